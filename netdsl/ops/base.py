@@ -1,0 +1,253 @@
+"""What an op is: one frozen struct in one file, with a closed set of facets.
+
+The fields of an op class are its attributes, with PyTorch's names; an instance is the payload of the IR. Every facet
+is given the types of the op's inputs (`TensorType`, one sample, no batch axis) and answers one question. Facets are pure
+and import neither torch nor onnx: the PyTorch form is data (`Torch`), the ONNX form speaks to a `Graph`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+from msgspec import Struct
+
+from netdsl.constraints import IMPOSSIBLE, Assumptions
+from netdsl.dims import Dim
+from netdsl.tensors import TensorType
+
+
+class OpError(Exception):
+    """A mistake in how an op is used.
+
+    `argument` names the argument to blame, `operand` the index of the input to blame (both may be absent); `hint` says
+    what would mend it. The elaborator turns it into a diagnostic at the right span.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        argument: str | None = None,
+        operand: int | None = None,
+        hint: str | None = None,
+        code: str = "shape-mismatch",
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.argument = argument
+        self.operand = operand
+        self.hint = hint
+        self.code = code
+
+
+class Param(Struct, frozen=True):
+    """A trainable tensor of a layer.
+
+    `role` is what recipes select by: conv, linear, norm, bias, scale, embedding, position, gate, recurrent.
+    `fan_in_axis`: the axis of the weight that runs over inputs (0 for a transposed convolution).
+    """
+
+    shape: tuple[int, ...]
+    role: str
+
+
+class Buffer(Struct, frozen=True):
+    """A tensor of a layer's state that is not trained: running statistics, counters, fixed tables."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    persistent: bool = True
+
+
+class X(Struct, frozen=True):
+    """The value of the op's input number `index`, in a PyTorch form."""
+
+    index: int = 0
+
+
+class Code(Struct, frozen=True):
+    """Literal PyTorch text inside a form, for what is not a number or a string (`torch.int64`)."""
+
+    text: str
+
+
+class Call(Struct, frozen=True):
+    """A call in a PyTorch form: `name(*args, **kwargs)`.
+
+    A name that starts with a dot is a method of the first argument, a name that is an operator stands between the two
+    arguments. Arguments are numbers, strings, tuples, `X`, `Code`, sizes or further calls. Numbers stay data, so that
+    the emitter can print blocks that differ only in numbers as one class.
+    """
+
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: tuple[tuple[str, Any], ...] = ()
+
+
+class Torch(Struct, frozen=True):
+    """The PyTorch form of an op: a module, an expression, or both.
+
+    `module` constructs the layer, which is called with the inputs; `expression` computes the value in a forward
+    method. An op with both (an activation) is a module inside `nn.Sequential` and an expression elsewhere. `parameter`
+    constructs an attribute that is read, not called. `helper` is the source of the class that the form refers to, printed once per file.
+    """
+
+    module: Call | None = None
+    expression: Call | None = None
+    parameter: Call | None = None
+    helper: str = ""
+
+
+class Operand(Struct, frozen=True):
+    """A value in an ONNX graph: its name and its type (without the batch axis)."""
+
+    name: str
+    type: TensorType
+
+
+class Graph(Protocol):
+    """What an op's ONNX form may do: add nodes, constants, and ask for its own weights."""
+
+    opset: int
+
+    def op(self, op_type: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
+        """Add a node; returns its output name, or a tuple of `outputs` names. An empty input name is an absent one."""
+
+    def const(self, value: Any, dtype: str = "float32") -> str:
+        """A constant tensor from numbers, nested sequences or an array; a bare number keeps rank 0."""
+
+    def weight(self, name: str) -> str:
+        """The initialiser of this layer's parameter or buffer `name`."""
+
+    def array(self, name: str) -> Any:
+        """The values (a numpy array) of this layer's parameter or buffer `name`, for forms that rearrange weights."""
+
+    def shape(self, *sizes: Dim, batch: bool = True) -> str:
+        """An int64 vector holding a shape (with the batch size first), computed in the graph where it is symbolic."""
+
+
+class Window(Struct, frozen=True):
+    """How far a local op looks: kernel extent (dilation counted), stride and padding at the start, per spatial axis."""
+
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+
+
+GLOBAL = "global"
+"""The window of an op that looks at the whole picture."""
+
+Input = str
+"""The type of an example's input as it is written in a spec: `[3, 9, 12]`, `[5] int64`."""
+
+
+class Example(Struct, frozen=True):
+    """A use of an op, written in the language, on inputs named `x`, `y`, `z`: checked against torch and onnxruntime."""
+
+    text: str
+    inputs: tuple[Input, ...] = ("[4, 8, 9]",)
+
+
+class Op(Struct, frozen=True):
+    """Base of all ops. The docstring of an op is its reference page."""
+
+    kind: ClassVar[str]
+    """The name in the language."""
+    operands: ClassVar[tuple[str, ...]] = ()
+    """Names of arguments that are values (arrows), besides the value that flows in."""
+    optional_operands: ClassVar[tuple[str, ...]] = ()
+    variadic: ClassVar[bool] = False
+    """Takes any number of values by position (`concat`)."""
+    takes_it: ClassVar[bool] = True
+    """Whether the value that flows in is the first input."""
+    is_layer: ClassVar[bool] = False
+    """Whether it owns a path: parameters, buffers, or a rate that training may change."""
+    vanishes: ClassVar[bool] = False
+    """Whether it is the identity at inference (dropout)."""
+    examples: ClassVar[tuple[Example, ...]] = ()
+
+    def resolve(self, *inputs: TensorType) -> Op:
+        """The op with its arguments made exact for these inputs (`3` becomes `(3, 3)`); may be another op."""
+        return self
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType | tuple[TensorType, ...]:
+        """The type of the result, or the types of several. Raises OpError; records what it must assume of sizes."""
+        raise NotImplementedError
+
+    def params(self, *inputs: TensorType) -> dict[str, Param]:
+        """Parameters in PyTorch's registration order."""
+        return {}
+
+    def buffers(self, *inputs: TensorType) -> dict[str, Buffer]:
+        """State that is not trained, in PyTorch's registration order."""
+        return {}
+
+    def macs(self, output: TensorType, *inputs: TensorType) -> Dim:
+        """Multiply-accumulates of convolutions, linears and matrix products for one sample; 0 for all else."""
+        return 0
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        """The PyTorch form."""
+        raise NotImplementedError
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        """Add the ONNX form to a graph; returns the name of the result, or a tuple of names."""
+        raise NotImplementedError
+
+    def window(self, *inputs: TensorType) -> Window | str | None:
+        """How far it looks: a Window, GLOBAL, or None for an op that works at each position."""
+        return None
+
+    def affine(self, weights: Mapping[str, Any]) -> tuple[Any, Any] | None:
+        """`(scale, shift)` per feature where the op is `x * scale + shift` at inference, from arrays; else None."""
+        return None
+
+    def absorb(self, weights: Mapping[str, Any], scale: Any, shift: Any) -> tuple[Op, dict[str, Any]] | None:
+        """The op and weights that give `self(x) * scale + shift` per output feature, or None where it cannot."""
+        return None
+
+
+REGISTRY: dict[str, type[Op]] = {}
+"""Every op of the language by name."""
+
+
+def register(kind: str) -> Any:
+    """Class decorator: makes an op known to the language under `kind`."""
+
+    def add(cls: type[Op]) -> type[Op]:
+        assert kind not in REGISTRY, kind
+        cls.kind = kind
+        REGISTRY[kind] = cls
+        return cls
+
+    return add
+
+
+def require(verdict: str, message: str, **blame: Any) -> None:
+    """Raise OpError where an assumption can never hold."""
+    if verdict == IMPOSSIBLE:
+        raise OpError(message, **blame)
+
+
+def feature_axis(x: TensorType) -> int:
+    """The axis `linear` and `layernorm` act on: the last of `[L, D]` and `[F]`, the channels of `[C, H, W]`."""
+    return x.rank - 1 if x.rank <= 2 else 0
+
+
+def known(size: Dim, what: str, *, operand: int = 0) -> int:
+    """A size that weights depend on, which must be a number. Raises OpError for a symbolic one."""
+    if isinstance(size, int):
+        return size
+    raise OpError(
+        f"{what} must be a number to size the weights, found `{size}`",
+        operand=operand,
+        hint=f"weights cannot depend on the picture: average over it (`gap`), or fix the size with `--size {min(map(str, _names(size)))}=...`",
+        code="symbolic-weight",
+    )
+
+
+def _names(size: Dim) -> frozenset[str]:
+    from netdsl.dims import symbols
+
+    return symbols(size)

@@ -1,0 +1,322 @@
+"""Convolutions over one, two or three spatial axes: `conv`, `dwconv`, `patchify`, `upconv`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+from msgspec.structs import replace
+
+from netdsl.constraints import Assumptions
+from netdsl.dims import Dim, product
+from netdsl.ops.base import Call, Example, Graph, Op, OpError, Operand, Param, Torch, Window, known, register, require
+from netdsl.tensors import TensorType
+
+Positive = Annotated[int, Meta(ge=1)]
+Natural = Annotated[int, Meta(ge=0)]
+Spatial = Positive | tuple[Positive, ...]
+Padding = Natural | tuple[Natural, ...] | Literal["same"]
+
+STANDARDIZE_HELPER = '''\
+class StdConv2d(nn.Conv2d):
+    """Convolution with standardised weights (Qiao et al., 2019): each filter has mean 0 and variance 1."""
+
+    def __init__(self, *args, eps=1e-6, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.eps = eps
+
+    def forward(self, x):
+        var, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
+        return self._conv_forward(x, (self.weight - mean) * torch.rsqrt(var + self.eps), self.bias)
+'''
+
+
+def spatial_rank(x: TensorType, kind: str) -> int:
+    """The number of spatial axes of a channels-first input. Raises OpError unless it is 1, 2 or 3."""
+    if not 2 <= x.rank <= 4:
+        raise OpError(f"`{kind}` needs channels and 1 to 3 spatial axes, found {x}", operand=0)
+    return x.rank - 1
+
+
+def per_axis(value: Any, axes: int, argument: str) -> tuple[int, ...]:
+    """One number per spatial axis. Raises OpError for a tuple of another length."""
+    if isinstance(value, int):
+        return (value,) * axes
+    if len(value) != axes:
+        raise OpError(f"`{argument}` has {len(value)} numbers for {axes} spatial axes", argument=argument, code="bad-argument")
+    return tuple(value)
+
+
+def window_output(size: Dim, kernel: int, stride: int, padding: int, dilation: int) -> Dim:
+    """The output size of a sliding window along one axis (torch.nn.Conv2d)."""
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def compact(values: tuple[int, ...]) -> Any:
+    """`3` for `(3, 3)`: how a person writes it."""
+    return values[0] if len(set(values)) == 1 else values
+
+
+def optional(defaults: dict[str, Any], **values: Any) -> tuple[tuple[str, Any], ...]:
+    """The keyword arguments whose values differ from the defaults."""
+    return tuple((k, v) for k, v in values.items() if v != defaults[k])
+
+
+@register("conv")
+class Conv(Op, frozen=True):
+    """Convolution over the picture (1d on `[C, L]`, 2d on `[C, H, W]`, 3d on `[C, D, H, W]`), as torch.nn.Conv2d.
+
+    The input width is inferred. `padding=same` (the default) keeps the picture's size at stride 1 and pads
+    `dilation * (kernel_size - 1) / 2` on both sides, so the kernel must be odd. `weight_standardization` gives each
+    filter mean 0 and variance 1 before it is applied (Qiao et al., 2019).
+    """
+
+    out_channels: Positive
+    kernel_size: Spatial
+    stride: Spatial = 1
+    padding: Padding = "same"
+    dilation: Spatial = 1
+    groups: Positive = 1
+    bias: bool = True
+    padding_mode: Literal["zeros", "reflect", "replicate"] = "zeros"
+    weight_standardization: bool = False
+
+    is_layer = True
+    examples = (
+        Example("conv(6, 3)"),
+        Example("conv(6, 3, stride=2, bias=false)"),
+        Example("conv(8, (3, 5), padding=(0, 2), dilation=(2, 1), groups=2)"),
+        Example("conv(6, 4, stride=2, padding=1)", ("[3, 11, 10]",)),
+        Example("conv(5, 3, padding_mode=reflect)"),
+        Example("conv(5, 3, padding_mode=replicate)"),
+        Example("conv(6, 3, weight_standardization=true)"),
+        Example("conv(6, 3, stride=2)", ("[3, 20]",)),
+        Example("conv(4, 3)", ("[2, 5, 6, 7]",)),
+    )
+
+    def resolve(self, *inputs: TensorType) -> Op:
+        axes = spatial_rank(inputs[0], "conv")
+        kernel = per_axis(self.kernel_size, axes, "kernel_size")
+        dilation = per_axis(self.dilation, axes, "dilation")
+        if self.padding == "same":
+            if any(d * (k - 1) % 2 for k, d in zip(kernel, dilation, strict=True)):
+                raise OpError(
+                    f"`padding=same` needs an odd kernel, found kernel_size {compact(kernel)}",
+                    argument="kernel_size",
+                    code="even-kernel",
+                    hint=f"give `padding=` a number, or tile the picture with `patchify({self.out_channels}, {compact(kernel)})`",
+                )
+            padding = tuple(d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True))
+        else:
+            padding = per_axis(self.padding, axes, "padding")
+        stride = per_axis(self.stride, axes, "stride")
+        return replace(self, kernel_size=kernel, stride=stride, padding=padding, dilation=dilation)
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        channels = known(x.shape[0], "the number of channels")
+        check_groups(self.groups, channels, self.out_channels)
+        sizes = []
+        for size, k, s, p, d in zip(x.spatial, *self._windows(), strict=True):
+            output = window_output(size, k, s, p, d)
+            message = f"a kernel of {d * (k - 1) + 1} does not fit a size of {size} with padding {p}"
+            require(assume.at_least(output, 1), message, argument="kernel_size", code="kernel-too-large")
+            if self.padding_mode == "reflect":
+                require(assume.at_least(size, p + 1), f"cannot reflect {p} of a size of {size}", argument="padding")
+            sizes.append(output)
+        return x.with_shape(self.out_channels, *sizes)
+
+    def params(self, *inputs: TensorType) -> dict[str, Param]:
+        channels = known(inputs[0].shape[0], "the number of channels")
+        weight = Param((self.out_channels, channels // self.groups, *self._windows()[0]), "conv")
+        return {"weight": weight} | ({"bias": Param((self.out_channels,), "bias")} if self.bias else {})
+
+    def macs(self, output: TensorType, *inputs: TensorType) -> Dim:
+        return product(self.params(*inputs)["weight"].shape) * product(output.spatial)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        kernel, stride, padding, dilation = map(compact, self._windows())
+        options = optional(
+            {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True, "padding_mode": "zeros"},
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=self.groups,
+            bias=self.bias,
+            padding_mode=self.padding_mode,
+        )
+        name = f"nn.Conv{inputs[0].rank - 1}d"
+        if self.weight_standardization:
+            if inputs[0].rank != 3:
+                raise OpError("`weight_standardization` is for pictures [C, H, W]", argument="weight_standardization")
+            name = "StdConv2d"
+        helper = STANDARDIZE_HELPER if self.weight_standardization else ""
+        return Torch(Call(name, (inputs[0].shape[0], self.out_channels, kernel), options), helper=helper)
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        kernel, stride, padding, dilation = self._windows()
+        weight = g.weight("weight")
+        if self.weight_standardization:
+            w = g.array("weight")
+            axes = tuple(range(1, w.ndim))
+            centred = w - w.mean(axes, keepdims=True, dtype="float64").astype(w.dtype)
+            weight = g.const(centred / (w.var(axes, keepdims=True) + 1e-6) ** 0.5)
+        data, pads = x[0].name, (*padding, *padding)
+        if self.padding_mode != "zeros" and any(padding):
+            mode = {"reflect": "reflect", "replicate": "edge"}[self.padding_mode]
+            both = (0, 0, *padding, 0, 0, *padding)
+            data, pads = g.op("Pad", data, g.const(both, "int64"), mode=mode), (0,) * len(pads)
+        bias = [g.weight("bias")] if self.bias else []
+        return g.op(
+            "Conv", data, weight, *bias,
+            kernel_shape=kernel, strides=stride, pads=pads, dilations=dilation, group=self.groups,
+        )  # fmt: skip
+
+    def window(self, *inputs: TensorType) -> Window:
+        kernel, stride, padding, dilation = self._windows()
+        return Window(tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)), stride, padding)
+
+    def absorb(self, weights: Mapping[str, Any], scale: Any, shift: Any) -> tuple[Op, dict[str, Any]] | None:
+        if self.weight_standardization:
+            return None
+        return absorb_outputs(self, weights, scale, shift, axis=0)
+
+    def _windows(self) -> tuple[Any, Any, Any, Any]:
+        return self.kernel_size, self.stride, self.padding, self.dilation
+
+
+def check_groups(groups: int, inputs: int, outputs: int) -> None:
+    """Raise OpError unless `groups` divides both widths."""
+    for width, which in ((inputs, "input"), (outputs, "output")):
+        if width % groups:
+            divisors = [d for d in range(1, width + 1) if width % d == 0]
+            nearest = min(divisors, key=lambda d: abs(d - groups))
+            raise OpError(
+                f"{groups} groups do not divide the {width} {which} channels",
+                argument="groups",
+                code="indivisible",
+                hint=f"`groups={nearest}` would",
+            )
+
+
+def absorb_outputs(op: Any, weights: Mapping[str, Any], scale: Any, shift: Any, axis: int) -> tuple[Op, dict[str, Any]]:
+    """The op and weights whose outputs are scaled and shifted per feature along `axis` of the weight."""
+    weight = weights["weight"]
+    across = scale.reshape([-1 if i == axis else 1 for i in range(weight.ndim)])
+    bias = weights["bias"] * scale + shift if op.bias else shift
+    return replace(op, bias=True), {"weight": weight * across, "bias": bias}
+
+
+@register("dwconv")
+class DepthwiseConv(Op, frozen=True):
+    """Depthwise convolution: one filter per channel, `conv(C, kernel_size, groups=C)` (MobileNet, Howard et al., 2017)."""
+
+    kernel_size: Spatial
+    stride: Spatial = 1
+    padding: Padding = "same"
+    dilation: Spatial = 1
+    bias: bool = True
+
+    is_layer = True
+    examples = (Example("dwconv(3)"), Example("dwconv(5, stride=2, bias=false)"))
+
+    def resolve(self, *inputs: TensorType) -> Op:
+        channels = known(inputs[0].shape[0], "the number of channels")
+        conv = Conv(channels, self.kernel_size, self.stride, self.padding, self.dilation, channels, self.bias)
+        return conv.resolve(*inputs)
+
+
+@register("patchify")
+class Patchify(Op, frozen=True):
+    """Cut the picture into patches and embed each: `conv(out_channels, k, stride=k, padding=0)` (ViT, ConvNeXt stems)."""
+
+    out_channels: Positive
+    kernel_size: Spatial
+    bias: bool = True
+
+    is_layer = True
+    examples = (Example("patchify(6, 4)", ("[3, 8, 12]",)),)
+
+    def resolve(self, *inputs: TensorType) -> Op:
+        conv = Conv(self.out_channels, self.kernel_size, self.kernel_size, 0, bias=self.bias)
+        return conv.resolve(*inputs)
+
+
+@register("upconv")
+class UpConv(Op, frozen=True):
+    """Transposed convolution, as torch.nn.ConvTranspose2d: `(size - 1) * stride - 2 * padding + kernel_size`.
+
+    `stride` defaults to 1 and `padding` to 0, as in PyTorch.
+    """
+
+    out_channels: Positive
+    kernel_size: Spatial
+    stride: Spatial = 1
+    padding: Natural | tuple[Natural, ...] = 0
+    output_padding: Natural | tuple[Natural, ...] = 0
+    groups: Positive = 1
+    bias: bool = True
+    dilation: Spatial = 1
+
+    is_layer = True
+    examples = (
+        Example("upconv(6, 2, stride=2)"),
+        Example("upconv(6, 3, stride=2, padding=1, output_padding=1, groups=2, bias=false)"),
+        Example("upconv(6, 3, dilation=2)", ("[4, 9]",)),
+    )
+
+    def resolve(self, *inputs: TensorType) -> Op:
+        axes = spatial_rank(inputs[0], "upconv")
+        names = ("kernel_size", "stride", "padding", "output_padding", "dilation")
+        return replace(self, **{n: per_axis(getattr(self, n), axes, n) for n in names})
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        check_groups(self.groups, known(x.shape[0], "the number of channels"), self.out_channels)
+        sizes = [
+            (size - 1) * s - 2 * p + d * (k - 1) + o + 1
+            for size, k, s, p, o, d in zip(x.spatial, *self._windows(), strict=True)
+        ]
+        for size in sizes:
+            require(assume.at_least(size, 1), f"the output would have size {size}", argument="padding")
+        return x.with_shape(self.out_channels, *sizes)
+
+    def params(self, *inputs: TensorType) -> dict[str, Param]:
+        channels = known(inputs[0].shape[0], "the number of channels")
+        weight = Param((channels, self.out_channels // self.groups, *self._windows()[0]), "conv")
+        return {"weight": weight} | ({"bias": Param((self.out_channels,), "bias")} if self.bias else {})
+
+    def macs(self, output: TensorType, *inputs: TensorType) -> Dim:
+        return product(self.params(*inputs)["weight"].shape) * product(inputs[0].spatial)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        kernel, stride, padding, output_padding, dilation = map(compact, self._windows())
+        options = optional(
+            {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "bias": True, "dilation": 1},
+            stride=stride,
+            padding=padding,
+            output_padding=output_padding,
+            groups=self.groups,
+            bias=self.bias,
+            dilation=dilation,
+        )
+        return Torch(Call(f"nn.ConvTranspose{inputs[0].rank - 1}d", (inputs[0].shape[0], self.out_channels, kernel), options))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        kernel, stride, padding, output_padding, dilation = self._windows()
+        bias = [g.weight("bias")] if self.bias else []
+        return g.op(
+            "ConvTranspose", x[0].name, g.weight("weight"), *bias,
+            kernel_shape=kernel, strides=stride, pads=(*padding, *padding), output_padding=output_padding,
+            dilations=dilation, group=self.groups,
+        )  # fmt: skip
+
+    def window(self, *inputs: TensorType) -> Window | str | None:
+        return None
+
+    def absorb(self, weights: Mapping[str, Any], scale: Any, shift: Any) -> tuple[Op, dict[str, Any]] | None:
+        return absorb_outputs(self, weights, scale, shift, axis=1) if self.groups == 1 else None
+
+    def _windows(self) -> tuple[Any, Any, Any, Any, Any]:
+        return self.kernel_size, self.stride, self.padding, self.output_padding, self.dilation

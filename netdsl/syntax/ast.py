@@ -1,0 +1,335 @@
+"""The syntax tree: what a spec says, before any name is looked up.
+
+One class per grammar rule and per method of the formatter. Every node has the span of its text. Nodes are plain data
+(no parents, no types), so a parsed file can be cached as MessagePack.
+"""
+
+from __future__ import annotations
+
+from typing import Union
+
+from msgspec import Struct
+
+from netdsl.source import Span
+
+
+class Node(Struct, frozen=True, tag=True, array_like=True):
+    at: Span
+
+
+# Expressions: Python's, with pipelines, bodies and residual links.
+
+
+class Number(Node, frozen=True):
+    """`3`, `25_557_032`, `1e-6`, `0x10`. `text` is as written, without underscores' loss: the formatter prints it."""
+
+    value: int | float
+    text: str
+
+
+class String(Node, frozen=True):
+    value: str
+
+
+class Literal(Node, frozen=True):
+    """`true`, `false` or `none` (Python's capitals are accepted)."""
+
+    value: bool | None
+
+
+class Name(Node, frozen=True):
+    id: str
+
+
+class ListExpr(Node, frozen=True):
+    items: tuple[Item, ...]
+
+
+class TupleExpr(Node, frozen=True):
+    items: tuple[Item, ...]
+
+
+class Splat(Node, frozen=True):
+    """`*value` in a list, a tuple or a call."""
+
+    value: Expr
+
+
+class Comprehension(Node, frozen=True):
+    """`[item for targets in iterable if condition]`."""
+
+    item: Expr
+    targets: tuple[Name, ...]
+    iterable: Expr
+    condition: Expr | None
+
+
+class Argument(Node, frozen=True):
+    """An argument of a call. `name` is None for one by position."""
+
+    name: Name | None
+    value: Item
+
+
+class Call(Node, frozen=True):
+    function: Expr
+    arguments: tuple[Argument, ...]
+
+
+class Index(Node, frozen=True):
+    value: Expr
+    index: Expr | Slice
+
+
+class Slice(Node, frozen=True):
+    start: Expr | None
+    stop: Expr | None
+    step: Expr | None
+
+
+class Unary(Node, frozen=True):
+    """`op` is `-`, `+` or `not`."""
+
+    op: str
+    operand: Expr
+
+
+class Binary(Node, frozen=True):
+    """`op` is one of `+ - * / // % ** @ and or`."""
+
+    op: str
+    left: Expr
+    right: Expr
+
+
+class Compare(Node, frozen=True):
+    """`first ops[0] rest[0] ops[1] rest[1] ...`, chained as in Python; ops are `== != < <= > >= in not in`."""
+
+    first: Expr
+    ops: tuple[str, ...]
+    rest: tuple[Expr, ...]
+
+
+class Conditional(Node, frozen=True):
+    """`then if condition else otherwise`."""
+
+    then: Expr
+    condition: Expr
+    otherwise: Expr
+
+
+class Quantity(Node, frozen=True):
+    """A number with a unit: `20 epochs`, `500 steps`."""
+
+    number: Number
+    unit: str
+
+
+class Choice(Node, frozen=True):
+    """`a | b`: one of several."""
+
+    options: tuple[Expr, ...]
+
+
+class Pipeline(Node, frozen=True):
+    """`a -> b -> c`, two stages or more."""
+
+    stages: tuple[Expr, ...]
+
+
+class Residual(Node, frozen=True):
+    """`residual(arguments) { body }`."""
+
+    arguments: tuple[Argument, ...]
+    body: Body
+
+
+class Body(Node, frozen=True):
+    """`{ statements }`: as an expression, the arrow that runs them."""
+
+    statements: tuple[Statement, ...]
+
+
+# Statements.
+
+
+class ExprStatement(Node, frozen=True):
+    """An arrow that the current value flows through."""
+
+    value: Expr
+
+
+class Assign(Node, frozen=True):
+    """`targets = value`."""
+
+    targets: tuple[Name, ...]
+    value: Expr
+
+
+class Share(Node, frozen=True):
+    """`share name = value`: one set of weights for every use of `name`."""
+
+    name: Name
+    value: Expr
+
+
+class Label(Node, frozen=True):
+    """`name: statement`: a submodule of that name. A braced body is an ExprStatement of a Body."""
+
+    name: Name
+    statement: Statement
+
+
+class For(Node, frozen=True):
+    targets: tuple[Name, ...]
+    iterable: Expr
+    body: Body
+
+
+class Repeat(Node, frozen=True):
+    count: Expr
+    body: Body
+
+
+class If(Node, frozen=True):
+    """`otherwise` is a Body, an If (`else if`), or None."""
+
+    condition: Expr
+    body: Body
+    otherwise: Body | If | None
+
+
+class Require(Node, frozen=True):
+    condition: Expr
+    message: Expr | None
+
+
+class Input(Node, frozen=True):
+    """`input name [shape] dtype`."""
+
+    name: Name
+    shape: tuple[Expr, ...]
+    dtype: Name | None
+
+
+class Output(Node, frozen=True):
+    """`output name = value when training`. Without a value it is the current one."""
+
+    name: Name
+    value: Expr | None
+    training: bool
+
+
+# Declarations.
+
+
+class Parameter(Node, frozen=True):
+    """A formal argument of a block or a net."""
+
+    name: Name
+    default: Expr | None
+
+
+class Signature(Node, frozen=True):
+    """`inputs -> output`; `_` is a size that is not checked."""
+
+    inputs: tuple[Expr, ...]
+    outputs: tuple[Expr, ...]
+
+
+class ImportName(Node, frozen=True):
+    name: Name
+    alias: Name | None
+
+
+class Import(Node, frozen=True):
+    """`from module import a, b as c`; `module` may be a dotted path of folders beside the spec."""
+
+    module: str
+    module_at: Span
+    names: tuple[ImportName, ...]
+
+
+class Constant(Node, frozen=True):
+    name: Name
+    value: Expr
+    doc: str
+
+
+class Block(Node, frozen=True):
+    """`block` or `net` (by `keyword`) with a body: a braced one, or after `=` an expression."""
+
+    keyword: str
+    name: Name
+    parameters: tuple[Parameter, ...]
+    signature: Signature | None
+    body: Body | Expr
+    doc: str
+
+
+class Variant(Node, frozen=True):
+    """`net Name = Base(arguments)`."""
+
+    name: Name
+    value: Expr
+    doc: str
+
+
+class Expect(Node, frozen=True):
+    target: Name
+    conditions: tuple[Expr, ...]
+
+
+class Field(Node, frozen=True):
+    """`name = value` in a recipe or a group."""
+
+    name: Name
+    value: Expr
+
+
+class Group(Node, frozen=True):
+    """`group selectors { fields }`."""
+
+    selectors: tuple[Name, ...]
+    fields: tuple[Field, ...]
+
+
+class Freeze(Node, frozen=True):
+    """`freeze selectors`. A selector is a Name whose id may be dotted."""
+
+    selectors: tuple[Name, ...]
+
+
+class Recipe(Node, frozen=True):
+    name: Name
+    target: Name | None
+    base: Name | None
+    entries: tuple[Field | Group | Freeze, ...]
+    doc: str
+
+
+class Comment(Node, frozen=True):
+    """A comment with its `#`; `own_line` says that nothing stands before it on its line."""
+
+    text: str
+    own_line: bool
+
+
+class File(Node, frozen=True):
+    """One spec. `comments` are in order of position, for the formatter. `doc` is the comment that opens the file."""
+
+    declarations: tuple[Declaration, ...]
+    comments: tuple[Comment, ...]
+    doc: str
+
+
+Expr = Union[
+    Number, String, Literal, Name, ListExpr, TupleExpr, Comprehension, Call, Index, Unary, Binary, Compare, Conditional,
+    Quantity, Choice, Pipeline, Residual, Body,
+]  # fmt: skip
+Item = Union[
+    Number, String, Literal, Name, ListExpr, TupleExpr, Comprehension, Call, Index, Unary, Binary, Compare, Conditional,
+    Quantity, Choice, Pipeline, Residual, Body, Splat,
+]  # fmt: skip
+Statement = Union[ExprStatement, Assign, Share, Label, For, Repeat, If, Require, Input, Output]
+Declaration = Union[Import, Constant, Block, Variant, Expect, Recipe]

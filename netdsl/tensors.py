@@ -1,0 +1,43 @@
+"""Types of values: the shape of one sample (no batch axis) and the kind of its numbers."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from netdsl.dims import Dim, product, symbols
+
+
+class TensorType(Struct, frozen=True):
+    """A tensor of one sample: `[C, H, W]` for an image, `[L, D]` for a sequence, `[F]` for a vector."""
+
+    shape: tuple[Dim, ...]
+    dtype: str = "float32"
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def spatial(self) -> tuple[Dim, ...]:
+        """The sizes after the channels, channels first."""
+        return self.shape[1:]
+
+    @property
+    def elements(self) -> Dim:
+        return product(self.shape)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The named sizes of the shape."""
+        return frozenset[str]().union(*map(symbols, self.shape))
+
+    def with_shape(self, *shape: Dim) -> TensorType:
+        return TensorType(shape, self.dtype)
+
+    def __str__(self) -> str:
+        text = f"[{', '.join(map(str, self.shape))}]"
+        return text if self.dtype == "float32" else f"{text} {self.dtype}"
+
+
+UNKNOWN = TensorType((), "unknown")
+"""The type of a value after an error: whatever reads it stays silent."""
