@@ -8,10 +8,15 @@ from netdsl.dims import Dim, product, symbols
 
 
 class TensorType(Struct, frozen=True):
-    """A tensor of one sample: `[C, H, W]` for an image, `[L, D]` for a sequence, `[F]` for a vector."""
+    """A tensor of one sample: `[C, H, W]` for an image, `[L, D]` for a sequence, `[F]` for a vector.
+
+    `batched` is False for what is the same for every sample (a parameter): its batch axis has size 1, or is absent
+    where it is a vector.
+    """
 
     shape: tuple[Dim, ...]
     dtype: str = "float32"
+    batched: bool = True
 
     @property
     def rank(self) -> int:
@@ -32,7 +37,7 @@ class TensorType(Struct, frozen=True):
         return frozenset[str]().union(*map(symbols, self.shape))
 
     def with_shape(self, *shape: Dim) -> TensorType:
-        return TensorType(shape, self.dtype)
+        return TensorType(shape, self.dtype, self.batched)
 
     def __str__(self) -> str:
         text = f"[{', '.join(map(str, self.shape))}]"

@@ -76,8 +76,9 @@ class Call(Struct, frozen=True):
     """A call in a PyTorch form: `name(*args, **kwargs)`.
 
     A name that starts with a dot is a method of the first argument, a name that is an operator stands between the two
-    arguments. Arguments are numbers, strings, tuples, `X`, `Code`, sizes or further calls. Numbers stay data, so that
-    the emitter can print blocks that differ only in numbers as one class.
+    arguments (before a single one), and `[]` indexes the first argument by the others. Arguments are numbers, strings,
+    tuples, `X`, `Code`, sizes or further calls. Numbers stay data, so that the emitter can print blocks that differ
+    only in numbers as one class.
     """
 
     name: str
@@ -199,7 +200,7 @@ class Op(Struct, frozen=True):
         """How far it looks: a Window, GLOBAL, or None for an op that works at each position."""
         return None
 
-    def affine(self, weights: Mapping[str, Any]) -> tuple[Any, Any] | None:
+    def as_affine(self, weights: Mapping[str, Any]) -> tuple[Any, Any] | None:
         """`(scale, shift)` per feature where the op is `x * scale + shift` at inference, from arrays; else None."""
         return None
 

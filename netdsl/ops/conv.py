@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from msgspec import Meta
 from msgspec.structs import replace
 
 from netdsl.constraints import Assumptions
 from netdsl.dims import Dim, product
 from netdsl.ops.base import Call, Example, Graph, Op, OpError, Operand, Param, Torch, Window, known, register, require
+from netdsl.ops.spatial import (
+    Margin, Padding, Positive, Spatial, compact, extent, optional, per_axis, spatial_rank, window_output,
+)
 from netdsl.tensors import TensorType
-
-Positive = Annotated[int, Meta(ge=1)]
-Natural = Annotated[int, Meta(ge=0)]
-Spatial = Positive | tuple[Positive, ...]
-Padding = Natural | tuple[Natural, ...] | Literal["same"]
 
 STANDARDIZE_HELPER = '''\
 class StdConv2d(nn.Conv2d):
@@ -30,37 +27,6 @@ class StdConv2d(nn.Conv2d):
         var, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
         return self._conv_forward(x, (self.weight - mean) * torch.rsqrt(var + self.eps), self.bias)
 '''
-
-
-def spatial_rank(x: TensorType, kind: str) -> int:
-    """The number of spatial axes of a channels-first input. Raises OpError unless it is 1, 2 or 3."""
-    if not 2 <= x.rank <= 4:
-        raise OpError(f"`{kind}` needs channels and 1 to 3 spatial axes, found {x}", operand=0)
-    return x.rank - 1
-
-
-def per_axis(value: Any, axes: int, argument: str) -> tuple[int, ...]:
-    """One number per spatial axis. Raises OpError for a tuple of another length."""
-    if isinstance(value, int):
-        return (value,) * axes
-    if len(value) != axes:
-        raise OpError(f"`{argument}` has {len(value)} numbers for {axes} spatial axes", argument=argument, code="bad-argument")
-    return tuple(value)
-
-
-def window_output(size: Dim, kernel: int, stride: int, padding: int, dilation: int) -> Dim:
-    """The output size of a sliding window along one axis (torch.nn.Conv2d)."""
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-
-
-def compact(values: tuple[int, ...]) -> Any:
-    """`3` for `(3, 3)`: how a person writes it."""
-    return values[0] if len(set(values)) == 1 else values
-
-
-def optional(defaults: dict[str, Any], **values: Any) -> tuple[tuple[str, Any], ...]:
-    """The keyword arguments whose values differ from the defaults."""
-    return tuple((k, v) for k, v in values.items() if v != defaults[k])
 
 
 @register("conv")
@@ -175,7 +141,7 @@ class Conv(Op, frozen=True):
 
     def window(self, *inputs: TensorType) -> Window:
         kernel, stride, padding, dilation = self._windows()
-        return Window(tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)), stride, padding)
+        return Window(extent(kernel, dilation), stride, padding)
 
     def absorb(self, weights: Mapping[str, Any], scale: Any, shift: Any) -> tuple[Op, dict[str, Any]] | None:
         if self.weight_standardization:
@@ -253,8 +219,8 @@ class UpConv(Op, frozen=True):
     out_channels: Positive
     kernel_size: Spatial
     stride: Spatial = 1
-    padding: Natural | tuple[Natural, ...] = 0
-    output_padding: Natural | tuple[Natural, ...] = 0
+    padding: Margin = 0
+    output_padding: Margin = 0
     groups: Positive = 1
     bias: bool = True
     dilation: Spatial = 1

@@ -1,0 +1,104 @@
+"""Noise while training, the identity at inference: `dropout`, `dropout2d`, `alpha_dropout`, `drop_path`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Meta
+
+from netdsl.constraints import Assumptions
+from netdsl.ops.base import Buffer, Call, Example, Graph, Op, OpError, Operand, Torch, register
+from netdsl.ops.spatial import optional
+from netdsl.tensors import TensorType
+
+Rate = Annotated[float, Meta(ge=0, le=1)]
+
+DROP_PATH_HELPER = '''\
+class DropPath(nn.Module):
+    """While training, drops the branch of each sample with probability `rate` (Huang et al., 2016)."""
+
+    def __init__(self, rate, mode="row"):
+        super().__init__()
+        self.register_buffer("rate", torch.tensor(float(rate)), persistent=False)
+        self.mode = mode
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        keep = 1 - self.rate
+        drawn = 1 if self.mode == "batch" else x.shape[0]
+        kept = torch.rand(drawn, *[1] * (x.ndim - 1), device=x.device) < keep
+        return x * (kept / keep).to(x.dtype)
+'''
+
+
+class Noise(Op, frozen=True):
+    """What all noise shares: the type stays, and nothing is left at inference."""
+
+    module: ClassVar[str]
+
+    p: Rate = 0.5
+
+    is_layer = True
+    vanishes = True
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        return inputs[0]
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        return Torch(Call(self.module, (self.p,)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return x[0].name
+
+
+@register("dropout")
+class Dropout(Noise, frozen=True):
+    """Zeroes each number with probability `p` while training and scales the rest by `1 / (1 - p)` (Srivastava et al.,
+    2014), as torch.nn.Dropout."""
+
+    module = "nn.Dropout"
+    examples = (Example("dropout"), Example("dropout(0.2)", ("[7]",)))
+
+
+@register("dropout2d")
+class Dropout2d(Noise, frozen=True):
+    """Zeroes whole channels with probability `p` while training (Tompson et al., 2015), as torch.nn.Dropout2d."""
+
+    module = "nn.Dropout2d"
+    examples = (Example("dropout2d(0.2)"), Example("dropout2d", ("[4, 9]",)), Example("dropout2d", ("[2, 3, 4, 5]",)))
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        if not 2 <= inputs[0].rank <= 4:
+            raise OpError(f"`dropout2d` needs channels and 1 to 3 spatial axes, found {inputs[0]}", operand=0)
+        return inputs[0]
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        return Torch(Call(f"nn.Dropout{inputs[0].rank - 1}d", (self.p,)))
+
+
+@register("alpha_dropout")
+class AlphaDropout(Noise, frozen=True):
+    """Dropout that keeps mean and variance under SELU (Klambauer et al., 2017), as torch.nn.AlphaDropout."""
+
+    module = "nn.AlphaDropout"
+    examples = (Example("alpha_dropout(0.1)"),)
+
+
+@register("drop_path")
+class DropPath(Noise, frozen=True):
+    """Stochastic depth: zeroes the whole value of a sample with probability `p` while training and scales the rest by
+    `1 / (1 - p)` (Huang et al., 2016). `mode=batch` draws once for the whole batch. A recipe's `drop_path` gives
+    every residual link its own rate.
+    """
+
+    mode: Literal["row", "batch"] = "row"
+
+    examples = (Example("drop_path(0.1)"), Example("drop_path(0.1, mode=batch)", ("[5, 4]",)))
+
+    def buffers(self, *inputs: TensorType) -> dict[str, Buffer]:
+        return {"rate": Buffer((), persistent=False)}
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        options = optional({"mode": "row"}, mode=self.mode)
+        return Torch(Call("DropPath", (self.p,), options), helper=DROP_PATH_HELPER)

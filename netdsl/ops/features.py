@@ -1,0 +1,35 @@
+"""Which axis of a value is meant: the feature axis by default, or a named one; what dtypes an op takes."""
+
+from __future__ import annotations
+
+from netdsl.ops.base import OpError, feature_axis, known
+from netdsl.tensors import TensorType
+
+
+def axis_of(x: TensorType, axis: int, argument: str = "axis", *, extra: int = 0) -> int:
+    """The axis of one sample counted from 0. Raises OpError where `x` has no such axis (`extra`: a new one may follow)."""
+    rank = x.rank + extra
+    if not -rank <= axis < rank:
+        message = f"axis {axis} of {x}: axes are {-rank} to {rank - 1}, without the batch" if rank else f"{x} has no axes"
+        raise OpError(message, argument=argument, code="bad-argument")
+    return axis % rank
+
+
+def features_at(x: TensorType, axis: int | None) -> int:
+    """The axis of the features: `axis`, or by default the last of `[L, D]` and `[F]` and the channels of `[C, H, W]`."""
+    if x.rank == 0:
+        raise OpError(f"needs features, found {x}", operand=0)
+    return feature_axis(x) if axis is None else axis_of(x, axis)
+
+
+def feature_size(x: TensorType, axis: int | None = None) -> int:
+    """The number of features, which must be known to size weights."""
+    return known(x.shape[features_at(x, axis)], "the number of features")
+
+
+def floating(x: TensorType, kind: str) -> TensorType:
+    """The type itself. Raises OpError for one that does not hold real numbers."""
+    if not x.dtype.startswith(("float", "bfloat", "unknown")):
+        hint = "`embed(...)` or `one_hot(...)` turn integers into vectors" if "int" in x.dtype else None
+        raise OpError(f"`{kind}` needs real numbers, found {x}", operand=0, code="dtype-mismatch", hint=hint)
+    return x

@@ -1,0 +1,75 @@
+"""Layers over the feature axis: `linear`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from netdsl.constraints import Assumptions
+from netdsl.dims import Dim, product
+from netdsl.ops.base import Call, Example, Graph, Op, Operand, Param, Torch, register
+from netdsl.ops.conv import absorb_outputs
+from netdsl.ops.features import feature_size, features_at
+from netdsl.ops.spatial import Positive, optional
+from netdsl.tensors import TensorType
+
+
+@register("linear")
+class Linear(Op, frozen=True):
+    """`x @ weight.T + bias` over the features, as torch.nn.Linear.
+
+    Features are the last axis of `[F]` and `[L, D]`, and the channels of `[C, H, W]`, where it acts at every position
+    as a 1x1 convolution (its weight is then `(out, in, 1, 1)`). `axis=-1` takes the last axis whatever the rank.
+    """
+
+    out_features: Positive
+    bias: bool = True
+    axis: int | None = None
+
+    is_layer = True
+    examples = (
+        Example("linear(5)", ("[7]",)),
+        Example("linear(5, bias=false)", ("[7]",)),
+        Example("linear(6)", ("[5, 4]",)),
+        Example("linear(6)"),
+        Example("linear(6, bias=false)", ("[2, 3, 4, 5]",)),
+        Example("linear(6, axis=-1)"),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        at = features_at(x, self.axis)
+        feature_size(x, self.axis)
+        return x.with_shape(*x.shape[:at], self.out_features, *x.shape[at + 1 :])
+
+    def params(self, *inputs: TensorType) -> dict[str, Param]:
+        (x,) = inputs
+        pointwise = (1,) * (x.rank - 1) if self._is_pointwise(x) else ()
+        weight = Param((self.out_features, feature_size(x, self.axis), *pointwise), "linear")
+        return {"weight": weight} | ({"bias": Param((self.out_features,), "bias")} if self.bias else {})
+
+    def macs(self, output: TensorType, *inputs: TensorType) -> Dim:
+        return product(inputs[0].shape) * self.out_features
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        (x,) = inputs
+        sizes = (feature_size(x, self.axis), self.out_features)
+        options = optional({"bias": True}, bias=self.bias)
+        if self._is_pointwise(x):
+            return Torch(Call(f"nn.Conv{x.rank - 1}d", (*sizes, 1), options))
+        return Torch(Call("nn.Linear", sizes, options))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        bias = [g.weight("bias")] if self.bias else []
+        if self._is_pointwise(x[0].type):
+            return g.op("Conv", x[0].name, g.weight("weight"), *bias, kernel_shape=(1,) * (x[0].type.rank - 1))
+        if x[0].type.rank == 1:
+            return g.op("Gemm", x[0].name, g.weight("weight"), *bias, transB=1)
+        product = g.op("MatMul", x[0].name, g.const(g.array("weight").T))
+        return g.op("Add", product, *bias) if bias else product
+
+    def absorb(self, weights: Mapping[str, Any], scale: Any, shift: Any) -> tuple[Op, dict[str, Any]] | None:
+        return absorb_outputs(self, weights, scale, shift, axis=0)
+
+    def _is_pointwise(self, x: TensorType) -> bool:
+        return features_at(x, self.axis) == 0 and x.rank > 1

@@ -1,0 +1,54 @@
+"""What ops over spatial axes share: argument types, one number per axis, sliding windows, how a person writes it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from netdsl.dims import Dim
+from netdsl.ops.base import OpError
+from netdsl.tensors import TensorType
+
+Positive = Annotated[int, Meta(ge=1)]
+Natural = Annotated[int, Meta(ge=0)]
+Spatial = Positive | tuple[Positive, ...]
+Margin = Natural | tuple[Natural, ...]
+Padding = Natural | tuple[Natural, ...] | Literal["same"]
+
+
+def spatial_rank(x: TensorType, kind: str) -> int:
+    """The number of spatial axes of a channels-first input. Raises OpError unless it is 1, 2 or 3."""
+    if not 2 <= x.rank <= 4:
+        raise OpError(f"`{kind}` needs channels and 1 to 3 spatial axes, found {x}", operand=0)
+    return x.rank - 1
+
+
+def per_axis(value: Any, axes: int, argument: str) -> tuple[int, ...]:
+    """One number per spatial axis. Raises OpError for a tuple of another length."""
+    if isinstance(value, int):
+        return (value,) * axes
+    if len(value) != axes:
+        message = f"`{argument}` has {len(value)} numbers for {axes} spatial axes"
+        raise OpError(message, argument=argument, code="bad-argument")
+    return tuple(value)
+
+
+def window_output(size: Dim, kernel: int, stride: int, padding: int, dilation: int) -> Dim:
+    """The output size of a sliding window along one axis (torch.nn.Conv2d)."""
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def extent(kernel: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[int, ...]:
+    """How many positions a dilated kernel spans, per axis."""
+    return tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+
+
+def compact(values: tuple[int, ...]) -> Any:
+    """`3` for `(3, 3)`: how a person writes it."""
+    return values[0] if len(set(values)) == 1 else values
+
+
+def optional(defaults: dict[str, Any], **values: Any) -> tuple[tuple[str, Any], ...]:
+    """The keyword arguments whose values differ from the defaults."""
+    return tuple((k, v) for k, v in values.items() if v != defaults[k])
