@@ -9,9 +9,18 @@ from msgspec.structs import replace
 
 from netdsl.constraints import Assumptions
 from netdsl.dims import Dim, product
-from netdsl.ops.base import Call, Example, Graph, Op, OpError, Operand, Param, Torch, Window, known, register, require
+from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Param, Torch, Window, known, register, require
 from netdsl.ops.spatial import (
-    Margin, Padding, Positive, Spatial, compact, extent, optional, per_axis, spatial_rank, window_output,
+    Margin,
+    Padding,
+    Positive,
+    Spatial,
+    compact,
+    extent,
+    optional,
+    per_axis,
+    spatial_rank,
+    window_output,
 )
 from netdsl.tensors import TensorType
 
@@ -267,7 +276,9 @@ class UpConv(Op, frozen=True):
             bias=self.bias,
             dilation=dilation,
         )
-        return Torch(Call(f"nn.ConvTranspose{inputs[0].rank - 1}d", (inputs[0].shape[0], self.out_channels, kernel), options))
+        return Torch(
+            Call(f"nn.ConvTranspose{inputs[0].rank - 1}d", (inputs[0].shape[0], self.out_channels, kernel), options)
+        )
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         kernel, stride, padding, output_padding, dilation = self._windows()

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from netdsl.constraints import Assumptions
-from netdsl.ops.base import Buffer, Call, Example, Graph, Op, OpError, Operand, Torch, register
+from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Torch, register
 from netdsl.ops.spatial import optional
 from netdsl.tensors import TensorType
 

@@ -10,7 +10,9 @@ def axis_of(x: TensorType, axis: int, argument: str = "axis", *, extra: int = 0)
     """The axis of one sample counted from 0. Raises OpError where `x` has no such axis (`extra`: a new one may follow)."""
     rank = x.rank + extra
     if not -rank <= axis < rank:
-        message = f"axis {axis} of {x}: axes are {-rank} to {rank - 1}, without the batch" if rank else f"{x} has no axes"
+        message = (
+            f"axis {axis} of {x}: axes are {-rank} to {rank - 1}, without the batch" if rank else f"{x} has no axes"
+        )
         raise OpError(message, argument=argument, code="bad-argument")
     return axis % rank
 

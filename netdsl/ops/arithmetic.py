@@ -1,0 +1,201 @@
+"""Arithmetic between values and with numbers: `add`, `sub`, `mul`, `div`, `maximum`, `minimum`, `scalar`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from netdsl.constraints import IMPOSSIBLE, Assumptions
+from netdsl.dims import Dim
+from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, feature_axis, register
+from netdsl.tensors import TensorType
+
+
+def broadcast(assume: Assumptions, a: TensorType, b: TensorType, symbol: str) -> TensorType:
+    """The type of `a symbol b`: equal shapes, or a vector that meets the feature axis of the other.
+
+    Raises OpError with both shapes and a hint that mends it.
+    """
+    if a.dtype != b.dtype:
+        message = f"`{symbol}` of {a.dtype} and {b.dtype}"
+        raise OpError(message, operand=1, code="dtype-mismatch", hint=f"`cast({a.dtype})` turns one into the other")
+    big, small = (a, b) if a.rank >= b.rank else (b, a)
+    own = big.shape if small.rank == big.rank else big.shape[feature_axis(big) :][:1]
+    scalar = small.rank == 0
+    matches = scalar or (small.rank in (1, big.rank) and all(_equal(assume, own, small.shape)))
+    if not matches:
+        raise OpError(f"`{symbol}` needs equal shapes, found {a} and {b}", operand=1, hint=mend(a, b))
+    return TensorType(big.shape, a.dtype, a.batched or b.batched)
+
+
+def _equal(assume: Assumptions, a: tuple[Dim, ...], b: tuple[Dim, ...]) -> list[bool]:
+    return [assume.equal(m, n) != IMPOSSIBLE for m, n in zip(a, b, strict=True)]
+
+
+def mend(a: TensorType, b: TensorType) -> str | None:
+    """What would make the shapes equal: a projection of the larger picture, or of the channels alone."""
+    if a.rank != b.rank or a.rank < 1:
+        return None
+    if a.rank <= 2:
+        same = a.shape[:-1] == b.shape[:-1]
+        return f"`linear({b.shape[-1]})` on the left would bring it to {b}" if same else None
+    for large, small, side in ((a, b, "left"), (b, a, "right")):
+        stride = _stride(large.spatial, small.spatial)
+        if stride is None:
+            continue
+        strided = f", stride={stride}" if stride > 1 else ""
+        projection = f"conv({small.shape[0]}, 1{strided})"
+        if side == "left":
+            return f"`{projection}` on the left brings it to {b}; in a residual link: `residual(shortcut={projection})`"
+        return f"`{projection}` on the right brings it to {a}"
+    if a.shape[0] == b.shape[0]:
+        return (
+            "the pictures differ: look at the kernel sizes and paddings on both sides (`padding=same` keeps the size)"
+        )
+    return None
+
+
+def _stride(large: tuple[Dim, ...], small: tuple[Dim, ...]) -> int | None:
+    """The stride of a 1x1 convolution that takes one picture's size to the other's."""
+    for stride in (1, 2, 3, 4, 8, 16):
+        if all((m - 1) // stride + 1 == n for m, n in zip(large, small, strict=True)):
+            return stride
+    return None
+
+
+def new_axes(own: TensorType, other: TensorType) -> tuple[int, ...]:
+    """The axes (counted with the batch) that bring a vector or a scalar to the rank of the value that it meets."""
+    missing = other.rank - own.rank
+    last = own.rank == 1 and feature_axis(other) == other.rank - 1
+    if missing <= 0 or (last and not own.batched):
+        return ()
+    first = own.batched + (0 if last else own.rank)
+    return tuple(range(first, first + missing))
+
+
+def spread(index: int, own: TensorType, other: TensorType) -> Any:
+    """Input `index` in a PyTorch form, with axes added where a vector meets a picture."""
+    axes = new_axes(own, other)
+    return Call("[]", (X(index), Code(", ".join([":"] * axes[0] + ["None"] * len(axes))))) if axes else X(index)
+
+
+def spread_onnx(g: Graph, own: Operand, other: Operand) -> str:
+    """The ONNX counterpart of `spread`."""
+    axes = new_axes(own.type, other.type)
+    return str(g.op("Unsqueeze", own.name, g.const(axes, "int64"))) if axes else own.name
+
+
+class Binary(Op, frozen=True):
+    """Two values of equal shapes, number by number. A vector `[C]` meets a picture `[C, H, W]` per channel."""
+
+    symbol: ClassVar[str]
+    function: ClassVar[str]
+    node: ClassVar[str]
+
+    operands = ("a", "b")
+    takes_it = False
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        return broadcast(assume, *inputs, self.symbol)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        a, b = inputs
+        return Torch(expression=Call(self.function, (spread(0, a, b), spread(1, b, a))))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return g.op(self.node, spread_onnx(g, *x), spread_onnx(g, *x[::-1]))
+
+
+def binary_examples(kind: str) -> tuple[Example, ...]:
+    call = f"{kind}(x, y)"
+    picture, vector = "[4, 5, 6]", "[4]"
+    return (
+        Example(call, (picture, picture)),
+        Example(call, (picture, vector)),
+        Example(call, (vector, picture)),
+        Example(call, ("[5, 6]", "[6]")),
+        Example(call, ("[4, 2, 3, 5]", vector)),
+        Example(call, (vector, vector)),
+        Example(call, (picture, "[]")),
+    )
+
+
+@register("add")
+class Add(Binary, frozen=True):
+    """`a + b`. Shapes must be equal, but a vector `[C]` meets a picture `[C, H, W]` per channel."""
+
+    symbol, function, node = "+", "+", "Add"
+    examples = binary_examples("add")
+
+
+@register("sub")
+class Sub(Binary, frozen=True):
+    """`a - b`. Shapes must be equal, but a vector `[C]` meets a picture `[C, H, W]` per channel."""
+
+    symbol, function, node = "-", "-", "Sub"
+    examples = binary_examples("sub")
+
+
+@register("mul")
+class Mul(Binary, frozen=True):
+    """`a * b`. Shapes must be equal, but a vector `[C]` meets a picture `[C, H, W]` per channel."""
+
+    symbol, function, node = "*", "*", "Mul"
+    examples = binary_examples("mul")
+
+
+@register("div")
+class Div(Binary, frozen=True):
+    """`a / b`. Shapes must be equal, but a vector `[C]` meets a picture `[C, H, W]` per channel."""
+
+    symbol, function, node = "/", "/", "Div"
+    examples = binary_examples("div")
+
+
+@register("maximum")
+class Maximum(Binary, frozen=True):
+    """The larger of two values, number by number, with the shapes of `add`."""
+
+    symbol, function, node = "maximum", "torch.maximum", "Max"
+    examples = binary_examples("maximum")
+
+
+@register("minimum")
+class Minimum(Binary, frozen=True):
+    """The smaller of two values, number by number, with the shapes of `add`."""
+
+    symbol, function, node = "minimum", "torch.minimum", "Min"
+    examples = binary_examples("minimum")
+
+
+NODES = {"+": "Add", "-": "Sub", "*": "Mul", "/": "Div", "**": "Pow"}
+
+
+@register("scalar")
+class Scalar(Op, frozen=True):
+    """Arithmetic with a number: `x + 2`, `0.5 * x`, `1 - x` (`reverse`), `x / 3`, `x ** 2`."""
+
+    operator: Literal["+", "-", "*", "/", "**"]
+    value: float
+    reverse: bool = False
+
+    examples = (
+        Example('scalar("+", 2)'),
+        Example('scalar("-", 1, reverse=true)'),
+        Example('scalar("*", 0.5)', ("[7]",)),
+        Example('scalar("/", 3)'),
+        Example('scalar("**", 2)'),
+        Example('scalar("**", 2, reverse=true)'),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        return inputs[0]
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        number = int(self.value) if self.value == int(self.value) else self.value
+        return Torch(expression=Call(self.operator, (number, X()) if self.reverse else (X(), number)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        if self.operator == "**" and self.value == 2 and not self.reverse:
+            return g.op("Mul", x[0].name, x[0].name)
+        number = g.const(self.value, x[0].type.dtype)
+        return g.op(NODES[self.operator], *((number, x[0].name) if self.reverse else (x[0].name, number)))

@@ -1,0 +1,141 @@
+"""Pools that look at the whole picture or adapt to it: `gap`, `gmp`, `adaptive_avgpool`, `adaptive_maxpool`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from msgspec.structs import replace
+
+from netdsl.constraints import Assumptions
+from netdsl.dims import Dim
+from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, Operand, OpError, Torch, Window, X, register
+from netdsl.ops.features import floating
+from netdsl.ops.lowering import reduction, sliced
+from netdsl.ops.spatial import Spatial, compact, per_axis, spatial_rank
+from netdsl.tensors import TensorType
+
+
+class GlobalPool(Op, frozen=True):
+    """`[C, H, W]` to the vector `[C]`."""
+
+    method: ClassVar[str]
+    node: ClassVar[str]
+    module: ClassVar[str]
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        spatial_rank(floating(x, self.kind), self.kind)
+        return x.with_shape(x.shape[0])
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        axes = tuple(range(2, inputs[0].rank + 1))
+        layers = Call(f"nn.{self.module}{len(axes)}d", (1,)), Call("nn.Flatten")
+        return Torch(Call("nn.Sequential", layers), Call(self.method, (X(), compact(axes) if len(axes) == 1 else axes)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return g.op("Flatten", g.op(self.node, x[0].name))
+
+    def window(self, *inputs: TensorType) -> str:
+        return GLOBAL
+
+
+GLOBAL_EXAMPLES = ("[4, 8, 9]", "[4, 9]", "[2, 3, 4, 5]")
+
+
+@register("gap")
+class GlobalAveragePool(GlobalPool, frozen=True):
+    """Global average pooling (Lin et al., 2013): the mean of each channel over all positions, `[C, H, W]` to `[C]`."""
+
+    method, node, module = ".mean", "GlobalAveragePool", "AdaptiveAvgPool"
+    examples = tuple(Example("gap", (shape,)) for shape in GLOBAL_EXAMPLES)
+
+
+@register("gmp")
+class GlobalMaxPool(GlobalPool, frozen=True):
+    """Global max pooling: the largest number of each channel over all positions, `[C, H, W]` to `[C]`."""
+
+    method, node, module = ".amax", "GlobalMaxPool", "AdaptiveMaxPool"
+    examples = tuple(Example("gmp", (shape,)) for shape in GLOBAL_EXAMPLES)
+
+
+class AdaptivePool(Op, frozen=True):
+    """Windows chosen so that the output has a given size: output i covers the inputs from `i * n // m` up to
+    `ceil((i + 1) * n / m)`, where n is the input's and m the output's size."""
+
+    name: ClassVar[str]
+    nodes: ClassVar[tuple[str, str]]
+
+    output_size: Spatial
+
+    def resolve(self, *inputs: TensorType) -> Op:
+        axes = spatial_rank(inputs[0], self.kind)
+        return replace(self, output_size=per_axis(self.output_size, axes, "output_size"))
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        x = floating(inputs[0], self.kind)
+        return x.with_shape(x.shape[0], *self._outputs())
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        size, axes = compact(self._outputs()), len(self._outputs())
+        function = f"F.adaptive_{self.name.lower()}_pool{axes}d"
+        return Torch(Call(f"nn.Adaptive{self.name}Pool{axes}d", (size,)), Call(function, (X(), size)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        if set(self._outputs()) == {1}:
+            return g.op(f"Global{self.nodes[0]}", x[0].name)
+        sizes = self._numbers(x[0].type)
+        if all(n % m == 0 for n, m in zip(sizes, self._outputs(), strict=True)):
+            kernel = tuple(n // m for n, m in zip(sizes, self._outputs(), strict=True))
+            return g.op(self.nodes[0], x[0].name, kernel_shape=kernel, strides=kernel)
+        y = x[0].name
+        for axis, (n, m) in enumerate(zip(sizes, self._outputs(), strict=True), start=2):
+            windows = [(i * n // m, -((i + 1) * n // -m)) for i in range(m)]
+            parts = (reduction(g, self.nodes[1], sliced(g, y, axis, *w), (axis,), keepdims=True) for w in windows)
+            y = g.op("Concat", *parts, axis=axis)
+        return y
+
+    def window(self, *inputs: TensorType) -> Window | str:
+        """The window where it is the same everywhere, which it is where the output's size divides the input's."""
+        sizes = inputs[0].spatial
+        if set(self._outputs()) == {1} or not all(_divides(m, n) for n, m in zip(sizes, self._outputs(), strict=True)):
+            return GLOBAL
+        kernel = tuple(n // m for n, m in zip(self._numbers(inputs[0]), self._outputs(), strict=True))
+        return Window(kernel, kernel, (0,) * len(kernel))
+
+    def _numbers(self, x: TensorType) -> tuple[int, ...]:
+        for size in x.spatial:
+            if not isinstance(size, int):
+                message = f"`{self.kind}` to {compact(self._outputs())} needs a known picture, found {x}"
+                hint = "fix the size (`--size`), or average over the whole picture (`gap`)"
+                raise OpError(message, argument="output_size", code="symbolic-size", hint=hint)
+        return tuple(s for s in x.spatial if isinstance(s, int))
+
+    def _outputs(self) -> Any:
+        return self.output_size
+
+
+def _divides(divisor: int, size: Dim) -> bool:
+    return isinstance(size, int) and size % divisor == 0
+
+
+def adaptive_examples(kind: str) -> tuple[Example, ...]:
+    uses = (("1", "[4, 8, 9]"), ("4", "[4, 8, 12]"), ("(3, 5)", "[4, 8, 9]"), ("7", "[4, 5, 6]"), ("4", "[4, 9]"))
+    return tuple(Example(f"{kind}({size})", (shape,)) for size, shape in (*uses, ("2", "[2, 3, 4, 5]")))
+
+
+@register("adaptive_avgpool")
+class AdaptiveAvgPool(AdaptivePool, frozen=True):
+    """Means over windows chosen so that the output has `output_size` (per axis or one for all), as
+    torch.nn.AdaptiveAvgPool1d/2d/3d. ONNX has it where the input's size is known, or for an output of 1."""
+
+    name, nodes = "Avg", ("AveragePool", "ReduceMean")
+    examples = adaptive_examples("adaptive_avgpool")
+
+
+@register("adaptive_maxpool")
+class AdaptiveMaxPool(AdaptivePool, frozen=True):
+    """Maxima over windows chosen so that the output has `output_size` (per axis or one for all), as
+    torch.nn.AdaptiveMaxPool1d/2d/3d. ONNX has it where the input's size is known, or for an output of 1."""
+
+    name, nodes = "Max", ("MaxPool", "ReduceMax")
+    examples = adaptive_examples("adaptive_maxpool")

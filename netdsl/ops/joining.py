@@ -1,0 +1,137 @@
+"""Values side by side and apart: `concat`, `chunk`, `split`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netdsl.constraints import IMPOSSIBLE, Assumptions
+from netdsl.dims import Dim, floordiv
+from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register, require
+from netdsl.ops.features import axis_of
+from netdsl.ops.spatial import Positive
+from netdsl.tensors import TensorType
+
+
+@register("concat")
+class Concat(Op, frozen=True):
+    """Values joined along an axis of the sample: the channels, unless `axis` says another. All other sizes must agree."""
+
+    axis: int = 0
+
+    variadic = True
+    takes_it = False
+    examples = (
+        Example("concat(x, y)", ("[4, 5, 6]", "[2, 5, 6]")),
+        Example("concat(x, y, z)", ("[4, 9]", "[2, 9]", "[1, 9]")),
+        Example("concat(x, y, axis=-1)", ("[5, 6]", "[5, 2]")),
+        Example("concat(x, y)", ("[4]", "[3]")),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        if not inputs:
+            raise OpError("`concat` of nothing", code="bad-argument")
+        first, at = inputs[0], axis_of(inputs[0], self.axis)
+        total: Dim = 0
+        for i, x in enumerate(inputs):
+            if x.rank != first.rank or x.dtype != first.dtype:
+                raise OpError(f"`concat` needs values of one kind, found {first} and {x}", operand=i)
+            for axis, (m, n) in enumerate(zip(first.shape, x.shape, strict=True)):
+                if axis != at and assume.equal(m, n) == IMPOSSIBLE:
+                    message = f"`concat` along axis {at} needs the other sizes to agree, found {first} and {x}"
+                    raise OpError(message, operand=i, hint=_mend(m, n))
+            total = total + x.shape[at]
+        shape = (*first.shape[:at], total, *first.shape[at + 1 :])
+        return TensorType(shape, first.dtype, any(x.batched for x in inputs))
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        batch = next((X(i) for i, x in enumerate(inputs) if x.batched), None)
+        parts = tuple(_for_each_sample(X(i), x, batch) for i, x in enumerate(inputs))
+        return Torch(expression=Call("torch.cat", (parts,), (("dim", axis_of(inputs[0], self.axis) + 1),)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        mixed = any(o.type.batched for o in x)
+        parts = [_for_each_sample_onnx(g, o) if mixed and not o.type.batched else o.name for o in x]
+        return g.op("Concat", *parts, axis=axis_of(x[0].type, self.axis) + 1)
+
+
+def _for_each_sample(value: X, x: TensorType, batch: X | None) -> Any:
+    """A value that is the same for every sample, repeated over the batch of another."""
+    if x.batched or batch is None:
+        return value
+    kept = (-1,) * x.rank if x.rank > 1 else x.shape
+    return Call(".expand", (value, Call(".size", (batch, 0)), *kept))
+
+
+def _for_each_sample_onnx(g: Graph, x: Operand) -> Any:
+    return g.op("Expand", x.name, g.shape(*x.type.shape))
+
+
+def _mend(m: Dim, n: Dim) -> str | None:
+    if not (isinstance(m, int) and isinstance(n, int)):
+        return None
+    small, large = sorted((m, n))
+    if large % small == 0:
+        return (
+            f"`upsample({large // small})` would enlarge the smaller one, a stride of {large // small} shrink the other"
+        )
+    return f"`crop({small})` would cut the larger one to the middle"
+
+
+@register("chunk")
+class Chunk(Op, frozen=True):
+    """`chunks` equal parts along an axis (the channels, unless `axis` says another), as values: `a, b = chunk(2)`.
+
+    Unlike torch.chunk it refuses sizes that don't divide.
+    """
+
+    chunks: Positive
+    axis: int = 0
+
+    examples = (Example("chunk(2)"), Example("chunk(3, axis=-1)"), Example("chunk(2)", ("[8]",)), Example("chunk(1)"))
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType | tuple[TensorType, ...]:
+        (x,) = inputs
+        at = axis_of(x, self.axis)
+        size = x.shape[at]
+        message = f"{self.chunks} equal parts of a size of {size}"
+        require(assume.divisible(size, self.chunks), message, argument="chunks", code="indivisible")
+        part = x.with_shape(*x.shape[:at], floordiv(size, self.chunks), *x.shape[at + 1 :])
+        return (part,) * self.chunks
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        dim = (("dim", axis_of(inputs[0], self.axis) + 1),)
+        return Torch(expression=Call(".chunk", (X(), self.chunks), dim))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        if self.chunks == 1:
+            return (g.op("Identity", x[0].name),)
+        equal = {"num_outputs": self.chunks} if g.opset >= 18 else {}
+        return g.op("Split", x[0].name, outputs=self.chunks, axis=axis_of(x[0].type, self.axis) + 1, **equal)
+
+
+@register("split")
+class Split(Op, frozen=True):
+    """Parts of given sizes along an axis (the channels, unless `axis` says another), as values:
+    `a, b = split([16, 48])`. The sizes must add up to the axis."""
+
+    sizes: tuple[Positive, ...]
+    axis: int = 0
+
+    examples = (Example("split((3, 1))"), Example("split((2, 3, 4), axis=-1)"), Example("split((5, 3))", ("[8]",)))
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType | tuple[TensorType, ...]:
+        (x,) = inputs
+        at, total = axis_of(x, self.axis), sum(self.sizes)
+        message = f"parts of {total} in all, of a size of {x.shape[at]}"
+        require(assume.equal(x.shape[at], total), message, argument="sizes")
+        return tuple(x.with_shape(*x.shape[:at], size, *x.shape[at + 1 :]) for size in self.sizes)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        dim = (("dim", axis_of(inputs[0], self.axis) + 1),)
+        return Torch(expression=Call(".split", (X(), self.sizes), dim))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        sizes, axis = g.const(self.sizes, "int64"), axis_of(x[0].type, self.axis) + 1
+        if len(self.sizes) == 1:
+            return (g.op("Identity", x[0].name),)
+        return g.op("Split", x[0].name, sizes, outputs=len(self.sizes), axis=axis)

@@ -1,0 +1,31 @@
+"""ONNX forms that depend on the opset, shared by several families."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netdsl.ops.base import Graph
+
+
+def reduction(g: Graph, op_type: str, x: str, axes: tuple[int, ...], *, keepdims: bool) -> Any:
+    """A `Reduce...` node over axes counted with the batch: they are an input from opset 18 on (13 for ReduceSum)."""
+    if g.opset >= 18 or op_type == "ReduceSum":
+        return g.op(op_type, x, g.const(axes, "int64"), keepdims=int(keepdims))
+    return g.op(op_type, x, axes=axes, keepdims=int(keepdims))
+
+
+def sliced(g: Graph, x: str, axis: int, start: int, stop: int, step: int = 1) -> Any:
+    """`x[start:stop:step]` along an axis counted with the batch."""
+    return g.op("Slice", x, *(g.const((v,), "int64") for v in (start, stop, axis, step)))
+
+
+def gelu(g: Graph, x: str, approximate: str) -> Any:
+    """GELU: one node from opset 20, otherwise by Erf (exact) or Tanh."""
+    if g.opset >= 20:
+        return g.op("Gelu", x, approximate=approximate)
+    if approximate == "none":
+        inner = g.op("Erf", g.op("Div", x, g.const(2**0.5)))
+    else:
+        cubic = g.op("Mul", g.op("Mul", g.op("Mul", x, x), x), g.const(0.044715))
+        inner = g.op("Tanh", g.op("Mul", g.op("Add", x, cubic), g.const((2 / 3.141592653589793) ** 0.5)))
+    return g.op("Mul", g.op("Mul", x, g.op("Add", inner, g.const(1.0))), g.const(0.5))
