@@ -16,8 +16,8 @@ from netdsl.tensors import TensorType
 class Node(Struct, frozen=True, eq=False):
     """One op call.
 
-    `path` is unique: the dotted path of the instance, `f@2` inside the second call of a shared layer `f`. `layer_path` is the
-    path that owns the parameters (the prefix of their state-dict keys). The names of values are unique in the net.
+    `path` is unique: the dotted path of the instance, `f@2` inside the second call of a shared layer `f`. `layer_path`
+    is the path that owns the parameters (the prefix of their state-dict keys). Values have names unique in the net.
     """
 
     path: str
@@ -52,8 +52,8 @@ class Flat(Struct, frozen=True, eq=False):
 def flatten(program: Program, training: bool = False, drop_vanishing: bool = False) -> Flat:
     """The op calls of a net: every instance of a definition is walked.
 
-    The evaluation form (`training=False`) has neither outputs nor steps that exist only while training, and no step whose
-    result nothing reads. `drop_vanishing` also leaves out ops that are the identity at inference (dropout).
+    The evaluation form (`training=False`) has neither outputs nor steps that exist only while training, and no step
+    whose result nothing reads. `drop_vanishing` also leaves out ops that are the identity at inference (dropout).
     """
     walk = _Walk(training, drop_vanishing)
     main = program.main
@@ -100,7 +100,7 @@ class _Walk:
 
 
 def _names(definition: Definition) -> list[str]:
-    """The last part of each step's path: its layer's name, else the kind of what it calls; numbered where it repeats."""
+    """The last part of each step's path: its layer's name, else the kind of what it calls, numbered if it repeats."""
     kinds = [s.layer or (s.callee.kind if isinstance(s.callee, Op) else s.callee.name) for s in definition.steps]
     taken = {layer.name for layer in definition.layers}
     count, seen = Counter(kinds), Counter[str]()
