@@ -55,11 +55,17 @@ class Splat(Node, frozen=True):
     value: Expr
 
 
+class Targets(Node, frozen=True):
+    """`(a, b)` among the names that a loop or a comprehension binds: `for i, (a, b) in ...`."""
+
+    items: tuple[Target, ...]
+
+
 class Comprehension(Node, frozen=True):
     """`[item for targets in iterable if condition]`."""
 
     item: Expr
-    targets: tuple[Name, ...]
+    targets: tuple[Target, ...]
     iterable: Expr
     condition: Expr | None
 
@@ -181,7 +187,7 @@ class Label(Node, frozen=True):
 
 
 class For(Node, frozen=True):
-    targets: tuple[Name, ...]
+    targets: tuple[Target, ...]
     iterable: Expr
     body: Body
 
@@ -331,5 +337,6 @@ Item = Union[
     Number, String, Literal, Name, ListExpr, TupleExpr, Comprehension, Call, Index, Unary, Binary, Compare, Conditional,
     Quantity, Choice, Pipeline, Residual, Body, Splat,
 ]  # fmt: skip
+Target = Union[Name, Targets]
 Statement = Union[ExprStatement, Assign, Share, Label, For, Repeat, If, Require, Input, Output]
 Declaration = Union[Import, Constant, Block, Variant, Expect, Recipe]

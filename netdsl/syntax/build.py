@@ -1,0 +1,252 @@
+"""Makes the nodes of the syntax tree: one method per rule and terminal of the grammar, called by the parser as it reduces.
+
+A method gets the children of its rule: nodes, tokens (with `start_pos` and `end_pos`) and None for what is left out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from netdsl.source import Span
+from netdsl.syntax import ast
+
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\\": "\\", '"': '"', "'": "'"}
+_ESCAPE = re.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)")
+_LITERALS = {"true": True, "false": False, "none": None}
+
+Children = list[Any]
+
+
+class Misread(Exception):  # noqa: N818 - it carries a mistake up to the parser
+    """A token or a nesting that the grammar allows but the language does not."""
+
+    def __init__(self, message: str, start: int, end: int, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message, self.start, self.end, self.hint = message, start, end, hint
+
+
+def _start(child: Any) -> int:
+    return child.at.start if isinstance(child, ast.Node) else child.start_pos
+
+
+def _end(child: Any) -> int:
+    return child.at.end if isinstance(child, ast.Node) else child.end_pos
+
+
+def _span(children: Children) -> Span:
+    last = next(c for c in reversed(children) if c is not None)
+    return Span(_start(children[0]), _end(last))
+
+
+def _nodes(children: Children) -> tuple[Any, ...]:
+    return tuple([c for c in children if isinstance(c, ast.Node)])
+
+
+def _arguments(children: Children) -> tuple[ast.Argument, ...]:
+    nodes = (c for c in children if isinstance(c, ast.Node))
+    return tuple([n if isinstance(n, ast.Argument) else ast.Argument(n.at, None, n) for n in nodes])
+
+
+class Builder:
+    """The semantic actions of the grammar. It has no state."""
+
+    # Terminals
+
+    def NAME(self, t: Any) -> ast.Name:  # noqa: N802 - named after the terminal
+        return ast.Name(Span(t.start_pos, t.end_pos), str(t))
+
+    MODULE = SELECTOR = UNIT = NAME
+
+    def LITERAL(self, t: Any) -> ast.Literal:  # noqa: N802
+        return ast.Literal(Span(t.start_pos, t.end_pos), _LITERALS[t.lower()])
+
+    def NUMBER(self, t: Any) -> ast.Number:  # noqa: N802
+        text = str(t)
+        try:
+            value = int(text, 16) if text[:2] in ("0x", "0X") else int(text)
+        except ValueError:  # a float, or an integer with more digits than Python reads
+            value = float(text)
+            if math.isinf(value):
+                raise Misread("the number is too large", t.start_pos, t.end_pos) from None
+        return ast.Number(Span(t.start_pos, t.end_pos), value, text)
+
+    def STRING(self, t: Any) -> ast.String:  # noqa: N802
+        def plain(match: re.Match[str]) -> str:
+            escape = match[0]
+            if escape[1] in "xu" and len(escape) > 2 and not 0xD800 <= int(escape[2:], 16) < 0xE000:
+                return chr(int(escape[2:], 16))
+            if escape[1] in _ESCAPES:
+                return _ESCAPES[escape[1]]
+            at = t.start_pos + 1 + match.start()
+            hint = "a backslash itself is written `\\\\`"
+            raise Misread(f"`{escape}` is no escape that a string can hold", at, at + len(escape), hint)
+
+        body = str(t)[1:-1]
+        value = _ESCAPE.sub(plain, body) if "\\" in body else body
+        return ast.String(Span(t.start_pos, t.end_pos), value)
+
+    # Declarations
+
+    def start(self, c: Children) -> tuple[Any, ...]:
+        return _nodes(c)
+
+    def import_(self, c: Children) -> ast.Import:
+        module, *names = _nodes(c)
+        return ast.Import(_span(c), module.id, module.at, tuple(names))
+
+    def import_name(self, c: Children) -> ast.ImportName:
+        return ast.ImportName(_span(c), c[0], c[1])
+
+    def constant(self, c: Children) -> ast.Constant:
+        return ast.Constant(_span(c), c[0], c[1], "")
+
+    def block(self, c: Children) -> ast.Block:
+        keyword, name, parameters, signature, body = c
+        return ast.Block(_span(c), str(keyword), name, parameters or (), signature, body, "")
+
+    def variant(self, c: Children) -> ast.Variant:
+        return ast.Variant(_span(c), c[1], c[2], "")
+
+    def parameters(self, c: Children) -> tuple[ast.Parameter, ...]:
+        return _nodes(c)
+
+    def parameter(self, c: Children) -> ast.Parameter:
+        return ast.Parameter(_span(c), c[0], c[1])
+
+    def signature(self, c: Children) -> ast.Signature:
+        _, inputs, _, outputs = c
+        return ast.Signature(_span(c), inputs.items, outputs.items)
+
+    def expect(self, c: Children) -> ast.Expect:
+        return ast.Expect(_span(c), c[1], _nodes(c[2:]))
+
+    def recipe(self, c: Children) -> ast.Recipe:
+        _, name, _, target, _, base, *entries = c
+        return ast.Recipe(_span(c), name, target, base, _nodes(entries), "")
+
+    def field(self, c: Children) -> ast.Field:
+        return ast.Field(_span(c), c[0], c[1])
+
+    def group(self, c: Children) -> ast.Group:
+        nodes = _nodes(c)
+        selectors = tuple([n for n in nodes if isinstance(n, ast.Name)])
+        return ast.Group(_span(c), selectors, nodes[len(selectors) :])
+
+    def freeze(self, c: Children) -> ast.Freeze:
+        return ast.Freeze(_span(c), _nodes(c))
+
+    # Statements
+
+    def body(self, c: Children) -> ast.Body:
+        return ast.Body(_span(c), _nodes(c))
+
+    def expr_statement(self, c: Children) -> ast.ExprStatement:
+        return ast.ExprStatement(c[0].at, c[0])
+
+    def assign(self, c: Children) -> ast.Assign:
+        return ast.Assign(_span(c), _nodes(c[:-1]), c[-1])
+
+    def share(self, c: Children) -> ast.Share:
+        return ast.Share(_span(c), c[1], c[2])
+
+    def label(self, c: Children) -> ast.Label:
+        return ast.Label(_span(c), c[0], c[1])
+
+    def for_(self, c: Children) -> ast.For:
+        return ast.For(_span(c), c[1], c[2], c[3])
+
+    def targets(self, c: Children) -> tuple[ast.Target, ...]:
+        return _nodes(c)
+
+    def target_tuple(self, c: Children) -> ast.Targets:
+        return ast.Targets(_span(c), _nodes(c))
+
+    def repeat(self, c: Children) -> ast.Repeat:
+        return ast.Repeat(_span(c), c[1], c[2])
+
+    def if_(self, c: Children) -> ast.If:
+        return ast.If(_span(c), c[1], c[2], c[3])
+
+    def require(self, c: Children) -> ast.Require:
+        return ast.Require(_span(c), c[1], c[2])
+
+    def input(self, c: Children) -> ast.Input:
+        return ast.Input(_span(c), c[1], c[2].items, c[3])
+
+    def output(self, c: Children) -> ast.Output:
+        return ast.Output(_span(c), c[1], c[2], c[4] is not None)
+
+    def shape(self, c: Children) -> ast.ListExpr:
+        return ast.ListExpr(_span(c), _nodes(c))
+
+    # Expressions
+
+    def pipeline(self, c: Children) -> ast.Pipeline:
+        return ast.Pipeline(_span(c), _nodes(c))
+
+    def choice(self, c: Children) -> ast.Choice:
+        return ast.Choice(_span(c), _nodes(c))
+
+    def conditional(self, c: Children) -> ast.Conditional:
+        return ast.Conditional(_span(c), c[0], c[2], c[3])
+
+    def binary(self, c: Children) -> ast.Binary:
+        left, op, right = c
+        return ast.Binary(Span(left.at.start, right.at.end), str(op), left, right)
+
+    def unary(self, c: Children) -> ast.Unary:
+        return ast.Unary(_span(c), str(c[0]), c[1])
+
+    def comparison(self, c: Children) -> ast.Compare:
+        ops = tuple([" ".join(op.split()) for op in c[1::2]])
+        return ast.Compare(_span(c), c[0], ops, tuple(c[2::2]))
+
+    def call(self, c: Children) -> ast.Call:
+        return ast.Call(_span(c), c[0], _arguments(c[1:]))
+
+    def named(self, c: Children) -> ast.Argument:
+        return ast.Argument(_span(c), c[0], c[1])
+
+    def generator(self, c: Children) -> ast.Comprehension:
+        return ast.Comprehension(_span(c), *c)
+
+    def index(self, c: Children) -> ast.Index:
+        return ast.Index(_span(c), c[0], c[2])
+
+    def slice(self, c: Children) -> ast.Slice:
+        start, _, stop, _, step = c
+        return ast.Slice(_span([x for x in c if x is not None]), start, stop, step)
+
+    def quantity(self, c: Children) -> ast.Quantity:
+        return ast.Quantity(_span(c), c[0], c[1].id)
+
+    def parenthesised(self, c: Children) -> Any:
+        """The node itself, with the parentheses in its span; in a tuple's place it would be read as one more level."""
+        return _widened(c[1], _span(c))
+
+    def tuple(self, c: Children) -> ast.TupleExpr:
+        return ast.TupleExpr(_span(c), _nodes(c))
+
+    def list(self, c: Children) -> ast.ListExpr:
+        return ast.ListExpr(_span(c), _nodes(c))
+
+    def comprehension(self, c: Children) -> ast.Comprehension:
+        _, item, _, targets, _, iterable, _, condition, _ = c
+        return ast.Comprehension(_span(c), item, targets, iterable, condition)
+
+    def residual(self, c: Children) -> ast.Residual:
+        return ast.Residual(_span(c), _arguments(c[1:-1]), c[-1])
+
+    def splat(self, c: Children) -> ast.Splat:
+        return ast.Splat(_span(c), c[1])
+
+
+def _widened(node: Any, at: Span) -> Any:
+    return type(node)(at, *[getattr(node, f) for f in node.__struct_fields__[1:]])
+
+
+setattr(Builder, "import", Builder.import_)
+setattr(Builder, "for", Builder.for_)
+setattr(Builder, "if", Builder.if_)
