@@ -42,7 +42,8 @@ class Totals(Struct, frozen=True):
     """What a definition, a layer or a step amounts to, for one sample.
 
     `params`, `buffers`: elements. `macs`: of convolutions, linears and matrix products at inference; `training_macs`:
-    with what exists only while training. `activation_bytes`: what all ops write at inference. `residual_links`: by instance.
+    with what exists only while training. `activation_bytes`: what all ops write at inference. `residual_links`: every
+    instance.
     """
 
     params: int = 0
@@ -93,7 +94,7 @@ def _tensors(
 
 
 def registered(layers: tuple[Layer, ...]) -> list[Layer]:
-    """Layers in the order of a module's state dict: its own tensors, then its submodules, a container's members together."""
+    """Layers in the order of the state dict: tensors first, then submodules, the members of a container together."""
     first: dict[str, int] = {}
     keys: dict[Layer, tuple[int, ...]] = {}
     for layer in layers:

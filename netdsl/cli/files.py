@@ -1,0 +1,118 @@
+"""Files: the one place where the command line reads and writes.
+
+Whatever is written appears whole or not at all: into a temporary file in the same folder first, then renamed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from netdsl.cli.failure import USAGE, WRONG, Failure, Refused
+from netdsl.loader import LoadError, load_source
+from netdsl.source import Source
+
+UNREADABLE = ("no-such-file", "is-a-directory", "unreadable")
+"""Codes of specs that could not be read at all; the others say that what was read is no spec."""
+
+
+def read_spec(path: str) -> Source:
+    """The text of a spec; `-` is the standard input. Raises Refused where it cannot be read or is not text."""
+    try:
+        return load_source(path) if path != "-" else _read_input()
+    except LoadError as error:
+        code = USAGE if error.diagnostic.code in UNREADABLE else WRONG
+        raise Refused((error.diagnostic,), code) from None
+
+
+def _read_input() -> Source:
+    try:
+        return Source(sys.stdin.buffer.read().decode("utf-8-sig"), "<stdin>")
+    except UnicodeDecodeError as error:
+        raise Failure(f"the standard input is not UTF-8 text: byte {error.start}", code=WRONG) from None
+
+
+def find_specs(paths: list[str]) -> list[str]:
+    """The files that are meant: a folder stands for every `*.net` in it, at any depth. Raises Failure for an empty one."""
+    found: dict[str, None] = {}
+    for path in paths:
+        if not os.path.isdir(path):
+            found[path] = None
+            continue
+        inside = sorted(_specs_below(path))
+        if not inside:
+            raise Failure(f"there is no *.net file in {path}")
+        found.update(dict.fromkeys(inside))
+    return list(found)
+
+
+def _specs_below(folder: str) -> Iterator[str]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [f for f in folders if not f.startswith(".") and f not in ("node_modules", "__pycache__")]
+        yield from (os.path.join(parent, f) for f in files if f.endswith(".net"))
+
+
+def write(path: str, content: str | bytes) -> int:
+    """Write a file, whole or not at all; returns its size in bytes. Raises Failure."""
+    data = content.encode() if isinstance(content, str) else content
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(data)
+    return len(data)
+
+
+@contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """A temporary path beside `path`, to be written; it takes the place of `path` if nothing is raised. Raises Failure."""
+    folder = os.path.dirname(path) or "."
+    temporary = ""
+    try:
+        os.makedirs(folder, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
+        os.close(handle)
+        os.chmod(temporary, _mode(path))
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise unwritable(path, error) from None
+    finally:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def _mode(path: str) -> int:
+    """The permissions of the file that is replaced, or those of a new one."""
+    if os.path.exists(path):
+        return os.stat(path).st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def unwritable(path: str, error: OSError) -> Failure:
+    """The failure to write a file, in words."""
+    reason = error.strerror or str(error)
+    return Failure(f"cannot write {path}: {reason}", "nothing was changed; choose another place to write to")
+
+
+@contextmanager
+def folder(path: str) -> Iterator[str]:
+    """A new temporary folder beside `path`; its files move into the folder `path` if nothing is raised. Raises Failure."""
+    import shutil
+
+    temporary = ""
+    try:
+        if os.path.exists(path) and not os.path.isdir(path):
+            raise Failure(f"cannot write into {path}: it is a file, not a folder")
+        os.makedirs(path, exist_ok=True)
+        temporary = tempfile.mkdtemp(prefix=".netdsl-", dir=path)
+        yield temporary
+        for name in sorted(os.listdir(temporary)):
+            os.replace(os.path.join(temporary, name), os.path.join(path, name))
+    except OSError as error:
+        raise unwritable(path, error) from None
+    finally:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)

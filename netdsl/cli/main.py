@@ -1,0 +1,156 @@
+"""`netdsl COMMAND ...`: finds the command, parses its arguments, and turns every way to fail into a message and a code.
+
+Only the command that is asked for is imported, so that `netdsl check` costs little more than Python itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib import import_module
+from types import ModuleType
+
+from netdsl.cli.failure import USAGE, Failure, Refused
+
+COMMANDS = {
+    "check": "report every mistake in specs",
+    "summary": "shapes, parameters, MACs, memory and receptive field of a net",
+    "compile": "write a net as PyTorch source and as an ONNX file",
+    "train": "train a net as its recipe says",
+    "eval": "measure a trained net on a data set",
+    "predict": "run a trained net on pictures",
+    "verify": "hold a net's ONNX form against PyTorch, number by number",
+    "fmt": "format specs in the one style",
+    "ops": "the reference of all layers and functions",
+}
+"""The commands, each a module of this package with `configure(parser)` and `run(args) -> exit code`."""
+
+INTERNAL, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; returns its exit code: 0 fine, 1 the spec or a check is wrong, 2 usage or input and output."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        code = _run(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+        return code
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else USAGE
+    except Refused as refused:
+        from netdsl.render.diagnostics import render_all
+
+        return _say(render_all(refused.diagnostics, sys.stderr), refused.code)
+    except Failure as failure:
+        return _say(_message(failure.message, failure.hint), failure.code)
+    except KeyboardInterrupt:
+        return _say("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        _abandon_output()
+        return BROKEN_PIPE
+    except OSError as error:
+        _abandon_output()
+        return _say(_message(os_message(error)), USAGE)
+    except Exception as error:
+        return _internal(error)
+
+
+def _run(argv: list[str]) -> int:
+    name = argv[0] if argv else ""
+    if name == "help" and len(argv) == 2:
+        return _run([argv[1], "--help"])
+    if name in ("-h", "--help", "help", ""):
+        print(_overview())
+        return 0 if name else USAGE
+    if name in ("-V", "--version", "version"):
+        from netdsl import __version__
+
+        print(f"netdsl {__version__}")
+        return 0
+    if name not in COMMANDS:
+        raise _unknown(name)
+    command = import_module(f"netdsl.cli.{name}")
+    code = command.run(_parser(name, command).parse_args(argv[1:]))
+    assert isinstance(code, int)
+    return code
+
+
+def _parser(name: str, command: ModuleType) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"netdsl {name}",
+        description=command.__doc__,
+        epilog=getattr(command, "EXAMPLES", None),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.configure(parser)
+    return parser
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [
+        "netdsl: a language and compiler for neural networks",
+        "",
+        "usage: netdsl COMMAND ...",
+        "",
+        *(f"  {name:{width}}  {what}" for name, what in COMMANDS.items()),
+        "",
+        "`netdsl COMMAND --help` says more, with examples.",
+        "Exit codes: 0 fine, 1 the spec or a check is wrong, 2 wrong usage, or a file that cannot be read or written.",
+    ]
+    return "\n".join(lines)
+
+
+def _unknown(name: str) -> Failure:
+    from netdsl.diagnostics import did_you_mean
+
+    what = "option" if name.startswith("-") else "command"
+    return Failure(f"there is no {what} `{name}`", did_you_mean(name, COMMANDS) or "`netdsl --help` lists the commands")
+
+
+def _message(text: str, hint: str | None = None) -> str:
+    return f"error: {text}" + (f"\nhint: {hint}" if hint else "")
+
+
+def os_message(error: OSError) -> str:
+    """What the system refused, in one line."""
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _say(text: str, code: int) -> int:
+    """Print on the error stream, after all that was printed before; gives the code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _abandon_output()
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        pass
+    return code
+
+
+def _abandon_output() -> None:
+    """Nobody reads the output any more, or it cannot be written: nothing is left to flush at exit."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        pass
+
+
+def _internal(error: Exception) -> int:
+    if os.environ.get("NETDSL_DEBUG") == "1":
+        raise error
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    hint = "this is a bug in netdsl: please report it with the spec; NETDSL_DEBUG=1 shows where it happened"
+    return _say(f"internal error: {what}\nhint: {hint}", INTERNAL)
+
+
+def entry() -> None:
+    """`python -m netdsl`."""
+    sys.exit(main())
