@@ -1,0 +1,65 @@
+"""Specs from the disk: the one place, beside the shells, that reads files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from netdsl.diagnostics import Diagnostic
+from netdsl.source import Source
+
+SIZE_LIMIT = 4 * 1024 * 1024
+"""The largest spec in bytes; anything larger is not a spec."""
+
+
+class LoadError(Exception):
+    """A spec that cannot be read. `diagnostic` says why."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.message)
+        self.diagnostic = diagnostic
+
+
+def library() -> Path:
+    """The folder of the standard library: beside the package in a checkout, inside it when installed."""
+    inside = Path(__file__).parent / "specs"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "specs"
+
+
+def load_source(path: str | os.PathLike[str]) -> Source:
+    """The text of a spec. Raises LoadError for a missing file, a directory, or what is not UTF-8 text."""
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as file:
+            data = file.read(SIZE_LIMIT + 1)
+    except OSError as error:
+        raise LoadError(_unreadable(name, error)) from None
+    if len(data) > SIZE_LIMIT or b"\0" in data:
+        raise LoadError(Diagnostic("not-a-spec", f"{name} is not a spec: it is binary or too large"))
+    try:
+        return Source(data.decode("utf-8-sig"), name)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        message = f"{name} is not UTF-8 text: byte {error.start} (line {line}) is 0x{data[error.start]:02x}"
+        raise LoadError(Diagnostic("not-utf8", message, hint="save the file as UTF-8")) from None
+
+
+def _unreadable(name: str, error: OSError) -> Diagnostic:
+    if isinstance(error, FileNotFoundError):
+        folder = Path(name).parent
+        near = sorted(p.name for p in folder.glob("*.net")) if folder.is_dir() else []
+        hint = f"specs in {folder}: {', '.join(near[:8])}" if near else None
+        return Diagnostic("no-such-file", f"there is no file {name}", hint=hint)
+    if isinstance(error, IsADirectoryError):
+        return Diagnostic("is-a-directory", f"{name} is a directory", hint="name a spec in it")
+    return Diagnostic("unreadable", f"cannot read {name}: {error.strerror}")
+
+
+def read_import(module: str, importer: Source) -> Source | None:
+    """The source a dotted module name means: beside the importing spec, or in the standard library."""
+    relative = Path(*module.split(".")).with_suffix(".net")
+    for folder in (Path(importer.name).parent, library()):
+        path = folder / relative
+        if path.is_file() and path.resolve() != Path(importer.name).resolve():
+            return load_source(path)
+    return load_source(path) if (path := Path(importer.name).parent / relative).is_file() else None

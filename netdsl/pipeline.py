@@ -1,0 +1,152 @@
+"""From text to everything else, one lazy stage after another.
+
+    source -> module -> program -> {torch text, live module, ONNX}
+
+A `Spec` is one file; a `Net` is one net of it with its arguments and sizes. Every stage is computed when it is first
+asked for; heavy libraries are imported by the stages that need them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from netdsl.diagnostics import Diagnostic, Fault, did_you_mean, fault
+from netdsl.passes.calls import is_complete
+from netdsl.passes.elaborate import Elaborator, Options
+from netdsl.passes.evaluate import Env
+from netdsl.passes.names import check_names
+from netdsl.passes.promises import check_promises
+from netdsl.passes.resolve import Module, Reader, resolve
+from netdsl.passes.values import BlockArrow
+from netdsl.source import Source
+from netdsl.syntax import ast
+
+if TYPE_CHECKING:
+    from netdsl.ir.model import Program
+
+
+class Spec:
+    """One file: its module, its nets, and everything that is wrong with it."""
+
+    def __init__(self, source: Source, read: Reader) -> None:
+        self.source = source
+        self.module, self._mistakes = resolve(source, read)
+        self.elaborator = Elaborator()
+
+    @cached_property
+    def nets(self) -> tuple[str, ...]:
+        """The nets that need no further arguments, in order."""
+        return tuple(n for n in self.module.nets if self._is_complete(n))
+
+    def _is_complete(self, name: str) -> bool:
+        with self.elaborator.recording():
+            value = self.elaborator.evaluator.lookup(name, Env(self.module, {}), self.module.place(self.module.file.at))
+            return isinstance(value, BlockArrow) and is_complete(value)
+        return False
+
+    @cached_property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """All mistakes of the file: its syntax, its names, every net it declares, every promise."""
+        if any(d.severity == "error" and d.code == "syntax" for d in self._mistakes):
+            return self._mistakes
+        programs = {n: self.elaborator.net(self.module, n, {}, {}) for n in self.nets}
+        check_names(self.module, self.elaborator)
+        check_promises(self.module, self.elaborator, programs)
+        return (*self._mistakes, *self.elaborator.diagnostics)
+
+    def net(
+        self,
+        name: str | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        sizes: Mapping[str, int] | None = None,
+        options: Options | None = None,
+    ) -> Net:
+        """One net of the file: the named one, or the first that needs no further arguments."""
+        return Net(self, name, arguments or {}, sizes or {}, options or Options())
+
+
+class Net:
+    """One net: its program, and what the program becomes."""
+
+    def __init__(
+        self, spec: Spec, name: str | None, arguments: Mapping[str, Any], sizes: Mapping[str, int], options: Options
+    ) -> None:
+        self.spec = spec
+        self.arguments = arguments
+        self.sizes = sizes
+        self.options = options
+        self._mistakes: list[Diagnostic] = []
+        self.name = name or ""
+        try:
+            self.name = self._named(name)
+        except Fault as mistake:
+            self._mistakes.append(mistake.diagnostic)
+
+    def _named(self, name: str | None) -> str:
+        module = self.spec.module
+        if name is not None:
+            if name not in module.nets and not (module.find(name) and name in module.names):
+                hint = did_you_mean(name, module.nets) or f"its nets: {', '.join(module.nets)}"
+                raise fault("unknown-net", f"{module.source.name} declares no net `{name}`", None, hint)
+            return name
+        candidates = module.nets if self.arguments else (*self.spec.nets, *module.nets)
+        if not candidates:
+            hint = "a net begins with `net Name { input image [3, 224, 224] ... }`"
+            raise fault("no-net", f"{module.source.name} declares no net", None, hint)
+        return candidates[0]
+
+    @cached_property
+    def _elaborated(self) -> tuple[Program | None, tuple[Diagnostic, ...]]:
+        mistakes = (*self.spec._mistakes, *self._mistakes)
+        if mistakes:
+            return None, mistakes
+        elaborator = Elaborator(self.options)
+        arguments: dict[str, Any] = {}
+        with elaborator.recording():
+            arguments = {n: value_of(v, self.spec.module, elaborator) for n, v in self.arguments.items()}
+        program = None if elaborator.diagnostics else elaborator.net(self.spec.module, self.name, arguments, self.sizes)
+        return program, tuple(elaborator.diagnostics)
+
+    @property
+    def program(self) -> Program | None:
+        """The typed program; None where there are diagnostics."""
+        return self._elaborated[0]
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        return self._elaborated[1]
+
+
+def value_of(given: Any, module: Module, elaborator: Elaborator) -> Any:
+    """An argument from outside the file: a plain value, or the text of an expression in the file's names."""
+    if isinstance(given, list | tuple):
+        return tuple(value_of(v, module, elaborator) for v in given)
+    if not isinstance(given, Expression):
+        return given
+    source = Source(f"argument = {given.text}", f"-p {given.text}")
+    other, mistakes = resolve(source, lambda name, importer: None)
+    if mistakes:
+        raise Fault(mistakes[0])
+    declaration = other.file.declarations[0]
+    assert isinstance(declaration, ast.Constant)
+    other.names = {**module.names}
+    env = Env(_Argument(source, module), {})
+    return elaborator.evaluator.evaluate(declaration.value, env)
+
+
+class Expression:
+    """The text of an expression, given as an argument."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class _Argument(Module):
+    """The names of a module, seen from an expression that stands outside it."""
+
+    def __init__(self, source: Source, module: Module) -> None:
+        super().__init__(source, module.file)
+        self.names = module.names
+
