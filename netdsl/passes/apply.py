@@ -48,6 +48,7 @@ class Applier:
     def __init__(self, elaborator: Elaborator) -> None:
         self.elaborator = elaborator
         self.shared: dict[LayerDraft, Any] = {}
+        self._anonymous_made: dict[tuple[LayerDraft, TensorType], Definition] = {}
         self._rules: dict[type, Callable[[Any, Any, Context], Any]] = {
             It: lambda arrow, flow, context: flow,
             Tensor: lambda arrow, flow, context: context.scope.bring(arrow.wire),
@@ -216,7 +217,10 @@ class Applier:
         if isinstance(declared, BlockArrow) and not list(leaves(tuple(v for _, v in declared.arguments))):
             definition, _ = self.elaborator.block(declared, x, context)
         else:
-            definition = self._anonymous(declared, layer, x)
+            key = (layer, x.type)
+            if key not in self._anonymous_made:
+                self._anonymous_made[key] = self._anonymous(declared, layer, x)
+            definition = self._anonymous_made[key]
         if layer.callee is None:
             layer.callee, layer.inputs = definition, (x.type,)
         elif definition is not layer.callee:

@@ -201,8 +201,8 @@ class Elaborator:
             result = self.run_block(scope, block, arguments, flow, Context(scope, scope))
             if result is BROKEN or len(self.diagnostics) > before:
                 return None
-            if not scope.outputs:
-                scope.outputs = [("output", self.one(result, scope.place), False)]
+            if all(training for _, _, training in scope.outputs):
+                scope.outputs.insert(0, ("output", self.one(result, scope.place), False))
             return freeze(scope)
         return None
 
@@ -228,7 +228,7 @@ class Elaborator:
             result = self.runner.run(body.statements, env, flow, context)
         else:
             result = self.applier.apply(self.evaluator.arrow(body, env), flow, context)
-        if result is not BROKEN and not scope.outputs:
+        if result is not BROKEN and all(training for _, _, training in scope.outputs):
             if result is None:
                 raise fault("no-value", f"`{block.name}` gives no value", block.module.place(block.declaration.name.at))
             check_outputs(self, block, result, env)
@@ -265,8 +265,7 @@ class Elaborator:
             return tuple(self.leave(child, r) for r in result)
         if result is None or result is BROKEN:
             return result
-        assert child.parent is not None
-        return child._export(child.bring(result))
+        return child.give(child.bring(result))
 
     def one(self, result: Any, at: Place) -> Wire:
         """The single tensor of a result. Raises Fault for several, Silent for a broken one."""

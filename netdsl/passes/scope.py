@@ -105,6 +105,14 @@ class Scope:
             wire = wire.scope._export(wire)
         return wire if wire.scope is self else self._import(wire)
 
+    def give(self, wire: Wire) -> Wire:
+        """The result of a nested scope, as the scope around it knows it; it comes before other outputs."""
+        outer = self._export(wire)
+        assert self.call is not None
+        self.exports = {wire: outer, **self.exports}
+        self.call.outs = list(self.exports.values())
+        return outer
+
     def _is_inside(self, other: Scope) -> bool:
         scope: Scope | None = self
         while scope is not None and scope is not other:

@@ -97,7 +97,7 @@ class Runner:
             raise fault("missing-argument", f"{describe(arrow)} needs {names} to be shared", env.place(node.value))
         layer = LayerDraft(context.scope, node.name.id, labelled=True)
         self.elaborator.applier.shared[layer] = arrow
-        env.locals[node.name.id] = Shared(layer)
+        env.locals[node.name.id] = Shared(layer, env.place(node))
         return flow
 
     def _label(self, node: ast.Label, env: Env, flow: Any, context: Context) -> Any:
@@ -170,6 +170,7 @@ class Runner:
         else:
             wire = scope.add_input(input_type(self.elaborator, node, env), at)
             wire.name = node.name.id
+            scope.fed = True
         env.locals[node.name.id] = Tensor(wire)
         several = isinstance(flow, Wire) and flow is not wire
         return SEVERAL if several or flow is SEVERAL else wire

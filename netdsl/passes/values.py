@@ -56,6 +56,7 @@ class Shared(Struct, frozen=True):
     """A layer with one set of weights, made by `share`."""
 
     layer: LayerDraft
+    at: Place
 
 
 class OpArrow(Struct, frozen=True):
