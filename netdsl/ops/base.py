@@ -91,11 +91,11 @@ class Torch(Struct, frozen=True):
 
     `module` constructs the layer, which is called with the inputs; `expression` computes the value in a forward
     method. An op with both (an activation) is a module inside `nn.Sequential` and an expression elsewhere. `parameter`
-    constructs an attribute that is read, not called. `helper` is the source of the class that the form refers to, printed once per file.
+    constructs the tensor of an `nn.Parameter` attribute, which is read, not called. `helper` is the source of the class that the form refers to, printed once per file.
     """
 
     module: Call | None = None
-    expression: Call | None = None
+    expression: Call | X | None = None
     parameter: Call | None = None
     helper: str = ""
 
@@ -129,11 +129,16 @@ class Graph(Protocol):
 
 
 class Window(Struct, frozen=True):
-    """How far a local op looks: kernel extent (dilation counted), stride and padding at the start, per spatial axis."""
+    """How far a local op looks: kernel extent (dilation counted), stride and padding at the start, per spatial axis.
+
+    `transposed`: the other way round, as a transposed convolution with these numbers does: position `i` of the input reaches
+    the outputs from `i * stride - padding` on. Upsampling by 2 is size 2, stride 2; cropping 3 is size 1, padding -3.
+    """
 
     size: tuple[int, ...]
     stride: tuple[int, ...]
     padding: tuple[int, ...]
+    transposed: bool = False
 
 
 GLOBAL = "global"

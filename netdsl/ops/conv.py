@@ -289,8 +289,9 @@ class UpConv(Op, frozen=True):
             dilations=dilation, group=self.groups,
         )  # fmt: skip
 
-    def window(self, *inputs: TensorType) -> Window | str | None:
-        return None
+    def window(self, *inputs: TensorType) -> Window:
+        kernel, stride, padding, _, dilation = self._windows()
+        return Window(extent(kernel, dilation), stride, padding, transposed=True)
 
     def absorb(self, weights: Mapping[str, Any], scale: Any, shift: Any) -> tuple[Op, dict[str, Any]] | None:
         return absorb_outputs(self, weights, scale, shift, axis=1) if self.groups == 1 else None
