@@ -44,7 +44,9 @@ class Model:
     @property
     def input_sizes(self) -> dict[str, tuple[int | str, ...]]:
         """The shape of one sample of each input, without the batch; named sizes as text: `{"image": (3, "H", "W")}`."""
-        return {v.name: tuple(s if isinstance(s, int) else str(s) for s in v.type.shape) for v in self.program.main.inputs}
+        return {
+            v.name: tuple(s if isinstance(s, int) else str(s) for s in v.type.shape) for v in self.program.main.inputs
+        }
 
     def summary(self) -> Summary:
         """Parameters, MACs, memory, receptive field and a tree of rows, as a value; `str()` of it is a table."""

@@ -2,8 +2,8 @@
 
 `Assumptions` answers three questions about sizes (`equal`, `divisible`, `at_least`): proven facts cost nothing, facts
 that can never hold are errors, and what lies between becomes a constraint on the named sizes. For one named size the
-answer is exact: an expression of floor divisions is linear plus periodic, so its solutions are residues modulo the least
-period, or a finite set, or everything from some size on. Facts over several names are kept as they are.
+answer is exact: an expression of floor divisions is linear plus periodic, so its solutions are residues modulo the
+least period, or a finite set, or everything from some size on. Facts over several names are kept as they are.
 """
 
 from __future__ import annotations

@@ -149,4 +149,3 @@ class _Argument(Module):
     def __init__(self, source: Source, module: Module) -> None:
         super().__init__(source, module.file)
         self.names = module.names
-

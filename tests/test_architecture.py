@@ -19,7 +19,7 @@ RANKS = {
     "ir": 3, "passes": 4, "backends": 5, "pipeline": 6, "loader": 6,
     "summary": 7, "render": 8, "view": 8, "api": 9, "training": 9, "cli": 10, "lsp": 10,
 }  # fmt: skip
-"""An import may only point at the same rank or a lower one; rooms of one rank import each other only as files do: no cycles."""
+"""An import may only point at the same rank or a lower one; within a rank, files must not import in circles."""
 
 MAY_IMPORT = {
     "lark": ("syntax/",),
@@ -79,7 +79,11 @@ def test_imports_point_down(path: Path) -> None:
 
 def test_no_import_cycles() -> None:
     graph = {
-        path: {t for name, eager in imports(tree) if eager and name.startswith("netdsl") and (t := target(name)) and t != path}
+        path: {
+            t
+            for name, eager in imports(tree)
+            if eager and name.startswith("netdsl") and (t := target(name)) and t != path
+        }
         for path, tree in TREES.items()
     }
     tuple(TopologicalSorter(graph).static_order())

@@ -90,7 +90,7 @@ class Applier:
         return self._call(definition, inputs, context, arrow.at, layer)
 
     def _flowing(self, arrow: BlockArrow, flow: Any) -> Wire | None:
-        """What flows into a block: nothing where the net around it has several inputs and the block is given its own."""
+        """The one tensor that flows into a block."""
         return flow if isinstance(flow, Wire) else self.elaborator.one(flow, arrow.at)
 
     def _check_complete(self, arrow: Any) -> None:
@@ -115,7 +115,7 @@ class Applier:
         self._check_complete(arrow)
         op = calls.make(arrow)
         inputs = [self.elaborator.one(flow, arrow.at)] if op.takes_it else []
-        names = [n for n in (*op.operands, *op.optional_operands)]
+        names = [*op.operands, *op.optional_operands]
         given = dict(arrow.operands)
         order = list(given) if op.variadic else [n for n in names if n in given]
         inputs += [self.one(given[n], flow, context) for n in order]
@@ -148,7 +148,7 @@ class Applier:
             wires = [self.one(left, flow, context), self.one(right, flow, context)]
             op = msgspec.convert({}, REGISTRY[OPERATORS[arrow.op]])
             return self.step(op, wires, context, arrow.at, None)
-        if is_arrow(left) and is_arrow(right) or arrow.op == "@":
+        if (is_arrow(left) and is_arrow(right)) or arrow.op == "@":
             raise fault("bad-type", f"`{arrow.op}` is not defined for two tensors", arrow.at)
         tensor, number = (left, right) if is_arrow(left) else (right, left)
         fields = {"operator": arrow.op, "value": number, "reverse": tensor is right}
@@ -173,7 +173,7 @@ class Applier:
         return self.elaborator.one(self.step(op, [x], context, at, LayerDraft(context.scope, kind)), at)
 
     def _check_link(self, shortcut: Wire, branch: Wire, arrow: ResidualArrow) -> None:
-        """Raise Fault where a residual branch does not have the shape of its shortcut, with the projection that would."""
+        """Raise Fault where a branch does not have the shape of its shortcut, with the projection that mends it."""
         a, b = shortcut.type, branch.type
         same = a.rank == b.rank and all(
             self.elaborator.assume.equal(m, n) != IMPOSSIBLE for m, n in zip(a.shape, b.shape, strict=True)
@@ -229,7 +229,9 @@ class Applier:
             assert isinstance(layer.callee, Definition)
             if [p.shape for p in parameters(definition)] != [p.shape for p in parameters(layer.callee)]:
                 message = f"`{layer.base}` was first used on {layer.inputs[0]}, and its weights do not fit {x.type}"
-                raise fault("shape-mismatch", message, _place(declared), None, Note("this is the second input", x.place))
+                raise fault(
+                    "shape-mismatch", message, _place(declared), None, Note("this is the second input", x.place)
+                )
         return definition
 
     def _anonymous(self, declared: Any, layer: LayerDraft, x: Wire) -> Definition:
@@ -258,7 +260,7 @@ def _place(arrow: Any) -> Place:
 def _op_fault(error: OpError, inputs: list[Wire], at: Place) -> Fault:
     """The diagnostic of an op's mistake: at the argument to blame, with where its inputs come from."""
     place = at.arguments.get(error.argument or "", at) if isinstance(at, CallPlace) else at
-    blamed = inputs if error.operand is None else [inputs[error.operand]]
+    blamed = inputs if error.operand is None or len(inputs) > 1 else [inputs[error.operand]]
     notes = [Note(f"{w.type} comes from here", w.place) for w in blamed]
     return fault(error.code, error.message, place, error.hint, *notes)
 

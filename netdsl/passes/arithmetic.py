@@ -52,7 +52,10 @@ def _check_repeat(left: Any, right: Any, at: Place) -> None:
 
 
 def _size_arithmetic(op: str, left: Any, right: Any, at: Place) -> Any:
-    if not all(isinstance(v, int | Size) and not isinstance(v, bool) for v in (left, right)) or op not in SIZE_OPERATORS:
+    if (
+        not all(isinstance(v, int | Size) and not isinstance(v, bool) for v in (left, right))
+        or op not in SIZE_OPERATORS
+    ):
         hint = "divide sizes with `//`" if op == "/" else None
         raise fault("bad-type", f"`{op}` is not defined for {describe(left)} and {describe(right)}", at, hint)
     try:

@@ -71,19 +71,21 @@ def word(function: OpArrow | BlockArrow, name: str | None, node: ast.Node, looku
         return None
     found = lookup(node.id)
     free = found is None or isinstance(found, Builtin) or (isinstance(found, OpArrow) and found.op.kind == node.id)
-    return node.id if free and node.id in words(function.op, name) else None
+    choices, nothing_else = words(function.op, name)
+    return node.id if free and (node.id in choices or (found is None and nothing_else)) else None
 
 
 @cache
-def words(op: type[Op], field: str) -> tuple[str, ...]:
-    """The words that an argument of an op may be."""
+def words(op: type[Op], field: str) -> tuple[tuple[str, ...], bool]:
+    """The words that an argument of an op may be, and whether it may be nothing else."""
     from msgspec import inspect
 
     info = inspect.type_info(op)
     assert isinstance(info, inspect.StructType)
     (kind,) = (f.type for f in info.fields if f.name == field)
     kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
-    return tuple(str(v) for k in kinds if isinstance(k, inspect.LiteralType) for v in k.values)
+    literals = [k for k in kinds if isinstance(k, inspect.LiteralType)]
+    return tuple(str(v) for k in literals for v in k.values), len(literals) == len(kinds)
 
 
 def bind(function: OpArrow | BlockArrow, given: list[Given], at: Place) -> OpArrow | BlockArrow:
@@ -183,10 +185,15 @@ def _bad_argument(arrow: OpArrow, message: str) -> Fault:
     name = found[1] if found else ""
     value = dict(arrow.arguments).get(name)
     at = arrow.at.arguments.get(name, arrow.at) if isinstance(arrow.at, CallPlace) else arrow.at
-    choices = words(arrow.op, name) if name else ()
-    if isinstance(value, str) and choices:
+    choices, nothing_else = words(arrow.op, name) if name else ((), False)
+    if nothing_else or (isinstance(value, str) and choices):
         listed = ", ".join(f"`{c}`" for c in choices)
-        return fault("bad-argument", f"`{name}` of `{arrow.op.kind}` is one of {listed}; found `{value}`", at)
+        return fault(
+            "bad-argument",
+            f"`{name}` of `{arrow.op.kind}` is one of {listed}; found `{value}`",
+            at,
+            did_you_mean(str(value), choices),
+        )
     expected = re.search(r"Expected (.*?)(, got| - at|$)", message)
     wanted = _in_words(expected[1]) if expected else "something else"
     return fault("bad-argument", f"`{name}` of `{arrow.op.kind}` must be {wanted}, found {describe(value)}", at)

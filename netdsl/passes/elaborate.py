@@ -1,7 +1,7 @@
 """Elaboration: a net, its arguments and its input sizes become a program of typed definitions.
 
-A block is elaborated once for each distinct (block, arguments, input types); every further use is a look-up, so the cost
-follows the number of distinct blocks, not the depth of the net, and a mistake inside one is reported once.
+A block is elaborated once for each distinct (block, arguments, input types); every further use is a look-up, so the
+cost follows the number of distinct blocks, not the depth of the net, and a mistake inside one is reported once.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from netdsl.passes.signature import bind_inputs, check_outputs
 from netdsl.passes.statements import Runner
 from netdsl.passes.values import (
     BROKEN,
+    SEVERAL,
     BlockArrow,
     BlockValue,
     Captured,
-    SEVERAL,
     Shared,
     Tensor,
     describe,
@@ -119,7 +119,9 @@ class Elaborator:
         assert isinstance(value, BlockArrow)
         if missing(value):
             names = ", ".join(f"`{n}`" for n in missing(value))
-            raise fault("missing-argument", f"`{name}` needs {names}", at, "give it with `-p name=value`, or name a variant")
+            raise fault(
+                "missing-argument", f"`{name}` needs {names}", at, "give it with `-p name=value`, or name a variant"
+            )
         return value
 
     def _main(self, arrow: BlockArrow, name: str, sizes: Mapping[str, int]) -> Definition | None:
@@ -151,7 +153,8 @@ class Elaborator:
         if self._calls and at is not None and all(n.at.span != self._calls[-1][1].span for n in also):
             name, call = self._calls[-1]
             also = (*also, Note(f"`{name}` is used here", call))
-        path = ".".join(name for name, _ in self._calls)
+        names = [name for name, _ in self._calls]
+        path = ".".join(names if len(names) <= 8 else [*names[:3], "...", *names[-2:]])
         self.diagnostics.append(Diagnostic(found.code, found.message, at, also, found.hint, path, found.severity))
 
     def block(self, arrow: BlockArrow, flow: Wire | None, context: Context) -> tuple[Definition, list[Wire]]:
@@ -275,7 +278,12 @@ class Elaborator:
             hint = "name them: `a, b = ...`"
             raise fault("several-values", f"{len(result)} tensors flow here, where one is needed", at, hint)
         if result is SEVERAL:
-            raise fault("no-value", "the net has several inputs: none of them flows by itself", at, "begin with one by name: `image -> ...`")
+            raise fault(
+                "no-value",
+                "the net has several inputs: none of them flows by itself",
+                at,
+                "begin with one by name: `image -> ...`",
+            )
         if not isinstance(result, Wire):
             raise fault("no-value", "no value flows here", at, "begin with an `input`, or with a named tensor")
         return result
@@ -305,4 +313,3 @@ def _release(value: Any, wires: list[Wire]) -> Any:
         fields = {f: _release(getattr(value, f), wires) for f in value.__struct_fields__}
         return type(value)(**fields)
     return value
-

@@ -1,8 +1,12 @@
-"""Expressions to values: Python's arithmetic on plain values, arrows kept as data. Nothing of a spec is ever executed."""
+"""Expressions to values: Python's arithmetic on plain values, arrows kept as data.
+
+Nothing of a spec is ever executed as Python.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -40,8 +44,8 @@ ALIASES = {
 """Names that people bring from elsewhere, and what they are called here."""
 
 
-class Silent(Exception):
-    """Raised on reading a value that is already known to be wrong: there is nothing more to say."""
+class Silent(Exception):  # noqa: N818 - not an error of ours: there is nothing more to say about the user's
+    """Raised on reading a value that is already known to be wrong."""
 
 
 class Env:
@@ -209,7 +213,8 @@ class Evaluator:
                 given += [calls.Given(None, v, at) for v in self.sequence(argument.value.value, env)]
                 continue
             name = argument.name.id if argument.name else None
-            value = calls.word(function, name, argument.value, lambda w: self.lookup(w, env, at))
+            lookup = partial(self.lookup, env=env, at=at)
+            value = calls.word(function, name, argument.value, lookup)
             given.append(calls.Given(name, self.evaluate(argument.value, env) if value is None else value, at))
         return given
 
@@ -247,8 +252,8 @@ class Evaluator:
         """How often to repeat something. Raises Fault unless it is a sensible number."""
         value = self._integer(node, env)
         if not 0 <= value <= LIMIT:
-            message = f"cannot repeat {value:.3g} times" if value > LIMIT else f"cannot repeat {value} times"
-            raise fault("too-large", message, env.place(node), f"the limit is {LIMIT:,}")
+            code, hint = ("bad-argument", None) if value < 0 else ("too-large", f"the limit is {LIMIT:,}")
+            raise fault(code, f"cannot repeat {value:,} times", env.place(node), hint)
         return value
 
     def _unary(self, node: ast.Unary, env: Env) -> Any:

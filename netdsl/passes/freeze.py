@@ -1,8 +1,8 @@
 """A finished scope becomes a definition: scopes are spliced or nested, layers and values get their final names.
 
 Names are the state dict's keys. A label names its layer; without one it is named after its kind (`conv`, or `conv1`,
-`conv2` where there are several). A labelled chain of modules is numbered like `nn.Sequential`; a label on a loop, or one
-met several times, numbers its members (`stages.0`).
+`conv2` where there are several). A labelled chain of modules is numbered like `nn.Sequential`; a label on a loop, or
+one met several times, numbers its members (`stages.0`).
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from netdsl.ops.base import Op
 from netdsl.passes.scope import Draft, LayerDraft, Scope, Wire
 
 # Attributes of torch.nn.Module that a submodule must not hide; a test compares them with torch's.
-RESERVED = frozenset(
-    "T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval "
-    "extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules mtia "
-    "named_buffers named_children named_modules named_parameters parameters register_backward_hook register_buffer "
-    "register_forward_hook register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook "
-    "register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_parameter "
-    "register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory "
-    "state_dict to to_empty train training type xpu zero_grad".split()
-)
+RESERVED = frozenset((
+    "T_destination", "add_module", "apply", "bfloat16", "buffers", "call_super_init", "children", "compile", "cpu",
+    "cuda", "double", "dump_patches", "eval", "extra_repr", "float", "forward", "get_buffer", "get_extra_state",
+    "get_parameter", "get_submodule", "half", "ipu", "load_state_dict", "modules", "mtia", "named_buffers",
+    "named_children", "named_modules", "named_parameters", "parameters", "register_backward_hook", "register_buffer",
+    "register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook",
+    "register_full_backward_pre_hook", "register_load_state_dict_post_hook", "register_load_state_dict_pre_hook",
+    "register_module", "register_parameter", "register_state_dict_post_hook", "register_state_dict_pre_hook",
+    "requires_grad_", "set_extra_state", "set_submodule", "share_memory", "state_dict", "to", "to_empty", "train",
+    "training", "type", "xpu", "zero_grad",
+))  # fmt: skip
 
 
 def freeze(scope: Scope) -> Definition:
@@ -94,7 +96,7 @@ def _inside(scope: Scope | None, outer: Scope) -> bool:
 
 
 def _nest(draft: Draft, same: dict[Wire, Wire]) -> list[Draft]:
-    """A step whose callee is a scope, with that scope frozen; gone if empty, and the one step itself if it is single."""
+    """A step whose callee is a scope, frozen: gone if it is empty, and its one step itself if it is single."""
     inner = draft.callee
     if not isinstance(inner, Scope):
         return [draft]

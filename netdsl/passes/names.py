@@ -23,7 +23,13 @@ DECLARING: dict[type, tuple[str, ...]] = {
 }  # fmt: skip
 """Fields that declare a name."""
 
-SILENT: dict[type, tuple[str, ...]] = {ast.Label: ("name",), ast.Output: ("name",), ast.Argument: ("name",), ast.Block: ("name",), ast.Input: ("dtype",)}
+SILENT: dict[type, tuple[str, ...]] = {
+    ast.Label: ("name",),
+    ast.Output: ("name",),
+    ast.Argument: ("name",),
+    ast.Block: ("name",),
+    ast.Input: ("dtype",),
+}
 """Fields whose names are neither declared nor used here."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Union
+from typing import TypeGuard, Union
 
 from msgspec import Struct
 
@@ -49,13 +49,11 @@ class Module:
     @property
     def nets(self) -> list[str]:
         """The names of the nets and variants declared here, in order."""
-        found: list[str] = []
-        for declaration in self.file.declarations:
-            if isinstance(declaration, ast.Variant) or (
-                isinstance(declaration, ast.Block) and declaration.keyword == "net"
-            ):
-                found.append(declaration.name.id)
-        return found
+        return [d.name.id for d in self.file.declarations if _is_net(d)]
+
+
+def _is_net(node: ast.Declaration) -> TypeGuard[ast.Block | ast.Variant]:
+    return isinstance(node, ast.Variant) or (isinstance(node, ast.Block) and node.keyword == "net")
 
 
 Reader = Callable[[str, Source], Source | None]
@@ -98,7 +96,9 @@ class _Resolver:
         source = self.read(node.module, module.source)
         at = module.place(node.module_at)
         if source is None:
-            hint = "a spec is imported by the name of its file, without `.net`: from this folder or the standard library"
+            hint = (
+                "a spec is imported by the name of its file, without `.net`: from this folder or the standard library"
+            )
             raise fault("unknown-module", f"there is no spec `{node.module}`", at, hint)
         if source.name in self.open:
             chain = " -> ".join([*self.open[self.open.index(source.name) :], source.name])
@@ -115,6 +115,8 @@ class _Resolver:
     def declare(self, module: Module, name: ast.Name, declared: Declared | Imported) -> None:
         earlier = module.names.get(name.id)
         if earlier is not None:
-            also = () if isinstance(earlier, Imported) else (Note("first declared here", module.place(earlier.name.at)),)
+            also = (
+                () if isinstance(earlier, Imported) else (Note("first declared here", module.place(earlier.name.at)),)
+            )
             raise fault("duplicate-name", f"`{name.id}` is declared twice", module.place(name.at), None, *also)
         module.names[name.id] = declared

@@ -55,7 +55,9 @@ def match(
             continue
         wanted = elaborator.size(node, env)
         if elaborator.assume.equal(size, wanted) == IMPOSSIBLE:
-            text = f"axis {axis} should be {wanted}" + ("" if isinstance(node, ast.Number) else f" (`{env.place(node).text}`)")
+            text = f"axis {axis} should be {wanted}" + (
+                "" if isinstance(node, ast.Number) else f" (`{env.place(node).text}`)"
+            )
             raise fault("shape-mismatch", f"{text}, found {size} in {type}", env.place(node), None, note)
     return bound
 

@@ -109,7 +109,13 @@ class Runner:
         return self._in_scope(node.name.id, (inner,), env, flow, context)
 
     def _in_scope(
-        self, label: str, statements: tuple[ast.Statement, ...], env: Env, flow: Any, context: Context, member: bool = False
+        self,
+        label: str,
+        statements: tuple[ast.Statement, ...],
+        env: Env,
+        flow: Any,
+        context: Context,
+        member: bool = False,
     ) -> Any:
         if flow is BROKEN or isinstance(flow, tuple):
             return self.run(statements, env, flow, context)
@@ -182,7 +188,9 @@ class Runner:
             raise fault("duplicate-name", f"there are two outputs `{name}`", env.place(node.name))
         inner = context.inside(context.scope)
         inner.training = inner.training or node.training
-        result = flow if node.value is None else self.elaborator.applier.apply(self._value(node.value, env), flow, inner)
+        result = (
+            flow if node.value is None else self.elaborator.applier.apply(self._value(node.value, env), flow, inner)
+        )
         wire = self.elaborator.one(result, at)
         root.outputs.append((name, root.bring(wire), node.training))
         return flow
@@ -191,5 +199,3 @@ class Runner:
         if isinstance(node, ast.Body):
             return BodyArrow(node, env.module, tuple(env.locals.items()), env.place(node))
         return self.evaluator.arrow(node, env)
-
-

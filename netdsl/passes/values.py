@@ -145,6 +145,7 @@ class Broken:
 
 BROKEN = Broken()
 
+
 class Several:
     """What flows after several inputs: nothing, until one is named."""
 
