@@ -1,0 +1,111 @@
+"""ONNX models as files: written whole or not at all; weights beyond 2 GB go into a second file beside the first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto, TensorProto
+
+PROTOBUF_LIMIT = 2**31 - 2**24
+"""How many bytes of weights one protobuf may hold; the rest below 2 GiB is for the graph."""
+
+ALIGNMENT = 4096
+"""Where a weight may begin in the second file, so that it can be mapped into memory."""
+
+CHUNK = 2**24
+
+
+def save(model: ModelProto, path: str | os.PathLike[str], *, limit: int = PROTOBUF_LIMIT) -> tuple[Path, ...]:
+    """Write a model; returns the files written.
+
+    Each file is written under a temporary name in the same folder and then renamed, so that a failure (a full disk, a
+    folder that cannot be written) leaves what was there before. Raises OSError.
+    """
+    path = Path(path)
+    if weight_bytes(model) <= limit:
+        _write({path: [model.SerializeToString(deterministic=True)]})
+        return (path,)
+    data = path.with_name(path.name + ".data")
+    small = _external(model, data.name)
+    _write({data: _padded(model.graph.initializer), path: [small.SerializeToString(deterministic=True)]})
+    return path, data
+
+
+def weight_bytes(model: ModelProto) -> int:
+    """How many bytes the weights of a model take."""
+    return sum(len(t.raw_data) for t in model.graph.initializer)
+
+
+def load(path: str | os.PathLike[str]) -> ModelProto:
+    """The model of a file, with its weights. Raises OSError, or ValueError for what is not an ONNX model."""
+    try:
+        model = onnx.load(os.fspath(path), load_external_data=True)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path} is not an ONNX model: {error}") from None
+    if not model.ir_version or not model.graph.node:
+        raise ValueError(f"{path} is not an ONNX model")
+    return model
+
+
+def metadata(model: ModelProto) -> dict[str, str]:
+    """What a model says about itself."""
+    return {p.key: p.value for p in model.metadata_props}
+
+
+def _write(files: dict[Path, Iterable[bytes]]) -> None:
+    """Write all files under temporary names, then rename them in order; nothing temporary is left behind."""
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
+    try:
+        for path, chunks in files.items():
+            with open(temporary[path], "wb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+        for path in files:
+            os.replace(temporary[path], path)
+    finally:
+        for name in temporary.values():
+            with suppress(OSError):
+                name.unlink(missing_ok=True)
+
+
+def _padded(tensors: Iterable[TensorProto]) -> Iterable[bytes]:
+    for tensor in tensors:
+        yield tensor.raw_data
+        yield bytes(-len(tensor.raw_data) % ALIGNMENT)
+
+
+def _external(model: ModelProto, location: str) -> ModelProto:
+    """The model without its weights, which are at `location` in the order of the initialisers."""
+    small = ModelProto()
+    for field, value in model.ListFields():
+        if field.name == "graph":
+            _copy_graph(model.graph, small.graph, location)
+        elif field.is_repeated:
+            getattr(small, field.name).extend(value)
+        elif field.message_type:
+            getattr(small, field.name).CopyFrom(value)
+        else:
+            setattr(small, field.name, value)
+    return small
+
+
+def _copy_graph(graph: onnx.GraphProto, small: onnx.GraphProto, location: str) -> None:
+    small.name = graph.name
+    for field in ("node", "input", "output", "value_info"):
+        getattr(small, field).extend(getattr(graph, field))
+    offset = 0
+    for tensor in graph.initializer:
+        size = len(tensor.raw_data)
+        added = small.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+        added.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", location), ("offset", offset), ("length", size)):
+            added.external_data.add(key=key, value=str(value))
+        offset += size + -size % ALIGNMENT

@@ -1,0 +1,57 @@
+"""A program and its weights as an ONNX model, emitted directly from the flat view of the IR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from onnx import ModelProto
+
+from netdsl.backends.onnx_fold import Placed, fold, place
+from netdsl.backends.onnx_graph import Finished, GraphBuilder
+from netdsl.backends.onnx_proto import IR_VERSIONS, to_proto
+from netdsl.backends.onnx_targets import TARGETS, for_target
+from netdsl.backends.onnx_weights import ExportError
+from netdsl.ir.flatten import Flat, flatten
+from netdsl.ir.model import Program
+from netdsl.ops.base import Operand
+
+OPSETS = tuple(IR_VERSIONS)
+
+
+def export(
+    program: Program,
+    weights: Mapping[str, Any],
+    *,
+    opset: int = 18,
+    target: str = "onnxruntime",
+    metadata: Mapping[str, Any] | None = None,
+) -> ModelProto:
+    """The inference form of a net as an ONNX model.
+
+    `weights`: arrays by state-dict key; keys that only training needs may be there or not. `metadata`: what the model
+    says about itself. Equal arguments give equal bytes. Raises ExportError for an unknown opset or target, a missing or
+    misshapen weight, and what the opset cannot say.
+    """
+    if opset not in OPSETS:
+        raise ExportError(f"opset {opset} is not one of {OPSETS[0]} to {OPSETS[-1]}")
+    if target not in TARGETS:
+        raise ExportError(f"target `{target}` is not one of {', '.join(TARGETS)}")
+    flat = flatten(program, drop_vanishing=True)
+    calls = fold(place(flat, weights), tuple(o.value.name for o in flat.outputs))
+    graph = for_target(_lowered(flat, calls, opset), target)
+    return to_proto(graph, program.main.name, metadata or {}, program.doc)
+
+
+def _lowered(flat: Flat, calls: tuple[Placed, ...], opset: int) -> Finished:
+    """The ONNX nodes of every op call, in order."""
+    builder = GraphBuilder(opset, flat.inputs)
+    names = {v.name: v.name for v in flat.inputs}
+    for call in calls:
+        operands = tuple(Operand(names[v.name], v.type) for v in call.inputs)
+        builder.begin(call.path, call.weights, tuple(o.name for o in operands if o.type.batched))
+        result = call.op.onnx(builder, *operands)
+        results = result if isinstance(result, tuple) else (result,)
+        names.update((v.name, str(r)) for v, r in zip(call.outputs, results, strict=True))
+    outputs = tuple((o.name, names[o.value.name], o.value) for o in flat.outputs)
+    return Finished(opset, tuple(builder.nodes), builder.initialisers, flat.inputs, outputs)

@@ -1,0 +1,53 @@
+"""ONNX files run in onnxruntime."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import onnxruntime
+
+onnxruntime.set_default_logger_severity(3)  # errors only: warnings about graphs are no concern of the user's
+
+
+class Session:
+    """A model in onnxruntime. `inputs` and `outputs`: names in order; a size that may vary is None."""
+
+    def __init__(
+        self, model: bytes | str | os.PathLike[str], *, threads: int | None = None, optimised: bool = True
+    ) -> None:
+        options = onnxruntime.SessionOptions()
+        levels = onnxruntime.GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        source = model if isinstance(model, bytes) else os.fspath(model)
+        self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        self.inputs = {i.name: (_sizes(i.shape), DTYPES[i.type]) for i in self._session.get_inputs()}
+        self.outputs = tuple(o.name for o in self._session.get_outputs())
+        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The outputs by name, from arrays by name (with the batch axis)."""
+        return dict(zip(self.outputs, self._session.run(None, dict(inputs)), strict=True))
+
+    def __call__(self, *inputs: Any) -> Any:
+        """The first output, from arrays in the order of the inputs."""
+        return self._session.run(self.outputs[:1], dict(zip(self.inputs, inputs, strict=True)))[0]
+
+
+DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(float16)": "float16",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(uint8)": "uint8",
+    "tensor(bool)": "bool",
+}
+
+
+def _sizes(shape: list[Any]) -> tuple[int | None, ...]:
+    return tuple(s if isinstance(s, int) else None for s in shape)
