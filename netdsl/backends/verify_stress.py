@@ -104,8 +104,6 @@ def draw_inputs(
     program: Program, batch: int, sizes: Mapping[str, int], seed: int, positive: bool = False
 ) -> list[Tensor]:
     """Random inputs: normal numbers (`positive`: from 0 to 1), whole numbers below the limit of what reads them."""
-    from netdsl.dims import evaluate
-
     random = torch.Generator().manual_seed(seed)
     drawn = []
     for value in program.main.inputs:
