@@ -1,0 +1,88 @@
+"""Every net of `specs/` against the reference: torchvision, timm, and hand-built torch modules (`data/oracle.json`)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from zoo_tables import entries, net, shapes, spec, specs, spelled, table
+
+from netdsl.loader import load_source, read_import
+from netdsl.passes import count
+from netdsl.passes.receptive_field import receptive_field
+from netdsl.pipeline import Spec
+
+ENTRIES = entries()
+COMPARED = {name: table("oracle")[e["net"]] for name, e in ENTRIES.items() if "net" in e}
+FIELDS = {name: table("receptive_fields")[e["field"]] for name, e in ENTRIES.items() if "field" in e}
+
+
+def program(name: str) -> Any:
+    found = net(name, ENTRIES[name].get("sizes"))
+    assert not found.diagnostics, [str(d.message) for d in found.diagnostics]
+    return found.program
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_parameters_are_the_references(name: str) -> None:
+    main = program(name).main
+    assert count.totals(main).params == COMPARED[name]["params"]
+    if "shapes" in COMPARED[name]:
+        assert [spelled(p.shape) for p in count.parameters(main)] in shapes(COMPARED[name])
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_macs_are_the_references(name: str) -> None:
+    totals = count.totals(program(name).main)
+    assert totals.macs == COMPARED[name]["macs"]
+    assert totals.training_macs == COMPARED[name].get("macs_train_with_aux", totals.macs)
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_buffers_are_the_references(name: str) -> None:
+    totals = count.totals(program(name).main)
+    assert (totals.buffer_tensors, totals.buffers) == (COMPARED[name]["buffers"], COMPARED[name]["buffer_elems"])
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_inputs_and_outputs_are_the_references(name: str) -> None:
+    main = program(name).main
+    assert [[1, *v.type.shape] for v in main.inputs] == COMPARED[name]["input"]
+    outputs = [[1, *o.value.type.shape] for o in main.outputs if not o.training]
+    assert outputs[0] == COMPARED[name]["output"]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_receptive_field_is_the_references(name: str) -> None:
+    found = receptive_field(program(name))
+    assert found is not None
+    assert [found.size, found.stride, found.padding] == FIELDS[name]
+
+
+@pytest.mark.parametrize("path", specs(), ids=lambda p: p.stem)
+def test_every_spec_checks(path: Any) -> None:
+    found = spec(path.stem)
+    assert not found.diagnostics, [(d.message, d.path) for d in found.diagnostics]
+    assert found.nets
+
+
+def test_every_net_of_the_zoo_is_in_a_table() -> None:
+    declared = {f"{path.stem}:{name}" for path in specs() for name in spec(path.stem).nets}
+    assert declared == set(ENTRIES)
+
+
+def test_all_specs_check_fast() -> None:
+    """The whole zoo in one process: under 1.5 s of CPU time, no net over 150 ms."""
+    start = time.process_time()
+    for path in specs():
+        assert Spec(load_source(path), read_import).diagnostics == ()
+    assert time.process_time() - start < 1.5
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_elaboration_is_fast(name: str) -> None:
+    found = net(name)
+    start = time.process_time()
+    assert found.program is not None
+    assert time.process_time() - start < 0.15
