@@ -36,7 +36,7 @@ def _read_input() -> Source:
 
 
 def find_specs(paths: list[str]) -> list[str]:
-    """The files that are meant: a folder stands for every `*.net` in it, at any depth. Raises Failure for an empty one."""
+    """The files that are meant: a folder stands for every `*.net` in it, at any depth. Raises Failure for none."""
     found: dict[str, None] = {}
     for path in paths:
         if not os.path.isdir(path):
@@ -65,7 +65,7 @@ def write(path: str, content: str | bytes) -> int:
 
 @contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """A temporary path beside `path`, to be written; it takes the place of `path` if nothing is raised. Raises Failure."""
+    """A temporary path to write to, which takes the place of `path` if nothing is raised. Raises Failure."""
     folder = os.path.dirname(path) or "."
     temporary = ""
     try:
@@ -99,7 +99,7 @@ def unwritable(path: str, error: OSError) -> Failure:
 
 @contextmanager
 def folder(path: str) -> Iterator[str]:
-    """A new temporary folder beside `path`; its files move into the folder `path` if nothing is raised. Raises Failure."""
+    """A temporary folder, whose files move into the folder `path` if nothing is raised. Raises Failure."""
     import shutil
 
     temporary = ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 
@@ -128,19 +129,15 @@ def _say(text: str, code: int) -> int:
         sys.stdout.flush()
     except OSError:
         _abandon_output()
-    try:
+    with suppress(OSError):
         print(text, file=sys.stderr, flush=True)
-    except OSError:
-        pass
     return code
 
 
 def _abandon_output() -> None:
     """Nobody reads the output any more, or it cannot be written: nothing is left to flush at exit."""
-    try:
+    with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        pass
 
 
 def _internal(error: Exception) -> int:

@@ -1,0 +1,1 @@
+"""Values to text: diagnostics, summaries, tables. Colours only on a terminal."""
