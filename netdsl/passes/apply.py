@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -80,13 +81,15 @@ class Applier:
         return self.elaborator.runner.run(arrow.body.statements, env, flow, context)
 
     def _block(self, arrow: BlockArrow, flow: Any, context: Context) -> Any:
+        known = self.elaborator.again(arrow, flow) if type(flow) is Wire else None
+        if known is not None:
+            return self._call(known, [flow], context, arrow.at, LayerDraft(context.scope, snake(arrow.block.name), known))
         self._check_complete(arrow)
         given = None if flow is None else self._flowing(arrow, flow)
-        if any(isinstance(leaf, Shared) for leaf in leaves(tuple(v for _, v in arrow.arguments))):
+        if any(isinstance(leaf, Shared) for _, v in arrow.arguments if is_arrow(v) or type(v) is tuple for leaf in leaves(v)):
             return self.elaborator.inline(arrow, given, context)
         definition, inputs = self.elaborator.block(arrow, given, context)
         layer = LayerDraft(context.scope, snake(arrow.block.name), definition)
-        context.scope.layers.append(layer)
         return self._call(definition, inputs, context, arrow.at, layer)
 
     def _flowing(self, arrow: BlockArrow, flow: Any) -> Wire | None:
@@ -104,11 +107,10 @@ class Applier:
     ) -> Any:
         """Add a step that calls a definition; gives its outputs."""
         assert isinstance(callee, Definition)
-        training = context.training or any(w.training for w in inputs)
-        kept = [o for o in callee.outputs if not o.training]
+        training = context.training or any([w.training for w in inputs])
         outs = [Wire(context.scope, o.value.type, at, training) for o in callee.outputs]
         context.scope.drafts.append(Draft(callee, inputs, outs, at, layer, training))
-        results = tuple(w for w, o in zip(outs, callee.outputs, strict=True) if o in kept)
+        results = tuple([w for w, o in zip(outs, callee.outputs, strict=True) if not o.training])
         return results[0] if len(results) == 1 else results
 
     def _op(self, arrow: OpArrow, flow: Any, context: Context) -> Any:
@@ -265,6 +267,7 @@ def _op_fault(error: OpError, inputs: list[Wire], at: Place) -> Fault:
     return fault(error.code, error.message, place, error.hint, *notes)
 
 
+@cache
 def snake(name: str) -> str:
     """`conv_bn` for `ConvBN`."""
     out = ""

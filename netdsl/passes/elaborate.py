@@ -38,6 +38,7 @@ from netdsl.passes.values import (
 )
 from netdsl.source import Place
 from netdsl.syntax import ast
+from netdsl.tensors import TensorType
 
 DEPTH = 64
 """How deep blocks may nest."""
@@ -85,6 +86,7 @@ class Elaborator:
         self._reported: set[tuple[str, str, int]] = set()
         self._made: dict[Any, Made] = {}
         self._symbolic: dict[Any, Made] = {}
+        self._applied: dict[tuple[int, TensorType | None], tuple[BlockArrow, Definition]] = {}
         self._calls: list[tuple[str, Place]] = []
         self.elaborated: set[BlockValue] = set()
 
@@ -92,6 +94,7 @@ class Elaborator:
         """The program of a net of a module; None where a mistake was found (see `diagnostics`)."""
         self.assume = Assumptions()
         self._symbolic = {}
+        self._applied = {}
         before = len(self.diagnostics)
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(max(limit, 20_000))
@@ -134,11 +137,14 @@ class Elaborator:
         """Turns a mistake into a diagnostic; what was being done is given up."""
         try:
             yield
-        except Fault as mistake:
+        except (Fault, Silent, RecursionError) as mistake:
+            self.record(mistake)
+
+    def record(self, mistake: Fault | Silent | RecursionError) -> None:
+        """Make a diagnostic of a mistake that was just caught; a silent one is known already."""
+        if isinstance(mistake, Fault):
             self.report(mistake.diagnostic)
-        except Silent:
-            pass
-        except RecursionError:
+        elif isinstance(mistake, RecursionError):
             at = self._calls[-1][1] if self._calls else None
             self.report(Diagnostic("too-deep", "this is nested too deeply", at))
 
@@ -157,26 +163,27 @@ class Elaborator:
         path = ".".join(names if len(names) <= 8 else [*names[:3], "...", *names[-2:]])
         self.diagnostics.append(Diagnostic(found.code, found.message, at, also, found.hint, path, found.severity))
 
+    def again(self, arrow: BlockArrow, flow: Wire) -> Definition | None:
+        """The definition of a block value that was applied to this type before."""
+        known = self._applied.get((id(arrow), flow.type))
+        return known[1] if known else None
+
     def block(self, arrow: BlockArrow, flow: Wire | None, context: Context) -> tuple[Definition, list[Wire]]:
         """The definition of a block for these arguments and this input, and the wires to give it."""
-        found = list(leaves(tuple(v for _, v in arrow.arguments)))
-        wires = list({leaf.wire: None for leaf in found if isinstance(leaf, Tensor)})
-        index = {wire: i for i, wire in enumerate(wires)}
-        arguments = tuple(
-            (n, replace_tensors(v, lambda t: Captured(index[t.wire], t.wire.type))) for n, v in arrow.arguments
-        )
+        arguments, wires = _captured(arrow.arguments)
         types = tuple(w.type for w in ([flow] if flow else []) + wires)
-        symbolic = any(t.names for t in types)
         key = (arrow.block, _typed(arguments), flow is not None, types)
-        memory = self._symbolic if symbolic else self._made
-        if key not in memory:
+        made = self._made.get(key) or self._symbolic.get(key)
+        if made is None:
+            memory = self._symbolic if any(t.names for t in types) else self._made
             memory[key] = Made(None)
-            memory[key] = Made(self._define(arrow, dict(arguments), flow, wires))
-        definition = memory[key].definition
-        if definition is None:
+            made = memory[key] = Made(self._define(arrow, dict(arguments), flow, wires))
+        if made.definition is None:
             raise Silent
+        if not wires:
+            self._applied[id(arrow), flow.type if flow else None] = (arrow, made.definition)
         inputs = ([flow] if flow else []) + [context.scope.bring(w) for w in wires]
-        return definition, inputs
+        return made.definition, inputs
 
     def _define(
         self, arrow: BlockArrow, arguments: dict[str, Any], flow: Wire | None, wires: list[Wire]
@@ -296,11 +303,30 @@ class Elaborator:
         return value
 
 
+Arguments = tuple[tuple[str, Any], ...]
+
+
+def _captured(arguments: Arguments) -> tuple[Arguments, list[Wire]]:
+    """Arguments with the caller's tensors numbered, and those tensors."""
+    if all(type(v) in PLAIN for _, v in arguments):
+        return arguments, []
+    found = leaves(tuple(v for _, v in arguments))
+    wires = list({leaf.wire: None for leaf in found if isinstance(leaf, Tensor)})
+    if not wires:
+        return arguments, []
+    index = {wire: i for i, wire in enumerate(wires)}
+    numbered = ((n, replace_tensors(v, lambda t: Captured(index[t.wire], t.wire.type))) for n, v in arguments)
+    return tuple(numbered), wires
+
+
+PLAIN = (int, float, bool, str)
+
+
 def _typed(value: Any) -> Any:
     """A key that tells `1`, `1.0` and `true` apart."""
-    if isinstance(value, tuple):
-        return tuple(_typed(v) for v in value)
-    return (type(value), value) if isinstance(value, bool | int | float) else value
+    if type(value) is tuple:
+        return tuple([_typed(v) for v in value])
+    return value if type(value) is int else (type(value), value) if isinstance(value, bool | float) else value
 
 
 def _release(value: Any, wires: list[Wire]) -> Any:

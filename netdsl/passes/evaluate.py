@@ -15,7 +15,7 @@ from netdsl.diagnostics import did_you_mean, fault
 from netdsl.dims import Size
 from netdsl.ops import REGISTRY
 from netdsl.passes import calls
-from netdsl.passes.arithmetic import BUILTINS, LIMIT, binary, compare, truth, unary
+from netdsl.passes.arithmetic import BUILTINS, COMPARISONS, LIMIT, binary, compare, truth, unary
 from netdsl.passes.resolve import Module
 from netdsl.passes.values import (
     BROKEN,
@@ -48,6 +48,9 @@ class Silent(Exception):  # noqa: N818 - not an error of ours: there is nothing 
     """Raised on reading a value that is already known to be wrong."""
 
 
+PLAIN = frozenset((int, float, bool, str, type(None)))
+
+
 class Env:
     """The names visible at one point: local ones, and those of the file."""
 
@@ -67,6 +70,7 @@ class Evaluator:
     def __init__(self) -> None:
         self._constants: dict[tuple[Module, str], Any] = {}
         self._blocks: dict[int, BlockValue] = {}
+        self._bound: dict[Any, tuple[Any, Any]] = {}
         self._free: dict[int, frozenset[str]] = {}
         self._rules: dict[type, Callable[[Any, Env], Any]] = {
             ast.Number: lambda node, env: node.value,
@@ -96,6 +100,9 @@ class Evaluator:
         return rule(node, env)
 
     def _name(self, node: ast.Name, env: Env) -> Any:
+        value = env.locals.get(node.id)
+        if value is not None and value is not BROKEN:
+            return value
         value = self.lookup(node.id, env, env.place(node))
         if value is None and node.id not in env.locals and not self._is_none_constant(node.id, env):
             known = [*env.locals, *env.module.names, *REGISTRY, *BUILTINS]
@@ -194,7 +201,8 @@ class Evaluator:
             self.assign((target,) if isinstance(target, ast.Name) else target.items, item, env, at)
 
     def truth(self, node: ast.Node, env: Env) -> bool:
-        return truth(self.evaluate(node, env), env.place(node))
+        value = self.evaluate(node, env)
+        return value if isinstance(value, bool) else truth(value, env.place(node))
 
     def _call(self, node: ast.Call, env: Env) -> Any:
         function = self.evaluate(node.function, env)
@@ -203,7 +211,27 @@ class Evaluator:
         if not isinstance(function, OpArrow | BlockArrow):
             hint = "a name or a number takes no arguments" if not is_arrow(function) else "write `->` to apply a layer"
             raise fault("not-callable", f"{describe(function)} cannot be called", env.place(node), hint)
+        if isinstance(function, BlockArrow):
+            return self._block_call(node, function, env)
         return calls.bind(function, self._arguments(node, function, env), env.place(node))
+
+    def _block_call(self, node: ast.Call, function: BlockArrow, env: Env) -> Any:
+        """A block with arguments. One call met again with the same plain arguments, in a loop, is the same value."""
+        if any(isinstance(a.value, ast.Splat) for a in node.arguments):
+            return calls.bind(function, self._arguments(node, function, env), env.place(node))
+        values = [self.evaluate(a.value, env) for a in node.arguments]
+        types = tuple([type(v) for v in values])
+        key = (id(node), id(function.block), types, *values) if PLAIN.issuperset(types) else None
+        known = self._bound.get(key) if key else None
+        if known is not None and known[0] == function.arguments:
+            return known[1]
+        names = [a.name.id if a.name else None for a in node.arguments]
+        places = [env.place(a) for a in node.arguments]
+        given = [calls.Given(n, v, at) for n, v, at in zip(names, values, places, strict=True)]
+        bound = calls.bind(function, given, env.place(node))
+        if key:
+            self._bound[key] = (function.arguments, bound)
+        return bound
 
     def _arguments(self, node: ast.Call, function: OpArrow | BlockArrow, env: Env) -> list[calls.Given]:
         given: list[calls.Given] = []
@@ -265,7 +293,8 @@ class Evaluator:
     def _binary(self, node: ast.Binary, env: Env) -> Any:
         left = self.evaluate(node.left, env)
         if node.op in ("and", "or"):
-            decided = truth(left, env.place(node.left)) == (node.op == "or")
+            true = left if isinstance(left, bool) else truth(left, env.place(node.left))
+            decided = true == (node.op == "or")
             return left if decided else self.evaluate(node.right, env)
         right = self.evaluate(node.right, env)
         if is_arrow(left) or is_arrow(right):
@@ -284,7 +313,8 @@ class Evaluator:
         left = self.evaluate(node.first, env)
         for op, right_node in zip(node.ops, node.rest, strict=True):
             right = self.evaluate(right_node, env)
-            if not compare(op, left, right, env.place(node)):
+            plain = type(left) is int and type(right) is int
+            if not (COMPARISONS[op](left, right) if plain else compare(op, left, right, env.place(node))):
                 return False
             left = right
         return True

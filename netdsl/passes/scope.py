@@ -84,7 +84,6 @@ class Scope:
         self.is_block = parent is None
         self.inputs: list[Wire] = []
         self.drafts: list[Draft] = []
-        self.layers: list[LayerDraft] = []
         self.outputs: list[tuple[str, Wire, bool]] = []
         self.exports: dict[Wire, Wire] = {}
         self.imports: dict[Wire, Wire] = {}

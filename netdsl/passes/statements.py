@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from netdsl.diagnostics import fault
+from netdsl.diagnostics import Fault, fault
 from netdsl.passes.calls import is_complete, missing
-from netdsl.passes.evaluate import Env
+from netdsl.passes.evaluate import Env, Silent
 from netdsl.passes.scope import LayerDraft, Wire
 from netdsl.passes.signature import input_type, match
 from netdsl.passes.values import BROKEN, SEVERAL, BodyArrow, Shared, Tensor, describe, is_arrow
@@ -46,11 +46,10 @@ class Runner:
             self.count += 1
             if self.count > STEPS:
                 raise fault("too-large", f"this unrolls to more than {STEPS:,} steps", env.place(statement))
-            done = False
-            with self.elaborator.recording():
+            try:
                 flow = self._rules[type(statement)](statement, env, flow, context)
-                done = True
-            if not done:
+            except (Fault, Silent, RecursionError) as mistake:
+                self.elaborator.record(mistake)
                 flow = self._after_mistake(statement, env, flow)
         return flow
 
