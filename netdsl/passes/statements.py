@@ -60,7 +60,7 @@ class Runner:
         if isinstance(statement, ast.Share):
             env.locals[statement.name.id] = BROKEN
             return flow
-        return flow if isinstance(statement, ast.Require | ast.Output) else BROKEN
+        return flow if isinstance(statement, ast.Output) else BROKEN
 
     def _expression(self, node: ast.ExprStatement, env: Env, flow: Any, context: Context) -> Any:
         if isinstance(node.value, ast.Body):
