@@ -92,6 +92,7 @@ class Scope:
         self.sizes: tuple[tuple[str, Dim], ...] = ()
         self.doc = ""
         self.fed = False
+        self.loops = 0
 
     def add_input(self, type: TensorType, place: Place) -> Wire:
         wire = Wire(self, type, place)

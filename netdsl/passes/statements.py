@@ -124,11 +124,15 @@ class Runner:
         return self.elaborator.leave(child, result)
 
     def _iteration(self, body: ast.Body, env: Env, flow: Any, context: Context, label: str | None) -> Any:
-        if label is None:
-            return self.run(body.statements, env, flow, context)
         if not body.statements:
             return flow
-        return self._in_scope(label, body.statements, env, flow, context, member=True)
+        context.root.loops += 1
+        try:
+            if label is None:
+                return self.run(body.statements, env, flow, context)
+            return self._in_scope(label, body.statements, env, flow, context, member=True)
+        finally:
+            context.root.loops -= 1
 
     def _for(self, node: ast.For, env: Env, flow: Any, context: Context, label: str | None = None) -> Any:
         for item in self.evaluator.sequence(node.iterable, env):
@@ -183,6 +187,8 @@ class Runner:
     def _output(self, node: ast.Output, env: Env, flow: Any, context: Context) -> Any:
         name, at = node.name.id, env.place(node)
         root = context.root
+        if root.loops:  # `output heat` in a loop gives heat0, heat1, ...
+            name += str(sum(n.rstrip("0123456789") == name for n, _, _ in root.outputs))
         if any(n == name for n, _, _ in root.outputs):
             raise fault("duplicate-name", f"there are two outputs `{name}`", env.place(node.name))
         inner = context.inside(context.scope)
