@@ -1,0 +1,223 @@
+"""What a printed class takes as arguments: the columns of numbers that differ between its uses, each explained by the
+author's own argument, by the width of the input, by simple arithmetic on those, or else by an argument of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from netdsl.backends.torch_tree import Apply, Node, Num, Slot, Text, same
+from netdsl.backends.torch_unify import Column, Unifier
+from netdsl.ir.model import Definition
+
+USUAL = {"stride": 1, "groups": 1, "dilation": 1, "padding": 0, "output_padding": 0}
+"""Values that an argument of that name has unless it is told otherwise."""
+WIDE = 4
+"""Sizes beyond this are widths; what is smaller is a stride, a kernel or a switch, and explains no other number."""
+
+
+class Argument(Struct, frozen=True):
+    """An argument of a printed class: its value for each definition.
+
+    `rank` orders arguments: the input's width, the author's, the signature's, then the emitter's own.
+    """
+
+    name: str
+    kind: str
+    values: tuple[Any, ...]
+    rank: tuple[int, int]
+
+    @property
+    def default(self) -> Node | None:
+        """The value it has where the caller does not give it, if there is a usual one."""
+        if self.kind == "module":
+            return Num(None) if Apply("nn.Identity") in self.values else None
+        if self.kind == "function":
+            return None
+        usual = USUAL.get(self.name)
+        if all(isinstance(v, bool) for v in self.values):
+            return Num(Counter(self.values).most_common(1)[0][0])
+        return Num(usual) if usual is not None and any(same(usual, v) for v in self.values) else None
+
+    @property
+    def is_size(self) -> bool:
+        return self.kind == "number" and all(type(v) is int for v in self.values)
+
+    @property
+    def is_wide(self) -> bool:
+        return self.is_size and max(self.values) > WIDE
+
+
+class Explainer:
+    """Finds the expression of each column; `used` are the arguments that the expressions need."""
+
+    def __init__(self, definitions: Sequence[Definition], unifier: Unifier, taken: frozenset[str]) -> None:
+        self.unifier = unifier
+        self.given = given(definitions)
+        self.own: list[Argument] = []
+        self.taken = set(taken)
+        self.used: dict[str, Argument] = {}
+        self._found: dict[int, Node] = {}
+
+    def expression(self, index: int) -> Node:
+        """The expression of a column in terms of arguments."""
+        if index not in self._found:
+            column = self.unifier.columns[index]
+            tree = self._number(column) if column.kind == "number" else self._thing(column)
+            self._found[index] = tree
+        return self._found[index]
+
+    def _number(self, column: Column) -> Node:
+        exact = [a for a in self.given if a.kind == column.kind and column.equals(a.values)]
+        if exact:
+            return self._use(max(exact, key=lambda a: affinity(column.hint, a.name)))
+        found = self._padding(column) or self._match_own(column) or self._arithmetic(column)
+        return found or self._new(column, column.hint or "size")
+
+    def _thing(self, column: Column) -> Node:
+        name = column.hint or "layer"
+        word = next((a.name for a in self.given if a.kind == "word" and _same_pattern(a.values, column.values)), None)
+        return self._match_own(column) or self._new(column, word or name)
+
+    def _use(self, argument: Argument) -> Text:
+        self.used[argument.name] = argument
+        return Text(argument.name)
+
+    def _match_own(self, column: Column) -> Node | None:
+        own = [a for a in self.own if a.kind == column.kind and column.equals(a.values)]
+        return self._use(own[0]) if own else None
+
+    def _new(self, column: Column, name: str) -> Node:
+        fresh, number = name, 2
+        while fresh in self.taken or any(a.name == fresh for a in (*self.given, *self.own)):
+            fresh, number = f"{name}{number}", number + 1
+        argument = Argument(fresh, column.kind, column.values, (3, len(self.own)))
+        self.own.append(argument)
+        return self._use(argument)
+
+    def _padding(self, column: Column) -> Node | None:
+        """A padding that keeps the picture's size: `kernel_size // 2`, or as the dilation has it."""
+        if column.hint != "padding" or not all(isinstance(v, int) for v in column.values):
+            return None
+        call = self.unifier.calls[column.call]
+        kernel, kernels = self._argument(call, "kernel_size", len(column.values))
+        dilation, dilations = self._argument(call, "dilation", len(column.values))
+        if not all(isinstance(v, int) for v in (*kernels, *dilations)):
+            return None
+        if column.equals([k // 2 for k in kernels]):
+            return Apply("//", (kernel, Num(2)))
+        if column.equals([d * (k - 1) // 2 for k, d in zip(kernels, dilations, strict=True)]):
+            reach = kernels[0] // 2 if len(set(kernels)) == 1 else None
+            if reach is not None:
+                return dilation if reach == 1 else Apply("*", (Num(reach), dilation))
+            return Apply("//", (Apply("*", (dilation, Apply("-", (kernel, Num(1))))), Num(2)))
+        return None
+
+    def _argument(self, call: Node, name: str, count: int) -> tuple[Node, tuple[Any, ...]]:
+        """An argument of a call: its expression, and its value for each definition."""
+        names = self.unifier.signatures[call.function].names if isinstance(call, Apply) else ()
+        if name not in names:
+            return Num(None), (None,)
+        assert isinstance(call, Apply)
+        node = call.args[names.index(name)]
+        if isinstance(node, Slot):
+            return self.expression(node.index), self.unifier.columns[node.index].values
+        return node, (node.value if isinstance(node, Num) else None,) * count
+
+    def _arithmetic(self, column: Column) -> Node | None:
+        """A width as arithmetic on one or two others: `4 * c`, `c // 4`, `a + b`, `a * b`."""
+        if not all(type(v) is int for v in column.values) or max(column.values) <= WIDE:
+            return None
+        bases = [a for a in (*self.given, *self.own) if a.is_size]
+        for base in bases:
+            if base.is_wide and (found := _multiple(base, column)):
+                self._use(base)
+                return found
+        for a, b in _pairs(bases):
+            if found := _product_or_sum(a, b, column):
+                self._use(a)
+                self._use(b)
+                return found
+        return None
+
+
+def given(definitions: Sequence[Definition]) -> list[Argument]:
+    """What a reader knows by name: the author's arguments, the width of the inputs, the sizes of the signature."""
+    found: list[Argument] = []
+    for rank, rows in ((1, [d.arguments for d in definitions]), (2, [d.sizes for d in definitions])):
+        tables = [dict(row) for row in rows]
+        for i, name in enumerate(tables[0]):
+            values = tuple(table.get(name) for table in tables)
+            kind = "word" if any(isinstance(v, str) for v in values) else "number"
+            if all(_is_plain(v) for v in values) and _varies(values):
+                found.append(Argument(name, kind, values, (rank, i)))
+    for i in range(min(len(d.inputs) for d in definitions)):
+        name, values = width(definitions, i)
+        known = any(a.name == name or a.values == values for a in found)
+        if all(type(v) is int for v in values) and _varies(values) and not known:
+            found.append(Argument(name, "number", values, (0, i)))
+    return found
+
+
+def width(definitions: Sequence[Definition], index: int) -> tuple[str, tuple[Any, ...]]:
+    """The name and the values of the number of features of an input."""
+    types = [d.inputs[index].type for d in definitions]
+    name = {1: "in_features", 2: "dim"}.get(types[0].rank, "in_channels")
+    values = tuple((t.shape[-1] if t.rank <= 2 else t.shape[0]) if t.shape else None for t in types)
+    if index == 0:
+        return name, values
+    return f"{definitions[0].inputs[index].name}_{'channels' if name == 'in_channels' else 'features'}", values
+
+
+def affinity(hint: str, name: str) -> int:
+    """How well an argument's name fits the place where it would stand."""
+    if hint == name:
+        return 3
+    if hint.startswith(name) or name.startswith(hint or "?"):
+        return 2
+    return 1 if hint.rpartition("_")[2].startswith(name[:1]) and not hint.startswith("in_") else 0
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(isinstance(v, int | float) for v in value)
+    return isinstance(value, int | float | str | bool)
+
+
+def _varies(values: Sequence[Any]) -> bool:
+    return not all(same(values[0], v) for v in values)
+
+
+def _same_pattern(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    """Whether two columns tell the same definitions apart."""
+    pairs = list(zip(a, b, strict=True))
+    return all((x == u) == (y == v) for x, y in pairs for u, v in pairs)
+
+
+def _multiple(base: Argument, column: Column) -> Node | None:
+    a, b = base.values[0], column.values[0]
+    if a and b % a == 0 and column.equals([v * (b // a) for v in base.values]):
+        return Apply("*", (Num(b // a), Text(base.name)))
+    if b and a % b == 0 and column.equals([v // (a // b) for v in base.values]):
+        return Apply("//", (Text(base.name), Num(a // b)))
+    return None
+
+
+def _pairs(bases: Sequence[Argument]) -> Iterator[tuple[Argument, Argument]]:
+    return ((a, b) for i, a in enumerate(bases) for b in bases[i + 1 :] if a.is_wide or b.is_wide)
+
+
+def _product_or_sum(a: Argument, b: Argument, column: Column) -> Node | None:
+    """A product or, where enough values speak for it, a sum of two arguments."""
+    x, y = Text(a.name), Text(b.name)
+    rows = list(zip(a.values, b.values, strict=True))
+    if column.equals([m * n for m, n in rows]):
+        return Apply("*", (x, y))
+    if a.is_wide and b.is_wide and len(set(rows)) > 2 and column.equals([m + n for m, n in rows]):
+        return Apply("+", (x, y))
+    if min(b.values) > 0 and column.equals([m // n for m, n in rows]):
+        return Apply("//", (x, y))
+    return None

@@ -1,0 +1,145 @@
+"""The forward method of a printed class: values get the names of variables, operations become lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from keyword import iskeyword
+
+from netdsl.backends.torch_body import AUTOMATIC, Operation
+from netdsl.backends.torch_classes import RESERVED, TorchClass
+from netdsl.backends.torch_layout import INDENT, WIDTH, Layout
+from netdsl.backends.torch_nesting import reads
+from netdsl.backends.torch_tree import Apply, Group, Node, Num, Read, Shape, Text, transform
+
+FRESH = ("x", "y", "z")
+
+
+class Forward:
+    """Prints the forward method of one class. `main`: what exists only while training is returned only then."""
+
+    def __init__(self, made: TorchClass, layout: Layout, main: bool) -> None:
+        self.made = made
+        self.layout = layout
+        self.main = main
+        body = made.plans[0].body
+        self.definition = body.definition
+        self.names = body.names
+        self.outputs = body.returns
+        self.last = self._last_reads()
+        chosen = {safe(n) for n in self.names if not AUTOMATIC.fullmatch(n)}
+        self.chosen = chosen | set(RESERVED)
+        self.variables: dict[int, str] = {}
+        self.shapes = _shapes(made)
+        self.shown = ""
+
+    def lines(self, checks: Iterable[str]) -> list[str]:
+        """The method, inside a class. `checks` are lines that look at the inputs first."""
+        inputs = [self._input(i) for i in range(len(self.definition.inputs))]
+        lines = [f"{INDENT}def forward({', '.join(['self', *inputs])}):"]
+        lines += [f"{INDENT * 2}{line}" for line in checks]
+        operations = self.made.operations
+        start = 0
+        while start < len(operations):
+            end = start + 1
+            while end < len(operations) and operations[start].training and operations[end].training:
+                end += 1
+            lines += self._lines(start, end)
+            start = end
+        return lines + self._returns()
+
+    def _last_reads(self) -> dict[int, int]:
+        """For each value the operation that reads it last; the outputs are read after all."""
+        last: dict[int, int] = {}
+        for i, op in enumerate(self.made.operations):
+            last.update(dict.fromkeys(reads(op.node), i))
+        for tree in self.made.returns:
+            last.update(dict.fromkeys(reads(tree), len(self.made.operations)))
+        return last
+
+    def _input(self, index: int) -> str:
+        name = self.names[index]
+        self.variables[index] = safe(name) if name not in RESERVED else f"{name}_"
+        return self.variables[index]
+
+    def _lines(self, start: int, end: int) -> list[str]:
+        """One operation, or several that run only while training."""
+        ops = self.made.operations[start:end]
+        if not ops[0].training:
+            return self._assign(ops[0], start, INDENT * 2)
+        if len(ops) == 1 and len(ops[0].targets) == 1:
+            return self._assign(ops[0], start, INDENT * 2, guarded=True)
+        inner = [line for i, op in enumerate(ops) for line in self._assign(op, start + i, INDENT * 3)]
+        returned = [value for value, _ in self.outputs]
+        absent = [self.variables[t] for op in ops for t in op.targets if t in returned]
+        before = [f"{INDENT * 2}{' = '.join(absent)} = None"] if absent and not self.main else []
+        return [*before, f"{INDENT * 2}if self.training:", *inner]
+
+    def _assign(self, op: Operation, at: int, indent: str, guarded: bool = False) -> list[str]:
+        tree = self._named(op.node)
+        if guarded:
+            tree = Apply("if", (tree, Text("self.training"), Num(None)))
+        names = [self._target(t, op, at) for t in op.targets]
+        lines = self.layout.lines(f"{', '.join(names)} = ", tree, "", indent)
+        return lines if op.training or len(op.targets) > 1 else self._commented(lines, op.targets[0])
+
+    def _commented(self, lines: list[str], value: int) -> list[str]:
+        """The lines with the shape of the result, where it is one that was not shown just before."""
+        shape = self.shapes.get(value, "")
+        if shape and shape != self.shown and len(lines) == 1 and len(f"{lines[0]}  # {shape}") <= WIDTH:
+            self.shown = shape
+            return [f"{lines[0]}  # {shape}"]
+        return lines
+
+    def _target(self, value: int, op: Operation, at: int) -> str:
+        """The variable of a new value: the author's name, that of a value no longer needed, or a fresh one."""
+        name = self.names[value]
+        if value not in self.last:
+            self.variables[value] = "_"
+        elif not AUTOMATIC.fullmatch(name):
+            self.variables[value] = safe(name)
+        else:
+            live = {self.variables[v] for v, last in self.last.items() if last > at and v in self.variables}
+            ended = [self.variables[v] for v in reads(op.node) if v in self.variables]
+            candidates = [n for n in ended if n not in self.chosen] + [*FRESH, *(f"x{i}" for i in range(1, 1000))]
+            self.variables[value] = next(n for n in candidates if n not in live and n not in self.chosen)
+        return self.variables[value]
+
+    def _named(self, tree: Node) -> Node:
+        def name(node: Node) -> Node:
+            if isinstance(node, Read):
+                return Text(self.variables[node.index])
+            if isinstance(node, Shape):
+                return Text(f"{self.variables[node.index]}.shape[{node.axis}]")
+            return node
+
+        return transform(tree, name)
+
+    def _returns(self) -> list[str]:
+        trees = list(self.made.returns)
+        kept = [t for t, (_, training) in zip(trees, self.outputs, strict=True) if not training]
+        if not self.main or len(kept) == len(trees):
+            return self._return(trees, INDENT * 2)
+        return [f"{INDENT * 2}if self.training:", *self._return(trees, INDENT * 3), *self._return(kept, INDENT * 2)]
+
+    def _return(self, trees: list[Node], indent: str) -> list[str]:
+        if len(trees) != 1:
+            text = self.layout.flat(self._named(Group(tuple(trees), "(")))
+            return [f"{indent}return {text[1:-1] if len(trees) > 1 else 'None'}"]
+        lines = self.layout.lines("return ", self._named(trees[0]), "", indent)
+        named = isinstance(trees[0], Read)
+        return lines if named else self._commented(lines, self.outputs[0][0])
+
+
+def safe(name: str) -> str:
+    """A name that Python and the emitted file allow for a variable."""
+    return f"{name}_" if iskeyword(name) or name in RESERVED else name
+
+
+def _shapes(made: TorchClass) -> dict[int, str]:
+    """The shapes of values, where they are the same in all uses of the class."""
+    found: list[dict[int, str]] = []
+    for plan in made.plans:
+        definition = plan.body.definition
+        values = [*definition.inputs, *(v for step in definition.steps for v in step.outs)]
+        found.append({i: str(v.type) for i, v in enumerate(values)})
+    return {i: shape for i, shape in found[0].items() if all(f.get(i) == shape for f in found)}

@@ -1,0 +1,193 @@
+"""Named sizes in PyTorch text: a size as arithmetic on the shapes at hand, and the checks of what a net assumes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import reduce
+
+from netdsl.backends.torch_layout import Layout
+from netdsl.backends.torch_tree import Apply, Node, Num, Shape, Text, transform
+from netdsl.constraints import AtLeast, Constraint, OneOf, Residues
+from netdsl.diagnostics import fault
+from netdsl.dims import Dim, Extreme, Floor, Size, evaluate, floordiv, symbol, symbols
+from netdsl.source import Place
+from netdsl.tensors import TensorType
+
+DIVISORS = 64
+"""Divisions by more than this are not looked for."""
+
+Found = tuple[Dim, Shape]
+"""A size that can be read off: an axis of an input."""
+
+
+def express(size: Dim, types: Sequence[TensorType], at: Place) -> Node:
+    """A size in terms of the shapes of the inputs of these types. Raises Fault where it cannot be found in them."""
+    shapes = [(d, Shape(i, k + t.batched)) for i, t in enumerate(types) for k, d in enumerate(t.shape)]
+    known: list[Found] = [(d, s) for d, s in shapes if isinstance(d, Size)]
+    found = _express(size, known)
+    if found is None:
+        listed = ", ".join(map(str, types)) or "nothing"
+        raise fault(
+            "cannot-express-size",
+            f"the size `{size}` cannot be computed from what flows in here: {listed}",
+            at,
+            "fix the sizes with `--size`, or give the block a tensor that has this size",
+        )
+    return found
+
+
+def _express(size: Dim, known: list[Found]) -> Node | None:
+    if isinstance(size, int):
+        return Num(size)
+    exact = next((shape for dim, shape in known if dim == size), None)
+    return exact or _linear(size, known) or _quotient(size, known) or _product(size, known) or _sum(size, known)
+
+
+def _linear(size: Size, known: list[Found]) -> Node | None:
+    """`a * d + b`."""
+    for dim, shape in known:
+        for factor in _factors(size, dim):
+            rest = size - factor * dim
+            if isinstance(rest, int):
+                return _affine(shape, factor, rest)
+    return None
+
+
+def _factors(size: Size, dim: Dim) -> Iterator[int]:
+    """By how much a size grows with another, where that may be a whole number."""
+    names = symbols(size)
+    if names != symbols(dim):
+        return
+    near, far = (dict.fromkeys(names, v) for v in (10_080, 20_160))
+    grown, base = evaluate(size, far) - evaluate(size, near), evaluate(dim, far) - evaluate(dim, near)
+    if base and grown % base == 0 and grown:
+        yield grown // base
+
+
+def _affine(shape: Node, factor: int, rest: int) -> Node:
+    scaled = shape if factor == 1 else Apply("*", (Num(factor), shape))
+    if rest == 0:
+        return scaled
+    return Apply("+", (scaled, Num(rest))) if rest > 0 else Apply("-", (scaled, Num(-rest)))
+
+
+def _quotient(size: Size, known: list[Found]) -> Node | None:
+    """`(d + b) // c`."""
+    for dim, shape in known:
+        if symbols(size) != symbols(dim):
+            continue
+        for divisor in range(2, DIVISORS + 1):
+            for rest in range(1 - divisor, divisor):
+                if floordiv(dim + rest, divisor) == size:
+                    return Apply("//", (_affine(shape, 1, rest), Num(divisor)))
+    return None
+
+
+def _product(size: Size, known: list[Found]) -> Node | None:
+    """`d * rest`, where a known size divides this one."""
+    for dim, shape in known:
+        rest = floordiv(size, dim)
+        if rest != size and rest != 0 and rest * dim == size and _is_simpler(rest, size):
+            other = _express(rest, known)
+            if other is not None:
+                return Apply("*", (other, shape) if isinstance(other, Num) else (shape, other))
+    return None
+
+
+def _is_simpler(part: Dim, whole: Size) -> bool:
+    return len(str(part)) < len(str(whole))
+
+
+def _sum(size: Size, known: list[Found]) -> Node | None:
+    """Term by term, and inside divisions, maxima and minima."""
+    if len(size.terms) > 1:
+        (monomial, coefficient), *rest = size.terms
+        first = _express(Size(((monomial, coefficient),)), known) if monomial else Num(coefficient)
+        other = _express(size - Size(((monomial, coefficient),)) if monomial else Size(tuple(rest)), known)
+        return Apply("+", (first, other)) if first and other else None
+    ((monomial, coefficient),) = size.terms
+    if len(monomial) == 1 and coefficient == 1:
+        return _atom(monomial[0], known)
+    parts = [_express(Size((((atom,), 1),)), known) for atom in monomial]
+    if any(p is None for p in parts):
+        return None
+    factors = [p for p in parts if p is not None]
+    return reduce(lambda a, b: Apply("*", (a, b)), factors if coefficient == 1 else [Num(coefficient), *factors])
+
+
+def _atom(atom: object, known: list[Found]) -> Node | None:
+    args = (
+        (atom.numerator, atom.denominator)
+        if isinstance(atom, Floor)
+        else atom.args
+        if isinstance(atom, Extreme)
+        else ()
+    )
+    parts = [_express(a, known) for a in args]
+    if not parts or any(p is None for p in parts):
+        return None
+    return Apply("//" if isinstance(atom, Floor) else str(getattr(atom, "kind", "")), tuple(parts))
+
+
+def check(
+    constraints: Sequence[Constraint], types: Sequence[TensorType], names: Sequence[str], net: str, at: Place
+) -> list[str]:
+    """The lines that refuse inputs whose sizes break a constraint, saying what is needed and what was found."""
+    used = sorted({name for c in constraints for name in _names(c)})
+    if not used:
+        return []
+    lines = _bindings({n: express(symbol(n), types, at) for n in used}, types, names)
+    broken = " or ".join(_broken(c) for c in constraints)
+    needs = " and ".join(map(str, constraints))
+    found = ", ".join(f"{n}={{{local(n)}}}" for n in used)
+    return [*lines, f"if {broken}:", f'    raise ValueError(f"{net} needs {needs}, found {found}")']
+
+
+def _bindings(trees: dict[str, Node], types: Sequence[TensorType], names: Sequence[str]) -> list[str]:
+    """Assignments of the named sizes; several at once where they are the last axes of one input."""
+    shapes = [t for t in trees.values() if isinstance(t, Shape)]
+    if len(shapes) == len(trees) > 1 and len({s.index for s in shapes}) == 1:
+        axes = [s.axis for s in shapes]
+        rank = types[shapes[0].index].rank
+        if axes == list(range(rank + 1 - len(axes), rank + 1)):
+            return [f"{', '.join(map(local, trees))} = {names[shapes[0].index]}.shape[{axes[0]}:]"]
+    return [f"{local(name)} = {_plain(tree, names)}" for name, tree in trees.items()]
+
+
+def _plain(tree: Node, names: Sequence[str]) -> str:
+    """The text of arithmetic on shapes."""
+
+    def named(node: Node) -> Node:
+        return Text(f"{names[node.index]}.shape[{node.axis}]") if isinstance(node, Shape) else node
+
+    return Layout({}).flat(transform(tree, named))
+
+
+def local(name: str) -> str:
+    """The variable for a named size; `F` is torch's."""
+    return f"{name}_" if name in ("F", "nn", "torch", "self") else name
+
+
+def _names(constraint: Constraint) -> frozenset[str]:
+    if isinstance(constraint, Residues | AtLeast | OneOf):
+        return frozenset((constraint.symbol,))
+    return symbols(constraint.left) | symbols(constraint.right)
+
+
+def _broken(constraint: Constraint) -> str:
+    """The Python condition under which a constraint does not hold."""
+    match constraint:
+        case Residues(symbol, modulus, (0,)):
+            return f"{local(symbol)} % {modulus}"
+        case Residues(symbol, modulus, (residue,)):
+            return f"{local(symbol)} % {modulus} != {residue}"
+        case Residues(symbol, modulus, residues):
+            return f"{local(symbol)} % {modulus} not in {residues}"
+        case AtLeast(symbol, minimum):
+            return f"{local(symbol)} < {minimum}"
+        case OneOf(symbol, (value,)):
+            return f"{local(symbol)} != {value}"
+        case OneOf(symbol, values):
+            return f"{local(symbol)} not in {values}"
+    opposite = "!=" if constraint.op == "==" else "<"
+    return f"{constraint.left} {opposite} {constraint.right}"
