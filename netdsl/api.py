@@ -71,12 +71,14 @@ class Model:
         target: str = "onnxruntime",
         verify: bool = True,
     ) -> None:
-        """Write the net to an ONNX file, verified against torch in onnxruntime.
+        """Write the net to an ONNX file, verified against torch in onnxruntime before it is left there.
 
         `weights`: a module made by `module()`, or arrays by state-dict key; without it, fresh weights of seed 0. Raises
         `VerificationError` (and leaves no file) where onnxruntime and torch disagree.
         """
-        self.net.to_onnx(path, weights, opset=opset, target=target, verify=verify)
+        from netdsl.delivery import deliver
+
+        deliver(self.net, path, weights, opset=opset, target=target, verified=verify)
 
 
 def load(

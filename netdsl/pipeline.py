@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from netdsl import __version__
 from netdsl.diagnostics import Diagnostic, Fault, did_you_mean, fault
 from netdsl.passes.calls import is_complete
 from netdsl.passes.elaborate import Elaborator, Options
@@ -24,6 +26,9 @@ from netdsl.source import Source
 from netdsl.syntax import ast
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
+    from torch import nn
+
     from netdsl.ir.model import Program
 
 
@@ -117,6 +122,58 @@ class Net:
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         return self._elaborated[1]
+
+    @property
+    def checked(self) -> Program:
+        """The typed program. Raises ValueError where there are diagnostics."""
+        if self.program is None:
+            raise ValueError("; ".join(d.message for d in self.diagnostics))
+        return self.program
+
+    @cached_property
+    def text(self) -> str:
+        """The canonical text of the file: formatted, without comments. Equal specs have equal texts."""
+        from netdsl.syntax.format import canonical_text
+
+        return canonical_text(self.spec.module.file)
+
+    @cached_property
+    def class_name(self) -> str:
+        """The name of the net as a Python class."""
+        return self.name if self.name.isidentifier() else "Net"
+
+    def source(self) -> str:
+        """The net as a PyTorch module: the text of a `model.py` that imports nothing but torch."""
+        from netdsl.backends.torch_source import emit
+
+        origin = self.spec.source.name.rpartition("/")[2]
+        header = f"{self.name}, compiled from {origin} by netdsl {__version__}."
+        return emit(self.checked, class_name=self.class_name, header=header)
+
+    def module(self, seed: int | None = None) -> nn.Module:
+        """The net as a live module; `seed` fixes its initial weights and leaves torch's own generator as it was."""
+        from netdsl.backends.torch_module import build
+
+        return build(self.source(), self.class_name, seed)
+
+    def onnx(self, weights: Mapping[str, Any], *, opset: int = 18, target: str = "onnxruntime") -> ModelProto:
+        """The net as an ONNX model with these weights (arrays by state-dict key), not yet verified."""
+        from netdsl.backends.onnx_model import export
+
+        return export(self.checked, weights, opset=opset, target=target, metadata=self.metadata)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What an ONNX file says of where it comes from. No dates and no paths: equal inputs give equal files."""
+        return {
+            "netdsl_version": __version__,
+            "net": self.name,
+            "spec": self.text,
+            "spec_sha256": sha256(self.text.encode()).hexdigest(),
+            "arguments": {k: str(v) for k, v in sorted(self.arguments.items())},
+            "sizes": dict(sorted(self.sizes.items())),
+            "constraints": [str(c) for c in self.checked.constraints],
+        }
 
 
 def value_of(given: Any, module: Module, elaborator: Elaborator) -> Any:

@@ -16,7 +16,7 @@ FILES = sorted(p for p in ROOT.rglob("*.py"))
 RANKS = {
     "source": 0, "diagnostics": 0, "dims": 0, "constraints": 0, "tensors": 0,
     "ops": 1, "syntax": 1, "recipe": 2,
-    "ir": 3, "passes": 4, "backends": 5, "pipeline": 6, "loader": 6,
+    "ir": 3, "passes": 4, "backends": 5, "pipeline": 6, "loader": 6, "delivery": 7,
     "summary": 7, "render": 8, "view": 8, "api": 9, "training": 9, "cli": 10, "lsp": 10,
 }  # fmt: skip
 """An import may only point at the same rank or a lower one; within a rank, files must not import in circles."""
