@@ -1,4 +1,4 @@
-"""Makes the nodes of the syntax tree: one method per rule and terminal of the grammar, called by the parser as it reduces.
+"""Makes the nodes of the syntax tree: a method per rule and terminal of the grammar, called as the parser reduces.
 
 A method gets the children of its rule: nodes, tokens (with `start_pos` and `end_pos`) and None for what is left out.
 """
@@ -45,7 +45,7 @@ def _nodes(children: Children) -> tuple[Any, ...]:
 
 
 def _arguments(children: Children) -> tuple[ast.Argument, ...]:
-    nodes = (c for c in children if isinstance(c, ast.Node))
+    nodes: tuple[Any, ...] = _nodes(children)
     return tuple([n if isinstance(n, ast.Argument) else ast.Argument(n.at, None, n) for n in nodes])
 
 
@@ -65,7 +65,7 @@ class Builder:
     def NUMBER(self, t: Any) -> ast.Number:  # noqa: N802
         text = str(t)
         try:
-            value = int(text, 16) if text[:2] in ("0x", "0X") else int(text)
+            value: int | float = int(text, 16) if text[:2] in ("0x", "0X") else int(text)
         except ValueError:  # a float, or an integer with more digits than Python reads
             value = float(text)
             if math.isinf(value):
@@ -210,7 +210,8 @@ class Builder:
         return ast.Argument(_span(c), c[0], c[1])
 
     def generator(self, c: Children) -> ast.Comprehension:
-        return ast.Comprehension(_span(c), *c)
+        item, _, targets, iterable, _, condition = c
+        return ast.Comprehension(_span(c), item, targets, iterable, condition)
 
     def index(self, c: Children) -> ast.Index:
         return ast.Index(_span(c), c[0], c[2])

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from netdsl.syntax.build import Misread
-
 if TYPE_CHECKING:
     from lark import Token
 
-DEEPEST = 60
-"""How many brackets may be open at once; people write six."""
+OPENING = {"LPAR": True, "LSQB": True, "LBRACE": False}
+"""The brackets, and whether newlines inside them are free."""
 
-_OPENING = {"LPAR": True, "LSQB": True, "LBRACE": False}
-_CLOSING = frozenset({"RPAR", "RSQB", "RBRACE"})
-_CONTINUING = frozenset({"ARROW", "EQUAL", "VBAR", "COMMA"})
+CLOSING = frozenset({"RPAR", "RSQB", "RBRACE"})
+CONTINUING = frozenset({"ARROW", "_EQUAL", "VBAR", "COMMA"})
+"""Tokens that no statement ends with: the next line goes on."""
 
 
 class Layout:
@@ -27,18 +25,16 @@ class Layout:
     always_accept = ("_NEWLINE",)
 
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
-        free: list[bool] = [False]
+        free = [False]
         continuing = False
         for token in stream:
             kind = token.type
             if kind == "_NEWLINE":
                 if free[-1] or continuing:
                     continue
-            elif kind in _OPENING:
-                free.append(_OPENING[kind])
-                if len(free) > DEEPEST:
-                    raise Misread("brackets are nested too deeply", token.start_pos or 0, token.end_pos or 0)
-            elif kind in _CLOSING and len(free) > 1:
+            elif kind in OPENING:
+                free.append(OPENING[kind])
+            elif kind in CLOSING and len(free) > 1:
                 free.pop()
-            continuing = kind in _CONTINUING
+            continuing = kind in CONTINUING
             yield token

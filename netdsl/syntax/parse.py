@@ -1,47 +1,140 @@
-"""Text to syntax tree. Never raises: what cannot be read is a diagnostic, and the rest of the file is read all the same."""
+"""Text to syntax tree, never an exception: what cannot be read is a diagnostic, and the rest is read all the same."""
 
 from __future__ import annotations
 
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from netdsl.diagnostics import Diagnostic
 from netdsl.source import Place, Source, Span
 from netdsl.syntax import ast
-from netdsl.syntax.build import Misread
+from netdsl.syntax.cache import remember, remembered
 from netdsl.syntax.comments import comments, doc_above, opening_doc
-from netdsl.syntax.tables import parser
+
+MOST_MISTAKES = 20
+DEEPEST = 100
+"""How many nodes may lie within each other; people write a dozen. It keeps every pass that descends safe."""
+
+_TEXT = "a spec is text in UTF-8"
 
 
 def parse(source: Source) -> tuple[ast.File, tuple[Diagnostic, ...]]:
-    """The syntax tree of a source and the mistakes in its syntax."""
-    text = source.text
+    """The syntax tree of a source, and the mistakes in its syntax (code `syntax`).
+
+    Where there are mistakes, the tree holds all that could be read. Trees of files without mistakes are kept in the
+    cache folder, and reading one from there does not import lark.
+    """
+    name = _name(source.text)
+    kept = _decoded(remembered(name))
+    if kept is not None:
+        return kept, ()
+    file, diagnostics = read(source)
+    if not diagnostics:
+        remember(name, msgspec.msgpack.encode(file))
+    return file, diagnostics
+
+
+def read(source: Source) -> tuple[ast.File, tuple[Diagnostic, ...]]:
+    """As `parse`, from the text alone."""
+    junk = _junk(source)
+    if junk is not None:
+        return ast.File(Span(0, len(source.text)), (), (), ""), (junk,)
+    declarations, diagnostics = _declarations(source)
     found = comments(source)
-    declarations: tuple[Any, ...] = ()
-    diagnostics: list[Diagnostic] = []
+    documented = tuple([_documented(d, found, source) for d in declarations])
+    return ast.File(Span(0, len(source.text)), documented, found, opening_doc(found, source)), diagnostics
+
+
+def _declarations(source: Source) -> tuple[tuple[Any, ...], tuple[Diagnostic, ...]]:
+    """All declarations that can be read: a statement with a mistake is left out, and the rest is read again."""
     from lark.exceptions import UnexpectedInput
 
-    for _ in range(20):
+    from netdsl.syntax.build import Misread
+    from netdsl.syntax.tables import parser
+
+    text = source.text
+    diagnostics: list[Diagnostic] = []
+    while len(diagnostics) < MOST_MISTAKES:
         try:
-            declarations = parser().parse(text)  # type: ignore[assignment]
-            break
-        except Misread as e:
-            diagnostics.append(Diagnostic("syntax", e.message, Place(source, Span(e.start, e.end)), hint=e.hint))
-            at = e.start
-        except UnexpectedInput as e:
-            at = min(max(e.pos_in_stream or 0, 0), len(text))
-            diagnostics.append(Diagnostic("syntax", str(e).split("\n")[0], Place(source, Span(at, at))))
-        start = text.rfind("\n", 0, at) + 1
-        end = text.find("\n", at)
-        end = len(text) if end < 0 else end
-        if start == end:
-            break
-        text = text[:start] + " " * (end - start) + text[end:]
-    declarations = tuple([_documented(d, found, source) for d in declarations])
-    return ast.File(Span(0, len(source.text)), declarations, found, opening_doc(found, source)), tuple(diagnostics)
+            declarations: Any = parser().parse(text)
+            deep = _too_deep(declarations)
+            if deep is None:
+                return declarations, tuple(diagnostics)
+            raise Misread("this is nested too deeply", deep.start, deep.end, "name a part of it")
+        except (UnexpectedInput, Misread) as error:
+            from netdsl.syntax.mistakes import mistake
+
+            diagnostic, region = mistake(source, text, error)
+        diagnostics.append(diagnostic)
+        text = _without(text, region)
+    return (), tuple(diagnostics)
+
+
+def _without(text: str, region: Span) -> str:
+    """The text with a region blank, so that offsets stay as they are; all of it, where the region is blank already."""
+    part = text[region.start : region.end]
+    if not part.strip():
+        return " " * len(text)
+    blank = "".join("\n" if c == "\n" else " " for c in part)
+    return text[: region.start] + blank + text[region.end :]
+
+
+def _too_deep(declarations: tuple[Any, ...]) -> Span | None:
+    """The first node that lies too deep, if one does."""
+    layer: list[Any] = list(declarations)
+    for _ in range(DEEPEST):
+        layer = [child for node in layer for child in _children(node)]
+        if not layer:
+            return None
+    at: Span = layer[0].at
+    return at
+
+
+def _children(node: ast.Node) -> list[ast.Node]:
+    values = [getattr(node, field) for field in node.__struct_fields__]
+    nested = [item for value in values if type(value) is tuple for item in value]
+    return [value for value in (*values, *nested) if isinstance(value, ast.Node)]
+
+
+def _junk(source: Source) -> Diagnostic | None:
+    """The diagnostic of what is no text at all."""
+    for character in ("\0", "\ufffd"):
+        at = source.text.find(character)
+        if at >= 0:
+            message = f"this is not text: it holds the character U+{ord(character):04X}"
+            return Diagnostic("syntax", message, Place(source, Span(at, at + 1)), hint=_TEXT)
+    return None
 
 
 def _documented(declaration: Any, found: tuple[ast.Comment, ...], source: Source) -> Any:
     doc = doc_above(declaration.at.start, found, source) if hasattr(declaration, "doc") else ""
     return replace(declaration, doc=doc) if doc else declaration
+
+
+@cache
+def _edition() -> bytes:
+    """What a tree depends on besides its text: the grammar and the code that makes the tree."""
+    from netdsl.syntax.tables import grammar
+
+    code = ("ast", "build", "comments", "layout", "parse")
+    return grammar().encode() + b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in code)
+
+
+def _name(text: str) -> str:
+    digest = sha256(_edition())
+    digest.update(text.encode("utf-8", "surrogatepass"))
+    return f"{digest.hexdigest()}.ast"
+
+
+def _decoded(content: bytes | None) -> ast.File | None:
+    if content is None:
+        return None
+    try:
+        return msgspec.msgpack.decode(content, type=ast.File)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

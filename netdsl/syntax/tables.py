@@ -1,16 +1,36 @@
-"""The parser made from the grammar."""
+"""The parser, from the grammar.
+
+Making the parse tables takes longer than all the rest, so they are kept: those of the tested version of lark beside
+this file (`python -m netdsl.syntax.tables` writes them after a change of the grammar; a test compares), others in the
+cache folder.
+"""
 
 from __future__ import annotations
 
+import zlib
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from netdsl.syntax.build import Builder
+from netdsl.syntax.cache import remember, remembered
 from netdsl.syntax.layout import Layout
 
 if TYPE_CHECKING:
     from lark import Lark
+
+BUILT = Path(__file__).with_name("netdsl.tables")
+
+
+class Tables(msgspec.Struct, frozen=True, array_like=True):
+    """What lark keeps of a grammar. `stamp` says of which grammar, and for which lark."""
+
+    stamp: str
+    data: dict[str, Any]
+    memo: dict[int, Any]
 
 
 @cache
@@ -22,6 +42,63 @@ def grammar() -> str:
 
 @cache
 def parser() -> Lark:
+    """The parser of the reference grammar, which makes nodes of `netdsl.syntax.ast`."""
     from lark import Lark
 
-    return Lark(grammar(), parser="lalr", lexer="contextual", postlex=Layout(), transformer=Builder())
+    tables = _kept() or build()
+    loaded: Lark = Lark._load_from_dict(  # type: ignore[no-untyped-call]
+        tables.data, tables.memo, transformer=Builder(), postlex=Layout()
+    )
+    return loaded
+
+
+def build() -> Tables:
+    """New tables from the text of the grammar, kept in the cache folder."""
+    from lark import Lark
+    from lark.grammar import Rule
+    from lark.lexer import TerminalDef
+
+    made = Lark(grammar(), parser="lalr", lexer="contextual", postlex=Layout())
+    made.options.options["postlex"] = None
+    data, memo = made.memo_serialize([TerminalDef, Rule])
+    tables = Tables(stamp(), _plain(data), _plain(memo))
+    remember(f"{sha256(stamp().encode()).hexdigest()}.tables", packed(tables))
+    return tables
+
+
+def _kept() -> Tables | None:
+    built = BUILT.read_bytes() if BUILT.exists() else None
+    return _unpacked(built) or _unpacked(remembered(f"{sha256(stamp().encode()).hexdigest()}.tables"))
+
+
+def stamp() -> str:
+    """What tables depend on: the grammar and the version of lark."""
+    from lark import __version__
+
+    return f"lark {__version__} {sha256(grammar().encode()).hexdigest()}"
+
+
+def packed(tables: Tables) -> bytes:
+    return zlib.compress(msgspec.msgpack.encode(tables), 9)
+
+
+def _unpacked(content: bytes | None) -> Tables | None:
+    """The tables in a file, unless it is damaged or of another grammar or lark."""
+    try:
+        tables = msgspec.msgpack.decode(zlib.decompress(content or b""), type=Tables)
+    except (zlib.error, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return tables if tables.stamp == stamp() else None
+
+
+def _plain(value: Any) -> Any:
+    """Lists for tuples, and no width beyond 32 bits (lark writes "unbounded" as 2**64, which MessagePack has not)."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return min(value, 2**32) if type(value) is int else value
+
+
+if __name__ == "__main__":
+    BUILT.write_bytes(packed(build()))

@@ -1,0 +1,125 @@
+"""Slips that people make, and what they meant: the hints of syntax errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Set
+
+from msgspec import Struct
+
+from netdsl.diagnostics import did_you_mean
+
+_WORDS = {
+    "def": "a block is declared as `block Name(c) { ... }`",
+    "class": "a net is declared as `net Name(c) { ... }`",
+    "elif": "it is written `else if`",
+    "else": "`else` follows the `}` of an `if`",
+    "return": "the last value of a body is its result; in a net, `output name = ...` names one",
+    "lambda": "a pipeline in parentheses is a function of `it`",
+    "while": "loops are unrolled when the spec is compiled: `for x in list { ... }` or `repeat n { ... }`",
+    "is": "values are compared with `==`",
+}
+_STATEMENTS = ("input", "output", "share", "repeat", "require", "for", "if")
+_DECLARATIONS = ("block", "net", "recipe", "expect", "from")
+_ENTRIES = ("group", "freeze")
+
+_VALUE = r"[\w\"'(\[{]"
+_IMPORTED = "names are imported as `from resnet import Bottleneck`"
+_BRACES = "a body is written in braces: `{ ... }`"
+_OWN_LINES = "every statement and every field stands on a line of its own"
+
+
+LONG = 600
+"""Characters of a statement that are looked at: its beginning and its end."""
+
+
+class Slip(Struct, frozen=True):
+    """Text `at` a mistake, `before` it in its statement (regular expressions), and a terminal expected there."""
+
+    hint: str
+    at: str = ""
+    before: str = ""
+    expected: str = ""
+    message: str = ""
+
+
+_SLIPS = (
+    Slip("the arrow is `->`", r"=+>|~+>|-+>|-\s+>|\|+>|[\u2190-\u21ff\u27f6\u2794\u279c]|[\u2013\u2014]\s*>?"),
+    Slip("the arrow is `->`", r">", r"(?:-\s+|~|>)$"),
+    Slip('strings are quoted with a plain `"`', r"[\u2018-\u201f\u00ab\u00bb`]"),
+    Slip(
+        "it ends with the quote that opened it", r"\"(?![^\"\n]*\")|'(?![^'\n]*')", message="the string is not closed"
+    ),
+    Slip('a string stands on one line, between single `"`', r"[\"']", r"(?:\"\"|'')$"),
+    Slip("strings have no prefixes", r"[\"']", r"\b[fFrRbBuU]$"),
+    Slip("statements stand on lines of their own, without `;`", r";"),
+    Slip("it is written `and`", r"&"),
+    Slip("it is written `or`", r"\|\|"),
+    Slip("it is written `not`", r"!"),
+    Slip("write it out: `x = x + 1`", r"=", r"(?:[-+/%@]|\*\*?)$"),
+    Slip("it is written `name = value`", r"=", r":\s*$"),
+    Slip("a comment begins with `#`", r"//|/\*|\*", r"^\s*$"),
+    Slip("names are written in the letters a to z, digits and `_`", r"[^\W\d_a-zA-Z]"),
+    Slip("`=` gives a value, `==` compares", r"==", expected="_EQUAL"),
+    Slip("`==` compares, `=` gives a value", r"=(?!=)", r"^\s*(?:if|require|else\s+if|expect)\b"),
+    Slip("`==` compares, `=` gives a value", r"=(?!=)", r"\b(?:if|and|or|not)\s[^,(]*$"),
+    Slip(_BRACES, r":", expected="LBRACE"),
+    Slip(f"{_BRACES}; `:` begins a signature `[C, H, W] -> [C, H, W]`", r"", r"^\s*(?:block|net)\b.*\)\s*:\s*$"),
+    Slip("a label and its statement share a line, or it names braces", r"\n|$", r":\s*$", "SHARE"),
+    Slip("arguments have no types", r":", r"^\s*(?:block|net)\b[^:{]*\([^){]*$"),
+    Slip("an input has a name: `input image [3, 224, 224]`", r"[,\]]", r"^\s*input\s*\[[^\]]*$"),
+    Slip("an input is written `input image [3, 224, 224]`", r"", r"^\s*input\b", "LSQB"),
+    Slip("shared weights have a name: `share f = conv(64, 3)`", r"", r"^\s*share\b", "_EQUAL"),
+    Slip("a loop is written `for name in list { ... }`", r"", expected="_IN"),
+    Slip(_OWN_LINES, r",\s*[A-Za-z_]\w*\s*=(?!=)", expected="_NEWLINE"),
+    Slip("a tuple is written in parentheses", r",", r"(?<![=!<>])=(?!=)[^{]*$", "_NEWLINE"),
+    Slip(_OWN_LINES, r",", expected="_NEWLINE"),
+    Slip("`for` stands before `extends`", r"for\b", r"\bextends\b"),
+    Slip("a pipeline begins with a layer; `it` is the value that flows in", r"->", expected="SHARE"),
+    Slip("a layer is missing after `->`", r"", r"->\s*$"),
+    Slip(
+        "inside parentheses an expression goes on to the next line", r"\n|$", r"(?:[-+*/%@<>]|==|\b(?:and|or|not|in))$"
+    ),
+    Slip("a list is written `[...]`; values have names only as arguments", r":", r"^[\"'][^{}]*$"),
+    Slip("names have no dots: a layer is called by its own name", r"\.", r"[A-Za-z0-9_)\]]$"),
+    Slip("arguments are splatted with one `*`, from a list", r"\*\*", expected="STAR"),
+    Slip("no word is needed: `name = value`", r"[A-Za-z_]", r"^\s*(?:let|const|var|val|set)\s+$"),
+    Slip(_IMPORTED, r"", r"^\s*(?:import|from)\b"),
+    Slip("declarations stand at the top of the file", r"[A-Za-z_]", r"^\s*(?:block|net|recipe|expect)\s+$", "_EQUAL"),
+    Slip("a name cannot begin with a digit; a product is written with `*`", r"[A-Za-z_]", r"[0-9]$"),
+    Slip("arguments stand in parentheses, as in `conv(64, 3)`", r"[0-9]", r"^\s*(?:\w+:\s*)?[A-Za-z_]\w*\s+$", "ARROW"),
+    Slip("layers stand in the body of a `block` or a `net`", r"\(|->", r"^(?!block|net|recipe|expect)\w+\s*$", "top"),
+    Slip("a constant is written `NAME = value`", r"", r"^(?!block|net|recipe|expect)\w+\s*$", "top"),
+    Slip("a field is written `name = value`", r"", r"^\s*[A-Za-z_]\w*\s*$", "field"),
+    Slip(_BRACES, _VALUE, expected="LBRACE"),
+    Slip("an operator or a comma is missing", _VALUE, expected="COMMA"),
+    Slip("`->` is missing between two layers, or a new line between two statements", _VALUE, expected="_NEWLINE"),
+)
+_COMPILED = tuple((slip, re.compile(slip.at), re.compile(slip.before)) for slip in _SLIPS)
+_WORD = re.compile(r"[^\W\d]\w*")
+
+
+def slip(text: str, start: int, at: int, expected: Set[str]) -> tuple[str, str | None]:
+    """A message of its own ("" for the usual one) and a hint for a mistake at an offset, in a statement from `start`.
+
+    `expected` holds terminals, and `top` or `field` where a declaration or a field of a recipe begins.
+    """
+    before = text[start:at] if at - start < LONG else text[start : start + LONG // 2] + text[at - LONG // 2 : at]
+    word = _WORD.match(text, at)
+    if word and word[0] in _WORDS:
+        return "", _WORDS[word[0]]
+    meant = _misspelt(before.strip(), expected) if word else None
+    if meant:
+        return "", meant
+    for found, here, earlier in _COMPILED:
+        if (not found.expected or found.expected in expected) and here.match(text, at) and earlier.search(before):
+            return found.message, found.hint
+    return "", None
+
+
+def _misspelt(before: str, expected: Set[str]) -> str | None:
+    """The keyword that the first word of a statement was meant to be, when another word follows it."""
+    known = _DECLARATIONS if "top" in expected else _ENTRIES if "field" in expected else _STATEMENTS
+    if not before.isidentifier() or before in _DECLARATIONS + _ENTRIES + _STATEMENTS:
+        return None
+    return did_you_mean(before, known)
