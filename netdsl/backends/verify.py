@@ -23,7 +23,7 @@ GATE = 1e-5
 """The largest difference that is accepted, relative to the largest number of an output."""
 
 
-Export = Callable[[Mapping[str, Any]], ModelProto]
+Export = Callable[[Mapping[str, Any]], "ModelProto"]
 """Makes a model from the weights of a state dict."""
 
 
