@@ -17,10 +17,12 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from netdsl.constraints import Assumptions
-from netdsl.ops.base import REGISTRY, Call, Code, Example, Op, Operand, X
+from netdsl.ops.base import REGISTRY, Call, Code, Example, Op, OpError, Operand, X
 from netdsl.tensors import TensorType
 
 BATCH = 2
+POSITIVE = {"log", "sqrt", "rsqrt", "pow"}
+"""Ops that are defined for positive numbers alone."""
 WORDS = {"true": True, "false": False, "none": None}
 
 
@@ -41,7 +43,8 @@ class Use:
 
     @cached_property
     def values(self) -> list[torch.Tensor]:
-        return [random_value(t, i) for i, t in enumerate(self.types)]
+        values = [random_value(t, i) for i, t in enumerate(self.types)]
+        return [v.abs() + 0.1 for v in values] if self.given.kind in POSITIVE else values
 
 
 def uses() -> Iterator[Use]:
@@ -125,9 +128,10 @@ class Form(nn.Module):
         scope: dict[str, Any] = {"torch": torch, "nn": nn, "F": F}
         exec(self.form.helper, scope)
         self.scope = scope
-        construct = self.form.module or self.form.parameter
-        if (construct and (use.op.is_layer or not self.form.expression)) or construct:
-            self.layer = eval(python(construct), scope)
+        if self.form.module:
+            self.layer = eval(python(self.form.module), scope)
+        elif self.form.parameter:
+            self.layer = nn.Parameter(eval(python(self.form.parameter), scope))
         self.both = bool(self.form.module and self.form.expression)
 
     def forward(self, *xs: torch.Tensor) -> Any:
@@ -204,7 +208,11 @@ def onnx_outputs(use: Use, module: Form, opset: int) -> list[np.ndarray] | None:
     }
     graph = TinyGraph(opset, weights)
     names = "xyzw"[: len(use.types)]
-    result = use.op.onnx(graph, *(Operand(n, t) for n, t in zip(names, use.types, strict=True)))
+    try:
+        result = use.op.onnx(graph, *(Operand(n, t) for n, t in zip(names, use.types, strict=True)))
+    except OpError as error:
+        assert error.code == "opset"
+        return None
     results = [result] if isinstance(result, str) else list(result)
     nodes = b"".join(n.SerializeToString() for n in graph.nodes)
     if _forms.get(use.name) == nodes:

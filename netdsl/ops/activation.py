@@ -2,65 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from msgspec import defstruct
-
-from netdsl.constraints import Assumptions
-from netdsl.ops.base import Call, Example, Graph, Op, Operand, Torch, X, register
-from netdsl.ops.features import floating
+from netdsl.ops.base import Example, Graph, Operand, Torch, register
+from netdsl.ops.elementwise import Elementwise, clip, elementwise
 from netdsl.ops.lowering import gelu
-from netdsl.ops.spatial import optional
 from netdsl.tensors import TensorType
-
-Lowering = Callable[[Graph, str, Any], Any]
-
-
-class Activation(Op, frozen=True):
-    """What all activations share: they act on each number, and the type stays."""
-
-    module: ClassVar[str]
-    function: ClassVar[str]
-    form: ClassVar[Lowering]
-
-    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
-        return floating(inputs[0], self.kind)
-
-    def torch(self, *inputs: TensorType) -> Torch:
-        fields, defaults = self.__struct_fields__, self.__struct_defaults__
-        required = len(fields) - len(defaults)
-        numbers = tuple(getattr(self, f) for f in fields[:required])
-        given = dict(zip(fields[required:], defaults, strict=True))
-        options = optional(given, **{f: getattr(self, f) for f in given})
-        return Torch(Call(self.module, numbers, options), Call(self.function, (X(), *numbers), options))
-
-    def onnx(self, g: Graph, *x: Operand) -> Any:
-        return type(self).form(g, x[0].name, self)
-
-
-def activation(
-    kind: str,
-    module: str,
-    function: str,
-    lower: str | Lowering,
-    doc: str,
-    fields: tuple[tuple[str, Any, Any], ...] = (),
-    examples: tuple[str, ...] = (),
-) -> None:
-    """Register one activation. `lower` is an ONNX node's name where that is all; `fields`: name, type, default."""
-    form = _node(lower) if isinstance(lower, str) else lower
-    uses = tuple(Example(e) for e in (kind, *examples)) + (Example(kind, ("[7]",)),)
-    namespace = {"__doc__": doc, "module": module, "function": function, "form": staticmethod(form), "examples": uses}
-    register(kind)(defstruct(module[3:], list(fields), bases=(Activation,), namespace=namespace, frozen=True))
-
-
-def _node(op_type: str) -> Lowering:
-    return lambda g, x, op: g.op(op_type, x)
-
-
-def _clip(g: Graph, x: str, low: float, high: float) -> Any:
-    return g.op("Clip", x, g.const(float(low)), g.const(float(high)))
 
 
 def _mish(g: Graph, x: str, op: Any) -> Any:
@@ -77,13 +24,9 @@ def _softplus(g: Graph, x: str, op: Any) -> Any:
     return g.op("Where", g.op("Greater", inner, g.const(float(op.threshold))), x, y)
 
 
-def _threshold(g: Graph, x: str, op: Any) -> Any:
-    return g.op("Where", g.op("Greater", x, g.const(float(op.threshold))), x, g.const(float(op.value)))
-
-
 ROWS: tuple[tuple[Any, ...], ...] = (
     ("relu", "nn.ReLU", "F.relu", "Relu", "`max(x, 0)` (Nair & Hinton, 2010), as torch.nn.ReLU."),
-    ("relu6", "nn.ReLU6", "F.relu6", lambda g, x, op: _clip(g, x, 0, 6),
+    ("relu6", "nn.ReLU6", "F.relu6", lambda g, x, op: clip(g, x, 0, 6),
      "`min(max(x, 0), 6)` (Howard et al., 2017), as torch.nn.ReLU6."),
     ("leaky_relu", "nn.LeakyReLU", "F.leaky_relu", lambda g, x, op: g.op("LeakyRelu", x, alpha=op.negative_slope),
      "`x` where positive, otherwise `negative_slope * x` (Maas et al., 2013), as torch.nn.LeakyReLU.",
@@ -106,7 +49,7 @@ ROWS: tuple[tuple[Any, ...], ...] = (
      "`x * relu6(x + 3) / 6` (MobileNetV3, Howard et al., 2019), as torch.nn.Hardswish."),
     ("hardsigmoid", "nn.Hardsigmoid", "F.hardsigmoid", lambda g, x, op: g.op("HardSigmoid", x, alpha=1 / 6, beta=0.5),
      "`relu6(x + 3) / 6` (Howard et al., 2019), as torch.nn.Hardsigmoid."),
-    ("hardtanh", "nn.Hardtanh", "F.hardtanh", lambda g, x, op: _clip(g, x, op.min_val, op.max_val),
+    ("hardtanh", "nn.Hardtanh", "F.hardtanh", lambda g, x, op: clip(g, x, op.min_val, op.max_val),
      "`x` cut off at `min_val` and `max_val`, as torch.nn.Hardtanh.",
      (("min_val", float, -1.0), ("max_val", float, 1.0)), ("hardtanh(-0.5, 0.7)",)),
     ("sigmoid", "nn.Sigmoid", "torch.sigmoid", "Sigmoid", "`1 / (1 + exp(-x))`, as torch.nn.Sigmoid."),
@@ -127,23 +70,27 @@ ROWS: tuple[tuple[Any, ...], ...] = (
      "`x` where `|x| > lambd`, otherwise 0, as torch.nn.Hardshrink.", (("lambd", float, 0.5),), ("hardshrink(0.2)",)),
 )  # fmt: skip
 
-for _row in ROWS:
-    activation(*_row)
+for _kind, _module, _function, _lower, _doc, *_more in ROWS:
+    elementwise(_kind, _function, _lower, _doc, *_more, module=_module)
 
 
 @register("threshold")
-class Threshold(Activation, frozen=True):
+class Threshold(Elementwise, frozen=True):
     """`x` where `x > threshold`, otherwise `value`, as torch.nn.Threshold."""
 
     threshold: float
     value: float
 
-    module, function, form = "nn.Threshold", "F.threshold", staticmethod(_threshold)
+    module, function = "nn.Threshold", "F.threshold"
     examples = (Example("threshold(0.1, 0.5)"), Example("threshold(-0.2, 0)"))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        above = g.op("Greater", x[0].name, g.const(float(self.threshold)))
+        return g.op("Where", above, x[0].name, g.const(float(self.value)))
 
 
 @register("rrelu")
-class RReLU(Activation, frozen=True):
+class RReLU(Elementwise, frozen=True):
     """Leaky ReLU whose slope is drawn from [lower, upper] while training, and is the mean of both at inference (Xu et
     al., 2015), as torch.nn.RReLU."""
 
@@ -153,9 +100,6 @@ class RReLU(Activation, frozen=True):
     module, function = "nn.RReLU", ""
     is_layer = True
     examples = (Example("rrelu"), Example("rrelu(0.1, 0.3)"))
-
-    def torch(self, *inputs: TensorType) -> Torch:
-        return Torch(super().torch(*inputs).module)
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         return g.op("LeakyRelu", x[0].name, alpha=(self.lower + self.upper) / 2)

@@ -66,7 +66,7 @@ def new_axes(own: TensorType, other: TensorType) -> tuple[int, ...]:
     """The axes (counted with the batch) that bring a vector or a scalar to the rank of the value that it meets."""
     missing = other.rank - own.rank
     last = own.rank == 1 and feature_axis(other) == other.rank - 1
-    if missing <= 0 or (last and not own.batched):
+    if missing <= 0 or (not own.batched and (last or own.rank == 0)):
         return ()
     first = own.batched + (0 if last else own.rank)
     return tuple(range(first, first + missing))

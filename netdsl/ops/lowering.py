@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from netdsl.ops.base import Graph
+from netdsl.dims import Dim
+from netdsl.ops.base import Graph, Operand
 
 
 def reduction(g: Graph, op_type: str, x: str, axes: tuple[int, ...], *, keepdims: bool) -> Any:
@@ -29,3 +30,13 @@ def gelu(g: Graph, x: str, approximate: str) -> Any:
         cubic = g.op("Mul", g.op("Mul", g.op("Mul", x, x), x), g.const(0.044715))
         inner = g.op("Tanh", g.op("Mul", g.op("Add", x, cubic), g.const((2 / 3.141592653589793) ** 0.5)))
     return g.op("Mul", g.op("Mul", x, g.op("Add", inner, g.const(1.0))), g.const(0.5))
+
+
+def reshaped(g: Graph, x: Operand, *sizes: Dim) -> Any:
+    """`x` in another shape of the sample."""
+    return g.op("Reshape", x.name, g.shape(*sizes) if x.type.batched else g.shape(1, *sizes, batch=False))
+
+
+def transposed(g: Graph, x: str, *axes: int) -> Any:
+    """The axes of the sample in another order (axis 0 is the first after the batch)."""
+    return g.op("Transpose", x, perm=(0, *(a + 1 for a in axes)))

@@ -1,4 +1,4 @@
-"""Normalisation layers: `bn`, `layernorm`, `groupnorm`, `instancenorm`, `rmsnorm`."""
+"""Normalisation of channels over positions and samples: `bn`, `groupnorm`, `instancenorm`."""
 
 from __future__ import annotations
 
@@ -10,28 +10,11 @@ from msgspec import Meta
 from netdsl.constraints import Assumptions
 from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Param, Torch, X, known, register
 from netdsl.ops.features import feature_size, features_at, floating
-from netdsl.ops.lowering import reduction
+from netdsl.ops.lowering import reshaped
 from netdsl.ops.spatial import Positive, optional
 from netdsl.tensors import TensorType
 
 Epsilon = Annotated[float, Meta(ge=0)]
-
-LAYER_NORM_HELPER = '''\
-class LayerNorm{rank}d(nn.LayerNorm):
-    """Layer normalisation over the channels at every position."""
-
-    def forward(self, x):
-        x = F.layer_norm(x.movedim(1, -1), self.normalized_shape, self.weight, self.bias, self.eps)
-        return x.movedim(-1, 1)
-'''
-
-RMS_NORM_HELPER = '''\
-class RMSNorm{rank}d(nn.RMSNorm):
-    """Root-mean-square normalisation over the channels at every position."""
-
-    def forward(self, x):
-        return F.rms_norm(x.movedim(1, -1), self.normalized_shape, self.weight, self.eps).movedim(-1, 1)
-'''
 
 
 def gain_and_shift(size: int, affine: bool, bias: bool = True) -> dict[str, Param]:
@@ -48,20 +31,6 @@ def gain(g: Graph, size: int, affine: bool) -> str:
 def shift(g: Graph, size: int, affine: bool) -> str:
     """The learnable shift of a norm in ONNX; zeros where it has none."""
     return g.weight("bias") if affine else g.const([0.0] * size)
-
-
-def channels_last(rank: int, at: int) -> tuple[list[int], list[int]]:
-    """The permutation (with the batch axis) that moves axis `at` of a sample last, and the one that moves it back."""
-    there = [i for i in range(rank + 1) if i != at + 1] + [at + 1]
-    return there, sorted(range(rank + 1), key=there.__getitem__)
-
-
-def over_features(g: Graph, x: Operand, at: int, norm: Any) -> Any:
-    """`norm(name)` over axis `at`: between two transposes unless it is the last."""
-    if at == x.type.rank - 1:
-        return norm(x.name)
-    there, back = channels_last(x.type.rank, at)
-    return g.op("Transpose", norm(g.op("Transpose", x.name, perm=there)), perm=back)
 
 
 @register("bn")
@@ -123,107 +92,6 @@ class BatchNorm(Op, frozen=True):
         return scale, bias - weights["running_mean"] * scale
 
 
-@register("layernorm")
-class LayerNorm(Op, frozen=True):
-    """Layer normalisation over the features (Ba et al., 2016), as torch.nn.LayerNorm.
-
-    Features are the last axis of `[F]` and `[L, D]`, and the channels of `[C, H, W]`, which are normalised at each
-    position (ConvNeXt). `axis=-1` takes the last axis whatever the rank.
-    """
-
-    eps: Epsilon = 1e-5
-    elementwise_affine: bool = True
-    bias: bool = True
-    axis: int | None = None
-
-    is_layer = True
-    examples = (
-        Example("layernorm"),
-        Example("layernorm(eps=1e-6)", ("[2, 3, 4, 5]",)),
-        Example("layernorm(eps=1e-3)", ("[5, 6]",)),
-        Example("layernorm(elementwise_affine=false)", ("[6]",)),
-        Example("layernorm(bias=false)"),
-        Example("layernorm(axis=-1)"),
-    )
-
-    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
-        feature_size(inputs[0], self.axis)
-        return floating(inputs[0], "layernorm")
-
-    def params(self, *inputs: TensorType) -> dict[str, Param]:
-        return gain_and_shift(feature_size(inputs[0], self.axis), self.elementwise_affine, self.bias)
-
-    def torch(self, *inputs: TensorType) -> Torch:
-        defaults = {"eps": 1e-5, "elementwise_affine": True, "bias": True}
-        options = optional(defaults, eps=self.eps, elementwise_affine=self.elementwise_affine, bias=self.bias)
-        return over_features_torch("LayerNorm", LAYER_NORM_HELPER, inputs[0], self.axis, options)
-
-    def onnx(self, g: Graph, *x: Operand) -> Any:
-        weight = gain(g, feature_size(x[0].type, self.axis), self.elementwise_affine)
-        bias = [g.weight("bias")] if self.elementwise_affine and self.bias else []
-        at = features_at(x[0].type, self.axis)
-        return over_features(
-            g, x[0], at, lambda name: g.op("LayerNormalization", name, weight, *bias, axis=-1, epsilon=self.eps)
-        )
-
-
-@register("rmsnorm")
-class RMSNorm(Op, frozen=True):
-    """`x / sqrt(mean(x^2) + eps) * weight` over the features (Zhang & Sennrich, 2019), as torch.nn.RMSNorm.
-
-    Features are found as for `layernorm`. `eps=none` is the smallest step of float32 at 1, 1.2e-7.
-    """
-
-    eps: Epsilon | None = None
-    elementwise_affine: bool = True
-    axis: int | None = None
-
-    is_layer = True
-    examples = (
-        Example("rmsnorm"),
-        Example("rmsnorm(eps=1e-5)", ("[5, 6]",)),
-        Example("rmsnorm(elementwise_affine=false)", ("[6]",)),
-        Example("rmsnorm(axis=-1)"),
-    )
-
-    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
-        feature_size(inputs[0], self.axis)
-        return floating(inputs[0], "rmsnorm")
-
-    def params(self, *inputs: TensorType) -> dict[str, Param]:
-        return gain_and_shift(feature_size(inputs[0], self.axis), self.elementwise_affine, bias=False)
-
-    def torch(self, *inputs: TensorType) -> Torch:
-        defaults = {"eps": None, "elementwise_affine": True}
-        options = optional(defaults, eps=self.eps, elementwise_affine=self.elementwise_affine)
-        return over_features_torch("RMSNorm", RMS_NORM_HELPER, inputs[0], self.axis, options)
-
-    def onnx(self, g: Graph, *x: Operand) -> Any:
-        weight = [gain(g, feature_size(x[0].type, self.axis), True)] if self.elementwise_affine else []
-        epsilon = 2.0**-23 if self.eps is None else self.eps
-
-        def norm(name: str) -> str:
-            if g.opset >= 23:
-                scale = weight[0] if weight else g.const([1.0] * feature_size(x[0].type, self.axis))
-                return str(g.op("RMSNormalization", name, scale, axis=-1, epsilon=epsilon))
-            square = reduction(g, "ReduceMean", g.op("Mul", name, name), (-1,), keepdims=True)
-            normed = g.op("Div", name, g.op("Sqrt", g.op("Add", square, g.const(epsilon))))
-            return str(g.op("Mul", normed, *weight) if weight else normed)
-
-        return over_features(g, x[0], features_at(x[0].type, self.axis), norm)
-
-
-def over_features_torch(name: str, helper: str, x: TensorType, axis: int | None, options: Any) -> Torch:
-    """The PyTorch form of a norm over the features: torch's own where they are the last axis, otherwise the helper."""
-    size = feature_size(x, axis)
-    at = features_at(x, axis)
-    if at == x.rank - 1:
-        return Torch(Call(f"nn.{name}", (size,), options))
-    if at != 0:
-        raise OpError(f"`axis` must be the first or the last of {x}", argument="axis", code="bad-argument")
-    return Torch(Call(f"{name}{x.rank - 1}d", (size,), options), helper=helper.format(rank=x.rank - 1))
-
-
 @register("groupnorm")
 class GroupNorm(Op, frozen=True):
     """Normalisation over groups of channels and all positions of one sample (Wu & He, 2018), as torch.nn.GroupNorm.
@@ -270,7 +138,7 @@ class GroupNorm(Op, frozen=True):
         grouped = g.op("Reshape", x[0].name, g.const((0, self.num_groups, -1), "int64"))
         ones, zeros = g.const([1.0] * self.num_groups), g.const([0.0] * self.num_groups)
         normed = g.op("InstanceNormalization", grouped, ones, zeros, epsilon=self.eps)
-        y = g.op("Reshape", normed, g.shape(*x[0].type.shape))
+        y = reshaped(g, Operand(normed, x[0].type), *x[0].type.shape)
         if not self.affine:
             return y
         across = (channels,) + (1,) * (rank - 1)
@@ -317,34 +185,3 @@ class InstanceNorm(Op, frozen=True):
         channels = known(x[0].type.shape[0], "the number of channels")
         weight, bias = gain(g, channels, self.affine), shift(g, channels, self.affine)
         return g.op("InstanceNormalization", x[0].name, weight, bias, epsilon=self.eps)
-
-
-@register("lrn")
-class LocalResponseNorm(Op, frozen=True):
-    """Division by a power of the mean square over `size` neighbouring channels (Krizhevsky et al., 2012), as
-    torch.nn.LocalResponseNorm: `x / (k + alpha * mean(x^2)) ** beta`. The paper's sum over 5 channels with its
-    alpha of 1e-4 is `lrn(5, alpha=5e-4, k=2)`.
-    """
-
-    size: Positive
-    alpha: float = 1e-4
-    beta: float = 0.75
-    k: float = 1.0
-
-    examples = (Example("lrn(5)"), Example("lrn(3, alpha=0.5, beta=0.6, k=2)"))
-
-    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
-        if self.size % 2 == 0:
-            raise OpError("`size` must be odd: as many channels before as after", argument="size", code="bad-argument")
-        if inputs[0].rank != 3:
-            raise OpError(f"`lrn` needs a picture [C, H, W], found {inputs[0]}", operand=0)
-        return floating(inputs[0], "lrn")
-
-    def torch(self, *inputs: TensorType) -> Torch:
-        defaults = {"alpha": 1e-4, "beta": 0.75, "k": 1.0}
-        options = optional(defaults, alpha=self.alpha, beta=self.beta, k=self.k)
-        call = Call("F.local_response_norm", (X(), self.size), options)
-        return Torch(Call("nn.LocalResponseNorm", (self.size,), options), call)
-
-    def onnx(self, g: Graph, *x: Operand) -> Any:
-        return g.op("LRN", x[0].name, size=self.size, alpha=self.alpha, beta=self.beta, bias=self.k)

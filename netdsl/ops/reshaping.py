@@ -1,13 +1,14 @@
-"""The same numbers in another shape: `flatten`, `reshape`, `permute`, `unsqueeze`, `squeeze`, `expand`, `identity`."""
+"""The same numbers in another shape: `flatten`, `reshape`, `permute`, `unsqueeze`, `squeeze`, `expand`; `cast`."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from netdsl.constraints import Assumptions
-from netdsl.dims import Dim, product
-from netdsl.ops.base import Call, Example, Graph, Op, Operand, Torch, X, register
+from netdsl.dims import Dim, Size, floordiv, product
+from netdsl.ops.base import Call, Code, Example, Graph, Op, OpError, Operand, Torch, X, register, require
 from netdsl.ops.features import axis_of
+from netdsl.ops.lowering import reshaped, transposed
 from netdsl.tensors import TensorType
 
 
@@ -58,7 +59,183 @@ class Flatten(Op, frozen=True):
         start, end = axis_of(x[0].type, self.start), axis_of(x[0].type, self.end)
         if start == 0 and end == x[0].type.rank - 1:
             return g.op("Flatten", x[0].name)
-        tail: tuple[Dim, ...] = x[0].type.shape[end + 1 :]
-        if any(not isinstance(s, int) for s in tail):
-            return g.op("Reshape", x[0].name, g.shape(*self.infer(Assumptions(), x[0].type).shape))
-        return g.op("Reshape", x[0].name, g.const((0,) * (start + 1) + (-1, *tail), "int64"))
+        return reshaped(g, x[0], *self.infer(Assumptions(), x[0].type).shape)
+
+
+@register("reshape")
+class Reshape(Op, frozen=True):
+    """The same numbers, in the same order, in another shape (without the batch); one size may be -1, which is then
+    worked out: `reshape((heads, -1, 64))`."""
+
+    shape: tuple[Any, ...]
+
+    examples = (
+        Example("reshape((2, 2, 72))"),
+        Example("reshape((8, -1))"),
+        Example("reshape((-1,))"),
+        Example("reshape((3, 4))", ("[12]",)),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        sizes = [size_of(s, "shape") for s in self.shape]
+        given = product(s for s in sizes if s != -1)
+        if sizes.count(-1) > 1:
+            raise OpError("only one size may be -1", argument="shape", code="bad-argument")
+        if any(isinstance(s, int) and s < 1 and s != -1 for s in sizes):
+            raise OpError("sizes are at least 1", argument="shape", code="bad-argument")
+        message = f"{x} has {x.elements} numbers, which do not fill [{', '.join(map(str, sizes))}]"
+        if -1 not in sizes:
+            require(assume.equal(x.elements, given), message, argument="shape")
+        else:
+            require(assume.equal(x.elements % given, 0), message, argument="shape")
+            sizes[sizes.index(-1)] = floordiv(x.elements, given)
+        return x.with_shape(*sizes)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        shape = self.infer(Assumptions(), *inputs).shape
+        if len(self.shape) == 1 and inputs[0].rank > 1:
+            return Torch(Call("nn.Flatten"), Call(".flatten", (X(), 1)))
+        return Torch(expression=Call(".reshape", (X(), -1, *shape)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return reshaped(g, x[0], *self.infer(Assumptions(), x[0].type).shape)
+
+
+def size_of(value: Any, argument: str) -> Dim:
+    """An argument that is a size. Raises OpError for what is neither a whole number nor symbolic."""
+    if isinstance(value, bool) or not isinstance(value, int | Size):
+        raise OpError(f"`{argument}` must be whole numbers, found {value!r}", argument=argument, code="bad-argument")
+    return value
+
+
+@register("permute")
+class Permute(Op, frozen=True):
+    """The axes of the sample in another order, as torch.permute: `permute((1, 0))` makes rows of columns."""
+
+    axes: tuple[int, ...]
+
+    examples = (Example("permute((2, 0, 1))"), Example("permute((1, 0))", ("[4, 9]",)), Example("permute((-1, 1, 0))"))
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        return inputs[0].with_shape(*(inputs[0].shape[a] for a in self._order(inputs[0])))
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        order = self._order(inputs[0])
+        moved = [i for i, a in enumerate(order) if i != a]
+        if len(moved) == 2:
+            return Torch(expression=Call(".transpose", (X(), moved[0] + 1, moved[1] + 1)))
+        return Torch(expression=Call(".permute", (X(), 0, *(a + 1 for a in order))))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return transposed(g, x[0].name, *self._order(x[0].type))
+
+    def _order(self, x: TensorType) -> list[int]:
+        order = [axis_of(x, a, "axes") for a in self.axes]
+        if sorted(order) != list(range(x.rank)):
+            message = f"`axes` must name each of the {x.rank} axes of {x} once"
+            raise OpError(message, argument="axes", code="bad-argument")
+        return order
+
+
+@register("unsqueeze")
+class Unsqueeze(Op, frozen=True):
+    """A new axis of size 1 at `axis`, as torch.unsqueeze (without counting the batch)."""
+
+    axis: int
+
+    examples = (Example("unsqueeze(0)"), Example("unsqueeze(-1)", ("[7]",)), Example("unsqueeze(1)", ("[7]",)))
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        at = axis_of(x, self.axis, extra=1)
+        return x.with_shape(*x.shape[:at], 1, *x.shape[at:])
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        at = axis_of(inputs[0], self.axis, extra=1)
+        return Torch(expression=Call(".unsqueeze", (X(), at + has_batch(inputs[0]))))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        at = axis_of(x[0].type, self.axis, extra=1) + has_batch(x[0].type)
+        return g.op("Unsqueeze", x[0].name, g.const((at,), "int64"))
+
+
+@register("squeeze")
+class Squeeze(Op, frozen=True):
+    """The axis of size 1 at `axis` taken away, as torch.squeeze (without counting the batch)."""
+
+    axis: int
+
+    examples = (Example("squeeze(0)", ("[1, 5, 6]",)), Example("squeeze(-1)", ("[7, 1]",)))
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        at = axis_of(x, self.axis)
+        require(assume.equal(x.shape[at], 1), f"axis {at} of {x} is not of size 1", argument="axis")
+        return x.with_shape(*x.shape[:at], *x.shape[at + 1 :])
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        return Torch(expression=Call(".squeeze", (X(), axis_of(inputs[0], self.axis) + 1)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return g.op("Squeeze", x[0].name, g.const((axis_of(x[0].type, self.axis) + 1,), "int64"))
+
+
+def has_batch(x: TensorType) -> int:
+    """1 where the tensor has a batch axis: a parameter that is a vector or a scalar has none."""
+    return int(x.batched or x.rank > 1)
+
+
+@register("expand")
+class Expand(Op, frozen=True):
+    """Axes of size 1 repeated until the value has `shape`, as torch.expand. This is how values of different shapes meet
+    on purpose: `a -> unsqueeze(1) -> expand((n, n))`."""
+
+    shape: tuple[Any, ...]
+
+    examples = (
+        Example("expand((4, 5, 6))", ("[4, 1, 6]",)),
+        Example("expand((3, 5))", ("[1, 5]",)),
+        Example("expand((3, 5))", ("[3, 1]",)),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        sizes = [size_of(s, "shape") for s in self.shape]
+        message = f"{x} does not expand to [{', '.join(map(str, sizes))}]: sizes must be equal, or 1 at first"
+        if len(sizes) != x.rank:
+            raise OpError(message, argument="shape", hint="`unsqueeze` adds an axis of size 1")
+        for old, new in zip(x.shape, sizes, strict=True):
+            if old != 1:
+                require(assume.equal(old, new), message, argument="shape")
+        return x.with_shape(*sizes)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        sizes = (-1 if old == new else new for old, new in zip(inputs[0].shape, self.shape, strict=True))
+        return Torch(expression=Call(".expand", (X(), -1, *sizes)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        sizes = (1 if old == new else new for old, new in zip(x[0].type.shape, self.shape, strict=True))
+        return g.op("Expand", x[0].name, g.shape(1, *sizes, batch=False))
+
+
+@register("cast")
+class Cast(Op, frozen=True):
+    """The numbers in another dtype, as torch.Tensor.to."""
+
+    dtype: Literal["float32", "int64", "bool"]
+
+    examples = (
+        Example("cast(float32)", ("[4, 5] int64",)),
+        Example("cast(int64)"),
+        Example("cast(float32)", ("[4] bool",)),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        return TensorType(inputs[0].shape, self.dtype, inputs[0].batched)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        return Torch(expression=Call(".to", (X(), Code(f"torch.{self.dtype}"))))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return g.op("Cast", x[0].name, to={"float32": 1, "int64": 7, "bool": 9}[self.dtype])

@@ -1,0 +1,258 @@
+"""Multi-head attention with its projections: `attention`, `cross_attention`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from netdsl.constraints import Assumptions
+from netdsl.dims import Dim, floordiv, product
+from netdsl.ops.base import Call, Example, Graph, Op, OpError, Operand, Param, Torch, known, register
+from netdsl.ops.features import floating
+from netdsl.ops.product import causal_mask, mask_onnx, mask_shape
+from netdsl.ops.spatial import Positive, optional
+from netdsl.tensors import TensorType
+
+Rate = Annotated[float, Meta(ge=0, lt=1)]
+
+SELF_HELPER = '''\
+class Attention(nn.Module):
+    """Multi-head self-attention (Vaswani et al., 2017) over [..., L, dim]."""
+
+    def __init__(self, dim, heads, inner=None, bias=True, qkv_bias=True, causal=False, dropout=0.0):
+        super().__init__()
+        inner = inner or dim
+        self.heads, self.causal, self.dropout = heads, causal, dropout
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * inner, dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * inner)) if qkv_bias else None
+        self.out_proj = nn.Linear(inner, dim, bias)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+
+    def forward(self, x, mask=None):
+        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias).unflatten(-1, (3, self.heads, -1))
+        q, k, v = qkv.transpose(-2, -4).unbind(-3)  # each [..., heads, L, inner // heads]
+        if mask is not None:  # the axes it lacks come after the batch
+            mask = mask.unflatten(0, (-1, *[1] * (x.ndim + 1 - mask.ndim)))
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, mask, dropout, self.causal)
+        return self.out_proj(y.transpose(-2, -3).flatten(-2))
+'''
+
+CROSS_HELPER = '''\
+class CrossAttention(nn.Module):
+    """Multi-head attention (Vaswani et al., 2017) of [..., L, dim] to a context [..., S, context_dim]."""
+
+    def __init__(self, dim, context_dim, heads, inner=None, bias=True, qkv_bias=True, dropout=0.0):
+        super().__init__()
+        inner = inner or dim
+        self.heads, self.dropout = heads, dropout
+        self.q_proj = nn.Linear(dim, inner, qkv_bias)
+        self.k_proj = nn.Linear(context_dim, inner, qkv_bias)
+        self.v_proj = nn.Linear(context_dim, inner, qkv_bias)
+        self.out_proj = nn.Linear(inner, dim, bias)
+
+    def forward(self, x, context, mask=None):
+        inputs = self.q_proj(x), self.k_proj(context), self.v_proj(context)
+        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for t in inputs)
+        if mask is not None:  # the axes it lacks come after the batch
+            mask = mask.unflatten(0, (-1, *[1] * (x.ndim + 1 - mask.ndim)))
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, mask, dropout)
+        return self.out_proj(y.transpose(-2, -3).flatten(-2))
+'''
+
+
+class MultiHead(Op, frozen=True):
+    """What both share: `heads` heads over the last two axes `[L, D]`; axes before (windows) are attended one by one."""
+
+    heads: Positive
+    dim: Positive | None = None
+    bias: bool = True
+    qkv_bias: bool = True
+    dropout: Rate = 0.0
+
+    is_layer = True
+
+    def widths(self, x: TensorType) -> tuple[int, int]:
+        """The width of the input and that inside. Raises OpError unless the heads divide it."""
+        width = known(floating(x, self.kind).shape[-1], "the width of the tokens") if x.rank >= 2 else 0
+        inner = self.dim or width
+        if x.rank < 2:
+            raise OpError(f"`{self.kind}` needs a sequence [L, D], found {x}", operand=0)
+        if inner % self.heads:
+            divisors = (d for d in range(1, inner + 1) if inner % d == 0)
+            hint = f"`heads={min(divisors, key=lambda d: abs(d - self.heads))}` would"
+            raise OpError(f"{self.heads} heads do not divide {inner}", argument="heads", code="indivisible", hint=hint)
+        return width, inner
+
+    def projection(self, name: str, inputs: int, outputs: int, bias: bool) -> dict[str, Param]:
+        weight = {f"{name}.weight": Param((outputs, inputs), "linear")}
+        return weight | ({f"{name}.bias": Param((outputs,), "bias")} if bias else {})
+
+    def products(self, x: TensorType, keys: Dim, inner: int) -> Dim:
+        """The MACs of queries times keys and weights times values."""
+        return 2 * product(x.shape[:-1]) * keys * inner
+
+    def options(self, dim: int, **values: Any) -> tuple[tuple[str, Any], ...]:
+        given = {"inner": self.dim or dim, "bias": self.bias, "qkv_bias": self.qkv_bias, "dropout": self.dropout}
+        defaults = {"inner": dim, "bias": True, "qkv_bias": True, "causal": False, "dropout": 0.0}
+        return optional(defaults, **given, **values)
+
+    def mix(self, g: Graph, q: str, k: str, v: str, masks: list[str]) -> Any:
+        """`softmax(q @ k + masks) @ v` in ONNX, where q is scaled and k transposed."""
+        scores = g.op("MatMul", q, k)
+        for mask in masks:
+            scores = g.op("Add", scores, mask)
+        return g.op("MatMul", g.op("Softmax", scores, axis=-1), v)
+
+    def output(self, g: Graph, y: str) -> Any:
+        y = g.op("MatMul", y, g.const(g.array("out_proj.weight").T))
+        return g.op("Add", y, g.weight("out_proj.bias")) if self.bias else y
+
+
+@register("attention")
+class Attention(MultiHead, frozen=True):
+    """Multi-head self-attention over a sequence `[L, D]` (Vaswani et al., 2017), with torch.nn.MultiheadAttention's
+    weights and names, computed by torch's fused `F.scaled_dot_product_attention`.
+
+    `dim` is the width inside, of all heads together (D by default); `causal` lets a token see those up to itself;
+    `mask` is a value added to the scores `[heads, L, L]`, whose shape is the end of theirs (a relative position bias).
+    Of windows `[N, L, D]` each is attended by itself, and scores are `[N, heads, L, L]`.
+    """
+
+    causal: bool = False
+
+    optional_operands = ("mask",)
+    examples = (
+        Example("attention(2)", ("[5, 8]",)),
+        Example("attention(4, qkv_bias=false)", ("[5, 8]",)),
+        Example("attention(2, bias=false, dim=12)", ("[5, 8]",)),
+        Example("attention(2, causal=true)", ("[5, 8]",)),
+        Example("attention(2, mask=y)", ("[5, 8]", "[2, 5, 5]")),
+        Example("attention(2, mask=y)", ("[5, 8]", "[5, 5]")),
+        Example("attention(2)", ("[3, 5, 8]",)),
+        Example("attention(2, mask=y)", ("[3, 5, 8]", "[2, 5, 5]")),
+        Example("attention(2, mask=y)", ("[3, 5, 8]", "[3, 1, 5, 5]")),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        x, *mask = inputs
+        self.widths(x)
+        if mask and self.causal:
+            raise OpError("`causal` and a mask: add one to the other", argument="causal", code="bad-argument")
+        for m in mask:
+            mask_shape(assume, m, self._scores(x))
+        return x
+
+    def _scores(self, x: TensorType) -> tuple[Dim, ...]:
+        return (*x.shape[:-2], self.heads, x.shape[-2], x.shape[-2])
+
+    def params(self, *inputs: TensorType) -> dict[str, Param]:
+        width, inner = self.widths(inputs[0])
+        packed = {"in_proj_weight": Param((3 * inner, width), "linear")}
+        packed |= {"in_proj_bias": Param((3 * inner,), "bias")} if self.qkv_bias else {}
+        return packed | self.projection("out_proj", inner, width, self.bias)
+
+    def macs(self, output: TensorType, *inputs: TensorType) -> Dim:
+        x = inputs[0]
+        _, inner = self.widths(x)
+        return product(x.shape) * (4 * inner) + self.products(x, x.shape[-2], inner)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        width, _ = self.widths(inputs[0])
+        layer = Call("Attention", (width, self.heads), self.options(width, causal=self.causal))
+        return Torch(layer, helper=SELF_HELPER)
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        _, inner = self.widths(x[0].type)
+        size = inner // self.heads
+        fused = g.opset >= 23 and x[0].type.rank == 2
+        scale = 1.0 if fused else size**-0.5
+        qkv = g.op("MatMul", x[0].name, g.const(first_scaled(g.array("in_proj_weight"), inner, scale).T))
+        if self.qkv_bias:
+            qkv = g.op("Add", qkv, g.const(first_scaled(g.array("in_proj_bias"), inner, scale)))
+        masks = [mask_onnx(g, m, len(self._scores(x[0].type)) - m.type.rank) for m in x[1:]]
+        if fused:
+            q, k, v = g.op("Split", qkv, outputs=3, axis=-1, num_outputs=3)
+            heads = {"q_num_heads": self.heads, "kv_num_heads": self.heads}
+            y = g.op("Attention", q, k, v, *masks, **heads, is_causal=int(self.causal) or None)
+            return self.output(g, y)
+        masks += [causal_mask(g, x[0].type.shape[-2], x[0].type.shape[-2])] if self.causal else []
+        rank = x[0].type.rank
+        cut = g.op("Reshape", qkv, g.shape(*x[0].type.shape[:-1], 3, self.heads, size))
+        moved = g.op("Transpose", cut, perm=(rank, *range(rank - 1), rank + 1, rank - 1, rank + 2))
+        q, k, v = g.op("Split", moved, outputs=3, axis=0, **({"num_outputs": 3} if g.opset >= 18 else {}))
+        k = g.op("Transpose", k, perm=(*range(rank + 1), rank + 2, rank + 1))
+        y = g.op("Transpose", self.mix(g, q, k, v, masks), perm=(*range(1, rank), rank + 1, 0, rank, rank + 2))
+        return self.output(g, g.op("Reshape", y, g.shape(*x[0].type.shape[:-1], inner)))
+
+
+def first_scaled(weight: Any, count: int, scale: float) -> Any:
+    """The weight with its first `count` rows (those of the queries) times `scale`."""
+    if scale == 1:
+        return weight
+    scaled = weight.copy()
+    scaled[:count] *= scale
+    return scaled
+
+
+@register("cross_attention")
+class CrossAttention(MultiHead, frozen=True):
+    """Multi-head attention of a sequence `[L, D]` to a context `[S, E]` (Vaswani et al., 2017): queries come from the
+    value that flows in, keys and values from `context`. Arguments and `mask` are those of `attention`."""
+
+    operands = ("context",)
+    optional_operands = ("mask",)
+    examples = (
+        Example("cross_attention(2, context=y)", ("[5, 8]", "[6, 4]")),
+        Example("cross_attention(2, context=y, dim=12, qkv_bias=false)", ("[5, 8]", "[6, 8]")),
+        Example("cross_attention(2, context=y, bias=false, mask=z)", ("[5, 8]", "[6, 4]", "[2, 5, 6]")),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        x, context, *mask = inputs
+        self.widths(x)
+        if x.rank != 2 or context.rank != 2:
+            raise OpError(f"`cross_attention` needs sequences [L, D] and [S, E], found {x} and {context}", operand=1)
+        for m in mask:
+            mask_shape(assume, m, self._scores(x, context))
+        return x
+
+    def _scores(self, x: TensorType, context: TensorType) -> tuple[Dim, ...]:
+        return (self.heads, x.shape[-2], context.shape[-2])
+
+    def params(self, *inputs: TensorType) -> dict[str, Param]:
+        width, inner = self.widths(inputs[0])
+        other = known(inputs[1].shape[-1], "the width of the context")
+        given = (("q_proj", width, inner), ("k_proj", other, inner), ("v_proj", other, inner))
+        inside = [self.projection(*g, self.qkv_bias) for g in given]
+        return inside[0] | inside[1] | inside[2] | self.projection("out_proj", inner, width, self.bias)
+
+    def macs(self, output: TensorType, *inputs: TensorType) -> Dim:
+        x, context = inputs[:2]
+        _, inner = self.widths(x)
+        projections = 2 * inner * product(x.shape) + 2 * inner * product(context.shape)
+        return projections + self.products(x, context.shape[-2], inner)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        width, _ = self.widths(inputs[0])
+        layer = Call("CrossAttention", (width, inputs[1].shape[-1], self.heads), self.options(width))
+        return Torch(layer, helper=CROSS_HELPER)
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        _, inner = self.widths(x[0].type)
+        size = inner // self.heads
+
+        def project(name: str, value: Operand, perm: tuple[int, ...], scale: float = 1.0) -> Any:
+            y = g.op("MatMul", value.name, g.const(first_scaled(g.array(f"{name}.weight"), inner, scale).T))
+            if self.qkv_bias:
+                y = g.op("Add", y, g.const(first_scaled(g.array(f"{name}.bias"), inner, scale)))
+            cut = g.op("Reshape", y, g.shape(value.type.shape[0], self.heads, size))
+            return g.op("Transpose", cut, perm=perm)
+
+        q = project("q_proj", x[0], (0, 2, 1, 3), size**-0.5)
+        k, v = project("k_proj", x[1], (0, 2, 3, 1)), project("v_proj", x[1], (0, 2, 1, 3))
+        masks = [mask_onnx(g, m, 3 - m.type.rank) for m in x[2:]]
+        y = g.op("Transpose", self.mix(g, q, k, v, masks), perm=(0, 2, 1, 3))
+        return self.output(g, g.op("Reshape", y, g.shape(x[0].type.shape[0], inner)))

@@ -1,0 +1,264 @@
+"""Pictures with a margin added or taken away, and parts of an axis: `pad`, `crop`, `narrow`, `take`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec.structs import replace
+
+from netdsl.constraints import Assumptions
+from netdsl.dims import Dim, floordiv
+from netdsl.ops.base import Call, Code, Example, Graph, Op, OpError, Operand, Torch, Window, X, register, require
+from netdsl.ops.features import axis_of
+from netdsl.ops.lowering import sliced
+from netdsl.ops.reshaping import size_of
+from netdsl.tensors import TensorType
+
+Sides = int | tuple[int | tuple[int, int], ...]
+MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+@register("pad")
+class Pad(Op, frozen=True):
+    """A margin around the picture: `pad(1)` on all sides, `pad((1, 2))` of 1 above and below and 2 left and right,
+    `pad(((0, 1), (2, 3)))` above, below, left, right. `axis` pads another axis alone: `pad((8, 8), axis=0)` adds 8
+    channels of zeros before and 8 after (the parameter-free shortcut of He et al., 2015).
+
+    `mode` is `zeros` (with `value`), `reflect`, `replicate` or `circular`. With zeros a negative margin cuts off.
+    """
+
+    padding: Sides
+    mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
+    value: float = 0.0
+    axis: int | None = None
+
+    examples = (
+        Example("pad(1)"),
+        Example("pad((1, 2))"),
+        Example("pad(((0, 1), (2, 3)), value=0.5)"),
+        Example("pad(((-1, 1), (-2, 0)))"),
+        Example("pad((2, 3), axis=0)"),
+        Example("pad(1, mode=reflect)"),
+        Example("pad(((1, 0), (2, 2)), mode=replicate)"),
+        Example("pad(2, mode=circular)"),
+        Example("pad(2)", ("[4, 9]",)),
+        Example("pad((1, 2), axis=-1)", ("[7]",)),
+    )
+
+    def resolve(self, *inputs: TensorType) -> Op:
+        return replace(self, padding=self._sides(inputs[0]), axis=None)
+
+    def _sides(self, x: TensorType) -> tuple[tuple[int, int], ...]:
+        """The margins before and after, for every axis of the sample."""
+        if self.axis is not None:
+            at = axis_of(x, self.axis)
+            pair = (self.padding,) * 2 if isinstance(self.padding, int) else self.padding
+            if len(pair) != 2 or not all(isinstance(p, int) for p in pair):
+                raise OpError("with `axis`, `padding` is a number or a pair", argument="padding", code="bad-argument")
+            before, after = (p for p in pair if isinstance(p, int))
+            return tuple((before, after) if i == at else (0, 0) for i in range(x.rank))
+        if isinstance(self.padding, tuple) and len(self.padding) == x.rank and x.rank > 1:
+            return tuple(p if isinstance(p, tuple) else (p, p) for p in self.padding)
+        axes = max(x.rank - 1, 1)
+        sides = (self.padding,) * axes if isinstance(self.padding, int) else self.padding
+        if len(sides) != axes:
+            message = f"`padding` has {len(sides)} entries for {axes} spatial axes"
+            raise OpError(message, argument="padding", code="bad-argument")
+        around = tuple(p if isinstance(p, tuple) else (p, p) for p in sides)
+        return ((0, 0),) * (x.rank - axes) + around
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        sizes = []
+        for size, (before, after) in zip(x.shape, self._pairs(), strict=True):
+            if self.mode != "zeros" and (before or after):
+                self._check_margin(assume, size, before, after)
+            sizes.append(size + before + after)
+            message = f"a margin of {before} and {after} leaves nothing of a size of {size}"
+            require(assume.at_least(sizes[-1], 1), message, argument="padding")
+        return x.with_shape(*sizes)
+
+    def _check_margin(self, assume: Assumptions, size: Dim, before: int, after: int) -> None:
+        if min(before, after) < 0:
+            raise OpError("a negative margin needs `mode=zeros`", argument="padding", code="bad-argument")
+        least = max(before, after) + (self.mode == "reflect") if self.mode != "replicate" else 1
+        message = f"`mode={self.mode}` cannot take {max(before, after)} positions from a size of {size}"
+        require(assume.at_least(size, least), message, argument="padding")
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        pairs = self._pairs()
+        if self.mode == "zeros":
+            while pairs and pairs[0] == (0, 0):
+                pairs = pairs[1:]
+        else:
+            pairs = pairs[1:]
+        if not pairs:
+            return Torch(expression=X())
+        flat = tuple(n for pair in reversed(pairs) for n in pair)
+        options: tuple[tuple[str, Any], ...] = (("value", self.value),) if self.mode == "zeros" and self.value else ()
+        options = options if self.mode == "zeros" else (("mode", self.mode),)
+        return Torch(expression=Call("F.pad", (X(), flat), options))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        if self.mode == "circular" and g.opset < 19:
+            return self._wrapped(g, x[0])
+        pairs = ((0, 0), *self._pairs())
+        pads = g.const([p[0] for p in pairs] + [p[1] for p in pairs], "int64")
+        value = [g.const(self.value)] if self.mode == "zeros" and self.value else []
+        mode = {"mode": MODES[self.mode]} if self.mode != "zeros" else {}
+        return g.op("Pad", x[0].name, pads, *value, **mode)
+
+    def _wrapped(self, g: Graph, x: Operand) -> Any:
+        """`circular` before ONNX has it: the end, the whole, the start."""
+        y, far = x.name, 2**31 - 1
+        for axis, (before, after) in enumerate(self._pairs(), start=1):
+            parts = [sliced(g, y, axis, -before, far)] if before else []
+            parts += [y, *([sliced(g, y, axis, 0, after)] if after else [])]
+            y = g.op("Concat", *parts, axis=axis) if len(parts) > 1 else y
+        return y
+
+    def window(self, *inputs: TensorType) -> Window | None:
+        before = tuple(p[0] for p in self._pairs()[1:])
+        return Window((1,) * len(before), (1,) * len(before), before) if before else None
+
+    def _pairs(self) -> Any:
+        return self.padding
+
+
+@register("crop")
+class Crop(Op, frozen=True):
+    """The middle of the picture: of size `size` (per axis, or one for all), or of the size of another value, as U-Net
+    cuts its skip links (Ronneberger et al., 2015): `crop(like=x)`. Of an odd rest the smaller half is cut off first.
+    """
+
+    size: Any = None
+
+    optional_operands = ("like",)
+    examples = (
+        Example("crop(4)"),
+        Example("crop((5, 6))"),
+        Example("crop(like=y)", ("[4, 8, 9]", "[2, 4, 6]")),
+        Example("crop(3)", ("[4, 9]",)),
+    )
+
+    def resolve(self, *inputs: TensorType) -> Op:
+        axes = inputs[0].rank - 1
+        if axes < 1:
+            raise OpError(f"`crop` needs channels and spatial axes, found {inputs[0]}", operand=0)
+        if (self.size is None) == (len(inputs) == 1):
+            raise OpError("`crop` needs `size` or `like`, and not both", code="missing-argument")
+        if len(inputs) == 2:
+            return replace(self, size=inputs[1].spatial)
+        size = self.size if isinstance(self.size, tuple | list) else (self.size,) * axes
+        return replace(self, size=tuple(size_of(s, "size") for s in size))
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        x = inputs[0]
+        if len(self.size) != x.rank - 1:
+            message = f"{len(self.size)} sizes for the {x.rank - 1} spatial axes of {x}"
+            raise OpError(message, argument="size" if len(inputs) == 1 else None, code="bad-argument")
+        for old, new in zip(x.spatial, self.size, strict=True):
+            require(assume.at_least(old - new, 0), f"cannot crop a size of {old} to {new}", argument="size")
+        return x.with_shape(x.shape[0], *self.size)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        y: Any = X()
+        for axis, start, size in self._cuts(inputs[0]):
+            y = Call(".narrow", (y, axis + 1, start, size))
+        return Torch(expression=y)
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        cuts = self._cuts(x[0].type)
+        if not cuts:
+            return x[0].name
+        axes, starts, sizes = zip(*cuts, strict=True)
+        ends = tuple(a + b for a, b in zip(starts, sizes, strict=True))
+        bounds = (vector(g, starts), vector(g, ends), g.const([a + 1 for a in axes], "int64"))
+        return g.op("Slice", x[0].name, *bounds)
+
+    def window(self, *inputs: TensorType) -> Window:
+        starts = [floordiv(n - m, 2) for n, m in zip(inputs[0].spatial, self.size, strict=True)]
+        ones = (1,) * len(starts)
+        return Window(ones, ones, tuple(-s if isinstance(s, int) else 0 for s in starts))
+
+    def _cuts(self, x: TensorType) -> list[tuple[int, Dim, Dim]]:
+        """Axis, start and size of every cut."""
+        pairs = enumerate(zip(x.spatial, self.size, strict=True), start=1)
+        return [(axis, floordiv(old - new, 2), new) for axis, (old, new) in pairs if old != new]
+
+
+def vector(g: Graph, sizes: tuple[Dim, ...]) -> str:
+    """Sizes as an int64 vector in the graph."""
+    if all(isinstance(s, int) for s in sizes):
+        return g.const(sizes, "int64")
+    return g.shape(*sizes, batch=False)
+
+
+@register("narrow")
+class Narrow(Op, frozen=True):
+    """`length` positions of an axis (the channels, unless `axis` says another) from `start` on, as torch.narrow. A
+    negative start counts from the end."""
+
+    start: int
+    length: Any
+    axis: int = 0
+
+    examples = (
+        Example("narrow(1, 2)"),
+        Example("narrow(-3, 2)"),
+        Example("narrow(0, 5, axis=-1)"),
+        Example("narrow(2, 3)", ("[7]",)),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        at, length = axis_of(x, self.axis), size_of(self.length, "length")
+        message = f"{length} positions from {self.start} do not fit axis {at} of {x}"
+        rest = -self.start - length if self.start < 0 else x.shape[at] - self.start - length
+        require(assume.at_least(rest, 0), message, argument="length")
+        require(assume.at_least(x.shape[at] + min(self.start, 0), 0), message, argument="start")
+        return x.with_shape(*x.shape[:at], length, *x.shape[at + 1 :])
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        return Torch(expression=Call(".narrow", (X(), axis_of(inputs[0], self.axis) + 1, self.start, self.length)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        stop = self.start + self.length
+        end = 2**31 - 1 if self.start < 0 and stop == 0 else stop
+        axis = g.const((axis_of(x[0].type, self.axis) + 1,), "int64")
+        return g.op("Slice", x[0].name, g.const((self.start,), "int64"), vector(g, (end,)), axis)
+
+
+@register("take")
+class Take(Op, frozen=True):
+    """One position of an axis (the channels, unless `axis` says another), without the axis: `take(0)` of a sequence
+    `[L, D]` is its first token `[D]`. A tuple of positions keeps the axis: `take((0, 1, 4))` picks channels."""
+
+    index: int | tuple[int, ...]
+    axis: int = 0
+
+    examples = (
+        Example("take(0)", ("[5, 6]",)),
+        Example("take(-1)", ("[5, 6]",)),
+        Example("take(1, axis=-1)"),
+        Example("take((0, 2, 3))"),
+        Example("take((1, 1, -1), axis=1)"),
+        Example("take((0, 3))", ("[7]",)),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        at = axis_of(x, self.axis)
+        for i in (self.index,) if isinstance(self.index, int) else self.index:
+            message = f"axis {at} of {x} has no position {i}"
+            require(assume.at_least(x.shape[at], i + 1 if i >= 0 else -i), message, argument="index")
+        kept = () if isinstance(self.index, int) else (len(self.index),)
+        return x.with_shape(*x.shape[:at], *kept, *x.shape[at + 1 :])
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        at = axis_of(inputs[0], self.axis) + 1
+        index = self.index if isinstance(self.index, int) else Code(str(list(self.index)))
+        return Torch(expression=Call("[]", (X(), *(Code(":"),) * at, index)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return g.op("Gather", x[0].name, g.const(self.index, "int64"), axis=axis_of(x[0].type, self.axis) + 1)

@@ -1,0 +1,115 @@
+"""Functions of each number: `exp`, `log`, `sqrt` ... Each is a row of a table, as the activations are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from msgspec import defstruct
+
+from netdsl.constraints import Assumptions
+from netdsl.ops.base import Call, Example, Graph, Op, Operand, Torch, X, register
+from netdsl.ops.features import floating
+from netdsl.ops.spatial import optional
+from netdsl.tensors import TensorType
+
+Lowering = Callable[..., Any]
+"""The ONNX form: `(graph, name of x, op)` to the name of the result."""
+
+
+class Elementwise(Op, frozen=True):
+    """What functions of each number share: the type stays. `module` is PyTorch's class, where there is one."""
+
+    module: ClassVar[str]
+    function: ClassVar[str]
+    form: ClassVar[Lowering]
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        return floating(inputs[0], self.kind)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        fields, defaults = self.__struct_fields__, self.__struct_defaults__
+        required = len(fields) - len(defaults)
+        numbers = tuple(getattr(self, f) for f in fields[:required])
+        given = dict(zip(fields[required:], defaults, strict=True))
+        options = optional(given, **{f: getattr(self, f) for f in given})
+        module = Call(self.module, numbers, options) if self.module else None
+        return Torch(module, Call(self.function, (X(), *numbers), options) if self.function else None)
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return type(self).form(g, x[0].name, self)
+
+
+def elementwise(
+    kind: str,
+    function: str,
+    lower: str | Lowering,
+    doc: str,
+    fields: tuple[tuple[str, Any, Any], ...] = (),
+    examples: tuple[str, ...] = (),
+    module: str = "",
+) -> None:
+    """Register one function. `lower` is an ONNX node's name where that is all; `fields`: name, type, default."""
+    form = _node(lower) if isinstance(lower, str) else lower
+    uses = (*(Example(e) for e in (kind, *examples)), Example(kind, ("[7]",)))
+    namespace = {"__doc__": doc, "module": module, "function": function, "form": staticmethod(form), "examples": uses}
+    name = module.removeprefix("nn.") or kind.capitalize()
+    register(kind)(defstruct(name, list(fields), bases=(Elementwise,), namespace=namespace, frozen=True))
+
+
+def _node(op_type: str) -> Lowering:
+    return lambda g, x, op: g.op(op_type, x)
+
+
+for _kind, _node_name, _doc in (
+    ("exp", "Exp", "`e ** x`"),
+    ("log", "Log", "The natural logarithm"),
+    ("sqrt", "Sqrt", "The square root"),
+    ("absolute", "Abs", "`|x|`"),
+    ("neg", "Neg", "`-x`"),
+    ("reciprocal", "Reciprocal", "`1 / x`"),
+    ("sin", "Sin", "The sine"),
+    ("cos", "Cos", "The cosine"),
+    ("erf", "Erf", "The error function"),
+    ("sign", "Sign", "-1, 0 or 1"),
+    ("floor", "Floor", "The largest integer not above x"),
+    ("ceil", "Ceil", "The smallest integer not below x"),
+):
+    elementwise(_kind, f"torch.{_kind}", _node_name, f"{_doc} of each number, as torch.{_kind}.")
+
+elementwise("square", "torch.square", lambda g, x, op: g.op("Mul", x, x), "`x * x` of each number, as torch.square.")
+elementwise("rsqrt", "torch.rsqrt", lambda g, x, op: g.op("Reciprocal", g.op("Sqrt", x)),
+            "`1 / sqrt(x)` of each number, as torch.rsqrt.")  # fmt: skip
+
+
+def clip(g: Graph, x: str, low: float | None, high: float | None) -> Any:
+    """`min(max(x, low), high)` in ONNX; None is no bound."""
+    bounds = ["" if b is None else g.const(float(b)) for b in (low, high)]
+    return g.op("Clip", x, *(bounds if high is not None else bounds[:1]))
+
+
+@register("clamp")
+class Clamp(Elementwise, frozen=True):
+    """`x` cut off at `min` and `max` (either may be `none`), as torch.clamp."""
+
+    min: float | None = None
+    max: float | None = None
+
+    module, function = "", "torch.clamp"
+    examples = (Example("clamp(-0.2, 0.5)"), Example("clamp(min=1e-3)"), Example("clamp(max=0.5)"))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return clip(g, x[0].name, self.min, self.max)
+
+
+@register("pow")
+class Pow(Elementwise, frozen=True):
+    """`x ** exponent` of each number, as torch.pow."""
+
+    exponent: float
+
+    module, function = "", "torch.pow"
+    examples = (Example("pow(2)"), Example("pow(0.5)"), Example("pow(3)", ("[7]",)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return g.op("Pow", x[0].name, g.const(float(self.exponent)))

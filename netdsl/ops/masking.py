@@ -1,0 +1,135 @@
+"""Choices between numbers: `greater`, `less`, `equal`, `logical_not`, `masked_fill`, `where`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from netdsl.constraints import IMPOSSIBLE, Assumptions
+from netdsl.ops.base import Call, Example, Graph, Op, OpError, Operand, Torch, X, register
+from netdsl.tensors import TensorType
+
+
+class Comparison(Op, frozen=True):
+    """What comparisons with a number share: the result is true or false at each place."""
+
+    symbol: ClassVar[str]
+    node: ClassVar[str]
+
+    value: float
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        return TensorType(inputs[0].shape, "bool", inputs[0].batched)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        number = int(self.value) if self.value == int(self.value) else self.value
+        return Torch(expression=Call(self.symbol, (X(), number)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return g.op(self.node, x[0].name, g.const(self.value, x[0].type.dtype))
+
+
+@register("greater")
+class Greater(Comparison, frozen=True):
+    """Where `x > value`, as torch.gt."""
+
+    symbol, node = ">", "Greater"
+    examples = (Example("greater(0)"), Example("greater(0.1)", ("[7]",)))
+
+
+@register("less")
+class Less(Comparison, frozen=True):
+    """Where `x < value`, as torch.lt."""
+
+    symbol, node = "<", "Less"
+    examples = (Example("less(0)"), Example("less(1)", ("[7] int64",)))
+
+
+@register("equal")
+class Equal(Comparison, frozen=True):
+    """Where `x == value`, as torch.eq."""
+
+    symbol, node = "==", "Equal"
+    examples = (Example("equal(1)", ("[4, 5] int64",)), Example("equal(0)", ("[7]",)))
+
+
+@register("logical_not")
+class LogicalNot(Op, frozen=True):
+    """True where `x` is false, as torch.logical_not."""
+
+    examples = (Example("logical_not", ("[4, 5] bool",)),)
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        return boolean(inputs[0], "logical_not", 0)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        return Torch(expression=Call("~", (X(),)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return g.op("Not", x[0].name)
+
+
+def boolean(x: TensorType, kind: str, operand: int) -> TensorType:
+    """The type itself. Raises OpError for one that is not true or false."""
+    if x.dtype not in ("bool", "unknown"):
+        hint = "`greater(0)` or `equal(1)` make a mask of numbers"
+        raise OpError(f"`{kind}` needs a mask, found {x}", operand=operand, code="dtype-mismatch", hint=hint)
+    return x
+
+
+def same_shape(assume: Assumptions, kind: str, *inputs: TensorType) -> bool:
+    """Whether the values are of the batch. Raises OpError unless their shapes are equal."""
+    first = inputs[0]
+    for i, x in enumerate(inputs[1:], start=1):
+        if x.rank != first.rank or any(
+            assume.equal(m, n) == IMPOSSIBLE for m, n in zip(first.shape, x.shape, strict=True)
+        ):
+            message = f"`{kind}` needs equal shapes, found {first} and {x}"
+            raise OpError(message, operand=i, hint="`unsqueeze` and `expand` bring a mask to a shape")
+    return any(x.batched for x in inputs)
+
+
+@register("masked_fill")
+class MaskedFill(Op, frozen=True):
+    """`value` where `mask` is true, otherwise `x`, as torch.masked_fill. Shapes must be equal. Attention over the
+    neighbours in a graph: `scores -> masked_fill(mask=far, value=-1e9) -> softmax(axis=-1)`."""
+
+    value: float
+
+    operands = ("mask",)
+    examples = (
+        Example("masked_fill(mask=y, value=-1e9)", ("[4, 5, 6]", "[4, 5, 6] bool")),
+        Example("masked_fill(mask=y, value=0)", ("[7]", "[7] bool")),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        x, mask = inputs
+        boolean(mask, "masked_fill", 1)
+        return TensorType(x.shape, x.dtype, same_shape(assume, "masked_fill", x, mask))
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        return Torch(expression=Call(".masked_fill", (X(), X(1), self.value)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return g.op("Where", x[1].name, g.const(self.value, x[0].type.dtype), x[0].name)
+
+
+@register("where")
+class Where(Op, frozen=True):
+    """`a` where `condition` is true, otherwise `b`, as torch.where. Shapes must be equal."""
+
+    operands = ("condition", "a", "b")
+    takes_it = False
+    examples = (Example("where(x, y, z)", ("[4, 5] bool", "[4, 5]", "[4, 5]")),)
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        condition, a, b = inputs
+        boolean(condition, "where", 0)
+        if a.dtype != b.dtype:
+            raise OpError(f"`where` between {a.dtype} and {b.dtype}", operand=2, code="dtype-mismatch")
+        return TensorType(a.shape, a.dtype, same_shape(assume, "where", *inputs))
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        return Torch(expression=Call("torch.where", (X(0), X(1), X(2))))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return g.op("Where", *(o.name for o in x))

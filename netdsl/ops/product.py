@@ -1,0 +1,142 @@
+"""Matrix products of values: `matmul`, `sdpa`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netdsl.constraints import IMPOSSIBLE, Assumptions
+from netdsl.dims import Dim, product
+from netdsl.ops.base import Call, Code, Example, Graph, Op, OpError, Operand, Torch, X, register, require
+from netdsl.ops.features import floating
+from netdsl.tensors import TensorType
+
+
+def same_groups(assume: Assumptions, kind: str, *inputs: TensorType) -> bool:
+    """Whether the values are of the batch. Raises OpError unless they agree in all but the last two axes."""
+    first = inputs[0]
+    for i, x in enumerate(inputs):
+        floating(x, kind)
+        if x.rank < 2 or x.rank != first.rank:
+            message = f"`{kind}` needs matrices of one rank, found {first} and {x}"
+            raise OpError(message, operand=i, hint="`unsqueeze` and `expand` repeat a matrix")
+        if any(assume.equal(m, n) == IMPOSSIBLE for m, n in zip(first.shape[:-2], x.shape[:-2], strict=True)):
+            raise OpError(f"`{kind}` needs as many matrices on all sides, found {first} and {x}", operand=i)
+    return any(x.batched for x in inputs)
+
+
+@register("matmul")
+class MatMul(Op, frozen=True):
+    """The matrix product `a @ b` over the last two axes: `[M, K] @ [K, N]` gives `[M, N]`. All axes before must agree."""
+
+    operands = ("a", "b")
+    takes_it = False
+    examples = (Example("matmul(x, y)", ("[3, 4]", "[4, 5]")), Example("matmul(x, y)", ("[2, 3, 4]", "[2, 4, 5]")))
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        a, b = inputs
+        batched = same_groups(assume, "matmul", a, b)
+        message = f"`@` needs as many columns on the left as rows on the right, found {a} and {b}"
+        require(assume.equal(a.shape[-1], b.shape[-2]), message, operand=1)
+        return TensorType((*a.shape[:-1], b.shape[-1]), a.dtype, batched)
+
+    def macs(self, output: TensorType, *inputs: TensorType) -> Dim:
+        return product(output.shape) * inputs[0].shape[-1]
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        return Torch(expression=Call("@", (X(0), X(1))))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return g.op("MatMul", x[0].name, x[1].name)
+
+
+def mask_shape(assume: Assumptions, mask: TensorType, scores: tuple[Dim, ...]) -> int:
+    """How many axes a mask lacks of the scores `[..., heads, L, S]`. Raises OpError unless it is the end of that shape,
+    where sizes of 1 fit all."""
+    target = scores[len(scores) - mask.rank :]
+    fits = 2 <= mask.rank <= len(scores) and all(
+        m == 1 or assume.equal(m, n) != IMPOSSIBLE for m, n in zip(mask.shape, target, strict=True)
+    )
+    if not fits:
+        message = f"a mask is added to scores of [{', '.join(map(str, scores))}], found {mask}"
+        raise OpError(message, operand=-1, hint="its shape must be the end of that of the scores")
+    return len(scores) - mask.rank
+
+
+def mask_torch(index: int, mask: TensorType, lacking: int) -> Any:
+    """The mask in a PyTorch form, with axes of size 1 after its batch axis for those that it lacks."""
+    return Call("[]", (X(index), Code(", ".join([":"] + ["None"] * lacking)))) if lacking else X(index)
+
+
+def mask_onnx(g: Graph, mask: Operand, lacking: int) -> str:
+    axes = tuple(range(1, lacking + 1))
+    return str(g.op("Unsqueeze", mask.name, g.const(axes, "int64"))) if lacking else mask.name
+
+
+def causal_mask(g: Graph, queries: Dim, keys: Dim) -> str:
+    """Scores of -inf where a key comes after the query, else 0: `[L, S]`."""
+    if isinstance(queries, int) and isinstance(keys, int):
+        return g.const([[0.0 if j <= i else float("-inf") for j in range(keys)] for i in range(queries)])
+    full = g.op("Expand", g.const(float("-inf")), g.shape(queries, keys, batch=False))
+    return str(g.op("Trilu", full, g.const(1, "int64"), upper=1))
+
+
+@register("sdpa")
+class ScaledDotProduct(Op, frozen=True):
+    """`softmax(query @ key.T / sqrt(d) + mask) @ value` over the last two axes (Vaswani et al., 2017), without weights,
+    as torch's F.scaled_dot_product_attention: `[heads, L, d]`, `[heads, S, d]`, `[heads, S, e]` give `[heads, L, e]`.
+
+    `causal` lets a query see the keys up to its own place. `mask` is added to the scores; its shape is the end of
+    theirs. `scale` replaces `1 / sqrt(d)`.
+    """
+
+    causal: bool = False
+    scale: float | None = None
+
+    operands = ("query", "key", "value")
+    optional_operands = ("mask",)
+    takes_it = False
+    examples = (
+        Example("sdpa(x, y, z)", ("[2, 5, 4]", "[2, 6, 4]", "[2, 6, 3]")),
+        Example("sdpa(x, y, z, causal=true)", ("[2, 5, 4]", "[2, 5, 4]", "[2, 5, 4]")),
+        Example("sdpa(x, y, z, scale=0.3)", ("[5, 4]", "[6, 4]", "[6, 4]")),
+        Example("sdpa(x, y, z, mask=w)", ("[2, 5, 4]", "[2, 6, 4]", "[2, 6, 3]", "[5, 6]")),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        q, k, v, *mask = inputs
+        batched = same_groups(assume, "sdpa", q, k, v)
+        require(assume.equal(q.shape[-1], k.shape[-1]), f"queries of {q} and keys of {k} differ in width", operand=1)
+        require(assume.equal(k.shape[-2], v.shape[-2]), f"there are not as many keys as values: {k} and {v}", operand=2)
+        if self.causal and mask:
+            raise OpError("`causal` and a mask: add one to the other", argument="causal", code="bad-argument")
+        for m in mask:
+            mask_shape(assume, m, (*q.shape[:-1], k.shape[-2]))
+        return TensorType((*q.shape[:-1], v.shape[-1]), q.dtype, batched)
+
+    def macs(self, output: TensorType, *inputs: TensorType) -> Dim:
+        q, k, v = inputs[:3]
+        return product(q.shape) * k.shape[-2] + product(q.shape[:-1]) * k.shape[-2] * v.shape[-1]
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        q, k, _, *mask = inputs
+        options: tuple[tuple[str, Any], ...] = (("is_causal", True),) if self.causal else ()
+        for m in mask:
+            lacking = mask_shape(Assumptions(), m, (*q.shape[:-1], k.shape[-2]))
+            options += (("attn_mask", mask_torch(3, m, lacking)),)
+        options += (("scale", self.scale),) if self.scale is not None else ()
+        return Torch(expression=Call("F.scaled_dot_product_attention", (X(0), X(1), X(2)), options))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        q, k, v, *mask = x
+        width = q.type.shape[-1]
+        if self.scale is None and not isinstance(width, int):
+            raise OpError("`sdpa` needs a known width", code="symbolic-size")
+        scale = self.scale if self.scale is not None else float(width) ** -0.5  # type: ignore[arg-type]
+        perm = (*range(k.type.rank - 1), k.type.rank, k.type.rank - 1)
+        scores = g.op("MatMul", g.op("Mul", q.name, g.const(scale)), g.op("Transpose", k.name, perm=perm))
+        if self.causal:
+            scores = g.op("Add", scores, causal_mask(g, q.type.shape[-2], k.type.shape[-2]))
+        for m in mask:
+            lacking = q.type.rank - m.type.rank
+            scores = g.op("Add", scores, mask_onnx(g, m, lacking))
+        return g.op("MatMul", g.op("Softmax", scores, axis=-1), v.name)

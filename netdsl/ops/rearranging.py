@@ -1,0 +1,227 @@
+"""Numbers moved between channels, positions and windows: `pixel_shuffle`, `pixel_unshuffle`, `channel_shuffle`, `roll`,
+`windows`, `unwindows`."""
+
+from __future__ import annotations
+
+from math import isqrt
+from typing import Any
+
+from netdsl.constraints import Assumptions
+from netdsl.dims import Dim, floordiv
+from netdsl.ops.base import Call, Example, Graph, Op, OpError, Operand, Torch, X, register, require
+from netdsl.ops.features import axis_of
+from netdsl.ops.lowering import reshaped, sliced, transposed
+from netdsl.ops.reshaping import size_of
+from netdsl.ops.spatial import Positive
+from netdsl.tensors import TensorType
+
+
+def picture(x: TensorType, kind: str) -> tuple[Dim, Dim, Dim]:
+    """The sizes of a picture. Raises OpError for what is none."""
+    if x.rank != 3:
+        raise OpError(f"`{kind}` needs a picture [C, H, W], found {x}", operand=0)
+    channels, height, width = x.shape
+    return channels, height, width
+
+
+@register("pixel_shuffle")
+class PixelShuffle(Op, frozen=True):
+    """`[C * r * r, H, W]` to `[C, H * r, W * r]`: channels become positions (Shi et al., 2016), as torch.nn.PixelShuffle."""
+
+    upscale_factor: Positive
+
+    examples = (Example("pixel_shuffle(2)", ("[12, 3, 4]",)), Example("pixel_shuffle(3)", ("[9, 3, 4]",)))
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        channels, height, width = picture(inputs[0], "pixel_shuffle")
+        r = self.upscale_factor
+        message = f"{channels} channels do not make {r} x {r} positions"
+        require(assume.divisible(channels, r * r), message, argument="upscale_factor", code="indivisible")
+        return inputs[0].with_shape(floordiv(channels, r * r), height * r, width * r)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        r = (self.upscale_factor,)
+        return Torch(Call("nn.PixelShuffle", r), Call("F.pixel_shuffle", (X(), *r)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return g.op("DepthToSpace", x[0].name, blocksize=self.upscale_factor, mode="CRD")
+
+
+@register("pixel_unshuffle")
+class PixelUnshuffle(Op, frozen=True):
+    """`[C, H * r, W * r]` to `[C * r * r, H, W]`: the reverse of `pixel_shuffle`, as torch.nn.PixelUnshuffle."""
+
+    downscale_factor: Positive
+
+    examples = (Example("pixel_unshuffle(2)", ("[3, 4, 6]",)), Example("pixel_unshuffle(3)", ("[1, 6, 9]",)))
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        channels, height, width = picture(inputs[0], "pixel_unshuffle")
+        r = self.downscale_factor
+        for size in (height, width):
+            message = f"a size of {size} does not divide into {r}"
+            require(assume.divisible(size, r), message, argument="downscale_factor", code="indivisible")
+        return inputs[0].with_shape(channels * (r * r), floordiv(height, r), floordiv(width, r))
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        r = (self.downscale_factor,)
+        return Torch(Call("nn.PixelUnshuffle", r), Call("F.pixel_unshuffle", (X(), *r)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        channels, height, width = x[0].type.shape
+        r = self.downscale_factor
+        cut = (channels, floordiv(height, r), r, floordiv(width, r), r)
+        moved = transposed(g, reshaped(g, x[0], *cut), 0, 2, 4, 1, 3)
+        return reshaped(g, Operand(moved, x[0].type), *self.infer(Assumptions(), x[0].type).shape)
+
+
+@register("channel_shuffle")
+class ChannelShuffle(Op, frozen=True):
+    """Channels dealt out over `groups`, so that grouped convolutions mix (ShuffleNet, Zhang et al., 2017), as
+    torch.nn.ChannelShuffle: channel `i * (C // groups) + j` goes to `j * groups + i`."""
+
+    groups: Positive
+
+    examples = (Example("channel_shuffle(2)"), Example("channel_shuffle(3)", ("[6, 5]",)))
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        if x.rank < 2:
+            raise OpError(f"`channel_shuffle` needs channels and positions, found {x}", operand=0)
+        message = f"{self.groups} groups do not divide {x.shape[0]} channels"
+        require(assume.divisible(x.shape[0], self.groups), message, argument="groups", code="indivisible")
+        return x
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        cut = Call(".unflatten", (X(), 1, (self.groups, -1)))
+        return Torch(
+            Call("nn.ChannelShuffle", (self.groups,)), Call(".flatten", (Call(".transpose", (cut, 1, 2)), 1, 2))
+        )
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        channels, *spatial = x[0].type.shape
+        cut = reshaped(g, x[0], self.groups, floordiv(channels, self.groups), *spatial)
+        moved = transposed(g, cut, 1, 0, *range(2, len(spatial) + 2))
+        return reshaped(g, Operand(moved, x[0].type), channels, *spatial)
+
+
+@register("roll")
+class Roll(Op, frozen=True):
+    """Positions shifted by `shifts` along `axes` (by default those after the channels), around the end, as torch.roll.
+    Swin (Liu et al., 2021) shifts its windows by `roll(-3)` and back by `roll(3)`."""
+
+    shifts: int | tuple[int, ...]
+    axes: tuple[int, ...] | None = None
+
+    examples = (
+        Example("roll(-3)"),
+        Example("roll((1, 0))"),
+        Example("roll(2, axes=(0,))", ("[5, 6]",)),
+        Example("roll(10, axes=(1,))"),
+        Example("roll((2, -3))"),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        for shift, axis in self._moves(inputs[0]):
+            require(assume.at_least(inputs[0].shape[axis], 1), f"cannot roll {inputs[0]} by {shift}", argument="shifts")
+        return inputs[0]
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        moves = self._moves(inputs[0])
+        if not moves:
+            return Torch(expression=X())
+        shifts, dims = tuple(s for s, _ in moves), tuple(a + 1 for _, a in moves)
+        return Torch(expression=Call(".roll", (X(), shifts, dims)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        y = x[0].name
+        for shift, axis in self._moves(x[0].type):
+            size = x[0].type.shape[axis]
+            cut = -shift % size if isinstance(size, int) else -shift  # a Slice counts a negative start from the end
+            tail, head = sliced(g, y, axis + 1, cut, 2**31 - 1), sliced(g, y, axis + 1, 0, cut)
+            y = g.op("Concat", tail, head, axis=axis + 1)
+        return y
+
+    def _moves(self, x: TensorType) -> list[tuple[int, int]]:
+        """Pairs of a shift and its axis; those that move nothing are left out."""
+        axes = range(1, x.rank) if self.axes is None else [axis_of(x, a, "axes") for a in self.axes]
+        shifts = (self.shifts,) * len(axes) if isinstance(self.shifts, int) else self.shifts
+        if len(shifts) != len(axes):
+            message = f"`shifts` has {len(shifts)} numbers for {len(axes)} axes"
+            raise OpError(message, argument="shifts", code="bad-argument")
+        return [
+            (s, a)
+            for s, a in zip(shifts, axes, strict=True)
+            if s and (s % n if isinstance(n := x.shape[a], int) else 1)
+        ]
+
+
+@register("windows")
+class Windows(Op, frozen=True):
+    """A picture cut into square windows of `size`, each a sequence of its positions: `[C, H, W]` to
+    `[H // size * (W // size), size * size, C]` (Swin, Liu et al., 2021). `unwindows` is the way back."""
+
+    size: Positive
+
+    examples = (Example("windows(3)", ("[4, 6, 9]",)),)
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        channels, height, width = picture(inputs[0], "windows")
+        for size in (height, width):
+            message = f"windows of {self.size} do not tile a size of {size}"
+            require(assume.divisible(size, self.size), message, argument="size", code="indivisible")
+        count = floordiv(height, self.size) * floordiv(width, self.size)
+        return inputs[0].with_shape(count, self.size**2, channels)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        rows = Call(".unflatten", (X(), 2, (-1, self.size)))
+        cut = Call(".unflatten", (rows, 4, (-1, self.size)))
+        moved = Call(".permute", (cut, 0, 2, 4, 3, 5, 1))
+        return Torch(expression=Call(".flatten", (Call(".flatten", (moved, 3, 4)), 1, 2)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        channels, height, width = x[0].type.shape
+        cut = reshaped(g, x[0], channels, floordiv(height, self.size), self.size, floordiv(width, self.size), self.size)
+        moved = Operand(transposed(g, cut, 1, 3, 2, 4, 0), x[0].type)
+        return reshaped(g, moved, *self.infer(Assumptions(), x[0].type).shape)
+
+
+@register("unwindows")
+class Unwindows(Op, frozen=True):
+    """Windows joined to a picture of `height` x `width`: the reverse of `windows`."""
+
+    height: Any
+    width: Any
+
+    examples = (Example("unwindows(6, 9)", ("[6, 9, 4]",)),)
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        size = self._size(x)
+        count = floordiv(size_of(self.height, "height"), size) * floordiv(size_of(self.width, "width"), size)
+        message = f"{x} are not the windows of a picture of {self.height} x {self.width}"
+        require(assume.equal(x.shape[0], count), message, operand=0)
+        return x.with_shape(x.shape[2], self.height, self.width)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        size = self._size(inputs[0])
+        cut = Call(".unflatten", (X(), 2, (size, size)))
+        cut = Call(".unflatten", (cut, 1, (floordiv(self.height, size), floordiv(self.width, size))))
+        moved = Call(".permute", (cut, 0, 5, 1, 3, 2, 4))
+        return Torch(expression=Call(".flatten", (Call(".flatten", (moved, 4, 5)), 2, 3)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        size, channels = self._size(x[0].type), x[0].type.shape[2]
+        cut = reshaped(g, x[0], floordiv(self.height, size), floordiv(self.width, size), size, size, channels)
+        return reshaped(g, Operand(transposed(g, cut, 4, 0, 2, 1, 3), x[0].type), channels, self.height, self.width)
+
+    def _size(self, x: TensorType) -> int:
+        """The size of a window."""
+        positions = x.shape[1] if x.rank == 3 else 0
+        message = f"`unwindows` needs square windows [N, size * size, C], found {x}"
+        if not isinstance(positions, int):
+            raise OpError(message, operand=0, code="symbolic-size")
+        size = isqrt(positions)
+        if size == 0 or size**2 != positions:
+            raise OpError(message, operand=0)
+        return size

@@ -1,0 +1,98 @@
+"""Axes reduced to one number: `reduce_mean`, `reduce_sum`, `reduce_max`, `reduce_min`, `reduce_l2`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from netdsl.constraints import Assumptions
+from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, OpError, Operand, Torch, X, register
+from netdsl.ops.features import axis_of, floating
+from netdsl.ops.lowering import reduction
+from netdsl.tensors import TensorType
+
+
+class Reduction(Op, frozen=True):
+    """What reductions share: `axis` is one axis of the sample or several, all of them by default; `keepdims` leaves
+    axes of size 1."""
+
+    function: ClassVar[str]
+    node: ClassVar[str]
+
+    axis: int | tuple[int, ...] | None = None
+    keepdims: bool = False
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        x = floating(inputs[0], self.kind)
+        axes = self._axes(x)
+        kept = (1 if i in axes else size for i, size in enumerate(x.shape) if self.keepdims or i not in axes)
+        return x.with_shape(*kept)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        axes = tuple(a + 1 for a in self._axes(inputs[0]))
+        options = (("keepdim", True),) if self.keepdims else ()
+        which = axes[0] if len(axes) == 1 else axes
+        if self.function.startswith("."):
+            return Torch(expression=Call(self.function, (X(), which), options))
+        return Torch(expression=Call(self.function, (X(),), (("dim", which), *options)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        axes = tuple(a + 1 for a in self._axes(x[0].type))
+        return reduction(g, self.node, x[0].name, axes, keepdims=self.keepdims)
+
+    def window(self, *inputs: TensorType) -> str | None:
+        """It looks at the whole picture where a spatial axis is reduced."""
+        return GLOBAL if any(self._axes(inputs[0])) else None
+
+    def _axes(self, x: TensorType) -> tuple[int, ...]:
+        if self.axis is None:
+            return tuple(range(x.rank))
+        given = (self.axis,) if isinstance(self.axis, int) else self.axis
+        axes = tuple(sorted(axis_of(x, a) for a in given))
+        if len(set(axes)) != len(axes) or not axes:
+            raise OpError("`axis` must name different axes", argument="axis", code="bad-argument")
+        return axes
+
+
+def reduction_examples(kind: str) -> tuple[Example, ...]:
+    texts = (kind, f"{kind}(axis=0)", f"{kind}(axis=(1, 2))", f"{kind}(axis=-1, keepdims=true)")
+    return (*(Example(t) for t in texts), Example(f"{kind}(axis=0)", ("[5, 6]",)), Example(kind, ("[7]",)))
+
+
+@register("reduce_mean")
+class ReduceMean(Reduction, frozen=True):
+    """The mean over axes of the sample, as torch.mean."""
+
+    function, node = ".mean", "ReduceMean"
+    examples = reduction_examples("reduce_mean")
+
+
+@register("reduce_sum")
+class ReduceSum(Reduction, frozen=True):
+    """The sum over axes of the sample, as torch.sum."""
+
+    function, node = ".sum", "ReduceSum"
+    examples = reduction_examples("reduce_sum")
+
+
+@register("reduce_max")
+class ReduceMax(Reduction, frozen=True):
+    """The largest number over axes of the sample, as torch.amax."""
+
+    function, node = ".amax", "ReduceMax"
+    examples = reduction_examples("reduce_max")
+
+
+@register("reduce_min")
+class ReduceMin(Reduction, frozen=True):
+    """The smallest number over axes of the sample, as torch.amin."""
+
+    function, node = ".amin", "ReduceMin"
+    examples = reduction_examples("reduce_min")
+
+
+@register("reduce_l2")
+class ReduceL2(Reduction, frozen=True):
+    """The Euclidean norm over axes of the sample, `sqrt(sum(x ** 2))`, as torch.linalg.vector_norm."""
+
+    function, node = "torch.linalg.vector_norm", "ReduceL2"
+    examples = reduction_examples("reduce_l2")

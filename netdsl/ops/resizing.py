@@ -1,0 +1,123 @@
+"""Pictures resized: `upsample`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+from msgspec.structs import replace
+
+from netdsl.constraints import Assumptions
+from netdsl.dims import Dim, Size
+from netdsl.ops.base import Call, Example, Graph, Op, OpError, Operand, Torch, X, register, require
+from netdsl.ops.features import floating
+from netdsl.ops.reshaping import size_of
+from netdsl.ops.spatial import compact, per_axis, spatial_rank
+from netdsl.tensors import TensorType
+
+Factor = Annotated[float, Meta(gt=0)]
+
+
+@register("upsample")
+class Upsample(Op, frozen=True):
+    """The picture resized by `scale_factor` or to `size`, as torch.nn.Upsample.
+
+    `mode`: `nearest` repeats positions; `bilinear` (of one and three axes too) and `bicubic` weigh their neighbours.
+    `align_corners` lets the corners of both pictures meet. `antialias` widens the weights when shrinking (as Pillow
+    does; ONNX from opset 18).
+    """
+
+    scale_factor: Factor | tuple[Factor, ...] | None = None
+    size: Any = None
+    mode: Literal["nearest", "bilinear", "bicubic"] = "nearest"
+    align_corners: bool = False
+    antialias: bool = False
+
+    examples = (
+        Example("upsample(2)", ("[3, 4, 5]",)),
+        Example("upsample((2, 3))", ("[3, 4, 5]",)),
+        Example("upsample(1.5)", ("[3, 4, 6]",)),
+        Example("upsample(size=(7, 5))", ("[3, 4, 5]",)),
+        Example("upsample(2, mode=bilinear)", ("[3, 4, 5]",)),
+        Example("upsample(2, mode=bilinear, align_corners=true)", ("[3, 4, 5]",)),
+        Example("upsample(size=(3, 9), mode=bilinear)", ("[3, 4, 5]",)),
+        Example("upsample(size=(1, 9), mode=bilinear)", ("[3, 4, 5]",)),
+        Example("upsample(size=6, mode=bicubic)", ("[3, 4, 5]",)),
+        Example("upsample(size=(5, 4), mode=bilinear, antialias=true)", ("[3, 16, 12]",)),
+        Example("upsample(2)", ("[3, 4]",)),
+        Example("upsample(2, mode=bilinear)", ("[3, 4]",)),
+        Example("upsample(2, mode=bilinear)", ("[3, 4, 5, 6]",)),
+    )
+
+    def resolve(self, *inputs: TensorType) -> Op:
+        axes = spatial_rank(inputs[0], "upsample")
+        if (self.scale_factor is None) == (self.size is None):
+            raise OpError("`upsample` needs `scale_factor` or `size`, and not both", code="missing-argument")
+        if self.size is not None:
+            sizes = self.size if isinstance(self.size, tuple | list) else (self.size,) * axes
+            if len(sizes) != axes:
+                message = f"`size` has {len(sizes)} numbers for {axes} spatial axes"
+                raise OpError(message, argument="size", code="bad-argument")
+            return replace(self, size=tuple(size_of(s, "size") for s in sizes))
+        factor = self.scale_factor
+        factors = factor if isinstance(factor, tuple) else (factor,) * axes
+        return replace(self, scale_factor=per_axis(factors, axes, "scale_factor"))
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        x = floating(inputs[0], "upsample")
+        self._check_mode(x)
+        if self.size is not None:
+            return x.with_shape(x.shape[0], *self.size)
+        sizes = [_scaled(size, factor) for size, factor in zip(x.spatial, self._factors(), strict=True)]
+        for size in sizes:
+            require(assume.at_least(size, 1), f"the picture would have size {size}", argument="scale_factor")
+        return x.with_shape(x.shape[0], *sizes)
+
+    def _check_mode(self, x: TensorType) -> None:
+        if self.mode == "nearest" and (self.align_corners or self.antialias):
+            name = "align_corners" if self.align_corners else "antialias"
+            raise OpError(f"`{name}` needs `mode=bilinear` or `bicubic`", argument=name, code="bad-argument")
+        if x.rank != 3 and (self.mode == "bicubic" or self.antialias):
+            raise OpError(
+                f"`mode={self.mode}` is for pictures [C, H, W], found {x}", argument="mode", code="bad-argument"
+            )
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        mode = {2: "linear", 3: "bilinear", 4: "trilinear"}[inputs[0].rank] if self.mode == "bilinear" else self.mode
+        options: tuple[tuple[str, Any], ...] = ()
+        if self.size is not None:
+            options = (("size", compact(self.size)),)
+        else:
+            factors = tuple(int(f) if f == int(f) else f for f in self._factors())
+            options = (("scale_factor", compact(factors)),)
+        options += (("mode", mode),) if mode != "nearest" else ()
+        options += (("align_corners", True),) if self.align_corners else ()
+        expression = Call("F.interpolate", (X(),), options + ((("antialias", True),) if self.antialias else ()))
+        symbolic = self.size is not None and any(isinstance(s, Size) for s in self.size)
+        module = None if symbolic or self.antialias else Call("nn.Upsample", (), options)
+        return Torch(module, expression)
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        if self.antialias and g.opset < 18:
+            raise OpError("`antialias` needs ONNX opset 18", argument="antialias", code="opset")
+        mode = {"nearest": "nearest", "bilinear": "linear", "bicubic": "cubic"}[self.mode]
+        corners = "align_corners" if self.align_corners else "half_pixel"
+        attributes: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": corners}
+        if mode == "nearest":
+            attributes |= {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        if mode == "cubic":
+            attributes["cubic_coeff_a"] = -0.5 if self.antialias else -0.75
+        if self.antialias:
+            attributes |= {"antialias": 1, "exclude_outside": 1}
+        if self.size is None:
+            return g.op("Resize", x[0].name, "", g.const((1, 1, *map(float, self._factors()))), **attributes)
+        return g.op("Resize", x[0].name, "", "", g.shape(x[0].type.shape[0], *self.size), **attributes)
+
+    def _factors(self) -> Any:
+        return self.scale_factor
+
+
+def _scaled(size: Dim, factor: float) -> Dim:
+    """`floor(size * factor)`, exactly."""
+    above, below = float(factor).as_integer_ratio()
+    return size * above // below

@@ -1,0 +1,126 @@
+"""Pools that take one position, or weigh them with fixed weights: `subsample`, `blurpool`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from netdsl.constraints import Assumptions
+from netdsl.dims import Dim, product
+from netdsl.ops.base import Buffer, Call, Code, Example, Graph, Op, Operand, Torch, Window, X, known, register, require
+from netdsl.ops.features import floating
+from netdsl.ops.spatial import Positive, Spatial, compact, optional, per_axis, spatial_rank
+from netdsl.tensors import TensorType
+
+BLUR_HELPER = '''\
+class BlurPool{n}d(nn.Module):
+    """A weighted mean with binomial weights at every `stride`-th position (Zhang, 2019)."""
+
+    def __init__(self, channels, kernel_size=3, stride=2):
+        super().__init__()
+        row = torch.ones(1)
+        for _ in range(kernel_size - 1):
+            row = (F.pad(row, (0, 1)) + F.pad(row, (1, 0))) / 2
+        kernel = row
+        for _ in range({n} - 1):
+            kernel = kernel[..., None] * row
+        self.register_buffer("weight", kernel.repeat(channels, 1, *[1] * {n}))
+        self.stride = stride
+        self.padding = [(kernel_size - 1) // 2, kernel_size // 2] * {n}
+
+    def forward(self, x):
+        x = F.pad(x, self.padding, mode="reflect")
+        return F.conv{n}d(x, self.weight, stride=self.stride, groups=x.shape[1])
+'''
+
+
+@register("subsample")
+class Subsample(Op, frozen=True):
+    """Every `stride`-th position, the first kept: pick-one pooling, `x[:, :, ::stride, ::stride]`."""
+
+    stride: Spatial
+
+    examples = (Example("subsample(2)"), Example("subsample((2, 3))"), Example("subsample(3)", ("[4, 10]",)))
+
+    def resolve(self, *inputs: TensorType) -> Op:
+        return replace(self, stride=per_axis(self.stride, spatial_rank(inputs[0], "subsample"), "stride"))
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        (x,) = inputs
+        sizes = ((size - 1) // s + 1 for size, s in zip(x.spatial, self._strides(), strict=True))
+        return x.with_shape(x.shape[0], *sizes)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        steps = ", ".join(f"::{s}" if s > 1 else ":" for s in self._strides())
+        return Torch(expression=Call("[]", (X(), Code(f":, :, {steps}"))))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        axes = tuple(range(2, x[0].type.rank + 1))
+        starts, ends = (0,) * len(axes), (2**31 - 1,) * len(axes)
+        return g.op("Slice", x[0].name, *(g.const(v, "int64") for v in (starts, ends, axes, self._strides())))
+
+    def window(self, *inputs: TensorType) -> Window:
+        ones = (1,) * len(self._strides())
+        return Window(ones, self._strides(), (0,) * len(ones))
+
+    def _strides(self) -> Any:
+        return self.stride
+
+
+@register("blurpool")
+class BlurPool(Op, frozen=True):
+    """A weighted mean at every `stride`-th position, with binomial weights (1 2 1 for `kernel_size=3`) and the picture
+    reflected at its edges: pooling that shifts with the picture (Zhang, 2019)."""
+
+    kernel_size: Positive = 3
+    stride: Spatial = 2
+
+    is_layer = True
+    examples = (
+        Example("blurpool"),
+        Example("blurpool(5)"),
+        Example("blurpool(4, stride=1)"),
+        Example("blurpool(stride=(1, 2))"),
+        Example("blurpool", ("[4, 9]",)),
+    )
+
+    def resolve(self, *inputs: TensorType) -> Op:
+        return replace(self, stride=per_axis(self.stride, spatial_rank(inputs[0], "blurpool"), "stride"))
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        x = floating(inputs[0], "blurpool")
+        known(x.shape[0], "the number of channels")
+        for size in x.spatial:
+            message = f"a window of {self.kernel_size} does not fit a size of {size}"
+            least = self.kernel_size // 2 + 1
+            require(assume.at_least(size, least), message, argument="kernel_size", code="kernel-too-large")
+        return x.with_shape(x.shape[0], *((n - 1) // s + 1 for n, s in zip(x.spatial, self._strides(), strict=True)))
+
+    def buffers(self, *inputs: TensorType) -> dict[str, Buffer]:
+        (x,) = inputs
+        return {"weight": Buffer((known(x.shape[0], "channels"), 1, *(self.kernel_size,) * (x.rank - 1)))}
+
+    def macs(self, output: TensorType, *inputs: TensorType) -> Dim:
+        return product(output.shape) * self.kernel_size ** (output.rank - 1)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        axes = inputs[0].rank - 1
+        options = optional(
+            {"kernel_size": 3, "stride": 2}, kernel_size=self.kernel_size, stride=compact(self._strides())
+        )
+        return Torch(Call(f"BlurPool{axes}d", (inputs[0].shape[0],), options), helper=BLUR_HELPER.format(n=axes))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        axes, k = x[0].type.rank - 1, self.kernel_size
+        both = (0, 0, *((k - 1) // 2,) * axes, 0, 0, *(k // 2,) * axes)
+        padded = g.op("Pad", x[0].name, g.const(both, "int64"), mode="reflect")
+        group = known(x[0].type.shape[0], "channels")
+        return g.op("Conv", padded, g.weight("weight"), kernel_shape=(k,) * axes, strides=self._strides(), group=group)
+
+    def window(self, *inputs: TensorType) -> Window:
+        axes = inputs[0].rank - 1
+        return Window((self.kernel_size,) * axes, self._strides(), ((self.kernel_size - 1) // 2,) * axes)
+
+    def _strides(self) -> Any:
+        return self.stride
