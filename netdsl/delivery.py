@@ -30,8 +30,8 @@ def deliver(
 ) -> list[Case]:
     """Write a net to an ONNX file and give the comparisons that were made with torch.
 
-    `weights`: a module, arrays by state-dict key, or None for fresh ones of seed 0. Raises VerificationError, and leaves
-    no file, where one comparison fails; ExportError for what the opset cannot say; OSError where it cannot be written.
+    `weights`: a module, arrays by state-dict key, or None for fresh ones of seed 0. Raises VerificationError, and
+    leaves no file, where one comparison fails; ExportError for what the opset cannot say; OSError where it cannot be written.
     """
     module = live_module(net, weights)
     state = state_of(module)
@@ -46,7 +46,7 @@ def deliver(
 
 
 def live_module(net: Net, weights: Mapping[str, Any] | nn.Module | None) -> nn.Module:
-    """The net's module in evaluation form with these weights. Raises ValueError where a weight is missing or misshapen."""
+    """The net's module, at rest, with these weights. Raises ValueError where a weight is missing or misshapen."""
     if weights is not None and not isinstance(weights, Mapping):
         return weights
     module = net.module(seed=0)

@@ -62,7 +62,8 @@ class Definition(Struct, frozen=True, eq=False):
     """A block elaborated for its arguments and input types.
 
     Identity is equality: two uses of one definition share the object. `name` is the author's name of the block
-    (or of the label); `arguments` are the numbers and names it was called with; `chain`: every step feeds only the next, through modules.
+    (or of the label); `arguments` are the numbers and names it was called with; `chain`: every step feeds only the
+    next, through modules.
     """
 
     name: str
