@@ -162,10 +162,17 @@ class _Axis:
         return self._meet_values(frozenset(r for r in roots if r >= 1))
 
     def meet_at_least(self, expression: Size, name: str, period: int, minimum: int) -> str:
-        """Keep the values from the first on at which `expression` stays at `minimum` or above."""
+        """Keep the values at which `expression` is at least `minimum`: where it grows, from the first on at which it
+        stays there; where it repeats, the residues; where it falls, finitely many values."""
         slope = evaluate(expression, {name: 2 * period}) - evaluate(expression, {name: period})
         if slope <= 0:
-            return PROVED if _least(expression) >= minimum else IMPOSSIBLE
+            at = [evaluate(expression, {name: r + period}) - minimum for r in range(period)]
+            if slope == 0:
+                return self._meet_residues(period, frozenset(r for r, v in enumerate(at) if v >= 0))
+            turns = ((r + period, v // -slope) for r, v in enumerate(at))
+            return self._meet_values(
+                frozenset(n + period * t for n, last in turns for t in range(-1, last + 1) if n + period * t > 0)
+            )
         last = 0
         for r in range(period):
             value = evaluate(expression, {name: r + period})
