@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from netdsl.constraints import Assumptions
-from netdsl.ops.base import Buffer, Call, Code, Example, Graph, Op, OpError, Operand, Param, Torch, X, known, register
+from netdsl.ops.base import Buffer, Call, Code, Example, Graph, Op, Operand, OpError, Param, Torch, X, known, register
 from netdsl.ops.features import feature_size, features_at, floating
 from netdsl.ops.spatial import Positive
 from netdsl.tensors import TensorType
@@ -152,9 +152,9 @@ AFFINE_HELPER = '''\
 class Affine{axes}(nn.Module):
     """A learnt factor and shift per channel."""
 
-    def __init__(self, channels):
+    def __init__(self, channels, init=1.0):
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
+        self.weight = nn.Parameter(torch.full((channels,), init))
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x):
@@ -165,16 +165,19 @@ class Affine{axes}(nn.Module):
 @register("affine")
 class Affine(Op, frozen=True):
     """`x * weight + bias` with a learnt number each per feature: the coefficient and bias of LeNet-5's subsampling
-    (LeCun et al., 1998), or normalisation at inference without statistics (ResMLP, Touvron et al., 2021).
+    (LeCun et al., 1998), or normalisation at inference without statistics (ResMLP, Touvron et al., 2021). The weights
+    start at `init`, the biases at 0.
 
     Features are the last axis of `[F]` and `[L, D]`, and the channels of `[C, H, W]`.
     """
 
+    init: float = 1.0
     axis: int | None = None
 
     is_layer = True
     examples = (
         Example("affine"),
+        Example("affine(0)"),
         Example("affine", ("[7]",)),
         Example("affine", ("[5, 6]",)),
         Example("affine(axis=0)", ("[5, 6]",)),
@@ -194,7 +197,8 @@ class Affine(Op, frozen=True):
         index = f"[:, {', '.join(['None'] * after)}]" if after else ""
         name = f"{after}d" if after else ""
         helper = AFFINE_HELPER.format(axes=name, index=index)
-        return Torch(Call(f"Affine{name}", (feature_size(inputs[0], self.axis),)), helper=helper)
+        options = (("init", self.init),) if self.init != 1 else ()
+        return Torch(Call(f"Affine{name}", (feature_size(inputs[0], self.axis),), options), helper=helper)
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         across = (-1, *(1,) * self._after(x[0].type))
