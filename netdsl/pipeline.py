@@ -20,7 +20,9 @@ from netdsl.passes.elaborate import Elaborator, Options
 from netdsl.passes.evaluate import Env
 from netdsl.passes.names import check_names
 from netdsl.passes.promises import check_promises
+from netdsl.passes.recipes import check_recipes
 from netdsl.passes.resolve import Module, Reader, resolve
+from netdsl.passes.standardize import standardized
 from netdsl.passes.values import BlockArrow
 from netdsl.source import Source
 from netdsl.syntax import ast
@@ -59,6 +61,7 @@ class Spec:
         programs = {n: self.elaborator.net(self.module, n, {}, {}) for n in self.nets}
         check_names(self.module, self.elaborator)
         check_promises(self.module, self.elaborator, programs)
+        check_recipes(self.module, self.elaborator)
         return (*self._mistakes, *self.elaborator.diagnostics)
 
     def net(
@@ -112,6 +115,8 @@ class Net:
         with elaborator.recording():
             arguments = {n: value_of(v, self.spec.module, elaborator) for n, v in self.arguments.items()}
         program = None if elaborator.diagnostics else elaborator.net(self.spec.module, self.name, arguments, self.sizes)
+        if program is not None and self.options.standard is not None:
+            program = standardized(program, *self.options.standard)
         return program, tuple(elaborator.diagnostics)
 
     @property

@@ -1,0 +1,46 @@
+"""Preprocessing as part of a net: the program with its first input standardised, so that it takes raw pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from netdsl.ir.model import Definition, Layer, Program, Step, Value
+from netdsl.ops import REGISTRY
+
+NAME = "standardize"
+
+
+def standardized(program: Program, mean: Sequence[Any], std: Sequence[Any]) -> Program:
+    """The program with `standardize(mean, std)` as the first step on its first input.
+
+    The input keeps its name and type; everything that read it reads the standardised value. In a net whose layers are numbered, the
+    numbers go up by one.
+    """
+    main = program.main
+    source = main.inputs[0]
+    op = REGISTRY[NAME](mean=tuple(mean), std=tuple(std)).resolve(source.type)  # type: ignore[call-arg]
+    value = Value(_free_name(f"{source.name}_standard", main), source.type)
+    layers, steps = main.layers, main.steps
+    if main.chain:
+        names = {layer.name: str(int(layer.name) + 1) for layer in layers}
+        layers = tuple(replace(layer, name=names[layer.name]) for layer in layers)
+        steps = tuple(replace(step, layer=names[step.layer]) if step.layer else step for step in steps)
+    name = ("0" if main.chain else NAME) if op.is_layer else None
+    first = Step((value,), op, (source,), main.place, name)
+    made = (Layer(name, op, (source.type,)),) if name is not None else ()
+    reads = tuple(replace(s, inputs=tuple(value if v == source else v for v in s.inputs)) for s in steps)
+    outputs = tuple(replace(o, value=value) if o.value == source else o for o in main.outputs)
+    changed = replace(
+        main, layers=(*made, *layers), steps=(first, *reads), outputs=outputs, chain=main.chain and op.is_layer
+    )
+    return replace(program, main=changed)
+
+
+def _free_name(name: str, definition: Definition) -> str:
+    taken = {v.name for s in definition.steps for v in s.outs} | {v.name for v in definition.inputs}
+    while name in taken:
+        name += "_"
+    return name

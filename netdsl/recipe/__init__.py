@@ -1,0 +1,1 @@
+"""What a recipe can say: one schema, checked before torch is loaded."""

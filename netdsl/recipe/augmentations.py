@@ -1,0 +1,220 @@
+"""What is done to the pictures of a training batch, in the order written. Every draw is per sample."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Union
+
+from msgspec import Meta
+
+from netdsl.recipe.word import Count, Index, NonNegative, Positive, Probability, Word
+
+Prob = Annotated[float, Meta(ge=0, le=1, description="probability that a sample is changed")]
+Strength = Annotated[float, Meta(ge=0, le=10, description="strength, 0 to 10")]
+Interpolation = Annotated[
+    Literal["bilinear", "nearest", "bicubic"], Meta(description="how pixels are read between pixels")
+]
+Fill = Annotated[float, Meta(ge=0, le=1, description="value outside the picture, from 0 to 1")]
+
+
+class Augment(Word, frozen=True):
+    """`masks`: what it does to a segmentation mask: `moves` it alike, `ignores` it (only colours change), or is `refused`."""
+
+    masks: ClassVar[Literal["moves", "ignores", "refused"]] = "ignores"
+
+
+class Hflip(Augment, frozen=True, tag="hflip"):
+    """Mirrors left and right. `alternating`: every other epoch, from a random start per sample (airbench)."""
+
+    masks = "moves"
+    p: Prob = 0.5
+    alternating: bool = False
+
+
+class Vflip(Augment, frozen=True, tag="vflip"):
+    """Mirrors top and bottom."""
+
+    masks = "moves"
+    p: Prob = 0.5
+
+
+class Crop(Augment, frozen=True, tag="crop"):
+    """A random window of `size` after `padding` on every side; without `size`, of the picture's own size."""
+
+    masks = "moves"
+    size: Annotated[Index, Meta(description="side of the window; 0: the picture's own")] = 0
+    padding: Annotated[Index, Meta(description="pixels added on every side first")] = 0
+    mode: Literal["zeros", "reflect", "replicate"] = "zeros"
+
+
+class RandomResizedCrop(Augment, frozen=True, tag="random_resized_crop"):
+    """A random part of the picture (`scale`: its area, `ratio`: width over height), resized to `size`."""
+
+    source: ClassVar[str] = "Szegedy et al. 2015"
+    masks = "moves"
+    size: Count
+    scale: tuple[Probability, Probability] = (0.08, 1.0)
+    ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
+    interpolation: Interpolation = "bilinear"
+
+
+class Rotate(Augment, frozen=True, tag="rotate"):
+    """Turns by up to `degrees` either way around the centre."""
+
+    masks = "moves"
+    degrees: Annotated[NonNegative, Meta(description="largest angle, in degrees")]
+    interpolation: Interpolation = "bilinear"
+    fill: Fill = 0.0
+
+
+class Affine(Augment, frozen=True, tag="affine"):
+    """Turns, moves (a fraction of the size), scales and shears (degrees) at once."""
+
+    masks = "moves"
+    degrees: NonNegative = 0.0
+    translate: tuple[Probability, Probability] = (0.0, 0.0)
+    scale: tuple[Positive, Positive] = (1.0, 1.0)
+    shear: NonNegative = 0.0
+    interpolation: Interpolation = "bilinear"
+    fill: Fill = 0.0
+
+
+class Translate(Augment, frozen=True, tag="translate"):
+    """Moves by up to `pixels` either way on both axes."""
+
+    masks = "moves"
+    pixels: Index
+    mode: Literal["zeros", "reflect", "replicate"] = "zeros"
+
+
+class ColorJitter(Augment, frozen=True, tag="color_jitter"):
+    """Brightness, contrast, saturation and hue in random order, each factor drawn from [1 - a, 1 + a] (hue: [-a, a] of a turn)."""
+
+    brightness: NonNegative = 0.0
+    contrast: NonNegative = 0.0
+    saturation: NonNegative = 0.0
+    hue: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+    p: Prob = 1.0
+
+
+class Grayscale(Augment, frozen=True, tag="grayscale"):
+    """Takes the colour away (0.299 R + 0.587 G + 0.114 B)."""
+
+    p: Prob = 0.1
+
+
+class Autocontrast(Augment, frozen=True, tag="autocontrast"):
+    """Stretches every channel to its full range."""
+
+    p: Prob = 0.5
+
+
+class Equalize(Augment, frozen=True, tag="equalize"):
+    """Makes every channel's histogram flat."""
+
+    p: Prob = 0.5
+
+
+class Posterize(Augment, frozen=True, tag="posterize"):
+    """Keeps `bits` bits of every pixel."""
+
+    bits: Annotated[int, Meta(ge=0, le=8)] = 4
+    p: Prob = 0.5
+
+
+class Solarize(Augment, frozen=True, tag="solarize"):
+    """Inverts pixels at or above `threshold`."""
+
+    threshold: Probability = 0.5
+    p: Prob = 0.5
+
+
+class Invert(Augment, frozen=True, tag="invert"):
+    """Inverts every pixel."""
+
+    p: Prob = 0.5
+
+
+class Noise(Augment, frozen=True, tag="gaussian_noise"):
+    """Adds normal noise of the given deviation; `multiplicative` multiplies by 1 + noise instead."""
+
+    std: NonNegative
+    multiplicative: bool = False
+
+
+class RandAugment(Augment, frozen=True, tag="randaugment"):
+    """`count` operations per sample at one strength. `std`: the strength is drawn around it (timm's mstd). `increasing`: stronger always means a larger change (timm's inc1)."""
+
+    source: ClassVar[str] = "Cubuk et al. 2020"
+    masks = "refused"
+    count: Count = 2
+    strength: Strength = 9.0
+    std: NonNegative = 0.0
+    increasing: bool = False
+    p: Annotated[Probability, Meta(description="probability of each operation")] = 1.0
+
+
+class TrivialAugment(Augment, frozen=True, tag="trivialaugment"):
+    """One operation per sample at a uniform strength, in the wide space."""
+
+    source: ClassVar[str] = "Mueller & Hutter 2021"
+    masks = "refused"
+
+
+class AutoAugment(Augment, frozen=True, tag="autoaugment"):
+    """A learned policy: one of 25 pairs of operations per sample."""
+
+    source: ClassVar[str] = "Cubuk et al. 2019"
+    masks = "refused"
+    policy: Literal["imagenet", "cifar10"] = "imagenet"
+
+
+class RandomErasing(Augment, frozen=True, tag="random_erasing"):
+    """Overwrites a random rectangle with `value`, or with noise per `pixel`."""
+
+    source: ClassVar[str] = "Zhong et al. 2020"
+    masks = "ignores"
+    p: Prob = 0.5
+    scale: tuple[Probability, Probability] = (0.02, 1 / 3)
+    ratio: tuple[Positive, Positive] = (0.3, 3.3)
+    value: Annotated[Literal["zero", "pixel", "mean"], Meta(description="what is written")] = "zero"
+
+
+class Cutout(Augment, frozen=True, tag="cutout"):
+    """Zeroes a square of side `size` centred anywhere in the picture (cut at the border)."""
+
+    source: ClassVar[str] = "DeVries & Taylor 2017"
+    size: Count
+
+
+class PixMix(Augment, frozen=True, tag="pixmix"):
+    """Mixes in pictures of fractals."""
+
+    source: ClassVar[str] = "Hendrycks et al. 2022"
+    missing: ClassVar[str] = "it needs a set of mixing pictures"
+
+
+class Mixup(Word, frozen=True, tag="mixup"):
+    """x = l * x_i + (1 - l) * x_j and the targets alike, l drawn from Beta(alpha, alpha)."""
+
+    source: ClassVar[str] = "Zhang et al. 2018"
+    alpha: Annotated[Positive, Meta(description="parameter of the Beta distribution")] = 0.2
+    p: Annotated[Probability, Meta(description="probability that a batch is mixed")] = 1.0
+    per: Annotated[Literal["batch", "sample"], Meta(description="one l for the batch or one for each sample")] = "batch"
+
+
+class Cutmix(Word, frozen=True, tag="cutmix"):
+    """A rectangle of another sample is pasted in; targets are mixed by the area that is left."""
+
+    source: ClassVar[str] = "Yun et al. 2019"
+    alpha: Annotated[Positive, Meta(description="parameter of the Beta distribution")] = 1.0
+    p: Annotated[Probability, Meta(description="probability that a batch is mixed")] = 1.0
+    per: Annotated[Literal["batch", "sample"], Meta(description="one box for the batch or one for each sample")] = (
+        "batch"
+    )
+
+
+Augments = Union[
+    Hflip, Vflip, Crop, RandomResizedCrop, Rotate, Affine, Translate, ColorJitter, Grayscale, Autocontrast, Equalize,
+    Posterize, Solarize, Invert, Noise, RandAugment, TrivialAugment, AutoAugment, RandomErasing, Cutout, PixMix,
+]  # fmt: skip
+Mixes = Union[Mixup, Cutmix]

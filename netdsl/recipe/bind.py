@@ -1,0 +1,203 @@
+"""Written values to typed ones: an expression of a recipe, read as the schema's type for the field it stands in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, get_args, get_origin
+
+import msgspec
+from msgspec import Struct
+
+from netdsl.diagnostics import did_you_mean, fault
+from netdsl.recipe.kinds import (
+    accepts_duration,
+    accepts_none,
+    arguments,
+    choices,
+    element,
+    expected,
+    is_required,
+    members,
+    words,
+)
+from netdsl.recipe.word import Duration, Word, word_name
+from netdsl.source import Place, Source
+from netdsl.syntax import ast
+
+Evaluate = Callable[[ast.Node, Mapping[str, Any]], Any]
+"""Gives the value of a constant expression, with extra names; raises Fault for a mistake."""
+
+
+class Origin(Struct, frozen=True, eq=False):
+    """The text that an expression stands in, and how its constants are evaluated."""
+
+    source: Source
+    evaluate: Evaluate
+
+    def place(self, node: ast.Node) -> Place:
+        return Place(self.source, node.at)
+
+
+class Written(Struct, frozen=True, eq=False):
+    """An expression and where it comes from: the recipe, one it extends, or the command line."""
+
+    value: Any
+    origin: Origin
+
+    @property
+    def place(self) -> Place:
+        return self.origin.place(self.value)
+
+    def part(self, node: Any) -> Written:
+        return Written(node, self.origin)
+
+
+class Binder:
+    """Reads expressions by type. `overrides` replace arguments of words by dotted path (`optimizer.lr`)."""
+
+    def __init__(self, overrides: Mapping[str, Written]) -> None:
+        self.overrides = dict(overrides)
+        self.used: set[str] = set()
+
+    def bind(self, kind: Any, written: Written, path: str) -> Any:
+        """The value of an expression as `kind`. Raises Fault, pointing at what is wrong."""
+        node = written.value
+        item = element(kind)
+        if item is not None and words(item):
+            return self._sequence(item, written, path)
+        if item is not None and isinstance(node, ast.ListExpr | ast.TupleExpr):
+            return tuple(self.bind(item, written.part(n), path) for n in node.items)
+        if any(get_origin(m) is dict for m in members(kind)):
+            return self._weights(kind, written, path)
+        if isinstance(node, ast.Quantity):
+            return self._duration(kind, written, path)
+        if isinstance(node, ast.Name) and node.id in choices(kind):
+            return node.id
+        if words(kind):
+            return self._word(kind, written, path)
+        if isinstance(node, ast.Name) and choices(kind):
+            raise self._unknown(node.id, written, path, choices(kind))
+        return self._plain(kind, written, path)
+
+    def _sequence(self, item: Any, written: Written, path: str) -> tuple[Any, ...]:
+        node = written.value
+        chooses = path == "mix"
+        wanted, other, sign = (ast.Choice, ast.Pipeline, "|") if chooses else (ast.Pipeline, ast.Choice, "->")
+        if isinstance(node, ast.Literal) and node.value is None:
+            return ()
+        if isinstance(node, other):
+            hint = "`|` takes one of them per batch" if chooses else "`->` does one after the other"
+            raise fault("bad-type", f"`{path}` is written with `{sign}`", written.place, hint)
+        parts: tuple[Any, ...] = (node,)
+        if isinstance(node, wanted):
+            parts = node.options if isinstance(node, ast.Choice) else node.stages
+        return tuple(self._word(item, written.part(p), path) for p in parts)
+
+    def _duration(self, kind: Any, written: Written, path: str) -> Duration:
+        node = written.value
+        if not accepts_duration(kind):
+            message = f"`{path}` takes {expected(kind)}, without a unit"
+            raise fault("bad-unit", message, written.place)
+        unit = node.unit if node.unit.endswith("s") else f"{node.unit}s"
+        if unit not in ("epochs", "steps"):
+            hint = did_you_mean(node.unit, ("epochs", "steps")) or "time is counted in `epochs` or `steps`"
+            raise fault("bad-unit", f"`{node.unit}` is not a unit of time", written.place, hint)
+        return Duration(float(node.number.value), unit)
+
+    def _word(self, kind: Any, written: Written, path: str) -> Any:
+        node = written.value
+        known = words(kind)
+        if isinstance(node, ast.Literal) and node.value is None and "none" in known:
+            return known["none"]()
+        if isinstance(node, ast.Literal) and node.value is None and accepts_none(kind):
+            return None
+        function = node.function if isinstance(node, ast.Call) else node
+        if isinstance(function, ast.Name) and (isinstance(node, ast.Call) or function.id in known):
+            if function.id not in known:
+                raise self._unknown(function.id, written.part(function), path, known)
+            given = node.arguments if isinstance(node, ast.Call) else ()
+            return self._build(known[function.id], given, written, path)
+        bare = next((w for w in known.values() if w.bare), None)
+        if isinstance(node, ast.Name) and bare is None:
+            raise self._unknown(node.id, written, path, known)
+        if bare is None:
+            return self._refuse_number(kind, written, path)
+        info = arguments(bare)[bare.bare]
+        return self._build(bare, (ast.Argument(node.at, None, node),), written, path) if info else None
+
+    def _refuse_number(self, kind: Any, written: Written, path: str) -> Any:
+        hint = None
+        if {"linear", "constant"} <= words(kind).keys():
+            hint = "say how it is spread: `linear(0, 0.1)`, first to last, or `constant(0.1)`"
+        raise fault("bad-type", f"`{path}` takes {expected(kind)}", written.place, hint)
+
+    def _build(self, cls: type[Word], given: tuple[ast.Argument, ...], written: Written, path: str) -> Word:
+        name = word_name(cls)
+        if cls.missing:
+            raise fault("not-supported", f"`{name}` cannot be trained with yet: {cls.missing}", written.place)
+        known = arguments(cls)
+        found = self._pair(cls, given, written)
+        at = f"{path}.{name}" if path in PIPELINES else path
+        for argument in known:
+            if f"{at}.{argument}" in self.overrides:
+                self.used.add(f"{at}.{argument}")
+                found[argument] = self.overrides[f"{at}.{argument}"]
+        for argument, info in known.items():
+            if argument not in found and is_required(info):
+                message = f"`{name}` needs `{argument}`: {expected(info.type)}"
+                raise fault("missing-argument", message, written.place)
+        return cls(**{a: self.bind(known[a].type, w, f"{at}.{a}") for a, w in found.items()})
+
+    def _pair(self, cls: type[Word], given: tuple[ast.Argument, ...], written: Written) -> dict[str, Written]:
+        known = list(arguments(cls))
+        found: dict[str, Written] = {}
+        for i, argument in enumerate(given):
+            place = written.origin.place(argument)
+            if isinstance(argument.value, ast.Splat) or (argument.name is None and i >= len(known)):
+                raise fault("too-many-arguments", f"`{word_name(cls)}` takes at most {len(known)} arguments", place)
+            name = argument.name.id if argument.name else known[i]
+            if name not in known:
+                hint = did_you_mean(name, known) or f"it takes {', '.join(f'`{k}`' for k in known) or 'none'}"
+                message = f"`{word_name(cls)}` has no argument `{name}`"
+                raise fault("unknown-argument", message, place, hint)
+            if name in found:
+                raise fault("duplicate-argument", f"`{name}` is given twice", place)
+            found[name] = written.part(argument.value)
+        return found
+
+    def _weights(self, kind: Any, written: Written, path: str) -> dict[str, Any]:
+        node = written.value
+        if not (isinstance(node, ast.Call) and isinstance(node.function, ast.Name) and node.function.id == "weights"):
+            raise fault("bad-type", f"`{path}` is written `weights(name=0.3, ...)`", written.place)
+        (inner,) = (get_args(m)[1] for m in members(kind) if get_origin(m) is dict)
+        found: dict[str, Any] = {}
+        for argument in node.arguments:
+            if argument.name is None:
+                raise fault("bad-type", "every weight needs the name of its output", written.origin.place(argument))
+            name = argument.name.id
+            found[name] = self.bind(inner, written.part(argument.value), f"{path}.{name}")
+        return found
+
+    def _plain(self, kind: Any, written: Written, path: str) -> Any:
+        value = written.origin.evaluate(written.value, {})
+        return self.convert(kind, value, written.place, path)
+
+    def convert(self, kind: Any, value: Any, at: Place, path: str) -> Any:
+        """A plain value as `kind`, checked for type and range."""
+        if accepts_duration(kind) and isinstance(value, int | float) and not isinstance(value, bool):
+            hint = f"write `{value:g} epochs` or `{value:g} steps`"
+            raise fault("bad-unit", f"`{path}` is a time and needs a unit", at, hint)
+        try:
+            return msgspec.convert(value, kind)
+        except msgspec.ValidationError:
+            shown = f'"{value}"' if isinstance(value, str) else f"`{value}`"
+            raise fault("bad-value", f"`{path}` takes {expected(kind)}, found {shown}", at) from None
+
+    def _unknown(self, name: str, written: Written, path: str, known: Any) -> Exception:
+        listed = ", ".join(f"`{k}`" for k in known)
+        hint = did_you_mean(name, known) or f"it can be {listed}"
+        return fault("unknown-word", f"`{path}` cannot be `{name}`", written.place, hint)
+
+
+PIPELINES = ("schedule", "augment", "mix", "init", "penalty")
+"""Fields with several words: an argument of one is overridden by its word, `schedule.cosine.to`."""

@@ -1,0 +1,156 @@
+"""Combinations that train without an error and not as meant: one rule each, as a warning or an error at the field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from netdsl.diagnostics import Diagnostic
+from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
+from netdsl.recipe.losses import Bce, CrossEntropy
+from netdsl.recipe.optimizers import Adam, Lamb, Lion, Sgd
+from netdsl.recipe.regularizers import LayerDecay
+from netdsl.recipe.schedules import Warmup
+from netdsl.recipe.schema import Recipe
+from netdsl.source import Place
+
+Places = Mapping[str, Place]
+
+
+def check(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """What is wrong or doubtful about a recipe as a whole, each at the field to blame."""
+    for rule in (_time, _schedule, _targets, _selection, _optimizer, _augmentation, _masks):
+        yield from rule(recipe, places)
+
+
+def _say(severity: str, code: str, message: str, at: Place | None, hint: str | None = None) -> Diagnostic:
+    return Diagnostic(code, message, at, (), hint, severity=severity)
+
+
+def _time(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    if recipe.epochs is not None and recipe.steps is not None:
+        yield _say(
+            "error", "conflicting-fields", "`epochs` and `steps` both say when training ends", places.get("steps")
+        )
+    if recipe.micro_batch > recipe.batch:
+        message = f"`micro_batch` {recipe.micro_batch} is larger than `batch` {recipe.batch}"
+        yield _say("error", "conflicting-fields", message, places.get("micro_batch"))
+
+
+def _schedule(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    at = places.get("schedule")
+    open_ended = [i for i, p in enumerate(recipe.schedule) if p.length is None]
+    if any(i < len(recipe.schedule) - 1 for i in open_ended):
+        hint = "give it a length: `cosine(over=10 epochs)`"
+        yield _say(
+            "error",
+            "unreachable-phase",
+            "a phase without a length lasts to the end: what follows is never reached",
+            at,
+            hint,
+        )
+    lengths = [p.length for p in recipe.schedule if p.length is not None]
+    for unit, end in (("epochs", recipe.epochs), ("steps", recipe.steps)):
+        if end is None or any(d.unit != unit for d in lengths):
+            continue
+        total = sum(d.amount for d in lengths)
+        if total > end:
+            yield _say("error", "schedule-too-long", f"the phases last {total:g} {unit}, training ends after {end}", at)
+        elif not open_ended and total < end:
+            message = f"the phases end after {total:g} {unit} of {end}: the last value is kept until the end"
+            yield _say("warning", "schedule-too-short", message, at)
+    if any(isinstance(p, Warmup) for p in recipe.schedule[1:]):
+        yield _say("warning", "late-warmup", "a warm-up after another phase jumps back to its start", at)
+
+
+def _targets(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    loss = recipe.loss
+    if recipe.mix and not loss.soft:
+        message = f"`{loss.__struct_config__.tag}` cannot take the mixed targets of `mix`"
+        yield _say("error", "hard-loss", message, places.get("mix"))
+    if isinstance(loss, CrossEntropy | Bce) and loss.label_smoothing > 0.5:
+        yield _say(
+            "warning",
+            "heavy-smoothing",
+            "more than half of every target is spread over all classes",
+            places.get("loss"),
+        )
+    if isinstance(loss, Bce) and loss.threshold is not None and not recipe.mix and not loss.label_smoothing:
+        yield _say(
+            "warning", "idle-option", "`threshold` changes nothing without `mix` or label smoothing", places.get("loss")
+        )
+    if recipe.data.task in ("mask", "tokens") and recipe.mix:
+        yield _say(
+            "error", "hard-loss", f"`mix` is not defined for targets that are a {recipe.data.task}", places.get("mix")
+        )
+
+
+def _selection(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    if recipe.stop is not None and not recipe.validation:
+        hint = "hold out a part of the training split: `validation = 0.1`"
+        message = "early stopping on the test split chooses the weights by what it reports"
+        yield _say("warning", "stops-on-test", message, places.get("stop"), hint)
+    if recipe.swa is not None and recipe.ema is not None:
+        yield _say(
+            "error", "conflicting-fields", "`swa` and `ema` both say which average is evaluated", places.get("swa")
+        )
+    if recipe.ema is not None and recipe.ema.decay > 0.999 and _shorter(recipe, 5000) and not recipe.ema.warmup:
+        message = f"an average with decay {recipe.ema.decay:g} still holds its initial weights after {recipe.epochs or recipe.steps} {'epochs' if recipe.epochs else 'steps'}"
+        yield _say("warning", "slow-average", message, places.get("ema"), "use a smaller decay, or `warmup=true`")
+
+
+def _shorter(recipe: Recipe, steps: int) -> bool:
+    """Whether training surely ends before so many steps."""
+    return recipe.steps is not None and recipe.steps < steps
+
+
+def _optimizer(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    chosen, at = recipe.optimizer, places.get("optimizer")
+    if isinstance(chosen, Sgd) and chosen.nesterov and (not chosen.momentum or chosen.dampening):
+        yield _say("error", "conflicting-fields", "`nesterov` needs momentum and no dampening", at)
+    if isinstance(chosen, Adam) and chosen.weight_decay >= 1e-3:
+        message = "`adam` adds the decay to the gradient, where its denominator mostly cancels it"
+        yield _say("warning", "coupled-decay", message, at, "use `adamw` for decoupled decay")
+    if isinstance(chosen, Lamb) and chosen.max_norm and recipe.clip is not None:
+        yield _say(
+            "warning",
+            "clipped-twice",
+            "`lamb` clips the gradient itself: set `max_norm=0` or drop `clip`",
+            places.get("clip"),
+        )
+    if isinstance(chosen, Lion) and chosen.lr > 1e-3:
+        yield _say("warning", "large-lr", "Lion's steps all have size lr: 3 to 10 times below AdamW's is usual", at)
+    if isinstance(recipe.layer_decay, LayerDecay) and recipe.layer_decay.rate == 0:
+        yield _say(
+            "error", "bad-value", "a rate of 0 stops every layer but the head: use `freeze`", places.get("layer_decay")
+        )
+
+
+def _augmentation(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    policies = [a for a in recipe.augment if isinstance(a, RandAugment | TrivialAugment | AutoAugment)]
+    if len(policies) > 1:
+        yield _say(
+            "warning",
+            "two-policies",
+            "more than one augmentation policy is applied to every picture",
+            places.get("augment"),
+        )
+    if recipe.repeat > 1 and not recipe.augment:
+        yield _say(
+            "warning",
+            "idle-option",
+            "`repeat` shows the same picture several times: there is no `augment`",
+            places.get("repeat"),
+        )
+    if recipe.augment and recipe.data.task == "tokens":
+        yield _say("error", "not-supported", "augmentations are for pictures", places.get("augment"))
+
+
+def _masks(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    if recipe.data.task != "mask":
+        return
+    for word in recipe.augment:
+        if word.masks == "refused":
+            message = f"`{word.__struct_config__.tag}` would move the picture and not its mask"
+            yield _say(
+                "error", "not-supported", message, places.get("augment"), "use `hflip`, `crop`, `rotate` or `affine`"
+            )

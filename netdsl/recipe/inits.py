@@ -1,0 +1,87 @@
+"""How weights start. `->` applies one after the other: `kaiming(mode=fan_out) -> zero_last_norm`."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Union
+
+from msgspec import Meta
+
+from netdsl.recipe.word import NonNegative, Positive, Word
+
+
+class Default(Word, frozen=True, tag="pytorch"):
+    """PyTorch's own: kaiming_uniform(a=sqrt(5)) for weights, uniform(1 / sqrt(fan_in)) for biases."""
+
+
+class TruncNormal(Word, frozen=True, tag="trunc_normal"):
+    """Normal cut at +-2 (not at 2 std, as torch.nn.init.trunc_normal_) for convolutions, linears and tables; biases 0."""
+
+    std: Positive = 0.02
+
+
+class Normal(Word, frozen=True, tag="normal"):
+    """Normal for convolutions and linears; biases 0."""
+
+    std: Positive = 0.01
+
+
+class Xavier(Word, frozen=True, tag="xavier"):
+    """Variance 2 / (fan_in + fan_out); biases 0."""
+
+    source: ClassVar[str] = "Glorot & Bengio 2010"
+    distribution: Literal["uniform", "normal"] = "uniform"
+    gain: Positive = 1.0
+
+
+class Kaiming(Word, frozen=True, tag="kaiming"):
+    """Variance gain^2 / fan; biases 0. `gain^2` is 2 for relu, 1 for linear."""
+
+    source: ClassVar[str] = "He et al. 2015"
+    mode: Literal["fan_in", "fan_out"] = "fan_in"
+    distribution: Literal["uniform", "normal"] = "normal"
+    nonlinearity: Literal["relu", "linear"] = "relu"
+
+
+class Orthogonal(Word, frozen=True, tag="orthogonal"):
+    """Rows or columns orthonormal, times `gain`; biases 0."""
+
+    source: ClassVar[str] = "Saxe et al. 2014"
+    gain: Positive = 1.0
+
+
+class Biases(Word, frozen=True, tag="biases"):
+    """All biases of convolutions and linears to a constant."""
+
+    value: float = 0.0
+
+
+class ZeroLastNorm(Word, frozen=True, tag="zero_last_norm"):
+    """The gain of the last norm of every residual branch is 0, so that each block starts as the identity."""
+
+    source: ClassVar[str] = "Goyal et al. 2017"
+
+
+class HeadScale(Word, frozen=True, tag="head_scale"):
+    """The last linear layer's weight and bias are multiplied by `factor`."""
+
+    source: ClassVar[str] = "ConvNeXt fine-tuning (head_init_scale)"
+    factor: NonNegative
+
+
+class Weights(Word, frozen=True, tag="weights"):
+    """Weights from a safetensors file; `strict=false` leaves what does not fit as it is and says so."""
+
+    path: Annotated[str, Meta(description="a .safetensors file, or a run folder")]
+    strict: bool = True
+
+
+class Fixup(Word, frozen=True, tag="fixup"):
+    """Residual branches scaled for nets without norms: first layers by L^(-1/(2m-2)), last layers and the head zero."""
+
+    source: ClassVar[str] = "Zhang et al. 2019"
+    missing: ClassVar[str] = "it needs the residual branches' layers by order, which is not wired yet"
+
+
+Inits = Union[
+    Default, TruncNormal, Normal, Xavier, Kaiming, Orthogonal, Biases, ZeroLastNorm, HeadScale, Weights, Fixup
+]

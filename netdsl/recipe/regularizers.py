@@ -1,0 +1,153 @@
+"""What keeps a net from fitting noise: averages of weights, clipping, penalties, rates over depth and time, stopping."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Union
+
+from msgspec import Meta
+
+from netdsl.recipe.word import Count, Duration, Fraction, Index, NonNegative, Positive, Probability, Word
+
+
+class Ema(Word, frozen=True, tag="ema"):
+    """An exponential moving average of the weights, evaluated and saved beside the raw ones.
+
+    `per_batch` rescales as torchvision does: 1 - decay is multiplied by batch * every / epochs (with `per_batch=1`). `warmup`: decay at
+    update n is at most (1 + n) / (10 + n). `restart`: the average starts afresh until this time. `buffers`: batch-norm
+    statistics are copied or averaged; counters are always copied.
+    """
+
+    source: ClassVar[str] = "Polyak & Juditsky 1992"
+    bare: ClassVar[str] = "decay"
+    decay: Annotated[Fraction, Meta(description="weight of the old average")]
+    every: Annotated[Count, Meta(description="update once in so many steps")] = 1
+    warmup: bool = False
+    restart: Annotated[Duration | None, Meta(description="until then the average is the current weights")] = None
+    buffers: Literal["copy", "average"] = "copy"
+    scaled: Annotated[bool, Meta(description="1 - decay is multiplied by batch * every / epochs (torchvision)")] = False
+
+
+class Swa(Word, frozen=True, tag="swa"):
+    """The plain average of the weights from `start` on, once per epoch; batch-norm statistics are recomputed at the end."""
+
+    source: ClassVar[str] = "Izmailov et al. 2018"
+    start: Annotated[Probability, Meta(description="fraction of training after which averaging begins")] = 0.75
+
+
+class ClipNorm(Word, frozen=True, tag="norm"):
+    """Rescales the whole gradient to at most this 2-norm, as torch's clip_grad_norm_."""
+
+    source: ClassVar[str] = "Pascanu et al. 2013"
+    bare: ClassVar[str] = "limit"
+    limit: Positive
+
+
+class ClipValue(Word, frozen=True, tag="value"):
+    """Cuts every number of the gradient to [-limit, limit]."""
+
+    limit: Positive
+
+
+class ClipAdaptive(Word, frozen=True, tag="adaptive"):
+    """Rescales each unit's gradient to at most `limit` times its weight's norm."""
+
+    source: ClassVar[str] = "Brock et al. 2021"
+    limit: Positive = 0.01
+    eps: Positive = 1e-3
+
+
+class L1Penalty(Word, frozen=True, tag="l1"):
+    """Adds `rate` * sum |w| over the weights (not norms, biases or scales)."""
+
+    source: ClassVar[str] = "Tibshirani 1996"
+    rate: NonNegative
+
+
+class L2Penalty(Word, frozen=True, tag="l2"):
+    """Adds `rate` / 2 * sum w^2 over the weights: coupled decay, whatever the optimizer."""
+
+    rate: NonNegative
+
+
+class GroupLasso(Word, frozen=True, tag="group_lasso"):
+    """Adds `rate` * sum of sqrt(size) * 2-norm of each output unit's weights."""
+
+    source: ClassVar[str] = "Yuan & Lin 2006"
+    rate: NonNegative
+
+
+class ByProduct(Word, frozen=True, tag="l1_by_product"):
+    """L1 through w = a * b with L2 on a and b: at a minimum, rate / 2 * (a^2 + b^2) equals rate * |w|."""
+
+    source: ClassVar[str] = "Hoff 2017; Ziyin & Wang 2023"
+    missing: ClassVar[str] = "weights are not yet split into products"
+    rate: NonNegative
+
+
+class Flat(Word, frozen=True, tag="constant"):
+    """The same rate everywhere."""
+
+    rate: Probability
+
+
+class Ramp(Word, frozen=True, tag="linear"):
+    """From `start` to `to` in equal steps: over the residual links first to last, or over the epochs."""
+
+    start: Probability
+    to: Probability
+
+
+class Early(Word, frozen=True, tag="early"):
+    """The rate until a time, falling linearly to 0 (or at once); none after."""
+
+    source: ClassVar[str] = "Liu et al. 2023 (Dropout reduces underfitting)"
+    rate: Probability
+    until: Duration
+    shape: Literal["linear", "constant"] = "linear"
+
+
+class Late(Word, frozen=True, tag="late"):
+    """None until a time, then the rate."""
+
+    source: ClassVar[str] = "Liu et al. 2023 (Dropout reduces underfitting)"
+    rate: Probability
+    after: Duration
+
+
+class DropPath(Word, frozen=True, tag="drop_path"):
+    """Stochastic depth with all its choices: `drop_path(linear(0, 0.5), mode=batch)`."""
+
+    source: ClassVar[str] = "Huang et al. 2016"
+    rates: Union[Flat, Ramp]
+    mode: Literal["row", "batch"] = "row"
+
+
+class Stop(Word, frozen=True, tag="early_stopping"):
+    """Stops when the validation metric has not improved for `patience` evaluations; the best weights are always kept."""
+
+    source: ClassVar[str] = "Prechelt 1998"
+    patience: Count
+    metric: Annotated[Literal["loss", "top1", "top5", "mean_iou", "rmse"], Meta(description="what must improve")] = (
+        "loss"
+    )
+    least: Annotated[NonNegative, Meta(description="smaller improvements do not count")] = 0.0
+
+
+class LayerDecay(Word, frozen=True, tag="layer_decay"):
+    """Layer-wise lr decay: lr * rate^(last - layer), stem is layer 0, the head the last.
+
+    Layers follow from the net's structure: `blocks` consecutive blocks of one stage make a layer, with the downsampling
+    before them. `layers` fixes the number of the last layer of blocks (ConvNeXt's code calls it 12 for every depth).
+    """
+
+    source: ClassVar[str] = "Clark et al. 2020; Bao et al. 2022"
+    bare: ClassVar[str] = "rate"
+    rate: Annotated[Probability, Meta(description="lr ratio of neighbouring layers")]
+    blocks: Count = 1
+    layers: Index | None = None
+
+
+Clips = Union[ClipNorm, ClipValue, ClipAdaptive]
+Penalties = Union[L1Penalty, L2Penalty, GroupLasso, ByProduct]
+Depths = Union[Flat, Ramp, DropPath]
+Times = Union[Flat, Ramp, Early, Late]

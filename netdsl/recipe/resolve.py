@@ -1,0 +1,179 @@
+"""A recipe as written, with what it extends and what the command line changes, to a resolved `Recipe`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from netdsl.diagnostics import Diagnostic, Fault, Note, did_you_mean, fault
+from netdsl.recipe.bind import Binder, Origin, Written
+from netdsl.recipe.checks import check
+from netdsl.recipe.kinds import arguments
+from netdsl.recipe.schema import STRUCTURE, Group, Recipe
+from netdsl.recipe.word import Word
+from netdsl.syntax import ast
+
+GROUPED = ("lr", "weight_decay", "momentum", "betas", "eps")
+"""What a group can set, as far as the optimizer has it."""
+
+
+class Chapter(Struct, frozen=True, eq=False):
+    """One recipe of a chain of `extends`, and the text it stands in."""
+
+    recipe: ast.Recipe
+    origin: Origin
+
+
+def field_names() -> tuple[str, ...]:
+    """The fields that can be written as `name = value`."""
+    return tuple(n for n in arguments(Recipe) if n not in STRUCTURE)
+
+
+def resolve_recipe(
+    chain: Sequence[Chapter], overrides: Mapping[str, Written] | None = None
+) -> tuple[Recipe | None, tuple[Diagnostic, ...]]:
+    """The recipe that a chain of chapters means, the base first, and every mistake and warning in it.
+
+    `overrides` come from `--set`, by dotted path. Without chapters it is the default recipe. The value is None where there is
+    an error.
+    """
+    resolver = _Resolver(overrides or {})
+    recipe = resolver.resolve(chain)
+    found = tuple(resolver.diagnostics)
+    return (None if any(d.severity == "error" for d in found) else recipe), found
+
+
+class _Resolver:
+    def __init__(self, overrides: Mapping[str, Written]) -> None:
+        self.overrides = overrides
+        self.binder = Binder(overrides)
+        self.diagnostics: list[Diagnostic] = []
+        self.places: dict[str, Any] = {}
+
+    def resolve(self, chain: Sequence[Chapter]) -> Recipe | None:
+        fields = self._fields(chain)
+        values: dict[str, Any] = {}
+        for name, written in fields.items():
+            try:
+                values[name] = self.binder.bind(arguments(Recipe)[name].type, written, name)
+            except Fault as mistake:
+                self.diagnostics.append(mistake.diagnostic)
+        self._override_defaults(values, fields)
+        self._unused_overrides()
+        if chain:
+            values["name"] = chain[-1].recipe.name.id
+        recipe = Recipe(**values)
+        recipe = msgspec.structs.replace(
+            recipe, groups=tuple(self._groups(chain, recipe)), freeze=tuple(_frozen(chain))
+        )
+        if not self.diagnostics:
+            self.diagnostics.extend(check(recipe, {n: w.place for n, w in fields.items()}))
+        return recipe
+
+    def _fields(self, chain: Sequence[Chapter]) -> dict[str, Written]:
+        """The last writing of every field; an `epochs` replaces inherited `steps` and the other way round."""
+        found: dict[str, Written] = {}
+        for chapter in chain:
+            here: dict[str, ast.Field] = {}
+            for entry in chapter.recipe.entries:
+                if not isinstance(entry, ast.Field):
+                    continue
+                try:
+                    self._check_field(entry, here, chapter.origin)
+                except Fault as mistake:
+                    self.diagnostics.append(mistake.diagnostic)
+                    continue
+                here[entry.name.id] = entry
+            _forget_other_end(found, here)
+            found |= {n: Written(e.value, chapter.origin) for n, e in here.items()}
+        whole = {n: w for n, w in self.overrides.items() if n in field_names()}
+        _forget_other_end(found, whole)
+        self.binder.used |= whole.keys()
+        return found | whole
+
+    def _check_field(self, entry: ast.Field, here: Mapping[str, ast.Field], origin: Origin) -> None:
+        name, place = entry.name.id, origin.place(entry.name)
+        if name not in field_names():
+            hint = ALIASES.get(name) or did_you_mean(name, field_names())
+            raise fault("unknown-field", f"a recipe has no field `{name}`", place, hint)
+        if name in here:
+            first = Note("first written here", origin.place(here[name].name))
+            raise fault("duplicate-field", f"`{name}` is written twice", place, None, first)
+
+    def _override_defaults(self, values: dict[str, Any], fields: Mapping[str, Written]) -> None:
+        """`--set optimizer.lr=1e-3` where the recipe doesn't write `optimizer`: its default is changed."""
+        for path, written in self.overrides.items():
+            name, _, argument = path.partition(".")
+            if not argument or name in fields or name not in field_names():
+                continue
+            default = values.get(name, getattr(Recipe(), name))
+            if isinstance(default, Word) and argument in arguments(type(default)):
+                self.binder.used.add(path)
+                try:
+                    value = self.binder.bind(arguments(type(default))[argument].type, written, path)
+                except Fault as mistake:
+                    self.diagnostics.append(mistake.diagnostic)
+                else:
+                    values[name] = msgspec.structs.replace(default, **{argument: value})
+
+    def _unused_overrides(self) -> None:
+        for path in self.overrides.keys() - self.binder.used:
+            name, _, argument = path.partition(".")
+            hint = did_you_mean(name, field_names())
+            if name in field_names():
+                hint = f"`{name}` has no argument `{argument}` here"
+            message = f"`--set {path}` names no field of this recipe"
+            self.diagnostics.append(fault("unknown-field", message, self.overrides[path].place, hint).diagnostic)
+
+    def _groups(self, chain: Sequence[Chapter], recipe: Recipe) -> Iterable[Group]:
+        for chapter in chain:
+            for entry in chapter.recipe.entries:
+                if isinstance(entry, ast.Group):
+                    settings: dict[str, Any] = {}
+                    for field in entry.fields:
+                        try:
+                            settings[field.name.id] = self._setting(field, chapter.origin, recipe)
+                        except Fault as mistake:
+                            self.diagnostics.append(mistake.diagnostic)
+                    yield Group(tuple(s.id for s in entry.selectors), settings)
+
+    def _setting(self, field: ast.Field, origin: Origin, recipe: Recipe) -> Any:
+        known = arguments(type(recipe.optimizer))
+        allowed = [n for n in GROUPED if n in known]
+        name = field.name.id
+        if name not in allowed:
+            hint = did_you_mean(name, allowed) or f"it can be {', '.join(f'`{n}`' for n in allowed)}"
+            raise fault("unknown-field", f"a group cannot set `{name}`", origin.place(field.name), hint)
+        readable = {n: getattr(recipe.optimizer, n) for n in allowed}
+        value = origin.evaluate(field.value, readable)
+        if name == "lr" and value == 0:
+            raise fault("bad-value", "an lr of 0 still decays weights: use `freeze`", origin.place(field.value))
+        return self.binder.convert(known[name].type, value, origin.place(field.value), name)
+
+
+def _frozen(chain: Sequence[Chapter]) -> Iterable[str]:
+    for chapter in chain:
+        for entry in chapter.recipe.entries:
+            if isinstance(entry, ast.Freeze):
+                yield from (s.id for s in entry.selectors)
+
+
+def _forget_other_end(found: dict[str, Any], here: Mapping[str, Any]) -> None:
+    if ("epochs" in here) != ("steps" in here):
+        found.pop("steps" if "epochs" in here else "epochs", None)
+
+
+ALIASES = {
+    "lr": "it is an argument of the optimizer: `optimizer = adamw(lr=...)`",
+    "learning_rate": "it is an argument of the optimizer: `optimizer = adamw(lr=...)`",
+    "weight_decay": "it is an argument of the optimizer: `optimizer = adamw(weight_decay=...)`",
+    "batch_size": "it is called `batch`", "dataset": "it is called `data`", "augmentation": "it is called `augment`",
+    "label_smoothing": "it is an argument of the loss: `loss = cross_entropy(label_smoothing=0.1)`",
+    "mixup": "it is written `mix = mixup(0.8)`", "cutmix": "it is written `mix = cutmix(1.0)`",
+    "warmup": "it is a phase: `schedule = warmup(5 epochs) -> cosine`", "early_stopping": "it is called `stop`",
+    "grad_clip": "it is called `clip`", "amp": "it is called `precision`", "momentum": "it is an argument of the optimizer",
+}  # fmt: skip
+"""Names that people bring from elsewhere, and how it is said here."""

@@ -1,0 +1,116 @@
+"""Phases of the learning rate in time, written `warmup(20 epochs) -> cosine(to=1e-6)`.
+
+A phase without a length lasts until training ends. Every phase starts from the value at which the one before it ended (the
+optimizer's `lr` for the first and after a warm-up). Values are of the base lr; a group's lr is multiplied alike.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Union
+
+from msgspec import Meta
+
+from netdsl.recipe.word import Count, Duration, NonNegative, Positive, Probability, Word
+
+Length = Annotated[Duration | None, Meta(description="how long; without it, until training ends")]
+
+
+class Phase(Word, frozen=True):
+    """A stretch of time with one rule for the learning rate."""
+
+    @property
+    def length(self) -> Duration | None:
+        return getattr(self, "over", None)
+
+
+class Warmup(Phase, frozen=True, tag="warmup"):
+    """Linear rise to the full lr over the given time.
+
+    From `start` (a learning rate), or from `factor` times the full lr. `inclusive`: the last step of the warm-up already has the
+    full lr (ConvNeXt's and DINO's code); otherwise the first step after it has, as torch's LinearLR.
+    """
+
+    source: ClassVar[str] = "Goyal et al. 2017"
+    over: Annotated[Duration, Meta(description="how long")]
+    start: Annotated[NonNegative, Meta(description="learning rate of the first step")] = 0.0
+    factor: Annotated[Probability | None, Meta(description="first step as a fraction of the full lr")] = None
+    inclusive: bool = False
+
+
+class Constant(Phase, frozen=True, tag="constant"):
+    """The learning rate stays."""
+
+    over: Length = None
+
+
+class Cosine(Phase, frozen=True, tag="cosine"):
+    """Half a cosine from the current lr down to `to`, as torch's CosineAnnealingLR."""
+
+    source: ClassVar[str] = "Loshchilov & Hutter 2017"
+    to: Annotated[NonNegative, Meta(description="final learning rate")] = 0.0
+    over: Length = None
+
+
+class Linear(Phase, frozen=True, tag="linear"):
+    """A straight line from the current lr to `to` (a learning rate), or to `factor` times the full lr."""
+
+    to: Annotated[NonNegative, Meta(description="final learning rate")] = 0.0
+    over: Length = None
+    factor: Annotated[NonNegative | None, Meta(description="end as a fraction of the full lr")] = None
+
+
+class Polynomial(Phase, frozen=True, tag="polynomial"):
+    """`to + (lr - to) * (1 - t)^power`, as torch's PolynomialLR where `to` is 0."""
+
+    power: Positive = 1.0
+    to: NonNegative = 0.0
+    over: Length = None
+
+
+class Step(Phase, frozen=True, tag="step"):
+    """Multiplies by `factor` after every stretch of time `every`, as torch's StepLR."""
+
+    every: Duration
+    factor: Positive = 0.1
+    over: Length = None
+
+
+class Multistep(Phase, frozen=True, tag="multistep"):
+    """Multiplies by `factor` at each of the given times since the phase began, as torch's MultiStepLR."""
+
+    at: tuple[Duration, ...]
+    factor: Positive = 0.1
+    over: Length = None
+
+
+class Exponential(Phase, frozen=True, tag="exponential"):
+    """Multiplies by `factor` over every stretch `every`: smoothly, or all at once where `staircase`."""
+
+    factor: Positive
+    every: Duration = Duration(1, "epochs")
+    staircase: bool = False
+    over: Length = None
+
+
+class Restarts(Phase, frozen=True, tag="restarts"):
+    """Cosine with warm restarts (SGDR): a first cycle of length `first`, each next one `times` as long."""
+
+    source: ClassVar[str] = "Loshchilov & Hutter 2017"
+    first: Duration
+    times: Count = 1
+    to: NonNegative = 0.0
+    over: Length = None
+
+
+class OneCycle(Phase, frozen=True, tag="onecycle"):
+    """Up to the full lr over the fraction `rise` and down again, as torch's OneCycleLR."""
+
+    source: ClassVar[str] = "Smith & Topin 2018"
+    rise: Probability = 0.3
+    shape: Literal["cosine", "linear"] = "cosine"
+    start_div: Annotated[Positive, Meta(description="start at lr / start_div")] = 25.0
+    end_div: Annotated[Positive, Meta(description="end at lr / start_div / end_div")] = 1e4
+    over: Length = None
+
+
+Phases = Union[Warmup, Constant, Cosine, Linear, Polynomial, Step, Multistep, Exponential, Restarts, OneCycle]

@@ -1,0 +1,162 @@
+"""Where samples come from, and what is done to them once: `data = cifar10("folder")`, `standardize = channel`."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Union
+
+from msgspec import Meta
+
+from netdsl.recipe.word import Count, Fraction, Index, NonNegative, Word
+
+Folder = Annotated[str, Meta(min_length=1, description="folder of the data, relative to the spec")]
+Path = Annotated[str, Meta(min_length=1, description="file of the data, relative to the spec")]
+
+
+class Data(Word, frozen=True):
+    """`task`: what its targets are: classes, numbers, a mask of classes, the next token, a class for every node."""
+
+    task: ClassVar[str] = "classes"
+
+
+class Digits(Data, frozen=True, tag="digits"):
+    """1,797 handwritten digits of 8 x 8 pixels (scikit-learn's, embedded), resized to what the net takes.
+
+    `test`: the fraction of every class that is held out; the same samples in every run.
+    """
+
+    source: ClassVar[str] = "Alpaydin & Kaynak 1998"
+    test: Fraction = 0.2
+
+
+class Clutter(Data, frozen=True, tag="clutter"):
+    """Digits placed in clutter with a mask of where each is: segmentation pairs made from the embedded digits."""
+
+    task = "mask"
+    train: Count = 800
+    test: Count = 200
+    size: Count = 32
+    seed: Index = 0
+
+
+class Cifar10(Data, frozen=True, tag="cifar10"):
+    """CIFAR-10 in its binary version (data_batch_1.bin ... test_batch.bin)."""
+
+    source: ClassVar[str] = "Krizhevsky 2009"
+    folder: Folder = "cifar-10-batches-bin"
+
+
+class Cifar100(Data, frozen=True, tag="cifar100"):
+    """CIFAR-100 in its binary version (train.bin, test.bin); the fine labels, or the 20 coarse ones."""
+
+    source: ClassVar[str] = "Krizhevsky 2009"
+    folder: Folder = "cifar-100-binary"
+    labels: Literal["fine", "coarse"] = "fine"
+
+
+class Mnist(Data, frozen=True, tag="mnist"):
+    """MNIST's four idx files, compressed or not."""
+
+    source: ClassVar[str] = "LeCun et al. 1998"
+    folder: Folder = "mnist"
+
+
+class FashionMnist(Data, frozen=True, tag="fashion_mnist"):
+    """Fashion-MNIST: the same four idx files."""
+
+    source: ClassVar[str] = "Xiao et al. 2017"
+    folder: Folder = "fashion-mnist"
+
+
+class ImageFolder(Data, frozen=True, tag="imagefolder"):
+    """A folder `train` and a folder `val` (or `test`) with one folder of pictures per class.
+
+    Pictures are resized to `resize` on their shorter side and cut to `crop` in the middle; without them, to what the net takes.
+    """
+
+    folder: Folder
+    resize: Annotated[Index, Meta(description="shorter side before the cut; 0: as `crop`")] = 0
+    crop: Annotated[Index, Meta(description="side of the cut; 0: what the net takes")] = 0
+    interpolation: Literal["bilinear", "nearest", "bicubic"] = "bilinear"
+
+
+class MaskFolder(Data, frozen=True, tag="maskfolder"):
+    """Segmentation pairs: folders `images` and `masks` under `train` and `val`, file by file; a mask's pixels are class numbers."""
+
+    task = "mask"
+    folder: Folder
+
+
+class Npz(Data, frozen=True, tag="npz"):
+    """One numpy file with `x`, `y` (and `x_test`, `y_test`): whole numbers in `y` are classes, others are numbers to predict."""
+
+    path: Path
+    test: Annotated[Fraction, Meta(description="held out where the file has no x_test")] = 0.2
+
+
+class Text(Data, frozen=True, tag="text"):
+    """A text file, cut into windows of `length` characters; the net predicts the next one at every place."""
+
+    task = "tokens"
+    path: Path
+    length: Count = 64
+    test: Fraction = 0.1
+
+
+class Graph(Data, frozen=True, tag="graph"):
+    """One graph as a numpy file: `features` [nodes, F], `edges` [2, E], `labels` [nodes], `train` mask."""
+
+    task = "nodes"
+    path: Path
+
+
+class Synthetic(Data, frozen=True, tag="synthetic"):
+    """Random pictures of the net's own input shape with a class that can be learnt from them: for trying a recipe out."""
+
+    train: Count = 256
+    test: Count = 64
+    classes: Annotated[Index, Meta(description="0: as many as the net has outputs")] = 0
+    noise: NonNegative = 0.3
+    seed: Index = 0
+
+
+class Hub(Data, frozen=True, tag="hf"):
+    """A data set of the Hugging Face Hub, or local parquet files, through `datasets`."""
+
+    name: str
+    image: Annotated[str, Meta(description="column of the pictures")] = "image"
+    label: Annotated[str, Meta(description="column of the classes")] = "label"
+    test: Annotated[str, Meta(description="split to test on")] = "test"
+    missing: ClassVar[str] = "reading through `datasets` is not wired yet; export the set to `npz` or `imagefolder`"
+
+
+class Channel(Word, frozen=True, tag="channel"):
+    """(x - mean) / std per channel, computed on the training split."""
+
+
+class Pixel(Word, frozen=True, tag="pixel"):
+    """(x - mean) / std per pixel and channel, computed on the training split; `scale=false` only subtracts the mean (He 2016)."""
+
+    scale: bool = True
+
+
+class Image(Word, frozen=True, tag="image"):
+    """Every picture by its own mean and deviation."""
+
+    missing: ClassVar[str] = "the net has no op that standardises by the picture's own statistics; use `instancenorm`"
+
+
+class Fixed(Word, frozen=True, tag="fixed"):
+    """(x - mean) / std with the given numbers per channel, of pixels from 0 to 1."""
+
+    mean: tuple[float, ...]
+    std: tuple[Annotated[float, Meta(gt=0)], ...]
+
+
+class Nothing(Word, frozen=True, tag="none"):
+    """Pixels from 0 to 1 as they are."""
+
+
+Sources = Union[
+    Digits, Clutter, Cifar10, Cifar100, Mnist, FashionMnist, ImageFolder, MaskFolder, Npz, Text, Graph, Synthetic, Hub
+]
+Standards = Union[Channel, Pixel, Image, Fixed, Nothing]
