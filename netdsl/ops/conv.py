@@ -44,7 +44,7 @@ class Conv(Op, frozen=True):
 
     The input width is inferred. `padding=same` (the default) keeps the picture's size at stride 1 and pads
     `dilation * (kernel_size - 1) / 2` on both sides, so the kernel must be odd. `weight_standardization` gives each
-    filter mean 0 and variance 1 before it is applied (Qiao et al., 2019).
+    filter mean 0 and variance 1 before it is applied (Qiao et al., 2019), with `eps` added to the variance.
     """
 
     out_channels: Positive
@@ -56,6 +56,7 @@ class Conv(Op, frozen=True):
     bias: bool = True
     padding_mode: Literal["zeros", "reflect", "replicate"] = "zeros"
     weight_standardization: bool = False
+    eps: float = 1e-6
 
     is_layer = True
     examples = (
@@ -66,12 +67,15 @@ class Conv(Op, frozen=True):
         Example("conv(5, 3, padding_mode=reflect)"),
         Example("conv(5, 3, padding_mode=replicate)"),
         Example("conv(6, 3, weight_standardization=true)"),
+        Example("conv(6, 3, weight_standardization=true, eps=0.1)"),
         Example("conv(6, 3, stride=2)", ("[3, 20]",)),
         Example("conv(4, 3)", ("[2, 5, 6, 7]",)),
     )
 
     def resolve(self, *inputs: TensorType) -> Op:
         axes = spatial_rank(inputs[0], "conv")
+        if self.eps != 1e-6 and not self.weight_standardization and self.kind == "conv":
+            raise OpError("`eps` needs `weight_standardization=true`", argument="eps", code="bad-argument")
         kernel = per_axis(self.kernel_size, axes, "kernel_size")
         dilation = per_axis(self.dilation, axes, "dilation")
         if self.padding == "same":
@@ -125,7 +129,7 @@ class Conv(Op, frozen=True):
         if self.weight_standardization:
             if inputs[0].rank != 3:
                 raise OpError("`weight_standardization` is for pictures [C, H, W]", argument="weight_standardization")
-            name = "StdConv2d"
+            name, options = "StdConv2d", (*options, *optional({"eps": 1e-6}, eps=self.eps))
         helper = STANDARDIZE_HELPER if self.weight_standardization else ""
         return Torch(Call(name, (inputs[0].shape[0], self.out_channels, kernel), options), helper=helper)
 
@@ -133,10 +137,7 @@ class Conv(Op, frozen=True):
         kernel, stride, padding, dilation = self._windows()
         weight = g.weight("weight")
         if self.weight_standardization:
-            w = g.array("weight")
-            axes = tuple(range(1, w.ndim))
-            centred = w - w.mean(axes, keepdims=True, dtype="float64").astype(w.dtype)
-            weight = g.const(centred / (w.var(axes, keepdims=True) + 1e-6) ** 0.5)
+            weight = g.const(standardized(g.array("weight"), self.eps))
         data, pads = x[0].name, (*padding, *padding)
         if self.padding_mode != "zeros" and any(padding):
             mode = {"reflect": "reflect", "replicate": "edge"}[self.padding_mode]
@@ -159,6 +160,13 @@ class Conv(Op, frozen=True):
 
     def _windows(self) -> tuple[Any, Any, Any, Any]:
         return self.kernel_size, self.stride, self.padding, self.dilation
+
+
+def standardized(weight: Any, eps: float) -> Any:
+    """An array of filters, each with mean 0 and variance 1."""
+    axes = tuple(range(1, weight.ndim))
+    centred = weight - weight.mean(axes, keepdims=True, dtype="float64").astype(weight.dtype)
+    return centred / (weight.var(axes, keepdims=True) + eps) ** 0.5
 
 
 def check_groups(groups: int, inputs: int, outputs: int) -> None:
