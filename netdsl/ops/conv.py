@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from msgspec.structs import replace
 
@@ -59,7 +59,7 @@ class Conv(Op, frozen=True):
     eps: float = 1e-6
 
     is_layer = True
-    examples = (
+    examples: ClassVar[tuple[Example, ...]] = (
         Example("conv(6, 3)"),
         Example("conv(6, 3, stride=2, bias=false)"),
         Example("conv(8, (3, 5), padding=(0, 2), dilation=(2, 1), groups=2)"),
