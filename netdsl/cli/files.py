@@ -9,7 +9,8 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from netdsl.cli.failure import USAGE, WRONG, Failure, Refused
 from netdsl.loader import LoadError, load_source
@@ -53,6 +54,21 @@ def _specs_below(folder: str) -> Iterator[str]:
     for parent, folders, files in os.walk(folder):
         folders[:] = [f for f in folders if not f.startswith(".") and f not in ("node_modules", "__pycache__")]
         yield from (os.path.join(parent, f) for f in files if f.endswith(".net"))
+
+
+def read_weights(path: str) -> dict[str, Any]:
+    """The tensors of a safetensors file, by name, as numpy arrays. Raises Failure."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        with open(path, "rb") as file:
+            return dict(load(file.read()))
+    except OSError as error:
+        raise Failure(f"cannot read {path}: {error.strerror}") from None
+    except (SafetensorError, KeyError) as error:
+        hint = "weights are read from .safetensors files only: others can hold code"
+        raise Failure(f"{path} is not a safetensors file of numbers: {error}", hint) from None
 
 
 def write(path: str, content: str | bytes) -> int:
@@ -102,9 +118,9 @@ def folder(path: str) -> Iterator[str]:
     """A temporary folder, whose files move into the folder `path` if nothing is raised. Raises Failure."""
     import shutil
 
-    temporary = ""
+    temporary, new = "", not os.path.exists(path)
     try:
-        if os.path.exists(path) and not os.path.isdir(path):
+        if not new and not os.path.isdir(path):
             raise Failure(f"cannot write into {path}: it is a file, not a folder")
         os.makedirs(path, exist_ok=True)
         temporary = tempfile.mkdtemp(prefix=".netdsl-", dir=path)
@@ -116,3 +132,6 @@ def folder(path: str) -> Iterator[str]:
     finally:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
+        if new:
+            with suppress(OSError):  # stays where something was written
+                os.rmdir(path)

@@ -1,9 +1,9 @@
 """What a net amounts to: a tree of its layers with output shapes, parameters and multiply-accumulates (MACs), then the
 totals: state, activation memory, what must hold of its sizes, receptive field, residual links.
 
-Equal neighbours are one row (`x 3`), whose numbers are those of all of them together: the columns add up. MACs are those
-of convolutions, linears and matrix products for one sample at inference. The receptive field is that of the last map
-before global pooling or flattening, along the vertical axis.
+Equal neighbours are one row (`x 3`), whose numbers are those of all of them together: the columns add up. MACs are
+those of convolutions, linears and matrix products for one sample at inference. The receptive field is that of the last
+map before global pooling or flattening, along the vertical axis.
 """
 
 from __future__ import annotations

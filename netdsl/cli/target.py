@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from netdsl.pipeline import Expression, Net, Spec
 
 
-def add_target(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
+WHAT = "a spec, and after a colon one net of it; without one, the first that needs no arguments"
+
+
+def add_target(parser: argparse.ArgumentParser, nargs: str | None = None, what: str = WHAT) -> None:
     """Add `SPEC[:Net]`, `-p` and `--size` to a command."""
-    what = "a spec, and after a colon one net of it; without one, the first that needs no arguments"
     if nargs:
         parser.add_argument("spec", metavar="SPEC[:Net]", nargs=nargs, help=what)
     else:

@@ -33,12 +33,11 @@ def render(found: Diagnostic, paint: Paint = PLAIN) -> str:
     for note in found.also:
         lines.append(f"{paint('note', 'note')}: {visible(note.message)}")
         lines += _snippet(note.at, gutter, "-", "note", paint)
-    margin = " " * (gutter + 1) if found.at else ""
-    bar = paint("=", "guide")
+    lead = f"{' ' * (gutter + 1)}{paint('=', 'guide')} " if found.at else ""
     if found.path:
-        lines.append(f"{margin}{bar} in: {found.path}")
+        lines.append(f"{lead}in: {found.path}")
     if found.hint:
-        lines.append(f"{margin}{bar} {paint('hint', 'hint')}: {visible(found.hint)}")
+        lines.append(f"{lead}{paint('hint', 'hint')}: {visible(found.hint)}")
     return "\n".join(lines)
 
 

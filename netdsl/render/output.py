@@ -8,9 +8,14 @@ from typing import Any
 
 
 def print_json(data: Any) -> None:
-    """Print a value as JSON, keys in the order they were given, and lists of plain values (shapes) on one line."""
+    """Print a value as JSON."""
+    print(json_text(data))
+
+
+def json_text(data: Any) -> str:
+    """JSON with keys in the order they were given, and lists of plain values (shapes) on one line."""
     text = json.dumps(data, indent=2, ensure_ascii=False)
-    print(re.sub(r"\[\n[^\[\]{}]*?\n *\]", _on_one_line, text))
+    return re.sub(r"\[\n[^\[\]{}]*?\n *\]", _on_one_line, text)
 
 
 def _on_one_line(found: re.Match[str]) -> str:

@@ -15,8 +15,8 @@ from netdsl.tensors import TensorType
 def as_data(summary: Summary, depth: int | None = None) -> dict[str, Any]:
     """The summary as an object for JSON.
 
-    The `params` and `macs` of a row are those of all its repeats together, so the rows add up to the totals (but for the
-    `macs` of `training` rows). Its `children` describe one repeat.
+    The `params` and `macs` of a row are those of all its repeats together, so the rows add up to the totals (but for
+    the `macs` of `training` rows). Its `children` describe one repeat.
     """
     t = summary.totals
     return {

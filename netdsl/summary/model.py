@@ -21,7 +21,7 @@ class Port(Struct, frozen=True):
 class Row(Struct, frozen=True):
     """A layer or a function of a net, or `repeat` equal ones in a row.
 
-    `params` and `macs` are those of all repeats together, so that the rows of a net add up to its totals; the `children`
+    `params` and `macs` are those of all repeats together, so that the rows of a net add up to its totals; `children`
     are those of one repeat. `name` is the layer's (of the first repeat), relative to the row around it. A `shared` row
     uses weights that an earlier row has counted; a `training` row exists only while training, and the totals leave out
     its `macs`.

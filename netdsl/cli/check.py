@@ -1,0 +1,107 @@
+"""Report every mistake in specs: syntax, names, arguments, shapes, recipes, promises (`expect`). Nothing is run and
+PyTorch is not loaded.
+
+A folder stands for every *.net file in it, at any depth. Every net that needs no further arguments is checked; one
+that does is checked with `SPEC:Net -p name=value`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from netdsl.cli.failure import OK, USAGE, WRONG, Failure, Refused
+from netdsl.cli.files import UNREADABLE, find_specs
+from netdsl.cli.target import add_target, given_arguments, given_sizes, open_spec, split_target
+from netdsl.diagnostics import Diagnostic
+from netdsl.render.numbers import plural
+
+EXAMPLES = """\
+examples:
+  netdsl check resnet.net
+  netdsl check specs                      every spec below a folder
+  netdsl check resnet.net:ResNet -p unit=Basic -p depths=[1,1]
+  netdsl check specs --json | jq '.files[].diagnostics[]'
+
+exit codes: 0 no mistakes, 1 mistakes, 2 a file that cannot be read
+"""
+
+
+class Checked(Struct, frozen=True):
+    """What was found in one file. `nets`: those that were checked."""
+
+    file: str
+    nets: tuple[str, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def errors(self) -> int:
+        return sum(d.severity == "error" for d in self.diagnostics)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_target(parser, nargs="+")
+    parser.add_argument("--json", action="store_true", help="all diagnostics as one object")
+
+
+def run(args: argparse.Namespace) -> int:
+    found = list(_all(args))
+    if args.json:
+        from netdsl.render.diagnostics import as_data
+        from netdsl.render.output import print_json
+
+        files = [{"file": c.file, "nets": c.nets, "diagnostics": [*map(as_data, c.diagnostics)]} for c in found]
+        print_json({"ok": not any(c.errors for c in found), "errors": sum(c.errors for c in found), "files": files})
+    else:
+        _print(found)
+    if any(d.code in UNREADABLE for c in found for d in c.diagnostics):
+        return USAGE
+    return WRONG if any(c.errors for c in found) else OK
+
+
+def _all(args: argparse.Namespace) -> Iterator[Checked]:
+    seen: set[tuple[str, str, int, str]] = set()
+    for target in args.spec:
+        path, net = split_target(target)
+        for file in find_specs([path]):
+            checked = _check(file, net, args)
+            fresh = tuple(d for d in checked.diagnostics if _key(d) not in seen)
+            seen.update(map(_key, fresh))
+            yield Checked(checked.file, checked.nets, fresh)
+
+
+def _key(found: Diagnostic) -> tuple[str, str, int, str]:
+    """What tells one mistake from another: a file that several others import is reported once."""
+    at = found.at
+    return found.code, at.source.name if at else "", at.span.start if at else 0, found.message
+
+
+def _check(file: str, net: str | None, args: argparse.Namespace) -> Checked:
+    try:
+        spec = open_spec(file)
+    except Refused as refused:
+        return Checked(file, (), refused.diagnostics)
+    except Failure as failure:
+        return Checked(file, (), (Diagnostic("unreadable", failure.message, hint=failure.hint),))
+    if not spec.module.file.declarations and not spec.diagnostics:
+        hint = "a spec declares blocks, nets and recipes: `net Name { input image [3, 224, 224] ... }`"
+        return Checked(file, (), (Diagnostic("empty-spec", f"{file} declares nothing", hint=hint),))
+    if net or args.arguments or args.sizes:
+        one = spec.net(net, given_arguments(args), given_sizes(args))
+        return Checked(file, (one.name,), one.diagnostics)
+    return Checked(file, spec.nets, spec.diagnostics)
+
+
+def _print(found: list[Checked]) -> None:
+    from netdsl.render.diagnostics import render_all
+
+    for checked in found:
+        if checked.diagnostics:
+            print(render_all(checked.diagnostics, sys.stdout), end="\n\n")
+    errors = sum(c.errors for c in found)
+    nets = sum(len(c.nets) for c in found)
+    what = found[0].file if len(found) == 1 else plural(len(found), "file")
+    print(f"{what}: " + (plural(errors, "mistake") if errors else f"{plural(nets, 'net')}, no mistakes"))

@@ -1,0 +1,174 @@
+"""Write a net as PyTorch source (model.py, which imports nothing but torch) and as an ONNX file (model.onnx).
+
+The ONNX file is verified before it is left in the folder: onnxruntime must compute what PyTorch computes, at several
+batch and picture sizes, with the weights it has and with random ones that hide nothing. If one comparison fails, or
+the disk is full, the folder stays as it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from netdsl.cli.failure import WRONG, Failure
+from netdsl.cli.files import folder, read_weights, write
+from netdsl.cli.target import add_target, open_net
+from netdsl.passes.count import totals
+from netdsl.render.numbers import in_bytes, plural
+from netdsl.render.output import print_json
+
+if TYPE_CHECKING:
+    from netdsl.backends.verify import Case
+    from netdsl.pipeline import Net
+
+EXAMPLES = """\
+examples:
+  netdsl compile resnet.net:ResNet50 -o out
+  netdsl compile unet.net -o out --emit onnx --weights trained.safetensors
+  netdsl compile unet.net -o out --size H=256 --size W=256 --opset 20
+  netdsl compile resnet.net -o out --emit torch        writes model.py, without loading PyTorch
+
+what can be written (--emit, comma-separated):
+  torch     model.py             the net as a class, in plain PyTorch
+  onnx      model.onnx           verified in onnxruntime
+  weights   model.safetensors    the weights that are in model.onnx
+  ir        model.ir             the typed program, for reading
+  summary   summary.json         the same as `netdsl summary --json`
+
+exit codes: 0 written, 1 the spec is wrong or the ONNX file failed its verification, 2 nothing could be read or written
+"""
+
+TARGETS = ("onnxruntime", "portable", "openvino")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_target(parser)
+    parser.add_argument("-o", "--output", metavar="DIR", default="out", help="the folder to write to (out)")
+    parser.add_argument("--emit", metavar="KINDS", default="torch,onnx", help="what to write (torch,onnx)")
+    parser.add_argument("--opset", type=int, default=18, metavar="N", help="ONNX opset, 17 to 23 (18)")
+    parser.add_argument("--target", choices=TARGETS, default=TARGETS[0], help="whom the ONNX file should suit")
+    parser.add_argument(
+        "--no-verify", action="store_true", help="write the ONNX file without comparing it with PyTorch"
+    )
+    parser.add_argument("--weights", metavar="FILE", help="a .safetensors file (without one: fresh weights)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of fresh weights (0)")
+    parser.add_argument("--json", action="store_true", help="say what was written as an object")
+
+
+def run(args: argparse.Namespace) -> int:
+    kinds = [k.strip() for k in args.emit.split(",") if k.strip()]
+    unknown = [k for k in kinds if k not in EMITTERS]
+    if unknown or not kinds:
+        what = f"cannot emit `{unknown[0]}`" if unknown else "nothing to emit"
+        raise Failure(what, f"--emit takes {', '.join(EMITTERS)}, with commas between")
+    net = open_net(args)
+    build = Build(net, args)
+    with folder(args.output) as temporary:
+        for kind in kinds:
+            EMITTERS[kind](build, temporary)
+        sizes = {name: os.path.getsize(os.path.join(temporary, name)) for name in sorted(os.listdir(temporary))}
+    _report(build, {os.path.join(args.output, name): size for name, size in sizes.items()}, args.json)
+    return 0
+
+
+class Build:
+    """One net on its way to files. `weights` are arrays by state-dict key, None for fresh ones."""
+
+    def __init__(self, net: Net, args: argparse.Namespace) -> None:
+        self.net = net
+        self.args = args
+        self.cases: list[Case] = []
+        self.weights = read_weights(args.weights) if args.weights else None
+        self._module: Any = None
+
+    @property
+    def module(self) -> Any:
+        """The live module with its weights; made once. Raises Failure for weights of another net."""
+        if self._module is None:
+            from netdsl.backends.torch_module import load_state
+
+            self._module = self.net.module(self.args.seed).eval()
+            if self.weights is not None:
+                try:
+                    load_state(self._module, self.weights)
+                except ValueError as error:
+                    raise Failure(str(error), code=WRONG) from None
+        return self._module
+
+    def torch(self, folder: str) -> None:
+        write(os.path.join(folder, "model.py"), self.net.source())
+
+    def onnx(self, folder: str) -> None:
+        from netdsl.backends.onnx_weights import ExportError
+        from netdsl.backends.verify import VerificationError
+        from netdsl.delivery import deliver
+        from netdsl.render.status import working
+
+        path, args = os.path.join(folder, "model.onnx"), self.args
+        try:
+            with working("writing model.onnx" if args.no_verify else "writing and verifying model.onnx"):
+                verified = not args.no_verify
+                self.cases = deliver(
+                    self.net, path, self.module, opset=args.opset, target=args.target, verified=verified
+                )
+        except VerificationError as error:
+            from netdsl.render.cases import render_cases
+
+            print(render_cases(error.cases))
+            raise Failure(str(error), "the ONNX file was not written; please report this", code=WRONG) from None
+        except ExportError as error:
+            raise Failure(str(error), code=WRONG) from None
+
+    def weights_file(self, folder: str) -> None:
+        from safetensors.torch import save
+
+        state = {k: v.detach().contiguous() for k, v in self.module.state_dict().items()}
+        write(os.path.join(folder, "model.safetensors"), save(state))
+
+    def ir(self, folder: str) -> None:
+        from netdsl.ir.text import program_text
+
+        write(os.path.join(folder, "model.ir"), program_text(self.net.checked))
+
+    def summary(self, folder: str) -> None:
+        from netdsl.render.output import json_text
+        from netdsl.render.summary_data import as_data
+        from netdsl.summary import summarize
+
+        write(
+            os.path.join(folder, "summary.json"), json_text(as_data(summarize(self.net.checked, self.net.name))) + "\n"
+        )
+
+
+EMITTERS: dict[str, Callable[[Build, str], None]] = {
+    "torch": Build.torch,
+    "onnx": Build.onnx,
+    "weights": Build.weights_file,
+    "ir": Build.ir,
+    "summary": Build.summary,
+}
+
+
+def _report(build: Build, files: dict[str, int], json: bool) -> None:
+    params = totals(build.net.checked.main).params
+    worst = max((c.difference for c in build.cases), default=None)
+    if json:
+        verified = {"cases": len(build.cases), "largest_difference": worst} if build.cases else None
+        written = [{"path": path, "bytes": size} for path, size in files.items()]
+        print_json({"net": build.net.name, "params": params, "files": written, "verified": verified})
+        return
+    from netdsl.render.table import columns
+
+    print(f"{build.net.name}, {plural(params, 'parameter')}")
+    print(columns([(path, in_bytes(size), _remark(path, build)) for path, size in files.items()], "<><"))
+
+
+def _remark(path: str, build: Build) -> str:
+    if not path.endswith(".onnx"):
+        return ""
+    if not build.cases:
+        return f"opset {build.args.opset}, not verified"
+    worst = max(c.difference for c in build.cases)
+    return f"opset {build.args.opset}, verified in {plural(len(build.cases), 'case')}, largest difference {worst:.1e}"

@@ -1,0 +1,159 @@
+"""What `train`, `eval`, `predict` and `recipe` share: the recipe that is meant, and failures in words."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netdsl.cli.failure import USAGE, WRONG, Failure, Refused
+from netdsl.cli.target import given_arguments, given_sizes, open_spec, split_target
+
+if TYPE_CHECKING:
+    from netdsl.pipeline import Net, Spec
+    from netdsl.recipe.schema import Recipe
+
+
+def show(text: str = "") -> None:
+    """Say something to the person who trains."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, str]:
+    """`--set`, `--data` and `--seed` as fields of a recipe."""
+    found: dict[str, str] = {}
+    for text in args.settings:
+        path, equals, value = text.partition("=")
+        if not equals or not path.strip() or not value.strip():
+            raise Failure(f"`--set {text}` should be FIELD=VALUE", "for example `--set epochs=3`")
+        found[path.strip()] = value.strip()
+    if getattr(args, "data", None):
+        found["data"] = args.data
+    if getattr(args, "seed", None) is not None:
+        found["seed"] = str(args.seed)
+    return found
+
+
+def open_recipe(args: argparse.Namespace) -> tuple[Net, Recipe]:
+    """The net and the recipe that a command means. Raises Refused with every mistake; warnings are printed."""
+    from netdsl.passes.recipes import load_recipe, recipe_names
+
+    path, name = split_target(args.spec)
+    spec = open_spec(path)
+    _refuse_broken(spec)
+    chosen = args.recipe
+    if name is not None and name in recipe_names(spec.module):
+        chosen, name = name, None
+    if chosen is None:
+        chosen = _own_recipe(spec, name)
+    chosen = None if chosen == "none" else chosen
+    recipe, mistakes = load_recipe(spec.module, spec.elaborator.evaluator, chosen, settings_of(args))
+    _report(mistakes, recipe is None)
+    assert recipe is not None
+    net = _open_net(spec, name or _target_of(spec, chosen), args)
+    return net, recipe
+
+
+def _refuse_broken(spec: Spec) -> None:
+    errors = tuple(d for d in spec._mistakes if d.severity == "error")
+    if errors:
+        raise Refused(errors)
+
+
+def _own_recipe(spec: Spec, net: str | None) -> str | None:
+    """The only recipe of a file, or the first one for the net that is meant."""
+    from netdsl.passes.recipes import recipe_names, target
+    from netdsl.syntax import ast
+
+    names = recipe_names(spec.module)
+    if net is None:
+        return names[0] if len(names) == 1 else _several(names)
+    for node in spec.module.file.declarations:
+        if isinstance(node, ast.Recipe) and target(spec.module, node) == net:
+            return node.name.id
+    return None
+
+
+def _several(names: list[str]) -> str | None:
+    if names:
+        show(f"recipe {names[0]}, the first of {', '.join(names)} (--recipe chooses)")
+    return names[0] if names else None
+
+
+def _target_of(spec: Spec, recipe: str | None) -> str | None:
+    from netdsl.passes.recipes import find_recipe, target
+
+    if recipe is None:
+        return None
+    name = target(*find_recipe(spec.module, recipe))
+    return name if name in spec.nets else None
+
+
+def _open_net(spec: Spec, name: str | None, args: argparse.Namespace) -> Net:
+    net = spec.net(name, given_arguments(args), given_sizes(args))
+    _report(net.diagnostics, net.program is None)
+    return net
+
+
+def _report(mistakes: Any, fatal: bool) -> None:
+    if fatal:
+        raise Refused(tuple(mistakes))
+    if mistakes:
+        from netdsl.render.diagnostics import render_all
+
+        show(render_all(mistakes, sys.stderr))
+
+
+def open_request(args: argparse.Namespace) -> Any:
+    """What `train` is asked to do."""
+    from netdsl.training.session import Request, reopened
+
+    common = {"device": args.device, "onnx": not args.no_onnx, "quiet": args.quiet, "tensorboard": args.tensorboard}
+    if args.resume:
+        if args.settings or args.recipe or args.data or args.seed is not None:
+            raise Failure("a run is resumed as it was begun", "start a new one to change its recipe")
+        net, recipe, about = reopened(Path(args.resume))
+        return Request(net=net, recipe=recipe, base=Path(about.base), folder=Path(args.resume), resume=True, **common)
+    net, recipe = open_recipe(args)
+    base = Path(split_target(args.spec)[0]).parent
+    folder = Path(args.output) if args.output else None
+    if folder is not None and folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
+        raise Failure(
+            f"{folder} is not empty", f"go on with it: `netdsl train --resume {folder}`, or choose another folder"
+        )
+    return Request(net=net, recipe=recipe, base=base, folder=folder, resume=False, **common)
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Turns what can go wrong in training into failures in words."""
+    import torch
+    from safetensors import SafetensorError
+
+    from netdsl.backends.verify import VerificationError
+    from netdsl.diagnostics import Fault
+    from netdsl.training.checkpoint import CheckpointError
+    from netdsl.training.data import DataError
+    from netdsl.training.diagnose import Diverged
+
+    try:
+        yield
+    except DataError as error:
+        raise Failure(error.message, error.hint, WRONG) from None
+    except (CheckpointError, SafetensorError) as error:
+        raise Failure(str(error)) from None
+    except Fault as mistake:
+        raise Refused((mistake.diagnostic,)) from None
+    except Diverged as error:
+        raise Failure(str(error), "the last good checkpoint is kept: see the run folder", WRONG) from None
+    except VerificationError as error:
+        raise Failure(str(error), "no ONNX file was written", WRONG) from None
+    except torch.OutOfMemoryError:
+        hint = "let fewer samples be computed at once: `--set micro_batch=...` keeps the batch and its gradient"
+        raise Failure("the device is out of memory", hint, WRONG) from None
+    except PermissionError as error:
+        raise Failure(f"{error.filename}: {os.strerror(error.errno)}", code=USAGE) from None

@@ -1,0 +1,138 @@
+"""Hold a net's ONNX form against PyTorch: every row is one comparison, at one batch size and (where they are symbolic) one
+picture size, with onnxruntime's graph optimisations off or on, with the largest relative difference.
+
+A net is compared on a stress copy, whose weights are all random, because fresh weights hide mistakes; then with its own
+weights. An ONNX file made by netdsl holds its spec: its graph is compared with that net, and its weights too where the
+.safetensors file is given or lies beside it. Of any other ONNX file it is verified that onnxruntime runs it and gives
+the same numbers with and without optimisations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from netdsl.cli.failure import OK, USAGE, WRONG, Failure, Refused
+from netdsl.cli.files import read_weights
+from netdsl.cli.target import add_target, open_net
+from netdsl.render.numbers import plural
+
+if TYPE_CHECKING:
+    from netdsl.backends.verify import Case
+    from netdsl.pipeline import Net
+
+EXAMPLES = """\
+examples:
+  netdsl verify resnet.net:ResNet18
+  netdsl verify unet.net --opset 20 --target openvino
+  netdsl verify out/model.onnx --weights out/model.safetensors
+
+exit codes: 0 all comparisons are within the gate, 1 one is not (or the spec is wrong), 2 a file cannot be read
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    from netdsl.cli.compile import TARGETS
+
+    add_target(parser, what="a spec (and a net of it), or an .onnx file")
+    parser.add_argument("--weights", metavar="FILE", help="a .safetensors file (without one: fresh weights)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of fresh weights (0)")
+    parser.add_argument("--opset", type=int, default=18, metavar="N", help="ONNX opset, 17 to 23 (18)")
+    parser.add_argument("--target", choices=TARGETS, default=TARGETS[0], help="whom the ONNX form should suit")
+    parser.add_argument("--gate", type=float, default=1e-5, metavar="X", help="the largest difference accepted (1e-5)")
+    parser.add_argument("--json", action="store_true", help="all comparisons as an object")
+
+
+def run(args: argparse.Namespace) -> int:
+    from netdsl.render.status import working
+
+    weights = read_weights(args.weights) if args.weights else None
+    if args.spec.endswith(".onnx"):
+        name, net = args.spec, _net_of_file(args.spec)
+        with working(f"verifying {name}"):
+            cases = _file_cases(net, args, weights)
+    else:
+        net = open_net(args)
+        name = net.name
+        with working(f"verifying {name}"):
+            cases = _net_cases(net, args, weights)
+    _report(name, cases, args)
+    return OK if all(c.ok for c in cases) else WRONG
+
+
+def _net_cases(net: Net, args: argparse.Namespace, weights: dict[str, Any] | None) -> list[Case]:
+    from functools import partial
+
+    from netdsl.backends.verify import verify
+
+    export = partial(net.onnx, opset=args.opset, target=args.target)
+    return verify(net.checked, _module(net, args.seed, weights), export, gate=args.gate)
+
+
+def _file_cases(net: Net | None, args: argparse.Namespace, weights: dict[str, Any] | None) -> list[Case]:
+    from netdsl.backends.verify_file import verify_file
+
+    beside = os.path.join(os.path.dirname(args.spec), "model.safetensors")
+    if weights is None and net is not None and os.path.exists(beside):
+        weights = read_weights(beside)
+    module = _module(net, args.seed, weights) if net is not None else None
+    program = net.checked if net is not None else None
+    return verify_file(args.spec, program, module, trained=weights is not None, gate=args.gate)
+
+
+def _module(net: Net, seed: int, weights: dict[str, Any] | None) -> Any:
+    from netdsl.backends.torch_module import load_state
+
+    module = net.module(seed).eval()
+    if weights is not None:
+        try:
+            load_state(module, weights)
+        except ValueError as error:
+            raise Failure(str(error), code=WRONG) from None
+    return module
+
+
+def _net_of_file(path: str) -> Net | None:
+    """The net that an ONNX file says it was made from; None for a file that netdsl has not made."""
+    import json
+
+    from netdsl.backends.onnx_file import load, metadata
+    from netdsl.loader import read_import
+    from netdsl.pipeline import Expression, Spec
+    from netdsl.source import Source
+
+    try:
+        said = metadata(load(path))
+    except OSError as error:
+        raise Failure(f"cannot read {path}: {error.strerror or error}", code=USAGE) from None
+    except ValueError as error:
+        raise Failure(str(error), code=WRONG) from None
+    if "spec" not in said or "net" not in said:
+        return None
+    arguments = {k: Expression(v) for k, v in json.loads(said.get("arguments", "{}")).items()}
+    net = Spec(Source(said["spec"], path), read_import).net(said["net"], arguments, json.loads(said.get("sizes", "{}")))
+    if net.program is None:
+        raise Refused(net.diagnostics)
+    return net
+
+
+def _report(name: str, cases: list[Case], args: argparse.Namespace) -> None:
+    failed = sum(not c.ok for c in cases)
+    if args.json:
+        from netdsl.render.cases import cases_data
+        from netdsl.render.output import print_json
+
+        print_json({"name": name, "ok": not failed, "gate": args.gate, "cases": cases_data(cases)})
+        return
+    from netdsl.render.cases import render_cases
+    from netdsl.render.paint import paint_for
+
+    print(f"{name}: onnxruntime against PyTorch\n")
+    print(render_cases(cases, paint_for(sys.stdout)))
+    worst = max((c.difference for c in cases), default=0.0)
+    verdict = (
+        f"{failed} of {plural(len(cases), 'case')} failed" if failed else f"all {plural(len(cases), 'case')} agree"
+    )
+    print(f"\n{verdict}: largest difference {worst:.1e}, gate {args.gate:.0e}")

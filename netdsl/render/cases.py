@@ -1,0 +1,51 @@
+"""Comparisons of torch and onnxruntime as a table and as data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from netdsl.render.paint import PLAIN, Paint
+from netdsl.render.table import RULE, Cell, Cells, columns
+
+if TYPE_CHECKING:
+    from netdsl.backends.verify import Case
+
+
+def render_cases(cases: Sequence[Case], paint: Paint = PLAIN) -> str:
+    """A row for each comparison, with its largest relative difference."""
+    names = list(dict.fromkeys(name for case in cases for name, _ in case.sizes))
+    header = ("N", *names, "weights", "optimised", "largest difference", "")
+    rows: list[Cells | None] = [tuple(Cell(h, "bold") for h in header), RULE]
+    rows += [_row(case, names) for case in cases]
+    return columns(rows, ">" * (1 + len(names)) + "<<><", paint)
+
+
+def _row(case: Case, names: list[str]) -> Cells:
+    sizes = dict(case.sizes)
+    verdict = Cell("ok", "hint") if case.ok else Cell(case.error.partition("\n")[0] or "too large", "error")
+    difference = f"{case.difference:.1e}" if case.difference != float("inf") else "-"
+    return (
+        str(case.batch),
+        *(str(sizes.get(n, "")) for n in names),
+        case.weights,
+        "all" if case.optimised else "off",
+        difference,
+        verdict,
+    )
+
+
+def cases_data(cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """The comparisons for machines; `difference` is None where there is none."""
+    return [
+        {
+            "batch": c.batch,
+            "sizes": dict(c.sizes),
+            "weights": c.weights,
+            "optimised": c.optimised,
+            "difference": c.difference if c.difference != float("inf") else None,
+            "ok": c.ok,
+            "error": c.error or None,
+        }
+        for c in cases
+    ]

@@ -1,0 +1,22 @@
+"""What is being done, while it takes long: one line on a terminal, nothing elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from netdsl.render.paint import paint_for
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Shows `what ...` on the error stream until it is done."""
+    shown = sys.stderr.isatty()
+    if shown:
+        print(paint_for(sys.stderr)(f"{what} ...", "dim"), end="\r", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if shown:
+            print("\x1b[2K", end="\r", file=sys.stderr, flush=True)
