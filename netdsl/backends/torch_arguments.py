@@ -147,15 +147,16 @@ class Explainer:
 def given(definitions: Sequence[Definition]) -> list[Argument]:
     """What a reader knows by name: the author's arguments, the width of the inputs, the sizes of the signature."""
     found: list[Argument] = []
+    widths = [width(definitions, i) for i in range(min(len(d.inputs) for d in definitions))]
     for rank, rows in ((1, [d.arguments for d in definitions]), (2, [d.sizes for d in definitions])):
         tables = [dict(row) for row in rows]
         for i, name in enumerate(tables[0]):
             values = tuple(table.get(name) for table in tables)
             kind = "word" if any(isinstance(v, str) for v in values) else "number"
             if all(_is_plain(v) for v in values) and _varies(values):
-                found.append(Argument(name, kind, values, (rank, i)))
-    for i in range(min(len(d.inputs) for d in definitions)):
-        name, values = width(definitions, i)
+                of_input = rank == 2 and any(values == w for _, w in widths)
+                found.append(Argument(name, kind, values, (0 if of_input else rank, i)))
+    for i, (name, values) in enumerate(widths):
         known = any(a.name == name or a.values == values for a in found)
         if all(type(v) is int for v in values) and _varies(values) and not known:
             found.append(Argument(name, "number", values, (0, i)))

@@ -3,8 +3,7 @@ the caller can give, become one class."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 from msgspec import Struct
@@ -12,6 +11,7 @@ from msgspec import Struct
 from netdsl.backends.torch_arguments import Argument, Explainer
 from netdsl.backends.torch_body import Body, Operation, build_body, sequence
 from netdsl.backends.torch_forms import Forms
+from netdsl.backends.torch_groups import blocks, groups, is_identity, numbered, output_names, reach, used
 from netdsl.backends.torch_nesting import nested
 from netdsl.backends.torch_signatures import Signature
 from netdsl.backends.torch_tree import Apply, Node, Num, Recursive, Slot, Text, number, outline, transform
@@ -46,6 +46,7 @@ class TorchClass(Struct, frozen=True, eq=False):
     """A class to print. `arguments` are in the order of the constructor; `state` are the arguments kept for forward."""
 
     name: str
+    doc: str
     plans: tuple[Plan, ...]
     arguments: tuple[Argument, ...]
     state: tuple[tuple[str, Node], ...]
@@ -65,16 +66,17 @@ class Classes:
 
     def __init__(self, program: Program, class_name: str) -> None:
         self.forms = Forms()
+        self.program = program
         self.main = program.main
         self.found: list[TorchClass] = []
         self.of: dict[int, tuple[TorchClass, int]] = {}
         """The class of each definition, and its number among the class's definitions."""
-        self.blocks = _blocks(program.main)
-        self.members = _members(self.blocks.values())
-        self.groups = _groups(self.blocks.values())
+        self.blocks = blocks(program.main)
+        self.numbered = numbered(self.blocks.values())
+        self.groups = groups(self.blocks.values())
         self.group_of = {id(d): key for key, definitions in self.groups.items() for d in definitions}
-        self.reach = _reach(self.groups, self.group_of)
-        self.output_names = _output_names(program.main)
+        self.reach = reach(self.groups, self.group_of)
+        self.output_names = output_names(program.main)
         self.class_name = class_name
         self.taken = {class_name, *RESERVED}
         self._constructed: dict[tuple[Any, int], Node] = {}
@@ -95,7 +97,7 @@ class Classes:
                 order[key] = None
             elif key not in opened:
                 opened.add(key)
-                inner = [self.group_of[id(d)] for g in self.groups[key] for d in _used(g) if id(d) in self.group_of]
+                inner = [self.group_of[id(d)] for g in self.groups[key] for d in used(g) if id(d) in self.group_of]
                 stack += [(key, True), *((k, False) for k in reversed(inner))]
         return list(order)
 
@@ -107,7 +109,7 @@ class Classes:
         return self._constructed[key]
 
     def _construct(self, definition: Definition, group: Any) -> Node:
-        if _is_identity(definition):
+        if is_identity(definition):
             return Apply("nn.Identity")
         if definition.chain:
             return sequence(definition, lambda d: self.construct(d, group), self.forms)
@@ -130,11 +132,13 @@ class Classes:
         return transform(value, lambda n: self._call(self.blocks[n.key]) if isinstance(n, Recursive) else n)
 
     def _add_group(self, key: Any) -> None:
-        definitions = [d for d in self.groups[key] if not _is_identity(d)]
+        definitions = [d for d in self.groups[key] if not is_identity(d)]
         plans = [self._plan(d, key) for d in definitions]
         parts = _parts(plans, self.forms.signatures)
+        doc = self.program.doc or self.main.doc if definitions == [self.main] else definitions[0].doc if parts else ""
         for part in sorted(parts, key=lambda p: (-len(p), -len(p[0].operations))):
-            self._add(part)
+            self._add(part, doc)
+            doc = ""
 
     def _plan(self, definition: Definition, group: Any) -> Plan:
         names = self.output_names.get(id(definition), ())
@@ -142,17 +146,17 @@ class Classes:
         operations, returns = nested(body)
         return Plan(body, tuple(operations), tuple(returns))
 
-    def _add(self, plans: list[Plan]) -> None:
+    def _add(self, plans: list[Plan], doc: str) -> None:
         definition = plans[0].body.definition
         name = self.class_name if definition is self.main else self._name(definition)
-        made = _make(name, plans, self.forms.signatures)
+        made = _make(name, doc, plans, self.forms.signatures)
         self.forms.signatures[name] = made.signature
         self.found.append(made)
         self.of |= {id(p.body.definition): (made, i) for i, p in enumerate(plans)}
 
     def _name(self, definition: Definition) -> str:
         name = definition.name
-        if id(definition) in self.members and len(name) > 3 and name.endswith("s") and not name.endswith("ss"):
+        if id(definition) in self.numbered and len(name) > 3 and name.endswith("s") and not name.endswith("ss"):
             name = name[:-1]
         base = camel(name)
         fresh, count = base, 2
@@ -165,88 +169,6 @@ class Classes:
 def camel(name: str) -> str:
     """The name of a class after a label: `Stage4` for `stage4`; names that begin with a capital stay."""
     return name if name[:1].isupper() else "".join(w[:1].upper() + w[1:] for w in name.split("_"))
-
-
-def snake(name: str) -> str:
-    """The name of an argument after a class: `conv_bn` for `ConvBN`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
-
-
-def _used(definition: Definition) -> list[Definition]:
-    """The definitions that a definition uses directly or in its chains."""
-    found: list[Definition] = []
-    for step in definition.steps:
-        if isinstance(step.callee, Definition):
-            found += _used(step.callee) if step.callee.chain else [step.callee]
-    return found
-
-
-def _blocks(main: Definition) -> dict[int, Definition]:
-    """All definitions that are not chains, by identity."""
-    found: dict[int, Definition] = {}
-    stack = [main]
-    while stack:
-        definition = stack.pop()
-        if id(definition) not in found:
-            found[id(definition)] = definition
-            stack += reversed(list({id(d): d for d in _used(definition)}.values()))
-    return found
-
-
-def _members(definitions: Iterable[Definition]) -> set[int]:
-    """Definitions that are numbered members of a container of their name."""
-    return {
-        id(layer.callee)
-        for d in definitions
-        for layer in d.layers
-        if isinstance(layer.callee, Definition) and layer.name.startswith(f"{layer.callee.name}.")
-    }
-
-
-def _output_names(main: Definition) -> dict[int, tuple[str, ...]]:
-    """What the outputs of the net, and of the definitions that give them, are called."""
-    found = {id(main): tuple("" if o.name == "output" else o.name for o in main.outputs)}
-    stack = [main]
-    while stack:
-        definition = stack.pop()
-        values = {o.value.name: n for o, n in zip(definition.outputs, found[id(definition)], strict=True) if n}
-        for step in definition.steps:
-            named = tuple(values.get(v.name, "") for v in step.outs)
-            if len(named) > 1 and any(named) and isinstance(step.callee, Definition) and id(step.callee) not in found:
-                found[id(step.callee)] = named
-                stack.append(step.callee)
-    return found
-
-
-def _groups(definitions: Iterable[Definition]) -> dict[Any, list[Definition]]:
-    """Definitions by the block they come from."""
-    groups: dict[Any, list[Definition]] = {}
-    for d in definitions:
-        groups.setdefault((d.name, d.place.source.name, d.place.span.start), []).append(d)
-    return groups
-
-
-def _reach(groups: dict[Any, list[Definition]], group_of: dict[int, Any]) -> dict[Any, frozenset[Any]]:
-    """The groups that each group uses, directly or not."""
-    direct = {key: {group_of[id(u)] for d in found for u in _used(d)} for key, found in groups.items()}
-    reach: dict[Any, frozenset[Any]] = {}
-    for key in groups:
-        seen: set[Any] = set()
-        stack = list(direct[key])
-        while stack:
-            inner = stack.pop()
-            if inner not in seen:
-                seen.add(inner)
-                stack += direct[inner]
-        reach[key] = frozenset(seen)
-    return reach
-
-
-def _is_identity(definition: Definition) -> bool:
-    """Whether a definition gives its input as it is."""
-    if definition.steps or len(definition.inputs) != 1 or len(definition.outputs) != 1:
-        return False
-    return definition.outputs[0].value == definition.inputs[0]
 
 
 def _parts(plans: list[Plan], signatures: dict[str, Signature]) -> list[list[Plan]]:
@@ -279,7 +201,7 @@ def _unify(plans: Sequence[Plan], unifier: Unifier) -> list[Node]:
     return [unifier.unify([tree for _, tree in row], row[0][0].rpartition(".")[2]) for row in rows]
 
 
-def _make(name: str, plans: list[Plan], signatures: dict[str, Signature]) -> TorchClass:
+def _make(name: str, doc: str, plans: list[Plan], signatures: dict[str, Signature]) -> TorchClass:
     """The class that prints all these plans."""
     unifier = Unifier(signatures)
     trees = _unify(plans, unifier)
@@ -304,7 +226,14 @@ def _make(name: str, plans: list[Plan], signatures: dict[str, Signature]) -> Tor
     kept = tuple((n, tree) for n, tree in members if f"self.{n}" not in gone)
     arguments = sorted(explainer.used.values(), key=lambda a: (a.default is not None, a.kind != "number", a.rank))
     return TorchClass(
-        name, tuple(plans), tuple(arguments), tuple(state.kept.items()), kept, tuple(operations), tuple(forward[calls:])
+        name,
+        doc,
+        tuple(plans),
+        tuple(arguments),
+        tuple(state.kept.items()),
+        kept,
+        tuple(operations),
+        tuple(forward[calls:]),
     )
 
 

@@ -34,6 +34,14 @@ def literal_text(value: Any) -> str:
     return repr(value)
 
 
+def is_call(node: Node, function: str) -> bool:
+    return isinstance(node, Apply) and node.function == function
+
+
+def is_method(node: Node) -> bool:
+    return isinstance(node, Apply) and isinstance(node.function, str) and node.function.startswith(".")
+
+
 class Layout:
     """Prints trees; `signatures` say which arguments are given by name and which are left out."""
 
@@ -97,7 +105,8 @@ class Layout:
             return f"{value} if {condition} else {otherwise}", LOOSE
         if name in STRENGTH and len(args) == 2:
             own = STRENGTH[name]
-            left = self.flat(args[0], own + (name == "**" or name in COMPARISONS))
+            apart = name == "**" or name in COMPARISONS or (name == "*" and is_call(args[0], "//"))
+            left = self.flat(args[0], own + apart)
             right = self.flat(args[1], own + (name != "**"))
             return f"{left} {name} {right}", own
         if name in STRENGTH:
@@ -140,7 +149,17 @@ class Layout:
                 return self._open_call(node)
         return None
 
+    def _chain(self, call: Node) -> Items:
+        """A chain of methods, one to a line."""
+        if not is_method(call):
+            return [("", call)]
+        assert isinstance(call, Apply)
+        arguments = ", ".join(lead + self.flat(item) for lead, item in self._arguments(call)[1])
+        return [*self._chain(call.args[0]), ("", Text(f"{call.function}({arguments})"))]
+
     def _open_call(self, call: Apply) -> Opened | None:
+        if is_method(call) and is_method(call.args[0]):
+            return "(", self._chain(call), "", ")"
         target, items = self._arguments(call)
         if not items:
             return None

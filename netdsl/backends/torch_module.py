@@ -30,7 +30,8 @@ def build(source_text: str, class_name: str, seed: int | None = None) -> nn.Modu
 
 
 def load_state(module: nn.Module, weights: Mapping[str, Any]) -> None:
-    """Put arrays, by state-dict key, into a module. Raises ValueError naming what is missing, left over or misshapen."""
+    """Put arrays, by state-dict key, into a module. Raises ValueError naming what is missing, left over or of another
+    shape."""
     state = module.state_dict()
     wrong = [f"`{k}` is missing" for k in state if k not in weights]
     wrong += [f"`{k}` belongs to no layer" for k in weights if k not in state]

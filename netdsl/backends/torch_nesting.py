@@ -6,7 +6,7 @@ from collections import Counter
 
 from netdsl.backends.torch_body import AUTOMATIC, Body, Operation
 from netdsl.backends.torch_layout import STRENGTH
-from netdsl.backends.torch_tree import Apply, Group, Node, Read, Shape, children, rebuild, walk
+from netdsl.backends.torch_tree import Apply, Group, Node, Num, Read, Shape, Text, children, rebuild, walk
 
 CALL, METHOD = 3, 1
 """What a call, and a method that follows its value, add to the depth."""
@@ -26,11 +26,13 @@ class _Nesting:
         self.uses = Counter(i for op in self.operations for i in reads(op.node))
         self.uses.update(value for value, _ in body.returns)
         self.producer = {op.targets[0]: i for i, op in enumerate(self.operations) if len(op.targets) == 1}
+        self.named = {i for i, name in enumerate(body.names) if not AUTOMATIC.fullmatch(name)}
         self.inlined: set[int] = set()
 
     def result(self) -> tuple[list[Operation], list[Node]]:
         returns: list[Node] = [Read(value) for value, _ in self.body.returns]
-        if len(returns) == 1 and self._may_move(returns[0], len(self.operations), training=False):
+        if len(returns) == 1:
+            self.named -= {self.body.returns[0][0]}
             returns = [self._inside(returns[0], len(self.operations), DEPTH, 1, False, False)]
         kept: list[Operation] = []
         for i in range(len(self.operations) - 1, -1, -1):
@@ -59,18 +61,27 @@ class _Nesting:
             self.inlined.add(index)
             return self._arguments(op, index, depth - cost, heavy - (op.weight == "heavy"))
         if isinstance(node, Group):
-            inner = [self._inside(c, at, DEPTH - CALL, 2, False, training) for c in node.items]
-            return rebuild(node, inner)
+            branches = 2 if len(node.items) > 2 else 1
+            return rebuild(node, [self._item(c, at, branches, training) for c in node.items])
         if isinstance(node, Apply):
             left = depth - _cost(node)
             return rebuild(node, [self._inside(c, at, left, heavy, in_heavy, training) for c in children(node)])
         return node
 
+    def _item(self, node: Node, at: int, heavy: int, training: bool) -> Node:
+        """One of several things side by side: a whole branch where it is short, or the end of a longer one."""
+        before = set(self.inlined)
+        branch = self._inside(node, at, DEPTH, heavy, False, training)
+        if any(self._may_move(Read(i), at, training) for i in reads(branch)):
+            self.inlined = before
+            return self._inside(node, at, DEPTH, 1, False, training)
+        return branch
+
     def _may_move(self, node: Node, at: int, training: bool) -> bool:
         """Whether a value is read here only, has no name of the author's, and can be computed where it is read."""
         if not isinstance(node, Read) or node.index not in self.producer or self.uses[node.index] != 1:
             return False
-        if not AUTOMATIC.fullmatch(self.body.names[node.index]):
+        if node.index in self.named:
             return False
         index = self.producer[node.index]
         op = self.operations[index]
@@ -79,7 +90,7 @@ class _Nesting:
     def _is_light(self, node: Read, depth: int) -> bool:
         """Whether a value is made by light calls alone from one that has a line of its own."""
         index = node.index
-        while index in self.producer and self.uses[index] == 1 and AUTOMATIC.fullmatch(self.body.names[index]):
+        while index in self.producer and self.uses[index] == 1 and index not in self.named:
             op = self.operations[self.producer[index]]
             sources = reads(op.node)
             depth -= _cost(op.node)
@@ -98,7 +109,8 @@ def _cost(node: Node) -> int:
     """What a call adds to the depth: operators, indices and attributes add nothing."""
     if not isinstance(node, Apply) or node.function in STRENGTH or node.function == "[]":
         return 0
-    return METHOD if node.function.startswith(".") else CALL
+    arguments = sum(isinstance(c, Num | Text | Shape) for c in children(node))
+    return (METHOD if node.function.startswith(".") else CALL) + arguments // 2
 
 
 def _live(body: Body) -> list[Operation]:

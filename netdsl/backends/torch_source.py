@@ -49,9 +49,8 @@ def print_class(made: TorchClass, program: Program, layout: Layout, size_bound: 
     source = definition.place.source.name.rpartition("/")[2]
     origin = "" if source.startswith("<") else f"  # {source}:{definition.place.line}"
     lines = [f"class {made.name}(nn.Module):{origin}"]
-    doc = (program.doc or definition.doc) if main else definition.doc
-    if doc:
-        lines += [*_docstring(doc, INDENT), ""]
+    if made.doc:
+        lines += [*_docstring(made.doc, INDENT), ""]
     constructor = _constructor(made, layout)
     forward = Forward(made, layout, main)
     checks = _checks(made, program, size_bound) if main else []

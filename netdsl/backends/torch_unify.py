@@ -29,6 +29,7 @@ from netdsl.backends.torch_tree import (
 
 HOLES = 2
 """How many submodules a class may be given by its caller; blocks that differ in more are different classes."""
+LIBRARY = ("nn.", "F.", "torch.")
 SMALL = 4
 """How many calls a submodule may consist of to be given as an argument."""
 
@@ -75,6 +76,8 @@ class Unifier:
             return self._inside(trees, hint, call)
         if all(_is_literal(t) for t in trees):
             return self._slot("number", hint, [literal(t) for t in trees], call)
+        if all(isinstance(t, Text) and t.code.startswith(LIBRARY) for t in trees):
+            return self._slot("function", hint, list(trees), 0)
         calls = [t for t in trees if _is_plain_function(t)]
         if len(calls) == len(trees) and len({len(t.args) for t in calls}) == 1:
             return self._function(calls, hint)
@@ -132,7 +135,7 @@ def _is_plain_function(tree: Node) -> TypeGuard[Apply]:
     """Whether a call is of a layer or function of PyTorch, with nothing but values given to it."""
     if not isinstance(tree, Apply) or not isinstance(tree.function, str) or tree.kwargs:
         return False
-    return tree.function.startswith(("nn.", "F.", "torch.")) and not any(isinstance(a, Num) for a in tree.args)
+    return tree.function.startswith(LIBRARY) and not any(isinstance(a, Num) for a in tree.args)
 
 
 def _is_module(tree: Node) -> bool:
