@@ -1,4 +1,4 @@
-"""Hold a net's ONNX form against PyTorch: every row is one comparison, at one batch size and (where they are symbolic) one
+"""Hold a net's ONNX form against PyTorch: every row is one comparison, at one batch size and (where it is symbolic) one
 picture size, with onnxruntime's graph optimisations off or on, with the largest relative difference.
 
 A net is compared on a stress copy, whose weights are all random, because fresh weights hide mistakes; then with its own

@@ -1,73 +1,85 @@
-"""The IR as text, for people and golden files: each definition once, callees before those that call them.
+"""The IR as text, for reading: one paragraph per definition, callees first.
 
-def Basic(x: [64, 56, 56]) -> [64, 56, 56]:  # c=64, stride=1
-  x1: [64, 56, 56] = conv_bn1: ConvBN(x)
-  x2: [64, 56, 56] = relu(x1)
-  ...
-  return x6
+ConvBN.1(x [3, 224, 224])
+  conv: x1 [64, 112, 112] = conv(out_channels=64, kernel_size=(7, 7), stride=(2, 2), padding=(3, 3), bias=false) x
+  bn: x2 [64, 112, 112] = bn x1
+  -> output x2
 """
 
 from __future__ import annotations
 
-from netdsl.ir.model import Definition, Program, Step
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from netdsl.ir.model import Definition, Program, Step, Value
+from netdsl.ops.base import Op
 
 
 def program_text(program: Program) -> str:
-    """The text of a program; equal programs have equal texts."""
+    """The whole program; it ends with a newline."""
     names = _names(program.main)
-    parts = [_definition(d, names) for d in names]
-    constraints = "".join(f"require {c}\n" for c in program.constraints)
-    return "\n\n".join([*parts, constraints] if constraints else parts).rstrip("\n") + "\n"
+    parts = ["\n".join(_definition(d, names)) for d in names]
+    if program.constraints:
+        parts.insert(0, "\n".join(f"require {c}" for c in program.constraints))
+    return "\n\n".join(parts) + "\n"
 
 
 def _names(main: Definition) -> dict[Definition, str]:
-    """Every definition under a unique name, callees first."""
-    names: dict[Definition, str] = {}
-    taken: set[str] = set()
+    """Every definition, callees first, with a name of its own: those of one block are numbered."""
+    order: dict[Definition, None] = {}
 
-    def visit(definition: Definition) -> None:
-        if definition in names:
-            return
-        for step in definition.steps:
-            if isinstance(step.callee, Definition):
-                visit(step.callee)
-        name, number = definition.name, 1
-        while name in taken:
-            number += 1
-            name = f"{definition.name}.{number}"
-        taken.add(name)
-        names[definition] = name
+    def visit(d: Definition) -> None:
+        if d not in order:
+            for step in d.steps:
+                if isinstance(step.callee, Definition):
+                    visit(step.callee)
+            order[d] = None
 
     visit(main)
+    count = Counter(d.name for d in order)
+    seen: Counter[str] = Counter()
+    names = {}
+    for d in order:
+        seen[d.name] += 1
+        names[d] = f"{d.name}.{seen[d.name]}" if count[d.name] > 1 else d.name
     return names
 
 
-def _definition(definition: Definition, names: dict[Definition, str]) -> str:
-    inputs = ", ".join(f"{v.name}: {v.type}" for v in definition.inputs)
-    outputs = ", ".join(str(o.value.type) for o in definition.outputs)
-    said = ", ".join(f"{k}={v}" for k, v in definition.arguments if isinstance(v, int | float | str))
-    lines = [f"def {names[definition]}({inputs}) -> {outputs}:" + (f"  # {said}" if said else "")]
-    lines += [f"  {_step(step, names)}" for step in definition.steps]
-    returned = ", ".join((f"{o.value.name} when training" if o.training else o.value.name) for o in definition.outputs)
-    return "\n".join([*lines, f"  return {returned}"])
+def _definition(d: Definition, names: dict[Definition, str]) -> Iterator[str]:
+    yield f"{names[d]}({', '.join(map(_value, d.inputs))})"
+    for step in d.steps:
+        yield f"  {_step(step, names)}"
+    for output in d.outputs:
+        yield f"  -> {output.name} {output.value.name}" + (" when training" if output.training else "")
 
 
 def _step(step: Step, names: dict[Definition, str]) -> str:
-    outs = ", ".join(f"{v.name}: {v.type}" for v in step.outs)
-    layer = f"{step.layer}: " if step.layer else ""
-    marks = [w for w, on in (("training", step.training), ("residual", step.residual)) if on]
-    return f"{outs} = {layer}{_callee(step, names)}" + (f"  # {', '.join(marks)}" if marks else "")
+    callee = names[step.callee] if isinstance(step.callee, Definition) else op_text(step.callee)
+    label = f"{step.layer}: " if step.layer else ""
+    outs = ", ".join(map(_value, step.outs))
+    given = "".join(f" {v.name}" for v in step.inputs)
+    marks = "".join(f"  # {m}" for m, on in (("residual", step.residual), ("training", step.training)) if on)
+    return f"{label}{outs} = {callee}{given}{marks}"
 
 
-def _callee(step: Step, names: dict[Definition, str]) -> str:
-    inputs = ", ".join(v.name for v in step.inputs)
-    if isinstance(step.callee, Definition):
-        return f"{names[step.callee]}({inputs})"
-    fields = [f"{f}={_plain(getattr(step.callee, f))}" for f in step.callee.__struct_fields__]
-    return f"{step.callee.kind}({', '.join([inputs, *fields] if inputs else fields)})"
+def _value(value: Value) -> str:
+    return f"{value.name} {value.type}"
 
 
-def _plain(value: object) -> str:
-    if isinstance(value, tuple):
-        return f"({', '.join(map(_plain, value))})"
-    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+def op_text(op: Op) -> str:
+    """An op with the arguments that are not its defaults."""
+    given = []
+    for field in msgspec.structs.fields(type(op)):
+        value = getattr(op, field.name)
+        if field.required or value != field.default:
+            given.append(f"{field.name}={_literal(value)}")
+    return f"{op.kind}({', '.join(given)})" if given else op.kind
+
+
+def _literal(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return f"({', '.join(map(_literal, value))})" if isinstance(value, tuple) else str(value)

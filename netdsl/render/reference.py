@@ -26,7 +26,7 @@ class Argument(Struct, frozen=True):
 
 
 class Page(Struct, frozen=True):
-    """The reference of one op. `inputs`: the values it takes, the flowing one first; `examples`: text, inputs, results."""
+    """The reference of one op. `inputs`: the values it takes, `it` first; `examples`: text, inputs, results."""
 
     name: str
     family: str
