@@ -58,6 +58,24 @@ def metadata(model: ModelProto) -> dict[str, str]:
     return {p.key: p.value for p in model.metadata_props}
 
 
+def transplanted(model: ModelProto, donor: ModelProto) -> ModelProto:
+    """A model with the weights of another in place of its own, by their names; its constants stay.
+
+    Raises ValueError where the two do not have the same weights.
+    """
+    given = {t.name: t for t in donor.graph.initializer if not t.name.startswith("const.")}
+    own = {t.name: t for t in model.graph.initializer if not t.name.startswith("const.")}
+    other = sorted(given.keys() ^ own.keys()) or [n for n in own if own[n].dims != given[n].dims]
+    if other:
+        raise ValueError(f"the file was not made from this net: they differ in the weight `{other[0]}`")
+    graft = ModelProto()
+    graft.CopyFrom(model)
+    for tensor in graft.graph.initializer:
+        if tensor.name in given:
+            tensor.CopyFrom(given[tensor.name])
+    return graft
+
+
 def _write(files: dict[Path, Iterable[bytes]]) -> None:
     """Write all files under temporary names, then rename them in order; nothing temporary is left behind."""
     temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}

@@ -95,7 +95,7 @@ class GraphBuilder:
         if key:
             return self._fresh(f"{key}.folded", array)
         if array.size > SMALL:
-            return self._fresh(f"const.{len(self._shared)}", array)
+            return self._fresh("const.large", array)
         identity = (array.dtype.str, array.shape, array.tobytes())
         if identity not in self._shared:
             name = f"const.{len(self._shared)}"

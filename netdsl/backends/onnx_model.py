@@ -14,7 +14,7 @@ from netdsl.backends.onnx_targets import TARGETS, for_target
 from netdsl.backends.onnx_weights import ExportError
 from netdsl.ir.flatten import Flat, flatten
 from netdsl.ir.model import Program
-from netdsl.ops.base import Operand
+from netdsl.ops.base import OpError, Operand
 
 OPSETS = tuple(IR_VERSIONS)
 
@@ -40,7 +40,7 @@ def export(
     flat = flatten(program, drop_vanishing=True)
     calls = fold(place(flat, weights), tuple(o.value.name for o in flat.outputs))
     graph = for_target(_lowered(flat, calls, opset), target)
-    return to_proto(graph, program.main.name, metadata or {}, program.doc)
+    return to_proto(graph, program.main.name, {**(metadata or {}), "target": target}, program.doc)
 
 
 def _lowered(flat: Flat, calls: tuple[Placed, ...], opset: int) -> Finished:
@@ -50,8 +50,15 @@ def _lowered(flat: Flat, calls: tuple[Placed, ...], opset: int) -> Finished:
     for call in calls:
         operands = tuple(Operand(names[v.name], v.type) for v in call.inputs)
         builder.begin(call.path, call.weights, tuple(o.name for o in operands if o.type.batched))
-        result = call.op.onnx(builder, *operands)
-        results = result if isinstance(result, tuple) else (result,)
+        results = _results(call, builder, operands)
         names.update((v.name, str(r)) for v, r in zip(call.outputs, results, strict=True))
     outputs = tuple((o.name, names[o.value.name], o.value) for o in flat.outputs)
     return Finished(opset, tuple(builder.nodes), builder.initialisers, flat.inputs, outputs)
+
+
+def _results(call: Placed, builder: GraphBuilder, operands: tuple[Operand, ...]) -> tuple[Any, ...]:
+    try:
+        result = call.op.onnx(builder, *operands)
+    except OpError as error:
+        raise ExportError(f"`{call.path}`: {error.message}") from None
+    return result if isinstance(result, tuple) else (result,)

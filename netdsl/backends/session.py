@@ -8,7 +8,10 @@ from typing import Any
 
 import onnxruntime
 
-onnxruntime.set_default_logger_severity(3)  # errors only: warnings about graphs are no concern of the user's
+FATAL = 4
+"""The severity from which onnxruntime logs: its errors are raised, its warnings are no concern of the user's."""
+
+onnxruntime.set_default_logger_severity(FATAL)
 
 
 class Session:
@@ -23,6 +26,7 @@ class Session:
         if threads is not None:
             options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        options.log_severity_level = FATAL
         source = model if isinstance(model, bytes) else os.fspath(model)
         self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         self.inputs = {i.name: (_sizes(i.shape), DTYPES[i.type]) for i in self._session.get_inputs()}

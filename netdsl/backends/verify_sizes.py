@@ -13,7 +13,10 @@ from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
 
 BATCHES = (1, 2, 3, 4, 5)
-PICTURES = ((40, 56), (56, 40), (33, 49), (65, 34), (48, 72))
+"""Batch sizes where nothing else may vary."""
+
+MIXED_BATCHES = (1, 2, 3, 1, 2)
+PICTURES = ((24, 40), (40, 24), (33, 25), (25, 34), (48, 40))
 SEQUENCES = (7, 12, 5, 16, 9)
 LARGEST = 1024
 """Named sizes up to this are tried."""
@@ -40,8 +43,9 @@ def choose(program: Program, budget: float = BUDGET) -> tuple[At, ...]:
     """
     found: list[At] = []
     spent = 0.0
-    for i, batch in enumerate(BATCHES):
-        sizes = _near(program, {name: _target(program, name, i) for name in _names(program)})
+    names = _names(program)
+    for i, batch in enumerate(MIXED_BATCHES if names else BATCHES):
+        sizes = _near(program, {name: _target(program, name, i) for name in names})
         spent += batch * macs(program, sizes)
         if spent > budget and len(found) >= 2:
             break
