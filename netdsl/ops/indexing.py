@@ -1,0 +1,107 @@
+"""Rows chosen and collected by an index that is itself a value, as graphs need: `gather`, `scatter`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from netdsl.constraints import Assumptions
+from netdsl.dims import Dim
+from netdsl.ops.base import Call, Code, Example, Graph, Op, OpError, Operand, Torch, X, register, require
+from netdsl.ops.embedding import integers
+from netdsl.ops.features import floating
+from netdsl.ops.reshaping import size_of
+from netdsl.tensors import TensorType
+
+
+def indexed(kind: str, x: TensorType, index: TensorType) -> Dim:
+    """The length of an index `[E]`. Raises OpError for another shape or dtype."""
+    if index.rank != 1:
+        raise OpError(f"`{kind}` needs an index [E], found {index}", operand=1, hint="`take(0)` picks a row of [2, E]")
+    if x.rank < 1:
+        raise OpError(f"`{kind}` needs rows, found {x}", operand=0)
+    integers(index, kind)
+    return index.shape[0]
+
+
+@register("gather")
+class Gather(Op, frozen=True):
+    """Rows of `x` by number: `[N, ...]` and an index `[E]` give `[E, ...]`, row e being `x[index[e]]`. In a graph given
+    by its edges `[2, E]`, the features of the nodes that messages come from."""
+
+    operands = ("index",)
+    examples = (
+        Example("gather(index=y)", ("[4, 6]", "[5] int64")),
+        Example("gather(index=y)", ("[3]", "[5] int64")),
+        Example("gather(index=y)", ("[4, 2, 3]", "[5] int64")),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        x, index = inputs
+        length = indexed("gather", x, index)
+        return TensorType((length, *x.shape[1:]), x.dtype, x.batched or index.batched)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        index: Any = X(1)
+        if inputs[0].rank > 1:
+            index = Call("[]", (index, Code(", ".join([":", ":", *["None"] * (inputs[0].rank - 1)]))))
+        return Torch(expression=Call("torch.take_along_dim", (X(), index), (("dim", 1),)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        index = g.op("Unsqueeze", x[1].name, g.const((-1,), "int64"))
+        return g.op("GatherND", x[0].name, index, batch_dims=1)
+
+
+SCATTER_HELPER = '''\
+def scatter(x, index, size, reduce):
+    """Rows of x [N, E, ...] collected into `size` rows by their numbers in index [N, E]; rows without any are 0."""
+    index = index.reshape(*index.shape, *[1] * (x.ndim - 2)).expand_as(x)
+    zeros = x.new_zeros(x.shape[0], size, *x.shape[2:])
+    return zeros.scatter_reduce(1, index, x, reduce, include_self=False)
+'''
+
+
+@register("scatter")
+class Scatter(Op, frozen=True):
+    """Rows collected by number: `[E, ...]` and an index `[E]` give `[size, ...]`, row n being the sum (mean, max) of the
+    rows e with `index[e] == n`, and 0 where there are none. In a graph, the messages that arrive at each node."""
+
+    size: Any
+    reduce: Literal["sum", "mean", "max"] = "sum"
+
+    operands = ("index",)
+    examples = (
+        Example("scatter(index=y, size=4)", ("[5, 3]", "[5] int64")),
+        Example("scatter(index=y, size=4, reduce=mean)", ("[5, 3]", "[5] int64")),
+        Example("scatter(index=y, size=4, reduce=max)", ("[5, 3]", "[5] int64")),
+        Example("scatter(index=y, size=3, reduce=mean)", ("[5]", "[5] int64")),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        x, index = floating(inputs[0], "scatter"), inputs[1]
+        message = f"`scatter` needs a number for each row, found {index} for {x}"
+        require(assume.equal(x.shape[0] if x.rank else 0, indexed("scatter", x, index)), message, operand=1)
+        return TensorType((size_of(self.size, "size"), *x.shape[1:]), x.dtype, x.batched or index.batched)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        reduce = {"sum": "sum", "mean": "mean", "max": "amax"}[self.reduce]
+        return Torch(expression=Call("scatter", (X(0), X(1), self.size, reduce)), helper=SCATTER_HELPER)
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        if self.reduce == "max" and g.opset < 18:
+            raise OpError("`reduce=max` needs ONNX opset 18", argument="reduce", code="opset")
+        rest = x[0].type.shape[1:]
+        index = x[1].name
+        if rest:
+            cut = g.op("Unsqueeze", index, g.const(tuple(range(2, 2 + len(rest))), "int64"))
+            index = g.op("Expand", cut, g.shape(1, 1, *rest, batch=False))
+        if self.reduce == "max":
+            low = g.op("Expand", g.const(float("-inf")), g.shape(self.size, *rest))
+            largest = g.op("ScatterElements", low, index, x[0].name, axis=1, reduction="max")
+            return g.op("Where", g.op("IsInf", largest), g.const(0.0), largest)
+        zeros = g.op("Expand", g.const(0.0), g.shape(self.size, *rest))
+        total = g.op("ScatterElements", zeros, index, x[0].name, axis=1, reduction="add")
+        if self.reduce == "sum":
+            return total
+        ones = g.op("Expand", g.const(1.0), g.shape(*x[0].type.shape))
+        count = g.op("ScatterElements", zeros, index, ones, axis=1, reduction="add")
+        return g.op("Div", total, g.op("Max", count, g.const(1.0)))

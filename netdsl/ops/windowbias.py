@@ -1,0 +1,133 @@
+"""What attention in shifted windows adds to its scores: `window_bias`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netdsl.constraints import Assumptions
+from netdsl.dims import Dim, floordiv
+from netdsl.ops.base import Buffer, Call, Example, Graph, Op, OpError, Operand, Param, Torch, register, require
+from netdsl.ops.rearranging import picture
+from netdsl.ops.spatial import Natural, Positive, optional
+from netdsl.tensors import TensorType
+
+APART = -100.0
+"""What a score gains between positions that a shift brought together from opposite sides of the picture."""
+
+HELPER = '''\
+class WindowBias(nn.Module):
+    """What the scores of windows gain: a learnt bias by relative position, and -100 across the seam of a shift."""
+
+    def __init__(self, heads, window, shift=0):
+        super().__init__()
+        self.window, self.shift = window, shift
+        self.relative_position_bias_table = nn.Parameter(torch.randn((2 * window - 1) ** 2, heads) * 0.02)
+        position = torch.cartesian_prod(torch.arange(window), torch.arange(window))
+        offset = position[:, None] - position + window - 1
+        self.register_buffer("relative_position_index", (offset[..., 0] * (2 * window - 1) + offset[..., 1]).flatten())
+
+    def forward(self, x):
+        bias = self.relative_position_bias_table[self.relative_position_index]
+        bias = bias.unflatten(0, (self.window**2, -1)).permute(2, 0, 1)[None]  # [1, heads, L, L]
+        if self.shift == 0:
+            return bias
+        sides = [torch.arange(size, device=x.device) - size for size in x.shape[2:]]
+        rows, columns = ((side >= -self.window).long() + (side >= -self.shift) for side in sides)
+        region = 3 * rows[:, None] + columns
+        region = region.unflatten(0, (-1, self.window)).unflatten(2, (-1, self.window))
+        region = region.transpose(1, 2).flatten(2).flatten(0, 1)  # [windows, L]
+        apart = region[:, None] != region[:, :, None]
+        return bias[:, None] + apart[None, :, None] * -100.0  # [1, windows, heads, L, L]
+'''
+
+
+@register("window_bias")
+class WindowBias(Op, frozen=True):
+    """What attention in windows of a picture adds to its scores (Swin, Liu et al., 2021): a learnt bias for each head
+    and relative position, `[heads, L, L]` with `L = window * window`. Where the picture has been rolled by `shift`, the
+    result is `[windows, heads, L, L]`, and positions that were far apart before gain -100.
+
+    Given a picture, it goes to `attention` as its mask:
+    `bias = window_bias(3, 7, shift=3)`, then `roll(-3) -> windows(7) -> attention(3, mask=bias) -> ...`
+    """
+
+    heads: Positive
+    window: Positive
+    shift: Natural = 0
+
+    is_layer = True
+    examples = (
+        Example("window_bias(2, 3)", ("[4, 6, 9]",)),
+        Example("window_bias(2, 3, shift=1)", ("[4, 6, 9]",)),
+        Example("window_bias(3, 2, shift=1)", ("[4, 2, 4]",)),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        _, height, width = picture(inputs[0], "window_bias")
+        if self.shift >= self.window:
+            raise OpError("`shift` must be less than `window`", argument="shift", code="bad-argument")
+        for size in (height, width):
+            message = f"windows of {self.window} do not tile a size of {size}"
+            require(assume.divisible(size, self.window), message, argument="window", code="indivisible")
+        scores = (self.heads, self.window**2, self.window**2)
+        count = (self._count(height, width),) if self.shift else ()
+        return TensorType((*count, *scores), batched=False)
+
+    def params(self, *inputs: TensorType) -> dict[str, Param]:
+        return {"relative_position_bias_table": Param(((2 * self.window - 1) ** 2, self.heads), "position")}
+
+    def buffers(self, *inputs: TensorType) -> dict[str, Buffer]:
+        return {"relative_position_index": Buffer((self.window**4,), "int64")}
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        options = optional({"shift": 0}, shift=self.shift)
+        return Torch(Call("WindowBias", (self.heads, self.window), options), helper=HELPER)
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        length = self.window**2
+        table = g.array("relative_position_bias_table")[relative_index(self.window)]
+        bias = table.reshape(length, length, self.heads).transpose(2, 0, 1)[None]
+        if self.shift == 0:
+            return g.const(bias)
+        _, height, width = x[0].type.shape
+        if not (isinstance(height, int) and isinstance(width, int)):
+            return self._computed(g, bias, height, width)
+        rows, columns = self._sides(height), self._sides(width)
+        starts = [(i, j) for i in range(0, height, self.window) for j in range(0, width, self.window)]
+        inside = [(i, j) for i in range(self.window) for j in range(self.window)]
+        regions = [[3 * rows[top + i] + columns[left + j] for i, j in inside] for top, left in starts]
+        apart = [[[[APART * (a != b) for b in region] for a in region]] for region in regions]
+        return g.const(bias[:, None] + [apart])
+
+    def _sides(self, size: int) -> list[int]:
+        """On which side of the seams along one axis each position lies: 0, 1 or 2."""
+        return [(i >= size - self.window) + (i >= size - self.shift) for i in range(size)]
+
+    def _computed(self, g: Graph, bias: Any, height: Dim, width: Dim) -> Any:
+        """The same from sizes that are known only when the net runs."""
+        rows = g.op("Mul", self._side(g, height), g.const(3, "int64"))
+        region = g.op("Add", g.op("Unsqueeze", rows, g.const((1,), "int64")), self._side(g, width))
+        w = self.window
+        cut = g.op("Reshape", region, g.shape(floordiv(height, w), w, floordiv(width, w), w, batch=False))
+        cut = g.op("Transpose", cut, perm=(0, 2, 1, 3))
+        region = g.op("Reshape", cut, g.shape(self._count(height, width), w * w, batch=False))
+        one, other = (g.op("Unsqueeze", region, g.const(axes, "int64")) for axes in ((0, 2, 3), (0, 2, 4)))
+        apart = g.op("Where", g.op("Equal", one, other), g.const(0.0), g.const(APART))
+        return g.op("Add", apart, g.const(bias[:, None]))
+
+    def _side(self, g: Graph, size: Dim) -> str:
+        """`_sides` in the graph."""
+        length = g.op("Squeeze", g.shape(size, batch=False), g.const((0,), "int64"))
+        to_end = g.op("Sub", g.op("Range", g.const(0, "int64"), length, g.const(1, "int64")), length)
+        beyond = (g.op("GreaterOrEqual", to_end, g.const(-n, "int64")) for n in (self.window, self.shift))
+        return str(g.op("Add", *(g.op("Cast", b, to=7) for b in beyond)))
+
+    def _count(self, height: Dim, width: Dim) -> Dim:
+        return floordiv(height, self.window) * floordiv(width, self.window)
+
+
+def relative_index(window: int) -> list[int]:
+    """For each pair of positions in a window, the row of the table that their offset has."""
+    positions = [(i, j) for i in range(window) for j in range(window)]
+    span = 2 * window - 1
+    return [(i - k + window - 1) * span + j - m + window - 1 for i, j in positions for k, m in positions]
