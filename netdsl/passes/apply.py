@@ -160,6 +160,8 @@ class Applier:
     def _residual(self, arrow: ResidualArrow, flow: Any, context: Context) -> Any:
         x = self.elaborator.one(flow, arrow.at)
         branch = self.one(arrow.body, x, context)
+        if not arrow.when:
+            return branch
         shortcut = x if arrow.shortcut is None else self.one(arrow.shortcut, x, context)
         if arrow.scale is not None:
             branch = self._layer("scale", {"init": arrow.scale}, branch, context, arrow.at)

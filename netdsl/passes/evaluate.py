@@ -44,6 +44,15 @@ ALIASES = {
 """Names that people bring from elsewhere, and what they are called here."""
 
 
+LINK_OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "shortcut": ("a layer", is_arrow),
+    "scale": ("a number", lambda v: isinstance(v, int | float) and not isinstance(v, bool)),
+    "drop_path": ("a number", lambda v: isinstance(v, int | float) and not isinstance(v, bool)),
+    "when": ("true or false", lambda v: isinstance(v, bool)),
+}
+"""What `residual` takes."""
+
+
 class Silent(Exception):  # noqa: N818 - not an error of ours: there is nothing more to say about the user's
     """Raised on reading a value that is already known to be wrong."""
 
@@ -334,18 +343,17 @@ class Evaluator:
         return value
 
     def _residual(self, node: ast.Residual, env: Env) -> ResidualArrow:
-        options: dict[str, Any] = {"shortcut": None, "scale": None, "drop_path": None}
+        options: dict[str, Any] = {"shortcut": None, "scale": None, "drop_path": None, "when": True}
         for argument in node.arguments:
             name = argument.name.id if argument.name else ""
             if name not in options:
-                hint = did_you_mean(name, options) or "it takes `shortcut=`, `scale=` and `drop_path=`"
+                hint = did_you_mean(name, options) or "it takes `shortcut=`, `scale=`, `drop_path=` and `when=`"
                 found = f"no argument `{name}`" if name else "only named arguments"
                 raise fault("unknown-argument", f"`residual` takes {found}", env.place(argument), hint)
-            options[name] = self.evaluate(argument.value, env)
-            number = isinstance(options[name], int | float) and not isinstance(options[name], bool)
-            if options[name] is not None and not (is_arrow(options[name]) if name == "shortcut" else number):
-                wanted = "a layer" if name == "shortcut" else "a number"
-                message = f"`{name}` must be {wanted}, found {describe(options[name])}"
+            value = options[name] = self.evaluate(argument.value, env)
+            wanted, fits = LINK_OPTIONS[name]
+            if value is not None and not fits(value):
+                message = f"`{name}` must be {wanted}, found {describe(value)}"
                 raise fault("bad-argument", message, env.place(argument))
         return ResidualArrow(self._body(node.body, env), at=env.place(node), **options)
 

@@ -100,12 +100,13 @@ class BodyArrow(Struct, frozen=True):
 
 
 class ResidualArrow(Struct, frozen=True):
-    """`shortcut + drop_path(scale * body)`."""
+    """`shortcut + drop_path(scale * body)`; the body alone where `when` is false."""
 
     body: Any
     shortcut: Any
     scale: float | None
     drop_path: float | None
+    when: bool
     at: Place
 
 
