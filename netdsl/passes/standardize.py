@@ -16,12 +16,15 @@ NAME = "standardize"
 def standardized(program: Program, mean: Sequence[Any], std: Sequence[Any]) -> Program:
     """The program with `standardize(mean, std)` as the first step on its first input.
 
-    The input keeps its name and type; everything that read it reads the standardised value. In a net whose layers are numbered, the
-    numbers go up by one.
+    The input keeps its name and type; everything that read it reads the standardised value. In a net whose layers are
+    numbered, the numbers go up by one. Where the net standardises its input itself, its numbers are replaced.
     """
     main = program.main
     source = main.inputs[0]
-    op = REGISTRY[NAME](mean=tuple(mean), std=tuple(std)).resolve(source.type)  # type: ignore[call-arg]
+    own = next((s for s in main.steps if s.inputs == (source,) and getattr(s.callee, "kind", "") == NAME), None)
+    if own is not None:
+        return replace(program, main=_with_statistics(main, own, tuple(mean), tuple(std)))
+    op = REGISTRY[NAME](mean=tuple(mean), std=tuple(std)).resolve(source.type)
     value = Value(_free_name(f"{source.name}_standard", main), source.type)
     layers, steps = main.layers, main.steps
     if main.chain:
@@ -37,6 +40,12 @@ def standardized(program: Program, mean: Sequence[Any], std: Sequence[Any]) -> P
         main, layers=(*made, *layers), steps=(first, *reads), outputs=outputs, chain=main.chain and op.is_layer
     )
     return replace(program, main=changed)
+
+
+def _with_statistics(main: Definition, own: Step, mean: tuple[Any, ...], std: tuple[Any, ...]) -> Definition:
+    op = replace(own.callee, mean=mean, std=std)
+    layers = tuple(replace(x, callee=op) if x.name == own.layer else x for x in main.layers)
+    return replace(main, layers=layers, steps=tuple(replace(s, callee=op) if s is own else s for s in main.steps))
 
 
 def _free_name(name: str, definition: Definition) -> str:

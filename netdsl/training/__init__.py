@@ -1,0 +1,1 @@
+"""From a recipe to a run: a pure function of (spec, recipe, seed, data)."""

@@ -1,0 +1,162 @@
+"""What moves pixels: the mask moves alike, read without blending."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from netdsl.recipe.augmentations import Affine, Crop, Hflip, RandomResizedCrop, Rotate, Translate, Vflip
+from netdsl.training.augment.pipeline import Frame, applies
+
+Both = tuple[Tensor, Tensor | None]
+PAD = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate"}
+
+
+def per_sample(x: Tensor, rank: int = 4) -> Tensor:
+    """[B] as [B, 1, ...] of a rank."""
+    return x.view(-1, *[1] * (rank - 1))
+
+
+def _flip(x: Tensor | None, which: Tensor, axis: int) -> Tensor | None:
+    return None if x is None else torch.where(per_sample(which), x.flip(axis), x)
+
+
+@applies(Hflip, Vflip)
+def flip(word: Any, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    axis = 3 if isinstance(word, Hflip) else 2
+    which = frame.chance(word.p)
+    if isinstance(word, Hflip) and word.alternating:
+        first = frame.draws.__class__(0, frame.draws.samples).chance(frame.purpose, word.p)
+        which = first ^ bool(frame.epoch % 2)
+    flipped = _flip(x, which, axis)
+    assert flipped is not None
+    return flipped, _flip(mask, which, axis)
+
+
+def window(x: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
+    """Windows [B, C, height, width] of x with their corners at (top, left) int64 [B], by whole pixels."""
+    rows = (top[:, None] + torch.arange(height, device=x.device)).view(-1, 1, height, 1)
+    columns = (left[:, None] + torch.arange(width, device=x.device)).view(-1, 1, 1, width)
+    batch = torch.arange(len(x), device=x.device).view(-1, 1, 1, 1)
+    channel = torch.arange(x.shape[1], device=x.device).view(1, -1, 1, 1)
+    return x[batch, channel, rows, columns]
+
+
+@applies(Crop)
+def crop(word: Crop, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    height, width = (word.size, word.size) if word.size else x.shape[2:]
+    pad = (word.padding,) * 4
+    padded = F.pad(x, pad, mode=PAD[word.mode])
+    spare = frame.uniform("corner", 2)
+    top = (spare[:, 0] * (padded.shape[2] - height + 1)).long()
+    left = (spare[:, 1] * (padded.shape[3] - width + 1)).long()
+    if mask is not None:
+        mask = window(F.pad(mask, pad, mode=PAD[word.mode]), top, left, height, width)
+    return window(padded, top, left, height, width), mask
+
+
+@applies(Translate)
+def translate(word: Translate, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    return crop(Crop(padding=word.pixels, mode=word.mode), x, mask, frame)
+
+
+def affine_grid(matrix: Tensor, size: torch.Size) -> Tensor:
+    """Where each pixel is read, [B, H, W, 2]: `matrix` [B, 2, 3] takes output to input, in pixels from the centre."""
+    _, _, height, width = size
+    y = torch.arange(height, device=matrix.device, dtype=torch.float32) - (height - 1) / 2
+    x = torch.arange(width, device=matrix.device, dtype=torch.float32) - (width - 1) / 2
+    places = torch.stack(
+        [x[None, :].expand(height, -1), y[:, None].expand(-1, width), torch.ones(height, width, device=matrix.device)],
+        -1,
+    )
+    moved = (places.view(1, -1, 3) @ matrix.transpose(1, 2)).view(-1, height, width, 2)
+    return moved * torch.tensor([2 / width, 2 / height], device=matrix.device)
+
+
+def sample(x: Tensor, grid: Tensor, interpolation: str, fill: float = 0.0) -> Tensor:
+    """x read at a grid of places from -1 to 1 (pixel corners); `fill` outside."""
+    x = x - fill if fill else x
+    read = F.grid_sample(x, grid, mode=interpolation, padding_mode="zeros", align_corners=False)
+    return read + fill if fill else read
+
+
+def warp(x: Tensor, mask: Tensor | None, matrix: Tensor, interpolation: str, fill: float = 0.0) -> Both:
+    """Pictures and masks under an affine map, in pixels from the centre."""
+    grid = affine_grid(matrix, x.shape)
+    moved = sample(x, grid, interpolation, fill).clamp(0, 1)
+    return moved, None if mask is None else sample(mask, grid, "nearest")
+
+
+def inverse_matrix(angle: Tensor, shift: Tensor, scale: Tensor, shear: Tensor) -> Tensor:
+    """[B, 2, 3] from output to input places; angle and shear [B, 2] in degrees, shift [B, 2] in pixels, scale [B].
+
+    torchvision's convention: rotation, then shear, then scale, then translation, about the centre.
+    """
+    a, sx, sy = (t * (math.pi / 180) for t in (angle, shear[:, 0], shear[:, 1]))
+    # The forward map is T * C * R * Sy * Sx * scale; its inverse is written out, as torchvision does.
+    m00, m01 = torch.cos(a - sy) / torch.cos(sy), -torch.cos(a - sy) * torch.tan(sx) / torch.cos(sy) - torch.sin(a)
+    m10, m11 = torch.sin(a - sy) / torch.cos(sy), -torch.sin(a - sy) * torch.tan(sx) / torch.cos(sy) + torch.cos(a)
+    inverse = torch.stack([torch.stack([m11, -m01], -1), torch.stack([-m10, m00], -1)], 1) / scale.view(-1, 1, 1)
+    return torch.cat([inverse, -(inverse @ shift[:, :, None])], 2)
+
+
+@applies(Rotate)
+def rotate(word: Rotate, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    angle = frame.between("angle", -word.degrees, word.degrees)
+    none, one = torch.zeros(len(x), 2, device=x.device), torch.ones(len(x), device=x.device)
+    return warp(x, mask, inverse_matrix(angle, none, one, none), word.interpolation, word.fill)
+
+
+@applies(Affine)
+def affine(word: Affine, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    size = torch.tensor([x.shape[3], x.shape[2]], device=x.device) * torch.tensor(word.translate, device=x.device)
+    shift = (frame.between("shift", -1, 1, 2) * size).round()
+    angle = frame.between("angle", -word.degrees, word.degrees)
+    shear = frame.between("shear", -word.shear, word.shear)
+    matrix = inverse_matrix(
+        angle, shift, frame.between("scale", *word.scale), torch.stack([shear, torch.zeros_like(shear)], 1)
+    )
+    return warp(x, mask, matrix, word.interpolation, word.fill)
+
+
+TRIES = 10
+
+
+@applies(RandomResizedCrop)
+def random_resized_crop(word: RandomResizedCrop, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    top, left, height, width = crop_boxes(word, x.shape[2], x.shape[3], frame)
+    grid = box_grid(top, left, height, width, word.size, x.shape[2], x.shape[3])
+    pictures = F.grid_sample(x, grid, mode=word.interpolation, padding_mode="border", align_corners=False).clamp(0, 1)
+    if mask is not None:
+        mask = F.grid_sample(mask, grid, mode="nearest", padding_mode="border", align_corners=False)
+    return pictures, mask
+
+
+def crop_boxes(word: RandomResizedCrop, h: int, w: int, frame: Frame) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Boxes (top, left, height, width), float [B]: the first of ten tries that fits, else the whole within the ratio."""
+    area = frame.between("area", *word.scale, TRIES) * h * w
+    ratio = frame.between("ratio", math.log(word.ratio[0]), math.log(word.ratio[1]), TRIES).exp()
+    width, height = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
+    fits = (width >= 1) & (width <= w) & (height >= 1) & (height <= h)
+    first = fits.int().argmax(1, keepdim=True)
+    low, high = word.ratio
+    whole_w, whole_h = (w, round(w / low)) if w / h < low else (round(h * high), h) if w / h > high else (w, h)
+    found = fits.any(1)
+    width = torch.where(found, width.gather(1, first)[:, 0], float(whole_w))
+    height = torch.where(found, height.gather(1, first)[:, 0], float(whole_h))
+    corner = frame.uniform("corner", 2)
+    top, left = (corner[:, 0] * (h - height + 1)).floor(), (corner[:, 1] * (w - width + 1)).floor()
+    middle = ((h - height) / 2).round(), ((w - width) / 2).round()
+    return torch.where(found, top, middle[0]), torch.where(found, left, middle[1]), height, width
+
+
+def box_grid(top: Tensor, left: Tensor, height: Tensor, width: Tensor, size: int, h: int, w: int) -> Tensor:
+    """Where the pixels of a resized box are read, [B, size, size, 2], from -1 to 1."""
+    steps = (torch.arange(size, device=top.device) + 0.5) / size
+    y = (top[:, None] + steps * height[:, None]) * (2 / h) - 1
+    x = (left[:, None] + steps * width[:, None]) * (2 / w) - 1
+    return torch.stack([x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], -1)

@@ -1,0 +1,75 @@
+"""The recipe's augmentations, one after the other, on a batch of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from msgspec import Struct
+from torch import Tensor
+
+from netdsl.training.draws import Draws
+
+
+class Frame(Struct, frozen=True, eq=False):
+    """What a step of the pipeline may draw from: its own purpose, the samples' draws, the epoch."""
+
+    draws: Draws
+    purpose: str
+    epoch: int
+
+    def uniform(self, what: str, *shape: int) -> Tensor:
+        return self.draws.uniform(f"{self.purpose}.{what}", *shape)
+
+    def between(self, what: str, low: float, high: float, *shape: int) -> Tensor:
+        return self.draws.between(f"{self.purpose}.{what}", low, high, *shape)
+
+    def integers(self, what: str, high: int, *shape: int) -> Tensor:
+        return self.draws.integers(f"{self.purpose}.{what}", high, *shape)
+
+    def normal(self, what: str, *shape: int) -> Tensor:
+        return self.draws.normal(f"{self.purpose}.{what}", *shape)
+
+    def chance(self, p: float) -> Tensor:
+        return self.draws.chance(f"{self.purpose}.chance", p)
+
+
+Apply = Callable[[Any, Tensor, Tensor | None, Frame], tuple[Tensor, Tensor | None]]
+"""(word, pictures [B, C, H, W] from 0 to 1, masks [B, 1, H, W] or None, frame) -> the same, changed."""
+
+APPLY: dict[type, Apply] = {}
+
+
+def applies(*words: type) -> Callable[[Apply], Apply]:
+    """Registers the function of one or several words."""
+
+    def register(function: Apply) -> Apply:
+        APPLY.update(dict.fromkeys(words, function))
+        return function
+
+    return register
+
+
+class Pipeline:
+    """Applies the words in order. With `mask`, targets [B, H, W] are moved along with the pictures."""
+
+    def __init__(self, words: Sequence[Any], mask: bool = False) -> None:
+        from netdsl.training.augment import colors, erasing, geometry, policies  # noqa: F401 - they register themselves
+
+        self.words = tuple(words)
+        self.mask = mask
+
+    def __bool__(self) -> bool:
+        return bool(self.words)
+
+    def __call__(
+        self, inputs: tuple[Tensor, ...], target: Tensor, draws: Draws, epoch: int
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        pictures, mask = inputs[0], target[:, None].to(torch.float32) if self.mask else None
+        for place, word in enumerate(self.words):
+            frame = Frame(draws, f"{place}.{type(word).__name__}", epoch)
+            pictures, mask = APPLY[type(word)](word, pictures, mask, frame)
+        if mask is not None:
+            target = mask[:, 0].round().to(torch.int64)
+        return (pictures, *inputs[1:]), target

@@ -1,0 +1,59 @@
+"""The averages of the weights that a recipe asks for: EMA or SWA, behind one face."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from netdsl.recipe.schema import Recipe
+from netdsl.training.ema import Average, effective_decay
+
+
+class Averages:
+    """Nothing, a moving average, or the plain average of the weights at the ends of the last epochs."""
+
+    def __init__(self, module: nn.Module, recipe: Recipe, total: int, per_epoch: int) -> None:
+        self.ema: Average | None = None
+        self.swa: dict[str, Tensor] | None = None
+        self.count = 0
+        self.per_epoch = per_epoch
+        if recipe.ema is not None:
+            decay = effective_decay(recipe.ema, recipe.batch, total / per_epoch)
+            restart = recipe.ema.restart.steps(per_epoch) if recipe.ema.restart else 0
+            self.ema = Average(module, recipe.ema, decay, restart)
+        if recipe.swa is not None:
+            self.start = recipe.swa.start * total
+            self.swa = {n: t.detach().clone() for n, t in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int) -> None:
+        """After optimizer step `step`, counted from 1."""
+        if self.ema is not None:
+            self.ema.update(module, step)
+        if self.swa is not None and step >= self.start and step % self.per_epoch == 0:
+            self.count += 1
+            for name, tensor in module.state_dict().items():
+                if tensor.is_floating_point():
+                    self.swa[name].lerp_(tensor, 1 / self.count)
+                else:
+                    self.swa[name].copy_(tensor)
+
+    def state(self) -> dict[str, Tensor] | None:
+        """The averaged weights by state-dict key, where there are any yet."""
+        if self.ema is not None:
+            return self.ema.state
+        return self.swa if self.count else None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps."""
+        if self.ema is not None:
+            return self.ema.state
+        return {**self.swa, "swa.count": torch.tensor(self.count)} if self.swa is not None else {}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        own = self.ema.state if self.ema is not None else self.swa or {}
+        for name, tensor in tensors.items():
+            if name == "swa.count":
+                self.count = int(tensor)
+            else:
+                own[name].copy_(tensor)

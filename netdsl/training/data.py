@@ -1,0 +1,68 @@
+"""Data sets as values: tensors of all samples, and what their targets are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from msgspec import Struct
+from torch import Tensor
+
+
+class DataError(Exception):
+    """Data that is missing, malformed, or does not fit the net. `hint` says what would mend it."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class Split(Struct, frozen=True, eq=False):
+    """Samples and their targets, one for every row.
+
+    `inputs`: one tensor for each input of the net, [N, ...]: pictures as uint8 (0 to 255) or floats, tokens as int64. `target`:
+    int64 classes [N], masks [N, H, W] or next tokens [N, L], or float numbers [N, F]; negative classes do not count.
+    `read`, for pictures that do not fit into memory: gives the inputs of some samples (`inputs` is then empty).
+    """
+
+    inputs: tuple[Tensor, ...]
+    target: Tensor
+    read: Callable[[Tensor], tuple[Tensor, ...]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def take(self, index: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """The inputs and targets of some samples; pixels become floats from 0 to 1."""
+        inputs = self.read(index.cpu()) if self.read else tuple(x[index] for x in self.inputs)
+        target = self.target[index]
+        return tuple(as_floats(x.to(target.device)) for x in inputs), target
+
+    def to(self, device: torch.device) -> Split:
+        return Split(tuple(x.to(device) for x in self.inputs), self.target.to(device), self.read)
+
+    def subset(self, index: Tensor) -> Split:
+        read = self.read
+        inner = (lambda i: read(index[i])) if read else None
+        return Split(tuple(x[index] for x in self.inputs), self.target[index], inner)
+
+
+class DataSet(Struct, frozen=True, eq=False):
+    """A training and a test split. `task`: classes, numbers, mask, tokens or nodes; `classes`: their names."""
+
+    name: str
+    train: Split
+    test: Split
+    task: str = "classes"
+    classes: tuple[str, ...] = ()
+    pictures: bool = True
+    notes: tuple[str, ...] = ()
+    """What was done to the data, in words for the person who trains."""
+
+
+def as_floats(x: Tensor) -> Tensor:
+    """Pixels from 0 to 1 as float32; tokens stay whole numbers."""
+    if x.dtype == torch.uint8:
+        return x.to(torch.float32) / 255
+    return x

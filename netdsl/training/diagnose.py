@@ -1,0 +1,60 @@
+"""Why a loss is not finite: the first layer that gives something else, on the update where it happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Diverged(Exception):  # noqa: N818 - it is what happened
+    """The loss of an update (0-based) is not finite. `reason` says where that begins."""
+
+    def __init__(self, step: int, reason: str) -> None:
+        super().__init__(f"the loss at step {step + 1} is not finite: {reason}")
+        self.step = step
+        self.reason = reason
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return not value.is_floating_point() or bool(torch.isfinite(value).all())
+    if isinstance(value, tuple | list):
+        return all(map(_finite, value))
+    return all(map(_finite, value.values())) if isinstance(value, dict) else True
+
+
+@torch.no_grad()
+def diagnose(module: nn.Module, batch: Any, criterion: Any) -> str:
+    """Where it begins: in a weight, in a layer's output, or in the loss."""
+    for name, p in module.named_parameters():
+        if not _finite(p):
+            return f"the weights `{name}` are not finite (they were before the last updates): lower the lr, or clip"
+    if not _finite(batch.inputs):
+        return "the data holds numbers that are not finite"
+    found: list[str] = []
+    hooks = []
+    for name, layer in module.named_modules():
+        if not list(layer.children()):
+            hooks.append(layer.register_forward_hook(_recorder(name, found)))
+    try:
+        result = module(*batch.inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if found:
+        return f"the layer `{found[0]}` is the first whose output is not finite"
+    if not _finite(result):
+        return "the net's output is not finite, although every layer's is"
+    if not _finite(criterion(result, batch.target)):
+        return "the net's output is finite, the loss of it is not"
+    return "it does not happen again on the same samples without the update's noise"
+
+
+def _recorder(name: str, found: list[str]) -> Any:
+    def record(layer: nn.Module, inputs: Any, output: Any) -> None:
+        if not _finite(output):
+            found.append(name)
+
+    return record

@@ -1,0 +1,117 @@
+"""Data made to fit a net's input: size, channels, classes; and the statistics of the training split."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from netdsl.recipe.sources import Channel, Fixed, Pixel
+from netdsl.training.data import DataError, DataSet, Split, as_floats
+from netdsl.training.draws import Draws, permutation
+
+Size = int | str
+
+
+def fit(data: DataSet, shape: tuple[Size, ...], outputs: int | None) -> DataSet:
+    """The data set with pictures of `shape` (named sizes take the data's own), checked against the net's outputs.
+
+    Raises DataError where it cannot fit.
+    """
+    notes = list(data.notes)
+    check_classes(data, outputs)
+    if not data.pictures or data.train.read is not None:
+        return data
+    have = tuple(data.train.inputs[0].shape[1:])
+    if len(shape) == 1:
+        return _flattened(data, have, shape[0])
+    if len(shape) != 3:
+        raise DataError(f"`{data.name}` has pictures, the net takes {list(shape)}", "declare `input image [1, 28, 28]`")
+    channels, size = shape[0], tuple(w if isinstance(w, int) else h for w, h in zip(shape[1:], have[1:], strict=True))
+    if channels != have[0] and have[0] != 1:
+        hint = f"declare `input image [{have[0]}, ...]`"
+        raise DataError(f"`{data.name}` has {have[0]} channels, the net takes {channels}", hint)
+    if channels != have[0]:
+        notes.append(f"grey pictures repeated on {channels} channels")
+    if size != have[1:]:
+        notes.append(f"pictures resized from {have[1]} x {have[2]} to {size[0]} x {size[1]}")
+    splits = [_resized(s, int(channels), size, data.task) for s in (data.train, data.test)]
+    return DataSet(data.name, splits[0], splits[1], data.task, data.classes, True, tuple(notes))
+
+
+def check_classes(data: DataSet, outputs: int | None) -> None:
+    """Raise DataError where the net has another number of outputs than the data has classes."""
+    count = len(data.classes)
+    if outputs is not None and data.task != "numbers" and count and outputs != count:
+        hint = f"bind the net's argument: `-p classes={count}`"
+        raise DataError(f"the net has {outputs} outputs, `{data.name}` has {count} classes", hint)
+
+
+def _flattened(data: DataSet, have: tuple[int, ...], features: Size) -> DataSet:
+    count = have[0] * have[1] * have[2]
+    if features != count:
+        message = f"the net takes {features} numbers, a picture of `{data.name}` has {count}"
+        raise DataError(message, f"declare `input pixels [{count}]`, or an image input")
+    splits = [Split((as_floats(s.inputs[0]).flatten(1),), s.target) for s in (data.train, data.test)]
+    return DataSet(data.name, splits[0], splits[1], data.task, data.classes, False, (*data.notes, "pictures flattened"))
+
+
+def _resized(split: Split, channels: int, size: tuple[int, ...], task: str) -> Split:
+    pictures, target = resize(split.inputs[0], size), split.target
+    if pictures.shape[1] != channels:
+        pictures = pictures.expand(-1, channels, -1, -1)
+    if task == "mask" and tuple(target.shape[1:]) != size:
+        target = F.interpolate(target[:, None].to(torch.float32), size=size, mode="nearest")[:, 0].to(torch.int64)
+    return Split((pictures.contiguous(), *split.inputs[1:]), target)
+
+
+def resize(pictures: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Pictures at another size, antialiased; uint8 stays uint8."""
+    if tuple(pictures.shape[2:]) == tuple(size):
+        return pictures
+    floats = F.interpolate(as_floats(pictures), size=tuple(size), mode="bilinear", antialias=True, align_corners=False)
+    return (floats * 255).round().to(torch.uint8) if pictures.dtype == torch.uint8 else floats
+
+
+def held_out(data: DataSet, fraction: float, seed: int) -> tuple[Split, Split]:
+    """The training split and the validation part taken from it (empty for 0); the same for every run of a seed."""
+    if not fraction:
+        return data.train, data.train.subset(torch.arange(0))
+    order = permutation(seed, len(data.train))
+    count = max(1, round(fraction * len(data.train)))
+    return data.train.subset(order[count:]), data.train.subset(order[:count])
+
+
+def with_noise(split: Split, fraction: float, classes: int, seed: int) -> Split:
+    """The split with that fraction of its labels replaced by uniformly random classes (Zhang et al. 2017)."""
+    if not fraction:
+        return split
+    count = round(fraction * len(split))
+    which = permutation(seed, len(split))[:count]
+    target = split.target.clone()
+    target[which] = Draws(seed, which).integers("label", classes)
+    return Split(split.inputs, target, split.read)
+
+
+def statistics(split: Split, word: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Mean and deviation per channel over the training split, to six digits; None for no standardisation.
+
+    A channel that hardly changes keeps its scale, so that nothing explodes. Raises DataError for what the net cannot hold.
+    """
+    if isinstance(word, Fixed):
+        return word.mean, word.std
+    if isinstance(word, Pixel):
+        raise DataError(
+            "`standardize = pixel` is not supported yet: the net keeps one number per channel", "use `channel`"
+        )
+    if not isinstance(word, Channel) or not len(split):
+        return None
+    (x, *_), _ = split.take(torch.arange(min(len(split), 20_000)))
+    if not x.is_floating_point():
+        return None
+    axes = (0,) if x.ndim == 2 else tuple(i for i in range(x.ndim) if i != 1)
+    mean, std = x.double().mean(axes), x.double().std(axes, correction=0)
+    std = torch.where(std < 1e-3, torch.ones_like(std), std)
+    return tuple(round(v, 6) for v in mean.tolist()), tuple(round(v, 6) for v in std.tolist())

@@ -1,0 +1,121 @@
+"""How weights start, by role: the words of the recipe's `init`, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from netdsl.recipe import inits as words
+from netdsl.training import checkpoint as files
+from netdsl.training.data import DataError
+from netdsl.training.groups import Parameter
+
+WEIGHTS = ("conv", "linear")
+
+
+class Start(Sequence[Parameter]):
+    """Parameters of a module with their tensors, for the functions below."""
+
+    def __init__(
+        self, module: nn.Module, parameters: Sequence[Parameter], last_norms: Sequence[str], base: Path
+    ) -> None:
+        self.module = module
+        self.parameters = tuple(parameters)
+        self.tensors = dict(module.named_parameters())
+        self.last_norms = tuple(last_norms)
+        self.base = base
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.parameters[index]
+
+    def of(self, *roles: str) -> list[Tensor]:
+        return [self.tensors[p.path] for p in self.parameters if p.role in roles and p.path in self.tensors]
+
+
+def initialize(recipe_words: Sequence[Any], start: Start) -> list[str]:
+    """Set the weights of a module; returns what there is to say about it."""
+    notes: list[str] = []
+    with torch.no_grad():
+        for word in recipe_words:
+            note = INITS[type(word)](word, start)
+            notes += [note] if note else []
+    return notes
+
+
+def _drawn(draw: Callable[[Any, Tensor], Any], roles: tuple[str, ...] = WEIGHTS) -> Callable[[Any, Start], None]:
+    """Draws every weight of the roles; biases become 0."""
+
+    def apply(word: Any, start: Start) -> None:
+        for tensor in start.of(*roles):
+            draw(word, tensor)
+        for tensor in start.of("bias"):
+            tensor.zero_()
+
+    return apply
+
+
+def _xavier(word: words.Xavier, w: Tensor) -> None:
+    draw = nn.init.xavier_uniform_ if word.distribution == "uniform" else nn.init.xavier_normal_
+    draw(w, gain=word.gain)
+
+
+def _kaiming(word: words.Kaiming, w: Tensor) -> None:
+    draw = nn.init.kaiming_uniform_ if word.distribution == "uniform" else nn.init.kaiming_normal_
+    draw(w, mode=word.mode, nonlinearity=word.nonlinearity)
+
+
+def _biases(word: words.Biases, start: Start) -> None:
+    for tensor in start.of("bias"):
+        tensor.fill_(word.value)
+
+
+def _zero_last_norm(word: words.ZeroLastNorm, start: Start) -> str | None:
+    for path in start.last_norms:
+        start.tensors[path].zero_()
+    return None if start.last_norms else "`zero_last_norm` found no norm at the end of a residual branch"
+
+
+def _head_scale(word: words.HeadScale, start: Start) -> None:
+    heads = [p.path for p in start.parameters if p.role == "linear"]
+    if heads:
+        owner = heads[-1].rpartition(".")[0]
+        for name in (heads[-1], f"{owner}.bias"):
+            if name in start.tensors:
+                start.tensors[name].mul_(word.factor)
+
+
+def _weights(word: words.Weights, start: Start) -> str | None:
+    path = start.base / word.path
+    path = path / "model.safetensors" if path.is_dir() else path
+    tensors, _ = files.load_tensors(path)
+    state = start.module.state_dict()
+    fitting = {n: t for n, t in tensors.items() if n in state and state[n].shape == t.shape}
+    left = sorted(n for n in state if n not in fitting)
+    if left and word.strict:
+        hint = "`weights(..., strict=false)` leaves what does not fit"
+        raise DataError(f"{path} has no weights of the right shape for `{left[0]}` and {len(left) - 1} more", hint)
+    start.module.load_state_dict(fitting, strict=False)
+    return f"{len(fitting)} tensors from {path.name}, {len(left)} left as they were" if left else None
+
+
+INITS: dict[type, Callable[[Any, Start], str | None]] = {
+    words.Default: lambda word, start: None,
+    words.TruncNormal: _drawn(
+        lambda word, w: nn.init.trunc_normal_(w, std=word.std), (*WEIGHTS, "embedding", "position")
+    ),
+    words.Normal: _drawn(lambda word, w: nn.init.normal_(w, std=word.std)),
+    words.Xavier: _drawn(_xavier),
+    words.Kaiming: _drawn(_kaiming),
+    words.Orthogonal: _drawn(lambda word, w: nn.init.orthogonal_(w, gain=word.gain)),
+    words.Biases: _biases,
+    words.ZeroLastNorm: _zero_last_norm,
+    words.HeadScale: _head_scale,
+    words.Weights: _weights,
+}

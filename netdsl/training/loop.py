@@ -1,0 +1,262 @@
+"""The training loop: updates, evaluations, checkpoints. Everything it does follows from the step it is at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from msgspec import Struct
+from torch import Tensor, nn
+
+from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
+from netdsl.training import checkpoint as files
+from netdsl.training.averages import Averages
+from netdsl.training.data import Split
+from netdsl.training.diagnose import Diverged, diagnose
+from netdsl.training.draws import key, seed_layers
+from netdsl.training.evaluate import Evaluator
+from netdsl.training.feed import Feed
+from netdsl.training.gradients import add_penalties, clip
+from netdsl.training.groups import Parameter, frozen, group
+from netdsl.training.losses import weight_of
+from netdsl.training.metrics import HIGHER, headline
+from netdsl.training.optimizers import Updater, peak_lr
+from netdsl.training.outputs import Criterion
+from netdsl.training.ranks import Ranks
+from netdsl.training.rates import dropouts, set_drop_path, time_rate
+from netdsl.training.schedule import Schedule
+
+Watch = Callable[[str, dict[str, Any]], None]
+"""Told of what happens: (`step` | `evaluation` | `saved`, its numbers)."""
+
+
+class Job(Struct, frozen=True, eq=False):
+    """All that a run depends on. `held` is what the best weights are chosen on; `folder` gets the checkpoints."""
+
+    module: nn.Module
+    recipe: Recipe
+    feed: Feed
+    held: Split
+    parameters: tuple[Parameter, ...]
+    names: tuple[str, ...]
+    kept: tuple[str, ...]
+    task: str
+    classes: int
+    folder: Path | None
+    ranks: Ranks
+    layers: dict[str, int] | None = None
+
+
+class State(Struct):
+    """Where a run stands. `best` is the best metric so far, `stale` the evaluations since then."""
+
+    step: int = 0
+    best: float | None = None
+    best_step: int = 0
+    stale: int = 0
+    stopped: bool = False
+
+
+class Loop:
+    """One run of training. `run()` goes on from `state`, which `restore()` may have set."""
+
+    def __init__(self, job: Job, watch: Watch = lambda what, numbers: None) -> None:
+        recipe = self.recipe = job.recipe
+        self.job, self.watch, self.feed, self.ranks = job, watch, job.feed, job.ranks
+        self.module = job.module
+        self.device = next(job.module.parameters()).device
+        self.per_epoch = job.feed.per_epoch
+        self.total = total_steps(recipe, self.per_epoch)
+        self.schedule = Schedule(recipe.schedule, peak_lr(recipe), self.total, self.per_epoch, recipe.schedule_unit)
+        self.still = frozen(recipe, job.parameters)
+        for name, p in self.module.named_parameters():
+            p.requires_grad_(name not in self.still)
+        self.groups = group(recipe, job.parameters, job.layers)
+        self.updater = Updater(self.module, self.groups, recipe, self.total)
+        self.averages = Averages(self.module, recipe, self.total, self.per_epoch)
+        self.criterion = Criterion(recipe, job.names, job.kept)
+        self.evaluator = Evaluator(recipe, job.names, job.kept, job.task, job.classes, job.ranks)
+        if recipe.drop_path is not None:
+            set_drop_path(self.module, recipe.drop_path)
+        self.trained = [p for p in self.module.parameters() if p.requires_grad]
+        roles = {p.path: p.role for p in job.parameters}
+        self.weights = [p for n, p in self.module.named_parameters() if roles.get(n) in ("conv", "linear")]
+        self.metric = recipe.stop.metric if recipe.stop else headline(job.task)
+        self.autocast = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "fp16")
+        self.parallel = self.ranks.wrap(self.module, recipe.batch_norm == "sync")
+        self.state = State()
+        self.interrupted = False
+        self.pending: list[Tensor] = []
+
+    def run(self) -> State:
+        """Train to the end, to an early stop, or until `interrupted` is set; a checkpoint is left in each case.
+
+        Raises Diverged where the loss is no longer finite.
+        """
+        every, save = (d.steps(self.per_epoch) or 1 for d in (self.recipe.evaluate, self.recipe.checkpoint))
+        state = self.state
+        while state.step < self.total and not state.stopped:
+            self.update(state.step)
+            state.step += 1
+            last = state.step == self.total
+            if state.step % every == 0 or last:
+                self.check_finite()
+                self.evaluate()
+            if state.step % save == 0 or last or state.stopped:
+                self.check_finite()
+                self.save()
+            if self.ranks.any(self.interrupted):
+                self.check_finite()
+                self.save()
+                break
+        return state
+
+    def update(self, step: int) -> None:
+        """One update of the weights from the samples of `step`."""
+        self._prepare(step)
+        count = self.feed.count(step)
+        first, last = self.ranks.share(count)
+        micro = self.recipe.micro_batch or max(1, last - first)
+        total = torch.zeros((), device=self.device)
+        for at in range(first, last, micro):
+            final = at + micro >= last
+            total += self._backward(step, at, min(at + micro, last), final)
+        if self.recipe.clip is not None or self.recipe.penalty:
+            for optimizer in self.updater.optimizers:
+                self.scaler.unscale_(optimizer)
+            add_penalties(self.recipe.penalty, self.weights)
+            clip(self.recipe.clip, self.trained)
+        for optimizer in self.updater.optimizers:
+            self.scaler.step(optimizer)
+        self.scaler.update()
+        self.averages.update(self.module, step + 1)
+        self._note(step, total, count)
+
+    def _prepare(self, step: int) -> None:
+        self.parallel.train()
+        self._hold_frozen()
+        seed_layers(key(self.recipe.seed, "layers", step, self.ranks.rank))
+        if self.recipe.dropout is not None:
+            rate = time_rate(self.recipe.dropout, step, self.total, self.per_epoch)
+            for layer in dropouts(self.module):
+                layer.p = rate
+        self.updater.set_lr(self.schedule(step))
+        self.updater.zero()
+
+    def _hold_frozen(self) -> None:
+        """Normalisation layers that are frozen keep their statistics."""
+        for name, layer in self.module.named_modules() if self.still else ():
+            if f"{name}.weight" in self.still and isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                layer.eval()
+
+    def _backward(self, step: int, first: int, last: int, final: bool) -> Tensor:
+        """Add the gradient of some places of an update, as their share of the whole; returns that share of the loss."""
+        batch = self.feed.batch(step, first, last)
+        context: Any = nullcontext if self.ranks.world == 1 or final else self.parallel.no_sync
+        with context():
+            with torch.autocast(self.device.type, self.autocast or torch.bfloat16, enabled=self.autocast is not None):
+                result = self.parallel(*batch.inputs)
+            each = self.criterion(result, batch.target)
+            loss = each.sum() if self.recipe.loss.reduction == "sum" else each.sum() / self._mass(step, batch)
+            # DDP averages over processes; the loss is already this share of the whole.
+            self.scaler.scale(loss * self.ranks.world).backward()
+        return loss.detach()
+
+    def _mass(self, step: int, batch: Any) -> Any:
+        """What the sum of losses is divided by: the samples of the whole update, or their class weights."""
+        if not getattr(self.recipe.loss, "weight", ()) or batch.target.is_floating_point():
+            return batch.size
+        whole = self.feed.split.target[self.feed.order(step // self.per_epoch)[self.feed.slots(step)]]
+        return weight_of(self.recipe.loss, whole).sum()
+
+    def _note(self, step: int, loss: Tensor, count: int) -> None:
+        self.pending.append(loss)
+        if self.device.type == "cpu" or len(self.pending) >= 50:
+            self.check_finite()
+        self.watch("step", {"step": step + 1, "loss": loss, "lr": self.updater.lr, "samples": count})
+
+    def check_finite(self) -> None:
+        """Raise Diverged if a loss since the last look is not finite."""
+        if not self.pending:
+            return
+        losses = torch.stack(self.pending)
+        first = self.state.step + 1 - len(self.pending) if self.device.type != "cpu" else self.state.step
+        self.pending = []
+        if not bool(torch.isfinite(losses).all()):
+            if self.autocast is torch.float16:
+                return  # the scaler skips such an update and lowers its scale
+            step = max(0, first)
+            raise Diverged(step, diagnose(self.module, self.feed.batch(step), self.criterion))
+
+    def evaluate(self) -> dict[str, Any]:
+        """Measure raw and averaged weights on the held-out split; keep the best."""
+        self.ranks.same_buffers(self.module)
+        self.module.eval()
+        numbers: dict[str, Any] = {"step": self.state.step, "epoch": self.state.step / self.per_epoch}
+        numbers |= self.evaluator(self.module, self.job.held)
+        if (average := self.averages.state()) is not None:
+            numbers["raw"] = {k: v for k, v in numbers.items() if isinstance(v, float) and k != "epoch"}
+            numbers |= self.evaluator(self._with(average), self.job.held)
+        self._judge(numbers)
+        self.watch("evaluation", numbers)
+        return numbers
+
+    def _with(self, state: dict[str, Tensor]) -> Callable[..., Any]:
+        return lambda *x: torch.func.functional_call(self.module, state, x)
+
+    def _judge(self, numbers: dict[str, Any]) -> None:
+        value = numbers.get(self.metric, numbers["loss"])
+        signed = -value if self.metric in HIGHER else value
+        state, least = self.state, self.recipe.stop.least if self.recipe.stop else 0.0
+        if state.best is None or signed < state.best - least or not math.isfinite(state.best):
+            state.best, state.best_step, state.stale = signed, state.step, 0
+            self._save_best()
+        else:
+            state.stale += 1
+            state.stopped = self.recipe.stop is not None and state.stale >= self.recipe.stop.patience
+
+    def final_weights(self) -> dict[str, Tensor]:
+        """What is evaluated and exported: the average where there is one, else the raw weights."""
+        average = self.averages.state()
+        return average if average is not None else self.module.state_dict()
+
+    def _save_best(self) -> None:
+        if self.job.folder is not None and self.ranks.first:
+            files.save_tensors(self.job.folder / "best.safetensors", self.final_weights(), {"step": self.state.step})
+
+    def save(self) -> None:
+        """Write the checkpoint: weights, averages, the optimizer's tensors, where the run stands."""
+        if self.job.folder is None or not self.ranks.first:
+            return
+        tensors = files.prefixed("model", self.module.state_dict())
+        tensors |= files.prefixed("optimizer", files.optimizer_tensors(self.updater.optimizers))
+        tensors |= files.prefixed("average", self.averages.tensors())
+        about = {"state": self.state, "lr": self.updater.lr, "scaler": self.scaler.state_dict()}
+        files.save_tensors(self.job.folder / "checkpoint.safetensors", tensors, about)
+        self.watch("saved", {"step": self.state.step})
+
+    def restore(self) -> None:
+        """Go on from the folder's checkpoint. Raises CheckpointError."""
+        import msgspec
+
+        assert self.job.folder is not None
+        tensors, about = files.load_tensors(self.job.folder / "checkpoint.safetensors")
+        files.load_state(self.module, files.part("model", tensors))
+        files.restore_optimizers(self.updater.optimizers, files.part("optimizer", tensors))
+        self.averages.load(files.part("average", tensors))
+        self.updater.lr = about["lr"]
+        if about["scaler"]:
+            self.scaler.load_state_dict(about["scaler"])
+        self.state = msgspec.convert(about["state"], State)
+
+
+def total_steps(recipe: Recipe, per_epoch: int) -> int:
+    """The number of updates of a whole run."""
+    if recipe.steps is not None:
+        return recipe.steps
+    return (recipe.epochs or DEFAULT_EPOCHS) * per_epoch

@@ -1,0 +1,88 @@
+"""Metrics as sums: what is added over samples (and ranks), and the number they give at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Sums = dict[str, Tensor]
+
+
+class Metrics:
+    """Adds up what the metrics of a task need, on the device; every sample counts once.
+
+    `task`: classes, mask, tokens, nodes (all with a confusion matrix up to 1,000 classes) or numbers.
+    """
+
+    def __init__(self, task: str, classes: int, wanted: tuple[str, ...] = ()) -> None:
+        self.task = task
+        self.classes = classes
+        self.wanted = wanted
+        self.sums: Sums = {}
+
+    def add(self, output: Tensor, target: Tensor, loss: Tensor) -> None:
+        """Add a batch: the net's output, hard targets, and the loss of every sample [B]."""
+        self._add("n", torch.tensor(float(len(loss)), device=loss.device))
+        self._add("loss", loss.double().sum())
+        if self.task == "numbers":
+            self._add("squares", (output.double() - target.reshape(output.shape)).square().flatten(1).mean(1).sum())
+            return
+        if output.ndim == 3 and target.shape == output.shape[:2]:
+            output = output.movedim(-1, 1)
+        flat = output.movedim(1, -1).reshape(-1, output.shape[1])
+        truth = target.reshape(-1)
+        flat, truth = flat[truth >= 0], truth[truth >= 0]
+        self._add("places", torch.tensor(float(len(truth)), device=loss.device))
+        guess = flat.argmax(1)
+        self._add("right", (guess == truth).double().sum())
+        if self.classes > 5:
+            near = flat.topk(5, 1).indices
+            self._add("near", (near == truth[:, None]).any(1).double().sum())
+        if self.classes <= 1000:
+            pairs = torch.bincount(truth * self.classes + guess, minlength=self.classes**2)
+            self._add("confusion", pairs.reshape(self.classes, self.classes).double())
+
+    def _add(self, name: str, value: Tensor) -> None:
+        value = value.double()
+        self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def results(self) -> dict[str, Any]:
+        """Numbers by name; `confusion` (rows: truth, columns: guess) and `per_class` as lists where asked for."""
+        sums = self.sums
+        n = max(1.0, float(sums.get("n", torch.tensor(0.0))))
+        found: dict[str, Any] = {"n": int(n), "loss": float(sums["loss"]) / n} if "loss" in sums else {"n": 0}
+        if "squares" in sums:
+            found["rmse"] = (float(sums["squares"]) / n) ** 0.5
+        if "right" in sums:
+            places = max(1.0, float(sums["places"]))
+            found["top1"] = float(sums["right"]) / places
+            if "near" in sums and "top5" in self.wanted:
+                found["top5"] = float(sums["near"]) / places
+            if "confusion" in sums:
+                found |= self._from_confusion(sums["confusion"])
+        if self.task == "tokens" and "loss" in found:
+            found["perplexity"] = float(torch.tensor(found["loss"]).exp())
+        return found
+
+    def _from_confusion(self, matrix: Tensor) -> dict[str, Any]:
+        right, truth, guess = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+        found: dict[str, Any] = {}
+        if self.task == "mask" or "mean_iou" in self.wanted:
+            union = truth + guess - right
+            found["mean_iou"] = float((right / union.clamp(min=1))[union > 0].mean())
+        if "per_class" in self.wanted:
+            found["per_class"] = (right / truth.clamp(min=1)).tolist()
+        if "confusion" in self.wanted:
+            found["confusion"] = matrix.long().tolist()
+        return found
+
+
+HIGHER = frozenset(("top1", "top5", "mean_iou"))
+"""Metrics of which more is better."""
+
+
+def headline(task: str) -> str:
+    """The metric that tells how good a net of this task is."""
+    return {"numbers": "rmse", "mask": "mean_iou", "tokens": "loss"}.get(task, "top1")

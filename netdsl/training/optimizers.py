@@ -1,0 +1,164 @@
+"""Optimizers of a recipe: torch's own where it has them, with the fused kernel where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from netdsl.recipe import optimizers as words
+from netdsl.recipe.schema import Recipe
+from netdsl.training.groups import ParameterGroup
+from netdsl.training.large_batch import Lamb, Lars, Lion
+
+Groups = list[dict[str, Any]]
+
+
+class Updater:
+    """The optimizer (or two) of a run, with the lr of every group as a function of the scheduled lr."""
+
+    def __init__(self, module: nn.Module, groups: Sequence[ParameterGroup], recipe: Recipe, updates: int) -> None:
+        self.word = recipe.optimizer
+        tensors = dict(module.named_parameters())
+        decay = decay_factor(recipe, updates)
+        described = [_described(g, tensors, self.word, decay) for g in groups]
+        self.optimizers = BUILDERS[type(self.word)](self.word, described)
+        self.lr = 0.0
+
+    def set_lr(self, lr: float) -> None:
+        """Set the scheduled lr; with `lr_in_buffer` the momentum keeps what earlier gradients were multiplied by."""
+        if getattr(self.word, "lr_in_buffer", False) and self.lr and lr != self.lr:
+            self._rescale_buffers(self.lr / lr)
+        self.lr = lr
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = lr * group["scale"]
+
+    def _rescale_buffers(self, factor: float) -> None:
+        buffers = [
+            s["momentum_buffer"]
+            for o in self.optimizers
+            for s in o.state.values()
+            if s.get("momentum_buffer") is not None
+        ]
+        if buffers:
+            torch._foreach_mul_(buffers, factor)
+
+    def step(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def zero(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+
+
+def peak_lr(recipe: Recipe) -> float:
+    """The peak lr, scaled linearly where the recipe states it for another batch."""
+    word = recipe.optimizer
+    return word.lr * recipe.batch / word.per_batch if word.per_batch else word.lr
+
+
+def decay_factor(recipe: Recipe, updates: int) -> float:
+    """What weight decay is multiplied by so that torch's lr * decay is the recipe's kind of decay.
+
+    `schedule`: the multiplier of the schedule alone; `normalized`: times sqrt(batch / (samples * epochs)) = 1 / sqrt(updates).
+    """
+    kind = getattr(recipe.optimizer, "decay", "lr")
+    if kind == "lr":
+        return 1.0
+    factor = 1 / peak_lr(recipe)
+    return factor / max(1, updates) ** 0.5 if kind == "normalized" else factor
+
+
+def _described(group: ParameterGroup, tensors: Mapping[str, nn.Parameter], word: Any, decay: float) -> dict[str, Any]:
+    settings = dict(group.settings)
+    settings["weight_decay"] = settings.get("weight_decay", word.weight_decay) * decay
+    return {"params": [tensors[p] for p in group.paths], "scale": group.scale, **settings}
+
+
+def _fused(groups: Groups) -> bool:
+    """Whether torch has a fused kernel for all parameters: floating, on a CPU or a CUDA device."""
+    return all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for g in groups for p in g["params"])
+
+
+def _sgd(word: words.Sgd, groups: Groups) -> list[Optimizer]:
+    options = {"momentum": word.momentum, "dampening": word.dampening, "nesterov": word.nesterov}
+    return [torch.optim.SGD(groups, lr=word.lr, fused=_fused(groups), **options)]
+
+
+def _adam(cls: Callable[..., Optimizer], **more: Any) -> Callable[[Any, Groups], list[Optimizer]]:
+    def build(word: Any, groups: Groups) -> list[Optimizer]:
+        fused = {"fused": _fused(groups)} if cls in (torch.optim.Adam, torch.optim.AdamW) else {}
+        options = {torch_name: getattr(word, name) for torch_name, name in more.items()}
+        return [cls(groups, lr=word.lr, betas=word.betas, eps=word.eps, **fused, **options)]
+
+    return build
+
+
+def _rmsprop(word: words.RmsProp, groups: Groups) -> list[Optimizer]:
+    options = {"alpha": word.alpha, "eps": word.eps, "momentum": word.momentum, "centered": word.centered}
+    return [torch.optim.RMSprop(groups, lr=word.lr, **options)]
+
+
+def _adagrad(word: words.Adagrad, groups: Groups) -> list[Optimizer]:
+    return [torch.optim.Adagrad(groups, lr=word.lr, eps=word.eps, fused=_fused(groups))]
+
+
+class MatrixMuon(torch.optim.Muon):
+    """torch's Muon on weights of any rank: a convolution's weight is updated through its view as (out, in * kernel)."""
+
+    def __init__(self, groups: Groups, **options: Any) -> None:
+        self.sources: list[tuple[Tensor, Tensor]] = []
+        super().__init__([{**g, "params": [self._matrix(p) for p in g["params"]]} for g in groups], **options)
+
+    def _matrix(self, weight: Tensor) -> Tensor:
+        if weight.ndim == 2:
+            return weight
+        matrix = nn.Parameter(weight.detach().view(len(weight), -1))
+        self.sources.append((weight, matrix))
+        return matrix
+
+    def step(self, closure: Any = None) -> Any:
+        for weight, matrix in self.sources:
+            matrix.grad = None if weight.grad is None else weight.grad.reshape(matrix.shape)
+        return super().step(closure)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        super().zero_grad(set_to_none)
+        for weight, _ in self.sources:
+            weight.grad = None
+
+
+def _muon(word: words.Muon, groups: Groups) -> list[Optimizer]:
+    """Muon for tensors of two axes or more, AdamW for the others."""
+    matrices, rest = (
+        [{**g, "params": [p for p in g["params"] if (p.ndim >= 2) is m]} for g in groups] for m in (True, False)
+    )
+    found: list[Optimizer] = []
+    if matrices := [g for g in matrices if g["params"]]:
+        options = {"momentum": word.momentum, "nesterov": word.nesterov, "adjust_lr_fn": word.adjust}
+        found.append(MatrixMuon(matrices, lr=word.lr, **options))
+    if rest := [g for g in rest if g["params"]]:
+        ratio = word.adamw_lr / word.lr
+        scaled = [{**g, "scale": g["scale"] * ratio} for g in rest]
+        found.append(torch.optim.AdamW(scaled, lr=word.adamw_lr, fused=_fused(rest)))
+    return found
+
+
+BUILDERS: dict[type, Callable[[Any, Groups], list[Optimizer]]] = {
+    words.Sgd: _sgd,
+    words.Adam: _adam(torch.optim.Adam),
+    words.AdamW: _adam(torch.optim.AdamW),
+    words.NAdam: _adam(torch.optim.NAdam, decoupled_weight_decay="decoupled"),
+    words.RAdam: _adam(torch.optim.RAdam, decoupled_weight_decay="decoupled"),
+    words.RmsProp: _rmsprop,
+    words.Adagrad: _adagrad,
+    words.Muon: _muon,
+    words.Lion: lambda word, groups: [Lion(groups, lr=word.lr, betas=word.betas)],
+    words.Lamb: _adam(Lamb, max_norm="max_norm"),
+    words.Lars: lambda word, groups: [Lars(groups, lr=word.lr, momentum=word.momentum, trust=word.trust)],
+}

@@ -1,0 +1,47 @@
+"""What a net gives for a batch: one tensor, or several by name, and the weighted loss over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from netdsl.recipe.schema import Recipe
+from netdsl.training.data import DataError
+from netdsl.training.losses import loss_of
+
+
+class Criterion:
+    """The loss of a net with one or several outputs, per sample.
+
+    `names`: the outputs while training, in order; `kept`: those at inference, of which the first is the main one. The main output has weight
+    1, others 0 unless the recipe's `outputs` gives them one. Every output is held against the same target.
+    """
+
+    def __init__(self, recipe: Recipe, names: Sequence[str], kept: Sequence[str] = ()) -> None:
+        self.names = tuple(names)
+        self.kept = tuple(kept) or self.names
+        for name in recipe.outputs:
+            if name not in self.names:
+                raise DataError(f"the net has no output `{name}`", f"its outputs: {', '.join(self.names)}")
+        self.weights = {n: recipe.outputs.get(n, 1.0 if n == self.kept[0] else 0.0) for n in self.names}
+        self.loss = loss_of(recipe.loss)
+
+    def __call__(self, result: Any, target: Tensor) -> Tensor:
+        """The loss of every sample, [B]."""
+        outputs = self.named(result)
+        terms = [self.loss(x, target) * self.weights[n] for n, x in outputs.items() if self.weights.get(n)]
+        return sum(terms[1:], start=terms[0])
+
+    def main(self, result: Any) -> Tensor:
+        """The output that metrics look at."""
+        return self.named(result)[self.kept[0]]
+
+    def named(self, result: Any) -> dict[str, Tensor]:
+        """A module's result by output name: a tensor, a tuple in order, or a dict."""
+        if isinstance(result, Mapping):
+            return dict(result)
+        if isinstance(result, tuple | list):
+            return dict(zip(self.names if len(result) == len(self.names) else self.kept, result, strict=True))
+        return {self.kept[0]: result}

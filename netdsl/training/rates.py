@@ -1,0 +1,58 @@
+"""Rates of the net's own noise: drop-path by depth, dropout by time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from netdsl.recipe.regularizers import DropPath, Early, Flat, Late, Ramp
+from netdsl.training.data import DataError
+
+
+def depth_rates(word: Any, links: int) -> list[float]:
+    """The drop-path rate of every residual link, first to last; `linear(a, b)` gives the first a and the last b."""
+    if isinstance(word, DropPath):
+        word = word.rates
+    if isinstance(word, Flat):
+        return [word.rate] * links
+    assert isinstance(word, Ramp)
+    return [word.start + (word.to - word.start) * i / max(1, links - 1) for i in range(links)]
+
+
+def drop_paths(module: nn.Module) -> list[nn.Module]:
+    """The drop-path layers of a net, in the order of its layers."""
+    return [m for m in module.modules() if type(m).__name__ == "DropPath"]
+
+
+def set_drop_path(module: nn.Module, word: Any) -> list[float]:
+    """Give every residual link its rate; returns them. Raises DataError for a net without residual links."""
+    layers = drop_paths(module)
+    if not layers:
+        raise DataError("`drop_path` drops residual links, and this net has none", "write them as `residual { ... }`")
+    rates = depth_rates(word, len(layers))
+    for layer, rate in zip(layers, rates, strict=True):
+        layer.rate.fill_(rate)  # type: ignore[operator, union-attr]
+        if isinstance(word, DropPath):
+            layer.mode = word.mode  # type: ignore[assignment]
+    return rates
+
+
+def time_rate(word: Any, step: int, total: int, per_epoch: int) -> float:
+    """The dropout rate at an update."""
+    if isinstance(word, Flat):
+        return word.rate
+    if isinstance(word, Ramp):
+        return word.start + (word.to - word.start) * step / max(1, total - 1)
+    if isinstance(word, Early):
+        until = word.until.steps(per_epoch)
+        left = max(0.0, 1 - step / max(1, until))
+        return word.rate * (left if word.shape == "linear" else float(left > 0))
+    assert isinstance(word, Late)
+    return word.rate if step >= word.after.steps(per_epoch) else 0.0
+
+
+def dropouts(module: nn.Module) -> list[Any]:
+    """The dropout layers of a net."""
+    kinds = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+    return [m for m in module.modules() if isinstance(m, kinds)]

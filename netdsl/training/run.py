@@ -1,0 +1,196 @@
+"""A run from a spec to its folder: data, net, loop, and what is left at the end."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from msgspec import Struct
+from torch import Tensor, nn
+
+from netdsl.loader import library
+from netdsl.passes.count import parameters
+from netdsl.passes.elaborate import Options
+from netdsl.recipe.schema import Recipe
+from netdsl.training import checkpoint as files
+from netdsl.training.data import DataError, DataSet, Split
+from netdsl.training.draws import key
+from netdsl.training.evaluate import Evaluator
+from netdsl.training.feed import Feed
+from netdsl.training.fit import fit, held_out, statistics, with_noise
+from netdsl.training.folder import CHECKPOINT, LOG, RECIPE, SOURCE, WEIGHTS, About, Log, write_json, write_spec
+from netdsl.training.groups import Parameter
+from netdsl.training.initialize import Start, initialize
+from netdsl.training.loop import Job, Loop, Watch
+from netdsl.training.ranks import Ranks
+from netdsl.training.sources import read
+from netdsl.training.target import Targets
+
+if TYPE_CHECKING:
+    from netdsl.ir.model import Program
+    from netdsl.pipeline import Net
+
+
+class Prepared(Struct, frozen=True, eq=False):
+    """Everything before the first update. `net` has its preprocessing; `notes` is what there is to say."""
+
+    net: Net
+    recipe: Recipe
+    data: DataSet
+    train: Split
+    held: Split
+    module: nn.Module
+    parameters: tuple[Parameter, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The outputs while training."""
+        return tuple(o.name for o in self.net.checked.main.outputs)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The outputs at inference."""
+        return tuple(o.name for o in self.net.checked.main.outputs if not o.training)
+
+    def targets(self) -> Targets:
+        return Targets(self.recipe, self.data.task, max(1, len(self.data.classes)))
+
+
+def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device) -> Prepared:
+    """Data read and fitted, the net with its preprocessing and initial weights. Raises DataError.
+
+    `base`: the folder that the recipe's paths are relative to.
+    """
+    data = load_data(net.checked, recipe, base)
+    train, held = held_out(data, recipe.validation, recipe.seed)
+    if data.task == "classes":
+        train = with_noise(train, recipe.label_noise, len(data.classes), key(recipe.seed, "noise"))
+    choices = Options(links=recipe.drop_path is not None, standard=statistics(train, recipe.standardize))
+    net = net.spec.net(net.name, net.arguments, net.sizes, choices)
+    module = net.module(key(recipe.seed, "init") >> 1)
+    found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
+    notes = initialize(recipe.init, Start(module, found, (), base))
+    held = (held if len(held) else data.test).to(device)
+    return Prepared(net, recipe, data, train.to(device), held, module.to(device), found, (*data.notes, *notes))
+
+
+def load_data(program: Program, recipe: Recipe, base: Path) -> DataSet:
+    """The recipe's data set, made to fit the net. Raises DataError."""
+    shape = tuple(s if isinstance(s, int) else str(s) for s in program.main.inputs[0].type.shape)
+    outputs = _classes(program, recipe)
+    data = read(recipe.data, base, tuple(s if isinstance(s, int) else 0 for s in shape), outputs or 1)
+    if len(program.main.inputs) != max(1, len(data.train.inputs)) and data.train.read is None:
+        raise DataError(f"the net has {len(program.main.inputs)} inputs, `{data.name}` gives {len(data.train.inputs)}")
+    return fit(data, shape, outputs)
+
+
+def _classes(program: Program, recipe: Recipe) -> int | None:
+    """How many classes the main output tells apart: axis 0 of `[C]` and `[C, H, W]`, the last of `[L, C]`."""
+    main = next(o for o in program.main.outputs if not o.training).value.type
+    size = main.shape[-1] if main.rank == 2 else main.shape[0]
+    return size if isinstance(size, int) and recipe.data.task != "numbers" else None
+
+
+def start(prepared: Prepared, folder: Path, ranks: Ranks, watch: Watch) -> Loop:
+    """The loop of a run, at its first step."""
+    p = prepared
+    feed = Feed(p.train, p.recipe, p.targets(), mask=p.data.task == "mask")
+    job = Job(
+        module=p.module, recipe=p.recipe, feed=feed, held=p.held, parameters=p.parameters, names=p.names, kept=p.kept,
+        task=p.data.task, classes=max(1, len(p.data.classes)), folder=folder, ranks=ranks,
+    )  # fmt: skip
+    return Loop(job, watch)
+
+
+def watching(log: Log | None, progress: Callable[[str, dict[str, Any]], None], every: int) -> Watch:
+    """Tells the progress of everything, and the log of evaluations and of one step in `every`."""
+
+    def watch(what: str, numbers: dict[str, Any]) -> None:
+        progress(what, numbers)
+        if log is not None and (what == "evaluation" or (what == "step" and numbers["step"] % every == 0)):
+            plain = {k: v.item() if isinstance(v, Tensor) else v for k, v in numbers.items()}
+            log.write(what, plain)
+
+    return watch
+
+
+@contextmanager
+def interruptible(loop: Loop) -> Iterator[None]:
+    """Ctrl-C ends training after the current update, with a checkpoint; a second one ends it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        if loop.interrupted:
+            raise KeyboardInterrupt
+        loop.interrupted = True
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def begin_folder(folder: Path, prepared: Prepared, about: About) -> None:
+    """Write what a run is before it begins."""
+    write_spec(folder, prepared.net.spec.module, library())
+    write_json(folder / RECIPE, prepared.recipe)
+    write_json(folder / "run.json", about)
+    files.write_atomic(folder / SOURCE, prepared.net.source().encode())
+
+
+def finish(prepared: Prepared, loop: Loop, folder: Path) -> dict[str, Any]:
+    """Choose the weights, write them, and measure them on the test split."""
+    weights = loop.final_weights()
+    if prepared.recipe.stop is not None and (folder / "best.safetensors").exists():
+        weights, _ = files.load_tensors(folder / "best.safetensors")
+    if prepared.recipe.swa is not None and loop.averages.count:
+        weights = refreshed(prepared.module, weights, loop.feed)
+    prepared.module.load_state_dict(weights)
+    prepared.module.eval()
+    if loop.ranks.first:
+        files.save_tensors(folder / WEIGHTS, prepared.module.state_dict())
+    test = prepared.data.test.to(next(prepared.module.parameters()).device)
+    evaluator = Evaluator(
+        prepared.recipe,
+        prepared.names,
+        prepared.kept,
+        prepared.data.task,
+        max(1, len(prepared.data.classes)),
+        loop.ranks,
+    )
+    return evaluator(prepared.module, test)
+
+
+@torch.no_grad()
+def refreshed(module: nn.Module, weights: Mapping[str, Tensor], feed: Feed) -> dict[str, Tensor]:
+    """The weights with batch-norm statistics recomputed over one epoch (Izmailov et al. 2018)."""
+    module.load_state_dict(dict(weights))
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    kept = [m.momentum for m in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    module.train()
+    for step in range(feed.per_epoch if norms else 0):
+        module(*feed.batch(step).inputs)
+    for norm, momentum in zip(norms, kept, strict=True):
+        norm.momentum = momentum
+    return module.state_dict()
+
+
+def has_checkpoint(folder: Path) -> bool:
+    return (folder / CHECKPOINT).exists()
+
+
+def open_log(folder: Path, after: int) -> Log:
+    return Log(folder / LOG, after)

@@ -1,0 +1,132 @@
+"""The learning rate as a closed form of the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from netdsl.recipe.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    Linear,
+    Multistep,
+    OneCycle,
+    Phase,
+    Polynomial,
+    Restarts,
+    Step,
+    Warmup,
+)
+
+Curve = Callable[[float], float]
+"""lr as a function of the steps since the phase began."""
+
+
+class Stretch(Struct, frozen=True):
+    """A phase on the axis of steps: [start, end), and its curve."""
+
+    start: int
+    end: int
+    curve: Curve
+
+
+class Schedule:
+    """`schedule(step)` is the base learning rate of an optimizer step, counted from 0. No state.
+
+    `unit="epoch"`: the value at the start of each epoch is kept through it, as schedulers stepped per epoch do.
+    """
+
+    def __init__(self, phases: Sequence[Phase], peak: float, total: int, per_epoch: int, unit: str = "step") -> None:
+        self.peak = peak
+        self.total = total
+        self.hold = per_epoch if unit == "epoch" else 1
+        self.stretches: list[Stretch] = []
+        start, value = 0, peak
+        for phase in phases or (Constant(),):
+            length = phase.length.steps(per_epoch) if phase.length is not None else max(0, total - start)
+            curve = CURVES[type(phase)](phase, value, peak, length, per_epoch, self.hold)
+            self.stretches.append(Stretch(start, start + length, curve))
+            start += length
+            value = peak if isinstance(phase, Warmup) else curve(length)
+
+    def __call__(self, step: int) -> float:
+        at = step - step % self.hold
+        for stretch in self.stretches:
+            if at < stretch.end:
+                return stretch.curve(at - stretch.start)
+        last = self.stretches[-1]
+        return last.curve(last.end - last.start)
+
+
+def _warmup(phase: Warmup, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
+    start = phase.start if phase.factor is None else phase.factor * peak
+    reach = max(1, length - hold if phase.inclusive else length)
+    return lambda t: start + (peak - start) * min(1.0, t / reach)
+
+
+def _constant(phase: Constant, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
+    return lambda t: value
+
+
+def _cosine(phase: Cosine, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
+    return lambda t: phase.to + (value - phase.to) * (1 + math.cos(math.pi * min(1.0, t / max(1, length)))) / 2
+
+
+def _linear(phase: Linear, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
+    to = phase.to if phase.factor is None else phase.factor * peak
+    return lambda t: value + (to - value) * min(1.0, t / max(1, length))
+
+
+def _polynomial(phase: Polynomial, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
+    return lambda t: phase.to + (value - phase.to) * (1 - min(1.0, t / max(1, length))) ** phase.power
+
+
+def _step(phase: Step, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
+    every = max(1, phase.every.steps(per_epoch))
+    return lambda t: value * phase.factor ** (t // every)
+
+
+def _multistep(phase: Multistep, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
+    at = [d.steps(per_epoch) for d in phase.at]
+    return lambda t: value * phase.factor ** sum(t >= a for a in at)
+
+
+def _exponential(phase: Exponential, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
+    every = phase.every.amount * (per_epoch if phase.every.unit == "epochs" else 1)
+    return lambda t: value * phase.factor ** (t // every if phase.staircase else t / every)
+
+
+def _restarts(phase: Restarts, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
+    first = max(1, phase.first.steps(per_epoch))
+
+    def curve(t: float) -> float:
+        cycle: float = first
+        while t >= cycle:
+            t, cycle = t - cycle, cycle * phase.times
+        return phase.to + (value - phase.to) * (1 + math.cos(math.pi * t / cycle)) / 2
+
+    return curve
+
+
+def _onecycle(phase: OneCycle, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
+    low, lowest = value / phase.start_div, value / phase.start_div / phase.end_div
+    top, end = phase.rise * length - 1, length - 1
+
+    def between(a: float, b: float, share: float) -> float:
+        return b + (a - b) * (1 + math.cos(math.pi * share)) / 2 if phase.shape == "cosine" else a + (b - a) * share
+
+    def curve(t: float) -> float:
+        if t <= top:
+            return between(low, value, t / top if top > 0 else 1.0)
+        return between(value, lowest, min(1.0, (t - top) / max(1e-9, end - top)))
+
+    return curve
+
+
+CURVES: dict[type[Phase], Callable[..., Curve]] = {
+    Warmup: _warmup, Constant: _constant, Cosine: _cosine, Linear: _linear, Polynomial: _polynomial, Step: _step,
+    Multistep: _multistep, Exponential: _exponential, Restarts: _restarts, OneCycle: _onecycle,
+}  # fmt: skip

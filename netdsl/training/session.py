@@ -1,0 +1,191 @@
+"""One whole training, from what was asked to what is left in the run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from msgspec import Struct
+from msgspec.structs import replace
+
+from netdsl.delivery import deliver
+from netdsl.loader import load_source, read_import
+from netdsl.pipeline import Expression, Net, Spec
+from netdsl.recipe.schema import Recipe
+from netdsl.training import folder as files
+from netdsl.training.data import DataSet
+from netdsl.training.evaluate import Evaluator
+from netdsl.training.export import forward_of, largest_difference
+from netdsl.training.folder import About
+from netdsl.training.loop import Loop
+from netdsl.training.progress import Progress
+from netdsl.training.ranks import Ranks
+from netdsl.training.report import write_report
+from netdsl.training.run import Prepared, begin_folder, finish, interruptible, open_log, prepare, start, watching
+
+
+Show = Callable[[str], None]
+INTERRUPTED = 130
+
+
+class Request(Struct, frozen=True, eq=False, kw_only=True):
+    """What is to be trained, where, and what is left out. `folder` None: the next free one under `runs`."""
+
+    net: Net
+    recipe: Recipe
+    base: Path
+    folder: Path | None
+    resume: bool = False
+    device: str | None = None
+    onnx: bool = True
+    quiet: bool = False
+    tensorboard: bool = False
+
+
+def train(request: Request, show: Show) -> int:
+    """Train; returns the exit code. Everything it leaves is in the run folder."""
+    device = choose_device(request.device)
+    ranks = Ranks.from_environment(device)
+    say = show if ranks.first and not request.quiet else _silent
+    began = time.perf_counter()
+    try:
+        prepared = prepare(request.net, request.recipe, request.base, device)
+        folder = _folder(request, ranks)
+        if ranks.first and not request.resume:
+            begin_folder(folder, prepared, _about(request, prepared))
+        loop = start(prepared, folder, ranks, lambda what, numbers: None)
+        if request.resume:
+            loop.restore()
+        _introduce(prepared, loop, folder, say)
+        _run(request, prepared, loop, folder)
+        if loop.interrupted:
+            say(f"stopped at step {loop.state.step}; go on with: netdsl train --resume {folder}")
+            return INTERRUPTED
+        result = finish(prepared, loop, folder)
+        if ranks.first:
+            _deliver(request, prepared, loop, folder, {**result, "seconds": time.perf_counter() - began}, say)
+        return 0
+    finally:
+        ranks.close()
+
+
+def _silent(text: str) -> None: ...
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device asked for, or the GPU if there is one; one for each local process."""
+    import os
+
+    if name is None:
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
+
+
+def _folder(request: Request, ranks: Ranks) -> Path:
+    if request.folder is None:
+        return files.new_folder(request.net.name) if ranks.first else Path()
+    request.folder.mkdir(parents=True, exist_ok=True)
+    return request.folder
+
+
+def _introduce(prepared: Prepared, loop: Loop, folder: Path, say: Show) -> None:
+    count = sum(p.numel() for p in prepared.module.parameters())
+    data = prepared.data
+    say(
+        f"{prepared.net.name}: {count:,} parameters; {data.name}: {len(prepared.train):,} to train, {len(data.test):,} to test"
+    )
+    for note in prepared.notes:
+        say(f"  {note}")
+    say(f"recipe {prepared.recipe.name}: {loop.total:,} steps of {prepared.recipe.batch}; into {folder}")
+
+
+def _run(request: Request, prepared: Prepared, loop: Loop, folder: Path) -> None:
+    first = loop.ranks.first
+    progress = Progress(loop.total, loop.per_epoch, request.quiet or not first)
+    log = open_log(folder, loop.state.step) if first else None
+    board = _board(folder) if request.tensorboard and first else None
+
+    def watch(what: str, numbers: dict[str, Any]) -> None:
+        progress(what, numbers)
+        if board is not None:
+            board(what, numbers)
+
+    loop.watch = watching(log, watch, max(1, loop.total // 200))
+    try:
+        with interruptible(loop):
+            loop.run()
+    finally:
+        progress.close()
+
+
+def _board(folder: Path) -> Callable[[str, dict[str, Any]], None]:
+    from netdsl.training.board import tensorboard
+
+    return tensorboard(folder)
+
+
+def _about(request: Request, prepared: Prepared) -> About:
+    from netdsl import __version__
+
+    net = prepared.net
+    arguments = {k: v.text if isinstance(v, Expression) else str(v) for k, v in net.arguments.items()}
+    mean, std = net.options.standard or (None, None)
+    return About(
+        net=net.name, arguments=arguments, sizes=dict(net.sizes), mean=mean, std=std, classes=prepared.data.classes,
+        task=prepared.data.task, data=prepared.data.name, base=str(request.base.resolve()),
+        versions={"netdsl": __version__, "torch": str(torch.__version__)},
+    )  # fmt: skip
+
+
+def reopened(folder: Path) -> tuple[Net, Recipe, About]:
+    """The net of a run folder (without its statistics), its recipe, and what the run is. Raises CheckpointError."""
+    about, recipe = files.read_about(folder)
+    spec = Spec(load_source(folder / files.SPEC), read_import)
+    arguments = {k: Expression(v) for k, v in about.arguments.items()}
+    return spec.net(about.net, arguments, about.sizes), recipe, about
+
+
+def _deliver(request: Request, prepared: Prepared, loop: Loop, folder: Path, result: dict[str, Any], say: Show) -> None:
+    say(f"test: {described(result)}")
+    if request.onnx:
+        result |= _onnx(prepared, folder, say)
+    files.write_json(folder / files.ABOUT, replace(_about(request, prepared), result=result))
+    write_report(folder, prepared, result)
+    say(f"{result['seconds']:.1f} s; everything is in {folder}")
+
+
+def _onnx(prepared: Prepared, folder: Path, say: Show) -> dict[str, Any]:
+    """Write model.onnx, verified, and run it on the test split."""
+    from netdsl.backends.session import Session
+
+    module = prepared.module.cpu()
+    preprocessing = {"pixels": "float32 from 0 to 1", "standardized": prepared.net.options.standard is not None}
+    notes = {"class_names": list(prepared.data.classes), "preprocessing": preprocessing}
+    deliver(prepared.net, folder / files.ONNX, module, metadata=notes)
+    forward = forward_of(Session(folder / files.ONNX, threads=torch.get_num_threads()))
+    test = prepared.data.test.to(torch.device("cpu"))
+    theirs = evaluator_of(prepared.recipe, prepared.data, prepared.kept)(forward, test)
+    difference = largest_difference(module, forward, test)
+    say(f"onnxruntime: {described(theirs)}; largest difference from torch {difference:.1e} of the largest output")
+    return {"onnx": theirs, "onnx_difference": difference}
+
+
+def evaluator_of(recipe: Recipe, data: DataSet, kept: tuple[str, ...]) -> Evaluator:
+    """Measures the inference form of a net."""
+    return Evaluator(replace(recipe, outputs={}), kept, kept, data.task, max(1, len(data.classes)), Ranks())
+
+
+def described(result: dict[str, Any]) -> str:
+    """Metrics in one line."""
+    names = {"top1": "accuracy", "top5": "top-5", "mean_iou": "mean IoU"}
+    parts = []
+    for name, value in result.items():
+        if isinstance(value, float) and name not in ("seconds", "onnx_difference"):
+            parts.append(f"{names[name]} {value:.2%}" if name in names else f"{name} {value:.4f}")
+    return ", ".join(parts) + f" on {result['n']:,} samples"

@@ -1,0 +1,65 @@
+"""Arrays of one numpy file: `x`, `y`, and `x_test`, `y_test`."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from netdsl.recipe.sources import Npz
+from netdsl.training.data import DataError, DataSet, Split
+from netdsl.training.draws import permutation
+
+
+def load_arrays(file: Path) -> dict[str, Any]:
+    """The arrays of an npz file by name; refuses pickled objects. Raises DataError."""
+    if not file.is_file():
+        raise DataError(f"there is no file {file}")
+    try:
+        with np.load(file, allow_pickle=False) as found:
+            return {n: found[n] for n in found.files}
+    except (ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{file} is not an npz file of plain arrays: {error}") from None
+
+
+def read(word: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    file = base / word.path
+    arrays = load_arrays(file)
+    for name in ("x", "y"):
+        if name not in arrays:
+            raise DataError(f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
+    train = _split(arrays, "x", "y", file)
+    if "x_test" in arrays and "y_test" in arrays:
+        test = _split(arrays, "x_test", "y_test", file)
+    else:
+        order = permutation(0, len(train))
+        held = max(1, round(word.test * len(train)))
+        train, test = train.subset(order[held:]), train.subset(order[:held])
+    classes = not train.target.is_floating_point()
+    count = int(max(train.target.max(), test.target.max())) + 1 if classes else 0
+    mask = classes and train.target.ndim > 1
+    task = "mask" if mask else "classes" if classes else "numbers"
+    return DataSet(word.path, train, test, task, tuple(map(str, range(count))), pictures=train.inputs[0].ndim == 4)
+
+
+def _split(arrays: dict[str, Any], x: str, y: str, file: Path) -> Split:
+    inputs, target = (_tensor(arrays[n], n, file) for n in (x, y))
+    if len(inputs) != len(target) or not len(target):
+        raise DataError(f"{file}: `{x}` has {len(inputs)} rows, `{y}` {len(target)}")
+    if not target.is_floating_point():
+        target = target.to(torch.int64)
+    elif target.ndim == 1:
+        target = target[:, None]
+    return Split((inputs,), target)
+
+
+def _tensor(array: Any, name: str, file: Path) -> Tensor:
+    if array.ndim == 0 or array.dtype.kind not in "biuf":
+        raise DataError(f"{file}: `{name}` is not an array of numbers")
+    if array.dtype == np.uint8 and name.startswith("x"):
+        return torch.from_numpy(array)
+    return torch.from_numpy(array.astype(np.float32 if array.dtype.kind == "f" else np.int64))

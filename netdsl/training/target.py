@@ -1,0 +1,35 @@
+"""Targets have one owner: label smoothing happens here and nowhere else; mixing takes what comes out of here."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from netdsl.recipe.losses import Bce, CrossEntropy
+from netdsl.recipe.schema import Recipe
+
+
+class Targets:
+    """Labels to the targets of the loss.
+
+    Classes stay int64 [B] where nothing needs more; with smoothing, mixing or a loss over numbers they are one-hot [B, C]. Masks
+    and tokens are smoothed inside the loss (the same formula, without the memory).
+    """
+
+    def __init__(self, recipe: Recipe, task: str, classes: int) -> None:
+        self.classes = classes
+        loss = recipe.loss
+        self.smoothing = loss.label_smoothing if isinstance(loss, CrossEntropy | Bce) else 0.0
+        dense = bool(recipe.mix) or self.smoothing > 0 or not isinstance(loss, CrossEntropy)
+        self.soft = task == "classes" and dense
+
+    def __call__(self, labels: Tensor) -> Tensor:
+        if not self.soft:
+            return labels
+        return smooth(F.one_hot(labels, self.classes).to(torch.float32), self.smoothing)
+
+
+def smooth(target: Tensor, amount: float) -> Tensor:
+    """(1 - amount) * target + amount / classes (Szegedy et al. 2016)."""
+    return target if not amount else target * (1 - amount) + amount / target.shape[1]
