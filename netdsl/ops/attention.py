@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from netdsl.constraints import Assumptions
 from netdsl.dims import Dim, floordiv, product
-from netdsl.ops.base import Call, Example, Graph, Op, OpError, Operand, Param, Torch, known, register
+from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, OpError, Operand, Param, Torch, known, register
 from netdsl.ops.features import floating
 from netdsl.ops.product import causal_mask, mask_onnx, mask_shape
 from netdsl.ops.spatial import Positive, optional
@@ -98,6 +98,9 @@ class MultiHead(Op, frozen=True):
         given = {"inner": self.dim or dim, "bias": self.bias, "qkv_bias": self.qkv_bias, "dropout": self.dropout}
         defaults = {"inner": dim, "bias": True, "qkv_bias": True, "causal": False, "dropout": 0.0}
         return optional(defaults, **given, **values)
+
+    def window(self, *inputs: TensorType) -> str:
+        return GLOBAL
 
     def mix(self, g: Graph, q: str, k: str, v: str, masks: list[str]) -> Any:
         """`softmax(q @ k + masks) @ v` in ONNX, where q is scaled and k transposed."""

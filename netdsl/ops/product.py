@@ -6,7 +6,7 @@ from typing import Any
 
 from netdsl.constraints import IMPOSSIBLE, Assumptions
 from netdsl.dims import Dim, product
-from netdsl.ops.base import Call, Code, Example, Graph, Op, OpError, Operand, Torch, X, register, require
+from netdsl.ops.base import GLOBAL, Call, Code, Example, Graph, Op, OpError, Operand, Torch, X, register, require
 from netdsl.ops.features import floating
 from netdsl.tensors import TensorType
 
@@ -116,6 +116,9 @@ class ScaledDotProduct(Op, frozen=True):
     def macs(self, output: TensorType, *inputs: TensorType) -> Dim:
         q, k, v = inputs[:3]
         return product(q.shape) * k.shape[-2] + product(q.shape[:-1]) * k.shape[-2] * v.shape[-1]
+
+    def window(self, *inputs: TensorType) -> str:
+        return GLOBAL
 
     def torch(self, *inputs: TensorType) -> Torch:
         q, k, _, *mask = inputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil, floor
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 
 from netdsl.constraints import Assumptions
 from netdsl.dims import Dim, Size
-from netdsl.ops.base import Call, Example, Graph, Op, OpError, Operand, Torch, X, register, require
+from netdsl.ops.base import Call, Example, Graph, Op, OpError, Operand, Torch, Window, X, register, require
 from netdsl.ops.features import floating
 from netdsl.ops.reshaping import size_of
 from netdsl.ops.spatial import compact, per_axis, spatial_rank
@@ -113,8 +114,24 @@ class Upsample(Op, frozen=True):
             return g.op("Resize", x[0].name, "", g.const((1, 1, *map(float, self._factors()))), **attributes)
         return g.op("Resize", x[0].name, "", "", g.shape(x[0].type.shape[0], *self.size), **attributes)
 
+    def window(self, *inputs: TensorType) -> Window | None:
+        """That of a transposed convolution, where the factors are whole and positions keep their distances."""
+        if self.size is not None or self.align_corners or self.antialias or any(f % 1 for f in self._factors()):
+            return None
+        factors = [int(f) for f in self._factors()]
+        reach = {"nearest": 0.5, "bilinear": 1, "bicubic": 2}[self.mode]
+        spans = [_span(f, reach) for f in factors]
+        return Window(tuple(s for s, _ in spans), tuple(factors), tuple(p for _, p in spans), transposed=True)
+
     def _factors(self) -> Any:
         return self.scale_factor
+
+
+def _span(factor: int, reach: float) -> tuple[int, int]:
+    """How many outputs a position of the input has a share in, and how many of them lie before its own first one."""
+    centre = (factor - 1) / 2
+    first, last = floor(centre - reach * factor) + 1, ceil(centre + reach * factor) - 1
+    return last - first + 1, -first
 
 
 def _scaled(size: Dim, factor: float) -> Dim:

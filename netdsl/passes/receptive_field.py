@@ -163,7 +163,8 @@ def _windowed(reach: Reach, window: Window, out: TensorType) -> Reach:
 
 def _mixed(reach: Reach, given: TensorType, out: TensorType) -> Reach:
     """Through an op that looks everywhere: pooling ends the field, attention makes it whole."""
-    keeps_positions = out.rank > 1 and (reach.ended or out.shape == given.shape)
+    positions = reach.ended and out.rank == given.rank and out.shape[-2:-1] == given.shape[-2:-1] and out.shape[-1] != 1
+    keeps_positions = out.rank > 1 and (out.shape == given.shape or positions)
     return replace(reach, ended=True, whole=reach.whole or keeps_positions)
 
 
