@@ -14,7 +14,7 @@ from netdsl.backends.onnx_targets import TARGETS, for_target
 from netdsl.backends.onnx_weights import ExportError
 from netdsl.ir.flatten import Flat, flatten
 from netdsl.ir.model import Program
-from netdsl.ops.base import OpError, Operand
+from netdsl.ops.base import Operand, OpError
 
 OPSETS = tuple(IR_VERSIONS)
 

@@ -92,7 +92,8 @@ class Explainer:
 
     def _new(self, column: Column, name: str) -> Node:
         fresh, number = name, 2
-        while fresh in self.taken or any(a.name == fresh for a in (*self.given, *self.own)):
+        known = {a.name for a in (*self.given, *self.own) if a.kind != "word"}
+        while fresh in self.taken or fresh in known:
             fresh, number = f"{name}{number}", number + 1
         argument = Argument(fresh, column.kind, column.values, (3, len(self.own)))
         self.own.append(argument)
@@ -155,7 +156,8 @@ def given(definitions: Sequence[Definition]) -> list[Argument]:
             kind = "word" if any(isinstance(v, str) for v in values) else "number"
             if all(_is_plain(v) for v in values) and _varies(values):
                 of_input = rank == 2 and any(values == w for _, w in widths)
-                found.append(Argument(name, kind, values, (0 if of_input else rank, i)))
+                if not (of_input and name.isupper()):
+                    found.append(Argument(name, kind, values, (0 if of_input else rank, i)))
     for i, (name, values) in enumerate(widths):
         known = any(a.name == name or a.values == values for a in found)
         if all(type(v) is int for v in values) and _varies(values) and not known:

@@ -105,7 +105,9 @@ def _growing(trees: Sequence[Node]) -> int:
 
 
 def _alike(a: Node, b: Node) -> bool:
-    """Whether two trees are the same but for whole numbers."""
+    """Whether two trees are the same but for whole numbers (those of inner runs included)."""
+    if isinstance(a, Run | Progress):
+        return a == b
     if isinstance(a, Num) and isinstance(b, Num):
         return a == b or (type(a.value) is int and type(b.value) is int)
     return head(a) == head(b) and all(map(_alike, children(a), children(b)))
@@ -115,6 +117,8 @@ def _progress(first: Node, second: Node) -> Node:
     """The child of a run whose first two members are given."""
     if isinstance(first, Num) and isinstance(second, Num):
         return first if first == second else Progress(first, Num(second.value - first.value))
+    if isinstance(first, Run):
+        return first
     return rebuild(first, [_progress(a, b) for a, b in zip(children(first), children(second), strict=True)])
 
 
@@ -122,6 +126,8 @@ def _member(tree: Node, i: int) -> Node:
     """Member `i` of a run with this child."""
     if isinstance(tree, Progress):
         return Num(tree.start.value + tree.step.value * i)
+    if isinstance(tree, Run):
+        return tree
     return rebuild(tree, [_member(child, i) for child in children(tree)])
 
 
@@ -139,6 +145,8 @@ class _Builder:
         self.containers = Containers(definition)
         self.layers = {layer.name: layer for layer in definition.layers}
         self.members: dict[str, Node] = {}
+        self.atoms: dict[str, Node] = {}
+        """Values that are read as attributes: parameters."""
 
     def body(self, names: tuple[str, ...]) -> Body:
         operations = [op for step in self.definition.steps if (op := self.operation(step))]
@@ -147,7 +155,7 @@ class _Builder:
 
     def operation(self, step: Step) -> Operation | None:
         """The call of a step; None where it runs as a member of an `nn.Sequential` that is called as a whole."""
-        reads = tuple(Read(self.index[v.name]) for v in step.inputs)
+        reads = tuple(self.atoms.get(v.name) or Read(self.index[v.name]) for v in step.inputs)
         targets = tuple(self.index[v.name] for v in step.outs)
         if step.layer is None:
             return self.function(step, reads, targets)
@@ -163,10 +171,11 @@ class _Builder:
         shared = self.containers.uses[step.layer] > 1
         attribute = f"self.{self.containers.reference(step.layer)}"
         if isinstance(step.callee, Op) and self.forms.of(step.callee, _types(step)).parameter is not None:
+            self.atoms[step.outs[0].name] = Text(attribute)
             return Operation(targets, Text(attribute), "pure")
         return Operation(targets, Apply(attribute, reads), weight(step), step.training, shared)
 
-    def function(self, step: Step, reads: tuple[Node, ...], targets: tuple[int, ...]) -> Operation:
+    def function(self, step: Step, reads: tuple[Node, ...], targets: tuple[int, ...]) -> Operation | None:
         """The operation of a step without a layer: an expression, or a module without parameters."""
         if isinstance(step.callee, Definition):
             tree = self.construct(step.callee)
@@ -175,6 +184,9 @@ class _Builder:
             form = self.forms.of(step.callee, _types(step))
             if form.expression is not None:
                 node = self.forms.expression(form, reads, self.express)
+                if isinstance(node, Read):
+                    self.index[step.outs[0].name] = node.index
+                    return None
                 return Operation(targets, node, "pure", step.training)
             tree, name = self.forms.constructor(form), step.callee.kind
         fresh, number = name, 2

@@ -3,7 +3,7 @@ the caller can give, become one class."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from msgspec import Struct
@@ -79,6 +79,7 @@ class Classes:
         self.output_names = output_names(program.main)
         self.class_name = class_name
         self.taken = {class_name, *RESERVED}
+        self.families: dict[str, Any] = {}
         self._constructed: dict[tuple[Any, int], Node] = {}
 
     def run(self) -> list[TorchClass]:
@@ -134,7 +135,7 @@ class Classes:
     def _add_group(self, key: Any) -> None:
         definitions = [d for d in self.groups[key] if not is_identity(d)]
         plans = [self._plan(d, key) for d in definitions]
-        parts = _parts(plans, self.forms.signatures)
+        parts = _parts(plans, lambda: Unifier(self.forms.signatures, self.families))
         doc = self.program.doc or self.main.doc if definitions == [self.main] else definitions[0].doc if parts else ""
         for part in sorted(parts, key=lambda p: (-len(p), -len(p[0].operations))):
             self._add(part, doc)
@@ -149,8 +150,9 @@ class Classes:
     def _add(self, plans: list[Plan], doc: str) -> None:
         definition = plans[0].body.definition
         name = self.class_name if definition is self.main else self._name(definition)
-        made = _make(name, doc, plans, self.forms.signatures)
+        made = _make(name, doc, plans, Unifier(self.forms.signatures, self.families))
         self.forms.signatures[name] = made.signature
+        self.families[name] = self.group_of[id(definition)]
         self.found.append(made)
         self.of |= {id(p.body.definition): (made, i) for i, p in enumerate(plans)}
 
@@ -171,7 +173,7 @@ def camel(name: str) -> str:
     return name if name[:1].isupper() else "".join(w[:1].upper() + w[1:] for w in name.split("_"))
 
 
-def _parts(plans: list[Plan], signatures: dict[str, Signature]) -> list[list[Plan]]:
+def _parts(plans: list[Plan], unifier: Callable[[], Unifier]) -> list[list[Plan]]:
     """Plans that can be printed as one class, together."""
     alike: dict[Any, list[Plan]] = {}
     for plan in plans:
@@ -179,7 +181,7 @@ def _parts(plans: list[Plan], signatures: dict[str, Signature]) -> list[list[Pla
     parts: list[list[list[Plan]]] = []
     for bucket in alike.values():
         for part in parts:
-            if bucket[0].frame == part[0][0].frame and _fits([b[0] for b in (*part, bucket)], signatures):
+            if bucket[0].frame == part[0][0].frame and _fits([b[0] for b in (*part, bucket)], unifier()):
                 part.append(bucket)
                 break
         else:
@@ -188,9 +190,9 @@ def _parts(plans: list[Plan], signatures: dict[str, Signature]) -> list[list[Pla
     return [sorted((p for bucket in part for p in bucket), key=lambda p: ordered[id(p)]) for part in parts]
 
 
-def _fits(plans: Sequence[Plan], signatures: dict[str, Signature]) -> bool:
+def _fits(plans: Sequence[Plan], unifier: Unifier) -> bool:
     try:
-        _unify(plans, Unifier(signatures))
+        _unify(plans, unifier)
     except Misfit:
         return False
     return True
@@ -201,9 +203,8 @@ def _unify(plans: Sequence[Plan], unifier: Unifier) -> list[Node]:
     return [unifier.unify([tree for _, tree in row], row[0][0].rpartition(".")[2]) for row in rows]
 
 
-def _make(name: str, doc: str, plans: list[Plan], signatures: dict[str, Signature]) -> TorchClass:
+def _make(name: str, doc: str, plans: list[Plan], unifier: Unifier) -> TorchClass:
     """The class that prints all these plans."""
-    unifier = Unifier(signatures)
     trees = _unify(plans, unifier)
     body = plans[0].body
     count, calls = len(body.members), len(plans[0].operations)

@@ -30,7 +30,7 @@ class Forward:
         self.chosen = chosen | set(RESERVED)
         self.variables: dict[int, str] = {}
         self.shapes = _shapes(made)
-        self.shown = ""
+        self.shown: set[str] = set()
 
     def lines(self, checks: Iterable[str]) -> list[str]:
         """The method, inside a class. `checks` are lines that look at the inputs first."""
@@ -83,10 +83,10 @@ class Forward:
         return lines if op.training or len(op.targets) > 1 else self._commented(lines, op.targets[0])
 
     def _commented(self, lines: list[str], value: int) -> list[str]:
-        """The lines with the shape of the result, where it is one that was not shown just before."""
+        """The lines with the shape of the result, where it is one that was not shown before."""
         shape = self.shapes.get(value, "")
-        if shape and shape != self.shown and len(lines) == 1 and len(f"{lines[0]}  # {shape}") <= WIDTH:
-            self.shown = shape
+        if shape and shape not in self.shown and len(lines) == 1 and len(f"{lines[0]}  # {shape}") <= WIDTH:
+            self.shown.add(shape)
             return [f"{lines[0]}  # {shape}"]
         return lines
 
@@ -95,10 +95,12 @@ class Forward:
         name = self.names[value]
         if value not in self.last:
             self.variables[value] = "_"
-        elif not AUTOMATIC.fullmatch(name):
-            self.variables[value] = safe(name)
+            return "_"
+        live = {self.variables[v] for v, last in self.last.items() if last > at and v in self.variables}
+        if not AUTOMATIC.fullmatch(name):
+            again = name.rstrip("0123456789")
+            self.variables[value] = safe(again if again in self.names and again not in live else name)
         else:
-            live = {self.variables[v] for v, last in self.last.items() if last > at and v in self.variables}
             ended = [self.variables[v] for v in reads(op.node) if v in self.variables]
             candidates = [n for n in ended if n not in self.chosen] + [*FRESH, *(f"x{i}" for i in range(1, 1000))]
             self.variables[value] = next(n for n in candidates if n not in live and n not in self.chosen)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 from netdsl.backends.torch_signatures import Signature
@@ -28,7 +27,9 @@ def literal_text(value: Any) -> str:
     if isinstance(value, float):
         if not math.isfinite(value):
             return f'float("{value}")'
-        return re.sub(r"e([+-])0*(\d)", lambda m: f"e{m[1].replace('+', '')}{m[2]}", repr(value))
+        mantissa, _, exponent = f"{value:e}".partition("e")
+        short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+        return short if float(short) == value and len(short) < len(repr(value)) else repr(value)
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
     return repr(value)
@@ -36,6 +37,16 @@ def literal_text(value: Any) -> str:
 
 def is_call(node: Node, function: str) -> bool:
     return isinstance(node, Apply) and node.function == function
+
+
+def _is_column(node: Node) -> bool:
+    """Whether a bracket reads better with one item to a line."""
+    return not isinstance(node, Apply) or node.function in (
+        "nn.Sequential",
+        "nn.ModuleList",
+        "nn.ModuleDict",
+        "torch.cat",
+    )
 
 
 def is_method(node: Node) -> bool:
@@ -55,6 +66,9 @@ class Layout:
         if opened is None:
             return [one]
         start, items, separator, end = opened
+        row = indent + INDENT + ", ".join(lead + self.flat(item) for lead, item in items)
+        if separator and len(row) <= WIDTH and not _is_column(node):
+            return [f"{indent}{before}{start}", row, f"{indent}{end}{after}"]
         inner = [line for lead, item in items for line in self.lines(lead, item, separator, indent + INDENT)]
         return [f"{indent}{before}{start}", *inner, f"{indent}{end}{after}"]
 

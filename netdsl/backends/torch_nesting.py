@@ -61,7 +61,7 @@ class _Nesting:
             self.inlined.add(index)
             return self._arguments(op, index, depth - cost, heavy - (op.weight == "heavy"))
         if isinstance(node, Group):
-            branches = 2 if len(node.items) > 2 else 1
+            branches = 3 if len(node.items) > 2 else 1
             return rebuild(node, [self._item(c, at, branches, training) for c in node.items])
         if isinstance(node, Apply):
             left = depth - _cost(node)

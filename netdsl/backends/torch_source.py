@@ -97,7 +97,7 @@ def _checks(made: TorchClass, program: Program, size_bound: bool) -> list[str]:
         for name, t in zip(names, types, strict=False):
             if t.rank and all(isinstance(s, int) for s in t.shape):
                 shape = layout_tuple(t.shape)
-                message = f"{made.name} takes {name} of shape {shape}, found {{tuple({name}.shape[1:])}}"
+                message = f"{name} must be {shape}, found {{tuple({name}.shape[1:])}}"
                 lines += [f"if {name}.shape[1:] != {shape}:", f'    raise ValueError(f"{message}")']
     return lines
 

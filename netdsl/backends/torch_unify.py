@@ -55,10 +55,11 @@ class Column(Struct, frozen=True):
 
 
 class Unifier:
-    """Unifies trees; `columns` grows with each difference."""
+    """Unifies trees; `columns` grows with each difference. `families`: the block that each printed class is of."""
 
-    def __init__(self, signatures: Mapping[str, Signature]) -> None:
+    def __init__(self, signatures: Mapping[str, Signature], families: Mapping[str, Any]) -> None:
         self.signatures = signatures
+        self.families = families
         self.columns: list[Column] = []
         self.calls: list[Node] = []
         """The unified calls by number."""
@@ -114,13 +115,18 @@ class Unifier:
         return replace(inner, function=slot)
 
     def _hole(self, trees: Sequence[Node], hint: str) -> Node:
-        if not all(_is_module(t) for t in trees):
+        if not all(_is_module(t) for t in trees) or not self._are_kin(trees):
             raise Misfit
         slot = self._slot("module", hint, list(trees), 0)
         holes = {c.values for c in self.columns if c.kind == "module"}
         if len(holes) > HOLES:
             raise Misfit
         return slot
+
+    def _are_kin(self, trees: Sequence[Node]) -> bool:
+        """Whether submodules stand for one thing: a layer of PyTorch each, or classes of one block."""
+        named = [t.function for t in trees if isinstance(t, Apply) and t != Apply("nn.Identity")]
+        return len({self.families.get(n, n) for n in named}) <= 1 or all(n.startswith("nn.") for n in named)
 
     def _slot(self, kind: str, hint: str, values: list[Any], call: int) -> Slot:
         self.columns.append(Column(kind, hint, tuple(values), call))
