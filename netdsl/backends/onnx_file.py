@@ -10,6 +10,9 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto, TensorProto
 
+Model = ModelProto
+"""An ONNX model in memory."""
+
 PROTOBUF_LIMIT = 2**31 - 2**24
 """How many bytes of weights one protobuf may hold; the rest below 2 GiB is for the graph."""
 

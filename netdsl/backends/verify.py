@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,19 +11,17 @@ from msgspec import Struct
 from torch import Tensor, nn
 
 from netdsl.backends.onnx_check import check_model, runnable
+from netdsl.backends.onnx_file import Model
 from netdsl.backends.session import Session
 from netdsl.backends.verify_sizes import At, choose
 from netdsl.backends.verify_stress import draw_inputs, state_of, stress
 from netdsl.ir.model import Program
 
-if TYPE_CHECKING:
-    from onnx import ModelProto
-
 GATE = 1e-5
 """The largest difference that is accepted, relative to the largest number of an output."""
 
 
-Export = Callable[[Mapping[str, Any]], "ModelProto"]
+Export = Callable[[Mapping[str, Any]], Model]
 """Makes a model from the weights of a state dict."""
 
 
@@ -56,7 +54,7 @@ def verify(
     module: nn.Module,
     export: Export,
     *,
-    model: ModelProto | None = None,
+    model: Model | None = None,
     at: Sequence[At] | None = None,
     gate: float = GATE,
 ) -> list[Case]:
@@ -85,7 +83,7 @@ def record(cases: Sequence[Case]) -> dict[str, Any]:
     }
 
 
-def _made(export: Export, state: Mapping[str, Any]) -> ModelProto | str:
+def _made(export: Export, state: Mapping[str, Any]) -> Model | str:
     """The model, or why there is none."""
     try:
         return export(state)
@@ -94,7 +92,7 @@ def _made(export: Export, state: Mapping[str, Any]) -> ModelProto | str:
 
 
 def compared(
-    program: Program, module: nn.Module, model: ModelProto | str, points: Sequence[At], weights: str, gate: float
+    program: Program, module: nn.Module, model: Model | str, points: Sequence[At], weights: str, gate: float
 ) -> Iterator[Case]:
     """One case for each point, with optimisations off and on; a stress copy must not give zeros."""
     opened = sessions(model)
@@ -111,7 +109,7 @@ def compared(
     module.train(was_training)
 
 
-def sessions(model: ModelProto | str) -> dict[bool, Session | str]:
+def sessions(model: Model | str) -> dict[bool, Session | str]:
     """A session without and one with optimisations, or what stands against them."""
     if isinstance(model, str):
         return {False: model, True: model}

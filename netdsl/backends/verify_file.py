@@ -5,22 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from netdsl.backends.onnx_file import load, metadata, transplanted
+from netdsl.backends.onnx_file import Model, load, metadata, transplanted
 from netdsl.backends.onnx_model import export
 from netdsl.backends.session import Session
 from netdsl.backends.verify import GATE, Case, compared, relative, sessions
 from netdsl.backends.verify_sizes import At, choose
 from netdsl.backends.verify_stress import draw_inputs, state_of, stress
 from netdsl.ir.model import Program
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
 
 
 def verify_file(
@@ -51,7 +48,7 @@ def verify_file(
     return [*cases, *_consistent(model, points[:2], gate)]
 
 
-def _given(model: ModelProto, made: Any, state: Mapping[str, Any]) -> ModelProto | str:
+def _given(model: Model, made: Any, state: Mapping[str, Any]) -> Model | str:
     """The file's graph with the weights of another state dict, or why it is not a graph of this net."""
     try:
         return transplanted(model, made(state))
@@ -59,7 +56,7 @@ def _given(model: ModelProto, made: Any, state: Mapping[str, Any]) -> ModelProto
         return f"{type(error).__name__}: {error}"
 
 
-def _consistent(model: ModelProto, points: Sequence[At], gate: float) -> Any:
+def _consistent(model: Model, points: Sequence[At], gate: float) -> Any:
     """A case for each point: optimisations off against on, with the file's own weights."""
     opened = sessions(model)
     plain, optimised = opened[False], opened[True]
@@ -77,7 +74,7 @@ def _consistent(model: ModelProto, points: Sequence[At], gate: float) -> Any:
         yield Case(point.batch, point.sizes, True, "file", difference, not error and difference <= gate, error)
 
 
-def _unknown_points(model: ModelProto) -> list[At]:
+def _unknown_points(model: Model) -> list[At]:
     """Sizes for a model of unknown origin: the first axis is the batch, if it may vary."""
     names: dict[str, int] = {}
     for value in model.graph.input:
@@ -91,7 +88,7 @@ def _unknown_points(model: ModelProto) -> list[At]:
     ]
 
 
-def _random_inputs(model: ModelProto, session: Session, point: At, seed: int) -> dict[str, Any]:
+def _random_inputs(model: Model, session: Session, point: At, seed: int) -> dict[str, Any]:
     random = torch.Generator().manual_seed(seed)
     named = {"N": point.batch, **point.named}
     fed = {}
