@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from msgspec import Struct
 
@@ -51,6 +50,8 @@ def fault(code: str, message: str, at: Place | None, hint: str | None = None, *a
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint naming the known words nearest to a misspelt one, or None."""
+    from difflib import get_close_matches
+
     near = get_close_matches(word.lower(), [k for k in known if not k.startswith("_")], n=2, cutoff=0.6)
     near = near or [k for k in known if k.lower() == word.lower()]
     return f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -12,12 +13,14 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
+from msgspec.structs import replace
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from netdsl.constraints import Assumptions
-from netdsl.ops.base import REGISTRY, Call, Code, Example, Op, OpError, Operand, X
+from netdsl.ops import REGISTRY
+from netdsl.ops.base import Call, Code, Example, Op, Operand, OpError, X
 from netdsl.tensors import TensorType
 
 BATCH = 2
@@ -33,6 +36,15 @@ class Use:
         self.name = f"{example.text} on {' '.join(example.inputs)}"
         self.types = tuple(map(read_type, example.inputs))
         self.given = read_op(kind, example.text)
+
+    def with_constant(self, index: int, *, batch_axis: bool) -> Use:
+        """The same with input `index` a parameter, whose tensor has a batch axis of size 1 or none."""
+        other = copy(self)
+        other.__dict__.pop("op", None)
+        other.types = tuple(replace(t, batched=i != index) for i, t in enumerate(self.types))
+        value = self.values[index][:1] if batch_axis else self.values[index][0]
+        other.values = [value if i == index else v for i, v in enumerate(self.values)]
+        return other
 
     @cached_property
     def op(self) -> Op:
@@ -220,8 +232,8 @@ def onnx_outputs(use: Use, module: Form, opset: int) -> list[np.ndarray] | None:
     _forms[use.name] = nodes
     outputs = [graph.op("Identity", r) for r in results]
     inputs = [
-        helper.make_tensor_value_info(n, ELEMENTS[t.dtype], ["N", *t.shape])
-        for n, t in zip(names, use.types, strict=True)
+        helper.make_tensor_value_info(n, ELEMENTS[t.dtype], [f"N{n}", *v.shape[1:]] if v.ndim else [])
+        for n, t, v in zip(names, use.types, use.values, strict=True)
     ]
     infos = [
         helper.make_tensor_value_info(o, ELEMENTS[t.dtype], None)

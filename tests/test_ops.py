@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from netdsl.constraints import Assumptions
 from netdsl.dims import evaluate, symbol
-from netdsl.ops.base import REGISTRY
-from netdsl.ops.reshaping import has_batch
+from netdsl.ops import REGISTRY
+from netdsl.ops.features import is_bare
 from netdsl.tensors import TensorType
 
 USES = list(uses())
@@ -48,7 +48,7 @@ def test_example(use: Use) -> None:
             module(*use.values)
     inferred = types_of(use.inferred())
     for outputs in values:
-        assert [tuple(v.shape[has_batch(t) :]) for v, t in zip(outputs, inferred, strict=True)] == [
+        assert [tuple(v.shape[not is_bare(t) :]) for v, t in zip(outputs, inferred, strict=True)] == [
             t.shape for t in inferred
         ]
         assert [str(v.dtype) for v in outputs] == [f"torch.{t.dtype}" for t in inferred]

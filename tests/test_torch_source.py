@@ -329,7 +329,7 @@ net Net { input image [4, 6, 6]
     assert "self.slope = slope" in source
     assert "self.slope" in source.split("def forward")[1]
     module = build(source, "Net")
-    with pytest.raises(ValueError, match=r"Net takes image of shape \(4, 6, 6\)"):
+    with pytest.raises(ValueError, match=r"image must be \(4, 6, 6\), found \(4, 12, 12\)"):
         module(torch.zeros(1, 4, 12, 12))
 
 
@@ -349,13 +349,14 @@ net Net { input image [3, H, W]
 def test_sizes_are_expressed_in_what_is_at_hand() -> None:
     h, w = symbol("H"), symbol("W")
     at = Place(Source(""), Span(0, 0))
-    types = [TensorType((4, floordiv(h, 2), floordiv(w - 1, 3) + 1))]
+    types = {0: TensorType((4, floordiv(h, 2), floordiv(w - 1, 3) + 1)), 5: TensorType((floordiv(h + 1, 4),))}
     for size in (
         floordiv(h, 4),
         3 * floordiv(h, 2) + 1,
         floordiv(h, 2) * (floordiv(w - 1, 3) + 1),
         floordiv(floordiv(h, 2) + 1, 2) * 5,
         floordiv(h, 2) + floordiv(w - 1, 3),
+        floordiv(floordiv(h, 2) - floordiv(h + 1, 4), 2),
     ):
         express(size, types, at)
     with pytest.raises(Fault, match="cannot be computed"):

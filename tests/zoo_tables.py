@@ -1,7 +1,8 @@
 """The tables that say which net of `specs/` is which reference net, and the reference's facts.
 
 `data/zoo/<family>.json` maps `spec:Net` to a name of `data/oracle.json`, or to an object: `net` that name (absent where
-no library has the net), `field` a name of `data/receptive_fields.json`, `sizes` the named sizes at which it is compared.
+no reference has the net), `weights` a reference with the same weights that computes something else, `field` a name of
+`data/receptive_fields.json`, `sizes` the named sizes at which the net is compared.
 `data/oracle.json`: shapes with a batch of 1; `shapes` in registration order, `order` the same in order of execution.
 """
 

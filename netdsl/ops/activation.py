@@ -1,13 +1,10 @@
 """Activations: each is a row of a table. The name, PyTorch's module and function, the ONNX form, what it computes."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
-from netdsl.ops.base import Example, Graph, Operand, Torch, register
+from netdsl.ops.base import Example, Graph, Operand, register
 from netdsl.ops.elementwise import Elementwise, clip, elementwise
 from netdsl.ops.lowering import gelu
-from netdsl.tensors import TensorType
 
 
 def _mish(g: Graph, x: str, op: Any) -> Any:
@@ -70,8 +67,8 @@ ROWS: tuple[tuple[Any, ...], ...] = (
      "`x` where `|x| > lambd`, otherwise 0, as torch.nn.Hardshrink.", (("lambd", float, 0.5),), ("hardshrink(0.2)",)),
 )  # fmt: skip
 
-for _kind, _module, _function, _lower, _doc, *_more in ROWS:
-    elementwise(_kind, _function, _lower, _doc, *_more, module=_module)
+for _row in ROWS:
+    elementwise(*_row)
 
 
 @register("threshold")

@@ -1,7 +1,5 @@
 """Arithmetic between values and with numbers: `add`, `sub`, `mul`, `div`, `maximum`, `minimum`, `scalar`."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar, Literal
 
 from netdsl.constraints import IMPOSSIBLE, Assumptions
@@ -63,19 +61,26 @@ def _stride(large: tuple[Dim, ...], small: tuple[Dim, ...]) -> int | None:
 
 
 def new_axes(own: TensorType, other: TensorType) -> tuple[int, ...]:
-    """The axes (counted with the batch) that bring a vector or a scalar to the rank of the value that it meets."""
+    """The axes (counted with the batch) that bring a vector or a scalar to the rank of the value that it meets.
+
+    Those of a parameter are counted from the end, since it may lack a batch axis.
+    """
     missing = other.rank - own.rank
-    last = own.rank == 1 and feature_axis(other) == other.rank - 1
-    if missing <= 0 or (not own.batched and (last or own.rank == 0)):
+    first = own.rank and feature_axis(other) == 0
+    if missing <= 0 or not (own.batched or first):
         return ()
-    first = own.batched + (0 if last else own.rank)
-    return tuple(range(first, first + missing))
+    if not own.batched:
+        return tuple(range(-missing, 0))
+    return tuple(range(2, 2 + missing) if first else range(1, 1 + missing))
 
 
 def spread(index: int, own: TensorType, other: TensorType) -> Any:
     """Input `index` in a PyTorch form, with axes added where a vector meets a picture."""
     axes = new_axes(own, other)
-    return Call("[]", (X(index), Code(", ".join([":"] * axes[0] + ["None"] * len(axes))))) if axes else X(index)
+    if not axes:
+        return X(index)
+    before = [":"] * axes[0] if axes[0] > 0 else ["..."]
+    return Call("[]", (X(index), Code(", ".join(before + ["None"] * len(axes)))))
 
 
 def spread_onnx(g: Graph, own: Operand, other: Operand) -> str:
@@ -95,7 +100,7 @@ class Binary(Op, frozen=True):
     takes_it = False
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
-        return broadcast(assume, *inputs, self.symbol)
+        return broadcast(assume, inputs[0], inputs[1], self.symbol)
 
     def torch(self, *inputs: TensorType) -> Torch:
         a, b = inputs

@@ -1,15 +1,14 @@
 """Multi-head attention with its projections: `attention`, `cross_attention`."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from netdsl.constraints import Assumptions
-from netdsl.dims import Dim, floordiv, product
-from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, OpError, Operand, Param, Torch, known, register
+from netdsl.dims import Dim, product
+from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, Operand, OpError, Param, Torch, known, register
 from netdsl.ops.features import floating
+from netdsl.ops.lowering import reshaped
 from netdsl.ops.product import causal_mask, mask_onnx, mask_shape
 from netdsl.ops.spatial import Positive, optional
 from netdsl.tensors import TensorType
@@ -142,11 +141,13 @@ class Attention(MultiHead, frozen=True):
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         x, *mask = inputs
         self.widths(x)
+        if any(m.batched and not x.batched for m in mask):
+            raise OpError("the mask differs between samples, and the tokens do not", operand=1)
         if mask and self.causal:
             raise OpError("`causal` and a mask: add one to the other", argument="causal", code="bad-argument")
         for m in mask:
             mask_shape(assume, m, self._scores(x))
-        return x
+        return TensorType(x.shape, x.dtype, any(t.batched for t in inputs))
 
     def _scores(self, x: TensorType) -> tuple[Dim, ...]:
         return (*x.shape[:-2], self.heads, x.shape[-2], x.shape[-2])
@@ -183,12 +184,12 @@ class Attention(MultiHead, frozen=True):
             return self.output(g, y)
         masks += [causal_mask(g, x[0].type.shape[-2], x[0].type.shape[-2])] if self.causal else []
         rank = x[0].type.rank
-        cut = g.op("Reshape", qkv, g.shape(*x[0].type.shape[:-1], 3, self.heads, size))
+        cut = reshaped(g, Operand(qkv, x[0].type), *x[0].type.shape[:-1], 3, self.heads, size)
         moved = g.op("Transpose", cut, perm=(rank, *range(rank - 1), rank + 1, rank - 1, rank + 2))
         q, k, v = g.op("Split", moved, outputs=3, axis=0, **({"num_outputs": 3} if g.opset >= 18 else {}))
         k = g.op("Transpose", k, perm=(*range(rank + 1), rank + 2, rank + 1))
         y = g.op("Transpose", self.mix(g, q, k, v, masks), perm=(*range(1, rank), rank + 1, 0, rank, rank + 2))
-        return self.output(g, g.op("Reshape", y, g.shape(*x[0].type.shape[:-1], inner)))
+        return self.output(g, reshaped(g, Operand(y, x[0].type), *x[0].type.shape[:-1], inner))
 
 
 def first_scaled(weight: Any, count: int, scale: float) -> Any:
@@ -220,7 +221,7 @@ class CrossAttention(MultiHead, frozen=True):
             raise OpError(f"`cross_attention` needs sequences [L, D] and [S, E], found {x} and {context}", operand=1)
         for m in mask:
             mask_shape(assume, m, self._scores(x, context))
-        return x
+        return TensorType(x.shape, x.dtype, any(t.batched for t in inputs))
 
     def _scores(self, x: TensorType, context: TensorType) -> tuple[Dim, ...]:
         return (self.heads, x.shape[-2], context.shape[-2])
@@ -251,11 +252,12 @@ class CrossAttention(MultiHead, frozen=True):
             y = g.op("MatMul", value.name, g.const(first_scaled(g.array(f"{name}.weight"), inner, scale).T))
             if self.qkv_bias:
                 y = g.op("Add", y, g.const(first_scaled(g.array(f"{name}.bias"), inner, scale)))
-            cut = g.op("Reshape", y, g.shape(value.type.shape[0], self.heads, size))
+            cut = reshaped(g, Operand(y, value.type), value.type.shape[0], self.heads, size)
             return g.op("Transpose", cut, perm=perm)
 
         q = project("q_proj", x[0], (0, 2, 1, 3), size**-0.5)
         k, v = project("k_proj", x[1], (0, 2, 3, 1)), project("v_proj", x[1], (0, 2, 1, 3))
         masks = [mask_onnx(g, m, 3 - m.type.rank) for m in x[2:]]
         y = g.op("Transpose", self.mix(g, q, k, v, masks), perm=(0, 2, 1, 3))
-        return self.output(g, g.op("Reshape", y, g.shape(x[0].type.shape[0], inner)))
+        sizes = (x[0].type.shape[0], inner)
+        return self.output(g, reshaped(g, Operand(y, self.infer(Assumptions(), *(o.type for o in x))), *sizes))

@@ -5,8 +5,6 @@ is given the types of the op's inputs (`TensorType`, one sample, no batch axis) 
 and import neither torch nor onnx: the PyTorch form is data (`Torch`), the ONNX form speaks to a `Graph`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
@@ -173,7 +171,7 @@ class Op(Struct, frozen=True):
     """Whether it is the identity at inference (dropout)."""
     examples: ClassVar[tuple[Example, ...]] = ()
 
-    def resolve(self, *inputs: TensorType) -> Op:
+    def resolve(self, *inputs: TensorType) -> "Op":
         """The op with its arguments made exact for these inputs (`3` becomes `(3, 3)`); may be another op."""
         return self
 
@@ -209,22 +207,22 @@ class Op(Struct, frozen=True):
         """`(scale, shift)` per feature where the op is `x * scale + shift` at inference, from arrays; else None."""
         return None
 
-    def absorb(self, weights: Mapping[str, Any], scale: Any, shift: Any) -> tuple[Op, dict[str, Any]] | None:
+    def absorb(self, weights: Mapping[str, Any], scale: Any, shift: Any) -> "tuple[Op, dict[str, Any]] | None":
         """The op and weights that give `self(x) * scale + shift` per output feature, or None where it cannot."""
         return None
 
 
-REGISTRY: dict[str, type[Op]] = {}
-"""Every op of the language by name."""
+REGISTERED: dict[str, type[Op]] = {}
+"""The ops of the families imported so far, by name."""
 
 
 def register(kind: str) -> Any:
     """Class decorator: makes an op known to the language under `kind`."""
 
     def add(cls: type[Op]) -> type[Op]:
-        assert kind not in REGISTRY, kind
+        assert kind not in REGISTERED, kind
         cls.kind = kind
-        REGISTRY[kind] = cls
+        REGISTERED[kind] = cls
         return cls
 
     return add

@@ -1,7 +1,5 @@
 """Convolutions over one, two or three spatial axes: `conv`, `dwconv`, `patchify`, `upconv`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 

@@ -1,16 +1,14 @@
 """Pictures with a margin added or taken away, and parts of an axis: `pad`, `crop`, `narrow`, `take`."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 from msgspec.structs import replace
 
 from netdsl.constraints import Assumptions
 from netdsl.dims import Dim, floordiv
-from netdsl.ops.base import Call, Code, Example, Graph, Op, OpError, Operand, Torch, Window, X, register, require
-from netdsl.ops.features import axis_of
-from netdsl.ops.lowering import sliced
+from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Torch, Window, X, register, require
+from netdsl.ops.features import axis_of, dim_of, is_bare
+from netdsl.ops.lowering import reshaped, sliced
 from netdsl.ops.reshaping import size_of
 from netdsl.tensors import TensorType
 
@@ -102,11 +100,12 @@ class Pad(Op, frozen=True):
     def onnx(self, g: Graph, *x: Operand) -> Any:
         if self.mode == "circular" and g.opset < 19:
             return self._wrapped(g, x[0])
+        data = reshaped(g, x[0], *x[0].type.shape) if is_bare(x[0].type) else x[0].name
         pairs = ((0, 0), *self._pairs())
         pads = g.const([p[0] for p in pairs] + [p[1] for p in pairs], "int64")
         value = [g.const(self.value)] if self.mode == "zeros" and self.value else []
-        mode = {"mode": MODES[self.mode]} if self.mode != "zeros" else {}
-        return g.op("Pad", x[0].name, pads, *value, **mode)
+        mode: dict[str, Any] = {"mode": MODES[self.mode]} if self.mode != "zeros" else {}
+        return g.op("Pad", data, pads, *value, **mode)
 
     def _wrapped(self, g: Graph, x: Operand) -> Any:
         """`circular` before ONNX has it: the end, the whole, the start."""
@@ -220,12 +219,12 @@ class Narrow(Op, frozen=True):
         return x.with_shape(*x.shape[:at], length, *x.shape[at + 1 :])
 
     def torch(self, *inputs: TensorType) -> Torch:
-        return Torch(expression=Call(".narrow", (X(), axis_of(inputs[0], self.axis) + 1, self.start, self.length)))
+        return Torch(expression=Call(".narrow", (X(), dim_of(inputs[0], self.axis), self.start, self.length)))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         stop = self.start + self.length
         end = 2**31 - 1 if self.start < 0 and stop == 0 else stop
-        axis = g.const((axis_of(x[0].type, self.axis) + 1,), "int64")
+        axis = g.const((dim_of(x[0].type, self.axis),), "int64")
         return g.op("Slice", x[0].name, g.const((self.start,), "int64"), vector(g, (end,)), axis)
 
 
@@ -256,9 +255,9 @@ class Take(Op, frozen=True):
         return x.with_shape(*x.shape[:at], *kept, *x.shape[at + 1 :])
 
     def torch(self, *inputs: TensorType) -> Torch:
-        at = axis_of(inputs[0], self.axis) + 1
+        at = dim_of(inputs[0], self.axis)
         index = self.index if isinstance(self.index, int) else Code(str(list(self.index)))
-        return Torch(expression=Call("[]", (X(), *(Code(":"),) * at, index)))
+        return Torch(expression=Call("[]", (X(), *((Code(":"),) * at if at >= 0 else (Code("..."),)), index)))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
-        return g.op("Gather", x[0].name, g.const(self.index, "int64"), axis=axis_of(x[0].type, self.axis) + 1)
+        return g.op("Gather", x[0].name, g.const(self.index, "int64"), axis=dim_of(x[0].type, self.axis))

@@ -1,7 +1,5 @@
 """Noise while training, the identity at inference: `dropout`, `dropout2d`, `alpha_dropout`, `drop_path`."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta

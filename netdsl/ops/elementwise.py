@@ -1,7 +1,5 @@
 """Functions of each number: `exp`, `log`, `sqrt` ... Each is a row of a table, as the activations are."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -42,14 +40,14 @@ class Elementwise(Op, frozen=True):
 
 def elementwise(
     kind: str,
+    module: str,
     function: str,
     lower: str | Lowering,
     doc: str,
     fields: tuple[tuple[str, Any, Any], ...] = (),
     examples: tuple[str, ...] = (),
-    module: str = "",
 ) -> None:
-    """Register one function. `lower` is an ONNX node's name where that is all; `fields`: name, type, default."""
+    """Register one function of each number. `module` is empty where PyTorch has no class; `lower` is an ONNX node's name where that is all; `fields`: name, type, default."""
     form = _node(lower) if isinstance(lower, str) else lower
     uses = (*(Example(e) for e in (kind, *examples)), Example(kind, ("[7]",)))
     namespace = {"__doc__": doc, "module": module, "function": function, "form": staticmethod(form), "examples": uses}
@@ -75,10 +73,12 @@ for _kind, _node_name, _doc in (
     ("floor", "Floor", "The largest integer not above x"),
     ("ceil", "Ceil", "The smallest integer not below x"),
 ):
-    elementwise(_kind, f"torch.{_kind}", _node_name, f"{_doc} of each number, as torch.{_kind}.")
+    elementwise(_kind, "", f"torch.{_kind}", _node_name, f"{_doc} of each number, as torch.{_kind}.")
 
-elementwise("square", "torch.square", lambda g, x, op: g.op("Mul", x, x), "`x * x` of each number, as torch.square.")
-elementwise("rsqrt", "torch.rsqrt", lambda g, x, op: g.op("Reciprocal", g.op("Sqrt", x)),
+elementwise(
+    "square", "", "torch.square", lambda g, x, op: g.op("Mul", x, x), "`x * x` of each number, as torch.square."
+)
+elementwise("rsqrt", "", "torch.rsqrt", lambda g, x, op: g.op("Reciprocal", g.op("Sqrt", x)),
             "`1 / sqrt(x)` of each number, as torch.rsqrt.")  # fmt: skip
 
 

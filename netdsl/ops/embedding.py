@@ -1,11 +1,9 @@
 """Integers as vectors: `embed`, `one_hot`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from netdsl.constraints import Assumptions
-from netdsl.ops.base import Call, Code, Example, Graph, Op, OpError, Operand, Param, Torch, X, register
+from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Param, Torch, X, register
 from netdsl.ops.spatial import Positive
 from netdsl.tensors import TensorType
 

@@ -1,11 +1,9 @@
 """Normalisation over the features at each position: `layernorm`, `rmsnorm`, `lrn`, `l2_normalize`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from netdsl.constraints import Assumptions
-from netdsl.ops.base import Call, Example, Graph, Op, OpError, Operand, Param, Torch, X, register
+from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Param, Torch, X, register
 from netdsl.ops.features import feature_size, features_at, floating
 from netdsl.ops.lowering import reduction
 from netdsl.ops.normalization import Epsilon, gain, gain_and_shift

@@ -1,7 +1,5 @@
 """Which axis of a value is meant: the feature axis by default, or a named one; what dtypes an op takes."""
 
-from __future__ import annotations
-
 from netdsl.ops.base import OpError, feature_axis, known
 from netdsl.tensors import TensorType
 
@@ -15,6 +13,19 @@ def axis_of(x: TensorType, axis: int, argument: str = "axis", *, extra: int = 0)
         )
         raise OpError(message, argument=argument, code="bad-argument")
     return axis % rank
+
+
+def dim_of(x: TensorType, axis: int) -> int:
+    """The same axis (counted without the batch) as PyTorch and ONNX count it, with the batch. Counted from the end
+    where a parameter that is a vector has no batch axis.
+    """
+    at = axis_of(x, axis)
+    return at - x.rank if is_bare(x) else at + 1
+
+
+def is_bare(x: TensorType) -> bool:
+    """Whether the batch axis may be missing: of a parameter that is a vector or a number."""
+    return not x.batched and x.rank < 2
 
 
 def features_at(x: TensorType, axis: int | None) -> int:

@@ -1,7 +1,5 @@
 """Pools that look at the whole picture or adapt to it: `gap`, `gmp`, `adaptive_avgpool`, `adaptive_maxpool`."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from msgspec.structs import replace

@@ -1,14 +1,12 @@
 """Rows chosen and collected by an index that is itself a value, as graphs need: `gather`, `scatter`."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 from netdsl.constraints import Assumptions
 from netdsl.dims import Dim
-from netdsl.ops.base import Call, Code, Example, Graph, Op, OpError, Operand, Torch, X, register, require
+from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, register, require
 from netdsl.ops.embedding import integers
-from netdsl.ops.features import floating
+from netdsl.ops.features import floating, is_bare
 from netdsl.ops.reshaping import size_of
 from netdsl.tensors import TensorType
 
@@ -44,9 +42,14 @@ class Gather(Op, frozen=True):
         index: Any = X(1)
         if inputs[0].rank > 1:
             index = Call("[]", (index, Code(", ".join([":", ":", *["None"] * (inputs[0].rank - 1)]))))
-        return Torch(expression=Call("torch.take_along_dim", (X(), index), (("dim", 1),)))
+        x: Any = X()
+        if is_bare(inputs[0]):
+            x = Call(".expand", (x, Call(".size", (X(1), 0)), *inputs[0].shape))
+        return Torch(expression=Call("torch.take_along_dim", (x, index), (("dim", 1),)))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
+        if not x[0].type.batched:
+            return g.op("Gather", g.op("Reshape", x[0].name, g.shape(*x[0].type.shape, batch=False)), x[1].name)
         index = g.op("Unsqueeze", x[1].name, g.const((-1,), "int64"))
         return g.op("GatherND", x[0].name, index, batch_dims=1)
 
@@ -78,6 +81,8 @@ class Scatter(Op, frozen=True):
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         x, index = floating(inputs[0], "scatter"), inputs[1]
+        if not x.batched:
+            raise OpError("`scatter` needs rows of each sample, found a parameter", operand=0)
         message = f"`scatter` needs a number for each row, found {index} for {x}"
         require(assume.equal(x.shape[0] if x.rank else 0, indexed("scatter", x, index)), message, operand=1)
         return TensorType((size_of(self.size, "size"), *x.shape[1:]), x.dtype, x.batched or index.batched)

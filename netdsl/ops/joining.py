@@ -1,13 +1,11 @@
 """Values side by side and apart: `concat`, `chunk`, `split`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from netdsl.constraints import IMPOSSIBLE, Assumptions
 from netdsl.dims import Dim, floordiv
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register, require
-from netdsl.ops.features import axis_of
+from netdsl.ops.features import axis_of, dim_of
 from netdsl.ops.spatial import Positive
 from netdsl.tensors import TensorType
 
@@ -46,12 +44,12 @@ class Concat(Op, frozen=True):
     def torch(self, *inputs: TensorType) -> Torch:
         batch = next((X(i) for i, x in enumerate(inputs) if x.batched), None)
         parts = tuple(_for_each_sample(X(i), x, batch) for i, x in enumerate(inputs))
-        return Torch(expression=Call("torch.cat", (parts,), (("dim", axis_of(inputs[0], self.axis) + 1),)))
+        return Torch(expression=Call("torch.cat", (parts,), (("dim", dim_of(inputs[0], self.axis)),)))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         mixed = any(o.type.batched for o in x)
         parts = [_for_each_sample_onnx(g, o) if mixed and not o.type.batched else o.name for o in x]
-        return g.op("Concat", *parts, axis=axis_of(x[0].type, self.axis) + 1)
+        return g.op("Concat", *parts, axis=dim_of(x[0].type, self.axis))
 
 
 def _for_each_sample(value: X, x: TensorType, batch: X | None) -> Any:
@@ -99,14 +97,14 @@ class Chunk(Op, frozen=True):
         return (part,) * self.chunks
 
     def torch(self, *inputs: TensorType) -> Torch:
-        dim = (("dim", axis_of(inputs[0], self.axis) + 1),)
+        dim = (("dim", dim_of(inputs[0], self.axis)),)
         return Torch(expression=Call(".chunk", (X(), self.chunks), dim))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         if self.chunks == 1:
             return (g.op("Identity", x[0].name),)
         equal = {"num_outputs": self.chunks} if g.opset >= 18 else {}
-        return g.op("Split", x[0].name, outputs=self.chunks, axis=axis_of(x[0].type, self.axis) + 1, **equal)
+        return g.op("Split", x[0].name, outputs=self.chunks, axis=dim_of(x[0].type, self.axis), **equal)
 
 
 @register("split")
@@ -127,11 +125,11 @@ class Split(Op, frozen=True):
         return tuple(x.with_shape(*x.shape[:at], size, *x.shape[at + 1 :]) for size in self.sizes)
 
     def torch(self, *inputs: TensorType) -> Torch:
-        dim = (("dim", axis_of(inputs[0], self.axis) + 1),)
+        dim = (("dim", dim_of(inputs[0], self.axis)),)
         return Torch(expression=Call(".split", (X(), self.sizes), dim))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
-        sizes, axis = g.const(self.sizes, "int64"), axis_of(x[0].type, self.axis) + 1
+        sizes, axis = g.const(self.sizes, "int64"), dim_of(x[0].type, self.axis)
         if len(self.sizes) == 1:
             return (g.op("Identity", x[0].name),)
         return g.op("Split", x[0].name, sizes, outputs=len(self.sizes), axis=axis)

@@ -1,7 +1,5 @@
 """Learnt numbers per feature: `scale`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

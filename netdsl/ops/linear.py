@@ -1,7 +1,5 @@
 """Layers over the feature axis: `linear`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,7 +61,7 @@ class Linear(Op, frozen=True):
         bias = [g.weight("bias")] if self.bias else []
         if self._is_pointwise(x[0].type):
             return g.op("Conv", x[0].name, g.weight("weight"), *bias, kernel_shape=(1,) * (x[0].type.rank - 1))
-        if x[0].type.rank == 1:
+        if x[0].type.rank == 1 and x[0].type.batched:
             return g.op("Gemm", x[0].name, g.weight("weight"), *bias, transB=1)
         product = g.op("MatMul", x[0].name, g.const(g.array("weight").T))
         return g.op("Add", product, *bias) if bias else product

@@ -1,11 +1,10 @@
 """ONNX forms that depend on the opset, shared by several families."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from netdsl.dims import Dim
 from netdsl.ops.base import Graph, Operand
+from netdsl.tensors import TensorType
 
 
 def reduction(g: Graph, op_type: str, x: str, axes: tuple[int, ...], *, keepdims: bool) -> Any:
@@ -32,9 +31,14 @@ def gelu(g: Graph, x: str, approximate: str) -> Any:
     return g.op("Mul", g.op("Mul", x, g.op("Add", inner, g.const(1.0))), g.const(0.5))
 
 
+def full_shape(g: Graph, x: TensorType, *sizes: Dim) -> str:
+    """A shape with the batch of `x` before it."""
+    return g.shape(*sizes) if x.batched else g.shape(1, *sizes, batch=False)
+
+
 def reshaped(g: Graph, x: Operand, *sizes: Dim) -> Any:
     """`x` in another shape of the sample."""
-    return g.op("Reshape", x.name, g.shape(*sizes) if x.type.batched else g.shape(1, *sizes, batch=False))
+    return g.op("Reshape", x.name, full_shape(g, x.type, *sizes))
 
 
 def transposed(g: Graph, x: str, *axes: int) -> Any:

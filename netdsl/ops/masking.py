@@ -1,11 +1,9 @@
 """Choices between numbers: `greater`, `less`, `equal`, `logical_not`, `masked_fill`, `where`."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from netdsl.constraints import IMPOSSIBLE, Assumptions
-from netdsl.ops.base import Call, Example, Graph, Op, OpError, Operand, Torch, X, register
+from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register
 from netdsl.tensors import TensorType
 
 

@@ -1,15 +1,13 @@
 """Normalisation of channels over positions and samples: `bn`, `groupnorm`, `instancenorm`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from netdsl.constraints import Assumptions
-from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Param, Torch, X, known, register
-from netdsl.ops.features import feature_size, features_at, floating
+from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Param, Torch, known, register
+from netdsl.ops.features import floating
 from netdsl.ops.lowering import reshaped
 from netdsl.ops.spatial import Positive, optional
 from netdsl.tensors import TensorType

@@ -1,13 +1,12 @@
 """Tensors that a layer owns and gives as they are: `param`, `constant`, `fill`; `affine`, a learnt scale and shift."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from netdsl.constraints import Assumptions
 from netdsl.ops.base import Buffer, Call, Code, Example, Graph, Op, Operand, OpError, Param, Torch, X, known, register
 from netdsl.ops.features import feature_size, features_at, floating
+from netdsl.ops.lowering import full_shape
 from netdsl.ops.spatial import Positive
 from netdsl.tensors import TensorType
 
@@ -145,7 +144,7 @@ class Fill(Op, frozen=True):
         return Torch(expression=Call("torch.full_like", (like, self.value)))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
-        return g.op("Expand", g.const(self.value), g.shape(self.channels, *x[0].type.spatial))
+        return g.op("Expand", g.const(self.value), full_shape(g, x[0].type, self.channels, *x[0].type.spatial))
 
 
 AFFINE_HELPER = '''\

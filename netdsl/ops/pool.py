@@ -1,7 +1,5 @@
 """Pooling windows: `maxpool`, `avgpool`, `lppool`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from msgspec.structs import replace
@@ -25,12 +23,13 @@ class Pool(Op, frozen=True):
         axes = spatial_rank(inputs[0], self.kind)
         stride = self.kernel_size if self.stride is None else self.stride
         exact = {"kernel_size": self.kernel_size, "stride": stride, "padding": self.padding}
-        exact |= {"dilation": self.dilation} if "dilation" in self.__struct_fields__ else {}
+        exact |= {"dilation": self.dilations} if "dilation" in self.__struct_fields__ else {}
         return replace(self, **{name: per_axis(value, axes, name) for name, value in exact.items()})
 
     @property
     def dilations(self) -> Any:
-        return getattr(self, "dilation", (1,) * len(self._windows()[0]))
+        """The dilation, or 1 where the pool has none."""
+        return getattr(self, "dilation", (1,) * len(self._windows()[0]) if isinstance(self.kernel_size, tuple) else 1)
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         x = floating(inputs[0], self.kind)
@@ -194,11 +193,10 @@ class LPPool(Op, frozen=True):
         p, count = self.norm_type, 1
         for k in self._pool()._windows()[0]:
             count *= k
-        powers = {1: lambda n: n, 2: lambda n: g.op("Mul", n, n)}.get(p, lambda n: g.op("Pow", n, g.const(float(p))))
-        means = self._pool().onnx(g, Operand(powers(x[0].name), x[0].type))
-        sums = g.op("Mul", means, g.const(float(count)))
-        roots = {1: lambda n: n, 2: lambda n: g.op("Sqrt", n)}.get(p, lambda n: g.op("Pow", n, g.const(1 / p)))
-        return roots(sums)
+        name = x[0].name
+        power = name if p == 1 else g.op("Mul", name, name) if p == 2 else g.op("Pow", name, g.const(float(p)))
+        sums = g.op("Mul", self._pool().onnx(g, Operand(power, x[0].type)), g.const(float(count)))
+        return sums if p == 1 else g.op("Sqrt", sums) if p == 2 else g.op("Pow", sums, g.const(1 / p))
 
     def window(self, *inputs: TensorType) -> Window:
         return self._pool().window(*inputs)

@@ -1,12 +1,10 @@
 """Matrix products of values: `matmul`, `sdpa`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from netdsl.constraints import IMPOSSIBLE, Assumptions
 from netdsl.dims import Dim, product
-from netdsl.ops.base import GLOBAL, Call, Code, Example, Graph, Op, OpError, Operand, Torch, X, register, require
+from netdsl.ops.base import GLOBAL, Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, register, require
 from netdsl.ops.features import floating
 from netdsl.tensors import TensorType
 

@@ -1,15 +1,13 @@
 """Numbers moved between channels, positions and windows: `pixel_shuffle`, `pixel_unshuffle`, `channel_shuffle`, `roll`,
 `windows`, `unwindows`."""
 
-from __future__ import annotations
-
 from math import isqrt
 from typing import Any
 
 from netdsl.constraints import Assumptions
 from netdsl.dims import Dim, floordiv
-from netdsl.ops.base import Call, Example, Graph, Op, OpError, Operand, Torch, X, register, require
-from netdsl.ops.features import axis_of
+from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, Window, X, register, require
+from netdsl.ops.features import axis_of, dim_of
 from netdsl.ops.lowering import reshaped, sliced, transposed
 from netdsl.ops.reshaping import size_of
 from netdsl.ops.spatial import Positive
@@ -46,6 +44,10 @@ class PixelShuffle(Op, frozen=True):
     def onnx(self, g: Graph, *x: Operand) -> Any:
         return g.op("DepthToSpace", x[0].name, blocksize=self.upscale_factor, mode="CRD")
 
+    def window(self, *inputs: TensorType) -> Window:
+        r = (self.upscale_factor,) * 2
+        return Window(r, r, (0, 0), transposed=True)
+
 
 @register("pixel_unshuffle")
 class PixelUnshuffle(Op, frozen=True):
@@ -73,6 +75,10 @@ class PixelUnshuffle(Op, frozen=True):
         cut = (channels, floordiv(height, r), r, floordiv(width, r), r)
         moved = transposed(g, reshaped(g, x[0], *cut), 0, 2, 4, 1, 3)
         return reshaped(g, Operand(moved, x[0].type), *self.infer(Assumptions(), x[0].type).shape)
+
+    def window(self, *inputs: TensorType) -> Window:
+        r = (self.downscale_factor,) * 2
+        return Window(r, r, (0, 0))
 
 
 @register("channel_shuffle")
@@ -130,7 +136,7 @@ class Roll(Op, frozen=True):
         moves = self._moves(inputs[0])
         if not moves:
             return Torch(expression=X())
-        shifts, dims = tuple(s for s, _ in moves), tuple(a + 1 for _, a in moves)
+        shifts, dims = tuple(s for s, _ in moves), tuple(dim_of(inputs[0], a) for _, a in moves)
         return Torch(expression=Call(".roll", (X(), shifts, dims)))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
@@ -138,8 +144,8 @@ class Roll(Op, frozen=True):
         for shift, axis in self._moves(x[0].type):
             size = x[0].type.shape[axis]
             cut = -shift % size if isinstance(size, int) else -shift  # a Slice counts a negative start from the end
-            tail, head = sliced(g, y, axis + 1, cut, 2**31 - 1), sliced(g, y, axis + 1, 0, cut)
-            y = g.op("Concat", tail, head, axis=axis + 1)
+            dim = dim_of(x[0].type, axis)
+            y = g.op("Concat", sliced(g, y, dim, cut, 2**31 - 1), sliced(g, y, dim, 0, cut), axis=dim)
         return y
 
     def _moves(self, x: TensorType) -> list[tuple[int, int]]:

@@ -1,14 +1,12 @@
 """Recurrent layers over a sequence: `rnn`, `lstm`, `gru`."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
 from netdsl.constraints import Assumptions
 from netdsl.dims import Dim
-from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, OpError, Operand, Param, Torch, known, register
+from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, Operand, OpError, Param, Torch, known, register
 from netdsl.ops.features import floating
 from netdsl.ops.spatial import Positive, optional
 from netdsl.tensors import TensorType
@@ -45,6 +43,9 @@ class Recurrent(Op, frozen=True):
             hint = "`one_hot(n)` or `embed(n, width)` make vectors of integers" if x.rank == 1 else None
             raise OpError(f"`{self.kind}` needs a sequence [L, D], found {x}", operand=0, hint=hint)
         known(x.shape[1], "the number of features")
+        if self.dropout and self.num_layers == 1:
+            message = "`dropout` acts between layers, and there is one"
+            raise OpError(message, argument="dropout", code="bad-argument", hint="`-> dropout(...)` acts after it")
         return x.with_shape(x.shape[0], self._directions() * self.hidden_size)
 
     def params(self, *inputs: TensorType) -> dict[str, Param]:
@@ -120,7 +121,7 @@ class Recurrent(Op, frozen=True):
 
 
 def recurrent_examples(kind: str) -> tuple[Example, ...]:
-    texts = (f"{kind}(6)", f"{kind}(3, 2, bidirectional=true)", f"{kind}(4, bias=false, dropout=0.1)")
+    texts = (f"{kind}(6)", f"{kind}(3, 2, bidirectional=true)", f"{kind}(4, 2, bias=false, dropout=0.1)")
     return tuple(Example(text, ("[5, 4]",)) for text in texts)
 
 

@@ -1,12 +1,10 @@
 """Axes reduced to one number: `reduce_mean`, `reduce_sum`, `reduce_max`, `reduce_min`, `reduce_l2`."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from netdsl.constraints import Assumptions
-from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, OpError, Operand, Torch, X, register
-from netdsl.ops.features import axis_of, floating
+from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, Operand, OpError, Torch, X, register
+from netdsl.ops.features import axis_of, dim_of, floating
 from netdsl.ops.lowering import reduction
 from netdsl.tensors import TensorType
 
@@ -28,7 +26,7 @@ class Reduction(Op, frozen=True):
         return x.with_shape(*kept)
 
     def torch(self, *inputs: TensorType) -> Torch:
-        axes = tuple(a + 1 for a in self._axes(inputs[0]))
+        axes = tuple(dim_of(inputs[0], a) for a in self._axes(inputs[0]))
         options = (("keepdim", True),) if self.keepdims else ()
         which = axes[0] if len(axes) == 1 else axes
         if self.function.startswith("."):
@@ -36,7 +34,7 @@ class Reduction(Op, frozen=True):
         return Torch(expression=Call(self.function, (X(),), (("dim", which), *options)))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
-        axes = tuple(a + 1 for a in self._axes(x[0].type))
+        axes = tuple(dim_of(x[0].type, a) for a in self._axes(x[0].type))
         return reduction(g, self.node, x[0].name, axes, keepdims=self.keepdims)
 
     def window(self, *inputs: TensorType) -> str | None:

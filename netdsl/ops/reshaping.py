@@ -1,13 +1,11 @@
 """The same numbers in another shape: `flatten`, `reshape`, `permute`, `unsqueeze`, `squeeze`, `expand`; `cast`."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 from netdsl.constraints import Assumptions
 from netdsl.dims import Dim, Size, floordiv, product
-from netdsl.ops.base import Call, Code, Example, Graph, Op, OpError, Operand, Torch, X, register, require
-from netdsl.ops.features import axis_of
+from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, register, require
+from netdsl.ops.features import axis_of, dim_of, is_bare
 from netdsl.ops.lowering import reshaped, transposed
 from netdsl.tensors import TensorType
 
@@ -50,12 +48,16 @@ class Flatten(Op, frozen=True):
         return x.with_shape(*x.shape[:start], product(x.shape[start : end + 1]), *x.shape[end + 1 :])
 
     def torch(self, *inputs: TensorType) -> Torch:
+        if is_bare(inputs[0]):
+            return Torch(Call("nn.Identity"), X())
         start, end = axis_of(inputs[0], self.start) + 1, axis_of(inputs[0], self.end) + 1
         to_end = end == inputs[0].rank
         module = () if start == 1 and to_end else ((start,) if to_end else (start, end))
         return Torch(Call("nn.Flatten", module), Call(".flatten", (X(), start) if to_end else (X(), start, end)))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
+        if is_bare(x[0].type):
+            return x[0].name
         start, end = axis_of(x[0].type, self.start), axis_of(x[0].type, self.end)
         if start == 0 and end == x[0].type.rank - 1:
             return g.op("Flatten", x[0].name)
@@ -152,12 +154,19 @@ class Unsqueeze(Op, frozen=True):
         return x.with_shape(*x.shape[:at], 1, *x.shape[at:])
 
     def torch(self, *inputs: TensorType) -> Torch:
-        at = axis_of(inputs[0], self.axis, extra=1)
-        return Torch(expression=Call(".unsqueeze", (X(), at + has_batch(inputs[0]))))
+        (x,) = inputs
+        if is_bare(x):
+            return Torch(expression=Call(".reshape", (X(), *self._with_batch(x))))
+        return Torch(expression=Call(".unsqueeze", (X(), axis_of(x, self.axis, extra=1) + 1)))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
-        at = axis_of(x[0].type, self.axis, extra=1) + has_batch(x[0].type)
+        if is_bare(x[0].type):
+            return g.op("Reshape", x[0].name, g.const(self._with_batch(x[0].type), "int64"))
+        at = axis_of(x[0].type, self.axis, extra=1) + 1
         return g.op("Unsqueeze", x[0].name, g.const((at,), "int64"))
+
+    def _with_batch(self, x: TensorType) -> tuple[Dim, ...]:
+        return (1, *self.infer(Assumptions(), x).shape)
 
 
 @register("squeeze")
@@ -175,15 +184,10 @@ class Squeeze(Op, frozen=True):
         return x.with_shape(*x.shape[:at], *x.shape[at + 1 :])
 
     def torch(self, *inputs: TensorType) -> Torch:
-        return Torch(expression=Call(".squeeze", (X(), axis_of(inputs[0], self.axis) + 1)))
+        return Torch(expression=Call(".squeeze", (X(), dim_of(inputs[0], self.axis))))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
-        return g.op("Squeeze", x[0].name, g.const((axis_of(x[0].type, self.axis) + 1,), "int64"))
-
-
-def has_batch(x: TensorType) -> int:
-    """1 where the tensor has a batch axis: a parameter that is a vector or a scalar has none."""
-    return int(x.batched or x.rank > 1)
+        return g.op("Squeeze", x[0].name, g.const((dim_of(x[0].type, self.axis),), "int64"))
 
 
 @register("expand")
@@ -211,6 +215,8 @@ class Expand(Op, frozen=True):
         return x.with_shape(*sizes)
 
     def torch(self, *inputs: TensorType) -> Torch:
+        if is_bare(inputs[0]):
+            return Torch(expression=Call(".expand", (X(), 1, *self.shape)))
         sizes = (-1 if old == new else new for old, new in zip(inputs[0].shape, self.shape, strict=True))
         return Torch(expression=Call(".expand", (X(), -1, *sizes)))
 

@@ -1,7 +1,5 @@
 """Pictures resized: `upsample`."""
 
-from __future__ import annotations
-
 from math import ceil, floor
 from typing import Annotated, Any, Literal
 
@@ -10,8 +8,9 @@ from msgspec.structs import replace
 
 from netdsl.constraints import Assumptions
 from netdsl.dims import Dim, Size
-from netdsl.ops.base import Call, Example, Graph, Op, OpError, Operand, Torch, Window, X, register, require
+from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, Window, X, register, require
 from netdsl.ops.features import floating
+from netdsl.ops.lowering import full_shape
 from netdsl.ops.reshaping import size_of
 from netdsl.ops.spatial import compact, per_axis, spatial_rank
 from netdsl.tensors import TensorType
@@ -112,7 +111,7 @@ class Upsample(Op, frozen=True):
             attributes |= {"antialias": 1, "exclude_outside": 1}
         if self.size is None:
             return g.op("Resize", x[0].name, "", g.const((1, 1, *map(float, self._factors()))), **attributes)
-        return g.op("Resize", x[0].name, "", "", g.shape(x[0].type.shape[0], *self.size), **attributes)
+        return g.op("Resize", x[0].name, "", "", full_shape(g, x[0].type, x[0].type.shape[0], *self.size), **attributes)
 
     def window(self, *inputs: TensorType) -> Window | None:
         """That of a transposed convolution, where the factors are whole and positions keep their distances."""

@@ -1,7 +1,5 @@
 """Convolution for nets without normalisation: `scaled_conv`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,13 +1,11 @@
 """Activations along an axis: `softmax`, `log_softmax`, `softmin`, `glu`; and `prelu`, which learns its slopes."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from netdsl.constraints import Assumptions
 from netdsl.dims import floordiv
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Param, Torch, X, known, register, require
-from netdsl.ops.features import features_at, floating
+from netdsl.ops.features import dim_of, features_at, floating
 from netdsl.tensors import TensorType
 
 
@@ -28,7 +26,7 @@ class AlongAxis(Op, frozen=True):
         return Torch(Call(self.module, (), dim), Call(self.function, (X(),), dim))
 
     def _dim(self, x: TensorType) -> int:
-        return features_at(x, self.axis) + 1
+        return dim_of(x, features_at(x, self.axis))
 
 
 def axis_examples(kind: str) -> tuple[Example, ...]:

@@ -1,7 +1,5 @@
 """What ops over spatial axes share: argument types, one number per axis, sliding windows, how a person writes it."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta

@@ -1,11 +1,9 @@
 """Preprocessing that belongs to the net: `standardize`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from netdsl.constraints import Assumptions
-from netdsl.ops.base import Buffer, Call, Example, Graph, Op, OpError, Operand, Torch, known, register
+from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Torch, known, register
 from netdsl.ops.features import floating
 from netdsl.tensors import TensorType
 

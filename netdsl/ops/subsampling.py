@@ -1,7 +1,5 @@
 """Pools that take one position, or weigh them with fixed weights: `subsample`, `blurpool`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from msgspec.structs import replace
@@ -102,7 +100,8 @@ class BlurPool(Op, frozen=True):
         return {"weight": Buffer((known(x.shape[0], "channels"), 1, *(self.kernel_size,) * (x.rank - 1)))}
 
     def macs(self, output: TensorType, *inputs: TensorType) -> Dim:
-        return product(output.shape) * self.kernel_size ** (output.rank - 1)
+        taps: int = self.kernel_size ** (output.rank - 1)
+        return product(output.shape) * taps
 
     def torch(self, *inputs: TensorType) -> Torch:
         axes = inputs[0].rank - 1

@@ -1,12 +1,10 @@
 """What attention in shifted windows adds to its scores: `window_bias`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from netdsl.constraints import Assumptions
 from netdsl.dims import Dim, floordiv
-from netdsl.ops.base import Buffer, Call, Example, Graph, Op, OpError, Operand, Param, Torch, register, require
+from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Param, Torch, register, require
 from netdsl.ops.rearranging import picture
 from netdsl.ops.spatial import Natural, Positive, optional
 from netdsl.tensors import TensorType
@@ -44,15 +42,15 @@ class WindowBias(nn.Module):
 @register("window_bias")
 class WindowBias(Op, frozen=True):
     """What attention in windows of a picture adds to its scores (Swin, Liu et al., 2021): a learnt bias for each head
-    and relative position, `[heads, L, L]` with `L = window * window`. Where the picture has been rolled by `shift`, the
+    and relative position, `[heads, L, L]` with `L = size * size`. Where the picture has been rolled by `shift`, the
     result is `[windows, heads, L, L]`, and positions that were far apart before gain -100.
 
-    Given a picture, it goes to `attention` as its mask:
-    `bias = window_bias(3, 7, shift=3)`, then `roll(-3) -> windows(7) -> attention(3, mask=bias) -> ...`
+    The picture flows in (`bias = window_bias(3, 7, shift=3)`), and the result is the mask of the attention:
+    `roll(-3) -> windows(7) -> attention(3, mask=bias) -> unwindows(H, W) -> roll(3)`.
     """
 
     heads: Positive
-    window: Positive
+    size: Positive
     shift: Natural = 0
 
     is_layer = True
@@ -64,28 +62,28 @@ class WindowBias(Op, frozen=True):
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         _, height, width = picture(inputs[0], "window_bias")
-        if self.shift >= self.window:
-            raise OpError("`shift` must be less than `window`", argument="shift", code="bad-argument")
-        for size in (height, width):
-            message = f"windows of {self.window} do not tile a size of {size}"
-            require(assume.divisible(size, self.window), message, argument="window", code="indivisible")
-        scores = (self.heads, self.window**2, self.window**2)
+        if self.shift >= self.size:
+            raise OpError("`shift` must be less than `size`", argument="shift", code="bad-argument")
+        for side in (height, width):
+            message = f"windows of {self.size} do not tile a size of {side}"
+            require(assume.divisible(side, self.size), message, argument="size", code="indivisible")
+        scores = (self.heads, self.size**2, self.size**2)
         count = (self._count(height, width),) if self.shift else ()
         return TensorType((*count, *scores), batched=False)
 
     def params(self, *inputs: TensorType) -> dict[str, Param]:
-        return {"relative_position_bias_table": Param(((2 * self.window - 1) ** 2, self.heads), "position")}
+        return {"relative_position_bias_table": Param(((2 * self.size - 1) ** 2, self.heads), "position")}
 
     def buffers(self, *inputs: TensorType) -> dict[str, Buffer]:
-        return {"relative_position_index": Buffer((self.window**4,), "int64")}
+        return {"relative_position_index": Buffer((self.size**4,), "int64")}
 
     def torch(self, *inputs: TensorType) -> Torch:
         options = optional({"shift": 0}, shift=self.shift)
-        return Torch(Call("WindowBias", (self.heads, self.window), options), helper=HELPER)
+        return Torch(Call("WindowBias", (self.heads, self.size), options), helper=HELPER)
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
-        length = self.window**2
-        table = g.array("relative_position_bias_table")[relative_index(self.window)]
+        length = self.size**2
+        table = g.array("relative_position_bias_table")[relative_index(self.size)]
         bias = table.reshape(length, length, self.heads).transpose(2, 0, 1)[None]
         if self.shift == 0:
             return g.const(bias)
@@ -93,21 +91,21 @@ class WindowBias(Op, frozen=True):
         if not (isinstance(height, int) and isinstance(width, int)):
             return self._computed(g, bias, height, width)
         rows, columns = self._sides(height), self._sides(width)
-        starts = [(i, j) for i in range(0, height, self.window) for j in range(0, width, self.window)]
-        inside = [(i, j) for i in range(self.window) for j in range(self.window)]
+        starts = [(i, j) for i in range(0, height, self.size) for j in range(0, width, self.size)]
+        inside = [(i, j) for i in range(self.size) for j in range(self.size)]
         regions = [[3 * rows[top + i] + columns[left + j] for i, j in inside] for top, left in starts]
         apart = [[[[APART * (a != b) for b in region] for a in region]] for region in regions]
         return g.const(bias[:, None] + [apart])
 
     def _sides(self, size: int) -> list[int]:
         """On which side of the seams along one axis each position lies: 0, 1 or 2."""
-        return [(i >= size - self.window) + (i >= size - self.shift) for i in range(size)]
+        return [(i >= size - self.size) + (i >= size - self.shift) for i in range(size)]
 
     def _computed(self, g: Graph, bias: Any, height: Dim, width: Dim) -> Any:
         """The same from sizes that are known only when the net runs."""
         rows = g.op("Mul", self._side(g, height), g.const(3, "int64"))
         region = g.op("Add", g.op("Unsqueeze", rows, g.const((1,), "int64")), self._side(g, width))
-        w = self.window
+        w = self.size
         cut = g.op("Reshape", region, g.shape(floordiv(height, w), w, floordiv(width, w), w, batch=False))
         cut = g.op("Transpose", cut, perm=(0, 2, 1, 3))
         region = g.op("Reshape", cut, g.shape(self._count(height, width), w * w, batch=False))
@@ -119,11 +117,11 @@ class WindowBias(Op, frozen=True):
         """`_sides` in the graph."""
         length = g.op("Squeeze", g.shape(size, batch=False), g.const((0,), "int64"))
         to_end = g.op("Sub", g.op("Range", g.const(0, "int64"), length, g.const(1, "int64")), length)
-        beyond = (g.op("GreaterOrEqual", to_end, g.const(-n, "int64")) for n in (self.window, self.shift))
+        beyond = (g.op("GreaterOrEqual", to_end, g.const(-n, "int64")) for n in (self.size, self.shift))
         return str(g.op("Add", *(g.op("Cast", b, to=7) for b in beyond)))
 
     def _count(self, height: Dim, width: Dim) -> Dim:
-        return floordiv(height, self.window) * floordiv(width, self.window)
+        return floordiv(height, self.size) * floordiv(width, self.size)
 
 
 def relative_index(window: int) -> list[int]:

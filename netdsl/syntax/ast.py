@@ -17,6 +17,13 @@ class Node(Struct, frozen=True, tag=True, array_like=True):
     at: Span
 
 
+def children(node: Node) -> list[Node]:
+    """The nodes that a node is made of, in the order of its fields."""
+    values = [getattr(node, field) for field in node.__struct_fields__]
+    flat = [item for value in values for item in (value if type(value) is tuple else (value,))]
+    return [item for item in flat if isinstance(item, Node)]
+
+
 # Expressions: Python's, with pipelines, bodies and residual links.
 
 

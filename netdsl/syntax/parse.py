@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from netdsl.diagnostics import Diagnostic
 from netdsl.source import Place, Source, Span
 from netdsl.syntax import ast
-from netdsl.syntax.cache import remember, remembered
+from netdsl.cache import remember, remembered
 from netdsl.syntax.comments import comments, doc_above, opening_doc
 
 MOST_MISTAKES = 20
@@ -88,17 +88,11 @@ def _too_deep(declarations: tuple[Any, ...]) -> Span | None:
     """The first node that lies too deep, if one does."""
     layer: list[Any] = list(declarations)
     for _ in range(DEEPEST):
-        layer = [child for node in layer for child in _children(node)]
+        layer = [child for node in layer for child in ast.children(node)]
         if not layer:
             return None
     at: Span = layer[0].at
     return at
-
-
-def _children(node: ast.Node) -> list[ast.Node]:
-    values = [getattr(node, field) for field in node.__struct_fields__]
-    nested = [item for value in values if type(value) is tuple for item in value]
-    return [value for value in (*values, *nested) if isinstance(value, ast.Node)]
 
 
 def _junk(source: Source) -> Diagnostic | None:
@@ -132,9 +126,26 @@ def _name(text: str) -> str:
 
 
 def _decoded(content: bytes | None) -> ast.File | None:
+    """The tree that was kept, or None. Building it from plain lists spares resolving fifty classes' annotations."""
     if content is None:
         return None
     try:
-        return msgspec.msgpack.decode(content, type=ast.File)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        file = _built(msgspec.msgpack.decode(content))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, LookupError):
         return None
+    return file if isinstance(file, ast.File) else None
+
+
+def _built(data: Any) -> Any:
+    """Nodes from `[class, span, fields...]`, spans from `[start, end]`, tuples from all other lists."""
+    if type(data) is not list:
+        return data
+    if data and type(data[0]) is str and data[0] in NODES:
+        return NODES[data[0]](*[_built(field) for field in data[1:]])
+    if len(data) == 2 and type(data[0]) is int:
+        return Span(*data)
+    return tuple([_built(item) for item in data])
+
+
+NODES: dict[str, Any] = {name: kind for name, kind in vars(ast).items() if isinstance(kind, type)}
+
