@@ -82,7 +82,15 @@ class Runner:
             names = [t.id for t in node.targets] if len(node.targets) == len(result) else [""] * len(result)
             return tuple(self._named(w, n) for w, n in zip(result, names, strict=True))
         wire = self.elaborator.one(result, env.place(node))
+        self._name_parameter(wire, node.targets[0].id)
         return self._named(wire, node.targets[0].id)
+
+    @staticmethod
+    def _name_parameter(wire: Wire, name: str) -> None:
+        """`gain = param((c,))` is a parameter of that name in the state dict too."""
+        draft = wire.scope.drafts[-1] if wire.scope.drafts else None
+        if draft is not None and draft.layer is not None and draft.outs == [wire] and draft.layer.base == "param":
+            draft.layer.base = name
 
     @staticmethod
     def _named(wire: Wire, name: str) -> Tensor:
