@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from netdsl.backends.onnx_file import save
 from netdsl.backends.onnx_proto import annotate
+from netdsl.backends.onnx_weights import weights_hash
 from netdsl.backends.verify import Case, VerificationError, record, verify
 from netdsl.backends.verify_stress import state_of
 
@@ -40,7 +41,8 @@ def deliver(
     cases = verify(net.checked, module, export, model=model) if verified else []
     if not all(c.ok for c in cases):
         raise VerificationError(cases)
-    annotate(model, {**(metadata or {}), **({"verified": record(cases)} if cases else {})})
+    about = {"weights_sha256": weights_hash(state)} | ({"verified": record(cases)} if cases else {})
+    annotate(model, {**(metadata or {}), **about})
     save(model, path)
     return cases
 

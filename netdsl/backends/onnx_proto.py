@@ -25,7 +25,7 @@ def to_proto(graph: Finished, name: str, metadata: Mapping[str, Any], doc: str =
     """The model. `metadata`: texts, or values that are written as JSON."""
     graph, names = name_nodes(graph)
     model = ModelProto(ir_version=IR_VERSIONS[graph.opset], producer_name="netdsl", doc_string=doc)
-    model.producer_version = str(metadata.get("version", ""))
+    model.producer_version = str(metadata.get("netdsl_version", ""))
     model.opset_import.add(domain="", version=graph.opset)
     proto = model.graph
     proto.name = name

@@ -14,7 +14,7 @@ from netdsl.backends.onnx_check import check_model, runnable
 from netdsl.backends.onnx_file import Model
 from netdsl.backends.session import Session
 from netdsl.backends.verify_sizes import At, choose
-from netdsl.backends.verify_stress import draw_inputs, state_of, stress
+from netdsl.backends.verify_stress import draw_inputs, on_cpu, state_of, stress
 from netdsl.ir.model import Program
 
 GATE = 1e-5
@@ -64,6 +64,7 @@ def verify(
     run with graph optimisations off and all on, at the sizes `at` or at those that `verify_sizes.choose` finds.
     """
     points = tuple(at or choose(program))
+    module = on_cpu(module)
     twin = stress(program, module, draw_inputs(program, 2, points[0].named, seed=99))
     cases = list(compared(program, twin, _made(export, state_of(twin)), points, "stress", gate))
     real = model if model is not None else _made(export, state_of(module))

@@ -16,7 +16,7 @@ from netdsl.backends.onnx_model import export
 from netdsl.backends.session import Session
 from netdsl.backends.verify import GATE, Case, compared, relative, sessions
 from netdsl.backends.verify_sizes import At, choose
-from netdsl.backends.verify_stress import draw_inputs, state_of, stress
+from netdsl.backends.verify_stress import draw_inputs, on_cpu, state_of, stress
 from netdsl.ir.model import Program
 
 
@@ -39,6 +39,7 @@ def verify_file(
     if program is None or module is None:
         return list(_consistent(model, _unknown_points(model), gate))
     points = choose(program)
+    module = on_cpu(module)
     twin = stress(program, module, draw_inputs(program, 2, points[0].named, seed=99))
     opset = next(o.version for o in model.opset_import if not o.domain)
     made = partial(export, program, opset=opset, target=metadata(model).get("target", "onnxruntime"))

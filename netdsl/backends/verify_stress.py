@@ -46,6 +46,13 @@ def state_of(module: nn.Module) -> dict[str, Any]:
     return {key: value.detach().cpu().numpy() for key, value in module.state_dict().items()}
 
 
+def on_cpu(module: nn.Module) -> nn.Module:
+    """The module itself, or a copy on the CPU in float32 where it is elsewhere or of another precision."""
+    tensors = [*module.parameters(), *module.buffers()]
+    there = all(t.device.type == "cpu" and t.dtype in (torch.float32, torch.int64, torch.bool) for t in tensors)
+    return module if there else copy.deepcopy(module).to("cpu").float()
+
+
 def _roles(program: Program) -> dict[str, str]:
     roles = {}
     for node in flatten(program, training=True):
