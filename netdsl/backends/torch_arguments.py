@@ -73,9 +73,13 @@ class Explainer:
     def _number(self, column: Column) -> Node:
         exact = [a for a in self.given if a.kind == column.kind and column.equals(a.values)]
         if exact:
-            return self._use(max(exact, key=lambda a: affinity(column.hint, a.name)))
+            return self._use(max(exact, key=lambda a: self._fit(column.hint, a.name)))
         found = self._padding(column) or self._match_own(column) or self._arithmetic(column)
         return found or self._new(column, column.hint or "size")
+
+    def _fit(self, hint: str, name: str) -> tuple[bool, bool, int]:
+        """How well an argument that has the right values suits: by its name, and by being needed anyway."""
+        return (hint == name, name in self.used, affinity(hint, name))
 
     def _thing(self, column: Column) -> Node:
         name = column.hint or "layer"

@@ -77,9 +77,9 @@ def layer_tree(layer: Layer, construct: Construct, forms: Forms) -> Node:
     return forms.constructor(forms.of(layer.callee, layer.inputs))
 
 
-def runs(trees: Sequence[Node]) -> tuple[Node, ...]:
+def runs(trees: Sequence[Node]) -> tuple[Run, ...]:
     """Children of a sequence, with equal ones, or ones whose numbers grow evenly, told as one."""
-    found: list[Node] = []
+    found: list[Run] = []
     start = 0
     while start < len(trees):
         end = start + 1
@@ -183,7 +183,7 @@ class _Builder:
         else:
             form = self.forms.of(step.callee, _types(step))
             if form.expression is not None:
-                node = self.forms.expression(form, reads, self.express)
+                node = self.forms.expression(form, reads, lambda size: self.express(size, step))
                 if isinstance(node, Read):
                     self.index[step.outs[0].name] = node.index
                     return None
@@ -219,8 +219,11 @@ class _Builder:
             message = f"`{layer.name}` is shared, but on {', '.join(map(str, _types(step)))} it would be another layer"
             raise fault("cannot-share", message, step.place, "use it on one size, or give the sizes as arguments")
 
-    def express(self, size: Size) -> Node:
-        return express(size, [v.type for v in self.definition.inputs], self.definition.place)
+    def express(self, size: Size, step: Step) -> Node:
+        """A size by the shapes of what the step reads, or of what the definition is given."""
+        own = {self.index[v.name]: v.type for v in step.inputs if v.name not in self.atoms}
+        given = {i: v.type for i, v in enumerate(self.definition.inputs)}
+        return express(size, own | given, step.place)
 
 
 def _types(step: Step) -> tuple[Any, ...]:

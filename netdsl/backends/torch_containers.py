@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
-from netdsl.backends.torch_tree import Apply, Group, Members, Node
+from netdsl.backends.torch_tree import Apply, Group, Members, Node, Run
 from netdsl.ir.model import Definition, Step
 
-Runs = Callable[[Sequence[Node]], tuple[Node, ...]]
+Runs = Callable[[Sequence[Node]], tuple[Run, ...]]
 
 
 class Containers:

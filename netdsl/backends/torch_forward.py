@@ -11,6 +11,8 @@ from netdsl.backends.torch_layout import INDENT, WIDTH, Layout
 from netdsl.backends.torch_nesting import reads
 from netdsl.backends.torch_tree import Apply, Group, Node, Num, Read, Shape, Text, transform
 
+SHORT = 30
+"""Longer shapes say more than a reader wants to know."""
 FRESH = ("x", "y", "z")
 
 
@@ -85,7 +87,8 @@ class Forward:
     def _commented(self, lines: list[str], value: int) -> list[str]:
         """The lines with the shape of the result, where it is one that was not shown before."""
         shape = self.shapes.get(value, "")
-        if shape and shape not in self.shown and len(lines) == 1 and len(f"{lines[0]}  # {shape}") <= WIDTH:
+        fits = len(lines) == 1 and len(f"{lines[0]}  # {shape}") <= WIDTH and len(shape) <= SHORT
+        if shape and fits and shape not in self.shown:
             self.shown.add(shape)
             return [f"{lines[0]}  # {shape}"]
         return lines

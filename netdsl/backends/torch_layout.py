@@ -168,7 +168,10 @@ class Layout:
         if not is_method(call):
             return [("", call)]
         assert isinstance(call, Apply)
-        arguments = ", ".join(lead + self.flat(item) for lead, item in self._arguments(call)[1])
+        target, own = self._arguments(call)
+        arguments = ", ".join(lead + self.flat(item) for lead, item in own)
+        if isinstance(call.args[0], Text):
+            return [("", Text(f"{target}({arguments})"))]
         return [*self._chain(call.args[0]), ("", Text(f"{call.function}({arguments})"))]
 
     def _open_call(self, call: Apply) -> Opened | None:

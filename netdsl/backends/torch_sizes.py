@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
+from itertools import permutations
 
 from netdsl.backends.torch_layout import Layout
 from netdsl.backends.torch_tree import Apply, Node, Num, Shape, Text, transform
@@ -20,13 +21,13 @@ Found = tuple[Dim, Shape]
 """A size that can be read off: an axis of an input."""
 
 
-def express(size: Dim, types: Sequence[TensorType], at: Place) -> Node:
-    """A size in terms of the shapes of the inputs of these types. Raises Fault where it cannot be found in them."""
-    shapes = [(d, Shape(i, k + t.batched)) for i, t in enumerate(types) for k, d in enumerate(t.shape)]
+def express(size: Dim, values: Mapping[int, TensorType], at: Place) -> Node:
+    """A size in terms of the shapes of values, given by number. Raises Fault where it cannot be found in them."""
+    shapes = [(d, Shape(i, k + t.batched)) for i, t in values.items() for k, d in enumerate(t.shape)]
     known: list[Found] = [(d, s) for d, s in shapes if isinstance(d, Size)]
     found = _express(size, known)
     if found is None:
-        listed = ", ".join(map(str, types)) or "nothing"
+        listed = ", ".join(map(str, values.values())) or "nothing"
         raise fault(
             "cannot-express-size",
             f"the size `{size}` cannot be computed from what flows in here: {listed}",
@@ -40,7 +41,8 @@ def _express(size: Dim, known: list[Found]) -> Node | None:
     if isinstance(size, int):
         return Num(size)
     exact = next((shape for dim, shape in known if dim == size), None)
-    return exact or _linear(size, known) or _quotient(size, known) or _product(size, known) or _sum(size, known)
+    rules = (_linear, _quotient, _difference, _product, _sum)
+    return exact or next((tree for rule in rules if (tree := rule(size, known)) is not None), None)
 
 
 def _linear(size: Size, known: list[Found]) -> Node | None:
@@ -80,6 +82,17 @@ def _quotient(size: Size, known: list[Found]) -> Node | None:
             for rest in range(1 - divisor, divisor):
                 if floordiv(dim + rest, divisor) == size:
                     return Apply("//", (_affine(shape, 1, rest), Num(divisor)))
+    return None
+
+
+def _difference(size: Size, known: list[Found]) -> Node | None:
+    """`d - e`, or half of it: what is cut off on one side."""
+    for (a, left), (b, right) in permutations(known, 2):
+        rest = Apply("-", (left, right))
+        if a - b == size:
+            return rest
+        if floordiv(a - b, 2) == size:
+            return Apply("//", (rest, Num(2)))
     return None
 
 
@@ -136,7 +149,8 @@ def check(
     used = sorted({name for c in constraints for name in _names(c)})
     if not used:
         return []
-    lines = _bindings({n: express(symbol(n), types, at) for n in used}, types, names)
+    given = dict(enumerate(types))
+    lines = _bindings({n: express(symbol(n), given, at) for n in used}, types, names)
     broken = " or ".join(_broken(c) for c in constraints)
     needs = " and ".join(map(str, constraints))
     found = ", ".join(f"{n}={{{local(n)}}}" for n in used)

@@ -8,6 +8,7 @@ import textwrap
 from netdsl.backends.torch_classes import Classes, TorchClass
 from netdsl.backends.torch_forward import Forward
 from netdsl.backends.torch_layout import INDENT, WIDTH, Layout, literal_text
+from netdsl.backends.torch_loops import constructor_lines, forward_lines, is_loop
 from netdsl.backends.torch_sizes import check
 from netdsl.backends.torch_tree import Num
 from netdsl.ir.model import Program
@@ -54,17 +55,30 @@ def print_class(made: TorchClass, program: Program, layout: Layout, size_bound: 
     constructor = _constructor(made, layout)
     forward = Forward(made, layout, main)
     checks = _checks(made, program, size_bound) if main else []
-    return [*lines, *constructor, *([""] if constructor else []), *forward.lines(checks)]
+    body = forward_lines() if is_loop(made) and not checks else forward.lines(checks)
+    return [*lines, *constructor, *([""] if constructor else []), *body]
 
 
 def _docstring(text: str, indent: str) -> list[str]:
     quoted = text.strip().replace("\\", "\\\\").replace('"""', "'''")
     if quoted.endswith('"'):
         quoted += " "
-    lines = [line for part in quoted.split("\n") for line in textwrap.wrap(part, WIDTH - len(indent) - 6) or [""]]
+    width = WIDTH - len(indent) - 6
+    lines = [line for part in _paragraphs(quoted) for line in textwrap.wrap(part, width) or [""]]
     if len(lines) == 1:
         return [f'{indent}"""{lines[0]}"""']
     return [f'{indent}"""{lines[0]}', *(f"{indent}{line}".rstrip() for line in lines[1:]), f'{indent}"""']
+
+
+def _paragraphs(text: str) -> list[str]:
+    """Lines that go on with the one before are one paragraph; those that are indented or empty stand alone."""
+    found: list[str] = []
+    for line in text.split("\n"):
+        if found and line.strip() and found[-1].strip() and not line.startswith((" ", "-", "*")):
+            found[-1] += f" {line}"
+        else:
+            found.append(line)
+    return found
 
 
 def _constructor(made: TorchClass, layout: Layout) -> list[str]:
@@ -74,6 +88,8 @@ def _constructor(made: TorchClass, layout: Layout) -> list[str]:
     one = f"{INDENT}def __init__({', '.join(arguments)}):"
     lines = [one] if len(one) <= WIDTH else [f"{INDENT}def __init__(", *_wrapped(arguments), f"{INDENT}):"]
     lines.append(f"{INDENT * 2}super().__init__()")
+    if is_loop(made):
+        return [*lines, *constructor_lines(made, layout)]
     for name, tree in (*made.state, *made.members):
         lines += layout.lines(f"self.{name} = ", tree)
     return lines
