@@ -3,7 +3,8 @@
 `data/zoo/<family>.json` maps `spec:Net` to a name of `data/oracle.json`, or to an object: `net` that name (absent where
 no reference has the net), `weights` a reference with the same weights that computes something else, `field` a name of
 `data/receptive_fields.json`, `sizes` the named sizes at which the net is compared.
-`data/oracle.json`: shapes with a batch of 1; `shapes` in registration order, `order` the same in order of execution.
+`data/oracle.json`: shapes with a batch of 1; `shapes` in registration order, `order` the same in order of execution
+(GoogLeNet: while training).
 """
 
 from __future__ import annotations
