@@ -204,6 +204,9 @@ class Expression:
     def __init__(self, text: str) -> None:
         self.text = text
 
+    def __str__(self) -> str:
+        return self.text
+
 
 class _Argument(Module):
     """The names of a module, seen from an expression that stands outside it."""

@@ -82,8 +82,8 @@ def write(path: str, content: str | bytes) -> int:
 @contextmanager
 def replacing(path: str) -> Iterator[str]:
     """A temporary path to write to, which takes the place of `path` if nothing is raised. Raises Failure."""
-    folder = os.path.dirname(path) or "."
-    temporary = ""
+    path = os.path.realpath(path)  # a link stays one
+    folder, temporary = os.path.dirname(path), ""
     try:
         os.makedirs(folder, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)

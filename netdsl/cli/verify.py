@@ -50,9 +50,10 @@ def run(args: argparse.Namespace) -> int:
 
     weights = read_weights(args.weights) if args.weights else None
     if args.spec.endswith(".onnx"):
-        name, net = args.spec, _net_of_file(args.spec)
+        name, said = args.spec, _said(args.spec)
+        net = _net_of(said, name)
         with working(f"verifying {name}"):
-            cases = _file_cases(net, args, weights)
+            cases = _file_cases(net, said, args, weights)
     else:
         net = open_net(args)
         name = net.name
@@ -71,15 +72,29 @@ def _net_cases(net: Net, args: argparse.Namespace, weights: dict[str, Any] | Non
     return verify(net.checked, _module(net, args.seed, weights), export, gate=args.gate)
 
 
-def _file_cases(net: Net | None, args: argparse.Namespace, weights: dict[str, Any] | None) -> list[Case]:
+def _file_cases(
+    net: Net | None, said: dict[str, str], args: argparse.Namespace, weights: dict[str, Any] | None
+) -> list[Case]:
     from netdsl.backends.verify_file import verify_file
 
+    if net is None:
+        return verify_file(args.spec, gate=args.gate)
     beside = os.path.join(os.path.dirname(args.spec), "model.safetensors")
-    if weights is None and net is not None and os.path.exists(beside):
+    if weights is None and os.path.exists(beside):
         weights = read_weights(beside)
-    module = _module(net, args.seed, weights) if net is not None else None
-    program = net.checked if net is not None else None
-    return verify_file(args.spec, program, module, trained=weights is not None, gate=args.gate)
+    module = _module(net, args.seed, weights)
+    trained = _is_of(module, said)
+    if args.weights and not trained:
+        raise Failure(f"{args.weights} does not hold the weights of {args.spec}", code=WRONG)
+    return verify_file(args.spec, net.checked, module, trained=trained, gate=args.gate)
+
+
+def _is_of(module: Any, said: dict[str, str]) -> bool:
+    """Whether a module has the weights that an ONNX file was made from."""
+    from netdsl.backends.onnx_weights import weights_hash
+    from netdsl.backends.verify_stress import state_of
+
+    return said.get("weights_sha256") == weights_hash(state_of(module))
 
 
 def _module(net: Net, seed: int, weights: dict[str, Any] | None) -> Any:
@@ -94,21 +109,26 @@ def _module(net: Net, seed: int, weights: dict[str, Any] | None) -> Any:
     return module
 
 
-def _net_of_file(path: str) -> Net | None:
-    """The net that an ONNX file says it was made from; None for a file that netdsl has not made."""
-    import json
-
+def _said(path: str) -> dict[str, str]:
+    """What an ONNX file says of itself. Raises Failure."""
     from netdsl.backends.onnx_file import load, metadata
-    from netdsl.loader import read_import
-    from netdsl.pipeline import Expression, Spec
-    from netdsl.source import Source
 
     try:
-        said = metadata(load(path))
+        return metadata(load(path))
     except OSError as error:
         raise Failure(f"cannot read {path}: {error.strerror or error}", code=USAGE) from None
     except ValueError as error:
         raise Failure(str(error), code=WRONG) from None
+
+
+def _net_of(said: dict[str, str], path: str) -> Net | None:
+    """The net that an ONNX file says it was made from; None for a file that netdsl has not made."""
+    import json
+
+    from netdsl.loader import read_import
+    from netdsl.pipeline import Expression, Spec
+    from netdsl.source import Source
+
     if "spec" not in said or "net" not in said:
         return None
     arguments = {k: Expression(v) for k, v in json.loads(said.get("arguments", "{}")).items()}

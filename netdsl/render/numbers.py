@@ -33,7 +33,7 @@ def plural(count: int, noun: str) -> str:
 
 def _unit(value: int, base: int, units: tuple[str, ...]) -> str:
     number, unit = float(value), 0
-    while abs(number) >= base * 0.9995 and unit < len(units) - 1:
+    while round(number, 1) >= base and unit < len(units) - 1:
         number /= base
         unit += 1
     digits = 0 if unit == 0 else 2 if number < 99.995 else 1
