@@ -1,8 +1,9 @@
 """Trains a net as a recipe says: the spec's own recipe, the one named, or sensible defaults.
 
-Without a recipe, or where it names no data, the data are scikit-learn's handwritten digits, resized to what the net takes. The run goes
-into a folder: the spec, the resolved recipe, metrics as JSON lines, checkpoints, model.safetensors, model.py, model.onnx and
-a report. At the end the ONNX file is run on the test split.
+Without a recipe, or where it names no data, the data are scikit-learn's handwritten digits, resized to what the net
+takes. The run goes into a folder: the spec, the resolved recipe, metrics as JSON lines, checkpoints,
+model.safetensors, model.py,
+model.onnx and a report. At the end the ONNX file is run on the test split.
 """
 
 from __future__ import annotations
@@ -10,10 +11,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-
 from netdsl.cli.failure import Failure
 from netdsl.cli.target import add_target
-
 
 EXAMPLES = """\
 examples:

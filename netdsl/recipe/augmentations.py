@@ -17,7 +17,8 @@ Fill = Annotated[float, Meta(ge=0, le=1, description="value outside the picture,
 
 
 class Augment(Word, frozen=True):
-    """`masks`: what it does to a segmentation mask: `moves` it alike, `ignores` it (only colours change), or is `refused`."""
+    """`masks`: what it does to a segmentation mask: `moves` it alike, `ignores` it (only colours change), or is
+    `refused`."""
 
     masks: ClassVar[Literal["moves", "ignores", "refused"]] = "ignores"
 
@@ -87,7 +88,8 @@ class Translate(Augment, frozen=True, tag="translate"):
 
 
 class ColorJitter(Augment, frozen=True, tag="color_jitter"):
-    """Brightness, contrast, saturation and hue in random order, each factor drawn from [1 - a, 1 + a] (hue: [-a, a] of a turn)."""
+    """Brightness, contrast, saturation and hue in random order, each factor drawn from [1 - a, 1 + a] (hue: [-a, a]
+    of a turn)."""
 
     brightness: NonNegative = 0.0
     contrast: NonNegative = 0.0
@@ -142,7 +144,9 @@ class Noise(Augment, frozen=True, tag="gaussian_noise"):
 
 
 class RandAugment(Augment, frozen=True, tag="randaugment"):
-    """`count` operations per sample at one strength. `std`: the strength is drawn around it (timm's mstd). `increasing`: stronger always means a larger change (timm's inc1)."""
+    """`count` operations per sample at one strength, in the space of the paper and torchvision. `std`: the strength is
+    drawn around it (timm's mstd). `increasing`: timm's space, where more strength always means a larger change (inc1).
+    """
 
     source: ClassVar[str] = "Cubuk et al. 2020"
     masks = "refused"

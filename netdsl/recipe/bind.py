@@ -102,7 +102,7 @@ class Binder:
         if unit not in ("epochs", "steps"):
             hint = did_you_mean(node.unit, ("epochs", "steps")) or "time is counted in `epochs` or `steps`"
             raise fault("bad-unit", f"`{node.unit}` is not a unit of time", written.place, hint)
-        return Duration(float(node.number.value), unit)
+        return Duration(float(node.number.value), "steps" if unit == "steps" else "epochs")
 
     def _word(self, kind: Any, written: Written, path: str) -> Any:
         node = written.value

@@ -94,7 +94,7 @@ def _selection(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
             "error", "conflicting-fields", "`swa` and `ema` both say which average is evaluated", places.get("swa")
         )
     if recipe.ema is not None and recipe.ema.decay > 0.999 and _shorter(recipe, 5000) and not recipe.ema.warmup:
-        message = f"an average with decay {recipe.ema.decay:g} still holds its initial weights after {recipe.epochs or recipe.steps} {'epochs' if recipe.epochs else 'steps'}"
+        message = f"an average with decay {recipe.ema.decay:g} still holds initial weights after {recipe.steps} steps"
         yield _say("warning", "slow-average", message, places.get("ema"), "use a smaller decay, or `warmup=true`")
 
 

@@ -14,7 +14,8 @@ class Default(Word, frozen=True, tag="pytorch"):
 
 
 class TruncNormal(Word, frozen=True, tag="trunc_normal"):
-    """Normal cut at +-2 (not at 2 std, as torch.nn.init.trunc_normal_) for convolutions, linears and tables; biases 0."""
+    """Normal cut at +-2 (not at 2 std, as torch.nn.init.trunc_normal_) for convolutions, linears and tables; biases
+    0."""
 
     std: Positive = 0.02
 

@@ -20,7 +20,8 @@ class Loss(Word, frozen=True):
 
 
 class CrossEntropy(Loss, frozen=True, tag="cross_entropy"):
-    """Softmax cross entropy over classes (axis 0 of the output), as torch.nn.CrossEntropyLoss; for `[C]`, `[C, H, W]` or `[L, C]`."""
+    """Softmax cross entropy over classes (axis 0 of the output), as torch.nn.CrossEntropyLoss; for `[C]`, `[C, H, W]`
+    or `[L, C]`."""
 
     soft = True
     label_smoothing: Smoothing = 0.0
@@ -31,7 +32,8 @@ class CrossEntropy(Loss, frozen=True, tag="cross_entropy"):
 class Bce(Loss, frozen=True, tag="bce"):
     """Binary cross entropy of every class on its own (Wightman et al. 2021), as torch.nn.BCEWithLogitsLoss.
 
-    The mean is over samples and classes; `sum_classes` adds the classes. `threshold`: mixed targets above it count as 1, others as 0.
+    The mean is over samples and classes; `sum_classes` adds the classes. `threshold`: mixed targets above it count as
+    1, others as 0.
     """
 
     source: ClassVar[str] = "Wightman et al. 2021 (ResNet strikes back)"

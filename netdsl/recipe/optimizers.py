@@ -16,7 +16,7 @@ Momentum = Annotated[float, Meta(ge=0, lt=1, description="momentum")]
 
 
 class Optimizer(Word, frozen=True):
-    """What every optimizer has. `per_batch`: the batch that `lr` is stated for; lr scales linearly with the recipe's."""
+    """What all have. `per_batch`: the batch that `lr` is stated for; lr scales linearly with the recipe's."""
 
     lr: Lr
     per_batch: Annotated[

@@ -1,4 +1,4 @@
-"""What keeps a net from fitting noise: averages of weights, clipping, penalties, rates over depth and time, stopping."""
+"""Against fitting noise: averages of weights, clipping, penalties, rates over depth and time, stopping."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from netdsl.recipe.word import Count, Duration, Fraction, Index, NonNegative, Po
 class Ema(Word, frozen=True, tag="ema"):
     """An exponential moving average of the weights, evaluated and saved beside the raw ones.
 
-    `per_batch` rescales as torchvision does: 1 - decay is multiplied by batch * every / epochs (with `per_batch=1`). `warmup`: decay at
-    update n is at most (1 + n) / (10 + n). `restart`: the average starts afresh until this time. `buffers`: batch-norm
+    `per_batch` rescales as torchvision does: 1 - decay is multiplied by batch * every / epochs (with `per_batch=1`).
+    `warmup`: decay at update n is at most (1 + n) / (10 + n). `restart`: the average starts afresh until this time.
+    `buffers`: batch-norm
     statistics are copied or averaged; counters are always copied.
     """
 
@@ -28,7 +29,8 @@ class Ema(Word, frozen=True, tag="ema"):
 
 
 class Swa(Word, frozen=True, tag="swa"):
-    """The plain average of the weights from `start` on, once per epoch; batch-norm statistics are recomputed at the end."""
+    """The plain average of the weights from `start` on, once per epoch; batch-norm statistics are recomputed at the
+    end."""
 
     source: ClassVar[str] = "Izmailov et al. 2018"
     start: Annotated[Probability, Meta(description="fraction of training after which averaging begins")] = 0.75
@@ -123,7 +125,7 @@ class DropPath(Word, frozen=True, tag="drop_path"):
 
 
 class Stop(Word, frozen=True, tag="early_stopping"):
-    """Stops when the validation metric has not improved for `patience` evaluations; the best weights are always kept."""
+    """Stops when the validation metric has not improved for `patience` evaluations; the best weights are kept."""
 
     source: ClassVar[str] = "Prechelt 1998"
     patience: Count

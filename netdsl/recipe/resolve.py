@@ -37,8 +37,8 @@ def resolve_recipe(
 ) -> tuple[Recipe | None, tuple[Diagnostic, ...]]:
     """The recipe that a chain of chapters means, the base first, and every mistake and warning in it.
 
-    `overrides` come from `--set`, by dotted path. Without chapters it is the default recipe. The value is None where there is
-    an error.
+    `overrides` come from `--set`, by dotted path. Without chapters it is the default recipe. The value is None where
+    there is an error.
     """
     resolver = _Resolver(overrides or {})
     recipe = resolver.resolve(chain)
@@ -174,6 +174,7 @@ ALIASES = {
     "label_smoothing": "it is an argument of the loss: `loss = cross_entropy(label_smoothing=0.1)`",
     "mixup": "it is written `mix = mixup(0.8)`", "cutmix": "it is written `mix = cutmix(1.0)`",
     "warmup": "it is a phase: `schedule = warmup(5 epochs) -> cosine`", "early_stopping": "it is called `stop`",
-    "grad_clip": "it is called `clip`", "amp": "it is called `precision`", "momentum": "it is an argument of the optimizer",
+    "grad_clip": "it is called `clip`", "amp": "it is called `precision`",
+    "momentum": "it is an argument of the optimizer: `optimizer = sgd(lr=0.1, momentum=0.9)`",
 }  # fmt: skip
 """Names that people bring from elsewhere, and how it is said here."""

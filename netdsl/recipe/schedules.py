@@ -1,7 +1,7 @@
 """Phases of the learning rate in time, written `warmup(20 epochs) -> cosine(to=1e-6)`.
 
-A phase without a length lasts until training ends. Every phase starts from the value at which the one before it ended (the
-optimizer's `lr` for the first and after a warm-up). Values are of the base lr; a group's lr is multiplied alike.
+A phase without a length lasts until training ends. Every phase starts from the value at which the one before it ended
+(the optimizer's `lr` for the first and after a warm-up). Values are of the base lr; a group's lr is multiplied alike.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Phase(Word, frozen=True):
 class Warmup(Phase, frozen=True, tag="warmup"):
     """Linear rise to the full lr over the given time.
 
-    From `start` (a learning rate), or from `factor` times the full lr. `inclusive`: the last step of the warm-up already has the
-    full lr (ConvNeXt's and DINO's code); otherwise the first step after it has, as torch's LinearLR.
+    From `start` (a learning rate), or from `factor` times the full lr. `inclusive`: the last step of the warm-up
+    already has the full lr (ConvNeXt's and DINO's code); otherwise the first step after it has, as torch's LinearLR.
     """
 
     source: ClassVar[str] = "Goyal et al. 2017"

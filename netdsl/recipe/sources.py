@@ -70,7 +70,8 @@ class FashionMnist(Data, frozen=True, tag="fashion_mnist"):
 class ImageFolder(Data, frozen=True, tag="imagefolder"):
     """A folder `train` and a folder `val` (or `test`) with one folder of pictures per class.
 
-    Pictures are resized to `resize` on their shorter side and cut to `crop` in the middle; without them, to what the net takes.
+    Pictures are resized to `resize` on their shorter side and cut to `crop` in the middle; without them, to what the
+    net takes.
     """
 
     folder: Folder
@@ -80,14 +81,16 @@ class ImageFolder(Data, frozen=True, tag="imagefolder"):
 
 
 class MaskFolder(Data, frozen=True, tag="maskfolder"):
-    """Segmentation pairs: folders `images` and `masks` under `train` and `val`, file by file; a mask's pixels are class numbers."""
+    """Segmentation pairs: folders `images` and `masks` under `train` and `val`, file by file; a mask's pixels are
+    class numbers."""
 
     task = "mask"
     folder: Folder
 
 
 class Npz(Data, frozen=True, tag="npz"):
-    """One numpy file with `x`, `y` (and `x_test`, `y_test`): whole numbers in `y` are classes, others are numbers to predict."""
+    """One numpy file with `x`, `y` (and `x_test`, `y_test`): whole numbers in `y` are classes, others are numbers to
+    predict."""
 
     path: Path
     test: Annotated[Fraction, Meta(description="held out where the file has no x_test")] = 0.2
@@ -110,7 +113,8 @@ class Graph(Data, frozen=True, tag="graph"):
 
 
 class Synthetic(Data, frozen=True, tag="synthetic"):
-    """Random pictures of the net's own input shape with a class that can be learnt from them: for trying a recipe out."""
+    """Random pictures of the net's own input shape with a class that can be learnt from them: for trying a recipe
+    out."""
 
     train: Count = 256
     test: Count = 64
@@ -134,7 +138,8 @@ class Channel(Word, frozen=True, tag="channel"):
 
 
 class Pixel(Word, frozen=True, tag="pixel"):
-    """(x - mean) / std per pixel and channel, computed on the training split; `scale=false` only subtracts the mean (He 2016)."""
+    """(x - mean) / std per pixel and channel, computed on the training split; `scale=false` only subtracts the mean
+    (He 2016)."""
 
     scale: bool = True
 

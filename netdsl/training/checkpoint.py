@@ -1,4 +1,5 @@
-"""Checkpoints: one safetensors file with the weights, their average, the optimizer's tensors and, as JSON, where it stands.
+"""Checkpoints: one safetensors file with the weights, their average, the optimizer's tensors and, as JSON, where it
+stands.
 
 Written to a temporary file, flushed, and renamed: a reader sees the old one or the new one. Nothing random is stored,
 because everything random is a function of (seed, step).

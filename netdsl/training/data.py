@@ -21,8 +21,9 @@ class DataError(Exception):
 class Split(Struct, frozen=True, eq=False):
     """Samples and their targets, one for every row.
 
-    `inputs`: one tensor for each input of the net, [N, ...]: pictures as uint8 (0 to 255) or floats, tokens as int64. `target`:
-    int64 classes [N], masks [N, H, W] or next tokens [N, L], or float numbers [N, F]; negative classes do not count.
+    `inputs`: one tensor for each input of the net, [N, ...]: pictures as uint8 (0 to 255) or floats, tokens as int64.
+    `target`: int64 classes [N], masks [N, H, W] or next tokens [N, L], or float numbers [N, F]; negative classes do
+    not count.
     `read`, for pictures that do not fit into memory: gives the inputs of some samples (`inputs` is then empty).
     """
 

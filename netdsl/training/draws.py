@@ -1,8 +1,8 @@
 """Random numbers as functions of a key: (seed, epoch, sample, purpose, index).
 
 There is no state, so nothing depends on the number of workers, ranks or micro-batches, and a resumed run needs nothing
-restored. The generator is SplitMix64's finaliser (Steele et al. 2014) over the key, in int64 arithmetic that wraps alike on
-every device.
+restored. The generator is SplitMix64's finaliser (Steele et al. 2014) over the key, in int64 arithmetic that wraps
+alike on every device.
 """
 
 from __future__ import annotations

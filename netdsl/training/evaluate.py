@@ -21,6 +21,11 @@ Forward = Callable[..., Any]
 CHUNK = 256
 
 
+def chunks(places: Tensor) -> tuple[Tensor, ...]:
+    """A list of samples in parts that are computed at once."""
+    return torch.split(places, CHUNK)
+
+
 class Evaluator:
     """Measures a net on splits, with the recipe's loss on unsmoothed, unmixed targets."""
 
@@ -39,7 +44,7 @@ class Evaluator:
         """Metrics of a net in evaluation mode on a split."""
         metrics = Metrics(self.task, self.classes, self.metrics)
         mine = torch.arange(self.ranks.rank, len(split), self.ranks.world, device=split.target.device)
-        for index in torch.split(mine, CHUNK):
+        for index in chunks(mine):
             inputs, target = split.take(index)
             result = forward(*inputs)
             loss = self.criterion(result, self.targets(target))
@@ -56,7 +61,7 @@ def _without_smoothing(loss: Any) -> Any:
 def predictions(forward: Forward, split: Split) -> Tensor:
     """The main output for every sample of a split, [N, ...], on the CPU."""
     places = torch.arange(len(split), device=split.target.device)
-    return torch.cat([first_output(forward(*split.take(index)[0])).cpu() for index in torch.split(places, CHUNK)])
+    return torch.cat([first_output(forward(*split.take(index)[0])).cpu() for index in chunks(places)])
 
 
 def first_output(result: Any) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from netdsl.backends.session import Session
 from netdsl.training.data import Split
-from netdsl.training.evaluate import CHUNK
+from netdsl.training.evaluate import chunks, first_output
 
 
 def forward_of(session: Session) -> Any:
@@ -28,10 +28,8 @@ def forward_of(session: Session) -> Any:
 @torch.no_grad()
 def largest_difference(ours: Any, theirs: Any, split: Split) -> float:
     """max|a - b| / max|a| over the main output of every sample of a split on the CPU."""
-    from netdsl.training.evaluate import first_output
-
     difference = size = 0.0
-    for index in torch.split(torch.arange(len(split)), CHUNK):
+    for index in chunks(torch.arange(len(split))):
         inputs, _ = split.take(index)
         a, b = first_output(ours(*inputs)), first_output(theirs(*inputs))
         difference = max(difference, float((a - b).abs().max()))

@@ -25,8 +25,10 @@ class Batch(Struct, frozen=True, eq=False):
 class Feed:
     """Batches of a training split.
 
-    `batch(step, first, last)` gives the places first..last of update `step` (0-based). Every share of an update is the same
-    whatever the other shares are: augmentation is drawn per sample, a mixing partner is the next place of the whole update.
+    `batch(step, first, last)` gives the places first..last of update `step` (0-based). Every share of an update is the
+    same whatever the other shares are: augmentation is drawn per sample, a mixing partner is the next place of the
+    whole
+    update.
     """
 
     def __init__(self, split: Split, recipe: Recipe, targets: Targets, mask: bool = False) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from netdsl.recipe.sources import Channel, Fixed, Pixel
 from netdsl.training.data import DataError, DataSet, Split, as_floats
@@ -63,7 +63,9 @@ def _resized(split: Split, channels: int, size: tuple[int, ...], task: str) -> S
     if pictures.shape[1] != channels:
         pictures = pictures.expand(-1, channels, -1, -1)
     if task == "mask" and tuple(target.shape[1:]) != size:
-        target = F.interpolate(target[:, None].to(torch.float32), size=size, mode="nearest")[:, 0].to(torch.int64)
+        target = functional.interpolate(target[:, None].to(torch.float32), size=size, mode="nearest")[:, 0].to(
+            torch.int64
+        )
     return Split((pictures.contiguous(), *split.inputs[1:]), target)
 
 
@@ -71,7 +73,9 @@ def resize(pictures: Tensor, size: tuple[int, ...]) -> Tensor:
     """Pictures at another size, antialiased; uint8 stays uint8."""
     if tuple(pictures.shape[2:]) == tuple(size):
         return pictures
-    floats = F.interpolate(as_floats(pictures), size=tuple(size), mode="bilinear", antialias=True, align_corners=False)
+    floats = functional.interpolate(
+        as_floats(pictures), size=tuple(size), mode="bilinear", antialias=True, align_corners=False
+    )
     return (floats * 255).round().to(torch.uint8) if pictures.dtype == torch.uint8 else floats
 
 
@@ -98,7 +102,8 @@ def with_noise(split: Split, fraction: float, classes: int, seed: int) -> Split:
 def statistics(split: Split, word: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Mean and deviation per channel over the training split, to six digits; None for no standardisation.
 
-    A channel that hardly changes keeps its scale, so that nothing explodes. Raises DataError for what the net cannot hold.
+    A channel that hardly changes keeps its scale, so that nothing explodes. Raises DataError for what the net cannot
+    hold.
     """
     if isinstance(word, Fixed):
         return word.mean, word.std

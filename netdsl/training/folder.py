@@ -82,7 +82,8 @@ def read_about(folder: Path) -> tuple[About, Recipe]:
 
 
 class Log:
-    """Lines of JSON, one for each evaluation and a sample of the steps. On resuming, what lies after the step is forgotten."""
+    """Lines of JSON, one for each evaluation and a sample of the steps. On resuming, what lies after the step is
+    forgotten."""
 
     def __init__(self, path: Path, after: int = 0) -> None:
         kept = [line for line in _lines(path) if msgspec.json.decode(line).get("step", 0) <= after] if after else []

@@ -20,7 +20,7 @@ def add_penalties(words: Sequence[Any], weights: Sequence[Tensor]) -> None:
                 w.grad.add_(_penalty_gradient(word, w))
 
 
-def _penalty_gradient(word: Any, w: Tensor) -> Tensor:
+def _penalty_gradient(word: Any, w: Tensor) -> Any:
     if isinstance(word, L1Penalty):
         return w.sign() * word.rate
     if isinstance(word, L2Penalty):
@@ -63,8 +63,8 @@ def clip(word: Any, parameters: Sequence[Tensor]) -> None:
             p.grad.mul_(torch.where(norm > limit, limit / norm.clamp(min=1e-6), torch.ones_like(norm)))
 
 
-def _unit_norm(x: Tensor) -> Tensor:
-    """The 2-norm of each output unit, broadcastable to x; of the whole tensor for vectors (Brock et al. 2021, eq. 3)."""
+def _unit_norm(x: Tensor) -> Any:
+    """The 2-norm of each output unit, broadcastable to x; of the whole tensor for vectors (Brock et al. 2021)."""
     if x.ndim <= 1:
         return x.norm()
     return x.flatten(1).norm(dim=1).view(-1, *[1] * (x.ndim - 1))

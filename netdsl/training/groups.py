@@ -22,7 +22,8 @@ class Parameter(Struct, frozen=True):
 
 
 class ParameterGroup(Struct, frozen=True):
-    """Parameters with equal settings. `scale` multiplies the scheduled lr; `settings` are the optimizer's other numbers."""
+    """Parameters with equal settings. `scale` multiplies the scheduled lr; `settings` are the optimizer's other
+    numbers."""
 
     paths: tuple[str, ...]
     scale: float

@@ -13,7 +13,7 @@ Groups = list[dict[str, Any]]
 
 
 class Lion(Optimizer):
-    """w -= lr * (sign(b1 * m + (1 - b1) * g) + decay * w); m = b2 * m + (1 - b2) * g (Chen et al. 2023, algorithm 2)."""
+    """w -= lr * (sign(b1 * m + (1 - b1) * g) + decay * w); m = b2 * m + (1 - b2) * g (Chen et al. 2023)."""
 
     def __init__(self, params: Groups, lr: float, betas: tuple[float, float], weight_decay: float = 0.0) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
@@ -34,8 +34,8 @@ class Lion(Optimizer):
 class Lamb(Optimizer):
     """Adam's direction plus decay * w, its length scaled to |w| (You et al. 2020, algorithm 2).
 
-    The gradient is first clipped to the global norm `max_norm` (0: not). Tensors without weight decay (norms, biases) are
-    not rescaled, as in the authors' code and NVIDIA's.
+    The gradient is first clipped to the global norm `max_norm` (0: not). Tensors without weight decay (norms, biases)
+    are not rescaled, as in the authors' code and NVIDIA's.
     """
 
     def __init__(
@@ -82,7 +82,8 @@ class Lamb(Optimizer):
 
 
 class Lars(Optimizer):
-    """v = momentum * v + lr * trust * |w| / (|g| + decay * |w|) * (g + decay * w); w -= v (You et al. 2017, algorithm 1).
+    """v = momentum * v + lr * trust * |w| / (|g| + decay * |w|) * (g + decay * w); w -= v (You et al. 2017, algorithm
+    1).
 
     Tensors without weight decay (norms, biases) take plain momentum SGD steps.
     """

@@ -88,7 +88,7 @@ class Loop:
         self.metric = recipe.stop.metric if recipe.stop else headline(job.task)
         self.autocast = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "fp16")
-        self.parallel = self.ranks.wrap(self.module, recipe.batch_norm == "sync")
+        self.parallel: Any = self.ranks.wrap(self.module, recipe.batch_norm == "sync")
         self.state = State()
         self.interrupted = False
         self.pending: list[Tensor] = []

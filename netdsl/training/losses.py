@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
-from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe, Huber, L1, Mse
+from netdsl.recipe.losses import L1, Bce, CrossEntropy, DiceCe, Huber, Mse
 
 PerSample = Callable[[Tensor, Tensor], Tensor]
 """(output, target) -> the loss of every sample, [B]."""
@@ -36,8 +36,8 @@ def _cross_entropy(word: CrossEntropy, output: Tensor, target: Tensor) -> Tensor
     output = _by_class(output, target)
     weight = torch.tensor(word.weight, device=output.device) if word.weight else None
     if target.is_floating_point():
-        return F.cross_entropy(output, target, weight, reduction="none")
-    places = F.cross_entropy(
+        return functional.cross_entropy(output, target, weight, reduction="none")
+    places = functional.cross_entropy(
         output, target, weight, ignore_index=-1, reduction="none", label_smoothing=word.label_smoothing
     )
     if places.ndim == 1:
@@ -49,7 +49,7 @@ def _cross_entropy(word: CrossEntropy, output: Tensor, target: Tensor) -> Tensor
 def _bce(word: Bce, output: Tensor, target: Tensor) -> Tensor:
     if word.threshold is not None:
         target = (target > word.threshold).to(output.dtype)
-    each = F.binary_cross_entropy_with_logits(output, target, reduction="none")
+    each = functional.binary_cross_entropy_with_logits(output, target, reduction="none")
     return each.sum(1) if word.sum_classes else each.flatten(1).mean(1)
 
 
@@ -62,18 +62,18 @@ def _numbers(distance: Callable[[Any, Tensor, Tensor], Tensor]) -> Callable[[Any
 
 def _dice_ce(word: DiceCe, output: Tensor, target: Tensor) -> Tensor:
     chance = output.softmax(1).flatten(2)
-    truth = F.one_hot(target, output.shape[1]).movedim(-1, 1).to(output.dtype).flatten(2)
+    truth = functional.one_hot(target, output.shape[1]).movedim(-1, 1).to(output.dtype).flatten(2)
     overlap = 2 * (chance * truth).sum(2) + word.smooth
     dice = 1 - (overlap / (chance.sum(2) + truth.sum(2) + word.smooth)).mean(1)
-    entropy = F.cross_entropy(output, target, reduction="none").flatten(1).mean(1)
+    entropy = functional.cross_entropy(output, target, reduction="none").flatten(1).mean(1)
     return word.dice * dice + word.ce * entropy
 
 
 LOSSES: dict[type, Callable[[Any, Tensor, Tensor], Tensor]] = {
     CrossEntropy: _cross_entropy,
     Bce: _bce,
-    Mse: _numbers(lambda word, a, b: F.mse_loss(a, b, reduction="none")),
-    L1: _numbers(lambda word, a, b: F.l1_loss(a, b, reduction="none")),
-    Huber: _numbers(lambda word, a, b: F.huber_loss(a, b, reduction="none", delta=word.delta)),
+    Mse: _numbers(lambda word, a, b: functional.mse_loss(a, b, reduction="none")),
+    L1: _numbers(lambda word, a, b: functional.l1_loss(a, b, reduction="none")),
+    Huber: _numbers(lambda word, a, b: functional.huber_loss(a, b, reduction="none", delta=word.delta)),
     DiceCe: _dice_ce,
 }

@@ -65,7 +65,8 @@ def peak_lr(recipe: Recipe) -> float:
 def decay_factor(recipe: Recipe, updates: int) -> float:
     """What weight decay is multiplied by so that torch's lr * decay is the recipe's kind of decay.
 
-    `schedule`: the multiplier of the schedule alone; `normalized`: times sqrt(batch / (samples * epochs)) = 1 / sqrt(updates).
+    `schedule`: the multiplier of the schedule alone; `normalized`: times sqrt(batch / (samples * epochs)) = 1 /
+    sqrt(updates).
     """
     kind = getattr(recipe.optimizer, "decay", "lr")
     if kind == "lr":
@@ -86,8 +87,16 @@ def _fused(groups: Groups) -> bool:
 
 
 def _sgd(word: words.Sgd, groups: Groups) -> list[Optimizer]:
-    options = {"momentum": word.momentum, "dampening": word.dampening, "nesterov": word.nesterov}
-    return [torch.optim.SGD(groups, lr=word.lr, fused=_fused(groups), **options)]
+    return [
+        torch.optim.SGD(
+            groups,
+            lr=word.lr,
+            momentum=word.momentum,
+            dampening=word.dampening,
+            nesterov=word.nesterov,
+            fused=_fused(groups),
+        )
+    ]
 
 
 def _adam(cls: Callable[..., Optimizer], **more: Any) -> Callable[[Any, Groups], list[Optimizer]]:
@@ -100,7 +109,12 @@ def _adam(cls: Callable[..., Optimizer], **more: Any) -> Callable[[Any, Groups],
 
 
 def _rmsprop(word: words.RmsProp, groups: Groups) -> list[Optimizer]:
-    options = {"alpha": word.alpha, "eps": word.eps, "momentum": word.momentum, "centered": word.centered}
+    options: dict[str, Any] = {
+        "alpha": word.alpha,
+        "eps": word.eps,
+        "momentum": word.momentum,
+        "centered": word.centered,
+    }
     return [torch.optim.RMSprop(groups, lr=word.lr, **options)]
 
 
@@ -125,7 +139,7 @@ class MatrixMuon(torch.optim.Muon):
     def step(self, closure: Any = None) -> Any:
         for weight, matrix in self.sources:
             matrix.grad = None if weight.grad is None else weight.grad.reshape(matrix.shape)
-        return super().step(closure)
+        return super().step(closure)  # type: ignore[no-untyped-call]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         super().zero_grad(set_to_none)

@@ -15,8 +15,9 @@ from netdsl.training.losses import loss_of
 class Criterion:
     """The loss of a net with one or several outputs, per sample.
 
-    `names`: the outputs while training, in order; `kept`: those at inference, of which the first is the main one. The main output has weight
-    1, others 0 unless the recipe's `outputs` gives them one. Every output is held against the same target.
+    `names`: the outputs while training, in order; `kept`: those at inference, of which the first is the main one. The
+    main output has weight 1, others 0 unless the recipe's `outputs` gives them one. Every output is held against the
+    same target.
     """
 
     def __init__(self, recipe: Recipe, names: Sequence[str], kept: Sequence[str] = ()) -> None:

@@ -42,7 +42,7 @@ class Ranks:
         device = next(module.parameters()).device
         ids = [device.index] if device.type == "cuda" else None
         if sync:
-            module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+            module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
         return nn.parallel.DistributedDataParallel(module, device_ids=ids)
 
     def sum(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -32,7 +32,7 @@ def set_drop_path(module: nn.Module, word: Any) -> list[float]:
         raise DataError("`drop_path` drops residual links, and this net has none", "write them as `residual { ... }`")
     rates = depth_rates(word, len(layers))
     for layer, rate in zip(layers, rates, strict=True):
-        layer.rate.fill_(rate)  # type: ignore[operator, union-attr]
+        layer.rate.fill_(rate)  # type: ignore[operator]
         if isinstance(word, DropPath):
             layer.mode = word.mode  # type: ignore[assignment]
     return rates

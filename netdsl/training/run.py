@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from netdsl.loader import library
 from netdsl.passes.count import parameters
 from netdsl.passes.elaborate import Options
+from netdsl.passes.structure import last_norms, layer_numbers
 from netdsl.recipe.schema import Recipe
 from netdsl.training import checkpoint as files
 from netdsl.training.data import DataError, DataSet, Split
@@ -75,7 +76,7 @@ def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device) -> Prepa
     net = net.spec.net(net.name, net.arguments, net.sizes, choices)
     module = net.module(key(recipe.seed, "init") >> 1)
     found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
-    notes = initialize(recipe.init, Start(module, found, (), base))
+    notes = initialize(recipe.init, Start(module, found, last_norms(net.checked), base))
     held = (held if len(held) else data.test).to(device)
     return Prepared(net, recipe, data, train.to(device), held, module.to(device), found, (*data.notes, *notes))
 
@@ -103,9 +104,15 @@ def start(prepared: Prepared, folder: Path, ranks: Ranks, watch: Watch) -> Loop:
     feed = Feed(p.train, p.recipe, p.targets(), mask=p.data.task == "mask")
     job = Job(
         module=p.module, recipe=p.recipe, feed=feed, held=p.held, parameters=p.parameters, names=p.names, kept=p.kept,
-        task=p.data.task, classes=max(1, len(p.data.classes)), folder=folder, ranks=ranks,
+        task=p.data.task, classes=max(1, len(p.data.classes)), folder=folder, ranks=ranks, layers=layers_of(p),
     )  # fmt: skip
     return Loop(job, watch)
+
+
+def layers_of(prepared: Prepared) -> dict[str, int] | None:
+    """The layer of every parameter, where the recipe decays the lr by layer."""
+    decay = prepared.recipe.layer_decay
+    return layer_numbers(prepared.net.checked, decay.blocks, decay.layers) if decay is not None else None
 
 
 def watching(log: Log | None, progress: Callable[[str, dict[str, Any]], None], every: int) -> Watch:

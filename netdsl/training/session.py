@@ -26,7 +26,6 @@ from netdsl.training.ranks import Ranks
 from netdsl.training.report import write_report
 from netdsl.training.run import Prepared, begin_folder, finish, interruptible, open_log, prepare, start, watching
 
-
 Show = Callable[[str], None]
 INTERRUPTED = 130
 
@@ -97,9 +96,8 @@ def _folder(request: Request, ranks: Ranks) -> Path:
 def _introduce(prepared: Prepared, loop: Loop, folder: Path, say: Show) -> None:
     count = sum(p.numel() for p in prepared.module.parameters())
     data = prepared.data
-    say(
-        f"{prepared.net.name}: {count:,} parameters; {data.name}: {len(prepared.train):,} to train, {len(data.test):,} to test"
-    )
+    sizes = f"{len(prepared.train):,} to train, {len(data.test):,} to test"
+    say(f"{prepared.net.name}: {count:,} parameters; {data.name}: {sizes}")
     for note in prepared.notes:
         say(f"  {note}")
     say(f"recipe {prepared.recipe.name}: {loop.total:,} steps of {prepared.recipe.batch}; into {folder}")

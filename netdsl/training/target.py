@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from netdsl.recipe.losses import Bce, CrossEntropy
 from netdsl.recipe.schema import Recipe
@@ -13,8 +13,8 @@ from netdsl.recipe.schema import Recipe
 class Targets:
     """Labels to the targets of the loss.
 
-    Classes stay int64 [B] where nothing needs more; with smoothing, mixing or a loss over numbers they are one-hot [B, C]. Masks
-    and tokens are smoothed inside the loss (the same formula, without the memory).
+    Classes stay int64 [B] where nothing needs more; with smoothing, mixing or a loss over numbers they are one-hot [B,
+    C]. Masks and tokens are smoothed inside the loss (the same formula, without the memory).
     """
 
     def __init__(self, recipe: Recipe, task: str, classes: int) -> None:
@@ -27,7 +27,7 @@ class Targets:
     def __call__(self, labels: Tensor) -> Tensor:
         if not self.soft:
             return labels
-        return smooth(F.one_hot(labels, self.classes).to(torch.float32), self.smoothing)
+        return smooth(functional.one_hot(labels, self.classes).to(torch.float32), self.smoothing)
 
 
 def smooth(target: Tensor, amount: float) -> Tensor:

@@ -1,1 +1,58 @@
-"""Being written."""
+"""The recipe's words that change colours; masks stay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from netdsl.recipe import augmentations as words
+from netdsl.training.augment import pixels
+from netdsl.training.augment.pipeline import Frame, applies
+
+Both = tuple[Tensor, Tensor | None]
+JITTER = (pixels.brightness, pixels.contrast, pixels.saturation, pixels.hue)
+
+
+@applies(words.ColorJitter)
+def color_jitter(word: words.ColorJitter, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    ranges = (word.brightness, word.contrast, word.saturation, word.hue)
+    used = frame.chance(word.p)
+    place = frame.uniform("order", 4).argsort(1)
+    factor = frame.between("factor", -1, 1, 4)
+    for turn in range(4):
+        for i, (function, reach) in enumerate(zip(JITTER, ranges, strict=True)):
+            which = (used & (place[:, turn] == i)).nonzero()[:, 0]
+            if reach and len(which):
+                centre = 0.0 if function is pixels.hue else 1.0
+                amount = (centre + reach * factor[which, i]).clamp(min=-0.5 if function is pixels.hue else 0.0)
+                x = x.index_copy(0, which, function(x[which], amount))
+    return x, mask
+
+
+@applies(words.Grayscale, words.Autocontrast, words.Equalize, words.Posterize, words.Solarize, words.Invert)
+def sometimes(word: Any, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    which = frame.chance(word.p).nonzero()[:, 0]
+    if not len(which):
+        return x, mask
+    part = x[which]
+    if isinstance(word, words.Grayscale):
+        part = pixels.grey(part).expand_as(part)
+    elif isinstance(word, words.Autocontrast):
+        part = pixels.autocontrast(part)
+    elif isinstance(word, words.Equalize):
+        part = pixels.equalize(part)
+    elif isinstance(word, words.Posterize):
+        part = pixels.posterize(part, torch.full((len(which),), word.bits, device=x.device))
+    elif isinstance(word, words.Solarize):
+        part = pixels.solarize(part, torch.full((len(which),), word.threshold, device=x.device))
+    else:
+        part = 1 - part
+    return x.index_copy(0, which, part), mask
+
+
+@applies(words.Noise)
+def noise(word: words.Noise, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    drawn = word.std * frame.normal("noise", *x.shape[1:])
+    return (x * (1 + drawn) if word.multiplicative else x + drawn), mask

@@ -1,1 +1,51 @@
-"""Being written."""
+"""Rectangles that are overwritten."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from netdsl.recipe.augmentations import Cutout, RandomErasing
+from netdsl.training.augment.pipeline import Frame, applies
+
+Both = tuple[Tensor, Tensor | None]
+TRIES = 10
+
+
+def inside(top: Tensor, left: Tensor, height: Tensor, width: Tensor, size: torch.Size) -> Tensor:
+    """bool [B, 1, H, W]: the pixels of each sample's rectangle."""
+    y = torch.arange(size[2], device=top.device)
+    x = torch.arange(size[3], device=top.device)
+    rows = (y >= top[:, None]) & (y < (top + height)[:, None])
+    columns = (x >= left[:, None]) & (x < (left + width)[:, None])
+    return rows[:, None, :, None] & columns[:, None, None, :]
+
+
+@applies(RandomErasing)
+def random_erasing(word: RandomErasing, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    h, w = x.shape[2:]
+    area = frame.between("area", *word.scale, TRIES) * h * w
+    ratio = frame.between("ratio", math.log(word.ratio[0]), math.log(word.ratio[1]), TRIES).exp()
+    height, width = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
+    fits = (height < h) & (width < w)
+    first = fits.int().argmax(1, keepdim=True)
+    height, width = height.gather(1, first)[:, 0], width.gather(1, first)[:, 0]
+    corner = frame.uniform("corner", 2)
+    top, left = (corner[:, 0] * (h - height + 1)).floor(), (corner[:, 1] * (w - width + 1)).floor()
+    where = inside(top, left, height, width, x.shape) & (frame.chance(word.p) & fits.any(1)).view(-1, 1, 1, 1)
+    if word.value == "pixel":
+        fill = frame.normal("fill", *x.shape[1:])
+    else:
+        fill = x.mean((2, 3), keepdim=True) if word.value == "mean" else torch.zeros((), device=x.device)
+    return torch.where(where, fill, x), mask
+
+
+@applies(Cutout)
+def cutout(word: Cutout, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    centre = frame.uniform("centre", 2) * torch.tensor(x.shape[2:], device=x.device)
+    corner = centre.floor() - word.size // 2
+    side = torch.full((len(x),), word.size, device=x.device)
+    where = inside(corner[:, 0], corner[:, 1], side, side, x.shape)
+    return torch.where(where, torch.zeros((), device=x.device), x), mask

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from netdsl.recipe.augmentations import Affine, Crop, Hflip, RandomResizedCrop, Rotate, Translate, Vflip
 from netdsl.training.augment.pipeline import Frame, applies
@@ -50,12 +50,12 @@ def window(x: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Ten
 def crop(word: Crop, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     height, width = (word.size, word.size) if word.size else x.shape[2:]
     pad = (word.padding,) * 4
-    padded = F.pad(x, pad, mode=PAD[word.mode])
+    padded = functional.pad(x, pad, mode=PAD[word.mode])
     spare = frame.uniform("corner", 2)
     top = (spare[:, 0] * (padded.shape[2] - height + 1)).long()
     left = (spare[:, 1] * (padded.shape[3] - width + 1)).long()
     if mask is not None:
-        mask = window(F.pad(mask, pad, mode=PAD[word.mode]), top, left, height, width)
+        mask = window(functional.pad(mask, pad, mode=PAD[word.mode]), top, left, height, width)
     return window(padded, top, left, height, width), mask
 
 
@@ -80,7 +80,7 @@ def affine_grid(matrix: Tensor, size: torch.Size) -> Tensor:
 def sample(x: Tensor, grid: Tensor, interpolation: str, fill: float = 0.0) -> Tensor:
     """x read at a grid of places from -1 to 1 (pixel corners); `fill` outside."""
     x = x - fill if fill else x
-    read = F.grid_sample(x, grid, mode=interpolation, padding_mode="zeros", align_corners=False)
+    read = functional.grid_sample(x, grid, mode=interpolation, padding_mode="zeros", align_corners=False)
     return read + fill if fill else read
 
 
@@ -130,14 +130,15 @@ TRIES = 10
 def random_resized_crop(word: RandomResizedCrop, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     top, left, height, width = crop_boxes(word, x.shape[2], x.shape[3], frame)
     grid = box_grid(top, left, height, width, word.size, x.shape[2], x.shape[3])
-    pictures = F.grid_sample(x, grid, mode=word.interpolation, padding_mode="border", align_corners=False).clamp(0, 1)
+    pictures = functional.grid_sample(x, grid, mode=word.interpolation, padding_mode="border", align_corners=False)
+    pictures = pictures.clamp(0, 1)
     if mask is not None:
-        mask = F.grid_sample(mask, grid, mode="nearest", padding_mode="border", align_corners=False)
+        mask = functional.grid_sample(mask, grid, mode="nearest", padding_mode="border", align_corners=False)
     return pictures, mask
 
 
 def crop_boxes(word: RandomResizedCrop, h: int, w: int, frame: Frame) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Boxes (top, left, height, width), float [B]: the first of ten tries that fits, else the whole within the ratio."""
+    """Boxes (top, left, height, width), float [B]: the first try of ten that fits, else all within the ratio."""
     area = frame.between("area", *word.scale, TRIES) * h * w
     ratio = frame.between("ratio", math.log(word.ratio[0]), math.log(word.ratio[1]), TRIES).exp()
     width, height = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()

@@ -1,1 +1,64 @@
-"""Being written."""
+"""RandAugment, TrivialAugment and AutoAugment: which operation each sample gets, and how much of it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
+from netdsl.training.augment.learned import POLICIES
+from netdsl.training.augment.operations import OPERATIONS, RAND, TIMM, WIDE, amount_of
+from netdsl.training.augment.pipeline import Frame, applies
+
+Both = tuple[Tensor, Tensor | None]
+
+
+def operate(x: Tensor, names: tuple[str, ...], which: Tensor, amount: dict[str, Tensor], used: Tensor) -> Tensor:
+    """Each sample under operation `names[which]` with its amount; those not `used` stay."""
+    for i, name in enumerate(names):
+        mine = (used & (which == i)).nonzero()[:, 0]
+        if len(mine) and name != "identity":
+            x = x.index_copy(0, mine, OPERATIONS[name](x[mine], amount[name][mine]))
+    return x
+
+
+@applies(RandAugment)
+def randaugment(word: RandAugment, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    space = TIMM if word.increasing else RAND
+    names = tuple(space)
+    for turn in range(word.count):
+        level = torch.full((len(x),), word.strength / 10, device=x.device)
+        if word.std:
+            level = (level + word.std / 10 * frame.normal(f"strength{turn}")).clamp(0, 1)
+        sign = torch.where(frame.uniform(f"sign{turn}") < 0.5, -1.0, 1.0)
+        amounts = {n: amount_of(space[n], level, sign, x.shape) for n in names}
+        used = frame.uniform(f"used{turn}") < word.p
+        x = operate(x, names, frame.integers(f"which{turn}", len(names)), amounts, used)
+    return x, mask
+
+
+@applies(TrivialAugment)
+def trivialaugment(word: TrivialAugment, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    names = tuple(WIDE)
+    level = frame.integers("level", 31).float() / 30
+    sign = torch.where(frame.uniform("sign") < 0.5, -1.0, 1.0)
+    amounts = {n: amount_of(WIDE[n], level, sign, x.shape) for n in names}
+    everywhere = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    return operate(x, names, frame.integers("which", len(names)), amounts, everywhere), mask
+
+
+@applies(AutoAugment)
+def autoaugment(word: AutoAugment, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    policy = POLICIES[word.policy]
+    chosen = frame.integers("policy", len(policy))
+    for turn in range(2):
+        names = tuple(pair[turn][0] for pair in policy)
+        chance = torch.tensor([pair[turn][1] for pair in policy], device=x.device)[chosen]
+        level = torch.tensor([pair[turn][2] / 9 for pair in policy], device=x.device)[chosen]
+        sign = torch.where(frame.uniform(f"sign{turn}") < 0.5, -1.0, 1.0)
+        used = frame.uniform(f"used{turn}") < chance
+        for name in dict.fromkeys(names):
+            same = torch.tensor([n == name for n in names], device=x.device)[chosen]
+            amount = {name: amount_of(RAND.get(name, TIMM[name]), level, sign, x.shape)}
+            x = operate(x, (name,), torch.where(same, 0, 1), amount, used)
+    return x, mask

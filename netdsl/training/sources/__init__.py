@@ -13,7 +13,8 @@ Reader = Callable[..., DataSet]
 
 
 def read(word: Any, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    """The data set a recipe names. `base`: the folder paths are relative to; `shape`, `outputs`: what the net takes and gives.
+    """The data set a recipe names. `base`: the folder paths are relative to; `shape`, `outputs`: what the net takes
+    and gives.
 
     Raises DataError for what is missing or malformed.
     """

@@ -39,7 +39,7 @@ def read(word: Digits, base: Path, shape: tuple[int, ...], outputs: int) -> Data
 
 
 def read_clutter(word: Clutter, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    """Pictures [1, S, S] with a digit of twice its size among strokes of others; the mask is 1 on the digit's pixels."""
+    """Pictures [1, S, S] with a digit of twice its size among strokes of others; the mask is 1 on its pixels."""
     pixels, _ = _load()
     half = len(pixels) * 4 // 5
     splits = [

@@ -1,0 +1,57 @@
+"""Measures a trained net, from its run folder or an ONNX file, on its own test split or on other data.
+
+An ONNX file is run in onnxruntime, a run folder in torch (`--onnx` takes the folder's ONNX file).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from netdsl.render.output import print_json
+
+EXAMPLES = """\
+examples:
+  netdsl eval runs/LeNet5-1
+  netdsl eval runs/LeNet5-1/model.onnx --data digits
+  netdsl eval model.onnx --data 'npz("mine.npz")' --json
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="RUN|FILE.onnx", help="a run folder, or an ONNX file")
+    parser.add_argument("--data", metavar="WORD", help="the data, as a recipe would say it (default: the run's own)")
+    parser.add_argument(
+        "--metrics", metavar="A,B", default="", help="more metrics: top5, per_class, confusion, mean_iou"
+    )
+    parser.add_argument("--onnx", action="store_true", help="of a run folder, measure the ONNX file")
+    parser.add_argument("--json", action="store_true", help="an object for machines")
+
+
+def run(args: argparse.Namespace) -> int:
+    from netdsl.cli.training import guarded
+
+    with guarded():
+        from netdsl.training.trained import measure, open_trained
+
+        trained = open_trained(Path(args.model), args.onnx)
+        wanted = tuple(m for m in args.metrics.split(",") if m)
+        result = measure(trained, args.data, wanted)
+    if args.json:
+        print_json(result)
+    else:
+        print("\n".join(_lines(result, trained.classes)))
+    return 0
+
+
+def _lines(result: dict[str, Any], classes: tuple[str, ...]) -> list[str]:
+    from netdsl.training.session import described
+
+    lines = [described(result)]
+    for name, value in zip(classes, result.get("per_class", ()), strict=False):
+        lines.append(f"  {name:>16} {value:.2%}")
+    width = max([len(str(n)) for row in result.get("confusion", ()) for n in row], default=1)
+    for name, row in zip(classes, result.get("confusion", ()), strict=False):
+        lines.append(f"  {name:>16} " + " ".join(f"{n:{width}d}" for n in row))
+    return lines

@@ -1,0 +1,122 @@
+"""The operations of augmentation policies, and what a strength from 0 to 1 means for each in each space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from msgspec import Struct
+from torch import Tensor
+
+from netdsl.training.augment import pixels
+from netdsl.training.augment.geometry import inverse_matrix, warp
+
+Operation = Callable[[Tensor, Tensor], Tensor]
+
+
+class Range(Struct, frozen=True):
+    """An amount from `low` (strength 0) to `high` (strength 1). `signed`: a sign is drawn. `per_width`, `per_height`:
+    a fraction of the size. `around`: added after the sign (1 for factors)."""
+
+    low: float = 0.0
+    high: float = 0.0
+    signed: bool = False
+    scale: str = ""
+    around: float = 0.0
+    whole: bool = False
+
+
+def amount_of(kind: Range, level: Tensor, sign: Tensor, size: torch.Size) -> Tensor:
+    """The amount of each sample, [B]."""
+    amount = kind.low + (kind.high - kind.low) * level
+    amount = amount * {"width": size[3], "height": size[2]}.get(kind.scale, 1)
+    amount = amount.round() if kind.whole else amount
+    return (amount * sign if kind.signed else amount) + kind.around
+
+
+def _moved(x: Tensor, angle: Tensor | None = None, shift: Tensor | None = None, shear: Tensor | None = None) -> Tensor:
+    none, one = torch.zeros(len(x), 2, device=x.device), torch.ones(len(x), device=x.device)
+    angle = torch.zeros(len(x), device=x.device) if angle is None else angle
+    matrix = inverse_matrix(angle, none if shift is None else shift, one, none if shear is None else shear)
+    return warp(x, None, matrix, "nearest")[0]
+
+
+def _axis(amount: Tensor, axis: int) -> Tensor:
+    pair = torch.zeros(len(amount), 2, device=amount.device)
+    pair[:, axis] = amount
+    return pair
+
+
+def _degrees(slope: Tensor) -> Tensor:
+    return torch.rad2deg(torch.atan(slope))
+
+
+OPERATIONS: dict[str, Operation] = {
+    "shear_x": lambda x, a: _moved(x, shear=_axis(_degrees(a), 0)),
+    "shear_y": lambda x, a: _moved(x, shear=_axis(_degrees(a), 1)),
+    "translate_x": lambda x, a: _moved(x, shift=_axis(a.round(), 0)),
+    "translate_y": lambda x, a: _moved(x, shift=_axis(a.round(), 1)),
+    "rotate": lambda x, a: _moved(x, angle=a),
+    "brightness": pixels.brightness,
+    "color": pixels.saturation,
+    "contrast": pixels.contrast,
+    "sharpness": pixels.sharpness,
+    "posterize": pixels.posterize,
+    "solarize": pixels.solarize,
+    "solarize_add": pixels.solarize_add,
+    "autocontrast": lambda x, a: pixels.autocontrast(x),
+    "equalize": lambda x, a: pixels.equalize(x),
+    "invert": lambda x, a: 1 - x,
+}
+
+FACTOR = Range(0, 0.9, signed=True, around=1)
+MOVES = {
+    "shear_x": Range(0, 0.3, signed=True),
+    "shear_y": Range(0, 0.3, signed=True),
+    "rotate": Range(0, 30, signed=True),
+}
+COLOURS = dict.fromkeys(("brightness", "color", "contrast", "sharpness"), FACTOR)
+
+RAND: dict[str, Range] = {
+    "identity": Range(),
+    **MOVES,
+    "translate_x": Range(0, 150 / 331, signed=True, scale="width"),
+    "translate_y": Range(0, 150 / 331, signed=True, scale="height"),
+    **COLOURS,
+    "posterize": Range(8, 4, whole=True),
+    "solarize": Range(1, 0),
+    "autocontrast": Range(),
+    "equalize": Range(),
+}
+"""RandAugment's and AutoAugment's (Cubuk et al.), as in torchvision: at strength 0 nothing happens."""
+
+TIMM: dict[str, Range] = {
+    "autocontrast": Range(),
+    "equalize": Range(),
+    "invert": Range(),
+    "rotate": Range(0, 30, signed=True),
+    "posterize": Range(4, 0, whole=True),
+    "solarize": Range(1, 0),
+    "solarize_add": Range(0, 110 / 255),
+    **COLOURS,
+    "shear_x": Range(0, 0.3, signed=True),
+    "shear_y": Range(0, 0.3, signed=True),
+    "translate_x": Range(0, 0.45, signed=True, scale="width"),
+    "translate_y": Range(0, 0.45, signed=True, scale="height"),
+}
+"""timm's increasing space (`inc1`)."""
+
+WIDE: dict[str, Range] = {
+    "identity": Range(),
+    "shear_x": Range(0, 0.99, signed=True),
+    "shear_y": Range(0, 0.99, signed=True),
+    "translate_x": Range(0, 32, signed=True),
+    "translate_y": Range(0, 32, signed=True),
+    "rotate": Range(0, 135, signed=True),
+    **{name: Range(0, 0.99, signed=True, around=1) for name in COLOURS},
+    "posterize": Range(8, 2, whole=True),
+    "solarize": Range(1, 0),
+    "autocontrast": Range(),
+    "equalize": Range(),
+}
+"""TrivialAugment's wide space (Mueller & Hutter 2021), as in torchvision."""

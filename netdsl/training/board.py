@@ -1,0 +1,30 @@
+"""Logging for TensorBoard, where it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from netdsl.training.data import DataError
+
+
+def tensorboard(folder: Path) -> Callable[[str, dict[str, Any]], None]:
+    """A watcher that logs every step's loss and lr and every evaluation. Raises DataError where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise DataError("`--tensorboard` needs the package tensorboard", "pip install tensorboard") from None
+    writer: Any = SummaryWriter(str(folder / "tensorboard"))
+
+    def watch(what: str, numbers: dict[str, Any]) -> None:
+        if what == "saved":
+            writer.flush()
+            return
+        for name, value in numbers.items():
+            if isinstance(value, float | Tensor) and name != "epoch":
+                writer.add_scalar(f"{what}/{name}", float(value), numbers["step"])
+
+    return watch

@@ -1,0 +1,166 @@
+"""A trained net, from a run folder or an ONNX file: measured on data, run on pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from msgspec import Struct
+from msgspec.structs import replace
+from torch import Tensor, nn
+
+from netdsl.backends.session import Session
+from netdsl.backends.torch_module import load_state
+from netdsl.passes.elaborate import Options
+from netdsl.passes.evaluate import Evaluator as Constants
+from netdsl.passes.recipes import parse_override
+from netdsl.recipe.bind import Binder
+from netdsl.recipe.kinds import arguments
+from netdsl.recipe.schema import Recipe
+from netdsl.training import folder as files
+from netdsl.training.checkpoint import CheckpointError, load_tensors
+from netdsl.training.data import DataError
+from netdsl.training.evaluate import first_output
+from netdsl.training.export import forward_of
+from netdsl.training.fit import fit
+from netdsl.training.rates import drop_paths, dropouts
+from netdsl.training.session import evaluator_of, reopened
+from netdsl.training.sources import read
+from netdsl.training.sources.folder import View
+
+Size = int | None
+
+
+class Trained(Struct, frozen=True, eq=False):
+    """A net that can be run. `shape`: its first input (None: any size); `module`: where it is torch's; `recipe`: the
+    run's."""
+
+    forward: Callable[..., Any]
+    shape: tuple[Size, ...]
+    outputs: int
+    kept: tuple[str, ...]
+    classes: tuple[str, ...]
+    recipe: Recipe
+    base: Path
+    module: nn.Module | None = None
+
+
+def open_trained(path: Path, onnx: bool = False) -> Trained:
+    """The net of a run folder or an ONNX file. Raises CheckpointError for what is neither."""
+    if path.is_dir() and onnx:
+        about, recipe = files.read_about(path)
+        return replace(_from_onnx(path / files.ONNX), recipe=recipe, base=Path(about.base), classes=about.classes)
+    return _from_run(path) if path.is_dir() else _from_onnx(path)
+
+
+def _from_run(folder: Path) -> Trained:
+    net, recipe, about = reopened(folder)
+    standard = (tuple(about.mean), tuple(about.std)) if about.mean is not None and about.std is not None else None
+    net = net.spec.net(
+        net.name, net.arguments, net.sizes, Options(links=recipe.drop_path is not None, standard=standard)
+    )
+    module = net.module(seed=0).eval()
+    if not (folder / files.WEIGHTS).exists():
+        raise CheckpointError(
+            f"{folder} has no {files.WEIGHTS}: the run has not ended; `netdsl train --resume {folder}`"
+        )
+    tensors, _ = load_tensors(folder / files.WEIGHTS)
+    try:
+        load_state(module, tensors)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
+    main = net.checked.main
+    shape = tuple(s if isinstance(s, int) else None for s in main.inputs[0].type.shape)
+    kept = tuple(o.name for o in main.outputs if not o.training)
+    size = next(o for o in main.outputs if not o.training).value.type.shape[0]
+    outputs = size if isinstance(size, int) else 0
+    return Trained(module, shape, outputs, kept, about.classes, recipe, Path(about.base), module)
+
+
+def _from_onnx(path: Path) -> Trained:
+    if not path.is_file():
+        raise CheckpointError(f"there is no file {path}")
+    try:
+        session = Session(path, threads=torch.get_num_threads())
+    except Exception as error:  # onnxruntime raises a type of its own for each reason
+        raise CheckpointError(f"onnxruntime refuses {path}: {str(error).splitlines()[0]}") from None
+    shape = next(iter(session.inputs.values()))[0][1:]
+    names = _class_names(session.metadata.get("class_names", "[]"))
+    return Trained(forward_of(session), shape, len(names), session.outputs, names, Recipe(), Path())
+
+
+def _class_names(text: str) -> tuple[str, ...]:
+    try:
+        return msgspec.json.decode(text, type=tuple[str, ...])
+    except msgspec.DecodeError:
+        return ()
+
+
+def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dict[str, Any]:
+    """Metrics on the test split of the run's data, or of other data written as in a recipe. Raises DataError."""
+    word, base = trained.recipe.data, trained.base
+    if data is not None:
+        info = arguments(Recipe)["data"]
+        word, base = Binder({}).bind(info.type, parse_override("data", data, Constants()), "data"), Path()
+    known = arguments(Recipe)["metrics"].type
+    try:
+        wanted = msgspec.convert(metrics, known)
+    except msgspec.ValidationError:
+        raise DataError(
+            f"there is no metric in `{', '.join(metrics)}`", "metrics: top1, top5, per_class, confusion, mean_iou"
+        ) from None
+    shape = tuple(s or 0 for s in trained.shape)
+    found = read(word, base, shape, trained.outputs or 1)
+    found = fit(found, tuple(s or "any" for s in trained.shape), trained.outputs or None)
+    recipe = replace(trained.recipe, metrics=wanted)
+    return evaluator_of(recipe, found, trained.kept)(trained.forward, found.test)
+
+
+def predict(trained: Trained, path: Path, top: int, passes: int = 0, invert: bool = False) -> dict[str, Any]:
+    """The likeliest classes of a picture, with the deviation over Monte Carlo passes. Raises DataError."""
+    pixels = _pixels(trained, path)
+    pixels = 1 - pixels if invert else pixels
+    chances = monte_carlo(trained, pixels, passes) if passes else _chances(trained.forward(pixels))[None]
+    mean, deviation = chances.mean(0), chances.std(0, correction=0)
+    guesses = []
+    for i in mean.topk(min(top, len(mean))).indices.tolist():
+        guess = {"class": trained.classes[i] if i < len(trained.classes) else str(i), "probability": float(mean[i])}
+        guesses.append(guess | ({"deviation": float(deviation[i])} if passes else {}))
+    return {"image": str(path), "guesses": guesses}
+
+
+def _pixels(trained: Trained, path: Path) -> Tensor:
+    """The picture as [1, C, H, W] from 0 to 1."""
+    if len(trained.shape) != 3 or trained.shape[0] not in (1, 3):
+        raise DataError(f"the net takes {list(trained.shape)}, not pictures of 1 or 3 channels")
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    shape = tuple(s or size for s, size in zip(trained.shape, (3, 224, 224), strict=True))
+    return View(shape)(path)[None].to(torch.float32) / 255
+
+
+@torch.no_grad()
+def _chances(result: Any) -> Tensor:
+    output = first_output(result)[0]
+    if output.ndim != 1:
+        raise DataError("the net does not give one number for each class", "`predict` is for classifiers")
+    return output.float().softmax(0)
+
+
+@torch.no_grad()
+def monte_carlo(trained: Trained, pixels: Tensor, passes: int) -> Tensor:
+    """Class probabilities of several passes with dropout on, [passes, classes]; normalisation stays as at inference."""
+    assert trained.module is not None
+    noisy = [*dropouts(trained.module), *drop_paths(trained.module)]
+    if not noisy:
+        raise DataError("this net has no dropout to draw from")
+    torch.manual_seed(trained.recipe.seed)
+    try:
+        for layer in noisy:
+            layer.train()
+        return torch.stack([_chances(trained.module(pixels)) for _ in range(passes)])
+    finally:
+        trained.module.eval()
