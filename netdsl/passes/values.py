@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Union
 
 from msgspec import Struct
-from msgspec.structs import fields as struct_fields
 
 from netdsl.dims import Size
 from netdsl.ops.base import Op
@@ -171,8 +170,8 @@ def leaves(value: Any) -> Iterator[Any]:
         for item in value:
             yield from leaves(item)
     elif isinstance(value, ARROWS):
-        for field in struct_fields(value):
-            yield from leaves(getattr(value, field.name))
+        for field in value.__struct_fields__:
+            yield from leaves(getattr(value, field))
 
 
 def replace_tensors(value: Any, by: Callable[[Tensor], Any]) -> Any:
@@ -182,7 +181,7 @@ def replace_tensors(value: Any, by: Callable[[Tensor], Any]) -> Any:
     if isinstance(value, tuple):
         return tuple(replace_tensors(v, by) for v in value)
     if isinstance(value, ARROWS) and not isinstance(value, Shared):
-        changed = {f.name: replace_tensors(getattr(value, f.name), by) for f in struct_fields(value)}
+        changed = {f: replace_tensors(getattr(value, f), by) for f in value.__struct_fields__}
         return type(value)(**changed)
     return value
 
