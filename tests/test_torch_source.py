@@ -279,6 +279,23 @@ net Net { input image [4, 8, 8]
     assert "act=F.hardswish" in source
 
 
+def test_layers_given_by_the_caller_are_never_shared() -> None:
+    source = check(
+        program_of("""
+block Twice(c, unit) = unit(c) -> relu -> unit(c)
+block Plain(c) = conv(c, 1)
+block Normed(c) = conv(c, 1) -> bn
+block Choice(c, deep) { if deep { Normed(c) -> relu -> Plain(c) } else { Plain(c) } }
+block Pair(c, deep) { residual { Choice(c, deep) -> relu -> Choice(c, deep) } }
+net Net { input image [4, 8, 8]
+  Twice(4, Plain) -> Twice(4, Normed)
+  Pair(4, true) -> Pair(4, false)
+}
+""")
+    )
+    assert "choice1" in source
+
+
 def test_several_inputs_and_outputs() -> None:
     source = check(
         program_of("""

@@ -84,7 +84,8 @@ class Explainer:
     def _thing(self, column: Column) -> Node:
         name = column.hint or "layer"
         word = next((a.name for a in self.given if a.kind == "word" and _same_pattern(a.values, column.values)), None)
-        return self._match_own(column) or self._new(column, word or name)
+        shared = None if column.kind == "module" else self._match_own(column)  # two layers never share one module
+        return shared or self._new(column, word or name)
 
     def _use(self, argument: Argument) -> Text:
         self.used[argument.name] = argument
@@ -137,15 +138,20 @@ class Explainer:
         if not all(type(v) is int for v in column.values) or max(column.values) <= WIDE:
             return None
         bases = [a for a in (*self.given, *self.own) if a.is_size]
-        for base in bases:
-            if base.is_wide and (found := _multiple(base, column)):
-                self._use(base)
-                return found
+        found = [(factor, base) for base in bases if base.is_wide and (factor := _factor(base, column))]
+        if found:
+            factor, base = min(found, key=lambda f: abs(f[0]))
+            self._use(base)
+            return (
+                Apply("*", (Num(factor), Text(base.name)))
+                if factor > 0
+                else Apply("//", (Text(base.name), Num(-factor)))
+            )
         for a, b in _pairs(bases):
-            if found := _product_or_sum(a, b, column):
+            if tree := _product_or_sum(a, b, column):
                 self._use(a)
                 self._use(b)
-                return found
+                return tree
         return None
 
 
@@ -204,13 +210,14 @@ def _same_pattern(a: Sequence[Any], b: Sequence[Any]) -> bool:
     return all((x == u) == (y == v) for x, y in pairs for u, v in pairs)
 
 
-def _multiple(base: Argument, column: Column) -> Node | None:
+def _factor(base: Argument, column: Column) -> int:
+    """By what a width is multiplied to give the column; negative where it is divided; 0 for neither."""
     a, b = base.values[0], column.values[0]
     if a and b % a == 0 and column.equals([v * (b // a) for v in base.values]):
-        return Apply("*", (Num(b // a), Text(base.name)))
+        return int(b // a)
     if b and a % b == 0 and column.equals([v // (a // b) for v in base.values]):
-        return Apply("//", (Text(base.name), Num(a // b)))
-    return None
+        return -int(a // b)
+    return 0
 
 
 def _pairs(bases: Sequence[Argument]) -> Iterator[tuple[Argument, Argument]]:

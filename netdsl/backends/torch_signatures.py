@@ -69,14 +69,23 @@ def _equal(a: Node, b: Node) -> bool:
     return same(a.value, b.value) if isinstance(a, Num) and isinstance(b, Num) else a == b
 
 
-def read_signature(function: ast.FunctionDef, *, method: bool = False) -> Signature | None:
-    """The signature of a function in Python text; None where it takes any number of arguments."""
+def read_signature(
+    function: ast.FunctionDef, base: Signature | None = None, *, method: bool = False
+) -> Signature | None:
+    """The signature of a function in Python text; one that takes any number of arguments gives them to `base`."""
     given = function.args
-    if given.vararg or given.kwarg or given.kwonlyargs:
-        return None
     names = [a.arg for a in given.args][1 if method else 0 :]
     values = [number(ast.literal_eval(d)) for d in given.defaults]
-    return Signature(tuple(names), tuple(zip(names[len(names) - len(values) :], values, strict=True)))
+    defaults = dict(zip(names[len(names) - len(values) :], values, strict=True))
+    if given.vararg or given.kwarg:
+        if base is None or names:
+            return None
+        names, defaults = list(base.names), dict(base.defaults)
+    for argument, value in zip(given.kwonlyargs, given.kw_defaults, strict=True):
+        names.append(argument.arg)
+        if value is not None:
+            defaults[argument.arg] = number(ast.literal_eval(value))
+    return Signature(tuple(names), tuple(defaults.items()))
 
 
 def torch_signatures() -> dict[str, Signature]:
@@ -99,7 +108,7 @@ def helper_signatures(helper: str, known: Mapping[str, Signature]) -> dict[str, 
             continue
         own = [f for f in item.body if isinstance(f, ast.FunctionDef) and f.name == "__init__"]
         base = known.get(ast.unparse(item.bases[0])) if item.bases else None
-        signature = read_signature(own[0], method=True) if own else base
+        signature = read_signature(own[0], base, method=True) if own else base
         if signature is not None:
             found[item.name] = signature
     return found

@@ -22,6 +22,7 @@ from netdsl.backends.torch_tree import (
     children,
     head,
     literal,
+    outline,
     rebuild,
     same,
     walk,
@@ -118,15 +119,18 @@ class Unifier:
         if not all(_is_module(t) for t in trees) or not self._are_kin(trees):
             raise Misfit
         slot = self._slot("module", hint, list(trees), 0)
-        holes = {c.values for c in self.columns if c.kind == "module"}
-        if len(holes) > HOLES:
+        if sum(c.kind == "module" for c in self.columns) > HOLES:
             raise Misfit
         return slot
 
     def _are_kin(self, trees: Sequence[Node]) -> bool:
-        """Whether submodules stand for one thing: a layer of PyTorch each, or classes of one block."""
-        named = [t.function for t in trees if isinstance(t, Apply) and t != Apply("nn.Identity")]
-        return len({self.families.get(n, n) for n in named}) <= 1 or all(n.startswith("nn.") for n in named)
+        """Whether submodules stand for one thing: classes of one block, or different layers of PyTorch, or nothing."""
+        given = [t for t in trees if isinstance(t, Apply) and t != Apply("nn.Identity")]
+        named = {t.function for t in given}
+        blocks = {self.families[n] for n in named if n in self.families}
+        if blocks:
+            return len(blocks) == 1 and named <= self.families.keys()
+        return len(named) == len({outline(t) for t in given})
 
     def _slot(self, kind: str, hint: str, values: list[Any], call: int) -> Slot:
         self.columns.append(Column(kind, hint, tuple(values), call))
