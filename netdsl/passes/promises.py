@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from netdsl.diagnostics import Diagnostic, did_you_mean, fault
+from netdsl.dims import symbol
 from netdsl.ir.model import Program
 from netdsl.passes import count
 from netdsl.passes.evaluate import Env
@@ -42,11 +43,12 @@ def _check(node: ast.Expect, module: Module, elaborator: Elaborator, programs: M
 
 
 def facts(program: Program) -> dict[str, Any]:
-    """What can be promised of a net, by name."""
+    """What can be promised of a net, by name; the named sizes of its inputs stand for themselves."""
     main = program.main
     totals = count.totals(main)
     outputs = [o for o in main.outputs if not o.training]
-    found: dict[str, Any] = {v.name: v.type.shape for v in main.inputs}
+    found: dict[str, Any] = {name: symbol(name) for v in main.inputs for name in v.type.names}
+    found |= {v.name: v.type.shape for v in main.inputs}
     found |= {o.name: o.value.type.shape for o in main.outputs}
     found |= {"params": totals.params, "buffers": totals.buffers, "macs": totals.macs}
     return found | {"output": outputs[0].value.type.shape if outputs else ()}
