@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from netdsl.constraints import Assumptions
 from netdsl.dims import evaluate, symbol
 from netdsl.ops import REGISTRY
+from netdsl.ops.base import Op
 from netdsl.ops.features import is_bare
 from netdsl.tensors import TensorType
 
@@ -33,8 +34,9 @@ def outputs_of(value: object) -> list[torch.Tensor]:
 
 def test_every_op_has_a_page_and_examples() -> None:
     for kind, op in REGISTRY.items():
-        assert op.__doc__ and op.__doc__.rstrip().endswith("."), kind
+        assert (op.__doc__ or "").rstrip().endswith("."), kind
         assert op.examples, kind
+        assert not set(op.__struct_fields__) & set(dir(Op)), f"an argument of {kind} hides a facet"
 
 
 def test_example(use: Use) -> None:
@@ -78,7 +80,7 @@ def check_state(use: Use, module: torch.nn.Module) -> None:
 def check_onnx(use: Use, module: torch.nn.Module, expected: list[torch.Tensor], opset: int) -> None:
     results = onnx_outputs(use, module, opset)
     if results is None:
-        return  # the same form as at the opset before
+        return  # not in this opset
     assert len(results) == len(expected)
     for got, want in zip(results, expected, strict=True):
         scale = np.abs(want.numpy()).max() if want.numel() else 0

@@ -32,24 +32,38 @@ def _equal(assume: Assumptions, a: tuple[Dim, ...], b: tuple[Dim, ...]) -> list[
 def mend(a: TensorType, b: TensorType) -> str | None:
     """What would make the shapes equal: a projection of the larger picture, or of the channels alone."""
     if a.rank != b.rank or a.rank < 1:
-        return None
+        return _mend_vector(a, b)
     if a.rank <= 2:
         same = a.shape[:-1] == b.shape[:-1]
         return f"`linear({b.shape[-1]})` on the left would bring it to {b}" if same else None
+    if a.shape[0] == b.shape[0]:
+        for gate in (a, b):
+            if set(gate.spatial) == {1}:
+                return f"`flatten` (or `gap` before) makes {gate} a vector, which meets a picture per channel"
+    return _mend_pictures(a, b)
+
+
+def _mend_pictures(a: TensorType, b: TensorType) -> str | None:
     for large, small, side in ((a, b, "left"), (b, a, "right")):
         stride = _stride(large.spatial, small.spatial)
         if stride is None:
             continue
-        strided = f", stride={stride}" if stride > 1 else ""
-        projection = f"conv({small.shape[0]}, 1{strided})"
+        projection = f"conv({small.shape[0]}, 1{f', stride={stride}' if stride > 1 else ''})"
         if side == "left":
             return f"`{projection}` on the left brings it to {b}; in a residual link: `residual(shortcut={projection})`"
         return f"`{projection}` on the right brings it to {a}"
     if a.shape[0] == b.shape[0]:
-        return (
-            "the pictures differ: look at the kernel sizes and paddings on both sides (`padding=same` keeps the size)"
-        )
+        return "the pictures differ: look at kernel sizes and paddings on both sides (`padding=same` keeps the size)"
     return None
+
+
+def _mend_vector(a: TensorType, b: TensorType) -> str | None:
+    """What would let a vector meet the other value."""
+    big, small = (a, b) if a.rank > b.rank else (b, a)
+    if small.rank != 1:
+        return "`unsqueeze` and `expand` bring a value to another shape"
+    size, where = big.shape[feature_axis(big)], "per channel" if feature_axis(big) == 0 else "per feature"
+    return f"a vector meets {big} {where}: `linear({size})` gives it {size} numbers"
 
 
 def _stride(large: tuple[Dim, ...], small: tuple[Dim, ...]) -> int | None:

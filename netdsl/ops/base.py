@@ -1,8 +1,8 @@
 """What an op is: one frozen struct in one file, with a closed set of facets.
 
 The fields of an op class are its attributes, with PyTorch's names; an instance is the payload of the IR. Every facet
-is given the types of the op's inputs (`TensorType`, one sample, no batch axis) and answers one question. Facets are pure
-and import neither torch nor onnx: the PyTorch form is data (`Torch`), the ONNX form speaks to a `Graph`.
+is given the types of the op's inputs (`TensorType`, one sample, no batch axis) and answers one question. Facets are
+pure and import neither torch nor onnx: the PyTorch form is data (`Torch`), the ONNX form speaks to a `Graph`.
 """
 
 from collections.abc import Mapping
@@ -89,7 +89,8 @@ class Torch(Struct, frozen=True):
 
     `module` constructs the layer, which is called with the inputs; `expression` computes the value in a forward
     method. An op with both (an activation) is a module inside `nn.Sequential` and an expression elsewhere. `parameter`
-    constructs the tensor of an `nn.Parameter` attribute, which is read, not called. `helper` is the source of the class that the form refers to, printed once per file.
+    constructs the tensor of an `nn.Parameter` attribute, which is read, not called. `helper` is the source of the
+    class (or function) that the form refers to, printed once per file.
     """
 
     module: Call | None = None
@@ -129,8 +130,9 @@ class Graph(Protocol):
 class Window(Struct, frozen=True):
     """How far a local op looks: kernel extent (dilation counted), stride and padding at the start, per spatial axis.
 
-    `transposed`: the other way round, as a transposed convolution with these numbers does: position `i` of the input reaches
-    the outputs from `i * stride - padding` on. Upsampling by 2 is size 2, stride 2; cropping 3 is size 1, padding -3.
+    `transposed`: the other way round, as a transposed convolution with these numbers does: position `i` of the input
+    reaches the outputs from `i * stride - padding` on. Upsampling by 2 is size 2, stride 2; cropping 3 is size 1,
+    padding -3.
     """
 
     size: tuple[int, ...]
@@ -246,7 +248,8 @@ def known(size: Dim, what: str, *, operand: int = 0) -> int:
     raise OpError(
         f"{what} must be a number to size the weights, found `{size}`",
         operand=operand,
-        hint=f"weights cannot depend on the picture: average over it (`gap`), or fix the size with `--size {min(map(str, _names(size)))}=...`",
+        hint="weights cannot depend on the picture: average over it (`gap`), or fix the size with "
+        f"`--size {min(map(str, _names(size)))}=...`",
         code="symbolic-weight",
     )
 

@@ -82,7 +82,8 @@ class Conv(Op, frozen=True):
                     f"`padding=same` needs an odd kernel, found kernel_size {compact(kernel)}",
                     argument="kernel_size",
                     code="even-kernel",
-                    hint=f"give `padding=` a number, or tile the picture with `patchify({self.out_channels}, {compact(kernel)})`",
+                    hint="give `padding=` a number, or tile the picture with "
+                    f"`patchify({self.out_channels}, {compact(kernel)})`",
                 )
             padding = tuple(d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True))
         else:
@@ -191,7 +192,8 @@ def absorb_outputs(op: Any, weights: Mapping[str, Any], scale: Any, shift: Any, 
 
 @register("dwconv")
 class DepthwiseConv(Op, frozen=True):
-    """Depthwise convolution: one filter per channel, `conv(C, kernel_size, groups=C)` (MobileNet, Howard et al., 2017)."""
+    """Depthwise convolution: one filter per channel, `conv(C, kernel_size, groups=C)` (MobileNet, Howard et al.,
+    2017)."""
 
     kernel_size: Spatial
     stride: Spatial = 1
@@ -210,7 +212,8 @@ class DepthwiseConv(Op, frozen=True):
 
 @register("patchify")
 class Patchify(Op, frozen=True):
-    """Cut the picture into patches and embed each: `conv(out_channels, k, stride=k, padding=0)` (ViT, ConvNeXt stems)."""
+    """Cut the picture into patches and embed each: `conv(out_channels, k, stride=k, padding=0)` (the stems of ViT and
+    ConvNeXt)."""
 
     out_channels: Positive
     kernel_size: Spatial

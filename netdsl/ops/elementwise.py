@@ -47,7 +47,11 @@ def elementwise(
     fields: tuple[tuple[str, Any, Any], ...] = (),
     examples: tuple[str, ...] = (),
 ) -> None:
-    """Register one function of each number. `module` is empty where PyTorch has no class; `lower` is an ONNX node's name where that is all; `fields`: name, type, default."""
+    """Register one function of each number.
+
+    `module` is empty where PyTorch has no class; `lower` is an ONNX node's name where that is all; `fields` are
+    names, types and defaults.
+    """
     form = _node(lower) if isinstance(lower, str) else lower
     uses = (*(Example(e) for e in (kind, *examples)), Example(kind, ("[7]",)))
     namespace = {"__doc__": doc, "module": module, "function": function, "form": staticmethod(form), "examples": uses}

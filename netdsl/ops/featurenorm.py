@@ -4,7 +4,7 @@ from typing import Any
 
 from netdsl.constraints import Assumptions
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Param, Torch, X, register
-from netdsl.ops.features import feature_size, features_at, floating
+from netdsl.ops.features import dim_of, feature_size, features_at, floating
 from netdsl.ops.lowering import reduction
 from netdsl.ops.normalization import Epsilon, gain, gain_and_shift
 from netdsl.ops.spatial import Positive, optional
@@ -172,3 +172,36 @@ class LocalResponseNorm(Op, frozen=True):
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         return g.op("LRN", x[0].name, size=self.size, alpha=self.alpha, beta=self.beta, bias=self.k)
+
+
+@register("l2_normalize")
+class L2Normalize(Op, frozen=True):
+    """`x / max(|x|, eps)` with the Euclidean norm over the features, as torch's F.normalize: what a
+    Siamese net compares.
+
+    Features are found as for `layernorm`.
+    """
+
+    eps: Epsilon = 1e-12
+    axis: int | None = None
+
+    examples = (
+        Example("l2_normalize"),
+        Example("l2_normalize(eps=2)", ("[6]",)),
+        Example("l2_normalize", ("[5, 6]",)),
+        Example("l2_normalize(axis=1)"),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        features_at(inputs[0], self.axis)
+        return floating(inputs[0], "l2_normalize")
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        dim = dim_of(inputs[0], features_at(inputs[0], self.axis))
+        options = optional({"dim": 1, "eps": 1e-12}, dim=dim, eps=self.eps)
+        return Torch(expression=Call("F.normalize", (X(),), options))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        dim = dim_of(x[0].type, features_at(x[0].type, self.axis))
+        norm = reduction(g, "ReduceL2", x[0].name, (dim,), keepdims=True)
+        return g.op("Div", x[0].name, g.op("Max", norm, g.const(self.eps)))

@@ -5,7 +5,10 @@ from netdsl.tensors import TensorType
 
 
 def axis_of(x: TensorType, axis: int, argument: str = "axis", *, extra: int = 0) -> int:
-    """The axis of one sample counted from 0. Raises OpError where `x` has no such axis (`extra`: a new one may follow)."""
+    """The axis of one sample counted from 0. Raises OpError where `x` has no such axis.
+
+    `extra`: how many new ones may follow.
+    """
     rank = x.rank + extra
     if not -rank <= axis < rank:
         message = (
@@ -29,7 +32,7 @@ def is_bare(x: TensorType) -> bool:
 
 
 def features_at(x: TensorType, axis: int | None) -> int:
-    """The axis of the features: `axis`, or by default the last of `[L, D]` and `[F]` and the channels of `[C, H, W]`."""
+    """The axis of the features: `axis`; by default the last of `[L, D]` and `[F]`, the channels of `[C, H, W]`."""
     if x.rank == 0:
         raise OpError(f"needs features, found {x}", operand=0)
     return feature_axis(x) if axis is None else axis_of(x, axis)

@@ -65,8 +65,8 @@ def scatter(x, index, size, reduce):
 
 @register("scatter")
 class Scatter(Op, frozen=True):
-    """Rows collected by number: `[E, ...]` and an index `[E]` give `[size, ...]`, row n being the sum (mean, max) of the
-    rows e with `index[e] == n`, and 0 where there are none. In a graph, the messages that arrive at each node."""
+    """Rows collected by number: `[E, ...]` and an index `[E]` give `[size, ...]`, row n being the sum (mean, max) of
+    the rows e with `index[e] == n`, and 0 where there are none. In a graph, the messages that arrive at each node."""
 
     size: Any
     reduce: Literal["sum", "mean", "max"] = "sum"

@@ -12,7 +12,7 @@ from netdsl.tensors import TensorType
 
 @register("concat")
 class Concat(Op, frozen=True):
-    """Values joined along an axis of the sample: the channels, unless `axis` says another. All other sizes must agree."""
+    """Values joined along an axis of the sample: the channels, unless `axis` says another. Other sizes must agree."""
 
     axis: int = 0
 

@@ -24,7 +24,7 @@ def same_groups(assume: Assumptions, kind: str, *inputs: TensorType) -> bool:
 
 @register("matmul")
 class MatMul(Op, frozen=True):
-    """The matrix product `a @ b` over the last two axes: `[M, K] @ [K, N]` gives `[M, N]`. All axes before must agree."""
+    """The matrix product `a @ b` over the last two axes: `[M, K] @ [K, N]` gives `[M, N]`. Axes before must agree."""
 
     operands = ("a", "b")
     takes_it = False

@@ -24,7 +24,8 @@ def picture(x: TensorType, kind: str) -> tuple[Dim, Dim, Dim]:
 
 @register("pixel_shuffle")
 class PixelShuffle(Op, frozen=True):
-    """`[C * r * r, H, W]` to `[C, H * r, W * r]`: channels become positions (Shi et al., 2016), as torch.nn.PixelShuffle."""
+    """`[C * r * r, H, W]` to `[C, H * r, W * r]`: channels become positions (Shi et al., 2016), as
+    torch.nn.PixelShuffle."""
 
     upscale_factor: Positive
 
