@@ -1,4 +1,4 @@
-"""A folder of files that can be made again: parse tables, syntax trees, an index of ops. Never an error, only slower without.
+"""A folder of files that can be made again: parse tables, syntax trees, an index of ops. Never an error, only slower.
 
 `$XDG_CACHE_HOME/netdsl` (or `~/.cache/netdsl`); `NETDSL_CACHE=off` turns it off. Names are hashes of all that the
 content depends on, so a file is never out of date, only unused; the oldest are removed when there are too many. Files
@@ -9,22 +9,30 @@ from __future__ import annotations
 
 import os
 import stat
+from binascii import crc32
 from contextlib import suppress
 
 MOST_FILES = 400
 LARGEST = 4_000_000
+CHECK = 4
+"""Bytes before the content, by which a damaged file is known."""
+
+
+def _check(content: bytes) -> bytes:
+    return crc32(content).to_bytes(CHECK, "big")
 
 
 def remembered(name: str) -> bytes | None:
-    """The content kept under `name`, or None."""
+    """The content kept under `name`, or None where there is none or it is damaged."""
     folder = _folder()
     if folder is None:
         return None
     try:
         with open(os.path.join(folder, name), "rb") as file:
-            return file.read(LARGEST)
+            check, content = file.read(CHECK), file.read(LARGEST)
     except OSError:
         return None
+    return content if check == _check(content) else None
 
 
 def remember(name: str, content: bytes) -> None:
@@ -37,7 +45,7 @@ def remember(name: str, content: bytes) -> None:
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
+            file.write(_check(content) + content)
         os.replace(draft, path)
         _prune(folder)
     except OSError:

@@ -42,7 +42,7 @@ def opening_doc(found: tuple[Comment, ...], source: Source) -> str:
         return ""
     line, lines = source.position(found[0].at.start)[0], []
     for comment in found:
-        if source.position(comment.at.start)[0] != line:
+        if not comment.own_line or source.position(comment.at.start)[0] != line:
             break
         lines.append(_plain(comment))
         line += 1

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from netdsl.cache import remember, remembered
 from netdsl.diagnostics import Diagnostic
 from netdsl.source import Place, Source, Span
 from netdsl.syntax import ast
-from netdsl.cache import remember, remembered
 from netdsl.syntax.comments import comments, doc_above, opening_doc
 
 MOST_MISTAKES = 20
@@ -148,4 +148,3 @@ def _built(data: Any) -> Any:
 
 
 NODES: dict[str, Any] = {name: kind for name, kind in vars(ast).items() if isinstance(kind, type)}
-

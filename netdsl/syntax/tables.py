@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from netdsl.syntax.build import Builder
 from netdsl.cache import remember, remembered
+from netdsl.syntax.build import Builder
 from netdsl.syntax.layout import Layout
 
 if TYPE_CHECKING:

@@ -1,0 +1,76 @@
+"""The one style of specs. The formatter proves itself, as black does: same tree, same comments, nothing left to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from netdsl.diagnostics import Diagnostic
+from netdsl.source import Place, Source, Span
+from netdsl.syntax import ast
+from netdsl.syntax.document import render
+from netdsl.syntax.format_expressions import comment_text
+from netdsl.syntax.format_statements import Declarations
+from netdsl.syntax.parse import parse
+from netdsl.syntax.placement import Placement
+
+
+def format_source(source: Source) -> tuple[str | None, tuple[Diagnostic, ...]]:
+    """The text of a source in the one style; None where its syntax has mistakes.
+
+    A text that would not say the same, lose a comment or change when formatted again is not given out: the diagnostic
+    is `format-unsafe`, and it is a defect of the formatter.
+    """
+    file, diagnostics = parse(source)
+    if diagnostics:
+        return None, diagnostics
+    text = format_file(file, source.text)
+    fault = _proof(file, text)
+    if fault is not None:
+        message = f"formatting would change the file: {fault}"
+        hint = "the file is left as it is; this is a defect of the formatter, please report it"
+        return None, (Diagnostic("format-unsafe", message, Place(source, Span(0, 0)), hint=hint),)
+    return text, ()
+
+
+def format_file(file: ast.File, text: str = "") -> str:
+    """The text of a tree. `text` is what the tree was read from: blank lines and line breaks are kept from there."""
+    return render(Declarations(text, Placement(file)).file(file)) if file.declarations or file.comments else ""
+
+
+def canonical_text(file: ast.File) -> str:
+    """What a file says, without its comments and whatever its layout: equal for files that say the same."""
+    return format_file(replace(file, comments=()))
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two trees, or tuples of them, say the same: wherever they stand, and whatever the comments."""
+    return bool(_bare(a) == _bare(b))
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, ast.File):
+        return _bare(value.declarations)
+    if isinstance(value, ast.Node):
+        fields = [f for f in value.__struct_fields__ if f not in ("at", "module_at", "doc")]
+        return type(value), *[_bare(getattr(value, f)) for f in fields]
+    return tuple([_bare(item) for item in value]) if isinstance(value, tuple) else value
+
+
+def _proof(file: ast.File, text: str) -> str | None:
+    """What is wrong with the formatted text of a file, or None."""
+    again, diagnostics = parse(Source(text))
+    if diagnostics:
+        return f"it could not be read again ({diagnostics[0].message})"
+    if not same(file, again):
+        return "it would say something else"
+    if _docs(file) != _docs(again):
+        return "a declaration would get another documentation"
+    if sorted(map(comment_text, file.comments)) != sorted(map(comment_text, again.comments)):
+        return "a comment would be lost"
+    return None if format_file(again, text) == text else "the text would change again"
+
+
+def _docs(file: ast.File) -> list[str]:
+    return [file.doc, *(getattr(declaration, "doc", "") for declaration in file.declarations)]

@@ -1,0 +1,260 @@
+"""How statements and declarations are written: a method for each class of `netdsl.syntax.ast`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from netdsl.syntax import ast
+from netdsl.syntax.document import Doc, Either, Hang, Hard, Line, Nest, group, hard, joined
+from netdsl.syntax.format_expressions import CHOICE, PIPELINE, Expressions, comment_text, level
+
+_WORDS = ("input", "output", "share", "repeat", "require")
+
+
+class Statements(Expressions):
+    """Documents of statements and of what stands in braces."""
+
+    # Braces
+
+    def Body(self, node: ast.Body, _: bool) -> Doc:  # noqa: N802
+        return self.braced(node, node.statements, node.at.start, self.statement)
+
+    def braced(self, host: Any, items: Sequence[Any], start: int, write: Callable[[Any, int], Doc]) -> Doc:
+        """Items in braces: on one line where there is one and the author wrote it so, otherwise each on its own."""
+        hosts = self.placement.hosts(host)
+        if not items:
+            return ["{", self.opened(host), Nest(self.below(host)), Hard(), "}"] if hosts else "{}"
+        apart = hosts or len(items) > 1 or "\n" in self.text[start : items[0].at.start]
+        widths = self.widths(items) if apart else {}
+        docs = [write(item, widths.get(id(self.aligned_name(item)), 0)) for item in items]
+        if not apart:
+            return group(["{", Nest([Line(), docs[0]]), Line(), "}"])
+        lines = self.lines(items, docs)
+        return ["{", self.opened(host), Nest([Hard(), lines, self.below(host)]), Hard(), "}"]
+
+    def lines(self, items: Sequence[Any], docs: list[Doc]) -> Doc:
+        """Items on lines of their own, with the blank lines that the author left."""
+        written: list[Doc] = []
+        for place, (item, doc) in enumerate(zip(items, docs, strict=True)):
+            blank = Hard() if place and self.blank_before(item) else ""
+            written.append([blank, self.line(item, doc)])
+        return joined(Hard(), written)
+
+    def line(self, node: Any, doc: Doc) -> Doc:
+        """An item on lines of its own, with its comments and the blank lines between them."""
+        above = self.placement.above.get(id(node), [])
+        after = [*above[1:], node]
+        blanks = [Hard() if self.is_blank_above(after[i].at.start) else "" for i in range(len(above))]
+        written = [[comment_text(c), Hard(), blank] for c, blank in zip(above, blanks, strict=True)]
+        return [written, doc, self.beside(node)]
+
+    def blank_before(self, node: Any) -> bool:
+        """Whether a blank line stands before an item and the comments above it."""
+        above = self.placement.above.get(id(node))
+        return self.is_blank_above((above[0] if above else node).at.start)
+
+    def is_blank_above(self, offset: int) -> bool:
+        before = self.text[:offset].rstrip(" \t\f\r")
+        return before.endswith("\n") and before[:-1].rstrip(" \t\f\r").endswith("\n")
+
+    def widths(self, items: Sequence[Any]) -> dict[int, int]:
+        """How wide the names on neighbouring lines are written, so that what follows them is aligned."""
+        found: dict[int, int] = {}
+        run: list[ast.Name] = []
+        for before, item in zip([None, *items], items, strict=False):
+            name = self.aligned_name(item)
+            if name is None or type(before) is not type(item) or self.blank_before(item):
+                run = []
+            if name is not None:
+                run = [*run, name]
+                width = max(len(member.id) for member in run)
+                found |= {id(member): width for member in run}
+        return found
+
+    def aligned_name(self, item: Any) -> ast.Name | None:
+        """The name that is aligned with those of its neighbours: of fields, variants, promises and short constants."""
+        if isinstance(item, ast.Expect):
+            return item.target
+        if isinstance(item, ast.Constant) and (hard(self.expression(item.value)) or not self.text):
+            return None
+        return item.name if isinstance(item, ast.Field | ast.Variant | ast.Constant) else None
+
+    def Residual(self, node: ast.Residual, _: bool) -> Doc:  # noqa: N802
+        bare = not node.arguments and not self.placement.hosts(node)
+        arguments = "" if bare else self.listed(node, node.arguments, "(", ")", end=node.body.at.start)
+        return ["residual", arguments, " ", self.expression(node.body)]
+
+    # Statements
+
+    def statement(self, node: Any, _: int = 0) -> Doc:
+        return self.written(node, False)
+
+    def assigned(self, head: str, value: Any) -> Doc:
+        """`head = value`; a pipeline that does not fit beside its name goes to the next line."""
+        doc = self.expression(value)
+        return [head, " = ", doc] if level(value) > CHOICE else [head, Hang(doc)]
+
+    def ExprStatement(self, node: ast.ExprStatement, _: bool) -> Doc:  # noqa: N802
+        first = _leftmost(node.value)
+        reads_as_keyword = isinstance(first, ast.Name) and first.id in _WORDS and first is not node.value
+        return ["(", self.written(node.value, True), ")"] if reads_as_keyword else self.expression(node.value)
+
+    def Assign(self, node: ast.Assign, _: bool) -> Doc:  # noqa: N802
+        return self.assigned(", ".join(t.id for t in node.targets), node.value)
+
+    def Share(self, node: ast.Share, _: bool) -> Doc:  # noqa: N802
+        return self.assigned(f"share {node.name.id}", node.value)
+
+    def Label(self, node: ast.Label, _: bool) -> Doc:  # noqa: N802
+        return [node.name.id, ": ", self.statement(node.statement)]
+
+    def For(self, node: ast.For, _: bool) -> Doc:  # noqa: N802
+        iterable = self.expression(node.iterable, CHOICE)
+        return ["for ", self.targets(node.targets), " in ", iterable, " ", self.expression(node.body)]
+
+    def Repeat(self, node: ast.Repeat, _: bool) -> Doc:  # noqa: N802
+        return ["repeat ", self.expression(node.count, CHOICE), " ", self.expression(node.body)]
+
+    def If(self, node: ast.If, _: bool) -> Doc:  # noqa: N802
+        head: Doc = ["if ", self.expression(node.condition, CHOICE), " ", self.expression(node.body)]
+        return head if node.otherwise is None else [head, " else ", self.written(node.otherwise, False)]
+
+    def Require(self, node: ast.Require, _: bool) -> Doc:  # noqa: N802
+        condition = self.expression(node.condition)
+        if node.message is None:
+            return ["require ", condition]
+        return group(["require ", condition, ",", Nest([Line(), self.expression(node.message)])])
+
+    def Input(self, node: ast.Input, _: bool) -> Doc:  # noqa: N802
+        return ["input ", node.name.id, " ", self.shape(node.shape), "" if node.dtype is None else f" {node.dtype.id}"]
+
+    def shape(self, sizes: Sequence[Any]) -> Doc:
+        return ["[", joined(", ", [self.expression(size, free=True) for size in sizes]), "]"]
+
+    def Output(self, node: ast.Output, _: bool) -> Doc:  # noqa: N802
+        head = f"output {node.name.id}"
+        doc = head if node.value is None else self.assigned(head, node.value)
+        return [doc, " when training"] if node.training else doc
+
+
+def _leftmost(node: Any) -> Any:
+    """The node whose text an expression begins with, when a blank may follow it."""
+    while isinstance(node, ast.Pipeline | ast.Choice | ast.Binary | ast.Compare | ast.Conditional):
+        node = ast.children(node)[0]
+    return node
+
+
+class Declarations(Statements):
+    """Documents of declarations and of the file."""
+
+    def file(self, node: ast.File) -> Doc:
+        items = node.declarations
+        widths = self.widths(items)
+        docs = [self.declaration(item, widths.get(id(self.aligned_name(item)), 0)) for item in items]
+        written: list[Doc] = []
+        for place, (item, doc) in enumerate(zip(items, docs, strict=True)):
+            gap = Hard() if place and self.gap(items[place - 1], item) else ""
+            apart = [[comment_text(c), Hard()] for c in self.placement.apart.get(id(item), ())]
+            written.append([gap, apart, Hard() if apart else "", self.line(item, doc)])
+        below = self.placement.below.get(id(node), [])
+        for place, comment in enumerate(below):
+            blank = self.is_blank_above(comment.at.start) and (written or place)
+            written.append([Hard() if blank else "", comment_text(comment)])
+        return joined(Hard(), written)
+
+    def gap(self, before: Any, node: Any) -> bool:
+        """Whether a blank line stands between two declarations: as written, and always around braces."""
+        if _has_braces(before) or _has_braces(node):
+            return True
+        return self.blank_before(node) if self.text else type(before) is not type(node)
+
+    def declaration(self, node: Any, width: int) -> Doc:
+        if isinstance(node, ast.Constant):
+            return self.assigned(f"{node.name.id:{width}}", node.value)
+        if isinstance(node, ast.Expect):
+            return self.expect(node, width + 1)
+        if isinstance(node, ast.Variant):
+            return self.assigned(f"net {node.name.id:{width}}", node.value)
+        return self.written(node, False)
+
+    def Import(self, node: ast.Import, _: bool) -> Doc:  # noqa: N802
+        names = [n.name.id + (f" as {n.alias.id}" if n.alias else "") for n in node.names]
+        docs = [
+            self.item(n, name, "," if n is not node.names[-1] else Either(",", ""))
+            for n, name in zip(node.names, names, strict=True)
+        ]
+        opening, closing = Either("(", ""), Either(")", "")
+        inner = [self.opened(node), Nest([Line(""), joined(Line(), docs), self.below(node)]), Line("")]
+        return group([f"from {node.module} import ", opening, *inner, closing], self.placement.hosts(node))
+
+    def Block(self, node: ast.Block, _: bool) -> Doc:  # noqa: N802
+        head: Doc = [f"{node.keyword} {node.name.id}", self.parameters(node)]
+        if node.signature is not None:
+            head = [head, self.Signature(node.signature, False)]
+        if isinstance(node.body, ast.Body):
+            return [head, " ", self.expression(node.body)]
+        return self.expressed(node, head, node.body)
+
+    def expressed(self, node: ast.Block, head: Doc, value: Any) -> Doc:
+        """A block in the form of an expression, which goes under a signature where the author wrote it there."""
+        doc = self.expression(value)
+        written = node.signature is not None and "\n" in self.text[node.signature.at.end : value.at.start]
+        if id(node) in self.placement.opening or written:
+            return [head, self.opened(node), Nest([Hard(), "= ", doc])]
+        return [head, " = ", doc] if level(value) > CHOICE else [head, Hang(doc, under=node.signature is not None)]
+
+    def parameters(self, node: ast.Block) -> Doc:
+        """The formal arguments, if any; only a net in the form of an expression needs its brackets all the same."""
+        if not node.parameters:
+            return "()" if node.keyword == "net" and not isinstance(node.body, ast.Body) else ""
+        last = node.parameters[-1]
+        docs = [
+            self.item(p, self.Parameter(p, True), "," if p is not last else Either(",", "")) for p in node.parameters
+        ]
+        commented = any(id(p) in s for p in node.parameters for s in (self.placement.above, self.placement.beside))
+        comma = re.match(r"\s*,", self.text[last.at.end :]) is not None
+        return group(["(", Nest([Line(""), self.rows(node.parameters, docs, True)]), Line(""), ")"], commented or comma)
+
+    def Parameter(self, node: ast.Parameter, _: bool) -> Doc:  # noqa: N802
+        if node.default is None:
+            return node.name.id
+        return [node.name.id, self.equals(node.default), self.expression(node.default, free=True)]
+
+    def Signature(self, node: ast.Signature, _: bool) -> Doc:  # noqa: N802
+        return [": ", self.shape(node.inputs), " -> ", self.shape(node.outputs)]
+
+    def expect(self, node: ast.Expect, width: int) -> Doc:
+        last = node.conditions[-1]
+        docs = [self.item(c, self.expression(c), "" if c is last else ",") for c in node.conditions]
+        head = f"expect {f'{node.target.id}:':{width}} "
+        return group([head, Nest(joined(Line(), docs))], self.placement.hosts(node))
+
+    # Recipes
+
+    def Recipe(self, node: ast.Recipe, _: bool) -> Doc:  # noqa: N802
+        target = f" for {node.target.id}" if node.target else ""
+        base = f" extends {node.base.id}" if node.base else ""
+        header = node.base or node.target or node.name
+        return [f"recipe {node.name.id}{target}{base} ", self.braced(node, node.entries, header.at.end, self.entry)]
+
+    def entry(self, node: Any, width: int) -> Doc:
+        return self.field(node, width) if isinstance(node, ast.Field) else self.written(node, False)
+
+    def field(self, node: ast.Field, width: int) -> Doc:
+        return self.assigned(f"{node.name.id:{width}}", node.value)
+
+    def Group(self, node: ast.Group, _: bool) -> Doc:  # noqa: N802
+        selectors = ", ".join(s.id for s in node.selectors)
+        return [f"group {selectors} ", self.braced(node, node.fields, node.selectors[-1].at.end, self.field)]
+
+    def Freeze(self, node: ast.Freeze, _: bool) -> Doc:  # noqa: N802
+        return f"freeze {', '.join(s.id for s in node.selectors)}"
+
+
+def _has_braces(node: Any) -> bool:
+    return isinstance(node, ast.Recipe) or (isinstance(node, ast.Block) and isinstance(node.body, ast.Body))
+
+
+__all__ = ["PIPELINE", "Declarations"]
