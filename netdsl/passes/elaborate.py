@@ -72,6 +72,10 @@ class Made(Struct, frozen=True, eq=False):
     definition: Definition | None
 
 
+RUNNING = Made(None)
+"""What stands for a block while it is being elaborated."""
+
+
 class Elaborator:
     """Elaborates nets of one set of modules; what they share is elaborated once.
 
@@ -178,8 +182,14 @@ class Elaborator:
         made = self._made.get(key) or self._symbolic.get(key)
         if made is None:
             memory = self._symbolic if any(t.names for t in types) else self._made
-            memory[key] = Made(None)
-            made = memory[key] = Made(self._define(arrow, dict(arguments), flow, wires))
+            memory[key] = RUNNING
+            try:
+                made = Made(self._define(arrow, dict(arguments), flow, wires))
+            finally:
+                memory[key] = made or Made(None)
+        if made is RUNNING:
+            hint = "a block that uses itself needs an argument that grows smaller, and an `if` that ends it"
+            raise fault("endless-recursion", f"`{arrow.block.name}` uses itself on the same input", arrow.at, hint)
         if made.definition is None:
             raise Silent
         if not wires:
