@@ -73,7 +73,7 @@ def test_a_resolved_recipe_survives_json() -> None:
         ("optimiser = adamw(lr=1e-3)", "unknown-field", "optimiser", "did you mean `optimizer`?"),
         ("lr = 0.1", "unknown-field", "lr", "optimizer"),
         ("optimizer = adamw(lr=-1)", "bad-value", "-1", None),
-        ("optimizer = adamv(lr=1)", "unknown-word", "adamv", "`adamw`"),
+        ("optimizer = adamv(lr=1)", "unknown-word", "adamv", "did you mean `adam`"),
         ("optimizer = adamw(lrr=1)", "unknown-argument", "lrr=1", "did you mean `lr`?"),
         ("optimizer = adamw(1e-3, lr=1e-3)", "duplicate-argument", "lr=1e-3", None),
         ("optimizer = adamw(betas=[0.9, 1.5])", "bad-value", "[0.9, 1.5]", None),
