@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from netdsl.diagnostics import Diagnostic
 from netdsl.source import Source
@@ -20,10 +19,11 @@ class LoadError(Exception):
         self.diagnostic = diagnostic
 
 
-def library() -> Path:
+def library() -> str:
     """The folder of the standard library: beside the package in a checkout, inside it when installed."""
-    inside = Path(__file__).parent / "specs"
-    return inside if inside.is_dir() else Path(__file__).parent.parent / "specs"
+    package = os.path.dirname(os.path.abspath(__file__))
+    inside = os.path.join(package, "specs")
+    return inside if os.path.isdir(inside) else os.path.join(os.path.dirname(package), "specs")
 
 
 def load_source(path: str | os.PathLike[str]) -> Source:
@@ -46,8 +46,8 @@ def load_source(path: str | os.PathLike[str]) -> Source:
 
 def _unreadable(name: str, error: OSError) -> Diagnostic:
     if isinstance(error, FileNotFoundError):
-        folder = Path(name).parent
-        near = sorted(p.name for p in folder.glob("*.net")) if folder.is_dir() else []
+        folder = os.path.dirname(name) or "."
+        near = sorted(f for f in os.listdir(folder) if f.endswith(".net")) if os.path.isdir(folder) else []
         hint = f"specs in {folder}: {', '.join(near[:8])}" if near else None
         return Diagnostic("no-such-file", f"there is no file {name}", hint=hint)
     if isinstance(error, IsADirectoryError):
@@ -57,9 +57,9 @@ def _unreadable(name: str, error: OSError) -> Diagnostic:
 
 def read_import(module: str, importer: Source) -> Source | None:
     """The source a dotted module name means: beside the importing spec, or in the standard library."""
-    relative = Path(*module.split(".")).with_suffix(".net")
-    for folder in (Path(importer.name).parent, library()):
-        path = folder / relative
-        if path.is_file() and path.resolve() != Path(importer.name).resolve():
-            return load_source(path)
-    return load_source(path) if (path := Path(importer.name).parent / relative).is_file() else None
+    relative = os.path.join(*module.split(".")) + ".net"
+    own = os.path.realpath(importer.name)
+    paths = [os.path.join(folder, relative) for folder in (os.path.dirname(importer.name), library())]
+    found = [path for path in paths if os.path.isfile(path)]
+    others = [path for path in found if os.path.realpath(path) != own]
+    return load_source((others or found)[0]) if found else None

@@ -20,7 +20,6 @@ from netdsl.passes.elaborate import Elaborator, Options
 from netdsl.passes.evaluate import Env
 from netdsl.passes.names import check_names
 from netdsl.passes.promises import check_promises
-from netdsl.passes.recipes import check_recipes
 from netdsl.passes.resolve import Module, Reader, resolve
 from netdsl.passes.standardize import standardized
 from netdsl.passes.values import BlockArrow
@@ -61,7 +60,10 @@ class Spec:
         programs = {n: self.elaborator.net(self.module, n, {}, {}) for n in self.nets}
         check_names(self.module, self.elaborator)
         check_promises(self.module, self.elaborator, programs)
-        check_recipes(self.module, self.elaborator)
+        if any(isinstance(d, ast.Recipe) for d in self.module.file.declarations):
+            from netdsl.passes.recipes import check_recipes
+
+            check_recipes(self.module, self.elaborator)
         return (*self._mistakes, *self.elaborator.diagnostics)
 
     def net(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -46,7 +45,7 @@ def find_specs(paths: list[str]) -> list[str]:
         inside = sorted(_specs_below(path))
         if not inside:
             raise Failure(f"there is no *.net file in {path}")
-        found.update(dict.fromkeys(inside))
+        found.update(dict.fromkeys(map(os.path.normpath, inside)))
     return list(found)
 
 
@@ -86,6 +85,8 @@ def replacing(path: str) -> Iterator[str]:
     folder, temporary = os.path.dirname(path), ""
     try:
         os.makedirs(folder, exist_ok=True)
+        import tempfile
+
         handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
         os.close(handle)
         os.chmod(temporary, _mode(path))
@@ -123,6 +124,8 @@ def folder(path: str) -> Iterator[str]:
         if not new and not os.path.isdir(path):
             raise Failure(f"cannot write into {path}: it is a file, not a folder")
         os.makedirs(path, exist_ok=True)
+        import tempfile
+
         temporary = tempfile.mkdtemp(prefix=".netdsl-", dir=path)
         yield temporary
         for name in sorted(os.listdir(temporary)):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from netdsl.diagnostics import Diagnostic
 from netdsl.source import Place, Source, Span
 from netdsl.syntax import ast
 from netdsl.syntax.comments import comments, doc_above, opening_doc
+from netdsl.syntax.grammar import grammar
 
 MOST_MISTAKES = 20
 DEEPEST = 100
@@ -113,10 +114,13 @@ def _documented(declaration: Any, found: tuple[ast.Comment, ...], source: Source
 @cache
 def _edition() -> bytes:
     """What a tree depends on besides its text: the grammar and the code that makes the tree."""
-    from netdsl.syntax.tables import grammar
-
     code = ("ast", "build", "comments", "layout", "parse")
-    return grammar().encode() + b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in code)
+    return grammar().encode() + b"".join(map(_own_file, code))
+
+
+def _own_file(name: str) -> bytes:
+    with open(os.path.join(os.path.dirname(__file__), f"{name}.py"), "rb") as file:
+        return file.read()
 
 
 def _name(text: str) -> str:

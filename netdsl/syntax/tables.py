@@ -17,6 +17,7 @@ import msgspec
 
 from netdsl.cache import remember, remembered
 from netdsl.syntax.build import Builder
+from netdsl.syntax.grammar import grammar
 from netdsl.syntax.layout import Layout
 
 if TYPE_CHECKING:
@@ -31,13 +32,6 @@ class Tables(msgspec.Struct, frozen=True, array_like=True):
     stamp: str
     data: dict[str, Any]
     memo: dict[int, Any]
-
-
-@cache
-def grammar() -> str:
-    """The text of the reference grammar: beside this file in a wheel, in `grammar/` in a checkout."""
-    here = Path(__file__).with_name("netdsl.lark")
-    return (here if here.exists() else Path(__file__).parents[2] / "grammar" / "netdsl.lark").read_text("utf-8")
 
 
 @cache

@@ -149,7 +149,7 @@ def interruptible(loop: Loop) -> Iterator[None]:
 
 def begin_folder(folder: Path, prepared: Prepared, about: About) -> None:
     """Write what a run is before it begins."""
-    write_spec(folder, prepared.net.spec.module, library())
+    write_spec(folder, prepared.net.spec.module, Path(library()))
     write_json(folder / RECIPE, prepared.recipe)
     write_json(folder / "run.json", about)
     files.write_atomic(folder / SOURCE, prepared.net.source().encode())
