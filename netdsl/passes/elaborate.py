@@ -18,6 +18,7 @@ from netdsl.diagnostics import Diagnostic, Fault, Note, fault
 from netdsl.dims import Dim, Size
 from netdsl.ir.model import Definition, Program
 from netdsl.passes.apply import Applier, snake
+from netdsl.passes.calls import Given, bind, is_complete, missing
 from netdsl.passes.evaluate import Env, Evaluator, Silent
 from netdsl.passes.freeze import freeze
 from netdsl.passes.resolve import Module
@@ -121,8 +122,6 @@ class Elaborator:
         value = self.evaluator.lookup(name, Env(module, {}), at)
         if not isinstance(value, BlockArrow):
             raise fault("not-a-net", f"`{name}` is not a net", at)
-        from netdsl.passes.calls import Given, bind, missing
-
         if arguments:
             value = bind(value, [Given(k, v, at) for k, v in arguments.items()], at)
         assert isinstance(value, BlockArrow)
@@ -249,7 +248,10 @@ class Elaborator:
         if isinstance(body, ast.Body):
             result = self.runner.run(body.statements, env, flow, context)
         else:
-            result = self.applier.apply(self.evaluator.arrow(body, env), flow, context)
+            arrow = self.evaluator.arrow(body, env)
+            if flow is None and isinstance(arrow, BlockArrow) and arrow.block.is_net and is_complete(arrow):
+                return self.run_block(scope, arrow.block, dict(arrow.arguments), None, context)  # with its inputs
+            result = self.applier.apply(arrow, flow, context)
         if result is not BROKEN and all(training for _, _, training in scope.outputs):
             if result is None:
                 raise fault("no-value", f"`{block.name}` gives no value", block.module.place(block.declaration.name.at))
