@@ -2,7 +2,8 @@
 
 `data/zoo/<family>.json` maps `spec:Net` to a name of `data/oracle.json`, or to an object: `net` that name (absent where
 no reference has the net), `weights` a reference with the same weights that computes something else, `field` a name of
-`data/receptive_fields.json`, `sizes` the named sizes at which the net is compared.
+`data/receptive_fields.json`, `sizes` the named sizes at which the net is compared, `facts` what it says otherwise: all
+heads as outputs, a batch axis, the weights of a linear layer the other way round.
 `data/oracle.json`: shapes with a batch of 1; `shapes` in registration order, `order` the same in order of execution
 (GoogLeNet: while training).
 """
@@ -65,8 +66,8 @@ def shapes(reference: Facts) -> list[list[tuple[int, ...]]]:
 
 
 def spelled(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape in one spelling: a pointwise convolution as the linear layer it is, a single row as a vector."""
-    while len(shape) > 2 and shape[-1] == 1:
+    """A shape in one spelling: a pointwise convolution as the linear layer it is, a single row or column as a vector."""
+    while len(shape) > 1 and shape[-1] == 1:
         shape = shape[:-1]
     while len(shape) > 1 and shape[0] == 1 and len(shape) != 4:
         shape = shape[1:]
