@@ -34,6 +34,7 @@ class Use:
 
     def __init__(self, kind: str, example: Example) -> None:
         self.name = f"{example.text} on {' '.join(example.inputs)}"
+        self.text = example.text
         self.types = tuple(map(read_type, example.inputs))
         self.given = read_op(kind, example.text)
 

@@ -15,7 +15,9 @@ def broadcast(assume: Assumptions, a: TensorType, b: TensorType, symbol: str) ->
     """
     if a.dtype != b.dtype:
         message = f"`{symbol}` of {a.dtype} and {b.dtype}"
-        raise OpError(message, operand=1, code="dtype-mismatch", hint=f"`cast({a.dtype})` turns one into the other")
+        raise OpError(
+            message, operand=1, code="dtype-mismatch", hint=f"`cast(dtype={a.dtype})` turns one into the other"
+        )
     big, small = (a, b) if a.rank >= b.rank else (b, a)
     own = big.shape if small.rank == big.rank else big.shape[feature_axis(big) :][:1]
     scalar = small.rank == 0

@@ -11,7 +11,7 @@ from netdsl.tensors import TensorType
 def integers(x: TensorType, kind: str) -> TensorType:
     """The type itself. Raises OpError for one that does not hold integers."""
     if not x.dtype.startswith(("int", "unknown")):
-        hint = "declare the input as `input tokens [L] int64`, or use `cast(int64)`"
+        hint = "declare the input as `input tokens [L] int64`, or use `cast(dtype=int64)`"
         raise OpError(f"`{kind}` needs integers, found {x}", operand=0, code="dtype-mismatch", hint=hint)
     return x
 

@@ -232,9 +232,9 @@ class Cast(Op, frozen=True):
     dtype: Literal["float32", "int64", "bool"]
 
     examples = (
-        Example("cast(float32)", ("[4, 5] int64",)),
-        Example("cast(int64)"),
-        Example("cast(float32)", ("[4] bool",)),
+        Example("cast(dtype=float32)", ("[4, 5] int64",)),
+        Example("cast(dtype=int64)"),
+        Example("cast(dtype=float32)", ("[4] bool",)),
     )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
