@@ -8,6 +8,7 @@ that does is checked with `SPEC:Net -p name=value`.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 
@@ -76,7 +77,7 @@ def _all(args: argparse.Namespace) -> Iterator[Checked]:
 def _key(found: Diagnostic) -> tuple[str, str, int, str]:
     """What tells one mistake from another: a file that several others import is reported once."""
     at = found.at
-    return found.code, at.source.name if at else "", at.span.start if at else 0, found.message
+    return found.code, os.path.normpath(at.source.name) if at else "", at.span.start if at else 0, found.message
 
 
 def _check(file: str, net: str | None, args: argparse.Namespace) -> Checked:

@@ -44,6 +44,10 @@ class Page(Struct, frozen=True):
         return f"{self.name}({inside})" if inside else self.name
 
 
+RESULTS = ("", "a, b = ", "a, b, c = ", "a, b, c, d = ")
+"""How the results of an example are named, where there are several."""
+
+
 def pages() -> tuple[Page, ...]:
     """All ops, by family and name, without examples."""
     found = [_page(op, ()) for op in REGISTRY.values()]
@@ -76,9 +80,12 @@ def _result(op: type[Op], example: Example) -> tuple[str, ...]:
     """The types that an example gives."""
     inputs = "\n".join(f"input {n} {t}" for n, t in zip("xyzw", example.inputs, strict=False))
     flow = "x -> " if op.takes_it else ""
-    spec = Spec(Source(f"net Example {{\n{inputs}\n{flow}{example.text}\n}}\n"), lambda module, importer: None)
-    program = spec.net("Example").program
-    return tuple(str(o.value.type) for o in program.main.outputs) if program else ()
+    for names in RESULTS:
+        body = f"{inputs}\n{names}{flow}{example.text}\n{'a' if names else ''}\n"
+        program = Spec(Source(f"net Example {{\n{body}}}\n"), lambda module, importer: None).net("Example").program
+        if program is not None:
+            return tuple(str(o.type) for o in program.main.steps[-1].outs)
+    return ()
 
 
 def literal(value: Any) -> str:
