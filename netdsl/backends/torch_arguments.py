@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from netdsl.backends.torch_tree import Apply, Node, Num, Slot, Text, same
+from netdsl.backends.torch_tree import Apply, Node, Num, Shape, Slot, Text, same
 from netdsl.backends.torch_unify import Column, Unifier
 from netdsl.ir.model import Definition
 
@@ -57,10 +57,12 @@ class Explainer:
     def __init__(self, definitions: Sequence[Definition], unifier: Unifier, taken: frozenset[str]) -> None:
         self.unifier = unifier
         self.given = given(definitions)
+        self.sizes = sizes(definitions)
         self.own: list[Argument] = []
         self.taken = set(taken)
         self.used: dict[str, Argument] = {}
         self._found: dict[int, Node] = {}
+        self._turns: Counter[Any] = Counter()
 
     def expression(self, index: int) -> Node:
         """The expression of a column in terms of arguments."""
@@ -69,6 +71,23 @@ class Explainer:
             tree = self._number(column) if column.kind == "number" else self._thing(column)
             self._found[index] = tree
         return self._found[index]
+
+    def shape(self, index: int) -> Node | None:
+        """A number of a forward method as a size of an input, where it is none of the author's own numbers."""
+        column = self.unifier.columns[index]
+        if column.kind != "number" or any(a.rank[0] == 1 and column.equals(a.values) for a in self.given):
+            return None
+        found = ((_factor(size, column), shape) for shape, size in self.sizes)
+        sizes = [(abs(factor), factor, shape) for factor, shape in found if factor]
+        if not sizes:
+            return None
+        nearest = [s for s in sizes if s[0] == min(size for size, _, _ in sizes)]
+        turn = self._turns[column.call, column.values]  # of a square picture: the height first, then the width
+        self._turns[column.call, column.values] += 1
+        _, factor, shape = nearest[turn % len(nearest)]
+        if abs(factor) == 1:
+            return shape
+        return Apply("*", (Num(factor), shape)) if factor > 0 else Apply("//", (shape, Num(-factor)))
 
     def _number(self, column: Column) -> Node:
         exact = [a for a in self.given if a.kind == column.kind and column.equals(a.values)]
@@ -172,6 +191,18 @@ def given(definitions: Sequence[Definition]) -> list[Argument]:
         known = any(a.name == name or a.values == values for a in found)
         if all(type(v) is int for v in values) and _varies(values) and not known:
             found.append(Argument(name, "number", values, (0, i)))
+    return found
+
+
+def sizes(definitions: Sequence[Definition]) -> list[tuple[Shape, Argument]]:
+    """The sizes of the inputs that differ, with how a forward method reads them."""
+    found: list[tuple[Shape, Argument]] = []
+    for i in range(min(len(d.inputs) for d in definitions)):
+        types = [d.inputs[i].type for d in definitions]
+        for axis in range(min(t.rank for t in types)):
+            size = Argument("", "number", tuple(t.shape[axis] for t in types), (0, 0))
+            if size.is_size and size.is_wide and types[0].batched:
+                found.append((Shape(i, axis + 1), size))
     return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from netdsl.backends.torch_arguments import Argument, Explainer
 from netdsl.backends.torch_body import Body, Operation, build_body, sequence
@@ -16,6 +17,7 @@ from netdsl.backends.torch_nesting import nested
 from netdsl.backends.torch_signatures import Signature
 from netdsl.backends.torch_tree import Apply, Node, Num, Recursive, Slot, Text, number, outline, transform
 from netdsl.backends.torch_unify import Misfit, Unifier
+from netdsl.constraints import Constraint
 from netdsl.ir.model import Definition, Program
 
 RESERVED = ("torch", "nn", "F", "i", "self")
@@ -53,6 +55,7 @@ class TorchClass(Struct, frozen=True, eq=False):
     members: tuple[tuple[str, Node], ...]
     operations: tuple[Operation, ...]
     returns: tuple[Node, ...]
+    constraints: tuple[Constraint, ...] = ()
 
     @property
     def signature(self) -> Signature:
@@ -151,6 +154,8 @@ class Classes:
         definition = plans[0].body.definition
         name = self.class_name if definition is self.main else self._name(definition)
         made = _make(name, doc, plans, Unifier(self.forms.signatures, self.families))
+        if definition is self.main:
+            made = replace(made, constraints=self.program.constraints)
         self.forms.signatures[name] = made.signature
         self.families[name] = self.group_of[id(definition)]
         self.found.append(made)
@@ -263,7 +268,9 @@ class _State:
         """A node of the forward method with its slot read from an attribute."""
         if isinstance(node, Apply) and isinstance(node.function, Slot):
             return Apply(self._attribute(node.function), node.args, node.kwargs)
-        return Text(self._attribute(node)) if isinstance(node, Slot) else node
+        if not isinstance(node, Slot):
+            return node
+        return self.explainer.shape(node.index) or Text(self._attribute(node))
 
     def _attribute(self, slot: Slot) -> str:
         tree = self.explainer.expression(slot.index)

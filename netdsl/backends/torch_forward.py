@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from keyword import iskeyword
 
 from netdsl.backends.torch_body import AUTOMATIC, Operation
+from netdsl.backends.torch_checks import Shapes
 from netdsl.backends.torch_classes import RESERVED, TorchClass
 from netdsl.backends.torch_layout import INDENT, WIDTH, Layout
-from netdsl.backends.torch_nesting import reads
-from netdsl.backends.torch_tree import Apply, Group, Node, Num, Read, Shape, Text, transform
+from netdsl.backends.torch_tree import Apply, Group, Node, Num, Read, Shape, Text, transform, walk
 
 SHORT = 30
 """Longer shapes say more than a reader wants to know."""
@@ -19,26 +18,36 @@ FRESH = ("x", "y", "z")
 class Forward:
     """Prints the forward method of one class. `main`: what exists only while training is returned only then."""
 
-    def __init__(self, made: TorchClass, layout: Layout, main: bool) -> None:
+    def __init__(self, made: TorchClass, layout: Layout, main: bool, size_bound: bool = False) -> None:
         self.made = made
         self.layout = layout
         self.main = main
+        self.size_bound = size_bound
         body = made.plans[0].body
         self.definition = body.definition
         self.names = body.names
         self.outputs = body.returns
+        inputs = [safe(self.names[i]) for i in range(len(self.definition.inputs))]
+        self.variables: dict[int, str] = dict(enumerate(inputs))
+        chosen = frozenset(safe(n) for n in self.names if not AUTOMATIC.fullmatch(n)) | frozenset(RESERVED)
+        self.inputs = Shapes(self.definition.inputs, inputs, chosen | frozenset(inputs))
+        self.checks = self._checks()
         self.last = self._last_reads()
-        chosen = {safe(n) for n in self.names if not AUTOMATIC.fullmatch(n)}
-        self.chosen = chosen | set(RESERVED)
-        self.variables: dict[int, str] = {}
+        self.chosen = chosen | self.inputs.taken - set(inputs)
         self.shapes = _shapes(made)
         self.shown: set[str] = set()
 
-    def lines(self, checks: Iterable[str]) -> list[str]:
-        """The method, inside a class. `checks` are lines that look at the inputs first."""
-        inputs = [self._input(i) for i in range(len(self.definition.inputs))]
+    def _checks(self) -> list[str]:
+        """The lines that name the sizes of the inputs, and in a net refuse those it cannot take."""
+        checks = self.inputs.check(self.made.constraints, self.made.name, self.definition.place)
+        checks += self.inputs.check_fixed() if self.main and self.size_bound else []
+        return checks + self.inputs.bind([op.node for op in self.made.operations] + list(self.made.returns))
+
+    def lines(self) -> list[str]:
+        """The method, inside a class."""
+        inputs = [self.variables[i] for i in range(len(self.definition.inputs))]
         lines = [f"{INDENT}def forward({', '.join(['self', *inputs])}):"]
-        lines += [f"{INDENT * 2}{line}" for line in checks]
+        lines += [f"{INDENT * 2}{line}" for line in self.checks]
         operations = self.made.operations
         start = 0
         while start < len(operations):
@@ -53,15 +62,15 @@ class Forward:
         """For each value the operation that reads it last; the outputs are read after all."""
         last: dict[int, int] = {}
         for i, op in enumerate(self.made.operations):
-            last.update(dict.fromkeys(reads(op.node), i))
+            last.update(dict.fromkeys(self._reads(op.node), i))
         for tree in self.made.returns:
-            last.update(dict.fromkeys(reads(tree), len(self.made.operations)))
+            last.update(dict.fromkeys(self._reads(tree), len(self.made.operations)))
         return last
 
-    def _input(self, index: int) -> str:
-        name = self.names[index]
-        self.variables[index] = safe(name) if name not in RESERVED else f"{name}_"
-        return self.variables[index]
+    def _reads(self, tree: Node) -> list[int]:
+        """The values that a tree reads, but for sizes that have a name."""
+        shapes = (Read, Shape)
+        return [n.index for n in walk(tree) if isinstance(n, shapes) and n not in self.inputs.bound]
 
     def _lines(self, start: int, end: int) -> list[str]:
         """One operation, or several that run only while training."""
@@ -104,7 +113,7 @@ class Forward:
             again = name.rstrip("0123456789")
             self.variables[value] = safe(again if again in self.names and again not in live else name)
         else:
-            ended = [self.variables[v] for v in reads(op.node) if v in self.variables]
+            ended = [self.variables[v] for v in self._reads(op.node) if v in self.variables]
             candidates = [n for n in ended if n not in self.chosen] + [*FRESH, *(f"x{i}" for i in range(1, 1000))]
             self.variables[value] = next(n for n in candidates if n not in live and n not in self.chosen)
         return self.variables[value]
@@ -114,7 +123,7 @@ class Forward:
             if isinstance(node, Read):
                 return Text(self.variables[node.index])
             if isinstance(node, Shape):
-                return Text(f"{self.variables[node.index]}.shape[{node.axis}]")
+                return self.inputs.text(node, self.variables[node.index])
             return node
 
         return transform(tree, name)

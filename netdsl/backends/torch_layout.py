@@ -66,6 +66,9 @@ class Layout:
         if opened is None:
             return [one]
         start, items, separator, end = opened
+        if not before and after == "," and not separator and start == "(":
+            chain = [line for lead, item in items for line in self.lines(lead, item, "", indent)]
+            return [*chain[:-1], f"{chain[-1]},"]
         row = indent + INDENT + ", ".join(lead + self.flat(item) for lead, item in items)
         if separator and len(row) <= WIDTH and not _is_column(node):
             return [f"{indent}{before}{start}", row, f"{indent}{end}{after}"]

@@ -1,16 +1,14 @@
-"""Named sizes in PyTorch text: a size as arithmetic on the shapes at hand, and the checks of what a net assumes."""
+"""Named sizes in PyTorch text: a size as arithmetic on the shapes at hand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import reduce
 from itertools import permutations
 
-from netdsl.backends.torch_layout import Layout
-from netdsl.backends.torch_tree import Apply, Node, Num, Shape, Text, transform
-from netdsl.constraints import AtLeast, Constraint, OneOf, Residues
+from netdsl.backends.torch_tree import Apply, Node, Num, Shape
 from netdsl.diagnostics import fault
-from netdsl.dims import Dim, Extreme, Floor, Size, evaluate, floordiv, symbol, symbols
+from netdsl.dims import Dim, Extreme, Floor, Size, evaluate, floordiv, symbols
 from netdsl.source import Place
 from netdsl.tensors import TensorType
 
@@ -140,68 +138,3 @@ def _atom(atom: object, known: list[Found]) -> Node | None:
     if not parts or any(p is None for p in parts):
         return None
     return Apply("//" if isinstance(atom, Floor) else str(getattr(atom, "kind", "")), tuple(parts))
-
-
-def check(
-    constraints: Sequence[Constraint], types: Sequence[TensorType], names: Sequence[str], net: str, at: Place
-) -> list[str]:
-    """The lines that refuse inputs whose sizes break a constraint, saying what is needed and what was found."""
-    used = sorted({name for c in constraints for name in _names(c)})
-    if not used:
-        return []
-    given = dict(enumerate(types))
-    lines = _bindings({n: express(symbol(n), given, at) for n in used}, types, names)
-    broken = " or ".join(_broken(c) for c in constraints)
-    needs = " and ".join(map(str, constraints))
-    found = ", ".join(f"{n}={{{local(n)}}}" for n in used)
-    return [*lines, f"if {broken}:", f'    raise ValueError(f"{net} needs {needs}, found {found}")']
-
-
-def _bindings(trees: dict[str, Node], types: Sequence[TensorType], names: Sequence[str]) -> list[str]:
-    """Assignments of the named sizes; several at once where they are the last axes of one input."""
-    shapes = [t for t in trees.values() if isinstance(t, Shape)]
-    if len(shapes) == len(trees) > 1 and len({s.index for s in shapes}) == 1:
-        axes = [s.axis for s in shapes]
-        rank = types[shapes[0].index].rank
-        if axes == list(range(rank + 1 - len(axes), rank + 1)):
-            return [f"{', '.join(map(local, trees))} = {names[shapes[0].index]}.shape[{axes[0]}:]"]
-    return [f"{local(name)} = {_plain(tree, names)}" for name, tree in trees.items()]
-
-
-def _plain(tree: Node, names: Sequence[str]) -> str:
-    """The text of arithmetic on shapes."""
-
-    def named(node: Node) -> Node:
-        return Text(f"{names[node.index]}.shape[{node.axis}]") if isinstance(node, Shape) else node
-
-    return Layout({}).flat(transform(tree, named))
-
-
-def local(name: str) -> str:
-    """The variable for a named size; `F` is torch's."""
-    return f"{name}_" if name in ("F", "nn", "torch", "self") else name
-
-
-def _names(constraint: Constraint) -> frozenset[str]:
-    if isinstance(constraint, Residues | AtLeast | OneOf):
-        return frozenset((constraint.symbol,))
-    return symbols(constraint.left) | symbols(constraint.right)
-
-
-def _broken(constraint: Constraint) -> str:
-    """The Python condition under which a constraint does not hold."""
-    match constraint:
-        case Residues(symbol, modulus, (0,)):
-            return f"{local(symbol)} % {modulus}"
-        case Residues(symbol, modulus, (residue,)):
-            return f"{local(symbol)} % {modulus} != {residue}"
-        case Residues(symbol, modulus, residues):
-            return f"{local(symbol)} % {modulus} not in {residues}"
-        case AtLeast(symbol, minimum):
-            return f"{local(symbol)} < {minimum}"
-        case OneOf(symbol, (value,)):
-            return f"{local(symbol)} != {value}"
-        case OneOf(symbol, values):
-            return f"{local(symbol)} not in {values}"
-    opposite = "!=" if constraint.op == "==" else "<"
-    return f"{constraint.left} {opposite} {constraint.right}"

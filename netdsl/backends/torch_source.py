@@ -9,7 +9,6 @@ from netdsl.backends.torch_classes import Classes, TorchClass
 from netdsl.backends.torch_forward import Forward
 from netdsl.backends.torch_layout import INDENT, WIDTH, Layout, literal_text
 from netdsl.backends.torch_loops import constructor_lines, forward_lines, is_loop
-from netdsl.backends.torch_sizes import check
 from netdsl.backends.torch_tree import Num
 from netdsl.ir.model import Program
 
@@ -53,9 +52,8 @@ def print_class(made: TorchClass, program: Program, layout: Layout, size_bound: 
     if made.doc:
         lines += [*_docstring(made.doc, INDENT), ""]
     constructor = _constructor(made, layout)
-    forward = Forward(made, layout, main)
-    checks = _checks(made, program, size_bound) if main else []
-    body = forward_lines() if is_loop(made) and not checks else forward.lines(checks)
+    forward = Forward(made, layout, main, size_bound)
+    body = forward_lines() if is_loop(made) and not forward.checks else forward.lines()
     return [*lines, *constructor, *([""] if constructor else []), *body]
 
 
@@ -101,22 +99,3 @@ def _wrapped(arguments: list[str]) -> list[str]:
 
 def _formal(name: str, default: object) -> str:
     return f"{name}={literal_text(default.value)}" if isinstance(default, Num) else name
-
-
-def _checks(made: TorchClass, program: Program, size_bound: bool) -> list[str]:
-    """The lines that refuse an input whose sizes the net was not made for."""
-    definition = program.main
-    types = [v.type for v in definition.inputs]
-    names = list(made.plans[0].body.names)
-    lines = check(program.constraints, types, names, made.name, definition.place)
-    if size_bound:
-        for name, t in zip(names, types, strict=False):
-            if t.rank and all(isinstance(s, int) for s in t.shape):
-                shape = layout_tuple(t.shape)
-                message = f"{name} must be {shape}, found {{tuple({name}.shape[1:])}}"
-                lines += [f"if {name}.shape[1:] != {shape}:", f'    raise ValueError(f"{message}")']
-    return lines
-
-
-def layout_tuple(shape: tuple[object, ...]) -> str:
-    return str(tuple(shape))
