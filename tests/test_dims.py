@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from netdsl.constraints import ASSUMED, IMPOSSIBLE, PROVED, Assumptions
@@ -122,7 +122,7 @@ def test_least_sizes_are_exact(chain: Any, minimum: int) -> None:
     assert kept[0] == first
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.lists(CHAINS, min_size=2, max_size=3), st.integers(1, 2))
 def test_several_constraints_meet(chains: Any, factor: int) -> None:
     assumptions = Assumptions()

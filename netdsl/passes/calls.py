@@ -127,7 +127,7 @@ def _bind_op(arrow: OpArrow, given: list[Given], at: Place) -> OpArrow:
         else:
             by_position += item.name is None
             if by_position > POSITIONAL:
-                hint = "name this argument: " + ", ".join(f"`{f}=`" for f in fields[POSITIONAL:])
+                hint = "name this argument: " + ", ".join(f"`{f}=`" for f in fields[POSITIONAL:][:4])
                 raise fault("too-many-arguments", f"`{op.kind}` takes two arguments by position", item.at, hint)
             name = item.name or next((f for f in fields if f not in arguments and f not in named), None)
             if name is None:
