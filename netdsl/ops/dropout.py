@@ -26,7 +26,7 @@ class DropPath(nn.Module):
         keep = 1 - self.rate
         drawn = 1 if self.mode == "batch" else x.shape[0]
         kept = torch.rand(drawn, *[1] * (x.ndim - 1), device=x.device) < keep
-        return x * (kept / keep).to(x.dtype)
+        return x * (kept / keep.clamp(min=1e-6)).to(x.dtype)
 '''
 
 
