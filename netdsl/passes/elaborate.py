@@ -23,7 +23,7 @@ from netdsl.passes.evaluate import Env, Evaluator, Silent
 from netdsl.passes.freeze import freeze
 from netdsl.passes.resolve import Module
 from netdsl.passes.scope import Draft, LayerDraft, Scope, Wire
-from netdsl.passes.signature import bind_inputs, check_outputs
+from netdsl.passes.signature import bind_inputs, check_outputs, check_sizes
 from netdsl.passes.statements import Runner
 from netdsl.passes.values import (
     BROKEN,
@@ -133,6 +133,7 @@ class Elaborator:
         return value
 
     def _main(self, arrow: BlockArrow, name: str, sizes: Mapping[str, int]) -> Definition | None:
+        check_sizes(arrow.block, sizes)
         scope = Scope(name, arrow.at)
         scope.sizes = tuple(sizes.items())
         return self._fill(scope, arrow.block, dict(arrow.arguments), None)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from netdsl.constraints import IMPOSSIBLE
-from netdsl.diagnostics import Note, fault
+from netdsl.diagnostics import Note, did_you_mean, fault
 from netdsl.dims import Dim, symbol
 from netdsl.passes.evaluate import Env
 from netdsl.passes.scope import Wire
@@ -37,6 +38,21 @@ def check_outputs(elaborator: Elaborator, block: BlockValue, result: Any, env: E
     if signature is not None:
         wire = elaborator.one(result, block.module.place(signature.at))
         match(elaborator, signature.outputs, wire.type, env, block.module.place(signature.at), wire.place)
+
+
+def check_sizes(net: BlockValue, sizes: Iterable[str]) -> None:
+    """Raise Fault for a size, given from outside, that is not a named size of a net's inputs."""
+    declaration = net.declaration
+    arguments = {p.name.id for p in declaration.parameters}
+    body = declaration.body.statements if isinstance(declaration.body, ast.Body) else ()
+    shapes = [item.id for s in body if isinstance(s, ast.Input) for item in s.shape if isinstance(item, ast.Name)]
+    named = [n for n in dict.fromkeys(shapes) if n not in arguments and net.module.find(n) is None]
+    for name in sizes:
+        if name not in named:
+            hint = did_you_mean(name, named) or f"its named sizes: {', '.join(named) or 'none'}"
+            hint = f"`{name}` is an argument: `-p {name}=...`" if name in arguments else hint
+            at = net.module.place(declaration.name.at)
+            raise fault("unknown-size", f"the inputs of `{net.name}` have no size `{name}`", at, hint)
 
 
 def match(
