@@ -8,14 +8,14 @@ asked for; heavy libraries are imported by the stages that need them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from netdsl import __version__
 from netdsl.diagnostics import Diagnostic, Fault, did_you_mean, fault
-from netdsl.passes.calls import is_complete
+from netdsl.passes.calls import block_parameters, missing
 from netdsl.passes.elaborate import Elaborator, Options
 from netdsl.passes.evaluate import Env
 from netdsl.passes.names import check_names
@@ -44,12 +44,18 @@ class Spec:
     @cached_property
     def nets(self) -> tuple[str, ...]:
         """The nets that need no further arguments, in order."""
-        return tuple(n for n in self.module.nets if self._is_complete(n))
+        return self.nets_for(())
 
-    def _is_complete(self, name: str) -> bool:
+    def nets_for(self, arguments: Iterable[str]) -> tuple[str, ...]:
+        """The nets that take these arguments, and need no others."""
+        return tuple(n for n in self.module.nets if self._takes(n, set(arguments)))
+
+    def _takes(self, name: str, arguments: set[str]) -> bool:
         with self.elaborator.recording():
             value = self.elaborator.evaluator.lookup(name, Env(self.module, {}), self.module.place(self.module.file.at))
-            return isinstance(value, BlockArrow) and is_complete(value)
+            if isinstance(value, BlockArrow):
+                free = block_parameters(value.block).keys() - {n for n, _ in value.arguments}
+                return set(missing(value)) <= arguments <= free
         return False
 
     @cached_property
@@ -73,7 +79,7 @@ class Spec:
         sizes: Mapping[str, int] | None = None,
         options: Options | None = None,
     ) -> Net:
-        """One net of the file: the named one, or the first that needs no further arguments."""
+        """One net of the file: the named one, or the first that these arguments are enough for."""
         return Net(self, name, arguments or {}, sizes or {}, options or Options())
 
 
@@ -101,7 +107,7 @@ class Net:
                 hint = did_you_mean(name, module.nets) or f"its nets: {', '.join(module.nets)}"
                 raise fault("unknown-net", f"{module.source.name} declares no net `{name}`", None, hint)
             return name
-        candidates = module.nets if self.arguments else (*self.spec.nets, *module.nets)
+        candidates = (*self.spec.nets_for(self.arguments), *module.nets)
         if not candidates:
             hint = "a net begins with `net Name { input image [3, 224, 224] ... }`"
             raise fault("no-net", f"{module.source.name} declares no net", None, hint)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from netdsl.pipeline import Expression, Net, Spec
 
 
-WHAT = "a spec, and after a colon one net of it; without one, the first that needs no arguments"
+WHAT = "a spec, and after a colon one net of it; without one, the first that needs no other arguments"
 
 
 def add_target(parser: argparse.ArgumentParser, nargs: str | None = None, what: str = WHAT) -> None:
