@@ -49,7 +49,8 @@ S = torch.optim.lr_scheduler
         ("linear(factor=0.1)", lambda o: S.LinearLR(o, 1.0, 0.1, TOTAL)),
         ("restarts(10 steps, times=2, to=0.01)", lambda o: S.CosineAnnealingWarmRestarts(o, 10, 2, 0.01)),
         ("onecycle(rise=0.3)", lambda o: S.OneCycleLR(o, PEAK, TOTAL, pct_start=0.3)),
-        ("onecycle(rise=0.3, shape=linear)", lambda o: S.OneCycleLR(o, PEAK, TOTAL, pct_start=0.3, anneal_strategy="linear")),
+        ("onecycle(rise=0.3, shape=linear)",
+         lambda o: S.OneCycleLR(o, PEAK, TOTAL, pct_start=0.3, anneal_strategy="linear")),
         ("constant", lambda o: S.ConstantLR(o, 1.0, 1)),
         (
             "warmup(2 epochs, factor=0.01) -> cosine",

@@ -30,6 +30,9 @@ from netdsl.training.ranks import Ranks
 from netdsl.training.rates import dropouts, set_drop_path, time_rate
 from netdsl.training.schedule import Schedule
 
+PATIENCE = 50
+"""Updates after which a device is asked whether the losses were finite: asking makes it wait."""
+
 Watch = Callable[[str, dict[str, Any]], None]
 """Told of what happens: (`step` | `evaluation` | `saved`, its numbers)."""
 
@@ -91,7 +94,7 @@ class Loop:
         self.parallel: Any = self.ranks.wrap(self.module, recipe.batch_norm == "sync")
         self.state = State()
         self.interrupted = False
-        self.pending: list[Tensor] = []
+        self.pending: list[tuple[int, Tensor]] = []
 
     def run(self) -> State:
         """Train to the end, to an early stop, or until `interrupted` is set; a checkpoint is left in each case.
@@ -126,6 +129,9 @@ class Loop:
         for at in range(first, last, micro):
             final = at + micro >= last
             total += self._backward(step, at, min(at + micro, last), final)
+        self.pending.append((step, total))
+        if self.device.type == "cpu" or len(self.pending) >= PATIENCE:
+            self.check_finite()
         if self.recipe.clip is not None or self.recipe.penalty:
             for optimizer in self.updater.optimizers:
                 self.scaler.unscale_(optimizer)
@@ -135,7 +141,7 @@ class Loop:
             self.scaler.step(optimizer)
         self.scaler.update()
         self.averages.update(self.module, step + 1)
-        self._note(step, total, count)
+        self.watch("step", {"step": step + 1, "loss": total, "lr": self.updater.lr, "samples": count})
 
     def _prepare(self, step: int) -> None:
         self.parallel.train()
@@ -174,24 +180,17 @@ class Loop:
         whole = self.feed.split.target[self.feed.order(step // self.per_epoch)[self.feed.slots(step)]]
         return weight_of(self.recipe.loss, whole).sum()
 
-    def _note(self, step: int, loss: Tensor, count: int) -> None:
-        self.pending.append(loss)
-        if self.device.type == "cpu" or len(self.pending) >= 50:
-            self.check_finite()
-        self.watch("step", {"step": step + 1, "loss": loss, "lr": self.updater.lr, "samples": count})
-
     def check_finite(self) -> None:
-        """Raise Diverged if a loss since the last look is not finite."""
+        """Raise Diverged if a loss since the last look is not finite. A CPU is asked before every update."""
         if not self.pending:
             return
-        losses = torch.stack(self.pending)
-        first = self.state.step + 1 - len(self.pending) if self.device.type != "cpu" else self.state.step
+        steps = [step for step, _ in self.pending]
+        finite = torch.isfinite(torch.stack([loss for _, loss in self.pending]))
         self.pending = []
-        if not bool(torch.isfinite(losses).all()):
-            if self.autocast is torch.float16:
-                return  # the scaler skips such an update and lowers its scale
-            step = max(0, first)
-            raise Diverged(step, diagnose(self.module, self.feed.batch(step), self.criterion))
+        if bool(finite.all()) or self.autocast is torch.float16:
+            return  # with fp16 the scaler skips such an update and lowers its scale
+        first = steps[int((~finite).int().argmax())]
+        raise Diverged(first, diagnose(self.module, self.feed.batch(first), self.criterion))
 
     def evaluate(self) -> dict[str, Any]:
         """Measure raw and averaged weights on the held-out split; keep the best."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 
 from netdsl.delivery import deliver
 from netdsl.loader import load_source, read_import
+from netdsl.passes.count import totals
 from netdsl.pipeline import Expression, Net, Spec
 from netdsl.recipe.schema import Recipe
 from netdsl.training import folder as files
@@ -28,6 +30,8 @@ from netdsl.training.run import Prepared, begin_folder, finish, interruptible, o
 
 Show = Callable[[str], None]
 INTERRUPTED = 130
+SMALL = 500_000_000
+"""Multiply-accumulates of an update's forward pass below which one thread is enough."""
 
 
 class Request(Struct, frozen=True, eq=False, kw_only=True):
@@ -48,6 +52,7 @@ def train(request: Request, show: Show) -> int:
     """Train; returns the exit code. Everything it leaves is in the run folder."""
     device = choose_device(request.device)
     ranks = Ranks.from_environment(device)
+    choose_threads(request)
     say = show if ranks.first and not request.quiet else _silent
     began = time.perf_counter()
     try:
@@ -76,14 +81,23 @@ def _silent(text: str) -> None: ...
 
 def choose_device(name: str | None) -> torch.device:
     """The device asked for, or the GPU if there is one; one for each local process."""
-    import os
-
     if name is None:
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     return device
+
+
+def choose_threads(request: Request) -> None:
+    """One thread where an update is small: sharing it costs more than it saves. `OMP_NUM_THREADS` has the last word.
+
+    A rule and not a measurement, because sums over another number of threads round differently.
+    """
+    macs = totals(request.net.checked.main).training_macs
+    batch = request.recipe.micro_batch or request.recipe.batch
+    if "OMP_NUM_THREADS" not in os.environ and isinstance(macs, int) and macs * batch < SMALL:
+        torch.set_num_threads(1)
 
 
 def _folder(request: Request, ranks: Ranks) -> Path:
