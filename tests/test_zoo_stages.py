@@ -1,0 +1,78 @@
+"""Every net of `specs/` through every stage: printed, built, run forward and backward, exported, verified.
+
+Shapes are checked on the meta device, which costs no arithmetic, at the net's own size. The verification in onnxruntime
+of nets that take more than a second or two is marked slow.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from zoo_tables import entries, net
+
+from netdsl.backends.verify import verify
+from netdsl.backends.verify_sizes import choose, macs
+from netdsl.backends.verify_stress import draw_inputs, state_of
+from netdsl.dims import evaluate
+from netdsl.ir.model import Program
+from netdsl.passes import count
+
+torch.set_num_threads(1)
+
+ENTRIES = entries()
+NODES = {name: entry["nodes"] for name, entry in ENTRIES.items() if "nodes" in entry}
+
+COSTLY_MACS = 4e8
+COSTLY_PARAMS = 12e6
+
+
+def is_costly(name: str) -> bool:
+    program = net(name).checked
+    return macs(program, sizes_of(program)) > COSTLY_MACS or count.totals(program.main).params > COSTLY_PARAMS
+
+
+def sizes_of(program: Program) -> dict[str, int]:
+    """Small values of the net's named sizes that it admits."""
+    return choose(program)[0].named
+
+
+def parameters(select: Any) -> list[Any]:
+    return [pytest.param(n, marks=[pytest.mark.slow] if is_costly(n) else []) for n in select]
+
+
+def shapes(outputs: Any) -> list[list[int]]:
+    return [list(y.shape) for y in (outputs if isinstance(outputs, tuple | list) else [outputs])]
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_the_module_runs_forward_and_backward(name: str) -> None:
+    found = net(name)
+    program = found.checked
+    sizes = sizes_of(program)
+    with torch.device("meta"):
+        module = found.module()
+        inputs = [x.to("meta") for x in draw_inputs(program, 2, sizes, seed=0)]
+    wanted = {p.path: list(p.shape) for p in count.parameters(program.main)}
+    assert {k: list(p.shape) for k, p in module.named_parameters()} == wanted
+    expected = [([2, *(evaluate(s, sizes) for s in o.value.type.shape)], o.training) for o in program.main.outputs]
+    assert shapes(module.eval()(*inputs)) == [shape for shape, training in expected if not training]
+    trained = module.train()(*inputs)
+    assert shapes(trained) == [shape for shape, _ in expected]
+    sum(y.sum() for y in (trained if isinstance(trained, tuple | list) else [trained])).backward()
+    assert all(p.grad is not None for p in module.parameters())
+
+
+@pytest.mark.parametrize("name", parameters(ENTRIES))
+def test_onnxruntime_agrees_on_a_stress_copy(name: str) -> None:
+    found = net(name)
+    cases = verify(found.checked, found.module(seed=0), found.onnx)
+    assert all(c.ok for c in cases), [c for c in cases if not c.ok][:3]
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_nodes_are_within_the_bar(name: str) -> None:
+    found = net(name)
+    model = found.onnx(state_of(found.module(seed=0)))
+    assert len(model.graph.node) <= NODES[name]
