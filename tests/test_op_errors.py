@@ -79,6 +79,12 @@ REFUSED = [
     ("mul(x, y)", "[64, 8, 8] [16]", "shape-mismatch", 1, r"linear\(64\)"),
     ("mul(x, y)", "[64, 8, 8] [8, 8]", "shape-mismatch", 1, "expand"),
     ("add(x, y)", "[4] [4] int64", "dtype-mismatch", 1, "cast"),
+    ("add(x, y)", "[4] bool [4] bool", "dtype-mismatch", 0, "cast"),
+    ("div(x, y)", "[4] int64 [4] int64", "dtype-mismatch", 0, "cast"),
+    ('scalar("+", 0.5)', "[4] int64", "dtype-mismatch", "value", "cast"),
+    ('scalar("/", 2)', "[4] int64", "dtype-mismatch", 0, None),
+    ("greater(0.5)", "[4] int64", "dtype-mismatch", "value", "cast"),
+    ("masked_fill(mask=y, value=0.5)", "[4] int64 [4] bool", "dtype-mismatch", "value", "cast"),
 ]
 
 

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 from netdsl.constraints import IMPOSSIBLE, Assumptions
 from netdsl.dims import Dim
 from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, feature_axis, register
+from netdsl.ops.features import floating, number_for
 from netdsl.tensors import TensorType
 
 
@@ -116,7 +117,13 @@ class Binary(Op, frozen=True):
     takes_it = False
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
-        return broadcast(assume, inputs[0], inputs[1], self.symbol)
+        a, b = inputs
+        for i, x in enumerate(inputs):
+            if x.dtype == "bool" or (self.symbol == "/" and "int" in x.dtype):
+                hint = "`cast(dtype=float32)` makes real numbers"
+                message = f"`{self.symbol}` of {a} and {b}"
+                raise OpError(message, operand=i, code="dtype-mismatch", hint=hint)
+        return broadcast(assume, a, b, self.symbol)
 
     def torch(self, *inputs: TensorType) -> Torch:
         a, b = inputs
@@ -142,7 +149,8 @@ def binary_examples(kind: str) -> tuple[Example, ...]:
 
 @register("add")
 class Add(Binary, frozen=True):
-    """`a + b`. Shapes must be equal, but a vector `[C]` meets a picture `[C, H, W]` per channel."""
+    """`a + b`. Shapes must be equal, but a vector `[C]` meets a picture `[C, H, W]` per channel, a vector `[D]` a
+    sequence `[L, D]` per feature, and a number meets all."""
 
     symbol, function, node = "+", "+", "Add"
     examples = binary_examples("add")
@@ -206,13 +214,15 @@ class Scalar(Op, frozen=True):
         Example('scalar("/", 3)'),
         Example('scalar("**", 2)'),
         Example('scalar("**", 2, reverse=true)'),
+        Example('scalar("-", 1)', ("[5] int64",)),
     )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
-        return inputs[0]
+        number_for(inputs[0], self.value, self.operator)
+        return floating(inputs[0], self.operator) if self.operator in ("/", "**") else inputs[0]
 
     def torch(self, *inputs: TensorType) -> Torch:
-        number = int(self.value) if self.value == int(self.value) else self.value
+        number = number_for(inputs[0], self.value, self.operator)
         return Torch(expression=Call(self.operator, (number, X()) if self.reverse else (X(), number)))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:

@@ -43,6 +43,17 @@ def feature_size(x: TensorType, axis: int | None = None) -> int:
     return known(x.shape[features_at(x, axis)], "the number of features")
 
 
+def number_for(x: TensorType, value: float, kind: str, argument: str = "value") -> int | float:
+    """A number as `x` holds them, `2` where `2.0` was given. Raises OpError where its dtype cannot hold it."""
+    whole = value == value // 1 and abs(value) != float("inf")
+    if x.dtype == "bool" or ("int" in x.dtype and not whole):
+        message = f"`{kind}` of {x} and {value}"
+        raise OpError(
+            message, argument=argument, code="dtype-mismatch", hint="`cast(dtype=float32)` makes real numbers"
+        )
+    return int(value) if whole else value
+
+
 def floating(x: TensorType, kind: str) -> TensorType:
     """The type itself. Raises OpError for one that does not hold real numbers."""
     if not x.dtype.startswith(("float", "bfloat", "unknown")):

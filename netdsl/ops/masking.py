@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from netdsl.constraints import IMPOSSIBLE, Assumptions
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register
+from netdsl.ops.features import number_for
 from netdsl.tensors import TensorType
 
 
@@ -16,11 +17,11 @@ class Comparison(Op, frozen=True):
     value: float
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        number_for(inputs[0], self.value, self.kind)
         return TensorType(inputs[0].shape, "bool", inputs[0].batched)
 
     def torch(self, *inputs: TensorType) -> Torch:
-        number = int(self.value) if self.value == int(self.value) else self.value
-        return Torch(expression=Call(self.symbol, (X(), number)))
+        return Torch(expression=Call(self.symbol, (X(), number_for(inputs[0], self.value, self.kind))))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         return g.op(self.node, x[0].name, g.const(self.value, x[0].type.dtype))
@@ -102,6 +103,7 @@ class MaskedFill(Op, frozen=True):
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         x, mask = inputs
         boolean(mask, "masked_fill", 1)
+        number_for(x, self.value, "masked_fill")
         return TensorType(x.shape, x.dtype, same_shape(assume, "masked_fill", x, mask))
 
     def torch(self, *inputs: TensorType) -> Torch:

@@ -66,8 +66,9 @@ def mask_torch(index: int, mask: TensorType, lacking: int) -> Any:
 
 
 def mask_onnx(g: Graph, mask: Operand, lacking: int) -> str:
+    """The mask with axes for those that it lacks; one that is the same for every sample is broadcast as it is."""
     axes = tuple(range(1, lacking + 1))
-    return str(g.op("Unsqueeze", mask.name, g.const(axes, "int64"))) if lacking else mask.name
+    return str(g.op("Unsqueeze", mask.name, g.const(axes, "int64"))) if lacking and mask.type.batched else mask.name
 
 
 def causal_mask(g: Graph, queries: Dim, keys: Dim) -> str:
