@@ -261,6 +261,22 @@ def test_summary_takes_arguments_and_sizes(run: Any, good: Path) -> None:
     assert run("summary", good, "--json").json["inputs"][0]["shape"] == [3, "H", "W"]
 
 
+def test_sizes_that_the_net_has_not_are_refused(run: Any, good: Path) -> None:
+    ran = run("summary", good, "--size", "h=32")
+    assert ran.code == 1
+    assert "error[unknown-size]" in ran.err
+    assert "did you mean `H`" in ran.err
+    assert "`-p width=...`" in run("summary", good, "--size", "width=3").err
+
+
+def test_without_a_name_the_net_is_the_first_that_the_arguments_suffice_for(run: Any, tmp_path: Path) -> None:
+    text = GOOD.replace("classes=10", "classes").replace("net B", "net C = A(classes=3)\n\nnet B")
+    (tmp_path / "a.net").write_text(text)
+    assert run("summary", "a.net", "--json").json["net"] == "C"
+    assert run("summary", "a.net", "-p", "width=8", "--json").json["net"] == "C"
+    assert run("summary", "a.net", "-p", "classes=8", "--json").json["net"] == "A"
+
+
 def test_summary_of_an_unknown_net(run: Any, good: Path) -> None:
     ran = run("summary", f"{good}:Aa")
     assert ran.code == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
@@ -193,6 +194,23 @@ def test_symbolic_sizes_are_text_in_data() -> None:
     assert data["macs"] == "95*H*W"
 
 
+LONG = """
+block Down(c) = conv(c, 3, stride=2) -> relu
+net A {
+  input image [3, H, W]
+  Down(4) -> Down(8) -> Down(16) -> upsample(2) -> conv(4, 3)
+}
+"""
+
+
+def test_long_symbolic_sizes_are_shown_about() -> None:
+    found = summary(LONG)
+    assert len(str(found.macs)) > 60
+    shown = grouped(found.macs)
+    assert re.fullmatch(r"~\d+\*H\*W", shown)
+    assert int(shown[1:].split("*")[0]) == pytest.approx(evaluate(found.macs, {"H": 4000, "W": 5000}) / 2e7, rel=0.02)
+
+
 def test_depth_limits_the_tree() -> None:
     found = summary(RESIDUAL)
     assert all(not row["children"] for row in as_data(found, 1)["rows"])
@@ -212,8 +230,6 @@ def test_text_is_aligned_and_plain() -> None:
 def test_paint_changes_no_text() -> None:
     found = summary(RESIDUAL)
     painted = render(found, 2, Paint(True))
-    import re
-
     assert "\x1b[" in painted
     assert re.sub(r"\x1b\[[\d;]*m", "", painted) == render(found, 2)
 

@@ -1,22 +1,25 @@
-"""Numbers for people: groups of thousands, large counts and sizes with a unit."""
+"""Numbers for people: groups of thousands, large counts and sizes with a unit, long symbolic sizes in short."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from fractions import Fraction
 
-from netdsl.dims import Dim
+from netdsl.dims import Dim, Floor, Symbol
+
+LONGEST = 30
+"""Symbolic sizes with a longer text are shown about."""
 
 
 def grouped(value: Dim) -> str:
-    """`25,557,032`; in a symbolic size every long number: `733,888*H*W`."""
-    if isinstance(value, int):
-        return f"{value:,}"
-    return re.sub(r"(?<![\w.])\d{4,}", lambda m: f"{int(m.group()):,}", str(value))
+    """`25,557,032`; in a symbolic size every long number: `733,888*H*W`, or `~17,868*H*W` for a long one."""
+    return f"{value:,}" if isinstance(value, int) else _symbolic(value)
 
 
 def scaled(value: Dim) -> str:
-    """`4.09 G`: three digits and a unit from a thousand on; symbolic sizes are grouped."""
-    return _unit(value, 1000, ("", " k", " M", " G", " T", " P")) if isinstance(value, int) else grouped(value)
+    """`4.09 G`: three digits and a unit from a thousand on. Symbolic sizes are grouped."""
+    return _unit(value, 1000, ("", " k", " M", " G", " T", " P")) if isinstance(value, int) else _symbolic(value)
 
 
 def in_bytes(value: Dim) -> str:
@@ -38,3 +41,50 @@ def _unit(value: int, base: int, units: tuple[str, ...]) -> str:
         unit += 1
     digits = 0 if unit == 0 else 2 if number < 99.995 else 1
     return f"{number:.{digits}f}{units[unit]}"
+
+
+def _symbolic(size: Dim) -> str:
+    exact = re.sub(r"(?<![\w.])\d{4,}", lambda m: f"{int(m.group()):,}", str(size))
+    if len(exact) <= LONGEST:
+        return exact
+    terms = _about(size)
+    if not terms:
+        return exact
+    highest = sorted((t for t in terms.items() if t[0]), key=lambda t: (-len(t[0]), t[0]))
+    return "~" + " + ".join(f"{round(c):,}*{'*'.join(names)}" for names, c in highest)
+
+
+Terms = dict[tuple[str, ...], Fraction]
+"""A polynomial of named sizes: coefficients by the names of each product."""
+
+
+def _about(size: Dim) -> Terms | None:
+    """A size without its rounding (`(H + 3)//4` as `H/4`); None where that is no polynomial."""
+    if isinstance(size, int):
+        return {(): Fraction(size)}
+    total: Terms = {}
+    for monomial, coefficient in size.terms:
+        product: Terms = {(): Fraction(coefficient)}
+        for atom in monomial:
+            factor = _factor(atom)
+            if factor is None:
+                return None
+            product = _sum((tuple(sorted((*a, *b))), x * y) for a, x in product.items() for b, y in factor.items())
+        total = _sum((*total.items(), *product.items()))
+    return total
+
+
+def _sum(terms: Iterable[tuple[tuple[str, ...], Fraction]]) -> Terms:
+    total: Terms = {}
+    for names, c in terms:
+        total[names] = total.get(names, Fraction(0)) + c
+    return total
+
+
+def _factor(atom: object) -> Terms | None:
+    if isinstance(atom, Symbol):
+        return {(atom.key,): Fraction(1)}
+    if not isinstance(atom, Floor) or not isinstance(atom.denominator, int):
+        return None
+    inner = _about(atom.numerator)
+    return inner and {names: c / atom.denominator for names, c in inner.items() if names}
