@@ -20,6 +20,7 @@ from netdsl.backends.torch_signatures import torch_signatures
 from netdsl.backends.torch_sizes import express
 from netdsl.backends.torch_source import emit
 from netdsl.diagnostics import Fault
+from netdsl.dims import evaluate as evaluate_size
 from netdsl.dims import floordiv, symbol
 from netdsl.ir.model import Program
 from netdsl.loader import load_source, read_import
@@ -246,6 +247,82 @@ net Net { input image [4, 6, 6]
         )
     )
     assert "nn.Sequential(" in source
+
+
+def test_members_that_need_other_values_are_called_by_index() -> None:
+    source = check(
+        program_of("""
+net Net { input image [4, 6, 6]
+  first = conv(4, 3)
+  parts: for i in range(3) { (it + first) -> conv(4, 3) -> bn -> relu }
+  head: gap -> linear(2)
+}
+""")
+    )
+    assert "nn.ModuleList([Part() for _ in range(3)])" in source
+    assert "for layer in self.parts:\n            x = layer(x, first)" in source
+
+
+def test_members_without_numbers_are_called_by_name() -> None:
+    source = check(
+        program_of("""
+net Net { input image [4, 6, 6]
+  share f = conv(4, 1)
+  body: { f -> conv(6, 3) -> bn -> relu
+    gain = param((6,), init=1)
+    it * gain
+    conv(4, 1) -> f
+  }
+  inner: { outer: { f -> conv(4, 3) } }
+  f
+}
+""")
+    )
+    assert "nn.ModuleDict({" in source
+    assert 'self.body["bn"]' in source
+
+
+def test_a_shared_block_is_one_whatever_the_size_it_meets() -> None:
+    check(
+        program_of("""
+block Pool(c): [C, H, W] -> [_, _] = conv(c, 1) -> reshape((c, H * W)) -> softmax(axis=-1)
+net Net { input image [4, 6, 6]
+  share f = Pool(5)
+  small = it -> maxpool(2)
+  concat(f, small -> f, axis=-1)
+}
+""")
+    )
+
+
+def test_a_shared_block_that_would_be_two_is_refused() -> None:
+    program = program_of("""
+block Pool: [C, H, W] -> [_] = conv(3, 1) -> leaky_relu(1 / H) -> gap
+net Net { input image [4, 6, 6]
+  share f = Pool
+  small = it -> maxpool(2)
+  f + (small -> f)
+}
+""")
+    with pytest.raises(Fault, match="`f` is shared, but on"):
+        emit(program, class_name="Net")
+
+
+@pytest.mark.parametrize("path", sorted(SPECS.glob("*.net")), ids=lambda p: p.stem)
+def test_every_spec_on_the_meta_device(path: Path) -> None:
+    spec = Spec(load_source(path), read_import)
+    if not spec.nets:
+        pytest.skip("no net is complete")
+    program = spec.net(spec.nets[0]).program
+    assert program is not None
+    with torch.device("meta"):
+        module = build(emit(program, class_name=spec.nets[0]), spec.nets[0])
+    assert {k: tuple(v.shape) for k, v in module.state_dict().items()} == paths(program)
+    sizes = {str(s): 256 for v in program.main.inputs for s in v.type.shape if not isinstance(s, int)}
+    given = [x.to("meta") for x in inputs(program, 2, **sizes)]
+    wanted = [[evaluate_size(s, sizes) for s in o.value.type.shape] for o in program.main.outputs if not o.training]
+    assert [list(o.shape[1:]) for o in outputs(module.eval(), given)] == wanted
+    assert len(outputs(module.train(), given)) == len(program.main.outputs)
 
 
 def test_a_dense_stage_is_a_loop_over_growing_widths() -> None:

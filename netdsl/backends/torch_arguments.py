@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 from typing import Any
 
 from msgspec import Struct
@@ -80,7 +81,7 @@ class Explainer:
         found = ((_factor(size, column), shape) for shape, size in self.sizes)
         sizes = [(abs(factor), factor, shape) for factor, shape in found if factor]
         if not sizes:
-            return None
+            return self._area(column)
         nearest = [s for s in sizes if s[0] == min(size for size, _, _ in sizes)]
         turn = self._turns[column.call, column.values]  # of a square picture: the height first, then the width
         self._turns[column.call, column.values] += 1
@@ -88,6 +89,13 @@ class Explainer:
         if abs(factor) == 1:
             return shape
         return Apply("*", (Num(factor), shape)) if factor > 0 else Apply("//", (shape, Num(-factor)))
+
+    def _area(self, column: Column) -> Node | None:
+        """A number as the product of two sizes of an input."""
+        for (one, a), (two, b) in combinations(self.sizes, 2):
+            if column.equals([m * n for m, n in zip(a.values, b.values, strict=True)]):
+                return Apply("*", (one, two))
+        return None
 
     def _number(self, column: Column) -> Node:
         exact = [a for a in self.given if a.kind == column.kind and column.equals(a.values)]
@@ -201,7 +209,7 @@ def sizes(definitions: Sequence[Definition]) -> list[tuple[Shape, Argument]]:
         types = [d.inputs[i].type for d in definitions]
         for axis in range(min(t.rank for t in types)):
             size = Argument("", "number", tuple(t.shape[axis] for t in types), (0, 0))
-            if size.is_size and size.is_wide and types[0].batched:
+            if size.is_size and types[0].batched and (size.is_wide or axis):
                 found.append((Shape(i, axis + 1), size))
     return found
 

@@ -171,6 +171,7 @@ class _Builder:
         shared = self.containers.uses[step.layer] > 1
         attribute = f"self.{self.containers.reference(step.layer)}"
         if isinstance(step.callee, Op) and self.forms.of(step.callee, _types(step)).parameter is not None:
+            attribute = f"self.{self.containers.attribute(step.layer)}"
             self.atoms[step.outs[0].name] = Text(attribute)
             return Operation(targets, Text(attribute), "pure")
         return Operation(targets, Apply(attribute, reads), weight(step), step.training, shared)
@@ -207,7 +208,7 @@ class _Builder:
         modules = {n: t for n, t in trees.items() if n not in parameters}
         self.members[root] = self.containers.tree(root, modules, runs)
         for name, tree in parameters.items():
-            self.members[self.containers.reference(name)] = tree
+            self.members[self.containers.attribute(name)] = tree
 
     def check_shared(self, step: Step) -> None:
         """Raise Fault where a shared layer would have to be constructed in two ways."""

@@ -42,6 +42,11 @@ class Containers:
             path += f".{part}"
         return text
 
+    def attribute(self, layer: str) -> str:
+        """How a parameter is reached from `self`: as an attribute; the items of a container are modules."""
+        container, _, name = layer.rpartition(".")
+        return f"{self.reference(container)}.{name}" if container else name
+
     def tree(self, name: str, layers: Mapping[str, Node], runs: Runs) -> Node:
         """The tree that constructs a container around the trees of its layers."""
         if name in layers:

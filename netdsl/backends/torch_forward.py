@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from keyword import iskeyword
 
 from netdsl.backends.torch_body import AUTOMATIC, Operation
 from netdsl.backends.torch_checks import Shapes
 from netdsl.backends.torch_classes import RESERVED, TorchClass
-from netdsl.backends.torch_layout import INDENT, WIDTH, Layout
-from netdsl.backends.torch_tree import Apply, Group, Node, Num, Read, Shape, Text, transform, walk
+from netdsl.backends.torch_layout import INDENT, WIDTH, Layout, is_call
+from netdsl.backends.torch_tree import Apply, Group, Node, Num, Read, Shape, Text, children, transform, walk
 
 SHORT = 30
 """Longer shapes say more than a reader wants to know."""
+MEMBER = re.compile(r"self\.(\w+)\[(\d+)\]")
 FRESH = ("x", "y", "z")
 
 
@@ -51,12 +53,51 @@ class Forward:
         operations = self.made.operations
         start = 0
         while start < len(operations):
+            end = self._loop_end(start)
+            if end > start + 1:
+                lines += self._loop(start, end)
+                start = end
+                continue
             end = start + 1
             while end < len(operations) and operations[start].training and operations[end].training:
                 end += 1
             lines += self._lines(start, end)
             start = end
         return lines + self._returns()
+
+    def _loop_end(self, start: int) -> int:
+        """Where the operations end that call each member of a container in order, each on what the one before gave."""
+        first = self.made.operations[start]
+        if not isinstance(first.node, Apply) or first.training:
+            return start
+        match, rest = MEMBER.fullmatch(first.node.function), first.node.args[1:]
+        if match is None or match[2] != "0" or len(first.targets) != 1:
+            return start
+        end, previous = start + 1, first
+        while end < len(self.made.operations):
+            op, function = self.made.operations[end], f"self.{match[1]}[{end - start}]"
+            flow = (Read(previous.targets[0]), *rest)
+            single = self.last.get(previous.targets[0]) == end
+            if op.node != Apply(function, flow) or len(op.targets) != 1 or not single:
+                break
+            end, previous = end + 1, op
+        whole = any(n == match[1] and _length(tree) == end - start for n, tree in self.made.members)
+        return end if whole else start
+
+    def _loop(self, start: int, end: int) -> list[str]:
+        """A loop over the members of a container."""
+        first, last = self.made.operations[start], self.made.operations[end - 1]
+        assert isinstance(first.node, Apply)
+        container = first.node.function.partition("[")[0]
+        flow = self.layout.flat(self._named(first.node.args[0]))
+        name = self._target(last.targets[0], first, start)
+        arguments = [name, *(self.layout.flat(self._named(a)) for a in first.node.args[1:])]
+        before = [f"{INDENT * 2}{name} = {flow}"] if flow != name else []
+        return [
+            *before,
+            f"{INDENT * 2}for layer in {container}:",
+            f"{INDENT * 3}{name} = layer({', '.join(arguments)})",
+        ]
 
     def _last_reads(self) -> dict[int, int]:
         """For each value the operation that reads it last; the outputs are read after all."""
@@ -147,6 +188,13 @@ class Forward:
 def safe(name: str) -> str:
     """A name that Python and the emitted file allow for a variable."""
     return f"{name}_" if iskeyword(name) or name in RESERVED else name
+
+
+def _length(container: Node) -> int:
+    """How many members a container of numbered members has."""
+    if not is_call(container, "nn.ModuleList"):
+        return 0
+    return sum(run.count.value for run in children(children(container)[0]))
 
 
 def _shapes(made: TorchClass) -> dict[int, str]:

@@ -87,6 +87,8 @@ class Layout:
                 return literal_text(value), SIGN if negative else TIGHT
             case Text(code):
                 return code, TIGHT
+            case Group((Run(count) as run,), "[") if count != Num(1):
+                return self._run(run)[1:], TIGHT
             case Group(items, bracket):
                 inner = ", ".join(self.flat(item) for item in items)
                 comma = "," if len(items) == 1 and bracket == "(" else ""
@@ -147,6 +149,8 @@ class Layout:
     def _open(self, node: Node) -> Opened | None:
         """A tree as a bracket to be broken over lines, or None where it has none."""
         match node:
+            case Group((Run(count, child) as run,), "[") if count != Num(1):
+                return "[", [("", child), (self._loop(run), Text(""))], "", "]"
             case Group(items, bracket):
                 return bracket, [("", item) for item in items], ",", "]" if bracket == "[" else ")"
             case Members(names, items):
