@@ -19,6 +19,8 @@ REFUSED = [
     ("conv(8, 3, groups=2)", "[3, 8, 8]", "indivisible", "groups", "groups=1"),
     ("conv(8, 9, padding=0)", "[3, 8, 8]", "kernel-too-large", "kernel_size", None),
     ("conv(8, 3)", "[7]", "shape-mismatch", 0, None),
+    ("conv(8, 3, eps=1e-3)", "[3, 8, 8]", "bad-argument", "eps", None),
+    ("conv(8, 3, weight_standardization=true)", "[3, 8]", "bad-argument", "weight_standardization", None),
     ("conv(8, (3, 3, 3))", "[3, 8, 8]", "bad-argument", "kernel_size", None),
     ("groupnorm(3)", "[8, 4, 4]", "indivisible", "num_groups", r"groupnorm\(2\)"),
     ("maxpool(2, padding=2)", "[3, 8, 8]", "bad-argument", "padding", None),

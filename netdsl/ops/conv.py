@@ -74,6 +74,9 @@ class Conv(Op, frozen=True):
         axes = spatial_rank(inputs[0], "conv")
         if self.eps != 1e-6 and not self.weight_standardization and self.kind == "conv":
             raise OpError("`eps` needs `weight_standardization=true`", argument="eps", code="bad-argument")
+        if self.weight_standardization and axes != 2:
+            message = f"`weight_standardization` is for pictures [C, H, W], found {inputs[0]}"
+            raise OpError(message, argument="weight_standardization", code="bad-argument")
         kernel = per_axis(self.kernel_size, axes, "kernel_size")
         dilation = per_axis(self.dilation, axes, "dilation")
         if self.padding == "same":
@@ -126,8 +129,6 @@ class Conv(Op, frozen=True):
         )
         name = f"nn.Conv{inputs[0].rank - 1}d"
         if self.weight_standardization:
-            if inputs[0].rank != 3:
-                raise OpError("`weight_standardization` is for pictures [C, H, W]", argument="weight_standardization")
             name, options = "StdConv2d", (*options, *optional({"eps": 1e-6}, eps=self.eps))
         helper = STANDARDIZE_HELPER if self.weight_standardization else ""
         return Torch(Call(name, (inputs[0].shape[0], self.out_channels, kernel), options), helper=helper)
