@@ -11,20 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from netdsl.backends.onnx_gates import POINTWISE, with_gates_in_place
 from netdsl.backends.onnx_graph import Finished, GraphNode
 from netdsl.backends.onnx_rewrite import Rewriter, cancel
 
 TARGETS = ("onnxruntime", "portable", "openvino")
 
-POINTWISE = frozenset(
-    ("Abs", "Add", "Celu", "Clip", "Div", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Max",
-     "Min", "Mish", "Mul", "Neg", "Pow", "Relu", "Selu", "Sigmoid", "Softplus", "Softsign", "Sqrt", "Sub", "Tanh")
-)  # fmt: skip
-"""Nodes that work on each number, so that a transpose may stand before or after them."""
-
 
 def for_target(graph: Finished, target: str) -> Finished:
     """The graph in the form that runs best on a target."""
+    graph = with_gates_in_place(graph)
     if target == "portable":
         graph = Rewriter(graph).run(_sink)
     if target == "openvino":
