@@ -10,16 +10,19 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from netdsl.cli.failure import WRONG, Failure
 from netdsl.cli.files import folder, read_weights, write
-from netdsl.cli.target import add_target, open_net
+from netdsl.cli.target import add_target, live_module, open_net
 from netdsl.passes.count import totals
 from netdsl.render.numbers import in_bytes, plural
 from netdsl.render.output import print_json
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from netdsl.backends.verify import Case
     from netdsl.pipeline import Net
 
@@ -81,21 +84,11 @@ class Build:
         self.args = args
         self.cases: list[Case] = []
         self.weights = read_weights(args.weights) if args.weights else None
-        self._module: Any = None
 
-    @property
-    def module(self) -> Any:
-        """The live module with its weights; made once. Raises Failure for weights of another net."""
-        if self._module is None:
-            from netdsl.backends.torch_module import load_state
-
-            self._module = self.net.module(self.args.seed).eval()
-            if self.weights is not None:
-                try:
-                    load_state(self._module, self.weights)
-                except ValueError as error:
-                    raise Failure(str(error), code=WRONG) from None
-        return self._module
+    @cached_property
+    def module(self) -> nn.Module:
+        """The live module with its weights."""
+        return live_module(self.net, self.args.seed, self.weights)
 
     def torch(self, folder: str) -> None:
         write(os.path.join(folder, "model.py"), self.net.source())

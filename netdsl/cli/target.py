@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from netdsl.cli.failure import Failure, Refused
+from netdsl.cli.failure import WRONG, Failure, Refused
 from netdsl.cli.files import read_spec
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from netdsl.passes.elaborate import Options
     from netdsl.pipeline import Expression, Net, Spec
 
@@ -89,6 +91,19 @@ def open_spec(path: str) -> Spec:
     from netdsl.pipeline import Spec
 
     return Spec(read_spec(path), read_import)
+
+
+def live_module(net: Net, seed: int, weights: dict[str, Any] | None) -> nn.Module:
+    """The net as a module in evaluation form, with fresh weights of a seed or the given ones. Raises Failure."""
+    from netdsl.backends.torch_module import load_state
+
+    module = net.module(seed).eval()
+    if weights is not None:
+        try:
+            load_state(module, weights)
+        except ValueError as error:
+            raise Failure(str(error), code=WRONG) from None
+    return module
 
 
 def open_net(args: argparse.Namespace, options: Options | None = None) -> Net:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from netdsl.cli.failure import OK, USAGE, WRONG, Failure, Refused
 from netdsl.cli.files import read_weights
-from netdsl.cli.target import add_target, open_net
+from netdsl.cli.target import add_target, live_module, open_net
 from netdsl.render.numbers import plural
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _net_cases(net: Net, args: argparse.Namespace, weights: dict[str, Any] | Non
     from netdsl.backends.verify import verify
 
     export = partial(net.onnx, opset=args.opset, target=args.target)
-    return verify(net.checked, _module(net, args.seed, weights), export, gate=args.gate)
+    return verify(net.checked, live_module(net, args.seed, weights), export, gate=args.gate)
 
 
 def _file_cases(
@@ -82,7 +82,7 @@ def _file_cases(
     beside = os.path.join(os.path.dirname(args.spec), "model.safetensors")
     if weights is None and os.path.exists(beside):
         weights = read_weights(beside)
-    module = _module(net, args.seed, weights)
+    module = live_module(net, args.seed, weights)
     trained = _is_of(module, said)
     if args.weights and not trained:
         raise Failure(f"{args.weights} does not hold the weights of {args.spec}", code=WRONG)
@@ -95,18 +95,6 @@ def _is_of(module: Any, said: dict[str, str]) -> bool:
     from netdsl.backends.verify_stress import state_of
 
     return said.get("weights_sha256") == weights_hash(state_of(module))
-
-
-def _module(net: Net, seed: int, weights: dict[str, Any] | None) -> Any:
-    from netdsl.backends.torch_module import load_state
-
-    module = net.module(seed).eval()
-    if weights is not None:
-        try:
-            load_state(module, weights)
-        except ValueError as error:
-            raise Failure(str(error), code=WRONG) from None
-    return module
 
 
 def _said(path: str) -> dict[str, str]:

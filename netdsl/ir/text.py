@@ -75,11 +75,12 @@ def op_text(op: Op) -> str:
     for field in msgspec.structs.fields(type(op)):
         value = getattr(op, field.name)
         if field.required or value != field.default:
-            given.append(f"{field.name}={_literal(value)}")
+            given.append(f"{field.name}={literal(value)}")
     return f"{op.kind}({', '.join(given)})" if given else op.kind
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
+    """A value as the language writes it."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
-    return f"({', '.join(map(_literal, value))})" if isinstance(value, tuple) else str(value)
+    return f"({', '.join(map(literal, value))})" if isinstance(value, tuple) else str(value)

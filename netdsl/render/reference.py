@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 from msgspec import Struct
 
+from netdsl.ir.text import literal
 from netdsl.ops import REGISTRY
 from netdsl.ops.base import Example, Op
 from netdsl.pipeline import Spec
@@ -86,15 +87,6 @@ def _result(op: type[Op], example: Example) -> tuple[str, ...]:
         if program is not None:
             return tuple(str(o.type) for o in program.main.steps[-1].outs)
     return ()
-
-
-def literal(value: Any) -> str:
-    """A value as the language writes it."""
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return f"({', '.join(map(literal, value))})"
-    return str(value)
 
 
 def type_text(annotation: Any) -> str:
