@@ -91,6 +91,11 @@ class Loop:
         self.metric = recipe.stop.metric if recipe.stop else headline(job.task)
         self.autocast = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "fp16")
+        self.channels_last = _uses_channels_last(recipe, self.module)
+        if self.channels_last:
+            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if recipe.compile == "on" or (recipe.compile == "auto" and self.device.type == "cuda"):
+            self.module.compile()  # keeps the keys of the state dict
         self.parallel: Any = self.ranks.wrap(self.module, recipe.batch_norm == "sync")
         self.state = State()
         self.interrupted = False
@@ -166,12 +171,17 @@ class Loop:
         context: Any = nullcontext if self.ranks.world == 1 or final else self.parallel.no_sync
         with context():
             with torch.autocast(self.device.type, self.autocast or torch.bfloat16, enabled=self.autocast is not None):
-                result = self.parallel(*batch.inputs)
+                result = self.parallel(*self._laid_out(batch.inputs))
             each = self.criterion(result, batch.target)
             loss = each.sum() if self.recipe.loss.reduction == "sum" else each.sum() / self._mass(step, batch)
             # DDP averages over processes; the loss is already this share of the whole.
             self.scaler.scale(loss * self.ranks.world).backward()
         return loss.detach()
+
+    def _laid_out(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if not self.channels_last:
+            return inputs
+        return tuple(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x for x in inputs)
 
     def _mass(self, step: int, batch: Any) -> Any:
         """What the sum of losses is divided by: the samples of the whole update, or their class weights."""
@@ -259,3 +269,12 @@ def total_steps(recipe: Recipe, per_epoch: int) -> int:
     if recipe.steps is not None:
         return recipe.steps
     return (recipe.epochs or DEFAULT_EPOCHS) * per_epoch
+
+
+def _uses_channels_last(recipe: Recipe, module: nn.Module) -> bool:
+    """Whether pictures are channels last: asked for, on a GPU, or with depthwise convolutions, where it pays."""
+    convolutions = [m for m in module.modules() if isinstance(m, nn.Conv2d)]
+    if recipe.layout != "auto" or not convolutions:
+        return recipe.layout == "channels_last"
+    on_gpu = next(module.parameters()).device.type == "cuda"
+    return on_gpu or any(m.groups == m.in_channels > 1 for m in convolutions)

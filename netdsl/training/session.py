@@ -53,6 +53,7 @@ def train(request: Request, show: Show) -> int:
     device = choose_device(request.device)
     ranks = Ranks.from_environment(device)
     choose_threads(request)
+    choose_arithmetic(request.recipe)
     say = show if ranks.first and not request.quiet else _silent
     began = time.perf_counter()
     try:
@@ -98,6 +99,16 @@ def choose_threads(request: Request) -> None:
     batch = request.recipe.micro_batch or request.recipe.batch
     if "OMP_NUM_THREADS" not in os.environ and isinstance(macs, int) and macs * batch < SMALL:
         torch.set_num_threads(1)
+
+
+def choose_arithmetic(recipe: Recipe) -> None:
+    """Which kernels torch may use: tf32 or whole float32, deterministic or the fastest."""
+    torch.set_float32_matmul_precision("high" if recipe.precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = recipe.precision == "tf32"
+    torch.backends.cudnn.benchmark = not recipe.deterministic
+    if recipe.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(recipe.deterministic)
 
 
 def _folder(request: Request, ranks: Ranks) -> Path:
