@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 import io
 import linecache
+import os
 import re
+import subprocess
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -478,6 +481,26 @@ def test_tracebacks_show_the_source_and_state_dicts_survive_saving() -> None:
 def test_the_source_needs_nothing_but_torch() -> None:
     imports = re.findall(r"^(?:import|from) (\S+)", emit(program_of(RESNET), class_name="Small"), re.M)
     assert set(imports) <= {"torch", "torch.nn"}
+
+
+def test_emitting_imports_no_torch_and_is_the_same_in_every_process() -> None:
+    script = f"""
+import sys
+from netdsl.loader import load_source, read_import
+from netdsl.pipeline import Spec
+from netdsl.backends.torch_source import emit
+program = Spec(load_source({str(SPECS / "googlenet.net")!r}), read_import).net("GoogLeNet").program
+print(emit(program, class_name="GoogLeNet"))
+assert not {{"torch", "onnx", "numpy", "rich"}} & sys.modules.keys()
+"""
+    texts = set()
+    for seed in ("0", "1"):
+        run = [sys.executable, "-c", script]
+        done = subprocess.run(
+            run, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": seed}, check=True
+        )
+        texts.add(done.stdout)
+    assert len(texts) == 1
 
 
 @pytest.mark.parametrize("name", sorted(torch_signatures()))
