@@ -10,8 +10,6 @@ from netdsl.syntax import ast
 from netdsl.syntax.document import Doc, Either, Hang, Hard, Line, Nest, group, hard, joined
 from netdsl.syntax.format_expressions import CHOICE, PIPELINE, Expressions, comment_text, level
 
-_WORDS = ("input", "output", "share", "repeat", "require")
-
 
 class Statements(Expressions):
     """Documents of statements and of what stands in braces."""
@@ -97,9 +95,7 @@ class Statements(Expressions):
         return [head, " = ", doc] if level(value) > CHOICE else [head, Hang(doc)]
 
     def ExprStatement(self, node: ast.ExprStatement, _: bool) -> Doc:  # noqa: N802
-        first = _leftmost(node.value)
-        reads_as_keyword = isinstance(first, ast.Name) and first.id in _WORDS and first is not node.value
-        return ["(", self.written(node.value, True), ")"] if reads_as_keyword else self.expression(node.value)
+        return self.expression(node.value)
 
     def Assign(self, node: ast.Assign, _: bool) -> Doc:  # noqa: N802
         return self.assigned(", ".join(t.id for t in node.targets), node.value)
@@ -137,13 +133,6 @@ class Statements(Expressions):
         head = f"output {node.name.id}"
         doc = head if node.value is None else self.assigned(head, node.value)
         return [doc, " when training"] if node.training else doc
-
-
-def _leftmost(node: Any) -> Any:
-    """The node whose text an expression begins with, when a blank may follow it."""
-    while isinstance(node, ast.Pipeline | ast.Choice | ast.Binary | ast.Compare | ast.Conditional):
-        node = ast.children(node)[0]
-    return node
 
 
 class Declarations(Statements):

@@ -45,14 +45,15 @@ def mistake(source: Source, text: str, error: UnexpectedInput | Misread) -> tupl
         return _unclosed(source, text, skeleton, unclosed, offset)
     early = skeleton.premature(offset)
     if early is not None or offset in skeleton.stray:
-        region = Span(offset, offset + 1) if early is None else Span(early.end, early.end + 1)
-        message = f"there is one `{text[region.start]}` too many"
-        return Diagnostic("syntax", message, Place(source, region)), region
+        at = Span(offset, offset + 1) if early is None else Span(early.end, early.end + 1)
+        message = f"there is one `{text[at.start]}` too many"
+        region = at if text[at.start] == "}" else skeleton.statement(offset)
+        return Diagnostic("syntax", message, Place(source, at)), region
     return _unexpected(source, text, skeleton, offset, _accepted(error))
 
 
 def _unclosed(source: Source, text: str, skeleton: Skeleton, pair: Pair, offset: int) -> tuple[Diagnostic, Span]:
-    region = skeleton.indented(pair)
+    region = skeleton.spoilt(pair)
     opening = Span(pair.start, pair.start + 1)
     hint = f"it is closed with `{CLOSER[pair.bracket]}`"
     if offset in skeleton.stray:
@@ -67,7 +68,7 @@ def _unclosed(source: Source, text: str, skeleton: Skeleton, pair: Pair, offset:
 def _unexpected(
     source: Source, text: str, skeleton: Skeleton, offset: int, accepted: set[str]
 ) -> tuple[Diagnostic, Span]:
-    region = skeleton.statement(offset)
+    region = _region(skeleton, offset, accepted)
     start = region.start
     while start < offset and text[start].isspace():
         start += 1
@@ -79,6 +80,17 @@ def _unexpected(
     message, hint = slip(text, start, offset, context)
     message = message or f"expected {_listed(accepted)}, found {_found(text, offset)}"
     return Diagnostic("syntax", message, Place(source, _token(text, offset)), hint=hint), region
+
+
+def _region(skeleton: Skeleton, offset: int, accepted: set[str]) -> Span:
+    """What to leave out: the statement; a brace too many alone; where one is missing, what was to stand in it."""
+    region = skeleton.statement(offset)
+    if skeleton.text[offset : offset + 1] == "{" and any(not p.closed and p.start < offset for p in skeleton.pairs):
+        return Span(offset, offset + 1)
+    if "LBRACE" in accepted and "NUMBER" not in accepted:
+        around = skeleton.around(offset, "{")
+        return skeleton.indented(region.start, offset, around.end if around else len(skeleton.text))
+    return region
 
 
 def _offset(error: UnexpectedInput, text: str, skeleton: Skeleton) -> int:

@@ -20,6 +20,7 @@ _SCAN = re.compile(
     |(?P<bracket>[()\[\]{}])""",
     re.VERBOSE,
 )
+_BLANK = re.compile(r"\s*")
 _CONTINUES = re.compile(r"->|\||=(?!=)|else\b")
 _DECLARES = re.compile(r"(?:block|net|recipe|expect|from)[ \t]+[A-Za-z_]")
 CLOSER = {"(": ")", "[": "]", "{": "}"}
@@ -113,7 +114,7 @@ class Skeleton:
     def unclosed(self, offset: int) -> Pair | None:
         """The first bracket that is not closed and that explains why the text cannot be read on from an offset."""
         broken = [p for p in self.pairs if not p.closed and p.start < offset]
-        blamed = [p for p in broken if p.bracket != "{" or p.end <= offset]
+        blamed = [p for p in broken if p.bracket != "{" or self.last_word(p.end) <= offset]
         return min(blamed, key=lambda p: p.start, default=None)
 
     def premature(self, offset: int) -> Pair | None:
@@ -122,8 +123,7 @@ class Skeleton:
         return max(early, key=lambda p: p.end, default=None) if self.stray else None
 
     def _misplaced(self, pair: Pair) -> bool:
-        leads = not self.text[self._line(pair.end) : pair.end].strip()
-        return leads and self.indent(pair.end) > self.indent(pair.start)
+        return "\n" in self.text[pair.start : pair.end] and self.indent(pair.end) > self.indent(pair.start)
 
     def last_word(self, offset: int) -> int:
         """The end of the last word before an offset."""
@@ -143,16 +143,37 @@ class Skeleton:
         place = bisect_left(ends, offset)
         return Span(ends[place - 1] if place else start, ends[place] if place < len(ends) else end)
 
-    def indented(self, pair: Pair) -> Span:
-        """What an unclosed bracket spoils: its statement, and the lines that are indented further than it."""
-        start = self.statement(pair.start).start
-        while self.text[start].isspace():
+    def spoilt(self, pair: Pair) -> Span:
+        """What an unclosed bracket spoils: its statement, as far as that can be told."""
+        whole = self.statement(pair.start)
+        if pair.bracket == "{":
+            return Span(whole.start, pair.end)
+        if self.text[pair.end : pair.end + 1] in (")", "]"):
+            return whole
+        return self.indented(whole.start, pair.start, pair.end)
+
+    def indented(self, start: int, offset: int, limit: int) -> Span:
+        """From a start to the end of the line of an offset, with the lines that are indented further and all their braces."""
+        while start < offset and self.text[start].isspace():
             start += 1
-        end = self.text.find("\n", pair.start)
-        while pair.bracket != "{" and 0 <= end < pair.end:
-            line = re.compile(r"\s*").match(self.text, end)
+        end = self._line_end(offset)
+        while end < limit:
+            line = _BLANK.match(self.text, end)
             after = line.end() if line else end
-            if after >= len(self.text) or (self.indent(after) <= self.indent(start) and self.text[after] not in ")]"):
-                return Span(start, min(end, pair.end))
-            end = self.text.find("\n", after)
-        return Span(start, pair.end)
+            if after >= limit or (self.indent(after) <= self.indent(start) and self.text[after] not in ")]"):
+                break
+            end = self._line_end(after)
+        return Span(start, self._with_braces(start, min(end, limit)))
+
+    def _with_braces(self, start: int, end: int) -> int:
+        """The end of a region, moved past the brace that closes one inside it, or that nothing else needs."""
+        for pair in sorted(self.pairs, key=lambda pair: pair.start):
+            if pair.closed and start <= pair.start < end:
+                end = max(end, pair.end + 1)
+        line = _BLANK.match(self.text, end)
+        closing = line.end() if line else end
+        return closing + 1 if closing in self.stray and self.text[closing] == "}" else end
+
+    def _line_end(self, offset: int) -> int:
+        end = self.text.find("\n", offset)
+        return len(self.text) if end < 0 else end
