@@ -46,9 +46,9 @@ def random_state(program: Program) -> dict[str, Any]:
     state: dict[str, Any] = {}
     for node in flatten(program, training=True):
         for name, p in node.op.params(*node.types).items():
-            state[f"{node.layer_path}.{name}"] = 0.05 * random.normal(size=p.shape).astype("float32")
+            state[f"{node.layer_path}.{name}".rstrip(".")] = 0.05 * random.normal(size=p.shape).astype("float32")
         for name, b in node.op.buffers(*node.types).items():
-            state[f"{node.layer_path}.{name}"] = (1 + random.random(size=b.shape)).astype(b.dtype)
+            state[f"{node.layer_path}.{name}".rstrip(".")] = (1 + random.random(size=b.shape)).astype(b.dtype)
     return state
 
 

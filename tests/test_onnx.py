@@ -241,6 +241,12 @@ def test_consecutive_transposes_cancel() -> None:
     agrees(program)
 
 
+@pytest.mark.parametrize("between", ["", "identity -> ", "dropout -> "])
+def test_zeros_before_a_max_pool_stay_zeros(between: str) -> None:
+    """onnxruntime's optimiser moves a Pad of zeros into the pool, where it means -inf."""
+    agrees(compiled(f"net Net {{ input x [3, 9, 9]\n conv(4, 3) -> pad(1) -> {between}maxpool(3, stride=2) }}"))
+
+
 def test_equal_constants_are_one() -> None:
     program = compiled("net Net { input x [3, 6, 6]\n gelu -> gelu -> gelu }")
     assert len(initialisers(made(program, opset=18))) == 3

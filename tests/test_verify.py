@@ -145,6 +145,22 @@ def test_the_gate_catches_a_wrong_epsilon_of_a_folded_norm() -> None:
     assert not any(c.ok for c in cases if c.weights == "stress")
 
 
+def test_a_net_that_rounding_moves_is_held_to_what_torch_itself_reaches() -> None:
+    """The difference of two nearly equal values: torch in single precision is far from torch in double precision."""
+    text = """net Net {
+      input x [512]
+      share f = linear(512)
+      a = f -> sigmoid
+      b = it * 1.001 -> f -> sigmoid
+      a - b
+    }"""
+    net = compiled(text)
+    cases = verify(net, module_of(net), lambda w: export(net, w), at=[At(2)])
+    assert all(c.ok for c in cases)
+    assert max(c.accepted for c in cases) > GATE
+    assert max(c.difference for c in cases) > GATE
+
+
 def test_zeros_verify_nothing() -> None:
     text = 'net Net { input x [3]\n linear(4) -> relu -> scalar("*", 0) }'
     net = compiled(text)

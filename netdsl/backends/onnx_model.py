@@ -9,6 +9,7 @@ from onnx import ModelProto
 
 from netdsl.backends.onnx_fold import Placed, fold, place
 from netdsl.backends.onnx_graph import Finished, GraphBuilder
+from netdsl.backends.onnx_guards import guard
 from netdsl.backends.onnx_proto import IR_VERSIONS, to_proto
 from netdsl.backends.onnx_targets import TARGETS, for_target
 from netdsl.backends.onnx_weights import ExportError
@@ -39,7 +40,7 @@ def export(
         raise ExportError(f"target `{target}` is not one of {', '.join(TARGETS)}")
     flat = flatten(program, drop_vanishing=True)
     calls = fold(place(flat, weights), tuple(o.value.name for o in flat.outputs))
-    graph = for_target(_lowered(flat, calls, opset), target)
+    graph = guard(for_target(_lowered(flat, calls, opset), target))
     return to_proto(graph, program.main.name, {**(metadata or {}), "target": target}, program.doc)
 
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from netdsl.backends.onnx_file import Model, load, metadata, transplanted
 from netdsl.backends.onnx_model import export
 from netdsl.backends.session import Session
-from netdsl.backends.verify import GATE, Case, compared, relative, sessions
+from netdsl.backends.verify import GATE, Case, compared, sessions
+from netdsl.backends.verify_reference import distance
 from netdsl.backends.verify_sizes import At, choose
 from netdsl.backends.verify_stress import draw_inputs, on_cpu, state_of, stress
 from netdsl.ir.model import Program
@@ -68,8 +68,7 @@ def _consistent(model: Model, points: Sequence[At], gate: float) -> Any:
         else:
             try:
                 fed = _random_inputs(model, plain, point, seed)
-                pairs = zip(plain.run(fed).values(), optimised.run(fed).values(), strict=True)
-                difference = float(np.max([relative(a, b) for a, b in pairs], initial=0))
+                difference = distance(list(plain.run(fed).values()), list(optimised.run(fed).values()))
             except Exception as raised:  # onnxruntime raises a type of its own for each reason
                 error = f"onnxruntime: {raised}"
         yield Case(point.batch, point.sizes, True, "file", difference, not error and difference <= gate, error)
