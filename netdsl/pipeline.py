@@ -41,6 +41,14 @@ class Spec:
         self.module, self._mistakes = resolve(source, read)
         self.elaborator = Elaborator()
 
+    def constant(self, name: str) -> Any:
+        """The value of a constant of the file; None where there is none."""
+        declared = self.module.names.get(name)
+        with self.elaborator.recording():
+            if isinstance(declared, ast.Constant):
+                return self.elaborator.evaluator.constant(self.module, declared)
+        return None
+
     @cached_property
     def nets(self) -> tuple[str, ...]:
         """The nets that need no further arguments, in order."""

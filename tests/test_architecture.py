@@ -23,7 +23,14 @@ RANKS = {
 
 MAY_IMPORT = {
     "lark": ("syntax/",),
-    "torch": ("training/", "cli/training.py", "backends/torch_module.py", "backends/verify", "api.py"),
+    "torch": (
+        "training/",
+        "cli/training.py",
+        "backends/torch_module.py",
+        "backends/torch_weights.py",
+        "backends/verify",
+        "api.py",
+    ),
     "onnx": ("backends/onnx_",),
     "onnxruntime": ("backends/verify", "backends/session.py"),
     "rich": ("render/", "cli/", "training/"),

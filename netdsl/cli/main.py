@@ -22,6 +22,7 @@ COMMANDS = {
     "eval": "measure a trained net on a data set",
     "predict": "run a trained net on pictures",
     "verify": "hold a net's ONNX form against PyTorch, number by number",
+    "weights": "map torchvision's or timm's weights onto a net",
     "fmt": "format specs in the one style",
     "ops": "the reference of all layers and functions",
 }

@@ -63,6 +63,16 @@ def missing(value: Any) -> list[str]:
     return []
 
 
+def next_field(function: OpArrow | BlockArrow, given: list[Given]) -> str | None:
+    """The argument of an op that one more value by position would be."""
+    if not isinstance(function, OpArrow):
+        return None
+    before = sum(g.name is None and not is_arrow(g.value) for g in given)
+    taken = {n for n, _ in function.arguments}
+    open_fields = [f for f in op_fields(function.op) if f not in taken]
+    return open_fields[before] if before < len(open_fields) else None
+
+
 def word(function: OpArrow | BlockArrow, name: str | None, node: ast.Node, lookup: Callable[[str], Any]) -> str | None:
     """The word that a bare name means as an argument of an op (`padding=same`), where nothing else bears that name."""
     if not isinstance(node, ast.Name) or not isinstance(function, OpArrow) or name is None:

@@ -65,17 +65,17 @@ Memo = dict[Definition, Totals]
 
 def parameters(definition: Definition) -> tuple[Parameter, ...]:
     """Trainable tensors in the order of the state dict, each shared one once."""
-    found = _tensors(definition, lambda op, types: op.params(*types), {})
+    found = tensors(definition, lambda op, types: op.params(*types), {})
     return tuple(Parameter(path, p.shape, p.role, op) for path, p, op in found)
 
 
 def buffers(definition: Definition) -> tuple[State, ...]:
     """Tensors that are not trained, in the order of the state dict, each shared one once."""
-    found = _tensors(definition, lambda op, types: op.buffers(*types), {})
+    found = tensors(definition, lambda op, types: op.buffers(*types), {})
     return tuple(State(path, b.shape, b.dtype, b.persistent, op) for path, b, op in found)
 
 
-def _tensors(
+def tensors(
     definition: Definition, own: Callable[[Op, tuple[TensorType, ...]], Mapping[str, T]], memo: dict[Definition, Any]
 ) -> tuple[tuple[str, T, str], ...]:
     """Path, tensor and kind of op of all that the layers of a definition own."""
@@ -83,11 +83,11 @@ def _tensors(
         found: list[tuple[str, T, str]] = []
         for layer in registered(definition.layers):
             if isinstance(layer.callee, Definition):
-                inner = _tensors(layer.callee, own, memo)
+                inner = tensors(layer.callee, own, memo)
                 found += [(join(layer.name, path), tensor, op) for path, tensor, op in inner]
             else:
-                tensors = own(layer.callee, layer.inputs)
-                found += [(join(layer.name, name), tensor, layer.callee.kind) for name, tensor in tensors.items()]
+                named = own(layer.callee, layer.inputs)
+                found += [(join(layer.name, name), tensor, layer.callee.kind) for name, tensor in named.items()]
         memo[definition] = tuple(found)
     result: tuple[tuple[str, T, str], ...] = memo[definition]
     return result

@@ -251,7 +251,7 @@ class Evaluator:
                 continue
             name = argument.name.id if argument.name else None
             lookup = partial(self.lookup, env=env, at=at)
-            value = calls.word(function, name, argument.value, lookup)
+            value = calls.word(function, name or calls.next_field(function, given), argument.value, lookup)
             given.append(calls.Given(name, self.evaluate(argument.value, env) if value is None else value, at))
         return given
 

@@ -199,6 +199,9 @@ class Runner:
             name += str(sum(n.rstrip("0123456789") == name for n, _, _ in root.outputs))
         if any(n == name for n, _, _ in root.outputs):
             raise fault("duplicate-name", f"there are two outputs `{name}`", env.place(node.name))
+        if any(wire.name == name for wire in root.inputs):
+            hint = "an ONNX file tells inputs and outputs apart by their names"
+            raise fault("duplicate-name", f"the output `{name}` has the name of an input", env.place(node.name), hint)
         inner = context.inside(context.scope)
         inner.training = inner.training or node.training
         result = (
