@@ -151,7 +151,7 @@ def test_a_net_that_rounding_moves_is_held_to_what_torch_itself_reaches() -> Non
       input x [512]
       share f = linear(512)
       a = f -> sigmoid
-      b = it * 1.001 -> f -> sigmoid
+      b = it * 1.01 -> f -> sigmoid
       a - b
     }"""
     net = compiled(text)
