@@ -17,12 +17,13 @@ from training_harness import loop_of, samples, small_net
 from netdsl.recipe.regularizers import Ema
 from netdsl.training import checkpoint as files
 from netdsl.training.averages import Averages
+from netdsl.training.depth import depth_rates
 from netdsl.training.diagnose import Diverged
 from netdsl.training.ema import Average, effective_decay
 from netdsl.training.evaluate import Evaluator
 from netdsl.training.feed import Feed
 from netdsl.training.ranks import Ranks
-from netdsl.training.rates import depth_rates, time_rate
+from netdsl.training.rates import time_rate
 from netdsl.training.target import Targets
 
 EVERYTHING = """

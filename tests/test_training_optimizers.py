@@ -16,7 +16,8 @@ from netdsl.passes.structure import layer_numbers
 from netdsl.pipeline import Spec
 from netdsl.training.data import DataError
 from netdsl.training.groups import Parameter, group, roles_of
-from netdsl.training.optimizers import Updater, peak_lr
+from netdsl.training.optimizers import Updater
+from netdsl.training.schedule import peak_lr
 
 SPECS = Path(__file__).parent.parent / "specs"
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "summary": "shapes, parameters, MACs, memory and receptive field of a net",
     "compile": "write a net as PyTorch source and as an ONNX file",
     "train": "train a net as its recipe says",
+    "recipe": "show what a recipe will do before it is done",
     "eval": "measure a trained net on a data set",
     "predict": "run a trained net on pictures",
     "verify": "hold a net's ONNX form against PyTorch, number by number",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -156,4 +155,4 @@ def guarded() -> Iterator[None]:
         hint = "let fewer samples be computed at once: `--set micro_batch=...` keeps the batch and its gradient"
         raise Failure("the device is out of memory", hint, WRONG) from None
     except PermissionError as error:
-        raise Failure(f"{error.filename}: {os.strerror(error.errno)}", code=USAGE) from None
+        raise Failure(f"{error.filename}: {error.strerror}", code=USAGE) from None

@@ -12,10 +12,9 @@ from netdsl.recipe.word import Count, Duration, Fraction, Index, NonNegative, Po
 class Ema(Word, frozen=True, tag="ema"):
     """An exponential moving average of the weights, evaluated and saved beside the raw ones.
 
-    `per_batch` rescales as torchvision does: 1 - decay is multiplied by batch * every / epochs (with `per_batch=1`).
-    `warmup`: decay at update n is at most (1 + n) / (10 + n). `restart`: the average starts afresh until this time.
-    `buffers`: batch-norm
-    statistics are copied or averaged; counters are always copied.
+    `warmup`: decay at update n is at most (1 + n) / (10 + n). `restart`: until this time the average is the current
+    weights. `buffers`: batch-norm statistics are copied or averaged; counters are always copied. `scaled`: as
+    torchvision does, 1 - decay is multiplied by batch * every / epochs.
     """
 
     source: ClassVar[str] = "Polyak & Juditsky 1992"

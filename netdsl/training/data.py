@@ -8,14 +8,9 @@ import torch
 from msgspec import Struct
 from torch import Tensor
 
+from netdsl.training.errors import DataError
 
-class DataError(Exception):
-    """Data that is missing, malformed, or does not fit the net. `hint` says what would mend it."""
-
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+__all__ = ["DataError", "DataSet", "Split", "as_floats"]
 
 
 class Split(Struct, frozen=True, eq=False):

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from netdsl.recipe.schema import Recipe
-from netdsl.training.data import DataError
+from netdsl.training.errors import DataError
 
 ROLES = ("conv", "linear", "norm", "bias", "scale", "embedding", "position", "gate", "recurrent")
 

@@ -24,11 +24,11 @@ from netdsl.training.gradients import add_penalties, clip
 from netdsl.training.groups import Parameter, frozen, group
 from netdsl.training.losses import weight_of
 from netdsl.training.metrics import HIGHER, headline
-from netdsl.training.optimizers import Updater, peak_lr
+from netdsl.training.optimizers import Updater
 from netdsl.training.outputs import Criterion
 from netdsl.training.ranks import Ranks
 from netdsl.training.rates import dropouts, set_drop_path, time_rate
-from netdsl.training.schedule import Schedule
+from netdsl.training.schedule import Schedule, peak_lr
 
 PATIENCE = 50
 """Updates after which a device is asked whether the losses were finite: asking makes it wait."""

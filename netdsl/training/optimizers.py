@@ -13,6 +13,7 @@ from netdsl.recipe import optimizers as words
 from netdsl.recipe.schema import Recipe
 from netdsl.training.groups import ParameterGroup
 from netdsl.training.large_batch import Lamb, Lars, Lion
+from netdsl.training.schedule import peak_lr
 
 Groups = list[dict[str, Any]]
 
@@ -54,12 +55,6 @@ class Updater:
     def zero(self) -> None:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-
-
-def peak_lr(recipe: Recipe) -> float:
-    """The peak lr, scaled linearly where the recipe states it for another batch."""
-    word = recipe.optimizer
-    return word.lr * recipe.batch / word.per_batch if word.per_batch else word.lr
 
 
 def decay_factor(recipe: Recipe, updates: int) -> float:

@@ -8,16 +8,7 @@ from torch import nn
 
 from netdsl.recipe.regularizers import DropPath, Early, Flat, Late, Ramp
 from netdsl.training.data import DataError
-
-
-def depth_rates(word: Any, links: int) -> list[float]:
-    """The drop-path rate of every residual link, first to last; `linear(a, b)` gives the first a and the last b."""
-    if isinstance(word, DropPath):
-        word = word.rates
-    if isinstance(word, Flat):
-        return [word.rate] * links
-    assert isinstance(word, Ramp)
-    return [word.start + (word.to - word.start) * i / max(1, links - 1) for i in range(links)]
+from netdsl.training.depth import depth_rates
 
 
 def drop_paths(module: nn.Module) -> list[nn.Module]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from msgspec import Struct
+from msgspec.structs import replace
 from torch import Tensor, nn
 
 from netdsl.loader import library
@@ -24,7 +25,7 @@ from netdsl.training.draws import key
 from netdsl.training.evaluate import Evaluator
 from netdsl.training.feed import Feed
 from netdsl.training.fit import fit, held_out, statistics, with_noise
-from netdsl.training.folder import CHECKPOINT, LOG, RECIPE, SOURCE, WEIGHTS, About, Log, write_json, write_spec
+from netdsl.training.folder import LOG, RECIPE, SOURCE, WEIGHTS, About, Log, write_json, write_spec
 from netdsl.training.groups import Parameter
 from netdsl.training.initialize import Start, initialize
 from netdsl.training.loop import Job, Loop, Watch
@@ -195,8 +196,9 @@ def refreshed(module: nn.Module, weights: Mapping[str, Tensor], feed: Feed) -> d
     return module.state_dict()
 
 
-def has_checkpoint(folder: Path) -> bool:
-    return (folder / CHECKPOINT).exists()
+def evaluator_of(recipe: Recipe, data: DataSet, kept: tuple[str, ...]) -> Evaluator:
+    """Measures the inference form of a net."""
+    return Evaluator(replace(recipe, outputs={}), kept, kept, data.task, max(1, len(data.classes)), Ranks())
 
 
 def open_log(folder: Path, after: int) -> Log:

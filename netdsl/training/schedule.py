@@ -20,9 +20,16 @@ from netdsl.recipe.schedules import (
     Step,
     Warmup,
 )
+from netdsl.recipe.schema import Recipe
 
 Curve = Callable[[float], float]
 """lr as a function of the steps since the phase began."""
+
+
+def peak_lr(recipe: Recipe) -> float:
+    """The peak lr, scaled linearly where the recipe states it for another batch."""
+    word = recipe.optimizer
+    return word.lr * recipe.batch / word.per_batch if word.per_batch else word.lr
 
 
 class Stretch(Struct, frozen=True):

@@ -18,15 +18,23 @@ from netdsl.passes.count import totals
 from netdsl.pipeline import Expression, Net, Spec
 from netdsl.recipe.schema import Recipe
 from netdsl.training import folder as files
-from netdsl.training.data import DataSet
-from netdsl.training.evaluate import Evaluator
 from netdsl.training.export import forward_of, largest_difference
 from netdsl.training.folder import About
 from netdsl.training.loop import Loop
 from netdsl.training.progress import Progress
 from netdsl.training.ranks import Ranks
 from netdsl.training.report import write_report
-from netdsl.training.run import Prepared, begin_folder, finish, interruptible, open_log, prepare, start, watching
+from netdsl.training.run import (
+    Prepared,
+    begin_folder,
+    evaluator_of,
+    finish,
+    interruptible,
+    open_log,
+    prepare,
+    start,
+    watching,
+)
 
 Show = Callable[[str], None]
 INTERRUPTED = 130
@@ -197,11 +205,6 @@ def _onnx(prepared: Prepared, folder: Path, say: Show) -> dict[str, Any]:
     difference = largest_difference(module, forward, test)
     say(f"onnxruntime: {described(theirs)}; largest difference from torch {difference:.1e} of the largest output")
     return {"onnx": theirs, "onnx_difference": difference}
-
-
-def evaluator_of(recipe: Recipe, data: DataSet, kept: tuple[str, ...]) -> Evaluator:
-    """Measures the inference form of a net."""
-    return Evaluator(replace(recipe, outputs={}), kept, kept, data.task, max(1, len(data.classes)), Ranks())
 
 
 def described(result: dict[str, Any]) -> str:

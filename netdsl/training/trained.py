@@ -27,7 +27,8 @@ from netdsl.training.evaluate import first_output
 from netdsl.training.export import forward_of
 from netdsl.training.fit import fit
 from netdsl.training.rates import drop_paths, dropouts
-from netdsl.training.session import evaluator_of, reopened
+from netdsl.training.run import evaluator_of
+from netdsl.training.session import reopened
 from netdsl.training.sources import read
 from netdsl.training.sources.folder import View
 

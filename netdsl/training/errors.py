@@ -1,0 +1,12 @@
+"""What can be wrong with the data of a run."""
+
+from __future__ import annotations
+
+
+class DataError(Exception):
+    """Data that is missing, malformed, or does not fit the net. `hint` says what would mend it."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
