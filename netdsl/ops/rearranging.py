@@ -1,7 +1,5 @@
-"""Numbers moved between channels, positions and windows: `pixel_shuffle`, `pixel_unshuffle`, `channel_shuffle`, `roll`,
-`windows`, `unwindows`."""
+"""Numbers moved between channels and positions: `pixel_shuffle`, `pixel_unshuffle`, `channel_shuffle`, `roll`."""
 
-from math import isqrt
 from typing import Any
 
 from netdsl.constraints import Assumptions
@@ -9,7 +7,6 @@ from netdsl.dims import Dim, floordiv
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, Window, X, register, require
 from netdsl.ops.features import axis_of, dim_of
 from netdsl.ops.lowering import reshaped, sliced, transposed
-from netdsl.ops.reshaping import size_of
 from netdsl.ops.spatial import Positive
 from netdsl.tensors import TensorType
 
@@ -114,8 +111,8 @@ class ChannelShuffle(Op, frozen=True):
 
 @register("roll")
 class Roll(Op, frozen=True):
-    """Positions shifted by `shifts` along `axes` (by default those after the channels), around the end, as torch.roll.
-    Swin (Liu et al., 2021) shifts its windows by `roll(-3)` and back by `roll(3)`."""
+    """Positions shifted by `shifts` along `axes` (by default those after the channels), around the end, as
+    torch.roll."""
 
     shifts: int | tuple[int, ...]
     axes: tuple[int, ...] | None = None
@@ -164,74 +161,3 @@ class Roll(Op, frozen=True):
             for s, a in zip(shifts, axes, strict=True)
             if s and (s % n if isinstance(n := x.shape[a], int) else 1)
         ]
-
-
-@register("windows")
-class Windows(Op, frozen=True):
-    """A picture cut into square windows of `size`, each a sequence of its positions: `[C, H, W]` to
-    `[H // size * (W // size), size * size, C]` (Swin, Liu et al., 2021). `unwindows` is the way back."""
-
-    size: Positive
-
-    examples = (Example("windows(3)", ("[4, 6, 9]",)),)
-
-    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
-        channels, height, width = picture(inputs[0], "windows")
-        for size in (height, width):
-            message = f"windows of {self.size} do not tile a size of {size}"
-            require(assume.divisible(size, self.size), message, argument="size", code="indivisible")
-        count = floordiv(height, self.size) * floordiv(width, self.size)
-        return inputs[0].with_shape(count, self.size**2, channels)
-
-    def torch(self, *inputs: TensorType) -> Torch:
-        rows = Call(".unflatten", (X(), 2, (-1, self.size)))
-        cut = Call(".unflatten", (rows, 4, (-1, self.size)))
-        moved = Call(".permute", (cut, 0, 2, 4, 3, 5, 1))
-        return Torch(expression=Call(".flatten", (Call(".flatten", (moved, 3, 4)), 1, 2)))
-
-    def onnx(self, g: Graph, *x: Operand) -> Any:
-        channels, height, width = x[0].type.shape
-        cut = reshaped(g, x[0], channels, floordiv(height, self.size), self.size, floordiv(width, self.size), self.size)
-        moved = Operand(transposed(g, cut, 1, 3, 2, 4, 0), x[0].type)
-        return reshaped(g, moved, *self.infer(Assumptions(), x[0].type).shape)
-
-
-@register("unwindows")
-class Unwindows(Op, frozen=True):
-    """Windows joined to a picture of `height` x `width`: the reverse of `windows`."""
-
-    height: Any
-    width: Any
-
-    examples = (Example("unwindows(6, 9)", ("[6, 9, 4]",)),)
-
-    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
-        (x,) = inputs
-        size = self._size(x)
-        count = floordiv(size_of(self.height, "height"), size) * floordiv(size_of(self.width, "width"), size)
-        message = f"{x} are not the windows of a picture of {self.height} x {self.width}"
-        require(assume.equal(x.shape[0], count), message, operand=0)
-        return x.with_shape(x.shape[2], self.height, self.width)
-
-    def torch(self, *inputs: TensorType) -> Torch:
-        size = self._size(inputs[0])
-        cut = Call(".unflatten", (X(), 2, (size, size)))
-        cut = Call(".unflatten", (cut, 1, (floordiv(self.height, size), floordiv(self.width, size))))
-        moved = Call(".permute", (cut, 0, 5, 1, 3, 2, 4))
-        return Torch(expression=Call(".flatten", (Call(".flatten", (moved, 4, 5)), 2, 3)))
-
-    def onnx(self, g: Graph, *x: Operand) -> Any:
-        size, channels = self._size(x[0].type), x[0].type.shape[2]
-        cut = reshaped(g, x[0], floordiv(self.height, size), floordiv(self.width, size), size, size, channels)
-        return reshaped(g, Operand(transposed(g, cut, 4, 0, 2, 1, 3), x[0].type), channels, self.height, self.width)
-
-    def _size(self, x: TensorType) -> int:
-        """The size of a window."""
-        positions = x.shape[1] if x.rank == 3 else 0
-        message = f"`unwindows` needs square windows [N, size * size, C], found {x}"
-        if not isinstance(positions, int):
-            raise OpError(message, operand=0, code="symbolic-size")
-        size = isqrt(positions)
-        if size == 0 or size**2 != positions:
-            raise OpError(message, operand=0)
-        return size

@@ -42,7 +42,7 @@ class WindowBias(nn.Module):
 @register("window_bias")
 class WindowBias(Op, frozen=True):
     """What attention in windows of a picture adds to its scores (Swin, Liu et al., 2021): a learnt bias for each head
-    and relative position, `[heads, L, L]` with `L = size * size`. Where the picture has been rolled by `shift`, the
+    and relative position, `[heads, L, L]` with `L = size * size`. Where the windows are shifted by `shift`, the
     result is `[windows, heads, L, L]`, and positions that were far apart before gain -100.
 
     The picture flows in (`bias = window_bias(3, 7, shift=3)`), and the result is the mask of the attention:
