@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from netdsl.diagnostics import Diagnostic
+from netdsl.diagnostics import Diagnostic, Fault
 from netdsl.loader import LoadError, load_source, read_import
 from netdsl.pipeline import Net, Spec
 
@@ -56,7 +56,10 @@ class Model:
 
     def source(self) -> str:
         """The net as a PyTorch module: the text of a `model.py` that imports nothing but torch."""
-        return self.net.source()
+        try:
+            return self.net.source()
+        except Fault as mistake:
+            raise SpecError((mistake.diagnostic,)) from None
 
     def module(self, seed: int | None = None) -> nn.Module:
         """The net as a live `torch.nn.Module`, made by running `source()`. `seed` fixes its initial weights."""

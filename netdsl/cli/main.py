@@ -12,7 +12,8 @@ from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 
-from netdsl.cli.failure import USAGE, Failure, Refused
+from netdsl.cli.failure import USAGE, WRONG, Failure, Refused
+from netdsl.diagnostics import Fault
 
 COMMANDS = {
     "check": "report every mistake in specs",
@@ -47,6 +48,10 @@ def main(argv: list[str] | None = None) -> int:
         from netdsl.render.diagnostics import render_all
 
         return _say(render_all(refused.diagnostics, sys.stderr), refused.code)
+    except Fault as mistake:
+        from netdsl.render.diagnostics import render_all
+
+        return _say(render_all((mistake.diagnostic,), sys.stderr), WRONG)
     except Failure as failure:
         return _say(_message(failure.message, failure.hint), failure.code)
     except KeyboardInterrupt:
