@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from netdsl.training.checkpoint import write_atomic
 from netdsl.training.drawing import curves, matrix, picture
+from netdsl.training.evaluate import predictions
 from netdsl.training.folder import LOG, RECIPE
 from netdsl.training.run import Prepared, evaluator_of
 
