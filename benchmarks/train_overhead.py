@@ -1,0 +1,95 @@
+"""The trainer's overhead over a bare loop: the same module, the same batches, the same fused optimizer, one thread, CPU time.
+
+    python benchmarks/train_overhead.py [rounds]
+
+The two take turns, block by block, so that what else the machine does falls on both; the median of the ratios is
+printed. The bare loop has no augmentation, no schedule and no checks; the trainer runs its own `update`.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from netdsl.loader import load_source, read_import
+from netdsl.passes.count import parameters
+from netdsl.pipeline import Spec
+from netdsl.recipe.optimizers import AdamW
+from netdsl.recipe.schema import Recipe
+from netdsl.recipe.sources import Synthetic
+from netdsl.training.data import Split
+from netdsl.training.feed import Feed
+from netdsl.training.groups import Parameter
+from netdsl.training.loop import Job, Loop
+from netdsl.training.ranks import Ranks
+from netdsl.training.target import Targets
+
+SPECS = Path(__file__).parent.parent / "specs"
+BATCH, BLOCK = 32, 2
+
+
+def trainer(target: str, size: int) -> Loop:
+    """A loop on random pictures, and its module."""
+    file, _, name = target.partition(":")
+    net = Spec(load_source(SPECS / file), read_import).net(name)
+    found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
+    recipe = Recipe(data=Synthetic(), steps=10_000, batch=BATCH, optimizer=AdamW(lr=1e-4), layout="nchw")
+    torch.manual_seed(0)
+    split = Split((torch.rand(BATCH * 4, 3, size, size),), torch.randint(0, 1000, (BATCH * 4,)))
+    feed = Feed(split, recipe, Targets(recipe, "classes", 1000))
+    names = ("output",)
+    return Loop(
+        Job(
+            module=net.module(0), recipe=recipe, feed=feed, held=split, parameters=found, names=names, kept=names,
+            task="classes", classes=1000, folder=None, ranks=Ranks(),
+        )  # fmt: skip
+    )
+
+
+def bare(loop: Loop) -> object:
+    """One step of the loop anybody would write, on a copy of the module."""
+    import copy
+
+    module = copy.deepcopy(loop.module).train()
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4, fused=True)
+    (x,), y = loop.feed.split.inputs, loop.feed.split.target
+
+    def step(i: int) -> None:
+        at = i % 4 * BATCH
+        loss = functional.cross_entropy(module(x[at : at + BATCH]), y[at : at + BATCH])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+    return step
+
+
+def timed(step: object, first: int) -> float:
+    start = time.process_time()
+    for i in range(first, first + BLOCK):
+        step(i)  # type: ignore[operator]
+    return time.process_time() - start
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 12
+    for target, size in (("resnet.net:ResNet18", 64), ("convnext.net:ConvNeXt_T", 32)):
+        loop = trainer(target, size)
+        plain = bare(loop)
+        timed(plain, 0), timed(loop.update, 0)
+        ratios = []
+        for r in range(rounds):
+            pair = [timed(plain, r * BLOCK), timed(loop.update, r * BLOCK)]
+            ratios.append(pair[1] / pair[0])
+        print(f"{target} at {size} px: trainer / bare loop = {statistics.median(ratios):.3f} (median of {rounds})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""It really trains: masks, text, graphs, memorisation and averages, each against a number that can be argued for."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+
+UNET = """
+from unet import UNet
+net Small = UNet(width=16, depth=2, classes=2)
+recipe Clutter for Small {
+  data = clutter
+  epochs = 4
+  batch = 32
+  loss = dice_ce
+  optimizer = adamw(lr=3e-3)
+  augment = hflip
+}
+"""
+
+GCN = """
+net GCN(classes=2, hidden=16) {
+  input features [34, 34]
+  input adjacency [34, 34]
+  h = features -> linear(hidden) -> matmul(adjacency, it) -> relu
+  h -> linear(classes) -> matmul(adjacency, it)
+}
+recipe Karate for GCN {
+  data = graph("karate.npz")
+  epochs = 100
+  batch = 1
+  standardize = none
+  optimizer = adam(lr=0.01)
+  schedule = constant
+}
+"""
+
+LSTM = """
+net CharLSTM(classes, width=64) {
+  input text [L] int64
+  embed(classes, width) -> lstm(width) -> linear(classes)
+}
+recipe Chars for CharLSTM {
+  data = text("text.txt", length=32)
+  epochs = 6
+  batch = 32
+  optimizer = adamw(lr=1e-2)
+  clip = 1.0
+}
+"""
+
+DIGITS = """
+net Small(classes=10) {
+  input image [1, 8, 8]
+  conv(16, 3) -> bn -> relu -> conv(32, 3, stride=2) -> bn -> relu
+  gap -> linear(classes)
+}
+recipe Digits for Small {
+  epochs = 12
+  optimizer = sgd(lr=0.3, momentum=0.9)
+  schedule = constant
+}
+"""
+
+
+def train(tmp_path: Path, text: str, *args: str, name: str = "run") -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The result of a run, and its evaluations."""
+    (tmp_path / "spec.net").write_text(text)
+    command = [sys.executable, "-m", "netdsl", "train", "spec.net", "-o", name, "--no-onnx", *args]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+    result = json.loads((tmp_path / name / "run.json").read_text())["result"]
+    return result, [line for line in lines if line["kind"] == "evaluation"]
+
+
+def test_a_unet_finds_digits_in_clutter(tmp_path: Path) -> None:
+    assert train(tmp_path, UNET)[0]["mean_iou"] > 0.9
+
+
+def test_a_gcn_classifies_the_karate_club_from_two_labels(tmp_path: Path) -> None:
+    """Kipf & Welling (2017), appendix A; the club split after a quarrel between members 0 and 33."""
+    graph = nx.karate_club_graph()
+    labels = [0 if graph.nodes[i]["club"] == "Mr. Hi" else 1 for i in graph]
+    known = np.isin(np.arange(34), (0, 33))
+    np.savez(
+        tmp_path / "karate.npz", features=np.eye(34), edges=np.array(list(graph.edges())).T, labels=labels, train=known
+    )
+    assert train(tmp_path, GCN)[0]["top1"] >= 29 / 32
+
+
+def test_an_lstm_beats_a_bigram_model(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    words = [
+        "the",
+        "cat",
+        "sat",
+        "on",
+        "a",
+        "mat",
+        "while",
+        "another",
+        "dog",
+        "ran",
+        "over",
+        "some",
+        "green",
+        "hill",
+        "and",
+        "found",
+        "its",
+        "small",
+        "red",
+        "ball",
+    ]
+    text = " ".join(draw.choice(words) for _ in range(6000))
+    (tmp_path / "text.txt").write_text(text)
+    cut = len(text) - round(0.1 * len(text))
+    pairs, singles = Counter(pairwise(text[:cut])), Counter(text[: cut - 1])
+    letters = len(set(text))
+    held = list(pairwise(text[cut:]))
+    bigram = -sum(math.log((pairs[p] + 0.1) / (singles[p[0]] + 0.1 * letters)) for p in held) / len(held)
+    result, _ = train(tmp_path, LSTM, "-p", f"classes={letters}")
+    assert result["loss"] < 0.8 * bigram
+
+
+def test_an_average_is_steadier_than_the_weights_it_averages(tmp_path: Path) -> None:
+    """At a constant large lr the averaged net is better than the raw one, epoch for epoch (Polyak & Juditsky 1992)."""
+    _, lines = train(tmp_path, DIGITS, "--set", "ema=ema(0.95, buffers=average)")
+    later = lines[4:]
+    assert sum(line["loss"] < line["raw"]["loss"] for line in later) >= 0.75 * len(later)
+    raw, averaged = ([line["raw"]["top1"] for line in later], [line["top1"] for line in later])
+    assert np.std(averaged) < np.std(raw)
+    assert np.mean(averaged) >= np.mean(raw)
+
+
+def test_random_labels_are_learnt_by_heart(tmp_path: Path) -> None:
+    """Zhang et al. (2017): the net fits labels that mean nothing, and knows nothing of the test split."""
+    settings = ["label_noise=1.0", "epochs=40", "optimizer=adamw(lr=5e-3)", "schedule=cosine"]
+    text = DIGITS.replace("16, 3", "64, 3").replace("32, 3, stride=2", "128, 3").replace("gap", "flatten")
+    result, _ = train(tmp_path, text, *[part for s in settings for part in ("--set", s)])
+    steps = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    last = [s["loss"] for s in steps if s["kind"] == "step"][-10:]
+    assert max(last) < 0.3  # chance is ln 10 = 2.3
+    assert result["top1"] < 0.25
+
+
+def test_stochastic_depth_skips_links_at_its_rates(tmp_path: Path) -> None:
+    """A deep net with half of its links dropped still learns, and evaluates with all of them."""
+    text = """
+net Deep(classes=10) {
+  input image [1, 8, 8]
+  conv(16, 3) -> bn -> relu
+  repeat 8 { residual { conv(16, 3) -> bn -> relu -> conv(16, 3) -> bn } -> relu }
+  gap -> linear(classes)
+}
+recipe Digits for Deep {
+  epochs = 12
+  drop_path = linear(0, 0.5)
+}
+"""
+    assert train(tmp_path, text)[0]["top1"] > 0.95
