@@ -1,10 +1,12 @@
 """Text that can be laid out in more than one way, and the printer that picks one (after Oppen 1980 and Wadler 2003).
 
-A document is a string without newlines, a list of documents, or one of the classes below.
+A document is a string without newlines, a list of documents, or one of the classes below, made by the functions below
+them. `hard`: it has a newline however it is laid out. `spread`: the brackets around it are broken because of that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Set
 from itertools import groupby
 from typing import Any
 
@@ -14,30 +16,20 @@ WIDTH = 120
 STEP = 2
 
 Doc = Any
-"""`str | list[Doc] | Line | Hard | Nest | Group | Either | Fill | Hang | Aside`."""
+"""`str | list[Doc] | Line | Hard | Either | Aside | Nest | Box | Group | Fill | Hang`."""
 
 
 class Line(Struct, frozen=True):
     """A newline where the group around it is broken, otherwise `flat`."""
 
     flat: str = " "
+    hard = spread = False
 
 
 class Hard(Struct, frozen=True):
     """A newline, always."""
 
-
-class Nest(Struct, frozen=True):
-    """`doc` with its newlines indented further."""
-
-    doc: Doc
-
-
-class Group(Struct, frozen=True):
-    """`doc` on one line where it fits, otherwise with all its lines broken; `broken` breaks them anyway."""
-
-    doc: Doc
-    broken: bool = False
+    hard, spread = True, False
 
 
 class Either(Struct, frozen=True):
@@ -45,6 +37,39 @@ class Either(Struct, frozen=True):
 
     broken: Doc
     flat: Doc
+    hard = spread = False
+
+
+class Aside(Struct, frozen=True):
+    """A comment: it goes to the end of its line, whatever follows there."""
+
+    text: str
+    hard = spread = True
+
+
+class Nest(Struct, frozen=True):
+    """`doc` with its newlines indented further."""
+
+    doc: Doc
+    hard: bool
+    spread: bool
+
+
+class Box(Struct, frozen=True):
+    """`doc`, which breaks nothing around it: braces begin on the line of what they belong to."""
+
+    doc: Doc
+    hard: bool
+    spread = False
+
+
+class Group(Struct, frozen=True):
+    """`doc` on one line where it fits, otherwise with all its lines broken; `broken` breaks them anyway."""
+
+    doc: Doc
+    broken: bool
+    hard: bool
+    spread: bool
 
 
 class Fill(Struct, frozen=True):
@@ -54,13 +79,16 @@ class Fill(Struct, frozen=True):
     """
 
     items: tuple[Doc, ...]
-    starts: frozenset[int] = frozenset()
-    indent: int = STEP
+    starts: frozenset[int]
+    indent: int
+    hard: bool
+    spread: bool
     begun: bool = False
 
     def rest(self, indent: int) -> Fill:
         """All but the first item."""
-        return Fill(self.items[1:], frozenset(i - 1 for i in self.starts), indent, True)
+        starts = frozenset(i - 1 for i in self.starts)
+        return Fill(self.items[1:], starts, indent, self.hard, self.spread, begun=True)
 
     def flat(self) -> list[Doc]:
         """The items on one line, up to the first that starts a line."""
@@ -75,29 +103,41 @@ class Hang(Struct, frozen=True):
     """
 
     doc: Doc
-    under: bool = False
-
-
-class Aside(Struct, frozen=True):
-    """A comment: it goes to the end of its line, whatever follows there."""
-
-    text: str
+    under: bool
+    hard: bool
+    spread: bool
 
 
 def hard(doc: Doc) -> bool:
     """Whether a document has a newline however it is laid out."""
-    if isinstance(doc, list):
-        return any(map(hard, doc))
-    if isinstance(doc, Group):
-        return doc.broken or hard(doc.doc)
-    if isinstance(doc, Fill):
-        return bool(doc.starts) or hard(list(doc.items))
-    return isinstance(doc, Hard | Aside) or (isinstance(doc, Nest | Hang) and hard(doc.doc))
+    return any(map(hard, doc)) if isinstance(doc, list) else not isinstance(doc, str) and doc.hard
+
+
+def spread(doc: Doc) -> bool:
+    """Whether a document breaks the brackets around it."""
+    return any(map(spread, doc)) if isinstance(doc, list) else not isinstance(doc, str) and doc.spread
+
+
+def nest(doc: Doc) -> Nest:
+    return Nest(doc, hard(doc), spread(doc))
+
+
+def box(doc: Doc) -> Box:
+    return Box(doc, hard(doc))
 
 
 def group(doc: Doc, broken: bool = False) -> Group:
-    """A group that is broken where a newline inside it cannot be avoided."""
-    return Group(doc, broken or hard(doc))
+    """A group that is broken where something in it is spread."""
+    broken = broken or spread(doc)
+    return Group(doc, broken, broken or hard(doc), broken)
+
+
+def fill(items: list[Doc], starts: Set[int] = frozenset(), indent: int = STEP) -> Fill:
+    return Fill(tuple(items), frozenset(starts), indent, bool(starts) or hard(items), bool(starts) or spread(items))
+
+
+def hang(doc: Doc, under: bool = False) -> Hang:
+    return Hang(doc, under, hard(doc), spread(doc))
 
 
 def joined(separator: Doc, docs: list[Doc]) -> list[Doc]:
@@ -122,16 +162,14 @@ class _Printer:
             indent, flat, doc = self.todo.pop()
             if isinstance(doc, str):
                 self.line += doc
-            elif isinstance(doc, list):
-                self.todo.extend((indent, flat, part) for part in reversed(doc))
             elif isinstance(doc, Hard) or (isinstance(doc, Line) and not flat):
                 self.newline(indent)
             elif isinstance(doc, Line):
                 self.line += doc.flat
+            elif isinstance(doc, Aside):
+                self.aside = doc.text
             elif isinstance(doc, Nest):
                 self.todo.append((indent + STEP, flat, doc.doc))
-            elif isinstance(doc, Either):
-                self.todo.append((indent, flat, doc.flat if flat else doc.broken))
             elif isinstance(doc, Group):
                 self.todo.append((indent, not doc.broken and (flat or self.fits(doc.doc)), doc.doc))
             elif isinstance(doc, Fill):
@@ -139,7 +177,7 @@ class _Printer:
             elif isinstance(doc, Hang):
                 self.hang(indent, flat, doc)
             else:
-                self.aside = doc.text
+                self.todo.extend((indent, mode, part) for mode, part in reversed(_parts(doc, flat)))
         self.newline(0)
         return self.done
 
@@ -163,7 +201,7 @@ class _Printer:
 
     def hang(self, indent: int, flat: bool, doc: Hang) -> None:
         sign = "= " if doc.under else ""
-        beside = flat or hard(doc.doc) or self.fits([" = ", doc.doc])
+        beside = flat or doc.hard or self.fits([" = ", doc.doc])
         if beside or not self.fits([sign, doc.doc], column=indent + STEP):
             self.line += " = "
         else:
@@ -192,22 +230,22 @@ class _Printer:
             elif isinstance(part, Line):
                 room -= len(part.flat)
             else:
-                todo.extend((mode, inner) for mode, inner in reversed(_parts(part, flat)))
+                todo.extend(reversed(_parts(part, flat)))
         return False
 
 
 def _parts(doc: Doc, flat: bool) -> list[tuple[bool, Doc]]:
-    """What a composite document consists of, for measuring."""
+    """What a composite document consists of, and whether that is flat."""
     if isinstance(doc, list):
         return [(flat, part) for part in doc]
-    if isinstance(doc, Nest):
+    if isinstance(doc, Nest | Box):
         return [(flat, doc.doc)]
-    if isinstance(doc, Hang):
-        return [(flat, " = "), (flat, doc.doc)]
     if isinstance(doc, Either):
         return [(flat, doc.flat if flat else doc.broken)]
     if isinstance(doc, Group):
         return [(flat and not doc.broken, doc.doc)]
+    if isinstance(doc, Hang):
+        return [(flat, " = "), (flat, doc.doc)]
     return [(flat, part) for part in doc.flat()] if isinstance(doc, Fill) else []
 
 

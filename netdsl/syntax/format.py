@@ -15,6 +15,9 @@ from netdsl.syntax.format_statements import Declarations
 from netdsl.syntax.parse import parse
 from netdsl.syntax.placement import Placement
 
+MOST_PASSES = 4
+"""Line breaks made in one pass are the author's in the next; that settles at once, or after a second pass."""
+
 
 def format_source(source: Source) -> tuple[str | None, tuple[Diagnostic, ...]]:
     """The text of a source in the one style; None where its syntax has mistakes.
@@ -25,11 +28,18 @@ def format_source(source: Source) -> tuple[str | None, tuple[Diagnostic, ...]]:
     file, diagnostics = parse(source)
     if diagnostics:
         return None, diagnostics
-    text = format_file(file, source.text)
-    fault = _proof(file, text)
-    if fault is not None:
-        message = f"formatting would change the file: {fault}"
-        hint = "the file is left as it is; this is a defect of the formatter, please report it"
+    text, fault = source.text, "it would never settle"
+    current = file
+    for _ in range(MOST_PASSES):
+        settled = format_file(current, text)
+        current, mistakes = parse(Source(settled))
+        fault = "it could not be read again" if mistakes else _difference(file, current)
+        if fault or settled == text:
+            break
+        text, fault = settled, "it would change again"
+    if fault:
+        message = f"this file cannot be formatted safely: {fault}"
+        hint = "it is left as it is; this is a defect of the formatter, please report it"
         return None, (Diagnostic("format-unsafe", message, Place(source, Span(0, 0)), hint=hint),)
     return text, ()
 
@@ -58,18 +68,15 @@ def _bare(value: Any) -> Any:
     return tuple([_bare(item) for item in value]) if isinstance(value, tuple) else value
 
 
-def _proof(file: ast.File, text: str) -> str | None:
-    """What is wrong with the formatted text of a file, or None."""
-    again, diagnostics = parse(Source(text))
-    if diagnostics:
-        return f"it could not be read again ({diagnostics[0].message})"
+def _difference(file: ast.File, again: ast.File) -> str:
+    """What a formatted file has lost of the file that it was made from; "" where that is nothing."""
     if not same(file, again):
         return "it would say something else"
     if _docs(file) != _docs(again):
         return "a declaration would get another documentation"
     if sorted(map(comment_text, file.comments)) != sorted(map(comment_text, again.comments)):
         return "a comment would be lost"
-    return None if format_file(again, text) == text else "the text would change again"
+    return ""
 
 
 def _docs(file: ast.File) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from netdsl.syntax import ast
-from netdsl.syntax.document import Aside, Doc, Either, Fill, Group, Hard, Line, Nest, group, hard, joined
+from netdsl.syntax.document import Aside, Doc, Either, Hard, Line, fill, group, hard, joined, nest
 from netdsl.syntax.placement import Placement
 
 PIPELINE, CHOICE, CONDITIONAL, OR, AND, NOT, COMPARE, SUM, TERM, UNARY, POWER, POSTFIX, ATOM = range(13)
@@ -52,7 +52,7 @@ class Expressions:
     def expression(self, node: Any, least: int = PIPELINE, free: bool = False) -> Doc:
         """An expression, in parentheses where it binds less tightly than its place demands."""
         if level(node) < least:
-            return Group(["(", Nest([Line(""), self.written(node, True)]), Line(""), ")"])
+            return group(["(", nest([Line(""), self.written(node, True)]), Line(""), ")"])
         return self.written(node, free)
 
     def written(self, node: Any, free: bool) -> Doc:
@@ -96,7 +96,7 @@ class Expressions:
         parts = [self.expression(node.item, free=True), head]
         if node.condition is not None:
             parts.append(["if ", self.expression(node.condition, OR, True)])
-        return Group(["[", Nest([Line(""), joined(Line(), parts)]), Line(""), "]"])
+        return group(["[", nest([Line(""), joined(Line(), parts)]), Line(""), "]"])
 
     def targets(self, targets: Sequence[ast.Target]) -> str:
         return ", ".join(t.id if isinstance(t, ast.Name) else f"({self.targets(t.items)})" for t in targets)
@@ -117,17 +117,17 @@ class Expressions:
         docs = [self.item(item, self.expression(item, free=True), ",") for item in items[:-1]]
         docs += [self.item(item, self.expression(item, free=True), Either(comma, "")) for item in items[-1:]]
         apart = self.placement.hosts(host) or (comma and self.ends_with_comma(host.at.start, end or host.at.end))
-        inner = [self.opened(host), Nest([Line(""), self.rows(items, docs, filled), self.below(host)]), Line("")]
+        inner = [self.opened(host), nest([Line(""), self.rows(items, docs, filled), self.below(host)]), Line("")]
         return group([opening, inner, closing], bool(apart) or hard(docs))
 
     def rows(self, items: Sequence[Any], docs: list[Doc], filled: bool) -> Doc:
         """Items on the lines that the author gave them; where all are on one, each on its own (not if `filled`)."""
         starts = {i for i in range(1, len(items)) if "\n" in self.text[items[i - 1].at.end : items[i].at.start]}
-        spread = joined(Line(), docs)
+        spaced = joined(Line(), docs)
         commented = any(id(item) in store for item in items for store in (self.placement.above, self.placement.beside))
         if commented or not (starts or (filled and items)):
-            return spread
-        return Either(Fill(tuple(docs), frozenset(starts), indent=0), spread)
+            return spaced
+        return Either(fill(docs, starts, indent=0), spaced)
 
     def ends_with_comma(self, start: int, end: int) -> bool:
         """Whether the author ended a bracket with a comma."""
@@ -179,8 +179,8 @@ class Expressions:
     def wrapped(self, doc: Doc, free: bool) -> Doc:
         """An expression that may break: between statements only inside parentheses."""
         if free:
-            return Group(doc)
-        return Group([Either("(", ""), Nest([Line(""), doc]), Line(""), Either(")", "")])
+            return group(doc)
+        return group([Either("(", ""), nest([Line(""), doc]), Line(""), Either(")", "")])
 
     def Unary(self, node: ast.Unary, free: bool) -> Doc:  # noqa: N802
         return [node.op + (" " if node.op == "not" else ""), self.expression(node.operand, level(node), free)]
@@ -223,7 +223,7 @@ class Expressions:
         """Links with a sign before each but the first. The line breaks that the author made are kept."""
         docs = [self.item(n, [sign if i else "", self.expression(n, least, free)]) for i, n in enumerate(links)]
         starts = {i for i in range(1, len(links)) if self.starts_line(links[i - 1], links[i])}
-        return Fill(tuple(docs), frozenset(starts))
+        return fill(docs, starts)
 
     def starts_line(self, before: Any, node: Any) -> bool:
         """Whether a link stands on a new line: as written, or because of a comment."""

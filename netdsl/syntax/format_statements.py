@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from netdsl.syntax import ast
-from netdsl.syntax.document import Doc, Either, Hang, Hard, Line, Nest, group, hard, joined
+from netdsl.syntax.document import Doc, Either, Hard, Line, box, group, hang, hard, joined, nest
 from netdsl.syntax.format_expressions import CHOICE, PIPELINE, Expressions, comment_text, level
 
 
@@ -23,14 +23,14 @@ class Statements(Expressions):
         """Items in braces: on one line where there is one and the author wrote it so, otherwise each on its own."""
         hosts = self.placement.hosts(host)
         if not items:
-            return ["{", self.opened(host), Nest(self.below(host)), Hard(), "}"] if hosts else "{}"
+            return box(["{", self.opened(host), nest(self.below(host)), Hard(), "}"]) if hosts else "{}"
         apart = hosts or len(items) > 1 or "\n" in self.text[start : items[0].at.start]
         widths = self.widths(items) if apart else {}
         docs = [write(item, widths.get(id(self.aligned_name(item)), 0)) for item in items]
         if not apart:
-            return group(["{", Nest([Line(), docs[0]]), Line(), "}"])
+            return box(group(["{", nest([Line(), docs[0]]), Line(), "}"], hard(docs)))
         lines = self.lines(items, docs)
-        return ["{", self.opened(host), Nest([Hard(), lines, self.below(host)]), Hard(), "}"]
+        return box(["{", self.opened(host), nest([Hard(), lines, self.below(host)]), Hard(), "}"])
 
     def lines(self, items: Sequence[Any], docs: list[Doc]) -> Doc:
         """Items on lines of their own, with the blank lines that the author left."""
@@ -92,7 +92,7 @@ class Statements(Expressions):
     def assigned(self, head: str, value: Any) -> Doc:
         """`head = value`; a pipeline that does not fit beside its name goes to the next line."""
         doc = self.expression(value)
-        return [head, " = ", doc] if level(value) > CHOICE else [head, Hang(doc)]
+        return [head, " = ", doc] if level(value) > CHOICE else [head, hang(doc)]
 
     def ExprStatement(self, node: ast.ExprStatement, _: bool) -> Doc:  # noqa: N802
         return self.expression(node.value)
@@ -121,7 +121,7 @@ class Statements(Expressions):
         condition = self.expression(node.condition)
         if node.message is None:
             return ["require ", condition]
-        return group(["require ", condition, ",", Nest([Line(), self.expression(node.message)])])
+        return group(["require ", condition, ",", nest([Line(), self.expression(node.message)])])
 
     def Input(self, node: ast.Input, _: bool) -> Doc:  # noqa: N802
         return ["input ", node.name.id, " ", self.shape(node.shape), "" if node.dtype is None else f" {node.dtype.id}"]
@@ -154,8 +154,8 @@ class Declarations(Statements):
         return joined(Hard(), written)
 
     def gap(self, before: Any, node: Any) -> bool:
-        """Whether a blank line stands between two declarations: as written, and always around braces."""
-        if _has_braces(before) or _has_braces(node):
+        """Whether a blank line stands between two declarations: as written, always around braces and after imports."""
+        if _has_braces(before) or _has_braces(node) or isinstance(before, ast.Import) != isinstance(node, ast.Import):
             return True
         return self.blank_before(node) if self.text else type(before) is not type(node)
 
@@ -175,7 +175,7 @@ class Declarations(Statements):
             for n, name in zip(node.names, names, strict=True)
         ]
         opening, closing = Either("(", ""), Either(")", "")
-        inner = [self.opened(node), Nest([Line(""), joined(Line(), docs), self.below(node)]), Line("")]
+        inner = [self.opened(node), nest([Line(""), joined(Line(), docs), self.below(node)]), Line("")]
         return group([f"from {node.module} import ", opening, *inner, closing], self.placement.hosts(node))
 
     def Block(self, node: ast.Block, _: bool) -> Doc:  # noqa: N802
@@ -191,8 +191,8 @@ class Declarations(Statements):
         doc = self.expression(value)
         written = node.signature is not None and "\n" in self.text[node.signature.at.end : value.at.start]
         if id(node) in self.placement.opening or written:
-            return [head, self.opened(node), Nest([Hard(), "= ", doc])]
-        return [head, " = ", doc] if level(value) > CHOICE else [head, Hang(doc, under=node.signature is not None)]
+            return [head, self.opened(node), nest([Hard(), "= ", doc])]
+        return [head, " = ", doc] if level(value) > CHOICE else [head, hang(doc, under=node.signature is not None)]
 
     def parameters(self, node: ast.Block) -> Doc:
         """The formal arguments, if any; only a net in the form of an expression needs its brackets all the same."""
@@ -204,7 +204,7 @@ class Declarations(Statements):
         ]
         commented = any(id(p) in s for p in node.parameters for s in (self.placement.above, self.placement.beside))
         comma = re.match(r"\s*,", self.text[last.at.end :]) is not None
-        return group(["(", Nest([Line(""), self.rows(node.parameters, docs, True)]), Line(""), ")"], commented or comma)
+        return group(["(", nest([Line(""), self.rows(node.parameters, docs, True)]), Line(""), ")"], commented or comma)
 
     def Parameter(self, node: ast.Parameter, _: bool) -> Doc:  # noqa: N802
         if node.default is None:
@@ -218,7 +218,7 @@ class Declarations(Statements):
         last = node.conditions[-1]
         docs = [self.item(c, self.expression(c), "" if c is last else ",") for c in node.conditions]
         head = f"expect {f'{node.target.id}:':{width}} "
-        return group([head, Nest(joined(Line(), docs))], self.placement.hosts(node))
+        return group([head, nest(joined(Line(), docs))], self.placement.hosts(node))
 
     # Recipes
 

@@ -45,10 +45,10 @@ def mistake(source: Source, text: str, error: UnexpectedInput | Misread) -> tupl
         return _unclosed(source, text, skeleton, unclosed, offset)
     early = skeleton.premature(offset)
     if early is not None or offset in skeleton.stray:
-        at = Span(offset, offset + 1) if early is None else Span(early.end, early.end + 1)
-        message = f"there is one `{text[at.start]}` too many"
-        region = at if text[at.start] == "}" else skeleton.statement(offset)
-        return Diagnostic("syntax", message, Place(source, at)), region
+        bracket = Span(offset, offset + 1) if early is None else Span(early.end, early.end + 1)
+        message = f"there is one `{text[bracket.start]}` too many"
+        region = bracket if text[bracket.start] == "}" else skeleton.statement(offset)
+        return Diagnostic("syntax", message, Place(source, bracket)), region
     return _unexpected(source, text, skeleton, offset, _accepted(error))
 
 

@@ -153,7 +153,7 @@ class Skeleton:
         return self.indented(whole.start, pair.start, pair.end)
 
     def indented(self, start: int, offset: int, limit: int) -> Span:
-        """From a start to the end of the line of an offset, with the lines that are indented further and all their braces."""
+        """From a start to the end of an offset's line, with the lines that are indented further and their braces."""
         while start < offset and self.text[start].isspace():
             start += 1
         end = self._line_end(offset)
