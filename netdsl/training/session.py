@@ -62,7 +62,7 @@ def train(request: Request, show: Show) -> int:
     ranks = Ranks.from_environment(device)
     choose_threads(request)
     choose_arithmetic(request.recipe)
-    say = show if ranks.first and not request.quiet else _silent
+    say = show if ranks.first else _silent
     began = time.perf_counter()
     try:
         prepared = prepare(request.net, request.recipe, request.base, device)
@@ -72,7 +72,7 @@ def train(request: Request, show: Show) -> int:
         loop = start(prepared, folder, ranks, lambda what, numbers: None)
         if request.resume:
             loop.restore()
-        _introduce(prepared, loop, folder, say)
+        _introduce(prepared, loop, folder, _silent if request.quiet else say)
         _run(request, prepared, loop, folder)
         if loop.interrupted:
             say(f"stopped at step {loop.state.step}; go on with: netdsl train --resume {folder}")
