@@ -23,7 +23,9 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_target(parser, nargs="?")
-    parser.add_argument("--recipe", metavar="NAME", help="a recipe of the spec; `none` for the defaults")
+    parser.add_argument(
+        "--recipe", metavar="NAME", help="a recipe of the spec, or `recipes:NAME` of another; `none`: defaults"
+    )
     parser.add_argument(
         "--set",
         dest="settings",

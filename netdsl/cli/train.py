@@ -17,8 +17,8 @@ from netdsl.cli.target import add_target
 EXAMPLES = """\
 examples:
   netdsl train lenet.net                        the file's first net, its recipe
-  netdsl train resnet.net:ResNet18 --recipe ImageNet90 -o runs/r18
-  netdsl train resnet.net:ImageNet90            a recipe names its net
+  netdsl train convnext.net:ConvNeXt_T --recipe recipes:ConvNeXt300
+  netdsl train convnext.net:ImageNet300         a recipe names its net
   netdsl train lenet.net --set epochs=3 --set optimizer.lr=1e-3
   netdsl train lenet.net --data 'npz("mine.npz")'
   netdsl train --resume runs/LeNet5-1           go on where it stopped
@@ -28,7 +28,9 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_target(parser, nargs="?")
-    parser.add_argument("--recipe", metavar="NAME", help="a recipe of the spec; `none` for the defaults")
+    parser.add_argument(
+        "--recipe", metavar="NAME", help="a recipe of the spec, or `recipes:NAME` of another; `none`: defaults"
+    )
     parser.add_argument(
         "--set",
         dest="settings",

@@ -13,6 +13,7 @@ from netdsl.cli.failure import USAGE, WRONG, Failure, Refused
 from netdsl.cli.target import given_arguments, given_sizes, open_spec, split_target
 
 if TYPE_CHECKING:
+    from netdsl.passes.resolve import Module
     from netdsl.pipeline import Net, Spec
     from netdsl.recipe.schema import Recipe
 
@@ -50,11 +51,30 @@ def open_recipe(args: argparse.Namespace) -> tuple[Net, Recipe]:
     if chosen is None:
         chosen = _own_recipe(spec, name)
     chosen = None if chosen == "none" else chosen
-    recipe, mistakes = load_recipe(spec.module, spec.elaborator.evaluator, chosen, settings_of(args))
+    module, chosen = _elsewhere(spec, chosen)
+    recipe, mistakes = load_recipe(module, spec.elaborator.evaluator, chosen, settings_of(args))
     _report(mistakes, recipe is None)
     assert recipe is not None
     net = _open_net(spec, name or _target_of(spec, chosen), args)
     return net, recipe
+
+
+def _elsewhere(spec: Spec, chosen: str | None) -> tuple[Module, str | None]:
+    """The file that a recipe stands in: `--recipe recipes:ConvNeXt300` names another spec, as an import would."""
+    name, colon, recipe = (chosen or "").rpartition(":")
+    if not colon:
+        return spec.module, chosen
+    from netdsl.loader import read_import
+    from netdsl.passes.resolve import resolve
+
+    source = read_import(name, spec.source)
+    if source is None:
+        raise Failure(
+            f"there is no spec `{name}`", "a recipe of another spec is named as an import would: `recipes:ConvNeXt300`"
+        )
+    module, mistakes = resolve(source, read_import)
+    _report(mistakes, any(d.severity == "error" for d in mistakes))
+    return module, recipe
 
 
 def _refuse_broken(spec: Spec) -> None:
@@ -86,7 +106,7 @@ def _several(names: list[str]) -> str | None:
 def _target_of(spec: Spec, recipe: str | None) -> str | None:
     from netdsl.passes.recipes import find_recipe, target
 
-    if recipe is None:
+    if recipe is None or spec.module.find(recipe) is None:
         return None
     name = target(*find_recipe(spec.module, recipe))
     return name if name in spec.nets else None
