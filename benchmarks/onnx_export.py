@@ -27,7 +27,8 @@ from netdsl.api import load
 from netdsl.backends.onnx_file import weight_bytes
 from netdsl.backends.onnx_model import export
 from netdsl.backends.session import Session
-from netdsl.backends.verify_stress import draw_inputs, on_cpu, state_of, stress
+from netdsl.backends.verify_inputs import draw_inputs
+from netdsl.backends.verify_stress import on_cpu, state_of, stress
 from netdsl.ir.model import Program
 
 SPECS = Path(__file__).parent.parent / "specs"

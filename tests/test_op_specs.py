@@ -13,7 +13,8 @@ from netdsl.backends.onnx_model import export
 from netdsl.backends.onnx_weights import ExportError
 from netdsl.backends.verify import compared
 from netdsl.backends.verify_sizes import At, choose
-from netdsl.backends.verify_stress import draw_inputs, state_of, stress
+from netdsl.backends.verify_inputs import draw_inputs
+from netdsl.backends.verify_stress import state_of, stress
 from netdsl.dims import evaluate
 from netdsl.ir.model import Program
 from netdsl.pipeline import Spec

@@ -18,8 +18,9 @@ from netdsl.backends.onnx_file import save
 from netdsl.backends.onnx_model import export
 from netdsl.backends.verify import GATE, Case, VerificationError, record, verify
 from netdsl.backends.verify_file import verify_file
+from netdsl.backends.verify_inputs import draw_inputs, index_limit
 from netdsl.backends.verify_sizes import At
-from netdsl.backends.verify_stress import draw_inputs, state_of, stress
+from netdsl.backends.verify_stress import state_of, stress
 from netdsl.ir.model import Program
 
 TEXT = """
@@ -248,3 +249,17 @@ def test_numpy_round_trip_of_scalars() -> None:
     model = export(compiled("net Net { input x [3]\n gelu }"), {}, opset=18)
     assert all(numpy_helper.to_array(t).shape == () for t in model.graph.initializer)
     assert np.isclose(numpy_helper.to_array(model.graph.initializer[0]), 2**0.5)
+
+
+def test_whole_numbers_are_in_range_for_what_reads_them() -> None:
+    text = """net Net {
+      input x [V, 4]
+      input edges [2, E] int64
+      source = edges -> take(0)
+      target = edges -> take(1)
+      x -> gather(index=source) -> linear(3) -> scatter(index=target, size=V)
+    }"""
+    net = compiled(text)
+    assert index_limit(net, "edges", {"V": 9, "E": 5}) == 9
+    assert all(c.ok for c in verify(net, module_of(net), lambda w: export(net, w)))
+    assert index_limit(compiled("net Net { input x [L] int64\n embed(7, 4) }"), "x", {"L": 3}) == 7

@@ -13,9 +13,10 @@ from torch import nn
 from netdsl.backends.onnx_check import check_model, runnable
 from netdsl.backends.onnx_file import Model
 from netdsl.backends.session import Session
+from netdsl.backends.verify_inputs import draw_inputs
 from netdsl.backends.verify_reference import Reference, distance
 from netdsl.backends.verify_sizes import At, choose
-from netdsl.backends.verify_stress import draw_inputs, on_cpu, state_of, stress
+from netdsl.backends.verify_stress import on_cpu, state_of, stress
 from netdsl.ir.model import Program
 
 GATE = 1e-5

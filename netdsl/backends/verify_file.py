@@ -14,9 +14,10 @@ from netdsl.backends.onnx_file import Model, load, metadata, transplanted
 from netdsl.backends.onnx_model import export
 from netdsl.backends.session import Session
 from netdsl.backends.verify import GATE, Case, compared, sessions
+from netdsl.backends.verify_inputs import draw_inputs
 from netdsl.backends.verify_reference import distance
 from netdsl.backends.verify_sizes import At, choose
-from netdsl.backends.verify_stress import draw_inputs, on_cpu, state_of, stress
+from netdsl.backends.verify_stress import on_cpu, state_of, stress
 from netdsl.ir.model import Program
 
 

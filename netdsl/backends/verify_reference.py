@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from netdsl.backends.verify_inputs import draw_inputs
 from netdsl.backends.verify_sizes import At
-from netdsl.backends.verify_stress import draw_inputs
 from netdsl.ir.model import Program
 
 

@@ -6,13 +6,12 @@ Real initial values hide errors: a LayerScale of 1e-6 hides its whole branch, a 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from netdsl.dims import evaluate
 from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
 
@@ -107,34 +106,3 @@ def _set_statistics(layer: Any, x: Tensor, random: torch.Generator) -> None:
     power = float(x.square().mean()) + 1e-6
     layer.running_var.copy_(power * (0.6 + 0.9 * torch.rand(layer.running_var.shape, generator=random)))
     layer.running_mean.copy_(0.2 * power**0.5 * torch.randn(layer.running_mean.shape, generator=random))
-
-
-def draw_inputs(
-    program: Program, batch: int, sizes: Mapping[str, int], seed: int, positive: bool = False
-) -> list[Tensor]:
-    """Random inputs: normal numbers (`positive`: from 0 to 1), whole numbers below the limit of what reads them."""
-    random = torch.Generator().manual_seed(seed)
-    drawn = []
-    for value in program.main.inputs:
-        shape = [evaluate(s, sizes) for s in value.type.shape]
-        shape = [batch, *shape] if value.type.batched else shape
-        dtype = getattr(torch, value.type.dtype)
-        if dtype.is_floating_point:
-            number = torch.rand(shape, generator=random) if positive else torch.randn(shape, generator=random)
-            drawn.append(number.to(dtype))
-        else:
-            limit = 2 if dtype is torch.bool else index_limit(program, value.name)
-            drawn.append(torch.randint(0, limit, shape, generator=random).to(dtype))
-    return drawn
-
-
-def index_limit(program: Program, name: str) -> int:
-    """What an integer input must stay below: the least table that is read with it."""
-    tables = [
-        limit
-        for node in flatten(program)
-        if any(v.name == name for v in node.inputs)
-        for limit in (getattr(node.op, field, None) for field in ("num_embeddings", "num_classes", "classes"))
-        if isinstance(limit, int)
-    ]
-    return min(tables, default=2)
