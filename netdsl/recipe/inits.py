@@ -1,4 +1,4 @@
-"""How weights start. `->` applies one after the other: `kaiming(mode=fan_out) -> zero_last_norm`."""
+"""How weights start. `->` applies one after the other: `kaiming(mode=fan_out, only=["conv"]) -> zero_last_norm`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,34 @@ class Default(Word, frozen=True, tag="pytorch"):
     """PyTorch's own: kaiming_uniform(a=sqrt(5)) for weights, uniform(1 / sqrt(fan_in)) for biases."""
 
 
-class TruncNormal(Word, frozen=True, tag="trunc_normal"):
+class Draw(Word, frozen=True, kw_only=True):
+    """`only`: the selectors of what is drawn (`"conv"`, `"head"`); then biases beside it become 0, others stay."""
+
+    only: Annotated[
+        tuple[str, ...], Meta(description="roles, labels or paths of what it is for; none: everything")
+    ] = ()
+
+
+class TruncNormal(Draw, frozen=True, tag="trunc_normal"):
     """Normal cut at +-2 (not at 2 std, as torch.nn.init.trunc_normal_) for convolutions, linears and tables; biases
     0."""
 
     std: Positive = 0.02
 
 
-class Normal(Word, frozen=True, tag="normal"):
+class Normal(Draw, frozen=True, tag="normal"):
     """Normal for convolutions and linears; biases 0."""
 
     std: Positive = 0.01
 
 
-class Xavier(Word, frozen=True, tag="xavier"):
+class Uniform(Draw, frozen=True, tag="uniform"):
+    """Uniform in [-bound, bound] for all weights and biases (not norms and scales)."""
+
+    bound: Positive = 0.08
+
+
+class Xavier(Draw, frozen=True, tag="xavier"):
     """Variance 2 / (fan_in + fan_out); biases 0."""
 
     source: ClassVar[str] = "Glorot & Bengio 2010"
@@ -34,7 +48,7 @@ class Xavier(Word, frozen=True, tag="xavier"):
     gain: Positive = 1.0
 
 
-class Kaiming(Word, frozen=True, tag="kaiming"):
+class Kaiming(Draw, frozen=True, tag="kaiming"):
     """Variance gain^2 / fan; biases 0. `gain^2` is 2 for relu, 1 for linear."""
 
     source: ClassVar[str] = "He et al. 2015"
@@ -43,15 +57,15 @@ class Kaiming(Word, frozen=True, tag="kaiming"):
     nonlinearity: Literal["relu", "linear"] = "relu"
 
 
-class Orthogonal(Word, frozen=True, tag="orthogonal"):
+class Orthogonal(Draw, frozen=True, tag="orthogonal"):
     """Rows or columns orthonormal, times `gain`; biases 0."""
 
     source: ClassVar[str] = "Saxe et al. 2014"
     gain: Positive = 1.0
 
 
-class Biases(Word, frozen=True, tag="biases"):
-    """All biases of convolutions and linears to a constant."""
+class Biases(Draw, frozen=True, tag="biases"):
+    """Biases to a constant."""
 
     value: float = 0.0
 
@@ -84,5 +98,5 @@ class Fixup(Word, frozen=True, tag="fixup"):
 
 
 Inits = Union[
-    Default, TruncNormal, Normal, Xavier, Kaiming, Orthogonal, Biases, ZeroLastNorm, HeadScale, Weights, Fixup
-]
+    Default, TruncNormal, Normal, Uniform, Xavier, Kaiming, Orthogonal, Biases, ZeroLastNorm, HeadScale, Weights, Fixup
+]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -75,8 +75,9 @@ def group(
 
 
 def check_selectors(recipe: Recipe, parameters: Sequence[Parameter]) -> None:
-    """Raise DataError for a selector of a group or a freeze that selects no parameter."""
-    written: Iterable[str] = [s for g in recipe.groups for s in g.selectors] + list(recipe.freeze)
+    """Raise DataError for a selector of a group, a freeze or an init that selects no parameter."""
+    written: list[str] = [s for g in recipe.groups for s in g.selectors] + list(recipe.freeze)
+    written += [s for word in recipe.init for s in getattr(word, "only", ())]
     for selector in written:
         if selector not in ROLES and not any(selects(selector, p) for p in parameters):
             from netdsl.diagnostics import did_you_mean

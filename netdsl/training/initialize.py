@@ -12,9 +12,12 @@ from torch import Tensor, nn
 from netdsl.recipe import inits as words
 from netdsl.training import checkpoint as files
 from netdsl.training.data import DataError
-from netdsl.training.groups import Parameter
+from netdsl.training.groups import Parameter, selects
 
 WEIGHTS = ("conv", "linear")
+TABLES = ("embedding", "position")
+UNDRAWN = ("norm", "bias", "scale", "gate")
+"""What is drawn only where a selector names its role."""
 
 
 class Start(Sequence[Parameter]):
@@ -35,8 +38,28 @@ class Start(Sequence[Parameter]):
     def __getitem__(self, index: Any) -> Any:
         return self.parameters[index]
 
-    def of(self, *roles: str) -> list[Tensor]:
-        return [self.tensors[p.path] for p in self.parameters if p.role in roles and p.path in self.tensors]
+    def drawn(self, only: Sequence[str], roles: Sequence[str]) -> list[Parameter]:
+        """What is drawn: all of the roles, or what the selectors mean (a label does not mean the norms below it)."""
+        if not only:
+            return [p for p in self.parameters if p.role in roles]
+        return [p for p in self.parameters if _selected(p, only) and (p.role not in UNDRAWN or p.role in only)]
+
+    def biases(self, only: Sequence[str]) -> list[Parameter]:
+        """All biases, or those that the selectors mean, themselves or through the weight beside them."""
+        owners = {_owner(p) for p in self.parameters if _selected(p, only)}
+        return [p for p in self.parameters if p.role == "bias" and (not only or _owner(p) in owners)]
+
+
+def _selected(parameter: Parameter, only: Sequence[str]) -> bool:
+    return any(selects(s, parameter) for s in only)
+
+
+def _owner(parameter: Parameter) -> str:
+    return parameter.path.rpartition(".")[0]
+
+
+Apply = Callable[[Any, Start], str | None]
+"""Sets the weights that a word is for; says what there is to say about it."""
 
 
 def initialize(recipe_words: Sequence[Any], start: Start) -> list[str]:
@@ -49,14 +72,18 @@ def initialize(recipe_words: Sequence[Any], start: Start) -> list[str]:
     return notes
 
 
-def _drawn(draw: Callable[[Any, Tensor], Any], roles: tuple[str, ...] = WEIGHTS) -> Callable[[Any, Start], None]:
-    """Draws every weight of the roles; biases become 0."""
+def _drawn(draw: Callable[[Any, Tensor], Any], roles: tuple[str, ...] = WEIGHTS, axes: int = 1) -> Apply:
+    """Draws every weight of the roles; biases become 0. Tensors need so many axes."""
 
     def apply(word: Any, start: Start) -> None:
-        for tensor in start.of(*roles):
-            draw(word, tensor)
-        for tensor in start.of("bias"):
-            tensor.zero_()
+        drawn = start.drawn(word.only, roles)
+        for parameter in drawn:
+            if len(parameter.shape) < axes:
+                raise DataError(f"`{word.__struct_config__.tag}` needs a matrix, `{parameter.path}` is a vector")
+            draw(word, start.tensors[parameter.path])
+        for bias in start.biases(word.only):
+            if bias not in drawn:
+                start.tensors[bias.path].zero_()
 
     return apply
 
@@ -72,8 +99,8 @@ def _kaiming(word: words.Kaiming, w: Tensor) -> None:
 
 
 def _biases(word: words.Biases, start: Start) -> None:
-    for tensor in start.of("bias"):
-        tensor.fill_(word.value)
+    for bias in start.biases(word.only):
+        start.tensors[bias.path].fill_(word.value)
 
 
 def _zero_last_norm(word: words.ZeroLastNorm, start: Start) -> str | None:
@@ -105,15 +132,16 @@ def _weights(word: words.Weights, start: Start) -> str | None:
     return f"{len(fitting)} tensors from {path.name}, {len(left)} left as they were" if left else None
 
 
-INITS: dict[type, Callable[[Any, Start], str | None]] = {
+INITS: dict[type, Apply] = {
     words.Default: lambda word, start: None,
-    words.TruncNormal: _drawn(
-        lambda word, w: nn.init.trunc_normal_(w, std=word.std), (*WEIGHTS, "embedding", "position")
-    ),
+    words.TruncNormal: _drawn(lambda word, w: nn.init.trunc_normal_(w, std=word.std), (*WEIGHTS, *TABLES)),
     words.Normal: _drawn(lambda word, w: nn.init.normal_(w, std=word.std)),
-    words.Xavier: _drawn(_xavier),
-    words.Kaiming: _drawn(_kaiming),
-    words.Orthogonal: _drawn(lambda word, w: nn.init.orthogonal_(w, gain=word.gain)),
+    words.Uniform: _drawn(
+        lambda word, w: nn.init.uniform_(w, -word.bound, word.bound), (*WEIGHTS, *TABLES, "recurrent", "bias")
+    ),
+    words.Xavier: _drawn(_xavier, axes=2),
+    words.Kaiming: _drawn(_kaiming, axes=2),
+    words.Orthogonal: _drawn(lambda word, w: nn.init.orthogonal_(w, gain=word.gain), axes=2),
     words.Biases: _biases,
     words.ZeroLastNorm: _zero_last_norm,
     words.HeadScale: _head_scale,
