@@ -12,8 +12,8 @@ from op_harness import Use, types_of, uses
 from netdsl.backends.onnx_model import export
 from netdsl.backends.onnx_weights import ExportError
 from netdsl.backends.verify import compared
-from netdsl.backends.verify_sizes import At, choose
 from netdsl.backends.verify_inputs import draw_inputs
+from netdsl.backends.verify_sizes import At, choose
 from netdsl.backends.verify_stress import state_of, stress
 from netdsl.dims import evaluate
 from netdsl.ir.model import Program

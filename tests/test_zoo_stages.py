@@ -13,8 +13,8 @@ import torch
 from zoo_tables import entries, net
 
 from netdsl.backends.verify import verify
-from netdsl.backends.verify_sizes import choose, macs
 from netdsl.backends.verify_inputs import draw_inputs
+from netdsl.backends.verify_sizes import choose, macs
 from netdsl.backends.verify_stress import state_of
 from netdsl.dims import evaluate
 from netdsl.ir.model import Program
