@@ -17,6 +17,7 @@ from training_harness import loop_of, samples, small_net
 from netdsl.recipe.regularizers import Ema
 from netdsl.training import checkpoint as files
 from netdsl.training.averages import Averages
+from netdsl.training.data import DataError
 from netdsl.training.depth import depth_rates
 from netdsl.training.diagnose import Diverged
 from netdsl.training.ema import Average, effective_decay
@@ -430,6 +431,12 @@ def test_rates_over_depth_and_time() -> None:
     """Huang et al. 2016: the rate of link l of L; Liu et al. 2023: early and late dropout."""
     links = recipe("drop_path = linear(0, 0.1)").drop_path
     assert depth_rates(links, 18) == pytest.approx([0.1 * i / 17 for i in range(18)])
+    blocks = recipe("drop_path = drop_path(linear(0, 0.1), links=2)").drop_path  # a transformer's two links
+    assert depth_rates(blocks, 24) == pytest.approx([0.1 * (i // 2) / 11 for i in range(24)])
+    written = recipe("drop_path = rates([0.2 * i / 16 for i in [2, 4, 6]])").drop_path
+    assert depth_rates(written, 3) == pytest.approx([0.025, 0.05, 0.075])
+    with pytest.raises(DataError, match="3 numbers, the net has 4"):
+        depth_rates(written, 4)
     early = recipe("dropout = early(0.1, 50 steps)").dropout
     assert [time_rate(early, s, 300, 10) for s in (0, 25, 50, 100)] == pytest.approx([0.1, 0.05, 0, 0])
     late = recipe("dropout = late(0.1, 5 epochs)").dropout

@@ -100,3 +100,26 @@ def test_the_schedule_has_no_state() -> None:
     schedule = Schedule(recipe("epochs=10\nschedule = warmup(1 epochs) -> cosine").schedule, PEAK, TOTAL, PER_EPOCH)
     forward = [schedule(s) for s in range(TOTAL)]
     assert [schedule(s) for s in reversed(range(TOTAL))] == forward[::-1]
+
+
+def test_a_constant_warmup_is_torchs_constant_lr() -> None:
+    made = theirs(lambda o: torch.optim.lr_scheduler.ConstantLR(o, factor=0.1, total_iters=4))
+    assert ours("warmup(4 steps, factor=0.1, shape=constant) -> constant") == pytest.approx(made)
+
+
+def test_a_warmup_may_replace_the_beginning_of_a_whole_curve() -> None:
+    """timm's and TensorFlow's warm-ups: what follows is counted from the first step of training."""
+    peak, total = 0.2, 100
+
+    def at(text: str, step: int) -> float:
+        return Schedule(recipe(f"schedule = warmup(10 steps) -> {text}").schedule, peak, total, 10)(step)
+
+    for step in (10, 37, 99):
+        cosine = 0.01 + (peak - 0.01) * (1 + math.cos(math.pi * step / total)) / 2
+        assert at("cosine(to=0.01, whole=true)", step) == pytest.approx(cosine)
+        decayed = peak * 0.97 ** (step // 24)
+        assert at("exponential(0.97, every=2.4 epochs, staircase=true, whole=true)", step) == pytest.approx(decayed)
+        stepped = peak * 0.1 ** ((step >= 32) + (step >= 48))
+        assert at("multistep([32 steps, 48 steps], whole=true)", step) == pytest.approx(stepped)
+        assert at("step(30 steps, whole=true)", step) == pytest.approx(peak * 0.1 ** (step // 30))
+    assert at("cosine(whole=true)", 5) == pytest.approx(peak / 2)

@@ -98,6 +98,12 @@ class Ramp(Word, frozen=True, tag="linear"):
     to: Probability
 
 
+class Rates(Word, frozen=True, tag="rates"):
+    """A rate for every residual link, first to last, where no rule gives them."""
+
+    each: tuple[Probability, ...]
+
+
 class Early(Word, frozen=True, tag="early"):
     """The rate until a time, falling linearly to 0 (or at once); none after."""
 
@@ -116,11 +122,16 @@ class Late(Word, frozen=True, tag="late"):
 
 
 class DropPath(Word, frozen=True, tag="drop_path"):
-    """Stochastic depth with all its choices: `drop_path(linear(0, 0.5), mode=batch)`."""
+    """Stochastic depth with all its choices: `drop_path(linear(0, 0.5), mode=batch)`.
+
+    `links`: so many neighbouring links share a rate, and `linear` counts in steps of them: 2 for a transformer, whose
+    blocks have a link around the attention and one around the MLP.
+    """
 
     source: ClassVar[str] = "Huang et al. 2016"
-    rates: Union[Flat, Ramp]
-    mode: Literal["row", "batch"] = "row"
+    rates: Union[Flat, Ramp, Rates]
+    mode: Annotated[Literal["row", "batch"], Meta(description="drawn for each sample, or once for the batch")] = "row"
+    links: Annotated[Count, Meta(description="neighbouring links that share a rate")] = 1
 
 
 class Stop(Word, frozen=True, tag="early_stopping"):
@@ -150,5 +161,5 @@ class LayerDecay(Word, frozen=True, tag="layer_decay"):
 
 Clips = Union[ClipNorm, ClipValue, ClipAdaptive]
 Penalties = Union[L1Penalty, L2Penalty, GroupLasso, ByProduct]
-Depths = Union[Flat, Ramp, DropPath]
+Depths = Union[Flat, Ramp, Rates, DropPath]
 Times = Union[Flat, Ramp, Early, Late]

@@ -13,6 +13,9 @@ from msgspec import Meta
 from netdsl.recipe.word import Count, Duration, NonNegative, Positive, Probability, Word
 
 Length = Annotated[Duration | None, Meta(description="how long; without it, until training ends")]
+Whole = Annotated[
+    bool, Meta(description="counted over the whole run: a warm-up replaces its beginning (timm, TensorFlow)")
+]
 
 
 class Phase(Word, frozen=True):
@@ -24,7 +27,8 @@ class Phase(Word, frozen=True):
 
 
 class Warmup(Phase, frozen=True, tag="warmup"):
-    """Linear rise to the full lr over the given time.
+    """Linear rise to the full lr over the given time; with `shape=constant` it stays at its start, as torch's
+    ConstantLR.
 
     From `start` (a learning rate), or from `factor` times the full lr. `inclusive`: the last step of the warm-up
     already has the full lr (ConvNeXt's and DINO's code); otherwise the first step after it has, as torch's LinearLR.
@@ -35,6 +39,7 @@ class Warmup(Phase, frozen=True, tag="warmup"):
     start: Annotated[NonNegative, Meta(description="learning rate of the first step")] = 0.0
     factor: Annotated[Probability | None, Meta(description="first step as a fraction of the full lr")] = None
     inclusive: bool = False
+    shape: Literal["linear", "constant"] = "linear"
 
 
 class Constant(Phase, frozen=True, tag="constant"):
@@ -49,6 +54,7 @@ class Cosine(Phase, frozen=True, tag="cosine"):
     source: ClassVar[str] = "Loshchilov & Hutter 2017"
     to: Annotated[NonNegative, Meta(description="final learning rate")] = 0.0
     over: Length = None
+    whole: Whole = False
 
 
 class Linear(Phase, frozen=True, tag="linear"):
@@ -73,6 +79,7 @@ class Step(Phase, frozen=True, tag="step"):
     every: Duration
     factor: Positive = 0.1
     over: Length = None
+    whole: Whole = False
 
 
 class Multistep(Phase, frozen=True, tag="multistep"):
@@ -81,6 +88,7 @@ class Multistep(Phase, frozen=True, tag="multistep"):
     at: tuple[Duration, ...]
     factor: Positive = 0.1
     over: Length = None
+    whole: Whole = False
 
 
 class Exponential(Phase, frozen=True, tag="exponential"):
@@ -90,6 +98,7 @@ class Exponential(Phase, frozen=True, tag="exponential"):
     every: Duration = Duration(1, "epochs")
     staircase: bool = False
     over: Length = None
+    whole: Whole = False
 
 
 class Restarts(Phase, frozen=True, tag="restarts"):

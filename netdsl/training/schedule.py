@@ -54,7 +54,9 @@ class Schedule:
         start, value = 0, peak
         for phase in phases or (Constant(),):
             length = phase.length.steps(per_epoch) if phase.length is not None else max(0, total - start)
-            curve = CURVES[type(phase)](phase, value, peak, length, per_epoch, self.hold)
+            before = start if getattr(phase, "whole", False) else 0
+            whole = CURVES[type(phase)](phase, value, peak, length + before, per_epoch, self.hold)
+            curve = _later(whole, before)
             self.stretches.append(Stretch(start, start + length, curve))
             start += length
             value = peak if isinstance(phase, Warmup) else curve(length)
@@ -68,8 +70,15 @@ class Schedule:
         return last.curve(last.end - last.start)
 
 
+def _later(curve: Curve, steps: int) -> Curve:
+    """The curve from a time after its beginning on."""
+    return (lambda t: curve(t + steps)) if steps else curve
+
+
 def _warmup(phase: Warmup, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
     start = phase.start if phase.factor is None else phase.factor * peak
+    if phase.shape == "constant":
+        return lambda t: start if t < length else peak
     reach = max(1, length - hold if phase.inclusive else length)
     return lambda t: start + (peak - start) * min(1.0, t / reach)
 
