@@ -7,7 +7,7 @@ from msgspec import Struct
 from torch import Tensor
 
 from netdsl.recipe.schema import Recipe
-from netdsl.training.augment.pipeline import Pipeline
+from netdsl.training.augment.pipeline import Pipeline, Standard
 from netdsl.training.data import Split
 from netdsl.training.draws import Draws, key, permutation
 from netdsl.training.mix import Mixer
@@ -27,17 +27,18 @@ class Feed:
 
     `batch(step, first, last)` gives the places first..last of update `step` (0-based). Every share of an update is the
     same whatever the other shares are: augmentation is drawn per sample, a mixing partner is the next place of the
-    whole
-    update.
+    whole update that has another sample. `standard`: mean and deviation with which the net standardises pixels.
     """
 
-    def __init__(self, split: Split, recipe: Recipe, targets: Targets, mask: bool = False) -> None:
+    def __init__(
+        self, split: Split, recipe: Recipe, targets: Targets, mask: bool = False, standard: Standard | None = None
+    ) -> None:
         self.split = split
         self.seed = recipe.seed
         self.size = recipe.batch
         self.repeat = recipe.repeat
         self.targets = targets
-        self.augment = Pipeline(recipe.augment, mask)
+        self.augment = Pipeline(recipe.augment, mask, standard)
         self.mixer = Mixer(recipe.mix, recipe.seed)
         whole, rest = divmod(len(split), self.size)
         self.per_epoch = max(1, whole if recipe.drop_last or not rest else whole + 1)
@@ -67,7 +68,8 @@ class Feed:
         count = self.count(step)
         last = count if last is None else last
         mix = self.mixer.draw(step)
-        places = torch.arange(first, last + 1 if mix else last, device=self.split.target.device) % count
+        more = self.repeat if mix else 0  # neighbours are copies of one sample: the partner stands behind them
+        places = torch.arange(first, last + more, device=self.split.target.device) % count
         slots = within * self.size + places
         samples = self.order(epoch)[slots]
         inputs, target = self.split.take(samples)
@@ -77,5 +79,5 @@ class Feed:
             inputs, target = self.augment(inputs, target, draws, epoch)
         target = self.targets(target)
         if mix:
-            inputs, target = mix.apply(inputs, target, places[:-1])
+            inputs, target = mix.apply(inputs, target, places[:-more])
         return Batch(inputs, target, count)

@@ -1,4 +1,4 @@
-"""Mixup and cutmix: sample i with sample i + 1 of the same update, inputs and targets alike."""
+"""Mixup and cutmix: sample i with the next other sample of the same update, inputs and targets alike."""
 
 from __future__ import annotations
 
@@ -46,8 +46,9 @@ class Mix(Struct, frozen=True, eq=False):
         return drawn.to(places.device)
 
     def apply(self, inputs: Inputs, target: Tensor, places: Tensor) -> tuple[Inputs, Tensor]:
-        """Mix rows 0..B-1 with rows 1..B of inputs and targets that have one row more than `places`."""
-        x, partner = inputs[0][:-1], inputs[0][1:]
+        """Mix the first B rows with the last B of inputs and targets that have some rows more than the B `places`."""
+        count = len(places)
+        x, partner = inputs[0][:count], inputs[0][-count:]
         share = self.share(places)
         if isinstance(self.word, Cutmix):
             inside = self._box(places, share, x.shape[2], x.shape[3])
@@ -57,7 +58,7 @@ class Mix(Struct, frozen=True, eq=False):
             weight = share.view(-1, *[1] * (x.ndim - 1))
             mixed = x * weight + partner * (1 - weight)
         weight = share.view(-1, *[1] * (target.ndim - 1))
-        return (mixed, *(i[:-1] for i in inputs[1:])), target[:-1] * weight + target[1:] * (1 - weight)
+        return (mixed, *(i[:count] for i in inputs[1:])), target[:count] * weight + target[-count:] * (1 - weight)
 
     def _box(self, places: Tensor, share: Tensor, height: int, width: int) -> Tensor:
         """bool [B, H, W]: a box of the area 1 - share around a uniform centre, cut at the border."""

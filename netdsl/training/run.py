@@ -89,7 +89,41 @@ def load_data(program: Program, recipe: Recipe, base: Path) -> DataSet:
     data = read(recipe.data, base, tuple(s if isinstance(s, int) else 0 for s in shape), outputs or 1)
     if len(program.main.inputs) != max(1, len(data.train.inputs)) and data.train.read is None:
         raise DataError(f"the net has {len(program.main.inputs)} inputs, `{data.name}` gives {len(data.train.inputs)}")
-    return fit(data, shape, outputs)
+    check_kind(program, data)
+    data = fit(data, shape, outputs)
+    check_sizes(program, data)
+    return data
+
+
+def check_kind(program: Program, data: DataSet) -> None:
+    """Raise DataError where the net gives something else than what the data ask for: one class, a map, a sequence."""
+    main = next(o for o in program.main.outputs if not o.training).value.type
+    ranks = {"classes": 1, "mask": 3, "tokens": 2, "nodes": 2}
+    if data.task in ranks and main.rank != ranks[data.task]:
+        asked = {
+            "classes": "one class",
+            "mask": "a mask",
+            "tokens": "the next token at every place",
+            "nodes": "a class per node",
+        }
+        hint = "choose other data: `--data clutter` has masks, `--data digits` classes"
+        raise DataError(f"the net gives {main} for a sample, `{data.name}` asks for {asked[data.task]}", hint)
+
+
+def check_sizes(program: Program, data: DataSet) -> None:
+    """Raise DataError where the data's sizes break what the net demands of its named sizes."""
+    if data.train.read is not None:
+        return
+    sizes: dict[str, int] = {}
+    for value, tensor in zip(program.main.inputs, data.train.inputs, strict=False):
+        for size, length in zip(value.type.shape, tensor.shape[1:], strict=False):
+            if not isinstance(size, int) and str(size).isidentifier():
+                sizes[str(size)] = length
+    broken = [str(c) for c in program.constraints if sizes and not c.holds(sizes)]
+    if broken:
+        have = ", ".join(f"{n} = {v}" for n, v in sizes.items())
+        hint = "give the net's sizes, and pictures are resized: `--size H=32 --size W=32`"
+        raise DataError(f"the net needs {', '.join(broken)}; `{data.name}` has {have}", hint)
 
 
 def _classes(program: Program, recipe: Recipe) -> int | None:
@@ -102,7 +136,8 @@ def _classes(program: Program, recipe: Recipe) -> int | None:
 def start(prepared: Prepared, folder: Path, ranks: Ranks, watch: Watch) -> Loop:
     """The loop of a run, at its first step."""
     p = prepared
-    feed = Feed(p.train, p.recipe, p.targets(), mask=p.data.task == "mask")
+    standard = p.net.options.standard
+    feed = Feed(p.train, p.recipe, p.targets(), mask=p.data.task == "mask", standard=standard)
     job = Job(
         module=p.module, recipe=p.recipe, feed=feed, held=p.held, parameters=p.parameters, names=p.names, kept=p.kept,
         task=p.data.task, classes=max(1, len(p.data.classes)), folder=folder, ranks=ranks, layers=layers_of(p),

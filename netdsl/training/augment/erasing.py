@@ -35,17 +35,19 @@ def random_erasing(word: RandomErasing, x: Tensor, mask: Tensor | None, frame: F
     corner = frame.uniform("corner", 2)
     top, left = (corner[:, 0] * (h - height + 1)).floor(), (corner[:, 1] * (w - width + 1)).floor()
     where = inside(top, left, height, width, x.shape) & (frame.chance(word.p) & fits.any(1)).view(-1, 1, 1, 1)
-    if word.value == "pixel":
-        fill = frame.normal("fill", *x.shape[1:])
+    if word.value == "mean":
+        fill = x.mean((2, 3), keepdim=True)
     else:
-        fill = x.mean((2, 3), keepdim=True) if word.value == "mean" else torch.zeros((), device=x.device)
+        noise = word.value == "pixel"
+        fill = frame.pixels(frame.normal("fill", *x.shape[1:]) if noise else torch.zeros(1, 1, 1, device=x.device))
     return torch.where(where, fill, x), mask
 
 
 @applies(Cutout)
 def cutout(word: Cutout, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
-    centre = frame.uniform("centre", 2) * torch.tensor(x.shape[2:], device=x.device)
-    corner = centre.floor() - word.size // 2
+    size = torch.tensor(x.shape[2:], device=x.device)
+    drawn = frame.uniform("centre", 2)
+    corner = (drawn * (size - word.size + 1)).floor() if word.inside else (drawn * size).floor() - word.size // 2
     side = torch.full((len(x),), word.size, device=x.device)
     where = inside(corner[:, 0], corner[:, 1], side, side, x.shape)
-    return torch.where(where, torch.zeros((), device=x.device), x), mask
+    return torch.where(where, frame.pixels(torch.zeros(1, 1, 1, device=x.device)), x), mask

@@ -11,13 +11,18 @@ from torch import Tensor
 
 from netdsl.training.draws import Draws
 
+Standard = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and deviation of each channel, with which the net standardises pixels."""
+
 
 class Frame(Struct, frozen=True, eq=False):
-    """What a step of the pipeline may draw from: its own purpose, the samples' draws, the epoch."""
+    """What a step of the pipeline may draw from: its own purpose, the samples' draws, the epoch; and how the net
+    standardises what it gives."""
 
     draws: Draws
     purpose: str
     epoch: int
+    standard: Standard | None = None
 
     def uniform(self, what: str, *shape: int) -> Tensor:
         return self.draws.uniform(f"{self.purpose}.{what}", *shape)
@@ -33,6 +38,13 @@ class Frame(Struct, frozen=True, eq=False):
 
     def chance(self, p: float) -> Tensor:
         return self.draws.chance(f"{self.purpose}.chance", p)
+
+    def pixels(self, standardized: Tensor) -> Tensor:
+        """Standardised values [..., C or 1, H, W] as pixels from 0 to 1."""
+        if self.standard is None:
+            return standardized
+        mean, std = (torch.tensor(s, device=standardized.device).view(-1, 1, 1) for s in self.standard)
+        return standardized * std + mean
 
 
 Apply = Callable[[Any, Tensor, Tensor | None, Frame], tuple[Tensor, Tensor | None]]
@@ -54,21 +66,26 @@ def applies(*words: type) -> Callable[[Apply], Apply]:
 class Pipeline:
     """Applies the words in order. With `mask`, targets [B, H, W] are moved along with the pictures."""
 
-    def __init__(self, words: Sequence[Any], mask: bool = False) -> None:
+    def __init__(self, words: Sequence[Any], mask: bool = False, standard: Standard | None = None) -> None:
         from netdsl.training.augment import colors, erasing, geometry, policies  # noqa: F401 - they register themselves
 
         self.words = tuple(words)
         self.mask = mask
+        self.standard = standard
 
     def __bool__(self) -> bool:
         return bool(self.words)
+
+    def frame(self, place: int, draws: Draws, epoch: int) -> Frame:
+        """What the word at a place draws from."""
+        return Frame(draws, f"{place}.{type(self.words[place]).__name__}", epoch, self.standard)
 
     def __call__(
         self, inputs: tuple[Tensor, ...], target: Tensor, draws: Draws, epoch: int
     ) -> tuple[tuple[Tensor, ...], Tensor]:
         pictures, mask = inputs[0], target[:, None].to(torch.float32) if self.mask else None
         for place, word in enumerate(self.words):
-            frame = Frame(draws, f"{place}.{type(word).__name__}", epoch)
+            frame = self.frame(place, draws, epoch)
             pictures, mask = APPLY[type(word)](word, pictures, mask, frame)
         if mask is not None:
             target = mask[:, 0].round().to(torch.int64)
