@@ -11,7 +11,7 @@ from netdsl.source import Span
 from netdsl.syntax import ast
 
 AT = Span(0, 0)
-WORDS = tuple(["x", "conv", "depth", "W", "_", "input", "output", "group", "when", "training", "steps", "share", "repeat", "as"])
+WORDS = ("x", "conv", "W", "_", "input", "output", "group", "when", "training", "steps", "share", "repeat", "as")
 LONG = ("a_rather_long_name_for_a_layer", "another_name_that_is_long_enough_to_break_lines")
 NUMBERS = ("0", "3", "1_000", "2.5", "1e-6", "0x1F", ".5", "4.")
 OPERATORS = ("+", "-", "*", "/", "//", "%", "@", "**", "and", "or")
@@ -83,8 +83,10 @@ class Writer:
         return self.pick(makers)()
 
     def items(self, depth: int) -> tuple[Any, ...]:
-        splat = lambda: ast.Splat(AT, self.expression(depth - 1))  # noqa: E731
-        return self.some(lambda: self.pick((splat, lambda: self.expression(depth - 1)))())
+        return self.some(lambda: self.pick((self.splat, self.expression))(depth - 1))
+
+    def splat(self, depth: int) -> ast.Splat:
+        return ast.Splat(AT, self.expression(depth))
 
     def arguments(self, depth: int) -> tuple[ast.Argument, ...]:
         by_position = tuple(ast.Argument(AT, None, item) for item in self.items(depth))

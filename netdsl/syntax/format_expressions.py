@@ -30,7 +30,7 @@ _LEVELS: dict[type, int] = {
     ast.Call: POSTFIX, ast.Index: POSTFIX,
 }  # fmt: skip
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"}
-_UNPRINTABLE = re.compile(r'[\\"\x00-\x1f\x7f-\x9f\u2028\u2029]')
+_UNPRINTABLE = re.compile(r'[\\"\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffd]')
 
 
 def level(node: Any) -> int:

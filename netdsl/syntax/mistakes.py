@@ -87,8 +87,10 @@ def _region(skeleton: Skeleton, offset: int, accepted: set[str]) -> Span:
     region = skeleton.statement(offset)
     if skeleton.text[offset : offset + 1] == "{" and any(not p.closed and p.start < offset for p in skeleton.pairs):
         return Span(offset, offset + 1)
+    around = skeleton.around(offset, "{")
+    if around and skeleton.stray and skeleton.is_foreign(around, offset):
+        return Span(region.start, around.end + 1)
     if "LBRACE" in accepted and "NUMBER" not in accepted:
-        around = skeleton.around(offset, "{")
         return skeleton.indented(region.start, offset, around.end if around else len(skeleton.text))
     return region
 

@@ -21,8 +21,6 @@ MOST_MISTAKES = 20
 DEEPEST = 100
 """How many nodes may lie within each other; people write a dozen. It keeps every pass that descends safe."""
 
-_TEXT = "a spec is text in UTF-8"
-
 
 def parse(source: Source) -> tuple[ast.File, tuple[Diagnostic, ...]]:
     """The syntax tree of a source, and the mistakes in its syntax (code `syntax`).
@@ -98,12 +96,10 @@ def _too_deep(declarations: tuple[Any, ...]) -> Span | None:
 
 def _junk(source: Source) -> Diagnostic | None:
     """The diagnostic of what is no text at all."""
-    for character in ("\0", "\ufffd"):
-        at = source.text.find(character)
-        if at >= 0:
-            message = f"this is not text: it holds the character U+{ord(character):04X}"
-            return Diagnostic("syntax", message, Place(source, Span(at, at + 1)), hint=_TEXT)
-    return None
+    at = source.text.find("\0")
+    if at < 0:
+        return None
+    return Diagnostic("syntax", "this is not text: it holds the character U+0000", Place(source, Span(at, at + 1)))
 
 
 def _documented(declaration: Any, found: tuple[ast.Comment, ...], source: Source) -> Any:

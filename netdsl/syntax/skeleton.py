@@ -125,6 +125,10 @@ class Skeleton:
     def _misplaced(self, pair: Pair) -> bool:
         return "\n" in self.text[pair.start : pair.end] and self.indent(pair.end) > self.indent(pair.start)
 
+    def is_foreign(self, pair: Pair, offset: int) -> bool:
+        """Whether a pair ends on the line of an offset but begins before it: its end may be another one's."""
+        return pair.closed and pair.start < self._line(offset) and "\n" not in self.text[offset : pair.end]
+
     def last_word(self, offset: int) -> int:
         """The end of the last word before an offset."""
         place = bisect_right(self.words, offset)

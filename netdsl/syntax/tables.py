@@ -37,13 +37,16 @@ class Tables(msgspec.Struct, frozen=True, array_like=True):
 @cache
 def parser() -> Lark:
     """The parser of the reference grammar, which makes nodes of `netdsl.syntax.ast`."""
+    return loaded(_kept() or build())
+
+
+def loaded(tables: Tables) -> Lark:
     from lark import Lark
 
-    tables = _kept() or build()
-    loaded: Lark = Lark._load_from_dict(  # type: ignore[no-untyped-call]
+    parser: Lark = Lark._load_from_dict(  # type: ignore[no-untyped-call]
         tables.data, tables.memo, transformer=Builder(), postlex=Layout()
     )
-    return loaded
+    return parser
 
 
 def build() -> Tables:
@@ -62,7 +65,7 @@ def build() -> Tables:
 
 def _kept() -> Tables | None:
     built = BUILT.read_bytes() if BUILT.exists() else None
-    return _unpacked(built) or _unpacked(remembered(f"{sha256(stamp().encode()).hexdigest()}.tables"))
+    return unpacked(built) or unpacked(remembered(f"{sha256(stamp().encode()).hexdigest()}.tables"))
 
 
 def stamp() -> str:
@@ -76,7 +79,7 @@ def packed(tables: Tables) -> bytes:
     return zlib.compress(msgspec.msgpack.encode(tables), 9)
 
 
-def _unpacked(content: bytes | None) -> Tables | None:
+def unpacked(content: bytes | None) -> Tables | None:
     """The tables in a file, unless it is damaged or of another grammar or lark."""
     try:
         tables = msgspec.msgpack.decode(zlib.decompress(content or b""), type=Tables)
