@@ -212,3 +212,30 @@ def test_erasing_takes_the_area_it_says() -> None:
     assert 45 < int((half.flatten(1).min(1).values == 0).sum()) < 105
     cut, _ = run("cutout(8)", x)
     assert float((cut == 0).float().sum((1, 2, 3)).max()) == 64
+
+
+def test_erasing_writes_what_the_net_sees_as_zero_or_noise() -> None:
+    """Published pipelines erase after standardising: zero is the data's mean colour, noise has the data's deviation."""
+    standard = ((0.48, 0.45, 0.4), (0.2, 0.25, 0.3))
+    mean, std = (torch.tensor(s).view(3, 1, 1) for s in standard)
+    x = torch.full((64, 3, 32, 32), 5.0)
+    draws = Draws(1, torch.arange(64))
+
+    def erased(text: str) -> Tensor:
+        pipeline = Pipeline(recipe(f"augment = {text}").augment, standard=standard)
+        return (pipeline((x,), torch.zeros(64), draws, 0)[0][0] - mean) / std
+
+    for text in ("random_erasing(1.0)", "cutout(8)"):
+        out = erased(text)
+        inside = ((out * std + mean) - 5).abs().amax(1, keepdim=True) > 1e-3
+        assert float((out * inside).abs().max()) < 1e-5
+        assert bool(inside.any())
+    noise = erased("random_erasing(1.0, (0.9, 0.95), (0.99, 1.01), value=pixel)")
+    seen = noise[(noise * std + mean - 5).abs() > 1e-3]
+    assert (float(seen.mean()), float(seen.std())) == (pytest.approx(0, abs=0.02), pytest.approx(1, abs=0.02))
+
+
+def test_cutout_may_lie_within_the_picture() -> None:
+    out, _ = run("cutout(8, inside=true)", torch.ones(200, 1, 32, 32))
+    assert (out == 0).float().sum((1, 2, 3)).unique().tolist() == [64]
+    assert bool((out[:, 0, 0] == 0).any())  # at the border too

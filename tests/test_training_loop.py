@@ -17,7 +17,7 @@ from training_harness import loop_of, samples, small_net
 from netdsl.recipe.regularizers import Ema
 from netdsl.training import checkpoint as files
 from netdsl.training.averages import Averages
-from netdsl.training.data import DataError
+from netdsl.training.data import DataError, Split
 from netdsl.training.depth import depth_rates
 from netdsl.training.diagnose import Diverged
 from netdsl.training.ema import Average, effective_decay
@@ -147,6 +147,18 @@ def test_repeated_augmentation_shows_copies_that_differ() -> None:
     assert torch.equal(order[0::3], order[1::3])
     x = feed.batch(0).inputs[0]
     assert not torch.equal(x[0], x[1])
+
+
+def test_copies_of_a_sample_are_mixed_with_other_samples() -> None:
+    """A mixed target of two classes, although neighbours are copies; and the same however the batch is cut up."""
+    found = recipe("batch = 12\nrepeat = 3\nmix = mixup(1.0)")
+    feed = Feed(samples(48), found, Targets(found, "classes", 48))
+    feed.split = Split(feed.split.inputs, torch.arange(48))
+    whole = feed.batch(0)
+    assert (whole.target > 0).sum(1).tolist() == [2] * 12
+    parts = [feed.batch(0, i, i + 4) for i in range(0, 12, 4)]
+    assert torch.equal(whole.inputs[0], torch.cat([p.inputs[0] for p in parts]))
+    assert torch.equal(whole.target, torch.cat([p.target for p in parts]))
 
 
 # 4: EMA and BatchNorm.

@@ -173,7 +173,8 @@ class AutoAugment(Augment, frozen=True, tag="autoaugment"):
 
 
 class RandomErasing(Augment, frozen=True, tag="random_erasing"):
-    """Overwrites a random rectangle with `value`, or with noise per `pixel`."""
+    """Overwrites a random rectangle with `value` as the net sees it once pixels are standardised: `zero` (the mean
+    colour of the data), `pixel` (standard normal noise), or the picture's own `mean`."""
 
     source: ClassVar[str] = "Zhong et al. 2020"
     masks = "ignores"
@@ -184,10 +185,12 @@ class RandomErasing(Augment, frozen=True, tag="random_erasing"):
 
 
 class Cutout(Augment, frozen=True, tag="cutout"):
-    """Zeroes a square of side `size` centred anywhere in the picture (cut at the border)."""
+    """Zeroes (after standardising) a square of side `size` centred anywhere in the picture, cut at the border; with
+    `inside`, one that lies within the picture."""
 
     source: ClassVar[str] = "DeVries & Taylor 2017"
     size: Count
+    inside: bool = False
 
 
 class PixMix(Augment, frozen=True, tag="pixmix"):
