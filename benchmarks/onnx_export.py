@@ -26,6 +26,7 @@ import torch
 from netdsl.api import load
 from netdsl.backends.onnx_file import weight_bytes
 from netdsl.backends.onnx_model import export
+from netdsl.backends.onnx_wire import pieces
 from netdsl.backends.session import Session
 from netdsl.backends.verify_inputs import draw_inputs
 from netdsl.backends.verify_stress import on_cpu, state_of, stress
@@ -101,7 +102,7 @@ def row(name: str, options: argparse.Namespace) -> list[str]:
 def by_netdsl(net: Any, state: dict[str, Any], options: argparse.Namespace) -> bytes:
     """From the typed program and a state dict to the bytes of a file, metadata included."""
     model = export(net.checked, state, opset=options.opset, target=options.target, metadata=net.metadata)
-    return bytes(model.SerializeToString(deterministic=True))
+    return b"".join(pieces(model))
 
 
 def by_torch(module: torch.nn.Module, inputs: list[torch.Tensor], opset: int) -> bytes:

@@ -14,6 +14,7 @@ from onnx_nets import made, zoo
 from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, quantize_static
 
 from netdsl.backends.onnx_file import load, metadata, save
+from netdsl.backends.onnx_wire import pieces
 from netdsl.backends.session import Session
 
 
@@ -35,6 +36,17 @@ def test_a_file_holds_the_model(model: ModelProto, tmp_path: Path) -> None:
     assert metadata(load(path))["net"] == "LeNet5"
     assert Session(path).metadata["net"] == "LeNet5"
     assert os.listdir(tmp_path) == ["model.onnx"]
+
+
+def test_the_pieces_are_the_bytes_of_protobuf(model: ModelProto) -> None:
+    data = model.SerializeToString(deterministic=True)
+    assert b"".join(pieces(model)) == data
+    model.graph.initializer.add(
+        name="typed", data_type=1, dims=[2], float_data=[1.0, 2.0], doc_string="of another tool"
+    )
+    model.graph.initializer.add(name="empty", data_type=1, dims=[0], raw_data=b"")
+    assert b"".join(pieces(model)) == model.SerializeToString(deterministic=True)
+    assert b"".join(pieces(ModelProto())) == ModelProto(graph={}).SerializeToString()
 
 
 def test_large_weights_go_beside_the_file(model: ModelProto, tmp_path: Path) -> None:

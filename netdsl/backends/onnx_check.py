@@ -11,6 +11,7 @@ import onnx
 from onnx import ModelProto, TensorProto
 
 from netdsl.backends.onnx_file import PROTOBUF_LIMIT, save, weight_bytes
+from netdsl.backends.onnx_wire import pieces
 
 
 def check_model(model: ModelProto) -> str | None:
@@ -27,7 +28,7 @@ def check_model(model: ModelProto) -> str | None:
 def runnable(model: ModelProto) -> Iterator[bytes | str]:
     """What onnx and onnxruntime can read: the bytes of a model, or the path of a temporary file beyond 2 GB."""
     if weight_bytes(model) <= PROTOBUF_LIMIT:
-        yield model.SerializeToString()
+        yield b"".join(pieces(model))
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from math import prod
 from pathlib import Path
 
 import onnx
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, helper
+
+from netdsl.backends.onnx_wire import GRAPH, INITIALIZER, part, pieces
 
 Model = ModelProto
 """An ONNX model in memory."""
@@ -19,8 +22,6 @@ PROTOBUF_LIMIT = 2**31 - 2**24
 ALIGNMENT = 4096
 """Where a weight may begin in the second file, so that it can be mapped into memory."""
 
-CHUNK = 2**24
-
 
 def save(model: ModelProto, path: str | os.PathLike[str], *, limit: int = PROTOBUF_LIMIT) -> tuple[Path, ...]:
     """Write a model; returns the files written.
@@ -30,17 +31,17 @@ def save(model: ModelProto, path: str | os.PathLike[str], *, limit: int = PROTOB
     """
     path = Path(path)
     if weight_bytes(model) <= limit:
-        _write({path: [model.SerializeToString(deterministic=True)]})
+        _write({path: pieces(model)})
         return (path,)
     data = path.with_name(path.name + ".data")
     small = _external(model, data.name)
-    _write({data: _padded(model.graph.initializer), path: [small.SerializeToString(deterministic=True)]})
+    _write({data: _padded(model.graph.initializer), path: pieces(small)})
     return path, data
 
 
 def weight_bytes(model: ModelProto) -> int:
     """How many bytes the weights of a model take."""
-    return sum(len(t.raw_data) for t in model.graph.initializer)
+    return sum(prod(t.dims) * helper.tensor_dtype_to_np_dtype(t.data_type).itemsize for t in model.graph.initializer)
 
 
 def load(path: str | os.PathLike[str]) -> ModelProto:
@@ -105,28 +106,14 @@ def _padded(tensors: Iterable[TensorProto]) -> Iterable[bytes]:
 
 def _external(model: ModelProto, location: str) -> ModelProto:
     """The model without its weights, which are at `location` in the order of the initialisers."""
-    small = ModelProto()
-    for field, value in model.ListFields():
-        if field.name == "graph":
-            _copy_graph(model.graph, small.graph, location)
-        elif field.is_repeated:
-            getattr(small, field.name).extend(value)
-        elif field.message_type:
-            getattr(small, field.name).CopyFrom(value)
-        else:
-            setattr(small, field.name, value)
-    return small
-
-
-def _copy_graph(graph: onnx.GraphProto, small: onnx.GraphProto, location: str) -> None:
-    small.name = graph.name
-    for field in ("node", "input", "output", "value_info"):
-        getattr(small, field).extend(getattr(graph, field))
+    small: ModelProto = part(model, lambda number: number != GRAPH)
+    small.graph.CopyFrom(part(model.graph, lambda number: number != INITIALIZER))
     offset = 0
-    for tensor in graph.initializer:
+    for tensor in model.graph.initializer:
         size = len(tensor.raw_data)
-        added = small.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+        added = small.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
         added.data_location = TensorProto.EXTERNAL
         for key, value in (("location", location), ("offset", offset), ("length", size)):
             added.external_data.add(key=key, value=str(value))
         offset += size + -size % ALIGNMENT
+    return small
