@@ -85,9 +85,7 @@ class Skeleton:
             self._open.append(at)
             return
         if character == "}" and guess and not self.text[self._line(at) : at].strip():
-            outer = [i for i, o in enumerate(self._open) if self.indent(o) <= self.indent(at)]
-            if outer:
-                self._give_up(at, outer[-1] + 1)
+            self._give_up_deeper(at)
         for depth in range(len(self._open) - 1, max(-1, len(self._open) - FARTHEST), -1):
             bracket = self.text[self._open[depth]]
             if CLOSER[bracket] == character:
@@ -97,6 +95,13 @@ class Skeleton:
             if bracket == "{":
                 break
         self.stray.append(at)
+
+    def _give_up_deeper(self, at: int) -> None:
+        """A brace that begins a line closes what was opened on a line that is indented no further."""
+        nearest = range(len(self._open) - 1, max(-1, len(self._open) - FARTHEST), -1)
+        outer = next((depth for depth in nearest if self.indent(self._open[depth]) <= self.indent(at)), None)
+        if outer is not None:
+            self._give_up(at, outer + 1)
 
     def _give_up(self, at: int, depth: int) -> None:
         while len(self._open) > depth:
