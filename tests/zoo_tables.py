@@ -66,7 +66,7 @@ def shapes(reference: Facts) -> list[list[tuple[int, ...]]]:
 
 
 def spelled(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape in one spelling: a pointwise convolution as the linear layer it is, a single row or column as a vector."""
+    """A shape in one spelling: a pointwise convolution as the linear layer it is, a single row or column a vector."""
     while len(shape) > 1 and shape[-1] == 1:
         shape = shape[:-1]
     while len(shape) > 1 and shape[0] == 1 and len(shape) != 4:
