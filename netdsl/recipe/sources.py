@@ -71,13 +71,15 @@ class ImageFolder(Data, frozen=True, tag="imagefolder"):
     """A folder `train` and a folder `val` (or `test`) with one folder of pictures per class.
 
     Pictures are resized to `resize` on their shorter side and cut to `crop` in the middle; without them, to what the
-    net takes.
+    net takes. Training pictures are cut from the whole file where `augment` begins with `random_resized_crop`, from the
+    resized one where it begins with `crop`.
     """
 
     folder: Folder
     resize: Annotated[Index, Meta(description="shorter side before the cut; 0: as `crop`")] = 0
     crop: Annotated[Index, Meta(description="side of the cut; 0: what the net takes")] = 0
     interpolation: Literal["bilinear", "nearest", "bicubic"] = "bilinear"
+    fit: Annotated[Literal["cut", "warp"], Meta(description="cut the middle, or squeeze the whole into `crop`")] = "cut"
 
 
 class MaskFolder(Data, frozen=True, tag="maskfolder"):

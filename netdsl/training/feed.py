@@ -7,6 +7,7 @@ from msgspec import Struct
 from torch import Tensor
 
 from netdsl.recipe.schema import Recipe
+from netdsl.training.augment.cuts import first_cut
 from netdsl.training.augment.pipeline import Pipeline, Standard
 from netdsl.training.data import Split
 from netdsl.training.draws import Draws, key, permutation
@@ -72,11 +73,12 @@ class Feed:
         places = torch.arange(first, last + more, device=self.split.target.device) % count
         slots = within * self.size + places
         samples = self.order(epoch)[slots]
-        inputs, target = self.split.take(samples)
+        copies = samples + len(self.split) * (slots % self.repeat)
+        draws = Draws(key(self.seed, "augment", epoch), copies)
+        cut = first_cut(self.augment, draws, epoch) if self.split.cut else None
+        inputs, target = self.split.take_cut(samples, cut) if cut else self.split.take(samples)
         if self.augment:
-            copies = samples + len(self.split) * (slots % self.repeat)
-            draws = Draws(key(self.seed, "augment", epoch), copies)
-            inputs, target = self.augment(inputs, target, draws, epoch)
+            inputs, target = self.augment(inputs, target, draws, epoch, after=1 if cut else 0)
         target = self.targets(target)
         if mix:
             inputs, target = mix.apply(inputs, target, places[:-more])

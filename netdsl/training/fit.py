@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 from torch.nn import functional
 
@@ -66,7 +67,7 @@ def _resized(split: Split, channels: int, size: tuple[int, ...], task: str) -> S
         target = functional.interpolate(target[:, None].to(torch.float32), size=size, mode="nearest")[:, 0].to(
             torch.int64
         )
-    return Split((pictures.contiguous(), *split.inputs[1:]), target)
+    return replace(split, inputs=(pictures.contiguous(), *split.inputs[1:]), target=target)
 
 
 def resize(pictures: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -96,7 +97,7 @@ def with_noise(split: Split, fraction: float, classes: int, seed: int) -> Split:
     which = permutation(seed, len(split))[:count]
     target = split.target.clone()
     target[which] = Draws(seed, which).integers("label", classes)
-    return Split(split.inputs, target, split.read)
+    return replace(split, target=target)
 
 
 def statistics(split: Split, word: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:

@@ -81,10 +81,11 @@ class Pipeline:
         return Frame(draws, f"{place}.{type(self.words[place]).__name__}", epoch, self.standard)
 
     def __call__(
-        self, inputs: tuple[Tensor, ...], target: Tensor, draws: Draws, epoch: int
+        self, inputs: tuple[Tensor, ...], target: Tensor, draws: Draws, epoch: int, after: int = 0
     ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """All words but the first `after`."""
         pictures, mask = inputs[0], target[:, None].to(torch.float32) if self.mask else None
-        for place, word in enumerate(self.words):
+        for place, word in enumerate(self.words[after:], after):
             frame = self.frame(place, draws, epoch)
             pictures, mask = APPLY[type(word)](word, pictures, mask, frame)
         if mask is not None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from netdsl.recipe.sources import ImageFolder, MaskFolder
-from netdsl.training.data import DataError, DataSet, Split
+from netdsl.training.data import Cut, DataError, DataSet, Split
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 RESIDENT = 1 << 30
@@ -25,7 +25,7 @@ def read(word: ImageFolder, base: Path, shape: tuple[int, ...], outputs: int) ->
     classes = tuple(sorted(p.name for p in train_dir.iterdir() if p.is_dir()))
     if not classes:
         raise DataError(f"{train_dir} has no folders of classes")
-    view = View(shape, word.resize, word.crop, word.interpolation)
+    view = View(shape, word.resize, word.crop, word.interpolation, word.fit == "warp")
     splits = [_classified(folder, classes, view) for folder in (train_dir, test_dir)]
     return DataSet(word.folder, splits[0], splits[1], classes=classes)
 
@@ -38,33 +38,64 @@ def read_masks(word: MaskFolder, base: Path, shape: tuple[int, ...], outputs: in
 
 
 class View:
-    """How a file becomes a tensor: shorter side to `resize`, the middle `crop` of it, 1 or 3 channels."""
+    """How a file becomes a tensor: shorter side to `resize`, the middle `crop` of it (or all of it, squeezed to that
+    square: `warp`), 1 or 3 channels."""
 
-    def __init__(self, shape: tuple[int, ...], resize: int = 0, crop: int = 0, interpolation: str = "bilinear") -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        resize: int = 0,
+        crop: int = 0,
+        interpolation: str = "bilinear",
+        warp: bool = False,
+    ) -> None:
         self.channels = shape[0]
         self.size = (crop, crop) if crop else shape[1:3]
         self.resize = resize
         self.interpolation = interpolation
+        self.warp = warp
 
     def __call__(self, file: Path) -> Tensor:
         """uint8 [C, H, W]. Raises DataError for what is not a picture."""
-        from PIL import Image
-
-        how = Image.Resampling[self.interpolation.upper()]
+        height, width = self.size
         picture = open_picture(file, self.channels)
+        if self.warp:
+            return self._tensor(_resized(picture, (width, height), self.interpolation))
+        picture = self._scaled(picture)
+        left, top = (picture.width - width) // 2, (picture.height - height) // 2
+        return self._tensor(picture.crop((left, top, left + width, top + height)))
+
+    def cut(self, file: Path, i: int, how: Cut) -> Tensor:
+        """The part of a picture that the i-th of a batch shows, uint8 [C, size, size]."""
+        picture = open_picture(file, self.channels)
+        picture = self._scaled(picture) if how.scaled else picture
+        top, left, height, width = how.box(i, picture.height, picture.width)
+        part = picture.crop((left, top, left + width, top + height))
+        return self._tensor(_resized(part, (how.size, how.size), how.interpolation))
+
+    def _scaled(self, picture: Any) -> Any:
+        """The picture with its shorter side as `resize` says, at least as large as the cut."""
         height, width = self.size
         scale = max(height / picture.height, width / picture.width)
         if self.resize:
             scale = self.resize / min(picture.height, picture.width)
         size = max(width, round(picture.width * scale)), max(height, round(picture.height * scale))
-        picture = picture.resize(size, how) if size != picture.size else picture
-        left, top = (picture.width - width) // 2, (picture.height - height) // 2
-        pixels = np.asarray(picture.crop((left, top, left + width, top + height)))
-        return torch.from_numpy(pixels.copy()).reshape(height, width, self.channels).permute(2, 0, 1)
+        return _resized(picture, size, self.interpolation)
+
+    def _tensor(self, picture: Any) -> Tensor:
+        pixels = np.asarray(picture)
+        return torch.from_numpy(pixels.copy()).reshape(picture.height, picture.width, self.channels).permute(2, 0, 1)
 
     @property
     def bytes(self) -> int:
         return self.channels * self.size[0] * self.size[1]
+
+
+def _resized(picture: Any, size: tuple[int, int], interpolation: str) -> Any:
+    """A picture at another (width, height), antialiased."""
+    from PIL import Image
+
+    return picture if picture.size == size else picture.resize(size, Image.Resampling[interpolation.upper()])
 
 
 def open_picture(file: Path, channels: int) -> Any:
@@ -94,9 +125,15 @@ def _classified(folder: Path, classes: tuple[str, ...], view: View) -> Split:
     if not pairs:
         raise DataError(f"{folder} has no pictures", f"known endings: {', '.join(sorted(ENDINGS))}")
     files, labels = [f for f, _ in pairs], torch.tensor([i for _, i in pairs])
+
+    def cut(index: Tensor, how: Cut) -> Tensor:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            chosen = [files[i] for i in index.tolist()]
+            return torch.stack(list(pool.map(lambda at: view.cut(chosen[at], at, how), range(len(chosen)))))
+
     if view.bytes * len(files) <= RESIDENT:
-        return Split((_decode(files, view),), labels)
-    return Split((), labels, lambda index: (_decode([files[i] for i in index.tolist()], view),))
+        return Split((_decode(files, view),), labels, cut=cut)
+    return Split((), labels, lambda index: (_decode([files[i] for i in index.tolist()], view),), cut)
 
 
 def _decode(files: list[Path], view: View) -> Tensor:

@@ -1,0 +1,33 @@
+"""Pictures cut from whole files: what the first word of `augment` does where a batch cannot hold the whole pictures."""
+
+from __future__ import annotations
+
+from netdsl.recipe.augmentations import Crop, RandomResizedCrop
+from netdsl.training.augment.geometry import crop_boxes
+from netdsl.training.augment.pipeline import Pipeline
+from netdsl.training.data import Box, Cut, DataError
+from netdsl.training.draws import Draws
+
+
+def first_cut(pipeline: Pipeline, draws: Draws, epoch: int) -> Cut | None:
+    """How the first word cuts a part from a picture, if that is what it does: `random_resized_crop` from the file's,
+    `crop(size)` from the one resized as for evaluation. `draws`: those of the batch."""
+    word = pipeline.words[0] if pipeline.words else None
+    samples = draws.samples.cpu()
+
+    def box(i: int, height: int, width: int) -> Box:
+        frame = pipeline.frame(0, Draws(draws.base, samples[i : i + 1]), epoch)
+        if isinstance(word, RandomResizedCrop):
+            top, left, h, w = (int(part) for part in crop_boxes(word, height, width, frame))
+            return top, left, h, w
+        assert isinstance(word, Crop)
+        if word.size > min(height, width):
+            raise DataError(f"`crop({word.size})` is larger than a picture of {height} x {width}")
+        spare = frame.uniform("corner", 2)[0].tolist()
+        return int(spare[0] * (height - word.size + 1)), int(spare[1] * (width - word.size + 1)), word.size, word.size
+
+    if isinstance(word, RandomResizedCrop):
+        return Cut(box, word.size, word.interpolation, scaled=False)
+    if isinstance(word, Crop) and word.size and not word.padding:
+        return Cut(box, word.size, "bilinear", scaled=True)
+    return None
