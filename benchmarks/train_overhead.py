@@ -1,4 +1,4 @@
-"""The trainer's overhead over a bare loop: the same module, the same batches, the same fused optimizer, one thread, CPU time.
+"""The trainer's overhead over a bare loop: the same module, batches and fused optimizer, one thread, CPU time.
 
     python benchmarks/train_overhead.py [rounds]
 
@@ -43,12 +43,20 @@ def trainer(target: str, size: int) -> Loop:
     split = Split((torch.rand(BATCH * 4, 3, size, size),), torch.randint(0, 1000, (BATCH * 4,)))
     feed = Feed(split, recipe, Targets(recipe, "classes", 1000))
     names = ("output",)
-    return Loop(
-        Job(
-            module=net.module(0), recipe=recipe, feed=feed, held=split, parameters=found, names=names, kept=names,
-            task="classes", classes=1000, folder=None, ranks=Ranks(),
-        )  # fmt: skip
+    job = Job(
+        module=net.module(0),
+        recipe=recipe,
+        feed=feed,
+        held=split,
+        parameters=found,
+        names=names,
+        kept=names,
+        task="classes",
+        classes=1000,
+        folder=None,
+        ranks=Ranks(),
     )
+    return Loop(job)
 
 
 def bare(loop: Loop) -> object:
