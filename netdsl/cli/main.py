@@ -6,6 +6,7 @@ Only the command that is asked for is imported, so that `netdsl check` costs lit
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -29,6 +30,9 @@ COMMANDS = {
     "ops": "the reference of all layers and functions",
 }
 """The commands, each a module of this package with `configure(parser)` and `run(args) -> exit code`."""
+
+SHORT = ("check", "summary", "fmt", "ops")
+"""Commands that end before collecting garbage could pay."""
 
 INTERNAL, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
 
@@ -80,8 +84,13 @@ def _run(argv: list[str]) -> int:
         return 0
     if name not in COMMANDS:
         raise _unknown(name)
-    command = import_module(f"netdsl.cli.{name}")
-    code = command.run(_parser(name, command).parse_args(argv[1:]))
+    if name in SHORT:
+        gc.disable()
+    try:
+        command = import_module(f"netdsl.cli.{name}")
+        code = command.run(_parser(name, command).parse_args(argv[1:]))
+    finally:
+        gc.enable()
     assert isinstance(code, int)
     return code
 
