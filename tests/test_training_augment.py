@@ -104,8 +104,8 @@ def run(
 
 WORDS = [
     "hflip", "vflip", "crop(padding=2)", "crop(16)", "translate(3)", "random_resized_crop(18)", "rotate(20)",
-    "affine(10, (0.1, 0.1), (0.8, 1.2), 5)", "color_jitter(0.4, 0.4, 0.4, 0.1)", "grayscale(0.5)", "autocontrast",
-    "equalize", "posterize(3)", "solarize(0.4)", "invert", "gaussian_noise(0.1)", "randaugment(2, 9)",
+    "affine(10, (0.1, 0.1), (0.8, 1.2), 5)", "elastic(2)", "color_jitter(0.4, 0.4, 0.4, 0.1)", "grayscale(0.5)",
+    "autocontrast", "equalize", "posterize(3)", "solarize(0.4)", "invert", "gaussian_noise(0.1)", "randaugment(2, 9)",
     "randaugment(2, 9, std=0.5, increasing=true, p=0.5)", "trivialaugment", "autoaugment", "autoaugment(cifar10)",
     "random_erasing(0.5)", "random_erasing(1.0, value=pixel)", "cutout(8)",
 ]  # fmt: skip
@@ -131,14 +131,23 @@ def test_pixels_stay_between_0_and_1(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["hflip", "vflip", "crop(padding=3)", "rotate(30)", "random_resized_crop(20)", "affine(20, (0.2, 0.2))"]
+    "text",
+    [
+        "hflip",
+        "vflip",
+        "crop(padding=3)",
+        "rotate(30)",
+        "random_resized_crop(20)",
+        "affine(20, (0.2, 0.2))",
+        "elastic(3)",
+    ],
 )
 def test_masks_move_with_pictures(text: str) -> None:
     """A picture that is its own mask still is after the augmentation, where it is read without blending."""
     generator = torch.Generator().manual_seed(1)
     coarse = (torch.rand(16, 1, 4, 4, generator=generator) > 0.5).float()
     mask = torch.nn.functional.interpolate(coarse, scale_factor=6, mode="nearest")
-    nearest = text[:-1] + ", interpolation=nearest)" if text[0] in "ra" and text != "hflip" else text
+    nearest = text[:-1] + ", interpolation=nearest)" if text[0] in "rae" and text != "hflip" else text
     out, moved = run(nearest, mask, mask=mask[:, 0].long())
     assert moved.dtype == torch.int64
     assert torch.equal(out[:, 0].round().long(), moved)
@@ -239,3 +248,13 @@ def test_cutout_may_lie_within_the_picture() -> None:
     out, _ = run("cutout(8, inside=true)", torch.ones(200, 1, 32, 32))
     assert (out == 0).float().sum((1, 2, 3)).unique().tolist() == [64]
     assert bool((out[:, 0, 0] == 0).any())  # at the border too
+
+
+def test_elastic_moves_the_grids_points_by_the_deviation_it_says() -> None:
+    """A picture of columns tells how far its corners (points of the grid) came from; none where `std` is 0."""
+    columns = torch.arange(64.0).expand(1, 64, 64).contiguous()[None].expand(2000, -1, -1, -1) / 255
+    out, _ = run("elastic(4)", columns)
+    middle = (out[:, 0, 31:33, 31:33].mean((1, 2)) - columns[0, 0, 31:33, 31:33].mean()) * 255
+    assert float(middle.std()) == pytest.approx(4, rel=0.06)
+    assert float(middle.mean()) == pytest.approx(0, abs=0.3)
+    assert torch.allclose(run("elastic(0)", columns[:2])[0], columns[:2], atol=1e-6)

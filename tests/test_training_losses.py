@@ -183,3 +183,12 @@ def test_metrics_of_numbers_and_tokens() -> None:
     metrics.add(logits, tokens, loss("cross_entropy", logits, tokens))
     expected = functional.cross_entropy(logits.flatten(0, 1), tokens.flatten()).exp()
     assert metrics.results()["perplexity"] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_masks_lose_the_border_that_unpadded_convolutions_cost() -> None:
+    """U-Net's tiles (Ronneberger et al. 2015): a prediction of 4 x 6 stands for the middle of a mask of 8 x 8."""
+    found = recipe("data = clutter\nloss = cross_entropy")
+    logits, mask = torch.randn(3, 2, 4, 6), torch.randint(0, 2, (3, 8, 8))
+    each = Criterion(found, ("output",))(logits, mask)
+    expected = functional.cross_entropy(logits, mask[:, 2:6, 1:7], reduction="none").flatten(1).mean(1)
+    torch.testing.assert_close(each, expected)

@@ -79,6 +79,17 @@ class Affine(Augment, frozen=True, tag="affine"):
     fill: Fill = 0.0
 
 
+class Elastic(Augment, frozen=True, tag="elastic"):
+    """Bends the picture smoothly: the points of a coarse `grid` move by normal amounts of `std` pixels, what lies
+    between them bicubically. Mirrored at the border."""
+
+    source: ClassVar[str] = "Simard et al. 2003; Ronneberger et al. 2015"
+    masks = "moves"
+    std: Annotated[NonNegative, Meta(description="deviation of the grid's points, in pixels")] = 10.0
+    grid: Annotated[int, Meta(ge=2, description="points along each side")] = 3
+    interpolation: Interpolation = "bilinear"
+
+
 class Translate(Augment, frozen=True, tag="translate"):
     """Moves by up to `pixels` either way on both axes."""
 
@@ -221,7 +232,7 @@ class Cutmix(Word, frozen=True, tag="cutmix"):
 
 
 Augments = Union[
-    Hflip, Vflip, Crop, RandomResizedCrop, Rotate, Affine, Translate, ColorJitter, Grayscale, Autocontrast, Equalize,
-    Posterize, Solarize, Invert, Noise, RandAugment, TrivialAugment, AutoAugment, RandomErasing, Cutout, PixMix,
+    Hflip, Vflip, Crop, RandomResizedCrop, Rotate, Affine, Elastic, Translate, ColorJitter, Grayscale, Autocontrast,
+    Equalize, Posterize, Solarize, Invert, Noise, RandAugment, TrivialAugment, AutoAugment, RandomErasing, Cutout, PixMix,
 ]  # fmt: skip
 Mixes = Union[Mixup, Cutmix]

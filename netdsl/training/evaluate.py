@@ -13,7 +13,7 @@ from netdsl.recipe.losses import Bce, CrossEntropy
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data import Split
 from netdsl.training.metrics import Metrics
-from netdsl.training.outputs import Criterion
+from netdsl.training.outputs import Criterion, facing
 from netdsl.training.ranks import Ranks
 from netdsl.training.target import Targets
 
@@ -48,7 +48,8 @@ class Evaluator:
             inputs, target = split.take(index)
             result = forward(*inputs)
             loss = self.criterion(result, self.targets(target))
-            metrics.add(self.criterion.main(result).float(), target, loss)
+            main = self.criterion.main(result).float()
+            metrics.add(main, facing(target, main), loss)
         metrics.sums = self.ranks.sum(metrics.sums)
         return metrics.results()
 

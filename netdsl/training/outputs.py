@@ -32,7 +32,8 @@ class Criterion:
     def __call__(self, result: Any, target: Tensor) -> Tensor:
         """The loss of every sample, [B]."""
         outputs = self.named(result)
-        terms = [self.loss(x, target) * self.weights[n] for n, x in outputs.items() if self.weights.get(n)]
+        weighed = [(x, self.weights[n]) for n, x in outputs.items() if self.weights.get(n)]
+        terms = [self.loss(x, facing(target, x)) * weight for x, weight in weighed]
         return sum(terms[1:], start=terms[0])
 
     def main(self, result: Any) -> Tensor:
@@ -46,3 +47,13 @@ class Criterion:
         if isinstance(result, tuple | list):
             return dict(zip(self.names if len(result) == len(self.names) else self.kept, result, strict=True))
         return {self.kept[0]: result}
+
+
+def facing(target: Tensor, output: Tensor) -> Tensor:
+    """A target as an output sees it: where unpadded convolutions have cost the border, the middle of a mask [B, H, W]
+    (Ronneberger et al. 2015)."""
+    if target.ndim != 3 or output.ndim != 4 or target.shape[1:] == output.shape[2:]:
+        return target
+    height, width = output.shape[2:]
+    top, left = (target.shape[1] - height) // 2, (target.shape[2] - width) // 2
+    return target[:, top : top + height, left : left + width]

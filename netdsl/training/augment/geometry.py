@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from netdsl.recipe.augmentations import Affine, Crop, Hflip, RandomResizedCrop, Rotate, Translate, Vflip
+from netdsl.recipe.augmentations import Affine, Crop, Elastic, Hflip, RandomResizedCrop, Rotate, Translate, Vflip
 from netdsl.training.augment.pipeline import Frame, applies
 
 Both = tuple[Tensor, Tensor | None]
@@ -121,6 +121,17 @@ def affine(word: Affine, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
         angle, shift, frame.between("scale", *word.scale), torch.stack([shear, torch.zeros_like(shear)], 1)
     )
     return warp(x, mask, matrix, word.interpolation, word.fill)
+
+
+@applies(Elastic)
+def elastic(word: Elastic, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    moved = word.std * frame.normal("moved", 2, word.grid, word.grid)
+    field = functional.interpolate(moved, size=x.shape[2:], mode="bicubic", align_corners=True)
+    size = torch.tensor([2 / x.shape[3], 2 / x.shape[2]], device=x.device)
+    still = affine_grid(torch.eye(2, 3, device=x.device)[None].expand(len(x), -1, -1), x.shape)
+    grid = still + field.permute(0, 2, 3, 1) * size
+    pictures = functional.grid_sample(x, grid, word.interpolation, "reflection", align_corners=False).clamp(0, 1)
+    return pictures, None if mask is None else functional.grid_sample(mask, grid, "nearest", "reflection", False)
 
 
 TRIES = 10
