@@ -233,6 +233,7 @@ class Cutmix(Word, frozen=True, tag="cutmix"):
 
 Augments = Union[
     Hflip, Vflip, Crop, RandomResizedCrop, Rotate, Affine, Elastic, Translate, ColorJitter, Grayscale, Autocontrast,
-    Equalize, Posterize, Solarize, Invert, Noise, RandAugment, TrivialAugment, AutoAugment, RandomErasing, Cutout, PixMix,
+    Equalize, Posterize, Solarize, Invert, Noise, RandAugment, TrivialAugment, AutoAugment, RandomErasing, Cutout,
+    PixMix,
 ]  # fmt: skip
 Mixes = Union[Mixup, Cutmix]
