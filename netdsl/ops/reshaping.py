@@ -217,7 +217,10 @@ class Expand(Op, frozen=True):
     def torch(self, *inputs: TensorType) -> Torch:
         if is_bare(inputs[0]):
             return Torch(expression=Call(".expand", (X(), 1, *self.shape)))
-        sizes = (-1 if old == new else new for old, new in zip(inputs[0].shape, self.shape, strict=True))
+        sizes = (
+            new if isinstance(new, int) or old != new else -1
+            for old, new in zip(inputs[0].shape, self.shape, strict=True)
+        )
         return Torch(expression=Call(".expand", (X(), -1, *sizes)))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
