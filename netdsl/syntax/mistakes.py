@@ -77,6 +77,8 @@ def _unexpected(
         context.add("top")
     elif accepted == {"_EQUAL"}:
         context.add("field")
+    if "LBRACE" in accepted and "NUMBER" not in accepted:
+        context.add("braces")
     message, hint = slip(text, start, offset, context)
     message = message or f"expected {_listed(accepted)}, found {_found(text, offset)}"
     return Diagnostic("syntax", message, Place(source, _token(text, offset)), hint=hint), region
@@ -89,8 +91,11 @@ def _region(skeleton: Skeleton, offset: int, accepted: set[str]) -> Span:
         return Span(offset, offset + 1)
     around = skeleton.around(offset, "{")
     if around and skeleton.stray and skeleton.is_foreign(around, offset):
-        return Span(region.start, around.end + 1)
-    if "LBRACE" in accepted and "NUMBER" not in accepted:
+        return skeleton.line(region.start, offset)
+    if around and not around.closed and "\n" not in skeleton.text[around.start : offset]:
+        return skeleton.spoilt(around)
+    at = _token(skeleton.text, offset)
+    if "LBRACE" in accepted and ("NUMBER" not in accepted or at.start == at.end):
         return skeleton.indented(region.start, offset, around.end if around else len(skeleton.text))
     return region
 

@@ -21,6 +21,7 @@ _SCAN = re.compile(
     re.VERBOSE,
 )
 _BLANK = re.compile(r"\s*")
+_BEGINS = re.compile(r"[\w({\[\"'}+-](?!>)")
 _CONTINUES = re.compile(r"->|\||=(?!=)|else\b")
 _DECLARES = re.compile(r"(?:block|net|recipe|expect|from)[ \t]+[A-Za-z_]")
 CLOSER = {"(": ")", "[": "]", "{": "}"}
@@ -163,25 +164,36 @@ class Skeleton:
 
     def indented(self, start: int, offset: int, limit: int) -> Span:
         """From a start to the end of an offset's line, with the lines that are indented further and their braces."""
-        while start < offset and self.text[start].isspace():
-            start += 1
+        start = self._word(start, offset)
         end = self._line_end(offset)
         while end < limit:
             line = _BLANK.match(self.text, end)
             after = line.end() if line else end
-            if after >= limit or (self.indent(after) <= self.indent(start) and self.text[after] not in ")]"):
+            if after >= limit or (self.indent(after) <= self.indent(start) and _BEGINS.match(self.text, after)):
                 break
             end = self._line_end(after)
         return Span(start, self._with_braces(start, min(end, limit)))
 
+    def line(self, start: int, offset: int) -> Span:
+        """From a start to the end of an offset's line, with the braces that begin there."""
+        start = self._word(start, offset)
+        return Span(start, self._with_braces(start, self._line_end(offset)))
+
+    def _word(self, start: int, limit: int) -> int:
+        """Where a statement begins, after the blanks and newlines before it."""
+        while start < limit and self.text[start].isspace():
+            start += 1
+        return start
+
     def _with_braces(self, start: int, end: int) -> int:
-        """The end of a region, moved past the brace that closes one inside it, or that nothing else needs."""
+        """The end of a region, moved past the brace that closes one inside it, or that stands where one would."""
         for pair in sorted(self.pairs, key=lambda pair: pair.start):
             if pair.closed and start <= pair.start < end:
                 end = max(end, pair.end + 1)
         line = _BLANK.match(self.text, end)
         closing = line.end() if line else end
-        return closing + 1 if closing in self.stray and self.text[closing] == "}" else end
+        ends_here = self.text[closing : closing + 1] == "}" and self.indent(closing) == self.indent(start)
+        return closing + 1 if ends_here and self.stray else end
 
     def _line_end(self, offset: int) -> int:
         end = self.text.find("\n", offset)

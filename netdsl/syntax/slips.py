@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Set
+from keyword import kwlist
 
 from msgspec import Struct
 
@@ -22,6 +23,8 @@ _WORDS = {
 _STATEMENTS = ("input", "output", "share", "repeat", "require", "for", "if")
 _DECLARATIONS = ("block", "net", "recipe", "expect", "from")
 _ENTRIES = ("group", "freeze")
+_OURS = ("for", "in", "if", "else", "and", "or", "not", "True", "False", "None", "from", "import", "as")
+_UNITS = ("epochs", "steps")
 
 _VALUE = r"[\w\"'(\[{]"
 _IMPORTED = "names are imported as `from resnet import Bottleneck`"
@@ -63,7 +66,7 @@ _SLIPS = (
     Slip("`=` gives a value, `==` compares", r"==", expected="_EQUAL"),
     Slip("`==` compares, `=` gives a value", r"=(?!=)", r"^\s*(?:if|require|else\s+if|expect)\b"),
     Slip("`==` compares, `=` gives a value", r"=(?!=)", r"\b(?:if|and|or|not)\s[^,(]*$"),
-    Slip(_BRACES, r":", expected="LBRACE"),
+    Slip(_BRACES, r":", expected="braces"),
     Slip(f"{_BRACES}; `:` begins a signature `[C, H, W] -> [C, H, W]`", r"", r"^\s*(?:block|net)\b.*\)\s*:\s*$"),
     Slip("a label and its statement share a line, or it names braces", r"\n|$", r":\s*$", "SHARE"),
     Slip("arguments have no types", r":", r"^\s*(?:block|net)\b[^:{]*\([^){]*$"),
@@ -91,7 +94,7 @@ _SLIPS = (
     Slip("layers stand in the body of a `block` or a `net`", r"\(|->", r"^(?!block|net|recipe|expect)\w+\s*$", "top"),
     Slip("a constant is written `NAME = value`", r"", r"^(?!block|net|recipe|expect)\w+\s*$", "top"),
     Slip("a field is written `name = value`", r"", r"^\s*[A-Za-z_]\w*\s*$", "field"),
-    Slip(_BRACES, _VALUE, expected="LBRACE"),
+    Slip(_BRACES, _VALUE, expected="braces"),
     Slip("an operator or a comma is missing", _VALUE, expected="COMMA"),
     Slip("`->` is missing between two layers, or a new line between two statements", _VALUE, expected="_NEWLINE"),
 )
@@ -102,13 +105,16 @@ _WORD = re.compile(r"[^\W\d]\w*")
 def slip(text: str, start: int, at: int, expected: Set[str]) -> tuple[str, str | None]:
     """A message of its own ("" for the usual one) and a hint for a mistake at an offset, in a statement from `start`.
 
-    `expected` holds terminals, and `top` or `field` where a declaration or a field of a recipe begins.
+    `expected` holds terminals, `top` or `field` where a declaration or a field of a recipe begins, and `braces` where
+    nothing but they can follow.
     """
     before = text[start:at] if at - start < LONG else text[start : start + LONG // 2] + text[at - LONG // 2 : at]
     word = _WORD.match(text, at)
     if word and word[0] in _WORDS:
         return "", _WORDS[word[0]]
-    meant = _misspelt(before.strip(), expected) if word else None
+    if word and word[0] in kwlist and word[0] not in _OURS:
+        return "", f"`{word[0]}` is a word of Python's, which a name cannot be"
+    meant = _misspelt(before, word[0], expected) if word else None
     if meant:
         return "", meant
     for found, here, earlier in _COMPILED:
@@ -117,9 +123,12 @@ def slip(text: str, start: int, at: int, expected: Set[str]) -> tuple[str, str |
     return "", None
 
 
-def _misspelt(before: str, expected: Set[str]) -> str | None:
-    """The keyword that the first word of a statement was meant to be, when another word follows it."""
+def _misspelt(before: str, word: str, expected: Set[str]) -> str | None:
+    """What a word was meant to be: the unit after a number, or the keyword that a statement begins with."""
+    if "UNIT" in expected and before.endswith(" "):
+        return did_you_mean(word, _UNITS)
+    first = before.strip()
     known = _DECLARATIONS if "top" in expected else _ENTRIES if "field" in expected else _STATEMENTS
-    if not before.isidentifier() or before in _DECLARATIONS + _ENTRIES + _STATEMENTS:
+    if not first.isidentifier() or first in _DECLARATIONS + _ENTRIES + _STATEMENTS:
         return None
-    return did_you_mean(before, known)
+    return did_you_mean(first, known)
