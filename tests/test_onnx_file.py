@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import ModelProto
-from onnx_nets import made, zoo
+from onnx_nets import compiled, made, zoo
 from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, quantize_static
 
 from netdsl.backends.onnx_file import load, metadata, save
@@ -100,13 +100,24 @@ class Pictures(CalibrationDataReader):  # type: ignore[misc]
         return next(self.pictures, None)
 
 
-NETS = [("lenet", "LeNet5", {}), ("resnet_cifar", None, {}), ("unet", "UNet", {"depth": 2, "width": 8})]
+NETS = {
+    "lenet": zoo("lenet", "LeNet5"),
+    "resnet": zoo("resnet_cifar", "ResNet20"),
+    "unet": zoo("unet", "UNet", depth=2, width=8),
+    "groupnorm": compiled("net Net { input x [3, 8, 8]\n conv(8, 3) -> groupnorm(2) -> relu -> gap -> linear(4) }"),
+    "shared": compiled("net Net { input x [6]\n share f = linear(6)\n f -> relu -> f -> relu -> f }"),
+    "transformer": compiled(
+        "net Net { input x [9, 8]\n layernorm -> attention(2) -> linear(16) -> gelu -> linear(8) }"
+    ),
+}
 
 
-@pytest.mark.parametrize(("file", "net", "arguments"), NETS, ids=[n[0] for n in NETS])
-@pytest.mark.parametrize("opset", [18, 21])
-def test_both_quantisers_run(file: str, net: str | None, arguments: Any, opset: int, tmp_path: Path) -> None:
-    model = made(zoo(file, net, **arguments), opset=opset)
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("opset", [18, 21, 23])
+def test_both_quantisers_run(net: str, opset: int, tmp_path: Path) -> None:
+    model = made(NETS[net], opset=opset)
+    if any(n.op_type == "Attention" for n in model.graph.node):
+        pytest.skip("onnxruntime's quantisers take it for their own node of that name, which has other inputs")
     path = tmp_path / "model.onnx"
     save(model, path)
     quantize_dynamic(path, tmp_path / "dynamic.onnx")

@@ -40,13 +40,14 @@ class GraphNode(Struct, frozen=True):
 
 
 class Finished(Struct, frozen=True):
-    """A graph whose nodes are in order. `outputs`: the value of each named output."""
+    """A graph whose nodes are in order. `outputs`: the value of each named output; `results`: values of op calls."""
 
     opset: int
     nodes: tuple[GraphNode, ...]
     initialisers: Mapping[str, Any]
     inputs: tuple[Value, ...]
     outputs: tuple[tuple[str, str, Value], ...]
+    results: Mapping[str, Value]
 
 
 class ShapeVector(str):

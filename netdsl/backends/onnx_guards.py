@@ -12,13 +12,27 @@ NEARLY_ZERO = 2.0**-126
 
 
 def guard(graph: Finished) -> Finished:
-    """The graph in forms that no optimisation of onnxruntime breaks."""
-    return Rewriter(graph).run(_pad_before_maxpool)
+    """The graph in forms that onnxruntime's optimiser and quantisers do not break."""
+    return Rewriter(graph).run(
+        lambda rewriter, node: _pad_before_maxpool(rewriter, node) or _shared_gemm(rewriter, node)
+    )
+
+
+def _shared_gemm(rewriter: Rewriter, node: GraphNode) -> bool:
+    """A transposed weight that several Gemms read: onnxruntime's dynamic quantiser would transpose it once for each."""
+    if node.op_type != "Gemm" or not node.attribute("transB") or rewriter.readers[node.inputs[1]] < 2:
+        return False
+    name = node.inputs[1]
+    turned = f"{name}.transposed" if name.endswith(".folded") else f"{name}.folded"
+    weight = rewriter.constant(np.asarray(rewriter.graph.initialisers[name]).T, turned)
+    others = tuple(a for a in node.attributes if a[0] != "transB")
+    rewriter.op(node, "Gemm", node.inputs[0], weight, *node.inputs[2:], out=node.outputs[0], **dict(others))
+    return True
 
 
 def _pad_before_maxpool(rewriter: Rewriter, node: GraphNode) -> bool:
-    """Zeros around a picture before a max pool: onnxruntime 1.17 to 1.31 (and onnxsim) move them into the pool, which
-    pads with -inf; other numbers they leave where they are."""
+    """Zeros around a picture before a max pool: onnxruntime from 1.17 on (and onnxsim) moves them into the pool,
+    which pads with -inf; other numbers are left where they are."""
     pooled = any(user.op_type == "MaxPool" for user in rewriter.users.get(node.outputs[0], []))
     if node.op_type != "Pad" or not pooled or (node.attribute("mode") or "constant") != "constant":
         return False

@@ -51,10 +51,11 @@ def _lowered(flat: Flat, calls: tuple[Placed, ...], opset: int) -> Finished:
     for call in calls:
         operands = tuple(Operand(names[v.name], v.type) for v in call.inputs)
         builder.begin(call.path, call.weights, tuple(o.name for o in operands if o.type.batched))
-        results = _results(call, builder, operands)
-        names.update((v.name, str(r)) for v, r in zip(call.outputs, results, strict=True))
+        made = _results(call, builder, operands)
+        names.update((v.name, str(r)) for v, r in zip(call.outputs, made, strict=True))
     outputs = tuple((o.name, names[o.value.name], o.value) for o in flat.outputs)
-    return Finished(opset, tuple(builder.nodes), builder.initialisers, flat.inputs, outputs)
+    results = {names[v.name]: v for call in calls for v in call.outputs}
+    return Finished(opset, tuple(builder.nodes), builder.initialisers, flat.inputs, outputs, results)
 
 
 def _results(call: Placed, builder: GraphBuilder, operands: tuple[Operand, ...]) -> tuple[Any, ...]:

@@ -29,7 +29,8 @@ def name_nodes(graph: Finished) -> tuple[Finished, tuple[str, ...]]:
         initialisers[final[name]] = array
     nodes = tuple(_renamed(node, final) for node in graph.nodes)
     outputs = tuple((name, name, value) for name, _, value in graph.outputs)
-    return replace(graph, nodes=nodes, initialisers=initialisers, outputs=outputs), names
+    results = {final[name]: value for name, value in graph.results.items() if name in final}
+    return replace(graph, nodes=nodes, initialisers=initialisers, outputs=outputs, results=results), names
 
 
 def _own_outputs(graph: Finished) -> Finished:

@@ -20,6 +20,9 @@ from netdsl.ir.model import Value
 IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
 """The IR version that was current with each opset: a newer stamp would be refused by the runtimes of that time."""
 
+NOT_INFERRED = frozenset(("GroupNormalization",))
+"""Nodes whose results onnx's shape inference knows nothing of: their types are written, or no quantiser could go on."""
+
 
 def to_proto(graph: Finished, name: str, metadata: Mapping[str, Any], doc: str = "") -> ModelProto:
     """The model. `metadata`: texts, or values that are written as JSON."""
@@ -29,13 +32,16 @@ def to_proto(graph: Finished, name: str, metadata: Mapping[str, Any], doc: str =
     model.opset_import.add(domain="", version=graph.opset)
     proto = model.graph
     proto.name = name
-    batch = batch_name(graph.inputs)
+    batch, labels = batch_name(graph.inputs), {label for label, _, _ in graph.outputs}
     for value in graph.inputs:
         proto.input.add().CopyFrom(_value_info(value.name, value, batch))
     for label, _, value in graph.outputs:
         proto.output.add().CopyFrom(_value_info(label, value, batch))
     for node, label in zip(graph.nodes, names, strict=True):
         _add_node(proto, node, label, graph.opset)
+        if node.op_type in NOT_INFERRED and node.outputs[0] in graph.results.keys() - labels:
+            value = graph.results[node.outputs[0]]
+            proto.value_info.add().CopyFrom(_value_info(node.outputs[0], value, batch))
     for key, array in graph.initialisers.items():
         _add_tensor(proto, key, array)
     annotate(model, metadata)
