@@ -12,7 +12,7 @@ from recipe_harness import recipe, resolved
 from netdsl.recipe.augmentations import Cutmix, Mixup
 from netdsl.recipe.kinds import arguments, description
 from netdsl.recipe.optimizers import AdamW, Sgd
-from netdsl.recipe.schedules import Cosine, Warmup
+from netdsl.recipe.schedules import Cosine, Step, Warmup
 from netdsl.recipe.schema import STRUCTURE, Recipe
 from netdsl.recipe.word import Duration
 
@@ -166,6 +166,19 @@ def test_settings_of_the_command_line_are_checked_like_the_file() -> None:
         ({"epochs": "__import__('os')"}, "unknown-name"),
     ):
         assert resolved("recipe Test {}", **settings)[1][0].code == code, settings
+
+
+def test_a_run_made_shorter_keeps_the_shape_of_its_curves() -> None:
+    text = "epochs = 300\nschedule = warmup(20 epochs) -> step(30 epochs) \nema = ema(0.9, restart=5 epochs)"
+    short = recipe(text, epochs="3")
+    assert short.schedule == (Warmup(over=Duration(0.2, "epochs")), Step(every=Duration(0.3, "epochs")))
+    assert short.ema is not None
+    assert short.ema.restart == Duration(0.05, "epochs")
+    kept = recipe(text, epochs="30", schedule="warmup(5 epochs) -> cosine")
+    assert kept.schedule == (Warmup(over=Duration(5, "epochs")), Cosine())
+    in_steps = recipe("epochs = 10\nschedule = warmup(20 steps) -> cosine", epochs="1")
+    assert in_steps.schedule[0] == Warmup(over=Duration(20, "steps"))
+    assert recipe("schedule = warmup(1 epochs) -> cosine", epochs="9").schedule[0].length == Duration(1, "epochs")
 
 
 def test_groups_read_the_lr_that_the_command_line_sets() -> None:

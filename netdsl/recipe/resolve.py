@@ -12,6 +12,7 @@ from netdsl.diagnostics import Diagnostic, Fault, Note, did_you_mean, fault
 from netdsl.recipe.bind import Binder, Origin, Written
 from netdsl.recipe.checks import check
 from netdsl.recipe.kinds import arguments
+from netdsl.recipe.rescale import rescaled
 from netdsl.recipe.schema import STRUCTURE, Group, Recipe
 from netdsl.recipe.word import Word
 from netdsl.syntax import ast
@@ -52,6 +53,7 @@ class _Resolver:
         self.binder = Binder(overrides)
         self.diagnostics: list[Diagnostic] = []
         self.places: dict[str, Any] = {}
+        self.epochs: Written | None = None
 
     def resolve(self, chain: Sequence[Chapter]) -> Recipe | None:
         fields = self._fields(chain)
@@ -63,6 +65,7 @@ class _Resolver:
                 self.diagnostics.append(mistake.diagnostic)
         self._override_defaults(values, fields)
         self._unused_overrides()
+        values = self._rescale(values)
         if chain:
             values["name"] = chain[-1].recipe.name.id
         recipe = Recipe(**values)
@@ -90,9 +93,20 @@ class _Resolver:
             _forget_other_end(found, here)
             found |= {n: Written(e.value, chapter.origin) for n, e in here.items()}
         whole = {n: w for n, w in self.overrides.items() if n in field_names()}
+        self.epochs = found.get("epochs")
         _forget_other_end(found, whole)
         self.binder.used |= whole.keys()
         return found | whole
+
+    def _rescale(self, values: dict[str, Any]) -> dict[str, Any]:
+        """`--set epochs=3` of a recipe for 300: the phases that are counted in epochs become a hundredth as long."""
+        if self.epochs is None or "epochs" not in self.overrides or not isinstance(values.get("epochs"), int):
+            return values
+        try:
+            written = self.binder.bind(arguments(Recipe)["epochs"].type, self.epochs, "epochs")
+        except Fault:
+            return values
+        return rescaled(values, values["epochs"] / written, kept=self.overrides)
 
     def _check_field(self, entry: ast.Field, here: Mapping[str, ast.Field], origin: Origin) -> None:
         name, place = entry.name.id, origin.place(entry.name)
