@@ -96,7 +96,7 @@ class Assumptions:
         difference = a - b
         if isinstance(difference, int):
             return PROVED if difference == 0 else IMPOSSIBLE
-        difference = substitute(difference, self._known)
+        difference = self._substituted(difference)
         if isinstance(difference, int):
             return PROVED if difference == 0 else IMPOSSIBLE
         period = _period(difference)
@@ -113,7 +113,7 @@ class Assumptions:
         """Assume that `a >= minimum`."""
         if isinstance(a, int):
             return PROVED if a >= minimum else IMPOSSIBLE
-        a = substitute(a, self._known)
+        a = self._substituted(a)
         if isinstance(a, int):
             return PROVED if a >= minimum else IMPOSSIBLE
         period = _period(a)
@@ -129,6 +129,9 @@ class Assumptions:
         """All constraints, per named size and least form first."""
         own = [c for name in sorted(self._axes) for c in self._axes[name].constraints(name)]
         return (*own, *self._relations)
+
+    def _substituted(self, size: Dim) -> Dim:
+        return substitute(size, self._known) if self._known else size
 
     def _axis(self, name: str) -> _Axis:
         return self._axes.setdefault(name, _Axis())

@@ -122,7 +122,11 @@ class Size:
         return self._hash
 
     def __add__(self, other: Dim) -> Dim:
-        return _collect((*self.terms, *_terms(other)))
+        if isinstance(other, Size):
+            return _collect((*self.terms, *other.terms))
+        monomial, constant = self.terms[-1]  # a constant term comes last
+        varying, total = (self.terms, other) if monomial else (self.terms[:-1], constant + other)
+        return Size((*varying, ((), total)) if total else varying)
 
     __radd__ = __add__
 
@@ -136,7 +140,9 @@ class Size:
         return -self + other
 
     def __mul__(self, other: Dim) -> Dim:
-        products = [(_merge(m, n), a * b) for m, a in self.terms for n, b in _terms(other)]
+        if isinstance(other, int):
+            return Size(tuple([(m, other * c) for m, c in self.terms])) if other else 0
+        products = [(_merge(m, n), a * b) for m, a in self.terms for n, b in other.terms]
         return _collect(products)
 
     __rmul__ = __mul__
@@ -274,10 +280,6 @@ def product(sizes: Iterable[Dim]) -> Dim:
     for size in sizes:
         total = total * size
     return total
-
-
-def _terms(size: Dim) -> tuple[tuple[Monomial, int], ...]:
-    return size.terms if isinstance(size, Size) else (((), size),)
 
 
 def _merge(a: Monomial, b: Monomial) -> Monomial:
