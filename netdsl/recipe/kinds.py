@@ -24,29 +24,31 @@ def is_required(info: FieldInfo) -> bool:
     return info.default is NODEFAULT and info.default_factory in (NODEFAULT, UNSET)
 
 
-def members(kind: Any) -> Iterator[Any]:
+@cache
+def members(kind: Any) -> tuple[Any, ...]:
     """The alternatives of a type, without its annotations."""
     origin = get_origin(kind)
     if origin is Annotated:
-        yield from members(get_args(kind)[0])
-    elif origin in (Union, UnionType):
-        for part in get_args(kind):
-            yield from members(part)
-    else:
-        yield kind
+        return members(get_args(kind)[0])
+    if origin in (Union, UnionType):
+        return tuple(m for part in get_args(kind) for m in members(part))
+    return (kind,)
 
 
+@cache
 def words(kind: Any) -> dict[str, type[Word]]:
     """The words that a type accepts, by name."""
     found = [m for m in members(kind) if isinstance(m, type) and issubclass(m, Word)]
     return {word_name(w): w for w in found}
 
 
+@cache
 def choices(kind: Any) -> tuple[str, ...]:
     """The bare names that a type accepts."""
     return tuple(str(v) for m in members(kind) if get_origin(m) is Literal for v in get_args(m))
 
 
+@cache
 def element(kind: Any) -> Any | None:
     """The type of the items of a list of any length, or None for another type."""
     for member in members(kind):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ class Chapter(Struct, frozen=True, eq=False):
     origin: Origin
 
 
+@cache
 def field_names() -> tuple[str, ...]:
     """The fields that can be written as `name = value`."""
     return tuple(n for n in arguments(Recipe) if n not in STRUCTURE)
