@@ -295,9 +295,17 @@ def test_flat_layer_paths_are_the_state_dict(file: str, net: str) -> None:
     assert set(random_state(program)) == set(state_of(module_of(program)))
 
 
+@pytest.mark.parametrize("halvings", [0, 1, 2, 3, 4, 5])
+def test_sizes_differ_whatever_they_are_multiples_of(halvings: int) -> None:
+    steps = " -> ".join(["maxpool(2)"] * halvings + ["upsample(2)"] * halvings) or "relu"
+    points = choose(compiled(f"net Net {{ input x [1, H, W]\n y = {steps}\n it + y }}"))
+    assert len(set(points)) == 5
+    assert sum(p.named["H"] != p.named["W"] for p in points) >= 3
+
+
 def test_sizes_satisfy_the_constraints() -> None:
     points = choose(zoo("unet", "UNet", width=8))
-    assert len(points) >= 5
+    assert len(set(points)) >= 5
     assert points[0].batch == 1
     assert any(p.named["H"] != p.named["W"] for p in points)
     assert all(p.named[s] % 16 == 0 for p in points for s in "HW")

@@ -16,7 +16,7 @@ BATCHES = (1, 2, 3, 4, 5)
 """Batch sizes where nothing else may vary."""
 
 MIXED_BATCHES = (1, 2, 3, 1, 2)
-PICTURES = ((24, 40), (40, 24), (33, 25), (25, 34), (48, 40))
+PICTURES = ((24, 40), (40, 24), (33, 25), (57, 34), (48, 40))
 SEQUENCES = (7, 12, 5, 16, 9)
 LARGEST = 1024
 """Named sizes up to this are tried."""
