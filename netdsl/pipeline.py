@@ -132,7 +132,7 @@ class Net:
             arguments = {n: value_of(v, self.spec.module, elaborator) for n, v in self.arguments.items()}
         program = None if elaborator.diagnostics else elaborator.net(self.spec.module, self.name, arguments, self.sizes)
         if program is not None and self.options.standard is not None:
-            program = standardized(program, *self.options.standard)
+            program = standardized(program, *self.options.standard, self.options.per)
         return program, tuple(elaborator.diagnostics)
 
     @property
@@ -157,6 +157,13 @@ class Net:
         from netdsl.syntax.format import canonical_text
 
         return canonical_text(self.spec.module.file)
+
+    @cached_property
+    def imports(self) -> dict[str, str]:
+        """The canonical texts of all that the file imports, by the name it is imported by."""
+        from netdsl.syntax.format import canonical_text
+
+        return {name: canonical_text(module.file) for name, module in self.spec.module.below().items()}
 
     @cached_property
     def class_name(self) -> str:
@@ -191,6 +198,7 @@ class Net:
             "net": self.name,
             "spec": self.text,
             "spec_sha256": sha256(self.text.encode()).hexdigest(),
+            "imports": self.imports,
             "arguments": {k: str(v) for k, v in sorted(self.arguments.items())},
             "sizes": dict(sorted(self.sizes.items())),
             "constraints": [str(c) for c in self.checked.constraints],

@@ -120,7 +120,12 @@ def _net_of(said: dict[str, str], path: str) -> Net | None:
     if "spec" not in said or "net" not in said:
         return None
     arguments = {k: Expression(v) for k, v in json.loads(said.get("arguments", "{}")).items()}
-    net = Spec(Source(said["spec"], path), read_import).net(said["net"], arguments, json.loads(said.get("sizes", "{}")))
+    imports: dict[str, str] = json.loads(said.get("imports", "{}"))
+
+    def read(name: str, importer: Source) -> Source | None:
+        return Source(imports[name], f"{name}.net") if name in imports else read_import(name, importer)
+
+    net = Spec(Source(said["spec"], path), read).net(said["net"], arguments, json.loads(said.get("sizes", "{}")))
     if net.program is None:
         raise Refused(net.diagnostics)
     return net

@@ -29,6 +29,7 @@ class Module:
         self.source = source
         self.file = file
         self.names: dict[str, Declared | Imported] = {}
+        self.imports: dict[str, Module] = {}
 
     def place(self, span: Span) -> Place:
         return Place(self.source, span)
@@ -45,6 +46,13 @@ class Module:
         for declaration in self.file.declarations:
             if isinstance(declaration, kind) and getattr(declaration, "keyword", keyword) == keyword:
                 yield declaration
+
+    def below(self) -> dict[str, Module]:
+        """Every module that this one needs, by the name it is imported by."""
+        found = dict(self.imports)
+        for module in self.imports.values():
+            found |= module.below()
+        return found
 
     @property
     def nets(self) -> list[str]:
@@ -103,7 +111,7 @@ class _Resolver:
         if source.name in self.open:
             chain = " -> ".join([*self.open[self.open.index(source.name) :], source.name])
             raise fault("cyclic-import", f"the import goes round in a circle: {chain}", at)
-        other = self.module(source)
+        other = module.imports[node.module] = self.module(source)
         for item in node.names:
             if other.find(item.name.id) is None:
                 near = did_you_mean(item.name.id, other.names)
