@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch.nn import functional
@@ -33,12 +34,12 @@ SPECS = Path(__file__).parent.parent / "specs"
 BATCH, BLOCK = 32, 2
 
 
-def trainer(target: str, size: int) -> Loop:
-    """A loop on random pictures, and its module."""
+def trainer(target: str, size: int, layout: Literal["auto", "nchw"] = "nchw") -> Loop:
+    """A loop on random pictures."""
     file, _, name = target.partition(":")
     net = Spec(load_source(SPECS / file), read_import).net(name)
     found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
-    recipe = Recipe(data=Synthetic(), steps=10_000, batch=BATCH, optimizer=AdamW(lr=1e-4), layout="nchw")
+    recipe = Recipe(data=Synthetic(), steps=10_000, batch=BATCH, optimizer=AdamW(lr=1e-4), layout=layout)
     torch.manual_seed(0)
     split = Split((torch.rand(BATCH * 4, 3, size, size),), torch.randint(0, 1000, (BATCH * 4,)))
     feed = Feed(split, recipe, Targets(recipe, "classes", 1000))
@@ -59,12 +60,12 @@ def trainer(target: str, size: int) -> Loop:
     return Loop(job)
 
 
-def bare(loop: Loop) -> object:
+def bare(loop: Loop, fused: bool | None = True) -> object:
     """One step of the loop anybody would write, on a copy of the module."""
     import copy
 
     module = copy.deepcopy(loop.module).train()
-    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4, fused=True)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4, fused=fused)
     (x,), y = loop.feed.split.inputs, loop.feed.split.target
 
     def step(i: int) -> None:

@@ -23,6 +23,7 @@ from netdsl.training.feed import Feed
 from netdsl.training.gradients import add_penalties, clip
 from netdsl.training.groups import Parameter, frozen, group
 from netdsl.training.losses import weight_of
+from netdsl.training.memory import keep_memory
 from netdsl.training.metrics import HIGHER, headline
 from netdsl.training.optimizers import Updater
 from netdsl.training.outputs import Criterion
@@ -72,6 +73,8 @@ class Loop:
         self.job, self.watch, self.feed, self.ranks = job, watch, job.feed, job.ranks
         self.module = job.module
         self.device = next(job.module.parameters()).device
+        if self.device.type == "cpu":
+            keep_memory()
         self.per_epoch = job.feed.per_epoch
         self.total = total_steps(recipe, self.per_epoch)
         self.schedule = Schedule(recipe.schedule, peak_lr(recipe), self.total, self.per_epoch, recipe.schedule_unit)
