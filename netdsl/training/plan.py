@@ -53,7 +53,7 @@ def plan(net: Net, recipe: Recipe, samples: int | None) -> Plan:
     layers = layer_numbers(net.checked, decay.blocks, decay.layers) if decay else None
     groups = group(recipe, found, layers)
     sizes = {p.path: _elements(p.shape) for p in found}
-    per_epoch = -(-samples // recipe.batch) if samples else None
+    per_epoch = updates_per_epoch(recipe, samples) if samples else None
     steps = recipe.steps or (per_epoch * (recipe.epochs or DEFAULT_EPOCHS) if per_epoch else None)
     lr: tuple[float, ...] = ()
     if steps and (per_epoch or recipe.steps):
@@ -68,6 +68,11 @@ def plan(net: Net, recipe: Recipe, samples: int | None) -> Plan:
         frozen=tuple(sorted(frozen(recipe, found))), drop_path=tuple(rates), flops=flops, memory=_memory(recipe, cost),
         targets=_targets(recipe), defaults=_defaults(recipe),
     )  # fmt: skip
+
+
+def updates_per_epoch(recipe: Recipe, samples: int) -> int:
+    """Updates of an epoch; the last one is short unless it is left out."""
+    return max(1, samples // recipe.batch if recipe.drop_last else -(-samples // recipe.batch))
 
 
 def _elements(shape: Sequence[int]) -> int:
