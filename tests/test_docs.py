@@ -61,3 +61,9 @@ def test_python_prints_what_it_says(page: str, text: str) -> None:
     assert done.returncode == 0, done.stderr
     for said in re.findall(r"^print\(.*\)\s+# ([\d{].*)$", text, re.MULTILINE):
         assert said in done.stdout
+
+
+def test_the_page_of_the_zoo_is_up_to_date() -> None:
+    from netdsl.render.zoo import page
+
+    assert (ROOT / "docs" / "zoo.md").read_text() == page(str(ROOT / "specs")), "run `make docs`"

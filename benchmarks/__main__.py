@@ -1,0 +1,20 @@
+"""`python -m benchmarks`: every benchmark in turn, briefly. Each is a script of its own with a longer form."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPTS = (
+    ("startup.py", "3"),
+    ("elaboration.py",),
+    ("onnx_export.py",),
+    ("train_overhead.py", "6"),
+    ("train_speed.py", "3"),
+    ("train_plain.py",),
+)
+
+for name, *arguments in SCRIPTS:
+    print(f"\n== {name}", flush=True)
+    subprocess.run([sys.executable, str(Path(__file__).with_name(name)), *arguments], check=False)
