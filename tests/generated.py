@@ -30,7 +30,9 @@ def convolutions(draw: Any) -> str:
     return f"conv({', '.join([str(draw(WIDTHS)), str(kernel), *options])})"
 
 
-POOLS = st.sampled_from(["maxpool(2)", "avgpool(2)", "maxpool(3, stride=2, padding=1, ceil_mode=true)", "avgpool(3, stride=2)"])
+POOLS = st.sampled_from(
+    ["maxpool(2)", "avgpool(2)", "maxpool(3, stride=2, padding=1, ceil_mode=true)", "avgpool(3, stride=2)"]
+)
 
 
 @st.composite
@@ -51,7 +53,14 @@ def joins(draw: Any) -> str:
     return f"concat(it, {', '.join(branches)})"
 
 
-PIECES = st.one_of(convolutions(), SAME_SHAPE, links(), joins(), POOLS, st.builds("Unit({}, {})".format, WIDTHS, st.sampled_from([1, 2])))
+PIECES = st.one_of(
+    convolutions(),
+    SAME_SHAPE,
+    links(),
+    joins(),
+    POOLS,
+    st.builds("Unit({}, {})".format, WIDTHS, st.sampled_from([1, 2])),
+)
 
 
 @st.composite

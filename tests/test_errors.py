@@ -59,4 +59,3 @@ def test_messages_read_as_written(path: Path, update_golden: bool) -> None:
     if update_golden:
         golden.write_text(shown)
     assert golden.read_text() == shown
-
