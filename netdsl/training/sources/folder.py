@@ -25,6 +25,7 @@ def read(word: ImageFolder, base: Path, shape: tuple[int, ...], outputs: int) ->
     classes = tuple(sorted(p.name for p in train_dir.iterdir() if p.is_dir()))
     if not classes:
         raise DataError(f"{train_dir} has no folders of classes")
+    shape = shape if word.crop else _known(shape, train_dir)
     view = View(shape, word.resize, word.crop, word.interpolation, word.fit == "warp")
     splits = [_classified(folder, classes, view) for folder in (train_dir, test_dir)]
     return DataSet(word.folder, splits[0], splits[1], classes=classes)
@@ -32,6 +33,7 @@ def read(word: ImageFolder, base: Path, shape: tuple[int, ...], outputs: int) ->
 
 def read_masks(word: MaskFolder, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     root = base / word.folder
+    shape = _known(shape, _folder(root, "train") / "images")
     splits = [_masked(folder, shape) for folder in (_folder(root, "train"), _folder(root, "val", "test"))]
     count = int(max(s.target.max() for s in splits)) + 1
     return DataSet(word.folder, splits[0], splits[1], task="mask", classes=tuple(map(str, range(count))))
@@ -114,6 +116,15 @@ def _folder(root: Path, *names: str) -> Path:
         if (root / name).is_dir():
             return root / name
     raise DataError(f"there is no folder {root / names[0]}", "it needs a folder `train` and a folder `val` or `test`")
+
+
+def _known(shape: tuple[int, ...], folder: Path) -> tuple[int, ...]:
+    """A net's input shape; sizes that it leaves open (0) are those of the first picture."""
+    files = _pictures(folder) if 0 in shape[1:3] else []
+    if not files:
+        return shape
+    first = open_picture(files[0], shape[0])
+    return (shape[0], shape[1] or first.height, shape[2] or first.width)
 
 
 def _pictures(folder: Path) -> list[Path]:
