@@ -225,13 +225,12 @@ def test_erasing_takes_the_area_it_says() -> None:
 
 def test_erasing_writes_what_the_net_sees_as_zero_or_noise() -> None:
     """Published pipelines erase after standardising: zero is the data's mean colour, noise has the data's deviation."""
-    standard = ((0.48, 0.45, 0.4), (0.2, 0.25, 0.3))
-    mean, std = (torch.tensor(s).view(3, 1, 1) for s in standard)
+    mean, std = (torch.tensor(s).view(3, 1, 1) for s in ((0.48, 0.45, 0.4), (0.2, 0.25, 0.3)))
     x = torch.full((64, 3, 32, 32), 5.0)
     draws = Draws(1, torch.arange(64))
 
     def erased(text: str) -> Tensor:
-        pipeline = Pipeline(recipe(f"augment = {text}").augment, standard=standard)
+        pipeline = Pipeline(recipe(f"augment = {text}").augment, standard=(mean, std))
         return (pipeline((x,), torch.zeros(64), draws, 0)[0][0] - mean) / std
 
     for text in ("random_erasing(1.0)", "cutout(8)"):

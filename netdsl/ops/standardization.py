@@ -1,10 +1,12 @@
 """Preprocessing that belongs to the net: `standardize`."""
 
-from typing import Any
+from math import prod
+from typing import Any, Literal
 
 from netdsl.constraints import Assumptions
 from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Torch, known, register
 from netdsl.ops.features import floating
+from netdsl.ops.lowering import reduction
 from netdsl.tensors import TensorType
 
 HELPER = '''\
@@ -13,11 +15,23 @@ class Standardize(nn.Module):
 
     def __init__(self, mean, std, shape):
         super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).expand(shape[0]).reshape(shape).clone())
-        self.register_buffer("std", torch.tensor(std).expand(shape[0]).reshape(shape).clone())
+        each = (shape[0], *[1] * (len(shape) - 1))
+        self.register_buffer("mean", torch.tensor(mean).expand(shape[0]).reshape(each).expand(shape).clone())
+        self.register_buffer("std", torch.tensor(std).expand(shape[0]).reshape(each).expand(shape).clone())
 
     def forward(self, x):
         return (x - self.mean) / self.std
+'''
+
+OWN_HELPER = '''\
+class StandardizeImage(nn.Module):
+    """(x - mean) / std with every sample's own statistics; std is at least 1 / sqrt(numbers in a sample)."""
+
+    def forward(self, x):
+        axes = tuple(range(1, x.ndim))
+        centred = x - x.mean(axes, keepdim=True)
+        std = centred.square().mean(axes, keepdim=True).sqrt()
+        return centred / std.clamp(min=x[0].numel() ** -0.5)
 '''
 
 Statistics = float | tuple[float, ...]
@@ -28,21 +42,33 @@ class Standardize(Op, frozen=True):
     """`(x - mean) / std` with fixed statistics per channel (the first axis), at the net's input: the net then takes raw
     pixels wherever it runs. Numbers for all channels or one for each; a recipe may replace them by those of the
     training data. ImageNet's are `mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)`.
+
+    `per=pixel` keeps one number for every pixel and channel among the weights, at first those of `mean` and `std`
+    (He et al., 2016, on CIFAR). `per=image` takes every sample's own mean and deviation over all axes, the latter at
+    least `1 / sqrt(numbers in a sample)`, as TensorFlow's `per_image_standardization`.
     """
 
     mean: Statistics = 0.0
     std: Statistics = 1.0
+    per: Literal["channel", "pixel", "image"] = "channel"
 
     is_layer = True
     examples = (
         Example("standardize(mean=(0.4, 0.5, 0.6), std=0.25)", ("[3, 4, 5]",)),
         Example("standardize(0.1, 0.3)", ("[1, 4, 5]",)),
         Example("standardize(mean=0.5)", ("[7]",)),
+        Example("standardize(mean=(0.4, 0.6), std=0.25, per=pixel)", ("[2, 4, 5]",)),
+        Example("standardize(per=image)", ("[2, 4, 5]",)),
     )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         x = floating(inputs[0], "standardize")
         channels = self._shape(x)[0]
+        if self.per == "image":
+            self._count(x)
+            if (self.mean, self.std) != (0.0, 1.0):
+                name = "mean" if self.mean != 0 else "std"
+                raise OpError(f"`{name}` is each image's own with `per=image`", argument=name, code="bad-argument")
         for name, value in (("mean", self.mean), ("std", self.std)):
             if isinstance(value, tuple) and len(value) != channels:
                 raise OpError(f"`{name}` has {len(value)} numbers for {channels} channels", argument=name)
@@ -51,17 +77,35 @@ class Standardize(Op, frozen=True):
         return x
 
     def buffers(self, *inputs: TensorType) -> dict[str, Buffer]:
+        if self.per == "image":
+            return {}
         shape = self._shape(inputs[0])
         return {"mean": Buffer(shape), "std": Buffer(shape)}
 
     def torch(self, *inputs: TensorType) -> Torch:
+        if self.per == "image":
+            return Torch(Call("StandardizeImage", ()), helper=OWN_HELPER)
         return Torch(Call("Standardize", (self.mean, self.std, self._shape(inputs[0]))), helper=HELPER)
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
+        if self.per == "image":
+            return self._own(g, x[0])
         centred = g.op("Sub", x[0].name, g.weight("mean"))
         return g.op("Mul", centred, g.const(1 / g.array("std")))
+
+    def _own(self, g: Graph, x: Operand) -> Any:
+        axes = tuple(range(1, x.type.rank + 1))
+        centred = g.op("Sub", x.name, reduction(g, "ReduceMean", x.name, axes, keepdims=True))
+        square = reduction(g, "ReduceMean", g.op("Mul", centred, centred), axes, keepdims=True)
+        return g.op("Div", centred, g.op("Max", g.op("Sqrt", square), g.const(self._count(x.type) ** -0.5)))
+
+    def _count(self, x: TensorType) -> int:
+        return prod(known(size, "the size of a sample") for size in x.shape)
 
     def _shape(self, x: TensorType) -> tuple[int, ...]:
         if x.rank < 1:
             raise OpError(f"`standardize` needs channels, found {x}", operand=0)
-        return (known(x.shape[0], "the number of channels"), *(1,) * (x.rank - 1))
+        channels = known(x.shape[0], "the number of channels")
+        if self.per == "pixel":
+            return (channels, *(known(size, "the size of a sample") for size in x.shape[1:]))
+        return (channels, *(1,) * (x.rank - 1))

@@ -47,10 +47,11 @@ DEPTH = 64
 
 class Options(Struct, frozen=True):
     """How a net is elaborated: `links` puts a drop_path on every residual link, whose rate a recipe then sets;
-    `standard` is a mean and a deviation by which its first input is standardised."""
+    `standard` is a mean and a deviation by which its first input is standardised, `per` what they are taken over."""
 
     links: bool = False
     standard: tuple[Any, Any] | None = None
+    per: str = "channel"
 
 
 class Context:

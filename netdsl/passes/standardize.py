@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -13,8 +12,8 @@ from netdsl.ops import REGISTRY
 NAME = "standardize"
 
 
-def standardized(program: Program, mean: Sequence[Any], std: Sequence[Any]) -> Program:
-    """The program with `standardize(mean, std)` as the first step on its first input.
+def standardized(program: Program, mean: Any, std: Any, per: str = "channel") -> Program:
+    """The program with `standardize(mean, std, per)` as the first step on its first input.
 
     The input keeps its name and type; everything that read it reads the standardised value. In a net whose layers are
     numbered, the numbers go up by one. Where the net standardises its input itself, its numbers are replaced.
@@ -23,8 +22,8 @@ def standardized(program: Program, mean: Sequence[Any], std: Sequence[Any]) -> P
     source = main.inputs[0]
     own = next((s for s in main.steps if s.inputs == (source,) and getattr(s.callee, "kind", "") == NAME), None)
     if own is not None:
-        return replace(program, main=_with_statistics(main, own, tuple(mean), tuple(std)))
-    op = REGISTRY[NAME](mean=tuple(mean), std=tuple(std)).resolve(source.type)
+        return replace(program, main=_with_statistics(main, own, mean, std, per))
+    op = REGISTRY[NAME](mean=mean, std=std, per=per).resolve(source.type)
     value = Value(_free_name(f"{source.name}_standard", main), source.type)
     layers, steps = main.layers, main.steps
     if main.chain:
@@ -42,8 +41,8 @@ def standardized(program: Program, mean: Sequence[Any], std: Sequence[Any]) -> P
     return replace(program, main=changed)
 
 
-def _with_statistics(main: Definition, own: Step, mean: tuple[Any, ...], std: tuple[Any, ...]) -> Definition:
-    op = replace(own.callee, mean=mean, std=std)
+def _with_statistics(main: Definition, own: Step, mean: Any, std: Any, per: str) -> Definition:
+    op = replace(own.callee, mean=mean, std=std, per=per)
     layers = tuple(replace(x, callee=op) if x.name == own.layer else x for x in main.layers)
     return replace(main, layers=layers, steps=tuple(replace(s, callee=op) if s is own else s for s in main.steps))
 

@@ -147,9 +147,10 @@ class Pixel(Word, frozen=True, tag="pixel"):
 
 
 class Image(Word, frozen=True, tag="image"):
-    """Every picture by its own mean and deviation."""
+    """Every picture by its own mean and deviation over all pixels and channels; the deviation is at least
+    1 / sqrt(numbers in a picture)."""
 
-    missing: ClassVar[str] = "the net has no op that standardises by the picture's own statistics; use `instancenorm`"
+    source: ClassVar[str] = "TensorFlow's per_image_standardization"
 
 
 class Fixed(Word, frozen=True, tag="fixed"):

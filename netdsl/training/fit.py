@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from torch import Tensor
 from torch.nn import functional
 
-from netdsl.recipe.sources import Channel, Fixed, Pixel
+from netdsl.recipe.sources import Channel, Fixed
 from netdsl.training.data import DataError, DataSet, Split, as_floats
 from netdsl.training.draws import Draws, permutation
 
@@ -101,17 +101,12 @@ def with_noise(split: Split, fraction: float, classes: int, seed: int) -> Split:
 
 
 def statistics(split: Split, word: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Mean and deviation per channel over the training split, to six digits; None for no standardisation.
+    """Mean and deviation per channel over the training split, to six digits; None for no such numbers.
 
-    A channel that hardly changes keeps its scale, so that nothing explodes. Raises DataError for what the net cannot
-    hold.
+    A channel that hardly changes keeps its scale, so that nothing explodes.
     """
     if isinstance(word, Fixed):
         return word.mean, word.std
-    if isinstance(word, Pixel):
-        raise DataError(
-            "`standardize = pixel` is not supported yet: the net keeps one number per channel", "use `channel`"
-        )
     if not isinstance(word, Channel) or not len(split):
         return None
     (x, *_), _ = split.take(torch.arange(min(len(split), 20_000)))

@@ -17,18 +17,20 @@ LOG, SPEC, RECIPE, ABOUT = "metrics.jsonl", "spec.net", "recipe.json", "run.json
 
 
 class About(Struct, frozen=True, kw_only=True):
-    """What a run is, besides its spec and its recipe. `mean`, `std`: the statistics that the net standardises with."""
+    """What a run is, besides its spec and its recipe. `mean`, `std`: the statistics that the net standardises
+    with, `per`: per channel, or per pixel (kept with the weights) or image (then 0 and 1)."""
 
     net: str
     arguments: dict[str, str]
     sizes: dict[str, int]
-    mean: list[Any] | None
-    std: list[Any] | None
+    mean: list[Any] | float | None
+    std: list[Any] | float | None
     classes: tuple[str, ...]
     task: str
     data: str
     base: str
     versions: dict[str, str]
+    per: str = "channel"
     result: dict[str, Any] = {}
 
 

@@ -19,16 +19,18 @@ from netdsl.passes.count import parameters
 from netdsl.passes.elaborate import Options
 from netdsl.passes.structure import last_norms, layer_numbers
 from netdsl.recipe.schema import Recipe
+from netdsl.recipe.sources import Pixel
 from netdsl.training import checkpoint as files
 from netdsl.training.data import DataError, DataSet, Split
 from netdsl.training.draws import key
 from netdsl.training.evaluate import Evaluator
 from netdsl.training.feed import Feed
-from netdsl.training.fit import fit, held_out, statistics, with_noise
+from netdsl.training.fit import fit, held_out, with_noise
 from netdsl.training.folder import LOG, RECIPE, SOURCE, WEIGHTS, About, Log, write_json, write_spec
 from netdsl.training.groups import Parameter
 from netdsl.training.initialize import Start, initialize
 from netdsl.training.loop import Job, Loop, Watch
+from netdsl.training.preprocessing import keep, kept_statistics, pixel_statistics, preprocessing
 from netdsl.training.ranks import Ranks
 from netdsl.training.sources import read
 from netdsl.training.target import Targets
@@ -73,9 +75,12 @@ def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device) -> Prepa
     train, held = held_out(data, recipe.validation, recipe.seed)
     if data.task == "classes":
         train = with_noise(train, recipe.label_noise, len(data.classes), key(recipe.seed, "noise"))
-    choices = Options(links=recipe.drop_path is not None, standard=statistics(train, recipe.standardize))
+    standard, per = preprocessing(recipe, train, net.checked)
+    choices = Options(links=recipe.drop_path is not None, standard=standard, per=per)
     net = net.spec.net(net.name, net.arguments, net.sizes, choices)
     module = net.module(key(recipe.seed, "init") >> 1)
+    if isinstance(recipe.standardize, Pixel):
+        keep(module, net.checked, pixel_statistics(train, recipe.standardize))
     found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
     notes = initialize(recipe.init, Start(module, found, last_norms(net.checked), base))
     held = (held if len(held) else data.test).to(device)
@@ -136,7 +141,7 @@ def _classes(program: Program, recipe: Recipe) -> int | None:
 def start(prepared: Prepared, folder: Path, ranks: Ranks, watch: Watch) -> Loop:
     """The loop of a run, at its first step."""
     p = prepared
-    standard = p.net.options.standard
+    standard = kept_statistics(p.module, p.net.checked) if p.net.options.standard else None
     feed = Feed(p.train, p.recipe, p.targets(), mask=p.data.task == "mask", standard=standard)
     job = Job(
         module=p.module, recipe=p.recipe, feed=feed, held=p.held, parameters=p.parameters, names=p.names, kept=p.kept,

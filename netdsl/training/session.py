@@ -168,8 +168,9 @@ def _about(request: Request, prepared: Prepared) -> About:
     arguments = {k: v.text if isinstance(v, Expression) else str(v) for k, v in net.arguments.items()}
     mean, std = net.options.standard or (None, None)
     return About(
-        net=net.name, arguments=arguments, sizes=dict(net.sizes), mean=mean, std=std, classes=prepared.data.classes,
-        task=prepared.data.task, data=prepared.data.name, base=str(request.base.resolve()),
+        net=net.name, arguments=arguments, sizes=dict(net.sizes), mean=mean, std=std, per=net.options.per,
+        classes=prepared.data.classes, task=prepared.data.task, data=prepared.data.name,
+        base=str(request.base.resolve()),
         versions={"netdsl": __version__, "torch": str(torch.__version__)},
     )  # fmt: skip
 

@@ -59,10 +59,10 @@ def open_trained(path: Path, onnx: bool = False) -> Trained:
 
 def _from_run(folder: Path) -> Trained:
     net, recipe, about = reopened(folder)
-    standard = (tuple(about.mean), tuple(about.std)) if about.mean is not None and about.std is not None else None
-    net = net.spec.net(
-        net.name, net.arguments, net.sizes, Options(links=recipe.drop_path is not None, standard=standard)
-    )
+    numbers = [tuple(v) if isinstance(v, list) else v for v in (about.mean, about.std) if v is not None]
+    standard = (numbers[0], numbers[1]) if numbers else None
+    options = Options(links=recipe.drop_path is not None, standard=standard, per=about.per)
+    net = net.spec.net(net.name, net.arguments, net.sizes, options)
     module = net.module(seed=0).eval()
     if not (folder / files.WEIGHTS).exists():
         raise CheckpointError(

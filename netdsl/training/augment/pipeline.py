@@ -11,8 +11,8 @@ from torch import Tensor
 
 from netdsl.training.draws import Draws
 
-Standard = tuple[tuple[float, ...], tuple[float, ...]]
-"""Mean and deviation of each channel, with which the net standardises pixels."""
+Standard = tuple[Tensor, Tensor]
+"""Mean and deviation with which the net standardises pixels, [C, 1, 1] or [C, H, W]."""
 
 
 class Frame(Struct, frozen=True, eq=False):
@@ -43,7 +43,7 @@ class Frame(Struct, frozen=True, eq=False):
         """Standardised values [..., C or 1, H, W] as pixels from 0 to 1."""
         if self.standard is None:
             return standardized
-        mean, std = (torch.tensor(s, device=standardized.device).view(-1, 1, 1) for s in self.standard)
+        mean, std = (s.to(standardized.device) for s in self.standard)
         return standardized * std + mean
 
 
