@@ -3,44 +3,51 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all lint types format bench docs clean
+.PHONY: setup demo test test-all lint types format bench docs clean
 
+# torch first and by itself, so that nothing else chooses which build of it comes.
 $(READY): pyproject.toml constraints.txt requirements-dev.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m compileall -q netdsl
+	$(PIP) -c constraints.txt torch==2.13.0
+	$(PIP) -c constraints.txt -r requirements-dev.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
-demo: $(READY)
-	OMP_NUM_THREADS=2 $(BIN)/netdsl train specs/lenet.net
+# Compiled ahead, so that commands start fast even where Python is told not to write bytecode.
+setup: $(READY)
+	$(BIN)/python -m compileall -q netdsl
 
-lint: $(READY)
+demo: setup
+	$(BIN)/netdsl train specs/lenet.net
+
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/netdsl fmt --check specs
 
-types: $(READY)
+types: setup
 	$(BIN)/mypy
 
-test: $(READY) lint types
+test: setup lint types
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-all: $(READY) lint types
+test-all: setup lint types
 	$(BIN)/python -m pytest -n 2
 
-format: $(READY)
+format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/netdsl fmt specs
 
-bench: $(READY)
+bench: setup
 	$(BIN)/python -m benchmarks
 
-docs: $(READY)
-	$(BIN)/python -m netdsl.render.zoo specs > docs/zoo.md
+docs: setup
+	$(BIN)/python -m netdsl.render.zoo specs > docs/zoo.md.new
+	mv docs/zoo.md.new docs/zoo.md
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
