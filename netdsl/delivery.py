@@ -32,7 +32,8 @@ def deliver(
     """Write a net to an ONNX file and give the comparisons that were made with torch.
 
     `weights`: a module, arrays by state-dict key, or None for fresh ones of seed 0. Raises VerificationError, and
-    leaves no file, where one comparison fails; ExportError for what the opset cannot say; OSError where it cannot be written.
+    leaves no file, where one comparison fails; ExportError for what the opset cannot say; OSError where the file
+    cannot be written.
     """
     module = live_module(net, weights)
     state = state_of(module)

@@ -16,7 +16,7 @@ import torch
 from msgspec.structs import replace
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from netdsl.constraints import Assumptions
 from netdsl.ops import REGISTRY

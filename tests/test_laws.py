@@ -84,7 +84,7 @@ def test_the_onnx_file_computes_the_same(text: str) -> None:
 @settings(QUIET, max_examples=25)
 @given(specs(symbolic=True), st.integers(8, 20), st.integers(8, 20))
 def test_a_fixed_size_is_a_case_of_a_named_one(text: str, h: int, w: int) -> None:
-    """Giving sizes changes no parameter, gives the shape at those sizes, and is refused just where a constraint fails."""
+    """Giving sizes changes no parameter, and is refused just where a constraint fails."""
     net = compiled(text)
     symbolic, sizes = net.checked, {"H": h, "W": w}
     fixed = net.spec.net("Generated", sizes=sizes)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from op_harness import Form, Use, torch_module
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from netdsl.ops.base import Example
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from op_harness import python
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from netdsl.ir.flatten import Flat, Node, flatten
 from netdsl.ir.model import Program

@@ -83,10 +83,11 @@ class Applier:
     def _block(self, arrow: BlockArrow, flow: Any, context: Context) -> Any:
         known = self.elaborator.again(arrow, flow) if type(flow) is Wire else None
         if known is not None:
-            return self._call(known, [flow], context, arrow.at, LayerDraft(context.scope, snake(arrow.block.name), known))
+            layer = LayerDraft(context.scope, snake(arrow.block.name), known)
+            return self._call(known, [flow], context, arrow.at, layer)
         self._check_complete(arrow)
         given = None if flow is None else self._flowing(arrow, flow)
-        if any(isinstance(leaf, Shared) for _, v in arrow.arguments if is_arrow(v) or type(v) is tuple for leaf in leaves(v)):
+        if any(isinstance(leaf, Shared) for _, v in arrow.arguments for leaf in leaves(v)):
             return self.elaborator.inline(arrow, given, context)
         definition, inputs = self.elaborator.block(arrow, given, context)
         layer = LayerDraft(context.scope, snake(arrow.block.name), definition)
@@ -107,7 +108,7 @@ class Applier:
     ) -> Any:
         """Add a step that calls a definition; gives its outputs."""
         assert isinstance(callee, Definition)
-        training = context.training or any([w.training for w in inputs])
+        training = context.training or any(w.training for w in inputs)
         outs = [Wire(context.scope, o.value.type, at, training) for o in callee.outputs]
         context.scope.drafts.append(Draft(callee, inputs, outs, at, layer, training))
         results = tuple([w for w, o in zip(outs, callee.outputs, strict=True) if not o.training])
