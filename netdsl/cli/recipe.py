@@ -24,7 +24,7 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     add_target(parser, nargs="?")
     parser.add_argument(
-        "--recipe", metavar="NAME", help="a recipe of the spec, or `recipes:NAME` of another; `none`: defaults"
+        "--recipe", metavar="NAME", help="a recipe of the spec, or `SPEC:NAME` of another spec; `none`: defaults"
     )
     parser.add_argument(
         "--set",

@@ -17,7 +17,7 @@ from netdsl.cli.target import add_target
 EXAMPLES = """\
 examples:
   netdsl train lenet.net                        the file's first net, its recipe
-  netdsl train convnext.net:ConvNeXt_T --recipe recipes:ConvNeXt300
+  netdsl train convnext.net:ConvNeXt_T --recipe resnet:A2
   netdsl train convnext.net:ImageNet300         a recipe names its net
   netdsl train lenet.net --set epochs=3 --set optimizer.lr=1e-3
   netdsl train lenet.net --data 'npz("mine.npz")'
@@ -29,7 +29,7 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     add_target(parser, nargs="?")
     parser.add_argument(
-        "--recipe", metavar="NAME", help="a recipe of the spec, or `recipes:NAME` of another; `none`: defaults"
+        "--recipe", metavar="NAME", help="a recipe of the spec, or `SPEC:NAME` of another spec; `none`: defaults"
     )
     parser.add_argument(
         "--set",

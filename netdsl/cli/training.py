@@ -60,7 +60,7 @@ def open_recipe(args: argparse.Namespace) -> tuple[Net, Recipe]:
 
 
 def _elsewhere(spec: Spec, chosen: str | None) -> tuple[Module, str | None]:
-    """The file that a recipe stands in: `--recipe recipes:ConvNeXt300` names another spec, as an import would."""
+    """The file that a recipe stands in: `--recipe resnet:A2` names another spec, as an import would."""
     name, colon, recipe = (chosen or "").rpartition(":")
     if not colon:
         return spec.module, chosen
@@ -70,7 +70,7 @@ def _elsewhere(spec: Spec, chosen: str | None) -> tuple[Module, str | None]:
     source = read_import(name, spec.source)
     if source is None:
         raise Failure(
-            f"there is no spec `{name}`", "a recipe of another spec is named as an import would: `recipes:ConvNeXt300`"
+            f"there is no spec `{name}`", "a recipe of another spec is named as an import would: `resnet:A2`"
         )
     module, mistakes = resolve(source, read_import)
     _report(mistakes, any(d.severity == "error" for d in mistakes))
