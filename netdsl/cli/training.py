@@ -69,9 +69,7 @@ def _elsewhere(spec: Spec, chosen: str | None) -> tuple[Module, str | None]:
 
     source = read_import(name, spec.source)
     if source is None:
-        raise Failure(
-            f"there is no spec `{name}`", "a recipe of another spec is named as an import would: `resnet:A2`"
-        )
+        raise Failure(f"there is no spec `{name}`", "a recipe of another spec is named as an import would: `resnet:A2`")
     module, mistakes = resolve(source, read_import)
     _report(mistakes, any(d.severity == "error" for d in mistakes))
     return module, recipe
