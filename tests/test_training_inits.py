@@ -19,7 +19,7 @@ def started(text: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(3, 400, 3), nn.BatchNorm2d(400), nn.Flatten(), nn.Linear(400, 300))
     before = {n: p.detach().clone() for n, p in module.named_parameters()}
-    initialize(recipe(f"init = {text}").init, Start(module, roles_of(module), (), Path()))
+    initialize(recipe(f"init = {text}").init, Start(module, roles_of(module), Path()))
     return before, {n: p.detach() for n, p in module.named_parameters()}
 
 

@@ -3,11 +3,11 @@ from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from msgspec import Struct
 
-from netdsl.ir.model import Definition, Program, Step
+from netdsl.ir.model import Definition, Program
 from netdsl.passes.count import join
 
 
@@ -61,41 +61,6 @@ def layer_numbers(program: Program, blocks: int = 1, last: int | None = None) ->
     end = max(layer, last or 0)
     numbers = {path: end if n == layer else n for path, n in numbers.items()}
     return numbers | dict.fromkeys(waiting, end + 1)
-
-
-def last_norms(program: Program) -> tuple[str, ...]:
-    """The gain of the last norm of every residual branch, in order: the norm whose value is added, at most scaled."""
-    return tuple(_last_norms(program.main, "", set()))
-
-
-def _last_norms(definition: Definition, prefix: str, seen: set[str]) -> Iterator[str]:
-    made = {out.name: step for step in definition.steps for out in step.outs}
-    for step in definition.steps:
-        if isinstance(step.callee, Definition) and step.layer is not None:
-            yield from _last_norms(step.callee, join(prefix, step.layer), seen)
-        if step.residual:
-            path = _closing_norm(definition, prefix, made, step.inputs[-1].name)
-            if path is not None and path not in seen:
-                seen.add(path)
-                yield path
-
-
-def _closing_norm(definition: Definition, prefix: str, made: Mapping[str, Step], value: str) -> str | None:
-    """The path of the gain of the norm that gives a value, looked for through what has no norm of its own."""
-    while value in made:
-        step = made[value]
-        here = join(prefix, step.layer) if step.layer else prefix
-        if isinstance(step.callee, Definition):
-            inner = {out.name: s for s in step.callee.steps for out in s.outs}
-            return _closing_norm(step.callee, here, inner, step.callee.outputs[0].value.name)
-        types = tuple(v.type for v in step.inputs)
-        roles = {name: p.role for name, p in step.callee.params(*types).items()}
-        if roles.get("weight") == "norm":
-            return join(here, "weight")
-        if any(role != "scale" for role in roles.values()) or len(step.inputs) != 1:
-            return None
-        value = step.inputs[0].name
-    return None
 
 
 def _walk(definition: Definition, prefix: str, memo: dict[Definition, bool]) -> Iterator[Unit]:

@@ -91,12 +91,28 @@ class Weights(Word, frozen=True, tag="weights"):
 
 
 class Fixup(Word, frozen=True, tag="fixup"):
-    """Residual branches scaled for nets without norms: first layers by L^(-1/(2m-2)), last layers and the head zero."""
+    """For residual nets without norms: normal with variance 2 / fan, and in the L residual branches of m layers each
+    that times L^(-1/(2m-2)) for all but the last layer; the last layer of every branch and the head are 0. Biases 0.
 
-    source: ClassVar[str] = "Zhang et al. 2019"
-    missing: ClassVar[str] = "it needs the residual branches' layers by order, which is not wired yet"
+    Its scalar biases and multipliers belong to the net: `it + param((), role=bias)` before every layer, `it *
+    param((), init=1)` once in a branch.
+    """
+
+    source: ClassVar[str] = "Zhang et al. 2019 (ICLR, Fixup)"
+    mode: Annotated[Literal["fan_in", "fan_out"], Meta(description="whose fan; the authors' code has fan_out")] = (
+        "fan_out"
+    )
+
+
+class SkipInit(Word, frozen=True, tag="skipinit"):
+    """The learnt factor at the end of every residual branch starts at `value`: `residual(scale=1) { ... }`, or `it *
+    param(())` as its last line."""
+
+    source: ClassVar[str] = "De & Smith 2020"
+    value: Annotated[float, Meta(description="0, or 1 / sqrt(number of branches)")] = 0.0
 
 
 Inits = Union[
-    Default, TruncNormal, Normal, Uniform, Xavier, Kaiming, Orthogonal, Biases, ZeroLastNorm, HeadScale, Weights, Fixup
+    Default, TruncNormal, Normal, Uniform, Xavier, Kaiming, Orthogonal, Biases, ZeroLastNorm, HeadScale, Weights, Fixup,
+    SkipInit,
 ]  # fmt: skip

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from netdsl.passes.branches import Branch
 from netdsl.recipe import inits as words
 from netdsl.training import checkpoint as files
 from netdsl.training.data import DataError
+from netdsl.training.draws import key
 from netdsl.training.groups import Parameter, selects
 
 WEIGHTS = ("conv", "linear")
@@ -21,16 +23,24 @@ UNDRAWN = ("norm", "bias", "scale", "gate")
 
 
 class Start(Sequence[Parameter]):
-    """Parameters of a module with their tensors, for the functions below."""
+    """Parameters of a module with their tensors, for the functions below; its residual branches, and the weight of the
+    head where it is known."""
 
     def __init__(
-        self, module: nn.Module, parameters: Sequence[Parameter], last_norms: Sequence[str], base: Path
+        self,
+        module: nn.Module,
+        parameters: Sequence[Parameter],
+        base: Path,
+        branches: Sequence[Branch] = (),
+        head: str | None = None,
     ) -> None:
         self.module = module
         self.parameters = tuple(parameters)
         self.tensors = dict(module.named_parameters())
-        self.last_norms = tuple(last_norms)
         self.base = base
+        self.branches = tuple(branches)
+        linears = [p.path for p in self.parameters if p.role == "linear"]
+        self.head = head or (linears[-1] if linears else None)
 
     def __len__(self) -> int:
         return len(self.parameters)
@@ -62,11 +72,13 @@ Apply = Callable[[Any, Start], str | None]
 """Sets the weights that a word is for; says what there is to say about it."""
 
 
-def initialize(recipe_words: Sequence[Any], start: Start) -> list[str]:
-    """Set the weights of a module; returns what there is to say about it."""
+def initialize(recipe_words: Sequence[Any], start: Start, seed: int = 0) -> list[str]:
+    """Set the weights of a module; returns what there is to say about it. What word number n draws is a function of
+    (seed, n)."""
     notes: list[str] = []
-    with torch.no_grad():
-        for word in recipe_words:
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        for number, word in enumerate(recipe_words):
+            torch.default_generator.manual_seed(key(seed, "init", number) >> 1)
             note = INITS[type(word)](word, start)
             notes += [note] if note else []
     return notes
@@ -104,18 +116,64 @@ def _biases(word: words.Biases, start: Start) -> None:
 
 
 def _zero_last_norm(word: words.ZeroLastNorm, start: Start) -> str | None:
-    for path in start.last_norms:
+    norms = [b.norm for b in start.branches if b.norm is not None]
+    for path in norms:
         start.tensors[path].zero_()
-    return None if start.last_norms else "`zero_last_norm` found no norm at the end of a residual branch"
+    return None if norms else "`zero_last_norm` found no norm at the end of a residual branch"
 
 
 def _head_scale(word: words.HeadScale, start: Start) -> None:
-    heads = [p.path for p in start.parameters if p.role == "linear"]
-    if heads:
-        owner = heads[-1].rpartition(".")[0]
-        for name in (heads[-1], f"{owner}.bias"):
+    if start.head is not None:
+        owner = start.head.rpartition(".")[0]
+        for name in (start.head, f"{owner}.bias"):
             if name in start.tensors:
                 start.tensors[name].mul_(word.factor)
+
+
+def _fixup(word: words.Fixup, start: Start) -> str:
+    """Scaled and zeroed branches. A weight that several branches share has one place in all of them."""
+    factors = fixup_factors(start.branches)
+    for parameter in start.parameters:
+        tensor = start.tensors[parameter.path]
+        if parameter.role == "bias" or parameter.path == start.head:
+            tensor.zero_()
+        elif parameter.role in WEIGHTS and tensor.ndim > 1:
+            nn.init.kaiming_normal_(tensor, mode=word.mode, nonlinearity="relu")
+            tensor.mul_(factors.get(parameter.path, 1.0))
+    smallest = min((f for f in factors.values() if f), default=1.0)
+    return f"fixup: {len(start.branches)} residual branches, their first layers times {smallest:.3g}, their last 0"
+
+
+def fixup_factors(branches: Sequence[Branch]) -> dict[str, float]:
+    """What the weights of residual branches are multiplied by, by path. Raises DataError where it cannot be said."""
+    if not branches:
+        raise DataError("`fixup` scales residual branches, and this net has none", "write them as `residual { ... }`")
+    factors: dict[str, float] = {}
+    for branch in branches:
+        if branch.norm is not None:
+            hint = "`zero_last_norm` lets the blocks of a net with norms start as the identity"
+            raise DataError(f"`fixup` is for nets without norms; the branch added at `{branch.at}` ends in one", hint)
+        if not branch.weights:
+            hint = "let it end in a convolution or a linear, at most scaled or gated"
+            raise DataError(f"`fixup` finds no layer that ends the branch added at `{branch.at}`", hint)
+        first, last = branch.weights[:-1], branch.weights[-1]
+        scale = len(branches) ** (-1 / (2 * len(first))) if first else 1.0
+        for path, factor in (*((p, scale) for p in first), (last, 0.0)):
+            if bool(factors.get(path, factor)) != bool(factor):
+                hint = "0 for both would leave nothing to learn: give each place weights of its own"
+                raise DataError(f"`{path}` is shared by the last layer of a residual branch and another one", hint)
+            factors[path] = min(factor, factors.get(path, factor))
+    return factors
+
+
+def _skipinit(word: words.SkipInit, start: Start) -> None:
+    hint = "write it as `residual(scale=1) { ... }`, or end the branch with `it * param(())`"
+    if not start.branches:
+        raise DataError("`skipinit` needs residual branches, and this net has none", hint)
+    for branch in start.branches:
+        if branch.multiplier is None:
+            raise DataError(f"`skipinit` needs a learnt factor at the end of the branch added at `{branch.at}`", hint)
+        start.tensors[branch.multiplier].fill_(word.value)
 
 
 def _weights(word: words.Weights, start: Start) -> str | None:
@@ -146,4 +204,6 @@ INITS: dict[type, Apply] = {
     words.ZeroLastNorm: _zero_last_norm,
     words.HeadScale: _head_scale,
     words.Weights: _weights,
+    words.Fixup: _fixup,
+    words.SkipInit: _skipinit,
 }

@@ -15,9 +15,10 @@ from msgspec.structs import replace
 from torch import Tensor, nn
 
 from netdsl.loader import library
+from netdsl.passes.branches import branches, head
 from netdsl.passes.count import parameters
 from netdsl.passes.elaborate import Options
-from netdsl.passes.structure import last_norms, layer_numbers
+from netdsl.passes.structure import layer_numbers
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Pixel
 from netdsl.training import checkpoint as files
@@ -82,7 +83,8 @@ def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device) -> Prepa
     if isinstance(recipe.standardize, Pixel):
         keep(module, net.checked, pixel_statistics(train, recipe.standardize))
     found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
-    notes = initialize(recipe.init, Start(module, found, last_norms(net.checked), base))
+    about = Start(module, found, base, branches(net.checked), head(net.checked))
+    notes = initialize(recipe.init, about, recipe.seed)
     held = (held if len(held) else data.test).to(device)
     return Prepared(net, recipe, data, train.to(device), held, module.to(device), found, (*data.notes, *notes))
 
