@@ -1,21 +1,25 @@
 """Every net of `specs/` through every stage: printed, built, run forward and backward, exported, verified.
 
-Shapes are checked on the meta device, which costs no arithmetic, at the net's own size. The verification in onnxruntime
-of nets that take more than a second or two is marked slow.
+Shapes are checked on the meta device, which costs no arithmetic, at the net's own size. Nets that take more than a second
+or two run in onnxruntime on one sample; their whole verification is marked slow, as is even that of the largest.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from zoo_tables import entries, net
 
-from netdsl.backends.verify import verify
+from netdsl.backends.onnx_check import runnable
+from netdsl.backends.session import Session
+from netdsl.backends.verify import GATE, verify
 from netdsl.backends.verify_inputs import draw_inputs
+from netdsl.backends.verify_reference import Reference, distance
 from netdsl.backends.verify_sizes import choose, macs
-from netdsl.backends.verify_stress import state_of
+from netdsl.backends.verify_stress import state_of, stress
 from netdsl.dims import evaluate
 from netdsl.ir.model import Program
 from netdsl.passes import count
@@ -27,11 +31,18 @@ NODES = {name: entry["nodes"] for name, entry in ENTRIES.items() if "nodes" in e
 
 COSTLY_MACS = 4e8
 COSTLY_PARAMS = 12e6
+HUGE_MACS = 1.4e10
+HUGE_PARAMS = 150e6
+"""Nets of more keep their own weights: there is no second copy of them in memory."""
 
 
 def is_costly(name: str) -> bool:
+    return is_above(name, COSTLY_MACS, COSTLY_PARAMS)
+
+
+def is_above(name: str, limit: float, params: float) -> bool:
     program = net(name).checked
-    return macs(program, sizes_of(program)) > COSTLY_MACS or count.totals(program.main).params > COSTLY_PARAMS
+    return macs(program, sizes_of(program)) > limit or count.totals(program.main).params > params
 
 
 def sizes_of(program: Program) -> dict[str, int]:
@@ -39,8 +50,12 @@ def sizes_of(program: Program) -> dict[str, int]:
     return choose(program)[0].named
 
 
-def parameters(select: Any) -> list[Any]:
-    return [pytest.param(n, marks=[pytest.mark.slow] if is_costly(n) else []) for n in select]
+def parameters(select: Any, slow: Callable[[str], bool] = is_costly) -> list[Any]:
+    return [pytest.param(n, marks=[pytest.mark.slow] if slow(n) else []) for n in select]
+
+
+def is_huge(name: str) -> bool:
+    return is_above(name, HUGE_MACS, HUGE_PARAMS)
 
 
 def shapes(outputs: Any) -> list[list[int]]:
@@ -70,6 +85,20 @@ def test_onnxruntime_agrees_on_a_stress_copy(name: str) -> None:
     found = net(name)
     cases = verify(found.checked, found.module(seed=0), found.onnx)
     assert all(c.ok for c in cases), [c for c in cases if not c.ok][:3]
+
+
+@pytest.mark.parametrize("name", parameters([n for n in ENTRIES if is_costly(n)], is_huge))
+def test_onnxruntime_agrees_on_one_sample(name: str) -> None:
+    found = net(name)
+    program, point = found.checked, choose(found.checked)[0]
+    module = found.module(seed=0).eval()
+    if count.totals(program.main).params < HUGE_PARAMS:
+        module = stress(program, module, draw_inputs(program, 1, point.named, seed=99))
+    reference = Reference(program, module, point, seed=0)
+    with runnable(found.onnx(state_of(module))) as source:
+        session = Session(source, threads=1, optimised=False)
+    apart = distance(reference.outputs, list(session.run(reference.feed).values()))
+    assert apart < GATE or apart < 4 * reference.rounding
 
 
 @pytest.mark.parametrize("name", NODES)
