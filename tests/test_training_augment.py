@@ -11,7 +11,7 @@ from torch import Tensor
 
 from netdsl.training.augment import pixels
 from netdsl.training.augment.geometry import inverse_matrix, warp
-from netdsl.training.augment.operations import OPERATIONS, RAND, TIMM, WIDE, amount_of
+from netdsl.training.augment.operations import COLOUR, MAPS, RAND, TIMM, WIDE, amount_of
 from netdsl.training.augment.pipeline import Pipeline
 from netdsl.training.draws import Draws
 
@@ -201,7 +201,35 @@ def test_policies_pick_operations_per_sample_in_the_published_ranges() -> None:
     ]
     assert len(RAND) == 14
     assert len(TIMM) == 15
-    assert set(RAND) | set(TIMM) | set(WIDE) == {*OPERATIONS, "identity"}
+    assert set(RAND) | set(TIMM) | set(WIDE) == {*COLOUR, *MAPS, "identity"}
+
+
+def test_bits_that_posterize_keeps_are_timms_and_torchvisions() -> None:
+    """timm: 4 - int(level / 10 * 4); torchvision: 8 - round(bin / (30 / 4)) of 31 bins, to 2 bits in the wide space."""
+    size, sign = torch.Size((1, 3, 8, 8)), torch.ones(1)
+    for level in (0, 2, 2.4, 2.6, 5, 7.5, 9, 9.9, 10):
+        found = amount_of(TIMM["posterize"], torch.tensor([level / 10]), sign, size)
+        assert float(found) == 4 - int(level / 10 * 4), level
+    bins = torch.arange(31)
+    for space, range_ in ((RAND, 4), (WIDE, 6)):
+        expected = 8 - (bins / (30 / range_)).round()
+        assert torch.equal(amount_of(space["posterize"], bins / 30, torch.ones(31), size), expected)
+
+
+@pytest.mark.parametrize("word", ["randaugment(1, 10", "trivialaugment(", "autoaugment("])
+def test_policies_fill_with_the_mean_colour(word: str) -> None:
+    """A picture all of the mean colour stays wherever it is moved; else black comes in. AutoAugment also moves others."""
+    mean = torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)
+    x = mean.expand(256, 3, 16, 16).contiguous()
+    changed = {}
+    for fill in ("mean", "zero"):
+        text = f"{word}, interpolation=bicubic, fill={fill})".replace("(, ", "(")
+        pipeline = Pipeline(recipe(f"augment = {text}").augment, standard=(mean, torch.full_like(mean, 0.25)))
+        (out,), _ = pipeline((x,), torch.zeros(256), Draws(0, torch.arange(256)), 0)
+        flat = (out - out.mean((2, 3), keepdim=True)).abs().amax((1, 2, 3)) < 1e-5
+        changed[fill] = int((~flat).sum())
+    assert changed["mean"] == 0 or (word == "autoaugment(" and changed["mean"] < changed["zero"] // 4), changed
+    assert changed["zero"] > 40
 
 
 def test_the_amount_is_nothing_at_strength_0() -> None:

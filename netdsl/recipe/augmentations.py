@@ -13,6 +13,10 @@ Strength = Annotated[float, Meta(ge=0, le=10, description="strength, 0 to 10")]
 Interpolation = Annotated[
     Literal["bilinear", "nearest", "bicubic"], Meta(description="how pixels are read between pixels")
 ]
+Outside = Annotated[
+    Literal["zero", "mean"],
+    Meta(description="what comes in from outside a moved picture: black, or the mean colour that `standardize` names"),
+]
 Fill = Annotated[float, Meta(ge=0, le=1, description="value outside the picture, from 0 to 1")]
 
 
@@ -166,6 +170,8 @@ class RandAugment(Augment, frozen=True, tag="randaugment"):
     std: NonNegative = 0.0
     increasing: bool = False
     p: Annotated[Probability, Meta(description="probability of each operation")] = 1.0
+    interpolation: Interpolation = "nearest"
+    fill: Outside = "zero"
 
 
 class TrivialAugment(Augment, frozen=True, tag="trivialaugment"):
@@ -173,6 +179,8 @@ class TrivialAugment(Augment, frozen=True, tag="trivialaugment"):
 
     source: ClassVar[str] = "Mueller & Hutter 2021"
     masks = "refused"
+    interpolation: Interpolation = "nearest"
+    fill: Outside = "zero"
 
 
 class AutoAugment(Augment, frozen=True, tag="autoaugment"):
@@ -181,6 +189,8 @@ class AutoAugment(Augment, frozen=True, tag="autoaugment"):
     source: ClassVar[str] = "Cubuk et al. 2019"
     masks = "refused"
     policy: Literal["imagenet", "cifar10"] = "imagenet"
+    interpolation: Interpolation = "nearest"
+    fill: Outside = "zero"
 
 
 class RandomErasing(Augment, frozen=True, tag="random_erasing"):

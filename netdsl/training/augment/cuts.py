@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from netdsl.recipe.augmentations import Crop, RandomResizedCrop
 from netdsl.training.augment.geometry import crop_boxes
 from netdsl.training.augment.pipeline import Pipeline
@@ -9,10 +12,18 @@ from netdsl.training.data import Box, Cut, DataError
 from netdsl.training.draws import Draws
 
 
+def cuts(words: Sequence[Any]) -> bool:
+    """Whether the first word cuts a part from a picture: `random_resized_crop`, or `crop(size)`."""
+    word = words[0] if words else None
+    return isinstance(word, RandomResizedCrop) or (isinstance(word, Crop) and bool(word.size) and not word.padding)
+
+
 def first_cut(pipeline: Pipeline, draws: Draws, epoch: int) -> Cut | None:
     """How the first word cuts a part from a picture, if that is what it does: `random_resized_crop` from the file's,
     `crop(size)` from the one resized as for evaluation. `draws`: those of the batch."""
-    word = pipeline.words[0] if pipeline.words else None
+    if not cuts(pipeline.words):
+        return None
+    word = pipeline.words[0]
     samples = draws.samples.cpu()
 
     def box(i: int, height: int, width: int) -> Box:
@@ -28,6 +39,4 @@ def first_cut(pipeline: Pipeline, draws: Draws, epoch: int) -> Cut | None:
 
     if isinstance(word, RandomResizedCrop):
         return Cut(box, word.size, word.interpolation, scaled=False)
-    if isinstance(word, Crop) and word.size and not word.padding:
-        return Cut(box, word.size, "bilinear", scaled=True)
-    return None
+    return Cut(box, word.size, "bilinear", scaled=True)

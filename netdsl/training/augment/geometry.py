@@ -77,14 +77,17 @@ def affine_grid(matrix: Tensor, size: torch.Size) -> Tensor:
     return moved * torch.tensor([2 / width, 2 / height], device=matrix.device)
 
 
-def sample(x: Tensor, grid: Tensor, interpolation: str, fill: float = 0.0) -> Tensor:
-    """x read at a grid of places from -1 to 1 (pixel corners); `fill` outside."""
-    x = x - fill if fill else x
-    read = functional.grid_sample(x, grid, mode=interpolation, padding_mode="zeros", align_corners=False)
-    return read + fill if fill else read
+def sample(x: Tensor, grid: Tensor, interpolation: str, fill: Tensor | float = 0.0) -> Tensor:
+    """x read at a grid of places from -1 to 1 (pixel corners); `fill` outside, a number or pixels."""
+    filled = isinstance(fill, Tensor) or fill != 0
+    fill = fill.to(x.device) if isinstance(fill, Tensor) else fill
+    read = functional.grid_sample(
+        x - fill if filled else x, grid, mode=interpolation, padding_mode="zeros", align_corners=False
+    )
+    return read + fill if filled else read
 
 
-def warp(x: Tensor, mask: Tensor | None, matrix: Tensor, interpolation: str, fill: float = 0.0) -> Both:
+def warp(x: Tensor, mask: Tensor | None, matrix: Tensor, interpolation: str, fill: Tensor | float = 0.0) -> Both:
     """Pictures and masks under an affine map, in pixels from the centre."""
     grid = affine_grid(matrix, x.shape)
     moved = sample(x, grid, interpolation, fill).clamp(0, 1)

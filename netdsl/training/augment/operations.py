@@ -12,33 +12,42 @@ from netdsl.training.augment import pixels
 from netdsl.training.augment.geometry import inverse_matrix, warp
 
 Operation = Callable[[Tensor, Tensor], Tensor]
+"""(pictures [B, C, H, W], amounts [B]) -> the pictures, changed."""
+
+
+class Reading(Struct, frozen=True, eq=False):
+    """How a moved picture is read: between pixels, and `fill` ([C, 1, 1] or [C, H, W], or a number) outside of it."""
+
+    interpolation: str = "nearest"
+    fill: Tensor | float = 0.0
 
 
 class Range(Struct, frozen=True):
     """An amount from `low` (strength 0) to `high` (strength 1). `signed`: a sign is drawn. `per_width`, `per_height`:
-    a fraction of the size. `around`: added after the sign (1 for factors)."""
+    a fraction of the size. `around`: added after the sign (1 for factors). `whole`: how it becomes a whole number."""
 
     low: float = 0.0
     high: float = 0.0
     signed: bool = False
     scale: str = ""
     around: float = 0.0
-    whole: bool = False
+    whole: Callable[[Tensor], Tensor] | None = None
 
 
 def amount_of(kind: Range, level: Tensor, sign: Tensor, size: torch.Size) -> Tensor:
     """The amount of each sample, [B]."""
     amount = kind.low + (kind.high - kind.low) * level
     amount = amount * {"width": size[3], "height": size[2]}.get(kind.scale, 1)
-    amount = amount.round() if kind.whole else amount
+    amount = kind.whole(amount) if kind.whole else amount
     return (amount * sign if kind.signed else amount) + kind.around
 
 
-def _moved(x: Tensor, angle: Tensor | None = None, shift: Tensor | None = None, shear: Tensor | None = None) -> Tensor:
-    none, one = torch.zeros(len(x), 2, device=x.device), torch.ones(len(x), device=x.device)
-    angle = torch.zeros(len(x), device=x.device) if angle is None else angle
-    matrix = inverse_matrix(angle, none if shift is None else shift, one, none if shear is None else shear)
-    return warp(x, None, matrix, "nearest")[0]
+def _map(angle: Tensor | None = None, shift: Tensor | None = None, shear: Tensor | None = None) -> Tensor:
+    """From output to input places, [B, 2, 3]; one of the three is given."""
+    given = next(t for t in (angle, shift, shear) if t is not None)
+    none, one = given.new_zeros(len(given), 2), given.new_ones(len(given))
+    angle = one * 0 if angle is None else angle
+    return inverse_matrix(angle, none if shift is None else shift, one, none if shear is None else shear)
 
 
 def _axis(amount: Tensor, axis: int) -> Tensor:
@@ -51,12 +60,16 @@ def _degrees(slope: Tensor) -> Tensor:
     return torch.rad2deg(torch.atan(slope))
 
 
-OPERATIONS: dict[str, Operation] = {
-    "shear_x": lambda x, a: _moved(x, shear=_axis(_degrees(a), 0)),
-    "shear_y": lambda x, a: _moved(x, shear=_axis(_degrees(a), 1)),
-    "translate_x": lambda x, a: _moved(x, shift=_axis(a.round(), 0)),
-    "translate_y": lambda x, a: _moved(x, shift=_axis(a.round(), 1)),
-    "rotate": lambda x, a: _moved(x, angle=a),
+MAPS: dict[str, Callable[[Tensor], Tensor]] = {
+    "shear_x": lambda a: _map(shear=_axis(_degrees(a), 0)),
+    "shear_y": lambda a: _map(shear=_axis(_degrees(a), 1)),
+    "translate_x": lambda a: _map(shift=_axis(a.round(), 0)),
+    "translate_y": lambda a: _map(shift=_axis(a.round(), 1)),
+    "rotate": lambda a: _map(angle=a),
+}
+"""What moves pixels: the map of each sample, from its amount."""
+
+COLOUR: dict[str, Operation] = {
     "brightness": pixels.brightness,
     "color": pixels.saturation,
     "contrast": pixels.contrast,
@@ -68,6 +81,14 @@ OPERATIONS: dict[str, Operation] = {
     "equalize": lambda x, a: pixels.equalize(x),
     "invert": lambda x, a: 1 - x,
 }
+
+
+def operate(name: str, x: Tensor, amount: Tensor, reading: Reading) -> Tensor:
+    """The pictures [B, C, H, W] under an operation, each by its amount [B]."""
+    if name in MAPS:
+        return warp(x, None, MAPS[name](amount), reading.interpolation, reading.fill)[0]
+    return COLOUR[name](x, amount)
+
 
 FACTOR = Range(0, 0.9, signed=True, around=1)
 MOVES = {
@@ -83,7 +104,7 @@ RAND: dict[str, Range] = {
     "translate_x": Range(0, 150 / 331, signed=True, scale="width"),
     "translate_y": Range(0, 150 / 331, signed=True, scale="height"),
     **COLOURS,
-    "posterize": Range(8, 4, whole=True),
+    "posterize": Range(8, 4, whole=torch.round),
     "solarize": Range(1, 0),
     "autocontrast": Range(),
     "equalize": Range(),
@@ -95,7 +116,7 @@ TIMM: dict[str, Range] = {
     "equalize": Range(),
     "invert": Range(),
     "rotate": Range(0, 30, signed=True),
-    "posterize": Range(4, 0, whole=True),
+    "posterize": Range(4, 0, whole=torch.ceil),
     "solarize": Range(1, 0),
     "solarize_add": Range(0, 110 / 255),
     **COLOURS,
@@ -104,7 +125,7 @@ TIMM: dict[str, Range] = {
     "translate_x": Range(0, 0.45, signed=True, scale="width"),
     "translate_y": Range(0, 0.45, signed=True, scale="height"),
 }
-"""timm's increasing space (`inc1`)."""
+"""timm's increasing space (`inc1`): at strength 9 a bit of every pixel is left, `4 - int(0.9 * 4)`."""
 
 WIDE: dict[str, Range] = {
     "identity": Range(),
@@ -114,7 +135,7 @@ WIDE: dict[str, Range] = {
     "translate_y": Range(0, 32, signed=True),
     "rotate": Range(0, 135, signed=True),
     **{name: Range(0, 0.99, signed=True, around=1) for name in COLOURS},
-    "posterize": Range(8, 2, whole=True),
+    "posterize": Range(8, 2, whole=torch.round),
     "solarize": Range(1, 0),
     "autocontrast": Range(),
     "equalize": Range(),

@@ -7,18 +7,25 @@ from torch import Tensor
 
 from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
 from netdsl.training.augment.learned import POLICIES
-from netdsl.training.augment.operations import OPERATIONS, RAND, TIMM, WIDE, amount_of
+from netdsl.training.augment.operations import RAND, TIMM, WIDE, Reading, amount_of, operate
 from netdsl.training.augment.pipeline import Frame, applies
 
 Both = tuple[Tensor, Tensor | None]
 
 
-def operate(x: Tensor, names: tuple[str, ...], which: Tensor, amount: dict[str, Tensor], used: Tensor) -> Tensor:
+def reading(word: RandAugment | TrivialAugment | AutoAugment, frame: Frame) -> Reading:
+    """How the word's moves read a picture. The mean colour is what the net will see as 0."""
+    return Reading(word.interpolation, frame.pixels(torch.zeros(1, 1, 1)) if word.fill == "mean" else 0.0)
+
+
+def chosen(
+    x: Tensor, names: tuple[str, ...], which: Tensor, amount: dict[str, Tensor], used: Tensor, how: Reading
+) -> Tensor:
     """Each sample under operation `names[which]` with its amount; those not `used` stay."""
     for i, name in enumerate(names):
         mine = (used & (which == i)).nonzero()[:, 0]
         if len(mine) and name != "identity":
-            x = x.index_copy(0, mine, OPERATIONS[name](x[mine], amount[name][mine]))
+            x = x.index_copy(0, mine, operate(name, x[mine], amount[name][mine], how))
     return x
 
 
@@ -33,7 +40,7 @@ def randaugment(word: RandAugment, x: Tensor, mask: Tensor | None, frame: Frame)
         sign = torch.where(frame.uniform(f"sign{turn}") < 0.5, -1.0, 1.0)
         amounts = {n: amount_of(space[n], level, sign, x.shape) for n in names}
         used = frame.uniform(f"used{turn}") < word.p
-        x = operate(x, names, frame.integers(f"which{turn}", len(names)), amounts, used)
+        x = chosen(x, names, frame.integers(f"which{turn}", len(names)), amounts, used, reading(word, frame))
     return x, mask
 
 
@@ -44,21 +51,22 @@ def trivialaugment(word: TrivialAugment, x: Tensor, mask: Tensor | None, frame: 
     sign = torch.where(frame.uniform("sign") < 0.5, -1.0, 1.0)
     amounts = {n: amount_of(WIDE[n], level, sign, x.shape) for n in names}
     everywhere = torch.ones(len(x), dtype=torch.bool, device=x.device)
-    return operate(x, names, frame.integers("which", len(names)), amounts, everywhere), mask
+    which = frame.integers("which", len(names))
+    return chosen(x, names, which, amounts, everywhere, reading(word, frame)), mask
 
 
 @applies(AutoAugment)
 def autoaugment(word: AutoAugment, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     policy = POLICIES[word.policy]
-    chosen = frame.integers("policy", len(policy))
+    pairs = frame.integers("policy", len(policy))
     for turn in range(2):
         names = tuple(pair[turn][0] for pair in policy)
-        chance = torch.tensor([pair[turn][1] for pair in policy], device=x.device)[chosen]
-        level = torch.tensor([pair[turn][2] / 9 for pair in policy], device=x.device)[chosen]
+        chance = torch.tensor([pair[turn][1] for pair in policy], device=x.device)[pairs]
+        level = torch.tensor([pair[turn][2] / 9 for pair in policy], device=x.device)[pairs]
         sign = torch.where(frame.uniform(f"sign{turn}") < 0.5, -1.0, 1.0)
         used = frame.uniform(f"used{turn}") < chance
         for name in dict.fromkeys(names):
-            same = torch.tensor([n == name for n in names], device=x.device)[chosen]
+            same = torch.tensor([n == name for n in names], device=x.device)[pairs]
             amount = {name: amount_of(RAND.get(name, TIMM[name]), level, sign, x.shape)}
-            x = operate(x, (name,), torch.where(same, 0, 1), amount, used)
+            x = chosen(x, (name,), torch.where(same, 0, 1), amount, used, reading(word, frame))
     return x, mask
