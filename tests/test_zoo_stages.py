@@ -1,7 +1,7 @@
 """Every net of `specs/` through every stage: printed, built, run forward and backward, exported, verified.
 
-Shapes are checked on the meta device, which costs no arithmetic, at the net's own size. Nets that take more than a second
-or two run in onnxruntime on one sample; their whole verification is marked slow, as is even that of the largest.
+Shapes are checked on the meta device, which costs no arithmetic, at the net's own size. Nets that take more than a
+second or two run in onnxruntime on one sample; their whole verification is marked slow, as is all of the largest.
 """
 
 from __future__ import annotations
