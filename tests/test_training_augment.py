@@ -218,7 +218,7 @@ def test_bits_that_posterize_keeps_are_timms_and_torchvisions() -> None:
 
 @pytest.mark.parametrize("word", ["randaugment(1, 10", "trivialaugment(", "autoaugment("])
 def test_policies_fill_with_the_mean_colour(word: str) -> None:
-    """A picture all of the mean colour stays wherever it is moved; else black comes in. AutoAugment also moves others."""
+    """A picture all of the mean colour stays wherever it is moved; else black comes in. AutoAugment moves more."""
     mean = torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)
     x = mean.expand(256, 3, 16, 16).contiguous()
     changed = {}

@@ -161,6 +161,25 @@ def test_momentum_with_lr_in_the_buffer_is_alexnets_update() -> None:
     assert float((plain[3].weight - got[3].weight).abs().max()) > 1e-3
 
 
+def test_rmsprop_of_tensorflow() -> None:
+    """ms = 0.9 ms + 0.1 g^2; mom = 0.9 mom + lr * g / (sqrt(ms) + eps); w -= mom, with a warm-up that starts from 0."""
+
+    def lr(step: int) -> float:
+        return [0.0, 0.005, 0.01, 0.01, 0.002][step]
+
+    def update(w: Tensor, g: Tensor, s: dict[str, Tensor], t: int, norm: float) -> Tensor:
+        g = g + 1e-3 * w
+        s["ms"] = 0.9 * s.get("ms", torch.zeros_like(w)) + 0.1 * g * g
+        s["mom"] = 0.9 * s.get("mom", torch.zeros_like(w)) + lr(t - 1) * g / (s["ms"].sqrt() + 0.03)
+        return w - s["mom"]
+
+    fields = "optimizer = rmsprop(lr=0.01, alpha=0.9, eps=0.03, momentum=0.9, weight_decay=1e-3"
+    got = trained(f"{fields}, lr_in_buffer=true)", lr=lr)
+    assert_equal(got, by_formula(update), rtol=1e-4, atol=1e-6)
+    plain = trained(f"{fields})", lr=lr)
+    assert float((plain[3].weight - got[3].weight).abs().max()) > 1e-3
+
+
 def test_decoupled_decay_of_the_paper() -> None:
     """AdamW's algorithm 2: w -= eta_t * (alpha * update + decay * w), the decay not multiplied by alpha."""
 

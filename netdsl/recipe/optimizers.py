@@ -87,7 +87,7 @@ class RAdam(Adaptive, frozen=True, tag="radam", kw_only=True):
 
 
 class RmsProp(Optimizer, frozen=True, tag="rmsprop", kw_only=True):
-    """RMSprop, as torch.optim.RMSprop."""
+    """RMSprop, as torch.optim.RMSprop. `lr_in_buffer`: the momentum buffer holds lr * step, as TensorFlow's does."""
 
     source: ClassVar[str] = "Tieleman & Hinton 2012"
     lr: Lr = 1e-2
@@ -95,6 +95,7 @@ class RmsProp(Optimizer, frozen=True, tag="rmsprop", kw_only=True):
     eps: Eps = 1e-8
     momentum: Momentum = 0.0
     centered: Annotated[bool, Meta(description="normalise by the variance")] = False
+    lr_in_buffer: Annotated[bool, Meta(description="momentum buffer holds lr * step")] = False
     weight_decay: Decay = 0.0
     per_batch: Count | None = None
 

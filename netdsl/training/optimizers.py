@@ -31,7 +31,7 @@ class Updater:
 
     def set_lr(self, lr: float) -> None:
         """Set the scheduled lr; with `lr_in_buffer` the momentum keeps what earlier gradients were multiplied by."""
-        if getattr(self.word, "lr_in_buffer", False) and self.lr and lr != self.lr:
+        if getattr(self.word, "lr_in_buffer", False) and lr and lr != self.lr:
             self._rescale_buffers(self.lr / lr)
         self.lr = lr
         for optimizer in self.optimizers:
