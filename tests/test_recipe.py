@@ -104,6 +104,12 @@ def test_a_resolved_recipe_survives_json() -> None:
         ("group norm { momentum = 0.1 }", "unknown-field", "momentum", "weight_decay"),
         ("group norm { lr = 0 * lr }", "bad-value", "0 * lr", None),
         ("group norm { lr = -lr }", "bad-value", "-lr", None),
+        ("final = worst", "unknown-word", "worst", "`best`"),
+        ("keep = 0", "bad-value", "0", None),
+        ("shard = fsdp\noptimizer = muon", "conflicting-fields", "muon", "adamw"),
+        ("shard = fsdp\nclip = adaptive", "conflicting-fields", "adaptive", "1.0"),
+        ("shard = fsdp\nprecision = fp16", "conflicting-fields", "fp16", "bf16"),
+        ("shard = fsdp\ncompile = on", "conflicting-fields", "on", None),
     ],
 )  # fmt: skip
 def test_mistakes_are_reported_at_their_text(field: str, code: str, at: str, hint: str | None) -> None:
@@ -122,6 +128,7 @@ def test_mistakes_are_reported_at_their_text(field: str, code: str, at: str, hin
     [
         ("optimizer = adam(weight_decay=0.05)", "coupled-decay"),
         ("stop = early_stopping(3)", "stops-on-test"),
+        ("final = best", "chosen-on-test"),
         ("epochs = 9\nschedule = constant(3 epochs)", "schedule-too-short"),
         ("steps = 100\nema = 0.9999", "slow-average"),
         ("loss = bce(threshold=0.2)", "idle-option"),

@@ -9,7 +9,7 @@ from netdsl.diagnostics import Diagnostic, Fault, did_you_mean, fault
 from netdsl.passes.evaluate import Env, Evaluator, Silent
 from netdsl.passes.resolve import Module, resolve
 from netdsl.recipe.bind import Origin, Written
-from netdsl.recipe.resolve import Chapter, resolve_recipe
+from netdsl.recipe.resolve import Chapter, changed_recipe, resolve_recipe
 from netdsl.recipe.schema import Recipe
 from netdsl.source import Place, Source
 from netdsl.syntax import ast
@@ -87,6 +87,16 @@ def load_recipe(
         return None, (mistake.diagnostic,)
     except Silent:
         return None, ()
+
+
+def change_recipe(
+    recipe: Recipe, evaluator: Evaluator, settings: Mapping[str, str]
+) -> tuple[Recipe | None, tuple[Diagnostic, ...]]:
+    """A resolved recipe, with the settings of the command line."""
+    try:
+        return changed_recipe(recipe, {path: parse_override(path, text, evaluator) for path, text in settings.items()})
+    except Fault as mistake:
+        return None, (mistake.diagnostic,)
 
 
 def check_recipes(module: Module, elaborator: Elaborator) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from netdsl.diagnostics import Diagnostic
 from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
+from netdsl.recipe.keeping import Best, Improving
 from netdsl.recipe.losses import Bce, CrossEntropy
-from netdsl.recipe.optimizers import Adam, Lamb, Lion, Sgd
-from netdsl.recipe.regularizers import LayerDecay
+from netdsl.recipe.optimizers import Adam, Lamb, Lars, Lion, Muon, Sgd
+from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, LayerDecay
 from netdsl.recipe.schedules import Warmup
 from netdsl.recipe.schema import Recipe
 from netdsl.source import Place
@@ -18,7 +19,7 @@ Places = Mapping[str, Place]
 
 def check(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """What is wrong or doubtful about a recipe as a whole, each at the field to blame."""
-    for rule in (_time, _schedule, _targets, _selection, _optimizer, _augmentation, _masks):
+    for rule in (_time, _schedule, _targets, _selection, _optimizer, _augmentation, _masks, _sharding):
         yield from rule(recipe, places)
 
 
@@ -89,6 +90,10 @@ def _selection(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         hint = "hold out a part of the training split: `validation = 0.1`"
         message = "early stopping on the test split chooses the weights by what it reports"
         yield _say("warning", "stops-on-test", message, places.get("stop"), hint)
+    if isinstance(recipe.final, Best | Improving) and not recipe.validation and recipe.stop is None:
+        hint = "hold out a part of the training split: `validation = 0.1`"
+        message = "the weights are chosen on the test split, by what is reported of them"
+        yield _say("warning", "chosen-on-test", message, places.get("final"), hint)
     if recipe.swa is not None and recipe.ema is not None:
         yield _say(
             "error", "conflicting-fields", "`swa` and `ema` both say which average is evaluated", places.get("swa")
@@ -154,3 +159,23 @@ def _masks(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
             yield _say(
                 "error", "not-supported", message, places.get("augment"), "use `hflip`, `crop`, `rotate` or `affine`"
             )
+
+
+def _sharding(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """What needs the whole of a weight, where each device has a part of it."""
+    if recipe.shard == "none":
+        return
+    whole: list[tuple[str, str]] = []
+    if isinstance(recipe.optimizer, Lamb | Lars | Muon):
+        whole.append(("optimizer", f"`{recipe.optimizer.__struct_config__.tag}` needs whole weights: use `adamw`"))
+    if isinstance(recipe.clip, ClipAdaptive):
+        whole.append(("clip", "adaptive clipping needs whole weights: use `clip = 1.0`"))
+    if any(isinstance(p, ByProduct) for p in recipe.penalty):
+        whole.append(("penalty", "the factors of a weight are made on one device: use `l1`"))
+    if recipe.precision == "fp16":
+        whole.append(("precision", "the scaler of fp16 needs whole gradients: use `bf16`"))
+    if recipe.compile == "on":
+        whole.append(("compile", "a net in shards is not compiled: leave `compile` out"))
+    for field, reason in whole:
+        message = f"`{field}` does not go with `shard = {recipe.shard}`"
+        yield _say("error", "conflicting-fields", message, places.get(field) or places.get("shard"), reason)

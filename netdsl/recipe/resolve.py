@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from netdsl.diagnostics import Diagnostic, Fault, Note, did_you_mean, fault
 from netdsl.recipe.bind import Binder, Origin, Written
@@ -20,6 +20,9 @@ from netdsl.syntax import ast
 
 GROUPED = ("lr", "weight_decay", "momentum", "betas", "eps")
 """What a group can set, as far as the optimizer has it."""
+
+
+DEFAULTS = Recipe()
 
 
 class Chapter(Struct, frozen=True, eq=False):
@@ -49,8 +52,19 @@ def resolve_recipe(
     return (None if any(d.severity == "error" for d in found) else recipe), found
 
 
+def changed_recipe(base: Recipe, overrides: Mapping[str, Written]) -> tuple[Recipe | None, tuple[Diagnostic, ...]]:
+    """A resolved recipe with what the command line changes: times of its curves stay as they are."""
+    resolver = _Resolver(overrides, base)
+    recipe = resolver.resolve(())
+    found = tuple(resolver.diagnostics)
+    return (None if any(d.severity == "error" for d in found) else recipe), found
+
+
 class _Resolver:
-    def __init__(self, overrides: Mapping[str, Written]) -> None:
+    """`base` is what an unwritten field is taken from."""
+
+    def __init__(self, overrides: Mapping[str, Written], base: Recipe = DEFAULTS) -> None:
+        self.base = base
         self.overrides = overrides
         self.binder = Binder(overrides)
         self.diagnostics: list[Diagnostic] = []
@@ -70,10 +84,12 @@ class _Resolver:
         values = self._rescale(values)
         if chain:
             values["name"] = chain[-1].recipe.name.id
-        recipe = Recipe(**values)
-        recipe = msgspec.structs.replace(
-            recipe, groups=tuple(self._groups(chain, recipe)), freeze=tuple(_frozen(chain))
-        )
+        if ("epochs" in values) != ("steps" in values):
+            values.setdefault("epochs", None)
+            values.setdefault("steps", None)
+        recipe = replace(self.base, **values)
+        if chain:
+            recipe = replace(recipe, groups=tuple(self._groups(chain, recipe)), freeze=tuple(_frozen(chain)))
         if not self.diagnostics:
             self.diagnostics.extend(check(recipe, {n: w.place for n, w in fields.items()}))
         return recipe
@@ -125,7 +141,7 @@ class _Resolver:
             name, _, argument = path.partition(".")
             if not argument or name in fields or name not in field_names():
                 continue
-            default = values.get(name, getattr(Recipe(), name))
+            default = values.get(name, getattr(self.base, name))
             if isinstance(default, Word) and argument in arguments(type(default)):
                 self.binder.used.add(path)
                 try:
@@ -133,7 +149,7 @@ class _Resolver:
                 except Fault as mistake:
                     self.diagnostics.append(mistake.diagnostic)
                 else:
-                    values[name] = msgspec.structs.replace(default, **{argument: value})
+                    values[name] = replace(default, **{argument: value})
 
     def _unused_overrides(self) -> None:
         for path in self.overrides.keys() - self.binder.used:

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from netdsl.recipe.augmentations import Augments, Mixes
 from netdsl.recipe.inits import Inits
+from netdsl.recipe.keeping import Finals, Keep
 from netdsl.recipe.losses import CrossEntropy, Losses
 from netdsl.recipe.optimizers import AdamW, Optimizers
 from netdsl.recipe.regularizers import Clips, Depths, Ema, LayerDecay, Penalties, Stop, Swa, Times
@@ -73,17 +74,41 @@ class Recipe(Struct, frozen=True, kw_only=True):
     init: Annotated[tuple[Inits, ...], Meta(description="how weights start")] = ()
     layer_decay: Annotated[LayerDecay | None, Meta(description="lower lr for earlier layers")] = None
     stop: Annotated[Stop | None, Meta(description="early stopping")] = None
+    final: Annotated[
+        Finals | None,
+        Meta(
+            description="the weights that are measured and exported at the end; none: `best` with `stop`, else `last`"
+        ),
+    ] = None
     metrics: Annotated[tuple[Metric, ...], Meta(description="what is measured besides the loss")] = ()
     precision: Annotated[Literal["fp32", "tf32", "bf16", "fp16"], Meta(description="numbers of the forward pass")] = (
         "fp32"
     )
     compile: Annotated[Literal["auto", "on", "off"], Meta(description="torch's compiler; auto: on a GPU only")] = "auto"
     layout: Annotated[Literal["auto", "nchw", "channels_last"], Meta(description="memory layout of pictures")] = "auto"
-    batch_norm: Annotated[Literal["local", "sync"], Meta(description="statistics per device or over all")] = "local"
+    workers: Annotated[
+        Union[Index, Literal["auto"]],
+        Meta(description="processes that decode pictures in files ahead; 0: none; auto: one for every free core"),
+    ] = "auto"
+    resident: Annotated[
+        Index, Meta(description="MiB of pictures that a split may take to be decoded once and kept in memory")
+    ] = 1024
+    batch_norm: Annotated[
+        Literal["local", "sync", "reduce_at_eval"],
+        Meta(
+            description="statistics of several devices: the first one's are kept, those of the whole batch, "
+            "or each its own, averaged at evaluations and checkpoints"
+        ),
+    ] = "local"
+    shard: Annotated[
+        Literal["none", "fsdp"],
+        Meta(description="what several devices hold: each the whole net, or each a part of every weight (FSDP2)"),
+    ] = "none"
     seed: Annotated[Index, Meta(description="seed of everything random")] = 0
     deterministic: Annotated[bool, Meta(description="only deterministic kernels")] = False
     evaluate: Annotated[Duration, Meta(description="how often to evaluate")] = Duration(1, "epochs")
     checkpoint: Annotated[Duration, Meta(description="how often to save a checkpoint")] = Duration(1, "epochs")
+    keep: Annotated[Keep, Meta(description="which checkpoints stay: `keep = 3` the last three")] = Keep()
     groups: tuple[Group, ...] = ()
     freeze: tuple[str, ...] = ()
 
