@@ -37,8 +37,11 @@ def mend(a: TensorType, b: TensorType) -> str | None:
     if a.rank != b.rank or a.rank < 1:
         return _mend_vector(a, b)
     if a.rank <= 2:
-        same = a.shape[:-1] == b.shape[:-1]
-        return f"`linear({b.shape[-1]})` on the left would bring it to {b}" if same else None
+        if a.shape[:-1] != b.shape[:-1]:
+            return None
+        if isinstance(b.shape[-1], int):
+            return f"`linear({b.shape[-1]})` on the left would bring it to {b}"
+        return "the lengths differ: look at kernel sizes and paddings on both sides (`padding=same` keeps the length)"
     if a.shape[0] == b.shape[0]:
         for gate in (a, b):
             if set(gate.spatial) == {1}:

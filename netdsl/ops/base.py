@@ -172,6 +172,8 @@ class Op(Struct, frozen=True):
     vanishes: ClassVar[bool] = False
     """Whether it is the identity at inference (dropout)."""
     examples: ClassVar[tuple[Example, ...]] = ()
+    hints: ClassVar[dict[str, str]] = {}
+    """What to say, by argument, to a person who wrote a value of another type."""
 
     def resolve(self, *inputs: TensorType) -> "Op":
         """The op with its arguments made exact for these inputs (`3` becomes `(3, 3)`); may be another op."""

@@ -10,6 +10,7 @@ from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, To
 from netdsl.ops.features import axis_of, dim_of, is_bare
 from netdsl.ops.lowering import reshaped, sliced
 from netdsl.ops.reshaping import size_of
+from netdsl.ops.spatial import spatial_axes
 from netdsl.tensors import TensorType
 
 Sides = int | tuple[int | tuple[int, int], ...]
@@ -19,8 +20,9 @@ MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circul
 @register("pad")
 class Pad(Op, frozen=True):
     """A margin around the picture: `pad(1)` on all sides, `pad((1, 2))` of 1 above and below and 2 left and right,
-    `pad(((0, 1), (2, 3)))` above, below, left, right. `axis` pads another axis alone: `pad((8, 8), axis=0)` adds 8
-    channels of zeros before and 8 after (the parameter-free shortcut of He et al., 2015).
+    `pad(((0, 1), (2, 3)))` above, below, left, right. On a sequence `pad((4, 0))` adds 4 places before (causal).
+    `axis` pads another axis alone: `pad((8, 8), axis=0)` adds 8 channels of zeros before and 8 after (the
+    parameter-free shortcut of He et al., 2015).
 
     `mode` is `zeros` (with `value`), `reflect`, `replicate` or `circular`. With zeros a negative margin cuts off.
     """
@@ -40,6 +42,7 @@ class Pad(Op, frozen=True):
         Example("pad(((1, 0), (2, 2)), mode=replicate)"),
         Example("pad(2, mode=circular)"),
         Example("pad(2)", ("[4, 9]",)),
+        Example("pad((4, 0))", ("[4, 9]",)),
         Example("pad((1, 2), axis=-1)", ("[7]",)),
     )
 
@@ -55,12 +58,16 @@ class Pad(Op, frozen=True):
                 raise OpError("with `axis`, `padding` is a number or a pair", argument="padding", code="bad-argument")
             before, after = (p for p in pair if isinstance(p, int))
             return tuple((before, after) if i == at else (0, 0) for i in range(x.rank))
-        if isinstance(self.padding, tuple) and len(self.padding) == x.rank and x.rank > 1:
-            return tuple(p if isinstance(p, tuple) else (p, p) for p in self.padding)
         axes = max(x.rank - 1, 1)
         sides = (self.padding,) * axes if isinstance(self.padding, int) else self.padding
+        pairs = tuple(p for p in sides if isinstance(p, tuple))
+        if len(pairs) == len(sides) == x.rank:
+            return pairs  # as `resolve` leaves them
+        if axes == 1 and len(sides) == 2 and not pairs:
+            before, after = (p for p in sides if isinstance(p, int))
+            sides = ((before, after),)
         if len(sides) != axes:
-            message = f"`padding` has {len(sides)} entries for {axes} spatial axes"
+            message = f"`padding` has {len(sides)} entries for {spatial_axes(axes)}"
             raise OpError(message, argument="padding", code="bad-argument")
         around = tuple(p if isinstance(p, tuple) else (p, p) for p in sides)
         return ((0, 0),) * (x.rank - axes) + around
@@ -154,7 +161,7 @@ class Crop(Op, frozen=True):
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         x = inputs[0]
         if len(self.size) != x.rank - 1:
-            message = f"{len(self.size)} sizes for the {x.rank - 1} spatial axes of {x}"
+            message = f"{len(self.size)} sizes for {spatial_axes(x.rank - 1)} of {x}"
             raise OpError(message, argument="size" if len(inputs) == 1 else None, code="bad-argument")
         for old, new in zip(x.spatial, self.size, strict=True):
             require(assume.at_least(old - new, 0), f"cannot crop a size of {old} to {new}", argument="size")

@@ -115,6 +115,7 @@ class Split(Op, frozen=True):
     sizes: tuple[Positive, ...]
     axis: int = 0
 
+    hints = {"sizes": "`chunk(2)` gives 2 equal parts, `split([16, 48])` parts of those sizes"}
     examples = (Example("split((3, 1))"), Example("split((2, 3, 4), axis=-1)"), Example("split((5, 3))", ("[8]",)))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType | tuple[TensorType, ...]:

@@ -12,7 +12,7 @@ from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, W
 from netdsl.ops.features import floating
 from netdsl.ops.lowering import full_shape
 from netdsl.ops.reshaping import size_of
-from netdsl.ops.spatial import compact, per_axis, spatial_rank
+from netdsl.ops.spatial import compact, per_axis, spatial_axes, spatial_rank
 from netdsl.tensors import TensorType
 
 Factor = Annotated[float, Meta(gt=0)]
@@ -56,7 +56,7 @@ class Upsample(Op, frozen=True):
         if self.size is not None:
             sizes = self.size if isinstance(self.size, tuple | list) else (self.size,) * axes
             if len(sizes) != axes:
-                message = f"`size` has {len(sizes)} numbers for {axes} spatial axes"
+                message = f"`size` has {len(sizes)} numbers for {spatial_axes(axes)}"
                 raise OpError(message, argument="size", code="bad-argument")
             return replace(self, size=tuple(size_of(s, "size") for s in sizes))
         factor = self.scale_factor

@@ -27,9 +27,15 @@ def per_axis(value: Any, axes: int, argument: str) -> tuple[int, ...]:
     if isinstance(value, int):
         return (value,) * axes
     if len(value) != axes:
-        message = f"`{argument}` has {len(value)} numbers for {axes} spatial axes"
-        raise OpError(message, argument=argument, code="bad-argument")
+        hint = "`pad((2, 0))` before it adds places on one side" if argument == "padding" and axes == 1 else None
+        message = f"`{argument}` has {len(value)} numbers for {spatial_axes(axes)}"
+        raise OpError(message, argument=argument, code="bad-argument", hint=hint)
     return tuple(value)
+
+
+def spatial_axes(axes: int) -> str:
+    """How many spatial axes, in words."""
+    return "one spatial axis" if axes == 1 else f"{axes} spatial axes"
 
 
 def window_output(size: Dim, kernel: int, stride: int, padding: int, dilation: int) -> Dim:

@@ -141,7 +141,9 @@ def _bind_op(arrow: OpArrow, given: list[Given], at: Place) -> OpArrow:
                 raise fault("too-many-arguments", f"`{op.kind}` takes two arguments by position", item.at, hint)
             name = item.name or next((f for f in fields if f not in arguments and f not in named), None)
             if name is None:
-                raise fault("too-many-arguments", f"`{op.kind}` takes {_count(len(fields))}", item.at)
+                raise fault(
+                    "too-many-arguments", f"`{op.kind}` takes {_count(len(fields))}", item.at, _bracketed(op, given)
+                )
             _place_argument(op.kind, fields, name, item, now, arguments)
     places = CallPlace(at, _places(arrow.at) | now)
     bound = OpArrow(op, tuple(sorted(arguments.items())), tuple(operands.items()), places)
@@ -178,6 +180,14 @@ def _places(at: Place) -> dict[str, Place]:
     return dict(at.arguments) if isinstance(at, CallPlace) else {}
 
 
+def _bracketed(op: type[Op], given: list[Given]) -> str | None:
+    """The hint where the numbers of one argument were given one by one."""
+    numbers = [g.value for g in given if g.name is None]
+    if len(op_fields(op)) != 1 or not all(isinstance(n, int) for n in numbers):
+        return None
+    return f"numbers that belong together stand in brackets: `{op.kind}({numbers})`"
+
+
 def _count(number: int) -> str:
     return f"{number} argument{'s' if number != 1 else ''}"
 
@@ -206,7 +216,8 @@ def _bad_argument(arrow: OpArrow, message: str) -> Fault:
         )
     expected = re.search(r"Expected (.*?)(, got| - at|$)", message)
     wanted = _in_words(expected[1]) if expected else "something else"
-    return fault("bad-argument", f"`{name}` of `{arrow.op.kind}` must be {wanted}, found {describe(value)}", at)
+    message = f"`{name}` of `{arrow.op.kind}` must be {wanted}, found {describe(value)}"
+    return fault("bad-argument", message, at, arrow.op.hints.get(name))
 
 
 def _in_words(expected: str) -> str:

@@ -84,6 +84,8 @@ _SLIPS = (
         "inside parentheses an expression goes on to the next line", r"\n|$", r"(?:[-+*/%@<>]|==|\b(?:and|or|not|in))$"
     ),
     Slip("a list is written `[...]`; values have names only as arguments", r":", r"^[\"'][^{}]*$"),
+    Slip("sizes are named by the block's signature: `block B(c): [C, H, W] -> [c, H, W]`", r"\.", r"\bit$"),
+    Slip("the type of an input follows its shape: `input tokens [L] int64`", r":", r"^\s*input\b.*\]\s*$"),
     Slip("names have no dots: a layer is called by its own name", r"\.", r"[A-Za-z0-9_)\]]$"),
     Slip("arguments are splatted with one `*`, from a list", r"\*\*", expected="STAR"),
     Slip("no word is needed: `name = value`", r"[A-Za-z_]", r"^\s*(?:let|const|var|val|set)\s+$"),
