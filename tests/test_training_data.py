@@ -16,7 +16,6 @@ from recipe_harness import recipe
 
 from netdsl.training.data import DataError, DataSet, Split
 from netdsl.training.fit import fit, held_out, resize, statistics, with_noise
-from netdsl.training.sources import folder as folders
 from netdsl.training.sources import read
 from netdsl.training.sources.graph import normalized_adjacency
 
@@ -114,18 +113,18 @@ def write_folder(root: Path) -> None:
                 Image.fromarray(array).save(root / split / name / f"{i}.png")
 
 
-def test_image_folders_are_resized_and_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_image_folders_are_resized_and_cut(tmp_path: Path) -> None:
     write_folder(tmp_path)
-    found = data('imagefolder(".")', tmp_path, (3, 16, 16))
-    assert found.classes == ("cat", "dog")
-    assert found.train.inputs[0].shape == (6, 3, 16, 16)
-    assert found.train.target.tolist() == [0, 0, 0, 1, 1, 1]
-    assert found.train.inputs[0][5].unique().tolist() == [180]
-    monkeypatch.setattr(folders, "RESIDENT", 0)
     streamed = data('imagefolder(".")', tmp_path, (3, 16, 16))
-    index = torch.tensor([4, 0])
+    assert streamed.classes == ("cat", "dog")
     assert streamed.train.inputs == ()
-    assert torch.equal(streamed.train.take(index)[0][0], found.train.take(index)[0][0])
+    assert streamed.train.target.tolist() == [0, 0, 0, 1, 1, 1]
+    held = streamed.train.kept(6 * 3 * 16 * 16)
+    assert held.inputs[0].shape == (6, 3, 16, 16)
+    assert held.inputs[0][5].unique().tolist() == [180]
+    assert streamed.train.kept(6 * 3 * 16 * 16 - 1).inputs == ()
+    index = torch.tensor([4, 0])
+    assert torch.equal(streamed.train.take(index)[0][0], held.take(index)[0][0])
     (tmp_path / "train" / "cat" / "x.png").write_bytes(b"not a picture")
     broken = data('imagefolder(".")', tmp_path, (3, 16, 16)).train
     with pytest.raises(DataError, match="not a picture"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from msgspec import Struct
@@ -10,9 +12,12 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from netdsl.training.errors import DataError
+from netdsl.training.loading import loaded, processes
 
 __all__ = ["DataError", "DataSet", "Split", "as_floats"]
 
+CHUNK = 256
+"""Samples that are decoded at once where their number is free."""
 
 Box = tuple[int, int, int, int]
 """Top, left, height and width of a part of a picture, in pixels."""
@@ -52,20 +57,45 @@ class Split(Struct, frozen=True, eq=False):
         target = self.target[index]
         return tuple(as_floats(x.to(target.device)) for x in inputs), target
 
-    def take_cut(self, index: Tensor, how: Cut) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Like `take`, cut from whole pictures."""
-        assert self.cut is not None
-        target = self.target[index]
-        return (as_floats(self.cut(index.cpu(), how).to(target.device)),), target
+    def batches(self, parts: Sequence[Tensor], workers: int | str = 0) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
+        """`take` of one list of samples after the other; pictures in files are decoded ahead by processes."""
+        if self.read is None:
+            yield from map(self.take, parts)
+            return
+        count = processes(workers, self.bytes * max((len(i) for i in parts), default=0))
+        pinned = self.target.device.type == "cuda"
+        for index, found in zip(parts, loaded(self.read, [i.cpu() for i in parts], count, pinned), strict=True):
+            target = self.target[index]
+            yield tuple(as_floats(x.to(target.device, non_blocking=True)) for x in found), target
+
+    def example(self) -> tuple[Tensor, ...]:
+        """The inputs of the first sample, [1, ...], as they are stored."""
+        return self.read(torch.arange(1)) if self.read else tuple(x[:1] for x in self.inputs)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of one sample's inputs."""
+        return sum(x.nbytes for x in self.example()) if len(self) else 0
+
+    def kept(self, limit: int, workers: int | str = 0) -> Split:
+        """The split with pictures in files decoded once and kept in memory, where they take up to `limit` bytes."""
+        if self.read is None or self.bytes * len(self) > limit:
+            return self
+        parts = torch.split(torch.arange(len(self)), CHUNK)
+        count = processes(workers, self.bytes * min(CHUNK, len(self)))
+        found = [torch.cat(x) for x in zip(*loaded(self.read, parts, count), strict=True)]
+        return replace(self, inputs=tuple(found), read=None)
 
     def to(self, device: torch.device) -> Split:
         return replace(self, inputs=tuple(x.to(device) for x in self.inputs), target=self.target.to(device))
 
     def subset(self, index: Tensor) -> Split:
-        read, cut = self.read, self.cut
-        reading = (lambda i: read(index[i])) if read else None
-        cutting = (lambda i, how: cut(index[i], how)) if cut else None
+        reading, cutting = (partial(_some, f, index.cpu()) if f else None for f in (self.read, self.cut))
         return Split(tuple(x[index] for x in self.inputs), self.target[index], reading, cutting)
+
+
+def _some(function: Callable[..., Any], among: Tensor, index: Tensor, *more: Any) -> Any:
+    return function(among[index], *more)
 
 
 class DataSet(Struct, frozen=True, eq=False):

@@ -11,14 +11,13 @@ from torch import Tensor
 
 from netdsl.recipe.losses import Bce, CrossEntropy
 from netdsl.recipe.schema import Recipe
-from netdsl.training.data import Split
+from netdsl.training.data import CHUNK, Split
 from netdsl.training.metrics import Metrics
 from netdsl.training.outputs import Criterion, facing
 from netdsl.training.ranks import Ranks
 from netdsl.training.target import Targets
 
 Forward = Callable[..., Any]
-CHUNK = 256
 
 
 def chunks(places: Tensor) -> tuple[Tensor, ...]:
@@ -38,14 +37,14 @@ class Evaluator:
         self.task, self.classes = task, classes
         self.metrics = recipe.metrics
         self.ranks = ranks
+        self.workers = recipe.workers
 
     @torch.no_grad()
     def __call__(self, forward: Forward, split: Split) -> dict[str, Any]:
         """Metrics of a net in evaluation mode on a split."""
         metrics = Metrics(self.task, self.classes, self.metrics)
         mine = torch.arange(self.ranks.rank, len(split), self.ranks.world, device=split.target.device)
-        for index in chunks(mine):
-            inputs, target = split.take(index)
+        for inputs, target in split.batches(chunks(mine), self.workers):
             result = forward(*inputs)
             loss = self.criterion(result, self.targets(target))
             main = self.criterion.main(result).float()

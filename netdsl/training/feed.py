@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from itertools import tee
+
 import torch
 from msgspec import Struct
 from torch import Tensor
 
 from netdsl.recipe.schema import Recipe
-from netdsl.training.augment.cuts import first_cut
+from netdsl.training.augment.cuts import cuts, first_cut
 from netdsl.training.augment.pipeline import Pipeline, Standard
-from netdsl.training.data import Split
-from netdsl.training.draws import Draws, key, permutation
-from netdsl.training.mix import Mixer
+from netdsl.training.data import Cut, Split, as_floats
+from netdsl.training.loading import Ahead, Share, processes
+from netdsl.training.mix import Mix, Mixer
+from netdsl.training.order import Order
 from netdsl.training.target import Targets
 
 
@@ -21,6 +25,33 @@ class Batch(Struct, frozen=True, eq=False):
     inputs: tuple[Tensor, ...]
     target: Tensor
     size: int
+
+
+class Decoder(Struct, frozen=True, eq=False):
+    """Reads the pictures of a share of an update from their files: all that a process that reads must know."""
+
+    order: Order
+    mixer: Mixer
+    augment: Pipeline
+    read: Callable[[Tensor], tuple[Tensor, ...]] | None
+    cut: Callable[[Tensor, Cut], Tensor] | None
+
+    def __call__(self, share: Share) -> tuple[Tensor, ...]:
+        """The share's pictures and those of its mixing partners, uint8."""
+        step, first, last = share
+        epoch = step // self.order.per_epoch
+        places = self.order.places(step, first, last + _partners(self.order, self.mixer.draw(step)))
+        samples = self.order.epoch(epoch)[self.order.slots(step)][places]
+        how = first_cut(self.augment, self.order.draws(step, places, samples), epoch) if self.cut else None
+        if how is not None and self.cut is not None:
+            return (self.cut(samples, how),)
+        assert self.read is not None
+        return self.read(samples)
+
+
+def _partners(order: Order, mix: Mix | None) -> int:
+    """Neighbours are copies of one sample: the partner stands behind them."""
+    return order.repeat if mix else 0
 
 
 class Feed:
@@ -35,50 +66,79 @@ class Feed:
         self, split: Split, recipe: Recipe, targets: Targets, mask: bool = False, standard: Standard | None = None
     ) -> None:
         self.split = split
-        self.seed = recipe.seed
-        self.size = recipe.batch
-        self.repeat = recipe.repeat
         self.targets = targets
+        self.workers = recipe.workers
+        self.numbers = Order(recipe.seed, len(split), recipe.batch, recipe.repeat, recipe.drop_last)
+        self.per_epoch = self.numbers.per_epoch
         self.augment = Pipeline(recipe.augment, mask, standard)
         self.mixer = Mixer(recipe.mix, recipe.seed)
-        whole, rest = divmod(len(split), self.size)
-        self.per_epoch = max(1, whole if recipe.drop_last or not rest else whole + 1)
+        self.cuts = bool(split.cut) and cuts(recipe.augment)
+        self.decoder: Decoder | None = None
+        if split.read or self.cuts:
+            bare = Pipeline(recipe.augment)
+            self.decoder = Decoder(self.numbers, self.mixer, bare, split.read, split.cut if self.cuts else None)
+        self.ahead: Ahead | None = None
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
 
     def order(self, epoch: int) -> Tensor:
-        """The samples of an epoch in order, int64; with `repeat`, neighbours are copies of one sample."""
+        """The samples of an epoch in order, int64, on the split's device."""
         if self._order[0] != epoch:
-            order = permutation(key(self.seed, "order", epoch), len(self.split))
-            if self.repeat > 1:
-                order = order.repeat_interleave(self.repeat)[: len(self.split)]
-            self._order = (epoch, order.to(self.split.target.device))
+            self._order = (epoch, self.numbers.epoch(epoch).to(self.split.target.device))
         return self._order[1]
 
     def count(self, step: int) -> int:
         """Samples of update `step`: the recipe's batch, or what is left at the end of an epoch."""
-        return min(self.size, len(self.split) - step % self.per_epoch * self.size)
+        return self.numbers.count(step)
 
     def slots(self, step: int) -> slice:
         """Where update `step` stands in its epoch's order."""
-        start = step % self.per_epoch * self.size
-        return slice(start, start + self.count(step))
+        return self.numbers.slots(step)
+
+    def begin(self, shares: Iterable[Share]) -> None:
+        """Pictures in files: the shares that `batch` will be asked for, in order, are decoded ahead."""
+        ours, shares = tee(shares)
+        first = next(ours, None)
+        if self.decoder is None or first is None:
+            return
+        one = self.decoder((first[0], first[1], first[1] + 1))
+        size = sum(x[:1].nbytes for x in one) * (first[2] - first[1])
+        workers = processes(self.workers, size)
+        self.ahead = Ahead(self.decoder, shares, workers, self.split.target.device)
+
+    def end(self) -> None:
+        """Nothing more is read ahead."""
+        if self.ahead is not None:
+            self.ahead.close()
+
+    def pause(self) -> float | None:
+        """The fraction of the time since training last went on that was spent waiting for pictures in files; None
+        where nothing is read."""
+        return self.ahead.pause() if self.ahead is not None else None
+
+    def go_on(self) -> None:
+        """Training goes on after an evaluation, whose time does not count."""
+        if self.ahead is not None:
+            self.ahead.go_on()
+
+    def _read(self, share: Share, samples: Tensor) -> tuple[Tensor, ...]:
+        """The inputs of some samples: those in memory, or those that were decoded for a share."""
+        if self.decoder is None:
+            return self.split.take(samples)[0]
+        found = self.ahead.take(share) if self.ahead else self.decoder(share)
+        return tuple(as_floats(x.to(samples.device, non_blocking=True)) for x in found)
 
     def batch(self, step: int, first: int = 0, last: int | None = None) -> Batch:
         """The places first..last of update `step`."""
-        epoch, within = divmod(step, self.per_epoch)
-        count = self.count(step)
+        epoch, count = step // self.per_epoch, self.count(step)
         last = count if last is None else last
         mix = self.mixer.draw(step)
-        more = self.repeat if mix else 0  # neighbours are copies of one sample: the partner stands behind them
-        places = torch.arange(first, last + more, device=self.split.target.device) % count
-        slots = within * self.size + places
-        samples = self.order(epoch)[slots]
-        copies = samples + len(self.split) * (slots % self.repeat)
-        draws = Draws(key(self.seed, "augment", epoch), copies)
-        cut = first_cut(self.augment, draws, epoch) if self.split.cut else None
-        inputs, target = self.split.take_cut(samples, cut) if cut else self.split.take(samples)
+        more = _partners(self.numbers, mix)
+        places = self.numbers.places(step, first, last + more, self.split.target.device)
+        samples = self.order(epoch)[self.slots(step)][places]
+        inputs, target = self._read((step, first, last), samples), self.split.target[samples]
         if self.augment:
-            inputs, target = self.augment(inputs, target, draws, epoch, after=1 if cut else 0)
+            draws = self.numbers.draws(step, places, samples)
+            inputs, target = self.augment(inputs, target, draws, epoch, after=int(self.cuts))
         target = self.targets(target)
         if mix:
             inputs, target = mix.apply(inputs, target, places[:-more])

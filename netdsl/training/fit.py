@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,10 +12,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from netdsl.recipe.sources import Channel, Fixed
-from netdsl.training.data import DataError, DataSet, Split, as_floats
+from netdsl.training.data import CHUNK, DataError, DataSet, Split, as_floats
 from netdsl.training.draws import Draws, permutation
 
 Size = int | str
+LARGEST = 20_000
+"""Pictures that statistics are taken from where they are read from files."""
 
 
 def fit(data: DataSet, shape: tuple[Size, ...], outputs: int | None) -> DataSet:
@@ -23,9 +27,9 @@ def fit(data: DataSet, shape: tuple[Size, ...], outputs: int | None) -> DataSet:
     """
     notes = list(data.notes)
     check_classes(data, outputs)
-    if not data.pictures or data.train.read is not None:
+    if not data.pictures:
         return data
-    have = tuple(data.train.inputs[0].shape[1:])
+    have = tuple(data.train.example()[0].shape[1:])
     if len(shape) == 1:
         return _flattened(data, have, shape[0])
     if len(shape) != 3:
@@ -60,14 +64,26 @@ def _flattened(data: DataSet, have: tuple[int, ...], features: Size) -> DataSet:
 
 
 def _resized(split: Split, channels: int, size: tuple[int, ...], task: str) -> Split:
-    pictures, target = resize(split.inputs[0], size), split.target
-    if pictures.shape[1] != channels:
-        pictures = pictures.expand(-1, channels, -1, -1)
+    if split.read is not None:
+        return replace(split, read=partial(_read_resized, split.read, channels, size))
+    pictures, target = _pictures(split.inputs[0], channels, size), split.target
     if task == "mask" and tuple(target.shape[1:]) != size:
         target = functional.interpolate(target[:, None].to(torch.float32), size=size, mode="nearest")[:, 0].to(
             torch.int64
         )
-    return replace(split, inputs=(pictures.contiguous(), *split.inputs[1:]), target=target)
+    return replace(split, inputs=(pictures, *split.inputs[1:]), target=target)
+
+
+def _read_resized(
+    read: Callable[[Tensor], tuple[Tensor, ...]], channels: int, size: tuple[int, ...], index: Tensor
+) -> tuple[Tensor, ...]:
+    first, *others = read(index)
+    return (_pictures(first, channels, size), *others)
+
+
+def _pictures(pictures: Tensor, channels: int, size: tuple[int, ...]) -> Tensor:
+    pictures = resize(pictures, size)
+    return pictures.expand(-1, channels, -1, -1).contiguous()
 
 
 def resize(pictures: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -100,19 +116,28 @@ def with_noise(split: Split, fraction: float, classes: int, seed: int) -> Split:
     return replace(split, target=target)
 
 
-def statistics(split: Split, word: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+def statistics(split: Split, word: Any, workers: int | str = 0) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Mean and deviation per channel over the training split, to six digits; None for no such numbers.
 
     A channel that hardly changes keeps its scale, so that nothing explodes.
     """
     if isinstance(word, Fixed):
         return word.mean, word.std
-    if not isinstance(word, Channel) or not len(split):
+    if not isinstance(word, Channel) or not len(split) or not as_floats(split.example()[0]).is_floating_point():
         return None
-    (x, *_), _ = split.take(torch.arange(min(len(split), 20_000)))
-    if not x.is_floating_point():
-        return None
-    axes = (0,) if x.ndim == 2 else tuple(i for i in range(x.ndim) if i != 1)
-    mean, std = x.double().mean(axes), x.double().std(axes, correction=0)
+    count, total, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    for (pictures, *_), _ in split.batches(measured(split), workers):
+        x = pictures.double().transpose(0, 1).flatten(1)
+        count += x.shape[1]
+        total, squares = total + x.sum(1), squares + x.square().sum(1)
+    mean = total / count
+    std = (squares / count - mean.square()).clamp(min=0).sqrt()
     std = torch.where(std < 1e-3, torch.ones_like(std), std)
     return tuple(round(v, 6) for v in mean.tolist()), tuple(round(v, 6) for v in std.tolist())
+
+
+def measured(split: Split) -> tuple[Tensor, ...]:
+    """The samples that statistics are taken from, in parts: all, or some of those that must be read from files."""
+    few = split.read is not None and len(split) > LARGEST
+    places = permutation(0, len(split))[:LARGEST] if few else torch.arange(len(split))
+    return torch.split(places.to(split.target.device), CHUNK)

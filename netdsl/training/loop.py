@@ -111,6 +111,14 @@ class Loop:
         """
         every, save = (d.steps(self.per_epoch) or 1 for d in (self.recipe.evaluate, self.recipe.checkpoint))
         state = self.state
+        steps = range(self.state.step, self.total)
+        self.feed.begin((step, *part) for step in steps for part in self._parts(step))
+        try:
+            return self._run()
+        finally:
+            self.feed.end()
+
+    def _run(self) -> State:
         while state.step < self.total and not state.stopped:
             self.update(state.step)
             state.step += 1
@@ -131,12 +139,10 @@ class Loop:
         """One update of the weights from the samples of `step`."""
         self._prepare(step)
         count = self.feed.count(step)
-        first, last = self.ranks.share(count)
-        micro = self.recipe.micro_batch or max(1, last - first)
+        parts = self._parts(step)
         total = torch.zeros((), device=self.device)
-        for at in range(first, last, micro):
-            final = at + micro >= last
-            total += self._backward(step, at, min(at + micro, last), final)
+        for part in parts:
+            total += self._backward(step, *part, final=part == parts[-1])
         self.pending.append((step, total))
         if self.device.type == "cpu" or len(self.pending) >= PATIENCE:
             self.check_finite()
@@ -153,6 +159,12 @@ class Loop:
 
     def _prepare(self, step: int) -> None:
         self.parallel.train()
+    def _parts(self, step: int) -> list[tuple[int, int]]:
+        """This process's places of an update, first and last of what is computed at once."""
+        first, last = self.ranks.share(self.feed.count(step))
+        micro = self.recipe.micro_batch or max(1, last - first)
+        return [(at, min(at + micro, last)) for at in range(first, last, micro)]
+
         self._hold_frozen()
         seed_layers(key(self.recipe.seed, "layers", step, self.ranks.rank))
         if self.recipe.dropout is not None:
@@ -212,12 +224,15 @@ class Loop:
         numbers: dict[str, Any] = {"step": self.state.step, "epoch": self.state.step / self.per_epoch}
         numbers |= self.evaluator(self.module, self.job.held)
         if (average := self.averages.state()) is not None:
+        waiting = self.feed.pause()
             numbers["raw"] = {k: v for k, v in numbers.items() if isinstance(v, float) and k != "epoch"}
             numbers |= self.evaluator(self._with(average), self.job.held)
         self._judge(numbers)
         self.watch("evaluation", numbers)
         return numbers
+        numbers |= {} if waiting is None else {"waiting": waiting}
 
+        self.feed.go_on()
     def _with(self, state: dict[str, Tensor]) -> Callable[..., Any]:
         return lambda *x: torch.func.functional_call(self.module, state, x)
 

@@ -13,11 +13,7 @@ from netdsl.recipe.augmentations import Cutout, RandomErasing
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Image, Pixel
 from netdsl.training.data import DataError, Split
-from netdsl.training.fit import statistics
-
-CHUNK = 4096
-LARGEST = 20_000
-"""Pictures that statistics are taken from where they are read from files."""
+from netdsl.training.fit import measured, statistics
 
 
 def preprocessing(recipe: Recipe, train: Split, program: Program) -> tuple[tuple[Any, Any] | None, str]:
@@ -27,7 +23,7 @@ def preprocessing(recipe: Recipe, train: Split, program: Program) -> tuple[tuple
     """
     word = recipe.standardize
     if not isinstance(word, Pixel | Image):
-        return statistics(train, word), "channel"
+        return statistics(train, word, recipe.workers), "channel"
     per = str(word.__struct_config__.tag)
     named = [s for s in program.main.inputs[0].type.shape if not isinstance(s, int)]
     if named:
@@ -41,14 +37,14 @@ def preprocessing(recipe: Recipe, train: Split, program: Program) -> tuple[tuple
     return (0.0, 1.0), per
 
 
-def pixel_statistics(split: Split, word: Pixel) -> tuple[Tensor, Tensor]:
+def pixel_statistics(split: Split, word: Pixel, workers: int | str = 0) -> tuple[Tensor, Tensor]:
     """Mean and deviation [C, H, W] over a split; the deviation is 1 without `scale`, and where it is nearly 0."""
-    count = len(split) if split.read is None else min(len(split), LARGEST)
-    places = torch.split(torch.arange(count, device=split.target.device), CHUNK)
+    parts = measured(split)
+    count = sum(map(len, parts))
 
     def averaged(power: int, less: Tensor | float) -> Tensor:
-        parts = ((split.take(i)[0][0].double() - less).pow(power).sum(0) for i in places)
-        return sum(parts, torch.zeros((), dtype=torch.float64)) / count
+        sums = ((x.double() - less).pow(power).sum(0) for (x, *_), _ in split.batches(parts, workers))
+        return sum(sums, torch.zeros((), dtype=torch.float64)) / count
 
     mean = averaged(1, 0.0)
     if not word.scale:

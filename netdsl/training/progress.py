@@ -72,4 +72,6 @@ class Progress:
 
 
 def _shown(name: str, value: float) -> str:
+    if name == "waiting":
+        return f"for data {value:.0%}"
     return f"{value:.2%}" if name in ("top1", "top5", "mean_iou") else f"{value:.4f}"

@@ -81,7 +81,7 @@ def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device) -> Prepa
     net = net.spec.net(net.name, net.arguments, net.sizes, choices)
     module = net.module(key(recipe.seed, "init") >> 1)
     if isinstance(recipe.standardize, Pixel):
-        keep(module, net.checked, pixel_statistics(train, recipe.standardize))
+        keep(module, net.checked, pixel_statistics(train, recipe.standardize, recipe.workers))
     found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
     about = Start(module, found, base, branches(net.checked), head(net.checked))
     notes = initialize(recipe.init, about, recipe.seed)
@@ -94,15 +94,22 @@ def load_data(program: Program, recipe: Recipe, base: Path) -> DataSet:
     shape = tuple(s if isinstance(s, int) else str(s) for s in program.main.inputs[0].type.shape)
     outputs = _classes(program, recipe)
     data = read(recipe.data, base, tuple(s if isinstance(s, int) else 0 for s in shape), outputs or 1)
-    if len(program.main.inputs) != max(1, len(data.train.inputs)) and data.train.read is None:
-        raise DataError(f"the net has {len(program.main.inputs)} inputs, `{data.name}` gives {len(data.train.inputs)}")
+    given = 1 if data.train.read else len(data.train.inputs)
+    if len(program.main.inputs) != given:
+        raise DataError(f"the net has {len(program.main.inputs)} inputs, `{data.name}` gives {given}")
     check_kind(program, data)
-    data = fit(data, shape, outputs)
+    data = fit(kept(data, recipe), shape, outputs)
     check_sizes(program, data)
     return data
 
 
 def check_kind(program: Program, data: DataSet) -> None:
+def kept(data: DataSet, recipe: Recipe) -> DataSet:
+    """The data set with its pictures in memory, split by split, where the recipe says that they are few enough."""
+    limit = recipe.resident * 2**20
+    return replace(data, train=data.train.kept(limit, recipe.workers), test=data.test.kept(limit, recipe.workers))
+
+
     """Raise DataError where the net gives something else than what the data ask for: one class, a map, a sequence."""
     main = next(o for o in program.main.outputs if not o.training).value.type
     ranks = {"classes": 1, "mask": 3, "tokens": 2, "nodes": 2}
@@ -119,10 +126,8 @@ def check_kind(program: Program, data: DataSet) -> None:
 
 def check_sizes(program: Program, data: DataSet) -> None:
     """Raise DataError where the data's sizes break what the net demands of its named sizes."""
-    if data.train.read is not None:
-        return
     sizes: dict[str, int] = {}
-    for value, tensor in zip(program.main.inputs, data.train.inputs, strict=False):
+    for value, tensor in zip(program.main.inputs, data.train.example(), strict=False):
         for size, length in zip(value.type.shape, tensor.shape[1:], strict=False):
             if not isinstance(size, int) and str(size).isidentifier():
                 sizes[str(size)] = length

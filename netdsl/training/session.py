@@ -20,6 +20,7 @@ from netdsl.recipe.schema import Recipe
 from netdsl.training import folder as files
 from netdsl.training.export import forward_of, largest_difference
 from netdsl.training.folder import About
+from netdsl.training.loading import deaths_in_words
 from netdsl.training.loop import Loop
 from netdsl.training.progress import Progress
 from netdsl.training.ranks import Ranks
@@ -56,6 +57,7 @@ class Request(Struct, frozen=True, eq=False, kw_only=True):
     tensorboard: bool = False
 
 
+@deaths_in_words()
 def train(request: Request, show: Show) -> int:
     """Train; returns the exit code. Everything it leaves is in the run folder."""
     device = choose_device(request.device)
@@ -77,6 +79,8 @@ def train(request: Request, show: Show) -> int:
         if loop.interrupted:
             say(f"stopped at step {loop.state.step}; go on with: netdsl train --resume {folder}")
             return INTERRUPTED
+        if loop.feed.ahead is not None:
+            say(loop.feed.ahead.said())
         result = finish(prepared, loop, folder)
         if ranks.first:
             _deliver(request, prepared, loop, folder, {**result, "seconds": time.perf_counter() - began}, say)

@@ -30,7 +30,7 @@ from netdsl.training.rates import drop_paths, dropouts
 from netdsl.training.run import evaluator_of
 from netdsl.training.session import reopened
 from netdsl.training.sources import read
-from netdsl.training.sources.folder import View
+from netdsl.training.sources.pictures import View, open_picture
 
 Size = int | None
 
@@ -140,7 +140,7 @@ def _pixels(trained: Trained, path: Path) -> Tensor:
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     shape = tuple(s or size for s, size in zip(trained.shape, (3, 224, 224), strict=True))
-    return View(shape)(path)[None].to(torch.float32) / 255
+    return View(shape)(open_picture(path, shape[0]))[None].to(torch.float32) / 255
 
 
 @torch.no_grad()
