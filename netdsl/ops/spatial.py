@@ -27,7 +27,8 @@ def per_axis(value: Any, axes: int, argument: str) -> tuple[int, ...]:
     if isinstance(value, int):
         return (value,) * axes
     if len(value) != axes:
-        hint = "`pad((2, 0))` before it adds places on one side" if argument == "padding" and axes == 1 else None
+        one_sided = argument == "padding" and axes == 1
+        hint = f"`pad({tuple(value)})` before it adds places on one side" if one_sided else None
         message = f"`{argument}` has {len(value)} numbers for {spatial_axes(axes)}"
         raise OpError(message, argument=argument, code="bad-argument", hint=hint)
     return tuple(value)
