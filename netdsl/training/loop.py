@@ -109,8 +109,6 @@ class Loop:
 
         Raises Diverged where the loss is no longer finite.
         """
-        every, save = (d.steps(self.per_epoch) or 1 for d in (self.recipe.evaluate, self.recipe.checkpoint))
-        state = self.state
         steps = range(self.state.step, self.total)
         self.feed.begin((step, *part) for step in steps for part in self._parts(step))
         try:
@@ -119,6 +117,8 @@ class Loop:
             self.feed.end()
 
     def _run(self) -> State:
+        every, save = (d.steps(self.per_epoch) or 1 for d in (self.recipe.evaluate, self.recipe.checkpoint))
+        state = self.state
         while state.step < self.total and not state.stopped:
             self.update(state.step)
             state.step += 1
@@ -157,14 +157,14 @@ class Loop:
         self.averages.update(self.module, step + 1)
         self.watch("step", {"step": step + 1, "loss": total, "lr": self.updater.lr, "samples": count})
 
-    def _prepare(self, step: int) -> None:
-        self.parallel.train()
     def _parts(self, step: int) -> list[tuple[int, int]]:
         """This process's places of an update, first and last of what is computed at once."""
         first, last = self.ranks.share(self.feed.count(step))
         micro = self.recipe.micro_batch or max(1, last - first)
         return [(at, min(at + micro, last)) for at in range(first, last, micro)]
 
+    def _prepare(self, step: int) -> None:
+        self.parallel.train()
         self._hold_frozen()
         seed_layers(key(self.recipe.seed, "layers", step, self.ranks.rank))
         if self.recipe.dropout is not None:
@@ -222,17 +222,17 @@ class Loop:
         self.ranks.same_buffers(self.module)
         self.module.eval()
         numbers: dict[str, Any] = {"step": self.state.step, "epoch": self.state.step / self.per_epoch}
+        waiting = self.feed.pause()
         numbers |= self.evaluator(self.module, self.job.held)
         if (average := self.averages.state()) is not None:
-        waiting = self.feed.pause()
             numbers["raw"] = {k: v for k, v in numbers.items() if isinstance(v, float) and k != "epoch"}
             numbers |= self.evaluator(self._with(average), self.job.held)
         self._judge(numbers)
-        self.watch("evaluation", numbers)
-        return numbers
         numbers |= {} if waiting is None else {"waiting": waiting}
-
+        self.watch("evaluation", numbers)
         self.feed.go_on()
+        return numbers
+
     def _with(self, state: dict[str, Tensor]) -> Callable[..., Any]:
         return lambda *x: torch.func.functional_call(self.module, state, x)
 
