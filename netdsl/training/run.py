@@ -103,13 +103,13 @@ def load_data(program: Program, recipe: Recipe, base: Path) -> DataSet:
     return data
 
 
-def check_kind(program: Program, data: DataSet) -> None:
 def kept(data: DataSet, recipe: Recipe) -> DataSet:
     """The data set with its pictures in memory, split by split, where the recipe says that they are few enough."""
     limit = recipe.resident * 2**20
     return replace(data, train=data.train.kept(limit, recipe.workers), test=data.test.kept(limit, recipe.workers))
 
 
+def check_kind(program: Program, data: DataSet) -> None:
     """Raise DataError where the net gives something else than what the data ask for: one class, a map, a sequence."""
     main = next(o for o in program.main.outputs if not o.training).value.type
     ranks = {"classes": 1, "mask": 3, "tokens": 2, "nodes": 2}
