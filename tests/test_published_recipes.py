@@ -78,6 +78,9 @@ RULES: dict[str, Rule] = {
         not (is_norm(layer) or "bias" in own.split("_")[-1] or own == "relative_position_bias_table")
     ),
     "timm and ConvNeXt: vectors and biases are not": lambda layer, own, p: not (is_vector(p) or "bias" in own),
+    "slim: neither norms nor biases nor depthwise filters": lambda layer, own, p: (
+        not (is_norm(layer) or own == "bias" or getattr(layer, "groups", 1) > 1)
+    ),
     "DeiT: nor are tokens and positions": lambda layer, own, p: (
         not (is_vector(p) or "bias" in own or own in ("class_token", "positions"))
     ),
@@ -101,6 +104,8 @@ DECAYED = {
     "convnext_v2:FineTune_B": "timm and ConvNeXt: vectors and biases are not",
     "convnext_v2:FineTune_T": "timm and ConvNeXt: vectors and biases are not",
     "vit:DeiT300": "DeiT: nor are tokens and positions",
+    "efficientnet_v2:Torchvision600": "torchvision, norm_weight_decay=0",
+    "mobilenet_v1:ImageNet100": "slim: neither norms nor biases nor depthwise filters",
 }  # fmt: skip
 
 
@@ -197,6 +202,7 @@ def test_convnext_t_has_eight_of_the_layers() -> None:
     [
         ("resnet:Torchvision600", 2e-5 * 8 * 128 * 32 / 600, 5),
         ("convnext:Torchvision600", 2e-5 * 8 * 128 * 32 / 600, 5),
+        ("efficientnet_v2:Torchvision600", 2e-5 * 8 * 128 * 32 / 600, 5),
         ("vit:Torchvision300", 2e-5 * 64 * 64 * 32 / 300, 30),
         ("swin:Torchvision300", 2e-5 * 8 * 128 * 32 / 300, 20),
     ],
@@ -248,6 +254,10 @@ def test_efficientnets_rates_count_blocks_without_a_link() -> None:
     linked = [i > 0 for n in repeats for i in range(n)]
     expected = [0.2 * block / len(linked) for block, link in enumerate(linked) if link]
     assert list(planned("efficientnet:ImageNet350_B0").drop_path) == pytest.approx(expected)
+    # torchvision's EfficientNetV2-S: the first block of a stage has a link only where nothing changes, in the first.
+    linked = [i > 0 or stage == 0 for stage, n in enumerate([2, 4, 4, 6, 9, 15]) for i in range(n)]
+    expected = [0.2 * block / 40 for block, link in enumerate(linked) if link]
+    assert list(planned("efficientnet_v2:Torchvision600").drop_path) == pytest.approx(expected)
 
 
 def test_what_the_sources_print() -> None:
@@ -259,7 +269,8 @@ def test_what_the_sources_print() -> None:
         "convnext:Torchvision600": (1024, 600, 0.1), "vit:Torchvision300": (4096, 300, 0.11),
         "vit:DeiT300": (1024, 300, 0.1), "swin:Torchvision300": (1024, 300, 0.1),
         "convnext_v2:FineTune_A": (1024, 600, 0.2), "efficientnet:ImageNet350_B0": (4096, 350, 0.1),
-        "mobilenet_v3:Torchvision600": (1024, 600, 0), "resnet9:DAWNBench": (512, 24, 0),
+        "mobilenet_v3:Torchvision600": (1024, 600, 0), "mobilenet_v1:ImageNet100": (32, 100, 0),
+        "efficientnet_v2:Torchvision600": (1024, 600, 0.1), "resnet9:DAWNBench": (512, 24, 0),
     }  # fmt: skip
     got = {n: (recipe(n).batch, recipe(n).epochs, getattr(recipe(n).loss, "label_smoothing", 0)) for n in expected}
     assert got == expected
