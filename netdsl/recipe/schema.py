@@ -81,9 +81,9 @@ class Recipe(Struct, frozen=True, kw_only=True):
         ),
     ] = None
     metrics: Annotated[tuple[Metric, ...], Meta(description="what is measured besides the loss")] = ()
-    precision: Annotated[Literal["fp32", "tf32", "bf16", "fp16"], Meta(description="numbers of the forward pass")] = (
-        "fp32"
-    )
+    precision: Annotated[
+        Literal["fp32", "tf32", "bf16", "fp16"], Meta(description="numbers of the forward pass; on a CPU fp32")
+    ] = "fp32"
     compile: Annotated[Literal["auto", "on", "off"], Meta(description="torch's compiler; auto: on a GPU only")] = "auto"
     layout: Annotated[Literal["auto", "nchw", "channels_last"], Meta(description="memory layout of pictures")] = "auto"
     workers: Annotated[
