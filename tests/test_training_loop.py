@@ -96,7 +96,7 @@ def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "a.safetensors"
     files.save_tensors(path, {"w": torch.ones(3)}, {"step": 1})
     monkeypatch.setattr("os.replace", lambda a, b: (_ for _ in ()).throw(OSError("full")))
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(files.CheckpointError, match=r"full; the file that was there is unharmed"):
         files.save_tensors(path, {"w": torch.zeros(3)}, {"step": 2})
     assert files.load_tensors(path)[1] == {"step": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]

@@ -22,6 +22,8 @@ examples:
   netdsl train lenet.net --set epochs=3 --set optimizer.lr=1e-3
   netdsl train lenet.net --data 'npz("mine.npz")'
   netdsl train --resume runs/LeNet5-1           go on where it stopped
+  netdsl train --resume runs/LeNet5-1 --set epochs=40     and train longer; says what changes
+  netdsl train --resume runs/LeNet5-1/checkpoints/step-000460.safetensors     go on from a kept checkpoint
   netdsl train lenet.net --devices 2            two processes; or torchrun --nproc-per-node 2 -m netdsl train lenet.net
 """
 
@@ -44,7 +46,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, metavar="N", help="seed of everything random")
     parser.add_argument("-o", "--output", metavar="DIR", help="the run folder (default: runs/<net>-<n>)")
-    parser.add_argument("--resume", metavar="DIR", help="go on with the run in this folder")
+    parser.add_argument(
+        "--resume",
+        metavar="DIR",
+        help="go on with the run in this folder, or from one of its kept checkpoints; `--set` may change fields",
+    )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 ... (default: cuda if there is one)")
     parser.add_argument(
         "--devices", type=int, default=1, metavar="N", help="processes to train with, one for each device"

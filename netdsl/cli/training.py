@@ -127,14 +127,11 @@ def _report(mistakes: Any, fatal: bool) -> None:
 
 def open_request(args: argparse.Namespace) -> Any:
     """What `train` is asked to do."""
-    from netdsl.training.session import Request, reopened
+    from netdsl.training.session import Request
 
     common = {"device": args.device, "onnx": not args.no_onnx, "quiet": args.quiet, "tensorboard": args.tensorboard}
     if args.resume:
-        if args.settings or args.recipe or args.data or args.seed is not None:
-            raise Failure("a run is resumed as it was begun", "start a new one to change its recipe")
-        net, recipe, about = reopened(Path(args.resume))
-        return Request(net=net, recipe=recipe, base=Path(about.base), folder=Path(args.resume), resume=True, **common)
+        return _resumed(args, common)
     net, recipe = open_recipe(args)
     base = Path(split_target(args.spec)[0]).parent
     folder = Path(args.output) if args.output else None
@@ -143,6 +140,30 @@ def open_request(args: argparse.Namespace) -> Any:
             f"{folder} is not empty", f"go on with it: `netdsl train --resume {folder}`, or choose another folder"
         )
     return Request(net=net, recipe=recipe, base=base, folder=folder, resume=False, **common)
+
+
+def _resumed(args: argparse.Namespace, common: dict[str, Any]) -> Any:
+    """A run's folder, or one of its kept checkpoints, and what `--set` changes from there on."""
+    from netdsl.passes.recipes import change_recipe
+    from netdsl.recipe.resume import refusal
+    from netdsl.training.session import Request, reopened
+    from netdsl.training.store import KEPT
+
+    if args.recipe or args.data or args.seed is not None or args.output:
+        option = "--recipe" if args.recipe else "--data" if args.data else "-o" if args.output else "--seed"
+        raise Failure(f"a run is resumed as it was begun: `{option}` cannot change", "`--set` changes other fields")
+    path = Path(args.resume)
+    kept = path if path.is_file() and path.parent.name == KEPT else None
+    folder = path.parent.parent if kept else path
+    net, before, about = reopened(folder)
+    settings = settings_of(args)
+    recipe, mistakes = change_recipe(before, net.spec.elaborator.evaluator, settings)
+    _report(mistakes if settings else (), recipe is None)
+    assert recipe is not None
+    if (reason := refusal(before, recipe)) is not None:
+        raise Failure(reason, f'a new run can begin with its weights: `--set init=weights("{folder}")`')
+    more: dict[str, Any] = {"resume": True, "checkpoint": kept, "before": before}
+    return Request(net=net, recipe=recipe, base=Path(about.base), folder=folder, **more, **common)
 
 
 @contextmanager
@@ -155,7 +176,6 @@ def guarded() -> Iterator[None]:
     from netdsl.diagnostics import Fault
     from netdsl.training.checkpoint import CheckpointError
     from netdsl.training.data import DataError
-    from netdsl.training.diagnose import Diverged
 
     try:
         yield
@@ -165,8 +185,6 @@ def guarded() -> Iterator[None]:
         raise Failure(str(error)) from None
     except Fault as mistake:
         raise Refused((mistake.diagnostic,)) from None
-    except Diverged as error:
-        raise Failure(str(error), "the last good checkpoint is kept: see the run folder", WRONG) from None
     except VerificationError as error:
         raise Failure(str(error), "no ONNX file was written", WRONG) from None
     except torch.OutOfMemoryError:

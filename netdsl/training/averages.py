@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from netdsl.recipe.schema import Recipe
 from netdsl.training.ema import Average, effective_decay
+from netdsl.training.shards import assign
 
 
 class Averages:
@@ -52,8 +53,6 @@ class Averages:
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         own = self.ema.state if self.ema is not None else self.swa or {}
-        for name, tensor in tensors.items():
-            if name == "swa.count":
-                self.count = int(tensor)
-            else:
-                own[name].copy_(tensor)
+        if "swa.count" in tensors:
+            self.count = int(tensors["swa.count"])
+        assign(own, {n: t for n, t in tensors.items() if n != "swa.count"})

@@ -8,7 +8,8 @@ because everything random is a function of (seed, step).
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +19,53 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from netdsl.training.shards import assign, is_sharded, placed
+
 Tensors = Mapping[str, Tensor]
 
 
 class CheckpointError(Exception):
-    """A checkpoint that cannot be read, or that belongs to another run."""
+    """A file of a run that cannot be read or written, or that belongs to another run."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
+    """Write a file so that it is there whole or not at all, in a folder that is made where it is missing.
+
+    Raises CheckpointError where it cannot be written; what was there before stays.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with _writing(path, temporary):
+        path.parent.mkdir(exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+
+
+@contextmanager
+def _writing(path: Path, temporary: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        kept = "; the file that was there is unharmed" if path.exists() else ""
+        raise CheckpointError(f"cannot write {path}: {error.strerror or error}{kept}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name, at once; a copy where the file system has no links. Raises CheckpointError."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    with _writing(target, temporary):
+        target.parent.mkdir(exist_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            return write_atomic(target, source.read_bytes())
+        os.replace(temporary, target)
+    return None
 
 
 def save_tensors(path: Path, tensors: Tensors, about: Mapping[str, Any] | None = None) -> None:
@@ -77,7 +107,9 @@ def restore_optimizers(optimizers: list[torch.optim.Optimizer], tensors: Tensors
                 parameter = parameters[int(place)]
                 device = "cpu" if name == "step" and not tensor.ndim and not _on_device(optimizer) else parameter.device
                 plain = tensor.dtype == torch.float64 and not tensor.ndim
-                optimizer.state[parameter][name] = tensor.item() if plain else tensor.to(device).clone()
+                own = tensor.shape == parameter.shape and device == parameter.device
+                like = parameter if own else torch.empty(0, device=device)
+                optimizer.state[parameter][name] = tensor.item() if plain else placed(tensor, like).clone()
 
 
 def _on_device(optimizer: torch.optim.Optimizer) -> bool:
@@ -96,6 +128,8 @@ def part(prefix: str, tensors: Tensors) -> dict[str, Tensor]:
 def load_state(module: nn.Module, tensors: Tensors) -> None:
     """Load weights; raises CheckpointError naming what is missing or has another shape."""
     try:
+        if is_sharded(module):
+            return assign(module.state_dict(), tensors)
         module.load_state_dict(dict(tensors))
-    except RuntimeError as error:
+    except (RuntimeError, KeyError) as error:
         raise CheckpointError(f"the weights do not belong to this net: {error}") from None

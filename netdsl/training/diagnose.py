@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from netdsl.training.errors import DataError
+from netdsl.training.shards import whole
 
-class Diverged(Exception):  # noqa: N818 - it is what happened
-    """The loss of an update (0-based) is not finite. `reason` says where that begins."""
 
-    def __init__(self, step: int, reason: str) -> None:
-        super().__init__(f"the loss at step {step + 1} is not finite: {reason}")
+class Diverged(DataError):  # noqa: N818 - it is what happened
+    """The loss of an update (0-based), its gradient, or the weights after it are not finite. `reason` says where that
+    begins."""
+
+    def __init__(self, step: int, reason: str, what: Literal["loss", "gradient", "update"] = "loss") -> None:
+        said = {
+            "loss": "the loss is",
+            "gradient": "the loss is finite, but its gradient is",
+            "update": "the weights are",
+        }
+        hint = "a lower lr or `clip` may help"
+        super().__init__(f"at step {step + 1} {said[what]} not finite: {reason}", hint)
         self.step = step
         self.reason = reason
 
@@ -29,7 +39,7 @@ def _finite(value: Any) -> bool:
 def diagnose(module: nn.Module, batch: Any, criterion: Any) -> str:
     """Where it begins: in a weight, in a layer's output, or in the loss."""
     for name, p in module.named_parameters():
-        if not _finite(p):
+        if not _finite(whole(p)):
             return f"the weights `{name}` are not finite (they were before the last updates): lower the lr, or clip"
     if not _finite(batch.inputs):
         return "the data holds numbers that are not finite"
@@ -50,6 +60,39 @@ def diagnose(module: nn.Module, batch: Any, criterion: Any) -> str:
     if not _finite(criterion(result, batch.target)):
         return "the net's output is finite, the loss of it is not"
     return "it does not happen again on the same samples without the update's noise"
+
+
+def diagnose_gradient(module: nn.Module, batch: Any, criterion: Any) -> str:
+    """Where the gradient of a finite loss ceases to be finite, on its way from the loss back to the first layer."""
+    order: list[tuple[str, bool]] = []
+    hooks = []
+    for name, layer in module.named_modules():
+        if not list(layer.children()):
+            hooks.append(layer.register_forward_hook(_watcher(name, order)))
+    try:
+        criterion(module(*batch.inputs), batch.target).sum().backward()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    behind = "the loss"
+    for name, good in order:
+        if not good:
+            return f"it ceases to be between the layer `{name}` and {behind}"
+        behind = f"`{name}`"
+    for name, p in module.named_parameters():
+        if p.grad is not None and not _finite(whole(p.grad)):
+            return f"that of `{name}` is the first"
+    return "it does not happen again on the same samples without the update's noise"
+
+
+def _watcher(name: str, order: list[tuple[str, bool]]) -> Any:
+    """Notes the gradient of a layer's output when it comes by."""
+
+    def watch(layer: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.requires_grad:
+            output.register_hook(lambda gradient: order.append((name, _finite(gradient))))  # type: ignore[no-untyped-call]
+
+    return watch
 
 
 def _recorder(name: str, found: list[str]) -> Any:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from netdsl.passes.resolve import Imported, Module
+from netdsl.recipe.resume import Change
 from netdsl.recipe.schema import Recipe
 from netdsl.training.checkpoint import CheckpointError, write_atomic
 
@@ -18,7 +19,8 @@ LOG, SPEC, RECIPE, ABOUT = "metrics.jsonl", "spec.net", "recipe.json", "run.json
 
 class About(Struct, frozen=True, kw_only=True):
     """What a run is, besides its spec and its recipe. `mean`, `std`: the statistics that the net standardises
-    with, `per`: per channel, or per pixel (kept with the weights) or image (then 0 and 1)."""
+    with, `per`: per channel, or per pixel (kept with the weights) or image (then 0 and 1). `changes`: what a resumed
+    run was told to do otherwise."""
 
     net: str
     arguments: dict[str, str]
@@ -31,6 +33,8 @@ class About(Struct, frozen=True, kw_only=True):
     base: str
     versions: dict[str, str]
     per: str = "channel"
+    environment: dict[str, Any] = {}
+    changes: tuple[Change, ...] = ()
     result: dict[str, Any] = {}
 
 
@@ -43,7 +47,7 @@ def new_folder(net: str, parent: Path = Path("runs")) -> Path:
         except FileExistsError:
             continue
         return path
-    raise OSError(f"{parent} is full of runs of {net}")
+    raise CheckpointError(f"{parent} is full of runs of {net}")
 
 
 def write_spec(folder: Path, module: Module, library: Path) -> None:
@@ -93,8 +97,11 @@ class Log:
         self.file = open(path, "ab")  # noqa: SIM115 - it stays open for the run
 
     def write(self, kind: str, numbers: dict[str, Any]) -> None:
-        self.file.write(msgspec.json.encode({"kind": kind, **numbers}) + b"\n")
-        self.file.flush()
+        try:
+            self.file.write(msgspec.json.encode({"kind": kind, **numbers}) + b"\n")
+            self.file.flush()
+        except OSError as error:
+            raise CheckpointError(f"cannot write {self.file.name}: {error.strerror or error}") from None
 
 
 def _lines(path: Path) -> list[bytes]:

@@ -1,10 +1,24 @@
-"""Several processes on this machine, through torch's own launcher."""
+"""Several processes on this machine, as `torchrun` describes them in the environment.
+
+Not torchrun itself: it imports torch once more, answers a mistake in the recipe with every process's message and its
+own traceback, and Ctrl-C reaches each process twice.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import IO, Any
+
+GRACE = 10.0
+"""Seconds that the others have to end once a process has failed."""
 
 
 def needs_launch(devices: int) -> bool:
@@ -13,16 +27,65 @@ def needs_launch(devices: int) -> bool:
 
 
 def launch(devices: int, argv: list[str]) -> int:
-    """Run the same command in `devices` processes; returns the exit code."""
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        f"--nproc-per-node={devices}",
-        "-m",
-        "netdsl",
-        *argv,
-    ]
-    environment = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // devices)), **os.environ}
-    return subprocess.run(command, env=environment).returncode
+    """Run the same command in `devices` processes; returns the exit code. What the first one says is shown, of another
+    only why it failed where the first did not."""
+    port = _free_port()
+    with ExitStack() as stack:
+        said = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(devices)]
+        children = [_start(rank, devices, argv, said[rank], port) for rank in range(devices)]
+        with _passing_on_signals(children):
+            failed = _wait(children)
+        if failed:
+            said[failed].seek(0)
+            sys.stderr.write(said[failed].read().decode(errors="replace"))
+    if failed is None:
+        return 0
+    code = children[failed].returncode
+    return code if code > 0 else 128 - code
+
+
+def _start(rank: int, world: int, argv: list[str], said: IO[bytes], port: int) -> subprocess.Popen[bytes]:
+    threads = str(max(1, (os.cpu_count() or 1) // world))
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    environment = {"OMP_NUM_THREADS": threads, **os.environ, **{n: str(v) for n, v in {**place, **meeting}.items()}}
+    streams: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": said} if rank else {}
+    return subprocess.Popen([sys.executable, "-m", "netdsl", *argv], env=environment, **streams)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _wait(children: list[subprocess.Popen[bytes]]) -> int | None:
+    """Until all have ended; the number of the first that failed. The others are ended after it."""
+    failed: int | None = None
+    until = float("inf")
+    while any(c.poll() is None for c in children):
+        time.sleep(0.05)
+        if failed is None:
+            failed = next((i for i, c in enumerate(children) if c.poll()), None)
+            until = time.monotonic() + GRACE if failed is not None else until
+        if time.monotonic() > until:
+            for child in children:
+                child.kill()
+    return next((i for i, c in enumerate(children) if c.returncode), None) if failed is None else failed
+
+
+@contextmanager
+def _passing_on_signals(children: list[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM are for the processes: they save and end."""
+
+    def handle(number: int, frame: Any) -> None:
+        for child in children:
+            if child.poll() is None:
+                child.send_signal(number)
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

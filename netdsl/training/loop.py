@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ from torch import Tensor, nn
 from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
 from netdsl.training import checkpoint as files
 from netdsl.training.averages import Averages
+from netdsl.training.capacity import within_memory
 from netdsl.training.data import Split
-from netdsl.training.diagnose import Diverged, diagnose
+from netdsl.training.diagnose import Diverged, diagnose, diagnose_gradient
 from netdsl.training.draws import key, seed_layers
 from netdsl.training.evaluate import Evaluator
 from netdsl.training.feed import Feed
@@ -27,12 +27,19 @@ from netdsl.training.memory import keep_memory
 from netdsl.training.metrics import HIGHER, headline
 from netdsl.training.optimizers import Updater
 from netdsl.training.outputs import Criterion
+from netdsl.training.products import folded, split
 from netdsl.training.ranks import Ranks
 from netdsl.training.rates import dropouts, set_drop_path, time_rate
 from netdsl.training.schedule import Schedule, peak_lr
+from netdsl.training.shards import exchanged, gathered, is_sharded, local, rest, whole
+from netdsl.training.store import State, Store
+from netdsl.training.toolchain import check_compiler
 
 PATIENCE = 50
 """Updates after which a device is asked whether the losses were finite: asking makes it wait."""
+
+LEAST_SCALE = 2.0**-24
+"""The scale of fp16 below which no gradient is finite at any."""
 
 Watch = Callable[[str, dict[str, Any]], None]
 """Told of what happens: (`step` | `evaluation` | `saved`, its numbers)."""
@@ -55,16 +62,6 @@ class Job(Struct, frozen=True, eq=False):
     layers: dict[str, int] | None = None
 
 
-class State(Struct):
-    """Where a run stands. `best` is the best metric so far, `stale` the evaluations since then."""
-
-    step: int = 0
-    best: float | None = None
-    best_step: int = 0
-    stale: int = 0
-    stopped: bool = False
-
-
 class Loop:
     """One run of training. `run()` goes on from `state`, which `restore()` may have set."""
 
@@ -81,28 +78,39 @@ class Loop:
         self.still = frozen(recipe, job.parameters)
         for name, p in self.module.named_parameters():
             p.requires_grad_(name not in self.still)
+        weights = [p.path for p in job.parameters if p.role in ("conv", "linear") and p.path not in self.still]
+        self.factors = split(self.module, recipe, weights)
         self.groups = group(recipe, job.parameters, job.layers)
-        self.updater = Updater(self.module, self.groups, recipe, self.total)
+        self.channels_last = _uses_channels_last(recipe, self.module)
+        self.parallel: Any = self._laid_over_devices()
+        self.sharded = is_sharded(self.module)
+        self.updater = Updater(self.module, self.groups, recipe, self.total, self.factors)
         self.averages = Averages(self.module, recipe, self.total, self.per_epoch)
         self.criterion = Criterion(recipe, job.names, job.kept)
         self.evaluator = Evaluator(recipe, job.names, job.kept, job.task, job.classes, job.ranks)
         if recipe.drop_path is not None:
             set_drop_path(self.module, recipe.drop_path)
         self.trained = [p for p in self.module.parameters() if p.requires_grad]
-        roles = {p.path: p.role for p in job.parameters}
-        self.weights = [p for n, p in self.module.named_parameters() if roles.get(n) in ("conv", "linear")]
+        self.weights = [p for n, p in self.module.named_parameters() if n in set(weights)]
         self.metric = recipe.stop.metric if recipe.stop else headline(job.task)
-        self.autocast = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "fp16")
-        self.channels_last = _uses_channels_last(recipe, self.module)
-        if self.channels_last:
-            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if recipe.compile == "on" or (recipe.compile == "auto" and self.device.type == "cuda"):
-            self.module.compile()  # keeps the keys of the state dict
-        self.parallel: Any = self.ranks.wrap(self.module, recipe.batch_norm == "sync")
+        self.autocast = half_precision(recipe, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.autocast == torch.float16)
         self.state = State()
+        self.store = Store(job.folder, recipe, self.per_epoch, self.ranks.first)
         self.interrupted = False
         self.pending: list[tuple[int, Tensor]] = []
+        self.skipped = 0
+
+    def _laid_over_devices(self) -> nn.Module:
+        """The module in its memory layout, compiled, and joined with those of other processes. Raises DataError."""
+        compiled = self.recipe.compile == "on"
+        if self.channels_last:
+            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if compiled and self.device.type == "cpu":
+            check_compiler()
+        if compiled or (self.recipe.compile == "auto" and self.device.type == "cuda" and self.recipe.shard == "none"):
+            self.module.compile()  # keeps the keys of the state dict
+        return self.ranks.wrap(self.module, self.recipe)
 
     def run(self) -> State:
         """Train to the end, to an early stop, or until `interrupted` is set; a checkpoint is left in each case.
@@ -124,14 +132,13 @@ class Loop:
             state.step += 1
             last = state.step == self.total
             if state.step % every == 0 or last:
-                self.check_finite()
+                self.check_good()
                 self.evaluate()
-            if state.step % save == 0 or last or state.stopped:
-                self.check_finite()
+            interrupted = self.ranks.any(self.interrupted)
+            if state.step % save == 0 or last or state.stopped or interrupted:
+                self.check_good()
                 self.save()
-            if self.ranks.any(self.interrupted):
-                self.check_finite()
-                self.save()
+            if interrupted:
                 break
         return state
 
@@ -141,15 +148,17 @@ class Loop:
         count = self.feed.count(step)
         parts = self._parts(step)
         total = torch.zeros((), device=self.device)
-        for part in parts:
-            total += self._backward(step, *part, final=part == parts[-1])
-        self.pending.append((step, total))
+        with within_memory(self):
+            for part in parts:
+                total += self._backward(step, *part, final=part == parts[-1])
+        total = self.ranks.sum({"loss": total})["loss"]
+        self.pending.append((step, torch.stack((total, self._gradient_norm()))))
         if self.device.type == "cpu" or len(self.pending) >= PATIENCE:
             self.check_finite()
         if self.recipe.clip is not None or self.recipe.penalty:
             for optimizer in self.updater.optimizers:
                 self.scaler.unscale_(optimizer)
-            add_penalties(self.recipe.penalty, self.weights)
+            add_penalties(self.recipe.penalty, self.weights, tuple(self.factors.values()))
             clip(self.recipe.clip, self.trained)
         for optimizer in self.updater.optimizers:
             self.scaler.step(optimizer)
@@ -157,11 +166,15 @@ class Loop:
         self.averages.update(self.module, step + 1)
         self.watch("step", {"step": step + 1, "loss": total, "lr": self.updater.lr, "samples": count})
 
+    def _gradient_norm(self) -> Tensor:
+        """The 2-norm of the gradient, which is finite where it is; 0 with fp16, whose scaler looks after it."""
+        if self.scaler.is_enabled():
+            return torch.zeros((), device=self.device)
+        return whole(nn.utils.get_total_norm([p.grad for p in self.trained if p.grad is not None]))
+
     def _parts(self, step: int) -> list[tuple[int, int]]:
         """This process's places of an update, first and last of what is computed at once."""
-        first, last = self.ranks.share(self.feed.count(step))
-        micro = self.recipe.micro_batch or max(1, last - first)
-        return [(at, min(at + micro, last)) for at in range(first, last, micro)]
+        return self.ranks.parts(self.feed.count(step), self.recipe.micro_batch)
 
     def _prepare(self, step: int) -> None:
         self.parallel.train()
@@ -183,8 +196,7 @@ class Loop:
     def _backward(self, step: int, first: int, last: int, final: bool) -> Tensor:
         """Add the gradient of some places of an update, as their share of the whole; returns that share of the loss."""
         batch = self.feed.batch(step, first, last)
-        context: Any = nullcontext if self.ranks.world == 1 or final else self.parallel.no_sync
-        with context():
+        with self.ranks.accumulating(self.parallel, final):
             with torch.autocast(self.device.type, self.autocast or torch.bfloat16, enabled=self.autocast is not None):
                 result = self.parallel(*self._laid_out(batch.inputs))
             each = self.criterion(result, batch.target)
@@ -206,35 +218,70 @@ class Loop:
         return weight_of(self.recipe.loss, whole).sum()
 
     def check_finite(self) -> None:
-        """Raise Diverged if a loss since the last look is not finite. A CPU is asked before every update."""
+        """Raise Diverged if a loss or gradient since the last look is not finite. A CPU is asked before every
+        update."""
         if not self.pending:
             return
         steps = [step for step, _ in self.pending]
-        finite = torch.isfinite(torch.stack([loss for _, loss in self.pending]))
+        finite = torch.isfinite(torch.stack([numbers for _, numbers in self.pending]))
         self.pending = []
-        if bool(finite.all()) or self.autocast is torch.float16:
-            return  # with fp16 the scaler skips such an update and lowers its scale
-        first = steps[int((~finite).int().argmax())]
-        raise Diverged(first, diagnose(self.module, self.feed.batch(first), self.criterion))
+        if self.scaler.is_enabled():
+            return self._check_scale(steps, finite[:, 0])
+        if bool(finite.all()):
+            return None
+        worst = int((~finite.all(1)).int().argmax())
+        batch = self.feed.batch(steps[worst], *self._parts(steps[worst])[0])
+        if bool(finite[worst, 0]):
+            raise Diverged(steps[worst], diagnose_gradient(self.module, batch, self.criterion), "gradient")
+        raise Diverged(steps[worst], diagnose(self.module, batch, self.criterion))
+
+    def _check_scale(self, steps: list[int], finite: Tensor) -> None:
+        """The scaler of fp16 skips an update that is not finite and lowers its scale; not for ever."""
+        for step, good in zip(steps, finite.tolist(), strict=True):
+            self.skipped = 0 if good else self.skipped + 1
+            if self.skipped == PATIENCE or self.scaler.get_scale() < LEAST_SCALE:
+                raise Diverged(step, diagnose(self.module, self.feed.batch(step), self.criterion))
+
+    def check_good(self) -> None:
+        """Raise Diverged where what would be evaluated and saved is not finite."""
+        self.check_finite()
+        good = bool(torch.isfinite(torch.stack([p.detach().sum() for p in map(local, self.trained)])).all())
+        if self.ranks.any(not good):
+            batch = self.feed.batch(self.state.step - 1, 0, 1)
+            raise Diverged(self.state.step - 1, diagnose(self.module, batch, self.criterion), "update")
 
     def evaluate(self) -> dict[str, Any]:
         """Measure raw and averaged weights on the held-out split; keep the best."""
-        self.ranks.same_buffers(self.module)
+        self._agree()
         self.module.eval()
         numbers: dict[str, Any] = {"step": self.state.step, "epoch": self.state.step / self.per_epoch}
         waiting = self.feed.pause()
         numbers |= self.evaluator(self.module, self.job.held)
         if (average := self.averages.state()) is not None:
             numbers["raw"] = {k: v for k, v in numbers.items() if isinstance(v, float) and k != "epoch"}
-            numbers |= self.evaluator(self._with(average), self.job.held)
+            numbers |= self._evaluate_with(average)
+        if self.sharded:
+            rest(self.module)
         self._judge(numbers)
         numbers |= {} if waiting is None else {"waiting": waiting}
         self.watch("evaluation", numbers)
         self.feed.go_on()
         return numbers
 
-    def _with(self, state: dict[str, Tensor]) -> Callable[..., Any]:
-        return lambda *x: torch.func.functional_call(self.module, state, x)
+    def _agree(self) -> None:
+        """All processes evaluate and save the same statistics."""
+        norms = [n for n, m in self.module.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        reduced = self.recipe.batch_norm == "reduce_at_eval"
+        averaged = {f"{n}.{s}" for n in norms for s in ("running_mean", "running_var")} if reduced else set()
+        buffers = dict(self.module.named_buffers())
+        for state in (buffers, self.averages.state() or {}):
+            self.ranks.agree({n: t for n, t in state.items() if n in buffers}, averaged)
+
+    def _evaluate_with(self, state: dict[str, Tensor]) -> dict[str, Any]:
+        if self.sharded:
+            with exchanged(self.module, state):
+                return self.evaluator(self.module, self.job.held)
+        return self.evaluator(lambda *x: torch.func.functional_call(self.module, state, x), self.job.held)
 
     def _judge(self, numbers: dict[str, Any]) -> None:
         value = numbers.get(self.metric, numbers["loss"])
@@ -242,44 +289,59 @@ class Loop:
         state, least = self.state, self.recipe.stop.least if self.recipe.stop else 0.0
         if state.best is None or signed < state.best - least or not math.isfinite(state.best):
             state.best, state.best_step, state.stale = signed, state.step, 0
-            self._save_best()
+            state.improved = (*state.improved, state.step)[-self.store.improving :]
+            self.store.save_best(state, self.final_weights())
         else:
             state.stale += 1
-            state.stopped = self.recipe.stop is not None and state.stale >= self.recipe.stop.patience
+            state.stopped = self._out_of_patience()
+
+    def _out_of_patience(self) -> bool:
+        return self.recipe.stop is not None and self.state.stale >= self.recipe.stop.patience
 
     def final_weights(self) -> dict[str, Tensor]:
-        """What is evaluated and exported: the average where there is one, else the raw weights."""
+        """What is evaluated and exported, in the net's own keys: the average where there is one, else the raw
+        weights."""
         average = self.averages.state()
-        return average if average is not None else self.module.state_dict()
+        state = average if average is not None else self.module.state_dict()
+        return folded(gathered(state), self.recipe, self.factors)
 
-    def _save_best(self) -> None:
-        if self.job.folder is not None and self.ranks.first:
-            files.save_tensors(self.job.folder / "best.safetensors", self.final_weights(), {"step": self.state.step})
+    def chosen_weights(self) -> dict[str, Tensor]:
+        """The weights that the recipe ends with, for all processes. Raises CheckpointError."""
+        last = self.final_weights()
+        return self.ranks.give(self.store.chosen(self.state) if self.ranks.first else None, last)
 
     def save(self) -> None:
         """Write the checkpoint: weights, averages, the optimizer's tensors, where the run stands."""
-        if self.job.folder is None or not self.ranks.first:
+        if self.job.folder is None:
             return
+        self._agree()
         tensors = files.prefixed("model", self.module.state_dict())
         tensors |= files.prefixed("optimizer", files.optimizer_tensors(self.updater.optimizers))
         tensors |= files.prefixed("average", self.averages.tensors())
-        about = {"state": self.state, "lr": self.updater.lr, "scaler": self.scaler.state_dict()}
-        files.save_tensors(self.job.folder / "checkpoint.safetensors", tensors, about)
+        about = {"lr": self.updater.lr, "scaler": self.scaler.state_dict(), "metric": self.metric}
+        self.store.save(self.state, gathered(tensors, self.ranks.first), about)
         self.watch("saved", {"step": self.state.step})
 
-    def restore(self) -> None:
-        """Go on from the folder's checkpoint. Raises CheckpointError."""
-        import msgspec
+    def restore(self, file: Path | None = None) -> bool:
+        """Go on from the folder's newest checkpoint, or from a kept one; False where there is none yet.
 
-        assert self.job.folder is not None
-        tensors, about = files.load_tensors(self.job.folder / "checkpoint.safetensors")
+        Raises CheckpointError.
+        """
+        found = self.store.load(file)
+        self.store.clear()
+        if found is None:
+            return False
+        tensors, about, self.state = found
         files.load_state(self.module, files.part("model", tensors))
         files.restore_optimizers(self.updater.optimizers, files.part("optimizer", tensors))
         self.averages.load(files.part("average", tensors))
         self.updater.lr = about["lr"]
-        if about["scaler"]:
+        if about["scaler"] and self.scaler.is_enabled():
             self.scaler.load_state_dict(about["scaler"])
-        self.state = msgspec.convert(about["state"], State)
+        if about.get("metric", self.metric) != self.metric:  # the best so far is of another metric
+            self.state.best, self.state.stale, self.state.improved = None, 0, ()
+        self.state.stopped = self._out_of_patience()
+        return True
 
 
 def total_steps(recipe: Recipe, per_epoch: int) -> int:
@@ -287,6 +349,11 @@ def total_steps(recipe: Recipe, per_epoch: int) -> int:
     if recipe.steps is not None:
         return recipe.steps
     return (recipe.epochs or DEFAULT_EPOCHS) * per_epoch
+
+
+def half_precision(recipe: Recipe, device: torch.device) -> torch.dtype | None:
+    """What the forward pass is cast to, or None. A CPU computes in fp32: half precision would be many times slower."""
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision) if device.type != "cpu" else None
 
 
 def _uses_channels_last(recipe: Recipe, module: nn.Module) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -13,7 +14,9 @@ from netdsl.recipe import optimizers as words
 from netdsl.recipe.schema import Recipe
 from netdsl.training.groups import ParameterGroup
 from netdsl.training.large_batch import Lamb, Lars, Lion
+from netdsl.training.products import Factors, factor_names
 from netdsl.training.schedule import peak_lr
+from netdsl.training.shards import in_parts
 
 Groups = list[dict[str, Any]]
 
@@ -21,11 +24,18 @@ Groups = list[dict[str, Any]]
 class Updater:
     """The optimizer (or two) of a run, with the lr of every group as a function of the scheduled lr."""
 
-    def __init__(self, module: nn.Module, groups: Sequence[ParameterGroup], recipe: Recipe, updates: int) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        groups: Sequence[ParameterGroup],
+        recipe: Recipe,
+        updates: int,
+        factors: Mapping[str, Factors] | None = None,
+    ) -> None:
         self.word = recipe.optimizer
         tensors = dict(module.named_parameters())
         decay = decay_factor(recipe, updates)
-        described = [_described(g, tensors, self.word, decay) for g in groups]
+        described = [_described(g, tensors, self.word, decay) for g in _parted(groups, factors or {})]
         self.optimizers = BUILDERS[type(self.word)](self.word, described)
         self.lr = 0.0
 
@@ -70,14 +80,28 @@ def decay_factor(recipe: Recipe, updates: int) -> float:
     return factor / max(1, updates) ** 0.5 if kind == "normalized" else factor
 
 
+def _parted(groups: Sequence[ParameterGroup], factors: Mapping[str, Factors]) -> Iterator[ParameterGroup]:
+    """The groups, with the factors of weights that are products apart: they have no weight decay."""
+    for group in groups:
+        whole = tuple(p for p in group.paths if p not in factors)
+        if whole:
+            yield replace(group, paths=whole)
+        if len(whole) < len(group.paths):
+            names = tuple(n for p in group.paths if p in factors for n in factor_names(p))
+            yield replace(group, paths=names, settings={**group.settings, "weight_decay": 0.0})
+
+
 def _described(group: ParameterGroup, tensors: Mapping[str, nn.Parameter], word: Any, decay: float) -> dict[str, Any]:
     settings = dict(group.settings)
     settings["weight_decay"] = settings.get("weight_decay", word.weight_decay) * decay
     return {"params": [tensors[p] for p in group.paths], "scale": group.scale, **settings}
 
 
-def _fused(groups: Groups) -> bool:
-    """Whether torch has a fused kernel for all parameters: floating, on a CPU or a CUDA device."""
+def _fused(groups: Groups, in_shards: bool = False) -> bool:
+    """Whether torch has a fused kernel for all parameters: floating, on a CPU or a CUDA device, and whole (some
+    kernels: `in_shards`)."""
+    if not in_shards and any(in_parts(p) for g in groups for p in g["params"]):
+        return False
     return all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for g in groups for p in g["params"])
 
 
@@ -96,7 +120,7 @@ def _sgd(word: words.Sgd, groups: Groups) -> list[Optimizer]:
 
 def _adam(cls: Callable[..., Optimizer], **more: Any) -> Callable[[Any, Groups], list[Optimizer]]:
     def build(word: Any, groups: Groups) -> list[Optimizer]:
-        fused = {"fused": _fused(groups)} if cls in (torch.optim.Adam, torch.optim.AdamW) else {}
+        fused = {"fused": _fused(groups, in_shards=True)} if cls in (torch.optim.Adam, torch.optim.AdamW) else {}
         options = {torch_name: getattr(word, name) for torch_name, name in more.items()}
         return [cls(groups, lr=word.lr, betas=word.betas, eps=word.eps, **fused, **options)]
 

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from inspect import signature
+from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from netdsl.recipe.schema import Recipe
+from netdsl.training.errors import DataError
+
+OLD_NAME = "broadcast_buffers"
+"""What torch before 2.12 calls whether every forward pass shares the buffers."""
+
+Norm = nn.modules.batchnorm._BatchNorm
 
 
 class Ranks:
@@ -35,15 +48,41 @@ class Ranks:
         """The places of an update of `count` samples that are this process's: contiguous, none twice."""
         return count * self.rank // self.world, count * (self.rank + 1) // self.world
 
-    def wrap(self, module: nn.Module, sync: bool) -> nn.Module:
-        """The module whose backward pass adds up gradients over the processes."""
+    def parts(self, count: int, micro: int) -> list[tuple[int, int]]:
+        """This process's places in parts of at most `micro` (0: at once), nearly equal; as many as any process has."""
+        first, last = self.share(count)
+        most = -(-count // self.world)
+        number = -(-most // (micro or most))
+        ends = [first + (last - first) * i // number for i in range(number + 1)]
+        return [(a, b) for a, b in pairwise(ends) if a < b]
+
+    def wrap(self, module: nn.Module, recipe: Recipe) -> nn.Module:
+        """The module whose backward pass adds up gradients over the processes. Raises DataError."""
         if self.world == 1:
             return module
         device = next(module.parameters()).device
-        ids = [device.index] if device.type == "cuda" else None
-        if sync:
+        if recipe.batch_norm == "sync" and any(isinstance(m, Norm) for m in module.modules()):
+            if device.type == "cpu":
+                raise DataError("torch has no `batch_norm = sync` on a CPU", "use `reduce_at_eval` or `local`")
             module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
-        return nn.parallel.DistributedDataParallel(module, device_ids=ids)
+        if recipe.shard == "fsdp":
+            from netdsl.training.shards import shard
+
+            return shard(module, self.world, device)
+        ids = [device.index] if device.type == "cuda" else None
+        parallel: Any = nn.parallel.DistributedDataParallel
+        unshared = "forward_sync_buffers" if "forward_sync_buffers" in signature(parallel).parameters else OLD_NAME
+        joined: nn.Module = parallel(module, device_ids=ids, **{unshared: False})
+        return joined
+
+    @contextmanager
+    def accumulating(self, module: Any, final: bool) -> Iterator[None]:
+        """Around a part of an update: gradients are added up over the processes with the last one only."""
+        sharded = self.world > 1 and hasattr(module, "set_requires_gradient_sync")
+        if sharded:
+            module.set_requires_gradient_sync(final)
+        with nullcontext() if self.world == 1 or final or sharded else module.no_sync():
+            yield
 
     def sum(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Tensors added up over the processes."""
@@ -52,11 +91,28 @@ class Ranks:
                 dist.all_reduce(tensors[name])
         return tensors
 
-    def same_buffers(self, module: nn.Module) -> None:
-        """Give every process the first one's buffers, so that all evaluate what is saved."""
-        if self.world > 1:
-            for buffer in module.buffers():
-                dist.broadcast(buffer, 0)
+    def agree(self, buffers: Mapping[str, Tensor], averaged: Collection[str] = ()) -> None:
+        """Give every process the first one's buffers, or for those `averaged` the mean over all, in place: what is
+        evaluated is what is saved."""
+        if self.world == 1:
+            return
+        for name in sorted(buffers):
+            if name in averaged:
+                dist.all_reduce(buffers[name])
+                buffers[name] /= self.world
+            else:
+                dist.broadcast(buffers[name], 0)
+
+    def give(self, tensors: dict[str, Tensor] | None, like: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The first process's tensors, or `like` where it has none, for all."""
+        found = like if tensors is None else tensors
+        if self.world == 1:
+            return found
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        found = {n: (found[n] if self.first else torch.empty_like(like[n])).to(device) for n in like}
+        for name in sorted(found):
+            dist.broadcast(found[name], 0)
+        return found
 
     def any(self, flag: bool) -> bool:
         """Whether any process says yes."""
@@ -68,7 +124,19 @@ class Ranks:
         dist.all_reduce(vote)
         return bool(vote.item())
 
+    def tell(self, value: Any) -> Any:
+        """The first process's value, a text or None, for all."""
+        if self.world == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, 0)
+        return box[0]
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.world > 1:
+            dist.barrier()
+
     def close(self) -> None:
         if self.world > 1 and dist.is_initialized():
-            dist.barrier()
             dist.destroy_process_group()

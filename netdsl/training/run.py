@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,16 +24,18 @@ from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Pixel
 from netdsl.training import checkpoint as files
 from netdsl.training.data import DataError, DataSet, Split
-from netdsl.training.draws import key
+from netdsl.training.draws import key, seed_layers
 from netdsl.training.evaluate import Evaluator
 from netdsl.training.feed import Feed
 from netdsl.training.fit import fit, held_out, with_noise
-from netdsl.training.folder import LOG, RECIPE, SOURCE, WEIGHTS, About, Log, write_json, write_spec
+from netdsl.training.folder import ABOUT, LOG, RECIPE, SOURCE, WEIGHTS, About, Log, write_json, write_spec
 from netdsl.training.groups import Parameter
 from netdsl.training.initialize import Start, initialize
 from netdsl.training.loop import Job, Loop, Watch
 from netdsl.training.preprocessing import keep, kept_statistics, pixel_statistics, preprocessing
+from netdsl.training.products import merge
 from netdsl.training.ranks import Ranks
+from netdsl.training.shards import gathered, is_sharded
 from netdsl.training.sources import read
 from netdsl.training.target import Targets
 
@@ -177,14 +180,20 @@ def watching(log: Log | None, progress: Callable[[str, dict[str, Any]], None], e
 
 @contextmanager
 def interruptible(loop: Loop) -> Iterator[None]:
-    """Ctrl-C ends training after the current update, with a checkpoint; a second one ends it at once."""
+    """Ctrl-C ends training after the current update, with a checkpoint; a second one ends it at once.
+
+    A launcher passes on what the terminal has told every process already: what follows within a second is the same.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    first: list[float] = []
+
     def handle(number: int, frame: Any) -> None:
-        if loop.interrupted:
+        if first and time.monotonic() - first[0] > 1:
             raise KeyboardInterrupt
+        first.append(time.monotonic())
         loop.interrupted = True
 
     before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
@@ -199,21 +208,21 @@ def begin_folder(folder: Path, prepared: Prepared, about: About) -> None:
     """Write what a run is before it begins."""
     write_spec(folder, prepared.net.spec.module, Path(library()))
     write_json(folder / RECIPE, prepared.recipe)
-    write_json(folder / "run.json", about)
+    write_json(folder / ABOUT, about)
     files.write_atomic(folder / SOURCE, prepared.net.source().encode())
 
 
 def finish(prepared: Prepared, loop: Loop, folder: Path) -> dict[str, Any]:
-    """Choose the weights, write them, and measure them on the test split."""
-    weights = loop.final_weights()
-    if prepared.recipe.stop is not None and (folder / "best.safetensors").exists():
-        weights, _ = files.load_tensors(folder / "best.safetensors")
+    """Choose the weights, write them, and measure them on the test split. Raises CheckpointError."""
+    weights = loop.chosen_weights()
+    merge(prepared.module, loop.factors)
+    files.load_state(prepared.module, weights)
     if prepared.recipe.swa is not None and loop.averages.count:
-        weights = refreshed(prepared.module, weights, loop.feed)
-    prepared.module.load_state_dict(weights)
+        refresh(prepared.module, loop.feed, prepared.recipe.seed)
     prepared.module.eval()
+    state = gathered(prepared.module.state_dict(), loop.ranks.first)
     if loop.ranks.first:
-        files.save_tensors(folder / WEIGHTS, prepared.module.state_dict())
+        files.save_tensors(folder / WEIGHTS, state)
     test = prepared.data.test.to(next(prepared.module.parameters()).device)
     evaluator = Evaluator(
         prepared.recipe,
@@ -227,9 +236,8 @@ def finish(prepared: Prepared, loop: Loop, folder: Path) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def refreshed(module: nn.Module, weights: Mapping[str, Tensor], feed: Feed) -> dict[str, Tensor]:
-    """The weights with batch-norm statistics recomputed over one epoch (Izmailov et al. 2018)."""
-    module.load_state_dict(dict(weights))
+def refresh(module: nn.Module, feed: Feed, seed: int) -> None:
+    """Recompute the batch-norm statistics over one epoch (Izmailov et al. 2018)."""
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     kept = [m.momentum for m in norms]
     for norm in norms:
@@ -237,10 +245,19 @@ def refreshed(module: nn.Module, weights: Mapping[str, Tensor], feed: Feed) -> d
         norm.momentum = None
     module.train()
     for step in range(feed.per_epoch if norms else 0):
+        seed_layers(key(seed, "refresh", step))
         module(*feed.batch(step).inputs)
     for norm, momentum in zip(norms, kept, strict=True):
         norm.momentum = momentum
-    return module.state_dict()
+
+
+def plain(prepared: Prepared, folder: Path) -> Prepared:
+    """The run with its final weights in a module of its own on the host, where those it trained are in parts."""
+    if not is_sharded(prepared.module):
+        return prepared
+    module = prepared.net.module(0).eval()
+    files.load_state(module, files.load_tensors(folder / WEIGHTS)[0])
+    return replace(prepared, module=module)
 
 
 def evaluator_of(recipe: Recipe, data: DataSet, kept: tuple[str, ...]) -> Evaluator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -18,11 +19,15 @@ from netdsl.passes.count import totals
 from netdsl.pipeline import Expression, Net, Spec
 from netdsl.recipe.schema import Recipe
 from netdsl.training import folder as files
+from netdsl.training.continued import advice, resume
+from netdsl.training.diagnose import Diverged
+from netdsl.training.environment import environment
 from netdsl.training.export import forward_of, largest_difference
 from netdsl.training.folder import About
 from netdsl.training.loading import deaths_in_words
 from netdsl.training.loop import Loop
 from netdsl.training.progress import Progress
+from netdsl.training.ragged import check_batches
 from netdsl.training.ranks import Ranks
 from netdsl.training.report import write_report
 from netdsl.training.run import (
@@ -32,6 +37,7 @@ from netdsl.training.run import (
     finish,
     interruptible,
     open_log,
+    plain,
     prepare,
     start,
     watching,
@@ -44,13 +50,18 @@ SMALL = 500_000_000
 
 
 class Request(Struct, frozen=True, eq=False, kw_only=True):
-    """What is to be trained, where, and what is left out. `folder` None: the next free one under `runs`."""
+    """What is to be trained, where, and what is left out. `folder` None: the next free one under `runs`.
+
+    `checkpoint`: one of the kept, where a run does not go on from the newest; `before`: the recipe that it had so far.
+    """
 
     net: Net
     recipe: Recipe
     base: Path
     folder: Path | None
     resume: bool = False
+    checkpoint: Path | None = None
+    before: Recipe | None = None
     device: str | None = None
     onnx: bool = True
     quiet: bool = False
@@ -69,13 +80,15 @@ def train(request: Request, show: Show) -> int:
     try:
         prepared = prepare(request.net, request.recipe, request.base, device)
         folder = _folder(request, ranks)
-        if ranks.first and not request.resume:
-            begin_folder(folder, prepared, _about(request, prepared))
+        about = _about(request, prepared, environment(device, ranks))
         loop = start(prepared, folder, ranks, lambda what, numbers: None)
+        notes = check_batches(loop)
         if request.resume:
-            loop.restore()
-        _introduce(prepared, loop, folder, _silent if request.quiet else say)
-        _run(request, prepared, loop, folder)
+            about = resume(loop, request.before or request.recipe, request.checkpoint, about, say)
+        elif ranks.first:
+            begin_folder(folder, prepared, about)
+        _introduce(prepared, loop, notes, _silent if request.quiet else say)
+        _run(request, loop, folder)
         if loop.interrupted:
             say(f"stopped at step {loop.state.step}; go on with: netdsl train --resume {folder}")
             return INTERRUPTED
@@ -83,7 +96,8 @@ def train(request: Request, show: Show) -> int:
             say(loop.feed.ahead.said())
         result = finish(prepared, loop, folder)
         if ranks.first:
-            _deliver(request, prepared, loop, folder, {**result, "seconds": time.perf_counter() - began}, say)
+            result["seconds"] = time.perf_counter() - began
+            _deliver(request, plain(prepared, folder), about, folder, result, say)
         return 0
     finally:
         ranks.close()
@@ -125,26 +139,29 @@ def choose_arithmetic(recipe: Recipe) -> None:
 
 def _folder(request: Request, ranks: Ranks) -> Path:
     if request.folder is None:
-        return files.new_folder(request.net.name) if ranks.first else Path()
+        return Path(ranks.tell(str(files.new_folder(request.net.name)) if ranks.first else None))
     request.folder.mkdir(parents=True, exist_ok=True)
     return request.folder
 
 
-def _introduce(prepared: Prepared, loop: Loop, folder: Path, say: Show) -> None:
-    count = sum(p.numel() for p in prepared.module.parameters())
+def _introduce(prepared: Prepared, loop: Loop, notes: list[str], say: Show) -> None:
+    count = sum(math.prod(p.shape) for p in prepared.parameters)
     data = prepared.data
     sizes = f"{len(prepared.train):,} to train, {len(data.test):,} to test"
     say(f"{prepared.net.name}: {count:,} parameters; {data.name}: {sizes}")
-    for note in prepared.notes:
+    for note in (*prepared.notes, *notes):
         say(f"  {note}")
-    say(f"recipe {prepared.recipe.name}: {loop.total:,} steps of {prepared.recipe.batch}; into {folder}")
+    if prepared.recipe.precision in ("bf16", "fp16") and loop.autocast is None:
+        say(f"  {prepared.recipe.precision} is for GPUs: computed in fp32 here")
+    into = loop.job.folder
+    say(f"recipe {prepared.recipe.name}: {loop.total:,} steps of {prepared.recipe.batch}; into {into}")
 
 
-def _run(request: Request, prepared: Prepared, loop: Loop, folder: Path) -> None:
+def _run(request: Request, loop: Loop, folder: Path) -> None:
     first = loop.ranks.first
     progress = Progress(loop.total, loop.per_epoch, request.quiet or not first)
     log = open_log(folder, loop.state.step) if first else None
-    board = _board(folder) if request.tensorboard and first else None
+    board = _board(folder, loop.state.step) if request.tensorboard and first else None
 
     def watch(what: str, numbers: dict[str, Any]) -> None:
         progress(what, numbers)
@@ -155,17 +172,20 @@ def _run(request: Request, prepared: Prepared, loop: Loop, folder: Path) -> None
     try:
         with interruptible(loop):
             loop.run()
+    except Diverged as error:
+        error.hint = advice(loop)
+        raise
     finally:
         progress.close()
 
 
-def _board(folder: Path) -> Callable[[str, dict[str, Any]], None]:
+def _board(folder: Path, after: int) -> Callable[[str, dict[str, Any]], None]:
     from netdsl.training.board import tensorboard
 
-    return tensorboard(folder)
+    return tensorboard(folder, after)
 
 
-def _about(request: Request, prepared: Prepared) -> About:
+def _about(request: Request, prepared: Prepared, environment: dict[str, Any]) -> About:
     from netdsl import __version__
 
     net = prepared.net
@@ -174,7 +194,7 @@ def _about(request: Request, prepared: Prepared) -> About:
     return About(
         net=net.name, arguments=arguments, sizes=dict(net.sizes), mean=mean, std=std, per=net.options.per,
         classes=prepared.data.classes, task=prepared.data.task, data=prepared.data.name,
-        base=str(request.base.resolve()),
+        base=str(request.base.resolve()), environment=environment,
         versions={"netdsl": __version__, "torch": str(torch.__version__)},
     )  # fmt: skip
 
@@ -187,11 +207,13 @@ def reopened(folder: Path) -> tuple[Net, Recipe, About]:
     return spec.net(about.net, arguments, about.sizes), recipe, about
 
 
-def _deliver(request: Request, prepared: Prepared, loop: Loop, folder: Path, result: dict[str, Any], say: Show) -> None:
+def _deliver(
+    request: Request, prepared: Prepared, about: About, folder: Path, result: dict[str, Any], say: Show
+) -> None:
     say(f"test: {described(result)}")
     if request.onnx:
         result |= _onnx(prepared, folder, say)
-    files.write_json(folder / files.ABOUT, replace(_about(request, prepared), result=result))
+    files.write_json(folder / files.ABOUT, replace(about, result=result))
     write_report(folder, prepared, result)
     say(f"{result['seconds']:.1f} s; everything is in {folder}")
 

@@ -1,0 +1,87 @@
+"""Going on with a run: from its checkpoint, perhaps with a changed recipe, which is said and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from netdsl.recipe.resume import Change, changes
+from netdsl.recipe.schema import Recipe
+from netdsl.training import folder as files
+from netdsl.training.environment import differences
+from netdsl.training.errors import DataError
+from netdsl.training.folder import About
+from netdsl.training.loop import Loop, total_steps
+from netdsl.training.schedule import Schedule, peak_lr
+from netdsl.training.store import numbered
+
+Show = Callable[[str], None]
+
+
+def resume(loop: Loop, before: Recipe, checkpoint: Path | None, about: About, say: Show) -> About:
+    """Put a loop where its folder's run stands, and say what is otherwise from there on; what the run is now.
+
+    Raises CheckpointError, and DataError for a run that would have ended before.
+    """
+    folder = loop.job.folder
+    assert folder is not None
+    there = loop.restore(checkpoint)
+    step = loop.state.step
+    if step > loop.total:
+        message = f"the run is at step {step}, and {_end(loop.recipe)} ends at step {loop.total}"
+        hint = kept_before(folder, loop.total)
+        raise DataError(message, hint)
+    old, _ = files.read_about(folder)
+    found = [replace(c, step=step) for c in changes(before, loop.recipe)]
+    say(
+        f"goes on after step {step} of {loop.total}"
+        if there
+        else "it ended before its first checkpoint: from the start"
+    )
+    for line in (*_said(loop, before, found), *differences(old.environment, about.environment)):
+        say(f"  {line}")
+    about = replace(old, changes=(*old.changes, *found))
+    if loop.ranks.first:
+        files.write_json(folder / files.ABOUT, about)
+        files.write_json(folder / files.RECIPE, loop.recipe)
+    return about
+
+
+def _end(recipe: Recipe) -> str:
+    return f"`steps = {recipe.steps}`" if recipe.steps else f"`epochs = {recipe.epochs}`"
+
+
+def _said(loop: Loop, before: Recipe, found: list[Change]) -> list[str]:
+    """The changes, and what they do to the lr of the next update."""
+    lines = [str(c) for c in found]
+    step = min(loop.state.step, loop.total - 1)
+    old = Schedule(
+        before.schedule, peak_lr(before), total_steps(before, loop.per_epoch), loop.per_epoch, before.schedule_unit
+    )(step)
+    new = loop.schedule(step)
+    if found and old != new:
+        lines.append(f"lr of the next update: {old:.4g} -> {new:.4g}")
+    own = [" and ".join(g.selectors) for g in loop.recipe.groups if "lr" in g.settings]
+    if own and any(c.field == "optimizer.lr" for c in found):
+        lines.append(f"the lr of the groups {', '.join(own)} stays as it was written")
+    return lines
+
+
+def kept_before(folder: Path, step: int) -> str | None:
+    """Which kept checkpoint to go on from instead."""
+    earlier = [p for n, p in numbered(folder, "step") if n < step]
+    return f"go on from a kept checkpoint: `netdsl train --resume {earlier[-1]}`" if earlier else None
+
+
+def advice(loop: Loop) -> str:
+    """What can be done about a run that is no longer finite: the last good checkpoint, with other settings."""
+    folder = loop.job.folder
+    lower = f"optimizer.lr={loop.recipe.optimizer.lr / 3:.2g}"
+    found = loop.store.load() if folder is not None and loop.store.saved else None
+    if found is None:
+        return f"lower the lr (`--set {lower}`), warm it up, or clip the gradient (`--set clip=1.0`)"
+    step = found[2].step
+    how = f"netdsl train --resume {folder} --set {lower}"
+    return f"the checkpoint of step {step} is good: `{how}`, or `--set clip=1.0`"
