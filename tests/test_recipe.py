@@ -88,7 +88,7 @@ def test_a_resolved_recipe_survives_json() -> None:
         ("ema = 2", "bad-value", "2", None),
         ("drop_path = 0.1", "bad-type", "0.1", "`linear(0, 0.1)`"),
         ("precision = bf32", "unknown-word", "bf32", "tf32"),
-        ("penalty = l1_by_product(0.1)", "not-supported", "l1_by_product(0.1)", None),
+        ("penalty = l1_by_product(-1)", "bad-value", "-1", None),
         ("clip = norm(1.0, 3)", "too-many-arguments", "3", None),
         ("schedule = multistep(at=[3 epochs, 4])", "bad-unit", "4", None),
         ("data = imagefolder", "missing-argument", "imagefolder", None),

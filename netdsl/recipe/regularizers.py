@@ -78,11 +78,16 @@ class GroupLasso(Word, frozen=True, tag="group_lasso"):
 
 
 class ByProduct(Word, frozen=True, tag="l1_by_product"):
-    """L1 through w = a * b with L2 on a and b: at a minimum, rate / 2 * (a^2 + b^2) equals rate * |w|."""
+    """Adds `rate` * sum |w| through w = a * b with L2 on a and b: at a minimum `rate` / 2 * (a^2 + b^2) = `rate` * |w|,
+    without a kink, so that weights really reach 0.
+
+    The optimizer trains a and b, with the settings of w's group but without weight decay, which would add to the
+    penalty. Best and final weights are folded; there and when measuring, weights below `least` are 0.
+    """
 
     source: ClassVar[str] = "Hoff 2017; Ziyin & Wang 2023"
-    missing: ClassVar[str] = "weights are not yet split into products"
     rate: NonNegative
+    least: Annotated[NonNegative, Meta(description="smaller weights are 0 when they are used")] = 1e-6
 
 
 class Flat(Word, frozen=True, tag="constant"):

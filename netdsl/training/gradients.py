@@ -8,19 +8,35 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from netdsl.recipe.regularizers import ClipAdaptive, ClipNorm, ClipValue, GroupLasso, L1Penalty, L2Penalty
+from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, ClipNorm, ClipValue, GroupLasso, L1Penalty, L2Penalty
+from netdsl.training.products import Factors
 
 
 @torch.no_grad()
-def add_penalties(words: Sequence[Any], weights: Sequence[Tensor]) -> None:
-    """Add the gradient of each penalty to those of the weights (convolutions and linears)."""
+def add_penalties(words: Sequence[Any], weights: Sequence[Tensor], factors: Sequence[Factors] = ()) -> None:
+    """Add the gradient of each penalty to those of the weights (convolutions and linears), and to those of the factors
+    of weights that are products."""
     for word in words:
         for w in weights:
             if w.grad is not None:
-                w.grad.add_(_penalty_gradient(word, w))
+                w.grad.add_(penalty_gradient(word, w))
+        for a, b in factors:
+            if a.grad is not None and b.grad is not None:
+                of_a, of_b = _factor_gradients(word, a, b)
+                a.grad.add_(of_a)
+                b.grad.add_(of_b)
 
 
-def _penalty_gradient(word: Any, w: Tensor) -> Any:
+def _factor_gradients(word: Any, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Of a penalty on the product a * b: L2 of the factors for the L1 of their product, else by the chain rule."""
+    if isinstance(word, ByProduct):
+        return a * word.rate, b * word.rate
+    gradient = penalty_gradient(word, a * b)
+    return gradient * b, gradient * a
+
+
+def penalty_gradient(word: Any, w: Tensor) -> Any:
+    """The gradient of a penalty at a weight."""
     if isinstance(word, L1Penalty):
         return w.sign() * word.rate
     if isinstance(word, L2Penalty):
@@ -30,21 +46,6 @@ def _penalty_gradient(word: Any, w: Tensor) -> Any:
     norm = rows.norm(dim=1, keepdim=True)
     unit = torch.where(norm > 0, rows / norm.clamp(min=1e-12), torch.zeros_like(rows))
     return (unit * (word.rate * rows.shape[1] ** 0.5)).view_as(w)
-
-
-def penalty(words: Sequence[Any], weights: Sequence[Tensor]) -> float:
-    """The value of the penalties, for reports."""
-    total = 0.0
-    for word in words:
-        for w in weights:
-            if isinstance(word, L1Penalty):
-                total += word.rate * float(w.abs().sum())
-            elif isinstance(word, L2Penalty):
-                total += word.rate / 2 * float(w.square().sum())
-            else:
-                rows = w.flatten(1)
-                total += word.rate * rows.shape[1] ** 0.5 * float(rows.norm(dim=1).sum())
-    return total
 
 
 @torch.no_grad()
