@@ -62,7 +62,7 @@ class Split(Struct, frozen=True, eq=False):
         if self.read is None:
             yield from map(self.take, parts)
             return
-        count = processes(workers, self.bytes * max((len(i) for i in parts), default=0))
+        count = processes(workers, self.bytes * max(map(len, parts))) if len(parts) > 1 else 0
         pinned = self.target.device.type == "cuda"
         for index, found in zip(parts, loaded(self.read, [i.cpu() for i in parts], count, pinned), strict=True):
             target = self.target[index]

@@ -85,6 +85,7 @@ def loaded(
     loader: DataLoader[Any] = DataLoader(
         Reading(read), batch_size=None, sampler=jobs, num_workers=workers, prefetch_factor=AHEAD, collate_fn=_as_it_is,
         pin_memory=pinned, worker_init_fn=_only_the_parent_is_interrupted,
+        generator=torch.Generator(),  # the common one belongs to dropout
     )  # fmt: skip
     iterator = iter(loader)
     try:
