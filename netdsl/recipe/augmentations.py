@@ -221,13 +221,25 @@ class PixMix(Augment, frozen=True, tag="pixmix"):
     missing: ClassVar[str] = "it needs a set of mixing pictures"
 
 
+Per = Annotated[
+    Literal["batch", "sample", "pair"],
+    Meta(description="one draw for the batch, for each sample, or for each pair of samples that are mixed both ways"),
+]
+Share = Annotated[Positive, Meta(description="chance to be the one for a batch, relative to the others")]
+
+
 class Mixup(Word, frozen=True, tag="mixup"):
-    """x = l * x_i + (1 - l) * x_j and the targets alike, l drawn from Beta(alpha, alpha)."""
+    """x = l * x_i + (1 - l) * x_j and the targets alike, l drawn from Beta(alpha, alpha).
+
+    `mixup(0.8, weight=1) | cutmix(1.0, weight=3)`: cutmix for three batches in four (timm's switch_prob 0.75); `p`
+    leaves batches unmixed (timm's prob).
+    """
 
     source: ClassVar[str] = "Zhang et al. 2018"
     alpha: Annotated[Positive, Meta(description="parameter of the Beta distribution")] = 0.2
     p: Annotated[Probability, Meta(description="probability that a batch is mixed")] = 1.0
-    per: Annotated[Literal["batch", "sample"], Meta(description="one l for the batch or one for each sample")] = "batch"
+    per: Per = "batch"
+    weight: Share = 1.0
 
 
 class Cutmix(Word, frozen=True, tag="cutmix"):
@@ -236,9 +248,8 @@ class Cutmix(Word, frozen=True, tag="cutmix"):
     source: ClassVar[str] = "Yun et al. 2019"
     alpha: Annotated[Positive, Meta(description="parameter of the Beta distribution")] = 1.0
     p: Annotated[Probability, Meta(description="probability that a batch is mixed")] = 1.0
-    per: Annotated[Literal["batch", "sample"], Meta(description="one box for the batch or one for each sample")] = (
-        "batch"
-    )
+    per: Per = "batch"
+    weight: Share = 1.0
 
 
 Augments = Union[

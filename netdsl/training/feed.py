@@ -38,9 +38,9 @@ class Decoder(Struct, frozen=True, eq=False):
 
     def __call__(self, share: Share) -> tuple[Tensor, ...]:
         """The share's pictures and those of its mixing partners, uint8."""
-        step, first, last = share
+        step = share[0]
         epoch = step // self.order.per_epoch
-        places = self.order.places(step, first, last + _partners(self.order, self.mixer.draw(step)))
+        places = _places(self.order, self.mixer.draw(step), share)
         samples = self.order.epoch(epoch)[self.order.slots(step)][places]
         how = first_cut(self.augment, self.order.draws(step, places, samples), epoch) if self.cut else None
         if how is not None and self.cut is not None:
@@ -49,17 +49,19 @@ class Decoder(Struct, frozen=True, eq=False):
         return self.read(samples)
 
 
-def _partners(order: Order, mix: Mix | None) -> int:
-    """Neighbours are copies of one sample: the partner stands behind them."""
-    return order.repeat if mix else 0
+def _places(order: Order, mix: Mix | None, share: Share, device: torch.device | None = None) -> Tensor:
+    """The places of a share of an update, and behind them those of their mixing partners."""
+    step, first, last = share
+    own = order.places(step, first, last, device)
+    return torch.cat((own, mix.others(own, order.count(step)))) if mix else own
 
 
 class Feed:
     """Batches of a training split.
 
     `batch(step, first, last)` gives the places first..last of update `step` (0-based). Every share of an update is the
-    same whatever the other shares are: augmentation is drawn per sample, a mixing partner is the next place of the
-    whole update that has another sample. `standard`: mean and deviation with which the net standardises pixels.
+    same whatever the other shares are: augmentation is drawn per sample, a mixing partner is a place of the whole
+    update that has another sample. `standard`: mean and deviation with which the net standardises pixels.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class Feed:
         self.numbers = Order(recipe.seed, len(split), recipe.batch, recipe.repeat, recipe.drop_last)
         self.per_epoch = self.numbers.per_epoch
         self.augment = Pipeline(recipe.augment, mask, standard)
-        self.mixer = Mixer(recipe.mix, recipe.seed)
+        self.mixer = Mixer(recipe.mix, recipe.seed, recipe.repeat)
         self.cuts = bool(split.cut) and cuts(recipe.augment)
         self.decoder: Decoder | None = None
         if split.read or self.cuts:
@@ -132,8 +134,7 @@ class Feed:
         epoch, count = step // self.per_epoch, self.count(step)
         last = count if last is None else last
         mix = self.mixer.draw(step)
-        more = _partners(self.numbers, mix)
-        places = self.numbers.places(step, first, last + more, self.split.target.device)
+        places = _places(self.numbers, mix, (step, first, last), self.split.target.device)
         samples = self.order(epoch)[self.slots(step)][places]
         inputs, target = self._read((step, first, last), samples), self.split.target[samples]
         if self.augment:
@@ -141,5 +142,5 @@ class Feed:
             inputs, target = self.augment(inputs, target, draws, epoch, after=int(self.cuts))
         target = self.targets(target)
         if mix:
-            inputs, target = mix.apply(inputs, target, places[:-more])
+            inputs, target = mix.apply(inputs, target, places[: last - first])
         return Batch(inputs, target, count)
