@@ -67,7 +67,21 @@ class FashionMnist(Data, frozen=True, tag="fashion_mnist"):
     folder: Folder = "fashion-mnist"
 
 
-class ImageFolder(Data, frozen=True, tag="imagefolder"):
+class Pictures(Data, frozen=True, kw_only=True):
+    """Pictures in files.
+
+    They are resized to `resize` on their shorter side and cut to `crop` in the middle; without them, to what the net
+    takes. Training pictures are cut from the whole picture where `augment` begins with `random_resized_crop`, from the
+    resized one where it begins with `crop`.
+    """
+
+    resize: Annotated[Index, Meta(description="shorter side before the cut; 0: as `crop`")] = 0
+    crop: Annotated[Index, Meta(description="side of the cut; 0: what the net takes")] = 0
+    interpolation: Literal["bilinear", "nearest", "bicubic"] = "bilinear"
+    fit: Annotated[Literal["cut", "warp"], Meta(description="cut the middle, or squeeze the whole into `crop`")] = "cut"
+
+
+class ImageFolder(Pictures, frozen=True, tag="imagefolder"):
     """A folder `train` and a folder `val` (or `test`) with one folder of pictures per class.
 
     Pictures are resized to `resize` on their shorter side and cut to `crop` in the middle; without them, to what the
@@ -76,10 +90,33 @@ class ImageFolder(Data, frozen=True, tag="imagefolder"):
     """
 
     folder: Folder
-    resize: Annotated[Index, Meta(description="shorter side before the cut; 0: as `crop`")] = 0
-    crop: Annotated[Index, Meta(description="side of the cut; 0: what the net takes")] = 0
-    interpolation: Literal["bilinear", "nearest", "bicubic"] = "bilinear"
-    fit: Annotated[Literal["cut", "warp"], Meta(description="cut the middle, or squeeze the whole into `crop`")] = "cut"
+
+
+class Table(Pictures, frozen=True, kw_only=True):
+    """A table with a column of pictures and one of classes."""
+
+    image: Annotated[str, Meta(description="column of the pictures")] = "image"
+    label: Annotated[str, Meta(description="column of the classes: names, numbers, or a list of names")] = "label"
+    hold_out: Annotated[Fraction, Meta(description="part of the training split to test on where `test` is empty")] = 0.2
+
+
+class Parquet(Table, frozen=True, tag="parquet"):
+    """Parquet files with a column of pictures (PNG or JPEG bytes) and one of classes, as the Hugging Face Hub has
+    them. Read through `datasets`; sized and cut as in `imagefolder`."""
+
+    files: Annotated[str, Meta(min_length=1, description="files, relative to the spec: `data/train-*.parquet`")]
+    test: Annotated[str, Meta(description="files to test on; empty: a part of the others")] = ""
+
+
+class Hub(Table, frozen=True, tag="hf"):
+    """A data set of the Hugging Face Hub, by its name, or a folder with one. Read through `datasets`, from its cache
+    where there is no network; never runs code of a data set. Sized and cut as in `imagefolder`."""
+
+    name: Annotated[str, Meta(min_length=1, description="`user/name`, or a folder relative to the spec")]
+    config: Annotated[str, Meta(description="which of its configurations, where it has several")] = ""
+    train: Annotated[str, Meta(description="split to train on")] = "train"
+    test: Annotated[str, Meta(description="split to test on; empty: a part of the other")] = "test"
+    revision: Annotated[str, Meta(description="branch, tag or commit; empty: the newest")] = ""
 
 
 class MaskFolder(Data, frozen=True, tag="maskfolder"):
@@ -125,16 +162,6 @@ class Synthetic(Data, frozen=True, tag="synthetic"):
     seed: Index = 0
 
 
-class Hub(Data, frozen=True, tag="hf"):
-    """A data set of the Hugging Face Hub, or local parquet files, through `datasets`."""
-
-    name: str
-    image: Annotated[str, Meta(description="column of the pictures")] = "image"
-    label: Annotated[str, Meta(description="column of the classes")] = "label"
-    test: Annotated[str, Meta(description="split to test on")] = "test"
-    missing: ClassVar[str] = "reading through `datasets` is not wired yet; export the set to `npz` or `imagefolder`"
-
-
 class Channel(Word, frozen=True, tag="channel"):
     """(x - mean) / std per channel, computed on the training split."""
 
@@ -165,6 +192,7 @@ class Nothing(Word, frozen=True, tag="none"):
 
 
 Sources = Union[
-    Digits, Clutter, Cifar10, Cifar100, Mnist, FashionMnist, ImageFolder, MaskFolder, Npz, Text, Graph, Synthetic, Hub
-]
+    Digits, Clutter, Cifar10, Cifar100, Mnist, FashionMnist, ImageFolder, MaskFolder, Parquet, Hub, Npz, Text, Graph,
+    Synthetic,
+]  # fmt: skip
 Standards = Union[Channel, Pixel, Image, Fixed, Nothing]

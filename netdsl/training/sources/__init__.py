@@ -18,13 +18,14 @@ def read(word: Any, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet
 
     Raises DataError for what is missing or malformed.
     """
-    from netdsl.training.sources import arrays, cifar, digits, folder, graph, idx, synthetic, text
+    from netdsl.training.sources import arrays, cifar, digits, folder, graph, idx, synthetic, tables, text
 
     readers: dict[type, Reader] = {
         words.Digits: digits.read, words.Clutter: digits.read_clutter, words.Cifar10: cifar.read_10,
         words.Cifar100: cifar.read_100, words.Mnist: idx.read, words.FashionMnist: idx.read,
         words.ImageFolder: folder.read, words.MaskFolder: folder.read_masks, words.Npz: arrays.read,
         words.Text: text.read, words.Graph: graph.read, words.Synthetic: synthetic.read,
+        words.Parquet: tables.read_parquet, words.Hub: tables.read_hub,
     }  # fmt: skip
     try:
         return readers[type(word)](word, base, shape, outputs)

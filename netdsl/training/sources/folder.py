@@ -23,8 +23,7 @@ def read(word: ImageFolder, base: Path, shape: tuple[int, ...], outputs: int) ->
     classes = tuple(sorted(p.name for p in train_dir.iterdir() if p.is_dir()))
     if not classes:
         raise DataError(f"{train_dir} has no folders of classes")
-    shape = shape if word.crop else _known(shape, train_dir)
-    view = View(shape, word.resize, word.crop, word.interpolation, word.fit == "warp")
+    view = View.of(word, shape if word.crop else _known(shape, train_dir))
     splits = [_classified(folder, classes, view) for folder in (train_dir, test_dir)]
     return DataSet(word.folder, splits[0], splits[1], classes=classes)
 
@@ -38,6 +37,9 @@ def read_masks(word: MaskFolder, base: Path, shape: tuple[int, ...], outputs: in
 
 
 def _folder(root: Path, *names: str) -> Path:
+    if not root.is_dir():
+        hint = "say where it is: `--set 'data.folder=\"...\"'`; `--data synthetic` tries the recipe out without data"
+        raise DataError(f"there is no folder {root}", hint)
     for name in names:
         if (root / name).is_dir():
             return root / name

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from netdsl.recipe import sources as words
 from netdsl.training.data import Cut, DataError, Split
 from netdsl.training.loading import in_process
 
@@ -57,11 +58,19 @@ class View:
         interpolation: str = "bilinear",
         warp: bool = False,
     ) -> None:
+        if len(shape) != 3 or shape[0] not in (1, 3):
+            hint = "declare an input such as `input image [3, 32, 32]`"
+            raise DataError(f"pictures have 1 or 3 channels, a height and a width; the net takes {list(shape)}", hint)
         self.channels = shape[0]
         self.size = (crop, crop) if crop else shape[1:3]
         self.resize = resize
         self.interpolation = interpolation
         self.warp = warp
+
+    @classmethod
+    def of(cls, word: words.Pictures, shape: tuple[int, ...]) -> View:
+        """How a recipe's word has pictures seen by a net that takes `shape`."""
+        return cls(shape, word.resize, word.crop, word.interpolation, word.fit == "warp")
 
     def __call__(self, picture: Any) -> Tensor:
         """uint8 [C, H, W] of an open picture with the right channels."""
