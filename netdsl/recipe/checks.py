@@ -10,7 +10,7 @@ from netdsl.recipe.keeping import Best, Improving
 from netdsl.recipe.losses import Bce, CrossEntropy
 from netdsl.recipe.optimizers import Adam, Lamb, Lars, Lion, Muon, Sgd
 from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, LayerDecay
-from netdsl.recipe.schedules import Warmup
+from netdsl.recipe.schedules import Plateau, Warmup
 from netdsl.recipe.schema import Recipe
 from netdsl.source import Place
 
@@ -49,6 +49,9 @@ def _schedule(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
             at,
             hint,
         )
+    if any(isinstance(p, Plateau) for p in recipe.schedule) and not recipe.validation:
+        hint = "hold out a part of the training split: `validation = 0.1`"
+        yield _say("warning", "stops-on-test", "a plateau of the test split chooses lr by what it reports", at, hint)
     lengths = [p.length for p in recipe.schedule if p.length is not None]
     for unit, end in (("epochs", recipe.epochs), ("steps", recipe.steps)):
         if end is None or any(d.unit != unit for d in lengths):

@@ -111,6 +111,25 @@ class Restarts(Phase, frozen=True, tag="restarts"):
     over: Length = None
 
 
+class Plateau(Phase, frozen=True, tag="plateau"):
+    """Multiplies by `factor` when `metric` has not improved for `patience` evaluations, as torch's ReduceLROnPlateau
+    with a patience of one less. `times`: so often at most.
+
+    The one phase that is no closed form of the step: when lr falls depends on what is measured. What it has seen is in
+    the checkpoint. It is the last phase, and lasts until training ends.
+    """
+
+    source: ClassVar[str] = "Krizhevsky et al. 2012; Simonyan & Zisserman 2015 (by hand, three times)"
+    factor: Annotated[float, Meta(gt=0, lt=1)] = 0.1
+    patience: Annotated[Count, Meta(description="evaluations without an improvement")] = 10
+    times: Annotated[Count | None, Meta(description="lr falls at most so often")] = None
+    metric: Annotated[Literal["loss", "top1", "top5", "mean_iou", "rmse"], Meta(description="what must improve")] = (
+        "loss"
+    )
+    least: Annotated[NonNegative, Meta(description="smaller improvements do not count")] = 0.0
+    to: Annotated[NonNegative, Meta(description="lr does not fall below this")] = 0.0
+
+
 class OneCycle(Phase, frozen=True, tag="onecycle"):
     """Up to the full lr over the fraction `rise` and down again, as torch's OneCycleLR."""
 
@@ -122,4 +141,6 @@ class OneCycle(Phase, frozen=True, tag="onecycle"):
     over: Length = None
 
 
-Phases = Union[Warmup, Constant, Cosine, Linear, Polynomial, Step, Multistep, Exponential, Restarts, OneCycle]
+Phases = Union[
+    Warmup, Constant, Cosine, Linear, Polynomial, Step, Multistep, Exponential, Restarts, OneCycle, Plateau
+]  # fmt: skip

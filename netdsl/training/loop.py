@@ -27,6 +27,7 @@ from netdsl.training.memory import keep_memory
 from netdsl.training.metrics import HIGHER, headline
 from netdsl.training.optimizers import Updater
 from netdsl.training.outputs import Criterion
+from netdsl.training.plateau import judged
 from netdsl.training.products import folded, split
 from netdsl.training.ranks import Ranks
 from netdsl.training.rates import dropouts, set_drop_path, time_rate
@@ -184,7 +185,7 @@ class Loop:
             rate = time_rate(self.recipe.dropout, step, self.total, self.per_epoch)
             for layer in dropouts(self.module):
                 layer.p = rate
-        self.updater.set_lr(self.schedule(step))
+        self.updater.set_lr(self.schedule(step, self.state.falls.count))
         self.updater.zero()
 
     def _hold_frozen(self) -> None:
@@ -263,6 +264,8 @@ class Loop:
         if self.sharded:
             rest(self.module)
         self._judge(numbers)
+        if self.schedule.plateau is not None and self.schedule.on_plateau(self.state.step):
+            self.state.falls = judged(self.schedule.plateau, self.state.falls, numbers)
         numbers |= {} if waiting is None else {"waiting": waiting}
         self.watch("evaluation", numbers)
         self.feed.go_on()

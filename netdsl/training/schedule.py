@@ -15,6 +15,7 @@ from netdsl.recipe.schedules import (
     Multistep,
     OneCycle,
     Phase,
+    Plateau,
     Polynomial,
     Restarts,
     Step,
@@ -41,7 +42,8 @@ class Stretch(Struct, frozen=True):
 
 
 class Schedule:
-    """`schedule(step)` is the base learning rate of an optimizer step, counted from 0. No state.
+    """`schedule(step)` is the base learning rate of an optimizer step, counted from 0. No state: `falls`, how often lr
+    has fallen at a plateau, is told by who knows.
 
     `unit="epoch"`: the value at the start of each epoch is kept through it, as schedulers stepped per epoch do.
     """
@@ -50,6 +52,7 @@ class Schedule:
         self.peak = peak
         self.total = total
         self.hold = per_epoch if unit == "epoch" else 1
+        self.plateau = next((p for p in phases if isinstance(p, Plateau)), None)
         self.stretches: list[Stretch] = []
         start, value = 0, peak
         for phase in phases or (Constant(),):
@@ -61,13 +64,22 @@ class Schedule:
             start += length
             value = peak if isinstance(phase, Warmup) else curve(length)
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step: int, falls: int = 0) -> float:
         at = step - step % self.hold
         for stretch in self.stretches:
             if at < stretch.end:
-                return stretch.curve(at - stretch.start)
+                return self._fallen(stretch.curve(at - stretch.start), falls)
         last = self.stretches[-1]
-        return last.curve(last.end - last.start)
+        return self._fallen(last.curve(last.end - last.start), falls)
+
+    def _fallen(self, value: float, falls: int) -> float:
+        if self.plateau is None:
+            return value
+        return max(value * self.plateau.factor**falls, min(value, self.plateau.to))
+
+    def on_plateau(self, step: int) -> bool:
+        """Whether a step belongs to a phase whose lr depends on what is measured."""
+        return self.plateau is not None and step >= self.stretches[-1].start
 
 
 def _later(curve: Curve, steps: int) -> Curve:
@@ -83,7 +95,7 @@ def _warmup(phase: Warmup, value: float, peak: float, length: int, per_epoch: in
     return lambda t: start + (peak - start) * min(1.0, t / reach)
 
 
-def _constant(phase: Constant, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
+def _constant(phase: Constant | Plateau, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
     return lambda t: value
 
 
@@ -145,4 +157,5 @@ def _onecycle(phase: OneCycle, value: float, peak: float, length: int, per_epoch
 CURVES: dict[type[Phase], Callable[..., Curve]] = {
     Warmup: _warmup, Constant: _constant, Cosine: _cosine, Linear: _linear, Polynomial: _polynomial, Step: _step,
     Multistep: _multistep, Exponential: _exponential, Restarts: _restarts, OneCycle: _onecycle,
+    Plateau: _constant,
 }  # fmt: skip

@@ -25,13 +25,14 @@ from netdsl.recipe.keeping import Best, Improving, Last
 from netdsl.recipe.schema import Recipe
 from netdsl.training import checkpoint as files
 from netdsl.training.checkpoint import CheckpointError
+from netdsl.training.plateau import Falls
 
 CHECKPOINT, BEST, KEPT = "checkpoint.safetensors", "best.safetensors", "checkpoints"
 
 
 class State(Struct):
     """Where a run stands. `best` is the best metric so far (less is better), `improved` the last steps whose evaluation
-    was better than all before, `stale` the evaluations since then."""
+    was better than all before, `stale` the evaluations since then, `falls` what a plateau has seen."""
 
     step: int = 0
     best: float | None = None
@@ -39,6 +40,7 @@ class State(Struct):
     stale: int = 0
     stopped: bool = False
     improved: tuple[int, ...] = ()
+    falls: Falls = Falls()
 
 
 class Store:

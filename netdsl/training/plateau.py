@@ -1,0 +1,36 @@
+"""The one schedule that is no closed form of the step: lr falls when a metric has stopped improving.
+
+What it has seen so far is in the checkpoint, so a resumed run goes on as it would have.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from netdsl.recipe.schedules import Plateau
+from netdsl.training.metrics import HIGHER
+
+
+class Falls(Struct, frozen=True):
+    """What a plateau has seen: the best of its metric (less is better), the evaluations since then, and how often lr
+    has fallen."""
+
+    best: float | None = None
+    stale: int = 0
+    count: int = 0
+
+
+def judged(word: Plateau, falls: Falls, numbers: Mapping[str, Any]) -> Falls:
+    """What has been seen after one more evaluation."""
+    value = numbers.get(word.metric, numbers["loss"])
+    signed = -value if word.metric in HIGHER else value
+    if falls.best is None or signed < falls.best - word.least or not math.isfinite(falls.best):
+        return Falls(signed, 0, falls.count)
+    stale = falls.stale + 1
+    if stale < word.patience or (word.times is not None and falls.count >= word.times):
+        return Falls(falls.best, stale, falls.count)
+    return Falls(falls.best, 0, falls.count + 1)
