@@ -15,6 +15,7 @@ from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
 from netdsl.training import checkpoint as files
 from netdsl.training.averages import Averages
 from netdsl.training.capacity import within_memory
+from netdsl.training.convolutions import quicken
 from netdsl.training.data import Split
 from netdsl.training.diagnose import Diverged, diagnose, diagnose_gradient
 from netdsl.training.draws import key, seed_layers
@@ -107,6 +108,8 @@ class Loop:
         compiled = self.recipe.compile == "on"
         if self.channels_last:
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if self.device.type == "cpu" and not compiled and self.recipe.precision == "fp32":
+                quicken(self.module)
         if compiled and self.device.type == "cpu":
             check_compiler()
         if compiled or (self.recipe.compile == "auto" and self.device.type == "cuda" and self.recipe.shard == "none"):
@@ -181,12 +184,16 @@ class Loop:
         self.parallel.train()
         self._hold_frozen()
         seed_layers(key(self.recipe.seed, "layers", step, self.ranks.rank))
+        self.set_dropout(step)
+        self.updater.set_lr(self.schedule(step, self.state.falls.count))
+        self.updater.zero()
+
+    def set_dropout(self, step: int) -> None:
+        """Give the dropout layers the rate of an update."""
         if self.recipe.dropout is not None:
             rate = time_rate(self.recipe.dropout, step, self.total, self.per_epoch)
             for layer in dropouts(self.module):
                 layer.p = rate
-        self.updater.set_lr(self.schedule(step, self.state.falls.count))
-        self.updater.zero()
 
     def _hold_frozen(self) -> None:
         """Normalisation layers that are frozen keep their statistics."""

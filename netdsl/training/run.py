@@ -218,6 +218,7 @@ def finish(prepared: Prepared, loop: Loop, folder: Path) -> dict[str, Any]:
     merge(prepared.module, loop.factors)
     files.load_state(prepared.module, weights)
     if prepared.recipe.swa is not None and loop.averages.count:
+        loop.set_dropout(loop.state.step - 1)
         refresh(prepared.module, loop.feed, prepared.recipe.seed)
     prepared.module.eval()
     state = gathered(prepared.module.state_dict(), loop.ranks.first)

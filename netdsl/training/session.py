@@ -134,7 +134,8 @@ def choose_arithmetic(recipe: Recipe) -> None:
     torch.backends.cudnn.benchmark = not recipe.deterministic
     if recipe.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(recipe.deterministic)
+    if recipe.deterministic != torch.are_deterministic_algorithms_enabled():  # imports the compiler: two seconds
+        torch.use_deterministic_algorithms(recipe.deterministic)
 
 
 def _folder(request: Request, ranks: Ranks) -> Path:
