@@ -62,6 +62,50 @@ def test_phases_equal_torch(text: str, make: Any) -> None:
     assert ours(text) == pytest.approx(theirs(make), rel=1e-6, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("text", "make"),
+    [
+        ("cosine(to=1e-3)", lambda o: S.CosineAnnealingLR(o, 10, 1e-3)),
+        ("step(3 epochs, 0.3)", lambda o: S.StepLR(o, 3, 0.3)),
+        ("multistep([2 epochs, 5 epochs], 0.1)", lambda o: S.MultiStepLR(o, [2, 5], 0.1)),
+        ("exponential(0.9)", lambda o: S.ExponentialLR(o, 0.9)),
+        ("polynomial(power=2)", lambda o: S.PolynomialLR(o, 10, 2)),
+        ("linear(factor=0.1)", lambda o: S.LinearLR(o, 1.0, 0.1, 10)),
+        ("restarts(2 epochs, times=2)", lambda o: S.CosineAnnealingWarmRestarts(o, 2, 2)),
+        ("warmup(4 epochs, factor=0.2, shape=constant) -> constant", lambda o: S.ConstantLR(o, 0.2, 4)),
+        (
+            "warmup(2 epochs, factor=0.1) -> multistep([3 epochs, 5 epochs])",
+            lambda o: S.SequentialLR(o, [S.LinearLR(o, 0.1, 1.0, 2), S.MultiStepLR(o, [3, 5])], [2]),
+        ),
+        (
+            "constant(2 epochs) -> cosine(over=3 epochs) -> constant",
+            lambda o: S.SequentialLR(o, [S.ConstantLR(o, 1.0, 1), Halved(o, 3)], [2]),
+        ),
+    ],
+)
+def test_phases_by_epoch_equal_torch_stepped_once_an_epoch(text: str, make: Any) -> None:
+    """Exact at the borders: the epoch after a phase has the next phase's first value."""
+    assert ours(text, "epoch") == pytest.approx(theirs(make, stride=PER_EPOCH), rel=1e-6, abs=1e-12)
+
+
+class Halved(S.LambdaLR):
+    """Half a cosine over some epochs, then its end."""
+
+    def __init__(self, optimizer: Any, length: int) -> None:
+        super().__init__(optimizer, lambda t: (1 + math.cos(math.pi * min(1.0, t / length))) / 2)
+
+
+def test_borders_between_phases_are_exact() -> None:
+    """The first step of a phase is the first that has its value; both units name the same border."""
+    for unit in ("epochs", "steps"):
+        times = (2, 3) if unit == "epochs" else (14, 21)
+        got = ours(f"warmup({times[0]} {unit}) -> constant({times[1]} {unit}) -> linear(to=0)")
+        assert got[13] == pytest.approx(PEAK * 13 / 14)
+        assert got[14] == got[34] == got[35] == PEAK
+        assert got[36] == pytest.approx(PEAK * 34 / 35)
+        assert got[69] == pytest.approx(PEAK * 1 / 35)
+
+
 def test_epoch_units_equal_torchvisions_reference() -> None:
     """references/classification/train.py: LinearLR then CosineAnnealingLR, both stepped once per epoch."""
 

@@ -1,4 +1,5 @@
-"""Noise while training, the identity at inference: `dropout`, `dropout2d`, `alpha_dropout`, `drop_path`."""
+"""Noise while training: `dropout`, `dropout2d`, `gaussian_dropout`, `alpha_dropout`, `drop_path`, the identity at
+inference; and `dropconnect`, a linear layer with noise on its weights."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -6,6 +7,8 @@ from msgspec import Meta
 
 from netdsl.constraints import Assumptions
 from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Torch, register
+from netdsl.ops.features import feature_size
+from netdsl.ops.linear import Linear
 from netdsl.ops.spatial import optional
 from netdsl.tensors import TensorType
 
@@ -73,6 +76,72 @@ class Dropout2d(Noise, frozen=True):
 
     def torch(self, *inputs: TensorType) -> Torch:
         return Torch(Call(f"nn.Dropout{inputs[0].rank - 1}d", (self.p,)))
+
+
+GAUSSIAN_HELPER = '''\
+class GaussianDropout(nn.Module):
+    """While training, multiplies by noise of mean 1 and variance p / (1 - p) (Srivastava et al., 2014)."""
+
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        return x * (1 + (self.p / (1 - self.p)) ** 0.5 * torch.randn_like(x))
+'''
+
+
+@register("gaussian_dropout")
+class GaussianDropout(Noise, frozen=True):
+    """Multiplies each number by normal noise of mean 1 and variance `p / (1 - p)` while training: the mean and variance
+    of dropout (Srivastava et al., 2014, section 10)."""
+
+    p: Annotated[float, Meta(ge=0, lt=1)] = 0.5
+    examples = (Example("gaussian_dropout"), Example("gaussian_dropout(0.2)", ("[7]",)))
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        return Torch(Call("GaussianDropout", (self.p,)), helper=GAUSSIAN_HELPER)
+
+
+DROPCONNECT_HELPER = '''\
+class DropConnect(nn.Linear):
+    """A linear layer whose weights are dropped while training (Wan et al., 2013)."""
+
+    def __init__(self, in_features, out_features, p, bias=True):
+        super().__init__(in_features, out_features, bias)
+        self.p = p
+
+    def forward(self, x):
+        return F.linear(x, F.dropout(self.weight, self.p, self.training), self.bias)
+'''
+
+
+@register("dropconnect")
+class DropConnect(Linear, frozen=True, kw_only=True):
+    """A linear layer, as `linear`, of whose weights each is zeroed with probability `p` while training, the rest scaled
+    by `1 / (1 - p)` (Wan et al., 2013): one draw for a batch; at inference the mean weights, without the paper's
+    sampling of Gaussians. For `[F]` and `[L, D]`.
+    """
+
+    p: Rate = 0.5
+
+    examples = (  # type: ignore[assignment] # as many as it likes
+        Example("dropconnect(5)", ("[7]",)),
+        Example("dropconnect(5, p=0.2, bias=false)", ("[7]",)),
+        Example("dropconnect(6)", ("[5, 4]",)),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        if self._is_pointwise(inputs[0]):
+            raise OpError(f"`dropconnect` is for vectors and sequences, found {inputs[0]}", operand=0)
+        return super().infer(assume, *inputs)
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        sizes = (feature_size(inputs[0], self.axis), self.out_features)
+        options = optional({"bias": True}, bias=self.bias)
+        return Torch(Call("DropConnect", (*sizes, self.p), options), helper=DROPCONNECT_HELPER)
 
 
 @register("alpha_dropout")

@@ -64,6 +64,19 @@ class Orthogonal(Draw, frozen=True, tag="orthogonal"):
     gain: Positive = 1.0
 
 
+class Constant(Draw, frozen=True, tag="constant"):
+    """Convolutions and linears to a constant, or what a selector names; biases 0."""
+
+    value: float
+
+
+class Dirac(Draw, frozen=True, tag="dirac"):
+    """Convolutions start as the identity: output i copies input i, as torch.nn.init.dirac_. Outputs beyond the inputs
+    stay as they are (airbench)."""
+
+    source: ClassVar[str] = "Zagoruyko & Komodakis 2017; Jordan 2024"
+
+
 class Biases(Draw, frozen=True, tag="biases"):
     """Biases to a constant."""
 
@@ -113,6 +126,6 @@ class SkipInit(Word, frozen=True, tag="skipinit"):
 
 
 Inits = Union[
-    Default, TruncNormal, Normal, Uniform, Xavier, Kaiming, Orthogonal, Biases, ZeroLastNorm, HeadScale, Weights, Fixup,
-    SkipInit,
+    Default, TruncNormal, Normal, Uniform, Xavier, Kaiming, Orthogonal, Constant, Dirac, Biases, ZeroLastNorm,
+    HeadScale, Weights, Fixup, SkipInit,
 ]  # fmt: skip

@@ -110,6 +110,13 @@ def _kaiming(word: words.Kaiming, w: Tensor) -> None:
     draw(w, mode=word.mode, nonlinearity=word.nonlinearity)
 
 
+def _dirac(word: words.Dirac, start: Start) -> None:
+    for parameter in start.drawn(word.only, ("conv",)):
+        tensor = start.tensors[parameter.path]
+        if tensor.ndim > 2:
+            nn.init.dirac_(tensor[: tensor.shape[1]])
+
+
 def _biases(word: words.Biases, start: Start) -> None:
     for bias in start.biases(word.only):
         start.tensors[bias.path].fill_(word.value)
@@ -200,6 +207,8 @@ INITS: dict[type, Apply] = {
     words.Xavier: _drawn(_xavier, axes=2),
     words.Kaiming: _drawn(_kaiming, axes=2),
     words.Orthogonal: _drawn(lambda word, w: nn.init.orthogonal_(w, gain=word.gain), axes=2),
+    words.Constant: _drawn(lambda word, w: w.fill_(word.value)),
+    words.Dirac: _dirac,
     words.Biases: _biases,
     words.ZeroLastNorm: _zero_last_norm,
     words.HeadScale: _head_scale,

@@ -44,6 +44,7 @@ def time_rate(word: Any, step: int, total: int, per_epoch: int) -> float:
 
 
 def dropouts(module: nn.Module) -> list[Any]:
-    """The dropout layers of a net."""
+    """The dropout layers of a net, those of netdsl's own too."""
     kinds = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
-    return [m for m in module.modules() if isinstance(m, kinds)]
+    own = ("GaussianDropout", "DropConnect")
+    return [m for m in module.modules() if isinstance(m, kinds) or type(m).__name__ in own]
