@@ -42,7 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="change a field of the recipe",
     )
     parser.add_argument(
-        "--data", metavar="WORD", help='the data, as the recipe would say it: `digits`, `cifar10("folder")`'
+        "--data",
+        metavar="WORD",
+        help='the data, as the recipe would say it: `synthetic`, `cifar10("folder")`; paths from where you are',
     )
     parser.add_argument("--seed", type=int, metavar="N", help="seed of everything random")
     parser.add_argument("-o", "--output", metavar="DIR", help="the run folder (default: runs/<net>-<n>)")

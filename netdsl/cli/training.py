@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netdsl.cli.failure import USAGE, WRONG, Failure, Refused
+from netdsl.cli.here import from_here
 from netdsl.cli.target import given_arguments, given_sizes, open_spec, split_target
 
 if TYPE_CHECKING:
@@ -52,11 +53,12 @@ def open_recipe(args: argparse.Namespace) -> tuple[Net, Recipe]:
         chosen = _own_recipe(spec, name)
     chosen = None if chosen == "none" else chosen
     module, chosen = _elsewhere(spec, chosen)
-    recipe, mistakes = load_recipe(module, spec.elaborator.evaluator, chosen, settings_of(args))
+    settings = settings_of(args)
+    recipe, mistakes = load_recipe(module, spec.elaborator.evaluator, chosen, settings)
     _report(mistakes, recipe is None)
     assert recipe is not None
     net = _open_net(spec, name or _target_of(spec, chosen), args)
-    return net, recipe
+    return net, from_here(recipe, settings)
 
 
 def _elsewhere(spec: Spec, chosen: str | None) -> tuple[Module, str | None]:

@@ -69,7 +69,8 @@ def parse_override(path: str, text: str, evaluator: Evaluator) -> Written:
     declarations = module.file.declarations
     whole = len(declarations) == 1 and isinstance(declarations[0], ast.Recipe) and len(declarations[0].entries) == 1
     if mistakes or not whole:
-        raise fault("bad-value", f"`{text}` is not a value that `{path}` can take", None)
+        hint = f"a text is written in quotes; for a shell, in both kinds: `--set '{path}=\"...\"'`"
+        raise fault("bad-value", f"`{text}` is not a value that `{path}` can take", None, hint)
     entry = declarations[0].entries[0]  # type: ignore[union-attr]
     assert isinstance(entry, ast.Field)
     return Written(entry.value, origin(module, evaluator))

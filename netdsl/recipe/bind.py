@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 import msgspec
 from msgspec import Struct
 
-from netdsl.diagnostics import did_you_mean, fault
+from netdsl.diagnostics import Fault, did_you_mean, fault
 from netdsl.recipe.kinds import (
     accepts_duration,
     accepts_none,
@@ -179,8 +179,17 @@ class Binder:
         return found
 
     def _plain(self, kind: Any, written: Written, path: str) -> Any:
-        value = written.origin.evaluate(written.value, {})
+        value = self._evaluated(kind, written, path)
         return self.convert(kind, value, written.place, path)
+
+    def _evaluated(self, kind: Any, written: Written, path: str) -> Any:
+        try:
+            return written.origin.evaluate(written.value, {})
+        except Fault as mistake:
+            if str not in members(kind) or mistake.diagnostic.code != "unknown-name":
+                raise
+            hint = f"a text is written in quotes; for a shell, in both kinds: `--set '{path}=\"...\"'`"
+            raise fault("bad-type", f"`{path}` takes a text", written.place, hint) from None
 
     def convert(self, kind: Any, value: Any, at: Place, path: str) -> Any:
         """A plain value as `kind`, checked for type and range."""

@@ -50,7 +50,8 @@ def check_classes(data: DataSet, outputs: int | None) -> None:
     """Raise DataError where the net has another number of outputs than the data has classes."""
     count = len(data.classes)
     if outputs is not None and data.task != "numbers" and count and outputs != count:
-        hint = f"bind the net's argument: `-p classes={count}`"
+        name = "characters" if data.task == "tokens" else "classes"
+        hint = f"bind the net's argument: `-p {name}={count}`"
         raise DataError(f"the net has {outputs} outputs, `{data.name}` has {count} classes", hint)
 
 

@@ -186,6 +186,9 @@ def _skipinit(word: words.SkipInit, start: Start) -> None:
 def _weights(word: words.Weights, start: Start) -> str | None:
     path = start.base / word.path
     path = path / "model.safetensors" if path.is_dir() else path
+    if not path.is_file():
+        hint = "say where they are: `--set 'init.weights.path=\"...\"'`; `--set init=none` starts without"
+        raise DataError(f"there are no weights {path}", hint)
     tensors, _ = files.load_tensors(path)
     state = start.module.state_dict()
     fitting = {n: t for n, t in tensors.items() if n in state and state[n].shape == t.shape}

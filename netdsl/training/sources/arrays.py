@@ -18,7 +18,7 @@ from netdsl.training.draws import permutation
 def load_arrays(file: Path) -> dict[str, Any]:
     """The arrays of an npz file by name; refuses pickled objects. Raises DataError."""
     if not file.is_file():
-        raise DataError(f"there is no file {file}")
+        raise DataError(f"there is no file {file}", "say where it is: `--data 'npz(\"...\")'`")
     try:
         with np.load(file, allow_pickle=False) as found:
             return {n: found[n] for n in found.files}

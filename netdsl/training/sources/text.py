@@ -14,7 +14,7 @@ from netdsl.training.data import DataError, DataSet, Split
 def read(word: Text, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     file = base / word.path
     if not file.is_file():
-        raise DataError(f"there is no file {file}")
+        raise DataError(f"there is no file {file}", "say where it is: `--data 'text(\"...\")'`")
     try:
         text = file.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
