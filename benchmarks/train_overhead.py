@@ -34,14 +34,14 @@ SPECS = Path(__file__).parent.parent / "specs"
 BATCH, BLOCK = 32, 2
 
 
-def trainer(target: str, size: int, layout: Literal["auto", "nchw"] = "nchw") -> Loop:
+def trainer(target: str, size: int, layout: Literal["auto", "nchw"] = "auto", batch: int = BATCH) -> Loop:
     """A loop on random pictures."""
     file, _, name = target.partition(":")
     net = Spec(load_source(SPECS / file), read_import).net(name)
     found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
-    recipe = Recipe(data=Synthetic(), steps=10_000, batch=BATCH, optimizer=AdamW(lr=1e-4), layout=layout)
+    recipe = Recipe(data=Synthetic(), steps=10_000, batch=batch, optimizer=AdamW(lr=1e-4), layout=layout)
     torch.manual_seed(0)
-    split = Split((torch.rand(BATCH * 4, 3, size, size),), torch.randint(0, 1000, (BATCH * 4,)))
+    split = Split((torch.rand(batch * 4, 3, size, size),), torch.randint(0, 1000, (batch * 4,)))
     feed = Feed(split, recipe, Targets(recipe, "classes", 1000))
     names = ("output",)
     job = Job(
