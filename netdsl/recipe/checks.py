@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 
 from netdsl.diagnostics import Diagnostic
 from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
-from netdsl.recipe.keeping import Best, Improving
+from netdsl.recipe.keeping import Best
 from netdsl.recipe.losses import Bce, CrossEntropy
 from netdsl.recipe.optimizers import Adam, Lamb, Lars, Lion, Muon, Sgd
 from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, LayerDecay
 from netdsl.recipe.schedules import Plateau, Warmup
 from netdsl.recipe.schema import Recipe
+from netdsl.recipe.stages import GROWS, grown
+from netdsl.recipe.word import word_name
 from netdsl.source import Place
 
 Places = Mapping[str, Place]
@@ -93,7 +95,7 @@ def _selection(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         hint = "hold out a part of the training split: `validation = 0.1`"
         message = "early stopping on the test split chooses the weights by what it reports"
         yield _say("warning", "stops-on-test", message, places.get("stop"), hint)
-    if isinstance(recipe.final, Best | Improving) and not recipe.validation and recipe.stop is None:
+    if isinstance(recipe.final, Best) and not recipe.validation and recipe.stop is None:
         hint = "hold out a part of the training split: `validation = 0.1`"
         message = "the weights are chosen on the test split, by what is reported of them"
         yield _say("warning", "chosen-on-test", message, places.get("final"), hint)
@@ -182,3 +184,19 @@ def _sharding(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     for field, reason in whole:
         message = f"`{field}` does not go with `shard = {recipe.shard}`"
         yield _say("error", "conflicting-fields", message, places.get(field) or places.get("shard"), reason)
+
+
+def _progressive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    word, at = recipe.progressive, places.get("progressive")
+    if word is None:
+        return
+    if not grown(recipe, 0):
+        hint = "`progressive(size=[128, 300], strength=[5, 15])`"
+        yield _say("error", "idle-option", "`progressive` says nothing that grows", at, hint)
+    for name, kinds in GROWS.items():
+        if getattr(word, name) is not None and not any(isinstance(w, kinds) for w in (*recipe.augment, *recipe.mix)):
+            needed = " or ".join(f"`{word_name(k)}`" for k in kinds)
+            field = "mix" if name in ("mixup", "cutmix") else "augment"
+            yield _say("error", "idle-option", f"`{name}` grows, and there is no {needed} in `{field}`", at)
+    if word.dropout is not None and recipe.dropout is not None:
+        yield _say("error", "conflicting-fields", "`progressive` and `dropout` both say the rate of dropout", at)

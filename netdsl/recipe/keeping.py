@@ -27,7 +27,8 @@ class Best(Word, frozen=True, tag="best"):
 
 class Improving(Word, frozen=True, tag="improving"):
     """The mean of the weights of the last `count` evaluations that improved on all before them; counters are those of
-    the best."""
+    the best. They are chosen on the split that is evaluated: the test split where `validation = 0`, as its source
+    does."""
 
     source: ClassVar[str] = "torchvision's references, MobileNetV3"
     count: Count = 3
