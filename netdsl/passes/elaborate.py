@@ -47,11 +47,13 @@ DEPTH = 64
 
 class Options(Struct, frozen=True):
     """How a net is elaborated: `links` puts a drop_path on every residual link, whose rate a recipe then sets;
-    `standard` is a mean and a deviation by which its first input is standardised, `per` what they are taken over."""
+    `standard` is a mean and a deviation by which its first input is standardised, `per` what they are taken over;
+    `picture` is the side of square pictures that replaces the declared size of the first input."""
 
     links: bool = False
     standard: tuple[Any, Any] | None = None
     per: str = "channel"
+    picture: int = 0
 
 
 class Context:

@@ -12,6 +12,7 @@ from netdsl.passes.scope import LayerDraft, Wire
 from netdsl.passes.signature import input_type, match
 from netdsl.passes.values import BROKEN, SEVERAL, BodyArrow, Shared, Tensor, describe, is_arrow
 from netdsl.syntax import ast
+from netdsl.tensors import TensorType
 
 if TYPE_CHECKING:
     from netdsl.passes.elaborate import Context, Elaborator
@@ -185,7 +186,10 @@ class Runner:
         if wire is not None:
             match(self.elaborator, node.shape, wire.type, env, at, wire.place)
         else:
-            wire = scope.add_input(input_type(self.elaborator, node, env), at)
+            kind, side = input_type(self.elaborator, node, env), self.elaborator.options.picture
+            if side and not scope.inputs and kind.rank == 3:
+                kind = TensorType((kind.shape[0], side, side), kind.dtype)
+            wire = scope.add_input(kind, at)
             wire.name = node.name.id
             scope.fed = True
         env.locals[node.name.id] = Tensor(wire)

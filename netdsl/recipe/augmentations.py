@@ -9,7 +9,7 @@ from msgspec import Meta
 from netdsl.recipe.word import Count, Index, NonNegative, Positive, Probability, Word
 
 Prob = Annotated[float, Meta(ge=0, le=1, description="probability that a sample is changed")]
-Strength = Annotated[float, Meta(ge=0, le=10, description="strength, 0 to 10")]
+Strength = Annotated[float, Meta(ge=0, le=30, description="strength, 0 to 10; beyond, as far as an operation goes on")]
 Interpolation = Annotated[
     Literal["bilinear", "nearest", "bicubic"], Meta(description="how pixels are read between pixels")
 ]
@@ -60,6 +60,13 @@ class RandomResizedCrop(Augment, frozen=True, tag="random_resized_crop"):
     scale: tuple[Probability, Probability] = (0.08, 1.0)
     ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
     interpolation: Interpolation = "bilinear"
+
+
+class Resize(Augment, frozen=True, tag="resize"):
+    """Resizes pictures to `size` by `size`, antialiased."""
+
+    masks = "moves"
+    size: Count
 
 
 class Rotate(Augment, frozen=True, tag="rotate"):
@@ -252,9 +259,23 @@ class Cutmix(Word, frozen=True, tag="cutmix"):
     weight: Share = 1.0
 
 
+class Progressive(Word, frozen=True, tag="progressive"):
+    """Training in `stages` of the same length, each with larger pictures and more regularisation, from the first number
+    to the second in equal steps: `size` of `random_resized_crop` or `resize`, `strength` of `randaugment`, rate of
+    `dropout`, alpha of `mixup` and `cutmix` (0: not mixed)."""
+
+    source: ClassVar[str] = "Tan & Le 2021 (EfficientNetV2)"
+    stages: Count = 4
+    size: Annotated[tuple[Count, Count] | None, Meta(description="side of training pictures, in pixels")] = None
+    strength: tuple[Strength, Strength] | None = None
+    dropout: tuple[Probability, Probability] | None = None
+    mixup: tuple[NonNegative, NonNegative] | None = None
+    cutmix: tuple[NonNegative, NonNegative] | None = None
+
+
 Augments = Union[
-    Hflip, Vflip, Crop, RandomResizedCrop, Rotate, Affine, Elastic, Translate, ColorJitter, Grayscale, Autocontrast,
-    Equalize, Posterize, Solarize, Invert, Noise, RandAugment, TrivialAugment, AutoAugment, RandomErasing, Cutout,
-    PixMix,
+    Hflip, Vflip, Crop, RandomResizedCrop, Resize, Rotate, Affine, Elastic, Translate, ColorJitter, Grayscale,
+    Autocontrast, Equalize, Posterize, Solarize, Invert, Noise, RandAugment, TrivialAugment, AutoAugment,
+    RandomErasing, Cutout, PixMix,
 ]  # fmt: skip
 Mixes = Union[Mixup, Cutmix]

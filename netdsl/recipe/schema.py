@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Union
 
 from msgspec import Meta, Struct
 
-from netdsl.recipe.augmentations import Augments, Mixes
+from netdsl.recipe.augmentations import Augments, Mixes, Progressive
 from netdsl.recipe.inits import Inits
 from netdsl.recipe.keeping import Finals, Keep
 from netdsl.recipe.losses import CrossEntropy, Losses
@@ -63,6 +63,9 @@ class Recipe(Struct, frozen=True, kw_only=True):
     ] = "step"
     augment: Annotated[tuple[Augments, ...], Meta(description="what is done to training pictures")] = ()
     mix: Annotated[tuple[Mixes, ...], Meta(description="one of these per batch")] = ()
+    progressive: Annotated[
+        Progressive | None, Meta(description="pictures, augmentation and dropout that grow in stages")
+    ] = None
     drop_path: Annotated[Depths | None, Meta(description="stochastic depth over the residual links, first to last")] = (
         None
     )
@@ -111,6 +114,10 @@ class Recipe(Struct, frozen=True, kw_only=True):
     keep: Annotated[Keep, Meta(description="which checkpoints stay: `keep = 3` the last three")] = Keep()
     groups: tuple[Group, ...] = ()
     freeze: tuple[str, ...] = ()
+
+    def total_steps(self, per_epoch: int) -> int:
+        """The number of updates of a whole run."""
+        return self.steps if self.steps is not None else (self.epochs or DEFAULT_EPOCHS) * per_epoch
 
     @property
     def has_end(self) -> bool:

@@ -13,7 +13,7 @@ from netdsl.training import folder as files
 from netdsl.training.environment import differences
 from netdsl.training.errors import DataError
 from netdsl.training.folder import About
-from netdsl.training.loop import Loop, total_steps
+from netdsl.training.loop import Loop
 from netdsl.training.schedule import Schedule, peak_lr
 from netdsl.training.store import numbered
 
@@ -58,7 +58,7 @@ def _said(loop: Loop, before: Recipe, found: list[Change]) -> list[str]:
     lines = [str(c) for c in found]
     step = min(loop.state.step, loop.total - 1)
     old = Schedule(
-        before.schedule, peak_lr(before), total_steps(before, loop.per_epoch), loop.per_epoch, before.schedule_unit
+        before.schedule, peak_lr(before), before.total_steps(loop.per_epoch), loop.per_epoch, before.schedule_unit
     )(step)
     new = loop.schedule(step)
     if found and old != new:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from torch import Tensor
 
 from netdsl.recipe.schema import Recipe
+from netdsl.recipe.stages import stage_of, staged
 from netdsl.training.augment.cuts import cuts, first_cut
 from netdsl.training.augment.pipeline import Pipeline, Standard
 from netdsl.training.data import Cut, Split, as_floats
@@ -27,12 +28,35 @@ class Batch(Struct, frozen=True, eq=False):
     size: int
 
 
+class Stage(Struct, frozen=True, eq=False):
+    """What is done to the pictures of some updates."""
+
+    recipe: Recipe
+    augment: Pipeline
+    mixer: Mixer
+
+
+class Stages(Struct, frozen=True, eq=False):
+    """The stages of a run of `total` updates, all equally long."""
+
+    each: tuple[Stage, ...]
+    total: int
+
+    def at(self, step: int) -> Stage:
+        return self.each[stage_of(step, self.total, len(self.each))]
+
+
+def stages_of(recipe: Recipe, total: int, mask: bool = False, standard: Standard | None = None) -> Stages:
+    """The stages of a recipe's run."""
+    each = (Stage(r, Pipeline(r.augment, mask, standard), Mixer(r.mix, r.seed, r.repeat)) for r in staged(recipe))
+    return Stages(tuple(each), total)
+
+
 class Decoder(Struct, frozen=True, eq=False):
     """Reads the pictures of a share of an update from their files: all that a process that reads must know."""
 
     order: Order
-    mixer: Mixer
-    augment: Pipeline
+    stages: Stages
     read: Callable[[Tensor], tuple[Tensor, ...]] | None
     cut: Callable[[Tensor, Cut], Tensor] | None
 
@@ -40,9 +64,10 @@ class Decoder(Struct, frozen=True, eq=False):
         """The share's pictures and those of its mixing partners, uint8."""
         step = share[0]
         epoch = step // self.order.per_epoch
-        places = _places(self.order, self.mixer.draw(step), share)
+        stage = self.stages.at(step)
+        places = _places(self.order, stage.mixer.draw(step), share)
         samples = self.order.epoch(epoch)[self.order.slots(step)][places]
-        how = first_cut(self.augment, self.order.draws(step, places, samples), epoch) if self.cut else None
+        how = first_cut(stage.augment, self.order.draws(step, places, samples), epoch) if self.cut else None
         if how is not None and self.cut is not None:
             return (self.cut(samples, how),)
         assert self.read is not None
@@ -72,13 +97,13 @@ class Feed:
         self.workers = recipe.workers
         self.numbers = Order(recipe.seed, len(split), recipe.batch, recipe.repeat, recipe.drop_last)
         self.per_epoch = self.numbers.per_epoch
-        self.augment = Pipeline(recipe.augment, mask, standard)
-        self.mixer = Mixer(recipe.mix, recipe.seed, recipe.repeat)
+        self.total = recipe.total_steps(self.per_epoch)
+        self.stages = stages_of(recipe, self.total, mask, standard)
         self.cuts = bool(split.cut) and cuts(recipe.augment)
         self.decoder: Decoder | None = None
         if split.read or self.cuts:
-            bare = Pipeline(recipe.augment)
-            self.decoder = Decoder(self.numbers, self.mixer, bare, split.read, split.cut if self.cuts else None)
+            bare = stages_of(recipe, self.total)  # without tensors, which may lie on a device
+            self.decoder = Decoder(self.numbers, bare, split.read, split.cut if self.cuts else None)
         self.ahead: Ahead | None = None
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
 
@@ -102,7 +127,7 @@ class Feed:
         first = next(ours, None)
         if self.decoder is None or first is None:
             return
-        one = self.decoder((first[0], first[1], first[1] + 1))
+        one = self.decoder((self.total - 1, first[1], first[1] + 1))  # the last pictures are the largest
         size = sum(x[:1].nbytes for x in one) * (first[2] - first[1])
         workers = processes(self.workers, size)
         self.ahead = Ahead(self.decoder, shares, workers, self.split.target.device)
@@ -133,13 +158,14 @@ class Feed:
         """The places first..last of update `step`."""
         epoch, count = step // self.per_epoch, self.count(step)
         last = count if last is None else last
-        mix = self.mixer.draw(step)
+        stage = self.stages.at(step)
+        mix = stage.mixer.draw(step)
         places = _places(self.numbers, mix, (step, first, last), self.split.target.device)
         samples = self.order(epoch)[self.slots(step)][places]
         inputs, target = self._read((step, first, last), samples), self.split.target[samples]
-        if self.augment:
+        if stage.augment:
             draws = self.numbers.draws(step, places, samples)
-            inputs, target = self.augment(inputs, target, draws, epoch, after=int(self.cuts))
+            inputs, target = stage.augment(inputs, target, draws, epoch, after=int(self.cuts))
         target = self.targets(target)
         if mix:
             inputs, target = mix.apply(inputs, target, places[: last - first])

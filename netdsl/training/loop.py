@@ -11,7 +11,7 @@ import torch
 from msgspec import Struct
 from torch import Tensor, nn
 
-from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
+from netdsl.recipe.schema import Recipe
 from netdsl.training import checkpoint as files
 from netdsl.training.averages import Averages
 from netdsl.training.capacity import within_memory
@@ -75,7 +75,7 @@ class Loop:
         if self.device.type == "cpu":
             keep_memory()
         self.per_epoch = job.feed.per_epoch
-        self.total = total_steps(recipe, self.per_epoch)
+        self.total = job.feed.total
         self.schedule = Schedule(recipe.schedule, peak_lr(recipe), self.total, self.per_epoch, recipe.schedule_unit)
         self.still = frozen(recipe, job.parameters)
         for name, p in self.module.named_parameters():
@@ -190,8 +190,9 @@ class Loop:
 
     def set_dropout(self, step: int) -> None:
         """Give the dropout layers the rate of an update."""
-        if self.recipe.dropout is not None:
-            rate = time_rate(self.recipe.dropout, step, self.total, self.per_epoch)
+        word = self.feed.stages.at(step).recipe.dropout
+        if word is not None:
+            rate = time_rate(word, step, self.total, self.per_epoch)
             for layer in dropouts(self.module):
                 layer.p = rate
 
@@ -352,13 +353,6 @@ class Loop:
             self.state.best, self.state.stale, self.state.improved = None, 0, ()
         self.state.stopped = self._out_of_patience()
         return True
-
-
-def total_steps(recipe: Recipe, per_epoch: int) -> int:
-    """The number of updates of a whole run."""
-    if recipe.steps is not None:
-        return recipe.steps
-    return (recipe.epochs or DEFAULT_EPOCHS) * per_epoch
 
 
 def half_precision(recipe: Recipe, device: torch.device) -> torch.dtype | None:

@@ -11,10 +11,12 @@ from msgspec.structs import fields as struct_fields
 from netdsl.passes.count import Totals, parameters, totals
 from netdsl.passes.structure import layer_numbers
 from netdsl.recipe.losses import Bce, CrossEntropy
-from netdsl.recipe.schema import DEFAULT_EPOCHS, STRUCTURE, Recipe
+from netdsl.recipe.schema import STRUCTURE, Recipe
+from netdsl.recipe.stages import grown
 from netdsl.recipe.word import Word, word_name
 from netdsl.training.depth import depth_rates
 from netdsl.training.groups import Parameter, ParameterGroup, frozen, group
+from netdsl.training.resolution import check_resolution
 from netdsl.training.schedule import Schedule, peak_lr
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     members: tuple[int, ...]
     frozen: tuple[str, ...]
     drop_path: tuple[float, ...]
+    stages: tuple[dict[str, float], ...]
     flops: int | None
     memory: int | None
     targets: str
@@ -48,13 +51,14 @@ class Plan(Struct, frozen=True, kw_only=True):
 def plan(net: Net, recipe: Recipe, samples: int | None) -> Plan:
     """What a recipe will do with a net. Raises DataError for a selector that selects nothing."""
     main = net.checked.main
+    check_resolution(net, recipe)
     found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(main))
     decay = recipe.layer_decay
     layers = layer_numbers(net.checked, decay.blocks, decay.layers) if decay else None
     groups = group(recipe, found, layers)
     sizes = {p.path: _elements(p.shape) for p in found}
     per_epoch = updates_per_epoch(recipe, samples) if samples else None
-    steps = recipe.steps or (per_epoch * (recipe.epochs or DEFAULT_EPOCHS) if per_epoch else None)
+    steps = recipe.steps or (recipe.total_steps(per_epoch) if per_epoch else None)
     lr: tuple[float, ...] = ()
     if steps and (per_epoch or recipe.steps):
         schedule = Schedule(recipe.schedule, peak_lr(recipe), steps, per_epoch or steps, recipe.schedule_unit)
@@ -65,9 +69,15 @@ def plan(net: Net, recipe: Recipe, samples: int | None) -> Plan:
     return Plan(
         net=net.name, recipe=recipe.name, samples=samples, steps=steps, per_epoch=per_epoch,
         peak_lr=peak_lr(recipe), lr=lr, groups=groups, members=tuple(sum(sizes[p] for p in g.paths) for g in groups),
-        frozen=tuple(sorted(frozen(recipe, found))), drop_path=tuple(rates), flops=flops, memory=_memory(recipe, cost),
+        frozen=tuple(sorted(frozen(recipe, found))), drop_path=tuple(rates), stages=_stages(recipe), flops=flops,
+        memory=_memory(recipe, cost),
         targets=_targets(recipe), defaults=_defaults(recipe),
     )  # fmt: skip
+
+
+def _stages(recipe: Recipe) -> tuple[dict[str, float], ...]:
+    """What grows, stage by stage."""
+    return tuple(grown(recipe, i) for i in range(recipe.progressive.stages)) if recipe.progressive else ()
 
 
 def updates_per_epoch(recipe: Recipe, samples: int) -> int:
@@ -157,6 +167,10 @@ def lines(made: Plan, members: int = 6) -> list[str]:
         found.append(f"frozen     {', '.join(made.frozen)}")
     if made.drop_path:
         found.append(f"drop_path  {' '.join(f'{r:.3f}' for r in made.drop_path)}")
+    for i, numbers in enumerate(made.stages):
+        first = -(-i * made.steps // len(made.stages)) + 1 if made.steps else None
+        since = f", from step {first:,}" if first else ""
+        found.append(f"stage {i + 1}    " + ", ".join(f"{n} {v:.4g}" for n, v in numbers.items()) + since)
     if made.flops is not None:
         found.append(f"cost       about {made.flops:.2e} floating-point operations")
     if made.memory is not None:

@@ -35,6 +35,7 @@ from netdsl.training.loop import Job, Loop, Watch
 from netdsl.training.preprocessing import keep, kept_statistics, pixel_statistics, preprocessing
 from netdsl.training.products import merge
 from netdsl.training.ranks import Ranks
+from netdsl.training.resolution import check_resolution
 from netdsl.training.shards import gathered, is_sharded
 from netdsl.training.sources import read
 from netdsl.training.target import Targets
@@ -75,6 +76,7 @@ def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device) -> Prepa
 
     `base`: the folder that the recipe's paths are relative to.
     """
+    check_resolution(net, recipe)
     data = load_data(net.checked, recipe, base)
     train, held = held_out(data, recipe.validation, recipe.seed)
     if data.task == "classes":
@@ -238,14 +240,15 @@ def finish(prepared: Prepared, loop: Loop, folder: Path) -> dict[str, Any]:
 
 @torch.no_grad()
 def refresh(module: nn.Module, feed: Feed, seed: int) -> None:
-    """Recompute the batch-norm statistics over one epoch (Izmailov et al. 2018)."""
+    """Recompute the batch-norm statistics over one epoch more (Izmailov et al. 2018)."""
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     kept = [m.momentum for m in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
     module.train()
-    for step in range(feed.per_epoch if norms else 0):
+    begin = -(-feed.total // feed.per_epoch) * feed.per_epoch
+    for step in range(begin, begin + feed.per_epoch if norms else begin):
         seed_layers(key(seed, "refresh", step))
         module(*feed.batch(step).inputs)
     for norm, momentum in zip(norms, kept, strict=True):

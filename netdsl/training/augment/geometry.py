@@ -9,7 +9,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from netdsl.recipe.augmentations import Affine, Crop, Elastic, Hflip, RandomResizedCrop, Rotate, Translate, Vflip
+from netdsl.recipe.augmentations import (
+    Affine,
+    Crop,
+    Elastic,
+    Hflip,
+    RandomResizedCrop,
+    Resize,
+    Rotate,
+    Translate,
+    Vflip,
+)
 from netdsl.training.augment.pipeline import Frame, applies
 
 Both = tuple[Tensor, Tensor | None]
@@ -62,6 +72,15 @@ def crop(word: Crop, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
 @applies(Translate)
 def translate(word: Translate, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     return crop(Crop(padding=word.pixels, mode=word.mode), x, mask, frame)
+
+
+@applies(Resize)
+def resize(word: Resize, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    size = (word.size, word.size)
+    if tuple(x.shape[2:]) == size:
+        return x, mask
+    pictures = functional.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
+    return pictures, None if mask is None else functional.interpolate(mask, size=size, mode="nearest-exact")
 
 
 def affine_grid(matrix: Tensor, size: torch.Size) -> Tensor:

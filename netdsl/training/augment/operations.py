@@ -35,11 +35,14 @@ class Range(Struct, frozen=True):
 
 
 def amount_of(kind: Range, level: Tensor, sign: Tensor, size: torch.Size) -> Tensor:
-    """The amount of each sample, [B]."""
+    """The amount of each sample, [B]. Beyond strength 1 it goes on in proportion, as in EfficientNetV2's code; what has
+    an end (posterize, solarize) and factors below 1 stay where they are."""
+    level = level.clamp(max=1) if kind.low else level
     amount = kind.low + (kind.high - kind.low) * level
     amount = amount * {"width": size[3], "height": size[2]}.get(kind.scale, 1)
     amount = kind.whole(amount) if kind.whole else amount
-    return (amount * sign if kind.signed else amount) + kind.around
+    amount = (amount * sign if kind.signed else amount) + kind.around
+    return amount.clamp(min=kind.around - kind.high) if kind.around else amount
 
 
 def _map(angle: Tensor | None = None, shift: Tensor | None = None, shear: Tensor | None = None) -> Tensor:

@@ -36,7 +36,8 @@ def randaugment(word: RandAugment, x: Tensor, mask: Tensor | None, frame: Frame)
     for turn in range(word.count):
         level = torch.full((len(x),), word.strength / 10, device=x.device)
         if word.std:
-            level = (level + word.std / 10 * frame.normal(f"strength{turn}")).clamp(0, 1)
+            most = max(1.0, word.strength / 10)
+            level = (level + word.std / 10 * frame.normal(f"strength{turn}")).clamp(0, most)
         sign = torch.where(frame.uniform(f"sign{turn}") < 0.5, -1.0, 1.0)
         amounts = {n: amount_of(space[n], level, sign, x.shape) for n in names}
         used = frame.uniform(f"used{turn}") < word.p
