@@ -25,6 +25,7 @@ PUBLISHED = {
     "efficientnet_v2": ["Torchvision600"], "mobilenet_v1": ["ImageNet100"],
     "mobilenet_v2": ["Torchvision300"], "mobilenet_v3": ["Torchvision600"],
     "resnet": ["Torchvision90", "Torchvision600", "A1", "A2", "A3"], "resnet9": ["DAWNBench"],
+    "resnet_v1": ["ImageNet600k"],
     "resnet_cifar": ["CIFAR10", "CIFAR10_110", "StochasticDepth"],
     "swin": ["Torchvision300", "Torchvision300_S", "Torchvision300_B"], "unet": ["Cells"],
     "vgg": ["ImageNet74", "Torchvision90", "Torchvision90_BN"], "vit": ["DeiT300", "Torchvision300"],

@@ -34,6 +34,7 @@ RUNS: dict[str, list[str]] = {
     "resnet:Torchvision600": SMALL_RESNET + PICTURES,
     "resnet:A1": SMALL_RESNET + PICTURES,
     "resnet:A3": SMALL_RESNET + PICTURES,
+    "resnet_v1:ImageNet600k": SMALL_RESNET + PICTURES + ["--set", "validation=0.25"],
     "resnet_cifar:CIFAR10": CIFAR,
     "resnet_cifar:CIFAR10_110": ["-p", "depth=14", *CIFAR],
     "resnet_cifar:StochasticDepth": ["-p", "depth=14", *CIFAR],

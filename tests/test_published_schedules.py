@@ -186,12 +186,21 @@ def test_char_rnn_decays_after_ten_epochs() -> None:
     assert (found.clip.limit, found.batch, found.data.length) == (0.1, 50, 50)  # type: ignore[union-attr]
 
 
-def test_hand_made_divisions_come_three_times() -> None:
-    for name, epochs in (("alexnet:ImageNet90", 90), ("vgg:ImageNet74", 74)):
-        lr, per_epoch, total = schedule(name)
-        assert total == epochs * per_epoch
-        ends = [lr(int((q + 0.99) * total / 4)) for q in range(4)]
-        assert ends == pytest.approx([1e-2, 1e-3, 1e-4, 1e-5])
+@pytest.mark.parametrize(
+    ("name", "peak", "times", "steps"),
+    [
+        ("alexnet:ImageNet90", 1e-2, 3, 90 * math.ceil(IMAGENET / 128)),
+        ("vgg:ImageNet74", 1e-2, 3, 74 * math.ceil(IMAGENET / 256)),
+        ("resnet_v1:ImageNet600k", 0.1, None, 600_000),
+    ],
+)
+def test_lr_divided_by_hand_falls_by_ten_at_plateaus(name: str, peak: float, times: int | None, steps: int) -> None:
+    lr, _, total = schedule(name)
+    assert total == steps
+    assert [lr(total // 2, falls) for falls in range(4)] == pytest.approx([peak * 0.1**f for f in range(4)])
+    (word,) = recipe(name).schedule
+    assert (word.times, word.metric) == (times, "top1")  # type: ignore[union-attr]
+    assert round(recipe(name).validation * IMAGENET, -3) == 50_000
 
 
 def test_adamws_decay_is_normalized() -> None:
