@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from netdsl.passes.branches import Branch
 from netdsl.recipe import inits as words
 from netdsl.training import checkpoint as files
+from netdsl.training.branch_starts import fixup_factors, multipliers
 from netdsl.training.data import DataError
 from netdsl.training.draws import key
 from netdsl.training.groups import Parameter, selects
@@ -151,36 +152,9 @@ def _fixup(word: words.Fixup, start: Start) -> str:
     return f"fixup: {len(start.branches)} residual branches, their first layers times {smallest:.3g}, their last 0"
 
 
-def fixup_factors(branches: Sequence[Branch]) -> dict[str, float]:
-    """What the weights of residual branches are multiplied by, by path. Raises DataError where it cannot be said."""
-    if not branches:
-        raise DataError("`fixup` scales residual branches, and this net has none", "write them as `residual { ... }`")
-    factors: dict[str, float] = {}
-    for branch in branches:
-        if branch.norm is not None:
-            hint = "`zero_last_norm` lets the blocks of a net with norms start as the identity"
-            raise DataError(f"`fixup` is for nets without norms; the branch added at `{branch.at}` ends in one", hint)
-        if not branch.weights:
-            hint = "let it end in a convolution or a linear, at most scaled or gated"
-            raise DataError(f"`fixup` finds no layer that ends the branch added at `{branch.at}`", hint)
-        first, last = branch.weights[:-1], branch.weights[-1]
-        scale = len(branches) ** (-1 / (2 * len(first))) if first else 1.0
-        for path, factor in (*((p, scale) for p in first), (last, 0.0)):
-            if bool(factors.get(path, factor)) != bool(factor):
-                hint = "0 for both would leave nothing to learn: give each place weights of its own"
-                raise DataError(f"`{path}` is shared by the last layer of a residual branch and another one", hint)
-            factors[path] = min(factor, factors.get(path, factor))
-    return factors
-
-
 def _skipinit(word: words.SkipInit, start: Start) -> None:
-    hint = "write it as `residual(scale=1) { ... }`, or end the branch with `it * param(())`"
-    if not start.branches:
-        raise DataError("`skipinit` needs residual branches, and this net has none", hint)
-    for branch in start.branches:
-        if branch.multiplier is None:
-            raise DataError(f"`skipinit` needs a learnt factor at the end of the branch added at `{branch.at}`", hint)
-        start.tensors[branch.multiplier].fill_(word.value)
+    for path in multipliers(start.branches):
+        start.tensors[path].fill_(word.value)
 
 
 def _weights(word: words.Weights, start: Start) -> str | None:

@@ -6,9 +6,10 @@ from typing import Any
 
 from torch import nn
 
-from netdsl.recipe.regularizers import DropPath, Early, Flat, Late, Ramp
+from netdsl.recipe.regularizers import DropPath
 from netdsl.training.data import DataError
 from netdsl.training.depth import depth_rates
+from netdsl.training.depth import time_rate as time_rate
 
 
 def drop_paths(module: nn.Module) -> list[nn.Module]:
@@ -27,20 +28,6 @@ def set_drop_path(module: nn.Module, word: Any) -> list[float]:
         if isinstance(word, DropPath):
             layer.mode = word.mode  # type: ignore[assignment]
     return rates
-
-
-def time_rate(word: Any, step: int, total: int, per_epoch: int) -> float:
-    """The dropout rate at an update."""
-    if isinstance(word, Flat):
-        return word.rate
-    if isinstance(word, Ramp):
-        return word.start + (word.to - word.start) * step / max(1, total - 1)
-    if isinstance(word, Early):
-        until = word.until.steps(per_epoch)
-        left = max(0.0, 1 - step / max(1, until))
-        return word.rate * (left if word.shape == "linear" else float(left > 0))
-    assert isinstance(word, Late)
-    return word.rate if step >= word.after.steps(per_epoch) else 0.0
 
 
 def dropouts(module: nn.Module) -> list[Any]:
