@@ -21,7 +21,7 @@ Places = Mapping[str, Place]
 
 def check(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """What is wrong or doubtful about a recipe as a whole, each at the field to blame."""
-    for rule in (_time, _schedule, _targets, _selection, _optimizer, _augmentation, _masks, _sharding):
+    for rule in (_time, _schedule, _targets, _selection, _optimizer, _augmentation, _masks, _sharding, _progressive):
         yield from rule(recipe, places)
 
 
