@@ -1,16 +1,22 @@
-"""Shows what a recipe will do before it is done: steps, learning rate, parameter groups with their members, drop-path
-of every link, cost, and which defaults were taken. With `--fields`, the reference of everything a recipe can say.
+"""Shows what a recipe will do before it is done: updates, learning rate, parameter groups with their members, drop-path
+of every link, operations and memory, which defaults were taken, what is doubtful. With `--fields`, the reference of
+everything a recipe can say.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from netdsl.cli.failure import Failure
 from netdsl.cli.target import add_target
 from netdsl.render.output import print_json
+
+if TYPE_CHECKING:
+    from netdsl.training.plan import Plan
 
 EXAMPLES = """\
 examples:
@@ -34,8 +40,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="change a field of the recipe",
     )
-    parser.add_argument("--samples", type=int, metavar="N", help="samples of the training split, where it is not here")
-    parser.add_argument("--png", metavar="FILE", help="also draw the learning rate")
+    parser.add_argument(
+        "--samples",
+        type=int,
+        metavar="N",
+        help="samples of the training split, before `validation` is held out; where the data are not here",
+    )
+    parser.add_argument("--png", metavar="FILE", help="also draw the curves")
+    parser.add_argument("--members", action="store_true", help="every parameter of every group by its path")
     parser.add_argument(
         "--fields", metavar="FIELD", nargs="?", const="", help="what a recipe can say, or one field of it"
     )
@@ -48,25 +60,26 @@ def run(args: argparse.Namespace) -> int:
     if not args.spec:
         raise Failure("which spec?", "`netdsl recipe SPEC`, or `netdsl recipe --fields`")
     from netdsl.cli.training import open_recipe
+    from netdsl.training.counts import training_samples, without_validation
     from netdsl.training.errors import DataError
-    from netdsl.training.plan import lines, plan
+    from netdsl.training.plan import plan
+    from netdsl.training.plan_text import lines
 
     net, recipe = open_recipe(args)
+    if args.samples is not None and args.samples < 1:
+        raise Failure(f"`--samples {args.samples}` should be a number from 1")
+    samples = args.samples or training_samples(recipe)
     try:
-        made = plan(net, recipe, args.samples or KNOWN.get(str(recipe.data.__struct_config__.tag)))
+        made = plan(net, recipe, without_validation(recipe, samples) if samples else None)
     except DataError as error:
         raise Failure(error.message, error.hint, code=1) from None
     if args.png:
-        _draw(args.png, made.lr)
+        _draw(args.png, made)
     if args.json:
         print_json(msgspec.to_builtins(made))
     else:
-        print("\n".join(lines(made)))
+        print("\n".join(lines(made, args.members)))
     return 0
-
-
-KNOWN = {"digits": 1438, "cifar10": 50_000, "cifar100": 50_000, "mnist": 60_000, "fashion_mnist": 60_000}
-"""Training samples of data sets that are always the same."""
 
 
 def _reference(field: str) -> int:
@@ -80,19 +93,20 @@ def _reference(field: str) -> int:
     return 0
 
 
-def _draw(path: str, values: tuple[float, ...]) -> None:
-    """The learning rate as a picture."""
-    from PIL import Image, ImageDraw
-
+def _draw(path: str, made: Plan) -> None:
+    """The curves of a plan as a picture."""
     from netdsl.cli.files import replacing
+    from netdsl.render.chart import Panel, draw
 
-    width, height, edge = 800, 300, 20
-    image = Image.new("RGB", (width, height), "white")
-    draw = ImageDraw.Draw(image)
-    top = max(values, default=1.0) or 1.0
-    across = (width - 2 * edge) / max(1, len(values) - 1)
-    points = [(edge + i * across, height - edge - v / top * (height - 2 * edge)) for i, v in enumerate(values)]
-    draw.line(points, fill="#2563eb", width=2)
-    draw.text((edge, 4), f"lr, up to {top:g}", fill="black")
+    if made.steps is None:
+        raise Failure("without the number of samples there are no curves to draw", "give it with `--samples N`")
+    unit, per = ("epochs", made.per_epoch) if made.per_epoch else ("updates", 1)
+    last, borders = made.steps / per, tuple(s.start / per for s in made.spans[1:])
+    panels = [Panel(f"{made.net} by {made.recipe}: learning rate", made.lr, last, unit, borders)]
+    if made.dropout:
+        panels.append(Panel("dropout", made.dropout, last, unit))
+    if made.drop_path:
+        count = len(made.drop_path)
+        panels.append(Panel("drop-path of each residual link", made.drop_path, count, "residual links", (), True))
     with replacing(path) as temporary:
-        image.save(temporary, "PNG")
+        draw(Path(temporary), panels)

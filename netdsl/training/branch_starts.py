@@ -1,4 +1,4 @@
-"""How residual branches start: what their weights are multiplied by, and whether that can be said of a net. Nothing here
+"""How residual branches start: by what their weights are multiplied, and for which nets that can be said. Nothing here
 needs torch."""
 
 from __future__ import annotations

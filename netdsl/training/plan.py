@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import fields as struct_fields
 
-from netdsl.passes.count import Totals, parameters, totals
+from netdsl.passes.branches import branches, last_norms
+from netdsl.passes.count import Parameter as Counted
+from netdsl.passes.count import parameters, totals
+from netdsl.passes.footprint import kept_bytes, training_flops
 from netdsl.passes.structure import layer_numbers
+from netdsl.recipe.inits import Fixup, SkipInit, ZeroLastNorm
+from netdsl.recipe.kinds import element, members
 from netdsl.recipe.losses import Bce, CrossEntropy
+from netdsl.recipe.regularizers import ByProduct
 from netdsl.recipe.schema import STRUCTURE, Recipe
 from netdsl.recipe.stages import grown
 from netdsl.recipe.word import Word, word_name
-from netdsl.training.depth import depth_rates
+from netdsl.training.branch_starts import fixup_factors, multipliers
+from netdsl.training.depth import depth_rates, time_rate
+from netdsl.training.errors import DataError
 from netdsl.training.groups import Parameter, ParameterGroup, frozen, group
 from netdsl.training.resolution import check_resolution
 from netdsl.training.schedule import Schedule, peak_lr
@@ -22,62 +31,97 @@ from netdsl.training.schedule import Schedule, peak_lr
 if TYPE_CHECKING:
     from netdsl.pipeline import Net
 
-BLOCKS = " ▁▂▃▄▅▆▇█"
-STATE = {"sgd": 1, "lion": 1, "lars": 1, "muon": 1, "rmsprop": 1, "adagrad": 1}
-"""Numbers that an optimizer keeps for each parameter; 2 for all others."""
+POINTS = 2000
+"""Points of a curve at most."""
+DROPOUTS = ("dropout", "dropout2d", "alpha_dropout", "gaussian_dropout", "dropconnect")
+NORMS_WITH_STATE = ("bn",)
+
+
+class Span(Struct, frozen=True):
+    """A phase of the schedule: its updates from `start` up to `end` (counted from 0), and lr at both."""
+
+    phase: str
+    start: int
+    end: int
+    first: float
+    last: float
+
+
+class Memory(Struct, frozen=True):
+    """Bytes: `fixed` for weights, gradients, the optimizer's numbers and averages; `sample` what the forward pass keeps
+    for each sample that is computed at once."""
+
+    fixed: int
+    sample: int
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """A recipe's consequences for a net. `members`: parameters of each group; `lr`: at every step; sizes in bytes."""
+    """A recipe's consequences for a net.
+
+    `written`, `defaults`: fields by name, as they could be written. `members`: numbers trained in each group. `lr`,
+    `dropout`: at evenly spaced updates. `drop_path`: of every residual link. `flops`: of the whole training, `cost` of
+    one sample. `memory`: bytes with the recipe's micro-batch. `notes`: what is doubtful about recipe and net together.
+    """
 
     net: str
     recipe: str
     samples: int | None
     steps: int | None
     per_epoch: int | None
+    batch: int
+    short: int
     peak_lr: float
     lr: tuple[float, ...]
+    spans: tuple[Span, ...]
+    dropout: tuple[float, ...]
     groups: tuple[ParameterGroup, ...]
+    roles: tuple[tuple[str, ...], ...]
     members: tuple[int, ...]
     frozen: tuple[str, ...]
     drop_path: tuple[float, ...]
     stages: tuple[dict[str, float], ...]
+    cost: int | None
     flops: int | None
     memory: int | None
+    parts: Memory | None
     targets: str
-    defaults: tuple[str, ...]
+    written: dict[str, str]
+    defaults: dict[str, str]
+    notes: tuple[str, ...]
 
 
 def plan(net: Net, recipe: Recipe, samples: int | None) -> Plan:
-    """What a recipe will do with a net. Raises DataError for a selector that selects nothing."""
-    main = net.checked.main
+    """What a recipe will do with a net. `samples`: those that are trained on. Raises DataError for what the net cannot
+    have: a selector that selects nothing, links or branches that are not there, unknown outputs."""
     check_resolution(net, recipe)
-    found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(main))
+    _check(net, recipe)
+    counted = parameters(net.checked.main)
+    found = tuple(Parameter(p.path, p.role, p.shape) for p in counted)
     decay = recipe.layer_decay
     layers = layer_numbers(net.checked, decay.blocks, decay.layers) if decay else None
     groups = group(recipe, found, layers)
-    sizes = {p.path: _elements(p.shape) for p in found}
+    roles = {p.path: p.role for p in found}
+    sizes = {p.path: prod(p.shape) for p in found}
     per_epoch = updates_per_epoch(recipe, samples) if samples else None
     steps = recipe.steps or (recipe.total_steps(per_epoch) if per_epoch else None)
-    lr: tuple[float, ...] = ()
-    if steps and (per_epoch or recipe.steps):
-        schedule = Schedule(recipe.schedule, peak_lr(recipe), steps, per_epoch or steps, recipe.schedule_unit)
-        lr = tuple(schedule(s) for s in range(0, steps, max(1, steps // 2000)))
-    cost = totals(main)
-    rates = depth_rates(recipe.drop_path, cost.residual_links) if recipe.drop_path else []
-    flops = 6 * cost.training_macs * recipe.batch * steps if steps and isinstance(cost.training_macs, int) else None
+    parts = _memory(net, recipe, counted)
+    cost = training_flops(net.checked)
+    links = totals(net.checked.main).residual_links
+    written, defaults = _fields(recipe)
     return Plan(
-        net=net.name, recipe=recipe.name, samples=samples, steps=steps, per_epoch=per_epoch,
-        peak_lr=peak_lr(recipe), lr=lr, groups=groups, members=tuple(sum(sizes[p] for p in g.paths) for g in groups),
-        frozen=tuple(sorted(frozen(recipe, found))), drop_path=tuple(rates), stages=_stages(recipe), flops=flops,
-        memory=_memory(recipe, cost),
-        targets=_targets(recipe), defaults=_defaults(recipe),
+        net=net.name, recipe=recipe.name, samples=samples, steps=steps, per_epoch=per_epoch, batch=recipe.batch,
+        short=0 if recipe.drop_last or not samples else samples % recipe.batch, peak_lr=peak_lr(recipe),
+        **_curves(recipe, steps, per_epoch), groups=groups,
+        roles=tuple(tuple(dict.fromkeys(roles[p] for p in g.paths)) for g in groups),
+        members=tuple(sum(sizes[p] for p in g.paths) for g in groups), frozen=tuple(sorted(frozen(recipe, found))),
+        drop_path=tuple(depth_rates(recipe.drop_path, links)) if recipe.drop_path else (),
+        stages=tuple(grown(recipe, i) for i in range(recipe.progressive.stages)) if recipe.progressive else (),
+        cost=cost if isinstance(cost, int) else None,
+        flops=cost * recipe.batch * steps if steps and isinstance(cost, int) else None, parts=parts,
+        memory=parts.fixed + parts.sample * (recipe.micro_batch or recipe.batch) if parts else None,
+        targets=_targets(recipe), written=written, defaults=defaults,
+        notes=tuple(_notes(net, recipe, samples, steps)),
     )  # fmt: skip
-
-
-def _stages(recipe: Recipe) -> tuple[dict[str, float], ...]:
-    """What grows, stage by stage."""
-    return tuple(grown(recipe, i) for i in range(recipe.progressive.stages)) if recipe.progressive else ()
 
 
 def updates_per_epoch(recipe: Recipe, samples: int) -> int:
@@ -85,94 +129,152 @@ def updates_per_epoch(recipe: Recipe, samples: int) -> int:
     return max(1, samples // recipe.batch if recipe.drop_last else -(-samples // recipe.batch))
 
 
-def _elements(shape: Sequence[int]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count
+def _curves(recipe: Recipe, steps: int | None, per_epoch: int | None) -> dict[str, Any]:
+    """What changes over time: lr, its phases, the rate of dropout."""
+    if not steps:
+        return {"lr": (), "spans": (), "dropout": ()}
+    times = range(0, steps, max(1, steps // POINTS))
+    schedule = Schedule(recipe.schedule, peak_lr(recipe), steps, per_epoch or steps, recipe.schedule_unit)
+    spans = []
+    for word, stretch in zip(recipe.schedule, schedule.stretches, strict=False):
+        end = min(stretch.end, steps)
+        if stretch.start < end:
+            spans.append(Span(shown(word), stretch.start, end, schedule(stretch.start), schedule(end - 1)))
+    rates = (time_rate(recipe.dropout, s, steps, per_epoch or steps) for s in times) if recipe.dropout else ()
+    return {"lr": tuple(schedule(s) for s in times), "spans": tuple(spans), "dropout": tuple(rates)}
 
 
-def _memory(recipe: Recipe, cost: Totals) -> int | None:
-    """Weights, gradients, the optimizer's state, the average, and what the forward pass keeps, roughly."""
-    if not isinstance(cost.activation_bytes, int):
+def _memory(net: Net, recipe: Recipe, counted: Sequence[Counted]) -> Memory | None:
+    kept = kept_bytes(net.checked)
+    if not isinstance(kept, int):
         return None
-    copies = 2 + STATE.get(word_name(type(recipe.optimizer)), 2) + (recipe.ema is not None)
-    width = 2 if recipe.precision in ("bf16", "fp16") else 4
-    return cost.params * 4 * copies + cost.activation_bytes * width // 4 * (recipe.micro_batch or recipe.batch)
+    still = frozen(recipe, [Parameter(p.path, p.role, p.shape) for p in counted])
+    everything = sum(prod(p.shape) for p in counted)
+    trained = sum(prod(p.shape) for p in counted if p.path not in still)
+    if any(isinstance(p, ByProduct) for p in recipe.penalty):
+        trained += sum(prod(p.shape) for p in counted if p.role in ("conv", "linear") and p.path not in still)
+    averages = (recipe.ema is not None) + (recipe.swa is not None)
+    half = recipe.precision in ("bf16", "fp16")
+    numbers = everything * (1 + averages) + trained * (1 + _kept_numbers(recipe.optimizer))
+    return Memory(numbers * 4 + everything * 2 * half, kept // 2 if half else kept)
+
+
+def _kept_numbers(word: Any) -> int:
+    """How many numbers an optimizer keeps for each that it trains."""
+    name = word_name(type(word))
+    momentum = bool(getattr(word, "momentum", 0))
+    known = {"sgd": int(momentum), "rmsprop": 1 + momentum + getattr(word, "centered", False), "adagrad": 1}
+    return known.get(name, 1 if name in ("lion", "lars", "muon") else 2)
 
 
 def _targets(recipe: Recipe) -> str:
+    """Who makes the targets of the loss, and from what."""
     loss = recipe.loss
     smoothing = loss.label_smoothing if isinstance(loss, CrossEntropy | Bce) else 0.0
+    if recipe.data.task in ("mask", "tokens"):
+        return f"labels as they are{f', smoothed by {smoothing:g} inside the loss' if smoothing else ''}"
     parts = [f"smoothed by {smoothing:g}, once"] if smoothing else ["classes as they are"]
+    if loss.task == "numbers":
+        parts = ["numbers as they are"]
     if recipe.mix:
         parts.append("then mixed by " + " or ".join(word_name(type(m)) for m in recipe.mix))
+    if isinstance(loss, Bce) and loss.threshold is not None:
+        parts.append(f"then 1 above {loss.threshold:g} and 0 below")
+    if smoothing or recipe.mix:
+        parts.append("before they reach the loss, which adds nothing")
     return ", ".join(parts)
 
 
-def _defaults(recipe: Recipe) -> tuple[str, ...]:
-    """Fields that have their default value, as they could be written."""
+def _check(net: Net, recipe: Recipe) -> None:
+    """Raise DataError for what the recipe asks of a net that does not have it."""
+    main = net.checked.main
+    if recipe.drop_path is not None and not totals(main).residual_links:
+        raise DataError("`drop_path` drops residual links, and this net has none", "write them as `residual { ... }`")
+    names = [o.name for o in main.outputs]
+    for name in recipe.outputs:
+        if name not in names:
+            raise DataError(f"the net has no output `{name}`", f"its outputs: {', '.join(names)}")
+    for word in recipe.init:
+        if isinstance(word, Fixup):
+            fixup_factors(branches(net.checked))
+        elif isinstance(word, SkipInit):
+            multipliers(branches(net.checked))
+
+
+def _notes(net: Net, recipe: Recipe, samples: int | None, steps: int | None) -> Iterator[str]:
+    """What is doubtful about a recipe and a net together."""
+    kinds = {p.op for p in parameters(net.checked.main)}
+    if samples and samples < recipe.batch:
+        yield f"a batch of {recipe.batch:,} is more than all {samples:,} samples: one update an epoch"
+    if recipe.dropout is not None and not _has(net, DROPOUTS):
+        yield "`dropout` sets the rate of dropout layers, and this net has none"
+    if any(isinstance(w, ZeroLastNorm) for w in recipe.init) and not last_norms(net.checked):
+        yield "`zero_last_norm` finds no norm at the end of a residual branch"
+    if recipe.ema is not None and not recipe.ema.scaled:
+        memory = recipe.ema.every / (1 - recipe.ema.decay)
+        if steps and memory > steps / 2 and not recipe.ema.warmup:
+            yield f"the average goes back about {memory:,.0f} updates, more than half of the run: use a smaller decay"
+        if recipe.ema.decay > 0.999 and recipe.ema.buffers == "copy" and kinds & set(NORMS_WITH_STATE):
+            yield "averaged weights meet batch-norm statistics of the raw ones: `buffers=average` averages them too"
+    schedule = [word_name(type(p)) for p in recipe.schedule]
+    if "plateau" in schedule:
+        yield "when lr falls at a plateau is not known before: the curve shows lr without falls"
+    if any(isinstance(p, ByProduct) for p in recipe.penalty):
+        yield "`l1_by_product` splits the weights of convolutions and linears in two factors, without weight decay"
+
+
+def _has(net: Net, kinds: Sequence[str]) -> bool:
+    from netdsl.ir.flatten import flatten
+
+    return any(node.op.kind in kinds for node in flatten(net.checked, training=True))
+
+
+def _fields(recipe: Recipe) -> tuple[dict[str, str], dict[str, str]]:
+    """Fields that the recipe writes, and those that have their default."""
     plain = Recipe()
     names = [f.name for f in struct_fields(Recipe) if f.name not in STRUCTURE]
-    return tuple(f"{n} = {shown(getattr(recipe, n))}" for n in names if getattr(recipe, n) == getattr(plain, n))
+    same = {n for n in names if getattr(recipe, n) == getattr(plain, n)}
+    sign = {"mix": " | "}
+    texts = {n: shown(getattr(recipe, n), sign.get(n, " -> ")) for n in names}
+    defaults = {n: texts[n] for n in names if n in same}
+    for name in names:
+        value = getattr(recipe, name)
+        if name not in same and isinstance(value, Word):
+            defaults |= {f"{name}.{a}": text for a, text in _default_arguments(value)}
+    return {n: t for n, t in texts.items() if n not in same}, defaults
 
 
-def shown(value: Any) -> str:
-    """A value as it could be written in a recipe."""
+def _default_arguments(word: Word) -> Iterator[tuple[str, str]]:
+    for f in struct_fields(type(word)):
+        value = getattr(word, f.name)
+        if not f.required and value == f.default and value is not None:
+            yield f.name, shown(value, quoted=_is_text(f.type))
+
+
+def shown(value: Any, sign: str = " -> ", quoted: bool = False) -> str:
+    """A value as it could be written in a recipe; arguments that have their default are left out. `quoted`: texts are
+    texts and not names."""
     if isinstance(value, Word):
-        changed = [(f.name, getattr(value, f.name)) for f in struct_fields(type(value))]
-        inside = ", ".join(f"{n}={shown(v)}" for n, v in changed if v is not None)
+        given = [f for f in struct_fields(type(value)) if _is_given(value, f)]
+        inside = ", ".join(f"{f.name}={shown(getattr(value, f.name), quoted=_is_text(f.type))}" for f in given)
         return f"{word_name(type(value))}({inside})" if inside else word_name(type(value))
     if isinstance(value, tuple):
-        return (
-            " -> ".join(map(shown, value))
-            if value and isinstance(value[0], Word)
-            else f"[{', '.join(map(shown, value))}]"
-        )
+        texts = [shown(v, quoted=quoted) for v in value]
+        words = bool(value) and isinstance(value[0], Word)
+        return sign.join(texts) if words else f"[{', '.join(texts)}]" if value else "none"
+    if isinstance(value, dict):
+        return f"weights({', '.join(f'{n}={shown(v)}' for n, v in value.items())})" if value else "none"
     if isinstance(value, bool) or value is None:
         return str(value).lower()
+    if isinstance(value, str) and quoted:
+        return f'"{value}"'
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def spark(values: Sequence[float], width: int = 64) -> str:
-    """A curve as a line of blocks."""
-    if not values:
-        return ""
-    count = min(width, len(values))
-    picked = [values[i * (len(values) - 1) // max(1, count - 1)] for i in range(count)]
-    low, high = min(picked), max(picked)
-    return "".join(BLOCKS[round((v - low) / (high - low) * 8) if high > low else 4] for v in picked)
+def _is_text(kind: Any) -> bool:
+    item = element(kind)
+    return str in members(kind if item is None else item)
 
 
-def lines(made: Plan, members: int = 6) -> list[str]:
-    """A plan as lines of text."""
-    found = [f"{made.net} by {made.recipe}"]
-    if made.steps:
-        epochs = f" ({made.per_epoch:,} in an epoch of {made.samples:,} samples)" if made.per_epoch else ""
-        found.append(f"steps      {made.steps:,}{epochs}")
-    else:
-        found.append("steps      depend on the number of samples: give it with --samples")
-    found.append(
-        f"lr         peak {made.peak_lr:g}" + (f", first {made.lr[0]:.3g}, last {made.lr[-1]:.3g}" if made.lr else "")
-    )
-    found += [f"           {spark(made.lr)}"] if made.lr else []
-    found.append(f"targets    {made.targets}")
-    for g, size in zip(made.groups, made.members, strict=True):
-        settings = "".join(f", {k} = {v}" for k, v in g.settings.items())
-        layer = f"layer {g.layer}: " if g.layer is not None else ""
-        found.append(f"group      {layer}lr x {g.scale:.4g}{settings}: {len(g.paths)} tensors, {size:,} numbers")
-        more = f" ... and {len(g.paths) - members} more" if len(g.paths) > members else ""
-        found.append("           " + ", ".join(g.paths[:members]) + more)
-    if made.frozen:
-        found.append(f"frozen     {', '.join(made.frozen)}")
-    if made.drop_path:
-        found.append(f"drop_path  {' '.join(f'{r:.3f}' for r in made.drop_path)}")
-    for i, numbers in enumerate(made.stages):
-        first = -(-i * made.steps // len(made.stages)) + 1 if made.steps else None
-        since = f", from step {first:,}" if first else ""
-        found.append(f"stage {i + 1}    " + ", ".join(f"{n} {v:.4g}" for n, v in numbers.items()) + since)
-    if made.flops is not None:
-        found.append(f"cost       about {made.flops:.2e} floating-point operations")
-    if made.memory is not None:
-        found.append(f"memory     about {made.memory / 2**20:,.0f} MiB")
-    return [*found, f"defaults   {'; '.join(made.defaults)}"]
+def _is_given(word: Word, field: Any) -> bool:
+    return bool(field.required) or getattr(word, field.name) != field.default
