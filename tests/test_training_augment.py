@@ -107,7 +107,7 @@ WORDS = [
     "affine(10, (0.1, 0.1), (0.8, 1.2), 5)", "elastic(2)", "color_jitter(0.4, 0.4, 0.4, 0.1)", "grayscale(0.5)",
     "autocontrast", "equalize", "posterize(3)", "solarize(0.4)", "invert", "gaussian_noise(0.1)", "randaugment(2, 9)",
     "randaugment(2, 9, std=0.5, increasing=true, p=0.5)", "trivialaugment", "autoaugment", "autoaugment(cifar10)",
-    "random_erasing(0.5)", "random_erasing(1.0, value=pixel)", "cutout(8)",
+    "random_erasing(0.5)", "random_erasing(1.0, value=pixel)", "cutout(8)", "pixmix",
 ]  # fmt: skip
 
 

@@ -222,10 +222,16 @@ class Cutout(Augment, frozen=True, tag="cutout"):
 
 
 class PixMix(Augment, frozen=True, tag="pixmix"):
-    """Mixes in pictures of fractals."""
+    """Mixes a picture with augmented copies of itself and with pictures of fractals, in up to `rounds` rounds of adding
+    or multiplying. Without a `folder` of mixing pictures, with some that are made by formulas."""
 
     source: ClassVar[str] = "Hendrycks et al. 2022"
-    missing: ClassVar[str] = "it needs a set of mixing pictures"
+    masks = "refused"
+    folder: Annotated[str, Meta(description="mixing pictures, relative to the spec; empty: built-in ones")] = ""
+    rounds: Annotated[Count, Meta(description="largest number of rounds")] = 4
+    beta: Annotated[Positive, Meta(description="the larger, the less is mixed in")] = 3.0
+    severity: Annotated[float, Meta(ge=0.1, le=10, description="largest strength of the augmentations")] = 3.0
+    all_operations: Annotated[bool, Meta(description="colour, contrast, brightness and sharpness too")] = False
 
 
 Per = Annotated[

@@ -46,9 +46,17 @@ class Stages(Struct, frozen=True, eq=False):
         return self.each[stage_of(step, self.total, len(self.each))]
 
 
-def stages_of(recipe: Recipe, total: int, mask: bool = False, standard: Standard | None = None) -> Stages:
+def stages_of(
+    recipe: Recipe,
+    total: int,
+    mask: bool = False,
+    standard: Standard | None = None,
+    mixing: Tensor | None = None,
+) -> Stages:
     """The stages of a recipe's run."""
-    each = (Stage(r, Pipeline(r.augment, mask, standard), Mixer(r.mix, r.seed, r.repeat)) for r in staged(recipe))
+    each = (
+        Stage(r, Pipeline(r.augment, mask, standard, mixing), Mixer(r.mix, r.seed, r.repeat)) for r in staged(recipe)
+    )
     return Stages(tuple(each), total)
 
 
@@ -90,7 +98,13 @@ class Feed:
     """
 
     def __init__(
-        self, split: Split, recipe: Recipe, targets: Targets, mask: bool = False, standard: Standard | None = None
+        self,
+        split: Split,
+        recipe: Recipe,
+        targets: Targets,
+        mask: bool = False,
+        standard: Standard | None = None,
+        mixing: Tensor | None = None,
     ) -> None:
         self.split = split
         self.targets = targets
@@ -98,7 +112,7 @@ class Feed:
         self.numbers = Order(recipe.seed, len(split), recipe.batch, recipe.repeat, recipe.drop_last)
         self.per_epoch = self.numbers.per_epoch
         self.total = recipe.total_steps(self.per_epoch)
-        self.stages = stages_of(recipe, self.total, mask, standard)
+        self.stages = stages_of(recipe, self.total, mask, standard, mixing)
         self.cuts = bool(split.cut) and cuts(recipe.augment)
         self.decoder: Decoder | None = None
         if split.read or self.cuts:

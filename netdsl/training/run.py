@@ -38,6 +38,7 @@ from netdsl.training.ranks import Ranks
 from netdsl.training.resolution import check_resolution
 from netdsl.training.shards import gathered, is_sharded
 from netdsl.training.sources import read
+from netdsl.training.sources.mixing import read_mixing
 from netdsl.training.target import Targets
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
 
 
 class Prepared(Struct, frozen=True, eq=False):
-    """Everything before the first update. `net` has its preprocessing; `notes` is what there is to say."""
+    """Everything before the first update. `net` has its preprocessing; `notes` is what there is to say; `mixing`: what
+    `pixmix` mixes in."""
 
     net: Net
     recipe: Recipe
@@ -56,6 +58,7 @@ class Prepared(Struct, frozen=True, eq=False):
     module: nn.Module
     parameters: tuple[Parameter, ...]
     notes: tuple[str, ...]
+    mixing: Tensor | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,9 +92,12 @@ def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device) -> Prepa
         keep(module, net.checked, pixel_statistics(train, recipe.standardize, recipe.workers))
     found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
     about = Start(module, found, base, branches(net.checked), head(net.checked))
-    notes = initialize(recipe.init, about, recipe.seed)
+    said = initialize(recipe.init, about, recipe.seed)
     held = (held if len(held) else data.test).to(device)
-    return Prepared(net, recipe, data, train.to(device), held, module.to(device), found, (*data.notes, *notes))
+    mixing, more = read_mixing(recipe, base, tuple(train.example()[0].shape[1:]))
+    mixing = mixing if mixing is None else mixing.to(device)
+    notes = (*data.notes, *more, *said)
+    return Prepared(net, recipe, data, train.to(device), held, module.to(device), found, notes, mixing)
 
 
 def load_data(program: Program, recipe: Recipe, base: Path) -> DataSet:
@@ -154,7 +160,7 @@ def start(prepared: Prepared, folder: Path, ranks: Ranks, watch: Watch) -> Loop:
     """The loop of a run, at its first step."""
     p = prepared
     standard = kept_statistics(p.module, p.net.checked) if p.net.options.standard else None
-    feed = Feed(p.train, p.recipe, p.targets(), mask=p.data.task == "mask", standard=standard)
+    feed = Feed(p.train, p.recipe, p.targets(), mask=p.data.task == "mask", standard=standard, mixing=p.mixing)
     job = Job(
         module=p.module, recipe=p.recipe, feed=feed, held=p.held, parameters=p.parameters, names=p.names, kept=p.kept,
         task=p.data.task, classes=max(1, len(p.data.classes)), folder=folder, ranks=ranks, layers=layers_of(p),

@@ -23,6 +23,7 @@ class Frame(Struct, frozen=True, eq=False):
     purpose: str
     epoch: int
     standard: Standard | None = None
+    mixing: Tensor | None = None
 
     def uniform(self, what: str, *shape: int) -> Tensor:
         return self.draws.uniform(f"{self.purpose}.{what}", *shape)
@@ -64,21 +65,35 @@ def applies(*words: type) -> Callable[[Apply], Apply]:
 
 
 class Pipeline:
-    """Applies the words in order. With `mask`, targets [B, H, W] are moved along with the pictures."""
+    """Applies the words in order. With `mask`, targets [B, H, W] are moved along with the pictures. `mixing`: pictures
+    to mix in, uint8 [M, C, S, S]."""
 
-    def __init__(self, words: Sequence[Any], mask: bool = False, standard: Standard | None = None) -> None:
-        from netdsl.training.augment import colors, erasing, geometry, policies  # noqa: F401 - they register themselves
+    def __init__(
+        self,
+        words: Sequence[Any],
+        mask: bool = False,
+        standard: Standard | None = None,
+        mixing: Tensor | None = None,
+    ) -> None:
+        from netdsl.training.augment import (  # noqa: F401 - they register themselves
+            colors,
+            erasing,
+            geometry,
+            pixmix,
+            policies,
+        )
 
         self.words = tuple(words)
         self.mask = mask
         self.standard = standard
+        self.mixing = mixing
 
     def __bool__(self) -> bool:
         return bool(self.words)
 
     def frame(self, place: int, draws: Draws, epoch: int) -> Frame:
         """What the word at a place draws from."""
-        return Frame(draws, f"{place}.{type(self.words[place]).__name__}", epoch, self.standard)
+        return Frame(draws, f"{place}.{type(self.words[place]).__name__}", epoch, self.standard, self.mixing)
 
     def __call__(
         self, inputs: tuple[Tensor, ...], target: Tensor, draws: Draws, epoch: int, after: int = 0

@@ -48,36 +48,41 @@ def _folder(root: Path, *names: str) -> Path:
 
 def _known(shape: tuple[int, ...], folder: Path) -> tuple[int, ...]:
     """A net's input shape; sizes that it leaves open (0) are those of the first picture."""
-    files = _pictures(folder) if 0 in shape[1:3] else []
+    files = pictures_below(folder) if 0 in shape[1:3] else []
     if not files:
         return shape
     first = open_picture(files[0], shape[0])
     return (shape[0], shape[1] or first.height, shape[2] or first.width)
 
 
-def _pictures(folder: Path) -> list[Path]:
+def pictures_below(folder: Path) -> list[Path]:
+    """The pictures in a folder and in those below it, in order."""
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
 
 
 def _classified(folder: Path, classes: tuple[str, ...], view: View) -> Split:
-    pairs = [(file, i) for i, name in enumerate(classes) for file in _pictures(folder / name)]
+    pairs = [(file, i) for i, name in enumerate(classes) for file in pictures_below(folder / name)]
     if not pairs:
         raise DataError(f"{folder} has no pictures", f"known endings: {', '.join(sorted(ENDINGS))}")
     files, labels = tuple(f for f, _ in pairs), torch.tensor([i for _, i in pairs])
-    return Pictures(partial(_open, files, view.channels), view).split(labels)
+    return Pictures(partial(open_one, files, view.channels), view).split(labels)
 
 
-def _open(files: tuple[Path, ...], channels: int, i: int) -> Any:
+def open_one(files: tuple[Path, ...], channels: int, i: int) -> Any:
+    """The i-th of some files, open."""
     return open_picture(files[i], channels)
 
 
 def _masked(folder: Path, shape: tuple[int, ...]) -> Split:
-    images, masks = _pictures(_folder(folder, "images")), {p.stem: p for p in _pictures(_folder(folder, "masks"))}
+    images, masks = (
+        pictures_below(_folder(folder, "images")),
+        {p.stem: p for p in pictures_below(_folder(folder, "masks"))},
+    )
     alone = [p.name for p in images if p.stem not in masks]
     if alone or not images:
         raise DataError(f"{folder}: no mask for {alone[0]}" if alone else f"{folder / 'images'} has no pictures")
     view = View(shape)
-    (pixels,) = Pictures(partial(_open, tuple(images), view.channels), view).read(torch.arange(len(images)))
+    (pixels,) = Pictures(partial(open_one, tuple(images), view.channels), view).read(torch.arange(len(images)))
     target = torch.stack([_mask(masks[p.stem], shape[1:3]) for p in images])
     return Split((pixels,), target)
 

@@ -1,0 +1,129 @@
+"""PixMix: a picture is mixed with augmented copies of itself and with pictures of great complexity, in some rounds."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from netdsl.recipe.augmentations import PixMix
+from netdsl.training.augment import pixels
+from netdsl.training.augment.fractals import fractals
+from netdsl.training.augment.geometry import inverse_matrix, warp, window
+from netdsl.training.augment.pipeline import Frame, applies
+from netdsl.training.augment.pixels import column
+from netdsl.training.data import as_floats
+
+Both = tuple[Tensor, Tensor | None]
+MARGIN = 36 / 32
+"""Mixing pictures are so much larger than what is cut from them, as in the reference implementation."""
+PLAIN = (
+    "autocontrast",
+    "equalize",
+    "posterize",
+    "rotate",
+    "solarize",
+    "shear_x",
+    "shear_y",
+    "translate_x",
+    "translate_y",
+)
+COLOURS = {
+    "color": pixels.saturation, "contrast": pixels.contrast, "brightness": pixels.brightness,
+    "sharpness": pixels.sharpness,
+}  # fmt: skip
+"""Left out by default: they are among the corruptions of ImageNet-C, which robustness is measured on."""
+
+
+@applies(PixMix)
+def pixmix(word: PixMix, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    mixed = _sometimes_augmented(word, x, x, "start", frame)
+    other = mixing_pictures(x, frame)
+    rounds = frame.integers("rounds", word.rounds + 1)
+    for turn in range(word.rounds):
+        copy = _sometimes_augmented(word, x, other, f"copy{turn}", frame)
+        a, b = weights(frame.uniform(f"side{turn}"), frame.uniform(f"weights{turn}", 2), word.beta)
+        adds = column(frame.uniform(f"operation{turn}") < 0.5)
+        result = torch.where(adds, add(mixed, copy, a, b), multiply(mixed, copy, a, b)).clamp(0, 1)
+        mixed = torch.where(column(turn < rounds), result, mixed)
+    return mixed, mask
+
+
+def weights(side: Tensor, uniform: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+    """Weights [B] of a picture and of what is mixed in: both of them between 0 and 1, or one above 1 and the other
+    negative. Beta(beta, 1) is u^(1/beta), Beta(1, beta) is 1 - u^(1/beta)."""
+    a, b = uniform[:, 0] ** (1 / beta), 1 - uniform[:, 1] ** (1 / beta)
+    inside = side < 0.5
+    return torch.where(inside, a, 2 - a), torch.where(inside, b, -b)
+
+
+def add(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """a * x + b * y with grey as 0."""
+    return (column(a) * (2 * x - 1) + column(b) * (2 * y - 1) + 1) / 2
+
+
+def multiply(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """x^a * y^b with grey as 1."""
+    return (2 * x) ** column(a) * (2 * y).clamp(min=1e-37) ** column(b) / 2
+
+
+def mixing_pictures(x: Tensor, frame: Frame) -> Tensor:
+    """One picture of the mixing set for each sample, cut at random to the size of x."""
+    known = (fractals(x.shape[1]) if frame.mixing is None else frame.mixing).to(x.device)
+    chosen = as_floats(known[frame.integers("picture", len(known))])
+    height, width = x.shape[2:]
+    side = round(MARGIN * max(height, width))
+    if chosen.shape[2] != side:
+        chosen = functional.interpolate(
+            chosen, size=(side, side), mode="bilinear", antialias=True, align_corners=False
+        ).clamp(0, 1)
+    corner = frame.uniform("corner", 2)
+    top, left = (corner[:, 0] * (side - height + 1)).long(), (corner[:, 1] * (side - width + 1)).long()
+    return window(chosen, top, left, height, width)
+
+
+def _sometimes_augmented(word: PixMix, x: Tensor, otherwise: Tensor, what: str, frame: Frame) -> Tensor:
+    """x under one random operation, or in one case of two what is given otherwise."""
+    names = (*PLAIN, *(COLOURS if word.all_operations else ()))
+    which = frame.integers(f"{what}.which", len(names))
+    level = frame.between(f"{what}.level", 0.1, word.severity) / 10
+    sign = torch.where(frame.uniform(f"{what}.sign") < 0.5, -1.0, 1.0)
+    used = frame.uniform(f"{what}.augmented") < 0.5
+    found = otherwise
+    for i, name in enumerate(names):
+        mine = (used & (which == i)).nonzero()[:, 0]
+        if len(mine):
+            found = found.index_copy(0, mine, operate(name, x[mine], level[mine], sign[mine]))
+    return found
+
+
+def operate(name: str, x: Tensor, level: Tensor, sign: Tensor) -> Tensor:
+    """Pictures under an operation of the reference implementation; level [B] from 0 to 1, whole numbers cut off."""
+    if name == "autocontrast":
+        return pixels.autocontrast(x)
+    if name == "equalize":
+        return pixels.equalize(x)
+    if name == "posterize":
+        return pixels.posterize(x, 4 - (4 * level).floor())
+    if name == "solarize":
+        return pixels.solarize(x, (256 - (256 * level).floor()) / 255)
+    if name in COLOURS:
+        return COLOURS[name](x, 1.8 * level + 0.1)
+    return warp(x, None, _map(name, level, sign, x.shape), "bilinear")[0]
+
+
+def _map(name: str, level: Tensor, sign: Tensor, size: torch.Size) -> Tensor:
+    """From output to input places in pixels from the centre, [B, 2, 3]; shears keep the upper left corner."""
+    height, width = size[2:]
+    none, one = torch.zeros_like(level), torch.ones_like(level)
+    if name == "rotate":
+        pair = torch.stack([none, none], 1)
+        return inverse_matrix(sign * (30 * level).floor(), pair, one, pair)
+    shear = sign * 0.3 * level
+    rows = {
+        "shear_x": (one, shear, shear * height / 2, none, one, none),
+        "shear_y": (one, none, none, shear, one, shear * width / 2),
+        "translate_x": (one, none, sign * (level * width / 3).floor(), none, one, none),
+        "translate_y": (one, none, none, none, one, sign * (level * height / 3).floor()),
+    }[name]
+    return torch.stack(rows, 1).view(-1, 2, 3)
