@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import string
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,16 @@ from typing import Any
 import pytest
 from published import NAMES, recipe
 from safetensors.torch import load_file
-from zoo_tables import ROOT
+from zoo_tables import ROOT, spec, specs
 
 from netdsl.cli.main import main
+from netdsl.passes.recipes import recipe_names
 
-PICTURES = ["--data", "synthetic(16, 8)", "--set", "batch=8", "--set", "precision=fp32", "-p", "classes=5"]
-CIFAR = ["--data", "synthetic(16, 8)", "--set", "batch=8", "--set", "precision=fp32"]
+PICTURES = ["--data", "synthetic(16, 8)", "--set", "batch=8", "-p", "classes=5"]
+CIFAR = ["--data", "synthetic(16, 8)", "--set", "batch=8"]
 SMALL_CONVNEXT = ["-p", "depths=[1, 1, 4, 1]", "-p", "widths=[8, 16, 24, 32]"]
 SMALL_RESNET = ["-p", "depths=[1, 1, 1, 1]"]
+FEW = ["--data", "synthetic(8, 4)", "--set", "batch=4", "-p", "classes=5"]
 SMALL_VIT = ["-p", "dim=16", "-p", "depth=2", "-p", "heads=2"]
 SMALL_SWIN = ["-p", "dim=8", "-p", "depths=[1, 1, 2, 1]", "-p", "heads=[1, 1, 2, 2]"]
 NO_WEIGHTS = ["--set", "init=trunc_normal(0.02) -> head_scale(0.001)"]
@@ -26,14 +29,19 @@ TEXT = ["--data", 'text("text.txt", length=50, test=0.1)', "-p", "characters=27"
 
 RUNS: dict[str, list[str]] = {
     "convnext:ImageNet300": SMALL_CONVNEXT + PICTURES,
+    **{f"convnext:ImageNet300_{n}": SMALL_CONVNEXT + PICTURES for n in "SBL"},
+    **{f"convnext:FineTune22k{n}": SMALL_CONVNEXT + PICTURES + NO_WEIGHTS for n in ("", "_S", "_B", "_L", "_XL")},
     "convnext:FineTune384_B": SMALL_CONVNEXT + PICTURES + NO_WEIGHTS,
+    "convnext:FineTune384_L": SMALL_CONVNEXT + PICTURES + NO_WEIGHTS,
     "convnext:Torchvision600": SMALL_CONVNEXT + PICTURES,
     "convnext_v2:FineTune_B": SMALL_CONVNEXT + PICTURES + NO_WEIGHTS,
     "convnext_v2:FineTune_T": SMALL_CONVNEXT + PICTURES + NO_WEIGHTS,
-    "resnet:Torchvision90": SMALL_RESNET + PICTURES,
-    "resnet:Torchvision600": SMALL_RESNET + PICTURES,
-    "resnet:A1": SMALL_RESNET + PICTURES,
-    "resnet:A3": SMALL_RESNET + PICTURES,
+    "convnext_v2:FineTune_A": SMALL_CONVNEXT + PICTURES + NO_WEIGHTS,
+    "resnet:Torchvision90": SMALL_RESNET + FEW,
+    "resnet:Torchvision600": SMALL_RESNET + FEW,
+    "resnet:A1": SMALL_RESNET + FEW,
+    "resnet:A2": SMALL_RESNET + FEW,
+    "resnet:A3": SMALL_RESNET + FEW,
     "resnet_v1:ImageNet600k": SMALL_RESNET + PICTURES + ["--set", "validation=0.25"],
     "resnet_cifar:CIFAR10": CIFAR,
     "resnet_cifar:CIFAR10_110": ["-p", "depth=14", *CIFAR],
@@ -43,7 +51,7 @@ RUNS: dict[str, list[str]] = {
     "wide_resnet:AdamW": ["-p", "repeats=1", "-p", "width=8", *CIFAR],
     "vit:DeiT300": SMALL_VIT + PICTURES,
     "vit:Torchvision300": SMALL_VIT + PICTURES,
-    "swin:Torchvision300": SMALL_SWIN + PICTURES,
+    **{f"swin:Torchvision300{n}": SMALL_SWIN + PICTURES for n in ("", "_S", "_B")},
     "mobilenet_v1:ImageNet100": ["-p", "alpha=0.25", *PICTURES],
     "mobilenet_v2:Torchvision300": PICTURES,
     "mobilenet_v3:Torchvision600": PICTURES,
@@ -52,12 +60,16 @@ RUNS: dict[str, list[str]] = {
     "alexnet:ImageNet90": PICTURES,
     "alexnet:Torchvision90": PICTURES,
     "vgg:ImageNet74": ["-p", "depths=[1, 1, 1, 1, 1]", *PICTURES],
+    "vgg:Torchvision90": ["-p", "depths=[1, 1, 1, 1, 1]", *PICTURES],
     "vgg:Torchvision90_BN": ["-p", "depths=[1, 1, 1, 1, 1]", *PICTURES],
     "unet:Cells": ["-p", "width=2", "--data", "clutter(4, 2, 220)"],
     "char_rnn:TinyShakespeare": TEXT,
 }
 QUICK = {
-    "convnext:ImageNet300", "vit:DeiT300", "swin:Torchvision300", "resnet_cifar:StochasticDepth", "airbench:CIFAR10",
+    "convnext:ImageNet300", "convnext:FineTune22k", "convnext:Torchvision600", "convnext_v2:FineTune_B", "resnet:A1",
+    "vit:DeiT300", "vit:Torchvision300", "swin:Torchvision300", "mobilenet_v1:ImageNet100",
+    "mobilenet_v3:Torchvision600", "resnet_cifar:CIFAR10", "resnet_cifar:CIFAR10_110",
+    "resnet_cifar:StochasticDepth", "resnet9:DAWNBench", "airbench:CIFAR10", "wide_resnet:AdamW",
     "char_rnn:TinyShakespeare",
 }  # fmt: skip
 
@@ -86,9 +98,42 @@ def test_a_published_recipe_runs_for_an_epoch(name: str, tmp_path: Path) -> None
     assert ("raw" in found) == (recipe(name).ema is not None)
 
 
-def test_every_net_of_the_published_recipes_is_tried() -> None:
-    assert set(RUNS) <= set(NAMES)
-    assert {n.partition(":")[0] for n in RUNS} == {n.partition(":")[0] for n in NAMES}
+@pytest.mark.parametrize("path", specs(), ids=lambda p: p.stem)
+def test_every_recipe_of_every_spec_prints_its_plan(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module = spec(path.stem).module
+    for name in recipe_names(module):
+        assert main(["recipe", f"{path}:{name}", "--samples", "50000"]) == 0
+        said = capsys.readouterr()
+        assert said.out.splitlines()[0].endswith(f" by {name}")
+        assert re.search(r"^length +[\d,]+ updates of ", said.out, re.MULTILINE)
+        assert "group" in said.out
+        assert not said.err  # a shipped recipe gives no warnings
+
+
+def test_half_precision_is_for_gpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a CPU fp16 would be many times slower: it is computed in fp32, to the last digit, and says so."""
+    seen = []
+    for precision in ("fp16", "fp32"):
+        folder = tmp_path / precision
+        arguments = [
+            "-p",
+            "widths=[8, 8, 8]",
+            *CIFAR,
+            "--set",
+            f"precision={precision}",
+            "--device",
+            "cpu",
+            "--no-onnx",
+        ]
+        path = str(ROOT / "specs" / "airbench.net:CIFAR10")
+        assert main(["train", path, "--set", "epochs=1", "-o", str(folder), *arguments]) == 0
+        seen.append(((folder / "metrics.jsonl").read_text(), "computed in fp32 here" in capsys.readouterr().err))
+    assert seen[0][0] == seen[1][0]
+    assert [said for _, said in seen] == [True, False]
+
+
+def test_every_published_recipe_is_tried() -> None:
+    assert set(RUNS) == set(NAMES)
 
 
 def test_fine_tuning_starts_from_a_run_with_other_classes(tmp_path: Path) -> None:
