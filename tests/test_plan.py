@@ -20,7 +20,7 @@ from netdsl.source import Source
 from netdsl.training.counts import training_samples, without_validation
 from netdsl.training.data import DataError
 from netdsl.training.plan import plan
-from netdsl.training.plan_text import lines, patterns
+from netdsl.training.plan_text import patterns
 from netdsl.training.ranks import Ranks
 from netdsl.training.run import prepare, start
 
