@@ -178,6 +178,7 @@ def guarded() -> Iterator[None]:
     from netdsl.diagnostics import Fault
     from netdsl.training.checkpoint import CheckpointError
     from netdsl.training.data import DataError
+    from netdsl.training.launch import LOST, lost_another
 
     try:
         yield
@@ -192,5 +193,9 @@ def guarded() -> Iterator[None]:
     except torch.OutOfMemoryError:
         hint = "let fewer samples be computed at once: `--set micro_batch=...` keeps the batch and its gradient"
         raise Failure("the device is out of memory", hint, WRONG) from None
+    except RuntimeError as error:
+        if not lost_another(error):
+            raise
+        raise Failure("another process of this run has ended", code=LOST) from None
     except PermissionError as error:
         raise Failure(f"{error.filename}: {error.strerror}", code=USAGE) from None

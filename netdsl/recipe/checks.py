@@ -168,7 +168,7 @@ def _masks(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 def _sharding(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """What needs the whole of a weight, where each device has a part of it."""
-    if recipe.shard == "none":
+    if recipe.shard is None:
         return
     whole: list[tuple[str, str]] = []
     if isinstance(recipe.optimizer, Lamb | Lars | Muon):

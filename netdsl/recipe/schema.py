@@ -104,9 +104,9 @@ class Recipe(Struct, frozen=True, kw_only=True):
         ),
     ] = "local"
     shard: Annotated[
-        Literal["none", "fsdp"],
+        Literal["fsdp"] | None,
         Meta(description="what several devices hold: each the whole net, or each a part of every weight (FSDP2)"),
-    ] = "none"
+    ] = None
     seed: Annotated[Index, Meta(description="seed of everything random")] = 0
     deterministic: Annotated[bool, Meta(description="only deterministic kernels")] = False
     evaluate: Annotated[Duration, Meta(description="how often to evaluate")] = Duration(1, "epochs")

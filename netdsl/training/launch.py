@@ -17,6 +17,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import IO, Any
 
+LOST = 75
+"""The exit code of a process that ends because another one has."""
+
+BROKEN = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL", "Timed out waiting")
+
 GRACE = 10.0
 """Seconds that the others have to end once a process has failed."""
 
@@ -35,13 +40,18 @@ def launch(devices: int, argv: list[str]) -> int:
         children = [_start(rank, devices, argv, said[rank], port) for rank in range(devices)]
         with _passing_on_signals(children):
             failed = _wait(children)
-        if failed:
+        if failed and (children[0].returncode == LOST or children[0].returncode < 0):
             said[failed].seek(0)
             sys.stderr.write(said[failed].read().decode(errors="replace"))
     if failed is None:
         return 0
     code = children[failed].returncode
     return code if code > 0 else 128 - code
+
+
+def lost_another(error: Exception) -> bool:
+    """Whether an exchange between processes failed because one of them has ended."""
+    return os.environ.get("WORLD_SIZE", "1") != "1" and any(w in str(error) for w in BROKEN)
 
 
 def _start(rank: int, world: int, argv: list[str], said: IO[bytes], port: int) -> subprocess.Popen[bytes]:

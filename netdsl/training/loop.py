@@ -112,7 +112,7 @@ class Loop:
                 quicken(self.module)
         if compiled and self.device.type == "cpu":
             check_compiler()
-        if compiled or (self.recipe.compile == "auto" and self.device.type == "cuda" and self.recipe.shard == "none"):
+        if compiled or (self.recipe.compile == "auto" and self.device.type == "cuda" and self.recipe.shard is None):
             self.module.compile()  # keeps the keys of the state dict
         return self.ranks.wrap(self.module, self.recipe)
 
