@@ -1,10 +1,10 @@
 """Runs `netdsl` commands, each in a process of its own that may be killed at a chosen place.
 
-    python kills.py '[{"arguments": ["train", ...], "kill": "step:7"}, ...]'
+    python kills.py '[{"arguments": ["train", ...], "kill": "step:7", "processes": 2}, ...]'
 
-torch is imported once and every command is a fork, so a kill costs no start-up. Prints the exit codes as JSON; a
-killed process has -9. Places: `step:N` after the update N; `write:N` in the middle of writing the N-th file; `rename:N`
-when the N-th file is written and has not got its name yet.
+torch is imported once and every command is a fork (or several that train together), so a kill costs no start-up. Prints
+the exit codes as JSON; a killed process has -9. Places: `step:N` after the update N; `write:N` in the middle of writing
+the N-th file; `rename:N` when the N-th file is written and has not got its name yet.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sklearn.datasets  # noqa: F401 - what a run imports
 
 from netdsl.cli.main import main
 from netdsl.training import session  # noqa: F401 - what a run imports
+from netdsl.training.launch import _free_port
 from netdsl.training.loop import Loop
 
 
@@ -60,13 +61,26 @@ def arm(place: str) -> None:
         os.replace = replaced  # type: ignore[assignment]
 
 
+def join(rank: int, world: int, port: int) -> None:
+    """Tell this process its place among the others, as torchrun does."""
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({n: str(v) for n, v in place.items()})
+
+
 def run(command: dict[str, Any]) -> int:
-    child = os.fork()
-    if not child:
-        if "kill" in command:
-            arm(command["kill"])
-        os._exit(main(command["arguments"]))
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    world, port = command.get("processes", 1), _free_port()
+    children = []
+    for rank in range(world):
+        child = os.fork()
+        if not child:
+            if world > 1:
+                join(rank, world, port)
+            if "kill" in command:
+                arm(command["kill"])
+            os._exit(main(command["arguments"]))
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    return codes[0]
 
 
 if __name__ == "__main__":
