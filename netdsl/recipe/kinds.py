@@ -84,6 +84,8 @@ def description(kind: Any) -> str:
 def bounds(kind: Any) -> str:
     """The range of a number in words: `from 0 to 1`, `above 0`."""
     limits = {n: getattr(m, n) for m in metas(kind) for n in ("gt", "ge", "lt", "le") if getattr(m, n) is not None}
+    if {"ge", "le"} <= limits.keys():
+        return f"from {limits['ge']:g} to {limits['le']:g}"
     texts = {"gt": "above {:g}", "ge": "at least {:g}", "lt": "below {:g}", "le": "at most {:g}"}
     return " and ".join(texts[n].format(v) for n, v in limits.items())
 
@@ -98,7 +100,9 @@ def expected(kind: Any) -> str:
         elif get_origin(member) is tuple:
             parts.append(_expected_list(member))
         elif name:
-            parts.append(f"{name} {bounds(kind)}".strip())
+            parts.append(f"{name} {bounds(kind)}".strip() if member in (int, float) else name)
+        elif get_origin(member) is dict:
+            parts.append("`weights(name=0.3, ...)`")
     known = words(kind)
     if known:
         parts.append(" or ".join(f"`{w}(...)`" for w in list(known)[:6]) + (" ..." if len(known) > 6 else ""))

@@ -9,14 +9,19 @@ from msgspec import Struct
 
 from netdsl.recipe.kinds import arguments, description, element, expected, is_required, words
 from netdsl.recipe.schema import STRUCTURE, Recipe
+from netdsl.recipe.written import is_text, shown
 
 
 class Entry(Struct, frozen=True):
-    """A field, or an argument of a word: what it accepts, its default (None where it is required), what it means."""
+    """A field, or an argument of a word: what it accepts, its default (None where it is required), what it means.
+
+    `written`: the default as it could be written, or None where it is required.
+    """
 
     name: str
     accepts: str
     default: Any
+    written: str | None
     doc: str
 
 
@@ -48,10 +53,11 @@ def fields() -> dict[str, FieldEntry]:
 
 
 def _entry(name: str, info: Any) -> Entry:
-    default = None
-    if not is_required(info):
-        default = msgspec.to_builtins(info.default if info.default is not msgspec.NODEFAULT else info.default_factory())
-    return Entry(name, expected(info.type), default, description(info.type))
+    accepts, doc = expected(info.type), description(info.type)
+    if is_required(info):
+        return Entry(name, accepts, None, None, doc)
+    default = info.default if info.default is not msgspec.NODEFAULT else info.default_factory()
+    return Entry(name, accepts, msgspec.to_builtins(default), shown(default, quoted=is_text(info.type)), doc)
 
 
 def _word(name: str, kind: Any) -> WordEntry:
@@ -77,6 +83,6 @@ def _word_lines(word: WordEntry) -> list[str]:
     lines += [f"    source: {word.source}"] if word.source else []
     lines += [f"    not supported yet: {word.missing}"] if word.missing else []
     for a in word.arguments:
-        default = "required" if a.default is None and "none" not in a.accepts else f"default {a.default}"
+        default = "required" if a.written is None else f"default {a.written}"
         lines.append(f"    {a.name}: {a.accepts} ({default}){'; ' + a.doc if a.doc else ''}")
     return lines

@@ -15,12 +15,12 @@ from netdsl.passes.count import parameters, totals
 from netdsl.passes.footprint import kept_bytes, training_flops
 from netdsl.passes.structure import layer_numbers
 from netdsl.recipe.inits import Fixup, SkipInit, ZeroLastNorm
-from netdsl.recipe.kinds import element, members
 from netdsl.recipe.losses import Bce, CrossEntropy
 from netdsl.recipe.regularizers import ByProduct
 from netdsl.recipe.schema import STRUCTURE, Recipe
 from netdsl.recipe.stages import grown
 from netdsl.recipe.word import Word, word_name
+from netdsl.recipe.written import is_text, shown
 from netdsl.training.branch_starts import fixup_factors, multipliers
 from netdsl.training.depth import depth_rates, time_rate
 from netdsl.training.errors import DataError
@@ -248,33 +248,4 @@ def _default_arguments(word: Word) -> Iterator[tuple[str, str]]:
     for f in struct_fields(type(word)):
         value = getattr(word, f.name)
         if not f.required and value == f.default and value is not None:
-            yield f.name, shown(value, quoted=_is_text(f.type))
-
-
-def shown(value: Any, sign: str = " -> ", quoted: bool = False) -> str:
-    """A value as it could be written in a recipe; arguments that have their default are left out. `quoted`: texts are
-    texts and not names."""
-    if isinstance(value, Word):
-        given = [f for f in struct_fields(type(value)) if _is_given(value, f)]
-        inside = ", ".join(f"{f.name}={shown(getattr(value, f.name), quoted=_is_text(f.type))}" for f in given)
-        return f"{word_name(type(value))}({inside})" if inside else word_name(type(value))
-    if isinstance(value, tuple):
-        texts = [shown(v, quoted=quoted) for v in value]
-        words = bool(value) and isinstance(value[0], Word)
-        return sign.join(texts) if words else f"[{', '.join(texts)}]" if value else "none"
-    if isinstance(value, dict):
-        return f"weights({', '.join(f'{n}={shown(v)}' for n, v in value.items())})" if value else "none"
-    if isinstance(value, bool) or value is None:
-        return str(value).lower()
-    if isinstance(value, str) and quoted:
-        return f'"{value}"'
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _is_text(kind: Any) -> bool:
-    item = element(kind)
-    return str in members(kind if item is None else item)
-
-
-def _is_given(word: Word, field: Any) -> bool:
-    return bool(field.required) or getattr(word, field.name) != field.default
+            yield f.name, shown(value, quoted=is_text(f.type))
