@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import pytest
 import torch
 from torch import Tensor, nn
 from training_harness import loop_of, samples
 
-from netdsl.training.convolutions import Depthwise, Pointwise, quicken
+from netdsl.training.convolutions import Depthwise, Pointwise, quicken, uses_channels_last
 
 
 def twins(layer: nn.Conv2d) -> tuple[nn.Conv2d, nn.Conv2d]:
@@ -105,3 +106,21 @@ def test_training_is_the_same_to_rounding() -> None:
     assert not torch.equal(wanted["1.weight"], net().state_dict()["1.weight"])
     for name, tensor in wanted.items():
         torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def stack(*widths: int, kernel: int = 3, groups: int = 1) -> nn.Module:
+    pairs = itertools.pairwise(widths)
+    return nn.Sequential(*[nn.Conv2d(a, b, kernel, groups=groups, bias=False) for a, b in pairs])
+
+
+def test_where_pictures_are_channels_last() -> None:
+    """On a CPU: but for nets that are mostly large kernels, unless they are depthwise somewhere, or a recipe says."""
+    small, large = stack(3, 64, 64), stack(64, 512, 512)
+    depthwise = nn.Sequential(large, stack(8, 8, groups=8))
+    assert uses_channels_last("auto", small)
+    assert not uses_channels_last("nchw", small)
+    assert not uses_channels_last("auto", large)
+    assert uses_channels_last("channels_last", large)
+    assert uses_channels_last("auto", depthwise)
+    assert uses_channels_last("auto", stack(1024, 2048, kernel=1))
+    assert not uses_channels_last("auto", nn.Linear(3, 4))

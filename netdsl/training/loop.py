@@ -15,7 +15,7 @@ from netdsl.recipe.schema import Recipe
 from netdsl.training import checkpoint as files
 from netdsl.training.averages import Averages
 from netdsl.training.capacity import within_memory
-from netdsl.training.convolutions import quicken
+from netdsl.training.convolutions import quicken, uses_channels_last
 from netdsl.training.data import Split
 from netdsl.training.diagnose import Diverged, diagnose, diagnose_gradient
 from netdsl.training.draws import key, seed_layers
@@ -83,7 +83,7 @@ class Loop:
         weights = [p.path for p in job.parameters if p.role in ("conv", "linear") and p.path not in self.still]
         self.factors = split(self.module, recipe, weights)
         self.groups = group(recipe, job.parameters, job.layers)
-        self.channels_last = _uses_channels_last(recipe, self.module)
+        self.channels_last = uses_channels_last(recipe.layout, self.module)
         self.parallel: Any = self._laid_over_devices()
         self.sharded = is_sharded(self.module)
         self.updater = Updater(self.module, self.groups, recipe, self.total, self.factors)
@@ -358,12 +358,3 @@ class Loop:
 def half_precision(recipe: Recipe, device: torch.device) -> torch.dtype | None:
     """What the forward pass is cast to, or None. A CPU computes in fp32: half precision would be many times slower."""
     return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision) if device.type != "cpu" else None
-
-
-def _uses_channels_last(recipe: Recipe, module: nn.Module) -> bool:
-    """Whether pictures are channels last: asked for, on a GPU, or with depthwise convolutions, where it pays."""
-    convolutions = [m for m in module.modules() if isinstance(m, nn.Conv2d)]
-    if recipe.layout != "auto" or not convolutions:
-        return recipe.layout == "channels_last"
-    on_gpu = next(module.parameters()).device.type == "cuda"
-    return on_gpu or any(m.groups == m.in_channels > 1 for m in convolutions)
