@@ -6,8 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from netdsl.cli.here import from_here
 from netdsl.cli.main import main
+from netdsl.recipe.augmentations import Hflip, PixMix
+from netdsl.recipe.inits import Weights
+from netdsl.recipe.schema import Recipe
+from netdsl.recipe.sources import Hub, Parquet
 
 SPEC = """\
 net Small(classes=2) {
@@ -86,3 +92,18 @@ def test_a_missing_folder_of_pictures_says_how_to_go_on(places: Path, capsys: py
     said = capsys.readouterr().err
     assert "--data synthetic" in said
     assert "data.folder=" in said
+
+
+def test_a_run_reads_what_was_typed_and_nothing_else(places: Path) -> None:
+    """Every argument of every word of data, inits and augmentations that names files, as `recipe.json` keeps it."""
+    data = Parquet(files="a/*.parquet", test="b.parquet")
+    recipe = Recipe(data=data, init=(Weights("w"),), augment=(Hflip(), PixMix(folder="m")))
+    here = from_here(recipe, ["data", "init", "augment"])
+    assert (here.data.files, here.data.test) == (str(places / "a/*.parquet"), str(places / "b.parquet"))  # type: ignore[union-attr]
+    assert here.init[0].path == str(places / "w")  # type: ignore[union-attr]
+    assert here.augment == (Hflip(), PixMix(folder=str(places / "m")))
+    assert from_here(recipe, ["epochs"]) == recipe
+    assert from_here(recipe, ["data.test"]).data == replace(data, test=str(places / "b.parquet"))
+    assert from_here(Recipe(data=Hub("user/name")), ["data"]).data == Hub("user/name")
+    (places / "user" / "name").mkdir(parents=True)
+    assert from_here(Recipe(data=Hub("user/name")), ["data"]).data == Hub(str(places / "user/name"))

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, Union
 
 from msgspec import Meta
 
+from netdsl.recipe.paths import A_PATH
 from netdsl.recipe.word import Count, Index, NonNegative, Positive, Probability, Word
 
 Prob = Annotated[float, Meta(ge=0, le=1, description="probability that a sample is changed")]
@@ -227,7 +228,9 @@ class PixMix(Augment, frozen=True, tag="pixmix"):
 
     source: ClassVar[str] = "Hendrycks et al. 2022"
     masks = "refused"
-    folder: Annotated[str, Meta(description="mixing pictures, relative to the spec; empty: built-in ones")] = ""
+    folder: Annotated[
+        str, Meta(description="mixing pictures, relative to the spec; empty: built-in ones", extra=A_PATH)
+    ] = ""
     rounds: Annotated[Count, Meta(description="largest number of rounds")] = 4
     beta: Annotated[Positive, Meta(description="the larger, the less is mixed in")] = 3.0
     severity: Annotated[float, Meta(ge=0.1, le=10, description="largest strength of the augmentations")] = 3.0

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, Union
 
 from msgspec import Meta
 
+from netdsl.recipe.paths import A_PATH
 from netdsl.recipe.word import NonNegative, Positive, Word
 
 
@@ -99,7 +100,7 @@ class HeadScale(Word, frozen=True, tag="head_scale"):
 class Weights(Word, frozen=True, tag="weights"):
     """Weights from a safetensors file; `strict=false` leaves what does not fit as it is and says so."""
 
-    path: Annotated[str, Meta(description="a .safetensors file, or a run folder")]
+    path: Annotated[str, Meta(description="a .safetensors file, or a run folder", extra=A_PATH)]
     strict: bool = True
 
 

@@ -6,10 +6,11 @@ from typing import Annotated, ClassVar, Literal, Union
 
 from msgspec import Meta
 
+from netdsl.recipe.paths import A_PATH, PERHAPS_A_PATH
 from netdsl.recipe.word import Count, Fraction, Index, NonNegative, Word
 
-Folder = Annotated[str, Meta(min_length=1, description="folder of the data, relative to the spec")]
-Path = Annotated[str, Meta(min_length=1, description="file of the data, relative to the spec")]
+Folder = Annotated[str, Meta(min_length=1, description="folder of the data, relative to the spec", extra=A_PATH)]
+Path = Annotated[str, Meta(min_length=1, description="file of the data, relative to the spec", extra=A_PATH)]
 
 
 class Data(Word, frozen=True):
@@ -104,15 +105,19 @@ class Parquet(Table, frozen=True, tag="parquet"):
     """Parquet files with a column of pictures (PNG or JPEG bytes) and one of classes, as the Hugging Face Hub has
     them. Read through `datasets`; sized and cut as in `imagefolder`."""
 
-    files: Annotated[str, Meta(min_length=1, description="files, relative to the spec: `data/train-*.parquet`")]
-    test: Annotated[str, Meta(description="files to test on; empty: a part of the others")] = ""
+    files: Annotated[
+        str, Meta(min_length=1, description="files, relative to the spec: `data/train-*.parquet`", extra=A_PATH)
+    ]
+    test: Annotated[str, Meta(description="files to test on; empty: a part of the others", extra=A_PATH)] = ""
 
 
 class Hub(Table, frozen=True, tag="hf"):
     """A data set of the Hugging Face Hub, by its name, or a folder with one. Read through `datasets`, from its cache
     where there is no network; never runs code of a data set. Sized and cut as in `imagefolder`."""
 
-    name: Annotated[str, Meta(min_length=1, description="`user/name`, or a folder relative to the spec")]
+    name: Annotated[
+        str, Meta(min_length=1, description="`user/name`, or a folder relative to the spec", extra=PERHAPS_A_PATH)
+    ]
     config: Annotated[str, Meta(description="which of its configurations, where it has several")] = ""
     train: Annotated[str, Meta(description="split to train on")] = "train"
     test: Annotated[str, Meta(description="split to test on; empty: a part of the other")] = "test"
