@@ -147,6 +147,7 @@ def test_paths_in_short() -> None:
     ("fields", "note"),
     [
         ("dropout = constant(0.1)", "this net has none"),
+        ("layer_decay = 0.7", "counts every layer with weights as one"),
         ("init = zero_last_norm", "finds no norm"),
         ("epochs = 2\nema = 0.999", "more than half of the run"),
         ("schedule = plateau\nvalidation = 0.1", "not known before"),

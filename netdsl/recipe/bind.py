@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from netdsl.diagnostics import Fault, did_you_mean, fault
+from netdsl.recipe.aliases import ARGUMENTS, WORDS, called
 from netdsl.recipe.kinds import (
     accepts_duration,
     accepts_none,
@@ -67,6 +68,8 @@ class Binder:
             return self._sequence(item, written, path)
         if item is not None and isinstance(node, ast.ListExpr | ast.TupleExpr):
             return tuple(self.bind(item, written.part(n), path) for n in node.items)
+        if item is not None and choices(item) and isinstance(node, ast.Name):
+            return (self.bind(item, written, path),)
         if any(get_origin(m) is dict for m in members(kind)):
             return self._weights(kind, written, path)
         if isinstance(node, ast.Quantity):
@@ -126,9 +129,11 @@ class Binder:
         return self._build(bare, (ast.Argument(node.at, None, node),), written, path) if info else None
 
     def _refuse_number(self, kind: Any, written: Written, path: str) -> Any:
-        hint = None
+        text = written.place.text
+        hint = f"for example `{next(iter(words(kind)))}({text})`"
         if {"linear", "constant"} <= words(kind).keys():
-            hint = "say how it is spread: `linear(0, 0.1)`, first to last, or `constant(0.1)`"
+            ends = "over the run" if path == "dropout" else "first to last"
+            hint = f"say how it is spread: `linear(0, {text})`, {ends}, or `constant({text})`"
         raise fault("bad-type", f"`{path}` takes {expected(kind)}", written.place, hint)
 
     def _build(self, cls: type[Word], given: tuple[ast.Argument, ...], written: Written, path: str) -> Word:
@@ -145,7 +150,8 @@ class Binder:
         for argument, info in known.items():
             if argument not in found and is_required(info):
                 message = f"`{name}` needs `{argument}`: {expected(info.type)}"
-                raise fault("missing-argument", message, written.place)
+                hint = f"`{name}({argument}=...)`" + (f", or a bare number: `{path} = ...`" if cls.bare else "")
+                raise fault("missing-argument", message, written.place, hint)
         return cls(**{a: self.bind(known[a].type, w, f"{at}.{a}") for a, w in found.items()})
 
     def _pair(self, cls: type[Word], given: tuple[ast.Argument, ...], written: Written) -> dict[str, Written]:
@@ -153,11 +159,18 @@ class Binder:
         found: dict[str, Written] = {}
         for i, argument in enumerate(given):
             place = written.origin.place(argument)
-            if isinstance(argument.value, ast.Splat) or (argument.name is None and i >= len(known)):
-                raise fault("too-many-arguments", f"`{word_name(cls)}` takes at most {len(known)} arguments", place)
+            most = min(len(known), cls.positional)
+            if argument.name is None and isinstance(argument.value, ast.Name) and argument.value.id in known:
+                name = argument.value.id
+                raise fault("missing-argument", f"`{name}` is an argument and needs a value", place, f"`{name}=...`")
+            if isinstance(argument.value, ast.Splat) or (argument.name is None and i >= most):
+                rest = f"name the others: {', '.join(f'`{k}`' for k in known[most:])}" if most < len(known) else None
+                message = f"`{word_name(cls)}` takes at most {most} arguments{' by position' if rest else ''}"
+                raise fault("too-many-arguments", message, place, rest)
             name = argument.name.id if argument.name else known[i]
             if name not in known:
-                hint = did_you_mean(name, known) or f"it takes {', '.join(f'`{k}`' for k in known) or 'none'}"
+                hint = called(name, ARGUMENTS, known) or did_you_mean(name, known)
+                hint = hint or f"it takes {', '.join(f'`{k}`' for k in known) or 'none'}"
                 message = f"`{word_name(cls)}` has no argument `{name}`"
                 raise fault("unknown-argument", message, place, hint)
             if name in found:
@@ -186,8 +199,11 @@ class Binder:
         try:
             return written.origin.evaluate(written.value, {})
         except Fault as mistake:
-            if str not in members(kind) or mistake.diagnostic.code != "unknown-name":
+            if mistake.diagnostic.code != "unknown-name":
                 raise
+            if str not in members(kind):
+                hint = f"`{path}` takes {expected(kind)}"
+                raise Fault(msgspec.structs.replace(mistake.diagnostic, hint=hint)) from None
             hint = f"a text is written in quotes; for a shell, in both kinds: `--set '{path}=\"...\"'`"
             raise fault("bad-type", f"`{path}` takes a text", written.place, hint) from None
 
@@ -204,7 +220,7 @@ class Binder:
 
     def _unknown(self, name: str, written: Written, path: str, known: Any) -> Exception:
         listed = ", ".join(f"`{k}`" for k in known)
-        hint = did_you_mean(name, known) or f"it can be {listed}"
+        hint = called(name, WORDS, known) or did_you_mean(name, known) or f"it can be {listed}"
         return fault("unknown-word", f"`{path}` cannot be `{name}`", written.place, hint)
 
 

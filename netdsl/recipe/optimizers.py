@@ -18,6 +18,7 @@ Momentum = Annotated[float, Meta(ge=0, lt=1, description="momentum")]
 class Optimizer(Word, frozen=True):
     """What all have. `per_batch`: the batch that `lr` is stated for; lr scales linearly with the recipe's."""
 
+    positional: ClassVar[int] = 1
     lr: Lr
     per_batch: Annotated[
         Count | None, Meta(description="batch that `lr` is stated for: lr * batch / per_batch is used")

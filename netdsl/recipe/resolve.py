@@ -10,16 +10,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.diagnostics import Diagnostic, Fault, Note, did_you_mean, fault
-from netdsl.recipe.bind import Binder, Origin, Written
+from netdsl.recipe.aliases import FIELDS
+from netdsl.recipe.bind import PIPELINES, Binder, Origin, Written
 from netdsl.recipe.checks import check
 from netdsl.recipe.kinds import arguments
 from netdsl.recipe.rescale import rescaled
 from netdsl.recipe.schema import STRUCTURE, Group, Recipe
-from netdsl.recipe.word import Word
+from netdsl.recipe.word import Word, word_name
 from netdsl.syntax import ast
 
 GROUPED = ("lr", "weight_decay", "momentum", "betas", "eps")
 """What a group can set, as far as the optimizer has it."""
+EVERYTHING = "`netdsl recipe --fields` shows all fields"
 
 
 DEFAULTS = Recipe()
@@ -80,7 +82,7 @@ class _Resolver:
             except Fault as mistake:
                 self.diagnostics.append(mistake.diagnostic)
         self._override_defaults(values, fields)
-        self._unused_overrides()
+        self._unused_overrides(values)
         values = self._rescale(values)
         if chain:
             values["name"] = chain[-1].recipe.name.id
@@ -129,7 +131,7 @@ class _Resolver:
     def _check_field(self, entry: ast.Field, here: Mapping[str, ast.Field], origin: Origin) -> None:
         name, place = entry.name.id, origin.place(entry.name)
         if name not in field_names():
-            hint = ALIASES.get(name) or did_you_mean(name, field_names())
+            hint = FIELDS.get(name) or did_you_mean(name, field_names()) or EVERYTHING
             raise fault("unknown-field", f"a recipe has no field `{name}`", place, hint)
         if name in here:
             first = Note("first written here", origin.place(here[name].name))
@@ -151,14 +153,14 @@ class _Resolver:
                 else:
                     values[name] = replace(default, **{argument: value})
 
-    def _unused_overrides(self) -> None:
+    def _unused_overrides(self, values: Mapping[str, Any]) -> None:
         for path in self.overrides.keys() - self.binder.used:
             name, _, argument = path.partition(".")
-            hint = did_you_mean(name, field_names())
+            hint = FIELDS.get(name) or did_you_mean(name, field_names()) or EVERYTHING
             if name in field_names():
-                hint = f"`{name}` has no argument `{argument}` here"
+                hint = _no_argument(name, argument, values.get(name, getattr(self.base, name)))
             message = f"`--set {path}` names no field of this recipe"
-            self.diagnostics.append(fault("unknown-field", message, self.overrides[path].place, hint).diagnostic)
+            self.diagnostics.append(fault("unknown-field", message, None, hint).diagnostic)
 
     def _groups(self, chain: Sequence[Chapter], recipe: Recipe) -> Iterable[Group]:
         for chapter in chain:
@@ -186,6 +188,17 @@ class _Resolver:
         return self.binder.convert(known[name].type, value, origin.place(field.value), name)
 
 
+def _no_argument(name: str, argument: str, value: Any) -> str:
+    """What can be set of a field's value, where `argument` cannot."""
+    parts = value if isinstance(value, tuple) else (value,)
+    known = []
+    for word in (p for p in parts if isinstance(p, Word)):
+        prefix = f"{name}.{word_name(type(word))}" if name in PIPELINES else name
+        known += [f"{prefix}.{a}" for a in arguments(type(word))]
+    near = did_you_mean(f"{name}.{argument}", known)
+    return near or (f"it has {', '.join(f'`{k}`' for k in known)}" if known else f"`{name}` has no arguments here")
+
+
 def _frozen(chain: Sequence[Chapter]) -> Iterable[str]:
     for chapter in chain:
         for entry in chapter.recipe.entries:
@@ -196,17 +209,3 @@ def _frozen(chain: Sequence[Chapter]) -> Iterable[str]:
 def _forget_other_end(found: dict[str, Any], here: Mapping[str, Any]) -> None:
     if ("epochs" in here) != ("steps" in here):
         found.pop("steps" if "epochs" in here else "epochs", None)
-
-
-ALIASES = {
-    "lr": "it is an argument of the optimizer: `optimizer = adamw(lr=...)`",
-    "learning_rate": "it is an argument of the optimizer: `optimizer = adamw(lr=...)`",
-    "weight_decay": "it is an argument of the optimizer: `optimizer = adamw(weight_decay=...)`",
-    "batch_size": "it is called `batch`", "dataset": "it is called `data`", "augmentation": "it is called `augment`",
-    "label_smoothing": "it is an argument of the loss: `loss = cross_entropy(label_smoothing=0.1)`",
-    "mixup": "it is written `mix = mixup(0.8)`", "cutmix": "it is written `mix = cutmix(1.0)`",
-    "warmup": "it is a phase: `schedule = warmup(5 epochs) -> cosine`", "early_stopping": "it is called `stop`",
-    "grad_clip": "it is called `clip`", "amp": "it is called `precision`",
-    "momentum": "it is an argument of the optimizer: `optimizer = sgd(lr=0.1, momentum=0.9)`",
-}  # fmt: skip
-"""Names that people bring from elsewhere, and how it is said here."""

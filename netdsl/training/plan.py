@@ -206,6 +206,8 @@ def _notes(net: Net, recipe: Recipe, samples: int | None, steps: int | None) -> 
     kinds = {p.op for p in parameters(net.checked.main)}
     if samples and samples < recipe.batch:
         yield f"a batch of {recipe.batch:,} is more than all {samples:,} samples: one update an epoch"
+    if recipe.layer_decay is not None and not totals(net.checked.main).residual_links:
+        yield "this net has no residual blocks: `layer_decay` counts every layer with weights as one"
     if recipe.dropout is not None and not _has(net, DROPOUTS):
         yield "`dropout` sets the rate of dropout layers, and this net has none"
     if any(isinstance(w, ZeroLastNorm) for w in recipe.init) and not last_norms(net.checked):

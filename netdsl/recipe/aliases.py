@@ -1,0 +1,57 @@
+"""Names that people bring from elsewhere, and how it is said here."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+
+OF_OPTIMIZER = "it is an argument of the optimizer: `optimizer = {}`"
+
+FIELDS = {
+    "lr": OF_OPTIMIZER.format("adamw(lr=...)"), "learning_rate": OF_OPTIMIZER.format("adamw(lr=...)"),
+    "weight_decay": OF_OPTIMIZER.format("adamw(weight_decay=...)"),
+    "momentum": OF_OPTIMIZER.format("sgd(lr=0.1, momentum=0.9)"),
+    "batch_size": "it is called `batch`", "dataset": "it is called `data`", "augmentation": "it is called `augment`",
+    "transforms": "it is called `augment`", "transform": "it is called `augment`", "amp": "it is called `precision`",
+    "label_smoothing": "it is an argument of the loss: `loss = cross_entropy(label_smoothing=0.1)`",
+    "mixup": "it is written `mix = mixup(0.8)`", "cutmix": "it is written `mix = cutmix(1.0)`",
+    "warmup": "it is a phase: `schedule = warmup(5 epochs) -> cosine`", "early_stopping": "it is called `stop`",
+    "patience": "it is an argument: `stop = early_stopping(5)`, `schedule = plateau(0.1, patience=5)`",
+    "lr_scheduler": "it is called `schedule`", "scheduler": "it is called `schedule`",
+    "grad_clip": "it is called `clip`", "gradient_clipping": "it is called `clip`",
+    "num_epochs": "it is called `epochs`",
+    "max_epochs": "it is called `epochs`", "max_steps": "it is called `steps`", "iterations": "it is called `steps`",
+    "num_workers": "it is called `workers`", "val_split": "it is called `validation`",
+    "stochastic_depth": "it is called `drop_path`", "regularization": "it is called `penalty`",
+    "accumulation": "`micro_batch` says how many samples are computed at once; `batch` stays the samples of an update",
+    "accumulate": "`micro_batch` says how many samples are computed at once; `batch` stays the samples of an update",
+    "freeze": "it is written `freeze stem`, without `=`", "pretrained": "it is written `init = weights(\"file\")`",
+    "weights": "it is written `init = weights(\"file\")`; of outputs: `outputs = weights(aux=0.3)`",
+    "device": "it is an option of the command: `netdsl train --device cpu`",
+    "group": "groups are written in the recipe: `group norm { weight_decay = 0 }`",
+    "metric": "it is called `metrics`", "criterion": "it is called `loss`",
+}  # fmt: skip
+
+ARGUMENTS = {
+    "learning_rate": "lr", "wd": "weight_decay", "l2": "weight_decay", "decay_rate": "factor", "gamma": "factor",
+    "step_size": "every", "milestones": "at", "eta_min": "to", "min_lr": "to", "T_max": "over", "T_0": "first",
+    "T_mult": "times", "total_steps": "over", "epochs": "over", "steps": "over", "pct_start": "rise", "beta": "betas",
+    "epsilon": "eps", "smoothing": "label_smoothing", "probability": "p", "prob": "p", "mu": "momentum",
+    "class_weights": "weight", "weights": "weight", "root": "folder", "dir": "folder",
+    "max_norm": "limit", "value": "limit",
+}  # fmt: skip
+
+WORDS = {
+    "he": "kaiming", "he_normal": "kaiming", "kaiming_normal": "kaiming", "kaiming_uniform": "kaiming",
+    "glorot": "xavier", "xavier_uniform": "xavier", "xavier_normal": "xavier", "float16": "fp16", "half": "fp16",
+    "bfloat16": "bf16", "float32": "fp32", "ce": "cross_entropy", "binary_cross_entropy": "bce", "l2": "mse",
+    "mae": "l1", "smooth_l1": "huber", "accuracy": "top1", "acc": "top1", "miou": "mean_iou", "iou": "mean_iou",
+    "cosine_annealing": "cosine", "one_cycle": "onecycle", "reduce_on_plateau": "plateau", "sgdr": "restarts",
+    "poly": "polynomial", "agc": "adaptive", "rand_augment": "randaugment", "trivial_augment": "trivialaugment",
+    "lasso": "l1", "ridge": "l2", "random_crop": "crop", "horizontal_flip": "hflip", "flip": "hflip",
+}  # fmt: skip
+
+
+def called(name: str, table: Mapping[str, str], known: Container[str]) -> str | None:
+    """A hint where a name is called otherwise here."""
+    other = table.get(name)
+    return f"it is called `{other}`" if other is not None and other in known else None
