@@ -63,6 +63,21 @@ def test_python_prints_what_it_says(page: str, text: str) -> None:
         assert said in done.stdout
 
 
+def test_the_page_of_recipes_is_up_to_date() -> None:
+    from netdsl.render.recipes import page
+
+    text = (ROOT / "docs" / "recipes.md").read_text()
+    assert text.count("made by `make docs`") == 2
+    assert text == page(text, str(ROOT / "specs")), "run `make docs`"
+
+
+def test_the_worked_example_is_the_recipe_of_the_zoo() -> None:
+    shown = (ROOT / "docs" / "recipes.md").read_text()
+    spec = (ROOT / "specs" / "convnext.net").read_text()
+    (recipe,) = re.findall(r"^recipe ImageNet300 for ConvNeXt \{\n.*?^\}\n", spec, re.MULTILINE | re.DOTALL)
+    assert recipe in shown
+
+
 def test_the_page_of_the_zoo_is_up_to_date() -> None:
     from netdsl.render.zoo import page
 

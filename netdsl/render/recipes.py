@@ -1,0 +1,97 @@
+"""What is generated in the page of recipes, between its markers: the published recipes, and every field and word.
+
+python -m netdsl.render.recipes specs docs/recipes.md
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from netdsl.loader import load_source, read_import
+from netdsl.passes.recipes import load_recipe, recipe_names, target
+from netdsl.pipeline import Spec
+from netdsl.recipe.reference import Entry, WordEntry, fields
+from netdsl.recipe.schema import Recipe
+from netdsl.recipe.word import word_name
+from netdsl.render.numbers import grouped
+from netdsl.syntax import ast
+
+PART = re.compile(r"(<!-- (\w+): made by `make docs` -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def page(text: str, folder: str) -> str:
+    """The page with its generated parts made anew. Raises ValueError for a spec with a mistake."""
+    parts = {"published": lambda: _published(folder), "fields": _fields}
+    return PART.sub(lambda m: m[1] + "\n" + "\n".join(parts[m[2]]()) + "\n\n" + m[3], text)
+
+
+def _published(folder: str) -> Iterator[str]:
+    yield "| recipe | for | length | batch | optimizer, lr | source and what it reached |"
+    yield "|---|---|---|--:|---|---|"
+    for file in sorted(f for f in os.listdir(folder) if f.endswith(".net")):
+        spec = Spec(load_source(os.path.join(folder, file)), read_import)
+        for name in recipe_names(spec.module):
+            yield _row(spec, file, name)
+
+
+def _row(spec: Spec, file: str, name: str) -> str:
+    found = spec.module.find(name)
+    recipe, mistakes = load_recipe(spec.module, spec.elaborator.evaluator, name, {})
+    if recipe is None or found is None or not isinstance(found[1], ast.Recipe):
+        raise ValueError(f"{file}: `{name}`: {mistakes[0].message if mistakes else 'no recipe'}")
+    cells = [
+        f"`{file.removesuffix('.net')}:{name}`",
+        f"`{target(found[0], found[1])}`",
+        f"{recipe.epochs} epochs" if recipe.epochs else f"{grouped(recipe.steps or 0)} updates",
+        grouped(recipe.batch),
+        f"{word_name(type(recipe.optimizer))}, {_lr(recipe)}",
+        " ".join(found[1].doc.split()).replace("*", r"\*").replace("|", r"\|"),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _lr(recipe: Recipe) -> str:
+    chosen: Any = recipe.optimizer
+    return f"{chosen.lr:.4g}" + (f" for {chosen.per_batch}" if chosen.per_batch else "")
+
+
+def _fields() -> Iterator[str]:
+    for name, field in fields().items():
+        default = f" Default: `{field.entry.written}`." if field.entry.written not in (None, "none") else ""
+        accepts = "" if field.words else f" {_capital(field.entry.accepts)}."
+        yield f"### `{name}`\n"
+        yield f"{_capital(field.entry.doc)}.{accepts}{default}\n"
+        yield from (line for word in field.words for line in _word(word))
+        if field.words:
+            yield ""
+
+
+def _word(word: WordEntry) -> Iterator[str]:
+    source = f" *{word.source}.*" if word.source else ""
+    missing = f" Not supported yet: {word.missing}." if word.missing else ""
+    yield f"- `{_signature(word)}`: {word.doc.replace('*', chr(92) + '*')}{source}{missing}"
+    yield from (f"  - `{a.name}`: {_argument(a)}" for a in word.arguments if a.doc)
+
+
+def _signature(word: WordEntry) -> str:
+    inside = ", ".join(a.name if a.written is None else f"{a.name}={a.written}" for a in word.arguments)
+    return f"{word.name}({inside})" if inside else word.name
+
+
+def _argument(argument: Entry) -> str:
+    return f"{argument.doc} ({argument.accepts})"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+if __name__ == "__main__":
+    with open(sys.argv[2], encoding="utf-8") as file:
+        made = page(file.read(), sys.argv[1])
+    with open(sys.argv[2], "w", encoding="utf-8") as file:
+        file.write(made)
