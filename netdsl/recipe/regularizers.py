@@ -35,6 +35,23 @@ class Swa(Word, frozen=True, tag="swa"):
     start: Annotated[Probability, Meta(description="fraction of training after which averaging begins")] = 0.75
 
 
+class Lookahead(Word, frozen=True, tag="lookahead"):
+    """Every `every` updates slow weights go the fraction `alpha` of the way to the trained ones, which go on from them;
+    the run ends with the slow weights.
+
+    `power`: the fraction is 1 - (1 - alpha) * t^power with t from 0 to 1 over the run: airbench's is `lookahead(5, 1 -
+    0.95**5, power=3, buffers=true)`.
+    """
+
+    source: ClassVar[str] = "Zhang et al. 2019 (Lookahead); Jordan 2024"
+    every: Annotated[Count, Meta(description="updates between two steps of the slow weights")] = 5
+    alpha: Annotated[Probability, Meta(description="how far the slow weights go")] = 0.5
+    power: Annotated[
+        NonNegative, Meta(description="how the fraction falls to `alpha` over the run; 0: it is constant")
+    ] = 0.0
+    buffers: Annotated[bool, Meta(description="statistics of batch norms are slow and fast too")] = False
+
+
 class ClipNorm(Word, frozen=True, tag="norm"):
     """Rescales the whole gradient to at most this 2-norm, as torch's clip_grad_norm_."""
 

@@ -11,7 +11,7 @@ from netdsl.recipe.inits import Inits
 from netdsl.recipe.keeping import Finals, Keep
 from netdsl.recipe.losses import CrossEntropy, Losses
 from netdsl.recipe.optimizers import AdamW, Optimizers
-from netdsl.recipe.regularizers import Clips, Depths, Ema, LayerDecay, Penalties, Stop, Swa, Times
+from netdsl.recipe.regularizers import Clips, Depths, Ema, LayerDecay, Lookahead, Penalties, Stop, Swa, Times
 from netdsl.recipe.schedules import Cosine, Phases, Warmup
 from netdsl.recipe.sources import Channel, Digits, Sources, Standards
 from netdsl.recipe.word import Count, Duration, Fraction, Index, NonNegative, Probability
@@ -72,6 +72,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     dropout: Annotated[Times | None, Meta(description="rate of the net's dropout layers over time")] = None
     ema: Annotated[Ema | None, Meta(description="moving average of the weights")] = None
     swa: Annotated[Swa | None, Meta(description="average of the weights at the end of training")] = None
+    lookahead: Annotated[Lookahead | None, Meta(description="slow weights that pull the trained ones back")] = None
     clip: Annotated[Clips | None, Meta(description="gradient clipping")] = None
     penalty: Annotated[tuple[Penalties, ...], Meta(description="terms added to the loss")] = ()
     init: Annotated[tuple[Inits, ...], Meta(description="how weights start")] = ()

@@ -1,4 +1,4 @@
-"""The averages of the weights that a recipe asks for: EMA or SWA, behind one face."""
+"""The averages of the weights that a recipe asks for, behind one face: EMA or SWA, the slow weights of Lookahead."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from torch import Tensor, nn
 
 from netdsl.recipe.schema import Recipe
 from netdsl.training.ema import Average, effective_decay
+from netdsl.training.lookahead import Slow
 from netdsl.training.shards import assign
+
+SLOW = "slow."
 
 
 class Averages:
-    """Nothing, a moving average, or the plain average of the weights at the ends of the last epochs."""
+    """Nothing, a moving average, or the plain average of the weights at the ends of the last epochs; and slow weights,
+    which change the trained ones."""
 
     def __init__(self, module: nn.Module, recipe: Recipe, total: int, per_epoch: int) -> None:
         self.ema: Average | None = None
         self.swa: dict[str, Tensor] | None = None
         self.count = 0
         self.per_epoch = per_epoch
+        self.slow = Slow(module, recipe.lookahead, total) if recipe.lookahead else None
         if recipe.ema is not None:
             decay = effective_decay(recipe.ema, recipe.batch, total / per_epoch)
             restart = recipe.ema.restart.steps(per_epoch) if recipe.ema.restart else 0
@@ -29,6 +34,8 @@ class Averages:
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
         """After optimizer step `step`, counted from 1."""
+        if self.slow is not None:
+            self.slow.update(module, step)
         if self.ema is not None:
             self.ema.update(module, step)
         if self.swa is not None and step >= self.start and step % self.per_epoch == 0:
@@ -47,12 +54,15 @@ class Averages:
 
     def tensors(self) -> dict[str, Tensor]:
         """What a checkpoint keeps."""
+        slow = {f"{SLOW}{n}": t for n, t in self.slow.state.items()} if self.slow is not None else {}
         if self.ema is not None:
-            return self.ema.state
-        return {**self.swa, "swa.count": torch.tensor(self.count)} if self.swa is not None else {}
+            return slow | self.ema.state
+        return slow | ({**self.swa, "swa.count": torch.tensor(self.count)} if self.swa is not None else {})
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         own = self.ema.state if self.ema is not None else self.swa or {}
         if "swa.count" in tensors:
             self.count = int(tensors["swa.count"])
-        assign(own, {n: t for n, t in tensors.items() if n != "swa.count"})
+        if self.slow is not None:
+            assign(self.slow.state, {n.removeprefix(SLOW): t for n, t in tensors.items() if n.startswith(SLOW)})
+        assign(own, {n: t for n, t in tensors.items() if n != "swa.count" and not n.startswith(SLOW)})

@@ -153,7 +153,7 @@ def _memory(net: Net, recipe: Recipe, counted: Sequence[Counted]) -> Memory | No
     trained = sum(prod(p.shape) for p in counted if p.path not in still)
     if any(isinstance(p, ByProduct) for p in recipe.penalty):
         trained += sum(prod(p.shape) for p in counted if p.role in ("conv", "linear") and p.path not in still)
-    averages = (recipe.ema is not None) + (recipe.swa is not None)
+    averages = sum(field is not None for field in (recipe.ema, recipe.swa, recipe.lookahead))
     half = recipe.precision in ("bf16", "fp16")
     numbers = everything * (1 + averages) + trained * (1 + _kept_numbers(recipe.optimizer))
     return Memory(numbers * 4 + everything * 2 * half, kept // 2 if half else kept)
