@@ -11,6 +11,10 @@ from netdsl.training.errors import DataError
 from netdsl.training.shards import whole
 
 
+HUGE = 1e15
+"""Numbers of which a few thousand squares add up to more than float32 holds."""
+
+
 class Diverged(DataError):  # noqa: N818 - it is what happened
     """The loss of an update (0-based), its gradient, or the weights after it are not finite. `reason` says where that
     begins."""
@@ -82,6 +86,9 @@ def diagnose_gradient(module: nn.Module, batch: Any, criterion: Any) -> str:
     for name, p in module.named_parameters():
         if p.grad is not None and not _finite(whole(p.grad)):
             return f"that of `{name}` is the first"
+    largest = max((float(whole(p.grad).abs().max()) for p in module.parameters() if p.grad is not None), default=0.0)
+    if largest > HUGE:
+        return f"its squares are beyond float32 (its largest number is {largest:.1e})"
     return "it does not happen again on the same samples without the update's noise"
 
 

@@ -20,9 +20,9 @@ from netdsl.training.target import Targets
 Forward = Callable[..., Any]
 
 
-def chunks(places: Tensor) -> tuple[Tensor, ...]:
-    """A list of samples in parts that are computed at once."""
-    return torch.split(places, CHUNK)
+def chunks(places: Tensor, micro: int = 0) -> tuple[Tensor, ...]:
+    """A list of samples in parts that are computed at once: a few times what fits with its gradient."""
+    return torch.split(places, min(CHUNK, 4 * micro) if micro else CHUNK)
 
 
 class Evaluator:
@@ -37,6 +37,7 @@ class Evaluator:
         self.task, self.classes = task, classes
         self.metrics = recipe.metrics
         self.ranks = ranks
+        self.micro = recipe.micro_batch
         self.workers = recipe.workers
 
     @torch.no_grad()
@@ -44,7 +45,7 @@ class Evaluator:
         """Metrics of a net in evaluation mode on a split."""
         metrics = Metrics(self.task, self.classes, self.metrics)
         mine = torch.arange(self.ranks.rank, len(split), self.ranks.world, device=split.target.device)
-        for inputs, target in split.batches(chunks(mine), self.workers):
+        for inputs, target in split.batches(chunks(mine, self.micro), self.workers):
             result = forward(*inputs)
             loss = self.criterion(result, self.targets(target))
             main = self.criterion.main(result).float()

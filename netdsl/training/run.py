@@ -227,7 +227,7 @@ def finish(prepared: Prepared, loop: Loop, folder: Path) -> dict[str, Any]:
     files.load_state(prepared.module, weights)
     if prepared.recipe.swa is not None and loop.averages.count:
         loop.set_dropout(loop.state.step - 1)
-        refresh(prepared.module, loop.feed, prepared.recipe.seed)
+        refresh(prepared.module, loop.feed, prepared.recipe.seed, prepared.recipe.micro_batch)
     prepared.module.eval()
     state = gathered(prepared.module.state_dict(), loop.ranks.first)
     if loop.ranks.first:
@@ -245,7 +245,7 @@ def finish(prepared: Prepared, loop: Loop, folder: Path) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def refresh(module: nn.Module, feed: Feed, seed: int) -> None:
+def refresh(module: nn.Module, feed: Feed, seed: int, micro: int = 0) -> None:
     """Recompute the batch-norm statistics over one epoch more (Izmailov et al. 2018)."""
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     kept = [m.momentum for m in norms]
@@ -256,7 +256,8 @@ def refresh(module: nn.Module, feed: Feed, seed: int) -> None:
     begin = -(-feed.total // feed.per_epoch) * feed.per_epoch
     for step in range(begin, begin + feed.per_epoch if norms else begin):
         seed_layers(key(seed, "refresh", step))
-        module(*feed.batch(step).inputs)
+        for part in Ranks().parts(feed.count(step), micro):
+            module(*feed.batch(step, *part).inputs)
     for norm, momentum in zip(norms, kept, strict=True):
         norm.momentum = momentum
 
