@@ -22,7 +22,7 @@ PUBLISHED = {
         "FineTune22k_B", "FineTune22k_L", "FineTune22k_XL", "FineTune384_B", "FineTune384_L", "Torchvision600",
     ],
     "convnext_v2": ["FineTune_B", "FineTune_T", "FineTune_A"], "efficientnet": ["ImageNet350_B0"],
-    "efficientnet_v2": ["Torchvision600"], "mobilenet_v1": ["ImageNet100"],
+    "efficientnet_v2": ["ImageNet350", "Torchvision600"], "mobilenet_v1": ["ImageNet100"],
     "mobilenet_v2": ["Torchvision300"], "mobilenet_v3": ["Torchvision600"],
     "resnet": ["Torchvision90", "Torchvision600", "A1", "A2", "A3"], "resnet9": ["DAWNBench"],
     "resnet_v1": ["ImageNet600k"],

@@ -104,6 +104,7 @@ RULES: dict[str, Rule] = {
     "resnet:Torchvision90": resnet, "resnet:Torchvision600": resnet, "resnet:A1": resnet,
     "mobilenet_v2:Torchvision300": mobile, "mobilenet_v3:Torchvision600": mobile,
     "efficientnet:ImageNet350_B0": efficient, "efficientnet_v2:Torchvision600": efficient,
+    "efficientnet_v2:ImageNet350": efficient,
     "convnext:ImageNet300": truncated, "convnext:Torchvision600": truncated, "swin:Torchvision300": swin,
     "vit:Torchvision300": vit, "vit:DeiT300": deit, "alexnet:ImageNet90": alexnet,
     "resnet_cifar:CIFAR10": lambda path, layer, own, w: 0.0 if own == "bias" else math.sqrt(2 / w[0].numel()),

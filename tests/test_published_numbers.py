@@ -24,6 +24,7 @@ PRINTED: dict[str, tuple[int, int, float, int, float, float]] = {
     "convnext_v2:FineTune_T": (300, 1024, 8e-4, 256, 0.05, 0.1),
     "convnext_v2:FineTune_A": (600, 1024, 2e-4, 256, 0.3, 0.2),
     "efficientnet:ImageNet350_B0": (350, 4096, 0.256, 0, 1e-5, 0.1),
+    "efficientnet_v2:ImageNet350": (350, 4096, 0.256, 0, 1e-5, 0.1),
     "efficientnet_v2:Torchvision600": (600, 1024, 0.5, 0, 2e-5, 0.1),
     "mobilenet_v1:ImageNet100": (100, 32, 0.045, 0, 4e-5, 0),
     "mobilenet_v2:Torchvision300": (300, 256, 0.045, 0, 4e-5, 0),
@@ -70,7 +71,10 @@ MOMENTUM = {
     "adamw(betas=[0.9, 0.999], eps=1e-8, decay=normalized)": ["wide_resnet:AdamW"],
     "lamb(betas=[0.9, 0.999], eps=1e-6, max_norm=1)": ["resnet:A1", "resnet:A2", "resnet:A3"],
     "rmsprop(alpha=0.9, eps=0.0316, momentum=0.9)": ["mobilenet_v3:Torchvision600"],
-    "rmsprop(alpha=0.9, eps=0.0316, momentum=0.9, lr_in_buffer=true)": ["efficientnet:ImageNet350_B0"],
+    "rmsprop(alpha=0.9, eps=0.0316, momentum=0.9, lr_in_buffer=true)": [
+        "efficientnet:ImageNet350_B0",
+        "efficientnet_v2:ImageNet350",
+    ],
     "rmsprop(alpha=0.9, eps=1)": ["mobilenet_v1:ImageNet100"],
     "rmsprop(alpha=0.95, eps=1e-8)": ["char_rnn:TinyShakespeare"],
 }  # fmt: skip
@@ -107,6 +111,7 @@ PICTURES: dict[str, tuple[int, int, int, str, str, float, tuple[float, ...], int
     "convnext_v2:FineTune_T": (256, 224, 224, "bicubic", TIMM_9, 0.25, (0.8, 1), 1),
     "convnext_v2:FineTune_A": (256, 224, 224, "bicubic", TIMM_9, 0.25, (), 1),
     "efficientnet:ImageNet350_B0": (256, 224, 224, "bicubic", "autoaugment(fill=mean)", 0, (), 1),
+    "efficientnet_v2:ImageNet350": (416, 384, 300, "bicubic", "randaugment(2, 5, fill=mean)", 0, (), 1),
     "efficientnet_v2:Torchvision600": (384, 384, 300, "bilinear", WIDE, 0.1, (0.2, 1), 4),
     "mobilenet_v1:ImageNet100": (256, 224, 224, "bilinear", "", 0, (), 1),
     "mobilenet_v2:Torchvision300": (256, 224, 224, "bilinear", "", 0, (), 1),
@@ -157,3 +162,17 @@ def test_pictures_are_made_as_in_the_source(name: str) -> None:
 
 def test_all_recipes_with_folders_of_pictures_are_in_this_test() -> None:
     assert set(PICTURES) == {n for n in NAMES if isinstance(recipe(n).data, ImageFolder)}
+
+
+def test_efficientnet_v2_grows_as_in_its_table() -> None:
+    """Table 6, S: 128 to 300 pixels, RandAugment 5 to 15, dropout 0.1 to 0.3, no mixup; four stages."""
+    word: Any = recipe("efficientnet_v2:ImageNet350").progressive
+    assert (word.stages, word.size, word.strength, word.dropout) == (4, (128, 300), (5, 15), (0.1, 0.3))
+    assert not recipe("efficientnet_v2:ImageNet350").mix
+
+
+def test_airbenchs_lookahead() -> None:
+    """alpha_schedule = 0.95**5 * (step / steps)**3, every 5 updates, over the whole state dict."""
+    word: Any = recipe("airbench:CIFAR10").lookahead
+    assert (word.every, word.power, word.buffers) == (5, 3, True)
+    assert 1 - word.alpha == pytest.approx(0.95**5)

@@ -94,7 +94,7 @@ BY_RULE = {
     ],
     "torchvision, norm_weight_decay=0": [
         "resnet:Torchvision600", "convnext:Torchvision600", "efficientnet_v2:Torchvision600",
-        "efficientnet:ImageNet350_B0",  # TensorFlow's code says the same
+        "efficientnet:ImageNet350_B0", "efficientnet_v2:ImageNet350",  # TensorFlow's code says the same
     ],
     "torchvision, norm, bias and position 0": [f"swin:Torchvision300{n}" for n in ("", "_S", "_B")],
     "timm and ConvNeXt: vectors and biases are not": [
@@ -260,4 +260,5 @@ def test_efficientnets_rates_count_blocks_without_a_link() -> None:
     # torchvision's EfficientNetV2-S: the first block of a stage has a link only where nothing changes, in the first.
     linked = [i > 0 or stage == 0 for stage, n in enumerate([2, 4, 4, 6, 9, 15]) for i in range(n)]
     expected = [0.2 * block / 40 for block, link in enumerate(linked) if link]
-    assert list(planned("efficientnet_v2:Torchvision600").drop_path) == pytest.approx(expected)
+    for name in ("Torchvision600", "ImageNet350"):
+        assert list(planned(f"efficientnet_v2:{name}").drop_path) == pytest.approx(expected)

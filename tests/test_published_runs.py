@@ -56,6 +56,7 @@ RUNS: dict[str, list[str]] = {
     "mobilenet_v2:Torchvision300": PICTURES,
     "mobilenet_v3:Torchvision600": PICTURES,
     "efficientnet:ImageNet350_B0": PICTURES,
+    "efficientnet_v2:ImageNet350": PICTURES,
     "efficientnet_v2:Torchvision600": PICTURES,
     "alexnet:ImageNet90": PICTURES,
     "alexnet:Torchvision90": PICTURES,

@@ -126,9 +126,10 @@ def test_deits_cosine_counts_from_the_first_epoch() -> None:
         assert lr(epoch * per_epoch + 7) == pytest.approx(expected)
 
 
-def test_efficientnets_staircase_counts_from_the_first_update() -> None:
+@pytest.mark.parametrize("name", ["efficientnet:ImageNet350_B0", "efficientnet_v2:ImageNet350"])
+def test_efficientnets_staircase_counts_from_the_first_update(name: str) -> None:
     """tf.train.exponential_decay(0.256, step, 2.4 epochs, 0.97, staircase=True); for 5 epochs the warm-up instead."""
-    lr, per_epoch, total = schedule("efficientnet:ImageNet350_B0")
+    lr, per_epoch, total = schedule(name)
     assert total == 350 * per_epoch
     for step in (0, 100, 5 * per_epoch - 1, 5 * per_epoch, 100 * per_epoch + 3, total - 1):
         expected = 0.256 * 0.97 ** (step // (2.4 * per_epoch))
