@@ -176,3 +176,76 @@ def test_airbenchs_lookahead() -> None:
     word: Any = recipe("airbench:CIFAR10").lookahead
     assert (word.every, word.power, word.buffers) == (5, 3, True)
     assert 1 - word.alpha == pytest.approx(0.95**5)
+
+
+TORCHVISION = {n for n in NAMES if ":Torchvision" in n}
+CONVNEXT_V2 = {n for n in NAMES if n.startswith("convnext_v2")}
+SWIN = {f"swin:Torchvision300{n}" for n in ("", "_S", "_B")}
+STRIKES_BACK = {"resnet:A1", "resnet:A2", "resnet:A3"}
+
+
+def having(predicate: Any) -> set[str]:
+    return {n for n in NAMES if predicate(recipe(n))}
+
+
+def test_decays_of_the_averages() -> None:
+    """timm's, every step; TensorFlow's, which warms up; torchvision's, scaled, begun anew, with buffers."""
+    plain = {f"convnext:ImageNet300{n}": 0.9999 for n in ("", "_S", "_B", "_L")} | dict.fromkeys(CONVNEXT_V2, 0.9999)
+    plain |= {"convnext:FineTune22k_XL": 0.9999, "vit:DeiT300": 0.99996}
+    google = {"efficientnet:ImageNet350_B0", "efficientnet_v2:ImageNet350"}
+    scaled = {n for n in TORCHVISION if n.partition(":")[0] in ("convnext", "efficientnet_v2", "swin", "vit")}
+    scaled |= {"resnet:Torchvision600"}
+    assert having(lambda r: r.ema is not None) == {*plain, *google, *scaled}
+    for name in having(lambda r: r.ema is not None):
+        word: Any = recipe(name).ema
+        assert word.decay == (0.99998 if name in scaled else 0.9999 if name in google else plain[name])
+        assert (word.every, word.scaled, word.warmup) == (32 if name in scaled else 1, name in scaled, name in google)
+        assert (word.restart is not None) == (name in scaled)
+        normed = name.partition(":")[0] in ("resnet", "efficientnet", "efficientnet_v2")  # batch norms have buffers
+        assert (word.buffers == "average") == normed
+
+
+def test_clipping() -> None:
+    limits = {n: (type(c).__name__, c.limit) for n in NAMES if (c := recipe(n).clip) is not None}  # type: ignore[union-attr]
+    assert limits == {
+        "vit:Torchvision300": ("ClipNorm", 1), **dict.fromkeys(SWIN, ("ClipNorm", 5)),
+        "mobilenet_v1:ImageNet100": ("ClipNorm", 2), "char_rnn:TinyShakespeare": ("ClipValue", 0.1),
+    }  # fmt: skip
+
+
+def test_when_lr_changes() -> None:
+    """torchvision steps its schedulers after an epoch, as timm did for DeiT; all others count updates."""
+    assert having(lambda r: r.schedule_unit == "epoch") == {*TORCHVISION, "vit:DeiT300"}
+
+
+def test_half_precision() -> None:
+    mixed = {
+        *STRIKES_BACK,
+        *CONVNEXT_V2,
+        *SWIN,
+        "vit:DeiT300",
+        "vit:Torchvision300",
+        "resnet9:DAWNBench",
+        "airbench:CIFAR10",
+    }
+    assert having(lambda r: r.precision == "fp16") == mixed
+    assert having(lambda r: r.precision == "fp32") == set(NAMES) - mixed
+
+
+def test_losses() -> None:
+    assert having(lambda r: type(r.loss).__name__ == "Bce") == STRIKES_BACK
+    assert having(lambda r: r.loss.reduction == "sum") == {"resnet9:DAWNBench", "airbench:CIFAR10"}
+    assert having(lambda r: getattr(r.loss, "threshold", None) is not None) == set()
+
+
+def test_last_batches_that_are_left_out() -> None:
+    """drop_last of the papers' loaders; torchvision's script keeps them."""
+    assert having(lambda r: r.drop_last) == {
+        *STRIKES_BACK, *CONVNEXT_V2, "vit:DeiT300", "resnet9:DAWNBench", "airbench:CIFAR10", "char_rnn:TinyShakespeare",
+        *(n for n in NAMES if n.startswith("convnext:") and n not in TORCHVISION),
+    }  # fmt: skip
+
+
+def test_stochastic_depth_is_drawn_for_samples_but_in_the_first_paper() -> None:
+    whole = having(lambda r: getattr(r.drop_path, "mode", "row") == "batch")
+    assert whole == {"resnet_cifar:StochasticDepth"}
