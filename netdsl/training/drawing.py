@@ -1,4 +1,4 @@
-"""Small pictures in text: curves as SVG, tensors as PNG data."""
+"""Small pictures in text: curves as SVG, tensors as PNG data, tables of counts."""
 
 from __future__ import annotations
 
@@ -11,55 +11,122 @@ from html import escape
 from torch import Tensor
 
 Series = Sequence[tuple[float, float]]
-COLOURS = ("#2563eb", "#dc2626", "#059669", "#9333ea")
+WIDTH, HEIGHT = 460, 240
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 34, 36
+"""The margins of a chart, in pixels."""
 
 
-def curves(title: str, series: Mapping[str, Series], width: int = 440, height: int = 220) -> str:
-    """A chart as SVG text, one line for each series."""
-    points = [p for line in series.values() for p in line if all(map(math.isfinite, p))]
-    if not points:
+def curves(title: str, series: Mapping[str, Series], noisy: bool = True) -> str:
+    """A chart over steps as SVG text, a line for each series; long `noisy` ones lie faint under their smoothed course.
+
+    Empty for series without a finite point.
+    """
+    shown = {n: [p for p in line if all(map(math.isfinite, p))] for n, line in series.items()}
+    shown = {n: line for n, line in shown.items() if line}
+    if not shown:
         return ""
-    left, right = min(x for x, _ in points), max(x for x, _ in points)
-    low, high = min(y for _, y in points), max(y for _, y in points)
-
-    def place(x: float, y: float) -> str:
-        across = 52 + (x - left) / max(1e-12, right - left) * (width - 64)
-        up = height - 28 - (y - low) / max(1e-12, high - low) * (height - 60)
-        return f"{across:.1f},{up:.1f}"
-
-    parts = [f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">']
-    parts.append(f'<text x="8" y="16" class="title">{escape(title)}</text>')
-    for value, y in ((high, 36), (low, height - 28)):
-        parts.append(f'<text x="46" y="{y}" text-anchor="end">{value:.3g}</text>')
-    for value, x in ((left, 52), (right, width - 12)):
-        parts.append(f'<text x="{x}" y="{height - 10}" text-anchor="middle">{value:.4g}</text>')
-    for i, (name, line) in enumerate(series.items()):
-        colour = COLOURS[i % len(COLOURS)]
-        path = " ".join(place(x, y) for x, y in line if math.isfinite(y))
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
-        parts.append(
-            f'<text x="{width - 12}" y="{16 + 14 * i}" text-anchor="end" fill="{colour}">{escape(name)}</text>'
-        )
+    points = [p for line in shown.values() for p in line]
+    x_marks = marks(min(x for x, _ in points), max(x for x, _ in points))
+    y_marks = marks(min(y for _, y in points), max(y for _, y in points))
+    frame = _Frame(x_marks, y_marks)
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
+    parts += [f'<text x="8" y="16" class="title">{escape(title)}</text>', *frame.grid()]
+    for i, (name, line) in enumerate(shown.items()):
+        smooth = smoothed(line) if noisy else line
+        if smooth is not line:
+            parts.append(frame.line(line, f"line{i} faint"))
+        parts.append(frame.line(smooth, f"line{i}"))
+        if len(shown) > 1:
+            parts.append(f'<text x="{WIDTH - RIGHT}" y="{15 + 14 * i}" class="name{i}">{escape(name)}</text>')
     return "".join([*parts, "</svg>"])
 
 
+class _Frame:
+    """Where numbers lie on a chart; the outermost marks are its borders."""
+
+    def __init__(self, x: list[float], y: list[float]) -> None:
+        self.x, self.y = x, y
+
+    def across(self, value: float) -> float:
+        part = (value - self.x[0]) / max(1e-12, self.x[-1] - self.x[0])
+        return LEFT + part * (WIDTH - LEFT - RIGHT)
+
+    def up(self, value: float) -> float:
+        part = (value - self.y[0]) / max(1e-12, self.y[-1] - self.y[0])
+        return HEIGHT - BOTTOM - part * (HEIGHT - TOP - BOTTOM)
+
+    def line(self, points: Series, style: str) -> str:
+        if len(points) == 1:
+            return (
+                f'<circle cx="{self.across(points[0][0]):.1f}" cy="{self.up(points[0][1]):.1f}" r="3" class="{style}"/>'
+            )
+        path = " ".join(f"{self.across(x):.1f},{self.up(y):.1f}" for x, y in points)
+        return f'<polyline points="{path}" class="{style}"/>'
+
+    def grid(self) -> list[str]:
+        parts = []
+        for value in self.y:
+            at = self.up(value)
+            parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
+            parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" class="right">{value:.4g}</text>')
+        below = f'y="{HEIGHT - 18}" class="middle"'
+        parts += [f'<text x="{self.across(value):.1f}" {below}>{value:,.6g}</text>' for value in self.x]
+        return [*parts, f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" class="right">step</text>']
+
+
+def marks(low: float, high: float, about: int = 4) -> list[float]:
+    """Round numbers from at most `low` to at least `high`, at steps of 1, 2 or 5 times a power of ten."""
+    span = high - low or abs(high) or 1.0
+    power = 10 ** math.floor(math.log10(span / about))
+    step = next(power * m for m in (1, 2, 5, 10) if span / (power * m) <= about)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [n * step for n in range(first, max(last, first + 1) + 1)]
+
+
+def smoothed(line: Series, least: int = 40) -> Series:
+    """The mean over a twentieth of the line around each point; a short line as it is."""
+    if len(line) < least:
+        return line
+    half = len(line) // 40
+    found = []
+    for i, (x, _) in enumerate(line):
+        near = [y for _, y in line[max(0, i - half) : i + half + 1]]
+        found.append((x, sum(near) / len(near)))
+    return found
+
+
 def picture(pixels: Tensor, size: int = 96) -> str:
-    """A picture [C, H, W] from 0 to 1 as the address of a PNG."""
+    """A picture [C, H, W] from 0 to 1 as the address of a PNG; enlarged by whole pixels to about `size`."""
     from PIL import Image
 
     array = (pixels.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array[:, :, :3])
+    longest = max(image.size)
+    if longest > 2 * size:
+        image.thumbnail((2 * size, 2 * size))
+    else:
+        times = max(1, size // longest)
+        image = image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
     stream = io.BytesIO()
-    image.resize((size, size), Image.Resampling.NEAREST).save(stream, "PNG")
+    image.save(stream, "PNG")
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def matrix(counts: list[list[int]], names: Sequence[str]) -> str:
-    """A confusion matrix as an HTML table; rows are the truth."""
+    """A confusion matrix as an HTML table; rows are the truth, what is right is green, mistakes are red."""
     head = "".join(f"<th>{escape(n)}</th>" for n in names)
     rows = []
-    for name, row in zip(names, counts, strict=False):
+    for i, (name, row) in enumerate(zip(names, counts, strict=False)):
         total = max(1, sum(row))
-        cells = "".join(f'<td style="background:rgba(37,99,235,{n / total:.2f})">{n or ""}</td>' for n in row)
-        rows.append(f"<tr><th>{escape(name)}</th>{cells}</tr>")
-    return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
+        cells = "".join(_cell(n, n / total, i == j) for j, n in enumerate(row))
+        rows.append(f"<tr><th>{escape(name)}</th>{cells}<td class=share>{row[i] / total:.1%}</td></tr>")
+    return f"<table class=matrix><tr><th></th>{head}<th>right</th></tr>{''.join(rows)}</table>"
+
+
+def _cell(count: int, share: float, right: bool) -> str:
+    if not count:
+        return "<td></td>"
+    colour = (
+        f"rgba(5,150,105,{0.1 + 0.6 * share:.2f})" if right else f"rgba(220,38,38,{min(0.9, 0.15 + 3 * share):.2f})"
+    )
+    return f'<td style="background:{colour}">{count}</td>'

@@ -156,7 +156,8 @@ class Loop:
             for part in parts:
                 total += self._backward(step, *part, final=part == parts[-1])
         total = self.ranks.sum({"loss": total})["loss"]
-        self.pending.append((step, torch.stack((total, self._gradient_norm()))))
+        norm = self._gradient_norm()
+        self.pending.append((step, torch.stack((total, norm))))
         if self.device.type == "cpu" or len(self.pending) >= PATIENCE:
             self.check_finite()
         if self.recipe.clip is not None or self.recipe.penalty:
@@ -168,7 +169,8 @@ class Loop:
             self.scaler.step(optimizer)
         self.scaler.update()
         self.averages.update(self.module, step + 1)
-        self.watch("step", {"step": step + 1, "loss": total, "lr": self.updater.lr, "samples": count})
+        numbers: dict[str, Any] = {"step": step + 1, "loss": total, "lr": self.updater.lr, "samples": count}
+        self.watch("step", numbers if self.scaler.is_enabled() else {**numbers, "gradient": norm})
 
     def _gradient_norm(self) -> Tensor:
         """The 2-norm of the gradient, which is finite where it is; 0 with fp16, whose scaler looks after it."""

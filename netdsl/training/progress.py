@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
+from netdsl.training.memory import resident
+
 
 class Progress:
-    """Told of steps and evaluations by the loop; reads the loss only when it shows it."""
+    """Told of steps and evaluations by the loop; reads the loss only when it shows it.
 
-    def __init__(self, total: int, per_epoch: int, quiet: bool = False) -> None:
-        self.total = total
-        self.per_epoch = per_epoch
+    `start`: the step that a resumed run goes on after; `used`: the memory in use, in bytes.
+    """
+
+    def __init__(self, total: int, start: int = 0, quiet: bool = False, used: Callable[[], int] = resident) -> None:
+        self.total, self.start, self.used = total, start, used
         self.samples = 0
-        self.began = time.perf_counter()
+        self.training = 0.0
+        self.began = self.last_step = time.perf_counter()
         self.shown = 0.0
+        self.lr = 0.0
         self.last = ""
         self.quiet = quiet
         self.bar: Any = None
@@ -30,7 +37,7 @@ class Progress:
 
         columns = (BarColumn(24), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
         self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        self.task = self.bar.add_task("starting", total=self.total)
+        self.task = self.bar.add_task("starting", total=self.total, completed=self.start)
         self.bar.start()
 
     def __call__(self, what: str, numbers: dict[str, Any]) -> None:
@@ -40,25 +47,37 @@ class Progress:
             self._evaluation(numbers)
 
     def _step(self, numbers: dict[str, Any]) -> None:
-        self.samples += numbers["samples"]
         now = time.perf_counter()
+        self.samples += numbers["samples"]
+        self.training += now - self.last_step
+        self.last_step, self.lr = now, numbers["lr"]
         if self.bar is None or now - self.shown < 0.2:
             return
         self.shown = now
         loss = numbers["loss"].item() if isinstance(numbers["loss"], Tensor) else numbers["loss"]
-        text = f"loss {loss:.4f}  lr {numbers['lr']:.2e}  {self._rate(now):,.0f}/s  {self.last}"
+        text = f"loss {loss:.4f}  lr {self.lr:.2e}  {self._state()}  held out: {self.last or 'not yet'}"
         self.bar.update(self.task, completed=numbers["step"], description=text)
 
-    def _rate(self, now: float) -> float:
-        return self.samples / max(1e-9, now - self.began)
+    def _state(self) -> str:
+        """Samples per second of training (evaluations apart), and the memory in use."""
+        return f"{self.samples / max(1e-9, self.training):,.0f}/s  {self.used() / 2**20:,.0f} MiB"
+
+    def _left(self, step: int) -> str:
+        """The time left, evaluations included, if what is left goes as what was done."""
+        spent = time.perf_counter() - self.began
+        seconds = round(spent / max(1, step - self.start) * (self.total - step))
+        hours, minutes = divmod(seconds // 60, 60)
+        return f"{hours}:{minutes:02d}:{seconds % 60:02d} left" if hours else f"{minutes}:{seconds % 60:02d} left"
 
     def _evaluation(self, numbers: dict[str, Any]) -> None:
         shown = {k: v for k, v in numbers.items() if isinstance(v, float) and k not in ("epoch", "n")}
         self.last = "  ".join(f"{k} {_shown(k, v)}" for k, v in shown.items())
+        self.last_step = time.perf_counter()
         if self.quiet:
             return
-        rate = self._rate(time.perf_counter())
-        line = f"epoch {numbers['epoch']:6.1f}  step {numbers['step']:6d}/{self.total}  {self.last}  {rate:,.0f}/s"
+        step = numbers["step"]
+        line = f"epoch {numbers['epoch']:6.1f}  step {step:6d}/{self.total}  {self.last}  lr {self.lr:.2e}"
+        line += f"  {self._state()}  {self._left(step)}"
         if self.bar is not None:
             self.bar.update(self.task, completed=numbers["step"])
             self.bar.console.print(line, highlight=False)

@@ -26,6 +26,7 @@ from netdsl.training.export import forward_of, largest_difference
 from netdsl.training.folder import About
 from netdsl.training.loading import deaths_in_words
 from netdsl.training.loop import Loop
+from netdsl.training.memory import resident
 from netdsl.training.progress import Progress
 from netdsl.training.ragged import check_batches
 from netdsl.training.ranks import Ranks
@@ -160,7 +161,7 @@ def _introduce(prepared: Prepared, loop: Loop, notes: list[str], say: Show) -> N
 
 def _run(request: Request, loop: Loop, folder: Path) -> None:
     first = loop.ranks.first
-    progress = Progress(loop.total, loop.per_epoch, request.quiet or not first)
+    progress = Progress(loop.total, loop.state.step, request.quiet or not first, used_on(loop.device))
     log = open_log(folder, loop.state.step) if first else None
     board = _board(folder, loop.state.step) if request.tensorboard and first else None
 
@@ -178,6 +179,11 @@ def _run(request: Request, loop: Loop, folder: Path) -> None:
         raise
     finally:
         progress.close()
+
+
+def used_on(device: torch.device) -> Callable[[], int]:
+    """Tells the bytes in use: on a GPU the most that tensors have taken, else those of the process."""
+    return (lambda: torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else resident
 
 
 def _board(folder: Path, after: int) -> Callable[[str, dict[str, Any]], None]:
@@ -215,7 +221,7 @@ def _deliver(
     if request.onnx:
         result |= _onnx(prepared, folder, say)
     files.write_json(folder / files.ABOUT, replace(about, result=result))
-    write_report(folder, prepared, result)
+    write_report(folder, prepared, result, about)
     say(f"{result['seconds']:.1f} s; everything is in {folder}")
 
 
