@@ -122,7 +122,9 @@ class Muon(Optimizer, frozen=True, tag="muon", kw_only=True):
     momentum: Momentum = 0.95
     nesterov: bool = True
     weight_decay: Decay = 0.1
-    adamw_lr: Annotated[float, Meta(gt=0, description="lr of what Muon does not train")] = 1e-3
+    adamw_lr: Annotated[float, Meta(gt=0, description="lr of what Muon does not train, scheduled and scaled alike")] = (
+        1e-3
+    )
     adjust: Annotated[Literal["original", "match_rms_adamw"], Meta(description="how lr follows a matrix's shape")] = (
         "original"
     )
