@@ -90,6 +90,7 @@ def assert_close(one: Path, other: Path) -> None:
     for a, b in zip(*lines, strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-4), (a, b)
         assert a.get("n") == b.get("n")
+        assert a.get("lr") == b.get("lr")
     for name in ("model.safetensors", "best.safetensors"):
         a, b = load_file(one / name), load_file(other / name)
         assert a.keys() == b.keys()

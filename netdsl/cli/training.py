@@ -194,6 +194,8 @@ def guarded() -> Iterator[None]:
         hint = "let fewer samples be computed at once: `--set micro_batch=...` keeps the batch and its gradient"
         raise Failure("the device is out of memory", hint, WRONG) from None
     except RuntimeError as error:
+        if "does not have a deterministic implementation" in str(error):
+            raise Failure(str(error).partition(",")[0], "leave out `deterministic`", WRONG) from None
         if not lost_another(error):
             raise
         raise Failure("another process of this run has ended", code=LOST) from None

@@ -13,6 +13,10 @@ from netdsl.training.shards import assign
 SLOW = "slow."
 
 
+FRESH = 0.1
+"""The share of the first weights in the average at the end that is worth a word."""
+
+
 class Averages:
     """Nothing, a moving average, or the plain average of the weights at the ends of the last epochs; and slow weights,
     which change the trained ones."""
@@ -30,6 +34,17 @@ class Averages:
         if recipe.swa is not None:
             self.start = recipe.swa.start * total
             self.swa = {n: t.detach().clone() for n, t in module.state_dict().items()}
+
+    def doubts(self, total: int) -> list[str]:
+        """What there is to say before a run of so many updates: an average too slow for it."""
+        if self.ema is None:
+            return []
+        left = self.ema.left(total)
+        if left < FRESH:
+            return []
+        what = "weights and batch-norm statistics" if self.ema.statistics else "weights"
+        fast = "a smaller decay, or `ema(..., warmup=true)`, follows"
+        return [f"the average (decay {self.ema.decay:.6g}) will still be {left:.0%} first {what} at the end: {fast}"]
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:

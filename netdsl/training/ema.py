@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -36,6 +38,19 @@ class Average:
             n = (step - self.restart) // self.policy.every
             return min(self.decay, (1 + n) / (10 + n))
         return self.decay
+
+    @property
+    def statistics(self) -> bool:
+        """Whether batch-norm statistics are averaged too."""
+        return any(n.endswith("running_var") for n in self.averaged)
+
+    def left(self, steps: int) -> float:
+        """The share of what the average began with after so many steps."""
+        every = self.policy.every
+        first = max(every, -(-(self.restart + 1) // every) * every)
+        if self.policy.warmup:  # its product falls like 1 / n^9 while it grows
+            return math.prod(self.weight(s) for s in range(first, min(steps, first + 100 * every) + 1, every))
+        return self.decay ** len(range(first, steps + 1, every))
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:

@@ -83,7 +83,7 @@ def train(request: Request, show: Show) -> int:
         folder = _folder(request, ranks)
         about = _about(request, prepared, environment(device, ranks))
         loop = start(prepared, folder, ranks, lambda what, numbers: None)
-        notes = check_batches(loop)
+        notes = [*check_batches(loop), *loop.averages.doubts(loop.total)]
         if request.resume:
             about = resume(loop, request.before or request.recipe, request.checkpoint, about, say)
         elif ranks.first:
