@@ -137,6 +137,14 @@ def test_the_picture_has_a_panel_for_each_curve(tmp_path: Path, capsys: pytest.C
     assert "--samples" in capsys.readouterr().err
 
 
+def test_sizes_that_are_open_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    target = f"{SPECS / 'unet.net'}"
+    assert "operations and memory depend on H, W: --size H=... --size W=..." in said(capsys, target, "--samples", "30")
+    found = made(capsys, target, "--samples", "30", "--size", "H=572", "--size", "W=572")
+    assert found["cost"] > 1e9
+    assert found["memory"] > 2**30
+
+
 def test_paths_in_short() -> None:
     paths = ["stem.0.weight", *(f"stages.{i}.{j}.conv.weight" for i in (1, 2) for j in range(3)), "a.1.b", "a.4.b"]
     assert patterns(paths) == ["stem.0.weight", "stages.{1-2}.{0-2}.conv.weight (6)", "a.*.b (2)"]

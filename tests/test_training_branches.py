@@ -102,6 +102,13 @@ def test_fixup_equals_the_authors_rule() -> None:
     assert len(blocks) == 9
 
 
+def test_fixup_by_the_other_fan() -> None:
+    for mode, fan in (("fan_in", 32), ("fan_out", 64)):
+        module, _ = started(made(FIXUP, "FixNet", width=32), f"fixup({mode})")
+        projection = next(w for n, w in tensors(module).items() if w.shape == (64, 32, 1, 1))
+        assert float(projection.std()) == pytest.approx((2 / fan) ** 0.5, rel=0.08)
+
+
 def test_branches_of_other_lengths_and_shared_weights() -> None:
     """L = 4 branches (the shared block counts twice), and m = 2, 2, 3, 1 layers in them."""
     net = made(FIXUP, "Mixed")

@@ -172,6 +172,16 @@ def test_splitting_changes_no_output_and_a_zero_can_leave_zero() -> None:
     assert float(loop.final_weights()["5.weight"].abs().max()) > 1e-3
 
 
+def test_small_weights_are_0_when_they_are_used() -> None:
+    loop = loop_of("steps = 3\npenalty = l1_by_product(1e-4, least=0.05)")
+    weight = loop.final_weights()["5.weight"]
+    small = small_net().state_dict()["5.weight"].abs() < 0.05
+    assert 0 < int(small.sum()) < small.numel()
+    assert torch.equal(weight == 0, small)
+    assert bool((loop.module.train()[5].weight != 0).all())  # type: ignore[index]
+    assert torch.equal(loop.module.eval()[5].weight == 0, small)  # type: ignore[index]
+
+
 def test_frozen_weights_stay_whole() -> None:
     loop = loop_of("steps = 3\npenalty = l1_by_product(1e-2)\nfreeze conv")
     start = loop.module.state_dict()["0.weight"].clone()

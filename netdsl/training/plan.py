@@ -60,7 +60,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     `written`, `defaults`: fields by name, as they could be written. `members`: numbers trained in each group. `lr`,
     `dropout`: at evenly spaced updates. `drop_path`: of every residual link. `flops`: of the whole training, `cost` of
-    one sample. `memory`: bytes with the recipe's micro-batch. `notes`: what is doubtful about recipe and net together.
+    one sample. `memory`: bytes with the recipe's micro-batch. `open_sizes`: named sizes that are not given, on which
+    these depend. `notes`: what is doubtful about recipe and net together.
     """
 
     net: str
@@ -84,6 +85,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     flops: int | None
     memory: int | None
     parts: Memory | None
+    open_sizes: tuple[str, ...]
     targets: str
     written: dict[str, str]
     defaults: dict[str, str]
@@ -119,7 +121,7 @@ def plan(net: Net, recipe: Recipe, samples: int | None) -> Plan:
         cost=cost if isinstance(cost, int) else None,
         flops=cost * recipe.batch * steps if steps and isinstance(cost, int) else None, parts=parts,
         memory=parts.fixed + parts.sample * (recipe.micro_batch or recipe.batch) if parts else None,
-        targets=_targets(recipe), written=written, defaults=defaults,
+        open_sizes=tuple(dict.fromkeys(_open_sizes(net))), targets=_targets(recipe), written=written, defaults=defaults,
         notes=tuple(_notes(net, recipe, samples, steps)),
     )  # fmt: skip
 
@@ -157,6 +159,11 @@ def _memory(net: Net, recipe: Recipe, counted: Sequence[Counted]) -> Memory | No
     half = recipe.precision in ("bf16", "fp16")
     numbers = everything * (1 + averages) + trained * (1 + _kept_numbers(recipe.optimizer))
     return Memory(numbers * 4 + everything * 2 * half, kept // 2 if half else kept)
+
+
+def _open_sizes(net: Net) -> Iterator[str]:
+    for value in net.checked.main.inputs:
+        yield from (str(size) for size in value.type.shape if not isinstance(size, int))
 
 
 def _kept_numbers(word: Any) -> int:

@@ -86,7 +86,8 @@ def _written(made: Plan) -> list[str]:
 def _groups(made: Plan, members: bool) -> Iterator[str]:
     for number, (g, roles, size) in enumerate(zip(made.groups, made.roles, made.members, strict=True), 1):
         yield from _entry(
-            f"group {number}", f"{_settings(g)}: {len(g.paths)} tensors, {size:,} numbers ({', '.join(roles)})"
+            f"group {number}",
+            f"{_settings(g)}: {len(g.paths)} tensor{'s' * (len(g.paths) != 1)}, {size:,} numbers ({', '.join(roles)})",
         )
         listed = list(g.paths) if members else list(patterns(g.paths))
         yield from _entry("", ", ".join(listed))
@@ -139,10 +140,13 @@ def _rates(made: Plan) -> Iterator[str]:
 
 def _cost(made: Plan) -> Iterator[str]:
     if made.cost is not None:
-        text = f"{made.cost / 1e9:.3g} billion operations for a sample, forward and backward"
+        text = f"{_count(made.cost)} operations for a sample, forward and backward"
         if made.flops is not None:
             text += f"; {made.flops:.3g} in all: {_time(made.flops / SPEED)} at 100 tera-operations in a second"
         yield from _entry("cost", text)
+    elif made.open_sizes:
+        sizes = " ".join(f"--size {name}=..." for name in made.open_sizes)
+        yield from _entry("cost", f"operations and memory depend on {', '.join(made.open_sizes)}: {sizes}")
     if made.parts is None or made.memory is None:
         return
     fixed, sample = made.parts.fixed, made.parts.sample
@@ -163,7 +167,14 @@ def _time(seconds: float) -> str:
     for size, name in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
         if seconds >= size:
             return f"{seconds / size:.3g} {name}"
-    return f"{seconds:.2g} seconds"
+    return f"{seconds:.2g} seconds" if seconds >= 1 else "less than a second"
+
+
+def _count(count: int) -> str:
+    for size, name in ((1e9, "billion"), (1e6, "million"), (1e3, "thousand")):
+        if count >= size:
+            return f"{count / size:.3g} {name}"
+    return str(count)
 
 
 def _size(count: int) -> str:
