@@ -92,6 +92,25 @@ def test_a_resumed_run_is_bit_identical(tmp_path: Path, optimizer: str, at: int)
     assert whole.state == resumed.state
 
 
+@pytest.mark.parametrize("optimizer", ["sgd(lr=0.1, momentum=0.9)", "adamw(lr=1e-2)"])
+def test_a_resumed_run_is_bit_identical_in_another_layout(tmp_path: Path, optimizer: str) -> None:
+    """Fused kernels walk through memory: what is restored must lie there as the weights do."""
+    fields = f"steps = 6\nbatch = 16\nlayout = channels_last\ncheckpoint = 1 steps\noptimizer = {optimizer}"
+
+    def net() -> nn.Module:
+        torch.manual_seed(2)
+        return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.Flatten(), nn.Linear(96, 3))
+
+    whole = loop_of(fields, module=net())
+    whole.run()
+    broken = loop_of(fields, tmp_path, module=net())
+    stop_after(broken, 3)
+    resumed = loop_of(fields, tmp_path, module=net())
+    resumed.restore()
+    resumed.run()
+    assert_same(state(whole), state(resumed))
+
+
 def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.safetensors"
     files.save_tensors(path, {"w": torch.ones(3)}, {"step": 1})

@@ -109,7 +109,10 @@ def restore_optimizers(optimizers: list[torch.optim.Optimizer], tensors: Tensors
                 plain = tensor.dtype == torch.float64 and not tensor.ndim
                 own = tensor.shape == parameter.shape and device == parameter.device
                 like = parameter if own else torch.empty(0, device=device)
-                optimizer.state[parameter][name] = tensor.item() if plain else placed(tensor, like).clone()
+                value = placed(tensor, like)
+                # Fused kernels walk through memory: what belongs to a weight must lie in memory as the weight does.
+                laid_out = torch.empty_like(parameter, dtype=tensor.dtype).copy_(value) if own else value.clone()
+                optimizer.state[parameter][name] = tensor.item() if plain else laid_out
 
 
 def _on_device(optimizer: torch.optim.Optimizer) -> bool:
