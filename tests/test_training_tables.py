@@ -164,8 +164,11 @@ def test_what_cannot_be_had_is_an_error_in_words(
     assert "Traceback" not in said
 
 
-def test_a_net_is_trained_on_parquet_read_by_processes(tmp_path: Path, hub: Any) -> None:
+def test_a_net_is_trained_on_parquet_read_by_processes(
+    tmp_path: Path, hub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same weights whoever reads, and evaluation of the run from its folder."""
+    monkeypatch.chdir(tmp_path)
     table(hub, range(12)).to_parquet(tmp_path / "train.parquet")
     (tmp_path / "small.net").write_text(NET)
     settings = ["--data", 'parquet("train.parquet", test="train.parquet")', "--no-onnx", "-q"]

@@ -130,6 +130,7 @@ class MaskFolder(Data, frozen=True, tag="maskfolder"):
 
     task = "mask"
     folder: Folder
+    ignore: Annotated[Index | None, Meta(description="value of a mask's pixels that have no class")] = None
 
 
 class Npz(Data, frozen=True, tag="npz"):

@@ -27,16 +27,19 @@ def fit(data: DataSet, shape: tuple[Size, ...], outputs: int | None) -> DataSet:
     """
     notes = list(data.notes)
     check_classes(data, outputs)
-    if not data.pictures:
-        return data
     have = tuple(data.train.example()[0].shape[1:])
+    if not data.pictures:
+        check_shape(data, have, shape)
+        return data
     if len(shape) == 1:
         return _flattened(data, have, shape[0])
     if len(shape) != 3:
         raise DataError(f"`{data.name}` has pictures, the net takes {list(shape)}", "declare `input image [1, 28, 28]`")
     channels, size = shape[0], tuple(w if isinstance(w, int) else h for w, h in zip(shape[1:], have[1:], strict=True))
     if channels != have[0] and have[0] != 1:
-        hint = f"declare `input image [{have[0]}, ...]`"
+        last = have[2] in (1, 3) and have[0] not in (1, 3)
+        turn = "channels come first: `x.transpose(0, 3, 1, 2)`"
+        hint = turn if last else f"declare `input image [{have[0]}, ...]`"
         raise DataError(f"`{data.name}` has {have[0]} channels, the net takes {channels}", hint)
     if channels != have[0]:
         notes.append(f"grey pictures repeated on {channels} channels")
@@ -44,6 +47,14 @@ def fit(data: DataSet, shape: tuple[Size, ...], outputs: int | None) -> DataSet:
         notes.append(f"pictures resized from {have[1]} x {have[2]} to {size[0]} x {size[1]}")
     splits = [_resized(s, int(channels), size, data.task) for s in (data.train, data.test)]
     return DataSet(data.name, splits[0], splits[1], data.task, data.classes, True, tuple(notes))
+
+
+def check_shape(data: DataSet, have: tuple[int, ...], shape: tuple[Size, ...]) -> None:
+    """Raise DataError where a sample that is no picture has another shape than the net's input."""
+    same = all(not isinstance(w, int) or w == h for w, h in zip(shape, have, strict=False))
+    if len(have) != len(shape) or not same:
+        hint = "pictures are [N, channels, height, width]" if len(shape) == 3 else None
+        raise DataError(f"the net takes {list(shape)}, and a sample of `{data.name}` is {list(have)}", hint)
 
 
 def check_classes(data: DataSet, outputs: int | None) -> None:
@@ -98,11 +109,16 @@ def resize(pictures: Tensor, size: tuple[int, ...]) -> Tensor:
 
 
 def held_out(data: DataSet, fraction: float, seed: int) -> tuple[Split, Split]:
-    """The training split and the validation part taken from it (empty for 0); the same for every run of a seed."""
+    """The training split and the validation part taken from it (empty for 0); the same for every run of a seed.
+
+    Raises DataError where nothing would be left.
+    """
     if not fraction:
         return data.train, data.train.subset(torch.arange(0))
     order = permutation(seed, len(data.train))
     count = max(1, round(fraction * len(data.train)))
+    if count >= len(data.train):
+        raise DataError(f"`validation = {fraction:g}` leaves none of {len(data.train)} samples to train on")
     return data.train.subset(order[count:]), data.train.subset(order[:count])
 
 

@@ -61,11 +61,13 @@ def _numbers(distance: Callable[[Any, Tensor, Tensor], Tensor]) -> Callable[[Any
 
 
 def _dice_ce(word: DiceCe, output: Tensor, target: Tensor) -> Tensor:
-    chance = output.softmax(1).flatten(2)
-    truth = functional.one_hot(target, output.shape[1]).movedim(-1, 1).to(output.dtype).flatten(2)
+    known = (target != -1).flatten(1)[:, None]
+    chance = output.softmax(1).flatten(2) * known
+    truth = functional.one_hot(target.clamp(min=0), output.shape[1]).movedim(-1, 1).to(output.dtype).flatten(2) * known
     overlap = 2 * (chance * truth).sum(2) + word.smooth
     dice = 1 - (overlap / (chance.sum(2) + truth.sum(2) + word.smooth)).mean(1)
-    entropy = functional.cross_entropy(output, target, reduction="none").flatten(1).mean(1)
+    places = functional.cross_entropy(output, target, ignore_index=-1, reduction="none").flatten(1).sum(1)
+    entropy = places / known.flatten(1).sum(1).clamp(min=1)
     return word.dice * dice + word.ce * entropy
 
 

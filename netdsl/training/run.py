@@ -24,6 +24,7 @@ from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Pixel
 from netdsl.training import checkpoint as files
 from netdsl.training.data import DataError, DataSet, Split
+from netdsl.training.demands import check_demands
 from netdsl.training.draws import key, seed_layers
 from netdsl.training.evaluate import Evaluator
 from netdsl.training.feed import Feed
@@ -37,6 +38,7 @@ from netdsl.training.products import merge
 from netdsl.training.ranks import Ranks
 from netdsl.training.resolution import check_resolution
 from netdsl.training.shards import gathered, is_sharded
+from netdsl.training.sound import check_recipe
 from netdsl.training.sources import read
 from netdsl.training.sources.mixing import read_mixing
 from netdsl.training.target import Targets
@@ -80,6 +82,7 @@ def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device) -> Prepa
     `base`: the folder that the recipe's paths are relative to.
     """
     check_resolution(net, recipe)
+    check_demands(net, recipe)
     data = load_data(net.checked, recipe, base)
     train, held = held_out(data, recipe.validation, recipe.seed)
     if data.task == "classes":
@@ -110,6 +113,7 @@ def load_data(program: Program, recipe: Recipe, base: Path) -> DataSet:
         raise DataError(f"the net has {len(program.main.inputs)} inputs, `{data.name}` gives {given}")
     check_kind(program, data)
     data = fit(kept(data, recipe), shape, outputs)
+    check_recipe(recipe, data)
     check_sizes(program, data)
     return data
 
@@ -123,6 +127,9 @@ def kept(data: DataSet, recipe: Recipe) -> DataSet:
 def check_kind(program: Program, data: DataSet) -> None:
     """Raise DataError where the net gives something else than what the data ask for: one class, a map, a sequence."""
     main = next(o for o in program.main.outputs if not o.training).value.type
+    wanted = tuple(data.train.target.shape[1:])
+    if data.task == "numbers" and main.shape != wanted:
+        raise DataError(f"the net gives {main} for a sample, `{data.name}` asks for the numbers {list(wanted)}")
     ranks = {"classes": 1, "mask": 3, "tokens": 2, "nodes": 2}
     if data.task in ranks and main.rank != ranks[data.task]:
         asked = {

@@ -21,8 +21,11 @@ from netdsl.recipe.augmentations import (
     Vflip,
 )
 from netdsl.training.augment.pipeline import Frame, applies
+from netdsl.training.errors import DataError
 
 Both = tuple[Tensor, Tensor | None]
+VOID = -1.0
+"""The class of what comes into a mask from outside: it does not count."""
 PAD = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate"}
 
 
@@ -60,13 +63,24 @@ def window(x: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Ten
 def crop(word: Crop, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     height, width = (word.size, word.size) if word.size else x.shape[2:]
     pad = (word.padding,) * 4
+    if word.mode == "reflect" and word.padding >= min(x.shape[2:]):
+        raise DataError(f"a picture of {x.shape[2]} x {x.shape[3]} cannot be mirrored by {word.padding} pixels")
     padded = functional.pad(x, pad, mode=PAD[word.mode])
+    if height > padded.shape[2] or width > padded.shape[3]:
+        size = f"{padded.shape[2]} x {padded.shape[3]}"
+        raise DataError(f"`crop({word.size})` is larger than a picture of {size}", "give it `padding`")
     spare = frame.uniform("corner", 2)
     top = (spare[:, 0] * (padded.shape[2] - height + 1)).long()
     left = (spare[:, 1] * (padded.shape[3] - width + 1)).long()
     if mask is not None:
-        mask = window(functional.pad(mask, pad, mode=PAD[word.mode]), top, left, height, width)
+        mask = window(_padded(mask, pad, word.mode), top, left, height, width)
     return window(padded, top, left, height, width), mask
+
+
+def _padded(mask: Tensor, pad: tuple[int, ...], mode: str) -> Tensor:
+    """A mask with a margin: unknown where the picture's is black."""
+    value = VOID if mode == "zeros" else None
+    return functional.pad(mask, pad, mode=PAD[mode], value=value)
 
 
 @applies(Translate)
@@ -110,7 +124,7 @@ def warp(x: Tensor, mask: Tensor | None, matrix: Tensor, interpolation: str, fil
     """Pictures and masks under an affine map, in pixels from the centre."""
     grid = affine_grid(matrix, x.shape)
     moved = sample(x, grid, interpolation, fill).clamp(0, 1)
-    return moved, None if mask is None else sample(mask, grid, "nearest")
+    return moved, None if mask is None else sample(mask, grid, "nearest", VOID)
 
 
 def inverse_matrix(angle: Tensor, shift: Tensor, scale: Tensor, shear: Tensor) -> Tensor:

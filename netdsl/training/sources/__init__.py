@@ -8,6 +8,7 @@ from typing import Any
 
 from netdsl.recipe import sources as words
 from netdsl.training.data import DataError, DataSet
+from netdsl.training.sound import check_sound
 
 Reader = Callable[..., DataSet]
 
@@ -28,7 +29,9 @@ def read(word: Any, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet
         words.Parquet: tables.read_parquet, words.Hub: tables.read_hub,
     }  # fmt: skip
     try:
-        return readers[type(word)](word, base, shape, outputs)
+        found = readers[type(word)](word, base, shape, outputs)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise DataError(f"cannot read the data: {where}{error.strerror or error}") from None
+    check_sound(found)
+    return found

@@ -33,12 +33,17 @@ def read(word: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet
         if name not in arrays:
             raise DataError(f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
     train = _split(arrays, "x", "y", file)
-    if "x_test" in arrays and "y_test" in arrays:
+    if ("x_test" in arrays) != ("y_test" in arrays):
+        raise DataError(f"{file} has only one of `x_test` and `y_test`")
+    if "x_test" in arrays:
         test = _split(arrays, "x_test", "y_test", file)
     else:
         order = permutation(0, len(train))
-        held = max(1, round(word.test * len(train)))
+        held = round(word.test * len(train))
         train, test = train.subset(order[held:]), train.subset(order[:held])
+    if not len(train) or not len(test):
+        hint = "give `x_test` and `y_test`, or another `test`: the fraction that is held out"
+        raise DataError(f"{file} has {len(train)} rows to train on and {len(test)} to test on", hint)
     classes = not train.target.is_floating_point()
     count = int(max(train.target.max(), test.target.max())) + 1 if classes else 0
     mask = classes and train.target.ndim > 1
@@ -51,10 +56,22 @@ def _split(arrays: dict[str, Any], x: str, y: str, file: Path) -> Split:
     if len(inputs) != len(target) or not len(target):
         raise DataError(f"{file}: `{x}` has {len(inputs)} rows, `{y}` {len(target)}")
     if not target.is_floating_point():
-        target = target.to(torch.int64)
+        target = _classes(target.to(torch.int64), inputs, y, file)
     elif target.ndim == 1:
         target = target[:, None]
+    if inputs.dtype == torch.uint8 and inputs.ndim == 3:
+        inputs = inputs[:, None]  # grey pictures, whose one channel has no axis
     return Split((inputs,), target)
+
+
+def _classes(target: Tensor, inputs: Tensor, name: str, file: Path) -> Tensor:
+    """Classes [N] or masks [N, H, W]."""
+    if target.ndim == 2 and target.shape[1] == 1:
+        return target[:, 0]
+    if target.ndim == 1 or (target.ndim == 3 and target.shape[1:] == inputs.shape[-2:]):
+        return target
+    hint = "classes are one whole number for a row (`y.argmax(1)` of one-hot rows), masks [N, height, width]"
+    raise DataError(f"{file}: `{name}` is {list(target.shape)} and `x` is {list(inputs.shape)}", hint)
 
 
 def _tensor(array: Any, name: str, file: Path) -> Tensor:

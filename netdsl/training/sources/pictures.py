@@ -61,6 +61,10 @@ class View:
         if len(shape) != 3 or shape[0] not in (1, 3):
             hint = "declare an input such as `input image [3, 32, 32]`"
             raise DataError(f"pictures have 1 or 3 channels, a height and a width; the net takes {list(shape)}", hint)
+        if crop and resize and resize < crop:
+            raise DataError(f"`resize` {resize} is smaller than the cut of {crop}", "leave `resize` out, or enlarge it")
+        if resize and not crop and resize < max(shape[1:]):
+            raise DataError(f"`resize` {resize} is smaller than what the net takes, {max(shape[1:])}")
         self.channels = shape[0]
         self.size = (crop, crop) if crop else shape[1:3]
         self.resize = resize
@@ -126,6 +130,8 @@ def _levels(picture: Any) -> Any:
     """A picture with 256 levels; of 16 bits the first eight stay, where Pillow would cut values off at 255."""
     from PIL import Image
 
+    if picture.mode == "F":
+        raise ValueError("its pixels are floating-point numbers")
     if not picture.mode.startswith("I;16") and picture.mode != "I":
         return picture
     return Image.fromarray((np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
