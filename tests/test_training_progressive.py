@@ -232,9 +232,9 @@ def test_the_plan_says_what_grows_and_a_run_does_it(tmp_path: Path, capfd: pytes
     assert main(["recipe", str(spec)]) == 0
     lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("stage")]
     assert lines == [
-        "stage 1    size 8, strength 3, dropout 0, mixup 0, from step 1",
-        "stage 2    size 12, strength 6, dropout 0.1, mixup 0.1, from step 9",
-        "stage 3    size 16, strength 9, dropout 0.2, mixup 0.2, from step 17",
+        "stage 1     size 8, strength 3, dropout 0, mixup 0, from update 1",
+        "stage 2     size 12, strength 6, dropout 0.1, mixup 0.1, from update 9",
+        "stage 3     size 16, strength 9, dropout 0.2, mixup 0.2, from update 17",
     ]
     assert main(["train", str(spec), "-o", str(tmp_path / "run"), "-q"]) == 0
     result = json.loads((tmp_path / "run" / "run.json").read_text())["result"]
