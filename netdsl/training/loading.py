@@ -178,6 +178,7 @@ def _idle(device: torch.device) -> Callable[[], bool]:
     """Tells later whether a device has done what it has been given so far: if not, nobody waits for the data."""
     if device.type != "cuda":
         return lambda: True
-    mark = torch.cuda.Event()
+    mark: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
     mark.record()
-    return mark.query
+    idle: Callable[[], bool] = mark.query
+    return idle

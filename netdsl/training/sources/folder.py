@@ -82,8 +82,7 @@ def open_one(files: tuple[Path, ...], channels: int, i: int) -> Any:
 
 def _check_classes(word: MaskFolder, splits: list[Split]) -> None:
     """Raise DataError for masks whose values cannot be class numbers: 0 and 255 for two classes."""
-    values = torch.cat([s.target for s in splits]).unique()
-    values = values[values >= 0].tolist()
+    values = sorted({int(v) for s in splits for v in np.unique(s.target.numpy()) if v >= 0})
     if not values or (len(values) < values[-1] + 1 and values[-1] > 1 + 2 * len(values)):
         listed = ", ".join(map(str, values[:5])) + (" ..." if len(values) > 5 else "")
         hint = "classes are 0, 1, 2 ...; `ignore=255` leaves out what has no class"
