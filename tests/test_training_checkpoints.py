@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -291,3 +292,31 @@ def test_a_folder_that_cannot_be_made(here: Path, capsys: pytest.CaptureFixture[
     said = capsys.readouterr().err
     assert "/proc/run" in said
     assert "internal error" not in said
+
+
+# Data that are not what they were.
+
+
+def test_a_run_does_not_go_on_with_other_data(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """More samples, or other pixels in as many: an epoch, and what the net standardises with, would be others."""
+    pictures = np.random.default_rng(0).integers(0, 255, (90, 1, 8, 8), dtype=np.uint8)
+    labels = np.arange(90) % 10
+
+    def save(x: np.ndarray, y: np.ndarray) -> None:
+        np.savez("mine.npz", x=x, y=y, x_test=x[:20], y_test=y[:20])
+
+    save(pictures, labels)
+    assert train("run", data='npz("mine.npz")', epochs="1") == 0
+    for x, y, words in (
+        (
+            np.concatenate([pictures, pictures]),
+            np.concatenate([labels, labels]),
+            "other samples than when the run began: 180",
+        ),
+        (pictures // 2, labels, "other pixel statistics than when the run began"),
+    ):
+        save(x, y)
+        assert resume("run", epochs="2") == 1
+        assert words in capsys.readouterr().err
+    save(pictures, labels)
+    assert resume("run", epochs="2") == 0

@@ -25,7 +25,7 @@ from netdsl.training.shards import LEAST, blocks
 SPEC = """
 block Wide(c) {
   input x [C, H, W]
-  residual { conv(c, 3) -> groupnorm(4) -> relu -> conv(c, 3) -> groupnorm(4) }
+  residual { conv(c, 3) -> groupnorm(4) -> relu -> conv(c, 3, groups=c) -> conv(c, 3) -> groupnorm(4) }
 }
 
 net Small(classes=10) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
 from netdsl.recipe.resume import Change, changes
@@ -34,6 +35,7 @@ def resume(loop: Loop, before: Recipe, checkpoint: Path | None, about: About, sa
         hint = kept_before(folder, loop.total)
         raise DataError(message, hint)
     old, _ = files.read_about(folder)
+    check_data(old, about)
     found = [replace(c, step=step) for c in changes(before, loop.recipe)]
     say(
         f"goes on after step {step} of {loop.total}"
@@ -47,6 +49,20 @@ def resume(loop: Loop, before: Recipe, checkpoint: Path | None, about: About, sa
         files.write_json(folder / files.ABOUT, about)
         files.write_json(folder / files.RECIPE, loop.recipe)
     return about
+
+
+def check_data(old: About, now: About) -> None:
+    """Raise DataError where the data are not those that the run began with: their number, classes or statistics."""
+    now = msgspec.json.decode(msgspec.json.encode(now), type=About)  # as the other was written and read
+    for name, before, after in (
+        ("samples", old.samples, now.samples),
+        ("classes", old.classes, now.classes),
+        ("pixel statistics", (old.mean, old.std), (now.mean, now.std)),
+    ):
+        if before and before != after:
+            what = f"`{now.data}` has other {name} than when the run began"
+            numbers = f": {', '.join(map(str, after))}, not {', '.join(map(str, before))}" if name == "samples" else ""
+            raise DataError(what + numbers, "put the data back as they were, or begin a new run")
 
 
 def _end(recipe: Recipe) -> str:

@@ -83,7 +83,7 @@ class Loop:
         weights = [p.path for p in job.parameters if p.role in ("conv", "linear") and p.path not in self.still]
         self.factors = split(self.module, recipe, weights)
         self.groups = group(recipe, job.parameters, job.layers)
-        self.channels_last = uses_channels_last(recipe.layout, self.module)
+        self.channels_last = recipe.shard is None and uses_channels_last(recipe.layout, self.module)
         self.parallel: Any = self._laid_over_devices()
         self.sharded = is_sharded(self.module)
         self.updater = Updater(self.module, self.groups, recipe, self.total, self.factors)

@@ -97,11 +97,13 @@ class Ranks:
         if self.world == 1:
             return
         for name in sorted(buffers):
+            plain = buffers[name].contiguous()
             if name in averaged:
-                dist.all_reduce(buffers[name])
-                buffers[name] /= self.world
+                dist.all_reduce(plain)
+                plain /= self.world
             else:
-                dist.broadcast(buffers[name], 0)
+                dist.broadcast(plain, 0)
+            buffers[name].copy_(plain)
 
     def give(self, tensors: dict[str, Tensor] | None, like: dict[str, Tensor]) -> dict[str, Tensor]:
         """The first process's tensors, or `like` where it has none, for all."""
@@ -109,7 +111,10 @@ class Ranks:
         if self.world == 1:
             return found
         device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-        found = {n: (found[n] if self.first else torch.empty_like(like[n])).to(device) for n in like}
+        # Plain layouts: what is exchanged is memory, and not every process has the same one.
+        if not self.first:
+            found = {n: torch.empty(t.shape, dtype=t.dtype) for n, t in like.items()}
+        found = {n: t.to(device).contiguous() for n, t in found.items()}
         for name in sorted(found):
             dist.broadcast(found[name], 0)
         return found

@@ -202,6 +202,7 @@ def _about(request: Request, prepared: Prepared, environment: dict[str, Any]) ->
         net=net.name, arguments=arguments, sizes=dict(net.sizes), mean=mean, std=std, per=net.options.per,
         classes=prepared.data.classes, task=prepared.data.task, data=prepared.data.name,
         base=str(request.base.resolve()), environment=environment,
+        samples=(len(prepared.train), len(prepared.held), len(prepared.data.test)),
         versions={"netdsl": __version__, "torch": str(torch.__version__)},
     )  # fmt: skip
 
