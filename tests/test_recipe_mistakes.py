@@ -65,6 +65,12 @@ recipe R for Small {
         ("data = cifar", "cifar", "`cifar10`"),
         ("group norm { weight_decy = 0 }", "weight_decy", "did you mean `weight_decay`?"),
         ("group norm { lr = 0 }", "0", None),
+        ("steps = 1e3", "1e3", "write `1000`"),
+        ("lookahead = true", "true", "for example `lookahead`"),
+        ("clip = norm(1) -> value(2)", "norm(1) -> value(2)", None),
+        ("schedule = warmup(2 epochs, factor=0.1, start=0.01)", "warmup(2 epochs, factor=0.1, start=0.01)", None),
+        ("schedule = warmup(40 epochs) -> cosine", "warmup(40 epochs) -> cosine", None),
+        ("loss = dice_ce", "dice_ce", None),
         ("ema = ema(0.99, warm_up=true)", "warm_up=true", "did you mean `warmup`?"),
     ],
 )
@@ -117,6 +123,7 @@ def test_nonsense_on_the_command_line(
         ("drop_path = linear(0, 0.1)", "this net has none"),
         ("init = fixup", "write them as `residual"),
         ("outputs = weights(aux=0.3)", "its outputs: output"),
+        ("loss = cross_entropy(weight=[1, 2])", "has 2 numbers, the net tells 10 classes apart"),
         ('init = normal(only=["stem"])', "`stem` selects no parameter"),
     ],
 )
@@ -124,6 +131,15 @@ def test_what_the_net_does_not_have(field: str, said: str, tmp_path: Path, capsy
     (tmp_path / "a.net").write_text(SPEC % field)
     assert main(["recipe", str(tmp_path / "a.net")]) == 1
     assert said in capsys.readouterr().err
+    assert main(["train", str(tmp_path / "a.net"), "-o", str(tmp_path / "run")]) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "run").exists() or not list((tmp_path / "run").iterdir())
+
+
+def test_a_phase_that_is_never_reached_is_warned_of() -> None:
+    found, mistakes = resolved("recipe A {\n schedule = warmup(3 epochs) -> cosine\n}", epochs="3")
+    assert found is not None
+    assert [d.code for d in mistakes] == ["idle-phase"]
 
 
 def test_one_metric_needs_no_brackets() -> None:

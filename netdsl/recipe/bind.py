@@ -110,6 +110,8 @@ class Binder:
     def _word(self, kind: Any, written: Written, path: str) -> Any:
         node = written.value
         known = words(kind)
+        if isinstance(node, ast.Pipeline | ast.Choice):
+            raise fault("bad-type", f"`{path}` takes one word, and no sequence or choice", written.place)
         if isinstance(node, ast.Literal) and node.value is None and "none" in known:
             return known["none"]()
         if isinstance(node, ast.Literal) and node.value is None and accepts_none(kind):
@@ -130,7 +132,8 @@ class Binder:
 
     def _refuse_number(self, kind: Any, written: Written, path: str) -> Any:
         text = written.place.text
-        hint = f"for example `{next(iter(words(kind)))}({text})`"
+        first = next(iter(words(kind)))
+        hint = f"for example `{first}`" if text in ("true", "false") else f"for example `{first}({text})`"
         if {"linear", "constant"} <= words(kind).keys():
             ends = "over the run" if path == "dropout" else "first to last"
             hint = f"say how it is spread: `linear(0, {text})`, {ends}, or `constant({text})`"
@@ -216,7 +219,10 @@ class Binder:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError:
             shown = f'"{value}"' if isinstance(value, str) else f"`{value}`"
-            raise fault("bad-value", f"`{path}` takes {expected(kind)}, found {shown}", at) from None
+            shown = f"`{str(value).lower()}`" if value is None or isinstance(value, bool) else shown
+            whole = isinstance(value, float) and value.is_integer() and int in members(kind)
+            hint = f"write `{int(value)}`" if whole else None
+            raise fault("bad-value", f"`{path}` takes {expected(kind)}, found {shown}", at, hint) from None
 
     def _unknown(self, name: str, written: Written, path: str, known: Any) -> Exception:
         listed = ", ".join(f"`{k}`" for k in known)

@@ -7,16 +7,19 @@ from collections.abc import Iterator, Mapping
 from netdsl.diagnostics import Diagnostic
 from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
 from netdsl.recipe.keeping import Best
-from netdsl.recipe.losses import Bce, CrossEntropy
+from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
 from netdsl.recipe.optimizers import Adam, Lamb, Lars, Lion, Muon, Sgd
 from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, LayerDecay
-from netdsl.recipe.schedules import Plateau, Warmup
-from netdsl.recipe.schema import Recipe
+from netdsl.recipe.schedules import Linear, Plateau, Warmup
+from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
+from netdsl.recipe.sources import Cifar10, Cifar100, Digits, FashionMnist, ImageFolder, Mnist
 from netdsl.recipe.stages import GROWS, grown
 from netdsl.recipe.word import word_name
 from netdsl.source import Place
 
 Places = Mapping[str, Place]
+ONE_CLASS = (Digits, Cifar10, Cifar100, Mnist, FashionMnist, ImageFolder)
+"""Data that are known to have one class for a picture, whatever is in the files."""
 
 
 def check(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
@@ -55,21 +58,35 @@ def _schedule(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         hint = "hold out a part of the training split: `validation = 0.1`"
         yield _say("warning", "stops-on-test", "a plateau of the test split chooses lr by what it reports", at, hint)
     lengths = [p.length for p in recipe.schedule if p.length is not None]
-    for unit, end in (("epochs", recipe.epochs), ("steps", recipe.steps)):
+    epochs = recipe.epochs or (DEFAULT_EPOCHS if recipe.steps is None else None)
+    for unit, end in (("epochs", epochs), ("steps", recipe.steps)):
         if end is None or any(d.unit != unit for d in lengths):
             continue
         total = sum(d.amount for d in lengths)
         if total > end:
             yield _say("error", "schedule-too-long", f"the phases last {total:g} {unit}, training ends after {end}", at)
+        elif open_ended and total == end:
+            idle = recipe.schedule[-1].__struct_config__.tag
+            message = f"the phases before `{idle}` last all {end} {unit}: it is never reached"
+            yield _say("warning", "idle-phase", message, at)
         elif not open_ended and total < end:
             message = f"the phases end after {total:g} {unit} of {end}: the last value is kept until the end"
             yield _say("warning", "schedule-too-short", message, at)
+    for phase in recipe.schedule:
+        start = phase.start if isinstance(phase, Warmup) else phase.to if isinstance(phase, Linear) else 0
+        if start and isinstance(phase, Warmup | Linear) and phase.factor is not None:
+            name = "start" if isinstance(phase, Warmup) else "to"
+            message = f"`{name}` and `factor` both say where `{phase.__struct_config__.tag}` leads from or to"
+            yield _say("error", "conflicting-fields", message, at)
     if any(isinstance(p, Warmup) for p in recipe.schedule[1:]):
         yield _say("warning", "late-warmup", "a warm-up after another phase jumps back to its start", at)
 
 
 def _targets(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     loss = recipe.loss
+    if isinstance(loss, DiceCe) and isinstance(recipe.data, ONE_CLASS):
+        message = f"`dice_ce` is for masks, `{recipe.data.__struct_config__.tag}` has none"
+        yield _say("error", "hard-loss", message, places.get("loss") or places.get("data"))
     if recipe.mix and not loss.soft:
         message = f"`{loss.__struct_config__.tag}` cannot take the mixed targets of `mix`"
         yield _say("error", "hard-loss", message, places.get("mix"))

@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import fields as struct_fields
 
-from netdsl.passes.branches import branches, last_norms
+from netdsl.passes.branches import last_norms
 from netdsl.passes.count import Parameter as Counted
 from netdsl.passes.count import parameters, totals
 from netdsl.passes.footprint import kept_bytes, training_flops
 from netdsl.passes.structure import layer_numbers
-from netdsl.recipe.inits import Fixup, SkipInit, ZeroLastNorm
+from netdsl.recipe.inits import ZeroLastNorm
 from netdsl.recipe.losses import Bce, CrossEntropy
 from netdsl.recipe.regularizers import ByProduct
 from netdsl.recipe.schema import STRUCTURE, Recipe
 from netdsl.recipe.stages import grown
 from netdsl.recipe.word import Word, word_name
 from netdsl.recipe.written import is_text, shown
-from netdsl.training.branch_starts import fixup_factors, multipliers
+from netdsl.training.demands import check_demands
 from netdsl.training.depth import depth_rates, time_rate
-from netdsl.training.errors import DataError
 from netdsl.training.groups import Parameter, ParameterGroup, frozen, group
 from netdsl.training.resolution import check_resolution
 from netdsl.training.schedule import Schedule, peak_lr
@@ -96,7 +95,7 @@ def plan(net: Net, recipe: Recipe, samples: int | None) -> Plan:
     """What a recipe will do with a net. `samples`: those that are trained on. Raises DataError for what the net cannot
     have: a selector that selects nothing, links or branches that are not there, unknown outputs."""
     check_resolution(net, recipe)
-    _check(net, recipe)
+    check_demands(net, recipe)
     counted = parameters(net.checked.main)
     found = tuple(Parameter(p.path, p.role, p.shape) for p in counted)
     decay = recipe.layer_decay
@@ -190,22 +189,6 @@ def _targets(recipe: Recipe) -> str:
     if smoothing or recipe.mix:
         parts.append("before they reach the loss, which adds nothing")
     return ", ".join(parts)
-
-
-def _check(net: Net, recipe: Recipe) -> None:
-    """Raise DataError for what the recipe asks of a net that does not have it."""
-    main = net.checked.main
-    if recipe.drop_path is not None and not totals(main).residual_links:
-        raise DataError("`drop_path` drops residual links, and this net has none", "write them as `residual { ... }`")
-    names = [o.name for o in main.outputs]
-    for name in recipe.outputs:
-        if name not in names:
-            raise DataError(f"the net has no output `{name}`", f"its outputs: {', '.join(names)}")
-    for word in recipe.init:
-        if isinstance(word, Fixup):
-            fixup_factors(branches(net.checked))
-        elif isinstance(word, SkipInit):
-            multipliers(branches(net.checked))
 
 
 def _notes(net: Net, recipe: Recipe, samples: int | None, steps: int | None) -> Iterator[str]:

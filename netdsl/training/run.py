@@ -24,6 +24,7 @@ from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Pixel
 from netdsl.training import checkpoint as files
 from netdsl.training.data import DataError, DataSet, Split
+from netdsl.training.demands import check_demands
 from netdsl.training.draws import key, seed_layers
 from netdsl.training.evaluate import Evaluator
 from netdsl.training.feed import Feed
@@ -81,6 +82,7 @@ def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device) -> Prepa
     `base`: the folder that the recipe's paths are relative to.
     """
     check_resolution(net, recipe)
+    check_demands(net, recipe)
     data = load_data(net.checked, recipe, base)
     train, held = held_out(data, recipe.validation, recipe.seed)
     if data.task == "classes":
