@@ -42,6 +42,15 @@ def test_attention_is_torch_multihead_attention(text: str) -> None:
     close(module(*values), expected)
 
 
+def test_attention_starts_as_torch_multihead_attention() -> None:
+    torch.manual_seed(3)
+    own = Form(use("attention(2)", "[5, 8]")).layer.state_dict()
+    torch.manual_seed(3)
+    theirs = nn.MultiheadAttention(8, 2, batch_first=True).state_dict()
+    assert own.keys() == theirs.keys()
+    assert all(torch.equal(own[n], theirs[n]) for n in theirs)
+
+
 def test_cross_attention_is_torch_multihead_attention() -> None:
     module, (x, context) = made("cross_attention(2, context=y)", "[5, 8]", "[6, 4]")
     reference = nn.MultiheadAttention(8, 2, kdim=4, vdim=4, batch_first=True).eval()

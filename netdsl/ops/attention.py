@@ -27,6 +27,8 @@ class Attention(nn.Module):
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * inner)) if qkv_bias else None
         self.out_proj = nn.Linear(inner, dim, bias)
         nn.init.xavier_uniform_(self.in_proj_weight)
+        if bias:
+            nn.init.zeros_(self.out_proj.bias)
 
     def forward(self, x, mask=None):
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias).unflatten(-1, (3, self.heads, -1))
