@@ -156,7 +156,7 @@ def test_losses_take_every_argument() -> None:
     ):
         torch.testing.assert_close(loss_of(recipe(f"loss = {text}").loss)(a, b).mean(), torchs)
     for text in ("mse(reduction=sum)", "l1(reduction=sum)", "huber(reduction=sum)", "dice_ce(reduction=sum)"):
-        assert recipe(f"loss = {text}").loss.reduction == "sum"
+        assert recipe(f"data = clutter\nloss = {text}").loss.reduction == "sum"
 
 
 @pytest.mark.parametrize("word", ["mse", "l1", "huber"])

@@ -81,7 +81,7 @@ def test_bce_thresholds_mixed_targets() -> None:
 
 def test_dice_by_its_formula() -> None:
     logits, mask = torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))
-    got = loss("dice_ce(dice=2, ce=0.5, smooth=1)", logits, mask)
+    got = loss("dice_ce(dice=2, ce=0.5, smooth=1)\ndata = clutter", logits, mask)
     chance = logits.softmax(1)
     expected = []
     for i in range(2):
