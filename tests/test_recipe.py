@@ -110,6 +110,7 @@ def test_a_resolved_recipe_survives_json() -> None:
         ("shard = fsdp\nclip = adaptive", "conflicting-fields", "adaptive", "1.0"),
         ("shard = fsdp\nprecision = fp16", "conflicting-fields", "fp16", "bf16"),
         ("shard = fsdp\ncompile = on", "conflicting-fields", "on", None),
+        ("shard = fsdp\nlayout = channels_last", "conflicting-fields", "channels_last", "auto"),
     ],
 )  # fmt: skip
 def test_mistakes_are_reported_at_their_text(field: str, code: str, at: str, hint: str | None) -> None:

@@ -196,6 +196,8 @@ def _sharding(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         whole.append(("penalty", "the factors of a weight are made on one device: use `l1`"))
     if recipe.precision == "fp16":
         whole.append(("precision", "the scaler of fp16 needs whole gradients: use `bf16`"))
+    if recipe.layout == "channels_last":
+        whole.append(("layout", "weights are cut along their memory: leave `layout` at `auto`"))
     if recipe.compile == "on":
         whole.append(("compile", "a net in shards is not compiled: leave `compile` out"))
     for field, reason in whole:

@@ -138,7 +138,9 @@ class Loop:
             if state.step % every == 0 or last:
                 self.check_good()
                 self.evaluate()
-            interrupted = self.ranks.any(self.interrupted)
+            # Asking the others makes a device wait.
+            asked = self.ranks.world == 1 or self.device.type == "cpu" or state.step % 10 == 0
+            interrupted = asked and self.ranks.any(self.interrupted)
             if state.step % save == 0 or last or state.stopped or interrupted:
                 self.check_good()
                 self.save()
