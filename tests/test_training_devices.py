@@ -178,6 +178,7 @@ def test_statistics_that_are_saved_are_those_that_were_evaluated(here: Path, pol
             assert numbers["loss"] == pytest.approx(last["loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_reduced_statistics_are_the_mean_over_processes(here: Path) -> None:
     """At the first evaluation: the mean of what each share gives, counted by hand on torch's own layer."""
     fields = ("steps=1", "ema=none", "optimizer.lr=1e-9")
@@ -198,9 +199,11 @@ def test_reduced_statistics_are_the_mean_over_processes(here: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (["batch_norm=sync"], "torch has no `batch_norm = sync` on a CPU"),
+        pytest.param(["batch_norm=sync"], "torch has no `batch_norm = sync` on a CPU", marks=pytest.mark.slow),
         (["batch=179"], "the last update of an epoch has 1 sample: too few for 2 processes"),
-        (["shard=fsdp", "micro_batch=1"], "which 2 processes cannot take one by one"),
+        pytest.param(
+            ["shard=fsdp", "micro_batch=1"], "which 2 processes cannot take one by one", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_what_two_processes_cannot_do_is_said_before_the_run(here: Path, settings: list[str], words: str) -> None:
