@@ -16,9 +16,11 @@ from onnx_nets import compiled, module_of, zoo
 
 from netdsl.backends.onnx_file import save
 from netdsl.backends.onnx_model import export
-from netdsl.backends.verify import GATE, Case, VerificationError, record, verify
+from netdsl.backends.session import Session
+from netdsl.backends.verify import GATE, Case, VerificationError, compared, record, verify
 from netdsl.backends.verify_file import verify_file
 from netdsl.backends.verify_inputs import draw_inputs, index_limit
+from netdsl.backends.verify_reference import Reference, distance
 from netdsl.backends.verify_sizes import At
 from netdsl.backends.verify_stress import state_of, stress
 from netdsl.ir.model import Program
@@ -263,3 +265,20 @@ def test_whole_numbers_are_in_range_for_what_reads_them() -> None:
     assert index_limit(net, "edges", {"V": 9, "E": 5}) == 9
     assert all(c.ok for c in verify(net, module_of(net), lambda w: export(net, w)))
     assert index_limit(compiled("net Net { input x [L] int64\n embed(7, 4) }"), "x", {"L": 3}) == 7
+
+
+def test_a_number_that_happens_to_be_near_zero_is_no_mistake() -> None:
+    """Its rounding error is that of the large numbers it is the sum of."""
+    net = compiled("net Net {\n input x [512]\n linear(512) -> relu -> linear(512) -> relu -> linear(1)\n}")
+    own = module_of(net).eval()
+    point = At(1, ())
+    (x,) = draw_inputs(net, 1, {}, seed=0)
+    with torch.no_grad():
+        list(own.parameters())[-1].sub_(own(x)[0] * 0.99999)
+    model = export(net, state_of(own))
+    (first_case, *_) = compared(net, own, model, [point], "real", GATE)
+    found = Reference(net, own, point, 0)
+    session = Session(model.SerializeToString(), threads=1, optimised=False)
+    apart = distance(found.outputs, list(session.run(found.feed).values()))
+    assert apart > GATE > first_case.difference
+    assert first_case.ok

@@ -15,6 +15,9 @@ from netdsl.backends.verify_inputs import draw_inputs
 from netdsl.backends.verify_sizes import At
 from netdsl.ir.model import Program
 
+FEW = 64
+"""Numbers of an output below which it may happen to be small: how large it gets is looked for on so many samples."""
+
 
 class Reference:
     """Random inputs of a net at one point, and its module's outputs in order.
@@ -23,10 +26,10 @@ class Reference:
     """
 
     def __init__(self, program: Program, module: nn.Module, point: At, seed: int) -> None:
-        self.module = module
+        self.program, self.module, self.point, self.seed = program, module, point, seed
         self.names = [v.name for v in program.main.inputs]
-        for positive in (False, True):
-            self.inputs = draw_inputs(program, point.batch, point.named, seed, positive)
+        for self.positive in (False, True):
+            self.inputs = draw_inputs(program, point.batch, point.named, seed, self.positive)
             self.outputs = outputs_of(module, self.inputs)
             if all(np.isfinite(y).all() for y in self.outputs):
                 break
@@ -46,7 +49,19 @@ class Reference:
             exact = outputs_of(copy.deepcopy(self.module).double(), [_doubled(x) for x in self.inputs])
         except RuntimeError:  # a module that fixes a type somewhere
             return 0.0
-        return distance(exact, self.outputs)
+        return distance(exact, self.outputs, self.sizes)
+
+    @cached_property
+    def sizes(self) -> list[float]:
+        """The largest number of each output, over more samples where it has few numbers."""
+        sizes = [_largest(y) for y in self.outputs]
+        if min((y.size for y in self.outputs), default=FEW) < FEW:
+            more = draw_inputs(self.program, FEW, self.point.named, self.seed + 1, self.positive)
+            others = outputs_of(self.module, more)
+            for i, y in enumerate(self.outputs):
+                if y.size < FEW and np.isfinite(others[i]).all():
+                    sizes[i] = max(sizes[i], _largest(others[i]))
+        return sizes
 
 
 def outputs_of(module: nn.Module, inputs: list[Tensor]) -> list[Any]:
@@ -58,14 +73,18 @@ def outputs_of(module: nn.Module, inputs: list[Tensor]) -> list[Any]:
     return [y.detach().numpy() for y in (given.values() if isinstance(given, Mapping) else given)]
 
 
-def distance(expected: list[Any], found: list[Any]) -> float:
-    """The largest of `max|found - y| / max|y|` over the outputs; NaN where a number is not finite."""
-    return float(np.max([_relative(y, ours) for y, ours in zip(expected, found, strict=True)], initial=0))
+def distance(expected: list[Any], found: list[Any], sizes: list[float] | None = None) -> float:
+    """The largest of `max|found - y| / max|y|` over the outputs (or `/ sizes`); NaN where a number is not finite."""
+    sizes = sizes or [_largest(y) for y in expected]
+    return float(np.max([_relative(*each) for each in zip(expected, found, sizes, strict=True)], initial=0))
 
 
-def _relative(y: Any, ours: Any) -> float:
+def _largest(y: Any) -> float:
+    return float(np.abs(y).max(initial=0))
+
+
+def _relative(y: Any, ours: Any, largest: float) -> float:
     """Infinity where only `y` is all zeros."""
-    largest = float(np.abs(y).max(initial=0))
     difference = float(np.abs(y.astype("float64") - ours).max(initial=0))
     if difference == 0:
         return 0.0 if np.isfinite(largest) else float("nan")

@@ -1,4 +1,4 @@
-"""Preprocessing as part of a net: the program with its first input standardised, so that it takes raw pixels."""
+"""Preprocessing as part of a net: the program with its pictures standardised, so that it takes raw pixels."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ NAME = "standardize"
 
 
 def standardized(program: Program, mean: Any, std: Any, per: str = "channel") -> Program:
-    """The program with `standardize(mean, std, per)` as the first step on its first input.
+    """The program with `standardize(mean, std, per)` as the first step on its first input, and on others of its type
+    (the two pictures of a Siamese net).
 
-    The input keeps its name and type; everything that read it reads the standardised value. In a net whose layers are
+    An input keeps its name and type; everything that read it reads the standardised value. In a net whose layers are
     numbered, the numbers go up by one. Where the net standardises its input itself, its numbers are replaced.
     """
     main = program.main
@@ -24,19 +25,19 @@ def standardized(program: Program, mean: Any, std: Any, per: str = "channel") ->
     if own is not None:
         return replace(program, main=_with_statistics(main, own, mean, std, per))
     op = REGISTRY[NAME](mean=mean, std=std, per=per).resolve(source.type)
-    value = Value(_free_name(f"{source.name}_standard", main), source.type)
     layers, steps = main.layers, main.steps
     if main.chain:
         names = {layer.name: str(int(layer.name) + 1) for layer in layers}
         layers = tuple(replace(layer, name=names[layer.name]) for layer in layers)
         steps = tuple(replace(step, layer=names[step.layer]) if step.layer else step for step in steps)
     name = ("0" if main.chain else NAME) if op.is_layer else None
-    first = Step((value,), op, (source,), main.place, name)
     made = (Layer(name, op, (source.type,)),) if name is not None else ()
-    reads = tuple(replace(s, inputs=tuple(value if v == source else v for v in s.inputs)) for s in steps)
-    outputs = tuple(replace(o, value=value) if o.value == source else o for o in main.outputs)
+    values = {v: Value(_free_name(f"{v.name}_standard", main), v.type) for v in main.inputs if v.type == source.type}
+    first = (Step((value,), op, (v,), main.place, name) for v, value in values.items())
+    reads = (replace(s, inputs=tuple(values.get(v, v) for v in s.inputs)) for s in steps)
+    outputs = tuple(replace(o, value=values.get(o.value, o.value)) for o in main.outputs)
     changed = replace(
-        main, layers=(*made, *layers), steps=(first, *reads), outputs=outputs, chain=main.chain and op.is_layer
+        main, layers=(*made, *layers), steps=(*first, *reads), outputs=outputs, chain=main.chain and op.is_layer
     )
     return replace(program, main=changed)
 

@@ -221,8 +221,8 @@ class Binder:
             shown = f'"{value}"' if isinstance(value, str) else f"`{value}`"
             shown = f"`{str(value).lower()}`" if value is None or isinstance(value, bool) else shown
             whole = isinstance(value, float) and value.is_integer() and int in members(kind)
-            hint = f"write `{int(value)}`" if whole else None
-            raise fault("bad-value", f"`{path}` takes {expected(kind)}, found {shown}", at, hint) from None
+            mended = f"write `{int(value)}`" if whole else None
+            raise fault("bad-value", f"`{path}` takes {expected(kind)}, found {shown}", at, mended) from None
 
     def _unknown(self, name: str, written: Written, path: str, known: Any) -> Exception:
         listed = ", ".join(f"`{k}`" for k in known)

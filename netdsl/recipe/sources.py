@@ -135,9 +135,10 @@ class MaskFolder(Data, frozen=True, tag="maskfolder"):
 
 class Npz(Data, frozen=True, tag="npz"):
     """One numpy file with `x`, `y` (and `x_test`, `y_test`): whole numbers in `y` are classes, others are numbers to
-    predict."""
+    predict. For a net with several inputs, `inputs` names their arrays."""
 
     path: Path
+    inputs: Annotated[tuple[str, ...], Meta(min_length=1, description="the array of each input, in order")] = ("x",)
     test: Annotated[Fraction, Meta(description="held out where the file has no x_test")] = 0.2
 
 

@@ -99,7 +99,7 @@ def _some(function: Callable[..., Any], among: Tensor, index: Tensor, *more: Any
 
 
 class DataSet(Struct, frozen=True, eq=False):
-    """A training and a test split. `task`: classes, numbers, mask, tokens or nodes; `classes`: their names."""
+    """A training and a test split. `task`: classes, labels, numbers, mask, tokens or nodes; `classes`: their names."""
 
     name: str
     train: Split

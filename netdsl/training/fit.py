@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -29,7 +29,7 @@ def fit(data: DataSet, shape: tuple[Size, ...], outputs: int | None) -> DataSet:
     check_classes(data, outputs)
     have = tuple(data.train.example()[0].shape[1:])
     if not data.pictures:
-        check_shape(data, have, shape)
+        check_shape(data.name, have, shape)
         return data
     if len(shape) == 1:
         return _flattened(data, have, shape[0])
@@ -49,18 +49,19 @@ def fit(data: DataSet, shape: tuple[Size, ...], outputs: int | None) -> DataSet:
     return DataSet(data.name, splits[0], splits[1], data.task, data.classes, True, tuple(notes))
 
 
-def check_shape(data: DataSet, have: tuple[int, ...], shape: tuple[Size, ...]) -> None:
+def check_shape(name: str, have: tuple[int, ...], shape: Sequence[Any]) -> None:
     """Raise DataError where a sample that is no picture has another shape than the net's input."""
     same = all(not isinstance(w, int) or w == h for w, h in zip(shape, have, strict=False))
     if len(have) != len(shape) or not same:
         hint = "pictures are [N, channels, height, width]" if len(shape) == 3 else None
-        raise DataError(f"the net takes {list(shape)}, and a sample of `{data.name}` is {list(have)}", hint)
+        takes = ", ".join(map(str, shape))
+        raise DataError(f"the net takes [{takes}], and a sample of `{name}` is {list(have)}", hint)
 
 
 def check_classes(data: DataSet, outputs: int | None) -> None:
     """Raise DataError where the net has another number of outputs than the data has classes."""
     count = len(data.classes)
-    if outputs is not None and data.task != "numbers" and count and outputs != count:
+    if outputs is not None and count and outputs != count:
         name = "characters" if data.task == "tokens" else "classes"
         hint = f"bind the net's argument: `-p {name}={count}`"
         raise DataError(f"the net has {outputs} outputs, `{data.name}` has {count} classes", hint)
@@ -78,12 +79,13 @@ def _flattened(data: DataSet, have: tuple[int, ...], features: Size) -> DataSet:
 def _resized(split: Split, channels: int, size: tuple[int, ...], task: str) -> Split:
     if split.read is not None:
         return replace(split, read=partial(_read_resized, split.read, channels, size))
-    pictures, target = _pictures(split.inputs[0], channels, size), split.target
+    have, target = split.inputs[0].shape[1:], split.target
+    inputs = (_pictures(x, channels, size) if x.shape[1:] == have else x for x in split.inputs)
     if task == "mask" and tuple(target.shape[1:]) != size:
         target = functional.interpolate(target[:, None].to(torch.float32), size=size, mode="nearest")[:, 0].to(
             torch.int64
         )
-    return replace(split, inputs=(pictures, *split.inputs[1:]), target=target)
+    return replace(split, inputs=tuple(inputs), target=target)
 
 
 def _read_resized(

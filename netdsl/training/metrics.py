@@ -13,7 +13,8 @@ Sums = dict[str, Tensor]
 class Metrics:
     """Adds up what the metrics of a task need, on the device; every sample counts once.
 
-    `task`: classes, mask, tokens, nodes (all with a confusion matrix up to 1,000 classes) or numbers.
+    `task`: classes, mask, tokens, nodes (all with a confusion matrix up to 1,000 classes), labels (each yes or no) or
+    numbers.
     """
 
     def __init__(self, task: str, classes: int, wanted: tuple[str, ...] = ()) -> None:
@@ -28,6 +29,10 @@ class Metrics:
         self._add("loss", loss.double().sum())
         if self.task == "numbers":
             self._add("squares", (output.double() - target.reshape(output.shape)).square().flatten(1).mean(1).sum())
+            return
+        if self.task == "labels":
+            self._add("places", torch.tensor(float(target.numel()), device=loss.device))
+            self._add("right", ((output > 0) == (target > 0.5)).double().sum())
             return
         if output.ndim == 3 and target.shape == output.shape[:2]:
             output = output.movedim(-1, 1)

@@ -17,13 +17,15 @@ from netdsl.training.fit import measured, statistics
 
 
 def preprocessing(recipe: Recipe, train: Split, program: Program) -> tuple[tuple[Any, Any] | None, str]:
-    """Mean and deviation that the net is built with, and what they are taken over: channel, pixel or image.
+    """Mean and deviation that the net is built with, and what they are taken over: channel, pixel or image. None for
+    tokens, and for nodes and places, whose number is open: they have no channels.
 
     Raises DataError where the net's picture has no size that numbers per pixel could have.
     """
     word = recipe.standardize
     if not isinstance(word, Pixel | Image):
-        return statistics(train, word, recipe.workers), "channel"
+        channels = recipe.data.task != "nodes" and isinstance(program.main.inputs[0].type.shape[0], int)
+        return statistics(train, word, recipe.workers) if channels else None, "channel"
     per = str(word.__struct_config__.tag)
     named = [s for s in program.main.inputs[0].type.shape if not isinstance(s, int)]
     if named:

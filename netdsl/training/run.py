@@ -28,10 +28,11 @@ from netdsl.training.demands import check_demands
 from netdsl.training.draws import key, seed_layers
 from netdsl.training.evaluate import Evaluator
 from netdsl.training.feed import Feed
-from netdsl.training.fit import fit, held_out, with_noise
+from netdsl.training.fit import check_shape, fit, held_out, with_noise
 from netdsl.training.folder import ABOUT, LOG, RECIPE, SOURCE, WEIGHTS, About, Log, write_json, write_spec
 from netdsl.training.groups import Parameter
 from netdsl.training.initialize import Start, initialize
+from netdsl.training.labels import as_labels
 from netdsl.training.loop import Job, Loop, Watch
 from netdsl.training.preprocessing import keep, kept_statistics, pixel_statistics, preprocessing
 from netdsl.training.products import merge
@@ -110,7 +111,10 @@ def load_data(program: Program, recipe: Recipe, base: Path) -> DataSet:
     data = read(recipe.data, base, tuple(s if isinstance(s, int) else 0 for s in shape), outputs or 1)
     given = 1 if data.train.read else len(data.train.inputs)
     if len(program.main.inputs) != given:
-        raise DataError(f"the net has {len(program.main.inputs)} inputs, `{data.name}` gives {given}")
+        names = ", ".join(f'"{v.name}"' for v in program.main.inputs)
+        hint = f"an array for each: `--data 'npz(\"...\", inputs=[{names}])'`; a graph: `--data 'graph(\"...\")'`"
+        raise DataError(f"the net has {len(program.main.inputs)} inputs, `{data.name}` gives {given}", hint)
+    data = as_labels(data, recipe, outputs)
     check_kind(program, data)
     data = fit(kept(data, recipe), shape, outputs)
     check_recipe(recipe, data)
@@ -128,8 +132,8 @@ def check_kind(program: Program, data: DataSet) -> None:
     """Raise DataError where the net gives something else than what the data ask for: one class, a map, a sequence."""
     main = next(o for o in program.main.outputs if not o.training).value.type
     wanted = tuple(data.train.target.shape[1:])
-    if data.task == "numbers" and main.shape != wanted:
-        raise DataError(f"the net gives {main} for a sample, `{data.name}` asks for the numbers {list(wanted)}")
+    if data.task in ("numbers", "labels") and main.shape != wanted:
+        raise DataError(f"the net gives {main} for a sample, `{data.name}` asks for the {data.task} {list(wanted)}")
     ranks = {"classes": 1, "mask": 3, "tokens": 2, "nodes": 2}
     if data.task in ranks and main.rank != ranks[data.task]:
         asked = {
@@ -143,8 +147,11 @@ def check_kind(program: Program, data: DataSet) -> None:
 
 
 def check_sizes(program: Program, data: DataSet) -> None:
-    """Raise DataError where the data's sizes break what the net demands of its named sizes."""
+    """Raise DataError where the data's sizes are not those of the net's inputs, or break what it demands of its named
+    sizes."""
     sizes: dict[str, int] = {}
+    for value, tensor in zip(program.main.inputs[1:], data.train.example()[1:], strict=True):
+        check_shape(f"{data.name}` for `{value.name}", tuple(tensor.shape[1:]), value.type.shape)
     for value, tensor in zip(program.main.inputs, data.train.example(), strict=False):
         for size, length in zip(value.type.shape, tensor.shape[1:], strict=False):
             if not isinstance(size, int) and str(size).isidentifier():

@@ -56,7 +56,7 @@ def check_recipe(recipe: Recipe, data: DataSet) -> None:
     """Raise DataError where a recipe does to a data set what has no meaning. Some of it is known only now: what the
     targets of an `npz` are."""
     _check_augment(recipe, data)
-    if recipe.mix and (data.task not in ("classes", "numbers") or len(data.train.inputs) > 1):
+    if recipe.mix and (data.task not in ("classes", "labels", "numbers") or len(data.train.inputs) > 1):
         raise DataError(f"`mix` has no meaning for targets that are a {data.task}, or for several inputs")
     if recipe.label_noise and data.task != "classes":
         raise DataError(f"`label_noise` replaces classes, and the targets of `{data.name}` are {data.task}")

@@ -14,7 +14,8 @@ class Targets:
     """Labels to the targets of the loss.
 
     Classes stay int64 [B] where nothing needs more; with smoothing, mixing or a loss over numbers they are one-hot [B,
-    C]. Masks and tokens are smoothed inside the loss (the same formula, without the memory).
+    C]. Labels are smoothed between yes and no. Masks and tokens are smoothed inside the loss (the same formula, without
+    the memory).
     """
 
     def __init__(self, recipe: Recipe, task: str, classes: int) -> None:
@@ -22,9 +23,12 @@ class Targets:
         loss = recipe.loss
         self.smoothing = loss.label_smoothing if isinstance(loss, CrossEntropy | Bce) else 0.0
         dense = bool(recipe.mix) or self.smoothing > 0 or not isinstance(loss, CrossEntropy)
+        self.task = task
         self.soft = task == "classes" and dense
 
     def __call__(self, labels: Tensor) -> Tensor:
+        if self.task == "labels":
+            return labels * (1 - self.smoothing) + self.smoothing / 2
         if not self.soft:
             return labels
         return smooth(functional.one_hot(labels, self.classes).to(torch.float32), self.smoothing)

@@ -19,6 +19,7 @@ from netdsl.passes.evaluate import Evaluator as Constants
 from netdsl.passes.recipes import parse_override
 from netdsl.recipe.bind import Binder
 from netdsl.recipe.kinds import arguments
+from netdsl.recipe.losses import Bce
 from netdsl.recipe.schema import Recipe
 from netdsl.training import folder as files
 from netdsl.training.checkpoint import CheckpointError, load_tensors
@@ -26,6 +27,7 @@ from netdsl.training.data import DataError
 from netdsl.training.evaluate import first_output
 from netdsl.training.export import forward_of
 from netdsl.training.fit import fit
+from netdsl.training.labels import as_labels
 from netdsl.training.rates import drop_paths, dropouts
 from netdsl.training.run import evaluator_of
 from netdsl.training.session import reopened
@@ -115,6 +117,7 @@ def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dic
         ) from None
     shape = tuple(s or 0 for s in trained.shape)
     found = read(word, base, shape, trained.outputs or 1)
+    found = as_labels(found, trained.recipe, trained.outputs)
     found = fit(found, tuple(s or "any" for s in trained.shape), trained.outputs or None)
     recipe = replace(trained.recipe, metrics=wanted)
     return evaluator_of(recipe, found, trained.kept)(trained.forward, found.test)
@@ -124,7 +127,7 @@ def predict(trained: Trained, path: Path, top: int, passes: int = 0, invert: boo
     """The likeliest classes of a picture, with the deviation over Monte Carlo passes. Raises DataError."""
     pixels = _pixels(trained, path)
     pixels = 1 - pixels if invert else pixels
-    chances = monte_carlo(trained, pixels, passes) if passes else _chances(trained.forward(pixels))[None]
+    chances = monte_carlo(trained, pixels, passes) if passes else _chances(trained, trained.forward(pixels))[None]
     mean, deviation = chances.mean(0), chances.std(0, correction=0)
     guesses = []
     for i in mean.topk(min(top, len(mean))).indices.tolist():
@@ -144,11 +147,12 @@ def _pixels(trained: Trained, path: Path) -> Tensor:
 
 
 @torch.no_grad()
-def _chances(result: Any) -> Tensor:
+def _chances(trained: Trained, result: Any) -> Tensor:
+    """What the net was trained to give: classes that add up to 1, or with `bce` each on its own."""
     output = first_output(result)[0]
     if output.ndim != 1:
         raise DataError("the net does not give one number for each class", "`predict` is for classifiers")
-    return output.float().softmax(0)
+    return output.float().sigmoid() if isinstance(trained.recipe.loss, Bce) else output.float().softmax(0)
 
 
 @torch.no_grad()
@@ -162,6 +166,6 @@ def monte_carlo(trained: Trained, pixels: Tensor, passes: int) -> Tensor:
     try:
         for layer in noisy:
             layer.train()
-        return torch.stack([_chances(trained.module(pixels)) for _ in range(passes)])
+        return torch.stack([_chances(trained, trained.module(pixels)) for _ in range(passes)])
     finally:
         trained.module.eval()

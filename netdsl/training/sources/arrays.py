@@ -1,8 +1,9 @@
-"""Arrays of one numpy file: `x`, `y`, and `x_test`, `y_test`."""
+"""Arrays of one numpy file: inputs such as `x`, `y`, and `x_test`, `y_test`."""
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,17 @@ def load_arrays(file: Path) -> dict[str, Any]:
 def read(word: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     file = base / word.path
     arrays = load_arrays(file)
-    for name in ("x", "y"):
+    for name in (*word.inputs, "y"):
         if name not in arrays:
             raise DataError(f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
-    train = _split(arrays, "x", "y", file)
-    if ("x_test" in arrays) != ("y_test" in arrays):
-        raise DataError(f"{file} has only one of `x_test` and `y_test`")
-    if "x_test" in arrays:
-        test = _split(arrays, "x_test", "y_test", file)
+    train = _split(arrays, word.inputs, "y", file)
+    tests = [f"{name}_test" for name in (*word.inputs, "y")]
+    missing = [name for name in tests if name not in arrays]
+    if missing and len(missing) < len(tests):
+        there = next(name for name in tests if name in arrays)
+        raise DataError(f"{file} has `{there}` and no `{missing[0]}`")
+    if not missing:
+        test = _split(arrays, tests[:-1], "y_test", file)
     else:
         order = permutation(0, len(train))
         held = round(word.test * len(train))
@@ -51,17 +55,18 @@ def read(word: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet
     return DataSet(word.path, train, test, task, tuple(map(str, range(count))), pictures=train.inputs[0].ndim == 4)
 
 
-def _split(arrays: dict[str, Any], x: str, y: str, file: Path) -> Split:
-    inputs, target = (_tensor(arrays[n], n, file) for n in (x, y))
-    if len(inputs) != len(target) or not len(target):
-        raise DataError(f"{file}: `{x}` has {len(inputs)} rows, `{y}` {len(target)}")
+def _split(arrays: dict[str, Any], names: Sequence[str], y: str, file: Path) -> Split:
+    inputs, target = [_tensor(arrays[n], n, file, pixels=True) for n in names], _tensor(arrays[y], y, file)
+    for name, x in zip(names, inputs, strict=True):
+        if len(x) != len(target) or not len(target):
+            raise DataError(f"{file}: `{name}` has {len(x)} rows, `{y}` {len(target)}")
     if not target.is_floating_point():
-        target = _classes(target.to(torch.int64), inputs, y, file)
+        target = _classes(target.to(torch.int64), inputs[0], y, file)
     elif target.ndim == 1:
         target = target[:, None]
-    if inputs.dtype == torch.uint8 and inputs.ndim == 3:
-        inputs = inputs[:, None]  # grey pictures, whose one channel has no axis
-    return Split((inputs,), target)
+    # grey pictures, whose one channel has no axis
+    inputs = [x[:, None] if x.dtype == torch.uint8 and x.ndim == 3 else x for x in inputs]
+    return Split(tuple(inputs), target)
 
 
 def _classes(target: Tensor, inputs: Tensor, name: str, file: Path) -> Tensor:
@@ -74,9 +79,9 @@ def _classes(target: Tensor, inputs: Tensor, name: str, file: Path) -> Tensor:
     raise DataError(f"{file}: `{name}` is {list(target.shape)} and `x` is {list(inputs.shape)}", hint)
 
 
-def _tensor(array: Any, name: str, file: Path) -> Tensor:
+def _tensor(array: Any, name: str, file: Path, pixels: bool = False) -> Tensor:
     if array.ndim == 0 or array.dtype.kind not in "biuf":
         raise DataError(f"{file}: `{name}` is not an array of numbers")
-    if array.dtype == np.uint8 and name.startswith("x"):
+    if array.dtype == np.uint8 and pixels:
         return torch.from_numpy(array)
     return torch.from_numpy(array.astype(np.float32 if array.dtype.kind == "f" else np.int64))
