@@ -12,7 +12,7 @@ SCRIPTS = (
     ("onnx_export.py",),
     ("train_overhead.py", "6"),
     ("train_speed.py", "3"),
-    ("train_plain.py",),
+    ("train_plain.py", "10", "2"),
 )
 
 for name, *arguments in SCRIPTS:

@@ -156,13 +156,15 @@ def test_an_lstm_beats_a_bigram_model(tmp_path: Path) -> None:
 
 
 def test_an_average_is_steadier_than_the_weights_it_averages(tmp_path: Path) -> None:
-    """At a constant large lr the averaged net is better than the raw one, epoch for epoch (Polyak & Juditsky 1992)."""
-    _, lines = train(tmp_path, DIGITS, "--set", "ema=ema(0.95, buffers=average)")
-    later = lines[4:]
+    """At a constant large lr and a small batch the averaged net is better than the raw one, and steadier from epoch to
+    epoch (Polyak & Juditsky 1992)."""
+    settings = ("ema=ema(0.98, buffers=average)", "batch=16", "epochs=8")
+    _, lines = train(tmp_path, DIGITS, *[part for s in settings for part in ("--set", s)])
+    later = lines[1:]
     assert sum(line["loss"] < line["raw"]["loss"] for line in later) >= 0.75 * len(later)
     raw, averaged = ([line["raw"]["top1"] for line in later], [line["top1"] for line in later])
-    assert np.std(averaged) < np.std(raw)
-    assert np.mean(averaged) >= np.mean(raw)
+    assert np.std(averaged) < np.std(raw) / 2
+    assert np.mean(averaged) > np.mean(raw) + 0.01
 
 
 def test_random_labels_are_learnt_by_heart(tmp_path: Path) -> None:
