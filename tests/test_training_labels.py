@@ -118,3 +118,15 @@ def test_what_has_no_meaning_is_refused(
     assert code != 0
     assert "Traceback" not in said
     assert re.search(message, said), said
+
+
+def test_a_graph_keeps_its_features(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nodes are no channels, and their number is open: nothing is standardised."""
+    rows, labels = np.eye(6, dtype=np.float32), np.array([0, 0, 0, 1, 1, 1])
+    edges = np.array([[0, 1, 2, 3, 4, 2], [1, 2, 0, 4, 5, 3]])
+    np.savez(tmp_path / "graph.npz", features=rows, edges=edges, labels=labels, train=np.array([1, 0, 0, 0, 0, 1]) == 1)
+    spec = Path(__file__).parent.parent / "specs" / "gcn.net"
+    data = ["--data", f'graph("{tmp_path / "graph.npz"}")', "-p", "features=6", "-p", "classes=2"]
+    run = ["--set", "epochs=60", "--set", "batch=1", "--set", "optimizer.lr=0.03", "--output", str(tmp_path / "run")]
+    assert main(["train", str(spec), *data, *run]) == 0, capsys.readouterr().err
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["result"]["top1"] == 1
