@@ -157,7 +157,10 @@ recipe Mixed for Small {
 """
 
 
-def test_a_net_is_trained_with_built_in_pictures_or_a_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_net_is_trained_with_built_in_pictures_or_a_folder(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     spec = tmp_path / "small.net"
     spec.write_text(NET)
     (tmp_path / "mix" / "below").mkdir(parents=True)

@@ -74,7 +74,7 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     "negative": ({"x": X, "y": Y - 1}, "has class -1, of 1 classes"),
     "onehot": ({"x": X, "y": np.eye(2, dtype=int)[Y]}, "`y.argmax(1)` of one-hot rows"),
     "one": ({"x": X[:1], "y": Y[:1]}, "has 1 rows to train on and 0 to test on"),
-    "half": ({"x": X, "y": Y, "x_test": X}, "has only one of `x_test` and `y_test`"),
+    "half": ({"x": X, "y": Y, "x_test": X}, "has `x_test` and no `y_test`"),
     "table": ({"x": RNG.random((40, 4)), "y": Y}, "the net takes [3, 16, 16], and a sample of"),
     "sizes": ({"x": X, "y": Y, "x_test": X[:, :, :8], "y_test": Y}, "samples of 3 x 16 x 16 to train on, and of 3 x 8"),
     "kinds": ({"x": X, "y": Y, "x_test": X, "y_test": Y / 2}, "classes to train on and other numbers to test on"),
