@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -181,10 +182,15 @@ def compare(spec: Spec, name: str, folder: Path, epochs: int, seeds: int) -> str
         theirs, other = alone(name, folder, epochs, seed)
         rows.append((100 * theirs, 100 * own, other / seconds))
     *accuracies, ratios = zip(*rows, strict=True)
-    theirs_shown, own_shown = (f"{statistics.mean(a):6.2f} +- {statistics.stdev(a):4.2f}" for a in accuracies)
+    theirs_shown, own_shown = (f"{statistics.mean(a):6.2f} +- {spread(a):4.2f}" for a in accuracies)
     sizes = [parameters(getattr(plain_nets, name)()), parameters(ready.module)]
     assert sizes[0] == sizes[1], f"{name}: {sizes} parameters"
     return f"{name:14}{theirs_shown:>16}{own_shown:>16}{statistics.median(ratios):9.2f}x{sizes[0]:>10,}"
+
+
+def spread(values: Sequence[float]) -> float:
+    """The standard deviation; 0 for a single number."""
+    return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def parameters(module: nn.Module) -> int:
