@@ -15,7 +15,7 @@ from netdsl.diagnostics import did_you_mean, fault
 from netdsl.dims import Size
 from netdsl.ops import REGISTRY
 from netdsl.passes import calls
-from netdsl.passes.arithmetic import BUILTINS, COMPARISONS, LIMIT, binary, compare, truth, unary
+from netdsl.passes.arithmetic import BUILTINS, COMPARISONS, LIMIT, OPERATORS, binary, compare, truth, unary
 from netdsl.passes.resolve import Module
 from netdsl.passes.values import (
     BROKEN,
@@ -57,6 +57,9 @@ class Silent(Exception):  # noqa: N818 - not an error of ours: there is nothing 
     """Raised on reading a value that is already known to be wrong."""
 
 
+SMALL = 1 << 32
+SAFE = {"+": SMALL, "-": SMALL, "*": SMALL, "**": 8}
+"""Operators under which a whole number from 0 to SMALL and one from 0 to this cannot go wrong."""
 PLAIN = frozenset((int, float, bool, str, type(None)))
 
 
@@ -306,6 +309,8 @@ class Evaluator:
             decided = true == (node.op == "or")
             return left if decided else self.evaluate(node.right, env)
         right = self.evaluate(node.right, env)
+        if type(left) is int and type(right) is int and 0 <= left < SMALL and 0 <= right <= SAFE.get(node.op, -1):
+            return OPERATORS[node.op](left, right)
         if is_arrow(left) or is_arrow(right):
             return self._arrow_arithmetic(node, left, right, env)
         return binary(node.op, left, right, env.place(node))
