@@ -251,3 +251,19 @@ def test_tensorboard_that_is_missing_is_said(
     assert main(["train", str(tmp_path / "small.net"), "-o", str(tmp_path / "run"), "--tensorboard"]) == 1
     said = capsys.readouterr().err
     assert "`--tensorboard` needs the package tensorboard\nhint: pip install tensorboard" in said
+
+
+def test_numbers_that_are_not_finite_are_left_out_of_a_chart(run: Path, tmp_path: Path) -> None:
+    """A log has null for them."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    steps = [(x["step"], x["loss"]) for x in lines if x["kind"] == "step"]
+    broken: Any = [(step, None if i == 1 else loss) for i, (step, loss) in enumerate(steps)]
+    assert curves("loss", {"training": broken}) == curves("loss", {"training": [steps[0], *steps[2:]]})
+
+
+def test_masks_of_a_net_that_loses_its_border(tmp_path: Path) -> None:
+    spec = tmp_path / "valid.net"
+    spec.write_text("net Valid(classes=2) {\n input image [1, H, W]\n conv(4, 5, padding=0) -> conv(classes, 1)\n}\n")
+    more = ["--data", "clutter(8, 4)", "--set", "epochs=1", "--set", "batch=8", "-o", str(tmp_path / "run"), "-q"]
+    assert main(["train", str(spec), *more, "--no-onnx"]) == 0
+    assert "Worst masks" in (tmp_path / "run" / "report.html").read_text()

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         raise Failure("which spec?", "`netdsl train SPEC`, or `netdsl train --resume RUN`")
     if args.spec and args.resume:
         raise Failure("`--resume` goes on with a run's own spec", "leave out the spec")
-    from netdsl.training.launch import launch, needs_launch
+    from netdsl.training.launch import launch, leave, needs_launch
 
     if needs_launch(args.devices):
         return launch(args.devices, sys.argv[1:])
@@ -76,4 +76,5 @@ def run(args: argparse.Namespace) -> int:
     with guarded():
         from netdsl.training.session import train
 
-        return train(open_request(args), show)
+        code = train(open_request(args), show)
+    return leave(code)

@@ -19,9 +19,9 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 12, 34, 36
 def curves(title: str, series: Mapping[str, Series], noisy: bool = True) -> str:
     """A chart over steps as SVG text, a line for each series; long `noisy` ones lie faint under their smoothed course.
 
-    Empty for series without a finite point.
+    Points that are not finite (in a log: null) are left out; empty for series without others.
     """
-    shown = {n: [p for p in line if all(map(math.isfinite, p))] for n, line in series.items()}
+    shown = {n: [p for p in line if all(v is not None and math.isfinite(v) for v in p)] for n, line in series.items()}
     shown = {n: line for n, line in shown.items() if line}
     if not shown:
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from inspect import signature
@@ -69,6 +70,8 @@ class Ranks:
             from netdsl.training.shards import shard
 
             return shard(module, self.world, device)
+        # Weights with one input channel have two layouts that are the same.
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         ids = [device.index] if device.type == "cuda" else None
         parallel: Any = nn.parallel.DistributedDataParallel
         unshared = "forward_sync_buffers" if "forward_sync_buffers" in signature(parallel).parameters else OLD_NAME

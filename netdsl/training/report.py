@@ -19,6 +19,7 @@ from netdsl.training.drawing import curves, matrix, picture
 from netdsl.training.evaluate import predictions
 from netdsl.training.folder import LOG, RECIPE, About
 from netdsl.training.metrics import headline
+from netdsl.training.outputs import facing
 from netdsl.training.run import Prepared
 
 STYLE = """
@@ -184,8 +185,8 @@ def _masks(prepared: Prepared) -> list[str]:
     """The test pictures whose masks are furthest from the truth: picture, truth, guess."""
     data, module = prepared.data, prepared.module
     test = data.test.to(next(module.parameters()).device)
-    guess = predictions(module, test).argmax(1)
-    truth = test.target.cpu()
+    output = predictions(module, test)
+    guess, truth = output.argmax(1), facing(test.target.cpu(), output)
     right = ((guess == truth) | (truth < 0)).flatten(1).float().mean(1)
     worst = right.argsort()[: WORST // 2].tolist()
     top = max(1, len(data.classes) - 1, int(truth.max()))
