@@ -16,8 +16,8 @@ from recipe_harness import recipe
 from netdsl.cli.main import main
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
+from netdsl.recipe.schema import validation_samples
 from netdsl.source import Source
-from netdsl.training.counts import training_samples, without_validation
 from netdsl.training.data import DataError
 from netdsl.training.plan import plan
 from netdsl.training.plan_text import patterns
@@ -81,7 +81,8 @@ def test_a_plan_is_what_training_does(tmp_path: Path) -> None:
     }"""
     net = Spec(Source(text, str(tmp_path / "a.net")), read_import).net()
     found = recipe(text.partition("for Small {")[2].rpartition("}")[0])
-    samples = without_validation(found, training_samples(found) or 0)
+    samples = found.data.training_samples() or 0
+    samples -= validation_samples(found.validation, samples)
     expected = plan(net, found, samples)
     prepared = prepare(net, found, tmp_path, torch.device("cpu"))
     loop = start(prepared, tmp_path, Ranks(), lambda what, numbers: None)
@@ -106,7 +107,7 @@ def test_samples_that_are_known_are_those_of_the_data(text: str, tmp_path: Path)
 
     found = recipe(f"data = {text}")
     data = read(found.data, tmp_path, (1, 32, 32), 10)
-    assert training_samples(found) == len(data.train)
+    assert found.data.training_samples() == len(data.train)
 
 
 def test_estimated_memory_has_what_is_really_held() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from netdsl.cli.failure import Failure
-from netdsl.cli.target import add_target
+from netdsl.cli.target import add_recipe_options, add_target
 from netdsl.render.output import print_json
 
 if TYPE_CHECKING:
@@ -29,17 +29,7 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_target(parser, nargs="?")
-    parser.add_argument(
-        "--recipe", metavar="NAME", help="a recipe of the spec, or `SPEC:NAME` of another spec; `none`: defaults"
-    )
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        metavar="FIELD=VALUE",
-        action="append",
-        default=[],
-        help="change a field of the recipe",
-    )
+    add_recipe_options(parser)
     parser.add_argument(
         "--samples",
         type=int,
@@ -60,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.spec:
         raise Failure("which spec?", "`netdsl recipe SPEC`, or `netdsl recipe --fields`")
     from netdsl.cli.training import open_recipe
-    from netdsl.training.counts import training_samples, without_validation
+    from netdsl.recipe.schema import validation_samples
     from netdsl.training.errors import DataError
     from netdsl.training.plan import plan
     from netdsl.training.plan_text import lines
@@ -68,9 +58,10 @@ def run(args: argparse.Namespace) -> int:
     net, recipe = open_recipe(args)
     if args.samples is not None and args.samples < 1:
         raise Failure(f"`--samples {args.samples}` should be a number from 1")
-    samples = args.samples or training_samples(recipe)
+    samples = args.samples or recipe.data.training_samples()
+    trained = samples - validation_samples(recipe.validation, samples) if samples else None
     try:
-        made = plan(net, recipe, without_validation(recipe, samples) if samples else None)
+        made = plan(net, recipe, trained)
     except DataError as error:
         raise Failure(error.message, error.hint, code=1) from None
     if args.png:

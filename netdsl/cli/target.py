@@ -49,6 +49,21 @@ def add_bindings(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_recipe_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--recipe` and `--set` to a command."""
+    parser.add_argument(
+        "--recipe", metavar="NAME", help="a recipe of the spec, or `SPEC:NAME` of another spec; `none`: defaults"
+    )
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        metavar="FIELD=VALUE",
+        action="append",
+        default=[],
+        help="change a field of the recipe",
+    )
+
+
 def split_target(text: str) -> tuple[str, str | None]:
     """The file and the net of `SPEC[:Net]`. A file of exactly that name comes first."""
     path, colon, net = text.rpartition(":")

@@ -12,7 +12,7 @@ import argparse
 import sys
 
 from netdsl.cli.failure import Failure
-from netdsl.cli.target import add_target
+from netdsl.cli.target import add_recipe_options, add_target
 
 EXAMPLES = """\
 examples:
@@ -30,17 +30,7 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_target(parser, nargs="?")
-    parser.add_argument(
-        "--recipe", metavar="NAME", help="a recipe of the spec, or `SPEC:NAME` of another spec; `none`: defaults"
-    )
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        metavar="FIELD=VALUE",
-        action="append",
-        default=[],
-        help="change a field of the recipe",
-    )
+    add_recipe_options(parser)
     parser.add_argument(
         "--data",
         metavar="WORD",

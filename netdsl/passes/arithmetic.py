@@ -17,6 +17,10 @@ LIMIT = 100_000
 BITS = 256
 """The largest integer, in bits: sizes and counts stay far below."""
 
+SMALL = 1 << 32
+SAFE = {"+": SMALL, "-": SMALL, "*": SMALL, "**": 8}
+"""Operators under which a whole number below SMALL and one up to this, both from 0, stay within BITS."""
+
 
 def binary(op: str, left: Any, right: Any, at: Place) -> Any:
     """`left op right`. Raises Fault for types Python would refuse, for zero divisors, and past the limits."""

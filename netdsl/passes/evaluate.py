@@ -15,7 +15,7 @@ from netdsl.diagnostics import did_you_mean, fault
 from netdsl.dims import Size
 from netdsl.ops import REGISTRY
 from netdsl.passes import calls
-from netdsl.passes.arithmetic import BUILTINS, COMPARISONS, LIMIT, OPERATORS, binary, compare, truth, unary
+from netdsl.passes.arithmetic import BUILTINS, COMPARISONS, LIMIT, OPERATORS, SAFE, SMALL, binary, compare, truth, unary
 from netdsl.passes.resolve import Module
 from netdsl.passes.values import (
     BROKEN,
@@ -57,9 +57,6 @@ class Silent(Exception):  # noqa: N818 - not an error of ours: there is nothing 
     """Raised on reading a value that is already known to be wrong."""
 
 
-SMALL = 1 << 32
-SAFE = {"+": SMALL, "-": SMALL, "*": SMALL, "**": 8}
-"""Operators under which a whole number from 0 to SMALL and one from 0 to this cannot go wrong."""
 PLAIN = frozenset((int, float, bool, str, type(None)))
 
 

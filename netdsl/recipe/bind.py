@@ -141,8 +141,6 @@ class Binder:
 
     def _build(self, cls: type[Word], given: tuple[ast.Argument, ...], written: Written, path: str) -> Word:
         name = word_name(cls)
-        if cls.missing:
-            raise fault("not-supported", f"`{name}` cannot be trained with yet: {cls.missing}", written.place)
         known = arguments(cls)
         found = self._pair(cls, given, written)
         at = f"{path}.{name}" if path in PIPELINES else path

@@ -26,12 +26,11 @@ class Entry(Struct, frozen=True):
 
 
 class WordEntry(Struct, frozen=True):
-    """A word: what it means, its source, why it is refused today (empty: it is not), its arguments."""
+    """A word: what it means, its source, its arguments."""
 
     name: str
     doc: str
     source: str
-    missing: str
     arguments: tuple[Entry, ...]
 
 
@@ -62,7 +61,7 @@ def _entry(name: str, info: Any) -> Entry:
 
 def _word(name: str, kind: Any) -> WordEntry:
     doc = " ".join((kind.__doc__ or "").split())
-    return WordEntry(name, doc, kind.source, kind.missing, tuple(_entry(a, i) for a, i in arguments(kind).items()))
+    return WordEntry(name, doc, kind.source, tuple(_entry(a, i) for a, i in arguments(kind).items()))
 
 
 def reference(only: str | None = None) -> list[str]:
@@ -81,7 +80,6 @@ def reference(only: str | None = None) -> list[str]:
 def _word_lines(word: WordEntry) -> list[str]:
     lines = [f"  {word.name}: {word.doc}"]
     lines += [f"    source: {word.source}"] if word.source else []
-    lines += [f"    not supported yet: {word.missing}"] if word.missing else []
     for a in word.arguments:
         default = "required" if a.written is None else f"default {a.written}"
         lines.append(f"    {a.name}: {a.accepts} ({default}){'; ' + a.doc if a.doc else ''}")

@@ -125,6 +125,16 @@ class Recipe(Struct, frozen=True, kw_only=True):
         return self.epochs is not None or self.steps is not None
 
 
+def updates_per_epoch(samples: int, batch: int, drop_last: bool) -> int:
+    """Updates of an epoch; the last one is short unless it is left out."""
+    return max(1, samples // batch if drop_last else -(-samples // batch))
+
+
+def validation_samples(fraction: float, samples: int) -> int:
+    """How many of the training samples are held out."""
+    return max(1, round(fraction * samples)) if fraction else 0
+
+
 STRUCTURE = ("name", "groups", "freeze")
 """Fields that are not written as `name = value`."""
 

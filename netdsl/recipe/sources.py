@@ -14,9 +14,15 @@ Path = Annotated[str, Meta(min_length=1, description="file of the data, relative
 
 
 class Data(Word, frozen=True):
-    """`task`: what its targets are: classes, numbers, a mask of classes, the next token, a class for every node."""
+    """`task`: what its targets are: classes, numbers, a mask of classes, the next token, a class for every node.
+    `published`: samples of its training split, where that is always the same."""
 
     task: ClassVar[str] = "classes"
+    published: ClassVar[int | None] = None
+
+    def training_samples(self) -> int | None:
+        """Samples of the training split, before a validation part is held out; None where only the data know."""
+        return self.published
 
 
 class Digits(Data, frozen=True, tag="digits"):
@@ -26,7 +32,12 @@ class Digits(Data, frozen=True, tag="digits"):
     """
 
     source: ClassVar[str] = "Alpaydin & Kaynak 1998"
+    counts: ClassVar[tuple[int, ...]] = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
+    """Samples of each class."""
     test: Fraction = 0.2
+
+    def training_samples(self) -> int:
+        return sum(not (k + 0.5) / n < self.test for n in self.counts for k in range(n))
 
 
 class Clutter(Data, frozen=True, tag="clutter"):
@@ -38,11 +49,15 @@ class Clutter(Data, frozen=True, tag="clutter"):
     size: Count = 32
     seed: Index = 0
 
+    def training_samples(self) -> int:
+        return self.train
+
 
 class Cifar10(Data, frozen=True, tag="cifar10"):
     """CIFAR-10 in its binary version (data_batch_1.bin ... test_batch.bin)."""
 
     source: ClassVar[str] = "Krizhevsky 2009"
+    published = 50_000
     folder: Folder = "cifar-10-batches-bin"
 
 
@@ -50,6 +65,7 @@ class Cifar100(Data, frozen=True, tag="cifar100"):
     """CIFAR-100 in its binary version (train.bin, test.bin); the fine labels, or the 20 coarse ones."""
 
     source: ClassVar[str] = "Krizhevsky 2009"
+    published = 50_000
     folder: Folder = "cifar-100-binary"
     labels: Literal["fine", "coarse"] = "fine"
 
@@ -58,6 +74,7 @@ class Mnist(Data, frozen=True, tag="mnist"):
     """MNIST's four idx files, compressed or not."""
 
     source: ClassVar[str] = "LeCun et al. 1998"
+    published = 60_000
     folder: Folder = "mnist"
 
 
@@ -65,6 +82,7 @@ class FashionMnist(Data, frozen=True, tag="fashion_mnist"):
     """Fashion-MNIST: the same four idx files."""
 
     source: ClassVar[str] = "Xiao et al. 2017"
+    published = 60_000
     folder: Folder = "fashion-mnist"
 
 
@@ -167,6 +185,9 @@ class Synthetic(Data, frozen=True, tag="synthetic"):
     classes: Annotated[Index, Meta(description="0: as many as the net has outputs")] = 0
     noise: NonNegative = 0.3
     seed: Index = 0
+
+    def training_samples(self) -> int:
+        return self.train
 
 
 class Channel(Word, frozen=True, tag="channel"):

@@ -20,8 +20,6 @@ class Word(Struct, frozen=True, tag_field="word"):
     """The argument that a bare number stands for (`ema = 0.9999`), or empty where one is not accepted."""
     positional: ClassVar[int] = 99
     """How many arguments can be given without their names."""
-    missing: ClassVar[str] = ""
-    """Why the trainer refuses this word today, or empty where it is supported."""
 
 
 class Duration(Struct, frozen=True):

@@ -72,8 +72,7 @@ def _fields() -> Iterator[str]:
 
 def _word(word: WordEntry) -> Iterator[str]:
     source = f" *{word.source}.*" if word.source else ""
-    missing = f" Not supported yet: {word.missing}." if word.missing else ""
-    yield f"- `{_signature(word)}`: {word.doc.replace('*', chr(92) + '*')}{source}{missing}"
+    yield f"- `{_signature(word)}`: {word.doc.replace('*', chr(92) + '*')}{source}"
     yield from (f"  - `{a.name}`: {_argument(a)}" for a in word.arguments if a.doc)
 
 

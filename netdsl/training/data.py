@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from torch import Tensor
 
+from netdsl.training.draws import permutation
 from netdsl.training.errors import DataError
 from netdsl.training.loading import loaded, processes
 
@@ -88,6 +89,11 @@ class Split(Struct, frozen=True, eq=False):
 
     def to(self, device: torch.device) -> Split:
         return replace(self, inputs=tuple(x.to(device) for x in self.inputs), target=self.target.to(device))
+
+    def parted(self, count: int, seed: int = 0) -> tuple[Split, Split]:
+        """The split without `count` random samples, and those: the same for every run of a seed."""
+        order = permutation(seed, len(self))
+        return self.subset(order[count:]), self.subset(order[:count])
 
     def subset(self, index: Tensor) -> Split:
         reading, cutting = (partial(_some, f, index.cpu()) if f else None for f in (self.read, self.cut))

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from torch import Tensor
 from torch.nn import functional
 
+from netdsl.recipe.schema import validation_samples
 from netdsl.recipe.sources import Channel, Fixed
 from netdsl.training.data import CHUNK, DataError, DataSet, Split, as_floats
 from netdsl.training.draws import Draws, permutation
@@ -117,11 +118,10 @@ def held_out(data: DataSet, fraction: float, seed: int) -> tuple[Split, Split]:
     """
     if not fraction:
         return data.train, data.train.subset(torch.arange(0))
-    order = permutation(seed, len(data.train))
-    count = max(1, round(fraction * len(data.train)))
+    count = validation_samples(fraction, len(data.train))
     if count >= len(data.train):
         raise DataError(f"`validation = {fraction:g}` leaves none of {len(data.train)} samples to train on")
-    return data.train.subset(order[count:]), data.train.subset(order[:count])
+    return data.train.parted(count, seed)
 
 
 def with_noise(split: Split, fraction: float, classes: int, seed: int) -> Split:

@@ -7,7 +7,6 @@ own traceback, and Ctrl-C reaches each process twice.
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +15,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import IO, Any
+
+from netdsl.training.signals import handling
 
 LOST = 75
 """The exit code of a process that ends because another one has."""
@@ -103,9 +104,5 @@ def _passing_on_signals(children: list[subprocess.Popen[bytes]]) -> Iterator[Non
             if child.poll() is None:
                 child.send_signal(number)
 
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling(handle):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

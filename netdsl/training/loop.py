@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from netdsl.training.gradients import add_penalties, clip
 from netdsl.training.groups import Parameter, frozen, group
 from netdsl.training.losses import weight_of
 from netdsl.training.memory import keep_memory
-from netdsl.training.metrics import HIGHER, headline
+from netdsl.training.metrics import headline, improves, score
 from netdsl.training.optimizers import Updater
 from netdsl.training.outputs import Criterion
 from netdsl.training.plateau import judged
@@ -80,7 +79,8 @@ class Loop:
         self.still = frozen(recipe, job.parameters)
         for name, p in self.module.named_parameters():
             p.requires_grad_(name not in self.still)
-        weights = [p.path for p in job.parameters if p.role in ("conv", "linear") and p.path not in self.still]
+        conv_or_linear = (p.path for p in job.parameters if p.role in ("conv", "linear"))
+        weights = dict.fromkeys(path for path in conv_or_linear if path not in self.still)
         self.factors = split(self.module, recipe, weights)
         self.groups = group(recipe, job.parameters, job.layers)
         self.channels_last = recipe.shard is None and uses_channels_last(recipe.layout, self.module)
@@ -93,7 +93,7 @@ class Loop:
         if recipe.drop_path is not None:
             set_drop_path(self.module, recipe.drop_path)
         self.trained = [p for p in self.module.parameters() if p.requires_grad]
-        self.weights = [p for n, p in self.module.named_parameters() if n in set(weights)]
+        self.weights = [p for n, p in self.module.named_parameters() if n in weights]
         self.metric = recipe.stop.metric if recipe.stop else headline(job.task)
         self.autocast = half_precision(recipe, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.autocast == torch.float16)
@@ -299,11 +299,10 @@ class Loop:
         return self.evaluator(lambda *x: torch.func.functional_call(self.module, state, x), self.job.held)
 
     def _judge(self, numbers: dict[str, Any]) -> None:
-        value = numbers.get(self.metric, numbers["loss"])
-        signed = -value if self.metric in HIGHER else value
+        found = score(self.metric, numbers)
         state, least = self.state, self.recipe.stop.least if self.recipe.stop else 0.0
-        if state.best is None or signed < state.best - least or not math.isfinite(state.best):
-            state.best, state.best_step, state.stale = signed, state.step, 0
+        if improves(found, state.best, least):
+            state.best, state.best_step, state.stale = found, state.step, 0
             state.improved = (*state.improved, state.step)[-self.store.improving :]
             self.store.save_best(state, self.final_weights())
         else:

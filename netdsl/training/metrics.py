@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -86,6 +88,20 @@ class Metrics:
 
 HIGHER = frozenset(("top1", "top5", "mean_iou"))
 """Metrics of which more is better."""
+
+SAID = {"top1": "accuracy", "top5": "top-5", "mean_iou": "mean IoU"}
+"""What metrics are called where people read them; these are fractions."""
+
+
+def score(metric: str, numbers: Mapping[str, Any]) -> float:
+    """A metric as a number of which less is better; the loss where it was not measured."""
+    value: float = numbers.get(metric, numbers["loss"])
+    return -value if metric in HIGHER else value
+
+
+def improves(found: float, best: float | None, least: float) -> bool:
+    """Whether a score is better than the best so far, by more than `least`."""
+    return best is None or found < best - least or not math.isfinite(best)
 
 
 def headline(task: str) -> str:

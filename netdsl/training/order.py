@@ -8,6 +8,7 @@ import torch
 from msgspec import Struct
 from torch import Tensor
 
+from netdsl.recipe.schema import updates_per_epoch
 from netdsl.training.draws import Draws, key, permutation
 
 
@@ -24,8 +25,7 @@ class Order(Struct, frozen=True):
     @property
     def per_epoch(self) -> int:
         """Updates of an epoch."""
-        whole, rest = divmod(self.samples, self.batch)
-        return max(1, whole if self.drop_last or not rest else whole + 1)
+        return updates_per_epoch(self.samples, self.batch, self.drop_last)
 
     def epoch(self, number: int) -> Tensor:
         """The samples of an epoch in order, int64; with `repeat`, neighbours are copies of one sample."""

@@ -17,7 +17,7 @@ from netdsl.passes.structure import layer_numbers
 from netdsl.recipe.inits import ZeroLastNorm
 from netdsl.recipe.losses import Bce, CrossEntropy
 from netdsl.recipe.regularizers import ByProduct
-from netdsl.recipe.schema import STRUCTURE, Recipe
+from netdsl.recipe.schema import STRUCTURE, Recipe, updates_per_epoch
 from netdsl.recipe.stages import grown
 from netdsl.recipe.word import Word, word_name
 from netdsl.recipe.written import is_text, shown
@@ -103,7 +103,7 @@ def plan(net: Net, recipe: Recipe, samples: int | None) -> Plan:
     groups = group(recipe, found, layers)
     roles = {p.path: p.role for p in found}
     sizes = {p.path: prod(p.shape) for p in found}
-    per_epoch = updates_per_epoch(recipe, samples) if samples else None
+    per_epoch = updates_per_epoch(samples, recipe.batch, recipe.drop_last) if samples else None
     steps = recipe.steps or (recipe.total_steps(per_epoch) if per_epoch else None)
     parts = _memory(net, recipe, counted)
     cost = training_flops(net.checked)
@@ -123,11 +123,6 @@ def plan(net: Net, recipe: Recipe, samples: int | None) -> Plan:
         open_sizes=tuple(dict.fromkeys(_open_sizes(net))), targets=_targets(recipe), written=written, defaults=defaults,
         notes=tuple(_notes(net, recipe, samples, steps)),
     )  # fmt: skip
-
-
-def updates_per_epoch(recipe: Recipe, samples: int) -> int:
-    """Updates of an epoch; the last one is short unless it is left out."""
-    return max(1, samples // recipe.batch if recipe.drop_last else -(-samples // recipe.batch))
 
 
 def _curves(recipe: Recipe, steps: int | None, per_epoch: int | None) -> dict[str, Any]:

@@ -5,14 +5,13 @@ What it has seen so far is in the checkpoint, so a resumed run goes on as it wou
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from netdsl.recipe.schedules import Plateau
-from netdsl.training.metrics import HIGHER
+from netdsl.training.metrics import improves, score
 
 
 class Falls(Struct, frozen=True):
@@ -26,10 +25,9 @@ class Falls(Struct, frozen=True):
 
 def judged(word: Plateau, falls: Falls, numbers: Mapping[str, Any]) -> Falls:
     """What has been seen after one more evaluation."""
-    value = numbers.get(word.metric, numbers["loss"])
-    signed = -value if word.metric in HIGHER else value
-    if falls.best is None or signed < falls.best - word.least or not math.isfinite(falls.best):
-        return Falls(signed, 0, falls.count)
+    found = score(word.metric, numbers)
+    if improves(found, falls.best, word.least):
+        return Falls(found, 0, falls.count)
     stale = falls.stale + 1
     if stale < word.patience or (word.times is not None and falls.count >= word.times):
         return Falls(falls.best, stale, falls.count)

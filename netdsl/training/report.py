@@ -18,7 +18,7 @@ from netdsl.training.checkpoint import write_atomic
 from netdsl.training.drawing import curves, matrix, picture
 from netdsl.training.evaluate import predictions
 from netdsl.training.folder import LOG, RECIPE, About
-from netdsl.training.metrics import headline
+from netdsl.training.metrics import SAID, headline
 from netdsl.training.outputs import facing
 from netdsl.training.run import Prepared
 
@@ -48,13 +48,7 @@ WORST = 16
 LARGE = 30
 """Classes above which the confusion matrix is a list of the pairs that are most often taken for each other."""
 
-NAMES = {
-    "top1": "accuracy",
-    "top5": "top-5",
-    "mean_iou": "mean IoU",
-    "n": "samples",
-    "onnx_difference": "ONNX against torch",
-}
+NAMES = {**SAID, "n": "samples", "onnx_difference": "ONNX against torch"}
 
 
 def write_report(folder: Path, prepared: Prepared, result: dict[str, Any], about: About) -> None:
@@ -107,7 +101,7 @@ def _summary(prepared: Prepared, result: dict[str, Any], about: About) -> list[s
 def _number(name: str, value: float) -> str:
     if name == "onnx_difference":
         return f"{value:.1e}"
-    return f"{value:.2%}" if name in ("top1", "top5", "mean_iou") else f"{value:.4g}"
+    return f"{value:.2%}" if name in SAID else f"{value:.4g}"
 
 
 def _changes(about: About) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -39,6 +38,7 @@ from netdsl.training.products import merge
 from netdsl.training.ranks import Ranks
 from netdsl.training.resolution import check_resolution
 from netdsl.training.shards import gathered, is_sharded
+from netdsl.training.signals import handling
 from netdsl.training.sound import check_recipe
 from netdsl.training.sources import read
 from netdsl.training.sources.mixing import read_mixing
@@ -218,12 +218,8 @@ def interruptible(loop: Loop) -> Iterator[None]:
         first.append(time.monotonic())
         loop.interrupted = True
 
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling(handle):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def begin_folder(folder: Path, prepared: Prepared, about: About) -> None:
@@ -247,15 +243,7 @@ def finish(prepared: Prepared, loop: Loop, folder: Path) -> dict[str, Any]:
     if loop.ranks.first:
         files.save_tensors(folder / WEIGHTS, state)
     test = prepared.data.test.to(next(prepared.module.parameters()).device)
-    evaluator = Evaluator(
-        prepared.recipe,
-        prepared.names,
-        prepared.kept,
-        prepared.data.task,
-        max(1, len(prepared.data.classes)),
-        loop.ranks,
-    )
-    return evaluator(prepared.module, test)
+    return loop.evaluator(prepared.module, test)
 
 
 @torch.no_grad()

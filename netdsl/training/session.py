@@ -27,6 +27,7 @@ from netdsl.training.folder import About
 from netdsl.training.loading import deaths_in_words
 from netdsl.training.loop import Loop
 from netdsl.training.memory import resident
+from netdsl.training.metrics import SAID
 from netdsl.training.progress import Progress
 from netdsl.training.ragged import check_batches
 from netdsl.training.ranks import Ranks
@@ -244,9 +245,8 @@ def _onnx(prepared: Prepared, folder: Path, say: Show) -> dict[str, Any]:
 
 def described(result: dict[str, Any]) -> str:
     """Metrics in one line."""
-    names = {"top1": "accuracy", "top5": "top-5", "mean_iou": "mean IoU"}
     parts = []
     for name, value in result.items():
         if isinstance(value, float) and name not in ("seconds", "onnx_difference"):
-            parts.append(f"{names[name]} {value:.2%}" if name in names else f"{name} {value:.4f}")
+            parts.append(f"{SAID[name]} {value:.2%}" if name in SAID else f"{name} {value:.4f}")
     return ", ".join(parts) + f" on {result['n']:,} samples"

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from netdsl.recipe.sources import Npz
 from netdsl.training.data import DataError, DataSet, Split
-from netdsl.training.draws import permutation
 
 
 def load_arrays(file: Path) -> dict[str, Any]:
@@ -42,9 +41,7 @@ def read(word: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet
     if not missing:
         test = _split(arrays, tests[:-1], "y_test", file)
     else:
-        order = permutation(0, len(train))
-        held = round(word.test * len(train))
-        train, test = train.subset(order[held:]), train.subset(order[:held])
+        train, test = train.parted(round(word.test * len(train)))
     if not len(train) or not len(test):
         hint = "give `x_test` and `y_test`, or another `test`: the fraction that is held out"
         raise DataError(f"{file} has {len(train)} rows to train on and {len(test)} to test on", hint)

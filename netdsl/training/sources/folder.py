@@ -12,7 +12,7 @@ from torch import Tensor
 
 from netdsl.recipe.sources import ImageFolder, MaskFolder
 from netdsl.training.data import DataError, DataSet, Split
-from netdsl.training.sources.pictures import Pictures, View, open_picture
+from netdsl.training.sources.pictures import Pictures, View, filled, open_picture
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 
@@ -55,8 +55,7 @@ def _known(shape: tuple[int, ...], folder: Path) -> tuple[int, ...]:
     files = pictures_below(folder) if 0 in shape[1:3] else []
     if not files:
         return shape
-    first = open_picture(files[0], shape[0])
-    return (shape[0], shape[1] or first.height, shape[2] or first.width)
+    return filled(shape, open_picture(files[0], shape[0]))
 
 
 def pictures_below(folder: Path) -> list[Path]:
@@ -116,18 +115,6 @@ def _mask(file: Path, image: Path, size: tuple[int, ...]) -> Tensor:
             if picture.size != other.size:
                 sizes = (f"{p.width} x {p.height}" for p in (picture, other))
                 raise DataError("{} is {}, and its picture {}".format(file, *sizes))
-            return _cut(picture, size)
+            return View((1, *size), interpolation="nearest")(picture)[0].to(torch.int64)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{file} is not a picture that can be read: {error}") from None
-
-
-def _cut(values: Any, size: tuple[int, ...]) -> Tensor:
-    """The middle of a mask, as `View` cuts its picture."""
-    from PIL import Image
-
-    scale = max(size[0] / values.height, size[1] / values.width)
-    wide, high = max(size[1], round(values.width * scale)), max(size[0], round(values.height * scale))
-    values = values.resize((wide, high), Image.Resampling.NEAREST)
-    left, top = (wide - size[1]) // 2, (high - size[0]) // 2
-    pixels = np.asarray(values.crop((left, top, left + size[1], top + size[0])))
-    return torch.from_numpy(pixels.astype(np.int64))

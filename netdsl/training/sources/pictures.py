@@ -113,6 +113,11 @@ def _resized(picture: Any, size: tuple[int, int], interpolation: str) -> Any:
     return picture if picture.size == size else picture.resize(size, Image.Resampling[interpolation.upper()])
 
 
+def filled(shape: tuple[int, ...], first: Any) -> tuple[int, ...]:
+    """A net's input shape, whose open sizes (0) are those of the first picture."""
+    return (shape[0], shape[1] or first.height, shape[2] or first.width)
+
+
 def open_picture(file: Path | BinaryIO, channels: int, name: str = "") -> Any:
     """A picture with 1 or 3 channels. `name`: what it is called where it is not a file. Raises DataError."""
     from PIL import Image, UnidentifiedImageError

@@ -17,8 +17,7 @@ from torch import Tensor
 from netdsl.diagnostics import did_you_mean
 from netdsl.recipe.sources import Hub, Parquet, Table
 from netdsl.training.data import DataError, DataSet
-from netdsl.training.draws import permutation
-from netdsl.training.sources.pictures import Pictures, View, open_picture
+from netdsl.training.sources.pictures import Pictures, View, filled, open_picture
 
 
 def read_parquet(word: Parquet, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
@@ -108,14 +107,11 @@ def _data(word: Table, name: str, train: Any, test: Any, shape: tuple[int, ...])
     classes, numbers = _classes(name, train.features[word.label], labels)
     rows = [Rows(t, word.image, name, shape[0]) for t in tables]
     if 0 in shape[1:3] and not word.crop and len(train):
-        first = rows[0](0)  # sizes that the net leaves open are those of the first picture
-        shape = (shape[0], shape[1] or first.height, shape[2] or first.width)
+        shape = filled(shape, rows[0](0))
     view = View.of(word, shape)
     splits = [Pictures(r, view).split(n) for r, n in zip(rows, numbers, strict=True)]
     if test is None:
-        order = permutation(0, len(splits[0]))
-        held = max(1, round(word.hold_out * len(order)))
-        splits = [splits[0].subset(order[held:]), splits[0].subset(order[:held])]
+        splits = list(splits[0].parted(max(1, round(word.hold_out * len(splits[0])))))
     if not all(map(len, splits)):
         raise DataError(f"`{name}` has {len(splits[0])} rows to train on and {len(splits[1])} to test on")
     return DataSet(name, splits[0], splits[1], classes=classes)
