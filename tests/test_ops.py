@@ -15,7 +15,9 @@ from netdsl.constraints import Assumptions
 from netdsl.dims import evaluate, symbol
 from netdsl.ops import REGISTRY
 from netdsl.ops.base import Op
+from netdsl.ops.elementwise import Elementwise
 from netdsl.ops.features import is_bare
+from netdsl.ops.softmax import AlongAxis
 from netdsl.tensors import TensorType
 
 USES = list(uses())
@@ -37,6 +39,15 @@ def test_every_op_has_a_page_and_examples() -> None:
         assert (op.__doc__ or "").rstrip().endswith("."), kind
         assert op.examples, kind
         assert not set(op.__struct_fields__) & set(dir(Op)), f"an argument of {kind} hides a facet"
+
+
+FUNCTIONS = [u for u in USES if issubclass(REGISTRY[u.op.kind], Elementwise | AlongAxis) and u.text == u.op.kind]
+
+
+@pytest.mark.parametrize("use", FUNCTIONS, ids=[u.name for u in FUNCTIONS])
+def test_what_a_function_gives_for_zero(use: Use) -> None:
+    zeros = torch.zeros_like(use.values[0])
+    assert bool((torch_module(use)(zeros) == 0).all()) == use.op.zero_at_zero
 
 
 def test_example(use: Use) -> None:

@@ -156,6 +156,7 @@ class Add(Binary, frozen=True):
     sequence `[L, D]` per feature, and a number meets all."""
 
     symbol, function, node = "+", "+", "Add"
+    saves = "nothing"
     examples = binary_examples("add")
 
 
@@ -164,6 +165,7 @@ class Sub(Binary, frozen=True):
     """`a - b`. Shapes must be equal, but a vector `[C]` meets a picture `[C, H, W]` per channel."""
 
     symbol, function, node = "-", "-", "Sub"
+    saves = "nothing"
     examples = binary_examples("sub")
 
 
@@ -210,6 +212,7 @@ class Scalar(Op, frozen=True):
     value: float
     reverse: bool = False
 
+    saves = "nothing"
     examples = (
         Example('scalar("+", 2)'),
         Example('scalar("-", 1, reverse=true)'),

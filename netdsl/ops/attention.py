@@ -74,6 +74,7 @@ class MultiHead(Op, frozen=True):
     dropout: Rate = 0.0
 
     is_layer = True
+    saves_beside = 4  # queries, keys, values, what they give
 
     def widths(self, x: TensorType) -> tuple[int, int]:
         """The width of the input and that inside. Raises OpError unless the heads divide it."""

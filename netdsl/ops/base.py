@@ -6,7 +6,7 @@ pure and import neither torch nor onnx: the PyTorch form is data (`Torch`), the 
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from msgspec import Struct
 
@@ -172,6 +172,14 @@ class Op(Struct, frozen=True):
     vanishes: ClassVar[bool] = False
     """Whether it is the identity at inference (dropout)."""
     examples: ClassVar[tuple[Example, ...]] = ()
+    saves: ClassVar[Literal["inputs", "output", "nothing", "view"]] = "inputs"
+    """What PyTorch keeps of a call until the backward pass. The result of a `view` is the memory of its first input."""
+    saves_beside: ClassVar[int] = 0
+    """Further numbers it keeps, in float32 numbers for each one of the result (an int64 counts twice)."""
+    zero_at_zero: ClassVar[bool] = True
+    """Whether it gives 0 for 0, with the arguments it has by default."""
+    has_dropout: ClassVar[bool] = False
+    """Whether a recipe's `dropout` sets its rate."""
     hints: ClassVar[dict[str, str]] = {}
     """What to say, by argument, to a person who wrote a value of another type."""
 

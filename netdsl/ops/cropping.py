@@ -32,6 +32,7 @@ class Pad(Op, frozen=True):
     value: float = 0.0
     axis: int | None = None
 
+    saves = "nothing"
     examples = (
         Example("pad(1)"),
         Example("pad((1, 2))"),
@@ -140,6 +141,7 @@ class Crop(Op, frozen=True):
     size: Any = None
 
     optional_operands = ("like",)
+    saves = "view"
     examples = (
         Example("crop(4)"),
         Example("crop((5, 6))"),
@@ -209,6 +211,7 @@ class Narrow(Op, frozen=True):
     length: Any
     axis: int = 0
 
+    saves = "view"
     examples = (
         Example("narrow(1, 2)"),
         Example("narrow(-3, 2)"),
@@ -243,6 +246,7 @@ class Take(Op, frozen=True):
     index: int | tuple[int, ...]
     axis: int = 0
 
+    saves = "view"
     examples = (
         Example("take(0)", ("[5, 6]",)),
         Example("take(-1)", ("[5, 6]",)),

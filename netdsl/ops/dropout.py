@@ -42,6 +42,7 @@ class Noise(Op, frozen=True):
 
     is_layer = True
     vanishes = True
+    has_dropout = True
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         return inputs[0]
@@ -59,6 +60,7 @@ class Dropout(Noise, frozen=True):
     2014), as torch.nn.Dropout."""
 
     module = "nn.Dropout"
+    saves_beside = 1
     examples = (Example("dropout"), Example("dropout(0.2)", ("[7]",)))
 
 
@@ -127,6 +129,7 @@ class DropConnect(Linear, frozen=True, kw_only=True):
 
     p: Rate = 0.5
 
+    has_dropout = True
     examples = (  # type: ignore[assignment] # as many as it likes
         Example("dropconnect(5)", ("[7]",)),
         Example("dropconnect(5, p=0.2, bias=false)", ("[7]",)),
@@ -149,6 +152,7 @@ class AlphaDropout(Noise, frozen=True):
     """Dropout that keeps mean and variance under SELU (Klambauer et al., 2017), as torch.nn.AlphaDropout."""
 
     module = "nn.AlphaDropout"
+    saves_beside = 1
     examples = (Example("alpha_dropout(0.1)"),)
 
 
@@ -161,6 +165,8 @@ class DropPath(Noise, frozen=True):
 
     mode: Literal["row", "batch"] = "row"
 
+    has_dropout = False
+    saves = "nothing"
     examples = (Example("drop_path(0.1)"), Example("drop_path(0.1, mode=batch)", ("[5, 4]",)))
 
     def buffers(self, *inputs: TensorType) -> dict[str, Buffer]:

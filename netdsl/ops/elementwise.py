@@ -1,6 +1,6 @@
 """Functions of each number: `exp`, `log`, `sqrt` ... Each is a row of a table, as the activations are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from msgspec import defstruct
@@ -46,44 +46,46 @@ def elementwise(
     doc: str,
     fields: tuple[tuple[str, Any, Any], ...] = (),
     examples: tuple[str, ...] = (),
+    facets: Mapping[str, Any] = {},
 ) -> None:
     """Register one function of each number.
 
     `module` is empty where PyTorch has no class; `lower` is an ONNX node's name where that is all; `fields` are
-    names, types and defaults.
+    names, types and defaults; `facets` those of `Op` that are not as usual.
     """
     form = _node(lower) if isinstance(lower, str) else lower
     uses = (*(Example(e) for e in (kind, *examples)), Example(kind, ("[7]",)))
-    namespace = {"__doc__": doc, "module": module, "function": function, "form": staticmethod(form), "examples": uses}
+    own = {"__doc__": doc, "module": module, "function": function, "form": staticmethod(form), "examples": uses}
     name = module.removeprefix("nn.") or kind.capitalize()
-    register(kind)(defstruct(name, list(fields), bases=(Elementwise,), namespace=namespace, frozen=True))
+    register(kind)(defstruct(name, list(fields), bases=(Elementwise,), namespace={**own, **facets}, frozen=True))
 
 
 def _node(op_type: str) -> Lowering:
     return lambda g, x, op: g.op(op_type, x)
 
 
-for _kind, _node_name, _doc in (
-    ("exp", "Exp", "`e ** x`"),
-    ("log", "Log", "The natural logarithm"),
-    ("sqrt", "Sqrt", "The square root"),
-    ("absolute", "Abs", "`|x|`"),
-    ("neg", "Neg", "`-x`"),
-    ("reciprocal", "Reciprocal", "`1 / x`"),
-    ("sin", "Sin", "The sine"),
-    ("cos", "Cos", "The cosine"),
-    ("erf", "Erf", "The error function"),
-    ("sign", "Sign", "-1, 0 or 1"),
-    ("floor", "Floor", "The largest integer not above x"),
-    ("ceil", "Ceil", "The smallest integer not below x"),
+for _kind, _node_name, _doc, _facets in (
+    ("exp", "Exp", "`e ** x`", {"saves": "output", "zero_at_zero": False}),
+    ("log", "Log", "The natural logarithm", {"zero_at_zero": False}),
+    ("sqrt", "Sqrt", "The square root", {"saves": "output"}),
+    ("absolute", "Abs", "`|x|`", {}),
+    ("neg", "Neg", "`-x`", {"saves": "nothing"}),
+    ("reciprocal", "Reciprocal", "`1 / x`", {"saves": "output", "zero_at_zero": False}),
+    ("sin", "Sin", "The sine", {}),
+    ("cos", "Cos", "The cosine", {"zero_at_zero": False}),
+    ("erf", "Erf", "The error function", {}),
+    ("sign", "Sign", "-1, 0 or 1", {"saves": "nothing"}),
+    ("floor", "Floor", "The largest integer not above x", {"saves": "nothing"}),
+    ("ceil", "Ceil", "The smallest integer not below x", {"saves": "nothing"}),
 ):
-    elementwise(_kind, "", f"torch.{_kind}", _node_name, f"{_doc} of each number, as torch.{_kind}.")
+    elementwise(_kind, "", f"torch.{_kind}", _node_name, f"{_doc} of each number, as torch.{_kind}.", facets=_facets)
 
 elementwise(
     "square", "", "torch.square", lambda g, x, op: g.op("Mul", x, x), "`x * x` of each number, as torch.square."
 )
 elementwise("rsqrt", "", "torch.rsqrt", lambda g, x, op: g.op("Reciprocal", g.op("Sqrt", x)),
-            "`1 / sqrt(x)` of each number, as torch.rsqrt.")  # fmt: skip
+            "`1 / sqrt(x)` of each number, as torch.rsqrt.",
+            facets={"saves": "output", "zero_at_zero": False})  # fmt: skip
 
 
 def clip(g: Graph, x: str, low: float | None, high: float | None) -> Any:

@@ -51,6 +51,7 @@ class OneHot(Op, frozen=True):
 
     num_classes: Positive
 
+    saves = "nothing"
     examples = (Example("one_hot(4)", ("[5] int64",)), Example("one_hot(3)", ("[] int64",)))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:

@@ -45,6 +45,7 @@ class GlobalAveragePool(GlobalPool, frozen=True):
     """Global average pooling (Lin et al., 2013): the mean of each channel over all positions, `[C, H, W]` to `[C]`."""
 
     method, node, module = ".mean", "GlobalAveragePool", "AdaptiveAvgPool"
+    saves = "nothing"
     examples = tuple(Example("gap", (shape,)) for shape in GLOBAL_EXAMPLES)
 
 
@@ -53,6 +54,7 @@ class GlobalMaxPool(GlobalPool, frozen=True):
     """Global max pooling: the largest number of each channel over all positions, `[C, H, W]` to `[C]`."""
 
     method, node, module = ".amax", "GlobalMaxPool", "AdaptiveMaxPool"
+    saves_beside = 2  # an int64: where each came from
     examples = tuple(Example("gmp", (shape,)) for shape in GLOBAL_EXAMPLES)
 
 
@@ -127,6 +129,7 @@ class AdaptiveAvgPool(AdaptivePool, frozen=True):
     torch.nn.AdaptiveAvgPool1d/2d/3d. ONNX has it where the input's size is known, or for an output of 1."""
 
     name, nodes = "Avg", ("AveragePool", "ReduceMean")
+    saves = "nothing"
     examples = adaptive_examples("adaptive_avgpool")
 
 
@@ -136,4 +139,5 @@ class AdaptiveMaxPool(AdaptivePool, frozen=True):
     torch.nn.AdaptiveMaxPool1d/2d/3d. ONNX has it where the input's size is known, or for an output of 1."""
 
     name, nodes = "Max", ("MaxPool", "ReduceMax")
+    saves_beside = 2  # an int64: where each came from
     examples = adaptive_examples("adaptive_maxpool")

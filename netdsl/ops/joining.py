@@ -18,6 +18,7 @@ class Concat(Op, frozen=True):
 
     variadic = True
     takes_it = False
+    saves = "nothing"
     examples = (
         Example("concat(x, y)", ("[4, 5, 6]", "[2, 5, 6]")),
         Example("concat(x, y, z)", ("[4, 9]", "[2, 9]", "[1, 9]")),
@@ -85,6 +86,7 @@ class Chunk(Op, frozen=True):
     chunks: Positive
     axis: int = 0
 
+    saves = "view"
     examples = (Example("chunk(2)"), Example("chunk(3, axis=-1)"), Example("chunk(2)", ("[8]",)), Example("chunk(1)"))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType | tuple[TensorType, ...]:
@@ -116,6 +118,7 @@ class Split(Op, frozen=True):
     axis: int = 0
 
     hints = {"sizes": "`chunk(2)` gives 2 equal parts, `split([16, 48])` parts of those sizes"}
+    saves = "view"
     examples = (Example("split((3, 1))"), Example("split((2, 3, 4), axis=-1)"), Example("split((5, 3))", ("[8]",)))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType | tuple[TensorType, ...]:

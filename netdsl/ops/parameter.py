@@ -29,6 +29,7 @@ class Parameter(Op, frozen=True):
 
     takes_it = False
     is_layer = True
+    saves = "nothing"
     examples = (
         Example("param((5,))", ()),
         Example("param((3, 4), init=1, role=position)", ()),
@@ -91,6 +92,7 @@ class Constant(Op, frozen=True):
 
     takes_it = False
     is_layer = True
+    saves = "nothing"
     examples = (Example("constant(((1, -1), (0.5, 2), (0, 1)))", ()), Example("constant((1, 2, 3))", ()))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
@@ -130,6 +132,7 @@ class Fill(Op, frozen=True):
     value: float
     channels: Positive = 1
 
+    saves = "nothing"
     examples = (Example("fill(0.25)"), Example("fill(1, channels=2)", ("[4, 9]",)))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:

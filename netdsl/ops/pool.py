@@ -96,6 +96,7 @@ class MaxPool(Pool, frozen=True):
 
     dilation: Spatial = 1
 
+    saves_beside = 2  # an int64: where each came from
     examples = (
         Example("maxpool(2)"),
         Example("maxpool(3, stride=2, padding=1)"),
@@ -130,6 +131,7 @@ class AvgPool(Pool, frozen=True):
 
     count_include_pad: bool = True
 
+    saves = "nothing"
     examples = (
         Example("avgpool(2)"),
         Example("avgpool(3, stride=2, padding=1)"),

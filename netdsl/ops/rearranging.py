@@ -26,6 +26,7 @@ class PixelShuffle(Op, frozen=True):
 
     upscale_factor: Positive
 
+    saves = "nothing"
     examples = (Example("pixel_shuffle(2)", ("[12, 3, 4]",)), Example("pixel_shuffle(3)", ("[9, 3, 4]",)))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
@@ -53,6 +54,7 @@ class PixelUnshuffle(Op, frozen=True):
 
     downscale_factor: Positive
 
+    saves = "nothing"
     examples = (Example("pixel_unshuffle(2)", ("[3, 4, 6]",)), Example("pixel_unshuffle(3)", ("[1, 6, 9]",)))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
@@ -86,6 +88,7 @@ class ChannelShuffle(Op, frozen=True):
 
     groups: Positive
 
+    saves = "nothing"
     examples = (Example("channel_shuffle(2)"), Example("channel_shuffle(3)", ("[6, 5]",)))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
@@ -117,6 +120,7 @@ class Roll(Op, frozen=True):
     shifts: int | tuple[int, ...]
     axes: tuple[int, ...] | None = None
 
+    saves = "nothing"
     examples = (
         Example("roll(-3)"),
         Example("roll((1, 0))"),

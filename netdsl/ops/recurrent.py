@@ -36,6 +36,7 @@ class Recurrent(Op, frozen=True):
     dropout: Annotated[float, Meta(ge=0, le=1)] = 0.0
 
     is_layer = True
+    saves_beside = 6  # about its gates and states
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         x = floating(inputs[0], self.kind)

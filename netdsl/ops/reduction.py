@@ -61,6 +61,7 @@ class ReduceMean(Reduction, frozen=True):
     """The mean over axes of the sample, as torch.mean."""
 
     function, node = ".mean", "ReduceMean"
+    saves = "nothing"
     examples = reduction_examples("reduce_mean")
 
 
@@ -69,6 +70,7 @@ class ReduceSum(Reduction, frozen=True):
     """The sum over axes of the sample, as torch.sum."""
 
     function, node = ".sum", "ReduceSum"
+    saves = "nothing"
     examples = reduction_examples("reduce_sum")
 
 

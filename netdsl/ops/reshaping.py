@@ -14,6 +14,7 @@ from netdsl.tensors import TensorType
 class Identity(Op, frozen=True):
     """The value itself."""
 
+    saves = "view"
     examples = (Example("identity"),)
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
@@ -34,6 +35,7 @@ class Flatten(Op, frozen=True):
     start: int = 0
     end: int = -1
 
+    saves = "view"
     examples = (
         Example("flatten"),
         Example("flatten(1)"),
@@ -71,6 +73,7 @@ class Reshape(Op, frozen=True):
 
     shape: tuple[Any, ...]
 
+    saves = "view"
     examples = (
         Example("reshape((2, 2, 72))"),
         Example("reshape((8, -1))"),
@@ -117,6 +120,7 @@ class Permute(Op, frozen=True):
 
     axes: tuple[int, ...]
 
+    saves = "view"
     examples = (Example("permute((2, 0, 1))"), Example("permute((1, 0))", ("[4, 9]",)), Example("permute((-1, 1, 0))"))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
@@ -146,6 +150,7 @@ class Unsqueeze(Op, frozen=True):
 
     axis: int
 
+    saves = "view"
     examples = (Example("unsqueeze(0)"), Example("unsqueeze(-1)", ("[7]",)), Example("unsqueeze(1)", ("[7]",)))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
@@ -175,6 +180,7 @@ class Squeeze(Op, frozen=True):
 
     axis: int
 
+    saves = "view"
     examples = (Example("squeeze(0)", ("[1, 5, 6]",)), Example("squeeze(-1)", ("[7, 1]",)))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
@@ -197,6 +203,7 @@ class Expand(Op, frozen=True):
 
     shape: tuple[Any, ...]
 
+    saves = "view"
     examples = (
         Example("expand((4, 5, 6))", ("[4, 1, 6]",)),
         Example("expand((3, 5))", ("[1, 5]",)),
@@ -234,6 +241,7 @@ class Cast(Op, frozen=True):
 
     dtype: Literal["float32", "int64", "bool"]
 
+    saves = "nothing"
     examples = (
         Example("cast(dtype=float32)", ("[4, 5] int64",)),
         Example("cast(dtype=int64)"),

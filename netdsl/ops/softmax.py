@@ -44,6 +44,8 @@ class Softmax(AlongAxis, frozen=True):
     of `[C, H, W]`, or `axis`."""
 
     module, function = "nn.Softmax", "F.softmax"
+    saves = "output"
+    zero_at_zero = False
     examples = axis_examples("softmax")
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
@@ -55,6 +57,8 @@ class LogSoftmax(AlongAxis, frozen=True):
     """The logarithm of `softmax`, as torch.nn.LogSoftmax."""
 
     module, function = "nn.LogSoftmax", "F.log_softmax"
+    saves = "output"
+    zero_at_zero = False
     examples = axis_examples("log_softmax")
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
@@ -66,6 +70,7 @@ class Softmin(AlongAxis, frozen=True):
     """`softmax(-x)`, as torch.nn.Softmin."""
 
     module, function = "nn.Softmin", "F.softmin"
+    zero_at_zero = False
     examples = axis_examples("softmin")
 
     def onnx(self, g: Graph, *x: Operand) -> Any:

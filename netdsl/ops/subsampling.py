@@ -39,6 +39,7 @@ class Subsample(Op, frozen=True):
 
     stride: Spatial
 
+    saves = "view"
     examples = (Example("subsample(2)"), Example("subsample((2, 3))"), Example("subsample(3)", ("[4, 10]",)))
 
     def resolve(self, *inputs: TensorType) -> Op:

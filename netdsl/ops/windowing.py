@@ -24,6 +24,7 @@ class Windows(Op, frozen=True):
     size: Positive
     shift: Natural = 0
 
+    saves = "nothing"
     examples = (
         Example("windows(3)", ("[4, 6, 9]",)),
         Example("windows(3, shift=1)", ("[4, 6, 9]",)),
@@ -67,6 +68,7 @@ class Unwindows(Op, frozen=True):
     width: Any
     shift: Natural = 0
 
+    saves = "nothing"
     examples = (
         Example("unwindows(6, 9)", ("[6, 9, 4]",)),
         Example("unwindows(6, 9, shift=1)", ("[6, 9, 4]",)),

@@ -16,8 +16,6 @@ from netdsl.ir.model import Program
 from netdsl.passes.count import join
 
 WEIGHTS = ("conv", "linear")
-NOT_FROM_ZERO = frozenset({"sigmoid", "hardsigmoid", "softmax", "log_softmax", "softplus", "exp", "cos"})
-"""Ops that do not give 0 for 0: what stands before them does not close a branch."""
 
 
 class Branch(Struct, frozen=True):
@@ -88,7 +86,7 @@ class _Graph:
             roles = {p.role for p in node.op.params(*node.types).values()}
             if roles & {"norm", *WEIGHTS}:
                 return Ending(tuple(multipliers), node)
-            if roles - {"scale", "bias"} or node.op.kind in NOT_FROM_ZERO:
+            if roles - {"scale", "bias"} or not node.op.zero_at_zero:
                 break
             multipliers += _paths(node, ("scale",))
             inputs = [v.name for v in node.inputs]

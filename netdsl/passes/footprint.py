@@ -9,30 +9,6 @@ from netdsl.ir.flatten import Node, flatten
 from netdsl.ir.model import Program
 from netdsl.passes.count import sum_bytes
 
-VIEWS = frozenset({
-    "flatten", "reshape", "permute", "squeeze", "unsqueeze", "expand", "identity", "chunk", "split", "narrow", "take",
-    "crop", "subsample",
-})  # fmt: skip
-"""Ops whose result is the memory of their input (or nearly always)."""
-
-NOTHING = frozenset({
-    "add", "sub", "scalar", "concat", "pad", "neg", "gap", "reduce_mean", "reduce_sum", "avgpool", "adaptive_avgpool",
-    "upsample", "drop_path", "roll", "fill", "param", "constant", "one_hot", "floor", "ceil", "sign", "cast",
-    "channel_shuffle", "pixel_shuffle", "pixel_unshuffle", "windows", "unwindows",
-})  # fmt: skip
-"""Ops whose gradient needs no value of theirs."""
-
-OUTPUT = frozenset({"relu", "sigmoid", "tanh", "softmax", "log_softmax", "exp", "sqrt", "rsqrt", "reciprocal"})
-"""Ops whose gradient is computed from their result."""
-
-INDEXED = frozenset({"maxpool", "adaptive_maxpool", "gmp"})
-"""Ops that remember where each result came from: an int64 for each."""
-
-ATTENTION = frozenset({"attention", "cross_attention"})
-RECURRENT = frozenset({"lstm", "gru", "rnn"})
-GATES = 6
-"""Values of the output's size that a recurrent layer keeps: about its gates and states."""
-
 
 def kept_bytes(program: Program) -> Dim:
     """The bytes that the forward pass keeps for the backward pass, for one sample in float32."""
@@ -46,10 +22,10 @@ def kept_bytes(program: Program) -> Dim:
     for node in flat:
         for out in node.outputs:
             sizes[out.name] = sum_bytes([out.type])
-            if node.op.kind in VIEWS and node.inputs:
+            if node.op.saves == "view" and node.inputs:
                 roots[out.name] = roots.get(node.inputs[0].name, node.inputs[0].name)
         kept |= dict.fromkeys(roots.get(name, name) for name in _saved(node))
-        total = total + _beside(node)
+        total = total + sum_bytes(v.type for v in node.outputs) * node.op.saves_beside
     for name in kept:
         total = total + sizes[name]
     return total
@@ -57,24 +33,10 @@ def kept_bytes(program: Program) -> Dim:
 
 def _saved(node: Node) -> Iterable[str]:
     """The values of the net that a call keeps."""
-    kind = node.op.kind
-    if kind in VIEWS or kind in NOTHING or not any(v.type.batched for v in node.inputs):
+    saves = node.op.saves
+    if saves in ("view", "nothing") or not any(v.type.batched for v in node.inputs):
         return ()
-    return [v.name for v in (node.outputs if kind in OUTPUT else node.inputs) if v.type.batched]
-
-
-def _beside(node: Node) -> Dim:
-    """The bytes that a call keeps beside the values of the net."""
-    kind = node.op.kind
-    if kind in INDEXED:
-        return sum_bytes(v.type for v in node.outputs) * 2
-    if kind in ATTENTION:  # queries, keys, values, what they give
-        return sum_bytes([node.inputs[0].type]) * 4
-    if kind in RECURRENT:
-        return sum_bytes([node.outputs[0].type]) * GATES
-    if kind in ("dropout", "alpha_dropout"):
-        return sum_bytes([node.outputs[0].type])
-    return 0
+    return [v.name for v in (node.outputs if saves == "output" else node.inputs) if v.type.batched]
 
 
 def training_flops(program: Program) -> Dim:

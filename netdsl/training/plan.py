@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 POINTS = 2000
 """Points of a curve at most."""
-DROPOUTS = ("dropout", "dropout2d", "alpha_dropout", "gaussian_dropout", "dropconnect")
 NORMS_WITH_STATE = ("bn",)
 
 
@@ -193,7 +192,7 @@ def _notes(net: Net, recipe: Recipe, samples: int | None, steps: int | None) -> 
         yield f"a batch of {recipe.batch:,} is more than all {samples:,} samples: one update an epoch"
     if recipe.layer_decay is not None and not totals(net.checked.main).residual_links:
         yield "this net has no residual blocks: `layer_decay` counts every layer with weights as one"
-    if recipe.dropout is not None and not _has(net, DROPOUTS):
+    if recipe.dropout is not None and not _has_dropout(net):
         yield "`dropout` sets the rate of dropout layers, and this net has none"
     if any(isinstance(w, ZeroLastNorm) for w in recipe.init) and not last_norms(net.checked):
         yield "`zero_last_norm` finds no norm at the end of a residual branch"
@@ -210,10 +209,10 @@ def _notes(net: Net, recipe: Recipe, samples: int | None, steps: int | None) -> 
         yield "`l1_by_product` splits the weights of convolutions and linears in two factors, without weight decay"
 
 
-def _has(net: Net, kinds: Sequence[str]) -> bool:
+def _has_dropout(net: Net) -> bool:
     from netdsl.ir.flatten import flatten
 
-    return any(node.op.kind in kinds for node in flatten(net.checked, training=True))
+    return any(node.op.has_dropout for node in flatten(net.checked, training=True))
 
 
 def _fields(recipe: Recipe) -> tuple[dict[str, str], dict[str, str]]:
