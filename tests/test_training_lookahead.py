@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from recipe_harness import recipe
-from training_harness import loop_of, small_net
+from training_harness import loop_of, small_net, stop_after
 
 from netdsl.training.averages import Averages
 
@@ -50,29 +50,16 @@ def test_airbenchs_decay_grows_over_the_run() -> None:
     followed("lookahead(5, 1 - 0.95**5, power=3, buffers=true)", 23, lambda t: 1 - 0.95**5 * (t / 23) ** 3, True)
 
 
-def run(loop: Any, stop: int | None = None) -> None:
-    def watch(what: str, numbers: dict[str, Any]) -> None:
-        if what == "saved" and numbers["step"] == stop:
-            raise KeyboardInterrupt
-
-    loop.watch = watch
-    if stop is None:
-        loop.run()
-    else:
-        with pytest.raises(KeyboardInterrupt):
-            loop.run()
-
-
 @pytest.mark.parametrize("more", ["", "ema = 0.8", "swa = swa(0.5)", "penalty = l1_by_product(1e-4)"])
 @pytest.mark.parametrize("at", [3, 7])
 def test_a_resumed_run_is_bit_identical(tmp_path: Path, more: str, at: int) -> None:
     fields = f"{FIELDS}lookahead = lookahead(5, 0.5, buffers=true)\n{more}"
     whole = loop_of(fields)
-    run(whole)
-    run(loop_of(fields, tmp_path), at)
+    whole.run()
+    stop_after(loop_of(fields, tmp_path), at)
     resumed = loop_of(fields, tmp_path)
     resumed.restore()
-    run(resumed)
+    resumed.run()
     a, b = whole.module.state_dict(), resumed.module.state_dict()
     assert all(torch.equal(a[n], b[n]) for n in a)
     assert all(torch.equal(t, resumed.final_weights()[n]) for n, t in whole.final_weights().items())
@@ -82,6 +69,6 @@ def test_a_resumed_run_is_bit_identical(tmp_path: Path, more: str, at: int) -> N
 
 def test_it_trains_otherwise_than_without() -> None:
     plain, slow = loop_of(FIELDS), loop_of(FIELDS + "lookahead = lookahead")
-    run(plain)
-    run(slow)
+    plain.run()
+    slow.run()
     assert not torch.equal(plain.module.state_dict()["5.weight"], slow.module.state_dict()["5.weight"])

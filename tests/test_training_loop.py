@@ -12,7 +12,7 @@ import pytest
 import torch
 from recipe_harness import recipe
 from torch import Tensor, nn
-from training_harness import loop_of, samples, small_net
+from training_harness import loop_of, samples, small_net, stop_after
 
 from netdsl.recipe.regularizers import Ema
 from netdsl.training import checkpoint as files
@@ -49,18 +49,6 @@ def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
     assert a.keys() == b.keys()
     for name in a:
         assert torch.equal(a[name], b[name]), name
-
-
-def stop_after(loop: Any, step: int) -> None:
-    """Run until a step, as a kill would leave it: what counts is the last checkpoint."""
-
-    def watch(what: str, numbers: dict[str, Any]) -> None:
-        if what == "saved" and numbers["step"] == step:
-            raise KeyboardInterrupt
-
-    loop.watch = watch
-    with pytest.raises(KeyboardInterrupt):
-        loop.run()
 
 
 # 1, 3, 8: an exact resume in the middle of an epoch, with its average and its lr.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from recipe_harness import recipe, resolved
-from training_harness import loop_of
+from training_harness import loop_of, stop_after
 
 from netdsl.cli.main import main
 from netdsl.training.plateau import Falls, judged
@@ -62,20 +62,18 @@ validation = 0.1
 
 
 def run(loop: Any, stop: int | None = None) -> list[float]:
+    """The lr of every update."""
     lrs: list[float] = []
 
     def watch(what: str, numbers: dict[str, Any]) -> None:
         if what == "step":
             lrs.append(numbers["lr"])
-        if what == "saved" and numbers["step"] == stop:
-            raise KeyboardInterrupt
 
     loop.watch = watch
     if stop is None:
         loop.run()
     else:
-        with pytest.raises(KeyboardInterrupt):
-            loop.run()
+        stop_after(loop, stop)
     return lrs
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from recipe_harness import recipe
 from torch import nn
@@ -49,3 +50,17 @@ def loop_of(
     given |= {"parameters": roles_of(module), "names": ("output",), "kept": ("output",), "folder": folder}
     given |= {"task": "classes", "classes": 3, "ranks": Ranks()}
     return Loop(Job(**(given | job)))
+
+
+def stop_after(loop: Loop, step: int) -> None:
+    """Run until the checkpoint of a step, and no further, as a kill would leave it."""
+    own = loop.watch
+
+    def watch(what: str, numbers: dict[str, Any]) -> None:
+        own(what, numbers)
+        if what == "saved" and numbers["step"] == step:
+            raise KeyboardInterrupt
+
+    loop.watch = watch
+    with pytest.raises(KeyboardInterrupt):
+        loop.run()
