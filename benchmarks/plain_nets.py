@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 
@@ -241,3 +242,19 @@ class ViTTiny(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.patches(x).flatten(2).transpose(1, 2) + self.positions
         return self.head(self.norm(self.layers(x)).mean(1))
+
+
+def usual_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, batch: int
+) -> Callable[[int], None]:
+    """One update of the loop that anybody would write; update i takes the i-th batch of the samples, in turn."""
+
+    def step(i: int) -> None:
+        at = i * batch % len(x)
+        loss = functional.cross_entropy(model(x[at : at + batch]), y[at : at + batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+    return step

@@ -8,14 +8,15 @@ printed. The bare loop has no augmentation, no schedule and no checks; the train
 
 from __future__ import annotations
 
+import copy
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import torch
-from torch.nn import functional
+from plain_nets import usual_step
 
 from netdsl.loader import load_source, read_import
 from netdsl.passes.count import parameters
@@ -34,12 +35,12 @@ SPECS = Path(__file__).parent.parent / "specs"
 BATCH, BLOCK = 32, 2
 
 
-def trainer(target: str, size: int, layout: Literal["auto", "nchw"] = "auto", batch: int = BATCH) -> Loop:
+def trainer(target: str, size: int, batch: int = BATCH) -> Loop:
     """A loop on random pictures."""
     file, _, name = target.partition(":")
     net = Spec(load_source(SPECS / file), read_import).net(name)
     found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
-    recipe = Recipe(data=Synthetic(), steps=10_000, batch=batch, optimizer=AdamW(lr=1e-4), layout=layout)
+    recipe = Recipe(data=Synthetic(), steps=10_000, batch=batch, optimizer=AdamW(lr=1e-4))
     torch.manual_seed(0)
     split = Split((torch.rand(batch * 4, 3, size, size),), torch.randint(0, 1000, (batch * 4,)))
     feed = Feed(split, recipe, Targets(recipe, "classes", 1000))
@@ -60,29 +61,18 @@ def trainer(target: str, size: int, layout: Literal["auto", "nchw"] = "auto", ba
     return Loop(job)
 
 
-def bare(loop: Loop, fused: bool | None = True) -> object:
-    """One step of the loop anybody would write, on a copy of the module."""
-    import copy
-
+def bare(loop: Loop) -> Callable[[int], None]:
+    """The loop that anybody would write, on a copy of the module."""
     module = copy.deepcopy(loop.module).train()
-    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4, fused=fused)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4, fused=True)
     (x,), y = loop.feed.split.inputs, loop.feed.split.target
-
-    def step(i: int) -> None:
-        at = i % 4 * BATCH
-        loss = functional.cross_entropy(module(x[at : at + BATCH]), y[at : at + BATCH])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        loss.item()
-
-    return step
+    return usual_step(module, optimizer, x, y, BATCH)
 
 
-def timed(step: object, first: int) -> float:
+def timed(step: Callable[[int], None], first: int) -> float:
     start = time.process_time()
     for i in range(first, first + BLOCK):
-        step(i)  # type: ignore[operator]
+        step(i)
     return time.process_time() - start
 
 

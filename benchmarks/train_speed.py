@@ -65,29 +65,19 @@ def netdsl_step(target: str, batch: int) -> Any:
     """The trainer's own update, with everything it does by default."""
     from train_overhead import trainer
 
-    return trainer(target, SIZE, "auto", batch).update
+    return trainer(target, SIZE, batch).update
 
 
 def plain_step(name: str, batch: int) -> Any:
     """The usual loop on a net written by hand."""
     import plain_nets
     import torch
-    from torch.nn import functional
 
     torch.manual_seed(0)
     model = getattr(plain_nets, name)().train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     x, y = torch.rand(batch * 4, 3, SIZE, SIZE), torch.randint(0, 1000, (batch * 4,))
-
-    def step(i: int) -> None:
-        at = i % 4 * batch
-        loss = functional.cross_entropy(model(x[at : at + batch]), y[at : at + batch])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        loss.item()
-
-    return step
+    return plain_nets.usual_step(model, optimizer, x, y, batch)
 
 
 def main() -> None:
