@@ -24,13 +24,13 @@ import onnx
 import torch
 
 from netdsl.api import load
-from netdsl.backends.onnx_file import weight_bytes
-from netdsl.backends.onnx_model import export
-from netdsl.backends.onnx_wire import pieces
-from netdsl.backends.session import Session
-from netdsl.backends.verify_inputs import draw_inputs
-from netdsl.backends.verify_stress import on_cpu, state_of, stress
+from netdsl.backends.onnx.file import weight_bytes
+from netdsl.backends.onnx.model import export
+from netdsl.backends.onnx.session import Session
+from netdsl.backends.onnx.wire import pieces
 from netdsl.ir.model import Program
+from netdsl.verify.inputs import draw_inputs
+from netdsl.verify.stress import on_cpu, state_of, stress
 
 SPECS = Path(__file__).parent.parent / "specs"
 

@@ -18,18 +18,18 @@ from pathlib import Path
 import torch
 from plain_nets import usual_step
 
+from netdsl.analysis.count import parameters
 from netdsl.loader import load_source, read_import
-from netdsl.passes.count import parameters
 from netdsl.pipeline import Spec
+from netdsl.planning.groups import Parameter
 from netdsl.recipe.optimizers import AdamW
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Synthetic
-from netdsl.training.data import Split
-from netdsl.training.feed import Feed
-from netdsl.training.groups import Parameter
-from netdsl.training.loop import Job, Loop
-from netdsl.training.ranks import Ranks
-from netdsl.training.target import Targets
+from netdsl.training.data.batches import Feed
+from netdsl.training.data.dataset import Split
+from netdsl.training.data.targets import Targets
+from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.trainer import Job, Loop
 
 SPECS = Path(__file__).parent.parent / "specs"
 BATCH, BLOCK = 32, 2

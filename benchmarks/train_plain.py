@@ -29,13 +29,13 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from netdsl.pipeline import Spec
+from netdsl.recipe.component import Duration
 from netdsl.recipe.optimizers import AdamW
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Npz
-from netdsl.recipe.word import Duration
 from netdsl.source import Source
-from netdsl.training.ranks import Ranks
-from netdsl.training.run import Prepared, finish, prepare, start
+from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.setup import Prepared, finish, prepare, start
 
 SPEC = """
 net LeNet(classes=10) {

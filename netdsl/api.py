@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from netdsl.diagnostics import Diagnostic, Fault
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.loader import LoadError, load_source, read_import
 from netdsl.pipeline import Net, Spec
 
@@ -79,7 +79,7 @@ class Model:
         `weights`: a module made by `module()`, or arrays by state-dict key; without it, fresh weights of seed 0. Raises
         `VerificationError` (and leaves no file) where onnxruntime and torch disagree.
         """
-        from netdsl.delivery import deliver
+        from netdsl.verify.export import deliver
 
         deliver(self.net, path, weights, opset=opset, target=target, verified=verify)
 

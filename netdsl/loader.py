@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from netdsl.diagnostics import Diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.source import Source
 
 SIZE_LIMIT = 4 * 1024 * 1024

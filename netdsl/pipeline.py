@@ -14,15 +14,15 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from netdsl import __version__
-from netdsl.diagnostics import Diagnostic, Fault, did_you_mean, fault
-from netdsl.passes.calls import block_parameters, missing
-from netdsl.passes.elaborate import Elaborator, Options
-from netdsl.passes.evaluate import Env
-from netdsl.passes.names import check_names
-from netdsl.passes.promises import check_promises
-from netdsl.passes.resolve import Module, Reader, resolve
-from netdsl.passes.standardize import standardized
-from netdsl.passes.values import BlockArrow
+from netdsl.check.expectations import check_promises
+from netdsl.check.unused import check_names
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault, did_you_mean, fault
+from netdsl.elaborate.calls import block_parameters, missing
+from netdsl.elaborate.elaborate import Elaborator, Options
+from netdsl.elaborate.expressions import Env
+from netdsl.elaborate.modules import Module, Reader, resolve
+from netdsl.elaborate.standardize import standardized
+from netdsl.elaborate.values import BlockArrow
 from netdsl.source import Source
 from netdsl.syntax import ast
 
@@ -75,7 +75,7 @@ class Spec:
         check_names(self.module, self.elaborator)
         check_promises(self.module, self.elaborator, programs)
         if any(isinstance(d, ast.Recipe) for d in self.module.file.declarations):
-            from netdsl.passes.recipes import check_recipes
+            from netdsl.check.recipes import check_recipes
 
             check_recipes(self.module, self.elaborator)
         return (*self._mistakes, *self.elaborator.diagnostics)
@@ -172,7 +172,7 @@ class Net:
 
     def source(self) -> str:
         """The net as a PyTorch module: the text of a `model.py` that imports nothing but torch."""
-        from netdsl.backends.torch_source import emit
+        from netdsl.backends.torch.source import emit
 
         origin = self.spec.source.name.rpartition("/")[2]
         header = f"{self.name}, compiled from {origin} by netdsl {__version__}."
@@ -180,13 +180,13 @@ class Net:
 
     def module(self, seed: int | None = None) -> nn.Module:
         """The net as a live module; `seed` fixes its initial weights and leaves torch's own generator as it was."""
-        from netdsl.backends.torch_module import build
+        from netdsl.backends.torch.module import build
 
         return build(self.source(), self.class_name, seed)
 
     def onnx(self, weights: Mapping[str, Any], *, opset: int = 18, target: str = "onnxruntime") -> ModelProto:
         """The net as an ONNX model with these weights (arrays by state-dict key), not yet verified."""
-        from netdsl.backends.onnx_model import export
+        from netdsl.backends.onnx.model import export
 
         return export(self.checked, weights, opset=opset, target=target, metadata=self.metadata)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from netdsl.dims import Dim, product, symbols
+from netdsl.sizes.dims import Dim, product, symbols
 
 
 class TensorType(Struct, frozen=True):

@@ -26,13 +26,13 @@ MAY_IMPORT = {
     "torch": (
         "training/",
         "cli/training.py",
-        "backends/torch_module.py",
-        "backends/torch_weights.py",
+        "backends/torch/module.py",
+        "weights/read.py",
         "backends/verify",
         "api.py",
     ),
     "onnx": ("backends/onnx_",),
-    "onnxruntime": ("backends/verify", "backends/session.py"),
+    "onnxruntime": ("backends/verify", "backends/onnx/session.py"),
     "rich": ("render/", "cli/", "training/"),
 }
 
@@ -131,7 +131,7 @@ def test_no_vague_file_names() -> None:
 
 def test_reserved_names_are_those_of_torch() -> None:
     torch = pytest.importorskip("torch")
-    from netdsl.passes.freeze import RESERVED
+    from netdsl.elaborate.build import RESERVED
 
     public = {n for n in dir(torch.nn.Module()) if not n.startswith("_")}
     assert public <= RESERVED, sorted(public - RESERVED)

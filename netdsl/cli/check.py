@@ -17,7 +17,7 @@ from msgspec import Struct
 from netdsl.cli.failure import OK, USAGE, WRONG, Failure, Refused
 from netdsl.cli.files import UNREADABLE, find_specs
 from netdsl.cli.target import add_target, given_arguments, given_sizes, open_spec, split_target
-from netdsl.diagnostics import Diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.render.numbers import plural
 
 EXAMPLES = """\

@@ -13,18 +13,18 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from netdsl.analysis.count import totals
 from netdsl.cli.failure import WRONG, Failure
 from netdsl.cli.files import folder, read_weights, write
 from netdsl.cli.target import add_target, live_module, open_net
-from netdsl.passes.count import totals
 from netdsl.render.numbers import in_bytes, plural
 from netdsl.render.output import print_json
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from netdsl.backends.verify import Case
     from netdsl.pipeline import Net
+    from netdsl.verify.compare import Case
 
 EXAMPLES = """\
 examples:
@@ -94,10 +94,10 @@ class Build:
         write(os.path.join(folder, "model.py"), self.net.source())
 
     def onnx(self, folder: str) -> None:
-        from netdsl.backends.onnx_weights import ExportError
-        from netdsl.backends.verify import VerificationError
-        from netdsl.delivery import deliver
+        from netdsl.backends.onnx.weights import ExportError
         from netdsl.render.status import working
+        from netdsl.verify.compare import VerificationError
+        from netdsl.verify.export import deliver
 
         path, args = os.path.join(folder, "model.onnx"), self.args
         try:

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _lines(result: dict[str, Any], classes: tuple[str, ...]) -> list[str]:
-    from netdsl.training.session import described
+    from netdsl.training.entry import described
 
     lines = [described(result)]
     for name, value in zip(classes, result.get("per_class", ()), strict=False):

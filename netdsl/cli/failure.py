@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netdsl.diagnostics import Diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic
 
 OK, WRONG, USAGE = 0, 1, 2
 """Exit codes: all is well; the spec or the check is wrong; the call is wrong, or a file cannot be read or written."""

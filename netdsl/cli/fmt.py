@@ -10,7 +10,7 @@ import sys
 
 from netdsl.cli.failure import OK, WRONG, Refused
 from netdsl.cli.files import find_specs, read_spec, write
-from netdsl.diagnostics import Diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.render.numbers import plural
 from netdsl.source import Source
 

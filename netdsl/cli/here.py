@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import fields, replace
 
-from netdsl.recipe.kinds import metas
+from netdsl.recipe.annotations import metas
+from netdsl.recipe.component import Word
 from netdsl.recipe.paths import A_PATH
-from netdsl.recipe.word import Word
 
 if TYPE_CHECKING:
     from netdsl.recipe.schema import Recipe

@@ -14,7 +14,7 @@ from importlib import import_module
 from types import ModuleType
 
 from netdsl.cli.failure import USAGE, WRONG, Failure, Refused
-from netdsl.diagnostics import Fault
+from netdsl.diagnostics.diagnostic import Fault
 
 COMMANDS = {
     "check": "report every mistake in specs",
@@ -123,7 +123,7 @@ def _overview() -> str:
 
 
 def _unknown(name: str) -> Failure:
-    from netdsl.diagnostics import did_you_mean
+    from netdsl.diagnostics.diagnostic import did_you_mean
 
     what = "option" if name.startswith("-") else "command"
     return Failure(f"there is no {what} `{name}`", did_you_mean(name, COMMANDS) or "`netdsl --help` lists the commands")

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
             print(render_index(pages(), paint_for(sys.stdout)))
         return 0
     if args.name not in REGISTRY:
-        from netdsl.diagnostics import did_you_mean
+        from netdsl.diagnostics.diagnostic import did_you_mean
 
         hint = did_you_mean(args.name, REGISTRY) or "`netdsl ops` lists them all"
         raise Failure(f"there is no layer or function `{args.name}`", hint)

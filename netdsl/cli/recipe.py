@@ -16,7 +16,7 @@ from netdsl.cli.target import add_recipe_options, add_target
 from netdsl.render.output import print_json
 
 if TYPE_CHECKING:
-    from netdsl.training.plan import Plan
+    from netdsl.planning.plan import Plan
 
 EXAMPLES = """\
 examples:
@@ -50,10 +50,10 @@ def run(args: argparse.Namespace) -> int:
     if not args.spec:
         raise Failure("which spec?", "`netdsl recipe SPEC`, or `netdsl recipe --fields`")
     from netdsl.cli.training import open_recipe
+    from netdsl.planning.plan import plan
+    from netdsl.planning.text import lines
     from netdsl.recipe.schema import validation_samples
     from netdsl.training.errors import DataError
-    from netdsl.training.plan import plan
-    from netdsl.training.plan_text import lines
 
     net, recipe = open_recipe(args)
     if args.samples is not None and args.samples < 1:
@@ -77,7 +77,7 @@ def _reference(field: str) -> int:
     from netdsl.recipe.reference import fields, reference
 
     if field and field not in fields():
-        from netdsl.diagnostics import did_you_mean
+        from netdsl.diagnostics.diagnostic import did_you_mean
 
         raise Failure(f"a recipe has no field `{field}`", did_you_mean(field, fields()))
     print("\n".join(reference(field or None)))

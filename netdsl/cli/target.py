@@ -13,7 +13,7 @@ from netdsl.cli.files import read_spec
 if TYPE_CHECKING:
     from torch import nn
 
-    from netdsl.passes.elaborate import Options
+    from netdsl.elaborate.elaborate import Options
     from netdsl.pipeline import Expression, Net, Spec
 
 
@@ -110,7 +110,7 @@ def open_spec(path: str) -> Spec:
 
 def live_module(net: Net, seed: int, weights: dict[str, Any] | None) -> nn.Module:
     """The net as a module in evaluation form, with fresh weights of a seed or the given ones. Raises Failure."""
-    from netdsl.backends.torch_module import load_state
+    from netdsl.backends.torch.module import load_state
 
     module = net.module(seed).eval()
     if weights is not None:

@@ -57,14 +57,14 @@ def run(args: argparse.Namespace) -> int:
         raise Failure("which spec?", "`netdsl train SPEC`, or `netdsl train --resume RUN`")
     if args.spec and args.resume:
         raise Failure("`--resume` goes on with a run's own spec", "leave out the spec")
-    from netdsl.training.launch import launch, leave, needs_launch
+    from netdsl.training.distributed.launch import launch, leave, needs_launch
 
     if needs_launch(args.devices):
         return launch(args.devices, sys.argv[1:])
     from netdsl.cli.training import guarded, open_request, show
 
     with guarded():
-        from netdsl.training.session import train
+        from netdsl.training.entry import train
 
         code = train(open_request(args), show)
     return leave(code)

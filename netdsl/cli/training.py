@@ -14,7 +14,7 @@ from netdsl.cli.here import from_here
 from netdsl.cli.target import given_arguments, given_sizes, open_spec, split_target
 
 if TYPE_CHECKING:
-    from netdsl.passes.resolve import Module
+    from netdsl.elaborate.modules import Module
     from netdsl.pipeline import Net, Spec
     from netdsl.recipe.schema import Recipe
 
@@ -41,7 +41,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, str]:
 
 def open_recipe(args: argparse.Namespace) -> tuple[Net, Recipe]:
     """The net and the recipe that a command means. Raises Refused with every mistake; warnings are printed."""
-    from netdsl.passes.recipes import load_recipe, recipe_names
+    from netdsl.check.recipes import load_recipe, recipe_names
 
     path, name = split_target(args.spec)
     spec = open_spec(path)
@@ -66,8 +66,8 @@ def _elsewhere(spec: Spec, chosen: str | None) -> tuple[Module, str | None]:
     name, colon, recipe = (chosen or "").rpartition(":")
     if not colon:
         return spec.module, chosen
+    from netdsl.elaborate.modules import resolve
     from netdsl.loader import read_import
-    from netdsl.passes.resolve import resolve
 
     source = read_import(name, spec.source)
     if source is None:
@@ -85,7 +85,7 @@ def _refuse_broken(spec: Spec) -> None:
 
 def _own_recipe(spec: Spec, net: str | None) -> str | None:
     """The only recipe of a file, or the first one for the net that is meant."""
-    from netdsl.passes.recipes import recipe_names, target
+    from netdsl.check.recipes import recipe_names, target
     from netdsl.syntax import ast
 
     names = recipe_names(spec.module)
@@ -104,7 +104,7 @@ def _several(names: list[str]) -> str | None:
 
 
 def _target_of(spec: Spec, recipe: str | None) -> str | None:
-    from netdsl.passes.recipes import find_recipe, target
+    from netdsl.check.recipes import find_recipe, target
 
     if recipe is None or spec.module.find(recipe) is None:
         return None
@@ -129,7 +129,7 @@ def _report(mistakes: Any, fatal: bool) -> None:
 
 def open_request(args: argparse.Namespace) -> Any:
     """What `train` is asked to do."""
-    from netdsl.training.session import Request
+    from netdsl.training.entry import Request
 
     common = {"device": args.device, "onnx": not args.no_onnx, "quiet": args.quiet, "tensorboard": args.tensorboard}
     if args.resume:
@@ -146,10 +146,10 @@ def open_request(args: argparse.Namespace) -> Any:
 
 def _resumed(args: argparse.Namespace, common: dict[str, Any]) -> Any:
     """A run's folder, or one of its kept checkpoints, and what `--set` changes from there on."""
-    from netdsl.passes.recipes import change_recipe
+    from netdsl.check.recipes import change_recipe
     from netdsl.recipe.resume import refusal
-    from netdsl.training.session import Request, reopened
-    from netdsl.training.store import KEPT
+    from netdsl.training.checkpoints.manager import KEPT
+    from netdsl.training.entry import Request, reopened
 
     if args.recipe or args.data or args.seed is not None or args.output:
         option = "--recipe" if args.recipe else "--data" if args.data else "-o" if args.output else "--seed"
@@ -174,11 +174,11 @@ def guarded() -> Iterator[None]:
     import torch
     from safetensors import SafetensorError
 
-    from netdsl.backends.verify import VerificationError
-    from netdsl.diagnostics import Fault
-    from netdsl.training.checkpoint import CheckpointError
-    from netdsl.training.data import DataError
-    from netdsl.training.launch import LOST, lost_another
+    from netdsl.diagnostics.diagnostic import Fault
+    from netdsl.training.checkpoints.format import CheckpointError
+    from netdsl.training.data.dataset import DataError
+    from netdsl.training.distributed.launch import LOST, lost_another
+    from netdsl.verify.compare import VerificationError
 
     try:
         yield

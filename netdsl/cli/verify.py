@@ -20,8 +20,8 @@ from netdsl.cli.target import add_target, live_module, open_net
 from netdsl.render.numbers import plural
 
 if TYPE_CHECKING:
-    from netdsl.backends.verify import Case
     from netdsl.pipeline import Net
+    from netdsl.verify.compare import Case
 
 EXAMPLES = """\
 examples:
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 def _net_cases(net: Net, args: argparse.Namespace, weights: dict[str, Any] | None) -> list[Case]:
     from functools import partial
 
-    from netdsl.backends.verify import verify
+    from netdsl.verify.compare import verify
 
     export = partial(net.onnx, opset=args.opset, target=args.target)
     return verify(net.checked, live_module(net, args.seed, weights), export, gate=args.gate)
@@ -75,7 +75,7 @@ def _net_cases(net: Net, args: argparse.Namespace, weights: dict[str, Any] | Non
 def _file_cases(
     net: Net | None, said: dict[str, str], args: argparse.Namespace, weights: dict[str, Any] | None
 ) -> list[Case]:
-    from netdsl.backends.verify_file import verify_file
+    from netdsl.verify.file import verify_file
 
     if net is None:
         return verify_file(args.spec, gate=args.gate)
@@ -91,15 +91,15 @@ def _file_cases(
 
 def _is_of(module: Any, said: dict[str, str]) -> bool:
     """Whether a module has the weights that an ONNX file was made from."""
-    from netdsl.backends.onnx_weights import weights_hash
-    from netdsl.backends.verify_stress import state_of
+    from netdsl.backends.onnx.weights import weights_hash
+    from netdsl.verify.stress import state_of
 
     return said.get("weights_sha256") == weights_hash(state_of(module))
 
 
 def _said(path: str) -> dict[str, str]:
     """What an ONNX file says of itself. Raises Failure."""
-    from netdsl.backends.onnx_file import load, metadata
+    from netdsl.backends.onnx.file import load, metadata
 
     try:
         return metadata(load(path))

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from netdsl.cli.failure import WRONG, Failure
 from netdsl.cli.files import read_weights, write
 from netdsl.cli.target import add_target, open_net
-from netdsl.passes.match_weights import Match, Matching, Slot, match, slots
 from netdsl.render.numbers import plural
 from netdsl.render.output import print_json
+from netdsl.weights.match import Match, Matching, Slot, match, slots
 
 if TYPE_CHECKING:
     from netdsl.pipeline import Net
@@ -58,7 +58,7 @@ def read_foreign(path: str) -> dict[str, Any]:
     """The tensors of a foreign file as arrays, in its order. Raises Failure."""
     if path.endswith(".safetensors"):
         return read_weights(path)
-    from netdsl.backends.torch_weights import read_state
+    from netdsl.weights.read import read_state
 
     try:
         with open(path, "rb") as file:

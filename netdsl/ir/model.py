@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from netdsl.constraints import Constraint
-from netdsl.dims import Dim
 from netdsl.ops.base import Op
+from netdsl.sizes.constraints import Constraint
+from netdsl.sizes.dims import Dim
 from netdsl.source import Place
 from netdsl.tensors import TensorType
 

@@ -2,10 +2,10 @@
 
 from typing import Any, ClassVar, Literal
 
-from netdsl.constraints import IMPOSSIBLE, Assumptions
-from netdsl.dims import Dim
 from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, feature_axis, register
 from netdsl.ops.features import floating, number_for
+from netdsl.sizes.constraints import IMPOSSIBLE, Assumptions
+from netdsl.sizes.dims import Dim
 from netdsl.tensors import TensorType
 
 

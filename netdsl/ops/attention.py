@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from netdsl.constraints import Assumptions
-from netdsl.dims import Dim, product
 from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, Operand, OpError, Param, Torch, known, register
 from netdsl.ops.features import floating
 from netdsl.ops.lowering import reshaped
 from netdsl.ops.product import causal_mask, mask_onnx, mask_shape
 from netdsl.ops.spatial import Positive, optional
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import Dim, product
 from netdsl.tensors import TensorType
 
 Rate = Annotated[float, Meta(ge=0, lt=1)]

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from msgspec import Struct
 
-from netdsl.constraints import IMPOSSIBLE, Assumptions
-from netdsl.dims import Dim
+from netdsl.sizes.constraints import IMPOSSIBLE, Assumptions
+from netdsl.sizes.dims import Dim
 from netdsl.tensors import TensorType
 
 
@@ -265,6 +265,6 @@ def known(size: Dim, what: str, *, operand: int = 0) -> int:
 
 
 def _names(size: Dim) -> frozenset[str]:
-    from netdsl.dims import symbols
+    from netdsl.sizes.dims import symbols
 
     return symbols(size)

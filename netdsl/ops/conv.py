@@ -5,8 +5,6 @@ from typing import Any, ClassVar, Literal
 
 from msgspec.structs import replace
 
-from netdsl.constraints import Assumptions
-from netdsl.dims import Dim, product
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Param, Torch, Window, known, register, require
 from netdsl.ops.spatial import (
     Margin,
@@ -20,6 +18,8 @@ from netdsl.ops.spatial import (
     spatial_rank,
     window_output,
 )
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import Dim, product
 from netdsl.tensors import TensorType
 
 STANDARDIZE_HELPER = '''\

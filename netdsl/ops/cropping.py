@@ -4,13 +4,13 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from netdsl.constraints import Assumptions
-from netdsl.dims import Dim, floordiv
 from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Torch, Window, X, register, require
 from netdsl.ops.features import axis_of, dim_of, is_bare
 from netdsl.ops.lowering import reshaped, sliced
 from netdsl.ops.reshaping import size_of
 from netdsl.ops.spatial import spatial_axes
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import Dim, floordiv
 from netdsl.tensors import TensorType
 
 Sides = int | tuple[int | tuple[int, int], ...]

@@ -5,11 +5,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
-from netdsl.constraints import Assumptions
 from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Torch, register
 from netdsl.ops.features import feature_size
 from netdsl.ops.linear import Linear
 from netdsl.ops.spatial import optional
+from netdsl.sizes.constraints import Assumptions
 from netdsl.tensors import TensorType
 
 Rate = Annotated[float, Meta(ge=0, le=1)]

@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 from msgspec import defstruct
 
-from netdsl.constraints import Assumptions
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, Torch, X, register
 from netdsl.ops.features import floating
 from netdsl.ops.spatial import optional
+from netdsl.sizes.constraints import Assumptions
 from netdsl.tensors import TensorType
 
 Lowering = Callable[..., Any]

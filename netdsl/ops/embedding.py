@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from netdsl.constraints import Assumptions
 from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Param, Torch, X, register
 from netdsl.ops.spatial import Positive
+from netdsl.sizes.constraints import Assumptions
 from netdsl.tensors import TensorType
 
 

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from netdsl.constraints import Assumptions
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Param, Torch, X, register
 from netdsl.ops.features import dim_of, feature_size, features_at, floating
 from netdsl.ops.lowering import reduction
 from netdsl.ops.normalization import Epsilon, gain, gain_and_shift
 from netdsl.ops.spatial import Positive, optional
+from netdsl.sizes.constraints import Assumptions
 from netdsl.tensors import TensorType
 
 LAYER_NORM_HELPER = '''\

@@ -4,12 +4,12 @@ from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
-from netdsl.constraints import Assumptions
-from netdsl.dims import Dim
 from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, Operand, OpError, Torch, Window, X, register
 from netdsl.ops.features import floating
 from netdsl.ops.lowering import reduction, sliced
 from netdsl.ops.spatial import Spatial, compact, per_axis, spatial_rank
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import Dim
 from netdsl.tensors import TensorType
 
 

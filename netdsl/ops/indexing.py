@@ -2,12 +2,12 @@
 
 from typing import Any, Literal
 
-from netdsl.constraints import Assumptions
-from netdsl.dims import Dim
 from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, register, require
 from netdsl.ops.embedding import integers
 from netdsl.ops.features import floating, is_bare
 from netdsl.ops.reshaping import size_of
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import Dim
 from netdsl.tensors import TensorType
 
 

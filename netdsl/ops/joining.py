@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from netdsl.constraints import IMPOSSIBLE, Assumptions
-from netdsl.dims import Dim, floordiv
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register, require
 from netdsl.ops.features import axis_of, dim_of
 from netdsl.ops.spatial import Positive
+from netdsl.sizes.constraints import IMPOSSIBLE, Assumptions
+from netdsl.sizes.dims import Dim, floordiv
 from netdsl.tensors import TensorType
 
 

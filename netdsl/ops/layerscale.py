@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from netdsl.constraints import Assumptions
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, Param, Torch, register
 from netdsl.ops.features import feature_size, features_at, floating
+from netdsl.sizes.constraints import Assumptions
 from netdsl.tensors import TensorType
 
 HELPER = '''\

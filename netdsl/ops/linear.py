@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from netdsl.constraints import Assumptions
-from netdsl.dims import Dim, product
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, Param, Torch, register
 from netdsl.ops.conv import absorb_outputs
 from netdsl.ops.features import feature_size, features_at
 from netdsl.ops.spatial import Positive, optional
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import Dim, product
 from netdsl.tensors import TensorType
 
 

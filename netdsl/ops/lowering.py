@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from netdsl.dims import Dim
 from netdsl.ops.base import Graph, Operand
+from netdsl.sizes.dims import Dim
 from netdsl.tensors import TensorType
 
 

@@ -2,9 +2,9 @@
 
 from typing import Any, ClassVar
 
-from netdsl.constraints import IMPOSSIBLE, Assumptions
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register
 from netdsl.ops.features import number_for
+from netdsl.sizes.constraints import IMPOSSIBLE, Assumptions
 from netdsl.tensors import TensorType
 
 

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from netdsl.constraints import Assumptions
 from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Param, Torch, known, register
 from netdsl.ops.features import floating
 from netdsl.ops.lowering import reshaped
 from netdsl.ops.spatial import Positive, optional
+from netdsl.sizes.constraints import Assumptions
 from netdsl.tensors import TensorType
 
 Epsilon = Annotated[float, Meta(ge=0)]

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from netdsl.constraints import Assumptions
 from netdsl.ops.base import Buffer, Call, Code, Example, Graph, Op, Operand, OpError, Param, Torch, X, known, register
 from netdsl.ops.features import feature_size, features_at, floating
 from netdsl.ops.lowering import full_shape
 from netdsl.ops.spatial import Positive
+from netdsl.sizes.constraints import Assumptions
 from netdsl.tensors import TensorType
 
 Role = Literal["position", "gate", "scale", "embedding", "bias", "norm", "conv", "linear"]

@@ -4,10 +4,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from netdsl.constraints import Assumptions
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, Window, X, register, require
 from netdsl.ops.features import floating
 from netdsl.ops.spatial import Margin, Positive, Spatial, compact, extent, optional, per_axis, spatial_rank
+from netdsl.sizes.constraints import Assumptions
 from netdsl.tensors import TensorType
 
 

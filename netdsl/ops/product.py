@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from netdsl.constraints import IMPOSSIBLE, Assumptions
-from netdsl.dims import Dim, product
 from netdsl.ops.base import GLOBAL, Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, register, require
 from netdsl.ops.features import floating
+from netdsl.sizes.constraints import IMPOSSIBLE, Assumptions
+from netdsl.sizes.dims import Dim, product
 from netdsl.tensors import TensorType
 
 

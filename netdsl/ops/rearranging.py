@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from netdsl.constraints import Assumptions
-from netdsl.dims import Dim, floordiv
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, Window, X, register, require
 from netdsl.ops.features import axis_of, dim_of
 from netdsl.ops.lowering import reshaped, sliced, transposed
 from netdsl.ops.spatial import Positive
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import Dim, floordiv
 from netdsl.tensors import TensorType
 
 

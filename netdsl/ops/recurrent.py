@@ -4,11 +4,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
-from netdsl.constraints import Assumptions
-from netdsl.dims import Dim
 from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, Operand, OpError, Param, Torch, known, register
 from netdsl.ops.features import floating
 from netdsl.ops.spatial import Positive, optional
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import Dim
 from netdsl.tensors import TensorType
 
 HELPER = '''\

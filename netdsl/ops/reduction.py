@@ -2,10 +2,10 @@
 
 from typing import Any, ClassVar
 
-from netdsl.constraints import Assumptions
 from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, Operand, OpError, Torch, X, register
 from netdsl.ops.features import axis_of, dim_of, floating
 from netdsl.ops.lowering import reduction
+from netdsl.sizes.constraints import Assumptions
 from netdsl.tensors import TensorType
 
 

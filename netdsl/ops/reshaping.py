@@ -2,11 +2,11 @@
 
 from typing import Any, Literal
 
-from netdsl.constraints import Assumptions
-from netdsl.dims import Dim, Size, floordiv, product
 from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, register, require
 from netdsl.ops.features import axis_of, dim_of, is_bare
 from netdsl.ops.lowering import reshaped, transposed
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import Dim, Size, floordiv, product
 from netdsl.tensors import TensorType
 
 

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 from msgspec.structs import replace
 
-from netdsl.constraints import Assumptions
-from netdsl.dims import Dim, Size
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, Window, X, register, require
 from netdsl.ops.features import floating
 from netdsl.ops.lowering import full_shape
 from netdsl.ops.reshaping import size_of
 from netdsl.ops.spatial import compact, per_axis, spatial_axes, spatial_rank
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import Dim, Size
 from netdsl.tensors import TensorType
 
 Factor = Annotated[float, Meta(gt=0)]

@@ -2,10 +2,10 @@
 
 from typing import Any, ClassVar
 
-from netdsl.constraints import Assumptions
-from netdsl.dims import floordiv
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Param, Torch, X, known, register, require
 from netdsl.ops.features import dim_of, features_at, floating
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import floordiv
 from netdsl.tensors import TensorType
 
 

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from netdsl.dims import Dim
 from netdsl.ops.base import OpError
+from netdsl.sizes.dims import Dim
 from netdsl.tensors import TensorType
 
 Positive = Annotated[int, Meta(ge=1)]

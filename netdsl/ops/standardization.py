@@ -3,10 +3,10 @@
 from math import prod
 from typing import Any, Literal
 
-from netdsl.constraints import Assumptions
 from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Torch, known, register
 from netdsl.ops.features import floating
 from netdsl.ops.lowering import reduction
+from netdsl.sizes.constraints import Assumptions
 from netdsl.tensors import TensorType
 
 HELPER = '''\

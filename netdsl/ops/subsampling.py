@@ -4,11 +4,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from netdsl.constraints import Assumptions
-from netdsl.dims import Dim, product
 from netdsl.ops.base import Buffer, Call, Code, Example, Graph, Op, Operand, Torch, Window, X, known, register, require
 from netdsl.ops.features import floating
 from netdsl.ops.spatial import Positive, Spatial, compact, optional, per_axis, spatial_rank
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import Dim, product
 from netdsl.tensors import TensorType
 
 BLUR_HELPER = '''\

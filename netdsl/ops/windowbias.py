@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from netdsl.constraints import Assumptions
-from netdsl.dims import Dim, floordiv
 from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Param, Torch, register, require
 from netdsl.ops.rearranging import picture
 from netdsl.ops.spatial import Natural, Positive, optional
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import Dim, floordiv
 from netdsl.tensors import TensorType
 
 APART = -100.0

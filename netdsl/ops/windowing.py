@@ -3,13 +3,13 @@
 from math import isqrt
 from typing import Any
 
-from netdsl.constraints import Assumptions
-from netdsl.dims import floordiv
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register, require
 from netdsl.ops.lowering import reshaped, transposed
 from netdsl.ops.rearranging import Roll, picture
 from netdsl.ops.reshaping import size_of
 from netdsl.ops.spatial import Natural, Positive
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import floordiv
 from netdsl.tensors import TensorType
 
 

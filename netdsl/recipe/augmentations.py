@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal, Union
 
 from msgspec import Meta
 
+from netdsl.recipe.component import Count, Index, NonNegative, Positive, Probability, Word
 from netdsl.recipe.paths import A_PATH
-from netdsl.recipe.word import Count, Index, NonNegative, Positive, Probability, Word
 
 Prob = Annotated[float, Meta(ge=0, le=1, description="probability that a sample is changed")]
 Strength = Annotated[float, Meta(ge=0, le=30, description="strength, 0 to 10; beyond, as far as an operation goes on")]

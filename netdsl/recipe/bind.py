@@ -8,9 +8,9 @@ from typing import Any, get_args, get_origin
 import msgspec
 from msgspec import Struct
 
-from netdsl.diagnostics import Fault, did_you_mean, fault
+from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
 from netdsl.recipe.aliases import ARGUMENTS, WORDS, called
-from netdsl.recipe.kinds import (
+from netdsl.recipe.annotations import (
     accepts_duration,
     accepts_none,
     arguments,
@@ -21,7 +21,7 @@ from netdsl.recipe.kinds import (
     members,
     words,
 )
-from netdsl.recipe.word import Duration, Word, word_name
+from netdsl.recipe.component import Duration, Word, word_name
 from netdsl.source import Place, Source
 from netdsl.syntax import ast
 

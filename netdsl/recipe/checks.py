@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from netdsl.diagnostics import Diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
-from netdsl.recipe.keeping import Best
+from netdsl.recipe.component import word_name
 from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
 from netdsl.recipe.optimizers import Adam, Lamb, Lars, Lion, Muon, Sgd
+from netdsl.recipe.progressive import GROWS, grown
 from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, LayerDecay
+from netdsl.recipe.retention import Best
 from netdsl.recipe.schedules import Linear, Plateau, Warmup
 from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
 from netdsl.recipe.sources import Cifar10, Cifar100, Digits, FashionMnist, ImageFolder, Mnist
-from netdsl.recipe.stages import GROWS, grown
-from netdsl.recipe.word import word_name
 from netdsl.source import Place
 
 Places = Mapping[str, Place]

@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal, Union
 
 from msgspec import Meta
 
+from netdsl.recipe.component import NonNegative, Positive, Word
 from netdsl.recipe.paths import A_PATH
-from netdsl.recipe.word import NonNegative, Positive, Word
 
 
 class Default(Word, frozen=True, tag="pytorch"):

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Union
 
 from msgspec import Meta
 
-from netdsl.recipe.word import Fraction, NonNegative, Positive, Probability, Word
+from netdsl.recipe.component import Fraction, NonNegative, Positive, Probability, Word
 
 Smoothing = Annotated[Fraction, Meta(description="mass spread evenly over all classes (Szegedy et al. 2016)")]
 Reduction = Annotated[Literal["mean", "sum"], Meta(description="over the samples of the global batch")]

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Union
 
 from msgspec import Meta
 
-from netdsl.recipe.word import Count, Fraction, NonNegative, Positive, Word
+from netdsl.recipe.component import Count, Fraction, NonNegative, Positive, Word
 
 Lr = Annotated[float, Meta(gt=0, description="peak learning rate, before the schedule")]
 Decay = Annotated[float, Meta(ge=0, description="weight decay")]

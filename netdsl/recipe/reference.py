@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from netdsl.recipe.kinds import arguments, description, element, expected, is_required, words
+from netdsl.recipe.annotations import arguments, description, element, expected, is_required, words
 from netdsl.recipe.schema import STRUCTURE, Recipe
-from netdsl.recipe.written import is_text, shown
+from netdsl.recipe.text import is_text, shown
 
 
 class Entry(Struct, frozen=True):

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Union
 
 from msgspec import Meta
 
-from netdsl.recipe.word import Count, Duration, Fraction, Index, NonNegative, Positive, Probability, Word
+from netdsl.recipe.component import Count, Duration, Fraction, Index, NonNegative, Positive, Probability, Word
 
 
 class Ema(Word, frozen=True, tag="ema"):

@@ -9,14 +9,14 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from netdsl.diagnostics import Diagnostic, Fault, Note, did_you_mean, fault
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Note, did_you_mean, fault
 from netdsl.recipe.aliases import FIELDS
+from netdsl.recipe.annotations import arguments
 from netdsl.recipe.bind import PIPELINES, Binder, Origin, Written
 from netdsl.recipe.checks import check
-from netdsl.recipe.kinds import arguments
-from netdsl.recipe.rescale import rescaled
+from netdsl.recipe.component import Word, word_name
 from netdsl.recipe.schema import STRUCTURE, Group, Recipe
-from netdsl.recipe.word import Word, word_name
+from netdsl.recipe.shorten import rescaled
 from netdsl.syntax import ast
 
 GROUPED = ("lr", "weight_decay", "momentum", "betas", "eps")

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from netdsl.recipe.kinds import arguments
+from netdsl.recipe.annotations import arguments
 from netdsl.recipe.schema import Recipe
 
 FIXED = {

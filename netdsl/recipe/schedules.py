@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, Union
 
 from msgspec import Meta
 
-from netdsl.recipe.word import Count, Duration, NonNegative, Positive, Probability, Word
+from netdsl.recipe.component import Count, Duration, NonNegative, Positive, Probability, Word
 
 Length = Annotated[Duration | None, Meta(description="how long; without it, until training ends")]
 Whole = Annotated[

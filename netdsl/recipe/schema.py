@@ -7,14 +7,14 @@ from typing import Annotated, Literal, Union
 from msgspec import Meta, Struct
 
 from netdsl.recipe.augmentations import Augments, Mixes, Progressive
+from netdsl.recipe.component import Count, Duration, Fraction, Index, NonNegative, Probability
 from netdsl.recipe.inits import Inits
-from netdsl.recipe.keeping import Finals, Keep
 from netdsl.recipe.losses import CrossEntropy, Losses
 from netdsl.recipe.optimizers import AdamW, Optimizers
 from netdsl.recipe.regularizers import Clips, Depths, Ema, LayerDecay, Lookahead, Penalties, Stop, Swa, Times
+from netdsl.recipe.retention import Finals, Keep
 from netdsl.recipe.schedules import Cosine, Phases, Warmup
 from netdsl.recipe.sources import Channel, Digits, Sources, Standards
-from netdsl.recipe.word import Count, Duration, Fraction, Index, NonNegative, Probability
 
 Metric = Literal["top1", "top5", "per_class", "confusion", "mean_iou", "rmse", "perplexity"]
 

@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal, Union
 
 from msgspec import Meta
 
+from netdsl.recipe.component import Count, Fraction, Index, NonNegative, Word
 from netdsl.recipe.paths import A_PATH, PERHAPS_A_PATH
-from netdsl.recipe.word import Count, Fraction, Index, NonNegative, Word
 
 Folder = Annotated[str, Meta(min_length=1, description="folder of the data, relative to the spec", extra=A_PATH)]
 Path = Annotated[str, Meta(min_length=1, description="file of the data, relative to the spec", extra=A_PATH)]

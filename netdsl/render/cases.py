@@ -9,7 +9,7 @@ from netdsl.render.paint import PLAIN, Paint
 from netdsl.render.table import RULE, Cell, Cells, columns
 
 if TYPE_CHECKING:
-    from netdsl.backends.verify import Case
+    from netdsl.verify.compare import Case
 
 
 def render_cases(cases: Sequence[Case], paint: Paint = PLAIN) -> str:

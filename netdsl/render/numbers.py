@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from fractions import Fraction
 
-from netdsl.dims import Dim, Floor, Symbol
+from netdsl.sizes.dims import Dim, Floor, Symbol
 
 LONGEST = 30
 """Symbolic sizes with a longer text are shown about."""

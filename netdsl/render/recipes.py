@@ -11,12 +11,12 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from netdsl.check.recipes import load_recipe, recipe_names, target
 from netdsl.loader import load_source, read_import
-from netdsl.passes.recipes import load_recipe, recipe_names, target
 from netdsl.pipeline import Spec
+from netdsl.recipe.component import word_name
 from netdsl.recipe.reference import Entry, WordEntry, fields
 from netdsl.recipe.schema import Recipe
-from netdsl.recipe.word import word_name
 from netdsl.render.numbers import grouped
 from netdsl.syntax import ast
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netdsl.dims import Dim
 from netdsl.render.numbers import grouped, in_bytes, plural, scaled
 from netdsl.render.paint import PLAIN, Paint
 from netdsl.render.table import RULE, Cell, Cells, columns, markdown
+from netdsl.sizes.dims import Dim
 from netdsl.summary.model import Port, Row, Summary
 
 FITTING = 40

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from netdsl.dims import Dim
-from netdsl.passes.count import join
-from netdsl.passes.receptive_field import Field
+from netdsl.analysis.count import join
+from netdsl.analysis.receptive_field import Field
+from netdsl.sizes.dims import Dim
 from netdsl.summary.model import Port, Row, Summary
 from netdsl.tensors import TensorType
 

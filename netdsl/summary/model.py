@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from netdsl.dims import Dim
-from netdsl.passes.count import Totals
-from netdsl.passes.receptive_field import Field
+from netdsl.analysis.count import Totals
+from netdsl.analysis.receptive_field import Field
+from netdsl.sizes.dims import Dim
 from netdsl.tensors import TensorType
 
 

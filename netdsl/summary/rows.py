@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from netdsl.analysis import count
 from netdsl.ir.model import Definition, Layer, Step
 from netdsl.ops.base import Op, Window
-from netdsl.passes import count
 from netdsl.summary.model import Row
 
 

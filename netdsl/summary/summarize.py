@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from netdsl.constraints import Constraint, Residues
-from netdsl.dims import Dim, Size, Symbol, substitute, symbol
+from netdsl.analysis.count import totals
+from netdsl.analysis.receptive_field import receptive_field
 from netdsl.ir.model import Program
-from netdsl.passes.count import totals
-from netdsl.passes.receptive_field import receptive_field
+from netdsl.sizes.constraints import Constraint, Residues
+from netdsl.sizes.dims import Dim, Size, Symbol, substitute, symbol
 from netdsl.summary.model import Port, Row, Summary
 from netdsl.summary.rows import Rows
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from netdsl.diagnostics import Diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.source import Place, Source, Span
 from netdsl.syntax import ast
 from netdsl.syntax.document import render

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from netdsl.diagnostics import Diagnostic, Note
+from netdsl.diagnostics.diagnostic import Diagnostic, Note
 from netdsl.source import Place, Source, Span
 from netdsl.syntax.build import Misread
 from netdsl.syntax.skeleton import CLOSER, Pair, Skeleton

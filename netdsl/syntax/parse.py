@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from netdsl.cache import remember, remembered
-from netdsl.diagnostics import Diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.source import Place, Source, Span
 from netdsl.syntax import ast
 from netdsl.syntax.comments import comments, doc_above, opening_doc

@@ -8,7 +8,7 @@ from keyword import kwlist
 
 from msgspec import Struct
 
-from netdsl.diagnostics import did_you_mean
+from netdsl.diagnostics.diagnostic import did_you_mean
 
 _WORDS = {
     "def": "a block is declared as `block Name(c) { ... }`",

@@ -11,7 +11,7 @@ import torch
 from netdsl.training.errors import DataError
 
 if TYPE_CHECKING:
-    from netdsl.training.loop import Loop
+    from netdsl.training.trainer import Loop
 
 WORDS = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")
 """What torch says on a GPU, on a CPU under Linux, under Windows and macOS."""

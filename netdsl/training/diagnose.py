@@ -7,8 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from netdsl.training.distributed.shards import whole
 from netdsl.training.errors import DataError
-from netdsl.training.shards import whole
 
 HUGE = 1e15
 """Numbers of which a few thousand squares add up to more than float32 holds."""

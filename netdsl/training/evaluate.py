@@ -11,11 +11,11 @@ from torch import Tensor
 
 from netdsl.recipe.losses import Bce, CrossEntropy
 from netdsl.recipe.schema import Recipe
-from netdsl.training.data import CHUNK, Split
+from netdsl.training.data.dataset import CHUNK, Split
+from netdsl.training.data.targets import Targets
+from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.losses.criterion import Criterion, facing
 from netdsl.training.metrics import Metrics
-from netdsl.training.outputs import Criterion, facing
-from netdsl.training.ranks import Ranks
-from netdsl.training.target import Targets
 
 Forward = Callable[..., Any]
 

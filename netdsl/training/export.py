@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from netdsl.backends.session import Session
-from netdsl.training.data import Split
+from netdsl.backends.onnx.session import Session
+from netdsl.training.data.dataset import Split
 from netdsl.training.evaluate import chunks, first_output
 
 

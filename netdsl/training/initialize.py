@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netdsl.passes.branches import Branch
+from netdsl.analysis.residual_branches import Branch
+from netdsl.planning.branch_scales import fixup_factors, multipliers
+from netdsl.planning.groups import Parameter, selects
 from netdsl.recipe import inits as words
-from netdsl.training import checkpoint as files
-from netdsl.training.branch_starts import fixup_factors, multipliers
-from netdsl.training.data import DataError
-from netdsl.training.draws import key
-from netdsl.training.groups import Parameter, selects
+from netdsl.training.checkpoints import format as files
+from netdsl.training.data.dataset import DataError
+from netdsl.training.rng import key
 
 WEIGHTS = ("conv", "linear")
 TABLES = ("embedding", "position")

@@ -12,27 +12,27 @@ from msgspec import Struct
 from msgspec.structs import replace
 from torch import Tensor, nn
 
-from netdsl.backends.session import Session
-from netdsl.backends.torch_module import load_state
-from netdsl.passes.elaborate import Options
-from netdsl.passes.evaluate import Evaluator as Constants
-from netdsl.passes.recipes import parse_override
+from netdsl.backends.onnx.session import Session
+from netdsl.backends.torch.module import load_state
+from netdsl.check.recipes import parse_override
+from netdsl.elaborate.elaborate import Options
+from netdsl.elaborate.expressions import Evaluator as Constants
+from netdsl.recipe.annotations import arguments
 from netdsl.recipe.bind import Binder
-from netdsl.recipe.kinds import arguments
 from netdsl.recipe.losses import Bce
 from netdsl.recipe.schema import Recipe
-from netdsl.training import folder as files
-from netdsl.training.checkpoint import CheckpointError, load_tensors
-from netdsl.training.data import DataError
+from netdsl.training.checkpoints import run_dir as files
+from netdsl.training.checkpoints.format import CheckpointError, load_tensors
+from netdsl.training.data.dataset import DataError
+from netdsl.training.data.fit import fit
+from netdsl.training.data.labels import as_labels
+from netdsl.training.entry import reopened
 from netdsl.training.evaluate import first_output
 from netdsl.training.export import forward_of
-from netdsl.training.fit import fit
-from netdsl.training.labels import as_labels
-from netdsl.training.rates import drop_paths, dropouts
-from netdsl.training.run import evaluator_of
-from netdsl.training.session import reopened
-from netdsl.training.sources import read
-from netdsl.training.sources.pictures import View, open_picture
+from netdsl.training.readers import read
+from netdsl.training.readers.images import View, open_picture
+from netdsl.training.regularization import drop_paths, dropouts
+from netdsl.training.setup import evaluator_of
 
 Size = int | None
 

@@ -8,8 +8,8 @@ from typing import Any
 from netdsl.recipe.augmentations import Crop, RandomResizedCrop
 from netdsl.training.augment.geometry import crop_boxes
 from netdsl.training.augment.pipeline import Pipeline
-from netdsl.training.data import Box, Cut, DataError
-from netdsl.training.draws import Draws
+from netdsl.training.data.dataset import Box, Cut, DataError
+from netdsl.training.rng import Draws
 
 
 def cuts(words: Sequence[Any]) -> bool:

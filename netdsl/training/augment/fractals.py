@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from netdsl.training.augment.pixels import grey
-from netdsl.training.draws import Draws
+from netdsl.training.rng import Draws
 
 COUNT = 96
 SIDE = 128

@@ -9,7 +9,7 @@ import torch
 from msgspec import Struct
 from torch import Tensor
 
-from netdsl.training.draws import Draws
+from netdsl.training.rng import Draws
 
 Standard = tuple[Tensor, Tensor]
 """Mean and deviation with which the net standardises pixels, [C, 1, 1] or [C, H, W]."""
@@ -76,7 +76,7 @@ class Pipeline:
         mixing: Tensor | None = None,
     ) -> None:
         from netdsl.training.augment import (  # noqa: F401 - they register themselves
-            colors,
+            color,
             erasing,
             geometry,
             pixmix,

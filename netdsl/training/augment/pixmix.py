@@ -12,7 +12,7 @@ from netdsl.training.augment.fractals import fractals
 from netdsl.training.augment.geometry import inverse_matrix, warp, window
 from netdsl.training.augment.pipeline import Frame, applies
 from netdsl.training.augment.pixels import column
-from netdsl.training.data import as_floats
+from netdsl.training.data.dataset import as_floats
 
 Both = tuple[Tensor, Tensor | None]
 MARGIN = 36 / 32

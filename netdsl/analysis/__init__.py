@@ -1,0 +1,1 @@
+"""Facts of a program: counts, memory, receptive field, residual branches, stages."""

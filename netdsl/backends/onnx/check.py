@@ -1,0 +1,43 @@
+"""What any ONNX model must satisfy, whoever made it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto, TensorProto
+
+from netdsl.backends.onnx.file import PROTOBUF_LIMIT, save, weight_bytes
+from netdsl.backends.onnx.wire import pieces
+
+
+def check_model(model: ModelProto) -> str | None:
+    """What onnx's full check, with strict shape inference, finds wrong with a model, or None."""
+    try:
+        with runnable(model) as source:
+            onnx.checker.check_model(source, full_check=True)
+    except Exception as error:  # the checker raises several unrelated types
+        return f"onnx refuses the model: {str(error).strip() or type(error).__name__}"
+    return _unknown_output(model)
+
+
+@contextmanager
+def runnable(model: ModelProto) -> Iterator[bytes | str]:
+    """What onnx and onnxruntime can read: the bytes of a model, or the path of a temporary file beyond 2 GB."""
+    if weight_bytes(model) <= PROTOBUF_LIMIT:
+        yield b"".join(pieces(model))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        save(model, path)
+        yield str(path)
+
+
+def _unknown_output(model: ModelProto) -> str | None:
+    for output in model.graph.output:
+        if output.type.tensor_type.elem_type == TensorProto.UNDEFINED:
+            return f"the output `{output.name}` has no type"
+    return None

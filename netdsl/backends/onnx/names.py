@@ -1,0 +1,77 @@
+"""The final names of an ONNX graph: nodes are paths, values are `<node>.out`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from netdsl.backends.onnx.graph import Finished, GraphNode
+
+
+def name_nodes(graph: Finished) -> tuple[Finished, tuple[str, ...]]:
+    """The graph with final value names, and the names of its nodes.
+
+    The last node of an op call bears the path of the call (`/stages/0/conv`), those before it also their type
+    (`/stages/0/norm/Transpose`). Outputs bear the names that the net gives them.
+    """
+    graph = _own_outputs(graph)
+    names = _node_names(graph.nodes)
+    final = {value: name for name, value, _ in graph.outputs}
+    for node, name in zip(graph.nodes, names, strict=True):
+        for i, value in enumerate(node.outputs):
+            final.setdefault(value, f"{name}.out{i + 1 if len(node.outputs) > 1 else ''}")
+    taken = {v.name for v in graph.inputs} | set(final.values())
+    initialisers = {}
+    for number, (name, array) in enumerate(graph.initialisers.items()):
+        final[name] = _free(f"const.{number}" if name.startswith("const.") else name, taken)
+        taken.add(final[name])
+        initialisers[final[name]] = array
+    nodes = tuple(_renamed(node, final) for node in graph.nodes)
+    outputs = tuple((name, name, value) for name, _, value in graph.outputs)
+    results = {final[name]: value for name, value in graph.results.items() if name in final}
+    return replace(graph, nodes=nodes, initialisers=initialisers, outputs=outputs, results=results), names
+
+
+def _own_outputs(graph: Finished) -> Finished:
+    """Every output is the result of a node, and of no other output: an Identity stands where it was not."""
+    made = {name for node in graph.nodes for name in node.outputs}
+    nodes, outputs = [*graph.nodes], []
+    for name, value, type_ in graph.outputs:
+        if value in made:
+            made.discard(value)
+            outputs.append((name, value, type_))
+            continue
+        nodes.append(GraphNode("Identity", (value,), (f"output {name}",), (), f"outputs.{name}"))
+        outputs.append((name, f"output {name}", type_))
+    return replace(graph, nodes=tuple(nodes), outputs=tuple(outputs))
+
+
+def _node_names(nodes: Iterable[GraphNode]) -> tuple[str, ...]:
+    nodes = tuple(nodes)
+    last = {node.scope: i for i, node in enumerate(nodes)}
+    taken: set[str] = {_path(scope) for scope in last}
+    names = []
+    for i, node in enumerate(nodes):
+        path = _path(node.scope)
+        name = path if last[node.scope] == i else _free(f"{path}/{node.op_type}", taken)
+        taken.add(name)
+        names.append(name)
+    return tuple(names)
+
+
+def _path(scope: str) -> str:
+    return "/" + scope.replace(".", "/")
+
+
+def _free(name: str, taken: set[str]) -> str:
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}.{number}"
+    return free
+
+
+def _renamed(node: GraphNode, final: dict[str, str]) -> GraphNode:
+    inputs = tuple(final.get(v, v) for v in node.inputs)
+    return replace(node, inputs=inputs, outputs=tuple(final[v] for v in node.outputs))

@@ -1,0 +1,134 @@
+"""A finished graph as an ONNX protobuf: everything is in a fixed order, so that equal graphs are equal bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import AttributeProto, ModelProto, TensorProto, helper
+
+from netdsl.backends.onnx.graph import Finished, GraphNode
+from netdsl.backends.onnx.names import name_nodes
+from netdsl.backends.onnx.weights import ExportError
+from netdsl.ir.model import Value
+from netdsl.sizes.dims import Dim
+
+IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
+"""The IR version that was current with each opset: a newer stamp would be refused by the runtimes of that time."""
+
+NOT_INFERRED = frozenset(("GroupNormalization",))
+"""Nodes whose results onnx's shape inference knows nothing of: their types are written, or no quantiser could go on."""
+
+
+def to_proto(graph: Finished, name: str, metadata: Mapping[str, Any], doc: str = "") -> ModelProto:
+    """The model. `metadata`: texts, or values that are written as JSON."""
+    graph, names = name_nodes(graph)
+    model = ModelProto(ir_version=IR_VERSIONS[graph.opset], producer_name="netdsl", doc_string=doc)
+    model.producer_version = str(metadata.get("netdsl_version", ""))
+    model.opset_import.add(domain="", version=graph.opset)
+    proto = model.graph
+    proto.name = name
+    batch, labels = batch_name(graph.inputs), {label for label, _, _ in graph.outputs}
+    for value in graph.inputs:
+        proto.input.add().CopyFrom(_value_info(value.name, value, batch))
+    for label, _, value in graph.outputs:
+        proto.output.add().CopyFrom(_value_info(label, value, batch))
+    for node, label in zip(graph.nodes, names, strict=True):
+        _add_node(proto, node, label, graph.opset)
+        if node.op_type in NOT_INFERRED and node.outputs[0] in graph.results.keys() - labels:
+            value = graph.results[node.outputs[0]]
+            proto.value_info.add().CopyFrom(_value_info(node.outputs[0], value, batch))
+    for key, array in graph.initialisers.items():
+        _add_tensor(proto, key, array)
+    annotate(model, metadata)
+    return model
+
+
+def batch_name(inputs: tuple[Value, ...]) -> str:
+    """The name of the batch axis: `N`, unless the net has a size of that name."""
+    return "batch" if any("N" in v.type.names for v in inputs) else "N"
+
+
+def annotate(model: ModelProto, metadata: Mapping[str, Any]) -> None:
+    """Add entries to a model's metadata; entries are sorted, values that are not text are JSON with sorted keys."""
+    entries = {p.key: p.value for p in model.metadata_props}
+    entries |= {k: v if isinstance(v, str) else _json(v) for k, v in metadata.items()}
+    del model.metadata_props[:]
+    for key in sorted(entries):
+        model.metadata_props.add(key=key, value=entries[key])
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _value_info(name: str, value: Value, batch: str) -> onnx.ValueInfoProto:
+    shape: list[Dim | str] = [*value.type.shape]
+    if value.type.batched:
+        shape.insert(0, batch)
+    elif len(shape) > 1:
+        shape.insert(0, 1)
+    sizes = [s if isinstance(s, int) else str(s) for s in shape]
+    return helper.make_tensor_value_info(name, element_type(value.type.dtype), sizes)
+
+
+def element_type(dtype: str) -> int:
+    """ONNX's number of a dtype. Raises ExportError for one that it has not."""
+    try:
+        return int(TensorProto.DataType.Value(NAMES.get(dtype, dtype.upper())))
+    except ValueError:
+        raise ExportError(f"ONNX has no type {dtype}") from None
+
+
+NAMES = {"float32": "FLOAT", "float64": "DOUBLE"}
+
+
+def _add_tensor(proto: onnx.GraphProto, name: str, array: Any) -> None:
+    tensor = proto.initializer.add(name=name, data_type=element_type(array.dtype.name), raw_data=array.tobytes())
+    tensor.dims.extend(array.shape)
+
+
+def _add_node(proto: onnx.GraphProto, node: GraphNode, name: str, opset: int) -> None:
+    added = proto.node.add(op_type=node.op_type, name=name)
+    added.input.extend(node.inputs)
+    added.output.extend(node.outputs)
+    types = _attribute_types(node.op_type, opset)
+    for key, value in node.attributes:
+        if key not in types:
+            raise ExportError(f"{node.op_type} has no attribute `{key}` in opset {opset}")
+        _set_attribute(added.attribute.add(name=key, type=types[key]), value)
+
+
+@cache
+def _attribute_types(op_type: str, opset: int) -> dict[str, int]:
+    """The types of a node's attributes, so that a whole number given for a real one is written as a real one."""
+    try:
+        schema = onnx.defs.get_schema(op_type, opset)
+    except onnx.defs.SchemaError:
+        raise ExportError(f"opset {opset} has no {op_type}") from None
+    return {name: int(a.type.value) for name, a in schema.attributes.items()}  # type: ignore[attr-defined]
+
+
+def _set_attribute(attribute: AttributeProto, value: Any) -> None:
+    kinds = AttributeProto
+    if attribute.type == kinds.INT:
+        attribute.i = int(value)
+    elif attribute.type == kinds.FLOAT:
+        attribute.f = float(value)
+    elif attribute.type == kinds.STRING:
+        attribute.s = value.encode()
+    elif attribute.type == kinds.INTS:
+        attribute.ints.extend(int(v) for v in value)
+    elif attribute.type == kinds.FLOATS:
+        attribute.floats.extend(float(v) for v in value)
+    elif attribute.type == kinds.STRINGS:
+        attribute.strings.extend(v.encode() for v in value)
+    elif attribute.type == kinds.TENSOR:
+        array = np.asarray(value)
+        attribute.t.CopyFrom(onnx.numpy_helper.from_array(array))
+    else:
+        raise ExportError(f"attribute `{attribute.name}`: {value!r}")

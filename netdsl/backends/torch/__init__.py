@@ -1,0 +1,1 @@
+"""A program as PyTorch source, and that source as a live module."""

@@ -1,0 +1,276 @@
+"""What a printed class takes as arguments: the columns of numbers that differ between its uses, each explained by the
+author's own argument, by the width of the input, by simple arithmetic on those, or else by an argument of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+from msgspec import Struct
+
+from netdsl.backends.torch.tree import Apply, Node, Num, Shape, Slot, Text, same
+from netdsl.backends.torch.unify import Column, Unifier
+from netdsl.ir.model import Definition
+
+USUAL = {"stride": 1, "groups": 1, "dilation": 1, "padding": 0, "output_padding": 0}
+"""Values that an argument of that name has unless it is told otherwise."""
+WIDE = 4
+"""Sizes beyond this are widths; what is smaller is a stride, a kernel or a switch, and explains no other number."""
+
+
+class Argument(Struct, frozen=True):
+    """An argument of a printed class: its value for each definition.
+
+    `rank` orders arguments: the input's width, the author's, the signature's, then the emitter's own.
+    """
+
+    name: str
+    kind: str
+    values: tuple[Any, ...]
+    rank: tuple[int, int]
+
+    @property
+    def default(self) -> Node | None:
+        """The value it has where the caller does not give it, if there is a usual one."""
+        if self.kind == "module":
+            return Num(None) if Apply("nn.Identity") in self.values else None
+        if self.kind == "function":
+            return None
+        usual = USUAL.get(self.name)
+        if all(isinstance(v, bool) for v in self.values):
+            return Num(Counter(self.values).most_common(1)[0][0])
+        return Num(usual) if usual is not None and any(same(usual, v) for v in self.values) else None
+
+    @property
+    def is_size(self) -> bool:
+        return self.kind == "number" and all(type(v) is int for v in self.values)
+
+    @property
+    def is_wide(self) -> bool:
+        return self.is_size and max(self.values) > WIDE
+
+
+class Explainer:
+    """Finds the expression of each column; `used` are the arguments that the expressions need."""
+
+    def __init__(self, definitions: Sequence[Definition], unifier: Unifier, taken: frozenset[str]) -> None:
+        self.unifier = unifier
+        self.given = given(definitions)
+        self.sizes = sizes(definitions)
+        self.own: list[Argument] = []
+        self.taken = set(taken)
+        self.used: dict[str, Argument] = {}
+        self._found: dict[int, Node] = {}
+        self._turns: Counter[Any] = Counter()
+
+    def expression(self, index: int) -> Node:
+        """The expression of a column in terms of arguments."""
+        if index not in self._found:
+            column = self.unifier.columns[index]
+            tree = self._number(column) if column.kind == "number" else self._thing(column)
+            self._found[index] = tree
+        return self._found[index]
+
+    def shape(self, index: int) -> Node | None:
+        """A number of a forward method as a size of an input, where it is none of the author's own numbers."""
+        column = self.unifier.columns[index]
+        if column.kind != "number" or any(a.rank[0] == 1 and column.equals(a.values) for a in self.given):
+            return None
+        found = ((_factor(size, column), shape) for shape, size in self.sizes)
+        sizes = [(abs(factor), factor, shape) for factor, shape in found if factor]
+        if not sizes:
+            return self._area(column)
+        nearest = [s for s in sizes if s[0] == min(size for size, _, _ in sizes)]
+        turn = self._turns[column.call, column.values]  # of a square picture: the height first, then the width
+        self._turns[column.call, column.values] += 1
+        _, factor, shape = nearest[turn % len(nearest)]
+        if abs(factor) == 1:
+            return shape
+        return Apply("*", (Num(factor), shape)) if factor > 0 else Apply("//", (shape, Num(-factor)))
+
+    def _area(self, column: Column) -> Node | None:
+        """A number as the product of two sizes of an input."""
+        for (one, a), (two, b) in combinations(self.sizes, 2):
+            if column.equals([m * n for m, n in zip(a.values, b.values, strict=True)]):
+                return Apply("*", (one, two))
+        return None
+
+    def _number(self, column: Column) -> Node:
+        exact = [a for a in self.given if a.kind == column.kind and column.equals(a.values)]
+        if exact:
+            return self._use(max(exact, key=lambda a: self._fit(column.hint, a.name)))
+        found = self._padding(column) or self._match_own(column) or self._arithmetic(column)
+        return found or self._new(column, column.hint or "size")
+
+    def _fit(self, hint: str, name: str) -> tuple[bool, bool, int]:
+        """How well an argument that has the right values suits: by its name, and by being needed anyway."""
+        return (hint == name, name in self.used, affinity(hint, name))
+
+    def _thing(self, column: Column) -> Node:
+        name = column.hint or "layer"
+        word = next((a.name for a in self.given if a.kind == "word" and _same_pattern(a.values, column.values)), None)
+        shared = None if column.kind == "module" else self._match_own(column)  # two layers never share one module
+        return shared or self._new(column, word or name)
+
+    def _use(self, argument: Argument) -> Text:
+        self.used[argument.name] = argument
+        return Text(argument.name)
+
+    def _match_own(self, column: Column) -> Node | None:
+        own = [a for a in self.own if a.kind == column.kind and column.equals(a.values)]
+        return self._use(own[0]) if own else None
+
+    def _new(self, column: Column, name: str) -> Node:
+        fresh, number = name, 2
+        known = {a.name for a in (*self.given, *self.own) if a.kind != "word"}
+        while fresh in self.taken or fresh in known:
+            fresh, number = f"{name}{number}", number + 1
+        argument = Argument(fresh, column.kind, column.values, (3, len(self.own)))
+        self.own.append(argument)
+        return self._use(argument)
+
+    def _padding(self, column: Column) -> Node | None:
+        """A padding that keeps the picture's size: `kernel_size // 2`, or as the dilation has it."""
+        if column.hint != "padding" or not all(isinstance(v, int) for v in column.values):
+            return None
+        call = self.unifier.calls[column.call]
+        kernel, kernels = self._argument(call, "kernel_size", len(column.values))
+        dilation, dilations = self._argument(call, "dilation", len(column.values))
+        if not all(isinstance(v, int) for v in (*kernels, *dilations)):
+            return None
+        if column.equals([k // 2 for k in kernels]):
+            return Apply("//", (kernel, Num(2)))
+        if column.equals([d * (k - 1) // 2 for k, d in zip(kernels, dilations, strict=True)]):
+            reach = kernels[0] // 2 if len(set(kernels)) == 1 else None
+            if reach is not None:
+                return dilation if reach == 1 else Apply("*", (Num(reach), dilation))
+            return Apply("//", (Apply("*", (dilation, Apply("-", (kernel, Num(1))))), Num(2)))
+        return None
+
+    def _argument(self, call: Node, name: str, count: int) -> tuple[Node, tuple[Any, ...]]:
+        """An argument of a call: its expression, and its value for each definition."""
+        names = self.unifier.signatures[call.function].names if isinstance(call, Apply) else ()
+        if name not in names:
+            return Num(None), (None,)
+        assert isinstance(call, Apply)
+        node = call.args[names.index(name)]
+        if isinstance(node, Slot):
+            return self.expression(node.index), self.unifier.columns[node.index].values
+        return node, (node.value if isinstance(node, Num) else None,) * count
+
+    def _arithmetic(self, column: Column) -> Node | None:
+        """A width as arithmetic on one or two others: `4 * c`, `c // 4`, `a + b`, `a * b`."""
+        if not all(type(v) is int for v in column.values) or max(column.values) <= WIDE:
+            return None
+        bases = [a for a in (*self.given, *self.own) if a.is_size]
+        found = [(factor, base) for base in bases if base.is_wide and (factor := _factor(base, column))]
+        if found:
+            factor, base = min(found, key=lambda f: abs(f[0]))
+            self._use(base)
+            return (
+                Apply("*", (Num(factor), Text(base.name)))
+                if factor > 0
+                else Apply("//", (Text(base.name), Num(-factor)))
+            )
+        for a, b in _pairs(bases):
+            if tree := _product_or_sum(a, b, column):
+                self._use(a)
+                self._use(b)
+                return tree
+        return None
+
+
+def given(definitions: Sequence[Definition]) -> list[Argument]:
+    """What a reader knows by name: the author's arguments, the width of the inputs, the sizes of the signature."""
+    found: list[Argument] = []
+    widths = [width(definitions, i) for i in range(min(len(d.inputs) for d in definitions))]
+    for rank, rows in ((1, [d.arguments for d in definitions]), (2, [d.sizes for d in definitions])):
+        tables = [dict(row) for row in rows]
+        for i, name in enumerate(tables[0]):
+            values = tuple(table.get(name) for table in tables)
+            kind = "word" if any(isinstance(v, str) for v in values) else "number"
+            if all(_is_plain(v) for v in values) and _varies(values):
+                of_input = rank == 2 and any(values == w for _, w in widths)
+                if not (of_input and name.isupper()):
+                    found.append(Argument(name, kind, values, (0 if of_input else rank, i)))
+    for i, (name, values) in enumerate(widths):
+        known = any(a.name == name or a.values == values for a in found)
+        if all(type(v) is int for v in values) and _varies(values) and not known:
+            found.append(Argument(name, "number", values, (0, i)))
+    return found
+
+
+def sizes(definitions: Sequence[Definition]) -> list[tuple[Shape, Argument]]:
+    """The sizes of the inputs that differ, with how a forward method reads them."""
+    found: list[tuple[Shape, Argument]] = []
+    for i in range(min(len(d.inputs) for d in definitions)):
+        types = [d.inputs[i].type for d in definitions]
+        for axis in range(min(t.rank for t in types)):
+            size = Argument("", "number", tuple(t.shape[axis] for t in types), (0, 0))
+            if size.is_size and types[0].batched and (size.is_wide or axis):
+                found.append((Shape(i, axis + 1), size))
+    return found
+
+
+def width(definitions: Sequence[Definition], index: int) -> tuple[str, tuple[Any, ...]]:
+    """The name and the values of the number of features of an input."""
+    types = [d.inputs[index].type for d in definitions]
+    name = {1: "in_features", 2: "dim"}.get(types[0].rank, "in_channels")
+    values = tuple((t.shape[-1] if t.rank <= 2 else t.shape[0]) if t.shape else None for t in types)
+    if index == 0:
+        return name, values
+    return f"{definitions[0].inputs[index].name}_{'channels' if name == 'in_channels' else 'features'}", values
+
+
+def affinity(hint: str, name: str) -> int:
+    """How well an argument's name fits the place where it would stand."""
+    if hint == name:
+        return 3
+    if hint.startswith(name) or name.startswith(hint or "?"):
+        return 2
+    return 1 if hint.rpartition("_")[2].startswith(name[:1]) and not hint.startswith("in_") else 0
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(isinstance(v, int | float) for v in value)
+    return isinstance(value, int | float | str | bool)
+
+
+def _varies(values: Sequence[Any]) -> bool:
+    return not all(same(values[0], v) for v in values)
+
+
+def _same_pattern(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    """Whether two columns tell the same definitions apart."""
+    pairs = list(zip(a, b, strict=True))
+    return all((x == u) == (y == v) for x, y in pairs for u, v in pairs)
+
+
+def _factor(base: Argument, column: Column) -> int:
+    """By what a width is multiplied to give the column; negative where it is divided; 0 for neither."""
+    a, b = base.values[0], column.values[0]
+    if a and b % a == 0 and column.equals([v * (b // a) for v in base.values]):
+        return int(b // a)
+    if b and a % b == 0 and column.equals([v // (a // b) for v in base.values]):
+        return -int(a // b)
+    return 0
+
+
+def _pairs(bases: Sequence[Argument]) -> Iterator[tuple[Argument, Argument]]:
+    return ((a, b) for i, a in enumerate(bases) for b in bases[i + 1 :] if a.is_wide or b.is_wide)
+
+
+def _product_or_sum(a: Argument, b: Argument, column: Column) -> Node | None:
+    """A product or, where enough values speak for it, a sum of two arguments."""
+    x, y = Text(a.name), Text(b.name)
+    rows = list(zip(a.values, b.values, strict=True))
+    if column.equals([m * n for m, n in rows]):
+        return Apply("*", (x, y))
+    if a.is_wide and b.is_wide and len(set(rows)) > 2 and column.equals([m + n for m, n in rows]):
+        return Apply("+", (x, y))
+    if min(b.values) > 0 and column.equals([m // n for m, n in rows]):
+        return Apply("//", (x, y))
+    return None

@@ -1,0 +1,243 @@
+"""One definition as PyTorch text in tree form: the submodules it constructs, and the operations of its forward."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from netdsl.backends.torch.containers import Containers
+from netdsl.backends.torch.forms import Forms
+from netdsl.backends.torch.sizes import express
+from netdsl.backends.torch.tree import Apply, Node, Num, Progress, Read, Run, Text, children, head, rebuild
+from netdsl.diagnostics.diagnostic import fault
+from netdsl.ir.model import Definition, Layer, Step
+from netdsl.ops.base import Op
+from netdsl.sizes.dims import Size
+
+HEAVY_ROLES = frozenset(("conv", "linear", "embedding", "attention", "recurrent"))
+AUTOMATIC = re.compile(r"x\d*")
+"""Names of values that the author did not choose."""
+Construct = Callable[[Definition], Node]
+"""Gives the tree that constructs a definition as a submodule."""
+
+
+class Operation(Struct, frozen=True):
+    """One call in a forward method: `targets = node`.
+
+    `weight` says how much a reader sees in it: `pure` (a function), `light` (a norm, a dropout) or `heavy` (a
+    convolution, a block). `shared`: its layer is called elsewhere too.
+    """
+
+    targets: tuple[int, ...]
+    node: Node
+    weight: str
+    training: bool = False
+    shared: bool = False
+
+
+class Body(Struct, frozen=True, eq=False):
+    """A definition in tree form. Values are numbered: the inputs first, then what the steps give.
+
+    `members`: what the constructor sets, by name. `returns`: the value of each output, and whether it exists only
+    while training.
+    """
+
+    definition: Definition
+    members: tuple[tuple[str, Node], ...]
+    operations: tuple[Operation, ...]
+    returns: tuple[tuple[int, bool], ...]
+    names: tuple[str, ...]
+
+
+def build_body(definition: Definition, construct: Construct, forms: Forms, outputs: Sequence[str] = ()) -> Body:
+    """The tree form of a definition. `outputs`: names for its outputs, empty where there is none."""
+    builder = _Builder(definition, construct, forms)
+    names = [v.name for v in builder.values]
+    for output, name in zip(definition.outputs, outputs, strict=False):
+        at = builder.index[output.value.name]
+        if name and name not in names and AUTOMATIC.fullmatch(names[at]):
+            names[at] = name
+    return builder.body(tuple(names))
+
+
+def sequence(definition: Definition, construct: Construct, forms: Forms) -> Node:
+    """A chain as `nn.Sequential`."""
+    layers = {layer.name: layer for layer in definition.layers}
+    trees = [layer_tree(layers[str(s.layer)], construct, forms) for s in definition.steps]
+    return Apply("nn.Sequential", runs(trees))
+
+
+def layer_tree(layer: Layer, construct: Construct, forms: Forms) -> Node:
+    """The tree that constructs a layer."""
+    if isinstance(layer.callee, Definition):
+        return construct(layer.callee)
+    return forms.constructor(forms.of(layer.callee, layer.inputs))
+
+
+def runs(trees: Sequence[Node]) -> tuple[Run, ...]:
+    """Children of a sequence, with equal ones, or ones whose numbers grow evenly, told as one."""
+    found: list[Run] = []
+    start = 0
+    while start < len(trees):
+        end = start + 1
+        while end < len(trees) and trees[end] == trees[start]:
+            end += 1
+        if end - start == 1 and (steps := _growing(trees[start:])) > 2:
+            end = start + steps
+            found.append(Run(Num(steps), _progress(trees[start], trees[start + 1])))
+        else:
+            found.append(Run(Num(end - start), trees[start]))
+        start = end
+    return tuple(found)
+
+
+def _growing(trees: Sequence[Node]) -> int:
+    """How many of the first trees differ only in numbers that grow by the same step each time."""
+    if len(trees) < 3 or not _alike(trees[0], trees[1]):
+        return 1
+    count = 2
+    while count < len(trees) and trees[count] == _member(_progress(trees[0], trees[1]), count):
+        count += 1
+    return count
+
+
+def _alike(a: Node, b: Node) -> bool:
+    """Whether two trees are the same but for whole numbers (those of inner runs included)."""
+    if isinstance(a, Run | Progress):
+        return a == b
+    if isinstance(a, Num) and isinstance(b, Num):
+        return a == b or (type(a.value) is int and type(b.value) is int)
+    return head(a) == head(b) and all(map(_alike, children(a), children(b)))
+
+
+def _progress(first: Node, second: Node) -> Node:
+    """The child of a run whose first two members are given."""
+    if isinstance(first, Num) and isinstance(second, Num):
+        return first if first == second else Progress(first, Num(second.value - first.value))
+    if isinstance(first, Run):
+        return first
+    return rebuild(first, [_progress(a, b) for a, b in zip(children(first), children(second), strict=True)])
+
+
+def _member(tree: Node, i: int) -> Node:
+    """Member `i` of a run with this child."""
+    if isinstance(tree, Progress):
+        return Num(tree.start.value + tree.step.value * i)
+    if isinstance(tree, Run):
+        return tree
+    return rebuild(tree, [_member(child, i) for child in children(tree)])
+
+
+class _Builder:
+    def __init__(self, definition: Definition, construct: Construct, forms: Forms) -> None:
+        self.definition = definition
+        self.construct = construct
+        self.forms = forms
+        self.index = {v.name: i for i, v in enumerate(definition.inputs)}
+        self.values = list(definition.inputs)
+        for step in definition.steps:
+            for value in step.outs:
+                self.index[value.name] = len(self.values)
+                self.values.append(value)
+        self.containers = Containers(definition)
+        self.layers = {layer.name: layer for layer in definition.layers}
+        self.members: dict[str, Node] = {}
+        self.atoms: dict[str, Node] = {}
+        """Values that are read as attributes: parameters."""
+
+    def body(self, names: tuple[str, ...]) -> Body:
+        operations = [op for step in self.definition.steps if (op := self.operation(step))]
+        returns = tuple((self.index[o.value.name], o.training) for o in self.definition.outputs)
+        return Body(self.definition, tuple(self.members.items()), tuple(operations), returns, names)
+
+    def operation(self, step: Step) -> Operation | None:
+        """The call of a step; None where it runs as a member of an `nn.Sequential` that is called as a whole."""
+        reads = tuple(self.atoms.get(v.name) or Read(self.index[v.name]) for v in step.inputs)
+        targets = tuple(self.index[v.name] for v in step.outs)
+        if step.layer is None:
+            return self.function(step, reads, targets)
+        root = step.layer.partition(".")[0]
+        self.register(root)
+        self.check_shared(step)
+        sequential = self.containers.sequential.get(root)
+        if sequential is not None:
+            if step is not sequential[0]:
+                return None
+            targets = (self.index[sequential[-1].outs[0].name],)
+            return Operation(targets, Apply(f"self.{root}", reads), "heavy")
+        shared = self.containers.uses[step.layer] > 1
+        attribute = f"self.{self.containers.reference(step.layer)}"
+        if isinstance(step.callee, Op) and self.forms.of(step.callee, _types(step)).parameter is not None:
+            attribute = f"self.{self.containers.attribute(step.layer)}"
+            self.atoms[step.outs[0].name] = Text(attribute)
+            return Operation(targets, Text(attribute), "pure")
+        return Operation(targets, Apply(attribute, reads), weight(step), step.training, shared)
+
+    def function(self, step: Step, reads: tuple[Node, ...], targets: tuple[int, ...]) -> Operation | None:
+        """The operation of a step without a layer: an expression, or a module without parameters."""
+        if isinstance(step.callee, Definition):
+            tree = self.construct(step.callee)
+            name = step.callee.name.lower()
+        else:
+            form = self.forms.of(step.callee, _types(step))
+            if form.expression is not None:
+                node = self.forms.expression(form, reads, lambda size: self.express(size, step))
+                if isinstance(node, Read):
+                    self.index[step.outs[0].name] = node.index
+                    return None
+                return Operation(targets, node, "pure", step.training)
+            tree, name = self.forms.constructor(form), step.callee.kind
+        fresh, number = name, 2
+        while fresh in self.members or fresh in self.layers:
+            fresh, number = f"{name}{number}", number + 1
+        self.members[fresh] = tree
+        return Operation(targets, Apply(f"self.{fresh}", reads), weight(step), step.training)
+
+    def register(self, root: str) -> None:
+        """Construct a layer, or the container of several, where it is first used."""
+        if root in self.members:
+            return
+        trees = {n: layer_tree(layer, self.construct, self.forms) for n, layer in self.layers.items() if _in(n, root)}
+        if list(trees) == [root]:
+            self.members[root] = trees[root]
+            return
+        parameters = {n: t for n, t in trees.items() if isinstance(t, Apply) and t.function == "nn.Parameter"}
+        modules = {n: t for n, t in trees.items() if n not in parameters}
+        self.members[root] = self.containers.tree(root, modules, runs)
+        for name, tree in parameters.items():
+            self.members[self.containers.attribute(name)] = tree
+
+    def check_shared(self, step: Step) -> None:
+        """Raise Fault where a shared layer would have to be constructed in two ways."""
+        layer = self.layers[str(step.layer)]
+        if step.callee is layer.callee or _types(step) == layer.inputs:
+            return
+        again = layer_tree(Layer(layer.name, step.callee, _types(step)), self.construct, self.forms)
+        if again != layer_tree(layer, self.construct, self.forms):
+            message = f"`{layer.name}` is shared, but on {', '.join(map(str, _types(step)))} it would be another layer"
+            raise fault("cannot-share", message, step.place, "use it on one size, or give the sizes as arguments")
+
+    def express(self, size: Size, step: Step) -> Node:
+        """A size by the shapes of what the step reads, or of what the definition is given."""
+        own = {self.index[v.name]: v.type for v in step.inputs if v.name not in self.atoms}
+        given = {i: v.type for i, v in enumerate(self.definition.inputs)}
+        return express(size, own | given, step.place)
+
+
+def _types(step: Step) -> tuple[Any, ...]:
+    return tuple(v.type for v in step.inputs)
+
+
+def _in(name: str, root: str) -> bool:
+    return name == root or name.startswith(f"{root}.")
+
+
+def weight(step: Step) -> str:
+    """How much a reader sees in a step."""
+    if isinstance(step.callee, Definition):
+        return "heavy"
+    roles: Iterable[str] = (p.role for p in step.callee.params(*_types(step)).values())
+    return "heavy" if HEAVY_ROLES.intersection(roles) else "light"

@@ -1,0 +1,283 @@
+"""Which classes a program is printed as: definitions of one block that differ only in numbers, or in a submodule that
+the caller can give, become one class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from netdsl.backends.torch.arguments import Argument, Explainer
+from netdsl.backends.torch.body import Body, Operation, build_body, sequence
+from netdsl.backends.torch.forms import Forms
+from netdsl.backends.torch.groups import blocks, groups, is_identity, numbered, output_names, reach, used
+from netdsl.backends.torch.nesting import nested
+from netdsl.backends.torch.signatures import Signature
+from netdsl.backends.torch.tree import Apply, Node, Num, Recursive, Slot, Text, number, outline, transform
+from netdsl.backends.torch.unify import Misfit, Unifier
+from netdsl.ir.model import Definition, Program
+from netdsl.sizes.constraints import Constraint
+
+RESERVED = ("torch", "nn", "F", "i", "self")
+
+
+class Plan(Struct, frozen=True, eq=False):
+    """A body whose calls have been nested: what is printed of one definition."""
+
+    body: Body
+    operations: tuple[Operation, ...]
+    returns: tuple[Node, ...]
+
+    @property
+    def trees(self) -> list[tuple[str, Node]]:
+        """Everything in which definitions may differ, each tree with its name."""
+        own = [("", op.node) for op in self.operations] + [("", tree) for tree in self.returns]
+        return [*self.body.members, *own]
+
+    @property
+    def frame(self) -> Any:
+        """What definitions printed as one class must have in common, whatever their layers are."""
+        members = tuple(name for name, _ in self.body.members)
+        calls = tuple((op.targets, op.training) for op in self.operations)
+        return (members, calls, self.body.returns, len(self.body.definition.inputs))
+
+
+class TorchClass(Struct, frozen=True, eq=False):
+    """A class to print. `arguments` are in the order of the constructor; `state` are the arguments kept for forward."""
+
+    name: str
+    doc: str
+    plans: tuple[Plan, ...]
+    arguments: tuple[Argument, ...]
+    state: tuple[tuple[str, Node], ...]
+    members: tuple[tuple[str, Node], ...]
+    operations: tuple[Operation, ...]
+    returns: tuple[Node, ...]
+    constraints: tuple[Constraint, ...] = ()
+
+    @property
+    def signature(self) -> Signature:
+        defaults = tuple((a.name, a.default) for a in self.arguments if a.default is not None)
+        by_name = tuple(a.name for a in self.arguments if a.kind != "number" and a.default is None)
+        return Signature(tuple(a.name for a in self.arguments), defaults, by_name)
+
+
+class Classes:
+    """The classes of a program, those that others need first. Made by `run`."""
+
+    def __init__(self, program: Program, class_name: str) -> None:
+        self.forms = Forms()
+        self.program = program
+        self.main = program.main
+        self.found: list[TorchClass] = []
+        self.of: dict[int, tuple[TorchClass, int]] = {}
+        """The class of each definition, and its number among the class's definitions."""
+        self.blocks = blocks(program.main)
+        self.numbered = numbered(self.blocks.values())
+        self.groups = groups(self.blocks.values())
+        self.group_of = {id(d): key for key, definitions in self.groups.items() for d in definitions}
+        self.reach = reach(self.groups, self.group_of)
+        self.output_names = output_names(program.main)
+        self.class_name = class_name
+        self.taken = {class_name, *RESERVED}
+        self.families: dict[str, Any] = {}
+        self._constructed: dict[tuple[Any, int], Node] = {}
+
+    def run(self) -> list[TorchClass]:
+        for key in self._order():
+            self._add_group(key)
+        return self.found
+
+    def _order(self) -> list[Any]:
+        """Groups, with those that a group uses before it."""
+        order: dict[Any, None] = {}
+        stack = [(self.group_of[id(self.main)], False)]
+        opened = set()
+        while stack:
+            key, closed = stack.pop()
+            if closed:
+                order[key] = None
+            elif key not in opened:
+                opened.add(key)
+                inner = [self.group_of[id(d)] for g in self.groups[key] for d in used(g) if id(d) in self.group_of]
+                stack += [(key, True), *((k, False) for k in reversed(inner))]
+        return list(order)
+
+    def construct(self, definition: Definition, group: Any) -> Node:
+        """The tree that constructs a definition inside one of a group."""
+        key = (group, id(definition))
+        if key not in self._constructed:
+            self._constructed[key] = self._construct(definition, group)
+        return self._constructed[key]
+
+    def _construct(self, definition: Definition, group: Any) -> Node:
+        if is_identity(definition):
+            return Apply("nn.Identity")
+        if definition.chain:
+            return sequence(definition, lambda d: self.construct(d, group), self.forms)
+        own = self.group_of[id(definition)]
+        if group == own or (group in self.reach[own] and own in self.reach[group]):
+            return Recursive(id(definition))
+        return self._call(definition)
+
+    def _call(self, definition: Definition) -> Node:
+        """The tree that constructs a definition whose class is known."""
+        found, index = self.of[id(definition)]
+        values = [self._value(a, a.values[index]) for a in found.arguments]
+        return Apply(found.name, tuple(values))
+
+    def _value(self, argument: Argument, value: Any) -> Node:
+        if argument.kind == "number":
+            return number(value)
+        if value == Apply("nn.Identity") and argument.default == Num(None):
+            return Num(None)
+        return transform(value, lambda n: self._call(self.blocks[n.key]) if isinstance(n, Recursive) else n)
+
+    def _add_group(self, key: Any) -> None:
+        definitions = [d for d in self.groups[key] if not is_identity(d)]
+        plans = [self._plan(d, key) for d in definitions]
+        parts = _parts(plans, lambda: Unifier(self.forms.signatures, self.families))
+        doc = self.program.doc or self.main.doc if definitions == [self.main] else definitions[0].doc if parts else ""
+        for part in sorted(parts, key=lambda p: (-len(p), -len(p[0].operations))):
+            self._add(part, doc)
+            doc = ""
+
+    def _plan(self, definition: Definition, group: Any) -> Plan:
+        names = self.output_names.get(id(definition), ())
+        body = build_body(definition, lambda d: self.construct(d, group), self.forms, names)
+        operations, returns = nested(body)
+        return Plan(body, tuple(operations), tuple(returns))
+
+    def _add(self, plans: list[Plan], doc: str) -> None:
+        definition = plans[0].body.definition
+        name = self.class_name if definition is self.main else self._name(definition)
+        made = _make(name, doc, plans, Unifier(self.forms.signatures, self.families))
+        if definition is self.main:
+            made = replace(made, constraints=self.program.constraints)
+        self.forms.signatures[name] = made.signature
+        self.families[name] = self.group_of[id(definition)]
+        self.found.append(made)
+        self.of |= {id(p.body.definition): (made, i) for i, p in enumerate(plans)}
+
+    def _name(self, definition: Definition) -> str:
+        name = definition.name
+        if id(definition) in self.numbered and len(name) > 3 and name.endswith("s") and not name.endswith("ss"):
+            name = name[:-1]
+        base = camel(name)
+        fresh, count = base, 2
+        while fresh in self.taken or any(f"class {fresh}(" in helper for helper in self.forms.helpers):
+            fresh, count = f"{base}{count}", count + 1
+        self.taken.add(fresh)
+        return fresh
+
+
+def camel(name: str) -> str:
+    """The name of a class after a label: `Stage4` for `stage4`; names that begin with a capital stay."""
+    return name if name[:1].isupper() else "".join(w[:1].upper() + w[1:] for w in name.split("_"))
+
+
+def _parts(plans: list[Plan], unifier: Callable[[], Unifier]) -> list[list[Plan]]:
+    """Plans that can be printed as one class, together."""
+    alike: dict[Any, list[Plan]] = {}
+    for plan in plans:
+        alike.setdefault((plan.frame, tuple(outline(tree) for _, tree in plan.trees)), []).append(plan)
+    parts: list[list[list[Plan]]] = []
+    for bucket in alike.values():
+        for part in parts:
+            if bucket[0].frame == part[0][0].frame and _fits([b[0] for b in (*part, bucket)], unifier()):
+                part.append(bucket)
+                break
+        else:
+            parts.append([bucket])
+    ordered = {id(p): i for i, p in enumerate(plans)}
+    return [sorted((p for bucket in part for p in bucket), key=lambda p: ordered[id(p)]) for part in parts]
+
+
+def _fits(plans: Sequence[Plan], unifier: Unifier) -> bool:
+    try:
+        _unify(plans, unifier)
+    except Misfit:
+        return False
+    return True
+
+
+def _unify(plans: Sequence[Plan], unifier: Unifier) -> list[Node]:
+    rows = zip(*(p.trees for p in plans), strict=True)
+    return [unifier.unify([tree for _, tree in row], row[0][0].rpartition(".")[2]) for row in rows]
+
+
+def _make(name: str, doc: str, plans: list[Plan], unifier: Unifier) -> TorchClass:
+    """The class that prints all these plans."""
+    trees = _unify(plans, unifier)
+    body = plans[0].body
+    count, calls = len(body.members), len(plans[0].operations)
+    explainer = Explainer([p.body.definition for p in plans], unifier, frozenset(RESERVED))
+    state = _State(explainer, {n for n, _ in body.members})
+    members = [(n, transform(t, state.constructed)) for (n, _), t in zip(body.members, trees, strict=False)]
+    gone = {f"self.{n}" for n, tree in members if tree == Apply("nn.Identity")}
+
+    def change(node: Node) -> Node:
+        if isinstance(node, Apply) and node.function in gone and len(node.args) == 1:
+            (inner,) = node.args
+            return cast(Node, inner)
+        return state.read(node)
+
+    forward = [transform(tree, change) for tree in trees[count:]]
+    operations = [
+        Operation(op.targets, tree, op.weight, op.training, op.shared)
+        for op, tree in zip(plans[0].operations, forward, strict=False)
+    ]
+    kept = tuple((n, tree) for n, tree in members if f"self.{n}" not in gone)
+    arguments = sorted(explainer.used.values(), key=lambda a: (a.default is not None, a.kind != "number", a.rank))
+    return TorchClass(
+        name,
+        doc,
+        tuple(plans),
+        tuple(arguments),
+        tuple(state.kept.items()),
+        kept,
+        tuple(operations),
+        tuple(forward[calls:]),
+    )
+
+
+class _State:
+    """What stands in the place of slots; `kept` are the attributes that forward needs."""
+
+    def __init__(self, explainer: Explainer, members: set[str]) -> None:
+        self.explainer = explainer
+        self.members = members
+        self.kept: dict[str, Node] = {}
+
+    def constructed(self, node: Node) -> Node:
+        """A node of the constructor with its slot explained."""
+        if isinstance(node, Apply) and isinstance(node.function, Slot):
+            return Apply(self.explainer.expression(node.function.index), node.args, node.kwargs)
+        if not isinstance(node, Slot):
+            return node
+        tree = self.explainer.expression(node.index)
+        if isinstance(tree, Text):
+            argument = self.explainer.used[tree.code]
+            if argument.kind == "module" and argument.default is not None:
+                return Apply("or", (tree, Apply("nn.Identity")))
+        return tree
+
+    def read(self, node: Node) -> Node:
+        """A node of the forward method with its slot read from an attribute."""
+        if isinstance(node, Apply) and isinstance(node.function, Slot):
+            return Apply(self._attribute(node.function), node.args, node.kwargs)
+        if not isinstance(node, Slot):
+            return node
+        return self.explainer.shape(node.index) or Text(self._attribute(node))
+
+    def _attribute(self, slot: Slot) -> str:
+        tree = self.explainer.expression(slot.index)
+        column = self.explainer.unifier.columns[slot.index]
+        base = tree.code if isinstance(tree, Text) else column.hint or "size"
+        name, count = base, 2
+        while name in self.members or self.kept.get(name, tree) != tree:
+            name, count = f"{base}{count}", count + 1
+        self.kept[name] = tree
+        return f"self.{name}"

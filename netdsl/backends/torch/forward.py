@@ -1,0 +1,207 @@
+"""The forward method of a printed class: values get the names of variables, operations become lines."""
+
+from __future__ import annotations
+
+import re
+from keyword import iskeyword
+
+from netdsl.backends.torch.body import AUTOMATIC, Operation
+from netdsl.backends.torch.classes import RESERVED, TorchClass
+from netdsl.backends.torch.guards import Shapes
+from netdsl.backends.torch.layout import INDENT, WIDTH, Layout, is_call
+from netdsl.backends.torch.tree import Apply, Group, Node, Num, Read, Shape, Text, children, transform, walk
+
+SHORT = 30
+"""Longer shapes say more than a reader wants to know."""
+MEMBER = re.compile(r"self\.(\w+)\[(\d+)\]")
+FRESH = ("x", "y", "z")
+
+
+class Forward:
+    """Prints the forward method of one class. `main`: what exists only while training is returned only then."""
+
+    def __init__(self, made: TorchClass, layout: Layout, main: bool, size_bound: bool = False) -> None:
+        self.made = made
+        self.layout = layout
+        self.main = main
+        self.size_bound = size_bound
+        body = made.plans[0].body
+        self.definition = body.definition
+        self.names = body.names
+        self.outputs = body.returns
+        inputs = [safe(self.names[i]) for i in range(len(self.definition.inputs))]
+        self.variables: dict[int, str] = dict(enumerate(inputs))
+        chosen = frozenset(safe(n) for n in self.names if not AUTOMATIC.fullmatch(n)) | frozenset(RESERVED)
+        self.inputs = Shapes(self.definition.inputs, inputs, chosen | frozenset(inputs))
+        self.checks = self._checks()
+        self.last = self._last_reads()
+        self.chosen = chosen | self.inputs.taken - set(inputs)
+        self.shapes = _shapes(made)
+        self.shown: set[str] = set()
+
+    def _checks(self) -> list[str]:
+        """The lines that name the sizes of the inputs, and in a net refuse those it cannot take."""
+        checks = self.inputs.check(self.made.constraints, self.made.name, self.definition.place)
+        checks += self.inputs.check_fixed() if self.main and self.size_bound else []
+        return checks + self.inputs.bind([op.node for op in self.made.operations] + list(self.made.returns))
+
+    def lines(self) -> list[str]:
+        """The method, inside a class."""
+        inputs = [self.variables[i] for i in range(len(self.definition.inputs))]
+        lines = [f"{INDENT}def forward({', '.join(['self', *inputs])}):"]
+        lines += [f"{INDENT * 2}{line}" for line in self.checks]
+        operations = self.made.operations
+        start = 0
+        while start < len(operations):
+            end = self._loop_end(start)
+            if end > start + 1:
+                lines += self._loop(start, end)
+                start = end
+                continue
+            end = start + 1
+            while end < len(operations) and operations[start].training and operations[end].training:
+                end += 1
+            lines += self._lines(start, end)
+            start = end
+        return lines + self._returns()
+
+    def _loop_end(self, start: int) -> int:
+        """Where the operations end that call each member of a container in order, each on what the one before gave."""
+        first = self.made.operations[start]
+        if not isinstance(first.node, Apply) or first.training:
+            return start
+        match, rest = MEMBER.fullmatch(first.node.function), first.node.args[1:]
+        if match is None or match[2] != "0" or len(first.targets) != 1:
+            return start
+        end, previous = start + 1, first
+        while end < len(self.made.operations):
+            op, function = self.made.operations[end], f"self.{match[1]}[{end - start}]"
+            flow = (Read(previous.targets[0]), *rest)
+            single = self.last.get(previous.targets[0]) == end
+            if op.node != Apply(function, flow) or len(op.targets) != 1 or not single:
+                break
+            end, previous = end + 1, op
+        whole = any(n == match[1] and _length(tree) == end - start for n, tree in self.made.members)
+        return end if whole else start
+
+    def _loop(self, start: int, end: int) -> list[str]:
+        """A loop over the members of a container."""
+        first, last = self.made.operations[start], self.made.operations[end - 1]
+        assert isinstance(first.node, Apply)
+        container = first.node.function.partition("[")[0]
+        flow = self.layout.flat(self._named(first.node.args[0]))
+        name = self._target(last.targets[0], first, start)
+        arguments = [name, *(self.layout.flat(self._named(a)) for a in first.node.args[1:])]
+        before = [f"{INDENT * 2}{name} = {flow}"] if flow != name else []
+        return [
+            *before,
+            f"{INDENT * 2}for layer in {container}:",
+            f"{INDENT * 3}{name} = layer({', '.join(arguments)})",
+        ]
+
+    def _last_reads(self) -> dict[int, int]:
+        """For each value the operation that reads it last; the outputs are read after all."""
+        last: dict[int, int] = {}
+        for i, op in enumerate(self.made.operations):
+            last.update(dict.fromkeys(self._reads(op.node), i))
+        for tree in self.made.returns:
+            last.update(dict.fromkeys(self._reads(tree), len(self.made.operations)))
+        return last
+
+    def _reads(self, tree: Node) -> list[int]:
+        """The values that a tree reads, but for sizes that have a name."""
+        shapes = (Read, Shape)
+        return [n.index for n in walk(tree) if isinstance(n, shapes) and n not in self.inputs.bound]
+
+    def _lines(self, start: int, end: int) -> list[str]:
+        """One operation, or several that run only while training."""
+        ops = self.made.operations[start:end]
+        if not ops[0].training:
+            return self._assign(ops[0], start, INDENT * 2)
+        if len(ops) == 1 and len(ops[0].targets) == 1:
+            return self._assign(ops[0], start, INDENT * 2, guarded=True)
+        inner = [line for i, op in enumerate(ops) for line in self._assign(op, start + i, INDENT * 3)]
+        returned = [value for value, _ in self.outputs]
+        absent = [self.variables[t] for op in ops for t in op.targets if t in returned]
+        before = [f"{INDENT * 2}{' = '.join(absent)} = None"] if absent and not self.main else []
+        return [*before, f"{INDENT * 2}if self.training:", *inner]
+
+    def _assign(self, op: Operation, at: int, indent: str, guarded: bool = False) -> list[str]:
+        tree = self._named(op.node)
+        if guarded:
+            tree = Apply("if", (tree, Text("self.training"), Num(None)))
+        names = [self._target(t, op, at) for t in op.targets]
+        lines = self.layout.lines(f"{', '.join(names)} = ", tree, "", indent)
+        return lines if op.training or len(op.targets) > 1 else self._commented(lines, op.targets[0])
+
+    def _commented(self, lines: list[str], value: int) -> list[str]:
+        """The lines with the shape of the result, where it is one that was not shown before."""
+        shape = self.shapes.get(value, "")
+        fits = len(lines) == 1 and len(f"{lines[0]}  # {shape}") <= WIDTH and len(shape) <= SHORT
+        if shape and fits and shape not in self.shown:
+            self.shown.add(shape)
+            return [f"{lines[0]}  # {shape}"]
+        return lines
+
+    def _target(self, value: int, op: Operation, at: int) -> str:
+        """The variable of a new value: the author's name, that of a value no longer needed, or a fresh one."""
+        name = self.names[value]
+        if value not in self.last:
+            self.variables[value] = "_"
+            return "_"
+        live = {self.variables[v] for v, last in self.last.items() if last > at and v in self.variables}
+        if not AUTOMATIC.fullmatch(name):
+            again = name.rstrip("0123456789")
+            self.variables[value] = safe(again if again in self.names and again not in live else name)
+        else:
+            ended = [self.variables[v] for v in self._reads(op.node) if v in self.variables]
+            candidates = [n for n in ended if n not in self.chosen] + [*FRESH, *(f"x{i}" for i in range(1, 1000))]
+            self.variables[value] = next(n for n in candidates if n not in live and n not in self.chosen)
+        return self.variables[value]
+
+    def _named(self, tree: Node) -> Node:
+        def name(node: Node) -> Node:
+            if isinstance(node, Read):
+                return Text(self.variables[node.index])
+            if isinstance(node, Shape):
+                return self.inputs.text(node, self.variables[node.index])
+            return node
+
+        return transform(tree, name)
+
+    def _returns(self) -> list[str]:
+        trees = list(self.made.returns)
+        kept = [t for t, (_, training) in zip(trees, self.outputs, strict=True) if not training]
+        if not self.main or len(kept) == len(trees):
+            return self._return(trees, INDENT * 2)
+        return [f"{INDENT * 2}if self.training:", *self._return(trees, INDENT * 3), *self._return(kept, INDENT * 2)]
+
+    def _return(self, trees: list[Node], indent: str) -> list[str]:
+        if len(trees) != 1:
+            text = self.layout.flat(self._named(Group(tuple(trees), "(")))
+            return [f"{indent}return {text[1:-1] if len(trees) > 1 else 'None'}"]
+        lines = self.layout.lines("return ", self._named(trees[0]), "", indent)
+        named = isinstance(trees[0], Read)
+        return lines if named else self._commented(lines, self.outputs[0][0])
+
+
+def safe(name: str) -> str:
+    """A name that Python and the emitted file allow for a variable."""
+    return f"{name}_" if iskeyword(name) or name in RESERVED else name
+
+
+def _length(container: Node) -> int:
+    """How many members a container of numbered members has."""
+    if not is_call(container, "nn.ModuleList"):
+        return 0
+    return sum(run.count.value for run in children(children(container)[0]))
+
+
+def _shapes(made: TorchClass) -> dict[int, str]:
+    """The shapes of values, where they are the same in all uses of the class."""
+    found: list[dict[int, str]] = []
+    for plan in made.plans:
+        definition = plan.body.definition
+        values = [*definition.inputs, *(v for step in definition.steps for v in step.outs)]
+        found.append({i: str(v.type) for i, v in enumerate(values)})
+    return {i: shape for i, shape in found[0].items() if all(f.get(i) == shape for f in found)}

@@ -1,0 +1,134 @@
+"""What a forward method does with the shapes of its inputs before anything else: names them, and refuses wrong ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from netdsl.backends.torch.layout import WIDTH, Layout
+from netdsl.backends.torch.sizes import express
+from netdsl.backends.torch.tree import Node, Shape, Text, transform, walk
+from netdsl.ir.model import Value
+from netdsl.sizes.constraints import AtLeast, Constraint, OneOf, Residues
+from netdsl.sizes.dims import Dim, Size, substitute, symbol, symbols
+from netdsl.source import Place
+
+AXES = {2: "LD", 3: "CHW"}
+"""What the axes of a sample are called, by rank."""
+TAKEN = ("F", "nn", "torch", "self")
+
+
+class Shapes:
+    """The shapes of the inputs of a forward method: `variables` are their names, `taken` the names in use."""
+
+    def __init__(self, inputs: Sequence[Value], variables: Sequence[str], taken: frozenset[str]) -> None:
+        self.inputs = inputs
+        self.variables = variables
+        self.taken = set(taken)
+        self.bound: dict[Shape, str] = {}
+
+    def bind(self, trees: Sequence[Node], always: bool = False) -> list[str]:
+        """Lines that name the sizes which these trees read, where there are several of them (or `always`)."""
+        lines = []
+        reads = Counter(n for tree in trees for n in walk(tree) if isinstance(n, Shape) and n.index < len(self.inputs))
+        for index, variable in enumerate(self.variables):
+            axes = sorted({s.axis for s in reads if s.index == index and s not in self.bound})
+            count = sum(n for s, n in reads.items() if s.index == index)
+            names = self._names(index)[min(axes) - 1 :] if axes else []
+            if not names or self.taken.intersection(names) or not (count > 1 or always):
+                continue
+            shown = names[: max(axes) - min(axes) + 1] if len(axes) == 1 else names
+            end = f"[{min(axes)}]" if len(shown) == 1 else f"[{min(axes)}:]"
+            lines.append(f"{', '.join(shown)} = {variable}.shape{end}")
+            self.bound |= {Shape(index, min(axes) + i): name for i, name in enumerate(shown)}
+            self.taken.update(shown)
+        return lines
+
+    def _names(self, index: int) -> list[str]:
+        """What the axes of an input are called: their named sizes, or letters; empty where there is none."""
+        shape = self.inputs[index].type.shape
+        letters = AXES.get(len(shape), "")
+        return [_letter(size, letter) for size, letter in zip(shape, letters, strict=True)] if letters else []
+
+    def text(self, shape: Shape, variable: str) -> Text:
+        """How a size of a value is read."""
+        return Text(self.bound.get(shape) or f"{variable}.shape[{shape.axis}]")
+
+    def check(self, constraints: Sequence[Constraint], net: str, at: Place) -> list[str]:
+        """The lines that refuse sizes which break a constraint, saying what is needed and what was found."""
+        used = sorted({name for c in constraints for name in _symbols(c)})
+        if not used:
+            return []
+        given = {i: v.type for i, v in enumerate(self.inputs)}
+        trees = {name: express(symbol(name), given, at) for name in used}
+        lines = self.bind(list(trees.values()), always=True)
+        for name, tree in trees.items():
+            text = self._plain(tree)
+            lines += [f"{local(name)} = {text}"] if text != local(name) else []
+        needs = " and ".join(map(str, constraints))
+        found = ", ".join(f"{n}={{{local(n)}}}" for n in used)
+        condition = " or ".join(map(_broken, constraints))
+        return [*lines, f"if {condition}:", *_refuse(f"{net} needs {needs}", f"found {found}")]
+
+    def check_fixed(self) -> list[str]:
+        """The lines that refuse inputs of other sizes than those the net was made for."""
+        lines = []
+        for value, variable in zip(self.inputs, self.variables, strict=True):
+            shape = value.type.shape
+            if shape and all(isinstance(s, int) for s in shape):
+                text = str(tuple(shape))
+                lines += [f"if {variable}.shape[1:] != {text}:"]
+                lines += _refuse(f"{value.name} must be {text}", f"found {{tuple({variable}.shape[1:])}}")
+        return lines
+
+    def _plain(self, tree: Node) -> str:
+        def named(node: Node) -> Node:
+            return self.text(node, self.variables[node.index]) if isinstance(node, Shape) else node
+
+        return Layout({}).flat(transform(tree, named))
+
+
+def local(name: str) -> str:
+    """The variable for a named size; `F` is torch's."""
+    return f"{name}_" if name in TAKEN else name
+
+
+def _letter(size: Dim, letter: str) -> str:
+    return local(str(size)) if isinstance(size, Size) and str(size).isidentifier() else letter
+
+
+def _refuse(needs: str, found: str) -> list[str]:
+    one = f'    raise ValueError(f"{needs}, {found}")'
+    if len(one) + 8 <= WIDTH:
+        return [one]
+    return ["    raise ValueError(", f'        f"{needs}, "', f'        f"{found}"', "    )"]
+
+
+def _symbols(constraint: Constraint) -> frozenset[str]:
+    if isinstance(constraint, Residues | AtLeast | OneOf):
+        return frozenset((constraint.symbol,))
+    return symbols(constraint.left) | symbols(constraint.right)
+
+
+def _broken(constraint: Constraint) -> str:
+    """The Python condition under which a constraint does not hold."""
+    match constraint:
+        case Residues(symbol, modulus, (0,)):
+            return f"{local(symbol)} % {modulus}"
+        case Residues(symbol, modulus, (residue,)):
+            return f"{local(symbol)} % {modulus} != {residue}"
+        case Residues(symbol, modulus, residues):
+            return f"{local(symbol)} % {modulus} not in {residues}"
+        case AtLeast(symbol, minimum):
+            return f"{local(symbol)} < {minimum}"
+        case OneOf(symbol, (value,)):
+            return f"{local(symbol)} != {value}"
+        case OneOf(symbol, values):
+            return f"{local(symbol)} not in {values}"
+    opposite = "!=" if constraint.op == "==" else "<"
+    return f"{_named(constraint.left)} {opposite} {_named(constraint.right)}"
+
+
+def _named(size: Dim) -> str:
+    """The Python text of a size over its variables."""
+    return str(substitute(size, {name: symbol(local(name)) for name in symbols(size)}))

@@ -1,0 +1,124 @@
+"""Which calls of a forward method are written inside one another: `x = F.relu(self.bn(self.conv(x)))`."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from netdsl.backends.torch.body import AUTOMATIC, Body, Operation
+from netdsl.backends.torch.layout import STRENGTH
+from netdsl.backends.torch.tree import Apply, Group, Node, Num, Read, Shape, Text, children, rebuild, walk
+
+CALL, METHOD = 3, 1
+"""What a call, and a method that follows its value, add to the depth."""
+DEPTH = 3 * CALL + METHOD
+"""How deep calls nest."""
+
+
+def nested(body: Body) -> tuple[list[Operation], list[Node]]:
+    """The operations that get a line of their own, and the trees of the outputs."""
+    return _Nesting(body).result()
+
+
+class _Nesting:
+    def __init__(self, body: Body) -> None:
+        self.body = body
+        self.operations = _live(body)
+        self.uses = Counter(i for op in self.operations for i in reads(op.node))
+        self.uses.update(value for value, _ in body.returns)
+        self.producer = {op.targets[0]: i for i, op in enumerate(self.operations) if len(op.targets) == 1}
+        self.named = {i for i, name in enumerate(body.names) if not AUTOMATIC.fullmatch(name)}
+        self.inlined: set[int] = set()
+
+    def result(self) -> tuple[list[Operation], list[Node]]:
+        returns: list[Node] = [Read(value) for value, _ in self.body.returns]
+        if len(returns) == 1:
+            self.named -= {self.body.returns[0][0]}
+            returns = [self._inside(returns[0], len(self.operations), DEPTH, 1, False, False)]
+        kept: list[Operation] = []
+        for i in range(len(self.operations) - 1, -1, -1):
+            op = self.operations[i]
+            if i not in self.inlined:
+                heavy = 1 - (op.weight == "heavy")
+                tree = self._arguments(op, i, DEPTH - _cost(op.node), heavy)
+                kept.append(Operation(op.targets, tree, op.weight, op.training, op.shared))
+        return kept[::-1], returns
+
+    def _arguments(self, op: Operation, at: int, depth: int, heavy: int) -> Node:
+        """The tree of an operation with what it reads written inside it, as far as a reader can follow."""
+        inner = children(op.node)
+        return rebuild(op.node, [self._inside(c, at, depth, heavy, op.weight == "heavy", op.training) for c in inner])
+
+    def _inside(self, node: Node, at: int, depth: int, heavy: int, in_heavy: bool, training: bool) -> Node:
+        if isinstance(node, Read):
+            if not self._may_move(node, at, training):
+                return node
+            index = self.producer[node.index]
+            op = self.operations[index]
+            cost = _cost(op.node)
+            room = heavy if op.weight == "heavy" else not in_heavy or self._is_light(node, depth)
+            if cost > depth or not room:
+                return node
+            self.inlined.add(index)
+            return self._arguments(op, index, depth - cost, heavy - (op.weight == "heavy"))
+        if isinstance(node, Group):
+            branches = 3 if len(node.items) > 2 else 1
+            return rebuild(node, [self._item(c, at, branches, training) for c in node.items])
+        if isinstance(node, Apply):
+            left = depth - _cost(node)
+            return rebuild(node, [self._inside(c, at, left, heavy, in_heavy, training) for c in children(node)])
+        return node
+
+    def _item(self, node: Node, at: int, heavy: int, training: bool) -> Node:
+        """One of several things side by side: a whole branch where it is short, or the end of a longer one."""
+        before = set(self.inlined)
+        branch = self._inside(node, at, DEPTH, heavy, False, training)
+        if any(self._may_move(Read(i), at, training) for i in reads(branch)):
+            self.inlined = before
+            return self._inside(node, at, DEPTH, 1, False, training)
+        return branch
+
+    def _may_move(self, node: Node, at: int, training: bool) -> bool:
+        """Whether a value is read here only, has no name of the author's, and can be computed where it is read."""
+        if not isinstance(node, Read) or node.index not in self.producer or self.uses[node.index] != 1:
+            return False
+        if node.index in self.named:
+            return False
+        index = self.producer[node.index]
+        op = self.operations[index]
+        return op.training == training and (not op.shared or index == at - 1)
+
+    def _is_light(self, node: Read, depth: int) -> bool:
+        """Whether a value is made by light calls alone from one that has a line of its own."""
+        index = node.index
+        while index in self.producer and self.uses[index] == 1 and index not in self.named:
+            op = self.operations[self.producer[index]]
+            sources = reads(op.node)
+            depth -= _cost(op.node)
+            if op.weight == "heavy" or len(sources) != 1 or depth < 0:
+                return False
+            index = sources[0]
+        return True
+
+
+def reads(node: Node) -> list[int]:
+    """The values that a tree reads, each as often as it is read."""
+    return [n.index for n in walk(node) if isinstance(n, Read | Shape)]
+
+
+def _cost(node: Node) -> int:
+    """What a call adds to the depth: operators, indices and attributes add nothing."""
+    if not isinstance(node, Apply) or node.function in STRENGTH or node.function == "[]":
+        return 0
+    arguments = sum(isinstance(c, Num | Text | Shape) for c in children(node))
+    return (METHOD if node.function.startswith(".") else CALL) + arguments // 2
+
+
+def _live(body: Body) -> list[Operation]:
+    """The operations whose results are used."""
+    needed = {value for value, _ in body.returns}
+    kept = []
+    for op in reversed(body.operations):
+        if needed.intersection(op.targets):
+            needed.update(reads(op.node))
+            kept.append(op)
+    return kept[::-1]

@@ -1,0 +1,70 @@
+"""`expect Net: params == 25_557_032, output == [1000]`: promises that `netdsl check` keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from netdsl.analysis import count
+from netdsl.diagnostics.diagnostic import Diagnostic, did_you_mean, fault
+from netdsl.elaborate.expressions import Env
+from netdsl.elaborate.modules import Module
+from netdsl.ir.model import Program
+from netdsl.sizes.dims import symbol
+from netdsl.syntax import ast
+
+if TYPE_CHECKING:
+    from netdsl.elaborate.elaborate import Elaborator
+
+
+def check_promises(module: Module, elaborator: Elaborator, programs: Mapping[str, Program | None]) -> None:
+    """Report every promise of a file that its nets do not keep."""
+    for node in module.file.declarations:
+        if isinstance(node, ast.Expect):
+            with elaborator.recording():
+                _check(node, module, elaborator, programs)
+
+
+def _check(node: ast.Expect, module: Module, elaborator: Elaborator, programs: Mapping[str, Program | None]) -> None:
+    name = node.target.id
+    at = module.place(node.target.at)
+    if name not in module.nets:
+        raise fault("unknown-net", f"there is no net `{name}`", at, did_you_mean(name, module.nets))
+    if name not in programs:
+        raise fault("missing-argument", f"`{name}` needs arguments: nothing can be promised of it", at)
+    program = programs[name]
+    if program is None:
+        return
+    env = Env(module, facts(program))
+    for condition in node.conditions:
+        with elaborator.recording():
+            if not elaborator.evaluator.truth(condition, env):
+                elaborator.report(_broken(condition, name, env, elaborator))
+
+
+def facts(program: Program) -> dict[str, Any]:
+    """What can be promised of a net, by name; the named sizes of its inputs stand for themselves."""
+    main = program.main
+    totals = count.totals(main)
+    outputs = [o for o in main.outputs if not o.training]
+    found: dict[str, Any] = {name: symbol(name) for v in main.inputs for name in v.type.names}
+    found |= {v.name: v.type.shape for v in main.inputs}
+    found |= {o.name: o.value.type.shape for o in main.outputs}
+    found |= {"params": totals.params, "buffers": totals.buffers, "macs": totals.macs}
+    return found | {"output": outputs[0].value.type.shape if outputs else ()}
+
+
+def _broken(condition: ast.Expr, net: str, env: Env, elaborator: Elaborator) -> Diagnostic:
+    at = env.place(condition)
+    message = f"`{net}` does not keep this promise"
+    if isinstance(condition, ast.Compare):
+        left = elaborator.evaluator.evaluate(condition.first, env)
+        name = env.module.place(condition.first.at).text
+        message += f": {name} is {_written(left)}"
+    return Diagnostic("broken-promise", message, at)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_written, value))}]"
+    return f"{value:_}" if isinstance(value, int) else str(value)

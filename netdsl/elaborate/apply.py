@@ -1,0 +1,280 @@
+"""Applying an arrow to the value that flows in: steps are added to the scope, and the value that flows out is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from netdsl.diagnostics.diagnostic import Fault, Note, fault
+from netdsl.elaborate import calls
+from netdsl.elaborate.build import freeze
+from netdsl.elaborate.expressions import Env, Silent
+from netdsl.elaborate.scope import Draft, LayerDraft, Scope, Wire
+from netdsl.elaborate.values import (
+    BROKEN,
+    ArithArrow,
+    BlockArrow,
+    BodyArrow,
+    CallPlace,
+    It,
+    OpArrow,
+    PipeArrow,
+    ResidualArrow,
+    Shared,
+    Tensor,
+    describe,
+    is_arrow,
+    leaves,
+)
+from netdsl.ir.model import Definition
+from netdsl.ops import REGISTRY
+from netdsl.ops.arithmetic import mend
+from netdsl.ops.base import Op, OpError
+from netdsl.sizes.constraints import IMPOSSIBLE
+from netdsl.source import Place
+from netdsl.tensors import TensorType
+
+if TYPE_CHECKING:
+    from netdsl.elaborate.elaborate import Context, Elaborator
+
+OPERATORS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "@": "matmul"}
+
+
+class Applier:
+    """Applies arrows. `shared` holds what each shared layer was declared as."""
+
+    def __init__(self, elaborator: Elaborator) -> None:
+        self.elaborator = elaborator
+        self.shared: dict[LayerDraft, Any] = {}
+        self._anonymous_made: dict[tuple[LayerDraft, TensorType], Definition] = {}
+        self._rules: dict[type, Callable[[Any, Any, Context], Any]] = {
+            It: lambda arrow, flow, context: flow,
+            Tensor: lambda arrow, flow, context: context.scope.bring(arrow.wire),
+            Shared: self._shared,
+            OpArrow: self._op,
+            BlockArrow: self._block,
+            PipeArrow: self._pipe,
+            ArithArrow: self._arithmetic,
+            BodyArrow: self._body,
+            ResidualArrow: self._residual,
+        }
+
+    def apply(self, arrow: Any, flow: Any, context: Context) -> Any:
+        """The value (or the tuple of values) an arrow gives. Raises Fault, or Silent where the input is broken."""
+        if flow is BROKEN and not isinstance(arrow, Tensor):
+            raise Silent
+        return self._rules[type(arrow)](arrow, flow, context)
+
+    def one(self, arrow: Any, flow: Any, context: Context) -> Wire:
+        return self.elaborator.one(self.apply(arrow, flow, context), _place(arrow))
+
+    def _pipe(self, arrow: PipeArrow, flow: Any, context: Context) -> Any:
+        for stage in arrow.stages:
+            flow = self.apply(stage, flow, context)
+        return flow
+
+    def _body(self, arrow: BodyArrow, flow: Any, context: Context) -> Any:
+        env = Env(arrow.module, dict(arrow.captured))
+        return self.elaborator.runner.run(arrow.body.statements, env, flow, context)
+
+    def _block(self, arrow: BlockArrow, flow: Any, context: Context) -> Any:
+        known = self.elaborator.again(arrow, flow) if type(flow) is Wire else None
+        if known is not None:
+            layer = LayerDraft(context.scope, snake(arrow.block.name), known)
+            return self._call(known, [flow], context, arrow.at, layer)
+        self._check_complete(arrow)
+        given = None if flow is None else self._flowing(arrow, flow)
+        if any(isinstance(leaf, Shared) for _, v in arrow.arguments for leaf in leaves(v)):
+            return self.elaborator.inline(arrow, given, context)
+        definition, inputs = self.elaborator.block(arrow, given, context)
+        layer = LayerDraft(context.scope, snake(arrow.block.name), definition)
+        return self._call(definition, inputs, context, arrow.at, layer)
+
+    def _flowing(self, arrow: BlockArrow, flow: Any) -> Wire | None:
+        """The one tensor that flows into a block."""
+        return flow if isinstance(flow, Wire) else self.elaborator.one(flow, arrow.at)
+
+    def _check_complete(self, arrow: Any) -> None:
+        waiting = calls.missing(arrow)
+        if waiting:
+            names = ", ".join(f"`{n}`" for n in waiting)
+            raise fault("missing-argument", f"{describe(arrow)} needs {names}", arrow.at)
+
+    def _call(
+        self, callee: Op | Definition, inputs: list[Wire], context: Context, at: Place, layer: LayerDraft | None
+    ) -> Any:
+        """Add a step that calls a definition; gives its outputs."""
+        assert isinstance(callee, Definition)
+        training = context.training or any(w.training for w in inputs)
+        outs = [Wire(context.scope, o.value.type, at, training) for o in callee.outputs]
+        context.scope.drafts.append(Draft(callee, inputs, outs, at, layer, training))
+        results = tuple([w for w, o in zip(outs, callee.outputs, strict=True) if not o.training])
+        return results[0] if len(results) == 1 else results
+
+    def _op(self, arrow: OpArrow, flow: Any, context: Context) -> Any:
+        self._check_complete(arrow)
+        op = calls.make(arrow)
+        inputs = [self.elaborator.one(flow, arrow.at)] if op.takes_it else []
+        names = [*op.operands, *op.optional_operands]
+        given = dict(arrow.operands)
+        order = list(given) if op.variadic else [n for n in names if n in given]
+        inputs += [self.one(given[n], flow, context) for n in order]
+        layer = LayerDraft(context.scope, arrow.op.kind) if op.is_layer else None
+        return self.step(op, inputs, context, arrow.at, layer)
+
+    def step(self, op: Op, inputs: list[Wire], context: Context, at: Place, layer: LayerDraft | None) -> Any:
+        """Add a step that computes an op; gives its outputs. Raises Fault where the op refuses its inputs."""
+        op, types = self._infer(op, inputs, at)
+        training = context.training or any(w.training for w in inputs)
+        outs = [Wire(context.scope, t, at, training) for t in types]
+        if layer is not None:
+            layer.callee = layer.callee or op
+            layer.inputs = layer.inputs or tuple(w.type for w in inputs)
+        context.scope.drafts.append(Draft(op, inputs, outs, at, layer, training))
+        return outs[0] if len(outs) == 1 else tuple(outs)
+
+    def _infer(self, op: Op, inputs: list[Wire], at: Place) -> tuple[Op, tuple[TensorType, ...]]:
+        types = [w.type for w in inputs]
+        try:
+            op = op.resolve(*types)
+            result = op.infer(self.elaborator.assume, *types)
+        except OpError as error:
+            raise _op_fault(error, inputs, at) from None
+        return op, result if isinstance(result, tuple) else (result,)
+
+    def _arithmetic(self, arrow: ArithArrow, flow: Any, context: Context) -> Any:
+        left, right = arrow.left, arrow.right
+        if is_arrow(left) and is_arrow(right) and arrow.op in OPERATORS:
+            wires = [self.one(left, flow, context), self.one(right, flow, context)]
+            op = msgspec.convert({}, REGISTRY[OPERATORS[arrow.op]])
+            return self.step(op, wires, context, arrow.at, None)
+        if (is_arrow(left) and is_arrow(right)) or arrow.op == "@":
+            raise fault("bad-type", f"`{arrow.op}` is not defined for two tensors", arrow.at)
+        tensor, number = (left, right) if is_arrow(left) else (right, left)
+        fields = {"operator": arrow.op, "value": number, "reverse": tensor is right}
+        op = msgspec.convert(fields, REGISTRY["scalar"])
+        return self.step(op, [self.one(tensor, flow, context)], context, arrow.at, None)
+
+    def _residual(self, arrow: ResidualArrow, flow: Any, context: Context) -> Any:
+        x = self.elaborator.one(flow, arrow.at)
+        branch = self.one(arrow.body, x, context)
+        if not arrow.when:
+            return branch
+        shortcut = x if arrow.shortcut is None else self.one(arrow.shortcut, x, context)
+        if arrow.scale is not None:
+            branch = self._layer("scale", {"init": arrow.scale}, branch, context, arrow.at)
+        if arrow.drop_path is not None or self.elaborator.options.links:
+            branch = self._layer("drop_path", {"p": arrow.drop_path or 0.0}, branch, context, arrow.at)
+        self._check_link(shortcut, branch, arrow)
+        result = self.step(msgspec.convert({}, REGISTRY["add"]), [shortcut, branch], context, arrow.at, None)
+        context.scope.drafts[-1].residual = True
+        return result
+
+    def _layer(self, kind: str, fields: dict[str, Any], x: Wire, context: Context, at: Place) -> Wire:
+        op = msgspec.convert(fields, REGISTRY[kind])
+        return self.elaborator.one(self.step(op, [x], context, at, LayerDraft(context.scope, kind)), at)
+
+    def _check_link(self, shortcut: Wire, branch: Wire, arrow: ResidualArrow) -> None:
+        """Raise Fault where a branch does not have the shape of its shortcut, with the projection that mends it."""
+        a, b = shortcut.type, branch.type
+        same = a.rank == b.rank and all(
+            self.elaborator.assume.equal(m, n) != IMPOSSIBLE for m, n in zip(a.shape, b.shape, strict=True)
+        )
+        if same:
+            return
+        way = "the input" if arrow.shortcut is None else "the shortcut"
+        raise fault(
+            "shape-mismatch",
+            f"a residual link adds {b} to {a}",
+            arrow.at,
+            mend(a, b),
+            Note(f"{way}, {a}, comes from here", shortcut.place),
+            Note(f"the branch, {b}, ends here", branch.place),
+        )
+
+    def _shared(self, arrow: Shared, flow: Any, context: Context) -> Any:
+        layer = arrow.layer
+        declared = self.shared[layer]
+        x = self.elaborator.one(flow, _place(declared))
+        context.scope.use(layer)
+        if isinstance(declared, OpArrow) and not declared.operands:
+            result = self._shared_op(declared, layer, x, context)
+        else:
+            definition = self._shared_definition(declared, layer, x, context)
+            result = self._call(definition, [x], context, _place(declared), layer)
+        return result
+
+    def _shared_op(self, declared: OpArrow, layer: LayerDraft, x: Wire, context: Context) -> Any:
+        first = layer.inputs
+        result = self.step(calls.make(declared), [x], context, declared.at, layer)
+        op = context.scope.drafts[-1].callee
+        assert isinstance(op, Op)
+        if first and op.params(x.type) != layer_params(layer, first):
+            message = f"`{layer.base}` was first used on {first[0]}, and its weights do not fit {x.type}"
+            raise fault("shape-mismatch", message, declared.at, None, Note("this is the second input", x.place))
+        return result
+
+    def _shared_definition(self, declared: Any, layer: LayerDraft, x: Wire, context: Context) -> Definition:
+        """The definition of a shared block for this input; its weights must be those of the first use."""
+        if isinstance(declared, BlockArrow) and not list(leaves(tuple(v for _, v in declared.arguments))):
+            definition, _ = self.elaborator.block(declared, x, context)
+        else:
+            key = (layer, x.type)
+            if key not in self._anonymous_made:
+                self._anonymous_made[key] = self._anonymous(declared, layer, x)
+            definition = self._anonymous_made[key]
+        if layer.callee is None:
+            layer.callee, layer.inputs = definition, (x.type,)
+        elif definition is not layer.callee:
+            from netdsl.analysis.count import parameters
+
+            assert isinstance(layer.callee, Definition)
+            if [p.shape for p in parameters(definition)] != [p.shape for p in parameters(layer.callee)]:
+                message = f"`{layer.base}` was first used on {layer.inputs[0]}, and its weights do not fit {x.type}"
+                raise fault(
+                    "shape-mismatch", message, _place(declared), None, Note("this is the second input", x.place)
+                )
+        return definition
+
+    def _anonymous(self, declared: Any, layer: LayerDraft, x: Wire) -> Definition:
+        """The definition of a shared arrow that is not a block: `share f = conv(8, 3) -> relu`."""
+        if any(isinstance(leaf, Tensor) for leaf in leaves(declared)):
+            raise fault("misplaced", "a shared layer cannot depend on a tensor: give it as input", _place(declared))
+        from netdsl.elaborate.elaborate import Context
+
+        scope = Scope(layer.base, _place(declared))
+        start = scope.add_input(x.type, x.place)
+        wire = self.one(declared, start, Context(scope, scope))
+        scope.outputs = [("output", wire, False)]
+        return freeze(scope)
+
+
+def layer_params(layer: LayerDraft, types: tuple[TensorType, ...]) -> Any:
+    assert isinstance(layer.callee, Op)
+    return layer.callee.params(*types)
+
+
+def _place(arrow: Any) -> Place:
+    place: Place = arrow.wire.place if isinstance(arrow, Tensor) else arrow.at
+    return place
+
+
+def _op_fault(error: OpError, inputs: list[Wire], at: Place) -> Fault:
+    """The diagnostic of an op's mistake: at the argument to blame, with where its inputs come from."""
+    place = at.arguments.get(error.argument or "", at) if isinstance(at, CallPlace) else at
+    blamed = inputs if error.operand is None or len(inputs) > 1 else [inputs[error.operand]]
+    notes = [Note(f"{w.type} comes from here", w.place) for w in blamed]
+    return fault(error.code, error.message, place, error.hint, *notes)
+
+
+@cache
+def snake(name: str) -> str:
+    """`conv_bn` for `ConvBN`."""
+    out = ""
+    for i, c in enumerate(name):
+        new_word = c.isupper() and i and (not name[i - 1].isupper() or (i + 1 < len(name) and name[i + 1].islower()))
+        out += "_" + c if new_word and not out.endswith("_") else c
+    return out.lower()

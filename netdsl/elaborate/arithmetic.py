@@ -1,0 +1,164 @@
+"""Python's operators and functions on plain values and sizes, with limits, so that no spec can exhaust the machine."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from netdsl.diagnostics.diagnostic import fault
+from netdsl.elaborate.values import describe, is_arrow
+from netdsl.sizes.dims import Dim, Size, extreme
+from netdsl.source import Place
+
+LIMIT = 100_000
+"""The longest list or loop."""
+
+BITS = 256
+"""The largest integer, in bits: sizes and counts stay far below."""
+
+SMALL = 1 << 32
+SAFE = {"+": SMALL, "-": SMALL, "*": SMALL, "**": 8}
+"""Operators under which a whole number below SMALL and one up to this, both from 0, stay within BITS."""
+
+
+def binary(op: str, left: Any, right: Any, at: Place) -> Any:
+    """`left op right`. Raises Fault for types Python would refuse, for zero divisors, and past the limits."""
+    if isinstance(left, Size) or isinstance(right, Size):
+        return _size_arithmetic(op, left, right, at)
+    if op == "**":
+        _check_power(left, right, at)
+    if op == "*" and (isinstance(left, tuple | str) or isinstance(right, tuple | str)):
+        _check_repeat(left, right, at)
+    try:
+        value = OPERATORS[op](left, right)
+    except ZeroDivisionError:
+        raise fault("bad-arithmetic", f"`{left} {op} {right}` divides by zero", at) from None
+    except (TypeError, ValueError, OverflowError, KeyError):
+        message = f"`{op}` is not defined for {describe(left)} and {describe(right)}"
+        raise fault("bad-type", message, at) from None
+    if isinstance(value, complex):
+        raise fault("bad-arithmetic", f"`{left} {op} {right}` is not a real number", at)
+    if isinstance(value, int) and value.bit_length() > BITS:
+        raise fault("too-large", "this number is too large to be a size or a count", at)
+    return value
+
+
+def _check_power(left: Any, right: Any, at: Place) -> None:
+    if isinstance(left, int) and isinstance(right, int) and left.bit_length() * right > BITS:
+        raise fault("too-large", "this power is too large to be a size or a count", at)
+
+
+def _check_repeat(left: Any, right: Any, at: Place) -> None:
+    length, times = (len(left), right) if isinstance(left, tuple | str) else (len(right), left)
+    if isinstance(times, int) and length * times > LIMIT:
+        raise fault("too-large", f"this list would have more than {LIMIT:,} items", at)
+
+
+def _size_arithmetic(op: str, left: Any, right: Any, at: Place) -> Any:
+    if (
+        not all(isinstance(v, int | Size) and not isinstance(v, bool) for v in (left, right))
+        or op not in SIZE_OPERATORS
+    ):
+        hint = "divide sizes with `//`" if op == "/" else None
+        raise fault("bad-type", f"`{op}` is not defined for {describe(left)} and {describe(right)}", at, hint)
+    try:
+        return SIZE_OPERATORS[op](left, right)
+    except ZeroDivisionError:
+        raise fault("bad-arithmetic", f"`{left} {op} {right}` divides by zero", at) from None
+
+
+def unary(op: str, value: Any, at: Place) -> Any:
+    """`-value`, `+value` or `not value`."""
+    if op == "not":
+        return not truth(value, at)
+    if isinstance(value, bool) or not isinstance(value, int | float | Size):
+        raise fault("bad-type", f"`{op}` is not defined for {describe(value)}", at)
+    return -value if op == "-" else value
+
+
+def truth(value: Any, at: Place) -> bool:
+    """Whether a value counts as true. Raises Fault for a symbolic size, which is not decided."""
+    if isinstance(value, Size):
+        raise fault("undecided", f"whether `{value}` is zero depends on the picture", at, "fix it with `--size`")
+    return True if is_arrow(value) else bool(value)
+
+
+def compare(op: str, left: Any, right: Any, at: Place) -> bool:
+    """`left op right`. Raises Fault where it depends on a symbolic size or has no meaning."""
+    if isinstance(left, Size) or isinstance(right, Size):
+        left, right = _compared_sizes(op, left, right, at)
+    try:
+        return bool(COMPARISONS[op](left, right))
+    except TypeError:
+        raise fault("bad-type", f"cannot compare {describe(left)} with {describe(right)}", at) from None
+
+
+def _compared_sizes(op: str, left: Any, right: Any, at: Place) -> tuple[Any, int]:
+    if isinstance(left, int | Size) and isinstance(right, int | Size):
+        difference = left - right
+        if isinstance(difference, int):
+            return difference, 0
+        hint = "give it with `--size`, or write the block so that it does not depend on it"
+        raise fault("undecided", f"`{left} {op} {right}` depends on the picture", at, hint)
+    raise fault("bad-type", f"cannot compare {describe(left)} with {describe(right)}", at)
+
+
+def _range(*bounds: int) -> tuple[int, ...]:
+    numbers = range(*bounds)
+    if len(numbers) > LIMIT:
+        raise ValueError(f"more than {LIMIT:,} numbers")
+    return tuple(numbers)
+
+
+def _extreme(kind: str, plain: Callable[..., Any]) -> Callable[..., Any]:
+    def pick(*values: Any) -> Any:
+        items = values[0] if len(values) == 1 else values
+        return extreme(kind, items) if any(isinstance(i, Size) for i in items) else plain(items)
+
+    return pick
+
+
+def _sum(values: Iterable[Any]) -> Any:
+    total: Any = 0
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float | Size):
+            raise TypeError(f"cannot add {describe(value)}")
+        total = total + value
+    return total
+
+
+def _length(value: Any) -> int:
+    if not isinstance(value, tuple | str):
+        raise TypeError(f"{describe(value)} has no length")
+    return len(value)
+
+
+def _whole(value: Any) -> Dim:
+    return value if isinstance(value, Size) else int(value)
+
+
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv,
+    "%": operator.mod, "**": operator.pow,
+}  # fmt: skip
+SIZE_OPERATORS = {op: OPERATORS[op] for op in ("+", "-", "*", "//", "%")}
+COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+    "in": lambda a, b: a in b, "not in": lambda a, b: a not in b,
+}  # fmt: skip
+BUILTINS: dict[str, Callable[..., Any]] = {
+    "range": _range,
+    "zip": lambda *a: tuple(zip(*a, strict=False)),
+    "enumerate": lambda a, start=0: tuple(enumerate(a, start)),
+    "len": _length,
+    "min": _extreme("min", min),
+    "max": _extreme("max", max),
+    "sum": _sum,
+    "round": lambda x, digits=None: round(x, digits),
+    "abs": lambda x: abs(x),
+    "int": _whole,
+    "float": lambda x: float(x),
+    "reversed": lambda a: tuple(reversed(a)),
+    "sorted": lambda a: tuple(sorted(a)),
+}

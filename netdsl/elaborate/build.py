@@ -1,0 +1,206 @@
+"""A finished scope becomes a definition: scopes are spliced or nested, layers and values get their final names.
+
+Names are the state dict's keys. A label names its layer; without one it is named after its kind (`conv`, or `conv1`,
+`conv2` where there are several). A labelled chain of modules is numbered like `nn.Sequential`; a label on a loop, or
+one met several times, numbers its members (`stages.0`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from keyword import iskeyword
+
+from netdsl.elaborate.scope import Draft, LayerDraft, Scope, Wire
+from netdsl.ir.model import Definition, Layer, Output, Step, Value
+from netdsl.ops.base import Op
+
+# Attributes of torch.nn.Module that a submodule must not hide; a test compares them with torch's.
+RESERVED = frozenset((
+    "T_destination", "add_module", "apply", "bfloat16", "buffers", "call_super_init", "children", "compile", "cpu",
+    "cuda", "double", "dump_patches", "eval", "extra_repr", "float", "forward", "get_buffer", "get_extra_state",
+    "get_parameter", "get_submodule", "half", "ipu", "load_state_dict", "modules", "mtia", "named_buffers",
+    "named_children", "named_modules", "named_parameters", "parameters", "register_backward_hook", "register_buffer",
+    "register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook",
+    "register_full_backward_pre_hook", "register_load_state_dict_post_hook", "register_load_state_dict_pre_hook",
+    "register_module", "register_parameter", "register_state_dict_post_hook", "register_state_dict_pre_hook",
+    "requires_grad_", "set_extra_state", "set_submodule", "share_memory", "state_dict", "to", "to_empty", "train",
+    "training", "type", "xpu", "zero_grad",
+))  # fmt: skip
+
+
+def freeze(scope: Scope) -> Definition:
+    """The definition of a block's or a net's scope."""
+    return _freeze(scope)[0]
+
+
+def _freeze(scope: Scope) -> tuple[Definition, list[int]]:
+    """The definition, and which of the scope's inputs it kept (a block keeps all)."""
+    same: dict[Wire, Wire] = {}
+    drafts = [nested for draft in _splice(scope, same) for nested in _nest(draft, same)]
+    for draft in drafts:
+        draft.inputs = [_find(w, same) for w in draft.inputs]
+    outputs = _outputs(scope, same)
+    used = {w for d in drafts for w in d.inputs} | {w for _, w, _ in outputs}
+    kept = [i for i, w in enumerate(scope.inputs) if scope.is_block or w in used]
+    inputs = [scope.inputs[i] for i in kept]
+    chain = not scope.is_block and _is_chain(inputs, drafts, outputs)
+    names = _number(drafts) if chain else _name_layers(drafts)
+    values = _Values(inputs)
+    frozen_inputs = tuple(values.of(w) for w in inputs)
+    steps = tuple(_step(d, n, values) for d, n in zip(drafts, names, strict=True))
+    layers: dict[str, Layer] = {}
+    for draft, step in zip(drafts, steps, strict=True):
+        if step.layer is not None and step.layer not in layers:
+            layers[step.layer] = Layer(step.layer, step.callee, tuple(w.type for w in draft.inputs))
+    definition = Definition(
+        scope.name, frozen_inputs, tuple(layers.values()), steps,
+        tuple(Output(n, values.of(w), t) for n, w, t in outputs),
+        scope.place, scope.arguments, scope.doc, chain, scope.sizes,
+    )  # fmt: skip
+    return definition, kept
+
+
+def _find(wire: Wire, same: dict[Wire, Wire]) -> Wire:
+    while wire in same:
+        wire = same[wire]
+    return wire
+
+
+def _outputs(scope: Scope, same: dict[Wire, Wire]) -> list[tuple[str, Wire, bool]]:
+    if scope.is_block:
+        return [(n, _find(w, same), t) for n, w, t in scope.outputs]
+    return [(outer.name, _find(inner, same), outer.training) for inner, outer in scope.exports.items()]
+
+
+def _splice(scope: Scope, same: dict[Wire, Wire]) -> list[Draft]:
+    """The steps of a scope with those of its inline scopes in their place."""
+    drafts: list[Draft] = []
+    for draft in scope.drafts:
+        inner = draft.callee
+        if not (isinstance(inner, Scope) and inner.inline):
+            drafts.append(draft)
+            continue
+        same.update(zip(inner.inputs, draft.inputs, strict=True))
+        same.update({outer: wire for wire, outer in inner.exports.items()})
+        spliced = _splice(inner, same)
+        for layer in {d.layer: None for d in spliced if d.layer is not None and _inside(d.layer.scope, inner)}:
+            layer.base = f"{inner.name}.{layer.base}"
+        drafts.extend(spliced)
+    return drafts
+
+
+def _inside(scope: Scope | None, outer: Scope) -> bool:
+    while scope is not None and scope is not outer:
+        scope = scope.parent
+    return scope is outer
+
+
+def _nest(draft: Draft, same: dict[Wire, Wire]) -> list[Draft]:
+    """A step whose callee is a scope, frozen: gone if it is empty, and its one step itself if it is single."""
+    inner = draft.callee
+    if not isinstance(inner, Scope):
+        return [draft]
+    definition, kept = _freeze(inner)
+    exported = list(inner.exports.values())
+    if not definition.steps:
+        by_value = dict(zip(definition.inputs, kept, strict=True))
+        same.update({o: draft.inputs[by_value[out.value]] for o, out in zip(exported, definition.outputs, strict=True)})
+        return []
+    draft.inputs = [draft.inputs[i] for i in kept]
+    draft.outs = exported
+    draft.callee = definition
+    if len(definition.steps) == 1 and _is_wrapper(definition):
+        draft.callee = definition.steps[0].callee
+    assert draft.layer is not None
+    draft.layer.callee = draft.callee
+    return [draft]
+
+
+def _is_wrapper(definition: Definition) -> bool:
+    """Whether the only step of a definition takes its inputs and gives its outputs as they are."""
+    (step,) = definition.steps
+    straight = step.inputs == definition.inputs and step.outs == tuple(o.value for o in definition.outputs)
+    owned = len(definition.layers) == 1 and "." not in definition.layers[0].name
+    return straight and not step.training and (owned or (isinstance(step.callee, Op) and _has_module(step)))
+
+
+def _has_module(step: Step) -> bool:
+    return isinstance(step.callee, Op) and step.callee.torch(*(v.type for v in step.inputs)).module is not None
+
+
+def _is_chain(inputs: list[Wire], drafts: list[Draft], outputs: list[tuple[str, Wire, bool]]) -> bool:
+    """Whether the steps can stand in `nn.Sequential`."""
+    if len(inputs) != 1 or len(outputs) != 1 or not drafts:
+        return False
+    layers = [d.layer for d in drafts if d.layer is not None]
+    if len(set(layers)) < len(layers) or any(layer.labelled or "." in layer.base for layer in layers):
+        return False
+    flow = inputs[0]
+    for draft in drafts:
+        if draft.inputs != [flow] or len(draft.outs) != 1 or draft.training or not _is_module(draft):
+            return False
+        flow = draft.outs[0]
+    return outputs[0][1] is flow
+
+
+def _is_module(draft: Draft) -> bool:
+    if isinstance(draft.callee, Op):
+        return draft.callee.torch(*(w.type for w in draft.inputs)).module is not None
+    assert isinstance(draft.callee, Definition)
+    return len(draft.callee.outputs) == 1
+
+
+def _number(drafts: list[Draft]) -> list[str | None]:
+    return [str(i) for i in range(len(drafts))]
+
+
+def _name_layers(drafts: list[Draft]) -> list[str | None]:
+    """The layer name of each step; the same for steps that share a layer."""
+    layers = list({d.layer: None for d in drafts if d.layer is not None})
+    count = Counter(layer.base for layer in layers)
+    fixed = {layer.base for layer in layers if layer.labelled}
+    seen: Counter[str] = Counter()
+    names: dict[LayerDraft | None, str | None] = {None: None}
+    for layer in layers:
+        base = layer.base
+        number = seen[base]
+        seen[base] += 1
+        if layer.labelled:
+            names[layer] = f"{base}.{number}" if count[base] > 1 or layer.member else _unreserved(base)
+        else:
+            many = count[base] > 1 or base in fixed
+            names[layer] = f"{base}{number + 1}" if many else _unreserved(base)
+    return [names[d.layer] for d in drafts]
+
+
+def _unreserved(name: str) -> str:
+    return f"{name}_" if name in RESERVED or iskeyword(name) else name
+
+
+class _Values:
+    """Values of a definition by wire, under unique names: the author's, or `x`, `x1`, `x2`."""
+
+    def __init__(self, inputs: list[Wire]) -> None:
+        self.by_wire: dict[Wire, Value] = {}
+        self.taken: set[str] = set()
+        for wire in inputs:
+            self.by_wire[wire] = Value(self._fresh(wire.name or "x"), wire.type)
+
+    def of(self, wire: Wire) -> Value:
+        if wire not in self.by_wire:
+            self.by_wire[wire] = Value(self._fresh(wire.name or "x"), wire.type)
+        return self.by_wire[wire]
+
+    def _fresh(self, name: str) -> str:
+        fresh, number = name, len(self.taken) if name == "x" and self.taken else 1
+        while fresh in self.taken:
+            fresh, number = f"{name}{number}", number + 1
+        self.taken.add(fresh)
+        return fresh
+
+
+def _step(draft: Draft, name: str | None, values: _Values) -> Step:
+    assert not isinstance(draft.callee, Scope)
+    inputs = tuple(values.of(w) for w in draft.inputs)
+    outs = tuple(values.of(w) for w in draft.outs)
+    return Step(outs, draft.callee, inputs, draft.place, name, draft.training, draft.residual)

@@ -1,0 +1,227 @@
+"""Arguments of ops and blocks: given by position or by name, all at once or a few at a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
+from netdsl.elaborate.values import BlockArrow, Builtin, CallPlace, OpArrow, describe, is_arrow
+from netdsl.ops.base import Op
+from netdsl.source import Place
+from netdsl.syntax import ast
+
+POSITIONAL = 2
+"""How many arguments an op takes by position, so that nobody miscounts."""
+
+
+class Given(Struct, frozen=True):
+    """An argument as it was written."""
+
+    name: str | None
+    value: Any
+    at: Place
+
+
+@cache
+def op_fields(op: type[Op]) -> dict[str, bool]:
+    """The arguments of an op in order, and whether each is required."""
+    return {f.name: f.required for f in msgspec.structs.fields(op)}
+
+
+@cache
+def block_parameters(arrow: Any) -> dict[str, bool]:
+    """The arguments of a block in order, and whether each is required; a net's inputs may be given by name too."""
+    declaration = arrow.declaration
+    names = {p.name.id: p.default is None for p in declaration.parameters}
+    if isinstance(declaration.body, ast.Body) and declaration.keyword == "net":
+        inputs = [s.name.id for s in declaration.body.statements if isinstance(s, ast.Input)]
+        names |= {n: False for n in inputs if n not in names}
+    return names
+
+
+def is_complete(value: Any) -> bool:
+    """Whether an arrow can be applied: an op or block still waiting for arguments cannot."""
+    return not missing(value)
+
+
+def missing(value: Any) -> list[str]:
+    """The required arguments that an op or a block still waits for."""
+    if isinstance(value, OpArrow):
+        given = {n for n, _ in value.arguments} | {n for n, _ in value.operands}
+        needed = [n for n, required in op_fields(value.op).items() if required]
+        operands = [] if value.op.variadic and value.operands else list(value.op.operands)
+        return [n for n in (*operands, *needed) if n not in given]
+    if isinstance(value, BlockArrow):
+        given = {n for n, _ in value.arguments}
+        return [n for n, required in block_parameters(value.block).items() if required and n not in given]
+    return []
+
+
+def next_field(function: OpArrow | BlockArrow, given: list[Given]) -> str | None:
+    """The argument of an op that one more value by position would be."""
+    if not isinstance(function, OpArrow):
+        return None
+    before = sum(g.name is None and not is_arrow(g.value) for g in given)
+    taken = {n for n, _ in function.arguments}
+    open_fields = [f for f in op_fields(function.op) if f not in taken]
+    return open_fields[before] if before < len(open_fields) else None
+
+
+def word(function: OpArrow | BlockArrow, name: str | None, node: ast.Node, lookup: Callable[[str], Any]) -> str | None:
+    """The word that a bare name means as an argument of an op (`padding=same`), where nothing else bears that name."""
+    if not isinstance(node, ast.Name) or not isinstance(function, OpArrow) or name is None:
+        return None
+    if name not in op_fields(function.op):
+        return None
+    found = lookup(node.id)
+    free = found is None or isinstance(found, Builtin) or (isinstance(found, OpArrow) and found.op.kind == node.id)
+    choices, nothing_else = words(function.op, name)
+    return node.id if free and (node.id in choices or (found is None and nothing_else)) else None
+
+
+@cache
+def words(op: type[Op], field: str) -> tuple[tuple[str, ...], bool]:
+    """The words that an argument of an op may be, and whether it may be nothing else."""
+    from msgspec import inspect
+
+    info = inspect.type_info(op)
+    assert isinstance(info, inspect.StructType)
+    (kind,) = (f.type for f in info.fields if f.name == field)
+    kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    literals = [k for k in kinds if isinstance(k, inspect.LiteralType)]
+    return tuple(str(v) for k in literals for v in k.values), len(literals) == len(kinds)
+
+
+def bind(function: OpArrow | BlockArrow, given: list[Given], at: Place) -> OpArrow | BlockArrow:
+    """The function with more of its arguments given. Raises Fault for one it does not take."""
+    return _bind_op(function, given, at) if isinstance(function, OpArrow) else _bind_block(function, given, at)
+
+
+def _bind_block(arrow: BlockArrow, given: list[Given], at: Place) -> BlockArrow:
+    names = list(block_parameters(arrow.block))
+    arguments = dict(arrow.arguments)
+    now: dict[str, Place] = {}
+    open_names = [n for n in names if n not in arguments]
+    named = {g.name for g in given}
+    for item in given:
+        name = item.name or next((n for n in open_names if n not in named), None)
+        if name is None:
+            raise fault("too-many-arguments", f"`{arrow.block.name}` takes {_count(len(names))}", item.at)
+        _place_argument(arrow.block.name, names, name, item, now, arguments)
+        if item.name is None:
+            open_names.remove(name)
+    ordered = tuple((n, arguments[n]) for n in names if n in arguments)
+    return BlockArrow(arrow.block, ordered, CallPlace(at, _places(arrow.at) | now))
+
+
+def _bind_op(arrow: OpArrow, given: list[Given], at: Place) -> OpArrow:
+    op = arrow.op
+    fields = list(op_fields(op))
+    arguments, operands = dict(arrow.arguments), dict(arrow.operands)
+    now: dict[str, Place] = {}
+    named = {g.name for g in given}
+    by_position = 0
+    for item in given:
+        if item.name in op.operands or item.name in op.optional_operands:
+            operands[_operand(op, item.name, item)] = item.value
+        elif item.name is None and is_arrow(item.value) and (op.variadic or _open_operand(op, operands)):
+            name = f"x{len(operands)}" if op.variadic else _open_operand(op, operands)
+            operands[str(name)] = item.value
+            now[str(name)] = item.at
+        else:
+            by_position += item.name is None
+            if by_position > POSITIONAL:
+                hint = "name this argument: " + ", ".join(f"`{f}=`" for f in fields[POSITIONAL:][:4])
+                raise fault("too-many-arguments", f"`{op.kind}` takes two arguments by position", item.at, hint)
+            name = item.name or next((f for f in fields if f not in arguments and f not in named), None)
+            if name is None:
+                raise fault(
+                    "too-many-arguments", f"`{op.kind}` takes {_count(len(fields))}", item.at, _bracketed(op, given)
+                )
+            _place_argument(op.kind, fields, name, item, now, arguments)
+    places = CallPlace(at, _places(arrow.at) | now)
+    bound = OpArrow(op, tuple(sorted(arguments.items())), tuple(operands.items()), places)
+    if is_complete(bound):
+        make(bound)
+    return bound
+
+
+def _open_operand(op: type[Op], operands: dict[str, Any]) -> str | None:
+    return next((n for n in op.operands if n not in operands), None)
+
+
+def _operand(op: type[Op], name: str | None, item: Given) -> str:
+    assert name is not None
+    if not is_arrow(item.value):
+        raise fault("bad-argument", f"`{name}` of `{op.kind}` must be a tensor, found {describe(item.value)}", item.at)
+    return name
+
+
+def _place_argument(
+    function: str, known: list[str], name: str, item: Given, now: dict[str, Place], arguments: dict[str, Any]
+) -> None:
+    if name not in known:
+        taken = ", ".join(f"`{k}`" for k in known)
+        hint = did_you_mean(name, known) or (f"it takes {taken}" if known else "it takes no arguments")
+        raise fault("unknown-argument", f"`{function}` takes no argument `{name}`", item.at, hint)
+    if name in now:
+        raise fault("duplicate-argument", f"`{name}` is given twice", item.at)
+    arguments[name] = item.value
+    now[name] = item.at
+
+
+def _places(at: Place) -> dict[str, Place]:
+    return dict(at.arguments) if isinstance(at, CallPlace) else {}
+
+
+def _bracketed(op: type[Op], given: list[Given]) -> str | None:
+    """The hint where the numbers of one argument were given one by one."""
+    numbers = [g.value for g in given if g.name is None]
+    if len(op_fields(op)) != 1 or not all(isinstance(n, int) for n in numbers):
+        return None
+    return f"numbers that belong together stand in brackets: `{op.kind}({numbers})`"
+
+
+def _count(number: int) -> str:
+    return f"{number} argument{'s' if number != 1 else ''}"
+
+
+def make(arrow: OpArrow) -> Op:
+    """The op with its arguments checked against their types. Raises Fault for one that does not fit."""
+    try:
+        return msgspec.convert(dict(arrow.arguments), arrow.op)
+    except msgspec.ValidationError as error:
+        raise _bad_argument(arrow, str(error)) from None
+
+
+def _bad_argument(arrow: OpArrow, message: str) -> Fault:
+    found = re.search(r"`\$\.(\w+)", message)
+    name = found[1] if found else ""
+    value = dict(arrow.arguments).get(name)
+    at = arrow.at.arguments.get(name, arrow.at) if isinstance(arrow.at, CallPlace) else arrow.at
+    choices, nothing_else = words(arrow.op, name) if name else ((), False)
+    if nothing_else or (isinstance(value, str) and choices):
+        listed = ", ".join(f"`{c}`" for c in choices)
+        return fault(
+            "bad-argument",
+            f"`{name}` of `{arrow.op.kind}` is one of {listed}; found `{value}`",
+            at,
+            did_you_mean(str(value), choices),
+        )
+    expected = re.search(r"Expected (.*?)(, got| - at|$)", message)
+    wanted = _in_words(expected[1]) if expected else "something else"
+    message = f"`{name}` of `{arrow.op.kind}` must be {wanted}, found {describe(value)}"
+    return fault("bad-argument", message, at, arrow.op.hints.get(name))
+
+
+def _in_words(expected: str) -> str:
+    plain = expected.replace("`", "")
+    for pattern, words_ in ((r"\bint\b", "a whole number"), (r"\bfloat\b", "a number"), (r"\bbool\b", "true or false")):
+        plain = re.sub(pattern, words_, plain)
+    return plain.replace("array", "a tuple").replace("null", "none").replace(" | ", " or ").replace("str", "a word")

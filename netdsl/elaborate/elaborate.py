@@ -1,0 +1,359 @@
+"""Elaboration: a net, its arguments and its input sizes become a program of typed definitions.
+
+A block is elaborated once for each distinct (block, arguments, input types); every further use is a look-up, so the
+cost follows the number of distinct blocks, not the depth of the net, and a mistake inside one is reported once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from msgspec import Struct
+
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Note, fault
+from netdsl.elaborate.apply import Applier, snake
+from netdsl.elaborate.build import freeze
+from netdsl.elaborate.calls import Given, bind, is_complete, missing
+from netdsl.elaborate.expressions import Env, Evaluator, Silent
+from netdsl.elaborate.modules import Module
+from netdsl.elaborate.scope import Draft, LayerDraft, Scope, Wire
+from netdsl.elaborate.signature import bind_inputs, check_outputs, check_sizes
+from netdsl.elaborate.statements import Runner
+from netdsl.elaborate.values import (
+    BROKEN,
+    SEVERAL,
+    BlockArrow,
+    BlockValue,
+    Captured,
+    Shared,
+    Tensor,
+    describe,
+    leaves,
+    replace_tensors,
+)
+from netdsl.ir.model import Definition, Program
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import Dim, Size
+from netdsl.source import Place
+from netdsl.syntax import ast
+from netdsl.tensors import TensorType
+
+DEPTH = 64
+"""How deep blocks may nest."""
+
+
+class Options(Struct, frozen=True):
+    """How a net is elaborated: `links` puts a drop_path on every residual link, whose rate a recipe then sets;
+    `standard` is a mean and a deviation by which its first input is standardised, `per` what they are taken over;
+    `picture` is the side of square pictures that replaces the declared size of the first input."""
+
+    links: bool = False
+    standard: tuple[Any, Any] | None = None
+    per: str = "channel"
+    picture: int = 0
+
+
+class Context:
+    """Where a value is being applied: the scope that receives the steps, and the net whose outputs are declared."""
+
+    __slots__ = ("root", "scope", "training")
+
+    def __init__(self, scope: Scope, root: Scope, training: bool = False) -> None:
+        self.scope = scope
+        self.root = root
+        self.training = training
+
+    def inside(self, scope: Scope) -> Context:
+        return Context(scope, self.root, self.training)
+
+
+class Made(Struct, frozen=True, eq=False):
+    """What elaborating a block gave: None where it has a mistake."""
+
+    definition: Definition | None
+
+
+RUNNING = Made(None)
+"""What stands for a block while it is being elaborated."""
+
+
+class Elaborator:
+    """Elaborates nets of one set of modules; what they share is elaborated once.
+
+    `diagnostics` holds every mistake found so far, each once.
+    """
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options or Options()
+        self.evaluator = Evaluator()
+        self.applier = Applier(self)
+        self.runner = Runner(self)
+        self.diagnostics: list[Diagnostic] = []
+        self.assume = Assumptions()
+        self._reported: set[tuple[str, str, int]] = set()
+        self._made: dict[Any, Made] = {}
+        self._symbolic: dict[Any, Made] = {}
+        self._applied: dict[tuple[int, TensorType | None], tuple[BlockArrow, Definition]] = {}
+        self._calls: list[tuple[str, Place]] = []
+        self.elaborated: set[BlockValue] = set()
+
+    def net(self, module: Module, name: str, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> Program | None:
+        """The program of a net of a module; None where a mistake was found (see `diagnostics`)."""
+        self.assume = Assumptions()
+        self._symbolic = {}
+        self._applied = {}
+        before = len(self.diagnostics)
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(max(limit, 20_000))
+        try:
+            with self.recording():
+                arrow = self._net_arrow(module, name, arguments)
+                definition = self._main(arrow, name, sizes)
+                if definition is not None and len(self.diagnostics) == before:
+                    doc = getattr(module.names.get(name), "doc", "") or arrow.block.declaration.doc
+                    return Program(definition, self.assume.constraints(), doc)
+        finally:
+            sys.setrecursionlimit(limit)
+        return None
+
+    def _net_arrow(self, module: Module, name: str, arguments: Mapping[str, Any]) -> BlockArrow:
+        found = module.find(name)
+        at = module.place(found[1].at) if found and found[0] is module else module.place(module.file.at)
+        value = self.evaluator.lookup(name, Env(module, {}), at)
+        if not isinstance(value, BlockArrow):
+            raise fault("not-a-net", f"`{name}` is not a net", at)
+        if arguments:
+            value = bind(value, [Given(k, v, at) for k, v in arguments.items()], at)
+        assert isinstance(value, BlockArrow)
+        if missing(value):
+            names = ", ".join(f"`{n}`" for n in missing(value))
+            raise fault(
+                "missing-argument", f"`{name}` needs {names}", at, "give it with `-p name=value`, or name a variant"
+            )
+        return value
+
+    def _main(self, arrow: BlockArrow, name: str, sizes: Mapping[str, int]) -> Definition | None:
+        check_sizes(arrow.block, sizes)
+        scope = Scope(name, arrow.at)
+        scope.sizes = tuple(sizes.items())
+        return self._fill(scope, arrow.block, dict(arrow.arguments), None)
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Turns a mistake into a diagnostic; what was being done is given up."""
+        try:
+            yield
+        except (Fault, Silent, RecursionError) as mistake:
+            self.record(mistake)
+
+    def record(self, mistake: Fault | Silent | RecursionError) -> None:
+        """Make a diagnostic of a mistake that was just caught; a silent one is known already."""
+        if isinstance(mistake, Fault):
+            self.report(mistake.diagnostic)
+        elif isinstance(mistake, RecursionError):
+            at = self._calls[-1][1] if self._calls else None
+            self.report(Diagnostic("too-deep", "this is nested too deeply", at))
+
+    def report(self, found: Diagnostic) -> None:
+        """Record a mistake, unless the same one at the same place is known already."""
+        at = found.at
+        key = (found.code, at.source.name if at else "", at.span.start if at else 0)
+        if key in self._reported:
+            return
+        self._reported.add(key)
+        also = found.also
+        if self._calls and at is not None and all(n.at.span != self._calls[-1][1].span for n in also):
+            name, call = self._calls[-1]
+            also = (*also, Note(f"`{name}` is used here", call))
+        names = [name for name, _ in self._calls]
+        path = ".".join(names if len(names) <= 8 else [*names[:3], "...", *names[-2:]])
+        self.diagnostics.append(Diagnostic(found.code, found.message, at, also, found.hint, path, found.severity))
+
+    def again(self, arrow: BlockArrow, flow: Wire) -> Definition | None:
+        """The definition of a block value that was applied to this type before."""
+        known = self._applied.get((id(arrow), flow.type))
+        return known[1] if known else None
+
+    def block(self, arrow: BlockArrow, flow: Wire | None, context: Context) -> tuple[Definition, list[Wire]]:
+        """The definition of a block for these arguments and this input, and the wires to give it."""
+        arguments, wires = _captured(arrow.arguments)
+        types = tuple(w.type for w in ([flow] if flow else []) + wires)
+        key = (arrow.block, _typed(arguments), flow is not None, types)
+        made = self._made.get(key) or self._symbolic.get(key)
+        if made is None:
+            memory = self._symbolic if any(t.names for t in types) else self._made
+            memory[key] = RUNNING
+            try:
+                made = Made(self._define(arrow, dict(arguments), flow, wires))
+            finally:
+                memory[key] = made or Made(None)
+        if made is RUNNING:
+            hint = "a block that uses itself needs an argument that grows smaller, and an `if` that ends it"
+            raise fault("endless-recursion", f"`{arrow.block.name}` uses itself on the same input", arrow.at, hint)
+        if made.definition is None:
+            raise Silent
+        if not wires:
+            self._applied[id(arrow), flow.type if flow else None] = (arrow, made.definition)
+        inputs = ([flow] if flow else []) + [context.scope.bring(w) for w in wires]
+        return made.definition, inputs
+
+    def _define(
+        self, arrow: BlockArrow, arguments: dict[str, Any], flow: Wire | None, wires: list[Wire]
+    ) -> Definition | None:
+        scope = Scope(arrow.block.name, arrow.block.module.place(arrow.block.declaration.at))
+        start = scope.add_input(flow.type, flow.place) if flow else None
+        captured = [scope.add_input(w.type, w.place) for w in wires]
+        for wire, outer in zip(captured, wires, strict=True):
+            wire.name = outer.name
+        own = {n: _release(v, captured) for n, v in arguments.items()}
+        if len(self._calls) >= DEPTH:
+            hint = "a block that uses itself needs an argument that grows smaller, and an `if` that ends it"
+            raise fault("endless-recursion", f"`{arrow.block.name}` nests {DEPTH} deep and goes on", arrow.at, hint)
+        self._calls.append((arrow.block.name, arrow.at))
+        try:
+            return self._fill(scope, arrow.block, own, start)
+        finally:
+            self._calls.pop()
+
+    def _fill(self, scope: Scope, block: BlockValue, arguments: dict[str, Any], flow: Wire | None) -> Definition | None:
+        """The definition of a block whose body is run in `scope`."""
+        before = len(self.diagnostics)
+        with self.recording():
+            scope.doc = block.declaration.doc
+            result = self.run_block(scope, block, arguments, flow, Context(scope, scope))
+            if result is BROKEN or len(self.diagnostics) > before:
+                return None
+            if all(training for _, _, training in scope.outputs):
+                scope.outputs.insert(0, ("output", self.one(result, scope.place), False))
+            return freeze(scope)
+        return None
+
+    def run_block(
+        self, scope: Scope, block: BlockValue, arguments: dict[str, Any], flow: Wire | None, context: Context
+    ) -> Any:
+        """Bind a block's arguments and sizes, and run its body; gives the value that flows out."""
+        self.elaborated.add(block)
+        env = Env(block.module, dict(scope.sizes))
+        for parameter in block.declaration.parameters:
+            name = parameter.name.id
+            if name in arguments:
+                env.locals[name] = arguments.pop(name)
+            else:
+                assert parameter.default is not None
+                env.locals[name] = self.evaluator.evaluate(parameter.default, env)
+        scope.arguments = tuple((n, v) for n, v in env.locals.items() if isinstance(v, int | float | str | tuple))
+        env.locals.update(arguments)
+        bound = bind_inputs(self, block, flow, env)
+        scope.sizes = (*scope.sizes, *bound.items())
+        body = block.declaration.body
+        if isinstance(body, ast.Body):
+            result = self.runner.run(body.statements, env, flow, context)
+        else:
+            arrow = self.evaluator.arrow(body, env)
+            if flow is None and isinstance(arrow, BlockArrow) and arrow.block.is_net and is_complete(arrow):
+                return self.run_block(scope, arrow.block, dict(arrow.arguments), None, context)  # with its inputs
+            result = self.applier.apply(arrow, flow, context)
+        if result is not BROKEN and all(training for _, _, training in scope.outputs):
+            if result is None:
+                raise fault("no-value", f"`{block.name}` gives no value", block.module.place(block.declaration.name.at))
+            check_outputs(self, block, result, env)
+        return result
+
+    def inline(self, arrow: BlockArrow, flow: Wire | None, context: Context) -> Any:
+        """Run a block that is given a shared layer inside the scope that calls it."""
+        child = self.nested(snake(arrow.block.name), arrow.at, flow, context)
+        child.inline = True
+        start = child.inputs[0] if flow else None
+        if len(self._calls) >= DEPTH:
+            raise fault("endless-recursion", f"`{arrow.block.name}` nests {DEPTH} deep and goes on", arrow.at)
+        self._calls.append((arrow.block.name, arrow.at))
+        try:
+            result = self.run_block(child, arrow.block, dict(arrow.arguments), start, context.inside(child))
+        finally:
+            self._calls.pop()
+        return self.leave(child, result)
+
+    def nested(self, name: str, at: Place, flow: Wire | None, context: Context, member: bool = False) -> Scope:
+        """A new scope inside the present one, with the step that calls it."""
+        parent = context.scope
+        child = Scope(name, at, parent)
+        layer = LayerDraft(parent, name, child, labelled=True, member=member)
+        child.call = Draft(child, [flow] if flow else [], [], at, layer, context.training)
+        if flow:
+            child.add_input(flow.type, flow.place).training = flow.training
+        parent.drafts.append(child.call)
+        return child
+
+    def leave(self, child: Scope, result: Any) -> Any:
+        """What a nested scope gives to the one around it."""
+        if isinstance(result, tuple):
+            return tuple(self.leave(child, r) for r in result)
+        if result is None or result is BROKEN:
+            return result
+        return child.give(child.bring(result))
+
+    def one(self, result: Any, at: Place) -> Wire:
+        """The single tensor of a result. Raises Fault for several, Silent for a broken one."""
+        if result is BROKEN:
+            raise Silent
+        if isinstance(result, tuple):
+            hint = "name them: `a, b = ...`"
+            raise fault("several-values", f"{len(result)} tensors flow here, where one is needed", at, hint)
+        if result is SEVERAL:
+            raise fault(
+                "no-value",
+                "the net has several inputs: none of them flows by itself",
+                at,
+                "begin with one by name: `image -> ...`",
+            )
+        if not isinstance(result, Wire):
+            raise fault("no-value", "no value flows here", at, "begin with an `input`, or with a named tensor")
+        return result
+
+    def size(self, node: ast.Node, env: Env) -> Dim:
+        """The size an expression stands for. Raises Fault for anything else."""
+        value = self.evaluator.evaluate(node, env)
+        if isinstance(value, bool) or not isinstance(value, int | Size):
+            raise fault("bad-type", f"a size is needed here, found {describe(value)}", env.place(node))
+        return value
+
+
+Arguments = tuple[tuple[str, Any], ...]
+
+
+def _captured(arguments: Arguments) -> tuple[Arguments, list[Wire]]:
+    """Arguments with the caller's tensors numbered, and those tensors."""
+    if all(type(v) in PLAIN for _, v in arguments):
+        return arguments, []
+    found = leaves(tuple(v for _, v in arguments))
+    wires = list({leaf.wire: None for leaf in found if isinstance(leaf, Tensor)})
+    if not wires:
+        return arguments, []
+    index = {wire: i for i, wire in enumerate(wires)}
+    numbered = ((n, replace_tensors(v, lambda t: Captured(index[t.wire], t.wire.type))) for n, v in arguments)
+    return tuple(numbered), wires
+
+
+PLAIN = (int, float, bool, str)
+
+
+def _typed(value: Any) -> Any:
+    """A key that tells `1`, `1.0` and `true` apart."""
+    if type(value) is tuple:
+        return tuple([_typed(v) for v in value])
+    return value if type(value) is int else (type(value), value) if isinstance(value, bool | float) else value
+
+
+def _release(value: Any, wires: list[Wire]) -> Any:
+    """The value with captured tensors standing for the inputs of the new scope."""
+    if isinstance(value, Captured):
+        return Tensor(wires[value.index])
+    if isinstance(value, tuple):
+        return tuple(_release(v, wires) for v in value)
+    if isinstance(value, Struct) and not isinstance(value, Shared | ast.Node):
+        fields = {f: _release(getattr(value, f), wires) for f in value.__struct_fields__}
+        return type(value)(**fields)
+    return value

@@ -1,0 +1,398 @@
+"""Expressions to values: Python's arithmetic on plain values, arrows kept as data.
+
+Nothing of a spec is ever executed as Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from msgspec import Struct
+
+from netdsl.diagnostics.diagnostic import did_you_mean, fault
+from netdsl.elaborate import calls
+from netdsl.elaborate.arithmetic import (
+    BUILTINS,
+    COMPARISONS,
+    LIMIT,
+    OPERATORS,
+    SAFE,
+    SMALL,
+    binary,
+    compare,
+    truth,
+    unary,
+)
+from netdsl.elaborate.modules import Module
+from netdsl.elaborate.values import (
+    BROKEN,
+    ArithArrow,
+    BlockArrow,
+    BlockValue,
+    BodyArrow,
+    Builtin,
+    It,
+    OpArrow,
+    PipeArrow,
+    ResidualArrow,
+    describe,
+    is_arrow,
+)
+from netdsl.ops import REGISTRY
+from netdsl.sizes.dims import Size
+from netdsl.source import Place
+from netdsl.syntax import ast
+
+ALIASES = {
+    "conv2d": "conv", "conv1d": "conv", "conv3d": "conv", "convtranspose2d": "upconv", "conv_transpose": "upconv",
+    "batchnorm": "bn", "batchnorm2d": "bn", "batchnorm1d": "bn", "maxpool2d": "maxpool", "max_pool": "maxpool",
+    "avgpool2d": "avgpool", "fc": "linear", "dense": "linear", "gn": "groupnorm", "ln": "layernorm",
+    "swish": "silu", "depthwise": "dwconv", "global_avg_pool": "gap", "skip": "residual", "reduce_mean": "mean",
+    "layerscale": "scale", "layer_scale": "scale", "droppath": "drop_path", "mha": "attention", "embedding": "embed",
+}  # fmt: skip
+"""Names that people bring from elsewhere, and what they are called here."""
+
+
+LINK_OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "shortcut": ("a layer", is_arrow),
+    "scale": ("a number", lambda v: isinstance(v, int | float) and not isinstance(v, bool)),
+    "drop_path": ("a number", lambda v: isinstance(v, int | float) and not isinstance(v, bool)),
+    "when": ("true or false", lambda v: isinstance(v, bool)),
+}
+"""What `residual` takes."""
+
+
+class Silent(Exception):  # noqa: N818 - not an error of ours: there is nothing more to say about the user's
+    """Raised on reading a value that is already known to be wrong."""
+
+
+PLAIN = frozenset((int, float, bool, str, type(None)))
+
+
+class Env:
+    """The names visible at one point: local ones, and those of the file."""
+
+    __slots__ = ("locals", "module")
+
+    def __init__(self, module: Module, locals: dict[str, Any]) -> None:
+        self.module = module
+        self.locals = locals
+
+    def place(self, node: ast.Node) -> Place:
+        return self.module.place(node.at)
+
+
+class Evaluator:
+    """Evaluates expressions; constants of a file are evaluated once, when first read."""
+
+    def __init__(self) -> None:
+        self._constants: dict[tuple[Module, str], Any] = {}
+        self._blocks: dict[int, BlockValue] = {}
+        self._bound: dict[Any, tuple[Any, Any]] = {}
+        self._free: dict[int, frozenset[str]] = {}
+        self._rules: dict[type, Callable[[Any, Env], Any]] = {
+            ast.Number: lambda node, env: node.value,
+            ast.String: lambda node, env: node.value,
+            ast.Literal: lambda node, env: node.value,
+            ast.Name: self._name,
+            ast.ListExpr: self._items,
+            ast.TupleExpr: self._items,
+            ast.Comprehension: self._comprehension,
+            ast.Call: self._call,
+            ast.Index: self._index,
+            ast.Unary: self._unary,
+            ast.Binary: self._binary,
+            ast.Compare: self._compare,
+            ast.Conditional: self._conditional,
+            ast.Pipeline: self._pipeline,
+            ast.Residual: self._residual,
+            ast.Body: self._body,
+        }
+
+    def evaluate(self, node: ast.Node, env: Env) -> Any:
+        """The value of an expression. Raises Fault for a mistake, Silent for one already reported."""
+        rule = self._rules.get(type(node))
+        if rule is None:
+            hint = "units and `|` belong in recipes"
+            raise fault("misplaced", "this has no meaning here", env.place(node), hint)
+        return rule(node, env)
+
+    def _name(self, node: ast.Name, env: Env) -> Any:
+        value = env.locals.get(node.id)
+        if value is not None and value is not BROKEN:
+            return value
+        value = self.lookup(node.id, env, env.place(node))
+        if value is None and node.id not in env.locals and not self._is_none_constant(node.id, env):
+            known = [*env.locals, *env.module.names, *REGISTRY, *BUILTINS]
+            alias = ALIASES.get(node.id.lower())
+            hint = f"it is called `{alias}` here" if alias in REGISTRY else did_you_mean(node.id, known)
+            raise fault("unknown-name", f"nothing is called `{node.id}`", env.place(node), hint)
+        if value is BROKEN:
+            raise Silent
+        return value
+
+    def _is_none_constant(self, name: str, env: Env) -> bool:
+        return env.module.find(name) is not None
+
+    def lookup(self, name: str, env: Env, at: Place) -> Any:
+        """What a name stands for; None where it is unknown."""
+        if name in env.locals:
+            return env.locals[name]
+        if name == "it":
+            return It(at)
+        found = env.module.find(name)
+        if found is not None:
+            return self._declared(*found, at)
+        if name in REGISTRY:
+            return OpArrow(REGISTRY[name], (), (), at)
+        return Builtin(name, BUILTINS[name]) if name in BUILTINS else None
+
+    def _declared(self, module: Module, declaration: ast.Node, at: Place) -> Any:
+        if isinstance(declaration, ast.Block):
+            return BlockArrow(self.block(module, declaration), (), at)
+        if isinstance(declaration, ast.Constant | ast.Variant):
+            return self.constant(module, declaration)
+        assert isinstance(declaration, ast.Recipe)
+        raise fault("misplaced", f"`{declaration.name.id}` is a recipe, not a value", at)
+
+    def block(self, module: Module, declaration: ast.Block) -> BlockValue:
+        """The one value of a declared block."""
+        key = id(declaration)
+        if key not in self._blocks:
+            self._blocks[key] = BlockValue(declaration, module)
+        return self._blocks[key]
+
+    def constant(self, module: Module, declaration: ast.Constant | ast.Variant) -> Any:
+        """The value of a constant or a variant. Raises Fault where it is defined by itself."""
+        key = (module, declaration.name.id)
+        if key not in self._constants:
+            self._constants[key] = OPEN
+            try:
+                self._constants[key] = self.evaluate(declaration.value, Env(module, {}))
+            except BaseException:
+                self._constants[key] = BROKEN
+                raise
+        value = self._constants[key]
+        if value is OPEN:
+            at = module.place(declaration.at)
+            raise fault("endless-recursion", f"`{declaration.name.id}` is defined by itself", at)
+        return value
+
+    def _items(self, node: ast.ListExpr | ast.TupleExpr, env: Env) -> tuple[Any, ...]:
+        return tuple(self.spread(node.items, env))
+
+    def spread(self, items: Iterable[ast.Node], env: Env) -> list[Any]:
+        """The values of items, with `*list` spread out."""
+        values: list[Any] = []
+        for item in items:
+            if isinstance(item, ast.Splat):
+                values.extend(self.sequence(item.value, env))
+            else:
+                values.append(self.evaluate(item, env))
+        return values
+
+    def sequence(self, node: ast.Node, env: Env) -> tuple[Any, ...]:
+        """The items of a list. Raises Fault for anything else."""
+        value = self.evaluate(node, env)
+        if not isinstance(value, tuple):
+            raise fault("bad-type", f"a list is needed here, found {describe(value)}", env.place(node))
+        return value
+
+    def _comprehension(self, node: ast.Comprehension, env: Env) -> tuple[Any, ...]:
+        inner = Env(env.module, dict(env.locals))
+        values = []
+        for item in self.sequence(node.iterable, env):
+            self.assign(node.targets, item, inner, env.place(node.iterable))
+            if node.condition is None or self.truth(node.condition, inner):
+                values.append(self.evaluate(node.item, inner))
+        return tuple(values)
+
+    def assign(self, targets: tuple[ast.Target, ...], value: Any, env: Env, at: Place) -> None:
+        """Bind one name to a value, or several to its items."""
+        if len(targets) == 1 and isinstance(targets[0], ast.Name):
+            env.locals[targets[0].id] = value
+            return
+        if not isinstance(value, tuple) or len(value) != len(targets):
+            found = f"{len(value)} values" if isinstance(value, tuple) else describe(value)
+            raise fault("unpack", f"{len(targets)} names for {found}", at)
+        for target, item in zip(targets, value, strict=True):
+            self.assign((target,) if isinstance(target, ast.Name) else target.items, item, env, at)
+
+    def truth(self, node: ast.Node, env: Env) -> bool:
+        value = self.evaluate(node, env)
+        return value if isinstance(value, bool) else truth(value, env.place(node))
+
+    def _call(self, node: ast.Call, env: Env) -> Any:
+        function = self.evaluate(node.function, env)
+        if isinstance(function, Builtin):
+            return self._builtin(function, node, env)
+        if not isinstance(function, OpArrow | BlockArrow):
+            hint = "a name or a number takes no arguments" if not is_arrow(function) else "write `->` to apply a layer"
+            raise fault("not-callable", f"{describe(function)} cannot be called", env.place(node), hint)
+        if isinstance(function, BlockArrow):
+            return self._block_call(node, function, env)
+        return calls.bind(function, self._arguments(node, function, env), env.place(node))
+
+    def _block_call(self, node: ast.Call, function: BlockArrow, env: Env) -> Any:
+        """A block with arguments. One call met again with the same plain arguments, in a loop, is the same value."""
+        if any(isinstance(a.value, ast.Splat) for a in node.arguments):
+            return calls.bind(function, self._arguments(node, function, env), env.place(node))
+        values = [self.evaluate(a.value, env) for a in node.arguments]
+        types = tuple([type(v) for v in values])
+        key = (id(node), id(function.block), types, *values) if PLAIN.issuperset(types) else None
+        known = self._bound.get(key) if key else None
+        if known is not None and known[0] == function.arguments:
+            return known[1]
+        names = [a.name.id if a.name else None for a in node.arguments]
+        places = [env.place(a) for a in node.arguments]
+        given = [calls.Given(n, v, at) for n, v, at in zip(names, values, places, strict=True)]
+        bound = calls.bind(function, given, env.place(node))
+        if key:
+            self._bound[key] = (function.arguments, bound)
+        return bound
+
+    def _arguments(self, node: ast.Call, function: OpArrow | BlockArrow, env: Env) -> list[calls.Given]:
+        given: list[calls.Given] = []
+        for argument in node.arguments:
+            at = env.place(argument)
+            if isinstance(argument.value, ast.Splat):
+                given += [calls.Given(None, v, at) for v in self.sequence(argument.value.value, env)]
+                continue
+            name = argument.name.id if argument.name else None
+            lookup = partial(self.lookup, env=env, at=at)
+            value = calls.word(function, name or calls.next_field(function, given), argument.value, lookup)
+            given.append(calls.Given(name, self.evaluate(argument.value, env) if value is None else value, at))
+        return given
+
+    def _builtin(self, function: Builtin, node: ast.Call, env: Env) -> Any:
+        values = []
+        for argument in node.arguments:
+            if argument.name is not None:
+                message = f"`{function.name}` takes no named arguments"
+                raise fault("unknown-argument", message, env.place(argument))
+            values += self.spread([argument.value], env)
+        try:
+            return function.function(*values)
+        except (TypeError, ValueError, ArithmeticError, IndexError) as error:
+            raise fault("bad-argument", f"`{function.name}`: {error}", env.place(node)) from None
+
+    def _index(self, node: ast.Index, env: Env) -> Any:
+        value = self.evaluate(node.value, env)
+        if not isinstance(value, tuple | str):
+            raise fault("bad-type", f"only a list has items, found {describe(value)}", env.place(node))
+        if isinstance(node.index, ast.Slice):
+            parts = (node.index.start, node.index.stop, node.index.step)
+            return value[slice(*(None if p is None else self._integer(p, env) for p in parts))]
+        index = self._integer(node.index, env)
+        if not -len(value) <= index < len(value):
+            raise fault("bad-index", f"there is no item {index} in a list of {len(value)}", env.place(node.index))
+        return value[index]
+
+    def _integer(self, node: ast.Node, env: Env) -> int:
+        value = self.evaluate(node, env)
+        if not isinstance(value, int):
+            raise fault("bad-type", f"a whole number is needed here, found {describe(value)}", env.place(node))
+        return value
+
+    def count(self, node: ast.Node, env: Env) -> int:
+        """How often to repeat something. Raises Fault unless it is a sensible number."""
+        value = self._integer(node, env)
+        if not 0 <= value <= LIMIT:
+            code, hint = ("bad-argument", None) if value < 0 else ("too-large", f"the limit is {LIMIT:,}")
+            raise fault(code, f"cannot repeat {value:,} times", env.place(node), hint)
+        return value
+
+    def _unary(self, node: ast.Unary, env: Env) -> Any:
+        value = self.evaluate(node.operand, env)
+        if is_arrow(value) and node.op == "-":
+            return ArithArrow("*", value, -1, env.place(node))
+        return unary(node.op, value, env.place(node))
+
+    def _binary(self, node: ast.Binary, env: Env) -> Any:
+        left = self.evaluate(node.left, env)
+        if node.op in ("and", "or"):
+            true = left if isinstance(left, bool) else truth(left, env.place(node.left))
+            decided = true == (node.op == "or")
+            return left if decided else self.evaluate(node.right, env)
+        right = self.evaluate(node.right, env)
+        if type(left) is int and type(right) is int and 0 <= left < SMALL and 0 <= right <= SAFE.get(node.op, -1):
+            return OPERATORS[node.op](left, right)
+        if is_arrow(left) or is_arrow(right):
+            return self._arrow_arithmetic(node, left, right, env)
+        return binary(node.op, left, right, env.place(node))
+
+    def _arrow_arithmetic(self, node: ast.Binary, left: Any, right: Any, env: Env) -> ArithArrow:
+        if node.op not in ("+", "-", "*", "/", "@", "**"):
+            raise fault("bad-type", f"`{node.op}` is not defined on tensors", env.place(node))
+        for side, value in ((node.left, left), (node.right, right)):
+            if not is_arrow(value) and (isinstance(value, bool | Size) or not isinstance(value, int | float)):
+                raise fault("bad-type", f"a tensor cannot meet {describe(value)}", env.place(side))
+        return ArithArrow(node.op, left, right, env.place(node))
+
+    def _compare(self, node: ast.Compare, env: Env) -> bool:
+        left = self.evaluate(node.first, env)
+        for op, right_node in zip(node.ops, node.rest, strict=True):
+            right = self.evaluate(right_node, env)
+            plain = type(left) is int and type(right) is int
+            if not (COMPARISONS[op](left, right) if plain else compare(op, left, right, env.place(node))):
+                return False
+            left = right
+        return True
+
+    def _conditional(self, node: ast.Conditional, env: Env) -> Any:
+        return self.evaluate(node.then if self.truth(node.condition, env) else node.otherwise, env)
+
+    def _pipeline(self, node: ast.Pipeline, env: Env) -> PipeArrow:
+        stages = tuple(self.arrow(stage, env) for stage in node.stages)
+        return PipeArrow(stages, env.place(node))
+
+    def arrow(self, node: ast.Node, env: Env) -> Any:
+        """The arrow an expression stands for. Raises Fault for a plain value."""
+        value = self.evaluate(node, env)
+        if not is_arrow(value):
+            raise fault("not-a-layer", f"a layer is needed here, found {describe(value)}", env.place(node))
+        return value
+
+    def _residual(self, node: ast.Residual, env: Env) -> ResidualArrow:
+        options: dict[str, Any] = {"shortcut": None, "scale": None, "drop_path": None, "when": True}
+        for argument in node.arguments:
+            name = argument.name.id if argument.name else ""
+            if name not in options:
+                hint = did_you_mean(name, options) or "it takes `shortcut=`, `scale=`, `drop_path=` and `when=`"
+                found = f"no argument `{name}`" if name else "only named arguments"
+                raise fault("unknown-argument", f"`residual` takes {found}", env.place(argument), hint)
+            value = options[name] = self.evaluate(argument.value, env)
+            wanted, fits = LINK_OPTIONS[name]
+            if value is not None and not fits(value):
+                message = f"`{name}` must be {wanted}, found {describe(value)}"
+                raise fault("bad-argument", message, env.place(argument))
+        return ResidualArrow(self._body(node.body, env), at=env.place(node), **options)
+
+    def _body(self, node: ast.Body, env: Env) -> BodyArrow:
+        free = self._free.get(id(node))
+        if free is None:
+            free = self._free[id(node)] = frozenset(_names(node))
+        captured = tuple((n, v) for n, v in env.locals.items() if n in free)
+        return BodyArrow(node, env.module, captured, env.place(node))
+
+
+class _Open:
+    """Marks a constant whose value is being computed."""
+
+
+OPEN = _Open()
+
+
+def _names(node: Any) -> Iterable[str]:
+    """Every name written inside a node."""
+    if isinstance(node, ast.Name):
+        yield node.id
+    elif isinstance(node, tuple):
+        for item in node:
+            yield from _names(item)
+    elif isinstance(node, Struct):
+        for field in node.__struct_fields__:
+            if field != "at":
+                yield from _names(getattr(node, field))

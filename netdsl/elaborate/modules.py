@@ -1,0 +1,130 @@
+"""Which declaration each name of a file means: the files a spec imports, and the names each one declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeGuard, Union
+
+from msgspec import Struct
+
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Note, did_you_mean, fault
+from netdsl.source import Place, Source, Span
+from netdsl.syntax import ast
+from netdsl.syntax.parse import parse
+
+Declared = Union[ast.Constant, ast.Block, ast.Variant, ast.Recipe]
+
+
+class Imported(Struct, frozen=True, eq=False):
+    """A name that stands for one of another module."""
+
+    module: Module
+    name: str
+
+
+class Module:
+    """One parsed file and the names it knows. Compared by identity."""
+
+    def __init__(self, source: Source, file: ast.File) -> None:
+        self.source = source
+        self.file = file
+        self.names: dict[str, Declared | Imported] = {}
+        self.imports: dict[str, Module] = {}
+
+    def place(self, span: Span) -> Place:
+        return Place(self.source, span)
+
+    def find(self, name: str) -> tuple[Module, Declared] | None:
+        """The declaration a name means here, and the module it stands in."""
+        found = self.names.get(name)
+        if isinstance(found, Imported):
+            return found.module.find(found.name)
+        return None if found is None else (self, found)
+
+    def declared(self, kind: type[ast.Node], keyword: str | None = None) -> Iterator[ast.Node]:
+        """The file's own declarations of a kind, in order."""
+        for declaration in self.file.declarations:
+            if isinstance(declaration, kind) and getattr(declaration, "keyword", keyword) == keyword:
+                yield declaration
+
+    def below(self) -> dict[str, Module]:
+        """Every module that this one needs, by the name it is imported by."""
+        found = dict(self.imports)
+        for module in self.imports.values():
+            found |= module.below()
+        return found
+
+    @property
+    def nets(self) -> list[str]:
+        """The names of the nets and variants declared here, in order."""
+        return [d.name.id for d in self.file.declarations if _is_net(d)]
+
+
+def _is_net(node: ast.Declaration) -> TypeGuard[ast.Block | ast.Variant]:
+    return isinstance(node, ast.Variant) or (isinstance(node, ast.Block) and node.keyword == "net")
+
+
+Reader = Callable[[str, Source], Source | None]
+"""Gives the source that a dotted module name means, seen from an importing source; None where there is none."""
+
+
+def resolve(source: Source, read: Reader) -> tuple[Module, tuple[Diagnostic, ...]]:
+    """The module of a source with everything it imports, and all mistakes in names of declarations and imports."""
+    resolver = _Resolver(read)
+    module = resolver.module(source)
+    return module, tuple(resolver.diagnostics)
+
+
+class _Resolver:
+    def __init__(self, read: Reader) -> None:
+        self.read = read
+        self.diagnostics: list[Diagnostic] = []
+        self.modules: dict[str, Module] = {}
+        self.open: list[str] = []
+
+    def module(self, source: Source) -> Module:
+        if source.name in self.modules:
+            return self.modules[source.name]
+        file, mistakes = parse(source)
+        self.diagnostics.extend(mistakes)
+        module = self.modules[source.name] = Module(source, file)
+        self.open.append(source.name)
+        for declaration in file.declarations:
+            try:
+                if isinstance(declaration, ast.Import):
+                    self.do_import(module, declaration)
+                elif not isinstance(declaration, ast.Expect):
+                    self.declare(module, declaration.name, declaration)
+            except Fault as mistake:
+                self.diagnostics.append(mistake.diagnostic)
+        self.open.pop()
+        return module
+
+    def do_import(self, module: Module, node: ast.Import) -> None:
+        source = self.read(node.module, module.source)
+        at = module.place(node.module_at)
+        if source is None:
+            hint = (
+                "a spec is imported by the name of its file, without `.net`: from this folder or the standard library"
+            )
+            raise fault("unknown-module", f"there is no spec `{node.module}`", at, hint)
+        if source.name in self.open:
+            chain = " -> ".join([*self.open[self.open.index(source.name) :], source.name])
+            raise fault("cyclic-import", f"the import goes round in a circle: {chain}", at)
+        other = module.imports[node.module] = self.module(source)
+        for item in node.names:
+            if other.find(item.name.id) is None:
+                near = did_you_mean(item.name.id, other.names)
+                message = f"`{node.module}` declares no `{item.name.id}`"
+                self.diagnostics.append(fault("unknown-name", message, module.place(item.name.at), near).diagnostic)
+                continue
+            self.declare(module, item.alias or item.name, Imported(other, item.name.id))
+
+    def declare(self, module: Module, name: ast.Name, declared: Declared | Imported) -> None:
+        earlier = module.names.get(name.id)
+        if earlier is not None:
+            also = (
+                () if isinstance(earlier, Imported) else (Note("first declared here", module.place(earlier.name.at)),)
+            )
+            raise fault("duplicate-name", f"`{name.id}` is declared twice", module.place(name.at), None, *also)
+        module.names[name.id] = declared

@@ -1,0 +1,148 @@
+"""The definition under construction: wires, layers and steps, before they have names.
+
+A block's body is a scope of its own. A label, or an iteration of a labelled loop, is a scope inside it; tensors may be
+named in one scope and used in another, and each crossing adds an input or an output to the scopes between.
+"""
+
+from __future__ import annotations
+
+from netdsl.ir.model import Definition
+from netdsl.ops.base import Op
+from netdsl.sizes.dims import Dim
+from netdsl.source import Place
+from netdsl.tensors import TensorType
+
+
+class Wire:
+    """A value of a scope. `name` is the author's, where there is one."""
+
+    __slots__ = ("name", "place", "scope", "training", "type")
+
+    def __init__(self, scope: Scope, type: TensorType, place: Place, training: bool = False) -> None:
+        self.scope = scope
+        self.type = type
+        self.place = place
+        self.training = training
+        self.name = ""
+
+
+class LayerDraft:
+    """A layer before it has its final name.
+
+    `base` is the author's label where `labelled`, else the kind; a `member` is one iteration of a labelled loop.
+    """
+
+    __slots__ = ("base", "callee", "inputs", "labelled", "member", "scope")
+
+    def __init__(
+        self,
+        scope: Scope,
+        base: str,
+        callee: Op | Definition | Scope | None = None,
+        labelled: bool = False,
+        member: bool = False,
+    ) -> None:
+        self.scope = scope
+        self.base = base
+        self.callee = callee
+        self.labelled = labelled
+        self.member = member
+        self.inputs: tuple[TensorType, ...] = ()
+
+
+class Draft:
+    """A step before its values have names."""
+
+    __slots__ = ("callee", "inputs", "layer", "outs", "place", "residual", "training")
+
+    def __init__(
+        self,
+        callee: Op | Definition | Scope,
+        inputs: list[Wire],
+        outs: list[Wire],
+        place: Place,
+        layer: LayerDraft | None = None,
+        training: bool = False,
+    ) -> None:
+        self.callee = callee
+        self.inputs = inputs
+        self.outs = outs
+        self.place = place
+        self.layer = layer
+        self.training = training
+        self.residual = False
+
+
+class Scope:
+    """A body under construction. `parent` is None for a block; `inline` scopes are spliced into their parent."""
+
+    def __init__(self, name: str, place: Place, parent: Scope | None = None, inline: bool = False) -> None:
+        self.name = name
+        self.place = place
+        self.parent = parent
+        self.inline = inline
+        self.is_block = parent is None
+        self.inputs: list[Wire] = []
+        self.drafts: list[Draft] = []
+        self.outputs: list[tuple[str, Wire, bool]] = []
+        self.exports: dict[Wire, Wire] = {}
+        self.imports: dict[Wire, Wire] = {}
+        self.call: Draft | None = None
+        self.arguments: tuple[tuple[str, object], ...] = ()
+        self.sizes: tuple[tuple[str, Dim], ...] = ()
+        self.doc = ""
+        self.fed = False
+        self.loops = 0
+
+    def add_input(self, type: TensorType, place: Place) -> Wire:
+        wire = Wire(self, type, place)
+        self.inputs.append(wire)
+        return wire
+
+    def bring(self, wire: Wire) -> Wire:
+        """The wire as it is known in this scope, wherever it was made."""
+        while wire.scope is not self and not self._is_inside(wire.scope):
+            wire = wire.scope._export(wire)
+        return wire if wire.scope is self else self._import(wire)
+
+    def give(self, wire: Wire) -> Wire:
+        """The result of a nested scope, as the scope around it knows it; it comes before other outputs."""
+        outer = self._export(wire)
+        assert self.call is not None
+        self.exports = {wire: outer, **self.exports}
+        self.call.outs = list(self.exports.values())
+        return outer
+
+    def _is_inside(self, other: Scope) -> bool:
+        scope: Scope | None = self
+        while scope is not None and scope is not other:
+            scope = scope.parent
+        return scope is other
+
+    def _import(self, wire: Wire) -> Wire:
+        assert self.parent is not None
+        assert self.call is not None
+        outer = self.parent.bring(wire)
+        if outer not in self.imports:
+            inner = self.add_input(wire.type, wire.place)
+            inner.name, inner.training = wire.name, wire.training
+            self.imports[outer] = inner
+            self.call.inputs.append(outer)
+        return self.imports[outer]
+
+    def _export(self, wire: Wire) -> Wire:
+        assert self.parent is not None
+        assert self.call is not None
+        if wire not in self.exports:
+            outer = Wire(self.parent, wire.type, wire.place, wire.training)
+            outer.name = wire.name
+            self.exports[wire] = outer
+            self.call.outs.append(outer)
+        return self.exports[wire]
+
+    def use(self, layer: LayerDraft) -> None:
+        """Use a layer that may belong to an outer scope: the scopes between are spliced into that one."""
+        scope: Scope | None = self
+        while scope is not None and scope is not layer.scope:
+            scope.inline = True
+            scope = scope.parent

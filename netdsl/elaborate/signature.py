@@ -1,0 +1,96 @@
+"""Signatures and inputs: names bound to sizes, and sizes that must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from netdsl.diagnostics.diagnostic import Note, did_you_mean, fault
+from netdsl.elaborate.expressions import Env
+from netdsl.elaborate.scope import Wire
+from netdsl.elaborate.values import BlockValue
+from netdsl.sizes.constraints import IMPOSSIBLE
+from netdsl.sizes.dims import Dim, symbol
+from netdsl.source import Place
+from netdsl.syntax import ast
+from netdsl.tensors import TensorType
+
+if TYPE_CHECKING:
+    from netdsl.elaborate.elaborate import Elaborator
+
+DTYPES = ("float32", "float64", "float16", "int64", "int32", "uint8", "bool")
+
+
+def bind_inputs(elaborator: Elaborator, block: BlockValue, flow: Wire | None, env: Env) -> dict[str, Dim]:
+    """Bind the sizes that a block's signature names; the names and their sizes."""
+    signature = block.declaration.signature
+    if signature is None:
+        return {}
+    at = block.module.place(signature.at)
+    if flow is None:
+        raise fault("no-value", f"`{block.name}` needs an input of {at.text}", at)
+    return match(elaborator, signature.inputs, flow.type, env, at, flow.place)
+
+
+def check_outputs(elaborator: Elaborator, block: BlockValue, result: Any, env: Env) -> None:
+    """Check what a block gives against its signature."""
+    signature = block.declaration.signature
+    if signature is not None:
+        wire = elaborator.one(result, block.module.place(signature.at))
+        match(elaborator, signature.outputs, wire.type, env, block.module.place(signature.at), wire.place)
+
+
+def check_sizes(net: BlockValue, sizes: Iterable[str]) -> None:
+    """Raise Fault for a size, given from outside, that is not a named size of a net's inputs."""
+    declaration = net.declaration
+    arguments = {p.name.id for p in declaration.parameters}
+    body = declaration.body.statements if isinstance(declaration.body, ast.Body) else ()
+    shapes = [item.id for s in body if isinstance(s, ast.Input) for item in s.shape if isinstance(item, ast.Name)]
+    named = [n for n in dict.fromkeys(shapes) if n not in arguments and net.module.find(n) is None]
+    for name in sizes:
+        if name not in named:
+            hint = did_you_mean(name, named) or f"its named sizes: {', '.join(named) or 'none'}"
+            hint = f"`{name}` is an argument: `-p {name}=...`" if name in arguments else hint
+            at = net.module.place(declaration.name.at)
+            raise fault("unknown-size", f"the inputs of `{net.name}` have no size `{name}`", at, hint)
+
+
+def match(
+    elaborator: Elaborator, pattern: tuple[ast.Expr, ...], type: TensorType, env: Env, at: Place, origin: Place
+) -> dict[str, Dim]:
+    """Bind new names of a shape pattern to the sizes of a type, and check the rest. Raises Fault where they differ."""
+    note = Note(f"{type} comes from here", origin)
+    if len(pattern) != type.rank:
+        raise fault("shape-mismatch", f"{len(pattern)} sizes are declared for a value of shape {type}", at, None, note)
+    bound: dict[str, Dim] = {}
+    for axis, (node, size) in enumerate(zip(pattern, type.shape, strict=True)):
+        if isinstance(node, ast.Name) and node.id == "_":
+            continue
+        if isinstance(node, ast.Name) and node.id not in env.locals and env.module.find(node.id) is None:
+            bound[node.id] = env.locals[node.id] = size
+            continue
+        wanted = elaborator.size(node, env)
+        if elaborator.assume.equal(size, wanted) == IMPOSSIBLE:
+            text = f"axis {axis} should be {wanted}" + (
+                "" if isinstance(node, ast.Number) else f" (`{env.place(node).text}`)"
+            )
+            raise fault("shape-mismatch", f"{text}, found {size} in {type}", env.place(node), None, note)
+    return bound
+
+
+def input_type(elaborator: Elaborator, node: ast.Input, env: Env) -> TensorType:
+    """The declared type of a net's input. Names that are not known yet are new symbolic sizes."""
+    shape: list[Dim] = []
+    for item in node.shape:
+        free = isinstance(item, ast.Name) and item.id not in env.locals and env.module.find(item.id) is None
+        if isinstance(item, ast.Name) and free and item.id[:1].isupper():
+            env.locals[item.id] = symbol(item.id)
+        size = elaborator.size(item, env)
+        if isinstance(size, int) and size < 1:
+            raise fault("bad-size", f"a size must be at least 1, found {size}", env.place(item))
+        shape.append(size)
+    dtype = node.dtype.id if node.dtype else "float32"
+    if dtype not in DTYPES:
+        assert node.dtype is not None
+        raise fault("bad-type", f"there is no dtype `{dtype}`", env.place(node.dtype), f"one of {', '.join(DTYPES)}")
+    return TensorType(tuple(shape), dtype)

@@ -1,0 +1,221 @@
+"""Statements: what each one does to the value that flows and to the names around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from netdsl.diagnostics.diagnostic import Fault, fault
+from netdsl.elaborate.calls import is_complete, missing
+from netdsl.elaborate.expressions import Env, Silent
+from netdsl.elaborate.scope import LayerDraft, Wire
+from netdsl.elaborate.signature import input_type, match
+from netdsl.elaborate.values import BROKEN, SEVERAL, BodyArrow, Shared, Tensor, describe, is_arrow
+from netdsl.syntax import ast
+from netdsl.tensors import TensorType
+
+if TYPE_CHECKING:
+    from netdsl.elaborate.elaborate import Context, Elaborator
+
+STEPS = 1_000_000
+"""How many statements one net may unroll to."""
+
+
+class Runner:
+    """Runs statements: each takes the value that flows in and gives the one that flows out."""
+
+    def __init__(self, elaborator: Elaborator) -> None:
+        self.elaborator = elaborator
+        self.evaluator = elaborator.evaluator
+        self.count = 0
+        self._rules: dict[type, Callable[[Any, Env, Any, Context], Any]] = {
+            ast.ExprStatement: self._expression,
+            ast.Assign: self._assign,
+            ast.Share: self._share,
+            ast.Label: self._label,
+            ast.For: self._for,
+            ast.Repeat: self._repeat,
+            ast.If: self._if,
+            ast.Require: self._require,
+            ast.Input: self._input,
+            ast.Output: self._output,
+        }
+
+    def run(self, statements: tuple[ast.Statement, ...], env: Env, flow: Any, context: Context) -> Any:
+        """Run statements in order. A mistake is recorded, and what follows from it stays silent."""
+        for statement in statements:
+            self.count += 1
+            if self.count > STEPS:
+                raise fault("too-large", f"this unrolls to more than {STEPS:,} steps", env.place(statement))
+            try:
+                flow = self._rules[type(statement)](statement, env, flow, context)
+            except (Fault, Silent, RecursionError) as mistake:
+                self.elaborator.record(mistake)
+                flow = self._after_mistake(statement, env, flow)
+        return flow
+
+    def _after_mistake(self, statement: ast.Statement, env: Env, flow: Any) -> Any:
+        if isinstance(statement, ast.Assign):
+            env.locals.update({target.id: BROKEN for target in statement.targets})
+            return flow
+        if isinstance(statement, ast.Share):
+            env.locals[statement.name.id] = BROKEN
+            return flow
+        return flow if isinstance(statement, ast.Output) else BROKEN
+
+    def _expression(self, node: ast.ExprStatement, env: Env, flow: Any, context: Context) -> Any:
+        if isinstance(node.value, ast.Body):
+            return self.run(node.value.statements, env, flow, context)
+        arrow = self.evaluator.arrow(node.value, env)
+        return self.elaborator.applier.apply(arrow, flow, context)
+
+    def _assign(self, node: ast.Assign, env: Env, flow: Any, context: Context) -> Any:
+        value = self.evaluator.evaluate(node.value, env)
+        if is_arrow(value) and is_complete(value):
+            result = self.elaborator.applier.apply(value, flow, context)
+            value = self._tensors(result, node, env)
+        self.evaluator.assign(node.targets, value, env, env.place(node))
+        return flow
+
+    def _tensors(self, result: Any, node: ast.Assign, env: Env) -> Any:
+        """The named tensors of a result: the author's names, where each stands for one."""
+        if isinstance(result, tuple):
+            names = [t.id for t in node.targets] if len(node.targets) == len(result) else [""] * len(result)
+            return tuple(self._named(w, n) for w, n in zip(result, names, strict=True))
+        wire = self.elaborator.one(result, env.place(node))
+        self._name_parameter(wire, node.targets[0].id)
+        return self._named(wire, node.targets[0].id)
+
+    @staticmethod
+    def _name_parameter(wire: Wire, name: str) -> None:
+        """`gain = param((c,))` is a parameter of that name in the state dict too."""
+        draft = wire.scope.drafts[-1] if wire.scope.drafts else None
+        if draft is not None and draft.layer is not None and draft.outs == [wire] and draft.layer.base == "param":
+            draft.layer.base = name
+
+    @staticmethod
+    def _named(wire: Wire, name: str) -> Tensor:
+        wire.name = wire.name or name
+        return Tensor(wire)
+
+    def _share(self, node: ast.Share, env: Env, flow: Any, context: Context) -> Any:
+        arrow = self.evaluator.arrow(node.value, env)
+        if not is_complete(arrow):
+            names = ", ".join(f"`{n}`" for n in missing(arrow))
+            raise fault("missing-argument", f"{describe(arrow)} needs {names} to be shared", env.place(node.value))
+        layer = LayerDraft(context.scope, node.name.id, labelled=True)
+        self.elaborator.applier.shared[layer] = arrow
+        env.locals[node.name.id] = Shared(layer, env.place(node))
+        return flow
+
+    def _label(self, node: ast.Label, env: Env, flow: Any, context: Context) -> Any:
+        inner = node.statement
+        if isinstance(inner, ast.For):
+            return self._for(inner, env, flow, context, node.name.id)
+        if isinstance(inner, ast.Repeat):
+            return self._repeat(inner, env, flow, context, node.name.id)
+        return self._in_scope(node.name.id, (inner,), env, flow, context)
+
+    def _in_scope(
+        self,
+        label: str,
+        statements: tuple[ast.Statement, ...],
+        env: Env,
+        flow: Any,
+        context: Context,
+        member: bool = False,
+    ) -> Any:
+        if flow is BROKEN or isinstance(flow, tuple):
+            return self.run(statements, env, flow, context)
+        child = self.elaborator.nested(label, env.place(statements[0]), flow, context, member)
+        start = child.inputs[0] if child.inputs else None
+        result = self.run(statements, env, start, context.inside(child))
+        return self.elaborator.leave(child, result)
+
+    def _iteration(self, body: ast.Body, env: Env, flow: Any, context: Context, label: str | None) -> Any:
+        if not body.statements:
+            return flow
+        context.root.loops += 1
+        try:
+            if label is None:
+                return self.run(body.statements, env, flow, context)
+            return self._in_scope(label, body.statements, env, flow, context, member=True)
+        finally:
+            context.root.loops -= 1
+
+    def _for(self, node: ast.For, env: Env, flow: Any, context: Context, label: str | None = None) -> Any:
+        for item in self.evaluator.sequence(node.iterable, env):
+            self.evaluator.assign(node.targets, item, env, env.place(node.iterable))
+            flow = self._iteration(node.body, env, flow, context, label)
+            if flow is BROKEN:
+                break
+        return flow
+
+    def _repeat(self, node: ast.Repeat, env: Env, flow: Any, context: Context, label: str | None = None) -> Any:
+        for _ in range(self.evaluator.count(node.count, env)):
+            flow = self._iteration(node.body, env, flow, context, label)
+            if flow is BROKEN:
+                break
+        return flow
+
+    def _if(self, node: ast.If, env: Env, flow: Any, context: Context) -> Any:
+        if self.evaluator.truth(node.condition, env):
+            return self.run(node.body.statements, env, flow, context)
+        if isinstance(node.otherwise, ast.If):
+            return self._if(node.otherwise, env, flow, context)
+        return self.run(node.otherwise.statements, env, flow, context) if node.otherwise else flow
+
+    def _require(self, node: ast.Require, env: Env, flow: Any, context: Context) -> Any:
+        if not self.evaluator.truth(node.condition, env):
+            message = self.evaluator.evaluate(node.message, env) if node.message else "this does not hold"
+            text = env.place(node.condition).text
+            raise fault("requirement", str(message), env.place(node.condition), f"it requires `{text}`")
+        return flow
+
+    def _input(self, node: ast.Input, env: Env, flow: Any, context: Context) -> Any:
+        scope = context.root
+        at = env.place(node)
+        if context.scope is not scope and context.scope.parent is not None:
+            raise fault("misplaced", "an input belongs at the start of a net", at)
+        given = env.locals.get(node.name.id)
+        wire: Wire | None = None
+        if given is not None and is_arrow(given):
+            wire = self.elaborator.one(self.elaborator.applier.apply(given, flow, context), at)
+        elif flow is not None and flow is not BROKEN and scope.inputs and flow is scope.inputs[0] and not scope.fed:
+            wire, scope.fed = flow, True
+        if wire is not None:
+            match(self.elaborator, node.shape, wire.type, env, at, wire.place)
+        else:
+            kind, side = input_type(self.elaborator, node, env), self.elaborator.options.picture
+            if side and not scope.inputs and kind.rank == 3:
+                kind = TensorType((kind.shape[0], side, side), kind.dtype)
+            wire = scope.add_input(kind, at)
+            wire.name = node.name.id
+            scope.fed = True
+        env.locals[node.name.id] = Tensor(wire)
+        several = isinstance(flow, Wire) and flow is not wire
+        return SEVERAL if several or flow is SEVERAL else wire
+
+    def _output(self, node: ast.Output, env: Env, flow: Any, context: Context) -> Any:
+        name, at = node.name.id, env.place(node)
+        root = context.root
+        if root.loops:  # `output heat` in a loop gives heat0, heat1, ...
+            name += str(sum(n.rstrip("0123456789") == name for n, _, _ in root.outputs))
+        if any(n == name for n, _, _ in root.outputs):
+            raise fault("duplicate-name", f"there are two outputs `{name}`", env.place(node.name))
+        if any(wire.name == name for wire in root.inputs):
+            hint = "an ONNX file tells inputs and outputs apart by their names"
+            raise fault("duplicate-name", f"the output `{name}` has the name of an input", env.place(node.name), hint)
+        inner = context.inside(context.scope)
+        inner.training = inner.training or node.training
+        result = (
+            flow if node.value is None else self.elaborator.applier.apply(self._value(node.value, env), flow, inner)
+        )
+        wire = self.elaborator.one(result, at)
+        root.outputs.append((name, root.bring(wire), node.training))
+        return flow
+
+    def _value(self, node: ast.Expr, env: Env) -> Any:
+        if isinstance(node, ast.Body):
+            return BodyArrow(node, env.module, tuple(env.locals.items()), env.place(node))
+        return self.evaluator.arrow(node, env)

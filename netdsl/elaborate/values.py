@@ -1,0 +1,209 @@
+"""What an expression of a spec can stand for: plain Python values, sizes, and arrows.
+
+An arrow is a function from the value that flows in to a new one, kept as data: two arrows that say the same are equal,
+so a block can be remembered by its arguments. Nothing here has been applied yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Union
+
+from msgspec import Struct
+
+from netdsl.ops.base import Op
+from netdsl.sizes.dims import Size
+from netdsl.source import Place
+from netdsl.syntax import ast
+from netdsl.tensors import TensorType
+
+if TYPE_CHECKING:
+    from netdsl.elaborate.modules import Module
+    from netdsl.elaborate.scope import LayerDraft, Wire
+
+
+class CallPlace(Place):
+    """The place of a call, and those of its arguments by name."""
+
+    __slots__ = ("arguments",)
+
+    def __init__(self, place: Place, arguments: dict[str, Place]) -> None:
+        super().__init__(place.source, place.span)
+        self.arguments = arguments
+
+
+class It(Struct, frozen=True):
+    """The identity: the value that flows in."""
+
+    at: Place
+
+
+class Tensor(Struct, frozen=True):
+    """A named tensor: the arrow that gives it whatever flows in."""
+
+    wire: Wire
+
+
+class Captured(Struct, frozen=True):
+    """A tensor of the caller, as the called block knows it: its input number `index`."""
+
+    index: int
+    type: TensorType
+
+
+class Shared(Struct, frozen=True):
+    """A layer with one set of weights, made by `share`."""
+
+    layer: LayerDraft
+    at: Place
+
+
+class OpArrow(Struct, frozen=True):
+    """An op with some or all of its arguments, and the arrows of its operands."""
+
+    op: type[Op]
+    arguments: tuple[tuple[str, Any], ...]
+    operands: tuple[tuple[str, Any], ...]
+    at: Place
+
+
+class BlockArrow(Struct, frozen=True):
+    """A block or net with some or all of its arguments."""
+
+    block: BlockValue
+    arguments: tuple[tuple[str, Any], ...]
+    at: Place
+
+
+class PipeArrow(Struct, frozen=True):
+    stages: tuple[Any, ...]
+    at: Place
+
+
+class ArithArrow(Struct, frozen=True):
+    """`left op right`, where at least one side is an arrow; a number on the other side stands for itself."""
+
+    op: str
+    left: Any
+    right: Any
+    at: Place
+
+
+class BodyArrow(Struct, frozen=True):
+    """`{ statements }` with the names it reads from around it."""
+
+    body: ast.Body
+    module: Module
+    captured: tuple[tuple[str, Any], ...]
+    at: Place
+
+
+class ResidualArrow(Struct, frozen=True):
+    """`shortcut + drop_path(scale * body)`; the body alone where `when` is false."""
+
+    body: Any
+    shortcut: Any
+    scale: float | None
+    drop_path: float | None
+    when: bool
+    at: Place
+
+
+class Builtin(Struct, frozen=True):
+    """A function of Python's on plain values: `range`, `max`, ..."""
+
+    name: str
+    function: Callable[..., Any]
+
+
+class BlockValue:
+    """A declared block or net and the file it stands in. Compared by identity."""
+
+    __slots__ = ("declaration", "module")
+
+    def __init__(self, declaration: ast.Block, module: Module) -> None:
+        self.declaration = declaration
+        self.module = module
+
+    @property
+    def name(self) -> str:
+        return self.declaration.name.id
+
+    @property
+    def is_net(self) -> bool:
+        return self.declaration.keyword == "net"
+
+
+class Broken:
+    """The value of an expression in which a mistake was found: whatever reads it stays silent."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "BROKEN"
+
+
+BROKEN = Broken()
+
+
+class Several:
+    """What flows after several inputs: nothing, until one is named."""
+
+    __slots__ = ()
+
+
+SEVERAL = Several()
+
+Arrow = Union[It, Tensor, Captured, Shared, OpArrow, BlockArrow, PipeArrow, ArithArrow, BodyArrow, ResidualArrow]
+ARROWS = (It, Tensor, Captured, Shared, OpArrow, BlockArrow, PipeArrow, ArithArrow, BodyArrow, ResidualArrow)
+
+
+def is_arrow(value: object) -> bool:
+    return isinstance(value, ARROWS)
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """The tensors and shared layers that a value speaks of, in order."""
+    if isinstance(value, Tensor | Shared):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from leaves(item)
+    elif isinstance(value, ARROWS):
+        for field in value.__struct_fields__:
+            yield from leaves(getattr(value, field))
+
+
+def replace_tensors(value: Any, by: Callable[[Tensor], Any]) -> Any:
+    """The value with every tensor in it replaced."""
+    if isinstance(value, Tensor):
+        return by(value)
+    if isinstance(value, tuple):
+        return tuple(replace_tensors(v, by) for v in value)
+    if isinstance(value, ARROWS) and not isinstance(value, Shared):
+        changed = {f: replace_tensors(getattr(value, f), by) for f in value.__struct_fields__}
+        return type(value)(**changed)
+    return value
+
+
+def describe(value: object) -> str:
+    """A value in the words of a message."""
+    if isinstance(value, bool) or value is None:
+        return f"`{str(value).lower()}`"
+    if isinstance(value, int | float):
+        return f"the number `{value}`"
+    if isinstance(value, Size):
+        return f"the size `{value}`"
+    if isinstance(value, str):
+        return f'the text "{value}"'
+    if isinstance(value, tuple):
+        return f"a list of {len(value)}"
+    if isinstance(value, OpArrow):
+        return f"the layer `{value.op.kind}`"
+    if isinstance(value, BlockArrow):
+        return f"the {value.block.declaration.keyword} `{value.block.name}`"
+    if isinstance(value, Tensor | Captured):
+        return "a tensor"
+    if isinstance(value, Builtin):
+        return f"the function `{value.name}`"
+    return "a layer"

@@ -1,0 +1,237 @@
+"""What a recipe will do, before it is done. Nothing here needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import fields as struct_fields
+
+from netdsl.analysis.count import Parameter as Counted
+from netdsl.analysis.count import parameters, totals
+from netdsl.analysis.memory import kept_bytes, training_flops
+from netdsl.analysis.residual_branches import last_norms
+from netdsl.analysis.stages import layer_numbers
+from netdsl.planning.demands import check_demands
+from netdsl.planning.groups import Parameter, ParameterGroup, frozen, group
+from netdsl.planning.rates import depth_rates, time_rate
+from netdsl.planning.resolution import check_resolution
+from netdsl.planning.schedule import Schedule, peak_lr
+from netdsl.recipe.component import Word, word_name
+from netdsl.recipe.inits import ZeroLastNorm
+from netdsl.recipe.losses import Bce, CrossEntropy
+from netdsl.recipe.progressive import grown
+from netdsl.recipe.regularizers import ByProduct
+from netdsl.recipe.schema import STRUCTURE, Recipe, updates_per_epoch
+from netdsl.recipe.text import is_text, shown
+
+if TYPE_CHECKING:
+    from netdsl.pipeline import Net
+
+POINTS = 2000
+"""Points of a curve at most."""
+NORMS_WITH_STATE = ("bn",)
+
+
+class Span(Struct, frozen=True):
+    """A phase of the schedule: its updates from `start` up to `end` (counted from 0), and lr at both."""
+
+    phase: str
+    start: int
+    end: int
+    first: float
+    last: float
+
+
+class Memory(Struct, frozen=True):
+    """Bytes: `fixed` for weights, gradients, the optimizer's numbers and averages; `sample` what the forward pass keeps
+    for each sample that is computed at once."""
+
+    fixed: int
+    sample: int
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """A recipe's consequences for a net.
+
+    `written`, `defaults`: fields by name, as they could be written. `members`: numbers trained in each group. `lr`,
+    `dropout`: at evenly spaced updates. `drop_path`: of every residual link. `flops`: of the whole training, `cost` of
+    one sample. `memory`: bytes with the recipe's micro-batch. `open_sizes`: named sizes that are not given, on which
+    these depend. `notes`: what is doubtful about recipe and net together.
+    """
+
+    net: str
+    recipe: str
+    samples: int | None
+    steps: int | None
+    per_epoch: int | None
+    batch: int
+    short: int
+    peak_lr: float
+    lr: tuple[float, ...]
+    spans: tuple[Span, ...]
+    dropout: tuple[float, ...]
+    groups: tuple[ParameterGroup, ...]
+    roles: tuple[tuple[str, ...], ...]
+    members: tuple[int, ...]
+    frozen: tuple[str, ...]
+    drop_path: tuple[float, ...]
+    stages: tuple[dict[str, float], ...]
+    cost: int | None
+    flops: int | None
+    memory: int | None
+    parts: Memory | None
+    open_sizes: tuple[str, ...]
+    targets: str
+    written: dict[str, str]
+    defaults: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def plan(net: Net, recipe: Recipe, samples: int | None) -> Plan:
+    """What a recipe will do with a net. `samples`: those that are trained on. Raises DataError for what the net cannot
+    have: a selector that selects nothing, links or branches that are not there, unknown outputs."""
+    check_resolution(net, recipe)
+    check_demands(net, recipe)
+    counted = parameters(net.checked.main)
+    found = tuple(Parameter(p.path, p.role, p.shape) for p in counted)
+    decay = recipe.layer_decay
+    layers = layer_numbers(net.checked, decay.blocks, decay.layers) if decay else None
+    groups = group(recipe, found, layers)
+    roles = {p.path: p.role for p in found}
+    sizes = {p.path: prod(p.shape) for p in found}
+    per_epoch = updates_per_epoch(samples, recipe.batch, recipe.drop_last) if samples else None
+    steps = recipe.steps or (recipe.total_steps(per_epoch) if per_epoch else None)
+    parts = _memory(net, recipe, counted)
+    cost = training_flops(net.checked)
+    links = totals(net.checked.main).residual_links
+    written, defaults = _fields(recipe)
+    return Plan(
+        net=net.name, recipe=recipe.name, samples=samples, steps=steps, per_epoch=per_epoch, batch=recipe.batch,
+        short=0 if recipe.drop_last or not samples else samples % recipe.batch, peak_lr=peak_lr(recipe),
+        **_curves(recipe, steps, per_epoch), groups=groups,
+        roles=tuple(tuple(dict.fromkeys(roles[p] for p in g.paths)) for g in groups),
+        members=tuple(sum(sizes[p] for p in g.paths) for g in groups), frozen=tuple(sorted(frozen(recipe, found))),
+        drop_path=tuple(depth_rates(recipe.drop_path, links)) if recipe.drop_path else (),
+        stages=tuple(grown(recipe, i) for i in range(recipe.progressive.stages)) if recipe.progressive else (),
+        cost=cost if isinstance(cost, int) else None,
+        flops=cost * recipe.batch * steps if steps and isinstance(cost, int) else None, parts=parts,
+        memory=parts.fixed + parts.sample * (recipe.micro_batch or recipe.batch) if parts else None,
+        open_sizes=tuple(dict.fromkeys(_open_sizes(net))), targets=_targets(recipe), written=written, defaults=defaults,
+        notes=tuple(_notes(net, recipe, samples, steps)),
+    )  # fmt: skip
+
+
+def _curves(recipe: Recipe, steps: int | None, per_epoch: int | None) -> dict[str, Any]:
+    """What changes over time: lr, its phases, the rate of dropout."""
+    if not steps:
+        return {"lr": (), "spans": (), "dropout": ()}
+    times = range(0, steps, max(1, steps // POINTS))
+    schedule = Schedule(recipe.schedule, peak_lr(recipe), steps, per_epoch or steps, recipe.schedule_unit)
+    spans = []
+    for word, stretch in zip(recipe.schedule, schedule.stretches, strict=False):
+        end = min(stretch.end, steps)
+        if stretch.start < end:
+            spans.append(Span(shown(word), stretch.start, end, schedule(stretch.start), schedule(end - 1)))
+    rates = (time_rate(recipe.dropout, s, steps, per_epoch or steps) for s in times) if recipe.dropout else ()
+    return {"lr": tuple(schedule(s) for s in times), "spans": tuple(spans), "dropout": tuple(rates)}
+
+
+def _memory(net: Net, recipe: Recipe, counted: Sequence[Counted]) -> Memory | None:
+    kept = kept_bytes(net.checked)
+    if not isinstance(kept, int):
+        return None
+    still = frozen(recipe, [Parameter(p.path, p.role, p.shape) for p in counted])
+    everything = sum(prod(p.shape) for p in counted)
+    trained = sum(prod(p.shape) for p in counted if p.path not in still)
+    if any(isinstance(p, ByProduct) for p in recipe.penalty):
+        trained += sum(prod(p.shape) for p in counted if p.role in ("conv", "linear") and p.path not in still)
+    averages = sum(field is not None for field in (recipe.ema, recipe.swa, recipe.lookahead))
+    half = recipe.precision in ("bf16", "fp16")
+    numbers = everything * (1 + averages) + trained * (1 + _kept_numbers(recipe.optimizer))
+    return Memory(numbers * 4 + everything * 2 * half, kept // 2 if half else kept)
+
+
+def _open_sizes(net: Net) -> Iterator[str]:
+    for value in net.checked.main.inputs:
+        yield from (str(size) for size in value.type.shape if not isinstance(size, int))
+
+
+def _kept_numbers(word: Any) -> int:
+    """How many numbers an optimizer keeps for each that it trains."""
+    name = word_name(type(word))
+    momentum = bool(getattr(word, "momentum", 0))
+    known = {"sgd": int(momentum), "rmsprop": 1 + momentum + getattr(word, "centered", False), "adagrad": 1}
+    return known.get(name, 1 if name in ("lion", "lars", "muon") else 2)
+
+
+def _targets(recipe: Recipe) -> str:
+    """Who makes the targets of the loss, and from what."""
+    loss = recipe.loss
+    smoothing = loss.label_smoothing if isinstance(loss, CrossEntropy | Bce) else 0.0
+    if recipe.data.task in ("mask", "tokens"):
+        return f"labels as they are{f', smoothed by {smoothing:g} inside the loss' if smoothing else ''}"
+    parts = [f"smoothed by {smoothing:g}, once"] if smoothing else ["classes as they are"]
+    if loss.task == "numbers":
+        parts = ["numbers as they are"]
+    if recipe.mix:
+        parts.append("then mixed by " + " or ".join(word_name(type(m)) for m in recipe.mix))
+    if isinstance(loss, Bce) and loss.threshold is not None:
+        parts.append(f"then 1 above {loss.threshold:g} and 0 below")
+    if smoothing or recipe.mix:
+        parts.append("before they reach the loss, which adds nothing")
+    return ", ".join(parts)
+
+
+def _notes(net: Net, recipe: Recipe, samples: int | None, steps: int | None) -> Iterator[str]:
+    """What is doubtful about a recipe and a net together."""
+    kinds = {p.op for p in parameters(net.checked.main)}
+    if samples and samples < recipe.batch:
+        yield f"a batch of {recipe.batch:,} is more than all {samples:,} samples: one update an epoch"
+    if recipe.layer_decay is not None and not totals(net.checked.main).residual_links:
+        yield "this net has no residual blocks: `layer_decay` counts every layer with weights as one"
+    if recipe.dropout is not None and not _has_dropout(net):
+        yield "`dropout` sets the rate of dropout layers, and this net has none"
+    if any(isinstance(w, ZeroLastNorm) for w in recipe.init) and not last_norms(net.checked):
+        yield "`zero_last_norm` finds no norm at the end of a residual branch"
+    if recipe.ema is not None and not recipe.ema.scaled:
+        memory = recipe.ema.every / (1 - recipe.ema.decay)
+        if steps and memory > steps / 2 and not recipe.ema.warmup:
+            yield f"the average goes back about {memory:,.0f} updates, more than half of the run: use a smaller decay"
+        if recipe.ema.decay > 0.999 and recipe.ema.buffers == "copy" and kinds & set(NORMS_WITH_STATE):
+            yield "averaged weights meet batch-norm statistics of the raw ones: `buffers=average` averages them too"
+    schedule = [word_name(type(p)) for p in recipe.schedule]
+    if "plateau" in schedule:
+        yield "when lr falls at a plateau is not known before: the curve shows lr without falls"
+    if any(isinstance(p, ByProduct) for p in recipe.penalty):
+        yield "`l1_by_product` splits the weights of convolutions and linears in two factors, without weight decay"
+
+
+def _has_dropout(net: Net) -> bool:
+    from netdsl.ir.flatten import flatten
+
+    return any(node.op.has_dropout for node in flatten(net.checked, training=True))
+
+
+def _fields(recipe: Recipe) -> tuple[dict[str, str], dict[str, str]]:
+    """Fields that the recipe writes, and those that have their default."""
+    plain = Recipe()
+    names = [f.name for f in struct_fields(Recipe) if f.name not in STRUCTURE]
+    same = {n for n in names if getattr(recipe, n) == getattr(plain, n)}
+    sign = {"mix": " | "}
+    texts = {n: shown(getattr(recipe, n), sign.get(n, " -> ")) for n in names}
+    defaults = {n: texts[n] for n in names if n in same}
+    for name in names:
+        value = getattr(recipe, name)
+        if name not in same and isinstance(value, Word):
+            defaults |= {f"{name}.{a}": text for a, text in _default_arguments(value)}
+    return {n: t for n, t in texts.items() if n not in same}, defaults
+
+
+def _default_arguments(word: Word) -> Iterator[tuple[str, str]]:
+    for f in struct_fields(type(word)):
+        value = getattr(word, f.name)
+        if not f.required and value == f.default and value is not None:
+            yield f.name, shown(value, quoted=is_text(f.type))

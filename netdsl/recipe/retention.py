@@ -1,0 +1,37 @@
+"""What a run keeps: which checkpoints, and which weights it is measured with at the end."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from netdsl.recipe.component import Count, Duration, Word
+
+
+class Keep(Word, frozen=True, tag="keep"):
+    """Checkpoints that stay beside the newest one, in the run's folder `checkpoints`."""
+
+    bare: ClassVar[str] = "last"
+    last: Annotated[Count, Meta(description="the newest so many")] = 1
+    every: Annotated[Duration | None, Meta(description="also those at whole multiples of this time, for good")] = None
+
+
+class Last(Word, frozen=True, tag="last"):
+    """The weights of the last update (their average, where there is `ema` or `swa`)."""
+
+
+class Best(Word, frozen=True, tag="best"):
+    """The weights of the best evaluation, whether or not training stopped early."""
+
+
+class Improving(Word, frozen=True, tag="improving"):
+    """The mean of the weights of the last `count` evaluations that improved on all before them; counters are those of
+    the best. They are chosen on the split that is evaluated: the test split where `validation = 0`, as its source
+    does."""
+
+    source: ClassVar[str] = "torchvision's references, MobileNetV3"
+    count: Count = 3
+
+
+Finals = Last | Best | Improving

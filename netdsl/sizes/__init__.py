@@ -1,0 +1,1 @@
+"""Symbolic sizes and the constraints derived of them."""

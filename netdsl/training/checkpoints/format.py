@@ -1,0 +1,138 @@
+"""Checkpoints: one safetensors file with the weights, their average, the optimizer's tensors and, as JSON, where it
+stands.
+
+Written to a temporary file, flushed, and renamed: a reader sees the old one or the new one. Nothing random is stored,
+because everything random is a function of (seed, step).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from netdsl.training.distributed.shards import assign, is_sharded, placed
+
+Tensors = Mapping[str, Tensor]
+
+
+class CheckpointError(Exception):
+    """A file of a run that cannot be read or written, or that belongs to another run."""
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all, in a folder that is made where it is missing.
+
+    Raises CheckpointError where it cannot be written; what was there before stays.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _writing(path, temporary):
+        path.parent.mkdir(exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
+
+@contextmanager
+def _writing(path: Path, temporary: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        kept = "; the file that was there is unharmed" if path.exists() else ""
+        raise CheckpointError(f"cannot write {path}: {error.strerror or error}{kept}") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name, at once; a copy where the file system has no links. Raises CheckpointError."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    with _writing(target, temporary):
+        target.parent.mkdir(exist_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            return write_atomic(target, source.read_bytes())
+        os.replace(temporary, target)
+    return None
+
+
+def save_tensors(path: Path, tensors: Tensors, about: Mapping[str, Any] | None = None) -> None:
+    """Write tensors by name, with JSON values in the header."""
+    whole = {n: t.detach().to("cpu").contiguous().clone() for n, t in tensors.items()}
+    notes = {n: msgspec.json.encode(v).decode() for n, v in (about or {}).items()}
+    write_atomic(path, save(whole, notes))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a file by name, and its JSON values. Raises CheckpointError."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            notes = {n: msgspec.json.decode(v) for n, v in (file.metadata() or {}).items()}
+            return {n: file.get_tensor(n) for n in file.keys()}, notes  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError, msgspec.DecodeError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from None
+
+
+def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """The optimizers' state by `number.parameter.name`; numbers become tensors."""
+    found: dict[str, Tensor] = {}
+    for number, optimizer in enumerate(optimizers):
+        for place, parameter in enumerate(p for g in optimizer.param_groups for p in g["params"]):
+            for name, value in optimizer.state.get(parameter, {}).items():
+                if value is not None:
+                    tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+                    found[f"{number}.{place}.{name}"] = tensor
+    return found
+
+
+def restore_optimizers(optimizers: list[torch.optim.Optimizer], tensors: Tensors) -> None:
+    """Put back what `optimizer_tensors` gave."""
+    for number, optimizer in enumerate(optimizers):
+        parameters = [p for g in optimizer.param_groups for p in g["params"]]
+        for key, tensor in tensors.items():
+            owner, place, name = key.split(".", 2)
+            if int(owner) == number:
+                parameter = parameters[int(place)]
+                device = "cpu" if name == "step" and not tensor.ndim and not _on_device(optimizer) else parameter.device
+                plain = tensor.dtype == torch.float64 and not tensor.ndim
+                own = tensor.shape == parameter.shape and device == parameter.device
+                like = parameter if own else torch.empty(0, device=device)
+                value = placed(tensor, like)
+                # Fused kernels walk through memory: what belongs to a weight must lie in memory as the weight does.
+                laid_out = torch.empty_like(parameter, dtype=tensor.dtype).copy_(value) if own else value.clone()
+                optimizer.state[parameter][name] = tensor.item() if plain else laid_out
+
+
+def _on_device(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether the step counter lives beside the parameters."""
+    return any(g.get("fused") or g.get("capturable") for g in optimizer.param_groups)
+
+
+def prefixed(prefix: str, tensors: Tensors) -> dict[str, Tensor]:
+    return {f"{prefix}/{n}": t for n, t in tensors.items()}
+
+
+def part(prefix: str, tensors: Tensors) -> dict[str, Tensor]:
+    return {n.removeprefix(f"{prefix}/"): t for n, t in tensors.items() if n.startswith(f"{prefix}/")}
+
+
+def load_state(module: nn.Module, tensors: Tensors) -> None:
+    """Load weights; raises CheckpointError naming what is missing or has another shape."""
+    try:
+        if is_sharded(module):
+            return assign(module.state_dict(), tensors)
+        module.load_state_dict(dict(tensors))
+    except (RuntimeError, KeyError) as error:
+        raise CheckpointError(f"the weights do not belong to this net: {error}") from None

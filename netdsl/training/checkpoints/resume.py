@@ -1,0 +1,103 @@
+"""Going on with a run: from its checkpoint, perhaps with a changed recipe, which is said and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from netdsl.planning.schedule import Schedule, peak_lr
+from netdsl.recipe.resume import Change, changes
+from netdsl.recipe.schema import Recipe
+from netdsl.training.checkpoints import run_dir as files
+from netdsl.training.checkpoints.environment import differences
+from netdsl.training.checkpoints.manager import numbered
+from netdsl.training.checkpoints.run_dir import About
+from netdsl.training.errors import DataError
+from netdsl.training.trainer import Loop
+
+Show = Callable[[str], None]
+
+
+def resume(loop: Loop, before: Recipe, checkpoint: Path | None, about: About, say: Show) -> About:
+    """Put a loop where its folder's run stands, and say what is otherwise from there on; what the run is now.
+
+    Raises CheckpointError, and DataError for a run that would have ended before.
+    """
+    folder = loop.job.folder
+    assert folder is not None
+    there = loop.restore(checkpoint)
+    step = loop.state.step
+    if step > loop.total:
+        message = f"the run is at step {step}, and {_end(loop.recipe)} ends at step {loop.total}"
+        hint = kept_before(folder, loop.total)
+        raise DataError(message, hint)
+    old, _ = files.read_about(folder)
+    check_data(old, about)
+    found = [replace(c, step=step) for c in changes(before, loop.recipe)]
+    say(
+        f"goes on after step {step} of {loop.total}"
+        if there
+        else "it ended before its first checkpoint: from the start"
+    )
+    for line in (*_said(loop, before, found), *differences(old.environment, about.environment)):
+        say(f"  {line}")
+    about = replace(old, changes=(*old.changes, *found))
+    if loop.ranks.first:
+        files.write_json(folder / files.ABOUT, about)
+        files.write_json(folder / files.RECIPE, loop.recipe)
+    return about
+
+
+def check_data(old: About, now: About) -> None:
+    """Raise DataError where the data are not those that the run began with: their number, classes or statistics."""
+    now = msgspec.json.decode(msgspec.json.encode(now), type=About)  # as the other was written and read
+    for name, before, after in (
+        ("samples", old.samples, now.samples),
+        ("classes", old.classes, now.classes),
+        ("pixel statistics", (old.mean, old.std), (now.mean, now.std)),
+    ):
+        if before and before != after:
+            what = f"`{now.data}` has other {name} than when the run began"
+            numbers = f": {', '.join(map(str, after))}, not {', '.join(map(str, before))}" if name == "samples" else ""
+            raise DataError(what + numbers, "put the data back as they were, or begin a new run")
+
+
+def _end(recipe: Recipe) -> str:
+    return f"`steps = {recipe.steps}`" if recipe.steps else f"`epochs = {recipe.epochs}`"
+
+
+def _said(loop: Loop, before: Recipe, found: list[Change]) -> list[str]:
+    """The changes, and what they do to the lr of the next update."""
+    lines = [str(c) for c in found]
+    step = min(loop.state.step, loop.total - 1)
+    old = Schedule(
+        before.schedule, peak_lr(before), before.total_steps(loop.per_epoch), loop.per_epoch, before.schedule_unit
+    )(step)
+    new = loop.schedule(step)
+    if found and old != new:
+        lines.append(f"lr of the next update: {old:.4g} -> {new:.4g}")
+    own = [" and ".join(g.selectors) for g in loop.recipe.groups if "lr" in g.settings]
+    if own and any(c.field == "optimizer.lr" for c in found):
+        lines.append(f"the lr of the groups {', '.join(own)} stays as it was written")
+    return lines
+
+
+def kept_before(folder: Path, step: int) -> str | None:
+    """Which kept checkpoint to go on from instead."""
+    earlier = [p for n, p in numbered(folder, "step") if n < step]
+    return f"go on from a kept checkpoint: `netdsl train --resume {earlier[-1]}`" if earlier else None
+
+
+def advice(loop: Loop) -> str:
+    """What can be done about a run that is no longer finite: the last good checkpoint, with other settings."""
+    folder = loop.job.folder
+    lower = f"optimizer.lr={loop.recipe.optimizer.lr / 3:.2g}"
+    found = loop.store.load() if folder is not None and loop.store.saved else None
+    if found is None:
+        return f"lower the lr (`--set {lower}`), warm it up, or clip the gradient (`--set clip=1.0`)"
+    step = found[2].step
+    how = f"netdsl train --resume {folder} --set {lower}"
+    return f"the checkpoint of step {step} is good: `{how}`, or `--set clip=1.0`"

@@ -1,0 +1,114 @@
+"""The folder of a run: what is in it, and how it is read again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from netdsl.elaborate.modules import Imported, Module
+from netdsl.recipe.resume import Change
+from netdsl.recipe.schema import Recipe
+from netdsl.training.checkpoints.format import CheckpointError, write_atomic
+
+CHECKPOINT, WEIGHTS, ONNX, SOURCE = "checkpoint.safetensors", "model.safetensors", "model.onnx", "model.py"
+LOG, SPEC, RECIPE, ABOUT = "metrics.jsonl", "spec.net", "recipe.json", "run.json"
+
+
+class About(Struct, frozen=True, kw_only=True):
+    """What a run is, besides its spec and its recipe. `mean`, `std`: the statistics that the net standardises
+    with, `per`: per channel, or per pixel (kept with the weights) or image (then 0 and 1). `samples`: of the
+    splits for training, choosing and testing; `changes`: what a resumed run was told to do otherwise."""
+
+    net: str
+    arguments: dict[str, str]
+    sizes: dict[str, int]
+    mean: list[Any] | float | None
+    std: list[Any] | float | None
+    classes: tuple[str, ...]
+    task: str
+    data: str
+    base: str
+    versions: dict[str, str]
+    per: str = "channel"
+    samples: tuple[int, ...] = ()
+    environment: dict[str, Any] = {}
+    changes: tuple[Change, ...] = ()
+    result: dict[str, Any] = {}
+
+
+def new_folder(net: str, parent: Path = Path("runs")) -> Path:
+    """The next free `runs/<net>-<n>`, made."""
+    for n in range(1, 100_000):
+        path = parent / f"{net}-{n}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return path
+    raise CheckpointError(f"{parent} is full of runs of {net}")
+
+
+def write_spec(folder: Path, module: Module, library: Path) -> None:
+    """The spec, and beside it the files that it imports from its own folder."""
+    root = Path(module.source.name).parent.resolve()
+    write_atomic(folder / SPEC, module.source.text.encode())
+    for other in _imports(module):
+        path = Path(other.source.name).resolve()
+        if path.is_relative_to(root) and not path.is_relative_to(library.resolve()):
+            target = folder / path.relative_to(root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(target, other.source.text.encode())
+
+
+def _imports(module: Module) -> list[Module]:
+    found: dict[str, Module] = {}
+    todo = [module]
+    while todo:
+        for name in todo.pop().names.values():
+            if isinstance(name, Imported) and name.module.source.name not in found:
+                found[name.module.source.name] = name.module
+                todo.append(name.module)
+    return list(found.values())
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
+
+
+def read_about(folder: Path) -> tuple[About, Recipe]:
+    """What a run is. Raises CheckpointError for a folder that is not a run's."""
+    try:
+        about = msgspec.json.decode((folder / ABOUT).read_bytes(), type=About)
+        recipe = msgspec.json.decode((folder / RECIPE).read_bytes(), type=Recipe)
+    except (OSError, msgspec.DecodeError) as error:
+        raise CheckpointError(f"{folder} is not the folder of a run: {error}") from None
+    return about, recipe
+
+
+class Log:
+    """Lines of JSON, one for each evaluation and a sample of the steps. On resuming, what lies after the step is
+    forgotten."""
+
+    def __init__(self, path: Path, after: int = 0) -> None:
+        kept = [line for line in _lines(path) if msgspec.json.decode(line).get("step", 0) <= after] if after else []
+        write_atomic(path, b"".join(line + b"\n" for line in kept))
+        self.file = open(path, "ab")  # noqa: SIM115 - it stays open for the run
+
+    def write(self, kind: str, numbers: dict[str, Any]) -> None:
+        try:
+            self.file.write(msgspec.json.encode({"kind": kind, **numbers}) + b"\n")
+            self.file.flush()
+        except OSError as error:
+            raise CheckpointError(f"cannot write {self.file.name}: {error.strerror or error}") from None
+
+
+def _lines(path: Path) -> list[bytes]:
+    """The whole lines of a log; a line that was cut off is left out."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    return data.split(b"\n")[:-1]

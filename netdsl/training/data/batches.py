@@ -1,0 +1,186 @@
+"""Which samples an update sees, and in what form: a function of (seed, step)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import tee
+
+import torch
+from msgspec import Struct
+from torch import Tensor
+
+from netdsl.recipe.progressive import stage_of, staged
+from netdsl.recipe.schema import Recipe
+from netdsl.training.augment.cuts import cuts, first_cut
+from netdsl.training.augment.pipeline import Pipeline, Standard
+from netdsl.training.data.dataset import Cut, Split, as_floats
+from netdsl.training.data.mix import Mix, Mixer
+from netdsl.training.data.prefetch import Ahead, Share, processes
+from netdsl.training.data.sampler import Order
+from netdsl.training.data.targets import Targets
+
+
+class Batch(Struct, frozen=True, eq=False):
+    """Inputs and targets of one share of an update; `size` is the number of samples of the whole update."""
+
+    inputs: tuple[Tensor, ...]
+    target: Tensor
+    size: int
+
+
+class Stage(Struct, frozen=True, eq=False):
+    """What is done to the pictures of some updates."""
+
+    recipe: Recipe
+    augment: Pipeline
+    mixer: Mixer
+
+
+class Stages(Struct, frozen=True, eq=False):
+    """The stages of a run of `total` updates, all equally long."""
+
+    each: tuple[Stage, ...]
+    total: int
+
+    def at(self, step: int) -> Stage:
+        return self.each[stage_of(step, self.total, len(self.each))]
+
+
+def stages_of(
+    recipe: Recipe,
+    total: int,
+    mask: bool = False,
+    standard: Standard | None = None,
+    mixing: Tensor | None = None,
+) -> Stages:
+    """The stages of a recipe's run."""
+    each = (
+        Stage(r, Pipeline(r.augment, mask, standard, mixing), Mixer(r.mix, r.seed, r.repeat)) for r in staged(recipe)
+    )
+    return Stages(tuple(each), total)
+
+
+class Decoder(Struct, frozen=True, eq=False):
+    """Reads the pictures of a share of an update from their files: all that a process that reads must know."""
+
+    order: Order
+    stages: Stages
+    read: Callable[[Tensor], tuple[Tensor, ...]] | None
+    cut: Callable[[Tensor, Cut], Tensor] | None
+
+    def __call__(self, share: Share) -> tuple[Tensor, ...]:
+        """The share's pictures and those of its mixing partners, uint8."""
+        step = share[0]
+        epoch = step // self.order.per_epoch
+        stage = self.stages.at(step)
+        places = _places(self.order, stage.mixer.draw(step), share)
+        samples = self.order.epoch(epoch)[self.order.slots(step)][places]
+        how = first_cut(stage.augment, self.order.draws(step, places, samples), epoch) if self.cut else None
+        if how is not None and self.cut is not None:
+            return (self.cut(samples, how),)
+        assert self.read is not None
+        return self.read(samples)
+
+
+def _places(order: Order, mix: Mix | None, share: Share, device: torch.device | None = None) -> Tensor:
+    """The places of a share of an update, and behind them those of their mixing partners."""
+    step, first, last = share
+    own = order.places(step, first, last, device)
+    return torch.cat((own, mix.others(own, order.count(step)))) if mix else own
+
+
+class Feed:
+    """Batches of a training split.
+
+    `batch(step, first, last)` gives the places first..last of update `step` (0-based). Every share of an update is the
+    same whatever the other shares are: augmentation is drawn per sample, a mixing partner is a place of the whole
+    update that has another sample. `standard`: mean and deviation with which the net standardises pixels.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        recipe: Recipe,
+        targets: Targets,
+        mask: bool = False,
+        standard: Standard | None = None,
+        mixing: Tensor | None = None,
+    ) -> None:
+        self.split = split
+        self.targets = targets
+        self.workers = recipe.workers
+        self.numbers = Order(recipe.seed, len(split), recipe.batch, recipe.repeat, recipe.drop_last)
+        self.per_epoch = self.numbers.per_epoch
+        self.total = recipe.total_steps(self.per_epoch)
+        self.stages = stages_of(recipe, self.total, mask, standard, mixing)
+        self.cuts = bool(split.cut) and cuts(recipe.augment)
+        self.decoder: Decoder | None = None
+        if split.read or self.cuts:
+            bare = stages_of(recipe, self.total)  # without tensors, which may lie on a device
+            self.decoder = Decoder(self.numbers, bare, split.read, split.cut if self.cuts else None)
+        self.ahead: Ahead | None = None
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0))
+
+    def order(self, epoch: int) -> Tensor:
+        """The samples of an epoch in order, int64, on the split's device."""
+        if self._order[0] != epoch:
+            self._order = (epoch, self.numbers.epoch(epoch).to(self.split.target.device))
+        return self._order[1]
+
+    def count(self, step: int) -> int:
+        """Samples of update `step`: the recipe's batch, or what is left at the end of an epoch."""
+        return self.numbers.count(step)
+
+    def slots(self, step: int) -> slice:
+        """Where update `step` stands in its epoch's order."""
+        return self.numbers.slots(step)
+
+    def begin(self, shares: Iterable[Share]) -> None:
+        """Pictures in files: the shares that `batch` will be asked for, in order, are decoded ahead."""
+        ours, shares = tee(shares)
+        first = next(ours, None)
+        if self.decoder is None or first is None:
+            return
+        one = self.decoder((self.total - 1, first[1], first[1] + 1))  # the last pictures are the largest
+        size = sum(x[:1].nbytes for x in one) * (first[2] - first[1])
+        workers = processes(self.workers, size)
+        self.ahead = Ahead(self.decoder, shares, workers, self.split.target.device)
+
+    def end(self) -> None:
+        """Nothing more is read ahead."""
+        if self.ahead is not None:
+            self.ahead.close()
+
+    def pause(self) -> float | None:
+        """The fraction of the time since training last went on that was spent waiting for pictures in files; None
+        where nothing is read."""
+        return self.ahead.pause() if self.ahead is not None else None
+
+    def go_on(self) -> None:
+        """Training goes on after an evaluation, whose time does not count."""
+        if self.ahead is not None:
+            self.ahead.go_on()
+
+    def _read(self, share: Share, samples: Tensor) -> tuple[Tensor, ...]:
+        """The inputs of some samples: those in memory, or those that were decoded for a share."""
+        if self.decoder is None:
+            return self.split.take(samples)[0]
+        found = self.ahead.take(share) if self.ahead else self.decoder(share)
+        return tuple(as_floats(x.to(samples.device, non_blocking=True)) for x in found)
+
+    def batch(self, step: int, first: int = 0, last: int | None = None) -> Batch:
+        """The places first..last of update `step`."""
+        epoch, count = step // self.per_epoch, self.count(step)
+        last = count if last is None else last
+        stage = self.stages.at(step)
+        mix = stage.mixer.draw(step)
+        places = _places(self.numbers, mix, (step, first, last), self.split.target.device)
+        samples = self.order(epoch)[self.slots(step)][places]
+        inputs, target = self._read((step, first, last), samples), self.split.target[samples]
+        if stage.augment:
+            draws = self.numbers.draws(step, places, samples)
+            inputs, target = stage.augment(inputs, target, draws, epoch, after=int(self.cuts))
+        target = self.targets(target)
+        if mix:
+            inputs, target = mix.apply(inputs, target, places[: last - first])
+        return Batch(inputs, target, count)

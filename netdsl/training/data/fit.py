@@ -1,0 +1,162 @@
+"""Data made to fit a net's input: size, channels, classes; and the statistics of the training split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from msgspec.structs import replace
+from torch import Tensor
+from torch.nn import functional
+
+from netdsl.recipe.schema import validation_samples
+from netdsl.recipe.sources import Channel, Fixed
+from netdsl.training.data.dataset import CHUNK, DataError, DataSet, Split, as_floats
+from netdsl.training.rng import Draws, permutation
+
+Size = int | str
+LARGEST = 20_000
+"""Pictures that statistics are taken from where they are read from files."""
+
+
+def fit(data: DataSet, shape: tuple[Size, ...], outputs: int | None) -> DataSet:
+    """The data set with pictures of `shape` (named sizes take the data's own), checked against the net's outputs.
+
+    Raises DataError where it cannot fit.
+    """
+    notes = list(data.notes)
+    check_classes(data, outputs)
+    have = tuple(data.train.example()[0].shape[1:])
+    if not data.pictures:
+        check_shape(data.name, have, shape)
+        return data
+    if len(shape) == 1:
+        return _flattened(data, have, shape[0])
+    if len(shape) != 3:
+        raise DataError(f"`{data.name}` has pictures, the net takes {list(shape)}", "declare `input image [1, 28, 28]`")
+    channels, size = shape[0], tuple(w if isinstance(w, int) else h for w, h in zip(shape[1:], have[1:], strict=True))
+    if channels != have[0] and have[0] != 1:
+        last = have[2] in (1, 3) and have[0] not in (1, 3)
+        turn = "channels come first: `x.transpose(0, 3, 1, 2)`"
+        hint = turn if last else f"declare `input image [{have[0]}, ...]`"
+        raise DataError(f"`{data.name}` has {have[0]} channels, the net takes {channels}", hint)
+    if channels != have[0]:
+        notes.append(f"grey pictures repeated on {channels} channels")
+    if size != have[1:]:
+        notes.append(f"pictures resized from {have[1]} x {have[2]} to {size[0]} x {size[1]}")
+    splits = [_resized(s, int(channels), size, data.task) for s in (data.train, data.test)]
+    return DataSet(data.name, splits[0], splits[1], data.task, data.classes, True, tuple(notes))
+
+
+def check_shape(name: str, have: tuple[int, ...], shape: Sequence[Any]) -> None:
+    """Raise DataError where a sample that is no picture has another shape than the net's input."""
+    same = all(not isinstance(w, int) or w == h for w, h in zip(shape, have, strict=False))
+    if len(have) != len(shape) or not same:
+        hint = "pictures are [N, channels, height, width]" if len(shape) == 3 else None
+        takes = ", ".join(map(str, shape))
+        raise DataError(f"the net takes [{takes}], and a sample of `{name}` is {list(have)}", hint)
+
+
+def check_classes(data: DataSet, outputs: int | None) -> None:
+    """Raise DataError where the net has another number of outputs than the data has classes."""
+    count = len(data.classes)
+    if outputs is not None and count and outputs != count:
+        name = "characters" if data.task == "tokens" else "classes"
+        hint = f"bind the net's argument: `-p {name}={count}`"
+        raise DataError(f"the net has {outputs} outputs, `{data.name}` has {count} classes", hint)
+
+
+def _flattened(data: DataSet, have: tuple[int, ...], features: Size) -> DataSet:
+    count = have[0] * have[1] * have[2]
+    if features != count:
+        message = f"the net takes {features} numbers, a picture of `{data.name}` has {count}"
+        raise DataError(message, f"declare `input pixels [{count}]`, or an image input")
+    splits = [Split((as_floats(s.inputs[0]).flatten(1),), s.target) for s in (data.train, data.test)]
+    return DataSet(data.name, splits[0], splits[1], data.task, data.classes, False, (*data.notes, "pictures flattened"))
+
+
+def _resized(split: Split, channels: int, size: tuple[int, ...], task: str) -> Split:
+    if split.read is not None:
+        return replace(split, read=partial(_read_resized, split.read, channels, size))
+    have, target = split.inputs[0].shape[1:], split.target
+    inputs = (_pictures(x, channels, size) if x.shape[1:] == have else x for x in split.inputs)
+    if task == "mask" and tuple(target.shape[1:]) != size:
+        target = functional.interpolate(target[:, None].to(torch.float32), size=size, mode="nearest")[:, 0].to(
+            torch.int64
+        )
+    return replace(split, inputs=tuple(inputs), target=target)
+
+
+def _read_resized(
+    read: Callable[[Tensor], tuple[Tensor, ...]], channels: int, size: tuple[int, ...], index: Tensor
+) -> tuple[Tensor, ...]:
+    first, *others = read(index)
+    return (_pictures(first, channels, size), *others)
+
+
+def _pictures(pictures: Tensor, channels: int, size: tuple[int, ...]) -> Tensor:
+    pictures = resize(pictures, size)
+    return pictures.expand(-1, channels, -1, -1).contiguous()
+
+
+def resize(pictures: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Pictures at another size, antialiased; uint8 stays uint8."""
+    if tuple(pictures.shape[2:]) == tuple(size):
+        return pictures
+    floats = functional.interpolate(
+        as_floats(pictures), size=tuple(size), mode="bilinear", antialias=True, align_corners=False
+    )
+    return (floats * 255).round().to(torch.uint8) if pictures.dtype == torch.uint8 else floats
+
+
+def held_out(data: DataSet, fraction: float, seed: int) -> tuple[Split, Split]:
+    """The training split and the validation part taken from it (empty for 0); the same for every run of a seed.
+
+    Raises DataError where nothing would be left.
+    """
+    if not fraction:
+        return data.train, data.train.subset(torch.arange(0))
+    count = validation_samples(fraction, len(data.train))
+    if count >= len(data.train):
+        raise DataError(f"`validation = {fraction:g}` leaves none of {len(data.train)} samples to train on")
+    return data.train.parted(count, seed)
+
+
+def with_noise(split: Split, fraction: float, classes: int, seed: int) -> Split:
+    """The split with that fraction of its labels replaced by uniformly random classes (Zhang et al. 2017)."""
+    if not fraction:
+        return split
+    count = round(fraction * len(split))
+    which = permutation(seed, len(split))[:count]
+    target = split.target.clone()
+    target[which] = Draws(seed, which).integers("label", classes)
+    return replace(split, target=target)
+
+
+def statistics(split: Split, word: Any, workers: int | str = 0) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Mean and deviation per channel over the training split, to six digits; None for no such numbers.
+
+    A channel that hardly changes keeps its scale, so that nothing explodes.
+    """
+    if isinstance(word, Fixed):
+        return word.mean, word.std
+    if not isinstance(word, Channel) or not len(split) or not as_floats(split.example()[0]).is_floating_point():
+        return None
+    count, total, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    for (pictures, *_), _ in split.batches(measured(split), workers):
+        x = pictures.double().transpose(0, 1).flatten(1)
+        count += x.shape[1]
+        total, squares = total + x.sum(1), squares + x.square().sum(1)
+    mean = total / count
+    std = (squares / count - mean.square()).clamp(min=0).sqrt()
+    std = torch.where(std < 1e-3, torch.ones_like(std), std)
+    return tuple(round(v, 6) for v in mean.tolist()), tuple(round(v, 6) for v in std.tolist())
+
+
+def measured(split: Split) -> tuple[Tensor, ...]:
+    """The samples that statistics are taken from, in parts: all, or some of those that must be read from files."""
+    few = split.read is not None and len(split) > LARGEST
+    places = permutation(0, len(split))[:LARGEST] if few else torch.arange(len(split))
+    return torch.split(places.to(split.target.device), CHUNK)

@@ -1,0 +1,90 @@
+"""Batches that a net cannot be trained with, found before the first update: too few samples for a normalisation, or
+for a process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from netdsl.training.distributed.process_group import Norm, Ranks
+from netdsl.training.errors import DataError
+
+if TYPE_CHECKING:
+    from netdsl.training.trainer import Loop
+
+
+def check_batches(loop: Loop) -> list[str]:
+    """What there is to say about the smallest parts of the run's updates. Raises DataError for what cannot work."""
+    smallest = min((_smallest(loop, step), step) for step in _kinds(loop))
+    size, step = smallest
+    count, world = loop.feed.count(step), loop.ranks.world
+    if count < world:
+        raise DataError(f"{_update(loop, step)}: too few for {world} processes", _hint(loop, step))
+    if loop.recipe.shard == "fsdp" and loop.recipe.micro_batch == 1 and count % world:
+        raise DataError(f"{_update(loop, step)}, which {world} processes cannot take one by one", "`micro_batch = 2`")
+    norms = {n: m for n, m in loop.module.named_modules() if isinstance(m, Norm) and m.training is not None}
+    shared = loop.recipe.batch_norm == "sync" and world > 1 and count > 1
+    if size > 1 or not norms or shared:
+        return []
+    where = f"{_update(loop, step)}{_split(loop, step)}"
+    places = _places(loop, norms)
+    for name, number in places.items():
+        if number == 1:
+            message = f"{where}: the batch norm `{name}` would have a single number for each channel"
+            raise DataError(message, _hint(loop, step))
+    return [f"{where}: batch norm takes its statistics from one sample; {_hint(loop, step)}"] if places else []
+
+
+def _kinds(loop: Loop) -> list[int]:
+    """Updates of every size that the run has: the first, and the last of an epoch."""
+    last = loop.per_epoch - 1
+    return [0, last] if loop.total >= loop.per_epoch else [0]
+
+
+def _smallest(loop: Loop, step: int) -> int:
+    """Samples in the smallest part that any process computes at once; 0 where one has none."""
+    count, world = loop.feed.count(step), loop.ranks.world
+    parts = [Ranks(r, world).parts(count, loop.recipe.micro_batch) for r in range(world)]
+    return min(min((b - a for a, b in p), default=0) for p in parts)
+
+
+def _update(loop: Loop, step: int) -> str:
+    count = loop.feed.count(step)
+    which = "the last update of an epoch" if count < loop.recipe.batch else "an update"
+    return f"{which} has {count} sample{'s' if count > 1 else ''}"
+
+
+def _split(loop: Loop, step: int) -> str:
+    count, world, micro = loop.feed.count(step), loop.ranks.world, loop.recipe.micro_batch
+    said = f" for {world} processes" if world > 1 else ""
+    return said + (f", in parts of at most {micro}" if micro and count > 1 else "")
+
+
+def _hint(loop: Loop, step: int) -> str:
+    if loop.feed.count(step) < loop.recipe.batch:
+        return "leave it out: `drop_last = true`"
+    micro = loop.recipe.micro_batch
+    return f"`micro_batch = {micro + 1}` or more" if micro else "a larger `batch`"
+
+
+@torch.no_grad()
+def _places(loop: Loop, norms: dict[str, Any]) -> dict[str, int]:
+    """How many numbers one sample gives a channel of each normalisation that is trained."""
+    found: dict[str, int] = {}
+
+    def note(name: str) -> Any:
+        def hook(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            found.setdefault(name, inputs[0].numel() // inputs[0].shape[1] // len(inputs[0]))
+
+        return hook
+
+    hooks = [m.register_forward_pre_hook(note(n)) for n, m in norms.items() if f"{n}.weight" not in loop.still]
+    loop.module.eval()
+    try:
+        loop.module(*loop.feed.batch(0, 0, 1).inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found

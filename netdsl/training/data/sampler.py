@@ -1,0 +1,57 @@
+"""Which samples an update sees: plain numbers, the same in the process that trains and in those that read."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from msgspec import Struct
+from torch import Tensor
+
+from netdsl.recipe.schema import updates_per_epoch
+from netdsl.training.rng import Draws, key, permutation
+
+
+class Order(Struct, frozen=True):
+    """The order of `samples` samples in updates of `batch`, for every epoch. `repeat`: copies of a sample in an
+    epoch (Hoffer et al. 2020); `drop_last`: the short last update is left out."""
+
+    seed: int
+    samples: int
+    batch: int
+    repeat: int = 1
+    drop_last: bool = False
+
+    @property
+    def per_epoch(self) -> int:
+        """Updates of an epoch."""
+        return updates_per_epoch(self.samples, self.batch, self.drop_last)
+
+    def epoch(self, number: int) -> Tensor:
+        """The samples of an epoch in order, int64; with `repeat`, neighbours are copies of one sample."""
+        return _epoch(self, number)
+
+    def count(self, step: int) -> int:
+        """Samples of update `step`: the batch, or what is left at the end of an epoch."""
+        return min(self.batch, self.samples - step % self.per_epoch * self.batch)
+
+    def slots(self, step: int) -> slice:
+        """Where update `step` stands in its epoch's order."""
+        start = step % self.per_epoch * self.batch
+        return slice(start, start + self.count(step))
+
+    def places(self, step: int, first: int, last: int, device: torch.device | None = None) -> Tensor:
+        """The places first..last of update `step`; behind its last place comes its first."""
+        return torch.arange(first, last, device=device) % self.count(step)
+
+    def draws(self, step: int, places: Tensor, samples: Tensor) -> Draws:
+        """What the augmentation of some places draws from; copies of a sample differ."""
+        epoch, within = divmod(step, self.per_epoch)
+        copies = samples + self.samples * ((within * self.batch + places) % self.repeat)
+        return Draws(key(self.seed, "augment", epoch), copies)
+
+
+@lru_cache(maxsize=2)
+def _epoch(order: Order, number: int) -> Tensor:
+    found = permutation(key(order.seed, "order", number), order.samples)
+    return found.repeat_interleave(order.repeat)[: order.samples] if order.repeat > 1 else found

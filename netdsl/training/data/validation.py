@@ -1,0 +1,85 @@
+"""What must hold of a data set, whatever it was read from, and of what a recipe does to it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from netdsl.recipe.component import word_name
+from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
+from netdsl.recipe.schema import Recipe
+from netdsl.training.data.dataset import DataSet, Split
+from netdsl.training.errors import DataError
+
+NO_VOID = ("classes",)
+"""Tasks whose targets are all known; in the others a negative class means that a place does not count."""
+
+
+def check_sound(data: DataSet) -> None:
+    """Raise DataError for a data set that is empty, at odds with itself, or holds what is no number."""
+    for split, purpose in ((data.train, "train"), (data.test, "test")):
+        if not len(split):
+            raise DataError(f"`{data.name}` has no samples to {purpose} on")
+        for x in split.inputs:
+            if x.is_floating_point() and not bool((finite := torch.isfinite(x)).all()):
+                row = int((~finite).flatten(1).any(1).int().argmax())
+                raise DataError(f"`{data.name}` has numbers that are not finite, first in row {row} to {purpose} on")
+        _check_target(data, split, purpose)
+    for a, b in zip(data.train.inputs, data.test.inputs, strict=True):
+        if a.shape[1:] != b.shape[1:]:
+            shapes = " x ".join(map(str, a.shape[1:])), " x ".join(map(str, b.shape[1:]))
+            raise DataError(f"`{data.name}` has samples of {shapes[0]} to train on, and of {shapes[1]} to test on")
+
+
+def _check_target(data: DataSet, split: Split, purpose: str) -> None:
+    y = split.target
+    if y.is_floating_point() != (data.task == "numbers"):
+        raise DataError(f"`{data.name}` has classes to train on and other numbers to test on")
+    if y.is_floating_point():
+        if not bool(torch.isfinite(y).all()):
+            raise DataError(f"`{data.name}` has targets that are not finite")
+        return
+    low, high = int(y.min()), int(y.max())
+    if high >= len(data.classes) or (low < 0 and data.task in NO_VOID):
+        wrong = high if high >= len(data.classes) else low
+        row = _first(y, wrong)
+        hint = "classes are counted from 0" if low < 0 else None
+        message = f"`{data.name}`: row {row} to {purpose} on has class {wrong}, of {len(data.classes)} classes"
+        raise DataError(message, hint)
+
+
+def _first(y: Tensor, value: int) -> int:
+    return int((y == value).flatten(1).any(1).int().argmax()) if y.ndim > 1 else int((y == value).int().argmax())
+
+
+def check_recipe(recipe: Recipe, data: DataSet) -> None:
+    """Raise DataError where a recipe does to a data set what has no meaning. Some of it is known only now: what the
+    targets of an `npz` are."""
+    _check_augment(recipe, data)
+    if recipe.mix and (data.task not in ("classes", "labels", "numbers") or len(data.train.inputs) > 1):
+        raise DataError(f"`mix` has no meaning for targets that are a {data.task}, or for several inputs")
+    if recipe.label_noise and data.task != "classes":
+        raise DataError(f"`label_noise` replaces classes, and the targets of `{data.name}` are {data.task}")
+    if data.task == "numbers" and isinstance(recipe.loss, CrossEntropy | Bce | DiceCe):
+        name = word_name(type(recipe.loss))
+        hint = "`--set loss=mse`, `l1` or `huber`"
+        raise DataError(f"`{data.name}` has numbers to predict, and `{name}` is a loss for classes", hint)
+
+
+def _check_augment(recipe: Recipe, data: DataSet) -> None:
+    if not recipe.augment:
+        return
+    first = data.train.example()[0]
+    if not data.pictures or len(data.train.inputs) > 1:
+        flat = "pictures flattened" in data.notes
+        hint = "let the net take pictures, `input image [1, 28, 28]`, and flatten them itself" if flat else None
+        raise DataError(f"`augment` is for pictures, and a sample of `{data.name}` is {list(first.shape[1:])}", hint)
+    for word in recipe.augment if data.task == "mask" else ():
+        if word.masks == "refused":
+            hint = "use `hflip`, `crop`, `rotate` or `affine`"
+            raise DataError(f"`{word_name(type(word))}` would move the picture and not its mask", hint)
+    for x in data.train.inputs:
+        if x.is_floating_point() and not 0 <= float(x.min()) <= float(x.max()) <= 1:
+            have = f"from {float(x.min()):.4g} to {float(x.max()):.4g}"
+            hint = "store them as uint8, or divide them; `standardize` is part of the net"
+            raise DataError(f"`augment` works on pixels from 0 to 1, and those of `{data.name}` go {have}", hint)

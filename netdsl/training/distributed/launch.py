@@ -1,0 +1,108 @@
+"""Several processes on this machine, as `torchrun` describes them in the environment.
+
+Not torchrun itself: it imports torch once more, answers a mistake in the recipe with every process's message and its
+own traceback, and Ctrl-C reaches each process twice.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import IO, Any
+
+from netdsl.training.distributed.signals import handling
+
+LOST = 75
+"""The exit code of a process that ends because another one has."""
+
+BROKEN = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL", "Timed out waiting")
+
+GRACE = 10.0
+"""Seconds that the others have to end once a process has failed."""
+
+
+def needs_launch(devices: int) -> bool:
+    """Whether this process must start the others: more than one is asked for, and nobody has started them."""
+    return devices > 1 and "WORLD_SIZE" not in os.environ
+
+
+def launch(devices: int, argv: list[str]) -> int:
+    """Run the same command in `devices` processes; returns the exit code. What the first one says is shown, of another
+    only why it failed where the first did not."""
+    port = _free_port()
+    with ExitStack() as stack:
+        said = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(devices)]
+        children = [_start(rank, devices, argv, said[rank], port) for rank in range(devices)]
+        with _passing_on_signals(children):
+            failed = _wait(children)
+        if failed and (children[0].returncode == LOST or children[0].returncode < 0):
+            said[failed].seek(0)
+            sys.stderr.write(said[failed].read().decode(errors="replace"))
+    if failed is None:
+        return 0
+    code = children[failed].returncode
+    return code if code > 0 else 128 - code
+
+
+def leave(code: int) -> int:
+    """End a process of several at once, when all is written: the threads of torch's exchange live on in what the
+    training still holds, and now and then abort an interpreter that takes itself down."""
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def lost_another(error: Exception) -> bool:
+    """Whether an exchange between processes failed because one of them has ended."""
+    return os.environ.get("WORLD_SIZE", "1") != "1" and any(w in str(error) for w in BROKEN)
+
+
+def _start(rank: int, world: int, argv: list[str], said: IO[bytes], port: int) -> subprocess.Popen[bytes]:
+    threads = str(max(1, (os.cpu_count() or 1) // world))
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    environment = {"OMP_NUM_THREADS": threads, **os.environ, **{n: str(v) for n, v in {**place, **meeting}.items()}}
+    streams: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": said} if rank else {}
+    return subprocess.Popen([sys.executable, "-m", "netdsl", *argv], env=environment, **streams)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _wait(children: list[subprocess.Popen[bytes]]) -> int | None:
+    """Until all have ended; the number of the first that failed. The others are ended after it."""
+    failed: int | None = None
+    until = float("inf")
+    while any(c.poll() is None for c in children):
+        time.sleep(0.05)
+        if failed is None:
+            failed = next((i for i, c in enumerate(children) if c.poll()), None)
+            until = time.monotonic() + GRACE if failed is not None else until
+        if time.monotonic() > until:
+            for child in children:
+                child.kill()
+    return next((i for i, c in enumerate(children) if c.returncode), None) if failed is None else failed
+
+
+@contextmanager
+def _passing_on_signals(children: list[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM are for the processes: they save and end."""
+
+    def handle(number: int, frame: Any) -> None:
+        for child in children:
+            if child.poll() is None:
+                child.send_signal(number)
+
+    with handling(handle):
+        yield

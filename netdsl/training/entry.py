@@ -1,0 +1,252 @@
+"""One whole training, from what was asked to what is left in the run folder."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from msgspec import Struct
+from msgspec.structs import replace
+
+from netdsl.analysis.count import totals
+from netdsl.loader import load_source, read_import
+from netdsl.pipeline import Expression, Net, Spec
+from netdsl.recipe.schema import Recipe
+from netdsl.training.checkpoints import run_dir as files
+from netdsl.training.checkpoints.environment import environment
+from netdsl.training.checkpoints.resume import advice, resume
+from netdsl.training.checkpoints.run_dir import About
+from netdsl.training.data.prefetch import deaths_in_words
+from netdsl.training.data.ragged import check_batches
+from netdsl.training.diagnose import Diverged
+from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.export import forward_of, largest_difference
+from netdsl.training.kernels.memory import resident
+from netdsl.training.metrics import SAID
+from netdsl.training.report.page import write_report
+from netdsl.training.report.progress import Progress
+from netdsl.training.setup import (
+    Prepared,
+    begin_folder,
+    evaluator_of,
+    finish,
+    interruptible,
+    open_log,
+    plain,
+    prepare,
+    start,
+    watching,
+)
+from netdsl.training.trainer import Loop
+from netdsl.verify.export import deliver
+
+Show = Callable[[str], None]
+INTERRUPTED = 130
+SMALL = 500_000_000
+"""Multiply-accumulates of an update's forward pass below which one thread is enough."""
+
+
+class Request(Struct, frozen=True, eq=False, kw_only=True):
+    """What is to be trained, where, and what is left out. `folder` None: the next free one under `runs`.
+
+    `checkpoint`: one of the kept, where a run does not go on from the newest; `before`: the recipe that it had so far.
+    """
+
+    net: Net
+    recipe: Recipe
+    base: Path
+    folder: Path | None
+    resume: bool = False
+    checkpoint: Path | None = None
+    before: Recipe | None = None
+    device: str | None = None
+    onnx: bool = True
+    quiet: bool = False
+    tensorboard: bool = False
+
+
+@deaths_in_words()
+def train(request: Request, show: Show) -> int:
+    """Train; returns the exit code. Everything it leaves is in the run folder."""
+    device = choose_device(request.device)
+    ranks = Ranks.from_environment(device)
+    choose_threads(request)
+    choose_arithmetic(request.recipe)
+    say = show if ranks.first else _silent
+    began = time.perf_counter()
+    try:
+        prepared = prepare(request.net, request.recipe, request.base, device)
+        folder = _folder(request, ranks)
+        about = _about(request, prepared, environment(device, ranks))
+        loop = start(prepared, folder, ranks, lambda what, numbers: None)
+        notes = [*check_batches(loop), *loop.averages.doubts(loop.total)]
+        if request.resume:
+            about = resume(loop, request.before or request.recipe, request.checkpoint, about, say)
+        elif ranks.first:
+            begin_folder(folder, prepared, about)
+        _introduce(prepared, loop, notes, _silent if request.quiet else say)
+        _run(request, loop, folder)
+        if loop.interrupted:
+            say(f"stopped at step {loop.state.step}; go on with: netdsl train --resume {folder}")
+            return INTERRUPTED
+        if loop.feed.ahead is not None:
+            say(loop.feed.ahead.said())
+        result = finish(prepared, loop, folder)
+        if ranks.first:
+            result["seconds"] = time.perf_counter() - began
+            _deliver(request, plain(prepared, folder), about, folder, result, say)
+        return 0
+    finally:
+        ranks.close()
+
+
+def _silent(text: str) -> None: ...
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device asked for, or the GPU if there is one; one for each local process."""
+    if name is None:
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
+
+
+def choose_threads(request: Request) -> None:
+    """One thread where an update is small: sharing it costs more than it saves. `OMP_NUM_THREADS` has the last word.
+
+    A rule and not a measurement, because sums over another number of threads round differently.
+    """
+    macs = totals(request.net.checked.main).training_macs
+    batch = request.recipe.micro_batch or request.recipe.batch
+    if "OMP_NUM_THREADS" not in os.environ and isinstance(macs, int) and macs * batch < SMALL:
+        torch.set_num_threads(1)
+
+
+def choose_arithmetic(recipe: Recipe) -> None:
+    """Which kernels torch may use: tf32 or whole float32, deterministic or the fastest."""
+    torch.set_float32_matmul_precision("high" if recipe.precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = recipe.precision == "tf32"
+    torch.backends.cudnn.benchmark = not recipe.deterministic
+    if recipe.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if recipe.deterministic != torch.are_deterministic_algorithms_enabled():  # imports the compiler: two seconds
+        torch.use_deterministic_algorithms(recipe.deterministic)
+
+
+def _folder(request: Request, ranks: Ranks) -> Path:
+    if request.folder is None:
+        return Path(ranks.tell(str(files.new_folder(request.net.name)) if ranks.first else None))
+    request.folder.mkdir(parents=True, exist_ok=True)
+    return request.folder
+
+
+def _introduce(prepared: Prepared, loop: Loop, notes: list[str], say: Show) -> None:
+    count = sum(math.prod(p.shape) for p in prepared.parameters)
+    data = prepared.data
+    sizes = f"{len(prepared.train):,} to train, {len(data.test):,} to test"
+    say(f"{prepared.net.name}: {count:,} parameters; {data.name}: {sizes}")
+    for note in (*prepared.notes, *notes):
+        say(f"  {note}")
+    if prepared.recipe.precision in ("bf16", "fp16") and loop.autocast is None:
+        say(f"  {prepared.recipe.precision} is for GPUs: computed in fp32 here")
+    into = loop.job.folder
+    say(f"recipe {prepared.recipe.name}: {loop.total:,} steps of {prepared.recipe.batch}; into {into}")
+
+
+def _run(request: Request, loop: Loop, folder: Path) -> None:
+    first = loop.ranks.first
+    progress = Progress(loop.total, loop.state.step, request.quiet or not first, used_on(loop.device))
+    log = open_log(folder, loop.state.step) if first else None
+    board = _board(folder, loop.state.step) if request.tensorboard and first else None
+
+    def watch(what: str, numbers: dict[str, Any]) -> None:
+        progress(what, numbers)
+        if board is not None:
+            board(what, numbers)
+
+    loop.watch = watching(log, watch, max(1, loop.total // 200))
+    try:
+        with interruptible(loop):
+            loop.run()
+    except Diverged as error:
+        error.hint = advice(loop)
+        raise
+    finally:
+        progress.close()
+
+
+def used_on(device: torch.device) -> Callable[[], int]:
+    """Tells the bytes in use: on a GPU the most that tensors have taken, else those of the process."""
+    return (lambda: torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else resident
+
+
+def _board(folder: Path, after: int) -> Callable[[str, dict[str, Any]], None]:
+    from netdsl.training.report.tensorboard import tensorboard
+
+    return tensorboard(folder, after)
+
+
+def _about(request: Request, prepared: Prepared, environment: dict[str, Any]) -> About:
+    from netdsl import __version__
+
+    net = prepared.net
+    arguments = {k: v.text if isinstance(v, Expression) else str(v) for k, v in net.arguments.items()}
+    mean, std = net.options.standard or (None, None)
+    return About(
+        net=net.name, arguments=arguments, sizes=dict(net.sizes), mean=mean, std=std, per=net.options.per,
+        classes=prepared.data.classes, task=prepared.data.task, data=prepared.data.name,
+        base=str(request.base.resolve()), environment=environment,
+        samples=(len(prepared.train), len(prepared.held), len(prepared.data.test)),
+        versions={"netdsl": __version__, "torch": str(torch.__version__)},
+    )  # fmt: skip
+
+
+def reopened(folder: Path) -> tuple[Net, Recipe, About]:
+    """The net of a run folder (without its statistics), its recipe, and what the run is. Raises CheckpointError."""
+    about, recipe = files.read_about(folder)
+    spec = Spec(load_source(folder / files.SPEC), read_import)
+    arguments = {k: Expression(v) for k, v in about.arguments.items()}
+    return spec.net(about.net, arguments, about.sizes), recipe, about
+
+
+def _deliver(
+    request: Request, prepared: Prepared, about: About, folder: Path, result: dict[str, Any], say: Show
+) -> None:
+    say(f"test: {described(result)}")
+    if request.onnx:
+        result |= _onnx(prepared, folder, say)
+    files.write_json(folder / files.ABOUT, replace(about, result=result))
+    write_report(folder, prepared, result, about)
+    say(f"{result['seconds']:.1f} s; everything is in {folder}")
+
+
+def _onnx(prepared: Prepared, folder: Path, say: Show) -> dict[str, Any]:
+    """Write model.onnx, verified, and run it on the test split."""
+    from netdsl.backends.onnx.session import Session
+
+    module = prepared.module.cpu()
+    preprocessing = {"pixels": "float32 from 0 to 1", "standardized": prepared.net.options.standard is not None}
+    notes = {"class_names": list(prepared.data.classes), "preprocessing": preprocessing}
+    deliver(prepared.net, folder / files.ONNX, module, metadata=notes)
+    forward = forward_of(Session(folder / files.ONNX, threads=torch.get_num_threads()))
+    test = prepared.data.test.to(torch.device("cpu"))
+    theirs = evaluator_of(prepared.recipe, prepared.data, prepared.kept)(forward, test)
+    difference = largest_difference(module, forward, test)
+    say(f"onnxruntime: {described(theirs)}; largest difference from torch {difference:.1e} of the largest output")
+    return {"onnx": theirs, "onnx_difference": difference}
+
+
+def described(result: dict[str, Any]) -> str:
+    """Metrics in one line."""
+    parts = []
+    for name, value in result.items():
+        if isinstance(value, float) and name not in ("seconds", "onnx_difference"):
+            parts.append(f"{SAID[name]} {value:.2%}" if name in SAID else f"{name} {value:.4f}")
+    return ", ".join(parts) + f" on {result['n']:,} samples"

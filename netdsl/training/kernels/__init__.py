@@ -1,0 +1,1 @@
+"""Faster forms of the same computation on a CPU."""

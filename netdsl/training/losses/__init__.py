@@ -1,0 +1,1 @@
+"""Losses and the criterion over a net's outputs."""

@@ -1,0 +1,59 @@
+"""What a net gives for a batch: one tensor, or several by name, and the weighted loss over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from netdsl.recipe.schema import Recipe
+from netdsl.training.data.dataset import DataError
+from netdsl.training.losses.losses import loss_of
+
+
+class Criterion:
+    """The loss of a net with one or several outputs, per sample.
+
+    `names`: the outputs while training, in order; `kept`: those at inference, of which the first is the main one. The
+    main output has weight 1, others 0 unless the recipe's `outputs` gives them one. Every output is held against the
+    same target.
+    """
+
+    def __init__(self, recipe: Recipe, names: Sequence[str], kept: Sequence[str] = ()) -> None:
+        self.names = tuple(names)
+        self.kept = tuple(kept) or self.names
+        for name in recipe.outputs:
+            if name not in self.names:
+                raise DataError(f"the net has no output `{name}`", f"its outputs: {', '.join(self.names)}")
+        self.weights = {n: recipe.outputs.get(n, 1.0 if n == self.kept[0] else 0.0) for n in self.names}
+        self.loss = loss_of(recipe.loss)
+
+    def __call__(self, result: Any, target: Tensor) -> Tensor:
+        """The loss of every sample, [B]."""
+        outputs = self.named(result)
+        weighed = [(x, self.weights[n]) for n, x in outputs.items() if self.weights.get(n)]
+        terms = [self.loss(x, facing(target, x)) * weight for x, weight in weighed]
+        return sum(terms[1:], start=terms[0])
+
+    def main(self, result: Any) -> Tensor:
+        """The output that metrics look at."""
+        return self.named(result)[self.kept[0]]
+
+    def named(self, result: Any) -> dict[str, Tensor]:
+        """A module's result by output name: a tensor, a tuple in order, or a dict."""
+        if isinstance(result, Mapping):
+            return dict(result)
+        if isinstance(result, tuple | list):
+            return dict(zip(self.names if len(result) == len(self.names) else self.kept, result, strict=True))
+        return {self.kept[0]: result}
+
+
+def facing(target: Tensor, output: Tensor) -> Tensor:
+    """A target as an output sees it: where unpadded convolutions have cost the border, the middle of a mask [B, H, W]
+    (Ronneberger et al. 2015)."""
+    if target.ndim != 3 or output.ndim != 4 or target.shape[1:] == output.shape[2:]:
+        return target
+    height, width = output.shape[2:]
+    top, left = (target.shape[1] - height) // 2, (target.shape[2] - width) // 2
+    return target[:, top : top + height, left : left + width]

@@ -1,0 +1,197 @@
+"""Optimizers of a recipe: torch's own where it has them, with the fused kernel where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from msgspec.structs import replace
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from netdsl.planning.groups import ParameterGroup
+from netdsl.planning.schedule import peak_lr
+from netdsl.recipe import optimizers as words
+from netdsl.recipe.schema import Recipe
+from netdsl.training.distributed.shards import in_parts
+from netdsl.training.optim.large_batch import Lamb, Lars, Lion
+from netdsl.training.optim.reparametrization import Factors, factor_names
+
+Groups = list[dict[str, Any]]
+
+
+class Updater:
+    """The optimizer (or two) of a run, with the lr of every group as a function of the scheduled lr."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        groups: Sequence[ParameterGroup],
+        recipe: Recipe,
+        updates: int,
+        factors: Mapping[str, Factors] | None = None,
+    ) -> None:
+        self.word = recipe.optimizer
+        tensors = dict(module.named_parameters())
+        decay = decay_factor(recipe, updates)
+        described = [_described(g, tensors, self.word, decay) for g in _parted(groups, factors or {})]
+        self.optimizers = BUILDERS[type(self.word)](self.word, described)
+        self.lr = 0.0
+
+    def set_lr(self, lr: float) -> None:
+        """Set the scheduled lr; with `lr_in_buffer` the momentum keeps what earlier gradients were multiplied by."""
+        if getattr(self.word, "lr_in_buffer", False) and lr and lr != self.lr:
+            self._rescale_buffers(self.lr / lr)
+        self.lr = lr
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = lr * group["scale"]
+
+    def _rescale_buffers(self, factor: float) -> None:
+        buffers = [
+            s["momentum_buffer"]
+            for o in self.optimizers
+            for s in o.state.values()
+            if s.get("momentum_buffer") is not None
+        ]
+        if buffers:
+            torch._foreach_mul_(buffers, factor)
+
+    def step(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def zero(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+
+
+def decay_factor(recipe: Recipe, updates: int) -> float:
+    """What weight decay is multiplied by so that torch's lr * decay is the recipe's kind of decay.
+
+    `schedule`: the multiplier of the schedule alone; `normalized`: times sqrt(batch / (samples * epochs)) = 1 /
+    sqrt(updates).
+    """
+    kind = getattr(recipe.optimizer, "decay", "lr")
+    if kind == "lr":
+        return 1.0
+    factor = 1 / peak_lr(recipe)
+    return factor / max(1, updates) ** 0.5 if kind == "normalized" else factor
+
+
+def _parted(groups: Sequence[ParameterGroup], factors: Mapping[str, Factors]) -> Iterator[ParameterGroup]:
+    """The groups, with the factors of weights that are products apart: they have no weight decay."""
+    for group in groups:
+        whole = tuple(p for p in group.paths if p not in factors)
+        if whole:
+            yield replace(group, paths=whole)
+        if len(whole) < len(group.paths):
+            names = tuple(n for p in group.paths if p in factors for n in factor_names(p))
+            yield replace(group, paths=names, settings={**group.settings, "weight_decay": 0.0})
+
+
+def _described(group: ParameterGroup, tensors: Mapping[str, nn.Parameter], word: Any, decay: float) -> dict[str, Any]:
+    settings = dict(group.settings)
+    settings["weight_decay"] = settings.get("weight_decay", word.weight_decay) * decay
+    return {"params": [tensors[p] for p in group.paths], "scale": group.scale, **settings}
+
+
+def _fused(groups: Groups, in_shards: bool = False) -> bool:
+    """Whether torch has a fused kernel for all parameters: floating, on a CPU or a CUDA device, and whole (some
+    kernels: `in_shards`)."""
+    if not in_shards and any(in_parts(p) for g in groups for p in g["params"]):
+        return False
+    return all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for g in groups for p in g["params"])
+
+
+def _sgd(word: words.Sgd, groups: Groups) -> list[Optimizer]:
+    return [
+        torch.optim.SGD(
+            groups,
+            lr=word.lr,
+            momentum=word.momentum,
+            dampening=word.dampening,
+            nesterov=word.nesterov,
+            fused=_fused(groups),
+        )
+    ]
+
+
+def _adam(cls: Callable[..., Optimizer], **more: Any) -> Callable[[Any, Groups], list[Optimizer]]:
+    def build(word: Any, groups: Groups) -> list[Optimizer]:
+        fused = {"fused": _fused(groups, in_shards=True)} if cls in (torch.optim.Adam, torch.optim.AdamW) else {}
+        options = {torch_name: getattr(word, name) for torch_name, name in more.items()}
+        return [cls(groups, lr=word.lr, betas=word.betas, eps=word.eps, **fused, **options)]
+
+    return build
+
+
+def _rmsprop(word: words.RmsProp, groups: Groups) -> list[Optimizer]:
+    options: dict[str, Any] = {
+        "alpha": word.alpha,
+        "eps": word.eps,
+        "momentum": word.momentum,
+        "centered": word.centered,
+    }
+    return [torch.optim.RMSprop(groups, lr=word.lr, **options)]
+
+
+def _adagrad(word: words.Adagrad, groups: Groups) -> list[Optimizer]:
+    return [torch.optim.Adagrad(groups, lr=word.lr, eps=word.eps, fused=_fused(groups))]
+
+
+class MatrixMuon(torch.optim.Muon):
+    """torch's Muon on weights of any rank: a convolution's weight is updated through its view as (out, in * kernel)."""
+
+    def __init__(self, groups: Groups, **options: Any) -> None:
+        self.sources: list[tuple[Tensor, Tensor]] = []
+        super().__init__([{**g, "params": [self._matrix(p) for p in g["params"]]} for g in groups], **options)
+
+    def _matrix(self, weight: Tensor) -> Tensor:
+        if weight.ndim == 2:
+            return weight
+        matrix = nn.Parameter(weight.detach().view(len(weight), -1))
+        self.sources.append((weight, matrix))
+        return matrix
+
+    def step(self, closure: Any = None) -> Any:
+        for weight, matrix in self.sources:
+            matrix.grad = None if weight.grad is None else weight.grad.reshape(matrix.shape)
+        return super().step(closure)  # type: ignore[no-untyped-call]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        super().zero_grad(set_to_none)
+        for weight, _ in self.sources:
+            weight.grad = None
+
+
+def _muon(word: words.Muon, groups: Groups) -> list[Optimizer]:
+    """Muon for tensors of two axes or more, AdamW for the others."""
+    matrices, rest = (
+        [{**g, "params": [p for p in g["params"] if (p.ndim >= 2) is m]} for g in groups] for m in (True, False)
+    )
+    found: list[Optimizer] = []
+    if matrices := [g for g in matrices if g["params"]]:
+        options = {"momentum": word.momentum, "nesterov": word.nesterov, "adjust_lr_fn": word.adjust}
+        found.append(MatrixMuon(matrices, lr=word.lr, **options))
+    if rest := [g for g in rest if g["params"]]:
+        ratio = word.adamw_lr / word.lr
+        scaled = [{**g, "scale": g["scale"] * ratio} for g in rest]
+        found.append(torch.optim.AdamW(scaled, lr=word.adamw_lr, fused=_fused(rest)))
+    return found
+
+
+BUILDERS: dict[type, Callable[[Any, Groups], list[Optimizer]]] = {
+    words.Sgd: _sgd,
+    words.Adam: _adam(torch.optim.Adam),
+    words.AdamW: _adam(torch.optim.AdamW),
+    words.NAdam: _adam(torch.optim.NAdam, decoupled_weight_decay="decoupled"),
+    words.RAdam: _adam(torch.optim.RAdam, decoupled_weight_decay="decoupled"),
+    words.RmsProp: _rmsprop,
+    words.Adagrad: _adagrad,
+    words.Muon: _muon,
+    words.Lion: lambda word, groups: [Lion(groups, lr=word.lr, betas=word.betas)],
+    words.Lamb: _adam(Lamb, max_norm="max_norm"),
+    words.Lars: lambda word, groups: [Lars(groups, lr=word.lr, momentum=word.momentum, trust=word.trust)],
+}

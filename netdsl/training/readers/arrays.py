@@ -1,0 +1,84 @@
+"""Arrays of one numpy file: inputs such as `x`, `y`, and `x_test`, `y_test`."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from netdsl.recipe.sources import Npz
+from netdsl.training.data.dataset import DataError, DataSet, Split
+
+
+def load_arrays(file: Path) -> dict[str, Any]:
+    """The arrays of an npz file by name; refuses pickled objects. Raises DataError."""
+    if not file.is_file():
+        raise DataError(f"there is no file {file}", "say where it is: `--data 'npz(\"...\")'`")
+    try:
+        with np.load(file, allow_pickle=False) as found:
+            return {n: found[n] for n in found.files}
+    except (ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{file} is not an npz file of plain arrays: {error}") from None
+
+
+def read(word: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    file = base / word.path
+    arrays = load_arrays(file)
+    for name in (*word.inputs, "y"):
+        if name not in arrays:
+            raise DataError(f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
+    train = _split(arrays, word.inputs, "y", file)
+    tests = [f"{name}_test" for name in (*word.inputs, "y")]
+    missing = [name for name in tests if name not in arrays]
+    if missing and len(missing) < len(tests):
+        there = next(name for name in tests if name in arrays)
+        raise DataError(f"{file} has `{there}` and no `{missing[0]}`")
+    if not missing:
+        test = _split(arrays, tests[:-1], "y_test", file)
+    else:
+        train, test = train.parted(round(word.test * len(train)))
+    if not len(train) or not len(test):
+        hint = "give `x_test` and `y_test`, or another `test`: the fraction that is held out"
+        raise DataError(f"{file} has {len(train)} rows to train on and {len(test)} to test on", hint)
+    classes = not train.target.is_floating_point()
+    count = int(max(train.target.max(), test.target.max())) + 1 if classes else 0
+    mask = classes and train.target.ndim > 1
+    task = "mask" if mask else "classes" if classes else "numbers"
+    return DataSet(word.path, train, test, task, tuple(map(str, range(count))), pictures=train.inputs[0].ndim == 4)
+
+
+def _split(arrays: dict[str, Any], names: Sequence[str], y: str, file: Path) -> Split:
+    inputs, target = [_tensor(arrays[n], n, file, pixels=True) for n in names], _tensor(arrays[y], y, file)
+    for name, x in zip(names, inputs, strict=True):
+        if len(x) != len(target) or not len(target):
+            raise DataError(f"{file}: `{name}` has {len(x)} rows, `{y}` {len(target)}")
+    if not target.is_floating_point():
+        target = _classes(target.to(torch.int64), inputs[0], y, file)
+    elif target.ndim == 1:
+        target = target[:, None]
+    # grey pictures, whose one channel has no axis
+    inputs = [x[:, None] if x.dtype == torch.uint8 and x.ndim == 3 else x for x in inputs]
+    return Split(tuple(inputs), target)
+
+
+def _classes(target: Tensor, inputs: Tensor, name: str, file: Path) -> Tensor:
+    """Classes [N] or masks [N, H, W]."""
+    if target.ndim == 2 and target.shape[1] == 1:
+        return target[:, 0]
+    if target.ndim == 1 or (target.ndim == 3 and target.shape[1:] == inputs.shape[-2:]):
+        return target
+    hint = "classes are one whole number for a row (`y.argmax(1)` of one-hot rows), masks [N, height, width]"
+    raise DataError(f"{file}: `{name}` is {list(target.shape)} and `x` is {list(inputs.shape)}", hint)
+
+
+def _tensor(array: Any, name: str, file: Path, pixels: bool = False) -> Tensor:
+    if array.ndim == 0 or array.dtype.kind not in "biuf":
+        raise DataError(f"{file}: `{name}` is not an array of numbers")
+    if array.dtype == np.uint8 and pixels:
+        return torch.from_numpy(array)
+    return torch.from_numpy(array.astype(np.float32 if array.dtype.kind == "f" else np.int64))

@@ -1,0 +1,71 @@
+"""The digits of scikit-learn, and digits in clutter with masks made from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from netdsl.recipe.sources import Clutter, Digits
+from netdsl.training.data.dataset import DataSet, Split
+from netdsl.training.rng import Draws, permutation
+
+NAMES = tuple("0123456789")
+
+
+def _load() -> tuple[Tensor, Tensor]:
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    pixels = torch.from_numpy(np.round(found.images * (255 / 16)).astype(np.uint8))[:, None]
+    return pixels, torch.from_numpy(found.target.astype(np.int64))
+
+
+def read(word: Digits, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    """1,797 pictures [1, 8, 8]; the held-out part of every class is the same in every run."""
+    pixels, labels = _load()
+    order = permutation(0, len(labels))
+    rank = torch.empty(len(labels), dtype=torch.int64)
+    share = torch.empty(len(labels))
+    for c in range(10):
+        members = order[labels[order] == c]
+        rank[members] = torch.arange(len(members))
+        share[members] = (rank[members].float() + 0.5) / len(members)
+    test = share < word.test
+    splits = [Split((pixels[m],), labels[m]) for m in (~test, test)]
+    return DataSet("digits", splits[0], splits[1], classes=NAMES)
+
+
+def read_clutter(word: Clutter, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    """Pictures [1, S, S] with a digit of twice its size among strokes of others; the mask is 1 on its pixels."""
+    pixels, _ = _load()
+    half = len(pixels) * 4 // 5
+    splits = [
+        _cluttered(pixels[:half], word.train, word.size, word.seed * 2),
+        _cluttered(pixels[half:], word.test, word.size, word.seed * 2 + 1),
+    ]
+    return DataSet("clutter", splits[0], splits[1], task="mask", classes=("clutter", "digit"))
+
+
+def _cluttered(pixels: Tensor, count: int, size: int, seed: int) -> Split:
+    """Each picture: one whole digit at 16 x 16, twelve 4 x 4 scraps of other digits' strokes, and noise."""
+    draws = Draws(seed + 1, torch.arange(count))
+    large = torch.nn.functional.interpolate(pixels.float() / 255, scale_factor=2, mode="bilinear", align_corners=False)
+    which = draws.integers("digit", len(pixels))
+    corner = draws.integers("corner", size - 15, 2)
+    picture = 0.15 * draws.uniform("noise", size, size)
+    mask = torch.zeros(count, size, size, dtype=torch.int64)
+    scrap, source = draws.integers("scrap", len(pixels), 12), draws.integers("source", 9, 12, 2)
+    target = draws.integers("target", size - 3, 12, 2)
+    for i in range(count):
+        for k in range(12):
+            (y, x), (v, u) = target[i, k].tolist(), source[i, k].tolist()
+            piece = large[scrap[i, k], 0, v + 2 : v + 6, u + 2 : u + 6]
+            picture[i, y : y + 4, x : x + 4] = torch.maximum(picture[i, y : y + 4, x : x + 4], 0.8 * piece)
+        (y, x), digit = corner[i].tolist(), large[which[i], 0]
+        here = picture[i, y : y + 16, x : x + 16]
+        picture[i, y : y + 16, x : x + 16] = torch.where(digit > 0.3, digit, here)
+        mask[i, y : y + 16, x : x + 16] = digit > 0.3
+    return Split(((picture.clamp(0, 1) * 255).to(torch.uint8)[:, None],), mask)

@@ -1,0 +1,62 @@
+"""MNIST's idx files: a big-endian header (0, 0, type, rank, sizes), then the bytes."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from netdsl.recipe.sources import FashionMnist, Mnist
+from netdsl.training.data.dataset import DataError, DataSet, Split
+
+LIMIT = 1 << 31
+"""The most bytes a file may unpack to."""
+CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
+
+
+def read(word: Mnist | FashionMnist, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    folder = base / word.folder
+    splits = [_split(folder, stem) for stem in ("train", "t10k")]
+    fashion = isinstance(word, FashionMnist)
+    names = CLOTHES if fashion else tuple("0123456789")
+    return DataSet("fashion_mnist" if fashion else "mnist", splits[0], splits[1], classes=names)
+
+
+def _split(folder: Path, stem: str) -> Split:
+    pixels, labels = _array(folder, f"{stem}-images", 3), _array(folder, f"{stem}-labels", 1)
+    if len(pixels) != len(labels):
+        raise DataError(f"{folder} has {len(pixels)} pictures and {len(labels)} labels of `{stem}`")
+    return Split((pixels[:, None],), labels.to(torch.int64))
+
+
+def _array(folder: Path, stem: str, rank: int) -> Tensor:
+    names = [f"{stem}{sep}idx{rank}-ubyte{end}" for sep in ("-", ".") for end in ("", ".gz")]
+    file = next((folder / n for n in names if (folder / n).is_file()), None)
+    if file is None:
+        raise DataError(f"there is no file {folder / names[0]} (or .gz)")
+    return _parse(_bytes(file), file, rank)
+
+
+def _bytes(file: Path) -> bytes:
+    if file.suffix != ".gz":
+        return file.read_bytes()
+    try:
+        with gzip.open(file) as unpacked:
+            return unpacked.read(LIMIT)
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise DataError(f"{file} is not a whole gzip file: {error}") from None
+
+
+def _parse(data: bytes, file: Path, rank: int) -> Tensor:
+    header = 4 + 4 * rank
+    if len(data) < header or data[:4] != bytes((0, 0, 8, rank)):
+        raise DataError(f"{file} is not an idx file of {rank} axes of bytes")
+    sizes = struct.unpack(f">{rank}I", data[4:header])
+    if len(data) - header != math.prod(sizes):
+        raise DataError(f"{file} says {sizes} and holds {len(data) - header} bytes")
+    return torch.from_numpy(np.frombuffer(data, np.uint8, offset=header).reshape(sizes).copy())

@@ -1,0 +1,142 @@
+"""Pictures as they are stored, opened one by one: what of them becomes a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from netdsl.recipe import sources as words
+from netdsl.training.data.dataset import Cut, DataError, Split
+from netdsl.training.data.prefetch import in_process
+
+THREADS = 8
+
+
+class Pictures:
+    """Pictures that are opened by number, and how they become tensors: what a process that reads holds."""
+
+    def __init__(self, open_one: Callable[[int], Any], view: View) -> None:
+        self.open = open_one
+        self.view = view
+
+    def read(self, index: Tensor) -> tuple[Tensor, ...]:
+        """The pictures as they are evaluated, uint8 [B, C, H, W]. Raises DataError for what is not a picture."""
+        return (_stacked(lambda i: self.view(self.open(i)), index.tolist()),)
+
+    def cut(self, index: Tensor, how: Cut) -> Tensor:
+        """The parts of the whole pictures that a batch shows, uint8 [B, C, size, size]."""
+        chosen = index.tolist()
+        return _stacked(lambda at: self.view.cut(self.open(chosen[at]), at, how), range(len(chosen)))
+
+    def split(self, target: Tensor) -> Split:
+        return Split((), target, self.read, self.cut)
+
+
+def _stacked(function: Callable[[int], Tensor], each: Any) -> Tensor:
+    """A tensor for each, one after the other in a process that reads; Pillow decodes several at once elsewhere."""
+    if in_process():
+        return torch.stack([function(i) for i in each])
+    with ThreadPoolExecutor(THREADS) as pool:
+        return torch.stack(list(pool.map(function, each)))
+
+
+class View:
+    """How a picture becomes a tensor: shorter side to `resize`, the middle `crop` of it (or all of it, squeezed to that
+    square: `warp`), 1 or 3 channels."""
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        resize: int = 0,
+        crop: int = 0,
+        interpolation: str = "bilinear",
+        warp: bool = False,
+    ) -> None:
+        if len(shape) != 3 or shape[0] not in (1, 3):
+            hint = "declare an input such as `input image [3, 32, 32]`"
+            raise DataError(f"pictures have 1 or 3 channels, a height and a width; the net takes {list(shape)}", hint)
+        if crop and resize and resize < crop:
+            raise DataError(f"`resize` {resize} is smaller than the cut of {crop}", "leave `resize` out, or enlarge it")
+        if resize and not crop and resize < max(shape[1:]):
+            raise DataError(f"`resize` {resize} is smaller than what the net takes, {max(shape[1:])}")
+        self.channels = shape[0]
+        self.size = (crop, crop) if crop else shape[1:3]
+        self.resize = resize
+        self.interpolation = interpolation
+        self.warp = warp
+
+    @classmethod
+    def of(cls, word: words.Pictures, shape: tuple[int, ...]) -> View:
+        """How a recipe's word has pictures seen by a net that takes `shape`."""
+        return cls(shape, word.resize, word.crop, word.interpolation, word.fit == "warp")
+
+    def __call__(self, picture: Any) -> Tensor:
+        """uint8 [C, H, W] of an open picture with the right channels."""
+        height, width = self.size
+        if self.warp:
+            return self._tensor(_resized(picture, (width, height), self.interpolation))
+        picture = self._scaled(picture)
+        left, top = (picture.width - width) // 2, (picture.height - height) // 2
+        return self._tensor(picture.crop((left, top, left + width, top + height)))
+
+    def cut(self, picture: Any, i: int, how: Cut) -> Tensor:
+        """The part of a picture that the i-th of a batch shows, uint8 [C, size, size]."""
+        picture = self._scaled(picture) if how.scaled else picture
+        top, left, height, width = how.box(i, picture.height, picture.width)
+        part = picture.crop((left, top, left + width, top + height))
+        return self._tensor(_resized(part, (how.size, how.size), how.interpolation))
+
+    def _scaled(self, picture: Any) -> Any:
+        """The picture with its shorter side as `resize` says, at least as large as the cut."""
+        height, width = self.size
+        scale = max(height / picture.height, width / picture.width)
+        if self.resize:
+            scale = self.resize / min(picture.height, picture.width)
+        size = max(width, round(picture.width * scale)), max(height, round(picture.height * scale))
+        return _resized(picture, size, self.interpolation)
+
+    def _tensor(self, picture: Any) -> Tensor:
+        pixels = np.asarray(picture)
+        return torch.from_numpy(pixels.copy()).reshape(picture.height, picture.width, self.channels).permute(2, 0, 1)
+
+
+def _resized(picture: Any, size: tuple[int, int], interpolation: str) -> Any:
+    """A picture at another (width, height), antialiased."""
+    from PIL import Image
+
+    return picture if picture.size == size else picture.resize(size, Image.Resampling[interpolation.upper()])
+
+
+def filled(shape: tuple[int, ...], first: Any) -> tuple[int, ...]:
+    """A net's input shape, whose open sizes (0) are those of the first picture."""
+    return (shape[0], shape[1] or first.height, shape[2] or first.width)
+
+
+def open_picture(file: Path | BinaryIO, channels: int, name: str = "") -> Any:
+    """A picture with 1 or 3 channels. `name`: what it is called where it is not a file. Raises DataError."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as picture:
+            return _levels(picture).convert("L" if channels == 1 else "RGB")
+    except UnidentifiedImageError:
+        raise DataError(f"{name or file} is not a picture that can be read") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{name or file} is not a picture that can be read: {error}") from None
+
+
+def _levels(picture: Any) -> Any:
+    """A picture with 256 levels; of 16 bits the first eight stay, where Pillow would cut values off at 255."""
+    from PIL import Image
+
+    if picture.mode == "F":
+        raise ValueError("its pixels are floating-point numbers")
+    if not picture.mode.startswith("I;16") and picture.mode != "I":
+        return picture
+    return Image.fromarray((np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))

@@ -1,0 +1,37 @@
+"""Rates of the net's own noise: drop-path by depth, dropout by time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from netdsl.planning.rates import depth_rates
+from netdsl.planning.rates import time_rate as time_rate
+from netdsl.recipe.regularizers import DropPath
+from netdsl.training.data.dataset import DataError
+
+
+def drop_paths(module: nn.Module) -> list[nn.Module]:
+    """The drop-path layers of a net, in the order of its layers."""
+    return [m for m in module.modules() if type(m).__name__ == "DropPath"]
+
+
+def set_drop_path(module: nn.Module, word: Any) -> list[float]:
+    """Give every residual link its rate; returns them. Raises DataError for a net without residual links."""
+    layers = drop_paths(module)
+    if not layers:
+        raise DataError("`drop_path` drops residual links, and this net has none", "write them as `residual { ... }`")
+    rates = depth_rates(word, len(layers))
+    for layer, rate in zip(layers, rates, strict=True):
+        layer.rate.fill_(rate)  # type: ignore[operator]
+        if isinstance(word, DropPath):
+            layer.mode = word.mode  # type: ignore[assignment]
+    return rates
+
+
+def dropouts(module: nn.Module) -> list[Any]:
+    """The dropout layers of a net, those of netdsl's own too."""
+    kinds = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+    own = ("GaussianDropout", "DropConnect")
+    return [m for m in module.modules() if isinstance(m, kinds) or type(m).__name__ in own]

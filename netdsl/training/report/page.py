@@ -1,0 +1,196 @@
+"""A page about a run: curves, confusion, the worst mistakes, in one file that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from netdsl.recipe.component import word_name
+from netdsl.recipe.schema import DEFAULT_EPOCHS
+from netdsl.training.checkpoints.format import write_atomic
+from netdsl.training.checkpoints.run_dir import LOG, RECIPE, About
+from netdsl.training.evaluate import predictions
+from netdsl.training.losses.criterion import facing
+from netdsl.training.metrics import SAID, headline
+from netdsl.training.report.svg import curves, matrix, picture
+from netdsl.training.setup import Prepared
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1f2937; --soft: #6b7280; --rule: #e5e7eb; --page: #fff }
+@media (prefers-color-scheme: dark) { :root { --ink: #e5e7eb; --soft: #9ca3af; --rule: #374151; --page: #111827 } }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 980px; padding: 0 1rem; color: var(--ink);
+  background: var(--page) }
+h1 { margin: 0 } h2 { margin: 2rem 0 .5rem; font-size: 1.1rem } .soft, summary { color: var(--soft) }
+.big { font-size: 2.6rem; font-weight: 650; margin: .5rem 0 0 }
+.facts { display: flex; flex-wrap: wrap; gap: .4rem 2rem; margin: 1rem 0 }
+.facts div { min-width: 7rem } .facts b { display: block; font-weight: 600 }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(400px, 1fr)); gap: 1rem }
+svg { width: 100% } svg text { font: 11px system-ui, sans-serif; fill: var(--soft) }
+svg .title { font-weight: 600; font-size: 13px; fill: var(--ink) } svg .middle { text-anchor: middle }
+svg .right, svg [class^=name] { text-anchor: end } svg line { stroke: var(--rule) }
+svg polyline { fill: none; stroke-width: 1.8 } svg .faint { opacity: .25; stroke-width: 1 }
+.line0 { stroke: #2563eb } .line1 { stroke: #dc2626 } .line2 { stroke: #059669 } .line3 { stroke: #9333ea }
+svg .name0 { fill: #2563eb } svg .name1 { fill: #dc2626 } svg .name2 { fill: #059669 } svg .name3 { fill: #9333ea }
+table { border-collapse: collapse; font-size: 13px } td, th { padding: 3px 8px; text-align: right; font-weight: 500 }
+.matrix td { min-width: 1.6rem; border: 1px solid var(--rule) } .matrix .share { border: 0; color: var(--soft) }
+.scroll { overflow: auto } .pictures { display: flex; flex-wrap: wrap; gap: 14px } figure { margin: 0; width: 110px }
+figure img { max-width: 110px; border: 1px solid var(--rule); border-radius: 4px; image-rendering: pixelated }
+figcaption { font-size: 12px; line-height: 1.3 } pre { overflow: auto; font-size: 12px }
+"""
+WORST = 16
+LARGE = 30
+"""Classes above which the confusion matrix is a list of the pairs that are most often taken for each other."""
+
+NAMES = {**SAID, "n": "samples", "onnx_difference": "ONNX against torch"}
+
+
+def write_report(folder: Path, prepared: Prepared, result: dict[str, Any], about: About) -> None:
+    """Write `report.html` into a run folder."""
+    lines = [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+    title = f"{prepared.net.name} on {prepared.data.name}"
+    parts = [f"<h1>{escape(title)}</h1>", *_summary(prepared, result, about), *_changes(about)]
+    parts.append(f"<h2>Training</h2><div class=charts>{_charts(lines)}</div>")
+    if prepared.data.task == "classes" and prepared.data.classes:
+        parts += _classes(prepared)
+    elif prepared.data.task == "mask":
+        parts += _masks(prepared)
+    recipe = escape((folder / RECIPE).read_text())
+    parts.append(f"<h2>Record</h2><details><summary>recipe</summary><pre>{recipe}</pre></details>")
+    spec = escape(prepared.net.spec.module.source.text)
+    parts.append(f"<details><summary>spec</summary><pre>{spec}</pre></details>")
+    head = '<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">'
+    page = f"{head}<title>{escape(title)}</title><style>{STYLE}</style>{''.join(parts)}</html>"
+    write_atomic(folder / "report.html", page.encode())
+
+
+def _summary(prepared: Prepared, result: dict[str, Any], about: About) -> list[str]:
+    """The number that counts, and what it is of."""
+    main, recipe = headline(prepared.data.task), prepared.recipe
+    value = result.get(main, result["loss"])
+    name = NAMES.get(main, main) if main in result else "loss"
+    held = (
+        f"{_number(main, value)} <span class=soft style='font-size:1rem'>{name} on {result['n']:,} test samples</span>"
+    )
+    length = f"{recipe.steps:,} steps" if recipe.steps else f"{recipe.epochs or DEFAULT_EPOCHS} epochs"
+    machine = about.environment.get("gpu", about.environment.get("device", ""))
+    facts = {
+        "recipe": recipe.name,
+        "parameters": f"{sum(p.numel() for p in prepared.module.parameters()):,}",
+        "trained on": f"{len(prepared.train):,} samples",
+        "length": f"{length} of batches of {recipe.batch:,}",
+        "optimizer": f"{word_name(type(recipe.optimizer))}, lr {recipe.optimizer.lr:g}",
+        "time": f"{result['seconds']:,.1f} s" if "seconds" in result else "",
+        "machine": f"{machine}, torch {about.versions['torch']}",
+    }
+    facts |= {
+        NAMES.get(k, k): _number(k, v) for k, v in result.items() if isinstance(v, float) and k not in (main, "seconds")
+    }
+    if isinstance(result.get("onnx"), dict) and main in result["onnx"]:
+        facts[f"{name} in onnxruntime"] = _number(main, result["onnx"][main])
+    shown = "".join(f"<div><span class=soft>{escape(k)}</span><b>{escape(v)}</b></div>" for k, v in facts.items() if v)
+    return [f"<p class=big>{held}</p>", f"<div class=facts>{shown}</div>"]
+
+
+def _number(name: str, value: float) -> str:
+    if name == "onnx_difference":
+        return f"{value:.1e}"
+    return f"{value:.2%}" if name in SAID else f"{value:.4g}"
+
+
+def _changes(about: About) -> list[str]:
+    """What a resumed run was told to do otherwise."""
+    listed = "".join(f"<li>after step {c.step:,}: {escape(str(c))}</li>" for c in about.changes)
+    return [f"<h2>Changed on the way</h2><ul>{listed}</ul>"] if listed else []
+
+
+def _charts(lines: list[dict[str, Any]]) -> str:
+    steps = [x for x in lines if x["kind"] == "step"]
+    held = [x for x in lines if x["kind"] == "evaluation"]
+    loss = {"training": [(x["step"], x["loss"]) for x in steps], **_held(held, "loss")}
+    charts = [curves("loss", loss)]
+    others = ("top1", "top5", "mean_iou", "rmse", "perplexity")
+    charts += [curves(NAMES.get(name, name), _held(held, name)) for name in others]
+    charts.append(curves("learning rate", {"lr": [(x["step"], x["lr"]) for x in steps]}, noisy=False))
+    charts.append(
+        curves("norm of the gradient", {"gradient": [(x["step"], x["gradient"]) for x in steps if "gradient" in x]})
+    )
+    return "".join(charts)
+
+
+def _held(held: list[dict[str, Any]], name: str) -> dict[str, list[tuple[float, float]]]:
+    """A metric at the evaluations, of the average and the raw weights where there are both."""
+    own = "held out, averaged weights" if any("raw" in x for x in held) else "held out"
+    raw = [(x["step"], x["raw"][name]) for x in held if name in x.get("raw", {})]
+    return {own: [(x["step"], x[name]) for x in held if name in x], "held out, raw weights": raw}
+
+
+@torch.no_grad()
+def _classes(prepared: Prepared) -> list[str]:
+    """What is taken for what, and the test samples that are wrong with the largest loss."""
+    data, module = prepared.data, prepared.module
+    test = data.test.to(next(module.parameters()).device)
+    logits = predictions(module, test).float()
+    truth = test.target.cpu()
+    guess = logits.argmax(1)
+    count = len(data.classes)
+    counts = torch.bincount(truth * count + guess, minlength=count**2).reshape(count, count).tolist()
+    parts = ["<h2>What is taken for what</h2>"]
+    if count <= LARGE:
+        parts += ["<p class=soft>Rows are the truth, columns the guess.</p>"]
+        parts += [f"<div class=scroll>{matrix(counts, data.classes)}</div>"]
+    parts.append(_pairs(counts, data.classes))
+    if not data.pictures or len(first := test.take(torch.tensor([0]))[0][0].shape) != 4 or first[1] not in (1, 3):
+        return parts
+    loss = functional.cross_entropy(logits, truth, reduction="none")
+    wrong = (guess != truth).nonzero()[:, 0]
+    worst = wrong[loss[wrong].argsort(descending=True)][:WORST]
+    parts.append("<h2>Worst mistakes</h2>" if len(worst) else "<p>There is no mistake on the test split.</p>")
+    chances = logits.softmax(1)
+    figures = [_figure(test, i, data.classes, chances[i], int(truth[i])) for i in worst.tolist()]
+    return [*parts, f"<div class=pictures>{''.join(figures)}</div>"]
+
+
+def _figure(test: Any, i: int, classes: Sequence[str], chances: Tensor, truth: int) -> str:
+    image = picture(test.take(torch.tensor([i], device=test.target.device))[0][0][0])
+    guess = int(chances.argmax())
+    said = f"<b>{escape(classes[truth])}</b> ({chances[truth]:.1%})<br>taken for <b>{escape(classes[guess])}</b>"
+    return f'<figure><img src="{image}" alt=""><figcaption>{said} ({chances[guess]:.1%})</figcaption></figure>'
+
+
+def _pairs(counts: list[list[int]], classes: Sequence[str]) -> str:
+    """The most frequent mistakes."""
+    wrong = [(n, i, j) for i, row in enumerate(counts) for j, n in enumerate(row) if n and i != j]
+    most = sorted(wrong, key=lambda w: (-w[0], w[1], w[2]))[:8]
+    lines = (
+        f"<li>{escape(classes[i])} taken for {escape(classes[j])}: {n} of {sum(counts[i])}</li>" for n, i, j in most
+    )
+    return f"<p>Most frequent:</p><ul>{''.join(lines)}</ul>" if most else ""
+
+
+@torch.no_grad()
+def _masks(prepared: Prepared) -> list[str]:
+    """The test pictures whose masks are furthest from the truth: picture, truth, guess."""
+    data, module = prepared.data, prepared.module
+    test = data.test.to(next(module.parameters()).device)
+    output = predictions(module, test)
+    guess, truth = output.argmax(1), facing(test.target.cpu(), output)
+    right = ((guess == truth) | (truth < 0)).flatten(1).float().mean(1)
+    worst = right.argsort()[: WORST // 2].tolist()
+    top = max(1, len(data.classes) - 1, int(truth.max()))
+    figures = []
+    for i in worst:
+        image = test.take(torch.tensor([i], device=test.target.device))[0][0][0]
+        three = [image, truth[i][None].clamp(min=0) / top, guess[i][None] / top]
+        shown = "".join(f'<img src="{picture(p)}" alt="">' for p in three)
+        figures.append(
+            f"<figure style='width:340px'>{shown}<figcaption>{right[i]:.1%} of the places</figcaption></figure>"
+        )
+    note = "<p class=soft>Picture, truth and guess.</p>"
+    return [f"<h2>Worst masks</h2>{note}<div class=pictures>{''.join(figures)}</div>"]

@@ -1,0 +1,282 @@
+"""A run from a spec to its folder: data, net, loop, and what is left at the end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from msgspec import Struct
+from msgspec.structs import replace
+from torch import Tensor, nn
+
+from netdsl.analysis.count import parameters
+from netdsl.analysis.residual_branches import branches, head
+from netdsl.analysis.stages import layer_numbers
+from netdsl.elaborate.elaborate import Options
+from netdsl.loader import library
+from netdsl.planning.demands import check_demands
+from netdsl.planning.groups import Parameter
+from netdsl.planning.resolution import check_resolution
+from netdsl.recipe.schema import Recipe
+from netdsl.recipe.sources import Pixel
+from netdsl.training.checkpoints import format as files
+from netdsl.training.checkpoints.run_dir import ABOUT, LOG, RECIPE, SOURCE, WEIGHTS, About, Log, write_json, write_spec
+from netdsl.training.data.batches import Feed
+from netdsl.training.data.dataset import DataError, DataSet, Split
+from netdsl.training.data.fit import check_shape, fit, held_out, with_noise
+from netdsl.training.data.labels import as_labels
+from netdsl.training.data.preprocessing import keep, kept_statistics, pixel_statistics, preprocessing
+from netdsl.training.data.targets import Targets
+from netdsl.training.data.validation import check_recipe
+from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.distributed.shards import gathered, is_sharded
+from netdsl.training.distributed.signals import handling
+from netdsl.training.evaluate import Evaluator
+from netdsl.training.initialize import Start, initialize
+from netdsl.training.optim.reparametrization import merge
+from netdsl.training.readers import read
+from netdsl.training.readers.mixing import read_mixing
+from netdsl.training.rng import key, seed_layers
+from netdsl.training.trainer import Job, Loop, Watch
+
+if TYPE_CHECKING:
+    from netdsl.ir.model import Program
+    from netdsl.pipeline import Net
+
+
+class Prepared(Struct, frozen=True, eq=False):
+    """Everything before the first update. `net` has its preprocessing; `notes` is what there is to say; `mixing`: what
+    `pixmix` mixes in."""
+
+    net: Net
+    recipe: Recipe
+    data: DataSet
+    train: Split
+    held: Split
+    module: nn.Module
+    parameters: tuple[Parameter, ...]
+    notes: tuple[str, ...]
+    mixing: Tensor | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The outputs while training."""
+        return tuple(o.name for o in self.net.checked.main.outputs)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The outputs at inference."""
+        return tuple(o.name for o in self.net.checked.main.outputs if not o.training)
+
+    def targets(self) -> Targets:
+        return Targets(self.recipe, self.data.task, max(1, len(self.data.classes)))
+
+
+def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device) -> Prepared:
+    """Data read and fitted, the net with its preprocessing and initial weights. Raises DataError.
+
+    `base`: the folder that the recipe's paths are relative to.
+    """
+    check_resolution(net, recipe)
+    check_demands(net, recipe)
+    data = load_data(net.checked, recipe, base)
+    train, held = held_out(data, recipe.validation, recipe.seed)
+    if data.task == "classes":
+        train = with_noise(train, recipe.label_noise, len(data.classes), key(recipe.seed, "noise"))
+    standard, per = preprocessing(recipe, train, net.checked)
+    choices = Options(links=recipe.drop_path is not None, standard=standard, per=per)
+    net = net.spec.net(net.name, net.arguments, net.sizes, choices)
+    module = net.module(key(recipe.seed, "init") >> 1)
+    if isinstance(recipe.standardize, Pixel):
+        keep(module, net.checked, pixel_statistics(train, recipe.standardize, recipe.workers))
+    found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
+    about = Start(module, found, base, branches(net.checked), head(net.checked))
+    said = initialize(recipe.init, about, recipe.seed)
+    held = (held if len(held) else data.test).to(device)
+    mixing, more = read_mixing(recipe, base, tuple(train.example()[0].shape[1:]))
+    mixing = mixing if mixing is None else mixing.to(device)
+    notes = (*data.notes, *more, *said)
+    return Prepared(net, recipe, data, train.to(device), held, module.to(device), found, notes, mixing)
+
+
+def load_data(program: Program, recipe: Recipe, base: Path) -> DataSet:
+    """The recipe's data set, made to fit the net. Raises DataError."""
+    shape = tuple(s if isinstance(s, int) else str(s) for s in program.main.inputs[0].type.shape)
+    outputs = _classes(program, recipe)
+    data = read(recipe.data, base, tuple(s if isinstance(s, int) else 0 for s in shape), outputs or 1)
+    given = 1 if data.train.read else len(data.train.inputs)
+    if len(program.main.inputs) != given:
+        names = ", ".join(f'"{v.name}"' for v in program.main.inputs)
+        hint = f"an array for each: `--data 'npz(\"...\", inputs=[{names}])'`; a graph: `--data 'graph(\"...\")'`"
+        raise DataError(f"the net has {len(program.main.inputs)} inputs, `{data.name}` gives {given}", hint)
+    data = as_labels(data, recipe, outputs)
+    check_kind(program, data)
+    data = fit(kept(data, recipe), shape, outputs)
+    check_recipe(recipe, data)
+    check_sizes(program, data)
+    return data
+
+
+def kept(data: DataSet, recipe: Recipe) -> DataSet:
+    """The data set with its pictures in memory, split by split, where the recipe says that they are few enough."""
+    limit = recipe.resident * 2**20
+    return replace(data, train=data.train.kept(limit, recipe.workers), test=data.test.kept(limit, recipe.workers))
+
+
+def check_kind(program: Program, data: DataSet) -> None:
+    """Raise DataError where the net gives something else than what the data ask for: one class, a map, a sequence."""
+    main = next(o for o in program.main.outputs if not o.training).value.type
+    wanted = tuple(data.train.target.shape[1:])
+    if data.task in ("numbers", "labels") and main.shape != wanted:
+        raise DataError(f"the net gives {main} for a sample, `{data.name}` asks for the {data.task} {list(wanted)}")
+    ranks = {"classes": 1, "mask": 3, "tokens": 2, "nodes": 2}
+    if data.task in ranks and main.rank != ranks[data.task]:
+        asked = {
+            "classes": "one class",
+            "mask": "a mask",
+            "tokens": "the next token at every place",
+            "nodes": "a class per node",
+        }
+        hint = "choose other data: `--data clutter` has masks, `--data digits` classes"
+        raise DataError(f"the net gives {main} for a sample, `{data.name}` asks for {asked[data.task]}", hint)
+
+
+def check_sizes(program: Program, data: DataSet) -> None:
+    """Raise DataError where the data's sizes are not those of the net's inputs, or break what it demands of its named
+    sizes."""
+    sizes: dict[str, int] = {}
+    for value, tensor in zip(program.main.inputs[1:], data.train.example()[1:], strict=True):
+        check_shape(f"{data.name}` for `{value.name}", tuple(tensor.shape[1:]), value.type.shape)
+    for value, tensor in zip(program.main.inputs, data.train.example(), strict=False):
+        for size, length in zip(value.type.shape, tensor.shape[1:], strict=False):
+            if not isinstance(size, int) and str(size).isidentifier():
+                sizes[str(size)] = length
+    broken = [str(c) for c in program.constraints if sizes and not c.holds(sizes)]
+    if broken:
+        have = ", ".join(f"{n} = {v}" for n, v in sizes.items())
+        hint = "give the net's sizes, and pictures are resized: `--size H=32 --size W=32`"
+        raise DataError(f"the net needs {', '.join(broken)}; `{data.name}` has {have}", hint)
+
+
+def _classes(program: Program, recipe: Recipe) -> int | None:
+    """How many classes the main output tells apart: axis 0 of `[C]` and `[C, H, W]`, the last of `[L, C]`."""
+    main = next(o for o in program.main.outputs if not o.training).value.type
+    size = main.shape[-1] if main.rank == 2 else main.shape[0]
+    return size if isinstance(size, int) and recipe.data.task != "numbers" else None
+
+
+def start(prepared: Prepared, folder: Path, ranks: Ranks, watch: Watch) -> Loop:
+    """The loop of a run, at its first step."""
+    p = prepared
+    standard = kept_statistics(p.module, p.net.checked) if p.net.options.standard else None
+    feed = Feed(p.train, p.recipe, p.targets(), mask=p.data.task == "mask", standard=standard, mixing=p.mixing)
+    job = Job(
+        module=p.module, recipe=p.recipe, feed=feed, held=p.held, parameters=p.parameters, names=p.names, kept=p.kept,
+        task=p.data.task, classes=max(1, len(p.data.classes)), folder=folder, ranks=ranks, layers=layers_of(p),
+    )  # fmt: skip
+    return Loop(job, watch)
+
+
+def layers_of(prepared: Prepared) -> dict[str, int] | None:
+    """The layer of every parameter, where the recipe decays the lr by layer."""
+    decay = prepared.recipe.layer_decay
+    return layer_numbers(prepared.net.checked, decay.blocks, decay.layers) if decay is not None else None
+
+
+def watching(log: Log | None, progress: Callable[[str, dict[str, Any]], None], every: int) -> Watch:
+    """Tells the progress of everything, and the log of evaluations and of one step in `every`."""
+
+    def watch(what: str, numbers: dict[str, Any]) -> None:
+        progress(what, numbers)
+        if log is not None and (what == "evaluation" or (what == "step" and numbers["step"] % every == 0)):
+            plain = {k: v.item() if isinstance(v, Tensor) else v for k, v in numbers.items()}
+            log.write(what, plain)
+
+    return watch
+
+
+@contextmanager
+def interruptible(loop: Loop) -> Iterator[None]:
+    """Ctrl-C ends training after the current update, with a checkpoint; a second one ends it at once.
+
+    A launcher passes on what the terminal has told every process already: what follows within a second is the same.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    first: list[float] = []
+
+    def handle(number: int, frame: Any) -> None:
+        if first and time.monotonic() - first[0] > 1:
+            raise KeyboardInterrupt
+        first.append(time.monotonic())
+        loop.interrupted = True
+
+    with handling(handle):
+        yield
+
+
+def begin_folder(folder: Path, prepared: Prepared, about: About) -> None:
+    """Write what a run is before it begins."""
+    write_spec(folder, prepared.net.spec.module, Path(library()))
+    write_json(folder / RECIPE, prepared.recipe)
+    write_json(folder / ABOUT, about)
+    files.write_atomic(folder / SOURCE, prepared.net.source().encode())
+
+
+def finish(prepared: Prepared, loop: Loop, folder: Path) -> dict[str, Any]:
+    """Choose the weights, write them, and measure them on the test split. Raises CheckpointError."""
+    weights = loop.chosen_weights()
+    merge(prepared.module, loop.factors)
+    files.load_state(prepared.module, weights)
+    if prepared.recipe.swa is not None and loop.averages.count:
+        loop.set_dropout(loop.state.step - 1)
+        refresh(prepared.module, loop.feed, prepared.recipe.seed, prepared.recipe.micro_batch)
+    prepared.module.eval()
+    state = gathered(prepared.module.state_dict(), loop.ranks.first)
+    if loop.ranks.first:
+        files.save_tensors(folder / WEIGHTS, state)
+    test = prepared.data.test.to(next(prepared.module.parameters()).device)
+    return loop.evaluator(prepared.module, test)
+
+
+@torch.no_grad()
+def refresh(module: nn.Module, feed: Feed, seed: int, micro: int = 0) -> None:
+    """Recompute the batch-norm statistics over one epoch more (Izmailov et al. 2018)."""
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    kept = [m.momentum for m in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    module.train()
+    begin = -(-feed.total // feed.per_epoch) * feed.per_epoch
+    for step in range(begin, begin + feed.per_epoch if norms else begin):
+        seed_layers(key(seed, "refresh", step))
+        for part in Ranks().parts(feed.count(step), micro):
+            module(*feed.batch(step, *part).inputs)
+    for norm, momentum in zip(norms, kept, strict=True):
+        norm.momentum = momentum
+
+
+def plain(prepared: Prepared, folder: Path) -> Prepared:
+    """The run with its final weights in a module of its own on the host, where those it trained are in parts."""
+    if not is_sharded(prepared.module):
+        return prepared
+    module = prepared.net.module(0).eval()
+    files.load_state(module, files.load_tensors(folder / WEIGHTS)[0])
+    return replace(prepared, module=module)
+
+
+def evaluator_of(recipe: Recipe, data: DataSet, kept: tuple[str, ...]) -> Evaluator:
+    """Measures the inference form of a net."""
+    return Evaluator(replace(recipe, outputs={}), kept, kept, data.task, max(1, len(data.classes)), Ranks())
+
+
+def open_log(folder: Path, after: int) -> Log:
+    return Log(folder / LOG, after)

@@ -1,0 +1,363 @@
+"""The training loop: updates, evaluations, checkpoints. Everything it does follows from the step it is at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from msgspec import Struct
+from torch import Tensor, nn
+
+from netdsl.planning.groups import Parameter, frozen, group
+from netdsl.planning.schedule import Schedule, peak_lr
+from netdsl.recipe.schema import Recipe
+from netdsl.training.capacity import within_memory
+from netdsl.training.checkpoints import format as files
+from netdsl.training.checkpoints.manager import State, Store
+from netdsl.training.data.batches import Feed
+from netdsl.training.data.dataset import Split
+from netdsl.training.diagnose import Diverged, diagnose, diagnose_gradient
+from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.distributed.shards import exchanged, gathered, is_sharded, local, rest, whole
+from netdsl.training.evaluate import Evaluator
+from netdsl.training.kernels.compiler import check_compiler
+from netdsl.training.kernels.cpu_convolutions import quicken, uses_channels_last
+from netdsl.training.kernels.memory import keep_memory
+from netdsl.training.losses.criterion import Criterion
+from netdsl.training.losses.losses import weight_of
+from netdsl.training.metrics import headline, improves, score
+from netdsl.training.optim.averages import Averages
+from netdsl.training.optim.gradients import add_penalties, clip
+from netdsl.training.optim.optimizers import Updater
+from netdsl.training.optim.plateau import judged
+from netdsl.training.optim.reparametrization import folded, split
+from netdsl.training.regularization import dropouts, set_drop_path, time_rate
+from netdsl.training.rng import key, seed_layers
+
+PATIENCE = 50
+"""Updates after which a device is asked whether the losses were finite: asking makes it wait."""
+
+LEAST_SCALE = 2.0**-24
+"""The scale of fp16 below which no gradient is finite at any."""
+
+Watch = Callable[[str, dict[str, Any]], None]
+"""Told of what happens: (`step` | `evaluation` | `saved`, its numbers)."""
+
+
+class Job(Struct, frozen=True, eq=False):
+    """All that a run depends on. `held` is what the best weights are chosen on; `folder` gets the checkpoints."""
+
+    module: nn.Module
+    recipe: Recipe
+    feed: Feed
+    held: Split
+    parameters: tuple[Parameter, ...]
+    names: tuple[str, ...]
+    kept: tuple[str, ...]
+    task: str
+    classes: int
+    folder: Path | None
+    ranks: Ranks
+    layers: dict[str, int] | None = None
+
+
+class Loop:
+    """One run of training. `run()` goes on from `state`, which `restore()` may have set."""
+
+    def __init__(self, job: Job, watch: Watch = lambda what, numbers: None) -> None:
+        recipe = self.recipe = job.recipe
+        self.job, self.watch, self.feed, self.ranks = job, watch, job.feed, job.ranks
+        self.module = job.module
+        self.device = next(job.module.parameters()).device
+        if self.device.type == "cpu":
+            keep_memory()
+        self.per_epoch = job.feed.per_epoch
+        self.total = job.feed.total
+        self.schedule = Schedule(recipe.schedule, peak_lr(recipe), self.total, self.per_epoch, recipe.schedule_unit)
+        self.still = frozen(recipe, job.parameters)
+        for name, p in self.module.named_parameters():
+            p.requires_grad_(name not in self.still)
+        conv_or_linear = (p.path for p in job.parameters if p.role in ("conv", "linear"))
+        weights = dict.fromkeys(path for path in conv_or_linear if path not in self.still)
+        self.factors = split(self.module, recipe, weights)
+        self.groups = group(recipe, job.parameters, job.layers)
+        self.channels_last = recipe.shard is None and uses_channels_last(recipe.layout, self.module)
+        self.parallel: Any = self._laid_over_devices()
+        self.sharded = is_sharded(self.module)
+        self.updater = Updater(self.module, self.groups, recipe, self.total, self.factors)
+        self.averages = Averages(self.module, recipe, self.total, self.per_epoch)
+        self.criterion = Criterion(recipe, job.names, job.kept)
+        self.evaluator = Evaluator(recipe, job.names, job.kept, job.task, job.classes, job.ranks)
+        if recipe.drop_path is not None:
+            set_drop_path(self.module, recipe.drop_path)
+        self.trained = [p for p in self.module.parameters() if p.requires_grad]
+        self.weights = [p for n, p in self.module.named_parameters() if n in weights]
+        self.metric = recipe.stop.metric if recipe.stop else headline(job.task)
+        self.autocast = half_precision(recipe, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.autocast == torch.float16)
+        self.state = State()
+        self.store = Store(job.folder, recipe, self.per_epoch, self.ranks.first)
+        self.interrupted = False
+        self.pending: list[tuple[int, Tensor]] = []
+        self.skipped = 0
+
+    def _laid_over_devices(self) -> nn.Module:
+        """The module in its memory layout, compiled, and joined with those of other processes. Raises DataError."""
+        compiled = self.recipe.compile == "on"
+        if self.channels_last:
+            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if self.device.type == "cpu" and not compiled and self.recipe.precision == "fp32":
+                quicken(self.module)
+        if compiled and self.device.type == "cpu":
+            check_compiler()
+        if compiled or (self.recipe.compile == "auto" and self.device.type == "cuda" and self.recipe.shard is None):
+            self.module.compile()  # keeps the keys of the state dict
+        return self.ranks.wrap(self.module, self.recipe)
+
+    def run(self) -> State:
+        """Train to the end, to an early stop, or until `interrupted` is set; a checkpoint is left in each case.
+
+        Raises Diverged where the loss is no longer finite.
+        """
+        steps = range(self.state.step, self.total)
+        self.feed.begin((step, *part) for step in steps for part in self._parts(step))
+        try:
+            return self._run()
+        finally:
+            self.feed.end()
+
+    def _run(self) -> State:
+        every, save = (d.steps(self.per_epoch) or 1 for d in (self.recipe.evaluate, self.recipe.checkpoint))
+        state = self.state
+        while state.step < self.total and not state.stopped:
+            self.update(state.step)
+            state.step += 1
+            last = state.step == self.total
+            if state.step % every == 0 or last:
+                self.check_good()
+                self.evaluate()
+            # Asking the others makes a device wait.
+            asked = self.ranks.world == 1 or self.device.type == "cpu" or state.step % 10 == 0
+            interrupted = asked and self.ranks.any(self.interrupted)
+            if state.step % save == 0 or last or state.stopped or interrupted:
+                self.check_good()
+                self.save()
+            if interrupted:
+                break
+        return state
+
+    def update(self, step: int) -> None:
+        """One update of the weights from the samples of `step`."""
+        self._prepare(step)
+        count = self.feed.count(step)
+        parts = self._parts(step)
+        total = torch.zeros((), device=self.device)
+        with within_memory(self):
+            for part in parts:
+                total += self._backward(step, *part, final=part == parts[-1])
+        total = self.ranks.sum({"loss": total})["loss"]
+        norm = self._gradient_norm()
+        self.pending.append((step, torch.stack((total, norm))))
+        if self.device.type == "cpu" or len(self.pending) >= PATIENCE:
+            self.check_finite()
+        if self.recipe.clip is not None or self.recipe.penalty:
+            for optimizer in self.updater.optimizers:
+                self.scaler.unscale_(optimizer)
+            add_penalties(self.recipe.penalty, self.weights, tuple(self.factors.values()))
+            clip(self.recipe.clip, self.trained)
+        for optimizer in self.updater.optimizers:
+            self.scaler.step(optimizer)
+        self.scaler.update()
+        self.averages.update(self.module, step + 1)
+        numbers: dict[str, Any] = {"step": step + 1, "loss": total, "lr": self.updater.lr, "samples": count}
+        self.watch("step", numbers if self.scaler.is_enabled() else {**numbers, "gradient": norm})
+
+    def _gradient_norm(self) -> Tensor:
+        """The 2-norm of the gradient, which is finite where it is; 0 with fp16, whose scaler looks after it."""
+        if self.scaler.is_enabled():
+            return torch.zeros((), device=self.device)
+        return whole(nn.utils.get_total_norm([p.grad for p in self.trained if p.grad is not None]))
+
+    def _parts(self, step: int) -> list[tuple[int, int]]:
+        """This process's places of an update, first and last of what is computed at once."""
+        return self.ranks.parts(self.feed.count(step), self.recipe.micro_batch)
+
+    def _prepare(self, step: int) -> None:
+        self.parallel.train()
+        self._hold_frozen()
+        seed_layers(key(self.recipe.seed, "layers", step, self.ranks.rank))
+        self.set_dropout(step)
+        self.updater.set_lr(self.schedule(step, self.state.falls.count))
+        self.updater.zero()
+
+    def set_dropout(self, step: int) -> None:
+        """Give the dropout layers the rate of an update."""
+        word = self.feed.stages.at(step).recipe.dropout
+        if word is not None:
+            rate = time_rate(word, step, self.total, self.per_epoch)
+            for layer in dropouts(self.module):
+                layer.p = rate
+
+    def _hold_frozen(self) -> None:
+        """Normalisation layers that are frozen keep their statistics."""
+        for name, layer in self.module.named_modules() if self.still else ():
+            if f"{name}.weight" in self.still and isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                layer.eval()
+
+    def _backward(self, step: int, first: int, last: int, final: bool) -> Tensor:
+        """Add the gradient of some places of an update, as their share of the whole; returns that share of the loss."""
+        batch = self.feed.batch(step, first, last)
+        with self.ranks.accumulating(self.parallel, final):
+            with torch.autocast(self.device.type, self.autocast or torch.bfloat16, enabled=self.autocast is not None):
+                result = self.parallel(*self._laid_out(batch.inputs))
+            each = self.criterion(result, batch.target)
+            loss = each.sum() if self.recipe.loss.reduction == "sum" else each.sum() / self._mass(step, batch)
+            # DDP averages over processes; the loss is already this share of the whole.
+            self.scaler.scale(loss * self.ranks.world).backward()
+        return loss.detach()
+
+    def _laid_out(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if not self.channels_last:
+            return inputs
+        return tuple(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x for x in inputs)
+
+    def _mass(self, step: int, batch: Any) -> Any:
+        """What the sum of losses is divided by: the samples of the whole update, or their class weights."""
+        if not getattr(self.recipe.loss, "weight", ()) or batch.target.is_floating_point():
+            return batch.size
+        whole = self.feed.split.target[self.feed.order(step // self.per_epoch)[self.feed.slots(step)]]
+        return weight_of(self.recipe.loss, whole).sum()
+
+    def check_finite(self) -> None:
+        """Raise Diverged if a loss or gradient since the last look is not finite. A CPU is asked before every
+        update."""
+        if not self.pending:
+            return
+        steps = [step for step, _ in self.pending]
+        finite = torch.isfinite(torch.stack([numbers for _, numbers in self.pending]))
+        self.pending = []
+        if self.scaler.is_enabled():
+            return self._check_scale(steps, finite[:, 0])
+        if bool(finite.all()):
+            return None
+        worst = int((~finite.all(1)).int().argmax())
+        batch = self.feed.batch(steps[worst], *self._parts(steps[worst])[0])
+        if bool(finite[worst, 0]):
+            raise Diverged(steps[worst], diagnose_gradient(self.module, batch, self.criterion), "gradient")
+        raise Diverged(steps[worst], diagnose(self.module, batch, self.criterion))
+
+    def _check_scale(self, steps: list[int], finite: Tensor) -> None:
+        """The scaler of fp16 skips an update that is not finite and lowers its scale; not for ever."""
+        for step, good in zip(steps, finite.tolist(), strict=True):
+            self.skipped = 0 if good else self.skipped + 1
+            if self.skipped == PATIENCE or self.scaler.get_scale() < LEAST_SCALE:
+                raise Diverged(step, diagnose(self.module, self.feed.batch(step), self.criterion))
+
+    def check_good(self) -> None:
+        """Raise Diverged where what would be evaluated and saved is not finite."""
+        self.check_finite()
+        good = bool(torch.isfinite(torch.stack([p.detach().sum() for p in map(local, self.trained)])).all())
+        if self.ranks.any(not good):
+            batch = self.feed.batch(self.state.step - 1, 0, 1)
+            raise Diverged(self.state.step - 1, diagnose(self.module, batch, self.criterion), "update")
+
+    def evaluate(self) -> dict[str, Any]:
+        """Measure raw and averaged weights on the held-out split; keep the best."""
+        self._agree()
+        self.module.eval()
+        numbers: dict[str, Any] = {"step": self.state.step, "epoch": self.state.step / self.per_epoch}
+        waiting = self.feed.pause()
+        numbers |= self.evaluator(self.module, self.job.held)
+        if (average := self.averages.state()) is not None:
+            numbers["raw"] = {k: v for k, v in numbers.items() if isinstance(v, float) and k != "epoch"}
+            numbers |= self._evaluate_with(average)
+        if self.sharded:
+            rest(self.module)
+        self._judge(numbers)
+        if self.schedule.plateau is not None and self.schedule.on_plateau(self.state.step):
+            self.state.falls = judged(self.schedule.plateau, self.state.falls, numbers)
+        numbers |= {} if waiting is None else {"waiting": waiting}
+        self.watch("evaluation", numbers)
+        self.feed.go_on()
+        return numbers
+
+    def _agree(self) -> None:
+        """All processes evaluate and save the same statistics."""
+        norms = [n for n, m in self.module.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        reduced = self.recipe.batch_norm == "reduce_at_eval"
+        averaged = {f"{n}.{s}" for n in norms for s in ("running_mean", "running_var")} if reduced else set()
+        buffers = dict(self.module.named_buffers())
+        for state in (buffers, self.averages.state() or {}):
+            self.ranks.agree({n: t for n, t in state.items() if n in buffers}, averaged)
+
+    def _evaluate_with(self, state: dict[str, Tensor]) -> dict[str, Any]:
+        if self.sharded:
+            with exchanged(self.module, state):
+                return self.evaluator(self.module, self.job.held)
+        return self.evaluator(lambda *x: torch.func.functional_call(self.module, state, x), self.job.held)
+
+    def _judge(self, numbers: dict[str, Any]) -> None:
+        found = score(self.metric, numbers)
+        state, least = self.state, self.recipe.stop.least if self.recipe.stop else 0.0
+        if improves(found, state.best, least):
+            state.best, state.best_step, state.stale = found, state.step, 0
+            state.improved = (*state.improved, state.step)[-self.store.improving :]
+            self.store.save_best(state, self.final_weights())
+        else:
+            state.stale += 1
+            state.stopped = self._out_of_patience()
+
+    def _out_of_patience(self) -> bool:
+        return self.recipe.stop is not None and self.state.stale >= self.recipe.stop.patience
+
+    def final_weights(self) -> dict[str, Tensor]:
+        """What is evaluated and exported, in the net's own keys: the average where there is one, else the raw
+        weights."""
+        average = self.averages.state()
+        state = average if average is not None else self.module.state_dict()
+        return folded(gathered(state), self.recipe, self.factors)
+
+    def chosen_weights(self) -> dict[str, Tensor]:
+        """The weights that the recipe ends with, for all processes. Raises CheckpointError."""
+        last = self.final_weights()
+        return self.ranks.give(self.store.chosen(self.state) if self.ranks.first else None, last)
+
+    def save(self) -> None:
+        """Write the checkpoint: weights, averages, the optimizer's tensors, where the run stands."""
+        if self.job.folder is None:
+            return
+        self._agree()
+        tensors = files.prefixed("model", self.module.state_dict())
+        tensors |= files.prefixed("optimizer", files.optimizer_tensors(self.updater.optimizers))
+        tensors |= files.prefixed("average", self.averages.tensors())
+        about = {"lr": self.updater.lr, "scaler": self.scaler.state_dict(), "metric": self.metric}
+        self.store.save(self.state, gathered(tensors, self.ranks.first), about)
+        self.watch("saved", {"step": self.state.step})
+
+    def restore(self, file: Path | None = None) -> bool:
+        """Go on from the folder's newest checkpoint, or from a kept one; False where there is none yet.
+
+        Raises CheckpointError.
+        """
+        found = self.store.load(file)
+        self.store.clear()
+        if found is None:
+            return False
+        tensors, about, self.state = found
+        files.load_state(self.module, files.part("model", tensors))
+        files.restore_optimizers(self.updater.optimizers, files.part("optimizer", tensors))
+        self.averages.load(files.part("average", tensors))
+        self.updater.lr = about["lr"]
+        if about["scaler"] and self.scaler.is_enabled():
+            self.scaler.load_state_dict(about["scaler"])
+        if about.get("metric", self.metric) != self.metric:  # the best so far is of another metric
+            self.state.best, self.state.stale, self.state.improved = None, 0, ()
+        self.state.stopped = self._out_of_patience()
+        return True
+
+
+def half_precision(recipe: Recipe, device: torch.device) -> torch.dtype | None:
+    """What the forward pass is cast to, or None. A CPU computes in fp32: half precision would be many times slower."""
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision) if device.type != "cpu" else None

@@ -1,0 +1,1 @@
+"""Comparison of onnxruntime with torch."""

@@ -1,0 +1,162 @@
+"""Verification: what onnxruntime computes from an ONNX model is what torch computes from the emitted module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from msgspec import Struct
+from torch import nn
+
+from netdsl.backends.onnx.check import check_model, runnable
+from netdsl.backends.onnx.file import Model
+from netdsl.backends.onnx.session import Session
+from netdsl.ir.model import Program
+from netdsl.verify.inputs import draw_inputs
+from netdsl.verify.reference import Reference, distance
+from netdsl.verify.sizes import At, choose
+from netdsl.verify.stress import on_cpu, state_of, stress
+
+GATE = 1e-5
+"""The largest difference that is accepted, relative to the largest number of an output (of an output with few numbers,
+which may all happen to be small, over more samples)."""
+
+ROUNDINGS = 4
+"""How many times torch's own rounding error is accepted where that is more than the gate."""
+
+LOOSEST = 1e-3
+"""What is never accepted, whatever torch's rounding error."""
+
+Export = Callable[[Mapping[str, Any]], Model]
+"""Makes a model from the weights of a state dict."""
+
+
+class Case(Struct, frozen=True):
+    """One comparison.
+
+    `difference`: the largest over the outputs of `max|d| / max|y|`; `error`: why there is none. `accepted`: what it was
+    held to: the gate, or more where torch itself is further from the exact result.
+    """
+
+    batch: int
+    sizes: tuple[tuple[str, int], ...]
+    optimised: bool
+    weights: str
+    difference: float
+    ok: bool
+    error: str = ""
+    accepted: float = GATE
+
+
+class VerificationError(Exception):
+    """A model that does not compute what the net computes. `cases` holds every comparison."""
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self.cases = tuple(cases)
+        failed = [c for c in cases if not c.ok]
+        worst = max(failed, key=lambda c: c.difference)
+        why = worst.error or f"they differ by {worst.difference:.1e} where {worst.accepted:.0e} is accepted"
+        at = ", ".join([f"N={worst.batch}", *(f"{k}={v}" for k, v in worst.sizes)])
+        super().__init__(f"onnxruntime and torch disagree in {len(failed)} of {len(cases)} cases; at {at}: {why}")
+
+
+def verify(
+    program: Program,
+    module: nn.Module,
+    export: Export,
+    *,
+    model: Model | None = None,
+    at: Sequence[At] | None = None,
+    gate: float = GATE,
+) -> list[Case]:
+    """Compare torch and onnxruntime on a stress copy, then on the module's own weights.
+
+    `export` makes a model from weights; `model` is the one for the module's own (made where it is not given). Each is
+    run with graph optimisations off and all on, at the sizes `at` or at those that `verify_sizes.choose` finds.
+    """
+    points = tuple(at or choose(program))
+    module = on_cpu(module)
+    twin = stress(program, module, draw_inputs(program, 2, points[0].named, seed=99))
+    cases = list(compared(program, twin, _made(export, state_of(twin)), points, "stress", gate))
+    real = model if model is not None else _made(export, state_of(module))
+    cases += compared(program, module, real, points[:2], "real", gate)
+    return cases
+
+
+def record(cases: Sequence[Case]) -> dict[str, Any]:
+    """What a model's metadata says of its verification: no measured numbers, so that equal inputs give equal bytes."""
+    points = dict.fromkeys((c.batch, c.sizes) for c in cases)
+    return {
+        "against": f"torch {torch.__version__.split('+')[0]}",
+        "gate": GATE,
+        "passed": all(c.ok for c in cases),
+        "at": [{"N": batch, **dict(sizes)} for batch, sizes in points],
+        "weights": sorted({c.weights for c in cases}),
+    }
+
+
+def _made(export: Export, state: Mapping[str, Any]) -> Model | str:
+    """The model, or why there is none."""
+    try:
+        return export(state)
+    except Exception as error:  # whatever stops the exporter is a failed case, not a crash of the verifier
+        return f"{type(error).__name__}: {error}"
+
+
+def compared(
+    program: Program, module: nn.Module, model: Model | str, points: Sequence[At], weights: str, gate: float
+) -> Iterator[Case]:
+    """One case for each point, with optimisations off and on; a stress copy must not give zeros."""
+    opened = sessions(model)
+    was_training = module.training
+    module.eval()
+    for seed, point in enumerate(points):
+        reference = Reference(program, module, point, seed)
+        for optimised, session in opened.items():
+            difference, error = _difference(session, reference, weights)
+            accepted = gate
+            if not error and difference > gate >= GATE:  # a stricter gate is meant as it is said
+                accepted = min(max(gate, ROUNDINGS * reference.rounding), LOOSEST)
+            ok = not error and difference <= accepted
+            yield Case(point.batch, point.sizes, optimised, weights, difference, ok, error, accepted)
+    module.train(was_training)
+
+
+def sessions(model: Model | str) -> dict[bool, Session | str]:
+    """A session without and one with optimisations, or what stands against them."""
+    if isinstance(model, str):
+        return {False: model, True: model}
+    wrong = check_model(model)
+    if wrong is not None:
+        return {False: wrong, True: wrong}
+    with runnable(model) as source:
+        return {flag: _session(source, flag) for flag in (False, True)}
+
+
+def _session(source: bytes | str, optimised: bool) -> Session | str:
+    try:
+        return Session(source, threads=torch.get_num_threads(), optimised=optimised)
+    except Exception as error:  # onnxruntime raises a type of its own for each reason
+        return f"onnxruntime refuses the model: {error}"
+
+
+def _difference(session: Session | str, reference: Reference, weights: str) -> tuple[float, str]:
+    """How far the session's outputs are from torch's, or infinity and the reason why that cannot be said."""
+    if isinstance(session, str):
+        return float("inf"), session
+    expected = reference.outputs
+    if weights == "stress" and not all(np.any(y) for y in expected):
+        return float("inf"), "torch gives nothing but zeros: nothing is verified"
+    try:
+        found = list(session.run({n: x for n, x in reference.feed.items() if n in session.inputs}).values())
+    except Exception as error:  # onnxruntime raises a type of its own for each reason
+        return float("inf"), f"onnxruntime: {error}"
+    shapes, ours = [list(y.shape) for y in expected], [list(y.shape) for y in found]
+    if shapes != ours:
+        return float("inf"), f"the outputs are {ours}, torch gives {shapes}"
+    worst = distance(expected, found)
+    if worst > GATE:
+        worst = distance(expected, found, reference.sizes)
+    return (worst, "") if worst == worst else (float("inf"), "numbers that are not finite")

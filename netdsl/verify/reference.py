@@ -1,0 +1,95 @@
+"""What torch computes, how far rounding alone may move it, and how far something else is from it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from netdsl.ir.model import Program
+from netdsl.verify.inputs import draw_inputs
+from netdsl.verify.sizes import At
+
+FEW = 64
+"""Numbers of an output below which it may happen to be small: how large it gets is looked for on so many samples."""
+
+
+class Reference:
+    """Random inputs of a net at one point, and its module's outputs in order.
+
+    Inputs are normal numbers; from 0 to 1 where normal ones give no finite outputs.
+    """
+
+    def __init__(self, program: Program, module: nn.Module, point: At, seed: int) -> None:
+        self.program, self.module, self.point, self.seed = program, module, point, seed
+        self.names = [v.name for v in program.main.inputs]
+        for self.positive in (False, True):
+            self.inputs = draw_inputs(program, point.batch, point.named, seed, self.positive)
+            self.outputs = outputs_of(module, self.inputs)
+            if all(np.isfinite(y).all() for y in self.outputs):
+                break
+
+    @property
+    def feed(self) -> dict[str, Any]:
+        """The inputs as arrays by name."""
+        return {n: x.numpy() for n, x in zip(self.names, self.inputs, strict=True)}
+
+    @cached_property
+    def rounding(self) -> float:
+        """How far the outputs are from those of the same module in double precision; 0 where it cannot be had.
+
+        A net that takes the difference of two nearly equal values is far from them, whoever computes it.
+        """
+        try:
+            exact = outputs_of(copy.deepcopy(self.module).double(), [_doubled(x) for x in self.inputs])
+        except RuntimeError:  # a module that fixes a type somewhere
+            return 0.0
+        return distance(exact, self.outputs, self.sizes)
+
+    @cached_property
+    def sizes(self) -> list[float]:
+        """The largest number of each output, over more samples where it has few numbers."""
+        sizes = [_largest(y) for y in self.outputs]
+        if min((y.size for y in self.outputs), default=FEW) < FEW:
+            more = draw_inputs(self.program, FEW, self.point.named, self.seed + 1, self.positive)
+            others = outputs_of(self.module, more)
+            for i, y in enumerate(self.outputs):
+                if y.size < FEW and np.isfinite(others[i]).all():
+                    sizes[i] = max(sizes[i], _largest(others[i]))
+        return sizes
+
+
+def outputs_of(module: nn.Module, inputs: list[Tensor]) -> list[Any]:
+    """The outputs of a module in evaluation mode, as arrays in order."""
+    with torch.inference_mode():
+        given = module(*inputs)
+    if isinstance(given, Tensor):
+        given = [given]
+    return [y.detach().numpy() for y in (given.values() if isinstance(given, Mapping) else given)]
+
+
+def distance(expected: list[Any], found: list[Any], sizes: list[float] | None = None) -> float:
+    """The largest of `max|found - y| / max|y|` over the outputs (or `/ sizes`); NaN where a number is not finite."""
+    sizes = sizes or [_largest(y) for y in expected]
+    return float(np.max([_relative(*each) for each in zip(expected, found, sizes, strict=True)], initial=0))
+
+
+def _largest(y: Any) -> float:
+    return float(np.abs(y).max(initial=0))
+
+
+def _relative(y: Any, ours: Any, largest: float) -> float:
+    """Infinity where only `y` is all zeros."""
+    difference = float(np.abs(y.astype("float64") - ours).max(initial=0))
+    if difference == 0:
+        return 0.0 if np.isfinite(largest) else float("nan")
+    return difference / largest if largest else float("inf")
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return x.double() if x.is_floating_point() else x

@@ -1,0 +1,99 @@
+"""At which sizes a net is verified: several batches, and several pictures and sequences where their sizes may vary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+
+from msgspec import Struct
+
+from netdsl.ir.flatten import flatten
+from netdsl.ir.model import Program
+from netdsl.sizes.constraints import Relation
+from netdsl.sizes.dims import evaluate
+
+BATCHES = (1, 2, 3, 4, 5)
+"""Batch sizes where nothing else may vary."""
+
+MIXED_BATCHES = (1, 2, 3, 1, 2)
+PICTURES = ((24, 40), (40, 24), (33, 25), (57, 34), (48, 40))
+SEQUENCES = (7, 12, 5, 16, 9)
+LARGEST = 1024
+"""Named sizes up to this are tried."""
+
+BUDGET = 30e9
+"""Multiply-accumulates that one pass over all cases may take; two cases are run whatever they take."""
+
+
+class At(Struct, frozen=True):
+    """One batch size and the values of the named sizes."""
+
+    batch: int
+    sizes: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def named(self) -> dict[str, int]:
+        return dict(self.sizes)
+
+
+def choose(program: Program, budget: float = BUDGET) -> tuple[At, ...]:
+    """Sizes that satisfy the constraints of a net: N = 1 among them, and pictures that are not square.
+
+    Costly nets get fewer, by `budget`. Raises ValueError where no sizes up to LARGEST satisfy the constraints.
+    """
+    found: list[At] = []
+    spent = 0.0
+    names = _names(program)
+    for i, batch in enumerate(MIXED_BATCHES if names else BATCHES):
+        sizes = _near(program, {name: _target(program, name, i) for name in names})
+        spent += batch * macs(program, sizes)
+        if spent > budget and len(found) >= 2:
+            break
+        found.append(At(batch, tuple(sizes.items())))
+    return tuple(found)
+
+
+def macs(program: Program, sizes: Mapping[str, int]) -> int:
+    """Multiply-accumulates of one sample at these sizes."""
+    nodes = flatten(program)
+    return sum(evaluate(n.op.macs(n.outputs[0].type, *n.types), sizes) for n in nodes)
+
+
+def _names(program: Program) -> list[str]:
+    return sorted(frozenset[str]().union(*(v.type.names for v in program.main.inputs)))
+
+
+def _target(program: Program, name: str, case: int) -> int:
+    """What the size should be near: pictures are larger than sequences, and not square."""
+    for value in program.main.inputs:
+        if name in value.type.names and value.type.rank >= 3:
+            axis = next(i for i, s in enumerate(value.type.shape) if str(s) == name or name in str(s))
+            return PICTURES[case][axis % 2]
+    return SEQUENCES[case]
+
+
+def _near(program: Program, targets: Mapping[str, int]) -> dict[str, int]:
+    """Values that satisfy all constraints, each as near its target as may be."""
+    relations = [c for c in program.constraints if isinstance(c, Relation)]
+    choices = [_admissible(program, name, target) for name, target in targets.items()]
+    for values in _combinations(choices, exhaustive=bool(relations)):
+        sizes = dict(zip(targets, values, strict=True))
+        if all(r.holds(sizes) for r in relations):
+            return sizes
+    message = ", ".join(map(str, program.constraints))
+    raise ValueError(f"no sizes up to {LARGEST} satisfy {message}")
+
+
+def _admissible(program: Program, name: str, target: int) -> list[int]:
+    own = [c for c in program.constraints if not isinstance(c, Relation) and c.symbol == name]
+    values = [v for v in range(1, LARGEST + 1) if all(c.holds({name: v}) for c in own)]
+    return sorted(values, key=lambda v: (v < target, abs(v - target)))
+
+
+def _combinations(choices: list[list[int]], exhaustive: bool) -> Iterator[tuple[int, ...]]:
+    """The nearest values first; all of the near ones where names depend on each other."""
+    if all(choices):
+        yield tuple(c[0] for c in choices)
+    if exhaustive:
+        few = LARGEST if len(choices) < 3 else 64
+        yield from product(*(c[:few] for c in choices))

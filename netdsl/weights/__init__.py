@@ -1,0 +1,1 @@
+"""Weights that other projects saved, read without running code and matched to a net."""

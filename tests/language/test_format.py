@@ -1,0 +1,128 @@
+"""The formatter: one style, the same meaning, every comment once, nothing left to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from generated_syntax import files
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from paths import DATA
+from paths import SPECS as SPECS_DIR
+
+from netdsl.source import Source
+from netdsl.syntax import ast, document
+from netdsl.syntax.format import canonical_text, format_file, format_source, same
+from netdsl.syntax.parse import parse, read
+
+SPECS = sorted(SPECS_DIR.rglob("*.net"))
+CASES = DATA / "format.net"
+TEXTS = [path.read_text() for path in (CASES, *SPECS)]
+SLOW = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+
+
+def formatted(text: str) -> str:
+    result, diagnostics = format_source(Source(text))
+    assert not diagnostics, diagnostics[0].message
+    assert result is not None
+    return result
+
+
+@contextmanager
+def line_width(width: int) -> Iterator[None]:
+    """Narrow lines break wherever they can."""
+    before, document.WIDTH = document.WIDTH, width
+    try:
+        yield
+    finally:
+        document.WIDTH = before
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
+def test_specs_are_formatted(path: Path) -> None:
+    text = path.read_text()
+    assert formatted(text) == text
+
+
+@SLOW
+@given(files())
+def test_any_tree_can_be_written_and_read(file: ast.File) -> None:
+    text = format_file(file)
+    again, diagnostics = read(Source(text))
+    assert not diagnostics, text
+    assert same(file, again), text
+    assert format_file(again) == text
+
+
+@SLOW
+@given(files(), st.sampled_from((20, 50, 120)))
+def test_what_is_written_is_already_formatted(file: ast.File, width: int) -> None:
+    with line_width(width):
+        text = formatted(format_file(file))
+        assert formatted(text) == text
+        assert canonical_text(read(Source(text))[0]) == canonical_text(file)
+
+
+@SLOW
+@given(st.data())
+def test_comments_are_kept_wherever_they_stand(data: st.DataObject) -> None:
+    text = TEXTS[data.draw(st.integers(0, len(TEXTS) - 1))]
+    for number in range(data.draw(st.integers(1, 4))):
+        places = [match.end() for match in re.finditer(r"[ \n(,\[{]", text)]
+        at = places[data.draw(st.integers(0, len(places) - 1))]
+        comment = data.draw(st.sampled_from((" # {}\n", "\n# {}\n", "#{}\n", "\n\n  # {}\n\n"))).format(f"c{number}")
+        changed = text[:at] + comment + text[at:]
+        text = text if read(Source(changed))[1] else changed
+    with line_width(data.draw(st.sampled_from((40, 120)))):
+        result = formatted(text)
+    comments = [c.text.lstrip("# ") for c in read(Source(text))[0].comments]
+    assert sorted(comments) == sorted(c.text.lstrip("# ") for c in read(Source(result))[0].comments)
+
+
+@SLOW
+@given(st.data())
+def test_layout_does_not_matter(data: st.DataObject) -> None:
+    """Newlines and blanks inside brackets come and go; what the file says does not, nor its canonical text."""
+    text = TEXTS[data.draw(st.integers(0, len(TEXTS) - 1))]
+    file, _ = read(Source(text))
+    changed = re.sub(r", ", lambda m: data.draw(st.sampled_from((",", ", ", ",  "))), text)
+    other, diagnostics = read(Source(changed))
+    assume(not diagnostics)
+    assert same(file, other)
+    assert canonical_text(file) == canonical_text(other)
+
+
+def test_examples() -> None:
+    """`tests/data/format.net` is formatted, and `format_before.net` becomes it."""
+    after = CASES.read_text()
+    assert formatted(after) == after
+    assert formatted(CASES.with_name("format_before.net").read_text()) == after
+
+
+def test_crlf_tabs_and_a_byte_order_mark_are_tidied() -> None:
+    assert formatted("\ufeffnet A {\r\n\tconv(3)\r\n}\r\n") == "net A {\n  conv(3)\n}\n"
+
+
+def test_mistakes_are_reported_and_nothing_is_formatted() -> None:
+    text, diagnostics = format_source(Source("net A {"))
+    assert text is None
+    assert [d.code for d in diagnostics] == ["syntax"]
+
+
+def test_an_unsafe_result_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netdsl.syntax.format.format_file", lambda file, text="": "W = 4\n")
+    text, diagnostics = format_source(Source("W = 3\n"))
+    assert text is None
+    assert [d.code for d in diagnostics] == ["format-unsafe"]
+
+
+def test_canonical_text_knows_neither_comments_nor_layout() -> None:
+    one = parse(Source("# a\nW = [1,\n 2,\n]\n\n\nnet A { conv(W, stride = 2) }\n"))[0]
+    other = parse(Source("W = [1, 2]  # b\nnet A {\n  # c\n  conv(W, stride=2)\n}\n"))[0]
+    assert canonical_text(one) == canonical_text(other)
+    assert same(one, other)
+    assert not same(one, parse(Source("W = [1, 3]\nnet A { conv(W, stride=2) }\n"))[0])

@@ -1,0 +1,157 @@
+"""What ops refuse: the code, the argument or operand to blame, and what would mend it."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import pytest
+from op_harness import read_op, read_type
+
+from netdsl.ops import REGISTRY
+from netdsl.ops.base import OpError
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import symbol
+from netdsl.tensors import TensorType
+
+REFUSED = [
+    ("conv(8, 4)", "[3, 8, 8]", "even-kernel", "kernel_size", "patchify"),
+    ("conv(8, 3, groups=2)", "[3, 8, 8]", "indivisible", "groups", "groups=1"),
+    ("conv(8, 9, padding=0)", "[3, 8, 8]", "kernel-too-large", "kernel_size", None),
+    ("conv(8, 3)", "[7]", "shape-mismatch", 0, None),
+    ("conv(8, 3, eps=1e-3)", "[3, 8, 8]", "bad-argument", "eps", None),
+    ("conv(8, 3, weight_standardization=true)", "[3, 8]", "bad-argument", "weight_standardization", None),
+    ("conv(8, (3, 3, 3))", "[3, 8, 8]", "bad-argument", "kernel_size", None),
+    ("groupnorm(3)", "[8, 4, 4]", "indivisible", "num_groups", r"groupnorm\(2\)"),
+    ("maxpool(2, padding=2)", "[3, 8, 8]", "bad-argument", "padding", None),
+    ("maxpool(3)", "[3, 2, 8]", "kernel-too-large", "kernel_size", None),
+    ("lrn(4)", "[8, 4, 4]", "bad-argument", "size", None),
+    ("prelu(3)", "[8, 4, 4]", "shape-mismatch", "num_parameters", None),
+    ("chunk(3)", "[8, 4, 4]", "indivisible", "chunks", None),
+    ("split((3, 4))", "[8, 4, 4]", "shape-mismatch", "sizes", None),
+    ("take(8)", "[8, 4, 4]", "shape-mismatch", "index", None),
+    ("take(-9)", "[8, 4, 4]", "shape-mismatch", "index", None),
+    ("narrow(6, 3)", "[8, 4, 4]", "shape-mismatch", "length", None),
+    ("narrow(-2, 3)", "[8, 4, 4]", "shape-mismatch", "length", None),
+    ("narrow(-9, 3)", "[8, 4, 4]", "shape-mismatch", "start", None),
+    ("flatten(3)", "[8, 4, 4]", "bad-argument", "start", None),
+    ("reshape((3, -1))", "[8, 4, 4]", "shape-mismatch", "shape", None),
+    ("reshape((-1, -1))", "[8, 4, 4]", "bad-argument", "shape", None),
+    ("reshape((2.5, -1))", "[8, 4, 4]", "bad-argument", "shape", None),
+    ("permute((0, 1))", "[8, 4, 4]", "bad-argument", "axes", None),
+    ("squeeze(0)", "[8, 4, 4]", "shape-mismatch", "axis", None),
+    ("expand((8, 4, 5))", "[8, 4, 4]", "shape-mismatch", "shape", None),
+    ("expand((8, 4))", "[4]", "shape-mismatch", "shape", "unsqueeze"),
+    ("pad(((-9, 0), (0, 0)))", "[8, 4, 4]", "shape-mismatch", "padding", None),
+    ("pad(4, mode=reflect)", "[8, 4, 4]", "shape-mismatch", "padding", None),
+    ("pad(-1, mode=replicate)", "[8, 4, 4]", "bad-argument", "padding", None),
+    ("crop(5)", "[8, 4, 4]", "shape-mismatch", "size", None),
+    ("crop", "[8, 4, 4]", "missing-argument", None, None),
+    ("upsample", "[8, 4, 4]", "missing-argument", None, None),
+    ("upsample(2, align_corners=true)", "[8, 4, 4]", "bad-argument", "align_corners", None),
+    ("upsample(2, mode=bicubic)", "[8, 4]", "bad-argument", "mode", None),
+    ("pixel_shuffle(3)", "[8, 4, 4]", "indivisible", "upscale_factor", None),
+    ("pixel_unshuffle(3)", "[8, 4, 4]", "indivisible", "downscale_factor", None),
+    ("windows(3)", "[8, 4, 4]", "indivisible", "size", None),
+    ("unwindows(4, 4)", "[4, 5, 8]", "shape-mismatch", 0, None),
+    ("reduce_mean(axis=(0, 0))", "[8, 4, 4]", "bad-argument", "axis", None),
+    ("reduce_mean(axis=3)", "[8, 4, 4]", "bad-argument", "axis", None),
+    ("standardize(mean=(1, 2))", "[3, 4, 4]", "shape-mismatch", "mean", None),
+    ("standardize(std=0)", "[3, 4, 4]", "bad-argument", "std", None),
+    ("embed(5, 4)", "[6]", "dtype-mismatch", 0, "int64"),
+    ("relu", "[6] int64", "dtype-mismatch", 0, "embed"),
+    ("lstm(5)", "[6]", "shape-mismatch", 0, "one_hot"),
+    ("lstm(5, dropout=0.1)", "[6, 3]", "bad-argument", "dropout", "dropout"),
+    ("attention(3)", "[6, 8]", "indivisible", "heads", r"heads=(2|4)"),
+    ("constant(((1, 2), (3,)))", "", "bad-argument", "value", None),
+    ("param((0, 3))", "", "bad-argument", "shape", None),
+    ("masked_fill(mask=y, value=0)", "[4] [4]", "dtype-mismatch", 1, "greater"),
+    ("masked_fill(mask=y, value=0)", "[4] [5] bool", "shape-mismatch", 1, "expand"),
+    ("gather(index=y)", "[4, 3] [2, 5] int64", "shape-mismatch", 1, "take"),
+    ("matmul(x, y)", "[3, 4] [5, 6]", "shape-mismatch", 1, None),
+    ("matmul(x, y)", "[3, 4] [4]", "shape-mismatch", 1, None),
+    ("concat(x, y)", "[4, 8, 8] [4, 4, 4]", "shape-mismatch", 1, r"upsample\(2\)"),
+    ("concat(x, y)", "[4, 64, 64] [4, 56, 64]", "shape-mismatch", 1, r"crop\(56\)"),
+    ("add(x, y)", "[64, 56, 56] [128, 28, 28]", "shape-mismatch", 1, r"residual\(shortcut=conv\(128, 1, stride=2\)\)"),
+    ("add(x, y)", "[64, 56, 56] [128, 56, 56]", "shape-mismatch", 1, r"residual\(shortcut=conv\(128, 1\)\)"),
+    ("add(x, y)", "[64, 28, 28] [64, 56, 56]", "shape-mismatch", 1, r"`conv\(64, 1, stride=2\)` on the right"),
+    ("add(x, y)", "[64, 56, 56] [64, 54, 54]", "shape-mismatch", 1, "padding"),
+    ("add(x, y)", "[10, 64] [10, 32]", "shape-mismatch", 1, r"linear\(32\)"),
+    ("mul(x, y)", "[64, 8, 8] [64, 1, 1]", "shape-mismatch", 1, "gap"),
+    ("mul(x, y)", "[64, 8, 8] [16]", "shape-mismatch", 1, r"linear\(64\)"),
+    ("mul(x, y)", "[64, 8, 8] [8, 8]", "shape-mismatch", 1, "expand"),
+    ("add(x, y)", "[4] [4] int64", "dtype-mismatch", 1, "cast"),
+    ("add(x, y)", "[4] bool [4] bool", "dtype-mismatch", 0, "cast"),
+    ("div(x, y)", "[4] int64 [4] int64", "dtype-mismatch", 0, "cast"),
+    ('scalar("+", 0.5)', "[4] int64", "dtype-mismatch", "value", "cast"),
+    ('scalar("/", 2)', "[4] int64", "dtype-mismatch", 0, None),
+    ("greater(0.5)", "[4] int64", "dtype-mismatch", "value", "cast"),
+    ("masked_fill(mask=y, value=0.5)", "[4] int64 [4] bool", "dtype-mismatch", "value", "cast"),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs", "code", "blame", "hint"), REFUSED, ids=[f"{r[0]} on {r[1]}" for r in REFUSED]
+)
+def test_refused(text: str, inputs: str, code: str, blame: str | int | None, hint: str | None) -> None:
+    op = read_op(text.partition("(")[0], text)
+    types = [read_type("[" + t) for t in inputs.split("[")[1:]]
+    with pytest.raises(OpError) as caught:
+        op.resolve(*types).infer(Assumptions(), *types)
+    error = caught.value
+    assert (error.code, error.argument if isinstance(blame, str) else error.operand) == (code, blame)
+    if hint is not None:
+        assert re.search(hint, error.hint or "")
+
+
+def test_an_addition_shows_both_shapes() -> None:
+    a, b = TensorType((64, 56, 56)), TensorType((128, 28, 28))
+    with pytest.raises(OpError, match=r"found \[64, 56, 56\] and \[128, 28, 28\]"):
+        REGISTRY["add"]().infer(Assumptions(), a, b)
+
+
+def test_weights_need_numbers() -> None:
+    height = symbol("H")
+    picture = TensorType((3, height, height))
+    with pytest.raises(OpError, match="must be a number") as caught:
+        REGISTRY["linear"](10).infer(Assumptions(), REGISTRY["flatten"]().infer(Assumptions(), picture))
+    assert caught.value.code == "symbolic-weight"
+    assert "gap" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        ("conv", {"out_channels": 0, "kernel_size": 3}),
+        ("conv", {"out_channels": 8}),
+        ("conv", {"out_channels": 8, "kernel_size": 3, "stride": 0}),
+        ("conv", {"out_channels": 8, "kernel_size": 3, "padding": "valid"}),
+        ("conv", {"out_channels": 8, "kernel_size": 3.5}),
+        ("dropout", {"p": 1.5}),
+        ("bn", {"eps": -1}),
+        ("gelu", {"approximate": "erf"}),
+        ("upsample", {"scale_factor": 0}),
+        ("param", {"shape": (3,), "init": "xavier"}),
+        ("attention", {"heads": 0}),
+        ("split", {"sizes": (0, 3)}),
+    ],
+)
+def test_arguments_of_the_wrong_kind(kind: str, arguments: dict[str, object]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(arguments, REGISTRY[kind])
+
+
+@pytest.mark.parametrize(("kind", "macs"), [("lstm", 11_910_400), ("gru", 9_036_800), ("rnn", 3_289_600)])
+def test_recurrent_macs(kind: str, macs: int) -> None:
+    """The character models of the zoo, two layers of 128 over 65 characters and a linear layer, 50 steps long."""
+    x = TensorType((50, 65))
+    op = REGISTRY[kind](128, 2)
+    y = op.infer(Assumptions(), x)
+    head = REGISTRY["linear"](65)
+    assert op.macs(y, x) + head.macs(head.infer(Assumptions(), y), y) == macs
+
+
+def test_attention_macs() -> None:
+    """A layer of ViT-B/16: the projections and both products, counted by hand."""
+    x = TensorType((197, 768))
+    assert REGISTRY["attention"](12).macs(x, x) == 197 * 768 * 768 * 4 + 2 * 197 * 197 * 768

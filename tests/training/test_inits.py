@@ -1,0 +1,130 @@
+"""How weights start: what a word draws, and what its selectors leave alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from recipe_harness import recipe
+from torch import Tensor, nn
+
+from netdsl.planning.groups import roles_of
+from netdsl.training.data.dataset import DataError
+from netdsl.training.initialize import Start, initialize
+
+
+def started(text: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The parameters of a small net before and after an `init`."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 400, 3), nn.BatchNorm2d(400), nn.Flatten(), nn.Linear(400, 300))
+    before = {n: p.detach().clone() for n, p in module.named_parameters()}
+    initialize(recipe(f"init = {text}").init, Start(module, roles_of(module), Path()))
+    return before, {n: p.detach() for n, p in module.named_parameters()}
+
+
+def changed(text: str) -> set[str]:
+    before, after = started(text)
+    return {n for n in before if not torch.equal(before[n], after[n])}
+
+
+def test_a_word_draws_weights_and_zeroes_biases() -> None:
+    assert changed("normal(0.01)") == {"0.weight", "0.bias", "3.weight", "3.bias"}
+    _, after = started("normal(0.01)")
+    assert float(after["0.weight"].std()) == pytest.approx(0.01, rel=0.03)
+    assert float(after["3.bias"].abs().max()) == 0.0
+
+
+def test_selectors_leave_the_rest_alone() -> None:
+    assert changed('kaiming(mode=fan_out, only=["conv"])') == {"0.weight", "0.bias"}
+    assert changed('normal(0.01, only=["3"])') == {"3.weight", "3.bias"}
+    assert changed('biases(1, only=["linear"])') == {"3.bias"}
+    assert changed('biases(1, only=["0", "linear"])') == {"0.bias", "3.bias"}
+    assert changed('normal(1e-6, only=["bias"])') == {"0.bias", "3.bias"}
+    assert changed('normal(0.02, only=["1"])') == set()  # norms are drawn only by their role
+    _, after = started('kaiming(mode=fan_out, only=["conv"])')
+    assert float(after["0.weight"].std()) == pytest.approx((2 / (400 * 9)) ** 0.5, rel=0.03)
+
+
+def test_uniform_draws_biases_too() -> None:
+    _, after = started("uniform(0.08)")
+    for name in ("0.weight", "0.bias", "3.weight", "3.bias"):
+        assert 0.06 < float(after[name].abs().max()) <= 0.08
+    assert float(after["1.weight"].min()) == 1.0
+
+
+def test_vectors_have_no_fan() -> None:
+    with pytest.raises(DataError, match="needs a matrix"):
+        started('kaiming(only=["bias"])')
+
+
+# Every word against its definition, computed here.
+
+
+def test_xavier_has_variance_2_over_both_fans() -> None:
+    for distribution in ("uniform", "normal"):
+        _, after = started(f"xavier(distribution={distribution}, gain=2)")
+        for name, fans in (("0.weight", 3 * 9 + 400 * 9), ("3.weight", 400 + 300)):
+            w = after[name]
+            assert float(w.var()) == pytest.approx(4 * 2 / fans, rel=0.05)
+            limit = 2 * (6 / fans) ** 0.5
+            assert (float(w.abs().max()) <= limit) == (distribution == "uniform")
+
+
+@pytest.mark.parametrize(("mode", "fans"), [("fan_in", (27, 400)), ("fan_out", (3600, 300))])
+@pytest.mark.parametrize(("nonlinearity", "gain"), [("relu", 2), ("linear", 1)])
+@pytest.mark.parametrize("distribution", ["uniform", "normal"])
+def test_kaiming_has_variance_gain_squared_over_a_fan(
+    mode: str, fans: tuple[int, int], nonlinearity: str, gain: int, distribution: str
+) -> None:
+    _, after = started(f"kaiming(mode={mode}, nonlinearity={nonlinearity}, distribution={distribution})")
+    for name, fan in zip(("0.weight", "3.weight"), fans, strict=True):
+        assert float(after[name].var()) == pytest.approx(gain / fan, rel=0.05)
+
+
+def test_orthogonal_rows_or_columns() -> None:
+    _, after = started("orthogonal(gain=3)")
+    for name in ("0.weight", "3.weight"):
+        w = after[name].flatten(1)
+        small = w.T @ w if w.shape[0] > w.shape[1] else w @ w.T
+        torch.testing.assert_close(small, 9 * torch.eye(len(small)), atol=1e-4, rtol=0)
+
+
+def test_trunc_normal_is_cut_at_2() -> None:
+    _, after = started("trunc_normal(std=0.02)")
+    assert float(after["3.weight"].std()) == pytest.approx(0.02, rel=0.02)
+    _, after = started("trunc_normal(std=2)")
+    w = after["3.weight"]
+    assert float(w.abs().max()) <= 2.0
+    cut = 1.0  # a normal of deviation 2 cut at one deviation: variance 4 * (1 - 2 * phi(1) / (Phi(1) - Phi(-1)))
+    inside = torch.erf(torch.tensor(cut / 2**0.5))
+    density = torch.exp(torch.tensor(-(cut**2) / 2)) / (2 * torch.pi) ** 0.5
+    assert float(w.var()) == pytest.approx(float(4 * (1 - 2 * density / inside)), rel=0.02)
+
+
+def test_constants_and_identities() -> None:
+    _, after = started('constant(0.25, only=["linear"]) -> biases(1, only=["conv"])')
+    assert after["3.weight"].unique().tolist() == [0.25]
+    assert after["3.bias"].unique().tolist() == [0.0]
+    assert after["0.bias"].unique().tolist() == [1.0]
+    before, after = started("dirac")
+    x = torch.randn(2, 3, 6, 6)
+    torch.testing.assert_close(nn.functional.conv2d(x, after["0.weight"], padding=1)[:, :3], x)
+    assert torch.equal(after["0.weight"][3:], before["0.weight"][3:])
+    assert torch.equal(after["3.weight"], before["3.weight"])
+
+
+def test_the_head_is_scaled_with_its_bias() -> None:
+    before, after = started("head_scale(0.001)")
+    torch.testing.assert_close(after["3.weight"], before["3.weight"] * 0.001)
+    torch.testing.assert_close(after["3.bias"], before["3.bias"] * 0.001)
+    assert changed("head_scale(0.001)") == {"3.weight", "3.bias"}
+
+
+def test_pytorchs_own_draws_nothing() -> None:
+    assert changed("pytorch") == set()
+
+
+def test_words_apply_one_after_the_other() -> None:
+    _, after = started('constant(0.5) -> constant(0.25, only=["linear"])')
+    assert (after["0.weight"].unique().tolist(), after["3.weight"].unique().tolist()) == ([0.5], [0.25])

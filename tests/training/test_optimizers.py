@@ -1,0 +1,283 @@
+"""Optimizers against torch's own, papers' formulas, and published parameter groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from paths import SPECS
+from recipe_harness import recipe
+from torch import Tensor, nn
+
+from netdsl.analysis.count import parameters
+from netdsl.analysis.stages import layer_numbers
+from netdsl.loader import load_source, read_import
+from netdsl.pipeline import Spec
+from netdsl.planning.groups import Parameter, group, roles_of
+from netdsl.planning.schedule import peak_lr
+from netdsl.training.data.dataset import DataError
+from netdsl.training.optim.optimizers import Updater
+
+
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(64, 3))
+
+
+def gradients(module: nn.Module, step: int) -> None:
+    generator = torch.Generator().manual_seed(step)
+    for p in module.parameters():
+        p.grad = torch.randn(p.shape, generator=generator)
+
+
+def trained(fields: str, steps: int = 5, lr: Any = None) -> nn.Module:
+    """A small net after some steps of given gradients."""
+    module, found = net(), recipe(fields)
+    updater = Updater(module, group(found, roles_of(module)), found, 100)
+    for step in range(steps):
+        gradients(module, step)
+        updater.set_lr(lr(step) if lr else found.optimizer.lr)
+        updater.step()
+    return module
+
+
+def reference(make: Any, steps: int = 5) -> nn.Module:
+    module = net()
+    optimizer = make(module)
+    for step in range(steps):
+        gradients(module, step)
+        optimizer.step()
+    return module
+
+
+def assert_equal(a: nn.Module, b: nn.Module, **tolerance: float) -> None:
+    for x, y in zip(a.parameters(), b.parameters(), strict=True):
+        torch.testing.assert_close(x, y, **({"rtol": 1e-5, "atol": 1e-7} | tolerance))
+
+
+O = torch.optim  # noqa: E741 - as short as the table wants it
+
+
+@pytest.mark.parametrize(
+    ("text", "make"),
+    [
+        ("sgd(lr=0.1, momentum=0.9, nesterov=true, weight_decay=0.01)",
+         lambda m: O.SGD(m.parameters(), 0.1, 0.9, weight_decay=0.01, nesterov=True)),
+        ("sgd(lr=0.1, momentum=0.9, dampening=0.3)", lambda m: O.SGD(m.parameters(), 0.1, 0.9, 0.3)),
+        ("adam(lr=0.01, weight_decay=1e-4)", lambda m: O.Adam(m.parameters(), 0.01, weight_decay=1e-4)),
+        ("adamw(lr=0.01, betas=[0.8, 0.95], weight_decay=0.1)",
+         lambda m: O.AdamW(m.parameters(), 0.01, (0.8, 0.95), weight_decay=0.1)),
+        ("nadam(lr=0.01)", lambda m: O.NAdam(m.parameters(), 0.01)),
+        ("nadam(lr=0.01, weight_decay=0.1, decoupled=true)",
+         lambda m: O.NAdam(m.parameters(), 0.01, weight_decay=0.1, decoupled_weight_decay=True)),
+        ("radam(lr=0.01, weight_decay=0.1)", lambda m: O.RAdam(m.parameters(), 0.01, weight_decay=0.1)),
+        ("rmsprop(lr=0.01, centered=true, weight_decay=0.1)",
+         lambda m: O.RMSprop(m.parameters(), 0.01, centered=True, weight_decay=0.1)),
+        ("adagrad(lr=0.01, eps=1e-6, weight_decay=0.1)",
+         lambda m: O.Adagrad(m.parameters(), 0.01, eps=1e-6, weight_decay=0.1)),
+        ("radam(lr=0.01, weight_decay=0.1, decoupled=true)",
+         lambda m: O.RAdam(m.parameters(), 0.01, weight_decay=0.1, decoupled_weight_decay=True)),
+        ("rmsprop(lr=0.01, alpha=0.9, eps=0.03, momentum=0.9)",
+         lambda m: O.RMSprop(m.parameters(), 0.01, 0.9, 0.03, momentum=0.9)),
+        ("adagrad(lr=0.01)", lambda m: O.Adagrad(m.parameters(), 0.01)),
+    ],
+)  # fmt: skip
+def test_optimizers_equal_torch(text: str, make: Any) -> None:
+    assert_equal(trained(f"optimizer = {text}"), reference(make))
+
+
+def test_muon_is_torchs_on_matrices_and_adamw_elsewhere() -> None:
+    got = trained("optimizer = muon(lr=0.02, weight_decay=0.1, adamw_lr=0.003)\ngroup vector { weight_decay = 0.0 }")
+    want = net()
+    linear, conv = want[3].weight, nn.Parameter(want[0].weight.detach().reshape(4, -1).clone())
+    rest = [p for p in want.parameters() if p.ndim == 1]
+    muon = O.Muon([linear, conv], lr=0.02, weight_decay=0.1, momentum=0.95)
+    adamw = O.AdamW(rest, 0.003, weight_decay=0.0)
+    for step in range(5):
+        gradients(want, step)
+        conv.grad = want[0].weight.grad.reshape(4, -1)
+        muon.step()
+        adamw.step()
+    torch.testing.assert_close(got[3].weight, linear)
+    torch.testing.assert_close(got[0].weight, conv.view_as(want[0].weight))
+    torch.testing.assert_close(got[1].weight, want[1].weight)
+
+
+def by_formula(update: Any, steps: int = 5) -> nn.Module:
+    """A net updated tensor by tensor in double precision: `update(w, g, state, t)` gives the new w."""
+    module = net()
+    states: list[dict[str, Tensor]] = [{} for _ in module.parameters()]
+    values = [p.detach().double() for p in module.parameters()]
+    for step in range(steps):
+        gradients(module, step)
+        norm = sum(float(p.grad.double().square().sum()) for p in module.parameters()) ** 0.5
+        for i, p in enumerate(module.parameters()):
+            values[i] = update(values[i], p.grad.double(), states[i], step + 1, norm)
+    for p, v in zip(module.parameters(), values, strict=True):
+        p.data = v.float()
+    return module
+
+
+def test_lion_is_algorithm_2() -> None:
+    def update(w: Tensor, g: Tensor, s: dict[str, Tensor], t: int, norm: float) -> Tensor:
+        m = s.get("m", torch.zeros_like(w))
+        direction = (0.9 * m + 0.1 * g).sign()
+        s["m"] = 0.99 * m + 0.01 * g
+        return w - 1e-2 * (direction + 0.1 * w)
+
+    assert_equal(trained("optimizer = lion(lr=1e-2, weight_decay=0.1)"), by_formula(update), rtol=1e-4)
+
+
+def test_lamb_is_algorithm_2() -> None:
+    def update(w: Tensor, g: Tensor, s: dict[str, Tensor], t: int, norm: float) -> Tensor:
+        g = g * min(1.0, 1 / norm)
+        s["m"] = 0.9 * s.get("m", torch.zeros_like(w)) + 0.1 * g
+        s["v"] = 0.999 * s.get("v", torch.zeros_like(w)) + 0.001 * g * g
+        r = (s["m"] / (1 - 0.9**t)) / ((s["v"] / (1 - 0.999**t)).sqrt() + 1e-6) + 0.02 * w
+        ratio = float(w.norm() / r.norm()) if w.norm() > 0 and r.norm() > 0 else 1.0
+        return w - 5e-3 * ratio * r
+
+    assert_equal(trained("optimizer = lamb(lr=5e-3, weight_decay=0.02)"), by_formula(update), rtol=1e-4, atol=1e-6)
+
+
+def test_lars_is_algorithm_1() -> None:
+    def update(w: Tensor, g: Tensor, s: dict[str, Tensor], t: int, norm: float) -> Tensor:
+        local = 0.001 * w.norm() / (g.norm() + 0.01 * w.norm()) if w.norm() > 0 else 1.0
+        s["v"] = 0.9 * s.get("v", torch.zeros_like(w)) + 0.5 * local * (g + 0.01 * w)
+        return w - s["v"]
+
+    assert_equal(trained("optimizer = lars(lr=0.5, weight_decay=0.01)"), by_formula(update), rtol=1e-4, atol=1e-6)
+
+
+def test_momentum_with_lr_in_the_buffer_is_alexnets_update() -> None:
+    """v = 0.9 v - 0.0005 lr w - lr g; w = w + v (Krizhevsky et al. 2012), with an lr that changes."""
+
+    def lr(step: int) -> float:
+        return [0.1, 0.1, 0.01, 0.05, 0.02][step]
+
+    def update(w: Tensor, g: Tensor, s: dict[str, Tensor], t: int, norm: float) -> Tensor:
+        s["v"] = 0.9 * s.get("v", torch.zeros_like(w)) - 0.0005 * lr(t - 1) * w - lr(t - 1) * g
+        return w + s["v"]
+
+    got = trained("optimizer = sgd(lr=0.1, momentum=0.9, weight_decay=5e-4, lr_in_buffer=true)", lr=lr)
+    assert_equal(got, by_formula(update), rtol=1e-4, atol=1e-6)
+    plain = trained("optimizer = sgd(lr=0.1, momentum=0.9, weight_decay=5e-4)", lr=lr)
+    assert float((plain[3].weight - got[3].weight).abs().max()) > 1e-3
+
+
+def test_rmsprop_of_tensorflow() -> None:
+    """ms = 0.9 ms + 0.1 g^2; mom = 0.9 mom + lr * g / (sqrt(ms) + eps); w -= mom, with a warm-up that starts from 0."""
+
+    def lr(step: int) -> float:
+        return [0.0, 0.005, 0.01, 0.01, 0.002][step]
+
+    def update(w: Tensor, g: Tensor, s: dict[str, Tensor], t: int, norm: float) -> Tensor:
+        g = g + 1e-3 * w
+        s["ms"] = 0.9 * s.get("ms", torch.zeros_like(w)) + 0.1 * g * g
+        s["mom"] = 0.9 * s.get("mom", torch.zeros_like(w)) + lr(t - 1) * g / (s["ms"].sqrt() + 0.03)
+        return w - s["mom"]
+
+    fields = "optimizer = rmsprop(lr=0.01, alpha=0.9, eps=0.03, momentum=0.9, weight_decay=1e-3"
+    got = trained(f"{fields}, lr_in_buffer=true)", lr=lr)
+    assert_equal(got, by_formula(update), rtol=1e-4, atol=1e-6)
+    plain = trained(f"{fields})", lr=lr)
+    assert float((plain[3].weight - got[3].weight).abs().max()) > 1e-3
+
+
+def test_decoupled_decay_of_the_paper() -> None:
+    """AdamW's algorithm 2: w -= eta_t * (alpha * update + decay * w), the decay not multiplied by alpha."""
+
+    def schedule(step: int) -> float:
+        return 0.01 * [1.0, 0.5, 0.25, 1.0, 0.1][step]
+
+    def update(w: Tensor, g: Tensor, s: dict[str, Tensor], t: int, norm: float) -> Tensor:
+        s["m"] = 0.9 * s.get("m", torch.zeros_like(w)) + 0.1 * g
+        s["v"] = 0.999 * s.get("v", torch.zeros_like(w)) + 0.001 * g * g
+        r = (s["m"] / (1 - 0.9**t)) / ((s["v"] / (1 - 0.999**t)).sqrt() + 1e-8)
+        eta = schedule(t - 1) / 0.01
+        return w - eta * (0.01 * r + factor * 0.025 * w)
+
+    factor = 1.0
+    got = trained("optimizer = adamw(lr=0.01, weight_decay=0.025, decay=schedule)", lr=schedule)
+    assert_equal(got, by_formula(update), rtol=1e-4, atol=1e-6)
+    factor = 100**-0.5  # sqrt(batch / (samples * epochs)) = 1 / sqrt(updates)
+    got = trained("optimizer = adamw(lr=0.01, weight_decay=0.025, decay=normalized)", lr=schedule)
+    assert_equal(got, by_formula(update), rtol=1e-4, atol=1e-6)
+
+
+def test_lr_follows_the_batch_it_is_stated_for() -> None:
+    assert peak_lr(recipe("batch = 1024\noptimizer = adamw(lr=5e-4, per_batch=512)")) == pytest.approx(1e-3)
+    assert peak_lr(recipe("batch = 1024\noptimizer = adamw(lr=5e-4)")) == 5e-4
+
+
+def spec_parameters(name: str) -> tuple[tuple[Parameter, ...], Any]:
+    spec = Spec(load_source(SPECS / name.partition(":")[0]), read_import)
+    program = spec.net(name.partition(":")[2]).checked
+    return tuple(Parameter(p.path, p.role, p.shape) for p in parameters(program.main)), program
+
+
+def test_weight_decay_by_role_for_convnext_t() -> None:
+    """optim_factory.py of the ConvNeXt repository: none for one axis and biases; here by role alone."""
+    found, _ = spec_parameters("convnext.net:ConvNeXt_T")
+    groups = group(recipe("group norm, bias, scale { weight_decay = 0 }"), found)
+    assert len(groups) == 2
+    free = {p for g in groups if g.settings.get("weight_decay") == 0 for p in g.paths}
+    by_rank = {p.path for p in found if len([s for s in p.shape if s > 1]) <= 1}
+    assert free == by_rank
+    assert sum(len(g.paths) for g in groups) == len(found) == 182
+
+
+def published_layer(stage: int | None, block: int | None) -> int:
+    """get_num_layer_for_convnext of the ConvNeXt repository: `block` None for the downsampling before a stage."""
+    if stage is None:
+        return 13
+    if block is None:
+        return {0: 0, 1: 2, 2: 3, 3: 12}[stage]
+    return {0: 1, 1: 2, 2: 3 + block // 3, 3: 12}[stage]
+
+
+@pytest.mark.parametrize("name", ["ConvNeXt_T", "ConvNeXt_S"])
+def test_layer_decay_is_convnexts_published_assignment(name: str) -> None:
+    found, program = spec_parameters(f"convnext.net:{name}")
+    numbers = layer_numbers(program, blocks=3, last=12)
+    for parameter in found:
+        parts = parameter.path.split(".")
+        if parts[0] == "stem":
+            expected = published_layer(0, None)
+        elif parts[0] == "head":
+            expected = published_layer(None, None)
+        else:
+            stage, place = int(parts[1]), int(parts[2])
+            before = 2 if stage else 0
+            expected = published_layer(stage, place - before if place >= before else None)
+        assert numbers[parameter.path] == expected, parameter.path
+    groups = group(recipe("layer_decay = layer_decay(0.8, blocks=3, layers=12)"), found, numbers)
+    scales = {g.layer: g.scale for g in groups}
+    assert scales == {i: pytest.approx(0.8 ** (13 - i)) for i in sorted(set(numbers.values()))}
+
+
+def test_layers_of_a_resnet_follow_its_blocks() -> None:
+    _, program = spec_parameters("resnet.net:ResNet18")
+    numbers = layer_numbers(program)
+    assert sorted(set(numbers.values())) == list(range(10))  # stem, 8 blocks, head
+    assert {n for p, n in numbers.items() if p.startswith("stem")} == {0}
+    assert {n for p, n in numbers.items() if p.startswith("head")} == {9}
+
+
+def test_selectors_and_frozen_parameters() -> None:
+    found = roles_of(net())
+    fields = "optimizer = adamw(lr=1e-3)\ngroup norm { lr = 64 * lr }\ngroup 3 { weight_decay = 0 }\nfreeze bias"
+    groups = group(recipe(fields.replace("group 3", "group linear")), found)
+    assert {g.paths: (g.scale, g.settings) for g in groups} == {
+        ("0.weight",): (1.0, {}),
+        ("1.weight", "1.bias"): (pytest.approx(64), {}),
+        ("3.weight",): (1.0, {"weight_decay": 0.0}),
+    }
+    with pytest.raises(DataError, match="selects no parameter"):
+        group(recipe("group stemm { lr = 2 * lr }"), found)
+
+
+def test_a_later_group_wins() -> None:
+    groups = group(recipe("group norm { weight_decay = 0 }\ngroup norm { weight_decay = 0.3 }"), roles_of(net()))
+    assert {g.settings.get("weight_decay") for g in groups} == {None, 0.3}
