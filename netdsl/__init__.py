@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-__all__ = ["Model", "SpecError", "load"]
+from netdsl.version import __version__
+
+__all__ = ["Model", "SpecError", "__version__", "load"]
 
 if TYPE_CHECKING:
     from netdsl.api import Model, SpecError, load

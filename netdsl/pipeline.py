@@ -13,18 +13,19 @@ from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from netdsl import __version__
 from netdsl.check.expectations import check_promises
 from netdsl.check.unused import check_names
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, did_you_mean, fault
+from netdsl.elaborate.builder import Options
 from netdsl.elaborate.calls import block_parameters, missing
-from netdsl.elaborate.elaborate import Elaborator, Options
+from netdsl.elaborate.elaborate import Elaborator
 from netdsl.elaborate.expressions import Env
 from netdsl.elaborate.modules import Module, Reader, resolve
 from netdsl.elaborate.standardize import standardized
 from netdsl.elaborate.values import BlockArrow
 from netdsl.source import Source
 from netdsl.syntax import ast
+from netdsl.version import __version__
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -38,7 +39,7 @@ class Spec:
 
     def __init__(self, source: Source, read: Reader) -> None:
         self.source = source
-        self.module, self._mistakes = resolve(source, read)
+        self.module, self.mistakes = resolve(source, read)
         self.elaborator = Elaborator()
 
     def constant(self, name: str) -> Any:
@@ -69,8 +70,8 @@ class Spec:
     @cached_property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """All mistakes of the file: its syntax, its names, every net it declares, every promise."""
-        if any(d.severity == "error" and d.code == "syntax" for d in self._mistakes):
-            return self._mistakes
+        if any(d.severity == "error" and d.code == "syntax" for d in self.mistakes):
+            return self.mistakes
         programs = {n: self.elaborator.net(self.module, n, {}, {}) for n in self.nets}
         check_names(self.module, self.elaborator)
         check_promises(self.module, self.elaborator, programs)
@@ -78,7 +79,7 @@ class Spec:
             from netdsl.check.recipes import check_recipes
 
             check_recipes(self.module, self.elaborator)
-        return (*self._mistakes, *self.elaborator.diagnostics)
+        return (*self.mistakes, *self.elaborator.diagnostics)
 
     def net(
         self,
@@ -123,7 +124,7 @@ class Net:
 
     @cached_property
     def _elaborated(self) -> tuple[Program | None, tuple[Diagnostic, ...]]:
-        mistakes = (*self.spec._mistakes, *self._mistakes)
+        mistakes = (*self.spec.mistakes, *self._mistakes)
         if mistakes:
             return None, mistakes
         elaborator = Elaborator(self.options)

@@ -78,7 +78,7 @@ def _run(argv: list[str]) -> int:
         print(_overview())
         return 0 if name else USAGE
     if name in ("-V", "--version", "version"):
-        from netdsl import __version__
+        from netdsl.version import __version__
 
         print(f"netdsl {__version__}")
         return 0

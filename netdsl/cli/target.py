@@ -13,7 +13,7 @@ from netdsl.cli.files import read_spec
 if TYPE_CHECKING:
     from torch import nn
 
-    from netdsl.elaborate.elaborate import Options
+    from netdsl.elaborate.builder import Options
     from netdsl.pipeline import Expression, Net, Spec
 
 

@@ -78,7 +78,7 @@ def _elsewhere(spec: Spec, chosen: str | None) -> tuple[Module, str | None]:
 
 
 def _refuse_broken(spec: Spec) -> None:
-    errors = tuple(d for d in spec._mistakes if d.severity == "error")
+    errors = tuple(d for d in spec.mistakes if d.severity == "error")
     if errors:
         raise Refused(errors)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from netdsl.diagnostics.diagnostic import Fault, Note, fault
 from netdsl.elaborate import calls
 from netdsl.elaborate.build import freeze
+from netdsl.elaborate.builder import Builder, Context
 from netdsl.elaborate.expressions import Env, Silent
 from netdsl.elaborate.scope import Draft, LayerDraft, Scope, Wire
 from netdsl.elaborate.values import (
@@ -37,17 +38,14 @@ from netdsl.sizes.constraints import IMPOSSIBLE
 from netdsl.source import Place
 from netdsl.tensors import TensorType
 
-if TYPE_CHECKING:
-    from netdsl.elaborate.elaborate import Context, Elaborator
-
 OPERATORS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "@": "matmul"}
 
 
 class Applier:
     """Applies arrows. `shared` holds what each shared layer was declared as."""
 
-    def __init__(self, elaborator: Elaborator) -> None:
-        self.elaborator = elaborator
+    def __init__(self, builder: Builder) -> None:
+        self.builder = builder
         self.shared: dict[LayerDraft, Any] = {}
         self._anonymous_made: dict[tuple[LayerDraft, TensorType], Definition] = {}
         self._rules: dict[type, Callable[[Any, Any, Context], Any]] = {
@@ -69,7 +67,7 @@ class Applier:
         return self._rules[type(arrow)](arrow, flow, context)
 
     def one(self, arrow: Any, flow: Any, context: Context) -> Wire:
-        return self.elaborator.one(self.apply(arrow, flow, context), _place(arrow))
+        return self.builder.one(self.apply(arrow, flow, context), _place(arrow))
 
     def _pipe(self, arrow: PipeArrow, flow: Any, context: Context) -> Any:
         for stage in arrow.stages:
@@ -78,24 +76,24 @@ class Applier:
 
     def _body(self, arrow: BodyArrow, flow: Any, context: Context) -> Any:
         env = Env(arrow.module, dict(arrow.captured))
-        return self.elaborator.runner.run(arrow.body.statements, env, flow, context)
+        return self.builder.run(arrow.body.statements, env, flow, context)
 
     def _block(self, arrow: BlockArrow, flow: Any, context: Context) -> Any:
-        known = self.elaborator.again(arrow, flow) if type(flow) is Wire else None
+        known = self.builder.again(arrow, flow) if type(flow) is Wire else None
         if known is not None:
             layer = LayerDraft(context.scope, snake(arrow.block.name), known)
             return self._call(known, [flow], context, arrow.at, layer)
         self._check_complete(arrow)
         given = None if flow is None else self._flowing(arrow, flow)
         if any(isinstance(leaf, Shared) for _, v in arrow.arguments for leaf in leaves(v)):
-            return self.elaborator.inline(arrow, given, context)
-        definition, inputs = self.elaborator.block(arrow, given, context)
+            return self.builder.inline(arrow, given, context)
+        definition, inputs = self.builder.block(arrow, given, context)
         layer = LayerDraft(context.scope, snake(arrow.block.name), definition)
         return self._call(definition, inputs, context, arrow.at, layer)
 
     def _flowing(self, arrow: BlockArrow, flow: Any) -> Wire | None:
         """The one tensor that flows into a block."""
-        return flow if isinstance(flow, Wire) else self.elaborator.one(flow, arrow.at)
+        return flow if isinstance(flow, Wire) else self.builder.one(flow, arrow.at)
 
     def _check_complete(self, arrow: Any) -> None:
         waiting = calls.missing(arrow)
@@ -117,7 +115,7 @@ class Applier:
     def _op(self, arrow: OpArrow, flow: Any, context: Context) -> Any:
         self._check_complete(arrow)
         op = calls.make(arrow)
-        inputs = [self.elaborator.one(flow, arrow.at)] if op.takes_it else []
+        inputs = [self.builder.one(flow, arrow.at)] if op.takes_it else []
         names = [*op.operands, *op.optional_operands]
         given = dict(arrow.operands)
         order = list(given) if op.variadic else [n for n in names if n in given]
@@ -140,7 +138,7 @@ class Applier:
         types = [w.type for w in inputs]
         try:
             op = op.resolve(*types)
-            result = op.infer(self.elaborator.assume, *types)
+            result = op.infer(self.builder.assume, *types)
         except OpError as error:
             raise _op_fault(error, inputs, at) from None
         return op, result if isinstance(result, tuple) else (result,)
@@ -159,14 +157,14 @@ class Applier:
         return self.step(op, [self.one(tensor, flow, context)], context, arrow.at, None)
 
     def _residual(self, arrow: ResidualArrow, flow: Any, context: Context) -> Any:
-        x = self.elaborator.one(flow, arrow.at)
+        x = self.builder.one(flow, arrow.at)
         branch = self.one(arrow.body, x, context)
         if not arrow.when:
             return branch
         shortcut = x if arrow.shortcut is None else self.one(arrow.shortcut, x, context)
         if arrow.scale is not None:
             branch = self._layer("scale", {"init": arrow.scale}, branch, context, arrow.at)
-        if arrow.drop_path is not None or self.elaborator.options.links:
+        if arrow.drop_path is not None or self.builder.options.links:
             branch = self._layer("drop_path", {"p": arrow.drop_path or 0.0}, branch, context, arrow.at)
         self._check_link(shortcut, branch, arrow)
         result = self.step(msgspec.convert({}, REGISTRY["add"]), [shortcut, branch], context, arrow.at, None)
@@ -175,13 +173,13 @@ class Applier:
 
     def _layer(self, kind: str, fields: dict[str, Any], x: Wire, context: Context, at: Place) -> Wire:
         op = msgspec.convert(fields, REGISTRY[kind])
-        return self.elaborator.one(self.step(op, [x], context, at, LayerDraft(context.scope, kind)), at)
+        return self.builder.one(self.step(op, [x], context, at, LayerDraft(context.scope, kind)), at)
 
     def _check_link(self, shortcut: Wire, branch: Wire, arrow: ResidualArrow) -> None:
         """Raise Fault where a branch does not have the shape of its shortcut, with the projection that mends it."""
         a, b = shortcut.type, branch.type
         same = a.rank == b.rank and all(
-            self.elaborator.assume.equal(m, n) != IMPOSSIBLE for m, n in zip(a.shape, b.shape, strict=True)
+            self.builder.assume.equal(m, n) != IMPOSSIBLE for m, n in zip(a.shape, b.shape, strict=True)
         )
         if same:
             return
@@ -198,7 +196,7 @@ class Applier:
     def _shared(self, arrow: Shared, flow: Any, context: Context) -> Any:
         layer = arrow.layer
         declared = self.shared[layer]
-        x = self.elaborator.one(flow, _place(declared))
+        x = self.builder.one(flow, _place(declared))
         context.scope.use(layer)
         if isinstance(declared, OpArrow) and not declared.operands:
             result = self._shared_op(declared, layer, x, context)
@@ -220,7 +218,7 @@ class Applier:
     def _shared_definition(self, declared: Any, layer: LayerDraft, x: Wire, context: Context) -> Definition:
         """The definition of a shared block for this input; its weights must be those of the first use."""
         if isinstance(declared, BlockArrow) and not list(leaves(tuple(v for _, v in declared.arguments))):
-            definition, _ = self.elaborator.block(declared, x, context)
+            definition, _ = self.builder.block(declared, x, context)
         else:
             key = (layer, x.type)
             if key not in self._anonymous_made:
@@ -243,8 +241,6 @@ class Applier:
         """The definition of a shared arrow that is not a block: `share f = conv(8, 3) -> relu`."""
         if any(isinstance(leaf, Tensor) for leaf in leaves(declared)):
             raise fault("misplaced", "a shared layer cannot depend on a tensor: give it as input", _place(declared))
-        from netdsl.elaborate.elaborate import Context
-
         scope = Scope(layer.base, _place(declared))
         start = scope.add_input(x.type, x.place)
         wire = self.one(declared, start, Context(scope, scope))

@@ -16,6 +16,7 @@ from msgspec import Struct
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Note, fault
 from netdsl.elaborate.apply import Applier, snake
 from netdsl.elaborate.build import freeze
+from netdsl.elaborate.builder import Context, Options
 from netdsl.elaborate.calls import Given, bind, is_complete, missing
 from netdsl.elaborate.expressions import Env, Evaluator, Silent
 from netdsl.elaborate.modules import Module
@@ -45,31 +46,6 @@ DEPTH = 64
 """How deep blocks may nest."""
 
 
-class Options(Struct, frozen=True):
-    """How a net is elaborated: `links` puts a drop_path on every residual link, whose rate a recipe then sets;
-    `standard` is a mean and a deviation by which its first input is standardised, `per` what they are taken over;
-    `picture` is the side of square pictures that replaces the declared size of the first input."""
-
-    links: bool = False
-    standard: tuple[Any, Any] | None = None
-    per: str = "channel"
-    picture: int = 0
-
-
-class Context:
-    """Where a value is being applied: the scope that receives the steps, and the net whose outputs are declared."""
-
-    __slots__ = ("root", "scope", "training")
-
-    def __init__(self, scope: Scope, root: Scope, training: bool = False) -> None:
-        self.scope = scope
-        self.root = root
-        self.training = training
-
-    def inside(self, scope: Scope) -> Context:
-        return Context(scope, self.root, self.training)
-
-
 class Made(Struct, frozen=True, eq=False):
     """What elaborating a block gave: None where it has a mistake."""
 
@@ -89,8 +65,8 @@ class Elaborator:
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
         self.evaluator = Evaluator()
-        self.applier = Applier(self)
-        self.runner = Runner(self)
+        self._applier = Applier(self)
+        self._runner = Runner(self)
         self.diagnostics: list[Diagnostic] = []
         self.assume = Assumptions()
         self._reported: set[tuple[str, str, int]] = set()
@@ -172,6 +148,15 @@ class Elaborator:
         path = ".".join(names if len(names) <= 8 else [*names[:3], "...", *names[-2:]])
         self.diagnostics.append(Diagnostic(found.code, found.message, at, also, found.hint, path, found.severity))
 
+    def apply(self, arrow: Any, flow: Any, context: Context) -> Any:
+        return self._applier.apply(arrow, flow, context)
+
+    def run(self, statements: tuple[ast.Statement, ...], env: Env, flow: Any, context: Context) -> Any:
+        return self._runner.run(statements, env, flow, context)
+
+    def share(self, layer: LayerDraft, declared: Any) -> None:
+        self._applier.shared[layer] = declared
+
     def again(self, arrow: BlockArrow, flow: Wire) -> Definition | None:
         """The definition of a block value that was applied to this type before."""
         known = self._applied.get((id(arrow), flow.type))
@@ -250,12 +235,12 @@ class Elaborator:
         scope.sizes = (*scope.sizes, *bound.items())
         body = block.declaration.body
         if isinstance(body, ast.Body):
-            result = self.runner.run(body.statements, env, flow, context)
+            result = self.run(body.statements, env, flow, context)
         else:
             arrow = self.evaluator.arrow(body, env)
             if flow is None and isinstance(arrow, BlockArrow) and arrow.block.is_net and is_complete(arrow):
                 return self.run_block(scope, arrow.block, dict(arrow.arguments), None, context)  # with its inputs
-            result = self.applier.apply(arrow, flow, context)
+            result = self.apply(arrow, flow, context)
         if result is not BROKEN and all(training for _, _, training in scope.outputs):
             if result is None:
                 raise fault("no-value", f"`{block.name}` gives no value", block.module.place(block.declaration.name.at))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from netdsl.diagnostics.diagnostic import Note, did_you_mean, fault
+from netdsl.elaborate.builder import Builder
 from netdsl.elaborate.expressions import Env
 from netdsl.elaborate.scope import Wire
 from netdsl.elaborate.values import BlockValue
@@ -15,13 +16,10 @@ from netdsl.source import Place
 from netdsl.syntax import ast
 from netdsl.tensors import TensorType
 
-if TYPE_CHECKING:
-    from netdsl.elaborate.elaborate import Elaborator
-
 DTYPES = ("float32", "float64", "float16", "int64", "int32", "uint8", "bool")
 
 
-def bind_inputs(elaborator: Elaborator, block: BlockValue, flow: Wire | None, env: Env) -> dict[str, Dim]:
+def bind_inputs(builder: Builder, block: BlockValue, flow: Wire | None, env: Env) -> dict[str, Dim]:
     """Bind the sizes that a block's signature names; the names and their sizes."""
     signature = block.declaration.signature
     if signature is None:
@@ -29,15 +27,15 @@ def bind_inputs(elaborator: Elaborator, block: BlockValue, flow: Wire | None, en
     at = block.module.place(signature.at)
     if flow is None:
         raise fault("no-value", f"`{block.name}` needs an input of {at.text}", at)
-    return match(elaborator, signature.inputs, flow.type, env, at, flow.place)
+    return match(builder, signature.inputs, flow.type, env, at, flow.place)
 
 
-def check_outputs(elaborator: Elaborator, block: BlockValue, result: Any, env: Env) -> None:
+def check_outputs(builder: Builder, block: BlockValue, result: Any, env: Env) -> None:
     """Check what a block gives against its signature."""
     signature = block.declaration.signature
     if signature is not None:
-        wire = elaborator.one(result, block.module.place(signature.at))
-        match(elaborator, signature.outputs, wire.type, env, block.module.place(signature.at), wire.place)
+        wire = builder.one(result, block.module.place(signature.at))
+        match(builder, signature.outputs, wire.type, env, block.module.place(signature.at), wire.place)
 
 
 def check_sizes(net: BlockValue, sizes: Iterable[str]) -> None:
@@ -56,7 +54,7 @@ def check_sizes(net: BlockValue, sizes: Iterable[str]) -> None:
 
 
 def match(
-    elaborator: Elaborator, pattern: tuple[ast.Expr, ...], type: TensorType, env: Env, at: Place, origin: Place
+    builder: Builder, pattern: tuple[ast.Expr, ...], type: TensorType, env: Env, at: Place, origin: Place
 ) -> dict[str, Dim]:
     """Bind new names of a shape pattern to the sizes of a type, and check the rest. Raises Fault where they differ."""
     note = Note(f"{type} comes from here", origin)
@@ -69,8 +67,8 @@ def match(
         if isinstance(node, ast.Name) and node.id not in env.locals and env.module.find(node.id) is None:
             bound[node.id] = env.locals[node.id] = size
             continue
-        wanted = elaborator.size(node, env)
-        if elaborator.assume.equal(size, wanted) == IMPOSSIBLE:
+        wanted = builder.size(node, env)
+        if builder.assume.equal(size, wanted) == IMPOSSIBLE:
             text = f"axis {axis} should be {wanted}" + (
                 "" if isinstance(node, ast.Number) else f" (`{env.place(node).text}`)"
             )
@@ -78,14 +76,14 @@ def match(
     return bound
 
 
-def input_type(elaborator: Elaborator, node: ast.Input, env: Env) -> TensorType:
+def input_type(builder: Builder, node: ast.Input, env: Env) -> TensorType:
     """The declared type of a net's input. Names that are not known yet are new symbolic sizes."""
     shape: list[Dim] = []
     for item in node.shape:
         free = isinstance(item, ast.Name) and item.id not in env.locals and env.module.find(item.id) is None
         if isinstance(item, ast.Name) and free and item.id[:1].isupper():
             env.locals[item.id] = symbol(item.id)
-        size = elaborator.size(item, env)
+        size = builder.size(item, env)
         if isinstance(size, int) and size < 1:
             raise fault("bad-size", f"a size must be at least 1, found {size}", env.place(item))
         shape.append(size)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from netdsl.diagnostics.diagnostic import Fault, fault
+from netdsl.elaborate.builder import Builder, Context
 from netdsl.elaborate.calls import is_complete, missing
 from netdsl.elaborate.expressions import Env, Silent
 from netdsl.elaborate.scope import LayerDraft, Wire
@@ -14,9 +15,6 @@ from netdsl.elaborate.values import BROKEN, SEVERAL, BodyArrow, Shared, Tensor, 
 from netdsl.syntax import ast
 from netdsl.tensors import TensorType
 
-if TYPE_CHECKING:
-    from netdsl.elaborate.elaborate import Context, Elaborator
-
 STEPS = 1_000_000
 """How many statements one net may unroll to."""
 
@@ -24,9 +22,9 @@ STEPS = 1_000_000
 class Runner:
     """Runs statements: each takes the value that flows in and gives the one that flows out."""
 
-    def __init__(self, elaborator: Elaborator) -> None:
-        self.elaborator = elaborator
-        self.evaluator = elaborator.evaluator
+    def __init__(self, builder: Builder) -> None:
+        self.builder = builder
+        self.evaluator = builder.evaluator
         self.count = 0
         self._rules: dict[type, Callable[[Any, Env, Any, Context], Any]] = {
             ast.ExprStatement: self._expression,
@@ -50,7 +48,7 @@ class Runner:
             try:
                 flow = self._rules[type(statement)](statement, env, flow, context)
             except (Fault, Silent, RecursionError) as mistake:
-                self.elaborator.record(mistake)
+                self.builder.record(mistake)
                 flow = self._after_mistake(statement, env, flow)
         return flow
 
@@ -67,12 +65,12 @@ class Runner:
         if isinstance(node.value, ast.Body):
             return self.run(node.value.statements, env, flow, context)
         arrow = self.evaluator.arrow(node.value, env)
-        return self.elaborator.applier.apply(arrow, flow, context)
+        return self.builder.apply(arrow, flow, context)
 
     def _assign(self, node: ast.Assign, env: Env, flow: Any, context: Context) -> Any:
         value = self.evaluator.evaluate(node.value, env)
         if is_arrow(value) and is_complete(value):
-            result = self.elaborator.applier.apply(value, flow, context)
+            result = self.builder.apply(value, flow, context)
             value = self._tensors(result, node, env)
         self.evaluator.assign(node.targets, value, env, env.place(node))
         return flow
@@ -82,7 +80,7 @@ class Runner:
         if isinstance(result, tuple):
             names = [t.id for t in node.targets] if len(node.targets) == len(result) else [""] * len(result)
             return tuple(self._named(w, n) for w, n in zip(result, names, strict=True))
-        wire = self.elaborator.one(result, env.place(node))
+        wire = self.builder.one(result, env.place(node))
         self._name_parameter(wire, node.targets[0].id)
         return self._named(wire, node.targets[0].id)
 
@@ -104,7 +102,7 @@ class Runner:
             names = ", ".join(f"`{n}`" for n in missing(arrow))
             raise fault("missing-argument", f"{describe(arrow)} needs {names} to be shared", env.place(node.value))
         layer = LayerDraft(context.scope, node.name.id, labelled=True)
-        self.elaborator.applier.shared[layer] = arrow
+        self.builder.share(layer, arrow)
         env.locals[node.name.id] = Shared(layer, env.place(node))
         return flow
 
@@ -127,10 +125,10 @@ class Runner:
     ) -> Any:
         if flow is BROKEN or isinstance(flow, tuple):
             return self.run(statements, env, flow, context)
-        child = self.elaborator.nested(label, env.place(statements[0]), flow, context, member)
+        child = self.builder.nested(label, env.place(statements[0]), flow, context, member)
         start = child.inputs[0] if child.inputs else None
         result = self.run(statements, env, start, context.inside(child))
-        return self.elaborator.leave(child, result)
+        return self.builder.leave(child, result)
 
     def _iteration(self, body: ast.Body, env: Env, flow: Any, context: Context, label: str | None) -> Any:
         if not body.statements:
@@ -180,13 +178,13 @@ class Runner:
         given = env.locals.get(node.name.id)
         wire: Wire | None = None
         if given is not None and is_arrow(given):
-            wire = self.elaborator.one(self.elaborator.applier.apply(given, flow, context), at)
+            wire = self.builder.one(self.builder.apply(given, flow, context), at)
         elif flow is not None and flow is not BROKEN and scope.inputs and flow is scope.inputs[0] and not scope.fed:
             wire, scope.fed = flow, True
         if wire is not None:
-            match(self.elaborator, node.shape, wire.type, env, at, wire.place)
+            match(self.builder, node.shape, wire.type, env, at, wire.place)
         else:
-            kind, side = input_type(self.elaborator, node, env), self.elaborator.options.picture
+            kind, side = input_type(self.builder, node, env), self.builder.options.picture
             if side and not scope.inputs and kind.rank == 3:
                 kind = TensorType((kind.shape[0], side, side), kind.dtype)
             wire = scope.add_input(kind, at)
@@ -208,10 +206,8 @@ class Runner:
             raise fault("duplicate-name", f"the output `{name}` has the name of an input", env.place(node.name), hint)
         inner = context.inside(context.scope)
         inner.training = inner.training or node.training
-        result = (
-            flow if node.value is None else self.elaborator.applier.apply(self._value(node.value, env), flow, inner)
-        )
-        wire = self.elaborator.one(result, at)
+        result = flow if node.value is None else self.builder.apply(self._value(node.value, env), flow, inner)
+        wire = self.builder.one(result, at)
         root.outputs.append((name, root.bring(wire), node.training))
         return flow
 

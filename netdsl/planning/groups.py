@@ -88,25 +88,3 @@ def check_selectors(recipe: Recipe, parameters: Sequence[Parameter]) -> None:
                 or f"roles: {', '.join(ROLES)}; labels: {', '.join(labels)}"
             )
             raise DataError(f"`{selector}` selects no parameter of this net", hint)
-
-
-def roles_of(module: Any) -> tuple[Parameter, ...]:
-    """Parameters of a plain torch module with their roles, read off the layers' types: for nets that have no spec."""
-    from torch import nn
-
-    norms = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
-    found = []
-    for name, layer in module.named_modules():
-        for key, tensor in layer.named_parameters(recurse=False):
-            if isinstance(layer, norms):
-                role = "norm"
-            elif isinstance(layer, nn.Embedding):
-                role = "embedding"
-            elif key.startswith("bias"):
-                role = "bias"
-            else:
-                role = (
-                    "conv" if isinstance(layer, nn.modules.conv._ConvNd) else "linear" if tensor.ndim > 1 else "scale"
-                )
-            found.append(Parameter(f"{name}.{key}".lstrip("."), role, tuple(tensor.shape)))
-    return tuple(found)

@@ -73,8 +73,3 @@ class Summary(Struct, frozen=True):
     def macs(self) -> Dim:
         """Multiply-accumulates of convolutions, linears and matrix products at inference."""
         return self.totals.macs
-
-    def __str__(self) -> str:
-        from netdsl.render.summary import render
-
-        return render(self)

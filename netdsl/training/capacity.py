@@ -1,17 +1,15 @@
-"""How many samples fit on a device at once, found out when too many were tried."""
+"""Batch capacity: after an out-of-memory error, finds the largest micro-batch that fits and suggests it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
+from msgspec import Struct
 
 from netdsl.training.errors import DataError
-
-if TYPE_CHECKING:
-    from netdsl.training.trainer import Loop
 
 WORDS = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")
 """What torch says on a GPU, on a CPU under Linux, under Windows and macOS."""
@@ -24,9 +22,23 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+class Attempt(Struct, frozen=True, eq=False):
+    """Forward and backward passes that may not fit.
+
+    `tried`: samples at once; `share`: samples of this process in a training step; `fits`: runs the passes with a number
+    of samples and says whether memory sufficed, or None where other processes would wait for it; `folder`: the run
+    directory to resume from.
+    """
+
+    tried: int
+    share: int
+    fits: Callable[[int], bool] | None
+    folder: Path | None
+
+
 @contextmanager
-def within_memory(loop: Loop) -> Iterator[None]:
-    """Around the forward and backward passes of an update: too little memory is answered with what would fit.
+def within_memory(attempt: Callable[[], Attempt]) -> Iterator[None]:
+    """Answer an out-of-memory error of the passes inside with the largest micro-batch that fits.
 
     Raises DataError, which says the largest number of samples at once that fits, and how to go on with it. The global
     batch, the gradient and the schedule stay as they are.
@@ -39,31 +51,26 @@ def within_memory(loop: Loop) -> Iterator[None]:
             raise
         failed = True
     if failed:  # outside of the handler, whose traceback holds on to the activations
-        raise outgrown(loop)
+        raise outgrown(attempt())
 
 
-def outgrown(loop: Loop) -> DataError:
-    """What to say: measured where this is the only process, halved where others wait."""
-    step = loop.state.step
-    first, last = loop._parts(step)[0]
-    tried = last - first
+def outgrown(attempt: Attempt) -> DataError:
+    """The advice for an attempt that did not fit: measured in a single process, halved where others wait."""
+    tried = attempt.tried
     message = f"the device has no memory for {tried} sample{'s' if tried > 1 else ''} at once"
+    less = "a smaller net, smaller images, or `precision = bf16` need less"
     if tried == 1:
-        return DataError(message, "a smaller net, smaller pictures, or `precision = bf16` need less")
-    alone = loop.ranks.world == 1
-    fits = largest(lambda n: _fits(loop, n), tried) if alone else tried // 2
-    loop.updater.zero()
+        return DataError(message, less)
+    fits = largest(attempt.fits, tried) if attempt.fits else tried // 2
     if fits == 0:
-        return DataError(f"{message}, nor for one", "a smaller net, smaller pictures, or `precision = bf16` need less")
-    share = -(-loop.recipe.batch // loop.ranks.world)
-    parts = -(-share // fits)
-    micro = -(-share // parts)
+        return DataError(f"{message}, nor for one", less)
+    parts = -(-attempt.share // fits)
+    micro = -(-attempt.share // parts)
     how = f"`--set micro_batch={micro}`"
-    folder = loop.job.folder
-    if folder is not None:
-        how = f"`netdsl train --resume {folder} --set micro_batch={micro}`"
-    said = f"{message}; {fits} fit" if alone else f"{message}; {fits} may fit"
-    return DataError(said, f"{how}: {parts} parts of an update, with the same batch, gradient and lr")
+    if attempt.folder is not None:
+        how = f"`netdsl train --resume {attempt.folder} --set micro_batch={micro}`"
+    said = f"{message}; {fits} {'fit' if attempt.fits else 'may fit'}"
+    return DataError(said, f"{how}: {parts} micro-batches a step, with the same batch, gradient and lr")
 
 
 def largest(fits: Callable[[int], bool], failed: int) -> int:
@@ -75,13 +82,12 @@ def largest(fits: Callable[[int], bool], failed: int) -> int:
     return low
 
 
-def _fits(loop: Loop, count: int) -> bool:
-    first, _ = loop.ranks.share(loop.feed.count(loop.state.step))
-    loop.updater.zero()
-    if loop.device.type == "cuda":
+def fits_in_memory(passes: Callable[[], object]) -> bool:
+    """Whether memory suffices for some passes. Frees a GPU's cache first."""
+    if torch.cuda.is_available():
         torch.cuda.empty_cache()
     try:
-        loop._backward(loop.state.step, first, first + count, True)
+        passes()
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

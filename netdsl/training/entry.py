@@ -194,7 +194,7 @@ def _board(folder: Path, after: int) -> Callable[[str, dict[str, Any]], None]:
 
 
 def _about(request: Request, prepared: Prepared, environment: dict[str, Any]) -> About:
-    from netdsl import __version__
+    from netdsl.version import __version__
 
     net = prepared.net
     arguments = {k: v.text if isinstance(v, Expression) else str(v) for k, v in net.arguments.items()}

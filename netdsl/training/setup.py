@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from netdsl.analysis.count import parameters
 from netdsl.analysis.residual_branches import branches, head
 from netdsl.analysis.stages import layer_numbers
-from netdsl.elaborate.elaborate import Options
+from netdsl.elaborate.builder import Options
 from netdsl.loader import library
 from netdsl.planning.demands import check_demands
 from netdsl.planning.groups import Parameter

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from netdsl.planning.groups import Parameter, frozen, group
 from netdsl.planning.schedule import Schedule, peak_lr
 from netdsl.recipe.schema import Recipe
-from netdsl.training.capacity import within_memory
+from netdsl.training.capacity import Attempt, fits_in_memory, within_memory
 from netdsl.training.checkpoints import format as files
 from netdsl.training.checkpoints.manager import State, Store
 from netdsl.training.data.batches import Feed
@@ -154,7 +154,7 @@ class Loop:
         count = self.feed.count(step)
         parts = self._parts(step)
         total = torch.zeros((), device=self.device)
-        with within_memory(self):
+        with within_memory(lambda: self._attempt(step)):
             for part in parts:
                 total += self._backward(step, *part, final=part == parts[-1])
         total = self.ranks.sum({"loss": total})["loss"]
@@ -173,6 +173,20 @@ class Loop:
         self.averages.update(self.module, step + 1)
         numbers: dict[str, Any] = {"step": step + 1, "loss": total, "lr": self.updater.lr, "samples": count}
         self.watch("step", numbers if self.scaler.is_enabled() else {**numbers, "gradient": norm})
+
+    def _attempt(self, step: int) -> Attempt:
+        """The passes of a training step, to be tried with fewer samples after they did not fit."""
+        first, last = self._parts(step)[0]
+        own, _ = self.ranks.share(self.feed.count(step))
+
+        def fits(count: int) -> bool:
+            self.updater.zero()
+            done = fits_in_memory(lambda: self._backward(step, own, own + count, True))
+            self.updater.zero()
+            return done
+
+        share = -(-self.recipe.batch // self.ranks.world)
+        return Attempt(last - first, share, fits if self.ranks.world == 1 else None, self.job.folder)
 
     def _gradient_norm(self) -> Tensor:
         """The 2-norm of the gradient, which is finite where it is; 0 with fp16, whose scaler looks after it."""

@@ -240,10 +240,6 @@ def test_markdown_is_a_table() -> None:
     assert lines[1] == "| --- | --- | --- | ---: | ---: |"
 
 
-def test_str_of_a_summary_is_its_table() -> None:
-    assert str(summary(RESIDUAL)) == render(summary(RESIDUAL))
-
-
 @pytest.mark.parametrize(
     ("value", "text"),
     [

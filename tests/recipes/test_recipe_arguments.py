@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 from recipe_harness import recipe
+from roles import roles_of
 from torch import Tensor, nn
 from torch.nn import functional
 
-from netdsl.planning.groups import group, roles_of
+from netdsl.planning.groups import group
 from netdsl.planning.schedule import Schedule, peak_lr
 from netdsl.training.losses.losses import loss_of
 from netdsl.training.optim.gradients import clip

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 from recipe_harness import recipe
+from roles import roles_of
 from torch import nn
 
-from netdsl.planning.groups import roles_of
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.batches import Feed
 from netdsl.training.data.dataset import Split

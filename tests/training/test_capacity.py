@@ -76,10 +76,10 @@ def narrow(most: int, error: type[Exception] = RuntimeError) -> nn.Module:
 @pytest.mark.parametrize(
     ("most", "fields", "said", "hint"),
     [
-        (16, "batch = 48", "48 samples at once; 16 fit", "micro_batch=16`: 3 parts"),
-        (15, "batch = 48", "48 samples at once; 15 fit", "micro_batch=12`: 4 parts"),
-        (1, "batch = 48", "48 samples at once; 1 fit", "micro_batch=1`: 48 parts"),
-        (7, "batch = 48\nmicro_batch = 16", "16 samples at once; 7 fit", "micro_batch=7`: 7 parts"),
+        (16, "batch = 48", "48 samples at once; 16 fit", "micro_batch=16`: 3 micro-batches"),
+        (15, "batch = 48", "48 samples at once; 15 fit", "micro_batch=12`: 4 micro-batches"),
+        (1, "batch = 48", "48 samples at once; 1 fit", "micro_batch=1`: 48 micro-batches"),
+        (7, "batch = 48\nmicro_batch = 16", "16 samples at once; 7 fit", "micro_batch=7`: 7 micro-batches"),
         (0, "batch = 48", "48 samples at once, nor for one", "a smaller net"),
         (0, "batch = 48\nmicro_batch = 1", "1 sample at once", "a smaller net"),
     ],
@@ -107,7 +107,7 @@ def test_with_others_waiting_half_is_proposed() -> None:
     with pytest.raises(DataError) as found:
         loop.update(0)
     assert "24 samples at once; 12 may fit" in found.value.message
-    assert "micro_batch=12`: 2 parts" in (found.value.hint or "")
+    assert "micro_batch=12`: 2 micro-batches" in (found.value.hint or "")
 
 
 def test_other_errors_stay_what_they_are() -> None:
@@ -137,7 +137,7 @@ def test_a_run_that_outgrew_its_memory_goes_on_as_it_is_told(
     assert train("run") == 1
     said = capsys.readouterr().err
     assert "the device has no memory for 60 samples at once; 25 fit" in said
-    found = re.search(r"`netdsl (train --resume run --set micro_batch=(\d+))`: 3 parts of an update", said)
+    found = re.search(r"`netdsl (train --resume run --set micro_batch=(\d+))`: 3 micro-batches a step", said)
     assert found is not None
     assert found[2] == "20"
     state = Store(here / "run", loop_of("steps = 1").recipe, 3).load()

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from recipe_harness import recipe
+from roles import roles_of
 from torch import Tensor, nn
 
-from netdsl.planning.groups import roles_of
 from netdsl.training.data.dataset import DataError
 from netdsl.training.initialize import Start, initialize
 

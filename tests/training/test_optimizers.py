@@ -8,13 +8,14 @@ import pytest
 import torch
 from paths import SPECS
 from recipe_harness import recipe
+from roles import roles_of
 from torch import Tensor, nn
 
 from netdsl.analysis.count import parameters
 from netdsl.analysis.stages import layer_numbers
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
-from netdsl.planning.groups import Parameter, group, roles_of
+from netdsl.planning.groups import Parameter, group
 from netdsl.planning.schedule import peak_lr
 from netdsl.training.data.dataset import DataError
 from netdsl.training.optim.optimizers import Updater

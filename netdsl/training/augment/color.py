@@ -9,7 +9,7 @@ from torch import Tensor
 
 from netdsl.recipe import augmentations as words
 from netdsl.training.augment import pixels
-from netdsl.training.augment.pipeline import Frame, applies
+from netdsl.training.augment.registry import Frame, applies
 
 Both = tuple[Tensor, Tensor | None]
 JITTER = (pixels.brightness, pixels.contrast, pixels.saturation, pixels.hue)

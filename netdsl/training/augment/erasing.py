@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from netdsl.recipe.augmentations import Cutout, RandomErasing
-from netdsl.training.augment.pipeline import Frame, applies
+from netdsl.training.augment.registry import Frame, applies
 
 Both = tuple[Tensor, Tensor | None]
 TRIES = 10

@@ -20,7 +20,7 @@ from netdsl.recipe.augmentations import (
     Translate,
     Vflip,
 )
-from netdsl.training.augment.pipeline import Frame, applies
+from netdsl.training.augment.registry import Frame, applies
 from netdsl.training.errors import DataError
 
 Both = tuple[Tensor, Tensor | None]

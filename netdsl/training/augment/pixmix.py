@@ -10,8 +10,8 @@ from netdsl.recipe.augmentations import PixMix
 from netdsl.training.augment import pixels
 from netdsl.training.augment.fractals import fractals
 from netdsl.training.augment.geometry import inverse_matrix, warp, window
-from netdsl.training.augment.pipeline import Frame, applies
 from netdsl.training.augment.pixels import column
+from netdsl.training.augment.registry import Frame, applies
 from netdsl.training.data.dataset import as_floats
 
 Both = tuple[Tensor, Tensor | None]

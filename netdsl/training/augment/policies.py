@@ -8,7 +8,7 @@ from torch import Tensor
 from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
 from netdsl.training.augment.learned import POLICIES
 from netdsl.training.augment.operations import RAND, TIMM, WIDE, Reading, amount_of, operate
-from netdsl.training.augment.pipeline import Frame, applies
+from netdsl.training.augment.registry import Frame, applies
 
 Both = tuple[Tensor, Tensor | None]
 

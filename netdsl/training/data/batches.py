@@ -12,7 +12,8 @@ from torch import Tensor
 from netdsl.recipe.progressive import stage_of, staged
 from netdsl.recipe.schema import Recipe
 from netdsl.training.augment.cuts import cuts, first_cut
-from netdsl.training.augment.pipeline import Pipeline, Standard
+from netdsl.training.augment.pipeline import Pipeline
+from netdsl.training.augment.registry import Standard
 from netdsl.training.data.dataset import Cut, Split, as_floats
 from netdsl.training.data.mix import Mix, Mixer
 from netdsl.training.data.prefetch import Ahead, Share, processes

@@ -1,0 +1,85 @@
+"""The interface between the parts of elaboration: what applying arrows, running statements and binding signatures need
+of whoever builds the program.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from netdsl.diagnostics.diagnostic import Fault
+from netdsl.elaborate.expressions import Env, Evaluator, Silent
+from netdsl.elaborate.scope import LayerDraft, Scope, Wire
+from netdsl.elaborate.values import BlockArrow
+from netdsl.ir.model import Definition
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import Dim
+from netdsl.source import Place
+from netdsl.syntax import ast
+
+
+class Options(Struct, frozen=True):
+    """How a net is elaborated: `links` puts a drop_path on every residual link, whose rate a recipe then sets;
+    `standard` is a mean and a deviation by which its first input is standardised, `per` what they are taken over;
+    `picture` is the side of square pictures that replaces the declared size of the first input."""
+
+    links: bool = False
+    standard: tuple[Any, Any] | None = None
+    per: str = "channel"
+    picture: int = 0
+
+
+class Context:
+    """Where a value is being applied: the scope that receives the steps, and the net whose outputs are declared."""
+
+    __slots__ = ("root", "scope", "training")
+
+    def __init__(self, scope: Scope, root: Scope, training: bool = False) -> None:
+        self.scope = scope
+        self.root = root
+        self.training = training
+
+    def inside(self, scope: Scope) -> Context:
+        return Context(scope, self.root, self.training)
+
+
+class Builder(Protocol):
+    """Builds one program: keeps the assumptions about sizes, records mistakes, makes definitions and nested scopes."""
+
+    options: Options
+    evaluator: Evaluator
+    assume: Assumptions
+
+    def record(self, mistake: Fault | Silent | RecursionError) -> None:
+        """Make a diagnostic of a mistake that was just caught."""
+
+    def apply(self, arrow: Any, flow: Any, context: Context) -> Any:
+        """Apply an arrow to the value that flows; gives the value that flows out."""
+
+    def run(self, statements: tuple[ast.Statement, ...], env: Env, flow: Any, context: Context) -> Any:
+        """Run statements one after the other; gives the value that flows out."""
+
+    def block(self, arrow: BlockArrow, flow: Wire | None, context: Context) -> tuple[Definition, list[Wire]]:
+        """Give the definition of a block for these arguments and this input, and the wires to call it with."""
+
+    def again(self, arrow: BlockArrow, flow: Wire) -> Definition | None:
+        """Give the definition of a block value that was applied to this type before."""
+
+    def inline(self, arrow: BlockArrow, flow: Wire | None, context: Context) -> Any:
+        """Run a block inside the scope that calls it."""
+
+    def nested(self, name: str, at: Place, flow: Wire | None, context: Context, member: bool = False) -> Scope:
+        """Open a scope inside the present one, with the step that calls it."""
+
+    def leave(self, child: Scope, result: Any) -> Any:
+        """Close a nested scope; gives its result as the scope around it knows it."""
+
+    def share(self, layer: LayerDraft, declared: Any) -> None:
+        """Remember what a shared layer was declared as."""
+
+    def one(self, result: Any, at: Place) -> Wire:
+        """Give the single tensor of a result. Raises Fault for several, Silent for a broken one."""
+
+    def size(self, node: ast.Node, env: Env) -> Dim:
+        """Give the size an expression stands for. Raises Fault for anything else."""

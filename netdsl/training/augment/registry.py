@@ -1,0 +1,64 @@
+"""The registry of augmentations: which function carries out each component of a recipe's `augment`, and the frame it
+draws from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+from torch import Tensor
+
+from netdsl.training.rng import Draws
+
+Standard = tuple[Tensor, Tensor]
+"""Mean and deviation with which the net standardises pixels, [C, 1, 1] or [C, H, W]."""
+
+
+class Frame(Struct, frozen=True, eq=False):
+    """What a step of the pipeline may draw from: its own purpose, the samples' draws, the epoch; and how the net
+    standardises what it gives."""
+
+    draws: Draws
+    purpose: str
+    epoch: int
+    standard: Standard | None = None
+    mixing: Tensor | None = None
+
+    def uniform(self, what: str, *shape: int) -> Tensor:
+        return self.draws.uniform(f"{self.purpose}.{what}", *shape)
+
+    def between(self, what: str, low: float, high: float, *shape: int) -> Tensor:
+        return self.draws.between(f"{self.purpose}.{what}", low, high, *shape)
+
+    def integers(self, what: str, high: int, *shape: int) -> Tensor:
+        return self.draws.integers(f"{self.purpose}.{what}", high, *shape)
+
+    def normal(self, what: str, *shape: int) -> Tensor:
+        return self.draws.normal(f"{self.purpose}.{what}", *shape)
+
+    def chance(self, p: float) -> Tensor:
+        return self.draws.chance(f"{self.purpose}.chance", p)
+
+    def pixels(self, standardized: Tensor) -> Tensor:
+        """Standardised values [..., C or 1, H, W] as pixels from 0 to 1."""
+        if self.standard is None:
+            return standardized
+        mean, std = (s.to(standardized.device) for s in self.standard)
+        return standardized * std + mean
+
+
+Apply = Callable[[Any, Tensor, Tensor | None, Frame], tuple[Tensor, Tensor | None]]
+"""(word, pictures [B, C, H, W] from 0 to 1, masks [B, 1, H, W] or None, frame) -> the same, changed."""
+
+APPLY: dict[type, Apply] = {}
+
+
+def applies(*words: type) -> Callable[[Apply], Apply]:
+    """Registers the function of one or several words."""
+
+    def register(function: Apply) -> Apply:
+        APPLY.update(dict.fromkeys(words, function))
+        return function
+
+    return register
