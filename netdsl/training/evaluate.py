@@ -47,9 +47,9 @@ class Evaluator:
         mine = torch.arange(self.ranks.rank, len(split), self.ranks.world, device=split.target.device)
         for inputs, target in split.batches(chunks(mine, self.micro), self.workers):
             result = forward(*inputs)
-            loss = self.criterion(result, self.targets(target))
+            terms = self.criterion(result, self.targets(target))
             main = self.criterion.main(result).float()
-            metrics.add(main, facing(target, main), loss)
+            metrics.add(main, facing(target, main), terms.loss, terms.count)
         metrics.sums = self.ranks.sum(metrics.sums)
         return metrics.results()
 

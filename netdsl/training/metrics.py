@@ -25,10 +25,12 @@ class Metrics:
         self.wanted = wanted
         self.sums: Sums = {}
 
-    def add(self, output: Tensor, target: Tensor, loss: Tensor) -> None:
-        """Add a batch: the net's output, hard targets, and the loss of every sample [B]."""
-        self._add("n", torch.tensor(float(len(loss)), device=loss.device))
-        self._add("loss", loss.double().sum())
+    def add(self, output: Tensor, target: Tensor, loss: Tensor, count: Tensor | None = None) -> None:
+        """Add a batch: the net's output, hard targets, and of every sample the numerators and the denominators (1 where
+        not given) of the loss, [B] or [T, B]."""
+        self._add("n", torch.tensor(float(len(target)), device=loss.device))
+        self._add("loss", loss.double().sum(-1))
+        self._add("counts", (torch.ones_like(loss) if count is None else count).double().sum(-1))
         if self.task == "numbers":
             self._add("squares", (output.double() - target.reshape(output.shape)).square().flatten(1).mean(1).sum())
             return
@@ -59,7 +61,10 @@ class Metrics:
         """Numbers by name; `confusion` (rows: truth, columns: guess) and `per_class` as lists where asked for."""
         sums = self.sums
         n = max(1.0, float(sums.get("n", torch.tensor(0.0))))
-        found: dict[str, Any] = {"n": int(n), "loss": float(sums["loss"]) / n} if "loss" in sums else {"n": 0}
+        found: dict[str, Any] = {"n": 0}
+        if "loss" in sums:
+            tiny = torch.finfo(torch.float64).tiny
+            found = {"n": int(n), "loss": float((sums["loss"] / sums["counts"].clamp(min=tiny)).sum())}
         if "squares" in sums:
             found["rmse"] = (float(sums["squares"]) / n) ** 0.5
         if "right" in sums:

@@ -26,7 +26,7 @@ from netdsl.training.kernels.compiler import check_compiler
 from netdsl.training.kernels.cpu_convolutions import quicken, uses_channels_last
 from netdsl.training.kernels.memory import keep_memory
 from netdsl.training.losses.criterion import Criterion
-from netdsl.training.losses.losses import weight_of
+from netdsl.training.losses.denominators import Denominators
 from netdsl.training.metrics import headline, improves, score
 from netdsl.training.optim.averages import Averages
 from netdsl.training.optim.gradients import add_penalties, clip
@@ -89,6 +89,7 @@ class Loop:
         self.updater = Updater(self.module, self.groups, recipe, self.total, self.factors)
         self.averages = Averages(self.module, recipe, self.total, self.per_epoch)
         self.criterion = Criterion(recipe, job.names, job.kept)
+        self.denominators = Denominators(recipe.loss, self.criterion, job.feed, job.ranks)
         self.evaluator = Evaluator(recipe, job.names, job.kept, job.task, job.classes, job.ranks)
         if recipe.drop_path is not None:
             set_drop_path(self.module, recipe.drop_path)
@@ -155,6 +156,7 @@ class Loop:
         parts = self._parts(step)
         total = torch.zeros((), device=self.device)
         with within_memory(lambda: self._attempt(step)):
+            self.denominators.begin(step, parts)
             for part in parts:
                 total += self._backward(step, *part, final=part == parts[-1])
         total = self.ranks.sum({"loss": total})["loss"]
@@ -221,28 +223,22 @@ class Loop:
                 layer.eval()
 
     def _backward(self, step: int, first: int, last: int, final: bool) -> Tensor:
-        """Add the gradient of some places of an update, as their share of the whole; returns that share of the loss."""
-        batch = self.feed.batch(step, first, last)
+        """Add the gradient of a micro-batch, as its share of the whole; returns that share of the loss."""
+        batch = self.denominators.batch(step, first, last)
         with self.ranks.accumulating(self.parallel, final):
             with torch.autocast(self.device.type, self.autocast or torch.bfloat16, enabled=self.autocast is not None):
                 result = self.parallel(*self._laid_out(batch.inputs))
-            each = self.criterion(result, batch.target)
-            loss = each.sum() if self.recipe.loss.reduction == "sum" else each.sum() / self._mass(step, batch)
+            terms = self.criterion(result, batch.target)
+            summed = self.recipe.loss.reduction == "sum"
+            loss: Tensor = terms.loss.sum() if summed else terms.over(self.denominators.total(step, batch, result))
             # DDP averages over processes; the loss is already this share of the whole.
-            self.scaler.scale(loss * self.ranks.world).backward()
+            self.scaler.scale(loss * self.ranks.world).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
     def _laid_out(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         if not self.channels_last:
             return inputs
         return tuple(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x for x in inputs)
-
-    def _mass(self, step: int, batch: Any) -> Any:
-        """What the sum of losses is divided by: the samples of the whole update, or their class weights."""
-        if not getattr(self.recipe.loss, "weight", ()) or batch.target.is_floating_point():
-            return batch.size
-        whole = self.feed.split.target[self.feed.order(step // self.per_epoch)[self.feed.slots(step)]]
-        return weight_of(self.recipe.loss, whole).sum()
 
     def check_finite(self) -> None:
         """Raise Diverged if a loss or gradient since the last look is not finite. A CPU is asked before every

@@ -260,6 +260,31 @@ def test_accumulation_gives_the_gradient_of_the_whole_batch(micro: int, step: in
             torch.testing.assert_close(a, b, rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("micro", [0, 1, 3])
+@pytest.mark.parametrize("augment", ["", "augment = crop(padding=2) -> rotate(30, interpolation=nearest)\n"])
+def test_masks_have_one_mean_over_all_valid_positions_of_an_update(micro: int, augment: str) -> None:
+    """Also where an augmentation brings in unknown pixels, and where micro-batches hold other numbers of them."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(8, 1, 8, 8, generator=generator)
+    masks = torch.randint(0, 3, (8, 8, 8), generator=generator)
+    masks[torch.arange(8) < 5, 2:] = -1
+    masks[3] = -1
+    fields = f"steps = 1\nbatch = 7\nmicro_batch = {micro}\n{augment}loss = cross_entropy(weight=[1, 5, 0.2])"
+    found = recipe(fields)
+    feed = Feed(Split((images,), masks), found, Targets(found, "mask", 3), mask=True)
+    module = nn.Conv2d(1, 3, 3, padding=1)
+    loop = loop_of(found, module=module, feed=feed, task="mask")
+    batch = feed.batch(0)
+    torchs = nn.CrossEntropyLoss(torch.tensor([1, 5, 0.2]), ignore_index=-1)(module(*batch.inputs), batch.target)
+    expected = torch.autograd.grad(torchs, list(module.parameters()))
+    said: list[Any] = []
+    loop.watch = lambda what, numbers: said.append(numbers)
+    loop.update(0)
+    assert float(said[0]["loss"]) == pytest.approx(float(torchs.detach()))
+    for p, wanted in zip(module.parameters(), expected, strict=True):
+        torch.testing.assert_close(p.grad, wanted, rtol=2e-5, atol=1e-6)
+
+
 def test_the_loop_equals_a_plain_torch_loop() -> None:
     """Ten steps of AdamW with a warm-up and a cosine, against the loop anybody would write."""
     loop = loop_of(

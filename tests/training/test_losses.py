@@ -15,7 +15,7 @@ from netdsl.recipe.augmentations import Cutmix, Mixup
 from netdsl.training.data.mix import Mix, Mixer
 from netdsl.training.data.targets import Targets, smooth
 from netdsl.training.losses.criterion import Criterion
-from netdsl.training.losses.losses import loss_of, weight_of
+from netdsl.training.losses.losses import loss_of
 from netdsl.training.metrics import Metrics
 from netdsl.training.rng import beta
 
@@ -26,7 +26,8 @@ SOFT = torch.softmax(torch.randn(6, 5), 1)
 
 
 def loss(text: str, output: Tensor, target: Tensor) -> Tensor:
-    return loss_of(recipe(f"loss = {text}").loss)(output, target)
+    """The mean over the samples, as the trainer divides."""
+    return loss_of(recipe(f"loss = {text}").loss)(output, target).mean()
 
 
 @pytest.mark.parametrize(
@@ -41,19 +42,59 @@ def loss(text: str, output: Tensor, target: Tensor) -> Tensor:
     ],
 )
 def test_losses_equal_torch(text: str, target: Tensor, torch_loss: Any) -> None:
-    torch.testing.assert_close(loss(text, LOGITS, target).mean(), torch_loss(LOGITS, target))
+    torch.testing.assert_close(loss(text, LOGITS, target), torch_loss(LOGITS, target))
 
 
 def test_class_weights_divide_as_torch_does() -> None:
     word = recipe("loss = cross_entropy(weight=[1, 2, 0.5, 1, 3])").loss
-    each = loss_of(word)(LOGITS, LABELS)
     expected = nn.CrossEntropyLoss(torch.tensor([1, 2, 0.5, 1, 3]))(LOGITS, LABELS)
-    torch.testing.assert_close(each.sum() / weight_of(word, LABELS).sum(), expected)
+    torch.testing.assert_close(loss_of(word)(LOGITS, LABELS).mean(), expected)
+
+
+WEIGHTS = [3, 1, 1, 0.5, 2]
+
+
+@pytest.mark.parametrize("smoothing", [0, 0.1])
+@pytest.mark.parametrize("weight", [None, WEIGHTS])
+@pytest.mark.parametrize("shape", [(6,), (6, 7), (4, 5, 3)])
+def test_cross_entropy_is_torchs(smoothing: float, weight: list[float] | None, shape: tuple[int, ...]) -> None:
+    """Labels, sequences and masks, with class weights, label smoothing and ignored positions: one mean over all that
+    counts, also where one sample is ignored as a whole."""
+    generator = torch.Generator().manual_seed(3)
+    target = torch.randint(0, 5, shape, generator=generator)
+    logits = torch.randn(len(target), 5, *shape[1:], generator=generator)
+    if len(shape) > 1:
+        target[torch.rand(shape, generator=generator) < 0.3] = -1
+        target[2] = -1
+    text = f"loss = cross_entropy(label_smoothing={smoothing}" + (f", weight={weight})" if weight else ")")
+    ours = logits.movedim(1, -1) if len(shape) == 2 else logits
+    found = recipe(text)
+    hard = Targets(found, "classes" if len(shape) == 1 else "mask", 5)(target)
+    torchs = nn.CrossEntropyLoss(weight and torch.tensor(weight), ignore_index=-1, label_smoothing=smoothing)
+    torch.testing.assert_close(loss_of(found.loss)(ours, hard).mean(), torchs(logits, target))
+    summed = nn.CrossEntropyLoss(
+        weight and torch.tensor(weight), ignore_index=-1, label_smoothing=smoothing, reduction="sum"
+    )
+    torch.testing.assert_close(loss_of(found.loss)(ours, hard).loss.sum(), summed(logits, target))
+
+
+def test_class_weights_on_mixed_targets_are_torchs_on_probabilities() -> None:
+    torchs = nn.CrossEntropyLoss(torch.tensor(WEIGHTS))
+    torch.testing.assert_close(loss(f"cross_entropy(weight={WEIGHTS})", LOGITS, SOFT), torchs(LOGITS, SOFT))
+
+
+def test_a_batch_without_a_valid_position_has_no_loss() -> None:
+    logits = torch.randn(2, 5, 3, 3, requires_grad=True)
+    found = loss("cross_entropy", logits, torch.full((2, 3, 3), -1))
+    found.backward()  # type: ignore[no-untyped-call]
+    assert float(found.detach()) == 0
+    assert logits.grad is not None
+    assert float(logits.grad.abs().max()) == 0
 
 
 def test_smoothing_has_one_owner() -> None:
-    """Smoothed targets give torch's label_smoothing; a loss word never smooths again."""
-    found = recipe("loss = cross_entropy(label_smoothing=0.1)")
+    """Smoothed targets, where they are to be mixed, give torch's label_smoothing; the loss never smooths again."""
+    found = recipe("loss = cross_entropy(label_smoothing=0.1)\nmix = mixup")
     target = Targets(found, "classes", 5)(LABELS)
     torch.testing.assert_close(target.sum(1), torch.ones(6))
     got = loss_of(found.loss)(LOGITS, target).mean()
@@ -76,31 +117,23 @@ def test_bce_thresholds_mixed_targets() -> None:
     got = loss("bce(threshold=0.2, sum_classes=true)", LOGITS, SOFT)
     hard = (SOFT > 0.2).float()
     expected = functional.binary_cross_entropy_with_logits(LOGITS, hard, reduction="none").sum(1)
-    torch.testing.assert_close(got, expected)
+    torch.testing.assert_close(got, expected.mean())
 
 
 def test_dice_by_its_formula() -> None:
     logits, mask = torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))
+    mask[0, :2, 1:] = -1
     got = loss("dice_ce(dice=2, ce=0.5, smooth=1)\ndata = clutter", logits, mask)
-    chance = logits.softmax(1)
-    expected = []
+    chance = logits.softmax(1) * (mask >= 0)[:, None]
+    dice = []
     for i in range(2):
         terms = []
         for c in range(3):
             truth = (mask[i] == c).float()
             terms.append((2 * (chance[i, c] * truth).sum() + 1) / (chance[i, c].sum() + truth.sum() + 1))
-        entropy = nn.CrossEntropyLoss()(logits[i : i + 1], mask[i : i + 1])
-        expected.append(2 * (1 - sum(terms) / 3) + 0.5 * entropy)
-    torch.testing.assert_close(got, torch.stack(expected))
-
-
-def test_sequences_and_ignored_places() -> None:
-    logits, target = torch.randn(2, 7, 5), torch.randint(0, 5, (2, 7))
-    target[0, 3:] = -1
-    got = loss("cross_entropy", logits, target)
-    for i in range(2):
-        expected = nn.CrossEntropyLoss(ignore_index=-1)(logits[i], target[i])
-        torch.testing.assert_close(got[i], expected)
+        dice.append(1 - sum(terms) / 3)
+    expected = 2 * sum(dice) / 2 + 0.5 * nn.CrossEntropyLoss(ignore_index=-1)(logits, mask)
+    torch.testing.assert_close(got, expected)
 
 
 def test_several_outputs_with_weights() -> None:
@@ -189,6 +222,5 @@ def test_masks_lose_the_border_that_unpadded_convolutions_cost() -> None:
     """U-Net's tiles (Ronneberger et al. 2015): a prediction of 4 x 6 stands for the middle of a mask of 8 x 8."""
     found = recipe("data = clutter\nloss = cross_entropy")
     logits, mask = torch.randn(3, 2, 4, 6), torch.randint(0, 2, (3, 8, 8))
-    each = Criterion(found, ("output",))(logits, mask)
-    expected = functional.cross_entropy(logits, mask[:, 2:6, 1:7], reduction="none").flatten(1).mean(1)
-    torch.testing.assert_close(each, expected)
+    got = Criterion(found, ("output",))(logits, mask).mean()
+    torch.testing.assert_close(got, functional.cross_entropy(logits, mask[:, 2:6, 1:7]))

@@ -132,6 +132,10 @@ class Feed:
         """Samples of update `step`: the recipe's batch, or what is left at the end of an epoch."""
         return self.numbers.count(step)
 
+    def labels(self, step: int) -> Tensor:
+        """The targets of update `step` as they are stored, of all its samples."""
+        return self.split.target[self.order(step // self.per_epoch)[self.slots(step)]]
+
     def slots(self, step: int) -> slice:
         """Where update `step` stands in its epoch's order."""
         return self.numbers.slots(step)

@@ -1,4 +1,4 @@
-"""Targets have one owner: label smoothing happens here and nowhere else; mixing takes what comes out of here."""
+"""Targets of the loss: labels, or one-hot vectors where they are mixed; these are smoothed before they are mixed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from netdsl.recipe.schema import Recipe
 class Targets:
     """Labels to the targets of the loss.
 
-    Classes stay int64 [B] where nothing needs more; with smoothing, mixing or a loss over numbers they are one-hot [B,
-    C]. Labels are smoothed between yes and no. Masks and tokens are smoothed inside the loss (the same formula, without
-    the memory).
+    Classes stay int64 [B] where nothing needs more, and the loss smooths them (it divides by the weights of the true
+    classes, which a smoothed target doesn't tell); with mixing or a loss over numbers they are one-hot [B, C] and
+    smoothed here. Labels are smoothed between yes and no. Masks and tokens are smoothed inside the loss.
     """
 
     def __init__(self, recipe: Recipe, task: str, classes: int) -> None:
         self.classes = classes
         loss = recipe.loss
         self.smoothing = loss.label_smoothing if isinstance(loss, CrossEntropy | Bce) else 0.0
-        dense = bool(recipe.mix) or self.smoothing > 0 or not isinstance(loss, CrossEntropy)
+        dense = bool(recipe.mix) or not isinstance(loss, CrossEntropy)
         self.task = task
         self.soft = task == "classes" and dense
 

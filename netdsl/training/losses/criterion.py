@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataError
-from netdsl.training.losses.losses import loss_of
+from netdsl.training.losses.losses import Terms, counts_of, loss_of
 
 
 class Criterion:
-    """The loss of a net with one or several outputs, per sample.
+    """The loss of a net with one or several outputs, as sums over samples.
 
     `names`: the outputs while training, in order; `kept`: those at inference, of which the first is the main one. The
     main output has weight 1, others 0 unless the recipe's `outputs` gives them one. Every output is held against the
@@ -27,14 +28,24 @@ class Criterion:
             if name not in self.names:
                 raise DataError(f"the net has no output `{name}`", f"its outputs: {', '.join(self.names)}")
         self.weights = {n: recipe.outputs.get(n, 1.0 if n == self.kept[0] else 0.0) for n in self.names}
+        self.word = recipe.loss
         self.loss = loss_of(recipe.loss)
 
-    def __call__(self, result: Any, target: Tensor) -> Tensor:
-        """The loss of every sample, [B]."""
-        outputs = self.named(result)
-        weighed = [(x, self.weights[n]) for n, x in outputs.items() if self.weights.get(n)]
-        terms = [self.loss(x, facing(target, x)) * weight for x, weight in weighed]
-        return sum(terms[1:], start=terms[0])
+    def __call__(self, result: Any, target: Tensor) -> Terms:
+        """The terms of every weighed output's loss."""
+        found = [(self.loss(x, facing(target, x)), weight) for x, weight in self._weighed(result)]
+        return Terms(torch.cat([t.loss * weight for t, weight in found]), torch.cat([t.count for t, _ in found]))
+
+    def totals(self, result: Any, targets: Sequence[Tensor]) -> Tensor:
+        """The denominators [T] of all terms over several micro-batches, of which `result` is that of one."""
+        each = (
+            torch.cat([counts_of(self.word, facing(t, x)).sum(1) for x, _ in self._weighed(result)]) for t in targets
+        )
+        return torch.stack(list(each)).sum(0)
+
+    def _weighed(self, result: Any) -> list[tuple[Tensor, float]]:
+        """The outputs that the loss looks at, with their weights."""
+        return [(x, self.weights[n]) for n, x in self.named(result).items() if self.weights.get(n)]
 
     def main(self, result: Any) -> Tensor:
         """The output that metrics look at."""

@@ -1,4 +1,5 @@
-"""Losses per sample: the trainer adds them up over the global batch and divides once, so accumulation is exact."""
+"""Losses as sums: a numerator and a denominator for every sample, which the trainer adds up over the global batch and
+divides once. The mean is then exact however an update is cut into micro-batches and ranks."""
 
 from __future__ import annotations
 
@@ -6,25 +7,57 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from msgspec import Struct
 from torch import Tensor
 from torch.nn import functional
 
 from netdsl.recipe.losses import L1, Bce, CrossEntropy, DiceCe, Huber, Mse
 
-PerSample = Callable[[Tensor, Tensor], Tensor]
-"""(output, target) -> the loss of every sample, [B]."""
+
+class Terms(Struct, frozen=True, eq=False):
+    """The terms of a loss on some samples, `loss` and `count` [T, B] each: the mean of a term is the sum of its losses
+    over the sum of its counts."""
+
+    loss: Tensor
+    count: Tensor
+
+    def over(self, total: Tensor) -> Tensor:
+        """The share of these samples in the mean of a batch whose counts add up to `total` [T]; 0 where nothing
+        counts."""
+        return torch.where(total > 0, self.loss.sum(1) / total, self.loss.new_zeros(())).sum()
+
+    def mean(self) -> Tensor:
+        return self.over(self.count.sum(1))
 
 
-def loss_of(word: Any) -> PerSample:
+LossTerms = Callable[[Any, Tensor, Tensor], tuple[Tensor, ...]]
+"""(component, output, target) -> the numerators of each term, [B]."""
+
+
+def loss_of(word: Any) -> Callable[[Tensor, Tensor], Terms]:
     """The function of a recipe's loss."""
-    return lambda output, target: LOSSES[type(word)](word, output.float(), target)
+    return lambda output, target: Terms(
+        torch.stack(LOSSES[type(word)](word, output.float(), target)), counts_of(word, target)
+    )
 
 
-def weight_of(word: Any, target: Tensor) -> Tensor:
-    """What each sample counts in the mean, [B]: 1, or the weight of its class, as torch.nn.CrossEntropyLoss divides."""
-    if isinstance(word, CrossEntropy) and word.weight and target.ndim == 1:
-        return torch.tensor(word.weight, device=target.device)[target]
-    return torch.ones(len(target), device=target.device)
+def counts_of(word: Any, target: Tensor) -> Tensor:
+    """The denominators of every sample, [T, B]: 1, or with hard targets the number of positions that have a class, each
+    with the weight of its class, as torch.nn.CrossEntropyLoss divides."""
+    ones = torch.ones(len(target), device=target.device)
+    if not isinstance(word, CrossEntropy | DiceCe) or target.is_floating_point():
+        return ones[None]
+    weight = class_weights(word, target.device)
+    valid = target >= 0
+    each = valid.float() if weight is None else weight[target.clamp(min=0).long()] * valid
+    count = each.flatten(1).sum(1) if each.ndim > 1 else each
+    return torch.stack((ones, count)) if isinstance(word, DiceCe) else count[None]
+
+
+def class_weights(word: Any, device: torch.device) -> Tensor | None:
+    """The weight of every class, where the recipe gives them."""
+    given = getattr(word, "weight", ())
+    return torch.tensor(given, device=device, dtype=torch.float32) if given else None
 
 
 def _by_class(output: Tensor, target: Tensor) -> Tensor:
@@ -32,46 +65,47 @@ def _by_class(output: Tensor, target: Tensor) -> Tensor:
     return output.movedim(-1, 1) if output.ndim == 3 and target.shape == output.shape[:2] else output
 
 
-def _cross_entropy(word: CrossEntropy, output: Tensor, target: Tensor) -> Tensor:
+def _summed(each: Tensor) -> Tensor:
+    """Losses of positions [B, ...] added up for every sample."""
+    return each.flatten(1).sum(1) if each.ndim > 1 else each
+
+
+def _cross_entropy(word: CrossEntropy, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     output = _by_class(output, target)
-    weight = torch.tensor(word.weight, device=output.device) if word.weight else None
-    if target.is_floating_point():
-        return functional.cross_entropy(output, target, weight, reduction="none")
-    places = functional.cross_entropy(
+    weight = class_weights(word, output.device)
+    if target.is_floating_point():  # smoothed before it was mixed
+        return (functional.cross_entropy(output, target, weight, reduction="none"),)
+    each = functional.cross_entropy(
         output, target, weight, ignore_index=-1, reduction="none", label_smoothing=word.label_smoothing
     )
-    if places.ndim == 1:
-        return places
-    counted = (target != -1).flatten(1).sum(1).clamp(min=1)
-    return places.flatten(1).sum(1) / counted
+    return (_summed(each),)
 
 
-def _bce(word: Bce, output: Tensor, target: Tensor) -> Tensor:
+def _bce(word: Bce, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     if word.threshold is not None:
         target = (target > word.threshold).to(output.dtype)
     each = functional.binary_cross_entropy_with_logits(output, target, reduction="none")
-    return each.sum(1) if word.sum_classes else each.flatten(1).mean(1)
+    return (each.sum(1) if word.sum_classes else each.flatten(1).mean(1),)
 
 
-def _numbers(distance: Callable[[Any, Tensor, Tensor], Tensor]) -> Callable[[Any, Tensor, Tensor], Tensor]:
-    def loss(word: Any, output: Tensor, target: Tensor) -> Tensor:
-        return distance(word, output, target.to(output.dtype).reshape(output.shape)).flatten(1).mean(1)
+def _numbers(distance: Callable[[Any, Tensor, Tensor], Tensor]) -> LossTerms:
+    def loss(word: Any, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+        return (distance(word, output, target.to(output.dtype).reshape(output.shape)).flatten(1).mean(1),)
 
     return loss
 
 
-def _dice_ce(word: DiceCe, output: Tensor, target: Tensor) -> Tensor:
-    known = (target != -1).flatten(1)[:, None]
+def _dice_ce(word: DiceCe, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+    known = (target >= 0).flatten(1)[:, None]
     chance = output.softmax(1).flatten(2) * known
     truth = functional.one_hot(target.clamp(min=0), output.shape[1]).movedim(-1, 1).to(output.dtype).flatten(2) * known
     overlap = 2 * (chance * truth).sum(2) + word.smooth
     dice = 1 - (overlap / (chance.sum(2) + truth.sum(2) + word.smooth)).mean(1)
-    places = functional.cross_entropy(output, target, ignore_index=-1, reduction="none").flatten(1).sum(1)
-    entropy = places / known.flatten(1).sum(1).clamp(min=1)
-    return word.dice * dice + word.ce * entropy
+    entropy = _summed(functional.cross_entropy(output, target, ignore_index=-1, reduction="none"))
+    return word.dice * dice, word.ce * entropy
 
 
-LOSSES: dict[type, Callable[[Any, Tensor, Tensor], Tensor]] = {
+LOSSES: dict[type, LossTerms] = {
     CrossEntropy: _cross_entropy,
     Bce: _bce,
     Mse: _numbers(lambda word, a, b: functional.mse_loss(a, b, reduction="none")),

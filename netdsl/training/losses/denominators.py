@@ -1,0 +1,61 @@
+"""The denominators of an update's loss: samples, class weights or valid positions of the whole global batch, whatever
+micro-batches and ranks it is cut into."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from netdsl.recipe.losses import CrossEntropy, DiceCe
+from netdsl.training.data.batches import Batch, Feed
+from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.losses.criterion import Criterion
+
+Part = tuple[int, int]
+
+
+class Denominators:
+    """Gives the micro-batches of an update and what their losses are divided by.
+
+    Most losses divide by the number of samples. With hard targets, cross entropy divides by the weights of their
+    classes and leaves ignored positions out. How many positions of a mask are valid is known only once it is augmented:
+    then all micro-batches of an update are read before the first is computed.
+    """
+
+    def __init__(self, word: Any, criterion: Criterion, feed: Feed, ranks: Ranks) -> None:
+        self.criterion, self.feed, self.ranks = criterion, feed, ranks
+        hard = isinstance(word, CrossEntropy | DiceCe) and not feed.targets.soft
+        hard = hard and not feed.split.target.is_floating_point()
+        self.positions = hard and feed.split.target.ndim > 1
+        self.labels = hard and not self.positions
+        self.read: dict[Part, Batch] = {}
+        self.known: Tensor | None = None
+
+    def begin(self, step: int, parts: Sequence[Part]) -> None:
+        """An update begins, of which `parts` are this rank's micro-batches."""
+        self.known = None
+        together = self.positions and (len(parts) > 1 or self.ranks.world > 1)
+        self.read = {part: self.feed.batch(step, *part) for part in parts} if together else {}
+
+    def batch(self, step: int, first: int, last: int) -> Batch:
+        """A micro-batch."""
+        found = self.read.get((first, last)) if self.known is None else self.read.pop((first, last), None)
+        return self.feed.batch(step, first, last) if found is None else found
+
+    def total(self, step: int, batch: Batch, result: Any) -> Tensor:
+        """The denominators [T] of the update's terms; `result` is the net's for one of its micro-batches."""
+        if self.known is None:
+            self.known = self._total(step, batch, result)
+            self.read = {part: b for part, b in self.read.items() if b is not batch}
+        return self.known
+
+    def _total(self, step: int, batch: Batch, result: Any) -> Tensor:
+        if self.labels:
+            return self.criterion.totals(result, [self.feed.labels(step)])
+        if not self.positions:
+            ones = self.criterion.totals(result, [batch.target[:1]])
+            return ones * batch.size
+        targets = [b.target for b in self.read.values()] or [batch.target]
+        return self.ranks.sum({"counts": self.criterion.totals(result, targets)})["counts"]
