@@ -1,0 +1,120 @@
+"""An interpreter of programs for tests: it runs a net step by step, by rules of its own for each op.
+
+Neither the op's PyTorch form nor the flat view nor the printer has a part in it, so that a mistake of theirs shows.
+Values always have a batch axis: of size 1 where all samples share the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import op_rules_space  # noqa: F401 - adds its rules
+import op_rules_tokens  # noqa: F401 - adds its rules
+import torch
+from op_rules import RULES
+from torch import Tensor
+
+from netdsl.ir.model import Definition, Program, Step
+from netdsl.ops.base import Op
+from netdsl.sizes.dims import Size, evaluate
+
+
+def interpret(
+    program: Program, state: Mapping[str, Tensor], inputs: Sequence[Tensor], sizes: Mapping[str, int]
+) -> dict[str, Tensor]:
+    """The outputs of a net at inference by name, from weights by state-dict key and inputs in order.
+
+    Raises AssertionError where a value hasn't the shape that was inferred for it.
+    """
+    with torch.no_grad():
+        results = _Run(state, sizes).definition(program.main, "", list(inputs))
+    return {o.name: r for o, r in zip(program.main.outputs, results, strict=True) if r is not None}
+
+
+class _Run:
+    def __init__(self, state: Mapping[str, Tensor], sizes: Mapping[str, int]) -> None:
+        self.state = state
+        self.sizes = sizes
+
+    def definition(self, definition: Definition, prefix: str, inputs: list[Tensor]) -> list[Tensor | None]:
+        """The outputs; None for what exists only while training."""
+        values = {v.name: x for v, x in zip(definition.inputs, inputs, strict=True)}
+        for step in definition.steps:
+            if step.training:
+                continue
+            results = self.step(step, prefix, [values[v.name] for v in step.inputs])
+            for value, result in zip(step.outs, results, strict=True):
+                if result is not None:
+                    self.check(step, value.type.shape, result)
+                    values[value.name] = result
+        return [None if o.training else values[o.value.name] for o in definition.outputs]
+
+    def step(self, step: Step, prefix: str, given: list[Tensor]) -> Sequence[Tensor | None]:
+        if isinstance(step.callee, Definition):
+            inner = f"{prefix}{step.layer}." if step.layer else prefix
+            return self.definition(step.callee, inner, given)
+        result = RULES[step.callee.kind](concrete(step.callee, self.sizes), self.weights(step, prefix), *given)
+        return result if isinstance(result, list | tuple) else (result,)
+
+    def weights(self, step: Step, prefix: str) -> dict[str, Tensor]:
+        """The tensors of a step's layer, by their names in it; the layer of a parameter is the tensor itself."""
+        path = f"{prefix}{step.layer}"
+        own = {k[len(path) + 1 :]: v for k, v in self.state.items() if k.startswith(f"{path}.")}
+        return own | ({"": self.state[path]} if path in self.state else {})
+
+    def check(self, step: Step, shape: tuple[Any, ...], result: Tensor) -> None:
+        wanted = [evaluate(s, self.sizes) for s in shape]
+        kind = step.callee.kind if isinstance(step.callee, Op) else step.callee.name
+        assert list(result.shape[1:]) == wanted, f"{kind}: inferred {wanted}, computed {list(result.shape[1:])}"
+
+
+def concrete(op: Op, sizes: Mapping[str, int]) -> Op:
+    """The op with every symbolic size among its arguments replaced by its number."""
+    fields = {f: getattr(op, f) for f in op.__struct_fields__}
+    return msgspec.structs.replace(op, **{f: _number(v, sizes) for f, v in fields.items()})
+
+
+def _number(value: Any, sizes: Mapping[str, int]) -> Any:
+    if isinstance(value, Size):
+        return evaluate(value, sizes)
+    return tuple(_number(v, sizes) for v in value) if isinstance(value, tuple) else value
+
+
+def randomized(module: Any, seed: int) -> dict[str, Tensor]:
+    """The state of a module, after its weights and statistics have been drawn at random: none hides an error."""
+    random = torch.Generator().manual_seed(seed)
+    state: dict[str, Tensor] = module.state_dict()
+    for key, tensor in state.items():
+        if not tensor.is_floating_point():
+            continue
+        name, inputs = key.rpartition(".")[2], max(1, tensor[0].numel() if tensor.ndim > 1 else 1)
+        normal = torch.randn(tensor.shape, generator=random)
+        if name in ("running_var", "std"):
+            tensor.copy_(0.7 + normal.abs())
+        elif tensor.ndim < 2:
+            tensor.copy_(0.5 * normal + (0.8 if name in ("weight", "gamma") else 0))
+        else:
+            tensor.copy_(normal * inputs**-0.5)
+    return state
+
+
+def worst(found: Any, wanted: Mapping[str, Tensor]) -> float:
+    """The largest difference of a module's outputs from the interpreter's, relative to the largest number of each."""
+    given = found if isinstance(found, tuple) else (found,)
+    assert len(given) == len(wanted), f"{len(given)} outputs for {len(wanted)}"
+    return max((_apart(torch.as_tensor(y), w) for y, w in zip(given, wanted.values(), strict=True)), default=0.0)
+
+
+def _apart(found: Tensor, wanted: Tensor) -> float:
+    """Infinity where one alone is not finite; equal infinities agree."""
+    found = found.reshape(wanted.shape).double()
+    wanted = wanted.double()
+    if not torch.equal(torch.isfinite(found), torch.isfinite(wanted)):
+        return float("inf")
+    finite = torch.isfinite(wanted)
+    found, wanted = found[finite], wanted[finite]
+    largest = float(wanted.abs().max()) if wanted.numel() else 0.0
+    difference = float((found - wanted).abs().max()) if wanted.numel() else 0.0
+    return difference / largest if largest else difference

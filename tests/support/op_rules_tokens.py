@@ -1,0 +1,250 @@
+"""Rules for the interpreter: shapes, values joined and apart, attention, sequences, indices, tensors of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import torch
+from op_rules import RULES, Weights, counted, rule, together
+from torch import Tensor
+from torch.nn import functional as F
+
+# Shapes.
+
+
+@rule("flatten")
+def flatten(op: Any, w: Weights, x: Tensor) -> Tensor:
+    return x.flatten(counted(x, op.start), counted(x, op.end))
+
+
+@rule("reshape")
+def reshape(op: Any, w: Weights, x: Tensor) -> Tensor:
+    rest = prod(x.shape[1:]) // prod(s for s in op.shape if s != -1)
+    return x.reshape(x.shape[0], *(rest if s == -1 else s for s in op.shape))
+
+
+@rule("permute")
+def permute(op: Any, w: Weights, x: Tensor) -> Tensor:
+    return x.permute(0, *(counted(x, a) for a in op.axes))
+
+
+@rule("unsqueeze")
+def unsqueeze(op: Any, w: Weights, x: Tensor) -> Tensor:
+    return x.unsqueeze(op.axis + 1 if op.axis >= 0 else op.axis)
+
+
+@rule("squeeze")
+def squeeze(op: Any, w: Weights, x: Tensor) -> Tensor:
+    return x.select(counted(x, op.axis), 0)
+
+
+@rule("expand")
+def expand(op: Any, w: Weights, x: Tensor) -> Tensor:
+    return x.expand(x.shape[0], *op.shape)
+
+
+@rule("concat")
+def concat(op: Any, w: Weights, *xs: Tensor) -> Tensor:
+    return torch.cat(together(*xs), counted(xs[0], op.axis))
+
+
+@rule("chunk")
+def chunk(op: Any, w: Weights, x: Tensor) -> Any:
+    return x.tensor_split(op.chunks, counted(x, op.axis))
+
+
+@rule("split")
+def split(op: Any, w: Weights, x: Tensor) -> Any:
+    return x.split(op.sizes, counted(x, op.axis))
+
+
+def reduction(function: Callable[..., Tensor]) -> Any:
+    def reduced(op: Any, w: Weights, x: Tensor) -> Tensor:
+        given = range(x.ndim - 1) if op.axis is None else (op.axis,) if isinstance(op.axis, int) else op.axis
+        axes = sorted({counted(x, a) for a in given}, reverse=True)
+        for axis in axes:
+            x = function(x, axis, op.keepdims)
+        return x
+
+    return reduced
+
+
+RULES |= {
+    "reduce_mean": reduction(torch.mean), "reduce_sum": reduction(torch.sum),
+    "reduce_max": reduction(torch.amax), "reduce_min": reduction(torch.amin),
+    "reduce_l2": reduction(lambda x, axis, keep: x.square().sum(axis, keep).sqrt()),
+}  # fmt: skip
+
+
+# Attention.
+
+
+def attended(q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None, causal: bool = False) -> Tensor:
+    """Softmax of the scores times the values; a mask of true and false says who is attended."""
+    scores = q @ k.transpose(-1, -2) * scale
+    if mask is not None:
+        mask = mask.reshape(mask.shape[0], *[1] * (scores.ndim - mask.ndim), *mask.shape[1:])
+        scores = torch.where(mask, scores, -torch.inf) if mask.dtype == torch.bool else scores + mask
+    if causal:
+        later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+        scores = torch.where(later, -torch.inf, scores)
+    weights = torch.exp(scores - torch.logsumexp(scores, -1, keepdim=True))
+    return weights @ v
+
+
+@rule("sdpa")
+def sdpa(op: Any, w: Weights, q: Tensor, k: Tensor, v: Tensor, *mask: Tensor) -> Tensor:
+    scale = q.shape[-1] ** -0.5 if op.scale is None else op.scale
+    return attended(q, k, v, scale, mask[0] if mask else None, op.causal)
+
+
+@rule("matmul")
+def matmul(op: Any, w: Weights, a: Tensor, b: Tensor) -> Tensor:
+    return torch.matmul(*together(a, b))
+
+
+def heads(x: Tensor, count: int) -> Tensor:
+    return x.reshape(*x.shape[:-1], count, x.shape[-1] // count).transpose(-2, -3)
+
+
+def joined(op: Any, w: Weights, q: Tensor, k: Tensor, v: Tensor, mask: tuple[Tensor, ...], causal: bool) -> Tensor:
+    split_up = [heads(t, op.heads) for t in (q, k, v)]
+    scale = (q.shape[-1] // op.heads) ** -0.5
+    y = attended(*split_up, scale, mask[0] if mask else None, causal)
+    y = y.transpose(-2, -3).reshape(*q.shape)
+    return F.linear(y, w["out_proj.weight"], w.get("out_proj.bias"))
+
+
+@rule("attention")
+def attention(op: Any, w: Weights, x: Tensor, *mask: Tensor) -> Tensor:
+    weights = w["in_proj_weight"].chunk(3)
+    biases = w["in_proj_bias"].chunk(3) if op.qkv_bias else (None,) * 3
+    projected = [F.linear(x, a, b) for a, b in zip(weights, biases, strict=True)]
+    return joined(op, w, *projected, mask, op.causal)
+
+
+@rule("cross_attention")
+def cross_attention(op: Any, w: Weights, x: Tensor, context: Tensor, *mask: Tensor) -> Tensor:
+    given = zip(("q_proj", "k_proj", "v_proj"), (x, context, context), strict=True)
+    projected = [F.linear(t, w[f"{n}.weight"], w.get(f"{n}.bias")) for n, t in given]
+    return joined(op, w, *projected, mask, False)
+
+
+@rule("windows")
+def windows(op: Any, w: Weights, x: Tensor) -> Tensor:
+    s, (n, c, _, _) = op.size, x.shape
+    cut = x.roll((-op.shift, -op.shift), (2, 3)).unfold(2, s, s).unfold(3, s, s)
+    return cut.permute(0, 2, 3, 4, 5, 1).reshape(n, -1, s * s, c)
+
+
+@rule("unwindows")
+def unwindows(op: Any, w: Weights, x: Tensor) -> Tensor:
+    s, (n, _, area, c) = round(x.shape[2] ** 0.5), x.shape
+    columns = x.permute(0, 3, 2, 1).reshape(n, c * area, -1)
+    return F.fold(columns, (op.height, op.width), s, stride=s).roll((op.shift, op.shift), (2, 3))
+
+
+@rule("window_bias")
+def window_bias(op: Any, w: Weights, x: Tensor) -> Tensor:
+    """Swin's: a learnt number by offset, and -100 between the regions that its authors paint in the picture."""
+    s, table = op.size, w["relative_position_bias_table"]
+    places = [(i, j) for i in range(s) for j in range(s)]
+    index = [[(a - c + s - 1) * (2 * s - 1) + b - d + s - 1 for c, d in places] for a, b in places]
+    bias = table[torch.tensor(index)].permute(2, 0, 1)
+    if not op.shift:
+        return bias[None]
+    painted = torch.zeros(1, 1, *x.shape[2:])
+    cuts = (slice(0, -s), slice(-s, -op.shift), slice(-op.shift, None))
+    for number, (rows, columns) in enumerate((r, c) for r in cuts for c in cuts):
+        painted[:, :, rows, columns] = number
+    region = painted.unfold(2, s, s).unfold(3, s, s).reshape(-1, s * s)
+    apart = (region[:, None] != region[:, :, None]) * -100.0
+    return (bias + apart[:, None])[None]
+
+
+# Sequences and indices.
+
+
+@rule("rnn", "lstm", "gru")
+def recurrent(op: Any, w: Weights, x: Tensor) -> Tensor:
+    """One cell after the other: PyTorch's formulas by hand."""
+    for layer in range(op.num_layers):
+        suffixes = [f"l{layer}"] + [f"l{layer}_reverse"] * op.bidirectional
+        sides = []
+        for suffix in suffixes:
+            steps = x.flip(1) if suffix.endswith("reverse") else x
+            out = unrolled(op, w, suffix, steps)
+            sides.append(out.flip(1) if suffix.endswith("reverse") else out)
+        x = torch.cat(sides, -1)
+    return x
+
+
+def unrolled(op: Any, w: Weights, suffix: str, x: Tensor) -> Tensor:
+    h = c = x.new_zeros(x.shape[0], op.hidden_size)
+    outputs = []
+    for t in range(x.shape[1]):
+        own = F.linear(x[:, t], w[f"weight_ih_{suffix}"], w.get(f"bias_ih_{suffix}"))
+        state = F.linear(h, w[f"weight_hh_{suffix}"], w.get(f"bias_hh_{suffix}"))
+        if op.kind == "rnn":
+            h = torch.tanh(own + state) if op.nonlinearity == "tanh" else torch.relu(own + state)
+        elif op.kind == "gru":
+            (r, z, n), (hr, hz, hn) = own.chunk(3, -1), state.chunk(3, -1)
+            update = torch.sigmoid(z + hz)
+            h = (1 - update) * torch.tanh(n + torch.sigmoid(r + hr) * hn) + update * h
+        else:
+            i, f, g, o = (own + state).chunk(4, -1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+        outputs.append(h)
+    return torch.stack(outputs, 1)
+
+
+@rule("embed")
+def embed(op: Any, w: Weights, x: Tensor) -> Tensor:
+    return w["weight"][x]
+
+
+@rule("one_hot")
+def one_hot(op: Any, w: Weights, x: Tensor) -> Tensor:
+    return (x[..., None] == torch.arange(op.num_classes)).to(torch.float32)
+
+
+@rule("gather")
+def gather(op: Any, w: Weights, x: Tensor, index: Tensor) -> Tensor:
+    return torch.stack([rows[chosen] for rows, chosen in zip(*_each(x, index), strict=True)])
+
+
+@rule("scatter")
+def scatter(op: Any, w: Weights, x: Tensor, index: Tensor) -> Tensor:
+    return torch.stack([_collected(op, rows, to) for rows, to in zip(*_each(x, index), strict=True)])
+
+
+def _each(x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    batch = max(x.shape[0], index.shape[0])
+    return x.expand(batch, *x.shape[1:]), index.expand(batch, *index.shape[1:])
+
+
+def _collected(op: Any, rows: Tensor, to: Tensor) -> Tensor:
+    how = {"sum": lambda t: t.sum(0), "mean": lambda t: t.mean(0), "max": lambda t: t.amax(0)}[op.reduce]
+    arrived = [rows[to == n] for n in range(op.size)]
+    return torch.stack([how(t) if len(t) else rows.new_zeros(rows.shape[1:]) for t in arrived])
+
+
+# Tensors of a layer.
+
+
+@rule("param")
+def param(op: Any, w: Weights) -> Tensor:
+    return w[""].reshape(1, *op.shape)
+
+
+@rule("constant")
+def constant(op: Any, w: Weights) -> Tensor:
+    return w["value"][None]
+
+
+@rule("fill")
+def fill(op: Any, w: Weights, x: Tensor) -> Tensor:
+    return x.new_full((x.shape[0], op.channels, *x.shape[2:]), op.value)
