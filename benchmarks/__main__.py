@@ -10,6 +10,7 @@ SCRIPTS = (
     ("startup.py", "3"),
     ("elaboration.py",),
     ("onnx_export.py",),
+    ("growth.py",),
     ("train_overhead.py", "6"),
     ("train_speed.py", "3"),
     ("train_plain.py", "10", "2"),

@@ -15,6 +15,7 @@ from types import ModuleType
 
 from netdsl.cli.failure import USAGE, WRONG, Failure, Refused
 from netdsl.diagnostics.diagnostic import Fault
+from netdsl.diagnostics.memory import is_out_of_memory
 
 COMMANDS = {
     "check": "report every mistake in specs",
@@ -67,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
         _abandon_output()
         return _say(_message(os_message(error)), USAGE)
     except Exception as error:
-        return _internal(error)
+        return _unforeseen(error)
 
 
 def _run(argv: list[str]) -> int:
@@ -156,7 +157,10 @@ def _abandon_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _internal(error: Exception) -> int:
+def _unforeseen(error: Exception) -> int:
+    """What no part of the compiler has foreseen: too little memory, or a bug."""
+    if is_out_of_memory(error):
+        return _say(_message("there is not enough memory", "a smaller net, batch or data set needs less"), WRONG)
     if os.environ.get("NETDSL_DEBUG") == "1":
         raise error
     what = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -9,31 +9,23 @@ from pathlib import Path
 import torch
 from msgspec import Struct
 
+from netdsl.diagnostics.memory import is_out_of_memory
 from netdsl.training.errors import DataError
-
-WORDS = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")
-"""What torch says on a GPU, on a CPU under Linux, under Windows and macOS."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch had no memory left. A CPU has no type of its own for that."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and any(w in str(error) for w in WORDS)
-    )
 
 
 class Attempt(Struct, frozen=True, eq=False):
-    """Forward and backward passes that may not fit.
+    """Passes that may not fit: of a training step, or forward passes of an evaluation.
 
     `tried`: samples at once; `share`: samples of this process in a training step; `fits`: runs the passes with a number
     of samples and says whether memory sufficed, or None where other processes would wait for it; `folder`: the run
-    directory to resume from.
+    directory to resume from; `doing`: which passes these are, where they aren't of a training step.
     """
 
     tried: int
     share: int
     fits: Callable[[int], bool] | None
     folder: Path | None
+    doing: str = ""
 
 
 @contextmanager
@@ -46,7 +38,7 @@ def within_memory(attempt: Callable[[], Attempt]) -> Iterator[None]:
     failed = False
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
         failed = True
@@ -57,9 +49,9 @@ def within_memory(attempt: Callable[[], Attempt]) -> Iterator[None]:
 def outgrown(attempt: Attempt) -> DataError:
     """The advice for an attempt that did not fit: measured in a single process, halved where others wait."""
     tried = attempt.tried
-    message = f"the device has no memory for {tried} sample{'s' if tried > 1 else ''} at once"
+    message = f"the device has no memory for {tried} sample{'s' if tried > 1 else ''} at once{attempt.doing}"
     less = "a smaller net, smaller images, or `precision = bf16` need less"
-    if tried == 1:
+    if tried <= 1:
         return DataError(message, less)
     fits = largest(attempt.fits, tried) if attempt.fits else tried // 2
     if fits == 0:
@@ -88,7 +80,7 @@ def fits_in_memory(passes: Callable[[], object]) -> bool:
         torch.cuda.empty_cache()
     try:
         passes()
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
         return False

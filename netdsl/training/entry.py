@@ -25,6 +25,7 @@ from netdsl.training.data.prefetch import deaths_in_words
 from netdsl.training.data.ragged import check_batches
 from netdsl.training.diagnose import Diverged
 from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.evaluate import at_once
 from netdsl.training.export import forward_of, largest_difference
 from netdsl.training.kernels.memory import resident
 from netdsl.training.metrics import SAID
@@ -238,7 +239,7 @@ def _onnx(prepared: Prepared, folder: Path, say: Show) -> dict[str, Any]:
     forward = forward_of(Session(folder / files.ONNX, threads=torch.get_num_threads()))
     test = prepared.data.test.to(torch.device("cpu"))
     theirs = evaluator_of(prepared.recipe, prepared.data, prepared.kept)(forward, test)
-    difference = largest_difference(module, forward, test)
+    difference = largest_difference(module, forward, test, at_once(prepared.recipe))
     say(f"onnxruntime: {described(theirs)}; largest difference from torch {difference:.1e} of the largest output")
     return {"onnx": theirs, "onnx_difference": difference}
 

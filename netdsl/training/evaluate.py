@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from netdsl.recipe.losses import Bce, CrossEntropy
 from netdsl.recipe.schema import Recipe
+from netdsl.training.capacity import Attempt, fits_in_memory, within_memory
 from netdsl.training.data.dataset import CHUNK, Split
 from netdsl.training.data.targets import Targets
 from netdsl.training.distributed.process_group import Ranks
@@ -20,16 +23,23 @@ from netdsl.training.metrics import Metrics
 Forward = Callable[..., Any]
 
 
-def chunks(places: Tensor, micro: int = 0) -> tuple[Tensor, ...]:
-    """A list of samples in parts that are computed at once: a few times what fits with its gradient."""
-    return torch.split(places, min(CHUNK, 4 * micro) if micro else CHUNK)
+def at_once(recipe: Recipe, world: int = 1) -> int:
+    """Samples that an evaluation computes at once: what one process trains on at once, which fits with its gradient."""
+    return min(CHUNK, recipe.micro_batch or -(-recipe.batch // world))
 
 
 class Evaluator:
     """Measures a net on splits, with the recipe's loss on unsmoothed, unmixed targets."""
 
     def __init__(
-        self, recipe: Recipe, names: tuple[str, ...], kept: tuple[str, ...], task: str, classes: int, ranks: Ranks
+        self,
+        recipe: Recipe,
+        names: tuple[str, ...],
+        kept: tuple[str, ...],
+        task: str,
+        classes: int,
+        ranks: Ranks,
+        folder: Path | None = None,
     ) -> None:
         plain = replace(recipe, mix=(), loss=_without_smoothing(recipe.loss))
         self.criterion = Criterion(plain, names, kept)
@@ -37,7 +47,9 @@ class Evaluator:
         self.task, self.classes = task, classes
         self.metrics = recipe.metrics
         self.ranks = ranks
-        self.micro = recipe.micro_batch
+        self.share = -(-recipe.batch // ranks.world)
+        self.most = at_once(recipe, ranks.world)
+        self.folder = folder
         self.workers = recipe.workers
 
     @torch.no_grad()
@@ -45,24 +57,30 @@ class Evaluator:
         """Metrics of a net in evaluation mode on a split."""
         metrics = Metrics(self.task, self.classes, self.metrics)
         mine = torch.arange(self.ranks.rank, len(split), self.ranks.world, device=split.target.device)
-        for inputs, target in split.batches(chunks(mine, self.micro), self.workers):
-            result = forward(*inputs)
-            terms = self.criterion(result, self.targets(target))
-            main = self.criterion.main(result).float()
-            metrics.add(main, facing(target, main), terms.loss, terms.count)
+        for inputs, target in split.batches(torch.split(mine, self.most), self.workers):
+            with within_memory(partial(self._attempt, forward, inputs, target)):
+                self._add(metrics, forward(*inputs), target)
         metrics.sums = self.ranks.sum(metrics.sums)
         return metrics.results()
+
+    def _add(self, metrics: Metrics, result: Any, target: Tensor) -> None:
+        terms = self.criterion(result, self.targets(target))
+        main = self.criterion.main(result).float()
+        metrics.add(main, facing(target, main), terms.loss, terms.count)
+
+    def _attempt(self, forward: Forward, inputs: tuple[Tensor, ...], target: Tensor) -> Attempt:
+        """The evaluation of a chunk that did not fit, to be tried with its first samples; its result is dropped."""
+
+        def passes(count: int) -> None:
+            unused = Metrics(self.task, self.classes, self.metrics)
+            self._add(unused, forward(*(x[:count] for x in inputs)), target[:count])
+
+        fits = (lambda count: fits_in_memory(lambda: passes(count))) if self.ranks.world == 1 else None
+        return Attempt(len(target), self.share, fits, self.folder, " in an evaluation")
 
 
 def _without_smoothing(loss: Any) -> Any:
     return replace(loss, label_smoothing=0.0) if isinstance(loss, CrossEntropy | Bce) else loss
-
-
-@torch.no_grad()
-def predictions(forward: Forward, split: Split) -> Tensor:
-    """The main output for every sample of a split, [N, ...], on the CPU."""
-    places = torch.arange(len(split), device=split.target.device)
-    return torch.cat([first_output(forward(*split.take(index)[0])).cpu() for index in chunks(places)])
 
 
 def first_output(result: Any) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from netdsl.backends.onnx.session import Session
 from netdsl.training.data.dataset import Split
-from netdsl.training.evaluate import chunks, first_output
+from netdsl.training.evaluate import first_output
 
 
 def forward_of(session: Session) -> Any:
@@ -26,11 +26,10 @@ def forward_of(session: Session) -> Any:
 
 
 @torch.no_grad()
-def largest_difference(ours: Any, theirs: Any, split: Split) -> float:
-    """max|a - b| / max|a| over the main output of every sample of a split on the CPU."""
+def largest_difference(ours: Any, theirs: Any, split: Split, at_once: int) -> float:
+    """max|a - b| / max|a| over the main output of every sample of a split on the CPU, `at_once` at a time."""
     difference = size = 0.0
-    for index in chunks(torch.arange(len(split))):
-        inputs, _ = split.take(index)
+    for inputs, _ in split.batches(torch.split(torch.arange(len(split)), at_once)):
         a, b = first_output(ours(*inputs)), first_output(theirs(*inputs))
         difference = max(difference, float((a - b).abs().max()))
         size = max(size, float(a.abs().max()))

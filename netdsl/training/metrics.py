@@ -38,20 +38,24 @@ class Metrics:
             self._add("places", torch.tensor(float(target.numel()), device=loss.device))
             self._add("right", ((output > 0) == (target > 0.5)).double().sum())
             return
-        if output.ndim == 3 and target.shape == output.shape[:2]:
-            output = output.movedim(-1, 1)
-        flat = output.movedim(1, -1).reshape(-1, output.shape[1])
-        truth = target.reshape(-1)
-        flat, truth = flat[truth >= 0], truth[truth >= 0]
-        self._add("places", torch.tensor(float(len(truth)), device=loss.device))
-        guess = flat.argmax(1)
-        self._add("right", (guess == truth).double().sum())
-        if self.classes > 5:
-            near = flat.topk(5, 1).indices
-            self._add("near", (near == truth[:, None]).any(1).double().sum())
+        self._add_classes(output, target)
+
+    def _add_classes(self, output: Tensor, target: Tensor) -> None:
+        """Count right guesses and confusions. The classes stay on their axis: a copy of a mask's output is large."""
+        axis = 2 if output.ndim == 3 and target.shape == output.shape[:2] else 1
+        guess, known = output.argmax(axis), target >= 0
+        self._add("places", known.sum())
+        self._add("right", (guess == target).sum())  # a guess is never negative
+        if self.classes > 5 and "top5" in self.wanted:
+            near = output.topk(5, axis).indices
+            self._add("near", (near == target.unsqueeze(axis)).any(axis).sum())
         if self.classes <= 1000:
-            pairs = torch.bincount(truth * self.classes + guess, minlength=self.classes**2)
-            self._add("confusion", pairs.reshape(self.classes, self.classes).double())
+            cells = target[known] * self.classes + guess[known]
+            if "confusion" not in self.sums:
+                empty = torch.zeros(self.classes, self.classes, dtype=torch.float64, device=output.device)
+                self.sums["confusion"] = empty
+            counts = torch.ones(len(cells), dtype=torch.float64, device=output.device)
+            self.sums["confusion"].view(-1).index_add_(0, cells, counts)
 
     def _add(self, name: str, value: Tensor) -> None:
         value = value.double()

@@ -90,7 +90,7 @@ class Loop:
         self.averages = Averages(self.module, recipe, self.total, self.per_epoch)
         self.criterion = Criterion(recipe, job.names, job.kept)
         self.denominators = Denominators(recipe.loss, self.criterion, job.feed, job.ranks)
-        self.evaluator = Evaluator(recipe, job.names, job.kept, job.task, job.classes, job.ranks)
+        self.evaluator = Evaluator(recipe, job.names, job.kept, job.task, job.classes, job.ranks, job.folder)
         if recipe.drop_path is not None:
             set_drop_path(self.module, recipe.drop_path)
         self.trained = [p for p in self.module.parameters() if p.requires_grad]

@@ -110,6 +110,33 @@ def test_with_others_waiting_half_is_proposed() -> None:
     assert "micro_batch=12`: 2 micro-batches" in (found.value.hint or "")
 
 
+class NarrowInEvaluation(Narrow):
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training and len(x) > self.most:
+            raise self.error(f"{CPU} 4096 bytes")
+        return x
+
+
+@pytest.mark.parametrize(("most", "said", "hint"), [(7, "16 samples at once in an evaluation; 7 fit", "micro_batch=6")])
+def test_an_evaluation_that_outgrows_the_memory_says_what_fits(most: int, said: str, hint: str) -> None:
+    module = nn.Sequential(NarrowInEvaluation(most), *small_net(norm=False, dropout=0.0))
+    loop = loop_of("steps = 3\nbatch = 16", module=module)
+    with pytest.raises(DataError, match=said) as found:
+        loop.run()
+    assert hint in (found.value.hint or "")
+
+
+def test_memory_that_runs_out_anywhere_is_no_internal_error(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*args: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("netdsl.training.entry.prepare", refuse)
+    assert train("run") == 1
+    assert "error: there is not enough memory" in capsys.readouterr().err
+
+
 def test_other_errors_stay_what_they_are() -> None:
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 

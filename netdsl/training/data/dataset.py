@@ -18,7 +18,9 @@ from netdsl.training.rng import permutation
 __all__ = ["DataError", "DataSet", "Split", "as_floats"]
 
 CHUNK = 256
-"""Samples that are decoded at once where their number is free."""
+"""Samples that are decoded at once at most, where their number is free."""
+PIECE = 16 * 2**20
+"""Bytes of stored samples that are decoded at once at most; as doubles they are eight times as many."""
 
 Box = tuple[int, int, int, int]
 """Top, left, height and width of a part of a picture, in pixels."""
@@ -78,12 +80,16 @@ class Split(Struct, frozen=True, eq=False):
         """Bytes of one sample's inputs."""
         return sum(x.nbytes for x in self.example()) if len(self) else 0
 
+    def pieces(self, places: Tensor) -> tuple[Tensor, ...]:
+        """A list of samples in parts that are decoded at once where nothing else says how many."""
+        return torch.split(places, max(1, min(CHUNK, PIECE // max(1, self.bytes))))
+
     def kept(self, limit: int, workers: int | str = 0) -> Split:
         """The split with pictures in files decoded once and kept in memory, where they take up to `limit` bytes."""
         if self.read is None or self.bytes * len(self) > limit:
             return self
-        parts = torch.split(torch.arange(len(self)), CHUNK)
-        count = processes(workers, self.bytes * min(CHUNK, len(self)))
+        parts = self.pieces(torch.arange(len(self)))
+        count = processes(workers, self.bytes * len(parts[0]))
         found = [torch.cat(x) for x in zip(*loaded(self.read, parts, count), strict=True)]
         return replace(self, inputs=tuple(found), read=None)
 

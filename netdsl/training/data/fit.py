@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from netdsl.recipe.schema import validation_samples
 from netdsl.recipe.sources import Channel, Fixed
-from netdsl.training.data.dataset import CHUNK, DataError, DataSet, Split, as_floats
+from netdsl.training.data.dataset import DataError, DataSet, Split, as_floats
 from netdsl.training.rng import Draws, permutation
 
 Size = int | str
@@ -159,4 +159,4 @@ def measured(split: Split) -> tuple[Tensor, ...]:
     """The samples that statistics are taken from, in parts: all, or some of those that must be read from files."""
     few = split.read is not None and len(split) > LARGEST
     places = permutation(0, len(split))[:LARGEST] if few else torch.arange(len(split))
-    return torch.split(places.to(split.target.device), CHUNK)
+    return split.pieces(places.to(split.target.device))

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional
 
 from netdsl.recipe.component import word_name
 from netdsl.recipe.schema import DEFAULT_EPOCHS
 from netdsl.training.checkpoints.format import write_atomic
 from netdsl.training.checkpoints.run_dir import LOG, RECIPE, About
-from netdsl.training.evaluate import predictions
+from netdsl.training.data.dataset import Split
+from netdsl.training.evaluate import at_once, first_output
 from netdsl.training.losses.criterion import facing
 from netdsl.training.metrics import SAID, headline
+from netdsl.training.report.mistakes import Chunks, Confusions, Mistake, confusions, worst_masks
 from netdsl.training.report.svg import curves, matrix, picture
 from netdsl.training.setup import Prepared
 
@@ -131,66 +131,63 @@ def _held(held: list[dict[str, Any]], name: str) -> dict[str, list[tuple[float, 
     return {own: [(x["step"], x[name]) for x in held if name in x], "held out, raw weights": raw}
 
 
-@torch.no_grad()
+def _test(prepared: Prepared) -> Split:
+    """The test split on the module's device."""
+    return prepared.data.test.to(next(prepared.module.parameters()).device)
+
+
+def _chunks(prepared: Prepared, test: Split) -> Chunks:
+    places = torch.arange(len(test), device=test.target.device)
+    return test.batches(torch.split(places, at_once(prepared.recipe)), prepared.recipe.workers)
+
+
 def _classes(prepared: Prepared) -> list[str]:
-    """What is taken for what, and the test samples that are wrong with the largest loss."""
-    data, module = prepared.data, prepared.module
-    test = data.test.to(next(module.parameters()).device)
-    logits = predictions(module, test).float()
-    truth = test.target.cpu()
-    guess = logits.argmax(1)
-    count = len(data.classes)
-    counts = torch.bincount(truth * count + guess, minlength=count**2).reshape(count, count).tolist()
+    """The most frequent confusions, and the wrong test samples with the largest loss."""
+    classes, test = prepared.data.classes, _test(prepared)
+    found = confusions(prepared.module, _chunks(prepared, test), len(classes), WORST)
     parts = ["<h2>What is taken for what</h2>"]
-    if count <= LARGE:
+    if len(classes) <= LARGE:
         parts += ["<p class=soft>Rows are the truth, columns the guess.</p>"]
-        parts += [f"<div class=scroll>{matrix(counts, data.classes)}</div>"]
-    parts.append(_pairs(counts, data.classes))
-    if not data.pictures or len(first := test.take(torch.tensor([0]))[0][0].shape) != 4 or first[1] not in (1, 3):
+        parts += [f"<div class=scroll>{matrix(found.matrix(len(classes)), classes)}</div>"]
+    parts.append(_pairs(found, classes))
+    first = test.example()[0].shape
+    if not prepared.data.pictures or len(first) != 4 or first[1] not in (1, 3):
         return parts
-    loss = functional.cross_entropy(logits, truth, reduction="none")
-    wrong = (guess != truth).nonzero()[:, 0]
-    worst = wrong[loss[wrong].argsort(descending=True)][:WORST]
-    parts.append("<h2>Worst mistakes</h2>" if len(worst) else "<p>There is no mistake on the test split.</p>")
-    chances = logits.softmax(1)
-    figures = [_figure(test, i, data.classes, chances[i], int(truth[i])) for i in worst.tolist()]
+    parts.append("<h2>Worst mistakes</h2>" if found.worst else "<p>There is no mistake on the test split.</p>")
+    figures = [_figure(test, mistake, classes) for mistake in found.worst]
     return [*parts, f"<div class=pictures>{''.join(figures)}</div>"]
 
 
-def _figure(test: Any, i: int, classes: Sequence[str], chances: Tensor, truth: int) -> str:
-    image = picture(test.take(torch.tensor([i], device=test.target.device))[0][0][0])
-    guess = int(chances.argmax())
-    said = f"<b>{escape(classes[truth])}</b> ({chances[truth]:.1%})<br>taken for <b>{escape(classes[guess])}</b>"
-    return f'<figure><img src="{image}" alt=""><figcaption>{said} ({chances[guess]:.1%})</figcaption></figure>'
+def _figure(test: Split, m: Mistake, classes: Sequence[str]) -> str:
+    image = picture(test.take(torch.tensor([m.index], device=test.target.device))[0][0][0])
+    said = f"<b>{escape(classes[m.truth])}</b> ({m.of_truth:.1%})<br>taken for <b>{escape(classes[m.guess])}</b>"
+    return f'<figure><img src="{image}" alt=""><figcaption>{said} ({m.of_guess:.1%})</figcaption></figure>'
 
 
-def _pairs(counts: list[list[int]], classes: Sequence[str]) -> str:
+def _pairs(found: Confusions, classes: Sequence[str]) -> str:
     """The most frequent mistakes."""
-    wrong = [(n, i, j) for i, row in enumerate(counts) for j, n in enumerate(row) if n and i != j]
-    most = sorted(wrong, key=lambda w: (-w[0], w[1], w[2]))[:8]
     lines = (
-        f"<li>{escape(classes[i])} taken for {escape(classes[j])}: {n} of {sum(counts[i])}</li>" for n, i, j in most
+        f"<li>{escape(classes[i])} taken for {escape(classes[j])}: {n} of {found.samples[i]}</li>"
+        for i, j, n in found.most_frequent(8)
     )
-    return f"<p>Most frequent:</p><ul>{''.join(lines)}</ul>" if most else ""
+    listed = "".join(lines)
+    return f"<p>Most frequent:</p><ul>{listed}</ul>" if listed else ""
 
 
 @torch.no_grad()
 def _masks(prepared: Prepared) -> list[str]:
     """The test pictures whose masks are furthest from the truth: picture, truth, guess."""
-    data, module = prepared.data, prepared.module
-    test = data.test.to(next(module.parameters()).device)
-    output = predictions(module, test)
-    guess, truth = output.argmax(1), facing(test.target.cpu(), output)
-    right = ((guess == truth) | (truth < 0)).flatten(1).float().mean(1)
-    worst = right.argsort()[: WORST // 2].tolist()
-    top = max(1, len(data.classes) - 1, int(truth.max()))
+    module, test = prepared.module, _test(prepared)
+    top = max(1, len(prepared.data.classes) - 1)
     figures = []
-    for i in worst:
-        image = test.take(torch.tensor([i], device=test.target.device))[0][0][0]
-        three = [image, truth[i][None].clamp(min=0) / top, guess[i][None] / top]
+    for i, right in worst_masks(module, _chunks(prepared, test), WORST // 2):
+        (image, *more), target = test.take(torch.tensor([i], device=test.target.device))
+        output = first_output(module(image, *more))
+        truth, guess = facing(target, output)[0], output.argmax(1)[0]
+        three = [image[0], truth[None].clamp(min=0) / top, guess[None] / top]
         shown = "".join(f'<img src="{picture(p)}" alt="">' for p in three)
         figures.append(
-            f"<figure style='width:340px'>{shown}<figcaption>{right[i]:.1%} of the places</figcaption></figure>"
+            f"<figure style='width:340px'>{shown}<figcaption>{right:.1%} of the places</figcaption></figure>"
         )
     note = "<p class=soft>Picture, truth and guess.</p>"
     return [f"<h2>Worst masks</h2>{note}<div class=pictures>{''.join(figures)}</div>"]
