@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import os
+import stat
 
-from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.source import Source
-
-SIZE_LIMIT = 4 * 1024 * 1024
-"""The largest spec in bytes; anything larger is not a spec."""
+from netdsl.syntax.limits import LARGEST
 
 
-class LoadError(Exception):
+class LoadError(Fault):
     """A spec that cannot be read. `diagnostic` says why."""
-
-    def __init__(self, diagnostic: Diagnostic) -> None:
-        super().__init__(diagnostic.message)
-        self.diagnostic = diagnostic
 
 
 def library() -> str:
@@ -30,18 +25,37 @@ def load_source(path: str | os.PathLike[str]) -> Source:
     """The text of a spec. Raises LoadError for a missing file, a directory, or what is not UTF-8 text."""
     name = os.fspath(path)
     try:
+        _check_kind(name)
         with open(name, "rb") as file:
-            data = file.read(SIZE_LIMIT + 1)
+            data = file.read(LARGEST + 1)
     except OSError as error:
         raise LoadError(_unreadable(name, error)) from None
-    if len(data) > SIZE_LIMIT or b"\0" in data:
-        raise LoadError(Diagnostic("not-a-spec", f"{name} is not a spec: it is binary or too large"))
+    return decoded(data, name)
+
+
+def decoded(data: bytes, name: str) -> Source:
+    """The text that a spec's bytes are. Raises LoadError where they are none."""
+    if b"\0" in data:
+        raise LoadError(Diagnostic("not-a-spec", f"{name} is not a spec: it is binary"))
+    if len(data) > LARGEST:
+        raise LoadError(Diagnostic("not-a-spec", f"{name} is not a spec: it is larger than {LARGEST // 1024} KiB"))
     try:
         return Source(data.decode("utf-8-sig"), name)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         message = f"{name} is not UTF-8 text: byte {error.start} (line {line}) is 0x{data[error.start]:02x}"
         raise LoadError(Diagnostic("not-utf8", message, hint="save the file as UTF-8")) from None
+
+
+def _check_kind(name: str) -> None:
+    """Raise LoadError for what can be opened but never read to its end: pipes, sockets, devices.
+
+    A pipe that the shell hands over (`netdsl check <(command)`) is one of its open files, and ends with the command.
+    """
+    mode = os.stat(name).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode) and not name.startswith(("/dev/fd/", "/proc/self/fd/")):
+        kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+        raise LoadError(Diagnostic("unreadable", f"cannot read {name}: it is {kind}, not a file"))
 
 
 def _unreadable(name: str, error: OSError) -> Diagnostic:

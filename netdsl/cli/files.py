@@ -12,8 +12,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from netdsl.cli.failure import USAGE, WRONG, Failure, Refused
-from netdsl.loader import LoadError, load_source
+from netdsl.loader import LoadError, decoded, load_source
 from netdsl.source import Source
+from netdsl.syntax.limits import LARGEST
 
 UNREADABLE = ("no-such-file", "is-a-directory", "unreadable")
 """Codes of specs that could not be read at all; the others say that what was read is no spec."""
@@ -22,17 +23,10 @@ UNREADABLE = ("no-such-file", "is-a-directory", "unreadable")
 def read_spec(path: str) -> Source:
     """The text of a spec; `-` is the standard input. Raises Refused where it cannot be read or is not text."""
     try:
-        return load_source(path) if path != "-" else _read_input()
+        return load_source(path) if path != "-" else decoded(sys.stdin.buffer.read(LARGEST + 1), "<stdin>")
     except LoadError as error:
         code = USAGE if error.diagnostic.code in UNREADABLE else WRONG
         raise Refused((error.diagnostic,), code) from None
-
-
-def _read_input() -> Source:
-    try:
-        return Source(sys.stdin.buffer.read().decode("utf-8-sig"), "<stdin>")
-    except UnicodeDecodeError as error:
-        raise Failure(f"the standard input is not UTF-8 text: byte {error.start}", code=WRONG) from None
 
 
 def find_specs(paths: list[str]) -> list[str]:

@@ -10,12 +10,10 @@ from netdsl.diagnostics.diagnostic import fault
 from netdsl.elaborate.values import describe, is_arrow
 from netdsl.sizes.dims import Dim, Size, extreme
 from netdsl.source import Place
+from netdsl.syntax.limits import BITS
 
 LIMIT = 100_000
 """The longest list or loop."""
-
-BITS = 256
-"""The largest integer, in bits: sizes and counts stay far below."""
 
 SMALL = 1 << 32
 SAFE = {"+": SMALL, "-": SMALL, "*": SMALL, "**": 8}

@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterator
 from typing import TypeGuard, Union
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Note, did_you_mean, fault
 from netdsl.source import Place, Source, Span
 from netdsl.syntax import ast
 from netdsl.syntax.parse import parse
+
+DEPTH = 64
+"""How many specs may import each other in a chain."""
 
 Declared = Union[ast.Constant, ast.Block, ast.Variant, ast.Recipe]
 
@@ -49,9 +53,13 @@ class Module:
 
     def below(self) -> dict[str, Module]:
         """Every module that this one needs, by the name it is imported by."""
-        found = dict(self.imports)
-        for module in self.imports.values():
-            found |= module.below()
+        found: dict[str, Module] = {}
+        waiting, seen = [self], {self}
+        while waiting:
+            module = waiting.pop()
+            found |= module.imports
+            waiting += [m for m in module.imports.values() if m not in seen]
+            seen.update(module.imports.values())
         return found
 
     @property
@@ -101,8 +109,11 @@ class _Resolver:
         return module
 
     def do_import(self, module: Module, node: ast.Import) -> None:
-        source = self.read(node.module, module.source)
         at = module.place(node.module_at)
+        try:
+            source = self.read(node.module, module.source)
+        except Fault as unreadable:
+            raise Fault(replace(unreadable.diagnostic, at=at)) from None
         if source is None:
             hint = (
                 "a spec is imported by the name of its file, without `.net`: from this folder or the standard library"
@@ -111,6 +122,8 @@ class _Resolver:
         if source.name in self.open:
             chain = " -> ".join([*self.open[self.open.index(source.name) :], source.name])
             raise fault("cyclic-import", f"the import goes round in a circle: {chain}", at)
+        if len(self.open) >= DEPTH:
+            raise fault("too-deep", f"imports nest {DEPTH} deep, and go on", at)
         other = module.imports[node.module] = self.module(source)
         for item in node.names:
             if other.find(item.name.id) is None:

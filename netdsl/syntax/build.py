@@ -11,6 +11,7 @@ from typing import Any
 
 from netdsl.source import Span
 from netdsl.syntax import ast
+from netdsl.syntax.limits import BITS, LONGEST_NAME
 
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\\": "\\", '"': '"', "'": "'"}
 _ESCAPE = re.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)")
@@ -55,6 +56,9 @@ class Builder:
     # Terminals
 
     def NAME(self, t: Any) -> ast.Name:  # noqa: N802 - named after the terminal
+        if len(t) > LONGEST_NAME:
+            message = f"this name has {len(t):,} characters; a name has {LONGEST_NAME} at most"
+            raise Misread(message, t.start_pos, t.end_pos)
         return ast.Name(Span(t.start_pos, t.end_pos), str(t))
 
     MODULE = SELECTOR = UNIT = NAME
@@ -68,8 +72,8 @@ class Builder:
             value: int | float = int(text, 16) if text[:2] in ("0x", "0X") else int(text)
         except ValueError:  # a float, or an integer with more digits than Python reads
             value = float(text)
-            if math.isinf(value):
-                raise Misread("the number is too large", t.start_pos, t.end_pos) from None
+        if math.isinf(value) if isinstance(value, float) else value.bit_length() > BITS:
+            raise Misread("the number is too large", t.start_pos, t.end_pos)
         return ast.Number(Span(t.start_pos, t.end_pos), value, text)
 
     def STRING(self, t: Any) -> ast.String:  # noqa: N802

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -16,8 +17,11 @@ from netdsl.source import Place, Source, Span
 from netdsl.syntax import ast
 from netdsl.syntax.comments import comments, doc_above, opening_doc
 from netdsl.syntax.grammar import grammar
+from netdsl.syntax.limits import tokens, too_large
 
 MOST_MISTAKES = 20
+MOST_READ = 300_000
+"""How many tokens are read in all: a text is read again after each mistake, so fewer are found in a long one."""
 DEEPEST = 100
 """How many nodes may lie within each other; people write a dozen. It keeps every pass that descends safe."""
 
@@ -34,15 +38,16 @@ def parse(source: Source) -> tuple[ast.File, tuple[Diagnostic, ...]]:
         return kept, ()
     file, diagnostics = read(source)
     if not diagnostics:
-        remember(name, msgspec.msgpack.encode(file))
+        with suppress(OverflowError):  # MessagePack has no whole numbers from 2**64 on
+            remember(name, msgspec.msgpack.encode(file))
     return file, diagnostics
 
 
 def read(source: Source) -> tuple[ast.File, tuple[Diagnostic, ...]]:
     """As `parse`, from the text alone."""
-    junk = _junk(source)
-    if junk is not None:
-        return ast.File(Span(0, len(source.text)), (), (), ""), (junk,)
+    refused = _junk(source) or too_large(source)
+    if refused is not None:
+        return ast.File(Span(0, len(source.text)), (), (), ""), (refused,)
     declarations, diagnostics = _declarations(source)
     found = comments(source)
     documented = tuple([_documented(d, found, source) for d in declarations])
@@ -58,7 +63,7 @@ def _declarations(source: Source) -> tuple[tuple[Any, ...], tuple[Diagnostic, ..
 
     text = source.text
     diagnostics: list[Diagnostic] = []
-    while len(diagnostics) < MOST_MISTAKES:
+    for _ in range(_attempts(text)):
         try:
             declarations: Any = parser().parse(text)
             deep = _too_deep(declarations)
@@ -72,6 +77,11 @@ def _declarations(source: Source) -> tuple[tuple[Any, ...], tuple[Diagnostic, ..
         diagnostics.append(diagnostic)
         text = _without(text, region)
     return (), tuple(diagnostics)
+
+
+def _attempts(text: str) -> int:
+    """How often a text may be read: until all its mistakes are found, or many, or it was long enough to read it."""
+    return max(2, min(MOST_MISTAKES, MOST_READ // (tokens(text) + 1)))
 
 
 def _without(text: str, region: Span) -> str:
@@ -110,7 +120,7 @@ def _documented(declaration: Any, found: tuple[ast.Comment, ...], source: Source
 @cache
 def _edition() -> bytes:
     """What a tree depends on besides its text: the grammar and the code that makes the tree."""
-    code = ("ast", "build", "comments", "layout", "parse")
+    code = ("ast", "build", "comments", "layout", "limits", "parse")
     return grammar().encode() + b"".join(map(_own_file, code))
 
 

@@ -1,0 +1,140 @@
+"""What is too large to be a spec is refused before it is parsed; what cannot be read is a diagnostic."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from netdsl.loader import LoadError, load_source, read_import
+from netdsl.pipeline import Spec
+from netdsl.source import Source
+from netdsl.syntax.limits import LARGEST, LONGEST_NAME, MOST_TOKENS, tokens
+from netdsl.syntax.parse import parse, read
+
+HALF, QUARTER = MOST_TOKENS // 6, MOST_TOKENS // 12
+LONG = {
+    "minus": "X = " + "-" * (2 * HALF) + "1\n",
+    "parentheses": "X = " + "(" * HALF + "1" + ")" * HALF + "\n",
+    "open": "X = " + "(" * (2 * HALF) + "\n",
+    "lists": "X = " + "[" * HALF + "]" * HALF + "\n",
+    "braces": "net N " + "{" * HALF + "}" * HALF + "\n",
+    "nets never closed": "net N {\n" * (2 * HALF // 3),
+    "stray": ")\n" * HALF,
+    "statements": "net N { input x [3]\n" + " relu; relu\n" * QUARTER + "}\n",
+    "arrows": "net N { input x [3]\n" + " -> ".join(["relu"] * HALF) + "}\n",
+    "else if": "net N { input x [3]\nif false { relu }" + " else if false { relu }" * (QUARTER // 2) + "\n}\n",
+    "conditionals": "X = " + "1 if false else " * QUARTER + "1\n",
+    "comprehensions": "X = " + "[" * QUARTER + "1" + " for i in y]" * (QUARTER // 2) + "\n",
+    "mistakes": "".join(f"X{i} = = {i}\n" for i in range(QUARTER)),
+}
+"""Long texts of every kind, a third of what a spec may have."""
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_long_texts_are_read_in_bounded_time(name: str) -> None:
+    before = time.process_time()
+    parse(Source(LONG[name], f"{name}.net"))
+    assert time.process_time() - before < 3  # a fraction of a second on a quiet machine
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("X = 1 # " + "x" * LARGEST, "KiB"),
+        ("\n" * (LARGEST + 1), "KiB"),
+        ("X = [" + "1," * (MOST_TOKENS // 2) + "]", "tokens"),
+        ("(" * (MOST_TOKENS + 1), "tokens"),
+    ],
+)
+def test_what_is_too_large_is_refused_unread(text: str, found: str) -> None:
+    file, (only,) = read(Source(text, "large.net"))
+    assert not file.declarations
+    assert only.code == "too-large"
+    assert found in only.message
+    assert only.at is not None
+
+
+def test_tokens_are_counted_without_comments_and_whatever_stands_in_texts() -> None:
+    assert tokens('conv(64, 3) -> relu # a b c\nX = "a # b"') == 11
+
+
+@pytest.mark.parametrize("text", [f"X = {2**64}", f"X = 0x{'f' * 40}", f"X = {2**256 - 1}", "X = -" + str(2**64)])
+def test_whole_numbers_beyond_the_machine_s_are_numbers(text: str) -> None:
+    for _ in range(2):  # the second time from the cache, if it is there
+        spec = Spec(Source(text, "numbers.net"), read_import)
+        assert spec.diagnostics == ()
+        assert spec.constant("X") == eval(text.removeprefix("X = "))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"X = {2**256}", "X = 0x" + "f" * 1000, "X = 1e400", "X = " + "9" * 5000, "a" * (LONGEST_NAME + 1) + " = 1"],
+)
+def test_numbers_and_names_have_an_end(text: str) -> None:
+    (only,) = Spec(Source(text, "numbers.net"), read_import).diagnostics
+    assert only.code == "syntax"
+    assert "too large" in only.message or "200 at most" in only.message
+
+
+def unreadable(folder: Path, kind: str) -> Path:
+    path = folder / "other.net"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        socket.socket(socket.AF_UNIX).bind(str(path))
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "loop":
+        path.symlink_to(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes({"binary": b"\x00\x01", "large": b"#" * (LARGEST + 1), "latin": b"# caf\xe9"}[kind])
+    return path
+
+
+KINDS = ("pipe", "socket", "device", "loop", "folder", "binary", "large", "latin")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_file_of_text_is_refused(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the name of a socket is short
+    with pytest.raises(LoadError) as error:
+        load_source(unreadable(Path(), kind))
+    assert "other.net" in error.value.diagnostic.message
+
+
+@pytest.mark.parametrize("kind", ["binary", "large", "latin"])
+def test_an_import_that_cannot_be_read_is_a_mistake_of_the_import(kind: str, tmp_path: Path) -> None:
+    unreadable(tmp_path, kind)
+    (tmp_path / "spec.net").write_text("from other import A\nX = 1\n")
+    (only,) = Spec(load_source(tmp_path / "spec.net"), read_import).diagnostics
+    assert only.code in ("not-a-spec", "not-utf8")
+    assert only.at is not None
+    assert only.at.text == "other"
+
+
+def test_imports_nest_only_so_deep(tmp_path: Path) -> None:
+    for i in range(400):
+        (tmp_path / f"m{i}.net").write_text(f"from m{i + 1} import A\n")
+    (tmp_path / "m400.net").write_text("block A = relu\n")
+    found = Spec(load_source(tmp_path / "m0.net"), read_import).diagnostics
+    assert found[0].code == "too-deep"
+
+
+def test_what_a_spec_needs_is_listed_once_however_often_it_is_imported(tmp_path: Path) -> None:
+    """Each imports the next two ways: 2**40 paths lead to the last."""
+    depth = 40
+    for i in range(depth):
+        for side in "ab":
+            lines = "".join(f"from {other}{i + 1} import X as {other.upper()}\n" for other in "ab")
+            (tmp_path / f"{side}{i}.net").write_text(f"{lines}X = A\n")
+    for side in "ab":
+        (tmp_path / f"{side}{depth}.net").write_text("X = 1\n")
+    spec = Spec(load_source(tmp_path / "a0.net"), read_import)
+    assert len(spec.module.below()) == 2 * depth
+    assert spec.constant("X") == 1
