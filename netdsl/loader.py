@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from netdsl.diagnostics.diagnostic import Diagnostic, Fault
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault, diagnostic
 from netdsl.source import Source
 from netdsl.syntax.limits import LARGEST
 
@@ -44,7 +44,7 @@ def decoded(data: bytes, name: str) -> Source:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         message = f"{name} is not UTF-8 text: byte {error.start} (line {line}) is 0x{data[error.start]:02x}"
-        raise LoadError(Diagnostic("not-utf8", message, hint="save the file as UTF-8")) from None
+        raise LoadError(diagnostic("not-utf8", message, hint="save the file as UTF-8")) from None
 
 
 def _check_kind(name: str) -> None:
@@ -63,9 +63,9 @@ def _unreadable(name: str, error: OSError) -> Diagnostic:
         folder = os.path.dirname(name) or "."
         near = sorted(f for f in os.listdir(folder) if f.endswith(".net")) if os.path.isdir(folder) else []
         hint = f"specs in {folder}: {', '.join(near[:8])}" if near else None
-        return Diagnostic("no-such-file", f"there is no file {name}", hint=hint)
+        return diagnostic("no-such-file", f"there is no file {name}", hint=hint)
     if isinstance(error, IsADirectoryError):
-        return Diagnostic("is-a-directory", f"{name} is a directory", hint="name a spec in it")
+        return diagnostic("is-a-directory", f"{name} is a directory", hint="name a spec in it")
     return Diagnostic("unreadable", f"cannot read {name}: {error.strerror}")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from netdsl.diagnostics.diagnostic import Diagnostic, did_you_mean
+from netdsl.diagnostics.diagnostic import diagnostic, did_you_mean
 from netdsl.elaborate.arithmetic import BUILTINS
 from netdsl.elaborate.expressions import ALIASES
 from netdsl.elaborate.modules import Module
@@ -44,7 +44,7 @@ def check_names(module: Module, elaborator: Elaborator) -> None:
                     hint = f"it is called `{ALIASES[name.id.lower()]}` here" if name.id.lower() in ALIASES else None
                     hint = hint or did_you_mean(name.id, known)
                     at = module.place(name.at)
-                    elaborator.report(Diagnostic("unknown-name", f"nothing is called `{name.id}`", at, (), hint))
+                    elaborator.report(diagnostic("unknown-name", f"nothing is called `{name.id}`", at, hint))
 
 
 def _children(node: Any) -> Iterator[tuple[str, Any]]:

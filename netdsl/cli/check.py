@@ -17,7 +17,7 @@ from msgspec import Struct
 from netdsl.cli.failure import OK, USAGE, WRONG, Failure, Refused
 from netdsl.cli.files import UNREADABLE, find_specs
 from netdsl.cli.target import add_target, given_arguments, given_sizes, open_spec, split_target
-from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.render.numbers import plural
 
 EXAMPLES = """\
@@ -86,10 +86,10 @@ def _check(file: str, net: str | None, args: argparse.Namespace) -> Checked:
     except Refused as refused:
         return Checked(file, (), refused.diagnostics)
     except Failure as failure:
-        return Checked(file, (), (Diagnostic("unreadable", failure.message, hint=failure.hint),))
+        return Checked(file, (), (diagnostic("unreadable", failure.message, hint=failure.hint),))
     if not spec.module.file.declarations and not spec.diagnostics:
         hint = "a spec declares blocks, nets and recipes: `net Name { input image [3, 224, 224] ... }`"
-        return Checked(file, (), (Diagnostic("empty-spec", f"{file} declares nothing", hint=hint),))
+        return Checked(file, (), (diagnostic("empty-spec", f"{file} declares nothing", hint=hint),))
     if net or args.arguments or args.sizes:
         one = spec.net(net, given_arguments(args), given_sizes(args))
         return Checked(file, (one.name,), one.diagnostics)

@@ -1,41 +1,67 @@
-"""Diagnostics are values: passes make them, tests assert them, the CLI prints them."""
+"""Diagnostics are values: stages make them, tests assert them, the command line, the editor and the page show them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from msgspec import Struct
 
 from netdsl.source import Place
 
+Severity = Literal["error", "warning", "note"]
 
-class Note(Struct, frozen=True):
-    """A second place that a diagnostic speaks of."""
+
+class Label(Struct, frozen=True):
+    """Words beside the marks under a span of the source."""
 
     message: str
     at: Place
 
 
-class Diagnostic(Struct, frozen=True):
-    """One mistake: what is wrong, where, where that came from, and what would mend it.
+class Edit(Struct, frozen=True):
+    """The text at a place, replaced; an empty place is an insertion."""
 
-    `code` is a word such as `shape-mismatch`; `path` is the dotted path of the block instance in which the mistake
-    was found; `at` is None only where there is no text to point at (a missing file).
+    at: Place
+    text: str
+
+
+class Hint(Struct, frozen=True):
+    """How to mend a mistake. With `edits` a machine can apply it; `safe` where the meaning is not in doubt."""
+
+    message: str
+    edits: tuple[Edit, ...] = ()
+    safe: bool = True
+
+
+class Diagnostic(Struct, frozen=True):
+    """One mistake: what is wrong, where, where that came from, and how to mend it.
+
+    `code` names an entry of `netdsl.diagnostics.codes`. `at` is the primary span and `label` the words beside its
+    marks; it is None only where there is no text to point at (a missing file). `labels` mark further spans, `notes`
+    add facts without a place. `path` is the dotted path of the block instance in which the mistake was found.
     """
 
     code: str
     message: str
     at: Place | None = None
-    also: tuple[Note, ...] = ()
-    hint: str | None = None
+    labels: tuple[Label, ...] = ()
+    hints: tuple[Hint, ...] = ()
+    notes: tuple[str, ...] = ()
     path: str = ""
-    severity: str = "error"
+    severity: Severity = "error"
+    label: str = ""
+
+    @property
+    def hint(self) -> str | None:
+        """The words of the first hint."""
+        return self.hints[0].message if self.hints else None
 
 
 class Fault(Exception):  # noqa: N818 - it carries a diagnostic to the statement that records it
     """Carries one diagnostic from where a mistake is found up to the statement that records it.
 
-    Never crosses a pass: every pass turns it into a value.
+    Never crosses a stage: every stage turns it into a value.
     """
 
     def __init__(self, diagnostic: Diagnostic) -> None:
@@ -43,9 +69,22 @@ class Fault(Exception):  # noqa: N818 - it carries a diagnostic to the statement
         self.diagnostic = diagnostic
 
 
-def fault(code: str, message: str, at: Place | None, hint: str | None = None, *also: Note) -> Fault:
+def diagnostic(
+    code: str,
+    message: str,
+    at: Place | None = None,
+    hint: str | Hint | None = None,
+    *labels: Label,
+    severity: Severity = "error",
+) -> Diagnostic:
+    """A diagnostic with at most one hint, given as words or with edits."""
+    hints = () if hint is None else (Hint(hint) if isinstance(hint, str) else hint,)
+    return Diagnostic(code, message, at, labels, hints, severity=severity)
+
+
+def fault(code: str, message: str, at: Place | None, hint: str | Hint | None = None, *labels: Label) -> Fault:
     """A `Fault` with a new diagnostic, ready to be raised."""
-    return Fault(Diagnostic(code, message, at, also, hint))
+    return Fault(diagnostic(code, message, at, hint, *labels))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

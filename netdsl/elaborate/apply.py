@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from netdsl.diagnostics.diagnostic import Fault, Note, fault
+from netdsl.diagnostics.diagnostic import Fault, Label, fault
 from netdsl.elaborate import calls
 from netdsl.elaborate.build import freeze
 from netdsl.elaborate.builder import Builder, Context
@@ -189,8 +189,8 @@ class Applier:
             f"a residual link adds {b} to {a}",
             arrow.at,
             mend(a, b),
-            Note(f"{way}, {a}, comes from here", shortcut.place),
-            Note(f"the branch, {b}, ends here", branch.place),
+            Label(f"{way}, {a}, comes from here", shortcut.place),
+            Label(f"the branch, {b}, ends here", branch.place),
         )
 
     def _shared(self, arrow: Shared, flow: Any, context: Context) -> Any:
@@ -212,7 +212,7 @@ class Applier:
         assert isinstance(op, Op)
         if first and op.params(x.type) != layer_params(layer, first):
             message = f"`{layer.base}` was first used on {first[0]}, and its weights do not fit {x.type}"
-            raise fault("shape-mismatch", message, declared.at, None, Note("this is the second input", x.place))
+            raise fault("shape-mismatch", message, declared.at, None, Label("this is the second input", x.place))
         return result
 
     def _shared_definition(self, declared: Any, layer: LayerDraft, x: Wire, context: Context) -> Definition:
@@ -233,7 +233,7 @@ class Applier:
             if [p.shape for p in parameters(definition)] != [p.shape for p in parameters(layer.callee)]:
                 message = f"`{layer.base}` was first used on {layer.inputs[0]}, and its weights do not fit {x.type}"
                 raise fault(
-                    "shape-mismatch", message, _place(declared), None, Note("this is the second input", x.place)
+                    "shape-mismatch", message, _place(declared), None, Label("this is the second input", x.place)
                 )
         return definition
 
@@ -262,7 +262,7 @@ def _op_fault(error: OpError, inputs: list[Wire], at: Place) -> Fault:
     """The diagnostic of an op's mistake: at the argument to blame, with where its inputs come from."""
     place = at.arguments.get(error.argument or "", at) if isinstance(at, CallPlace) else at
     blamed = inputs if error.operand is None or len(inputs) > 1 else [inputs[error.operand]]
-    notes = [Note(f"{w.type} comes from here", w.place) for w in blamed]
+    notes = [Label(f"{w.type} comes from here", w.place) for w in blamed]
     return fault(error.code, error.message, place, error.hint, *notes)
 
 

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Note, fault
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Label, fault
 from netdsl.elaborate.apply import Applier, snake
 from netdsl.elaborate.build import freeze
 from netdsl.elaborate.builder import Context, Options
@@ -140,13 +141,13 @@ class Elaborator:
         if key in self._reported:
             return
         self._reported.add(key)
-        also = found.also
-        if self._calls and at is not None and all(n.at.span != self._calls[-1][1].span for n in also):
+        labels = found.labels
+        if self._calls and at is not None and all(n.at.span != self._calls[-1][1].span for n in labels):
             name, call = self._calls[-1]
-            also = (*also, Note(f"`{name}` is used here", call))
+            labels = (*labels, Label(f"`{name}` is used here", call))
         names = [name for name, _ in self._calls]
         path = ".".join(names if len(names) <= 8 else [*names[:3], "...", *names[-2:]])
-        self.diagnostics.append(Diagnostic(found.code, found.message, at, also, found.hint, path, found.severity))
+        self.diagnostics.append(replace(found, labels=labels, path=path))
 
     def apply(self, arrow: Any, flow: Any, context: Context) -> Any:
         return self._applier.apply(arrow, flow, context)

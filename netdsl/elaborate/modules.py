@@ -8,7 +8,7 @@ from typing import TypeGuard, Union
 from msgspec import Struct
 from msgspec.structs import replace
 
-from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Note, did_you_mean, fault
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Label, did_you_mean, fault
 from netdsl.source import Place, Source, Span
 from netdsl.syntax import ast
 from netdsl.syntax.parse import parse
@@ -137,7 +137,7 @@ class _Resolver:
         earlier = module.names.get(name.id)
         if earlier is not None:
             also = (
-                () if isinstance(earlier, Imported) else (Note("first declared here", module.place(earlier.name.at)),)
+                () if isinstance(earlier, Imported) else (Label("first declared here", module.place(earlier.name.at)),)
             )
             raise fault("duplicate-name", f"`{name.id}` is declared twice", module.place(name.at), None, *also)
         module.names[name.id] = declared

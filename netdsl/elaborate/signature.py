@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from netdsl.diagnostics.diagnostic import Note, did_you_mean, fault
+from netdsl.diagnostics.diagnostic import Label, did_you_mean, fault
 from netdsl.elaborate.builder import Builder
 from netdsl.elaborate.expressions import Env
 from netdsl.elaborate.scope import Wire
@@ -57,7 +57,7 @@ def match(
     builder: Builder, pattern: tuple[ast.Expr, ...], type: TensorType, env: Env, at: Place, origin: Place
 ) -> dict[str, Dim]:
     """Bind new names of a shape pattern to the sizes of a type, and check the rest. Raises Fault where they differ."""
-    note = Note(f"{type} comes from here", origin)
+    note = Label(f"{type} comes from here", origin)
     if len(pattern) != type.rank:
         raise fault("shape-mismatch", f"{len(pattern)} sizes are declared for a value of shape {type}", at, None, note)
     bound: dict[str, Dim] = {}

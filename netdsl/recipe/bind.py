@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 import msgspec
 from msgspec import Struct
 
-from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
+from netdsl.diagnostics.diagnostic import Fault, Hint, did_you_mean, fault
 from netdsl.recipe.aliases import ARGUMENTS, WORDS, called
 from netdsl.recipe.annotations import (
     accepts_duration,
@@ -204,7 +204,7 @@ class Binder:
                 raise
             if str not in members(kind):
                 hint = f"`{path}` takes {expected(kind)}"
-                raise Fault(msgspec.structs.replace(mistake.diagnostic, hint=hint)) from None
+                raise Fault(msgspec.structs.replace(mistake.diagnostic, hints=(Hint(hint),))) from None
             hint = f"a text is written in quotes; for a shell, in both kinds: `--set '{path}=\"...\"'`"
             raise fault("bad-type", f"`{path}` takes a text", written.place, hint) from None
 

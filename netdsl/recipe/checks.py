@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic, Severity, diagnostic
 from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
 from netdsl.recipe.component import word_name
 from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
@@ -28,8 +28,8 @@ def check(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield from rule(recipe, places)
 
 
-def _say(severity: str, code: str, message: str, at: Place | None, hint: str | None = None) -> Diagnostic:
-    return Diagnostic(code, message, at, (), hint, severity=severity)
+def _say(severity: Severity, code: str, message: str, at: Place | None, hint: str | None = None) -> Diagnostic:
+    return diagnostic(code, message, at, hint, severity=severity)
 
 
 def _time(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Note, did_you_mean, fault
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Label, did_you_mean, fault
 from netdsl.recipe.aliases import FIELDS
 from netdsl.recipe.annotations import arguments
 from netdsl.recipe.bind import PIPELINES, Binder, Origin, Written
@@ -134,7 +134,7 @@ class _Resolver:
             hint = FIELDS.get(name) or did_you_mean(name, field_names()) or EVERYTHING
             raise fault("unknown-field", f"a recipe has no field `{name}`", place, hint)
         if name in here:
-            first = Note("first written here", origin.place(here[name].name))
+            first = Label("first written here", origin.place(here[name].name))
             raise fault("duplicate-field", f"`{name}` is written twice", place, None, first)
 
     def _override_defaults(self, values: dict[str, Any], fields: Mapping[str, Written]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.source import Place, Source, Span
 from netdsl.syntax import ast
 from netdsl.syntax.document import render
@@ -40,7 +40,7 @@ def format_source(source: Source) -> tuple[str | None, tuple[Diagnostic, ...]]:
     if fault:
         message = f"this file cannot be formatted safely: {fault}"
         hint = "it is left as it is; this is a defect of the formatter, please report it"
-        return None, (Diagnostic("format-unsafe", message, Place(source, Span(0, 0)), hint=hint),)
+        return None, (diagnostic("format-unsafe", message, Place(source, Span(0, 0)), hint),)
     return text, ()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from netdsl.diagnostics.diagnostic import Diagnostic, Note
+from netdsl.diagnostics.diagnostic import Diagnostic, Label, diagnostic
 from netdsl.source import Place, Source, Span
 from netdsl.syntax.build import Misread
 from netdsl.syntax.skeleton import CLOSER, Pair, Skeleton
@@ -38,7 +38,7 @@ def mistake(source: Source, text: str, error: UnexpectedInput | Misread) -> tupl
     skeleton = Skeleton(text)
     if isinstance(error, Misread):
         at = Place(source, Span(error.start, error.end))
-        return Diagnostic("syntax", error.message, at, hint=error.hint), skeleton.statement(error.start)
+        return diagnostic("syntax", error.message, at, error.hint), skeleton.statement(error.start)
     offset = _offset(error, text, skeleton)
     unclosed = skeleton.unclosed(offset)
     if unclosed is not None:
@@ -57,12 +57,12 @@ def _unclosed(source: Source, text: str, skeleton: Skeleton, pair: Pair, offset:
     opening = Span(pair.start, pair.start + 1)
     hint = f"it is closed with `{CLOSER[pair.bracket]}`"
     if offset in skeleton.stray:
-        note = Note("the bracket that is open here", Place(source, opening))
+        note = Label("the bracket that is open here", Place(source, opening))
         message = f"`{text[offset]}` does not close `{pair.bracket}`"
-        return Diagnostic("syntax", message, Place(source, Span(offset, offset + 1)), (note,), hint), region
-    note = Note("it should be closed before this", Place(source, _token(text, offset)))
+        return diagnostic("syntax", message, Place(source, Span(offset, offset + 1)), hint, note), region
+    note = Label("it should be closed before this", Place(source, _token(text, offset)))
     also = (note,) if pair.bracket != "{" and offset < len(text.rstrip()) else ()
-    return Diagnostic("syntax", f"this `{pair.bracket}` is never closed", Place(source, opening), also, hint), region
+    return diagnostic("syntax", f"this `{pair.bracket}` is never closed", Place(source, opening), hint, *also), region
 
 
 def _unexpected(
@@ -81,7 +81,7 @@ def _unexpected(
         context.add("braces")
     message, hint = slip(text, start, offset, context)
     message = message or f"expected {_listed(accepted)}, found {_found(text, offset)}"
-    return Diagnostic("syntax", message, Place(source, _token(text, offset)), hint=hint), region
+    return diagnostic("syntax", message, Place(source, _token(text, offset)), hint), region
 
 
 def _region(skeleton: Skeleton, offset: int, accepted: set[str]) -> Span:

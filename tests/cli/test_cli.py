@@ -165,7 +165,8 @@ def test_check_json_has_places(run: Any, tmp_path: Path) -> None:
     assert (found["file"], found["line"], found["column"]) == ("bad.net", 3, 17)
     assert (found["end_line"], found["end_column"]) == (3, 21)
     assert list(found) == [
-        "severity", "code", "message", "file", "line", "column", "end_line", "end_column", "path", "hint", "also",
+        "severity", "code", "message", "file", "line", "column", "end_line", "end_column", "label", "path",
+        "labels", "notes", "hints",
     ]  # fmt: skip
 
 

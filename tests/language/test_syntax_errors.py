@@ -65,7 +65,7 @@ def check_any(text: str) -> tuple[Diagnostic, ...]:
     for diagnostic in diagnostics:
         assert diagnostic.code == "syntax"
         assert diagnostic.at is not None
-        spans += [diagnostic.at.span, *(note.at.span for note in diagnostic.also)]
+        spans += [diagnostic.at.span, *(note.at.span for note in diagnostic.labels)]
     assert all(0 <= span.start <= span.end <= len(text) for span in spans)
     return diagnostics
 
