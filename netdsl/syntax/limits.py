@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.source import Place, Source, Span
 
 LARGEST = 512 * 1024
@@ -43,4 +43,4 @@ def too_large(source: Source) -> Diagnostic | None:
     else:
         return None
     message = f"this spec is too large: it has {found}; a spec has {limit} at most"
-    return Diagnostic("too-large", message, Place(source, Span(0, 0)), hint=_SPLIT)
+    return diagnostic("too-large", message, Place(source, Span(0, 0)), hint=_SPLIT)
