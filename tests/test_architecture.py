@@ -73,7 +73,6 @@ COMPLEX: dict[str, int] = {
     "backends/torch/guards:bind": 19,
     "backends/torch/layout:_flat": 17,
     "backends/torch/layout:_open": 13,
-    "backends/torch/layout:lines": 15,
     "backends/torch/loops:is_loop": 14,
     "backends/torch/sizes:_sum": 14,
     "backends/torch/unify:unify": 22,

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
+from netdsl.backends.torch.quoting import quoted
 from netdsl.backends.torch.tree import Apply, Group, Members, Node, Run
 from netdsl.ir.model import Definition, Step
 
@@ -38,7 +39,7 @@ class Containers:
         root, *rest = layer.split(".")
         text, path = root, root
         for part in rest:
-            text += f"[{part}]" if self.is_list(path) else f'["{part}"]'
+            text += f"[{part}]" if self.is_list(path) else f"[{quoted(part)}]"
             path += f".{part}"
         return text
 

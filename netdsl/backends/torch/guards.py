@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from netdsl.backends.torch.layout import WIDTH, Layout
+from netdsl.backends.torch.quoting import template
 from netdsl.backends.torch.sizes import express
 from netdsl.backends.torch.tree import Node, Shape, Text, transform, walk
 from netdsl.ir.model import Value
@@ -68,7 +69,7 @@ class Shapes:
         needs = " and ".join(map(str, constraints))
         found = ", ".join(f"{n}={{{local(n)}}}" for n in used)
         condition = " or ".join(map(_broken, constraints))
-        return [*lines, f"if {condition}:", *_refuse(f"{net} needs {needs}", f"found {found}")]
+        return [*lines, f"if {condition}:", *_refuse(template(f"{net} needs {needs}"), f"found {found}")]
 
     def check_fixed(self) -> list[str]:
         """The lines that refuse inputs of other sizes than those the net was made for."""
@@ -78,7 +79,7 @@ class Shapes:
             if shape and all(isinstance(s, int) for s in shape):
                 text = str(tuple(shape))
                 lines += [f"if {variable}.shape[1:] != {text}:"]
-                lines += _refuse(f"{value.name} must be {text}", f"found {{tuple({variable}.shape[1:])}}")
+                lines += _refuse(template(f"{value.name} must be {text}"), f"found {{tuple({variable}.shape[1:])}}")
         return lines
 
     def _plain(self, tree: Node) -> str:
@@ -98,6 +99,7 @@ def _letter(size: Dim, letter: str) -> str:
 
 
 def _refuse(needs: str, found: str) -> list[str]:
+    """The statement that raises; `needs` and `found` are the inside of an f-string (see `quoting.template`)."""
     one = f'    raise ValueError(f"{needs}, {found}")'
     if len(one) + 8 <= WIDTH:
         return [one]

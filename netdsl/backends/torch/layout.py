@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+from netdsl.backends.torch.quoting import quoted
 from netdsl.backends.torch.signatures import Signature
 from netdsl.backends.torch.tree import Apply, Group, Members, Node, Num, Progress, Run, Text, walk
 
 WIDTH = 100
 INDENT = "    "
 COMPARISONS = dict.fromkeys(("<", "<=", ">", ">=", "==", "!="), 3)
-ARITHMETIC = {"|": 4, "&": 4, "+": 5, "-": 5, "*": 6, "/": 6, "//": 6, "%": 6, "@": 6, "~": 7, "**": 8}
+ARITHMETIC = {"|": 4, "&": 5, "+": 6, "-": 6, "*": 7, "/": 7, "//": 7, "%": 7, "@": 7, "~": 8, "**": 9}
 STRENGTH = {"if": 0, "or": 1, "and": 2} | COMPARISONS | ARITHMETIC
-"""How tightly operators bind; a call or a name binds with 10, a sign with 7."""
-LOOSE, SIGN, TIGHT = 0, 7, 10
+"""How tightly operators bind; a call or a name binds with 10, a sign with 8."""
+LOOSE, CHOICE, SUM, SIGN, TIGHT = 0, 1, 6, 8, 10
 
-Items = list[tuple[str, Any]]
-"""Things in a bracket, each with the text before it."""
+
+class Item(NamedTuple):
+    """One thing in a bracket: the text before it, and how tightly what stands around it binds."""
+
+    lead: str
+    tree: Node
+    strength: int = LOOSE
+
+
+Items = list[Item]
 Opened = tuple[str, Items, str, str]
 """A bracket that is broken over lines: what opens it, its items, what separates them, what closes it."""
 
@@ -31,7 +40,7 @@ def literal_text(value: Any) -> str:
         short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
         return short if float(short) == value and len(short) < len(repr(value)) else repr(value)
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+        return quoted(value)
     return repr(value)
 
 
@@ -59,21 +68,33 @@ class Layout:
     def __init__(self, signatures: dict[str, Signature]) -> None:
         self.signatures = signatures
 
-    def lines(self, before: str, node: Node, after: str = "", indent: str = INDENT * 2) -> list[str]:
-        """`before node after` at an indentation, over as many lines as it takes."""
-        one = f"{indent}{before}{self.flat(node)}{after}"
+    def lines(
+        self, before: str, node: Node, after: str = "", indent: str = INDENT * 2, strength: int = LOOSE
+    ) -> list[str]:
+        """`before node after` at an indentation, over as many lines as it takes.
+
+        `strength`: how tightly the text around the node binds. A tree that is broken over lines stands in a bracket of
+        its own, so that only one that fits on a line may need another.
+        """
+        one = f"{indent}{before}{self.flat(node, strength)}{after}"
         opened = self._open(node) if len(one) > WIDTH else None
         if opened is None:
             return [one]
         start, items, separator, end = opened
-        if not before and after == "," and not separator and start == "(":
-            chain = [line for lead, item in items for line in self.lines(lead, item, "", indent)]
+        if not before and after == "," and not separator and start == "(" and strength == LOOSE:
+            chain = self._items(items, "", indent)
             return [*chain[:-1], f"{chain[-1]},"]
-        row = indent + INDENT + ", ".join(lead + self.flat(item) for lead, item in items)
+        row = indent + INDENT + ", ".join(map(self._item, items))
         if separator and len(row) <= WIDTH and not _is_column(node):
             return [f"{indent}{before}{start}", row, f"{indent}{end}{after}"]
-        inner = [line for lead, item in items for line in self.lines(lead, item, separator, indent + INDENT)]
+        inner = self._items(items, separator, indent + INDENT)
         return [f"{indent}{before}{start}", *inner, f"{indent}{end}{after}"]
+
+    def _items(self, items: Items, after: str, indent: str) -> list[str]:
+        return [line for i in items for line in self.lines(i.lead, i.tree, after, indent, i.strength)]
+
+    def _item(self, item: Item) -> str:
+        return item.lead + self.flat(item.tree, item.strength)
 
     def flat(self, node: Node, strength: int = LOOSE) -> str:
         """A tree on one line, in brackets where what is around it binds tighter."""
@@ -95,11 +116,11 @@ class Layout:
                 return f"{bracket}{inner}{comma}{']' if bracket == '[' else ')'}", TIGHT
             case Members(names, items):
                 pairs = zip(names, items, strict=True)
-                return "{" + ", ".join(f'"{n}": {self.flat(item)}' for n, item in pairs) + "}", TIGHT
+                return "{" + ", ".join(f"{literal_text(n)}: {self.flat(item)}" for n, item in pairs) + "}", TIGHT
             case Run():
                 return self._run(node), TIGHT
             case Progress(start, step):
-                return self._progress(start, step), STRENGTH["+"]
+                return self._progress(start, step), SUM
             case Apply():
                 return self._apply(node)
         raise AssertionError(node)
@@ -115,25 +136,22 @@ class Layout:
 
     def _progress(self, start: Node, step: Node) -> str:
         grown = "i" if step == Num(1) else f"{self.flat(step, STRENGTH['*'])} * i"
-        return grown if start == Num(0) else f"{self.flat(start)} + {grown}"
+        return grown if start == Num(0) else f"{self.flat(start, SUM)} + {grown}"
 
     def _apply(self, call: Apply) -> tuple[str, int]:
         name, args = call.function, call.args
         if name == "if":
-            value, condition, otherwise = (self.flat(a, 1) for a in args)
+            value, condition, otherwise = (self.flat(a, CHOICE) for a in args)
             return f"{value} if {condition} else {otherwise}", LOOSE
         if name in STRENGTH and len(args) == 2:
-            own = STRENGTH[name]
-            apart = name == "**" or name in COMPARISONS or (name == "*" and is_call(args[0], "//"))
-            left = self.flat(args[0], own + apart)
-            right = self.flat(args[1], own + (name != "**"))
-            return f"{left} {name} {right}", own
+            left, right = _around(call)
+            return f"{self.flat(args[0], left)} {name} {self.flat(args[1], right)}", STRENGTH[name]
         if name in STRENGTH:
             return f"{name}{self.flat(args[0], SIGN)}", SIGN
         if name == "[]":
             return f"{self.flat(args[0], TIGHT)}[{', '.join(map(self.flat, args[1:]))}]", TIGHT
         target, items = self._arguments(call)
-        return f"{target}({', '.join(lead + self.flat(item) for lead, item in items)})", TIGHT
+        return f"{target}({', '.join(map(self._item, items))})", TIGHT
 
     def _arguments(self, call: Apply) -> tuple[str, Items]:
         """What is called, and its arguments with what stands before each."""
@@ -141,7 +159,7 @@ class Layout:
         name = call.function.code if isinstance(call.function, Text) else call.function
         if name in self.signatures and not kwargs:
             args, kwargs = self.signatures[name].spell(args)
-        items = [("", a) for a in args] + [(f"{n}=", v) for n, v in kwargs]
+        items = [Item("", a) for a in args] + [Item(f"{n}=", v) for n, v in kwargs]
         if name.startswith("."):
             return self.flat(args[0], TIGHT) + name, items[1:]
         return name, items
@@ -150,36 +168,35 @@ class Layout:
         """A tree as a bracket to be broken over lines, or None where it has none."""
         match node:
             case Group((Run(count, child) as run,), "[") if count != Num(1):
-                return "[", [("", child), (self._loop(run), Text(""))], "", "]"
+                return "[", [Item("", child), Item(self._loop(run), Text(""))], "", "]"
             case Group(items, bracket):
-                return bracket, [("", item) for item in items], ",", "]" if bracket == "[" else ")"
+                return bracket, [Item("", item) for item in items], ",", "]" if bracket == "[" else ")"
             case Members(names, items):
-                return "{", [(f'"{n}": ', item) for n, item in zip(names, items, strict=True)], ",", "}"
+                return "{", [Item(f"{literal_text(n)}: ", i) for n, i in zip(names, items, strict=True)], ",", "}"
+            case Run(count, child) if count == Num(1):
+                return self._open(child)
             case Run(count, child):
-                return (
-                    self._open(child)
-                    if count == Num(1)
-                    else ("*[", [("", child), (self._loop(node), Text(""))], "", "]")
-                )
-            case Apply("if", args):
-                tail = f"if {self.flat(args[1], 1)} else "
-                return "(", [("", args[0]), (tail, args[2])], "", ")"
+                return "*[", [Item("", child), Item(self._loop(node), Text(""))], "", "]"
+            case Apply("if", (value, condition, otherwise)):
+                tail = f"if {self.flat(condition, CHOICE)} else "
+                return "(", [Item("", value, CHOICE), Item(tail, otherwise, CHOICE)], "", ")"
             case Apply(name, (left, right)) if name in STRENGTH:
-                return "(", [("", left), (f"{name} ", right)], "", ")"
+                before, after = _around(node)
+                return "(", [Item("", left, before), Item(f"{name} ", right, after)], "", ")"
             case Apply(name) if name not in STRENGTH and name != "[]":
                 return self._open_call(node)
         return None
 
     def _chain(self, call: Node) -> Items:
-        """A chain of methods, one to a line."""
+        """A chain of methods, one to a line. What the first is called on binds as tightly as its dot."""
         if not is_method(call):
-            return [("", call)]
+            return [Item("", call, TIGHT)]
         assert isinstance(call, Apply)
         target, own = self._arguments(call)
-        arguments = ", ".join(lead + self.flat(item) for lead, item in own)
+        arguments = ", ".join(map(self._item, own))
         if isinstance(call.args[0], Text):
-            return [("", Text(f"{target}({arguments})"))]
-        return [*self._chain(call.args[0]), ("", Text(f"{call.function}({arguments})"))]
+            return [Item("", Text(f"{target}({arguments})"))]
+        return [*self._chain(call.args[0]), Item("", Text(f"{call.function}({arguments})"))]
 
     def _open_call(self, call: Apply) -> Opened | None:
         if is_method(call) and is_method(call.args[0]):
@@ -187,10 +204,17 @@ class Layout:
         target, items = self._arguments(call)
         if not items:
             return None
-        lead, first = items[0]
+        lead, first, _ = items[0]
         if not lead and (isinstance(first, Members) or (isinstance(first, Group) and first.bracket == "[")):
-            rest = "".join(f", {lead}{self.flat(item)}" for lead, item in items[1:])
+            rest = "".join(f", {self._item(item)}" for item in items[1:])
             opened = self._open(first)
             assert opened is not None
-            return f"{target}({opened[0]}", opened[1], ",", f"{opened[3]}{rest})"
+            return f"{target}({opened[0]}", opened[1], opened[2], f"{opened[3]}{rest})"
         return f"{target}(", items, ",", ")"
+
+
+def _around(call: Apply) -> tuple[int, int]:
+    """How tightly an operator binds what stands before it and after it."""
+    name, own = call.function, STRENGTH[call.function]
+    apart = name == "**" or name in COMPARISONS or (name == "*" and is_call(call.args[0], "//"))
+    return own + apart, own + (name != "**")

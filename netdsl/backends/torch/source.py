@@ -9,6 +9,7 @@ from netdsl.backends.torch.classes import Classes, TorchClass
 from netdsl.backends.torch.forward import Forward
 from netdsl.backends.torch.layout import INDENT, WIDTH, Layout, literal_text
 from netdsl.backends.torch.loops import constructor_lines, forward_lines, is_loop
+from netdsl.backends.torch.quoting import comment, docstring
 from netdsl.backends.torch.tree import Num
 from netdsl.ir.model import Program
 
@@ -32,7 +33,7 @@ def emit(program: Program, *, class_name: str, header: str = "") -> str:
     body = "\n\n\n".join("\n".join(lines) for lines in parts)
     newline = "\n"
     imports = [line for line, name in IMPORTS if _uses(body, name)]
-    opening = "\n".join(_docstring(header, "")) + "\n\n" if header else ""
+    opening = "\n".join(docstring(header, "", WIDTH)) + "\n\n" if header else ""
     return f"{opening}{newline.join(imports)}\n\n\n{body}\n"
 
 
@@ -47,36 +48,14 @@ def print_class(made: TorchClass, program: Program, layout: Layout, size_bound: 
     definition = made.plans[0].body.definition
     main = definition is program.main
     source = definition.place.source.name.rpartition("/")[2]
-    origin = "" if source.startswith("<") else f"  # {source}:{definition.place.line}"
+    origin = "" if source.startswith("<") else f"  # {comment(source)}:{definition.place.line}"
     lines = [f"class {made.name}(nn.Module):{origin}"]
     if made.doc:
-        lines += [*_docstring(made.doc, INDENT), ""]
+        lines += [*docstring(made.doc, INDENT, WIDTH), ""]
     constructor = _constructor(made, layout)
     forward = Forward(made, layout, main, size_bound)
     body = forward_lines() if is_loop(made) and not forward.checks else forward.lines()
     return [*lines, *constructor, *([""] if constructor else []), *body]
-
-
-def _docstring(text: str, indent: str) -> list[str]:
-    quoted = text.strip().replace("\\", "\\\\").replace('"""', "'''")
-    if quoted.endswith('"'):
-        quoted += " "
-    width = WIDTH - len(indent) - 6
-    lines = [line for part in _paragraphs(quoted) for line in textwrap.wrap(part, width) or [""]]
-    if len(lines) == 1:
-        return [f'{indent}"""{lines[0]}"""']
-    return [f'{indent}"""{lines[0]}', *(f"{indent}{line}".rstrip() for line in lines[1:]), f'{indent}"""']
-
-
-def _paragraphs(text: str) -> list[str]:
-    """Lines that go on with the one before are one paragraph; those that are indented or empty stand alone."""
-    found: list[str] = []
-    for line in text.split("\n"):
-        if found and line.strip() and found[-1].strip() and not line.startswith((" ", "-", "*")):
-            found[-1] += f" {line}"
-        else:
-            found.append(line)
-    return found
 
 
 def _constructor(made: TorchClass, layout: Layout) -> list[str]:

@@ -1,0 +1,132 @@
+"""Printing is proven: what the emitter prints is parsed by Python and compared with the tree that was meant."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from generated import specs
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from paths import SPECS
+from printed import BINARY, COMPARE, ProvenLayout, proven_emit
+
+from netdsl.backends.torch.layout import Layout
+from netdsl.backends.torch.tree import Apply, Group, Members, Node, Num, Progress, Run, Text
+from netdsl.ir.model import Program
+from netdsl.loader import load_source, read_import
+from netdsl.pipeline import Spec
+from netdsl.source import Source
+
+NAMES = ("x", "y", "self.bias", "x.shape[1]", "a_rather_long_name_of_a_value_that_fills_its_line")
+METHODS = (".permute", ".reshape", ".a_method_with_a_long_name")
+FUNCTIONS = ("F.relu", "torch.cat", "a_function_with_a_long_name")
+LITERALS = st.one_of(st.integers(-9, 9), st.floats(allow_nan=False), st.booleans(), st.none(), st.text(max_size=5))
+
+
+class Grower:
+    """Draws trees of calls, operators and brackets, of a limited depth."""
+
+    def __init__(self, draw: Callable[[st.SearchStrategy[Any]], Any]) -> None:
+        self.draw = draw
+
+    def pick(self, options: Sequence[Any]) -> Any:
+        return self.draw(st.sampled_from(options))
+
+    def text(self) -> Text:
+        return Text(self.pick(NAMES))
+
+    def some(self, depth: int, least: int = 1) -> tuple[Node, ...]:
+        return tuple(self.tree(depth) for _ in range(self.draw(st.integers(least, 3))))
+
+    def named(self, depth: int) -> tuple[tuple[str, Node], ...]:
+        return tuple((name, self.tree(depth)) for name in ("dim", "mode") if self.draw(st.booleans()))
+
+    def tree(self, depth: int) -> Node:
+        if depth == 0:
+            return self.text() if self.draw(st.booleans()) else Num(self.draw(LITERALS))
+        below = depth - 1
+        makers = (
+            lambda: Apply(self.pick([*BINARY, *COMPARE, "or", "and"]), (self.tree(below), self.tree(below))),
+            lambda: Apply(self.pick(["-", "~"]), (self.value(below),)),
+            lambda: Apply("if", (self.tree(below), self.tree(below), self.tree(below))),
+            lambda: Apply("[]", (self.value(below), *self.some(below))),
+            lambda: Apply("[]", (self.value(below), Text(self.pick([":, 0", "..., None", "::2"])))),
+            lambda: Apply(self.pick(METHODS), (self.value(below), *self.some(below, 0)), self.named(below)),
+            lambda: Apply(self.pick(FUNCTIONS), self.some(below, 0), self.named(below)),
+            lambda: Group(self.some(below), self.pick("([")),
+            lambda: Group(tuple(self.run(below) for _ in range(self.draw(st.integers(1, 2)))), "["),
+            lambda: Members(("a", 'b"'), (self.tree(below), self.tree(below))),
+        )
+        return self.pick(makers)()
+
+    def value(self, depth: int) -> Node:
+        """A tree before a dot or after a sign, where no number stands in a net."""
+        found = self.tree(depth)
+        return self.text() if isinstance(found, Num) else found
+
+    def run(self, depth: int) -> Run:
+        grown = Progress(Num(self.draw(st.integers(0, 5))), Num(self.draw(st.integers(1, 4))))
+        child = Apply("nn.Linear2", (*self.some(depth), *((grown,) if self.draw(st.booleans()) else ())))
+        return Run(Num(self.draw(st.integers(1, 4))), child)
+
+
+@st.composite
+def trees(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Node:
+    return Grower(draw).tree(draw(st.integers(0, 5)))
+
+
+@given(trees(), st.sampled_from(["x = ", "return ", "x, y = "]))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+def test_every_tree_is_printed_as_it_is_meant(tree: Node, before: str) -> None:
+    ProvenLayout({}).lines(before, tree)
+    ProvenLayout({}).flat(tree)
+
+
+def test_the_proof_finds_a_bracket_that_is_lost() -> None:
+    class Careless(ProvenLayout):
+        def flat(self, node: Node, *strength: int) -> str:
+            return Layout.flat(self, node)
+
+    tree = Apply("*", (Apply("+", (Text("a"), Text("b"))), Text("c")))
+    with pytest.raises(AssertionError, match=r"printed: a \+ b \* c\nmeant:   \(a \+ b\) \* c"):
+        Careless({}).lines("x = ", tree)
+
+
+def programs_of(spec: Spec) -> list[tuple[str, Program]]:
+    found = [(name, spec.net(name).program) for name in spec.nets]
+    return [(name, program) for name, program in found if program is not None]
+
+
+@given(specs())
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_generated_programs_are_printed_as_they_are_meant(text: str) -> None:
+    for name, program in programs_of(Spec(Source(text, "test.net"), read_import)):
+        proven_emit(program, name)
+
+
+@pytest.mark.parametrize("path", sorted(SPECS.glob("*.net")), ids=lambda p: p.stem)
+def test_every_net_of_the_zoo_is_printed_as_it_is_meant(path: Path) -> None:
+    for name, program in programs_of(Spec(load_source(path), read_import)):
+        proven_emit(program, name)
+
+
+GRID = """
+block Grid: [N, D] -> [N, D] {
+  positions = param((N, D), init=normal)
+  mixed = (it -> linear(D)) + positions -> permute((1, 0)) -> reshape((N, D)) -> permute((1, 0)) -> reshape((N, D))
+  it * mixed
+}
+net Net { input rows [64, 32]
+  Grid -> linear(64) -> Grid }
+"""
+
+
+def test_a_sum_before_a_long_chain_keeps_its_brackets() -> None:
+    ((name, program),) = programs_of(Spec(Source(GRID, "test.net"), read_import))
+    source = proven_emit(program, name)
+    chains = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Attribute) and n.attr == "transpose"]
+    assert any(isinstance(n.value, ast.BinOp) for n in chains)
