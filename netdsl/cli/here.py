@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec.structs import fields, replace
+from msgspec.structs import replace
 
-from netdsl.recipe.annotations import metas
-from netdsl.recipe.component import Word
+from netdsl.recipe.annotations import arguments
+from netdsl.recipe.component import Component
 from netdsl.recipe.paths import A_PATH
 
 if TYPE_CHECKING:
@@ -34,19 +34,18 @@ def from_here(recipe: Recipe, typed: Iterable[str]) -> Recipe:
     return recipe
 
 
-def _from_here(word: Word, field: str, typed: tuple[str, ...]) -> Word:
+def _from_here(word: Component, field: str, typed: tuple[str, ...]) -> Component:
     """The word with its paths absolute: all of them where the whole field is typed, else those that are."""
     given = {n.rpartition(".")[2] for n in typed if n.startswith(f"{field}.")}
     found = {n: getattr(word, n) for n in _paths(word) if field in typed or n in given}
     return replace(word, **{n: str(Path(text).absolute()) for n, text in found.items()})
 
 
-def _paths(word: Word) -> list[str]:
+def _paths(word: Component) -> list[str]:
     """The arguments of a word that name files, and are not empty."""
     found = []
-    for f in fields(type(word)):
-        kind = next((m.extra["path"] for m in metas(f.type) if m.extra and "path" in m.extra), None)
-        text = getattr(word, f.name)
+    for name, argument in arguments(type(word)).items():
+        kind, text = argument.kind.path, getattr(word, name)
         if kind and text and (kind == A_PATH["path"] or Path(text).exists()):
-            found.append(f.name)
+            found.append(name)
     return found

@@ -77,7 +77,7 @@ def group(
 def check_selectors(recipe: Recipe, parameters: Sequence[Parameter]) -> None:
     """Raise DataError for a selector of a group, a freeze or an init that selects no parameter."""
     written: list[str] = [s for g in recipe.groups for s in g.selectors] + list(recipe.freeze)
-    written += [s for word in recipe.init for s in getattr(word, "only", ())]
+    written += [s for word in recipe.init for s in word.selectors]
     for selector in written:
         if selector not in ROLES and not any(selects(selector, p) for p in parameters):
             from netdsl.diagnostics.diagnostic import did_you_mean

@@ -7,7 +7,6 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
-from msgspec.structs import fields as struct_fields
 
 from netdsl.analysis.count import Parameter as Counted
 from netdsl.analysis.count import parameters, totals
@@ -19,13 +18,14 @@ from netdsl.planning.groups import Parameter, ParameterGroup, frozen, group
 from netdsl.planning.rates import depth_rates, time_rate
 from netdsl.planning.resolution import check_resolution
 from netdsl.planning.schedule import Schedule, peak_lr
-from netdsl.recipe.component import Word, word_name
+from netdsl.recipe.annotations import arguments
+from netdsl.recipe.component import Component, component_name
 from netdsl.recipe.inits import ZeroLastNorm
-from netdsl.recipe.losses import Bce, CrossEntropy
+from netdsl.recipe.losses import Bce
 from netdsl.recipe.progressive import grown
 from netdsl.recipe.regularizers import ByProduct
-from netdsl.recipe.schema import STRUCTURE, Recipe, updates_per_epoch
-from netdsl.recipe.text import is_text, shown
+from netdsl.recipe.schema import STRUCTURE, Recipe, default_schedule, updates_per_epoch
+from netdsl.recipe.text import shown
 
 if TYPE_CHECKING:
     from netdsl.pipeline import Net
@@ -150,7 +150,7 @@ def _memory(net: Net, recipe: Recipe, counted: Sequence[Counted]) -> Memory | No
         trained += sum(prod(p.shape) for p in counted if p.role in ("conv", "linear") and p.path not in still)
     averages = sum(field is not None for field in (recipe.ema, recipe.swa, recipe.lookahead))
     half = recipe.precision in ("bf16", "fp16")
-    numbers = everything * (1 + averages) + trained * (1 + _kept_numbers(recipe.optimizer))
+    numbers = everything * (1 + averages) + trained * (1 + recipe.optimizer.state_per_parameter)
     return Memory(numbers * 4 + everything * 2 * half, kept // 2 if half else kept)
 
 
@@ -159,25 +159,17 @@ def _open_sizes(net: Net) -> Iterator[str]:
         yield from (str(size) for size in value.type.shape if not isinstance(size, int))
 
 
-def _kept_numbers(word: Any) -> int:
-    """How many numbers an optimizer keeps for each that it trains."""
-    name = word_name(type(word))
-    momentum = bool(getattr(word, "momentum", 0))
-    known = {"sgd": int(momentum), "rmsprop": 1 + momentum + getattr(word, "centered", False), "adagrad": 1}
-    return known.get(name, 1 if name in ("lion", "lars", "muon") else 2)
-
-
 def _targets(recipe: Recipe) -> str:
     """Who makes the targets of the loss, and from what."""
     loss = recipe.loss
-    smoothing = loss.label_smoothing if isinstance(loss, CrossEntropy | Bce) else 0.0
+    smoothing = loss.smoothing
     if recipe.data.task in ("mask", "tokens"):
         return f"labels as they are{f', smoothed by {smoothing:g} inside the loss' if smoothing else ''}"
     parts = [f"smoothed by {smoothing:g}, once"] if smoothing else ["classes as they are"]
     if loss.task == "numbers":
         parts = ["numbers as they are"]
     if recipe.mix:
-        parts.append("then mixed by " + " or ".join(word_name(type(m)) for m in recipe.mix))
+        parts.append("then mixed by " + " or ".join(component_name(m) for m in recipe.mix))
     if isinstance(loss, Bce) and loss.threshold is not None:
         parts.append(f"then 1 above {loss.threshold:g} and 0 below")
     if smoothing or recipe.mix:
@@ -202,7 +194,7 @@ def _notes(net: Net, recipe: Recipe, samples: int | None, steps: int | None) -> 
             yield f"the average goes back about {memory:,.0f} updates, more than half of the run: use a smaller decay"
         if recipe.ema.decay > 0.999 and recipe.ema.buffers == "copy" and kinds & set(NORMS_WITH_STATE):
             yield "averaged weights meet batch-norm statistics of the raw ones: `buffers=average` averages them too"
-    schedule = [word_name(type(p)) for p in recipe.schedule]
+    schedule = [component_name(p) for p in recipe.schedule]
     if "plateau" in schedule:
         yield "when lr falls at a plateau is not known before: the curve shows lr without falls"
     if any(isinstance(p, ByProduct) for p in recipe.penalty):
@@ -217,21 +209,21 @@ def _has_dropout(net: Net) -> bool:
 
 def _fields(recipe: Recipe) -> tuple[dict[str, str], dict[str, str]]:
     """Fields that the recipe writes, and those that have their default."""
-    plain = Recipe()
-    names = [f.name for f in struct_fields(Recipe) if f.name not in STRUCTURE]
+    plain = Recipe(schedule=default_schedule(recipe.epochs, recipe.steps))
+    names = [n for n in arguments(Recipe) if n not in STRUCTURE]
     same = {n for n in names if getattr(recipe, n) == getattr(plain, n)}
     sign = {"mix": " | "}
     texts = {n: shown(getattr(recipe, n), sign.get(n, " -> ")) for n in names}
     defaults = {n: texts[n] for n in names if n in same}
     for name in names:
         value = getattr(recipe, name)
-        if name not in same and isinstance(value, Word):
+        if name not in same and isinstance(value, Component):
             defaults |= {f"{name}.{a}": text for a, text in _default_arguments(value)}
     return {n: t for n, t in texts.items() if n not in same}, defaults
 
 
-def _default_arguments(word: Word) -> Iterator[tuple[str, str]]:
-    for f in struct_fields(type(word)):
-        value = getattr(word, f.name)
-        if not f.required and value == f.default and value is not None:
-            yield f.name, shown(value, quoted=is_text(f.type))
+def _default_arguments(word: Component) -> Iterator[tuple[str, str]]:
+    for argument in arguments(type(word)).values():
+        value = getattr(word, argument.name)
+        if not argument.required and value == argument.default and value is not None:
+            yield argument.name, shown(value, quoted=argument.kind.is_text)

@@ -57,7 +57,7 @@ class Schedule:
         start, value = 0, peak
         for phase in phases or (Constant(),):
             length = phase.length.steps(per_epoch) if phase.length is not None else max(0, total - start)
-            before = start if getattr(phase, "whole", False) else 0
+            before = start if phase.spans_run else 0
             whole = CURVES[type(phase)](phase, value, peak, length + before, per_epoch, self.hold)
             curve = _later(whole, before)
             self.stretches.append(Stretch(start, start + length, curve))

@@ -1,4 +1,4 @@
-"""What a field or an argument accepts, read off its annotation, in words and as members."""
+"""The kind of a field or an argument: all that its annotation says of it, read once."""
 
 from __future__ import annotations
 
@@ -8,112 +8,143 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from msgspec import NODEFAULT, UNSET, Meta, Struct
-from msgspec.structs import FieldInfo
 from msgspec.structs import fields as struct_fields
 
-from netdsl.recipe.component import Duration, Word, word_name
+from netdsl.recipe.component import Component, Duration, component_name
+
+
+class Kind(Struct, frozen=True, eq=False):
+    """What a field or an argument accepts.
+
+    `components`: those it accepts, by name. `choices`: bare names. `item`: the kind of the items of a list of any
+    length. `weight`: the kind of the values of `weights(name=0.3, ...)`. `plain`: types of plain values. `expected`:
+    all of it in words, for a message. `path`: whether its text names a file (see `paths`). `section`: the part of the
+    reference that a field belongs to.
+    """
+
+    annotation: Any
+    components: dict[str, type[Component]]
+    choices: tuple[str, ...]
+    item: Kind | None
+    weight: Kind | None
+    plain: tuple[type, ...]
+    expected: str
+    description: str
+    path: str
+    section: str
+
+    @property
+    def accepts_none(self) -> bool:
+        return NoneType in self.plain
+
+    @property
+    def accepts_duration(self) -> bool:
+        return Duration in self.plain
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its values are texts, in quotes, and not names."""
+        return str in (self.plain if self.item is None else self.item.plain)
+
+
+class Argument(Struct, frozen=True, eq=False):
+    """A field of a recipe, or an argument of a component. `default` is NODEFAULT where it is required."""
+
+    name: str
+    kind: Kind
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        return self.default is NODEFAULT
 
 
 @cache
-def arguments(cls: type[Struct]) -> dict[str, FieldInfo]:
-    """The arguments of a word (or the fields of a recipe) by name, in order."""
-    return {f.name: f for f in struct_fields(cls)}
-
-
-def is_required(info: FieldInfo) -> bool:
-    return info.default is NODEFAULT and info.default_factory in (NODEFAULT, UNSET)
+def arguments(cls: type[Struct]) -> dict[str, Argument]:
+    """The arguments of a component (or the fields of a recipe) by name, in order."""
+    found = {}
+    for f in struct_fields(cls):
+        made = f.default is NODEFAULT and f.default_factory not in (NODEFAULT, UNSET)
+        found[f.name] = Argument(f.name, kind_of(f.type), f.default_factory() if made else f.default)
+    return found
 
 
 @cache
-def members(kind: Any) -> tuple[Any, ...]:
+def kind_of(annotation: Any) -> Kind:
+    """The kind that an annotation declares."""
+    members = _members(annotation)
+    metas = tuple(_metas(annotation))
+    extra = {k: v for m in reversed(metas) if m.extra for k, v in m.extra.items()}
+    classes = [m for m in members if isinstance(m, type)]
+    lists = [get_args(m) for m in members if get_origin(m) is tuple]
+    weights = [get_args(m)[1] for m in members if get_origin(m) is dict]
+    components = {component_name(m): m for m in classes if issubclass(m, Component)}
+    return Kind(
+        annotation=annotation,
+        components=components,
+        choices=tuple(str(v) for m in members if get_origin(m) is Literal for v in get_args(m)),
+        item=next((kind_of(parts[0]) for parts in lists if parts[-1] is Ellipsis), None),
+        weight=kind_of(weights[0]) if weights else None,
+        plain=tuple(m for m in classes if not issubclass(m, Component)),
+        expected=_expected(members, _bounds(metas), components),
+        description=next((m.description for m in metas if m.description), ""),
+        path=extra.get("path", ""),
+        section=extra.get("section", ""),
+    )
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
     """The alternatives of a type, without its annotations."""
-    origin = get_origin(kind)
-    if origin is Annotated:
-        return members(get_args(kind)[0])
-    if origin in (Union, UnionType):
-        return tuple(m for part in get_args(kind) for m in members(part))
-    return (kind,)
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return tuple(m for part in get_args(annotation) for m in _members(part))
+    return (annotation,)
 
 
-@cache
-def words(kind: Any) -> dict[str, type[Word]]:
-    """The words that a type accepts, by name."""
-    found = [m for m in members(kind) if isinstance(m, type) and issubclass(m, Word)]
-    return {word_name(w): w for w in found}
-
-
-@cache
-def choices(kind: Any) -> tuple[str, ...]:
-    """The bare names that a type accepts."""
-    return tuple(str(v) for m in members(kind) if get_origin(m) is Literal for v in get_args(m))
-
-
-@cache
-def element(kind: Any) -> Any | None:
-    """The type of the items of a list of any length, or None for another type."""
-    for member in members(kind):
-        if get_origin(member) is tuple and len(get_args(member)) == 2 and get_args(member)[1] is Ellipsis:
-            return get_args(member)[0]
-    return None
-
-
-def accepts_none(kind: Any) -> bool:
-    return any(m is NoneType for m in members(kind))
-
-
-def accepts_duration(kind: Any) -> bool:
-    return any(m is Duration for m in members(kind))
-
-
-def metas(kind: Any) -> Iterator[Meta]:
+def _metas(annotation: Any) -> Iterator[Meta]:
     """The annotations of a type and of its alternatives, outermost first."""
-    if get_origin(kind) is Annotated:
-        inner, *notes = get_args(kind)
+    if get_origin(annotation) is Annotated:
+        inner, *notes = get_args(annotation)
         yield from (n for n in reversed(notes) if isinstance(n, Meta))
-        yield from metas(inner)
-    elif get_origin(kind) in (Union, UnionType):
-        for part in get_args(kind):
-            yield from metas(part)
+        yield from _metas(inner)
+    elif get_origin(annotation) in (Union, UnionType):
+        for part in get_args(annotation):
+            yield from _metas(part)
 
 
-def description(kind: Any) -> str:
-    """The documentation of a type, or nothing."""
-    return next((m.description for m in metas(kind) if m.description), "")
-
-
-def bounds(kind: Any) -> str:
+def _bounds(metas: tuple[Meta, ...]) -> str:
     """The range of a number in words: `from 0 to 1`, `above 0`."""
-    limits = {n: getattr(m, n) for m in metas(kind) for n in ("gt", "ge", "lt", "le") if getattr(m, n) is not None}
+    limits = {n: getattr(m, n) for m in metas for n in ("gt", "ge", "lt", "le") if getattr(m, n) is not None}
     if {"ge", "le"} <= limits.keys():
         return f"from {limits['ge']:g} to {limits['le']:g}"
     texts = {"gt": "above {:g}", "ge": "at least {:g}", "lt": "below {:g}", "le": "at most {:g}"}
     return " and ".join(texts[n].format(v) for n, v in limits.items())
 
 
-def expected(kind: Any) -> str:
+def _expected(members: tuple[Any, ...], bounds: str, components: dict[str, type[Component]]) -> str:
     """What a type accepts, in the words of a message: `a number above 0`, `one of relu, linear`."""
     parts: list[str] = []
-    for member in members(kind):
+    for member in members:
         name = PLAIN.get(member) if isinstance(member, type) else None
         if get_origin(member) is Literal:
             parts.append(" or ".join(f"`{v}`" for v in get_args(member)))
         elif get_origin(member) is tuple:
             parts.append(_expected_list(member))
         elif name:
-            parts.append(f"{name} {bounds(kind)}".strip() if member in (int, float) else name)
+            parts.append(f"{name} {bounds}".strip() if member in (int, float) else name)
         elif get_origin(member) is dict:
             parts.append("`weights(name=0.3, ...)`")
-    known = words(kind)
-    if known:
-        parts.append(" or ".join(f"`{w}(...)`" for w in list(known)[:6]) + (" ..." if len(known) > 6 else ""))
+    if components:
+        parts.append(" or ".join(f"`{c}(...)`" for c in list(components)[:6]) + (" ..." if len(components) > 6 else ""))
     return " or ".join(parts)
 
 
-def _expected_list(kind: Any) -> str:
-    parts = get_args(kind)
+def _expected_list(annotation: Any) -> str:
+    parts = get_args(annotation)
     if parts[-1] is Ellipsis:
-        return f"a list of {expected(parts[0])}"
-    return f"a list of {len(parts)}, each {expected(parts[0])}"
+        return f"a list of {kind_of(parts[0]).expected}"
+    return f"a list of {len(parts)}, each {kind_of(parts[0]).expected}"
 
 
 PLAIN: dict[type, str] = {

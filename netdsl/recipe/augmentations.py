@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Union
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from netdsl.recipe.component import Count, Index, NonNegative, Positive, Probability, Word
+from netdsl.recipe.component import Component, Count, Index, NonNegative, Positive, Probability
 from netdsl.recipe.paths import A_PATH
+from netdsl.recipe.registry import component
 
 Prob = Annotated[float, Meta(ge=0, le=1, description="probability that a sample is changed")]
 Strength = Annotated[float, Meta(ge=0, le=30, description="strength, 0 to 10; beyond, as far as an operation goes on")]
@@ -21,13 +22,14 @@ Outside = Annotated[
 Fill = Annotated[float, Meta(ge=0, le=1, description="value outside the picture, from 0 to 1")]
 
 
-class Augment(Word, frozen=True):
+class Augment(Component, frozen=True):
     """`masks`: what it does to a segmentation mask: `moves` it alike, `ignores` it (only colours change), or is
     `refused`."""
 
     masks: ClassVar[Literal["moves", "ignores", "refused"]] = "ignores"
 
 
+@component("augment")
 class Hflip(Augment, frozen=True, tag="hflip"):
     """Mirrors left and right. `alternating`: every other epoch, from a random start per sample (airbench)."""
 
@@ -36,6 +38,7 @@ class Hflip(Augment, frozen=True, tag="hflip"):
     alternating: bool = False
 
 
+@component("augment")
 class Vflip(Augment, frozen=True, tag="vflip"):
     """Mirrors top and bottom."""
 
@@ -43,6 +46,7 @@ class Vflip(Augment, frozen=True, tag="vflip"):
     p: Prob = 0.5
 
 
+@component("augment")
 class Crop(Augment, frozen=True, tag="crop"):
     """A random window of `size` after `padding` on every side; without `size`, of the picture's own size."""
 
@@ -52,6 +56,7 @@ class Crop(Augment, frozen=True, tag="crop"):
     mode: Literal["zeros", "reflect", "replicate"] = "zeros"
 
 
+@component("augment")
 class RandomResizedCrop(Augment, frozen=True, tag="random_resized_crop"):
     """A random part of the picture (`scale`: its area, `ratio`: width over height), resized to `size`."""
 
@@ -63,6 +68,7 @@ class RandomResizedCrop(Augment, frozen=True, tag="random_resized_crop"):
     interpolation: Interpolation = "bilinear"
 
 
+@component("augment")
 class Resize(Augment, frozen=True, tag="resize"):
     """Resizes pictures to `size` by `size`, antialiased."""
 
@@ -70,6 +76,7 @@ class Resize(Augment, frozen=True, tag="resize"):
     size: Count
 
 
+@component("augment")
 class Rotate(Augment, frozen=True, tag="rotate"):
     """Turns by up to `degrees` either way around the centre."""
 
@@ -79,6 +86,7 @@ class Rotate(Augment, frozen=True, tag="rotate"):
     fill: Fill = 0.0
 
 
+@component("augment")
 class Affine(Augment, frozen=True, tag="affine"):
     """Turns, moves (a fraction of the size), scales and shears (degrees) at once."""
 
@@ -91,6 +99,7 @@ class Affine(Augment, frozen=True, tag="affine"):
     fill: Fill = 0.0
 
 
+@component("augment")
 class Elastic(Augment, frozen=True, tag="elastic"):
     """Bends the picture smoothly: the points of a coarse `grid` move by normal amounts of `std` pixels, what lies
     between them bicubically. Mirrored at the border."""
@@ -102,6 +111,7 @@ class Elastic(Augment, frozen=True, tag="elastic"):
     interpolation: Interpolation = "bilinear"
 
 
+@component("augment")
 class Translate(Augment, frozen=True, tag="translate"):
     """Moves by up to `pixels` either way on both axes."""
 
@@ -110,6 +120,7 @@ class Translate(Augment, frozen=True, tag="translate"):
     mode: Literal["zeros", "reflect", "replicate"] = "zeros"
 
 
+@component("augment")
 class ColorJitter(Augment, frozen=True, tag="color_jitter"):
     """Brightness, contrast, saturation and hue in random order, each factor drawn from [1 - a, 1 + a] (hue: [-a, a]
     of a turn)."""
@@ -121,24 +132,28 @@ class ColorJitter(Augment, frozen=True, tag="color_jitter"):
     p: Prob = 1.0
 
 
+@component("augment")
 class Grayscale(Augment, frozen=True, tag="grayscale"):
     """Takes the colour away (0.299 R + 0.587 G + 0.114 B)."""
 
     p: Prob = 0.1
 
 
+@component("augment")
 class Autocontrast(Augment, frozen=True, tag="autocontrast"):
     """Stretches every channel to its full range."""
 
     p: Prob = 0.5
 
 
+@component("augment")
 class Equalize(Augment, frozen=True, tag="equalize"):
     """Makes every channel's histogram flat."""
 
     p: Prob = 0.5
 
 
+@component("augment")
 class Posterize(Augment, frozen=True, tag="posterize"):
     """Keeps `bits` bits of every pixel."""
 
@@ -146,6 +161,7 @@ class Posterize(Augment, frozen=True, tag="posterize"):
     p: Prob = 0.5
 
 
+@component("augment")
 class Solarize(Augment, frozen=True, tag="solarize"):
     """Inverts pixels at or above `threshold`."""
 
@@ -153,12 +169,14 @@ class Solarize(Augment, frozen=True, tag="solarize"):
     p: Prob = 0.5
 
 
+@component("augment")
 class Invert(Augment, frozen=True, tag="invert"):
     """Inverts every pixel."""
 
     p: Prob = 0.5
 
 
+@component("augment")
 class Noise(Augment, frozen=True, tag="gaussian_noise"):
     """Adds normal noise of the given deviation; `multiplicative` multiplies by 1 + noise instead."""
 
@@ -166,6 +184,7 @@ class Noise(Augment, frozen=True, tag="gaussian_noise"):
     multiplicative: bool = False
 
 
+@component("augment")
 class RandAugment(Augment, frozen=True, tag="randaugment"):
     """`count` operations per sample at one strength, in the space of the paper and torchvision. `std`: the strength is
     drawn around it (timm's mstd). `increasing`: timm's space, where more strength always means a larger change (inc1).
@@ -182,6 +201,7 @@ class RandAugment(Augment, frozen=True, tag="randaugment"):
     fill: Outside = "zero"
 
 
+@component("augment")
 class TrivialAugment(Augment, frozen=True, tag="trivialaugment"):
     """One operation per sample at a uniform strength, in the wide space."""
 
@@ -191,6 +211,7 @@ class TrivialAugment(Augment, frozen=True, tag="trivialaugment"):
     fill: Outside = "zero"
 
 
+@component("augment")
 class AutoAugment(Augment, frozen=True, tag="autoaugment"):
     """A learned policy: one of 25 pairs of operations per sample."""
 
@@ -201,6 +222,7 @@ class AutoAugment(Augment, frozen=True, tag="autoaugment"):
     fill: Outside = "zero"
 
 
+@component("augment")
 class RandomErasing(Augment, frozen=True, tag="random_erasing"):
     """Overwrites a random rectangle with `value` as the net sees it once pixels are standardised: `zero` (the mean
     colour of the data), `pixel` (standard normal noise), or the picture's own `mean`."""
@@ -213,6 +235,7 @@ class RandomErasing(Augment, frozen=True, tag="random_erasing"):
     value: Annotated[Literal["zero", "pixel", "mean"], Meta(description="what is written")] = "zero"
 
 
+@component("augment")
 class Cutout(Augment, frozen=True, tag="cutout"):
     """Zeroes (after standardising) a square of side `size` centred anywhere in the picture, cut at the border; with
     `inside`, one that lies within the picture."""
@@ -222,6 +245,7 @@ class Cutout(Augment, frozen=True, tag="cutout"):
     inside: bool = False
 
 
+@component("augment")
 class PixMix(Augment, frozen=True, tag="pixmix"):
     """Mixes a picture with augmented copies of itself and with pictures of fractals, in up to `rounds` rounds of adding
     or multiplying. Without a `folder` of mixing pictures, with some that are made by formulas."""
@@ -244,7 +268,16 @@ Per = Annotated[
 Share = Annotated[Positive, Meta(description="chance to be the one for a batch, relative to the others")]
 
 
-class Mixup(Word, frozen=True, tag="mixup"):
+class Mix(Component, frozen=True, kw_only=True):
+    """What mixes two samples of a batch: how often, and how the mixing is drawn."""
+
+    p: Annotated[Probability, Meta(description="probability that a batch is mixed")] = 1.0
+    per: Per = "batch"
+    weight: Share = 1.0
+
+
+@component("mix")
+class Mixup(Mix, frozen=True, tag="mixup"):
     """x = l * x_i + (1 - l) * x_j and the targets alike, l drawn from Beta(alpha, alpha).
 
     `mixup(0.8, weight=1) | cutmix(1.0, weight=3)`: cutmix for three batches in four (timm's switch_prob 0.75); `p`
@@ -253,22 +286,18 @@ class Mixup(Word, frozen=True, tag="mixup"):
 
     source: ClassVar[str] = "Zhang et al. 2018"
     alpha: Annotated[Positive, Meta(description="parameter of the Beta distribution")] = 0.2
-    p: Annotated[Probability, Meta(description="probability that a batch is mixed")] = 1.0
-    per: Per = "batch"
-    weight: Share = 1.0
 
 
-class Cutmix(Word, frozen=True, tag="cutmix"):
+@component("mix")
+class Cutmix(Mix, frozen=True, tag="cutmix"):
     """A rectangle of another sample is pasted in; targets are mixed by the area that is left."""
 
     source: ClassVar[str] = "Yun et al. 2019"
     alpha: Annotated[Positive, Meta(description="parameter of the Beta distribution")] = 1.0
-    p: Annotated[Probability, Meta(description="probability that a batch is mixed")] = 1.0
-    per: Per = "batch"
-    weight: Share = 1.0
 
 
-class Progressive(Word, frozen=True, tag="progressive"):
+@component("progressive")
+class Progressive(Component, frozen=True, tag="progressive"):
     """Training in `stages` of the same length, each with larger pictures and more regularisation, from the first number
     to the second in equal steps: `size` of `random_resized_crop` or `resize`, `strength` of `randaugment`, rate of
     `dropout`, alpha of `mixup` and `cutmix` (0: not mixed)."""
@@ -280,11 +309,3 @@ class Progressive(Word, frozen=True, tag="progressive"):
     dropout: tuple[Probability, Probability] | None = None
     mixup: tuple[NonNegative, NonNegative] | None = None
     cutmix: tuple[NonNegative, NonNegative] | None = None
-
-
-Augments = Union[
-    Hflip, Vflip, Crop, RandomResizedCrop, Resize, Rotate, Affine, Elastic, Translate, ColorJitter, Grayscale,
-    Autocontrast, Equalize, Posterize, Solarize, Invert, Noise, RandAugment, TrivialAugment, AutoAugment,
-    RandomErasing, Cutout, PixMix,
-]  # fmt: skip
-Mixes = Union[Mixup, Cutmix]

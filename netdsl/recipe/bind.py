@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import Fault, Hint, did_you_mean, fault
 from netdsl.recipe.aliases import ARGUMENTS, WORDS, called
-from netdsl.recipe.annotations import (
-    accepts_duration,
-    accepts_none,
-    arguments,
-    choices,
-    element,
-    expected,
-    is_required,
-    members,
-    words,
-)
-from netdsl.recipe.component import Duration, Word, word_name
+from netdsl.recipe.annotations import Kind, arguments
+from netdsl.recipe.component import Component, Duration, component_name
 from netdsl.source import Place, Source
 from netdsl.syntax import ast
 
@@ -54,35 +44,34 @@ class Written(Struct, frozen=True, eq=False):
 
 
 class Binder:
-    """Reads expressions by type. `overrides` replace arguments of words by dotted path (`optimizer.lr`)."""
+    """Reads expressions by type. `overrides` replace arguments of components by dotted path (`optimizer.lr`)."""
 
     def __init__(self, overrides: Mapping[str, Written]) -> None:
         self.overrides = dict(overrides)
         self.used: set[str] = set()
 
-    def bind(self, kind: Any, written: Written, path: str) -> Any:
+    def bind(self, kind: Kind, written: Written, path: str) -> Any:
         """The value of an expression as `kind`. Raises Fault, pointing at what is wrong."""
-        node = written.value
-        item = element(kind)
-        if item is not None and words(item):
+        node, item = written.value, kind.item
+        if item is not None and item.components:
             return self._sequence(item, written, path)
         if item is not None and isinstance(node, ast.ListExpr | ast.TupleExpr):
             return tuple(self.bind(item, written.part(n), path) for n in node.items)
-        if item is not None and choices(item) and isinstance(node, ast.Name):
+        if item is not None and item.choices and isinstance(node, ast.Name):
             return (self.bind(item, written, path),)
-        if any(get_origin(m) is dict for m in members(kind)):
-            return self._weights(kind, written, path)
+        if kind.weight is not None:
+            return self._weights(kind.weight, written, path)
         if isinstance(node, ast.Quantity):
             return self._duration(kind, written, path)
-        if isinstance(node, ast.Name) and node.id in choices(kind):
+        if isinstance(node, ast.Name) and node.id in kind.choices:
             return node.id
-        if words(kind):
-            return self._word(kind, written, path)
-        if isinstance(node, ast.Name) and choices(kind):
-            raise self._unknown(node.id, written, path, choices(kind))
+        if kind.components:
+            return self._component(kind, written, path)
+        if isinstance(node, ast.Name) and kind.choices:
+            raise self._unknown(node.id, written, path, kind.choices)
         return self._plain(kind, written, path)
 
-    def _sequence(self, item: Any, written: Written, path: str) -> tuple[Any, ...]:
+    def _sequence(self, item: Kind, written: Written, path: str) -> tuple[Any, ...]:
         node = written.value
         chooses = path == "mix"
         wanted, other, sign = (ast.Choice, ast.Pipeline, "|") if chooses else (ast.Pipeline, ast.Choice, "->")
@@ -94,12 +83,12 @@ class Binder:
         parts: tuple[Any, ...] = (node,)
         if isinstance(node, wanted):
             parts = node.options if isinstance(node, ast.Choice) else node.stages
-        return tuple(self._word(item, written.part(p), path) for p in parts)
+        return tuple(self._component(item, written.part(p), path) for p in parts)
 
-    def _duration(self, kind: Any, written: Written, path: str) -> Duration:
+    def _duration(self, kind: Kind, written: Written, path: str) -> Duration:
         node = written.value
-        if not accepts_duration(kind):
-            message = f"`{path}` takes {expected(kind)}, without a unit"
+        if not kind.accepts_duration:
+            message = f"`{path}` takes {kind.expected}, without a unit"
             raise fault("bad-unit", message, written.place)
         unit = node.unit if node.unit.endswith("s") else f"{node.unit}s"
         if unit not in ("epochs", "steps"):
@@ -107,14 +96,14 @@ class Binder:
             raise fault("bad-unit", f"`{node.unit}` is not a unit of time", written.place, hint)
         return Duration(float(node.number.value), "steps" if unit == "steps" else "epochs")
 
-    def _word(self, kind: Any, written: Written, path: str) -> Any:
+    def _component(self, kind: Kind, written: Written, path: str) -> Any:
         node = written.value
-        known = words(kind)
+        known = kind.components
         if isinstance(node, ast.Pipeline | ast.Choice):
-            raise fault("bad-type", f"`{path}` takes one word, and no sequence or choice", written.place)
+            raise fault("bad-type", f"`{path}` takes one component, and no sequence or choice", written.place)
         if isinstance(node, ast.Literal) and node.value is None and "none" in known:
             return known["none"]()
-        if isinstance(node, ast.Literal) and node.value is None and accepts_none(kind):
+        if isinstance(node, ast.Literal) and node.value is None and kind.accepts_none:
             return None
         function = node.function if isinstance(node, ast.Call) else node
         if isinstance(function, ast.Name) and (isinstance(node, ast.Call) or function.id in known):
@@ -127,20 +116,19 @@ class Binder:
             raise self._unknown(node.id, written, path, known)
         if bare is None:
             return self._refuse_number(kind, written, path)
-        info = arguments(bare)[bare.bare]
-        return self._build(bare, (ast.Argument(node.at, None, node),), written, path) if info else None
+        return self._build(bare, (ast.Argument(node.at, None, node),), written, path)
 
-    def _refuse_number(self, kind: Any, written: Written, path: str) -> Any:
+    def _refuse_number(self, kind: Kind, written: Written, path: str) -> Any:
         text = written.place.text
-        first = next(iter(words(kind)))
+        first = next(iter(kind.components))
         hint = f"for example `{first}`" if text in ("true", "false") else f"for example `{first}({text})`"
-        if {"linear", "constant"} <= words(kind).keys():
+        if {"linear", "constant"} <= kind.components.keys():
             ends = "over the run" if path == "dropout" else "first to last"
             hint = f"say how it is spread: `linear(0, {text})`, {ends}, or `constant({text})`"
-        raise fault("bad-type", f"`{path}` takes {expected(kind)}", written.place, hint)
+        raise fault("bad-type", f"`{path}` takes {kind.expected}", written.place, hint)
 
-    def _build(self, cls: type[Word], given: tuple[ast.Argument, ...], written: Written, path: str) -> Word:
-        name = word_name(cls)
+    def _build(self, cls: type[Component], given: tuple[ast.Argument, ...], written: Written, path: str) -> Component:
+        name = component_name(cls)
         known = arguments(cls)
         found = self._pair(cls, given, written)
         at = f"{path}.{name}" if path in PIPELINES else path
@@ -149,13 +137,13 @@ class Binder:
                 self.used.add(f"{at}.{argument}")
                 found[argument] = self.overrides[f"{at}.{argument}"]
         for argument, info in known.items():
-            if argument not in found and is_required(info):
-                message = f"`{name}` needs `{argument}`: {expected(info.type)}"
+            if argument not in found and info.required:
+                message = f"`{name}` needs `{argument}`: {info.kind.expected}"
                 hint = f"`{name}({argument}=...)`" + (f", or a bare number: `{path} = ...`" if cls.bare else "")
                 raise fault("missing-argument", message, written.place, hint)
-        return cls(**{a: self.bind(known[a].type, w, f"{at}.{a}") for a, w in found.items()})
+        return cls(**{a: self.bind(known[a].kind, w, f"{at}.{a}") for a, w in found.items()})
 
-    def _pair(self, cls: type[Word], given: tuple[ast.Argument, ...], written: Written) -> dict[str, Written]:
+    def _pair(self, cls: type[Component], given: tuple[ast.Argument, ...], written: Written) -> dict[str, Written]:
         known = list(arguments(cls))
         found: dict[str, Written] = {}
         for i, argument in enumerate(given):
@@ -166,61 +154,60 @@ class Binder:
                 raise fault("missing-argument", f"`{name}` is an argument and needs a value", place, f"`{name}=...`")
             if isinstance(argument.value, ast.Splat) or (argument.name is None and i >= most):
                 rest = f"name the others: {', '.join(f'`{k}`' for k in known[most:])}" if most < len(known) else None
-                message = f"`{word_name(cls)}` takes at most {most} arguments{' by position' if rest else ''}"
+                message = f"`{component_name(cls)}` takes at most {most} arguments{' by position' if rest else ''}"
                 raise fault("too-many-arguments", message, place, rest)
             name = argument.name.id if argument.name else known[i]
             if name not in known:
                 hint = called(name, ARGUMENTS, known) or did_you_mean(name, known)
                 hint = hint or f"it takes {', '.join(f'`{k}`' for k in known) or 'none'}"
-                message = f"`{word_name(cls)}` has no argument `{name}`"
+                message = f"`{component_name(cls)}` has no argument `{name}`"
                 raise fault("unknown-argument", message, place, hint)
             if name in found:
                 raise fault("duplicate-argument", f"`{name}` is given twice", place)
             found[name] = written.part(argument.value)
         return found
 
-    def _weights(self, kind: Any, written: Written, path: str) -> dict[str, Any]:
+    def _weights(self, weight: Kind, written: Written, path: str) -> dict[str, Any]:
         node = written.value
         if not (isinstance(node, ast.Call) and isinstance(node.function, ast.Name) and node.function.id == "weights"):
             raise fault("bad-type", f"`{path}` is written `weights(name=0.3, ...)`", written.place)
-        (inner,) = (get_args(m)[1] for m in members(kind) if get_origin(m) is dict)
         found: dict[str, Any] = {}
         for argument in node.arguments:
             if argument.name is None:
                 raise fault("bad-type", "every weight needs the name of its output", written.origin.place(argument))
             name = argument.name.id
-            found[name] = self.bind(inner, written.part(argument.value), f"{path}.{name}")
+            found[name] = self.bind(weight, written.part(argument.value), f"{path}.{name}")
         return found
 
-    def _plain(self, kind: Any, written: Written, path: str) -> Any:
+    def _plain(self, kind: Kind, written: Written, path: str) -> Any:
         value = self._evaluated(kind, written, path)
         return self.convert(kind, value, written.place, path)
 
-    def _evaluated(self, kind: Any, written: Written, path: str) -> Any:
+    def _evaluated(self, kind: Kind, written: Written, path: str) -> Any:
         try:
             return written.origin.evaluate(written.value, {})
         except Fault as mistake:
             if mistake.diagnostic.code != "unknown-name":
                 raise
-            if str not in members(kind):
-                hint = f"`{path}` takes {expected(kind)}"
+            if str not in kind.plain:
+                hint = f"`{path}` takes {kind.expected}"
                 raise Fault(msgspec.structs.replace(mistake.diagnostic, hints=(Hint(hint),))) from None
             hint = f"a text is written in quotes; for a shell, in both kinds: `--set '{path}=\"...\"'`"
             raise fault("bad-type", f"`{path}` takes a text", written.place, hint) from None
 
-    def convert(self, kind: Any, value: Any, at: Place, path: str) -> Any:
+    def convert(self, kind: Kind, value: Any, at: Place, path: str) -> Any:
         """A plain value as `kind`, checked for type and range."""
-        if accepts_duration(kind) and isinstance(value, int | float) and not isinstance(value, bool):
+        if kind.accepts_duration and isinstance(value, int | float) and not isinstance(value, bool):
             hint = f"write `{value:g} epochs` or `{value:g} steps`"
             raise fault("bad-unit", f"`{path}` is a time and needs a unit", at, hint)
         try:
-            return msgspec.convert(value, kind)
+            return msgspec.convert(value, kind.annotation)
         except msgspec.ValidationError:
             shown = f'"{value}"' if isinstance(value, str) else f"`{value}`"
             shown = f"`{str(value).lower()}`" if value is None or isinstance(value, bool) else shown
-            whole = isinstance(value, float) and value.is_integer() and int in members(kind)
+            whole = isinstance(value, float) and value.is_integer() and int in kind.plain
             mended = f"write `{int(value)}`" if whole else None
-            raise fault("bad-value", f"`{path}` takes {expected(kind)}, found {shown}", at, mended) from None
+            raise fault("bad-value", f"`{path}` takes {kind.expected}, found {shown}", at, mended) from None
 
     def _unknown(self, name: str, written: Written, path: str, known: Any) -> Exception:
         listed = ", ".join(f"`{k}`" for k in known)
@@ -229,4 +216,4 @@ class Binder:
 
 
 PIPELINES = ("schedule", "augment", "mix", "init", "penalty")
-"""Fields with several words: an argument of one is overridden by its word, `schedule.cosine.to`."""
+"""Fields with several components: an argument of one is overridden by its name, `schedule.cosine.to`."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Severity, diagnostic
 from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
-from netdsl.recipe.component import word_name
+from netdsl.recipe.component import component_name
 from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
 from netdsl.recipe.optimizers import Adam, Lamb, Lars, Lion, Muon, Sgd
 from netdsl.recipe.progressive import GROWS, grown
@@ -214,7 +214,7 @@ def _progressive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield _say("error", "idle-option", "`progressive` says nothing that grows", at, hint)
     for name, kinds in GROWS.items():
         if getattr(word, name) is not None and not any(isinstance(w, kinds) for w in (*recipe.augment, *recipe.mix)):
-            needed = " or ".join(f"`{word_name(k)}`" for k in kinds)
+            needed = " or ".join(f"`{component_name(k)}`" for k in kinds)
             field = "mix" if name in ("mixup", "cutmix") else "augment"
             yield _say("error", "idle-option", f"`{name}` grows, and there is no {needed} in `{field}`", at)
     if word.dropout is not None and recipe.dropout is not None:

@@ -1,8 +1,8 @@
-"""The bricks of the recipe's vocabulary: words with typed arguments, and lengths of time.
+"""Recipe components (`adamw(...)`, `cosine`, `mixup`) and the plain types of their arguments.
 
-A word (`adamw`, `cosine`, `mixup`) is a frozen struct: its name is the struct's tag, its arguments are the fields, with
-type, range, default and documentation in the annotation. Everything else (checking, completion, the reference, the
-JSON form) is read off these declarations.
+A component is a frozen struct: its name is the struct's tag, its arguments are the struct's fields, with type, range,
+default and documentation in the annotation. Everything else (checking, completion, the reference page, JSON) is read
+off these declarations.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta, Struct
 
 
-class Word(Struct, frozen=True, tag_field="word"):
-    """Base of all words. The docstring is the reference entry; `source` the paper or code it comes from."""
+class Component(Struct, frozen=True, tag_field="word"):
+    """Base of all components. The docstring is the reference entry; `source` the paper or code it comes from."""
 
     source: ClassVar[str] = ""
     bare: ClassVar[str] = ""
@@ -23,13 +23,13 @@ class Word(Struct, frozen=True, tag_field="word"):
 
 
 class Duration(Struct, frozen=True):
-    """A length of time: `20 epochs` or `500 steps` (a step is one update of the weights)."""
+    """A length of time: `20 epochs` or `500 steps` (a step is one optimizer update)."""
 
     amount: float
     unit: Literal["epochs", "steps"]
 
     def steps(self, per_epoch: int) -> int:
-        """The length in steps, rounded to the nearest."""
+        """The duration in steps, rounded to the nearest."""
         return round(self.amount * per_epoch) if self.unit == "epochs" else round(self.amount)
 
     def __str__(self) -> str:
@@ -44,6 +44,6 @@ Count = Annotated[int, Meta(ge=1)]
 Index = Annotated[int, Meta(ge=0)]
 
 
-def word_name(cls: type[Word]) -> str:
-    """The name of a word as it is written in a recipe."""
-    return str(cls.__struct_config__.tag)
+def component_name(component: Component | type[Component]) -> str:
+    """The name of a component, or of its class, as it is written in a recipe."""
+    return str(component.__struct_config__.tag)

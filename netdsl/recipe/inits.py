@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Union
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from netdsl.recipe.component import NonNegative, Positive, Word
+from netdsl.recipe.component import Component, NonNegative, Positive
 from netdsl.recipe.paths import A_PATH
+from netdsl.recipe.registry import component
 
 
-class Default(Word, frozen=True, tag="pytorch"):
+class Init(Component, frozen=True):
+    """One step of the initialisation of the weights."""
+
+    @property
+    def selectors(self) -> tuple[str, ...]:
+        """The selectors of the parameters it is for; empty: it chooses them itself."""
+        return ()
+
+
+@component("init")
+class Default(Init, frozen=True, tag="pytorch"):
     """PyTorch's own: kaiming_uniform(a=sqrt(5)) for weights, uniform(1 / sqrt(fan_in)) for biases."""
 
 
-class Draw(Word, frozen=True, kw_only=True):
+class Draw(Init, frozen=True, kw_only=True):
     """`only`: the selectors of what is drawn (`"conv"`, `"head"`); then biases beside it become 0, others stay."""
 
     only: Annotated[
         tuple[str, ...], Meta(description="roles, labels or paths of what it is for; none: everything")
     ] = ()
 
+    @property
+    def selectors(self) -> tuple[str, ...]:
+        return self.only
 
+
+@component("init")
 class TruncNormal(Draw, frozen=True, tag="trunc_normal"):
     """Normal cut at +-2 (not at 2 std, as torch.nn.init.trunc_normal_) for convolutions, linears and tables; biases
     0."""
@@ -29,18 +45,21 @@ class TruncNormal(Draw, frozen=True, tag="trunc_normal"):
     std: Positive = 0.02
 
 
+@component("init")
 class Normal(Draw, frozen=True, tag="normal"):
     """Normal for convolutions and linears; biases 0."""
 
     std: Positive = 0.01
 
 
+@component("init")
 class Uniform(Draw, frozen=True, tag="uniform"):
     """Uniform in [-bound, bound] for all weights and biases (not norms and scales)."""
 
     bound: Positive = 0.08
 
 
+@component("init")
 class Xavier(Draw, frozen=True, tag="xavier"):
     """Variance 2 / (fan_in + fan_out); biases 0."""
 
@@ -49,6 +68,7 @@ class Xavier(Draw, frozen=True, tag="xavier"):
     gain: Positive = 1.0
 
 
+@component("init")
 class Kaiming(Draw, frozen=True, tag="kaiming"):
     """Variance gain^2 / fan; biases 0. `gain^2` is 2 for relu, 1 for linear."""
 
@@ -58,6 +78,7 @@ class Kaiming(Draw, frozen=True, tag="kaiming"):
     nonlinearity: Literal["relu", "linear"] = "relu"
 
 
+@component("init")
 class Orthogonal(Draw, frozen=True, tag="orthogonal"):
     """Rows or columns orthonormal, times `gain`; biases 0."""
 
@@ -65,12 +86,14 @@ class Orthogonal(Draw, frozen=True, tag="orthogonal"):
     gain: Positive = 1.0
 
 
+@component("init")
 class Constant(Draw, frozen=True, tag="constant"):
     """Convolutions and linears to a constant, or what a selector names; biases 0."""
 
     value: float
 
 
+@component("init")
 class Dirac(Draw, frozen=True, tag="dirac"):
     """Convolutions start as the identity: output i copies input i, as torch.nn.init.dirac_. Outputs beyond the inputs
     stay as they are (airbench)."""
@@ -78,33 +101,38 @@ class Dirac(Draw, frozen=True, tag="dirac"):
     source: ClassVar[str] = "Zagoruyko & Komodakis 2017; Jordan 2024"
 
 
+@component("init")
 class Biases(Draw, frozen=True, tag="biases"):
     """Biases to a constant."""
 
     value: float = 0.0
 
 
-class ZeroLastNorm(Word, frozen=True, tag="zero_last_norm"):
+@component("init")
+class ZeroLastNorm(Init, frozen=True, tag="zero_last_norm"):
     """The gain of the last norm of every residual branch is 0, so that each block starts as the identity."""
 
     source: ClassVar[str] = "Goyal et al. 2017"
 
 
-class HeadScale(Word, frozen=True, tag="head_scale"):
+@component("init")
+class HeadScale(Init, frozen=True, tag="head_scale"):
     """The last linear layer's weight and bias are multiplied by `factor`."""
 
     source: ClassVar[str] = "ConvNeXt fine-tuning (head_init_scale)"
     factor: NonNegative
 
 
-class Weights(Word, frozen=True, tag="weights"):
+@component("init")
+class Weights(Init, frozen=True, tag="weights"):
     """Weights from a safetensors file; `strict=false` leaves what does not fit as it is and says so."""
 
     path: Annotated[str, Meta(description="a .safetensors file, or a run folder", extra=A_PATH)]
     strict: bool = True
 
 
-class Fixup(Word, frozen=True, tag="fixup"):
+@component("init")
+class Fixup(Init, frozen=True, tag="fixup"):
     """For residual nets without norms: normal with variance 2 / fan, and in the L residual branches of m layers each
     that times L^(-1/(2m-2)) for all but the last layer; the last layer of every branch and the head are 0. Biases 0.
 
@@ -118,15 +146,10 @@ class Fixup(Word, frozen=True, tag="fixup"):
     )
 
 
-class SkipInit(Word, frozen=True, tag="skipinit"):
+@component("init")
+class SkipInit(Init, frozen=True, tag="skipinit"):
     """The learnt factor at the end of every residual branch starts at `value`: `residual(scale=1) { ... }`, or `it *
     param(())` as its last line."""
 
     source: ClassVar[str] = "De & Smith 2020"
     value: Annotated[float, Meta(description="0, or 1 / sqrt(number of branches)")] = 0.0
-
-
-Inits = Union[
-    Default, TruncNormal, Normal, Uniform, Xavier, Kaiming, Orthogonal, Constant, Dirac, Biases, ZeroLastNorm,
-    HeadScale, Weights, Fixup, SkipInit,
-]  # fmt: skip

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Union
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from netdsl.recipe.component import Fraction, NonNegative, Positive, Probability, Word
+from netdsl.recipe.component import Component, Fraction, NonNegative, Positive, Probability
+from netdsl.recipe.registry import component
 
 Smoothing = Annotated[Fraction, Meta(description="mass spread evenly over all classes (Szegedy et al. 2016)")]
 Reduction = Annotated[Literal["mean", "sum"], Meta(description="over the samples of the global batch")]
 
 
-class Loss(Word, frozen=True):
+class Loss(Component, frozen=True, kw_only=True):
     """`soft`: takes mixed targets. `task`: what the net is trained to do."""
 
     soft: ClassVar[bool] = False
     task: ClassVar[str] = "classes"
+    reduction: Reduction = "mean"
+
+    @property
+    def smoothing(self) -> float:
+        """The share of every target that is spread over all classes."""
+        return 0.0
+
+    @property
+    def class_weights(self) -> tuple[float, ...]:
+        """The weight of every class; empty where all count alike."""
+        return ()
 
 
+@component("loss")
 class CrossEntropy(Loss, frozen=True, tag="cross_entropy"):
     """Softmax cross entropy over classes (axis 0 of the output), as torch.nn.CrossEntropyLoss; for `[C]`, `[C, H, W]`
     or `[L, C]`."""
@@ -26,9 +39,17 @@ class CrossEntropy(Loss, frozen=True, tag="cross_entropy"):
     soft = True
     label_smoothing: Smoothing = 0.0
     weight: Annotated[tuple[NonNegative, ...], Meta(description="weight of each class")] = ()
-    reduction: Reduction = "mean"
+
+    @property
+    def smoothing(self) -> float:
+        return self.label_smoothing
+
+    @property
+    def class_weights(self) -> tuple[float, ...]:
+        return self.weight
 
 
+@component("loss")
 class Bce(Loss, frozen=True, tag="bce"):
     """Binary cross entropy of every class on its own (Wightman et al. 2021), as torch.nn.BCEWithLogitsLoss.
 
@@ -41,25 +62,29 @@ class Bce(Loss, frozen=True, tag="bce"):
     label_smoothing: Smoothing = 0.0
     threshold: Annotated[Probability | None, Meta(description="binarise mixed targets above this")] = None
     sum_classes: bool = False
-    reduction: Reduction = "mean"
+
+    @property
+    def smoothing(self) -> float:
+        return self.label_smoothing
 
 
+@component("loss")
 class Mse(Loss, frozen=True, tag="mse"):
     """Squared error, mean over the output's numbers. With classes as targets: against their one-hot vectors."""
 
     soft = True
     task: ClassVar[str] = "numbers"
-    reduction: Reduction = "mean"
 
 
+@component("loss")
 class L1(Loss, frozen=True, tag="l1"):
     """Absolute error, mean over the output's numbers."""
 
     soft = True
     task: ClassVar[str] = "numbers"
-    reduction: Reduction = "mean"
 
 
+@component("loss")
 class Huber(Loss, frozen=True, tag="huber"):
     """Squared below `delta`, absolute above, as torch.nn.HuberLoss."""
 
@@ -67,9 +92,9 @@ class Huber(Loss, frozen=True, tag="huber"):
     soft = True
     task: ClassVar[str] = "numbers"
     delta: Positive = 1.0
-    reduction: Reduction = "mean"
 
 
+@component("loss")
 class DiceCe(Loss, frozen=True, tag="dice_ce"):
     """`dice` * soft Dice loss (per sample, mean over classes) + `ce` * cross entropy, for masks."""
 
@@ -77,7 +102,3 @@ class DiceCe(Loss, frozen=True, tag="dice_ce"):
     dice: NonNegative = 1.0
     ce: NonNegative = 1.0
     smooth: Annotated[NonNegative, Meta(description="added to both sides of the fraction")] = 1.0
-    reduction: Reduction = "mean"
-
-
-Losses = Union[CrossEntropy, Bce, Mse, L1, Huber, DiceCe]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Union
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from netdsl.recipe.component import Count, Fraction, NonNegative, Positive, Word
+from netdsl.recipe.component import Component, Count, Fraction, NonNegative, Positive
+from netdsl.recipe.registry import component
 
 Lr = Annotated[float, Meta(gt=0, description="peak learning rate, before the schedule")]
 Decay = Annotated[float, Meta(ge=0, description="weight decay")]
@@ -15,16 +16,33 @@ Eps = Annotated[float, Meta(gt=0, description="added to the denominator")]
 Momentum = Annotated[float, Meta(ge=0, lt=1, description="momentum")]
 
 
-class Optimizer(Word, frozen=True):
+class Optimizer(Component, frozen=True, kw_only=True):
     """What all have. `per_batch`: the batch that `lr` is stated for; lr scales linearly with the recipe's."""
 
     positional: ClassVar[int] = 1
     lr: Lr
+    weight_decay: Decay = 0.0
     per_batch: Annotated[
         Count | None, Meta(description="batch that `lr` is stated for: lr * batch / per_batch is used")
-    ]
+    ] = None
+
+    @property
+    def state_per_parameter(self) -> int:
+        """How many values the optimizer keeps for each parameter that it trains."""
+        return 1
+
+    @property
+    def decay_times(self) -> Literal["lr", "schedule", "normalized"]:
+        """The factor of the weight decay (see `AdamW`)."""
+        return "lr"
+
+    @property
+    def holds_lr(self) -> bool:
+        """Whether the momentum buffer holds lr * gradient."""
+        return False
 
 
+@component("optimizer")
 class Sgd(Optimizer, frozen=True, tag="sgd", kw_only=True):
     """Stochastic gradient descent, as torch.optim.SGD: weight decay is L2 (added to the gradient).
 
@@ -37,9 +55,15 @@ class Sgd(Optimizer, frozen=True, tag="sgd", kw_only=True):
     momentum: Momentum = 0.0
     dampening: Annotated[float, Meta(ge=0, description="damps the gradient's share of the buffer")] = 0.0
     nesterov: Annotated[bool, Meta(description="look ahead along the momentum")] = False
-    weight_decay: Decay = 0.0
     lr_in_buffer: Annotated[bool, Meta(description="momentum buffer holds lr * gradient")] = False
-    per_batch: Count | None = None
+
+    @property
+    def state_per_parameter(self) -> int:
+        return int(self.momentum > 0)
+
+    @property
+    def holds_lr(self) -> bool:
+        return self.lr_in_buffer
 
 
 class Adaptive(Optimizer, frozen=True, kw_only=True):
@@ -48,16 +72,20 @@ class Adaptive(Optimizer, frozen=True, kw_only=True):
     lr: Lr = 1e-3
     betas: Betas = (0.9, 0.999)
     eps: Eps = 1e-8
-    weight_decay: Decay = 0.0
-    per_batch: Count | None = None
+
+    @property
+    def state_per_parameter(self) -> int:
+        return 2
 
 
+@component("optimizer")
 class Adam(Adaptive, frozen=True, tag="adam"):
     """Adam, as torch.optim.Adam: weight decay is L2, added to the gradient."""
 
     source: ClassVar[str] = "Kingma & Ba 2015"
 
 
+@component("optimizer")
 class AdamW(Adaptive, frozen=True, tag="adamw", kw_only=True):
     """Adam with decoupled weight decay, as torch.optim.AdamW.
 
@@ -71,7 +99,12 @@ class AdamW(Adaptive, frozen=True, tag="adamw", kw_only=True):
         "lr"
     )
 
+    @property
+    def decay_times(self) -> Literal["lr", "schedule", "normalized"]:
+        return self.decay
 
+
+@component("optimizer")
 class NAdam(Adaptive, frozen=True, tag="nadam", kw_only=True):
     """Adam with Nesterov momentum, as torch.optim.NAdam."""
 
@@ -80,6 +113,7 @@ class NAdam(Adaptive, frozen=True, tag="nadam", kw_only=True):
     decoupled: Annotated[bool, Meta(description="weight decay as in AdamW")] = False
 
 
+@component("optimizer")
 class RAdam(Adaptive, frozen=True, tag="radam", kw_only=True):
     """Rectified Adam, as torch.optim.RAdam."""
 
@@ -87,6 +121,7 @@ class RAdam(Adaptive, frozen=True, tag="radam", kw_only=True):
     decoupled: Annotated[bool, Meta(description="weight decay as in AdamW")] = False
 
 
+@component("optimizer")
 class RmsProp(Optimizer, frozen=True, tag="rmsprop", kw_only=True):
     """RMSprop, as torch.optim.RMSprop. `lr_in_buffer`: the momentum buffer holds lr * step, as TensorFlow's does."""
 
@@ -97,20 +132,26 @@ class RmsProp(Optimizer, frozen=True, tag="rmsprop", kw_only=True):
     momentum: Momentum = 0.0
     centered: Annotated[bool, Meta(description="normalise by the variance")] = False
     lr_in_buffer: Annotated[bool, Meta(description="momentum buffer holds lr * step")] = False
-    weight_decay: Decay = 0.0
-    per_batch: Count | None = None
+
+    @property
+    def state_per_parameter(self) -> int:
+        return 1 + (self.momentum > 0) + self.centered
+
+    @property
+    def holds_lr(self) -> bool:
+        return self.lr_in_buffer
 
 
+@component("optimizer")
 class Adagrad(Optimizer, frozen=True, tag="adagrad", kw_only=True):
     """Adagrad, as torch.optim.Adagrad."""
 
     source: ClassVar[str] = "Duchi et al. 2011"
     lr: Lr = 1e-2
     eps: Eps = 1e-10
-    weight_decay: Decay = 0.0
-    per_batch: Count | None = None
 
 
+@component("optimizer")
 class Muon(Optimizer, frozen=True, tag="muon", kw_only=True):
     """Muon for the matrices of hidden layers, as torch.optim.Muon; everything else is trained by AdamW at `adamw_lr`.
 
@@ -128,19 +169,18 @@ class Muon(Optimizer, frozen=True, tag="muon", kw_only=True):
     adjust: Annotated[Literal["original", "match_rms_adamw"], Meta(description="how lr follows a matrix's shape")] = (
         "original"
     )
-    per_batch: Count | None = None
 
 
+@component("optimizer")
 class Lion(Optimizer, frozen=True, tag="lion", kw_only=True):
     """Lion: the sign of an interpolated momentum, with decoupled weight decay."""
 
     source: ClassVar[str] = "Chen et al. 2023"
     lr: Lr = 1e-4
     betas: Betas = (0.9, 0.99)
-    weight_decay: Decay = 0.0
-    per_batch: Count | None = None
 
 
+@component("optimizer")
 class Lamb(Adaptive, frozen=True, tag="lamb", kw_only=True):
     """LAMB: Adam's update rescaled per tensor by |w| / |update|, with decoupled weight decay."""
 
@@ -149,15 +189,11 @@ class Lamb(Adaptive, frozen=True, tag="lamb", kw_only=True):
     max_norm: Annotated[NonNegative, Meta(description="global gradient norm is clipped to this first; 0: not")] = 1.0
 
 
+@component("optimizer")
 class Lars(Optimizer, frozen=True, tag="lars", kw_only=True):
     """LARS: momentum SGD whose step is rescaled per tensor by trust * |w| / (|g| + decay * |w|)."""
 
     source: ClassVar[str] = "You et al. 2017"
     lr: Lr = 0.1
     momentum: Momentum = 0.9
-    weight_decay: Decay = 0.0
     trust: Annotated[Positive, Meta(description="trust coefficient")] = 0.001
-    per_batch: Count | None = None
-
-
-Optimizers = Union[Sgd, Adam, AdamW, NAdam, RAdam, RmsProp, Adagrad, Muon, Lion, Lamb, Lars]

@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from netdsl.recipe.annotations import arguments, description, element, expected, is_required, words
-from netdsl.recipe.schema import STRUCTURE, Recipe
-from netdsl.recipe.text import is_text, shown
+from netdsl.recipe.annotations import Argument, arguments
+from netdsl.recipe.component import Component
+from netdsl.recipe.schema import SECTIONS, STRUCTURE, Recipe
+from netdsl.recipe.text import shown
 
 
 class Entry(Struct, frozen=True):
-    """A field, or an argument of a word: what it accepts, its default (None where it is required), what it means.
+    """A field, or an argument of a component: what it accepts, its default (None where it is required), what it means.
 
     `written`: the default as it could be written, or None where it is required.
     """
@@ -25,8 +26,8 @@ class Entry(Struct, frozen=True):
     doc: str
 
 
-class WordEntry(Struct, frozen=True):
-    """A word: what it means, its source, its arguments."""
+class ComponentEntry(Struct, frozen=True):
+    """A component: what it means, its source, its arguments."""
 
     name: str
     doc: str
@@ -35,52 +36,66 @@ class WordEntry(Struct, frozen=True):
 
 
 class FieldEntry(Struct, frozen=True):
-    """A field of a recipe and the words it accepts."""
+    """A field of a recipe, the section it belongs to, and the components it accepts."""
 
     entry: Entry
-    words: tuple[WordEntry, ...]
+    section: str
+    components: tuple[ComponentEntry, ...]
 
 
 def fields() -> dict[str, FieldEntry]:
-    """Everything that a recipe can say, by field."""
+    """Everything that a recipe can say, by field, section by section."""
     found = {}
-    for name, info in arguments(Recipe).items():
+    for name, argument in arguments(Recipe).items():
         if name not in STRUCTURE:
-            kinds = words(element(info.type) or info.type)
-            found[name] = FieldEntry(_entry(name, info), tuple(_word(n, k) for n, k in kinds.items()))
+            kind = argument.kind
+            components = (kind.item or kind).components
+            entries = tuple(_component(n, cls) for n, cls in components.items())
+            found[name] = FieldEntry(_entry(argument), kind.section, entries)
     return found
 
 
-def _entry(name: str, info: Any) -> Entry:
-    accepts, doc = expected(info.type), description(info.type)
-    if is_required(info):
-        return Entry(name, accepts, None, None, doc)
-    default = info.default if info.default is not msgspec.NODEFAULT else info.default_factory()
-    return Entry(name, accepts, msgspec.to_builtins(default), shown(default, quoted=is_text(info.type)), doc)
+def sections() -> dict[str, dict[str, FieldEntry]]:
+    """The fields by the title of their section, in the order of the reference."""
+    known = fields()
+    return {title: {n: f for n, f in known.items() if f.section == s} for s, title in SECTIONS.items()}
 
 
-def _word(name: str, kind: Any) -> WordEntry:
-    doc = " ".join((kind.__doc__ or "").split())
-    return WordEntry(name, doc, kind.source, tuple(_entry(a, i) for a, i in arguments(kind).items()))
+def _entry(argument: Argument) -> Entry:
+    kind = argument.kind
+    if argument.required:
+        return Entry(argument.name, kind.expected, None, None, kind.description)
+    default = argument.default
+    written = shown(default, quoted=kind.is_text)
+    return Entry(argument.name, kind.expected, msgspec.to_builtins(default), written, kind.description)
+
+
+def _component(name: str, cls: type[Component]) -> ComponentEntry:
+    doc = " ".join((cls.__doc__ or "").split())
+    return ComponentEntry(name, doc, cls.source, tuple(map(_entry, arguments(cls).values())))
 
 
 def reference(only: str | None = None) -> list[str]:
-    """The reference as lines of text."""
+    """The reference as lines of text: all fields by section, or one field with its components."""
+    if only is not None:
+        field = fields()[only]
+        return [*_field_lines(only, field), *(line for c in field.components for line in ("", *_component_lines(c)))]
     lines: list[str] = []
-    for name, field in fields().items():
-        if only is not None and name != only:
-            continue
-        lines += [f"{name} = {field.entry.accepts}", f"  {field.entry.doc}"]
-        for word in field.words:
-            if only is not None:
-                lines += ["", *_word_lines(word)]
+    for title, found in sections().items():
+        lines += ["", title, "-" * len(title)] if lines else [title, "-" * len(title)]
+        for name, field in found.items():
+            lines += _field_lines(name, field)
     return lines
 
 
-def _word_lines(word: WordEntry) -> list[str]:
-    lines = [f"  {word.name}: {word.doc}"]
-    lines += [f"    source: {word.source}"] if word.source else []
-    for a in word.arguments:
+def _field_lines(name: str, field: FieldEntry) -> list[str]:
+    return [f"{name} = {field.entry.accepts}", f"  {field.entry.doc}"]
+
+
+def _component_lines(component: ComponentEntry) -> list[str]:
+    lines = [f"  {component.name}: {component.doc}"]
+    lines += [f"    source: {component.source}"] if component.source else []
+    for a in component.arguments:
         default = "required" if a.written is None else f"default {a.written}"
         lines.append(f"    {a.name}: {a.accepts} ({default}){'; ' + a.doc if a.doc else ''}")
     return lines

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Union
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from netdsl.recipe.component import Count, Duration, Fraction, Index, NonNegative, Positive, Probability, Word
+from netdsl.recipe.component import Component, Count, Duration, Fraction, Index, NonNegative, Positive, Probability
+from netdsl.recipe.registry import accepted, component
 
 
-class Ema(Word, frozen=True, tag="ema"):
+@component("ema")
+class Ema(Component, frozen=True, tag="ema"):
     """An exponential moving average of the weights, evaluated and saved beside the raw ones.
 
     `warmup`: decay at update n is at most (1 + n) / (10 + n). `restart`: until this time the average is the current
@@ -27,7 +29,8 @@ class Ema(Word, frozen=True, tag="ema"):
     scaled: Annotated[bool, Meta(description="1 - decay is multiplied by batch * every / epochs (torchvision)")] = False
 
 
-class Swa(Word, frozen=True, tag="swa"):
+@component("swa")
+class Swa(Component, frozen=True, tag="swa"):
     """The plain average of the weights from `start` on, once per epoch; batch-norm statistics are recomputed at the
     end."""
 
@@ -35,7 +38,8 @@ class Swa(Word, frozen=True, tag="swa"):
     start: Annotated[Probability, Meta(description="fraction of training after which averaging begins")] = 0.75
 
 
-class Lookahead(Word, frozen=True, tag="lookahead"):
+@component("lookahead")
+class Lookahead(Component, frozen=True, tag="lookahead"):
     """Every `every` updates slow weights go the fraction `alpha` of the way to the trained ones, which go on from them;
     the run ends with the slow weights.
 
@@ -52,7 +56,12 @@ class Lookahead(Word, frozen=True, tag="lookahead"):
     buffers: Annotated[bool, Meta(description="statistics of batch norms are slow and fast too")] = False
 
 
-class ClipNorm(Word, frozen=True, tag="norm"):
+class Clip(Component, frozen=True):
+    """One way to bound the gradient before an update."""
+
+
+@component("clip")
+class ClipNorm(Clip, frozen=True, tag="norm"):
     """Rescales the whole gradient to at most this 2-norm, as torch's clip_grad_norm_."""
 
     source: ClassVar[str] = "Pascanu et al. 2013"
@@ -60,13 +69,15 @@ class ClipNorm(Word, frozen=True, tag="norm"):
     limit: Positive
 
 
-class ClipValue(Word, frozen=True, tag="value"):
+@component("clip")
+class ClipValue(Clip, frozen=True, tag="value"):
     """Cuts every number of the gradient to [-limit, limit]."""
 
     limit: Positive
 
 
-class ClipAdaptive(Word, frozen=True, tag="adaptive"):
+@component("clip")
+class ClipAdaptive(Clip, frozen=True, tag="adaptive"):
     """Rescales each unit's gradient to at most `limit` times its weight's norm."""
 
     source: ClassVar[str] = "Brock et al. 2021"
@@ -74,27 +85,33 @@ class ClipAdaptive(Word, frozen=True, tag="adaptive"):
     eps: Positive = 1e-3
 
 
-class L1Penalty(Word, frozen=True, tag="l1"):
+class Penalty(Component, frozen=True):
+    """A term that is added to the loss."""
+
+    rate: NonNegative
+
+
+@component("penalty")
+class L1Penalty(Penalty, frozen=True, tag="l1"):
     """Adds `rate` * sum |w| over the weights (not norms, biases or scales)."""
 
     source: ClassVar[str] = "Tibshirani 1996"
-    rate: NonNegative
 
 
-class L2Penalty(Word, frozen=True, tag="l2"):
+@component("penalty")
+class L2Penalty(Penalty, frozen=True, tag="l2"):
     """Adds `rate` / 2 * sum w^2 over the weights: coupled decay, whatever the optimizer."""
 
-    rate: NonNegative
 
-
-class GroupLasso(Word, frozen=True, tag="group_lasso"):
+@component("penalty")
+class GroupLasso(Penalty, frozen=True, tag="group_lasso"):
     """Adds `rate` * sum of sqrt(size) * 2-norm of each output unit's weights."""
 
     source: ClassVar[str] = "Yuan & Lin 2006"
-    rate: NonNegative
 
 
-class ByProduct(Word, frozen=True, tag="l1_by_product"):
+@component("penalty")
+class ByProduct(Penalty, frozen=True, tag="l1_by_product"):
     """Adds `rate` * sum |w| through w = a * b with L2 on a and b: at a minimum `rate` / 2 * (a^2 + b^2) = `rate` * |w|,
     without a kink, so that weights really reach 0.
 
@@ -103,30 +120,33 @@ class ByProduct(Word, frozen=True, tag="l1_by_product"):
     """
 
     source: ClassVar[str] = "Hoff 2017; Ziyin & Wang 2023"
-    rate: NonNegative
     least: Annotated[NonNegative, Meta(description="smaller weights are 0 when they are used")] = 1e-6
 
 
-class Flat(Word, frozen=True, tag="constant"):
+@component("drop_path", "drop_path.rates", "dropout")
+class Flat(Component, frozen=True, tag="constant"):
     """The same rate everywhere."""
 
     rate: Probability
 
 
-class Ramp(Word, frozen=True, tag="linear"):
+@component("drop_path", "drop_path.rates", "dropout")
+class Ramp(Component, frozen=True, tag="linear"):
     """From `start` to `to` in equal steps: over the residual links first to last, or over the epochs."""
 
     start: Probability
     to: Probability
 
 
-class Rates(Word, frozen=True, tag="rates"):
+@component("drop_path", "drop_path.rates")
+class Rates(Component, frozen=True, tag="rates"):
     """A rate for every residual link, first to last, where no rule gives them."""
 
     each: tuple[Probability, ...]
 
 
-class Early(Word, frozen=True, tag="early"):
+@component("dropout")
+class Early(Component, frozen=True, tag="early"):
     """The rate until a time, falling linearly to 0 (or at once); none after."""
 
     source: ClassVar[str] = "Liu et al. 2023 (Dropout reduces underfitting)"
@@ -135,7 +155,8 @@ class Early(Word, frozen=True, tag="early"):
     shape: Literal["linear", "constant"] = "linear"
 
 
-class Late(Word, frozen=True, tag="late"):
+@component("dropout")
+class Late(Component, frozen=True, tag="late"):
     """None until a time, then the rate."""
 
     source: ClassVar[str] = "Liu et al. 2023 (Dropout reduces underfitting)"
@@ -143,7 +164,14 @@ class Late(Word, frozen=True, tag="late"):
     after: Duration
 
 
-class DropPath(Word, frozen=True, tag="drop_path"):
+if TYPE_CHECKING:
+    LinkRates = Flat | Ramp | Rates
+else:
+    LinkRates = accepted("drop_path.rates")
+
+
+@component("drop_path")
+class DropPath(Component, frozen=True, tag="drop_path"):
     """Stochastic depth with all its choices: `drop_path(linear(0, 0.5), mode=batch)`.
 
     `links`: so many neighbouring links share a rate, and `linear` counts in steps of them: 2 for a transformer, whose
@@ -152,12 +180,13 @@ class DropPath(Word, frozen=True, tag="drop_path"):
     """
 
     source: ClassVar[str] = "Huang et al. 2016"
-    rates: Union[Flat, Ramp, Rates]
+    rates: LinkRates
     mode: Annotated[Literal["row", "batch"], Meta(description="drawn for each sample, or once for the batch")] = "row"
     links: Annotated[Count, Meta(description="neighbouring links that share a rate")] = 1
 
 
-class Stop(Word, frozen=True, tag="early_stopping"):
+@component("stop")
+class Stop(Component, frozen=True, tag="early_stopping"):
     """Stops when the validation metric has not improved for `patience` evaluations; the best weights are kept."""
 
     source: ClassVar[str] = "Prechelt 1998"
@@ -168,7 +197,8 @@ class Stop(Word, frozen=True, tag="early_stopping"):
     least: Annotated[NonNegative, Meta(description="smaller improvements do not count")] = 0.0
 
 
-class LayerDecay(Word, frozen=True, tag="layer_decay"):
+@component("layer_decay")
+class LayerDecay(Component, frozen=True, tag="layer_decay"):
     """Layer-wise lr decay: lr * rate^(last - layer), stem is layer 0, the head the last.
 
     Layers follow from the net's structure: `blocks` consecutive blocks of one stage make a layer, with the downsampling
@@ -180,9 +210,3 @@ class LayerDecay(Word, frozen=True, tag="layer_decay"):
     rate: Annotated[Probability, Meta(description="lr ratio of neighbouring layers")]
     blocks: Count = 1
     layers: Index | None = None
-
-
-Clips = Union[ClipNorm, ClipValue, ClipAdaptive]
-Penalties = Union[L1Penalty, L2Penalty, GroupLasso, ByProduct]
-Depths = Union[Flat, Ramp, Rates, DropPath]
-Times = Union[Flat, Ramp, Early, Late]

@@ -14,8 +14,8 @@ from netdsl.recipe.aliases import FIELDS
 from netdsl.recipe.annotations import arguments
 from netdsl.recipe.bind import PIPELINES, Binder, Origin, Written
 from netdsl.recipe.checks import check
-from netdsl.recipe.component import Word, word_name
-from netdsl.recipe.schema import STRUCTURE, Group, Recipe
+from netdsl.recipe.component import Component, component_name
+from netdsl.recipe.schema import STRUCTURE, Group, Recipe, default_schedule
 from netdsl.recipe.shorten import rescaled
 from netdsl.syntax import ast
 
@@ -78,7 +78,7 @@ class _Resolver:
         values: dict[str, Any] = {}
         for name, written in fields.items():
             try:
-                values[name] = self.binder.bind(arguments(Recipe)[name].type, written, name)
+                values[name] = self.binder.bind(arguments(Recipe)[name].kind, written, name)
             except Fault as mistake:
                 self.diagnostics.append(mistake.diagnostic)
         self._override_defaults(values, fields)
@@ -89,6 +89,8 @@ class _Resolver:
         if ("epochs" in values) != ("steps" in values):
             values.setdefault("epochs", None)
             values.setdefault("steps", None)
+        if self.base is DEFAULTS and "schedule" not in fields:
+            values["schedule"] = default_schedule(values.get("epochs"), values.get("steps"))
         recipe = replace(self.base, **values)
         if chain:
             recipe = replace(recipe, groups=tuple(self._groups(chain, recipe)), freeze=tuple(_frozen(chain)))
@@ -123,7 +125,7 @@ class _Resolver:
         if self.epochs is None or "epochs" not in self.overrides or not isinstance(values.get("epochs"), int):
             return values
         try:
-            written = self.binder.bind(arguments(Recipe)["epochs"].type, self.epochs, "epochs")
+            written = self.binder.bind(arguments(Recipe)["epochs"].kind, self.epochs, "epochs")
         except Fault:
             return values
         return rescaled(values, values["epochs"] / written, kept=self.overrides)
@@ -144,10 +146,10 @@ class _Resolver:
             if not argument or name in fields or name not in field_names():
                 continue
             default = values.get(name, getattr(self.base, name))
-            if isinstance(default, Word) and argument in arguments(type(default)):
+            if isinstance(default, Component) and argument in arguments(type(default)):
                 self.binder.used.add(path)
                 try:
-                    value = self.binder.bind(arguments(type(default))[argument].type, written, path)
+                    value = self.binder.bind(arguments(type(default))[argument].kind, written, path)
                 except Fault as mistake:
                     self.diagnostics.append(mistake.diagnostic)
                 else:
@@ -185,15 +187,15 @@ class _Resolver:
         value = origin.evaluate(field.value, readable)
         if name == "lr" and value == 0:
             raise fault("bad-value", "an lr of 0 still decays weights: use `freeze`", origin.place(field.value))
-        return self.binder.convert(known[name].type, value, origin.place(field.value), name)
+        return self.binder.convert(known[name].kind, value, origin.place(field.value), name)
 
 
 def _no_argument(name: str, argument: str, value: Any) -> str:
     """What can be set of a field's value, where `argument` cannot."""
     parts = value if isinstance(value, tuple) else (value,)
     known = []
-    for word in (p for p in parts if isinstance(p, Word)):
-        prefix = f"{name}.{word_name(type(word))}" if name in PIPELINES else name
+    for word in (p for p in parts if isinstance(p, Component)):
+        prefix = f"{name}.{component_name(word)}" if name in PIPELINES else name
         known += [f"{prefix}.{a}" for a in arguments(type(word))]
     near = did_you_mean(f"{name}.{argument}", known)
     return near or (f"it has {', '.join(f'`{k}`' for k in known)}" if known else f"`{name}` has no arguments here")

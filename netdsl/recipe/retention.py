@@ -6,10 +6,12 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from netdsl.recipe.component import Count, Duration, Word
+from netdsl.recipe.component import Component, Count, Duration
+from netdsl.recipe.registry import component
 
 
-class Keep(Word, frozen=True, tag="keep"):
+@component("keep")
+class Keep(Component, frozen=True, tag="keep"):
     """Checkpoints that stay beside the newest one, in the run's folder `checkpoints`."""
 
     bare: ClassVar[str] = "last"
@@ -17,21 +19,25 @@ class Keep(Word, frozen=True, tag="keep"):
     every: Annotated[Duration | None, Meta(description="also those at whole multiples of this time, for good")] = None
 
 
-class Last(Word, frozen=True, tag="last"):
+class Final(Component, frozen=True):
+    """Which weights are measured and exported at the end."""
+
+
+@component("final")
+class Last(Final, frozen=True, tag="last"):
     """The weights of the last update (their average, where there is `ema` or `swa`)."""
 
 
-class Best(Word, frozen=True, tag="best"):
+@component("final")
+class Best(Final, frozen=True, tag="best"):
     """The weights of the best evaluation, whether or not training stopped early."""
 
 
-class Improving(Word, frozen=True, tag="improving"):
+@component("final")
+class Improving(Final, frozen=True, tag="improving"):
     """The mean of the weights of the last `count` evaluations that improved on all before them; counters are those of
     the best. They are chosen on the split that is evaluated: the test split where `validation = 0`, as its source
     does."""
 
     source: ClassVar[str] = "torchvision's references, MobileNetV3"
     count: Count = 3
-
-
-Finals = Last | Best | Improving

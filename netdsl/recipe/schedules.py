@@ -6,11 +6,12 @@ A phase without a length lasts until training ends. Every phase starts from the 
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Union
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from netdsl.recipe.component import Count, Duration, NonNegative, Positive, Probability, Word
+from netdsl.recipe.component import Component, Count, Duration, NonNegative, Positive, Probability
+from netdsl.recipe.registry import component
 
 Length = Annotated[Duration | None, Meta(description="how long; without it, until training ends")]
 Whole = Annotated[
@@ -18,15 +19,42 @@ Whole = Annotated[
 ]
 
 
-class Phase(Word, frozen=True):
+class Phase(Component, frozen=True):
     """A stretch of time with one rule for the learning rate."""
 
     @property
     def length(self) -> Duration | None:
-        return getattr(self, "over", None)
+        """How long the phase lasts; None: until training ends."""
+        return None
+
+    @property
+    def spans_run(self) -> bool:
+        """Whether its time counts from the beginning of the run."""
+        return False
 
 
-class Warmup(Phase, frozen=True, tag="warmup"):
+class Timed(Phase, frozen=True, kw_only=True):
+    """A phase whose length can be given."""
+
+    over: Length = None
+
+    @property
+    def length(self) -> Duration | None:
+        return self.over
+
+
+class Anchored(Timed, frozen=True, kw_only=True):
+    """A phase whose time can be counted over the whole run."""
+
+    whole: Whole = False
+
+    @property
+    def spans_run(self) -> bool:
+        return self.whole
+
+
+@component("schedule")
+class Warmup(Timed, frozen=True, tag="warmup"):
     """Linear rise to the full lr over the given time; with `shape=constant` it stays at its start, as torch's
     ConstantLR.
 
@@ -42,21 +70,20 @@ class Warmup(Phase, frozen=True, tag="warmup"):
     shape: Literal["linear", "constant"] = "linear"
 
 
-class Constant(Phase, frozen=True, tag="constant"):
+@component("schedule")
+class Constant(Timed, frozen=True, tag="constant"):
     """The learning rate stays."""
 
-    over: Length = None
 
-
-class Cosine(Phase, frozen=True, tag="cosine"):
+@component("schedule")
+class Cosine(Anchored, frozen=True, tag="cosine"):
     """Half a cosine from the current lr down to `to`, as torch's CosineAnnealingLR."""
 
     source: ClassVar[str] = "Loshchilov & Hutter 2017"
     to: Annotated[NonNegative, Meta(description="final learning rate")] = 0.0
-    over: Length = None
-    whole: Whole = False
 
 
+@component("schedule")
 class Linear(Phase, frozen=True, tag="linear"):
     """A straight line from the current lr to `to` (a learning rate), or to `factor` times the full lr."""
 
@@ -64,53 +91,55 @@ class Linear(Phase, frozen=True, tag="linear"):
     over: Length = None
     factor: Annotated[NonNegative | None, Meta(description="end as a fraction of the full lr")] = None
 
+    @property
+    def length(self) -> Duration | None:
+        return self.over
 
-class Polynomial(Phase, frozen=True, tag="polynomial"):
+
+@component("schedule")
+class Polynomial(Timed, frozen=True, tag="polynomial"):
     """`to + (lr - to) * (1 - t)^power`, as torch's PolynomialLR where `to` is 0."""
 
     power: Positive = 1.0
     to: NonNegative = 0.0
-    over: Length = None
 
 
-class Step(Phase, frozen=True, tag="step"):
+@component("schedule")
+class Step(Anchored, frozen=True, tag="step"):
     """Multiplies by `factor` after every stretch of time `every`, as torch's StepLR."""
 
     every: Duration
     factor: Positive = 0.1
-    over: Length = None
-    whole: Whole = False
 
 
-class Multistep(Phase, frozen=True, tag="multistep"):
+@component("schedule")
+class Multistep(Anchored, frozen=True, tag="multistep"):
     """Multiplies by `factor` at each of the given times since the phase began, as torch's MultiStepLR."""
 
     at: tuple[Duration, ...]
     factor: Positive = 0.1
-    over: Length = None
-    whole: Whole = False
 
 
-class Exponential(Phase, frozen=True, tag="exponential"):
+@component("schedule")
+class Exponential(Anchored, frozen=True, tag="exponential"):
     """Multiplies by `factor` over every stretch `every`: smoothly, or all at once where `staircase`."""
 
     factor: Positive
     every: Duration = Duration(1, "epochs")
     staircase: bool = False
-    over: Length = None
-    whole: Whole = False
 
 
-class Restarts(Phase, frozen=True, tag="restarts"):
+@component("schedule")
+class Restarts(Timed, frozen=True, tag="restarts"):
     """Cosine with warm restarts (SGDR): a first cycle of length `first`, each next one `times` as long."""
 
     source: ClassVar[str] = "Loshchilov & Hutter 2017"
     first: Duration
     times: Count = 1
     to: NonNegative = 0.0
-    over: Length = None
 
 
+@component("schedule")
 class Plateau(Phase, frozen=True, tag="plateau"):
     """Multiplies by `factor` when `metric` has not improved for `patience` evaluations, as torch's ReduceLROnPlateau
     with a patience of one less. `times`: so often at most.
@@ -130,7 +159,8 @@ class Plateau(Phase, frozen=True, tag="plateau"):
     to: Annotated[NonNegative, Meta(description="lr does not fall below this")] = 0.0
 
 
-class OneCycle(Phase, frozen=True, tag="onecycle"):
+@component("schedule")
+class OneCycle(Timed, frozen=True, tag="onecycle"):
     """Up to the full lr over the fraction `rise` and down again, as torch's OneCycleLR."""
 
     source: ClassVar[str] = "Smith & Topin 2018"
@@ -138,9 +168,3 @@ class OneCycle(Phase, frozen=True, tag="onecycle"):
     shape: Literal["cosine", "linear"] = "cosine"
     start_div: Annotated[Positive, Meta(description="start at lr / start_div")] = 25.0
     end_div: Annotated[Positive, Meta(description="end at lr / start_div / end_div")] = 1e4
-    over: Length = None
-
-
-Phases = Union[
-    Warmup, Constant, Cosine, Linear, Polynomial, Step, Multistep, Exponential, Restarts, OneCycle, Plateau
-]  # fmt: skip

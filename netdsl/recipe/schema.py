@@ -1,22 +1,67 @@
-"""Every field of a recipe, declared once."""
+"""Every field of a recipe, declared once, in the sections in which the reference shows them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from msgspec import Meta, Struct
 
-from netdsl.recipe.augmentations import Augments, Mixes, Progressive
+from netdsl.recipe.augmentations import Progressive
 from netdsl.recipe.component import Count, Duration, Fraction, Index, NonNegative, Probability
-from netdsl.recipe.inits import Inits
-from netdsl.recipe.losses import CrossEntropy, Losses
-from netdsl.recipe.optimizers import AdamW, Optimizers
-from netdsl.recipe.regularizers import Clips, Depths, Ema, LayerDecay, Lookahead, Penalties, Stop, Swa, Times
-from netdsl.recipe.retention import Finals, Keep
-from netdsl.recipe.schedules import Cosine, Phases, Warmup
-from netdsl.recipe.sources import Channel, Digits, Sources, Standards
+from netdsl.recipe.losses import CrossEntropy
+from netdsl.recipe.optimizers import AdamW
+from netdsl.recipe.registry import accepted
+from netdsl.recipe.regularizers import Ema, LayerDecay, Lookahead, Stop, Swa
+from netdsl.recipe.retention import Keep
+from netdsl.recipe.schedules import Cosine, Phase, Warmup
+from netdsl.recipe.sources import Channel, Digits
+
+if TYPE_CHECKING:  # what is registered is known at run time; a type checker sees the base class of its components
+    from netdsl.recipe.augmentations import Augment as Augments
+    from netdsl.recipe.augmentations import Mix as Mixes
+    from netdsl.recipe.component import Component as LinkRates
+    from netdsl.recipe.component import Component as TimeRates
+    from netdsl.recipe.inits import Init as Inits
+    from netdsl.recipe.losses import Loss as Losses
+    from netdsl.recipe.optimizers import Optimizer as Optimizers
+    from netdsl.recipe.regularizers import Clip as Clips
+    from netdsl.recipe.regularizers import Penalty as Penalties
+    from netdsl.recipe.retention import Final as Finals
+    from netdsl.recipe.schedules import Phase as Phases
+    from netdsl.recipe.sources import Data as Sources
+    from netdsl.recipe.sources import Standardization as Standardizations
+else:
+    import netdsl.recipe.inits  # noqa: F401 - the components register themselves
+
+    Augments, Mixes, LinkRates, TimeRates = map(accepted, ("augment", "mix", "drop_path", "dropout"))
+    Inits, Losses, Optimizers, Clips = map(accepted, ("init", "loss", "optimizer", "clip"))
+    Penalties, Finals, Phases, Sources = map(accepted, ("penalty", "final", "schedule", "data"))
+    Standardizations = accepted("standardize")
 
 Metric = Literal["top1", "top5", "per_class", "confusion", "mean_iou", "rmse", "perplexity"]
+
+SECTIONS = {
+    "data": "Data", "augmentation": "Augmentation", "loss": "Loss and regularisation",
+    "optimisation": "Optimisation", "averaging": "Averaging of weights", "devices": "Devices and speed",
+    "checkpoints": "Evaluation and checkpoints",
+}  # fmt: skip
+"""The sections of the reference and their titles, in order."""
+
+
+def in_section(section: str, description: str) -> Meta:
+    """The annotation of a field: its section and what it means."""
+    return Meta(description=description, extra={"section": section})
+
+
+def default_schedule(epochs: int | None, steps: int | None) -> tuple[Phase, ...]:
+    """The schedule where none is written: a warm-up and a cosine. The warm-up lasts one epoch, but at most a tenth of
+    the run."""
+    if epochs is None and steps is not None:
+        return Warmup(over=Duration(steps / 10, "steps")), Cosine()
+    return Warmup(over=Duration(min(1, (epochs or DEFAULT_EPOCHS) / 10), "epochs")), Cosine()
+
+
+DEFAULT_EPOCHS = 30
 
 
 class Group(Struct, frozen=True):
@@ -33,86 +78,109 @@ class Recipe(Struct, frozen=True, kw_only=True):
     """A recipe, resolved: plain values only, serialisable to JSON."""
 
     name: str = "defaults"
-    data: Annotated[Sources, Meta(description="where the samples come from")] = Digits()
+
+    data: Annotated[Sources, in_section("data", "where the samples come from")] = Digits()
     validation: Annotated[
-        Fraction, Meta(description="fraction of the training split held out to choose the best weights")
+        Fraction, in_section("data", "fraction of the training split held out to choose the best weights")
     ] = 0.0
-    label_noise: Annotated[Probability, Meta(description="fraction of the training labels replaced by random ones")] = (
-        0.0
+    label_noise: Annotated[
+        Probability, in_section("data", "fraction of the training labels replaced by random ones")
+    ] = 0.0
+    standardize: Annotated[Standardizations, in_section("data", "how pixels are standardised, inside the net")] = (
+        Channel()
     )
-    standardize: Annotated[Standards, Meta(description="how pixels are standardised, inside the net")] = Channel()
-    epochs: Annotated[Count | None, Meta(description="passes over the training split")] = None
-    steps: Annotated[Count | None, Meta(description="updates of the weights, instead of epochs")] = None
-    batch: Annotated[Count, Meta(description="samples per update, over all devices")] = 64
-    micro_batch: Annotated[Index, Meta(description="samples that fit at once on one device; 0: all of them")] = 0
-    drop_last: Annotated[bool, Meta(description="leave out the short last batch of an epoch")] = False
+    drop_last: Annotated[bool, in_section("data", "leave out the short last batch of an epoch")] = False
     repeat: Annotated[
-        Count, Meta(description="repeated augmentation: copies of a sample in an epoch's order (Hoffer et al. 2020)")
+        Count,
+        in_section("data", "repeated augmentation: copies of a sample in an epoch's order (Hoffer et al. 2020)"),
     ] = 1
-    loss: Annotated[Losses, Meta(description="what is minimised")] = CrossEntropy()
-    outputs: Annotated[
-        dict[str, NonNegative], Meta(description="weight of the loss of each output: `weights(aux1=0.3)`")
-    ] = {}
-    optimizer: Annotated[Optimizers, Meta(description="how weights are updated")] = AdamW(lr=3e-3)
-    schedule: Annotated[tuple[Phases, ...], Meta(description="the learning rate over time, in phases")] = (
-        Warmup(over=Duration(1, "epochs")),
-        Cosine(),
-    )
-    schedule_unit: Annotated[
-        Literal["step", "epoch"], Meta(description="whether lr changes at every step or every epoch")
-    ] = "step"
-    augment: Annotated[tuple[Augments, ...], Meta(description="what is done to training pictures")] = ()
-    mix: Annotated[tuple[Mixes, ...], Meta(description="one of these per batch")] = ()
+    seed: Annotated[Index, in_section("data", "seed of everything random")] = 0
+
+    augment: Annotated[tuple[Augments, ...], in_section("augmentation", "what is done to training images")] = ()
+    mix: Annotated[tuple[Mixes, ...], in_section("augmentation", "one of these per batch")] = ()
     progressive: Annotated[
-        Progressive | None, Meta(description="pictures, augmentation and dropout that grow in stages")
+        Progressive | None, in_section("augmentation", "images, augmentation and dropout that grow in stages")
     ] = None
-    drop_path: Annotated[Depths | None, Meta(description="stochastic depth over the residual links, first to last")] = (
+
+    loss: Annotated[Losses, in_section("loss", "what is minimised")] = CrossEntropy()
+    outputs: Annotated[
+        dict[str, NonNegative], in_section("loss", "weight of the loss of each output: `weights(aux1=0.3)`")
+    ] = {}
+    penalty: Annotated[tuple[Penalties, ...], in_section("loss", "terms added to the loss")] = ()
+    drop_path: Annotated[
+        LinkRates | None, in_section("loss", "stochastic depth over the residual links, first to last")
+    ] = None
+    dropout: Annotated[TimeRates | None, in_section("loss", "rate of the net's dropout layers over time")] = None
+    metrics: Annotated[tuple[Metric, ...], in_section("loss", "what is measured besides the loss")] = ()
+
+    epochs: Annotated[Count | None, in_section("optimisation", "passes over the training split")] = None
+    steps: Annotated[Count | None, in_section("optimisation", "updates of the weights, instead of epochs")] = None
+    batch: Annotated[Count, in_section("optimisation", "samples per update, over all devices")] = 64
+    optimizer: Annotated[Optimizers, in_section("optimisation", "how weights are updated")] = AdamW(lr=3e-3)
+    schedule: Annotated[
+        tuple[Phases, ...],
+        in_section(
+            "optimisation",
+            "the learning rate over time, in phases; by default a warm-up of one epoch (at most a tenth of the run) "
+            "and a cosine",
+        ),
+    ] = default_schedule(None, None)
+    schedule_unit: Annotated[
+        Literal["step", "epoch"], in_section("optimisation", "whether lr changes at every step or every epoch")
+    ] = "step"
+    clip: Annotated[Clips | None, in_section("optimisation", "gradient clipping")] = None
+    layer_decay: Annotated[LayerDecay | None, in_section("optimisation", "lower lr for earlier layers")] = None
+    init: Annotated[tuple[Inits, ...], in_section("optimisation", "how weights start")] = ()
+
+    ema: Annotated[Ema | None, in_section("averaging", "moving average of the weights")] = None
+    swa: Annotated[Swa | None, in_section("averaging", "average of the weights at the end of training")] = None
+    lookahead: Annotated[Lookahead | None, in_section("averaging", "slow weights that pull the trained ones back")] = (
         None
     )
-    dropout: Annotated[Times | None, Meta(description="rate of the net's dropout layers over time")] = None
-    ema: Annotated[Ema | None, Meta(description="moving average of the weights")] = None
-    swa: Annotated[Swa | None, Meta(description="average of the weights at the end of training")] = None
-    lookahead: Annotated[Lookahead | None, Meta(description="slow weights that pull the trained ones back")] = None
-    clip: Annotated[Clips | None, Meta(description="gradient clipping")] = None
-    penalty: Annotated[tuple[Penalties, ...], Meta(description="terms added to the loss")] = ()
-    init: Annotated[tuple[Inits, ...], Meta(description="how weights start")] = ()
-    layer_decay: Annotated[LayerDecay | None, Meta(description="lower lr for earlier layers")] = None
-    stop: Annotated[Stop | None, Meta(description="early stopping")] = None
-    final: Annotated[
-        Finals | None,
-        Meta(
-            description="the weights that are measured and exported at the end; none: `best` with `stop`, else `last`"
-        ),
-    ] = None
-    metrics: Annotated[tuple[Metric, ...], Meta(description="what is measured besides the loss")] = ()
+
+    micro_batch: Annotated[Index, in_section("devices", "samples that fit at once on one device; 0: all of them")] = 0
     precision: Annotated[
-        Literal["fp32", "tf32", "bf16", "fp16"], Meta(description="numbers of the forward pass; on a CPU fp32")
+        Literal["fp32", "tf32", "bf16", "fp16"], in_section("devices", "numbers of the forward pass; on a CPU fp32")
     ] = "fp32"
-    compile: Annotated[Literal["auto", "on", "off"], Meta(description="torch's compiler; auto: on a GPU only")] = "auto"
-    layout: Annotated[Literal["auto", "nchw", "channels_last"], Meta(description="memory layout of pictures")] = "auto"
+    compile: Annotated[Literal["auto", "on", "off"], in_section("devices", "torch's compiler; auto: on a GPU only")] = (
+        "auto"
+    )
+    layout: Annotated[Literal["auto", "nchw", "channels_last"], in_section("devices", "memory layout of images")] = (
+        "auto"
+    )
     workers: Annotated[
         Union[Index, Literal["auto"]],
-        Meta(description="processes that decode pictures in files ahead; 0: none; auto: one for every free core"),
+        in_section("devices", "processes that decode image files ahead; 0: none; auto: one for every free core"),
     ] = "auto"
     resident: Annotated[
-        Index, Meta(description="MiB of pictures that a split may take to be decoded once and kept in memory")
+        Index, in_section("devices", "MiB of images that a split may take to be decoded once and kept in memory")
     ] = 1024
     batch_norm: Annotated[
         Literal["local", "sync", "reduce_at_eval"],
-        Meta(
-            description="statistics of several devices: the first one's are kept, those of the whole batch, "
-            "or each its own, averaged at evaluations and checkpoints"
+        in_section(
+            "devices",
+            "statistics of several devices: the first one's are kept, those of the whole batch, "
+            "or each its own, averaged at evaluations and checkpoints",
         ),
     ] = "local"
     shard: Annotated[
         Literal["fsdp"] | None,
-        Meta(description="what several devices hold: each the whole net, or each a part of every weight (FSDP2)"),
+        in_section("devices", "what several devices hold: each the whole net, or each a part of every weight (FSDP2)"),
     ] = None
-    seed: Annotated[Index, Meta(description="seed of everything random")] = 0
-    deterministic: Annotated[bool, Meta(description="only deterministic kernels")] = False
-    evaluate: Annotated[Duration, Meta(description="how often to evaluate")] = Duration(1, "epochs")
-    checkpoint: Annotated[Duration, Meta(description="how often to save a checkpoint")] = Duration(1, "epochs")
-    keep: Annotated[Keep, Meta(description="which checkpoints stay: `keep = 3` the last three")] = Keep()
+    deterministic: Annotated[bool, in_section("devices", "only deterministic kernels")] = False
+
+    evaluate: Annotated[Duration, in_section("checkpoints", "how often to evaluate")] = Duration(1, "epochs")
+    stop: Annotated[Stop | None, in_section("checkpoints", "early stopping")] = None
+    final: Annotated[
+        Finals | None,
+        in_section(
+            "checkpoints",
+            "the weights that are measured and exported at the end; none: `best` with `stop`, else `last`",
+        ),
+    ] = None
+    checkpoint: Annotated[Duration, in_section("checkpoints", "how often to save a checkpoint")] = Duration(1, "epochs")
+    keep: Annotated[Keep, in_section("checkpoints", "which checkpoints stay: `keep = 3` the last three")] = Keep()
+
     groups: tuple[Group, ...] = ()
     freeze: tuple[str, ...] = ()
 
@@ -137,5 +205,3 @@ def validation_samples(fraction: float, samples: int) -> int:
 
 STRUCTURE = ("name", "groups", "freeze")
 """Fields that are not written as `name = value`."""
-
-DEFAULT_EPOCHS = 30

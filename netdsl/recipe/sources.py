@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Union
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from netdsl.recipe.component import Count, Fraction, Index, NonNegative, Word
+from netdsl.recipe.component import Component, Count, Fraction, Index, NonNegative
 from netdsl.recipe.paths import A_PATH, PERHAPS_A_PATH
+from netdsl.recipe.registry import component
 
 Folder = Annotated[str, Meta(min_length=1, description="folder of the data, relative to the spec", extra=A_PATH)]
 Path = Annotated[str, Meta(min_length=1, description="file of the data, relative to the spec", extra=A_PATH)]
 
 
-class Data(Word, frozen=True):
+class Data(Component, frozen=True):
     """`task`: what its targets are: classes, numbers, a mask of classes, the next token, a class for every node.
     `published`: samples of its training split, where that is always the same."""
 
@@ -25,6 +26,7 @@ class Data(Word, frozen=True):
         return self.published
 
 
+@component("data")
 class Digits(Data, frozen=True, tag="digits"):
     """1,797 handwritten digits of 8 x 8 pixels (scikit-learn's, embedded), resized to what the net takes.
 
@@ -40,6 +42,7 @@ class Digits(Data, frozen=True, tag="digits"):
         return sum(not (k + 0.5) / n < self.test for n in self.counts for k in range(n))
 
 
+@component("data")
 class Clutter(Data, frozen=True, tag="clutter"):
     """Digits placed in clutter with a mask of where each is: segmentation pairs made from the embedded digits."""
 
@@ -53,6 +56,7 @@ class Clutter(Data, frozen=True, tag="clutter"):
         return self.train
 
 
+@component("data")
 class Cifar10(Data, frozen=True, tag="cifar10"):
     """CIFAR-10 in its binary version (data_batch_1.bin ... test_batch.bin)."""
 
@@ -61,6 +65,7 @@ class Cifar10(Data, frozen=True, tag="cifar10"):
     folder: Folder = "cifar-10-batches-bin"
 
 
+@component("data")
 class Cifar100(Data, frozen=True, tag="cifar100"):
     """CIFAR-100 in its binary version (train.bin, test.bin); the fine labels, or the 20 coarse ones."""
 
@@ -70,6 +75,7 @@ class Cifar100(Data, frozen=True, tag="cifar100"):
     labels: Literal["fine", "coarse"] = "fine"
 
 
+@component("data")
 class Mnist(Data, frozen=True, tag="mnist"):
     """MNIST's four idx files, compressed or not."""
 
@@ -78,6 +84,7 @@ class Mnist(Data, frozen=True, tag="mnist"):
     folder: Folder = "mnist"
 
 
+@component("data")
 class FashionMnist(Data, frozen=True, tag="fashion_mnist"):
     """Fashion-MNIST: the same four idx files."""
 
@@ -100,6 +107,7 @@ class Pictures(Data, frozen=True, kw_only=True):
     fit: Annotated[Literal["cut", "warp"], Meta(description="cut the middle, or squeeze the whole into `crop`")] = "cut"
 
 
+@component("data")
 class ImageFolder(Pictures, frozen=True, tag="imagefolder"):
     """A folder `train` and a folder `val` (or `test`) with one folder of pictures per class.
 
@@ -119,6 +127,7 @@ class Table(Pictures, frozen=True, kw_only=True):
     hold_out: Annotated[Fraction, Meta(description="part of the training split to test on where `test` is empty")] = 0.2
 
 
+@component("data")
 class Parquet(Table, frozen=True, tag="parquet"):
     """Parquet files with a column of pictures (PNG or JPEG bytes) and one of classes, as the Hugging Face Hub has
     them. Read through `datasets`; sized and cut as in `imagefolder`."""
@@ -129,6 +138,7 @@ class Parquet(Table, frozen=True, tag="parquet"):
     test: Annotated[str, Meta(description="files to test on; empty: a part of the others", extra=A_PATH)] = ""
 
 
+@component("data")
 class Hub(Table, frozen=True, tag="hf"):
     """A data set of the Hugging Face Hub, by its name, or a folder with one. Read through `datasets`, from its cache
     where there is no network; never runs code of a data set. Sized and cut as in `imagefolder`."""
@@ -142,6 +152,7 @@ class Hub(Table, frozen=True, tag="hf"):
     revision: Annotated[str, Meta(description="branch, tag or commit; empty: the newest")] = ""
 
 
+@component("data")
 class MaskFolder(Data, frozen=True, tag="maskfolder"):
     """Segmentation pairs: folders `images` and `masks` under `train` and `val`, file by file; a mask's pixels are
     class numbers."""
@@ -151,6 +162,7 @@ class MaskFolder(Data, frozen=True, tag="maskfolder"):
     ignore: Annotated[Index | None, Meta(description="value of a mask's pixels that have no class")] = None
 
 
+@component("data")
 class Npz(Data, frozen=True, tag="npz"):
     """One numpy file with `x`, `y` (and `x_test`, `y_test`): whole numbers in `y` are classes, others are numbers to
     predict. For a net with several inputs, `inputs` names their arrays."""
@@ -160,6 +172,7 @@ class Npz(Data, frozen=True, tag="npz"):
     test: Annotated[Fraction, Meta(description="held out where the file has no x_test")] = 0.2
 
 
+@component("data")
 class Text(Data, frozen=True, tag="text"):
     """A text file, cut into windows of `length` characters; the net predicts the next one at every place."""
 
@@ -169,6 +182,7 @@ class Text(Data, frozen=True, tag="text"):
     test: Fraction = 0.1
 
 
+@component("data")
 class Graph(Data, frozen=True, tag="graph"):
     """One graph as a numpy file: `features` [nodes, F], `edges` [2, E], `labels` [nodes], `train` mask."""
 
@@ -176,6 +190,7 @@ class Graph(Data, frozen=True, tag="graph"):
     path: Path
 
 
+@component("data")
 class Synthetic(Data, frozen=True, tag="synthetic"):
     """Random pictures of the net's own input shape with a class that can be learnt from them: for trying a recipe
     out."""
@@ -190,37 +205,39 @@ class Synthetic(Data, frozen=True, tag="synthetic"):
         return self.train
 
 
-class Channel(Word, frozen=True, tag="channel"):
+class Standardization(Component, frozen=True):
+    """How pixels are standardised, inside the net."""
+
+
+@component("standardize")
+class Channel(Standardization, frozen=True, tag="channel"):
     """(x - mean) / std per channel, computed on the training split."""
 
 
-class Pixel(Word, frozen=True, tag="pixel"):
+@component("standardize")
+class Pixel(Standardization, frozen=True, tag="pixel"):
     """(x - mean) / std per pixel and channel, computed on the training split; `scale=false` only subtracts the mean
     (He 2016)."""
 
     scale: bool = True
 
 
-class Image(Word, frozen=True, tag="image"):
+@component("standardize")
+class Image(Standardization, frozen=True, tag="image"):
     """Every picture by its own mean and deviation over all pixels and channels; the deviation is at least
     1 / sqrt(numbers in a picture)."""
 
     source: ClassVar[str] = "TensorFlow's per_image_standardization"
 
 
-class Fixed(Word, frozen=True, tag="fixed"):
+@component("standardize")
+class Fixed(Standardization, frozen=True, tag="fixed"):
     """(x - mean) / std with the given numbers per channel, of pixels from 0 to 1."""
 
     mean: tuple[float, ...]
     std: tuple[Annotated[float, Meta(gt=0)], ...]
 
 
-class Nothing(Word, frozen=True, tag="none"):
+@component("standardize")
+class Nothing(Standardization, frozen=True, tag="none"):
     """Pixels from 0 to 1 as they are."""
-
-
-Sources = Union[
-    Digits, Clutter, Cifar10, Cifar100, Mnist, FashionMnist, ImageFolder, MaskFolder, Parquet, Hub, Npz, Text, Graph,
-    Synthetic,
-]  # fmt: skip
-Standards = Union[Channel, Pixel, Image, Fixed, Nothing]

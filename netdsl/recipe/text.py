@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec.structs import fields
-
-from netdsl.recipe.annotations import element, members
-from netdsl.recipe.component import Word, word_name
+from netdsl.recipe.annotations import arguments
+from netdsl.recipe.component import Component, component_name
 
 
 def shown(value: Any, sign: str = " -> ", quoted: bool = False) -> str:
     """A value as it could be written in a recipe; arguments that have their default are left out. `quoted`: texts are
     texts and not names."""
-    if isinstance(value, Word):
-        given = [f for f in fields(type(value)) if f.required or getattr(value, f.name) != f.default]
-        inside = ", ".join(f"{f.name}={shown(getattr(value, f.name), quoted=is_text(f.type))}" for f in given)
-        return f"{word_name(type(value))}({inside})" if inside else word_name(type(value))
+    if isinstance(value, Component):
+        values = ((a, getattr(value, a.name)) for a in arguments(type(value)).values())
+        given = [f"{a.name}={shown(v, quoted=a.kind.is_text)}" for a, v in values if a.required or v != a.default]
+        inside = ", ".join(given)
+        return f"{component_name(value)}({inside})" if inside else component_name(value)
     if isinstance(value, tuple):
         texts = [shown(v, quoted=quoted) for v in value]
-        words = bool(value) and isinstance(value[0], Word)
-        return sign.join(texts) if words else f"[{', '.join(texts)}]" if value else "none"
+        components = bool(value) and isinstance(value[0], Component)
+        return sign.join(texts) if components else f"[{', '.join(texts)}]" if value else "none"
     if isinstance(value, dict):
         return f"weights({', '.join(f'{n}={shown(v)}' for n, v in value.items())})" if value else "none"
     if isinstance(value, bool) or value is None:
@@ -28,9 +27,3 @@ def shown(value: Any, sign: str = " -> ", quoted: bool = False) -> str:
     if isinstance(value, str) and quoted:
         return f'"{value}"'
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def is_text(kind: Any) -> bool:
-    """Whether a type's values are texts, in quotes, and not names."""
-    item = element(kind)
-    return str in members(kind if item is None else item)

@@ -1,4 +1,4 @@
-"""What is generated in the page of recipes, between its markers: the published recipes, and every field and word.
+"""What is generated in the page of recipes, between its markers: the published recipes, and every field and component.
 
 python -m netdsl.render.recipes specs docs/recipes.md
 """
@@ -14,8 +14,8 @@ from typing import Any
 from netdsl.check.recipes import load_recipe, recipe_names, target
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
-from netdsl.recipe.component import word_name
-from netdsl.recipe.reference import Entry, WordEntry, fields
+from netdsl.recipe.component import component_name
+from netdsl.recipe.reference import ComponentEntry, Entry, FieldEntry, sections
 from netdsl.recipe.schema import Recipe
 from netdsl.render.numbers import grouped
 from netdsl.syntax import ast
@@ -48,7 +48,7 @@ def _row(spec: Spec, file: str, name: str) -> str:
         f"`{target(found[0], found[1])}`",
         f"{recipe.epochs} epochs" if recipe.epochs else f"{grouped(recipe.steps or 0)} updates",
         grouped(recipe.batch),
-        f"{word_name(type(recipe.optimizer))}, {_lr(recipe)}",
+        f"{component_name(recipe.optimizer)}, {_lr(recipe)}",
         " ".join(found[1].doc.split()).replace("*", r"\*").replace("|", r"\|"),
     ]
     return f"| {' | '.join(cells)} |"
@@ -60,25 +60,31 @@ def _lr(recipe: Recipe) -> str:
 
 
 def _fields() -> Iterator[str]:
-    for name, field in fields().items():
-        default = f" Default: `{field.entry.written}`." if field.entry.written not in (None, "none") else ""
-        accepts = "" if field.words else f" {_capital(field.entry.accepts)}."
-        yield f"### `{name}`\n"
-        yield f"{_capital(field.entry.doc)}.{accepts}{default}\n"
-        yield from (line for word in field.words for line in _word(word))
-        if field.words:
-            yield ""
+    for title, found in sections().items():
+        yield f"### {title}\n"
+        for name, field in found.items():
+            yield from _field(name, field)
 
 
-def _word(word: WordEntry) -> Iterator[str]:
-    source = f" *{word.source}.*" if word.source else ""
-    yield f"- `{_signature(word)}`: {word.doc.replace('*', chr(92) + '*')}{source}"
-    yield from (f"  - `{a.name}`: {_argument(a)}" for a in word.arguments if a.doc)
+def _field(name: str, field: FieldEntry) -> Iterator[str]:
+    default = f" Default: `{field.entry.written}`." if field.entry.written not in (None, "none") else ""
+    accepts = "" if field.components else f" {_capital(field.entry.accepts)}."
+    yield f"#### `{name}`\n"
+    yield f"{_capital(field.entry.doc)}.{accepts}{default}\n"
+    yield from (line for component in field.components for line in _component(component))
+    if field.components:
+        yield ""
 
 
-def _signature(word: WordEntry) -> str:
-    inside = ", ".join(a.name if a.written is None else f"{a.name}={a.written}" for a in word.arguments)
-    return f"{word.name}({inside})" if inside else word.name
+def _component(component: ComponentEntry) -> Iterator[str]:
+    source = f" *{component.source}.*" if component.source else ""
+    yield f"- `{_signature(component)}`: {component.doc.replace('*', chr(92) + '*')}{source}"
+    yield from (f"  - `{a.name}`: {_argument(a)}" for a in component.arguments if a.doc)
+
+
+def _signature(component: ComponentEntry) -> str:
+    inside = ", ".join(a.name if a.written is None else f"{a.name}={a.written}" for a in component.arguments)
+    return f"{component.name}({inside})" if inside else component.name
 
 
 def _argument(argument: Entry) -> str:

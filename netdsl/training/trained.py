@@ -106,9 +106,9 @@ def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dic
     """Metrics on the test split of the run's data, or of other data written as in a recipe. Raises DataError."""
     word, base = trained.recipe.data, trained.base
     if data is not None:
-        info = arguments(Recipe)["data"]
-        word, base = Binder({}).bind(info.type, parse_override("data", data, Constants()), "data"), Path()
-    known = arguments(Recipe)["metrics"].type
+        kind = arguments(Recipe)["data"].kind
+        word, base = Binder({}).bind(kind, parse_override("data", data, Constants()), "data"), Path()
+    known = arguments(Recipe)["metrics"].kind.annotation
     try:
         wanted = msgspec.convert(metrics, known)
     except msgspec.ValidationError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from netdsl.recipe.component import word_name
+from netdsl.recipe.component import component_name
 from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataSet, Split
@@ -61,7 +61,7 @@ def check_recipe(recipe: Recipe, data: DataSet) -> None:
     if recipe.label_noise and data.task != "classes":
         raise DataError(f"`label_noise` replaces classes, and the targets of `{data.name}` are {data.task}")
     if data.task == "numbers" and isinstance(recipe.loss, CrossEntropy | Bce | DiceCe):
-        name = word_name(type(recipe.loss))
+        name = component_name(recipe.loss)
         hint = "`--set loss=mse`, `l1` or `huber`"
         raise DataError(f"`{data.name}` has numbers to predict, and `{name}` is a loss for classes", hint)
 
@@ -77,7 +77,7 @@ def _check_augment(recipe: Recipe, data: DataSet) -> None:
     for word in recipe.augment if data.task == "mask" else ():
         if word.masks == "refused":
             hint = "use `hflip`, `crop`, `rotate` or `affine`"
-            raise DataError(f"`{word_name(type(word))}` would move the picture and not its mask", hint)
+            raise DataError(f"`{component_name(word)}` would move the picture and not its mask", hint)
     for x in data.train.inputs:
         if x.is_floating_point() and not 0 <= float(x.min()) <= float(x.max()) <= 1:
             have = f"from {float(x.min()):.4g} to {float(x.max()):.4g}"

@@ -41,7 +41,7 @@ class Updater:
 
     def set_lr(self, lr: float) -> None:
         """Set the scheduled lr; with `lr_in_buffer` the momentum keeps what earlier gradients were multiplied by."""
-        if getattr(self.word, "lr_in_buffer", False) and lr and lr != self.lr:
+        if self.word.holds_lr and lr and lr != self.lr:
             self._rescale_buffers(self.lr / lr)
         self.lr = lr
         for optimizer in self.optimizers:
@@ -73,7 +73,7 @@ def decay_factor(recipe: Recipe, updates: int) -> float:
     `schedule`: the multiplier of the schedule alone; `normalized`: times sqrt(batch / (samples * epochs)) = 1 /
     sqrt(updates).
     """
-    kind = getattr(recipe.optimizer, "decay", "lr")
+    kind = recipe.optimizer.decay_times
     if kind == "lr":
         return 1.0
     factor = 1 / peak_lr(recipe)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from netdsl.recipe.component import word_name
+from netdsl.recipe.component import component_name
 from netdsl.recipe.schema import DEFAULT_EPOCHS
 from netdsl.training.checkpoints.format import write_atomic
 from netdsl.training.checkpoints.run_dir import LOG, RECIPE, About
@@ -85,7 +85,7 @@ def _summary(prepared: Prepared, result: dict[str, Any], about: About) -> list[s
         "parameters": f"{sum(p.numel() for p in prepared.module.parameters()):,}",
         "trained on": f"{len(prepared.train):,} samples",
         "length": f"{length} of batches of {recipe.batch:,}",
-        "optimizer": f"{word_name(type(recipe.optimizer))}, lr {recipe.optimizer.lr:g}",
+        "optimizer": f"{component_name(recipe.optimizer)}, lr {recipe.optimizer.lr:g}",
         "time": f"{result['seconds']:,.1f} s" if "seconds" in result else "",
         "machine": f"{machine}, torch {about.versions['torch']}",
     }
