@@ -13,6 +13,8 @@ from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from netdsl.check.expectations import check_promises
 from netdsl.check.unused import check_names
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, did_you_mean, fault
@@ -151,6 +153,11 @@ class Net:
         if self.program is None:
             raise ValueError("; ".join(d.message for d in self.diagnostics))
         return self.program
+
+    def resized(self, side: int) -> tuple[Program | None, tuple[Diagnostic, ...]]:
+        """The program for square images of another size, or the mistakes that it has there."""
+        other = Net(self.spec, self.name, self.arguments, self.sizes, replace(self.options, picture=side))
+        return other.program, other.diagnostics
 
     @cached_property
     def text(self) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from netdsl.cli.failure import Failure
+from netdsl.cli.failure import Failure, Refused
 from netdsl.cli.target import add_recipe_options, add_target
 from netdsl.render.output import print_json
 
@@ -50,10 +50,10 @@ def run(args: argparse.Namespace) -> int:
     if not args.spec:
         raise Failure("which spec?", "`netdsl recipe SPEC`, or `netdsl recipe --fields`")
     from netdsl.cli.training import open_recipe
+    from netdsl.diagnostics.diagnostic import Fault
     from netdsl.planning.plan import plan
     from netdsl.planning.text import lines
     from netdsl.recipe.schema import validation_samples
-    from netdsl.training.errors import DataError
 
     net, recipe = open_recipe(args)
     if args.samples is not None and args.samples < 1:
@@ -62,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
     trained = samples - validation_samples(recipe.validation, samples) if samples else None
     try:
         made = plan(net, recipe, trained)
-    except DataError as error:
-        raise Failure(error.message, error.hint, code=1) from None
+    except Fault as mistake:
+        raise Refused((mistake.diagnostic,)) from None
     if args.png:
         _draw(args.png, made)
     if args.json:

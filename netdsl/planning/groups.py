@@ -7,8 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from netdsl.diagnostics.diagnostic import did_you_mean, fault
 from netdsl.recipe.schema import Recipe
-from netdsl.training.errors import DataError
 
 ROLES = ("conv", "linear", "norm", "bias", "scale", "embedding", "position", "gate", "recurrent")
 
@@ -50,7 +50,7 @@ def group(
 ) -> tuple[ParameterGroup, ...]:
     """The groups of a recipe, in the order in which their first parameters stand; frozen ones are left out.
 
-    `layers`: the layer number of every path, where the recipe decays lr by layer. Raises DataError for a selector that
+    `layers`: the layer number of every path, where the recipe decays lr by layer. Raises Fault for a selector that
     selects nothing.
     """
     check_selectors(recipe, parameters)
@@ -75,16 +75,20 @@ def group(
 
 
 def check_selectors(recipe: Recipe, parameters: Sequence[Parameter]) -> None:
-    """Raise DataError for a selector of a group, a freeze or an init that selects no parameter."""
-    written: list[str] = [s for g in recipe.groups for s in g.selectors] + list(recipe.freeze)
-    written += [s for word in recipe.init for s in word.selectors]
-    for selector in written:
+    """Raise Fault for a selector of a group, a freeze or an init that selects no parameter."""
+    for selector in selectors(recipe):
         if selector not in ROLES and not any(selects(selector, p) for p in parameters):
-            from netdsl.diagnostics.diagnostic import did_you_mean
+            hint = _near(selector, parameters)
+            raise fault("unknown-selector", f"`{selector}` selects no parameter of this net", None, hint)
 
-            labels = sorted({part for p in parameters for part in p.path.split(".")[:-1] if not part.isdigit()})
-            hint = (
-                did_you_mean(selector, [*ROLES, "vector", *labels])
-                or f"roles: {', '.join(ROLES)}; labels: {', '.join(labels)}"
-            )
-            raise DataError(f"`{selector}` selects no parameter of this net", hint)
+
+def selectors(recipe: Recipe) -> list[str]:
+    """The selectors that a recipe writes, in groups, in `freeze` and in `init`."""
+    written = [s for g in recipe.groups for s in g.selectors] + list(recipe.freeze)
+    return written + [s for step in recipe.init for s in step.selectors]
+
+
+def _near(selector: str, parameters: Sequence[Parameter]) -> str:
+    labels = sorted({part for p in parameters for part in p.path.split(".")[:-1] if not part.isdigit()})
+    near = did_you_mean(selector, [*ROLES, "vector", *labels])
+    return near or f"roles: {', '.join(ROLES)}; labels: {', '.join(labels)}"

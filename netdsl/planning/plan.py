@@ -1,10 +1,10 @@
-"""What a recipe will do, before it is done. Nothing here needs torch."""
+"""What a recipe will do, before it is done."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
@@ -13,8 +13,10 @@ from netdsl.analysis.count import parameters, totals
 from netdsl.analysis.memory import kept_bytes, training_flops
 from netdsl.analysis.residual_branches import last_norms
 from netdsl.analysis.stages import layer_numbers
+from netdsl.ir.flatten import flatten
 from netdsl.planning.demands import check_demands
 from netdsl.planning.groups import Parameter, ParameterGroup, frozen, group
+from netdsl.planning.net import PlannedNet
 from netdsl.planning.rates import depth_rates, time_rate
 from netdsl.planning.resolution import check_resolution
 from netdsl.planning.schedule import Schedule, peak_lr
@@ -26,9 +28,6 @@ from netdsl.recipe.progressive import grown
 from netdsl.recipe.regularizers import ByProduct
 from netdsl.recipe.schema import STRUCTURE, Recipe, default_schedule, updates_per_epoch
 from netdsl.recipe.text import shown
-
-if TYPE_CHECKING:
-    from netdsl.pipeline import Net
 
 POINTS = 2000
 """Points of a curve at most."""
@@ -90,8 +89,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
 
 
-def plan(net: Net, recipe: Recipe, samples: int | None) -> Plan:
-    """What a recipe will do with a net. `samples`: those that are trained on. Raises DataError for what the net cannot
+def plan(net: PlannedNet, recipe: Recipe, samples: int | None) -> Plan:
+    """What a recipe will do with a net. `samples`: those that are trained on. Raises Fault for what the net cannot
     have: a selector that selects nothing, links or branches that are not there, unknown outputs."""
     check_resolution(net, recipe)
     check_demands(net, recipe)
@@ -139,7 +138,7 @@ def _curves(recipe: Recipe, steps: int | None, per_epoch: int | None) -> dict[st
     return {"lr": tuple(schedule(s) for s in times), "spans": tuple(spans), "dropout": tuple(rates)}
 
 
-def _memory(net: Net, recipe: Recipe, counted: Sequence[Counted]) -> Memory | None:
+def _memory(net: PlannedNet, recipe: Recipe, counted: Sequence[Counted]) -> Memory | None:
     kept = kept_bytes(net.checked)
     if not isinstance(kept, int):
         return None
@@ -154,7 +153,7 @@ def _memory(net: Net, recipe: Recipe, counted: Sequence[Counted]) -> Memory | No
     return Memory(numbers * 4 + everything * 2 * half, kept // 2 if half else kept)
 
 
-def _open_sizes(net: Net) -> Iterator[str]:
+def _open_sizes(net: PlannedNet) -> Iterator[str]:
     for value in net.checked.main.inputs:
         yield from (str(size) for size in value.type.shape if not isinstance(size, int))
 
@@ -177,7 +176,7 @@ def _targets(recipe: Recipe) -> str:
     return ", ".join(parts)
 
 
-def _notes(net: Net, recipe: Recipe, samples: int | None, steps: int | None) -> Iterator[str]:
+def _notes(net: PlannedNet, recipe: Recipe, samples: int | None, steps: int | None) -> Iterator[str]:
     """What is doubtful about a recipe and a net together."""
     kinds = {p.op for p in parameters(net.checked.main)}
     if samples and samples < recipe.batch:
@@ -201,9 +200,7 @@ def _notes(net: Net, recipe: Recipe, samples: int | None, steps: int | None) -> 
         yield "`l1_by_product` splits the weights of convolutions and linears in two factors, without weight decay"
 
 
-def _has_dropout(net: Net) -> bool:
-    from netdsl.ir.flatten import flatten
-
+def _has_dropout(net: PlannedNet) -> bool:
     return any(node.op.has_dropout for node in flatten(net.checked, training=True))
 
 

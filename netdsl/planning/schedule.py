@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
+from netdsl.recipe.registry import Executors
 from netdsl.recipe.schedules import (
     Constant,
     Cosine,
@@ -58,7 +59,7 @@ class Schedule:
         for phase in phases or (Constant(),):
             length = phase.length.steps(per_epoch) if phase.length is not None else max(0, total - start)
             before = start if phase.spans_run else 0
-            whole = CURVES[type(phase)](phase, value, peak, length + before, per_epoch, self.hold)
+            whole = CURVES[phase](phase, value, peak, length + before, per_epoch, self.hold)
             curve = _later(whole, before)
             self.stretches.append(Stretch(start, start + length, curve))
             start += length
@@ -154,8 +155,8 @@ def _onecycle(phase: OneCycle, value: float, peak: float, length: int, per_epoch
     return curve
 
 
-CURVES: dict[type[Phase], Callable[..., Curve]] = {
+CURVES: Executors[Callable[..., Curve]] = Executors("schedule", {
     Warmup: _warmup, Constant: _constant, Cosine: _cosine, Linear: _linear, Polynomial: _polynomial, Step: _step,
     Multistep: _multistep, Exponential: _exponential, Restarts: _restarts, OneCycle: _onecycle,
     Plateau: _constant,
-}  # fmt: skip
+})  # fmt: skip

@@ -74,23 +74,35 @@ def kind_of(annotation: Any) -> Kind:
     """The kind that an annotation declares."""
     members = _members(annotation)
     metas = tuple(_metas(annotation))
-    extra = {k: v for m in reversed(metas) if m.extra for k, v in m.extra.items()}
-    classes = [m for m in members if isinstance(m, type)]
-    lists = [get_args(m) for m in members if get_origin(m) is tuple]
-    weights = [get_args(m)[1] for m in members if get_origin(m) is dict]
+    classes = tuple(m for m in members if isinstance(m, type))
     components = {component_name(m): m for m in classes if issubclass(m, Component)}
     return Kind(
         annotation=annotation,
         components=components,
-        choices=tuple(str(v) for m in members if get_origin(m) is Literal for v in get_args(m)),
-        item=next((kind_of(parts[0]) for parts in lists if parts[-1] is Ellipsis), None),
-        weight=kind_of(weights[0]) if weights else None,
-        plain=tuple(m for m in classes if not issubclass(m, Component)),
+        choices=_choices(members),
+        item=_item(members),
+        weight=next((kind_of(get_args(m)[1]) for m in members if get_origin(m) is dict), None),
+        plain=tuple(m for m in classes if m not in components.values()),
         expected=_expected(members, _bounds(metas), components),
-        description=next((m.description for m in metas if m.description), ""),
-        path=extra.get("path", ""),
-        section=extra.get("section", ""),
+        description=next(filter(None, (m.description for m in metas)), ""),
+        path=_extra(metas, "path"),
+        section=_extra(metas, "section"),
     )
+
+
+def _choices(members: tuple[Any, ...]) -> tuple[str, ...]:
+    return tuple(str(v) for m in members if get_origin(m) is Literal for v in get_args(m))
+
+
+def _item(members: tuple[Any, ...]) -> Kind | None:
+    """The kind of the items of a list of any length."""
+    lists = (get_args(m) for m in members if get_origin(m) is tuple)
+    return next((kind_of(parts[0]) for parts in lists if parts[-1] is Ellipsis), None)
+
+
+def _extra(metas: tuple[Meta, ...], name: str) -> str:
+    """What the outermost annotation that has it says beside its description."""
+    return next((str(m.extra[name]) for m in metas if m.extra and name in m.extra), "")
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:

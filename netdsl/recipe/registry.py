@@ -9,7 +9,7 @@ messages and the completeness check of `Executors` are read from the registry.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar, Union
 
 from netdsl.recipe.component import Component, component_name
@@ -54,17 +54,19 @@ def accepted(field: str) -> Any:
 
 
 class Executors(Generic[F]):
-    """The functions that carry out the components of one field.
+    """The functions that carry out the components of one field, found by the component.
 
-    SAMPLERS = Executors("data")
+    READERS = Executors("data")
 
-    @SAMPLERS.of(Digits)
+    @READERS.of(Digits)
     def read(...): ...
     """
 
-    def __init__(self, field: str) -> None:
+    def __init__(self, field: str, functions: Mapping[type[Component], F] | None = None) -> None:
         self.field = field
         self._functions: dict[type[Component], F] = {}
+        for cls, function in (functions or {}).items():
+            self.of(cls)(function)
 
     def of(self, *classes: type[Component]) -> Callable[[F], F]:
         """Register a function as the executor of one or several components."""
@@ -79,7 +81,6 @@ class Executors(Generic[F]):
         return register
 
     def __getitem__(self, component: Component) -> F:
-        """The function of a component."""
         return self._functions[type(component)]
 
     def missing(self) -> tuple[str, ...]:

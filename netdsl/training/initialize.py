@@ -13,6 +13,8 @@ from netdsl.analysis.residual_branches import Branch
 from netdsl.planning.branch_scales import fixup_factors, multipliers
 from netdsl.planning.groups import Parameter, selects
 from netdsl.recipe import inits as words
+from netdsl.recipe.component import component_name
+from netdsl.recipe.registry import Executors
 from netdsl.training.checkpoints import format as files
 from netdsl.training.data.dataset import DataError
 from netdsl.training.rng import key
@@ -80,7 +82,7 @@ def initialize(recipe_words: Sequence[Any], start: Start, seed: int = 0) -> list
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         for number, word in enumerate(recipe_words):
             torch.default_generator.manual_seed(key(seed, "init", number) >> 1)
-            note = INITS[type(word)](word, start)
+            note = INITS[word](word, start)
             notes += [note] if note else []
     return notes
 
@@ -92,7 +94,7 @@ def _drawn(draw: Callable[[Any, Tensor], Any], roles: tuple[str, ...] = WEIGHTS,
         drawn = start.drawn(word.only, roles)
         for parameter in drawn:
             if len(parameter.shape) < axes:
-                raise DataError(f"`{word.__struct_config__.tag}` needs a matrix, `{parameter.path}` is a vector")
+                raise DataError(f"`{component_name(word)}` needs a matrix, `{parameter.path}` is a vector")
             draw(word, start.tensors[parameter.path])
         for bias in start.biases(word.only):
             if bias not in drawn:
@@ -174,22 +176,25 @@ def _weights(word: words.Weights, start: Start) -> str | None:
     return f"{len(fitting)} tensors from {path.name}, {len(left)} left as they were" if left else None
 
 
-INITS: dict[type, Apply] = {
-    words.Default: lambda word, start: None,
-    words.TruncNormal: _drawn(lambda word, w: nn.init.trunc_normal_(w, std=word.std), (*WEIGHTS, *TABLES)),
-    words.Normal: _drawn(lambda word, w: nn.init.normal_(w, std=word.std)),
-    words.Uniform: _drawn(
-        lambda word, w: nn.init.uniform_(w, -word.bound, word.bound), (*WEIGHTS, *TABLES, "recurrent", "bias")
-    ),
-    words.Xavier: _drawn(_xavier, axes=2),
-    words.Kaiming: _drawn(_kaiming, axes=2),
-    words.Orthogonal: _drawn(lambda word, w: nn.init.orthogonal_(w, gain=word.gain), axes=2),
-    words.Constant: _drawn(lambda word, w: w.fill_(word.value)),
-    words.Dirac: _dirac,
-    words.Biases: _biases,
-    words.ZeroLastNorm: _zero_last_norm,
-    words.HeadScale: _head_scale,
-    words.Weights: _weights,
-    words.Fixup: _fixup,
-    words.SkipInit: _skipinit,
-}
+INITS: Executors[Apply] = Executors(
+    "init",
+    {
+        words.Default: lambda word, start: None,
+        words.TruncNormal: _drawn(lambda word, w: nn.init.trunc_normal_(w, std=word.std), (*WEIGHTS, *TABLES)),
+        words.Normal: _drawn(lambda word, w: nn.init.normal_(w, std=word.std)),
+        words.Uniform: _drawn(
+            lambda word, w: nn.init.uniform_(w, -word.bound, word.bound), (*WEIGHTS, *TABLES, "recurrent", "bias")
+        ),
+        words.Xavier: _drawn(_xavier, axes=2),
+        words.Kaiming: _drawn(_kaiming, axes=2),
+        words.Orthogonal: _drawn(lambda word, w: nn.init.orthogonal_(w, gain=word.gain), axes=2),
+        words.Constant: _drawn(lambda word, w: w.fill_(word.value)),
+        words.Dirac: _dirac,
+        words.Biases: _biases,
+        words.ZeroLastNorm: _zero_last_norm,
+        words.HeadScale: _head_scale,
+        words.Weights: _weights,
+        words.Fixup: _fixup,
+        words.SkipInit: _skipinit,
+    },
+)

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import nn
 
+from netdsl.planning.demands import no_residual_links
 from netdsl.planning.rates import depth_rates
 from netdsl.planning.rates import time_rate as time_rate
 from netdsl.recipe.regularizers import DropPath
-from netdsl.training.data.dataset import DataError
 
 
 def drop_paths(module: nn.Module) -> list[nn.Module]:
@@ -18,10 +18,10 @@ def drop_paths(module: nn.Module) -> list[nn.Module]:
 
 
 def set_drop_path(module: nn.Module, word: Any) -> list[float]:
-    """Give every residual link its rate; returns them. Raises DataError for a net without residual links."""
+    """Give every residual link its rate; returns them. Raises Fault for a net without residual links."""
     layers = drop_paths(module)
     if not layers:
-        raise DataError("`drop_path` drops residual links, and this net has none", "write them as `residual { ... }`")
+        raise no_residual_links()
     rates = depth_rates(word, len(layers))
     for layer, rate in zip(layers, rates, strict=True):
         layer.rate.fill_(rate)  # type: ignore[operator]

@@ -15,13 +15,13 @@ from PIL import Image
 from recipe_harness import recipe
 
 from netdsl.cli.main import main
+from netdsl.diagnostics.diagnostic import Fault
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
 from netdsl.planning.plan import plan
 from netdsl.planning.text import patterns
 from netdsl.recipe.schema import validation_samples
 from netdsl.source import Source
-from netdsl.training.data.dataset import DataError
 from netdsl.training.distributed.process_group import Ranks
 from netdsl.training.setup import prepare, start
 
@@ -187,7 +187,7 @@ def test_averages_beside_batch_norm_are_noted() -> None:
 )
 def test_what_a_net_cannot_have_is_refused_before_training(fields: str, message: str) -> None:
     net = Spec(load_source(SPECS / "lenet.net"), read_import).net()
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(Fault, match=message):
         plan(net, recipe(fields), 1438)
 
 

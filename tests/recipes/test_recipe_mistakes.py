@@ -123,7 +123,7 @@ def test_nonsense_on_the_command_line(
         ("drop_path = linear(0, 0.1)", "this net has none"),
         ("init = fixup", "write them as `residual"),
         ("outputs = weights(aux=0.3)", "its outputs: output"),
-        ("loss = cross_entropy(weight=[1, 2])", "has 2 numbers, the net tells 10 classes apart"),
+        ("loss = cross_entropy(weight=[1, 2])", "has 2 values, the net tells 10 classes apart"),
         ('init = normal(only=["stem"])', "`stem` selects no parameter"),
     ],
 )

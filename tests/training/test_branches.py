@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from netdsl.analysis.count import parameters
 from netdsl.analysis.residual_branches import branches, head, last_norms
 from netdsl.cli.main import main
+from netdsl.diagnostics.diagnostic import Fault
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.planning.groups import Parameter
 from netdsl.source import Source
-from netdsl.training.data.dataset import DataError
 from netdsl.training.initialize import Start, initialize
 
 FIXUP = """
@@ -150,14 +150,14 @@ def test_an_update_has_a_size_that_does_not_grow_with_depth(blocks: int) -> None
 
 
 def test_fixup_refuses_what_it_is_not_for() -> None:
-    with pytest.raises(DataError, match="has none"):
+    with pytest.raises(Fault, match="has none"):
         started(made("net A {\n input x [3]\n linear(3)\n}"), "fixup")
-    with pytest.raises(DataError, match="without norms"):
+    with pytest.raises(Fault, match="without norms"):
         started(Spec(load_source(SPECS / "resnet_cifar.net"), read_import).net("ResNet20"), "fixup")
     twice = "net A {\n input x [3]\n residual {\n share f = linear(3)\n f -> relu -> f\n }\n}"
-    with pytest.raises(DataError, match="shared by the last layer"):
+    with pytest.raises(Fault, match="shared by the last layer"):
         started(made(twice), "fixup")
-    with pytest.raises(DataError, match="no layer that ends"):
+    with pytest.raises(Fault, match="no layer that ends"):
         started(made("net A {\n input x [3]\n residual { linear(3) -> sigmoid }\n}"), "fixup")
 
 
@@ -176,9 +176,9 @@ def test_skipinit_sets_the_factor_that_closes_each_branch() -> None:
     assert torch.equal(module(x), x)
     module, _ = started(made(text), "skipinit(0.7)")
     assert sum(bool((w == 0.7).all()) for w in tensors(module).values()) == 3
-    with pytest.raises(DataError, match="needs a learnt factor") as error:
+    with pytest.raises(Fault, match="needs a learnt factor") as error:
         started(made(text.replace("-> it * param(()) ", "")), "skipinit")
-    assert "residual(scale=1)" in (error.value.hint or "")
+    assert "residual(scale=1)" in (error.value.diagnostic.hint or "")
     nfnet = Spec(load_source(SPECS / "nfnet.net"), read_import).net("DMNFNet_F0")
     assert all(b.multiplier and b.multiplier.endswith("param") for b in branches(nfnet.checked))
 

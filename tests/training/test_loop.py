@@ -14,11 +14,12 @@ from recipe_harness import recipe
 from torch import Tensor, nn
 from training_harness import loop_of, samples, small_net, stop_after
 
+from netdsl.diagnostics.diagnostic import Fault
 from netdsl.planning.rates import depth_rates
 from netdsl.recipe.regularizers import Ema
 from netdsl.training.checkpoints import format as files
 from netdsl.training.data.batches import Feed
-from netdsl.training.data.dataset import DataError, Split
+from netdsl.training.data.dataset import Split
 from netdsl.training.data.targets import Targets
 from netdsl.training.diagnose import Diverged
 from netdsl.training.distributed.process_group import Ranks
@@ -479,7 +480,7 @@ def test_rates_over_depth_and_time() -> None:
     assert depth_rates(blocks, 24) == pytest.approx([0.1 * (i // 2) / 11 for i in range(24)])
     written = recipe("drop_path = rates([0.2 * i / 16 for i in [2, 4, 6]])").drop_path
     assert depth_rates(written, 3) == pytest.approx([0.025, 0.05, 0.075])
-    with pytest.raises(DataError, match="3 numbers, the net has 4"):
+    with pytest.raises(Fault, match="3 values, the net has 4"):
         depth_rates(written, 4)
     early = recipe("dropout = early(0.1, 50 steps)").dropout
     assert [time_rate(early, s, 300, 10) for s in (0, 25, 50, 100)] == pytest.approx([0.1, 0.05, 0, 0])

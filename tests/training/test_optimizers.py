@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from netdsl.analysis.count import parameters
 from netdsl.analysis.stages import layer_numbers
+from netdsl.diagnostics.diagnostic import Fault
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
 from netdsl.planning.groups import Parameter, group
 from netdsl.planning.schedule import peak_lr
-from netdsl.training.data.dataset import DataError
 from netdsl.training.optim.optimizers import Updater
 
 
@@ -275,7 +275,7 @@ def test_selectors_and_frozen_parameters() -> None:
         ("1.weight", "1.bias"): (pytest.approx(64), {}),
         ("3.weight",): (1.0, {"weight_decay": 0.0}),
     }
-    with pytest.raises(DataError, match="selects no parameter"):
+    with pytest.raises(Fault, match="selects no parameter"):
         group(recipe("group stemm { lr = 2 * lr }"), found)
 
 

@@ -15,9 +15,8 @@ from PIL import Image
 from recipe_harness import recipe, resolved
 
 from netdsl.cli.main import main
-from netdsl.recipe.annotations import words
-from netdsl.recipe.augmentations import Augments
 from netdsl.recipe.losses import DiceCe
+from netdsl.recipe.registry import registered
 from netdsl.training.augment.pipeline import Pipeline
 from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.fit import held_out
@@ -214,10 +213,10 @@ EXAMPLES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", words(Augments))
+@pytest.mark.parametrize("name", registered("augment"))
 def test_what_every_augmentation_does_to_a_mask_is_said(name: str) -> None:
     """It moves alike and keeps its classes, or it stays as it is; what would move the picture alone is refused."""
-    word = words(Augments)[name]
+    word = registered("augment")[name]
     text = EXAMPLES.get(name, name)
     found, mistakes = resolved(f"recipe Test {{\ndata = clutter\nloss = dice_ce\naugment = {text}\n}}")
     if word.masks == "refused":  # type: ignore[attr-defined]

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from netdsl.recipe import augmentations as words
 from netdsl.training.augment import pixels
-from netdsl.training.augment.registry import Frame, applies
+from netdsl.training.augment.registry import APPLY, Frame
 
 Both = tuple[Tensor, Tensor | None]
 JITTER = (pixels.brightness, pixels.contrast, pixels.saturation, pixels.hue)
 
 
-@applies(words.ColorJitter)
+@APPLY.of(words.ColorJitter)
 def color_jitter(word: words.ColorJitter, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     ranges = (word.brightness, word.contrast, word.saturation, word.hue)
     used = frame.chance(word.p)
@@ -31,7 +31,7 @@ def color_jitter(word: words.ColorJitter, x: Tensor, mask: Tensor | None, frame:
     return x, mask
 
 
-@applies(words.Grayscale, words.Autocontrast, words.Equalize, words.Posterize, words.Solarize, words.Invert)
+@APPLY.of(words.Grayscale, words.Autocontrast, words.Equalize, words.Posterize, words.Solarize, words.Invert)
 def sometimes(word: Any, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     which = frame.chance(word.p).nonzero()[:, 0]
     if not len(which):
@@ -52,7 +52,7 @@ def sometimes(word: Any, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     return x.index_copy(0, which, part), mask
 
 
-@applies(words.Noise)
+@APPLY.of(words.Noise)
 def noise(word: words.Noise, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     drawn = word.std * frame.normal("noise", *x.shape[1:])
     return (x * (1 + drawn) if word.multiplicative else x + drawn), mask

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from netdsl.recipe.augmentations import Cutout, RandomErasing
-from netdsl.training.augment.registry import Frame, applies
+from netdsl.training.augment.registry import APPLY, Frame
 
 Both = tuple[Tensor, Tensor | None]
 TRIES = 10
@@ -23,7 +23,7 @@ def inside(top: Tensor, left: Tensor, height: Tensor, width: Tensor, size: torch
     return rows[:, None, :, None] & columns[:, None, None, :]
 
 
-@applies(RandomErasing)
+@APPLY.of(RandomErasing)
 def random_erasing(word: RandomErasing, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     h, w = x.shape[2:]
     area = frame.between("area", *word.scale, TRIES) * h * w
@@ -43,7 +43,7 @@ def random_erasing(word: RandomErasing, x: Tensor, mask: Tensor | None, frame: F
     return torch.where(where, fill, x), mask
 
 
-@applies(Cutout)
+@APPLY.of(Cutout)
 def cutout(word: Cutout, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     size = torch.tensor(x.shape[2:], device=x.device)
     drawn = frame.uniform("centre", 2)

@@ -20,7 +20,7 @@ from netdsl.recipe.augmentations import (
     Translate,
     Vflip,
 )
-from netdsl.training.augment.registry import Frame, applies
+from netdsl.training.augment.registry import APPLY, Frame
 from netdsl.training.errors import DataError
 
 Both = tuple[Tensor, Tensor | None]
@@ -38,7 +38,7 @@ def _flip(x: Tensor | None, which: Tensor, axis: int) -> Tensor | None:
     return None if x is None else torch.where(per_sample(which), x.flip(axis), x)
 
 
-@applies(Hflip, Vflip)
+@APPLY.of(Hflip, Vflip)
 def flip(word: Any, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     axis = 3 if isinstance(word, Hflip) else 2
     which = frame.chance(word.p)
@@ -59,7 +59,7 @@ def window(x: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Ten
     return x[batch, channel, rows, columns]
 
 
-@applies(Crop)
+@APPLY.of(Crop)
 def crop(word: Crop, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     height, width = (word.size, word.size) if word.size else x.shape[2:]
     pad = (word.padding,) * 4
@@ -83,12 +83,12 @@ def _padded(mask: Tensor, pad: tuple[int, ...], mode: str) -> Tensor:
     return functional.pad(mask, pad, mode=PAD[mode], value=value)
 
 
-@applies(Translate)
+@APPLY.of(Translate)
 def translate(word: Translate, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     return crop(Crop(padding=word.pixels, mode=word.mode), x, mask, frame)
 
 
-@applies(Resize)
+@APPLY.of(Resize)
 def resize(word: Resize, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     size = (word.size, word.size)
     if tuple(x.shape[2:]) == size:
@@ -140,14 +140,14 @@ def inverse_matrix(angle: Tensor, shift: Tensor, scale: Tensor, shear: Tensor) -
     return torch.cat([inverse, -(inverse @ shift[:, :, None])], 2)
 
 
-@applies(Rotate)
+@APPLY.of(Rotate)
 def rotate(word: Rotate, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     angle = frame.between("angle", -word.degrees, word.degrees)
     none, one = torch.zeros(len(x), 2, device=x.device), torch.ones(len(x), device=x.device)
     return warp(x, mask, inverse_matrix(angle, none, one, none), word.interpolation, word.fill)
 
 
-@applies(Affine)
+@APPLY.of(Affine)
 def affine(word: Affine, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     size = torch.tensor([x.shape[3], x.shape[2]], device=x.device) * torch.tensor(word.translate, device=x.device)
     shift = (frame.between("shift", -1, 1, 2) * size).round()
@@ -159,7 +159,7 @@ def affine(word: Affine, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     return warp(x, mask, matrix, word.interpolation, word.fill)
 
 
-@applies(Elastic)
+@APPLY.of(Elastic)
 def elastic(word: Elastic, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     moved = word.std * frame.normal("moved", 2, word.grid, word.grid)
     field = functional.interpolate(moved, size=x.shape[2:], mode="bicubic", align_corners=True)
@@ -173,7 +173,7 @@ def elastic(word: Elastic, x: Tensor, mask: Tensor | None, frame: Frame) -> Both
 TRIES = 10
 
 
-@applies(RandomResizedCrop)
+@APPLY.of(RandomResizedCrop)
 def random_resized_crop(word: RandomResizedCrop, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     top, left, height, width = crop_boxes(word, x.shape[2], x.shape[3], frame)
     grid = box_grid(top, left, height, width, word.size, x.shape[2], x.shape[3])

@@ -43,7 +43,7 @@ class Pipeline:
         pictures, mask = inputs[0], target[:, None].to(torch.float32) if self.mask else None
         for place, word in enumerate(self.words[after:], after):
             frame = self.frame(place, draws, epoch)
-            pictures, mask = APPLY[type(word)](word, pictures, mask, frame)
+            pictures, mask = APPLY[word](word, pictures, mask, frame)
         if mask is not None:
             target = mask[:, 0].round().to(torch.int64)
         return (pictures, *inputs[1:]), target

@@ -11,7 +11,7 @@ from netdsl.training.augment import pixels
 from netdsl.training.augment.fractals import fractals
 from netdsl.training.augment.geometry import inverse_matrix, warp, window
 from netdsl.training.augment.pixels import column
-from netdsl.training.augment.registry import Frame, applies
+from netdsl.training.augment.registry import APPLY, Frame
 from netdsl.training.data.dataset import as_floats
 
 Both = tuple[Tensor, Tensor | None]
@@ -35,7 +35,7 @@ COLOURS = {
 """Left out by default: they are among the corruptions of ImageNet-C, which robustness is measured on."""
 
 
-@applies(PixMix)
+@APPLY.of(PixMix)
 def pixmix(word: PixMix, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     mixed = _sometimes_augmented(word, x, x, "start", frame)
     other = mixing_pictures(x, frame)

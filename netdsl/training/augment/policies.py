@@ -8,7 +8,7 @@ from torch import Tensor
 from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
 from netdsl.training.augment.learned import POLICIES
 from netdsl.training.augment.operations import RAND, TIMM, WIDE, Reading, amount_of, operate
-from netdsl.training.augment.registry import Frame, applies
+from netdsl.training.augment.registry import APPLY, Frame
 
 Both = tuple[Tensor, Tensor | None]
 
@@ -29,7 +29,7 @@ def chosen(
     return x
 
 
-@applies(RandAugment)
+@APPLY.of(RandAugment)
 def randaugment(word: RandAugment, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     space = TIMM if word.increasing else RAND
     names = tuple(space)
@@ -45,7 +45,7 @@ def randaugment(word: RandAugment, x: Tensor, mask: Tensor | None, frame: Frame)
     return x, mask
 
 
-@applies(TrivialAugment)
+@APPLY.of(TrivialAugment)
 def trivialaugment(word: TrivialAugment, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     names = tuple(WIDE)
     level = frame.integers("level", 31).float() / 30
@@ -56,7 +56,7 @@ def trivialaugment(word: TrivialAugment, x: Tensor, mask: Tensor | None, frame: 
     return chosen(x, names, which, amounts, everywhere, reading(word, frame)), mask
 
 
-@applies(AutoAugment)
+@APPLY.of(AutoAugment)
 def autoaugment(word: AutoAugment, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     policy = POLICIES[word.policy]
     pairs = frame.integers("policy", len(policy))

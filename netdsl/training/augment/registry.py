@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 from torch import Tensor
 
+from netdsl.recipe.registry import Executors
 from netdsl.training.rng import Draws
 
 Standard = tuple[Tensor, Tensor]
@@ -49,16 +50,7 @@ class Frame(Struct, frozen=True, eq=False):
 
 
 Apply = Callable[[Any, Tensor, Tensor | None, Frame], tuple[Tensor, Tensor | None]]
-"""(word, pictures [B, C, H, W] from 0 to 1, masks [B, 1, H, W] or None, frame) -> the same, changed."""
+"""(component, images [B, C, H, W] from 0 to 1, masks [B, 1, H, W] or None, frame) -> the same, changed."""
 
-APPLY: dict[type, Apply] = {}
-
-
-def applies(*words: type) -> Callable[[Apply], Apply]:
-    """Registers the function of one or several words."""
-
-    def register(function: Apply) -> Apply:
-        APPLY.update(dict.fromkeys(words, function))
-        return function
-
-    return register
+APPLY: Executors[Apply] = Executors("augment")
+"""The function of every augmentation."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from netdsl.recipe.losses import L1, Bce, CrossEntropy, DiceCe, Huber, Mse
+from netdsl.recipe.registry import Executors
 
 
 class Terms(Struct, frozen=True, eq=False):
@@ -37,7 +38,7 @@ LossTerms = Callable[[Any, Tensor, Tensor], tuple[Tensor, ...]]
 def loss_of(word: Any) -> Callable[[Tensor, Tensor], Terms]:
     """The function of a recipe's loss."""
     return lambda output, target: Terms(
-        torch.stack(LOSSES[type(word)](word, output.float(), target)), counts_of(word, target)
+        torch.stack(LOSSES[word](word, output.float(), target)), counts_of(word, target)
     )
 
 
@@ -56,7 +57,7 @@ def counts_of(word: Any, target: Tensor) -> Tensor:
 
 def class_weights(word: Any, device: torch.device) -> Tensor | None:
     """The weight of every class, where the recipe gives them."""
-    given = getattr(word, "weight", ())
+    given = word.class_weights
     return torch.tensor(given, device=device, dtype=torch.float32) if given else None
 
 
@@ -105,11 +106,14 @@ def _dice_ce(word: DiceCe, output: Tensor, target: Tensor) -> tuple[Tensor, ...]
     return word.dice * dice, word.ce * entropy
 
 
-LOSSES: dict[type, LossTerms] = {
-    CrossEntropy: _cross_entropy,
-    Bce: _bce,
-    Mse: _numbers(lambda word, a, b: functional.mse_loss(a, b, reduction="none")),
-    L1: _numbers(lambda word, a, b: functional.l1_loss(a, b, reduction="none")),
-    Huber: _numbers(lambda word, a, b: functional.huber_loss(a, b, reduction="none", delta=word.delta)),
-    DiceCe: _dice_ce,
-}
+LOSSES: Executors[LossTerms] = Executors(
+    "loss",
+    {
+        CrossEntropy: _cross_entropy,
+        Bce: _bce,
+        Mse: _numbers(lambda word, a, b: functional.mse_loss(a, b, reduction="none")),
+        L1: _numbers(lambda word, a, b: functional.l1_loss(a, b, reduction="none")),
+        Huber: _numbers(lambda word, a, b: functional.huber_loss(a, b, reduction="none", delta=word.delta)),
+        DiceCe: _dice_ce,
+    },
+)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, ClipNorm, ClipValue, GroupLasso, L1Penalty, L2Penalty
+from netdsl.recipe.registry import Executors
+from netdsl.recipe.regularizers import (
+    ByProduct,
+    Clip,
+    ClipAdaptive,
+    ClipNorm,
+    ClipValue,
+    GroupLasso,
+    L1Penalty,
+    L2Penalty,
+    Penalty,
+)
 from netdsl.training.optim.reparametrization import Factors
 
 
@@ -35,33 +46,52 @@ def _factor_gradients(word: Any, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return gradient * b, gradient * a
 
 
-def penalty_gradient(word: Any, w: Tensor) -> Any:
+def penalty_gradient(penalty: Penalty, w: Tensor) -> Any:
     """The gradient of a penalty at a weight."""
-    if isinstance(word, L1Penalty):
-        return w.sign() * word.rate
-    if isinstance(word, L2Penalty):
-        return w * word.rate
-    assert isinstance(word, GroupLasso)
+    return PENALTIES[penalty](penalty, w)
+
+
+def _group_lasso(penalty: GroupLasso, w: Tensor) -> Any:
     rows = w.flatten(1)
     norm = rows.norm(dim=1, keepdim=True)
     unit = torch.where(norm > 0, rows / norm.clamp(min=1e-12), torch.zeros_like(rows))
-    return (unit * (word.rate * rows.shape[1] ** 0.5)).view_as(w)
+    return (unit * (penalty.rate * rows.shape[1] ** 0.5)).view_as(w)
+
+
+PENALTIES: Executors[Callable[[Any, Tensor], Any]] = Executors(
+    "penalty",
+    {
+        L1Penalty: lambda penalty, w: w.sign() * penalty.rate,
+        L2Penalty: lambda penalty, w: w * penalty.rate,
+        GroupLasso: _group_lasso,
+        ByProduct: lambda penalty, w: 0 * w,  # its weights are factors, which have gradients of their own
+    },
+)
 
 
 @torch.no_grad()
-def clip(word: Any, parameters: Sequence[Tensor]) -> None:
-    """Clip the gradients in place."""
-    have = [p for p in parameters if p.grad is not None]
-    if isinstance(word, ClipNorm):
-        torch.nn.utils.clip_grad_norm_(have, word.limit)
-    elif isinstance(word, ClipValue):
-        torch.nn.utils.clip_grad_value_(have, word.limit)
-    elif isinstance(word, ClipAdaptive):
-        for p in have:
-            assert p.grad is not None
-            limit = _unit_norm(p).clamp(min=word.eps) * word.limit
-            norm = _unit_norm(p.grad)
-            p.grad.mul_(torch.where(norm > limit, limit / norm.clamp(min=1e-6), torch.ones_like(norm)))
+def clip(how: Clip | None, parameters: Sequence[Tensor]) -> None:
+    """Clip the gradients in place, where the recipe does."""
+    if how is not None:
+        CLIPS[how](how, [p for p in parameters if p.grad is not None])
+
+
+def _adaptive(how: ClipAdaptive, parameters: Sequence[Tensor]) -> None:
+    for p in parameters:
+        assert p.grad is not None
+        limit = _unit_norm(p).clamp(min=how.eps) * how.limit
+        norm = _unit_norm(p.grad)
+        p.grad.mul_(torch.where(norm > limit, limit / norm.clamp(min=1e-6), torch.ones_like(norm)))
+
+
+CLIPS: Executors[Callable[[Any, Sequence[Tensor]], Any]] = Executors(
+    "clip",
+    {
+        ClipNorm: lambda how, parameters: torch.nn.utils.clip_grad_norm_(parameters, how.limit),
+        ClipValue: lambda how, parameters: torch.nn.utils.clip_grad_value_(parameters, how.limit),
+        ClipAdaptive: _adaptive,
+    },
+)
 
 
 def _unit_norm(x: Tensor) -> Any:

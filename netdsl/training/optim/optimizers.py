@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from netdsl.planning.groups import ParameterGroup
 from netdsl.planning.schedule import peak_lr
 from netdsl.recipe import optimizers as words
+from netdsl.recipe.registry import Executors
 from netdsl.recipe.schema import Recipe
 from netdsl.training.distributed.shards import in_parts
 from netdsl.training.optim.large_batch import Lamb, Lars, Lion
@@ -36,7 +37,7 @@ class Updater:
         tensors = dict(module.named_parameters())
         decay = decay_factor(recipe, updates)
         described = [_described(g, tensors, self.word, decay) for g in _parted(groups, factors or {})]
-        self.optimizers = BUILDERS[type(self.word)](self.word, described)
+        self.optimizers = BUILDERS[self.word](self.word, described)
         self.lr = 0.0
 
     def set_lr(self, lr: float) -> None:
@@ -182,16 +183,19 @@ def _muon(word: words.Muon, groups: Groups) -> list[Optimizer]:
     return found
 
 
-BUILDERS: dict[type, Callable[[Any, Groups], list[Optimizer]]] = {
-    words.Sgd: _sgd,
-    words.Adam: _adam(torch.optim.Adam),
-    words.AdamW: _adam(torch.optim.AdamW),
-    words.NAdam: _adam(torch.optim.NAdam, decoupled_weight_decay="decoupled"),
-    words.RAdam: _adam(torch.optim.RAdam, decoupled_weight_decay="decoupled"),
-    words.RmsProp: _rmsprop,
-    words.Adagrad: _adagrad,
-    words.Muon: _muon,
-    words.Lion: lambda word, groups: [Lion(groups, lr=word.lr, betas=word.betas)],
-    words.Lamb: _adam(Lamb, max_norm="max_norm"),
-    words.Lars: lambda word, groups: [Lars(groups, lr=word.lr, momentum=word.momentum, trust=word.trust)],
-}
+BUILDERS: Executors[Callable[[Any, Groups], list[Optimizer]]] = Executors(
+    "optimizer",
+    {
+        words.Sgd: _sgd,
+        words.Adam: _adam(torch.optim.Adam),
+        words.AdamW: _adam(torch.optim.AdamW),
+        words.NAdam: _adam(torch.optim.NAdam, decoupled_weight_decay="decoupled"),
+        words.RAdam: _adam(torch.optim.RAdam, decoupled_weight_decay="decoupled"),
+        words.RmsProp: _rmsprop,
+        words.Adagrad: _adagrad,
+        words.Muon: _muon,
+        words.Lion: lambda word, groups: [Lion(groups, lr=word.lr, betas=word.betas)],
+        words.Lamb: _adam(Lamb, max_norm="max_norm"),
+        words.Lars: lambda word, groups: [Lars(groups, lr=word.lr, momentum=word.momentum, trust=word.trust)],
+    },
+)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from netdsl.recipe import sources as words
 from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.validation import check_sound
-
-Reader = Callable[..., DataSet]
+from netdsl.training.readers.registry import READERS
 
 
 def read(word: Any, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
@@ -19,20 +16,26 @@ def read(word: Any, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet
 
     Raises DataError for what is missing or malformed.
     """
-    from netdsl.training.readers import arrays, cifar, digits, graph, idx, synthetic, tables, text
-    from netdsl.training.readers import folders as folder
-
-    readers: dict[type, Reader] = {
-        words.Digits: digits.read, words.Clutter: digits.read_clutter, words.Cifar10: cifar.read_10,
-        words.Cifar100: cifar.read_100, words.Mnist: idx.read, words.FashionMnist: idx.read,
-        words.ImageFolder: folder.read, words.MaskFolder: folder.read_masks, words.Npz: arrays.read,
-        words.Text: text.read, words.Graph: graph.read, words.Synthetic: synthetic.read,
-        words.Parquet: tables.read_parquet, words.Hub: tables.read_hub,
-    }  # fmt: skip
+    load()
     try:
-        found = readers[type(word)](word, base, shape, outputs)
+        found = READERS[word](word, base, shape, outputs)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise DataError(f"cannot read the data: {where}{error.strerror or error}") from None
     check_sound(found)
     return found
+
+
+def load() -> None:
+    """Import the readers, so that they register themselves."""
+    from netdsl.training.readers import (  # noqa: F401 - they register themselves
+        arrays,
+        cifar,
+        digits,
+        folders,
+        graph,
+        idx,
+        synthetic,
+        tables,
+        text,
+    )

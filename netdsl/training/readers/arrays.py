@@ -13,6 +13,7 @@ from torch import Tensor
 
 from netdsl.recipe.sources import Npz
 from netdsl.training.data.dataset import DataError, DataSet, Split
+from netdsl.training.readers.registry import READERS
 
 
 def load_arrays(file: Path) -> dict[str, Any]:
@@ -26,6 +27,7 @@ def load_arrays(file: Path) -> dict[str, Any]:
         raise DataError(f"{file} is not an npz file of plain arrays: {error}") from None
 
 
+@READERS.of(Npz)
 def read(word: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     file = base / word.path
     arrays = load_arrays(file)

@@ -9,10 +9,12 @@ import torch
 
 from netdsl.recipe.sources import Cifar10, Cifar100
 from netdsl.training.data.dataset import DataError, DataSet, Split
+from netdsl.training.readers.registry import READERS
 
 PIXELS = 3 * 32 * 32
 
 
+@READERS.of(Cifar10)
 def read_10(word: Cifar10, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     folder = base / word.folder
     train = [folder / f"data_batch_{i}.bin" for i in range(1, 6)]
@@ -21,6 +23,7 @@ def read_10(word: Cifar10, base: Path, shape: tuple[int, ...], outputs: int) -> 
     )
 
 
+@READERS.of(Cifar100)
 def read_100(word: Cifar100, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     folder = base / word.folder
     column, count = (0, 20) if word.labels == "coarse" else (1, 100)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from netdsl.recipe.sources import Clutter, Digits
 from netdsl.training.data.dataset import DataSet, Split
+from netdsl.training.readers.registry import READERS
 from netdsl.training.rng import Draws, permutation
 
 NAMES = tuple("0123456789")
@@ -23,6 +24,7 @@ def _load() -> tuple[Tensor, Tensor]:
     return pixels, torch.from_numpy(found.target.astype(np.int64))
 
 
+@READERS.of(Digits)
 def read(word: Digits, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     """1,797 pictures [1, 8, 8]; the held-out part of every class is the same in every run."""
     pixels, labels = _load()
@@ -38,6 +40,7 @@ def read(word: Digits, base: Path, shape: tuple[int, ...], outputs: int) -> Data
     return DataSet("digits", splits[0], splits[1], classes=NAMES)
 
 
+@READERS.of(Clutter)
 def read_clutter(word: Clutter, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     """Pictures [1, S, S] with a digit of twice its size among strokes of others; the mask is 1 on its pixels."""
     pixels, _ = _load()

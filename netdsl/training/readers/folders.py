@@ -13,10 +13,12 @@ from torch import Tensor
 from netdsl.recipe.sources import ImageFolder, MaskFolder
 from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.readers.images import Pictures, View, filled, open_picture
+from netdsl.training.readers.registry import READERS
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
+@READERS.of(ImageFolder)
 def read(word: ImageFolder, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     root = base / word.folder
     train_dir, test_dir = _folder(root, "train"), _folder(root, "val", "test")
@@ -31,6 +33,7 @@ def read(word: ImageFolder, base: Path, shape: tuple[int, ...], outputs: int) ->
     return DataSet(word.folder, splits[0], splits[1], classes=classes)
 
 
+@READERS.of(MaskFolder)
 def read_masks(word: MaskFolder, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     root = base / word.folder
     shape = _known(shape, _folder(root, "train") / "images")

@@ -10,8 +10,10 @@ from torch import Tensor
 from netdsl.recipe.sources import Graph
 from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.readers.arrays import load_arrays
+from netdsl.training.readers.registry import READERS
 
 
+@READERS.of(Graph)
 def read(word: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     """Inputs [1, N, F] and [1, N, N]; targets [1, N], -1 for nodes of the other split."""
     file = base / word.path

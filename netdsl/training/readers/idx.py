@@ -13,12 +13,14 @@ from torch import Tensor
 
 from netdsl.recipe.sources import FashionMnist, Mnist
 from netdsl.training.data.dataset import DataError, DataSet, Split
+from netdsl.training.readers.registry import READERS
 
 LIMIT = 1 << 31
 """The most bytes a file may unpack to."""
 CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 
 
+@READERS.of(Mnist, FashionMnist)
 def read(word: Mnist | FashionMnist, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     folder = base / word.folder
     splits = [_split(folder, stem) for stem in ("train", "t10k")]

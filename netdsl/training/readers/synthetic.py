@@ -8,9 +8,11 @@ import torch
 
 from netdsl.recipe.sources import Synthetic
 from netdsl.training.data.dataset import DataSet, Split
+from netdsl.training.readers.registry import READERS
 from netdsl.training.rng import Draws
 
 
+@READERS.of(Synthetic)
 def read(word: Synthetic, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     classes = word.classes or outputs
     pattern = Draws(word.seed, torch.arange(classes)).uniform("pattern", *shape)

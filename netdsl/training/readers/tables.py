@@ -18,14 +18,17 @@ from netdsl.diagnostics.diagnostic import did_you_mean
 from netdsl.recipe.sources import Hub, Parquet, Table
 from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.readers.images import Pictures, View, filled, open_picture
+from netdsl.training.readers.registry import READERS
 
 
+@READERS.of(Parquet)
 def read_parquet(word: Parquet, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     files = {"train": _files(base, word.files)} | ({"test": _files(base, word.test)} if word.test else {})
     found = _loaded(word.files, "parquet", data_files=files)
     return _data(word, word.files, found["train"], found.get("test"), shape)
 
 
+@READERS.of(Hub)
 def read_hub(word: Hub, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     folder = base / word.name
     local = folder.is_dir()

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from netdsl.recipe.sources import Text
 from netdsl.training.data.dataset import DataError, DataSet, Split
+from netdsl.training.readers.registry import READERS
 
 
+@READERS.of(Text)
 def read(word: Text, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     file = base / word.path
     if not file.is_file():
