@@ -8,17 +8,18 @@ because everything random is a function of (seed, step).
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
+from netdsl.training.checkpoints.stream import write_tensors
 from netdsl.training.distributed.shards import assign, is_sharded, placed
 
 Tensors = Mapping[str, Tensor]
@@ -33,11 +34,18 @@ def write_atomic(path: Path, data: bytes) -> None:
 
     Raises CheckpointError where it cannot be written; what was there before stays.
     """
+    with open_atomic(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def open_atomic(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that replaces what was there when all is written. Raises CheckpointError, as above."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with _writing(path, temporary):
         path.parent.mkdir(exist_ok=True)
         with open(temporary, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -63,16 +71,18 @@ def link(source: Path, target: Path) -> None:
         try:
             os.link(source, temporary)
         except OSError:
-            return write_atomic(target, source.read_bytes())
+            with open(source, "rb") as file, open_atomic(target) as copy:
+                shutil.copyfileobj(file, copy)
+            return None
         os.replace(temporary, target)
     return None
 
 
 def save_tensors(path: Path, tensors: Tensors, about: Mapping[str, Any] | None = None) -> None:
     """Write tensors by name, with JSON values in the header."""
-    whole = {n: t.detach().to("cpu").contiguous().clone() for n, t in tensors.items()}
     notes = {n: msgspec.json.encode(v).decode() for n, v in (about or {}).items()}
-    write_atomic(path, save(whole, notes))
+    with open_atomic(path) as file:
+        write_tensors(file, tensors, notes)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
