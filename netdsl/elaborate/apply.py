@@ -150,7 +150,7 @@ class Applier:
             op = msgspec.convert({}, REGISTRY[OPERATORS[arrow.op]])
             return self.step(op, wires, context, arrow.at, None)
         if (is_arrow(left) and is_arrow(right)) or arrow.op == "@":
-            raise fault("bad-type", f"`{arrow.op}` is not defined for two tensors", arrow.at)
+            raise fault("operator-types", f"`{arrow.op}` is not defined for two tensors", arrow.at)
         tensor, number = (left, right) if is_arrow(left) else (right, left)
         fields = {"operator": arrow.op, "value": number, "reverse": tensor is right}
         op = msgspec.convert(fields, REGISTRY["scalar"])

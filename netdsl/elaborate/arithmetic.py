@@ -34,7 +34,7 @@ def binary(op: str, left: Any, right: Any, at: Place) -> Any:
         raise fault("bad-arithmetic", f"`{left} {op} {right}` divides by zero", at) from None
     except (TypeError, ValueError, OverflowError, KeyError):
         message = f"`{op}` is not defined for {describe(left)} and {describe(right)}"
-        raise fault("bad-type", message, at) from None
+        raise fault("operator-types", message, at) from None
     if isinstance(value, complex):
         raise fault("bad-arithmetic", f"`{left} {op} {right}` is not a real number", at)
     if isinstance(value, int) and value.bit_length() > BITS:
@@ -59,7 +59,7 @@ def _size_arithmetic(op: str, left: Any, right: Any, at: Place) -> Any:
         or op not in SIZE_OPERATORS
     ):
         hint = "divide sizes with `//`" if op == "/" else None
-        raise fault("bad-type", f"`{op}` is not defined for {describe(left)} and {describe(right)}", at, hint)
+        raise fault("operator-types", f"`{op}` is not defined for {describe(left)} and {describe(right)}", at, hint)
     try:
         return SIZE_OPERATORS[op](left, right)
     except ZeroDivisionError:
@@ -71,7 +71,7 @@ def unary(op: str, value: Any, at: Place) -> Any:
     if op == "not":
         return not truth(value, at)
     if isinstance(value, bool) or not isinstance(value, int | float | Size):
-        raise fault("bad-type", f"`{op}` is not defined for {describe(value)}", at)
+        raise fault("operator-types", f"`{op}` is not defined for {describe(value)}", at)
     return -value if op == "-" else value
 
 
@@ -89,7 +89,7 @@ def compare(op: str, left: Any, right: Any, at: Place) -> bool:
     try:
         return bool(COMPARISONS[op](left, right))
     except TypeError:
-        raise fault("bad-type", f"cannot compare {describe(left)} with {describe(right)}", at) from None
+        raise fault("operator-types", f"cannot compare {describe(left)} with {describe(right)}", at) from None
 
 
 def _compared_sizes(op: str, left: Any, right: Any, at: Place) -> tuple[Any, int]:
@@ -99,7 +99,7 @@ def _compared_sizes(op: str, left: Any, right: Any, at: Place) -> tuple[Any, int
             return difference, 0
         hint = "give it with `--size`, or write the block so that it does not depend on it"
         raise fault("undecided", f"`{left} {op} {right}` depends on the picture", at, hint)
-    raise fault("bad-type", f"cannot compare {describe(left)} with {describe(right)}", at)
+    raise fault("operator-types", f"cannot compare {describe(left)} with {describe(right)}", at)
 
 
 def _range(*bounds: int) -> tuple[int, ...]:

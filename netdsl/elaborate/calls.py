@@ -159,7 +159,7 @@ def _open_operand(op: type[Op], operands: dict[str, Any]) -> str | None:
 def _operand(op: type[Op], name: str | None, item: Given) -> str:
     assert name is not None
     if not is_arrow(item.value):
-        raise fault("bad-argument", f"`{name}` of `{op.kind}` must be a tensor, found {describe(item.value)}", item.at)
+        raise fault("argument-type", f"`{name}` of `{op.kind}` must be a tensor, found {describe(item.value)}", item.at)
     return name
 
 
@@ -209,7 +209,7 @@ def _bad_argument(arrow: OpArrow, message: str) -> Fault:
     if nothing_else or (isinstance(value, str) and choices):
         listed = ", ".join(f"`{c}`" for c in choices)
         return fault(
-            "bad-argument",
+            "unknown-word",
             f"`{name}` of `{arrow.op.kind}` is one of {listed}; found `{value}`",
             at,
             did_you_mean(str(value), choices),
@@ -217,7 +217,7 @@ def _bad_argument(arrow: OpArrow, message: str) -> Fault:
     expected = re.search(r"Expected (.*?)(, got| - at|$)", message)
     wanted = _in_words(expected[1]) if expected else "something else"
     message = f"`{name}` of `{arrow.op.kind}` must be {wanted}, found {describe(value)}"
-    return fault("bad-argument", message, at, arrow.op.hints.get(name))
+    return fault("argument-type", message, at, arrow.op.hints.get(name))
 
 
 def _in_words(expected: str) -> str:

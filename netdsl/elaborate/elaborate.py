@@ -303,7 +303,7 @@ class Elaborator:
         """The size an expression stands for. Raises Fault for anything else."""
         value = self.evaluator.evaluate(node, env)
         if isinstance(value, bool) or not isinstance(value, int | Size):
-            raise fault("bad-type", f"a size is needed here, found {describe(value)}", env.place(node))
+            raise fault("not-a-size", f"a size is needed here, found {describe(value)}", env.place(node))
         return value
 
 

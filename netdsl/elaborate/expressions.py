@@ -197,7 +197,7 @@ class Evaluator:
         """The items of a list. Raises Fault for anything else."""
         value = self.evaluate(node, env)
         if not isinstance(value, tuple):
-            raise fault("bad-type", f"a list is needed here, found {describe(value)}", env.place(node))
+            raise fault("not-a-list", f"a list is needed here, found {describe(value)}", env.place(node))
         return value
 
     def _comprehension(self, node: ast.Comprehension, env: Env) -> tuple[Any, ...]:
@@ -276,12 +276,12 @@ class Evaluator:
         try:
             return function.function(*values)
         except (TypeError, ValueError, ArithmeticError, IndexError) as error:
-            raise fault("bad-argument", f"`{function.name}`: {error}", env.place(node)) from None
+            raise fault("argument-value", f"`{function.name}`: {error}", env.place(node)) from None
 
     def _index(self, node: ast.Index, env: Env) -> Any:
         value = self.evaluate(node.value, env)
         if not isinstance(value, tuple | str):
-            raise fault("bad-type", f"only a list has items, found {describe(value)}", env.place(node))
+            raise fault("not-a-list", f"only a list has items, found {describe(value)}", env.place(node))
         if isinstance(node.index, ast.Slice):
             parts = (node.index.start, node.index.stop, node.index.step)
             return value[slice(*(None if p is None else self._integer(p, env) for p in parts))]
@@ -293,14 +293,14 @@ class Evaluator:
     def _integer(self, node: ast.Node, env: Env) -> int:
         value = self.evaluate(node, env)
         if not isinstance(value, int):
-            raise fault("bad-type", f"a whole number is needed here, found {describe(value)}", env.place(node))
+            raise fault("not-a-number", f"a whole number is needed here, found {describe(value)}", env.place(node))
         return value
 
     def count(self, node: ast.Node, env: Env) -> int:
         """How often to repeat something. Raises Fault unless it is a sensible number."""
         value = self._integer(node, env)
         if not 0 <= value <= LIMIT:
-            code, hint = ("bad-argument", None) if value < 0 else ("too-large", f"the limit is {LIMIT:,}")
+            code, hint = ("not-a-number", None) if value < 0 else ("too-large", f"the limit is {LIMIT:,}")
             raise fault(code, f"cannot repeat {value:,} times", env.place(node), hint)
         return value
 
@@ -325,10 +325,10 @@ class Evaluator:
 
     def _arrow_arithmetic(self, node: ast.Binary, left: Any, right: Any, env: Env) -> ArithArrow:
         if node.op not in ("+", "-", "*", "/", "@", "**"):
-            raise fault("bad-type", f"`{node.op}` is not defined on tensors", env.place(node))
+            raise fault("operator-types", f"`{node.op}` is not defined on tensors", env.place(node))
         for side, value in ((node.left, left), (node.right, right)):
             if not is_arrow(value) and (isinstance(value, bool | Size) or not isinstance(value, int | float)):
-                raise fault("bad-type", f"a tensor cannot meet {describe(value)}", env.place(side))
+                raise fault("operator-types", f"a tensor cannot meet {describe(value)}", env.place(side))
         return ArithArrow(node.op, left, right, env.place(node))
 
     def _compare(self, node: ast.Compare, env: Env) -> bool:
@@ -367,7 +367,7 @@ class Evaluator:
             wanted, fits = LINK_OPTIONS[name]
             if value is not None and not fits(value):
                 message = f"`{name}` must be {wanted}, found {describe(value)}"
-                raise fault("bad-argument", message, env.place(argument))
+                raise fault("argument-value", message, env.place(argument))
         return ResidualArrow(self._body(node.body, env), at=env.place(node), **options)
 
     def _body(self, node: ast.Body, env: Env) -> BodyArrow:

@@ -90,5 +90,7 @@ def input_type(builder: Builder, node: ast.Input, env: Env) -> TensorType:
     dtype = node.dtype.id if node.dtype else "float32"
     if dtype not in DTYPES:
         assert node.dtype is not None
-        raise fault("bad-type", f"there is no dtype `{dtype}`", env.place(node.dtype), f"one of {', '.join(DTYPES)}")
+        raise fault(
+            "unknown-dtype", f"there is no dtype `{dtype}`", env.place(node.dtype), f"one of {', '.join(DTYPES)}"
+        )
     return TensorType(tuple(shape), dtype)

@@ -147,7 +147,7 @@ class Attention(MultiHead, frozen=True):
         if any(m.batched and not x.batched for m in mask):
             raise OpError("the mask differs between samples, and the tokens do not", operand=1)
         if mask and self.causal:
-            raise OpError("`causal` and a mask: add one to the other", argument="causal", code="bad-argument")
+            raise OpError("`causal` and a mask: add one to the other", argument="causal", code="argument-conflict")
         for m in mask:
             mask_shape(assume, m, self._scores(x))
         return TensorType(x.shape, x.dtype, any(t.batched for t in inputs))

@@ -73,10 +73,10 @@ class Conv(Op, frozen=True):
     def resolve(self, *inputs: TensorType) -> Op:
         axes = spatial_rank(inputs[0], "conv")
         if self.eps != 1e-6 and not self.weight_standardization and self.kind == "conv":
-            raise OpError("`eps` needs `weight_standardization=true`", argument="eps", code="bad-argument")
+            raise OpError("`eps` needs `weight_standardization=true`", argument="eps", code="argument-conflict")
         if self.weight_standardization and axes != 2:
             message = f"`weight_standardization` is for pictures [C, H, W], found {inputs[0]}"
-            raise OpError(message, argument="weight_standardization", code="bad-argument")
+            raise OpError(message, argument="weight_standardization", code="argument-conflict")
         kernel = per_axis(self.kernel_size, axes, "kernel_size")
         dilation = per_axis(self.dilation, axes, "dilation")
         if self.padding == "same":

@@ -56,7 +56,9 @@ class Pad(Op, frozen=True):
             at = axis_of(x, self.axis)
             pair = (self.padding,) * 2 if isinstance(self.padding, int) else self.padding
             if len(pair) != 2 or not all(isinstance(p, int) for p in pair):
-                raise OpError("with `axis`, `padding` is a number or a pair", argument="padding", code="bad-argument")
+                raise OpError(
+                    "with `axis`, `padding` is a number or a pair", argument="padding", code="argument-conflict"
+                )
             before, after = (p for p in pair if isinstance(p, int))
             return tuple((before, after) if i == at else (0, 0) for i in range(x.rank))
         axes = max(x.rank - 1, 1)
@@ -69,7 +71,7 @@ class Pad(Op, frozen=True):
             sides = ((before, after),)
         if len(sides) != axes:
             message = f"`padding` has {len(sides)} entries for {spatial_axes(axes)}"
-            raise OpError(message, argument="padding", code="bad-argument")
+            raise OpError(message, argument="padding", code="argument-value")
         around = tuple(p if isinstance(p, tuple) else (p, p) for p in sides)
         return ((0, 0),) * (x.rank - axes) + around
 
@@ -86,7 +88,7 @@ class Pad(Op, frozen=True):
 
     def _check_margin(self, assume: Assumptions, size: Dim, before: int, after: int) -> None:
         if min(before, after) < 0:
-            raise OpError("a negative margin needs `mode=zeros`", argument="padding", code="bad-argument")
+            raise OpError("a negative margin needs `mode=zeros`", argument="padding", code="argument-conflict")
         least = max(before, after) + (self.mode == "reflect") if self.mode != "replicate" else 1
         message = f"`mode={self.mode}` cannot take {max(before, after)} positions from a size of {size}"
         require(assume.at_least(size, least), message, argument="padding")
@@ -164,7 +166,7 @@ class Crop(Op, frozen=True):
         x = inputs[0]
         if len(self.size) != x.rank - 1:
             message = f"{len(self.size)} sizes for {spatial_axes(x.rank - 1)} of {x}"
-            raise OpError(message, argument="size" if len(inputs) == 1 else None, code="bad-argument")
+            raise OpError(message, argument="size" if len(inputs) == 1 else None, code="argument-value")
         for old, new in zip(x.spatial, self.size, strict=True):
             require(assume.at_least(old - new, 0), f"cannot crop a size of {old} to {new}", argument="size")
         return x.with_shape(x.shape[0], *self.size)

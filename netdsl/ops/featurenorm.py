@@ -139,7 +139,7 @@ def over_features_torch(name: str, helper: str, x: TensorType, axis: int | None,
     if at == x.rank - 1:
         return Torch(Call(f"nn.{name}", (size,), options))
     if at != 0:
-        raise OpError(f"`axis` must be the first or the last of {x}", argument="axis", code="bad-argument")
+        raise OpError(f"`axis` must be the first or the last of {x}", argument="axis", code="bad-axis")
     return Torch(Call(f"{name}{x.rank - 1}d", (size,), options), helper=helper.format(rank=x.rank - 1))
 
 
@@ -159,7 +159,9 @@ class LocalResponseNorm(Op, frozen=True):
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         if self.size % 2 == 0:
-            raise OpError("`size` must be odd: as many channels before as after", argument="size", code="bad-argument")
+            raise OpError(
+                "`size` must be odd: as many channels before as after", argument="size", code="argument-value"
+            )
         if inputs[0].rank != 3:
             raise OpError(f"`lrn` needs a picture [C, H, W], found {inputs[0]}", operand=0)
         return floating(inputs[0], "lrn")

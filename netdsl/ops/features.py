@@ -14,7 +14,7 @@ def axis_of(x: TensorType, axis: int, argument: str = "axis", *, extra: int = 0)
         message = (
             f"axis {axis} of {x}: axes are {-rank} to {rank - 1}, without the batch" if rank else f"{x} has no axes"
         )
-        raise OpError(message, argument=argument, code="bad-argument")
+        raise OpError(message, argument=argument, code="bad-axis")
     return axis % rank
 
 

@@ -28,7 +28,7 @@ class Concat(Op, frozen=True):
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         if not inputs:
-            raise OpError("`concat` of nothing", code="bad-argument")
+            raise OpError("`concat` of nothing", code="argument-value")
         first, at = inputs[0], axis_of(inputs[0], self.axis)
         total: Dim = 0
         for i, x in enumerate(inputs):

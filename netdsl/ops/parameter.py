@@ -66,7 +66,7 @@ def known_size(size: Any) -> int:
     if isinstance(size, int) and not isinstance(size, bool) and size > 0:
         return size
     if isinstance(size, int | float | str | None):
-        raise OpError(f"sizes are whole numbers from 1, found {size}", argument="shape", code="bad-argument")
+        raise OpError(f"sizes are whole numbers from 1, found {size}", argument="shape", code="argument-value")
     return known(size, "the shape of a parameter")
 
 
@@ -115,7 +115,7 @@ def _shape(value: Any) -> tuple[int, ...]:
     inner = {_shape(v) for v in value} if isinstance(value, tuple | list) else set()
     if len(inner) != 1:
         raise OpError(
-            "`value` must be a list of numbers, or of lists of one length", argument="value", code="bad-argument"
+            "`value` must be a list of numbers, or of lists of one length", argument="value", code="argument-value"
         )
     return (len(value), *inner.pop())
 

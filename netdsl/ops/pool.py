@@ -38,7 +38,7 @@ class Pool(Op, frozen=True):
         for size, k, s, p, e in zip(x.spatial, kernel, stride, padding, self.extents, strict=True):
             if p > k // 2:
                 message = f"padding {p} is more than half of the window of {k}"
-                raise OpError(message, argument="padding", code="bad-argument")
+                raise OpError(message, argument="padding", code="argument-value")
             output = (size + p + self._end(p, s, e) - e) // s + 1
             message = f"a window of {e} does not fit a size of {size} with padding {p}"
             require(assume.at_least(output, 1), message, argument="kernel_size", code="kernel-too-large")

@@ -107,7 +107,7 @@ class ScaledDotProduct(Op, frozen=True):
         require(assume.equal(q.shape[-1], k.shape[-1]), f"queries of {q} and keys of {k} differ in width", operand=1)
         require(assume.equal(k.shape[-2], v.shape[-2]), f"there are not as many keys as values: {k} and {v}", operand=2)
         if self.causal and mask:
-            raise OpError("`causal` and a mask: add one to the other", argument="causal", code="bad-argument")
+            raise OpError("`causal` and a mask: add one to the other", argument="causal", code="argument-conflict")
         for m in mask:
             mask_shape(assume, m, (*q.shape[:-1], k.shape[-2]))
         return TensorType((*q.shape[:-1], v.shape[-1]), q.dtype, batched)

@@ -159,7 +159,7 @@ class Roll(Op, frozen=True):
         shifts = (self.shifts,) * len(axes) if isinstance(self.shifts, int) else self.shifts
         if len(shifts) != len(axes):
             message = f"`shifts` has {len(shifts)} numbers for {len(axes)} axes"
-            raise OpError(message, argument="shifts", code="bad-argument")
+            raise OpError(message, argument="shifts", code="argument-conflict")
         return [
             (s, a)
             for s, a in zip(shifts, axes, strict=True)

@@ -46,7 +46,7 @@ class Recurrent(Op, frozen=True):
         known(x.shape[1], "the number of features")
         if self.dropout and self.num_layers == 1:
             message = "`dropout` acts between layers, and there is one"
-            raise OpError(message, argument="dropout", code="bad-argument", hint="`-> dropout(...)` acts after it")
+            raise OpError(message, argument="dropout", code="argument-conflict", hint="`-> dropout(...)` acts after it")
         return x.with_shape(x.shape[0], self._directions() * self.hidden_size)
 
     def params(self, *inputs: TensorType) -> dict[str, Param]:

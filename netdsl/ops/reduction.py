@@ -47,7 +47,7 @@ class Reduction(Op, frozen=True):
         given = (self.axis,) if isinstance(self.axis, int) else self.axis
         axes = tuple(sorted(axis_of(x, a) for a in given))
         if len(set(axes)) != len(axes) or not axes:
-            raise OpError("`axis` must name different axes", argument="axis", code="bad-argument")
+            raise OpError("`axis` must name different axes", argument="axis", code="bad-axis")
         return axes
 
 

@@ -86,9 +86,9 @@ class Reshape(Op, frozen=True):
         sizes = [size_of(s, "shape") for s in self.shape]
         given = product(s for s in sizes if s != -1)
         if sizes.count(-1) > 1:
-            raise OpError("only one size may be -1", argument="shape", code="bad-argument")
+            raise OpError("only one size may be -1", argument="shape", code="argument-value")
         if any(isinstance(s, int) and s < 1 and s != -1 for s in sizes):
-            raise OpError("sizes are at least 1", argument="shape", code="bad-argument")
+            raise OpError("sizes are at least 1", argument="shape", code="argument-value")
         message = f"{x} has {x.elements} numbers, which do not fill [{', '.join(map(str, sizes))}]"
         if -1 not in sizes:
             require(assume.equal(x.elements, given), message, argument="shape")
@@ -110,7 +110,7 @@ class Reshape(Op, frozen=True):
 def size_of(value: Any, argument: str) -> Dim:
     """An argument that is a size. Raises OpError for what is neither a whole number nor symbolic."""
     if isinstance(value, bool) or not isinstance(value, int | Size):
-        raise OpError(f"`{argument}` must be whole numbers, found {value!r}", argument=argument, code="bad-argument")
+        raise OpError(f"`{argument}` must be whole numbers, found {value!r}", argument=argument, code="argument-value")
     return value
 
 
@@ -140,7 +140,7 @@ class Permute(Op, frozen=True):
         order = [axis_of(x, a, "axes") for a in self.axes]
         if sorted(order) != list(range(x.rank)):
             message = f"`axes` must name each of the {x.rank} axes of {x} once"
-            raise OpError(message, argument="axes", code="bad-argument")
+            raise OpError(message, argument="axes", code="bad-axis")
         return order
 
 

@@ -58,7 +58,7 @@ class Upsample(Op, frozen=True):
             sizes = self.size if isinstance(self.size, tuple | list) else (self.size,) * axes
             if len(sizes) != axes:
                 message = f"`size` has {len(sizes)} numbers for {spatial_axes(axes)}"
-                raise OpError(message, argument="size", code="bad-argument")
+                raise OpError(message, argument="size", code="argument-value")
             return replace(self, size=tuple(size_of(s, "size") for s in sizes))
         factor = self.scale_factor
         factors = factor if isinstance(factor, tuple) else (factor,) * axes
@@ -77,10 +77,10 @@ class Upsample(Op, frozen=True):
     def _check_mode(self, x: TensorType) -> None:
         if self.mode == "nearest" and (self.align_corners or self.antialias):
             name = "align_corners" if self.align_corners else "antialias"
-            raise OpError(f"`{name}` needs `mode=bilinear` or `bicubic`", argument=name, code="bad-argument")
+            raise OpError(f"`{name}` needs `mode=bilinear` or `bicubic`", argument=name, code="argument-conflict")
         if x.rank != 3 and (self.mode == "bicubic" or self.antialias):
             raise OpError(
-                f"`mode={self.mode}` is for pictures [C, H, W], found {x}", argument="mode", code="bad-argument"
+                f"`mode={self.mode}` is for pictures [C, H, W], found {x}", argument="mode", code="argument-value"
             )
 
     def torch(self, *inputs: TensorType) -> Torch:

@@ -49,7 +49,7 @@ class ScaledConv(Conv, frozen=True):
             raise OpError(f"`scaled_conv` needs a picture [C, H, W], found {inputs[0]}", operand=0)
         if self.weight_standardization or self.padding_mode != "zeros":
             name = "padding_mode" if self.padding_mode != "zeros" else "weight_standardization"
-            raise OpError(f"`scaled_conv` takes no `{name}`", argument=name, code="bad-argument")
+            raise OpError(f"`scaled_conv` takes no `{name}`", argument=name, code="argument-conflict")
         return super().resolve(*inputs)
 
     def params(self, *inputs: TensorType) -> dict[str, Param]:

@@ -30,7 +30,7 @@ def per_axis(value: Any, axes: int, argument: str) -> tuple[int, ...]:
         one_sided = argument == "padding" and axes == 1
         hint = f"`pad({tuple(value)})` before it adds places on one side" if one_sided else None
         message = f"`{argument}` has {len(value)} numbers for {spatial_axes(axes)}"
-        raise OpError(message, argument=argument, code="bad-argument", hint=hint)
+        raise OpError(message, argument=argument, code="argument-value", hint=hint)
     return tuple(value)
 
 

@@ -68,12 +68,12 @@ class Standardize(Op, frozen=True):
             self._count(x)
             if (self.mean, self.std) != (0.0, 1.0):
                 name = "mean" if self.mean != 0 else "std"
-                raise OpError(f"`{name}` is each image's own with `per=image`", argument=name, code="bad-argument")
+                raise OpError(f"`{name}` is each image's own with `per=image`", argument=name, code="argument-conflict")
         for name, value in (("mean", self.mean), ("std", self.std)):
             if isinstance(value, tuple) and len(value) != channels:
                 raise OpError(f"`{name}` has {len(value)} numbers for {channels} channels", argument=name)
         if 0 in (self.std if isinstance(self.std, tuple) else (self.std,)):
-            raise OpError("`std` must not be 0", argument="std", code="bad-argument")
+            raise OpError("`std` must not be 0", argument="std", code="argument-value")
         return x
 
     def buffers(self, *inputs: TensorType) -> dict[str, Buffer]:

@@ -63,7 +63,7 @@ class WindowBias(Op, frozen=True):
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         _, height, width = picture(inputs[0], "window_bias")
         if self.shift >= self.size:
-            raise OpError("`shift` must be less than `size`", argument="shift", code="bad-argument")
+            raise OpError("`shift` must be less than `size`", argument="shift", code="argument-value")
         for side in (height, width):
             message = f"windows of {self.size} do not tile a size of {side}"
             require(assume.divisible(side, self.size), message, argument="size", code="indivisible")

@@ -117,7 +117,7 @@ class Unwindows(Op, frozen=True):
 def check_shift(shift: int, size: int) -> None:
     """Raise OpError unless a shift is less than the window."""
     if shift >= size:
-        raise OpError("`shift` must be less than the window", argument="shift", code="bad-argument")
+        raise OpError("`shift` must be less than the window", argument="shift", code="argument-value")
 
 
 def origins(height: int, width: int, size: int, shift: int) -> list[list[int]]:

@@ -79,7 +79,7 @@ class Binder:
             return ()
         if isinstance(node, other):
             hint = "`|` takes one of them per batch" if chooses else "`->` does one after the other"
-            raise fault("bad-type", f"`{path}` is written with `{sign}`", written.place, hint)
+            raise fault("field-value", f"`{path}` is written with `{sign}`", written.place, hint)
         parts: tuple[Any, ...] = (node,)
         if isinstance(node, wanted):
             parts = node.options if isinstance(node, ast.Choice) else node.stages
@@ -100,7 +100,7 @@ class Binder:
         node = written.value
         known = kind.components
         if isinstance(node, ast.Pipeline | ast.Choice):
-            raise fault("bad-type", f"`{path}` takes one component, and no sequence or choice", written.place)
+            raise fault("field-value", f"`{path}` takes one component, and no sequence or choice", written.place)
         if isinstance(node, ast.Literal) and node.value is None and "none" in known:
             return known["none"]()
         if isinstance(node, ast.Literal) and node.value is None and kind.accepts_none:
@@ -125,7 +125,7 @@ class Binder:
         if {"linear", "constant"} <= kind.components.keys():
             ends = "over the run" if path == "dropout" else "first to last"
             hint = f"say how it is spread: `linear(0, {text})`, {ends}, or `constant({text})`"
-        raise fault("bad-type", f"`{path}` takes {kind.expected}", written.place, hint)
+        raise fault("field-value", f"`{path}` takes {kind.expected}", written.place, hint)
 
     def _build(self, cls: type[Component], given: tuple[ast.Argument, ...], written: Written, path: str) -> Component:
         name = component_name(cls)
@@ -170,11 +170,11 @@ class Binder:
     def _weights(self, weight: Kind, written: Written, path: str) -> dict[str, Any]:
         node = written.value
         if not (isinstance(node, ast.Call) and isinstance(node.function, ast.Name) and node.function.id == "weights"):
-            raise fault("bad-type", f"`{path}` is written `weights(name=0.3, ...)`", written.place)
+            raise fault("field-value", f"`{path}` is written `weights(name=0.3, ...)`", written.place)
         found: dict[str, Any] = {}
         for argument in node.arguments:
             if argument.name is None:
-                raise fault("bad-type", "every weight needs the name of its output", written.origin.place(argument))
+                raise fault("field-value", "every weight needs the name of its output", written.origin.place(argument))
             name = argument.name.id
             found[name] = self.bind(weight, written.part(argument.value), f"{path}.{name}")
         return found
@@ -193,7 +193,7 @@ class Binder:
                 hint = f"`{path}` takes {kind.expected}"
                 raise Fault(msgspec.structs.replace(mistake.diagnostic, hints=(Hint(hint),))) from None
             hint = f"a text is written in quotes; for a shell, in both kinds: `--set '{path}=\"...\"'`"
-            raise fault("bad-type", f"`{path}` takes a text", written.place, hint) from None
+            raise fault("field-value", f"`{path}` takes a text", written.place, hint) from None
 
     def convert(self, kind: Kind, value: Any, at: Place, path: str) -> Any:
         """A plain value as `kind`, checked for type and range."""
