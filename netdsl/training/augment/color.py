@@ -20,14 +20,13 @@ def color_jitter(word: words.ColorJitter, x: Tensor, mask: Tensor | None, frame:
     ranges = (word.brightness, word.contrast, word.saturation, word.hue)
     used = frame.chance(word.p)
     place = frame.uniform("order", 4).argsort(1)
-    factor = frame.between("factor", -1, 1, 4)
+    drawn = frame.uniform("factor", 4)
     for turn in range(4):
         for i, (function, reach) in enumerate(zip(JITTER, ranges, strict=True)):
             which = (used & (place[:, turn] == i)).nonzero()[:, 0]
             if reach and len(which):
-                centre = 0.0 if function is pixels.hue else 1.0
-                amount = (centre + reach * factor[which, i]).clamp(min=-0.5 if function is pixels.hue else 0.0)
-                x = x.index_copy(0, which, function(x[which], amount))
+                low, high = (-reach, reach) if function is pixels.hue else (max(0.0, 1 - reach), 1 + reach)
+                x = x.index_copy(0, which, function(x[which], low + (high - low) * drawn[which, i]))
     return x, mask
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -140,6 +141,21 @@ def inverse_matrix(angle: Tensor, shift: Tensor, scale: Tensor, shear: Tensor) -
     return torch.cat([inverse, -(inverse @ shift[:, :, None])], 2)
 
 
+def shear_matrix(slope: Tensor, axis: int, size: torch.Size) -> Tensor:
+    """[B, 2, 3] of a shear along an axis (0: x, 1: y) by a slope [B] that keeps the top left corner where it is, as in
+    Pillow, torchvision's policies and timm: x reads x + slope * y."""
+    none, one = torch.zeros_like(slope), torch.ones_like(slope)
+    rows = (one, slope, slope * size[2] / 2, none, one, none), (one, none, none, slope, one, slope * size[3] / 2)
+    return torch.stack(rows[axis], 1).view(-1, 2, 3)
+
+
+def shift_matrix(pixels: Tensor, axis: int) -> Tensor:
+    """[B, 2, 3] of a translation along an axis (0: x, 1: y), to the right or down."""
+    matrix = torch.eye(2, 3, device=pixels.device).repeat(len(pixels), 1, 1)
+    matrix[:, axis, 2] = -pixels
+    return matrix
+
+
 @APPLY.of(Rotate)
 def rotate(word: Rotate, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     angle = frame.between("angle", -word.degrees, word.degrees)
@@ -176,11 +192,13 @@ TRIES = 10
 @APPLY.of(RandomResizedCrop)
 def random_resized_crop(word: RandomResizedCrop, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     top, left, height, width = crop_boxes(word, x.shape[2], x.shape[3], frame)
-    grid = box_grid(top, left, height, width, word.size, x.shape[2], x.shape[3])
-    pictures = functional.grid_sample(x, grid, mode=word.interpolation, padding_mode="border", align_corners=False)
-    pictures = pictures.clamp(0, 1)
+    rows = resampling(top, height, word.size, x.shape[2], word.interpolation)
+    columns = resampling(left, width, word.size, x.shape[3], word.interpolation)
+    pictures = (rows[:, None] @ (x @ columns[:, None].transpose(2, 3)).clamp(0, 1)).clamp(0, 1)
     if mask is not None:
-        mask = functional.grid_sample(mask, grid, mode="nearest", padding_mode="border", align_corners=False)
+        rows, columns = (nearest(*b, word.size) for b in ((top, height), (left, width)))
+        mask = mask[torch.arange(len(mask), device=x.device)[:, None, None], 0, rows[:, :, None], columns[:, None]]
+        mask = mask[:, None]
     return pictures, mask
 
 
@@ -198,13 +216,34 @@ def crop_boxes(word: RandomResizedCrop, h: int, w: int, frame: Frame) -> tuple[T
     height = torch.where(found, height.gather(1, first)[:, 0], float(whole_h))
     corner = frame.uniform("corner", 2)
     top, left = (corner[:, 0] * (h - height + 1)).floor(), (corner[:, 1] * (w - width + 1)).floor()
-    middle = ((h - height) / 2).round(), ((w - width) / 2).round()
+    middle = ((h - height) / 2).floor(), ((w - width) / 2).floor()
     return torch.where(found, top, middle[0]), torch.where(found, left, middle[1]), height, width
 
 
-def box_grid(top: Tensor, left: Tensor, height: Tensor, width: Tensor, size: int, h: int, w: int) -> Tensor:
-    """Where the pixels of a resized box are read, [B, size, size, 2], from -1 to 1."""
-    steps = (torch.arange(size, device=top.device) + 0.5) / size
-    y = (top[:, None] + steps * height[:, None]) * (2 / h) - 1
-    x = (left[:, None] + steps * width[:, None]) * (2 / w) - 1
-    return torch.stack([x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], -1)
+def nearest(start: Tensor, length: Tensor, size: int) -> Tensor:
+    """The pixels [B, size] that a part of an axis, from `start` over `length` [B], is read from without blending."""
+    odd = 2 * torch.arange(size, device=start.device) + 1
+    return start.long()[:, None] + odd * length.long()[:, None] // (2 * size)
+
+
+def resampling(start: Tensor, length: Tensor, size: int, whole: int, interpolation: str) -> Tensor:
+    """Weights [B, size, whole] that resize a part of an axis of `whole` pixels to `size`, as Pillow does: where it is
+    made smaller, the filter is as wide as what a pixel stands for."""
+    if interpolation == "nearest":
+        return functional.one_hot(nearest(start, length, size), whole).to(torch.float32)
+    scale = (length / size)[:, None, None]
+    centre = (torch.arange(size, device=start.device)[:, None] + 0.5) * scale
+    pixel = torch.arange(whole, device=start.device) + 0.5 - start[:, None, None]
+    distance = (pixel - centre).abs() / scale.clamp(min=1)
+    weight = FILTERS[interpolation](distance) * ((pixel > 0) & (pixel < length[:, None, None]))
+    return weight / weight.sum(2, keepdim=True)
+
+
+def _cubic(x: Tensor) -> Tensor:
+    """Keys' cubic with a = -0.5, as Pillow's."""
+    near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+
+
+FILTERS: dict[str, Callable[[Tensor], Tensor]] = {"bilinear": lambda x: (1 - x).clamp(min=0), "bicubic": _cubic}
+"""Weight of a pixel by its distance, in pixels of the result where that is the smaller."""

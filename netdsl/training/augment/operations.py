@@ -9,7 +9,7 @@ from msgspec import Struct
 from torch import Tensor
 
 from netdsl.training.augment import pixels
-from netdsl.training.augment.geometry import inverse_matrix, warp
+from netdsl.training.augment.geometry import inverse_matrix, shear_matrix, shift_matrix, warp
 
 Operation = Callable[[Tensor, Tensor], Tensor]
 """(pictures [B, C, H, W], amounts [B]) -> the pictures, changed."""
@@ -45,32 +45,20 @@ def amount_of(kind: Range, level: Tensor, sign: Tensor, size: torch.Size) -> Ten
     return amount.clamp(min=kind.around - kind.high) if kind.around else amount
 
 
-def _map(angle: Tensor | None = None, shift: Tensor | None = None, shear: Tensor | None = None) -> Tensor:
-    """From output to input places, [B, 2, 3]; one of the three is given."""
-    given = next(t for t in (angle, shift, shear) if t is not None)
-    none, one = given.new_zeros(len(given), 2), given.new_ones(len(given))
-    angle = one * 0 if angle is None else angle
-    return inverse_matrix(angle, none if shift is None else shift, one, none if shear is None else shear)
+def _rotation(degrees: Tensor) -> Tensor:
+    """A turn about the centre, against the clock, as Pillow and torchvision count it."""
+    none, one = degrees.new_zeros(len(degrees), 2), degrees.new_ones(len(degrees))
+    return inverse_matrix(-degrees, none, one, none)
 
 
-def _axis(amount: Tensor, axis: int) -> Tensor:
-    pair = torch.zeros(len(amount), 2, device=amount.device)
-    pair[:, axis] = amount
-    return pair
-
-
-def _degrees(slope: Tensor) -> Tensor:
-    return torch.rad2deg(torch.atan(slope))
-
-
-MAPS: dict[str, Callable[[Tensor], Tensor]] = {
-    "shear_x": lambda a: _map(shear=_axis(_degrees(a), 0)),
-    "shear_y": lambda a: _map(shear=_axis(_degrees(a), 1)),
-    "translate_x": lambda a: _map(shift=_axis(a.round(), 0)),
-    "translate_y": lambda a: _map(shift=_axis(a.round(), 1)),
-    "rotate": lambda a: _map(angle=a),
+MAPS: dict[str, Callable[[Tensor, torch.Size], Tensor]] = {
+    "shear_x": lambda a, size: shear_matrix(a, 0, size),
+    "shear_y": lambda a, size: shear_matrix(a, 1, size),
+    "translate_x": lambda a, size: shift_matrix(a, 0),
+    "translate_y": lambda a, size: shift_matrix(a, 1),
+    "rotate": lambda a, size: _rotation(a),
 }
-"""What moves pixels: the map of each sample, from its amount."""
+"""What moves pixels: the map of each sample, from its amount and the size [B, C, H, W]."""
 
 COLOUR: dict[str, Operation] = {
     "brightness": pixels.brightness,
@@ -89,8 +77,13 @@ COLOUR: dict[str, Operation] = {
 def operate(name: str, x: Tensor, amount: Tensor, reading: Reading) -> Tensor:
     """The pictures [B, C, H, W] under an operation, each by its amount [B]."""
     if name in MAPS:
-        return warp(x, None, MAPS[name](amount), reading.interpolation, reading.fill)[0]
+        return warp(x, None, MAPS[name](amount, x.shape), reading.interpolation, reading.fill)[0]
     return COLOUR[name](x, amount)
+
+
+def _down(amount: Tensor) -> Tensor:
+    """Levels of 255 as fractions, cut to whole ones (half a thousandth is rounding)."""
+    return (amount * 255 + 5e-4).floor() / 255
 
 
 FACTOR = Range(0, 0.9, signed=True, around=1)
@@ -104,8 +97,8 @@ COLOURS = dict.fromkeys(("brightness", "color", "contrast", "sharpness"), FACTOR
 RAND: dict[str, Range] = {
     "identity": Range(),
     **MOVES,
-    "translate_x": Range(0, 150 / 331, signed=True, scale="width"),
-    "translate_y": Range(0, 150 / 331, signed=True, scale="height"),
+    "translate_x": Range(0, 150 / 331, signed=True, scale="width", whole=torch.trunc),
+    "translate_y": Range(0, 150 / 331, signed=True, scale="height", whole=torch.trunc),
     **COLOURS,
     "posterize": Range(8, 4, whole=torch.round),
     "solarize": Range(1, 0),
@@ -120,22 +113,23 @@ TIMM: dict[str, Range] = {
     "invert": Range(),
     "rotate": Range(0, 30, signed=True),
     "posterize": Range(4, 0, whole=torch.ceil),
-    "solarize": Range(1, 0),
-    "solarize_add": Range(0, 110 / 255),
+    "solarize": Range(256 / 255, 0, whole=lambda a: -_down(-a)),
+    "solarize_add": Range(0, 110 / 255, whole=_down),
     **COLOURS,
     "shear_x": Range(0, 0.3, signed=True),
     "shear_y": Range(0, 0.3, signed=True),
     "translate_x": Range(0, 0.45, signed=True, scale="width"),
     "translate_y": Range(0, 0.45, signed=True, scale="height"),
 }
-"""timm's increasing space (`inc1`): at strength 9 a bit of every pixel is left, `4 - int(0.9 * 4)`."""
+"""timm's increasing space (`inc1`): at strength 9 a bit of every pixel is left, `4 - int(0.9 * 4)`, and solarize
+inverts from `256 - int(0.9 * 256)`; translations are not rounded."""
 
 WIDE: dict[str, Range] = {
     "identity": Range(),
     "shear_x": Range(0, 0.99, signed=True),
     "shear_y": Range(0, 0.99, signed=True),
-    "translate_x": Range(0, 32, signed=True),
-    "translate_y": Range(0, 32, signed=True),
+    "translate_x": Range(0, 32, signed=True, whole=torch.trunc),
+    "translate_y": Range(0, 32, signed=True, whole=torch.trunc),
     "rotate": Range(0, 135, signed=True),
     **{name: Range(0, 0.99, signed=True, around=1) for name in COLOURS},
     "posterize": Range(8, 2, whole=torch.round),

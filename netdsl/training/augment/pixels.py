@@ -93,7 +93,8 @@ def posterize(x: Tensor, bits: Tensor) -> Tensor:
 
 
 def solarize(x: Tensor, threshold: Tensor) -> Tensor:
-    return torch.where(x >= column(threshold), 1 - x, x)
+    """Inverts pixels at or above the threshold, which is compared as a level of 255."""
+    return torch.where(x * 255 >= column(threshold) * 255 - 1e-3, 1 - x, x)
 
 
 def solarize_add(x: Tensor, amount: Tensor) -> Tensor:

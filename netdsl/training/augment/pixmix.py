@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -9,7 +11,8 @@ from torch.nn import functional
 from netdsl.recipe.augmentations import PixMix
 from netdsl.training.augment import pixels
 from netdsl.training.augment.fractals import fractals
-from netdsl.training.augment.geometry import inverse_matrix, warp, window
+from netdsl.training.augment.geometry import warp, window
+from netdsl.training.augment.operations import MAPS
 from netdsl.training.augment.pixels import column
 from netdsl.training.augment.registry import APPLY, Frame
 from netdsl.training.data.dataset import as_floats
@@ -109,21 +112,15 @@ def operate(name: str, x: Tensor, level: Tensor, sign: Tensor) -> Tensor:
         return pixels.solarize(x, (256 - (256 * level).floor()) / 255)
     if name in COLOURS:
         return COLOURS[name](x, 1.8 * level + 0.1)
-    return warp(x, None, _map(name, level, sign, x.shape), "bilinear")[0]
+    amount = sign * AMOUNTS[name](level, x.shape)
+    return warp(x, None, MAPS[name](amount, x.shape), "bilinear")[0]
 
 
-def _map(name: str, level: Tensor, sign: Tensor, size: torch.Size) -> Tensor:
-    """From output to input places in pixels from the centre, [B, 2, 3]; shears keep the upper left corner."""
-    height, width = size[2:]
-    none, one = torch.zeros_like(level), torch.ones_like(level)
-    if name == "rotate":
-        pair = torch.stack([none, none], 1)
-        return inverse_matrix(sign * (30 * level).floor(), pair, one, pair)
-    shear = sign * 0.3 * level
-    rows = {
-        "shear_x": (one, shear, shear * height / 2, none, one, none),
-        "shear_y": (one, none, none, shear, one, shear * width / 2),
-        "translate_x": (one, none, sign * (level * width / 3).floor(), none, one, none),
-        "translate_y": (one, none, none, none, one, sign * (level * height / 3).floor()),
-    }[name]
-    return torch.stack(rows, 1).view(-1, 2, 3)
+AMOUNTS: dict[str, Callable[[Tensor, torch.Size], Tensor]] = {
+    "rotate": lambda level, size: -(30 * level).floor(),
+    "shear_x": lambda level, size: 0.3 * level,
+    "shear_y": lambda level, size: 0.3 * level,
+    "translate_x": lambda level, size: -(level * size[3] / 3).floor(),
+    "translate_y": lambda level, size: -(level * size[2] / 3).floor(),
+}
+"""How far pixels are moved at a level from 0 to 1."""

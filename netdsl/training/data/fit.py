@@ -83,7 +83,7 @@ def _resized(split: Split, channels: int, size: tuple[int, ...], task: str) -> S
     have, target = split.inputs[0].shape[1:], split.target
     inputs = (_pictures(x, channels, size) if x.shape[1:] == have else x for x in split.inputs)
     if task == "mask" and tuple(target.shape[1:]) != size:
-        target = functional.interpolate(target[:, None].to(torch.float32), size=size, mode="nearest")[:, 0].to(
+        target = functional.interpolate(target[:, None].to(torch.float32), size=size, mode="nearest-exact")[:, 0].to(
             torch.int64
         )
     return replace(split, inputs=tuple(inputs), target=target)

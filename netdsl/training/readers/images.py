@@ -77,12 +77,12 @@ class View:
         return cls(shape, word.resize, word.crop, word.interpolation, word.fit == "warp")
 
     def __call__(self, picture: Any) -> Tensor:
-        """uint8 [C, H, W] of an open picture with the right channels."""
+        """uint8 [C, H, W] of an open picture with the right channels: torchvision's Resize and CenterCrop."""
         height, width = self.size
         if self.warp:
             return self._tensor(_resized(picture, (width, height), self.interpolation))
         picture = self._scaled(picture)
-        left, top = (picture.width - width) // 2, (picture.height - height) // 2
+        left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
         return self._tensor(picture.crop((left, top, left + width, top + height)))
 
     def cut(self, picture: Any, i: int, how: Cut) -> Tensor:
@@ -93,12 +93,17 @@ class View:
         return self._tensor(_resized(part, (how.size, how.size), how.interpolation))
 
     def _scaled(self, picture: Any) -> Any:
-        """The picture with its shorter side as `resize` says, at least as large as the cut."""
+        """The picture with its shorter side as `resize` says, or as small as covers the cut; the other side's length is
+        cut to whole pixels, as torchvision does."""
         height, width = self.size
-        scale = max(height / picture.height, width / picture.width)
         if self.resize:
-            scale = self.resize / min(picture.height, picture.width)
-        size = max(width, round(picture.width * scale)), max(height, round(picture.height * scale))
+            by_height, side = picture.height < picture.width, self.resize
+        else:
+            by_height = height * picture.width > width * picture.height
+            side = height if by_height else width
+        known, other = (picture.height, picture.width) if by_height else (picture.width, picture.height)
+        along = int(side * other / known)
+        size = (max(width, along), side) if by_height else (side, max(height, along))
         return _resized(picture, size, self.interpolation)
 
     def _tensor(self, picture: Any) -> Tensor:

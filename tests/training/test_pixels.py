@@ -1,0 +1,444 @@
+"""Every augmentation on photographs, pixel by pixel, against Pillow and the formulas of torchvision and timm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageEnhance, ImageOps
+from recipe_harness import recipe
+from sklearn.datasets import load_sample_image
+from torch import Tensor
+from torch.nn import functional
+
+from netdsl.recipe import augmentations as words
+from netdsl.training.augment import pixels
+from netdsl.training.augment.geometry import inverse_matrix, warp
+from netdsl.training.augment.learned import POLICIES
+from netdsl.training.augment.operations import RAND, TIMM, WIDE, Range, Reading, amount_of, operate
+from netdsl.training.augment.pipeline import Pipeline
+from netdsl.training.data.fit import resize
+from netdsl.training.data.mix import Mix
+from netdsl.training.readers.images import View
+from netdsl.training.rng import Draws
+
+Bilinear, Bicubic, Nearest = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.NEAREST
+Affine = Image.Transform.AFFINE
+
+
+@lru_cache
+def photograph(name: str = "china.jpg", box: tuple[int, int, int, int] = (200, 120, 330, 221)) -> Image.Image:
+    """A part of a photograph of scikit-learn, 130 x 101 pixels unless told otherwise."""
+    return Image.fromarray(load_sample_image(name)).crop(box)
+
+
+def tensor(image: Image.Image) -> Tensor:
+    """[1, C, H, W] from 0 to 1."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
+
+
+def levels(x: Tensor, image: Image.Image) -> Tensor:
+    """How far a picture [1, C, H, W] is from Pillow's, in levels of 255."""
+    return ((x - tensor(image)) * 255).abs()
+
+
+def torchvision_level(space: str, name: str, bin_: int, size: tuple[int, int]) -> float:
+    """The amount of an operation at one of 31 bins (10 for AutoAugment), as torchvision's `_augmentation_space`."""
+    bins = 10 if space == "auto" else 31
+    wide = space == "wide"
+    whole, shift = (6, 32.0) if wide else (4, 0.0)
+    factor, shear, turn = (0.99, 0.99, 135.0) if wide else (0.9, 0.3, 30.0)
+    ends = {
+        "shear_x": shear, "shear_y": shear, "rotate": turn,
+        "translate_x": shift or 150 / 331 * size[0], "translate_y": shift or 150 / 331 * size[1],
+        **dict.fromkeys(("brightness", "color", "contrast", "sharpness"), factor),
+    }  # fmt: skip
+    if name in ends:
+        return float(np.linspace(0.0, ends[name], bins)[bin_])
+    if name == "posterize":
+        return float(8 - np.round(np.arange(bins) / ((bins - 1) / whole))[bin_])
+    return float(np.linspace(255.0, 0.0, bins)[bin_]) if name == "solarize" else 0.0
+
+
+ENHANCE = {
+    "brightness": ImageEnhance.Brightness,
+    "color": ImageEnhance.Color,
+    "contrast": ImageEnhance.Contrast,
+    "sharpness": ImageEnhance.Sharpness,
+}
+FREE: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "autocontrast": ImageOps.autocontrast, "equalize": ImageOps.equalize, "invert": ImageOps.invert,
+}  # fmt: skip
+
+
+def torchvision_op(image: Image.Image, name: str, amount: float) -> Image.Image:
+    """torchvision's `_apply_op` with nearest interpolation; sheared about [0, 0], shifted by `int(amount)`."""
+    if name in ENHANCE:
+        return ENHANCE[name](image).enhance(1.0 + amount)
+    maps = {
+        "shear_x": (1, amount, 0, 0, 1, 0), "shear_y": (1, 0, 0, amount, 1, 0),
+        "translate_x": (1, 0, -int(amount), 0, 1, 0), "translate_y": (1, 0, 0, 0, 1, -int(amount)),
+    }  # fmt: skip
+    if name in maps:
+        return image.transform(image.size, Affine, maps[name], Nearest)
+    if name == "rotate":
+        return image.rotate(amount, Nearest)
+    if name == "posterize":
+        return ImageOps.posterize(image, int(amount))
+    return ImageOps.solarize(image, amount) if name == "solarize" else FREE[name](image)  # type: ignore[arg-type]
+
+
+MOVES = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
+
+
+def hold(found: Tensor, theirs: Callable[[float], Image.Image], amount: float, name: str) -> None:
+    """Colours to one level, which Pillow cuts off; moves exactly, but for ties between two pixels, which a little more
+    or less decides."""
+    off = levels(found, theirs(amount))
+    if name in MOVES:
+        for little in (1 - 1e-4, 1 + 1e-4):
+            off = torch.minimum(off, levels(found, theirs(amount * little)))
+        assert float((off > 0.5).any(1).float().mean()) < 0.002, name
+    else:
+        assert float(off.max()) <= (0.01 if name in ("posterize", "solarize", "equalize", "invert") else 1.6), name
+
+
+def ours(space: dict[str, Range], name: str, level: float, sign: float, image: Image.Image) -> Tensor:
+    x = tensor(image)
+    amount = amount_of(space[name], torch.tensor([level]), torch.tensor([sign]), x.shape)
+    return operate(name, x, amount, Reading())
+
+
+@pytest.mark.parametrize("space", ["rand", "wide", "auto"])
+@pytest.mark.parametrize("name", [n for n in (*RAND, "invert") if n != "identity"])
+def test_operations_of_policies_are_torchvisions(space: str, name: str) -> None:
+    table = {"rand": RAND, "wide": WIDE, "auto": {**RAND, "invert": TIMM["invert"]}}[space]
+    bins = 10 if space == "auto" else 31
+    if name not in table:
+        pytest.skip("not in this space")
+    for photo in (photograph(), photograph("flower.jpg")):
+        for bin_ in (0, 2, 5, bins // 2, bins - 1):
+            for sign in (1.0, -1.0) if table[name].signed else (1.0,):
+                amount = torchvision_level(space, name, bin_, photo.size)
+                found = ours(table, name, bin_ / (bins - 1), sign, photo)
+                hold(found, partial(torchvision_op, photo, name), sign * amount, name)
+
+
+def timm_op(image: Image.Image, name: str, sign: float, level: float) -> Image.Image:
+    """timm's increasing operations at a level from 0 to 10 (`_RAND_INCREASING_TRANSFORMS`)."""
+    if name in ENHANCE:
+        return ENHANCE[name](image).enhance(max(0.1, 1.0 + sign * level / 10 * 0.9))
+    slope, width, height = sign * level / 10 * 0.3, *(sign * level / 10 * 0.45 * s for s in image.size)
+    maps = {
+        "shear_x": (1, slope, 0, 0, 1, 0), "shear_y": (1, 0, 0, slope, 1, 0),
+        "translate_x": (1, 0, -width, 0, 1, 0), "translate_y": (1, 0, 0, 0, 1, -height),
+    }  # fmt: skip
+    if name in maps:
+        return image.transform(image.size, Affine, maps[name], Nearest)
+    if name == "rotate":
+        return image.rotate(sign * level / 10 * 30, Nearest)
+    if name == "posterize":
+        bits = 4 - int(level / 10 * 4)
+        return ImageOps.posterize(image, bits) if bits else image.point([0] * 768)
+    if name == "solarize":
+        return ImageOps.solarize(image, 256 - min(256, int(level / 10 * 256)))
+    if name == "solarize_add":
+        add = int(level / 10 * 110)
+        table = [min(255, i + add) if i < 128 else i for i in range(256)]
+        return image.point(table * 3)
+    return FREE[name](image)
+
+
+@pytest.mark.parametrize("name", list(TIMM))
+def test_operations_of_the_increasing_space_are_timms(name: str) -> None:
+    for level in (0, 2.5, 4.9, 7, 9, 9.5, 10):
+        for sign in (1.0, -1.0) if TIMM[name].signed else (1.0,):
+            hold(
+                ours(TIMM, name, level / 10, sign, photograph()),
+                partial(timm_op, photograph(), name, sign),
+                level,
+                name,
+            )
+
+
+def test_policies_apply_their_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words' results are those operations in their order: every sample of a batch is one of Pillow's."""
+    photo = photograph("china.jpg", (200, 120, 232, 152))
+    x = tensor(photo).expand(24, -1, -1, -1).contiguous()
+    known = []
+    for name, kind in WIDE.items():
+        signs = (1, -1) if kind.signed else (1,)
+        amounts = {s * torchvision_level("wide", name, b, photo.size) for b in range(31) for s in signs}
+        known += [photo if name == "identity" else torchvision_op(photo, name, a) for a in amounts]
+    table = torch.cat([tensor(k) for k in known])
+    pipeline = Pipeline(recipe("augment = trivialaugment").augment)
+    (found,), _ = pipeline((x,), torch.zeros(24), Draws(3, torch.arange(24)), 0)
+    for picture in found:
+        off = ((table - picture).abs() * 255 > 1.6).float().mean((1, 2, 3))
+        assert float(off.min()) < 0.02
+
+
+def test_learned_policies_have_operations_of_the_space() -> None:
+    names = {choice[0] for policy in POLICIES.values() for pair in policy for choice in pair}
+    assert names <= {*RAND, "invert"}
+
+
+@pytest.mark.parametrize("name", ["shear_x", "shear_y", "rotate", "translate_x"])
+@pytest.mark.parametrize("fill", [0.0, 0.4])
+def test_bilinear_moves_are_torchvisions(name: str, fill: float) -> None:
+    """torchvision's `_apply_grid_transform` blends the border with the fill by a mask that is moved alike."""
+    photo = photograph()
+    x, (width, height) = tensor(photo), photo.size
+    slope, centre = 0.21, (width / 2, height / 2)
+    turn = math.radians(17.0)  # Pillow turns what is read the other way
+    cos, sin = math.cos(turn), math.sin(turn)
+    # Inverse maps in pixels whose corner is the origin.
+    matrix = {
+        "shear_x": ((1, slope, 0), (0, 1, 0)),
+        "shear_y": ((1, 0, 0), (slope, 1, 0)),
+        "translate_x": ((1, 0, -9.5), (0, 1, 0)),
+        "rotate": (
+            (cos, sin, centre[0] - cos * centre[0] - sin * centre[1]),
+            (-sin, cos, centre[1] + sin * centre[0] - cos * centre[1]),
+        ),
+    }[name]
+    rows, columns = np.mgrid[0:height, 0:width] + 0.5
+    grid = np.stack([r[0] * columns + r[1] * rows + r[2] for r in matrix], -1) * 2 / np.array(photo.size) - 1
+    both = functional.grid_sample(
+        torch.cat([x, torch.ones(1, 1, height, width)], 1), torch.from_numpy(grid).float()[None], align_corners=False
+    )
+    expected = both[:, :3] + (1 - both[:, 3:]) * fill  # the picture is weighed by the mask already
+    amount = {"rotate": -17.0, "translate_x": 9.5}.get(name, slope)
+    found = operate(name, x, torch.tensor([amount]), Reading("bilinear", fill))
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-4)
+
+
+def test_affine_is_torchvisions() -> None:
+    """`_get_inverse_affine_matrix` and Pillow's reading of it."""
+    photo = photograph()
+    angle, (tx, ty), scale, (sx, sy) = 25.0, (7, -4), 1.2, (10.0, 5.0)
+    rot, sx_, sy_ = math.radians(angle), math.radians(sx), math.radians(sy)
+    a = math.cos(rot - sy_) / math.cos(sy_)
+    b = -math.cos(rot - sy_) * math.tan(sx_) / math.cos(sy_) - math.sin(rot)
+    c = math.sin(rot - sy_) / math.cos(sy_)
+    d = -math.sin(rot - sy_) * math.tan(sx_) / math.cos(sy_) + math.cos(rot)
+    cx, cy = photo.width / 2, photo.height / 2
+    m = [d / scale, -b / scale, 0.0, -c / scale, a / scale, 0.0]
+    m[2] = m[0] * (-cx - tx) + m[1] * (-cy - ty) + cx
+    m[5] = m[3] * (-cx - tx) + m[4] * (-cy - ty) + cy
+    expected = photo.transform(photo.size, Affine, m, Nearest)
+    matrix = inverse_matrix(
+        torch.tensor([angle]), torch.tensor([[tx, ty]]).float(), torch.tensor([scale]), torch.tensor([[sx, sy]])
+    )
+    hold(warp(tensor(photo), None, matrix, "nearest")[0], lambda amount: expected, 1.0, "rotate")
+
+
+def applied(text: str, x: Tensor, seed: int = 0, mask: Tensor | None = None) -> tuple[Tensor, Any]:
+    """A component applied to pictures, and the frame it drew from."""
+    pipeline = Pipeline(recipe(f"augment = {text}").augment, mask is not None)
+    draws = Draws(seed, torch.arange(len(x)))
+    target = torch.zeros(len(x)) if mask is None else mask
+    (found,), moved = pipeline((x,), target, draws, 0)
+    frame = pipeline.frame(0, draws, 0)
+    return found, (frame, moved)
+
+
+@pytest.mark.parametrize(
+    ("text", "theirs"),
+    [
+        ("autocontrast(1.0)", ImageOps.autocontrast),
+        ("equalize(1.0)", ImageOps.equalize),
+        ("invert(1.0)", ImageOps.invert),
+        ("grayscale(1.0)", lambda i: i.convert("L").convert("RGB")),
+        *[(f"posterize({b}, 1.0)", lambda i, b=b: ImageOps.posterize(i, b)) for b in range(1, 9)],
+        *[(f"solarize({t / 255}, 1.0)", lambda i, t=t: ImageOps.solarize(i, t)) for t in (0, 1, 100, 127, 254, 255)],
+        ("resize(57)", lambda i: i.resize((57, 57), Bilinear)),
+        ("hflip(1.0)", ImageOps.mirror),
+        ("vflip(1.0)", ImageOps.flip),
+    ],
+)
+@pytest.mark.parametrize("name", ["china.jpg", "flower.jpg"])
+def test_components_are_pillows(text: str, theirs: Callable[[Image.Image], Image.Image], name: str) -> None:
+    found, _ = applied(text, tensor(photograph(name)))
+    exact = text.startswith(("equ", "inv", "post", "sol", "hf", "vf"))
+    assert float(levels(found, theirs(photograph(name))).max()) <= (0.01 if exact else 1.01)
+
+
+def test_operations_leave_a_channel_without_contrast() -> None:
+    x = tensor(photograph()).clone()
+    x[:, 1] = 80 / 255
+    image = Image.fromarray((x[0].permute(1, 2, 0) * 255).round().byte().numpy())
+    assert float(levels(pixels.autocontrast(x), ImageOps.autocontrast(image)).max()) <= 1
+    assert float(levels(pixels.equalize(x), ImageOps.equalize(image)).max()) < 0.01
+
+
+@pytest.mark.parametrize("reach", [(0.4, 0.4, 0.4, 0.0), (1.5, 2.0, 1.2, 0.0), (0.3, 0.3, 0.3, 0.3)])
+def test_color_jitter_is_torchvisions(reach: tuple[float, float, float, float]) -> None:
+    """Factors uniform from max(0, 1 - a) to 1 + a, applied in the order that was drawn, each result cut to [0, 1]."""
+    x = tensor(photograph()).expand(6, -1, -1, -1).contiguous()
+    found, (frame, _) = applied(f"color_jitter{reach}", x)
+    order, drawn = frame.uniform("order", 4).argsort(1), frame.uniform("factor", 4)
+    for i in range(6):
+        image = x[i].permute(1, 2, 0).double().numpy()
+        for turn in range(4):
+            which = int(order[i, turn])
+            low = -reach[3] if which == 3 else max(0.0, 1 - reach[which])
+            high = reach[3] if which == 3 else 1 + reach[which]
+            image = jittered(image, which, low + (high - low) * float(drawn[i, which]))
+        assert float(np.abs(found[i].permute(1, 2, 0).numpy() - image).max()) * 255 < 0.05
+
+
+def jittered(image: np.ndarray, which: int, amount: float) -> np.ndarray:
+    """brightness, contrast, saturation or hue of torchvision's `functional` on floats [H, W, 3]."""
+    grey = image @ np.array([0.299, 0.587, 0.114])
+    if which == 0:
+        return np.clip(image * amount, 0, 1)
+    if which == 1:
+        return np.clip(amount * image + (1 - amount) * grey.mean(), 0, 1)
+    if which == 2:
+        return np.clip(amount * image + (1 - amount) * grey[..., None], 0, 1)
+    import colorsys
+
+    flat = [colorsys.rgb_to_hsv(*p) for p in image.reshape(-1, 3)]
+    return np.array([colorsys.hsv_to_rgb((h + amount) % 1.0, s, v) for h, s, v in flat]).reshape(image.shape)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
+@pytest.mark.parametrize("size", [23, 61, 199])
+def test_random_resized_crop_of_arrays_is_pillows(interpolation: str, size: int) -> None:
+    """As from files: the box is cut, and resized with antialiasing."""
+    photo = photograph("flower.jpg", (0, 0, 500, 400))
+    x = tensor(photo).expand(3, -1, -1, -1).contiguous()
+    word = words.RandomResizedCrop(size=size, interpolation=interpolation)  # type: ignore[arg-type]
+    mask = (x[:, 0] * 255).long()
+    found, (frame, moved) = applied(f"random_resized_crop({size}, interpolation={interpolation})", x, 1, mask)
+    from netdsl.training.augment.geometry import crop_boxes
+
+    for i, (top, left, height, width) in enumerate(zip(*crop_boxes(word, 400, 500, frame), strict=True)):
+        part = photo.crop(tuple(map(int, (left, top, left + width, top + height))))  # type: ignore[arg-type]
+        expected = part.resize((size, size), Image.Resampling[interpolation.upper()])
+        off = levels(found[i : i + 1], expected)
+        if interpolation == "nearest":  # ties between two rows or columns
+            assert float((off > 0.5).float().mean()) < 0.02
+        else:
+            assert float(off.max()) <= 1.3
+        near = np.asarray(part.resize((size, size), Nearest))[..., 0]
+        assert np.mean(moved[i].numpy() != near) < 0.02
+
+
+@pytest.mark.parametrize(("shape", "ratio"), [((90, 20), (0.75, 4 / 3)), ((21, 90), (0.75, 4 / 3))])
+def test_random_resized_crop_falls_back_to_torchvisions_middle(
+    shape: tuple[int, int], ratio: tuple[float, float]
+) -> None:
+    """No box of the whole area fits into a narrow picture."""
+    from netdsl.training.augment.geometry import crop_boxes
+
+    height, width = shape
+    word = words.RandomResizedCrop(size=8, scale=(1.0, 1.0), ratio=ratio)
+    frame = Pipeline((word,)).frame(0, Draws(0, torch.arange(2)), 0)
+    if width / height < min(ratio):
+        w, h = width, round(width / min(ratio))
+    else:
+        h, w = height, round(height * max(ratio))
+    expected = (height - h) // 2, (width - w) // 2, h, w
+    assert [tuple(map(int, box)) for box in zip(*crop_boxes(word, height, width, frame), strict=True)] == [expected] * 2
+
+
+SIZES = [(640, 427), (427, 640), (500, 375), (333, 500), (300, 225), (257, 256), (1000, 333)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("resize_", "crop"), [(256, 224), (232, 224), (235, 224), (0, 224)])
+def test_evaluation_is_torchvisions_resize_and_centre_crop(size: tuple[int, int], resize_: int, crop: int) -> None:
+    photo = photograph("china.jpg", (0, 0, 640, 427)).resize(size, Bilinear)
+    side = resize_ or crop
+    short, long = min(size), max(size)
+    other = int(side * long / short)
+    scaled = photo.resize((side, other) if size[0] <= size[1] else (other, side), Bilinear)
+    top, left = (round((s - crop) / 2.0) for s in (scaled.height, scaled.width))
+    expected = np.asarray(scaled.crop((left, top, left + crop, top + crop)))
+    found = View((3, 224, 224), resize_, crop)(photo).permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_arrays_are_resized_as_pillow_does() -> None:
+    for shape in ((40, 60), (150, 140)):
+        found = resize(tensor(photograph()).mul(255).round().byte(), shape)
+        expected = np.asarray(photograph().resize(shape[::-1], Bilinear)).astype(int)
+        assert np.abs(found[0].permute(1, 2, 0).numpy().astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate"])
+def test_crops_are_windows_of_the_padded_picture(mode: str) -> None:
+    photo = photograph()
+    x = tensor(photo).expand(4, -1, -1, -1).contiguous()
+    found, (frame, _) = applied(f"crop(64, padding=9, mode={mode})", x)
+    how: Any = {"zeros": "constant", "reflect": "reflect", "replicate": "edge"}[mode]
+    padded = np.pad(np.asarray(photo), ((9, 9), (9, 9), (0, 0)), mode=how)
+    spare = frame.uniform("corner", 2)
+    for i in range(4):
+        top, left = (int(float(s) * (n - 64 + 1)) for s, n in zip(spare[i], padded.shape, strict=False))
+        got = (found[i] * 255).round().permute(1, 2, 0).numpy()
+        np.testing.assert_array_equal(got, padded[top : top + 64, left : left + 64])
+
+
+def test_random_erasing_is_torchvisions_rectangle() -> None:
+    """The first of ten tries with h < H and w < W: h = round(sqrt(area * ratio)), w = round(sqrt(area / ratio))."""
+    x = tensor(photograph()).expand(16, -1, -1, -1).contiguous()
+    found, (frame, _) = applied("random_erasing(1.0, (0.02, 0.9))", x)
+    height, width = x.shape[2:]
+    area = frame.between("area", 0.02, 0.9, 10) * height * width
+    ratio = frame.between("ratio", math.log(0.3), math.log(3.3), 10).exp()
+    corner = frame.uniform("corner", 2)
+    for i in range(16):
+        expected = x[i].clone()
+        for a, r in zip(area[i].tolist(), ratio[i].tolist(), strict=True):
+            h, w = round(math.sqrt(a * r)), round(math.sqrt(a / r))
+            if h < height and w < width:
+                top, left = int(float(corner[i, 0]) * (height - h + 1)), int(float(corner[i, 1]) * (width - w + 1))
+                expected[:, top : top + h, left : left + w] = 0
+                break
+        assert torch.equal(found[i], expected)
+
+
+@pytest.mark.parametrize("size", [(33, 47), (32, 32), (224, 171), (7, 5)])
+@pytest.mark.parametrize("per", ["sample", "pair", "batch"])
+def test_cutmix_pastes_the_papers_box(size: tuple[int, int], per: str) -> None:
+    """cut = int(side * sqrt(1 - l)), from centre - cut // 2 to centre + cut // 2, as the paper's code, torchvision
+    and timm; targets by the area that is left."""
+    count = 12
+    own, other = torch.zeros(count, 1, *size), torch.ones(count, 1, *size)
+    mix = Mix(words.Cutmix(per=per), 5)  # type: ignore[arg-type]
+    places = torch.arange(count)
+    share = mix.share(places).double().tolist()
+    targets = torch.eye(2)[[0] * count + [1] * count]
+    (mixed,), target = mix.apply((torch.cat([own, other]),), targets, places)
+    centre = Draws(5, mix._draws(places)).uniform("box", 2)
+    for i in range(count):
+        expected = torch.zeros(size)
+        y, x = (int(float(c) * s) for c, s in zip(centre[i], size, strict=True))
+        h, w = (int(s * math.sqrt(1 - share[i])) for s in size)
+        expected[max(0, y - h // 2) : max(0, y + h // 2), max(0, x - w // 2) : max(0, x + w // 2)] = 1
+        assert torch.equal(mixed[i, 0], expected)
+        assert float(target[i, 1]) == pytest.approx(float(expected.mean()), abs=1e-6)
+
+
+def test_pictures_of_files_and_of_arrays_are_cut_alike(tmp_path: Path) -> None:
+    """The same draw of `random_resized_crop` gives the same pixels, whether the picture lies in a file or in memory."""
+    from netdsl.training.augment.cuts import first_cut
+
+    photo = photograph("flower.jpg", (0, 0, 300, 200))
+    pipeline = Pipeline(recipe("augment = random_resized_crop(48)").augment)
+    draws = Draws(2, torch.arange(5))
+    cut = first_cut(pipeline, draws, 0)
+    assert cut is not None
+    view = View((3, 48, 48))
+    (found,), _ = pipeline((tensor(photo).expand(5, -1, -1, -1).contiguous(),), torch.zeros(5), draws, 0)
+    for i in range(5):
+        assert float((found[i] * 255 - view.cut(photo, i, cut)).abs().max()) <= 1.3
