@@ -206,8 +206,8 @@ class Applier:
         return result
 
     def _shared_op(self, declared: OpArrow, layer: LayerDraft, x: Wire, context: Context) -> Any:
-        first = layer.inputs
-        result = self.step(calls.make(declared), [x], context, declared.at, layer)
+        first, made = layer.inputs, calls.make(declared)
+        result = self.step(made, [x], context, declared.at, layer if made.is_layer else None)
         op = context.scope.drafts[-1].callee
         assert isinstance(op, Op)
         if first and op.params(x.type) != layer_params(layer, first):

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Param, Torch, known, register
-from netdsl.ops.features import floating
+from netdsl.ops.features import floating, is_bare
 from netdsl.ops.lowering import reshaped
 from netdsl.ops.spatial import Positive, optional
 from netdsl.sizes.constraints import Assumptions
@@ -57,6 +57,8 @@ class BatchNorm(Op, frozen=True):
         (x,) = inputs
         if not 1 <= x.rank <= 4:
             raise OpError(f"`bn` needs channels and up to 3 spatial axes, found {x}", operand=0)
+        if is_bare(x):
+            raise OpError(f"`bn` needs channels of each sample, found a parameter {x}", operand=0)
         known(x.shape[0], "the number of channels")
         return floating(x, "bn")
 

@@ -166,7 +166,9 @@ def l2_normalize(op: Any, w: Weights, x: Tensor) -> Tensor:
 @rule("softmax", "log_softmax", "softmin")
 def softmax(op: Any, w: Weights, x: Tensor) -> Tensor:
     y = -x if op.kind == "softmin" else x
-    y = y - torch.logsumexp(y, features(x, op.axis), keepdim=True)
+    at = features(x, op.axis)
+    y = y - y.amax(at, keepdim=True)
+    y = y - y.exp().sum(at, keepdim=True).log()
     return y if op.kind == "log_softmax" else y.exp()
 
 

@@ -220,6 +220,15 @@ net Net { input image [4, 6, 6]
     assert source.count("self.f(") == 4
 
 
+def test_a_shared_op_without_weights_is_an_expression() -> None:
+    source = check(program_of("net Net { input x [4]\n share f = l2_normalize\n f -> linear(4) -> f }"))
+    assert "F.normalize(self.linear(F.normalize(x)))" in source
+
+
+def test_a_net_that_does_nothing_is_a_class() -> None:
+    check(program_of("net Net { input x [4]\n output y }"))
+
+
 def test_a_shared_layer_that_is_tapped() -> None:
     check(
         program_of("""

@@ -136,7 +136,7 @@ class Classes:
         return transform(value, lambda n: self._call(self.blocks[n.key]) if isinstance(n, Recursive) else n)
 
     def _add_group(self, key: Any) -> None:
-        definitions = [d for d in self.groups[key] if not is_identity(d)]
+        definitions = [d for d in self.groups[key] if d is self.main or not is_identity(d)]
         plans = [self._plan(d, key) for d in definitions]
         parts = _parts(plans, lambda: Unifier(self.forms.signatures, self.families))
         doc = self.program.doc or self.main.doc if definitions == [self.main] else definitions[0].doc if parts else ""
