@@ -1,0 +1,10 @@
+"""The table of diagnostic codes. `netdsl explain CODE` and the pages of `docs/errors` show it."""
+
+from netdsl.diagnostics.codes.code import Code
+from netdsl.diagnostics.codes.files import FILES
+from netdsl.diagnostics.codes.language import LANGUAGE
+from netdsl.diagnostics.codes.layers import LAYERS
+from netdsl.diagnostics.codes.recipes import RECIPES
+
+TABLE: dict[str, Code] = {code.name: code for code in (*LANGUAGE, *LAYERS, *RECIPES, *FILES)}
+"""Every code by its name."""

@@ -1,0 +1,31 @@
+"""What a diagnostic code is."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Code(Struct, frozen=True):
+    """One kind of mistake: its name, a title, why it is one, and a wrong and a right spec.
+
+    `wrong` gives a diagnostic of this code when checked and `right` gives none of it; both may be empty where a spec
+    alone cannot show the mistake (a missing file, data).
+    """
+
+    name: str
+    title: str
+    explanation: str
+    wrong: str = ""
+    right: str = ""
+
+
+def net(body: str, before: str = "") -> str:
+    """An example spec: a net with this body, after some declarations."""
+    lines = "\n".join(f"  {line}" for line in body.splitlines())
+    return (f"{before}\n\n" if before else "") + f"net Example {{\n{lines}\n}}\n"
+
+
+def recipe(body: str, net: str = "input image [1, 8, 8]\n  flatten -> linear(10)") -> str:
+    """An example spec: a small classifier and a recipe with this body."""
+    lines = "\n".join(f"  {line}" for line in body.splitlines())
+    return f"net Example {{\n  {net}\n}}\n\nrecipe Short for Example {{\n{lines}\n}}\n"

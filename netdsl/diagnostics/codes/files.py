@@ -1,0 +1,66 @@
+"""Codes of mistakes in files: specs that cannot be read, folders, imports."""
+
+from netdsl.diagnostics.codes.code import Code, net
+
+FILES = (
+    Code(
+        "no-such-file",
+        "There is no file of this name",
+        "The path is looked up from the folder you are in. A spec of the installed zoo is named without a path and "
+        "without `.net`: `resnet:ResNet50`. `netdsl zoo` lists them.",
+    ),
+    Code(
+        "is-a-directory",
+        "A spec was expected, and this is a folder",
+        "Name one file in it, or check the whole folder: `netdsl check FOLDER`.",
+    ),
+    Code(
+        "unreadable",
+        "The file cannot be read",
+        "The operating system refuses to open the file, or it is a pipe or a device. The message repeats the "
+        "system's reason.",
+    ),
+    Code(
+        "not-a-spec",
+        "The file holds no text",
+        "Specs are UTF-8 text. This file holds bytes that no text has, so it is something else: an image, an "
+        "archive, a checkpoint.",
+    ),
+    Code(
+        "not-utf8",
+        "The text is not UTF-8",
+        "Specs are stored as UTF-8. The message names the first byte that does not belong to it; most editors"
+        " can convert the file.",
+    ),
+    Code(
+        "too-large",
+        "The spec or one of its values is too large",
+        "A limit keeps every check short: specs have at most 512 KiB and 60,000 tokens, and values that a "
+        "spec computes are bounded, so that no spec can exhaust the machine.",
+        "X = 10 ** 100000\n\n" + net("input x [8]\nlinear(X)"),
+        "X = 10 ** 2\n\n" + net("input x [8]\nlinear(X)"),
+    ),
+    Code(
+        "empty-spec",
+        "The file declares nothing",
+        "A spec declares blocks, nets, constants, recipes or imports; this one holds at most comments.",
+    ),
+    Code(
+        "unknown-module",
+        "An import names no file",
+        "`from name import Block` looks for `name.net` beside the importing spec, then in the installed zoo.",
+        "from resnett import Bottleneck\n",
+        "from resnet import Bottleneck\n",
+    ),
+    Code(
+        "cyclic-import",
+        "Files import each other in a circle",
+        "Each of the files needs the other one first. Move what both use into a third file.",
+    ),
+    Code(
+        "format-unsafe",
+        "The formatter cannot prove its result",
+        "`netdsl fmt` writes a file only if the new text has the same syntax tree and the same comments as "
+        "the old one. This is a bug in netdsl: the file was left alone; please report it.",
+    ),
+)

@@ -1,0 +1,159 @@
+"""Codes of mistakes in recipes, and of what they ask of a net."""
+
+from netdsl.diagnostics.codes.code import Code, recipe
+
+RECIPES = (
+    Code(
+        "unknown-recipe",
+        "There is no recipe of this name",
+        "`--recipe NAME` and `extends NAME` name a recipe of the file, or of a file it imports.",
+    ),
+    Code("cyclic-recipe", "A recipe extends itself", "Each recipe of the circle waits for the values of another."),
+    Code(
+        "unknown-field",
+        "A recipe has no field of this name",
+        "`netdsl recipe --fields` lists all fields with their components and defaults.",
+        recipe("epochz = 3"),
+        recipe("epochs = 3"),
+    ),
+    Code(
+        "duplicate-field",
+        "A field is written twice",
+        "Each field has one value. A recipe that extends another replaces its fields.",
+        recipe("epochs = 3\nepochs = 4"),
+        recipe("epochs = 3"),
+    ),
+    Code(
+        "field-value",
+        "A field takes something else",
+        "The message says what the field takes; `netdsl recipe --fields FIELD` shows it with examples.",
+        recipe("drop_path = 0.1"),
+        recipe("dropout = linear(0, 0.1)"),
+    ),
+    Code(
+        "bad-value",
+        "A value is out of its range",
+        "Rates lie between 0 and 1, learning rates and batch sizes are above 0.",
+        recipe("batch = 0"),
+        recipe("batch = 32"),
+    ),
+    Code(
+        "bad-unit",
+        "A duration has the wrong unit",
+        "Durations are numbers of epochs or steps: `5 epochs`, `1000 steps`.",
+        recipe("schedule = warmup(5) -> cosine"),
+        recipe("epochs = 30\nschedule = warmup(5 epochs) -> cosine"),
+    ),
+    Code(
+        "conflicting-fields",
+        "Two fields contradict each other",
+        "Both say the same thing, or one excludes the other. Delete one of them.",
+        recipe("epochs = 3\nsteps = 100"),
+        recipe("epochs = 3"),
+    ),
+    Code(
+        "unreachable-phase",
+        "A phase of the schedule is never reached",
+        "A phase without a duration lasts to the end of training. Give it one, or put it last.",
+        recipe("epochs = 30\nschedule = cosine -> constant"),
+        recipe("epochs = 30\nschedule = constant(10 epochs) -> cosine"),
+    ),
+    Code(
+        "schedule-too-long",
+        "The phases last longer than training",
+        "What lies behind the end of training never happens. Shorten the phases or train longer.",
+        recipe("epochs = 3\nschedule = warmup(5 epochs) -> cosine"),
+        recipe("epochs = 30\nschedule = warmup(5 epochs) -> cosine"),
+    ),
+    Code(
+        "schedule-too-short",
+        "The phases end before training does",
+        "The last phase has a duration, and nothing says what follows.",
+    ),
+    Code("idle-phase", "A phase has no steps", "The phases before it take all of training."),
+    Code(
+        "late-warmup",
+        "A warm-up follows another phase",
+        "It starts again from its low learning rate: usually the warm-up comes first.",
+    ),
+    Code(
+        "stops-on-test",
+        "The test split decides when training ends",
+        "The score that is reported was then chosen on the same samples, and is too good. Hold out a "
+        "validation split: `validation = 0.1`.",
+    ),
+    Code(
+        "chosen-on-test",
+        "The test split chooses the weights",
+        "The score that is reported was then chosen on the same samples, and is too good. Hold out a "
+        "validation split: `validation = 0.1`.",
+    ),
+    Code(
+        "hard-loss",
+        "The loss cannot take soft targets",
+        "Mixup, cutmix and label smoothing make targets that are distributions over classes. Use a loss that "
+        "takes them, such as `cross_entropy` or `bce`.",
+    ),
+    Code(
+        "heavy-smoothing",
+        "Label smoothing hides the label",
+        "More than half of every target is spread over all classes. Usual values are 0.1 to 0.2.",
+    ),
+    Code("idle-option", "An option has no effect", "It acts only together with another one that is not there."),
+    Code("clipped-twice", "Gradients are clipped twice", "The optimizer clips by itself. Drop one of the two."),
+    Code(
+        "coupled-decay",
+        "Weight decay acts through Adam's step",
+        "Adam divides L2 decay by the gradient's size, so strongly trained weights hardly decay. AdamW decays"
+        " weights directly (Loshchilov & Hutter 2019).",
+    ),
+    Code(
+        "large-lr",
+        "The learning rate is far above what the optimizer takes",
+        "Lion's steps all have the size of the learning rate: 3 to 10 times below AdamW's is usual.",
+    ),
+    Code(
+        "slow-average",
+        "The average of the weights lasts longer than training",
+        "An EMA of decay d averages about 1 / (1 - d) steps. Where training is shorter, the average still "
+        "holds the initial weights.",
+    ),
+    Code(
+        "two-policies",
+        "Two augmentation policies act on every image",
+        "Policies such as RandAugment and TrivialAugment are tuned alone.",
+    ),
+    Code("not-supported", "The combination is not supported", "The message names what cannot be combined."),
+    Code(
+        "unknown-output",
+        "The net has no output of this name",
+        "A loss, a weight or a metric names an output that the net does not declare.",
+    ),
+    Code(
+        "unknown-selector",
+        "A selector matches no parameter",
+        "`group`, `freeze` and layer selectors choose parameters by role (`norm`, `bias`), label or path. "
+        "Nothing of this net matches.",
+    ),
+    Code(
+        "no-residual-links",
+        "The net has no residual links",
+        "`drop_path` and `zero_last_norm` act on residual links, which are written `residual { ... }`.",
+    ),
+    Code(
+        "unfit-branch",
+        "A residual branch has no form that the initialization needs",
+        "Fixup and SkipInit scale the layers of each residual branch, and the branch must end with a layer "
+        "that has weights.",
+    ),
+    Code(
+        "unfit-size",
+        "The net cannot be trained at this image size",
+        "A weight or a shape of the net depends on the size of its input.",
+    ),
+    Code(
+        "wrong-count",
+        "The number of classes or values does not fit the net",
+        "The data and the last layer of the net must agree.",
+    ),
+)

@@ -1,0 +1,55 @@
+"""The table of diagnostic codes: complete, without leftovers, and with examples that give what they say."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+from paths import ROOT
+
+from netdsl.diagnostics.codes import TABLE
+from netdsl.diagnostics.codes.code import Code
+from netdsl.loader import read_import
+from netdsl.pipeline import Spec
+from netdsl.source import Source
+
+MAKERS = {"fault", "Diagnostic", "diagnostic", "say", "_say", "found", "warning", "error"}
+"""Functions whose first or second argument is a code."""
+
+WORD = re.compile(r"[a-z]+(-[a-z]+)+|syntax|requirement|indivisible|misplaced|undecided|opset|unreadable")
+
+
+def used() -> dict[str, str]:
+    """Every code that the package gives, and where."""
+    codes: dict[str, str] = {}
+    for path in (ROOT / "netdsl").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                function = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+                given = [k.value for k in node.keywords if k.arg == "code"]
+                given += node.args[:2] if function in MAKERS else []
+                for value in given:
+                    if isinstance(value, ast.Constant) and isinstance(value.value, str) and WORD.fullmatch(value.value):
+                        codes[value.value] = f"{path.relative_to(ROOT)}:{node.lineno}"
+    return codes
+
+
+def test_every_code_is_in_the_table() -> None:
+    missing = {code: where for code, where in used().items() if code not in TABLE}
+    assert not missing, "add them to netdsl/diagnostics/codes"
+
+
+def test_every_entry_is_used() -> None:
+    text = "\n".join(p.read_text() for p in (ROOT / "netdsl").rglob("*.py") if "codes" not in p.parts)
+    assert not [code for code in TABLE if f'"{code}"' not in text]
+
+
+def codes_of(text: str) -> set[str]:
+    return {d.code for d in Spec(Source(text, "example.net"), read_import).diagnostics}
+
+
+@pytest.mark.parametrize("code", [c for c in TABLE.values() if c.wrong], ids=lambda c: c.name)
+def test_examples(code: Code) -> None:
+    assert code.name in codes_of(code.wrong), codes_of(code.wrong)
+    assert not codes_of(code.right)
