@@ -141,9 +141,10 @@ def test_mask_folders_keep_class_numbers(tmp_path: Path) -> None:
         Image.fromarray(np.repeat(mask[:, :, None] * 80, 3, 2)).save(tmp_path / split / "images" / "a.jpg", quality=100)
         Image.fromarray(mask).save(tmp_path / split / "masks" / "a.png")
     found = data('maskfolder(".")', tmp_path, (3, 16, 16))
-    assert found.test.target.shape == (1, 16, 16)
-    assert torch.equal(found.test.target[0, ::2, ::2], torch.from_numpy(mask).long())
-    assert data('maskfolder(".")', tmp_path, (3, 0, 0)).train.inputs[0].shape == (1, 3, 8, 8)  # the pictures' own size
+    target = found.test.take(torch.tensor([0]))[1]
+    assert target.shape == (1, 16, 16)
+    assert torch.equal(target[0, ::2, ::2], torch.from_numpy(mask).long())
+    assert data('maskfolder(".")', tmp_path, (3, 0, 0)).train.example()[0].shape == (1, 3, 8, 8)  # their own size
     (tmp_path / "val" / "masks" / "a.png").unlink()
     with pytest.raises(DataError, match=r"no mask for a.jpg"):
         data('maskfolder(".")', tmp_path, (3, 16, 16))

@@ -176,7 +176,7 @@ def test_masks_are_class_numbers_of_their_pictures(tmp_path: Path) -> None:
     assert "ignore=255" in (caught.value.hint or "")
     void = mask.copy()
     void[:4] = 255
-    target = of('maskfolder(".", ignore=255)', masks(tmp_path, void)).train.target[0]
+    target = of('maskfolder(".", ignore=255)', masks(tmp_path, void)).train.take(torch.tensor([0]))[1][0]
     assert (target[:4] == -1).all()
     assert torch.equal(target[4:], torch.from_numpy(mask[4:]).long())
     with pytest.raises(DataError, match=r"0.png has colours \(RGB\)"):

@@ -14,7 +14,7 @@ from netdsl.recipe.schema import Recipe
 from netdsl.training.augment.cuts import cuts, first_cut
 from netdsl.training.augment.pipeline import Pipeline
 from netdsl.training.augment.registry import Standard
-from netdsl.training.data.dataset import Cut, Split, as_floats
+from netdsl.training.data.dataset import Cut, Split, as_classes
 from netdsl.training.data.mix import Mix, Mixer
 from netdsl.training.data.prefetch import Ahead, Share, processes
 from netdsl.training.data.sampler import Order
@@ -133,8 +133,8 @@ class Feed:
         return self.numbers.count(step)
 
     def labels(self, step: int) -> Tensor:
-        """The targets of update `step` as they are stored, of all its samples."""
-        return self.split.target[self.order(step // self.per_epoch)[self.slots(step)]]
+        """The targets of update `step`, of all its samples, where they are in memory."""
+        return as_classes(self.split.target[self.order(step // self.per_epoch)[self.slots(step)]])
 
     def slots(self, step: int) -> slice:
         """Where update `step` stands in its epoch's order."""
@@ -166,12 +166,11 @@ class Feed:
         if self.ahead is not None:
             self.ahead.go_on()
 
-    def _read(self, share: Share, samples: Tensor) -> tuple[Tensor, ...]:
-        """The inputs of some samples: those in memory, or those that were decoded for a share."""
+    def _read(self, share: Share, samples: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """The inputs and targets of some samples: those in memory, or those that were decoded for a share."""
         if self.decoder is None:
-            return self.split.take(samples)[0]
-        found = self.ahead.take(share) if self.ahead else self.decoder(share)
-        return tuple(as_floats(x.to(samples.device, non_blocking=True)) for x in found)
+            return self.split.take(samples)
+        return self.split.paired(self.ahead.take(share) if self.ahead else self.decoder(share), samples)
 
     def batch(self, step: int, first: int = 0, last: int | None = None) -> Batch:
         """The places first..last of update `step`."""
@@ -181,7 +180,7 @@ class Feed:
         mix = stage.mixer.draw(step)
         places = _places(self.numbers, mix, (step, first, last), self.split.target.device)
         samples = self.order(epoch)[self.slots(step)][places]
-        inputs, target = self._read((step, first, last), samples), self.split.target[samples]
+        inputs, target = self._read((step, first, last), samples)
         if stage.augment:
             draws = self.numbers.draws(step, places, samples)
             inputs, target = stage.augment(inputs, target, draws, epoch, after=int(self.cuts))

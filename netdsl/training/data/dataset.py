@@ -22,6 +22,9 @@ CHUNK = 256
 PIECE = 16 * 2**20
 """Bytes of stored samples that are decoded at once at most; as doubles they are eight times as many."""
 
+INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64)
+"""Types that classes and tokens are stored in."""
+
 Box = tuple[int, int, int, int]
 """Top, left, height and width of a part of a picture, in pixels."""
 
@@ -39,10 +42,12 @@ class Cut(Struct, frozen=True, eq=False):
 class Split(Struct, frozen=True, eq=False):
     """Samples and their targets, one for every row.
 
-    `inputs`: one tensor for each input of the net, [N, ...]: pictures as uint8 (0 to 255) or floats, tokens as int64.
-    `target`: int64 classes [N], masks [N, H, W] or next tokens [N, L], or float numbers [N, F]; negative classes do
-    not count.
-    `read`, for pictures that do not fit into memory: gives the inputs of some samples (`inputs` is then empty).
+    `inputs`: one tensor for each input of the net, [N, ...]: pictures as uint8 (0 to 255) or floats, tokens as signed
+    integers.
+    `target`: integer classes [N], masks [N, H, W] or next tokens [N, L], or float numbers [N, F]; negative classes do
+    not count. Integers may be stored in the smallest type that holds them: samples are taken as int64.
+    `read`, for pictures that do not fit into memory: gives the inputs of some samples (`inputs` is then empty), and
+    behind them their masks where `reads_target` is set (`target` is then empty but for its rows).
     `cut`, for pictures in files: some samples cut from their whole pictures, uint8.
     """
 
@@ -50,15 +55,25 @@ class Split(Struct, frozen=True, eq=False):
     target: Tensor
     read: Callable[[Tensor], tuple[Tensor, ...]] | None = None
     cut: Callable[[Tensor, Cut], Tensor] | None = None
+    reads_target: bool = False
 
     def __len__(self) -> int:
         return len(self.target)
 
     def take(self, index: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """The inputs and targets of some samples; pixels become floats from 0 to 1."""
-        inputs = self.read(index.cpu()) if self.read else tuple(x[index] for x in self.inputs)
-        target = self.target[index]
-        return tuple(as_floats(x.to(target.device)) for x in inputs), target
+        return self.paired(self._stored(index), index)
+
+    def _stored(self, index: Tensor) -> tuple[Tensor, ...]:
+        """The inputs of some samples as they are stored, and behind them the targets that are read."""
+        return self.read(index.cpu()) if self.read else tuple(x[index] for x in self.inputs)
+
+    def paired(self, found: tuple[Tensor, ...], index: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """What is stored of some samples as inputs and targets on the split's device."""
+        device = self.target.device
+        *inputs, target = found if self.reads_target else (*found, self.target[index])
+        taken = tuple(as_floats(x.to(device, non_blocking=True)) for x in inputs)
+        return taken, as_classes(target.to(device, non_blocking=True))
 
     def batches(self, parts: Sequence[Tensor], workers: int | str = 0) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
         """`take` of one list of samples after the other; pictures in files are decoded ahead by processes."""
@@ -68,17 +83,17 @@ class Split(Struct, frozen=True, eq=False):
         count = processes(workers, self.bytes * max(map(len, parts))) if len(parts) > 1 else 0
         pinned = self.target.device.type == "cuda"
         for index, found in zip(parts, loaded(self.read, [i.cpu() for i in parts], count, pinned), strict=True):
-            target = self.target[index]
-            yield tuple(as_floats(x.to(target.device, non_blocking=True)) for x in found), target
+            yield self.paired(found, index)
 
     def example(self) -> tuple[Tensor, ...]:
         """The inputs of the first sample, [1, ...], as they are stored."""
-        return self.read(torch.arange(1)) if self.read else tuple(x[:1] for x in self.inputs)
+        found = self._stored(torch.arange(1))
+        return found[:-1] if self.reads_target else found
 
     @property
     def bytes(self) -> int:
-        """Bytes of one sample's inputs."""
-        return sum(x.nbytes for x in self.example()) if len(self) else 0
+        """Bytes of one sample's inputs, and of its target where that is read."""
+        return sum(x.nbytes for x in self._stored(torch.arange(1))) if len(self) else 0
 
     def pieces(self, places: Tensor) -> tuple[Tensor, ...]:
         """A list of samples in parts that are decoded at once where nothing else says how many."""
@@ -91,7 +106,8 @@ class Split(Struct, frozen=True, eq=False):
         parts = self.pieces(torch.arange(len(self)))
         count = processes(workers, self.bytes * len(parts[0]))
         found = [torch.cat(x) for x in zip(*loaded(self.read, parts, count), strict=True)]
-        return replace(self, inputs=tuple(found), read=None)
+        target = found.pop() if self.reads_target else self.target
+        return replace(self, inputs=tuple(found), target=target, read=None, reads_target=False)
 
     def to(self, device: torch.device) -> Split:
         return replace(self, inputs=tuple(x.to(device) for x in self.inputs), target=self.target.to(device))
@@ -103,7 +119,7 @@ class Split(Struct, frozen=True, eq=False):
 
     def subset(self, index: Tensor) -> Split:
         reading, cutting = (partial(_some, f, index.cpu()) if f else None for f in (self.read, self.cut))
-        return Split(tuple(x[index] for x in self.inputs), self.target[index], reading, cutting)
+        return Split(tuple(x[index] for x in self.inputs), self.target[index], reading, cutting, self.reads_target)
 
 
 def _some(function: Callable[..., Any], among: Tensor, index: Tensor, *more: Any) -> Any:
@@ -124,7 +140,20 @@ class DataSet(Struct, frozen=True, eq=False):
 
 
 def as_floats(x: Tensor) -> Tensor:
-    """Pixels from 0 to 1 as float32; tokens stay whole numbers."""
+    """Pixels from 0 to 1 as float32; tokens stay integers, as int64."""
     if x.dtype == torch.uint8:
         return x.to(torch.float32) / 255
-    return x
+    return as_classes(x)
+
+
+def as_classes(x: Tensor) -> Tensor:
+    """Integers as int64, whatever type stores them; other tensors as they are."""
+    return x.to(torch.int64) if x.dtype in INTEGERS else x
+
+
+def smallest(x: Tensor) -> Tensor:
+    """Integers in the smallest signed type that holds them. (Unsigned bytes are pixels.)"""
+    if not x.numel():
+        return x.to(INTEGERS[0])
+    low, high = int(x.min()), int(x.max())
+    return x.to(next(t for t in INTEGERS if torch.iinfo(t).min <= low and high <= torch.iinfo(t).max))

@@ -84,7 +84,7 @@ def _resized(split: Split, channels: int, size: tuple[int, ...], task: str) -> S
     inputs = (_pictures(x, channels, size) if x.shape[1:] == have else x for x in split.inputs)
     if task == "mask" and tuple(target.shape[1:]) != size:
         target = functional.interpolate(target[:, None].to(torch.float32), size=size, mode="nearest-exact")[:, 0].to(
-            torch.int64
+            target.dtype
         )
     return replace(split, inputs=tuple(inputs), target=target)
 

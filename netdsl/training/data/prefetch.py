@@ -95,7 +95,8 @@ def loaded(
                     raise DataError(found.message, found.hint)
                 yield tuple(found)
     finally:
-        iterator._shutdown_workers()  # type: ignore[attr-defined]  # now, and not when it is forgotten
+        with deaths_in_words(reading=True):  # a death may only be noticed while the others are waited for
+            iterator._shutdown_workers()  # type: ignore[attr-defined]  # now, and not when it is forgotten
 
 
 @contextmanager

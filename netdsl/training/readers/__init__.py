@@ -35,6 +35,7 @@ def load() -> None:
         folders,
         graph,
         idx,
+        masks,
         synthetic,
         tables,
         text,

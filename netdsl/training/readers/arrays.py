@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from netdsl.recipe.sources import Npz
-from netdsl.training.data.dataset import DataError, DataSet, Split
+from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
 from netdsl.training.readers.registry import READERS
 
 
@@ -60,7 +60,8 @@ def _split(arrays: dict[str, Any], names: Sequence[str], y: str, file: Path) -> 
         if len(x) != len(target) or not len(target):
             raise DataError(f"{file}: `{name}` has {len(x)} rows, `{y}` {len(target)}")
     if not target.is_floating_point():
-        target = _classes(target.to(torch.int64), inputs[0], y, file)
+        target = _classes(target, inputs[0], y, file)
+        target = smallest(target) if target.ndim > 1 else target
     elif target.ndim == 1:
         target = target[:, None]
     # grey pictures, whose one channel has no axis

@@ -59,7 +59,7 @@ def _cluttered(pixels: Tensor, count: int, size: int, seed: int) -> Split:
     which = draws.integers("digit", len(pixels))
     corner = draws.integers("corner", size - 15, 2)
     picture = 0.15 * draws.uniform("noise", size, size)
-    mask = torch.zeros(count, size, size, dtype=torch.int64)
+    mask = torch.zeros(count, size, size, dtype=torch.int8)
     scrap, source = draws.integers("scrap", len(pixels), 12), draws.integers("source", 9, 12, 2)
     target = draws.integers("target", size - 3, 12, 2)
     for i in range(count):

@@ -27,18 +27,18 @@ class Pictures:
 
     def read(self, index: Tensor) -> tuple[Tensor, ...]:
         """The pictures as they are evaluated, uint8 [B, C, H, W]. Raises DataError for what is not a picture."""
-        return (_stacked(lambda i: self.view(self.open(i)), index.tolist()),)
+        return (stacked(lambda i: self.view(self.open(i)), index.tolist()),)
 
     def cut(self, index: Tensor, how: Cut) -> Tensor:
         """The parts of the whole pictures that a batch shows, uint8 [B, C, size, size]."""
         chosen = index.tolist()
-        return _stacked(lambda at: self.view.cut(self.open(chosen[at]), at, how), range(len(chosen)))
+        return stacked(lambda at: self.view.cut(self.open(chosen[at]), at, how), range(len(chosen)))
 
     def split(self, target: Tensor) -> Split:
         return Split((), target, self.read, self.cut)
 
 
-def _stacked(function: Callable[[int], Tensor], each: Any) -> Tensor:
+def stacked(function: Callable[[int], Tensor], each: Any) -> Tensor:
     """A tensor for each, one after the other in a process that reads; Pillow decodes several at once elsewhere."""
     if in_process():
         return torch.stack([function(i) for i in each])
@@ -123,7 +123,7 @@ def filled(shape: tuple[int, ...], first: Any) -> tuple[int, ...]:
     return (shape[0], shape[1] or first.height, shape[2] or first.width)
 
 
-def open_picture(file: Path | BinaryIO, channels: int, name: str = "") -> Any:
+def open_picture(file: str | Path | BinaryIO, channels: int, name: str = "") -> Any:
     """A picture with 1 or 3 channels. `name`: what it is called where it is not a file. Raises DataError."""
     from PIL import Image, UnidentifiedImageError
 

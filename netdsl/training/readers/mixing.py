@@ -14,8 +14,8 @@ from netdsl.recipe.progressive import staged
 from netdsl.recipe.schema import Recipe
 from netdsl.training.augment.pixmix import MARGIN
 from netdsl.training.data.dataset import DataError
-from netdsl.training.readers.folders import ENDINGS, open_one, pictures_below
 from netdsl.training.readers.images import Pictures, View
+from netdsl.training.readers.listing import ENDINGS, open_one, pictures_below
 
 
 def read_mixing(recipe: Recipe, base: Path, shape: tuple[int, ...]) -> tuple[Tensor | None, tuple[str, ...]]:

@@ -1,0 +1,113 @@
+"""Segmentation pairs: pictures and masks side by side, read from their files while the net trains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from netdsl.recipe.sources import MaskFolder
+from netdsl.training.data.dataset import DataError, DataSet, Split
+from netdsl.training.readers.images import THREADS, Pictures, View, stacked
+from netdsl.training.readers.listing import known, open_one, pictures_below, subfolder
+from netdsl.training.readers.registry import READERS
+
+
+@READERS.of(MaskFolder)
+def read(word: MaskFolder, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    root = base / word.folder
+    folders = subfolder(root, "train"), subfolder(root, "val", "test")
+    view = View(known(shape, folders[0] / "images"))
+    pairs = [_pairs(folder) for folder in folders]
+    count = _classes(word, pairs)
+    dtype = torch.int8 if count <= 128 else torch.int16
+    splits = [Masked(tuple(images), tuple(masks), view, word.ignore, dtype).split() for images, masks in pairs]
+    return DataSet(word.folder, splits[0], splits[1], task="mask", classes=tuple(map(str, range(count))))
+
+
+def _pairs(folder: Path) -> tuple[list[str], list[str]]:
+    """The pictures of a split, and the mask of each."""
+    images = pictures_below(subfolder(folder, "images"))
+    masks = {Path(p).stem: p for p in pictures_below(subfolder(folder, "masks"))}
+    alone = [p for p in images if Path(p).stem not in masks]
+    if alone or not images:
+        what = f"{folder}: no mask for {Path(alone[0]).name}" if alone else f"{folder / 'images'} has no pictures"
+        raise DataError(what)
+    return images, [masks[Path(p).stem] for p in images]
+
+
+def _classes(word: MaskFolder, pairs: list[tuple[list[str], list[str]]]) -> int:
+    """The number of classes in some masks, which are looked at one by one.
+
+    Raises DataError for masks whose values cannot be class numbers: 0 and 255 for two classes.
+    """
+    seen: set[int] = set()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for images, masks in pairs:
+            for values in pool.map(_values, masks, images):
+                seen |= values
+    found = sorted(seen - {word.ignore})
+    if not found or (len(found) < found[-1] + 1 and found[-1] > 1 + 2 * len(found)):
+        listed = ", ".join(map(str, found[:5])) + (" ..." if len(found) > 5 else "")
+        hint = "classes are 0, 1, 2 ...; `ignore=255` leaves out what has no class"
+        raise DataError(f"the masks of {word.folder} hold the values {listed or 'of no class'}", hint)
+    return found[-1] + 1
+
+
+def _values(file: str, image: str) -> set[int]:
+    """The values of a mask's pixels."""
+    from PIL import Image
+
+    with opened(file) as mask:
+        with Image.open(image) as other:
+            if mask.size != other.size:
+                sizes = (f"{p.width} x {p.height}" for p in (mask, other))
+                raise DataError("{} is {}, and its picture {}".format(file, *sizes))
+        counts: list[int] = mask.histogram()
+        return {min(value, 1) if mask.mode == "1" else value for value, n in enumerate(counts) if n}
+
+
+@contextmanager
+def opened(file: str) -> Iterator[Any]:
+    """A mask's picture. Raises DataError for what is none."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as picture:
+            if picture.mode not in ("P", "L", "1"):
+                hint = "save it in grey or palette values"
+                raise DataError(f"{file} has colours ({picture.mode}), and a mask's pixels are class numbers", hint)
+            yield picture
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{file} is not a picture that can be read: {error}") from None
+
+
+class Masked:
+    """Pictures and their masks by number; what a process that reads holds."""
+
+    def __init__(
+        self, images: tuple[str, ...], masks: tuple[str, ...], view: View, ignore: int | None, dtype: torch.dtype
+    ) -> None:
+        self.pictures = Pictures(partial(open_one, images, view.channels), view)
+        self.masks = masks
+        self.view = View((1, *view.size), interpolation="nearest")
+        self.ignore, self.dtype = ignore, dtype
+
+    def read(self, index: Tensor) -> tuple[Tensor, ...]:
+        """The pictures, uint8 [B, C, H, W], and their masks, [B, H, W]. Raises DataError."""
+        return (*self.pictures.read(index), stacked(self.mask, index.tolist()))
+
+    def mask(self, i: int) -> Tensor:
+        """Class numbers [H, W] of the i-th mask: palette or grey values as they are, never blended; -1 for none."""
+        with opened(self.masks[i]) as picture:
+            pixels = self.view(picture)[0].to(torch.int16)
+        return (pixels if self.ignore is None else torch.where(pixels == self.ignore, -1, pixels)).to(self.dtype)
+
+    def split(self) -> Split:
+        return Split((), torch.empty(len(self.masks), 0, 0, dtype=self.dtype), self.read, reads_target=True)
