@@ -98,6 +98,7 @@ def train(request: Request, show: Show) -> int:
         if loop.feed.ahead is not None:
             say(loop.feed.ahead.said())
         result = finish(prepared, loop, folder)
+        loop.release()
         if ranks.first:
             result["seconds"] = time.perf_counter() - began
             _deliver(request, plain(prepared, folder), about, folder, result, say)

@@ -24,7 +24,7 @@ from netdsl.training.distributed.shards import exchanged, gathered, is_sharded, 
 from netdsl.training.evaluate import Evaluator
 from netdsl.training.kernels.compiler import check_compiler
 from netdsl.training.kernels.cpu_convolutions import quicken, uses_channels_last
-from netdsl.training.kernels.memory import keep_memory
+from netdsl.training.kernels.memory import give_back, keep_memory
 from netdsl.training.losses.criterion import Criterion
 from netdsl.training.losses.denominators import Denominators
 from netdsl.training.metrics import headline, improves, score
@@ -333,6 +333,14 @@ class Loop:
         """The weights that the recipe ends with, for all processes. Raises CheckpointError."""
         last = self.final_weights()
         return self.ranks.give(self.store.chosen(self.state) if self.ranks.first else None, last)
+
+    def release(self) -> None:
+        """Drop what only training needs: gradients and the optimizer's tensors."""
+        self.updater.zero()
+        for optimizer in self.updater.optimizers:
+            optimizer.state.clear()
+        if self.device.type == "cpu":
+            give_back()
 
     def save(self) -> None:
         """Write the checkpoint: weights, averages, the optimizer's tensors, where the run stands."""

@@ -109,13 +109,14 @@ def compared(
     program: Program, module: nn.Module, model: Model | str, points: Sequence[At], weights: str, gate: float
 ) -> Iterator[Case]:
     """One case for each point, with optimisations off and on; a stress copy must not give zeros."""
-    opened = sessions(model)
     was_training = module.training
     module.eval()
-    for seed, point in enumerate(points):
-        reference = Reference(program, module, point, seed)
-        for optimised, session in opened.items():
-            difference, error = _difference(session, reference, weights)
+    references = [Reference(program, module, point, seed) for seed, point in enumerate(points)]
+    wrong = model if isinstance(model, str) else check_model(model)
+    found = {flag: _differences(model if wrong is None else wrong, flag, references, weights) for flag in (False, True)}
+    for i, (point, reference) in enumerate(zip(points, references, strict=True)):
+        for optimised, differences in found.items():
+            difference, error = differences[i]
             accepted = gate
             if not error and difference > gate >= GATE:  # a stricter gate is meant as it is said
                 accepted = min(max(gate, ROUNDINGS * reference.rounding), LOOSEST)
@@ -124,13 +125,22 @@ def compared(
     module.train(was_training)
 
 
+def _differences(
+    model: Model | str, optimised: bool, references: Sequence[Reference], weights: str
+) -> list[tuple[float, str]]:
+    """The difference from every reference. Only one session is open at a time: each holds the weights several times."""
+    if isinstance(model, str):
+        return [(float("inf"), model)] * len(references)
+    with runnable(model) as source:
+        session = _session(source, optimised)
+    return [_difference(session, reference, weights) for reference in references]
+
+
 def sessions(model: Model | str) -> dict[bool, Session | str]:
     """A session without and one with optimisations, or what stands against them."""
-    if isinstance(model, str):
-        return {False: model, True: model}
-    wrong = check_model(model)
-    if wrong is not None:
-        return {False: wrong, True: wrong}
+    wrong = model if isinstance(model, str) else check_model(model)
+    if isinstance(model, str) or wrong is not None:
+        return dict.fromkeys((False, True), wrong or "")
     with runnable(model) as source:
         return {flag: _session(source, flag) for flag in (False, True)}
 

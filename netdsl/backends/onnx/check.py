@@ -10,8 +10,11 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto, TensorProto
 
-from netdsl.backends.onnx.file import PROTOBUF_LIMIT, save, weight_bytes
+from netdsl.backends.onnx.file import save, weight_bytes
 from netdsl.backends.onnx.wire import pieces
+
+INLINE = 2**24
+"""Bytes of weights up to which a model is handed over in memory."""
 
 
 def check_model(model: ModelProto) -> str | None:
@@ -26,8 +29,9 @@ def check_model(model: ModelProto) -> str | None:
 
 @contextmanager
 def runnable(model: ModelProto) -> Iterator[bytes | str]:
-    """What onnx and onnxruntime can read: the bytes of a model, or the path of a temporary file beyond 2 GB."""
-    if weight_bytes(model) <= PROTOBUF_LIMIT:
+    """What onnx and onnxruntime can read: the bytes of a small model, or the path of a temporary file, which takes no
+    memory and may be larger than 2 GB."""
+    if weight_bytes(model) <= INLINE:
         yield b"".join(pieces(model))
         return
     with tempfile.TemporaryDirectory() as folder:

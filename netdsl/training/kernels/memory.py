@@ -40,3 +40,12 @@ def keep_memory() -> None:
     if mallopt is not None:
         mallopt(TRIM_THRESHOLD, 2**31 - 1)
         mallopt(MMAP_THRESHOLD, 2**30)
+
+
+def give_back() -> None:
+    """Give back to the system what was freed and kept, when training is over and other work begins."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(MMAP_THRESHOLD, 2**20)  # large blocks go back as soon as they are freed
+        trim(0)
