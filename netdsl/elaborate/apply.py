@@ -34,6 +34,7 @@ from netdsl.ir.model import Definition
 from netdsl.ops import REGISTRY
 from netdsl.ops.arithmetic import mend
 from netdsl.ops.base import Op, OpError
+from netdsl.ops.features import check_elements
 from netdsl.sizes.constraints import IMPOSSIBLE
 from netdsl.source import Place
 from netdsl.tensors import TensorType
@@ -139,6 +140,7 @@ class Applier:
         try:
             op = op.resolve(*types)
             result = op.infer(self.builder.assume, *types)
+            check_elements(op, *types)
         except OpError as error:
             raise _op_fault(error, inputs, at) from None
         return op, result if isinstance(result, tuple) else (result,)

@@ -180,6 +180,8 @@ class Op(Struct, frozen=True):
     """Whether it gives 0 for 0, with the arguments it has by default."""
     has_dropout: ClassVar[bool] = False
     """Whether a recipe's `dropout` sets its rate."""
+    takes_integers: ClassVar[bool] = False
+    """Whether a layer with weights looks them up by integers (`embed`), where others compute with float32."""
     hints: ClassVar[dict[str, str]] = {}
     """What to say, by argument, to a person who wrote a value of another type."""
 

@@ -24,6 +24,7 @@ class Embed(Op, frozen=True):
     embedding_dim: Positive
 
     is_layer = True
+    takes_integers = True
     examples = (
         Example("embed(7, 4)", ("[5] int64",)),
         Example("embed(3, 6)", ("[] int64",)),

@@ -1,6 +1,6 @@
 """Which axis of a value is meant: the feature axis by default, or a named one; what dtypes an op takes."""
 
-from netdsl.ops.base import OpError, feature_axis, known
+from netdsl.ops.base import Op, OpError, feature_axis, known
 from netdsl.tensors import TensorType
 
 
@@ -54,9 +54,32 @@ def number_for(x: TensorType, value: float, kind: str, argument: str = "value") 
     return int(value) if whole else value
 
 
-def floating(x: TensorType, kind: str) -> TensorType:
+def floating(x: TensorType, kind: str, operand: int = 0) -> TensorType:
     """The type itself. Raises OpError for one that does not hold real numbers."""
     if not x.dtype.startswith(("float", "bfloat", "unknown")):
         hint = "`embed(...)` or `one_hot(...)` turn integers into vectors" if "int" in x.dtype else None
-        raise OpError(f"`{kind}` needs real numbers, found {x}", operand=0, code="dtype-mismatch", hint=hint)
+        raise OpError(f"`{kind}` needs real numbers, found {x}", operand=operand, code="dtype-mismatch", hint=hint)
     return x
+
+
+def check_elements(op: Op, *inputs: TensorType) -> None:
+    """Raise OpError for element types that PyTorch can't combine with the weights of a layer, which are float32."""
+    weighty = op.params(*inputs) or any(b.dtype == "float32" for b in op.buffers(*inputs).values())
+    if not weighty or op.takes_integers:
+        return
+    required = op.takes_it + len(op.operands)
+    for i, x in enumerate(inputs):
+        if x.dtype == "bool" and i >= required:  # a mask
+            continue
+        floating(x, op.kind, i)
+        if x.dtype not in ("float32", "unknown"):
+            message, hint = f"`{op.kind}` has float32 weights, found {x}", "`cast(dtype=float32)` before it converts"
+            raise OpError(message, operand=i, code="dtype-mismatch", hint=hint)
+
+
+def same_elements(kind: str, *inputs: TensorType) -> None:
+    """Raise OpError for floats of different types, which PyTorch doesn't combine in a matrix product."""
+    for i, x in enumerate(inputs):
+        if x.dtype != inputs[0].dtype:
+            hint = f"`cast(dtype={inputs[0].dtype})` turns one into the other"
+            raise OpError(f"`{kind}` of {inputs[0]} and {x}", operand=i, code="dtype-mismatch", hint=hint)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from netdsl.ops.base import GLOBAL, Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, register, require
-from netdsl.ops.features import floating
+from netdsl.ops.features import floating, same_elements
 from netdsl.sizes.constraints import IMPOSSIBLE, Assumptions
 from netdsl.sizes.dims import Dim, product
 from netdsl.tensors import TensorType
@@ -19,6 +19,7 @@ def same_groups(assume: Assumptions, kind: str, *inputs: TensorType) -> bool:
             raise OpError(message, operand=i, hint="`unsqueeze` and `expand` repeat a matrix")
         if any(assume.equal(m, n) == IMPOSSIBLE for m, n in zip(first.shape[:-2], x.shape[:-2], strict=True)):
             raise OpError(f"`{kind}` needs as many matrices on all sides, found {first} and {x}", operand=i)
+    same_elements(kind, *inputs)
     return any(x.batched for x in inputs)
 
 
@@ -54,6 +55,9 @@ def mask_shape(assume: Assumptions, mask: TensorType, scores: tuple[Dim, ...]) -
     fits = 2 <= mask.rank <= len(scores) and all(
         m == 1 or assume.equal(m, n) != IMPOSSIBLE for m, n in zip(mask.shape, target, strict=True)
     )
+    if mask.dtype not in ("bool", "float32", "unknown"):
+        hint = "bool: true attends; float32: it is added to the scores"
+        raise OpError(f"a mask is bool or float32, found {mask}", operand=-1, code="dtype-mismatch", hint=hint)
     if not fits:
         message = f"a mask is added to scores of [{', '.join(map(str, scores))}], found {mask}"
         raise OpError(message, operand=-1, hint="its shape must be the end of that of the scores")

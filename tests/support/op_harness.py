@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from netdsl.ops import REGISTRY
 from netdsl.ops.base import Call, Code, Example, Op, Operand, OpError, X
+from netdsl.ops.features import check_elements
 from netdsl.sizes.constraints import Assumptions
 from netdsl.tensors import TensorType
 
@@ -51,8 +52,18 @@ class Use:
     def op(self) -> Op:
         return self.given.resolve(*self.types)
 
+    def with_elements(self, dtypes: tuple[str, ...]) -> Use:
+        """The same with inputs of other element types."""
+        other = copy(self)
+        for made in ("op", "values"):
+            other.__dict__.pop(made, None)
+        other.types = tuple(replace(t, dtype=dtype) for t, dtype in zip(self.types, dtypes, strict=True))
+        return other
+
     def inferred(self) -> Any:
-        return self.op.infer(Assumptions(), *self.types)
+        result = self.op.infer(Assumptions(), *self.types)
+        check_elements(self.op, *self.types)
+        return result
 
     @cached_property
     def values(self) -> list[torch.Tensor]:
@@ -107,7 +118,7 @@ def random_value(t: TensorType, index: int) -> torch.Tensor:
         return torch.rand(shape) < 0.6
     if t.dtype.startswith("int"):
         return torch.randint(0, 3, shape, dtype=getattr(torch, t.dtype))
-    return torch.rand(shape) * 2 - (0.5 if index else 0.9)
+    return (torch.rand(shape) * 2 - (0.5 if index else 0.9)).to(getattr(torch, t.dtype))
 
 
 def python(form: Any) -> str:
