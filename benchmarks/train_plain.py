@@ -71,13 +71,13 @@ net ConvNeXtNano(classes=10) {
 
 net ViTTiny(classes=10) {
   input image [1, 16, 16]
-  patchify(48, 4) -> flatten(1) -> permute((1, 0))
+  patchify(48, 4) -> flatten(start=1) -> permute((1, 0))
   it + param((16, 48), init=normal)
   repeat 3 {
     residual { layernorm -> attention(4) }
     residual { layernorm -> linear(96) -> gelu -> linear(48) }
   }
-  layernorm -> reduce_mean(0) -> linear(classes)
+  layernorm -> reduce_mean(axis=0) -> linear(classes)
 }
 """
 NETS = ("LeNet", "ResNet8", "ConvNeXtNano", "ViTTiny")

@@ -78,7 +78,6 @@ COMPLEX: dict[str, int] = {
     "elaborate/build:_freeze": 21,
     "elaborate/build:_is_chain": 15,
     "elaborate/build:_name_layers": 13,
-    "elaborate/calls:_bind_op": 18,
     "elaborate/calls:missing": 15,
     "elaborate/elaborate:block": 14,
     "elaborate/elaborate:run_block": 15,

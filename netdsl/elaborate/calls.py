@@ -11,13 +11,11 @@ import msgspec
 from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
+from netdsl.elaborate.positions import Written, refusal
 from netdsl.elaborate.values import BlockArrow, Builtin, CallPlace, OpArrow, describe, is_arrow
 from netdsl.ops.base import Op
 from netdsl.source import Place
 from netdsl.syntax import ast
-
-POSITIONAL = 2
-"""How many arguments an op takes by position, so that nobody miscounts."""
 
 
 class Given(Struct, frozen=True):
@@ -45,6 +43,11 @@ def block_parameters(arrow: Any) -> dict[str, bool]:
     return names
 
 
+def positional_fields(op: type[Op]) -> tuple[str, ...]:
+    """The arguments of an op that may be given by position."""
+    return tuple(op_fields(op))[: op.positional]
+
+
 def is_complete(value: Any) -> bool:
     """Whether an arrow can be applied: an op or block still waiting for arguments cannot."""
     return not missing(value)
@@ -69,7 +72,7 @@ def next_field(function: OpArrow | BlockArrow, given: list[Given]) -> str | None
         return None
     before = sum(g.name is None and not is_arrow(g.value) for g in given)
     taken = {n for n, _ in function.arguments}
-    open_fields = [f for f in op_fields(function.op) if f not in taken]
+    open_fields = [f for f in positional_fields(function.op) if f not in taken]
     return open_fields[before] if before < len(open_fields) else None
 
 
@@ -126,25 +129,17 @@ def _bind_op(arrow: OpArrow, given: list[Given], at: Place) -> OpArrow:
     arguments, operands = dict(arrow.arguments), dict(arrow.operands)
     now: dict[str, Place] = {}
     named = {g.name for g in given}
-    by_position = 0
     for item in given:
-        if item.name in op.operands or item.name in op.optional_operands:
-            operands[_operand(op, item.name, item)] = item.value
-        elif item.name is None and is_arrow(item.value) and (op.variadic or _open_operand(op, operands)):
-            name = f"x{len(operands)}" if op.variadic else _open_operand(op, operands)
-            operands[str(name)] = item.value
-            now[str(name)] = item.at
-        else:
-            by_position += item.name is None
-            if by_position > POSITIONAL:
-                hint = "name this argument: " + ", ".join(f"`{f}=`" for f in fields[POSITIONAL:][:4])
-                raise fault("too-many-arguments", f"`{op.kind}` takes two arguments by position", item.at, hint)
-            name = item.name or next((f for f in fields if f not in arguments and f not in named), None)
-            if name is None:
-                raise fault(
-                    "too-many-arguments", f"`{op.kind}` takes {_count(len(fields))}", item.at, _bracketed(op, given)
-                )
-            _place_argument(op.kind, fields, name, item, now, arguments)
+        operand = _operand(op, item, operands)
+        if operand is not None:
+            operands[operand] = item.value
+            now[operand] = item.at
+            continue
+        open_fields = (f for f in positional_fields(op) if f not in arguments and f not in named)
+        name = item.name or next(open_fields, None)
+        if name is None:
+            raise _refused_position(arrow, given, item)
+        _place_argument(op.kind, fields, name, item, now, arguments)
     places = CallPlace(at, _places(arrow.at) | now)
     bound = OpArrow(op, tuple(sorted(arguments.items())), tuple(operands.items()), places)
     if is_complete(bound):
@@ -152,15 +147,16 @@ def _bind_op(arrow: OpArrow, given: list[Given], at: Place) -> OpArrow:
     return bound
 
 
-def _open_operand(op: type[Op], operands: dict[str, Any]) -> str | None:
-    return next((n for n in op.operands if n not in operands), None)
-
-
-def _operand(op: type[Op], name: str | None, item: Given) -> str:
-    assert name is not None
-    if not is_arrow(item.value):
-        raise fault("argument-type", f"`{name}` of `{op.kind}` must be a tensor, found {describe(item.value)}", item.at)
-    return name
+def _operand(op: type[Op], item: Given, taken: dict[str, Any]) -> str | None:
+    """The operand that an item is: by its name, or the next one for an arrow by position; None for an argument."""
+    if item.name in op.operands or item.name in op.optional_operands:
+        if not is_arrow(item.value):
+            message = f"`{item.name}` of `{op.kind}` must be a tensor, found {describe(item.value)}"
+            raise fault("argument-type", message, item.at)
+        return item.name
+    if item.name is not None or not is_arrow(item.value):
+        return None
+    return f"x{len(taken)}" if op.variadic else next((n for n in op.operands if n not in taken), None)
 
 
 def _place_argument(
@@ -180,12 +176,19 @@ def _places(at: Place) -> dict[str, Place]:
     return dict(at.arguments) if isinstance(at, CallPlace) else {}
 
 
-def _bracketed(op: type[Op], given: list[Given]) -> str | None:
-    """The hint where the numbers of one argument were given one by one."""
-    numbers = [g.value for g in given if g.name is None]
-    if len(op_fields(op)) != 1 or not all(isinstance(n, int) for n in numbers):
-        return None
-    return f"numbers that belong together stand in brackets: `{op.kind}({numbers})`"
+def _refused_position(arrow: OpArrow, given: list[Given], item: Given) -> Fault:
+    """The mistake of an argument that an op does not take by position, with what it would mean in PyTorch."""
+    op, fields = arrow.op, tuple(op_fields(arrow.op))
+    plain = [g for g in given if not is_arrow(g.value)]
+    by_position = [g for g in plain if g.name is None]
+    numbers = [g.value for g in by_position]
+    if len(fields) == 1 == op.positional and all(isinstance(n, int) for n in numbers):
+        bracketed = f"numbers that belong together stand in brackets: `{op.kind}({numbers})`"
+        return fault("too-many-arguments", f"`{op.kind}` takes 1 argument", item.at, bracketed)
+    told_whole = not arrow.arguments and by_position == plain  # else a position may mean anything
+    written = tuple(Written(g.at.text, g.value) for g in by_position) if told_whole else ()
+    message, hint = refusal(op, fields, written)
+    return fault("too-many-arguments", message, item.at, hint)
 
 
 def _count(number: int) -> str:

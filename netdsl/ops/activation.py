@@ -28,15 +28,15 @@ ROWS: tuple[tuple[Any, ...], ...] = (
      "`min(max(x, 0), 6)` (Howard et al., 2017), as torch.nn.ReLU6."),
     ("leaky_relu", "nn.LeakyReLU", "F.leaky_relu", lambda g, x, op: g.op("LeakyRelu", x, alpha=op.negative_slope),
      "`x` where positive, otherwise `negative_slope * x` (Maas et al., 2013), as torch.nn.LeakyReLU.",
-     (("negative_slope", float, 0.01),), ("leaky_relu(0.2)",)),
+     (("negative_slope", float, 0.01),), ("leaky_relu(0.2)",), {"positional": 1}),
     ("elu", "nn.ELU", "F.elu", lambda g, x, op: g.op("Elu", x, alpha=op.alpha),
      "`x` where positive, otherwise `alpha * (exp(x) - 1)` (Clevert et al., 2016), as torch.nn.ELU.",
-     (("alpha", float, 1.0),), ("elu(0.5)",)),
+     (("alpha", float, 1.0),), ("elu(0.5)",), {"positional": 1}),
     ("selu", "nn.SELU", "F.selu", "Selu",
      "Self-normalising ELU: `1.0507 * elu(x, 1.6733)` (Klambauer et al., 2017), as torch.nn.SELU."),
     ("celu", "nn.CELU", "F.celu", lambda g, x, op: g.op("Celu", x, alpha=op.alpha),
      "`x` where positive, otherwise `alpha * (exp(x / alpha) - 1)` (Barron, 2017), as torch.nn.CELU.",
-     (("alpha", float, 1.0),), ("celu(0.5)",)),
+     (("alpha", float, 1.0),), ("celu(0.5)",), {"positional": 1}),
     ("gelu", "nn.GELU", "F.gelu", lambda g, x, op: gelu(g, x, op.approximate or "none"),
      "`x * P(X <= x)` for a normal X (Hendrycks & Gimpel, 2016), as torch.nn.GELU; `approximate=tanh` is the formula "
      "with tanh that GPT-2 uses.", (("approximate", Literal["tanh"] | None, None),), ("gelu(approximate=tanh)",)),
@@ -49,7 +49,7 @@ ROWS: tuple[tuple[Any, ...], ...] = (
      "`relu6(x + 3) / 6` (Howard et al., 2019), as torch.nn.Hardsigmoid.", (), (), {"zero_at_zero": False}),
     ("hardtanh", "nn.Hardtanh", "F.hardtanh", lambda g, x, op: clip(g, x, op.min_val, op.max_val),
      "`x` cut off at `min_val` and `max_val`, as torch.nn.Hardtanh.",
-     (("min_val", float, -1.0), ("max_val", float, 1.0)), ("hardtanh(-0.5, 0.7)",)),
+     (("min_val", float, -1.0), ("max_val", float, 1.0)), ("hardtanh(-0.5, 0.7)",), {"positional": 2}),
     ("sigmoid", "nn.Sigmoid", "torch.sigmoid", "Sigmoid", "`1 / (1 + exp(-x))`, as torch.nn.Sigmoid.", (), (),
      {"saves": "output", "zero_at_zero": False}),
     ("logsigmoid", "nn.LogSigmoid", "F.logsigmoid",
@@ -61,14 +61,15 @@ ROWS: tuple[tuple[Any, ...], ...] = (
     ("softplus", "nn.Softplus", "F.softplus", _softplus,
      "`log(1 + exp(beta * x)) / beta`, and `x` itself where `beta * x > threshold`, as torch.nn.Softplus.",
      (("beta", float, 1.0), ("threshold", float, 20.0)), ("softplus(beta=2)", "softplus(beta=2, threshold=1)"),
-     {"zero_at_zero": False}),
+     {"positional": 1, "zero_at_zero": False}),
     ("softsign", "nn.Softsign", "F.softsign", "Softsign", "`x / (1 + |x|)`, as torch.nn.Softsign."),
     ("softshrink", "nn.Softshrink", "F.softshrink",
      lambda g, x, op: g.op("Shrink", x, bias=op.lambd, lambd=op.lambd),
      "`x` moved towards 0 by `lambd`, and 0 within it, as torch.nn.Softshrink.",
-     (("lambd", float, 0.5),), ("softshrink(0.2)",)),
+     (("lambd", float, 0.5),), ("softshrink(0.2)",), {"positional": 1}),
     ("hardshrink", "nn.Hardshrink", "F.hardshrink", lambda g, x, op: g.op("Shrink", x, bias=0.0, lambd=op.lambd),
-     "`x` where `|x| > lambd`, otherwise 0, as torch.nn.Hardshrink.", (("lambd", float, 0.5),), ("hardshrink(0.2)",)),
+     "`x` where `|x| > lambd`, otherwise 0, as torch.nn.Hardshrink.", (("lambd", float, 0.5),), ("hardshrink(0.2)",),
+     {"positional": 1}),
 )  # fmt: skip
 
 for _row in ROWS:
@@ -82,6 +83,7 @@ class Threshold(Elementwise, frozen=True):
     threshold: float
     value: float
 
+    positional = 2
     module, function = "nn.Threshold", "F.threshold"
     examples = (Example("threshold(0.1, 0.5)"), Example("threshold(-0.2, 0)"))
 
@@ -98,6 +100,7 @@ class RReLU(Elementwise, frozen=True):
     lower: float = 1 / 8
     upper: float = 1 / 3
 
+    positional = 2
     module, function = "nn.RReLU", ""
     is_layer = True
     examples = (Example("rrelu"), Example("rrelu(0.1, 0.3)"))

@@ -212,6 +212,7 @@ class Scalar(Op, frozen=True):
     value: float
     reverse: bool = False
 
+    positional = 2
     saves = "nothing"
     examples = (
         Example('scalar("+", 2)'),

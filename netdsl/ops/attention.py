@@ -128,6 +128,7 @@ class Attention(MultiHead, frozen=True):
 
     causal: bool = False
 
+    positional = 1
     optional_operands = ("mask",)
     examples = (
         Example("attention(2)", ("[5, 8]",)),
@@ -209,6 +210,7 @@ class CrossAttention(MultiHead, frozen=True):
     """Multi-head attention of a sequence `[L, D]` to a context `[S, E]` (Vaswani et al., 2017): queries come from the
     value that flows in, keys and values from `context`. Arguments and `mask` are those of `attention`."""
 
+    positional = 1
     operands = ("context",)
     optional_operands = ("mask",)
     examples = (

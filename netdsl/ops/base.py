@@ -165,6 +165,8 @@ class Op(Struct, frozen=True):
     optional_operands: ClassVar[tuple[str, ...]] = ()
     variadic: ClassVar[bool] = False
     """Takes any number of values by position (`concat`)."""
+    positional: ClassVar[int] = 0
+    """How many of its arguments may be given by position: those that cannot be taken for another of PyTorch's."""
     takes_it: ClassVar[bool] = True
     """Whether the value that flows in is the first input."""
     is_layer: ClassVar[bool] = False

@@ -56,6 +56,7 @@ class Conv(Op, frozen=True):
     weight_standardization: bool = False
     eps: float = 1e-6
 
+    positional = 2
     is_layer = True
     examples: ClassVar[tuple[Example, ...]] = (
         Example("conv(6, 3)"),
@@ -202,6 +203,7 @@ class DepthwiseConv(Op, frozen=True):
     dilation: Spatial = 1
     bias: bool = True
 
+    positional = 1
     is_layer = True
     examples = (Example("dwconv(3)"), Example("dwconv(5, stride=2, bias=false)"))
 
@@ -220,6 +222,7 @@ class Patchify(Op, frozen=True):
     kernel_size: Spatial
     bias: bool = True
 
+    positional = 2
     is_layer = True
     examples = (Example("patchify(6, 4)", ("[3, 8, 12]",)),)
 
@@ -244,6 +247,7 @@ class UpConv(Op, frozen=True):
     bias: bool = True
     dilation: Spatial = 1
 
+    positional = 2
     is_layer = True
     examples = (
         Example("upconv(6, 2, stride=2)"),

@@ -32,6 +32,7 @@ class Pad(Op, frozen=True):
     value: float = 0.0
     axis: int | None = None
 
+    positional = 1
     saves = "nothing"
     examples = (
         Example("pad(1)"),
@@ -142,6 +143,7 @@ class Crop(Op, frozen=True):
 
     size: Any = None
 
+    positional = 1
     optional_operands = ("like",)
     saves = "view"
     examples = (
@@ -213,6 +215,7 @@ class Narrow(Op, frozen=True):
     length: Any
     axis: int = 0
 
+    positional = 2
     saves = "view"
     examples = (
         Example("narrow(1, 2)"),
@@ -248,6 +251,7 @@ class Take(Op, frozen=True):
     index: int | tuple[int, ...]
     axis: int = 0
 
+    positional = 1
     saves = "view"
     examples = (
         Example("take(0)", ("[5, 6]",)),

@@ -59,6 +59,7 @@ class Dropout(Noise, frozen=True):
     """Zeroes each number with probability `p` while training and scales the rest by `1 / (1 - p)` (Srivastava et al.,
     2014), as torch.nn.Dropout."""
 
+    positional = 1
     module = "nn.Dropout"
     saves_beside = 1
     examples = (Example("dropout"), Example("dropout(0.2)", ("[7]",)))
@@ -68,6 +69,7 @@ class Dropout(Noise, frozen=True):
 class Dropout2d(Noise, frozen=True):
     """Zeroes whole channels with probability `p` while training (Tompson et al., 2015), as torch.nn.Dropout2d."""
 
+    positional = 1
     module = "nn.Dropout2d"
     examples = (Example("dropout2d(0.2)"), Example("dropout2d", ("[4, 9]",)), Example("dropout2d", ("[2, 3, 4, 5]",)))
 
@@ -101,6 +103,8 @@ class GaussianDropout(Noise, frozen=True):
     of dropout (Srivastava et al., 2014, section 10)."""
 
     p: Annotated[float, Meta(ge=0, lt=1)] = 0.5
+
+    positional = 1
     examples = (Example("gaussian_dropout"), Example("gaussian_dropout(0.2)", ("[7]",)))
 
     def torch(self, *inputs: TensorType) -> Torch:
@@ -129,6 +133,7 @@ class DropConnect(Linear, frozen=True, kw_only=True):
 
     p: Rate = 0.5
 
+    positional = 1
     has_dropout = True
     examples = (  # type: ignore[assignment] # as many as it likes
         Example("dropconnect(5)", ("[7]",)),
@@ -151,6 +156,7 @@ class DropConnect(Linear, frozen=True, kw_only=True):
 class AlphaDropout(Noise, frozen=True):
     """Dropout that keeps mean and variance under SELU (Klambauer et al., 2017), as torch.nn.AlphaDropout."""
 
+    positional = 1
     module = "nn.AlphaDropout"
     saves_beside = 1
     examples = (Example("alpha_dropout(0.1)"),)
@@ -165,6 +171,7 @@ class DropPath(Noise, frozen=True):
 
     mode: Literal["row", "batch"] = "row"
 
+    positional = 1
     has_dropout = False
     saves = "nothing"
     examples = (Example("drop_path(0.1)"), Example("drop_path(0.1, mode=batch)", ("[5, 4]",)))

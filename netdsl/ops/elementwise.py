@@ -101,6 +101,7 @@ class Clamp(Elementwise, frozen=True):
     min: float | None = None
     max: float | None = None
 
+    positional = 2
     module, function = "", "torch.clamp"
     examples = (Example("clamp(-0.2, 0.5)"), Example("clamp(min=1e-3)"), Example("clamp(max=0.5)"))
 
@@ -114,6 +115,7 @@ class Pow(Elementwise, frozen=True):
 
     exponent: float
 
+    positional = 1
     module, function = "", "torch.pow"
     examples = (Example("pow(2)"), Example("pow(0.5)"), Example("pow(3)", ("[7]",)))
 

@@ -23,6 +23,7 @@ class Embed(Op, frozen=True):
     num_embeddings: Positive
     embedding_dim: Positive
 
+    positional = 2
     is_layer = True
     takes_integers = True
     examples = (
@@ -52,6 +53,7 @@ class OneHot(Op, frozen=True):
 
     num_classes: Positive
 
+    positional = 1
     saves = "nothing"
     examples = (Example("one_hot(4)", ("[5] int64",)), Example("one_hot(3)", ("[] int64",)))
 

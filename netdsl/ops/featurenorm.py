@@ -155,6 +155,7 @@ class LocalResponseNorm(Op, frozen=True):
     beta: float = 0.75
     k: float = 1.0
 
+    positional = 1
     examples = (Example("lrn(5)"), Example("lrn(3, alpha=0.5, beta=0.6, k=2)"))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:

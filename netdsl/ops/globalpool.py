@@ -128,6 +128,7 @@ class AdaptiveAvgPool(AdaptivePool, frozen=True):
     """Means over windows chosen so that the output has `output_size` (per axis or one for all), as
     torch.nn.AdaptiveAvgPool1d/2d/3d. ONNX has it where the input's size is known, or for an output of 1."""
 
+    positional = 1
     name, nodes = "Avg", ("AveragePool", "ReduceMean")
     saves = "nothing"
     examples = adaptive_examples("adaptive_avgpool")
@@ -138,6 +139,7 @@ class AdaptiveMaxPool(AdaptivePool, frozen=True):
     """Maxima over windows chosen so that the output has `output_size` (per axis or one for all), as
     torch.nn.AdaptiveMaxPool1d/2d/3d. ONNX has it where the input's size is known, or for an output of 1."""
 
+    positional = 1
     name, nodes = "Max", ("MaxPool", "ReduceMax")
     saves_beside = 2  # an int64: where each came from
     examples = adaptive_examples("adaptive_maxpool")

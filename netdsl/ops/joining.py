@@ -86,6 +86,7 @@ class Chunk(Op, frozen=True):
     chunks: Positive
     axis: int = 0
 
+    positional = 1
     saves = "view"
     examples = (Example("chunk(2)"), Example("chunk(3, axis=-1)"), Example("chunk(2)", ("[8]",)), Example("chunk(1)"))
 
@@ -117,6 +118,7 @@ class Split(Op, frozen=True):
     sizes: tuple[Positive, ...]
     axis: int = 0
 
+    positional = 1
     hints = {"sizes": "`chunk(2)` gives 2 equal parts, `split([16, 48])` parts of those sizes"}
     saves = "view"
     examples = (Example("split((3, 1))"), Example("split((2, 3, 4), axis=-1)"), Example("split((5, 3))", ("[8]",)))

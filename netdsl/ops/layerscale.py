@@ -32,6 +32,7 @@ class Scale(Op, frozen=True):
     init: float = 1.0
     axis: int | None = None
 
+    positional = 1
     is_layer = True
     examples = (
         Example("scale(1e-6)"),

@@ -24,6 +24,7 @@ class Linear(Op, frozen=True):
     bias: bool = True
     axis: int | None = None
 
+    positional = 1
     is_layer = True
     examples = (
         Example("linear(5)", ("[7]",)),

@@ -31,6 +31,7 @@ class Comparison(Op, frozen=True):
 class Greater(Comparison, frozen=True):
     """Where `x > value`, as torch.gt."""
 
+    positional = 1
     symbol, node = ">", "Greater"
     examples = (Example("greater(0)"), Example("greater(0.1)", ("[7]",)))
 
@@ -39,6 +40,7 @@ class Greater(Comparison, frozen=True):
 class Less(Comparison, frozen=True):
     """Where `x < value`, as torch.lt."""
 
+    positional = 1
     symbol, node = "<", "Less"
     examples = (Example("less(0)"), Example("less(1)", ("[7] int64",)))
 
@@ -47,6 +49,7 @@ class Less(Comparison, frozen=True):
 class Equal(Comparison, frozen=True):
     """Where `x == value`, as torch.eq."""
 
+    positional = 1
     symbol, node = "==", "Equal"
     examples = (Example("equal(1)", ("[4, 5] int64",)), Example("equal(0)", ("[7]",)))
 

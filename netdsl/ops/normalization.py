@@ -103,6 +103,7 @@ class GroupNorm(Op, frozen=True):
     eps: Epsilon = 1e-5
     affine: bool = True
 
+    positional = 1
     is_layer = True
     examples = (
         Example("groupnorm(2)"),

@@ -27,6 +27,7 @@ class Parameter(Op, frozen=True):
     std: float = 0.02
     role: Role = "scale"
 
+    positional = 1
     takes_it = False
     is_layer = True
     saves = "nothing"
@@ -90,6 +91,7 @@ class Constant(Op, frozen=True):
 
     value: Any
 
+    positional = 1
     takes_it = False
     is_layer = True
     saves = "nothing"
@@ -132,6 +134,7 @@ class Fill(Op, frozen=True):
     value: float
     channels: Positive = 1
 
+    positional = 1
     saves = "nothing"
     examples = (Example("fill(0.25)"), Example("fill(1, channels=2)", ("[4, 9]",)))
 
@@ -176,6 +179,7 @@ class Affine(Op, frozen=True):
     init: float = 1.0
     axis: int | None = None
 
+    positional = 1
     is_layer = True
     examples = (
         Example("affine"),

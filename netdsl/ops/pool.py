@@ -96,6 +96,7 @@ class MaxPool(Pool, frozen=True):
 
     dilation: Spatial = 1
 
+    positional = 1
     saves_beside = 2  # an int64: where each came from
     examples = (
         Example("maxpool(2)"),
@@ -131,6 +132,7 @@ class AvgPool(Pool, frozen=True):
 
     count_include_pad: bool = True
 
+    positional = 1
     saves = "nothing"
     examples = (
         Example("avgpool(2)"),
@@ -173,6 +175,7 @@ class LPPool(Op, frozen=True):
     stride: Spatial | None = None
     ceil_mode: bool = False
 
+    positional = 2
     examples = (
         Example("lppool(2, 2)"),
         Example("lppool(1, 3, stride=2)"),

@@ -4,7 +4,7 @@ from typing import Any
 
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, Window, X, register, require
 from netdsl.ops.features import axis_of, dim_of
-from netdsl.ops.lowering import reshaped, sliced, transposed
+from netdsl.ops.lowering import reshaped, transposed
 from netdsl.ops.spatial import Positive
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, floordiv
@@ -26,6 +26,7 @@ class PixelShuffle(Op, frozen=True):
 
     upscale_factor: Positive
 
+    positional = 1
     saves = "nothing"
     examples = (Example("pixel_shuffle(2)", ("[12, 3, 4]",)), Example("pixel_shuffle(3)", ("[9, 3, 4]",)))
 
@@ -54,6 +55,7 @@ class PixelUnshuffle(Op, frozen=True):
 
     downscale_factor: Positive
 
+    positional = 1
     saves = "nothing"
     examples = (Example("pixel_unshuffle(2)", ("[3, 4, 6]",)), Example("pixel_unshuffle(3)", ("[1, 6, 9]",)))
 
@@ -88,6 +90,7 @@ class ChannelShuffle(Op, frozen=True):
 
     groups: Positive
 
+    positional = 1
     saves = "nothing"
     examples = (Example("channel_shuffle(2)"), Example("channel_shuffle(3)", ("[6, 5]",)))
 
@@ -120,6 +123,7 @@ class Roll(Op, frozen=True):
     shifts: int | tuple[int, ...]
     axes: tuple[int, ...] | None = None
 
+    positional = 1
     saves = "nothing"
     examples = (
         Example("roll(-3)"),
@@ -130,11 +134,7 @@ class Roll(Op, frozen=True):
     )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
-        for shift, axis in self._moves(inputs[0]):
-            size = inputs[0].shape[axis]
-            if not isinstance(size, int):  # ONNX cuts at the shift, not at its rest
-                message = f"cannot roll a size of {size} by {shift}"
-                require(assume.at_least(size, abs(shift)), message, argument="shifts")
+        self._moves(inputs[0])
         return inputs[0]
 
     def torch(self, *inputs: TensorType) -> Torch:
@@ -147,11 +147,18 @@ class Roll(Op, frozen=True):
     def onnx(self, g: Graph, *x: Operand) -> Any:
         y = x[0].name
         for shift, axis in self._moves(x[0].type):
-            size = x[0].type.shape[axis]
-            cut = -shift % size if isinstance(size, int) else -shift  # a Slice counts a negative start from the end
             dim = dim_of(x[0].type, axis)
-            y = g.op("Concat", sliced(g, y, dim, cut, 2**31 - 1), sliced(g, y, dim, 0, cut), axis=dim)
+            cut = self._cut(g, shift, x[0].type.shape[axis])
+            start, end, along = g.const((0,), "int64"), g.const((2**31 - 1,), "int64"), g.const((dim,), "int64")
+            y = g.op("Concat", g.op("Slice", y, cut, end, along), g.op("Slice", y, start, cut, along), axis=dim)
         return y
+
+    @staticmethod
+    def _cut(g: Graph, shift: int, size: Dim) -> Any:
+        """Where the first position of the result stands in the input, as a vector of one number."""
+        if isinstance(size, int):
+            return g.const((-shift % size,), "int64")
+        return g.op("Mod", g.const((-shift,), "int64"), g.shape(size, batch=False))
 
     def _moves(self, x: TensorType) -> list[tuple[int, int]]:
         """Pairs of a shift and its axis; those that move nothing are left out."""

@@ -122,7 +122,11 @@ class Recurrent(Op, frozen=True):
 
 
 def recurrent_examples(kind: str) -> tuple[Example, ...]:
-    texts = (f"{kind}(6)", f"{kind}(3, 2, bidirectional=true)", f"{kind}(4, 2, bias=false, dropout=0.1)")
+    texts = (
+        f"{kind}(6)",
+        f"{kind}(3, num_layers=2, bidirectional=true)",
+        f"{kind}(4, num_layers=2, bias=false, dropout=0.1)",
+    )
     return tuple(Example(text, ("[5, 4]",)) for text in texts)
 
 
@@ -133,6 +137,7 @@ class RNN(Recurrent, frozen=True):
 
     nonlinearity: Literal["tanh", "relu"] = "tanh"
 
+    positional = 1
     node, gates = "RNN", (0,)
     examples = (*recurrent_examples("rnn"), Example("rnn(3, nonlinearity=relu, bidirectional=true)", ("[5, 4]",)))
 
@@ -150,6 +155,7 @@ class LSTM(Recurrent, frozen=True):
     """Long short-term memory (Hochreiter & Schmidhuber, 1997), as torch.nn.LSTM over a sequence `[L, D]`: it gives the
     outputs of all steps, `[L, hidden_size]` (both directions side by side). `take(-1)` is the last."""
 
+    positional = 1
     node, gates = "LSTM", (0, 3, 1, 2)  # PyTorch: i f g o; ONNX: i o f c
     examples = recurrent_examples("lstm")
 
@@ -159,6 +165,7 @@ class GRU(Recurrent, frozen=True):
     """Gated recurrent unit (Cho et al., 2014), as torch.nn.GRU (the reset gate after the product) over a sequence
     `[L, D]`: it gives the outputs of all steps, `[L, hidden_size]` (both directions side by side)."""
 
+    positional = 1
     node, gates = "GRU", (1, 0, 2)  # PyTorch: r z n; ONNX: z r h
     examples = recurrent_examples("gru")
 

@@ -38,10 +38,10 @@ class Flatten(Op, frozen=True):
     saves = "view"
     examples = (
         Example("flatten"),
-        Example("flatten(1)"),
-        Example("flatten(0, 1)"),
+        Example("flatten(start=1)"),
+        Example("flatten(start=0, end=1)"),
         Example("flatten", ("[7]",)),
-        Example("flatten(1, 2)", ("[2, 3, 4, 5]",)),
+        Example("flatten(start=1, end=2)", ("[2, 3, 4, 5]",)),
     )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
@@ -73,6 +73,7 @@ class Reshape(Op, frozen=True):
 
     shape: tuple[Any, ...]
 
+    positional = 1
     saves = "view"
     examples = (
         Example("reshape((2, 2, 72))"),
@@ -120,6 +121,7 @@ class Permute(Op, frozen=True):
 
     axes: tuple[int, ...]
 
+    positional = 1
     saves = "view"
     examples = (Example("permute((2, 0, 1))"), Example("permute((1, 0))", ("[4, 9]",)), Example("permute((-1, 1, 0))"))
 
@@ -151,7 +153,11 @@ class Unsqueeze(Op, frozen=True):
     axis: int
 
     saves = "view"
-    examples = (Example("unsqueeze(0)"), Example("unsqueeze(-1)", ("[7]",)), Example("unsqueeze(1)", ("[7]",)))
+    examples = (
+        Example("unsqueeze(axis=0)"),
+        Example("unsqueeze(axis=-1)", ("[7]",)),
+        Example("unsqueeze(axis=1)", ("[7]",)),
+    )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         (x,) = inputs
@@ -181,7 +187,7 @@ class Squeeze(Op, frozen=True):
     axis: int
 
     saves = "view"
-    examples = (Example("squeeze(0)", ("[1, 5, 6]",)), Example("squeeze(-1)", ("[7, 1]",)))
+    examples = (Example("squeeze(axis=0)", ("[1, 5, 6]",)), Example("squeeze(axis=-1)", ("[7, 1]",)))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         (x,) = inputs
@@ -199,10 +205,11 @@ class Squeeze(Op, frozen=True):
 @register("expand")
 class Expand(Op, frozen=True):
     """Axes of size 1 repeated until the value has `shape`, as torch.expand. This is how values of different shapes meet
-    on purpose: `a -> unsqueeze(1) -> expand((n, n))`."""
+    on purpose: `a -> unsqueeze(axis=1) -> expand((n, n))`."""
 
     shape: tuple[Any, ...]
 
+    positional = 1
     saves = "view"
     examples = (
         Example("expand((4, 5, 6))", ("[4, 1, 6]",)),
@@ -241,6 +248,7 @@ class Cast(Op, frozen=True):
 
     dtype: Literal["float32", "int64", "bool"]
 
+    positional = 1
     saves = "nothing"
     examples = (
         Example("cast(dtype=float32)", ("[4, 5] int64",)),

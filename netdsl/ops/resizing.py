@@ -33,6 +33,7 @@ class Upsample(Op, frozen=True):
     align_corners: bool = False
     antialias: bool = False
 
+    positional = 1
     saves = "nothing"
     examples = (
         Example("upsample(2)", ("[3, 4, 5]",)),

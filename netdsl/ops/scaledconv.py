@@ -38,6 +38,7 @@ class ScaledConv(Conv, frozen=True):
     gamma: float = 1.0
     gain: float = 1.0
 
+    positional = 2
     examples = (
         Example("scaled_conv(6, 3)"),
         Example("scaled_conv(6, 3, stride=2, groups=2, gamma=1.7, gain=0, eps=1e-5)"),

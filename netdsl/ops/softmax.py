@@ -112,6 +112,7 @@ class PReLU(Op, frozen=True):
     num_parameters: int = 1
     init: float = 0.25
 
+    positional = 1
     is_layer = True
     examples = (
         Example("prelu"),

@@ -55,7 +55,7 @@ class Standardize(Op, frozen=True):
     is_layer = True
     examples = (
         Example("standardize(mean=(0.4, 0.5, 0.6), std=0.25)", ("[3, 4, 5]",)),
-        Example("standardize(0.1, 0.3)", ("[1, 4, 5]",)),
+        Example("standardize(mean=0.1, std=0.3)", ("[1, 4, 5]",)),
         Example("standardize(mean=0.5)", ("[7]",)),
         Example("standardize(mean=(0.4, 0.6), std=0.25, per=pixel)", ("[2, 4, 5]",)),
         Example("standardize(per=image)", ("[2, 4, 5]",)),

@@ -39,6 +39,7 @@ class Subsample(Op, frozen=True):
 
     stride: Spatial
 
+    positional = 1
     saves = "view"
     examples = (Example("subsample(2)"), Example("subsample((2, 3))"), Example("subsample(3)", ("[4, 10]",)))
 
@@ -75,6 +76,7 @@ class BlurPool(Op, frozen=True):
     kernel_size: Positive = 3
     stride: Spatial = 2
 
+    positional = 1
     is_layer = True
     examples = (
         Example("blurpool"),

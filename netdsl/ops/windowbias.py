@@ -53,6 +53,7 @@ class WindowBias(Op, frozen=True):
     size: Positive
     shift: Natural = 0
 
+    positional = 2
     is_layer = True
     examples = (
         Example("window_bias(2, 3)", ("[4, 6, 9]",)),

@@ -24,6 +24,7 @@ class Windows(Op, frozen=True):
     size: Positive
     shift: Natural = 0
 
+    positional = 1
     saves = "nothing"
     examples = (
         Example("windows(3)", ("[4, 6, 9]",)),
@@ -68,6 +69,7 @@ class Unwindows(Op, frozen=True):
     width: Any
     shift: Natural = 0
 
+    positional = 2
     saves = "nothing"
     examples = (
         Example("unwindows(6, 9)", ("[6, 9, 4]",)),

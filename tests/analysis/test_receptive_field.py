@@ -16,7 +16,7 @@ NETS = {
     "valid": "conv(2, 7, stride=3, padding=0, bias=false) -> conv(2, 4, padding=1, bias=false) -> avgpool(2)",
     "residual": "conv(2, 3, stride=2, bias=false) -> residual { conv(2, 3, bias=false) -> conv(2, 3, bias=false) }",
     "projected": "residual(shortcut=conv(2, 1, stride=2, bias=false)) { conv(2, 5, stride=2, bias=false) }",
-    "branches": "concat(conv(1, 1, bias=false), conv(1, 3, bias=false) -> conv(1, 5), avgpool(3, 1, padding=1))",
+    "branches": "concat(conv(1, 1, bias=false), conv(1, 3, bias=false) -> conv(1, 5), avgpool(3, stride=1, padding=1))",
     "up 2": "avgpool(2) -> conv(2, 3, bias=false) -> upconv(2, 2, stride=2, bias=false)",
     "up 3": "avgpool(2) -> upconv(2, 3, stride=2, padding=1, output_padding=1, bias=false) -> conv(2, 3, bias=false)",
     "up 5": "upconv(2, 5, stride=3, padding=1, bias=false) -> conv(2, 3, bias=false)",
@@ -94,9 +94,8 @@ def test_pooling_and_flattening_end_the_field() -> None:
 
 
 def test_attention_sees_the_whole_picture() -> None:
-    body = (
-        "patchify(8, 16) -> flatten(1) -> permute((1, 0)) -> residual { attention(2) } -> reduce_mean(0) -> linear(10)"
-    )
+    tokens = "patchify(8, 16) -> flatten(start=1) -> permute((1, 0)) -> residual { attention(2) }"
+    body = f"{tokens} -> reduce_mean(axis=0) -> linear(10)"
     assert field(net(body)).size is None
 
 

@@ -68,7 +68,7 @@ ATTENTION = """
 net A {
   input tokens [6, 8]
   repeat 2 { residual { layernorm -> attention(2) } -> residual { layernorm -> linear(16) -> gelu -> linear(8) } }
-  reduce_mean(0) -> linear(3)
+  reduce_mean(axis=0) -> linear(3)
 }
 """
 

@@ -195,12 +195,14 @@ def test_folding_is_exact(layers: str) -> None:
 
 
 SYMBOLIC = [
-    "input x [4, H, W]\n reshape([2, 2, H, W]) -> flatten(0, 1)",
+    "input x [4, H, W]\n reshape([2, 2, H, W]) -> flatten(start=0, end=1)",
     "input x [4, H, W]\n groupnorm(2)",
     "input x [4, H, W]\n maxpool(2, ceil_mode=true) -> groupnorm(2) -> upsample(2)",
     "input x [L, 8]\n attention(2)",
     "input x [3, H, W]\n conv(4, 3, stride=2) -> layernorm -> linear(8) -> gelu -> linear(4)",
-    "input x [4, H, W]\n flatten(1) -> permute([1, 0]) -> attention(2)",
+    "input x [4, H, W]\n flatten(start=1) -> permute([1, 0]) -> attention(2)",
+    "input x [4, H, W]\n roll(3) -> conv(4, 3)",
+    "input x [4, H, W]\n roll((-300, 200)) -> conv(4, 3)",
 ]
 
 

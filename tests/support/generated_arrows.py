@@ -139,7 +139,7 @@ class Arrows:
             "softmax", "softmin",
             "log_softmax", "rmsnorm",
             f"groupnorm({f // 2 if f % 2 == 0 else 1})", "l2_normalize", "scale(0.5)", "affine",
-            f"dropconnect({f})", f"unsqueeze(0) -> {self.of_sequence((1, f))} -> squeeze(0)",
+            f"dropconnect({f})", f"unsqueeze(axis=0) -> {self.of_sequence((1, f))} -> squeeze(axis=0)",
         )))  # fmt: skip
 
     def of_sequence(self, t: Type) -> str:
@@ -159,7 +159,7 @@ class Arrows:
             options += [
                 f"attention({heads}, mask=param(({length}, {length}), init=normal))",
                 f"permute((1, 0)) -> linear({length}) -> permute((1, 0))",
-                f"concat(take(0) -> unsqueeze(0), narrow(0, {length})) -> narrow(1, {length})",
+                f"concat(take(0) -> unsqueeze(axis=0), narrow(0, {length})) -> narrow(1, {length})",
             ]
         return str(self.pick(options))
 
@@ -175,7 +175,7 @@ class Arrows:
             f"Apply(conv({c}, 1))", f"Apply(f=Unit({c}), times=1)", "Doubled(dwconv(3))", f"Squash({c})", "lrn(3)",
             f"upconv({c}, 3, padding=1)", f"linear({c})", f"pad(1) -> conv({c}, 3, padding=0)", "rmsnorm", act,
             f"conv({c}, 3, weight_standardization=true)", "ACTS[0]", f"scaled_conv({c}, 3)", "blurpool(stride=1)",
-            "standardize(0.1, 0.5)", "subsample(1)", "lppool(1, 1)", "dropout2d(0.1)", "softmax", f"patchify({c}, 1)",
+            "standardize(std=0.5)", "subsample(1)", "lppool(1, 1)", "dropout2d(0.1)", "softmax", f"patchify({c}, 1)",
             f"pad(1, mode=replicate) -> narrow(1, {h}, axis=1) -> narrow(1, {w}, axis=-1)", "crop(like=it)",
             f"fill(0.5, channels={c}) * it",
             "it * (gap -> sigmoid)", "it - gap", "(gmp -> tanh) * it", "adaptive_avgpool(1) -> flatten",
@@ -209,12 +209,16 @@ class Arrows:
         """A chain of methods in PyTorch, before or between which sums may stand."""
         between = self.pick(("", f" -> {self.pick(POINTWISE)}", " -> it + tanh", " -> it * 0.5 - sigmoid"))
         if len(t) == 1:
-            return f"unsqueeze(0){between} -> squeeze(0) -> unsqueeze(1) -> permute((1, 0)) -> flatten"
+            return f"unsqueeze(axis=0){between} -> squeeze(axis=0) -> unsqueeze(axis=1) -> permute((1, 0)) -> flatten"
         if len(t) == 2:
             length, d = t
             chain = f"permute((1, 0)){between} -> reshape(({d}, {length})) -> permute((1, 0))"
             return self.pick(
-                (chain, f"unsqueeze(0){between} -> flatten(start=0, end=1)", f"unsqueeze(1){between} -> squeeze(1)")
+                (
+                    chain,
+                    f"unsqueeze(axis=0){between} -> flatten(start=0, end=1)",
+                    f"unsqueeze(axis=1){between} -> squeeze(axis=1)",
+                )
             )
         c, h, w = t
         reduced = self.pick(("mean", "sum", "max", "min", "l2"))
@@ -222,9 +226,9 @@ class Arrows:
             f"flatten(start=1){between} -> reshape(({c}, {h}, {w}))",
             f"flatten(start=1) -> permute((1, 0)){between} -> permute((1, 0)) -> reshape(({c}, {h}, {w}))",
             f"permute((1, 2, 0)){between} -> permute((2, 0, 1))",
-            f"unsqueeze(1){between} -> squeeze(1)",
+            f"unsqueeze(axis=1){between} -> squeeze(axis=1)",
             f"reduce_{reduced}(axis=0, keepdims=true){between} -> expand(({c}, {h}, {w}))",
-            f"take(0){between} -> unsqueeze(0) -> expand(({c}, {h}, {w}))",
+            f"take(0){between} -> unsqueeze(axis=0) -> expand(({c}, {h}, {w}))",
             f"flatten(start=0, end=1){between} -> reshape(({c}, {h}, {w}))",
         )))  # fmt: skip
 

@@ -51,7 +51,7 @@ block Halves: [C, H, W] -> [C, H, W] {
   require C % 2 == 0 or C == 1, "an even number of channels"
   a, b = chunk(2)
   mixed: { concat(a -> residual { conv(C // 2, 1) -> bn }, b) }
-  concat(take(0) -> unsqueeze(0), narrow(1, C - 1))
+  concat(take(0) -> unsqueeze(axis=0), narrow(1, C - 1))
 }
 
 block Pair: [C, _, _] -> [C, _, _] {

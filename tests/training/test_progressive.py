@@ -151,8 +151,9 @@ NETS = {
     "gap": "conv(4, 3, stride=2) -> bn -> relu -> maxpool(2) -> gap -> linear(10)",
     "flat": "conv(4, 3, stride=2) -> relu -> flatten -> linear(10)",
     "pooled": "conv(4, 3) -> relu -> adaptive_avgpool(2) -> flatten -> linear(10)",
-    "tokens": "patchify(8, 4) -> flatten(1) -> permute((1, 0)) -> linear(8) -> reduce_mean(0) -> linear(10)",
-    "positions": "patchify(8, 4) -> flatten(1) -> permute((1, 0)) -> it + param((16, 8)) -> flatten -> linear(10)",
+    "tokens": "patchify(8, 4) -> flatten(start=1) -> permute((1, 0)) -> linear(8) -> reduce_mean(axis=0) -> linear(10)",
+    "positions": "patchify(8, 4) -> flatten(start=1) -> permute((1, 0)) -> it + param((16, 8)) -> flatten"
+    " -> linear(10)",
     "cut": "crop(12) -> conv(4, 3) -> gap -> linear(10)",
     "unpadded": "conv(4, 3, padding=0) -> conv(4, 9, padding=0) -> relu -> gap -> linear(10)",
     "deep": "patchify(4, 4) -> relu -> patchify(8, 4) -> relu -> gap -> linear(10)",

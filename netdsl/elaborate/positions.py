@@ -1,0 +1,155 @@
+"""Arguments that an op does not take by position: what they mean in PyTorch, and how that is said here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from netdsl.ops.base import Op
+
+_CONV = "in_channels out_channels kernel_size stride padding dilation groups bias"
+_TRANSPOSED = "in_channels out_channels kernel_size stride padding output_padding groups bias dilation"
+_RECURRENT = "input_size hidden_size num_layers bias batch_first dropout bidirectional"
+
+PYTORCH: dict[str, tuple[str, str]] = {
+    "conv": ("nn.Conv2d", _CONV), "scaled_conv": ("nn.Conv2d", _CONV), "upconv": ("nn.ConvTranspose2d", _TRANSPOSED),
+    "linear": ("nn.Linear", "in_features out_features bias"),
+    "bn": ("nn.BatchNorm2d", "num_features eps momentum affine"),
+    "instancenorm": ("nn.InstanceNorm2d", "num_features eps momentum affine"),
+    "groupnorm": ("nn.GroupNorm", "num_groups num_channels eps affine"),
+    "layernorm": ("nn.LayerNorm", "normalized_shape eps elementwise_affine bias"),
+    "rmsnorm": ("nn.RMSNorm", "normalized_shape eps elementwise_affine"),
+    "lrn": ("nn.LocalResponseNorm", "size alpha beta k"),
+    "l2_normalize": ("F.normalize", "p dim eps"),
+    "rnn": ("nn.RNN", "input_size hidden_size num_layers nonlinearity bias batch_first dropout bidirectional"),
+    "lstm": ("nn.LSTM", _RECURRENT), "gru": ("nn.GRU", _RECURRENT),
+    "attention": ("nn.MultiheadAttention", "embed_dim num_heads dropout bias"),
+    "cross_attention": ("nn.MultiheadAttention", "embed_dim num_heads dropout bias"),
+    "maxpool": ("nn.MaxPool2d", "kernel_size stride padding dilation return_indices ceil_mode"),
+    "avgpool": ("nn.AvgPool2d", "kernel_size stride padding ceil_mode count_include_pad"),
+    "lppool": ("nn.LPPool2d", "norm_type kernel_size stride ceil_mode"),
+    "dropout": ("nn.Dropout", "p inplace"), "dropout2d": ("nn.Dropout2d", "p inplace"),
+    "alpha_dropout": ("nn.AlphaDropout", "p inplace"),
+    "relu": ("nn.ReLU", "inplace"), "relu6": ("nn.ReLU6", "inplace"), "selu": ("nn.SELU", "inplace"),
+    "silu": ("nn.SiLU", "inplace"), "mish": ("nn.Mish", "inplace"), "hardswish": ("nn.Hardswish", "inplace"),
+    "hardsigmoid": ("nn.Hardsigmoid", "inplace"), "leaky_relu": ("nn.LeakyReLU", "negative_slope inplace"),
+    "elu": ("nn.ELU", "alpha inplace"), "celu": ("nn.CELU", "alpha inplace"), "gelu": ("nn.GELU", "approximate"),
+    "hardtanh": ("nn.Hardtanh", "min_val max_val inplace"), "rrelu": ("nn.RReLU", "lower upper inplace"),
+    "threshold": ("nn.Threshold", "threshold value inplace"), "softplus": ("nn.Softplus", "beta threshold"),
+    "prelu": ("nn.PReLU", "num_parameters init"),
+    "softmax": ("softmax", "dim"), "log_softmax": ("log_softmax", "dim"), "softmin": ("softmin", "dim"),
+    "glu": ("glu", "dim"), "concat": ("torch.cat", "dim"),
+    "flatten": ("flatten", "start_dim end_dim"), "squeeze": ("squeeze", "dim"), "unsqueeze": ("unsqueeze", "dim"),
+    "reduce_mean": ("mean", "dim keepdim"), "reduce_sum": ("sum", "dim keepdim"), "reduce_max": ("amax", "dim keepdim"),
+    "reduce_min": ("amin", "dim keepdim"), "chunk": ("chunk", "chunks dim"), "split": ("split", "split_size dim"),
+    "roll": ("roll", "shifts dims"), "narrow": ("narrow", "dim start length"),
+    "upsample": ("nn.Upsample", "size scale_factor mode align_corners"), "pad": ("F.pad", "pad mode value"),
+}  # fmt: skip
+"""What PyTorch calls an op, and its arguments in order."""
+
+INFERRED = frozenset((
+    "in_channels", "in_features", "num_features", "num_channels", "normalized_shape", "input_size", "embed_dim",
+))  # fmt: skip
+"""Arguments of PyTorch that follow from the value that flows in."""
+
+NEEDLESS = frozenset(("inplace", "batch_first"))
+"""Arguments of PyTorch that have no meaning here: memory is the compiler's choice, and the batch is not written."""
+
+AXES = frozenset(("dim", "dims", "start_dim", "end_dim"))
+"""Arguments of PyTorch that count the batch among the axes."""
+
+OWN = {
+    "dim": "axis", "dims": "axes", "start_dim": "start", "end_dim": "end", "keepdim": "keepdims", "num_heads": "heads",
+    "split_size": "sizes", "pad": "padding",
+}  # fmt: skip
+"""What some arguments of PyTorch are called here."""
+
+
+class Written(Struct, frozen=True):
+    """An argument given by position: its text and its value."""
+
+    text: str
+    value: Any
+
+
+class Reading(Struct, frozen=True):
+    """One thing that a call may mean: its arguments as they are written here, and why."""
+
+    arguments: tuple[str, ...]
+    why: str
+
+    def call(self, op: type[Op]) -> str:
+        return f"{op.kind}({', '.join(self.arguments)})" if self.arguments else op.kind
+
+
+def refusal(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) -> tuple[str, str | None]:
+    """The message and the hint for more arguments by position than an op takes."""
+    if not fields:
+        return f"`{op.kind}` takes no arguments", None
+    names = " and ".join(f"`{f}`" for f in fields[: op.positional])
+    count = ("no arguments by position", "one argument by position", "two arguments by position")[op.positional]
+    found = readings(op, fields, given)
+    message = f"`{op.kind}` takes {count}" + (f", {names}" if names else "")
+    if found:
+        return message, "; ".join(f"`{r.call(op)}` {r.why}" for r in found)
+    rest = ", ".join(f"`{f}=`" for f in fields[op.positional :][:4])
+    return message, f"name this argument: {rest}" if rest else None
+
+
+def readings(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) -> list[Reading]:
+    """What a call with too many arguments by position may mean, PyTorch's meaning first."""
+    found = [r for r in (_pytorch(op, fields, given), _own(op, fields, given)) if r is not None]
+    return found[:1] if len(found) == 2 and found[0].arguments == found[1].arguments else found
+
+
+def _pytorch(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) -> Reading | None:
+    """The call with PyTorch's arguments under their names here; None where they have no such meaning."""
+    torch_name, parameters = PYTORCH.get(op.kind, ("", ""))
+    names = parameters.split()
+    if not names or len(given) > len(names):
+        return None
+    said: dict[str, str] = {}
+    for name, item in zip(names, given, strict=False):
+        text, own = item.text, OWN.get(name, name)
+        if name in AXES:
+            if not isinstance(item.value, int) or item.value == 0:
+                return None
+            text = str(item.value - 1 if item.value > 0 else item.value)
+        if name in INFERRED or name in NEEDLESS or (name, text) == ("start_dim", "0"):
+            continue
+        if own not in fields:
+            return None
+        said[own] = text
+    return Reading(_ordered(op, fields, said), _because(torch_name, names[: len(given)]))
+
+
+def _because(torch_name: str, names: list[str]) -> str:
+    inferred = [n for n in names if n in INFERRED]
+    if inferred:
+        return f"is PyTorch's `{torch_name}({', '.join(names)})`: `{inferred[0]}` is inferred here"
+    if AXES.intersection(names):
+        return f"is PyTorch's `{torch_name}`, whose axes count the batch"
+    return f"is PyTorch's `{torch_name}({', '.join(names)})`"
+
+
+def _own(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) -> Reading | None:
+    """The call with its arguments in the order of the fields here; None where they do not fit."""
+    chosen = dict(zip(fields, given, strict=False))
+    beyond = [f for f in fields[op.positional :] if f in chosen]
+    if len(given) > len(fields) or not beyond or not {"eps", "momentum"}.isdisjoint(beyond):
+        return None
+    try:
+        msgspec.convert({f: w.value for f, w in chosen.items()}, op)
+    except msgspec.ValidationError:
+        return None
+    why = "counts axes without the batch" if {"axis", "axes", "start"}.intersection(beyond) else "names it"
+    return Reading(_ordered(op, fields, {f: w.text for f, w in chosen.items()}), why)
+
+
+def _ordered(op: type[Op], fields: tuple[str, ...], said: dict[str, str]) -> tuple[str, ...]:
+    """Arguments in the order of the fields, those that may stand by position without their names."""
+    by_position = [f for f in fields[: op.positional] if f in said]
+    bare = by_position if by_position == list(fields[: len(by_position)]) else []
+    return tuple(said[f] if f in bare else f"{f}={said[f]}" for f in fields if f in said)
