@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# One profile for all laws. Neither deadlines nor health checks: both depend on what else the machine is doing.
+settings.register_profile("netdsl", deadline=None, suppress_health_check=list(HealthCheck))
+settings.load_profile("netdsl")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -12,6 +12,14 @@ from functools import reduce
 from math import gcd
 from typing import Union
 
+from netdsl.budget import spend
+
+LONG = 80
+"""Characters beyond which a factor is not written twice."""
+
+WIDE = 1024
+"""Bits beyond which the arithmetic of a whole number is paid for."""
+
 Dim = Union[int, "Size"]
 """A size: an `int` where it is known, a `Size` where it depends on a named size."""
 
@@ -19,10 +27,12 @@ Dim = Union[int, "Size"]
 class Atom:
     """An indivisible factor of a size. Equality and order follow from `key`."""
 
-    __slots__ = ("_hash", "key")
+    __slots__ = ("_hash", "key", "symbols")
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, symbols: frozenset[str]) -> None:
+        spend(4 + len(key) // 16)
         self.key = key
+        self.symbols = symbols
         self._hash = hash(key)
 
     def __eq__(self, other: object) -> bool:
@@ -43,23 +53,20 @@ class Atom:
     def substitute(self, sizes: Mapping[str, Dim]) -> Dim:
         raise NotImplementedError
 
-    def symbols(self) -> frozenset[str]:
-        raise NotImplementedError
-
 
 class Symbol(Atom):
     """A named size."""
 
     __slots__ = ()
 
+    def __init__(self, key: str) -> None:
+        super().__init__(key, frozenset((key,)))
+
     def evaluate(self, sizes: Mapping[str, int]) -> int:
         return sizes[self.key]
 
     def substitute(self, sizes: Mapping[str, Dim]) -> Dim:
         return sizes[self.key] if self.key in sizes else of_atom(self)
-
-    def symbols(self) -> frozenset[str]:
-        return frozenset((self.key,))
 
 
 class Floor(Atom):
@@ -70,16 +77,13 @@ class Floor(Atom):
     def __init__(self, numerator: Dim, denominator: Dim) -> None:
         self.numerator = numerator
         self.denominator = denominator
-        super().__init__(f"{_bracket(numerator)}//{_bracket(denominator)}")
+        super().__init__(f"{_bracket(numerator)}//{_bracket(denominator)}", symbols(numerator) | symbols(denominator))
 
     def evaluate(self, sizes: Mapping[str, int]) -> int:
         return evaluate(self.numerator, sizes) // evaluate(self.denominator, sizes)
 
     def substitute(self, sizes: Mapping[str, Dim]) -> Dim:
         return floordiv(substitute(self.numerator, sizes), substitute(self.denominator, sizes))
-
-    def symbols(self) -> frozenset[str]:
-        return symbols(self.numerator) | symbols(self.denominator)
 
 
 class Extreme(Atom):
@@ -90,7 +94,7 @@ class Extreme(Atom):
     def __init__(self, kind: str, args: tuple[Dim, ...]) -> None:
         self.kind = kind
         self.args = args
-        super().__init__(f"{kind}({', '.join(map(str, args))})")
+        super().__init__(f"{kind}({', '.join(map(str, args))})", frozenset[str]().union(*map(symbols, args)))
 
     def evaluate(self, sizes: Mapping[str, int]) -> int:
         values = [evaluate(a, sizes) for a in self.args]
@@ -98,9 +102,6 @@ class Extreme(Atom):
 
     def substitute(self, sizes: Mapping[str, Dim]) -> Dim:
         return extreme(self.kind, [substitute(a, sizes) for a in self.args])
-
-    def symbols(self) -> frozenset[str]:
-        return frozenset[str]().union(*map(symbols, self.args))
 
 
 Monomial = tuple[Atom, ...]
@@ -142,6 +143,8 @@ class Size:
     def __mul__(self, other: Dim) -> Dim:
         if isinstance(other, int):
             return Size(tuple([(m, other * c) for m, c in self.terms])) if other else 0
+        degree = 1 + len(self.terms[0][0]) + len(other.terms[0][0])
+        spend(len(self.terms) * len(other.terms) * degree)
         products = [(_merge(m, n), a * b) for m, a in self.terms for n, b in other.terms]
         return _collect(products)
 
@@ -167,6 +170,8 @@ class Size:
         for monomial, coefficient in self.terms:
             sign = "-" if coefficient < 0 else "+"
             body = _product(monomial, abs(coefficient))
+            if not text and coefficient == -1 and isinstance(monomial[0], Floor):
+                body = f"({body})"  # `-H//2` would be (-H)//2
             text += f" {sign} {body}" if text else (f"-{body}" if coefficient < 0 else body)
         return text
 
@@ -184,6 +189,7 @@ def evaluate(size: Dim, sizes: Mapping[str, int]) -> int:
     """The value of a size, given the values of its named sizes. Raises KeyError for one that is not given."""
     if isinstance(size, int):
         return size
+    spend(3 * len(size.terms))
     total = 0
     for monomial, coefficient in size.terms:
         for atom in monomial:
@@ -196,6 +202,7 @@ def substitute(size: Dim, sizes: Mapping[str, Dim]) -> Dim:
     """The size with named sizes replaced; those not given stay."""
     if isinstance(size, int):
         return size
+    spend(6 * len(size.terms))
     total: Dim = 0
     for monomial, coefficient in size.terms:
         product: Dim = coefficient
@@ -209,7 +216,7 @@ def symbols(size: Dim) -> frozenset[str]:
     """The names that a size depends on."""
     if isinstance(size, int):
         return frozenset()
-    return frozenset[str]().union(*(a.symbols() for monomial, _ in size.terms for a in monomial))
+    return frozenset[str]().union(*(a.symbols for monomial, _ in size.terms for a in monomial))
 
 
 def floordiv(a: Dim, b: Dim) -> Dim:
@@ -223,13 +230,23 @@ def floordiv(a: Dim, b: Dim) -> Dim:
         return floordiv(-a, -b)
     if b == 0:
         raise ZeroDivisionError
-    whole = _collect([(m, c // b) for m, c in a.terms])
-    rest = _collect([(m, c % b) for m, c in a.terms])
+    parts = [(m, *_quotient(m, c, b)) for m, c in a.terms]
+    whole, rest = _collect([(m, q) for m, q, _ in parts]), _collect([(m, r) for m, _, r in parts])
     return whole + _reduced_floor(rest, b)
 
 
+def _quotient(monomial: Monomial, coefficient: int, b: int) -> tuple[int, int]:
+    """How much of a term is divided by `b` outside of the floor, and what is left inside.
+
+    A long factor is not written twice: each pool and enlargement (`3*(x//2)`) would double the text of a size.
+    """
+    quotient, rest = divmod(coefficient, b)
+    long = rest and quotient and sum(len(a.key) for a in monomial) > LONG
+    return (0, coefficient) if long else (quotient, rest)
+
+
 def _reduced_floor(rest: Dim, b: int) -> Dim:
-    """`rest // b` where every coefficient of `rest` lies in [0, b)."""
+    """`rest // b` where every coefficient of `rest` lies in [0, b), but for those of long factors."""
     if isinstance(rest, int):
         return rest // b
     constant = next((c for m, c in rest.terms if not m), 0)
@@ -279,6 +296,8 @@ def product(sizes: Iterable[Dim]) -> Dim:
     total: Dim = 1
     for size in sizes:
         total = total * size
+        if isinstance(total, int) and total.bit_length() > WIDE:
+            spend(total.bit_length() // WIDE)
     return total
 
 
@@ -299,6 +318,7 @@ def _collect(terms: Iterable[tuple[Monomial, int]]) -> Dim:
     """The normal form of a sum of terms."""
     sums: dict[Monomial, int] = {}
     for monomial, coefficient in terms:
+        spend(2 + len(monomial))
         sums[monomial] = sums.get(monomial, 0) + coefficient
     kept = [(m, c) for m, c in sums.items() if c]
     if all(not m for m, _ in kept):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from generated_syntax import Writer
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netdsl.source import Source, Span
@@ -17,7 +17,7 @@ from netdsl.syntax import ast
 from netdsl.syntax.format import format_file
 from netdsl.syntax.parse import read
 
-MANY = settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=100)
 
 
 def value(text: str) -> Any:

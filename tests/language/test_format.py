@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from generated_syntax import files
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from paths import DATA
 from paths import SPECS as SPECS_DIR
@@ -22,7 +22,7 @@ from netdsl.syntax.parse import parse, read
 SPECS = sorted(SPECS_DIR.rglob("*.net"))
 CASES = DATA / "format.net"
 TEXTS = [path.read_text() for path in (CASES, *SPECS)]
-SLOW = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+SLOW = settings(max_examples=60)
 
 
 def formatted(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from generated import specs
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -20,7 +20,6 @@ from netdsl.sizes.dims import evaluate
 from netdsl.source import Source
 from netdsl.verify.compare import verify
 
-QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 SIZES = st.fixed_dictionaries({"H": st.integers(9, 16), "W": st.integers(9, 16)})
 
 
@@ -35,7 +34,7 @@ def shape_at(shape: Any, sizes: dict[str, int]) -> list[int]:
     return [evaluate(s, sizes) for s in shape]
 
 
-@settings(QUIET, max_examples=60)
+@settings(max_examples=60)
 @given(specs())
 def test_specs_are_sound_or_explained(text: str) -> None:
     spec = Spec(Source(text, "generated.net"), read_import)
@@ -46,7 +45,7 @@ def test_specs_are_sound_or_explained(text: str) -> None:
         assert violations(net.program) == []
 
 
-@settings(QUIET, max_examples=40)
+@settings(max_examples=40)
 @given(specs(), SIZES)
 def test_the_emitted_module_is_what_was_inferred(text: str, sizes: dict[str, int]) -> None:
     net = compiled(text)
@@ -73,7 +72,7 @@ def test_the_emitted_module_is_what_was_inferred(text: str, sizes: dict[str, int
     assert counter.get_total_flops() == 2 * 2 * evaluate(totals(program.main).macs, used)
 
 
-@settings(QUIET, max_examples=8)
+@settings(max_examples=8)
 @given(specs())
 def test_the_onnx_file_computes_the_same(text: str) -> None:
     net = compiled(text)
@@ -81,7 +80,7 @@ def test_the_onnx_file_computes_the_same(text: str) -> None:
     assert all(c.ok for c in cases), [c for c in cases if not c.ok]
 
 
-@settings(QUIET, max_examples=25)
+@settings(max_examples=25)
 @given(specs(symbolic=True), st.integers(8, 20), st.integers(8, 20))
 def test_a_fixed_size_is_a_case_of_a_named_one(text: str, h: int, w: int) -> None:
     """Giving sizes changes no parameter, and is refused just where a constraint fails."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import TESTS
 
@@ -19,7 +19,7 @@ from netdsl.syntax.parse import MOST_MISTAKES, parse, read
 
 TEXTS = [path.read_text() for path in (TESTS / "data" / "format.net", *sorted((TESTS.parent / "specs").rglob("*.net")))]
 LINES = TESTS / "data" / "slips.txt"
-MANY = settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=100)
 TOKEN = re.compile(r'[A-Za-z0-9_.]+|"[^"\n]*"|->|[=!<>]=|\*\*|//|[^\s]')
 PIECES = (
     "(",

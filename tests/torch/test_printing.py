@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from generated import specs
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import SPECS
 from printed import BINARY, COMPARE, ProvenLayout, proven_emit
@@ -80,7 +80,7 @@ def trees(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Node:
 
 
 @given(trees(), st.sampled_from(["x = ", "return ", "x, y = "]))
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200)
 def test_every_tree_is_printed_as_it_is_meant(tree: Node, before: str) -> None:
     ProvenLayout({}).lines(before, tree)
     ProvenLayout({}).flat(tree)
@@ -102,7 +102,7 @@ def programs_of(spec: Spec) -> list[tuple[str, Program]]:
 
 
 @given(specs())
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60)
 def test_generated_programs_are_printed_as_they_are_meant(text: str) -> None:
     for name, program in programs_of(Spec(Source(text, "test.net"), read_import)):
         proven_emit(program, name)

@@ -1,4 +1,4 @@
-"""What trainers get wrong (reference/recipes.md, section 2): one test or more for each."""
+"""What trainers get wrong, one test or more for each: resuming, shares, averages, accumulation, stopping, penalties."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
         assert torch.equal(a[name], b[name]), name
 
 
-# 1, 3, 8: an exact resume in the middle of an epoch, with its average and its lr.
+# An exact resume in the middle of an epoch, with its average and its lr.
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_broken_checkpoint_is_an_error_in_words(tmp_path: Path) -> None:
         loop_of("steps = 1", tmp_path).restore()
 
 
-# 2: augmentation does not depend on how a batch is cut up.
+# Augmentation does not depend on how a batch is cut up.
 
 
 def test_batches_are_the_same_however_they_are_shared() -> None:
@@ -169,7 +169,7 @@ def test_copies_of_a_sample_are_mixed_with_other_samples() -> None:
     assert torch.equal(whole.target, torch.cat([p.target for p in parts]))
 
 
-# 4: EMA and BatchNorm.
+# EMA and BatchNorm.
 
 
 def test_average_is_its_formula_and_counters_are_copied() -> None:
@@ -238,7 +238,7 @@ def test_swa_is_the_plain_mean() -> None:
     torch.testing.assert_close(found["0.weight"], torch.stack(kept).mean(0))
 
 
-# 6, 10, 19: accumulation changes nothing: neither the gradient, nor the lr, nor the number of steps.
+# Accumulation changes nothing: neither the gradient, nor the lr, nor the number of steps.
 
 
 def gradient(fields: str, step: int = 0) -> list[Tensor]:
@@ -315,7 +315,7 @@ def test_the_sum_reduction_sums() -> None:
         torch.testing.assert_close(a * 16, b, rtol=1e-4, atol=1e-6)
 
 
-# 11, 12: evaluation counts every sample once.
+# Evaluation counts every sample once.
 
 
 class OneOf(Ranks):
@@ -347,7 +347,7 @@ def test_shares_of_an_update_cover_it() -> None:
             assert all(a[1] == b[0] for a, b in pairwise(shares))
 
 
-# 13: compiling keeps the checkpoint's keys.
+# Compiling keeps the checkpoint's keys.
 
 
 def test_compiling_a_module_keeps_its_keys() -> None:
@@ -357,7 +357,7 @@ def test_compiling_a_module_keeps_its_keys() -> None:
     assert list(module.state_dict()) == keys
 
 
-# 16: early stopping, and the best weights always there.
+# Early stopping, and the best weights always there.
 
 
 def test_early_stopping_keeps_the_best(tmp_path: Path) -> None:
@@ -380,7 +380,7 @@ def test_the_best_weights_are_there_without_a_stop(tmp_path: Path) -> None:
     assert files.load_tensors(tmp_path / "best.safetensors")[1]["step"] == loop.state.best_step
 
 
-# 17: ragged batches.
+# Ragged batches.
 
 
 def test_a_last_batch_of_one_mixes_and_trains() -> None:
@@ -389,7 +389,7 @@ def test_a_last_batch_of_one_mixes_and_trains() -> None:
     loop.run()
 
 
-# 20, and "two identical runs".
+# Two identical runs.
 
 
 def test_two_runs_with_one_seed_are_identical_and_another_seed_differs() -> None:

@@ -1,4 +1,4 @@
-"""More of what trainers get wrong (reference/recipes.md, section 2), by its number there."""
+"""More of what trainers get wrong: averages, rates, metrics, the best weights, determinism."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def steps_of(loop: Any) -> list[dict[str, Any]]:
     return found
 
 
-# 3: an average goes on counting where it stopped, and training goes on from the raw weights.
+# An average goes on counting where it stopped, and training goes on from the raw weights.
 
 
 def test_a_resumed_average_is_the_recursion_over_all_raw_weights(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_resumed_average_is_the_recursion_over_all_raw_weights(tmp_path: Path)
     torch.testing.assert_close(resumed.averages.state()["0.weight"], expected)
 
 
-# 4: an average that is too slow for the run is said before it, with its batch-norm statistics.
+# An average that is too slow for the run is said before it, with its batch-norm statistics.
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_what_is_left_is_what_the_average_keeps() -> None:
         assert float(average.state["1.weight"][0, 0]) == pytest.approx(average.left(steps), rel=1e-5)
 
 
-# 6, 19: the lr is a function of the optimizer step, the number of updates one of the data.
+# The lr is a function of the optimizer step, the number of updates one of the data.
 
 
 @pytest.mark.parametrize("micro", [0, 1, 3, 5, 16])
@@ -116,7 +116,7 @@ def test_accumulation_leaves_the_schedule_alone(micro: int) -> None:
     assert [s["samples"] for s in seen] == [16, 16, 16, 2] * 3
 
 
-# 11, 12: a metric is a sum over samples, whatever is computed at once.
+# A metric is a sum over samples, whatever is computed at once.
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 100, 256, 300])
@@ -150,7 +150,7 @@ def test_evaluation_computes_what_training_does_at_once(fields: str, expected: i
     assert sum(sizes) == 50
 
 
-# 16: the best is the best of the log, in the right direction.
+# The best is the best of the log, in the right direction.
 
 
 @pytest.mark.parametrize(("metric", "choose"), [("loss", min), ("top1", max)])
@@ -170,7 +170,7 @@ def test_the_best_is_the_best_of_the_log(tmp_path: Path, metric: str, choose: An
     assert about["state"]["best_step"] == best["step"]
 
 
-# 20: what determinism cannot do is said.
+# What determinism cannot do is said.
 
 
 class Scatter(nn.Module):

@@ -10,7 +10,7 @@ from netdsl.backends.torch.quoting import template
 from netdsl.backends.torch.sizes import express
 from netdsl.backends.torch.tree import Node, Shape, Text, transform, walk
 from netdsl.ir.model import Value
-from netdsl.sizes.constraints import AtLeast, Constraint, OneOf, Residues
+from netdsl.sizes.constraints import AtLeast, AtMost, Constraint, OneOf, Residues
 from netdsl.sizes.dims import Dim, Size, substitute, symbol, symbols
 from netdsl.source import Place
 
@@ -107,7 +107,7 @@ def _refuse(needs: str, found: str) -> list[str]:
 
 
 def _symbols(constraint: Constraint) -> frozenset[str]:
-    if isinstance(constraint, Residues | AtLeast | OneOf):
+    if isinstance(constraint, Residues | AtLeast | AtMost | OneOf):
         return frozenset((constraint.symbol,))
     return symbols(constraint.left) | symbols(constraint.right)
 
@@ -123,6 +123,8 @@ def _broken(constraint: Constraint) -> str:
             return f"{local(symbol)} % {modulus} not in {residues}"
         case AtLeast(symbol, minimum):
             return f"{local(symbol)} < {minimum}"
+        case AtMost(symbol, maximum):
+            return f"{local(symbol)} > {maximum}"
         case OneOf(symbol, (value,)):
             return f"{local(symbol)} != {value}"
         case OneOf(symbol, values):

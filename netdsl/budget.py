@@ -1,0 +1,67 @@
+"""The budget of work. Whatever a spec makes the compiler do is paid from one, so that every command ends.
+
+Evaluation pays for each expression and each item of a list, statements for each turn of a loop, layers for their
+steps, sizes for their terms. What it costs is counted in units, not in time: the same spec ends at the same place on
+every machine. The arithmetic of sizes is reached through operators, which take no further argument; so the budget that
+is open is found through a context variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+UNITS = 1_500_000
+"""What checking one spec may cost: a second or so. A net of 1,000 distinct layers costs about 50,000."""
+
+SUGGESTIONS = 200_000
+"""How many known words may be compared with misspelt ones."""
+
+
+class Exhausted(Exception):  # noqa: N818 - it carries the end of a budget to the construct that caused it
+    """The budget is spent."""
+
+
+class Budget:
+    """Units of work that are left."""
+
+    __slots__ = ("left", "suggestions")
+
+    def __init__(self, units: int = UNITS) -> None:
+        self.left = units
+        self.suggestions = SUGGESTIONS
+
+    def spend(self, units: int) -> None:
+        """Pay for work about to be done. Raises Exhausted where the budget is spent."""
+        self.left -= units
+        if self.left < 0:
+            raise Exhausted
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Let everything that is done inside be paid from this budget."""
+        token = _open.set(self)
+        try:
+            yield
+        finally:
+            _open.reset(token)
+
+
+_open: ContextVar[Budget | None] = ContextVar("budget", default=None)
+
+
+def spend(units: int) -> None:
+    """Pay for work from the budget that is open; where none is, work is free. Raises Exhausted."""
+    budget = _open.get()
+    if budget is not None:
+        budget.spend(units)
+
+
+def affords_suggestion(words: int) -> bool:
+    """Whether a misspelt word may still be compared with so many known ones; it is paid for where that is so."""
+    budget = _open.get()
+    if budget is None:
+        return True
+    budget.suggestions -= words
+    return budget.suggestions >= 0
