@@ -123,7 +123,11 @@ class RAdam(Adaptive, frozen=True, tag="radam", kw_only=True):
 
 @component("optimizer")
 class RmsProp(Optimizer, frozen=True, tag="rmsprop", kw_only=True):
-    """RMSprop, as torch.optim.RMSprop. `lr_in_buffer`: the momentum buffer holds lr * step, as TensorFlow's does."""
+    """RMSprop, as torch.optim.RMSprop. `lr_in_buffer`: the momentum buffer holds lr * step, as TensorFlow's does.
+
+    `tensorflow`: TensorFlow's as a whole (timm's RMSpropTF): the average of the squared gradient starts at 1, eps
+    stands under the root, and the momentum buffer holds lr * step.
+    """
 
     source: ClassVar[str] = "Tieleman & Hinton 2012"
     lr: Lr = 1e-2
@@ -132,6 +136,7 @@ class RmsProp(Optimizer, frozen=True, tag="rmsprop", kw_only=True):
     momentum: Momentum = 0.0
     centered: Annotated[bool, Meta(description="normalise by the variance")] = False
     lr_in_buffer: Annotated[bool, Meta(description="momentum buffer holds lr * step")] = False
+    tensorflow: Annotated[bool, Meta(description="squares start at 1, eps under the root, lr in the buffer")] = False
 
     @property
     def state_per_parameter(self) -> int:
@@ -139,7 +144,7 @@ class RmsProp(Optimizer, frozen=True, tag="rmsprop", kw_only=True):
 
     @property
     def holds_lr(self) -> bool:
-        return self.lr_in_buffer
+        return self.lr_in_buffer and not self.tensorflow
 
 
 @component("optimizer")

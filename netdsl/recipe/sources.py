@@ -184,7 +184,10 @@ class Text(Data, frozen=True, tag="text"):
 
 @component("data")
 class Graph(Data, frozen=True, tag="graph"):
-    """One graph as a numpy file: `features` [nodes, F], `edges` [2, E], `labels` [nodes], `train` mask."""
+    """One graph as a numpy file: `features` [nodes, F], `edges` [2, E], `labels` [nodes], `train` mask.
+
+    Its net takes the nodes and their adjacency: 1 where two are joined in either direction, and on the diagonal.
+    """
 
     task = "nodes"
     path: Path

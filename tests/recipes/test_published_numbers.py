@@ -71,11 +71,11 @@ MOMENTUM = {
     "adamw(betas=[0.9, 0.999], eps=1e-8, decay=normalized)": ["wide_resnet:AdamW"],
     "lamb(betas=[0.9, 0.999], eps=1e-6, max_norm=1)": ["resnet:A1", "resnet:A2", "resnet:A3"],
     "rmsprop(alpha=0.9, eps=0.0316, momentum=0.9)": ["mobilenet_v3:Torchvision600"],
-    "rmsprop(alpha=0.9, eps=0.0316, momentum=0.9, lr_in_buffer=true)": [
+    "rmsprop(alpha=0.9, eps=0.001, momentum=0.9, tensorflow=true)": [
         "efficientnet:ImageNet350_B0",
         "efficientnet_v2:ImageNet350",
     ],
-    "rmsprop(alpha=0.9, eps=1)": ["mobilenet_v1:ImageNet100"],
+    "rmsprop(alpha=0.9, eps=1, tensorflow=true)": ["mobilenet_v1:ImageNet100"],
     "rmsprop(alpha=0.95, eps=1e-8)": ["char_rnn:TinyShakespeare"],
 }  # fmt: skip
 

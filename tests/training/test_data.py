@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from paths import SPECS
 from PIL import Image
 from recipe_harness import recipe
 
+from netdsl.loader import load_source, read_import
+from netdsl.pipeline import Spec
 from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.data.fit import fit, held_out, resize, statistics, with_noise
 from netdsl.training.readers import read
-from netdsl.training.readers.graph import normalized_adjacency
 
 RNG = np.random.default_rng(0)
 
@@ -161,14 +163,23 @@ def test_texts_predict_the_next_character(tmp_path: Path) -> None:
         data('text("a.txt")', tmp_path)
 
 
-def test_graphs_are_normalised_as_in_the_paper(tmp_path: Path) -> None:
-    edges = np.array([[0, 1, 2], [1, 2, 3]])
+def test_graphs_are_zeros_and_ones_that_the_zoos_net_normalises_as_in_the_paper(tmp_path: Path) -> None:
+    """Both directions of an edge written once or twice, and the diagonal; the net computes D^-1/2 (A + I) D^-1/2."""
+    edges = np.array([[0, 1, 2, 1], [1, 2, 3, 0]])
     matrix = np.eye(4)
     matrix[edges[0], edges[1]] = matrix[edges[1], edges[0]] = 1
-    scale = np.diag(matrix.sum(1) ** -0.5)
-    np.testing.assert_allclose(normalized_adjacency(torch.from_numpy(edges), 4), scale @ matrix @ scale, rtol=1e-6)
     np.savez(tmp_path / "g.npz", features=np.eye(4), edges=edges, labels=[0, 0, 1, 1], train=[True, False, False, True])
     found = data('graph("g.npz")', tmp_path)
+    np.testing.assert_array_equal(found.train.inputs[1][0], matrix)
+    scale = np.diag(matrix.sum(1) ** -0.5)
+    net = Spec(load_source(SPECS / "gcn.net"), read_import).net("GCN", {"features": 4, "classes": 2})
+    module = net.module(0).eval()
+    weights = {n: p.detach().double().numpy() for n, p in module.named_parameters() if p.ndim == 2}
+    first, second = weights.values()
+    hidden = np.maximum(scale @ matrix @ scale @ np.eye(4) @ first.T, 0)
+    with torch.no_grad():
+        got = module(*(x for x in found.train.inputs))[0]
+    np.testing.assert_allclose(got, scale @ matrix @ scale @ hidden @ second.T, rtol=1e-4, atol=1e-6)
     assert found.train.target.tolist() == [[0, -1, -1, 1]]
     assert found.test.target.tolist() == [[-1, 0, 1, -1]]
     np.savez(tmp_path / "g.npz", features=np.eye(4), edges=edges + 3, labels=[0, 0, 1, 1], train=[True] * 4)

@@ -186,6 +186,28 @@ def test_rmsprop_of_tensorflow() -> None:
     assert float((plain[3].weight - got[3].weight).abs().max()) > 1e-3
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("centered", [False, True])
+def test_tensorflows_rmsprop_is_timms(momentum: float, centered: bool) -> None:
+    """RMSpropTF with `lr_in_momentum`: squares start at 1, eps under the root; ten steps with a changing lr."""
+    rates = [0.0, 0.005, 0.01, 0.01, 0.002, 0.02, 0.01, 0.0, 0.001, 0.01]
+
+    def update(w: Tensor, g: Tensor, s: dict[str, Tensor], t: int, norm: float) -> Tensor:
+        g = g + 1e-3 * w
+        s["square"] = s.get("square", torch.ones_like(w)) * 0.9 + 0.1 * g * g
+        under = s["square"]
+        if centered:
+            s["mean"] = s.get("mean", torch.zeros_like(w)) * 0.9 + 0.1 * g
+            under = under - s["mean"] ** 2
+        s["buffer"] = momentum * s.get("buffer", torch.zeros_like(w)) + rates[t - 1] * g / (under + 1e-3).sqrt()
+        return w - s["buffer"]
+
+    fields = f"rmsprop(lr=0.02, alpha=0.9, eps=0.001, momentum={momentum}, weight_decay=1e-3, tensorflow=true"
+    fields = f"optimizer = {fields}, centered={str(centered).lower()})"
+    got = trained(fields, steps=10, lr=lambda step: rates[step])
+    assert_equal(got, by_formula(update, steps=10), rtol=1e-4, atol=1e-6)
+
+
 def test_decoupled_decay_of_the_paper() -> None:
     """AdamW's algorithm 2: w -= eta_t * (alpha * update + decay * w), the decay not multiplied by alpha."""
 

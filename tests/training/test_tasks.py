@@ -39,8 +39,10 @@ GCN = """
 net GCN(classes=2, hidden=16) {
   input features [34, 34]
   input adjacency [34, 34]
-  h = features -> linear(hidden) -> matmul(adjacency, it) -> relu
-  h -> linear(classes) -> matmul(adjacency, it)
+  root = adjacency -> reduce_sum(axis=-1) -> rsqrt
+  links = adjacency * root -> permute((1, 0)) -> it * root
+  h = features -> linear(hidden) -> matmul(links, it) -> relu
+  h -> linear(classes) -> matmul(links, it)
 }
 recipe Karate for GCN {
   data = graph("karate.npz")

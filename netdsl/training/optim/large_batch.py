@@ -1,4 +1,4 @@
-"""Optimizers that torch does not have: Lion, LAMB and LARS, each as its paper's algorithm."""
+"""Optimizers that torch does not have: Lion, LAMB and LARS, each as its paper's algorithm, and TensorFlow's RMSprop."""
 
 from __future__ import annotations
 
@@ -108,3 +108,42 @@ class Lars(Optimizer):
                 buffer = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
                 buffer.mul_(group["momentum"]).add_(update * scale, alpha=group["lr"])
                 p.sub_(buffer)
+
+
+class RMSpropTF(Optimizer):
+    """TensorFlow's RMSprop: s starts at 1; s += (1 - alpha) * (g^2 - s); b = momentum * b + lr * g / sqrt(s + eps);
+    w -= b. `centered` subtracts the square of the gradient's own average under the root."""
+
+    def __init__(
+        self,
+        params: Groups,
+        lr: float,
+        alpha: float,
+        eps: float,
+        momentum: float,
+        centered: bool,
+        weight_decay: float = 0.0,
+    ) -> None:
+        defaults = {"lr": lr, "alpha": alpha, "eps": eps, "momentum": momentum, "weight_decay": weight_decay}
+        super().__init__(params, defaults)
+        self.centered = centered
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.sub_(self._moved(p, p.grad.add(p, alpha=group["weight_decay"]), group))
+
+    def _moved(self, p: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
+        state, new = self.state[p], 1 - group["alpha"]
+        square: Tensor = state.setdefault("square_avg", torch.ones_like(p))
+        square.lerp_(gradient.square(), new)
+        if self.centered:
+            mean = state.setdefault("grad_avg", torch.zeros_like(p)).lerp_(gradient, new)
+            square = square - mean.square()
+        update = gradient / (square + group["eps"]).sqrt_() * group["lr"]
+        if not group["momentum"]:
+            return update
+        buffer: Tensor = state.setdefault("momentum_buffer", torch.zeros_like(p))
+        return buffer.mul_(group["momentum"]).add_(update)

@@ -16,7 +16,7 @@ from netdsl.recipe import optimizers as words
 from netdsl.recipe.registry import Executors
 from netdsl.recipe.schema import Recipe
 from netdsl.training.distributed.shards import in_parts
-from netdsl.training.optim.large_batch import Lamb, Lars, Lion
+from netdsl.training.optim.large_batch import Lamb, Lars, Lion, RMSpropTF
 from netdsl.training.optim.reparametrization import Factors, factor_names
 
 Groups = list[dict[str, Any]]
@@ -135,7 +135,7 @@ def _rmsprop(word: words.RmsProp, groups: Groups) -> list[Optimizer]:
         "momentum": word.momentum,
         "centered": word.centered,
     }
-    return [torch.optim.RMSprop(groups, lr=word.lr, **options)]
+    return [(RMSpropTF if word.tensorflow else torch.optim.RMSprop)(groups, lr=word.lr, **options)]
 
 
 def _adagrad(word: words.Adagrad, groups: Groups) -> list[Optimizer]:

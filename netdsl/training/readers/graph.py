@@ -1,4 +1,4 @@
-"""One graph as one sample: node features, the normalised adjacency, and a class for every node."""
+"""One graph as one sample: node features, the adjacency, and a class for every node."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def read(word: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> DataS
         raise DataError(f"{file}: `edges` must be [2, E]; `labels` and `train` must have {nodes} items")
     if edges.numel() and not 0 <= int(edges.min()) <= int(edges.max()) < nodes:
         raise DataError(f"{file}: `edges` speak of nodes that are not there")
-    inputs = (features[None], normalized_adjacency(edges, nodes)[None])
+    inputs = (features[None], adjacency(edges, nodes)[None])
     parts = [Split(inputs, torch.where(m, labels, -1)[None]) for m in (known, ~known)]
     classes = tuple(map(str, range(int(labels.max()) + 1)))
     return DataSet(word.path, parts[0], parts[1], task="nodes", classes=classes, pictures=False)
 
 
-def normalized_adjacency(edges: Tensor, nodes: int) -> Tensor:
-    """D^-1/2 (A + I) D^-1/2 of the undirected graph, [N, N] (Kipf & Welling 2017)."""
-    adjacency = torch.eye(nodes)
-    adjacency[edges[0], edges[1]] = 1
-    adjacency[edges[1], edges[0]] = 1
-    scale = adjacency.sum(1).rsqrt()
-    return scale[:, None] * adjacency * scale
+def adjacency(edges: Tensor, nodes: int) -> Tensor:
+    """[N, N]: 1 where two nodes of the undirected graph are joined, and on the diagonal. A net that wants it normalised
+    says so itself."""
+    found = torch.eye(nodes)
+    found[edges[0], edges[1]] = 1
+    found[edges[1], edges[0]] = 1
+    return found
