@@ -142,8 +142,9 @@ class RMSpropTF(Optimizer):
         if self.centered:
             mean = state.setdefault("grad_avg", torch.zeros_like(p)).lerp_(gradient, new)
             square = square - mean.square()
-        update = gradient / (square + group["eps"]).sqrt_() * group["lr"]
+        update: Tensor = gradient / (square + group["eps"]).sqrt_() * group["lr"]
         if not group["momentum"]:
             return update
         buffer: Tensor = state.setdefault("momentum_buffer", torch.zeros_like(p))
-        return buffer.mul_(group["momentum"]).add_(update)
+        buffer.mul_(group["momentum"]).add_(update)
+        return buffer
