@@ -41,6 +41,7 @@ class Spec:
 
     def __init__(self, source: Source, read: Reader) -> None:
         self.source = source
+        self.read = read
         self.module, self.mistakes = resolve(source, read)
         self.elaborator = Elaborator()
 
@@ -80,7 +81,7 @@ class Spec:
         if any(isinstance(d, ast.Recipe) for d in self.module.file.declarations):
             from netdsl.check.recipes import check_recipes
 
-            check_recipes(self.module, self.elaborator)
+            check_recipes(self.module, self.elaborator, programs)
         return (*self.mistakes, *self.elaborator.diagnostics)
 
     def net(

@@ -18,7 +18,9 @@ from netdsl.cli.failure import OK, USAGE, WRONG, Failure, Refused
 from netdsl.cli.files import UNREADABLE, find_specs
 from netdsl.cli.target import add_target, given_arguments, given_sizes, open_spec, split_target
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
+from netdsl.planning.recipes import is_recipe, recipe_names
 from netdsl.render.numbers import plural
+from netdsl.selection import select
 
 EXAMPLES = """\
 examples:
@@ -32,11 +34,12 @@ exit codes: 0 no mistakes, 1 mistakes, 2 a file that cannot be read
 
 
 class Checked(Struct, frozen=True):
-    """What was found in one file. `nets`: those that were checked."""
+    """What was found in one file. `nets`, `recipes`: those that were checked."""
 
     file: str
     nets: tuple[str, ...]
     diagnostics: tuple[Diagnostic, ...]
+    recipes: tuple[str, ...] = ()
 
     @property
     def errors(self) -> int:
@@ -54,7 +57,10 @@ def run(args: argparse.Namespace) -> int:
         from netdsl.render.diagnostics import as_data
         from netdsl.render.output import print_json
 
-        files = [{"file": c.file, "nets": c.nets, "diagnostics": [*map(as_data, c.diagnostics)]} for c in found]
+        files = [
+            {"file": c.file, "nets": c.nets, "recipes": c.recipes, "diagnostics": [*map(as_data, c.diagnostics)]}
+            for c in found
+        ]
         print_json({"ok": not any(c.errors for c in found), "errors": sum(c.errors for c in found), "files": files})
     else:
         _print(found)
@@ -71,7 +77,7 @@ def _all(args: argparse.Namespace) -> Iterator[Checked]:
             checked = _check(file, net, args)
             fresh = tuple(d for d in checked.diagnostics if _key(d) not in seen)
             seen.update(map(_key, fresh))
-            yield Checked(checked.file, checked.nets, fresh)
+            yield Checked(checked.file, checked.nets, fresh, checked.recipes)
 
 
 def _key(found: Diagnostic) -> tuple[str, str, int, str]:
@@ -90,10 +96,13 @@ def _check(file: str, net: str | None, args: argparse.Namespace) -> Checked:
     if not spec.module.file.declarations and not spec.diagnostics:
         hint = "a spec declares blocks, nets and recipes: `net Name { input image [3, 224, 224] ... }`"
         return Checked(file, (), (diagnostic("empty-spec", f"{file} declares nothing", hint=hint),))
+    if net is not None and is_recipe(spec.module, net):
+        found = select(spec, net, None, {}, given_arguments(args), given_sizes(args))
+        return Checked(file, (found.net.name,) if found.net else (), found.diagnostics, (net,))
     if net or args.arguments or args.sizes:
         one = spec.net(net, given_arguments(args), given_sizes(args))
         return Checked(file, (one.name,), one.diagnostics)
-    return Checked(file, spec.nets, spec.diagnostics)
+    return Checked(file, spec.nets, spec.diagnostics, tuple(recipe_names(spec.module)))
 
 
 def _print(found: list[Checked]) -> None:
@@ -103,6 +112,7 @@ def _print(found: list[Checked]) -> None:
         if checked.diagnostics:
             print(render_all(checked.diagnostics, sys.stdout), end="\n\n")
     errors = sum(c.errors for c in found)
-    nets = sum(len(c.nets) for c in found)
+    nets, recipes = sum(len(c.nets) for c in found), sum(len(c.recipes) for c in found)
+    counts = [plural(n, name) for n, name in ((nets, "net"), (recipes, "recipe")) if n] or [plural(0, "net")]
     what = found[0].file if len(found) == 1 else plural(len(found), "file")
-    print(f"{what}: " + (plural(errors, "mistake") if errors else f"{plural(nets, 'net')}, no mistakes"))
+    print(f"{what}: " + (plural(errors, "mistake") if errors else f"{', '.join(counts)}, no mistakes"))

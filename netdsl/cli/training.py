@@ -14,8 +14,7 @@ from netdsl.cli.here import from_here
 from netdsl.cli.target import given_arguments, given_sizes, open_spec, split_target
 
 if TYPE_CHECKING:
-    from netdsl.elaborate.modules import Module
-    from netdsl.pipeline import Net, Spec
+    from netdsl.pipeline import Net
     from netdsl.recipe.schema import Recipe
 
 
@@ -41,81 +40,17 @@ def settings_of(args: argparse.Namespace) -> dict[str, str]:
 
 def open_recipe(args: argparse.Namespace) -> tuple[Net, Recipe]:
     """The net and the recipe that a command means. Raises Refused with every mistake; warnings are printed."""
-    from netdsl.check.recipes import load_recipe, recipe_names
+    from netdsl.selection import select
 
     path, name = split_target(args.spec)
-    spec = open_spec(path)
-    _refuse_broken(spec)
-    chosen = args.recipe
-    if name is not None and name in recipe_names(spec.module):
-        chosen, name = name, None
-    if chosen is None:
-        chosen = _own_recipe(spec, name)
-    chosen = None if chosen == "none" else chosen
-    module, chosen = _elsewhere(spec, chosen)
     settings = settings_of(args)
-    recipe, mistakes = load_recipe(module, spec.elaborator.evaluator, chosen, settings)
-    _report(mistakes, recipe is None)
-    assert recipe is not None
-    net = _open_net(spec, name or _target_of(spec, chosen), args)
-    return net, from_here(recipe, settings)
-
-
-def _elsewhere(spec: Spec, chosen: str | None) -> tuple[Module, str | None]:
-    """The file that a recipe stands in: `--recipe resnet:A2` names another spec, as an import would."""
-    name, colon, recipe = (chosen or "").rpartition(":")
-    if not colon:
-        return spec.module, chosen
-    from netdsl.elaborate.modules import resolve
-    from netdsl.loader import read_import
-
-    source = read_import(name, spec.source)
-    if source is None:
-        raise Failure(f"there is no spec `{name}`", "a recipe of another spec is named as an import would: `resnet:A2`")
-    module, mistakes = resolve(source, read_import)
-    _report(mistakes, any(d.severity == "error" for d in mistakes))
-    return module, recipe
-
-
-def _refuse_broken(spec: Spec) -> None:
-    errors = tuple(d for d in spec.mistakes if d.severity == "error")
-    if errors:
-        raise Refused(errors)
-
-
-def _own_recipe(spec: Spec, net: str | None) -> str | None:
-    """The only recipe of a file, or the first one for the net that is meant."""
-    from netdsl.check.recipes import recipe_names, target
-    from netdsl.syntax import ast
-
-    names = recipe_names(spec.module)
-    if net is None:
-        return names[0] if len(names) == 1 else _several(names)
-    for node in spec.module.file.declarations:
-        if isinstance(node, ast.Recipe) and target(spec.module, node) == net:
-            return node.name.id
-    return None
-
-
-def _several(names: list[str]) -> str | None:
-    if names:
-        show(f"recipe {names[0]}, the first of {', '.join(names)} (--recipe chooses)")
-    return names[0] if names else None
-
-
-def _target_of(spec: Spec, recipe: str | None) -> str | None:
-    from netdsl.check.recipes import find_recipe, target
-
-    if recipe is None or spec.module.find(recipe) is None:
-        return None
-    name = target(*find_recipe(spec.module, recipe))
-    return name if name in spec.nets else None
-
-
-def _open_net(spec: Spec, name: str | None, args: argparse.Namespace) -> Net:
-    net = spec.net(name, given_arguments(args), given_sizes(args))
-    _report(net.diagnostics, net.program is None)
-    return net
+    found = select(open_spec(path), name, args.recipe, settings, given_arguments(args), given_sizes(args))
+    if found.several:
+        show(f"recipe {found.several[0]}, the first of {', '.join(found.several)} (--recipe chooses)")
+    _report(found.diagnostics, found.recipe is None)
+    assert found.net is not None
+    assert found.recipe is not None
+    return found.net, from_here(found.recipe, settings)
 
 
 def _report(mistakes: Any, fatal: bool) -> None:
@@ -146,7 +81,7 @@ def open_request(args: argparse.Namespace) -> Any:
 
 def _resumed(args: argparse.Namespace, common: dict[str, Any]) -> Any:
     """A run's folder, or one of its kept checkpoints, and what `--set` changes from there on."""
-    from netdsl.check.recipes import change_recipe
+    from netdsl.planning.recipes import change_recipe
     from netdsl.recipe.resume import refusal
     from netdsl.training.checkpoints.manager import KEPT
     from netdsl.training.entry import Request, reopened
@@ -159,8 +94,9 @@ def _resumed(args: argparse.Namespace, common: dict[str, Any]) -> Any:
     folder = path.parent.parent if kept else path
     net, before, about = reopened(folder)
     settings = settings_of(args)
-    recipe, mistakes = change_recipe(before, net.spec.elaborator.evaluator, settings)
-    _report(mistakes if settings else (), recipe is None)
+    resolved = change_recipe(before, net.spec.elaborator.evaluator, settings)
+    _report(resolved.diagnostics if settings else (), resolved.recipe is None)
+    recipe = resolved.recipe
     assert recipe is not None
     if (reason := refusal(before, recipe)) is not None:
         raise Failure(reason, f'a new run can begin with its weights: `--set init=weights("{folder}")`')

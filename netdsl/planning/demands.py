@@ -1,42 +1,119 @@
-"""What a recipe asks of a net: links, branches, outputs, classes that must be there."""
+"""What a recipe asks of a net and the net does not have, each at the field to blame.
+
+Nothing here needs the data: `netdsl check` says it, and so does whatever plans or trains, before anything is read.
+"""
 
 from __future__ import annotations
 
-from netdsl.analysis.count import totals
+from collections.abc import Callable, Iterator
+
+from msgspec.structs import replace
+
+from netdsl.analysis.count import parameters, totals
 from netdsl.analysis.residual_branches import branches
-from netdsl.diagnostics.diagnostic import Fault, fault
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault, diagnostic, did_you_mean, fault
+from netdsl.ir.model import Program
 from netdsl.planning.branch_scales import RESIDUAL, fixup_factors, multipliers
+from netdsl.planning.groups import Parameter, selector_mistakes
+from netdsl.planning.images import image_mistakes, input_mistakes
 from netdsl.planning.net import PlannedNet
-from netdsl.recipe.inits import Fixup, SkipInit
+from netdsl.planning.outputs import output_mistakes
+from netdsl.planning.rates import depth_rates
+from netdsl.recipe.component import component_name
+from netdsl.recipe.inits import Fixup, Init, SkipInit, ZeroLastNorm
+from netdsl.recipe.places import NOWHERE, Places
 from netdsl.recipe.schema import Recipe
+from netdsl.recipe.sources import Data
 
 
-def check_demands(net: PlannedNet, recipe: Recipe) -> None:
-    """Raise Fault for what the recipe asks of a net that does not have it."""
-    main = net.checked.main
-    if recipe.drop_path is not None and not totals(main).residual_links:
-        raise no_residual_links()
-    names = [o.name for o in main.outputs]
-    for name in recipe.outputs:
-        if name not in names:
-            raise fault("unknown-output", f"the net has no output `{name}`", None, f"its outputs: {', '.join(names)}")
-    for word in recipe.init:
-        if isinstance(word, Fixup):
-            fixup_factors(branches(net.checked))
-        elif isinstance(word, SkipInit):
-            multipliers(branches(net.checked))
-    _check_class_weights(net, recipe)
+class AnyData(Data, frozen=True, tag="any"):
+    """Data of which nothing is known."""
+
+    sure = False
+    gives = "anything"
+
+    def input_count(self) -> None:
+        return None
 
 
-def _check_class_weights(net: PlannedNet, recipe: Recipe) -> None:
-    given = recipe.loss.class_weights
-    shape = next(o for o in net.checked.main.outputs if not o.training).value.type.shape
-    classes = shape[-1] if len(shape) == 2 else shape[0] if shape else None
-    if given and isinstance(classes, int) and len(given) != classes:
-        message = f"`loss.weight` has {len(given)} values, the net tells {classes} classes apart"
-        raise fault("wrong-count", message, None)
+def demands(net: PlannedNet, recipe: Recipe, places: Places = NOWHERE, open_data: bool = False) -> Iterator[Diagnostic]:
+    """Everything that does not fit between a recipe and a net: errors, and warnings of what is hardly meant.
+
+    `open_data`: the recipe may be used with other data than it has; nothing is said about them.
+    """
+    recipe = replace(recipe, data=AnyData()) if open_data else recipe
+    found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
+    yield from selector_mistakes(recipe, found, places)
+    yield from _links(net.checked, recipe, places)
+    yield from _initialisation(net.checked, recipe, places)
+    yield from _named_outputs(net.checked, recipe, places)
+    unfit = list(input_mistakes(net.checked, recipe, places))
+    yield from unfit
+    if not unfit:
+        yield from output_mistakes(net.checked, recipe, places)
+        yield from image_mistakes(net, recipe, places)
+
+
+def refuse(net: PlannedNet, recipe: Recipe) -> None:
+    """Raise Fault for the first error between a recipe and a net."""
+    for found in demands(net, recipe):
+        if found.severity == "error":
+            raise Fault(found)
 
 
 def no_residual_links() -> Fault:
     """The mistake of `drop_path` for a net without residual links."""
     return fault("no-residual-links", "`drop_path` drops residual links, and this net has none", None, RESIDUAL)
+
+
+def _links(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """`drop_path` needs residual links, and as many as it gives rates for."""
+    if recipe.drop_path is None:
+        return
+    links = totals(program.main).residual_links
+    try:
+        if not links:
+            raise no_residual_links()
+        depth_rates(recipe.drop_path, links)
+    except Fault as mistake:
+        yield _at(mistake.diagnostic, places, "drop_path")
+
+
+def _initialisation(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    for step in recipe.init:
+        if type(step) in NEEDS:
+            try:
+                NEEDS[type(step)](program)
+            except Fault as mistake:
+                yield _at(mistake.diagnostic, places, f"init.{component_name(step)}")
+
+
+def _at(found: Diagnostic, places: Places, path: str) -> Diagnostic:
+    """A diagnostic at the place of a field."""
+    return diagnostic(found.code, found.message, places.at(path), found.hint, severity=found.severity)
+
+
+def _zero_last_norm(program: Program) -> None:
+    found = branches(program)
+    if not found:
+        message = "`zero_last_norm` is for residual branches, and this net has none"
+        raise fault("no-residual-links", message, None, RESIDUAL)
+    if all(b.norm is None for b in found):
+        hint = "let a norm be the last layer of the branch, or leave it out"
+        raise fault("unfit-branch", "`zero_last_norm` finds no norm at the end of a residual branch", None, hint)
+
+
+NEEDS: dict[type[Init], Callable[[Program], object]] = {
+    Fixup: lambda program: fixup_factors(branches(program)),
+    SkipInit: lambda program: multipliers(branches(program)),
+    ZeroLastNorm: _zero_last_norm,
+}
+"""What an initialisation needs of a net: raises Fault where the net lacks it. Others need nothing."""
+
+
+def _named_outputs(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    names = [o.name for o in program.main.outputs]
+    for name in recipe.outputs:
+        if name not in names:
+            hint = did_you_mean(name, names) or f"its outputs: {', '.join(names)}"
+            yield diagnostic("unknown-output", f"the net has no output `{name}`", places.at(f"outputs.{name}"), hint)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
-from netdsl.diagnostics.diagnostic import did_you_mean, fault
+from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, diagnostic, did_you_mean
+from netdsl.recipe.component import component_name
+from netdsl.recipe.places import Places
 from netdsl.recipe.schema import Recipe
+from netdsl.source import Place
 
 ROLES = ("conv", "linear", "norm", "bias", "scale", "embedding", "position", "gate", "recurrent")
 
@@ -50,10 +53,8 @@ def group(
 ) -> tuple[ParameterGroup, ...]:
     """The groups of a recipe, in the order in which their first parameters stand; frozen ones are left out.
 
-    `layers`: the layer number of every path, where the recipe decays lr by layer. Raises Fault for a selector that
-    selects nothing.
+    `layers`: the layer number of every path, where the recipe decays lr by layer.
     """
-    check_selectors(recipe, parameters)
     base_lr = recipe.optimizer.lr
     still = frozen(recipe, parameters)
     last = max(layers.values()) if layers else 0
@@ -74,21 +75,38 @@ def group(
     return tuple(ParameterGroup(tuple(v), k[0], dict(k[2]), k[1]) for k, v in found.items())
 
 
-def check_selectors(recipe: Recipe, parameters: Sequence[Parameter]) -> None:
-    """Raise Fault for a selector of a group, a freeze or an init that selects no parameter."""
-    for selector in selectors(recipe):
-        if selector not in ROLES and not any(selects(selector, p) for p in parameters):
-            hint = _near(selector, parameters)
-            raise fault("unknown-selector", f"`{selector}` selects no parameter of this net", None, hint)
+def selector_mistakes(recipe: Recipe, parameters: Sequence[Parameter], places: Places) -> Iterator[Diagnostic]:
+    """Selectors that select no parameter, groups of nothing, and a `freeze` that leaves nothing to train.
+
+    A group, or an initialisation, may name roles that a net does not have: recipes are written for families.
+    """
+    for path, selector in _written(recipe):
+        role = selector in (*ROLES, "vector") and not path.startswith("freeze")
+        if not role and not any(selects(selector, p) for p in parameters):
+            at = places.at(path)
+            yield diagnostic(
+                "unknown-selector",
+                f"`{selector}` selects no parameter of this net",
+                at,
+                _near(selector, parameters, at),
+            )
+    if parameters and len(frozen(recipe, parameters)) == len(parameters):
+        hint = "leave out the layers that should learn"
+        yield diagnostic("all-frozen", "`freeze` leaves nothing to train", places.at("freeze"), hint)
 
 
-def selectors(recipe: Recipe) -> list[str]:
-    """The selectors that a recipe writes, in groups, in `freeze` and in `init`."""
-    written = [s for g in recipe.groups for s in g.selectors] + list(recipe.freeze)
-    return written + [s for step in recipe.init for s in step.selectors]
+def _written(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """The selectors that a recipe writes, each after the path of its place."""
+    yield from ((f"group.{s}", s) for g in recipe.groups for s in g.selectors)
+    yield from ((f"freeze.{s}", s) for s in recipe.freeze)
+    yield from ((f"init.{component_name(i)}.only.{s}", s) for i in recipe.init for s in i.selectors)
 
 
-def _near(selector: str, parameters: Sequence[Parameter]) -> str:
+def _near(selector: str, parameters: Sequence[Parameter], at: Place | None) -> Hint:
+    """The roles and labels nearest to a selector, or all there are."""
     labels = sorted({part for p in parameters for part in p.path.split(".")[:-1] if not part.isdigit()})
     near = did_you_mean(selector, [*ROLES, "vector", *labels])
-    return near or f"roles: {', '.join(ROLES)}; labels: {', '.join(labels)}"
+    if near is None:
+        return Hint(f"roles: {', '.join(ROLES)}; labels: {', '.join(labels)}")
+    names = near.split("`")[1::2]
+    return Hint(near, (Edit(at, names[0]),) if at is not None and at.text == selector else (), safe=False)

@@ -11,18 +11,15 @@ from msgspec import Struct
 from netdsl.analysis.count import Parameter as Counted
 from netdsl.analysis.count import parameters, totals
 from netdsl.analysis.memory import kept_bytes, training_flops
-from netdsl.analysis.residual_branches import last_norms
 from netdsl.analysis.stages import layer_numbers
 from netdsl.ir.flatten import flatten
-from netdsl.planning.demands import check_demands
+from netdsl.planning.demands import refuse
 from netdsl.planning.groups import Parameter, ParameterGroup, frozen, group
 from netdsl.planning.net import PlannedNet
 from netdsl.planning.rates import depth_rates, time_rate
-from netdsl.planning.resolution import check_resolution
 from netdsl.planning.schedule import Schedule, peak_lr
 from netdsl.recipe.annotations import arguments
 from netdsl.recipe.component import Component, component_name
-from netdsl.recipe.inits import ZeroLastNorm
 from netdsl.recipe.losses import Bce
 from netdsl.recipe.progressive import grown
 from netdsl.recipe.regularizers import ByProduct
@@ -92,8 +89,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 def plan(net: PlannedNet, recipe: Recipe, samples: int | None) -> Plan:
     """What a recipe will do with a net. `samples`: those that are trained on. Raises Fault for what the net cannot
     have: a selector that selects nothing, links or branches that are not there, unknown outputs."""
-    check_resolution(net, recipe)
-    check_demands(net, recipe)
+    refuse(net, recipe)
     counted = parameters(net.checked.main)
     found = tuple(Parameter(p.path, p.role, p.shape) for p in counted)
     decay = recipe.layer_decay
@@ -185,8 +181,6 @@ def _notes(net: PlannedNet, recipe: Recipe, samples: int | None, steps: int | No
         yield "this net has no residual blocks: `layer_decay` counts every layer with weights as one"
     if recipe.dropout is not None and not _has_dropout(net):
         yield "`dropout` sets the rate of dropout layers, and this net has none"
-    if any(isinstance(w, ZeroLastNorm) for w in recipe.init) and not last_norms(net.checked):
-        yield "`zero_last_norm` finds no norm at the end of a residual branch"
     if recipe.ema is not None and not recipe.ema.scaled:
         memory = recipe.ema.every / (1 - recipe.ema.decay)
         if steps and memory > steps / 2 and not recipe.ema.warmup:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from netdsl.analysis.count import parameters
 from netdsl.backends.torch.source import emit
-from netdsl.diagnostics.diagnostic import fault
+from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.ir.model import Program
 from netdsl.planning.net import PlannedNet
 from netdsl.recipe.augmentations import Crop, RandomResizedCrop, Resize
+from netdsl.recipe.component import component_name
+from netdsl.recipe.places import Places
 from netdsl.recipe.progressive import staged
 from netdsl.recipe.schema import Recipe
 
@@ -22,16 +24,22 @@ def trained_size(words: Sequence[Any]) -> int | None:
     return sizes[-1] if sizes else None
 
 
-def check_resolution(net: PlannedNet, recipe: Recipe) -> None:
-    """Raise Fault where training images have a size that the net cannot take."""
+def unfit_sizes(net: PlannedNet, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """The first size of training images that the net cannot take."""
     shape = net.checked.main.inputs[0].type.shape
-    sizes = dict.fromkeys(s for r in staged(recipe) if (s := trained_size(r.augment)) is not None)
-    for size in sizes if len(shape) == 3 else ():
-        if (reason := refused(net, size)) is not None:
-            own = f"{shape[1]} x {shape[2]}"
-            hint = f"train on images of {own}, or let the net end with `gap`, which takes any size"
+    for stage in staged(recipe):
+        size = trained_size(stage.augment)
+        if size is not None and (reason := refused(net, size)) is not None:
+            hint = f"train on images of {shape[1]} x {shape[2]}, or let the net end with `gap`, which takes any size"
             message = f"`{net.name}` cannot be trained on images of {size} x {size}: {reason}"
-            raise fault("unfit-size", message, None, hint)
+            yield diagnostic("unfit-size", message, places.at(sizing(recipe)), hint)
+            return
+
+
+def sizing(recipe: Recipe) -> str:
+    """The path of the component of `augment` that gives training images their size."""
+    found = [a for a in recipe.augment if isinstance(a, RandomResizedCrop | Resize | Crop) and a.size]
+    return f"augment.{component_name(found[-1])}" if found else "augment"
 
 
 def refused(net: PlannedNet, size: int) -> str | None:

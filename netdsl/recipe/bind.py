@@ -49,14 +49,16 @@ class Binder:
     def __init__(self, overrides: Mapping[str, Written]) -> None:
         self.overrides = dict(overrides)
         self.used: set[str] = set()
+        self.places: dict[str, Place] = {}
 
     def bind(self, kind: Kind, written: Written, path: str) -> Any:
         """The value of an expression as `kind`. Raises Fault, pointing at what is wrong."""
         node, item = written.value, kind.item
+        self.places[path] = written.place
         if item is not None and item.components:
             return self._sequence(item, written, path)
         if item is not None and isinstance(node, ast.ListExpr | ast.TupleExpr):
-            return tuple(self.bind(item, written.part(n), path) for n in node.items)
+            return self._list(item, written, path)
         if item is not None and item.choices and isinstance(node, ast.Name):
             return (self.bind(item, written, path),)
         if kind.weight is not None:
@@ -70,6 +72,15 @@ class Binder:
         if isinstance(node, ast.Name) and kind.choices:
             raise self._unknown(node.id, written, path, kind.choices)
         return self._plain(kind, written, path)
+
+    def _list(self, item: Kind, written: Written, path: str) -> tuple[Any, ...]:
+        values = []
+        for node in written.value.items:
+            part = written.part(node)
+            values.append(self.bind(item, part, path))
+            self.places[f"{path}.{values[-1]}"] = part.place
+        self.places[path] = written.place
+        return tuple(values)
 
     def _sequence(self, item: Kind, written: Written, path: str) -> tuple[Any, ...]:
         node = written.value
@@ -132,6 +143,7 @@ class Binder:
         known = arguments(cls)
         found = self._pair(cls, given, written)
         at = f"{path}.{name}" if path in PIPELINES else path
+        self.places[at] = written.place
         for argument in known:
             if f"{at}.{argument}" in self.overrides:
                 self.used.add(f"{at}.{argument}")
@@ -177,6 +189,7 @@ class Binder:
                 raise fault("field-value", "every weight needs the name of its output", written.origin.place(argument))
             name = argument.name.id
             found[name] = self.bind(weight, written.part(argument.value), f"{path}.{name}")
+            self.places[f"{path}.{name}"] = written.origin.place(argument)
         return found
 
     def _plain(self, kind: Kind, written: Written, path: str) -> Any:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Severity, diagnostic
 from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
 from netdsl.recipe.component import component_name
 from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
 from netdsl.recipe.optimizers import Adam, Lamb, Lars, Lion, Muon, Sgd
+from netdsl.recipe.places import Places
 from netdsl.recipe.progressive import GROWS, grown
 from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, LayerDecay
 from netdsl.recipe.retention import Best
 from netdsl.recipe.schedules import Linear, Plateau, Warmup
 from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
-from netdsl.recipe.sources import Cifar10, Cifar100, Digits, FashionMnist, ImageFolder, Mnist
+from netdsl.recipe.sources import Pictures
 from netdsl.source import Place
-
-Places = Mapping[str, Place]
-ONE_CLASS = (Digits, Cifar10, Cifar100, Mnist, FashionMnist, ImageFolder)
-"""Data that are known to have one class for a picture, whatever is in the files."""
 
 
 def check(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """What is wrong or doubtful about a recipe as a whole, each at the field to blame."""
-    for rule in (_time, _schedule, _targets, _selection, _optimizer, _augmentation, _masks, _sharding, _progressive):
+    for rule in RULES:
         yield from rule(recipe, places)
 
 
@@ -35,15 +32,15 @@ def _say(severity: Severity, code: str, message: str, at: Place | None, hint: st
 def _time(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     if recipe.epochs is not None and recipe.steps is not None:
         yield _say(
-            "error", "conflicting-fields", "`epochs` and `steps` both say when training ends", places.get("steps")
+            "error", "conflicting-fields", "`epochs` and `steps` both say when training ends", places.at("steps")
         )
     if recipe.micro_batch > recipe.batch:
         message = f"`micro_batch` {recipe.micro_batch} is larger than `batch` {recipe.batch}"
-        yield _say("error", "conflicting-fields", message, places.get("micro_batch"))
+        yield _say("error", "conflicting-fields", message, places.at("micro_batch"))
 
 
 def _schedule(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    at = places.get("schedule")
+    at = places.at("schedule")
     open_ended = [i for i, p in enumerate(recipe.schedule) if p.length is None]
     if any(i < len(recipe.schedule) - 1 for i in open_ended):
         hint = "give it a length: `cosine(over=10 epochs)`"
@@ -66,7 +63,7 @@ def _schedule(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         if total > end:
             yield _say("error", "schedule-too-long", f"the phases last {total:g} {unit}, training ends after {end}", at)
         elif open_ended and total == end:
-            idle = recipe.schedule[-1].__struct_config__.tag
+            idle = component_name(recipe.schedule[-1])
             message = f"the phases before `{idle}` last all {end} {unit}: it is never reached"
             yield _say("warning", "idle-phase", message, at)
         elif not open_ended and total < end:
@@ -76,7 +73,7 @@ def _schedule(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         start = phase.start if isinstance(phase, Warmup) else phase.to if isinstance(phase, Linear) else 0
         if start and isinstance(phase, Warmup | Linear) and phase.factor is not None:
             name = "start" if isinstance(phase, Warmup) else "to"
-            message = f"`{name}` and `factor` both say where `{phase.__struct_config__.tag}` leads from or to"
+            message = f"`{name}` and `factor` both say where `{component_name(phase)}` leads from or to"
             yield _say("error", "conflicting-fields", message, at)
     if any(isinstance(p, Warmup) for p in recipe.schedule[1:]):
         yield _say("warning", "late-warmup", "a warm-up after another phase jumps back to its start", at)
@@ -84,45 +81,58 @@ def _schedule(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 def _targets(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     loss = recipe.loss
-    if isinstance(loss, DiceCe) and isinstance(recipe.data, ONE_CLASS):
-        message = f"`dice_ce` is for masks, `{recipe.data.__struct_config__.tag}` has none"
-        yield _say("error", "hard-loss", message, places.get("loss") or places.get("data"))
-    if recipe.mix and not loss.soft:
-        message = f"`{loss.__struct_config__.tag}` cannot take the mixed targets of `mix`"
-        yield _say("error", "hard-loss", message, places.get("mix"))
+    if isinstance(loss, DiceCe) and recipe.data.sure and recipe.data.task != "mask":
+        message = f"`dice_ce` is for masks, `{component_name(recipe.data)}` has none"
+        yield _say("error", "hard-loss", message, places.at("loss", "data"))
     if isinstance(loss, CrossEntropy | Bce) and loss.label_smoothing > 0.5:
         yield _say(
             "warning",
             "heavy-smoothing",
             "more than half of every target is spread over all classes",
-            places.get("loss"),
+            places.at("loss"),
         )
     if isinstance(loss, Bce) and loss.threshold is not None and not recipe.mix and not loss.label_smoothing:
         yield _say(
-            "warning", "idle-option", "`threshold` changes nothing without `mix` or label smoothing", places.get("loss")
+            "warning", "idle-option", "`threshold` changes nothing without `mix` or label smoothing", places.at("loss")
         )
-    if recipe.data.task in ("mask", "tokens") and recipe.mix:
-        yield _say(
-            "error", "hard-loss", f"`mix` is not defined for targets that are a {recipe.data.task}", places.get("mix")
-        )
+    if recipe.label_noise and recipe.data.task != "classes":
+        message = f"`label_noise` replaces classes, and `{component_name(recipe.data)}` has none for a sample"
+        yield _say("error", "not-supported", message, places.at("label_noise"))
+
+
+def _mixing(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Mixed targets need a loss that takes them."""
+    loss, data = component_name(recipe.loss), component_name(recipe.data)
+    if not recipe.mix:
+        return
+    if recipe.data.task in ("mask", "tokens", "nodes"):
+        message = f"`mix` is not defined for targets that are a {recipe.data.task}"
+        yield _say("error", "hard-loss", message, places.at("mix"))
+    elif not recipe.loss.soft:
+        yield _say("error", "hard-loss", f"`{loss}` cannot take the mixed targets of `mix`", places.at("mix"))
+    elif recipe.loss.task == "numbers" and recipe.data.sure:
+        mix = component_name(recipe.mix[0])
+        message = f"`{mix}` needs a loss that takes soft targets, or targets that are numbers: `{data}` has classes"
+        hint = "use `loss = cross_entropy` or `bce`, or leave out `mix`"
+        yield _say("error", "hard-loss", message, places.at("loss"), hint)
 
 
 def _selection(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     if recipe.stop is not None and not recipe.validation:
         hint = "hold out a part of the training split: `validation = 0.1`"
         message = "early stopping on the test split chooses the weights by what it reports"
-        yield _say("warning", "stops-on-test", message, places.get("stop"), hint)
+        yield _say("warning", "stops-on-test", message, places.at("stop"), hint)
     if isinstance(recipe.final, Best) and not recipe.validation and recipe.stop is None:
         hint = "hold out a part of the training split: `validation = 0.1`"
         message = "the weights are chosen on the test split, by what is reported of them"
-        yield _say("warning", "chosen-on-test", message, places.get("final"), hint)
+        yield _say("warning", "chosen-on-test", message, places.at("final"), hint)
     if recipe.swa is not None and recipe.ema is not None:
         yield _say(
-            "error", "conflicting-fields", "`swa` and `ema` both say which average is evaluated", places.get("swa")
+            "error", "conflicting-fields", "`swa` and `ema` both say which average is evaluated", places.at("swa")
         )
     if recipe.ema is not None and recipe.ema.decay > 0.999 and _shorter(recipe, 5000) and not recipe.ema.warmup:
         message = f"an average with decay {recipe.ema.decay:g} still holds initial weights after {recipe.steps} steps"
-        yield _say("warning", "slow-average", message, places.get("ema"), "use a smaller decay, or `warmup=true`")
+        yield _say("warning", "slow-average", message, places.at("ema"), "use a smaller decay, or `warmup=true`")
 
 
 def _shorter(recipe: Recipe, steps: int) -> bool:
@@ -131,7 +141,7 @@ def _shorter(recipe: Recipe, steps: int) -> bool:
 
 
 def _optimizer(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    chosen, at = recipe.optimizer, places.get("optimizer")
+    chosen, at = recipe.optimizer, places.at("optimizer")
     if isinstance(chosen, Sgd) and chosen.nesterov and (not chosen.momentum or chosen.dampening):
         yield _say("error", "conflicting-fields", "`nesterov` needs momentum and no dampening", at)
     if isinstance(chosen, Adam) and chosen.weight_decay >= 1e-3:
@@ -142,13 +152,13 @@ def _optimizer(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
             "warning",
             "clipped-twice",
             "`lamb` clips the gradient itself: set `max_norm=0` or drop `clip`",
-            places.get("clip"),
+            places.at("clip"),
         )
     if isinstance(chosen, Lion) and chosen.lr > 1e-3:
         yield _say("warning", "large-lr", "Lion's steps all have size lr: 3 to 10 times below AdamW's is usual", at)
     if isinstance(recipe.layer_decay, LayerDecay) and recipe.layer_decay.rate == 0:
         yield _say(
-            "error", "bad-value", "a rate of 0 stops every layer but the head: use `freeze`", places.get("layer_decay")
+            "error", "bad-value", "a rate of 0 stops every layer but the head: use `freeze`", places.at("layer_decay")
         )
 
 
@@ -159,17 +169,25 @@ def _augmentation(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
             "warning",
             "two-policies",
             "more than one augmentation policy is applied to every picture",
-            places.get("augment"),
+            places.at("augment"),
         )
     if recipe.repeat > 1 and not recipe.augment:
         yield _say(
             "warning",
             "idle-option",
             "`repeat` shows the same picture several times: there is no `augment`",
-            places.get("repeat"),
+            places.at("repeat"),
         )
     if recipe.augment and recipe.data.task == "tokens":
-        yield _say("error", "not-supported", "augmentations are for pictures", places.get("augment"))
+        yield _say("error", "not-supported", "augmentations are for images", places.at("augment"))
+
+
+def _images(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Images are resized before they are cut."""
+    data = recipe.data
+    if isinstance(data, Pictures) and data.resize and data.crop > data.resize:
+        message = f"`crop={data.crop}` is larger than `resize={data.resize}`: images are resized, then cut"
+        yield _say("error", "unfit-size", message, places.at("data.crop"))
 
 
 def _masks(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
@@ -177,9 +195,13 @@ def _masks(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         return
     for word in recipe.augment:
         if word.masks == "refused":
-            message = f"`{word.__struct_config__.tag}` would move the picture and not its mask"
+            message = f"`{component_name(word)}` would move the image and not its mask"
             yield _say(
-                "error", "not-supported", message, places.get("augment"), "use `hflip`, `crop`, `rotate` or `affine`"
+                "error",
+                "not-supported",
+                message,
+                places.at(f"augment.{component_name(word)}"),
+                "use `hflip`, `crop`, `rotate` or `affine`",
             )
 
 
@@ -189,7 +211,7 @@ def _sharding(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         return
     whole: list[tuple[str, str]] = []
     if isinstance(recipe.optimizer, Lamb | Lars | Muon):
-        whole.append(("optimizer", f"`{recipe.optimizer.__struct_config__.tag}` needs whole weights: use `adamw`"))
+        whole.append(("optimizer", f"`{component_name(recipe.optimizer)}` needs whole weights: use `adamw`"))
     if isinstance(recipe.clip, ClipAdaptive):
         whole.append(("clip", "adaptive clipping needs whole weights: use `clip = 1.0`"))
     if any(isinstance(p, ByProduct) for p in recipe.penalty):
@@ -202,11 +224,11 @@ def _sharding(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         whole.append(("compile", "a net in shards is not compiled: leave `compile` out"))
     for field, reason in whole:
         message = f"`{field}` does not go with `shard = {recipe.shard}`"
-        yield _say("error", "conflicting-fields", message, places.get(field) or places.get("shard"), reason)
+        yield _say("error", "conflicting-fields", message, places.at(field, "shard"), reason)
 
 
 def _progressive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    word, at = recipe.progressive, places.get("progressive")
+    word, at = recipe.progressive, places.at("progressive")
     if word is None:
         return
     if not grown(recipe, 0):
@@ -219,3 +241,10 @@ def _progressive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
             yield _say("error", "idle-option", f"`{name}` grows, and there is no {needed} in `{field}`", at)
     if word.dropout is not None and recipe.dropout is not None:
         yield _say("error", "conflicting-fields", "`progressive` and `dropout` both say the rate of dropout", at)
+
+
+RULES = (
+    _time, _schedule, _targets, _mixing, _selection, _optimizer, _augmentation, _images, _masks, _sharding,
+    _progressive,
+)  # fmt: skip
+"""The rules of a recipe on its own; what it asks of a net is in `netdsl.planning`."""

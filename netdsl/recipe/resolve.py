@@ -15,8 +15,10 @@ from netdsl.recipe.annotations import arguments
 from netdsl.recipe.bind import PIPELINES, Binder, Origin, Written
 from netdsl.recipe.checks import check
 from netdsl.recipe.component import Component, component_name
+from netdsl.recipe.places import NOWHERE, Places
 from netdsl.recipe.schema import STRUCTURE, Group, Recipe, default_schedule
 from netdsl.recipe.shorten import rescaled
+from netdsl.source import Place
 from netdsl.syntax import ast
 
 GROUPED = ("lr", "weight_decay", "momentum", "betas", "eps")
@@ -40,26 +42,26 @@ def field_names() -> tuple[str, ...]:
     return tuple(n for n in arguments(Recipe) if n not in STRUCTURE)
 
 
-def resolve_recipe(
-    chain: Sequence[Chapter], overrides: Mapping[str, Written] | None = None
-) -> tuple[Recipe | None, tuple[Diagnostic, ...]]:
-    """The recipe that a chain of chapters means, the base first, and every mistake and warning in it.
+class Resolved(Struct, frozen=True, eq=False):
+    """A recipe with every mistake and warning in it, and where it is written. `recipe` is None where there is an
+    error."""
 
-    `overrides` come from `--set`, by dotted path. Without chapters it is the default recipe. The value is None where
-    there is an error.
+    recipe: Recipe | None
+    diagnostics: tuple[Diagnostic, ...] = ()
+    places: Places = NOWHERE
+
+
+def resolve_recipe(chain: Sequence[Chapter], overrides: Mapping[str, Written] | None = None) -> Resolved:
+    """The recipe that a chain of chapters means, the base first.
+
+    `overrides` come from `--set`, by dotted path. Without chapters it is the default recipe.
     """
-    resolver = _Resolver(overrides or {})
-    recipe = resolver.resolve(chain)
-    found = tuple(resolver.diagnostics)
-    return (None if any(d.severity == "error" for d in found) else recipe), found
+    return _Resolver(overrides or {}).resolved(chain)
 
 
-def changed_recipe(base: Recipe, overrides: Mapping[str, Written]) -> tuple[Recipe | None, tuple[Diagnostic, ...]]:
+def changed_recipe(base: Recipe, overrides: Mapping[str, Written]) -> Resolved:
     """A resolved recipe with what the command line changes: times of its curves stay as they are."""
-    resolver = _Resolver(overrides, base)
-    recipe = resolver.resolve(())
-    found = tuple(resolver.diagnostics)
-    return (None if any(d.severity == "error" for d in found) else recipe), found
+    return _Resolver(overrides, base).resolved(())
 
 
 class _Resolver:
@@ -70,10 +72,29 @@ class _Resolver:
         self.overrides = overrides
         self.binder = Binder(overrides)
         self.diagnostics: list[Diagnostic] = []
-        self.places: dict[str, Any] = {}
         self.epochs: Written | None = None
 
-    def resolve(self, chain: Sequence[Chapter]) -> Recipe | None:
+    def resolved(self, chain: Sequence[Chapter]) -> Resolved:
+        recipe = self._recipe(chain)
+        places = self._places(chain)
+        if not self.diagnostics:
+            self.diagnostics.extend(check(recipe, places))
+        broken = any(d.severity == "error" for d in self.diagnostics)
+        return Resolved(None if broken else recipe, tuple(self.diagnostics), places)
+
+    def _places(self, chain: Sequence[Chapter]) -> Places:
+        """Where the fields are written, by path, and the selectors as `group.stem` and `freeze.stem`."""
+        found: dict[str, Place] = {}
+        for chapter in chain:
+            for entry in chapter.recipe.entries:
+                if not isinstance(entry, ast.Field):
+                    kind = "group" if isinstance(entry, ast.Group) else "freeze"
+                    found[kind] = chapter.origin.place(entry)
+                    found |= {f"{kind}.{s.id}": chapter.origin.place(s) for s in entry.selectors}
+        own = chain[-1].origin.place(chain[-1].recipe.name) if chain else None
+        return Places(found | self.binder.places, own)
+
+    def _recipe(self, chain: Sequence[Chapter]) -> Recipe:
         fields = self._fields(chain)
         values: dict[str, Any] = {}
         for name, written in fields.items():
@@ -94,8 +115,6 @@ class _Resolver:
         recipe = replace(self.base, **values)
         if chain:
             recipe = replace(recipe, groups=tuple(self._groups(chain, recipe)), freeze=tuple(_frozen(chain)))
-        if not self.diagnostics:
-            self.diagnostics.extend(check(recipe, {n: w.place for n, w in fields.items()}))
         return recipe
 
     def _fields(self, chain: Sequence[Chapter]) -> dict[str, Written]:

@@ -15,11 +15,26 @@ Path = Annotated[str, Meta(min_length=1, description="file of the data, relative
 
 
 class Data(Component, frozen=True):
-    """`task`: what its targets are: classes, numbers, a mask of classes, the next token, a class for every node.
-    `published`: samples of its training split, where that is always the same."""
+    """`task`: what its targets are: classes, numbers, a mask of classes, the next token, a class for every node; where
+    only the data know, `sure` is False. `gives`: what a sample is. `published`: samples of its training split, where
+    that is always the same."""
 
     task: ClassVar[str] = "classes"
+    sure: ClassVar[bool] = True
+    gives: ClassVar[Literal["images", "tokens", "nodes", "anything"]] = "images"
     published: ClassVar[int | None] = None
+
+    def class_count(self) -> int | None:
+        """How many classes its targets have; None where only the data know."""
+        return None
+
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """The channels, height and width of its images before they are resized; None where only the data know."""
+        return None
+
+    def input_count(self) -> int | None:
+        """How many inputs a sample has; None where only the data know."""
+        return 1
 
     def training_samples(self) -> int | None:
         """Samples of the training split, before a validation part is held out; None where only the data know."""
@@ -41,6 +56,12 @@ class Digits(Data, frozen=True, tag="digits"):
     def training_samples(self) -> int:
         return sum(not (k + 0.5) / n < self.test for n in self.counts for k in range(n))
 
+    def class_count(self) -> int:
+        return len(self.counts)
+
+    def image_shape(self) -> tuple[int, int, int]:
+        return 1, 8, 8
+
 
 @component("data")
 class Clutter(Data, frozen=True, tag="clutter"):
@@ -55,6 +76,12 @@ class Clutter(Data, frozen=True, tag="clutter"):
     def training_samples(self) -> int:
         return self.train
 
+    def class_count(self) -> int:
+        return 2
+
+    def image_shape(self) -> tuple[int, int, int]:
+        return 1, self.size, self.size
+
 
 @component("data")
 class Cifar10(Data, frozen=True, tag="cifar10"):
@@ -63,6 +90,12 @@ class Cifar10(Data, frozen=True, tag="cifar10"):
     source: ClassVar[str] = "Krizhevsky 2009"
     published = 50_000
     folder: Folder = "cifar-10-batches-bin"
+
+    def class_count(self) -> int:
+        return 10
+
+    def image_shape(self) -> tuple[int, int, int]:
+        return 3, 32, 32
 
 
 @component("data")
@@ -74,6 +107,12 @@ class Cifar100(Data, frozen=True, tag="cifar100"):
     folder: Folder = "cifar-100-binary"
     labels: Literal["fine", "coarse"] = "fine"
 
+    def class_count(self) -> int:
+        return 100 if self.labels == "fine" else 20
+
+    def image_shape(self) -> tuple[int, int, int]:
+        return 3, 32, 32
+
 
 @component("data")
 class Mnist(Data, frozen=True, tag="mnist"):
@@ -83,6 +122,12 @@ class Mnist(Data, frozen=True, tag="mnist"):
     published = 60_000
     folder: Folder = "mnist"
 
+    def class_count(self) -> int:
+        return 10
+
+    def image_shape(self) -> tuple[int, int, int]:
+        return 1, 28, 28
+
 
 @component("data")
 class FashionMnist(Data, frozen=True, tag="fashion_mnist"):
@@ -91,6 +136,12 @@ class FashionMnist(Data, frozen=True, tag="fashion_mnist"):
     source: ClassVar[str] = "Xiao et al. 2017"
     published = 60_000
     folder: Folder = "fashion-mnist"
+
+    def class_count(self) -> int:
+        return 10
+
+    def image_shape(self) -> tuple[int, int, int]:
+        return 1, 28, 28
 
 
 class Pictures(Data, frozen=True, kw_only=True):
@@ -122,6 +173,7 @@ class ImageFolder(Pictures, frozen=True, tag="imagefolder"):
 class Table(Pictures, frozen=True, kw_only=True):
     """A table with a column of pictures and one of classes."""
 
+    sure = False
     image: Annotated[str, Meta(description="column of the pictures")] = "image"
     label: Annotated[str, Meta(description="column of the classes: names, numbers, or a list of names")] = "label"
     hold_out: Annotated[Fraction, Meta(description="part of the training split to test on where `test` is empty")] = 0.2
@@ -167,9 +219,14 @@ class Npz(Data, frozen=True, tag="npz"):
     """One numpy file with `x`, `y` (and `x_test`, `y_test`): whole numbers in `y` are classes, others are numbers to
     predict. For a net with several inputs, `inputs` names their arrays."""
 
+    sure = False
+    gives = "anything"
     path: Path
     inputs: Annotated[tuple[str, ...], Meta(min_length=1, description="the array of each input, in order")] = ("x",)
     test: Annotated[Fraction, Meta(description="held out where the file has no x_test")] = 0.2
+
+    def input_count(self) -> int:
+        return len(self.inputs)
 
 
 @component("data")
@@ -177,6 +234,7 @@ class Text(Data, frozen=True, tag="text"):
     """A text file, cut into windows of `length` characters; the net predicts the next one at every place."""
 
     task = "tokens"
+    gives = "tokens"
     path: Path
     length: Count = 64
     test: Fraction = 0.1
@@ -190,7 +248,11 @@ class Graph(Data, frozen=True, tag="graph"):
     """
 
     task = "nodes"
+    gives = "nodes"
     path: Path
+
+    def input_count(self) -> int:
+        return 2
 
 
 @component("data")
@@ -198,6 +260,7 @@ class Synthetic(Data, frozen=True, tag="synthetic"):
     """Random pictures of the net's own input shape with a class that can be learnt from them: for trying a recipe
     out."""
 
+    gives = "anything"
     train: Count = 256
     test: Count = 64
     classes: Annotated[Index, Meta(description="0: as many as the net has outputs")] = 0
@@ -206,6 +269,9 @@ class Synthetic(Data, frozen=True, tag="synthetic"):
 
     def training_samples(self) -> int:
         return self.train
+
+    def class_count(self) -> int | None:
+        return self.classes or None
 
 
 class Standardization(Component, frozen=True):

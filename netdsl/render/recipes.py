@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from netdsl.check.recipes import load_recipe, recipe_names, target
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
+from netdsl.planning.recipes import load_recipe, net_of, recipe_names
 from netdsl.recipe.component import component_name
 from netdsl.recipe.reference import ComponentEntry, Entry, FieldEntry, sections
 from netdsl.recipe.schema import Recipe
@@ -40,12 +40,14 @@ def _published(folder: str) -> Iterator[str]:
 
 def _row(spec: Spec, file: str, name: str) -> str:
     found = spec.module.find(name)
-    recipe, mistakes = load_recipe(spec.module, spec.elaborator.evaluator, name, {})
+    resolved = load_recipe(spec.module, spec.elaborator.evaluator, name, {})
+    recipe, mistakes = resolved.recipe, resolved.diagnostics
     if recipe is None or found is None or not isinstance(found[1], ast.Recipe):
         raise ValueError(f"{file}: `{name}`: {mistakes[0].message if mistakes else 'no recipe'}")
+    net = net_of(found[0], found[1])
     cells = [
         f"`{file.removesuffix('.net')}:{name}`",
-        f"`{target(found[0], found[1])}`",
+        f"`{net.name}`" if net else "",
         f"{recipe.epochs} epochs" if recipe.epochs else f"{grouped(recipe.steps or 0)} updates",
         grouped(recipe.batch),
         f"{component_name(recipe.optimizer)}, {_lr(recipe)}",

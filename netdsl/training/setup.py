@@ -19,9 +19,8 @@ from netdsl.analysis.residual_branches import branches, head
 from netdsl.analysis.stages import layer_numbers
 from netdsl.elaborate.builder import Options
 from netdsl.loader import library
-from netdsl.planning.demands import check_demands
+from netdsl.planning.demands import refuse
 from netdsl.planning.groups import Parameter
-from netdsl.planning.resolution import check_resolution
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Pixel
 from netdsl.training.checkpoints import format as files
@@ -82,8 +81,7 @@ def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device) -> Prepa
 
     `base`: the folder that the recipe's paths are relative to.
     """
-    check_resolution(net, recipe)
-    check_demands(net, recipe)
+    refuse(net, recipe)
     data = load_data(net.checked, recipe, base)
     train, held = held_out(data, recipe.validation, recipe.seed)
     if data.task == "classes":

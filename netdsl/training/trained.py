@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from netdsl.backends.onnx.session import Session
 from netdsl.backends.torch.module import load_state
-from netdsl.check.recipes import parse_override
 from netdsl.elaborate.builder import Options
 from netdsl.elaborate.expressions import Evaluator as Constants
+from netdsl.planning.recipes import parse_override
 from netdsl.recipe.annotations import arguments
 from netdsl.recipe.bind import Binder
 from netdsl.recipe.losses import Bce

@@ -156,7 +156,6 @@ def test_paths_in_short() -> None:
     [
         ("dropout = constant(0.1)", "this net has none"),
         ("layer_decay = 0.7", "counts every layer with weights as one"),
-        ("init = zero_last_norm", "finds no norm"),
         ("epochs = 2\nema = 0.999", "more than half of the run"),
         ("schedule = plateau\nvalidation = 0.1", "not known before"),
         ("penalty = l1_by_product(1e-3)", "two factors"),
@@ -181,6 +180,7 @@ def test_averages_beside_batch_norm_are_noted() -> None:
         ("drop_path = linear(0, 0.1)", "this net has none"),
         ("outputs = weights(aux=0.3)", "no output `aux`"),
         ("init = fixup", "this net has none"),
+        ("init = zero_last_norm", "this net has none"),
         ("init = skipinit", "this net has none"),
         ("group stemm { lr = 2 * lr }", "selects no parameter"),
     ],

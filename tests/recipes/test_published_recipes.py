@@ -12,7 +12,7 @@ from torch import nn
 from zoo_tables import ROOT, spec
 
 from netdsl.analysis.count import parameters
-from netdsl.check.recipes import recipe_names
+from netdsl.planning.recipes import recipe_names
 from netdsl.recipe.sources import ImageFolder
 from netdsl.training.optim.ema import effective_decay
 

@@ -14,8 +14,8 @@ from published import NAMES, recipe
 from safetensors.torch import load_file
 from zoo_tables import ROOT, spec, specs
 
-from netdsl.check.recipes import recipe_names
 from netdsl.cli.main import main
+from netdsl.planning.recipes import recipe_names
 
 PICTURES = ["--data", "synthetic(16, 8)", "--set", "batch=8", "-p", "classes=5"]
 CIFAR = ["--data", "synthetic(16, 8)", "--set", "batch=8"]

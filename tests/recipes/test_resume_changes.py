@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from recipe_harness import recipe
 
-from netdsl.check.recipes import change_recipe
 from netdsl.elaborate.expressions import Evaluator
+from netdsl.planning.recipes import change_recipe
 from netdsl.recipe.resume import FIXED, KINDS, changes, refusal
 from netdsl.recipe.schema import Recipe
 
@@ -22,7 +22,8 @@ group norm { weight_decay = 0 }
 
 
 def changed(**settings: str) -> Recipe:
-    found, mistakes = change_recipe(recipe(BASE), Evaluator(), {k.replace("__", "."): v for k, v in settings.items()})
+    resolved = change_recipe(recipe(BASE), Evaluator(), {k.replace("__", "."): v for k, v in settings.items()})
+    found, mistakes = resolved.recipe, resolved.diagnostics
     assert found is not None, mistakes
     return found
 
@@ -37,7 +38,7 @@ def changed(**settings: str) -> Recipe:
         ({"stop": "none"}, ["stop: early_stopping(patience=5, metric=loss, least=0) -> none"]),
         ({"keep": "3"}, ["keep.last: 1 -> 3"]),
         ({"evaluate": "2 epochs"}, ["evaluate: 1 epochs -> 2 epochs"]),
-        ({"micro_batch": "8", "ema__decay": "0.9"}, ["micro_batch: 0 -> 8", "ema.decay: 0.99 -> 0.9"]),
+        ({"micro_batch": "8", "ema__decay": "0.9"}, ["ema.decay: 0.99 -> 0.9", "micro_batch: 0 -> 8"]),
         ({"clip": "1.0"}, ["clip: none -> norm(limit=1)"]),
         ({"epochs": "20"}, []),
     ],
@@ -77,7 +78,8 @@ def test_a_change_is_checked_like_any_recipe() -> None:
         ({"epochs": "0"}, "bad-value"),
         ({"epochs": "{"}, "bad-value"),
     ):
-        found, mistakes = change_recipe(recipe(BASE), Evaluator(), settings)
+        resolved = change_recipe(recipe(BASE), Evaluator(), settings)
+        found, mistakes = resolved.recipe, resolved.diagnostics
         assert found is None or code == "unknown-field"
         assert mistakes[0].code == code
 

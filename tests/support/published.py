@@ -6,10 +6,12 @@ from functools import cache
 
 from zoo_tables import spec
 
-from netdsl.check.recipes import load_recipe, target
 from netdsl.pipeline import Net
 from netdsl.planning.plan import Plan, plan
+from netdsl.planning.recipes import complete, load_recipe
+from netdsl.planning.recipes import net_of as target
 from netdsl.planning.schedule import Schedule, peak_lr
+from netdsl.recipe.component import component_name
 from netdsl.recipe.schema import Recipe
 from netdsl.syntax import ast
 
@@ -38,10 +40,10 @@ NAMES = [f"{file}:{name}" for file, names in PUBLISHED.items() for name in names
 def recipe(name: str) -> Recipe:
     file, _, own = name.partition(":")
     module = spec(file).module
-    found, mistakes = load_recipe(module, spec(file).elaborator.evaluator, own, {})
-    assert not mistakes, [d.message for d in mistakes]
-    assert found is not None
-    return found
+    found = load_recipe(module, spec(file).elaborator.evaluator, own, {})
+    assert not found.diagnostics, [d.message for d in found.diagnostics]
+    assert found.recipe is not None
+    return found.recipe
 
 
 @cache
@@ -52,11 +54,14 @@ def net_of(name: str) -> Net:
     assert found is not None
     assert isinstance(found[1], ast.Recipe)
     wanted = target(*found)
-    return spec(file).net(wanted if wanted in spec(file).nets else None)
+    assert wanted is not None
+    chosen = complete(wanted, spec(file).elaborator.evaluator)
+    assert chosen is not None
+    return spec(file).net(chosen.name)
 
 
 def samples(name: str) -> int:
-    word = str(recipe(name).data.__struct_config__.tag)
+    word = component_name(recipe(name).data)
     return {"imagefolder": IMAGENET, "cifar10": CIFAR}.get(word, 10_000)
 
 

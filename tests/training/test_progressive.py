@@ -237,9 +237,7 @@ def test_the_plan_says_what_grows_and_a_run_does_it(tmp_path: Path, capfd: pytes
     for command in (["recipe", f"{spec}:Flat"], ["train", f"{spec}:Flat", "-o", str(tmp_path / "flat")]):
         assert main([*command, "--recipe", "Grown"]) == 1
         said = capfd.readouterr().err
-        assert (
-            "`Flat` cannot be trained on pictures of 8 x 8: `linear.weight` is [10, 384] and would have to be" in said
-        )
+        assert "`Flat` cannot be trained on images of 8 x 8: `linear.weight` is [10, 384] and would have to be" in said
         assert "`gap`, which takes any size" in said
 
 

@@ -97,13 +97,13 @@ RECIPES = [
     ("Masks", {"y": RNG.integers(0, 2, (40, 16, 16))}, "augment=randaugment", "move the picture and not its mask"),
     ("Masks", {"y": RNG.integers(0, 2, (40, 16, 16))}, "mix=mixup(0.2)", "`mix` has no meaning for targets that are a"),
     ("Masks", {"y": RNG.integers(0, 2, (40, 16, 16))}, "label_noise=0.1", "`label_noise` replaces classes"),
-    ("Table", {"x": RNG.random((40, 4))}, "augment=hflip", "`augment` is for pictures, and a sample of"),
+    ("Table", {"x": RNG.random((40, 4))}, "augment=hflip", "`hflip` is for images, and the input `x` is a vector"),
     ("Table", {"x": RNG.random((40, 4)), "y": RNG.random((40, 2))}, "seed=1", "`cross_entropy` is a loss for classes"),
     ("Table", {"x": RNG.random((40, 4)), "y": RNG.random(40)}, "loss=mse", "asks for the numbers [1]"),
     ("Classes", {"x": X.astype(np.float32)}, "augment=rotate(10)", "pixels from 0 to 1, and those of"),
     ("Classes", {}, "validation=0.99", "leaves none of 32 samples to train on"),
-    ("Classes", {}, "augment=crop(24)", "`crop(24)` is larger than a picture of 16 x 16"),
-    ("Classes", {}, "augment=crop(padding=20, mode=reflect)", "cannot be mirrored by 20 pixels"),
+    ("Classes", {}, "augment=crop(24)", "`crop(24)` is larger than images of 16 x 16"),
+    ("Classes", {}, "augment=crop(padding=20, mode=reflect)", "mirrors 20 pixels at the border"),
     ("Flat", {}, "augment=hflip", "and flatten them itself"),
     ("Two", {}, "augment=hflip", "the net has 2 inputs"),
 ]  # fmt: skip
@@ -140,9 +140,8 @@ def test_folders_at_odds_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has the class `zebra`, which .* has not"):
         of('imagefolder(".")', root)
     (root / "val" / "zebra").rmdir()
-    for word, said in (("resize=8", "smaller than what the net takes"), ("resize=18, crop=24", "smaller than the cut")):
-        with pytest.raises(DataError, match=said):
-            of(f'imagefolder(".", {word})', root)
+    with pytest.raises(DataError, match="smaller than what the net takes"):
+        of('imagefolder(".", resize=8)', root)
     for shape in ((768,), (4, 16, 16)):
         with pytest.raises(DataError, match="pictures have 1 or 3 channels"):
             of('imagefolder(".")', root, shape)

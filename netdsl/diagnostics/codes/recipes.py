@@ -134,11 +134,23 @@ RECIPES = (
         "A selector matches no parameter",
         "`group`, `freeze` and layer selectors choose parameters by role (`norm`, `bias`), label or path. "
         "Nothing of this net matches.",
+        recipe("freeze backbone"),
+        recipe("freeze bias"),
+    ),
+    Code(
+        "all-frozen",
+        "Nothing is left to train",
+        "`freeze` matches every parameter of the net, so that no optimizer step could change anything.",
+        recipe("freeze linear, bias"),
+        recipe("freeze bias"),
     ),
     Code(
         "no-residual-links",
         "The net has no residual links",
-        "`drop_path` and `zero_last_norm` act on residual links, which are written `residual { ... }`.",
+        "`drop_path`, `zero_last_norm`, `fixup` and `skipinit` act on residual links, which are written "
+        "`residual { ... }`.",
+        recipe("drop_path = linear(0, 0.1)"),
+        recipe("dropout = linear(0, 0.1)"),
     ),
     Code(
         "unfit-branch",
@@ -148,12 +160,48 @@ RECIPES = (
     ),
     Code(
         "unfit-size",
-        "The net cannot be trained at this image size",
-        "A weight or a shape of the net depends on the size of its input.",
+        "An image size does not fit the net or the crop",
+        "A weight or a shape of the net depends on the size of its input, a crop is larger than the image it is taken "
+        "from, or images for training and for testing have other sizes than the net is declared for.",
+        recipe("augment = resize(12)"),
+        recipe("augment = resize(8)"),
+    ),
+    Code(
+        "unfit-input",
+        "The data gives something else than the net takes",
+        "Images are [channels, height, width], texts [length]. Grey images are repeated on all channels and all images "
+        "are resized; anything else must agree.",
+        recipe("data = cifar10"),
+        recipe("data = digits"),
+    ),
+    Code(
+        "not-an-image",
+        "An augmentation or cutmix is used on what is no image",
+        "Augmentations move and recolour pixels. Vectors, tokens and nets with several inputs have none.",
+        recipe("augment = hflip", "input x [64]\n  linear(10)"),
+        recipe("augment = hflip"),
+    ),
+    Code(
+        "unfit-loss",
+        "The loss does not fit the output of the net or the targets",
+        "A loss for classes compares one output per class: `[classes]` for a sample, `[classes, H, W]` for a mask, "
+        "`[length, classes]` for tokens. Softmax over a single output is always 1.",
+        recipe("data = digits", "input image [1, 8, 8]\n  conv(10, 1)"),
+        recipe("data = digits"),
+    ),
+    Code(
+        "unfit-metric",
+        "A metric cannot be measured",
+        "`top5` needs more than five classes, `rmse` numbers to predict, `perplexity` tokens. A metric that decides "
+        "when to stop must be one that is measured.",
+        recipe("metrics = [rmse]"),
+        recipe("metrics = [top5]"),
     ),
     Code(
         "wrong-count",
         "The number of classes or values does not fit the net",
         "The data and the last layer of the net must agree.",
+        recipe("data = cifar100", "input image [3, 32, 32]\n  flatten -> linear(10)"),
+        recipe("data = cifar100", "input image [3, 32, 32]\n  flatten -> linear(100)"),
     ),
 )

@@ -61,8 +61,6 @@ class View:
         if len(shape) != 3 or shape[0] not in (1, 3):
             hint = "declare an input such as `input image [3, 32, 32]`"
             raise DataError(f"pictures have 1 or 3 channels, a height and a width; the net takes {list(shape)}", hint)
-        if crop and resize and resize < crop:
-            raise DataError(f"`resize` {resize} is smaller than the cut of {crop}", "leave `resize` out, or enlarge it")
         if resize and not crop and resize < max(shape[1:]):
             raise DataError(f"`resize` {resize} is smaller than what the net takes, {max(shape[1:])}")
         self.channels = shape[0]

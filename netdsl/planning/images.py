@@ -1,0 +1,147 @@
+"""Whether the samples of a recipe fit a net's inputs: images, their channels and sizes, and what is done to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
+from netdsl.ir.model import Program
+from netdsl.planning.net import PlannedNet
+from netdsl.planning.resolution import sizing, trained_size, unfit_sizes
+from netdsl.recipe.augmentations import Crop, Cutmix, RandomResizedCrop, Resize, Translate
+from netdsl.recipe.component import Component, component_name
+from netdsl.recipe.places import Places
+from netdsl.recipe.progressive import staged
+from netdsl.recipe.schema import Recipe
+from netdsl.recipe.sources import Pictures, Text
+from netdsl.sizes.dims import Dim
+
+
+def image_mistakes(net: PlannedNet, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """What augmentation does, and the net's inputs do not take."""
+    unfit = list(_augmented(net.checked, recipe, places))
+    yield from unfit
+    shape = net.checked.main.inputs[0].type.shape
+    if not unfit and len(shape) == 3:
+        yield from list(unfit_sizes(net, recipe, places)) or _crops(shape, recipe, places)
+
+
+def input_mistakes(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """As many inputs as the data gives, and of the kind and shape that it gives."""
+    inputs, data = program.main.inputs, component_name(recipe.data)
+    given, at = recipe.data.input_count(), places.at("data")
+    if given is not None and len(inputs) != given:
+        hint = None
+        if recipe.data.gives == "anything":
+            names = ", ".join(f'"{v.name}"' for v in inputs)
+            hint = f'an array for each: `data = npz("...", inputs=[{names}])`'
+        message = f"the net has {len(inputs)} input{'s' * (len(inputs) != 1)}, and `{data}` gives {given}"
+        yield diagnostic("unfit-input", message, at, hint)
+        return
+    takes = f"`{inputs[0].name}` takes {inputs[0].type}"
+    reason = _unfit(recipe, inputs[0].type.shape)
+    if reason is not None:
+        yield diagnostic("unfit-input", f"{takes}, and {reason}", at)
+
+
+def _unfit(recipe: Recipe, shape: tuple[Dim, ...]) -> str | None:
+    """Why samples of the data are not of a shape; None where they are, can be made so, or only the data know."""
+    if isinstance(recipe.data, Text):
+        length = recipe.data.length
+        same = len(shape) == 1 and (not isinstance(shape[0], int) or shape[0] == length)
+        return None if same else f"`text` gives {length} tokens, [{length}]"
+    if recipe.data.gives != "images":
+        return None
+    name, known = component_name(recipe.data), recipe.data.image_shape()
+    if len(shape) == 1:
+        differs = known is not None and isinstance(shape[0], int) and shape[0] != prod(known)
+        return f"an image of `{name}` has {prod(known)} values, {list(known)}" if known and differs else None
+    if len(shape) != 3:
+        return f"`{name}` gives images, [channels, height, width]"
+    return _unfit_channels(name, known, shape[0])
+
+
+def _unfit_channels(name: str, known: tuple[int, int, int] | None, channels: Dim) -> str | None:
+    """Why images do not have so many channels; grey ones are repeated on all of them."""
+    if not isinstance(channels, int):
+        return None
+    if known is None:
+        return None if channels in (1, 3) else f"images of `{name}` have 1 or 3 channels"
+    return None if known[0] in (1, channels) else f"images of `{name}` have {known[0]} channels"
+
+
+def _augmented(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Augmentations are for images, and for nets with one input."""
+    first, given = program.main.inputs[0], len(program.main.inputs)
+    for_images: list[tuple[str, Component]] = [(f"augment.{component_name(a)}", a) for a in recipe.augment]
+    for_images += [(f"mix.{component_name(m)}", m) for m in recipe.mix if isinstance(m, Cutmix)]
+    if not for_images or recipe.data.gives == "tokens":
+        return
+    path, name = for_images[0][0], component_name(for_images[0][1])
+    if first.type.rank != 3:
+        hint = "to augment images, let the net take them, `input image [1, 28, 28]`, and flatten them itself"
+        kind = "a vector" if first.type.rank == 1 else f"{first.type}"
+        message = f"`{name}` is for images, and the input `{first.name}` is {kind}"
+        yield diagnostic("not-an-image", message, places.at(path), hint)
+    elif given > 1:
+        message = f"`{name}` is for nets with one input, and this one has {given}"
+        yield diagnostic("not-an-image", message, places.at(path))
+
+
+def _crops(shape: tuple[Dim, ...], recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Windows that fit into their images, and test images of the size that the net is declared for."""
+    sides = {s for s in shape[1:] if isinstance(s, int)}
+    declared = sides.pop() if len(sides) == 1 and all(isinstance(s, int) for s in shape[1:]) else None
+    if declared is not None:
+        yield from _test_size(declared, recipe, places)
+    data = recipe.data
+    side = (data.resize or data.crop or declared) if isinstance(data, Pictures) else declared
+    found = list(_windows(side, recipe, places))
+    yield from found
+    if declared is not None and not found:
+        yield from _larger(declared, recipe, places)
+
+
+def _test_size(declared: int, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Test images are cut to the size that the net takes."""
+    data = recipe.data
+    cut = data.crop if isinstance(data, Pictures) else 0
+    if isinstance(data, Pictures) and data.resize and not cut and data.resize < declared:
+        message = f"`resize={data.resize}` is smaller than what the net takes, {declared} x {declared}"
+        yield diagnostic("unfit-size", message, places.at("data.resize"), f"`resize={declared}`, or more")
+    if cut and cut != declared:
+        message = f"`crop={cut}` cuts images of {cut} x {cut}, and the net takes {declared} x {declared}"
+        hint = f"leave out `crop`, write `crop={declared}`, or declare the net at {cut} x {cut}"
+        yield diagnostic("unfit-size", message, places.at("data.crop"), hint)
+
+
+def _windows(side: int | None, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """The first window that is larger than the image it is cut from."""
+    for component in recipe.augment:
+        if side is not None and (reason := _too_large(component, side)) is not None:
+            message = f"{reason} than images of {side} x {side}"
+            yield diagnostic("unfit-size", message, places.at(f"augment.{component_name(component)}"))
+            return
+        if isinstance(component, Crop | RandomResizedCrop | Resize):
+            side = component.size or side
+
+
+def _too_large(component: Component, side: int) -> str | None:
+    """How a window, or a mirrored border, is larger than the image that it is taken from."""
+    if isinstance(component, Crop) and component.size > side + 2 * component.padding:
+        return f"`crop({component.size})` is larger"
+    if not isinstance(component, Crop | Translate) or component.mode != "reflect":
+        return None
+    border = component.padding if isinstance(component, Crop) else component.pixels
+    name = component_name(component)
+    return f"`{name}` mirrors {border} pixels at the border, which is more" if border >= side else None
+
+
+def _larger(declared: int, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Training images that are larger than those that the net is tested on."""
+    trained = max((s for r in staged(recipe) if (s := trained_size(r.augment)) is not None), default=declared)
+    if trained > declared:
+        own, large = (f"{s} x {s}" for s in (declared, trained))
+        message = f"the net is declared at {own}: it trains on images of {large} and is tested on {own}"
+        yield diagnostic("unfit-size", message, places.at(sizing(recipe)), severity="warning")

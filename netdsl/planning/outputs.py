@@ -1,0 +1,199 @@
+"""Whether a net's main output fits the loss, the targets and the metrics of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from netdsl.diagnostics.diagnostic import Diagnostic, Label, diagnostic
+from netdsl.ir.model import Definition, Program
+from netdsl.recipe.component import component_name
+from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
+from netdsl.recipe.places import Places
+from netdsl.recipe.schedules import Plateau
+from netdsl.recipe.schema import Recipe
+from netdsl.source import Place
+from netdsl.tensors import TensorType
+
+RANKS = {"classes": 1, "mask": 3, "tokens": 2, "nodes": 2}
+ASKED = {
+    "classes": "one class for a sample, `[classes]`", "mask": "a class for every pixel, `[classes, H, W]`",
+    "tokens": "a class at every position, `[length, classes]`", "nodes": "a class for every node, `[nodes, classes]`",
+}  # fmt: skip
+"""What the targets of each task ask of an output."""
+CONFUSION = 1000
+"""Classes above which no confusion matrix is kept."""
+
+
+class MainOutput(Struct, frozen=True):
+    """The output that the loss looks at: its type, where the layer that gives it is written, and how many classes it
+    tells apart (None where that is open)."""
+
+    type: TensorType
+    place: Place
+    classes: int | None
+
+
+def main_output(program: Program) -> MainOutput:
+    """The first output at inference. Classes are axis 0 of `[C]` and `[C, H, W]`, the last of `[L, C]`."""
+    output = next(o for o in program.main.outputs if not o.training)
+    shape = output.value.type.shape
+    size = (shape[-1] if len(shape) == 2 else shape[0]) if shape else None
+    place = _giving(program.main, output.value.name, program.main.place)
+    return MainOutput(output.value.type, place, size if isinstance(size, int) else None)
+
+
+def _giving(definition: Definition, value: str, place: Place) -> Place:
+    """Where the layer that gives a value is written, as deep as the file of the net goes."""
+    step = next((s for s in definition.steps if any(o.name == value for o in s.outs)), None)
+    if step is None or step.place.source is not place.source:
+        return place
+    if isinstance(step.callee, Definition):
+        index = [o.name for o in step.outs].index(value)
+        inside = step.callee.outputs[index].value.name
+        return _giving(step.callee, inside, step.place)
+    return step.place
+
+
+def class_argument(program: Program, classes: int) -> str | None:
+    """The argument of the net that says how many classes it tells apart, where it has one."""
+    found = [n for n, value in program.main.arguments if type(value) is int and value == classes]
+    wanted = [n for n in found if any(part in n.lower() for part in ("class", "char", "token", "vocab", "out"))]
+    return wanted[0] if wanted else None
+
+
+def output_mistakes(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """What the loss, the targets and the metrics ask, and the net does not give."""
+    main = main_output(program)
+    unfit = list(_shape(main, recipe, places)) or list(_class_count(program, main, recipe, places))
+    yield from unfit
+    if not unfit:
+        yield from _class_weights(main, recipe, places)
+        yield from _metrics(main, recipe, places)
+
+
+def _blamed(main: MainOutput, place: Place | None, words: str, beside: str) -> tuple[Place, tuple[Label, ...], str]:
+    """The place of a mistake between the output and a field: the layer where both are in one file, else the field."""
+    if place is None:
+        return main.place, (), words
+    if place.source is main.place.source:
+        return main.place, (Label(beside, place),), words
+    return place, (Label(words, main.place),), beside
+
+
+def _mistake(
+    code: str, message: str, main: MainOutput, place: Place | None, beside: str, hint: str | None
+) -> Diagnostic:
+    at, labels, label = _blamed(main, place, f"this gives {_size(main)}", beside)
+    found = diagnostic(code, message, at, hint, *labels)
+    return Diagnostic(found.code, found.message, found.at, found.labels, found.hints, label=label)
+
+
+def _size(main: MainOutput) -> str:
+    shape = main.type.shape
+    return f"{shape[0]} output{'s' * (shape[0] != 1)}" if len(shape) == 1 else str(main.type)
+
+
+def _shape(main: MainOutput, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """The output's rank is the one that the targets ask for, and a loss for classes has more than one of them."""
+    loss, data, at = recipe.loss, recipe.data, places.at("loss", "data")
+    name, wanted = component_name(loss), RANKS.get(data.task) if data.sure else None
+    if loss.task == "classes" and not isinstance(loss, Bce) and main.classes == 1:
+        hint = "give an output for each class, or use `loss = bce` for yes or no, `mse` for a quantity"
+        yield _mistake("unfit-loss", f"`{name}` over one output is always 0", main, at, "its loss", hint)
+    elif wanted is not None and main.type.rank != wanted:
+        message = f"the net gives {main.type} for a sample, and `{component_name(data)}` asks for {ASKED[data.task]}"
+        yield _mistake("unfit-loss", message, main, places.at("data"), "its targets", _reshape(main, wanted))
+    elif wanted not in (None, 1) and not isinstance(loss, CrossEntropy | DiceCe):
+        message = f"`{name}` cannot compare with the targets of `{component_name(data)}`: {ASKED[data.task]}"
+        yield diagnostic("unfit-loss", message, at, "use `loss = cross_entropy`")
+    elif isinstance(loss, DiceCe) and main.type.rank != 3:
+        message = f"`dice_ce` compares masks, and the net gives {main.type}"
+        yield _mistake("unfit-loss", message, main, at, "its loss", "use `loss = cross_entropy`")
+
+
+def _reshape(main: MainOutput, wanted: int) -> str | None:
+    if (main.type.rank, wanted) == (3, 1):
+        return "end with `gap -> linear(classes)`, or choose data with masks"
+    if (main.type.rank, wanted) == (1, 3):
+        return "leave out the pooling, and end with `conv(classes, 1)`"
+    return None
+
+
+def _class_count(program: Program, main: MainOutput, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """As many outputs as the data has classes, where that is known."""
+    count, have = recipe.data.class_count(), main.classes
+    one_of_two = isinstance(recipe.loss, Bce) and (count, have) == (2, 1)
+    if count is None or have is None or have == count or one_of_two:
+        return
+    data = component_name(recipe.data)
+    argument = class_argument(program, have)
+    hint = (
+        f"`-p {argument}={count}` gives the net {count} outputs"
+        if argument
+        else f"let the net end with {count} outputs"
+    )
+    message = f"`{data}` has {count} classes, the net tells {have} apart"
+    yield _mistake("wrong-count", message, main, places.at("data"), f"{count} classes", hint)
+
+
+def _class_weights(main: MainOutput, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    given = len(recipe.loss.class_weights)
+    if given and main.classes is not None and given != main.classes:
+        message = f"`loss.weight` has {given} value{'s' * (given != 1)}, the net tells {main.classes} classes apart"
+        yield diagnostic("wrong-count", message, places.at("loss.weight"))
+
+
+def _metrics(main: MainOutput, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """What is measured, or decides when to stop or to lower lr, must be measurable."""
+    for metric in recipe.metrics:
+        if (reason := _unmeasurable(metric, main, recipe)) is not None:
+            yield diagnostic("unfit-metric", f"`{metric}` cannot be measured: {reason}", places.at(f"metrics.{metric}"))
+    for path, deciding in _deciding(recipe):
+        at = places.at(f"{path}.metric")
+        if (reason := _unmeasurable(deciding, main, recipe)) is not None:
+            yield diagnostic("unfit-metric", f"`{deciding}` cannot be measured: {reason}", at)
+        elif deciding in ("top5", "mean_iou") and deciding not in recipe.metrics and not _always(deciding, recipe):
+            hint = f"add it: `metrics = [{', '.join((*recipe.metrics, deciding))}]`"
+            yield diagnostic("unfit-metric", f"`{deciding}` decides, and is not measured", at, hint)
+
+
+def _deciding(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """The metrics that decide, but for the loss, after the path of what they decide about."""
+    if recipe.stop is not None and recipe.stop.metric != "loss":
+        yield "stop", recipe.stop.metric
+    for phase in recipe.schedule:
+        if isinstance(phase, Plateau) and phase.metric != "loss":
+            yield "schedule.plateau", phase.metric
+
+
+def _always(metric: str, recipe: Recipe) -> bool:
+    return metric == "mean_iou" and recipe.data.task == "mask"
+
+
+def _unmeasurable(metric: str, main: MainOutput, recipe: Recipe) -> str | None:
+    """Why a metric has no meaning for what a net is trained to do; None where it has, or only the data know."""
+    of_classes = recipe.data.sure or recipe.loss.task == "classes"
+    if metric == "rmse":
+        return f"it is for numbers to predict, and {_trained_for(recipe)}" if of_classes else None
+    if metric == "perplexity":
+        return "it is for tokens" if recipe.data.sure and recipe.data.task != "tokens" else None
+    if not of_classes:
+        return f"it is for classes, and `{component_name(recipe.loss)}` predicts numbers"
+    return None if main.classes is None else _uncountable(metric, main.classes)
+
+
+def _uncountable(metric: str, classes: int) -> str | None:
+    """Why a metric of classes has no meaning for so few or so many of them."""
+    if metric == "top5" and classes <= 5:
+        return f"the net tells {classes} classes apart"
+    if metric in ("per_class", "confusion", "mean_iou") and classes > CONFUSION:
+        return f"the net tells {classes:,} classes apart, and pairs of classes are counted for {CONFUSION:,} at most"
+    return None
+
+
+def _trained_for(recipe: Recipe) -> str:
+    if recipe.data.sure:
+        return f"`{component_name(recipe.data)}` has classes"
+    return f"`{component_name(recipe.loss)}` is a loss for classes"

@@ -1,0 +1,236 @@
+"""The recipes of a file: which one is meant, what it extends, and what it resolves to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
+from netdsl.elaborate.calls import block_parameters, missing
+from netdsl.elaborate.expressions import Env, Evaluator, Silent
+from netdsl.elaborate.modules import Module, Reader, resolve
+from netdsl.elaborate.values import BlockArrow
+from netdsl.recipe.bind import Origin, Written
+from netdsl.recipe.resolve import Chapter, Resolved, changed_recipe, resolve_recipe
+from netdsl.recipe.schema import Recipe
+from netdsl.source import Place, Source
+from netdsl.syntax import ast
+
+
+def origin(module: Module, evaluator: Evaluator) -> Origin:
+    """Where the expressions of a file stand, with the file's constants."""
+
+    def evaluate(node: ast.Node, readable: Mapping[str, Any]) -> Any:
+        return evaluator.evaluate(node, Env(module, dict(readable)))
+
+    return Origin(module.source, evaluate)
+
+
+def recipe_names(module: Module) -> list[str]:
+    """The recipes that a file declares, in order."""
+    return [d.name.id for d in module.file.declarations if isinstance(d, ast.Recipe)]
+
+
+def find_recipe(module: Module, name: str, at: Place | None = None) -> tuple[Module, ast.Recipe]:
+    """The recipe of a name, and the file it stands in. Raises Fault."""
+    found = module.find(name)
+    if found is None or not isinstance(found[1], ast.Recipe):
+        hint = did_you_mean(name, recipe_names(module)) or f"its recipes: {', '.join(recipe_names(module)) or 'none'}"
+        raise fault("unknown-recipe", f"{module.source.name} declares no recipe `{name}`", at, hint)
+    return found[0], found[1]
+
+
+def chain(module: Module, recipe: ast.Recipe, evaluator: Evaluator) -> list[Chapter]:
+    """A recipe and all that it extends, the base first. Raises Fault for a circle or an unknown base."""
+    chapters = [Chapter(recipe, origin(module, evaluator))]
+    seen = [recipe]
+    while recipe.base is not None:
+        at = module.place(recipe.base.at)
+        module, recipe = find_recipe(module, recipe.base.id, at)
+        if any(recipe is s for s in seen):
+            raise fault("cyclic-recipe", f"`{recipe.name.id}` extends itself", at)
+        seen.append(recipe)
+        chapters.append(Chapter(recipe, origin(module, evaluator)))
+    return chapters[::-1]
+
+
+class NetReference(Struct, frozen=True, eq=False):
+    """A net by its name in a module, which may be imported there."""
+
+    module: Module
+    name: str
+
+
+def net_of(module: Module, recipe: ast.Recipe) -> NetReference | None:
+    """The net that a recipe is for: its own, or that of the nearest recipe it extends, in the file that names it.
+
+    None where no recipe of the chain names one. Raises Fault for a net that is not there.
+    """
+    chapters = [(module, recipe)]
+    while recipe.target is None and recipe.base is not None:
+        module, recipe = find_recipe(module, recipe.base.id, module.place(recipe.base.at))
+        if any(recipe is r for _, r in chapters):
+            return None
+        chapters.append((module, recipe))
+    if recipe.target is None:
+        return None
+    name, at = recipe.target.id, module.place(recipe.target.at)
+    found = module.find(name)
+    if found is None or not isinstance(found[1], ast.Block | ast.Variant):
+        raise fault("unknown-net", f"there is no net `{name}`", at, did_you_mean(name, nets_of(module)))
+    return NetReference(module, name)
+
+
+def nets_of(module: Module) -> list[str]:
+    """The nets that can be named in a file: its own, and those it imports."""
+    return [n for n in module.names if n in module.nets or _is_imported_net(module, n)]
+
+
+def _is_imported_net(module: Module, name: str) -> bool:
+    found = module.find(name)
+    return found is not None and found[0] is not module and _is_net(found[0], found[1])
+
+
+def _is_net(module: Module, declared: ast.Node) -> bool:
+    """Whether a declaration is one of a module's nets."""
+    return isinstance(declared, ast.Block | ast.Variant) and declared.name.id in module.nets
+
+
+def complete(reference: NetReference, evaluator: Evaluator, arguments: Collection[str] = ()) -> NetReference | None:
+    """The net that a reference and these arguments give: itself, or for a family that waits for more, the first net
+    of its file that is one of the family. None where there is none."""
+    own = _block(reference, evaluator)
+    if own is None:
+        return None
+    if _takes(own, arguments):
+        return reference
+    found = reference.module.find(reference.name)
+    module = found[0] if found is not None else reference.module
+    for name in module.nets:
+        other = NetReference(module, name)
+        value = _block(other, evaluator)
+        if value is not None and value.block.declaration is own.block.declaration and _takes(value, arguments):
+            return other
+    return None
+
+
+def _block(reference: NetReference, evaluator: Evaluator) -> BlockArrow | None:
+    module = reference.module
+    value = evaluator.lookup(reference.name, Env(module, {}), module.place(module.file.at))
+    return value if isinstance(value, BlockArrow) else None
+
+
+def _takes(value: BlockArrow, arguments: Collection[str]) -> bool:
+    """Whether a block takes these arguments and needs no others."""
+    free = block_parameters(value.block).keys() - {n for n, _ in value.arguments}
+    return set(missing(value)) <= set(arguments) <= free
+
+
+class Choice(Struct, frozen=True, eq=False):
+    """The net and the recipe that a command means. `net` None: the first of the spec; `recipe` None: the defaults.
+
+    `several`: the recipes among which the first was taken.
+    """
+
+    net: NetReference | None
+    recipe: tuple[Module, str] | None
+    several: tuple[str, ...] = ()
+
+
+def choose(module: Module, name: str | None, recipe: str | None, read: Reader) -> Choice:
+    """The net and the recipe of `SPEC:name --recipe recipe`. Raises Fault.
+
+    `name` is a net or a recipe of the spec, its own or imported; `recipe` may be one of another spec (`resnet:A2`),
+    or `none`. Without a recipe it is the spec's first, or the first for the net that is named.
+    """
+    if name is not None and is_recipe(module, name):
+        recipe, name = recipe or name, None
+    net = NetReference(module, name) if name is not None else None
+    if recipe == "none":
+        return Choice(net, None)
+    if recipe is None:
+        return _first(module, net)
+    other, recipe = _elsewhere(module, recipe, read)
+    target = net_of(*find_recipe(other, recipe))
+    return Choice(net or (target if other is module else None), (other, recipe))
+
+
+def is_recipe(module: Module, name: str) -> bool:
+    """Whether a name means a recipe in a file, its own or an imported one."""
+    found = module.find(name)
+    return found is not None and isinstance(found[1], ast.Recipe)
+
+
+def _first(module: Module, net: NetReference | None) -> Choice:
+    """The first recipe of a file, or the first for a net."""
+    names = _recipes_for(module, net)
+    if not names:
+        return Choice(net, None)
+    several = tuple(names) if net is None and len(names) > 1 else ()
+    return Choice(net or net_of(*find_recipe(module, names[0])), (module, names[0]), several)
+
+
+def _recipes_for(module: Module, net: NetReference | None) -> list[str]:
+    """The recipes of a file, or those for one net."""
+    if net is None:
+        return recipe_names(module)
+    wanted = module.find(net.name)
+    found = []
+    for node in module.file.declarations:
+        if isinstance(node, ast.Recipe) and (target := net_of(module, node)) is not None:
+            meant = target.module.find(target.name)
+            if wanted is not None and meant is not None and wanted[1] is meant[1]:
+                found.append(node.name.id)
+    return found
+
+
+def _elsewhere(module: Module, recipe: str, read: Reader) -> tuple[Module, str]:
+    """The file that a recipe stands in: `resnet:A2` names another spec, as an import would."""
+    spec, colon, name = recipe.rpartition(":")
+    if not colon:
+        return module, recipe
+    source = read(spec, module.source)
+    if source is None:
+        hint = "a recipe of another spec is named as an import would: `resnet:A2`"
+        raise fault("unknown-module", f"there is no spec `{spec}`", None, hint)
+    other, mistakes = resolve(source, read)
+    for mistake in mistakes:
+        if mistake.severity == "error":
+            raise Fault(mistake)
+    return other, name
+
+
+def parse_override(path: str, text: str, evaluator: Evaluator) -> Written:
+    """The value of `--set path=text` as an expression. Raises Fault."""
+    source = Source(f"recipe Set {{\n  value = {text}\n}}", f"--set {path}={text}")
+    module, mistakes = resolve(source, lambda name, importer: None)
+    declarations = module.file.declarations
+    whole = len(declarations) == 1 and isinstance(declarations[0], ast.Recipe) and len(declarations[0].entries) == 1
+    if mistakes or not whole:
+        hint = f"a text is written in quotes; for a shell, in both kinds: `--set '{path}=\"...\"'`"
+        raise fault("bad-value", f"`{text}` is not a value that `{path}` can take", None, hint)
+    entry = declarations[0].entries[0]  # type: ignore[union-attr]
+    assert isinstance(entry, ast.Field)
+    return Written(entry.value, origin(module, evaluator))
+
+
+def load_recipe(module: Module, evaluator: Evaluator, name: str | None, settings: Mapping[str, str]) -> Resolved:
+    """A recipe of a file, or the defaults where `name` is None, with the settings of the command line."""
+    try:
+        overrides = {path: parse_override(path, text, evaluator) for path, text in settings.items()}
+        chapters = chain(*find_recipe(module, name), evaluator) if name is not None else []
+        return resolve_recipe(chapters, overrides)
+    except Fault as mistake:
+        return Resolved(None, (mistake.diagnostic,))
+    except Silent:
+        return Resolved(None)
+
+
+def change_recipe(recipe: Recipe, evaluator: Evaluator, settings: Mapping[str, str]) -> Resolved:
+    """A resolved recipe, with the settings of the command line."""
+    try:
+        return changed_recipe(recipe, {path: parse_override(path, text, evaluator) for path, text in settings.items()})
+    except Fault as mistake:
+        return Resolved(None, (mistake.diagnostic,))

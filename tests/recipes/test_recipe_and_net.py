@@ -1,0 +1,166 @@
+"""What `check` says of a recipe and its net: every misfit that needs no data, once, at the words to blame."""
+
+from __future__ import annotations
+
+import pytest
+
+from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.loader import read_import
+from netdsl.pipeline import Spec
+from netdsl.source import Source
+
+IMAGES = (
+    "net N(classes=10) {\n  input image [3, 32, 32]\n  stem: conv(16, 3) -> bn -> relu\n"
+    "  head: gap -> linear(classes)\n}\n"
+)
+"""A classifier of images of any size."""
+FLAT = "net N {\n  input image [3, 32, 32]\n  conv(4, 3) -> flatten -> linear(10)\n}\n"
+RESIDUAL = (
+    "net N {\n  input image [3, 32, 32]\n  conv(8, 3)\n  repeat 3 { residual { conv(8, 3) -> bn } }\n"
+    "  gap -> linear(10)\n}\n"
+)
+PREACT = RESIDUAL.replace("conv(8, 3) -> bn", "bn -> conv(8, 3)")
+VECTOR = "net N {\n  input x [20]\n  linear(10)\n}\n"
+VALUES = "net N {\n  input x [20]\n  linear(1)\n}\n"
+FEW = "net N {\n  input image [3, 32, 32]\n  gap -> linear(3)\n}\n"
+DIGITS = "net N {\n  input image [1, 8, 8]\n  flatten -> linear(10)\n}\n"
+MASKS = "net N {\n  input image [1, 32, 32]\n  conv(2, 3)\n}\n"
+TOKENS = "net N {\n  input tokens [64] int64\n  embed(50, 8) -> linear(50)\n}\n"
+TWO = "net N {\n  input a [3, 8, 8]\n  input b [3, 8, 8]\n  a + b -> gap -> linear(10)\n}\n"
+
+
+def found(net: str, fields: str) -> tuple[Diagnostic, ...]:
+    return Spec(Source(f"{net}\nrecipe R for N {{\n{fields}\n}}\n", "test.net"), read_import).diagnostics
+
+
+def shown(diagnostic: Diagnostic) -> tuple[str, str, list[str]]:
+    assert diagnostic.at is not None
+    return diagnostic.code, diagnostic.at.text, [label.at.text for label in diagnostic.labels]
+
+
+@pytest.mark.parametrize(
+    ("net", "fields", "code", "at"),
+    [
+        # selectors
+        (IMAGES, "group stm { lr = 0.1 * lr }", "unknown-selector", "stm"),
+        (IMAGES, "group norms { weight_decay = 0 }", "unknown-selector", "norms"),
+        (IMAGES, "freeze backbone", "unknown-selector", "backbone"),
+        (IMAGES, "freeze embedding", "unknown-selector", "embedding"),
+        (IMAGES, 'init = kaiming(only=["stem", "hed"])', "unknown-selector", '"hed"'),
+        (IMAGES, "freeze conv, norm, linear, bias, head", "all-frozen", "freeze conv, norm, linear, bias, head"),
+        (IMAGES, "freeze stem, head", "all-frozen", "freeze stem, head"),
+        # residual links
+        (IMAGES, "drop_path = linear(0, 0.1)", "no-residual-links", "linear(0, 0.1)"),
+        (IMAGES, "drop_path = drop_path(constant(0.1), mode=batch)", "no-residual-links", None),
+        (RESIDUAL, "drop_path = rates([0.1, 0.2])", "wrong-count", "rates([0.1, 0.2])"),
+        (IMAGES, "init = kaiming -> zero_last_norm", "no-residual-links", "zero_last_norm"),
+        (PREACT, "init = zero_last_norm", "unfit-branch", "zero_last_norm"),
+        (IMAGES, "init = fixup", "no-residual-links", "fixup"),
+        (IMAGES, "init = skipinit", "no-residual-links", "skipinit"),
+        (RESIDUAL, "init = fixup", "unfit-branch", "fixup"),
+        # outputs, losses, metrics
+        (IMAGES, "outputs = weights(aux=0.3)", "unknown-output", "aux=0.3"),
+        (IMAGES, "loss = cross_entropy(weight=[1, 2])", "wrong-count", "[1, 2]"),
+        (VALUES, "loss = cross_entropy", "unfit-loss", "linear(1)"),
+        (IMAGES, "loss = dice_ce\ndata = clutter", "unfit-loss", "linear(classes)"),
+        (MASKS, "data = digits", "unfit-loss", "conv(2, 3)"),
+        (MASKS, "data = clutter\nloss = bce", "unfit-loss", "bce"),
+        (TOKENS, 'data = text("a.txt")\nloss = mse', "unfit-loss", "mse"),
+        (IMAGES, "loss = mse\nmix = mixup(0.8)", "hard-loss", "mse"),
+        (IMAGES, "loss = huber(0.5)\nmix = cutmix(1.0)", "hard-loss", "huber(0.5)"),
+        (FEW, "metrics = [top1, top5]", "unfit-metric", "top5"),
+        (IMAGES, "metrics = [top1, rmse]", "unfit-metric", "rmse"),
+        (IMAGES, "data = cifar10\nmetrics = [perplexity]", "unfit-metric", "perplexity"),
+        (VALUES, 'data = npz("a.npz")\nloss = mse\nmetrics = [confusion]', "unfit-metric", "confusion"),
+        (IMAGES, "validation = 0.1\nstop = early_stopping(3, metric=top5)", "unfit-metric", "top5"),
+        (IMAGES, "validation = 0.1\nschedule = plateau(0.1, metric=rmse)", "unfit-metric", "rmse"),
+        # classes of the data
+        (FEW, "data = cifar10", "wrong-count", "linear(3)"),
+        (IMAGES, "data = cifar100", "wrong-count", "linear(classes)"),
+        (IMAGES, 'data = cifar100("a", labels=coarse)', "wrong-count", "linear(classes)"),
+        (IMAGES, "data = synthetic(classes=4)", "wrong-count", "linear(classes)"),
+        # inputs
+        (VECTOR, "data = digits", "unfit-input", "digits"),
+        (DIGITS, "data = cifar10", "unfit-input", "cifar10"),
+        (IMAGES, 'data = text("a.txt")', "unfit-input", 'text("a.txt")'),
+        (TOKENS, 'data = text("a.txt", length=32)', "unfit-input", 'text("a.txt", length=32)'),
+        (TWO, 'data = npz("a.npz")', "unfit-input", 'npz("a.npz")'),
+        # images
+        (VECTOR, 'data = npz("x.npz")\naugment = hflip', "not-an-image", "hflip"),
+        (VECTOR, "augment = color_jitter(0.4) -> crop(padding=4)", "not-an-image", "color_jitter(0.4)"),
+        (VECTOR, "mix = mixup(0.2) | cutmix(1.0)", "not-an-image", "cutmix(1.0)"),
+        (TWO, 'data = npz("a.npz", inputs=["a", "b"])\naugment = hflip', "not-an-image", "hflip"),
+        (IMAGES, "augment = crop(40)", "unfit-size", "crop(40)"),
+        (IMAGES, "augment = resize(16) -> crop(24, padding=2)", "unfit-size", "crop(24, padding=2)"),
+        (IMAGES, "augment = crop(padding=32, mode=reflect)", "unfit-size", "crop(padding=32, mode=reflect)"),
+        (IMAGES, 'data = imagefolder("x", resize=24, crop=32)', "unfit-size", "32"),
+        (IMAGES, 'data = imagefolder("x", resize=72, crop=64)', "unfit-size", "64"),
+        (IMAGES, 'data = imagefolder("x", resize=16)', "unfit-size", "16"),
+        (FLAT, "augment = random_resized_crop(24)", "unfit-size", "random_resized_crop(24)"),
+    ],
+)
+def test_one_error_at_the_words_to_blame(net: str, fields: str, code: str, at: str | None) -> None:
+    diagnostics = found(net, fields)
+    assert [(d.code, d.severity) for d in diagnostics] == [(code, "error")], [d.message for d in diagnostics]
+    if at is not None:
+        assert shown(diagnostics[0])[1] == at
+
+
+@pytest.mark.parametrize(
+    ("net", "fields"),
+    [
+        (IMAGES, "data = cifar10\naugment = crop(32, padding=4) -> hflip\nmix = mixup(0.2) | cutmix(1.0)"),
+        (IMAGES, "data = mnist\nmetrics = [top5, confusion, per_class]"),
+        (IMAGES, 'data = npz("x.npz")\nloss = mse\nmix = mixup(0.2)\nmetrics = [rmse]'),
+        (IMAGES, "augment = random_resized_crop(24) -> hflip"),
+        (IMAGES, 'data = imagefolder("x", resize=36, crop=32)\naugment = random_resized_crop(24)'),
+        (IMAGES, 'freeze stem\ngroup norm, embedding { weight_decay = 0 }\ninit = kaiming(only=["stem"])'),
+        (RESIDUAL, "drop_path = rates([0.1, 0.2, 0.3])\ninit = kaiming -> zero_last_norm -> head_scale(0.1)"),
+        (VALUES, "loss = bce"),
+        (VALUES, 'data = npz("x.npz")\nloss = huber\nvalidation = 0.1\nstop = early_stopping(3, metric=rmse)'),
+        (VECTOR, "mix = mixup(0.2)"),
+        (VECTOR.replace("20", "64"), "data = digits"),
+        (MASKS, "data = clutter\nloss = dice_ce\nmetrics = [mean_iou]"),
+        (TOKENS, 'data = text("a.txt")\nmetrics = [perplexity]'),
+        (DIGITS, "data = digits\nepochs = 1"),
+        (DIGITS, "data = digits\nsteps = 5"),
+        (FEW, "data = synthetic\nloss = bce(label_smoothing=0.1)"),
+    ],
+)
+def test_what_fits_is_not_spoken_of(net: str, fields: str) -> None:
+    assert [d.message for d in found(net, fields)] == []
+
+
+def test_all_selectors_that_match_nothing_are_said() -> None:
+    diagnostics = found(IMAGES, "freeze backbone, stm\ngroup hed, norm { lr = 0.1 * lr }")
+    assert sorted(shown(d)[1] for d in diagnostics) == ["backbone", "hed", "stm"]
+    assert {d.at.text: d.hint for d in diagnostics if d.at} | {"backbone": ""} == {
+        "backbone": "", "stm": "did you mean `stem`?", "hed": "did you mean `head`?",
+    }  # fmt: skip
+    (edit,) = diagnostics[0].hints[0].edits
+    assert (edit.at.text, edit.text) == ("hed", "head")
+
+
+def test_training_at_another_size_than_the_net_is_declared_for_is_a_warning() -> None:
+    (one,) = found(IMAGES, "augment = random_resized_crop(224) -> hflip")
+    assert (one.severity, one.code, shown(one)[1]) == ("warning", "unfit-size", "random_resized_crop(224)")
+    assert "trains on images of 224 x 224 and is tested on 32 x 32" in one.message
+
+
+def test_an_argument_is_proposed_only_where_the_net_has_one() -> None:
+    (one,) = found(IMAGES, "data = cifar100")
+    assert one.hint == "`-p classes=100` gives the net 100 outputs"
+    assert shown(one) == ("wrong-count", "linear(classes)", ["cifar100"])
+    (other,) = found(FEW, "data = cifar100")
+    assert "-p" not in (other.hint or "")
+
+
+def test_nothing_is_said_of_data_that_the_recipe_does_not_name() -> None:
+    assert not found(FEW, "epochs = 3")
+    assert not found(TWO, "epochs = 3")
+
+
+def test_a_selector_of_an_extended_recipe_is_blamed_where_it_is_written() -> None:
+    text = IMAGES + "recipe A for N {\n  freeze backbone\n}\nrecipe B extends A {\n  epochs = 3\n}\n"
+    diagnostics = Spec(Source(text, "test.net"), read_import).diagnostics
+    assert {d.at.text for d in diagnostics if d.at} == {"backbone"}
