@@ -1,4 +1,9 @@
-"""The Python API: `netdsl.load("resnet.net", net="ResNet50", classes=10)`."""
+"""The Python API: `netdsl.check`, `netdsl.load`, and the pair of `Spec` (a file) and `Net` (one net of it).
+
+net = netdsl.load("resnet", net="ResNet50", classes=10)
+print(net.summary())
+module = net.module(seed=0)
+"""
 
 from __future__ import annotations
 
@@ -6,16 +11,20 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from netdsl import pipeline
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
-from netdsl.loader import LoadError, load_source, read_import
-from netdsl.pipeline import Net, Spec
+from netdsl.elaborate.builder import Options
+from netdsl.loader import LoadError, load_source, locate, read_import
+from netdsl.source import Source
+from netdsl.summary.model import Summary as Totals
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from netdsl.ir.model import Program
-    from netdsl.summary import Summary
+    from netdsl.verify.compare import Case
+
+Path = str | os.PathLike[str]
 
 
 class SpecError(ValueError):
@@ -28,46 +37,79 @@ class SpecError(ValueError):
         self.diagnostics = diagnostics
 
 
-class Model:
-    """One net, compiled. Everything is computed when first asked for; only `module` and `to_onnx` import torch."""
+class Summary(Totals, frozen=True):
+    """A net's totals and rows; `str()` of it is the table of `netdsl summary`, and a notebook shows it."""
 
-    def __init__(self, net: Net) -> None:
-        self.net = net
-        if net.program is None:
-            raise SpecError(net.diagnostics)
-        self.program: Program = net.program
+    def __str__(self) -> str:
+        from netdsl.render.summary import render
 
-    @property
-    def name(self) -> str:
-        return self.net.name
+        return render(self)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(str(self))}</pre>"
+
+
+class Spec(pipeline.Spec):
+    """One spec file: `nets` and `recipes` by name, `diagnostics` for everything that is wrong with it."""
+
+    def net(
+        self,
+        name: str | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        sizes: Mapping[str, int] | None = None,
+        options: Options | None = None,
+    ) -> Net:
+        """One net of the file: the named one, or the first that these arguments suffice for. Raises SpecError."""
+        return Net(self, name, arguments or {}, sizes or {}, options or Options())
+
+
+class Net(pipeline.Net):
+    """One net with its arguments and sizes, free of mistakes. Made by `netdsl.load` or `Spec.net`.
+
+    Raises SpecError with every mistake found.
+    """
+
+    def __init__(
+        self,
+        spec: pipeline.Spec,
+        name: str | None,
+        arguments: Mapping[str, Any],
+        sizes: Mapping[str, int],
+        options: Options,
+    ) -> None:
+        super().__init__(spec, name, arguments, sizes, options)
+        if self.program is None:
+            raise SpecError(self.diagnostics)
 
     @property
     def input_sizes(self) -> dict[str, tuple[int | str, ...]]:
         """The shape of one sample of each input, without the batch; named sizes as text: `{"image": (3, "H", "W")}`."""
-        return {
-            v.name: tuple(s if isinstance(s, int) else str(s) for s in v.type.shape) for v in self.program.main.inputs
-        }
+        inputs = self.checked.main.inputs
+        return {v.name: tuple(s if isinstance(s, int) else str(s) for s in v.type.shape) for v in inputs}
 
     def summary(self) -> Summary:
         """Parameters, MACs, memory, receptive field and a tree of rows, as a value; `str()` of it is a table."""
+        from msgspec.structs import asdict
+
         from netdsl.summary import summarize
 
-        return summarize(self.program, self.name)
+        return Summary(**asdict(summarize(self.checked, self.name)))
 
     def source(self) -> str:
-        """The net as a PyTorch module: the text of a `model.py` that imports nothing but torch."""
+        """The net as a PyTorch module: the text of a `model.py` that imports nothing but torch.
+
+        Raises SpecError for what PyTorch source cannot express.
+        """
         try:
-            return self.net.source()
+            return super().source()
         except Fault as mistake:
             raise SpecError((mistake.diagnostic,)) from None
 
-    def module(self, seed: int | None = None) -> nn.Module:
-        """The net as a live `torch.nn.Module`, made by running `source()`. `seed` fixes its initial weights."""
-        return self.net.module(seed)
-
     def to_onnx(
         self,
-        path: str | os.PathLike[str],
+        path: Path,
         weights: Mapping[str, np.ndarray] | nn.Module | None = None,
         *,
         opset: int = 18,
@@ -81,23 +123,46 @@ class Model:
         """
         from netdsl.verify.export import deliver
 
-        deliver(self.net, path, weights, opset=opset, target=target, verified=verify)
+        deliver(self, path, weights, opset=opset, target=target, verified=verify)
+
+    def verify(self, module: nn.Module | None = None, *, opset: int = 18, gate: float = 1e-5) -> list[Case]:
+        """Compare onnxruntime with torch at several batch sizes, sizes and weights; one `Case` for each comparison.
+
+        `module`: made by `module()`; without it, fresh weights of seed 0. `gate`: the largest difference accepted,
+        relative to the largest output.
+        """
+        from functools import partial
+
+        from netdsl.verify.compare import verify
+
+        return verify(self.checked, module or self.module(seed=0).eval(), partial(self.onnx, opset=opset), gate=gate)
+
+
+def open_spec(path: Path | Source) -> Spec:
+    """A spec file, a spec of the zoo by name (`"resnet"`), or a text given as `Source`. Raises SpecError."""
+    if isinstance(path, Source):
+        return Spec(path, read_import)
+    try:
+        return Spec(load_source(locate(path)), read_import)
+    except LoadError as error:
+        raise SpecError((error.diagnostic,)) from None
+
+
+def check(path: Path | Source) -> tuple[Diagnostic, ...]:
+    """Every mistake of a spec, as `netdsl check` reports it: empty where there is none. Never imports torch."""
+    try:
+        return open_spec(path).diagnostics
+    except SpecError as error:
+        return error.diagnostics
 
 
 def load(
-    path: str | os.PathLike[str],
-    net: str | None = None,
-    *,
-    sizes: Mapping[str, int] | None = None,
-    **arguments: Any,
-) -> Model:
+    path: Path | Source, net: str | None = None, *, sizes: Mapping[str, int] | None = None, **arguments: Any
+) -> Net:
     """Compile one net of a spec.
 
-    `net` names it (without a name: the first that needs no further arguments); `arguments` are the net's own
-    (`classes=10`); `sizes` fixes named sizes of its inputs (`{"H": 224}`). Raises SpecError with every mistake found.
+    `path`: a file, or the name of a spec of the zoo; `net` names the net (without a name: the first that needs no
+    further arguments); `arguments` are the net's own (`classes=10`); `sizes` fixes named sizes of its inputs
+    (`{"H": 224}`). Raises SpecError with every mistake found.
     """
-    try:
-        spec = Spec(load_source(path), read_import)
-    except LoadError as error:
-        raise SpecError((error.diagnostic,)) from None
-    return Model(spec.net(net, arguments, sizes))
+    return open_spec(path).net(net, arguments, sizes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from netdsl.diagnostics.diagnostic import Diagnostic, Fault, diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault, diagnostic, did_you_mean
 from netdsl.source import Source
 from netdsl.syntax.limits import LARGEST
 
@@ -19,6 +19,24 @@ def library() -> str:
     package = os.path.dirname(os.path.abspath(__file__))
     inside = os.path.join(package, "specs")
     return inside if os.path.isdir(inside) else os.path.join(os.path.dirname(package), "specs")
+
+
+def zoo() -> dict[str, str]:
+    """The specs of the installed zoo: the path of each by its name."""
+    folder = library()
+    names = (
+        sorted(f.removesuffix(".net") for f in os.listdir(folder) if f.endswith(".net"))
+        if os.path.isdir(folder)
+        else []
+    )
+    return {name: os.path.join(folder, f"{name}.net") for name in names}
+
+
+def locate(path: str | os.PathLike[str]) -> str:
+    """The file that is meant: the path itself, or a spec of the zoo by its bare name where no such file exists."""
+    name = os.fspath(path)
+    known = os.path.join(library(), f"{name}.net")
+    return known if name.isidentifier() and not os.path.exists(name) and os.path.isfile(known) else name
 
 
 def load_source(path: str | os.PathLike[str]) -> Source:
@@ -63,6 +81,8 @@ def _unreadable(name: str, error: OSError) -> Diagnostic:
         folder = os.path.dirname(name) or "."
         near = sorted(f for f in os.listdir(folder) if f.endswith(".net")) if os.path.isdir(folder) else []
         hint = f"specs in {folder}: {', '.join(near[:8])}" if near else None
+        if name.isidentifier():
+            hint = did_you_mean(name, zoo()) or "`netdsl zoo` lists the specs that have names"
         return diagnostic("no-such-file", f"there is no file {name}", hint=hint)
     if isinstance(error, IsADirectoryError):
         return diagnostic("is-a-directory", f"{name} is a directory", hint="name a spec in it")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from netdsl.check.expectations import check_promises
-from netdsl.check.unused import check_names
+from netdsl.checks.expectations import check_promises
+from netdsl.checks.unused import check_names
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, did_you_mean, fault
 from netdsl.elaborate.builder import Options
 from netdsl.elaborate.calls import block_parameters, missing
@@ -79,7 +79,7 @@ class Spec:
         check_names(self.module, self.elaborator)
         check_promises(self.module, self.elaborator, programs)
         if any(isinstance(d, ast.Recipe) for d in self.module.file.declarations):
-            from netdsl.check.recipes import check_recipes
+            from netdsl.checks.recipes import check_recipes
 
             check_recipes(self.module, self.elaborator, programs)
         return (*self.mistakes, *self.elaborator.diagnostics)

@@ -26,7 +26,7 @@ FLOORS = (
     ("analysis", "backends/torch", "backends/onnx"),
     ("elaborate", "weights"),
     ("planning",),
-    ("check",),
+    ("checks",),
     ("loader", "pipeline"),
     ("selection",),
     ("summary",),

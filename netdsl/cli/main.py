@@ -27,13 +27,20 @@ COMMANDS = {
     "predict": "run a trained net on pictures",
     "verify": "hold a net's ONNX form against PyTorch, number by number",
     "weights": "map torchvision's or timm's weights onto a net",
+    "zoo": "list the specs that have names, and their nets",
     "fmt": "format specs in the one style",
     "ops": "the reference of all layers and functions",
 }
 """The commands, each a module of this package with `configure(parser)` and `run(args) -> exit code`."""
 
-SHORT = ("check", "summary", "fmt", "ops")
+SHORT = ("check", "summary", "fmt", "ops", "zoo")
 """Commands that end before collecting garbage could pay."""
+
+PACKAGES = {
+    "numpy": "numpy", "torch": "torch", "onnx": "onnx", "onnxruntime": "onnxruntime", "safetensors": "safetensors",
+    "sklearn": "scikit-learn", "PIL": "pillow", "rich": "rich",
+}  # fmt: skip
+"""Packages that only some commands import, by module."""
 
 INTERNAL, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
 
@@ -49,26 +56,30 @@ def main(argv: list[str] | None = None) -> int:
         return code
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else USAGE
-    except Refused as refused:
-        from netdsl.render.diagnostics import render_all
-
-        return _say(render_all(refused.diagnostics, sys.stderr), refused.code)
-    except Fault as mistake:
-        from netdsl.render.diagnostics import render_all
-
-        return _say(render_all((mistake.diagnostic,), sys.stderr), WRONG)
-    except Failure as failure:
-        return _say(_message(failure.message, failure.hint), failure.code)
     except KeyboardInterrupt:
         return _say("interrupted", INTERRUPTED)
     except BrokenPipeError:
         _abandon_output()
         return BROKEN_PIPE
-    except OSError as error:
+    except Exception as error:
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    """Say how a command failed; gives its exit code."""
+    if isinstance(error, Refused | Fault):
+        from netdsl.render.diagnostics import render_all
+
+        found, code = (error.diagnostics, error.code) if isinstance(error, Refused) else ((error.diagnostic,), WRONG)
+        return _say(render_all(found, sys.stderr), code)
+    if isinstance(error, Failure):
+        return _say(_message(error.message, error.hint), error.code)
+    if isinstance(error, ModuleNotFoundError):
+        return _missing(error)
+    if isinstance(error, OSError):
         _abandon_output()
         return _say(_message(os_message(error)), USAGE)
-    except Exception as error:
-        return _unforeseen(error)
+    return _unforeseen(error)
 
 
 def _run(argv: list[str]) -> int:
@@ -155,6 +166,17 @@ def _abandon_output() -> None:
     """Nobody reads the output any more, or it cannot be written: nothing is left to flush at exit."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _missing(error: ModuleNotFoundError) -> int:
+    """Name a package that a light installation lacks."""
+    module = (error.name or "").partition(".")[0]
+    if module not in PACKAGES:
+        return _unforeseen(error)
+    package = PACKAGES[module]
+    return _say(
+        _message(f"this needs the package `{package}`, which is not installed", f"pip install {package}"), USAGE
+    )
 
 
 def _unforeseen(error: Exception) -> int:

@@ -102,10 +102,10 @@ def _pair(text: str) -> tuple[str, str]:
 
 def open_spec(path: str) -> Spec:
     """The spec in a file. Raises Failure where it cannot be read."""
-    from netdsl.loader import read_import
+    from netdsl.loader import locate, read_import
     from netdsl.pipeline import Spec
 
-    return Spec(read_spec(path), read_import)
+    return Spec(read_spec(locate(path)), read_import)
 
 
 def live_module(net: Net, seed: int, weights: dict[str, Any] | None) -> nn.Module:
