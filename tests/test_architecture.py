@@ -74,7 +74,6 @@ COMPLEX: dict[str, int] = {
     "backends/torch/loops:is_loop": 14,
     "backends/torch/sizes:_sum": 14,
     "backends/torch/unify:unify": 22,
-    "cli/main:main": 13,
     "cli/training:_resumed": 14,
     "elaborate/build:_freeze": 21,
     "elaborate/build:_is_chain": 15,
