@@ -139,7 +139,7 @@ def _bind_op(arrow: OpArrow, given: list[Given], at: Place) -> OpArrow:
         name = item.name or next(open_fields, None)
         if name is None:
             raise _refused_position(arrow, given, item)
-        _place_argument(op.kind, fields, name, item, now, arguments)
+        _place_argument(op.kind, fields, name, item, now, arguments, op.hints.get(name))
     places = CallPlace(at, _places(arrow.at) | now)
     bound = OpArrow(op, tuple(sorted(arguments.items())), tuple(operands.items()), places)
     if is_complete(bound):
@@ -160,11 +160,17 @@ def _operand(op: type[Op], item: Given, taken: dict[str, Any]) -> str | None:
 
 
 def _place_argument(
-    function: str, known: list[str], name: str, item: Given, now: dict[str, Place], arguments: dict[str, Any]
+    function: str,
+    known: list[str],
+    name: str,
+    item: Given,
+    now: dict[str, Place],
+    arguments: dict[str, Any],
+    hint: str | None = None,
 ) -> None:
     if name not in known:
         taken = ", ".join(f"`{k}`" for k in known)
-        hint = did_you_mean(name, known) or (f"it takes {taken}" if known else "it takes no arguments")
+        hint = hint or did_you_mean(name, known) or (f"it takes {taken}" if known else "it takes no arguments")
         raise fault("unknown-argument", f"`{function}` takes no argument `{name}`", item.at, hint)
     if name in now:
         raise fault("duplicate-argument", f"`{name}` is given twice", item.at)

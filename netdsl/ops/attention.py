@@ -7,7 +7,7 @@ from msgspec import Meta
 from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, Operand, OpError, Param, Torch, known, register
 from netdsl.ops.features import floating
 from netdsl.ops.lowering import reshaped
-from netdsl.ops.product import causal_mask, mask_onnx, mask_shape
+from netdsl.ops.product import FOREIGN_MASKS, attended, causal_mask, mask_onnx, mask_shape
 from netdsl.ops.spatial import Positive, optional
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, product
@@ -74,6 +74,7 @@ class MultiHead(Op, frozen=True):
     dropout: Rate = 0.0
 
     is_layer = True
+    hints = FOREIGN_MASKS
     saves_beside = 4  # queries, keys, values, what they give
 
     def widths(self, x: TensorType) -> tuple[int, int]:
@@ -104,12 +105,9 @@ class MultiHead(Op, frozen=True):
     def window(self, *inputs: TensorType) -> str:
         return GLOBAL
 
-    def mix(self, g: Graph, q: str, k: str, v: str, masks: list[str]) -> Any:
+    def mix(self, g: Graph, q: str, k: str, v: str, masks: list[tuple[str, str]]) -> Any:
         """`softmax(q @ k + masks) @ v` in ONNX, where q is scaled and k transposed."""
-        scores = g.op("MatMul", q, k)
-        for mask in masks:
-            scores = g.op("Add", scores, mask)
-        return g.op("MatMul", g.op("Softmax", scores, axis=-1), v)
+        return g.op("MatMul", attended(g, g.op("MatMul", q, k), masks), v)
 
     def output(self, g: Graph, y: str) -> Any:
         y = g.op("MatMul", y, g.const(g.array("out_proj.weight").T))
@@ -121,9 +119,11 @@ class Attention(MultiHead, frozen=True):
     """Multi-head self-attention over a sequence `[L, D]` (Vaswani et al., 2017), with torch.nn.MultiheadAttention's
     weights and names, computed by torch's fused `F.scaled_dot_product_attention`.
 
-    `dim` is the width inside, of all heads together (D by default); `causal` lets a token see those up to itself;
-    `mask` is a value added to the scores `[heads, L, L]`, whose shape is the end of theirs (a relative position bias).
-    Of windows `[N, L, D]` each is attended by itself, and scores are `[N, heads, L, L]`.
+    `dim` is the width inside, of all heads together (D by default); `causal` lets a token see those up to itself.
+    `mask` is added to the scores `[heads, L, L]` (a relative position bias); one of bool is true where a token attends,
+    as for torch's function (nn.MultiheadAttention's are the other way round: `logical_not`). Its shape is the end of
+    that of the scores: `[L]` says which tokens are seen by all (padding). Of windows `[N, L, D]` each is attended by
+    itself, and scores are `[N, heads, L, L]`.
     """
 
     causal: bool = False
@@ -140,6 +140,10 @@ class Attention(MultiHead, frozen=True):
         Example("attention(2)", ("[3, 5, 8]",)),
         Example("attention(2, mask=y)", ("[3, 5, 8]", "[2, 5, 5]")),
         Example("attention(2, mask=y)", ("[3, 5, 8]", "[3, 1, 5, 5]")),
+        Example("attention(2, mask=y)", ("[5, 8]", "[1, 5] bool")),
+        Example("attention(2, mask=y)", ("[5, 8]", "[5] bool")),
+        Example("attention(2, mask=y)", ("[3, 5, 8]", "[2, 5, 5] bool")),
+        Example("attention(2, mask=y)", ("[5, 8]", "[1, 5]")),
     )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
@@ -175,25 +179,31 @@ class Attention(MultiHead, frozen=True):
     def onnx(self, g: Graph, *x: Operand) -> Any:
         _, inner = self.widths(x[0].type)
         size = inner // self.heads
-        fused = g.opset >= 23 and x[0].type.rank == 2
+        fused = g.opset >= 23 and x[0].type.rank == 2 and all(self._fusible(m.type, x[0].type) for m in x[1:])
         scale = 1.0 if fused else size**-0.5
         qkv = g.op("MatMul", x[0].name, g.const(first_scaled(g.array("in_proj_weight"), inner, scale).T))
         if self.qkv_bias:
             qkv = g.op("Add", qkv, g.const(first_scaled(g.array("in_proj_bias"), inner, scale)))
-        masks = [mask_onnx(g, m, len(self._scores(x[0].type)) - m.type.rank) for m in x[1:]]
+        rank = x[0].type.rank
+        masks = [(mask_onnx(g, m, rank + 1 - m.type.rank), m.type.dtype) for m in x[1:]]
         if fused:
             q, k, v = g.op("Split", qkv, outputs=3, axis=-1, num_outputs=3)
             heads = {"q_num_heads": self.heads, "kv_num_heads": self.heads}
-            y = g.op("Attention", q, k, v, *masks, **heads, is_causal=int(self.causal) or None)
+            y = g.op("Attention", q, k, v, *(name for name, _ in masks), **heads, is_causal=int(self.causal) or None)
             return self.output(g, y)
-        masks += [causal_mask(g, x[0].type.shape[-2], x[0].type.shape[-2])] if self.causal else []
-        rank = x[0].type.rank
+        length = x[0].type.shape[-2]
+        masks += [(causal_mask(g, length, length), "float32")] if self.causal else []
         cut = reshaped(g, Operand(qkv, x[0].type), *x[0].type.shape[:-1], 3, self.heads, size)
         moved = g.op("Transpose", cut, perm=(rank, *range(rank - 1), rank + 1, rank - 1, rank + 2))
         q, k, v = g.op("Split", moved, outputs=3, axis=0, **({"num_outputs": 3} if g.opset >= 18 else {}))
         k = g.op("Transpose", k, perm=(*range(rank + 1), rank + 2, rank + 1))
         y = g.op("Transpose", self.mix(g, q, k, v, masks), perm=(*range(1, rank), rank + 1, 0, rank, rank + 2))
         return self.output(g, reshaped(g, Operand(y, x[0].type), *x[0].type.shape[:-1], inner))
+
+    def _fusible(self, mask: TensorType, x: TensorType) -> bool:
+        """Whether ONNX's Attention takes a mask: onnxruntime's wants a row for each query."""
+        length = x.shape[-2]
+        return mask.dtype != "bool" and mask.shape[-2:] == (length, length)
 
 
 def first_scaled(weight: Any, count: int, scale: float) -> Any:
@@ -217,6 +227,7 @@ class CrossAttention(MultiHead, frozen=True):
         Example("cross_attention(2, context=y)", ("[5, 8]", "[6, 4]")),
         Example("cross_attention(2, context=y, dim=12, qkv_bias=false)", ("[5, 8]", "[6, 8]")),
         Example("cross_attention(2, context=y, bias=false, mask=z)", ("[5, 8]", "[6, 4]", "[2, 5, 6]")),
+        Example("cross_attention(2, context=y, mask=z)", ("[5, 8]", "[6, 4]", "[6] bool")),
     )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
@@ -262,7 +273,7 @@ class CrossAttention(MultiHead, frozen=True):
 
         q = project("q_proj", x[0], (0, 2, 1, 3), size**-0.5)
         k, v = project("k_proj", x[1], (0, 2, 3, 1)), project("v_proj", x[1], (0, 2, 1, 3))
-        masks = [mask_onnx(g, m, 3 - m.type.rank) for m in x[2:]]
+        masks = [(mask_onnx(g, m, 3 - m.type.rank), m.type.dtype) for m in x[2:]]
         y = g.op("Transpose", self.mix(g, q, k, v, masks), perm=(0, 2, 1, 3))
         sizes = (x[0].type.shape[0], inner)
         return self.output(g, reshaped(g, Operand(y, self.infer(Assumptions(), *(o.type for o in x))), *sizes))

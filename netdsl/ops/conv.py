@@ -235,7 +235,8 @@ class Patchify(Op, frozen=True):
 class UpConv(Op, frozen=True):
     """Transposed convolution, as torch.nn.ConvTranspose2d: `(size - 1) * stride - 2 * padding + kernel_size`.
 
-    `stride` defaults to 1 and `padding` to 0, as in PyTorch.
+    `stride` defaults to 1 and `padding` to 0, as in PyTorch. `output_padding` (less than the stride or the dilation)
+    adds positions at the end.
     """
 
     out_channels: Positive
@@ -253,6 +254,8 @@ class UpConv(Op, frozen=True):
         Example("upconv(6, 2, stride=2)"),
         Example("upconv(6, 3, stride=2, padding=1, output_padding=1, groups=2, bias=false)"),
         Example("upconv(6, 3, dilation=2)", ("[4, 9]",)),
+        Example("upconv(3, 2, padding=3, dilation=2, output_padding=1)", ("[1, 6, 7]",)),
+        Example("upconv(2, 3, stride=(2, 1), dilation=(3, 2), output_padding=(2, 1))"),
     )
 
     def resolve(self, *inputs: TensorType) -> Op:
@@ -263,6 +266,10 @@ class UpConv(Op, frozen=True):
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         (x,) = inputs
         check_groups(self.groups, known(x.shape[0], "the number of channels"), self.out_channels)
+        for _, s, _, o, d in zip(*self._windows(), strict=True):
+            if o >= max(s, d):
+                message = f"`output_padding` {o} must be less than the stride {s} or the dilation {d}"
+                raise OpError(message, argument="output_padding", code="bad-argument")
         sizes = [
             (size - 1) * s - 2 * p + d * (k - 1) + o + 1
             for size, k, s, p, o, d in zip(x.spatial, *self._windows(), strict=True)
@@ -297,11 +304,24 @@ class UpConv(Op, frozen=True):
     def onnx(self, g: Graph, *x: Operand) -> Any:
         kernel, stride, padding, output_padding, dilation = self._windows()
         bias = [g.weight("bias")] if self.bias else []
+        data, end = x[0].name, padding
+        if any(o >= s for o, s in zip(output_padding, stride, strict=True)):  # refused by onnxruntime
+            data, end = self._cut_later(g, data)
+            output_padding = (0,) * len(kernel)
         return g.op(
-            "ConvTranspose", x[0].name, g.weight("weight"), *bias,
-            kernel_shape=kernel, strides=stride, pads=(*padding, *padding), output_padding=output_padding,
+            "ConvTranspose", data, g.weight("weight"), *bias,
+            kernel_shape=kernel, strides=stride, pads=(*padding, *end), output_padding=output_padding,
             dilations=dilation, group=self.groups,
         )  # fmt: skip
+
+    def _cut_later(self, g: Graph, data: str) -> tuple[str, tuple[int, ...]]:
+        """The input and the padding at the end that give the same without `output_padding`: less is cut off, and where
+        there is not enough to cut, zeros at the input's end make more."""
+        _, stride, padding, extra, _ = self._windows()
+        more = tuple(max(0, -((p - o) // s)) for s, p, o in zip(stride, padding, extra, strict=True))
+        if any(more):
+            data = g.op("Pad", data, g.const((0,) * (len(more) + 4) + more, "int64"))
+        return data, tuple(p - o + s * m for s, p, o, m in zip(stride, padding, extra, more, strict=True))
 
     def window(self, *inputs: TensorType) -> Window:
         kernel, stride, padding, _, dilation = self._windows()

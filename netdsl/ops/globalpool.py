@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
-from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, Operand, OpError, Torch, Window, X, register
+from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, Operand, Torch, Window, X, register
 from netdsl.ops.features import floating
 from netdsl.ops.lowering import reduction, sliced
 from netdsl.ops.spatial import Spatial, compact, per_axis, spatial_rank
@@ -83,32 +83,47 @@ class AdaptivePool(Op, frozen=True):
     def onnx(self, g: Graph, *x: Operand) -> Any:
         if set(self._outputs()) == {1}:
             return g.op(f"Global{self.nodes[0]}", x[0].name)
-        sizes = self._numbers(x[0].type)
-        if all(n % m == 0 for n, m in zip(sizes, self._outputs(), strict=True)):
-            kernel = tuple(n // m for n, m in zip(sizes, self._outputs(), strict=True))
+        sizes = x[0].type.spatial
+        if all(_divides(m, n) for n, m in zip(sizes, self._outputs(), strict=True)):
+            kernel = tuple(n // m for n, m in zip(sizes, self._outputs(), strict=True) if isinstance(n, int))
             return g.op(self.nodes[0], x[0].name, kernel_shape=kernel, strides=kernel)
         y = x[0].name
         for axis, (n, m) in enumerate(zip(sizes, self._outputs(), strict=True), start=2):
+            if n == m:
+                continue
+            if not isinstance(n, int):
+                y = self._computed(g, y, x[0].type.rank, axis, n, m)
+                continue
             windows = [(i * n // m, -((i + 1) * n // -m)) for i in range(m)]
             parts = (reduction(g, self.nodes[1], sliced(g, y, axis, *w), (axis,), keepdims=True) for w in windows)
             y = g.op("Concat", *parts, axis=axis)
         return y
+
+    def _computed(self, g: Graph, x: str, rank: int, axis: int, size: Dim, windows: int) -> Any:
+        """One axis whose size is known only when the net runs: of every window as many positions are picked as the
+        longest has, its last one again where it is shorter."""
+        n, count = g.shape(size, batch=False), g.const(windows, "int64")
+        one, number = g.const(1, "int64"), g.const([[i] for i in range(windows)], "int64")
+        first = g.op("Div", g.op("Mul", number, n), count)
+        reach = g.op("Add", g.op("Mul", g.op("Add", number, one), n), g.const(windows - 1, "int64"))
+        end = g.op("Div", reach, count)
+        longest = g.op("ReduceMax", g.op("Sub", end, first), keepdims=0)
+        place = g.op("Add", first, g.op("Range", g.const(0, "int64"), longest, one))
+        picked = g.op("Gather", x, g.op("Min", place, g.op("Sub", end, one)), axis=axis)
+        return self.over_window(g, picked, axis + 1, rank - axis, (place, end))
+
+    def over_window(self, g: Graph, picked: str, axis: int, after: int, bounds: tuple[str, str]) -> Any:
+        """The result over an axis of picked positions, which `after` axes follow. `bounds`: the number of each picked
+        position, [windows, longest], and the end of its window: those from there on don't count."""
+        return reduction(g, self.nodes[1], picked, (axis,), keepdims=False)
 
     def window(self, *inputs: TensorType) -> Window | str:
         """The window where it is the same everywhere, which it is where the output's size divides the input's."""
         sizes = inputs[0].spatial
         if set(self._outputs()) == {1} or not all(_divides(m, n) for n, m in zip(sizes, self._outputs(), strict=True)):
             return GLOBAL
-        kernel = tuple(n // m for n, m in zip(self._numbers(inputs[0]), self._outputs(), strict=True))
+        kernel = tuple(n // m for n, m in zip(sizes, self._outputs(), strict=True) if isinstance(n, int))
         return Window(kernel, kernel, (0,) * len(kernel))
-
-    def _numbers(self, x: TensorType) -> tuple[int, ...]:
-        for size in x.spatial:
-            if not isinstance(size, int):
-                message = f"`{self.kind}` to {compact(self._outputs())} needs a known picture, found {x}"
-                hint = "fix the size (`--size`), or average over the whole picture (`gap`)"
-                raise OpError(message, argument="output_size", code="symbolic-size", hint=hint)
-        return tuple(s for s in x.spatial if isinstance(s, int))
 
     def _outputs(self) -> Any:
         return self.output_size
@@ -126,18 +141,24 @@ def adaptive_examples(kind: str) -> tuple[Example, ...]:
 @register("adaptive_avgpool")
 class AdaptiveAvgPool(AdaptivePool, frozen=True):
     """Means over windows chosen so that the output has `output_size` (per axis or one for all), as
-    torch.nn.AdaptiveAvgPool1d/2d/3d. ONNX has it where the input's size is known, or for an output of 1."""
+    torch.nn.AdaptiveAvgPool1d/2d/3d."""
 
     positional = 1
     name, nodes = "Avg", ("AveragePool", "ReduceMean")
     saves = "nothing"
     examples = adaptive_examples("adaptive_avgpool")
 
+    def over_window(self, g: Graph, picked: str, axis: int, after: int, bounds: tuple[str, str]) -> Any:
+        counts = g.op("Cast", g.op("Less", *bounds), to=1)
+        counts = g.op("Unsqueeze", counts, g.const(tuple(range(2, 2 + after)), "int64")) if after else counts
+        total = reduction(g, "ReduceSum", g.op("Mul", picked, counts), (axis,), keepdims=False)
+        return g.op("Div", total, reduction(g, "ReduceSum", counts, (1,), keepdims=False))
+
 
 @register("adaptive_maxpool")
 class AdaptiveMaxPool(AdaptivePool, frozen=True):
     """Maxima over windows chosen so that the output has `output_size` (per axis or one for all), as
-    torch.nn.AdaptiveMaxPool1d/2d/3d. ONNX has it where the input's size is known, or for an output of 1."""
+    torch.nn.AdaptiveMaxPool1d/2d/3d."""
 
     positional = 1
     name, nodes = "Max", ("MaxPool", "ReduceMax")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from netdsl.ops.base import GLOBAL, Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, register, require
-from netdsl.ops.features import floating, same_elements
+from netdsl.ops.features import floating, is_bare, same_elements
 from netdsl.sizes.constraints import IMPOSSIBLE, Assumptions
 from netdsl.sizes.dims import Dim, product
 from netdsl.tensors import TensorType
@@ -48,19 +48,38 @@ class MatMul(Op, frozen=True):
         return g.op("MatMul", x[0].name, x[1].name)
 
 
+OTHER_WAY_ROUND = (
+    "true in `mask=` lets a token be seen, as in F.scaled_dot_product_attention; in the masks of nn.MultiheadAttention "
+    "it leaves one out: `mask=other -> logical_not`"
+)
+"""What to say to a person who may follow the other convention."""
+
+FOREIGN_MASKS = dict.fromkeys(("key_padding_mask", "attn_mask", "padding_mask", "attention_mask"), OTHER_WAY_ROUND)
+"""Hints for the names that masks have elsewhere."""
+
+LOWEST = -3.4028234e38
+"""A score that softmax turns into 0 beside any other, and into equal weights beside its like."""
+
+
 def mask_shape(assume: Assumptions, mask: TensorType, scores: tuple[Dim, ...]) -> int:
     """How many axes a mask lacks of the scores `[..., heads, L, S]`. Raises OpError unless it is the end of that shape,
-    where sizes of 1 fit all."""
-    target = scores[len(scores) - mask.rank :]
-    fits = 2 <= mask.rank <= len(scores) and all(
+    where sizes of 1 fit all, and true or false, or real numbers."""
+    if mask.dtype not in ("bool", "float32", "unknown"):
+        hint = f"bool says who is seen (`equal(1)` makes it), float32 is added to the scores; {OTHER_WAY_ROUND}"
+        raise OpError(f"a mask is bool or float32, found {mask}", operand=-1, code="dtype-mismatch", hint=hint)
+    target = scores[len(scores) - mask.rank :] if 1 <= mask.rank <= len(scores) else ()
+    fits = bool(target) and all(
         m == 1 or assume.equal(m, n) != IMPOSSIBLE for m, n in zip(mask.shape, target, strict=True)
     )
-    if mask.dtype not in ("bool", "float32", "unknown"):
-        hint = "bool: true attends; float32: it is added to the scores"
-        raise OpError(f"a mask is bool or float32, found {mask}", operand=-1, code="dtype-mismatch", hint=hint)
     if not fits:
-        message = f"a mask is added to scores of [{', '.join(map(str, scores))}], found {mask}"
-        raise OpError(message, operand=-1, hint="its shape must be the end of that of the scores")
+        message = f"a mask meets scores of [{', '.join(map(str, scores))}], found {mask}"
+        hint = (
+            "its shape must be the end of that of the scores: one number for each key, or a row of them for each query"
+        )
+        raise OpError(message, operand=-1, hint=hint)
+    if is_bare(mask):
+        hint = "`unsqueeze(0)` makes it a row for all queries"
+        raise OpError(f"a parameter of one axis cannot be a mask, found {mask}", operand=-1, hint=hint)
     return len(scores) - mask.rank
 
 
@@ -73,6 +92,20 @@ def mask_onnx(g: Graph, mask: Operand, lacking: int) -> str:
     """The mask with axes for those that it lacks; one that is the same for every sample is broadcast as it is."""
     axes = tuple(range(1, lacking + 1))
     return str(g.op("Unsqueeze", mask.name, g.const(axes, "int64"))) if lacking and mask.type.batched else mask.name
+
+
+def attended(g: Graph, scores: str, masks: list[tuple[str, str]]) -> Any:
+    """The weights of attention in ONNX: softmax of the scores under masks, which are pairs of a value and its dtype.
+
+    Real numbers are added; where a mask of bool is false the weight is 0, also of a query that attends to nothing
+    (as in PyTorch, where softmax alone would give numbers that are not finite).
+    """
+    for mask, dtype in masks:
+        scores = g.op("Where", mask, scores, g.const(LOWEST)) if dtype == "bool" else g.op("Add", scores, mask)
+    weights = g.op("Softmax", scores, axis=-1)
+    for mask, dtype in masks:
+        weights = g.op("Where", mask, weights, g.const(0.0)) if dtype == "bool" else weights
+    return weights
 
 
 def causal_mask(g: Graph, queries: Dim, keys: Dim) -> str:
@@ -88,8 +121,9 @@ class ScaledDotProduct(Op, frozen=True):
     """`softmax(query @ key.T / sqrt(d) + mask) @ value` over the last two axes (Vaswani et al., 2017), without weights,
     as torch's F.scaled_dot_product_attention: `[heads, L, d]`, `[heads, S, d]`, `[heads, S, e]` give `[heads, L, e]`.
 
-    `causal` lets a query see the keys up to its own place. `mask` is added to the scores; its shape is the end of
-    theirs. `scale` replaces `1 / sqrt(d)`.
+    `causal` lets a query see the keys up to its own place. `mask` is added to the scores; one of bool is true where a
+    query attends to a key (nn.MultiheadAttention's are the other way round). Its shape is the end of that of the
+    scores: `[S]` is for all queries. `scale` replaces `1 / sqrt(d)`.
     """
 
     causal: bool = False
@@ -98,11 +132,14 @@ class ScaledDotProduct(Op, frozen=True):
     operands = ("query", "key", "value")
     optional_operands = ("mask",)
     takes_it = False
+    hints = FOREIGN_MASKS
     examples = (
         Example("sdpa(x, y, z)", ("[2, 5, 4]", "[2, 6, 4]", "[2, 6, 3]")),
         Example("sdpa(x, y, z, causal=true)", ("[2, 5, 4]", "[2, 5, 4]", "[2, 5, 4]")),
         Example("sdpa(x, y, z, scale=0.3)", ("[5, 4]", "[6, 4]", "[6, 4]")),
         Example("sdpa(x, y, z, mask=w)", ("[2, 5, 4]", "[2, 6, 4]", "[2, 6, 3]", "[5, 6]")),
+        Example("sdpa(x, y, z, mask=w)", ("[2, 5, 4]", "[2, 6, 4]", "[2, 6, 3]", "[1, 6] bool")),
+        Example("sdpa(x, y, z, mask=w)", ("[2, 5, 4]", "[2, 6, 4]", "[2, 6, 3]", "[6] bool")),
     )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
@@ -140,9 +177,6 @@ class ScaledDotProduct(Op, frozen=True):
         scale = self.scale if self.scale is not None else float(width) ** -0.5  # type: ignore[arg-type]
         perm = (*range(k.type.rank - 1), k.type.rank, k.type.rank - 1)
         scores = g.op("MatMul", g.op("Mul", q.name, g.const(scale)), g.op("Transpose", k.name, perm=perm))
-        if self.causal:
-            scores = g.op("Add", scores, causal_mask(g, q.type.shape[-2], k.type.shape[-2]))
-        for m in mask:
-            lacking = q.type.rank - m.type.rank
-            scores = g.op("Add", scores, mask_onnx(g, m, lacking))
-        return g.op("MatMul", g.op("Softmax", scores, axis=-1), v.name)
+        masks = [(mask_onnx(g, m, q.type.rank - m.type.rank), m.type.dtype) for m in mask]
+        masks += [(causal_mask(g, q.type.shape[-2], k.type.shape[-2]), "float32")] if self.causal else []
+        return g.op("MatMul", attended(g, scores, masks), v.name)

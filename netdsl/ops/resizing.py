@@ -69,6 +69,8 @@ class Upsample(Op, frozen=True):
         x = floating(inputs[0], "upsample")
         self._check_mode(x)
         if self.size is not None:
+            for size in self.size:
+                require(assume.at_least(size, 1), f"the picture would have size {size}", argument="size")
             return x.with_shape(x.shape[0], *self.size)
         sizes = [_scaled(size, factor) for size, factor in zip(x.spatial, self._factors(), strict=True)]
         for size in sizes:

@@ -203,6 +203,16 @@ SYMBOLIC = [
     "input x [4, H, W]\n flatten(start=1) -> permute([1, 0]) -> attention(2)",
     "input x [4, H, W]\n roll(3) -> conv(4, 3)",
     "input x [4, H, W]\n roll((-300, 200)) -> conv(4, 3)",
+    "input x [3, H, W]\n conv(4, 3) -> adaptive_avgpool(7)",
+    "input x [3, H, W]\n adaptive_maxpool((3, 5)) -> conv(2, 3) -> upsample(size=(H, W), mode=bilinear)",
+    "input x [2, H, 8]\n adaptive_avgpool((3, 5)) -> flatten -> linear(3)",
+    "input x [3, L]\n adaptive_avgpool(4)",
+    "input x [2, A, H, W]\n adaptive_avgpool((2, 4, 3))",
+    "input x [2, A, H, W]\n adaptive_maxpool((2, 1, 3))",
+    "input x [L, 8]\n input keep [L] bool\n x -> attention(2, mask=keep)",
+    "input x [L, 8]\n input keep [1, L] bool\n sdpa(x, x, x, mask=keep)",
+    "input x [L, 8]\n input keep [2, L, L] bool\n x -> attention(2, mask=keep)",
+    "input x [L, 8]\n input bias [1, L]\n x -> attention(2, mask=bias)",
 ]
 
 

@@ -86,6 +86,13 @@ REFUSED = [
     ('scalar("+", 0.5)', "[4] int64", "dtype-mismatch", "value", "cast"),
     ('scalar("/", 2)', "[4] int64", "dtype-mismatch", 0, None),
     ("greater(0.5)", "[4] int64", "dtype-mismatch", "value", "cast"),
+    ("upconv(6, 3, stride=2, padding=1, output_padding=2)", "[4, 8, 8]", "bad-argument", "output_padding", None),
+    ("upconv(6, 3, stride=(1, 2), output_padding=1)", "[4, 8, 8]", "bad-argument", "output_padding", None),
+    ("upsample(size=0)", "[4, 9, 9]", "shape-mismatch", "size", None),
+    ("upsample(size=(4, -1))", "[4, 9, 9]", "shape-mismatch", "size", None),
+    ("attention(2, mask=y)", "[5, 8] [5] int64", "dtype-mismatch", -1, "logical_not"),
+    ("attention(2, mask=y)", "[5, 8] [2, 5] bool", "shape-mismatch", -1, "end of that of the scores"),
+    ("sdpa(x, x, x, mask=y)", "[5, 8] [5, 8] [5, 8] [6]", "shape-mismatch", -1, "for each key"),
     ("masked_fill(mask=y, value=0.5)", "[4] int64 [4] bool", "dtype-mismatch", "value", "cast"),
 ]
 

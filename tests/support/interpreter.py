@@ -109,8 +109,8 @@ def worst(found: Any, wanted: Mapping[str, Tensor]) -> float:
 
 def _apart(found: Tensor, wanted: Tensor) -> float:
     """Infinity where one alone is not finite; equal infinities agree."""
-    found = found.reshape(wanted.shape).double()
-    wanted = wanted.double()
+    found = found.detach().reshape(wanted.shape).double()
+    wanted = wanted.detach().double()
     if not torch.equal(torch.isfinite(found), torch.isfinite(wanted)):
         return float("inf")
     finite = torch.isfinite(wanted)

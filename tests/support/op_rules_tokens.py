@@ -90,8 +90,8 @@ def attended(q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None,
     if causal:
         later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
         scores = torch.where(later, -torch.inf, scores)
-    weights = torch.exp(scores - scores.amax(-1, keepdim=True))
-    return weights / weights.sum(-1, keepdim=True) @ v
+    weights = torch.exp(scores - scores.amax(-1, keepdim=True).clamp(min=-1e38))
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1e-38) @ v  # a query that attends to nothing gives 0
 
 
 @rule("sdpa")
