@@ -51,7 +51,7 @@ MAY_IMPORT = {
         "verify/",
         "api.py",
     ),
-    "onnx": ("backends/onnx/", "verify/"),
+    "onnx": ("backends/onnx/", "verify/", "weights/initializers.py"),
     "onnxruntime": ("verify/", "backends/onnx/session.py"),
     "rich": ("render/", "cli/", "training/"),
 }
@@ -118,7 +118,6 @@ COMPLEX: dict[str, int] = {
     "training/trainer:__init__": 14,
     "training/trainer:_run": 15,
     "verify/compare:_difference": 13,
-    "weights/match:match": 14,
 }
 """Functions whose cyclomatic complexity is above LIMIT, and by how much. This list only shrinks."""
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from netdsl.analysis.count import totals
 from netdsl.cli.failure import WRONG, Failure
-from netdsl.cli.files import folder, read_weights, write
+from netdsl.cli.files import folder, write
+from netdsl.cli.foreign import add_rules, state_from
 from netdsl.cli.target import add_target, live_module, open_net
 from netdsl.render.numbers import in_bytes, plural
 from netdsl.render.output import print_json
@@ -55,7 +56,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-verify", action="store_true", help="write the ONNX file without comparing it with PyTorch"
     )
-    parser.add_argument("--weights", metavar="FILE", help="a .safetensors file (without one: fresh weights)")
+    parser.add_argument("--weights", metavar="FILE", help="weights, as `netdsl weights` reads them (else: fresh ones)")
+    add_rules(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of fresh weights (0)")
     parser.add_argument("--json", action="store_true", help="say what was written as an object")
 
@@ -83,7 +85,7 @@ class Build:
         self.net = net
         self.args = args
         self.cases: list[Case] = []
-        self.weights = read_weights(args.weights) if args.weights else None
+        self.weights = state_from(net, args.weights, args) if args.weights else None
 
     @cached_property
     def module(self) -> nn.Module:

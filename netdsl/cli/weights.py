@@ -1,8 +1,7 @@
-"""Map a foreign state dict (torchvision's, timm's) onto a net, and write it as safetensors with the net's own keys.
+"""Map the weights of another project (torchvision, timm, Hugging Face) onto a net, and write them under its own keys.
 
-Tensors are matched by order within the same kind and shape, a pointwise convolution counting as a linear; by name
-where the spec has a constant `weights`, pairs of a foreign and an own prefix: `weights = [("conv1", "stem.0.conv")]`.
-What cannot be told apart is refused, not guessed.
+Equal keys are equal; otherwise the file's prefixes are aligned with the order in which the net uses its layers, by
+shapes, numbers and names. What cannot be told apart is refused, not guessed: `--stub` writes a mapping to be filled in.
 """
 
 from __future__ import annotations
@@ -11,109 +10,211 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from netdsl.cli.failure import WRONG, Failure
-from netdsl.cli.files import read_weights, write
-from netdsl.cli.target import add_target, open_net
+from netdsl.cli.files import write
+from netdsl.cli.foreign import add_rules, fresh, read_foreign, rules_of
+from netdsl.cli.target import add_target, live_module, open_net
 from netdsl.render.numbers import plural
 from netdsl.render.output import print_json
-from netdsl.weights.match import Match, Matching, Slot, match, slots
 
 if TYPE_CHECKING:
     from netdsl.pipeline import Net
+    from netdsl.weights.load import Loaded
+    from netdsl.weights.match import Match, Matching
+    from netdsl.weights.read import Foreign
 
 EXAMPLES = """\
 examples:
   netdsl weights resnet.net:ResNet50 resnet50-11ad3fa6.pth -o resnet50.safetensors
-  netdsl compile resnet.net:ResNet50 -o out --weights resnet50.safetensors
-  netdsl weights convnext.net convnext_tiny.pth --list       every tensor and where it went
+  netdsl weights vit.net:ViT_B16 model.safetensors --list    every tensor, where it is from, and why
+  netdsl weights resnet.net:ResNet50 resnet50.pth -p classes=10 --partial -o start.safetensors
+  netdsl weights mine.net other.pth --stub map.toml          what is open, to be filled in; then `--map map.toml`
+  netdsl weights resnet.net:ResNet50 resnet50.pth --reverse trained.safetensors -o back.safetensors
 
 exit codes: 0 every tensor of the net was found, 1 some were not or could not be told apart, 2 a file cannot be read
 """
 
+TOLERANCE = 1e-3
+"""Outputs may differ by this share of the largest: two libraries add in another order."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_target(parser)
-    parser.add_argument("file", metavar="FILE", help="a state dict: .pth, .pt or .safetensors")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help="weights: .safetensors (also in shards: its .json), .pth, .pt, .bin, .ckpt, .npz, .onnx",
+    )
     parser.add_argument("-o", "--output", metavar="FILE", help="the .safetensors file to write")
-    parser.add_argument("--list", action="store_true", help="list every tensor that was matched")
+    add_rules(parser)
+    parser.add_argument("--stub", metavar="FILE", help="write a mapping of what was decided and what is open")
+    parser.add_argument(
+        "--check",
+        nargs=2,
+        metavar=("INPUT", "OUTPUT"),
+        help="two .npy files: an input, and what the net must give for it",
+    )
+    parser.add_argument("--reverse", metavar="OURS", help="write OURS, weights of this net, under the keys of FILE")
+    parser.add_argument("--keep-dtype", action="store_true", help="keep fp16, bf16 and fp64 as they are (else: fp32)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of what starts anew (0)")
+    parser.add_argument("--list", action="store_true", help="list every tensor that was matched, and why")
     parser.add_argument("--json", action="store_true", help="say what was matched as an object")
 
 
 def run(args: argparse.Namespace) -> int:
     net = open_net(args)
-    foreign = read_foreign(args.file)
-    found = match(slots(net.checked.main), [Slot(k, tuple(v.shape)) for k, v in foreign.items()], _mapping(net))
+    foreign = read_foreign(args.file, args.inside)
+    found = _matched(net, foreign, args)
     if args.json:
         print_json(_object(found))
     else:
         _print(found, args.list)
-    if not found.complete:
-        return WRONG
-    if args.output:
-        size = write(args.output, _packed(found, foreign))
-        print(f"{args.output}: {plural(len(found.matches), 'tensor')}, {size:,} bytes")
+    if args.stub:
+        from netdsl.weights.mapping import stub
+
+        write(args.stub, stub(found))
+        print(f"{args.stub}: fill in what is open, then `--map {args.stub}`")
+    if args.reverse:
+        return _reversed(net, foreign, found, args)
+    if not found.complete and not (args.partial and not found.open):
+        return _refused(foreign, found, args)
+    if args.output or args.check:
+        loaded = _filled(net, foreign, found, args)
+        if args.check:
+            _check(net, loaded, args.check)
+        if args.output:
+            _write(args.output, loaded.state)
     return 0
 
 
-def read_foreign(path: str) -> dict[str, Any]:
-    """The tensors of a foreign file as arrays, in its order. Raises Failure."""
-    if path.endswith(".safetensors"):
-        return read_weights(path)
-    from netdsl.weights.read import read_state
+def _matched(net: Net, foreign: Foreign, args: argparse.Namespace) -> Matching:
+    from netdsl.weights.load import matched
+    from netdsl.weights.unwrap import WeightsError
 
     try:
-        with open(path, "rb") as file:
-            return read_state(file.read())
-    except OSError as error:
-        raise Failure(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise Failure(f"cannot use {path}: {error}") from None
+        return matched(net.checked, foreign, rules_of(args, net))
+    except WeightsError as error:
+        raise Failure(error.message, error.hint, WRONG) from None
 
 
-def _mapping(net: Net) -> list[tuple[str, str]]:
-    """The spec's constant `weights`: pairs of a foreign and an own prefix. Raises Failure for anything else."""
-    given = net.spec.constant("weights")
-    pairs = [] if given is None else given
-    fits = isinstance(pairs, tuple | list) and all(
-        isinstance(p, tuple) and len(p) == 2 and all(isinstance(s, str) for s in p) for p in pairs
-    )
-    if not fits:
-        raise Failure(
-            "`weights` must be a list of pairs of texts", 'as in `weights = [("conv1", "stem.0.conv")]`', WRONG
-        )
-    return list(pairs)
+def _refused(foreign: Foreign, found: Matching, args: argparse.Namespace) -> int:
+    from netdsl.weights.load import incomplete
+
+    if args.stub and not args.output:
+        return WRONG
+    error = incomplete(foreign.path, found)
+    raise Failure(error.message, error.hint, WRONG)
 
 
-def _packed(found: Matching, foreign: dict[str, Any]) -> bytes:
+def _filled(net: Net, foreign: Foreign, found: Matching, args: argparse.Namespace) -> Loaded:
+    from netdsl.weights.load import fill
+    from netdsl.weights.unwrap import WeightsError
+
+    try:
+        loaded = fill(net.checked, foreign, found, lambda: fresh(net, args.seed), rules_of(args, net))
+    except WeightsError as error:
+        raise Failure(error.message, error.hint, WRONG) from None
+    for note in loaded.notes if not args.json else ():
+        print(f"  {note}")
+    return loaded
+
+
+def _write(path: str, state: Any) -> None:
     from safetensors.numpy import save
 
-    return bytes(save({m.own.key: foreign[m.foreign.key].reshape(m.own.shape).copy() for m in found.matches}))
+    size = write(path, bytes(save(dict(state))))
+    print(f"{path}: {plural(len(state), 'tensor')}, {size:,} bytes")
+
+
+def _check(net: Net, loaded: Loaded, paths: list[str]) -> None:
+    """Compare the net's output with a given one. Raises Failure where they differ."""
+    import numpy as np
+
+    from netdsl.weights.check import difference
+
+    x, expected = (_array(p) for p in paths)
+    module = live_module(net, 0, dict(loaded.state))
+    try:
+        worst, largest = difference(module, x, expected)
+    except ValueError as error:
+        raise Failure(str(error), code=WRONG) from None
+    if not np.isfinite(worst) or worst > TOLERANCE * largest:
+        raise Failure(
+            f"the outputs differ by {worst:.3g}, the largest is {largest:.3g}",
+            "shapes don't prove constants: compare the eps of norms, where strides stand, paddings, the activation",
+            WRONG,
+        )
+    print(f"the outputs agree: largest difference {worst:.1e} of {largest:.3g}")
+
+
+def _array(path: str) -> Any:
+    import numpy as np
+
+    try:
+        return np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise Failure(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, EOFError):
+        raise Failure(f"{path} is not an .npy file of numbers") from None
+
+
+def _reversed(net: Net, foreign: Foreign, found: Matching, args: argparse.Namespace) -> int:
+    """Write weights of the net under the keys of the foreign file."""
+    from netdsl.weights.convert import reverse
+    from netdsl.weights.unwrap import WeightsError
+
+    if not args.output:
+        raise Failure("`--reverse` needs a file to write to", "`-o back.safetensors`")
+    if found.open:
+        return _refused(foreign, found, args)
+    try:
+        state, kept = reverse(found.matches, read_foreign(args.reverse).tensors, foreign.tensors)
+    except WeightsError as error:
+        raise Failure(error.message, error.hint, WRONG) from None
+    if kept:
+        print(f"  not of this net, as in {args.file}: {', '.join(kept[:6])}" + (" ..." if len(kept) > 6 else ""))
+    _write(args.output, state)
+    return 0
 
 
 def _print(found: Matching, everything: bool) -> None:
-    reshaped = [m for m in found.matches if m.reshaped]
-    for m in found.matches if everything else reshaped:
-        print(f"  {m.own.key}  <-  {m.foreign.key}{_shapes(m)}")
+    for m in found.matches if everything else [m for m in found.matches if _changed(m)]:
+        print(f"  {', '.join(m.own.keys)}  <-  {', '.join(m.foreign.keys)}{_how(m)}" + f"  ({m.why})" * everything)
     for title, items in (("missing", found.missing), ("left over", found.left_over)):
         for slot in items:
             print(f"  {title}: {slot.key} {[*slot.shape]}")
-    for reason in found.ambiguous:
-        print(f"  ambiguous: {reason}")
-    counts = [
-        f"{len(found.matches)} matched ({len(reshaped)} reshaped)",
-        f"{len(found.missing)} missing",
-        f"{len(found.left_over)} left over",
-    ]
-    print(", ".join(counts) + (": refused, the match is ambiguous" if found.ambiguous else ""))
+    for item in found.open:
+        print(f"  open: {', '.join(item.own)}: any of {', '.join(item.candidates)}")
+    for reason in found.reasons:
+        print(f"  {reason}")
+    tensors = sum(len(m.own.keys) for m in found.matches)
+    is_open = sum(len(o.own) for o in found.open)
+    print(
+        f"{tensors} matched, {len(found.missing)} missing, {len(found.left_over)} left over"
+        + (f", {is_open} open" if is_open else "")
+    )
 
 
-def _shapes(m: Match) -> str:
-    return f"  {[*m.foreign.shape]} as {[*m.own.shape]}" if m.reshaped else ""
+def _changed(m: Match) -> bool:
+    return m.own.how != m.foreign.how or m.change is not None
+
+
+def _how(m: Match) -> str:
+    """What is done to the file's tensors, where it is more than taking them."""
+    said: list[str] = [] if m.foreign.how == "as it is" else [m.foreign.how]
+    said += ["split"] if not m.own.key else []
+    said += [f"other {m.change}"] if m.change else []
+    shapes = f"  {[*m.foreign.shape]} as {[*m.own.shape]}" if m.foreign.shape != m.own.shape else ""
+    return shapes + (f"  {', '.join(said)}" if said else "")
 
 
 def _object(found: Matching) -> dict[str, Any]:
     return {
-        "matched": [{"key": m.own.key, "from": m.foreign.key, "reshaped": m.reshaped} for m in found.matches],
+        "matched": [
+            {"keys": [*m.own.keys], "from": [*m.foreign.keys], "how": m.foreign.how, "why": m.why, "change": m.change}
+            for m in found.matches
+        ],
         "missing": [s.key for s in found.missing],
         "left_over": [s.key for s in found.left_over],
-        "ambiguous": list(found.ambiguous),
+        "open": [{"keys": [*o.own], "candidates": [*o.candidates]} for o in found.open],
+        "reasons": [*found.reasons],
     }

@@ -10,14 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from netdsl.analysis.residual_branches import Branch
+from netdsl.ir.model import Program
 from netdsl.planning.branch_scales import fixup_factors, multipliers
 from netdsl.planning.groups import Parameter, selects
 from netdsl.recipe import inits as words
 from netdsl.recipe.component import component_name
 from netdsl.recipe.registry import Executors
-from netdsl.training.checkpoints import format as files
 from netdsl.training.data.dataset import DataError
 from netdsl.training.rng import key
+from netdsl.weights.load import Rules, load
+from netdsl.weights.mapping import declared
+from netdsl.weights.read import read_file
+from netdsl.weights.unwrap import WeightsError
 
 WEIGHTS = ("conv", "linear")
 TABLES = ("embedding", "position")
@@ -27,7 +31,7 @@ UNDRAWN = ("norm", "bias", "scale", "gate")
 
 class Start(Sequence[Parameter]):
     """Parameters of a module with their tensors, for the functions below; its residual branches, and the weight of the
-    head where it is known."""
+    head where it is known; its program and the spec's mapping of foreign keys, for weights from a file."""
 
     def __init__(
         self,
@@ -36,8 +40,12 @@ class Start(Sequence[Parameter]):
         base: Path,
         branches: Sequence[Branch] = (),
         head: str | None = None,
+        program: Program | None = None,
+        mapping: Any = None,
     ) -> None:
         self.module = module
+        self.program = program
+        self.mapping = mapping
         self.parameters = tuple(parameters)
         self.tensors = dict(module.named_parameters())
         self.base = base
@@ -161,19 +169,21 @@ def _skipinit(word: words.SkipInit, start: Start) -> None:
 
 def _weights(word: words.Weights, start: Start) -> str | None:
     path = start.base / word.path
-    path = path / "model.safetensors" if path.is_dir() else path
-    if not path.is_file():
+    if not path.exists():
         hint = "say where they are: `--set 'init.weights.path=\"...\"'`; `--set init=none` starts without"
         raise DataError(f"there are no weights {path}", hint)
-    tensors, _ = files.load_tensors(path)
-    state = start.module.state_dict()
-    fitting = {n: t for n, t in tensors.items() if n in state and state[n].shape == t.shape}
-    left = sorted(n for n in state if n not in fitting)
-    if left and word.strict:
-        hint = "`weights(..., strict=false)` leaves what does not fit"
-        raise DataError(f"{path} has no weights of the right shape for `{left[0]}` and {len(left) - 1} more", hint)
-    start.module.load_state_dict(fitting, strict=False)
-    return f"{len(fitting)} tensors from {path.name}, {len(left)} left as they were" if left else None
+    assert start.program is not None, "weights from a file need the program of the net"
+    try:
+        rules = Rules(hints=tuple(declared(start.mapping)), partial=not word.strict)
+        loaded = load(start.program, read_file(str(path)), lambda: _arrays(start.module), rules)
+    except WeightsError as error:
+        raise DataError(error.message, error.hint) from None
+    start.module.load_state_dict({n: torch.as_tensor(a) for n, a in loaded.state.items()}, strict=False)
+    return f"weights of {path.name}: {'; '.join(loaded.notes)}" if loaded.notes else None
+
+
+def _arrays(module: nn.Module) -> dict[str, Any]:
+    return {n: t.detach().cpu().numpy() for n, t in module.state_dict().items()}
 
 
 INITS: Executors[Apply] = Executors(

@@ -93,7 +93,8 @@ def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device) -> Prepa
     if isinstance(recipe.standardize, Pixel):
         keep(module, net.checked, pixel_statistics(train, recipe.standardize, recipe.workers))
     found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
-    about = Start(module, found, base, branches(net.checked), head(net.checked))
+    mapping = net.spec.constant("weights")
+    about = Start(module, found, base, branches(net.checked), head(net.checked), net.checked, mapping)
     said = initialize(recipe.init, about, recipe.seed)
     held = (held if len(held) else data.test).to(device)
     mixing, more = read_mixing(recipe, base, tuple(train.example()[0].shape[1:]))

@@ -1,196 +1,283 @@
-"""Which tensor of a foreign state dict belongs to which of a net's.
+"""Which tensors of a foreign state dict are which of a net's, and why.
 
-By name where a mapping is given; otherwise by order within the same kind (weight, bias, running mean ...) and the same
-shape, a pointwise convolution counting as a linear. Two nets that register the same layers in the same order
-correspond tensor by tensor. Where the orders differ (a layer scale registered before its block), a tensor that stands
-elsewhere is only accepted if it is the only one of its kind and shape in its block: otherwise shapes cannot tell which
-is which, and the match is refused rather than guessed.
+In this order: what a mapping says; equal keys; then the alignment of the file's prefixes with the net's order of use
+(`align`), after what only one side has is set aside (`reconcile`). What evidence leaves open stays open: a match is
+complete or refused, never guessed.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from netdsl.analysis.count import tensors
-from netdsl.ir.model import Definition
-from netdsl.ops.base import Buffer, Op, Param
-
-STATE = ("running_mean", "running_var", "num_batches_tracked")
-
-
-class Slot(Struct, frozen=True):
-    """A tensor of a state dict: its key and its shape."""
-
-    key: str
-    shape: tuple[int, ...]
-
-    @property
-    def kind(self) -> tuple[str, tuple[int, ...]]:
-        """What makes two tensors alike: their role by name, and their shape without axes of size 1."""
-        name = self.key.rpartition(".")[2]
-        if name in STATE or "_ih_" in name or "_hh_" in name:
-            role = name
-        else:
-            role = next((r for r in ("weight", "bias") if name == r or name.endswith(f"_proj_{r}")), "tensor")
-        return role, tuple(n for n in self.shape if n != 1)
+from netdsl.ir.flatten import flatten
+from netdsl.ir.model import Program
+from netdsl.weights.align import Alignment, align
+from netdsl.weights.joins import INTERLEAVED, joined, upright
+from netdsl.weights.reconcile import Change, Common, change_of, reconcile, resized
+from netdsl.weights.slots import Slot, Source, Unit, plain, slots, units
+from netdsl.weights.tree import numbered, tree
+from netdsl.weights.use import Use, attention_parts
 
 
 class Match(Struct, frozen=True):
-    """`own` takes the values of `foreign`, reshaped where the shapes differ by axes of size 1."""
+    """The tensors of one layer: each of `own` (pieces of one tensor, stacked) is computed by `foreign`.
 
-    own: Slot
-    foreign: Slot
+    `why` is the evidence; `change`: in which size they differ.
+    """
 
-    @property
-    def reshaped(self) -> bool:
-        return self.own.shape != self.foreign.shape
+    own: Source
+    foreign: Source
+    why: str
+    change: Change | None = None
+
+
+class Open(Struct, frozen=True):
+    """Layers that could be several of the file: keys of the net, and keys of the file in the same order of use."""
+
+    own: tuple[str, ...]
+    candidates: tuple[str, ...]
 
 
 class Matching(Struct, frozen=True):
-    """What was matched, what the net still misses, what is left over, and what cannot be told apart."""
+    """What was matched, what the net still misses, what is left over, what is open.
+
+    `filled`: tensors of the net that no file need have (counters, tables of indices, statistics of the data);
+    `spared`: missing ones that only outputs while training need, or that were excluded.
+    `reasons`: why nothing could be aligned.
+    """
 
     matches: tuple[Match, ...]
     missing: tuple[Slot, ...]
     left_over: tuple[Slot, ...]
-    ambiguous: tuple[str, ...] = ()
+    open: tuple[Open, ...] = ()
+    filled: tuple[Slot, ...] = ()
+    spared: tuple[Slot, ...] = ()
+    reasons: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
-        return not self.missing and not self.ambiguous
+        """Whether every tensor of the net is decided, and has the net's number of classes."""
+        return not self.missing and not self.open and not self.resized("classes")
+
+    def resized(self, change: Change) -> list[Match]:
+        return [m for m in self.matches if m.change == change]
 
 
-def slots(definition: Definition) -> tuple[Slot, ...]:
-    """Every tensor of a net's state dict, in order."""
-
-    def own(op: Op, types: tuple[object, ...]) -> dict[str, Param | Buffer]:
-        state = {n: b for n, b in op.buffers(*types).items() if b.persistent}  # type: ignore[arg-type]
-        return {**op.params(*types), **state}  # type: ignore[arg-type]
-
-    return tuple(Slot(path, tensor.shape) for path, tensor, _ in tensors(definition, own, {}))
+class MappingError(ValueError):
+    """A mapping that names what neither side has."""
 
 
-def match(own: Sequence[Slot], foreign: Sequence[Slot], mapping: Sequence[tuple[str, str]] = ()) -> Matching:
-    """The tensors of `foreign` for those of `own`. `mapping`: pairs of a foreign and an own prefix of keys."""
-    foreign = [s for s in foreign if s.kind[0] != "num_batches_tracked" or _counts(own)]
-    by_name = _named(own, foreign, mapping)
-    rest_own = [s for s in own if s not in by_name]
-    taken = set(by_name.values())
-    rest_foreign = [s for s in foreign if s not in taken]
-    by_order, ambiguous = _ordered(rest_own, rest_foreign)
-    pairs = by_name | by_order
-    used = set(pairs.values())
-    return Matching(
-        tuple(Match(s, pairs[s]) for s in own if s in pairs),
-        tuple(s for s in own if s not in pairs),
-        tuple(s for s in foreign if s not in used),
-        tuple(ambiguous),
-    )
+Mapping = Sequence[tuple[str, str]]
 
 
-def _counts(own: Sequence[Slot]) -> bool:
-    return any(s.kind[0] == "num_batches_tracked" for s in own)
+def match(program: Program, foreign: Sequence[Slot], mapping: Mapping = (), hints: Mapping = ()) -> Matching:
+    """The tensors of a file for those of a net.
+
+    `mapping`: pairs of a foreign and an own key, or prefix of keys. `hints`: the same for a layout that the file may or
+    may not have. A foreign prefix may stand behind what all keys of the file begin with. Raises MappingError.
+    """
+    own = slots(program.main)
+    shared = _shared(foreign)
+    pairs = [_spelled(pair, shared, foreign) for pair in mapping]
+    _known(pairs, own, foreign)
+    found = Draft(own, foreign)
+    if mapping or not found.take(_equal(found.own, found.foreign)):
+        spelled = (_spelled(pair, shared, foreign) for pair in hints)
+        pairs += [p for p in spelled if _is_known(p[0], foreign) and _is_known(p[1], own)]
+        found.take(_named(found.own, found.foreign, pairs))
+        _align(found, program, pairs)
+    return found.result(_at_inference(program))
 
 
-def _named(own: Sequence[Slot], foreign: Sequence[Slot], mapping: Sequence[tuple[str, str]]) -> dict[Slot, Slot]:
-    """Matches by name: equal keys, after the longest foreign prefix of the mapping has been replaced."""
-    if not mapping:
-        return {}
-    prefixes = sorted(mapping, key=lambda pair: -len(pair[0]))
+def _spelled(pair: tuple[str, str], shared: str, foreign: Sequence[Slot]) -> tuple[str, str]:
+    """A pair of a mapping with its foreign key as the file spells it."""
+    return pair if _is_known(pair[0], foreign) else (shared + pair[0], pair[1])
+
+
+def _is_known(key: str, all_slots: Sequence[Slot]) -> bool:
+    return any(_below(s.key, key) for s in all_slots)
+
+
+def _at_inference(program: Program) -> frozenset[str]:
+    """The paths of the layers that the evaluation form of a net uses."""
+    return frozenset(node.layer_path for node in flatten(program))
+
+
+class Draft:
+    """A matching on its way: slots that are still free on both sides, and what was decided."""
+
+    def __init__(self, own: Sequence[Slot], foreign: Sequence[Slot]) -> None:
+        self.all_own = {s.key: s for s in own}
+        self.all_foreign = {s.key: s for s in foreign}
+        self.own = [s for s in own if not s.constant]
+        self.foreign = [s for s in foreign if not s.constant]
+        self.matches: list[Match] = []
+        self.open: list[Open] = []
+        self.reasons: list[str] = []
+
+    def take(self, matches: Sequence[Match]) -> bool:
+        """Add what was decided; whether there was anything."""
+        self.matches += matches
+        own = {k for m in matches for k in m.own.keys}
+        foreign = {k for m in matches for k in m.foreign.keys}
+        self.own = [s for s in self.own if s.key not in own]
+        self.foreign = [s for s in self.foreign if s.key not in foreign]
+        return bool(matches)
+
+    def result(self, needed: frozenset[str]) -> Matching:
+        """The matching. Layers that no output at inference needs (`needed`: all others) may be missing."""
+        self.matches += list(self._counters())
+        taken = {k for m in self.matches for k in m.own.keys}
+        is_open = {k for o in self.open for k in (*o.own, *o.candidates)}
+        places = {key: i for i, key in enumerate(self.all_own)}
+        lacking = _but(self.own, is_open)
+        missing = [s for s in lacking if _is_needed(s.key, needed)]
+        return Matching(
+            tuple(sorted(self.matches, key=lambda m: places[m.own.keys[0]])),
+            tuple(missing),
+            _but(self.foreign, is_open),
+            tuple(self.open),
+            _but([s for s in self.all_own.values() if s.constant], taken),
+            _but(lacking, {s.key for s in missing}),
+            tuple(self.reasons),
+        )
+
+    def _counters(self) -> Iterable[Match]:
+        """The counters beside the statistics that were matched."""
+        for found in self.matches:
+            mine, theirs = (
+                (k.removesuffix("running_mean") + "num_batches_tracked" if k.endswith(".running_mean") else "")
+                for k in (found.own.key, found.foreign.key)
+            )
+            if mine in self.all_own and theirs in self.all_foreign:
+                yield Match(plain(self.all_own[mine]), plain(self.all_foreign[theirs]), found.why)
+
+
+def _but(all_slots: Sequence[Slot], keys: set[str]) -> tuple[Slot, ...]:
+    return tuple(s for s in all_slots if s.key not in keys)
+
+
+def _is_needed(key: str, needed: frozenset[str]) -> bool:
+    parts = key.split(".")
+    return any(".".join(parts[:depth]) in needed for depth in range(len(parts) + 1))
+
+
+def _known(mapping: Mapping, own: Sequence[Slot], foreign: Sequence[Slot]) -> None:
+    for old, new in mapping:
+        for what, key, known in (("file", old, foreign), ("net", new, own)):
+            if not _is_known(key, known):
+                raise MappingError(f"the {what} has no tensor `{key}`, and none below it")
+
+
+def _below(key: str, prefix: str) -> bool:
+    return key == prefix or key.startswith(f"{prefix}.")
+
+
+def _equal(own: Sequence[Slot], foreign: Sequence[Slot]) -> list[Match]:
+    """Equal keys, but for a prefix of all keys of the file, where one side has all those of the other."""
     known = {s.key: s for s in own}
-    found: dict[Slot, Slot] = {}
+    for prefix in dict.fromkeys(("", _shared(foreign))):
+        named = {s.key.removeprefix(prefix): s for s in foreign if s.key.startswith(prefix)}
+        both = known.keys() & named.keys()
+        if both and len(both) in (len(known), len(named)):
+            found = [_pair(known[k], named[k], "equal keys") for k in known if k in both]
+            if all(found):
+                return [m for m in found if m]
+    return []
+
+
+def _pair(own: Slot, foreign: Slot, why: str) -> Match | None:
+    """Two tensors of one name; None where their shapes are neither the same nor those of one layer in two sizes."""
+    one, two = units([own])[0], units([foreign])[0]
+    if one.signature == two.signature:
+        return Match(plain(own), plain(foreign), why)
+    change = resized(one, two)
+    return Match(plain(own), plain(foreign), why, change) if change else None
+
+
+def _shared(all_slots: Sequence[Slot]) -> str:
+    """The dotted prefix that all keys share, with its dot."""
+    split = [s.key.split(".")[:-1] for s in all_slots]
+    low, high = min(split, default=[]), max(split, default=[])
+    depth = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
+    return "".join(f"{part}." for part in low[:depth])
+
+
+def _named(own: Sequence[Slot], foreign: Sequence[Slot], mapping: Mapping) -> list[Match]:
+    """Equal keys, after the longest foreign prefix of the mapping has been replaced."""
+    known = {s.key: s for s in own}
+    found = []
     for slot in foreign:
-        for old, new in prefixes:
-            if slot.key == old or slot.key.startswith(f"{old}."):
-                target = known.get(new + slot.key[len(old) :])
-                if target is not None and target.kind[1] == slot.kind[1]:
-                    found[target] = slot
-                break
+        pair = _longest(slot.key, mapping, 0)
+        target = known.get(pair[1] + slot.key[len(pair[0]) :]) if pair else None
+        matched = _pair(target, slot, "mapping") if target is not None else None
+        found += [matched] if matched else []
     return found
 
 
-def _ordered(own: Sequence[Slot], foreign: Sequence[Slot]) -> tuple[dict[Slot, Slot], list[str]]:
-    """Matches by order within each kind, and why some cannot be told apart."""
-    own_kinds, foreign_kinds = _by_kind(own), _by_kind(foreign)
-    pairs: dict[int, int] = {}
-    ambiguous: list[str] = []
-    for kind, mine in own_kinds.items():
-        theirs = foreign_kinds.get(kind, [])
-        if len(mine) == len(theirs):
-            pairs.update(zip(mine, theirs, strict=True))
-        elif theirs:
-            role, shape = kind
-            ambiguous.append(f"the net has {len(mine)} and the file {len(theirs)} of kind {role} {[*shape]}")
-    ambiguous += _displaced(pairs, own, foreign)
-    return {own[i]: foreign[j] for i, j in pairs.items()}, ambiguous
+def _longest(key: str, mapping: Mapping, side: int) -> tuple[str, str] | None:
+    """The pair of the mapping with the longest prefix of a key on one side."""
+    fitting = [pair for pair in mapping if _below(key, pair[side])]
+    return max(fitting, key=lambda pair: len(pair[side]), default=None)
 
 
-def _by_kind(all_slots: Sequence[Slot]) -> Mapping[tuple[str, tuple[int, ...]], list[int]]:
-    kinds: dict[tuple[str, tuple[int, ...]], list[int]] = defaultdict(list)
-    for index, slot in enumerate(all_slots):
-        kinds[slot.kind].append(index)
-    return kinds
+def _align(found: Draft, program: Program, mapping: Mapping) -> None:
+    """Decide what is still free by the order of use, shapes and names."""
+    own = joined(units(found.own), attention_parts(program))
+    foreign = [u for u in upright(joined(units(found.foreign))) if u.path[-1] not in INTERLEAVED]
+    common = reconcile(own, foreign, _labels(own, foreign, mapping))
+    if not common.own:
+        return
+    numbers = numbered(list(common.signatures.values()))
+    marks = {unit: numbers[signature] for unit, signature in common.signatures.items()}
+    use = Use(common.own, program)
+    aligned = align(tree(common.foreign, marks), use, marks) if common.equal else None
+    if aligned is None:
+        found.reasons += _differences(common) or ["the layers are the same, but not in the same order of use"]
+        return
+    _record(found, aligned, use, common)
 
 
-def _displaced(pairs: Mapping[int, int], own: Sequence[Slot], foreign: Sequence[Slot]) -> list[str]:
-    """Tensors that stand elsewhere in the file and are not the only one of their kind in their block."""
-    order = sorted(pairs)
-    kept = _increasing([pairs[i] for i in order])
-    found: list[str] = []
-    for i in order:
-        if pairs[i] in kept:
-            continue
-        block = _block(i, pairs, own, foreign)
-        if sum(own[k].kind == own[i].kind for k in block) > 1:
-            key, guess = own[i].key, foreign[pairs[i]].key
-            found.append(f"`{key}` could be `{guess}`, but others of its shape stand before or after it")
+def _labels(own: Sequence[Unit], foreign: Sequence[Unit], mapping: Mapping) -> dict[Unit, int]:
+    """Layers below the two prefixes of a pair have the pair's number."""
+    found = {}
+    for side, all_units in ((0, foreign), (1, own)):
+        for unit in all_units:
+            pair = _longest(unit.keys[0], mapping, side)
+            if pair is not None:
+                found[unit] = list(mapping).index(pair)
     return found
 
 
-def _block(i: int, pairs: Mapping[int, int], own: Sequence[Slot], foreign: Sequence[Slot]) -> list[int]:
-    """The tensors of the smallest block around one that is a block in the file as well; all, where there is none."""
-    parts = own[i].key.split(".")
-    for depth in range(len(parts) - 1, 0, -1):
-        inside = [k for k in range(len(own)) if own[k].key.split(".")[:depth] == parts[:depth]]
-        theirs = [pairs[k] for k in inside if k in pairs]
-        prefix = _common([foreign[k].key for k in theirs])
-        beside = [k for k, slot in enumerate(foreign) if slot.key.startswith(prefix)]
-        if len(inside) > 1 and prefix and sorted(theirs) == beside:
-            return inside
-    return list(range(len(own)))
+def _record(found: Draft, aligned: Alignment, use: Use, common: Common) -> None:
+    pairs = [(number, use.units[number], foreign) for number, foreign in aligned.pairs.items()]
+    found.take(
+        [
+            Match(a, b, aligned.why[number], change_of(common.signatures[own]))
+            for number, own, foreign in pairs
+            for a, b in _parts(own, foreign)
+        ]
+    )
+    for numbers, candidates in aligned.open:
+        own_keys = tuple(k for n in numbers for k in use.units[n].keys)
+        found.open.append(Open(own_keys, tuple(k for unit in candidates for k in unit.keys)))
 
 
-def _common(keys: Sequence[str]) -> str:
-    """The longest dotted prefix of all keys, with its dot; empty for none."""
-    split = [key.split(".")[:-1] for key in keys]
-    shared: list[str] = []
-    for parts in zip(*split, strict=False):
-        if len(set(parts)) > 1:
-            break
-        shared.append(parts[0])
-    return "".join(f"{part}." for part in shared)
+def _parts(own: Unit, foreign: Unit) -> list[tuple[Source, Source]]:
+    """The tensors of two layers by role; the only one of each where they have one."""
+    if len(own.parts) == 1:
+        return [(own.parts[0][1], foreign.parts[0][1])]
+    return [(source, foreign.part(role)) for role, source in own.parts]
 
 
-def _increasing(numbers: Sequence[int]) -> set[int]:
-    """The members of a longest increasing subsequence."""
-    tails: list[int] = []
-    at: list[int] = []
-    previous: dict[int, int] = {}
-    for number in numbers:
-        place = bisect_left(tails, number)
-        if place == len(tails):
-            tails.append(number)
-            at.append(number)
-        else:
-            tails[place] = at[place] = number
-        if place:
-            previous[number] = at[place - 1]
-    found: set[int] = set()
-    current: int | None = at[-1] if at else None
-    while current is not None:
-        found.add(current)
-        current = previous.get(current)
-    return found
+def _differences(common: Common) -> list[str]:
+    """What the two sides do not have in common, a line for each kind of layer."""
+    own, foreign = (Counter(common.signatures[u] for u in side) for side in (common.own, common.foreign))
+    lines = []
+    for signature in sorted((own - foreign) | (foreign - own)):
+        kind = ", ".join(f"{role or 'tensor'} {[*shape]}" for role, shape in signature)
+        lines.append(f"the net has {own[signature]} and the file {foreign[signature]} of {kind}")
+    return lines

@@ -1,46 +1,173 @@
-"""State dicts that others have saved, read without running any code."""
+"""Weights as other projects save them, read without running any code: safetensors, PyTorch, NumPy and ONNX files."""
 
 from __future__ import annotations
 
-import io
-import pickle
-from collections.abc import Mapping
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import torch
+import numpy as np
+from msgspec import Struct
 
-WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema", "model_ema")
-"""Under which keys checkpoints keep the state dict itself."""
+from netdsl.weights.slots import Slot
+from netdsl.weights.unwrap import WeightsError, inner, tensors_of
 
-PREFIXES = ("module.", "_orig_mod.")
-"""What DistributedDataParallel and torch.compile put before every key."""
+MOST_BYTES = 1 << 36
+"""An archive that would unpack to more than this is not read."""
+
+DTYPES = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
+    "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64", "BOOL": "bool",
+}  # fmt: skip
+NARROW = {"BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}
+"""Types of safetensors files by their names there; those that NumPy itself has not are those of `ml_dtypes`."""
 
 
-def read_state(content: bytes) -> dict[str, Any]:
-    """The tensors of a `.pth` file as numpy arrays, in order.
+class Foreign(Struct, frozen=True):
+    """The tensors of a file, as arrays by name. `inside`: under which key of the file they were."""
 
-    `torch.load` with `weights_only=True`: a file that holds anything but tensors and plain containers is refused.
-    Raises ValueError.
-    """
+    path: str
+    tensors: Mapping[str, Any]
+    inside: str = ""
+
+    def slots(self) -> list[Slot]:
+        return [Slot(key, tuple(a.shape), not is_floating(a)) for key, a in self.tensors.items()]
+
+
+def is_floating(array: Any) -> bool:
+    """Whether an array holds numbers with a fraction, in whatever width."""
+    return bool(array.dtype.kind == "f" or array.dtype.name in NARROW.values())
+
+
+def read_file(path: str, inside: str | None = None) -> Foreign:
+    """The tensors of a file, or of the folder of a run. `inside`: under which key of the file they are, or which prefix
+    they have. Raises WeightsError."""
+    if os.path.isdir(path):
+        path = _in_folder(path)
     try:
-        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"it is not a file of plain tensors: {first}") from None
-    state = _unwrapped(loaded)
-    return {_bare(key): value.detach().cpu().numpy() for key, value in state.items() if isinstance(value, torch.Tensor)}
+        found, where = _reader(path)(path, inside)
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from None
+    if inside and not where:
+        found, where = _below(path, found, inside), inside
+    if not found:
+        raise WeightsError(f"{path} holds no tensors")
+    return Foreign(path, found, where)
 
 
-def _unwrapped(loaded: Any) -> Mapping[str, Any]:
-    while isinstance(loaded, Mapping):
-        inner = next((loaded[w] for w in WRAPPERS if isinstance(loaded.get(w), Mapping)), None)
-        if inner is None:
-            return loaded
-        loaded = inner
-    raise ValueError(f"it holds a {type(loaded).__name__}, not a state dict")
+def _below(path: str, found: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    chosen = {k[len(prefix) + 1 :]: a for k, a in found.items() if k.startswith(f"{prefix}.")}
+    if not chosen:
+        first = sorted({k.partition(".")[0] for k in found})
+        raise WeightsError(f"{path} has nothing under `{prefix}`", f"its keys begin with {', '.join(first[:12])}")
+    return chosen
 
 
-def _bare(key: str) -> str:
-    for prefix in PREFIXES:
-        key = key.removeprefix(prefix)
-    return key
+def _in_folder(path: str) -> str:
+    for name in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin.index.json"):
+        inside = os.path.join(path, name)
+        if os.path.isfile(inside):
+            return inside
+    raise WeightsError(f"{path} is a folder without model.safetensors", "name the file of the weights")
+
+
+Reader = Callable[[str, str | None], tuple[dict[str, Any], str]]
+
+
+def _reader(path: str) -> Reader:
+    """How a file is read: by its ending, and for the endings of PyTorch by what it begins with."""
+    name = path.lower()
+    if name.endswith(".json"):
+        return _sharded
+    if name.endswith((".npz", ".onnx", ".safetensors")):
+        return {"npz": _npz, "onnx": _onnx, "safetensors": _safetensors}[name.rpartition(".")[2]]
+    if name.endswith((".h5", ".keras", ".hdf5")):
+        raise WeightsError(
+            f"{path} is a Keras file, which is not read", "save its arrays: `numpy.savez(file, **{v.path: v.numpy()})`"
+        )
+    with open(path, "rb") as file:
+        start = file.read(16)
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < MOST_BYTES:
+        return _safetensors
+    return _torch
+
+
+def _safetensors(path: str, inside: str | None) -> tuple[dict[str, Any], str]:
+    from safetensors import SafetensorError, deserialize
+
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        return {name: _array(path, name, view) for name, view in deserialize(content)}, ""  # type: ignore[no-untyped-call]
+    except (SafetensorError, ValueError) as error:
+        raise WeightsError(f"{path} is not a whole safetensors file: {error}") from None
+
+
+def _array(path: str, name: str, view: Mapping[str, Any]) -> Any:
+    dtype = view["dtype"]
+    if dtype in NARROW:
+        import ml_dtypes
+
+        kind: Any = getattr(ml_dtypes, NARROW[dtype])
+    elif dtype in DTYPES:
+        kind = DTYPES[dtype]
+    else:
+        raise WeightsError(f"`{name}` in {path} is of type {dtype}, which is not read")
+    return np.frombuffer(view["data"], dtype=kind).reshape(view["shape"])
+
+
+def _sharded(path: str, inside: str | None) -> tuple[dict[str, Any], str]:
+    """A checkpoint in several files, by the index that lists which tensor is where."""
+    try:
+        with open(path, "rb") as file:
+            where = json.load(file)["weight_map"]
+        files = sorted(set(where.values()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise WeightsError(f"{path} is not the index of a sharded checkpoint", "it needs a `weight_map`") from None
+    found: dict[str, Any] = {}
+    for name in files:
+        if not isinstance(name, str) or os.path.basename(name) != name:
+            raise WeightsError(f"{path} names the file `{name}`, which is not beside it")
+        found |= read_file(os.path.join(os.path.dirname(path), name)).tensors
+    missing = [k for k in where if k not in found]
+    if missing:
+        raise WeightsError(f"the files of {path} have no `{missing[0]}`" + _more(len(missing)))
+    return {k: found[k] for k in where}, ""
+
+
+def _more(count: int) -> str:
+    return f" and {count - 1} more of those it lists" if count > 1 else ""
+
+
+def _npz(path: str, inside: str | None) -> tuple[dict[str, Any], str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_size(path, archive.infolist())
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name.replace("/", "."): arrays[name] for name in arrays.files}, ""
+    except (ValueError, EOFError, zipfile.BadZipFile, KeyError, NotImplementedError) as error:
+        raise WeightsError(f"{path} is not an .npz file of plain arrays: {_first_line(error)}") from None
+
+
+def _check_size(path: str, members: Iterable[zipfile.ZipInfo]) -> None:
+    if sum(m.file_size for m in members) > MOST_BYTES:
+        raise WeightsError(f"{path} would unpack to more than {MOST_BYTES >> 30} GiB")
+
+
+def _onnx(path: str, inside: str | None) -> tuple[dict[str, Any], str]:
+    from netdsl.weights.initializers import initializers
+
+    return initializers(path), ""
+
+
+def _torch(path: str, inside: str | None) -> tuple[dict[str, Any], str]:
+    from netdsl.weights.pickled import load
+
+    found, where = inner(path, load(path), inside)
+    return tensors_of(found), where
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

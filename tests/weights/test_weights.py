@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import pickle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from weight_twins import randomised
 
 import netdsl
 from netdsl.backends.torch.module import load_state
 from netdsl.cli.main import main
-from netdsl.weights.match import Slot, match, slots
-from netdsl.weights.read import read_state
+from netdsl.weights.slots import slots
 
 
 class TorchvisionBottleneck(nn.Module):
@@ -108,17 +105,6 @@ class TorchvisionConvNeXt(nn.Module):
         return self.classifier(self.features(x).mean((2, 3), keepdim=True))
 
 
-def randomised(module: nn.Module) -> nn.Module:
-    """All weights and statistics drawn anew: initial values hide a swapped tensor."""
-    torch.manual_seed(0)
-    for key, value in module.state_dict().items():
-        if "running_var" in key:
-            value.uniform_(0.5, 1.5)
-        elif value.is_floating_point():
-            value.normal_(std=0.5 if value.ndim == 1 else value[0].numel() ** -0.5)
-    return module.eval()
-
-
 TWINS = [
     (TorchvisionResNet([2, 1, 2], 7), "ResNet", {"unit": "Bottleneck", "depths": [2, 1, 2], "classes": 7}, "resnet"),
     (
@@ -151,59 +137,8 @@ def test_the_mapped_net_computes_the_same(
         assert (module(x) - expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
-def test_order_cannot_tell_two_of_a_kind_apart() -> None:
-    kinds = {"a": (4, 4), "n": (4,), "m": (3,), "b": (4, 4)}
-
-    def named(order: str, prefix: str) -> list[Slot]:
-        return [Slot(f"{prefix}{k}.weight", kinds[k]) for k in order]
-
-    assert match(named("anmb", "own."), named("anmb", "file.")).complete
-    assert match(named("anmb", "own."), named("manb", "file.")).complete  # what moved is the only one of its kind
-    refused = match(named("anmb", "own."), named("nmab", "file."))
-    assert refused.ambiguous
-    assert not refused.complete
-
-
-def test_counts_that_differ_are_refused() -> None:
-    own = [Slot("a.weight", (4, 4)), Slot("b.weight", (4, 4))]
-    found = match(own, [*own, Slot("c.weight", (4, 4))])
-    assert found.ambiguous
-    assert not found.complete
-    assert match(own, own[:1]).missing
-
-
-def test_names_decide_where_they_are_given() -> None:
-    own = [Slot("a.weight", (4, 4)), Slot("b.weight", (4, 4))]
-    foreign = [Slot("second.weight", (4, 4)), Slot("first.weight", (4, 4))]
-    found = match(own, foreign, [("first", "a"), ("second", "b")])
-    assert [m.foreign.key for m in found.matches] == ["first.weight", "second.weight"]
-
-
 def test_every_tensor_of_a_net_has_a_slot() -> None:
     net = netdsl.load("specs/resnet.net", net="ResNet18")
     state = net.module().state_dict()
     assert {s.key: s.shape for s in slots(net.program.main)} == {k: tuple(v.shape) for k, v in state.items()}
     assert [s.key for s in slots(net.program.main)] == list(state)
-
-
-class Exploit:
-    def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return print, ("code ran",)
-
-
-def test_a_file_that_would_run_code_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ValueError, match="not a file of plain tensors"):
-        read_state(pickle.dumps(Exploit()))
-    buffer = io.BytesIO()
-    torch.save({"w": Exploit()}, buffer)
-    with pytest.raises(ValueError, match="not a file of plain tensors"):
-        read_state(buffer.getvalue())
-    assert "code ran" not in capsys.readouterr().out
-
-
-def test_checkpoints_are_unwrapped() -> None:
-    buffer = io.BytesIO()
-    torch.save({"epoch": 3, "model": {"module.w": torch.ones(2)}}, buffer)
-    state = read_state(buffer.getvalue())
-    assert list(state) == ["w"]
-    assert np.array_equal(state["w"], np.ones(2, "float32"))

@@ -1,0 +1,87 @@
+"""Weights from elsewhere, for the commands that take them: their options, and the state of a net."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from netdsl.cli.failure import USAGE, WRONG, Failure
+
+if TYPE_CHECKING:
+    from netdsl.pipeline import Net
+    from netdsl.weights.load import Loaded, Rules
+    from netdsl.weights.read import Foreign
+
+CHANNELS = ("sum", "mean", "repeat")
+
+
+def add_rules(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how weights are taken over."""
+    parser.add_argument("--map", metavar="FILE", help="a mapping of keys, as `--stub` of `netdsl weights` writes it")
+    parser.add_argument("--inside", metavar="KEY", help="under which key or prefix of the file the weights are")
+    parser.add_argument(
+        "--exclude",
+        metavar="PREFIX",
+        action="append",
+        default=[],
+        help="leave out what is below a prefix of either side",
+    )
+    parser.add_argument(
+        "--partial", action="store_true", help="what is missing, or a head of other classes, starts anew"
+    )
+    parser.add_argument(
+        "--channels", choices=CHANNELS, default="sum", help="how a first convolution takes other channels (sum)"
+    )
+
+
+def rules_of(args: argparse.Namespace, net: Net) -> Rules:
+    """The rules that a command was given; the spec's constant `weights` is a mapping too. Raises Failure."""
+    from netdsl.weights.load import Rules
+    from netdsl.weights.mapping import declared, read_mapping
+    from netdsl.weights.unwrap import WeightsError
+
+    try:
+        given = read_mapping(args.map) if args.map else []
+        hints = declared(net.spec.constant("weights"))
+    except WeightsError as error:
+        raise Failure(error.message, error.hint, WRONG) from None
+    keep = bool(getattr(args, "keep_dtype", False))
+    return Rules(tuple(given), tuple(hints), tuple(args.exclude), args.partial, args.channels, keep)
+
+
+def read_foreign(path: str, inside: str | None = None) -> Foreign:
+    """The tensors of a file. Raises Failure."""
+    from netdsl.weights.read import read_file
+    from netdsl.weights.unwrap import WeightsError
+
+    try:
+        return read_file(path, inside)
+    except WeightsError as error:
+        raise Failure(error.message, error.hint, USAGE) from None
+
+
+def load_foreign(net: Net, path: str, args: argparse.Namespace) -> Loaded:
+    """A net's weights from a file, whatever wrote it. Raises Failure."""
+    from netdsl.weights.load import load
+    from netdsl.weights.unwrap import WeightsError
+
+    foreign = read_foreign(path, args.inside)
+    try:
+        return load(net.checked, foreign, lambda: fresh(net, args.seed), rules_of(args, net))
+    except WeightsError as error:
+        raise Failure(error.message, error.hint, WRONG) from None
+
+
+def state_from(net: Net, path: str, args: argparse.Namespace) -> dict[str, Any]:
+    """The state of a net from a file; what differs is said on the error stream. Raises Failure."""
+    loaded = load_foreign(net, path, args)
+    for note in loaded.notes:
+        print(f"{path}: {note}", file=sys.stderr)
+    return dict(loaded.state)
+
+
+def fresh(net: Net, seed: int) -> Mapping[str, Any]:
+    """The tensors that a net starts with."""
+    return {k: v.detach().numpy() for k, v in net.module(seed).state_dict().items()}

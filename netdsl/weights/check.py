@@ -1,0 +1,32 @@
+"""Whether a net with its weights computes what another did: shapes alone do not prove the constants between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+
+def difference(module: nn.Module, x: Any, expected: Any) -> tuple[float, float]:
+    """The largest difference between a module's output and the expected one, and the largest expected number.
+
+    A sample without a batch axis is a batch of one. Raises ValueError where the input does not fit.
+    """
+    given = torch.from_numpy(np.asarray(x, "float32"))
+    wanted = np.asarray(expected, "float64")
+    with torch.no_grad():
+        try:
+            found = module.eval()(given)
+        except (RuntimeError, ValueError, IndexError):
+            try:
+                found = module(given[None])
+            except (RuntimeError, ValueError, IndexError) as error:
+                first = str(error).strip().splitlines()[0]
+                raise ValueError(f"the net does not take an input of shape {list(given.shape)}: {first}") from None
+    output = found[0] if isinstance(found, tuple | list) else found
+    values = output.numpy().astype("float64")
+    if values.size != wanted.size:
+        raise ValueError(f"the net gives {list(values.shape)}, the expected output is {list(wanted.shape)}")
+    return float(abs(values.ravel() - wanted.ravel()).max()), float(abs(wanted).max())

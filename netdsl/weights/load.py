@@ -1,0 +1,191 @@
+"""A net's weights out of a foreign file: the one set of rules behind every command and recipe that takes weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+
+from netdsl.ir.model import Program
+from netdsl.weights.convert import Channels, own_values
+from netdsl.weights.match import MappingError, Matching, match
+from netdsl.weights.read import Foreign, is_floating
+from netdsl.weights.reconcile import Change
+from netdsl.weights.slots import Slot, slots
+from netdsl.weights.unwrap import WeightsError
+
+Fresh = Callable[[], Mapping[str, Any]]
+"""Makes the tensors that the net starts with, by key."""
+
+
+CHANGES: dict[Change, str] = {
+    "channels": "other input channels: adapted",
+    "positions": "other positions: interpolated (bicubic)",
+    "classes": "other classes: drawn anew",
+}
+"""What is done about a size that differs."""
+
+
+class Rules(Struct, frozen=True):
+    """How weights are taken over. `mapping`: pairs of a foreign and an own key or prefix; `hints`: the same, of the
+    spec, for a layout that the file may have; `exclude`: prefixes, of the file or of the net, that are left out;
+    `partial`: what is not found starts fresh."""
+
+    mapping: tuple[tuple[str, str], ...] = ()
+    hints: tuple[tuple[str, str], ...] = ()
+    exclude: tuple[str, ...] = ()
+    partial: bool = False
+    channels: Channels = "sum"
+    keep_dtype: bool = False
+
+
+class Loaded(Struct, frozen=True):
+    """The state of a net, by its own keys, and what there is to say about how it was found."""
+
+    state: Mapping[str, Any]
+    found: Matching
+    notes: tuple[str, ...]
+
+
+def matched(program: Program, foreign: Foreign, rules: Rules) -> Matching:
+    """Which tensors of a file are which of a net's. Raises WeightsError where nothing is."""
+    given = foreign.slots()
+    known = [s.key for s in (*slots(program.main), *given)]
+    unknown = next((p for p in rules.exclude if not any(below(k, p) for k in known)), None)
+    if unknown is not None:
+        raise WeightsError(f"nothing to exclude: neither the net nor the file has `{unknown}`")
+    theirs = [s for s in given if not _is_excluded(s.key, rules.exclude)]
+    try:
+        found = match(program, theirs, rules.mapping, rules.hints)
+    except MappingError as error:
+        raise WeightsError(str(error), "a mapping pairs keys, or prefixes of keys, of both sides") from None
+    found = _without(found, rules.exclude)
+    if not found.matches and not found.open:
+        reasons = f": {'; '.join(found.reasons[:3])}" if found.reasons else ""
+        raise WeightsError(f"{foreign.path} has no weights of this net{reasons}", _integers(foreign))
+    return found
+
+
+def _is_excluded(key: str, prefixes: Sequence[str]) -> bool:
+    return any(below(key, p) for p in prefixes)
+
+
+def below(key: str, prefix: str) -> bool:
+    return key == prefix or key.startswith(f"{prefix}.")
+
+
+def _without(found: Matching, excluded: Sequence[str]) -> Matching:
+    """A matching without the tensors of the net that are excluded: they start fresh."""
+
+    def kept(key: str) -> bool:
+        return not _is_excluded(key, excluded)
+
+    gone = tuple(s for s in found.missing if not kept(s.key))
+    return replace(
+        found,
+        matches=tuple(m for m in found.matches if all(map(kept, m.own.keys))),
+        missing=tuple(s for s in found.missing if kept(s.key)),
+        open=tuple(o for o in found.open if all(map(kept, o.own))),
+        spared=(*found.spared, *gone),
+    )
+
+
+def _integers(foreign: Foreign) -> str | None:
+    names = [k for k, a in foreign.tensors.items() if not is_floating(a) and a.ndim > 1]
+    return f"`{names[0]}` is {foreign.tensors[names[0]].dtype}: quantised weights are not read" if names else None
+
+
+def load(program: Program, foreign: Foreign, fresh: Fresh, rules: Rules) -> Loaded:
+    """The whole state of a net from a file. Raises WeightsError where it is not complete, or not numbers."""
+    found = matched(program, foreign, rules)
+    if not found.complete and not (rules.partial and not found.open):
+        raise incomplete(foreign.path, found)
+    return fill(program, foreign, found, fresh, rules)
+
+
+def incomplete(path: str, found: Matching) -> WeightsError:
+    """Why a matching is not enough, and what to do."""
+    if found.open:
+        keys = found.open[0].own
+        count = sum(len(o.own) for o in found.open)
+        return WeightsError(
+            f"{path}: `{keys[0]}` and {count - 1} more could each be several tensors of the file",
+            "`netdsl weights SPEC FILE --stub map.toml` writes a mapping to be filled in, `--map` reads it",
+        )
+    heads = found.resized("classes")
+    if heads and not found.missing:
+        own, theirs = heads[0].own, heads[0].foreign
+        return WeightsError(
+            f"`{own.keys[0]}` is {[*own.shape]}, in {path} it is {[*theirs.shape]}: another number of classes",
+            "`--partial` takes the rest over and draws the head anew (`strict=false` in a recipe)",
+        )
+    first = found.missing[0]
+    reasons = f" ({'; '.join(found.reasons[:2])})" if found.reasons else ""
+    return WeightsError(
+        f"{path} has no `{first.key}` {[*first.shape]}"
+        + (f" and {len(found.missing) - 1} more of the net's tensors" if len(found.missing) > 1 else "")
+        + reasons,
+        "`--partial` draws what is missing anew (`strict=false` in a recipe)",
+    )
+
+
+def fill(program: Program, foreign: Foreign, found: Matching, fresh: Fresh, rules: Rules) -> Loaded:
+    """The state of a net by a matching; what the file does not give is what the net starts with."""
+    own = slots(program.main)
+    state = _taken(own, foreign, found, rules)
+    rest = [s for s in own if s.key not in state]
+    counters = [s for s in rest if s.key.endswith("num_batches_tracked")]
+    state |= {s.key: np.zeros(s.shape, "int64") for s in counters}
+    if len(counters) < len(rest):
+        start = fresh()
+        state |= {s.key: np.asarray(start[s.key]) for s in rest if s.key not in state}
+    return Loaded({s.key: np.ascontiguousarray(state[s.key]).reshape(s.shape) for s in own}, found, notes(found, rest))
+
+
+def _taken(own: Sequence[Slot], foreign: Foreign, found: Matching, rules: Rules) -> dict[str, Any]:
+    """What the file gives, by the net's keys. Heads of other classes are not taken."""
+    shapes = {s.key: s.shape for s in own}
+    state: dict[str, Any] = {}
+    for each in found.matches:
+        if each.change != "classes":
+            values = own_values(each, foreign.tensors, shapes, rules.channels)
+            _check_numbers(foreign.path, each.foreign.keys[0], values.values())
+            state |= values if rules.keep_dtype else {k: _single(a) for k, a in values.items()}
+    return state
+
+
+def _single(array: Any) -> Any:
+    return array.astype("float32") if is_floating(array) else array
+
+
+def _check_numbers(path: str, name: str, arrays: Iterable[Any]) -> None:
+    """Refuse weights that are not finite."""
+    for array in arrays:
+        wide = array if array.dtype == "float64" else array.astype("float32")
+        if is_floating(array) and not np.isfinite(wide).all():
+            raise WeightsError(f"`{name}` of {path} is not finite: it holds NaN or infinity")
+
+
+def notes(found: Matching, rest: Sequence[Slot]) -> tuple[str, ...]:
+    """What there is to say about a file that is not exactly the net's: sizes that differ, what starts fresh."""
+    said = []
+    for change, how in CHANGES.items():
+        said += [
+            f"`{m.own.keys[0]}` is {[*m.own.shape]}, the file's {[*m.foreign.shape]}: {how}"
+            for m in found.resized(change)
+        ]
+    constant = {s.key for s in found.filled}
+    drawn = [s.key for s in rest if s.key not in constant and not any(s.key in m.own.keys for m in found.matches)]
+    if drawn:
+        said.append(f"not in the file, drawn anew: {', '.join(f'`{k}`' for k in drawn[:6])}" + _more(len(drawn) - 6))
+    if found.left_over:
+        names = [f"`{s.key}`" for s in found.left_over]
+        said.append(f"left in the file: {', '.join(names[:6])}" + _more(len(names) - 6))
+    return tuple(said)
+
+
+def _more(count: int) -> str:
+    return f" and {count} more" if count > 0 else ""

@@ -1,0 +1,101 @@
+"""Where in a checkpoint the weights are: a state dict may be wrapped in any key, beside an optimizer and a config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+WRAPPERS = (
+    "state_dict", "model_state_dict", "model", "net", "network", "module", "params", "weights", "state_dict_ema",
+    "model_ema", "ema", "ema_state_dict", "params_ema",
+)  # fmt: skip
+"""Under which keys checkpoints keep the weights, the usual ones first."""
+
+PREFIXES = ("module.", "_orig_mod.")
+"""What DistributedDataParallel and torch.compile put before every key."""
+
+NOT_WEIGHTS = ("optim", "scaler", "sched", "exp_avg", "momentum")
+"""Parts of names of what lies beside the weights."""
+
+DEEPEST = 4
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be read or used: what is wrong, and as `hint` what to do."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether a value of a checkpoint is a tensor or an array."""
+    return hasattr(value, "shape") and hasattr(value, "dtype") and hasattr(value, "__getitem__")
+
+
+def inner(path: str, loaded: Any, inside: str | None = None) -> tuple[Mapping[str, Any], str]:
+    """The state dict in what a file holds, and under which key. Raises WeightsError where several could be meant."""
+    if not isinstance(loaded, Mapping):
+        kind = "a list of tensors without names" if isinstance(loaded, list | tuple) else f"a {type(loaded).__name__}"
+        raise WeightsError(f"{path} holds {kind}, not a state dict", "save `model.state_dict()`")
+    found = dict(_candidates(loaded, "", 0))
+    if not found:
+        raise WeightsError(f"{path} holds no tensors under names", "save `model.state_dict()`")
+    if inside is not None and inside not in found and not _is_prefix(inside, found):
+        listed = ", ".join(f"`{w}`" for w in found if w) or "none"
+        raise WeightsError(f"{path} has no weights under `{inside}`", f"keys that hold weights: {listed}")
+    if inside in found:
+        return found[inside], inside
+    where = _only(path, found)
+    return found[where], where if inside is None else ""
+
+
+def _is_prefix(name: str, found: Mapping[str, Mapping[str, Any]]) -> bool:
+    return any(str(k).startswith(f"{name}.") for state in found.values() for k in state)
+
+
+def _candidates(value: Mapping[Any, Any], where: str, depth: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every mapping of names to tensors, but for those of optimizers, and its key."""
+    if any(isinstance(k, str) and is_tensor(v) for k, v in value.items()):
+        yield where, value
+    for key, inside in value.items():
+        if isinstance(inside, Mapping) and depth < DEEPEST and not any(n in str(key).lower() for n in NOT_WEIGHTS):
+            yield from _candidates(inside, f"{where}.{key}" if where else str(key), depth + 1)
+
+
+def _only(path: str, found: Mapping[str, Mapping[str, Any]]) -> str:
+    """The key of the one state dict that is meant: the only one, one of the usual keys, the largest by far."""
+    sizes = {where: sum(map(is_tensor, state.values())) for where, state in found.items()}
+    usual = next((name for name in WRAPPERS if name in found), None)
+    large = [w for w, n in sizes.items() if 2 * n > max(sizes.values())]
+    if usual is None and len(large) > 1:
+        listed = ", ".join(f"`{w}` ({sizes[w]} tensors)" for w in found)
+        raise WeightsError(f"{path} holds several sets of weights: {listed}", "say which is meant: `--inside KEY`")
+    return usual if usual is not None else large[0]
+
+
+def tensors_of(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors of a state dict as arrays, without what wrappers put before all keys."""
+    arrays = {str(k): _as_array(v) for k, v in state.items() if is_tensor(v)}
+    for prefix in (*PREFIXES, *PREFIXES):
+        if arrays and all(k.startswith(prefix) for k in arrays):
+            arrays = {k.removeprefix(prefix): a for k, a in arrays.items()}
+    return arrays
+
+
+def _as_array(value: Any) -> Any:
+    if not hasattr(value, "detach"):
+        return value
+    tensor = value.detach().cpu()
+    if str(tensor.dtype) == "torch.bfloat16":
+        import ml_dtypes
+
+        return tensor.contiguous().view(_int16()).numpy().view(ml_dtypes.bfloat16)
+    return (tensor.dequantize() if tensor.is_quantized else tensor.to_dense()).numpy()
+
+
+def _int16() -> Any:
+    import torch
+
+    return torch.int16
