@@ -177,7 +177,9 @@ class Net:
     @cached_property
     def class_name(self) -> str:
         """The name of the net as a Python class."""
-        return self.name if self.name.isidentifier() else "Net"
+        from netdsl.backends.torch.naming import class_name
+
+        return class_name(self.checked, self.name)
 
     def source(self) -> str:
         """The net as a PyTorch module: the text of a `model.py` that imports nothing but torch."""

@@ -77,7 +77,6 @@ COMPLEX: dict[str, int] = {
     "cli/training:_resumed": 14,
     "elaborate/build:_freeze": 21,
     "elaborate/build:_is_chain": 15,
-    "elaborate/build:_name_layers": 13,
     "elaborate/calls:missing": 15,
     "elaborate/elaborate:block": 14,
     "elaborate/elaborate:run_block": 15,
@@ -289,8 +288,9 @@ def test_no_vague_file_names() -> None:
 
 def test_reserved_names_are_those_of_torch() -> None:
     torch = pytest.importorskip("torch")
-    from netdsl.elaborate.build import RESERVED
+    from netdsl.ir.reserved import DICT, RESERVED
 
     public = {n for n in dir(torch.nn.Module()) if not n.startswith("_")}
     assert public <= RESERVED, sorted(public - RESERVED)
+    assert {n for n in dir(torch.nn.ModuleDict()) if not n.startswith("_")} == public | DICT
     assert sys.version_info >= (3, 11)

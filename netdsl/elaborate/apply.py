@@ -271,6 +271,7 @@ def _op_fault(error: OpError, inputs: list[Wire], at: Place) -> Fault:
 @cache
 def snake(name: str) -> str:
     """`conv_bn` for `ConvBN`."""
+    name = name.lstrip("_") or "block"
     out = ""
     for i, c in enumerate(name):
         new_word = c.isupper() and i and (not name[i - 1].isupper() or (i + 1 < len(name) and name[i + 1].islower()))

@@ -8,24 +8,12 @@ one met several times, numbers its members (`stages.0`).
 from __future__ import annotations
 
 from collections import Counter
-from keyword import iskeyword
 
+from netdsl.diagnostics.diagnostic import fault
 from netdsl.elaborate.scope import Draft, LayerDraft, Scope, Wire
 from netdsl.ir.model import Definition, Layer, Output, Step, Value
+from netdsl.ir.reserved import DICT, free_name
 from netdsl.ops.base import Op
-
-# Attributes of torch.nn.Module that a submodule must not hide; a test compares them with torch's.
-RESERVED = frozenset((
-    "T_destination", "add_module", "apply", "bfloat16", "buffers", "call_super_init", "children", "compile", "cpu",
-    "cuda", "double", "dump_patches", "eval", "extra_repr", "float", "forward", "get_buffer", "get_extra_state",
-    "get_parameter", "get_submodule", "half", "ipu", "load_state_dict", "modules", "mtia", "named_buffers",
-    "named_children", "named_modules", "named_parameters", "parameters", "register_backward_hook", "register_buffer",
-    "register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook",
-    "register_full_backward_pre_hook", "register_load_state_dict_post_hook", "register_load_state_dict_pre_hook",
-    "register_module", "register_parameter", "register_state_dict_post_hook", "register_state_dict_pre_hook",
-    "requires_grad_", "set_extra_state", "set_submodule", "share_memory", "state_dict", "to", "to_empty", "train",
-    "training", "type", "xpu", "zero_grad",
-))  # fmt: skip
 
 
 def freeze(scope: Scope) -> Definition:
@@ -84,9 +72,17 @@ def _splice(scope: Scope, same: dict[Wire, Wire]) -> list[Draft]:
         same.update({outer: wire for wire, outer in inner.exports.items()})
         spliced = _splice(inner, same)
         for layer in {d.layer: None for d in spliced if d.layer is not None and _inside(d.layer.scope, inner)}:
-            layer.base = f"{inner.name}.{layer.base}"
+            layer.base = f"{free_name(inner.name)}.{_member(layer, inner)}"
         drafts.extend(spliced)
     return drafts
+
+
+def _member(layer: LayerDraft, inner: Scope) -> str:
+    """The name of a layer as a member of the container of an inline scope."""
+    if layer.base in DICT and layer.labelled:
+        message = f"`{layer.base}` cannot name a layer here: the layers of `{inner.name}` stand in an `nn.ModuleDict`"
+        raise fault("reserved-name", message, inner.place, f"name it `{layer.base}_`")
+    return f"{layer.base}_" if layer.base in DICT else layer.base
 
 
 def _inside(scope: Scope | None, outer: Scope) -> bool:
@@ -158,23 +154,34 @@ def _name_layers(drafts: list[Draft]) -> list[str | None]:
     """The layer name of each step; the same for steps that share a layer."""
     layers = list({d.layer: None for d in drafts if d.layer is not None})
     count = Counter(layer.base for layer in layers)
-    fixed = {layer.base for layer in layers if layer.labelled}
+    taken = {layer.base for layer in layers if layer.labelled}
     seen: Counter[str] = Counter()
     names: dict[LayerDraft | None, str | None] = {None: None}
     for layer in layers:
-        base = layer.base
-        number = seen[base]
-        seen[base] += 1
+        base, many = layer.base, count[layer.base] > 1
         if layer.labelled:
-            names[layer] = f"{base}.{number}" if count[base] > 1 or layer.member else _unreserved(base)
+            names[layer] = f"{base}.{seen[base]}" if many or layer.member else base
         else:
-            many = count[base] > 1 or base in fixed
-            names[layer] = f"{base}{number + 1}" if many else _unreserved(base)
+            names[layer] = _automatic(base, many, seen, taken)
+        seen[base] += 1
     return [names[d.layer] for d in drafts]
 
 
-def _unreserved(name: str) -> str:
-    return f"{name}_" if name in RESERVED or iskeyword(name) else name
+def _automatic(base: str, many: bool, seen: Counter[str], taken: set[str]) -> str:
+    """The name of a layer that the author did not name; `taken` grows by it."""
+    name = _free(base)
+    if many or name in taken:
+        while f"{base}{seen[base] + 1}" in taken:
+            seen[base] += 1
+        name = f"{base}{seen[base] + 1}"
+    taken.add(name)
+    return name
+
+
+def _free(path: str) -> str:
+    """The path of a layer, the last name of which it can have."""
+    container, dot, name = path.rpartition(".")
+    return f"{container}{dot}{free_name(name)}"
 
 
 class _Values:

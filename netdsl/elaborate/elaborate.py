@@ -37,6 +37,7 @@ from netdsl.elaborate.values import (
     replace_tensors,
 )
 from netdsl.ir.model import Definition, Program
+from netdsl.ir.reserved import free_name
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, Size
 from netdsl.source import Place
@@ -250,7 +251,7 @@ class Elaborator:
 
     def inline(self, arrow: BlockArrow, flow: Wire | None, context: Context) -> Any:
         """Run a block that is given a shared layer inside the scope that calls it."""
-        child = self.nested(snake(arrow.block.name), arrow.at, flow, context)
+        child = self.nested(free_name(snake(arrow.block.name)), arrow.at, flow, context)
         child.inline = True
         start = child.inputs[0] if flow else None
         if len(self._calls) >= DEPTH:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from keyword import iskeyword
 from typing import Any
 
 from netdsl.diagnostics.diagnostic import Fault, fault
@@ -12,6 +13,7 @@ from netdsl.elaborate.expressions import Env, Silent
 from netdsl.elaborate.scope import LayerDraft, Wire
 from netdsl.elaborate.signature import input_type, match
 from netdsl.elaborate.values import BROKEN, SEVERAL, BodyArrow, Shared, Tensor, describe, is_arrow
+from netdsl.ir.reserved import free_name, is_reserved
 from netdsl.syntax import ast
 from netdsl.tensors import TensorType
 
@@ -81,15 +83,26 @@ class Runner:
             names = [t.id for t in node.targets] if len(node.targets) == len(result) else [""] * len(result)
             return tuple(self._named(w, n) for w, n in zip(result, names, strict=True))
         wire = self.builder.one(result, env.place(node))
-        self._name_parameter(wire, node.targets[0].id)
+        self._name_parameter(wire, node.targets[0], env)
         return self._named(wire, node.targets[0].id)
 
-    @staticmethod
-    def _name_parameter(wire: Wire, name: str) -> None:
+    def _name_parameter(self, wire: Wire, name: ast.Name, env: Env) -> None:
         """`gain = param((c,))` is a parameter of that name in the state dict too."""
         draft = wire.scope.drafts[-1] if wire.scope.drafts else None
         if draft is not None and draft.layer is not None and draft.outs == [wire] and draft.layer.base == "param":
-            draft.layer.base = name
+            self._check_layer_name(name, env)
+            draft.layer.base = name.id
+
+    def _check_layer_name(self, name: ast.Name, env: Env) -> None:
+        """Report a name that the state dict would have and `nn.Module` or Python has taken."""
+        if is_reserved(name.id):
+            hidden = "names that begin with `_` are private in PyTorch's modules"
+            owner = "Python" if iskeyword(name.id) else "PyTorch's `nn.Module`"
+            why = hidden if name.id.startswith("_") else f"it has a meaning of its own in {owner}"
+            hint = f"name it `{free_name(name.id)}`"
+            self.builder.record(
+                fault("reserved-name", f"`{name.id}` cannot name a layer: {why}", env.place(name), hint)
+            )
 
     @staticmethod
     def _named(wire: Wire, name: str) -> Tensor:
@@ -101,12 +114,14 @@ class Runner:
         if not is_complete(arrow):
             names = ", ".join(f"`{n}`" for n in missing(arrow))
             raise fault("missing-argument", f"{describe(arrow)} needs {names} to be shared", env.place(node.value))
+        self._check_layer_name(node.name, env)
         layer = LayerDraft(context.scope, node.name.id, labelled=True)
         self.builder.share(layer, arrow)
         env.locals[node.name.id] = Shared(layer, env.place(node))
         return flow
 
     def _label(self, node: ast.Label, env: Env, flow: Any, context: Context) -> Any:
+        self._check_layer_name(node.name, env)
         inner = node.statement
         if isinstance(inner, ast.For):
             return self._for(inner, env, flow, context, node.name.id)

@@ -146,7 +146,8 @@ def _application(call: Apply, signatures: Mapping[str, Signature]) -> ast.expr:
     if name == "if":
         return ast.IfExp(args[1], args[0], args[2])
     if name in LOGIC:
-        return ast.BoolOp(LOGIC[name](), args)
+        first = args[0].values if isinstance(args[0], ast.BoolOp) and isinstance(args[0].op, LOGIC[name]) else args[:1]
+        return ast.BoolOp(LOGIC[name](), [*first, *args[1:]])  # Python reads `a or b or c` as one
     if name in COMPARE:
         return ast.Compare(args[0], [COMPARE[name]()], [args[1]])
     if name in BINARY and len(args) == 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from paths import SPECS
 from printed import BINARY, COMPARE, ProvenLayout, proven_emit
 
 from netdsl.backends.torch.layout import Layout
+from netdsl.backends.torch.naming import BUILTINS
 from netdsl.backends.torch.tree import Apply, Group, Members, Node, Num, Progress, Run, Text
 from netdsl.ir.model import Program
 from netdsl.loader import load_source, read_import
@@ -110,8 +112,12 @@ def test_generated_programs_are_printed_as_they_are_meant(text: str) -> None:
 
 @pytest.mark.parametrize("path", sorted(SPECS.glob("*.net")), ids=lambda p: p.stem)
 def test_every_net_of_the_zoo_is_printed_as_it_is_meant(path: Path) -> None:
+    """It also calls no builtin that a name of the author's might hide."""
     for name, program in programs_of(Spec(load_source(path), read_import)):
-        proven_emit(program, name)
+        source = proven_emit(program, name)
+        calls = [n.func for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call)]
+        called = {f.id for f in calls if isinstance(f, ast.Name)}
+        assert called & set(dir(builtins)) <= set(BUILTINS)
 
 
 GRID = """

@@ -411,8 +411,8 @@ block F(c) = conv(c, 3)
 net Net { input torch [3, G, 8]
   i = nn(3)
   self = i -> F(4)
-  train: conv(4, 1) -> relu
-  type: conv(4, 1) -> relu
+  training_: conv(4, 1) -> relu
+  type_: conv(4, 1) -> relu
   it + self
 }
 """),

@@ -9,7 +9,9 @@ from itertools import combinations
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from netdsl.backends.torch.naming import python_name, python_names
 from netdsl.backends.torch.tree import Apply, Node, Num, Shape, Slot, Text, same
 from netdsl.backends.torch.unify import Column, Unifier
 from netdsl.ir.model import Definition
@@ -57,7 +59,7 @@ class Explainer:
 
     def __init__(self, definitions: Sequence[Definition], unifier: Unifier, taken: frozenset[str]) -> None:
         self.unifier = unifier
-        self.given = given(definitions)
+        self.given = _renamed(given(definitions), taken)
         self.sizes = sizes(definitions)
         self.own: list[Argument] = []
         self.taken = set(taken)
@@ -123,6 +125,7 @@ class Explainer:
         return self._use(own[0]) if own else None
 
     def _new(self, column: Column, name: str) -> Node:
+        name = python_name(name)
         fresh, number = name, 2
         known = {a.name for a in (*self.given, *self.own) if a.kind != "word"}
         while fresh in self.taken or fresh in known:
@@ -200,6 +203,12 @@ def given(definitions: Sequence[Definition]) -> list[Argument]:
         if all(type(v) is int for v in values) and _varies(values) and not known:
             found.append(Argument(name, "number", values, (0, i)))
     return found
+
+
+def _renamed(arguments: list[Argument], taken: frozenset[str]) -> list[Argument]:
+    """The arguments under names that Python and the emitted file allow."""
+    names = python_names([a.name for a in arguments], taken)
+    return [replace(a, name=names[a.name]) for a in arguments]
 
 
 def sizes(definitions: Sequence[Definition]) -> list[tuple[Shape, Argument]]:

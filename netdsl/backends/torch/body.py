@@ -14,6 +14,7 @@ from netdsl.backends.torch.sizes import express
 from netdsl.backends.torch.tree import Apply, Node, Num, Progress, Read, Run, Text, children, head, rebuild
 from netdsl.diagnostics.diagnostic import fault
 from netdsl.ir.model import Definition, Layer, Step
+from netdsl.ir.reserved import free_name
 from netdsl.ops.base import Op
 from netdsl.sizes.dims import Size
 
@@ -190,6 +191,7 @@ class _Builder:
                     return None
                 return Operation(targets, node, "pure", step.training)
             tree, name = self.forms.constructor(form), step.callee.kind
+        name = free_name(name)
         fresh, number = name, 2
         while fresh in self.members or fresh in self.layers:
             fresh, number = f"{name}{number}", number + 1

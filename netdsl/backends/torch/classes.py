@@ -13,14 +13,14 @@ from netdsl.backends.torch.arguments import Argument, Explainer
 from netdsl.backends.torch.body import Body, Operation, build_body, sequence
 from netdsl.backends.torch.forms import Forms
 from netdsl.backends.torch.groups import blocks, groups, is_identity, numbered, output_names, reach, used
+from netdsl.backends.torch.naming import RESERVED, helper_names, python_name
 from netdsl.backends.torch.nesting import nested
 from netdsl.backends.torch.signatures import Signature
 from netdsl.backends.torch.tree import Apply, Node, Num, Recursive, Slot, Text, number, outline, transform
 from netdsl.backends.torch.unify import Misfit, Unifier
 from netdsl.ir.model import Definition, Program
+from netdsl.ir.reserved import free_name
 from netdsl.sizes.constraints import Constraint
-
-RESERVED = ("torch", "nn", "F", "i", "self")
 
 
 class Plan(Struct, frozen=True, eq=False):
@@ -56,6 +56,8 @@ class TorchClass(Struct, frozen=True, eq=False):
     operations: tuple[Operation, ...]
     returns: tuple[Node, ...]
     constraints: tuple[Constraint, ...] = ()
+    helpers: frozenset[str] = frozenset()
+    """The classes and functions of the file's helpers, which no variable hides."""
 
     @property
     def signature(self) -> Signature:
@@ -81,7 +83,8 @@ class Classes:
         self.reach = reach(self.groups, self.group_of)
         self.output_names = output_names(program.main)
         self.class_name = class_name
-        self.taken = {class_name, *RESERVED}
+        self.helpers = helper_names(program)
+        self.taken = {class_name, *RESERVED, *self.helpers}
         self.families: dict[str, Any] = {}
         self._constructed: dict[tuple[Any, int], Node] = {}
 
@@ -153,9 +156,9 @@ class Classes:
     def _add(self, plans: list[Plan], doc: str) -> None:
         definition = plans[0].body.definition
         name = self.class_name if definition is self.main else self._name(definition)
-        made = _make(name, doc, plans, Unifier(self.forms.signatures, self.families))
-        if definition is self.main:
-            made = replace(made, constraints=self.program.constraints)
+        made = _make(name, doc, plans, Unifier(self.forms.signatures, self.families), frozenset(self.taken))
+        constraints = self.program.constraints if definition is self.main else ()
+        made = replace(made, constraints=constraints, helpers=self.helpers)
         self.forms.signatures[name] = made.signature
         self.families[name] = self.group_of[id(definition)]
         self.found.append(made)
@@ -167,7 +170,7 @@ class Classes:
             name = name[:-1]
         base = camel(name)
         fresh, count = base, 2
-        while fresh in self.taken or any(f"class {fresh}(" in helper for helper in self.forms.helpers):
+        while fresh in self.taken or python_name(fresh) != fresh:
             fresh, count = f"{base}{count}", count + 1
         self.taken.add(fresh)
         return fresh
@@ -175,7 +178,7 @@ class Classes:
 
 def camel(name: str) -> str:
     """The name of a class after a label: `Stage4` for `stage4`; names that begin with a capital stay."""
-    return name if name[:1].isupper() else "".join(w[:1].upper() + w[1:] for w in name.split("_"))
+    return name if name[:1].isupper() else "".join(w[:1].upper() + w[1:] for w in name.split("_")) or "Block"
 
 
 def _parts(plans: list[Plan], unifier: Callable[[], Unifier]) -> list[list[Plan]]:
@@ -208,12 +211,12 @@ def _unify(plans: Sequence[Plan], unifier: Unifier) -> list[Node]:
     return [unifier.unify([tree for _, tree in row], row[0][0].rpartition(".")[2]) for row in rows]
 
 
-def _make(name: str, doc: str, plans: list[Plan], unifier: Unifier) -> TorchClass:
-    """The class that prints all these plans."""
+def _make(name: str, doc: str, plans: list[Plan], unifier: Unifier, taken: frozenset[str]) -> TorchClass:
+    """The class that prints all these plans. `taken`: what its arguments cannot be called, the classes of the file."""
     trees = _unify(plans, unifier)
     body = plans[0].body
     count, calls = len(body.members), len(plans[0].operations)
-    explainer = Explainer([p.body.definition for p in plans], unifier, frozenset(RESERVED))
+    explainer = Explainer([p.body.definition for p in plans], unifier, taken)
     state = _State(explainer, {n for n, _ in body.members})
     members = [(n, transform(t, state.constructed)) for (n, _), t in zip(body.members, trees, strict=False)]
     gone = {f"self.{n}" for n, tree in members if tree == Apply("nn.Identity")}
@@ -275,7 +278,7 @@ class _State:
     def _attribute(self, slot: Slot) -> str:
         tree = self.explainer.expression(slot.index)
         column = self.explainer.unifier.columns[slot.index]
-        base = tree.code if isinstance(tree, Text) else column.hint or "size"
+        base = free_name(tree.code if isinstance(tree, Text) else column.hint or "size")
         name, count = base, 2
         while name in self.members or self.kept.get(name, tree) != tree:
             name, count = f"{base}{count}", count + 1

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from keyword import iskeyword
 
 from netdsl.backends.torch.body import AUTOMATIC, Operation
-from netdsl.backends.torch.classes import RESERVED, TorchClass
+from netdsl.backends.torch.classes import TorchClass
 from netdsl.backends.torch.guards import Shapes
 from netdsl.backends.torch.layout import INDENT, WIDTH, Layout, is_call
+from netdsl.backends.torch.naming import RESERVED, python_name, python_names
 from netdsl.backends.torch.tree import Apply, Group, Node, Num, Read, Shape, Text, children, transform, walk
 
 SHORT = 30
@@ -29,10 +29,11 @@ class Forward:
         self.definition = body.definition
         self.names = body.names
         self.outputs = body.returns
-        inputs = [safe(self.names[i]) for i in range(len(self.definition.inputs))]
+        self.spelled = python_names(self.names, made.helpers)
+        inputs = [self.spelled[self.names[i]] for i in range(len(self.definition.inputs))]
         self.variables: dict[int, str] = dict(enumerate(inputs))
-        chosen = frozenset(safe(n) for n in self.names if not AUTOMATIC.fullmatch(n)) | frozenset(RESERVED)
-        self.inputs = Shapes(self.definition.inputs, inputs, chosen | frozenset(inputs))
+        chosen = {self.spelled[n] for n in self.names if not AUTOMATIC.fullmatch(n)} | RESERVED
+        self.inputs = Shapes(self.definition.inputs, inputs, frozenset(chosen.union(inputs)))
         self.checks = self._checks()
         self.last = self._last_reads()
         self.chosen = chosen | self.inputs.taken - set(inputs)
@@ -93,10 +94,11 @@ class Forward:
         name = self._target(last.targets[0], first, start)
         arguments = [name, *(self.layout.flat(self._named(a)) for a in first.node.args[1:])]
         before = [f"{INDENT * 2}{name} = {flow}"] if flow != name else []
+        layer = python_name("layer", self.chosen)
         return [
             *before,
-            f"{INDENT * 2}for layer in {container}:",
-            f"{INDENT * 3}{name} = layer({', '.join(arguments)})",
+            f"{INDENT * 2}for {layer} in {container}:",
+            f"{INDENT * 3}{name} = {layer}({', '.join(arguments)})",
         ]
 
     def _last_reads(self) -> dict[int, int]:
@@ -152,7 +154,8 @@ class Forward:
         live = {self.variables[v] for v, last in self.last.items() if last > at and v in self.variables}
         if not AUTOMATIC.fullmatch(name):
             again = name.rstrip("0123456789")
-            self.variables[value] = safe(again if again in self.names and again not in live else name)
+            free = again in self.names and self.spelled[again] not in live
+            self.variables[value] = self.spelled[again if free else name]
         else:
             ended = [self.variables[v] for v in self._reads(op.node) if v in self.variables]
             candidates = [n for n in ended if n not in self.chosen] + [*FRESH, *(f"x{i}" for i in range(1, 1000))]
@@ -183,11 +186,6 @@ class Forward:
         lines = self.layout.lines("return ", self._named(trees[0]), "", indent)
         named = isinstance(trees[0], Read)
         return lines if named else self._commented(lines, self.outputs[0][0])
-
-
-def safe(name: str) -> str:
-    """A name that Python and the emitted file allow for a variable."""
-    return f"{name}_" if iskeyword(name) or name in RESERVED else name
 
 
 def _length(container: Node) -> int:

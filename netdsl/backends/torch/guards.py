@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from netdsl.backends.torch.layout import WIDTH, Layout
+from netdsl.backends.torch.naming import python_names
 from netdsl.backends.torch.quoting import template
 from netdsl.backends.torch.sizes import express
 from netdsl.backends.torch.tree import Node, Shape, Text, transform, walk
 from netdsl.ir.model import Value
 from netdsl.sizes.constraints import AtLeast, AtMost, Constraint, OneOf, Residues
-from netdsl.sizes.dims import Dim, Size, substitute, symbol, symbols
+from netdsl.sizes.dims import Dim, substitute, symbol, symbols
 from netdsl.source import Place
 
 AXES = {2: "LD", 3: "CHW"}
 """What the axes of a sample are called, by rank."""
-TAKEN = ("F", "nn", "torch", "self")
 
 
 class Shapes:
@@ -27,6 +27,9 @@ class Shapes:
         self.variables = variables
         self.taken = set(taken)
         self.bound: dict[Shape, str] = {}
+        named = {name for v in inputs for size in v.type.shape for name in symbols(size)}
+        self.local = python_names(sorted(named), variables)
+        """The variables of the named sizes."""
 
     def bind(self, trees: Sequence[Node], always: bool = False) -> list[str]:
         """Lines that name the sizes which these trees read, where there are several of them (or `always`)."""
@@ -49,7 +52,11 @@ class Shapes:
         """What the axes of an input are called: their named sizes, or letters; empty where there is none."""
         shape = self.inputs[index].type.shape
         letters = AXES.get(len(shape), "")
-        return [_letter(size, letter) for size, letter in zip(shape, letters, strict=True)] if letters else []
+        names = [self._letter(size, letter) for size, letter in zip(shape, letters, strict=bool(letters))]
+        return names if len(set(names)) == len(set(zip(names, shape, strict=bool(letters)))) else []
+
+    def _letter(self, size: Dim, letter: str) -> str:
+        return self.local.get(str(size), letter)
 
     def text(self, shape: Shape, variable: str) -> Text:
         """How a size of a value is read."""
@@ -65,10 +72,10 @@ class Shapes:
         lines = self.bind(list(trees.values()), always=True)
         for name, tree in trees.items():
             text = self._plain(tree)
-            lines += [f"{local(name)} = {text}"] if text != local(name) else []
+            lines += [f"{self.local[name]} = {text}"] if text != self.local[name] else []
         needs = " and ".join(map(str, constraints))
-        found = ", ".join(f"{n}={{{local(n)}}}" for n in used)
-        condition = " or ".join(map(_broken, constraints))
+        found = ", ".join(f"{n}={{{self.local[n]}}}" for n in used)
+        condition = " or ".join(_broken(c, self.local) for c in constraints)
         return [*lines, f"if {condition}:", *_refuse(template(f"{net} needs {needs}"), f"found {found}")]
 
     def check_fixed(self) -> list[str]:
@@ -89,15 +96,6 @@ class Shapes:
         return Layout({}).flat(transform(tree, named))
 
 
-def local(name: str) -> str:
-    """The variable for a named size; `F` is torch's."""
-    return f"{name}_" if name in TAKEN else name
-
-
-def _letter(size: Dim, letter: str) -> str:
-    return local(str(size)) if isinstance(size, Size) and str(size).isidentifier() else letter
-
-
 def _refuse(needs: str, found: str) -> list[str]:
     """The statement that raises; `needs` and `found` are the inside of an f-string (see `quoting.template`)."""
     one = f'    raise ValueError(f"{needs}, {found}")'
@@ -112,27 +110,27 @@ def _symbols(constraint: Constraint) -> frozenset[str]:
     return symbols(constraint.left) | symbols(constraint.right)
 
 
-def _broken(constraint: Constraint) -> str:
-    """The Python condition under which a constraint does not hold."""
+def _broken(constraint: Constraint, local: Mapping[str, str]) -> str:
+    """The Python condition under which a constraint does not hold, over the variables of its sizes."""
     match constraint:
         case Residues(symbol, modulus, (0,)):
-            return f"{local(symbol)} % {modulus}"
+            return f"{local[symbol]} % {modulus}"
         case Residues(symbol, modulus, (residue,)):
-            return f"{local(symbol)} % {modulus} != {residue}"
+            return f"{local[symbol]} % {modulus} != {residue}"
         case Residues(symbol, modulus, residues):
-            return f"{local(symbol)} % {modulus} not in {residues}"
+            return f"{local[symbol]} % {modulus} not in {residues}"
         case AtLeast(symbol, minimum):
-            return f"{local(symbol)} < {minimum}"
+            return f"{local[symbol]} < {minimum}"
         case AtMost(symbol, maximum):
-            return f"{local(symbol)} > {maximum}"
+            return f"{local[symbol]} > {maximum}"
         case OneOf(symbol, (value,)):
-            return f"{local(symbol)} != {value}"
+            return f"{local[symbol]} != {value}"
         case OneOf(symbol, values):
-            return f"{local(symbol)} not in {values}"
+            return f"{local[symbol]} not in {values}"
     opposite = "!=" if constraint.op == "==" else "<"
-    return f"{_named(constraint.left)} {opposite} {_named(constraint.right)}"
+    return f"{_named(constraint.left, local)} {opposite} {_named(constraint.right, local)}"
 
 
-def _named(size: Dim) -> str:
+def _named(size: Dim, local: Mapping[str, str]) -> str:
     """The Python text of a size over its variables."""
-    return str(substitute(size, {name: symbol(local(name)) for name in symbols(size)}))
+    return str(substitute(size, {name: symbol(local[name]) for name in symbols(size)}))

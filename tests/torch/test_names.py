@@ -1,0 +1,152 @@
+"""Any name works in any place where one can stand, from the spec to the state dict, or `check` refuses it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from names import NAMES, PLACES, spec
+from torch_reference import inputs, paths
+
+from netdsl.backends.torch.module import build
+from netdsl.backends.torch.naming import python_name, python_names
+from netdsl.ir.reserved import RESERVED
+from netdsl.loader import read_import
+from netdsl.pipeline import Net, Spec
+from netdsl.source import Source
+
+torch.set_num_threads(1)
+
+QUICK = ("F", "super", "half", "_", "__class__", "layer")
+"""Names tried everywhere in the quick test: an import, a builtin, attributes, what methods call their own."""
+OF_THE_NET = {"net", "net with a size"}
+SIZES = {"size", "two sizes"}
+REFUSALS = {"syntax", "reserved-name", "bad-type", "not-a-size", "unknown-name", "duplicate-name"}
+
+
+def read(text: str) -> Spec:
+    return Spec(Source(text, "test.net"), read_import)
+
+
+def run(place: str, name: str) -> list[Any] | None:
+    """What the net of a spec gives for fixed weights and inputs; None where `check` refuses the spec."""
+    found = read(spec(place, name))
+    if refused := [d for d in found.diagnostics if d.severity == "error"]:
+        assert {d.code for d in refused} <= REFUSALS, refused
+        return None
+    net = found.net(name if place in OF_THE_NET else "Big")
+    program = net.checked
+    module = build(net.source(), net.class_name, seed=0)
+    state = module.state_dict()
+    assert {k: tuple(v.shape) for k, v in state.items()} == paths(program)
+    generator = torch.Generator().manual_seed(3)
+    for tensor in state.values():
+        if tensor.dtype.is_floating_point:
+            tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.1)
+    sizes = {str(s): 4 for v in program.main.inputs for s in v.type.shape if not isinstance(s, int)}
+    module.half().float().train().to("cpu").type(torch.float32).zero_grad()
+    with torch.no_grad():
+        outputs = module.eval()(*inputs(program, **sizes))
+    return list(outputs) if isinstance(outputs, tuple) else [outputs]
+
+
+def agrees(place: str, name: str) -> bool:
+    """Whether a net computes with a name what it computes with a plain one; True where it is refused."""
+    plain, found = run(place, "P" if place in SIZES else "plain"), run(place, name)
+    assert plain is not None
+    return found is None or all(torch.equal(a, b) for a, b in zip(plain, found, strict=True))
+
+
+@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("place", PLACES)
+def test_unlucky_names(place: str, name: str) -> None:
+    assert agrees(place, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES)
+def test_every_name_in_every_place(place: str) -> None:
+    assert not [name for name in NAMES if not agrees(place, name)]
+
+
+@pytest.mark.parametrize("place", [p for p in PLACES if p.startswith(("label", "share", "parameter"))])
+def test_what_becomes_a_path_is_refused_with_another_name(place: str) -> None:
+    for name, free in (("half", "half_"), ("training", "training_"), ("from", "from_"), ("_modules", "modules_")):
+        found = [d for d in read(spec(place, name)).diagnostics if d.code == "reserved-name"]
+        assert len(found) == 1
+        assert found[0].at is not None
+        assert found[0].at.text == name
+        assert found[0].hint == f"name it `{free}`"
+        assert run(place, free) is not None
+
+
+def test_names_of_a_module_dict_are_refused_where_one_is_made() -> None:
+    place = "label beside a share"
+    (found,) = read(spec(place, "keys")).diagnostics
+    assert found.code == "reserved-name"
+    assert "nn.ModuleDict" in found.message
+    assert run(place, "keys_") is not None
+    assert run("label", "keys") is not None
+
+
+def net(text: str, name: str = "Big") -> Net:
+    return read(text).net(name)
+
+
+def test_what_is_only_a_name_in_source_gets_an_underscore_there() -> None:
+    source = net(spec("argument", "range")).source()
+    assert "def __init__(self, in_channels, range_):" in source
+    assert "class super_(nn.Module)" in net(spec("net", "super"), "super").source()
+    assert "def forward(self, torch_):" in net(spec("input", "torch")).source()
+
+
+def test_names_that_would_meet_stay_apart() -> None:
+    assert python_names(["self", "self_", "self__"]) == {"self": "self___", "self_": "self_", "self__": "self__"}
+    assert python_name("Attention", {"Attention"}) == "Attention_"
+    text = """
+net Big { input x [4, 4, 4]
+  torch = conv(4, 1)
+  torch_ = conv(4, 1)
+  it * torch + torch_ * torch
+}
+"""
+    program = net(text).checked
+    module = build(net(text).source(), "Big", seed=0).eval()
+    (given,) = inputs(program)
+    first, second = module.conv1(given), module.conv2(given)
+    torch.testing.assert_close(module(given), given * first + second * first)
+
+
+def test_automatic_names_make_room_for_labels() -> None:
+    """A label that is called as another layer would be by itself does not make the two one layer."""
+    found = net("net Big { input x [4, 4, 4]\n conv1: conv(4, 1)\n conv(4, 1) -> conv(4, 1)\n half_: Half\n Half }"
+                "\nblock Half = conv(4, 1) -> bn\n").checked  # fmt: skip
+    names = [layer.name for layer in found.main.layers]
+    assert len(set(names)) == len(names) == 5
+
+
+def test_a_size_has_a_variable_of_its_own() -> None:
+    text = "net Big { input N [3, N, 4]\n conv(4, 1) -> maxpool(2) }"
+    module = build(net(text).source(), "Big").eval()
+    assert module(torch.zeros(1, 3, 6, 4)).shape == (1, 4, 3, 2)
+    with pytest.raises(ValueError, match="found N=1"):
+        module(torch.zeros(1, 3, 1, 4))
+    text = "net Big { input x [3, C, 4]\n conv(4, 1) -> reshape((4, 2 * C, 2)) -> conv(4, 1) -> reshape((4, 4 * C)) }"
+    assert build(net(text).source(), "Big").eval()(torch.zeros(1, 3, 6, 4)).shape == (1, 4, 24)
+
+
+@pytest.mark.parametrize("place", [p for p in PLACES if "input" in p or "output" in p])
+def test_onnx_keeps_the_authors_names(place: str) -> None:
+    for name in ("torch", "super", "type"):
+        made = net(spec(place, name))
+        state = build(made.source(), made.class_name, seed=0).state_dict()
+        graph = made.onnx({k: v.numpy() for k, v in state.items()}).graph
+        shown = [v.name for v in (*graph.input, *graph.output)]
+        main = made.checked.main
+        assert shown == [*(v.name for v in main.inputs), *(o.name for o in main.outputs if not o.training)]
+        assert any(n.rstrip("0") == name for n in shown) or "training" in place or place == "output of a block"
+
+
+def test_a_label_is_free_to_be_anything_else() -> None:
+    assert not RESERVED & {"stem", "head", "items", "keys", "norm", "input", "output", "weight"}
