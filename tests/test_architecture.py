@@ -28,7 +28,7 @@ FLOORS = (
     ("planning",),
     ("checks",),
     ("loader", "pipeline"),
-    ("selection",),
+    ("checked", "selection"),
     ("summary",),
     ("render", "verify"),
     ("training",),

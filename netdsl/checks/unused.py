@@ -38,7 +38,7 @@ def check_names(module: Module, elaborator: Elaborator) -> None:
     done = {id(block.declaration) for block in elaborator.elaborated}
     for declaration in module.file.declarations:
         if isinstance(declaration, ast.Block) and id(declaration) not in done:
-            known = {"it", "_", *module.names, *REGISTRY, *BUILTINS, *_declared(declaration)}
+            known = {"it", "_", *module.names, *module.unresolved, *REGISTRY, *BUILTINS, *_declared(declaration)}
             for name in _used(declaration):
                 if name.id not in known:
                     hint = f"it is called `{ALIASES[name.id.lower()]}` here" if name.id.lower() in ALIASES else None

@@ -12,15 +12,15 @@ import os
 import sys
 from collections.abc import Iterator
 
-from msgspec import Struct
+from msgspec.structs import replace
 
+from netdsl.checked import Checked, check_source
 from netdsl.cli.failure import OK, USAGE, WRONG, Failure, Refused
-from netdsl.cli.files import UNREADABLE, find_specs
+from netdsl.cli.files import UNREADABLE, find_specs, read_spec
 from netdsl.cli.target import add_target, given_arguments, given_sizes, open_spec, split_target
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
-from netdsl.planning.recipes import is_recipe, recipe_names
+from netdsl.loader import locate
 from netdsl.render.numbers import plural
-from netdsl.selection import select
 
 EXAMPLES = """\
 examples:
@@ -31,19 +31,6 @@ examples:
 
 exit codes: 0 no mistakes, 1 mistakes, 2 a file that cannot be read
 """
-
-
-class Checked(Struct, frozen=True):
-    """What was found in one file. `nets`, `recipes`: those that were checked."""
-
-    file: str
-    nets: tuple[str, ...]
-    diagnostics: tuple[Diagnostic, ...]
-    recipes: tuple[str, ...] = ()
-
-    @property
-    def errors(self) -> int:
-        return sum(d.severity == "error" for d in self.diagnostics)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +64,7 @@ def _all(args: argparse.Namespace) -> Iterator[Checked]:
             checked = _check(file, net, args)
             fresh = tuple(d for d in checked.diagnostics if _key(d) not in seen)
             seen.update(map(_key, fresh))
-            yield Checked(checked.file, checked.nets, fresh, checked.recipes)
+            yield replace(checked, diagnostics=fresh)
 
 
 def _key(found: Diagnostic) -> tuple[str, str, int, str]:
@@ -88,21 +75,30 @@ def _key(found: Diagnostic) -> tuple[str, str, int, str]:
 
 def _check(file: str, net: str | None, args: argparse.Namespace) -> Checked:
     try:
-        spec = open_spec(file)
+        if net or args.arguments or args.sizes:
+            return _check_one(file, net, args)
+        checked = check_source(read_spec(locate(file)))
     except Refused as refused:
         return Checked(file, (), refused.diagnostics)
     except Failure as failure:
         return Checked(file, (), (diagnostic("unreadable", failure.message, hint=failure.hint),))
-    if not spec.module.file.declarations and not spec.diagnostics:
+    if checked.empty:
         hint = "a spec declares blocks, nets and recipes: `net Name { input image [3, 224, 224] ... }`"
         return Checked(file, (), (diagnostic("empty-spec", f"{file} declares nothing", hint=hint),))
+    return replace(checked, file=file)
+
+
+def _check_one(file: str, net: str | None, args: argparse.Namespace) -> Checked:
+    """Check one net or recipe of a file, with its arguments and sizes."""
+    from netdsl.planning.recipes import is_recipe
+    from netdsl.selection import select
+
+    spec = open_spec(file)
     if net is not None and is_recipe(spec.module, net):
         found = select(spec, net, None, {}, given_arguments(args), given_sizes(args))
         return Checked(file, (found.net.name,) if found.net else (), found.diagnostics, (net,))
-    if net or args.arguments or args.sizes:
-        one = spec.net(net, given_arguments(args), given_sizes(args))
-        return Checked(file, (one.name,), one.diagnostics)
-    return Checked(file, spec.nets, spec.diagnostics, tuple(recipe_names(spec.module)))
+    one = spec.net(net, given_arguments(args), given_sizes(args))
+    return Checked(file, (one.name,), one.diagnostics)
 
 
 def _print(found: list[Checked]) -> None:

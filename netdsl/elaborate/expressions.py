@@ -124,6 +124,8 @@ class Evaluator:
         if value is not None and value is not BROKEN:
             return value
         value = self.lookup(node.id, env, env.place(node))
+        if value is None and node.id in env.module.unresolved:
+            raise Silent
         if value is None and node.id not in env.locals and not self._is_none_constant(node.id, env):
             known = [*env.locals, *env.module.names, *REGISTRY, *BUILTINS]
             alias = ALIASES.get(node.id.lower())

@@ -27,13 +27,17 @@ class Imported(Struct, frozen=True, eq=False):
 
 
 class Module:
-    """One parsed file and the names it knows. Compared by identity."""
+    """One parsed file and the names it knows. `unresolved` are names whose import failed, which is reported there.
+
+    Compared by identity.
+    """
 
     def __init__(self, source: Source, file: ast.File) -> None:
         self.source = source
         self.file = file
         self.names: dict[str, Declared | Imported] = {}
         self.imports: dict[str, Module] = {}
+        self.unresolved: set[str] = set()
 
     def place(self, span: Span) -> Place:
         return Place(self.source, span)
@@ -105,6 +109,8 @@ class _Resolver:
                     self.declare(module, declaration.name, declaration)
             except Fault as mistake:
                 self.diagnostics.append(mistake.diagnostic)
+                if isinstance(declaration, ast.Import):
+                    module.unresolved |= {(item.alias or item.name).id for item in declaration.names}
         self.open.pop()
         return module
 
@@ -130,6 +136,7 @@ class _Resolver:
                 near = did_you_mean(item.name.id, other.names)
                 message = f"`{node.module}` declares no `{item.name.id}`"
                 self.diagnostics.append(fault("unknown-name", message, module.place(item.name.at), near).diagnostic)
+                module.unresolved.add((item.alias or item.name).id)
                 continue
             self.declare(module, item.alias or item.name, Imported(other, item.name.id))
 

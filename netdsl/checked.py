@@ -1,0 +1,184 @@
+"""What a check found in a file, remembered as long as nothing it depends on has changed.
+
+A result is kept under a hash of the file's name and text and of the package's own files. It holds the imports that were
+looked up and the hash of what each gave, so a changed import, or a new file that takes its place, checks the spec anew.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+
+from msgspec import DecodeError, Struct, msgpack
+from msgspec.structs import replace
+
+from netdsl.cache import remember, remembered
+from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, Label
+from netdsl.loader import LoadError, read_import
+from netdsl.source import Place, Source, Span
+
+
+class Checked(Struct, frozen=True):
+    """What was found in one file. `nets`, `recipes`: those that were checked; `empty`: the file declares nothing."""
+
+    file: str
+    nets: tuple[str, ...]
+    diagnostics: tuple[Diagnostic, ...]
+    recipes: tuple[str, ...] = ()
+    empty: bool = False
+
+    @property
+    def errors(self) -> int:
+        return sum(d.severity == "error" for d in self.diagnostics)
+
+
+class Dependency(Struct, frozen=True, array_like=True):
+    """An import that was looked up, and what it gave: a file and the hash of its text, or nothing."""
+
+    module: str
+    importer: str
+    file: str | None
+    text: str | None
+
+
+At = tuple[str, int, int]
+"""A place in a form that can be stored: the name of its source, start and end."""
+
+
+class StoredHint(Struct, frozen=True, array_like=True):
+    message: str
+    edits: tuple[tuple[At, str], ...]
+    safe: bool
+
+
+class StoredDiagnostic(Struct, frozen=True, array_like=True):
+    """A diagnostic with its places in a form that can be stored; `plain` has none."""
+
+    plain: Diagnostic
+    at: At | None
+    labels: tuple[tuple[str, At], ...]
+    hints: tuple[StoredHint, ...]
+
+
+class Stored(Struct, frozen=True, array_like=True):
+    """A remembered result."""
+
+    nets: tuple[str, ...]
+    recipes: tuple[str, ...]
+    empty: bool
+    dependencies: tuple[Dependency, ...]
+    diagnostics: tuple[StoredDiagnostic, ...]
+
+
+def check_source(source: Source) -> Checked:
+    """Everything that is wrong with a spec, remembered from an earlier check where nothing has changed."""
+    name = f"checked-{sha256(f'{_package()} {source.name} {source.text}'.encode(errors='surrogatepass')).hexdigest()}"
+    return _recalled(name, source) or _check(name, source)
+
+
+def _recalled(name: str, source: Source) -> Checked | None:
+    content = remembered(name)
+    if content is None:
+        return None
+    try:
+        stored = msgpack.decode(content, type=Stored)
+    except DecodeError:
+        return None
+    sources = {source.name: source}
+    for known in stored.dependencies:
+        try:
+            found = read_import(known.module, Source("", known.importer))
+        except LoadError:
+            return None
+        if (found.name if found else None, _text_hash(found)) != (known.file, known.text):
+            return None
+        if found:
+            sources[found.name] = found
+    diagnostics = tuple(_restored(d, sources) for d in stored.diagnostics)
+    return Checked(source.name, stored.nets, diagnostics, stored.recipes, stored.empty)
+
+
+def _check(name: str, source: Source) -> Checked:
+    from netdsl.pipeline import Spec
+    from netdsl.planning.recipes import recipe_names
+
+    looked_up: dict[tuple[str, str], Dependency] = {}
+    sources = {source.name: source}
+
+    unreadable = False
+
+    def read(module: str, importer: Source) -> Source | None:
+        nonlocal unreadable
+        try:
+            found = read_import(module, importer)
+        except LoadError:
+            unreadable = True
+            raise
+        file = found.name if found else None
+        looked_up[module, importer.name] = Dependency(module, importer.name, file, _text_hash(found))
+        if found:
+            sources[found.name] = found
+        return found
+
+    spec = Spec(source, read)
+    found = spec.diagnostics
+    empty = not spec.module.file.declarations and not found
+    checked = Checked(source.name, spec.nets, found, tuple(recipe_names(spec.module)), empty)
+    if not unreadable and all(place.source.name in sources for place in _places(found)):
+        stored = tuple(map(_storable, found))
+        kept = Stored(checked.nets, checked.recipes, empty, tuple(looked_up.values()), stored)
+        with suppress(UnicodeEncodeError):  # names of files may hold bytes that are no text
+            remember(name, msgpack.encode(kept))
+    return checked
+
+
+@cache
+def _package() -> str:
+    """The names, sizes and times of the package's own files: another version may find other mistakes."""
+    root = os.path.dirname(os.path.abspath(__file__))
+    return sha256("\n".join(sorted(_stamps(root))).encode()).hexdigest()
+
+
+def _stamps(folder: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir() and entry.name != "__pycache__":
+                yield from _stamps(entry.path)
+            elif entry.name.endswith((".py", ".lark")):
+                found = entry.stat()
+                yield f"{entry.path} {found.st_size} {found.st_mtime_ns}"
+
+
+def _text_hash(source: Source | None) -> str | None:
+    return sha256(source.text.encode()).hexdigest() if source else None
+
+
+def _places(found: tuple[Diagnostic, ...]) -> Iterator[Place]:
+    for diagnostic in found:
+        if diagnostic.at:
+            yield diagnostic.at
+        yield from (label.at for label in diagnostic.labels)
+        yield from (edit.at for hint in diagnostic.hints for edit in hint.edits)
+
+
+def _storable(found: Diagnostic) -> StoredDiagnostic:
+    labels = tuple((label.message, _stored(label.at)) for label in found.labels)
+    hints = tuple(StoredHint(h.message, tuple((_stored(e.at), e.text) for e in h.edits), h.safe) for h in found.hints)
+    plain = replace(found, at=None, labels=(), hints=())
+    return StoredDiagnostic(plain, _stored(found.at) if found.at else None, labels, hints)
+
+
+def _restored(stored: StoredDiagnostic, sources: dict[str, Source]) -> Diagnostic:
+    def place(at: At) -> Place:
+        return Place(sources[at[0]], Span(at[1], at[2]))
+
+    labels = tuple(Label(message, place(at)) for message, at in stored.labels)
+    hints = tuple(Hint(h.message, tuple(Edit(place(at), text) for at, text in h.edits), h.safe) for h in stored.hints)
+    return replace(stored.plain, at=place(stored.at) if stored.at else None, labels=labels, hints=hints)
+
+
+def _stored(at: Place) -> At:
+    return at.source.name, at.span.start, at.span.end
