@@ -121,7 +121,7 @@ def guarded() -> Iterator[None]:
     except DataError as error:
         raise Failure(error.message, error.hint, WRONG) from None
     except (CheckpointError, SafetensorError) as error:
-        raise Failure(str(error)) from None
+        raise Failure(str(error), getattr(error, "hint", None)) from None
     except Fault as mistake:
         raise Refused((mistake.diagnostic,)) from None
     except VerificationError as error:
@@ -134,6 +134,7 @@ def guarded() -> Iterator[None]:
             raise Failure(str(error).partition(",")[0], "leave out `deterministic`", WRONG) from None
         if not lost_another(error):
             raise
-        raise Failure("another process of this run has ended", code=LOST) from None
+        how = next(iter(getattr(error, "__notes__", ())), None)
+        raise Failure("another process of this run has ended", how, code=LOST) from None
     except PermissionError as error:
         raise Failure(f"{error.filename}: {error.strerror}", code=USAGE) from None

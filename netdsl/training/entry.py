@@ -19,6 +19,7 @@ from netdsl.pipeline import Expression, Net, Spec
 from netdsl.recipe.schema import Recipe
 from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.environment import environment
+from netdsl.training.checkpoints.lock import going_on, owned
 from netdsl.training.checkpoints.resume import advice, resume
 from netdsl.training.checkpoints.run_dir import About
 from netdsl.training.data.prefetch import deaths_in_words
@@ -83,28 +84,34 @@ def train(request: Request, show: Show) -> int:
     try:
         prepared = prepare(request.net, request.recipe, request.base, device)
         folder = _folder(request, ranks)
-        about = _about(request, prepared, environment(device, ranks))
-        loop = start(prepared, folder, ranks, lambda what, numbers: None)
-        notes = [*check_batches(loop), *loop.averages.doubts(loop.total)]
-        if request.resume:
-            about = resume(loop, request.before or request.recipe, request.checkpoint, about, say)
-        elif ranks.first:
-            begin_folder(folder, prepared, about)
-        _introduce(prepared, loop, notes, _silent if request.quiet else say)
-        _run(request, loop, folder)
-        if loop.interrupted:
-            say(f"stopped at step {loop.state.step}; go on with: netdsl train --resume {folder}")
-            return INTERRUPTED
-        if loop.feed.ahead is not None:
-            say(loop.feed.ahead.said())
-        result = finish(prepared, loop, folder)
-        loop.release()
-        if ranks.first:
-            result["seconds"] = time.perf_counter() - began
-            _deliver(request, plain(prepared, folder), about, folder, result, say)
-        return 0
+        with owned(folder, ranks, request.resume), going_on(folder):
+            return _trained(request, prepared, folder, ranks, say, began)
     finally:
         ranks.close()
+
+
+def _trained(request: Request, prepared: Prepared, folder: Path, ranks: Ranks, say: Show, began: float) -> int:
+    device = next(prepared.module.parameters()).device
+    about = _about(request, prepared, environment(device, ranks))
+    loop = start(prepared, folder, ranks, lambda what, numbers: None)
+    notes = [*check_batches(loop), *loop.averages.doubts(loop.total)]
+    if request.resume:
+        about = resume(loop, request.before or request.recipe, request.checkpoint, about, say)
+    elif ranks.first:
+        begin_folder(folder, prepared, about)
+    _introduce(prepared, loop, notes, _silent if request.quiet else say)
+    _run(request, loop, folder, say)
+    if loop.interrupted:
+        say(f"stopped at step {loop.state.step}; go on with: netdsl train --resume {folder}")
+        return INTERRUPTED
+    if loop.feed.ahead is not None:
+        say(loop.feed.ahead.said())
+    result = finish(prepared, loop, folder)
+    loop.release()
+    if ranks.first:
+        result["seconds"] = time.perf_counter() - began
+        _deliver(request, plain(prepared, folder), about, folder, result, say)
+    return 0
 
 
 def _silent(text: str) -> None: ...
@@ -162,10 +169,14 @@ def _introduce(prepared: Prepared, loop: Loop, notes: list[str], say: Show) -> N
     say(f"recipe {prepared.recipe.name}: {loop.total:,} steps of {prepared.recipe.batch}; into {into}")
 
 
-def _run(request: Request, loop: Loop, folder: Path) -> None:
+def _run(request: Request, loop: Loop, folder: Path, say: Show) -> None:
     first = loop.ranks.first
     progress = Progress(loop.total, loop.state.step, request.quiet or not first, used_on(loop.device))
     log = open_log(folder, loop.state.step) if first else None
+    if log is not None and log.damaged:
+        which = ", ".join(map(str, log.damaged[:3])) + (", ..." if len(log.damaged) > 3 else "")
+        count = "1 line, number" if len(log.damaged) == 1 else f"{len(log.damaged)} lines, numbers"
+        say(f"  {files.LOG} was damaged: left out {count} {which}")
     board = _board(folder, loop.state.step) if request.tensorboard and first else None
 
     def watch(what: str, numbers: dict[str, Any]) -> None:

@@ -10,3 +10,7 @@ class DataError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+class ReaderDied(DataError):  # noqa: N818 - it is what happened
+    """A process that reads the data has ended."""

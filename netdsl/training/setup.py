@@ -99,8 +99,21 @@ def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device) -> Prepa
     held = (held if len(held) else data.test).to(device)
     mixing, more = read_mixing(recipe, base, tuple(train.example()[0].shape[1:]))
     mixing = mixing if mixing is None else mixing.to(device)
-    notes = (*data.notes, *more, *said)
+    notes = (*data.notes, *absent_classes(train, data), *more, *said)
     return Prepared(net, recipe, data, train.to(device), held, module.to(device), found, notes, mixing)
+
+
+def absent_classes(train: Split, data: DataSet) -> list[str]:
+    """What there is to say about classes that have no sample to train on."""
+    if data.task != "classes" or not data.classes:
+        return []
+    counts = torch.bincount(train.target.cpu(), minlength=len(data.classes))
+    absent = [f"`{name}`" for name, count in zip(data.classes, counts.tolist(), strict=True) if not count]
+    if not absent:
+        return []
+    named = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+    which = f"class {named} has" if len(absent) == 1 else f"{len(absent)} of {len(data.classes)} classes ({named}) have"
+    return [f"{which} no sample to train on"]
 
 
 def load_data(program: Program, recipe: Recipe, base: Path) -> DataSet:

@@ -44,9 +44,9 @@ def split(root: Path, fields: str, size: int = 16) -> Split:
     return fit(read(word, root, (3, size, size), 2), (3, size, size), 2).train
 
 
-def batch(root: Path, fields: str, step: int = 0) -> tuple[Feed, Tensor]:
+def batch(root: Path, fields: str, step: int = 0, size: int = 16) -> tuple[Feed, Tensor]:
     found = recipe(f"batch = 5\n{fields}")
-    feed = Feed(split(root, fields), found, Targets(found, "classes", 2))
+    feed = Feed(split(root, fields, size), found, Targets(found, "classes", 2))
     return feed, feed.batch(step).inputs[0]
 
 
@@ -67,11 +67,19 @@ def test_random_resized_crop_cuts_the_file_and_not_the_middle_of_it(root: Path) 
 
 
 def test_crop_cuts_the_picture_resized_as_for_evaluation(root: Path) -> None:
-    _, x = batch(root, 'data = imagefolder(".", resize=15, crop=8)\naugment = crop(12)')
+    _, x = batch(root, 'data = imagefolder(".", resize=15, crop=8)\naugment = crop(12)', size=8)
     assert x.shape == (5, 3, 12, 12)
     assert float((x[:, 1, 0, -1] - x[:, 1, 0, 0]).mean() * 255) == pytest.approx(11 * 4 * WIDE / 24, rel=0.05)
     with pytest.raises(DataError, match="larger than a picture of 15 x 24"):
-        batch(root, 'data = imagefolder(".", resize=15, crop=8)\naugment = crop(16)')
+        batch(root, 'data = imagefolder(".", resize=15, crop=8)\naugment = crop(16)', size=8)
+
+
+def test_a_cut_of_another_size_than_the_net_takes_is_refused(root: Path) -> None:
+    """It would be trained at one size and tested on pictures enlarged from it."""
+    with pytest.raises(DataError, match="`crop=8` cuts 8 x 8 pixels, and the net takes 16 x 16"):
+        split(root, 'data = imagefolder(".", resize=15, crop=8)')
+    found = read(recipe('data = imagefolder(".", resize=15, crop=8)').data, root, (3, 0, 0), 2)
+    assert found.test.example()[0].shape == (1, 3, 8, 8)
 
 
 def test_other_pipelines_see_the_middle(root: Path) -> None:

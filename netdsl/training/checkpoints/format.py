@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from netdsl.training.checkpoints.stream import write_tensors
+from netdsl.training.checkpoints.stream import CHECKSUM, is_damaged, write_tensors
 from netdsl.training.distributed.shards import assign, is_sharded, placed
 
 Tensors = Mapping[str, Tensor]
@@ -27,6 +27,14 @@ Tensors = Mapping[str, Tensor]
 
 class CheckpointError(Exception):
     """A file of a run that cannot be read or written, or that belongs to another run."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class WriteError(CheckpointError):
+    """A file of a run that cannot be written."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -57,7 +65,7 @@ def _writing(path: Path, temporary: Path) -> Iterator[None]:
         yield
     except OSError as error:
         kept = "; the file that was there is unharmed" if path.exists() else ""
-        raise CheckpointError(f"cannot write {path}: {error.strerror or error}{kept}") from None
+        raise WriteError(f"cannot write {path}: {error.strerror or error}{kept}") from None
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -86,10 +94,13 @@ def save_tensors(path: Path, tensors: Tensors, about: Mapping[str, Any] | None =
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a file by name, and its JSON values. Raises CheckpointError."""
+    """The tensors of a file by name, and its JSON values. Raises CheckpointError for what is damaged."""
     try:
+        with open(path, "rb") as plain:
+            if is_damaged(plain):
+                raise CheckpointError(f"{path} is damaged: its bytes are not those that were written")
         with safe_open(path, framework="pt") as file:
-            notes = {n: msgspec.json.decode(v) for n, v in (file.metadata() or {}).items()}
+            notes = {n: msgspec.json.decode(v) for n, v in (file.metadata() or {}).items() if n != CHECKSUM}
             return {n: file.get_tensor(n) for n in file.keys()}, notes  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError, msgspec.DecodeError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from None

@@ -101,11 +101,29 @@ class Store:
         path = file or self.folder / CHECKPOINT
         if file is None and not path.exists():
             return None
-        tensors, about = files.load_tensors(path)
+        try:
+            tensors, about = files.load_tensors(path)
+        except CheckpointError as error:
+            error.hint = self.advice()
+            raise
         try:
             return tensors, about, msgspec.convert(about["state"], State)
         except (KeyError, msgspec.ValidationError) as error:
             raise CheckpointError(f"{path} is not a checkpoint: {error}") from None
+
+    def advice(self) -> str:
+        """How to go on where the newest checkpoint is damaged: from the newest that is not, if one is kept."""
+        good = self.newest_good()
+        if good is not None:
+            return f"go on from an older one: `netdsl train --resume {good[1]}`"
+        best = f', or with the best weights so far: `--set init=weights("{self.folder}/{BEST}")`'
+        kept = best if self.folder is not None and not damaged(self.folder / BEST) else ""
+        return f"no other checkpoint is kept (`keep = 2` keeps more): begin a new run{kept}"
+
+    def newest_good(self) -> tuple[int, Path] | None:
+        """The newest kept checkpoint whose bytes are those that were written, with its step."""
+        kept = reversed(numbered(self.folder, "step")) if self.folder is not None else ()
+        return next(((step, path) for step, path in kept if not damaged(path)), None)
 
     def chosen(self, state: State) -> dict[str, Tensor] | None:
         """The weights that the recipe ends with, or None where those are the last. Raises CheckpointError."""
@@ -119,6 +137,15 @@ class Store:
         if self.writes and self.folder is not None:
             for path in (*self.folder.glob(".*.tmp"), *(self.folder / KEPT).glob(".*.tmp")):
                 path.unlink(missing_ok=True)
+
+
+def damaged(path: Path) -> bool:
+    """Whether a file cannot be read, or holds other bytes than were written."""
+    try:
+        files.load_tensors(path)
+    except CheckpointError:
+        return True
+    return False
 
 
 def numbered(folder: Path, kind: str) -> list[tuple[int, Path]]:

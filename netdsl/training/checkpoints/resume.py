@@ -13,6 +13,7 @@ from netdsl.recipe.resume import Change, changes
 from netdsl.recipe.schema import Recipe
 from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.environment import differences
+from netdsl.training.checkpoints.format import CheckpointError
 from netdsl.training.checkpoints.manager import numbered
 from netdsl.training.checkpoints.run_dir import About
 from netdsl.training.errors import DataError
@@ -91,13 +92,24 @@ def kept_before(folder: Path, step: int) -> str | None:
     return f"go on from a kept checkpoint: `netdsl train --resume {earlier[-1]}`" if earlier else None
 
 
+def good_checkpoint(loop: Loop) -> tuple[int, Path] | None:
+    """The newest checkpoint that is not damaged: its step, and what `--resume` takes."""
+    folder = loop.job.folder
+    if folder is None or not loop.store.saved:
+        return None
+    try:
+        found = loop.store.load()
+    except CheckpointError:
+        return loop.store.newest_good()
+    return (found[2].step, folder) if found is not None else None
+
+
 def advice(loop: Loop) -> str:
     """What can be done about a run that is no longer finite: the last good checkpoint, with other settings."""
-    folder = loop.job.folder
     lower = f"optimizer.lr={loop.recipe.optimizer.lr / 3:.2g}"
-    found = loop.store.load() if folder is not None and loop.store.saved else None
+    found = good_checkpoint(loop)
     if found is None:
         return f"lower the lr (`--set {lower}`), warm it up, or clip the gradient (`--set clip=1.0`)"
-    step = found[2].step
-    how = f"netdsl train --resume {folder} --set {lower}"
+    step, path = found
+    how = f"netdsl train --resume {path} --set {lower}"
     return f"the checkpoint of step {step} is good: `{how}`, or `--set clip=1.0`"

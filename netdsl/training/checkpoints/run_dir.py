@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -11,7 +11,7 @@ from msgspec import Struct
 from netdsl.elaborate.modules import Imported, Module
 from netdsl.recipe.resume import Change
 from netdsl.recipe.schema import Recipe
-from netdsl.training.checkpoints.format import CheckpointError, write_atomic
+from netdsl.training.checkpoints.format import CheckpointError, WriteError, write_atomic
 
 CHECKPOINT, WEIGHTS, ONNX, SOURCE = "checkpoint.safetensors", "model.safetensors", "model.onnx", "model.py"
 LOG, SPEC, RECIPE, ABOUT = "metrics.jsonl", "spec.net", "recipe.json", "run.json"
@@ -90,10 +90,13 @@ def read_about(folder: Path) -> tuple[About, Recipe]:
 
 class Log:
     """Lines of JSON, one for each evaluation and a sample of the steps. On resuming, what lies after the step is
-    forgotten."""
+    forgotten, and so is a damaged line, whose number is in `damaged`."""
 
     def __init__(self, path: Path, after: int = 0) -> None:
-        kept = [line for line in _lines(path) if msgspec.json.decode(line).get("step", 0) <= after] if after else []
+        lines = _lines(path) if after else []
+        steps = [_step(line) for line in lines]
+        self.damaged = tuple(i for i, step in enumerate(steps, 1) if step is None)
+        kept = [line for line, step in zip(lines, steps, strict=True) if step is not None and step <= after]
         write_atomic(path, b"".join(line + b"\n" for line in kept))
         self.file = open(path, "ab")  # noqa: SIM115 - it stays open for the run
 
@@ -102,7 +105,21 @@ class Log:
             self.file.write(msgspec.json.encode({"kind": kind, **numbers}) + b"\n")
             self.file.flush()
         except OSError as error:
-            raise CheckpointError(f"cannot write {self.file.name}: {error.strerror or error}") from None
+            raise WriteError(f"cannot write {self.file.name}: {error.strerror or error}") from None
+
+
+def _step(line: bytes) -> float | None:
+    """The step of a line of the log; None for what is no such line."""
+    try:
+        found = msgspec.json.decode(line, type=_Line)
+    except msgspec.DecodeError:
+        return None
+    return found.step
+
+
+class _Line(Struct):
+    kind: Literal["step", "evaluation"]
+    step: float
 
 
 def _lines(path: Path) -> list[bytes]:

@@ -1,10 +1,12 @@
-"""Writes safetensors files tensor by tensor: a header, then every tensor's bytes from where they lie in memory.
+"""Writes safetensors files tensor by tensor: a header, then every tensor's bytes from where they lie in memory, and a
+checksum of them all in the header.
 
 The library's own writer needs all tensors as bytes first, several times what the weights take.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import BinaryIO
 
@@ -19,6 +21,12 @@ DTYPES = {
 """The format's names for types of elements."""
 ALIGNED = 8
 """The header is padded with spaces to a multiple of so many bytes."""
+CHECKSUM = "checksum"
+"""The note that holds the CRC-32 of the file, taken with this note as zeros."""
+ZEROS = "00000000"
+PIECE = 1 << 20
+MOST = 1 << 27
+"""Bytes of a header; the format allows no more."""
 
 
 def write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> None:
@@ -26,7 +34,7 @@ def write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor], notes: Mapping[
     on the host already."""
     # As in the library's own files: wide types first, so that every tensor is aligned.
     order = sorted(tensors, key=lambda n: (-tensors[n].element_size(), n))
-    header: dict[str, object] = {"__metadata__": dict(notes)} if notes else {}
+    header: dict[str, object] = {"__metadata__": {**notes, CHECKSUM: _quoted(ZEROS)}}
     at = 0
     for name in order:
         tensor = tensors[name]
@@ -35,10 +43,44 @@ def write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor], notes: Mapping[
         at = end
     text = msgspec.json.encode(header)
     text += b" " * (-len(text) % ALIGNED)
-    file.write(len(text).to_bytes(8, "little"))
+    size = len(text).to_bytes(8, "little")
+    file.write(size)
     file.write(text)
+    found = zlib.crc32(text, zlib.crc32(size))
     for name in order:
-        file.write(_bytes(tensors[name]))
+        data = _bytes(tensors[name])
+        file.write(data)
+        found = zlib.crc32(data, found)
+    file.seek(len(size) + text.index(_marked(ZEROS)))
+    file.write(_marked(f"{found:08x}"))
+
+
+def is_damaged(file: BinaryIO) -> bool:
+    """Whether a file's bytes are others than those that were written. A file without a checksum is taken as it is."""
+    size = file.read(8)
+    length = int.from_bytes(size, "little")
+    if len(size) < 8 or length > MOST:
+        return True
+    text = file.read(length)
+    at = text.find(_marked(ZEROS)[: -len(ZEROS) - 3])
+    if at < 0:
+        return False
+    mark = text[at : at + len(_marked(ZEROS))]
+    text = text.replace(mark, _marked(ZEROS), 1)
+    found = zlib.crc32(text, zlib.crc32(size))
+    while piece := file.read(PIECE):
+        found = zlib.crc32(piece, found)
+    return mark != _marked(f"{found:08x}")
+
+
+def _quoted(checksum: str) -> str:
+    """A note is JSON."""
+    return f'"{checksum}"'
+
+
+def _marked(checksum: str) -> bytes:
+    """The note as it stands in the header."""
+    return msgspec.json.encode({CHECKSUM: _quoted(checksum)})[1:-1]
 
 
 def _bytes(tensor: Tensor) -> memoryview:

@@ -18,7 +18,7 @@ from msgspec import Struct
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from netdsl.training.errors import DataError
+from netdsl.training.errors import DataError, ReaderDied
 
 Inputs = tuple[Tensor, ...]
 Share = tuple[int, int, int]
@@ -110,7 +110,8 @@ def deaths_in_words(reading: bool = False) -> Iterator[None]:
         if "DataLoader worker" not in str(error) and not broken:
             raise
         hint = "its memory may be too small (in a container: `--shm-size`): try `--set workers=0`"
-        raise DataError("a process that reads the data has died", hint) from None
+        how = getattr(error, "__notes__", [])
+        raise ReaderDied("a process that reads the data has died", "; ".join((hint, *how))) from None
 
 
 def _as_it_is(found: Any) -> Any:

@@ -27,14 +27,24 @@ def check_batches(loop: Loop) -> list[str]:
     norms = {n: m for n, m in loop.module.named_modules() if isinstance(m, Norm) and m.training is not None}
     shared = loop.recipe.batch_norm == "sync" and world > 1 and count > 1
     if size > 1 or not norms or shared:
-        return []
+        return _single(loop)
     where = f"{_update(loop, step)}{_split(loop, step)}"
     places = _places(loop, norms)
     for name, number in places.items():
         if number == 1:
             message = f"{where}: the batch norm `{name}` would have a single number for each channel"
             raise DataError(message, _hint(loop, step))
-    return [f"{where}: batch norm takes its statistics from one sample; {_hint(loop, step)}"] if places else []
+    if not places:
+        return _single(loop)
+    return [f"{where}: batch norm takes its statistics from one sample; {_hint(loop, step)}"]
+
+
+def _single(loop: Loop) -> list[str]:
+    """What there is to say about a last update of one sample, whose gradient counts as that of a whole batch."""
+    last = _kinds(loop)[-1]
+    if loop.feed.count(last) > 1 or loop.recipe.batch == 1:
+        return []
+    return [f"{_update(loop, last)}, whose gradient counts as much as a batch's: {_hint(loop, last)}"]
 
 
 def _kinds(loop: Loop) -> list[int]:

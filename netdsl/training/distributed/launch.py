@@ -7,6 +7,7 @@ own traceback, and Ctrl-C reaches each process twice.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from typing import IO, Any
 
 from netdsl.training.distributed.signals import handling
@@ -47,7 +49,18 @@ def launch(devices: int, argv: list[str]) -> int:
     if failed is None:
         return 0
     code = children[failed].returncode
+    if code < 0:
+        sys.stderr.write(killed(failed, devices, -code, argv))
     return code if code > 0 else 128 - code
+
+
+def killed(rank: int, devices: int, number: int, argv: list[str]) -> str:
+    """What to say of a process that a signal has ended, which could say nothing itself."""
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    why = " (often: too little memory)" if name == "SIGKILL" else ""
+    said = f"netdsl: process {rank} of {devices} (counted from 0) was ended by {name}{why}\n"
+    folder = next((b for a, b in pairwise(argv) if a in ("--resume", "--output", "-o")), "RUN")
+    return said + f"  if it had begun: `netdsl train --resume {folder}` goes on from the newest checkpoint\n"
 
 
 def leave(code: int) -> int:

@@ -82,6 +82,9 @@ def _classes(target: Tensor, inputs: Tensor, name: str, file: Path) -> Tensor:
 def _tensor(array: Any, name: str, file: Path, pixels: bool = False) -> Tensor:
     if array.ndim == 0 or array.dtype.kind not in "biuf":
         raise DataError(f"{file}: `{name}` is not an array of numbers")
+    if array.dtype.kind == "f" and not (good := np.isfinite(array)).all():
+        row = int(np.argmin(good.reshape(len(array), -1).all(1)))
+        raise DataError(f"{file}: row {row} of `{name}` (counted from 0) has a number that is not finite")
     if array.dtype == np.uint8 and pixels:
         return torch.from_numpy(array)
     return torch.from_numpy(array.astype(np.float32 if array.dtype.kind == "f" else np.int64))

@@ -63,6 +63,10 @@ class View:
             raise DataError(f"pictures have 1 or 3 channels, a height and a width; the net takes {list(shape)}", hint)
         if resize and not crop and resize < max(shape[1:]):
             raise DataError(f"`resize` {resize} is smaller than what the net takes, {max(shape[1:])}")
+        if crop and 0 not in shape[1:] and tuple(shape[1:]) != (crop, crop):
+            takes = " x ".join(map(str, shape[1:]))
+            hint = f"leave `crop` out, or write `crop={shape[1]}`; sizes that a net names are set by `--size`"
+            raise DataError(f"`crop={crop}` cuts {crop} x {crop} pixels, and the net takes {takes}", hint)
         self.channels = shape[0]
         self.size = (crop, crop) if crop else shape[1:3]
         self.resize = resize

@@ -1,0 +1,94 @@
+"""One process at a time writes into the folder of a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from netdsl.training.checkpoints.format import CheckpointError, WriteError
+from netdsl.training.checkpoints.run_dir import ABOUT
+from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.errors import ReaderDied
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+LOCK = ".lock"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run's folder for this process; the operating system lets go of it however the process ends.
+
+    Raises CheckpointError where another process holds it.
+    """
+    path = folder / LOCK
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror or error}") from None
+    try:
+        _hold(file, folder)
+        try:
+            with suppress(OSError):  # a full disk is told where it matters
+                os.ftruncate(file, 0)
+                os.write(file, str(os.getpid()).encode())
+            yield
+        finally:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+    finally:
+        os.close(file)
+
+
+def _hold(file: int, folder: Path) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        other = os.read(file, 20).decode(errors="replace")
+        which = f"process {other}" if other.isdigit() else "another process"
+        hint = "wait until it has ended, or train into another folder: `--output DIR`"
+        raise CheckpointError(f"{which} is training into {folder}", hint) from None
+    except OSError:  # a file system without locks
+        return
+
+
+@contextmanager
+def owned(folder: Path, ranks: Ranks, resume: bool) -> Iterator[None]:
+    """Hold a folder for all processes of a run. Raises CheckpointError where another run holds it, or has been in it
+    since a new one was asked for."""
+    with ExitStack() as stack:
+        refused: CheckpointError | None = None
+        if ranks.first:
+            try:
+                stack.enter_context(locked(folder))
+                if not resume and (folder / ABOUT).exists():
+                    refused = CheckpointError(f"{folder} holds another run by now", "choose another folder")
+            except CheckpointError as error:
+                refused = error
+        said = ranks.tell(str(refused) if refused is not None else None)
+        if said is not None:
+            raise refused or CheckpointError(said)
+        yield
+
+
+@contextmanager
+def going_on(folder: Path) -> Iterator[None]:
+    """Adds to what ended a run from outside (a full disk, a process that died) how to go on with it."""
+    try:
+        yield
+    except (WriteError, ReaderDied, RuntimeError) as error:
+        how = f"`netdsl train --resume {folder}` goes on from the newest checkpoint"
+        if not (folder / ABOUT).exists():
+            raise
+        if isinstance(error, RuntimeError):
+            error.add_note(how)
+        else:
+            error.hint = f"{error.hint}; {how}" if error.hint else how
+        raise
