@@ -23,7 +23,7 @@ from netdsl.elaborate.calls import block_parameters, missing
 from netdsl.elaborate.elaborate import Elaborator
 from netdsl.elaborate.expressions import Env
 from netdsl.elaborate.modules import Module, Reader, resolve
-from netdsl.elaborate.standardize import standardized
+from netdsl.elaborate.standardize import in_units, standardized
 from netdsl.elaborate.values import BlockArrow
 from netdsl.source import Source
 from netdsl.syntax import ast
@@ -137,6 +137,8 @@ class Net:
         program = None if elaborator.diagnostics else elaborator.net(self.spec.module, self.name, arguments, self.sizes)
         if program is not None and self.options.standard is not None:
             program = standardized(program, *self.options.standard, self.options.per)
+        if program is not None and self.options.units is not None:
+            program = in_units(program, *self.options.units)
         return program, tuple(elaborator.diagnostics)
 
     @property

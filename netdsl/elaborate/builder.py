@@ -22,11 +22,13 @@ from netdsl.syntax import ast
 class Options(Struct, frozen=True):
     """How a net is elaborated: `links` puts a drop_path on every residual link, whose rate a recipe then sets;
     `standard` is a mean and a deviation by which its first input is standardised, `per` what they are taken over;
+    `units` a mean and a deviation of the targets, in whose units its outputs are given;
     `picture` is the side of square pictures that replaces the declared size of the first input."""
 
     links: bool = False
     standard: tuple[Any, Any] | None = None
     per: str = "channel"
+    units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     picture: int = 0
 
 

@@ -1,4 +1,5 @@
-"""Preprocessing as part of a net: the program with its pictures standardised, so that it takes raw pixels."""
+"""Preprocessing as part of a net: the program with its pictures standardised, so that it takes raw pixels, and with its
+outputs in the units of what it predicts."""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ from netdsl.ir.model import Definition, Layer, Program, Step, Value
 from netdsl.ops import REGISTRY
 
 NAME = "standardize"
+UNITS = "units"
+"""The layer that gives outputs in their own units."""
 
 
 def standardized(program: Program, mean: Any, std: Any, per: str = "channel") -> Program:
@@ -42,6 +45,34 @@ def standardized(program: Program, mean: Any, std: Any, per: str = "channel") ->
     return replace(program, main=changed)
 
 
+def in_units(program: Program, mean: tuple[float, ...], std: tuple[float, ...]) -> Program:
+    """The program whose main output, and others of its type, are `y * std + mean`: it learns standardised targets and
+    gives them in their own units. Written with the inverse statistics, `(y - (-mean / std)) / (1 / std)`."""
+    main = program.main
+    kind = next(o for o in main.outputs if not o.training).value.type
+    inverse = tuple(-m / s for m, s in zip(mean, std, strict=True)), tuple(1 / s for s in std)
+    op = REGISTRY[NAME](mean=inverse[0], std=inverse[1]).resolve(kind)
+    names = {layer.name for layer in main.layers}
+    chosen = dict.fromkeys(o.value for o in main.outputs if o.value.type == kind)
+    values = {v: Value(_free_name(f"{v.name}_units", main), v.type) for v in chosen}
+    only_training = {v: all(o.training for o in main.outputs if o.value == v) for v in chosen}
+    name = str(len(main.layers)) if main.chain else _free(UNITS, names)
+    steps = (Step((new,), op, (v,), main.place, name, only_training[v]) for v, new in values.items())
+    changed = replace(
+        main,
+        layers=(*main.layers, Layer(name, op, (kind,))),
+        steps=(*main.steps, *steps),
+        outputs=tuple(replace(o, value=values.get(o.value, o.value)) for o in main.outputs),
+    )
+    return replace(program, main=changed)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
 def _with_statistics(main: Definition, own: Step, mean: Any, std: Any, per: str) -> Definition:
     op = replace(own.callee, mean=mean, std=std, per=per)
     layers = tuple(replace(x, callee=op) if x.name == own.layer else x for x in main.layers)
@@ -49,7 +80,4 @@ def _with_statistics(main: Definition, own: Step, mean: Any, std: Any, per: str)
 
 
 def _free_name(name: str, definition: Definition) -> str:
-    taken = {v.name for s in definition.steps for v in s.outs} | {v.name for v in definition.inputs}
-    while name in taken:
-        name += "_"
-    return name
+    return _free(name, {v.name for s in definition.steps for v in s.outs} | {v.name for v in definition.inputs})

@@ -13,6 +13,7 @@ from netdsl.recipe.schema import Recipe
 FIXED = {
     "data": "the steps so far were of other samples", "validation": "samples held out so far would be trained on",
     "label_noise": "the labels so far were others", "standardize": "it is inside the net, whose weights are there",
+    "standardize_targets": "it is inside the net, whose weights are there",
     "batch": "a step and an epoch would be of another length", "init": "the weights are there already",
     "drop_last": "an epoch would be of another length", "repeat": "an epoch would show other samples",
     "seed": "everything random so far was drawn with it", "groups": "the optimizer's state is by group",

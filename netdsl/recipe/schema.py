@@ -89,6 +89,10 @@ class Recipe(Struct, frozen=True, kw_only=True):
     standardize: Annotated[Standardizations, in_section("data", "how pixels are standardised, inside the net")] = (
         Channel()
     )
+    standardize_targets: Annotated[
+        bool,
+        in_section("data", "numbers to predict are standardised for the loss; the net gives them in their units"),
+    ] = True
     drop_last: Annotated[bool, in_section("data", "leave out the short last batch of an epoch")] = False
     repeat: Annotated[
         Count,

@@ -214,6 +214,7 @@ def _about(request: Request, prepared: Prepared, environment: dict[str, Any]) ->
     mean, std = net.options.standard or (None, None)
     return About(
         net=net.name, arguments=arguments, sizes=dict(net.sizes), mean=mean, std=std, per=net.options.per,
+        units=net.options.units,
         classes=prepared.data.classes, task=prepared.data.task, data=prepared.data.name,
         base=str(request.base.resolve()), environment=environment,
         samples=(len(prepared.train), len(prepared.held), len(prepared.data.test)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,10 @@ class Evaluator:
         classes: int,
         ranks: Ranks,
         folder: Path | None = None,
+        deviation: Sequence[float] | None = None,
     ) -> None:
         plain = replace(recipe, mix=(), loss=_without_smoothing(recipe.loss))
-        self.criterion = Criterion(plain, names, kept)
+        self.criterion = Criterion(plain, names, kept, deviation)
         self.targets = Targets(plain, task, classes)
         self.task, self.classes = task, classes
         self.metrics = recipe.metrics

@@ -31,6 +31,7 @@ from netdsl.training.data.fit import check_shape, fit, held_out, with_noise
 from netdsl.training.data.labels import as_labels
 from netdsl.training.data.preprocessing import keep, kept_statistics, pixel_statistics, preprocessing
 from netdsl.training.data.targets import Targets
+from netdsl.training.data.units import is_regression, target_units
 from netdsl.training.data.validation import check_recipe
 from netdsl.training.distributed.process_group import Ranks
 from netdsl.training.distributed.shards import gathered, is_sharded
@@ -87,7 +88,8 @@ def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device) -> Prepa
     if data.task == "classes":
         train = with_noise(train, recipe.label_noise, len(data.classes), key(recipe.seed, "noise"))
     standard, per = preprocessing(recipe, train, net.checked)
-    choices = Options(links=recipe.drop_path is not None, standard=standard, per=per)
+    data = replace(data, units=target_units(recipe, train, data.task, net.checked))
+    choices = Options(links=recipe.drop_path is not None, standard=standard, per=per, units=data.units)
     net = net.spec.net(net.name, net.arguments, net.sizes, choices)
     module = net.module(key(recipe.seed, "init") >> 1)
     if isinstance(recipe.standardize, Pixel):
@@ -120,7 +122,9 @@ def load_data(program: Program, recipe: Recipe, base: Path) -> DataSet:
     """The recipe's data set, made to fit the net. Raises DataError."""
     shape = tuple(s if isinstance(s, int) else str(s) for s in program.main.inputs[0].type.shape)
     outputs = _classes(program, recipe)
-    data = read(recipe.data, base, tuple(s if isinstance(s, int) else 0 for s in shape), outputs or 1)
+    data = read(
+        recipe.data, base, tuple(s if isinstance(s, int) else 0 for s in shape), outputs or 1, is_regression(recipe)
+    )
     given = 1 if data.train.read else len(data.train.inputs)
     if len(program.main.inputs) != given:
         names = ", ".join(f'"{v.name}"' for v in program.main.inputs)
@@ -190,6 +194,7 @@ def start(prepared: Prepared, folder: Path, ranks: Ranks, watch: Watch) -> Loop:
     job = Job(
         module=p.module, recipe=p.recipe, feed=feed, held=p.held, parameters=p.parameters, names=p.names, kept=p.kept,
         task=p.data.task, classes=max(1, len(p.data.classes)), folder=folder, ranks=ranks, layers=layers_of(p),
+        deviation=p.data.units[1] if p.data.units else None,
     )  # fmt: skip
     return Loop(job, watch)
 
@@ -287,7 +292,9 @@ def plain(prepared: Prepared, folder: Path) -> Prepared:
 
 def evaluator_of(recipe: Recipe, data: DataSet, kept: tuple[str, ...]) -> Evaluator:
     """Measures the inference form of a net."""
-    return Evaluator(replace(recipe, outputs={}), kept, kept, data.task, max(1, len(data.classes)), Ranks())
+    deviation = data.units[1] if data.units else None
+    given = replace(recipe, outputs={})
+    return Evaluator(given, kept, kept, data.task, max(1, len(data.classes)), Ranks(), deviation=deviation)
 
 
 def open_log(folder: Path, after: int) -> Log:

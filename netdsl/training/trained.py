@@ -26,6 +26,7 @@ from netdsl.training.checkpoints.format import CheckpointError, load_tensors
 from netdsl.training.data.dataset import DataError
 from netdsl.training.data.fit import fit
 from netdsl.training.data.labels import as_labels
+from netdsl.training.data.units import is_regression
 from netdsl.training.entry import reopened
 from netdsl.training.evaluate import first_output
 from netdsl.training.export import forward_of
@@ -49,13 +50,15 @@ class Trained(Struct, frozen=True, eq=False):
     recipe: Recipe
     base: Path
     module: nn.Module | None = None
+    units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
 
 def open_trained(path: Path, onnx: bool = False) -> Trained:
     """The net of a run folder or an ONNX file. Raises CheckpointError for what is neither."""
     if path.is_dir() and onnx:
         about, recipe = files.read_about(path)
-        return replace(_from_onnx(path / files.ONNX), recipe=recipe, base=Path(about.base), classes=about.classes)
+        found = _from_onnx(path / files.ONNX)
+        return replace(found, recipe=recipe, base=Path(about.base), classes=about.classes, units=about.units)
     return _from_run(path) if path.is_dir() else _from_onnx(path)
 
 
@@ -63,7 +66,7 @@ def _from_run(folder: Path) -> Trained:
     net, recipe, about = reopened(folder)
     numbers = [tuple(v) if isinstance(v, list) else v for v in (about.mean, about.std) if v is not None]
     standard = (numbers[0], numbers[1]) if numbers else None
-    options = Options(links=recipe.drop_path is not None, standard=standard, per=about.per)
+    options = Options(links=recipe.drop_path is not None, standard=standard, per=about.per, units=about.units)
     net = net.spec.net(net.name, net.arguments, net.sizes, options)
     module = net.module(seed=0).eval()
     if not (folder / files.WEIGHTS).exists():
@@ -80,7 +83,7 @@ def _from_run(folder: Path) -> Trained:
     kept = tuple(o.name for o in main.outputs if not o.training)
     size = next(o for o in main.outputs if not o.training).value.type.shape[0]
     outputs = size if isinstance(size, int) else 0
-    return Trained(module, shape, outputs, kept, about.classes, recipe, Path(about.base), module)
+    return Trained(module, shape, outputs, kept, about.classes, recipe, Path(about.base), module, about.units)
 
 
 def _from_onnx(path: Path) -> Trained:
@@ -116,11 +119,11 @@ def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dic
             f"there is no metric in `{', '.join(metrics)}`", "metrics: top1, top5, per_class, confusion, mean_iou"
         ) from None
     shape = tuple(s or 0 for s in trained.shape)
-    found = read(word, base, shape, trained.outputs or 1)
+    found = read(word, base, shape, trained.outputs or 1, is_regression(trained.recipe))
     found = as_labels(found, trained.recipe, trained.outputs)
     found = fit(found, tuple(s or "any" for s in trained.shape), trained.outputs or None)
     recipe = replace(trained.recipe, metrics=wanted)
-    return evaluator_of(recipe, found, trained.kept)(trained.forward, found.test)
+    return evaluator_of(recipe, replace(found, units=trained.units), trained.kept)(trained.forward, found.test)
 
 
 def predict(trained: Trained, path: Path, top: int, passes: int = 0, invert: bool = False) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class Job(Struct, frozen=True, eq=False):
     folder: Path | None
     ranks: Ranks
     layers: dict[str, int] | None = None
+    deviation: tuple[float, ...] | None = None
 
 
 class Loop:
@@ -88,9 +89,11 @@ class Loop:
         self.sharded = is_sharded(self.module)
         self.updater = Updater(self.module, self.groups, recipe, self.total, self.factors)
         self.averages = Averages(self.module, recipe, self.total, self.per_epoch)
-        self.criterion = Criterion(recipe, job.names, job.kept)
+        self.criterion = Criterion(recipe, job.names, job.kept, job.deviation)
         self.denominators = Denominators(recipe.loss, self.criterion, job.feed, job.ranks)
-        self.evaluator = Evaluator(recipe, job.names, job.kept, job.task, job.classes, job.ranks, job.folder)
+        self.evaluator = Evaluator(
+            recipe, job.names, job.kept, job.task, job.classes, job.ranks, job.folder, job.deviation
+        )
         if recipe.drop_path is not None:
             set_drop_path(self.module, recipe.drop_path)
         self.trained = [p for p in self.module.parameters() if p.requires_grad]

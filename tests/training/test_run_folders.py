@@ -196,11 +196,11 @@ def test_a_number_that_is_none_is_named_by_its_row_in_the_file(tmp_path: Path) -
     for row in (3, 57):
         x, y = np.random.rand(80, 4), np.arange(80) % 2
         x[row, 2] = np.nan
-        with pytest.raises(DataError, match=rf"row {row} of `x`"):
+        with pytest.raises(DataError, match=rf"`x` has numbers that are not finite, first in row {row} "):
             read(recipe(f"data = {saved(tmp_path, x=x, y=y)}").data, tmp_path, (4,), 2)
         targets = np.zeros(80)
         targets[row] = np.inf
-        with pytest.raises(DataError, match=rf"row {row} of `y`"):
+        with pytest.raises(DataError, match=rf"`y` has numbers that are not finite, first in row {row} "):
             read(recipe(f"data = {saved(tmp_path, x=np.zeros((80, 4)), y=targets)}").data, tmp_path, (4,), 2)
 
 

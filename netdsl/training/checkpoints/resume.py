@@ -58,11 +58,13 @@ def check_data(old: About, now: About) -> None:
     for name, before, after in (
         ("samples", old.samples, now.samples),
         ("classes", old.classes, now.classes),
+        ("statistics of targets", old.units, now.units),
         ("pixel statistics", (old.mean, old.std), (now.mean, now.std)),
     ):
         if before and before != after:
             what = f"`{now.data}` has other {name} than when the run began"
-            numbers = f": {', '.join(map(str, after))}, not {', '.join(map(str, before))}" if name == "samples" else ""
+            counts = ", ".join(map(str, now.samples)), ", ".join(map(str, old.samples))
+            numbers = f": {counts[0]}, not {counts[1]}" if name == "samples" else ""
             raise DataError(what + numbers, "put the data back as they were, or begin a new run")
 
 

@@ -19,8 +19,9 @@ LOG, SPEC, RECIPE, ABOUT = "metrics.jsonl", "spec.net", "recipe.json", "run.json
 
 class About(Struct, frozen=True, kw_only=True):
     """What a run is, besides its spec and its recipe. `mean`, `std`: the statistics that the net standardises
-    with, `per`: per channel, or per pixel (kept with the weights) or image (then 0 and 1). `samples`: of the
-    splits for training, choosing and testing; `changes`: what a resumed run was told to do otherwise."""
+    with, `per`: per channel, or per pixel (kept with the weights) or image (then 0 and 1). `units`: mean and deviation
+    of numbers to predict. `samples`: of the splits for training, choosing and testing; `changes`: what a resumed run
+    was told to do otherwise."""
 
     net: str
     arguments: dict[str, str]
@@ -33,6 +34,7 @@ class About(Struct, frozen=True, kw_only=True):
     base: str
     versions: dict[str, str]
     per: str = "channel"
+    units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     samples: tuple[int, ...] = ()
     environment: dict[str, Any] = {}
     changes: tuple[Change, ...] = ()

@@ -137,6 +137,8 @@ class DataSet(Struct, frozen=True, eq=False):
     pictures: bool = True
     notes: tuple[str, ...] = ()
     """What was done to the data, in words for the person who trains."""
+    units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    """Mean and deviation of the targets, by which the loss standardises them."""
 
 
 def as_floats(x: Tensor) -> Tensor:

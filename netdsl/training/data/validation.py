@@ -42,12 +42,15 @@ def _check_target(data: DataSet, split: Split, purpose: str) -> None:
             raise DataError(f"`{data.name}` has targets that are not finite")
         return
     low, high = int(y.min()), int(y.max())
+    if not data.classes:
+        hint = "numbers to predict have a net that gives one, and `--set loss=mse`"
+        raise DataError(f"`{data.name}` has whole numbers up to {high} as its targets, too many for classes", hint)
     if high >= len(data.classes) or (low < 0 and data.task in NO_VOID):
         wrong = high if high >= len(data.classes) else low
         row = _first(y, wrong)
-        hint = "classes are counted from 0" if low < 0 else None
+        why = "classes are counted from 0" if low < 0 else None
         message = f"`{data.name}`: row {row} to {purpose} on has class {wrong}, of {len(data.classes)} classes"
-        raise DataError(message, hint)
+        raise DataError(message, why)
 
 
 def _first(y: Tensor, value: int) -> int:
@@ -65,6 +68,13 @@ def check_recipe(recipe: Recipe, data: DataSet) -> None:
     if data.task == "numbers" and isinstance(recipe.loss, CrossEntropy | Bce | DiceCe):
         name = component_name(recipe.loss)
         hint = "`--set loss=mse`, `l1` or `huber`"
+        if bool(((y := data.train.target) == 0).logical_or(y == 1).all()) and y.shape[1] > 1:
+            one_hot = bool((y.sum(1) == 1).all())
+            hint = (
+                "classes are one number for a row: `y.argmax(1)` of one-hot rows"
+                if one_hot
+                else "labels, several of which may hold: `bce`"
+            )
         raise DataError(f"`{data.name}` has numbers to predict, and `{name}` is a loss for classes", hint)
 
 

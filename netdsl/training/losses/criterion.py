@@ -18,10 +18,16 @@ class Criterion:
 
     `names`: the outputs while training, in order; `kept`: those at inference, of which the first is the main one. The
     main output has weight 1, others 0 unless the recipe's `outputs` gives them one. Every output is held against the
-    same target.
+    same target. `deviation`: that of every target, in which outputs and targets are compared.
     """
 
-    def __init__(self, recipe: Recipe, names: Sequence[str], kept: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        names: Sequence[str],
+        kept: Sequence[str] = (),
+        deviation: Sequence[float] | None = None,
+    ) -> None:
         self.names = tuple(names)
         self.kept = tuple(kept) or self.names
         for name in recipe.outputs:
@@ -30,10 +36,11 @@ class Criterion:
         self.weights = {n: recipe.outputs.get(n, 1.0 if n == self.kept[0] else 0.0) for n in self.names}
         self.word = recipe.loss
         self.loss = loss_of(recipe.loss)
+        self.deviation = None if deviation is None else torch.tensor(deviation)
 
     def __call__(self, result: Any, target: Tensor) -> Terms:
         """The terms of every weighed output's loss."""
-        found = [(self.loss(x, facing(target, x)), weight) for x, weight in self._weighed(result)]
+        found = [(self.loss(*self._compared(x, facing(target, x))), weight) for x, weight in self._weighed(result)]
         return Terms(torch.cat([t.loss * weight for t, weight in found]), torch.cat([t.count for t, _ in found]))
 
     def totals(self, result: Any, targets: Sequence[Tensor]) -> Tensor:
@@ -42,6 +49,14 @@ class Criterion:
             torch.cat([counts_of(self.word, facing(t, x)).sum(1) for x, _ in self._weighed(result)]) for t in targets
         )
         return torch.stack(list(each)).sum(0)
+
+    def _compared(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """An output and its target in deviations of the target."""
+        if self.deviation is None or output.shape != target.shape:
+            return output, target
+        self.deviation = self.deviation.to(target.device)
+        each = self.deviation.view(-1, *[1] * (target.ndim - 2))
+        return output.float() / each, target / each
 
     def _weighed(self, result: Any) -> list[tuple[Tensor, float]]:
         """The outputs that the loss looks at, with their weights."""

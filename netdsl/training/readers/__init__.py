@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from netdsl.recipe.sources import Npz
 from netdsl.training.data.dataset import DataError, DataSet
+from netdsl.training.data.units import as_numbers
 from netdsl.training.data.validation import check_sound
 from netdsl.training.readers.registry import READERS
 
 
-def read(word: Any, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+def read(word: Any, base: Path, shape: tuple[int, ...], outputs: int, regression: bool = False) -> DataSet:
     """The data set a recipe names. `base`: the folder paths are relative to; `shape`, `outputs`: what the net takes
-    and gives.
+    and gives; `regression`: whole numbers in a file are numbers to predict, where the net gives one.
 
     Raises DataError for what is missing or malformed.
     """
@@ -22,6 +24,8 @@ def read(word: Any, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise DataError(f"cannot read the data: {where}{error.strerror or error}") from None
+    if regression and isinstance(word, Npz):
+        found = as_numbers(found, outputs)
     check_sound(found)
     return found
 

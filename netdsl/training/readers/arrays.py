@@ -27,6 +27,10 @@ def load_arrays(file: Path) -> dict[str, Any]:
         raise DataError(f"{file} is not an npz file of plain arrays: {error}") from None
 
 
+MOST = 1_000_000
+"""Classes that a net may tell apart."""
+
+
 @READERS.of(Npz)
 def read(word: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     file = base / word.path
@@ -49,6 +53,7 @@ def read(word: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet
         raise DataError(f"{file} has {len(train)} rows to train on and {len(test)} to test on", hint)
     classes = not train.target.is_floating_point()
     count = int(max(train.target.max(), test.target.max())) + 1 if classes else 0
+    count = count if count <= MOST else 0  # numbers to predict: nobody tells so many classes apart
     mask = classes and train.target.ndim > 1
     task = "mask" if mask else "classes" if classes else "numbers"
     return DataSet(word.path, train, test, task, tuple(map(str, range(count))), pictures=train.inputs[0].ndim == 4)
@@ -61,7 +66,7 @@ def _split(arrays: dict[str, Any], names: Sequence[str], y: str, file: Path) -> 
             raise DataError(f"{file}: `{name}` has {len(x)} rows, `{y}` {len(target)}")
     if not target.is_floating_point():
         target = _classes(target, inputs[0], y, file)
-        target = smallest(target) if target.ndim > 1 else target
+        target = smallest(target) if target.ndim > 2 else target
     elif target.ndim == 1:
         target = target[:, None]
     # grey pictures, whose one channel has no axis
@@ -70,9 +75,11 @@ def _split(arrays: dict[str, Any], names: Sequence[str], y: str, file: Path) -> 
 
 
 def _classes(target: Tensor, inputs: Tensor, name: str, file: Path) -> Tensor:
-    """Classes [N] or masks [N, H, W]."""
+    """Classes [N] or masks [N, H, W]; several whole numbers for a row are numbers to predict, or labels."""
     if target.ndim == 2 and target.shape[1] == 1:
         return target[:, 0]
+    if target.ndim == 2:
+        return target.to(torch.float32)
     if target.ndim == 1 or (target.ndim == 3 and target.shape[1:] == inputs.shape[-2:]):
         return target
     hint = "classes are one whole number for a row (`y.argmax(1)` of one-hot rows), masks [N, height, width]"
@@ -84,7 +91,7 @@ def _tensor(array: Any, name: str, file: Path, pixels: bool = False) -> Tensor:
         raise DataError(f"{file}: `{name}` is not an array of numbers")
     if array.dtype.kind == "f" and not (good := np.isfinite(array)).all():
         row = int(np.argmin(good.reshape(len(array), -1).all(1)))
-        raise DataError(f"{file}: row {row} of `{name}` (counted from 0) has a number that is not finite")
+        raise DataError(f"{file}: `{name}` has numbers that are not finite, first in row {row} (counted from 0)")
     if array.dtype == np.uint8 and pixels:
         return torch.from_numpy(array)
     return torch.from_numpy(array.astype(np.float32 if array.dtype.kind == "f" else np.int64))

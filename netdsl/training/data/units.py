@@ -1,0 +1,63 @@
+"""Units of regression targets: standardised by the training split for the loss, and given as they are by the net."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from netdsl.ir.model import Definition, Program, Value
+from netdsl.recipe.losses import L1, Huber, Mse
+from netdsl.recipe.schema import Recipe
+from netdsl.training.data.dataset import DataSet, Split
+
+Units = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and deviation of every target (of every channel, where they have more axes)."""
+
+UNBOUNDED = frozenset(("linear", "conv", "dwconv", "upconv", "add", "sub", "matmul", "affine", "lstm", "gru"))
+"""Ops whose results may lie anywhere, and be multiplied and shifted as well as their weights could."""
+SAME = frozenset(("identity", "reshape", "flatten", "squeeze", "unsqueeze", "permute", "gap", "crop", "dropout"))
+"""Ops that give what they take, in another form."""
+
+
+def is_regression(recipe: Recipe) -> bool:
+    """Whether the loss compares numbers, and not classes."""
+    return isinstance(recipe.loss, Mse | L1 | Huber)
+
+
+def as_numbers(data: DataSet, outputs: int | None) -> DataSet:
+    """Whole numbers as targets of a net that gives one number: no classes, with a loss that compares numbers."""
+    if data.task != "classes" or outputs != 1:
+        return data
+    train, test = (Split(s.inputs, s.target.to(torch.float32)[:, None], s.read, s.cut) for s in (data.train, data.test))
+    return DataSet(data.name, train, test, "numbers", pictures=data.pictures, notes=data.notes)
+
+
+def target_units(recipe: Recipe, train: Split, task: str, program: Program) -> Units | None:
+    """The statistics of the training targets; None for other tasks, for a net that ends with a bounded function (a
+    sigmoid, or a factor of its own), and where the recipe says so."""
+    main = next(o for o in program.main.outputs if not o.training)
+    known = bool(main.value.type.shape) and isinstance(main.value.type.shape[0], int)
+    wanted = recipe.standardize_targets and is_regression(recipe) and task == "numbers"
+    if not wanted or not known or not is_unbounded(program.main, main.value):
+        return None
+    target = train.target.double()
+    each = target.movedim(1, -1).reshape(-1, target.shape[1])
+    mean, std = each.mean(0), each.std(0, correction=0)
+    constant = std <= 1e-12 * mean.abs().clamp(min=1)
+    return _rounded(mean), _rounded(torch.where(constant, torch.ones_like(std), std))
+
+
+def is_unbounded(definition: Definition, value: Value) -> bool:
+    """Whether a value of a definition comes from an op whose results may lie anywhere."""
+    step = next((s for s in definition.steps if value in s.outs), None)
+    if step is None:
+        return False
+    if isinstance(step.callee, Definition):
+        return is_unbounded(step.callee, step.callee.outputs[step.outs.index(value)].value)
+    kind = step.callee.kind
+    return kind in UNBOUNDED or (kind in SAME and is_unbounded(definition, step.inputs[0]))
+
+
+def _rounded(values: Tensor) -> tuple[float, ...]:
+    """Six digits, as they stand in the net's source."""
+    return tuple(float(f"{v:.6g}") for v in values.tolist())
