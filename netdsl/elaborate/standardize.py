@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from netdsl.ir.model import Definition, Layer, Program, Step, Value
 from netdsl.ops import REGISTRY
+from netdsl.ops.base import Op
 
 NAME = "standardize"
 UNITS = "units"
@@ -50,14 +51,13 @@ def in_units(program: Program, mean: tuple[float, ...], std: tuple[float, ...]) 
     gives them in their own units. Written with the inverse statistics, `(y - (-mean / std)) / (1 / std)`."""
     main = program.main
     kind = next(o for o in main.outputs if not o.training).value.type
-    inverse = tuple(-m / s for m, s in zip(mean, std, strict=True)), tuple(1 / s for s in std)
-    op = REGISTRY[NAME](mean=inverse[0], std=inverse[1]).resolve(kind)
-    names = {layer.name for layer in main.layers}
-    chosen = dict.fromkeys(o.value for o in main.outputs if o.value.type == kind)
-    values = {v: Value(_free_name(f"{v.name}_units", main), v.type) for v in chosen}
-    only_training = {v: all(o.training for o in main.outputs if o.value == v) for v in chosen}
-    name = str(len(main.layers)) if main.chain else _free(UNITS, names)
-    steps = (Step((new,), op, (v,), main.place, name, only_training[v]) for v, new in values.items())
+    op = _inverse(mean, std).resolve(kind)
+    name = str(len(main.layers)) if main.chain else _free(UNITS, {layer.name for layer in main.layers})
+    values = {
+        o.value: Value(_free_name(f"{o.value.name}_units", main), kind) for o in main.outputs if o.value.type == kind
+    }
+    kept = {o.value for o in main.outputs if not o.training}
+    steps = (Step((new,), op, (v,), main.place, name, training=v not in kept) for v, new in values.items())
     changed = replace(
         main,
         layers=(*main.layers, Layer(name, op, (kind,))),
@@ -65,6 +65,11 @@ def in_units(program: Program, mean: tuple[float, ...], std: tuple[float, ...]) 
         outputs=tuple(replace(o, value=values.get(o.value, o.value)) for o in main.outputs),
     )
     return replace(program, main=changed)
+
+
+def _inverse(mean: tuple[float, ...], std: tuple[float, ...]) -> Op:
+    """`standardize` with the statistics that undo those given."""
+    return REGISTRY[NAME](mean=tuple(-m / s for m, s in zip(mean, std, strict=True)), std=tuple(1 / s for s in std))
 
 
 def _free(name: str, taken: set[str]) -> str:

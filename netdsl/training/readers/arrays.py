@@ -51,12 +51,17 @@ def read(word: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet
     if not len(train) or not len(test):
         hint = "give `x_test` and `y_test`, or another `test`: the fraction that is held out"
         raise DataError(f"{file} has {len(train)} rows to train on and {len(test)} to test on", hint)
-    classes = not train.target.is_floating_point()
-    count = int(max(train.target.max(), test.target.max())) + 1 if classes else 0
-    count = count if count <= MOST else 0  # numbers to predict: nobody tells so many classes apart
-    mask = classes and train.target.ndim > 1
-    task = "mask" if mask else "classes" if classes else "numbers"
-    return DataSet(word.path, train, test, task, tuple(map(str, range(count))), pictures=train.inputs[0].ndim == 4)
+    task, classes = _task(train, test)
+    return DataSet(word.path, train, test, task, classes, pictures=train.inputs[0].ndim == 4)
+
+
+def _task(train: Split, test: Split) -> tuple[str, tuple[str, ...]]:
+    """What targets are, and the names of their classes; none where nobody tells so many apart."""
+    if train.target.is_floating_point():
+        return "numbers", ()
+    count = int(max(train.target.max(), test.target.max())) + 1
+    classes = tuple(map(str, range(count))) if count <= MOST else ()
+    return "mask" if train.target.ndim > 1 else "classes", classes
 
 
 def _split(arrays: dict[str, Any], names: Sequence[str], y: str, file: Path) -> Split:
