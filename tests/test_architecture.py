@@ -108,7 +108,6 @@ COMPLEX: dict[str, int] = {
     "training/data/fit:fit": 13,
     "training/data/ragged:check_batches": 17,
     "training/kernels/cpu_convolutions:uses_channels_last": 13,
-    "training/readers/arrays:read": 18,
     "training/readers/mixing:read_mixing": 13,
     "training/readers/tables:_classes": 19,
     "training/report/page:_summary": 13,

@@ -107,7 +107,7 @@ def test_a_net_with_two_pictures(base: Path, capsys: pytest.CaptureFixture[str])
         ((":Labels", "-p", "count=2"), r"the net gives \[2\] for a sample, .* asks for the labels \[3\]"),
         ((":Twins", "--data", "several"), "the net has 2 inputs, .* gives 1"),
         ((":Twins", "--set", "mix=mixup(0.2)"), "`mix` has no meaning"),
-        ((":Twins", "--set", "augment=hflip"), "`augment` is for"),
+        ((":Twins", "--set", "augment=hflip"), "is for nets with one input"),
         ((":Labels", "--set", "label_noise=0.5"), "`label_noise` replaces classes"),
     ],
 )
