@@ -136,7 +136,7 @@ def test_whole_numbers_are_regression_with_a_loss_of_numbers(folder: Path) -> No
 
 def test_whole_numbers_too_large_for_classes_are_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(lambda x: (2e9 + x[:, 0]).astype(np.int64))  # type: ignore[arg-type]
-    train("loss=cross_entropy", code=1)
+    train("loss=cross_entropy", "size=3", code=1)
     assert "too many for classes" in capsys.readouterr().err
 
 

@@ -38,6 +38,13 @@ def read(word: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet
     for name in (*word.inputs, "y"):
         if name not in arrays:
             raise DataError(f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
+    train, test = _splits(word, arrays, file)
+    task, classes = _task(train, test)
+    return DataSet(word.path, train, test, task, classes, pictures=train.inputs[0].ndim == 4)
+
+
+def _splits(word: Npz, arrays: dict[str, Any], file: Path) -> tuple[Split, Split]:
+    """The training split, and the file's test split or one that is held out."""
     train = _split(arrays, word.inputs, "y", file)
     tests = [f"{name}_test" for name in (*word.inputs, "y")]
     missing = [name for name in tests if name not in arrays]
@@ -51,8 +58,7 @@ def read(word: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet
     if not len(train) or not len(test):
         hint = "give `x_test` and `y_test`, or another `test`: the fraction that is held out"
         raise DataError(f"{file} has {len(train)} rows to train on and {len(test)} to test on", hint)
-    task, classes = _task(train, test)
-    return DataSet(word.path, train, test, task, classes, pictures=train.inputs[0].ndim == 4)
+    return train, test
 
 
 def _task(train: Split, test: Split) -> tuple[str, tuple[str, ...]]:
