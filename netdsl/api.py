@@ -15,6 +15,7 @@ from netdsl import pipeline
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.elaborate.builder import Options
 from netdsl.loader import LoadError, load_source, locate, read_import
+from netdsl.selection import select
 from netdsl.source import Source
 from netdsl.summary.model import Summary as Totals
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
+    from netdsl.planning.plan import Plan
     from netdsl.verify.compare import Case
 
 Path = str | os.PathLike[str]
@@ -136,6 +138,23 @@ class Net(pipeline.Net):
         from netdsl.verify.compare import verify
 
         return verify(self.checked, module or self.module(seed=0).eval(), partial(self.onnx, opset=opset), gate=gate)
+
+    def plan(
+        self, recipe: str | None = None, *, samples: int | None = None, settings: Mapping[str, str] | None = None
+    ) -> Plan:
+        """What a recipe will do before it is done, as `netdsl recipe` shows it: steps, rates, groups, cost.
+
+        `recipe`: one of the spec's, `SPEC:NAME` of another spec, or `"none"` for the defaults; without it, the spec's
+        own. `samples`: of the training split, where the data are not here; `settings`: fields of the recipe by path,
+        as text. Raises SpecError.
+        """
+        from netdsl.planning.plan import plan
+        from netdsl.recipe.schema import training_size
+
+        found = select(self.spec, self.name, recipe, settings, self.arguments, self.sizes)
+        if found.recipe is None or found.net is None:
+            raise SpecError(found.diagnostics)
+        return plan(found.net, found.recipe, training_size(found.recipe, samples))
 
 
 def open_spec(path: Path | Source) -> Spec:

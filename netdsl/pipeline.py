@@ -17,14 +17,13 @@ from msgspec.structs import replace
 
 from netdsl.checks.expectations import check_promises
 from netdsl.checks.unused import check_names
-from netdsl.diagnostics.diagnostic import Diagnostic, Fault, did_you_mean, fault
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.elaborate.builder import Options
-from netdsl.elaborate.calls import block_parameters, missing
 from netdsl.elaborate.elaborate import Elaborator
-from netdsl.elaborate.expressions import Env
-from netdsl.elaborate.modules import Module, Reader, resolve
+from netdsl.elaborate.given import value_of
+from netdsl.elaborate.modules import Reader, resolve
+from netdsl.elaborate.nets import block_of, find_net, takes
 from netdsl.elaborate.standardize import in_units, standardized
-from netdsl.elaborate.values import BlockArrow
 from netdsl.source import Source
 from netdsl.syntax import ast
 from netdsl.version import __version__
@@ -60,14 +59,13 @@ class Spec:
 
     def nets_for(self, arguments: Iterable[str]) -> tuple[str, ...]:
         """The nets that take these arguments, and need no others."""
-        return tuple(n for n in self.module.nets if self._takes(n, set(arguments)))
+        given = set(arguments)
+        return tuple(n for n in self.module.nets if self._takes(n, given))
 
     def _takes(self, name: str, arguments: set[str]) -> bool:
         with self.elaborator.recording():
-            value = self.elaborator.evaluator.lookup(name, Env(self.module, {}), self.module.place(self.module.file.at))
-            if isinstance(value, BlockArrow):
-                free = block_parameters(value.block).keys() - {n for n, _ in value.arguments}
-                return set(missing(value)) <= arguments <= free
+            block = block_of(self.module, name, self.elaborator.evaluator)
+            return block is not None and takes(block, arguments)
         return False
 
     @cached_property
@@ -108,22 +106,9 @@ class Net:
         self._mistakes: list[Diagnostic] = []
         self.name = name or ""
         try:
-            self.name = self._named(name)
+            self.name = find_net(spec.module, name, spec.nets_for(arguments) if name is None else ())
         except Fault as mistake:
             self._mistakes.append(mistake.diagnostic)
-
-    def _named(self, name: str | None) -> str:
-        module = self.spec.module
-        if name is not None:
-            if name not in module.nets and not (module.find(name) and name in module.names):
-                hint = did_you_mean(name, module.nets) or f"its nets: {', '.join(module.nets)}"
-                raise fault("unknown-net", f"{module.source.name} declares no net `{name}`", None, hint)
-            return name
-        candidates = (*self.spec.nets_for(self.arguments), *module.nets)
-        if not candidates:
-            hint = "a net begins with `net Name { input image [3, 224, 224] ... }`"
-            raise fault("no-net", f"{module.source.name} declares no net", None, hint)
-        return candidates[0]
 
     @cached_property
     def _elaborated(self) -> tuple[Program | None, tuple[Diagnostic, ...]]:
@@ -133,7 +118,7 @@ class Net:
         elaborator = Elaborator(self.options)
         arguments: dict[str, Any] = {}
         with elaborator.recording():
-            arguments = {n: value_of(v, self.spec.module, elaborator) for n, v in self.arguments.items()}
+            arguments = {n: value_of(v, self.spec.module, elaborator.evaluator) for n, v in self.arguments.items()}
         program = None if elaborator.diagnostics else elaborator.net(self.spec.module, self.name, arguments, self.sizes)
         if program is not None and self.options.standard is not None:
             program = standardized(program, *self.options.standard, self.options.per)
@@ -216,38 +201,3 @@ class Net:
             "sizes": dict(sorted(self.sizes.items())),
             "constraints": [str(c) for c in self.checked.constraints],
         }
-
-
-def value_of(given: Any, module: Module, elaborator: Elaborator) -> Any:
-    """An argument from outside the file: a plain value, or the text of an expression in the file's names."""
-    if isinstance(given, list | tuple):
-        return tuple(value_of(v, module, elaborator) for v in given)
-    if not isinstance(given, Expression):
-        return given
-    source = Source(f"argument = {given.text}", f"-p {given.text}")
-    other, mistakes = resolve(source, lambda name, importer: None)
-    if mistakes:
-        raise Fault(mistakes[0])
-    declaration = other.file.declarations[0]
-    assert isinstance(declaration, ast.Constant)
-    other.names = {**module.names}
-    env = Env(_Argument(source, module), {})
-    return elaborator.evaluator.evaluate(declaration.value, env)
-
-
-class Expression:
-    """The text of an expression, given as an argument."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __str__(self) -> str:
-        return self.text
-
-
-class _Argument(Module):
-    """The names of a module, seen from an expression that stands outside it."""
-
-    def __init__(self, source: Source, module: Module) -> None:
-        super().__init__(source, module.file)
-        self.names = module.names

@@ -70,3 +70,16 @@ def test_module_computes_what_its_source_says() -> None:
     again.load_state_dict(module.state_dict())
     x = torch.rand(2, 1, 32, 32)
     assert torch.equal(module(x), again(x))
+
+
+def test_plan_is_that_of_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    import json
+
+    import msgspec
+
+    from netdsl.cli.main import main
+
+    command = ["recipe", "convnext:ImageNet300", "--samples", "1281167", "--set", "epochs=30", "--json"]
+    assert main(command) == 0
+    plan = netdsl.load("convnext").plan("ImageNet300", samples=1_281_167, settings={"epochs": "30"})
+    assert json.loads(msgspec.json.encode(plan)) == json.loads(capsys.readouterr().out)

@@ -53,15 +53,13 @@ def run(args: argparse.Namespace) -> int:
     from netdsl.diagnostics.diagnostic import Fault
     from netdsl.planning.plan import plan
     from netdsl.planning.text import lines
-    from netdsl.recipe.schema import validation_samples
+    from netdsl.recipe.schema import training_size
 
     net, recipe = open_recipe(args)
     if args.samples is not None and args.samples < 1:
         raise Failure(f"`--samples {args.samples}` should be a number from 1")
-    samples = args.samples or recipe.data.training_samples()
-    trained = samples - validation_samples(recipe.validation, samples) if samples else None
     try:
-        made = plan(net, recipe, trained)
+        made = plan(net, recipe, training_size(recipe, args.samples))
     except Fault as mistake:
         raise Refused((mistake.diagnostic,)) from None
     if args.png:

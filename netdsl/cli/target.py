@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from netdsl.elaborate.builder import Options
-    from netdsl.pipeline import Expression, Net, Spec
+    from netdsl.elaborate.given import Expression
+    from netdsl.pipeline import Net, Spec
 
 
 WHAT = "a spec, and after a colon one net of it; without one, the first that needs no other arguments"
@@ -78,7 +79,7 @@ def split_target(text: str) -> tuple[str, str | None]:
 
 def given_arguments(args: argparse.Namespace) -> dict[str, Expression]:
     """The `-p` of a command, by name, as expressions of the language."""
-    from netdsl.pipeline import Expression
+    from netdsl.elaborate.given import Expression
 
     return {name: Expression(value) for name, value in map(_pair, args.arguments)}
 

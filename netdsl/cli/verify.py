@@ -113,8 +113,9 @@ def _net_of(said: dict[str, str], path: str) -> Net | None:
     """The net that an ONNX file says it was made from; None for a file that netdsl has not made."""
     import json
 
+    from netdsl.elaborate.given import Expression
     from netdsl.loader import read_import
-    from netdsl.pipeline import Expression, Spec
+    from netdsl.pipeline import Spec
     from netdsl.source import Source
 
     if "spec" not in said or "net" not in said:

@@ -8,10 +8,9 @@ from typing import Any
 from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
-from netdsl.elaborate.calls import block_parameters, missing
 from netdsl.elaborate.expressions import Env, Evaluator, Silent
 from netdsl.elaborate.modules import Module, Reader, resolve
-from netdsl.elaborate.values import BlockArrow
+from netdsl.elaborate.nets import block_of, takes
 from netdsl.recipe.bind import Origin, Written
 from netdsl.recipe.resolve import Chapter, Resolved, changed_recipe, resolve_recipe
 from netdsl.recipe.schema import Recipe
@@ -101,31 +100,19 @@ def _is_net(module: Module, declared: ast.Node) -> bool:
 def complete(reference: NetReference, evaluator: Evaluator, arguments: Collection[str] = ()) -> NetReference | None:
     """The net that a reference and these arguments give: itself, or for a family that waits for more, the first net
     of its file that is one of the family. None where there is none."""
-    own = _block(reference, evaluator)
+    own = block_of(reference.module, reference.name, evaluator)
     if own is None:
         return None
-    if _takes(own, arguments):
+    if takes(own, arguments):
         return reference
     found = reference.module.find(reference.name)
     module = found[0] if found is not None else reference.module
     for name in module.nets:
         other = NetReference(module, name)
-        value = _block(other, evaluator)
-        if value is not None and value.block.declaration is own.block.declaration and _takes(value, arguments):
+        value = block_of(other.module, other.name, evaluator)
+        if value is not None and value.block.declaration is own.block.declaration and takes(value, arguments):
             return other
     return None
-
-
-def _block(reference: NetReference, evaluator: Evaluator) -> BlockArrow | None:
-    module = reference.module
-    value = evaluator.lookup(reference.name, Env(module, {}), module.place(module.file.at))
-    return value if isinstance(value, BlockArrow) else None
-
-
-def _takes(value: BlockArrow, arguments: Collection[str]) -> bool:
-    """Whether a block takes these arguments and needs no others."""
-    free = block_parameters(value.block).keys() - {n for n, _ in value.arguments}
-    return set(missing(value)) <= set(arguments) <= free
 
 
 class Choice(Struct, frozen=True, eq=False):

@@ -207,5 +207,14 @@ def validation_samples(fraction: float, samples: int) -> int:
     return max(1, round(fraction * samples)) if fraction else 0
 
 
+def training_size(recipe: Recipe, samples: int | None = None) -> int | None:
+    """How many samples a recipe trains with, after the validation split; None where nobody knows how many there are.
+
+    `samples`: of the training split, else what its data are known to have.
+    """
+    samples = samples or recipe.data.training_samples()
+    return samples - validation_samples(recipe.validation, samples) if samples else None
+
+
 STRUCTURE = ("name", "groups", "freeze")
 """Fields that are not written as `name = value`."""

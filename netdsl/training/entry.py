@@ -14,8 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.analysis.count import totals
+from netdsl.elaborate.given import Expression
 from netdsl.loader import load_source, read_import
-from netdsl.pipeline import Expression, Net, Spec
+from netdsl.pipeline import Net, Spec
 from netdsl.recipe.schema import Recipe
 from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.environment import environment
