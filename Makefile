@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test test-all laws lint types format bench docs clean
+.PHONY: setup demo test test-all laws lint types format mutants bench docs clean
 
 # torch first and by itself, so that nothing else chooses which build of it comes.
 $(READY): pyproject.toml constraints.txt requirements-dev.txt
@@ -48,6 +48,10 @@ format: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# Small changes of the source that some test should notice; hours for all areas: `make mutants AREA=sizes`.
+mutants: setup
+	$(BIN)/python tests/support/mutants.py $(AREA)
 
 docs: setup
 	$(BIN)/python -m netdsl.render.zoo specs > docs/zoo.md.new

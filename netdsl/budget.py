@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from netdsl.source import Place
+
 UNITS = 1_500_000
 """What checking one spec may cost: a second or so. A net of 1,000 distinct layers costs about 50,000."""
 
@@ -19,8 +21,18 @@ SUGGESTIONS = 200_000
 """How many known words may be compared with misspelt ones."""
 
 
-class Exhausted(Exception):  # noqa: N818 - it carries the end of a budget to the construct that caused it
-    """The budget is spent."""
+class Exhausted(Exception):  # noqa: N818 - no mistake of ours: it is the end of what a spec may cost
+    """The budget is spent. `construct` and `at` say on what, as soon as somebody who knows it has caught this."""
+
+    def __init__(self) -> None:
+        super().__init__("the budget of work is spent")
+        self.construct = ""
+        self.at: Place | None = None
+
+    def blame(self, construct: str, at: Place) -> None:
+        """Say what was being done, where nobody further inside has said it."""
+        if self.at is None:
+            self.construct, self.at = construct, at
 
 
 class Budget:

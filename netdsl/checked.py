@@ -20,6 +20,9 @@ from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, Label
 from netdsl.loader import LoadError, read_import
 from netdsl.source import Place, Source, Span
 
+SHOWN = 50
+"""How many diagnostics of one file are shown; the rest are counted."""
+
 
 class Checked(Struct, frozen=True):
     """What was found in one file. `nets`, `recipes`: those that were checked; `empty`: the file declares nothing."""
@@ -33,6 +36,11 @@ class Checked(Struct, frozen=True):
     @property
     def errors(self) -> int:
         return sum(d.severity == "error" for d in self.diagnostics)
+
+    @property
+    def more(self) -> int:
+        """How many diagnostics are counted and not shown."""
+        return max(0, len(self.diagnostics) - SHOWN)
 
 
 class Dependency(Struct, frozen=True, array_like=True):

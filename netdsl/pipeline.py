@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from netdsl.budget import Budget
 from netdsl.checks.expectations import check_promises
 from netdsl.checks.unused import check_names
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
@@ -41,8 +42,10 @@ class Spec:
     def __init__(self, source: Source, read: Reader) -> None:
         self.source = source
         self.read = read
-        self.module, self.mistakes = resolve(source, read)
-        self.elaborator = Elaborator()
+        budget = Budget()
+        with budget.open():
+            self.module, self.mistakes = resolve(source, read)
+        self.elaborator = Elaborator(budget=budget)
 
     def constant(self, name: str) -> Any:
         """The value of a constant of the file; None where there is none."""
@@ -73,14 +76,22 @@ class Spec:
         """All mistakes of the file: its syntax, its names, every net it declares, every promise."""
         if any(d.severity == "error" and d.code == "syntax" for d in self.mistakes):
             return self.mistakes
+        with self.elaborator.recording():
+            self._check()
+        return (*self.mistakes, *self.elaborator.diagnostics)
+
+    def _check(self) -> None:
         programs = {n: self.elaborator.net(self.module, n, {}, {}) for n in self.nets}
+        for declaration in self.module.declared(ast.Constant):
+            assert isinstance(declaration, ast.Constant)
+            with self.elaborator.recording():
+                self.elaborator.evaluator.constant(self.module, declaration)
         check_names(self.module, self.elaborator)
         check_promises(self.module, self.elaborator, programs)
-        if any(isinstance(d, ast.Recipe) for d in self.module.file.declarations):
+        if any(self.module.declared(ast.Recipe)):
             from netdsl.checks.recipes import check_recipes
 
             check_recipes(self.module, self.elaborator, programs)
-        return (*self.mistakes, *self.elaborator.diagnostics)
 
     def net(
         self,

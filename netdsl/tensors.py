@@ -6,6 +6,14 @@ from msgspec import Struct
 
 from netdsl.sizes.dims import Dim, product, symbols
 
+LARGEST = 2**63 - 1
+"""The largest size of a tensor, in PyTorch and in ONNX."""
+
+
+def fits(size: Dim) -> bool:
+    """Whether a tensor can have this size, and a symbolic one whole numbers that are no larger."""
+    return size <= LARGEST if isinstance(size, int) else all(abs(c) <= LARGEST for _, c in size.terms)
+
 
 class TensorType(Struct, frozen=True):
     """A tensor of one sample: `[C, H, W]` for an image, `[L, D]` for a sequence, `[F]` for a vector.

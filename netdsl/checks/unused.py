@@ -36,13 +36,14 @@ SILENT: dict[type, tuple[str, ...]] = {
 def check_names(module: Module, elaborator: Elaborator) -> None:
     """Report names that mean nothing, in blocks that were not elaborated."""
     done = {id(block.declaration) for block in elaborator.elaborated}
+    everywhere = {"it", "_", *module.names, *module.unresolved, *REGISTRY, *BUILTINS}
     for declaration in module.file.declarations:
         if isinstance(declaration, ast.Block) and id(declaration) not in done:
-            known = {"it", "_", *module.names, *module.unresolved, *REGISTRY, *BUILTINS, *_declared(declaration)}
+            own = _declared(declaration)
             for name in _used(declaration):
-                if name.id not in known:
+                if name.id not in everywhere and name.id not in own:
                     hint = f"it is called `{ALIASES[name.id.lower()]}` here" if name.id.lower() in ALIASES else None
-                    hint = hint or did_you_mean(name.id, known)
+                    hint = hint or did_you_mean(name.id, everywhere | own)
                     at = module.place(name.at)
                     elaborator.report(diagnostic("unknown-name", f"nothing is called `{name.id}`", at, hint))
 

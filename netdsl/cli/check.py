@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from netdsl.checked import Checked, check_source
+from netdsl.checked import SHOWN, Checked, check_source
 from netdsl.cli.failure import OK, USAGE, WRONG, Failure, Refused
 from netdsl.cli.files import UNREADABLE, find_specs, read_spec
 from netdsl.cli.target import add_target, given_arguments, given_sizes, open_spec, split_target
@@ -45,7 +45,13 @@ def run(args: argparse.Namespace) -> int:
         from netdsl.render.output import print_json
 
         files = [
-            {"file": c.file, "nets": c.nets, "recipes": c.recipes, "diagnostics": [*map(as_data, c.diagnostics)]}
+            {
+                "file": c.file,
+                "nets": c.nets,
+                "recipes": c.recipes,
+                "diagnostics": [*map(as_data, c.diagnostics[:SHOWN])],
+                "more": c.more,
+            }
             for c in found
         ]
         print_json({"ok": not any(c.errors for c in found), "errors": sum(c.errors for c in found), "files": files})
@@ -106,7 +112,9 @@ def _print(found: list[Checked]) -> None:
 
     for checked in found:
         if checked.diagnostics:
-            print(render_all(checked.diagnostics, sys.stdout), end="\n\n")
+            print(render_all(checked.diagnostics[:SHOWN], sys.stdout), end="\n\n")
+        if checked.more:
+            print(f"{checked.file}: {plural(checked.more, 'more diagnostic')}, not shown", end="\n\n")
     errors = sum(c.errors for c in found)
     nets, recipes = sum(len(c.nets) for c in found), sum(len(c.recipes) for c in found)
     counts = [plural(n, name) for n, name in ((nets, "net"), (recipes, "recipe")) if n] or [plural(0, "net")]

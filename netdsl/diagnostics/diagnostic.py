@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from netdsl.budget import affords_suggestion
 from netdsl.source import Place
 
 Severity = Literal["error", "warning", "note"]
@@ -87,10 +88,17 @@ def fault(code: str, message: str, at: Place | None, hint: str | Hint | None = N
     return Fault(diagnostic(code, message, at, hint, *labels))
 
 
+LONGEST_WORD = 80
+"""Characters of a word that is compared with known ones: that takes the square of its length."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint naming the known words nearest to a misspelt one, or None."""
     from difflib import get_close_matches
 
+    known = list(known)
+    if len(word) > LONGEST_WORD or not affords_suggestion(len(known)):
+        return None
     near = get_close_matches(word.lower(), [k for k in known if not k.startswith("_")], n=2, cutoff=0.6)
     near = near or [k for k in known if k.lower() == word.lower()]
     return f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else None

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from netdsl.budget import spend
 from netdsl.diagnostics.diagnostic import Fault, Label, fault
 from netdsl.elaborate import calls
 from netdsl.elaborate.build import freeze
@@ -37,7 +38,10 @@ from netdsl.ops.base import Op, OpError
 from netdsl.ops.features import check_elements
 from netdsl.sizes.constraints import IMPOSSIBLE
 from netdsl.source import Place
-from netdsl.tensors import TensorType
+from netdsl.tensors import TensorType, fits
+
+STEP = 30
+"""What a layer costs of the budget of work."""
 
 OPERATORS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "@": "matmul"}
 
@@ -86,6 +90,7 @@ class Applier:
             return self._call(known, [flow], context, arrow.at, layer)
         self._check_complete(arrow)
         given = None if flow is None else self._flowing(arrow, flow)
+        spend(self.builder.evaluator.weights.of(arrow))
         if any(isinstance(leaf, Shared) for _, v in arrow.arguments for leaf in leaves(v)):
             return self.builder.inline(arrow, given, context)
         definition, inputs = self.builder.block(arrow, given, context)
@@ -107,6 +112,7 @@ class Applier:
     ) -> Any:
         """Add a step that calls a definition; gives its outputs."""
         assert isinstance(callee, Definition)
+        spend(STEP)
         training = context.training or any(w.training for w in inputs)
         outs = [Wire(context.scope, o.value.type, at, training) for o in callee.outputs]
         context.scope.drafts.append(Draft(callee, inputs, outs, at, layer, training))
@@ -115,6 +121,7 @@ class Applier:
 
     def _op(self, arrow: OpArrow, flow: Any, context: Context) -> Any:
         self._check_complete(arrow)
+        spend(self.builder.evaluator.weights.of(arrow))
         op = calls.make(arrow)
         inputs = [self.builder.one(flow, arrow.at)] if op.takes_it else []
         names = [*op.operands, *op.optional_operands]
@@ -126,6 +133,7 @@ class Applier:
 
     def step(self, op: Op, inputs: list[Wire], context: Context, at: Place, layer: LayerDraft | None) -> Any:
         """Add a step that computes an op; gives its outputs. Raises Fault where the op refuses its inputs."""
+        spend(STEP + sum(w.type.rank for w in inputs))
         op, types = self._infer(op, inputs, at)
         training = context.training or any(w.training for w in inputs)
         outs = [Wire(context.scope, t, at, training) for t in types]
@@ -143,7 +151,10 @@ class Applier:
             check_elements(op, *types)
         except OpError as error:
             raise _op_fault(error, inputs, at) from None
-        return op, result if isinstance(result, tuple) else (result,)
+        outs = result if isinstance(result, tuple) else (result,)
+        if not all(fits(size) for out in outs for size in out.shape):
+            raise fault("too-large", f"`{op.kind}` would give a size beyond 2**63, the largest of a tensor", at)
+        return op, outs
 
     def _arithmetic(self, arrow: ArithArrow, flow: Any, context: Context) -> Any:
         left, right = arrow.left, arrow.right

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from netdsl.budget import spend
 from netdsl.diagnostics.diagnostic import fault
 from netdsl.elaborate.values import describe, is_arrow
 from netdsl.sizes.dims import Dim, Size, extreme
@@ -26,13 +27,15 @@ def binary(op: str, left: Any, right: Any, at: Place) -> Any:
         return _size_arithmetic(op, left, right, at)
     if op == "**":
         _check_power(left, right, at)
-    if op == "*" and (isinstance(left, tuple | str) or isinstance(right, tuple | str)):
-        _check_repeat(left, right, at)
+    if isinstance(left, tuple | str) or isinstance(right, tuple | str):
+        _check_list(op, left, right, at)
     try:
         value = OPERATORS[op](left, right)
     except ZeroDivisionError:
         raise fault("bad-arithmetic", f"`{left} {op} {right}` divides by zero", at) from None
-    except (TypeError, ValueError, OverflowError, KeyError):
+    except OverflowError:
+        raise fault("too-large", f"`{left} {op} {right}` is too large a number", at) from None
+    except (TypeError, ValueError, KeyError):
         message = f"`{op}` is not defined for {describe(left)} and {describe(right)}"
         raise fault("operator-types", message, at) from None
     if isinstance(value, complex):
@@ -47,9 +50,14 @@ def _check_power(left: Any, right: Any, at: Place) -> None:
         raise fault("too-large", "this power is too large to be a size or a count", at)
 
 
-def _check_repeat(left: Any, right: Any, at: Place) -> None:
-    length, times = (len(left), right) if isinstance(left, tuple | str) else (len(right), left)
-    if isinstance(times, int) and length * times > LIMIT:
+def _check_list(op: str, left: Any, right: Any, at: Place) -> None:
+    """Raise Fault where a list or a text would be too long, and for Python's formatting of texts with `%`."""
+    if op not in ("+", "*"):
+        message = f"`{op}` is not defined for {describe(left)} and {describe(right)}"
+        raise fault("operator-types", message, at)
+    listed = [len(v) for v in (left, right) if isinstance(v, tuple | str)]
+    times = [v for v in (left, right) if isinstance(v, int) and op == "*"]
+    if sum(listed) * max([1, *times]) > LIMIT:
         raise fault("too-large", f"this list would have more than {LIMIT:,} items", at)
 
 
@@ -86,6 +94,8 @@ def compare(op: str, left: Any, right: Any, at: Place) -> bool:
     """`left op right`. Raises Fault where it depends on a symbolic size or has no meaning."""
     if isinstance(left, Size) or isinstance(right, Size):
         left, right = _compared_sizes(op, left, right, at)
+    if op.endswith("in") and not isinstance(right, tuple | str):
+        raise fault("operator-types", f"`{op}` needs a list, found {describe(right)}", at)
     try:
         return bool(COMPARISONS[op](left, right))
     except TypeError:
@@ -117,6 +127,18 @@ def _extreme(kind: str, plain: Callable[..., Any]) -> Callable[..., Any]:
     return pick
 
 
+def _zip(*lists: Any) -> tuple[Any, ...]:
+    spend(len(lists) * min(map(len, lists), default=0))
+    return tuple(zip(*lists, strict=False))
+
+
+def _round(number: Any, digits: Any = None) -> Any:
+    """Python's, which computes `10 ** -digits` for a whole number whatever that takes."""
+    if isinstance(digits, int) and abs(digits) > BITS:
+        raise ValueError(f"cannot round to {digits} digits")
+    return round(number, digits)
+
+
 def _sum(values: Iterable[Any]) -> Any:
     total: Any = 0
     for value in values:
@@ -141,19 +163,21 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "%": operator.mod, "**": operator.pow,
 }  # fmt: skip
 SIZE_OPERATORS = {op: OPERATORS[op] for op in ("+", "-", "*", "//", "%")}
-COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-    "in": lambda a, b: a in b, "not in": lambda a, b: a not in b,
+}  # fmt: skip
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    **ORDERS, "in": lambda a, b: a in b, "not in": lambda a, b: a not in b,
 }  # fmt: skip
 BUILTINS: dict[str, Callable[..., Any]] = {
     "range": _range,
-    "zip": lambda *a: tuple(zip(*a, strict=False)),
+    "zip": _zip,
     "enumerate": lambda a, start=0: tuple(enumerate(a, start)),
     "len": _length,
     "min": _extreme("min", min),
     "max": _extreme("max", max),
     "sum": _sum,
-    "round": lambda x, digits=None: round(x, digits),
+    "round": _round,
     "abs": lambda x: abs(x),
     "int": _whole,
     "float": lambda x: float(x),

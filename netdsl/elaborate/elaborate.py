@@ -14,7 +14,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Label, fault
+from netdsl.budget import Budget, Exhausted, spend
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Label, diagnostic, fault
 from netdsl.elaborate.apply import Applier, snake
 from netdsl.elaborate.build import freeze
 from netdsl.elaborate.builder import Context, Options
@@ -45,7 +46,16 @@ from netdsl.syntax import ast
 from netdsl.tensors import TensorType
 
 DEPTH = 64
-"""How deep blocks may nest."""
+"""How often a block may stand within itself."""
+
+NESTED = 400
+"""How deep blocks of any kind may nest."""
+
+DEFINITION = 100
+"""What a definition costs of the budget of work, or a nested scope."""
+
+LONGEST = 600
+"""Characters of a message; sizes and names that a spec makes can be longer."""
 
 
 class Made(Struct, frozen=True, eq=False):
@@ -64,8 +74,9 @@ class Elaborator:
     `diagnostics` holds every mistake found so far, each once.
     """
 
-    def __init__(self, options: Options | None = None) -> None:
+    def __init__(self, options: Options | None = None, budget: Budget | None = None) -> None:
         self.options = options or Options()
+        self.budget = budget or Budget()
         self.evaluator = Evaluator()
         self._applier = Applier(self)
         self._runner = Runner(self)
@@ -75,7 +86,7 @@ class Elaborator:
         self._made: dict[Any, Made] = {}
         self._symbolic: dict[Any, Made] = {}
         self._applied: dict[tuple[int, TensorType | None], tuple[BlockArrow, Definition]] = {}
-        self._calls: list[tuple[str, Place]] = []
+        self._calls: list[tuple[BlockValue, Place]] = []
         self.elaborated: set[BlockValue] = set()
 
     def net(self, module: Module, name: str, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> Program | None:
@@ -123,9 +134,21 @@ class Elaborator:
     def recording(self) -> Iterator[None]:
         """Turns a mistake into a diagnostic; what was being done is given up."""
         try:
-            yield
+            with self.budget.open():
+                yield
         except (Fault, Silent, RecursionError) as mistake:
             self.record(mistake)
+        except Exhausted as end:
+            if self._calls:
+                raise  # nothing around it can go on either
+            self._report_end(end)
+
+    def _report_end(self, end: Exhausted) -> None:
+        """Report that the budget is spent: once, however much is still tried."""
+        if not any(d.code == "too-much-work" for d in self.diagnostics):
+            message = f"this spec takes too much work: the budget of one check ends in this {end.construct}"
+            hint = "make its lists, loops or sizes smaller, or say it with fewer layers"
+            self.report(diagnostic("too-much-work", message, end.at, hint))
 
     def record(self, mistake: Fault | Silent | RecursionError) -> None:
         """Make a diagnostic of a mistake that was just caught; a silent one is known already."""
@@ -144,11 +167,12 @@ class Elaborator:
         self._reported.add(key)
         labels = found.labels
         if self._calls and at is not None and all(n.at.span != self._calls[-1][1].span for n in labels):
-            name, call = self._calls[-1]
-            labels = (*labels, Label(f"`{name}` is used here", call))
-        names = [name for name, _ in self._calls]
+            block, call = self._calls[-1]
+            labels = (*labels, Label(f"`{block.name}` is used here", call))
+        names = [block.name for block, _ in self._calls]
         path = ".".join(names if len(names) <= 8 else [*names[:3], "...", *names[-2:]])
-        self.diagnostics.append(replace(found, labels=labels, path=path))
+        message = found.message if len(found.message) <= LONGEST else f"{found.message[:LONGEST]}..."
+        self.diagnostics.append(replace(found, message=message, labels=labels, path=path))
 
     def apply(self, arrow: Any, flow: Any, context: Context) -> Any:
         return self._applier.apply(arrow, flow, context)
@@ -166,6 +190,7 @@ class Elaborator:
 
     def block(self, arrow: BlockArrow, flow: Wire | None, context: Context) -> tuple[Definition, list[Wire]]:
         """The definition of a block for these arguments and this input, and the wires to give it."""
+        spend(10 + 3 * self.evaluator.weights.of(arrow))
         arguments, wires = _captured(arrow.arguments)
         types = tuple(w.type for w in ([flow] if flow else []) + wires)
         key = (arrow.block, _typed(arguments), flow is not None, types)
@@ -196,14 +221,8 @@ class Elaborator:
         for wire, outer in zip(captured, wires, strict=True):
             wire.name = outer.name
         own = {n: _release(v, captured) for n, v in arguments.items()}
-        if len(self._calls) >= DEPTH:
-            hint = "a block that uses itself needs an argument that grows smaller, and an `if` that ends it"
-            raise fault("endless-recursion", f"`{arrow.block.name}` nests {DEPTH} deep and goes on", arrow.at, hint)
-        self._calls.append((arrow.block.name, arrow.at))
-        try:
+        with self._inside(arrow):
             return self._fill(scope, arrow.block, own, start)
-        finally:
-            self._calls.pop()
 
     def _fill(self, scope: Scope, block: BlockValue, arguments: dict[str, Any], flow: Wire | None) -> Definition | None:
         """The definition of a block whose body is run in `scope`."""
@@ -254,17 +273,29 @@ class Elaborator:
         child = self.nested(free_name(snake(arrow.block.name)), arrow.at, flow, context)
         child.inline = True
         start = child.inputs[0] if flow else None
-        if len(self._calls) >= DEPTH:
-            raise fault("endless-recursion", f"`{arrow.block.name}` nests {DEPTH} deep and goes on", arrow.at)
-        self._calls.append((arrow.block.name, arrow.at))
-        try:
+        with self._inside(arrow):
             result = self.run_block(child, arrow.block, dict(arrow.arguments), start, context.inside(child))
+        return self.leave(child, result)
+
+    @contextmanager
+    def _inside(self, arrow: BlockArrow) -> Iterator[None]:
+        """Run a block inside those that are being run. Raises Fault where they nest too deep."""
+        spend(DEFINITION)
+        name = arrow.block.name
+        if sum(block is arrow.block for block, _ in self._calls) >= DEPTH:
+            hint = "a block that uses itself needs an argument that grows smaller, and an `if` that ends it"
+            raise fault("endless-recursion", f"`{name}` nests {DEPTH} deep and goes on", arrow.at, hint)
+        if len(self._calls) >= NESTED:
+            raise fault("too-deep", f"`{name}` lies within {NESTED} other blocks", arrow.at)
+        self._calls.append((arrow.block, arrow.at))
+        try:
+            yield
         finally:
             self._calls.pop()
-        return self.leave(child, result)
 
     def nested(self, name: str, at: Place, flow: Wire | None, context: Context, member: bool = False) -> Scope:
         """A new scope inside the present one, with the step that calls it."""
+        spend(DEFINITION)
         parent = context.scope
         child = Scope(name, at, parent)
         layer = LayerDraft(parent, name, child, labelled=True, member=member)

@@ -9,15 +9,14 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from msgspec import Struct
-
+from netdsl.budget import Exhausted, spend
 from netdsl.diagnostics.diagnostic import did_you_mean, fault
 from netdsl.elaborate import calls
 from netdsl.elaborate.arithmetic import (
     BUILTINS,
-    COMPARISONS,
     LIMIT,
     OPERATORS,
+    ORDERS,
     SAFE,
     SMALL,
     binary,
@@ -28,6 +27,7 @@ from netdsl.elaborate.arithmetic import (
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.values import (
     BROKEN,
+    LINK_OPTIONS,
     ArithArrow,
     BlockArrow,
     BlockValue,
@@ -40,10 +40,12 @@ from netdsl.elaborate.values import (
     describe,
     is_arrow,
 )
+from netdsl.elaborate.weight import CONSTRUCTS, HEAVIEST, HOLDERS, Weights
 from netdsl.ops import REGISTRY
 from netdsl.sizes.dims import Size
 from netdsl.source import Place
 from netdsl.syntax import ast
+from netdsl.syntax.limits import BITS
 
 ALIASES = {
     "conv2d": "conv", "conv1d": "conv", "conv3d": "conv", "convtranspose2d": "upconv", "conv_transpose": "upconv",
@@ -53,15 +55,6 @@ ALIASES = {
     "layerscale": "scale", "layer_scale": "scale", "droppath": "drop_path", "mha": "attention", "embedding": "embed",
 }  # fmt: skip
 """Names that people bring from elsewhere, and what they are called here."""
-
-
-LINK_OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "shortcut": ("a layer", is_arrow),
-    "scale": ("a number", lambda v: isinstance(v, int | float) and not isinstance(v, bool)),
-    "drop_path": ("a number", lambda v: isinstance(v, int | float) and not isinstance(v, bool)),
-    "when": ("true or false", lambda v: isinstance(v, bool)),
-}
-"""What `residual` takes."""
 
 
 class Silent(Exception):  # noqa: N818 - not an error of ours: there is nothing more to say about the user's
@@ -92,6 +85,7 @@ class Evaluator:
         self._blocks: dict[int, BlockValue] = {}
         self._bound: dict[Any, tuple[Any, Any]] = {}
         self._free: dict[int, frozenset[str]] = {}
+        self.weights = Weights()
         self._rules: dict[type, Callable[[Any, Env], Any]] = {
             ast.Number: lambda node, env: node.value,
             ast.String: lambda node, env: node.value,
@@ -117,7 +111,16 @@ class Evaluator:
         if rule is None:
             hint = "units and `|` belong in recipes"
             raise fault("misplaced", "this has no meaning here", env.place(node), hint)
-        return rule(node, env)
+        try:
+            spend(1)
+            value = rule(node, env)
+            if type(value) in HOLDERS and type(node) is not ast.Name and self.weights.of(value) > HEAVIEST:
+                raise fault("too-large", f"this holds more than {HEAVIEST:,} items, all told", env.place(node))
+        except Exhausted as end:
+            if type(node) in CONSTRUCTS:
+                end.blame(CONSTRUCTS[type(node)], env.place(node))
+            raise
+        return value
 
     def _name(self, node: ast.Name, env: Env) -> Any:
         value = env.locals.get(node.id)
@@ -126,7 +129,7 @@ class Evaluator:
         value = self.lookup(node.id, env, env.place(node))
         if value is None and node.id in env.module.unresolved:
             raise Silent
-        if value is None and node.id not in env.locals and not self._is_none_constant(node.id, env):
+        if value is None and node.id not in env.locals and env.module.find(node.id) is None:
             known = [*env.locals, *env.module.names, *REGISTRY, *BUILTINS]
             alias = ALIASES.get(node.id.lower())
             hint = f"it is called `{alias}` here" if alias in REGISTRY else did_you_mean(node.id, known)
@@ -134,9 +137,6 @@ class Evaluator:
         if value is BROKEN:
             raise Silent
         return value
-
-    def _is_none_constant(self, name: str, env: Env) -> bool:
-        return env.module.find(name) is not None
 
     def lookup(self, name: str, env: Env, at: Place) -> Any:
         """What a name stands for; None where it is unknown."""
@@ -190,7 +190,9 @@ class Evaluator:
         values: list[Any] = []
         for item in items:
             if isinstance(item, ast.Splat):
-                values.extend(self.sequence(item.value, env))
+                spread = self.sequence(item.value, env)
+                spend(len(spread))
+                values.extend(spread)
             else:
                 values.append(self.evaluate(item, env))
         return values
@@ -206,6 +208,7 @@ class Evaluator:
         inner = Env(env.module, dict(env.locals))
         values = []
         for item in self.sequence(node.iterable, env):
+            spend(2)
             self.assign(node.targets, item, inner, env.place(node.iterable))
             if node.condition is None or self.truth(node.condition, inner):
                 values.append(self.evaluate(node.item, inner))
@@ -245,6 +248,7 @@ class Evaluator:
         types = tuple([type(v) for v in values])
         key = (id(node), id(function.block), types, *values) if PLAIN.issuperset(types) else None
         known = self._bound.get(key) if key else None
+        spend(self.weights.of(function))
         if known is not None and known[0] == function.arguments:
             return known[1]
         names = [a.name.id if a.name else None for a in node.arguments]
@@ -275,8 +279,12 @@ class Evaluator:
                 message = f"`{function.name}` takes no named arguments"
                 raise fault("unknown-argument", message, env.place(argument))
             values += self.spread([argument.value], env)
+        spend(sum(map(self.weights.of, values)) * (4 if function.name == "sorted" else 1))
         try:
-            return function.function(*values)
+            value = function.function(*values)
+            if isinstance(value, int) and value.bit_length() > BITS:
+                raise OverflowError("this number is too large to be a size or a count")
+            return value
         except (TypeError, ValueError, ArithmeticError, IndexError) as error:
             raise fault("argument-value", f"`{function.name}`: {error}", env.place(node)) from None
 
@@ -285,8 +293,11 @@ class Evaluator:
         if not isinstance(value, tuple | str):
             raise fault("not-a-list", f"only a list has items, found {describe(value)}", env.place(node))
         if isinstance(node.index, ast.Slice):
-            parts = (node.index.start, node.index.stop, node.index.step)
-            return value[slice(*(None if p is None else self._integer(p, env) for p in parts))]
+            bounds = (node.index.start, node.index.stop, node.index.step)
+            start, stop, step = (None if b is None else self._integer(b, env) for b in bounds)
+            if step == 0:
+                raise fault("bad-index", "a step of 0 leads nowhere", env.place(node.index))
+            return value[start:stop:step]
         index = self._integer(node.index, env)
         if not -len(value) <= index < len(value):
             raise fault("bad-index", f"there is no item {index} in a list of {len(value)}", env.place(node.index))
@@ -337,8 +348,12 @@ class Evaluator:
         left = self.evaluate(node.first, env)
         for op, right_node in zip(node.ops, node.rest, strict=True):
             right = self.evaluate(right_node, env)
-            plain = type(left) is int and type(right) is int
-            if not (COMPARISONS[op](left, right) if plain else compare(op, left, right, env.place(node))):
+            if type(left) is int and type(right) is int and op in ORDERS:
+                holds = ORDERS[op](left, right)
+            else:
+                spend(self.weights.of(left) + self.weights.of(right))
+                holds = compare(op, left, right, env.place(node))
+            if not holds:
                 return False
             left = right
         return True
@@ -375,26 +390,10 @@ class Evaluator:
     def _body(self, node: ast.Body, env: Env) -> BodyArrow:
         free = self._free.get(id(node))
         if free is None:
-            free = self._free[id(node)] = frozenset(_names(node))
+            free = self._free[id(node)] = frozenset(ast.names(node))
         captured = tuple((n, v) for n, v in env.locals.items() if n in free)
         return BodyArrow(node, env.module, captured, env.place(node))
 
 
-class _Open:
-    """Marks a constant whose value is being computed."""
-
-
-OPEN = _Open()
-
-
-def _names(node: Any) -> Iterable[str]:
-    """Every name written inside a node."""
-    if isinstance(node, ast.Name):
-        yield node.id
-    elif isinstance(node, tuple):
-        for item in node:
-            yield from _names(item)
-    elif isinstance(node, Struct):
-        for field in node.__struct_fields__:
-            if field != "at":
-                yield from _names(getattr(node, field))
+OPEN = object()
+"""Marks a constant whose value is being computed."""

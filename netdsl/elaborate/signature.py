@@ -14,7 +14,7 @@ from netdsl.sizes.constraints import IMPOSSIBLE
 from netdsl.sizes.dims import Dim, symbol
 from netdsl.source import Place
 from netdsl.syntax import ast
-from netdsl.tensors import TensorType
+from netdsl.tensors import TensorType, fits
 
 DTYPES = ("float32", "float64", "float16", "int64", "int32", "uint8", "bool")
 
@@ -84,8 +84,7 @@ def input_type(builder: Builder, node: ast.Input, env: Env) -> TensorType:
         if isinstance(item, ast.Name) and free and item.id[:1].isupper():
             env.locals[item.id] = symbol(item.id)
         size = builder.size(item, env)
-        if isinstance(size, int) and size < 1:
-            raise fault("bad-size", f"a size must be at least 1, found {size}", env.place(item))
+        _check_size(size, env.place(item))
         shape.append(size)
     dtype = node.dtype.id if node.dtype else "float32"
     if dtype not in DTYPES:
@@ -94,3 +93,10 @@ def input_type(builder: Builder, node: ast.Input, env: Env) -> TensorType:
             "unknown-dtype", f"there is no dtype `{dtype}`", env.place(node.dtype), f"one of {', '.join(DTYPES)}"
         )
     return TensorType(tuple(shape), dtype)
+
+
+def _check_size(size: Dim, at: Place) -> None:
+    if isinstance(size, int) and size < 1:
+        raise fault("bad-size", f"a size must be at least 1, found {size}", at)
+    if not fits(size):
+        raise fault("too-large", "this size is beyond 2**63, the largest of a tensor", at)

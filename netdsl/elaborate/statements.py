@@ -6,6 +6,7 @@ from collections.abc import Callable
 from keyword import iskeyword
 from typing import Any
 
+from netdsl.budget import Exhausted, spend
 from netdsl.diagnostics.diagnostic import Fault, fault
 from netdsl.elaborate.builder import Builder, Context
 from netdsl.elaborate.calls import is_complete, missing
@@ -13,12 +14,10 @@ from netdsl.elaborate.expressions import Env, Silent
 from netdsl.elaborate.scope import LayerDraft, Wire
 from netdsl.elaborate.signature import input_type, match
 from netdsl.elaborate.values import BROKEN, SEVERAL, BodyArrow, Shared, Tensor, describe, is_arrow
+from netdsl.elaborate.weight import CONSTRUCTS
 from netdsl.ir.reserved import free_name, is_reserved
 from netdsl.syntax import ast
 from netdsl.tensors import TensorType
-
-STEPS = 1_000_000
-"""How many statements one net may unroll to."""
 
 
 class Runner:
@@ -27,7 +26,6 @@ class Runner:
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
         self.evaluator = builder.evaluator
-        self.count = 0
         self._rules: dict[type, Callable[[Any, Env, Any, Context], Any]] = {
             ast.ExprStatement: self._expression,
             ast.Assign: self._assign,
@@ -44,11 +42,12 @@ class Runner:
     def run(self, statements: tuple[ast.Statement, ...], env: Env, flow: Any, context: Context) -> Any:
         """Run statements in order. A mistake is recorded, and what follows from it stays silent."""
         for statement in statements:
-            self.count += 1
-            if self.count > STEPS:
-                raise fault("too-large", f"this unrolls to more than {STEPS:,} steps", env.place(statement))
             try:
+                spend(2)
                 flow = self._rules[type(statement)](statement, env, flow, context)
+            except Exhausted as end:
+                end.blame(CONSTRUCTS[type(statement)], env.place(statement))
+                raise
             except (Fault, Silent, RecursionError) as mistake:
                 self.builder.record(mistake)
                 flow = self._after_mistake(statement, env, flow)
@@ -146,6 +145,7 @@ class Runner:
         return self.builder.leave(child, result)
 
     def _iteration(self, body: ast.Body, env: Env, flow: Any, context: Context, label: str | None) -> Any:
+        spend(1)
         if not body.statements:
             return flow
         context.root.loops += 1
@@ -182,7 +182,8 @@ class Runner:
         if not self.evaluator.truth(node.condition, env):
             message = self.evaluator.evaluate(node.message, env) if node.message else "this does not hold"
             text = env.place(node.condition).text
-            raise fault("requirement", str(message), env.place(node.condition), f"it requires `{text}`")
+            message = message if isinstance(message, str) else describe(message)
+            raise fault("requirement", message, env.place(node.condition), f"it requires `{text}`")
         return flow
 
     def _input(self, node: ast.Input, env: Env, flow: Any, context: Context) -> Any:

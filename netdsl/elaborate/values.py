@@ -162,6 +162,15 @@ def is_arrow(value: object) -> bool:
     return isinstance(value, ARROWS)
 
 
+LINK_OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "shortcut": ("a layer", is_arrow),
+    "scale": ("a number", lambda v: isinstance(v, int | float) and not isinstance(v, bool)),
+    "drop_path": ("a number", lambda v: isinstance(v, int | float) and not isinstance(v, bool)),
+    "when": ("true or false", lambda v: isinstance(v, bool)),
+}
+"""What `residual` takes."""
+
+
 def leaves(value: Any) -> Iterator[Any]:
     """The tensors and shared layers that a value speaks of, in order."""
     if isinstance(value, Tensor | Shared):
@@ -186,6 +195,10 @@ def replace_tensors(value: Any, by: Callable[[Tensor], Any]) -> Any:
     return value
 
 
+SHOWN = 60
+"""Characters of a text that a message shows."""
+
+
 def describe(value: object) -> str:
     """A value in the words of a message."""
     if isinstance(value, bool) or value is None:
@@ -195,7 +208,7 @@ def describe(value: object) -> str:
     if isinstance(value, Size):
         return f"the size `{value}`"
     if isinstance(value, str):
-        return f'the text "{value}"'
+        return f'the text "{value if len(value) <= SHOWN else value[:SHOWN] + "..."}"'
     if isinstance(value, tuple):
         return f"a list of {len(value)}"
     if isinstance(value, OpArrow):

@@ -6,6 +6,7 @@ One class per grammar rule and per method of the formatter. Every node has the s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Union
 
 from msgspec import Struct
@@ -22,6 +23,16 @@ def children(node: Node) -> list[Node]:
     values = [getattr(node, field) for field in node.__struct_fields__]
     flat = [item for value in values for item in (value if type(value) is tuple else (value,))]
     return [item for item in flat if isinstance(item, Node)]
+
+
+def names(node: Node) -> Iterator[str]:
+    """Every name written inside a node."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Name):
+            yield node.id
+        waiting += children(node)
 
 
 # Expressions: Python's, with pipelines, bodies and residual links.

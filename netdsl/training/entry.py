@@ -15,11 +15,12 @@ from msgspec.structs import replace
 
 from netdsl.analysis.count import totals
 from netdsl.elaborate.given import Expression
-from netdsl.loader import load_source, read_import
+from netdsl.loader import LoadError, load_source, read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.recipe.schema import Recipe
 from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.environment import environment
+from netdsl.training.checkpoints.format import CheckpointError
 from netdsl.training.checkpoints.lock import going_on, owned
 from netdsl.training.checkpoints.resume import advice, resume
 from netdsl.training.checkpoints.run_dir import About
@@ -224,11 +225,22 @@ def _about(request: Request, prepared: Prepared, environment: dict[str, Any]) ->
 
 
 def reopened(folder: Path) -> tuple[Net, Recipe, About]:
-    """The net of a run folder (without its statistics), its recipe, and what the run is. Raises CheckpointError."""
+    """The net of a run folder (without its statistics), its recipe, and what the run is.
+
+    Raises CheckpointError, also where the folder's spec is gone or no longer declares that net.
+    """
     about, recipe = files.read_about(folder)
-    spec = Spec(load_source(folder / files.SPEC), read_import)
+    try:
+        spec = Spec(load_source(folder / files.SPEC), read_import)
+    except LoadError as error:
+        raise CheckpointError(f"{folder} is no whole run folder: {error.diagnostic.message}") from None
     arguments = {k: Expression(v) for k, v in about.arguments.items()}
-    return spec.net(about.net, arguments, about.sizes), recipe, about
+    net = spec.net(about.net, arguments, about.sizes)
+    if net.program is None:
+        mistake = net.diagnostics[0]
+        where = f" (line {mistake.at.line})" if mistake.at else ""
+        raise CheckpointError(f"the spec in {folder} does not give `{about.net}` any more: {mistake.message}{where}")
+    return net, recipe, about
 
 
 def _deliver(

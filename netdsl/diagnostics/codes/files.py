@@ -41,6 +41,15 @@ FILES = (
         "X = 10 ** 2\n\n" + net("input x [8]\nlinear(X)"),
     ),
     Code(
+        "too-much-work",
+        "The spec takes too much work to check",
+        "Loops, lists, layers and symbolic sizes are paid from one budget of work for each check, counted in steps, "
+        "not in seconds. The message names the construct in which it ended. A net of a thousand layers takes a "
+        "thirtieth of it.",
+        net("input x [8]\nrepeat 9000 { repeat 9000 { y = 1 } }\nlinear(4)"),
+        net("input x [8]\nrepeat 3 { repeat 3 { linear(8) } }\nlinear(4)"),
+    ),
+    Code(
         "empty-spec",
         "The file declares nothing",
         "A spec declares blocks, nets, constants, recipes or imports; this one holds at most comments.",
