@@ -190,6 +190,7 @@ class _Values:
     def __init__(self, inputs: list[Wire]) -> None:
         self.by_wire: dict[Wire, Value] = {}
         self.taken: set[str] = set()
+        self._next: dict[str, int] = {}
         for wire in inputs:
             self.by_wire[wire] = Value(self._fresh(wire.name or "x"), wire.type)
 
@@ -199,9 +200,10 @@ class _Values:
         return self.by_wire[wire]
 
     def _fresh(self, name: str) -> str:
-        fresh, number = name, len(self.taken) if name == "x" and self.taken else 1
+        fresh, number = name, len(self.taken) if name == "x" and self.taken else self._next.get(name, 1)
         while fresh in self.taken:
             fresh, number = f"{name}{number}", number + 1
+        self._next[name] = number
         self.taken.add(fresh)
         return fresh
 

@@ -8,6 +8,7 @@ from typing import Any
 from netdsl.diagnostics.diagnostic import Label, did_you_mean, fault
 from netdsl.elaborate.builder import Builder
 from netdsl.elaborate.expressions import Env
+from netdsl.elaborate.modules import Module
 from netdsl.elaborate.scope import Wire
 from netdsl.elaborate.values import BlockValue
 from netdsl.sizes.constraints import IMPOSSIBLE
@@ -44,7 +45,7 @@ def check_sizes(net: BlockValue, sizes: Iterable[str]) -> None:
     arguments = {p.name.id for p in declaration.parameters}
     body = declaration.body.statements if isinstance(declaration.body, ast.Body) else ()
     shapes = [item.id for s in body if isinstance(s, ast.Input) for item in s.shape if isinstance(item, ast.Name)]
-    named = [n for n in dict.fromkeys(shapes) if n not in arguments and net.module.find(n) is None]
+    named = [n for n in dict.fromkeys(shapes) if n not in arguments and not _is_value(n, net.module)]
     for name in sizes:
         if name not in named:
             hint = did_you_mean(name, named) or f"its named sizes: {', '.join(named) or 'none'}"
@@ -64,7 +65,7 @@ def match(
     for axis, (node, size) in enumerate(zip(pattern, type.shape, strict=True)):
         if isinstance(node, ast.Name) and node.id == "_":
             continue
-        if isinstance(node, ast.Name) and node.id not in env.locals and env.module.find(node.id) is None:
+        if isinstance(node, ast.Name) and node.id not in env.locals and not _is_value(node.id, env.module):
             bound[node.id] = env.locals[node.id] = size
             continue
         wanted = builder.size(node, env)
@@ -80,7 +81,7 @@ def input_type(builder: Builder, node: ast.Input, env: Env) -> TensorType:
     """The declared type of a net's input. Names that are not known yet are new symbolic sizes."""
     shape: list[Dim] = []
     for item in node.shape:
-        free = isinstance(item, ast.Name) and item.id not in env.locals and env.module.find(item.id) is None
+        free = isinstance(item, ast.Name) and item.id not in env.locals and not _is_value(item.id, env.module)
         if isinstance(item, ast.Name) and free and item.id[:1].isupper():
             env.locals[item.id] = symbol(item.id)
         size = builder.size(item, env)
@@ -100,3 +101,9 @@ def _check_size(size: Dim, at: Place) -> None:
         raise fault("bad-size", f"a size must be at least 1, found {size}", at)
     if not fits(size):
         raise fault("too-large", "this size is beyond 2**63, the largest of a tensor", at)
+
+
+def _is_value(name: str, module: Module) -> bool:
+    """Whether a name in a shape means a constant of the file. Blocks and nets are no sizes: their names stay free."""
+    found = module.find(name)
+    return found is not None and isinstance(found[1], ast.Constant)

@@ -25,6 +25,11 @@ MOST_READ = 300_000
 DEEPEST = 100
 """How many nodes may lie within each other; people write a dozen. It keeps every pass that descends safe."""
 
+SUM = 4
+"""How many terms of one sum or product count as one node."""
+
+CHAINS = (("+", "-"), ("*", "/", "//", "%", "@"), ("and",), ("or",))
+
 
 def parse(source: Source) -> tuple[ast.File, tuple[Diagnostic, ...]]:
     """The syntax tree of a source, and the mistakes in its syntax (code `syntax`).
@@ -38,7 +43,7 @@ def parse(source: Source) -> tuple[ast.File, tuple[Diagnostic, ...]]:
         return kept, ()
     file, diagnostics = read(source)
     if not diagnostics:
-        with suppress(OverflowError):  # MessagePack has no whole numbers from 2**64 on
+        with suppress(OverflowError, RecursionError):  # MessagePack has no whole numbers from 2**64 on
             remember(name, msgspec.msgpack.encode(file))
     return file, diagnostics
 
@@ -95,13 +100,21 @@ def _without(text: str, region: Span) -> str:
 
 def _too_deep(declarations: tuple[Any, ...]) -> Span | None:
     """The first node that lies too deep, if one does."""
-    layer: list[Any] = list(declarations)
-    for _ in range(DEEPEST):
-        layer = [child for node in layer for child in ast.children(node)]
-        if not layer:
-            return None
-    at: Span = layer[0].at
-    return at
+    waiting = [(node, 0) for node in reversed(declarations)]
+    while waiting:
+        node, depth = waiting.pop()
+        if depth >= DEEPEST * SUM:
+            at: Span = node.at
+            return at
+        first = _terms(node)
+        waiting += [(child, depth + (1 if child is first else SUM)) for child in reversed(ast.children(node))]
+    return None
+
+
+def _terms(node: Any) -> Any:
+    """The sum or product that a node goes on with: its terms stand beside each other, `a + b + c`."""
+    same = isinstance(node, ast.Binary) and isinstance(node.left, ast.Binary)
+    return node.left if same and any(node.op in group and node.left.op in group for group in CHAINS) else None
 
 
 def _junk(source: Source) -> Diagnostic | None:

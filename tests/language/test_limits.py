@@ -12,6 +12,7 @@ import pytest
 from netdsl.loader import LoadError, load_source, read_import
 from netdsl.pipeline import Spec
 from netdsl.source import Source
+from netdsl.syntax.format import format_source
 from netdsl.syntax.limits import LARGEST, LONGEST_NAME, MOST_TOKENS, tokens
 from netdsl.syntax.parse import parse, read
 
@@ -138,3 +139,40 @@ def test_what_a_spec_needs_is_listed_once_however_often_it_is_imported(tmp_path:
     spec = Spec(load_source(tmp_path / "a0.net"), read_import)
     assert len(spec.module.below()) == 2 * depth
     assert spec.constant("X") == 1
+
+
+@pytest.mark.parametrize("op", ["+", "-", "*", "//", " and ", " or "])
+def test_terms_that_stand_beside_each_other_are_not_nested(op: str) -> None:
+    terms = ["true" if op in (" and ", " or ") else "1"] * 350
+    text = f"X = {op.join(terms)}\nnet N {{\n  input x [3]\n  linear(8 if X else 9)\n}}\n"
+    spec = Spec(Source(text, "sum.net"), read_import)
+    assert spec.diagnostics == ()
+    assert spec.constant("X") == eval(op.join(t.title() for t in terms))
+    assert format_source(Source(text))[1] == ()
+
+
+def test_sums_of_layers_may_be_long() -> None:
+    body = " + ".join(["relu"] * 150)
+    assert Spec(Source(f"net N {{\n  input x [3]\n  {body}\n}}\n", "sum.net"), read_import).diagnostics == ()
+
+
+def test_what_nests_is_refused_at_any_length() -> None:
+    for text in ("X = " + "[" * 101 + "]" * 101, "X = " + "-" * 101 + "1", "X = " + "(1 + " * 101 + "1" + ")" * 101):
+        (only,) = Spec(Source(text, "deep.net"), read_import).diagnostics
+        assert only.message == "this is nested too deeply"
+
+
+@pytest.mark.parametrize("length", [200, 350])
+def test_a_chain_of_different_blocks_is_no_recursion(length: int) -> None:
+    blocks = "".join(f"block B{i} = B{i + 1} -> relu\n" for i in range(length))
+    text = f"{blocks}block B{length} = linear(3)\nnet N {{\n  input x [3]\n  B0\n}}\n"
+    spec = Spec(Source(text, "chain.net"), read_import)
+    assert spec.diagnostics == ()
+
+
+def test_a_net_may_bear_the_name_of_a_size() -> None:
+    text = "net L {\n  input x [3, L]\n  input y [3, L]\n  x + y\n}\nblock W: [C, L, W] -> [C, L, W] = relu\n"
+    text += "net M {\n  input x [3, L, H]\n  W\n}\n"
+    spec = Spec(Source(text, "names.net"), read_import)
+    assert spec.diagnostics == ()
+    assert [str(v.type) for v in spec.net("L").checked.main.inputs] == ["[3, L]", "[3, L]"]

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis  # noqa: F401 - loaded once, before the forks
 import pytest
 
 AREAS: dict[str, tuple[list[str], list[str], int | None]] = {
@@ -36,7 +37,7 @@ AREAS: dict[str, tuple[list[str], list[str], int | None]] = {
 }
 """By name: the files or folders that are changed, the tests that should notice, and how many are drawn (none: all)."""
 
-SECONDS = 120
+SECONDS = 45
 """A mutant that runs longer loops; somebody would notice."""
 
 OPERATORS: dict[type, list[type]] = {
