@@ -21,6 +21,7 @@ from netdsl.recipe.annotations import arguments
 from netdsl.recipe.bind import Binder
 from netdsl.recipe.losses import Bce
 from netdsl.recipe.schema import Recipe
+from netdsl.recipe.sources import Pictures
 from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.format import CheckpointError, load_tensors
 from netdsl.training.data.dataset import DataError
@@ -146,7 +147,14 @@ def _pixels(trained: Trained, path: Path) -> Tensor:
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     shape = tuple(s or size for s, size in zip(trained.shape, (3, 224, 224), strict=True))
-    return View(shape)(open_picture(path, shape[0]))[None].to(torch.float32) / 255
+    return _view(trained.recipe.data, shape)(open_picture(path, shape[0]))[None].to(torch.float32) / 255
+
+
+def _view(data: Any, shape: tuple[int, ...]) -> View:
+    """How a picture is seen: resized and cut as the run's own test pictures, where they lie in files."""
+    if not isinstance(data, Pictures):
+        return View(shape)
+    return View.of(data, (shape[0], data.crop, data.crop) if data.crop else shape)
 
 
 @torch.no_grad()

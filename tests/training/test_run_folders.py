@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
+from PIL import Image, ImageOps
 from recipe_harness import recipe
 from safetensors.torch import load_file
+from sklearn.datasets import load_sample_image
 from training_harness import loop_of, samples, stop_after
 
 from netdsl.cli.main import main
@@ -25,6 +28,7 @@ from netdsl.training.data.prefetch import deaths_in_words
 from netdsl.training.distributed.launch import launch
 from netdsl.training.errors import ReaderDied
 from netdsl.training.readers import read
+from netdsl.training.trained import open_trained, predict
 
 SPEC = """
 net Small {
@@ -184,6 +188,27 @@ def test_a_process_that_dies_at_the_start_is_named(
     said = capsys.readouterr().err
     assert "process 1 of 2 (counted from 0) was ended by SIGKILL" in said
     assert "netdsl train --resume there" in said
+
+
+def test_predictions_see_pictures_as_the_runs_test_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Resized to 20 and cut to 16, and not squeezed into the cut: as `eval` sees them."""
+    monkeypatch.chdir(tmp_path)
+    photo = Image.fromarray(load_sample_image("china.jpg")).resize((96, 64))
+    for split in ("train", "val"):
+        for name, image in (("a", photo), ("b", ImageOps.invert(photo))):
+            (tmp_path / "pets" / split / name).mkdir(parents=True)
+            image.save(tmp_path / "pets" / split / name / "0.png")
+    Path("n.net").write_text("net N {\n  input image [3, H, W]\n  conv(4, 3) -> gap -> linear(2)\n}\n")
+    word = 'imagefolder("pets", resize=20, crop=16)'
+    assert main(["train", "n.net", "--data", word, "--set", "steps=1", "-q", "--no-onnx", "-o", "run"]) == 0
+    trained = open_trained(tmp_path / "run")
+    found = read(trained.recipe.data, tmp_path, (3, 0, 0), 2).test
+    seen: list[torch.Tensor] = []
+    watched = replace(trained, forward=lambda x: (seen.append(x), trained.forward(x))[1])
+    predict(watched, tmp_path / "pets" / "val" / "a" / "0.png", 2)
+    assert torch.equal(seen[0], found.take(torch.tensor([0]))[0][0])
 
 
 def saved(tmp_path: Path, **arrays: np.ndarray) -> str:

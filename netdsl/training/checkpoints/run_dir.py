@@ -85,7 +85,10 @@ def read_about(folder: Path) -> tuple[About, Recipe]:
     try:
         about = msgspec.json.decode((folder / ABOUT).read_bytes(), type=About)
         recipe = msgspec.json.decode((folder / RECIPE).read_bytes(), type=Recipe)
-    except (OSError, msgspec.DecodeError) as error:
+    except OSError as error:
+        name = Path(error.filename or ABOUT).name
+        raise CheckpointError(f"{folder} is not the folder of a run: {name}: {error.strerror or error}") from None
+    except msgspec.DecodeError as error:
         raise CheckpointError(f"{folder} is not the folder of a run: {error}") from None
     return about, recipe
 
