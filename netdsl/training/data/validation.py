@@ -63,9 +63,7 @@ def check_recipe(recipe: Recipe, data: DataSet) -> None:
     _check_augment(recipe, data)
     if recipe.mix and (data.task not in ("classes", "labels", "numbers") or len(data.train.inputs) > 1):
         raise DataError(f"`mix` has no meaning for targets that are a {data.task}, or for several inputs")
-    weights = getattr(recipe.loss, "weight", ())
-    if weights and data.classes and len(weights) != len(data.classes):
-        raise DataError(f"`loss.weight` has {len(weights)} values, `{data.name}` has {len(data.classes)} classes")
+    _check_weights(recipe, data)
     if recipe.label_noise and data.task != "classes":
         raise DataError(f"`label_noise` replaces classes, and the targets of `{data.name}` are {data.task}")
     if data.task == "numbers" and isinstance(recipe.loss, CrossEntropy | Bce | DiceCe):
@@ -79,6 +77,12 @@ def check_recipe(recipe: Recipe, data: DataSet) -> None:
                 else "labels, several of which may hold: `bce`"
             )
         raise DataError(f"`{data.name}` has numbers to predict, and `{name}` is a loss for classes", hint)
+
+
+def _check_weights(recipe: Recipe, data: DataSet) -> None:
+    given = recipe.loss.class_weights
+    if given and data.classes and len(given) != len(data.classes):
+        raise DataError(f"`loss.weight` has {len(given)} values, `{data.name}` has {len(data.classes)} classes")
 
 
 def _check_augment(recipe: Recipe, data: DataSet) -> None:
