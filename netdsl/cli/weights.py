@@ -186,6 +186,8 @@ def _print(found: Matching, everything: bool) -> None:
         print(f"  open: {', '.join(item.own)}: any of {', '.join(item.candidates)}")
     for reason in found.reasons:
         print(f"  {reason}")
+    if found.complete and any(m.why != "equal keys" for m in found.matches):
+        print("  shapes don't prove constants (the eps of norms, strides, paddings): --check compares an output")
     tensors = sum(len(m.own.keys) for m in found.matches)
     is_open = sum(len(o.own) for o in found.open)
     print(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from netdsl.weights.names import PREVIOUS, concepts, earlier, is_final, is_repeated, tokens
-from netdsl.weights.orders import MOST_ORDERS, Order, Orders, Rule, attempts, family
+from netdsl.weights.orders import MOST_ORDERS, Exhausted, Order, Orders, Rule, attempts, family
 from netdsl.weights.slots import Unit
 from netdsl.weights.tree import Node
 from netdsl.weights.use import Use
@@ -43,7 +43,10 @@ class Placed:
 
 
 def align(root: Node, use: Use, marks: Mapping[Unit, int]) -> Alignment | None:
-    """The alignment of a file's tree with a net that has the same multiset of signatures; None where none fits."""
+    """The alignment of a file's tree with a net that has the same multiset of signatures; None where none fits.
+
+    Raises Exhausted.
+    """
     search = Search(use, marks)
     placed = search.place(root, 0)
     if placed is None:
@@ -108,9 +111,11 @@ class Search:
             inner = self.place(next(iter(node.children.values())), start)
             return None if inner is None else Placed(node, start, (inner,), cuts=inner.cuts)
         for items, rule in attempts(node):
-            orders = Orders(items, rule, self._fits_straight).from_(start) or Orders(items, rule, self._fits).from_(
-                start
-            )
+            orders = Orders(items, rule, self._fits_straight).from_(start)
+            if not orders:
+                orders = Orders(items, rule, self._fits).from_(start)
+                if len(orders) >= MOST_ORDERS:
+                    raise Exhausted  # the straightest of them is not known
             if orders:
                 return self._decided(node, start, orders, rule)
         return None

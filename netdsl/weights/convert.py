@@ -88,9 +88,8 @@ def with_positions(table: Any, shape: Shape, key: str) -> Any:
 
     Rows that no grid explains (a class token's) come first and stay as they are. Raises WeightsError.
     """
-    rows = tuple(n for n in shape if n != 1)
-    old = np.asarray(table, "float32").reshape(-1, rows[-1])
-    given, wanted = len(old), rows[0]
+    old = np.asarray(table, "float32").reshape(-1, shape[-1])
+    given, wanted = len(old), shape[-2]
     extra = next((k for k in (1, 0, 2) if _square(given - k) and _square(wanted - k)), None)
     if extra is None:
         raise WeightsError(

@@ -16,6 +16,7 @@ from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
 from netdsl.weights.align import Alignment, align
 from netdsl.weights.joins import INTERLEAVED, joined, upright
+from netdsl.weights.orders import Exhausted
 from netdsl.weights.reconcile import Change, Common, change_of, reconcile, resized
 from netdsl.weights.slots import Slot, Source, Unit, plain, slots, units
 from netdsl.weights.tree import numbered, tree
@@ -234,7 +235,11 @@ def _align(found: Draft, program: Program, mapping: Mapping) -> None:
     numbers = numbered(list(common.signatures.values()))
     marks = {unit: numbers[signature] for unit, signature in common.signatures.items()}
     use = Use(common.own, program)
-    aligned = align(tree(common.foreign, marks), use, marks) if common.equal else None
+    try:
+        aligned = align(tree(common.foreign, marks), use, marks) if common.equal else None
+    except Exhausted:
+        found.reasons.append("too many orders of its layers fit the net, and no names or numbers tell them apart")
+        return
     if aligned is None:
         found.reasons += _differences(common) or ["the layers are the same, but not in the same order of use"]
         return

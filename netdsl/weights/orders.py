@@ -12,7 +12,7 @@ MOST_ORDERS = 24
 """So many orders of the children of a prefix are compared; where more fit, all of them stay open."""
 
 MOST_STEPS = 60_000
-"""So many placements are tried under one prefix before it is given up."""
+"""So many placements are tried under one prefix before the whole file is given up."""
 
 MOST_PARTS = 400
 """A prefix is not taken apart into more parts than these."""
@@ -70,6 +70,10 @@ def _laxer(node: Node, names: Sequence[str], letters: bool) -> Iterator[Rule]:
         yield Rule(node, numbers=False)
 
 
+class Exhausted(Exception):  # noqa: N818 - it is no mistake
+    """More orders would have to be tried than there is time for: nothing can be said about what is the only one."""
+
+
 class Orders:
     """All orders of the parts of a node that fit the net from a place on. `fits`: whether a part fits at a place."""
 
@@ -78,11 +82,11 @@ class Orders:
         self.items = items
         self.full = (1 << len(items)) - 1
         self.waits = _predecessors(items, rule.before)
-        self.memo: dict[int, list[tuple[int, ...]] | None] = {}
+        self.memo: dict[int, list[tuple[int, ...]]] = {}
         self.steps = 0
 
     def from_(self, start: int) -> list[Order]:
-        """The orders with their places; none where more fit than are compared."""
+        """The orders with their places, at most MOST_ORDERS. Raises Exhausted."""
         found: list[Order] = []
         for order in self._completions(0, start):
             at, parts = start, []
@@ -97,24 +101,27 @@ class Orders:
         head: list[int] = []
         first = done
         if first in self.memo:
-            return self.memo[first] or []
+            return self.memo[first]
+        able: list[int] = []
         while done != self.full:
-            able = [] if self.steps > MOST_STEPS else self._able(done, at)
-            self.steps += len(self.items)
+            able = self._able(done, at)
             if len(able) != 1:
                 break
             head.append(able[0])
             done |= 1 << able[0]
             at += self.items[able[0]].size
         found = [tuple(head)] if done == self.full else []
-        if done != self.full:
-            for i in able:
+        for i in able if done != self.full else ():
+            if len(found) < MOST_ORDERS:
                 tails = self._completions(done | 1 << i, at + self.items[i].size)
                 found += [(*head, i, *tail) for tail in tails[: MOST_ORDERS - len(found)]]
         self.memo[first] = found
         return found
 
     def _able(self, done: int, at: int) -> list[int]:
+        self.steps += len(self.items)
+        if self.steps > MOST_STEPS:
+            raise Exhausted
         return [
             i
             for i, item in enumerate(self.items)

@@ -121,8 +121,8 @@ def _flattened(unit: Unit, wanted: set[Signature]) -> Unit:
 def _resized(common: Common) -> None:
     """Give layers that are the same but for one size a common signature."""
     extra, short = _differences(common)
-    mine = _by_change([u for u in common.own if common.signatures[u] in short])
-    theirs = _by_change([u for u in common.foreign if common.signatures[u] in extra])
+    mine = _by_change([u for u in common.own if common.signatures[u] in short], named=False)
+    theirs = _by_change([u for u in common.foreign if common.signatures[u] in extra], named=True)
     taken: set[Unit] = set()
     for change in sorted(mine.keys() & theirs.keys()):
         ours, others = ([u for u in side[change] if u not in taken] for side in (mine, theirs))
@@ -131,19 +131,19 @@ def _resized(common: Common) -> None:
             common.signatures.update(dict.fromkeys((*ours, *others), ((change, ()),)))
 
 
-def _by_change(all_units: Sequence[Unit]) -> dict[str, list[Unit]]:
+def _by_change(all_units: Sequence[Unit], named: bool) -> dict[str, list[Unit]]:
     found: dict[str, list[Unit]] = {}
     for unit in all_units:
-        for change in _changes(unit):
+        for change in _changes(unit, named):
             found.setdefault(change, []).append(unit)
     return found
 
 
-def _changes(unit: Unit) -> list[str]:
+def _changes(unit: Unit, named: bool) -> list[str]:
     """What a layer is but for one size: as a head but for its classes, a first convolution but for its channels."""
     parts = dict(unit.parts)
     roles = ", ".join(sorted(parts))
-    found = [f"positions {table[1]}" for table in _position_tables(unit)]
+    found = [f"positions {width}" for width in _width_of_table(unit, named)]
     if "weight" in parts and set(parts) <= {"weight", "bias"}:
         shape = parts["weight"].shape
         if len(shape) >= 2 and prod(shape[2:]) == 1:
@@ -153,17 +153,17 @@ def _changes(unit: Unit) -> list[str]:
     return found
 
 
-def _position_tables(unit: Unit) -> list[tuple[int, ...]]:
-    """The shape of a table of positions, without axes of size 1; nothing for other layers."""
-    plain = [tuple(n for n in source.shape if n != 1) for _, source in unit.parts]
-    is_table = len(plain) == 1 and len(plain[0]) == 2 and TABLES.search(".".join(unit.path[-2:]))
-    return plain if is_table else []
+def _width_of_table(unit: Unit, named: bool) -> list[int]:
+    """How wide the rows of a table of positions are; nothing for other layers. The net's own need not be `named` so."""
+    shape = unit.parts[0][1].shape
+    is_table = len(unit.parts) == 1 and len(shape) > 1 and prod(shape[:-2]) == 1
+    return [shape[-1]] if is_table and (not named or TABLES.search(".".join(unit.path[-2:]))) else []
 
 
 def resized(own: Unit, foreign: Unit) -> Change | None:
     """In which size two layers of one name differ, if in one only."""
-    theirs = _changes(foreign)
-    return next((change_of(((c, ()),)) for c in _changes(own) if c in theirs), None)
+    theirs = _changes(foreign, named=True)
+    return next((change_of(((c, ()),)) for c in _changes(own, named=False) if c in theirs), None)
 
 
 def change_of(signature: Signature) -> Change | None:

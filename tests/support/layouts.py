@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -18,16 +19,19 @@ from paths import DATA
 from zoo_tables import entries, net
 
 from netdsl.analysis.count import parameters
+from netdsl.ir.flatten import flatten
 from netdsl.weights.match import Matching
 from netdsl.weights.slots import Slot
 
 OTHER_NAMES = (
+    ("googlenet:GoogLeNet", "torchvision/googlenet:noaux"),
+    ("inception_v3:InceptionV3", "torchvision/inception_v3:noaux"),
     ("vit:DeiT_Ti", "timm/vit_tiny_patch16_224"),
     ("swin:Swin_T", "timm/swin_tiny_patch4_window7_224"),
     ("mobilenet_v2:MobileNetV2", "timm/mobilenetv2_100"),
     ("mobilenet_v3:MobileNetV3_Large", "timm/mobilenetv3_large_100"),
 )
-"""Nets of the zoo that timm has under another name than the reference."""
+"""Nets of the zoo under another name than the reference: timm's, and files without auxiliary heads."""
 
 
 @cache
@@ -75,16 +79,21 @@ def shuffled(layout: str, seed: int) -> list[Slot]:
 def truth(own: str, layout: str) -> dict[str, str]:
     """Which parameter of the file is which of the net: both in order of use, their shapes compared one by one.
 
-    Empty where the net and the layout do not register the same tensors (heads that one of them has not).
+    Layers that only outputs while training need are left out where the file has none. Empty where the two still do not
+    register the same tensors.
     """
-    mine = [(p.path, _plain(p.shape)) for p in parameters(net(own).checked.main)]
+    program = net(own).checked
+    every = [(p.path, _plain(p.shape)) for p in parameters(program.main)]
+    used_at_inference = {node.layer_path for node in flatten(program)}
+    kept = [pair for pair in every if _owner(pair[0]) in used_at_inference or pair[0] in used_at_inference]
     theirs = registered(layout)
     ranges = [(r, r) if isinstance(r, int) else r for r in _table()[layout]["order"]] or [(0, len(theirs) - 1)]
     used = [theirs[i] for first, last in ranges for i in range(first, last + 1)]
-    for order in (used, theirs):
-        pairs = list(zip(mine, order, strict=False))
-        if len(mine) == len(order) and all(a[1] == _plain(b[1]) for a, b in pairs):
-            return {a[0]: b[0] for a, b in pairs}
+    for mine in (every, kept):
+        for order in (used, theirs):
+            pairs = list(zip(mine, order, strict=False))
+            if len(mine) == len(order) and all(a[1] == _plain(b[1]) for a, b in pairs):
+                return {a[0]: b[0] for a, b in pairs}
     return {}
 
 
@@ -117,3 +126,21 @@ def _owner(key: str) -> str:
 
 def _role(key: str) -> str:
     return key.rpartition(".")[2]
+
+
+def scrambled(keys: list[str], seed: object, numbers: bool = True) -> dict[str, str]:
+    """Keys in words that mean nothing, the same for the same word; without `numbers` a name is a word as a whole."""
+    draw = random.Random(str(seed))
+    words: dict[str, str] = {}
+
+    def word(text: str) -> str:
+        if text not in words:
+            words[text] = "".join(draw.choice("bdfgjklmnprstvz") + draw.choice("aeiou") for _ in range(4))
+        return words[text]
+
+    def part(name: str) -> str:
+        if numbers:
+            return re.sub(r"[A-Za-z]+", lambda m: word(m[0]), name)
+        return name if name.isdecimal() else word(name)
+
+    return {key: ".".join([*map(part, key.split(".")[:-1]), key.rpartition(".")[2]]) for key in keys}

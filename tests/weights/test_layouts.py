@@ -7,7 +7,7 @@ import random
 from time import process_time
 
 import pytest
-from layouts import layouts, shuffled, truth, wrong
+from layouts import layouts, scrambled, shuffled, truth, wrong
 from msgspec.structs import replace
 from zoo_tables import net
 
@@ -58,6 +58,37 @@ def test_no_order_of_a_file_is_taken_wrongly() -> None:
         refused += not found.complete
         assert not wrong(found, truth(own, layout)), (own, layout, seed)
     assert refused <= len(cases) * 0.02
+
+
+def renamed(own: str, layout: str, numbers: bool, seed: int) -> Matching:
+    """The matching of a shuffled file whose names are words without meaning, back in the names of the layout."""
+    file = shuffled(layout, seed)
+    names = scrambled([s.key for s in file], f"{layout} {seed}", numbers)
+    back = {new: old for old, new in names.items()}
+    found = match(net(own).checked, [Slot(names[s.key], s.shape, s.constant) for s in file])
+    return replace(found, matches=tuple(replace(m, foreign=_named(m.foreign, back)) for m in found.matches))
+
+
+def _named(source: Source, names: dict[str, str]) -> Source:
+    inputs = tuple(_named(s, names) for s in source.inputs)
+    return replace(source, key=names.get(source.key, source.key), inputs=inputs)
+
+
+@pytest.mark.parametrize("numbers", [True, False])
+def test_names_without_meaning_are_never_taken_wrongly(numbers: bool) -> None:
+    """What only words could tell is refused. With numbers left, shapes and structure decide most files."""
+    cases = layouts()[:: 4 if numbers else 8]
+    found = {(own, layout): renamed(own, layout, numbers, 0) for own, layout in cases}
+    assert not any(wrong(m, truth(*case)) for case, m in found.items())
+    assert sum(m.complete for m in found.values()) >= (0.8 if numbers else 0) * len(cases)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("numbers", [True, False])
+def test_no_file_without_names_is_taken_wrongly(numbers: bool) -> None:
+    for own, layout in layouts():
+        for seed in range(1, 4):
+            assert not wrong(renamed(own, layout, numbers, seed), truth(own, layout)), (own, layout, seed)
 
 
 def test_every_net_takes_its_own_keys() -> None:

@@ -15,6 +15,9 @@ from weight_twins import HFViT, TimmViT, TorchvisionResNet18, randomised
 
 import netdsl
 from netdsl.cli.main import main
+from netdsl.elaborate.elaborate import Options
+from netdsl.weights.load import Rules, load
+from netdsl.weights.read import Foreign
 
 RESNET = """
 block CB(c, k, stride) = conv(c, k, stride=stride, bias=false) -> bn
@@ -222,3 +225,41 @@ def test_compile_takes_the_same_files(spec: str, twin: nn.Module, tmp_path: Path
     assert np.array_equal(load_file(out / "model.safetensors")["head.1.weight"], twin.fc.weight.detach().numpy())
     assert main(["compile", spec, *arguments, "-p", "classes=9"]) == 1
     assert main(["compile", spec, *arguments, "-p", "classes=9", "--partial"]) == 0
+
+
+@pytest.mark.parametrize(
+    "text", [RESNET, "net Chain { input image [3, 8, 8]\n conv(3, 3) -> conv(3, 3) -> conv(3, 3) }"]
+)
+def test_statistics_that_training_adds_are_not_expected(text: str, tmp_path: Path) -> None:
+    """Weights of a net load into the same net behind a `standardize`, whose numbers go up by one in a chain."""
+    (tmp_path / "own.net").write_text(text)
+    net = netdsl.load(tmp_path / "own.net")
+    plain = {k: v.numpy() for k, v in net.module(1).state_dict().items()}
+    behind = net.spec.net(net.name, options=Options(standard=((0.5,) * 3, (0.2,) * 3)))
+    start = {k: v.numpy() for k, v in behind.module(2).state_dict().items()}
+    loaded = load(behind.checked, Foreign("own.safetensors", plain), lambda: start, Rules())
+    assert set(loaded.state) == set(start)
+    kept = [a for k, a in loaded.state.items() if not k.endswith(("mean", "std")) or "running" in k]
+    assert all(np.array_equal(a, b) for a, b in zip(kept, plain.values(), strict=True))
+    assert np.allclose(next(a for k, a in loaded.state.items() if k.endswith("std")), 0.2)
+
+
+def test_tables_of_relative_positions_take_another_window(tmp_path: Path) -> None:
+    """Swin's tables of (2 * window - 1) ** 2 rows; its tables of indices are the net's own."""
+
+    def swin(size: int, window: int) -> Any:
+        given = {"dim": 8, "depths": [2, 2], "heads": [1, 2], "size": size, "window": window, "classes": 3}
+        return netdsl.load("specs/swin.net", net="Swin", **given)
+
+    small, large = swin(32, 4), swin(48, 6)
+    file = {k.replace("stages.", "features."): v.numpy() for k, v in small.module(1).state_dict().items()}
+    fresh = {k: v.numpy() for k, v in large.module(2).state_dict().items()}
+    loaded = load(large.checked, Foreign("swin.pth", file), lambda: fresh, Rules())
+    tables = [k for k in fresh if k.endswith("relative_position_bias_table")]
+    assert len(tables) == 4
+    for key in tables:
+        old = torch.from_numpy(file[key.replace("stages.", "features.")]).reshape(1, 7, 7, -1).permute(0, 3, 1, 2)
+        new = F.interpolate(old, (11, 11), mode="bicubic", antialias=True).permute(0, 2, 3, 1).reshape(121, -1)
+        assert np.allclose(loaded.state[key], new.numpy(), atol=1e-6)
+    indices = [k for k in fresh if k.endswith("index")]
+    assert all(np.array_equal(loaded.state[k], fresh[k]) for k in indices)
