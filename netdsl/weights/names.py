@@ -14,13 +14,14 @@ SYNONYMS = {
     "value": "value", "fc": "head", "head": "head", "heads": "head", "classifier": "head", "logits": "head",
     "cls": "class", "class": "class", "pos": "position", "position": "position", "positions": "position",
     "positional": "position", "gamma": "scale", "ls": "scale", "scale": "scale", "aux": "aux", "auxiliary": "aux",
+    "multihead": "cross", "crossattention": "cross", "crossattn": "cross",
 }  # fmt: skip
 """Words of torchvision, timm, Hugging Face, Keras and of this language that mean one thing."""
 
 SILENT = frozenset({
     "conv", "bn", "norm", "ln", "layernorm", "batchnorm", "groupnorm", "gn", "linear", "layer", "layers", "block",
     "blocks", "weight", "bias", "module", "modules", "unit", "units", "net", "model", "features", "stage", "stages",
-    "seq",
+    "seq", "attn", "attention", "proj",
 })  # fmt: skip
 """Words that say of what kind a layer is, which its shapes say already, or nothing."""
 

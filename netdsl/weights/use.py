@@ -74,14 +74,29 @@ def bits(mask: int) -> list[int]:
     return [i for i in range(mask.bit_length()) if mask >> i & 1]
 
 
+SHOWN = {
+    "upconv": frozenset({"up"}),
+    "attention": frozenset({"self"}),
+    "cross_attention": frozenset({"cross", "encoder"}),
+}
+"""What names say of layers whose ops show it: `up`, `self_attn`, `encoder_attn`."""
+
+GATES = frozenset({"silu", "gelu", "sigmoid"})
+"""What the gating half of a gated MLP passes through."""
+
+
 def _words(units: Sequence[Unit], at: dict[Unit, int], nodes: Sequence[Node]) -> list[frozenset[str]]:
     """What the structure shows of every layer that a name may say."""
     pooled = _pooled(nodes, set(at.values()))
+    gated = {v.name for node in nodes if node.op.kind in GATES for v in node.inputs}
     found = []
     for unit in units:
         number = at[unit]
-        words = {"up"} if number < len(nodes) and nodes[number].op.kind == "upconv" else set()
-        found.append(frozenset(words | ({"pool"} if number in pooled else set())))
+        node = nodes[number] if number < len(nodes) else None
+        words = SHOWN.get(node.op.kind, frozenset()) if node else frozenset()
+        words |= {"pool"} if number in pooled else frozenset()
+        words |= {"gate"} if node and any(v.name in gated for v in node.outputs) else frozenset()
+        found.append(words)
     return found
 
 

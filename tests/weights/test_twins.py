@@ -11,6 +11,7 @@ import torch
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 from weight_twins import (
     GPT2,
     BertModel,
@@ -127,6 +128,52 @@ net Kinds {
 """
 
 
+DECODER = """
+net Decoder(dim=16, heads=2, depth=2, hidden=24) {
+  input x [7, dim]
+  input memory [5, dim]
+  x
+  layers: repeat depth {
+    residual { attention(heads) }
+    layernorm
+    residual { cross_attention(heads, context=memory) }
+    layernorm
+    residual { linear(hidden) -> relu -> linear(dim) }
+    layernorm
+  }
+}
+"""
+
+GATED = """
+net Gated {
+  input x [16]
+  g = linear(32, bias=false) -> silu
+  u = linear(32, bias=false)
+  g * u -> linear(16, bias=false)
+}
+"""
+
+
+class TorchDecoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(16, 2, 24, batch_first=True), 2)
+
+    def forward(self, both: tuple[Tensor, Tensor]) -> Tensor:
+        return self.decoder(*both)
+
+
+class LlamaMLP(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.up_proj = nn.Linear(16, 32, bias=False)
+        self.gate_proj = nn.Linear(16, 32, bias=False)
+        self.down_proj = nn.Linear(32, 16, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
 def torch_encoder(norm_first: bool) -> nn.Module:
     layer = nn.TransformerEncoderLayer(16, 2, 24, batch_first=True, norm_first=norm_first)
     return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
@@ -161,6 +208,8 @@ TWINS: dict[str, tuple[Any, str, dict[str, Any], Any]] = {
         {},
         torch.randn(2, 7, 16),
     ),
+    "torch's decoder": (TorchDecoder, DECODER, {}, (torch.randn(2, 7, 16), torch.randn(2, 5, 16))),
+    "a gate": (LlamaMLP, GATED, {}, torch.randn(2, 16)),
     "a key that is registered first": (lambda: KeyFirstAttention(16), PARTS, {}, torch.randn(2, 7, 16)),
     "a decoder that is registered first": (autoencoder, AUTOENCODER, {}, torch.randn(2, 16)),
     "letters out of order": (
@@ -211,7 +260,8 @@ def test_the_mapped_net_computes_the_same(name: str, ending: str, tmp_path: Path
     load_state(module, load_file(out))
     with torch.no_grad():
         expected = twin(x)
-        assert (module(x) - expected).abs().max() <= 1e-5 * max(1.0, expected.abs().max())
+        found = module(*x) if isinstance(x, tuple) else module(x)
+        assert (found - expected).abs().max() <= 1e-5 * max(1.0, expected.abs().max())
 
 
 @pytest.mark.parametrize("name", ["timm's ViT", "Hugging Face's ViT", "GPT-2", "a key that is registered first"])
