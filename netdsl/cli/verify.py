@@ -28,6 +28,7 @@ examples:
   netdsl verify resnet.net:ResNet18
   netdsl verify unet.net --opset 20 --target openvino
   netdsl verify out/model.onnx --weights out/model.safetensors
+  netdsl verify out/model.onnx --against runs/best         names the first layer that computes something else
 
 exit codes: 0 all comparisons are within the gate, 1 one is not (or the spec is wrong), 2 a file cannot be read
 """
@@ -38,6 +39,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     add_target(parser, what="a spec (and a net of it), or an .onnx file")
     parser.add_argument("--weights", metavar="FILE", help="a .safetensors file (without one: fresh weights)")
+    parser.add_argument(
+        "--against", metavar="RUN", help="weights or a run that an .onnx file should compute: where they part is said"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of fresh weights (0)")
     parser.add_argument("--opset", type=int, default=18, metavar="N", help="ONNX opset, 17 to 23 (18)")
     parser.add_argument("--target", choices=TARGETS, default=TARGETS[0], help="whom the ONNX form should suit")
@@ -48,6 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from netdsl.render.status import working
 
+    if args.against:
+        return _compare(args)
     weights = read_weights(args.weights) if args.weights else None
     if args.spec.endswith(".onnx"):
         name, said = args.spec, _said(args.spec)
@@ -87,6 +93,49 @@ def _file_cases(
     if args.weights and not trained:
         raise Failure(f"{args.weights} does not hold the weights of {args.spec}", code=WRONG)
     return verify_file(args.spec, net.checked, module, trained=trained, gate=args.gate)
+
+
+def _compare(args: argparse.Namespace) -> int:
+    """Say whether an ONNX file computes what weights of its net do, and where not."""
+    from netdsl.backends.onnx.file import load
+    from netdsl.backends.onnx.weights import ExportError
+    from netdsl.verify.inputs import draw_inputs
+    from netdsl.verify.locate import first_difference
+    from netdsl.verify.sizes import choose
+
+    if not args.spec.endswith(".onnx"):
+        raise Failure("`--against` compares an .onnx file", "`netdsl verify model.onnx --against runs/best`")
+    said = _said(args.spec)
+    net = _net_of(said, args.spec)
+    if net is None:
+        raise Failure(f"{args.spec} does not say which net it is", "netdsl writes that into the files it makes", WRONG)
+    model = load(args.spec)
+    opset = next(o.version for o in model.opset_import if not o.domain)
+    point = choose(net.checked)[0]
+    inputs = draw_inputs(net.checked, point.batch, point.named, args.seed)
+    feed = {v.name: x.numpy() for v, x in zip(net.checked.main.inputs, inputs, strict=True)}
+    try:
+        expected = net.onnx(_weights(net, args.against), opset=opset, target=said.get("target", "onnxruntime"))
+        found = first_difference(model, expected, feed, args.gate)
+    except (ValueError, ExportError) as error:
+        raise Failure(str(error), code=WRONG) from None
+    if found is None:
+        print(f"{args.spec} computes what {args.against} does")
+        return OK
+    print(f"{args.spec} and {args.against} part at {found.node} ({found.op}): difference {found.difference:.1e}")
+    return WRONG
+
+
+def _weights(net: Net, path: str) -> dict[str, Any]:
+    """The state of a net from a file or a run, by the rules of `netdsl weights`. Raises Failure."""
+    from netdsl.cli.foreign import fresh, read_foreign
+    from netdsl.weights.load import Rules, load
+    from netdsl.weights.unwrap import WeightsError
+
+    try:
+        return dict(load(net.checked, read_foreign(path), lambda: fresh(net, 0), Rules()).state)
+    except WeightsError as error:
+        raise Failure(error.message, error.hint, WRONG) from None
 
 
 def _is_of(module: Any, said: dict[str, str]) -> bool:
