@@ -177,8 +177,19 @@ def _reversed(net: Net, foreign: Foreign, found: Matching, args: argparse.Namesp
 
 
 def _print(found: Matching, everything: bool) -> None:
-    for m in found.matches if everything else [m for m in found.matches if _changed(m)]:
+    for m in found.matches if everything else filter(_changed, found.matches):
         print(f"  {', '.join(m.own.keys)}  <-  {', '.join(m.foreign.keys)}{_how(m)}" + f"  ({m.why})" * everything)
+    _print_rest(found)
+    if found.complete and any(m.why != "equal keys" for m in found.matches):
+        print("  shapes don't prove constants (the eps of norms, strides, paddings): --check compares an output")
+    tensors = sum(len(m.own.keys) for m in found.matches)
+    is_open = sum(len(o.own) for o in found.open)
+    counts = f"{tensors} matched, {len(found.missing)} missing, {len(found.left_over)} left over"
+    print(counts + (f", {is_open} open" if is_open else ""))
+
+
+def _print_rest(found: Matching) -> None:
+    """What was not matched, and why."""
     for title, items in (("missing", found.missing), ("left over", found.left_over)):
         for slot in items:
             print(f"  {title}: {slot.key} {[*slot.shape]}")
@@ -186,14 +197,6 @@ def _print(found: Matching, everything: bool) -> None:
         print(f"  open: {', '.join(item.own)}: any of {', '.join(item.candidates)}")
     for reason in found.reasons:
         print(f"  {reason}")
-    if found.complete and any(m.why != "equal keys" for m in found.matches):
-        print("  shapes don't prove constants (the eps of norms, strides, paddings): --check compares an output")
-    tensors = sum(len(m.own.keys) for m in found.matches)
-    is_open = sum(len(o.own) for o in found.open)
-    print(
-        f"{tensors} matched, {len(found.missing)} missing, {len(found.left_over)} left over"
-        + (f", {is_open} open" if is_open else "")
-    )
 
 
 def _changed(m: Match) -> bool:

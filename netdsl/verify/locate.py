@@ -31,31 +31,49 @@ def first_difference(model: Model, expected: Model, feed: Mapping[str, Any], gat
     A layer that differs makes what reads it differ, so the values between are searched, not all computed. Raises
     ValueError where the two have no values in common.
     """
-    theirs = {name for node in expected.graph.node for name in node.output}
-    nodes = [node for node in model.graph.node if node.output and node.output[0] in theirs]
-    if not nodes:
+    search = Search(model, expected, feed, gate)
+    if not search.nodes:
         raise ValueError("the file was not made from this net: no value of its graph has a name of the net's")
-    values = [node.output[0] for node in nodes]
-    last = [i for i, name in enumerate(values) if name in {o.name for o in model.graph.output}] or [len(values) - 1]
-    differences = _differences(model, expected, [values[i] for i in last], feed)
-    wrong = [i for i, d in zip(last, differences, strict=True) if not d <= gate]
+    wrong = search.differing(search.outputs())
     if not wrong:
         return None
-    low, high = -1, wrong[0]
-    found = dict(zip(last, differences, strict=True))
-    while high - low > 1:
-        step = max(1, (high - low) // (TAPS + 1))
-        taps = list(range(low + step, high, step))
-        found |= zip(taps, _differences(model, expected, [values[i] for i in taps], feed), strict=True)
-        high = next((i for i in taps if not found[i] <= gate), high)
-        low = max((i for i in taps if i < high), default=low)
-    return Parting(nodes[high].name, nodes[high].op_type, found[high])
+    first, difference = search.first(min(wrong.items()))
+    return Parting(search.nodes[first].name, search.nodes[first].op_type, difference)
 
 
-def _differences(model: Model, expected: Model, names: Sequence[str], feed: Mapping[str, Any]) -> list[float]:
-    """By how much each of these values differs between two models."""
-    one, two = (_values(m, names, feed) for m in (model, expected))
-    return [distance([two[n]], [one[n]]) if one[n].shape == two[n].shape else float("inf") for n in names]
+class Search:
+    """The nodes that two models have in common, and what of their outputs differs."""
+
+    def __init__(self, model: Model, expected: Model, feed: Mapping[str, Any], gate: float) -> None:
+        theirs = {name for node in expected.graph.node for name in node.output}
+        self.model, self.expected, self.feed, self.gate = model, expected, feed, gate
+        self.nodes = [node for node in model.graph.node if node.output and node.output[0] in theirs]
+
+    def outputs(self) -> list[int]:
+        """The nodes that give the model's outputs; the last one, where an output has another name."""
+        names = {o.name for o in self.model.graph.output}
+        return [i for i, node in enumerate(self.nodes) if node.output[0] in names] or [len(self.nodes) - 1]
+
+    def differing(self, places: Sequence[int]) -> dict[int, float]:
+        """By how much the outputs of these nodes differ, where it is more than the gate."""
+        names = [self.nodes[i].output[0] for i in places]
+        one, two = (_values(m, names, self.feed) for m in (self.model, self.expected))
+        found = {i: _apart(two[name], one[name]) for i, name in zip(places, names, strict=True)}
+        return {i: difference for i, difference in found.items() if not difference <= self.gate}
+
+    def first(self, known: tuple[int, float]) -> tuple[int, float]:
+        """The first node that differs and by how much, `known` being one that does."""
+        low = -1
+        while known[0] - low > 1:
+            step = max(1, (known[0] - low) // (TAPS + 1))
+            taps = range(low + step, known[0], step)
+            known = min([known, *self.differing(taps).items()])
+            low = max((i for i in taps if i < known[0]), default=low)
+        return known
+
+
+def _apart(expected: Any, found: Any) -> float:
+    return distance([expected], [found]) if expected.shape == found.shape else float("inf")
 
 
 def _values(model: Model, names: Sequence[str], feed: Mapping[str, Any]) -> dict[str, Any]:
