@@ -190,7 +190,7 @@ class Search:
         mine = [p for p in order if p not in other_score]
         theirs = [p for p in other if p not in score]
         said = [self._sooner(node, first, second) for first, second in _pairs_by_place(mine)]
-        chained, unchained = self._chained(node, order), self._chained(node, other)
+        chained, unchained = (self._chained(node, o) | _beside(node, o) for o in (order, other))
         win = sum(score[p] for p in mine) + said.count(True) + len(chained - unchained)
         lose = sum(other_score[p] for p in theirs) + said.count(False) + len(unchained - chained)
         return win > 0 and lose == 0
@@ -256,6 +256,18 @@ class Search:
         straight = self._common_words(node, base, a, at) | self._common_words(node, base, b, later)
         crossed = self._common_words(node, base, a, later) | self._common_words(node, base, b, at)
         return bool(straight - crossed)
+
+
+def _beside(node: Node, order: Order) -> set[tuple[str, str]]:
+    """Neighbours of different families with the same number, as the layers `conv1` and `bn1` are in either order."""
+    depth = len(node.path)
+    names = [item.path[depth] if item.unit and len(item.path) == depth + 1 else "" for item, _ in order]
+    pairs = ((min(pair), max(pair)) for pair in pairwise(names))
+    return {(a, b) for a, b in pairs if _numbers(a) == _numbers(b) != () and family(a) != family(b)}
+
+
+def _numbers(name: str) -> tuple[str, ...]:
+    return tuple(t for t in tokens(name) if t.isdecimal())
 
 
 def _common(all_units: Sequence[Unit], start: int, size: int) -> int:

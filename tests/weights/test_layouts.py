@@ -7,10 +7,14 @@ import random
 from time import process_time
 
 import pytest
-from layouts import layouts, scrambled, shuffled, truth, wrong
+from layouts import layouts, registered, scrambled, shuffled, truth, wrong
 from msgspec.structs import replace
 from zoo_tables import net
 
+from netdsl.analysis.count import parameters
+from netdsl.loader import read_import
+from netdsl.pipeline import Spec
+from netdsl.source import Source as Text
 from netdsl.weights.mapping import declared
 from netdsl.weights.match import Matching, match
 from netdsl.weights.slots import Slot, Source, slots
@@ -106,3 +110,32 @@ def test_the_largest_layout_takes_little_time() -> None:
     start = process_time()
     match(program, file)
     assert process_time() - start < 2
+
+
+def flat_resnet(depths: list[int], shortcut_first: bool) -> str:
+    """ResNet of basic blocks as one list of statements, without blocks or labels."""
+    lines = ["conv(64, 7, stride=2, bias=false) -> bn -> relu -> maxpool(3, stride=2, padding=1)"]
+    for i, j in ((i, j) for i, depth in enumerate(depths) for j in range(depth)):
+        c, stride = 64 * 2**i, 2 if i and not j else 1
+        branch = f"y{i}{j} = x{i}{j} -> conv({c}, 3, stride={stride}, bias=false) -> bn -> relu"
+        both = [f"{branch} -> conv({c}, 3, bias=false) -> bn"]
+        both += [f"s{i}{j} = x{i}{j} -> conv({c}, 1, stride={stride}, bias=false) -> bn"] if stride > 1 else []
+        end = f"(y{i}{j} + {'s' if stride > 1 else 'x'}{i}{j}) -> relu"
+        lines += [f"x{i}{j} = it", *(both[::-1] if shortcut_first else both), end]
+    return "\n  ".join(["net Flat {", "input image [3, 224, 224]", *lines, "gap -> linear(1000)"]) + "\n}\n"
+
+
+@pytest.mark.parametrize("shortcut_first", [True, False])
+def test_a_net_without_blocks_takes_a_file_of_blocks(shortcut_first: bool) -> None:
+    """Nothing of the net's own names helps, and its statements may stand in another order than the file's layers."""
+    layout = "torchvision/resnet18"
+    program = Spec(Text(flat_resnet([2, 2, 2, 2], shortcut_first), "flat.net"), read_import).net("Flat").checked
+    blocks: dict[str, list[str]] = {}
+    for key, _ in registered(layout):
+        blocks.setdefault(".".join(key.split(".")[: 2 if key.startswith("layer") else 1]), []).append(key)
+    used = [
+        k for b in blocks.values() for k in sorted(b, key=lambda k: "downsample" in k and shortcut_first, reverse=True)
+    ]
+    found = match(program, shuffled(layout, 0))
+    assert found.complete
+    assert not wrong(found, dict(zip((p.path for p in parameters(program.main)), used, strict=True)))

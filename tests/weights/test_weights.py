@@ -14,6 +14,7 @@ from weight_twins import randomised
 import netdsl
 from netdsl.backends.torch.module import load_state
 from netdsl.cli.main import main
+from netdsl.elaborate.given import Expression
 from netdsl.weights.slots import slots
 
 
@@ -128,7 +129,7 @@ def test_the_mapped_net_computes_the_same(
     from safetensors.numpy import load_file
 
     spec_path = f"specs/{spec}.net"
-    plain = {k: netdsl.pipeline.Expression(v) if isinstance(v, str) else v for k, v in arguments.items()}
+    plain = {k: Expression(v) if isinstance(v, str) else v for k, v in arguments.items()}
     module = netdsl.load(spec_path, net=name, **plain).module().eval()
     load_state(module, load_file(out))
     x = torch.randn(2, 3, 224, 224)
