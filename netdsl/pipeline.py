@@ -88,10 +88,10 @@ class Spec:
                 self.elaborator.evaluator.constant(self.module, declaration)
         check_names(self.module, self.elaborator)
         check_promises(self.module, self.elaborator, programs)
-        if any(self.module.declared(ast.Recipe)):
-            from netdsl.checks.recipes import check_recipes
+        if self.module.recipes:
+            from netdsl.checks.recipes import RecipeCheck
 
-            check_recipes(self.module, self.elaborator, programs)
+            RecipeCheck(self.module, self.elaborator, programs).run()
 
     def net(
         self,

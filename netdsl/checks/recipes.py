@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import Struct
-
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.elaborate.builder import Options
 from netdsl.elaborate.elaborate import Elaborator
@@ -13,56 +11,62 @@ from netdsl.elaborate.modules import Module
 from netdsl.ir.model import Program
 from netdsl.planning.demands import demands
 from netdsl.planning.recipes import NetReference, chain, complete, net_of
-from netdsl.recipe.resolve import Resolved, resolve_recipe
+from netdsl.recipe.resolve import resolve_recipe
 from netdsl.syntax import ast
 
 
-class CheckedNet(Struct, frozen=True, eq=False):
-    """The net of a recipe, elaborated with its own arguments and sizes."""
+class CheckedNet:
+    """The net of a recipe, elaborated with its own arguments and sizes, and at other sizes of its images."""
 
-    reference: NetReference
-    checked: Program
-
-    @property
-    def name(self) -> str:
-        return self.reference.name
+    def __init__(self, reference: NetReference, checked: Program) -> None:
+        self.name = reference.name
+        self.checked = checked
+        self.module = reference.module
+        self.sizes: dict[int, tuple[Program | None, tuple[Diagnostic, ...]]] = {}
 
     def resized(self, side: int) -> tuple[Program | None, tuple[Diagnostic, ...]]:
-        elaborator = Elaborator(Options(picture=side))
-        program = elaborator.net(self.reference.module, self.reference.name, {}, {})
-        return program, tuple(elaborator.diagnostics)
+        if side not in self.sizes:
+            elaborator = Elaborator(Options(picture=side))
+            program = elaborator.net(self.module, self.name, {}, {})
+            self.sizes[side] = program, tuple(elaborator.diagnostics)
+        return self.sizes[side]
 
 
-def check_recipes(module: Module, elaborator: Elaborator, programs: Mapping[str, Program | None]) -> None:
-    """Report every mistake in the recipes of a file. `programs`: its own nets."""
-    known = {(module.source.name, name): program for name, program in programs.items()}
-    for node in module.file.declarations:
-        if isinstance(node, ast.Recipe):
-            with elaborator.recording():
-                reference = net_of(module, node)
-                resolved = resolve_recipe(chain(module, node, elaborator.evaluator))
-                for found in resolved.diagnostics:
-                    elaborator.report(found)
-                _check_net(reference, resolved, elaborator, known)
+class RecipeCheck:
+    """Reports every mistake in the recipes of a file. `programs`: the file's own nets, elaborated."""
 
+    def __init__(self, module: Module, elaborator: Elaborator, programs: Mapping[str, Program | None]) -> None:
+        self.module = module
+        self.elaborator = elaborator
+        self.programs = {(module.source.name, name): program for name, program in programs.items()}
+        self.nets: dict[tuple[str, str], CheckedNet | None] = {}
 
-def _check_net(
-    reference: NetReference | None,
-    resolved: Resolved,
-    elaborator: Elaborator,
-    known: dict[tuple[str, str], Program | None],
-) -> None:
-    """Report what does not fit between a recipe and its net; a net that waits for arguments is not checked."""
-    if reference is None or resolved.recipe is None:
-        return
-    reference = complete(reference, elaborator.evaluator)
-    if reference is None:
-        return
-    key = (reference.module.source.name, reference.name)
-    if key not in known:
-        known[key] = elaborator.net(reference.module, reference.name, {}, {})
-    program = known[key]
-    if program is not None:
-        data_is_open = "data" not in resolved.places.written
-        for found in demands(CheckedNet(reference, program), resolved.recipe, resolved.places, data_is_open):
-            elaborator.report(found)
+    def run(self) -> None:
+        for node in self.module.file.declarations:
+            if isinstance(node, ast.Recipe):
+                with self.elaborator.recording():
+                    self._check(node)
+
+    def _check(self, node: ast.Recipe) -> None:
+        reference = net_of(self.module, node)
+        resolved = resolve_recipe(chain(self.module, node, self.elaborator.evaluator))
+        for found in resolved.diagnostics:
+            self.elaborator.report(found)
+        net = self._net(reference) if reference is not None else None
+        if net is not None and resolved.recipe is not None:
+            data_is_open = "data" not in resolved.places.written
+            for found in demands(net, resolved.recipe, resolved.places, data_is_open):
+                self.elaborator.report(found)
+
+    def _net(self, reference: NetReference) -> CheckedNet | None:
+        """The net of a recipe; None where it has mistakes, or waits for arguments."""
+        complete_one = complete(reference, self.elaborator.evaluator)
+        if complete_one is None:
+            return None
+        key = (complete_one.module.source.name, complete_one.name)
+        if key not in self.nets:
+            if key not in self.programs:
+                self.programs[key] = self.elaborator.net(complete_one.module, complete_one.name, {}, {})
+            program = self.programs[key]
+            self.nets[key] = None if program is None else CheckedNet(complete_one, program)
+        return self.nets[key]

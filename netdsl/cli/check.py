@@ -96,11 +96,10 @@ def _check(file: str, net: str | None, args: argparse.Namespace) -> Checked:
 
 def _check_one(file: str, net: str | None, args: argparse.Namespace) -> Checked:
     """Check one net or recipe of a file, with its arguments and sizes."""
-    from netdsl.planning.recipes import is_recipe
     from netdsl.selection import select
 
     spec = open_spec(file)
-    if net is not None and is_recipe(spec.module, net):
+    if net is not None and spec.module.is_recipe(net):
         found = select(spec, net, None, {}, given_arguments(args), given_sizes(args))
         return Checked(file, (found.net.name,) if found.net else (), found.diagnostics, (net,))
     one = spec.net(net, given_arguments(args), given_sizes(args))

@@ -71,6 +71,16 @@ class Module:
         """The names of the nets and variants declared here, in order."""
         return [d.name.id for d in self.file.declarations if _is_net(d)]
 
+    @property
+    def recipes(self) -> list[str]:
+        """The names of the recipes declared here, in order."""
+        return [d.name.id for d in self.file.declarations if isinstance(d, ast.Recipe)]
+
+    def is_recipe(self, name: str) -> bool:
+        """Whether a name means a recipe here, an own or an imported one."""
+        found = self.find(name)
+        return found is not None and isinstance(found[1], ast.Recipe)
+
 
 def _is_net(node: ast.Declaration) -> TypeGuard[ast.Block | ast.Variant]:
     return isinstance(node, ast.Variant) or (isinstance(node, ast.Block) and node.keyword == "net")

@@ -27,16 +27,11 @@ def origin(module: Module, evaluator: Evaluator) -> Origin:
     return Origin(module.source, evaluate)
 
 
-def recipe_names(module: Module) -> list[str]:
-    """The recipes that a file declares, in order."""
-    return [d.name.id for d in module.file.declarations if isinstance(d, ast.Recipe)]
-
-
 def find_recipe(module: Module, name: str, at: Place | None = None) -> tuple[Module, ast.Recipe]:
     """The recipe of a name, and the file it stands in. Raises Fault."""
     found = module.find(name)
     if found is None or not isinstance(found[1], ast.Recipe):
-        hint = did_you_mean(name, recipe_names(module)) or f"its recipes: {', '.join(recipe_names(module)) or 'none'}"
+        hint = did_you_mean(name, module.recipes) or f"its recipes: {', '.join(module.recipes) or 'none'}"
         raise fault("unknown-recipe", f"{module.source.name} declares no recipe `{name}`", at, hint)
     return found[0], found[1]
 
@@ -132,7 +127,7 @@ def choose(module: Module, name: str | None, recipe: str | None, read: Reader) -
     `name` is a net or a recipe of the spec, its own or imported; `recipe` may be one of another spec (`resnet:A2`),
     or `none`. Without a recipe it is the spec's first, or the first for the net that is named.
     """
-    if name is not None and is_recipe(module, name):
+    if name is not None and module.is_recipe(name):
         recipe, name = recipe or name, None
     net = NetReference(module, name) if name is not None else None
     if recipe == "none":
@@ -142,12 +137,6 @@ def choose(module: Module, name: str | None, recipe: str | None, read: Reader) -
     other, recipe = _elsewhere(module, recipe, read)
     target = net_of(*find_recipe(other, recipe))
     return Choice(net or (target if other is module else None), (other, recipe))
-
-
-def is_recipe(module: Module, name: str) -> bool:
-    """Whether a name means a recipe in a file, its own or an imported one."""
-    found = module.find(name)
-    return found is not None and isinstance(found[1], ast.Recipe)
 
 
 def _first(module: Module, net: NetReference | None) -> Choice:
@@ -162,7 +151,7 @@ def _first(module: Module, net: NetReference | None) -> Choice:
 def _recipes_for(module: Module, net: NetReference | None) -> list[str]:
     """The recipes of a file, or those for one net."""
     if net is None:
-        return recipe_names(module)
+        return module.recipes
     wanted = module.find(net.name)
     found = []
     for node in module.file.declarations:

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from netdsl.analysis.count import parameters
-from netdsl.backends.torch.source import emit
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
-from netdsl.ir.model import Program
+from netdsl.ir.model import Definition, Program
 from netdsl.planning.net import PlannedNet
 from netdsl.recipe.augmentations import Crop, RandomResizedCrop, Resize
 from netdsl.recipe.component import component_name
@@ -62,11 +61,27 @@ def refused(net: PlannedNet, size: int) -> str | None:
     for a, b in zip(parameters(program.main), parameters(other.main), strict=False):
         if (a.path, a.shape) != (b.path, b.shape):
             return f"`{a.path}` is {list(a.shape)} and would have to be {list(b.shape)}"
-    if _code(program) != _code(other):
+    if not same_ops(program.main, other.main) and _code(program) != _code(other):
         return "its layers are made for their sizes"
     return None
 
 
+def same_ops(one: Definition, other: Definition, seen: set[tuple[int, int]] | None = None) -> bool:
+    """Whether two definitions call the same ops with the same options, whatever the sizes of their values."""
+    seen = set() if seen is None else seen
+    if (id(one), id(other)) in seen:
+        return True
+    seen.add((id(one), id(other)))
+    return len(one.steps) == len(other.steps) and all(
+        same_ops(a.callee, b.callee, seen)
+        if isinstance(a.callee, Definition) and isinstance(b.callee, Definition)
+        else a.callee == b.callee
+        for a, b in zip(one.steps, other.steps, strict=True)
+    )
+
+
 def _code(program: Program) -> str:
     """A net's PyTorch source without its comments."""
+    from netdsl.backends.torch.source import emit
+
     return ast.dump(ast.parse(emit(program, class_name="Net", header="")))

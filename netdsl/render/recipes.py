@@ -13,7 +13,7 @@ from typing import Any
 
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
-from netdsl.planning.recipes import load_recipe, net_of, recipe_names
+from netdsl.planning.recipes import load_recipe, net_of
 from netdsl.recipe.component import component_name
 from netdsl.recipe.reference import ComponentEntry, Entry, FieldEntry, sections
 from netdsl.recipe.schema import Recipe
@@ -34,7 +34,7 @@ def _published(folder: str) -> Iterator[str]:
     yield "|---|---|---|--:|---|---|"
     for file in sorted(f for f in os.listdir(folder) if f.endswith(".net")):
         spec = Spec(load_source(os.path.join(folder, file)), read_import)
-        for name in recipe_names(spec.module):
+        for name in spec.module.recipes:
             yield _row(spec, file, name)
 
 

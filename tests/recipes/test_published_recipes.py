@@ -12,14 +12,13 @@ from torch import nn
 from zoo_tables import ROOT, spec
 
 from netdsl.analysis.count import parameters
-from netdsl.planning.recipes import recipe_names
 from netdsl.recipe.sources import ImageFolder
 from netdsl.training.optim.ema import effective_decay
 
 
 @pytest.mark.parametrize("file", PUBLISHED)
 def test_every_recipe_of_these_files_is_in_this_test(file: str) -> None:
-    assert recipe_names(spec(file).module) == PUBLISHED[file]
+    assert spec(file).module.recipes == PUBLISHED[file]
 
 
 @pytest.mark.parametrize("name", NAMES)

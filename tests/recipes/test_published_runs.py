@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from zoo_tables import ROOT, spec, specs
 
 from netdsl.cli.main import main
-from netdsl.planning.recipes import recipe_names
 
 PICTURES = ["--data", "synthetic(16, 8)", "--set", "batch=8", "-p", "classes=5"]
 CIFAR = ["--data", "synthetic(16, 8)", "--set", "batch=8"]
@@ -102,7 +101,7 @@ def test_a_published_recipe_runs_for_an_epoch(name: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("path", specs(), ids=lambda p: p.stem)
 def test_every_recipe_of_every_spec_prints_its_plan(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     module = spec(path.stem).module
-    for name in recipe_names(module):
+    for name in module.recipes:
         assert main(["recipe", f"{path}:{name}", "--samples", "50000"]) == 0
         said = capsys.readouterr()
         assert said.out.splitlines()[0].endswith(f" by {name}")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import ast
 
+import pytest
+from paths import SPECS
+
+from netdsl.analysis.count import parameters
+from netdsl.backends.torch.source import emit
 from netdsl.diagnostics.diagnostic import Diagnostic
-from netdsl.loader import read_import
+from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
+from netdsl.planning.resolution import refused, same_ops
 from netdsl.source import Source
 
 IMAGES = (
@@ -164,3 +170,20 @@ def test_a_selector_of_an_extended_recipe_is_blamed_where_it_is_written() -> Non
     text = IMAGES + "recipe A for N {\n  freeze backbone\n}\nrecipe B extends A {\n  epochs = 3\n}\n"
     diagnostics = Spec(Source(text, "test.net"), read_import).diagnostics
     assert {d.at.text for d in diagnostics if d.at} == {"backbone"}
+
+
+@pytest.mark.parametrize("file", ["resnet", "efficientnet_v2", "alexnet", "googlenet", "nasnet", "lenet"])
+def test_equal_ops_and_weights_at_another_size_are_equal_code(file: str) -> None:
+    """What lets a net be trained at another size without comparing its whole source."""
+    net = Spec(load_source(SPECS / f"{file}.net"), read_import).net()
+    side = net.checked.main.inputs[0].type.shape[1]
+    assert isinstance(side, int)
+    for other in (side + 32, side // 2):
+        program, _ = net.resized(other)
+        assert program is not None
+        both = (net.checked, program)
+        weights = [[(p.path, p.shape) for p in parameters(b.main)] for b in both]
+        code = [ast.dump(ast.parse(emit(b, class_name="Net", header=""))) for b in both]
+        if same_ops(net.checked.main, program.main) and weights[0] == weights[1]:
+            assert code[0] == code[1]
+        assert (refused(net, other) is None) == (code[0] == code[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.elaborate.expressions import Evaluator
 from netdsl.elaborate.modules import resolve
-from netdsl.planning.recipes import load_recipe, recipe_names
+from netdsl.planning.recipes import load_recipe
 from netdsl.recipe.schema import Recipe
 from netdsl.source import Source
 
@@ -15,7 +15,7 @@ def resolved(text: str, name: str | None = None, **settings: str) -> tuple[Recip
     module, mistakes = resolve(Source(text, "test.net"), lambda *_: None)
     assert not mistakes, mistakes
     names = {key.replace("__", "."): value for key, value in settings.items()}
-    found = load_recipe(module, Evaluator(), name or (recipe_names(module) or [None])[-1], names)
+    found = load_recipe(module, Evaluator(), name or (module.recipes or [None])[-1], names)
     return found.recipe, found.diagnostics
 
 

@@ -1,0 +1,65 @@
+"""The recipes that the documentation shows are trained as they stand there, on a few images."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from paths import ROOT
+from PIL import Image
+
+from netdsl.cli.main import main
+
+FOLDERS = re.compile(r'imagefolder\("(\w+)"')
+
+
+def examples() -> list[tuple[str, str]]:
+    """Every recipe of the two pages about training: the spec and the recipe's name."""
+    found = []
+    for page in ("data.md", "recipes.md"):
+        for text in re.findall(r"^```net\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.DOTALL | re.MULTILINE):
+            found += [(text, name) for name in re.findall(r"^recipe (\w+)", text, re.MULTILINE)]
+    return found
+
+
+def images(folder: Path) -> None:
+    """Two classes of two photographs each, to train and to test on."""
+    generator = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for label in ("cat", "dog"):
+            (folder / split / label).mkdir(parents=True)
+            for i in range(2):
+                pixels = generator.integers(0, 255, (270, 300, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / split / label / f"{i}.jpg")
+
+
+SHORT = {"Quick": ["--set", "epochs=1"], "Pets": ["--set", "epochs=1", "--set", "progressive.size=[64, 96]"]}
+"""What makes an example short enough for every run of the tests; the others are slow."""
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [pytest.param(*e, id=e[1], marks=[] if e[1] in SHORT else [pytest.mark.slow]) for e in examples()],
+)
+def test_the_recipe_trains(text: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / "example.net").write_text(text)
+    assert main(["check", str(tmp_path / "example.net")]) == 0
+    settings = SHORT.get(name, ["--set", "epochs=1"])
+    if name != "Quick":  # the others read images, of as many classes as the reader's own
+        settings = [*settings, "--set", "batch=2", "-p", "classes=2"]
+        for folder in {"imagenet", *FOLDERS.findall(text)}:
+            images(tmp_path / folder)
+    run = tmp_path / "run"
+    assert main(["train", f"{tmp_path}/example.net:{name}", *settings, "-q", "--no-onnx", "-o", str(run)]) == 0
+    about = json.loads((run / "run.json").read_text())
+    target = re.search(rf"^recipe {name} for (\w+)", text, re.MULTILINE)
+    assert target is not None
+    assert about["net"].startswith(target[1])
+    assert about["result"]["n"] == (359 if name == "Quick" else 4)
+
+
+def test_there_are_examples() -> None:
+    assert {name for _, name in examples()} >= {"Pets", "Quick", "ImageNet300", "Longer"}
