@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from netdsl.recipe.schema import Recipe
 
 FIELDS = ("data", "init", "augment")
-"""Fields whose words name files."""
+"""Fields whose components name files."""
 
 
 def from_here(recipe: Recipe, typed: Iterable[str]) -> Recipe:
@@ -27,25 +27,25 @@ def from_here(recipe: Recipe, typed: Iterable[str]) -> Recipe:
     names = tuple(typed)
     for field in FIELDS:
         value = getattr(recipe, field)
-        words = value if isinstance(value, tuple) else (value,)
-        words = tuple(_from_here(word, field, names) for word in words)
+        components = value if isinstance(value, tuple) else (value,)
+        components = tuple(_from_here(component, field, names) for component in components)
         if any(n.split(".")[0] == field for n in names):
-            recipe = replace(recipe, **{field: words if isinstance(value, tuple) else words[0]})
+            recipe = replace(recipe, **{field: components if isinstance(value, tuple) else components[0]})
     return recipe
 
 
-def _from_here(word: Component, field: str, typed: tuple[str, ...]) -> Component:
-    """The word with its paths absolute: all of them where the whole field is typed, else those that are."""
+def _from_here(component: Component, field: str, typed: tuple[str, ...]) -> Component:
+    """The component with its paths absolute: all of them where the whole field is typed, else those that are."""
     given = {n.rpartition(".")[2] for n in typed if n.startswith(f"{field}.")}
-    found = {n: getattr(word, n) for n in _paths(word) if field in typed or n in given}
-    return replace(word, **{n: str(Path(text).absolute()) for n, text in found.items()})
+    found = {n: getattr(component, n) for n in _paths(component) if field in typed or n in given}
+    return replace(component, **{n: str(Path(text).absolute()) for n, text in found.items()})
 
 
-def _paths(word: Component) -> list[str]:
-    """The arguments of a word that name files, and are not empty."""
+def _paths(component: Component) -> list[str]:
+    """The arguments of a component that name files, and are not empty."""
     found = []
-    for name, argument in arguments(type(word)).items():
-        kind, text = argument.kind.path, getattr(word, name)
+    for name, argument in arguments(type(component)).items():
+        kind, text = argument.kind.path, getattr(component, name)
         if kind and text and (kind == A_PATH["path"] or Path(text).exists()):
             found.append(name)
     return found

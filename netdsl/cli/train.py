@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(parser)
     parser.add_argument(
         "--data",
-        metavar="WORD",
+        metavar="SOURCE",
         help='the data, as the recipe would say it: `synthetic`, `cifar10("folder")`; paths from where you are',
     )
     parser.add_argument("--seed", type=int, metavar="N", help="seed of everything random")

@@ -25,11 +25,11 @@ class Parameter(Struct, frozen=True):
 
 
 class ParameterGroup(Struct, frozen=True):
-    """Parameters with equal settings. `scale` multiplies the scheduled lr; `settings` are the optimizer's other
+    """Parameters with equal settings. `lr_scale` multiplies the scheduled lr; `settings` are the optimizer's other
     numbers."""
 
     paths: tuple[str, ...]
-    scale: float
+    lr_scale: float
     settings: dict[str, Any]
     layer: int | None = None
 
@@ -55,7 +55,7 @@ def group(
 
     `layers`: the layer number of every path, where the recipe decays lr by layer.
     """
-    base_lr = recipe.optimizer.lr
+    lr = recipe.optimizer.lr
     still = frozen(recipe, parameters)
     last = max(layers.values()) if layers else 0
     found: dict[tuple[Any, ...], list[str]] = {}
@@ -66,11 +66,11 @@ def group(
         for entry in recipe.groups:
             if any(selects(s, parameter) for s in entry.selectors):
                 settings |= entry.settings
-        scale = float(settings.pop("lr", base_lr)) / base_lr
+        lr_scale = float(settings.pop("lr", lr)) / lr
         layer = layers[parameter.path] if layers else None
         if layer is not None and recipe.layer_decay is not None:
-            scale *= recipe.layer_decay.rate ** (last - layer)
-        signature = (scale, layer, tuple(sorted(settings.items())))
+            lr_scale *= recipe.layer_decay.rate ** (last - layer)
+        signature = (lr_scale, layer, tuple(sorted(settings.items())))
         found.setdefault(signature, []).append(parameter.path)
     return tuple(ParameterGroup(tuple(v), k[0], dict(k[2]), k[1]) for k, v in found.items())
 

@@ -42,7 +42,7 @@ class Span(Struct, frozen=True):
 
 
 class Memory(Struct, frozen=True):
-    """Bytes: `fixed` for weights, gradients, the optimizer's numbers and averages; `sample` what the forward pass keeps
+    """Bytes: `fixed` for weights, gradients, the optimizer's state and averages; `sample` what the forward pass keeps
     for each sample that is computed at once."""
 
     fixed: int
@@ -52,7 +52,7 @@ class Memory(Struct, frozen=True):
 class Plan(Struct, frozen=True, kw_only=True):
     """A recipe's consequences for a net.
 
-    `written`, `defaults`: fields by name, as they could be written. `members`: numbers trained in each group. `lr`,
+    `written`, `defaults`: fields by name, as they could be written. `members`: elements trained in each group. `lr`,
     `dropout`: at evenly spaced updates. `drop_path`: of every residual link. `flops`: of the whole training, `cost` of
     one sample. `memory`: bytes with the recipe's micro-batch. `open_sizes`: named sizes that are not given, on which
     these depend. `notes`: what is doubtful about recipe and net together.
@@ -126,10 +126,10 @@ def _curves(recipe: Recipe, steps: int | None, per_epoch: int | None) -> dict[st
     times = range(0, steps, max(1, steps // POINTS))
     schedule = Schedule(recipe.schedule, peak_lr(recipe), steps, per_epoch or steps, recipe.schedule_unit)
     spans = []
-    for word, stretch in zip(recipe.schedule, schedule.stretches, strict=False):
+    for phase, stretch in zip(recipe.schedule, schedule.stretches, strict=False):
         end = min(stretch.end, steps)
         if stretch.start < end:
-            spans.append(Span(shown(word), stretch.start, end, schedule(stretch.start), schedule(end - 1)))
+            spans.append(Span(shown(phase), stretch.start, end, schedule(stretch.start), schedule(end - 1)))
     rates = (time_rate(recipe.dropout, s, steps, per_epoch or steps) for s in times) if recipe.dropout else ()
     return {"lr": tuple(schedule(s) for s in times), "spans": tuple(spans), "dropout": tuple(rates)}
 
@@ -213,8 +213,8 @@ def _fields(recipe: Recipe) -> tuple[dict[str, str], dict[str, str]]:
     return {n: t for n, t in texts.items() if n not in same}, defaults
 
 
-def _default_arguments(word: Component) -> Iterator[tuple[str, str]]:
-    for argument in arguments(type(word)).values():
-        value = getattr(word, argument.name)
+def _default_arguments(component: Component) -> Iterator[tuple[str, str]]:
+    for argument in arguments(type(component)).values():
+        value = getattr(component, argument.name)
         if not argument.required and value == argument.default and value is not None:
             yield argument.name, shown(value, quoted=argument.kind.is_text)

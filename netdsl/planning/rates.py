@@ -37,7 +37,7 @@ LINK_RATES: Executors[Callable[[Any, int], list[float]]] = Executors(
             ramp.start + (ramp.to - ramp.start) * i / max(1, blocks - 1) for i in range(blocks)
         ],
         Rates: _listed,
-        DropPath: lambda word, blocks: LINK_RATES[word.rates](word.rates, blocks),
+        DropPath: lambda drop_path, blocks: LINK_RATES[drop_path.rates](drop_path.rates, blocks),
     },
 )
 

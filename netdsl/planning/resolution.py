@@ -17,9 +17,9 @@ from netdsl.recipe.progressive import staged
 from netdsl.recipe.schema import Recipe
 
 
-def trained_size(words: Sequence[Any]) -> int | None:
+def trained_size(augment: Sequence[Any]) -> int | None:
     """The side of the images that augmentation gives; None where they keep their own."""
-    sizes = [w.size for w in words if isinstance(w, RandomResizedCrop | Resize | Crop) and w.size]
+    sizes = [w.size for w in augment if isinstance(w, RandomResizedCrop | Resize | Crop) and w.size]
     return sizes[-1] if sizes else None
 
 
@@ -56,8 +56,11 @@ def refused(net: PlannedNet, size: int) -> str | None:
     if tuple(shape[1:]) == (size, size):
         return None
     other, mistakes = net.resized(size)
-    if other is None:
-        return mistakes[0].message
+    return mistakes[0].message if other is None else _difference(program, other)
+
+
+def _difference(program: Program, other: Program) -> str | None:
+    """Why the code and the weights of a net are not those of the same net at another size."""
     for a, b in zip(parameters(program.main), parameters(other.main), strict=False):
         if (a.path, a.shape) != (b.path, b.shape):
             return f"`{a.path}` is {list(a.shape)} and would have to be {list(b.shape)}"

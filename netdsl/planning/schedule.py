@@ -30,8 +30,8 @@ Curve = Callable[[float], float]
 
 def peak_lr(recipe: Recipe) -> float:
     """The peak lr, scaled linearly where the recipe states it for another batch."""
-    word = recipe.optimizer
-    return word.lr * recipe.batch / word.per_batch if word.per_batch else word.lr
+    optimizer = recipe.optimizer
+    return optimizer.lr * recipe.batch / optimizer.per_batch if optimizer.per_batch else optimizer.lr
 
 
 class Stretch(Struct, frozen=True):
@@ -49,21 +49,21 @@ class Schedule:
     `unit="epoch"`: the value at the start of each epoch is kept through it, as schedulers stepped per epoch do.
     """
 
-    def __init__(self, phases: Sequence[Phase], peak: float, total: int, per_epoch: int, unit: str = "step") -> None:
-        self.peak = peak
+    def __init__(self, phases: Sequence[Phase], peak_lr: float, total: int, per_epoch: int, unit: str = "step") -> None:
+        self.peak_lr = peak_lr
         self.total = total
         self.hold = per_epoch if unit == "epoch" else 1
         self.plateau = next((p for p in phases if isinstance(p, Plateau)), None)
         self.stretches: list[Stretch] = []
-        start, value = 0, peak
+        start, lr = 0, peak_lr
         for phase in phases or (Constant(),):
             length = phase.length.steps(per_epoch) if phase.length is not None else max(0, total - start)
             before = start if phase.spans_run else 0
-            whole = CURVES[phase](phase, value, peak, length + before, per_epoch, self.hold)
+            whole = CURVES[phase](phase, lr, peak_lr, length + before, per_epoch, self.hold)
             curve = _later(whole, before)
             self.stretches.append(Stretch(start, start + length, curve))
             start += length
-            value = peak if isinstance(phase, Warmup) else curve(length)
+            lr = peak_lr if isinstance(phase, Warmup) else curve(length)
 
     def __call__(self, step: int, falls: int = 0) -> float:
         at = step - step % self.hold
@@ -73,10 +73,10 @@ class Schedule:
         last = self.stretches[-1]
         return self._fallen(last.curve(last.end - last.start), falls)
 
-    def _fallen(self, value: float, falls: int) -> float:
+    def _fallen(self, lr: float, falls: int) -> float:
         if self.plateau is None:
-            return value
-        return max(value * self.plateau.factor**falls, min(value, self.plateau.to))
+            return lr
+        return max(lr * self.plateau.factor**falls, min(lr, self.plateau.to))
 
     def on_plateau(self, step: int) -> bool:
         """Whether a step belongs to a phase whose lr depends on what is measured."""
@@ -88,60 +88,60 @@ def _later(curve: Curve, steps: int) -> Curve:
     return (lambda t: curve(t + steps)) if steps else curve
 
 
-def _warmup(phase: Warmup, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
-    start = phase.start if phase.factor is None else phase.factor * peak
+def _warmup(phase: Warmup, lr: float, peak_lr: float, length: int, per_epoch: int, hold: int) -> Curve:
+    start = phase.start if phase.factor is None else phase.factor * peak_lr
     if phase.shape == "constant":
-        return lambda t: start if t < length else peak
+        return lambda t: start if t < length else peak_lr
     reach = max(1, length - hold if phase.inclusive else length)
-    return lambda t: start + (peak - start) * min(1.0, t / reach)
+    return lambda t: start + (peak_lr - start) * min(1.0, t / reach)
 
 
-def _constant(phase: Constant | Plateau, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
-    return lambda t: value
+def _constant(phase: Constant | Plateau, lr: float, peak_lr: float, length: int, per_epoch: int, hold: int) -> Curve:
+    return lambda t: lr
 
 
-def _cosine(phase: Cosine, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
-    return lambda t: phase.to + (value - phase.to) * (1 + math.cos(math.pi * min(1.0, t / max(1, length)))) / 2
+def _cosine(phase: Cosine, lr: float, peak_lr: float, length: int, per_epoch: int, hold: int) -> Curve:
+    return lambda t: phase.to + (lr - phase.to) * (1 + math.cos(math.pi * min(1.0, t / max(1, length)))) / 2
 
 
-def _linear(phase: Linear, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
-    to = phase.to if phase.factor is None else phase.factor * peak
-    return lambda t: value + (to - value) * min(1.0, t / max(1, length))
+def _linear(phase: Linear, lr: float, peak_lr: float, length: int, per_epoch: int, hold: int) -> Curve:
+    to = phase.to if phase.factor is None else phase.factor * peak_lr
+    return lambda t: lr + (to - lr) * min(1.0, t / max(1, length))
 
 
-def _polynomial(phase: Polynomial, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
-    return lambda t: phase.to + (value - phase.to) * (1 - min(1.0, t / max(1, length))) ** phase.power
+def _polynomial(phase: Polynomial, lr: float, peak_lr: float, length: int, per_epoch: int, hold: int) -> Curve:
+    return lambda t: phase.to + (lr - phase.to) * (1 - min(1.0, t / max(1, length))) ** phase.power
 
 
-def _step(phase: Step, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
+def _step(phase: Step, lr: float, peak_lr: float, length: int, per_epoch: int, hold: int) -> Curve:
     every = max(1, phase.every.steps(per_epoch))
-    return lambda t: value * phase.factor ** (t // every)
+    return lambda t: lr * phase.factor ** (t // every)
 
 
-def _multistep(phase: Multistep, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
+def _multistep(phase: Multistep, lr: float, peak_lr: float, length: int, per_epoch: int, hold: int) -> Curve:
     at = [d.steps(per_epoch) for d in phase.at]
-    return lambda t: value * phase.factor ** sum(t >= a for a in at)
+    return lambda t: lr * phase.factor ** sum(t >= a for a in at)
 
 
-def _exponential(phase: Exponential, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
+def _exponential(phase: Exponential, lr: float, peak_lr: float, length: int, per_epoch: int, hold: int) -> Curve:
     every = phase.every.amount * (per_epoch if phase.every.unit == "epochs" else 1)
-    return lambda t: value * phase.factor ** (t // every if phase.staircase else t / every)
+    return lambda t: lr * phase.factor ** (t // every if phase.staircase else t / every)
 
 
-def _restarts(phase: Restarts, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
+def _restarts(phase: Restarts, lr: float, peak_lr: float, length: int, per_epoch: int, hold: int) -> Curve:
     first = max(1, phase.first.steps(per_epoch))
 
     def curve(t: float) -> float:
         cycle: float = first
         while t >= cycle:
             t, cycle = t - cycle, cycle * phase.times
-        return phase.to + (value - phase.to) * (1 + math.cos(math.pi * t / cycle)) / 2
+        return phase.to + (lr - phase.to) * (1 + math.cos(math.pi * t / cycle)) / 2
 
     return curve
 
 
-def _onecycle(phase: OneCycle, value: float, peak: float, length: int, per_epoch: int, hold: int) -> Curve:
-    low, lowest = value / phase.start_div, value / phase.start_div / phase.end_div
+def _onecycle(phase: OneCycle, lr: float, peak_lr: float, length: int, per_epoch: int, hold: int) -> Curve:
+    low, lowest = lr / phase.start_div, lr / phase.start_div / phase.end_div
     top, end = phase.rise * length - 1, length - 1
 
     def between(a: float, b: float, share: float) -> float:
@@ -149,8 +149,8 @@ def _onecycle(phase: OneCycle, value: float, peak: float, length: int, per_epoch
 
     def curve(t: float) -> float:
         if t <= top:
-            return between(low, value, t / top if top > 0 else 1.0)
-        return between(value, lowest, min(1.0, (t - top) / max(1e-9, end - top)))
+            return between(low, lr, t / top if top > 0 else 1.0)
+        return between(lr, lowest, min(1.0, (t - top) / max(1e-9, end - top)))
 
     return curve
 

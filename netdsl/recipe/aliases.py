@@ -40,7 +40,7 @@ ARGUMENTS = {
     "max_norm": "limit", "value": "limit",
 }  # fmt: skip
 
-WORDS = {
+VALUES = {
     "he": "kaiming", "he_normal": "kaiming", "kaiming_normal": "kaiming", "kaiming_uniform": "kaiming",
     "glorot": "xavier", "xavier_uniform": "xavier", "xavier_normal": "xavier", "float16": "fp16", "half": "fp16",
     "bfloat16": "bf16", "float32": "fp32", "ce": "cross_entropy", "binary_cross_entropy": "bce", "l2": "mse",

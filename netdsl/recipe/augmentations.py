@@ -1,4 +1,4 @@
-"""What is done to the pictures of a training batch, in the order written. Every draw is per sample."""
+"""What is done to the images of a training batch, in the order written. Every draw is per sample."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Interpolation = Annotated[
 ]
 Outside = Annotated[
     Literal["zero", "mean"],
-    Meta(description="what comes in from outside a moved picture: black, or the mean colour that `standardize` names"),
+    Meta(description="what comes in from outside a moved image: black, or the mean colour that `standardize` names"),
 ]
-Fill = Annotated[float, Meta(ge=0, le=1, description="value outside the picture, from 0 to 1")]
+Fill = Annotated[float, Meta(ge=0, le=1, description="value outside the image, from 0 to 1")]
 
 
 class Augment(Component, frozen=True):
@@ -48,17 +48,17 @@ class Vflip(Augment, frozen=True, tag="vflip"):
 
 @component("augment")
 class Crop(Augment, frozen=True, tag="crop"):
-    """A random window of `size` after `padding` on every side; without `size`, of the picture's own size."""
+    """A random window of `size` after `padding` on every side; without `size`, of the image's own size."""
 
     masks = "moves"
-    size: Annotated[Index, Meta(description="side of the window; 0: the picture's own")] = 0
+    size: Annotated[Index, Meta(description="side of the window; 0: the image's own")] = 0
     padding: Annotated[Index, Meta(description="pixels added on every side first")] = 0
     mode: Literal["zeros", "reflect", "replicate"] = "zeros"
 
 
 @component("augment")
 class RandomResizedCrop(Augment, frozen=True, tag="random_resized_crop"):
-    """A random part of the picture (`scale`: its area, `ratio`: width over height), resized to `size`."""
+    """A random part of the image (`scale`: its area, `ratio`: width over height), resized to `size`."""
 
     source: ClassVar[str] = "Szegedy et al. 2015"
     masks = "moves"
@@ -70,7 +70,7 @@ class RandomResizedCrop(Augment, frozen=True, tag="random_resized_crop"):
 
 @component("augment")
 class Resize(Augment, frozen=True, tag="resize"):
-    """Resizes pictures to `size` by `size`, antialiased."""
+    """Resizes images to `size` by `size`, antialiased."""
 
     masks = "moves"
     size: Count
@@ -101,7 +101,7 @@ class Affine(Augment, frozen=True, tag="affine"):
 
 @component("augment")
 class Elastic(Augment, frozen=True, tag="elastic"):
-    """Bends the picture smoothly: the points of a coarse `grid` move by normal amounts of `std` pixels, what lies
+    """Bends the image smoothly: the points of a coarse `grid` move by normal amounts of `std` pixels, what lies
     between them bicubically. Mirrored at the border."""
 
     source: ClassVar[str] = "Simard et al. 2003; Ronneberger et al. 2015"
@@ -225,7 +225,7 @@ class AutoAugment(Augment, frozen=True, tag="autoaugment"):
 @component("augment")
 class RandomErasing(Augment, frozen=True, tag="random_erasing"):
     """Overwrites a random rectangle with `value` as the net sees it once pixels are standardised: `zero` (the mean
-    colour of the data), `pixel` (standard normal noise), or the picture's own `mean`."""
+    colour of the data), `pixel` (standard normal noise), or the image's own `mean`."""
 
     source: ClassVar[str] = "Zhong et al. 2020"
     masks = "ignores"
@@ -237,8 +237,8 @@ class RandomErasing(Augment, frozen=True, tag="random_erasing"):
 
 @component("augment")
 class Cutout(Augment, frozen=True, tag="cutout"):
-    """Zeroes (after standardising) a square of side `size` centred anywhere in the picture, cut at the border; with
-    `inside`, one that lies within the picture."""
+    """Zeroes (after standardising) a square of side `size` centred anywhere in the image, cut at the border; with
+    `inside`, one that lies within the image."""
 
     source: ClassVar[str] = "DeVries & Taylor 2017"
     size: Count
@@ -247,13 +247,13 @@ class Cutout(Augment, frozen=True, tag="cutout"):
 
 @component("augment")
 class PixMix(Augment, frozen=True, tag="pixmix"):
-    """Mixes a picture with augmented copies of itself and with pictures of fractals, in up to `rounds` rounds of adding
-    or multiplying. Without a `folder` of mixing pictures, with some that are made by formulas."""
+    """Mixes an image with augmented copies of itself and with images of fractals, in up to `rounds` rounds of adding
+    or multiplying. Without a `folder` of mixing images, with some that are made by formulas."""
 
     source: ClassVar[str] = "Hendrycks et al. 2022"
     masks = "refused"
     folder: Annotated[
-        str, Meta(description="mixing pictures, relative to the spec; empty: built-in ones", extra=A_PATH)
+        str, Meta(description="mixing images, relative to the spec; empty: built-in ones", extra=A_PATH)
     ] = ""
     rounds: Annotated[Count, Meta(description="largest number of rounds")] = 4
     beta: Annotated[Positive, Meta(description="the larger, the less is mixed in")] = 3.0
@@ -298,13 +298,13 @@ class Cutmix(Mix, frozen=True, tag="cutmix"):
 
 @component("progressive")
 class Progressive(Component, frozen=True, tag="progressive"):
-    """Training in `stages` of the same length, each with larger pictures and more regularisation, from the first number
+    """Training in `stages` of the same length, each with larger images and more regularisation, from the first number
     to the second in equal steps: `size` of `random_resized_crop` or `resize`, `strength` of `randaugment`, rate of
     `dropout`, alpha of `mixup` and `cutmix` (0: not mixed)."""
 
     source: ClassVar[str] = "Tan & Le 2021 (EfficientNetV2)"
     stages: Count = 4
-    size: Annotated[tuple[Count, Count] | None, Meta(description="side of training pictures, in pixels")] = None
+    size: Annotated[tuple[Count, Count] | None, Meta(description="side of training images, in pixels")] = None
     strength: tuple[Strength, Strength] | None = None
     dropout: tuple[Probability, Probability] | None = None
     mixup: tuple[NonNegative, NonNegative] | None = None

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import Fault, Hint, did_you_mean, fault
-from netdsl.recipe.aliases import ARGUMENTS, WORDS, called
+from netdsl.recipe.aliases import ARGUMENTS, VALUES, called
 from netdsl.recipe.annotations import Kind, arguments
 from netdsl.recipe.component import Component, Duration, component_name
 from netdsl.source import Place, Source
@@ -224,7 +224,7 @@ class Binder:
 
     def _unknown(self, name: str, written: Written, path: str, known: Any) -> Exception:
         listed = ", ".join(f"`{k}`" for k in known)
-        hint = called(name, WORDS, known) or did_you_mean(name, known) or f"it can be {listed}"
+        hint = called(name, VALUES, known) or did_you_mean(name, known) or f"it can be {listed}"
         return fault("unknown-word", f"`{path}` cannot be `{name}`", written.place, hint)
 
 

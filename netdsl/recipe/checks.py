@@ -168,14 +168,14 @@ def _augmentation(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield _say(
             "warning",
             "two-policies",
-            "more than one augmentation policy is applied to every picture",
+            "more than one augmentation policy is applied to every image",
             places.at("augment"),
         )
     if recipe.repeat > 1 and not recipe.augment:
         yield _say(
             "warning",
             "idle-option",
-            "`repeat` shows the same picture several times: there is no `augment`",
+            "`repeat` shows the same image several times: there is no `augment`",
             places.at("repeat"),
         )
     if recipe.augment and recipe.data.task == "tokens":
@@ -193,14 +193,14 @@ def _images(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 def _masks(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     if recipe.data.task != "mask":
         return
-    for word in recipe.augment:
-        if word.masks == "refused":
-            message = f"`{component_name(word)}` would move the image and not its mask"
+    for component in recipe.augment:
+        if component.masks == "refused":
+            message = f"`{component_name(component)}` would move the image and not its mask"
             yield _say(
                 "error",
                 "not-supported",
                 message,
-                places.at(f"augment.{component_name(word)}"),
+                places.at(f"augment.{component_name(component)}"),
                 "use `hflip`, `crop`, `rotate` or `affine`",
             )
 
@@ -228,18 +228,18 @@ def _sharding(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 
 def _progressive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    word, at = recipe.progressive, places.at("progressive")
-    if word is None:
+    growth, at = recipe.progressive, places.at("progressive")
+    if growth is None:
         return
     if not grown(recipe, 0):
         hint = "`progressive(size=[128, 300], strength=[5, 15])`"
         yield _say("error", "idle-option", "`progressive` says nothing that grows", at, hint)
     for name, kinds in GROWS.items():
-        if getattr(word, name) is not None and not any(isinstance(w, kinds) for w in (*recipe.augment, *recipe.mix)):
+        if getattr(growth, name) is not None and not any(isinstance(w, kinds) for w in (*recipe.augment, *recipe.mix)):
             needed = " or ".join(f"`{component_name(k)}`" for k in kinds)
             field = "mix" if name in ("mixup", "cutmix") else "augment"
             yield _say("error", "idle-option", f"`{name}` grows, and there is no {needed} in `{field}`", at)
-    if word.dropout is not None and recipe.dropout is not None:
+    if growth.dropout is not None and recipe.dropout is not None:
         yield _say("error", "conflicting-fields", "`progressive` and `dropout` both say the rate of dropout", at)
 
 

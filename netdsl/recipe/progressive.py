@@ -13,7 +13,7 @@ from netdsl.recipe.schema import Recipe
 GROWS: dict[str, tuple[type, ...]] = {
     "size": (RandomResizedCrop, Resize), "strength": (RandAugment,), "mixup": (Mixup,), "cutmix": (Cutmix,),
 }  # fmt: skip
-"""What each argument of `progressive` changes: these words of `augment` and `mix`."""
+"""What each argument of `progressive` changes: these components of `augment` and `mix`."""
 
 
 def staged(recipe: Recipe) -> tuple[Recipe, ...]:
@@ -29,14 +29,14 @@ def stage_of(step: int, total: int, count: int) -> int:
 
 def grown(recipe: Recipe, stage: int) -> dict[str, float]:
     """The numbers of a stage, in equal steps from the first to the last; whole pixels (Tan & Le 2021, algorithm 1)."""
-    word = recipe.progressive
+    growth = recipe.progressive
     found: dict[str, float] = {}
-    if word is None:
+    if growth is None:
         return found
-    for name in (f.name for f in fields(word) if f.name != "stages"):
-        ends = getattr(word, name)
+    for name in (f.name for f in fields(growth) if f.name != "stages"):
+        ends = getattr(growth, name)
         if ends is not None:
-            value = ends[0] + (ends[1] - ends[0]) * stage / max(1, word.stages - 1)
+            value = ends[0] + (ends[1] - ends[0]) * stage / max(1, growth.stages - 1)
             found[name] = int(value + 0.5) if name == "size" else value
     return found
 
@@ -51,15 +51,15 @@ def _at(recipe: Recipe, stage: int, count: int) -> Recipe:
     return replace(found, dropout=Flat(numbers["dropout"])) if "dropout" in numbers else found
 
 
-def _mixes(word: Any, numbers: dict[str, float]) -> bool:
+def _mixes(component: Any, numbers: dict[str, float]) -> bool:
     """With an alpha of 0 nothing is mixed."""
-    return all(numbers.get(name, 1) > 0 for name in ("mixup", "cutmix") if isinstance(word, GROWS[name]))
+    return all(numbers.get(name, 1) > 0 for name in ("mixup", "cutmix") if isinstance(component, GROWS[name]))
 
 
-def _changed(word: Any, numbers: dict[str, float]) -> Any:
+def _changed(component: Any, numbers: dict[str, float]) -> Any:
     changes = {
         "alpha" if name in ("mixup", "cutmix") else name: numbers[name]
         for name, kinds in GROWS.items()
-        if name in numbers and isinstance(word, kinds)
+        if name in numbers and isinstance(component, kinds)
     }
-    return replace(word, **changes) if changes else word
+    return replace(component, **changes) if changes else component

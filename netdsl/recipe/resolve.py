@@ -213,9 +213,9 @@ def _no_argument(name: str, argument: str, value: Any) -> str:
     """What can be set of a field's value, where `argument` cannot."""
     parts = value if isinstance(value, tuple) else (value,)
     known = []
-    for word in (p for p in parts if isinstance(p, Component)):
-        prefix = f"{name}.{component_name(word)}" if name in PIPELINES else name
-        known += [f"{prefix}.{a}" for a in arguments(type(word))]
+    for component in (p for p in parts if isinstance(p, Component)):
+        prefix = f"{name}.{component_name(component)}" if name in PIPELINES else name
+        known += [f"{prefix}.{a}" for a in arguments(type(component))]
     near = did_you_mean(f"{name}.{argument}", known)
     return near or (f"it has {', '.join(f'`{k}`' for k in known)}" if known else f"`{name}` has no arguments here")
 

@@ -22,7 +22,7 @@ FIXED = {
 """Fields that stay as they are, and why."""
 
 KINDS = ("optimizer", "ema", "swa", "drop_path")
-"""Fields whose word stays: the checkpoint holds what it needs. Its numbers may change."""
+"""Fields whose component stays: the checkpoint holds what it needs. Its arguments may change."""
 
 
 class Change(Struct, frozen=True):
@@ -38,7 +38,7 @@ class Change(Struct, frozen=True):
 
 
 def changes(before: Recipe, after: Recipe) -> tuple[Change, ...]:
-    """The fields that differ; the argument alone where the word is the same."""
+    """The fields that differ; the argument alone where the component is the same."""
     found: list[Change] = []
     for name in arguments(Recipe):
         old, new = getattr(before, name), getattr(after, name)
@@ -48,8 +48,8 @@ def changes(before: Recipe, after: Recipe) -> tuple[Change, ...]:
 
 
 def _differences(path: str, old: Any, new: Any) -> list[Change]:
-    words = [v.get("word") for v in (old, new) if isinstance(v, dict)]
-    if len(words) == 2 and words[0] is not None and words[0] == words[1]:
+    names = [v.get("word") for v in (old, new) if isinstance(v, dict)]
+    if len(names) == 2 and names[0] is not None and names[0] == names[1]:
         return [c for n in old if old[n] != new[n] for c in _differences(f"{path}.{n}", old[n], new[n])]
     return [Change(path, old, new)]
 

@@ -145,10 +145,10 @@ class FashionMnist(Data, frozen=True, tag="fashion_mnist"):
 
 
 class Pictures(Data, frozen=True, kw_only=True):
-    """Pictures in files.
+    """Image files.
 
     They are resized to `resize` on their shorter side and cut to `crop` in the middle; without them, to what the net
-    takes. Training pictures are cut from the whole picture where `augment` begins with `random_resized_crop`, from the
+    takes. Training images are cut from the whole image where `augment` begins with `random_resized_crop`, from the
     resized one where it begins with `crop`.
     """
 
@@ -160,10 +160,10 @@ class Pictures(Data, frozen=True, kw_only=True):
 
 @component("data")
 class ImageFolder(Pictures, frozen=True, tag="imagefolder"):
-    """A folder `train` and a folder `val` (or `test`) with one folder of pictures per class.
+    """A folder `train` and a folder `val` (or `test`) with one folder of images per class.
 
-    Pictures are resized to `resize` on their shorter side and cut to `crop` in the middle; without them, to what the
-    net takes. Training pictures are cut from the whole file where `augment` begins with `random_resized_crop`, from the
+    Images are resized to `resize` on their shorter side and cut to `crop` in the middle; without them, to what the
+    net takes. Training images are cut from the whole file where `augment` begins with `random_resized_crop`, from the
     resized one where it begins with `crop`.
     """
 
@@ -171,17 +171,17 @@ class ImageFolder(Pictures, frozen=True, tag="imagefolder"):
 
 
 class Table(Pictures, frozen=True, kw_only=True):
-    """A table with a column of pictures and one of classes."""
+    """A table with a column of images and one of classes."""
 
     sure = False
-    image: Annotated[str, Meta(description="column of the pictures")] = "image"
+    image: Annotated[str, Meta(description="column of the images")] = "image"
     label: Annotated[str, Meta(description="column of the classes: names, numbers, or a list of names")] = "label"
     hold_out: Annotated[Fraction, Meta(description="part of the training split to test on where `test` is empty")] = 0.2
 
 
 @component("data")
 class Parquet(Table, frozen=True, tag="parquet"):
-    """Parquet files with a column of pictures (PNG or JPEG bytes) and one of classes, as the Hugging Face Hub has
+    """Parquet files with a column of images (PNG or JPEG bytes) and one of classes, as the Hugging Face Hub has
     them. Read through `datasets`; sized and cut as in `imagefolder`."""
 
     files: Annotated[
@@ -231,7 +231,7 @@ class Npz(Data, frozen=True, tag="npz"):
 
 @component("data")
 class Text(Data, frozen=True, tag="text"):
-    """A text file, cut into windows of `length` characters; the net predicts the next one at every place."""
+    """A text file, cut into windows of `length` characters; the net predicts the next one at every position."""
 
     task = "tokens"
     gives = "tokens"
@@ -257,7 +257,7 @@ class Graph(Data, frozen=True, tag="graph"):
 
 @component("data")
 class Synthetic(Data, frozen=True, tag="synthetic"):
-    """Random pictures of the net's own input shape with a class that can be learnt from them: for trying a recipe
+    """Random images of the net's own input shape with a class that can be learnt from them: for trying a recipe
     out."""
 
     gives = "anything"
@@ -293,8 +293,8 @@ class Pixel(Standardization, frozen=True, tag="pixel"):
 
 @component("standardize")
 class Image(Standardization, frozen=True, tag="image"):
-    """Every picture by its own mean and deviation over all pixels and channels; the deviation is at least
-    1 / sqrt(numbers in a picture)."""
+    """Every image by its own mean and deviation over all pixels and channels; the deviation is at least
+    1 / sqrt(values in an image)."""
 
     source: ClassVar[str] = "TensorFlow's per_image_standardization"
 

@@ -21,6 +21,7 @@ from netdsl.elaborate.builder import Options
 from netdsl.loader import library
 from netdsl.planning.demands import refuse
 from netdsl.planning.groups import Parameter
+from netdsl.planning.outputs import class_argument
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Pixel
 from netdsl.training.checkpoints import format as files
@@ -132,7 +133,8 @@ def load_data(program: Program, recipe: Recipe, base: Path) -> DataSet:
         raise DataError(f"the net has {len(program.main.inputs)} inputs, `{data.name}` gives {given}", hint)
     data = as_labels(data, recipe, outputs)
     check_kind(program, data)
-    data = fit(kept(data, recipe), shape, outputs)
+    argument = class_argument(program, outputs) if outputs is not None else None
+    data = fit(kept(data, recipe), shape, outputs, argument)
     check_recipe(recipe, data)
     check_sizes(program, data)
     return data

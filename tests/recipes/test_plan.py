@@ -94,7 +94,7 @@ def test_a_plan_is_what_training_does(tmp_path: Path) -> None:
         rates.append(next(m.p for m in loop.module.modules() if isinstance(m, torch.nn.Dropout)))
     assert lrs == pytest.approx(expected.lr)
     assert rates == pytest.approx(expected.dropout)
-    assert [g["scale"] for g in loop.updater.optimizers[0].param_groups] == [g.scale for g in expected.groups]
+    assert [g["lr_scale"] for g in loop.updater.optimizers[0].param_groups] == [g.lr_scale for g in expected.groups]
     drops = [float(m.rate) for m in loop.module.modules() if type(m).__name__ == "DropPath"]
     assert drops == pytest.approx(expected.drop_path)
     assert expected.spans[0].end == expected.per_epoch == expected.spans[1].start

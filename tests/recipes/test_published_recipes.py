@@ -138,7 +138,7 @@ def test_airbench_trains_the_shifts_of_its_norms_64_times_as_fast() -> None:
         norms = all("norm" in p for p in g.paths)
         assert norms == any("norm" in p for p in g.paths)
         scale = 64 if norms else 1
-        assert g.scale == pytest.approx(scale)
+        assert g.lr_scale == pytest.approx(scale)
         assert g.settings.get("weight_decay", found.optimizer.weight_decay) == pytest.approx(decay / (scale * lr))  # type: ignore[union-attr]
     assert len(groups) == 2
 
@@ -187,12 +187,12 @@ def single(path: str, depths: tuple[int, ...]) -> int:
     ],
 )
 def test_layers_learn_at_the_rates_of_the_code(name: str, scale: Callable[[str], float]) -> None:
-    got = {p: g.scale for g in planned(name).groups for p in g.paths}
+    got = {p: g.lr_scale for g in planned(name).groups for p in g.paths}
     assert got == {p: pytest.approx(scale(p), rel=1e-12) for p in got}
 
 
 def test_convnext_t_has_eight_of_the_layers() -> None:
-    scales = {round(g.scale, 12) for g in planned("convnext:FineTune22k").groups}
+    scales = {round(g.lr_scale, 12) for g in planned("convnext:FineTune22k").groups}
     assert scales == {round(0.8 ** (13 - i), 12) for i in (0, 1, 2, 3, 4, 5, 12, 13)}
 
 

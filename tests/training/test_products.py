@@ -124,7 +124,7 @@ def test_settings_of_factors_are_those_of_their_weight() -> None:
     loop = loop_of(PRODUCT)
     names = {id(p): n for n, p in loop.module.named_parameters()}
     found = {
-        names[id(p)]: (g["scale"], g["weight_decay"])
+        names[id(p)]: (g["lr_scale"], g["weight_decay"])
         for g in loop.updater.optimizers[0].param_groups
         for p in g["params"]
     }

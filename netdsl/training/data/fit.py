@@ -21,13 +21,13 @@ LARGEST = 20_000
 """Pictures that statistics are taken from where they are read from files."""
 
 
-def fit(data: DataSet, shape: tuple[Size, ...], outputs: int | None) -> DataSet:
+def fit(data: DataSet, shape: tuple[Size, ...], outputs: int | None, argument: str | None = None) -> DataSet:
     """The data set with pictures of `shape` (named sizes take the data's own), checked against the net's outputs.
 
     Raises DataError where it cannot fit.
     """
     notes = list(data.notes)
-    check_classes(data, outputs)
+    check_classes(data, outputs, argument)
     have = tuple(data.train.example()[0].shape[1:])
     if not data.pictures:
         check_shape(data.name, have, shape)
@@ -59,12 +59,13 @@ def check_shape(name: str, have: tuple[int, ...], shape: Sequence[Any]) -> None:
         raise DataError(f"the net takes [{takes}], and a sample of `{name}` is {list(have)}", hint)
 
 
-def check_classes(data: DataSet, outputs: int | None) -> None:
-    """Raise DataError where the net has another number of outputs than the data has classes."""
+def check_classes(data: DataSet, outputs: int | None, argument: str | None = None) -> None:
+    """Raise DataError where the net has another number of outputs than the data has classes. `argument`: the net's own
+    that says how many, where it has one."""
     count = len(data.classes)
     if outputs is not None and count and outputs != count:
-        name = "characters" if data.task == "tokens" else "classes"
-        hint = f"bind the net's argument: `-p {name}={count}`"
+        bind = f"bind the net's argument: `-p {argument}={count}`"
+        hint = bind if argument else f"let the net end with {count} outputs"
         raise DataError(f"the net has {outputs} outputs, `{data.name}` has {count} classes", hint)
 
 

@@ -47,7 +47,7 @@ class Updater:
         self.lr = lr
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = lr * group["scale"]
+                group["lr"] = lr * group["lr_scale"]
 
     def _rescale_buffers(self, factor: float) -> None:
         buffers = [
@@ -95,7 +95,7 @@ def _parted(groups: Sequence[ParameterGroup], factors: Mapping[str, Factors]) ->
 def _described(group: ParameterGroup, tensors: Mapping[str, nn.Parameter], word: Any, decay: float) -> dict[str, Any]:
     settings = dict(group.settings)
     settings["weight_decay"] = settings.get("weight_decay", word.weight_decay) * decay
-    return {"params": [tensors[p] for p in group.paths], "scale": group.scale, **settings}
+    return {"params": [tensors[p] for p in group.paths], "lr_scale": group.lr_scale, **settings}
 
 
 def _fused(groups: Groups, in_shards: bool = False) -> bool:
@@ -178,7 +178,7 @@ def _muon(word: words.Muon, groups: Groups) -> list[Optimizer]:
         found.append(MatrixMuon(matrices, lr=word.lr, **options))
     if rest := [g for g in rest if g["params"]]:
         ratio = word.adamw_lr / word.lr
-        scaled = [{**g, "scale": g["scale"] * ratio} for g in rest]
+        scaled = [{**g, "lr_scale": g["lr_scale"] * ratio} for g in rest]
         found.append(torch.optim.AdamW(scaled, lr=word.adamw_lr, fused=_fused(rest)))
     return found
 
