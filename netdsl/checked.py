@@ -111,7 +111,6 @@ def _recalled(name: str, source: Source) -> Checked | None:
 
 def _check(name: str, source: Source) -> Checked:
     from netdsl.pipeline import Spec
-    from netdsl.planning.recipes import recipe_names
 
     looked_up: dict[tuple[str, str], Dependency] = {}
     sources = {source.name: source}
@@ -134,7 +133,7 @@ def _check(name: str, source: Source) -> Checked:
     spec = Spec(source, read)
     found = spec.diagnostics
     empty = not spec.module.file.declarations and not found
-    checked = Checked(source.name, spec.nets, found, tuple(recipe_names(spec.module)), empty)
+    checked = Checked(source.name, spec.nets, found, tuple(spec.module.recipes), empty)
     if not unreadable and all(place.source.name in sources for place in _places(found)):
         stored = tuple(map(_storable, found))
         kept = Stored(checked.nets, checked.recipes, empty, tuple(looked_up.values()), stored)
