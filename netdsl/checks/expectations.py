@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from netdsl.analysis import count
 from netdsl.diagnostics.diagnostic import Diagnostic, did_you_mean, fault
-from netdsl.elaborate.expressions import Env
 from netdsl.elaborate.modules import Module
+from netdsl.elaborate.names import Env
 from netdsl.ir.model import Program
 from netdsl.sizes.dims import symbol
 from netdsl.syntax import ast

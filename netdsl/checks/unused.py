@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import diagnostic, did_you_mean
 from netdsl.elaborate.arithmetic import BUILTINS
-from netdsl.elaborate.expressions import ALIASES
 from netdsl.elaborate.modules import Module
+from netdsl.elaborate.names import ALIASES
 from netdsl.ops import REGISTRY
 from netdsl.syntax import ast
 
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 DECLARING: dict[type, tuple[str, ...]] = {
     ast.Assign: ("targets",), ast.Share: ("name",), ast.For: ("targets",), ast.Comprehension: ("targets",),
-    ast.Input: ("name",), ast.Parameter: ("name",), ast.Label: (), ast.Output: (), ast.Argument: (), ast.Block: (),
+    ast.Input: ("name",), ast.Parameter: ("name",), ast.ExprStatement: ("name",),
+    ast.Label: (), ast.Output: (), ast.Argument: (), ast.Block: (),
 }  # fmt: skip
 """Fields that declare a name."""
 
 SILENT: dict[type, tuple[str, ...]] = {
     ast.Label: ("name",),
+    ast.Labelled: ("name",),
     ast.Output: ("name",),
     ast.Argument: ("name",),
     ast.Block: ("name",),

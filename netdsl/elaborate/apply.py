@@ -13,7 +13,7 @@ from netdsl.diagnostics.diagnostic import Fault, Label, fault
 from netdsl.elaborate import calls
 from netdsl.elaborate.build import freeze
 from netdsl.elaborate.builder import Builder, Context
-from netdsl.elaborate.expressions import Env, Silent
+from netdsl.elaborate.names import Env, Silent
 from netdsl.elaborate.scope import Draft, LayerDraft, Scope, Wire
 from netdsl.elaborate.values import (
     BROKEN,
@@ -22,6 +22,7 @@ from netdsl.elaborate.values import (
     BodyArrow,
     CallPlace,
     It,
+    LabelArrow,
     OpArrow,
     PipeArrow,
     ResidualArrow,
@@ -61,6 +62,7 @@ class Applier:
             BlockArrow: self._block,
             PipeArrow: self._pipe,
             ArithArrow: self._arithmetic,
+            LabelArrow: self._label,
             BodyArrow: self._body,
             ResidualArrow: self._residual,
         }
@@ -82,6 +84,11 @@ class Applier:
     def _body(self, arrow: BodyArrow, flow: Any, context: Context) -> Any:
         env = Env(arrow.module, dict(arrow.captured))
         return self.builder.run(arrow.body.statements, env, flow, context)
+
+    def _label(self, arrow: LabelArrow, flow: Any, context: Context) -> Any:
+        return self.builder.labelled(
+            arrow.name, arrow.at, flow, context, lambda start, inner: self.apply(arrow.value, start, inner)
+        )
 
     def _block(self, arrow: BlockArrow, flow: Any, context: Context) -> Any:
         known = self.builder.again(arrow, flow) if type(flow) is Wire else None

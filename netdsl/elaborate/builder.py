@@ -4,12 +4,14 @@ of whoever builds the program.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import Fault
-from netdsl.elaborate.expressions import Env, Evaluator, Silent
+from netdsl.elaborate.expressions import Evaluator
+from netdsl.elaborate.names import Env, Silent
 from netdsl.elaborate.scope import LayerDraft, Scope, Wire
 from netdsl.elaborate.values import BlockArrow
 from netdsl.ir.model import Definition
@@ -73,6 +75,17 @@ class Builder(Protocol):
 
     def nested(self, name: str, at: Place, flow: Wire | None, context: Context, member: bool = False) -> Scope:
         """Open a scope inside the present one, with the step that calls it."""
+
+    def labelled(
+        self,
+        name: str,
+        at: Place,
+        flow: Any,
+        context: Context,
+        run: Callable[[Any, Context], Any],
+        member: bool = False,
+    ) -> Any:
+        """Run something in a scope of that name; gives its result as the scope around it knows it."""
 
     def leave(self, child: Scope, result: Any) -> Any:
         """Close a nested scope; gives its result as the scope around it knows it."""

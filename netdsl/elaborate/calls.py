@@ -108,19 +108,36 @@ def bind(function: OpArrow | BlockArrow, given: list[Given], at: Place) -> OpArr
 
 def _bind_block(arrow: BlockArrow, given: list[Given], at: Place) -> BlockArrow:
     names = list(block_parameters(arrow.block))
+    own = [p.name.id for p in arrow.block.declaration.parameters]
     arguments = dict(arrow.arguments)
     now: dict[str, Place] = {}
-    open_names = [n for n in names if n not in arguments]
     named = {g.name for g in given}
+    by_position = iter([n for n in own if n not in arguments and n not in named])
     for item in given:
-        name = item.name or next((n for n in open_names if n not in named), None)
+        name = item.name or next(by_position, None)
         if name is None:
-            raise fault("too-many-arguments", f"`{arrow.block.name}` takes {_count(len(names))}", item.at)
+            raise _nothing_left(arrow, own, item)
+        if name not in own:
+            _require_input(arrow, name, item)
         _place_argument(arrow.block.name, names, name, item, now, arguments)
-        if item.name is None:
-            open_names.remove(name)
     ordered = tuple((n, arguments[n]) for n in names if n in arguments)
     return BlockArrow(arrow.block, ordered, CallPlace(at, _places(arrow.at) | now))
+
+
+def _require_input(arrow: BlockArrow, name: str, item: Given) -> None:
+    if name in block_parameters(arrow.block) and not is_arrow(item.value):
+        message = f"`{name}` is an input of `{arrow.block.name}`, found {describe(item.value)}"
+        raise fault("argument-type", message, item.at)
+
+
+def _nothing_left(arrow: BlockArrow, own: list[str], item: Given) -> Fault:
+    """The mistake of a value for which a block has no argument, or none that is still open."""
+    name, given = arrow.block.name, [n for n, _ in arrow.arguments if n in own]
+    if not given:
+        return fault("too-many-arguments", f"`{name}` takes {_count(len(own))}", item.at)
+    listed = ", ".join(f"`{n}`" for n in given)
+    message = f"`{name}` has nothing left to bind: {listed} {'is' if len(given) == 1 else 'are'} given already"
+    return fault("too-many-arguments", message, item.at, f"give another value by name: `{given[0]}=`")
 
 
 def _bind_op(arrow: OpArrow, given: list[Given], at: Place) -> OpArrow:

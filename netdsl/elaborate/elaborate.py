@@ -7,7 +7,7 @@ cost follows the number of distinct blocks, not the depth of the net, and a mist
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,8 +20,9 @@ from netdsl.elaborate.apply import Applier, snake
 from netdsl.elaborate.build import freeze
 from netdsl.elaborate.builder import Context, Options
 from netdsl.elaborate.calls import Given, bind, is_complete, missing
-from netdsl.elaborate.expressions import Env, Evaluator, Silent
+from netdsl.elaborate.expressions import Evaluator
 from netdsl.elaborate.modules import Module
+from netdsl.elaborate.names import Env, Silent
 from netdsl.elaborate.scope import Draft, LayerDraft, Scope, Wire
 from netdsl.elaborate.signature import bind_inputs, check_outputs, check_sizes
 from netdsl.elaborate.statements import Runner
@@ -242,14 +243,14 @@ class Elaborator:
     ) -> Any:
         """Bind a block's arguments and sizes, and run its body; gives the value that flows out."""
         self.elaborated.add(block)
-        env = Env(block.module, dict(scope.sizes))
+        env = self._runner.inside(Env(block.module, dict(scope.sizes)), context)
         for parameter in block.declaration.parameters:
             name = parameter.name.id
             if name in arguments:
                 env.locals[name] = arguments.pop(name)
             else:
                 assert parameter.default is not None
-                env.locals[name] = self.evaluator.evaluate(parameter.default, env)
+                env.locals[name] = self.evaluator.settled(parameter.default, env)
         scope.arguments = tuple((n, v) for n, v in env.locals.items() if isinstance(v, int | float | str | tuple))
         env.locals.update(arguments)
         bound = bind_inputs(self, block, flow, env)
@@ -304,6 +305,22 @@ class Elaborator:
             child.add_input(flow.type, flow.place).training = flow.training
         parent.drafts.append(child.call)
         return child
+
+    def labelled(
+        self,
+        name: str,
+        at: Place,
+        flow: Any,
+        context: Context,
+        run: Callable[[Any, Context], Any],
+        member: bool = False,
+    ) -> Any:
+        """The result of what is run in a scope of that name. Where several tensors flow, they stay outside of it."""
+        if flow is BROKEN or isinstance(flow, tuple):
+            return run(flow, context)
+        child = self.nested(name, at, None if flow is SEVERAL else flow, context, member)
+        result = run(child.inputs[0] if child.inputs else flow, context.inside(child))
+        return SEVERAL if result is SEVERAL else self.leave(child, result)
 
     def leave(self, child: Scope, result: Any) -> Any:
         """What a nested scope gives to the one around it."""

@@ -25,6 +25,7 @@ from netdsl.elaborate.arithmetic import (
     unary,
 )
 from netdsl.elaborate.modules import Module
+from netdsl.elaborate.names import ALIASES, Env, Silent, refused_layer_name
 from netdsl.elaborate.values import (
     BROKEN,
     LINK_OPTIONS,
@@ -34,11 +35,14 @@ from netdsl.elaborate.values import (
     BodyArrow,
     Builtin,
     It,
+    LabelArrow,
     OpArrow,
     PipeArrow,
     ResidualArrow,
+    Tensor,
     describe,
     is_arrow,
+    is_closed,
 )
 from netdsl.elaborate.weight import CONSTRUCTS, HEAVIEST, HOLDERS, Weights
 from netdsl.ops import REGISTRY
@@ -47,34 +51,7 @@ from netdsl.source import Place
 from netdsl.syntax import ast
 from netdsl.syntax.limits import BITS
 
-ALIASES = {
-    "conv2d": "conv", "conv1d": "conv", "conv3d": "conv", "convtranspose2d": "upconv", "conv_transpose": "upconv",
-    "batchnorm": "bn", "batchnorm2d": "bn", "batchnorm1d": "bn", "maxpool2d": "maxpool", "max_pool": "maxpool",
-    "avgpool2d": "avgpool", "fc": "linear", "dense": "linear", "gn": "groupnorm", "ln": "layernorm",
-    "swish": "silu", "depthwise": "dwconv", "global_avg_pool": "gap", "skip": "residual", "reduce_mean": "mean",
-    "layerscale": "scale", "layer_scale": "scale", "droppath": "drop_path", "mha": "attention", "embedding": "embed",
-}  # fmt: skip
-"""Names that people bring from elsewhere, and what they are called here."""
-
-
-class Silent(Exception):  # noqa: N818 - not an error of ours: there is nothing more to say about the user's
-    """Raised on reading a value that is already known to be wrong."""
-
-
 PLAIN = frozenset((int, float, bool, str, type(None)))
-
-
-class Env:
-    """The names visible at one point: local ones, and those of the file."""
-
-    __slots__ = ("locals", "module")
-
-    def __init__(self, module: Module, locals: dict[str, Any]) -> None:
-        self.module = module
-        self.locals = locals
-
-    def place(self, node: ast.Node) -> Place:
-        return self.module.place(node.at)
 
 
 class Evaluator:
@@ -103,6 +80,7 @@ class Evaluator:
             ast.Pipeline: self._pipeline,
             ast.Residual: self._residual,
             ast.Body: self._body,
+            ast.Labelled: self._labelled,
         }
 
     def evaluate(self, node: ast.Node, env: Env) -> Any:
@@ -194,8 +172,16 @@ class Evaluator:
                 spend(len(spread))
                 values.extend(spread)
             else:
-                values.append(self.evaluate(item, env))
+                values.append(self.settled(item, env))
         return values
+
+    def settled(self, node: ast.Node, env: Env) -> Any:
+        """The value of an item or an argument: what takes nothing from the flow is computed here, once."""
+        value = self.evaluate(node, env)
+        if env.compute is None or not is_arrow(value) or isinstance(value, Tensor):
+            return value
+        closed = is_closed(value) and calls.is_complete(value)
+        return env.compute(value, env.place(node)) if closed else value
 
     def sequence(self, node: ast.Node, env: Env) -> tuple[Any, ...]:
         """The items of a list. Raises Fault for anything else."""
@@ -205,13 +191,13 @@ class Evaluator:
         return value
 
     def _comprehension(self, node: ast.Comprehension, env: Env) -> tuple[Any, ...]:
-        inner = Env(env.module, dict(env.locals))
+        inner = Env(env.module, dict(env.locals), env.compute)
         values = []
         for item in self.sequence(node.iterable, env):
             spend(2)
             self.assign(node.targets, item, inner, env.place(node.iterable))
             if node.condition is None or self.truth(node.condition, inner):
-                values.append(self.evaluate(node.item, inner))
+                values.append(self.settled(node.item, inner))
         return tuple(values)
 
     def assign(self, targets: tuple[ast.Target, ...], value: Any, env: Env, at: Place) -> None:
@@ -244,7 +230,7 @@ class Evaluator:
         """A block with arguments. One call met again with the same plain arguments, in a loop, is the same value."""
         if any(isinstance(a.value, ast.Splat) for a in node.arguments):
             return calls.bind(function, self._arguments(node, function, env), env.place(node))
-        values = [self.evaluate(a.value, env) for a in node.arguments]
+        values = [self.settled(a.value, env) for a in node.arguments]
         types = tuple([type(v) for v in values])
         key = (id(node), id(function.block), types, *values) if PLAIN.issuperset(types) else None
         known = self._bound.get(key) if key else None
@@ -269,7 +255,8 @@ class Evaluator:
             name = argument.name.id if argument.name else None
             lookup = partial(self.lookup, env=env, at=at)
             value = calls.word(function, name or calls.next_field(function, given), argument.value, lookup)
-            given.append(calls.Given(name, self.evaluate(argument.value, env) if value is None else value, at))
+            read = self.settled if isinstance(function, BlockArrow) else self.evaluate
+            given.append(calls.Given(name, read(argument.value, env) if value is None else value, at))
         return given
 
     def _builtin(self, function: Builtin, node: ast.Call, env: Env) -> Any:
@@ -371,6 +358,17 @@ class Evaluator:
         if not is_arrow(value):
             raise fault("not-a-layer", f"a layer is needed here, found {describe(value)}", env.place(node))
         return value
+
+    def _labelled(self, node: ast.Labelled, env: Env) -> LabelArrow:
+        value = self.evaluate(node.value, env)
+        if not is_arrow(value):
+            name, text = node.name.id, env.place(node.value).text
+            message = f"`{name}:` labels a layer, found {describe(value)}"
+            raise fault("not-a-layer", message, env.place(node), f"an argument is given with `=`: `{name}={text}`")
+        refused = refused_layer_name(node.name, env)
+        if refused is not None:
+            raise refused
+        return LabelArrow(node.name.id, value, env.place(node))
 
     def _residual(self, node: ast.Residual, env: Env) -> ResidualArrow:
         options: dict[str, Any] = {"shortcut": None, "scale": None, "drop_path": None, "when": True}

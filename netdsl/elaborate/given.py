@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from netdsl.diagnostics.diagnostic import Fault
-from netdsl.elaborate.expressions import Env, Evaluator
+from netdsl.elaborate.expressions import Evaluator
 from netdsl.elaborate.modules import Module, resolve
+from netdsl.elaborate.names import Env
 from netdsl.source import Source
 from netdsl.syntax import ast
 

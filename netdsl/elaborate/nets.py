@@ -6,8 +6,9 @@ from collections.abc import Collection
 
 from netdsl.diagnostics.diagnostic import did_you_mean, fault
 from netdsl.elaborate.calls import block_parameters, missing
-from netdsl.elaborate.expressions import Env, Evaluator
+from netdsl.elaborate.expressions import Evaluator
 from netdsl.elaborate.modules import Module
+from netdsl.elaborate.names import Env
 from netdsl.elaborate.values import BlockArrow
 
 

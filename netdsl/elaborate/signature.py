@@ -7,8 +7,8 @@ from typing import Any
 
 from netdsl.diagnostics.diagnostic import Label, did_you_mean, fault
 from netdsl.elaborate.builder import Builder
-from netdsl.elaborate.expressions import Env
 from netdsl.elaborate.modules import Module
+from netdsl.elaborate.names import Env
 from netdsl.elaborate.scope import Wire
 from netdsl.elaborate.values import BlockValue
 from netdsl.sizes.constraints import IMPOSSIBLE

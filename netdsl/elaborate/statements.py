@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from keyword import iskeyword
+from functools import partial
 from typing import Any
 
 from netdsl.budget import Exhausted, spend
 from netdsl.diagnostics.diagnostic import Fault, fault
 from netdsl.elaborate.builder import Builder, Context
 from netdsl.elaborate.calls import is_complete, missing
-from netdsl.elaborate.expressions import Env, Silent
+from netdsl.elaborate.names import Env, Silent, refused_layer_name
 from netdsl.elaborate.scope import LayerDraft, Wire
 from netdsl.elaborate.signature import input_type, match
 from netdsl.elaborate.values import BROKEN, SEVERAL, BodyArrow, Shared, Tensor, describe, is_arrow
 from netdsl.elaborate.weight import CONSTRUCTS
-from netdsl.ir.reserved import free_name, is_reserved
+from netdsl.source import Place
 from netdsl.syntax import ast
 from netdsl.tensors import TensorType
 
@@ -26,6 +26,7 @@ class Runner:
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
         self.evaluator = builder.evaluator
+        self.computed: list[Place] = []
         self._rules: dict[type, Callable[[Any, Env, Any, Context], Any]] = {
             ast.ExprStatement: self._expression,
             ast.Assign: self._assign,
@@ -41,6 +42,7 @@ class Runner:
 
     def run(self, statements: tuple[ast.Statement, ...], env: Env, flow: Any, context: Context) -> Any:
         """Run statements in order. A mistake is recorded, and what follows from it stays silent."""
+        env = self.inside(env, context)
         for statement in statements:
             try:
                 spend(2)
@@ -53,6 +55,21 @@ class Runner:
                 flow = self._after_mistake(statement, env, flow)
         return flow
 
+    def inside(self, env: Env, context: Context) -> Env:
+        """The same names, with closed arrows computed where `context` is."""
+        return Env(env.module, env.locals, partial(self._compute, context))
+
+    def _compute(self, context: Context, arrow: Any, at: Place) -> Any:
+        """The tensors of a closed arrow, as values. Those with weights of their own are remembered in `computed`."""
+        drafts = context.scope.drafts
+        before = len(drafts)
+        result = self.builder.apply(arrow, None, context)
+        if any(draft.layer is not None for draft in drafts[before:]):
+            self.computed.append(at)
+        if isinstance(result, tuple):
+            return tuple(Tensor(self.builder.one(wire, at)) for wire in result)
+        return Tensor(self.builder.one(result, at))
+
     def _after_mistake(self, statement: ast.Statement, env: Env, flow: Any) -> Any:
         if isinstance(statement, ast.Assign):
             env.locals.update({target.id: BROKEN for target in statement.targets})
@@ -60,19 +77,30 @@ class Runner:
         if isinstance(statement, ast.Share):
             env.locals[statement.name.id] = BROKEN
             return flow
+        if isinstance(statement, ast.ExprStatement) and statement.name is not None:
+            env.locals[statement.name.id] = BROKEN
         return flow if isinstance(statement, ast.Output) else BROKEN
 
     def _expression(self, node: ast.ExprStatement, env: Env, flow: Any, context: Context) -> Any:
         if isinstance(node.value, ast.Body):
-            return self.run(node.value.statements, env, flow, context)
-        arrow = self.evaluator.arrow(node.value, env)
-        return self.builder.apply(arrow, flow, context)
+            result = self.run(node.value.statements, env, flow, context)
+        else:
+            result = self.builder.apply(self.evaluator.arrow(node.value, env), flow, context)
+        if node.name is not None:
+            wire = self.builder.one(result, env.place(node))
+            self._name_parameter(wire, node.name, env)
+            env.locals[node.name.id] = self._named(wire, node.name.id)
+        return result
 
     def _assign(self, node: ast.Assign, env: Env, flow: Any, context: Context) -> Any:
         value = self.evaluator.evaluate(node.value, env)
         if is_arrow(value) and is_complete(value):
             result = self.builder.apply(value, flow, context)
             value = self._tensors(result, node, env)
+        elif isinstance(value, tuple) and len(value) == len(node.targets):
+            for target, item in zip(node.targets, value, strict=True):
+                if isinstance(item, Tensor):
+                    self._named(item.wire, target.id)
         self.evaluator.assign(node.targets, value, env, env.place(node))
         return flow
 
@@ -93,15 +121,9 @@ class Runner:
             draft.layer.base = name.id
 
     def _check_layer_name(self, name: ast.Name, env: Env) -> None:
-        """Report a name that the state dict would have and `nn.Module` or Python has taken."""
-        if is_reserved(name.id):
-            hidden = "names that begin with `_` are private in PyTorch's modules"
-            owner = "Python" if iskeyword(name.id) else "PyTorch's `nn.Module`"
-            why = hidden if name.id.startswith("_") else f"it has a meaning of its own in {owner}"
-            hint = f"name it `{free_name(name.id)}`"
-            self.builder.record(
-                fault("reserved-name", f"`{name.id}` cannot name a layer: {why}", env.place(name), hint)
-            )
+        refused = refused_layer_name(name, env)
+        if refused is not None:
+            self.builder.record(refused)
 
     @staticmethod
     def _named(wire: Wire, name: str) -> Tensor:
@@ -137,12 +159,9 @@ class Runner:
         context: Context,
         member: bool = False,
     ) -> Any:
-        if flow is BROKEN or isinstance(flow, tuple):
-            return self.run(statements, env, flow, context)
-        child = self.builder.nested(label, env.place(statements[0]), flow, context, member)
-        start = child.inputs[0] if child.inputs else None
-        result = self.run(statements, env, start, context.inside(child))
-        return self.builder.leave(child, result)
+        at = env.place(statements[0])
+        run = partial(self.run, statements, env)
+        return self.builder.labelled(label, at, flow, context, run, member)
 
     def _iteration(self, body: ast.Body, env: Env, flow: Any, context: Context, label: str | None) -> Any:
         spend(1)
@@ -222,12 +241,14 @@ class Runner:
             raise fault("duplicate-name", f"the output `{name}` has the name of an input", env.place(node.name), hint)
         inner = context.inside(context.scope)
         inner.training = inner.training or node.training
-        result = flow if node.value is None else self.builder.apply(self._value(node.value, env), flow, inner)
+        result = flow if node.value is None else self._applied(node.value, self.inside(env, inner), flow, inner)
         wire = self.builder.one(result, at)
         root.outputs.append((name, root.bring(wire), node.training))
         return flow
 
-    def _value(self, node: ast.Expr, env: Env) -> Any:
+    def _applied(self, node: ast.Expr, env: Env, flow: Any, context: Context) -> Any:
         if isinstance(node, ast.Body):
-            return BodyArrow(node, env.module, tuple(env.locals.items()), env.place(node))
-        return self.evaluator.arrow(node, env)
+            arrow: Any = BodyArrow(node, env.module, tuple(env.locals.items()), env.place(node))
+        else:
+            arrow = self.evaluator.arrow(node, env)
+        return self.builder.apply(arrow, flow, context)

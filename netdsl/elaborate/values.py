@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from msgspec import Struct
 
+from netdsl.budget import spend
 from netdsl.ops.base import Op
 from netdsl.sizes.dims import Size
 from netdsl.source import Place
@@ -89,6 +90,14 @@ class ArithArrow(Struct, frozen=True):
     at: Place
 
 
+class LabelArrow(Struct, frozen=True):
+    """`name: value` among the operands of an op."""
+
+    name: str
+    value: Any
+    at: Place
+
+
 class BodyArrow(Struct, frozen=True):
     """`{ statements }` with the names it reads from around it."""
 
@@ -154,8 +163,22 @@ class Several:
 
 SEVERAL = Several()
 
-Arrow = Union[It, Tensor, Captured, Shared, OpArrow, BlockArrow, PipeArrow, ArithArrow, BodyArrow, ResidualArrow]
-ARROWS = (It, Tensor, Captured, Shared, OpArrow, BlockArrow, PipeArrow, ArithArrow, BodyArrow, ResidualArrow)
+Arrow = Union[
+    It, Tensor, Captured, Shared, OpArrow, BlockArrow, PipeArrow, ArithArrow, LabelArrow, BodyArrow, ResidualArrow
+]
+ARROWS = (
+    It,
+    Tensor,
+    Captured,
+    Shared,
+    OpArrow,
+    BlockArrow,
+    PipeArrow,
+    ArithArrow,
+    LabelArrow,
+    BodyArrow,
+    ResidualArrow,
+)
 
 
 def is_arrow(value: object) -> bool:
@@ -169,6 +192,21 @@ LINK_OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "when": ("true or false", lambda v: isinstance(v, bool)),
 }
 """What `residual` takes."""
+
+
+def is_closed(value: Any) -> bool:
+    """Whether an arrow takes nothing of the value that flows in: a named tensor, an op on such (`param` has none), a
+    pipeline that begins with one. Blocks, shared layers and braces count as open, whatever they do with it."""
+    spend(1)
+    if isinstance(value, PipeArrow):
+        return is_closed(value.stages[0])
+    if isinstance(value, ArithArrow):
+        return all(is_closed(side) for side in (value.left, value.right) if is_arrow(side))
+    if isinstance(value, LabelArrow):
+        return is_closed(value.value)
+    if isinstance(value, OpArrow):
+        return not value.op.takes_it and all(is_closed(operand) for _, operand in value.operands)
+    return isinstance(value, Tensor)
 
 
 def leaves(value: Any) -> Iterator[Any]:

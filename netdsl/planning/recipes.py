@@ -8,8 +8,9 @@ from typing import Any
 from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
-from netdsl.elaborate.expressions import Env, Evaluator, Silent
+from netdsl.elaborate.expressions import Evaluator
 from netdsl.elaborate.modules import Module, Reader, resolve
+from netdsl.elaborate.names import Env, Silent
 from netdsl.elaborate.nets import block_of, takes
 from netdsl.recipe.bind import Origin, Written
 from netdsl.recipe.resolve import Chapter, Resolved, changed_recipe, resolve_recipe

@@ -95,6 +95,13 @@ class Argument(Node, frozen=True):
     value: Item
 
 
+class Labelled(Node, frozen=True):
+    """`name: value` among the arguments of an op: a branch that is a submodule of that name."""
+
+    name: Name
+    value: Expr
+
+
 class Call(Node, frozen=True):
     function: Expr
     arguments: tuple[Argument, ...]
@@ -178,9 +185,10 @@ class Body(Node, frozen=True):
 
 
 class ExprStatement(Node, frozen=True):
-    """An arrow that the current value flows through."""
+    """An arrow that the current value flows through. `name` is that of the value it gives: `conv(8, 3) as low`."""
 
     value: Expr
+    name: Name | None = None
 
 
 class Assign(Node, frozen=True):
@@ -353,7 +361,7 @@ Expr = Union[
 ]  # fmt: skip
 Item = Union[
     Number, String, Literal, Name, ListExpr, TupleExpr, Comprehension, Call, Index, Unary, Binary, Compare, Conditional,
-    Quantity, Choice, Pipeline, Residual, Body, Splat,
+    Quantity, Choice, Pipeline, Residual, Body, Splat, Labelled,
 ]  # fmt: skip
 Target = Union[Name, Targets]
 Statement = Union[ExprStatement, Assign, Share, Label, For, Repeat, If, Require, Input, Output]

@@ -147,7 +147,7 @@ class Builder:
         return ast.Body(_span(c), _nodes(c))
 
     def expr_statement(self, c: Children) -> ast.ExprStatement:
-        return ast.ExprStatement(c[0].at, c[0])
+        return ast.ExprStatement(_span(c), c[0], c[1])
 
     def assign(self, c: Children) -> ast.Assign:
         return ast.Assign(_span(c), _nodes(c[:-1]), c[-1])
@@ -212,6 +212,9 @@ class Builder:
 
     def named(self, c: Children) -> ast.Argument:
         return ast.Argument(_span(c), c[0], c[1])
+
+    def labelled(self, c: Children) -> ast.Labelled:
+        return ast.Labelled(_span(c), c[0], c[1])
 
     def generator(self, c: Children) -> ast.Comprehension:
         item, _, targets, iterable, _, condition = c

@@ -161,6 +161,9 @@ class Expressions:
         value = self.expression(node.value, free=True)
         return value if node.name is None else [node.name.id, self.equals(node.value), value]
 
+    def Labelled(self, node: ast.Labelled, _: bool) -> Doc:  # noqa: N802
+        return [f"{node.name.id}: ", self.expression(node.value, free=True)]
+
     def equals(self, value: Any) -> str:
         """The `=` of an argument; blanks keep apart what itself holds words or arrows."""
         return " = " if level(value) <= COMPARE else "="

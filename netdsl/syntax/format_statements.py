@@ -95,7 +95,8 @@ class Statements(Expressions):
         return [head, " = ", doc] if level(value) > CHOICE else [head, hang(doc)]
 
     def ExprStatement(self, node: ast.ExprStatement, _: bool) -> Doc:  # noqa: N802
-        return self.expression(node.value)
+        value = self.expression(node.value)
+        return value if node.name is None else [value, f" as {node.name.id}"]
 
     def Assign(self, node: ast.Assign, _: bool) -> Doc:  # noqa: N802
         return self.assigned(", ".join(t.id for t in node.targets), node.value)

@@ -112,6 +112,8 @@ FORMS: dict[str, Any] = {
     "a sum at the head of a chain": lambda n: (
         isinstance(n, ast.Pipeline) and isinstance(n.stages[0], ast.Binary) and len(n.stages) > 2
     ),
+    "a name that flows on": lambda n: isinstance(n, ast.ExprStatement) and n.name is not None,
+    "a chain in a list": lambda n: isinstance(n, ast.ListExpr) and any(isinstance(i, ast.Pipeline) for i in n.items),
     "symbolic sizes": lambda n: isinstance(n, ast.Input) and any(isinstance(s, ast.Name) for s in n.shape),
     "a renamed import": lambda n: isinstance(n, ast.ImportName) and n.alias is not None,
 }  # fmt: skip

@@ -127,7 +127,7 @@ class Pythonic(Writer):
 
     def arguments(self, depth: int) -> tuple[ast.Argument, ...]:
         seen: set[str | None] = set()
-        found = super().arguments(depth)
+        found = [a for a in super().arguments(depth) if not isinstance(a.value, ast.Labelled)]
         return tuple(a for a in found if a.name is None or not (a.name.id in seen or seen.add(a.name.id)))  # type: ignore[func-returns-value]
 
 

@@ -182,6 +182,10 @@ class Writer(Arrows):
 
     def named(self, t: Type, depth: int) -> tuple[str, Type]:
         name = self.fresh("v")
+        if self.chance(0.3):
+            line = f"{self.pipeline(t, depth)} as {name}"
+            self.names.append((name, t))
+            return line, t
         line = f"{name} = {self.pipeline(t, depth)}"
         self.names.append((name, t))
         if self.chance(0.4):  # a sum before a long chain
@@ -203,6 +207,8 @@ class Writer(Arrows):
         self.names += [(a, (one, *t[1:])), (b, (two, *t[1:]))]
         if self.chance(0.6):
             pair = f"{b}, {a}" if self.chance(0.5) else f"{a}, {b} -> {self.stage((two, *t[1:]))}"
+            if self.chance(0.3):
+                pair = f"{self.fresh('low')}: {b}, {self.fresh('high')}: {a} -> {self.stage((one, *t[1:]))}"
             line += f"\nconcat({pair})"
         return line, t
 
@@ -254,6 +260,9 @@ class Writer(Arrows):
     def listed(self, t: Type, depth: int) -> tuple[str, Type]:
         name = self.fresh("list")
         items = [self.arrow(t, 1) for _ in range(3)]
+        fitting = [n for n, other in self.names if other == t]
+        if fitting and self.chance(0.5):  # closed items are tensors, computed where the list stands
+            items[:2] = [f"{self.pick(fitting)} -> {item}" for item in items[:2]]
         use = self.pick((
             f"{name}[{self.random.randint(-3, 2)}]", f"{name}[0] -> {name}[1]", f"{name}[1:][0]", f"{name}[::2][-1]",
             f"for f in {name} {{ f }}", f"for f in {name}[1:] {{ residual {{ f }} }}", f"{name}[0] * {name}[2]",

@@ -11,7 +11,7 @@ from netdsl.source import Span
 from netdsl.syntax import ast
 
 AT = Span(0, 0)
-WORDS = ("x", "conv", "W", "_", "input", "output", "group", "when", "training", "steps", "share", "repeat", "as")
+WORDS = ("x", "conv", "W", "_", "input", "output", "group", "when", "training", "steps", "share", "repeat")
 LONG = ("a_rather_long_name_for_a_layer", "another_name_that_is_long_enough_to_break_lines")
 NUMBERS = ("0", "3", "1_000", "2.5", "1e-6", "0x1F", ".5", "4.")
 OPERATORS = ("+", "-", "*", "/", "//", "%", "@", "**", "and", "or")
@@ -90,6 +90,8 @@ class Writer:
 
     def arguments(self, depth: int) -> tuple[ast.Argument, ...]:
         by_position = tuple(ast.Argument(AT, None, item) for item in self.items(depth))
+        labelled = self.some(lambda: ast.Labelled(AT, self.name(), self.expression(depth - 1)), most=1)
+        by_position += tuple(ast.Argument(AT, None, item) for item in labelled)
         return by_position + self.some(lambda: ast.Argument(AT, self.name(), self.expression(depth - 1)))
 
     def comparison(self, inner: Callable[[], Any]) -> ast.Compare:
@@ -112,7 +114,7 @@ class Writer:
         if depth <= 0:
             return ast.ExprStatement(AT, inner())
         makers = (
-            lambda: ast.ExprStatement(AT, inner()),
+            lambda: ast.ExprStatement(AT, inner(), self.maybe(self.name)),
             lambda: ast.Assign(AT, self.some(self.name, 1), inner()),
             lambda: ast.Share(AT, self.name(), inner()),
             lambda: ast.Label(AT, self.name(), self.statement(depth - 1)),

@@ -1,0 +1,85 @@
+"""What stands once in a body: a label, and an input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from netdsl.diagnostics.diagnostic import Diagnostic, Label, diagnostic
+from netdsl.source import Place, Span
+from netdsl.syntax import ast
+
+Seen = dict[str, ast.Name]
+"""The names met so far on the way through a straight body, by what they name (`label stem`)."""
+
+
+def check_bodies(file: ast.File, place: Callable[[Span], Place]) -> Iterator[Diagnostic]:
+    """The labels and inputs of a file that stand twice in one straight body.
+
+    The branches of an `if` go apart, so each may have the same ones; the rounds of a loop are numbered.
+    """
+    for declaration in file.declarations:
+        if isinstance(declaration, ast.Block):
+            yield from _Bodies(place).of(declaration.body, {})
+
+
+class _Bodies:
+    def __init__(self, place: Callable[[Span], Place]) -> None:
+        self.place = place
+
+    def of(self, node: ast.Node, seen: Seen) -> Iterator[Diagnostic]:
+        """Walk through a body, or the part of one that stands on the same level."""
+        if isinstance(node, ast.Body):
+            for statement in node.statements:
+                yield from self._statement(statement, seen)
+        else:
+            yield from self._expression(node, seen)
+
+    def _statement(self, node: ast.Statement, seen: Seen) -> Iterator[Diagnostic]:
+        match node:
+            case ast.Label():
+                yield from self._once("label", node.name, seen)
+                inner = node.statement
+                yield from self.of(inner.body if isinstance(inner, ast.For | ast.Repeat) else _whole(inner), {})
+            case ast.Input():
+                yield from self._once("input", node.name, seen)
+            case ast.If():
+                branches = [dict(seen) for _ in (node.body, node.otherwise)]
+                yield from self.of(node.body, branches[0])
+                if node.otherwise is not None:
+                    yield from self.of(_whole(node.otherwise), branches[1])
+                seen |= branches[0] | branches[1]
+            case ast.For() | ast.Repeat():
+                yield from self.of(node.body, seen)
+            case ast.ExprStatement(value=ast.Body()):
+                yield from self.of(node.value, seen)
+            case _:
+                for child in ast.children(node):
+                    yield from self._expression(child, seen)
+
+    def _expression(self, node: ast.Node, seen: Seen) -> Iterator[Diagnostic]:
+        if isinstance(node, ast.Body):  # braces inside an expression are a body of their own
+            yield from self.of(node, {})
+            return
+        if isinstance(node, ast.Labelled):
+            yield from self._once("label", node.name, seen)
+            seen = {}
+        for child in ast.children(node):
+            yield from self._expression(child, seen)
+
+    def _once(self, kind: str, name: ast.Name, seen: Seen) -> Iterator[Diagnostic]:
+        key = f"{kind} {name.id}"
+        if key in seen:
+            article = "an" if kind == "input" else "a"
+            yield diagnostic(
+                "duplicate-name",
+                f"there are two {kind}s `{name.id}` in this body: {article} {kind} stands once",
+                self.place(name.at),
+                f"name one of them otherwise: `{name.id}2`",
+                Label("the first stands here", self.place(seen[key].at)),
+            )
+        seen.setdefault(key, name)
+
+
+def _whole(statement: ast.Statement | ast.Body) -> ast.Body:
+    """A statement as a body of one."""
+    return statement if isinstance(statement, ast.Body) else ast.Body(statement.at, (statement,))

@@ -1,0 +1,56 @@
+"""The names that are visible at one point of a spec, and those written in a piece of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from keyword import iskeyword
+from typing import Any
+
+from netdsl.diagnostics.diagnostic import Fault, fault
+from netdsl.elaborate.modules import Module
+from netdsl.ir.reserved import free_name, is_reserved
+from netdsl.source import Place
+from netdsl.syntax import ast
+
+ALIASES = {
+    "conv2d": "conv", "conv1d": "conv", "conv3d": "conv", "convtranspose2d": "upconv", "conv_transpose": "upconv",
+    "batchnorm": "bn", "batchnorm2d": "bn", "batchnorm1d": "bn", "maxpool2d": "maxpool", "max_pool": "maxpool",
+    "avgpool2d": "avgpool", "fc": "linear", "dense": "linear", "gn": "groupnorm", "ln": "layernorm",
+    "swish": "silu", "depthwise": "dwconv", "global_avg_pool": "gap", "skip": "residual", "reduce_mean": "mean",
+    "layerscale": "scale", "layer_scale": "scale", "droppath": "drop_path", "mha": "attention", "embedding": "embed",
+}  # fmt: skip
+"""Names that people bring from elsewhere, and what they are called here."""
+
+
+class Silent(Exception):  # noqa: N818 - not an error of ours: there is nothing more to say about the user's
+    """Raised on reading a value that is already known to be wrong."""
+
+
+class Env:
+    """The names visible at one point: local ones, and those of the file.
+
+    `compute` gives the tensors of a closed arrow where a body is being run; at file level nothing can be computed.
+    """
+
+    __slots__ = ("compute", "locals", "module")
+
+    def __init__(
+        self, module: Module, locals: dict[str, Any], compute: Callable[[Any, Place], Any] | None = None
+    ) -> None:
+        self.module = module
+        self.locals = locals
+        self.compute = compute
+
+    def place(self, node: ast.Node) -> Place:
+        return self.module.place(node.at)
+
+
+def refused_layer_name(name: ast.Name, env: Env) -> Fault | None:
+    """The mistake of a name that the state dict would have and `nn.Module` or Python has taken; None for others."""
+    if not is_reserved(name.id):
+        return None
+    hidden = "names that begin with `_` are private in PyTorch's modules"
+    owner = "Python" if iskeyword(name.id) else "PyTorch's `nn.Module`"
+    why = hidden if name.id.startswith("_") else f"it has a meaning of its own in {owner}"
+    hint = f"name it `{free_name(name.id)}`"
+    return fault("reserved-name", f"`{name.id}` cannot name a layer: {why}", env.place(name), hint)
