@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from netdsl.cli.failure import OK, USAGE, WRONG, Failure, Refused
 from netdsl.cli.files import read_weights
 from netdsl.cli.target import add_target, live_module, open_net
-from netdsl.render.numbers import plural
 
 if TYPE_CHECKING:
     from netdsl.pipeline import Net
@@ -189,13 +188,9 @@ def _report(name: str, cases: list[Case], args: argparse.Namespace) -> None:
 
         print_json({"name": name, "ok": not failed, "gate": args.gate, "cases": cases_data(cases)})
         return
-    from netdsl.render.cases import render_cases
+    from netdsl.render.cases import render_cases, verdict
     from netdsl.render.paint import paint_for
 
     print(f"{name}: onnxruntime against PyTorch\n")
     print(render_cases(cases, paint_for(sys.stdout)))
-    worst = max((c.difference for c in cases), default=0.0)
-    verdict = (
-        f"{failed} of {plural(len(cases), 'case')} failed" if failed else f"all {plural(len(cases), 'case')} agree"
-    )
-    print(f"\n{verdict}: largest difference {worst:.1e}, gate {args.gate:.0e}")
+    print(f"\n{verdict(cases, args.gate)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from netdsl.render.numbers import plural
 from netdsl.render.paint import PLAIN, Paint
 from netdsl.render.table import RULE, Cell, Cells, columns
 
@@ -23,7 +24,8 @@ def render_cases(cases: Sequence[Case], paint: Paint = PLAIN) -> str:
 
 def _row(case: Case, names: list[str]) -> Cells:
     sizes = dict(case.sizes)
-    verdict = Cell("ok", "hint") if case.ok else Cell(case.error.partition("\n")[0] or "too large", "error")
+    passed = f"ok, {case.accepted:.1e} accepted" if case.widened else "ok"
+    verdict = Cell(passed, "hint") if case.ok else Cell(case.error.partition("\n")[0] or "too large", "error")
     difference = f"{case.difference:.1e}" if case.difference != float("inf") else "-"
     return (
         str(case.batch),
@@ -35,8 +37,24 @@ def _row(case: Case, names: list[str]) -> Cells:
     )
 
 
+def verdict(cases: Sequence[Case], gate: float) -> str:
+    """What all comparisons say, in a sentence: a gate that was widened is never said to have been met."""
+    worst = max((c.difference for c in cases), default=0.0)
+    failed, total = sum(not c.ok for c in cases), plural(len(cases), "case")
+    widened = [c for c in cases if c.widened]
+    if failed:
+        return f"{failed} of {total} failed: largest difference {worst:.1e}, gate {gate:.0e}"
+    if not widened:
+        return f"all {total} agree: largest difference {worst:.1e}, gate {gate:.0e}"
+    accepted = max(c.accepted for c in widened)
+    return (
+        f"all {total} pass, {len(widened)} of them above the gate of {gate:.0e}: largest difference {worst:.1e}, and "
+        f"up to {accepted:.1e} was accepted, because PyTorch's own rounding is larger than the gate there"
+    )
+
+
 def cases_data(cases: Sequence[Case]) -> list[dict[str, Any]]:
-    """The comparisons for machines; `difference` is None where there is none."""
+    """The comparisons for machines; `difference` is None where there is none, `accepted` what it was held to."""
     return [
         {
             "batch": c.batch,
@@ -44,6 +62,7 @@ def cases_data(cases: Sequence[Case]) -> list[dict[str, Any]]:
             "weights": c.weights,
             "optimised": c.optimised,
             "difference": c.difference if c.difference != float("inf") else None,
+            "accepted": c.accepted,
             "ok": c.ok,
             "error": c.error or None,
         }

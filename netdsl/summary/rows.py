@@ -87,8 +87,12 @@ def kind(step: Step) -> str:
 def _with_window(op: Op, window: object) -> str:
     if not isinstance(window, Window):
         return op.kind
-    words = [op.kind, "x".join(map(str, window.size))]
+    dilation = getattr(op, "dilation", 1)
+    spread = dilation if isinstance(dilation, tuple) else (dilation,)
+    size = getattr(op, "kernel_size", window.size) if set(spread) != {1} else window.size
+    words = [op.kind, "x".join(map(str, size))]
     if set(window.stride) != {1}:
         words.append("/" + "x".join(map(str, dict.fromkeys(window.stride))))
     groups = getattr(op, "groups", 1)
-    return " ".join(words) + (f", {groups} groups" if groups != 1 else "")
+    text = " ".join(words) + (f", {groups} groups" if groups != 1 else "")
+    return text if set(spread) == {1} else f"{text}, dilation {'x'.join(map(str, dict.fromkeys(spread)))}"

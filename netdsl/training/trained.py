@@ -22,6 +22,7 @@ from netdsl.recipe.bind import Binder
 from netdsl.recipe.losses import Bce
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Pictures
+from netdsl.sizes.stated import broken
 from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.format import CheckpointError, load_tensors
 from netdsl.training.data.dataset import DataError
@@ -41,7 +42,7 @@ Size = int | None
 
 class Trained(Struct, frozen=True, eq=False):
     """A net that can be run. `shape`: its first input (None: any size); `module`: where it is torch's; `recipe`: the
-    run's."""
+    run's. `constraints`: what must hold of the sizes that are called `names`."""
 
     forward: Callable[..., Any]
     shape: tuple[Size, ...]
@@ -52,6 +53,8 @@ class Trained(Struct, frozen=True, eq=False):
     base: Path
     module: nn.Module | None = None
     units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    names: tuple[str | None, ...] = ()
+    constraints: tuple[str, ...] = ()
 
 
 def open_trained(path: Path, onnx: bool = False) -> Trained:
@@ -84,7 +87,12 @@ def _from_run(folder: Path) -> Trained:
     kept = tuple(o.name for o in main.outputs if not o.training)
     size = next(o for o in main.outputs if not o.training).value.type.shape[0]
     outputs = size if isinstance(size, int) else 0
-    return Trained(module, shape, outputs, kept, about.classes, recipe, Path(about.base), module, about.units)
+    names = tuple(None if isinstance(s, int) else str(s) for s in main.inputs[0].type.shape)
+    constraints = tuple(map(str, net.checked.constraints))
+    base = Path(about.base)
+    return Trained(
+        module, shape, outputs, kept, about.classes, recipe, base, module, about.units, names, constraints
+    )
 
 
 def _from_onnx(path: Path) -> Trained:
@@ -96,7 +104,11 @@ def _from_onnx(path: Path) -> Trained:
         raise CheckpointError(f"onnxruntime refuses {path}: {str(error).splitlines()[0]}") from None
     shape = next(iter(session.inputs.values()))[0][1:]
     names = _class_names(session.metadata.get("class_names", "[]"))
-    return Trained(forward_of(session), shape, len(names), session.outputs, names, Recipe(), Path())
+    axes = next(iter(session.names.values()))[1:]
+    forward, kept = forward_of(session), session.outputs
+    return Trained(
+        forward, shape, len(names), kept, names, Recipe(), Path(), names=axes, constraints=session.constraints
+    )
 
 
 def _class_names(text: str) -> tuple[str, ...]:
@@ -147,7 +159,9 @@ def _pixels(trained: Trained, path: Path) -> Tensor:
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     shape = tuple(s or size for s, size in zip(trained.shape, (3, 224, 224), strict=True))
-    return _view(trained.recipe.data, shape)(open_picture(path, shape[0]))[None].to(torch.float32) / 255
+    pixels = _view(trained.recipe.data, shape)(open_picture(path, shape[0]))
+    check_sizes(trained, tuple(pixels.shape))
+    return pixels[None].to(torch.float32) / 255
 
 
 def _view(data: Any, shape: tuple[int, ...]) -> View:
@@ -155,6 +169,14 @@ def _view(data: Any, shape: tuple[int, ...]) -> View:
     if not isinstance(data, Pictures):
         return View(shape)
     return View.of(data, (shape[0], data.crop, data.crop) if data.crop else shape)
+
+
+def check_sizes(trained: Trained, shape: tuple[int, ...]) -> None:
+    """Raise DataError for an input whose sizes break the net's constraints: onnxruntime wouldn't say so."""
+    sizes = {name: size for name, size in zip(trained.names, shape, strict=False) if name}
+    if wrong := broken(trained.constraints, sizes):
+        given = ", ".join(f"{n} = {s}" for n, s in sizes.items())
+        raise DataError(f"the net needs {' and '.join(wrong)}, found {given}", "export it with `--size` that fits")
 
 
 @torch.no_grad()

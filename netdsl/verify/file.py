@@ -72,7 +72,8 @@ def _consistent(model: Model, points: Sequence[At], gate: float) -> Any:
                 difference = distance(list(plain.run(fed).values()), list(optimised.run(fed).values()))
             except Exception as raised:  # onnxruntime raises a type of its own for each reason
                 error = f"onnxruntime: {raised}"
-        yield Case(point.batch, point.sizes, True, "file", difference, not error and difference <= gate, error)
+        ok = not error and difference <= gate
+        yield Case(point.batch, point.sizes, True, "file", difference, ok, error, gate, gate)
 
 
 def _unknown_points(model: Model) -> list[At]:

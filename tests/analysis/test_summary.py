@@ -10,6 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from netdsl.analysis.count import buffers, parameters, totals
+from netdsl.loader import read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.render.numbers import grouped, in_bytes, scaled
 from netdsl.render.paint import Paint
@@ -18,6 +19,7 @@ from netdsl.render.summary_data import as_data
 from netdsl.sizes.dims import evaluate
 from netdsl.source import Source
 from netdsl.summary import Row, Summary, summarize
+from netdsl.summary.rows import kind
 
 RESIDUAL = """
 block Unit(c, stride=1) {
@@ -258,3 +260,11 @@ def test_scaled_numbers(value: int, text: str) -> None:
 def test_other_numbers() -> None:
     assert in_bytes(4 * 25_557_032) == "97.49 MiB"
     assert grouped(4_089_184_256) == "4,089,184,256"
+
+
+def test_a_dilated_kernel_is_shown_as_it_is_written() -> None:
+    body = "conv(8, 3, dilation=36)\n conv(8, 3, stride=2, dilation=(2, 1))\n maxpool(3, dilation=2)\n upconv(4, 3)"
+    text = f"net A {{ input x [3, 224, 224]\n {body} }}"
+    program = Spec(Source(text, "a.net"), read_import).net("A").checked
+    kinds = [kind(step) for step in program.main.steps]
+    assert kinds == ["conv 3x3, dilation 36", "conv 3x3 /2, dilation 2x1", "maxpool 3x3 /3, dilation 2", "upconv 3x3"]

@@ -18,6 +18,7 @@ from netdsl.backends.onnx.file import save
 from netdsl.backends.onnx.model import export
 from netdsl.backends.onnx.session import Session
 from netdsl.ir.model import Program
+from netdsl.render.cases import cases_data, render_cases, verdict
 from netdsl.verify.compare import GATE, Case, VerificationError, compared, record, verify
 from netdsl.verify.file import verify_file
 from netdsl.verify.inputs import draw_inputs, index_limit
@@ -282,3 +283,23 @@ def test_a_number_that_happens_to_be_near_zero_is_no_mistake() -> None:
     apart = distance(found.outputs, list(session.run(found.feed).values()))
     assert apart > GATE > first_case.difference
     assert first_case.ok
+
+
+def test_a_gate_that_was_widened_says_so() -> None:
+    """Bilinear resizing with corners aligned: both frameworks round positions in their own way."""
+    net = compiled("net Net { input x [1, 270, 480]\n upsample(size=(180, 320), mode=bilinear, align_corners=true) }")
+    cases = verify(net, module_of(net), lambda weights: export(net, weights), at=[At(1)])
+    assert all(c.ok and c.widened and c.accepted > GATE for c in cases)
+    text = verdict(cases, GATE)
+    assert "agree" not in text
+    assert "above the gate of 1e-05" in text
+    assert "accepted" in render_cases(cases)
+    assert cases_data(cases)[0]["accepted"] == cases[0].accepted
+    assert record(cases)["widened"]
+
+
+def test_a_gate_that_was_kept_is_said_to_be() -> None:
+    cases = cases_with(lambda model: None)
+    assert verdict(cases, GATE).startswith(f"all {len(cases)} cases agree")
+    assert {row["accepted"] for row in cases_data(cases)} == {GATE}
+    assert not record(cases)["widened"]

@@ -41,7 +41,8 @@ def export(
     flat = flatten(program, drop_vanishing=True)
     calls = fold(place(flat, weights), tuple(o.value.name for o in flat.outputs))
     graph = guard(for_target(_lowered(flat, calls, opset), target))
-    return to_proto(graph, program.main.name, {**(metadata or {}), "target": target}, program.doc)
+    about = {**(metadata or {}), "target": target}
+    return to_proto(graph, program.main.name, about, program.doc, [str(c) for c in program.constraints])
 
 
 def _lowered(flat: Flat, calls: tuple[Placed, ...], opset: int) -> Finished:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -20,12 +21,17 @@ from netdsl.sizes.dims import Dim
 IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
 """The IR version that was current with each opset: a newer stamp would be refused by the runtimes of that time."""
 
+WORD = re.compile(r"[A-Za-z_]\w*")
+
 NOT_INFERRED = frozenset(("GroupNormalization",))
 """Nodes whose results onnx's shape inference knows nothing of: their types are written, or no quantiser could go on."""
 
 
-def to_proto(graph: Finished, name: str, metadata: Mapping[str, Any], doc: str = "") -> ModelProto:
-    """The model. `metadata`: texts, or values that are written as JSON."""
+def to_proto(
+    graph: Finished, name: str, metadata: Mapping[str, Any], doc: str = "", constraints: Sequence[str] = ()
+) -> ModelProto:
+    """The model. `metadata`: texts, or values that are written as JSON. The doc string of an input says which
+    `constraints` its sizes are under."""
     graph, names = name_nodes(graph)
     model = ModelProto(ir_version=IR_VERSIONS[graph.opset], producer_name="netdsl", doc_string=doc)
     model.producer_version = str(metadata.get("netdsl_version", ""))
@@ -35,6 +41,7 @@ def to_proto(graph: Finished, name: str, metadata: Mapping[str, Any], doc: str =
     batch, labels = batch_name(graph.inputs), {label for label, _, _ in graph.outputs}
     for value in graph.inputs:
         proto.input.add().CopyFrom(_value_info(value.name, value, batch))
+        proto.input[-1].doc_string = ", ".join(c for c in constraints if value.type.names & set(WORD.findall(c)))
     for label, _, value in graph.outputs:
         proto.output.add().CopyFrom(_value_info(label, value, batch))
     for node, label in zip(graph.nodes, names, strict=True):

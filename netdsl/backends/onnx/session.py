@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +16,19 @@ onnxruntime.set_default_logger_severity(FATAL)
 
 
 class Session:
-    """A model in onnxruntime. `inputs` and `outputs`: names in order; a size that may vary is None."""
+    """A model in onnxruntime. `inputs` and `outputs`: names in order; a size that may vary is None.
+
+    `names`: what the sizes of each input are called, with the batch.
+    """
+
+    @property
+    def constraints(self) -> tuple[str, ...]:
+        """What the model says must hold of its named sizes."""
+        try:
+            found = json.loads(self.metadata.get("constraints", "[]"))
+        except ValueError:
+            return ()
+        return tuple(c for c in found if isinstance(c, str)) if isinstance(found, list) else ()
 
     def __init__(
         self, model: bytes | str | os.PathLike[str], *, threads: int | None = None, optimised: bool = True
@@ -30,6 +43,9 @@ class Session:
         source = model if isinstance(model, bytes) else os.fspath(model)
         self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         self.inputs = {i.name: (_sizes(i.shape), DTYPES[i.type]) for i in self._session.get_inputs()}
+        self.names = {
+            i.name: tuple(s if isinstance(s, str) else None for s in i.shape) for i in self._session.get_inputs()
+        }
         self.outputs = tuple(o.name for o in self._session.get_outputs())
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
 
