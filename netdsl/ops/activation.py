@@ -1,6 +1,8 @@
 """Activations: each is a row of a table. The name, PyTorch's module and function, the ONNX form, what it computes."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from netdsl.ops.base import Example, Graph, Operand, register
 from netdsl.ops.elementwise import Elementwise, clip, elementwise
@@ -36,7 +38,7 @@ ROWS: tuple[tuple[Any, ...], ...] = (
      "Self-normalising ELU: `1.0507 * elu(x, 1.6733)` (Klambauer et al., 2017), as torch.nn.SELU."),
     ("celu", "nn.CELU", "F.celu", lambda g, x, op: g.op("Celu", x, alpha=op.alpha),
      "`x` where positive, otherwise `alpha * (exp(x / alpha) - 1)` (Barron, 2017), as torch.nn.CELU.",
-     (("alpha", float, 1.0),), ("celu(0.5)",), {"positional": 1}),
+     (("alpha", Annotated[float, Meta(gt=0)], 1.0),), ("celu(0.5)",), {"positional": 1}),
     ("gelu", "nn.GELU", "F.gelu", lambda g, x, op: gelu(g, x, op.approximate or "none"),
      "`x * P(X <= x)` for a normal X (Hendrycks & Gimpel, 2016), as torch.nn.GELU; `approximate=tanh` is the formula "
      "with tanh that GPT-2 uses.", (("approximate", Literal["tanh"] | None, None),), ("gelu(approximate=tanh)",)),
@@ -49,7 +51,8 @@ ROWS: tuple[tuple[Any, ...], ...] = (
      "`relu6(x + 3) / 6` (Howard et al., 2019), as torch.nn.Hardsigmoid.", (), (), {"zero_at_zero": False}),
     ("hardtanh", "nn.Hardtanh", "F.hardtanh", lambda g, x, op: clip(g, x, op.min_val, op.max_val),
      "`x` cut off at `min_val` and `max_val`, as torch.nn.Hardtanh.",
-     (("min_val", float, -1.0), ("max_val", float, 1.0)), ("hardtanh(-0.5, 0.7)",), {"positional": 2}),
+     (("min_val", float, -1.0), ("max_val", float, 1.0)), ("hardtanh(-0.5, 0.7)",),
+     {"positional": 2, "rising": ("min_val", "max_val")}),
     ("sigmoid", "nn.Sigmoid", "torch.sigmoid", "Sigmoid", "`1 / (1 + exp(-x))`, as torch.nn.Sigmoid.", (), (),
      {"saves": "output", "zero_at_zero": False}),
     ("logsigmoid", "nn.LogSigmoid", "F.logsigmoid",
@@ -66,7 +69,7 @@ ROWS: tuple[tuple[Any, ...], ...] = (
     ("softshrink", "nn.Softshrink", "F.softshrink",
      lambda g, x, op: g.op("Shrink", x, bias=op.lambd, lambd=op.lambd),
      "`x` moved towards 0 by `lambd`, and 0 within it, as torch.nn.Softshrink.",
-     (("lambd", float, 0.5),), ("softshrink(0.2)",), {"positional": 1}),
+     (("lambd", Annotated[float, Meta(ge=0)], 0.5),), ("softshrink(0.2)",), {"positional": 1}),
     ("hardshrink", "nn.Hardshrink", "F.hardshrink", lambda g, x, op: g.op("Shrink", x, bias=0.0, lambd=op.lambd),
      "`x` where `|x| > lambd`, otherwise 0, as torch.nn.Hardshrink.", (("lambd", float, 0.5),), ("hardshrink(0.2)",),
      {"positional": 1}),
@@ -103,6 +106,7 @@ class RReLU(Elementwise, frozen=True):
     positional = 2
     module, function = "nn.RReLU", ""
     is_layer = True
+    rising = ("lower", "upper")
     examples = (Example("rrelu"), Example("rrelu(0.1, 0.3)"))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:

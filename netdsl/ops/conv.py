@@ -208,6 +208,7 @@ class DepthwiseConv(Op, frozen=True):
     examples = (Example("dwconv(3)"), Example("dwconv(5, stride=2, bias=false)"))
 
     def resolve(self, *inputs: TensorType) -> Op:
+        spatial_rank(inputs[0], "dwconv")
         channels = known(inputs[0].shape[0], "the number of channels")
         conv = Conv(channels, self.kernel_size, self.stride, self.padding, self.dilation, channels, self.bias)
         return conv.resolve(*inputs)
@@ -269,7 +270,7 @@ class UpConv(Op, frozen=True):
         for _, s, _, o, d in zip(*self._windows(), strict=True):
             if o >= max(s, d):
                 message = f"`output_padding` {o} must be less than the stride {s} or the dilation {d}"
-                raise OpError(message, argument="output_padding", code="bad-argument")
+                raise OpError(message, argument="output_padding", code="argument-value")
         sizes = [
             (size - 1) * s - 2 * p + d * (k - 1) + o + 1
             for size, k, s, p, o, d in zip(x.spatial, *self._windows(), strict=True)

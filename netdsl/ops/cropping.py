@@ -5,7 +5,7 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Torch, Window, X, register, require
-from netdsl.ops.features import axis_of, dim_of, is_bare
+from netdsl.ops.features import axis_of, dim_of, is_bare, number_for
 from netdsl.ops.lowering import reshaped, sliced
 from netdsl.ops.reshaping import size_of
 from netdsl.ops.spatial import spatial_axes
@@ -49,6 +49,8 @@ class Pad(Op, frozen=True):
     )
 
     def resolve(self, *inputs: TensorType) -> Op:
+        if inputs[0].rank == 0:
+            raise OpError(f"{inputs[0]} has no axes to pad", operand=0)
         return replace(self, padding=self._sides(inputs[0]), axis=None)
 
     def _sides(self, x: TensorType) -> tuple[tuple[int, int], ...]:
@@ -78,6 +80,9 @@ class Pad(Op, frozen=True):
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         (x,) = inputs
+        number_for(x, self.value, "pad")
+        if self.mode != "zeros" and x.rank > 1 and any(self._pairs()[0]):
+            raise OpError(f"`mode={self.mode}` pads positions, not channels", argument="mode", code="argument-value")
         sizes = []
         for size, (before, after) in zip(x.shape, self._pairs(), strict=True):
             if self.mode != "zeros" and (before or after):
@@ -99,7 +104,7 @@ class Pad(Op, frozen=True):
         if self.mode == "zeros":
             while pairs and pairs[0] == (0, 0):
                 pairs = pairs[1:]
-        else:
+        elif inputs[0].rank > 1:
             pairs = pairs[1:]
         if not pairs:
             return Torch(expression=X())
@@ -114,7 +119,7 @@ class Pad(Op, frozen=True):
         data = reshaped(g, x[0], *x[0].type.shape) if is_bare(x[0].type) else x[0].name
         pairs = ((0, 0), *self._pairs())
         pads = g.const([p[0] for p in pairs] + [p[1] for p in pairs], "int64")
-        value = [g.const(self.value)] if self.mode == "zeros" and self.value else []
+        value = [g.const(self.value, x[0].type.dtype)] if self.mode == "zeros" and self.value else []
         mode: dict[str, Any] = {"mode": MODES[self.mode]} if self.mode != "zeros" else {}
         return g.op("Pad", data, pads, *value, **mode)
 
@@ -170,6 +175,7 @@ class Crop(Op, frozen=True):
             message = f"{len(self.size)} sizes for {spatial_axes(x.rank - 1)} of {x}"
             raise OpError(message, argument="size" if len(inputs) == 1 else None, code="argument-value")
         for old, new in zip(x.spatial, self.size, strict=True):
+            require(assume.at_least(new, 1), f"cannot crop to a size of {new}", argument="size")
             require(assume.at_least(old - new, 0), f"cannot crop a size of {old} to {new}", argument="size")
         return x.with_shape(x.shape[0], *self.size)
 
@@ -228,6 +234,7 @@ class Narrow(Op, frozen=True):
         (x,) = inputs
         at, length = axis_of(x, self.axis), size_of(self.length, "length")
         message = f"{length} positions from {self.start} do not fit axis {at} of {x}"
+        require(assume.at_least(length, 1), f"a length of {length}", argument="length")
         rest = -self.start - length if self.start < 0 else x.shape[at] - self.start - length
         require(assume.at_least(rest, 0), message, argument="length")
         require(assume.at_least(x.shape[at] + min(self.start, 0), 0), message, argument="start")
@@ -265,6 +272,8 @@ class Take(Op, frozen=True):
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         (x,) = inputs
         at = axis_of(x, self.axis)
+        if self.index == ():
+            raise OpError("`index` names no position", argument="index", code="argument-value")
         for i in (self.index,) if isinstance(self.index, int) else self.index:
             message = f"axis {at} of {x} has no position {i}"
             require(assume.at_least(x.shape[at], i + 1 if i >= 0 else -i), message, argument="index")

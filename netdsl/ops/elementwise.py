@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from msgspec import defstruct
 
-from netdsl.ops.base import Call, Example, Graph, Op, Operand, Torch, X, register
+from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register
 from netdsl.ops.features import floating
 from netdsl.ops.spatial import optional
 from netdsl.sizes.constraints import Assumptions
@@ -21,8 +21,13 @@ class Elementwise(Op, frozen=True):
     module: ClassVar[str]
     function: ClassVar[str]
     form: ClassVar[Lowering]
+    rising: ClassVar[tuple[str, str] | None] = None
+    """Two arguments of which the first must be less than the second."""
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        if self.rising is not None and getattr(self, self.rising[0]) >= getattr(self, self.rising[1]):
+            low, high = self.rising
+            raise OpError(f"`{low}` must be less than `{high}`", argument=high, code="argument-conflict")
         return floating(inputs[0], self.kind)
 
     def torch(self, *inputs: TensorType) -> Torch:
@@ -104,6 +109,11 @@ class Clamp(Elementwise, frozen=True):
     positional = 2
     module, function = "", "torch.clamp"
     examples = (Example("clamp(-0.2, 0.5)"), Example("clamp(min=1e-3)"), Example("clamp(max=0.5)"))
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        if self.min is None and self.max is None:
+            raise OpError("`clamp` needs `min` or `max`", code="missing-argument")
+        return super().infer(assume, *inputs)
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         return clip(g, x[0].name, self.min, self.max)

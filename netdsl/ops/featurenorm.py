@@ -1,9 +1,11 @@
 """Normalisation over the features at each position: `layernorm`, `rmsnorm`, `lrn`, `l2_normalize`."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Param, Torch, X, register
-from netdsl.ops.features import dim_of, feature_size, features_at, floating
+from netdsl.ops.features import dim_of, feature_size, features_at, first_or_last, floating
 from netdsl.ops.lowering import reduction
 from netdsl.ops.normalization import Epsilon, gain, gain_and_shift
 from netdsl.ops.spatial import Positive, optional
@@ -66,6 +68,7 @@ class LayerNorm(Op, frozen=True):
     )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        first_or_last(inputs[0], self.axis)
         feature_size(inputs[0], self.axis)
         return floating(inputs[0], "layernorm")
 
@@ -106,6 +109,7 @@ class RMSNorm(Op, frozen=True):
     )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        first_or_last(inputs[0], self.axis)
         feature_size(inputs[0], self.axis)
         return floating(inputs[0], "rmsnorm")
 
@@ -138,8 +142,6 @@ def over_features_torch(name: str, helper: str, x: TensorType, axis: int | None,
     at = features_at(x, axis)
     if at == x.rank - 1:
         return Torch(Call(f"nn.{name}", (size,), options))
-    if at != 0:
-        raise OpError(f"`axis` must be the first or the last of {x}", argument="axis", code="bad-axis")
     return Torch(Call(f"{name}{x.rank - 1}d", (size,), options), helper=helper.format(rank=x.rank - 1))
 
 
@@ -151,8 +153,8 @@ class LocalResponseNorm(Op, frozen=True):
     """
 
     size: Positive
-    alpha: float = 1e-4
-    beta: float = 0.75
+    alpha: Annotated[float, Meta(gt=0)] = 1e-4
+    beta: Annotated[float, Meta(gt=0)] = 0.75
     k: float = 1.0
 
     positional = 1

@@ -38,6 +38,14 @@ def features_at(x: TensorType, axis: int | None) -> int:
     return feature_axis(x) if axis is None else axis_of(x, axis)
 
 
+def first_or_last(x: TensorType, axis: int | None) -> int:
+    """The axis of the features. Raises OpError where it lies between others, which PyTorch's layers don't take."""
+    at = features_at(x, axis)
+    if at not in (0, x.rank - 1):
+        raise OpError(f"`axis` must be the first or the last of {x}", argument="axis", code="bad-axis")
+    return at
+
+
 def feature_size(x: TensorType, axis: int | None = None) -> int:
     """The number of features, which must be known to size weights."""
     return known(x.shape[features_at(x, axis)], "the number of features")

@@ -85,7 +85,9 @@ class Scatter(Op, frozen=True):
             raise OpError("`scatter` needs rows of each sample, found a parameter", operand=0)
         message = f"`scatter` needs a number for each row, found {index} for {x}"
         require(assume.equal(x.shape[0] if x.rank else 0, indexed("scatter", x, index)), message, operand=1)
-        return TensorType((size_of(self.size, "size"), *x.shape[1:]), x.dtype, x.batched or index.batched)
+        size = size_of(self.size, "size")
+        require(assume.at_least(size, 1), f"`scatter` into {size} rows", argument="size")
+        return TensorType((size, *x.shape[1:]), x.dtype, x.batched or index.batched)
 
     def torch(self, *inputs: TensorType) -> Torch:
         reduce = {"sum": "sum", "mean": "mean", "max": "amax"}[self.reduce]

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from netdsl.ops.base import Call, Example, Graph, Op, Operand, Param, Torch, register
+from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Param, Torch, register
 from netdsl.ops.conv import absorb_outputs
-from netdsl.ops.features import feature_size, features_at
+from netdsl.ops.features import feature_size, features_at, first_or_last
 from netdsl.ops.spatial import Positive, optional
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, product
@@ -37,8 +37,11 @@ class Linear(Op, frozen=True):
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         (x,) = inputs
-        at = features_at(x, self.axis)
+        at = first_or_last(x, self.axis)
         feature_size(x, self.axis)
+        if self._is_pointwise(x) and x.rank > 4:
+            message = f"`{self.kind}` over channels is for 1 to 3 spatial axes, found {x}"
+            raise OpError(message, operand=0, hint="`axis=-1` takes the last axis")
         return x.with_shape(*x.shape[:at], self.out_features, *x.shape[at + 1 :])
 
     def params(self, *inputs: TensorType) -> dict[str, Param]:

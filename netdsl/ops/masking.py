@@ -122,7 +122,10 @@ class Where(Op, frozen=True):
 
     operands = ("condition", "a", "b")
     takes_it = False
-    examples = (Example("where(x, y, z)", ("[4, 5] bool", "[4, 5]", "[4, 5]")),)
+    examples = (
+        Example("where(x, y, z)", ("[4, 5] bool", "[4, 5]", "[4, 5]")),
+        Example("where(x, y, z)", ("[4, 5] bool", "[4, 5] bool", "[4, 5] bool")),
+    )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         condition, a, b = inputs
@@ -135,4 +138,7 @@ class Where(Op, frozen=True):
         return Torch(expression=Call("torch.where", (X(0), X(1), X(2))))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
-        return g.op("Where", *(o.name for o in x))
+        condition, a, b = (o.name for o in x)
+        if x[1].type.dtype == "bool":  # onnxruntime's Where is for numbers
+            return g.op("Or", g.op("And", condition, a), g.op("And", g.op("Not", condition), b))
+        return g.op("Where", condition, a, b)

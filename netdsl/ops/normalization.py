@@ -172,6 +172,8 @@ class InstanceNorm(Op, frozen=True):
         (x,) = inputs
         if not 2 <= x.rank <= 4:
             raise OpError(f"`instancenorm` needs channels and 1 to 3 spatial axes, found {x}", operand=0)
+        if set(x.spatial) == {1}:
+            raise OpError(f"`instancenorm` of one position is 0, which PyTorch refuses; found {x}", operand=0)
         known(x.shape[0], "the number of channels")
         return floating(x, "instancenorm")
 

@@ -8,6 +8,7 @@ from netdsl.ops.features import feature_size, features_at, floating
 from netdsl.ops.lowering import full_shape
 from netdsl.ops.spatial import Positive
 from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import Size
 from netdsl.tensors import TensorType
 
 Role = Literal["position", "gate", "scale", "embedding", "bias", "norm", "conv", "linear"]
@@ -47,7 +48,7 @@ class Parameter(Op, frozen=True):
 
     def torch(self, *inputs: TensorType) -> Torch:
         if self.init == "normal":
-            draw = Call("torch.randn", self._stored())
+            draw = Call("torch.randn", self._stored() or ((),))
             return Torch(parameter=draw if self.std == 1 else Call("*", (draw, self.std)))
         if self.init in (0, 1):
             name = "torch.ones" if self.init else "torch.zeros"
@@ -66,7 +67,7 @@ def known_size(size: Any) -> int:
     """A size of a parameter. Raises OpError for one that is not a positive number."""
     if isinstance(size, int) and not isinstance(size, bool) and size > 0:
         return size
-    if isinstance(size, int | float | str | None):
+    if not isinstance(size, Size):
         raise OpError(f"sizes are whole numbers from 1, found {size}", argument="shape", code="argument-value")
     return known(size, "the shape of a parameter")
 

@@ -42,8 +42,15 @@ class Pool(Op, frozen=True):
             output = (size + p + self._end(p, s, e) - e) // s + 1
             message = f"a window of {e} does not fit a size of {size} with padding {p}"
             require(assume.at_least(output, 1), message, argument="kernel_size", code="kernel-too-large")
+            if self.fills_window:
+                require(assume.at_least(size, k), message, argument="kernel_size", code="kernel-too-large")
             sizes.append(output)
         return x.with_shape(x.shape[0], *sizes)
+
+    @property
+    def fills_window(self) -> bool:
+        """Whether PyTorch wants the picture itself, without padding, to be as large as a window."""
+        return False
 
     @property
     def extents(self) -> tuple[int, ...]:
@@ -145,6 +152,10 @@ class AvgPool(Pool, frozen=True):
         Example("avgpool(2)", ("[4, 9]",)),
         Example("avgpool(2)", ("[2, 4, 5, 6]",)),
     )
+
+    @property
+    def fills_window(self) -> bool:
+        return len(self._windows()[0]) == 3
 
     def torch(self, *inputs: TensorType) -> Torch:
         padding = compact(self._windows()[2])

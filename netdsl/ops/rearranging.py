@@ -42,7 +42,17 @@ class PixelShuffle(Op, frozen=True):
         return Torch(Call("nn.PixelShuffle", r), Call("F.pixel_shuffle", (X(), *r)))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
+        if x[0].type.dtype != "float32":  # onnxruntime has it for real numbers alone
+            return self._moved(g, x[0])
         return g.op("DepthToSpace", x[0].name, blocksize=self.upscale_factor, mode="CRD")
+
+    def _moved(self, g: Graph, x: Operand) -> Any:
+        """The same by moving axes."""
+        channels, height, width = x.type.shape
+        r = self.upscale_factor
+        cut = reshaped(g, x, floordiv(channels, r * r), r, r, height, width)
+        moved = transposed(g, cut, 0, 3, 1, 4, 2)
+        return reshaped(g, Operand(moved, x.type), *self.infer(Assumptions(), x.type).shape)
 
     def window(self, *inputs: TensorType) -> Window:
         r = (self.upscale_factor,) * 2

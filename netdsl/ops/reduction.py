@@ -21,6 +21,8 @@ class Reduction(Op, frozen=True):
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         x = floating(inputs[0], self.kind)
+        if x.rank == 0:
+            raise OpError(f"`{self.kind}` needs axes, found {x}", operand=0)
         axes = self._axes(x)
         kept = (1 if i in axes else size for i, size in enumerate(x.shape) if self.keepdims or i not in axes)
         return x.with_shape(*kept)

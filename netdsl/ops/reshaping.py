@@ -47,6 +47,8 @@ class Flatten(Op, frozen=True):
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         (x,) = inputs
         start, end = axis_of(x, self.start, "start"), axis_of(x, self.end, "end")
+        if start > end:
+            raise OpError(f"`start` {start} comes after `end` {end}", argument="start", code="argument-value")
         return x.with_shape(*x.shape[:start], product(x.shape[start : end + 1]), *x.shape[end + 1 :])
 
     def torch(self, *inputs: TensorType) -> Torch:

@@ -104,6 +104,9 @@ class Upsample(Op, frozen=True):
     def onnx(self, g: Graph, *x: Operand) -> Any:
         if self.antialias and g.opset < 18:
             raise OpError("`antialias` needs ONNX opset 18", argument="antialias", code="opset")
+        if self.antialias and self.mode == "bilinear" and 1 in self.infer(Assumptions(), x[0].type).spatial:
+            message = "onnxruntime computes an `antialias` to a single row or column wrongly"
+            raise OpError(message, argument="antialias", code="opset", hint="`mode=bicubic`, or an average, is right")
         mode = {"nearest": "nearest", "bilinear": "linear", "bicubic": "cubic"}[self.mode]
         corners = "align_corners" if self.align_corners else "half_pixel"
         attributes: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": corners}

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Param, Torch, X, known, register, require
 from netdsl.ops.features import dim_of, features_at, floating
+from netdsl.ops.spatial import Positive
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import floordiv
 from netdsl.tensors import TensorType
@@ -109,7 +110,7 @@ class PReLU(Op, frozen=True):
     `num_parameters` is 1 (one slope for all) or the number of channels (the first axis); `init` is the first value.
     """
 
-    num_parameters: int = 1
+    num_parameters: Positive = 1
     init: float = 0.25
 
     positional = 1

@@ -23,6 +23,7 @@ from netdsl.recipe.losses import Bce
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Pictures
 from netdsl.sizes.stated import broken
+from netdsl.tensors import TensorType
 from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.format import CheckpointError, load_tensors
 from netdsl.training.data.dataset import DataError
@@ -87,12 +88,15 @@ def _from_run(folder: Path) -> Trained:
     kept = tuple(o.name for o in main.outputs if not o.training)
     size = next(o for o in main.outputs if not o.training).value.type.shape[0]
     outputs = size if isinstance(size, int) else 0
-    names = tuple(None if isinstance(s, int) else str(s) for s in main.inputs[0].type.shape)
+    names = axis_names(main.inputs[0].type)
     constraints = tuple(map(str, net.checked.constraints))
     base = Path(about.base)
-    return Trained(
-        module, shape, outputs, kept, about.classes, recipe, base, module, about.units, names, constraints
-    )
+    return Trained(module, shape, outputs, kept, about.classes, recipe, base, module, about.units, names, constraints)
+
+
+def axis_names(x: TensorType) -> tuple[str | None, ...]:
+    """What the sizes of an input are called that may vary."""
+    return tuple(None if isinstance(s, int) else str(s) for s in x.shape)
 
 
 def _from_onnx(path: Path) -> Trained:

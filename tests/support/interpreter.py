@@ -21,22 +21,31 @@ from netdsl.ops.base import Op
 from netdsl.sizes.dims import Size, evaluate
 
 
+class ExplodedError(Exception):
+    """A value grew beyond all sense: whatever is computed from it is chance."""
+
+
 def interpret(
-    program: Program, state: Mapping[str, Tensor], inputs: Sequence[Tensor], sizes: Mapping[str, int]
+    program: Program,
+    state: Mapping[str, Tensor],
+    inputs: Sequence[Tensor],
+    sizes: Mapping[str, int],
+    limit: float = float("inf"),
 ) -> dict[str, Tensor]:
     """The outputs of a net at inference by name, from weights by state-dict key and inputs in order.
 
-    Raises AssertionError where a value hasn't the shape that was inferred for it.
+    Raises AssertionError where a value hasn't the shape that was inferred for it, ExplodedError for one beyond `limit`.
     """
     with torch.no_grad():
-        results = _Run(state, sizes).definition(program.main, "", list(inputs))
+        results = _Run(state, sizes, limit).definition(program.main, "", list(inputs))
     return {o.name: r for o, r in zip(program.main.outputs, results, strict=True) if r is not None}
 
 
 class _Run:
-    def __init__(self, state: Mapping[str, Tensor], sizes: Mapping[str, int]) -> None:
+    def __init__(self, state: Mapping[str, Tensor], sizes: Mapping[str, int], limit: float) -> None:
         self.state = state
         self.sizes = sizes
+        self.limit = limit
 
     def definition(self, definition: Definition, prefix: str, inputs: list[Tensor]) -> list[Tensor | None]:
         """The outputs; None for what exists only while training."""
@@ -67,6 +76,8 @@ class _Run:
     def check(self, step: Step, shape: tuple[Any, ...], result: Tensor) -> None:
         wanted = [evaluate(s, self.sizes) for s in shape]
         kind = step.callee.kind if isinstance(step.callee, Op) else step.callee.name
+        if self.limit < float("inf") and not result.abs().double().max() <= self.limit:
+            raise ExplodedError(kind)
         assert list(result.shape[1:]) == wanted, f"{kind}: inferred {wanted}, computed {list(result.shape[1:])}"
 
 

@@ -138,7 +138,8 @@ def python(form: Any) -> str:
     if form.name.startswith("."):
         return f"{args[0]}{form.name}({', '.join(args[1:])})"
     if not form.name[0].isalpha():
-        return f"({args[0]} {form.name} {args[1]})" if len(args) == 2 else f"({form.name}{args[0]})"
+        left = f"({args[0]})" if args[0].startswith("-") else args[0]
+        return f"({left} {form.name} {args[1]})" if len(args) == 2 else f"({form.name}{args[0]})"
     return f"{form.name}({', '.join(args)})"
 
 
