@@ -60,7 +60,7 @@ def _collect(placed: Placed, found: Alignment, why: str) -> None:
     """Note the pairs of a placed node; what is loose is left open as a whole."""
     if placed.node.unit is not None:
         found.pairs[placed.start] = placed.node.unit
-        found.why[placed.start] = why or "shape"
+        found.why[placed.start] = why or "shapes"
         return
     loose = [placed.parts[i] for i in sorted(placed.loose)]
     if loose:
@@ -131,7 +131,8 @@ class Search:
         """The order that words decide for, with what they leave open; the only one where there is but one."""
         base = _common(self.use.units, start, node.size)
         if len(orders) == 1:
-            chosen, why = orders[0], "shape" if not rule.numbers else "order of numbers"
+            chosen = orders[0]
+            why = "numbers" if any(rule.before(a, b) for (a, _), (b, _) in pairwise(chosen)) else "shapes"
             loose: set[int] = set()
         else:
             chosen, loose = self._worded(node, base, self._straightest(node, start, orders))

@@ -19,11 +19,11 @@ def difference(module: nn.Module, x: Any, expected: Any) -> tuple[float, float]:
     with torch.no_grad():
         try:
             found = module.eval()(given)
-        except (RuntimeError, ValueError, IndexError):
+        except (RuntimeError, ValueError, IndexError) as error:
             try:
                 found = module(given[None])
-            except (RuntimeError, ValueError, IndexError) as error:
-                first = str(error).strip().splitlines()[0]
+            except (RuntimeError, ValueError, IndexError):
+                first = (str(error).strip().splitlines() or ["it is of another shape"])[0]
                 raise ValueError(f"the net does not take an input of shape {list(given.shape)}: {first}") from None
     output = found[0] if isinstance(found, tuple | list) else found
     values = output.numpy().astype("float64")
