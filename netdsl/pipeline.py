@@ -25,6 +25,7 @@ from netdsl.elaborate.given import value_of
 from netdsl.elaborate.modules import Reader, resolve
 from netdsl.elaborate.nets import block_of, find_net, takes
 from netdsl.elaborate.standardize import in_units, standardized
+from netdsl.sizes.dims import Dim
 from netdsl.source import Source
 from netdsl.syntax import ast
 from netdsl.version import __version__
@@ -185,7 +186,18 @@ class Net:
 
         origin = self.spec.source.name.rpartition("/")[2]
         header = f"{self.name}, compiled from {origin} by netdsl {__version__}."
-        return emit(self.checked, class_name=self.class_name, header=header)
+        return emit(self.checked, class_name=self.class_name, header=header, guard=self.guard)
+
+    @cached_property
+    def guard(self) -> Program:
+        """The program with names for the declared sizes that the PyTorch module is not made for."""
+        from netdsl.backends.torch.freedom import freed
+
+        def elaborate(sizes: Mapping[tuple[str, int], Dim]) -> Program | None:
+            other = replace(self.options, sizes=tuple((name, axis, size) for (name, axis), size in sizes.items()))
+            return Net(self.spec, self.name, self.arguments, self.sizes, other).program
+
+        return freed(self.checked, elaborate)
 
     def module(self, seed: int | None = None) -> nn.Module:
         """The net as a live module; `seed` fixes its initial weights and leaves torch's own generator as it was."""

@@ -32,6 +32,8 @@ class Options(Struct, frozen=True):
     per: str = "channel"
     units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     picture: int = 0
+    sizes: tuple[tuple[str, int, Dim], ...] = ()
+    """Sizes in the place of declared ones: the input's name, the axis, the size."""
 
 
 class Context:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from netdsl.budget import Exhausted, spend
 from netdsl.diagnostics.diagnostic import Fault, fault
 from netdsl.elaborate.builder import Builder, Context
@@ -222,12 +224,18 @@ class Runner:
             kind, side = input_type(self.builder, node, env), self.builder.options.picture
             if side and not scope.inputs and kind.rank == 3:
                 kind = TensorType((kind.shape[0], side, side), kind.dtype)
+            kind = self._resized(kind, node.name.id)
             wire = scope.add_input(kind, at)
             wire.name = node.name.id
             scope.fed = True
         env.locals[node.name.id] = Tensor(wire)
         several = isinstance(flow, Wire) and flow is not wire
         return SEVERAL if several or flow is SEVERAL else wire
+
+    def _resized(self, kind: TensorType, name: str) -> TensorType:
+        """A declared type with the sizes that are asked for in the place of its own."""
+        other = {axis: size for of, axis, size in self.builder.options.sizes if of == name}
+        return replace(kind, shape=tuple(other.get(i, s) for i, s in enumerate(kind.shape))) if other else kind
 
     def _output(self, node: ast.Output, env: Env, flow: Any, context: Context) -> Any:
         name, at = node.name.id, env.place(node)

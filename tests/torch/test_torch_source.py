@@ -474,7 +474,7 @@ def test_tracebacks_show_the_source_and_state_dicts_survive_saving() -> None:
     assert source.startswith('"""Small, made for a test.\n')
     module = build(source, "Small")
     try:
-        module(torch.zeros(1, 5, 32, 32))
+        module(torch.zeros(1, 3, 32, 32, dtype=torch.int64))
     except RuntimeError as error:
         frames = traceback.extract_tb(error.__traceback__)
         shown = [f.line for f in frames if f.filename.startswith("<netdsl Small")]

@@ -20,7 +20,6 @@ from netdsl.backends.torch.tree import Apply, Node, Num, Recursive, Slot, Text, 
 from netdsl.backends.torch.unify import Misfit, Unifier
 from netdsl.ir.model import Definition, Program
 from netdsl.ir.reserved import free_name
-from netdsl.sizes.constraints import Constraint
 
 
 class Plan(Struct, frozen=True, eq=False):
@@ -55,7 +54,8 @@ class TorchClass(Struct, frozen=True, eq=False):
     members: tuple[tuple[str, Node], ...]
     operations: tuple[Operation, ...]
     returns: tuple[Node, ...]
-    constraints: tuple[Constraint, ...] = ()
+    guard: Program | None = None
+    """What the forward method holds its inputs to: the shapes of this program's inputs, and its constraints."""
     helpers: frozenset[str] = frozenset()
     """The classes and functions of the file's helpers, which no variable hides."""
 
@@ -69,10 +69,11 @@ class TorchClass(Struct, frozen=True, eq=False):
 class Classes:
     """The classes of a program, those that others need first. Made by `run`."""
 
-    def __init__(self, program: Program, class_name: str) -> None:
+    def __init__(self, program: Program, class_name: str, guard: Program | None) -> None:
         self.forms = Forms()
         self.program = program
         self.main = program.main
+        self.guard = guard
         self.found: list[TorchClass] = []
         self.of: dict[int, tuple[TorchClass, int]] = {}
         """The class of each definition, and its number among the class's definitions."""
@@ -157,8 +158,7 @@ class Classes:
         definition = plans[0].body.definition
         name = self.class_name if definition is self.main else self._name(definition)
         made = _make(name, doc, plans, Unifier(self.forms.signatures, self.families), frozenset(self.taken))
-        constraints = self.program.constraints if definition is self.main else ()
-        made = replace(made, constraints=constraints, helpers=self.helpers)
+        made = replace(made, guard=self.guard if definition is self.main else None, helpers=self.helpers)
         self.forms.signatures[name] = made.signature
         self.families[name] = self.group_of[id(definition)]
         self.found.append(made)

@@ -6,13 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from netdsl.backends.torch.signatures import Signature, call_tree, helper_signatures, torch_signatures
-from netdsl.backends.torch.tree import Apply, Group, Node, Num, Text, children, walk
+from netdsl.backends.torch.tree import Apply, Group, Node, Num, Text
 from netdsl.ops.base import Call, Code, Op, Torch, X
 from netdsl.sizes.dims import Size
 from netdsl.tensors import TensorType
-
-SIZE_BOUND = frozenset((".reshape", ".unflatten", ".narrow", ".expand", "F.interpolate", "nn.Upsample"))
-"""Forms that may hold sizes of the input they were made for, and go silently wrong at another."""
 
 
 class Forms:
@@ -21,7 +18,6 @@ class Forms:
     def __init__(self) -> None:
         self.signatures: dict[str, Signature] = torch_signatures()
         self.helpers: dict[str, None] = {}
-        self.size_bound = False
 
     def of(self, op: Op, types: tuple[TensorType, ...]) -> Torch:
         """The PyTorch form of an op; its helper is remembered."""
@@ -36,15 +32,11 @@ class Forms:
         if form.parameter is not None:
             return Apply("nn.Parameter", (self.tree(form.parameter),))
         assert form.module is not None
-        tree = self.tree(form.module)
-        self.size_bound |= any(map(_is_size_bound, walk(tree)))
-        return tree
+        return self.tree(form.module)
 
     def expression(self, form: Torch, reads: Sequence[Node], express: Callable[[Size], Node]) -> Node:
         """The tree of a form's expression over the values `reads`."""
-        tree = self.tree(form.expression, reads, express)
-        self.size_bound |= any(map(_is_size_bound, walk(tree)))
-        return tree
+        return self.tree(form.expression, reads, express)
 
     def tree(self, item: Any, reads: Sequence[Node] = (), express: Callable[[Size], Node] | None = None) -> Node:
         """A form, or a part of one, as a tree."""
@@ -64,12 +56,3 @@ class Forms:
                 named = tuple((k, self.tree(v, reads, express)) for k, v in kwargs)
                 return call_tree(Call(name), inner, named, self.signatures)
         return Num(item)
-
-
-def _is_size_bound(node: Node) -> bool:
-    """Whether a call holds sizes as numbers."""
-    if not isinstance(node, Apply) or node.function not in SIZE_BOUND:
-        return False
-    numbers = [n.value for a in children(node)[1:] for n in walk(a) if isinstance(n, Num)]
-    free = -1 in numbers and node.function == ".unflatten"
-    return not free and not any(name == "scale_factor" for name, _ in node.kwargs) and any(n != -1 for n in numbers)

@@ -20,11 +20,10 @@ FRESH = ("x", "y", "z")
 class Forward:
     """Prints the forward method of one class. `main`: what exists only while training is returned only then."""
 
-    def __init__(self, made: TorchClass, layout: Layout, main: bool, size_bound: bool = False) -> None:
+    def __init__(self, made: TorchClass, layout: Layout, main: bool) -> None:
         self.made = made
         self.layout = layout
         self.main = main
-        self.size_bound = size_bound
         body = made.plans[0].body
         self.definition = body.definition
         self.names = body.names
@@ -33,7 +32,8 @@ class Forward:
         inputs = [self.spelled[self.names[i]] for i in range(len(self.definition.inputs))]
         self.variables: dict[int, str] = dict(enumerate(inputs))
         chosen = {self.spelled[n] for n in self.names if not AUTOMATIC.fullmatch(n)} | RESERVED
-        self.inputs = Shapes(self.definition.inputs, inputs, frozenset(chosen.union(inputs)))
+        declared = made.guard.main.inputs if made.guard else self.definition.inputs
+        self.inputs = Shapes(declared, inputs, frozenset(chosen.union(inputs)))
         self.checks = self._checks()
         self.last = self._last_reads()
         self.chosen = chosen | self.inputs.taken - set(inputs)
@@ -42,8 +42,10 @@ class Forward:
 
     def _checks(self) -> list[str]:
         """The lines that name the sizes of the inputs, and in a net refuse those it cannot take."""
-        checks = self.inputs.check(self.made.constraints, self.made.name, self.definition.place)
-        checks += self.inputs.check_fixed() if self.main and self.size_bound else []
+        checks: list[str] = []
+        if self.made.guard:
+            checks += self.inputs.check_shapes()
+            checks += self.inputs.check(self.made.guard.constraints, self.made.name, self.definition.place)
         return checks + self.inputs.bind([op.node for op in self.made.operations] + list(self.made.returns))
 
     def lines(self) -> list[str]:

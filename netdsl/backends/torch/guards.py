@@ -64,7 +64,7 @@ class Shapes:
 
     def check(self, constraints: Sequence[Constraint], net: str, at: Place) -> list[str]:
         """The lines that refuse sizes which break a constraint, saying what is needed and what was found."""
-        used = sorted({name for c in constraints for name in _symbols(c)})
+        used = sorted({name for c in constraints for name in sizes_of(c)})
         if not used:
             return []
         given = {i: v.type for i, v in enumerate(self.inputs)}
@@ -78,16 +78,31 @@ class Shapes:
         condition = " or ".join(_broken(c, self.local) for c in constraints)
         return [*lines, f"if {condition}:", *_refuse(template(f"{net} needs {needs}"), f"found {found}")]
 
-    def check_fixed(self) -> list[str]:
-        """The lines that refuse inputs of other sizes than those the net was made for."""
-        lines = []
+    def check_shapes(self) -> list[str]:
+        """The lines that refuse inputs of another rank, or of other sizes than those that are declared."""
+        lines: list[str] = []
+        known: dict[str, str] = {}
         for value, variable in zip(self.inputs, self.variables, strict=True):
             shape = value.type.shape
-            if shape and all(isinstance(s, int) for s in shape):
-                text = str(tuple(shape))
-                lines += [f"if {variable}.shape[1:] != {text}:"]
-                lines += _refuse(template(f"{value.name} must be {text}"), f"found {{tuple({variable}.shape[1:])}}")
+            wrong, found = self._wrong_sizes(value, variable, known), f"found {{tuple({variable}.shape[1:])}}"
+            if all(isinstance(size, int) for size in shape):
+                wrong = [f"{variable}.shape[1:] != {tuple(shape)}"]
+            text = f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+            lines += [f"if {' or '.join(wrong)}:", *_refuse(template(f"{value.name} must be {text}"), found)]
         return lines
+
+    def _wrong_sizes(self, value: Value, variable: str, known: dict[str, str]) -> list[str]:
+        """The conditions under which an input is not what is declared; `known` grows by where its sizes are read."""
+        wrong = [f"{variable}.ndim != {value.type.rank + 1}"]
+        for axis, size in enumerate(value.type.shape):
+            text = f"{variable}.shape[{axis + 1}]"
+            if isinstance(size, int):
+                wrong.append(f"{text} != {size}")
+            elif str(size) in self.local and str(size) not in known:
+                known[str(size)] = text
+            elif symbols(size) <= known.keys():
+                wrong.append(f"{text} != {_named(size, known)}")
+        return wrong
 
     def _plain(self, tree: Node) -> str:
         def named(node: Node) -> Node:
@@ -104,7 +119,8 @@ def _refuse(needs: str, found: str) -> list[str]:
     return ["    raise ValueError(", f'        f"{needs}, "', f'        f"{found}"', "    )"]
 
 
-def _symbols(constraint: Constraint) -> frozenset[str]:
+def sizes_of(constraint: Constraint) -> frozenset[str]:
+    """The named sizes of which a constraint speaks."""
     if isinstance(constraint, Residues | AtLeast | AtMost | OneOf):
         return frozenset((constraint.symbol,))
     return symbols(constraint.left) | symbols(constraint.right)

@@ -8,6 +8,7 @@ from itertools import groupby
 from netdsl.backends.torch.body import runs
 from netdsl.backends.torch.classes import TorchClass
 from netdsl.backends.torch.layout import INDENT, Layout
+from netdsl.backends.torch.naming import python_name
 from netdsl.backends.torch.tree import Apply, Node, Read, Run
 
 LONG = 4
@@ -64,11 +65,13 @@ def _each(names: list[str], run: Run, members: list[Member], layout: Layout) -> 
     return [line for name in names for line in layout.lines(f"self.{name} = ", trees[name])]
 
 
-def forward_lines() -> list[str]:
-    """The forward method of a chain."""
+def forward_lines(name: str, checks: list[str]) -> list[str]:
+    """The forward method of a chain whose input is called `name`."""
+    layer = python_name("layer", (name,))
     return [
-        f"{INDENT}def forward(self, x):",
-        f"{INDENT * 2}for layer in self.children():",
-        f"{INDENT * 3}x = layer(x)",
-        f"{INDENT * 2}return x",
+        f"{INDENT}def forward(self, {name}):",
+        *(f"{INDENT * 2}{line}" for line in checks),
+        f"{INDENT * 2}for {layer} in self.children():",
+        f"{INDENT * 3}{name} = {layer}({name})",
+        f"{INDENT * 2}return {name}",
     ]

@@ -20,21 +20,28 @@ IMPORTS = (
 )
 
 
-def emit(program: Program, *, class_name: str, header: str = "") -> str:
+def emit(program: Program, *, class_name: str, header: str = "", guard: Program | None = None) -> str:
     """The whole text of `model.py`: the net is the class `class_name`; `header` opens the file as its docstring.
 
-    Equal programs give equal texts. Raises Fault where a size cannot be computed from what flows through a block.
+    The net refuses inputs that `guard` does not take: the same net with names for the sizes that it is not made for
+    (see `freedom`); without it, all declared sizes are held. Equal programs give equal texts. Raises Fault where a
+    size cannot be computed from what flows through a block.
     """
-    classes = Classes(program, class_name)
+    opening = "\n".join(docstring(header, "", WIDTH)) + "\n\n" if header else ""
+    return opening + printed(program, class_name, guard or program)
+
+
+def printed(program: Program, class_name: str, guard: Program | None) -> str:
+    """The text without its header; without a guard, what computes and nothing else."""
+    classes = Classes(program, class_name, guard)
     found = classes.run()
     layout = Layout(classes.forms.signatures)
     parts = [helper.rstrip("\n").split("\n") for helper in classes.forms.helpers]
-    parts += [print_class(made, program, layout, classes.forms.size_bound) for made in found]
+    parts += [print_class(made, program, layout) for made in found]
     body = "\n\n\n".join("\n".join(lines) for lines in parts)
     newline = "\n"
     imports = [line for line, name in IMPORTS if _uses(body, name)]
-    opening = "\n".join(docstring(header, "", WIDTH)) + "\n\n" if header else ""
-    return f"{opening}{newline.join(imports)}\n\n\n{body}\n"
+    return f"{newline.join(imports)}\n\n\n{body}\n"
 
 
 def _uses(text: str, name: str) -> bool:
@@ -43,7 +50,7 @@ def _uses(text: str, name: str) -> bool:
     return re.search(rf"(?<![\w.]){re.escape(name)}", text) is not None
 
 
-def print_class(made: TorchClass, program: Program, layout: Layout, size_bound: bool) -> list[str]:
+def print_class(made: TorchClass, program: Program, layout: Layout) -> list[str]:
     """The lines of one class."""
     definition = made.plans[0].body.definition
     main = definition is program.main
@@ -53,8 +60,8 @@ def print_class(made: TorchClass, program: Program, layout: Layout, size_bound: 
     if made.doc:
         lines += [*docstring(made.doc, INDENT, WIDTH), ""]
     constructor = _constructor(made, layout)
-    forward = Forward(made, layout, main, size_bound)
-    body = forward_lines() if is_loop(made) and not forward.checks else forward.lines()
+    forward = Forward(made, layout, main)
+    body = forward_lines(forward.variables[0], forward.checks) if is_loop(made) else forward.lines()
     return [*lines, *constructor, *([""] if constructor else []), *body]
 
 
