@@ -86,7 +86,7 @@ def runs(trees: Sequence[Node]) -> tuple[Run, ...]:
         end = start + 1
         while end < len(trees) and trees[end] == trees[start]:
             end += 1
-        if end - start == 1 and (steps := _growing(trees[start:])) > 2:
+        if end - start == 1 and (steps := _growing(trees, start)) > 2:
             end = start + steps
             found.append(Run(Num(steps), _progress(trees[start], trees[start + 1])))
         else:
@@ -95,12 +95,12 @@ def runs(trees: Sequence[Node]) -> tuple[Run, ...]:
     return tuple(found)
 
 
-def _growing(trees: Sequence[Node]) -> int:
-    """How many of the first trees differ only in numbers that grow by the same step each time."""
-    if len(trees) < 3 or not _alike(trees[0], trees[1]):
+def _growing(trees: Sequence[Node], start: int) -> int:
+    """How many of the trees from `start` on differ only in numbers that grow by the same step each time."""
+    if len(trees) - start < 3 or not _alike(trees[start], trees[start + 1]):
         return 1
-    count = 2
-    while count < len(trees) and trees[count] == _member(_progress(trees[0], trees[1]), count):
+    grown, count = _progress(trees[start], trees[start + 1]), 2
+    while start + count < len(trees) and trees[start + count] == _member(grown, count):
         count += 1
     return count
 
@@ -146,6 +146,8 @@ class _Builder:
         self.containers = Containers(definition)
         self.layers = {layer.name: layer for layer in definition.layers}
         self.members: dict[str, Node] = {}
+        self.numbers: dict[str, int] = {}
+        """How far the members of a name are numbered."""
         self.atoms: dict[str, Node] = {}
         """Values that are read as attributes: parameters."""
 
@@ -191,18 +193,23 @@ class _Builder:
                     return None
                 return Operation(targets, node, "pure", step.training)
             tree, name = self.forms.constructor(form), step.callee.kind
-        name = free_name(name)
-        fresh, number = name, 2
-        while fresh in self.members or fresh in self.layers:
-            fresh, number = f"{name}{number}", number + 1
+        fresh = self.fresh_name(free_name(name))
         self.members[fresh] = tree
         return Operation(targets, Apply(f"self.{fresh}", reads), weight(step), step.training)
+
+    def fresh_name(self, name: str) -> str:
+        """The name of a member that no layer has yet: `name`, `name2`, `name3`."""
+        fresh = name if name not in self.numbers else f"{name}{self.numbers[name]}"
+        while fresh in self.members or fresh in self.containers.layers:
+            self.numbers[name] = self.numbers.get(name, 1) + 1
+            fresh = f"{name}{self.numbers[name]}"
+        return fresh
 
     def register(self, root: str) -> None:
         """Construct a layer, or the container of several, where it is first used."""
         if root in self.members:
             return
-        trees = {n: layer_tree(layer, self.construct, self.forms) for n, layer in self.layers.items() if _in(n, root)}
+        trees = {layer.name: layer_tree(layer, self.construct, self.forms) for layer in self.containers.layers[root]}
         if list(trees) == [root]:
             self.members[root] = trees[root]
             return
@@ -231,10 +238,6 @@ class _Builder:
 
 def _types(step: Step) -> tuple[Any, ...]:
     return tuple(v.type for v in step.inputs)
-
-
-def _in(name: str, root: str) -> bool:
-    return name == root or name.startswith(f"{root}.")
 
 
 def weight(step: Step) -> str:

@@ -4,12 +4,12 @@ otherwise an `nn.ModuleList`, or an `nn.ModuleDict` where their names are not nu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from netdsl.backends.torch.quoting import quoted
 from netdsl.backends.torch.tree import Apply, Group, Members, Node, Run
-from netdsl.ir.model import Definition, Step
+from netdsl.ir.model import Definition, Layer, Step
 
 Runs = Callable[[Sequence[Node]], tuple[Run, ...]]
 
@@ -20,19 +20,29 @@ class Containers:
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
         self.uses = Counter(s.layer for s in definition.steps if s.layer is not None)
-        self.children: dict[str, list[str]] = {}
+        self.layers: dict[str, list[Layer]] = {}
+        """The layers by their first name, that of the container or the layer itself."""
+        members: dict[str, dict[str, None]] = {}
         for layer in definition.layers:
             parts = layer.name.split(".")
+            self.layers.setdefault(parts[0], []).append(layer)
             for i in range(1, len(parts)):
-                inner = self.children.setdefault(".".join(parts[:i]), [])
-                if parts[i] not in inner:
-                    inner.append(parts[i])
+                members.setdefault(".".join(parts[:i]), {})[parts[i]] = None
+        self.children = {name: list(inner) for name, inner in members.items()}
+        self.numbered = {name for name, inner in self.children.items() if inner == [str(i) for i in range(len(inner))]}
+        self.readers = Counter(v.name for s in definition.steps for v in s.inputs)
+        self.readers.update(o.value.name for o in definition.outputs)
+        self.at: dict[str, list[int]] = {}
+        """Where the steps stand that call a layer of a container."""
+        for i, step in enumerate(definition.steps):
+            if step.layer is not None and "." in step.layer:
+                self.at.setdefault(step.layer.partition(".")[0], []).append(i)
         roots = [name for name in self.children if "." not in name]
         self.sequential = {root: steps for root in roots if (steps := self._chain(root))}
 
     def is_list(self, name: str) -> bool:
         """Whether the members of a container are numbered."""
-        return self.children[name] == [str(i) for i in range(len(self.children[name]))]
+        return name in self.numbered
 
     def reference(self, layer: str) -> str:
         """How a layer is reached from `self`: `stages[0]`, `parts["a"]`."""
@@ -52,30 +62,37 @@ class Containers:
         """The tree that constructs a container around the trees of its layers."""
         if name in layers:
             return layers[name]
-        names = [n for n in self.children[name] if any(_under(key, f"{name}.{n}") for key in layers)]
-        trees = [self.tree(f"{name}.{n}", layers, runs) for n in names]
+        found = {n: self._inner(f"{name}.{n}", layers, runs) for n in self.children[name]}
+        names, trees = [n for n, t in found.items() if t is not None], [t for t in found.values() if t is not None]
         if name in self.sequential:
             return Apply("nn.Sequential", runs(trees))
         if self.is_list(name):
             return Apply("nn.ModuleList", (Group(runs(trees), "["),))
         return Apply("nn.ModuleDict", (Members(tuple(names), tuple(trees)),))
 
+    def _inner(self, name: str, layers: Mapping[str, Node], runs: Runs) -> Node | None:
+        """The tree of a member of a container; None where none of these layers is in it."""
+        if name in layers:
+            return layers[name]
+        holds = name in self.children and any(f"{name}.{n}" in layers for n in self._leaves(name))
+        return self.tree(name, layers, runs) if holds else None
+
+    def _leaves(self, name: str) -> Iterator[str]:
+        """The layers in a container, by their paths inside it."""
+        for inner in self.children[name]:
+            path = f"{name}.{inner}"
+            yield from (f"{inner}.{n}" for n in self._leaves(path)) if path in self.children else (inner,)
+
     def _chain(self, root: str) -> tuple[Step, ...] | None:
         """The steps of a container whose members, called in order, each feed only the next; else None."""
         if not self.is_list(root) or any(f"{root}.{n}" in self.children for n in self.children[root]):
             return None
         steps = self.definition.steps
-        at = [i for i, s in enumerate(steps) if s.layer is not None and s.layer.startswith(f"{root}.")]
+        at = self.at[root]
         chain = steps[at[0] : at[-1] + 1]
         if [s.layer for s in chain] != [f"{root}.{n}" for n in self.children[root]]:
             return None
         if any(len(s.inputs) != 1 or len(s.outs) != 1 or s.training for s in chain):
             return None
-        readers = Counter(v.name for s in steps for v in s.inputs)
-        readers.update(o.value.name for o in self.definition.outputs)
-        linked = all(b.inputs == a.outs and readers[a.outs[0].name] == 1 for a, b in pairwise(chain))
+        linked = all(b.inputs == a.outs and self.readers[a.outs[0].name] == 1 for a, b in pairwise(chain))
         return chain if linked else None
-
-
-def _under(name: str, root: str) -> bool:
-    return name == root or name.startswith(f"{root}.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from itertools import chain, count
 
 from netdsl.backends.torch.body import AUTOMATIC, Operation
 from netdsl.backends.torch.classes import TorchClass
@@ -39,6 +41,14 @@ class Forward:
         self.chosen = chosen | self.inputs.taken - set(inputs)
         self.shapes = _shapes(made)
         self.shown: set[str] = set()
+        self.lengths = {name: _length(tree) for name, tree in made.members}
+        self.live = Counter(v for i, v in self.variables.items() if i in self.last)
+        """The variables that are still read, each with how many values it stands for: one, or in passing two."""
+        self.ending: dict[int, list[int]] = {}
+        for value, last in self.last.items():
+            self.ending.setdefault(last, []).append(value)
+        self.ended = 0
+        """The operations before this one have been printed: what they read last is no longer live."""
 
     def _checks(self) -> list[str]:
         """The lines that name the sizes of the inputs, and in a net refuse those it cannot take."""
@@ -84,8 +94,7 @@ class Forward:
             if op.node != Apply(function, flow) or len(op.targets) != 1 or not single:
                 break
             end, previous = end + 1, op
-        whole = any(n == match[1] and _length(tree) == end - start for n, tree in self.made.members)
-        return end if whole else start
+        return end if self.lengths.get(match[1]) == end - start else start
 
     def _loop(self, start: int, end: int) -> list[str]:
         """A loop over the members of a container."""
@@ -153,16 +162,26 @@ class Forward:
         if value not in self.last:
             self.variables[value] = "_"
             return "_"
-        live = {self.variables[v] for v, last in self.last.items() if last > at and v in self.variables}
+        self._end(at)
         if not AUTOMATIC.fullmatch(name):
             again = name.rstrip("0123456789")
-            free = again in self.names and self.spelled[again] not in live
-            self.variables[value] = self.spelled[again if free else name]
+            free = again in self.spelled and not self.live[self.spelled[again]]
+            variable = self.spelled[again if free else name]
         else:
             ended = [self.variables[v] for v in self._reads(op.node) if v in self.variables]
-            candidates = [n for n in ended if n not in self.chosen] + [*FRESH, *(f"x{i}" for i in range(1, 1000))]
-            self.variables[value] = next(n for n in candidates if n not in live and n not in self.chosen)
-        return self.variables[value]
+            candidates = chain((n for n in ended if n not in self.chosen), FRESH, (f"x{i}" for i in count(1)))
+            variable = next(n for n in candidates if not self.live[n] and n not in self.chosen)
+        self.variables[value] = variable
+        self.live[variable] += 1
+        return variable
+
+    def _end(self, at: int) -> None:
+        """Forget the variables of values that no operation after number `at` reads."""
+        for i in range(self.ended, at + 1):
+            for value in self.ending.get(i, ()):
+                if value in self.variables:
+                    self.live[self.variables[value]] -= 1
+        self.ended = max(self.ended, at + 1)
 
     def _named(self, tree: Node) -> Node:
         def name(node: Node) -> Node:

@@ -28,6 +28,8 @@ class _Nesting:
         self.producer = {op.targets[0]: i for i, op in enumerate(self.operations) if len(op.targets) == 1}
         self.named = {i for i, name in enumerate(body.names) if not AUTOMATIC.fullmatch(name)}
         self.inlined: set[int] = set()
+        self.log: list[int] = []
+        """What was written inside another call, in order, so that the last of it can be taken back."""
 
     def result(self) -> tuple[list[Operation], list[Node]]:
         returns: list[Node] = [Read(value) for value, _ in self.body.returns]
@@ -59,6 +61,7 @@ class _Nesting:
             if cost > depth or not room:
                 return node
             self.inlined.add(index)
+            self.log.append(index)
             return self._arguments(op, index, depth - cost, heavy - (op.weight == "heavy"))
         if isinstance(node, Group):
             branches = 3 if len(node.items) > 2 else 1
@@ -70,10 +73,11 @@ class _Nesting:
 
     def _item(self, node: Node, at: int, heavy: int, training: bool) -> Node:
         """One of several things side by side: a whole branch where it is short, or the end of a longer one."""
-        before = set(self.inlined)
+        before = len(self.log)
         branch = self._inside(node, at, DEPTH, heavy, False, training)
         if any(self._may_move(Read(i), at, training) for i in reads(branch)):
-            self.inlined = before
+            self.inlined.difference_update(self.log[before:])
+            del self.log[before:]
             return self._inside(node, at, DEPTH, 1, False, training)
         return branch
 
