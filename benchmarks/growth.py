@@ -64,7 +64,52 @@ def report(classes: int, folder: Path) -> Callable[[], object]:
     return lambda: confusions(forward, chunks, classes, 16)
 
 
+def small_blocks(blocks: int) -> Any:
+    """A net of equal small blocks."""
+    from netdsl.loader import read_import
+    from netdsl.pipeline import Spec
+    from netdsl.source import Source
+
+    unit = "block U(c) = conv(c, 3) -> bn -> relu"
+    text = f"{unit}\nnet A {{ input x [4, 8, 8]\n repeat {blocks} {{ U(4) }} }}\n"
+    return Spec(Source(text, "growth.net"), read_import).net("A")
+
+
+def emission(blocks: int, folder: Path) -> Callable[[], object]:
+    """PyTorch source, once the net is elaborated."""
+    net = small_blocks(blocks)
+    assert net.checked
+    return lambda: net.source()
+
+
+def written(lines: int, folder: Path) -> Callable[[], object]:
+    """PyTorch source of a net whose lines are all written out."""
+    from netdsl.loader import read_import
+    from netdsl.pipeline import Spec
+    from netdsl.source import Source
+
+    body = "\n".join(f"a{i} = conv(4, 1)\n it + a{i}" for i in range(lines // 2))
+    net = Spec(Source(f"net A {{ input x [4, 8, 8]\n {body} }}\n", "growth.net"), read_import).net("A")
+    assert net.checked
+    return lambda: net.source()
+
+
+def onnx_export(blocks: int, folder: Path) -> Callable[[], object]:
+    """An ONNX model with weights of 0 and statistics of 1."""
+    import numpy as np
+
+    from netdsl.analysis import count
+
+    net = small_blocks(blocks)
+    weights = {p.path: np.zeros(p.shape, "float32") for p in count.parameters(net.checked.main)}
+    weights |= {b.path: np.ones(b.shape, b.dtype) for b in count.buffers(net.checked.main)}
+    return lambda: net.onnx(weights)
+
+
 SWEEPS = {
+    "emit-blocks": Sweep("equal blocks", (2_500, 5_000, 10_000), emission, seconds=1.2),
+    "emit-lines": Sweep("written lines", (1_250, 2_500, 5_000), written, seconds=1.2),
+    "export": Sweep("equal blocks to ONNX", (2_500, 5_000, 10_000), onnx_export, seconds=1.2),
     "evaluation": Sweep("of masks, by samples", (40, 80, 160), evaluation, memory=1.1),
     "report": Sweep("of mistakes, by classes (samples: twice as many)", (250, 1000, 4000), report, memory=1.1),
 }

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
     from torch import nn
 
+    from netdsl.backends.torch.source import Printer
     from netdsl.ir.model import Program
 
 
@@ -182,11 +183,16 @@ class Net:
 
     def source(self) -> str:
         """The net as a PyTorch module: the text of a `model.py` that imports nothing but torch."""
-        from netdsl.backends.torch.source import emit
-
         origin = self.spec.source.name.rpartition("/")[2]
         header = f"{self.name}, compiled from {origin} by netdsl {__version__}."
-        return emit(self.checked, class_name=self.class_name, header=header, guard=self.guard)
+        return self.printer.text(self.guard, header)
+
+    @cached_property
+    def printer(self) -> Printer:
+        """The net as classes of PyTorch."""
+        from netdsl.backends.torch.source import Printer
+
+        return Printer(self.checked, self.class_name)
 
     @cached_property
     def guard(self) -> Program:
@@ -197,7 +203,7 @@ class Net:
             other = replace(self.options, sizes=tuple((name, axis, size) for (name, axis), size in sizes.items()))
             return Net(self.spec, self.name, self.arguments, self.sizes, other).program
 
-        return freed(self.checked, elaborate)
+        return freed(self.printer, elaborate)
 
     def module(self, seed: int | None = None) -> nn.Module:
         """The net as a live module; `seed` fixes its initial weights and leaves torch's own generator as it was."""

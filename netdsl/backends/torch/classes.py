@@ -16,7 +16,7 @@ from netdsl.backends.torch.groups import blocks, groups, is_identity, numbered, 
 from netdsl.backends.torch.naming import RESERVED, helper_names, python_name
 from netdsl.backends.torch.nesting import nested
 from netdsl.backends.torch.signatures import Signature
-from netdsl.backends.torch.tree import Apply, Node, Num, Recursive, Slot, Text, number, outline, transform
+from netdsl.backends.torch.tree import Apply, Node, Num, Recursive, Slot, Text, number, outline, transform, walk
 from netdsl.backends.torch.unify import Misfit, Unifier
 from netdsl.ir.model import Definition, Program
 from netdsl.ir.reserved import free_name
@@ -54,8 +54,6 @@ class TorchClass(Struct, frozen=True, eq=False):
     members: tuple[tuple[str, Node], ...]
     operations: tuple[Operation, ...]
     returns: tuple[Node, ...]
-    guard: Program | None = None
-    """What the forward method holds its inputs to: the shapes of this program's inputs, and its constraints."""
     helpers: frozenset[str] = frozenset()
     """The classes and functions of the file's helpers, which no variable hides."""
 
@@ -69,11 +67,10 @@ class TorchClass(Struct, frozen=True, eq=False):
 class Classes:
     """The classes of a program, those that others need first. Made by `run`."""
 
-    def __init__(self, program: Program, class_name: str, guard: Program | None) -> None:
+    def __init__(self, program: Program, class_name: str) -> None:
         self.forms = Forms()
         self.program = program
         self.main = program.main
-        self.guard = guard
         self.found: list[TorchClass] = []
         self.of: dict[int, tuple[TorchClass, int]] = {}
         """The class of each definition, and its number among the class's definitions."""
@@ -158,7 +155,7 @@ class Classes:
         definition = plans[0].body.definition
         name = self.class_name if definition is self.main else self._name(definition)
         made = _make(name, doc, plans, Unifier(self.forms.signatures, self.families), frozenset(self.taken))
-        made = replace(made, guard=self.guard if definition is self.main else None, helpers=self.helpers)
+        made = replace(made, helpers=self.helpers)
         self.forms.signatures[name] = made.signature
         self.families[name] = self.group_of[id(definition)]
         self.found.append(made)
@@ -207,6 +204,8 @@ def _fits(plans: Sequence[Plan], unifier: Unifier) -> bool:
 
 
 def _unify(plans: Sequence[Plan], unifier: Unifier) -> list[Node]:
+    if len(plans) == 1 and not any(isinstance(n, Recursive) for _, tree in plans[0].trees for n in walk(tree)):
+        return [tree for _, tree in plans[0].trees]  # nothing differs
     rows = zip(*(p.trees for p in plans), strict=True)
     return [unifier.unify([tree for _, tree in row], row[0][0].rpartition(".")[2]) for row in rows]
 

@@ -4,13 +4,15 @@ otherwise an `nn.ModuleList`, or an `nn.ModuleDict` where their names are not nu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 from netdsl.backends.torch.quoting import quoted
 from netdsl.backends.torch.tree import Apply, Group, Members, Node, Run
 from netdsl.ir.model import Definition, Layer, Step
 
+T = TypeVar("T")
 Runs = Callable[[Sequence[Node]], tuple[Run, ...]]
 
 
@@ -20,23 +22,12 @@ class Containers:
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
         self.uses = Counter(s.layer for s in definition.steps if s.layer is not None)
-        self.layers: dict[str, list[Layer]] = {}
-        """The layers by their first name, that of the container or the layer itself."""
-        members: dict[str, dict[str, None]] = {}
-        for layer in definition.layers:
-            parts = layer.name.split(".")
-            self.layers.setdefault(parts[0], []).append(layer)
-            for i in range(1, len(parts)):
-                members.setdefault(".".join(parts[:i]), {})[parts[i]] = None
-        self.children = {name: list(inner) for name, inner in members.items()}
-        self.numbered = {name for name, inner in self.children.items() if inner == [str(i) for i in range(len(inner))]}
-        self.readers = Counter(v.name for s in definition.steps for v in s.inputs)
-        self.readers.update(o.value.name for o in definition.outputs)
-        self.at: dict[str, list[int]] = {}
+        self.layers = _by_root((layer.name, layer) for layer in definition.layers)
+        self.children = _children(definition.layers)
+        self.numbered = {name for name, inner in self.children.items() if _is_numbered(inner)}
+        self.readers = _readers(definition)
+        self.at = _by_root((str(step.layer), i) for i, step in enumerate(definition.steps) if step.layer is not None)
         """Where the steps stand that call a layer of a container."""
-        for i, step in enumerate(definition.steps):
-            if step.layer is not None and "." in step.layer:
-                self.at.setdefault(step.layer.partition(".")[0], []).append(i)
         roots = [name for name in self.children if "." not in name]
         self.sequential = {root: steps for root in roots if (steps := self._chain(root))}
 
@@ -96,3 +87,32 @@ class Containers:
             return None
         linked = all(b.inputs == a.outs and self.readers[a.outs[0].name] == 1 for a, b in pairwise(chain))
         return chain if linked else None
+
+
+def _is_numbered(members: list[str]) -> bool:
+    return members == [str(i) for i in range(len(members))]
+
+
+def _readers(definition: Definition) -> Counter[str]:
+    """How often each value is read, by steps or as an output."""
+    found = Counter(v.name for s in definition.steps for v in s.inputs)
+    found.update(o.value.name for o in definition.outputs)
+    return found
+
+
+def _by_root(things: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
+    """Things of layers by the first name of the layer, that of its container or its own."""
+    found: dict[str, list[T]] = {}
+    for path, thing in things:
+        found.setdefault(path.partition(".")[0], []).append(thing)
+    return found
+
+
+def _children(layers: Iterable[Layer]) -> dict[str, list[str]]:
+    """The members of each container, in order, by its path."""
+    found: dict[str, dict[str, None]] = {}
+    for layer in layers:
+        parts = layer.name.split(".")
+        for i in range(1, len(parts)):
+            found.setdefault(".".join(parts[:i]), {})[parts[i]] = None
+    return {name: list(members) for name, members in found.items()}

@@ -12,6 +12,7 @@ from netdsl.backends.torch.guards import Shapes
 from netdsl.backends.torch.layout import INDENT, WIDTH, Layout, is_call
 from netdsl.backends.torch.naming import RESERVED, python_name, python_names
 from netdsl.backends.torch.tree import Apply, Group, Node, Num, Read, Shape, Text, children, transform, walk
+from netdsl.ir.model import Program
 
 SHORT = 30
 """Longer shapes say more than a reader wants to know."""
@@ -20,12 +21,16 @@ FRESH = ("x", "y", "z")
 
 
 class Forward:
-    """Prints the forward method of one class. `main`: what exists only while training is returned only then."""
+    """Prints the forward method of one class. `main`: what exists only while training is returned only then.
 
-    def __init__(self, made: TorchClass, layout: Layout, main: bool) -> None:
+    `guard`: the program whose inputs and constraints the method holds its own to.
+    """
+
+    def __init__(self, made: TorchClass, layout: Layout, main: bool, guard: Program | None = None) -> None:
         self.made = made
         self.layout = layout
         self.main = main
+        self.guard = guard
         body = made.plans[0].body
         self.definition = body.definition
         self.names = body.names
@@ -34,7 +39,7 @@ class Forward:
         inputs = [self.spelled[self.names[i]] for i in range(len(self.definition.inputs))]
         self.variables: dict[int, str] = dict(enumerate(inputs))
         chosen = {self.spelled[n] for n in self.names if not AUTOMATIC.fullmatch(n)} | RESERVED
-        declared = made.guard.main.inputs if made.guard else self.definition.inputs
+        declared = guard.main.inputs if guard else self.definition.inputs
         self.inputs = Shapes(declared, inputs, frozenset(chosen.union(inputs)))
         self.checks = self._checks()
         self.last = self._last_reads()
@@ -53,9 +58,9 @@ class Forward:
     def _checks(self) -> list[str]:
         """The lines that name the sizes of the inputs, and in a net refuse those it cannot take."""
         checks: list[str] = []
-        if self.made.guard:
+        if self.guard:
             checks += self.inputs.check_shapes()
-            checks += self.inputs.check(self.made.guard.constraints, self.made.name, self.definition.place)
+            checks += self.inputs.check(self.guard.constraints, self.made.name, self.definition.place)
         return checks + self.inputs.bind([op.node for op in self.made.operations] + list(self.made.returns))
 
     def lines(self) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from msgspec.structs import replace
 
 from netdsl.backends.torch.guards import sizes_of
-from netdsl.backends.torch.source import printed
+from netdsl.backends.torch.source import Printer
 from netdsl.diagnostics.diagnostic import Fault
 from netdsl.ir.model import Program, Value
 from netdsl.sizes.constraints import Relation
@@ -27,9 +27,9 @@ LETTERS = {1: "L", 2: "L", 3: "HW", 4: "DHW"}
 """What spatial sizes are called, by the rank of the input."""
 
 
-def freed(program: Program, elaborate: Elaborate) -> Program:
+def freed(printer: Printer, elaborate: Elaborate) -> Program:
     """The program with a named size in the place of each declared one that the module is not made for."""
-    search = _Search(program, elaborate)
+    program, search = printer.program, _Search(printer, elaborate)
     if not search.axes:
         return program
     found = search.attempt(search.axes)
@@ -44,16 +44,21 @@ def freed(program: Program, elaborate: Elaborate) -> Program:
 
 def code(program: Program) -> str:
     """What a net computes as PyTorch: its source without guards and comments."""
-    return ast.dump(ast.parse(printed(program, "Net", None)))
+    return _code(Printer(program, "Net"))
+
+
+def _code(printer: Printer) -> str:
+    return ast.dump(ast.parse(printer.text(None)))
 
 
 class _Search:
-    def __init__(self, program: Program, elaborate: Elaborate) -> None:
-        self.program = program
+    def __init__(self, printer: Printer, elaborate: Elaborate) -> None:
+        program = self.program = printer.program
+        self.class_name = printer.class_name
         self.elaborate = elaborate
         self.inputs = {v.name: v for v in program.main.inputs}
         self.axes = [axis for v in program.main.inputs for axis in _spatial(v)]
-        self.code = code(program) if self.axes else ""
+        self.code = _code(printer) if self.axes else ""
 
     def attempt(self, axes: list[Axis]) -> Program | None:
         """The program with names for some axes; None where the module is made for one of them."""
@@ -83,7 +88,7 @@ class _Search:
 
     def _is_same(self, sizes: dict[Axis, int]) -> bool:
         other = self._elaborated(dict(sizes))
-        return other is not None and code(other) == self.code
+        return other is not None and _code(Printer(other, self.class_name)) == self.code
 
     def _elaborated(self, sizes: dict[Axis, Dim]) -> Program | None:
         try:

@@ -27,21 +27,38 @@ def emit(program: Program, *, class_name: str, header: str = "", guard: Program 
     (see `freedom`); without it, all declared sizes are held. Equal programs give equal texts. Raises Fault where a
     size cannot be computed from what flows through a block.
     """
-    opening = "\n".join(docstring(header, "", WIDTH)) + "\n\n" if header else ""
-    return opening + printed(program, class_name, guard or program)
+    return Printer(program, class_name).text(guard or program, header)
 
 
-def printed(program: Program, class_name: str, guard: Program | None) -> str:
-    """The text without its header; without a guard, what computes and nothing else."""
-    classes = Classes(program, class_name, guard)
-    found = classes.run()
-    layout = Layout(classes.forms.signatures)
-    parts = [helper.rstrip("\n").split("\n") for helper in classes.forms.helpers]
-    parts += [print_class(made, program, layout) for made in found]
-    body = "\n\n\n".join("\n".join(lines) for lines in parts)
-    newline = "\n"
-    imports = [line for line, name in IMPORTS if _uses(body, name)]
-    return f"{newline.join(imports)}\n\n\n{body}\n"
+class Printer:
+    """The classes of a program, found once and printed with different guards."""
+
+    def __init__(self, program: Program, class_name: str) -> None:
+        self.program = program
+        self.class_name = class_name
+        classes = Classes(program, class_name)
+        self.found = classes.run()
+        self.helpers = [helper.rstrip("\n") for helper in classes.forms.helpers]
+        self.layout = Layout(classes.forms.signatures)
+        self.inner = ["\n".join(self._lines(made)) for made in self.found[:-1]]
+        self.opening = _opening(self.found[-1], self.layout)
+
+    def text(self, guard: Program | None, header: str = "") -> str:
+        """The whole file; without a guard the net computes and refuses nothing."""
+        main = "\n".join([*self.opening, *self._forward(self.found[-1], guard)])
+        body = "\n\n\n".join([*self.helpers, *self.inner, main])
+        opening = "\n".join(docstring(header, "", WIDTH)) + "\n\n" if header else ""
+        imports = "\n".join(line for line, name in IMPORTS if _uses(body, name))
+        return f"{opening}{imports}\n\n\n{body}\n"
+
+    def _lines(self, made: TorchClass) -> list[str]:
+        return [*_opening(made, self.layout), *self._forward(made, None)]
+
+    def _forward(self, made: TorchClass, guard: Program | None) -> list[str]:
+        """The forward method, which begins by holding the inputs to the guard."""
+        main = made.plans[0].body.definition is self.program.main
+        forward = Forward(made, self.layout, main, guard)
+        return forward_lines(forward.variables[0], forward.checks) if is_loop(made) else forward.lines()
 
 
 def _uses(text: str, name: str) -> bool:
@@ -50,19 +67,16 @@ def _uses(text: str, name: str) -> bool:
     return re.search(rf"(?<![\w.]){re.escape(name)}", text) is not None
 
 
-def print_class(made: TorchClass, program: Program, layout: Layout) -> list[str]:
-    """The lines of one class."""
+def _opening(made: TorchClass, layout: Layout) -> list[str]:
+    """The lines of a class before its forward method."""
     definition = made.plans[0].body.definition
-    main = definition is program.main
     source = definition.place.source.name.rpartition("/")[2]
     origin = "" if source.startswith("<") else f"  # {comment(source)}:{definition.place.line}"
     lines = [f"class {made.name}(nn.Module):{origin}"]
     if made.doc:
         lines += [*docstring(made.doc, INDENT, WIDTH), ""]
     constructor = _constructor(made, layout)
-    forward = Forward(made, layout, main)
-    body = forward_lines(forward.variables[0], forward.checks) if is_loop(made) else forward.lines()
-    return [*lines, *constructor, *([""] if constructor else []), *body]
+    return [*lines, *constructor, *([""] if constructor else [])]
 
 
 def _constructor(made: TorchClass, layout: Layout) -> list[str]:
