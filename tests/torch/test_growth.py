@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
 from netdsl.backends.torch.source import emit
 from netdsl.ir.model import Program
@@ -30,6 +31,7 @@ NETS: dict[str, Callable[[int], str]] = {
     "layers without weights": lambda n: net(
         "\n".join("a = maxpool(3, stride=1, padding=1)\n it + a" for _ in range(n))
     ),
+    "sums": lambda n: net(f"for i in range({n}) {{ it * 0.5 + x }}"),
     "branches": lambda n: net("\n".join("concat(conv(2, 1), conv(1, 1), conv(1, 1) -> relu)" for _ in range(n))),
 }
 
@@ -66,3 +68,10 @@ def test_printing_is_linear(kind: str) -> None:
     emit(small, class_name="A")  # what is done once is done before
     one, four = (lines_run(lambda p=p: emit(p, class_name="A")) for p in (small, large))  # type: ignore[misc]
     assert four < 4.6 * one, (one, four)
+
+
+def test_a_long_sum_is_written_over_several_lines() -> None:
+    found = Spec(Source(net("for i in range(1000) { it * 0.5 + x }"), "test.net"), read_import).net("A")
+    module = found.module().eval()
+    assert torch.allclose(module(torch.ones(1, 4, 8, 8)), torch.full((1, 4, 8, 8), 2.0))
+    assert max(map(len, found.source().splitlines())) <= 100

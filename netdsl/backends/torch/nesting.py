@@ -12,6 +12,8 @@ CALL, METHOD = 3, 1
 """What a call, and a method that follows its value, add to the depth."""
 DEPTH = 3 * CALL + METHOD
 """How deep calls nest."""
+LEVELS = 16
+"""How many operations are written inside one another, operators included, whatever they add to the depth."""
 
 
 def nested(body: Body) -> tuple[list[Operation], list[Node]]:
@@ -28,6 +30,7 @@ class _Nesting:
         self.producer = {op.targets[0]: i for i, op in enumerate(self.operations) if len(op.targets) == 1}
         self.named = {i for i, name in enumerate(body.names) if not AUTOMATIC.fullmatch(name)}
         self.inlined: set[int] = set()
+        self.level = 0
         self.log: list[int] = []
         """What was written inside another call, in order, so that the last of it can be taken back."""
 
@@ -58,11 +61,14 @@ class _Nesting:
             op = self.operations[index]
             cost = _cost(op.node)
             room = heavy if op.weight == "heavy" else not in_heavy or self._is_light(node, depth)
-            if cost > depth or not room:
+            if cost > depth or not room or self.level == LEVELS:
                 return node
             self.inlined.add(index)
             self.log.append(index)
-            return self._arguments(op, index, depth - cost, heavy - (op.weight == "heavy"))
+            self.level += 1
+            tree = self._arguments(op, index, depth - cost, heavy - (op.weight == "heavy"))
+            self.level -= 1
+            return tree
         if isinstance(node, Group):
             branches = 3 if len(node.items) > 2 else 1
             return rebuild(node, [self._item(c, at, branches, training) for c in node.items])
@@ -94,14 +100,16 @@ class _Nesting:
     def _is_light(self, node: Read, depth: int) -> bool:
         """Whether a value is made by light calls alone from one that has a line of its own."""
         index = node.index
-        while index in self.producer and self.uses[index] == 1 and index not in self.named:
+        for _ in range(LEVELS):
+            if index not in self.producer or self.uses[index] != 1 or index in self.named:
+                return True
             op = self.operations[self.producer[index]]
             sources = reads(op.node)
             depth -= _cost(op.node)
             if op.weight == "heavy" or len(sources) != 1 or depth < 0:
                 return False
             index = sources[0]
-        return True
+        return False
 
 
 def reads(node: Node) -> list[int]:
