@@ -63,7 +63,7 @@ class _Search:
     def attempt(self, axes: list[Axis]) -> Program | None:
         """The program with names for some axes; None where the module is made for one of them."""
         names = self._names(axes)
-        named = self._elaborated({axis: symbol(name) for axis, name in names.items()})
+        named = self.elaborate({axis: symbol(name) for axis, name in names.items()})
         if named is None:
             return None
         for factors in (range(2, len(axes) + 2), [2] * len(axes), [3] * len(axes)):
@@ -87,14 +87,13 @@ class _Search:
         return replace(self.program, main=main, constraints=(*self.program.constraints, Relation(h, "==", w)))
 
     def _is_same(self, sizes: dict[Axis, int]) -> bool:
-        other = self._elaborated(dict(sizes))
-        return other is not None and _code(Printer(other, self.class_name)) == self.code
-
-    def _elaborated(self, sizes: dict[Axis, Dim]) -> Program | None:
+        other = self.elaborate(dict(sizes))
+        if other is None:
+            return False
         try:
-            return self.elaborate(sizes)
+            return _code(Printer(other, self.class_name)) == self.code
         except Fault:
-            return None
+            return False
 
     def _size(self, axis: Axis) -> int:
         size = self.inputs[axis[0]].type.shape[axis[1]]
