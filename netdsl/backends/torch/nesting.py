@@ -55,20 +55,7 @@ class _Nesting:
 
     def _inside(self, node: Node, at: int, depth: int, heavy: int, in_heavy: bool, training: bool) -> Node:
         if isinstance(node, Read):
-            if not self._may_move(node, at, training):
-                return node
-            index = self.producer[node.index]
-            op = self.operations[index]
-            cost = _cost(op.node)
-            room = heavy if op.weight == "heavy" else not in_heavy or self._is_light(node, depth)
-            if cost > depth or not room or self.level == LEVELS:
-                return node
-            self.inlined.add(index)
-            self.log.append(index)
-            self.level += 1
-            tree = self._arguments(op, index, depth - cost, heavy - (op.weight == "heavy"))
-            self.level -= 1
-            return tree
+            return self._read(node, at, depth, heavy, in_heavy, training)
         if isinstance(node, Group):
             branches = 3 if len(node.items) > 2 else 1
             return rebuild(node, [self._item(c, at, branches, training) for c in node.items])
@@ -76,6 +63,23 @@ class _Nesting:
             left = depth - _cost(node)
             return rebuild(node, [self._inside(c, at, left, heavy, in_heavy, training) for c in children(node)])
         return node
+
+    def _read(self, node: Read, at: int, depth: int, heavy: int, in_heavy: bool, training: bool) -> Node:
+        """A value that is read: what makes it, where that may be written in its place."""
+        if not self._may_move(node, at, training) or self.level == LEVELS:
+            return node
+        index = self.producer[node.index]
+        op = self.operations[index]
+        cost, is_heavy = _cost(op.node), op.weight == "heavy"
+        room = heavy if is_heavy else not in_heavy or self._is_light(node, depth)
+        if cost > depth or not room:
+            return node
+        self.inlined.add(index)
+        self.log.append(index)
+        self.level += 1
+        tree = self._arguments(op, index, depth - cost, heavy - is_heavy)
+        self.level -= 1
+        return tree
 
     def _item(self, node: Node, at: int, heavy: int, training: bool) -> Node:
         """One of several things side by side: a whole branch where it is short, or the end of a longer one."""

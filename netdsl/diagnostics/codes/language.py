@@ -28,6 +28,15 @@ LANGUAGE = (
         "W = 3\nV = 4\n",
     ),
     Code(
+        "reserved-name",
+        "A layer has a name that Python or `nn.Module` needs",
+        "What names a layer (a label, a `share`, a named `param`) becomes an attribute of the PyTorch module and a key "
+        "of its state dict. Python's keywords, the attributes of `nn.Module` such as `half` or `train`, and names that "
+        "begin with `_` are taken there.",
+        net("input x [3]\nhalf: linear(3)"),
+        net("input x [3]\nhalf_: linear(3)"),
+    ),
+    Code(
         "misplaced",
         "A statement stands where it has no meaning",
         "Inputs belong at the start of a net, and a shared layer cannot depend on a tensor: it is given one "
