@@ -13,10 +13,12 @@ from netdsl.diagnostics.diagnostic import Fault, fault
 from netdsl.elaborate.builder import Builder, Context
 from netdsl.elaborate.calls import is_complete, missing
 from netdsl.elaborate.names import Env, Silent, refused_layer_name
+from netdsl.elaborate.requirements import Requirements
 from netdsl.elaborate.scope import LayerDraft, Wire
 from netdsl.elaborate.signature import input_type, match
 from netdsl.elaborate.values import BROKEN, SEVERAL, BodyArrow, Shared, Tensor, describe, is_arrow
 from netdsl.elaborate.weight import CONSTRUCTS
+from netdsl.sizes.constraints import IMPOSSIBLE
 from netdsl.source import Place
 from netdsl.syntax import ast
 from netdsl.tensors import TensorType
@@ -200,11 +202,12 @@ class Runner:
         return self.run(node.otherwise.statements, env, flow, context) if node.otherwise else flow
 
     def _require(self, node: ast.Require, env: Env, flow: Any, context: Context) -> Any:
-        if not self.evaluator.truth(node.condition, env):
-            message = self.evaluator.evaluate(node.message, env) if node.message else "this does not hold"
-            text = env.place(node.condition).text
-            message = message if isinstance(message, str) else describe(message)
-            raise fault("requirement", message, env.place(node.condition), f"it requires `{text}`")
+        said = self.evaluator.evaluate(node.message, env) if node.message else ""
+        message = said if isinstance(said, str) else describe(said)
+        requirements = Requirements(self.evaluator, self.builder.assume, env, message)
+        if requirements.meet(node.condition) == IMPOSSIBLE:
+            at = env.place(node.condition)
+            raise fault("requirement", message or "this does not hold", at, f"it requires `{at.text}`")
         return flow
 
     def _input(self, node: ast.Input, env: Env, flow: Any, context: Context) -> Any:

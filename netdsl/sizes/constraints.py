@@ -8,6 +8,7 @@ names, and those that are not solved, are kept as they are.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct
@@ -15,10 +16,12 @@ from msgspec import Struct
 from netdsl.sizes.axis import ASSUMED, IMPOSSIBLE, PROVED, Axis
 from netdsl.sizes.dims import Dim, Size, evaluate, substitute, symbols
 from netdsl.sizes.interval import interval
+from netdsl.sizes.joint import can_vanish, reachable
 from netdsl.sizes.solve import Solutions, positives, zeros
 
 __all__ = [
-    "ASSUMED", "IMPOSSIBLE", "PROVED", "Assumptions", "AtLeast", "AtMost", "Constraint", "OneOf", "Relation", "Residues"
+    "ASSUMED", "IMPOSSIBLE", "PROVED", "Assumptions", "AtLeast", "AtMost", "Constraint", "OneOf", "Relation",
+    "Required", "Residues",
 ]  # fmt: skip
 
 
@@ -80,19 +83,30 @@ class OneOf(Struct, frozen=True):
 
 
 class Relation(Struct, frozen=True):
-    """`left == right` or `left >= right`, over several named sizes."""
+    """`left op right`, over several named sizes."""
 
     left: Dim
     op: str
     right: Dim
 
     def holds(self, sizes: Mapping[str, int]) -> bool:
-        left, right = evaluate(self.left, sizes), evaluate(self.right, sizes)
-        return left == right if self.op == "==" else left >= right
+        return bool(COMPARISONS[self.op](evaluate(self.left, sizes), evaluate(self.right, sizes)))
 
     def __str__(self) -> str:
         return f"{self.left} {self.op} {self.right}"
 
+
+class Required(Relation, frozen=True):
+    """What a `require` asks of named sizes, with its message; `text` is how it reads."""
+
+    message: str = ""
+    text: str = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+COMPARISONS = {"==": operator.eq, ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 Constraint = Residues | AtLeast | AtMost | OneOf | Relation
 
@@ -103,6 +117,7 @@ class Assumptions:
     def __init__(self) -> None:
         self._axes: dict[str, Axis] = {}
         self._relations: dict[Relation, None] = {}
+        self._required: dict[Required, None] = {}
         self._known: dict[str, Dim] = {}
 
     def equal(self, a: Dim, b: Dim) -> str:
@@ -133,12 +148,37 @@ class Assumptions:
         if interval(a)[0] >= minimum:
             return PROVED
         self._relations[Relation(a, ">=", minimum)] = None
-        return ASSUMED
+        return ASSUMED if self._consistent() else IMPOSSIBLE
+
+    def require(self, left: Dim, op: str, right: Dim, message: str, text: str) -> str:
+        """Assume that `left op right`, as a `require` with this message says."""
+        if op == "==":
+            found = self.equal(left, right)
+        else:
+            more, less = (left, right) if op in (">=", ">") else (right, left)
+            found = self.at_least(more - less, 0 if "=" in op else 1)
+        if found == ASSUMED:
+            self._required[Required(left, op, right, message, text)] = None
+        return found
 
     def constraints(self) -> tuple[Constraint, ...]:
-        """All constraints, per named size and least form first."""
+        """All constraints, per named size and least form first; those of a `require` last, once."""
         own = [c for name in sorted(self._axes) for c in _of_axis(name, self._axes[name])]
-        return (*own, *self._relations)
+        said = {str(r) for r in self._required}
+        facts = {_fact(r) for r in self._required}
+        relations = [r for r in self._relations if _fact(r) not in facts]
+        return (*(c for c in own if str(c) not in said), *relations, *self._required)
+
+    def _consistent(self) -> bool:
+        """Whether every fact over several names can hold with what is known of each."""
+        for relation in self._relations:
+            difference = relation.left - relation.right
+            if relation.op == "==":
+                if not can_vanish(difference, self._axes):
+                    return False
+            elif reachable(difference, self._axes)[1] < 0:
+                return False
+        return True
 
     def _solved(self, size: Size, solve: Callable[[Size, str], Solutions | None]) -> str | None:
         """The answer to a question about one named size; None where there are several, or it is not solved."""
@@ -147,7 +187,10 @@ class Assumptions:
             return None
         (name,) = names
         found = solve(size, name)
-        return None if found is None else self._axis(name).meet(found)
+        if found is None:
+            return None
+        verdict = self._axis(name).meet(found)
+        return verdict if verdict != ASSUMED or self._consistent() else IMPOSSIBLE
 
     def _substituted(self, size: Dim) -> Dim:
         return substitute(size, self._known) if self._known else size
@@ -163,7 +206,16 @@ class Assumptions:
         solved = _solve_for_symbol(difference)
         if solved is not None and solved[0] not in self._axes:
             self._known[solved[0]] = solved[1]
-        return ASSUMED
+        return ASSUMED if self._consistent() else IMPOSSIBLE
+
+
+def _fact(relation: Relation) -> tuple[Dim, bool]:
+    """What a relation says: a size that is 0, or one that is not negative."""
+    left, right = relation.left, relation.right
+    if relation.op == "==":
+        return left - right, True
+    more, less = (left, right) if relation.op in (">=", ">") else (right, left)
+    return more - less - (0 if "=" in relation.op else 1), False
 
 
 def _of_axis(name: str, axis: Axis) -> list[Constraint]:

@@ -11,7 +11,7 @@ from netdsl.backends.torch.quoting import template
 from netdsl.backends.torch.sizes import express
 from netdsl.backends.torch.tree import Node, Shape, Text, transform, walk
 from netdsl.ir.model import Value
-from netdsl.sizes.constraints import AtLeast, AtMost, Constraint, OneOf, Residues
+from netdsl.sizes.constraints import AtLeast, AtMost, Constraint, OneOf, Required, Residues
 from netdsl.sizes.dims import Dim, substitute, symbol, symbols
 from netdsl.source import Place
 
@@ -73,10 +73,11 @@ class Shapes:
         for name, tree in trees.items():
             text = self._plain(tree)
             lines += [f"{self.local[name]} = {text}"] if text != self.local[name] else []
-        needs = " and ".join(map(str, constraints))
-        found = ", ".join(f"{n}={{{self.local[n]}}}" for n in used)
-        condition = " or ".join(_broken(c, self.local) for c in constraints)
-        return [*lines, f"if {condition}:", *_refuse(template(f"{net} needs {needs}"), f"found {found}")]
+        found = "found " + ", ".join(f"{n}={{{self.local[n]}}}" for n in used)
+        for needs, facts in _told(constraints, net):
+            condition = " or ".join(_broken(c, self.local) for c in facts)
+            lines += [f"if {condition}:", *_refuse(template(needs), found)]
+        return lines
 
     def check_shapes(self) -> list[str]:
         """The lines that refuse inputs of another rank, or of other sizes than those that are declared."""
@@ -111,6 +112,14 @@ class Shapes:
         return Layout({}).flat(transform(tree, named))
 
 
+def _told(constraints: Sequence[Constraint], net: str) -> list[tuple[str, list[Constraint]]]:
+    """What a net says it needs, and the constraints meant: those of a `require` in its words, the rest together."""
+    said = [c for c in constraints if isinstance(c, Required) and c.message]
+    rest = [c for c in constraints if not (isinstance(c, Required) and c.message)]
+    told: list[tuple[str, list[Constraint]]] = [(f"{net}: {c.message} (needs {c})", [c]) for c in said]
+    return told + ([(f"{net} needs {' and '.join(map(str, rest))}", rest)] if rest else [])
+
+
 def _refuse(needs: str, found: str) -> list[str]:
     """The statement that raises; `needs` and `found` are the inside of an f-string (see `quoting.template`)."""
     one = f'    raise ValueError(f"{needs}, {found}")'
@@ -143,7 +152,7 @@ def _broken(constraint: Constraint, local: Mapping[str, str]) -> str:
             return f"{local[symbol]} != {value}"
         case OneOf(symbol, values):
             return f"{local[symbol]} not in {values}"
-    opposite = "!=" if constraint.op == "==" else "<"
+    opposite = {"==": "!=", ">=": "<", "<=": ">", ">": "<=", "<": ">="}[constraint.op]
     return f"{_named(constraint.left, local)} {opposite} {_named(constraint.right, local)}"
 
 
