@@ -22,13 +22,14 @@ from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.elaborate.builder import Options
 from netdsl.elaborate.elaborate import Elaborator
 from netdsl.elaborate.given import value_of
+from netdsl.elaborate.migrate import moved
 from netdsl.elaborate.modules import Reader, resolve
 from netdsl.elaborate.nets import block_of, find_net, takes
 from netdsl.elaborate.standardize import in_units, standardized
 from netdsl.sizes.dims import Dim
 from netdsl.source import Source
 from netdsl.syntax import ast
-from netdsl.version import __version__
+from netdsl.version import LANGUAGE, __version__
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -137,6 +138,7 @@ class Net:
             program = standardized(program, *self.options.standard, self.options.per)
         if program is not None and self.options.units is not None:
             program = in_units(program, *self.options.units)
+        self.moved = moved(elaborator.computed)
         return program, tuple(elaborator.diagnostics)
 
     @property
@@ -222,6 +224,7 @@ class Net:
         """What an ONNX file says of where it comes from. No dates and no paths: equal inputs give equal files."""
         return {
             "netdsl_version": __version__,
+            "language": LANGUAGE,
             "net": self.name,
             "spec": self.text,
             "spec_sha256": sha256(self.text.encode()).hexdigest(),

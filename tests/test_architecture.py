@@ -111,7 +111,6 @@ COMPLEX: dict[str, int] = {
     "training/readers/tables:_classes": 19,
     "training/report/page:_summary": 13,
     "training/report/svg:curves": 19,
-    "training/trained:_from_run": 14,
     "training/trainer:__init__": 14,
     "training/trainer:_run": 15,
     "verify/compare:_difference": 13,

@@ -27,6 +27,7 @@ examples:
   netdsl check resnet.net
   netdsl check specs                      every spec below a folder
   netdsl check resnet.net:ResNet -p unit=Basic -p depths=[1,1]
+  netdsl check old.net --migrate          lines that meant something else in version 1 of the language
   netdsl check specs --json | jq '.files[].diagnostics[]'
 
 exit codes: 0 no mistakes, 1 mistakes, 2 a file that cannot be read
@@ -36,9 +37,21 @@ exit codes: 0 no mistakes, 1 mistakes, 2 a file that cannot be read
 def configure(parser: argparse.ArgumentParser) -> None:
     add_target(parser, nargs="+")
     parser.add_argument("--json", action="store_true", help="all diagnostics as one object")
+    parser.add_argument("--migrate", action="store_true", help="list what meant something else in version 1")
+    parser.add_argument("--fix", action="store_true", help="rewrite what --migrate lists as it was meant")
 
 
 def run(args: argparse.Namespace) -> int:
+    return _migrate(args) if args.migrate or args.fix else _report(args)
+
+
+def _migrate(args: argparse.Namespace) -> int:
+    from netdsl.cli.migrate import migrate
+
+    return migrate(args.spec, args.fix)
+
+
+def _report(args: argparse.Namespace) -> int:
     found = list(_all(args))
     if args.json:
         from netdsl.render.diagnostics import as_data

@@ -90,6 +90,11 @@ class Elaborator:
         self._calls: list[tuple[BlockValue, Place]] = []
         self.elaborated: set[BlockValue] = set()
 
+    @property
+    def computed(self) -> list[Place]:
+        """Where closed arrows with weights were computed as items or arguments."""
+        return self._runner.computed
+
     def net(self, module: Module, name: str, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> Program | None:
         """The program of a net of a module; None where a mistake was found (see `diagnostics`)."""
         self.assume = Assumptions()

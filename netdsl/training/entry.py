@@ -209,7 +209,7 @@ def _board(folder: Path, after: int) -> Callable[[str, dict[str, Any]], None]:
 
 
 def _about(request: Request, prepared: Prepared, environment: dict[str, Any]) -> About:
-    from netdsl.version import __version__
+    from netdsl.version import LANGUAGE, __version__
 
     net = prepared.net
     arguments = {k: v.text if isinstance(v, Expression) else str(v) for k, v in net.arguments.items()}
@@ -220,7 +220,7 @@ def _about(request: Request, prepared: Prepared, environment: dict[str, Any]) ->
         classes=prepared.data.classes, task=prepared.data.task, data=prepared.data.name,
         base=str(request.base.resolve()), environment=environment,
         samples=(len(prepared.train), len(prepared.held), len(prepared.data.test)),
-        versions={"netdsl": __version__, "torch": str(torch.__version__)},
+        versions={"netdsl": __version__, "torch": str(torch.__version__)}, language=LANGUAGE,
     )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ from netdsl.training.readers import read
 from netdsl.training.readers.mixing import read_mixing
 from netdsl.training.rng import key, seed_layers
 from netdsl.training.trainer import Job, Loop, Watch
+from netdsl.version import LANGUAGE
 
 if TYPE_CHECKING:
     from netdsl.ir.model import Program
@@ -260,7 +261,7 @@ def finish(prepared: Prepared, loop: Loop, folder: Path) -> dict[str, Any]:
     prepared.module.eval()
     state = gathered(prepared.module.state_dict(), loop.ranks.first)
     if loop.ranks.first:
-        files.save_tensors(folder / WEIGHTS, state)
+        files.save_tensors(folder / WEIGHTS, state, {"language": LANGUAGE})
     test = prepared.data.test.to(next(prepared.module.parameters()).device)
     return loop.evaluator(prepared.module, test)
 

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from netdsl.backends.onnx.session import Session
 from netdsl.backends.torch.module import load_state
+from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.elaborate.builder import Options
 from netdsl.elaborate.expressions import Evaluator as Constants
+from netdsl.pipeline import Net
 from netdsl.planning.recipes import parse_override
 from netdsl.recipe.annotations import arguments
 from netdsl.recipe.bind import Binder
@@ -37,6 +39,7 @@ from netdsl.training.readers import read
 from netdsl.training.readers.images import View, open_picture
 from netdsl.training.regularization import drop_paths, dropouts
 from netdsl.training.setup import evaluator_of
+from netdsl.version import LANGUAGE
 
 Size = int | None
 
@@ -73,16 +76,7 @@ def _from_run(folder: Path) -> Trained:
     standard = (numbers[0], numbers[1]) if numbers else None
     options = Options(links=recipe.drop_path is not None, standard=standard, per=about.per, units=about.units)
     net = net.spec.net(net.name, net.arguments, net.sizes, options)
-    module = net.module(seed=0).eval()
-    if not (folder / files.WEIGHTS).exists():
-        raise CheckpointError(
-            f"{folder} has no {files.WEIGHTS}: the run has not ended; `netdsl train --resume {folder}`"
-        )
-    tensors, _ = load_tensors(folder / files.WEIGHTS)
-    try:
-        load_state(module, tensors)
-    except ValueError as error:
-        raise CheckpointError(str(error)) from None
+    module = _loaded(folder, net, about)
     main = net.checked.main
     shape = tuple(s if isinstance(s, int) else None for s in main.inputs[0].type.shape)
     kept = tuple(o.name for o in main.outputs if not o.training)
@@ -92,6 +86,37 @@ def _from_run(folder: Path) -> Trained:
     constraints = tuple(map(str, net.checked.constraints))
     base = Path(about.base)
     return Trained(module, shape, outputs, kept, about.classes, recipe, base, module, about.units, names, constraints)
+
+
+def _loaded(folder: Path, net: Net, about: files.About) -> nn.Module:
+    """The module of a run's net with its weights. Raises CheckpointError where its spec gives another net today."""
+    if net.diagnostics:
+        raise CheckpointError(_changed(folder, about.language, net.diagnostics))
+    module = net.module(seed=0).eval()
+    if not (folder / files.WEIGHTS).exists():
+        raise CheckpointError(
+            f"{folder} has no {files.WEIGHTS}: the run has not ended; `netdsl train --resume {folder}`"
+        )
+    tensors, _ = load_tensors(folder / files.WEIGHTS)
+    try:
+        load_state(module, tensors)
+    except ValueError as error:
+        if about.language < LANGUAGE:
+            raise CheckpointError(_changed(folder, about.language, net.moved, str(error))) from None
+        raise CheckpointError(str(error)) from None
+    return module
+
+
+def _changed(folder: Path, language: int, found: tuple[Diagnostic, ...], reason: str = "") -> str:
+    """Why the spec of a run is no longer what was trained, with the lines that say something else today."""
+    lines = [f"{files.SPEC}:{d.at.line}: `{d.at.text}`: {d.message}" for d in found if d.at is not None]
+    older = (
+        f" It was made by version {language} of the language, this is version {LANGUAGE}."
+        if language < LANGUAGE
+        else ""
+    )
+    said = f": {reason}" if reason else ""
+    return "\n  ".join([f"the spec of {folder} does not give the net that was trained{said}.{older}", *lines])
 
 
 def axis_names(x: TensorType) -> tuple[str | None, ...]:

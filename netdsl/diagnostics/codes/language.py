@@ -134,6 +134,11 @@ LANGUAGE = (
         net("input x [3, 8, 8]\nconv(8, 3, strid=2)"),
         net("input x [3, 8, 8]\nconv(8, 3, stride=2)"),
     ),
+    Code(
+        "migration",
+        "Version 2 of the language reads this in another way",
+        "`netdsl check --migrate` lists what meant something else in version 1; `docs/language.md` ends with changes.",
+    ),
     Code("duplicate-argument", "An argument is given twice", "Once by position and once by name, or twice by name."),
     Code(
         "too-many-arguments",

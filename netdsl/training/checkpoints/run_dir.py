@@ -39,6 +39,7 @@ class About(Struct, frozen=True, kw_only=True):
     environment: dict[str, Any] = {}
     changes: tuple[Change, ...] = ()
     result: dict[str, Any] = {}
+    language: int = 1
 
 
 def new_folder(net: str, parent: Path = Path("runs")) -> Path:

@@ -1,0 +1,31 @@
+"""Where a spec of an older version of the language may mean something else today."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint
+from netdsl.source import Place, Span
+
+MOVED = "computed here, once; in version 1 each use built layers of its own, inside the block where it was an argument"
+
+
+def moved(places: Iterable[Place]) -> tuple[Diagnostic, ...]:
+    """A note for each item or argument with weights that is computed where it stands, and how to say it as before."""
+    unique = {(at.source.name, at.span.start): at for at in places}
+    found = sorted(unique.values(), key=lambda at: at.span.start)
+    return tuple(Diagnostic("migration", MOVED, at, hints=(_in_braces(at),), severity="note") for at in found)
+
+
+def rewritten(text: str, notes: Iterable[Diagnostic]) -> str:
+    """A spec's text with the edits of these notes."""
+    edits = [edit for note in notes for hint in note.hints for edit in hint.edits]
+    for edit in sorted(edits, key=lambda e: e.at.span.start, reverse=True):
+        text = text[: edit.at.span.start] + edit.text + text[edit.at.span.end :]
+    return text
+
+
+def _in_braces(at: Place) -> Hint:
+    start, end = (Place(at.source, Span(offset, offset)) for offset in (at.span.start, at.span.end))
+    edits = (Edit(start, "{ "), Edit(end, " }"))
+    return Hint("in braces it stays an arrow, as in version 1", edits)
