@@ -106,12 +106,97 @@ def onnx_export(blocks: int, folder: Path) -> Callable[[], object]:
     return lambda: net.onnx(weights)
 
 
+def masks(pixels: int, folder: Path) -> Callable[[], object]:
+    """A tiny net trained on thirty masks in files, one at a time."""
+    side = math.isqrt(pixels)
+    import numpy as np
+    from PIL import Image
+
+    from netdsl.cli.main import main as command
+
+    for split, count in (("train", 30), ("val", 2)):
+        for kind, shape in (("images", (side, side, 3)), ("masks", (side, side))):
+            (folder / split / kind).mkdir(parents=True)
+            for i in range(count):
+                Image.fromarray(np.full(shape, i % 2, np.uint8)).save(folder / split / kind / f"{i}.png")
+    small = "conv(2, 3) -> relu -> conv(2, 1, padding=0)"
+    (folder / "m.net").write_text(
+        f"net M {{ input image [3, {side}, {side}]\n {small} }}\nrecipe R for M {{ batch = 1 }}"
+    )
+    data = [f"data=maskfolder({str(folder)!r})".replace("'", '"'), "resident=0", "workers=0", "epochs=1"]
+    given = [part for s in data for part in ("--set", s)]
+    return lambda: command(["train", str(folder / "m.net"), "--no-onnx", "-q", "-o", str(folder / "run"), *given])
+
+
+def graph(nodes: int, folder: Path) -> Callable[[], object]:
+    """A GCN of 16 units trained for two steps over ten edges a node."""
+    import numpy as np
+
+    from netdsl.cli.main import main as command
+
+    random = np.random.default_rng(0)
+    arrays: dict[str, Any] = {"features": random.random((nodes, 32), dtype=np.float32)}
+    arrays |= {"edges": random.integers(0, nodes, (2, 10 * nodes)), "labels": np.arange(nodes) % 7}
+    np.savez(folder / "g.npz", train=np.arange(nodes) % 2 == 0, **arrays)
+    spec = str(Path(__file__).parent.parent / "specs" / "gcn.net:GCN_Edges")
+    size = ["-p", "features=32", "--data", f'graph("{folder / "g.npz"}")', "--set", "epochs=2", "--set", "batch=1"]
+    return lambda: command(["train", spec, *size, "--no-onnx", "-q", "-o", str(folder / "run")])
+
+
+def text(characters: int, folder: Path) -> Callable[[], object]:
+    """A text read as tokens."""
+    from netdsl.recipe.sources import Text
+    from netdsl.training.readers import read
+
+    with open(folder / "a.txt", "w") as file:
+        for _ in range(characters // 45_000):
+            file.write("The quick brown fox jumps over the lazy dog. " * 1_000)
+    return lambda: read(Text(path="a.txt"), folder, (0,), 1)
+
+
+def checkpoint(parameters: int, folder: Path) -> Callable[[], object]:
+    """Tensors of 2^20 elements written to a file."""
+    import torch
+
+    from netdsl.training.checkpoints.format import save_tensors
+
+    tensors = {str(i): torch.ones(2**20) for i in range(parameters // 2**20)}
+    return lambda: save_tensors(folder / "c.safetensors", tensors)
+
+
+def listing(files: int, folder: Path) -> Callable[[], object]:
+    """The pictures of ten folders, by name."""
+    from netdsl.training.readers.listing import pictures_below
+
+    for i in range(10):
+        (folder / str(i)).mkdir()
+        for k in range(files // 10):
+            (folder / str(i) / f"{k}.png").touch()
+    return lambda: pictures_below(folder)
+
+
+def order(samples: int, folder: Path) -> Callable[[], object]:
+    """A process's samples of a hundred steps, in shards of a thousand."""
+    import torch
+
+    from netdsl.training.data.sampler import Order
+
+    found = Order(0, samples, 1024, shards=(1_000,) * (samples // 1_000))
+    return lambda: [found.at(step, torch.arange(64)) for step in range(100)]
+
+
 SWEEPS = {
     "emit-blocks": Sweep("equal blocks", (2_500, 5_000, 10_000), emission, seconds=1.2),
     "emit-lines": Sweep("written lines", (1_250, 2_500, 5_000), written, seconds=1.2),
     "export": Sweep("equal blocks to ONNX", (2_500, 5_000, 10_000), onnx_export, seconds=1.2),
     "evaluation": Sweep("of masks, by samples", (40, 80, 160), evaluation, memory=1.1),
     "report": Sweep("of mistakes, by classes (samples: twice as many)", (250, 1000, 4000), report, memory=1.1),
+    "masks": Sweep("in files, by pixels", (256**2, 512**2, 1024**2), masks, seconds=1.2, memory=1.1),
+    "graph": Sweep("of ten edges a node, by nodes", (1_000, 10_000, 100_000), graph, seconds=1.2, memory=1.1),
+    "text": Sweep("by characters", (10**6, 10**7, 10**8), text, seconds=1.2, memory=1.1),
+    "checkpoint": Sweep("by parameters", (2**22, 2**24, 2**26), checkpoint, seconds=1.2, memory=1.1),
+    "order": Sweep("of 100 steps, by samples in shards", (10**5, 10**6, 10**7), order, seconds=0.5, memory=1.1),
+    "listing": Sweep("of pictures, by files", (1_000, 10_000, 100_000), listing, seconds=1.2, memory=1.1),
 }
 
 

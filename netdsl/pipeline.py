@@ -208,8 +208,16 @@ class Net:
         return freed(self.printer, elaborate)
 
     def module(self, seed: int | None = None) -> nn.Module:
-        """The net as a live module; `seed` fixes its initial weights and leaves torch's own generator as it was."""
+        """The net as a live module; `seed` fixes its initial weights and leaves torch's own generator as it was.
+
+        Raises MemoryError, before any weight is drawn, where they can't fit.
+        """
+        from netdsl.analysis.count import totals
         from netdsl.backends.torch.module import build
+        from netdsl.diagnostics.memory import check_room
+
+        counted = totals(self.checked.main)
+        check_room(f"the weights of `{self.name}`", 4 * (counted.params + counted.buffers))
 
         return build(self.source(), self.class_name, seed)
 

@@ -182,7 +182,8 @@ def _missing(error: ModuleNotFoundError) -> int:
 def _unforeseen(error: Exception) -> int:
     """What no part of the compiler has foreseen: too little memory, or a bug."""
     if is_out_of_memory(error):
-        return _say(_message("there is not enough memory", "a smaller net, batch or data set needs less"), WRONG)
+        what = f": {error}" if isinstance(error, MemoryError) and str(error) else ""
+        return _say(_message(f"there is not enough memory{what}", "a smaller net, batch or data set needs less"), WRONG)
     if os.environ.get("NETDSL_DEBUG") == "1":
         raise error
     what = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,6 +1,9 @@
-"""Running out of memory, as torch, numpy and onnxruntime report it."""
+"""Memory: what is free, what doesn't fit, and how torch, numpy and onnxruntime say that it ran out."""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
 
 WORDS = (
     "out of memory",
@@ -20,3 +23,44 @@ def is_out_of_memory(error: BaseException) -> bool:
         and (isinstance(error, RuntimeError) or type(error).__module__.startswith("onnxruntime"))
         and any(w in str(error) for w in WORDS)
     )
+
+
+def check_room(what: str, needed: int) -> None:
+    """Raise MemoryError, in words, where `what` takes more bytes than are free."""
+    there = available()
+    if there is not None and needed > there:
+        raise MemoryError(f"{what} take {said(needed)} of memory, and {said(there)} are free")
+
+
+def said(size: int) -> str:
+    """A number of bytes for people."""
+    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
+
+
+def available() -> int | None:
+    """Bytes of memory that new work may take: what the system has free, or a container's limit leaves. None where the
+    system doesn't say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
+    return min(free, _left_in_container())
+
+
+def _left_in_container() -> int:
+    """What a container's limit leaves (cgroup v2 and v1), cached files not counted as used; a very large number where
+    there is no limit."""
+    root = Path("/sys/fs/cgroup")
+    versions = (
+        ("memory.max", "memory.current", "memory.stat"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+    )
+    for limit, used, stat in versions:
+        try:
+            most, now = int((root / limit).read_text()), int((root / used).read_text())
+            counts = dict(line.split() for line in (root / stat).read_text().splitlines())
+            return most - now + sum(int(counts.get(f"{kind}_file", 0)) for kind in ("active", "inactive"))
+        except (OSError, ValueError):  # not there, or `max`
+            continue
+    return sys.maxsize

@@ -191,6 +191,21 @@ class Parquet(Table, frozen=True, tag="parquet"):
 
 
 @component("data")
+class Shards(Pictures, frozen=True, tag="shards"):
+    """Samples in many files, each read from front to back: uncompressed tar files in webdataset's layout (`a.jpg` and
+    `a.cls`, one behind the other), or parquet files. Every process reads files of its own, in an order that is the same
+    for any number of processes. Sized and cut as in `imagefolder`."""
+
+    source: ClassVar[str] = "webdataset"
+    files: Annotated[
+        str, Meta(min_length=1, description="files, relative to the spec: `data/train-*.tar`", extra=A_PATH)
+    ]
+    test: Annotated[str, Meta(min_length=1, description="files to test on", extra=A_PATH)]
+    image: Annotated[str, Meta(description="ending or column of the pictures; empty: any known one, or `image`")] = ""
+    label: Annotated[str, Meta(description="ending or column of the classes; empty: `cls`, or `label`")] = ""
+
+
+@component("data")
 class Hub(Table, frozen=True, tag="hf"):
     """A data set of the Hugging Face Hub, by its name, or a folder with one. Read through `datasets`, from its cache
     where there is no network; never runs code of a data set. Sized and cut as in `imagefolder`."""
@@ -244,7 +259,8 @@ class Text(Data, frozen=True, tag="text"):
 class Graph(Data, frozen=True, tag="graph"):
     """One graph as a numpy file: `features` [nodes, F], `edges` [2, E], `labels` [nodes], `train` mask.
 
-    Its net takes the nodes and their adjacency: 1 where two are joined in either direction, and on the diagonal.
+    A net with `input edges [2, E] int64` gets the edges, from and to, each once in both directions and none to itself;
+    another one the adjacency [nodes, nodes]: 1 where two are joined in either direction, and on the diagonal.
     """
 
     task = "nodes"

@@ -57,7 +57,8 @@ class Evaluator:
     def __call__(self, forward: Forward, split: Split) -> dict[str, Any]:
         """Metrics of a net in evaluation mode on a split."""
         metrics = Metrics(self.task, self.classes, self.metrics)
-        mine = torch.arange(self.ranks.rank, len(split), self.ranks.world, device=split.target.device)
+        own = self.ranks.share(len(split)) if split.shards else (self.ranks.rank, len(split), self.ranks.world)
+        mine = torch.arange(*own, device=split.target.device)  # of shards, each process reads its own
         for inputs, target in split.batches(torch.split(mine, self.most), self.workers):
             with within_memory(partial(self._attempt, forward, inputs, target)):
                 self._add(metrics, forward(*inputs), target)

@@ -14,9 +14,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 from torch import Tensor, nn
 
-from netdsl.analysis.count import parameters
+from netdsl.analysis.count import parameters, totals
 from netdsl.analysis.residual_branches import branches, head
 from netdsl.analysis.stages import layer_numbers
+from netdsl.diagnostics.memory import check_room
 from netdsl.elaborate.builder import Options
 from netdsl.loader import library
 from netdsl.planning.demands import refuse
@@ -41,6 +42,7 @@ from netdsl.training.evaluate import Evaluator
 from netdsl.training.initialize import Start, initialize
 from netdsl.training.optim.reparametrization import merge
 from netdsl.training.readers import read
+from netdsl.training.readers.graph import for_the_net, takes_edges
 from netdsl.training.readers.mixing import read_mixing
 from netdsl.training.rng import key, seed_layers
 from netdsl.training.trainer import Job, Loop, Watch
@@ -85,6 +87,8 @@ def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device) -> Prepa
     `base`: the folder that the recipe's paths are relative to.
     """
     refuse(net, recipe)
+    if device.type == "cpu":
+        check_room(f"the weights and gradients of `{net.name}`", 8 * totals(net.checked.main).params)
     data = load_data(net.checked, recipe, base)
     train, held = held_out(data, recipe.validation, recipe.seed)
     if data.task == "classes":
@@ -127,6 +131,7 @@ def load_data(program: Program, recipe: Recipe, base: Path) -> DataSet:
     data = read(
         recipe.data, base, tuple(s if isinstance(s, int) else 0 for s in shape), outputs or 1, is_regression(recipe)
     )
+    data = for_the_net(data, takes_edges(program.main.inputs))
     given = 1 if data.train.read else len(data.train.inputs)
     if len(program.main.inputs) != given:
         names = ", ".join(f'"{v.name}"' for v in program.main.inputs)

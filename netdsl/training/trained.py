@@ -36,6 +36,7 @@ from netdsl.training.entry import reopened
 from netdsl.training.evaluate import first_output
 from netdsl.training.export import forward_of
 from netdsl.training.readers import read
+from netdsl.training.readers.graph import for_the_net, second_is_integer, takes_edges
 from netdsl.training.readers.images import View, open_picture
 from netdsl.training.regularization import drop_paths, dropouts
 from netdsl.training.setup import evaluator_of
@@ -46,7 +47,8 @@ Size = int | None
 
 class Trained(Struct, frozen=True, eq=False):
     """A net that can be run. `shape`: its first input (None: any size); `module`: where it is torch's; `recipe`: the
-    run's. `constraints`: what must hold of the sizes that are called `names`."""
+    run's; `edges`: whether it takes a graph by its edges. `constraints`: what must hold of the sizes that are called
+    `names`."""
 
     forward: Callable[..., Any]
     shape: tuple[Size, ...]
@@ -59,6 +61,7 @@ class Trained(Struct, frozen=True, eq=False):
     units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     names: tuple[str | None, ...] = ()
     constraints: tuple[str, ...] = ()
+    edges: bool = False
 
 
 def open_trained(path: Path, onnx: bool = False) -> Trained:
@@ -78,6 +81,7 @@ def _from_run(folder: Path) -> Trained:
     net = net.spec.net(net.name, net.arguments, net.sizes, options)
     module = _loaded(folder, net, about)
     main = net.checked.main
+    edges = takes_edges(main.inputs)
     shape = tuple(s if isinstance(s, int) else None for s in main.inputs[0].type.shape)
     kept = tuple(o.name for o in main.outputs if not o.training)
     size = next(o for o in main.outputs if not o.training).value.type.shape[0]
@@ -85,7 +89,9 @@ def _from_run(folder: Path) -> Trained:
     names = axis_names(main.inputs[0].type)
     constraints = tuple(map(str, net.checked.constraints))
     base = Path(about.base)
-    return Trained(module, shape, outputs, kept, about.classes, recipe, base, module, about.units, names, constraints)
+    return Trained(
+        module, shape, outputs, kept, about.classes, recipe, base, module, about.units, names, constraints, edges
+    )
 
 
 def _loaded(folder: Path, net: Net, about: files.About) -> nn.Module:
@@ -136,8 +142,9 @@ def _from_onnx(path: Path) -> Trained:
     axes = next(iter(session.names.values()))[1:]
     forward, kept = forward_of(session), session.outputs
     return Trained(
-        forward, shape, len(names), kept, names, Recipe(), Path(), names=axes, constraints=session.constraints
-    )
+        forward, shape, len(names), kept, names, Recipe(), Path(), names=axes, constraints=session.constraints,
+        edges=second_is_integer([dtype for _, dtype in session.inputs.values()]),
+    )  # fmt: skip
 
 
 def _class_names(text: str) -> tuple[str, ...]:
@@ -162,6 +169,7 @@ def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dic
         ) from None
     shape = tuple(s or 0 for s in trained.shape)
     found = read(word, base, shape, trained.outputs or 1, is_regression(trained.recipe))
+    found = for_the_net(found, trained.edges)
     found = as_labels(found, trained.recipe, trained.outputs)
     found = fit(found, tuple(s or "any" for s in trained.shape), trained.outputs or None)
     recipe = replace(trained.recipe, metrics=wanted)

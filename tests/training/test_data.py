@@ -20,6 +20,7 @@ from netdsl.pipeline import Spec
 from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.data.fit import fit, held_out, resize, statistics, with_noise
 from netdsl.training.readers import read
+from netdsl.training.readers.graph import for_the_net
 
 RNG = np.random.default_rng(0)
 
@@ -169,7 +170,7 @@ def test_graphs_are_zeros_and_ones_that_the_zoos_net_normalises_as_in_the_paper(
     matrix = np.eye(4)
     matrix[edges[0], edges[1]] = matrix[edges[1], edges[0]] = 1
     np.savez(tmp_path / "g.npz", features=np.eye(4), edges=edges, labels=[0, 0, 1, 1], train=[True, False, False, True])
-    found = data('graph("g.npz")', tmp_path)
+    found = for_the_net(data('graph("g.npz")', tmp_path), takes_edges=False)
     np.testing.assert_array_equal(found.train.inputs[1][0], matrix)
     scale = np.diag(matrix.sum(1) ** -0.5)
     net = Spec(load_source(SPECS / "gcn.net"), read_import).net("GCN", {"features": 4, "classes": 2})
@@ -183,7 +184,7 @@ def test_graphs_are_zeros_and_ones_that_the_zoos_net_normalises_as_in_the_paper(
     assert found.train.target.tolist() == [[0, -1, -1, 1]]
     assert found.test.target.tolist() == [[-1, 0, 1, -1]]
     np.savez(tmp_path / "g.npz", features=np.eye(4), edges=edges + 3, labels=[0, 0, 1, 1], train=[True] * 4)
-    with pytest.raises(DataError, match="not there"):
+    with pytest.raises(DataError, match="edge 0 joins the nodes 3 and 4"):
         data('graph("g.npz")', tmp_path)
 
 

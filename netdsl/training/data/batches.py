@@ -75,7 +75,7 @@ class Decoder(Struct, frozen=True, eq=False):
         epoch = step // self.order.per_epoch
         stage = self.stages.at(step)
         places = _places(self.order, stage.mixer.draw(step), share)
-        samples = self.order.epoch(epoch)[self.order.slots(step)][places]
+        samples = self.order.at(step, places)
         how = first_cut(stage.augment, self.order.draws(step, places, samples), epoch) if self.cut else None
         if how is not None and self.cut is not None:
             return (self.cut(samples, how),)
@@ -110,7 +110,7 @@ class Feed:
         self.split = split
         self.targets = targets
         self.workers = recipe.workers
-        self.numbers = Order(recipe.seed, len(split), recipe.batch, recipe.repeat, recipe.drop_last)
+        self.numbers = Order(recipe.seed, len(split), recipe.batch, recipe.repeat, recipe.drop_last, split.shards)
         self.per_epoch = self.numbers.per_epoch
         self.total = recipe.total_steps(self.per_epoch)
         self.stages = stages_of(recipe, self.total, mask, standard, mixing)
@@ -134,7 +134,14 @@ class Feed:
 
     def labels(self, step: int) -> Tensor:
         """The targets of update `step`, of all its samples, where they are in memory."""
-        return as_classes(self.split.target[self.order(step // self.per_epoch)[self.slots(step)]])
+        places = self.numbers.places(step, 0, self.count(step), self.split.target.device)
+        return as_classes(self.split.target[self.samples(step, places)])
+
+    def samples(self, step: int, places: Tensor) -> Tensor:
+        """The samples at some places of update `step`, on the split's device."""
+        if self.split.shards:
+            return self.numbers.at(step, places.cpu()).to(places.device)
+        return self.order(step // self.per_epoch)[self.slots(step)][places]
 
     def slots(self, step: int) -> slice:
         """Where update `step` stands in its epoch's order."""
@@ -179,7 +186,7 @@ class Feed:
         stage = self.stages.at(step)
         mix = stage.mixer.draw(step)
         places = _places(self.numbers, mix, (step, first, last), self.split.target.device)
-        samples = self.order(epoch)[self.slots(step)][places]
+        samples = self.samples(step, places)
         inputs, target = self._read((step, first, last), samples)
         if stage.augment:
             draws = self.numbers.draws(step, places, samples)

@@ -49,6 +49,7 @@ class Split(Struct, frozen=True, eq=False):
     `read`, for pictures that do not fit into memory: gives the inputs of some samples (`inputs` is then empty), and
     behind them their masks where `reads_target` is set (`target` is then empty but for its rows).
     `cut`, for pictures in files: some samples cut from their whole pictures, uint8.
+    `shards`: the number of samples in each file, in order, where an epoch is best read file by file.
     """
 
     inputs: tuple[Tensor, ...]
@@ -56,6 +57,7 @@ class Split(Struct, frozen=True, eq=False):
     read: Callable[[Tensor], tuple[Tensor, ...]] | None = None
     cut: Callable[[Tensor, Cut], Tensor] | None = None
     reads_target: bool = False
+    shards: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.target)

@@ -9,18 +9,21 @@ from msgspec import Struct
 from torch import Tensor
 
 from netdsl.recipe.schema import updates_per_epoch
+from netdsl.training.data.sharded import Shards
 from netdsl.training.rng import Draws, key, permutation
 
 
 class Order(Struct, frozen=True):
     """The order of `samples` samples in updates of `batch`, for every epoch. `repeat`: copies of a sample in an
-    epoch (Hoffer et al. 2020); `drop_last`: the short last update is left out."""
+    epoch (Hoffer et al. 2020); `drop_last`: the short last update is left out; `shards`: how many samples each file
+    has, where an epoch is read file by file (but not with `repeat`)."""
 
     seed: int
     samples: int
     batch: int
     repeat: int = 1
     drop_last: bool = False
+    shards: tuple[int, ...] = ()
 
     @property
     def per_epoch(self) -> int:
@@ -30,6 +33,13 @@ class Order(Struct, frozen=True):
     def epoch(self, number: int) -> Tensor:
         """The samples of an epoch in order, int64; with `repeat`, neighbours are copies of one sample."""
         return _epoch(self, number)
+
+    def at(self, step: int, places: Tensor) -> Tensor:
+        """The samples at some places of update `step`, on the CPU."""
+        epoch, within = divmod(step, self.per_epoch)
+        if self.shards and self.repeat == 1:
+            return _shards(self).samples(within, epoch, places)
+        return self.epoch(epoch)[self.slots(step)][places]
 
     def count(self, step: int) -> int:
         """Samples of update `step`: the batch, or what is left at the end of an epoch."""
@@ -49,6 +59,11 @@ class Order(Struct, frozen=True):
         epoch, within = divmod(step, self.per_epoch)
         copies = samples + self.samples * ((within * self.batch + places) % self.repeat)
         return Draws(key(self.seed, "augment", epoch), copies)
+
+
+@lru_cache(maxsize=2)
+def _shards(order: Order) -> Shards:
+    return Shards.of(order.seed, order.shards, order.batch, order.drop_last)
 
 
 @lru_cache(maxsize=2)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from inspect import signature
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -19,6 +19,9 @@ from netdsl.training.errors import DataError
 
 OLD_NAME = "broadcast_buffers"
 """What torch before 2.12 calls whether every forward pass shares the buffers."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 Norm = nn.modules.batchnorm._BatchNorm
 
@@ -148,3 +151,26 @@ class Ranks:
     def close(self) -> None:
         if self.world > 1 and dist.is_initialized():
             dist.destroy_process_group()
+
+
+def divided(items: Sequence[T], work: Callable[[T], R]) -> list[R]:
+    """`work` for every item, each done by one of the processes and told to the others. Raises the first DataError of
+    any process in all of them."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return [work(item) for item in items]
+    rank, world = dist.get_rank(), dist.get_world_size()
+    parts: list[Any] = [None] * world
+    dist.all_gather_object(parts, _attempted(items[rank::world], work))
+    failed = next((p for p in parts if isinstance(p, DataError)), None)
+    if failed is not None:
+        raise failed
+    return [parts[i % world][i // world] for i in range(len(items))]
+
+
+def _attempted(items: Sequence[T], work: Callable[[T], R]) -> list[R] | DataError:
+    try:
+        return [work(item) for item in items]
+    except DataError as error:
+        return error
+    except OSError as error:  # the others wait for an answer
+        return DataError(f"cannot read the data: {error.filename}: {error.strerror or error}")

@@ -40,6 +40,7 @@ def load() -> None:
         graph,
         idx,
         masks,
+        shards,
         synthetic,
         tables,
         text,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from netdsl.diagnostics.memory import available, said
 from netdsl.recipe.sources import Npz
 from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
 from netdsl.training.readers.registry import READERS
@@ -22,6 +24,8 @@ def load_arrays(file: Path) -> dict[str, Any]:
         raise DataError(f"there is no file {file}", "say where it is: `--data 'npz(\"...\")'`")
     try:
         with np.load(file, allow_pickle=False) as found:
+            for name in found.files:
+                _check_size(found.zip, name, file)
             return {n: found[n] for n in found.files}
     except (ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{file} is not an npz file of plain arrays: {error}") from None
@@ -29,6 +33,22 @@ def load_arrays(file: Path) -> dict[str, Any]:
 
 MOST = 1_000_000
 """Classes that a net may tell apart."""
+
+
+def _check_size(archive: zipfile.ZipFile, name: str, file: Path) -> None:
+    """Raise DataError for an array whose header declares more than the file holds, or than fits into memory."""
+    member = next(n for n in (f"{name}.npy", name) if n in archive.namelist())
+    with archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(stream)
+    needed, held, there = math.prod(shape) * dtype.itemsize, archive.getinfo(member).file_size, available()
+    if dtype.hasobject or (needed <= held and (there is None or needed <= there)):
+        return
+    what = f"{file}: `{name}` declares {' x '.join(f'{n:,}' for n in shape)} numbers, {said(needed)}"
+    if needed > held:
+        raise DataError(f"{what}, and the file holds {said(held)} of it")
+    raise DataError(f"{what}, and {said(there or 0)} of memory are free", "pictures in files are read while training")
 
 
 @READERS.of(Npz)

@@ -1,21 +1,25 @@
-"""One graph as one sample: node features, the adjacency, and a class for every node."""
+"""One graph as one sample: node features, its edges (or its adjacency), and a class for every node."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
+from netdsl.diagnostics.memory import available, said
+from netdsl.ir.model import Value
 from netdsl.recipe.sources import Graph
-from netdsl.training.data.dataset import DataError, DataSet, Split
-from netdsl.training.readers.arrays import load_arrays
+from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
+from netdsl.training.readers.arrays import MOST, load_arrays
 from netdsl.training.readers.registry import READERS
 
 
 @READERS.of(Graph)
 def read(word: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    """Inputs [1, N, F] and [1, N, N]; targets [1, N], -1 for nodes of the other split."""
+    """Inputs [1, N, F] and edges [1, 2, E]; targets [1, N], -1 for nodes of the other split."""
     file = base / word.path
     arrays = load_arrays(file)
     for name in ("features", "edges", "labels", "train"):
@@ -27,18 +31,60 @@ def read(word: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> DataS
     nodes = len(features)
     if edges.ndim != 2 or len(edges) != 2 or len(labels) != nodes or len(known) != nodes:
         raise DataError(f"{file}: `edges` must be [2, E]; `labels` and `train` must have {nodes} items")
-    if edges.numel() and not 0 <= int(edges.min()) <= int(edges.max()) < nodes:
-        raise DataError(f"{file}: `edges` speak of nodes that are not there")
-    inputs = (features[None], adjacency(edges, nodes)[None])
+    _check_nodes(file, edges, nodes)
+    inputs = (features[None], smallest(both_ways(edges, nodes))[None])
     parts = [Split(inputs, torch.where(m, labels, -1)[None]) for m in (known, ~known)]
-    classes = tuple(map(str, range(int(labels.max()) + 1)))
+    count = int(labels.max()) + 1
+    classes = tuple(map(str, range(count))) if count <= MOST else ()
     return DataSet(word.path, parts[0], parts[1], task="nodes", classes=classes, pictures=False)
 
 
+def _check_nodes(file: Path, edges: Tensor, nodes: int) -> None:
+    """Raise DataError for an edge to a node that isn't there."""
+    wrong = ((edges < 0) | (edges >= nodes)).any(0).nonzero()
+    if len(wrong):
+        at = int(wrong[0])
+        a, b = edges[:, at].tolist()
+        message = f"{file}: edge {at} joins the nodes {a} and {b}, and there are {nodes:,} nodes, counted from 0"
+        raise DataError(message, "`edges` is [2, E]: two rows of row numbers of `features`")
+
+
+def both_ways(edges: Tensor, nodes: int) -> Tensor:
+    """The undirected graph's edges [2, E], from and to: each once in both directions and none to itself, in the order
+    of the nodes that they lead to."""
+    joined = torch.cat((edges, edges.flip(0)), 1)
+    joined = joined[:, joined[0] != joined[1]]
+    numbers = torch.unique(joined[1] * nodes + joined[0])
+    return torch.stack((numbers % nodes, numbers // nodes))
+
+
+def for_the_net(data: DataSet, takes_edges: bool) -> DataSet:
+    """A graph as the net takes it: its edges, or its adjacency. Other data as they are. Raises DataError where the
+    adjacency doesn't fit into memory."""
+    if data.task != "nodes" or takes_edges:
+        return data
+    features, edges = data.train.inputs
+    nodes = features.shape[1]
+    needed, there = 4 * nodes**2, available()
+    if there is not None and 3 * needed > there:  # it is built, and copied for a step
+        message = f"the adjacency of {nodes:,} nodes takes {said(needed)}; {said(there)} are free"
+        raise DataError(message, "a net over a list of edges needs little: `input edges [2, E] int64`, as GCN_Edges")
+    inputs = (features, adjacency(edges[0], nodes)[None])
+    return replace(data, train=replace(data.train, inputs=inputs), test=replace(data.test, inputs=inputs))
+
+
+def takes_edges(inputs: Sequence[Value]) -> bool:
+    """Whether a net with these inputs takes a graph by its edges."""
+    return second_is_integer([v.type.dtype for v in inputs])
+
+
+def second_is_integer(dtypes: Sequence[str]) -> bool:
+    """Whether the second of two inputs holds numbers of nodes."""
+    return len(dtypes) == 2 and dtypes[1].startswith("int")
+
+
 def adjacency(edges: Tensor, nodes: int) -> Tensor:
-    """[N, N]: 1 where two nodes of the undirected graph are joined, and on the diagonal. A net that wants it normalised
-    says so itself."""
+    """1 where two nodes are joined, and on the diagonal, [N, N]. What normalises it is the net's."""
     found = torch.eye(nodes)
-    found[edges[0], edges[1]] = 1
-    found[edges[1], edges[0]] = 1
+    found[edges[1].to(torch.int64), edges[0].to(torch.int64)] = 1
     return found

@@ -1,0 +1,233 @@
+"""Data in shards: tar files in webdataset's layout, and parquet files read by row groups.
+
+What every process holds of a sample is where it lies and its class: names and pictures stay in the files.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from glob import glob
+from io import BytesIO
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from msgspec import Struct
+from msgspec.structs import replace
+
+from netdsl.recipe.sources import Shards
+from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
+from netdsl.training.data.sharded import LANES
+from netdsl.training.distributed.process_group import divided
+from netdsl.training.readers.images import Pictures, View, filled, open_picture
+from netdsl.training.readers.listing import ENDINGS
+from netdsl.training.readers.registry import READERS
+
+
+class Shard(Protocol):
+    """A file of samples, or a part of one."""
+
+    @property
+    def labels(self) -> Any:
+        """The class of each sample: an array of numbers, or of names."""
+        ...
+
+    def picture(self, i: int) -> bytes:
+        """The encoded picture of the i-th sample."""
+        ...
+
+
+@READERS.of(Shards)
+def read(word: Shards, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    train, test = (_shards(word, base, pattern) for pattern in (word.files, word.test))
+    names, numbers = _classes(word, *(np.concatenate([s.labels for s in shards]) for shards in (train, test)))
+    first = Opened(tuple(train), shape[0])
+    if 0 in shape[1:3] and not word.crop:
+        shape = filled(shape, first(0))
+    view = View.of(word, shape)
+    splits = [_split(shards, n, view) for shards, n in zip((train, test), numbers, strict=True)]
+    return DataSet(word.files, splits[0], splits[1], classes=names)
+
+
+def _shards(word: Shards, base: Path, pattern: str) -> list[Shard]:
+    files = sorted(glob(str(base / pattern), recursive=True))
+    if not files:
+        raise DataError(f"there is no file {base / pattern}", "paths are relative to the spec")
+    found: list[Shard] = []
+    for file, own in zip(files, divided(files, partial(_indexed, word)), strict=True):
+        if not sum(len(shard.labels) for shard in own):
+            raise DataError(f"{file} has no samples", "a sample is `NAME.jpg` and `NAME.cls`, one behind the other")
+        found += own
+    return found
+
+
+def _indexed(word: Shards, file: str) -> list[Shard]:
+    return _row_groups(word, file) if file.endswith(".parquet") else [_tar(word, file)]
+
+
+def _classes(word: Shards, train: Any, test: Any) -> tuple[tuple[str, ...], tuple[Any, Any]]:
+    """The names of the classes, and the samples' classes as their numbers. Raises DataError for one that only the test
+    split has."""
+    if train.dtype.kind in "iu" and test.dtype.kind in "iu":
+        return tuple(map(str, range(int(train.max()) + 1))), (train, test)
+    train, test = train.astype(str), test.astype(str)
+    names = np.unique(train)
+    if len(new := np.setdiff1d(test, names)):
+        raise DataError(f"class `{new[0]}` of {word.test} is not in {word.files}")
+    return tuple(names.tolist()), (np.searchsorted(names, train), np.searchsorted(names, test))
+
+
+def _split(shards: list[Shard], numbers: Any, view: View) -> Split:
+    counts = tuple(len(shard.labels) for shard in shards)
+    pictures = Pictures(Opened(tuple(shards), view.channels), view)
+    return replace(pictures.split(smallest(torch.from_numpy(numbers))), shards=counts)
+
+
+def _array(labels: list[Any]) -> Any:
+    """Classes as numbers where all are, else as names."""
+    numbers = all(isinstance(v, int) or v.isdecimal() for v in labels)
+    return np.array(
+        [int(v) for v in labels] if numbers else [str(v) for v in labels], dtype=None if labels else np.int64
+    )
+
+
+class Opened:
+    """The pictures of all shards by number."""
+
+    def __init__(self, shards: tuple[Shard, ...], channels: int) -> None:
+        self.shards, self.channels = shards, channels
+        self.ends = np.cumsum([len(s.labels) for s in shards])
+
+    def __call__(self, i: int) -> Any:
+        which = int(np.searchsorted(self.ends, i, side="right"))
+        shard = self.shards[which]
+        inside = i - (int(self.ends[which - 1]) if which else 0)
+        return open_picture(BytesIO(shard.picture(inside)), self.channels, f"sample {inside} of {shard}")
+
+
+class Tar(Struct, frozen=True, eq=False):
+    """An uncompressed tar file in webdataset's layout. `places`: where each picture begins, and its bytes."""
+
+    file: str
+    places: Any
+    labels: Any
+
+    def __str__(self) -> str:
+        return self.file
+
+    def picture(self, i: int) -> bytes:
+        begin, size = self.places[i].tolist()
+        with open(self.file, "rb") as file:
+            return os.pread(file.fileno(), size, begin)
+
+
+def _tar(word: Shards, file: str) -> Tar:
+    """The index of a tar file. Raises DataError for what is none, and for a sample without a picture or a class."""
+    places: list[tuple[int, int]] = []
+    labels: list[str] = []
+    try:
+        with tarfile.open(file, "r:") as archive:
+            for name, members in groupby(_members(archive), lambda m: _parts(m.name)[0]):
+                picture, label = _sample(word, f"{file}: the sample `{name}`", list(members))
+                places.append((picture.offset_data, picture.size))
+                labels.append(_label(archive, label))
+    except (tarfile.TarError, EOFError) as error:
+        raise DataError(f"{file} is not a tar file as it should be, uncompressed: {error}") from None
+    at = np.array(places, dtype=np.int64).reshape(-1, 2)
+    if len(at) and int(at.sum(1).max()) > os.path.getsize(file):
+        raise DataError(f"{file} is cut off: it has {os.path.getsize(file):,} bytes, its samples need more")
+    return Tar(file, at, _array(labels))
+
+
+def _sample(word: Shards, where: str, members: list[tarfile.TarInfo]) -> tuple[tarfile.TarInfo, tarfile.TarInfo]:
+    """The picture and the class among the files of a sample. Raises DataError where one is missing."""
+    each = {_parts(m.name)[1]: m for m in members}
+    image = word.image or next(filter(_is_image, each), "")
+    label = word.label or "cls"
+    for ending, lacks in ((image, "picture"), (label, f"`.{label}`")):
+        if ending not in each:
+            raise DataError(f"{where} has no {lacks}; it has {', '.join(each)}")
+    return each[image], each[label]
+
+
+def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The files of an archive, one by one: it would keep them all."""
+    while (member := archive.next()) is not None:
+        archive.members = []  # type: ignore[attr-defined]
+        if member.isfile():
+            yield member
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """A sample's name and the rest: webdataset cuts at the first dot of the file's name."""
+    folder, _, own = name.rpartition("/")
+    stem, _, rest = own.partition(".")
+    return (f"{folder}/{stem}" if folder else stem), rest.lower()
+
+
+def _is_image(ending: str) -> bool:
+    return f".{ending}" in ENDINGS
+
+
+def _label(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    file = archive.extractfile(member)
+    return file.read(1024).decode("utf-8", "replace").strip() if file else ""
+
+
+class RowGroup(Struct, frozen=True, eq=False):
+    """A row group of a parquet file, decoded at once where one of its pictures is asked for."""
+
+    file: str
+    number: int
+    column: str
+    labels: Any
+
+    def __str__(self) -> str:
+        return f"row group {self.number} of {self.file}"
+
+    def picture(self, i: int) -> bytes:
+        cell = _column(self.file, self.number, self.column)[i].as_py()
+        data = cell.get("bytes") if isinstance(cell, dict) else cell
+        if not isinstance(data, bytes):
+            raise DataError(f"sample {i} of {self} has no picture's bytes in column `{self.column}`")
+        return data
+
+
+def _row_groups(word: Shards, file: str) -> list[Shard]:
+    """The row groups of a parquet file: only their classes are read. Raises DataError."""
+    image, label = word.image or "image", word.label or "label"
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise DataError("parquet files are read with `pyarrow`, which is not here", "`pip install pyarrow`") from None
+    try:
+        with parquet.ParquetFile(file) as table:
+            _check_columns(file, table.schema_arrow.names, (image, label))
+            groups = [table.read_row_group(i, [label])[label].to_pylist() for i in range(table.num_row_groups)]
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{file} is not a parquet file: {error}") from None
+    for group in groups:
+        if wrong := [v for v in group if not isinstance(v, int | str)]:
+            raise DataError(f"{file} has {wrong[0]!r} and not a class in column `{label}`")
+    return [RowGroup(file, i, image, _array(group)) for i, group in enumerate(groups) if group]
+
+
+def _check_columns(file: str, there: list[str], wanted: tuple[str, ...]) -> None:
+    for column in wanted:
+        if column not in there:
+            raise DataError(f"{file} has no column `{column}`; it has {', '.join(f'`{n}`' for n in there)}")
+
+
+@lru_cache(maxsize=LANES)
+def _column(file: str, number: int, column: str) -> Any:
+    """A column of a row group."""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(file) as table:
+        return table.read_row_group(number, [column])[column]

@@ -1,0 +1,121 @@
+"""Graphs by their edges: what the reader gives, and nets over edges against the same nets over the adjacency."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pytest
+import torch
+from paths import SPECS
+from recipe_harness import recipe
+from safetensors.torch import load_file
+from torch import Tensor
+
+from netdsl.cli.main import main
+from netdsl.loader import load_source, read_import
+from netdsl.pipeline import Net, Spec
+from netdsl.training.data.dataset import DataError, DataSet
+from netdsl.training.readers import read
+from netdsl.training.readers.graph import both_ways, for_the_net
+
+
+def net(file: str, name: str, **arguments: int) -> Net:
+    return Spec(load_source(SPECS / file), read_import).net(name, arguments)
+
+
+def write(folder: Path, edges: Any, nodes: int = 4) -> DataSet:
+    known = np.arange(nodes) % 2 == 0
+    np.savez(folder / "g.npz", features=np.eye(nodes), edges=edges, labels=np.arange(nodes) // 2 % 2, train=known)
+    return read(recipe('data = graph("g.npz")').data, folder, (nodes, nodes), 2)
+
+
+def test_edges_come_once_in_both_directions(tmp_path: Path) -> None:
+    data = write(tmp_path, [[0, 1, 2, 1, 3], [1, 2, 3, 0, 3]])
+    features, edges = data.train.take(torch.tensor([0]))[0]
+    assert edges.dtype == torch.int64
+    assert sorted(edges[0].T.tolist()) == [[0, 1], [1, 0], [1, 2], [2, 1], [2, 3], [3, 2]]
+    assert features.shape == (1, 4, 4)
+    assert data.train.target.tolist() == [[0, -1, 1, -1]]
+    assert data.test.target.tolist() == [[-1, 0, -1, 1]]
+
+
+def test_the_adjacency_is_0_and_1_and_1_on_the_diagonal(tmp_path: Path) -> None:
+    data = for_the_net(write(tmp_path, [[0, 1], [1, 2]]), takes_edges=False)
+    expected = [[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 1]]
+    assert data.train.inputs[1].tolist() == [expected]
+    assert data.train.inputs[1] is data.test.inputs[1]
+
+
+def test_an_edge_to_a_node_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"edge 1 joins the nodes 1 and 4, and there are 4 nodes, counted from 0"):
+        write(tmp_path, [[0, 1], [1, 4]])
+
+
+def test_an_adjacency_that_does_not_fit_is_refused_before_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write(tmp_path, [[0, 1], [1, 2]])
+    monkeypatch.setattr("netdsl.training.readers.graph.available", lambda: 100)
+    with pytest.raises(DataError, match=r"adjacency of 4 nodes takes .*; 0.0 MiB are free") as found:
+        for_the_net(data, takes_edges=False)
+    assert "input edges [2, E] int64" in (found.value.hint or "")
+    assert for_the_net(data, takes_edges=True) is data
+
+
+def test_what_is_held_grows_with_the_edges() -> None:
+    """100,000 nodes: a table of all pairs would have 10^10 numbers."""
+    edges = torch.randint(0, 100_000, (2, 1_000), generator=torch.Generator().manual_seed(0))
+    assert both_ways(edges, 100_000).numel() <= 4 * 1_000
+
+
+def links() -> tuple[Tensor, Tensor]:
+    """A random graph with a node that has no neighbour: its adjacency and its edges."""
+    joined = torch.rand(9, 9, generator=torch.Generator().manual_seed(0)) < 0.25
+    joined = (joined | joined.T).fill_diagonal_(False)
+    joined[3] = joined[:, 3] = False
+    return (joined | torch.eye(9, dtype=torch.bool))[None].float(), joined.nonzero().T[None]
+
+
+@pytest.mark.parametrize(
+    ("file", "dense", "sparse"), [("gcn.net", "GCN_Cora", "GCN_Edges"), ("gat.net", "GAT_Cora", "GAT_Edges")]
+)
+def test_over_edges_and_over_the_adjacency_a_net_is_the_same(file: str, dense: str, sparse: str) -> None:
+    """Outputs and gradients, with random weights."""
+    one, two = (net(file, n, features=5, classes=3).module(0).eval().double() for n in (dense, sparse))
+    weights = [torch.randn(t.shape, generator=torch.Generator().manual_seed(i)) for i, t in enumerate(one.parameters())]
+    for module in (one, two):
+        with torch.no_grad():
+            for parameter, value in zip(module.parameters(), weights, strict=True):
+                parameter.copy_(value)
+    adjacency, edges = links()
+    x = torch.randn(1, 9, 5, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    outputs = one(x, adjacency.double()), two(x, edges)
+    torch.testing.assert_close(*outputs, rtol=1e-6, atol=1e-6)
+    for out in outputs:
+        out.square().sum().backward()
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-5, atol=1e-5)  # degrees are float32
+
+
+@pytest.mark.parametrize(
+    "selector", ["gcn.net:GCN_Edges", "gat.net:GAT_Edges", "graphsage.net:GraphSAGE", "gcn.net:GCN"]
+)
+def test_the_zoos_graph_nets_train_on_a_graph(selector: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The karate club from four of its members, exported and evaluated again."""
+    graph = nx.karate_club_graph()
+    labels = [0 if graph.nodes[i]["club"] == "Mr. Hi" else 1 for i in graph]
+    known = np.isin(np.arange(34), (0, 1, 32, 33))
+    edges = np.array(list(graph.edges())).T
+    np.savez(tmp_path / "karate.npz", features=np.eye(34), edges=edges, labels=labels, train=known)
+    monkeypatch.chdir(tmp_path)
+    settings = ["epochs=60", "batch=1", "optimizer=adam(lr=0.01)", "schedule=constant", "evaluate=30 epochs"]
+    given = [part for s in settings for part in ("--set", s)]
+    size = ["-p", "features=34", "-p", "classes=2", "--data", 'graph("karate.npz")']
+    assert main(["train", str(SPECS / selector), *size, *given, "-q", "-o", "run"]) == 0
+    assert (tmp_path / "run" / "model.onnx").exists()
+    assert load_file(tmp_path / "run" / "model.safetensors")
+    assert main(["eval", "run"]) == 0
+    assert main(["eval", "run", "--onnx"]) == 0

@@ -1,0 +1,95 @@
+"""What cannot fit is refused in words, with the bytes needed and there, before it is made."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from recipe_harness import recipe
+
+from netdsl.cli.main import main
+from netdsl.diagnostics import memory
+from netdsl.training.data.dataset import DataError
+from netdsl.training.readers import read
+
+HUGE = """
+net Huge(classes=10_000_000) {
+  input x [100_000]
+  linear(classes)
+}
+recipe R for Huge { data = npz("a.npz") }
+"""
+
+
+@pytest.mark.parametrize("command", [["train", "--no-onnx", "-o", "run"], ["compile"]])
+def test_weights_that_cannot_fit_are_refused_before_they_are_drawn(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "huge.net").write_text(HUGE)
+    monkeypatch.chdir(tmp_path)
+    assert main([command[0], "huge.net", *command[1:]]) == 1
+    said = capsys.readouterr().err
+    size = r"7,450.7 GiB" if command[0] == "train" else "3,725.3 GiB"
+    assert f"of `Huge` take {size} of memory, and " in said
+    assert "are free" in said
+    assert "internal error" not in said
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_check_says_nothing_of_memory(tmp_path: Path) -> None:
+    (tmp_path / "huge.net").write_text(HUGE)
+    assert main(["check", str(tmp_path / "huge.net")]) == 0
+
+
+def declared(file: Path, shape: tuple[int, ...]) -> None:
+    """A file whose `x` declares a shape and holds ten rows."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    y = io.BytesIO()
+    np.save(y, np.zeros(10, np.int64))
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x.npy", header.getvalue() + bytes(40))
+        archive.writestr("y.npy", y.getvalue())
+
+
+def test_rows_that_a_header_declares_and_a_file_does_not_hold(tmp_path: Path) -> None:
+    declared(tmp_path / "a.npz", (1_000_000_000, 100))
+    with pytest.raises(DataError, match=r"`x` declares 1,000,000,000 x 100 numbers, 372\.5 GiB, and the file holds"):
+        read(recipe('data = npz("a.npz")').data, tmp_path, (100,), 10)
+
+
+def test_arrays_that_do_not_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros((100, 1000), np.float32), y=np.zeros(100, np.int64))
+    monkeypatch.setattr("netdsl.training.readers.arrays.available", lambda: 1000)
+    with pytest.raises(DataError, match=r"`x` declares 100 x 1,000 numbers, 0\.4 MiB, and 0\.0 MiB of memory are free"):
+        read(recipe('data = npz("a.npz")').data, tmp_path, (1000,), 10)
+
+
+def test_ten_million_classes_are_counted_before_they_are_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros((10, 4), np.float32), y=np.array([0] * 9 + [9_999_999]))
+    with pytest.raises(DataError, match="whole numbers up to 9999999 as its targets, too many for classes"):
+        read(recipe('data = npz("a.npz")').data, tmp_path, (4,), 3)
+
+
+def test_a_picture_that_declares_too_many_pixels(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        (tmp_path / split / "cat").mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / split / "cat" / "a.png")
+    good = (tmp_path / "train/cat/a.png").read_bytes()
+    (tmp_path / "train/cat/b.png").write_bytes(good[:16] + struct.pack(">II", 65_535, 65_535) + good[24:])
+    split = read(recipe('data = imagefolder(".")').data, tmp_path, (3, 8, 8), 1).train
+    with pytest.raises(DataError, match=r"b\.png is not a picture that can be read"):
+        split.take(torch.tensor([1]))
+
+
+def test_free_memory_is_what_the_system_or_a_container_leaves() -> None:
+    free = memory.available()
+    assert free is None or 2**20 < free < 2**50
+    assert memory.said(3 * 2**30) == "3.0 GiB"
+    assert memory.said(2**20) == "1.0 MiB"
