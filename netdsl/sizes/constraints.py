@@ -157,7 +157,7 @@ class Assumptions:
         else:
             more, less = (left, right) if op in (">=", ">") else (right, left)
             found = self.at_least(more - less, 0 if "=" in op else 1)
-        if found == ASSUMED:
+        if found == ASSUMED and (message or len(symbols(left) | symbols(right)) > 1):  # else its own bounds say it
             self._required[Required(left, op, right, message, text)] = None
         return found
 

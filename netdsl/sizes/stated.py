@@ -16,6 +16,8 @@ OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.GtE: operator.ge,
     ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.Lt: operator.lt,
     ast.In: lambda a, b: a in b,
 }
 EXTREMES: dict[str, Callable[..., Any]] = {"max": max, "min": min}

@@ -15,6 +15,7 @@ from netdsl.pipeline import Net, Spec
 from netdsl.sizes.axis import IMPOSSIBLE
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import evaluate, symbol
+from netdsl.sizes.stated import broken
 from netdsl.source import Source
 
 
@@ -33,6 +34,13 @@ def test_what_is_open_becomes_a_constraint() -> None:
     assert constraints("require 3 <= H < 2 * W", "relu") == ["H >= 3", "H < 2*W"]
     assert constraints("require H % 2 == 0 and W % 2 == 0", "relu") == ["H % 2 == 0", "W % 2 == 0"]
     assert constraints("require H >= 1", "relu") == []
+
+
+def test_a_constraint_is_read_again_from_its_text() -> None:
+    texts = constraints("require H < 2 * W", "require H > 2", "require W % 4 == 0 and H <= 40", "relu")
+    assert broken(texts, {"H": 7, "W": 4}) == []
+    assert broken(texts, {"H": 8, "W": 4}) == ["H < 2*W"]
+    assert broken(texts, {"H": 2, "W": 6}) == ["H >= 3", "W % 4 == 0"]
 
 
 def test_a_length_of_a_table_is_a_bound() -> None:
