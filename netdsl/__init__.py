@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from netdsl.version import __version__
 
-__all__ = ["Net", "Source", "Spec", "SpecError", "__version__", "check", "load", "open_spec"]
+__all__ = [
+    "Net", "Run", "Source", "Spec", "SpecError", "TrainingError", "__version__", "check", "load", "open_run",
+    "open_spec",
+]  # fmt: skip
 
 if TYPE_CHECKING:
-    from netdsl.api import Net, Spec, SpecError, check, load, open_spec
+    from netdsl.api import Net, Spec, SpecError, check, load, open_run, open_spec
     from netdsl.source import Source
+    from netdsl.training.errors import TrainingError
+    from netdsl.training.run import Run
+
+
+HOMES = {"Source": "netdsl.source", "Run": "netdsl.training.run", "TrainingError": "netdsl.training.errors"}
+"""The modules of names that are not in `netdsl.api`; each is imported when it is first asked for."""
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Source":
-        from netdsl.source import Source
-
-        return Source
     if name in __all__:
-        from netdsl import api
-
-        return getattr(api, name)
+        return getattr(import_module(HOMES.get(name, "netdsl.api")), name)
     raise AttributeError(f"module 'netdsl' has no attribute {name!r}")

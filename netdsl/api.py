@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from netdsl import pipeline
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from netdsl.planning.plan import Plan
+    from netdsl.training.from_python import Wishes
+    from netdsl.training.run import Run
     from netdsl.verify.compare import Case
 
 Path = str | os.PathLike[str]
@@ -155,6 +157,50 @@ class Net(pipeline.Net):
         if found.recipe is None or found.net is None:
             raise SpecError(found.diagnostics)
         return plan(found.net, found.recipe, training_size(found.recipe, samples))
+
+    def train(
+        self,
+        recipe: str | None = None,
+        *,
+        data: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        folder: Path | None = None,
+        **wishes: Unpack[Wishes],
+    ) -> Run:
+        """Train the net with a recipe, as `netdsl train` does, and return the run.
+
+        `recipe`: as for `plan`; `data`: a source as in a recipe (`"digits"`); `settings`: fields of the recipe by path
+        (`{"epochs": 3, "optimizer.lr": 1e-3}`); `folder`: of the run, by default the next `runs/<net>-<n>`;
+        `device`: `"cpu"`, `"cuda"`, `"cuda:1"`; `onnx=False` leaves out model.onnx, `quiet=True` what is printed.
+        `on_step`, `on_evaluation`, `on_checkpoint`: called with the numbers as a dict; one that returns `"stop"` ends
+        the training. Raises SpecError for mistakes in the recipe, TrainingError for what goes wrong with the data or
+        while training.
+        """
+        from pathlib import Path as FilePath
+
+        from netdsl.training.from_python import begin
+        from netdsl.training.run import Run
+
+        fields = {name: _as_text(value) for name, value in (settings or {}).items()}
+        if data is not None:
+            fields["data"] = data
+        found = select(self.spec, self.name, recipe, fields, self.arguments, self.sizes)
+        if found.recipe is None or found.net is None:
+            raise SpecError(found.diagnostics)
+        place = None if folder is None else FilePath(folder)
+        return Run(begin(found.net, found.recipe, tuple(fields), place, wishes))
+
+
+def _as_text(value: Any) -> str:
+    """A setting as it is written in a recipe."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def open_run(folder: Path) -> Run:
+    """A run that `net.train` or `netdsl train` has left in a folder. Raises TrainingError where there is none."""
+    from netdsl.training.run import Run
+
+    return Run(folder)
 
 
 def open_spec(path: Path | Source) -> Spec:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netdsl.cli.failure import USAGE, WRONG, Failure, Refused
-from netdsl.cli.here import from_here
 from netdsl.cli.target import given_arguments, given_sizes, open_spec, split_target
+from netdsl.recipe.here import from_here
 
 if TYPE_CHECKING:
     from netdsl.pipeline import Net

@@ -18,6 +18,7 @@ from netdsl.elaborate.given import Expression
 from netdsl.loader import LoadError, load_source, read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.recipe.schema import Recipe
+from netdsl.training.callbacks import Callbacks
 from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.environment import environment
 from netdsl.training.checkpoints.format import CheckpointError
@@ -72,6 +73,7 @@ class Request(Struct, frozen=True, eq=False, kw_only=True):
     onnx: bool = True
     quiet: bool = False
     tensorboard: bool = False
+    callbacks: Callbacks | None = None
 
 
 @deaths_in_words()
@@ -185,6 +187,8 @@ def _run(request: Request, loop: Loop, folder: Path, say: Show) -> None:
         progress(what, numbers)
         if board is not None:
             board(what, numbers)
+        if request.callbacks is not None:
+            request.callbacks.tell(what, numbers, loop)
 
     loop.watch = watching(log, watch, max(1, loop.total // 200))
     try:

@@ -1,4 +1,4 @@
-"""What can be wrong with the data of a run."""
+"""What can go wrong in a run."""
 
 from __future__ import annotations
 
@@ -14,3 +14,12 @@ class DataError(Exception):
 
 class ReaderDied(DataError):  # noqa: N818 - it is what happened
     """A process that reads the data has ended."""
+
+
+class TrainingError(RuntimeError):
+    """A training from Python that cannot begin or go on. `message` says what is wrong, `hint` what would mend it."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(f"{message}\n  {hint}" if hint else message)
+        self.message = message
+        self.hint = hint

@@ -65,7 +65,10 @@ class Job(Struct, frozen=True, eq=False):
 
 
 class Loop:
-    """One run of training. `run()` goes on from `state`, which `restore()` may have set."""
+    """One run of training. `run()` goes on from `state`, which `restore()` may have set.
+
+    `interrupted`, set from outside, leaves a checkpoint and ends; `ending` also evaluates, as the last update does.
+    """
 
     def __init__(self, job: Job, watch: Watch = lambda what, numbers: None) -> None:
         recipe = self.recipe = job.recipe
@@ -103,7 +106,7 @@ class Loop:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.autocast == torch.float16)
         self.state = State()
         self.store = Store(job.folder, recipe, self.per_epoch, self.ranks.first)
-        self.interrupted = False
+        self.interrupted = self.ending = False
         self.pending: list[tuple[int, Tensor]] = []
         self.skipped = 0
 
@@ -135,22 +138,27 @@ class Loop:
     def _run(self) -> State:
         every, save = (d.steps(self.per_epoch) or 1 for d in (self.recipe.evaluate, self.recipe.checkpoint))
         state = self.state
-        while state.step < self.total and not state.stopped:
+        while not self._is_over():
             self.update(state.step)
             state.step += 1
-            last = state.step == self.total
-            if state.step % every == 0 or last:
+            if state.step % every == 0 or self._is_over():
                 self.check_good()
                 self.evaluate()
-            # Asking the others makes a device wait.
-            asked = self.ranks.world == 1 or self.device.type == "cpu" or state.step % 10 == 0
-            interrupted = asked and self.ranks.any(self.interrupted)
-            if state.step % save == 0 or last or state.stopped or interrupted:
+            interrupted = self._is_interrupted()
+            if state.step % save == 0 or self._is_over() or interrupted:
                 self.check_good()
                 self.save()
             if interrupted:
                 break
         return state
+
+    def _is_interrupted(self) -> bool:
+        """Whether any process is told to end. Asking the others makes a device wait: now and then is enough."""
+        asked = self.ranks.world == 1 or self.device.type == "cpu" or self.state.step % 10 == 0
+        return asked and self.ranks.any(self.interrupted)
+
+    def _is_over(self) -> bool:
+        return self.state.step >= self.total or self.state.stopped or self.ending
 
     def update(self, step: int) -> None:
         """One update of the weights from the samples of `step`."""

@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 from paths import ROOT
 
-from netdsl.cli.here import from_here
 from netdsl.cli.main import main
 from netdsl.recipe.augmentations import Hflip, PixMix
+from netdsl.recipe.here import from_here
 from netdsl.recipe.inits import Weights
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Hub, Parquet

@@ -114,6 +114,11 @@ class Log:
             raise WriteError(f"cannot write {self.file.name}: {error.strerror or error}") from None
 
 
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log that are whole, in order."""
+    return [msgspec.json.decode(line) for line in _lines(folder / LOG) if _step(line) is not None]
+
+
 def _step(line: bytes) -> float | None:
     """The step of a line of the log; None for what is no such line."""
     try:

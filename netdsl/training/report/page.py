@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from netdsl.recipe.component import component_name
 from netdsl.recipe.schema import DEFAULT_EPOCHS
 from netdsl.training.checkpoints.format import write_atomic
-from netdsl.training.checkpoints.run_dir import LOG, RECIPE, About
+from netdsl.training.checkpoints.run_dir import RECIPE, About, read_log
 from netdsl.training.data.dataset import Split
 from netdsl.training.evaluate import at_once, first_output
 from netdsl.training.losses.criterion import facing
@@ -53,10 +52,10 @@ NAMES = {**SAID, "n": "samples", "onnx_difference": "ONNX against torch"}
 
 def write_report(folder: Path, prepared: Prepared, result: dict[str, Any], about: About) -> None:
     """Write `report.html` into a run folder."""
-    lines = [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+    lines = read_log(folder)
     title = f"{prepared.net.name} on {prepared.data.name}"
     parts = [f"<h1>{escape(title)}</h1>", *_summary(prepared, result, about), *_changes(about)]
-    parts.append(f"<h2>Training</h2><div class=charts>{_charts(lines)}</div>")
+    parts.append(f"<h2>Training</h2><div class=charts>{charts(lines)}</div>")
     if prepared.data.task == "classes" and prepared.data.classes:
         parts += _classes(prepared)
     elif prepared.data.task == "mask":
@@ -110,7 +109,8 @@ def _changes(about: About) -> list[str]:
     return [f"<h2>Changed on the way</h2><ul>{listed}</ul>"] if listed else []
 
 
-def _charts(lines: list[dict[str, Any]]) -> str:
+def charts(lines: list[dict[str, Any]]) -> str:
+    """The curves of a run's log, as SVG."""
     steps = [x for x in lines if x["kind"] == "step"]
     held = [x for x in lines if x["kind"] == "evaluation"]
     loss = {"training": [(x["step"], x["loss"]) for x in steps], **_held(held, "loss")}

@@ -20,7 +20,7 @@ FIELDS = ("data", "init", "augment")
 
 
 def from_here(recipe: Recipe, typed: Iterable[str]) -> Recipe:
-    """The recipe with absolute paths where they were given on the command line.
+    """The recipe with absolute paths where they were given on the command line or in Python.
 
     `typed`: the fields set there, such as `data`, `data.folder` or `init`.
     """

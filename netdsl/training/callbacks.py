@@ -1,0 +1,47 @@
+"""Functions that a training from Python calls: after a step, an evaluation and a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from msgspec import Struct
+from torch import Tensor
+
+STOP = "stop"
+"""What a callback returns to end the training."""
+
+Callback = Callable[[dict[str, Any]], Any]
+
+
+class Stoppable(Protocol):
+    """What callbacks can end: `ending` after an evaluation and a checkpoint, `interrupted` with a checkpoint alone."""
+
+    ending: bool
+    interrupted: bool
+
+
+class Callbacks(Struct, eq=False):
+    """A run's callbacks. What one of them raises is kept in `failed`, as (its name, the step, the exception), and the
+    run ends with a checkpoint of the step: no update is lost."""
+
+    on_step: Callback | None = None
+    on_evaluation: Callback | None = None
+    on_checkpoint: Callback | None = None
+    failed: tuple[str, int, Exception] | None = None
+
+    def tell(self, what: str, numbers: dict[str, Any], loop: Stoppable) -> None:
+        """Call the callback of an event of the loop; what it returns or raises may end the loop."""
+        names = {"step": "on_step", "evaluation": "on_evaluation", "saved": "on_checkpoint"}
+        callback: Callback | None = getattr(self, names[what])
+        if callback is None or self.failed is not None:
+            return
+        plain = {name: v.item() if isinstance(v, Tensor) else v for name, v in numbers.items()}
+        try:
+            answer = callback(plain)
+        except Exception as error:
+            self.failed = names[what], int(numbers["step"]), error
+            loop.interrupted = True
+            return
+        if isinstance(answer, str) and answer == STOP:
+            loop.ending = True

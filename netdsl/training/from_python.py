@@ -1,0 +1,115 @@
+"""Training as a call: what `net.train` and `Run.resume` do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypedDict
+
+import torch
+from msgspec.structs import replace
+from safetensors import SafetensorError
+
+from netdsl.diagnostics.diagnostic import Fault
+from netdsl.diagnostics.memory import is_out_of_memory
+from netdsl.pipeline import Net
+from netdsl.recipe.here import from_here
+from netdsl.recipe.schema import Recipe
+from netdsl.render.diagnostics import render
+from netdsl.training.callbacks import Callback, Callbacks
+from netdsl.training.checkpoints.format import CheckpointError
+from netdsl.training.checkpoints.run_dir import new_folder
+from netdsl.training.diagnose import Diverged
+from netdsl.training.entry import Request, reopened, train
+from netdsl.training.errors import DataError, TrainingError
+from netdsl.verify.compare import VerificationError
+
+
+class Wishes(TypedDict, total=False):
+    """What a call asks for besides its net and recipe."""
+
+    device: str | None
+    onnx: bool
+    quiet: bool
+    on_step: Callback | None
+    on_evaluation: Callback | None
+    on_checkpoint: Callback | None
+
+
+def begin(net: Net, recipe: Recipe, typed: tuple[str, ...], folder: Path | None, wishes: Wishes) -> Path:
+    """Train a net into a new folder, which is returned.
+
+    `typed`: fields of the recipe whose paths are relative to the working directory. Raises TrainingError.
+    """
+    with in_words():
+        base = Path(net.spec.source.name).parent
+        folder = new_folder(net.name) if folder is None else folder
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            hint = f"go on with it: `netdsl.open_run({str(folder)!r}).resume()`, or choose another folder"
+            raise TrainingError(f"{folder} is not empty", hint)
+        _run(Request(net=net, recipe=from_here(recipe, typed), base=base, folder=folder), wishes)
+        return folder
+
+
+def go_on(folder: Path, wishes: Wishes) -> None:
+    """Go on with a run from its newest checkpoint, as if it had never ended. Raises TrainingError."""
+    with in_words():
+        net, recipe, about = reopened(folder)
+        base = Path(about.base)
+        _run(Request(net=net, recipe=recipe, base=base, folder=folder, resume=True, before=recipe), wishes)
+
+
+def _run(request: Request, wishes: Wishes) -> None:
+    callbacks = Callbacks(wishes.get("on_step"), wishes.get("on_evaluation"), wishes.get("on_checkpoint"))
+    quiet = wishes.get("quiet", False)
+    more = {"device": wishes.get("device"), "onnx": wishes.get("onnx", True), "quiet": quiet, "callbacks": callbacks}
+    assert request.folder is not None
+    with unchanged_torch():
+        train(replace(request, **more), _silent if quiet else print)
+    if callbacks.failed is not None:
+        name, step, error = callbacks.failed
+        message = f"`{name}` failed at step {step}: {type(error).__name__}: {error}"
+        raise TrainingError(message, _kept(request.folder)) from error
+
+
+def _kept(folder: Path) -> str:
+    return f"the run is kept, with a checkpoint: `netdsl.open_run({str(folder)!r}).resume()` goes on"
+
+
+def _silent(text: str) -> None: ...
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Turns what can go wrong in a training into TrainingErrors."""
+    try:
+        yield
+    except (DataError, Diverged) as error:
+        raise TrainingError(error.message, error.hint) from error.__cause__
+    except (CheckpointError, SafetensorError, VerificationError) as error:
+        raise TrainingError(str(error), getattr(error, "hint", None)) from None
+    except Fault as mistake:
+        raise TrainingError(render(mistake.diagnostic)) from None
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        hint = "let fewer samples be computed at once: `settings={'micro_batch': ...}` keeps the batch and its gradient"
+        raise TrainingError("the device is out of memory", hint) from None
+
+
+@contextmanager
+def unchanged_torch() -> Iterator[None]:
+    """Gives the caller's torch back as it was: its threads, its kernels, and the state of its generators."""
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    kernels = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.set_float32_matmul_precision(precision)
+            torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = kernels
+            if deterministic != torch.are_deterministic_algorithms_enabled():
+                torch.use_deterministic_algorithms(deterministic)

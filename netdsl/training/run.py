@@ -1,0 +1,93 @@
+"""A run as a value: what `net.train` returns, and `netdsl.open_run` opens later."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any, Unpack
+
+from torch import nn
+
+from netdsl.recipe.schema import Recipe
+from netdsl.training.checkpoints import run_dir as files
+from netdsl.training.checkpoints.run_dir import About
+from netdsl.training.entry import described
+from netdsl.training.from_python import Wishes, go_on, in_words
+from netdsl.training.report.page import STYLE, charts
+from netdsl.training.trained import open_trained
+
+
+class Run:
+    """A training in its folder. What it says is read from the folder each time, also while the training goes on."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        with in_words():
+            files.read_about(self.folder)
+
+    @property
+    def about(self) -> About:
+        """The net with its arguments, the data, the versions and the machine."""
+        return files.read_about(self.folder)[0]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe with every default filled in."""
+        return files.read_about(self.folder)[1]
+
+    @property
+    def result(self) -> Mapping[str, Any]:
+        """The metrics on the test split; empty until the run has ended."""
+        return self.about.result
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run has come to its end; otherwise `resume` goes on with it."""
+        return bool(self.result)
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """What was measured, in order: `kind` is `step` or `evaluation`, the rest are numbers by name."""
+        return files.read_log(self.folder)
+
+    @property
+    def curves(self) -> dict[str, list[tuple[int, float]]]:
+        """Every number of the log over the steps: `training_loss`, `lr`, `gradient`, and the metrics as evaluated."""
+        found: dict[str, list[tuple[int, float]]] = {}
+        for line in self.log:
+            for name, value in line.items():
+                if isinstance(value, float) and name not in ("epoch", "waiting"):
+                    name = f"training_{name}" if name == "loss" and line["kind"] == "step" else name
+                    found.setdefault(name, []).append((line["step"], value))
+        return found
+
+    def module(self) -> nn.Module:
+        """The trained net as a PyTorch module on the CPU, in evaluation mode. Raises TrainingError before the end."""
+        with in_words():
+            module = open_trained(self.folder).module
+        assert module is not None
+        return module
+
+    def resume(self, **wishes: Unpack[Wishes]) -> Run:
+        """Go on from the newest checkpoint, as if the run had never ended; what it takes is what `net.train` took.
+
+        Raises TrainingError.
+        """
+        go_on(self.folder, wishes)
+        return self
+
+    def __repr__(self) -> str:
+        about = self.about
+        said = described(dict(about.result)) if about.result else "not ended"
+        return f"{about.net} on {about.data}: {said}; {self.folder}"
+
+    def _repr_html_(self) -> str:
+        shown = f"<p><b>{escape(repr(self))}</b></p><div class=charts>{charts(self.log)}</div>"
+        return f"<style>{scoped(STYLE)}</style><div class=netdsl-run>{shown}</div>"
+
+
+def scoped(style: str) -> str:
+    """The rules of a style for what is inside a run's element: a notebook has its own."""
+    return f".netdsl-run {{ {style} }}"
