@@ -130,7 +130,7 @@ WORDS = ("input", "output", "share", "repeat", "require", "group", "freeze")
 
 
 def test_keywords_are_free_as_names_where_nothing_else_could_be_meant() -> None:
-    for name in (*WORDS, "when", "training", "as", "import", "extends", "expect", "net", "block", "recipe", "from"):
+    for name in (*WORDS, "when", "training", "extends", "expect", "net", "block", "recipe"):
         assert value(f"f({name}=1)").arguments[0].name.id == name
         assert value(f"g -> {name}").stages[1].id == name
     for name in (*WORDS, "residual"):

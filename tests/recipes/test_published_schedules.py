@@ -172,7 +172,7 @@ def test_lr_of_the_fast_ones_on_cifar() -> None:
     for step in range(total):
         share = (step - rise) / (total - rise)
         factor = 0.2 + 0.8 * step / rise if step < rise else 1 - share + 0.07 * share
-        assert lr(step) == pytest.approx(lr.peak * factor)
+        assert lr(step) == pytest.approx(lr.peak_lr * factor)
 
 
 def test_char_rnn_decays_after_ten_epochs() -> None:
