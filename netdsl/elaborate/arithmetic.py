@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from netdsl.budget import spend
@@ -15,6 +15,9 @@ from netdsl.syntax.limits import BITS
 
 LIMIT = 100_000
 """The longest list or loop."""
+
+SHOWN_VALUES = 4
+"""How many values a message lists."""
 
 SMALL = 1 << 32
 SAFE = {"+": SMALL, "-": SMALL, "*": SMALL, "**": 8}
@@ -112,17 +115,41 @@ def _compared_sizes(op: str, left: Any, right: Any, at: Place) -> tuple[Any, int
     raise fault("operator-types", f"cannot compare {describe(left)} with {describe(right)}", at)
 
 
+class Refused(Exception):  # noqa: N818 - what a function says of its arguments, for a diagnostic
+    """Arguments of which a function can say more than what it takes."""
+
+
+def call(name: str, function: Callable[..., Any], values: Sequence[Any], at: Place) -> Any:
+    """What a function of BUILTINS gives. Raises Fault for values it does not take; Python's own words stay inside."""
+    try:
+        value = function(*values)
+    except Refused as refused:
+        raise fault("argument-value", f"`{name}`: {refused}", at) from None
+    except (TypeError, ValueError, ArithmeticError, IndexError):
+        found = ", ".join(map(describe, values[:SHOWN_VALUES])) + (", ..." if len(values) > SHOWN_VALUES else "")
+        message = f"`{name}` takes {TAKES[name]}, found {found or 'nothing'}"
+        raise fault("argument-value", message, at) from None
+    if isinstance(value, int) and value.bit_length() > BITS:
+        raise fault("argument-value", f"`{name}`: this number is too large to be a size or a count", at)
+    return value
+
+
 def _range(*bounds: int) -> tuple[int, ...]:
     numbers = range(*bounds)
     if len(numbers) > LIMIT:
-        raise ValueError(f"more than {LIMIT:,} numbers")
+        raise Refused(f"more than {LIMIT:,} numbers")
     return tuple(numbers)
 
 
 def _extreme(kind: str, plain: Callable[..., Any]) -> Callable[..., Any]:
     def pick(*values: Any) -> Any:
         items = values[0] if len(values) == 1 else values
-        return extreme(kind, items) if any(isinstance(i, Size) for i in items) else plain(items)
+        if not any(isinstance(i, Size) for i in items):
+            return plain(items)
+        for item in items:
+            if isinstance(item, bool) or not isinstance(item, int | Size):
+                raise Refused(f"cannot compare {describe(item)} with a named size")
+        return extreme(kind, items)
 
     return pick
 
@@ -135,7 +162,7 @@ def _zip(*lists: Any) -> tuple[Any, ...]:
 def _round(number: Any, digits: Any = None) -> Any:
     """Python's, which computes `10 ** -digits` for a whole number whatever that takes."""
     if isinstance(digits, int) and abs(digits) > BITS:
-        raise ValueError(f"cannot round to {digits} digits")
+        raise Refused(f"cannot round to {digits} digits")
     return round(number, digits)
 
 
@@ -143,14 +170,14 @@ def _sum(values: Iterable[Any]) -> Any:
     total: Any = 0
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float | Size):
-            raise TypeError(f"cannot add {describe(value)}")
+            raise Refused(f"cannot add {describe(value)}")
         total = total + value
     return total
 
 
 def _length(value: Any) -> int:
     if not isinstance(value, tuple | str):
-        raise TypeError(f"{describe(value)} has no length")
+        raise Refused(f"{describe(value)} has no length")
     return len(value)
 
 
@@ -184,3 +211,19 @@ BUILTINS: dict[str, Callable[..., Any]] = {
     "reversed": lambda a: tuple(reversed(a)),
     "sorted": lambda a: tuple(sorted(a)),
 }
+TAKES = {
+    "range": "one to three whole numbers, of which the third is not 0",
+    "zip": "lists",
+    "enumerate": "a list, and perhaps a whole number to begin with",
+    "len": "one list or text",
+    "min": "numbers, or a list of them",
+    "max": "numbers, or a list of them",
+    "sum": "one list of numbers",
+    "round": "a finite number, and perhaps how many digits are kept",
+    "abs": "one number",
+    "int": "one finite number",
+    "float": "one number",
+    "reversed": "one list",
+    "sorted": "one list of numbers, or of texts",
+}
+"""What each function takes, in words."""

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.budget import Budget, Exhausted, spend
-from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Label, diagnostic, fault
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Label, fault
 from netdsl.elaborate.apply import Applier, snake
 from netdsl.elaborate.build import freeze
 from netdsl.elaborate.builder import Context, Options
@@ -38,6 +38,7 @@ from netdsl.elaborate.values import (
     leaves,
     replace_tensors,
 )
+from netdsl.elaborate.weight import too_much_work
 from netdsl.ir.model import Definition, Program
 from netdsl.ir.reserved import free_name
 from netdsl.sizes.constraints import Assumptions
@@ -152,9 +153,7 @@ class Elaborator:
     def _report_end(self, end: Exhausted) -> None:
         """Report that the budget is spent: once, however much is still tried."""
         if not any(d.code == "too-much-work" for d in self.diagnostics):
-            message = f"this spec takes too much work: the budget of one check ends in this {end.construct}"
-            hint = "make its lists, loops or sizes smaller, or say it with fewer layers"
-            self.report(diagnostic("too-much-work", message, end.at, hint))
+            self.report(too_much_work(end))
 
     def record(self, mistake: Fault | Silent | RecursionError) -> None:
         """Make a diagnostic of a mistake that was just caught; a silent one is known already."""

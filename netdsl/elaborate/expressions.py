@@ -20,6 +20,7 @@ from netdsl.elaborate.arithmetic import (
     SAFE,
     SMALL,
     binary,
+    call,
     compare,
     truth,
     unary,
@@ -49,7 +50,6 @@ from netdsl.ops import REGISTRY
 from netdsl.sizes.dims import Size
 from netdsl.source import Place
 from netdsl.syntax import ast
-from netdsl.syntax.limits import BITS
 
 PLAIN = frozenset((int, float, bool, str, type(None)))
 
@@ -267,13 +267,7 @@ class Evaluator:
                 raise fault("unknown-argument", message, env.place(argument))
             values += self.spread([argument.value], env)
         spend(sum(map(self.weights.of, values)) * (4 if function.name == "sorted" else 1))
-        try:
-            value = function.function(*values)
-            if isinstance(value, int) and value.bit_length() > BITS:
-                raise OverflowError("this number is too large to be a size or a count")
-            return value
-        except (TypeError, ValueError, ArithmeticError, IndexError) as error:
-            raise fault("argument-value", f"`{function.name}`: {error}", env.place(node)) from None
+        return call(function.name, function.function, values, env.place(node))
 
     def _index(self, node: ast.Index, env: Env) -> Any:
         value = self.evaluate(node.value, env)
@@ -346,7 +340,13 @@ class Evaluator:
         return True
 
     def _conditional(self, node: ast.Conditional, env: Env) -> Any:
-        return self.evaluate(node.then if self.truth(node.condition, env) else node.otherwise, env)
+        otherwise: ast.Expr = node
+        while isinstance(otherwise, ast.Conditional):
+            spend(1)
+            if self.truth(otherwise.condition, env):
+                return self.evaluate(otherwise.then, env)
+            otherwise = otherwise.otherwise
+        return self.evaluate(otherwise, env)
 
     def _pipeline(self, node: ast.Pipeline, env: Env) -> PipeArrow:
         stages = tuple(self.arrow(stage, env) for stage in node.stages)

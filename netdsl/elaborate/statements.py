@@ -195,11 +195,13 @@ class Runner:
         return flow
 
     def _if(self, node: ast.If, env: Env, flow: Any, context: Context) -> Any:
-        if self.evaluator.truth(node.condition, env):
-            return self.run(node.body.statements, env, flow, context)
-        if isinstance(node.otherwise, ast.If):
-            return self._if(node.otherwise, env, flow, context)
-        return self.run(node.otherwise.statements, env, flow, context) if node.otherwise else flow
+        case: ast.If | ast.Body | None = node
+        while isinstance(case, ast.If):
+            spend(1)
+            if self.evaluator.truth(case.condition, env):
+                return self.run(case.body.statements, env, flow, context)
+            case = case.otherwise
+        return self.run(case.statements, env, flow, context) if case else flow
 
     def _require(self, node: ast.Require, env: Env, flow: Any, context: Context) -> Any:
         said = self.evaluator.evaluate(node.message, env) if node.message else ""

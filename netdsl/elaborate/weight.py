@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from netdsl.budget import spend
+from netdsl.budget import Exhausted, spend
+from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.elaborate.values import ARROWS, Shared, Tensor
 from netdsl.syntax import ast
 
@@ -30,6 +31,13 @@ CONSTRUCTS: dict[type, str] = {
     ast.Output: "output", ast.Input: "input", ast.Require: "`require`",
 }  # fmt: skip
 """What the end of a budget is blamed on, in words."""
+
+
+def too_much_work(end: Exhausted) -> Diagnostic:
+    """The diagnostic of a budget that is spent."""
+    message = f"this spec takes too much work: the budget of one check ends in this {end.construct or 'expression'}"
+    hint = "make its lists, loops or sizes smaller, or say it with fewer layers"
+    return diagnostic("too-much-work", message, end.at, hint)
 
 
 class Weights:

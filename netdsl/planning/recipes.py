@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from msgspec import Struct
 
+from netdsl.budget import Budget, Exhausted
 from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
 from netdsl.elaborate.expressions import Evaluator
 from netdsl.elaborate.modules import Module, Reader, resolve
 from netdsl.elaborate.names import Env, Silent
 from netdsl.elaborate.nets import block_of, takes
+from netdsl.elaborate.weight import too_much_work
 from netdsl.recipe.bind import Origin, Written
 from netdsl.recipe.resolve import Chapter, Resolved, changed_recipe, resolve_recipe
 from netdsl.recipe.schema import Recipe
@@ -195,19 +197,33 @@ def parse_override(path: str, text: str, evaluator: Evaluator) -> Written:
 
 def load_recipe(module: Module, evaluator: Evaluator, name: str | None, settings: Mapping[str, str]) -> Resolved:
     """A recipe of a file, or the defaults where `name` is None, with the settings of the command line."""
-    try:
+
+    def resolved() -> Resolved:
         overrides = {path: parse_override(path, text, evaluator) for path, text in settings.items()}
         chapters = chain(*find_recipe(module, name), evaluator) if name is not None else []
         return resolve_recipe(chapters, overrides)
-    except Fault as mistake:
-        return Resolved(None, (mistake.diagnostic,))
-    except Silent:
-        return Resolved(None)
+
+    return _within_budget(resolved)
 
 
 def change_recipe(recipe: Recipe, evaluator: Evaluator, settings: Mapping[str, str]) -> Resolved:
     """A resolved recipe, with the settings of the command line."""
+
+    def changed() -> Resolved:
+        overrides = {path: parse_override(path, text, evaluator) for path, text in settings.items()}
+        return changed_recipe(recipe, overrides)
+
+    return _within_budget(changed)
+
+
+def _within_budget(resolved: Callable[[], Resolved]) -> Resolved:
+    """What is resolved, paid from a budget of its own: constants, and what `--set` makes of them, end too."""
     try:
-        return changed_recipe(recipe, {path: parse_override(path, text, evaluator) for path, text in settings.items()})
+        with Budget().open():
+            return resolved()
     except Fault as mistake:
         return Resolved(None, (mistake.diagnostic,))
+    except Silent:
+        return Resolved(None)
+    except Exhausted as end:
+        return Resolved(None, (too_much_work(end),))

@@ -75,7 +75,7 @@ class Group(Struct, frozen=True):
 class Fill(Struct, frozen=True):
     """Items with blanks between them, and a newline instead where the next one does not fit or is among `starts`.
 
-    After the first newline the items are indented by `indent`. `begun` says that something stands before the items.
+    After the first newline the items are indented by `indent`. Those before `first` are printed already.
     """
 
     items: tuple[Doc, ...]
@@ -83,17 +83,23 @@ class Fill(Struct, frozen=True):
     indent: int
     hard: bool
     spread: bool
-    begun: bool = False
+    first: int = 0
+
+    @property
+    def last(self) -> bool:
+        """Whether one item is left."""
+        return self.first == len(self.items) - 1
 
     def rest(self, indent: int) -> Fill:
-        """All but the first item."""
-        starts = frozenset(i - 1 for i in self.starts)
-        return Fill(self.items[1:], starts, indent, self.hard, self.spread, begun=True)
+        """All but the first item that is left. The items are shared: a list of any length costs its items once."""
+        return Fill(self.items, self.starts, indent, self.hard, self.spread, self.first + 1)
 
     def flat(self) -> list[Doc]:
-        """The items on one line, up to the first that starts a line."""
-        gaps: list[Doc] = [Hard() if i in self.starts else Line() for i in range(len(self.items))]
-        return [part for gap, item in zip(gaps, self.items, strict=True) for part in (gap, item)][not self.begun :]
+        """The items that are left on one line, as far as they can matter to one: a gap takes a column at least."""
+        parts: list[Doc] = []
+        for i in range(self.first, min(self.first + WIDTH + 2, len(self.items))):
+            parts += [Hard() if i in self.starts else Line()] * bool(i) + [self.items[i]]
+        return parts
 
 
 class Hang(Struct, frozen=True):
@@ -187,15 +193,14 @@ class _Printer:
 
     def fill(self, indent: int, flat: bool, doc: Fill) -> None:
         """Print one item of a fill, on this line or on the next; the rest waits until that is known."""
-        item, step = doc.items[0], doc.indent
-        if doc.begun:
-            alone = len(doc.items) > 1
-            if 0 not in doc.starts and (flat or self.fits([" ", item], alone)):
+        item, step = doc.items[doc.first], doc.indent
+        if doc.first:
+            if doc.first not in doc.starts and (flat or self.fits([" ", item], alone=not doc.last)):
                 self.line += " "
             else:
                 indent, step = indent + step, 0
                 self.newline(indent)
-        if len(doc.items) > 1:
+        if not doc.last:
             self.todo.append((indent, flat, doc.rest(step)))
         self.todo.append((indent, flat, item))
 

@@ -210,9 +210,14 @@ class Expressions:
         return self.wrapped([self.expression(node.first, SUM, True), *parts], free)
 
     def Conditional(self, node: ast.Conditional, free: bool) -> Doc:  # noqa: N802
-        then, condition = self.expression(node.then, OR, True), self.expression(node.condition, OR, True)
-        otherwise = self.expression(node.otherwise, CONDITIONAL, True)
-        return self.wrapped([then, Line(), "if ", condition, Line(), "else ", otherwise], free)
+        cases = [node]
+        while isinstance(cases[-1].otherwise, ast.Conditional):
+            cases.append(cases[-1].otherwise)
+        doc = self.expression(cases[-1].otherwise, CONDITIONAL, True)
+        for case in reversed(cases):  # a loop, however many cases there are
+            then, condition = self.expression(case.then, OR, True), self.expression(case.condition, OR, True)
+            doc = self.wrapped([then, Line(), "if ", condition, Line(), "else ", doc], free or case is not node)
+        return doc
 
     # Arrows
 

@@ -115,8 +115,13 @@ class Statements(Expressions):
         return ["repeat ", self.expression(node.count, CHOICE), " ", self.expression(node.body)]
 
     def If(self, node: ast.If, _: bool) -> Doc:  # noqa: N802
-        head: Doc = ["if ", self.expression(node.condition, CHOICE), " ", self.expression(node.body)]
-        return head if node.otherwise is None else [head, " else ", self.written(node.otherwise, False)]
+        parts: list[Doc] = []
+        case: ast.If | ast.Body | None = node
+        while isinstance(case, ast.If):
+            parts += ["if ", self.expression(case.condition, CHOICE), " ", self.expression(case.body)]
+            case = case.otherwise
+            parts += [" else "] if case else []
+        return [*parts, self.written(case, False)] if case else parts
 
     def Require(self, node: ast.Require, _: bool) -> Doc:  # noqa: N802
         condition = self.expression(node.condition)

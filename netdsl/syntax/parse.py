@@ -26,7 +26,7 @@ DEEPEST = 100
 """How many nodes may lie within each other; people write a dozen. It keeps every pass that descends safe."""
 
 SUM = 4
-"""How many terms of one sum or product count as one node."""
+"""How many terms of one sum or product, or cases of one `else if`, count as one node."""
 
 CHAINS = (("+", "-"), ("*", "/", "//", "%", "@"), ("and",), ("or",))
 
@@ -106,13 +106,16 @@ def _too_deep(declarations: tuple[Any, ...]) -> Span | None:
         if depth >= DEEPEST * SUM:
             at: Span = node.at
             return at
-        first = _terms(node)
-        waiting += [(child, depth + (1 if child is first else SUM)) for child in reversed(ast.children(node))]
+        beside = _continuation(node)
+        waiting += [(child, depth + (1 if child is beside else SUM)) for child in reversed(ast.children(node))]
     return None
 
 
-def _terms(node: Any) -> Any:
-    """The sum or product that a node goes on with: its terms stand beside each other, `a + b + c`."""
+def _continuation(node: Any) -> Any:
+    """The child that a node goes on with: the terms of `a + b + c` and the cases of `else if` stand beside each
+    other."""
+    if isinstance(node, ast.Conditional | ast.If):
+        return node.otherwise if type(node.otherwise) is type(node) else None
     same = isinstance(node, ast.Binary) and isinstance(node.left, ast.Binary)
     return node.left if same and any(node.op in group and node.left.op in group for group in CHAINS) else None
 

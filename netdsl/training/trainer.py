@@ -361,7 +361,7 @@ class Loop:
         tensors = files.prefixed("model", self.module.state_dict())
         tensors |= files.prefixed("optimizer", files.optimizer_tensors(self.updater.optimizers))
         tensors |= files.prefixed("average", self.averages.tensors())
-        about = {"lr": self.updater.lr, "scaler": self.scaler.state_dict(), "metric": self.metric}
+        about = {"lr": self.updater.held, "scaler": self.scaler.state_dict(), "metric": self.metric}
         self.store.save(self.state, gathered(tensors, self.ranks.first), about)
         self.watch("saved", {"step": self.state.step})
 
@@ -378,7 +378,7 @@ class Loop:
         files.load_state(self.module, files.part("model", tensors))
         files.restore_optimizers(self.updater.optimizers, files.part("optimizer", tensors))
         self.averages.load(files.part("average", tensors))
-        self.updater.lr = about["lr"]
+        self.updater.held = about["lr"]
         if about["scaler"] and self.scaler.is_enabled():
             self.scaler.load_state_dict(about["scaler"])
         if about.get("metric", self.metric) != self.metric:  # the best so far is of another metric

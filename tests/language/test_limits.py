@@ -151,6 +151,17 @@ def test_terms_that_stand_beside_each_other_are_not_nested(op: str) -> None:
     assert format_source(Source(text))[1] == ()
 
 
+def test_cases_that_stand_beside_each_other_are_not_nested() -> None:
+    cases = 350
+    chosen = " else ".join(f"{i} if K == {i}" for i in range(1, cases))
+    layers = " else ".join(f"if WIDTH == {i} {{ linear({i}) }}" for i in range(1, cases))
+    text = f"K = {cases - 1}\nWIDTH = {chosen} else 0\nnet N {{\n  input x [3]\n  {layers} else {{ relu }}\n}}\n"
+    spec = Spec(Source(text, "cases.net"), read_import)
+    assert spec.diagnostics == ()
+    assert spec.net("N").checked.main.outputs[0].value.type.shape == (cases - 1,)
+    assert format_source(Source(text))[1] == ()
+
+
 def test_sums_of_layers_may_be_long() -> None:
     body = " + ".join(["relu"] * 150)
     assert Spec(Source(f"net N {{\n  input x [3]\n  {body}\n}}\n", "sum.net"), read_import).diagnostics == ()

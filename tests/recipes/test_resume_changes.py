@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from recipe_harness import recipe
+from recipe_harness import recipe, resolved
 
 from netdsl.elaborate.expressions import Evaluator
 from netdsl.planning.recipes import change_recipe
@@ -22,8 +22,8 @@ group norm { weight_decay = 0 }
 
 
 def changed(**settings: str) -> Recipe:
-    resolved = change_recipe(recipe(BASE), Evaluator(), {k.replace("__", "."): v for k, v in settings.items()})
-    found, mistakes = resolved.recipe, resolved.diagnostics
+    after = change_recipe(recipe(BASE), Evaluator(), {k.replace("__", "."): v for k, v in settings.items()})
+    found, mistakes = after.recipe, after.diagnostics
     assert found is not None, mistakes
     return found
 
@@ -78,8 +78,8 @@ def test_a_change_is_checked_like_any_recipe() -> None:
         ({"epochs": "0"}, "bad-value"),
         ({"epochs": "{"}, "bad-value"),
     ):
-        resolved = change_recipe(recipe(BASE), Evaluator(), settings)
-        found, mistakes = resolved.recipe, resolved.diagnostics
+        after = change_recipe(recipe(BASE), Evaluator(), settings)
+        found, mistakes = after.recipe, after.diagnostics
         assert found is None or code == "unknown-field"
         assert mistakes[0].code == code
 
@@ -88,3 +88,13 @@ def test_the_lists_name_fields() -> None:
     known = set(Recipe.__struct_fields__)
     assert set(FIXED) <= known
     assert set(KINDS) <= known
+
+
+def test_settings_are_paid_from_a_budget() -> None:
+    endless = "len([0 for i in range(100000) if len([0 for j in range(100000)]) > 3])"
+    (only,) = change_recipe(recipe(BASE), Evaluator(), {"micro_batch": endless}).diagnostics
+    assert only.code == "too-much-work"
+    assert "comprehension" in only.message
+    (only,) = resolved(f"recipe R {{{BASE}}}", micro_batch=endless)[1]
+    assert only.code == "too-much-work"
+    assert only.at is not None

@@ -167,11 +167,26 @@ def test_momentum_with_lr_in_the_buffer_is_alexnets_update() -> None:
     assert float((plain[3].weight - got[3].weight).abs().max()) > 1e-3
 
 
+@pytest.mark.parametrize("rates", [[0.1, 0.1, 0.0, 0.0, 0.05], [0.0, 0.1, 0.0, 0.1, 0.0], [0.1, 0.05, 0.0, 0.0, 0.0]])
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_momentum_with_lr_in_the_buffer_outlives_an_lr_of_zero(rates: list[float], nesterov: bool) -> None:
+    """v = 0.9 v + lr (g + 0.001 w); w -= v, or w -= lr (g + 0.001 w) + 0.9 v: an lr of 0 ends no momentum."""
+
+    def update(w: Tensor, g: Tensor, s: dict[str, Tensor], t: int, norm: float) -> Tensor:
+        push = rates[t - 1] * (g + 1e-3 * w)
+        s["v"] = 0.9 * s.get("v", torch.zeros_like(w)) + push
+        return w - (push + 0.9 * s["v"] if nesterov else s["v"])
+
+    fields = f"lr=0.1, momentum=0.9, weight_decay=1e-3, nesterov={str(nesterov).lower()}, lr_in_buffer=true"
+    got = trained(f"optimizer = sgd({fields})", lr=lambda step: rates[step])
+    assert_equal(got, by_formula(update), rtol=1e-4, atol=1e-6)
+
+
 def test_rmsprop_of_tensorflow() -> None:
     """ms = 0.9 ms + 0.1 g^2; mom = 0.9 mom + lr * g / (sqrt(ms) + eps); w -= mom, with a warm-up that starts from 0."""
 
     def lr(step: int) -> float:
-        return [0.0, 0.005, 0.01, 0.01, 0.002][step]
+        return [0.0, 0.005, 0.01, 0.0, 0.002][step]
 
     def update(w: Tensor, g: Tensor, s: dict[str, Tensor], t: int, norm: float) -> Tensor:
         g = g + 1e-3 * w

@@ -36,6 +36,7 @@ recipe Lasso for Linear {
   optimizer = sgd(lr=0.05, momentum=0.9)
   schedule = constant
   standardize = none
+  standardize_targets = false
   evaluate = 2000 steps
   checkpoint = 2000 steps
   penalty = PENALTY

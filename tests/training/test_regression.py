@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from netdsl.cli.main import main
@@ -182,3 +183,22 @@ def test_outputs_in_units_are_the_same_net_scaled() -> None:
         expected = a(x) * torch.tensor([3e4, 0.1]) + torch.tensor([5e5, -2.0])
         torch.testing.assert_close(b(x), expected, rtol=1e-5, atol=1e-4)
         assert set(a.state_dict()) <= set(b.state_dict())
+
+
+def test_a_run_from_before_targets_were_standardised_goes_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A recipe of version 0.1 doesn't have the field: its weights are of targets as they are."""
+    save(lambda x: x[:, 0])
+    settings = ["--set", "schedule=constant", "--set", "standardize_targets=false", "--quiet", "--no-onnx"]
+    assert main(["train", "a.net", "-o", "whole", *settings, "--set", "epochs=4"]) == 0
+    assert main(["train", "a.net", "-o", "old", *settings, "--set", "epochs=2"]) == 0
+    written = json.loads(Path("old/recipe.json").read_text())
+    assert written.pop("standardize_targets") is False
+    Path("old/recipe.json").write_text(json.dumps(written))
+    change = ["train", "--resume", "old", "--no-onnx", "--set"]
+    assert main([*change, "standardize_targets=true"]) == 2
+    assert "`standardize_targets` cannot change in the middle of a run" in capsys.readouterr().err
+    assert main([*change, "epochs=4"]) == 0
+    whole, old = (load_file(f"{run}/model.safetensors") for run in ("whole", "old"))
+    assert whole.keys() == old.keys()
+    assert all(torch.equal(whole[name], old[name]) for name in whole)
+    assert json.loads(Path("old/recipe.json").read_text())["standardize_targets"] is False

@@ -81,11 +81,16 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
 
 
+BEFORE = {"standardize_targets": False}
+"""Fields that a recipe of an older version does not have, and what was done then."""
+
+
 def read_about(folder: Path) -> tuple[About, Recipe]:
     """What a run is. Raises CheckpointError for a folder that is not a run's."""
     try:
         about = msgspec.json.decode((folder / ABOUT).read_bytes(), type=About)
-        recipe = msgspec.json.decode((folder / RECIPE).read_bytes(), type=Recipe)
+        written = msgspec.json.decode((folder / RECIPE).read_bytes(), type=dict[str, Any])
+        recipe = msgspec.convert(BEFORE | written, Recipe)
     except OSError as error:
         name = Path(error.filename or ABOUT).name
         raise CheckpointError(f"{folder} is not the folder of a run: {name}: {error.strerror or error}") from None

@@ -21,6 +21,10 @@ from netdsl.training.optim.reparametrization import Factors, factor_names
 
 Groups = list[dict[str, Any]]
 
+ALMOST_NOTHING = 2.0**-24
+"""What an lr of 0 counts as, of the peak, where the momentum holds the lr: the weights coast on, as by the formula, and
+gradients are lost in rounding. At 0 itself a buffer of gradients could not hold the momentum."""
+
 
 class Updater:
     """The optimizer (or two) of a run, with the lr of every group as a function of the scheduled lr."""
@@ -39,15 +43,23 @@ class Updater:
         described = [_described(g, tensors, self.word, decay) for g in _parted(groups, factors or {})]
         self.optimizers = BUILDERS[self.word](self.word, described)
         self.lr = 0.0
+        self.held = 0.0
+        self.least = peak_lr(recipe) * ALMOST_NOTHING
 
     def set_lr(self, lr: float) -> None:
-        """Set the scheduled lr; with `lr_in_buffer` the momentum keeps what earlier gradients were multiplied by."""
-        if self.word.holds_lr and lr and lr != self.lr:
-            self._rescale_buffers(self.lr / lr)
-        self.lr = lr
+        """Set the scheduled lr; with `lr_in_buffer` the momentum keeps what earlier gradients were multiplied by.
+
+        `held` is the lr that the buffer is to be multiplied by.
+        """
+        self.lr = used = lr
+        if self.word.holds_lr:
+            used = lr or min(self.held, self.least)
+            if used and used != self.held:
+                self._rescale_buffers(self.held / used)
+        self.held = used
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = lr * group["lr_scale"]
+                group["lr"] = used * group["lr_scale"]
 
     def _rescale_buffers(self, factor: float) -> None:
         buffers = [
