@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import clear_frames
 
 import torch
 from msgspec import Struct
@@ -42,7 +43,9 @@ def within_memory(attempt: Callable[[], Attempt]) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         failed = True
-    if failed:  # outside of the handler, whose traceback holds on to the activations
+        # This frame and contextlib's hold on to the traceback, whose frames hold on to the activations.
+        clear_frames(error.__traceback__)
+    if failed:
         raise outgrown(attempt())
 
 
@@ -83,5 +86,6 @@ def fits_in_memory(passes: Callable[[], object]) -> bool:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
+        clear_frames(error.__traceback__)
         return False
     return True

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from netdsl.training.distributed.shards import whole
 from netdsl.training.errors import DataError
+from netdsl.training.kernels.compiler import eager
 
 HUGE = 1e15
 """Numbers of which a few thousand squares add up to more than float32 holds."""
@@ -52,7 +53,8 @@ def diagnose(module: nn.Module, batch: Any, criterion: Any) -> str:
         if not list(layer.children()):
             hooks.append(layer.register_forward_hook(_recorder(name, found)))
     try:
-        result = module(*batch.inputs)
+        with eager(module):
+            result = module(*batch.inputs)
     finally:
         for hook in hooks:
             hook.remove()
@@ -73,7 +75,8 @@ def diagnose_gradient(module: nn.Module, batch: Any, criterion: Any) -> str:
         if not list(layer.children()):
             hooks.append(layer.register_forward_hook(_watcher(name, order)))
     try:
-        criterion(module(*batch.inputs), batch.target).loss.sum().backward()
+        with eager(module):
+            criterion(module(*batch.inputs), batch.target).loss.sum().backward()
     finally:
         for hook in hooks:
             hook.remove()

@@ -27,6 +27,7 @@ from netdsl.training.checkpoints.resume import advice, resume
 from netdsl.training.checkpoints.run_dir import About
 from netdsl.training.data.prefetch import deaths_in_words
 from netdsl.training.data.ragged import check_batches
+from netdsl.training.devices import choose_device
 from netdsl.training.diagnose import Diverged
 from netdsl.training.distributed.process_group import Ranks
 from netdsl.training.evaluate import at_once
@@ -98,7 +99,7 @@ def _trained(request: Request, prepared: Prepared, folder: Path, ranks: Ranks, s
     device = next(prepared.module.parameters()).device
     about = _about(request, prepared, environment(device, ranks))
     loop = start(prepared, folder, ranks, lambda what, numbers: None)
-    notes = [*check_batches(loop), *loop.averages.doubts(loop.total)]
+    notes = [*loop.notes, *check_batches(loop), *loop.averages.doubts(loop.total)]
     if request.resume:
         about = resume(loop, request.before or request.recipe, request.checkpoint, about, say)
     elif ranks.first:
@@ -119,16 +120,6 @@ def _trained(request: Request, prepared: Prepared, folder: Path, ranks: Ranks, s
 
 
 def _silent(text: str) -> None: ...
-
-
-def choose_device(name: str | None) -> torch.device:
-    """The device asked for, or the GPU if there is one; one for each local process."""
-    if name is None:
-        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    return device
 
 
 def choose_threads(request: Request) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,21 @@ class Evaluator:
         metrics = Metrics(self.task, self.classes, self.metrics)
         own = self.ranks.share(len(split)) if split.shards else (self.ranks.rank, len(split), self.ranks.world)
         mine = torch.arange(*own, device=split.target.device)  # of shards, each process reads its own
-        for inputs, target in split.batches(torch.split(mine, self.most), self.workers):
+        parts = [p for p in torch.split(mine, self.most) if len(p)]
+        waited = self._chunks(len(split)) - len(parts)
+        parts += [torch.zeros(1, dtype=mine.dtype, device=mine.device)] * waited
+        for place, (inputs, target) in enumerate(split.batches(parts, self.workers), 1):
             with within_memory(partial(self._attempt, forward, inputs, target)):
-                self._add(metrics, forward(*inputs), target)
+                counted = None if place <= len(parts) - waited else 0
+                result, target = first_of(forward(*inputs), counted), target[:counted]
+                self._add(metrics, result, target)
         metrics.sums = self.ranks.sum(metrics.sums)
         return metrics.results()
+
+    def _chunks(self, samples: int) -> int:
+        """How many chunks every process computes: shards of a net are gathered by all of them, or none. Those that a
+        process lacks are of one sample, and do not count."""
+        return ceil(ceil(samples / self.ranks.world) / self.most)
 
     def _add(self, metrics: Metrics, result: Any, target: Tensor) -> None:
         terms = self.criterion(result, self.targets(target))
@@ -83,6 +94,15 @@ class Evaluator:
 
 def _without_smoothing(loss: Any) -> Any:
     return replace(loss, label_smoothing=0.0) if isinstance(loss, CrossEntropy | Bce) else loss
+
+
+def first_of(result: Any, count: int | None) -> Any:
+    """The first samples of a module's result; None: all of them."""
+    if count is None:
+        return result
+    if isinstance(result, dict):
+        return {name: first_of(x, count) for name, x in result.items()}
+    return [first_of(x, count) for x in result] if isinstance(result, tuple | list) else result[:count]
 
 
 def first_output(result: Any) -> Tensor:

@@ -28,14 +28,14 @@ class Metrics:
     def add(self, output: Tensor, target: Tensor, loss: Tensor, count: Tensor | None = None) -> None:
         """Add a batch: the net's output, hard targets, and of every sample the numerators and the denominators (1 where
         not given) of the loss, [B] or [T, B]."""
-        self._add("n", torch.tensor(float(len(target)), device=loss.device))
+        self._add("n", loss.new_full((), len(target)))
         self._add("loss", loss.double().sum(-1))
         self._add("counts", (torch.ones_like(loss) if count is None else count).double().sum(-1))
         if self.task == "numbers":
             self._add("squares", (output.double() - target.reshape(output.shape)).square().flatten(1).mean(1).sum())
             return
         if self.task == "labels":
-            self._add("places", torch.tensor(float(target.numel()), device=loss.device))
+            self._add("places", loss.new_full((), target.numel()))
             self._add("right", ((output > 0) == (target > 0.5)).double().sum())
             return
         self._add_classes(output, target)
@@ -50,12 +50,11 @@ class Metrics:
             near = output.topk(5, axis).indices
             self._add("near", (near == target.unsqueeze(axis)).any(axis).sum())
         if self.classes <= 1000:
-            cells = target[known] * self.classes + guess[known]
+            cells = torch.where(known, target * self.classes + guess, 0).flatten()
             if "confusion" not in self.sums:
                 empty = torch.zeros(self.classes, self.classes, dtype=torch.float64, device=output.device)
                 self.sums["confusion"] = empty
-            counts = torch.ones(len(cells), dtype=torch.float64, device=output.device)
-            self.sums["confusion"].view(-1).index_add_(0, cells, counts)
+            self.sums["confusion"].view(-1).index_add_(0, cells, known.flatten().double())
 
     def _add(self, name: str, value: Tensor) -> None:
         value = value.double()

@@ -40,6 +40,7 @@ from netdsl.training.distributed.shards import gathered, is_sharded
 from netdsl.training.distributed.signals import handling
 from netdsl.training.evaluate import Evaluator
 from netdsl.training.initialize import Start, initialize
+from netdsl.training.kernels.compiler import uncompile
 from netdsl.training.optim.reparametrization import merge
 from netdsl.training.readers import read
 from netdsl.training.readers.graph import for_the_net, takes_edges
@@ -268,7 +269,7 @@ def finish(prepared: Prepared, loop: Loop, folder: Path) -> dict[str, Any]:
     if loop.ranks.first:
         files.save_tensors(folder / WEIGHTS, state, {"language": LANGUAGE})
     test = prepared.data.test.to(next(prepared.module.parameters()).device)
-    return loop.evaluator(prepared.module, test)
+    return loop.measured(prepared.module, test)
 
 
 @torch.no_grad()
@@ -290,8 +291,10 @@ def refresh(module: nn.Module, feed: Feed, seed: int, micro: int = 0) -> None:
 
 
 def plain(prepared: Prepared, folder: Path) -> Prepared:
-    """The run with its final weights in a module of its own on the host, where those it trained are in parts."""
+    """The run with its final weights in a module that computes without the compiler, from here on on the host: a module
+    of its own, where the weights it trained are in parts."""
     if not is_sharded(prepared.module):
+        uncompile(prepared.module)
         return prepared
     module = prepared.net.module(0).eval()
     files.load_state(module, files.load_tensors(folder / WEIGHTS)[0])

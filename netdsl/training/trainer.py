@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from netdsl.recipe.schema import Recipe
 from netdsl.training.capacity import Attempt, fits_in_memory, within_memory
 from netdsl.training.checkpoints import format as files
 from netdsl.training.checkpoints.manager import State, Store
-from netdsl.training.data.batches import Feed
+from netdsl.training.data.batches import Batch, Feed
 from netdsl.training.data.dataset import Split
+from netdsl.training.devices import autocasting, channels_last, half_precision
 from netdsl.training.diagnose import Diverged, diagnose, diagnose_gradient
 from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.distributed.reach import hold_unreached
 from netdsl.training.distributed.shards import exchanged, gathered, is_sharded, local, rest, whole
-from netdsl.training.evaluate import Evaluator
-from netdsl.training.kernels.compiler import check_compiler
+from netdsl.training.evaluate import Evaluator, Forward
+from netdsl.training.kernels.compiler import compile_as_asked, is_compiled
 from netdsl.training.kernels.cpu_convolutions import quicken, uses_channels_last
 from netdsl.training.kernels.memory import give_back, keep_memory
 from netdsl.training.losses.criterion import Criterion
@@ -35,6 +38,7 @@ from netdsl.training.optim.plateau import judged
 from netdsl.training.optim.reparametrization import folded, split
 from netdsl.training.regularization import dropouts, set_drop_path, time_rate
 from netdsl.training.rng import key, seed_layers
+from netdsl.training.varying_dropout import let_rates_vary, set_rate
 
 PATIENCE = 50
 """Updates after which a device is asked whether the losses were finite: asking makes it wait."""
@@ -88,11 +92,11 @@ class Loop:
         self.factors = split(self.module, recipe, weights)
         self.groups = group(recipe, job.parameters, job.layers)
         self.channels_last = recipe.shard is None and uses_channels_last(recipe.layout, self.module)
+        self.criterion = Criterion(recipe, job.names, job.kept, job.deviation)
         self.parallel: Any = self._laid_over_devices()
         self.sharded = is_sharded(self.module)
         self.updater = Updater(self.module, self.groups, recipe, self.total, self.factors)
         self.averages = Averages(self.module, recipe, self.total, self.per_epoch)
-        self.criterion = Criterion(recipe, job.names, job.kept, job.deviation)
         self.denominators = Denominators(recipe.loss, self.criterion, job.feed, job.ranks)
         self.evaluator = Evaluator(
             recipe, job.names, job.kept, job.task, job.classes, job.ranks, job.folder, job.deviation
@@ -112,15 +116,15 @@ class Loop:
 
     def _laid_over_devices(self) -> nn.Module:
         """The module in its memory layout, compiled, and joined with those of other processes. Raises DataError."""
-        compiled = self.recipe.compile == "on"
         if self.channels_last:
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            if self.device.type == "cpu" and not compiled and self.recipe.precision == "fp32":
+            if self.device.type == "cpu" and self.recipe.compile != "on" and self.recipe.precision == "fp32":
                 quicken(self.module)
-        if compiled and self.device.type == "cpu":
-            check_compiler()
-        if compiled or (self.recipe.compile == "auto" and self.device.type == "cuda" and self.recipe.shard is None):
-            self.module.compile()  # keeps the keys of the state dict
+        self.notes = compile_as_asked(self.module, self.recipe, self.device)
+        if self.recipe.dropout is not None and is_compiled(self.module):
+            let_rates_vary(self.module)
+        if self.ranks.world > 1:
+            hold_unreached(self.module, self.criterion, self.feed.split)
         return self.ranks.wrap(self.module, self.recipe)
 
     def run(self) -> State:
@@ -225,7 +229,7 @@ class Loop:
         if word is not None:
             rate = time_rate(word, step, self.total, self.per_epoch)
             for layer in dropouts(self.module):
-                layer.p = rate
+                set_rate(layer, rate)
 
     def _hold_frozen(self) -> None:
         """Normalisation layers that are frozen keep their statistics."""
@@ -237,8 +241,7 @@ class Loop:
         """Add the gradient of a micro-batch, as its share of the whole; returns that share of the loss."""
         batch = self.denominators.batch(step, first, last)
         with self.ranks.accumulating(self.parallel, final):
-            with torch.autocast(self.device.type, self.autocast or torch.bfloat16, enabled=self.autocast is not None):
-                result = self.parallel(*self._laid_out(batch.inputs))
+            result = self._computed(self.parallel, *batch.inputs)
             terms = self.criterion(result, batch.target)
             summed = self.recipe.loss.reduction == "sum"
             loss: Tensor = terms.loss.sum() if summed else terms.over(self.denominators.total(step, batch, result))
@@ -246,10 +249,10 @@ class Loop:
             self.scaler.scale(loss * self.ranks.world).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
-    def _laid_out(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        if not self.channels_last:
-            return inputs
-        return tuple(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x for x in inputs)
+    def _computed(self, forward: Forward, *inputs: Tensor) -> Any:
+        """A forward pass in the run's precision and memory layout."""
+        with autocasting(self.device, self.autocast):
+            return forward(*(channels_last(inputs) if self.channels_last else inputs))
 
     def check_finite(self) -> None:
         """Raise Diverged if a loss or gradient since the last look is not finite. A CPU is asked before every
@@ -266,15 +269,20 @@ class Loop:
         worst = int((~finite.all(1)).int().argmax())
         batch = self.feed.batch(steps[worst], *self._parts(steps[worst])[0])
         if bool(finite[worst, 0]):
-            raise Diverged(steps[worst], diagnose_gradient(self.module, batch, self.criterion), "gradient")
-        raise Diverged(steps[worst], diagnose(self.module, batch, self.criterion))
+            with autocasting(self.device, self.autocast):
+                raise Diverged(steps[worst], diagnose_gradient(self.module, batch, self.criterion), "gradient")
+        raise Diverged(steps[worst], self._diagnosed(batch))
 
     def _check_scale(self, steps: list[int], finite: Tensor) -> None:
         """The scaler of fp16 skips an update that is not finite and lowers its scale; not for ever."""
         for step, good in zip(steps, finite.tolist(), strict=True):
             self.skipped = 0 if good else self.skipped + 1
             if self.skipped == PATIENCE or self.scaler.get_scale() < LEAST_SCALE:
-                raise Diverged(step, diagnose(self.module, self.feed.batch(step), self.criterion))
+                raise Diverged(step, self._diagnosed(self.feed.batch(step)))
+
+    def _diagnosed(self, batch: Batch) -> str:
+        with autocasting(self.device, self.autocast):
+            return diagnose(self.module, batch, self.criterion)
 
     def check_good(self) -> None:
         """Raise Diverged where what would be evaluated and saved is not finite."""
@@ -282,7 +290,7 @@ class Loop:
         good = bool(torch.isfinite(torch.stack([p.detach().sum() for p in map(local, self.trained)])).all())
         if self.ranks.any(not good):
             batch = self.feed.batch(self.state.step - 1, 0, 1)
-            raise Diverged(self.state.step - 1, diagnose(self.module, batch, self.criterion), "update")
+            raise Diverged(self.state.step - 1, self._diagnosed(batch), "update")
 
     def evaluate(self) -> dict[str, Any]:
         """Measure raw and averaged weights on the held-out split; keep the best."""
@@ -290,7 +298,7 @@ class Loop:
         self.module.eval()
         numbers: dict[str, Any] = {"step": self.state.step, "epoch": self.state.step / self.per_epoch}
         waiting = self.feed.pause()
-        numbers |= self.evaluator(self.module, self.job.held)
+        numbers |= self.measured(self.module, self.job.held)
         if (average := self.averages.state()) is not None:
             numbers["raw"] = {k: v for k, v in numbers.items() if isinstance(v, float) and k != "epoch"}
             numbers |= self._evaluate_with(average)
@@ -316,8 +324,12 @@ class Loop:
     def _evaluate_with(self, state: dict[str, Tensor]) -> dict[str, Any]:
         if self.sharded:
             with exchanged(self.module, state):
-                return self.evaluator(self.module, self.job.held)
-        return self.evaluator(lambda *x: torch.func.functional_call(self.module, state, x), self.job.held)
+                return self.measured(self.module, self.job.held)
+        return self.measured(lambda *x: torch.func.functional_call(self.module, state, x), self.job.held)
+
+    def measured(self, forward: Forward, split: Split) -> dict[str, Any]:
+        """Metrics on a split, computed as in training: in its precision and its memory layout."""
+        return self.evaluator(partial(self._computed, forward), split)
 
     def _judge(self, numbers: dict[str, Any]) -> None:
         found = score(self.metric, numbers)
@@ -385,8 +397,3 @@ class Loop:
             self.state.best, self.state.stale, self.state.improved = None, 0, ()
         self.state.stopped = self._out_of_patience()
         return True
-
-
-def half_precision(recipe: Recipe, device: torch.device) -> torch.dtype | None:
-    """What the forward pass is cast to, or None. A CPU computes in fp32: half precision would be many times slower."""
-    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision) if device.type != "cpu" else None

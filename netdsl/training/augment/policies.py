@@ -21,12 +21,22 @@ def reading(word: RandAugment | TrivialAugment | AutoAugment, frame: Frame) -> R
 def chosen(
     x: Tensor, names: tuple[str, ...], which: Tensor, amount: dict[str, Tensor], used: Tensor, how: Reading
 ) -> Tensor:
-    """Each sample under operation `names[which]` with its amount; those not `used` stay."""
-    for i, name in enumerate(names):
-        mine = (used & (which == i)).nonzero()[:, 0]
-        if len(mine) and name != "identity":
-            x = x.index_copy(0, mine, operate(name, x[mine], amount[name][mine], how))
-    return x
+    """Each sample under operation `names[which]` with its amount; those not `used` stay.
+
+    They are sorted by their operation, so that a device is asked once how many each one gets, and every picture is
+    copied twice, however many operations there are.
+    """
+    place = torch.where(used, which, len(names))
+    order = place.argsort(stable=True)
+    each = torch.arange(len(names) + 1, device=x.device)
+    counts = (place[:, None] == each).sum(0).tolist()
+    parts = []
+    for name, pictures, mine in zip(
+        (*names, "identity"), torch.split(x[order], counts), torch.split(order, counts), strict=True
+    ):
+        still = name == "identity" or not len(mine)
+        parts.append(pictures if still else operate(name, pictures, amount[name][mine], how))
+    return torch.cat(parts)[order.argsort()]
 
 
 @APPLY.of(RandAugment)
@@ -61,13 +71,11 @@ def autoaugment(word: AutoAugment, x: Tensor, mask: Tensor | None, frame: Frame)
     policy = POLICIES[word.policy]
     pairs = frame.integers("policy", len(policy))
     for turn in range(2):
-        names = tuple(pair[turn][0] for pair in policy)
-        chance = torch.tensor([pair[turn][1] for pair in policy], device=x.device)[pairs]
-        level = torch.tensor([pair[turn][2] / 9 for pair in policy], device=x.device)[pairs]
+        names = tuple(dict.fromkeys(pair[turn][0] for pair in policy))
+        table = [(names.index(name), chance, strength / 9) for name, chance, strength in (p[turn] for p in policy)]
+        which, chance, level = torch.tensor(table, device=x.device)[pairs].unbind(1)
         sign = torch.where(frame.uniform(f"sign{turn}") < 0.5, -1.0, 1.0)
         used = frame.uniform(f"used{turn}") < chance
-        for name in dict.fromkeys(names):
-            same = torch.tensor([n == name for n in names], device=x.device)[pairs]
-            amount = {name: amount_of(RAND.get(name, TIMM[name]), level, sign, x.shape)}
-            x = chosen(x, (name,), torch.where(same, 0, 1), amount, used, reading(word, frame))
+        amounts = {n: amount_of(RAND.get(n, TIMM[n]), level, sign, x.shape) for n in names}
+        x = chosen(x, names, which.long(), amounts, used, reading(word, frame))
     return x, mask

@@ -28,6 +28,10 @@ BROKEN = ("Connection closed by peer", "Connection reset by peer", "Broken pipe"
 GRACE = 10.0
 """Seconds that the others have to end once a process has failed."""
 
+LEAVE = 120.0
+"""Seconds that the processes have to save and end once they were told to; after that, or a second signal, they are
+ended."""
+
 
 def needs_launch(devices: int) -> bool:
     """Whether this process must start the others: more than one is asked for, and nobody has started them."""
@@ -41,8 +45,8 @@ def launch(devices: int, argv: list[str]) -> int:
     with ExitStack() as stack:
         said = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(devices)]
         children = [_start(rank, devices, argv, said[rank], port) for rank in range(devices)]
-        with _passing_on_signals(children):
-            failed = _wait(children)
+        with _passing_on_signals(children) as told:
+            failed = _wait(children, told)
         if failed and (children[0].returncode == LOST or children[0].returncode < 0):
             said[failed].seek(0)
             sys.stderr.write(said[failed].read().decode(errors="replace"))
@@ -93,8 +97,9 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _wait(children: list[subprocess.Popen[bytes]]) -> int | None:
-    """Until all have ended; the number of the first that failed. The others are ended after it."""
+def _wait(children: list[subprocess.Popen[bytes]], told: list[float]) -> int | None:
+    """Until all have ended; the number of the first that failed. The others are ended after it, and all that are left
+    long after the moment in `told` at which they were to end."""
     failed: int | None = None
     until = float("inf")
     while any(c.poll() is None for c in children):
@@ -102,20 +107,29 @@ def _wait(children: list[subprocess.Popen[bytes]]) -> int | None:
         if failed is None:
             failed = next((i for i, c in enumerate(children) if c.poll()), None)
             until = time.monotonic() + GRACE if failed is not None else until
-        if time.monotonic() > until:
-            for child in children:
-                child.kill()
+        if time.monotonic() > min([until, *(moment + LEAVE for moment in told)]):
+            _kill(children)
     return next((i for i, c in enumerate(children) if c.returncode), None) if failed is None else failed
 
 
+def _kill(children: list[subprocess.Popen[bytes]]) -> None:
+    for child in children:
+        child.kill()
+
+
 @contextmanager
-def _passing_on_signals(children: list[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM are for the processes: they save and end."""
+def _passing_on_signals(children: list[subprocess.Popen[bytes]]) -> Iterator[list[float]]:
+    """Ctrl-C and SIGTERM are for the processes: they save and end. A second one ends them at once: one that waits for
+    another cannot be told. When the first one came is in the list that is yielded."""
+    told: list[float] = []
 
     def handle(number: int, frame: Any) -> None:
+        again = bool(told) and time.monotonic() - told[0] > 1
+        if not told:
+            told.append(time.monotonic())
         for child in children:
             if child.poll() is None:
-                child.send_signal(number)
+                child.send_signal(signal.SIGKILL if again else number)
 
     with handling(handle):
-        yield
+        yield told

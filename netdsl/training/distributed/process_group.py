@@ -40,7 +40,8 @@ class Ranks:
         if world == 1:
             return cls()
         if not dist.is_initialized():
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            on_gpu = device.type == "cuda"
+            dist.init_process_group("nccl" if on_gpu else "gloo", device_id=device if on_gpu else None)
         return cls(dist.get_rank(), world)
 
     @property

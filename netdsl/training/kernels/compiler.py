@@ -1,19 +1,86 @@
-"""What torch's compiler needs on this machine."""
+"""torch's compiler: what it needs on this machine, whether a module is compiled, and how it is computed without."""
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from netdsl.recipe.schema import Recipe
 from netdsl.training.errors import DataError
 
+C_COMPILERS = ("cc", "gcc", "clang")
+OLDEST = (7, 0)
+"""The compute capability from which Triton generates code."""
 
-def check_compiler() -> None:
-    """Raise DataError where torch finds no C++ compiler, which it needs to compile for a CPU."""
+
+def compile_as_asked(module: nn.Module, recipe: Recipe, device: torch.device) -> list[str]:
+    """Compile a module where the recipe's `compile` says so; keys of the state dict stay.
+
+    `auto` compiles on a GPU, where it can: what there is to say where it cannot. Raises DataError where `on` cannot.
+    """
+    auto = recipe.compile == "auto" and device.type == "cuda" and recipe.shard is None
+    if recipe.compile != "on" and not auto:
+        return []
+    reason = missing(device)
+    if reason is None:
+        module.compile()
+        return []
+    if auto:
+        return [f"not compiled: torch's compiler {reason}"]
+    hint = "install g++ (or set CXX), or leave `compile` at `auto`"
+    if device.type == "cuda":
+        hint = "install Triton and a C compiler, or leave `compile` at `auto`"
+    raise DataError(f"`compile = on` {reason}", hint)
+
+
+def missing(device: torch.device) -> str | None:
+    """What torch's compiler lacks for a device, or None. On a GPU: Triton, a C compiler for its launchers, and a card
+    that Triton knows."""
+    if device.type != "cuda":
+        return _missing_on_cpu()
+    from torch.utils._triton import has_triton_package
+
+    if torch.cuda.get_device_capability(device) < OLDEST:
+        return f"needs a GPU newer than {torch.cuda.get_device_name(device)}"
+    if not has_triton_package():
+        return "needs Triton on a GPU, and there is none"
+    named = os.environ.get("CC")
+    if not any(map(shutil.which, (named,) if named else C_COMPILERS)):
+        return "needs a C compiler on a GPU, and there is none" + (f" called {named}" if named else "")
+    return None
+
+
+def _missing_on_cpu() -> str | None:
     from torch._inductor.cpp_builder import get_cpp_compiler
 
     try:
         get_cpp_compiler()
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(
-            f"`compile = on` needs a C++ compiler on a CPU, and there is none: {reason}",
-            "install g++ (or set CXX), or leave `compile` at `auto`",
-        ) from None
+        return f"needs a C++ compiler on a CPU, and there is none: {reason}"
+    return None
+
+
+def is_compiled(module: nn.Module) -> bool:
+    return module._compiled_call_impl is not None
+
+
+def uncompile(module: nn.Module) -> None:
+    """Let a module compute without the compiler: elsewhere than where it was compiled, all would be compiled anew."""
+    module._compiled_call_impl = None
+
+
+@contextmanager
+def eager(module: nn.Module) -> Iterator[None]:
+    """A module without the compiler for a while: compiled code does not see hooks that are added later."""
+    compiled = module._compiled_call_impl
+    uncompile(module)
+    try:
+        yield
+    finally:
+        module._compiled_call_impl = compiled

@@ -4,6 +4,7 @@ divides once. The mean is then exact however an update is cut into micro-batches
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -57,8 +58,13 @@ def counts_of(word: Any, target: Tensor) -> Tensor:
 
 def class_weights(word: Any, device: torch.device) -> Tensor | None:
     """The weight of every class, where the recipe gives them."""
-    given = word.class_weights
-    return torch.tensor(given, device=device, dtype=torch.float32) if given else None
+    return _on_device(word.class_weights, device) if word.class_weights else None
+
+
+@cache
+def _on_device(weights: tuple[float, ...], device: torch.device) -> Tensor:
+    """Copied to a device once: it waits for a copy."""
+    return torch.tensor(weights, device=device, dtype=torch.float32)
 
 
 def _by_class(output: Tensor, target: Tensor) -> Tensor:

@@ -62,8 +62,8 @@ class Average:
         old = [self.state[n] for n in self.averaged]
         new = [state[n] for n in self.averaged]
         torch._foreach_lerp_(old, new, 1 - keep)
-        for name in self.copied:
-            self.state[name].copy_(state[name])
+        if self.copied:
+            torch._foreach_copy_([self.state[n] for n in self.copied], [state[n] for n in self.copied])
 
 
 def effective_decay(policy: Ema, batch: int, epochs: float) -> float:

@@ -12,6 +12,13 @@ from torch.optim import Optimizer
 Groups = list[dict[str, Any]]
 
 
+def _kept(state: dict[str, Tensor], name: str, like: Tensor) -> Tensor:
+    """A tensor of a parameter's state, which begins with zeros."""
+    if name not in state:
+        state[name] = torch.zeros_like(like)
+    return state[name]
+
+
 class Lion(Optimizer):
     """w -= lr * (sign(b1 * m + (1 - b1) * g) + decay * w); m = b2 * m + (1 - b2) * g (Chen et al. 2023)."""
 
@@ -25,7 +32,7 @@ class Lion(Optimizer):
             for p in group["params"]:
                 if p.grad is None:
                     continue
-                moment = self.state[p].setdefault("moment", torch.zeros_like(p))
+                moment = _kept(self.state[p], "moment", p)
                 p.mul_(1 - group["lr"] * group["weight_decay"])
                 p.add_(torch.lerp(p.grad, moment, first).sign_(), alpha=-group["lr"])
                 moment.lerp_(p.grad, 1 - second)
@@ -105,7 +112,7 @@ class Lars(Optimizer):
                     trusted = self.trust * size / (length + decay * size)
                     scale = torch.where((size > 0) & (length > 0), trusted, scale)
                     update = update.add(p, alpha=decay)
-                buffer = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
+                buffer = _kept(self.state[p], "momentum_buffer", p)
                 buffer.mul_(group["momentum"]).add_(update * scale, alpha=group["lr"])
                 p.sub_(buffer)
 
@@ -145,6 +152,6 @@ class RMSpropTF(Optimizer):
         update: Tensor = gradient / (square + group["eps"]).sqrt_() * group["lr"]
         if not group["momentum"]:
             return update
-        buffer: Tensor = state.setdefault("momentum_buffer", torch.zeros_like(p))
+        buffer = _kept(state, "momentum_buffer", p)
         buffer.mul_(group["momentum"]).add_(update)
         return buffer

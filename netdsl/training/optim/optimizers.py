@@ -155,28 +155,48 @@ def _adagrad(word: words.Adagrad, groups: Groups) -> list[Optimizer]:
 
 
 class MatrixMuon(torch.optim.Muon):
-    """torch's Muon on weights of any rank: a convolution's weight is updated through its view as (out, in * kernel)."""
+    """torch's Muon on weights of any rank: a convolution's weight is updated as a matrix (out, in * kernel).
+
+    The weights themselves are its parameters, so that whatever looks at gradients (a scaler, clipping) sees theirs;
+    they are matrices only while a step is computed, copied where their memory is laid out otherwise (channels-last).
+    """
 
     def __init__(self, groups: Groups, **options: Any) -> None:
-        self.sources: list[tuple[Tensor, Tensor]] = []
-        super().__init__([{**g, "params": [self._matrix(p) for p in g["params"]]} for g in groups], **options)
+        super().__init__([{**g, "params": [_matrix(p) for p in g["params"]]} for g in groups], **options)
+        for own, given in zip(self.param_groups, groups, strict=True):
+            own["params"] = list(given["params"])
 
-    def _matrix(self, weight: Tensor) -> Tensor:
-        if weight.ndim == 2:
-            return weight
-        matrix = nn.Parameter(weight.detach().view(len(weight), -1))
-        self.sources.append((weight, matrix))
-        return matrix
-
+    @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        for weight, matrix in self.sources:
-            matrix.grad = None if weight.grad is None else weight.grad.reshape(matrix.shape)
-        return super().step(closure)  # type: ignore[no-untyped-call]
+        weights = [group["params"] for group in self.param_groups]
+        matrices = [[_matrix(w) for w in some] for some in weights]
+        pairs = [pair for a, b in zip(weights, matrices, strict=True) for pair in zip(a, b, strict=True)]
+        self._exchange(matrices, pairs)
+        try:
+            return super().step(closure)  # type: ignore[no-untyped-call]
+        finally:
+            self._exchange(weights, [(matrix, weight) for weight, matrix in pairs])
+            for weight, matrix in pairs:
+                if weight.data_ptr() != matrix.data_ptr():
+                    weight.copy_(matrix.view(weight.shape))
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        super().zero_grad(set_to_none)
-        for weight, _ in self.sources:
-            weight.grad = None
+    def _exchange(self, parameters: list[list[Tensor]], pairs: list[tuple[Tensor, Tensor]]) -> None:
+        """Let others be the parameters; the state of each moves along."""
+        for group, some in zip(self.param_groups, parameters, strict=True):
+            group["params"] = some
+        for before, after in pairs:
+            if before is not after and before in self.state:
+                self.state[after] = self.state.pop(before)
+
+
+def _matrix(weight: Tensor) -> Tensor:
+    """A weight with its gradient as a matrix: itself where it is one, a view where its memory allows, else a copy."""
+    if weight.ndim == 2:
+        return weight
+    matrix = nn.Parameter(weight.detach().reshape(len(weight), -1))
+    if weight.grad is not None:
+        matrix.grad = weight.grad.reshape(matrix.shape)
+    return matrix
 
 
 def _muon(word: words.Muon, groups: Groups) -> list[Optimizer]:
