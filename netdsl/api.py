@@ -101,6 +101,24 @@ class Net(pipeline.Net):
 
         return Summary(**asdict(summarize(self.checked, self.name)))
 
+    def view(self, path: Path | None = None, *, depth: int | None = None) -> str:
+        """Draw the net, as `netdsl view` does: an SVG picture, or a page to explore where `path` ends in `.html`.
+
+        `path`: a file to write to as well; `depth`: how many levels of blocks are open (without it, as many as stay
+        easy to read). Gives the text.
+        """
+        from netdsl.view import page, picture
+
+        draw = page if path is not None and os.fspath(path).lower().endswith(".html") else picture
+        text = draw(self.checked, self.name, depth)
+        if path is not None:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+        return text
+
+    def _repr_svg_(self) -> str:
+        return self.view()
+
     def source(self) -> str:
         """The net as a PyTorch module: the text of a `model.py` that imports nothing but torch.
 

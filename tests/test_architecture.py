@@ -30,7 +30,7 @@ FLOORS = (
     ("loader", "pipeline"),
     ("checked", "selection"),
     ("summary",),
-    ("render", "verify"),
+    ("render", "verify", "view"),
     ("training",),
     ("api",),
     ("cli",),

@@ -20,6 +20,7 @@ from netdsl.diagnostics.memory import is_out_of_memory
 COMMANDS = {
     "check": "report every mistake in specs",
     "summary": "shapes, parameters, MACs, memory and receptive field of a net",
+    "view": "draw a net: an SVG picture, or a page to explore",
     "compile": "write a net as PyTorch source and as an ONNX file",
     "train": "train a net as its recipe says",
     "recipe": "show what a recipe will do before it is done",
@@ -33,7 +34,7 @@ COMMANDS = {
 }
 """The commands, each a module of this package with `configure(parser)` and `run(args) -> exit code`."""
 
-SHORT = ("check", "summary", "fmt", "ops", "zoo")
+SHORT = ("check", "summary", "view", "fmt", "ops", "zoo")
 """Commands that end before collecting garbage could pay."""
 
 PACKAGES = {

@@ -38,6 +38,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ("check", "resnet", "convnext"),
         ("summary", "unet", "--json"),
         ("summary", "resnet:ResNet50"),
+        ("view", "resnet:ResNet50", "-o", "resnet.svg"),
         ("zoo",),
         ("ops", "conv"),
         ("recipe", "convnext:ImageNet300", "--samples", "1281167"),

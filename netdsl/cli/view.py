@@ -1,0 +1,60 @@
+"""A drawing of a net: blocks as boxes with their shapes between them, residual links as side lanes, equal neighbours
+folded into one box.
+
+The page (`.html`) is one file that needs nothing else: a box shows its costs and its source, and opens into a drawing
+of what is inside. The picture (`.svg`) is for papers and documentation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from netdsl.cli.failure import Failure
+from netdsl.cli.files import write
+from netdsl.cli.target import add_target, open_net
+
+EXAMPLES = """\
+examples:
+  netdsl view resnet.net                             writes resnet.html, the first net of the file
+  netdsl view resnet.net:ResNet50 -o resnet50.svg
+  netdsl view vit.net:ViT_B16 -o vit.svg --depth 3
+  netdsl view unet.net --size H=256 --size W=256
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_target(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="where to: a `.html` page or a `.svg` picture (the name of the net with .html; `-` prints SVG)",
+    )
+    parser.add_argument(
+        "--depth", type=_depth, metavar="N", help="how many levels of blocks are open (as many as stay easy to read)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from netdsl.view import page, picture
+
+    form = {None: ".html", "-": ".svg"}.get(args.output) or os.path.splitext(args.output)[1].lower()
+    if form not in (".svg", ".html"):
+        raise Failure(f"cannot tell what to write to {args.output}", "name a file that ends in .html or .svg")
+    net = open_net(args)
+    draw = picture if form == ".svg" else page
+    text = draw(net.checked, net.name, args.depth)
+    if args.output == "-":
+        print(text, end="")
+        return 0
+    path = args.output or f"{net.name}.html"
+    write(path, text)
+    print(path)
+    return 0
+
+
+def _depth(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a depth is a whole number of at least 1")
+    return int(text)

@@ -1,0 +1,258 @@
+"""What a drawing of a definition consists of: its steps as items, equal neighbours folded, long bodies in segments."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from netdsl.analysis import count
+from netdsl.ir.model import Definition, Layer, Output, Step, Value
+from netdsl.sizes.dims import Dim
+from netdsl.summary.rows import kind
+
+MOST = 120
+"""The most items one drawing of a definition shows: a longer body is cut into segments."""
+
+LONG, ALIKE = 12, 4
+"""In a body of more than `LONG` items, one stands for `ALIKE` blocks or more in a row, alike but for their sizes."""
+
+
+class Item(Struct, frozen=True, eq=False):
+    """One box: a step, or the `steps` of several. `count` equal ones are folded; `body` is what opening it shows.
+
+    `name` is the layer's (of the first step), relative to the definition. The costs are those of all its steps.
+    """
+
+    name: str
+    label: str
+    detail: str
+    family: str
+    steps: tuple[Step, ...]
+    inputs: tuple[Value, ...]
+    outs: tuple[Value, ...]
+    count: int = 1
+    body: Definition | None = None
+    params: int = 0
+    macs: Dim = 0
+    bytes: Dim = 0
+
+    @property
+    def training(self) -> bool:
+        """Whether it exists only while training."""
+        return all(step.training for step in self.steps)
+
+
+class Body(Struct, frozen=True, eq=False):
+    """The items of a definition, and the values its outputs are (steps that compute nothing are left out)."""
+
+    inputs: tuple[Value, ...]
+    items: tuple[Item, ...]
+    outputs: tuple[Output, ...]
+
+
+class Bodies:
+    """Makes the items of definitions, each definition once."""
+
+    def __init__(self) -> None:
+        self._costs: count.Memo = {}
+        self._made: dict[Definition, Body] = {}
+
+    def of(self, definition: Definition) -> Body:
+        """The items of a definition, folded."""
+        if definition not in self._made:
+            self._made[definition] = self._body(definition)
+        return self._made[definition]
+
+    def _body(self, definition: Definition) -> Body:
+        same: dict[str, Value] = {}
+        steps = []
+        for step in definition.steps:
+            inputs = tuple(same.get(v.name, v) for v in step.inputs)
+            if isinstance(step.callee, Definition) and not step.callee.steps:
+                given = {v.name: value for v, value in zip(step.callee.inputs, inputs, strict=True)}
+                same |= {out.name: given[o.value.name] for out, o in zip(step.outs, step.callee.outputs, strict=True)}
+                continue
+            steps.append(Step(step.outs, step.callee, inputs, step.place, step.layer, step.training, step.residual))
+        outputs = tuple(Output(o.name, same.get(o.value.name, o.value), o.training) for o in definition.outputs)
+        items = self._items(steps, outputs, {layer.name: layer for layer in definition.layers})
+        return Body(definition.inputs, items, outputs)
+
+    def _items(self, steps: list[Step], outputs: tuple[Output, ...], layers: dict[str, Layer]) -> tuple[Item, ...]:
+        uses = Counter(v.name for s in steps for v in set(s.inputs))
+        uses.update(o.value.name for o in outputs)
+        free = dict(layers)  # a shared layer counts where it is used first
+        items = [self._item(tuple(run), _owned(run, free)) for run in _runs(steps, uses)]
+        for gather in (_blocks_alike, _segments):
+            groups = gather(items, uses) if len(items) > LONG else []
+            if 1 < len(groups) < len(items):
+                items = [g[0] if len(g) == 1 else _gathered(g, outputs, items, layers) for g in groups]
+        return tuple(items)
+
+    def _item(self, run: tuple[Step, ...], owned: list[Layer]) -> Item:
+        first = run[0]
+        body = first.callee if isinstance(first.callee, Definition) else None
+        costs = [count.step_totals(s, self._costs) for s in run]
+        return Item(
+            first.layer or "",
+            _block_name(body, first.layer or "") if body else kind(first),
+            _arguments(body) if body else _channels(first),
+            family(first),
+            run,
+            first.inputs,
+            run[-1].outs,
+            len(run),
+            body,
+            sum(count.layer_totals(layer, self._costs).params for layer in owned),
+            _total(c.training_macs if s.training else c.macs for s, c in zip(run, costs, strict=True)),
+            _total(c.activation_bytes for c in costs),
+        )
+
+
+def _block_name(body: Definition, layer: str) -> str:
+    """The name of a block; a labelled part of a net goes by its whole label (`stages.0`)."""
+    return layer if body.name in layer.split(".") else body.name
+
+
+def _owned(run: list[Step], free: dict[str, Layer]) -> list[Layer]:
+    """The layers of steps, taken from those that are still free."""
+    return [free.pop(s.layer) for s in run if s.layer in free]
+
+
+def _runs(steps: list[Step], uses: Counter[str]) -> list[list[Step]]:
+    """Steps in groups of equal neighbours, each of which reads only what the one before it gives."""
+    runs: list[list[Step]] = []
+    places: list[int] = []
+    for step in steps:
+        last = runs[-1][-1] if runs else None
+        fed = _fed(last, step, uses) if last and _equal(last, step) else []
+        if fed and (len(runs[-1]) == 1 or fed == places):
+            runs[-1].append(step)
+            places = fed
+        else:
+            runs.append([step])
+    return runs
+
+
+def _equal(a: Step, b: Step) -> bool:
+    """Whether two steps call the same on equal types."""
+    same = a.callee is b.callee or (not isinstance(a.callee, Definition) and a.callee == b.callee)
+    types = [v.type for v in (*a.inputs, *a.outs)]
+    return same and a.training == b.training and types == [v.type for v in (*b.inputs, *b.outs)]
+
+
+def _fed(a: Step, b: Step, uses: Counter[str]) -> list[int]:
+    """Which inputs of `b` are outputs of `a`; none where something else reads those, or another input differs."""
+    made = {v.name for v in a.outs}
+    places = [i for i, v in enumerate(b.inputs) if v.name in made]
+    same = all(v == w or w.name in made for v, w in zip(a.inputs, b.inputs, strict=True))
+    return places if same and all(uses[name] <= 1 for name in made) else []
+
+
+def _blocks_alike(items: list[Item], uses: Counter[str]) -> list[list[Item]]:
+    """Chains of blocks that differ only in their sizes, as the layers of a dense block do."""
+    groups: list[list[Item]] = []
+    for item in items:
+        if groups and _is_alike(groups[-1][-1], item, uses):
+            groups[-1].append(item)
+        else:
+            groups.append([item])
+    short = [g for g in groups if len(g) < ALIKE]
+    return [part for g in groups for part in ([[i] for i in g] if g in short else [g])]
+
+
+def _is_alike(last: Item, item: Item, uses: Counter[str]) -> bool:
+    """Whether a block is called like the one before it, and reads what that gives, as nothing else does."""
+    made = {v.name for v in last.outs}
+    chained = any(v.name in made for v in item.inputs) and all(uses[name] <= 1 for name in made)
+    return chained and last.body is not None and item.body is not None and last.label == item.label
+
+
+def _segments(items: list[Item], uses: Counter[str]) -> list[list[Item]]:
+    """Consecutive items in at most `MOST / 2` groups, where there are too many to draw."""
+    if len(items) <= MOST:
+        return [[i] for i in items]
+    size = -(-len(items) * 2 // MOST)
+    return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+def _gathered(group: list[Item], outputs: tuple[Output, ...], items: list[Item], layers: dict[str, Layer]) -> Item:
+    """One item for several in a row; its body is a definition of their steps."""
+    first, steps = group[0], tuple(s for i in group for s in i.steps)
+    alike = len({i.label for i in group}) == 1
+    label = first.label if alike else f"{first.label} ... {group[-1].label}"
+    read = {v.name for i in items if i not in group for v in i.inputs}
+    read.update(o.value.name for o in outputs)
+    body = _enclosed(steps, read, f"{len(steps):,} steps: {label}", layers)
+    detail, number = ("of several sizes", len(steps)) if alike else (f"{len(steps):,} steps", 1)
+    outs = tuple(o.value for o in body.outputs)
+    params, macs, size = _costs(group)
+    return Item(first.name, label, detail, "block", steps, body.inputs, outs, number, body, params, macs, size)
+
+
+def _costs(group: list[Item]) -> tuple[int, Dim, Dim]:
+    """The parameters, MACs and activation bytes of items together."""
+    return sum(i.params for i in group), _total(i.macs for i in group), _total(i.bytes for i in group)
+
+
+def _enclosed(steps: tuple[Step, ...], read: set[str], name: str, layers: dict[str, Layer]) -> Definition:
+    """A definition of steps that stood in another one; `read`: what is used outside of them.
+
+    The name is no block's, so that the definition does not pass for one around its like.
+    """
+    made = {v.name: v for s in steps for v in s.outs}
+    inputs = {v.name: v for s in steps for v in s.inputs if v.name not in made}
+    owned = tuple(dict.fromkeys(layers[s.layer] for s in steps if s.layer in layers))
+    outputs = tuple(Output(name, value) for name, value in made.items() if name in read)
+    return Definition(name, tuple(inputs.values()), owned, steps, outputs, steps[0].place)
+
+
+def _total(sizes: Iterable[Dim]) -> Dim:
+    total: Dim = 0
+    for size in sizes:
+        total = total + size
+    return total
+
+
+def _arguments(body: Definition) -> str:
+    """The plain arguments of a block in a few words: `c=64, stride=2`."""
+    shown = [f"{n}={v}" for n, v in body.arguments if isinstance(v, int | float | str) and not isinstance(v, bool)]
+    text = ""
+    for word in shown:
+        longer = f"{text}, {word}" if text else word
+        if len(longer) > 26:
+            return text
+        text = longer
+    return text
+
+
+def _channels(step: Step) -> str:
+    """The channels or features a layer with weights goes from and to."""
+    if isinstance(step.callee, Definition) or not step.inputs or not step.callee.is_layer:
+        return ""
+    before, after = step.inputs[0].type, step.outs[0].type
+    axis = 0 if before.rank != 2 else -1
+    if not before.shape or not after.shape or before.shape[axis] == after.shape[axis]:
+        return ""
+    return f"{before.shape[axis]} → {after.shape[axis]}"
+
+
+FAMILIES = {
+    "conv": "conv", "scaledconv": "conv", "linear": "linear", "product": "linear", "normalization": "norm",
+    "standardization": "norm", "featurenorm": "norm", "layerscale": "norm", "activation": "activation",
+    "softmax": "activation", "pool": "pool", "globalpool": "pool", "subsampling": "pool", "resizing": "pool",
+    "attention": "attention", "windowbias": "attention", "recurrent": "attention", "parameter": "weights",
+    "embedding": "weights", "dropout": "dropout", "arithmetic": "merge", "joining": "merge",
+}  # fmt: skip
+"""The colour of an op by the file that holds it; all others only rearrange."""
+
+
+def family(step: Step) -> str:
+    """What kind of thing a step is, in a word: its colour."""
+    if isinstance(step.callee, Definition):
+        return "block"
+    file = type(step.callee).__module__.rpartition(".")[2]
+    if file == "elementwise" and getattr(step.callee, "module", False):
+        return "activation"  # a function of each number that is a class of PyTorch
+    return FAMILIES.get(file, "shape")

@@ -1,0 +1,202 @@
+"""How lines run from port to port: down from a port, along a track between two layers, down again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from msgspec import Struct
+
+from netdsl.view.grid import Grid, Link, Node, hops
+from netdsl.view.place import Cell, Cells
+
+Point = tuple[float, float]
+
+SHAPE = 17.0
+"""The room for a shape below a box."""
+
+TRACK, ARROW, STUB = 7.0, 11.0, 6.0
+
+
+class Way(Struct, frozen=True, eq=False):
+    """The corners of a link. `labelled`: its value's shape is written where it starts."""
+
+    link: Link
+    points: tuple[Point, ...]
+    labelled: bool
+
+
+class Run(Struct, frozen=True, eq=False):
+    """A horizontal piece of a link in the gap below layer `gap`; those of one `key` share a track."""
+
+    gap: int
+    start: float
+    end: float
+    key: tuple[str, object]
+
+
+class Routes:
+    """The ways of all links of a grid, and how high its layers are."""
+
+    def __init__(
+        self,
+        grid: Grid,
+        cells: Cells,
+        lanes: list[float],
+        quiet: Collection[str],
+        sides: Mapping[int, tuple[float, bool]],
+    ) -> None:
+        self._grid, self._cells, self._lanes, self._sides = grid, cells, lanes, sides
+        self._quiet = quiet
+        self._arriving = self._ports()
+        self._runs = [self._pieces(i, link) for i, link in enumerate(grid.links)]
+        self._tracks: dict[tuple[int, tuple[str, object]], int] = {}
+        counts = [self._assign(gap) for gap in range(len(grid.layers))]
+        self._stack(counts)
+        self.ways = self._ways()
+
+    def top(self, node: Node) -> float:
+        """Where a node starts from the top: in the middle of its layer."""
+        cell = self._cells[id(node)]
+        return self._tops[node.layer] + (self._heights[node.layer] - cell.height) / 2
+
+    def _ports(self) -> dict[int, float]:
+        """Where each link arrives, along the top of its reader: straight below where it comes from if it can."""
+        waiting: dict[int, list[tuple[float, int]]] = {}
+        for i, link in enumerate(self._grid.links):
+            if i not in self._sides:
+                waiting.setdefault(id(link.target), []).append((self._from(i, link), i))
+        found: dict[int, float] = {}
+        for target, arriving in waiting.items():
+            cell = self._cells[target]
+            if len(cell.ins) and not _is_closed(cell):
+                found |= {i: cell.left + cell.ins[self._grid.links[i].port] for _, i in arriving}
+            else:
+                found |= _spread(sorted(arriving), cell)
+        return found
+
+    def _from(self, number: int, link: Link) -> float:
+        return self._lanes[number] if link.skip else from_above(link, self._cells)
+
+    def _pieces(self, number: int, link: Link) -> list[Run]:
+        """The horizontal pieces of a link, from the top down."""
+        fan = sum(other.value == link.value for other in self._grid.links) > 1
+        key: tuple[str, object] = ("from", link.value.name) if fan else ("to", id(link.target))
+        into: tuple[str, object] = ("to", id(link.target))
+        if link.skip:
+            start, lane = leaving(link, link.source, self._cells), self._lanes[number]
+            pieces = [Run(link.source.layer, start, lane, key)]
+            if number not in self._sides:
+                pieces.append(Run(link.target.layer - 1, lane, self._arriving[number], into))
+            return pieces
+        stops = [leaving(link, a, self._cells) for a, _ in hops(link)]
+        stops += [self._arriving[number]] if number not in self._sides else []
+        return [
+            Run(a.layer, x, to, key) for (a, _), x, to in zip(hops(link), stops, stops[1:], strict=False) if x != to
+        ]
+
+    def _assign(self, gap: int) -> int:
+        """Give the pieces in a gap their tracks, so that those of different values do not overlap; how many."""
+        spans: dict[tuple[str, object], tuple[float, float]] = {}
+        for run in (r for runs in self._runs for r in runs if r.gap == gap):
+            low, high = sorted((run.start, run.end))
+            before = spans.get(run.key, (low, high))
+            spans[run.key] = min(low, before[0]), max(high, before[1])
+        ends: list[list[tuple[float, float]]] = []
+        for key, (low, high) in sorted(spans.items(), key=lambda s: (s[1][1] - s[1][0], s[1][0])):
+            free = (i for i, taken in enumerate(ends) if all(high + STUB < a or b + STUB < low for a, b in taken))
+            track = next(free, len(ends))
+            if track == len(ends):
+                ends.append([])
+            ends[track].append((low, high))
+            self._tracks[gap, key] = track
+        return len(ends)
+
+    def _stack(self, counts: list[int]) -> None:
+        """Find where layers start, and the first track of each gap."""
+        layers = self._grid.layers
+        self._heights = [max((self._cells[id(n)].height for n in layer), default=0.0) for layer in layers]
+        self._tops, self._first = [], []
+        y = 0.0
+        for number, layer in enumerate(layers):
+            self._tops.append(y)
+            y += self._heights[number]
+            shapes = any(self._cells[id(n)].label for n in layer if not n.passing)
+            y += SHAPE if shapes else STUB
+            self._first.append(y)
+            y += max(counts[number] - 1, 0) * TRACK + (STUB if counts[number] else 0) + ARROW
+        self.height = self._tops[-1] + self._heights[-1]
+        reach = [c.left + c.extent for c in self._cells.values()] + self._lanes
+        self.width = max(reach)
+
+    def _ways(self) -> list[Way]:
+        ways, labelled = [], set()
+        for number, link in enumerate(self._grid.links):
+            shown = bool(self._cells[id(link.source)].label) and (id(link.source), link.out) not in labelled
+            labelled.add((id(link.source), link.out))
+            shown = shown and link.value.name not in self._quiet
+            ways.append(Way(link, _simple(self._corners(number, link)), shown))
+        return ways
+
+    def _corners(self, number: int, link: Link) -> list[Point]:
+        x = leaving(link, link.source, self._cells)
+        points = [(x, self.top(link.source) + self._cells[id(link.source)].height)]
+        for run in self._runs[number]:
+            y = self._first[run.gap] + self._tracks[run.gap, run.key] * TRACK
+            points += [(run.start, y), (run.end, y)]
+        target = self._cells[id(link.target)]
+        if number not in self._sides:
+            return [*points, (self._arriving[number], self.top(link.target))]
+        x, right = self._sides[number]
+        beside = [i for i, (_, r) in sorted(self._sides.items()) if r == right and self._is_target(i, link.target)]
+        y = self.top(link.target) + target.height * (beside.index(number) + 1) / (len(beside) + 1)
+        return [*points, (x, y), (target.left + (target.width if right else 0.0), y)]
+
+    def _is_target(self, number: int, node: Node) -> bool:
+        return self._grid.links[number].target is node
+
+
+def leaving(link: Link, node: Node, cells: Cells) -> float:
+    """Where a link comes out of a node on its way."""
+    cell = cells[id(node)]
+    return cell.left + (cell.outs[link.out] if node is link.source else 0.0)
+
+
+def from_above(link: Link, cells: Cells) -> float:
+    """Where a link comes from in the layer above its reader."""
+    return leaving(link, hops(link)[-1][0], cells)
+
+
+def _is_closed(cell: Cell) -> bool:
+    """Whether all inputs arrive at one place, which they may share out among themselves."""
+    return len(set(cell.ins)) == 1 and cell.ins[0] == cell.width / 2 and cell.width > 0
+
+
+def _spread(arriving: list[tuple[float, int]], cell: Cell) -> dict[int, float]:
+    """Share the top of a box among links, in the order in which they come: the straight one in the middle."""
+    middle = cell.left + cell.width / 2
+    straight = [a for a in arriving if abs(a[0] - middle) < 0.5][:1]
+    found = {i: x for x, i in straight}
+    sides = [arriving] if not straight else []
+    if straight:
+        at = arriving.index(straight[0])
+        sides = [arriving[:at], arriving[at + 1 :]]
+    for side, part in enumerate(sides):
+        low = cell.left if not straight or side == 0 else middle
+        width = cell.width if not straight else cell.width / 2
+        for place, (_, i) in enumerate(part):
+            found[i] = low + width * (place + 1) / (len(part) + 1)
+    return found
+
+
+def _simple(points: list[Point]) -> tuple[Point, ...]:
+    """The corners without those on a straight line."""
+    kept: list[Point] = []
+    for point in points:
+        point = round(point[0], 1), round(point[1], 1)
+        if kept and kept[-1] == point:
+            continue
+        if len(kept) > 1 and any(kept[-2][axis] == kept[-1][axis] == point[axis] for axis in (0, 1)):
+            kept[-1] = point
+        else:
+            kept.append(point)
+    return tuple(kept)

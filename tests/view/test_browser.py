@@ -1,0 +1,157 @@
+"""The page in a browser: choosing, opening, searching, colouring, the keyboard, and the source, both ways.
+
+Chromium loads the page with a script after it, which does what a person would and writes down what it sees.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from zoo_tables import spec
+
+from netdsl.loader import read_import
+from netdsl.pipeline import Net, Spec
+from netdsl.source import Source
+from netdsl.view import page
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium here"),
+]
+
+DRIVER = """<script>
+(async () => {
+  const seen = {errors: []};
+  addEventListener("error", e => seen.errors.push(e.message));
+  while (document.documentElement.dataset.ready === undefined) await new Promise(go => setTimeout(go, 20));
+  const all = (q, from = document) => [...from.querySelectorAll(q)], one = q => document.querySelector(q);
+  const press = (key, on = document.body) => on.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+  const mouse = (kind, on) => on.dispatchEvent(new MouseEvent(kind, {bubbles: true}));
+  const columns = () => all("main section").map(s => s.querySelector("h2").firstChild.data);
+  const panel = () => one("#panel h2").textContent;
+  const lines = () => all("#source .on").map(l => l.id);
+  const box = text => all("main g[data-i]").find(g => !g.dataset.d && g.querySelector("text")?.textContent === text);
+  try { %s } catch (error) { seen.errors.push(String(error)); }
+  document.body.replaceChildren(Object.assign(document.createElement("pre"), {id: "seen",
+    textContent: JSON.stringify(seen)}));
+})();
+</script>"""
+
+
+def drive(net: Net, script: str, folder: Path) -> Any:
+    file = folder / "page.html"
+    file.write_text(page(net.checked, net.name) + DRIVER % script)
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--virtual-time-budget=8000",
+        f"--user-data-dir={folder}/u",
+    ]
+    done = subprocess.run(
+        [BROWSER or "", *options, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=120
+    )
+    found = re.findall(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found, done.stderr[-2000:]
+    seen = json.loads(unescape(found[0]))
+    assert seen.pop("errors") == []
+    return seen
+
+
+def test_choosing_opening_and_closing(tmp_path: Path) -> None:
+    seen = drive(
+        spec("resnet").net("ResNet50"),
+        """
+        seen.first = panel();
+        mouse("click", box("Bottleneck"));
+        seen.chosen = [panel(), one("main g.on text").textContent, lines()];
+        mouse("dblclick", box("Bottleneck"));
+        seen.opened = columns();
+        press("ArrowDown"); press("ArrowDown");
+        seen.below = panel();
+        press("ArrowRight");
+        press("ArrowLeft"); press("ArrowLeft");
+        seen.closed = [columns(), panel()];
+        press("Escape");
+        seen.last = panel();
+        """,
+        tmp_path,
+    )
+    text = spec("resnet").source.text.splitlines()
+    (line,) = seen["chosen"][2]
+    assert "unit(" in text[int(line.split("-")[1]) - 1]
+    assert seen["first"] == seen["last"] == "ResNet50"
+    assert seen["chosen"][:2] == ["Bottleneck", "Bottleneck"]
+    assert seen["opened"] == ["ResNet50", "Bottleneck"]
+    assert seen["below"] == "ConvBN"
+    assert seen["closed"] == [["ResNet50"], "Bottleneck"]
+
+
+def test_searching_colouring_levels_and_the_source(tmp_path: Path) -> None:
+    seen = drive(
+        spec("vit").net("ViT_B16"),
+        """
+        const query = one("#query");
+        query.value = "attention";
+        query.dispatchEvent(new Event("input", {bubbles: true}));
+        seen.found = all("#found div").map(d => d.textContent);
+        press("Enter", query);
+        seen.reached = panel();
+        const way = columns();
+        press("]");
+        const more = all("main g[data-i]").length;
+        press("["); press("[");
+        seen.fewer = all("main g[data-i]").length < more;
+        one("#heat").value = "params";
+        one("#heat").dispatchEvent(new Event("change"));
+        seen.coloured = all("main rect").some(r => r.style.fill.startsWith("hsl") || r.style.fill.startsWith("rgb"));
+        const line = all("#source div").find(d => d.textContent.includes("attention("));
+        line.click();
+        seen.line = lines().includes(line.id);
+        const light = document.documentElement.className;
+        one("#theme").click();
+        seen.theme = [light, document.documentElement.className];
+        seen.way = way.length;
+        """,
+        tmp_path,
+    )
+    assert any("attention" in found for found in seen["found"])
+    assert seen["reached"] == "attention"
+    assert seen["way"] > 1
+    assert seen["fewer"]
+    assert seen["coloured"]
+    assert seen["line"]
+    assert seen["theme"] in (["", "dark"], ["", "light"])
+
+
+def test_markup_in_a_spec_does_not_run(tmp_path: Path) -> None:
+    text = """# </script><script>document.title = "bad"</script><img src=x onerror="document.title='bad'">
+    block B(tag) { relu }
+    net N { input x [8]
+      B("<img src=x onerror=document.title='bad'>")
+    }
+    """
+    net = Spec(Source(text, "<img src=x onerror=document.title='bad'>.net"), read_import).net()
+    seen = drive(
+        net,
+        """
+        mouse("click", all("main g[data-i]")[0]);
+        const query = one("#query");
+        query.value = "img";
+        query.dispatchEvent(new Event("input", {bubbles: true}));
+        await new Promise(go => setTimeout(go, 300));
+        seen.title = document.title;
+        seen.images = all("img").length;
+        """,
+        tmp_path,
+    )
+    assert seen == {"title": "N", "images": 0}

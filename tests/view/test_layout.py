@@ -1,0 +1,177 @@
+"""Laws of drawings, over the zoo: nothing overlaps, lines meet what they connect, and all of the program is drawn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from zoo_tables import spec, specs
+
+from netdsl.ir.flatten import flatten
+from netdsl.ir.model import Definition, Program, Step
+from netdsl.loader import read_import
+from netdsl.ops.base import Op
+from netdsl.pipeline import Spec
+from netdsl.source import Source
+from netdsl.view.drawing import Box, Drawing, Drawings, fitting
+from netdsl.view.items import MOST
+
+FEW = [(path.stem, spec(path.stem).nets[-1]) for path in specs() if spec(path.stem).nets]
+EVERY = [(path.stem, net) for path in specs() for net in spec(path.stem).nets]
+
+
+def program(text: str) -> Program:
+    return Spec(Source(text), read_import).net().checked
+
+
+def drawings_of(net: Program) -> Iterator[Drawing]:
+    """The net as it is drawn without being asked, two levels further, and each definition by itself."""
+    drawings = Drawings()
+    depth = fitting(drawings, net.main)
+    for deeper in (0, 2):
+        yield from every(drawings.of(net.main, depth + deeper))
+    seen: set[Definition] = set()
+    waiting = [net.main]
+    while waiting:
+        definition = waiting.pop()
+        if definition not in seen:
+            seen.add(definition)
+            yield drawings.of(definition, 1)
+            waiting += [i.body for i in drawings.bodies.of(definition).items if i.body]
+
+
+def every(drawing: Drawing) -> Iterator[Drawing]:
+    yield drawing
+    for box in drawing.boxes:
+        if box.inner:
+            yield from every(box.inner)
+
+
+def check(net: Program) -> None:
+    for drawing in drawings_of(net):
+        check_boxes(drawing)
+        check_lines(drawing)
+        check_values(drawing)
+    check_unfolded(net)
+
+
+def check_boxes(drawing: Drawing) -> None:
+    for i, box in enumerate(drawing.boxes):
+        assert box.x >= -0.11, box.item.label
+        assert box.y >= 0, box.item.label
+        assert box.x + box.width <= drawing.width + 0.11
+        assert box.y + box.height <= drawing.height
+        for other in drawing.boxes[i + 1 :]:
+            assert not overlap(box, other), f"{box.item.label} covers {other.item.label}"
+
+
+def overlap(a: Box, b: Box) -> bool:
+    beside = a.x + a.width <= b.x + 0.11 or b.x + b.width <= a.x + 0.11
+    return not (beside or a.y + a.height <= b.y or b.y + b.height <= a.y)
+
+
+def check_lines(drawing: Drawing) -> None:
+    """Lines run straight from the bottom of what makes a value to the border of what reads it, past the rest."""
+    for line in drawing.lines:
+        first, last = line.points[0], line.points[-1]
+        if line.source >= 0:
+            box = drawing.boxes[line.source]
+            assert first[1] == pytest.approx(box.y + box.height, abs=0.2)
+            assert box.x <= first[0] <= box.x + box.width
+        else:
+            assert any(first == pytest.approx((p.x, p.y + p.height), abs=0.2) for p in drawing.inputs)
+        if line.target >= 0:
+            assert on_border(drawing.boxes[line.target], last), line
+        else:
+            assert any(last == pytest.approx((p.x, p.y), abs=0.2) for p in drawing.outputs)
+        for a, b in zip(line.points, line.points[1:], strict=False):
+            assert a[0] == b[0] or a[1] == b[1], "a diagonal"
+            hit = [x.item.label for x in drawing.boxes if crosses(a, b, x)]
+            assert not hit, f"{line.value.name} of {drawing.definition.name} runs through {hit}"
+
+
+def on_border(box: Box, point: tuple[float, float]) -> bool:
+    x, y = point
+    on_top = abs(y - box.y) < 0.2 and box.x <= x <= box.x + box.width
+    return on_top or (min(abs(x - box.x), abs(x - box.x - box.width)) < 0.2 and box.y <= y <= box.y + box.height)
+
+
+def crosses(a: tuple[float, float], b: tuple[float, float], box: Box) -> bool:
+    """Whether a piece of a line runs through the inside of a box."""
+    (left, right), (top, bottom) = sorted((a[0], b[0])), sorted((a[1], b[1]))
+    apart = right <= box.x + 0.3 or left >= box.x + box.width - 0.3
+    return not (apart or bottom <= box.y + 0.3 or top >= box.y + box.height - 0.3)
+
+
+def check_values(drawing: Drawing) -> None:
+    """Every value goes to all its readers, and bears the type it has in the program."""
+    types = {v.name: v.type for v in drawing.definition.inputs}
+    types |= {v.name: v.type for s in drawing.definition.steps for v in s.outs}
+    assert all(line.value.type == types[line.value.name] for line in drawing.lines)
+    drawn = Counter((line.target, line.value.name) for line in drawing.lines if line.target >= 0)
+    assert drawn == Counter((i, v.name) for i, box in enumerate(drawing.boxes) for v in box.item.inputs)
+    assert sum(line.target < 0 for line in drawing.lines) == len(drawing.outputs)
+    labelled = {line.value.name for line in drawing.lines if line.labelled}
+    if not drawing.inputs or drawing.inputs[0].height:
+        assert labelled == {line.value.name for line in drawing.lines}
+
+
+def check_unfolded(net: Program) -> None:
+    """The steps of all boxes are the ops of the flat program."""
+    drawings = Drawings()
+
+    def ops(steps: tuple[Step, ...]) -> Iterator[tuple[Op, tuple[object, ...]]]:
+        for step in steps:
+            if isinstance(step.callee, Definition):
+                for item in drawings.bodies.of(step.callee).items:
+                    yield from ops(item.steps)
+            else:
+                yield step.callee, tuple(v.type for v in step.outs)
+
+    drawn = Counter(found for item in drawings.bodies.of(net.main).items for found in ops(item.steps))
+    flat = Counter((n.op, tuple(v.type for v in n.outputs)) for n in flatten(net, training=True))
+    assert drawn == flat
+
+
+@pytest.mark.parametrize(("name", "net"), FEW)
+def test_the_laws_hold_for_the_zoo(name: str, net: str) -> None:
+    check(spec(name).net(net).checked)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "net"), [e for e in EVERY if e not in FEW])
+def test_the_laws_hold_for_the_rest_of_the_zoo(name: str, net: str) -> None:
+    check(spec(name).net(net).checked)
+
+
+def test_equal_neighbours_fold() -> None:
+    drawing = Drawings().of(spec("resnet").net("ResNet50").checked.main, 2)
+    inside = [[(b.item.label, b.item.count) for b in box.inner.boxes] for box in drawing.boxes if box.inner]
+    assert inside[1:5] == [[("Bottleneck", 1), ("Bottleneck", n)] for n in (2, 3, 5, 2)]
+
+
+def test_blocks_that_grow_fold() -> None:
+    drawing = Drawings().of(spec("densenet").net("DenseNet121").checked.main, 2)
+    stages = next(b.inner for b in drawing.boxes if b.inner and b.item.label == "DenseStages")
+    assert [b.item.count for b in stages.boxes if b.item.count > 1] == [6, 12, 24, 16]
+
+
+def test_a_residual_link_is_a_lane_and_the_branch_is_straight() -> None:
+    net = program("net N { input x [8, H, W]\n residual { conv(8, 3, padding=1) -> bn -> relu } }")
+    drawing = Drawings().of(net.main, 1)
+    (skip,) = [line for line in drawing.lines if line.skip]
+    assert skip.points[-1][0] > drawing.boxes[skip.target].x
+    straight = {line.points[0][0] for line in drawing.lines if not line.skip}
+    assert straight == {line.points[-1][0] for line in drawing.lines if not line.skip}
+    assert len(straight) == 1
+
+
+def test_a_long_net_is_drawn_in_segments() -> None:
+    layers = "\n".join(f"linear({8 + i % 7})" for i in range(5000))
+    net = program(f"net Long {{ input x [8]\n{layers}\n}}")
+    drawings = Drawings()
+    drawing = drawings.of(net.main, fitting(drawings, net.main))
+    assert 1 < len(drawing.boxes) <= MOST
+    assert all(box.item.count > 1 for box in drawing.boxes[:-1])
+    assert sum(len(box.item.steps) for box in drawing.boxes) == 5000

@@ -1,0 +1,146 @@
+"""The page and the picture: self-contained, small, complete, and nothing of a spec gets out of its place."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64decode
+from gzip import decompress
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from zoo_tables import spec
+
+from netdsl.analysis.count import totals
+from netdsl.api import load
+from netdsl.cli.main import main
+from netdsl.loader import read_import
+from netdsl.pipeline import Net, Spec
+from netdsl.source import Source
+from netdsl.view import page, picture
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def zoo(name: str, net: str | None = None) -> Net:
+    return spec(name).net(net)
+
+
+def data(text: str) -> Any:
+    (packed,) = re.findall(r'<script type="text/plain" id="data">([^<]*)</script>', text)
+    return json.loads(decompress(b64decode(packed)))
+
+
+@pytest.mark.parametrize(
+    ("name", "net"),
+    [("resnet", "ResNet152"), ("nasnet", "NASNet_A_Large"), ("densenet", "DenseNet201"), ("unet", None)],
+)
+def test_a_page_is_small_and_needs_nothing_else(name: str, net: str | None) -> None:
+    found = zoo(name, net)
+    text = page(found.checked, found.name)
+    assert len(text.encode()) < 200_000
+    assert not re.search(r"(src|href)=|@import|url\(|fetch\(|https?://", text)
+
+
+def test_a_page_says_what_the_summary_says() -> None:
+    net = zoo("resnet", "ResNet50")
+    facts = data(page(net.checked, net.name))
+    card = facts["cards"][str(facts["root"])]
+    counted = totals(net.checked.main)
+    assert sum(i["params"] for i in card["items"]) == counted.params == 25_557_032
+    assert sum(i["macs"] for i in card["items"]) == counted.macs
+    assert ["receptive field", "427"] in facts["rows"]
+    stem = card["items"][0]
+    assert facts["sources"][stem["source"]][1].splitlines()[stem["line"] - 1].strip().startswith("stem:")
+    assert ["receptive field", "11, stride 4 of its input"] in stem["rows"]
+    block = facts["cards"][str(card["items"][1]["child"])]["items"][0]
+    assert block["path"] == "stages.0.0"
+
+
+def test_every_box_of_a_page_is_known_to_it() -> None:
+    net = zoo("inception_v3")
+    facts = data(page(net.checked, net.name))
+    for card in (*facts["cards"].values(), *facts["pictures"]):
+        root = ElementTree.fromstring(f"<svg>{card['svg']}</svg>")
+        boxes = sorted(int(g.get("data-i")) for g in root if g.get("data-i"))
+        assert boxes == list(range(len(card.get("items", boxes))))
+    for number, card in facts["cards"].items():
+        parent, i = card["parent"]
+        assert int(number) == facts["root"] or facts["cards"][str(parent)]["items"][i]["child"] == int(number)
+
+
+def test_equal_nets_give_equal_pages() -> None:
+    net, again = zoo("vit", "DeiT_Ti"), load("vit", net="DeiT_Ti")
+    assert page(net.checked, net.name).replace("\n", "") == page(again.checked, again.name).replace("\n", "")
+
+
+def test_a_picture_shows_each_shape_and_can_be_read_as_xml() -> None:
+    net = load("lenet")
+    root = ElementTree.fromstring(picture(net.checked, net.name))
+    texts = [t.text for t in root.iter(f"{SVG}text")]
+    assert [t for t in texts if t and t.startswith("[")] == [
+        "[1, 32, 32]", "[6, 28, 28]", "[6, 28, 28]", "[6, 14, 14]", "[16, 10, 10]", "[16, 10, 10]", "[16, 5, 5]",
+        "[400]", "[120]", "[120]", "[84]", "[84]", "[10]",
+    ]  # fmt: skip
+    assert root.find(f"{SVG}title").text == "LeNet5"  # type: ignore[union-attr]
+
+
+HOSTILE = """# </script><script>alert(1)</script> & "quotes" <b>
+block B(tag) { relu }
+net N { input x [8]
+  # <!-- <script> ]]>
+  B("</text><script>alert(2)</script>")
+  linear(4)
+}
+"""
+
+
+def test_markup_in_a_spec_stays_text(tmp_path: Path) -> None:
+    net = Spec(Source(HOSTILE, "<i>.net"), read_import).net()
+    drawn = picture(net.checked, "<img onerror=x>", 1)
+    assert "<script" not in drawn
+    assert "<img" not in drawn
+    ElementTree.fromstring(drawn)
+    text = page(net.checked, "<img onerror=x>")
+    assert text.count("<script") == 2
+    assert "<img" not in text
+    assert "alert(" not in text
+    facts = data(text)
+    assert "<script" not in "".join(card["svg"] for card in facts["cards"].values())
+    assert facts["sources"][0][1] == HOSTILE
+    assert ".innerHTML" not in text.replace("box.innerHTML = `<svg", "")
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["view", "resnet:ResNet18"]) == 0
+    assert capsys.readouterr().out == "ResNet18.html\n"
+    assert (tmp_path / "ResNet18.html").read_text().startswith("<!doctype html>")
+    assert main(["view", "lenet", "-o", "a/lenet.svg"]) == 0
+    assert (tmp_path / "a" / "lenet.svg").read_text().startswith("<svg ")
+    capsys.readouterr()
+    assert main(["view", "unet", "-o", "-", "--size", "H=64", "--size", "W=64", "--depth", "9"]) == 0
+    assert "[64, 64, 64]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["lenet", "-o", "lenet.png"], "ends in .html or .svg"),
+        (["lenet", "--depth", "0"], "a depth is a whole number of at least 1"),
+        (["lenet:Nothing"], "Nothing"),
+        (["resnet:ResNet", "-o", "x.svg"], "`ResNet` needs"),
+    ],
+)
+def test_what_the_command_cannot_do(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["view", *words]) != 0
+    assert said in capsys.readouterr().err
+
+
+def test_a_net_of_one_name_only_is_drawn() -> None:
+    net = Spec(Source("net N { input x [8] }"), read_import).net()
+    if net.program is not None:
+        ElementTree.fromstring(picture(net.checked, "N"))
+        assert data(page(net.checked, "N"))["net"] == "N"
