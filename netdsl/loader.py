@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, diagnostic, did_you_mean
 from netdsl.source import Source
@@ -89,11 +90,19 @@ def _unreadable(name: str, error: OSError) -> Diagnostic:
     return Diagnostic("unreadable", f"cannot read {name}: {error.strerror}")
 
 
-def read_import(module: str, importer: Source) -> Source | None:
-    """The source a dotted module name means: beside the importing spec, or in the standard library."""
+def read_import(module: str, importer: Source, unsaved: Mapping[str, Source] | None = None) -> Source | None:
+    """The source a dotted module name means: beside the importing spec, or in the standard library.
+
+    `unsaved`: texts of an editor by the real paths of their files, in the place of what the files hold.
+    """
+    unsaved = unsaved or {}
     relative = os.path.join(*module.split(".")) + ".net"
     own = os.path.realpath(importer.name)
     paths = [os.path.join(folder, relative) for folder in (os.path.dirname(importer.name), library())]
-    found = [path for path in paths if os.path.isfile(path)]
+    found = [path for path in paths if os.path.isfile(path) or os.path.realpath(path) in unsaved]
     others = [path for path in found if os.path.realpath(path) != own]
-    return load_source((others or found)[0]) if found else None
+    if not found:
+        return None
+    path = (others or found)[0]
+    text = unsaved.get(os.path.realpath(path))
+    return load_source(path) if text is None else Source(text.text, path)

@@ -26,6 +26,7 @@ from netdsl.elaborate.migrate import moved
 from netdsl.elaborate.modules import Reader, resolve
 from netdsl.elaborate.nets import block_of, find_net, takes
 from netdsl.elaborate.standardize import in_units, standardized
+from netdsl.elaborate.trace import Trace
 from netdsl.sizes.dims import Dim
 from netdsl.source import Source
 from netdsl.syntax import ast
@@ -42,13 +43,13 @@ if TYPE_CHECKING:
 class Spec:
     """One file: its module, its nets, and everything that is wrong with it."""
 
-    def __init__(self, source: Source, read: Reader) -> None:
+    def __init__(self, source: Source, read: Reader, trace: Trace | None = None) -> None:
         self.source = source
         self.read = read
         budget = Budget()
         with budget.open():
             self.module, self.mistakes = resolve(source, read)
-        self.elaborator = Elaborator(budget=budget)
+        self.elaborator = Elaborator(budget=budget, trace=trace)
 
     def constant(self, name: str) -> Any:
         """The value of a constant of the file; None where there is none."""

@@ -33,7 +33,7 @@ FLOORS = (
     ("render", "verify", "view"),
     ("training",),
     ("api",),
-    ("cli",),
+    ("cli", "lsp"),
     ("__init__", "__main__"),
 )
 """The rooms from the ground up. A room may import those below it and those on its own floor."""
@@ -42,6 +42,8 @@ RANKS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 MAY_IMPORT = {
     "lark": ("syntax/",),
+    "pygls": ("lsp/",),
+    "lsprotocol": ("lsp/",),
     "torch": (
         "training/",
         "cli/training.py",

@@ -30,6 +30,7 @@ COMMANDS = {
     "weights": "map torchvision's or timm's weights onto a net",
     "zoo": "list the specs that have names, and their nets",
     "fmt": "format specs in the one style",
+    "lsp": "the language server of editors: mistakes, shapes and help as you type",
     "ops": "the reference of all layers and functions",
 }
 """The commands, each a module of this package with `configure(parser)` and `run(args) -> exit code`."""
@@ -40,6 +41,7 @@ SHORT = ("check", "summary", "view", "fmt", "ops", "zoo")
 PACKAGES = {
     "numpy": "numpy", "torch": "torch", "onnx": "onnx", "onnxruntime": "onnxruntime", "safetensors": "safetensors",
     "sklearn": "scikit-learn", "PIL": "pillow", "rich": "rich",
+    "pygls": "netdsl[lsp]", "lsprotocol": "netdsl[lsp]",
 }  # fmt: skip
 """Packages that only some commands import, by module."""
 

@@ -13,6 +13,7 @@ from netdsl.diagnostics.diagnostic import Fault
 from netdsl.elaborate.expressions import Evaluator
 from netdsl.elaborate.names import Env, Silent
 from netdsl.elaborate.scope import LayerDraft, Scope, Wire
+from netdsl.elaborate.trace import Trace
 from netdsl.elaborate.values import BlockArrow
 from netdsl.ir.model import Definition
 from netdsl.sizes.constraints import Assumptions
@@ -56,6 +57,7 @@ class Builder(Protocol):
     options: Options
     evaluator: Evaluator
     assume: Assumptions
+    trace: Trace | None
 
     def record(self, mistake: Fault | Silent | RecursionError) -> None:
         """Make a diagnostic of a mistake that was just caught."""

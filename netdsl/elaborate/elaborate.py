@@ -26,6 +26,7 @@ from netdsl.elaborate.names import Env, Silent
 from netdsl.elaborate.scope import Draft, LayerDraft, Scope, Wire
 from netdsl.elaborate.signature import bind_inputs, check_outputs, check_sizes
 from netdsl.elaborate.statements import Runner
+from netdsl.elaborate.trace import Trace
 from netdsl.elaborate.values import (
     BROKEN,
     SEVERAL,
@@ -76,8 +77,11 @@ class Elaborator:
     `diagnostics` holds every mistake found so far, each once.
     """
 
-    def __init__(self, options: Options | None = None, budget: Budget | None = None) -> None:
+    def __init__(
+        self, options: Options | None = None, budget: Budget | None = None, trace: Trace | None = None
+    ) -> None:
         self.options = options or Options()
+        self.trace = trace
         self.budget = budget or Budget()
         self.evaluator = Evaluator()
         self._applier = Applier(self)
@@ -267,6 +271,7 @@ class Elaborator:
             if flow is None and isinstance(arrow, BlockArrow) and arrow.block.is_net and is_complete(arrow):
                 return self.run_block(scope, arrow.block, dict(arrow.arguments), None, context)  # with its inputs
             result = self.apply(arrow, flow, context)
+            self._runner.trace(body, env, result, context, 0)
         if result is not BROKEN and all(training for _, _, training in scope.outputs):
             if result is None:
                 raise fault("no-value", f"`{block.name}` gives no value", block.module.place(block.declaration.name.at))

@@ -16,6 +16,7 @@ from netdsl.elaborate.names import Env, Silent, refused_layer_name
 from netdsl.elaborate.requirements import Requirements
 from netdsl.elaborate.scope import LayerDraft, Wire
 from netdsl.elaborate.signature import input_type, match
+from netdsl.elaborate.trace import Passed
 from netdsl.elaborate.values import BROKEN, SEVERAL, BodyArrow, Shared, Tensor, describe, is_arrow
 from netdsl.elaborate.weight import CONSTRUCTS
 from netdsl.sizes.constraints import IMPOSSIBLE
@@ -50,7 +51,9 @@ class Runner:
         for statement in statements:
             try:
                 spend(2)
+                before = len(context.scope.drafts)
                 flow = self._rules[type(statement)](statement, env, flow, context)
+                self.trace(statement, env, flow, context, before)
             except Exhausted as end:
                 end.blame(CONSTRUCTS[type(statement)], env.place(statement))
                 raise
@@ -58,6 +61,14 @@ class Runner:
                 self.builder.record(mistake)
                 flow = self._after_mistake(statement, env, flow)
         return flow
+
+    def trace(self, node: ast.Node, env: Env, flow: Any, context: Context, before: int) -> None:
+        """Tell what passed through a statement; `before`: how many steps there were."""
+        if self.builder.trace is not None:
+            named = node.targets[0] if isinstance(node, ast.Assign) else None
+            result = flow if named is None else env.locals.get(named.id)
+            drafts = tuple(context.scope.drafts[before:])
+            self.builder.trace(Passed(node, env.module, context.root, result, drafts))
 
     def inside(self, env: Env, context: Context) -> Env:
         """The same names, with closed arrows computed where `context` is."""

@@ -1,0 +1,25 @@
+"""Run the language server that editors speak to: mistakes, shapes, parameters, completion and fixes as you type.
+
+It speaks over its standard input and output, or over TCP; docs/editor.md says how editors are set up.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+EXAMPLES = """\
+examples:
+  netdsl lsp                   started by an editor, over standard input and output
+  netdsl lsp --tcp 7777        waits for one editor on this machine
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tcp", type=int, metavar="PORT", help="listen on this port of this machine")
+
+
+def run(args: argparse.Namespace) -> int:
+    from netdsl.lsp.serve import serve
+
+    serve(args.tcp)
+    return 0

@@ -1,0 +1,29 @@
+"""What passed through each statement while a net was elaborated: what an editor shows beside the source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from netdsl.elaborate.modules import Module
+from netdsl.elaborate.scope import Draft, Scope
+from netdsl.syntax import ast
+
+
+class Passed(Struct, frozen=True, eq=False):
+    """One run of a statement (or of the expression that is a block's body).
+
+    `root` is the block or net it stands in, with its arguments and inputs; `result` the value that flows out, or the
+    one that the statement names; `drafts` are the steps that it added.
+    """
+
+    node: ast.Node
+    module: Module
+    root: Scope
+    result: Any
+    drafts: tuple[Draft, ...]
+
+
+Trace = Callable[[Passed], None]

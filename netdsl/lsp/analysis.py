@@ -1,0 +1,116 @@
+"""Everything that one text of a spec amounts to, computed once: its mistakes, its names, and what passed where."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import cached_property
+
+from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
+from netdsl.elaborate.scope import Scope
+from netdsl.elaborate.trace import Passed
+from netdsl.ir.model import Program
+from netdsl.loader import read_import
+from netdsl.lsp.occurrences import Occurrence, occurrences
+from netdsl.pipeline import Spec
+from netdsl.source import Place, Source, Span
+from netdsl.syntax import ast
+
+UNREADABLE = ("syntax", "too-large")
+"""The mistakes of a text that could not be read to its end."""
+
+CANCELLED = -1 << 60
+"""What is left of the budget of a check that an edit has cancelled."""
+
+
+class Analysis:
+    """One text and what is known of it. `unsaved` are the texts of the editor by the real paths of their files.
+
+    `passed` holds what went through each statement of the file, by its span.
+    `run` does the work, in any one thread; `cancel`, called from another one, makes it end soon.
+    """
+
+    def __init__(self, source: Source, unsaved: Mapping[str, Source]) -> None:
+        self.source = source
+        self.unsaved = unsaved
+        self.cancelled = False
+        self.spec: Spec | None = None
+        self.diagnostics: tuple[Diagnostic, ...] = ()
+        self._programs: dict[str, Program | None] = {}
+        self.passed: dict[Span, list[Passed]] = defaultdict(list)
+
+    def run(self) -> Analysis:
+        """Check the text. A fault of netdsl's own is a diagnostic too: the editor and the next edit go on."""
+        try:
+            self.spec = Spec(self.source, self._read, self._trace)
+            if self.cancelled:
+                self.cancel()
+            self.diagnostics = self.spec.diagnostics
+        except Exception as error:
+            message = f"netdsl failed on this text, which is a bug in netdsl: {type(error).__name__}"
+            hint = "please report it with the spec; `netdsl check` with NETDSL_DEBUG=1 shows where it happened"
+            self.diagnostics = (diagnostic("internal-error", message, Place(self.source, Span(0, 0)), hint),)
+        return self
+
+    def cancel(self) -> None:
+        """Make the check end soon; what it then says is worthless."""
+        self.cancelled = True
+        if self.spec is not None:
+            self.spec.elaborator.budget.left = CANCELLED
+
+    def _read(self, module: str, importer: Source) -> Source | None:
+        return read_import(module, importer, self.unsaved)
+
+    def _trace(self, passed: Passed) -> None:
+        if passed.module.source is self.source:
+            self.passed[passed.node.at].append(passed)
+
+    @property
+    def checked(self) -> Spec:
+        """The spec, once `run` is done."""
+        assert self.spec is not None
+        return self.spec
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the syntax has no mistakes."""
+        return self.spec is not None and not any(d.code in UNREADABLE for d in self.spec.mistakes)
+
+    @cached_property
+    def occurrences(self) -> tuple[Occurrence, ...]:
+        """Every name that is written in the file, in order."""
+        return occurrences(self.checked.module)
+
+    def occurrence(self, offset: int) -> Occurrence | None:
+        """The name at an offset, or ending there."""
+        found = [o for o in self.occurrences if o.at.start <= offset <= o.at.end]
+        return min(found, key=lambda o: o.at.end - o.at.start, default=None)
+
+    def instances(self, declaration: ast.Node) -> list[Scope]:
+        """The ways in which a block or net is used, each once, in the order in which they were met."""
+        found: dict[object, Scope] = {}
+        for span, passes in self.passed.items():
+            if declaration.at.start <= span.start and span.end <= declaration.at.end:
+                for p in passes:
+                    found.setdefault(instance_key(p.root), p.root)
+        return list(found.values())
+
+    def program(self, name: str) -> Program | None:
+        """A net of the file that needs no arguments, elaborated; None where it has mistakes."""
+        if name not in self.checked.nets:
+            return None
+        if name not in self._programs:
+            self._programs[name] = self.checked.net(name).program
+        return self._programs[name]
+
+    def declaration(self, offset: int) -> ast.Declaration | None:
+        """The declaration around an offset."""
+        for declaration in self.checked.module.file.declarations:
+            if declaration.at.start <= offset <= declaration.at.end:
+                return declaration
+        return None
+
+
+def instance_key(scope: Scope) -> tuple[object, ...]:
+    """What tells one use of a block from another: a net's name, or a block's arguments and input types."""
+    return scope.name, str(scope.arguments), tuple(str(w.type) for w in scope.inputs)

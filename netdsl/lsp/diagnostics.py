@@ -1,0 +1,66 @@
+"""Mistakes as an editor shows them."""
+
+from __future__ import annotations
+
+from lsprotocol import types
+
+from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.lsp.analysis import Analysis
+from netdsl.lsp.documents import Document, uri_of
+from netdsl.lsp.positions import Positions
+from netdsl.source import Place, Span
+from netdsl.syntax import ast
+
+SEVERITY = {
+    "error": types.DiagnosticSeverity.Error,
+    "warning": types.DiagnosticSeverity.Warning,
+    "note": types.DiagnosticSeverity.Information,
+}
+
+
+def published(document: Document, analysis: Analysis) -> types.PublishDiagnosticsParams:
+    """All that is wrong with a text, for the editor to underline."""
+    found = [shown(d, document, analysis) for d in analysis.diagnostics]
+    return types.PublishDiagnosticsParams(document.uri, found, document.version)
+
+
+def shown(found: Diagnostic, document: Document, analysis: Analysis) -> types.Diagnostic:
+    """One diagnostic. What lies in a file that this one imports is shown at the import, with its place beside it."""
+    labels = [(label.message, label.at) for label in found.labels]
+    at, message = found.at, found.message
+    if at is not None and at.source is not analysis.source:
+        labels.insert(0, (message, at))
+        message = f"{message} (line {at.line} of {at.source.name})"
+        at = _import_of(at, analysis)
+    span = at.span if at is not None else Span(0, 0)
+    hints = [f"hint: {hint.message}" for hint in found.hints]
+    return types.Diagnostic(
+        document.positions.range(_visible(span, analysis.source.text)),
+        "\n".join([message, *found.notes, *hints]),
+        severity=SEVERITY[found.severity],
+        code=found.code,
+        source="netdsl",
+        related_information=[_related(words, place, document, analysis) for words, place in labels] or None,
+    )
+
+
+def _import_of(at: Place, analysis: Analysis) -> Place | None:
+    """The import of this file through which the file of a place is reached."""
+    module = analysis.checked.module
+    for node in module.file.declarations:
+        other = module.imports.get(node.module) if isinstance(node, ast.Import) else None
+        if other is not None and any(m.source is at.source for m in (other, *other.below().values())):
+            return module.place(node.at)
+    return None
+
+
+def _visible(span: Span, text: str) -> Span:
+    """The span, or the character before where it is empty at the end of a text."""
+    return span if span.end > span.start or not text else Span(max(0, min(span.start, len(text) - 1)), span.start + 1)
+
+
+def _related(words: str, at: Place, document: Document, analysis: Analysis) -> types.DiagnosticRelatedInformation:
+    own = at.source is analysis.source
+    positions = document.positions if own else Positions(at.source.text)
+    uri = document.uri if own else uri_of(at.source)
+    return types.DiagnosticRelatedInformation(types.Location(uri, positions.range(at.span)), words)

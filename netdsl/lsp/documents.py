@@ -1,0 +1,161 @@
+"""The open texts of an editor, and the checks of them: one at a time, in the background, cancelled by the next edit."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from pygls.uris import from_fs_path, to_fs_path
+
+from netdsl.lsp.analysis import Analysis
+from netdsl.lsp.positions import Positions
+from netdsl.source import Source
+from netdsl.syntax import ast
+
+DEBOUNCE = 0.03
+"""Seconds without an edit before a text is checked by itself."""
+
+STACK = 64 * 1024 * 1024
+"""Bytes of stack of the thread that checks: specs nest deeper than the 512 KiB that some systems give."""
+
+
+class Document:
+    """One open text. `last` is its newest finished analysis, which may be of an older text; `good` of one that could
+    be read to its end."""
+
+    def __init__(self, uri: str, text: str, version: int | None) -> None:
+        self.uri = uri
+        self.name = path_of(uri)
+        self.chosen: dict[str, int] = {}
+        self.last: Analysis | None = None
+        self.good: Analysis | None = None
+        self.task: asyncio.Task[Analysis] | None = None
+        self.current: Analysis | None = None
+        self.waiting: asyncio.TimerHandle | None = None
+        self.set(text, version)
+
+    def set(self, text: str, version: int | None) -> None:
+        """Take a new text."""
+        self.source = Source(text, self.name)
+        self.positions = Positions(text)
+        self.version = version
+
+    @property
+    def key(self) -> str:
+        return os.path.realpath(self.name)
+
+    def cancel(self) -> None:
+        """End what is being checked or will be."""
+        if self.waiting is not None:
+            self.waiting.cancel()
+        if self.current is not None:
+            self.current.cancel()
+        self.task = self.current = self.waiting = None
+
+
+class Documents:
+    """All open texts. `publish` is called with each finished check."""
+
+    def __init__(self, publish: Callable[[Document, Analysis], None]) -> None:
+        self.publish = publish
+        self.by_uri: dict[str, Document] = {}
+        before = threading.stack_size(STACK)
+        self.worker = ThreadPoolExecutor(1, "netdsl-check")
+        self.worker.submit(int).result()  # starts the thread, with that stack
+        threading.stack_size(before)
+
+    def open(self, uri: str, text: str, version: int | None) -> None:
+        """Take a text that was opened or edited, and check it soon."""
+        document = self.by_uri.get(uri)
+        if document is None:
+            document = self.by_uri[uri] = Document(uri, text, version)
+        else:
+            document.cancel()
+            document.set(text, version)
+        self.soon(document)
+        self._dependents(document)
+
+    def close(self, uri: str) -> Document | None:
+        """Forget a text; files that import it are checked anew."""
+        document = self.by_uri.pop(uri, None)
+        if document is not None:
+            document.cancel()
+            self._dependents(document)
+        return document
+
+    def refresh(self) -> None:
+        """Check everything anew: files have changed on the disk."""
+        for document in self.by_uri.values():
+            document.cancel()
+            self.soon(document)
+
+    def soon(self, document: Document) -> None:
+        """Check a text as soon as nobody has edited it for a moment."""
+        loop = asyncio.get_running_loop()
+        document.waiting = loop.call_later(DEBOUNCE, lambda: self.task(document))
+
+    def _dependents(self, changed: Document) -> None:
+        """Check the open files that import something anew."""
+        for other in self.by_uri.values():
+            if other is not changed and (other.last is None or other.last.spec is None or _imports(other.last)):
+                other.cancel()
+                self.soon(other)
+
+    def task(self, document: Document) -> asyncio.Task[Analysis]:
+        """The check of a text as it is now, begun where it has not been."""
+        if document.waiting is not None:
+            document.waiting.cancel()
+            document.waiting = None
+        if document.task is None:
+            unsaved = {d.key: d.source for d in self.by_uri.values()}
+            document.current = Analysis(document.source, unsaved)
+            document.task = asyncio.ensure_future(self._check(document, document.current))
+        return document.task
+
+    async def _check(self, document: Document, analysis: Analysis) -> Analysis:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self.worker, _run, analysis)
+        if not analysis.cancelled:
+            document.last = analysis
+            if analysis.is_readable:
+                document.good = analysis
+            self.publish(document, analysis)
+        return analysis
+
+    async def analysis(self, uri: str) -> tuple[Document, Analysis] | None:
+        """A text and its finished check; None where it is not open (any more)."""
+        while (document := self.by_uri.get(uri)) is not None:
+            with suppress(asyncio.CancelledError):
+                analysis = await self.task(document)
+                if not analysis.cancelled:
+                    return document, analysis
+        return None
+
+    async def all(self) -> list[tuple[Document, Analysis]]:
+        """Every open text with its check."""
+        found = [await self.analysis(uri) for uri in list(self.by_uri)]
+        return [pair for pair in found if pair is not None and pair[1].spec is not None]
+
+
+def _run(analysis: Analysis) -> None:
+    if not analysis.cancelled:
+        analysis.run()
+
+
+def _imports(analysis: Analysis) -> bool:
+    return any(isinstance(d, ast.Import) for d in analysis.checked.module.file.declarations)
+
+
+def path_of(uri: str) -> str:
+    """The file that a URI means; for what is no file, the URI itself."""
+    path = to_fs_path(uri) if uri.startswith("file:") else None
+    return path or uri
+
+
+def uri_of(source: Source) -> str:
+    """The URI of a source."""
+    return (from_fs_path(os.path.abspath(source.name)) or source.name) if "://" not in source.name else source.name

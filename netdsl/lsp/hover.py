@@ -1,0 +1,189 @@
+"""Hover: what the word under the cursor means, as Markdown."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from lsprotocol import types
+
+from netdsl.analysis.count import Memo, totals
+from netdsl.analysis.receptive_field import receptive_field
+from netdsl.elaborate.modules import Module
+from netdsl.elaborate.trace import Passed
+from netdsl.lsp import costs
+from netdsl.lsp.analysis import Analysis
+from netdsl.lsp.documents import Document
+from netdsl.lsp.inlay import shape
+from netdsl.lsp.occurrences import Occurrence, block
+from netdsl.ops import REGISTRY
+from netdsl.recipe.reference import ComponentEntry, Entry, FieldEntry, fields
+from netdsl.render.numbers import grouped, plural, scaled
+from netdsl.render.reference import Page, page, pages
+from netdsl.sizes.dims import Dim
+from netdsl.source import Span
+from netdsl.syntax import ast
+
+MOST = 6
+"""How many uses of a block are shown."""
+
+FENCE = "```netdsl\n{}\n```"
+
+op_page = cache(page)
+recipe_fields = cache(fields)
+
+
+@cache
+def op_pages() -> dict[str, Page]:
+    """The reference of every op by name, without worked examples."""
+    return {found.name: found for found in pages()}
+
+
+def hover(document: Document, analysis: Analysis, offset: int) -> types.Hover | None:
+    """What is under the cursor; None where nothing can be said of it."""
+    found = analysis.occurrence(offset)
+    if found is None:
+        return None
+    parts = [part for part in (_meaning(found, analysis), _flow(found, analysis)) if part]
+    if not parts:
+        return None
+    text = types.MarkupContent(types.MarkupKind.Markdown, "\n\n".join(parts))
+    return types.Hover(text, document.positions.range(found.at))
+
+
+def _meaning(found: Occurrence, analysis: Analysis) -> str:
+    if found.kind == "op":
+        return op_text(op_page(found.name))
+    if found.kind in ("block", "net", "constant", "recipe") and found.target is not None:
+        return declared_text(found, analysis)
+    if found.kind == "field" and found.name in recipe_fields():
+        return field_text(found.name, recipe_fields()[found.name])
+    if found.kind == "component":
+        component = component_of(found.owner, found.name)
+        return component_text(component) if component else ""
+    if found.kind == "argument":
+        return _argument(found, analysis.checked.module)
+    if found.kind == "label":
+        return f"label `{found.name}`: the submodule of that name, and the prefix of its keys in the state dict"
+    return ""
+
+
+def op_text(found: Page) -> str:
+    """The reference of an op."""
+    lines = [FENCE.format(found.signature), found.doc]
+    rows = [f"| `{a.name}` | {_cell(a.type)} | {'required' if a.default is None else f'`{a.default}`'} |"
+            for a in found.arguments]  # fmt: skip
+    if rows:
+        lines.append("\n".join(["| argument | type | default |", "|---|---|---|", *rows]))
+    examples = [f"- `{text}` on {', '.join(i)} gives {', '.join(o)}" for text, i, o in found.examples]
+    return "\n\n".join([*lines, "\n".join(examples)] if examples else lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def declared_text(found: Occurrence, analysis: Analysis) -> str:
+    """The head and documentation of what a file declares; a net with its parameters."""
+    assert found.target is not None
+    module, span = found.target
+    node = next((d for d in module.file.declarations if span == getattr(getattr(d, "name", None), "at", None)), None)
+    if node is None:
+        return ""
+    lines = [FENCE.format(head(module, node)), getattr(node, "doc", "").strip()]
+    if module is not analysis.checked.module:
+        lines.append(f"declared in `{module.source.name}`")
+    if found.kind == "net" and module is analysis.checked.module:
+        lines.append(_net(found.name, analysis))
+    return "\n\n".join(filter(None, lines))
+
+
+def head(module: Module, node: ast.Node) -> str:
+    """The first line of a declaration, without the brace that opens its body."""
+    text = module.place(node.at).text
+    if isinstance(node, ast.Block):
+        text = text[: node.body.at.start - node.at.start] if isinstance(node.body, ast.Body) else text
+    return text.strip().split("\n")[0].rstrip(" {=")
+
+
+def _net(name: str, analysis: Analysis) -> str:
+    program = analysis.program(name)
+    if program is None:
+        return ""
+    counted = totals(program.main)
+    field = receptive_field(program)
+    text = f"{grouped(counted.params)} parameters, {scaled(counted.macs)} MACs"
+    return text + (f", receptive field {field.size} pixels" if field and field.size else "")
+
+
+def field_text(name: str, field: FieldEntry) -> str:
+    """What a field of a recipe accepts and means."""
+    return "\n\n".join([FENCE.format(f"{name} = {field.entry.accepts}"), field.entry.doc, _default(field.entry)])
+
+
+def _default(entry: Entry) -> str:
+    return "required" if entry.written is None else f"default: `{entry.written}`"
+
+
+def component_of(owner: str, name: str) -> ComponentEntry | None:
+    """A component by the field (`optimizer`, or `component.argument`) that it stands in."""
+    candidates = [recipe_fields()[owner]] if owner in recipe_fields() else list(recipe_fields().values())
+    return next((c for f in candidates for c in f.components if c.name == name), None)
+
+
+def component_text(found: ComponentEntry) -> str:
+    """What a component means, its arguments and its source."""
+    inside = ", ".join(a.name if a.written is None else f"{a.name}={a.written}" for a in found.arguments)
+    rows = [f"- `{a.name}`: {a.accepts}; {a.doc}" if a.doc else f"- `{a.name}`: {a.accepts}" for a in found.arguments]
+    source = f"source: {found.source}" if found.source else ""
+    return "\n\n".join(filter(None, [FENCE.format(f"{found.name}({inside})"), found.doc, "\n".join(rows), source]))
+
+
+def _argument(found: Occurrence, module: Module) -> str:
+    if found.owner in REGISTRY:
+        for a in op_pages()[found.owner].arguments:
+            if a.name == found.name:
+                default = "required" if a.default is None else f"default `{a.default}`"
+                return f"argument `{a.name}` of `{found.owner}`: {a.type}, {default}"
+    component = component_of("", found.owner)
+    for entry in component.arguments if component else ():
+        if entry.name == found.name:
+            return f"argument `{entry.name}` of `{found.owner}`: {entry.accepts}. {entry.doc}"
+    known = block(module, found.owner)
+    if known is not None:
+        for p in known[1].parameters:
+            if p.name.id == found.name:
+                return f"argument `{known[0].place(p.at).text}` of `{found.owner}`"
+    return ""
+
+
+def _flow(found: Occurrence, analysis: Analysis) -> str:
+    """Shapes and cost of the innermost statement around a layer, a block or a tensor."""
+    if found.kind not in ("op", "block", "net", "local", "label"):
+        return ""
+    around = [s for s in analysis.passed if s.start <= found.at.start and found.at.end <= s.end]
+    if not around:
+        return ""
+    passes = analysis.passed[min(around, key=lambda s: s.end - s.start)]
+    memo: Memo = {}
+    distinct = list(dict.fromkeys(filter(None, (_line(found, passed, memo) for passed in passes))))
+    shown = [f"- `{line}`" for line in distinct[:MOST]]
+    more = [f"- and {plural(len(distinct) - MOST, 'other')}"] if len(distinct) > MOST else []
+    return "\n".join([*shown, *more])
+
+
+def _line(found: Occurrence, passed: Passed, memo: Memo) -> str:
+    """What one run of a statement says of a name in it."""
+    if found.kind in ("local", "label"):
+        text = shape(passed)
+        return text and text + _costs(costs.parameters(passed.drafts, memo), 0)
+    part = Span(found.at.start, passed.node.at.end)
+    drafts = [d for d in costs.within(passed, part) if d.place.span.start == found.at.start]
+    if not drafts:
+        return ""
+    before = ", ".join(str(w.type) for w in drafts[0].inputs)
+    after = ", ".join(str(w.type) for w in drafts[-1].outs)
+    return f"{before} -> {after}{_costs(costs.parameters(drafts, memo), costs.macs(drafts, memo))}"
+
+
+def _costs(params: int, macs: Dim) -> str:
+    return (f", {params:,} parameters" if params else "") + (f", {scaled(macs)} MACs" if macs != 0 else "")

@@ -1,0 +1,121 @@
+"""What a file consists of: symbols, folding and lenses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lsprotocol import types
+
+from netdsl.lsp.analysis import Analysis
+from netdsl.lsp.documents import Document
+from netdsl.lsp.hover import head
+from netdsl.lsp.occurrences import kind_of
+from netdsl.render.numbers import grouped, scaled
+from netdsl.summary import summarize
+from netdsl.syntax import ast
+
+KINDS = types.SymbolKind
+SYMBOLS = {"block": KINDS.Function, "net": KINDS.Class, "constant": KINDS.Constant, "recipe": KINDS.Struct}
+
+
+def symbols(document: Document, analysis: Analysis) -> list[types.DocumentSymbol]:
+    """The declarations of a file, with the labels inside."""
+    found = []
+    for node in analysis.checked.module.file.declarations:
+        name = getattr(node, "name", None)
+        if isinstance(name, ast.Name):
+            inside = [_label(document, label) for label in _labels(node)]
+            found.append(
+                _symbol(document, name, node, SYMBOLS[kind_of(node)], inside, head(analysis.checked.module, node))
+            )
+    return found
+
+
+def _symbol(
+    document: Document, name: ast.Name, node: ast.Node, kind: types.SymbolKind,
+    inside: list[types.DocumentSymbol], detail: str = "",
+) -> types.DocumentSymbol:  # fmt: skip
+    ranges = document.positions.range(node.at), document.positions.range(name.at)
+    return types.DocumentSymbol(name.id, kind, *ranges, detail=detail or None, children=inside)
+
+
+def _label(document: Document, label: ast.Label) -> types.DocumentSymbol:
+    inside = [_label(document, inner) for inner in _labels(label.statement)]
+    return _symbol(document, label.name, label, KINDS.Field, inside)
+
+
+def _labels(node: ast.Node) -> Iterator[ast.Label]:
+    """The labels inside a node that no other label is around."""
+    for child in ast.children(node):
+        if isinstance(child, ast.Label):
+            yield child
+        else:
+            yield from _labels(child)
+
+
+def workspace_symbols(documents: list[tuple[Document, Analysis]], query: str) -> list[types.WorkspaceSymbol]:
+    """The declarations of all open files whose names hold a text."""
+    return [
+        types.WorkspaceSymbol(types.Location(document.uri, symbol.selection_range), symbol.name, symbol.kind)
+        for document, analysis in documents
+        for symbol in symbols(document, analysis)
+        if query.lower() in symbol.name.lower()
+    ]
+
+
+def folds(document: Document, analysis: Analysis) -> list[types.FoldingRange]:
+    """What can be folded: bodies, groups and longer comments."""
+    found: list[types.FoldingRange] = []
+    waiting: list[ast.Node] = list(analysis.checked.module.file.declarations)
+    while waiting:
+        node = waiting.pop()
+        waiting += ast.children(node)
+        if isinstance(node, ast.Body | ast.Recipe | ast.Group):
+            first, last = document.positions.position(node.at.start).line, document.positions.position(node.at.end).line
+            if last > first:
+                found.append(types.FoldingRange(first, last - 1))
+    return sorted([*found, *_comments(document, analysis)], key=lambda f: (f.start_line, f.end_line))
+
+
+def _comments(document: Document, analysis: Analysis) -> Iterator[types.FoldingRange]:
+    """Comments that go over several lines."""
+    lines = [document.positions.position(c.at.start).line for c in analysis.checked.module.file.comments if c.own_line]
+    start = previous = -2
+    for line in [*lines, -2]:
+        if line != previous + 1:
+            if previous > start >= 0:
+                yield types.FoldingRange(start, previous, kind=types.FoldingRangeKind.Comment)
+            start = line
+        previous = line
+
+
+def lenses(document: Document, analysis: Analysis) -> list[types.CodeLens]:
+    """The line above a net (what it amounts to, and how it is trained), and above a block that is used in several
+    ways (the one that is shown)."""
+    found: list[types.CodeLens] = []
+    for node in analysis.checked.module.file.declarations:
+        if isinstance(node, ast.Block | ast.Variant):
+            at = document.positions.range(node.name.at)
+            found += [types.CodeLens(at, command) for command in _commands(node, document, analysis)]
+    return found
+
+
+def _commands(node: ast.Block | ast.Variant, document: Document, analysis: Analysis) -> Iterator[types.Command]:
+    name = node.name.id
+    program = analysis.program(name)
+    if program is not None:
+        found = summarize(program, name)
+        shapes = ", ".join(str(p.type) for p in found.outputs if not p.training)
+        text = f"{grouped(found.params)} parameters, {scaled(found.macs)} MACs, {shapes}"
+        yield types.Command(text, "netdsl.summary", arguments=[document.uri, name])
+    for recipe in analysis.checked.module.file.declarations:
+        if isinstance(recipe, ast.Recipe) and recipe.target is not None and recipe.target.id == name:
+            arguments = [document.uri, recipe.name.id]
+            yield types.Command(f"train {recipe.name.id}", "netdsl.train", arguments=arguments)
+    uses = analysis.instances(node) if isinstance(node, ast.Block) else []
+    if len(uses) > 1:
+        chosen = document.chosen.get(name, 0) % len(uses)
+        use = uses[chosen]
+        what = ", ".join(str(w.type) for w in use.inputs) if kind_of(node) == "block" else use.name
+        text = f"{len(uses)} instances: {what} is shown"
+        yield types.Command(text, "netdsl.nextInstance", arguments=[document.uri, name])

@@ -1,0 +1,90 @@
+"""The server: which request is answered by which feature."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+from netdsl.lsp.analysis import Analysis
+from netdsl.lsp.diagnostics import published
+from netdsl.lsp.documents import Document, Documents
+from netdsl.version import __version__
+
+T = TypeVar("T")
+
+
+class Places(Protocol):
+    """The parameters of a request at a position."""
+
+    text_document: types.TextDocumentIdentifier
+    position: types.Position
+
+
+class Server(LanguageServer):
+    """A language server with the open texts of one editor."""
+
+    def __init__(self) -> None:
+        super().__init__("netdsl", __version__, text_document_sync_kind=types.TextDocumentSyncKind.Full)
+        self.documents = Documents(self.publish)
+
+    def publish(self, document: Document, analysis: Analysis) -> None:
+        """Send what is wrong with a text, and ask for its hints anew."""
+        if self.documents.by_uri.get(document.uri) is document and analysis.source is document.source:
+            self.text_document_publish_diagnostics(published(document, analysis))
+
+    async def ask(self, uri: str, answer: Callable[[Document, Analysis], T], otherwise: T) -> T:
+        """The answer of a feature on the newest text."""
+        found = await self.documents.analysis(uri)
+        if found is None or found[1].spec is None:
+            return otherwise
+        document, analysis = found
+        return await asyncio.get_running_loop().run_in_executor(self.documents.worker, answer, document, analysis)
+
+    async def at(self, params: Places, answer: Callable[[Document, Analysis, int], T], otherwise: T) -> T:
+        """The answer of a feature at a position of the newest text."""
+
+        def placed(document: Document, analysis: Analysis) -> T:
+            return answer(document, analysis, document.positions.offset(params.position))
+
+        return await self.ask(params.text_document.uri, placed, otherwise)
+
+    def ask_again(self) -> None:
+        """Tell the editor that what it shows beside the text has changed."""
+        workspace = self.client_capabilities.workspace
+        if workspace is not None and workspace.inlay_hint is not None and workspace.inlay_hint.refresh_support:
+            self.workspace_inlay_hint_refresh(None)
+        if workspace is not None and workspace.code_lens is not None and workspace.code_lens.refresh_support:
+            self.workspace_code_lens_refresh(None)
+
+
+def register_texts(server: Server) -> None:
+    """Register what an editor says of its texts."""
+    documents = server.documents
+
+    @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
+    def opened(ls: Server, params: types.DidOpenTextDocumentParams) -> None:
+        document = params.text_document
+        documents.open(document.uri, document.text, document.version)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
+    def changed(ls: Server, params: types.DidChangeTextDocumentParams) -> None:
+        document = params.text_document
+        text = ls.workspace.get_text_document(document.uri).source
+        documents.open(document.uri, text, document.version)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
+    def closed(ls: Server, params: types.DidCloseTextDocumentParams) -> None:
+        if documents.close(params.text_document.uri) is not None:
+            ls.text_document_publish_diagnostics(types.PublishDiagnosticsParams(params.text_document.uri, []))
+
+    @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
+    def saved(ls: Server, params: types.DidSaveTextDocumentParams) -> None:
+        documents.refresh()
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
+    def watched(ls: Server, params: types.DidChangeWatchedFilesParams) -> None:
+        documents.refresh()
