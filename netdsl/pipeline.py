@@ -49,7 +49,8 @@ class Spec:
         budget = Budget()
         with budget.open():
             self.module, self.mistakes = resolve(source, read)
-        self.elaborator = Elaborator(budget=budget, trace=trace)
+        self.elaborator = Elaborator(budget=budget)
+        self.elaborator.trace = trace
 
     def constant(self, name: str) -> Any:
         """The value of a constant of the file; None where there is none."""

@@ -20,6 +20,7 @@ from netdsl.elaborate.apply import Applier, snake
 from netdsl.elaborate.build import freeze
 from netdsl.elaborate.builder import Context, Options
 from netdsl.elaborate.calls import Given, bind, is_complete, missing
+from netdsl.elaborate.captured import captured, release, typed
 from netdsl.elaborate.expressions import Evaluator
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.names import Env, Silent
@@ -32,12 +33,7 @@ from netdsl.elaborate.values import (
     SEVERAL,
     BlockArrow,
     BlockValue,
-    Captured,
-    Shared,
-    Tensor,
     describe,
-    leaves,
-    replace_tensors,
 )
 from netdsl.elaborate.weight import too_much_work
 from netdsl.ir.model import Definition, Program
@@ -77,11 +73,9 @@ class Elaborator:
     `diagnostics` holds every mistake found so far, each once.
     """
 
-    def __init__(
-        self, options: Options | None = None, budget: Budget | None = None, trace: Trace | None = None
-    ) -> None:
+    def __init__(self, options: Options | None = None, budget: Budget | None = None) -> None:
         self.options = options or Options()
-        self.trace = trace
+        self.trace: Trace | None = None
         self.budget = budget or Budget()
         self.evaluator = Evaluator()
         self._applier = Applier(self)
@@ -200,9 +194,9 @@ class Elaborator:
     def block(self, arrow: BlockArrow, flow: Wire | None, context: Context) -> tuple[Definition, list[Wire]]:
         """The definition of a block for these arguments and this input, and the wires to give it."""
         spend(10 + 3 * self.evaluator.weights.of(arrow))
-        arguments, wires = _captured(arrow.arguments)
+        arguments, wires = captured(arrow.arguments)
         types = tuple(w.type for w in ([flow] if flow else []) + wires)
-        key = (arrow.block, _typed(arguments), flow is not None, types)
+        key = (arrow.block, typed(arguments), flow is not None, types)
         made = self._made.get(key) or self._symbolic.get(key)
         if made is None:
             memory = self._symbolic if any(t.names for t in types) else self._made
@@ -226,10 +220,10 @@ class Elaborator:
     ) -> Definition | None:
         scope = Scope(arrow.block.name, arrow.block.module.place(arrow.block.declaration.at))
         start = scope.add_input(flow.type, flow.place) if flow else None
-        captured = [scope.add_input(w.type, w.place) for w in wires]
-        for wire, outer in zip(captured, wires, strict=True):
+        taken = [scope.add_input(w.type, w.place) for w in wires]
+        for wire, outer in zip(taken, wires, strict=True):
             wire.name = outer.name
-        own = {n: _release(v, captured) for n, v in arguments.items()}
+        own = {n: release(v, taken) for n, v in arguments.items()}
         with self._inside(arrow):
             return self._fill(scope, arrow.block, own, start)
 
@@ -363,41 +357,3 @@ class Elaborator:
         if isinstance(value, bool) or not isinstance(value, int | Size):
             raise fault("not-a-size", f"a size is needed here, found {describe(value)}", env.place(node))
         return value
-
-
-Arguments = tuple[tuple[str, Any], ...]
-
-
-def _captured(arguments: Arguments) -> tuple[Arguments, list[Wire]]:
-    """Arguments with the caller's tensors numbered, and those tensors."""
-    if all(type(v) in PLAIN for _, v in arguments):
-        return arguments, []
-    found = leaves(tuple(v for _, v in arguments))
-    wires = list({leaf.wire: None for leaf in found if isinstance(leaf, Tensor)})
-    if not wires:
-        return arguments, []
-    index = {wire: i for i, wire in enumerate(wires)}
-    numbered = ((n, replace_tensors(v, lambda t: Captured(index[t.wire], t.wire.type))) for n, v in arguments)
-    return tuple(numbered), wires
-
-
-PLAIN = (int, float, bool, str)
-
-
-def _typed(value: Any) -> Any:
-    """A key that tells `1`, `1.0` and `true` apart."""
-    if type(value) is tuple:
-        return tuple([_typed(v) for v in value])
-    return value if type(value) is int else (type(value), value) if isinstance(value, bool | float) else value
-
-
-def _release(value: Any, wires: list[Wire]) -> Any:
-    """The value with captured tensors standing for the inputs of the new scope."""
-    if isinstance(value, Captured):
-        return Tensor(wires[value.index])
-    if isinstance(value, tuple):
-        return tuple(_release(v, wires) for v in value)
-    if isinstance(value, Struct) and not isinstance(value, Shared | ast.Node):
-        fields = {f: _release(getattr(value, f), wires) for f in value.__struct_fields__}
-        return type(value)(**fields)
-    return value
