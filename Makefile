@@ -57,6 +57,7 @@ docs: setup
 	$(BIN)/python -m netdsl.render.zoo specs > docs/zoo.md.new
 	mv docs/zoo.md.new docs/zoo.md
 	$(BIN)/python -m netdsl.render.recipes specs docs/recipes.md
+	$(BIN)/python -m netdsl.render.errors docs/errors.md
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

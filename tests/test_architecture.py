@@ -28,7 +28,7 @@ FLOORS = (
     ("planning",),
     ("checks",),
     ("loader", "pipeline"),
-    ("checked", "selection"),
+    ("checked", "selection", "fixes"),
     ("summary",),
     ("render", "verify", "view"),
     ("training",),

@@ -16,33 +16,41 @@ from msgspec.structs import replace
 
 from netdsl.checked import SHOWN, Checked, check_source
 from netdsl.cli.failure import OK, USAGE, WRONG, Failure, Refused
-from netdsl.cli.files import UNREADABLE, find_specs, read_spec
+from netdsl.cli.files import UNREADABLE, find_specs, read_spec, write
 from netdsl.cli.target import add_target, given_arguments, given_sizes, open_spec, split_target
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
-from netdsl.loader import locate
+from netdsl.loader import locate, read_import
 from netdsl.render.numbers import plural
+from netdsl.source import Source
+
+FORMATS = ("text", "json", "github", "sarif")
 
 EXAMPLES = """\
 examples:
   netdsl check resnet.net
   netdsl check specs                      every spec below a folder
   netdsl check resnet.net:ResNet -p unit=Basic -p depths=[1,1]
+  netdsl check resnet.net --fix           apply the hints that mend
   netdsl check old.net --migrate          lines that meant something else in version 1 of the language
   netdsl check specs --json | jq '.files[].diagnostics[]'
+  netdsl check specs --format github      annotations in a workflow; sarif for code scanning
 
-exit codes: 0 no mistakes, 1 mistakes, 2 a file that cannot be read
+exit codes: 0 no mistakes, 1 mistakes (with `--deny warnings`: or warnings), 2 a file that cannot be read
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_target(parser, nargs="+")
-    parser.add_argument("--json", action="store_true", help="all diagnostics as one object")
-    parser.add_argument("--migrate", action="store_true", help="list what meant something else in version 1")
-    parser.add_argument("--fix", action="store_true", help="rewrite what --migrate lists as it was meant")
+    parser.add_argument("--fix", action="store_true", help="apply the hints that are shown to mend, and check again")
+    parser.add_argument("--unsafe", action="store_true", help="with --fix: also those that may change what is meant")
+    parser.add_argument("--migrate", action="store_true", help="list what version 1 meant otherwise; --fix rewrites it")
+    parser.add_argument("--format", choices=FORMATS, default="text", help="for people (text), or for other programs")
+    parser.add_argument("--json", action="store_const", dest="format", const="json", help="the same as --format json")
+    parser.add_argument("--deny", choices=("warnings",), help="end with exit code 1 where there are warnings")
 
 
 def run(args: argparse.Namespace) -> int:
-    return _migrate(args) if args.migrate or args.fix else _report(args)
+    return _migrate(args) if args.migrate else _report(args)
 
 
 def _migrate(args: argparse.Namespace) -> int:
@@ -52,27 +60,44 @@ def _migrate(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
+    if args.unsafe and not args.fix:
+        raise Failure("`--unsafe` says which fixes are applied", "netdsl check SPEC --fix --unsafe")
+    fixed = _fix(args) if args.fix else 0
     found = list(_all(args))
-    if args.json:
-        from netdsl.render.diagnostics import as_data
-        from netdsl.render.output import print_json
-
-        files = [
-            {
-                "file": c.file,
-                "nets": c.nets,
-                "recipes": c.recipes,
-                "diagnostics": [*map(as_data, c.diagnostics[:SHOWN])],
-                "more": c.more,
-            }
-            for c in found
-        ]
-        print_json({"ok": not any(c.errors for c in found), "errors": sum(c.errors for c in found), "files": files})
-    else:
-        _print(found)
+    _PRINTERS[args.format](found)
+    if fixed and args.format == "text":
+        print(f"mended {plural(fixed, 'mistake')}")
     if any(d.code in UNREADABLE for c in found for d in c.diagnostics):
         return USAGE
-    return WRONG if any(c.errors for c in found) else OK
+    denied = args.deny is not None and any(d.severity == "warning" for c in found for d in c.diagnostics)
+    return WRONG if denied or any(c.errors for c in found) else OK
+
+
+def _fix(args: argparse.Namespace) -> int:
+    """Apply fixes to the files; gives how many."""
+    from netdsl.fixes.apply import fix
+
+    count = 0
+    for target in args.spec:
+        path, _ = split_target(target)
+        for file in find_specs([path]):
+            if file == "-":
+                raise Failure("`--fix` writes to files, and this is the standard input")
+            try:
+                source = read_spec(locate(file))
+            except Failure:
+                continue  # the check that follows says why
+            fixed = fix(source, _everything, args.unsafe)
+            if fixed.text != source.text:
+                write(source.name, fixed.text)
+            count += fixed.count
+    return count
+
+
+def _everything(source: Source) -> tuple[Diagnostic, ...]:
+    from netdsl.pipeline import Spec
+
+    return Spec(source, read_import).diagnostics
 
 
 def _all(args: argparse.Namespace) -> Iterator[Checked]:
@@ -96,7 +121,8 @@ def _check(file: str, net: str | None, args: argparse.Namespace) -> Checked:
     try:
         if net or args.arguments or args.sizes:
             return _check_one(file, net, args)
-        checked = check_source(read_spec(locate(file)))
+        source = read_spec(locate(file))
+        checked = _with_fixes(source, check_source(source))
     except Refused as refused:
         return Checked(file, (), refused.diagnostics)
     except Failure as failure:
@@ -105,6 +131,15 @@ def _check(file: str, net: str | None, args: argparse.Namespace) -> Checked:
         hint = "a spec declares blocks, nets and recipes: `net Name { input image [3, 224, 224] ... }`"
         return Checked(file, (), (diagnostic("empty-spec", f"{file} declares nothing", hint=hint),))
     return replace(checked, file=file)
+
+
+def _with_fixes(source: Source, checked: Checked) -> Checked:
+    """The same, with edits in the hints that are shown to mend."""
+    if not checked.diagnostics:
+        return checked
+    from netdsl.fixes.suggest import suggest
+
+    return replace(checked, diagnostics=suggest(source, checked.diagnostics, _everything))
 
 
 def _check_one(file: str, net: str | None, args: argparse.Namespace) -> Checked:
@@ -119,7 +154,39 @@ def _check_one(file: str, net: str | None, args: argparse.Namespace) -> Checked:
     return Checked(file, (one.name,), one.diagnostics)
 
 
-def _print(found: list[Checked]) -> None:
+def _print_json(found: list[Checked]) -> None:
+    from netdsl.render.diagnostics import as_data
+    from netdsl.render.output import print_json
+
+    files = [
+        {
+            "file": c.file,
+            "nets": c.nets,
+            "recipes": c.recipes,
+            "diagnostics": [*map(as_data, c.diagnostics[:SHOWN])],
+            "more": c.more,
+        }
+        for c in found
+    ]
+    print_json({"ok": not any(c.errors for c in found), "errors": sum(c.errors for c in found), "files": files})
+
+
+def _print_github(found: list[Checked]) -> None:
+    from netdsl.render.formats import github
+
+    diagnostics = [d for c in found for d in c.diagnostics]
+    if diagnostics:
+        print(github(diagnostics))
+
+
+def _print_sarif(found: list[Checked]) -> None:
+    from netdsl.render.formats import sarif
+    from netdsl.render.output import print_json
+
+    print_json(sarif(d for c in found for d in c.diagnostics))
+
+
+def _print_text(found: list[Checked]) -> None:
     from netdsl.render.diagnostics import render_all
 
     for checked in found:
@@ -132,3 +199,6 @@ def _print(found: list[Checked]) -> None:
     counts = [plural(n, name) for n, name in ((nets, "net"), (recipes, "recipe")) if n] or [plural(0, "net")]
     what = found[0].file if len(found) == 1 else plural(len(found), "file")
     print(f"{what}: " + (plural(errors, "mistake") if errors else f"{', '.join(counts)}, no mistakes"))
+
+
+_PRINTERS = {"text": _print_text, "json": _print_json, "github": _print_github, "sarif": _print_sarif}

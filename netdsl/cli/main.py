@@ -19,6 +19,7 @@ from netdsl.diagnostics.memory import is_out_of_memory
 
 COMMANDS = {
     "check": "report every mistake in specs",
+    "explain": "what a diagnostic code means, with a wrong and a right spec",
     "summary": "shapes, parameters, MACs, memory and receptive field of a net",
     "view": "draw a net: an SVG picture, or a page to explore",
     "compile": "write a net as PyTorch source and as an ONNX file",
@@ -35,7 +36,7 @@ COMMANDS = {
 }
 """The commands, each a module of this package with `configure(parser)` and `run(args) -> exit code`."""
 
-SHORT = ("check", "summary", "view", "fmt", "ops", "zoo")
+SHORT = ("check", "explain", "summary", "view", "fmt", "ops", "zoo")
 """Commands that end before collecting garbage could pay."""
 
 PACKAGES = {

@@ -1,6 +1,7 @@
 """Convolutions over one, two or three spatial axes: `conv`, `dwconv`, `patchify`, `upconv`."""
 
 from collections.abc import Mapping
+from math import gcd
 from typing import Any, ClassVar, Literal
 
 from msgspec.structs import replace
@@ -174,7 +175,7 @@ def check_groups(groups: int, inputs: int, outputs: int) -> None:
     """Raise OpError unless `groups` divides both widths."""
     for width, which in ((inputs, "input"), (outputs, "output")):
         if width % groups:
-            divisors = [d for d in range(1, width + 1) if width % d == 0]
+            divisors = [d for d in range(1, gcd(inputs, outputs) + 1) if inputs % d == 0 == outputs % d]
             nearest = min(divisors, key=lambda d: abs(d - groups))
             raise OpError(
                 f"{groups} groups do not divide the {width} {which} channels",

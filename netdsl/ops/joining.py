@@ -37,7 +37,7 @@ class Concat(Op, frozen=True):
             for axis, (m, n) in enumerate(zip(first.shape, x.shape, strict=True)):
                 if axis != at and assume.equal(m, n) == IMPOSSIBLE:
                     message = f"`concat` along axis {at} needs the other sizes to agree, found {first} and {x}"
-                    raise OpError(message, operand=i, hint=_mend(m, n))
+                    raise OpError(message, operand=i, hint=_mend(first, x, m, n))
             total = total + x.shape[at]
         shape = (*first.shape[:at], total, *first.shape[at + 1 :])
         return TensorType(shape, first.dtype, any(x.batched for x in inputs))
@@ -65,7 +65,7 @@ def _for_each_sample_onnx(g: Graph, x: Operand) -> Any:
     return g.op("Expand", x.name, g.shape(*x.type.shape))
 
 
-def _mend(m: Dim, n: Dim) -> str | None:
+def _mend(first: TensorType, other: TensorType, m: Dim, n: Dim) -> str | None:
     if not (isinstance(m, int) and isinstance(n, int)):
         return None
     small, large = sorted((m, n))
@@ -73,7 +73,15 @@ def _mend(m: Dim, n: Dim) -> str | None:
         return (
             f"`upsample({large // small})` would enlarge the smaller one, a stride of {large // small} shrink the other"
         )
-    return f"`crop({small})` would cut the larger one to the middle"
+    least = [
+        min(a, b)
+        for a, b in zip(first.shape[1:], other.shape[1:], strict=True)
+        if isinstance(a, int) and isinstance(b, int)
+    ]
+    if len(least) != first.rank - 1 or not least:
+        return None
+    size = str(least[0]) if len(set(least)) == 1 else f"({', '.join(map(str, least))})"
+    return f"`crop({size})` would cut the larger one to the middle"
 
 
 @register("chunk")

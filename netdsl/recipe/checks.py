@@ -42,7 +42,8 @@ def _time(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 def _schedule(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     at = places.at("schedule")
     open_ended = [i for i, p in enumerate(recipe.schedule) if p.length is None]
-    if any(i < len(recipe.schedule) - 1 for i in open_ended):
+    late = any(isinstance(p, Warmup) for p in recipe.schedule[1:])
+    if any(i < len(recipe.schedule) - 1 for i in open_ended) and not late:
         hint = "give it a length: `cosine(over=10 epochs)`"
         yield _say(
             "error",
@@ -75,8 +76,10 @@ def _schedule(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
             name = "start" if isinstance(phase, Warmup) else "to"
             message = f"`{name}` and `factor` both say where `{component_name(phase)}` leads from or to"
             yield _say("error", "conflicting-fields", message, at)
-    if any(isinstance(p, Warmup) for p in recipe.schedule[1:]):
-        yield _say("warning", "late-warmup", "a warm-up after another phase jumps back to its start", at)
+    if late:
+        hint = "the warm-up comes first: `warmup(5 epochs) -> cosine`"
+        severity: Severity = "error" if any(i < len(recipe.schedule) - 1 for i in open_ended) else "warning"
+        yield _say(severity, "late-warmup", "a warm-up after another phase jumps back to its start", at, hint)
 
 
 def _targets(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:

@@ -49,8 +49,17 @@ def render(found: Diagnostic, paint: Paint = PLAIN) -> str:
     if found.path:
         lines.append(f"{lead}in: {found.path}")
     lines += [f"{lead}{paint('note', 'note')}: {visible(note)}" for note in found.notes]
-    lines += [f"{lead}{paint('hint', 'hint')}: {visible(hint.message)}" for hint in found.hints]
+    lines += [f"{lead}{paint('hint', 'hint')}: {visible(hint.message)}{_mended_by(hint)}" for hint in found.hints]
     return "\n".join(lines)
+
+
+def _mended_by(hint: Hint) -> str:
+    """How a hint with edits is applied; which of several words it is."""
+    if not hint.edits:
+        return ""
+    option = "--fix" if hint.safe else "--fix --unsafe"
+    which = f"writes `{visible(hint.edits[0].text)}`" if "` or `" in hint.message else "does it"
+    return f" (`{option}` {which})"
 
 
 def render_all(found: Iterable[Diagnostic], stream: TextIO | None = None) -> str:

@@ -568,3 +568,38 @@ def test_writes_are_whole_or_not_at_all(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a"]
     assert files.write(str(path), "after") == 5
     assert path.read_text() == "after"
+
+
+FIXABLE = "net N {\n  input image [3, 8, 8]\n  cnv(4, 3) -> relu\n}\n"
+
+
+def test_check_fix_mends_the_file(run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.net"
+    path.write_text(FIXABLE)
+    assert "(`--fix` does it)" in run("check", path).out
+    result = run("check", path, "--fix")
+    assert result.code == 0
+    assert "mended 1 mistake" in result.out
+    assert path.read_text() == FIXABLE.replace("cnv", "conv")
+
+
+def test_check_for_other_programs(run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.net"
+    path.write_text(FIXABLE)
+    line = run("check", path, "--format", "github").out
+    assert line.startswith(f"::error file={path},line=3,endLine=3,col=3,endColumn=6,title=unknown-name::")
+    log = json.loads(run("check", path, "--format", "sarif").out)
+    (result,) = log["runs"][0]["results"]
+    assert result["ruleId"] == "unknown-name"
+    (change,) = result["fixes"][0]["artifactChanges"][0]["replacements"]
+    assert change["insertedContent"] == {"text": "conv"}
+    assert change["deletedRegion"]["startColumn"] == 3
+    assert run("check", path, "--format", "json").out == run("check", path, "--json").out
+
+
+def test_explain(run: Any) -> None:
+    assert "shape-mismatch" in run("explain").out
+    shown = run("explain", "indivisible").out
+    assert "Wrong:" in shown
+    assert "groups=4" in shown
+    assert "did you mean" in run("explain", "indivisble").err

@@ -1,0 +1,192 @@
+"""What people type who come from PyTorch, Keras, timm and einops, and what it is here: one table.
+
+A line gives the names elsewhere, what they are called here, and the arguments elsewhere in order: `-name` is not
+written here (it is inferred, or has no meaning), `name>own` is called `own` here, `@name>own` counts axes with the
+batch, `name!` follows as a layer of its own. A line that is indented goes on with the one before.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+_KERAS = "-data_format -input_shape -name -kernel_initializer -bias_initializer -kernel_regularizer"
+
+
+class Habit(Struct, frozen=True):
+    """What a call of elsewhere is called here, and its arguments there in order."""
+
+    op: str
+    arguments: str
+
+
+_TABLE = """
+Conv2d Conv1d Conv3d conv2d conv1d Conv conv | conv | -in_channels out_channels kernel_size stride padding dilation
+    groups bias padding_mode -device -dtype
+Conv2D Conv1D Conv3D Convolution2D SeparableConv2D | conv | filters>out_channels kernel_size strides>stride padding
+    -data_format dilation_rate>dilation groups activation! use_bias>bias KERAS
+DepthwiseConv2D | dwconv | kernel_size strides>stride padding activation! use_bias>bias KERAS
+ConvTranspose2d ConvTranspose1d conv_transpose2d upconv | upconv | -in_channels out_channels kernel_size stride
+    padding output_padding groups bias dilation
+Conv2DTranspose | upconv | filters>out_channels kernel_size strides>stride padding activation! KERAS
+Linear linear LazyLinear | linear | -in_features out_features bias
+Dense dense fc FC | linear | units>out_features activation! use_bias>bias KERAS
+BatchNorm2d BatchNorm1d BatchNorm3d SyncBatchNorm batch_norm bn | bn | -num_features eps momentum affine
+    -track_running_stats
+BatchNormalization BatchNorm batchnorm | bn | -axis -momentum epsilon>eps -center -scale
+InstanceNorm2d InstanceNorm1d instance_norm instancenorm | instancenorm | -num_features eps -momentum affine
+GroupNorm group_norm groupnorm | groupnorm | num_groups -num_channels eps affine
+GroupNormalization | groupnorm | groups>num_groups -axis epsilon>eps
+LayerNorm layer_norm LayerNorm2d layernorm ln | layernorm | -normalized_shape eps elementwise_affine bias
+LayerNormalization | layernorm | -axis epsilon>eps
+RMSNorm rms_norm rmsnorm | rmsnorm | -normalized_shape eps elementwise_affine
+LocalResponseNorm lrn | lrn | size alpha beta k
+RNN rnn | rnn | -input_size hidden_size num_layers nonlinearity bias -batch_first dropout bidirectional
+LSTM lstm | lstm | -input_size hidden_size num_layers bias -batch_first dropout bidirectional
+GRU gru | gru | -input_size hidden_size num_layers bias -batch_first dropout bidirectional
+MultiheadAttention | attention | -embed_dim num_heads>heads dropout bias -batch_first
+MultiHeadAttention | attention | num_heads>heads -key_dim -value_dim dropout
+MaxPool2d MaxPool1d MaxPool3d max_pool2d max_pool1d maxpool max_pool | maxpool | kernel_size stride padding dilation
+    -return_indices ceil_mode
+MaxPooling2D MaxPool2D MaxPooling1D | maxpool | pool_size>kernel_size strides>stride padding -data_format
+AvgPool2d AvgPool1d avg_pool2d avgpool avg_pool | avgpool | kernel_size stride padding ceil_mode count_include_pad
+AveragePooling2D AveragePooling1D | avgpool | pool_size>kernel_size strides>stride padding -data_format
+AdaptiveAvgPool2d AdaptiveAvgPool1d adaptive_avg_pool2d | adaptive_avgpool | output_size
+AdaptiveMaxPool2d adaptive_max_pool2d | adaptive_maxpool | output_size
+GlobalAveragePooling2D GlobalAveragePooling1D GlobalAvgPool2d SelectAdaptivePool2d global_avg_pool GAP | gap |
+    -output_size -pool_type -flatten -keepdims
+GlobalMaxPooling2D GlobalMaxPool2D | gmp | -keepdims
+Dropout dropout Dropout1d SpatialDropout1D | dropout | p -inplace -training -seed rate>p
+Dropout2d SpatialDropout2D dropout2d | dropout2d | p -inplace rate>p
+AlphaDropout alpha_dropout | alpha_dropout | p -inplace
+GaussianDropout | gaussian_dropout | rate>p
+DropPath StochasticDepth droppath stochastic_depth | drop_path | p mode drop_prob>p
+Embedding embedding | embed | num_embeddings embedding_dim -padding_idx
+Flatten flatten | flatten | @start_dim>start @end_dim>end -data_format
+PReLU prelu | prelu | num_parameters init
+LeakyReLU leaky_relu | leaky_relu | negative_slope -inplace alpha>negative_slope
+ELU elu | elu | alpha -inplace
+GELU gelu | gelu | approximate
+Softmax softmax | softmax | @dim>axis -_stacklevel -dtype
+LogSoftmax log_softmax | log_softmax | @dim>axis -_stacklevel -dtype
+GLU glu | glu | @dim>axis
+ReLU relu relu_ Relu | relu | -inplace
+ReLU6 relu6 | relu6 | -inplace
+SELU selu | selu | -inplace
+SiLU silu Swish swish | silu | -inplace
+Mish mish | mish | -inplace
+Hardswish hardswish HardSwish | hardswish | -inplace
+Hardsigmoid hardsigmoid | hardsigmoid | -inplace
+Sigmoid sigmoid | sigmoid |
+Tanh tanh | tanh |
+Softplus softplus | softplus | beta threshold
+Identity Identity2d | identity |
+Upsample upsample interpolate UpsamplingBilinear2d UpsamplingNearest2d | upsample | size scale_factor mode
+    align_corners -recompute_scale_factor antialias
+UpSampling2D | upsample | size>scale_factor -data_format interpolation>mode
+Resize | upsample | size
+PixelShuffle pixel_shuffle | pixel_shuffle | upscale_factor
+PixelUnshuffle pixel_unshuffle | pixel_unshuffle | downscale_factor
+ChannelShuffle channel_shuffle | channel_shuffle | groups
+pad ZeroPad2d ReflectionPad2d | pad | padding mode value pad>padding
+ZeroPadding2D | pad | padding
+LayerScale layer_scale | scale | -dim init init_values>init
+PatchEmbed | patchify | -img_size patch_size>kernel_size -in_chans embed_dim>out_channels
+mean reduce_mean avg average | reduce_mean | @dim>axis keepdim>keepdims axis keepdims
+sum reduce_sum | reduce_sum | @dim>axis keepdim>keepdims axis keepdims
+amax max reduce_max | reduce_max | @dim>axis keepdim>keepdims axis keepdims
+amin min reduce_min | reduce_min | @dim>axis keepdim>keepdims axis keepdims
+norm | reduce_l2 | -p @dim>axis keepdim>keepdims
+normalize | l2_normalize | -p @dim>axis eps
+unsqueeze expand_dims | unsqueeze | @dim>axis axis
+squeeze | squeeze | @dim>axis axis
+chunk | chunk | chunks @dim>axis
+split | split | split_size>sizes @dim>axis
+roll | roll | shifts @dims>axes
+narrow | narrow | @dim>axis start length
+index_select | take | @dim>axis index
+clamp clip | clamp | min max
+abs absolute | absolute |
+pow | pow | exponent
+exp | exp |
+log | log |
+sqrt | sqrt |
+sin | sin |
+cos | cos |
+square | square |
+sign | sign |
+rsqrt | rsqrt |
+erf | erf |
+one_hot | one_hot | num_classes
+to type astype | cast | dtype
+contiguous detach clone cuda cpu | identity | -memory_format
+"""
+
+
+def _parsed() -> dict[str, Habit]:
+    found: dict[str, Habit] = {}
+    for entry in _TABLE.strip().replace("\n    ", " ").replace("KERAS", _KERAS).splitlines():
+        names, op, arguments = (part.strip() for part in entry.split("|"))
+        found |= {name: Habit(op, arguments) for name in names.split()}
+    return found
+
+
+HABITS = _parsed()
+"""Every layer and function of elsewhere by its own name."""
+
+NAMESPACES = frozenset((
+    "nn", "torch", "torch.nn", "F", "torch.nn.functional", "functional", "keras", "layers", "keras.layers", "tf",
+    "tf.nn", "optim", "torch.optim", "lr_scheduler", "optim.lr_scheduler", "transforms", "T", "v2", "tf.keras",
+    "tf.keras.layers", "tf.keras.activations", "np", "jnp", "jax.nn", "flax.linen",
+    "timm.layers", "einops", "torchvision.transforms",
+))  # fmt: skip
+"""What stands before a dot and is no tensor."""
+
+JOINED = {"cat": "concat", "concat": "concat", "concatenate": "concat", "Concatenate": "concat", "hstack": "concat"}
+BINARY = {
+    "add": "add", "Add": "add", "subtract": "sub", "sub": "sub", "mul": "mul", "Multiply": "mul", "multiply": "mul",
+    "matmul": "matmul", "bmm": "matmul", "mm": "matmul", "maximum": "maximum", "minimum": "minimum", "div": "div",
+    "where": "where", "scaled_dot_product_attention": "sdpa",
+}  # fmt: skip
+"""Functions of several tensors."""
+
+WORDS = {
+    "stack": "tensors are stacked as `concat(a -> unsqueeze(axis=0), b -> unsqueeze(axis=0))`",
+    "randn": "nothing is random in a net: `param((4, 8))` is a learned tensor, `constant(...)` a fixed one",
+    "rand": "nothing is random in a net: `param((4, 8))` is a learned tensor, `dropout(0.5)` drops values",
+    "view": "a tensor is reshaped as `x -> reshape((...))`, without the batch; `flatten` makes it a vector",
+    "transpose": "axes are exchanged as `x -> permute((1, 0))`, counted without the batch",
+    "swapaxes": "axes are exchanged as `x -> permute((1, 0))`, counted without the batch",
+    "einsum": "products are written `matmul(a, b)`, sums `reduce_sum(axis=...)`; attention is `sdpa(q, k, v)`",
+    "rearrange": "it is written with `reshape`, `permute` and `flatten`, axes counted without the batch",
+    "repeat_interleave": "a tensor is repeated by `expand` or `upsample`",
+    "tile": "a tensor is repeated along new axes by `expand((...))`",
+    "flip": "nothing reverses an axis in a net; the augmentation is `hflip`",
+    "topk": "nothing sorts values in a net; `reduce_max` takes the largest",
+    "triu": "a causal mask is `attention(heads, causal=true)` or `sdpa(q, k, v, causal=true)`",
+    "tril": "a causal mask is `attention(heads, causal=true)` or `sdpa(q, k, v, causal=true)`",
+    "unfold": "windows are cut with `windows`, patches with `patchify(width, size)`",
+    "zeros": "a fixed tensor is `constant(...)` of numbers, a learned one `param((4, 8), init=zeros)`",
+    "ones": "a fixed tensor is `constant(...)` of numbers, a learned one `param((4, 8), init=ones)`",
+    "Sequential": "layers follow each other with `->`, or on lines of their own",
+    "Activation": "an activation is a layer of its own: `-> relu`",
+    "Lambda": "a pipeline in parentheses is a function of `it`",
+    "Parameter": "a learned tensor is `param((4, 8))`",
+    "forward": "a body is a list of statements: `x -> layer`",
+}  # fmt: skip
+"""What to say where no edit can be shown to mend."""
+
+COMPONENTS = {
+    "StepLR": "step", "MultiStepLR": "multistep", "step": "multistep", "multistep": "step",
+    "CosineAnnealingLR": "cosine", "CosineAnnealingWarmRestarts": "restarts", "CosineDecay": "cosine",
+    "ExponentialLR": "exponential", "OneCycleLR": "onecycle", "ReduceLROnPlateau": "plateau", "LinearLR": "linear",
+    "PolynomialLR": "polynomial", "LinearWarmup": "warmup", "CrossEntropyLoss": "cross_entropy",
+    "BCEWithLogitsLoss": "bce", "BCELoss": "bce", "MSELoss": "mse", "L1Loss": "l1", "SmoothL1Loss": "huber",
+    "HuberLoss": "huber", "NLLLoss": "cross_entropy", "SparseCategoricalCrossentropy": "cross_entropy",
+    "CategoricalCrossentropy": "cross_entropy", "RandomCrop": "crop", "RandomHorizontalFlip": "hflip",
+    "RandomVerticalFlip": "vflip", "RandomRotation": "rotate", "RandomResizedCrop": "random_resized_crop",
+    "Resize": "resize", "ColorJitter": "color_jitter", "RandAugment": "randaugment",
+    "TrivialAugmentWide": "trivialaugment", "RandomErasing": "random_erasing", "EarlyStopping": "early_stopping",
+    "MixUp": "mixup", "Mixup": "mixup", "CutMix": "cutmix", "ImageFolder": "imagefolder", "RandomFlip": "hflip",
+    "CIFAR10": "cifar10", "CIFAR100": "cifar100", "MNIST": "mnist", "FashionMNIST": "fashion_mnist",
+}  # fmt: skip
+"""Components of recipes by their names elsewhere; others are tried in small letters."""

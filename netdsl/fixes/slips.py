@@ -1,0 +1,199 @@
+"""Fixes of single characters and lines: arrows, quotes, semicolons, comments, braces, inputs, statements of Python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from netdsl.fixes.calls import parts
+from netdsl.fixes.quoted import Change
+
+_LINES: tuple[tuple[str, str], ...] = (
+    (r"^(\s*)//+\s*(.*)$", r"\1# \2"),
+    (r"\s*//+(?=\s).*$", ""),
+    (r"^(\s*)/\*+\s*(.*?)\s*\*+/\s*$", r"\1# \2"),
+    (r"^(\s*)(?:--|%+|\"\"\"|''')\s*(.*?)(?:\"\"\"|''')?$", r"\1# \2"),
+    (r"^(\s*)[\"'](.*)[\"']\s*$", r"\1# \2"),
+    (r"[=~]>|-+>>?|\|>|[\u2190-\u21ff\u27f6\u2794\u279c]|[\u2013\u2014]\s*>?|-\s+>|>>", "->"),
+    (r"[\u201c-\u201f\u00ab\u00bb]", '"'),
+    (r"[\u2018-\u201b`]", "'"),
+    (r"^(\s*)(?:let|const|var|val|set)\s+", r"\1"),
+    (r"^(\s*)return\s+", r"\1"),
+    (r"^\s*return\s*$", ""),
+    (r"^(\s*)print\(.*\)\s*$", ""),
+    (r"^(\s*)([A-Za-z_]\w*)\s*([-+*/])=\s*(.*)$", r"\1\2 = \2 \3 \4"),
+    (r"^(\s*)(block|net)\s+(.*?):\s*\{", r"\1\2 \3 {"),
+    (r"\belif\b|\belse\s*:?\s*if\b|\belsif\b", "else if"),
+    (r"^(\s*)(?:def|function|fn|func|module|layer)\s+(?=[A-Za-z_])", r"\1block "),
+    (r"^(\s*)(?:class|model|network)\s+(?=[A-Za-z_])", r"\1net "),
+    (r"^(\s*)(?:train|training|config|optimizer)\s+(?=[A-Za-z_]\w*\s+for\b)", r"\1recipe "),
+    (r"\bfor\s*\(?\s*(?:int\s+|let\s+)?(\w+)\s*(?::|of|=)\s*", r"for \1 in "),
+    (r"&&", "and"),
+    (r"\|\|", "or"),
+    (r"!(?!=)", "not "),
+    (r"<>", "!="),
+    (r"===", "=="),
+    (r"\bnull\b|\bnil\b", "none"),
+    (r":=", "="),
+    (r"^(\s*[A-Za-z_]\w*)\s*:\s*[A-Za-z_]\w*\s*=\s*", r"\1 = "),
+    (r"^(\s*)input\s*(\[.*)$", r"\1input image \2"),
+    (r"^(\s*)input\s+(\w+)\s*(?:=|:|\()\s*\[?([^\])]*)[\])]?\s*$", r"\1input \2 [\3]"),
+    (r"^(\s*)input\s+(\w+)\s*\[(.*)\]\s*:\s*(\w+)\s*$", r"\1input \2 [\3] \4"),
+    (r"^(\s*)input\s+(\w+)\s+(\d[\d, x]*)\s*$", r"\1input \2 [\3]"),
+    (r"^(\s*)input\s*\(?\s*(\d[\d, ]*)\)?\s*$", r"\1input image [\2]"),
+    (r"^(\s*)(\w+)\s*=\s*input\s*\(?\[?\(?([\d, ]+)[\])]*\s*$", r"\1input \2 [\3]"),
+    (r"^(\s*)(?:input|Input)\s*\(\s*(?:shape\s*=\s*)?[\[(]([\d, ]*)[\])]\s*\)\s*$", r"\1input image [\2]"),
+    (r"(?<=\d)\s*[xX\u00d7]\s*(?=\d)", ", "),
+    (r"^(\s*)output\s+(.*\S)\s*$", r"\1output output = \2"),
+    (r"^(\s*)share\s+(\w+)\s*:\s*", r"\1share \2 = "),
+    (r"^(\s*)(?:self\.)(\w+)\s*=\s*", r"\1\2: "),
+    (r"^(\s*)(?:self\.)(\w+)\s*=\s*", r"\1share \2 = "),
+    (r"^(\s*)(?:model|self|net|m)\.(?:add|append)\((.*)\)\s*$", r"\1\2"),
+    (r"^(\s*)import\s+(\w+)\s*$", r""),
+    (r"^(\s*)import\s+(\w+)\s+from\s+[\"']?([\w.]+?)(?:\.net)?[\"']?\s*$", r"\1from \3 import \2"),
+    (r"^(\s*)from\s+[\"']([\w./]+?)(?:\.net)?[\"']\s+import", r"\1from \2 import"),
+    (r"^(\s*)from\s+([\w.]+)\.net\s+import", r"\1from \2 import"),
+    (r"^(\s*)(?:import|from)\s+torch.*$", r""),
+    (r"\blambda\s+(\w+)\s*:\s*\1\s*$", "identity"),
+    (r"^(\s*)([A-Za-z_]\w*)\s+(\d[^{}\n]*?)(\s*(?:->.*)?)$", r"\1\2(\3)\4"),
+    (r"^(\s*\w+)\s*:\s*(?=[\w\"'\[.-])", r"\1 = "),
+    (r"^(\s*\w+(?:\s*,\s*\w+)+\s*=\s*)([^()]*,.*)$", r"\1(\2)"),
+    (r"^(\s*\w+\s*=\s*)([^()\[\]]*,.*?)$", r"\1(\2)"),
+    (r"\s*(?:->|\|)\s*$", ""),
+    (r"^(\s*)->\s*", r"\1"),
+    (r",\s*$", ""),
+    (r"\s*\\\s*$", ""),
+    (r"\)\s*\(", ") -> ("),
+    (r"(?<=[\w)])\s+(?=[A-Za-z_]\w*\s*(?:\(|->|$))", " -> "),
+    (r"(?<=[\w\])\"'])\s+(?=[\w\[(\"'])", ", "),
+    (r"\*\*(?=\w)", "*"),
+    (r"(?<![=!<>])=(?!=)", "=="),
+    (r"==", "="),
+    (r"([A-Za-z_]\w*)\s*:\s*(?=[\w\"'\[(.])", r"\1="),
+    (r"(?<=[(,])(\s*)(\w+)\s*:\s*\w+", r"\1\2"),
+    (r"\b[fFrRbBuU](?=[\"'])", ""),
+    (r"(?<=\d)(?=[A-Za-z_])(?!e\d|epochs?\b|steps?\b)", "*"),
+    (r"[()\[\]{}]\s*$", ""),
+    (r"([\"'])([^\"']*)$", r"\1\2\1"),
+    (r"([\"'])([^\"'()]*)(\).*)$", r"\1\2\1\3"),
+)
+"""What is tried on the line of a mistake: at every place where the pattern stands near it, the replacement."""
+
+_COMPILED = tuple((re.compile(pattern), into) for pattern, into in _LINES)
+_SLICE = re.compile(r"([A-Za-z_]\w*)\[([^\]]*)\]")
+_OPENS = re.compile(r"^(\s*)(?:net|block|recipe|if|else|for|repeat|residual|group|\w+\s*:)")
+_CLOSERS = {"(": ")", "[": "]", "{": "}"}
+
+
+def slips(text: str, start: int, end: int) -> Iterator[list[Change]]:
+    """Changes on the line of a mistake, and of its indented block."""
+    first = text.rfind("\n", 0, start) + 1
+    last = text.find("\n", start)
+    last = len(text) if last < 0 else last
+    line = text[first:last]
+    if ";" in line:
+        yield _semicolons(text)
+    yield from _braces(text, first, last)
+    for pattern, into in _COMPILED:
+        matches = [m for m in pattern.finditer(line) if m.end() > m.start() or into]
+        near = sorted(matches, key=lambda m: abs(m.start() - (start - first)))[:2]
+        for match in near:
+            changed = match.expand(into)
+            if changed != match[0]:
+                yield [(first + match.start(), first + match.end(), changed)]
+        if len(matches) > 1 and all(m.expand(into) != m[0] for m in matches):
+            yield [(first + m.start(), first + m.end(), m.expand(into)) for m in matches]
+    yield from _brackets(text, start, end, first, last)
+
+
+def _semicolons(text: str) -> list[Change]:
+    """Every `;` of the text gone, and what follows it on a line of its own."""
+    changes: list[Change] = []
+    for match in re.finditer(r"^([^\S\n]*)([^\n#]*;[^\n]*)$", text, re.MULTILINE):
+        said = [text[a:b].strip() for a, b in parts(text, match.start(2), match.end(2), ";")]
+        changes.append((match.start(2), match.end(2), f"\n{match[1]}".join(said)))
+    return changes
+
+
+def part_of_tensor(text: str, start: int) -> Iterator[list[Change]]:
+    """`x[0:2]`: a part of the first axis; `x[:, 0:2]` counts the batch."""
+    first = text.rfind("\n", 0, start) + 1
+    line = text[first:].partition("\n")[0]
+    for match in _SLICE.finditer(line):
+        at = (first + match.start(), first + match.end())
+        items = [i.strip() for i in match[2].split(",")]
+        counts_batch = len(items) > 1 and items[0] in (":", "...")
+        for axis, item in enumerate(items[1:] if counts_batch else items):
+            named = f", axis={axis}" if axis else ""
+            begin, colon, stop = item.partition(":")
+            begin = begin or "0"
+            if colon and begin.isdigit() and stop.isdigit():
+                yield [(*at, f"{match[1]} -> narrow({begin}, {int(stop) - int(begin)}{named})")]
+            elif not colon and item.isdigit():
+                yield [(*at, f"{match[1]} -> take({item}{named})")]
+
+
+def _braces(text: str, first: int, last: int) -> Iterator[list[Change]]:
+    """`net N:` and the lines indented under it, in braces: with all that is written so below it, or alone."""
+    lines = text[first:].splitlines(keepends=True)
+    if not lines or not _OPENS.match(lines[0]) or not lines[0].split("#")[0].rstrip().endswith((":", ")")):
+        yield from _missing_brace(text, first, last)
+        return
+    yield [(first, len(text), _braced(text[first:]))]
+
+
+def _braced(text: str) -> str:
+    """A text with every indented block after a colon in braces."""
+    out: list[str] = []
+    waiting: list[int] = []
+    for line in text.splitlines():
+        indent = len(line) - len(line.lstrip())
+        if line.strip():
+            while waiting and indent <= waiting[-1]:
+                depth = waiting.pop()
+                at = len(out)
+                while at and not out[at - 1].strip():
+                    at -= 1
+                out.insert(at, f"{' ' * depth}}}")
+        opened = _OPENS.match(line) and line.split("#")[0].rstrip().endswith(":")
+        if opened:
+            waiting.append(indent)
+            head = line.split("#")[0].rstrip()[:-1].rstrip()
+            head = re.sub(r"^(\s*(?:net|block)\s+\w+)\(\s*(?:nn\.Module|Module|self)?\s*\)$", r"\1", head)
+            out.append(f"{head} {{")
+        else:
+            out.append(line)
+    while waiting:
+        while out and not out[-1].strip():
+            out.pop()
+        out.append(f"{' ' * waiting.pop()}}}")
+    return "\n".join(out) + "\n"
+
+
+def _missing_brace(text: str, first: int, last: int) -> Iterator[list[Change]]:
+    """`net N` without the brace that opens its body."""
+    line = text[first:last]
+    if _OPENS.match(line) and not line.rstrip().endswith("{"):
+        yield [(first + len(line.rstrip()), first + len(line.rstrip()), " {")]
+        yield [(first, len(text), _braced(f"{line.rstrip()}:{text[last:]}"))]
+
+
+def _brackets(text: str, start: int, end: int, first: int, last: int) -> Iterator[list[Change]]:
+    """A bracket closed at the end of its line, after its block, or taken away."""
+    marked = text[start:end]
+    if marked in _CLOSERS:
+        closer = _CLOSERS[marked]
+        line = text[first:last]
+        if marked == "{":
+            indent = len(line) - len(line.lstrip())
+            for match in re.finditer(r"\n(?=\n|[^\s}]|$)", text[last:]):
+                yield [(last + match.start(), last + match.start(), f"\n{' ' * indent}}}")]
+            yield [(len(text.rstrip()), len(text), f"\n{' ' * indent}}}\n")]
+        for stop in (*(m.start() for m in re.finditer(r"\s*(?:->|$|\{|,|[\])}])", text[end:last])),):
+            yield [(end + stop, end + stop, closer)]
+        ahead = text.find("\n}", last)
+        if ahead >= 0:
+            yield [(ahead, ahead, closer)]
+    if marked and marked in "()[]{}":
+        yield [(start, end, "")]
+        yield from ([(start, end, other)] for other in ")]}" if other != marked)

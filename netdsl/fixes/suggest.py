@@ -1,0 +1,214 @@
+"""Hints that mend: what a mistake could have meant is tried, and what mends it is offered as edits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from time import process_time
+
+from msgspec.structs import replace
+
+from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint
+from netdsl.fixes.calls import Call, calls
+from netdsl.fixes.habits import HABITS, WORDS
+from netdsl.fixes.proof import Check, edited, mends
+from netdsl.fixes.quoted import Change, quoted, value_changes
+from netdsl.fixes.rewrite import rewritten
+from netdsl.fixes.slips import part_of_tensor, slips
+from netdsl.ops import REGISTRY
+from netdsl.source import Place, Source, Span
+
+TRIED = 40
+"""How many changes are tried for one mistake."""
+
+MISTAKES = 50
+"""For how many mistakes of one file fixes are sought."""
+
+SECONDS = 5.0
+"""Time of the processor after which no more changes of a file are tried."""
+
+LARGEST = 64 * 1024
+"""Characters of a text that is checked again and again."""
+
+_SIZES = re.compile(r"\[\d+, (\d+), (\d+)\]")
+
+UNSAFE = frozenset(("randn", "rand", "zeros", "ones", "Parameter"))
+
+
+def suggest(
+    source: Source, found: tuple[Diagnostic, ...], check: Check, first_only: bool = False, unsafe: bool = True
+) -> tuple[Diagnostic, ...]:
+    """The same diagnostics; the first hint of each has edits where a change is shown to mend it.
+
+    `first_only` ends at the first that can be mended, safely where `unsafe` is not allowed.
+    """
+    if len(source.text) > LARGEST or any(d.code == "too-much-work" for d in found):
+        return tuple([replace(d, hints=tuple([replace(h, edits=()) for h in d.hints])) for d in found])
+    end = process_time() + SECONDS
+    told: list[Diagnostic] = []
+    for mistake in found[:MISTAKES]:
+        told.append(_suggested(source, found, mistake, check, end))
+        if first_only and any(h.edits and (h.safe or unsafe) for h in told[-1].hints):
+            break
+    return (*told, *found[len(told) :])
+
+
+def _suggested(
+    source: Source, found: tuple[Diagnostic, ...], mistake: Diagnostic, check: Check, end: float
+) -> Diagnostic:
+    at = mistake.at
+    if at is None or at.source.name != source.name:
+        return mistake
+    kept: list[Hint] = []
+    for hint in mistake.hints:
+        if hint.edits and process_time() < end and mends(source, found, mistake, hint.edits, check):
+            return replace(mistake, hints=(hint, *(h for h in mistake.hints if h is not hint)))
+        kept.append(replace(hint, edits=()))
+    kept = _with_words(source, mistake, kept)
+    for words, changes, safe in islice(_candidates(source.text, mistake), TRIED):
+        if process_time() > end:
+            break
+        edits = tuple([Edit(Place(source, Span(a, b)), text) for a, b, text in changes])
+        if edits and mends(source, found, mistake, edits, check):
+            return replace(mistake, hints=_offered(source, edits, words, safe, kept))
+    return replace(mistake, hints=tuple(kept))
+
+
+def _offered(source: Source, edits: tuple[Edit, ...], words: str, safe: bool, kept: list[Hint]) -> tuple[Hint, ...]:
+    """The hints with the edits in the one that says them, or in a new one before them."""
+    if words:
+        return tuple([replace(h, edits=edits, safe=safe) if h.message == words else h for h in kept])
+    return (Hint(_said(source, edits), edits, safe), *kept)
+
+
+def _said(source: Source, edits: tuple[Edit, ...]) -> str:
+    """What edits do, in words."""
+    number = edits[0].at.line
+    if "\n" in "".join(e.text for e in edits) or any(e.at.line != number for e in edits):
+        return "it can be rewritten"
+    if len(edits) > 1:
+        return f"write `{Source(edited(source.text, edits)).line(number).strip()}`"
+    edit = edits[0]
+    line = source.line(edit.at.line)
+    start = edit.at.column - 1
+    stop = start + edit.at.span.end - edit.at.span.start
+    whole = f"{line[:start]}{edit.text}{line[stop:]}".strip()
+    new, old = edit.text.strip(), edit.at.text.strip()
+    if not new:
+        return f"leave out `{old}`" if old and "\n" not in old else "it can be left out"
+    return f"write `{new}`" if old and len(new) > 2 else f"write `{whole}`"
+
+
+def _with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hint]:
+    """What the table of habits says of a name of elsewhere, before all other hints."""
+    for call in _near(source.text, mistake):
+        name = call.name.rpartition(".")[2]
+        if name in WORDS and (mistake.code in ("syntax", "unknown-name")):
+            return [Hint(WORDS[name])]
+    return kept
+
+
+def _candidates(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change], bool]]:
+    """Changes to try: the words of the hint they do ("" for none), and whether the meaning is not in doubt."""
+    assert mistake.at is not None
+    start, end = mistake.at.span.start, mistake.at.span.end
+    seen: set[tuple[Change, ...]] = set()
+    habits = _habits(text, mistake)
+    hints = ((h.message, c, True) for h in mistake.hints for c in quoted(text, start, end, h.message))
+    first, second = (habits, hints) if _is_foreign(text, mistake) else (hints, habits)
+    for words, changes, safe in _chain(_cropped(text, mistake), first, second, _others(text, mistake)):
+        key = tuple(changes)
+        if key not in seen:
+            seen.add(key)
+            yield words, changes, safe
+
+
+def _chain(*groups: Iterable[tuple[str, list[Change], bool]]) -> Iterator[tuple[str, list[Change], bool]]:
+    for group in groups:
+        yield from group
+
+
+def _cropped(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change], bool]]:
+    """A `crop` at the mark, to the size of another value that the message names."""
+    assert mistake.at is not None
+    if mistake.code != "shape-mismatch":
+        return
+    for call in calls(text, mistake.at.span.start, mistake.at.span.end):
+        if call.name == "crop" and call.given:
+            for height, width in _SIZES.findall(mistake.message):
+                yield "", [(call.start, call.end, f"crop(({height}, {width}))")], True
+
+
+def _is_foreign(text: str, mistake: Diagnostic) -> bool:
+    """Whether a call of elsewhere stands at a mistake."""
+    return any(
+        "." in c.name or c.name in WORDS or (c.name in HABITS and c.name not in REGISTRY) or _is_widths(c)
+        for c in _near(text, mistake)
+    )
+
+
+def _is_widths(call: Call) -> bool:
+    """Whether a call says a width that is inferred here."""
+    return any(a.name.startswith("in_") for a in call.given)
+
+
+def _near(text: str, mistake: Diagnostic) -> list[Call]:
+    """The calls of the line that a mistake lies in, touches or marks, the inner ones first."""
+    assert mistake.at is not None
+    start, end = mistake.at.span.start, mistake.at.span.end
+    first, last = text.rfind("\n", 0, start) + 1, text.find("\n", end)
+    found = [
+        c
+        for c in calls(text, first, len(text) if last < 0 else last)
+        if c.start <= start <= c.end or start <= c.start < end
+    ]
+    return found[::-1]
+
+
+def _habits(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change], bool]]:
+    """Calls of elsewhere as they are written here: the one at the mark, and all of the line."""
+    assert mistake.at is not None
+    near = _near(text, mistake)
+    for call in near:
+        safe = call.name.rpartition(".")[2] not in UNSAFE
+        for code in rewritten(text, call):
+            yield "", [(call.start, call.end, code)], safe
+    first, last = text.rfind("\n", 0, mistake.at.span.start) + 1, text.find("\n", mistake.at.span.start)
+    changes: list[Change] = []
+    reached = first
+    for call in calls(text, first, len(text) if last < 0 else last):
+        way = next(rewritten(text, call), None)
+        if call.start >= reached and way is not None and ("." in call.name or call.arguments is not None):
+            changes.append((call.start, call.end, way))
+            reached = call.end
+    if len(changes) > 1:
+        yield "", changes, True
+
+
+def _others(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change], bool]]:
+    """Other ways to write the marked value, slips of the line, and the argument left out."""
+    assert mistake.at is not None
+    start, end = mistake.at.span.start, mistake.at.span.end
+    marked = text[start:end]
+    head = len(marked.split("=", 1)[0]) + 1 if mistake.code != "syntax" and "=" in marked.split("(")[0] else 0
+    head += len(marked[head:]) - len(marked[head:].lstrip())
+    for value in value_changes(text, start + head, end):
+        yield "", [(start + head, end, value)], True
+    yield from (("", c, True) for c in part_of_tensor(text, start))
+    if mistake.code == "syntax":
+        for changes in slips(text, start, end):
+            yield "", changes, True
+    for call in _near(text, mistake):
+        for i, argument in enumerate(call.given):
+            if argument.start <= start < argument.end:
+                yield "", [_without(call, i)], False
+
+
+def _without(call: Call, index: int) -> Change:
+    """A call with one argument less."""
+    kept = [a for i, a in enumerate(call.given) if i != index]
+    if not kept:
+        return call.start, call.end, call.name
+    shown = ", ".join(f"{a.name}={a.text}" if a.name else a.text for a in kept)
+    return call.start, call.end, f"{call.name}({shown})"

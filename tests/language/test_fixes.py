@@ -1,0 +1,115 @@
+"""Fixes: what people type elsewhere is rewritten, every offered edit mends, and nothing else changes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from paths import ROOT, TESTS
+
+from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.fixes.apply import fix
+from netdsl.fixes.proof import edited, mends
+from netdsl.fixes.suggest import suggest
+from netdsl.loader import read_import
+from netdsl.pipeline import Spec
+from netdsl.render.errors import page
+from netdsl.source import Source
+
+
+def check(source: Source) -> tuple[Diagnostic, ...]:
+    return Spec(source, read_import).diagnostics
+
+
+def net(body: str, shape: str = "[3, 32, 32]") -> str:
+    lines = "\n".join(f"  {line}" for line in body.splitlines())
+    return f"net N {{\n  input image {shape}\n{lines}\n}}\n"
+
+
+def recipe(body: str) -> str:
+    return net("conv(8, 3) -> bn -> relu -> gap -> linear(10)") + f"\nrecipe R for N {{\n  {body}\n}}\n"
+
+
+MENDED = {
+    net("conv(64, 3, groups=4)", "[18, 8, 8]"): "conv(64, 3, groups=2)",
+    net("conv(in_channels=3, out_channels=64, kernel_size=3)"): "conv(64, 3)",
+    net("Conv2d(3, 64, 3)"): "conv(64, 3)",
+    net("nn.Conv2d(3, 64, 3, padding=1) -> nn.ReLU(inplace=True)"): "conv(64, 3, padding=1) -> relu",
+    net("gap -> Linear(512, 10)"): "gap -> linear(10)",
+    net("conv(64, 3) -> BatchNorm2d(64)"): "conv(64, 3) -> bn",
+    net("gap -> Dense(10, activation='relu')"): "gap -> linear(10) -> relu",
+    net("x = conv(8, 3)\nF.relu(x) -> gap"): "x -> relu -> gap",
+    net("x = conv(8, 3)\nrelu(x) -> gap"): "x -> relu -> gap",
+    net("a = conv(8, 3)\nb = conv(8, 3)\ntorch.cat([a, b], 1)"): "concat(a, b)",
+    net("a = conv(8, 3)\nb = conv(8, 3)\nconcat([a, b])"): "concat(a, b)",
+    net("a = conv(8, 3)\nb = conv(8, 3)\nstack([a, b])"): "concat(a -> unsqueeze(axis=0), b -> unsqueeze(axis=0))",
+    net("conv(8, 3, padding='valid')"): "conv(8, 3, padding=0)",
+    net("x = conv(8, 3)\nx[0:2] -> gap"): "x -> narrow(0, 2) -> gap",
+    net("interpolate(scale_factor=2)"): "upsample(2)",
+    net("conv(8, 3) -> mean(dim=[2, 3])"): "conv(8, 3) -> gap",
+    net("image + randn(3, 32, 32)"): "image + param((3, 32, 32))",
+    net("conv(8, 3) -> view(-1) -> linear(10)"): "conv(8, 3) -> flatten -> linear(10)",
+    net("flatten(start=1) -> transpose(1, 2)"): "flatten(start=1) -> permute((1, 0))",
+    net("self.conv(8, 3)"): "conv(8, 3)",
+    net("cnv(8, 3)"): "conv(8, 3)",
+    net("conv(8, 3, strid=2)"): "conv(8, 3, stride=2)",
+    net("conv(8, 3) => relu"): "conv(8, 3) -> relu",
+    net("// a comment"): "# a comment",
+    recipe("augment = [hflip, crop(32)]"): "augment = hflip -> crop(32)",
+    recipe('schedule = "cosine"'): "schedule = cosine",
+    recipe("epochs = 10\n  schedule = cosine -> warmup(2 epochs)"): "schedule = warmup(2 epochs) -> cosine",
+    recipe("epochs = 200\n  schedule = step([9 epochs], gamma=0.1)"): "schedule = multistep([9 epochs], factor=0.1)",
+    recipe("optimizer = adma"): "optimizer = adam",
+    recipe("epoch = 3"): "epochs = 3",
+}  # fmt: skip
+"""Wrong specs, and a line of each as it is mended."""
+
+
+@pytest.mark.parametrize("text", MENDED, ids=lambda t: re.sub(r"\W+", " ", t)[20:60])
+def test_habits_are_mended(text: str) -> None:
+    mended = fix(Source(text, "spec.net"), check, unsafe=True)
+    assert MENDED[text] in [line.strip() for line in mended.text.splitlines()], mended.text
+    assert not [d for d in check(Source(mended.text, "spec.net")) if d.severity == "error"]
+
+
+def test_crop_takes_the_size_of_the_other_value() -> None:
+    body = "b = conv(4, 3, stride=2)\nc = maxpool(4) -> conv(8, 3)\nc -> upsample(2) -> concat(it, b -> crop(174))"
+    text = net(body, "[3, 350, 525]")
+    assert "crop((174, 262))" in fix(Source(text, "spec.net"), check).text
+
+
+def corpus() -> list[Source]:
+    """Every wrong spec of the repository."""
+    from netdsl.diagnostics.codes import TABLE
+
+    found = [Source(code.wrong, f"{code.name}.net") for code in TABLE.values() if code.wrong]
+    for path in sorted((TESTS / "errors").glob("*.net")):
+        parts = re.split(r"^# ===.*\n", path.read_text(), flags=re.MULTILINE)
+        found += [Source(part, f"{path.stem}-{i}.net") for i, part in enumerate(parts)]
+    return found
+
+
+@pytest.mark.parametrize("source", corpus(), ids=lambda s: s.name)
+def test_every_fix_mends_and_changes_nothing_else(source: Source) -> None:
+    before = check(source)
+    for found in suggest(source, before, check):
+        for hint in found.hints:
+            if hint.edits:
+                mistake = next(d for d in before if (d.code, d.message) == (found.code, found.message))
+                assert mends(source, before, mistake, hint.edits, check), hint.message
+                assert edited(source.text, hint.edits) != source.text
+
+
+def test_right_specs_are_left_as_they_are() -> None:
+    source = Source((ROOT / "specs" / "lenet.net").read_text(), "lenet.net")
+    assert fix(source, check).text == source.text
+
+
+def test_a_text_that_takes_too_much_work_is_not_tried() -> None:
+    source = Source("x" * 100_000, "large.net")
+    found = check(source)
+    assert not any(h.edits for d in suggest(source, found, check) for h in d.hints)
+
+
+def test_the_page_of_codes_is_current() -> None:
+    assert (ROOT / "docs" / "errors.md").read_text() == page(), "run `make docs`"
