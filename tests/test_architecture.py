@@ -96,7 +96,7 @@ COMPLEX: dict[str, int] = {
     "recipe/bind:_component": 19,
     "recipe/bind:bind": 15,
     "recipe/checks:_optimizer": 14,
-    "recipe/checks:_schedule": 31,
+    "recipe/checks:_schedule": 27,
     "recipe/text:shown": 20,
     "sizes/dims:_reduced_floor": 14,
     "syntax/document:lines": 15,

@@ -67,10 +67,13 @@ def _report(args: argparse.Namespace) -> int:
     _PRINTERS[args.format](found)
     if fixed and args.format == "text":
         print(f"mended {plural(fixed, 'mistake')}")
-    if any(d.code in UNREADABLE for c in found for d in c.diagnostics):
+    return _code([d for c in found for d in c.diagnostics], args.deny == "warnings")
+
+
+def _code(found: list[Diagnostic], strict: bool) -> int:
+    if any(d.code in UNREADABLE for d in found):
         return USAGE
-    denied = args.deny is not None and any(d.severity == "warning" for c in found for d in c.diagnostics)
-    return WRONG if denied or any(c.errors for c in found) else OK
+    return WRONG if any(d.severity == "error" or (strict and d.severity == "warning") for d in found) else OK
 
 
 def _fix(args: argparse.Namespace) -> int:

@@ -82,7 +82,7 @@ Softplus softplus | softplus | beta threshold
 Identity Identity2d | identity |
 Upsample upsample interpolate UpsamplingBilinear2d UpsamplingNearest2d | upsample | size scale_factor mode
     align_corners -recompute_scale_factor antialias
-UpSampling2D | upsample | size>scale_factor -data_format interpolation>mode
+UpSampling2D | upsample | size>scale_factor scale>scale_factor factor>scale_factor -data_format interpolation>mode
 Resize | upsample | size
 PixelShuffle pixel_shuffle | pixel_shuffle | upscale_factor
 PixelUnshuffle pixel_unshuffle | pixel_unshuffle | downscale_factor
@@ -118,7 +118,6 @@ rsqrt | rsqrt |
 erf | erf |
 one_hot | one_hot | num_classes
 to type astype | cast | dtype
-contiguous detach clone cuda cpu | identity | -memory_format
 """
 
 
@@ -134,10 +133,10 @@ HABITS = _parsed()
 """Every layer and function of elsewhere by its own name."""
 
 NAMESPACES = frozenset((
-    "nn", "torch", "torch.nn", "F", "torch.nn.functional", "functional", "keras", "layers", "keras.layers", "tf",
-    "tf.nn", "optim", "torch.optim", "lr_scheduler", "optim.lr_scheduler", "transforms", "T", "v2", "tf.keras",
-    "tf.keras.layers", "tf.keras.activations", "np", "jnp", "jax.nn", "flax.linen",
-    "timm.layers", "einops", "torchvision.transforms",
+    "nn", "torch", "torch.nn", "F", "nn.functional", "torch.nn.functional", "functional", "np", "jnp", "jax.nn",
+    "optim", "torch.optim", "lr_scheduler", "optim.lr_scheduler", "transforms", "T", "v2", "torchvision.transforms",
+    "keras", "layers", "keras.layers", "tf", "tf.nn", "tf.keras", "tf.keras.layers", "tf.keras.activations",
+    "flax.linen", "timm.layers", "einops",
 ))  # fmt: skip
 """What stands before a dot and is no tensor."""
 
@@ -171,6 +170,9 @@ WORDS = {
     "Activation": "an activation is a layer of its own: `-> relu`",
     "Lambda": "a pipeline in parentheses is a function of `it`",
     "Parameter": "a learned tensor is `param((4, 8))`",
+    "size": "sizes are named by the input, `input image [3, H, W]`, or by the signature of a block",
+    "shape": "sizes are named by the input, `input image [3, H, W]`, or by the signature of a block",
+    "print": "nothing is printed: `netdsl summary` shows shapes, and `expect` holds a net to them",
     "forward": "a body is a list of statements: `x -> layer`",
 }  # fmt: skip
 """What to say where no edit can be shown to mend."""

@@ -32,48 +32,69 @@ def quoted(text: str, start: int, end: int, hint: str) -> Iterator[list[Change]]
 
 
 def _changes(text: str, start: int, end: int, code: str) -> Iterator[list[Change]]:
-    marked = text[start:end]
-    word = _NAME.match(marked)
-    if _NAME.fullmatch(code) and word:
-        yield [(start, start + word.end(), code)]
-    call = next(calls(text, start, end), None)
+    word = _NAME.match(text, start, end)
     named = _NAMED.fullmatch(code)
-    around = _around(text, start, end)
+    if _NAME.fullmatch(code) and word:
+        yield [(start, word.end(), code)]
     if named:
-        yield from _argument(text, start, end, named[1], code, around)
-    own = next(calls(code), None)
-    if own is not None and not named:
-        for same in calls(text, start, end):
-            if same.name == own.name:
-                yield [(same.start, same.end, code)]
-        if around is not None and around.name == own.name:
-            yield [(around.start, around.end, code)]
-    loses = call is not None and own is not None and own.given and call.given and own.name != call.name
-    if not loses and (own is None or "->" not in marked):
+        yield from _argument(text, start, end, named[1], code)
+    else:
+        yield from _same_call(text, start, end, code)
+    if _is_whole(text, start, end, code):
         yield [(start, end, code)]
     if not _NAME.fullmatch(code) and not named:
-        for argument in call.given if call is not None else ():
-            yield [(argument.end, argument.end, f" -> {code}")]
-        yield [(end, end, f" {code}")]
-        yield [(end, end, f" -> {code}")]
-        yield [(start, start, f"{code} -> ")]
+        yield from _added(text, start, end, code)
 
 
-def _argument(text: str, start: int, end: int, name: str, code: str, around: Call | None) -> Iterator[list[Change]]:
-    """An argument given by name: in the place of an argument, of a call's own, or after the others."""
-    call = next((c for c in calls(text, start, end) if c.start == start and c.arguments is not None), around)
-    bare = next((c for c in calls(text, start, end) if c.start == start and c.arguments is None), None)
+def _same_call(text: str, start: int, end: int, code: str) -> Iterator[list[Change]]:
+    """A call in the place of one by the same name."""
+    own = next(calls(code), None)
+    around = _around(text, start, end)
+    near = [*calls(text, start, end), *([around] if around is not None else [])]
+    yield from ([(c.start, c.end, code)] for c in near if own is not None and c.name == own.name)
+
+
+def _is_whole(text: str, start: int, end: int, code: str) -> bool:
+    """Whether code can stand for all that is marked: nothing else that was said gets lost."""
+    own, said = next(calls(code), None), next(calls(text, start, end), None)
+    if "{" in text[start:end] or any(f" {sign} " in text[start:end] for sign in ("->", "+", "-", "*")):
+        return False
+    return own is None or said is None or own.name == said.name or not said.given or not own.given
+
+
+def _added(text: str, start: int, end: int, code: str) -> Iterator[list[Change]]:
+    """A layer before or after what is marked, or after one of its parts."""
+    marked = text[start:end]
+    for sign in (" + ", " - ", " * "):
+        left, found, _ = marked.partition(sign)
+        if found:
+            yield [(start, start, "("), (start + len(left), start + len(left), f" -> {code})")]
+            yield [(start + len(left) + len(sign), start + len(left) + len(sign), "("), (end, end, f" -> {code})")]
+    call = next(calls(text, start, end), None)
+    for argument in call.given if call is not None else ():
+        yield [(argument.end, argument.end, f" -> {code}")]
+    yield [(end, end, f" {code}")]
+    yield [(end, end, f" -> {code}")]
+    yield [(start, start, f"{code} -> ")]
+
+
+def _argument(text: str, start: int, end: int, name: str, code: str) -> Iterator[list[Change]]:
+    """An argument given by name: in the place of one, or after the others."""
+    call = next((c for c in calls(text, start, end) if c.start == start), None)
+    if call is not None and call.arguments is None:
+        yield [(call.end, call.end, f"({code})")]
+    if call is None or call.arguments is None:
+        call = _around(text, start, end)
     if call is not None:
-        own = next((a for a in call.given if a.name == name), None)
-        if own is not None:
-            yield [(own.start, own.end, code)]
-        blamed = next((a for a in call.given if a.start <= start < a.end), None)
-        if blamed is not None and blamed is not own:
-            yield [(blamed.start, blamed.end, code)]
-        if own is None:
-            yield [(call.end - 1, call.end - 1, f", {code}" if call.given else code)]
-    if bare is not None:
-        yield [(bare.end, bare.end, f"({code})")]
+        yield from _in_call(call, start, name, code)
+
+
+def _in_call(call: Call, start: int, name: str, code: str) -> Iterator[list[Change]]:
+    own = [a for a in call.given if a.name == name]
+    blamed = [a for a in call.given if a.start <= start < a.end and a not in own]
+    yield from ([(a.start, a.end, code)] for a in (*own, *blamed))
+    if not own:
+        yield [(call.end - 1, call.end - 1, f", {code}" if call.given else code)]
 
 
 def _around(text: str, start: int, end: int) -> Call | None:
@@ -91,29 +112,32 @@ def _around(text: str, start: int, end: int) -> Call | None:
 def value_changes(text: str, start: int, end: int) -> Iterator[str]:
     """Other ways to write the marked value: without quotes, as a pipeline, in other brackets, with a unit."""
     value = text[start:end]
-    inner = value[1:-1].strip() if len(value) > 1 else ""
-    if inner and value[:1] in "\"'" and value[-1:] == value[:1]:
-        yield inner
-        yield inner.lower()
-    if inner and value[:1] in "[(" and value[-1:] in ")]":
-        listed = [text[a:b].strip() for a, b in parts(text, start + 1, end - 1, ",")]
-        plain = [item.strip("\"'") for item in listed]
-        yield " -> ".join(plain)
-        if len(listed) == 1:
-            yield plain[0]
-        yield f"({inner})" if value[0] == "[" else f"[{inner}]"
+    if re.fullmatch(r"(['\"]).+\1", value):
+        yield value[1:-1].strip()
+        yield value[1:-1].strip().lower()
+    if re.fullmatch(r"[\[(].+[\])]", value, re.DOTALL):
+        yield from _other_brackets(text, start, end)
     if "->" in value:
         stages = [text[a:b].strip() for a, b in parts(text, start, end, "->")]
         yield " -> ".join([*stages[-1:], *stages[:-1]])
     if re.fullmatch(r"[\d_.]+", value):
-        yield f"{value} epochs"
-        yield f"{value} steps"
-        yield value.split(".")[0]
-        yield f'"{value}"'
-    if re.fullmatch(r"[\d_.]+ *(?:epochs?|steps?)", value):
-        yield value.split("e")[0].split("s")[0].strip()
-    if value in ("True", "False", "None", "null", "nil"):
-        yield {"True": "true", "False": "false"}.get(value, "none")
+        yield from (f"{value} epochs", f"{value} steps", value.partition(".")[0], f'"{value}"', f"({value}, {value})")
+    yield from (m[1] for m in [re.match(r"([\d_.]+) *(?:epochs?|steps?)$", value)] if m)
+    if value in _LITERALS:
+        yield _LITERALS[value]
     if re.fullmatch(r"[A-Za-z_][\w./-]*", value):
         yield f'"{value}"'
         yield value.lower()
+
+
+def _other_brackets(text: str, start: int, end: int) -> Iterator[str]:
+    listed = [text[a:b].strip() for a, b in parts(text, start + 1, end - 1, ",")]
+    plain = [item.strip("\"'") for item in listed]
+    yield " -> ".join(plain)
+    if len(listed) == 1:
+        yield plain[0]
+    inner = text[start + 1 : end - 1]
+    yield f"({inner})" if text[start] == "[" else f"[{inner}]"
+
+
+_LITERALS = {"True": "true", "False": "false", "None": "none", "null": "none", "nil": "none"}

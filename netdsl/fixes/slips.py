@@ -28,6 +28,33 @@ _LINES: tuple[tuple[str, str], ...] = (
     (r"^(\s*)(?:class|model|network)\s+(?=[A-Za-z_])", r"\1net "),
     (r"^(\s*)(?:train|training|config|optimizer)\s+(?=[A-Za-z_]\w*\s+for\b)", r"\1recipe "),
     (r"\bfor\s*\(?\s*(?:int\s+|let\s+)?(\w+)\s*(?::|of|=)\s*", r"for \1 in "),
+    (r"^(\s*)(?:repeat|loop|times)\s*\(?\s*(\w+)\s*\)?\s*:?\s*\{?([^{}:]+)\}?\s*$", r"\1repeat \2 { \3 }"),
+    (r"^(\s*)(?:repeat|loop|times)\s*\(?\s*(\w+)\s*\)?\s*\{", r"\1repeat \2 {"),
+    (r"^(\s*)(for\s+\w+\s+in\s+(?:\w+\([^)]*\)|\w+|\[[^\]]*\]))\s*:?\s*([^\s{:].*)$", r"\1\2 { \3 }"),
+    (r"^(\s*)(if|else if)\s+([^{}:]+):\s*(\S.*)$", r"\1\2 \3 { \4 }"),
+    (r"^(\s*)if\s*\(([^{}]*)\)\s*([^\s{:].*)$", r"\1if \2 { \3 }"),
+    (r"\belse\s*:?\s*([^\s{:][^{}]*)$", r"else { \1 }"),
+    (
+        r"^(\s*)for\s*\(?\s*(?:int |let |var )?\s*(\w+)\s*=\s*0\s*;[^;]*<\s*(\w+)\s*;[^{]*\)\s*",
+        r"\1for \2 in range(\3) ",
+    ),
+    (r"^(\s*)for\s+(\w+)\s*=\s*(\w+)\s*(?:to|\.\.|:)\s*(\w+)", r"\1for \2 in range(\3, \4 + 1)"),
+    (r"\b(?:skip|shortcut|Residual|res|resblock)\s*(?=[({])", "residual "),
+    (r"\b[Rr]esidual\s*\((.*)\)\s*$", r"residual { \1 }"),
+    (r"\b([A-Za-z_]\w*)[\[{]\s*([^\[\]{}]*?)\s*[\]}]", r"\1(\2)"),
+    (r";", ","),
+    (r"^(\s*)(\w+)-(\w+)(?=\s*[:=])", r"\1\2_\3"),
+    (r"^(\s*)(\d+)_?([A-Za-z]\w*)(?=\s*[:=])", r"\1\3\2"),
+    (r"^(\s*)([A-Za-z_]\w*)\s+(?=[A-Za-z_]\w*\s*(?:\(|->|$))", r"\1\2: "),
+    (r"^(\s*)share\s+(?=\w+\()", r"\1share f = "),
+    (r"^(\s*)shared?\s+(\w+)\s*[:=]\s*", r"\1share \2 = "),
+    (r"\)\s*\.\s*(\w+)\(\)", r") -> \1"),
+    (r"\)\s*\.\s*(?=\w)", ") -> "),
+    (r"^(\s*)assert\s+", r"\1require "),
+    (r"^\s*(?:pass|\.\.\.)\s*$", ""),
+    (r"=\s*:\s*", "= "),
+    (r"=\s*:\s*", ": "),
+    (r",(?=\s*=)", ""),
     (r"&&", "and"),
     (r"\|\|", "or"),
     (r"!(?!=)", "not "),
@@ -79,31 +106,59 @@ _LINES: tuple[tuple[str, str], ...] = (
 )
 """What is tried on the line of a mistake: at every place where the pattern stands near it, the replacement."""
 
+_OTHERS: tuple[tuple[str, str], ...] = (
+    (r"^(\s*)(?:--|%+|//+)\s*(.*)$", r"\1# \2"),
+    (r"\s//+(?=\s)", " #"),
+    (r"^(\s*)[\"']+(.*?)[\"']+\s*$", r"\1# \2"),
+    (r"^(\s*[A-Za-z_]\w*)\s*(?:==|<-+|:=)\s*", r"\1 = "),
+    (r"(?<=\s)(?:\||>|<-|\|>|\.)(?=\s)", "->"),
+    (r"\[([^\[\]]*)\]\s*->\s*(concat|add|mul|matmul)\b", r"\2(\1)"),
+    (r"\(([^()]*)\)\s*->\s*(concat|add|mul|matmul)\b", r"\2(\1)"),
+    (r"\bfor\s+(\w+)\s+in\s+(\w+)", r"for \1 in range(\2)"),
+    (r"\+\+", "+"),
+    (r"^(\s*)residual\s*\[(.*)\]", r"\1residual {\2}"),
+    (r"^\s*print\(.*\)\s*$", ""),
+)
+"""What is tried on the line of a mistake that is not one of syntax."""
+
 _COMPILED = tuple((re.compile(pattern), into) for pattern, into in _LINES)
+_COMPILED_OTHERS = tuple((re.compile(pattern), into) for pattern, into in _OTHERS)
 _SLICE = re.compile(r"([A-Za-z_]\w*)\[([^\]]*)\]")
 _OPENS = re.compile(r"^(\s*)(?:net|block|recipe|if|else|for|repeat|residual|group|\w+\s*:)")
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 
 def slips(text: str, start: int, end: int) -> Iterator[list[Change]]:
-    """Changes on the line of a mistake, and of its indented block."""
-    first = text.rfind("\n", 0, start) + 1
-    last = text.find("\n", start)
-    last = len(text) if last < 0 else last
-    line = text[first:last]
-    if ";" in line:
+    """Changes on the line of a mistake in syntax, and of its indented block."""
+    first, last = line_of(text, start)
+    if ";" in text[first:last]:
         yield _semicolons(text)
     yield from _braces(text, first, last)
-    for pattern, into in _COMPILED:
-        matches = [m for m in pattern.finditer(line) if m.end() > m.start() or into]
-        near = sorted(matches, key=lambda m: abs(m.start() - (start - first)))[:2]
-        for match in near:
-            changed = match.expand(into)
-            if changed != match[0]:
-                yield [(first + match.start(), first + match.end(), changed)]
-        if len(matches) > 1 and all(m.expand(into) != m[0] for m in matches):
-            yield [(first + m.start(), first + m.end(), m.expand(into)) for m in matches]
+    yield from _patterns(text, start, _COMPILED)
     yield from _brackets(text, start, end, first, last)
+
+
+def other_slips(text: str, start: int) -> Iterator[list[Change]]:
+    """Changes on the line of a mistake that is not one of syntax."""
+    yield from _patterns(text, start, _COMPILED_OTHERS)
+
+
+def line_of(text: str, at: int) -> tuple[int, int]:
+    """Where the line of an offset begins and ends."""
+    last = text.find("\n", at)
+    return text.rfind("\n", 0, at) + 1, len(text) if last < 0 else last
+
+
+def _patterns(text: str, start: int, patterns: tuple[tuple[re.Pattern[str], str], ...]) -> Iterator[list[Change]]:
+    """Each pattern replaced where it stands nearest, and everywhere on the line."""
+    first, last = line_of(text, start)
+    line = text[first:last]
+    for pattern, into in patterns:
+        found = [(m.start(), m.end(), m.expand(into)) for m in pattern.finditer(line)]
+        changes = [(first + a, first + b, new) for a, b, new in found if line[a:b] != new]
+        yield from ([c] for c in sorted(changes, key=lambda c: abs(c[0] - start))[:2])
+        if len(changes) > 1:
+            yield changes
 
 
 def _semicolons(text: str) -> list[Change]:
@@ -117,20 +172,22 @@ def _semicolons(text: str) -> list[Change]:
 
 def part_of_tensor(text: str, start: int) -> Iterator[list[Change]]:
     """`x[0:2]`: a part of the first axis; `x[:, 0:2]` counts the batch."""
-    first = text.rfind("\n", 0, start) + 1
-    line = text[first:].partition("\n")[0]
-    for match in _SLICE.finditer(line):
-        at = (first + match.start(), first + match.end())
+    first, last = line_of(text, start)
+    for match in _SLICE.finditer(text, first, last):
         items = [i.strip() for i in match[2].split(",")]
         counts_batch = len(items) > 1 and items[0] in (":", "...")
         for axis, item in enumerate(items[1:] if counts_batch else items):
-            named = f", axis={axis}" if axis else ""
-            begin, colon, stop = item.partition(":")
-            begin = begin or "0"
-            if colon and begin.isdigit() and stop.isdigit():
-                yield [(*at, f"{match[1]} -> narrow({begin}, {int(stop) - int(begin)}{named})")]
-            elif not colon and item.isdigit():
-                yield [(*at, f"{match[1]} -> take({item}{named})")]
+            layer = _part(item, f", axis={axis}" if axis else "")
+            if layer:
+                yield [(match.start(), match.end(), f"{match[1]} -> {layer}")]
+
+
+def _part(item: str, axis: str) -> str:
+    """The layer that takes a slice or an item of an axis."""
+    begin, colon, stop = item.partition(":")
+    if colon and stop.isdigit() and (begin or "0").isdigit():
+        return f"narrow({begin or 0}, {int(stop) - int(begin or 0)}{axis})"
+    return f"take({item}{axis})" if item.isdigit() else ""
 
 
 def _braces(text: str, first: int, last: int) -> Iterator[list[Change]]:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from time import process_time
 
 from msgspec.structs import replace
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint
-from netdsl.fixes.calls import Call, calls
+from netdsl.fixes.calls import Call, arguments, calls, closed
 from netdsl.fixes.habits import HABITS, WORDS
 from netdsl.fixes.proof import Check, edited, mends
 from netdsl.fixes.quoted import Change, quoted, value_changes
-from netdsl.fixes.rewrite import rewritten
-from netdsl.fixes.slips import part_of_tensor, slips
+from netdsl.fixes.rewrite import applied, rewritten
+from netdsl.fixes.slips import line_of, other_slips, part_of_tensor, slips
 from netdsl.ops import REGISTRY
 from netdsl.source import Place, Source, Span
 
-TRIED = 40
+TRIED = 60
 """How many changes are tried for one mistake."""
 
 MISTAKES = 50
@@ -32,6 +32,14 @@ LARGEST = 64 * 1024
 """Characters of a text that is checked again and again."""
 
 _SIZES = re.compile(r"\[\d+, (\d+), (\d+)\]")
+
+Candidate = tuple[str, list[Change], bool]
+"""The words of the hint that a change does ("" for none), the change, and whether the meaning is not in doubt."""
+
+_MEMBER = re.compile(r"\s*(self\.([A-Za-z_]\w*)\s*=\s*)")
+_NAMED = re.compile(r"[A-Za-z_]\w*\s*=(?!=)\s*")
+_WORD = re.compile(r"\s*([A-Za-z_]\w*)")
+_QUOTED_WORD = re.compile(r"`([A-Za-z_]\w*)`")
 
 UNSAFE = frozenset(("randn", "rand", "zeros", "ones", "Parameter"))
 
@@ -60,24 +68,24 @@ def _suggested(
     at = mistake.at
     if at is None or at.source.name != source.name:
         return mistake
-    kept: list[Hint] = []
-    for hint in mistake.hints:
-        if hint.edits and process_time() < end and mends(source, found, mistake, hint.edits, check):
-            return replace(mistake, hints=(hint, *(h for h in mistake.hints if h is not hint)))
-        kept.append(replace(hint, edits=()))
-    kept = _with_words(source, mistake, kept)
-    for words, changes, safe in islice(_candidates(source.text, mistake), TRIED):
+    own = [(h.message, h.edits, h.safe) for h in mistake.hints if h.edits]
+    kept = _with_words(source, mistake, [replace(h, edits=()) for h in mistake.hints])
+    tried = ((words, _edits(source, changes), safe) for words, changes, safe in _candidates(source.text, mistake))
+    for words, edits, safe in islice(chain(own, tried), TRIED):
         if process_time() > end:
             break
-        edits = tuple([Edit(Place(source, Span(a, b)), text) for a, b, text in changes])
         if edits and mends(source, found, mistake, edits, check):
             return replace(mistake, hints=_offered(source, edits, words, safe, kept))
     return replace(mistake, hints=tuple(kept))
 
 
+def _edits(source: Source, changes: list[Change]) -> tuple[Edit, ...]:
+    return tuple([Edit(Place(source, Span(a, b)), text) for a, b, text in changes])
+
+
 def _offered(source: Source, edits: tuple[Edit, ...], words: str, safe: bool, kept: list[Hint]) -> tuple[Hint, ...]:
     """The hints with the edits in the one that says them, or in a new one before them."""
-    if words:
+    if any(h.message == words for h in kept):
         return tuple([replace(h, edits=edits, safe=safe) if h.message == words else h for h in kept])
     return (Hint(_said(source, edits), edits, safe), *kept)
 
@@ -109,27 +117,24 @@ def _with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[H
     return kept
 
 
-def _candidates(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change], bool]]:
+def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     """Changes to try: the words of the hint they do ("" for none), and whether the meaning is not in doubt."""
     assert mistake.at is not None
     start, end = mistake.at.span.start, mistake.at.span.end
     seen: set[tuple[Change, ...]] = set()
-    habits = _habits(text, mistake)
-    hints = ((h.message, c, True) for h in mistake.hints for c in quoted(text, start, end, h.message))
+    habits: Iterable[Candidate] = _habits(text, mistake)
+    hints: Iterable[Candidate] = (
+        (h.message, c, True) for h in mistake.hints for c in quoted(text, start, end, h.message)
+    )
     first, second = (habits, hints) if _is_foreign(text, mistake) else (hints, habits)
-    for words, changes, safe in _chain(_cropped(text, mistake), first, second, _others(text, mistake)):
+    for words, changes, safe in chain(_cropped(text, mistake), first, second, _others(text, mistake)):
         key = tuple(changes)
         if key not in seen:
             seen.add(key)
             yield words, changes, safe
 
 
-def _chain(*groups: Iterable[tuple[str, list[Change], bool]]) -> Iterator[tuple[str, list[Change], bool]]:
-    for group in groups:
-        yield from group
-
-
-def _cropped(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change], bool]]:
+def _cropped(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     """A `crop` at the mark, to the size of another value that the message names."""
     assert mistake.at is not None
     if mistake.code != "shape-mismatch":
@@ -166,43 +171,62 @@ def _near(text: str, mistake: Diagnostic) -> list[Call]:
     return found[::-1]
 
 
-def _habits(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change], bool]]:
+def _habits(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     """Calls of elsewhere as they are written here: the one at the mark, and all of the line."""
     assert mistake.at is not None
-    near = _near(text, mistake)
-    for call in near:
+    for call in _near(text, mistake):
         safe = call.name.rpartition(".")[2] not in UNSAFE
-        for code in rewritten(text, call):
-            yield "", [(call.start, call.end, code)], safe
-    first, last = text.rfind("\n", 0, mistake.at.span.start) + 1, text.find("\n", mistake.at.span.start)
+        then = closed(text, call.end) if text[call.end : call.end + 1] == "(" else None
+        if then is not None:
+            tensors = list(arguments(text, call.end + 1, then))
+            ways = applied(call.name.rpartition(".")[2], list(call.given), tensors)
+            yield from (("", [(call.start, then + 1, code)], safe) for code in islice(ways, 4))
+        yield from (("", [(call.start, call.end, code)], safe) for code in rewritten(text, call))
+    yield "", _whole_line(text, mistake.at.span.start), True
+
+
+def _whole_line(text: str, at: int) -> list[Change]:
+    """All calls of elsewhere on a line, the likeliest way each; a member that is set is a label."""
+    first, last = line_of(text, at)
     changes: list[Change] = []
+    member = _MEMBER.match(text, first, last)
     reached = first
-    for call in calls(text, first, len(text) if last < 0 else last):
+    if member:
+        changes.append((member.start(1), member.end(), f"{member[2]}: "))
+        reached = member.end()
+    for call in calls(text, reached, last):
         way = next(rewritten(text, call), None)
-        if call.start >= reached and way is not None and ("." in call.name or call.arguments is not None):
+        foreign = "." in call.name or (call.arguments is not None and call.name not in REGISTRY)
+        if call.start >= reached and way is not None and foreign:
             changes.append((call.start, call.end, way))
             reached = call.end
-    if len(changes) > 1:
-        yield "", changes, True
+    return changes
 
 
-def _others(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change], bool]]:
+def _others(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     """Other ways to write the marked value, slips of the line, and the argument left out."""
     assert mistake.at is not None
     start, end = mistake.at.span.start, mistake.at.span.end
-    marked = text[start:end]
-    head = len(marked.split("=", 1)[0]) + 1 if mistake.code != "syntax" and "=" in marked.split("(")[0] else 0
-    head += len(marked[head:]) - len(marked[head:].lstrip())
-    for value in value_changes(text, start + head, end):
-        yield "", [(start + head, end, value)], True
-    yield from (("", c, True) for c in part_of_tensor(text, start))
+    named = _NAMED.match(text, start, end) if mistake.code != "syntax" else None
+    begin = named.end() if named else start
+    yield from (("", [(begin, end, value)], True) for value in value_changes(text, begin, end))
     if mistake.code == "syntax":
-        for changes in slips(text, start, end):
-            yield "", changes, True
+        yield from _first_word(text, mistake)
+    of_line = slips(text, start, end) if mistake.code == "syntax" else other_slips(text, start)
+    yield from (("", changes, True) for changes in chain(part_of_tensor(text, start), of_line))
     for call in _near(text, mistake):
-        for i, argument in enumerate(call.given):
-            if argument.start <= start < argument.end:
-                yield "", [_without(call, i)], False
+        blamed = [i for i, a in enumerate(call.given) if a.start <= start < a.end]
+        yield from (("", [_without(call, i)], False) for i in blamed)
+
+
+def _first_word(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
+    """The word that a line begins with, as a hint spells it."""
+    assert mistake.at is not None
+    first, last = line_of(text, mistake.at.span.start)
+    word = _WORD.match(text, first, last)
+    for code in _QUOTED_WORD.findall(mistake.hint or "") if word else ():
+        assert word is not None
+        yield mistake.hint or "", [(word.start(1), word.end(1), code)], True
 
 
 def _without(call: Call, index: int) -> Change:

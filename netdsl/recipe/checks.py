@@ -42,16 +42,7 @@ def _time(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 def _schedule(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     at = places.at("schedule")
     open_ended = [i for i, p in enumerate(recipe.schedule) if p.length is None]
-    late = any(isinstance(p, Warmup) for p in recipe.schedule[1:])
-    if any(i < len(recipe.schedule) - 1 for i in open_ended) and not late:
-        hint = "give it a length: `cosine(over=10 epochs)`"
-        yield _say(
-            "error",
-            "unreachable-phase",
-            "a phase without a length lasts to the end: what follows is never reached",
-            at,
-            hint,
-        )
+    yield from _order(recipe, open_ended, at)
     if any(isinstance(p, Plateau) for p in recipe.schedule) and not recipe.validation:
         hint = "hold out a part of the training split: `validation = 0.1`"
         yield _say("warning", "stops-on-test", "a plateau of the test split chooses lr by what it reports", at, hint)
@@ -76,10 +67,18 @@ def _schedule(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
             name = "start" if isinstance(phase, Warmup) else "to"
             message = f"`{name}` and `factor` both say where `{component_name(phase)}` leads from or to"
             yield _say("error", "conflicting-fields", message, at)
-    if late:
+
+
+def _order(recipe: Recipe, open_ended: list[int], at: Place | None) -> Iterator[Diagnostic]:
+    """Phases that follow one without an end, and a warm-up that is not the first."""
+    endless = any(i < len(recipe.schedule) - 1 for i in open_ended)
+    if any(isinstance(p, Warmup) for p in recipe.schedule[1:]):
+        severity: Severity = "error" if endless else "warning"
         hint = "the warm-up comes first: `warmup(5 epochs) -> cosine`"
-        severity: Severity = "error" if any(i < len(recipe.schedule) - 1 for i in open_ended) else "warning"
         yield _say(severity, "late-warmup", "a warm-up after another phase jumps back to its start", at, hint)
+    elif endless:
+        message = "a phase without a length lasts to the end: what follows is never reached"
+        yield _say("error", "unreachable-phase", message, at, "give it a length: `cosine(over=10 epochs)`")
 
 
 def _targets(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:

@@ -1,0 +1,148 @@
+"""Layers of elsewhere as they are called here, with their arguments: the table of habits applied."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from msgspec import Struct
+from msgspec.structs import fields
+
+from netdsl.fixes.calls import Argument
+from netdsl.fixes.habits import HABITS, Habit
+from netdsl.fixes.tensors import shaped
+from netdsl.fixes.written import batchless, call, is_plain, shown, value, word
+from netdsl.ops import REGISTRY
+
+DEFAULTS = {"maxpool": "2", "avgpool": "2", "upsample": "2"}
+"""What the one required argument is elsewhere where it is left out."""
+
+
+class Said(Struct, frozen=True):
+    """An argument as it is said here; `follows` is a layer of its own after the call."""
+
+    name: str = ""
+    text: str = ""
+    follows: str = ""
+
+
+def layers(name: str, given: list[Argument], function: bool = False) -> Iterator[str]:
+    """A layer of elsewhere with these arguments; `function` where the tensor was one of them."""
+    if name in ("Activation", "activation") and len(given) == 1:
+        yield word(given[0].text)
+    yield from shaped(name, given)
+    habit = HABITS.get(name) or _loosely().get(_loose(name))
+    if habit is not None:
+        yield from _habitual(name, habit, given)
+    elif name in REGISTRY and function:
+        yield call(name, [shown(a) for a in given])
+
+
+def _habitual(name: str, habit: Habit, given: list[Argument]) -> Iterator[str]:
+    """A layer of the table: by our order of arguments where the name is ours too, and by that of elsewhere."""
+    if name == "mean" and _is_global(given):
+        yield "gap"
+    if name in REGISTRY and any(a.name for a in given):
+        yield from _named(name, habit, given)
+    elif name in REGISTRY:
+        yield call(name, [shown(a) for a in given])
+    yield from _called(habit, given)
+    if habit.op == "upsample" and given and not given[0].name:
+        yield from _called(habit, [Argument("scale_factor", given[0].text, 0, 0), *given[1:]])
+
+
+def _is_global(given: list[Argument]) -> bool:
+    axes = {re.sub(r"\s", "", a.text.strip("[]()")) for a in given}
+    return not given or bool(axes & {"2,3", "-2,-1", "-1,-2", "1,2"})
+
+
+@cache
+def _loosely() -> dict[str, Habit]:
+    return {_loose(name): habit for name, habit in reversed(HABITS.items())}
+
+
+def _loose(name: str) -> str:
+    return name.lower().replace("_", "")
+
+
+@cache
+def _entries(op: str) -> dict[str, str]:
+    """The entry of every argument that an op has elsewhere."""
+    return {_plain(e): e for h in reversed(HABITS.values()) if h.op == op for e in h.arguments.split()}
+
+
+def _plain(entry: str) -> str:
+    return entry.lstrip("-@").partition(">")[0].rstrip("!")
+
+
+@cache
+def _own(op: str) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(REGISTRY[op]))
+
+
+def _said(entry: str, text: str, own: tuple[str, ...]) -> Said | None:
+    """What an argument of elsewhere is here; None where it has no name here."""
+    if entry.startswith("-"):
+        return Said()
+    if entry.endswith("!"):
+        return Said(follows=word(text))
+    target = entry.lstrip("@").partition(">")[2] or entry.lstrip("@")
+    if target not in own:
+        return None
+    written = batchless(text) if entry.startswith("@") else value(text)
+    if written is None or (target, written) in (("start", "0"), ("padding_mode", "zeros")):
+        return Said()
+    return Said(target, written)
+
+
+def _named(name: str, habit: Habit, given: list[Argument]) -> Iterator[str]:
+    """A layer by our name, its positions in our order, its names those of elsewhere."""
+    entries = _entries(habit.op)
+    bare = [value(a.text) for a in given if not a.name]
+    told = _told([(entries.get(a.name, a.name), a.text) for a in given if a.name], _own(name))
+    if told is None:
+        return
+    arguments = {s.name: s.text for s in told if s.name}
+    if bare:
+        yield call(name, [*bare, *(f"{n}={text}" for n, text in arguments.items())]) + _after(told)
+    else:
+        yield _written(name, arguments) + _after(told)
+
+
+def _called(habit: Habit, given: list[Argument]) -> Iterator[str]:
+    """The call of an op with arguments of elsewhere, in their order there; nothing where one is unknown here."""
+    own, entries = _own(habit.op), {_plain(e): e for e in habit.arguments.split()}
+    order = iter(habit.arguments.split())
+    pairs = [(entries.get(a.name, a.name) if a.name else next(order, ""), a.text) for a in given]
+    told = _told(pairs, own)
+    if told is None or any(entry == "-inplace" and not is_plain(text) for entry, text in pairs):
+        return
+    arguments = {s.name: s.text for s in told if s.name}
+    yield _written(habit.op, arguments) + _after(told)
+    if habit.op in DEFAULTS and own[0] not in arguments:
+        yield _written(habit.op, {own[0]: DEFAULTS[habit.op], **arguments}) + _after(told)
+
+
+def _told(pairs: list[tuple[str, str]], own: tuple[str, ...]) -> list[Said] | None:
+    """What entries of the table and the texts given for them are here; None where one has no name here."""
+    told: list[Said] = []
+    for entry, text in pairs:
+        said = _said(entry, text, own)
+        if said is None:
+            return None
+        told.append(said)
+    return told
+
+
+def _after(told: list[Said]) -> str:
+    return "".join(f" -> {s.follows}" for s in told if s.follows)
+
+
+def _written(op: str, said: dict[str, str]) -> str:
+    """A call with its arguments in our order, those that may stand by position without their names."""
+    own = _own(op)
+    leading = own[: REGISTRY[op].positional]
+    count = next((i for i, name in enumerate(leading) if name not in said), len(leading))
+    bare = [said[name] for name in leading[:count]]
+    return call(op, [*bare, *(f"{n}={said[n]}" for n in own if n in said and n not in leading[:count])])

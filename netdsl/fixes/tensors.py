@@ -1,0 +1,114 @@
+"""Functions of several tensors, of shapes and of axes, as they are written here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from netdsl.fixes.calls import Argument
+from netdsl.fixes.habits import BINARY, JOINED
+from netdsl.fixes.written import as_tuple, batchless, is_list, items, listed
+
+_EINOPS = {
+    "b c h w -> b (h w) c": "flatten(start=1) -> permute((1, 0))",
+    "b c h w -> b c (h w)": "flatten(start=1)",
+    "b c h w -> b h w c": "permute((1, 2, 0))",
+    "b h w c -> b c h w": "permute((2, 0, 1))",
+    "b n c -> b c n": "permute((1, 0))",
+    "b c h w -> b (c h w)": "flatten",
+    "b c h w -> b c": "gap",
+}
+
+
+def several(name: str, given: list[Argument]) -> Iterator[str]:
+    """A function of several tensors, or one that makes a tensor."""
+    if not given:
+        return
+    if name in JOINED:
+        yield from _joined(JOINED[name], given)
+    if name in BINARY:
+        yield f"{BINARY[name]}({', '.join(listed(given))})"
+    if name == "stack" and is_list(given[0].text):
+        axis = next((batchless(a.text) or "0" for a in given[1:]), "0")
+        joined = f", axis={axis}" if axis != "0" else ""
+        yield f"concat({', '.join(f'{t} -> unsqueeze(axis={axis})' for t in items(given[0].text))}{joined})"
+    if name in ("randn", "rand", "zeros", "ones", "Parameter"):
+        yield from _made(name, given)
+
+
+def _joined(op: str, given: list[Argument]) -> Iterator[str]:
+    """`cat([a, b], 1)`: axis 1 counts the batch."""
+    is_one = is_list(given[0].text)
+    bare = [a.text for a in given if not a.name]
+    tensors, rest = (items(bare[0]), bare[1:]) if is_one and bare else (bare, [])
+    named = next((a.text for a in given if a.name in ("dim", "axis")), rest[0] if rest else "0")
+    for axis in (batchless(named), named):
+        said = f", axis={axis}" if axis not in (None, "0") else ""
+        yield f"{op}({', '.join(tensors)}{said})"
+
+
+def _made(name: str, given: list[Argument]) -> Iterator[str]:
+    """A tensor of a shape, perhaps with the batch: what is learned is a parameter."""
+    init = {"zeros": ", init=zeros", "ones": ", init=ones"}.get(name, "")
+    sizes = listed(given)
+    for shape in (sizes, sizes[1:]):
+        if shape and "(" not in "".join(shape):
+            yield f"param({as_tuple(shape)}{init})"
+    inner = given[0].text.partition("(")[2].rstrip(")")
+    if name == "Parameter" and inner:
+        yield from _made("randn", [Argument("", part.strip(), 0, 0) for part in inner.split(",")])
+
+
+def shaped(name: str, given: list[Argument]) -> Iterator[str]:
+    """Reshapes and exchanges of axes."""
+    rule = _SHAPED.get(name)
+    if rule is not None:
+        named = [a.text for a in given if a.name in ("dim0", "dim1", "dims", "shape", "target_shape")]
+        values = listed(given) or (items(named[0]) if len(named) == 1 and is_list(named[0]) else named)
+        yield from rule(values)
+
+
+def _reshaped(values: list[str]) -> Iterator[str]:
+    if len(values) <= 2 and values[-1:] == ["-1"]:
+        yield "flatten"
+    if len(values) > 1:
+        yield f"reshape({as_tuple(values[1:])})"
+    if values:
+        yield f"reshape({as_tuple(values)})"
+        yield "flatten"
+
+
+def _permuted(values: list[str]) -> Iterator[str]:
+    axes = _numbers(values)
+    if axes:
+        yield f"permute({as_tuple([str(a - 1) for a in axes if a])})"
+        yield f"permute({as_tuple(values)})"
+
+
+def _exchanged(values: list[str]) -> Iterator[str]:
+    """Two axes exchanged, of tensors of every rank: counted with the batch, and without."""
+    axes = _numbers(values)
+    for rank in (2, 3, 4, 1) if len(axes) == 2 else ():
+        for batch in (1, 0):
+            order = list(range(rank))
+            a, b = (x - batch if x >= 0 else rank + x for x in axes)
+            if {a, b} <= set(order):
+                order[a], order[b] = order[b], order[a]
+                yield f"permute({as_tuple([str(x) for x in order])})"
+
+
+def _numbers(values: list[str]) -> list[int]:
+    return [int(v) for v in values] if all(re.fullmatch(r"-?\d+", v) for v in values) else []
+
+
+def _einops(values: list[str]) -> Iterator[str]:
+    for pattern in values:
+        plain = " ".join(pattern.strip("\"'").split())
+        if plain in _EINOPS:
+            yield _EINOPS[plain]
+
+
+_SHAPED: dict[str, Callable[[list[str]], Iterator[str]]] = {
+    "view": _reshaped, "reshape": _reshaped, "Reshape": _reshaped, "permute": _permuted, "Permute": _permuted,
+    "transpose": _exchanged, "swapaxes": _exchanged, "rearrange": _einops, "reduce": _einops,
+}  # fmt: skip
