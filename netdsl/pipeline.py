@@ -79,10 +79,13 @@ class Spec:
     @cached_property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """All mistakes of the file: its syntax, its names, every net it declares, every promise."""
-        if any(d.severity == "error" and d.code == "syntax" for d in self.mistakes):
-            return self.mistakes
         with self.elaborator.recording():
             self._check()
+        if any(d.severity == "error" and d.code in ("syntax", "too-large") for d in self.mistakes):
+            from netdsl.checks.damage import unaffected
+
+            told = [*self.mistakes, *unaffected(self.module, self.elaborator.diagnostics)]
+            return tuple(sorted(told, key=lambda d: d.at.span.start if d.at else 0))
         return (*self.mistakes, *self.elaborator.diagnostics)
 
     def _check(self) -> None:

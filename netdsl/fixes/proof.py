@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from netdsl.checks.damage import INDEPENDENT
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit
 from netdsl.source import Source
 
@@ -27,7 +28,8 @@ def mends(
 ) -> bool:
     """Whether edits take away a mistake without a new one.
 
-    A mistake of syntax hides what the checks after it would find: where it is mended, mistakes elsewhere may show.
+    A mistake hides others: what is told after it is mended and does not depend on it may show, elsewhere. Where syntax
+    is mended, that is anything but syntax.
     """
     after = check(Source(edited(source.text, edits), source.name))
     left = Counter(map(_key, after))
@@ -35,10 +37,15 @@ def mends(
     if left[_key(mistake)] >= before[_key(mistake)]:
         return False
     new = [d for d in after if _key(d) not in before and d.severity == "error"]
-    if mistake.code != "syntax":
-        return not new
+    return not new or _only_shown(mistake, edits, new)
+
+
+def _only_shown(mistake: Diagnostic, edits: tuple[Edit, ...], new: list[Diagnostic]) -> bool:
+    """Whether mistakes were there before, hidden by the one that is mended."""
     lines = {edit.at.line for edit in edits} | ({mistake.at.line} if mistake.at else set())
-    return all(d.code != "syntax" and d.at is not None and d.at.line not in lines for d in new)
+    if any(d.at is None or d.at.line in lines or d.code == "syntax" for d in new):
+        return False
+    return mistake.code == "syntax" or all(d.code in INDEPENDENT for d in new)
 
 
 def _key(found: Diagnostic) -> tuple[str, str]:

@@ -26,9 +26,11 @@ def quoted(text: str, start: int, end: int, hint: str) -> Iterator[list[Change]]
     """Changes that would do what a hint says at a mark."""
     if _TAKES.match(hint):
         return
-    for code in _QUOTED.findall(hint)[:MOST]:
-        if "..." not in code:
-            yield from _changes(text, start, end, code.strip())
+    codes = [code.strip() for code in _QUOTED.findall(hint)[:MOST] if "..." not in code]
+    for code in codes:
+        yield from _same_call(text, start, end, code)
+    for code in codes:
+        yield from _changes(text, start, end, code)
 
 
 def _changes(text: str, start: int, end: int, code: str) -> Iterator[list[Change]]:
@@ -38,8 +40,6 @@ def _changes(text: str, start: int, end: int, code: str) -> Iterator[list[Change
         yield [(start, word.end(), code)]
     if named:
         yield from _argument(text, start, end, named[1], code)
-    else:
-        yield from _same_call(text, start, end, code)
     if _is_whole(text, start, end, code):
         yield [(start, end, code)]
     if not _NAME.fullmatch(code) and not named:
@@ -48,7 +48,7 @@ def _changes(text: str, start: int, end: int, code: str) -> Iterator[list[Change
 
 def _same_call(text: str, start: int, end: int, code: str) -> Iterator[list[Change]]:
     """A call in the place of one by the same name."""
-    own = next(calls(code), None)
+    own = None if _NAME.fullmatch(code) or _NAMED.fullmatch(code) else next(calls(code), None)
     around = _around(text, start, end)
     near = [*calls(text, start, end), *([around] if around is not None else [])]
     yield from ([(c.start, c.end, code)] for c in near if own is not None and c.name == own.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 
 from netdsl.fixes.calls import parts
 from netdsl.fixes.quoted import Change
@@ -124,7 +125,7 @@ _OTHERS: tuple[tuple[str, str], ...] = (
 _COMPILED = tuple((re.compile(pattern), into) for pattern, into in _LINES)
 _COMPILED_OTHERS = tuple((re.compile(pattern), into) for pattern, into in _OTHERS)
 _SLICE = re.compile(r"([A-Za-z_]\w*)\[([^\]]*)\]")
-_OPENS = re.compile(r"^(\s*)(?:net|block|recipe|if|else|for|repeat|residual|group|\w+\s*:)")
+_OPENS = re.compile(r"^(\s*)(?:net|block|class|def|while|recipe|if|else|for|repeat|residual|group|\w+\s*:)")
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -197,6 +198,12 @@ def _braces(text: str, first: int, last: int) -> Iterator[list[Change]]:
         yield from _missing_brace(text, first, last)
         return
     yield [(first, len(text), _braced(text[first:]))]
+    if not lines[0][:1].isspace():
+        return
+    rest = text[last:].splitlines(keepends=True)
+    indent = len(lines[0]) - len(lines[0].lstrip())
+    inside = takewhile(lambda line: not line.strip() or len(line) - len(line.lstrip()) > indent, rest)
+    yield [(first, last + sum(map(len, inside)), "")]
 
 
 def _braced(text: str) -> str:
@@ -216,6 +223,7 @@ def _braced(text: str) -> str:
         if opened:
             waiting.append(indent)
             head = line.split("#")[0].rstrip()[:-1].rstrip()
+            head = re.sub(r"^(\s*)(?:class|model)\s+(\w+)(?:\(.*\))?$", r"\1net \2", head)
             head = re.sub(r"^(\s*(?:net|block)\s+\w+)\(\s*(?:nn\.Module|Module|self)?\s*\)$", r"\1", head)
             out.append(f"{head} {{")
         else:

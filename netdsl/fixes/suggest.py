@@ -213,9 +213,16 @@ def _others(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     if mistake.code == "syntax":
         yield from _first_word(text, mistake)
     of_line = slips(text, start, end) if mistake.code == "syntax" else other_slips(text, start)
-    yield from (("", changes, True) for changes in chain(part_of_tensor(text, start), of_line))
+    for changes in chain(part_of_tensor(text, start), of_line):
+        yield "", changes, any(new or b - a <= 2 for a, b, new in changes)
+    yield from _shortened(text, mistake)
+
+
+def _shortened(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
+    """Calls without the argument at the mark."""
+    assert mistake.at is not None
     for call in _near(text, mistake):
-        blamed = [i for i, a in enumerate(call.given) if a.start <= start < a.end]
+        blamed = [i for i, a in enumerate(call.given) if a.start <= mistake.at.span.start < a.end]
         yield from (("", [_without(call, i)], False) for i in blamed)
 
 

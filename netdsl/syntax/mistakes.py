@@ -9,7 +9,7 @@ from netdsl.diagnostics.diagnostic import Diagnostic, Label, diagnostic
 from netdsl.source import Place, Source, Span
 from netdsl.syntax.build import Misread
 from netdsl.syntax.skeleton import CLOSER, Pair, Skeleton
-from netdsl.syntax.slips import slip
+from netdsl.syntax.slips import BRACES, NO_LAYER, slip
 
 if TYPE_CHECKING:
     from lark.exceptions import UnexpectedInput
@@ -24,6 +24,7 @@ _WORDS = {
     "ARROW": "`->`", "FOR": "`for`", "TRAINING": "`training`", "_IN": "`in`", "_ELSE": "`else`", "WHEN": "`when`",
     "_IMPORT": "`import`", "_EXTENDS": "`extends`", "_AS": "`as`",
 }  # fmt: skip
+_HEAD = re.compile(r"[ \t]*(?:net|block|recipe|class|def|while|with)\b[^{}\n#]*?(?=:[ \t]*(?:#.*)?$)()", re.MULTILINE)
 _TOKEN = re.compile(
     r"""[A-Za-z0-9_]+ | "[^"\n]*" | '[^'\n]*' | [-=~|]+> | [=!<>]= | \*\* | // | && | \|\| | .""",
     re.VERBOSE | re.DOTALL,
@@ -68,6 +69,9 @@ def _unclosed(source: Source, text: str, skeleton: Skeleton, pair: Pair, offset:
 def _unexpected(
     source: Source, text: str, skeleton: Skeleton, offset: int, accepted: set[str]
 ) -> tuple[Diagnostic, Span]:
+    python = _python_body(skeleton, offset)
+    if python is not None:
+        return _of_python(source, text, offset, *python)
     region = _region(skeleton, offset, accepted)
     start = region.start
     while start < offset and text[start].isspace():
@@ -81,7 +85,33 @@ def _unexpected(
         context.add("braces")
     message, hint = slip(text, start, offset, context)
     message = message or f"expected {_listed(accepted)}, found {_found(text, offset)}"
-    return diagnostic("syntax", message, Place(source, _token(text, offset)), hint), region
+    at = _token(text, offset)
+    said = text[:offset].rstrip()
+    if hint == NO_LAYER and said.endswith("->"):
+        at = Span(len(said) - 2, len(said))
+        message = "a layer is missing after `->`"
+        hint = None
+    return diagnostic("syntax", message, Place(source, at), hint), region
+
+
+def _python_body(skeleton: Skeleton, offset: int) -> tuple[int, Span] | None:
+    """The colon that opens a body as in Python, and the body with its head; None where there is none."""
+    first = skeleton.text.rfind("\n", 0, max(0, offset)) + 1
+    head = _HEAD.match(skeleton.text, first)
+    if head is None or offset > head.end() + 2:
+        return None
+    around = skeleton.around(offset, "{")
+    return head.end(1), skeleton.indented(first, head.end(1), around.end if around else len(skeleton.text))
+
+
+def _of_python(source: Source, text: str, offset: int, colon: int, region: Span) -> tuple[Diagnostic, Span]:
+    start = region.start
+    while start < offset and text[start].isspace():
+        start += 1
+    message, hint = slip(text, start, start, set())
+    at = _token(text, start) if hint else Span(colon, colon + 1)
+    message = message or ("expected a declaration or a statement, found " + _found(text, start) if hint else "")
+    return diagnostic("syntax", message or "expected `{`, found `:`", Place(source, at), hint or BRACES), region
 
 
 def _region(skeleton: Skeleton, offset: int, accepted: set[str]) -> Span:

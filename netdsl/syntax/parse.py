@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -53,14 +54,23 @@ def read(source: Source) -> tuple[ast.File, tuple[Diagnostic, ...]]:
     refused = _junk(source) or too_large(source)
     if refused is not None:
         return ast.File(Span(0, len(source.text)), (), (), ""), (refused,)
-    declarations, diagnostics = _declarations(source)
+    declarations, diagnostics, _ = _declarations(source)
     found = comments(source)
     documented = tuple([_documented(d, found, source) for d in declarations])
     return ast.File(Span(0, len(source.text)), documented, found, opening_doc(found, source)), diagnostics
 
 
-def _declarations(source: Source) -> tuple[tuple[Any, ...], tuple[Diagnostic, ...]]:
-    """All declarations that can be read: a statement with a mistake is left out, and the rest is read again."""
+def left_out(source: Source) -> tuple[Span, ...]:
+    """The parts of a text that could not be read, each with a mistake in its syntax."""
+    refused = _junk(source) or too_large(source)
+    return (Span(0, len(source.text)),) if refused is not None else _declarations(source)[2]
+
+
+def _declarations(source: Source) -> tuple[tuple[Any, ...], tuple[Diagnostic, ...], tuple[Span, ...]]:
+    """All declarations that can be read, the mistakes, and what was left out for each.
+
+    A statement with a mistake is left out, and the rest is read again.
+    """
     from lark.exceptions import UnexpectedInput
 
     from netdsl.syntax.build import Misread
@@ -68,20 +78,37 @@ def _declarations(source: Source) -> tuple[tuple[Any, ...], tuple[Diagnostic, ..
 
     text = source.text
     diagnostics: list[Diagnostic] = []
+    regions: list[Span] = []
     for _ in range(_attempts(text)):
         try:
             declarations: Any = parser().parse(text)
             deep = _too_deep(declarations)
             if deep is None:
-                return declarations, tuple(diagnostics)
+                return declarations, tuple(diagnostics), tuple(regions)
             raise Misread("this is nested too deeply", deep.start, deep.end, "name a part of it")
         except (UnexpectedInput, Misread) as error:
             from netdsl.syntax.mistakes import mistake
 
             diagnostic, region = mistake(source, text, error)
         diagnostics.append(diagnostic)
+        if diagnostic.at is not None and diagnostic.at.text == ";":
+            text = _SEMICOLON.sub(_without_semicolon, text)
+            continue
+        regions.append(region)
         text = _without(text, region)
-    return (), tuple(diagnostics)
+    return (), tuple(diagnostics), (Span(0, len(text)),)
+
+
+def _without_semicolon(found: re.Match[str]) -> str:
+    """What a `;` was meant to be: a comma inside brackets, the end of a statement elsewhere."""
+    if found[0] != ";":
+        return found[0]
+    line = found.string[found.string.rfind("\n", 0, found.start()) + 1 : found.start()]
+    return "," if sum(map(line.count, "([")) > sum(map(line.count, ")]")) else "\n"
+
+
+_SEMICOLON = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|#[^\n]*|;")
+"""Semicolons, and what may hold some without a mistake."""
 
 
 def _attempts(text: str) -> int:

@@ -28,7 +28,8 @@ _UNITS = ("epochs", "steps")
 
 _VALUE = r"[\w\"'(\[{]"
 _IMPORTED = "names are imported as `from resnet import Bottleneck`"
-_BRACES = "a body is written in braces: `{ ... }`"
+NO_LAYER = "a layer is missing after `->`"
+BRACES = "a body is written in braces: `{ ... }`"
 _OWN_LINES = "every statement and every field stands on a line of its own"
 
 
@@ -66,8 +67,8 @@ _SLIPS = (
     Slip("`=` gives a value, `==` compares", r"==", expected="_EQUAL"),
     Slip("`==` compares, `=` gives a value", r"=(?!=)", r"^\s*(?:if|require|else\s+if|expect)\b"),
     Slip("`==` compares, `=` gives a value", r"=(?!=)", r"\b(?:if|and|or|not)\s[^,(]*$"),
-    Slip(_BRACES, r":", expected="braces"),
-    Slip(f"{_BRACES}; `:` begins a signature `[C, H, W] -> [C, H, W]`", r"", r"^\s*(?:block|net)\b.*\)\s*:\s*$"),
+    Slip(BRACES, r":", expected="braces"),
+    Slip(f"{BRACES}; `:` begins a signature `[C, H, W] -> [C, H, W]`", r"", r"^\s*(?:block|net)\b.*\)\s*:\s*$"),
     Slip("a label and its statement share a line, or it names braces", r"\n|$", r":\s*$", "SHARE"),
     Slip("arguments have no types", r":", r"^\s*(?:block|net)\b[^:{]*\([^){]*$"),
     Slip("an input has a name: `input image [3, 224, 224]`", r"[,\]]", r"^\s*input\s*\[[^\]]*$"),
@@ -79,7 +80,7 @@ _SLIPS = (
     Slip(_OWN_LINES, r",", expected="_NEWLINE"),
     Slip("`for` stands before `extends`", r"for\b", r"\bextends\b"),
     Slip("a pipeline begins with a layer; `it` is the value that flows in", r"->", expected="SHARE"),
-    Slip("a layer is missing after `->`", r"", r"->\s*$"),
+    Slip(NO_LAYER, r"", r"->\s*$"),
     Slip(
         "inside parentheses an expression goes on to the next line", r"\n|$", r"(?:[-+*/%@<>]|==|\b(?:and|or|not|in))$"
     ),
@@ -96,7 +97,7 @@ _SLIPS = (
     Slip("layers stand in the body of a `block` or a `net`", r"\(|->", r"^(?!block|net|recipe|expect)\w+\s*$", "top"),
     Slip("a constant is written `NAME = value`", r"", r"^(?!block|net|recipe|expect)\w+\s*$", "top"),
     Slip("a field is written `name = value`", r"", r"^\s*[A-Za-z_]\w*\s*$", "field"),
-    Slip(_BRACES, _VALUE, expected="braces"),
+    Slip(BRACES, _VALUE, expected="braces"),
     Slip("an operator or a comma is missing", _VALUE, expected="COMMA"),
     Slip("`->` is missing between two layers, or a new line between two statements", _VALUE, expected="_NEWLINE"),
 )

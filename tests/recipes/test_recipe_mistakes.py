@@ -59,7 +59,7 @@ recipe R for Small {
         ("evaluate = 2", "2", "write `2 epochs` or `2 steps`"),
         ("schedule = warmup(5) -> cosine", "5", "write `5 epochs` or `5 steps`"),
         ("schedule = warmup(5 weeks)", "weeks", None),
-        ("schedule = cosine -> warmup(5 epochs)", "cosine -> warmup(5 epochs)", "give it a length"),
+        ("schedule = cosine -> warmup(5 epochs)", "cosine -> warmup(5 epochs)", "the warm-up comes first"),
         ("mix = mixup -> cutmix", "mixup -> cutmix", "one of them per batch"),
         ("augment = hflip | crop", "hflip | crop", "one after the other"),
         ("data = cifar", "cifar", "`cifar10`"),

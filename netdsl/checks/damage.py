@@ -1,0 +1,80 @@
+"""What a mistake in syntax spoils: mistakes that only follow from what could not be read are not told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.elaborate.modules import Module
+from netdsl.source import Span
+from netdsl.syntax import ast
+from netdsl.syntax.parse import left_out
+
+INDEPENDENT = frozenset((
+    "unknown-name", "unknown-argument", "unknown-word", "unknown-field", "duplicate-field", "duplicate-name",
+    "too-many-arguments", "argument-type", "argument-value", "argument-conflict", "field-value", "bad-value",
+    "bad-unit", "unknown-module", "cyclic-import", "conflicting-fields", "unreachable-phase", "schedule-too-long",
+    "late-warmup",
+))  # fmt: skip
+"""Codes of mistakes that are one whatever stands before them."""
+
+MISSING = ("unknown-name", "unknown-net")
+
+_WORD = re.compile(r"[A-Za-z_]\w*")
+
+
+def unaffected(module: Module, found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+    """The diagnostics that do not follow from parts of the file, or of a file it imports, that could not be read."""
+    spans = left_out(module.source)
+    lost = {word for span in spans for word in _WORD.findall(module.source.text[span.start : span.end])}
+    lost |= _of_damaged_imports(module)
+    tainted = _tainted(module, spans)
+    for mistake in found:
+        at = mistake.at
+        if at is None or at.source is not module.source or (mistake.code in MISSING and at.text in lost):
+            continue
+        if mistake.code in INDEPENDENT or _stands_clear(module, mistake.code, at.span, tainted, spans):
+            yield mistake
+
+
+def _stands_clear(
+    module: Module, code: str, span: Span, tainted: set[ast.Declaration], spans: tuple[Span, ...]
+) -> bool:
+    """Whether a mistake is in a declaration that could be read, or before all that could not."""
+    inside = _around(module, span)
+    if inside is None or inside not in tainted:
+        return True
+    own = [s.start for s in spans if inside.at.start <= s.start < inside.at.end]
+    return code != "no-value" and bool(own) and span.end <= min(own)
+
+
+def _of_damaged_imports(module: Module) -> set[str]:
+    return {name for other in module.imports.values() if left_out(other.source) for name in other.names}
+
+
+def _tainted(module: Module, spans: tuple[Span, ...]) -> set[ast.Declaration]:
+    """Declarations with a part that could not be read, and those that use one."""
+    tainted = {d for s in spans if (d := _around(module, s)) is not None}
+    names = {name for s in spans if _around(module, s) is None for name in _declared(module.source.text, s)}
+    names |= _named(tainted) | _of_damaged_imports(module)
+    while True:
+        more = {d for d in module.file.declarations if d not in tainted and names.intersection(ast.names(d))}
+        if not more:
+            return tainted
+        tainted |= more
+        names = _named(more)
+
+
+def _named(declarations: Iterable[ast.Declaration]) -> set[str]:
+    return {d.name.id for d in declarations if isinstance(d, ast.Block | ast.Variant | ast.Constant)}
+
+
+def _declared(text: str, span: Span) -> list[str]:
+    """The names that a declaration may have given, where it could not be read."""
+    words = _WORD.findall(text[span.start : span.end])
+    return words if words[:1] in (["from"], ["import"]) else words[:2]
+
+
+def _around(module: Module, span: Span) -> ast.Declaration | None:
+    return next((d for d in module.file.declarations if d.at.start <= span.start < d.at.end), None)
