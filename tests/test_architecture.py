@@ -78,7 +78,6 @@ COMPLEX: dict[str, int] = {
     "cli/training:_resumed": 14,
     "elaborate/build:_freeze": 21,
     "elaborate/build:_is_chain": 15,
-    "elaborate/calls:missing": 15,
     "elaborate/elaborate:block": 14,
     "elaborate/elaborate:run_block": 15,
     "elaborate/expressions:_block_call": 14,

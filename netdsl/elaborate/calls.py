@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
 from netdsl.elaborate.positions import Written, refusal
-from netdsl.elaborate.values import BlockArrow, Builtin, CallPlace, OpArrow, describe, is_arrow
+from netdsl.elaborate.values import BlockArrow, Builtin, CallPlace, OpArrow, PipeArrow, describe, is_arrow
 from netdsl.ops.base import Op
 from netdsl.source import Place
 from netdsl.syntax import ast
@@ -58,12 +59,28 @@ def missing(value: Any) -> list[str]:
     if isinstance(value, OpArrow):
         given = {n for n, _ in value.arguments} | {n for n, _ in value.operands}
         needed = [n for n, required in op_fields(value.op).items() if required]
-        operands = [] if value.op.variadic and value.operands else list(value.op.operands)
-        return [n for n in (*operands, *needed) if n not in given]
+        return [n for n in (*_operands_of(value), *needed) if n not in given]
     if isinstance(value, BlockArrow):
         given = {n for n, _ in value.arguments}
         return [n for n, required in block_parameters(value.block).items() if required and n not in given]
     return []
+
+
+def _operands_of(arrow: OpArrow) -> tuple[str, ...]:
+    """The operands that an op needs: of those that may be left out, as many from the first as are given."""
+    op = arrow.op
+    given = {n for n, _ in arrow.operands}
+    required = () if op.variadic and given else op.operands
+    return (*required, *op.optional_operands[: sum(n in given for n in op.optional_operands)])
+
+
+def unpacked(value: Any) -> Any:
+    """A value that several names are given to: where an op at its end has further results, they are asked for."""
+    if isinstance(value, PipeArrow):
+        return replace(value, stages=(*value.stages[:-1], unpacked(value.stages[-1])))
+    if not isinstance(value, OpArrow) or not value.op.unpacked:
+        return value
+    return replace(value, arguments=tuple(sorted({**dict(value.arguments), value.op.unpacked: True}.items())))
 
 
 def next_field(function: OpArrow | BlockArrow, given: list[Given]) -> str | None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from netdsl.budget import Exhausted, spend
 from netdsl.diagnostics.diagnostic import Fault, fault
 from netdsl.elaborate.builder import Builder, Context
-from netdsl.elaborate.calls import is_complete, missing
+from netdsl.elaborate.calls import is_complete, missing, unpacked
 from netdsl.elaborate.names import Env, Silent, refused_layer_name
 from netdsl.elaborate.requirements import Requirements
 from netdsl.elaborate.scope import LayerDraft, Wire
@@ -109,6 +109,7 @@ class Runner:
 
     def _assign(self, node: ast.Assign, env: Env, flow: Any, context: Context) -> Any:
         value = self.evaluator.evaluate(node.value, env)
+        value = unpacked(value) if len(node.targets) > 1 else value
         if is_arrow(value) and is_complete(value):
             result = self.builder.apply(value, flow, context)
             value = self._tensors(result, node, env)

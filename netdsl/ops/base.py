@@ -163,10 +163,13 @@ class Op(Struct, frozen=True):
     operands: ClassVar[tuple[str, ...]] = ()
     """Names of arguments that are values (arrows), besides the value that flows in."""
     optional_operands: ClassVar[tuple[str, ...]] = ()
+    """Those that may be left out, from the last on."""
     variadic: ClassVar[bool] = False
     """Takes any number of values by position (`concat`)."""
     positional: ClassVar[int] = 0
     """How many of its arguments may be given by position: those that cannot be taken for another of PyTorch's."""
+    unpacked: ClassVar[str] = ""
+    """The argument that asks for further results: set where they are named (`y, h, c = lstm(64)`)."""
     takes_it: ClassVar[bool] = True
     """Whether the value that flows in is the first input."""
     is_layer: ClassVar[bool] = False

@@ -1,9 +1,10 @@
-"""Values side by side and apart: `concat`, `chunk`, `split`."""
+"""Values side by side and apart: `concat`, `stack`, `chunk`, `split`."""
 
 from typing import Any
 
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register, require
-from netdsl.ops.features import axis_of, dim_of
+from netdsl.ops.features import axis_of, dim_of, is_bare
+from netdsl.ops.lowering import full_shape
 from netdsl.ops.spatial import Positive
 from netdsl.sizes.constraints import IMPOSSIBLE, Assumptions
 from netdsl.sizes.dims import Dim, floordiv
@@ -82,6 +83,60 @@ def _mend(first: TensorType, other: TensorType, m: Dim, n: Dim) -> str | None:
         return None
     size = str(least[0]) if len(set(least)) == 1 else f"({', '.join(map(str, least))})"
     return f"`crop({size})` would cut the larger one to the middle"
+
+
+@register("stack")
+class Stack(Op, frozen=True):
+    """Values of one shape side by side along a new axis, the first unless `axis` says another, as torch.stack: two
+    vectors `[D]` make `[2, D]`."""
+
+    axis: int = 0
+
+    variadic = True
+    takes_it = False
+    saves = "nothing"
+    examples = (
+        Example("stack(x, y)", ("[4, 5, 6]", "[4, 5, 6]")),
+        Example("stack(x, y, z)", ("[5]", "[5]", "[5]")),
+        Example("stack(x, y, axis=-1)", ("[5, 6]", "[5, 6]")),
+        Example("stack(x, y)", ("[]", "[]")),
+        Example("stack(x)", ("[3] int64",)),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        if not inputs:
+            raise OpError("`stack` of nothing", code="argument-value")
+        first, at = inputs[0], axis_of(inputs[0], self.axis, extra=1)
+        for i, x in enumerate(inputs):
+            alike = x.rank == first.rank and x.dtype == first.dtype
+            if not alike or any(assume.equal(m, n) == IMPOSSIBLE for m, n in zip(first.shape, x.shape, strict=True)):
+                message = f"`stack` needs values of one shape and type, found {first} and {x}"
+                raise OpError(message, operand=i, hint="`concat` joins values along an axis that they have")
+        shape = (*first.shape[:at], len(inputs), *first.shape[at:])
+        return TensorType(shape, first.dtype, any(x.batched for x in inputs))
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        batch = next((X(i) for i, x in enumerate(inputs) if x.batched), None)
+        parts = tuple(_rows(X(i), x, batch) for i, x in enumerate(inputs))
+        return Torch(expression=Call("torch.stack", (parts,), (("dim", axis_of(inputs[0], self.axis, extra=1) + 1),)))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        mixed = any(o.type.batched for o in x)
+        at = axis_of(x[0].type, self.axis, extra=1) + 1
+        parts = []
+        for o in x:
+            part = g.op("Reshape", o.name, full_shape(g, o.type, *o.type.shape)) if is_bare(o.type) else o.name
+            part = g.op("Expand", part, g.shape(*o.type.shape)) if mixed and not o.type.batched else part
+            parts.append(g.op("Unsqueeze", part, g.const((at,), "int64")))
+        return g.op("Concat", *parts, axis=at)
+
+
+def _rows(value: X, x: TensorType, batch: X | None) -> Any:
+    """A value with a batch axis, repeated over the batch of another where it is the same for every sample."""
+    if x.batched:
+        return value
+    row: Any = Call(".reshape", (value, 1, *x.shape)) if is_bare(x) else value
+    return row if batch is None else Call(".expand", (row, Call(".size", (batch, 0)), *(-1,) * x.rank))
 
 
 @register("chunk")

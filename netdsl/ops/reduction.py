@@ -1,11 +1,14 @@
-"""Axes reduced to one number: `reduce_mean`, `reduce_sum`, `reduce_max`, `reduce_min`, `reduce_l2`."""
+"""Axes reduced to one number: `reduce_mean`, `reduce_sum`, `reduce_max`, `reduce_min`, `reduce_l2`, `reduce_var`,
+`reduce_std`."""
 
 from typing import Any, ClassVar
 
-from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, Operand, OpError, Torch, X, register
+from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, Operand, OpError, Torch, X, register, require
 from netdsl.ops.features import axis_of, dim_of, floating
 from netdsl.ops.lowering import reduction
+from netdsl.ops.spatial import Natural, optional
 from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import product
 from netdsl.tensors import TensorType
 
 
@@ -98,3 +101,62 @@ class ReduceL2(Reduction, frozen=True):
 
     function, node = "torch.linalg.vector_norm", "ReduceL2"
     examples = reduction_examples("reduce_l2")
+
+
+class Spread(Reduction, frozen=True):
+    """What the variance and the deviation share: the sum of squares is divided by the count less `correction`."""
+
+    correction: Natural = 1
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        result = super().infer(assume, *inputs)
+        count = product(inputs[0].shape[a] for a in self._axes(inputs[0]))
+        message = f"`{self.kind}` of {count} numbers with `correction` {self.correction} divides by nothing"
+        hint = "`correction=0` divides by the count"
+        verdict = assume.at_least(count, self.correction + 1)
+        require(verdict, message, argument="correction", code="argument-value", hint=hint)
+        return result
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        call = super().torch(*inputs).expression
+        assert isinstance(call, Call)
+        own = optional({"correction": 1}, correction=self.correction)
+        return Torch(expression=Call(call.name, call.args, call.kwargs + own))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        """The mean of the squares about the mean, times count / (count - correction)."""
+        own = x[0].type
+        axes = tuple(dim_of(own, a) for a in self._axes(own))
+        centred = g.op("Sub", x[0].name, reduction(g, "ReduceMean", x[0].name, axes, keepdims=True))
+        mean = reduction(g, "ReduceMean", g.op("Mul", centred, centred), axes, keepdims=self.keepdims)
+        if not self.correction:
+            return mean
+        count = product(own.shape[a] for a in self._axes(own))
+        if isinstance(count, int):
+            return g.op("Mul", mean, g.const(count / (count - self.correction), own.dtype))
+        shape = g.shape(*(own.shape[a] for a in self._axes(own)), batch=False)
+        number = g.op("CastLike", reduction(g, "ReduceProd", shape, (0,), keepdims=False), mean)
+        return g.op("Mul", mean, g.op("Div", number, g.op("Sub", number, g.const(self.correction, own.dtype))))
+
+
+def spread_examples(kind: str) -> tuple[Example, ...]:
+    return (*reduction_examples(kind), Example(f"{kind}(axis=(1, 2), correction=0)"))
+
+
+@register("reduce_var")
+class ReduceVar(Spread, frozen=True):
+    """The variance over axes of the sample, as torch.var: divided by the count less `correction`, 1 by default."""
+
+    function, node = ".var", ""
+    examples = spread_examples("reduce_var")
+
+
+@register("reduce_std")
+class ReduceStd(Spread, frozen=True):
+    """The standard deviation over axes of the sample, as torch.std: the root of `reduce_var`."""
+
+    function, node = ".std", ""
+    examples = spread_examples("reduce_std")
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return g.op("Sqrt", super().onnx(g, *x))

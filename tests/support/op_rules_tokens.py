@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 import torch
-from op_rules import RULES, Weights, counted, rule, together
+from op_rules import RULES, Weights, counted, features, rule, together
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -48,6 +48,50 @@ def expand(op: Any, w: Weights, x: Tensor) -> Tensor:
 @rule("concat")
 def concat(op: Any, w: Weights, *xs: Tensor) -> Tensor:
     return torch.cat(together(*xs), counted(xs[0], op.axis))
+
+
+@rule("stack")
+def stack(op: Any, w: Weights, *xs: Tensor) -> Tensor:
+    at = op.axis + 1 if op.axis >= 0 else op.axis
+    return torch.cat([x.unsqueeze(at) for x in together(*xs)], at)
+
+
+@rule("flip")
+def flip(op: Any, w: Weights, x: Tensor) -> Tensor:
+    for axis in (op.axis,) if isinstance(op.axis, int) else op.axis:
+        at = counted(x, axis)
+        x = x.index_select(at, torch.arange(x.shape[at] - 1, -1, -1))
+    return x
+
+
+@rule("cumsum")
+def cumsum(op: Any, w: Weights, x: Tensor) -> Tensor:
+    at = counted(x, op.axis)
+    return torch.stack([x.narrow(at, 0, n + 1).sum(at) for n in range(x.shape[at])], at)
+
+
+@rule("argmax")
+def argmax(op: Any, w: Weights, x: Tensor) -> Tensor:
+    at = features(x, op.axis)
+    places = torch.sort(x, dim=at, descending=True, stable=True).indices.narrow(at, 0, 1)
+    return places if op.keepdims else places.squeeze(at)
+
+
+@rule("topk")
+def topk(op: Any, w: Weights, x: Tensor) -> Any:
+    at = features(x, op.axis)
+    numbers, places = x.sort(at, descending=op.largest)
+    return numbers.narrow(at, 0, op.k), places.narrow(at, 0, op.k)
+
+
+@rule("reduce_var", "reduce_std")
+def variance(op: Any, w: Weights, x: Tensor) -> Tensor:
+    given = range(x.ndim - 1) if op.axis is None else (op.axis,) if isinstance(op.axis, int) else op.axis
+    axes = tuple(counted(x, a) for a in given)
+    count = prod(x.shape[a] for a in axes)
+    centred = x - x.sum(axes, keepdim=True) / count
+    var = centred.square().sum(axes, keepdim=op.keepdims) / (count - op.correction)
+    return var.sqrt() if op.kind == "reduce_std" else var
 
 
 @rule("chunk")
@@ -168,21 +212,27 @@ def window_bias(op: Any, w: Weights, x: Tensor) -> Tensor:
 
 
 @rule("rnn", "lstm", "gru")
-def recurrent(op: Any, w: Weights, x: Tensor) -> Tensor:
+def recurrent(op: Any, w: Weights, x: Tensor, *given: Tensor) -> Any:
     """One cell after the other: PyTorch's formulas by hand."""
+    batch = max(t.shape[0] for t in (x, *given))
+    x, *given = (t.expand(batch, *t.shape[1:]) for t in (x, *given))
+    lasts = []
     for layer in range(op.num_layers):
         suffixes = [f"l{layer}"] + [f"l{layer}_reverse"] * op.bidirectional
         sides = []
         for suffix in suffixes:
             steps = x.flip(1) if suffix.endswith("reverse") else x
-            out = unrolled(op, w, suffix, steps)
+            out, last = unrolled(op, w, suffix, steps, [state[:, len(lasts)] for state in given])
             sides.append(out.flip(1) if suffix.endswith("reverse") else out)
+            lasts.append(last)
         x = torch.cat(sides, -1)
-    return x
+    states = [torch.stack(state, 1) for state in zip(*lasts, strict=True)]
+    return (x, *states[: 2 if op.kind == "lstm" else 1]) if op.states else x
 
 
-def unrolled(op: Any, w: Weights, suffix: str, x: Tensor) -> Tensor:
-    h = c = x.new_zeros(x.shape[0], op.hidden_size)
+def unrolled(op: Any, w: Weights, suffix: str, x: Tensor, given: list[Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    zeros = x.new_zeros(x.shape[0], op.hidden_size)
+    h, c = [*given, zeros, zeros][:2]
     outputs = []
     for t in range(x.shape[1]):
         own = F.linear(x[:, t], w[f"weight_ih_{suffix}"], w.get(f"bias_ih_{suffix}"))
@@ -198,7 +248,7 @@ def unrolled(op: Any, w: Weights, suffix: str, x: Tensor) -> Tensor:
             c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
             h = torch.sigmoid(o) * torch.tanh(c)
         outputs.append(h)
-    return torch.stack(outputs, 1)
+    return torch.stack(outputs, 1), (h, c)
 
 
 @rule("embed")
