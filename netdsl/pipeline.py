@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from netdsl.budget import Budget
 from netdsl.checks.expectations import check_promises
 from netdsl.checks.unused import check_names
-from netdsl.diagnostics.diagnostic import Diagnostic, Fault
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault, diagnostic
 from netdsl.elaborate.builder import Options
 from netdsl.elaborate.elaborate import Elaborator
 from netdsl.elaborate.given import value_of
@@ -27,6 +27,7 @@ from netdsl.elaborate.modules import Reader, resolve
 from netdsl.elaborate.nets import block_of, find_net, takes
 from netdsl.elaborate.standardize import in_units, standardized
 from netdsl.elaborate.trace import Trace
+from netdsl.sizes.constraints import broken_by
 from netdsl.sizes.dims import Dim
 from netdsl.source import Source
 from netdsl.syntax import ast
@@ -139,12 +140,30 @@ class Net:
         with elaborator.recording():
             arguments = {n: value_of(v, self.spec.module, elaborator.evaluator) for n, v in self.arguments.items()}
         program = None if elaborator.diagnostics else elaborator.net(self.spec.module, self.name, arguments, self.sizes)
+        if program is not None and 1 in self.sizes.values():
+            elaborator.diagnostics.extend(self._not_repeated(program, arguments))
+            program = None if elaborator.diagnostics else program
         if program is not None and self.options.standard is not None:
             program = standardized(program, *self.options.standard, self.options.per)
         if program is not None and self.options.units is not None:
             program = in_units(program, *self.options.units)
         self.moved = moved(elaborator.computed)
         return program, tuple(elaborator.diagnostics)
+
+    def _not_repeated(self, program: Program, arguments: Mapping[str, Any]) -> list[Diagnostic]:
+        """The mistakes of axes that would be repeated only because a named size is given as 1."""
+        elaborator = Elaborator(self.options)
+        sizes = {name: size for name, size in self.sizes.items() if size != 1}
+        named = elaborator.net(self.spec.module, self.name, arguments, sizes)
+        if named is None:
+            mistakes = elaborator.diagnostics
+            return mistakes if all(d.code == "shape-mismatch" for d in mistakes) else []
+        names = frozenset(name for v in named.main.inputs for name in v.type.names)
+        broken = broken_by(self.sizes, names, named.constraints, program.constraints)
+        if broken is None:
+            return []
+        message = f"`{self.name}` needs {broken}: an axis that is 1 by `--size` is not repeated"
+        return [diagnostic("shape-mismatch", message, named.main.place)]
 
     @property
     def program(self) -> Program | None:

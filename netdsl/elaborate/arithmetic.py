@@ -8,7 +8,7 @@ from typing import Any
 
 from netdsl.budget import spend
 from netdsl.diagnostics.diagnostic import fault
-from netdsl.elaborate.values import describe, is_arrow
+from netdsl.elaborate.values import ArithArrow, describe, is_arrow
 from netdsl.sizes.dims import Dim, Size, extreme
 from netdsl.source import Place
 from netdsl.syntax.limits import BITS
@@ -173,6 +173,27 @@ def _sum(values: Iterable[Any]) -> Any:
             raise Refused(f"cannot add {describe(value)}")
         total = total + value
     return total
+
+
+def summed(values: list[Any], at: Place) -> ArithArrow | None:
+    """The sum of a list that holds tensors or layers, `a + b + c`; None where it holds none."""
+    items = values[0] if len(values) == 1 and isinstance(values[0], tuple) else ()
+    if not any(map(is_arrow, items)):
+        return None
+    first, *rest = sorted(items, key=is_arrow, reverse=True)
+    total = ArithArrow("+", first, rest[0] if rest else 0, at)
+    for item in rest[1:]:
+        spend(1)
+        total = ArithArrow("+", total, item, at)
+    for item in rest:
+        _check_term(item, at)
+    return total
+
+
+def _check_term(item: Any, at: Place) -> None:
+    """Raise Fault for what cannot be added to a tensor."""
+    if not is_arrow(item) and (isinstance(item, bool | Size) or not isinstance(item, int | float)):
+        raise fault("operator-types", f"a tensor cannot meet {describe(item)}", at)
 
 
 def _length(value: Any) -> int:

@@ -57,21 +57,21 @@ def is_complete(value: Any) -> bool:
 def missing(value: Any) -> list[str]:
     """The required arguments that an op or a block still waits for."""
     if isinstance(value, OpArrow):
-        given = {n for n, _ in value.arguments} | {n for n, _ in value.operands}
-        needed = [n for n, required in op_fields(value.op).items() if required]
-        return [n for n in (*_operands_of(value), *needed) if n not in given]
+        return _missing_of_op(value)
     if isinstance(value, BlockArrow):
         given = {n for n, _ in value.arguments}
         return [n for n, required in block_parameters(value.block).items() if required and n not in given]
     return []
 
 
-def _operands_of(arrow: OpArrow) -> tuple[str, ...]:
-    """The operands that an op needs: of those that may be left out, as many from the first as are given."""
-    op = arrow.op
-    given = {n for n, _ in arrow.operands}
-    required = () if op.variadic and given else op.operands
-    return (*required, *op.optional_operands[: sum(n in given for n in op.optional_operands)])
+def _missing_of_op(arrow: OpArrow) -> list[str]:
+    """The same of an op: of the operands that may be left out it needs as many from the first as are given."""
+    op, operands = arrow.op, {n for n, _ in arrow.operands}
+    given = operands | {n for n, _ in arrow.arguments}
+    needed = [n for n, required in op_fields(op).items() if required]
+    required = () if op.variadic and operands else op.operands
+    optional = op.optional_operands[: sum(n in given for n in op.optional_operands)]
+    return [n for n in (*required, *optional, *needed) if n not in given]
 
 
 def unpacked(value: Any) -> Any:

@@ -10,7 +10,7 @@ from netdsl.tensors import TensorType
 
 
 def broadcast(assume: Assumptions, a: TensorType, b: TensorType, symbol: str) -> TensorType:
-    """The type of `a symbol b`: equal shapes, or a vector that meets the feature axis of the other.
+    """The type of `a symbol b`: equal shapes but for axes of size 1, or a vector that meets the features of the other.
 
     Raises OpError with both shapes and a hint that mends it.
     """
@@ -19,17 +19,47 @@ def broadcast(assume: Assumptions, a: TensorType, b: TensorType, symbol: str) ->
         raise OpError(
             message, operand=1, code="dtype-mismatch", hint=f"`cast(dtype={a.dtype})` turns one into the other"
         )
+    shape = _shape_of(assume, a, b, symbol in "+-")
+    if shape is None:
+        hint = _one_channel(a, b) if symbol in "+-" else None
+        raise OpError(f"`{symbol}` needs equal shapes, found {a} and {b}", operand=1, hint=hint or mend(a, b))
+    return TensorType(shape, a.dtype, a.batched or b.batched)
+
+
+def _shape_of(assume: Assumptions, a: TensorType, b: TensorType, adds: bool) -> tuple[Dim, ...] | None:
+    """The shape in which two values meet; `adds`: not one feature over many."""
+    if a.rank == b.rank:
+        return met(assume, a.shape, b.shape, feature_axis(a) if adds and a.rank else None)
     big, small = (a, b) if a.rank >= b.rank else (b, a)
-    own = big.shape if small.rank == big.rank else big.shape[feature_axis(big) :][:1]
-    scalar = small.rank == 0
-    matches = scalar or (small.rank in (1, big.rank) and all(_equal(assume, own, small.shape)))
-    if not matches:
-        raise OpError(f"`{symbol}` needs equal shapes, found {a} and {b}", operand=1, hint=mend(a, b))
-    return TensorType(big.shape, a.dtype, a.batched or b.batched)
+    if small.rank == 0:
+        return big.shape
+    own = big.shape[feature_axis(big)]
+    return big.shape if small.rank == 1 and assume.equal(own, small.shape[0]) != IMPOSSIBLE else None
 
 
-def _equal(assume: Assumptions, a: tuple[Dim, ...], b: tuple[Dim, ...]) -> list[bool]:
-    return [assume.equal(m, n) != IMPOSSIBLE for m, n in zip(a, b, strict=True)]
+def met(
+    assume: Assumptions, a: tuple[Dim, ...], b: tuple[Dim, ...], fixed: int | None = None
+) -> tuple[Dim, ...] | None:
+    """The shape in which two of one rank meet: an axis of size 1 is repeated, but for the one at `fixed`."""
+    shape: list[Dim] = []
+    for axis, (m, n) in enumerate(zip(a, b, strict=True)):
+        if (m == 1 or n == 1) and axis != fixed:
+            shape.append(n if m == 1 else m)
+        elif assume.equal(m, n) == IMPOSSIBLE:
+            return None
+        else:
+            shape.append(m)
+    return tuple(shape)
+
+
+def _one_channel(a: TensorType, b: TensorType) -> str | None:
+    """How to say that one feature is added to all, which is a mistake more often than meant."""
+    for one, many in ((a, b), (b, a)):
+        at = feature_axis(many) if many.rank else 0
+        if one.rank == many.rank > 0 and one.shape[at] == 1 and met(Assumptions(), one.shape, many.shape) == many.shape:
+            shape = f"({', '.join(map(str, many.shape))}{',' if many.rank == 1 else ''})"
+            return f"`expand({shape})` on {one} says that its one feature is meant for all"
+    return None
 
 
 def mend(a: TensorType, b: TensorType) -> str | None:
@@ -110,7 +140,8 @@ def spread_onnx(g: Graph, own: Operand, other: Operand) -> str:
 
 
 class Binary(Op, frozen=True):
-    """Two values of equal shapes, number by number. A vector `[C]` meets a picture `[C, H, W]` per channel."""
+    """Two values of equal shapes, number by number. A vector `[C]` meets a picture `[C, H, W]` per channel, and an axis
+    of size 1 is repeated (but not one channel over many, for `+` and `-`)."""
 
     symbol: ClassVar[str]
     function: ClassVar[str]
@@ -147,13 +178,25 @@ def binary_examples(kind: str) -> tuple[Example, ...]:
         Example(call, ("[4, 2, 3, 5]", vector)),
         Example(call, (vector, vector)),
         Example(call, (picture, "[]")),
+        Example(call, (picture, "[4, 1, 6]")),
+        Example(call, ("[4, 1, 6]", "[4, 5, 1]")),
+        Example(call, ("[5, 6]", "[1, 6]")),
     )
+
+
+GATE = (("[4, 5, 6]", "[1, 5, 6]"), ("[4, 1, 1]", "[4, 5, 6]"))
+"""One channel that meets many: a gate, for what is not added."""
+
+
+def gates(kind: str) -> tuple[Example, ...]:
+    return tuple(Example(f"{kind}(x, y)", shapes) for shapes in GATE)
 
 
 @register("add")
 class Add(Binary, frozen=True):
     """`a + b`. Shapes must be equal, but a vector `[C]` meets a picture `[C, H, W]` per channel, a vector `[D]` a
-    sequence `[L, D]` per feature, and a number meets all."""
+    sequence `[L, D]` per feature, and a number meets all. Of equal rank, an axis of size 1 is repeated, but for that of
+    the features: `expand` says that one channel is meant for many."""
 
     symbol, function, node = "+", "+", "Add"
     saves = "nothing"
@@ -171,10 +214,11 @@ class Sub(Binary, frozen=True):
 
 @register("mul")
 class Mul(Binary, frozen=True):
-    """`a * b`. Shapes must be equal, but a vector `[C]` meets a picture `[C, H, W]` per channel."""
+    """`a * b`. Shapes must be equal, but a vector `[C]` meets a picture `[C, H, W]` per channel, and an axis of size 1
+    is repeated: a gate `[1, H, W]` or `[C, 1, 1]` meets `[C, H, W]`."""
 
     symbol, function, node = "*", "*", "Mul"
-    examples = binary_examples("mul")
+    examples = (*binary_examples("mul"), *gates("mul"))
 
 
 @register("div")
@@ -182,7 +226,7 @@ class Div(Binary, frozen=True):
     """`a / b`. Shapes must be equal, but a vector `[C]` meets a picture `[C, H, W]` per channel."""
 
     symbol, function, node = "/", "/", "Div"
-    examples = binary_examples("div")
+    examples = (*binary_examples("div"), *gates("div"))
 
 
 @register("maximum")
@@ -190,7 +234,7 @@ class Maximum(Binary, frozen=True):
     """The larger of two values, number by number, with the shapes of `add`."""
 
     symbol, function, node = "maximum", "torch.maximum", "Max"
-    examples = binary_examples("maximum")
+    examples = (*binary_examples("maximum"), *gates("maximum"))
 
 
 @register("minimum")
@@ -198,7 +242,7 @@ class Minimum(Binary, frozen=True):
     """The smaller of two values, number by number, with the shapes of `add`."""
 
     symbol, function, node = "minimum", "torch.minimum", "Min"
-    examples = binary_examples("minimum")
+    examples = (*binary_examples("minimum"), *gates("minimum"))
 
 
 NODES = {"+": "Add", "-": "Sub", "*": "Mul", "/": "Div", "**": "Pow"}

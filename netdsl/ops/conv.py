@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from msgspec.structs import replace
 
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Param, Torch, Window, known, register, require
+from netdsl.ops.lowering import padded
 from netdsl.ops.spatial import (
     Margin,
     Padding,
@@ -53,7 +54,7 @@ class Conv(Op, frozen=True):
     dilation: Spatial = 1
     groups: Positive = 1
     bias: bool = True
-    padding_mode: Literal["zeros", "reflect", "replicate"] = "zeros"
+    padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
     weight_standardization: bool = False
     eps: float = 1e-6
 
@@ -66,6 +67,8 @@ class Conv(Op, frozen=True):
         Example("conv(6, 4, stride=2, padding=1)", ("[3, 11, 10]",)),
         Example("conv(5, 3, padding_mode=reflect)"),
         Example("conv(5, 3, padding_mode=replicate)"),
+        Example("conv(5, (3, 5), padding_mode=circular)"),
+        Example("conv(5, 3, padding_mode=circular, stride=2)", ("[4, 9]",)),
         Example("conv(6, 3, weight_standardization=true)"),
         Example("conv(6, 3, weight_standardization=true, eps=0.1)"),
         Example("conv(6, 3, stride=2)", ("[3, 20]",)),
@@ -105,8 +108,9 @@ class Conv(Op, frozen=True):
             output = window_output(size, k, s, p, d)
             message = f"a kernel of {d * (k - 1) + 1} does not fit a size of {size} with padding {p}"
             require(assume.at_least(output, 1), message, argument="kernel_size", code="kernel-too-large")
-            if self.padding_mode == "reflect":
-                require(assume.at_least(size, p + 1), f"cannot reflect {p} of a size of {size}", argument="padding")
+            if self.padding_mode in ("reflect", "circular"):
+                least, verb = (p + 1, "reflect") if self.padding_mode == "reflect" else (p, "wrap")
+                require(assume.at_least(size, least), f"cannot {verb} {p} of a size of {size}", argument="padding")
             sizes.append(output)
         return x.with_shape(self.out_channels, *sizes)
 
@@ -142,9 +146,7 @@ class Conv(Op, frozen=True):
             weight = g.const(standardized(g.array("weight"), self.eps))
         data, pads = x[0].name, (*padding, *padding)
         if self.padding_mode != "zeros" and any(padding):
-            mode = {"reflect": "reflect", "replicate": "edge"}[self.padding_mode]
-            both = (0, 0, *padding, 0, 0, *padding)
-            data, pads = g.op("Pad", data, g.const(both, "int64"), mode=mode), (0,) * len(pads)
+            data, pads = padded(g, data, ((0, 0), *((p, p) for p in padding)), self.padding_mode), (0,) * len(pads)
         bias = [g.weight("bias")] if self.bias else []
         return g.op(
             "Conv", data, weight, *bias,

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Torch, Window, X, register, require
 from netdsl.ops.features import axis_of, dim_of, is_bare, number_for
-from netdsl.ops.lowering import reshaped, sliced
+from netdsl.ops.lowering import padded, reshaped
 from netdsl.ops.reshaping import size_of
 from netdsl.ops.spatial import spatial_axes
 from netdsl.sizes.constraints import Assumptions
@@ -14,7 +14,6 @@ from netdsl.sizes.dims import Dim, floordiv
 from netdsl.tensors import TensorType
 
 Sides = int | tuple[int | tuple[int, int], ...]
-MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 @register("pad")
@@ -114,23 +113,9 @@ class Pad(Op, frozen=True):
         return Torch(expression=Call("F.pad", (X(), flat), options))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
-        if self.mode == "circular" and g.opset < 19:
-            return self._wrapped(g, x[0])
         data = reshaped(g, x[0], *x[0].type.shape) if is_bare(x[0].type) else x[0].name
-        pairs = ((0, 0), *self._pairs())
-        pads = g.const([p[0] for p in pairs] + [p[1] for p in pairs], "int64")
         value = [g.const(self.value, x[0].type.dtype)] if self.mode == "zeros" and self.value else []
-        mode: dict[str, Any] = {"mode": MODES[self.mode]} if self.mode != "zeros" else {}
-        return g.op("Pad", data, pads, *value, **mode)
-
-    def _wrapped(self, g: Graph, x: Operand) -> Any:
-        """`circular` before ONNX has it: the end, the whole, the start."""
-        y, far = x.name, 2**31 - 1
-        for axis, (before, after) in enumerate(self._pairs(), start=1):
-            parts = [sliced(g, y, axis, -before, far)] if before else []
-            parts += [y, *([sliced(g, y, axis, 0, after)] if after else [])]
-            y = g.op("Concat", *parts, axis=axis) if len(parts) > 1 else y
-        return y
+        return padded(g, data, self._pairs(), self.mode, *value)
 
     def window(self, *inputs: TensorType) -> Window | None:
         before = tuple(p[0] for p in self._pairs()[1:])

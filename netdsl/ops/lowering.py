@@ -6,6 +6,9 @@ from netdsl.ops.base import Graph, Operand
 from netdsl.sizes.dims import Dim
 from netdsl.tensors import TensorType
 
+FAR = 2**31 - 1
+"""Beyond the end of any axis."""
+
 
 def reduction(g: Graph, op_type: str, x: str, axes: tuple[int, ...], *, keepdims: bool) -> Any:
     """A `Reduce...` node over axes counted with the batch: they are an input from opset 18 on (13 for ReduceSum)."""
@@ -17,6 +20,24 @@ def reduction(g: Graph, op_type: str, x: str, axes: tuple[int, ...], *, keepdims
 def sliced(g: Graph, x: str, axis: int, start: int, stop: int, step: int = 1) -> Any:
     """`x[start:stop:step]` along an axis counted with the batch."""
     return g.op("Slice", x, *(g.const((v,), "int64") for v in (start, stop, axis, step)))
+
+
+MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+"""ONNX's words for PyTorch's modes of padding."""
+
+
+def padded(g: Graph, x: str, pairs: tuple[tuple[int, int], ...], mode: str, *value: str) -> str:
+    """`x` with margins before and after each axis of the sample. Before opset 19 `circular` is the end, the whole, the
+    start."""
+    if mode != "circular" or g.opset >= 19:
+        pads = g.const([0, *(p[0] for p in pairs), 0, *(p[1] for p in pairs)], "int64")
+        how: dict[str, Any] = {"mode": MODES[mode]} if mode != "zeros" else {}
+        return str(g.op("Pad", x, pads, *value, **how))
+    for axis, (before, after) in enumerate(pairs, start=1):
+        parts = [sliced(g, x, axis, -before, FAR)] if before else []
+        parts += [x, *([sliced(g, x, axis, 0, after)] if after else [])]
+        x = g.op("Concat", *parts, axis=axis) if len(parts) > 1 else x
+    return x
 
 
 def gelu(g: Graph, x: str, approximate: str) -> Any:

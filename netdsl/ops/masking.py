@@ -2,9 +2,11 @@
 
 from typing import Any, ClassVar
 
+from netdsl.ops.arithmetic import met
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register
 from netdsl.ops.features import number_for
-from netdsl.sizes.constraints import IMPOSSIBLE, Assumptions
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import Dim
 from netdsl.tensors import TensorType
 
 
@@ -78,22 +80,23 @@ def boolean(x: TensorType, kind: str, operand: int) -> TensorType:
     return x
 
 
-def same_shape(assume: Assumptions, kind: str, *inputs: TensorType) -> bool:
-    """Whether the values are of the batch. Raises OpError unless their shapes are equal."""
-    first = inputs[0]
+def same_shape(assume: Assumptions, kind: str, *inputs: TensorType) -> tuple[Dim, ...]:
+    """The shape in which the values meet. Raises OpError unless they are equal but for axes of size 1."""
+    shape: tuple[Dim, ...] | None = inputs[0].shape
     for i, x in enumerate(inputs[1:], start=1):
-        if x.rank != first.rank or any(
-            assume.equal(m, n) == IMPOSSIBLE for m, n in zip(first.shape, x.shape, strict=True)
-        ):
-            message = f"`{kind}` needs equal shapes, found {first} and {x}"
-            raise OpError(message, operand=i, hint="`unsqueeze` and `expand` bring a mask to a shape")
-    return any(x.batched for x in inputs)
+        shape = met(assume, shape, x.shape) if shape is not None and x.rank == len(shape) else None
+        if shape is None:
+            message = f"`{kind}` needs equal shapes, found {inputs[0]} and {x}"
+            raise OpError(message, operand=i, hint="`unsqueeze` adds an axis of size 1, which is repeated")
+    assert shape is not None
+    return shape
 
 
 @register("masked_fill")
 class MaskedFill(Op, frozen=True):
-    """`value` where `mask` is true, otherwise `x`, as torch.masked_fill. Shapes must be equal. Attention over the
-    neighbours in a graph: `scores -> masked_fill(mask=far, value=-1e9) -> softmax(axis=-1)`."""
+    """`value` where `mask` is true, otherwise `x`, as torch.masked_fill. Shapes must be equal, but for axes of size 1,
+    which are repeated. Attention over the neighbours in a graph:
+    `scores -> masked_fill(mask=far, value=-1e9) -> softmax(axis=-1)`."""
 
     value: float
 
@@ -101,13 +104,14 @@ class MaskedFill(Op, frozen=True):
     examples = (
         Example("masked_fill(mask=y, value=-1e9)", ("[4, 5, 6]", "[4, 5, 6] bool")),
         Example("masked_fill(mask=y, value=0)", ("[7]", "[7] bool")),
+        Example("masked_fill(mask=y, value=0)", ("[4, 5, 6]", "[1, 1, 6] bool")),
     )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         x, mask = inputs
         boolean(mask, "masked_fill", 1)
         number_for(x, self.value, "masked_fill")
-        return TensorType(x.shape, x.dtype, same_shape(assume, "masked_fill", x, mask))
+        return TensorType(same_shape(assume, "masked_fill", x, mask), x.dtype, x.batched or mask.batched)
 
     def torch(self, *inputs: TensorType) -> Torch:
         return Torch(expression=Call(".masked_fill", (X(), X(1), self.value)))
@@ -118,13 +122,15 @@ class MaskedFill(Op, frozen=True):
 
 @register("where")
 class Where(Op, frozen=True):
-    """`a` where `condition` is true, otherwise `b`, as torch.where. Shapes must be equal."""
+    """`a` where `condition` is true, otherwise `b`, as torch.where. Shapes must be equal, but for axes of
+    size 1, which are repeated."""
 
     operands = ("condition", "a", "b")
     takes_it = False
     examples = (
         Example("where(x, y, z)", ("[4, 5] bool", "[4, 5]", "[4, 5]")),
         Example("where(x, y, z)", ("[4, 5] bool", "[4, 5] bool", "[4, 5] bool")),
+        Example("where(x, y, z)", ("[1, 5] bool", "[4, 1]", "[4, 5]")),
     )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
@@ -132,7 +138,7 @@ class Where(Op, frozen=True):
         boolean(condition, "where", 0)
         if a.dtype != b.dtype:
             raise OpError(f"`where` between {a.dtype} and {b.dtype}", operand=2, code="dtype-mismatch")
-        return TensorType(a.shape, a.dtype, same_shape(assume, "where", *inputs))
+        return TensorType(same_shape(assume, "where", *inputs), a.dtype, any(x.batched for x in inputs))
 
     def torch(self, *inputs: TensorType) -> Torch:
         return Torch(expression=Call("torch.where", (X(0), X(1), X(2))))

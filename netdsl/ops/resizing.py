@@ -20,7 +20,8 @@ Factor = Annotated[float, Meta(gt=0)]
 
 @register("upsample")
 class Upsample(Op, frozen=True):
-    """The picture resized by `scale_factor` or to `size`, as torch.nn.Upsample.
+    """The picture resized by `scale_factor`, to `size`, or to that of another value (`upsample(like=x)`, as in feature
+    pyramids), as torch.nn.Upsample.
 
     `mode`: `nearest` repeats positions; `bilinear` (of one and three axes too) and `bicubic` weigh their neighbours.
     `align_corners` lets the corners of both pictures meet. `antialias` widens the weights when shrinking (as Pillow
@@ -34,9 +35,12 @@ class Upsample(Op, frozen=True):
     antialias: bool = False
 
     positional = 1
+    optional_operands = ("like",)
     saves = "nothing"
     examples = (
         Example("upsample(2)", ("[3, 4, 5]",)),
+        Example("upsample(like=y)", ("[3, 4, 5]", "[2, 8, 9]")),
+        Example("upsample(like=y, mode=bilinear)", ("[3, 4, 5]", "[2, 8, 9]")),
         Example("upsample((2, 3))", ("[3, 4, 5]",)),
         Example("upsample(1.5)", ("[3, 4, 6]",)),
         Example("upsample(size=(7, 5))", ("[3, 4, 5]",)),
@@ -53,8 +57,10 @@ class Upsample(Op, frozen=True):
 
     def resolve(self, *inputs: TensorType) -> Op:
         axes = spatial_rank(inputs[0], "upsample")
+        if len(inputs) == 2:
+            return self._like(axes, inputs[1])
         if (self.scale_factor is None) == (self.size is None):
-            raise OpError("`upsample` needs `scale_factor` or `size`, and not both", code="missing-argument")
+            raise OpError("`upsample` needs `scale_factor`, `size` or `like`, and one alone", code="missing-argument")
         if self.size is not None:
             sizes = self.size if isinstance(self.size, tuple | list) else (self.size,) * axes
             if len(sizes) != axes:
@@ -64,6 +70,14 @@ class Upsample(Op, frozen=True):
         factor = self.scale_factor
         factors = factor if isinstance(factor, tuple) else (factor,) * axes
         return replace(self, scale_factor=per_axis(factors, axes, "scale_factor"))
+
+    def _like(self, axes: int, other: TensorType) -> Op:
+        """The op with the size of another value."""
+        if self.scale_factor is not None or self.size not in (None, other.spatial):
+            raise OpError("`upsample` needs `scale_factor`, `size` or `like`, and one alone", code="missing-argument")
+        if other.rank - 1 != axes:
+            raise OpError(f"`like` has {other}, which has not {spatial_axes(axes)}", operand=1, argument="like")
+        return replace(self, size=other.spatial)
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         x = floating(inputs[0], "upsample")
@@ -88,18 +102,19 @@ class Upsample(Op, frozen=True):
 
     def torch(self, *inputs: TensorType) -> Torch:
         mode = {2: "linear", 3: "bilinear", 4: "trilinear"}[inputs[0].rank] if self.mode == "bilinear" else self.mode
-        options: tuple[tuple[str, Any], ...] = ()
-        if self.size is not None:
-            options = (("size", compact(self.size)),)
-        else:
-            factors = tuple(int(f) if f == int(f) else f for f in self._factors())
-            options = (("scale_factor", compact(factors)),)
-        options += (("mode", mode),) if mode != "nearest" else ()
+        options = self._target() + ((("mode", mode),) if mode != "nearest" else ())
         options += (("align_corners", True),) if self.align_corners else ()
         expression = Call("F.interpolate", (X(),), options + ((("antialias", True),) if self.antialias else ()))
-        symbolic = self.size is not None and any(isinstance(s, Size) for s in self.size)
-        module = None if symbolic or self.antialias else Call("nn.Upsample", (), options)
+        symbolic = any(isinstance(s, Size) for s in self.size or ())
+        module = None if symbolic or self.antialias or inputs[1:] else Call("nn.Upsample", (), options)
         return Torch(module, expression)
+
+    def _target(self) -> tuple[tuple[str, Any], ...]:
+        """What PyTorch is told of the size of the result."""
+        if self.size is not None:
+            return (("size", compact(self.size)),)
+        factors = tuple(int(f) if f == int(f) else f for f in self._factors())
+        return (("scale_factor", compact(factors)),)
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         if self.antialias and g.opset < 18:

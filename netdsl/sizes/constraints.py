@@ -9,7 +9,7 @@ names, and those that are not solved, are kept as they are.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
 
@@ -21,7 +21,7 @@ from netdsl.sizes.solve import Solutions, positives, zeros
 
 __all__ = [
     "ASSUMED", "IMPOSSIBLE", "PROVED", "Assumptions", "AtLeast", "AtMost", "Constraint", "OneOf", "Relation",
-    "Required", "Residues",
+    "Required", "Residues", "broken_by",
 ]  # fmt: skip
 
 
@@ -240,4 +240,21 @@ def _solve_for_symbol(difference: Size) -> tuple[str, Dim] | None:
             rest = difference - Size(((monomial, coefficient),))
             if name.isidentifier() and name not in symbols(rest):
                 return name, -coefficient * rest
+    return None
+
+
+TRIED = (2, 3, 5, 16, 32, 96, 224)
+"""Sizes that stand for every named size that is left open."""
+
+
+def broken_by(
+    sizes: Mapping[str, int], names: frozenset[str], named: Iterable[Constraint], fixed: Iterable[Constraint]
+) -> Constraint | None:
+    """A constraint of a net with these `names` that the sizes break, though those of the net made for them hold."""
+    for number in TRIED:
+        values = {**dict.fromkeys(names, number), **sizes}
+        if all(c.holds(values) for c in fixed):
+            broken = next((c for c in named if not c.holds(values)), None)
+            if broken is not None:
+                return broken
     return None

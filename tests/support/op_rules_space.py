@@ -140,7 +140,7 @@ def blurpool(op: Any, w: Weights, x: Tensor) -> Tensor:
 
 
 @rule("upsample")
-def upsample(op: Any, w: Weights, x: Tensor) -> Tensor:
+def upsample(op: Any, w: Weights, x: Tensor, *like: Tensor) -> Tensor:
     names = {3: "linear", 4: "bilinear", 5: "trilinear"}
     mode = names[x.ndim] if op.mode == "bilinear" else op.mode
     given: dict[str, Any] = {"size": op.size} if op.size is not None else {"scale_factor": op.scale_factor}

@@ -8,7 +8,7 @@ another number, which must give the same code.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -16,7 +16,7 @@ from netdsl.backends.torch.guards import sizes_of
 from netdsl.backends.torch.source import Printer
 from netdsl.diagnostics.diagnostic import Fault
 from netdsl.ir.model import Program, Value
-from netdsl.sizes.constraints import Relation
+from netdsl.sizes.constraints import Relation, broken_by
 from netdsl.sizes.dims import Dim, symbol, symbols
 
 Axis = tuple[str, int]
@@ -64,14 +64,19 @@ class _Search:
         """The program with names for some axes; None where the module is made for one of them."""
         names = self._names(axes)
         named = self.elaborate({axis: symbol(name) for axis, name in names.items()})
-        if named is None:
+        own = [self._size(axis) for axis in axes]
+        if named is None or self._is_other(named, dict(zip(names.values(), own, strict=True))):
             return None
         for factors in (range(2, len(axes) + 2), [2] * len(axes), [3] * len(axes)):
-            sizes = {axis: self._size(axis) * k for axis, k in zip(axes, factors, strict=True)}
-            values = {names[axis]: size for axis, size in sizes.items()}
-            if all(c.holds(values) for c in named.constraints if sizes_of(c) <= values.keys()):
-                return named if self._is_same(sizes) else None
+            sizes = [size * k for size, k in zip(own, factors, strict=True)]
+            if _allows(named, names.values(), sizes):
+                return named if self._is_same(dict(zip(axes, sizes, strict=True))) else None
         return None
+
+    def _is_other(self, named: Program, own: dict[str, int]) -> bool:
+        """Whether names make another net of it: an axis of size 1 is repeated, one of any size is not."""
+        names = frozenset(name for v in named.main.inputs for name in v.type.names)
+        return broken_by(own, names, named.constraints, self.program.constraints) is not None
 
     def square(self) -> Program | None:
         """The program of an image net whose sizes cannot be named, where it takes square images of another size."""
@@ -112,6 +117,12 @@ class _Search:
             taken.add(fresh)
             found[name, index] = fresh
         return found
+
+
+def _allows(program: Program, names: Iterable[str], sizes: Sequence[int]) -> bool:
+    """Whether the constraints that speak of these names alone hold of these sizes."""
+    values = dict(zip(names, sizes, strict=True))
+    return all(c.holds(values) for c in program.constraints if sizes_of(c) <= values.keys())
 
 
 def _spatial(value: Value) -> Iterator[Axis]:
