@@ -15,6 +15,7 @@ from netdsl.elaborate.build import freeze
 from netdsl.elaborate.builder import Builder, Context
 from netdsl.elaborate.names import Env, Silent
 from netdsl.elaborate.scope import Draft, LayerDraft, Scope, Wire
+from netdsl.elaborate.tied import matrix_of
 from netdsl.elaborate.values import (
     BROKEN,
     ArithArrow,
@@ -28,6 +29,7 @@ from netdsl.elaborate.values import (
     ResidualArrow,
     Shared,
     Tensor,
+    TiedArrow,
     describe,
     is_arrow,
     leaves,
@@ -37,6 +39,7 @@ from netdsl.ops import REGISTRY
 from netdsl.ops.arithmetic import mend
 from netdsl.ops.base import Op, OpError
 from netdsl.ops.features import check_elements
+from netdsl.ops.linear import TiedLinear
 from netdsl.sizes.constraints import IMPOSSIBLE
 from netdsl.source import Place
 from netdsl.tensors import TensorType, fits
@@ -58,6 +61,7 @@ class Applier:
             It: lambda arrow, flow, context: flow,
             Tensor: lambda arrow, flow, context: context.scope.bring(arrow.wire),
             Shared: self._shared,
+            TiedArrow: self._tied,
             OpArrow: self._op,
             BlockArrow: self._block,
             PipeArrow: self._pipe,
@@ -224,6 +228,14 @@ class Applier:
             definition = self._shared_definition(declared, layer, x, context)
             result = self._call(definition, [x], context, _place(declared), layer)
         return result
+
+    def _tied(self, arrow: TiedArrow, flow: Any, context: Context) -> Any:
+        layer = arrow.shared.layer
+        weight = matrix_of(layer, arrow.at)
+        x = self.builder.one(flow, arrow.at)
+        context.scope.use(layer)
+        op = TiedLinear(out_features=weight.shape[0], axis=arrow.axis, weight=weight)
+        return self.step(op, [x], context, arrow.at, layer)
 
     def _shared_op(self, declared: OpArrow, layer: LayerDraft, x: Wire, context: Context) -> Any:
         first, made = layer.inputs, calls.make(declared)

@@ -13,7 +13,18 @@ from msgspec.structs import replace
 
 from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
 from netdsl.elaborate.positions import Written, refusal
-from netdsl.elaborate.values import BlockArrow, Builtin, CallPlace, OpArrow, PipeArrow, describe, is_arrow
+from netdsl.elaborate.tied import tied
+from netdsl.elaborate.values import (
+    BlockArrow,
+    Builtin,
+    CallPlace,
+    OpArrow,
+    PipeArrow,
+    SharedWeight,
+    TiedArrow,
+    describe,
+    is_arrow,
+)
 from netdsl.ops.base import Op
 from netdsl.source import Place
 from netdsl.syntax import ast
@@ -118,8 +129,12 @@ def words(op: type[Op], field: str) -> tuple[tuple[str, ...], bool]:
     return tuple(str(v) for k in literals for v in k.values), len(literals) == len(kinds)
 
 
-def bind(function: OpArrow | BlockArrow, given: list[Given], at: Place) -> OpArrow | BlockArrow:
+def bind(function: OpArrow | BlockArrow, given: list[Given], at: Place) -> OpArrow | BlockArrow | TiedArrow:
     """The function with more of its arguments given. Raises Fault for one it does not take."""
+    weights = [(g.name, g.value, g.at) for g in given if isinstance(g.value, SharedWeight)]
+    if weights and isinstance(function, OpArrow):
+        rest = _bind_op(function, [g for g in given if not isinstance(g.value, SharedWeight)], at)
+        return tied(rest, weights, CallPlace(at, _places(rest.at)))
     return _bind_op(function, given, at) if isinstance(function, OpArrow) else _bind_block(function, given, at)
 
 

@@ -27,6 +27,7 @@ from netdsl.elaborate.arithmetic import (
 )
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.names import ALIASES, Env, Silent, refused_layer_name
+from netdsl.elaborate.tied import shared_weight
 from netdsl.elaborate.values import (
     BROKEN,
     LINK_OPTIONS,
@@ -68,6 +69,7 @@ class Evaluator:
             ast.String: lambda node, env: node.value,
             ast.Literal: lambda node, env: node.value,
             ast.Name: self._name,
+            ast.Weight: lambda node, env: shared_weight(self._name(node.name, env), env.place(node)),
             ast.ListExpr: self._items,
             ast.TupleExpr: self._items,
             ast.Comprehension: self._comprehension,
@@ -308,8 +310,7 @@ class Evaluator:
         left = self.evaluate(node.left, env)
         if node.op in ("and", "or"):
             true = left if isinstance(left, bool) else truth(left, env.place(node.left))
-            decided = true == (node.op == "or")
-            return left if decided else self.evaluate(node.right, env)
+            return left if true == (node.op == "or") else self.evaluate(node.right, env)
         right = self.evaluate(node.right, env)
         if type(left) is int and type(right) is int and 0 <= left < SMALL and 0 <= right <= SAFE.get(node.op, -1):
             return OPERATORS[node.op](left, right)
@@ -349,8 +350,7 @@ class Evaluator:
         return self.evaluate(otherwise, env)
 
     def _pipeline(self, node: ast.Pipeline, env: Env) -> PipeArrow:
-        stages = tuple(self.arrow(stage, env) for stage in node.stages)
-        return PipeArrow(stages, env.place(node))
+        return PipeArrow(tuple(self.arrow(stage, env) for stage in node.stages), env.place(node))
 
     def arrow(self, node: ast.Node, env: Env) -> Any:
         """The arrow an expression stands for. Raises Fault for a plain value."""

@@ -59,6 +59,21 @@ class Shared(Struct, frozen=True):
     at: Place
 
 
+class SharedWeight(Struct, frozen=True):
+    """`table.weight`, which `linear(weight=...)` takes: no arrow, since it does not flow."""
+
+    shared: Shared
+    name: str
+
+
+class TiedArrow(Struct, frozen=True):
+    """A linear layer by the weight of a shared one."""
+
+    shared: Shared
+    axis: Any
+    at: Place
+
+
 class OpArrow(Struct, frozen=True):
     """An op with some or all of its arguments, and the arrows of its operands."""
 
@@ -164,13 +179,25 @@ class Several:
 SEVERAL = Several()
 
 Arrow = Union[
-    It, Tensor, Captured, Shared, OpArrow, BlockArrow, PipeArrow, ArithArrow, LabelArrow, BodyArrow, ResidualArrow
+    It,
+    Tensor,
+    Captured,
+    Shared,
+    TiedArrow,
+    OpArrow,
+    BlockArrow,
+    PipeArrow,
+    ArithArrow,
+    LabelArrow,
+    BodyArrow,
+    ResidualArrow,
 ]
 ARROWS = (
     It,
     Tensor,
     Captured,
     Shared,
+    TiedArrow,
     OpArrow,
     BlockArrow,
     PipeArrow,
@@ -255,6 +282,6 @@ def describe(value: object) -> str:
         return f"the {value.block.declaration.keyword} `{value.block.name}`"
     if isinstance(value, Tensor | Captured):
         return "a tensor"
-    if isinstance(value, Builtin):
-        return f"the function `{value.name}`"
+    if isinstance(value, Builtin | SharedWeight):
+        return f"the {'function' if isinstance(value, Builtin) else 'weight of'} `{value.name}`"
     return "a layer"

@@ -90,13 +90,15 @@ class Torch(Struct, frozen=True):
     `module` constructs the layer, which is called with the inputs; `expression` computes the value in a forward
     method. An op with both (an activation) is a module inside `nn.Sequential` and an expression elsewhere. `parameter`
     constructs the tensor of an `nn.Parameter` attribute, which is read, not called. `helper` is the source of the
-    class (or function) that the form refers to, printed once per file.
+    class (or function) that the form refers to, printed once per file. `owns` names tensors of the op's layer that the
+    expression reads behind its inputs.
     """
 
     module: Call | None = None
     expression: Call | X | None = None
     parameter: Call | None = None
     helper: str = ""
+    owns: tuple[str, ...] = ()
 
 
 class Operand(Struct, frozen=True):

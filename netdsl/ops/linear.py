@@ -1,11 +1,11 @@
-"""Layers over the feature axis: `linear`."""
+"""Layers over the feature axis: `linear`; `TiedLinear`, one by the weight of another layer."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Param, Torch, register
+from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Param, Torch, X, register
 from netdsl.ops.conv import absorb_outputs
-from netdsl.ops.features import feature_size, features_at, first_or_last
+from netdsl.ops.features import feature_size, features_at, first_or_last, floating
 from netdsl.ops.spatial import Positive, optional
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, product
@@ -75,3 +75,37 @@ class Linear(Op, frozen=True):
 
     def _is_pointwise(self, x: TensorType) -> bool:
         return features_at(x, self.axis) == 0 and x.rank > 1
+
+
+class TiedLinear(Linear, frozen=True, kw_only=True):
+    """`x @ weight.T` by the weight of another layer, whose step this is: `linear(weight=table.weight, bias=false)`."""
+
+    bias: bool = False
+    weight: Param
+
+    examples = ()  # type: ignore[assignment] # those of a spec: an op alone has no other layer
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        x = floating(inputs[0], "linear")
+        if self._is_pointwise(x):
+            message = f"`linear` with a `weight` is for vectors and sequences, found {x}"
+            raise OpError(message, operand=0, hint="`axis=-1` takes the last axis")
+        width = self.weight.shape[1]
+        if feature_size(x, self.axis) != width:
+            message = f"a weight of [{self.out_features}, {width}] needs {width} features, found {x}"
+            raise OpError(message, operand=0)
+        return super().infer(assume, *inputs)
+
+    def params(self, *inputs: TensorType) -> dict[str, Param]:
+        return {"weight": self.weight}
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        return Torch(expression=Call("F.linear", (X(), X(1))), owns=("weight",))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        if x[0].type.rank == 1 and x[0].type.batched:
+            return g.op("Gemm", x[0].name, g.weight("weight"), transB=1)
+        return g.op("MatMul", x[0].name, g.op("Transpose", g.weight("weight"), perm=(1, 0)))
+
+    def absorb(self, weights: Mapping[str, Any], scale: Any, shift: Any) -> None:
+        return None

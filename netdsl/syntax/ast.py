@@ -112,6 +112,12 @@ class Index(Node, frozen=True):
     index: Expr | Slice
 
 
+class Weight(Node, frozen=True):
+    """`table.weight`: the weight of a layer that `share` made."""
+
+    name: Name
+
+
 class Slice(Node, frozen=True):
     start: Expr | None
     stop: Expr | None
@@ -356,12 +362,12 @@ class File(Node, frozen=True):
 
 
 Expr = Union[
-    Number, String, Literal, Name, ListExpr, TupleExpr, Comprehension, Call, Index, Unary, Binary, Compare, Conditional,
-    Quantity, Choice, Pipeline, Residual, Body,
+    Number, String, Literal, Name, Weight, ListExpr, TupleExpr, Comprehension, Call, Index, Unary, Binary, Compare,
+    Conditional, Quantity, Choice, Pipeline, Residual, Body,
 ]  # fmt: skip
 Item = Union[
-    Number, String, Literal, Name, ListExpr, TupleExpr, Comprehension, Call, Index, Unary, Binary, Compare, Conditional,
-    Quantity, Choice, Pipeline, Residual, Body, Splat, Labelled,
+    Number, String, Literal, Name, Weight, ListExpr, TupleExpr, Comprehension, Call, Index, Unary, Binary, Compare,
+    Conditional, Quantity, Choice, Pipeline, Residual, Body, Splat, Labelled,
 ]  # fmt: skip
 Target = Union[Name, Targets]
 Statement = Union[ExprStatement, Assign, Share, Label, For, Repeat, If, Require, Input, Output]

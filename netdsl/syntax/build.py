@@ -63,6 +63,10 @@ class Builder:
 
     MODULE = SELECTOR = UNIT = NAME
 
+    def WEIGHT(self, t: Any) -> ast.Weight:  # noqa: N802
+        name = str(t).partition(".")[0]
+        return ast.Weight(Span(t.start_pos, t.end_pos), ast.Name(Span(t.start_pos, t.start_pos + len(name)), name))
+
     def LITERAL(self, t: Any) -> ast.Literal:  # noqa: N802
         return ast.Literal(Span(t.start_pos, t.end_pos), _LITERALS[t.lower()])
 

@@ -76,6 +76,9 @@ class Expressions:
     def Name(self, node: ast.Name, _: bool) -> Doc:  # noqa: N802
         return node.id
 
+    def Weight(self, node: ast.Weight, _: bool) -> Doc:  # noqa: N802
+        return f"{node.name.id}.weight"
+
     def Quantity(self, node: ast.Quantity, _: bool) -> Doc:  # noqa: N802
         return f"{node.number.text} {node.unit}"
 

@@ -164,6 +164,9 @@ class _Builder:
             return self.function(step, reads, targets)
         root = step.layer.partition(".")[0]
         self.register(root)
+        owns = self.forms.of(step.callee, _types(step)).owns if isinstance(step.callee, Op) else ()
+        if owns:
+            return self.reading(step, reads, targets, owns)
         self.check_shared(step)
         sequential = self.containers.sequential.get(root)
         if sequential is not None:
@@ -178,6 +181,17 @@ class _Builder:
             self.atoms[step.outs[0].name] = Text(attribute)
             return Operation(targets, Text(attribute), "pure")
         return Operation(targets, Apply(attribute, reads), weight(step), step.training, shared)
+
+    def reading(
+        self, step: Step, reads: tuple[Node, ...], targets: tuple[int, ...], owns: tuple[str, ...]
+    ) -> Operation:
+        """The operation of a step that reads tensors of a layer instead of calling it."""
+        assert isinstance(step.callee, Op)
+        layer = f"self.{self.containers.reference(str(step.layer))}"
+        form = self.forms.of(step.callee, _types(step))
+        tensors = tuple(Text(f"{layer}.{name}") for name in owns)
+        node = self.forms.expression(form, (*reads, *tensors), lambda size: self.express(size, step))
+        return Operation(targets, node, weight(step), step.training, shared=True)
 
     def function(self, step: Step, reads: tuple[Node, ...], targets: tuple[int, ...]) -> Operation | None:
         """The operation of a step without a layer: an expression, or a module without parameters."""
