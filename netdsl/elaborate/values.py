@@ -64,6 +64,7 @@ class SharedWeight(Struct, frozen=True):
 
     shared: Shared
     name: str
+    word: str = "weight of"
 
 
 class TiedArrow(Struct, frozen=True):
@@ -138,6 +139,7 @@ class Builtin(Struct, frozen=True):
 
     name: str
     function: Callable[..., Any]
+    word: str = "function"
 
 
 class BlockValue:
@@ -283,5 +285,5 @@ def describe(value: object) -> str:
     if isinstance(value, Tensor | Captured):
         return "a tensor"
     if isinstance(value, Builtin | SharedWeight):
-        return f"the {'function' if isinstance(value, Builtin) else 'weight of'} `{value.name}`"
+        return f"the {value.word} `{value.name}`"
     return "a layer"

@@ -1,4 +1,4 @@
-"""Tied weights: a linear layer by the weight of a shared one; counted, stored and printed once, as a hand-written twin."""
+"""Tied weights: a linear layer by the weight of a shared one; counted, stored and printed once."""
 
 from __future__ import annotations
 
