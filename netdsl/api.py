@@ -101,6 +101,9 @@ class Net(pipeline.Net):
 
         return Summary(**asdict(summarize(self.checked, self.name)))
 
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
     def view(self, path: Path | None = None, *, depth: int | None = None) -> str:
         """Draw the net, as `netdsl view` does: an SVG picture, or a page to explore where `path` ends in `.html`.
 

@@ -33,7 +33,7 @@ FLOORS = (
     ("render", "verify", "view"),
     ("training",),
     ("api",),
-    ("cli", "lsp"),
+    ("cli", "lsp", "notebook", "highlight"),
     ("__init__", "__main__"),
 )
 """The rooms from the ground up. A room may import those below it and those on its own floor."""
@@ -43,6 +43,7 @@ RANKS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 MAY_IMPORT = {
     "lark": ("syntax/",),
     "pygls": ("lsp/",),
+    "pygments": ("highlight/",),
     "lsprotocol": ("lsp/",),
     "torch": (
         "training/",

@@ -1,0 +1,1 @@
+"""Colours of specs for Pygments: documentation, notebooks, LaTeX. `pygmentize -l netdsl resnet.net`."""
