@@ -185,7 +185,33 @@ def order(samples: int, folder: Path) -> Callable[[], object]:
     return lambda: [found.at(step, torch.arange(64)) for step in range(100)]
 
 
+def extends(recipes: int, folder: Path) -> Callable[[], object]:
+    """Checking recipes of which each extends the one before."""
+    from netdsl.loader import read_import
+    from netdsl.pipeline import Spec
+    from netdsl.source import Source
+
+    chain = "".join(f"recipe R{i} extends R{i - 1} {{ seed = {i} }}\n" for i in range(1, recipes))
+    text = f'net N {{\n input x [4]\n linear(3)\n}}\nrecipe R0 for N {{ data = npz("a.npz") }}\n{chain}'
+    spec = Spec(Source(text, "growth.net"), read_import)
+    return lambda: spec.diagnostics
+
+
+def rows_of_numbers(numbers: int, folder: Path) -> Callable[[], object]:
+    """Formatting a list in rows of twenty."""
+    from netdsl.source import Source
+    from netdsl.syntax.format import format_file
+    from netdsl.syntax.parse import read
+
+    rows = (", ".join(map(str, range(i, min(i + 20, numbers)))) for i in range(0, numbers, 20))
+    text = "X = [\n" + ",\n".join(rows) + ",\n]\n"
+    file, _ = read(Source(text, "growth.net"))
+    return lambda: format_file(file, text)
+
+
 SWEEPS = {
+    "extends": Sweep("a chain of recipes", (500, 1_000, 2_000), extends, seconds=1.2),
+    "fmt-list": Sweep("a list in rows", (6_000, 12_000, 24_000), rows_of_numbers, seconds=1.2),
     "emit-blocks": Sweep("equal blocks", (2_500, 5_000, 10_000), emission, seconds=1.2),
     "emit-lines": Sweep("written lines", (1_250, 2_500, 5_000), written, seconds=1.2),
     "export": Sweep("equal blocks to ONNX", (2_500, 5_000, 10_000), onnx_export, seconds=1.2),

@@ -94,12 +94,18 @@ class Net(pipeline.Net):
         return {v.name: tuple(s if isinstance(s, int) else str(s) for s in v.type.shape) for v in inputs}
 
     def summary(self) -> Summary:
-        """Parameters, MACs, memory, receptive field and a tree of rows, as a value; `str()` of it is a table."""
+        """Parameters, MACs, memory, receptive field and a tree of rows, as a value; `str()` of it is a table.
+
+        Raises SpecError where its numbers are too long to be written in terms of its named sizes.
+        """
         from msgspec.structs import asdict
 
         from netdsl.summary import summarize
 
-        return Summary(**asdict(summarize(self.checked, self.name)))
+        try:
+            return Summary(**asdict(summarize(self.checked, self.name)))
+        except Fault as mistake:
+            raise SpecError((mistake.diagnostic,)) from None
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()

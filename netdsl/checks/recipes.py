@@ -10,7 +10,7 @@ from netdsl.elaborate.elaborate import Elaborator
 from netdsl.elaborate.modules import Module
 from netdsl.ir.model import Program
 from netdsl.planning.demands import demands
-from netdsl.planning.recipes import NetReference, chain, complete, net_of
+from netdsl.planning.recipes import Family, NetReference, complete
 from netdsl.recipe.resolve import resolve_recipe
 from netdsl.syntax import ast
 
@@ -39,6 +39,7 @@ class RecipeCheck:
         self.module = module
         self.elaborator = elaborator
         self.programs = {(module.source.name, name): program for name, program in programs.items()}
+        self.family = Family(elaborator.evaluator)
         self.nets: dict[tuple[str, str], CheckedNet | None] = {}
 
     def run(self) -> None:
@@ -48,8 +49,8 @@ class RecipeCheck:
                     self._check(node)
 
     def _check(self, node: ast.Recipe) -> None:
-        reference = net_of(self.module, node)
-        resolved = resolve_recipe(chain(self.module, node, self.elaborator.evaluator))
+        reference = self.family.net(self.module, node)
+        resolved = resolve_recipe(self.family.lineage(self.module, node))
         for found in resolved.diagnostics:
             self.elaborator.report(found)
         net = self._net(reference) if reference is not None else None

@@ -17,7 +17,7 @@ from netdsl.analysis.count import totals
 from netdsl.cli.failure import WRONG, Failure
 from netdsl.cli.files import folder, write
 from netdsl.cli.foreign import add_rules, state_from
-from netdsl.cli.target import add_target, live_module, open_net
+from netdsl.cli.target import add_target, live_module, open_net, summary_of
 from netdsl.render.numbers import in_bytes, plural
 from netdsl.render.output import print_json
 
@@ -130,11 +130,8 @@ class Build:
     def summary(self, folder: str) -> None:
         from netdsl.render.output import json_text
         from netdsl.render.summary_data import as_data
-        from netdsl.summary import summarize
 
-        write(
-            os.path.join(folder, "summary.json"), json_text(as_data(summarize(self.net.checked, self.net.name))) + "\n"
-        )
+        write(os.path.join(folder, "summary.json"), json_text(as_data(summary_of(self.net))) + "\n")
 
 
 EMITTERS: dict[str, Callable[[Build, str], None]] = {

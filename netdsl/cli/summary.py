@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from netdsl.cli.target import add_target, open_net
+from netdsl.cli.target import add_target, open_net, summary_of
 from netdsl.render.output import print_json
 
 EXAMPLES = """\
@@ -43,11 +43,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from netdsl.render.paint import paint_for
     from netdsl.render.summary import as_markdown, render
-    from netdsl.summary import summarize
 
-    net = open_net(args)
-    assert net.program is not None
-    summary = summarize(net.program, net.name, everything=args.all)
+    summary = summary_of(open_net(args), everything=args.all)
     if args.json:
         from netdsl.render.summary_data import as_data
 

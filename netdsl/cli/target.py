@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from netdsl.elaborate.builder import Options
     from netdsl.elaborate.given import Expression
     from netdsl.pipeline import Net, Spec
+    from netdsl.summary import Summary
 
 
 WHAT = "a spec, and after a colon one net of it; without one, the first that needs no other arguments"
@@ -133,3 +134,14 @@ def open_net(args: argparse.Namespace, options: Options | None = None) -> Net:
 
         print(render_all(net.diagnostics, sys.stderr), file=sys.stderr)
     return net
+
+
+def summary_of(net: Net, everything: bool = False) -> Summary:
+    """The summary of an elaborated net. Raises Refused for one that is too long."""
+    from netdsl.diagnostics.diagnostic import Fault
+    from netdsl.summary import summarize
+
+    try:
+        return summarize(net.checked, net.name, everything)
+    except Fault as mistake:
+        raise Refused((mistake.diagnostic,)) from None

@@ -15,7 +15,7 @@ from netdsl.elaborate.names import Env, Silent
 from netdsl.elaborate.nets import block_of, takes
 from netdsl.elaborate.weight import too_much_work
 from netdsl.recipe.bind import Origin, Written
-from netdsl.recipe.resolve import Chapter, Resolved, changed_recipe, resolve_recipe
+from netdsl.recipe.resolve import Chapter, Lineage, Resolved, changed_recipe, extended, resolve_recipe
 from netdsl.recipe.schema import Recipe
 from netdsl.source import Place, Source
 from netdsl.syntax import ast
@@ -39,18 +39,47 @@ def find_recipe(module: Module, name: str, at: Place | None = None) -> tuple[Mod
     return found[0], found[1]
 
 
-def chain(module: Module, recipe: ast.Recipe, evaluator: Evaluator) -> list[Chapter]:
-    """A recipe and all that it extends, the base first. Raises Fault for a circle or an unknown base."""
-    chapters = [Chapter(recipe, origin(module, evaluator))]
-    seen = [recipe]
-    while recipe.base is not None:
-        at = module.place(recipe.base.at)
-        module, recipe = find_recipe(module, recipe.base.id, at)
-        if any(recipe is s for s in seen):
-            raise fault("cyclic-recipe", f"`{recipe.name.id}` extends itself", at)
-        seen.append(recipe)
-        chapters.append(Chapter(recipe, origin(module, evaluator)))
-    return chapters[::-1]
+class Family:
+    """The recipes of a file with all that they extend: what each says and which net it is for, each found out once."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.evaluator = evaluator
+        self._lineages: dict[int, Lineage] = {}
+        self._nets: dict[int, NetReference | None] = {}
+
+    def lineage(self, module: Module, recipe: ast.Recipe) -> Lineage:
+        """What a recipe and all that it extends say. Raises Fault for a circle or an unknown base."""
+        above: dict[int, tuple[Module, ast.Recipe]] = {}
+        while id(recipe) not in self._lineages:
+            above[id(recipe)] = (module, recipe)
+            if recipe.base is None:
+                break
+            at = module.place(recipe.base.at)
+            module, recipe = find_recipe(module, recipe.base.id, at)
+            if id(recipe) in above:
+                raise fault("cyclic-recipe", f"`{recipe.name.id}` extends itself", at)
+        found = self._lineages.get(id(recipe))
+        for key, (file, one) in reversed(above.items()):
+            found = self._lineages[key] = extended(found, Chapter(one, origin(file, self.evaluator)))
+        assert found is not None
+        return found
+
+    def net(self, module: Module, recipe: ast.Recipe) -> NetReference | None:
+        """The net that a recipe is for: its own, or that of the nearest recipe it extends, in the file that names it.
+
+        None where no recipe of the chain names one. Raises Fault for a net that is not there.
+        """
+        passed: dict[int, None] = {}
+        while id(recipe) not in self._nets and recipe.target is None and recipe.base is not None:
+            passed[id(recipe)] = None
+            module, recipe = find_recipe(module, recipe.base.id, module.place(recipe.base.at))
+            if id(recipe) in passed:
+                return None
+        if id(recipe) not in self._nets:
+            self._nets[id(recipe)] = _target(module, recipe)
+        found = self._nets[id(recipe)]
+        self._nets |= dict.fromkeys(passed, found)
+        return found
 
 
 class NetReference(Struct, frozen=True, eq=False):
@@ -61,16 +90,12 @@ class NetReference(Struct, frozen=True, eq=False):
 
 
 def net_of(module: Module, recipe: ast.Recipe) -> NetReference | None:
-    """The net that a recipe is for: its own, or that of the nearest recipe it extends, in the file that names it.
+    """The net that one recipe is for; see `Family.net`."""
+    return Family(Evaluator()).net(module, recipe)
 
-    None where no recipe of the chain names one. Raises Fault for a net that is not there.
-    """
-    chapters = [(module, recipe)]
-    while recipe.target is None and recipe.base is not None:
-        module, recipe = find_recipe(module, recipe.base.id, module.place(recipe.base.at))
-        if any(recipe is r for _, r in chapters):
-            return None
-        chapters.append((module, recipe))
+
+def _target(module: Module, recipe: ast.Recipe) -> NetReference | None:
+    """The net that a recipe names itself."""
     if recipe.target is None:
         return None
     name, at = recipe.target.id, module.place(recipe.target.at)
@@ -156,9 +181,9 @@ def _recipes_for(module: Module, net: NetReference | None) -> list[str]:
     if net is None:
         return module.recipes
     wanted = module.find(net.name)
-    found = []
+    found, family = [], Family(Evaluator())
     for node in module.file.declarations:
-        if isinstance(node, ast.Recipe) and (target := net_of(module, node)) is not None:
+        if isinstance(node, ast.Recipe) and (target := family.net(module, node)) is not None:
             meant = target.module.find(target.name)
             if wanted is not None and meant is not None and wanted[1] is meant[1]:
                 found.append(node.name.id)
@@ -200,8 +225,8 @@ def load_recipe(module: Module, evaluator: Evaluator, name: str | None, settings
 
     def resolved() -> Resolved:
         overrides = {path: parse_override(path, text, evaluator) for path, text in settings.items()}
-        chapters = chain(*find_recipe(module, name), evaluator) if name is not None else []
-        return resolve_recipe(chapters, overrides)
+        lineage = Family(evaluator).lineage(*find_recipe(module, name)) if name is not None else None
+        return resolve_recipe(lineage, overrides)
 
     return _within_budget(resolved)
 

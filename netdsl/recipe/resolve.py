@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -30,7 +30,7 @@ DEFAULTS = Recipe()
 
 
 class Chapter(Struct, frozen=True, eq=False):
-    """One recipe of a chain of `extends`, and the text it stands in."""
+    """One recipe, and the text it stands in."""
 
     recipe: ast.Recipe
     origin: Origin
@@ -51,17 +51,66 @@ class Resolved(Struct, frozen=True, eq=False):
     places: Places = NOWHERE
 
 
-def resolve_recipe(chain: Sequence[Chapter], overrides: Mapping[str, Written] | None = None) -> Resolved:
-    """The recipe that a chain of chapters means, the base first.
+class Lineage(Struct, frozen=True, eq=False):
+    """What a recipe says together with all that it extends: the last writing of each field, every group and freeze with
+    the chapter it stands in, where those are, and the mistakes in names of fields.
 
-    `overrides` come from `--set`, by dotted path. Without chapters it is the default recipe.
+    It is made from the lineage of the base, so that a chain of any length costs its own text once.
     """
-    return _Resolver(overrides or {}).resolved(chain)
+
+    last: Chapter
+    fields: dict[str, Written]
+    sections: tuple[tuple[Chapter, ast.Group | ast.Freeze], ...]
+    places: dict[str, Place]
+    mistakes: tuple[Diagnostic, ...]
+
+
+def extended(base: Lineage | None, chapter: Chapter) -> Lineage:
+    """The lineage of a recipe that extends another. An `epochs` replaces inherited `steps` and the other way round."""
+    fields = dict(base.fields) if base else {}
+    places = dict(base.places) if base else {}
+    sections = list(base.sections) if base else []
+    mistakes = list(base.mistakes) if base else []
+    here: dict[str, ast.Field] = {}
+    for entry in chapter.recipe.entries:
+        if isinstance(entry, ast.Field):
+            try:
+                _check_field(entry, here, chapter.origin)
+            except Fault as mistake:
+                mistakes.append(mistake.diagnostic)
+            else:
+                here[entry.name.id] = entry
+            continue
+        sections.append((chapter, entry))
+        kind = "group" if isinstance(entry, ast.Group) else "freeze"
+        places[kind] = chapter.origin.place(entry)
+        places |= {f"{kind}.{s.id}": chapter.origin.place(s) for s in entry.selectors}
+    _forget_other_end(fields, here)
+    fields |= {n: Written(e.value, chapter.origin) for n, e in here.items()}
+    return Lineage(chapter, fields, tuple(sections), places, tuple(mistakes))
+
+
+def _check_field(entry: ast.Field, here: Mapping[str, ast.Field], origin: Origin) -> None:
+    name, place = entry.name.id, origin.place(entry.name)
+    if name not in field_names():
+        hint = FIELDS.get(name) or did_you_mean(name, field_names()) or EVERYTHING
+        raise fault("unknown-field", f"a recipe has no field `{name}`", place, hint)
+    if name in here:
+        first = Label("first written here", origin.place(here[name].name))
+        raise fault("duplicate-field", f"`{name}` is written twice", place, None, first)
+
+
+def resolve_recipe(lineage: Lineage | None, overrides: Mapping[str, Written] | None = None) -> Resolved:
+    """The recipe that a recipe and all it extends mean; the default recipe where there is none.
+
+    `overrides` come from `--set`, by dotted path.
+    """
+    return _Resolver(overrides or {}).resolved(lineage)
 
 
 def changed_recipe(base: Recipe, overrides: Mapping[str, Written]) -> Resolved:
     """A resolved recipe with what the command line changes: times of its curves stay as they are."""
-    return _Resolver(overrides, base).resolved(())
+    return _Resolver(overrides, base).resolved(None)
 
 
 class _Resolver:
@@ -74,28 +123,17 @@ class _Resolver:
         self.diagnostics: list[Diagnostic] = []
         self.epochs: Written | None = None
 
-    def resolved(self, chain: Sequence[Chapter]) -> Resolved:
-        recipe = self._recipe(chain)
-        places = self._places(chain)
+    def resolved(self, lineage: Lineage | None) -> Resolved:
+        recipe = self._recipe(lineage)
+        own = lineage.last.origin.place(lineage.last.recipe.name) if lineage else None
+        places = Places((lineage.places if lineage else {}) | self.binder.places, own)
         if not self.diagnostics:
             self.diagnostics.extend(check(recipe, places))
         broken = any(d.severity == "error" for d in self.diagnostics)
         return Resolved(None if broken else recipe, tuple(self.diagnostics), places)
 
-    def _places(self, chain: Sequence[Chapter]) -> Places:
-        """Where the fields are written, by path, and the selectors as `group.stem` and `freeze.stem`."""
-        found: dict[str, Place] = {}
-        for chapter in chain:
-            for entry in chapter.recipe.entries:
-                if not isinstance(entry, ast.Field):
-                    kind = "group" if isinstance(entry, ast.Group) else "freeze"
-                    found[kind] = chapter.origin.place(entry)
-                    found |= {f"{kind}.{s.id}": chapter.origin.place(s) for s in entry.selectors}
-        own = chain[-1].origin.place(chain[-1].recipe.name) if chain else None
-        return Places(found | self.binder.places, own)
-
-    def _recipe(self, chain: Sequence[Chapter]) -> Recipe:
-        fields = self._fields(chain)
+    def _recipe(self, lineage: Lineage | None) -> Recipe:
+        fields = self._fields(lineage)
         values: dict[str, Any] = {}
         for name, written in fields.items():
             try:
@@ -105,34 +143,23 @@ class _Resolver:
         self._override_defaults(values, fields)
         self._unused_overrides(values)
         values = self._rescale(values)
-        if chain:
-            values["name"] = chain[-1].recipe.name.id
+        if lineage:
+            values["name"] = lineage.last.recipe.name.id
         if ("epochs" in values) != ("steps" in values):
             values.setdefault("epochs", None)
             values.setdefault("steps", None)
         if self.base is DEFAULTS and "schedule" not in fields:
             values["schedule"] = default_schedule(values.get("epochs"), values.get("steps"))
         recipe = replace(self.base, **values)
-        if chain:
-            recipe = replace(recipe, groups=tuple(self._groups(chain, recipe)), freeze=tuple(_frozen(chain)))
+        if lineage:
+            groups, freeze = tuple(self._groups(lineage, recipe)), tuple(_frozen(lineage))
+            recipe = replace(recipe, groups=groups, freeze=freeze)
         return recipe
 
-    def _fields(self, chain: Sequence[Chapter]) -> dict[str, Written]:
-        """The last writing of every field; an `epochs` replaces inherited `steps` and the other way round."""
-        found: dict[str, Written] = {}
-        for chapter in chain:
-            here: dict[str, ast.Field] = {}
-            for entry in chapter.recipe.entries:
-                if not isinstance(entry, ast.Field):
-                    continue
-                try:
-                    self._check_field(entry, here, chapter.origin)
-                except Fault as mistake:
-                    self.diagnostics.append(mistake.diagnostic)
-                    continue
-                here[entry.name.id] = entry
-            _forget_other_end(found, here)
-            found |= {n: Written(e.value, chapter.origin) for n, e in here.items()}
+    def _fields(self, lineage: Lineage | None) -> dict[str, Written]:
+        """The last writing of every field, on the command line too."""
+        found = dict(lineage.fields) if lineage else {}
+        self.diagnostics.extend(lineage.mistakes if lineage else ())
         whole = {n: w for n, w in self.overrides.items() if n in field_names()}
         self.epochs = found.get("epochs")
         _forget_other_end(found, whole)
@@ -148,15 +175,6 @@ class _Resolver:
         except Fault:
             return values
         return rescaled(values, values["epochs"] / written, kept=self.overrides)
-
-    def _check_field(self, entry: ast.Field, here: Mapping[str, ast.Field], origin: Origin) -> None:
-        name, place = entry.name.id, origin.place(entry.name)
-        if name not in field_names():
-            hint = FIELDS.get(name) or did_you_mean(name, field_names()) or EVERYTHING
-            raise fault("unknown-field", f"a recipe has no field `{name}`", place, hint)
-        if name in here:
-            first = Label("first written here", origin.place(here[name].name))
-            raise fault("duplicate-field", f"`{name}` is written twice", place, None, first)
 
     def _override_defaults(self, values: dict[str, Any], fields: Mapping[str, Written]) -> None:
         """`--set optimizer.lr=1e-3` where the recipe doesn't write `optimizer`: its default is changed."""
@@ -183,17 +201,16 @@ class _Resolver:
             message = f"`--set {path}` names no field of this recipe"
             self.diagnostics.append(fault("unknown-field", message, None, hint).diagnostic)
 
-    def _groups(self, chain: Sequence[Chapter], recipe: Recipe) -> Iterable[Group]:
-        for chapter in chain:
-            for entry in chapter.recipe.entries:
-                if isinstance(entry, ast.Group):
-                    settings: dict[str, Any] = {}
-                    for field in entry.fields:
-                        try:
-                            settings[field.name.id] = self._setting(field, chapter.origin, recipe)
-                        except Fault as mistake:
-                            self.diagnostics.append(mistake.diagnostic)
-                    yield Group(tuple(s.id for s in entry.selectors), settings)
+    def _groups(self, lineage: Lineage, recipe: Recipe) -> Iterable[Group]:
+        for chapter, entry in lineage.sections:
+            if isinstance(entry, ast.Group):
+                settings: dict[str, Any] = {}
+                for field in entry.fields:
+                    try:
+                        settings[field.name.id] = self._setting(field, chapter.origin, recipe)
+                    except Fault as mistake:
+                        self.diagnostics.append(mistake.diagnostic)
+                yield Group(tuple(s.id for s in entry.selectors), settings)
 
     def _setting(self, field: ast.Field, origin: Origin, recipe: Recipe) -> Any:
         known = arguments(type(recipe.optimizer))
@@ -220,11 +237,10 @@ def _no_argument(name: str, argument: str, value: Any) -> str:
     return near or (f"it has {', '.join(f'`{k}`' for k in known)}" if known else f"`{name}` has no arguments here")
 
 
-def _frozen(chain: Sequence[Chapter]) -> Iterable[str]:
-    for chapter in chain:
-        for entry in chapter.recipe.entries:
-            if isinstance(entry, ast.Freeze):
-                yield from (s.id for s in entry.selectors)
+def _frozen(lineage: Lineage) -> Iterable[str]:
+    for _, entry in lineage.sections:
+        if isinstance(entry, ast.Freeze):
+            yield from (s.id for s in entry.selectors)
 
 
 def _forget_other_end(found: dict[str, Any], here: Mapping[str, Any]) -> None:

@@ -8,6 +8,8 @@ from msgspec.structs import replace
 
 from netdsl.analysis.count import totals
 from netdsl.analysis.receptive_field import receptive_field
+from netdsl.budget import Budget, Exhausted
+from netdsl.diagnostics.diagnostic import fault
 from netdsl.ir.model import Program
 from netdsl.sizes.constraints import Constraint, Residues
 from netdsl.sizes.dims import Dim, Size, Symbol, substitute, symbol
@@ -16,7 +18,19 @@ from netdsl.summary.rows import Rows
 
 
 def summarize(program: Program, name: str, everything: bool = False) -> Summary:
-    """The summary of a net. `everything`: with rows for what has no parameters, no MACs, and keeps the shape."""
+    """The summary of a net. `everything`: with rows for what has no parameters, no MACs, and keeps the shape.
+
+    Raises Fault where its numbers, as sums of products of named sizes, are too long to be worked out.
+    """
+    try:
+        with Budget().open():
+            return _summary(program, name, everything)
+    except Exhausted:
+        message = f"the numbers of `{name}` are too long to be written in terms of its named sizes"
+        raise fault("too-much-work", message, None, "give some of them: `--size NAME=number`") from None
+
+
+def _summary(program: Program, name: str, everything: bool) -> Summary:
     main = program.main
     known = _multiples(program.constraints)
     counted = totals(main)

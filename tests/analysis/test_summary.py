@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from netdsl import SpecError, load
 from netdsl.analysis.count import buffers, parameters, totals
+from netdsl.cli.main import main
 from netdsl.loader import read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.render.numbers import grouped, in_bytes, scaled
@@ -268,3 +272,17 @@ def test_a_dilated_kernel_is_shown_as_it_is_written() -> None:
     program = Spec(Source(text, "a.net"), read_import).net("A").checked
     kinds = [kind(step) for step in program.main.steps]
     assert kinds == ["conv 3x3, dilation 36", "conv 3x3 /2, dilation 2x1", "maxpool 3x3 /3, dilation 2", "upconv 3x3"]
+
+
+def test_numbers_too_long_for_their_names_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A product of sums of sixty names has thousands of terms, and its square millions."""
+    names = [f"x{i}" for i in range(60)]
+    inputs = "".join(f"  input {n} [{n.upper()}, 3]\n" for n in names)
+    body = f"  y = concat({', '.join(names)}, axis=0)\n  z = y @ (y -> permute([1, 0]))\n  z @ z @ z @ y\n"
+    (tmp_path / "long.net").write_text(f"net N {{\n{inputs}{body}}}\n")
+    began = time.process_time()
+    assert main(["summary", str(tmp_path / "long.net")]) == 1
+    assert time.process_time() - began < 20
+    assert "`N` are too long to be written in terms of its named sizes" in capsys.readouterr().err
+    with pytest.raises(SpecError, match="too long"):
+        load(tmp_path / "long.net").summary()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from generated_syntax import files
@@ -126,3 +127,31 @@ def test_canonical_text_knows_neither_comments_nor_layout() -> None:
     assert canonical_text(one) == canonical_text(other)
     assert same(one, other)
     assert not same(one, parse(Source("W = [1, 3]\nnet A { conv(W, stride=2) }\n"))[0])
+
+
+def test_the_work_of_a_long_list_is_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted in documents that are looked at: rows of numbers and of pairs, twice as many cost twice as much."""
+    counted = 0
+    parts, flat = document._parts, document.Fill.flat
+
+    def count(doc: Any, is_flat: bool) -> list[Any]:
+        nonlocal counted
+        found = parts(doc, is_flat)
+        counted += 1 + len(found)
+        return found
+
+    def count_flat(self: document.Fill) -> list[Any]:
+        nonlocal counted
+        found = flat(self)
+        counted += len(found)
+        return found
+
+    monkeypatch.setattr(document, "_parts", count)
+    monkeypatch.setattr(document.Fill, "flat", count_flat)
+    costs = []
+    for rows in (50, 100):
+        counted = 0
+        line = ", ".join(["17", "(1, 2)", "-3"] * 5)
+        assert format_source(Source("X = [\n" + f"{line},\n" * rows + "]\n"))[1] == ()
+        costs.append(counted)
+    assert costs[1] < 2.2 * costs[0]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from recipe_harness import recipe, resolved
 
 from netdsl.cli.main import main
+from netdsl.pipeline import Spec
+from netdsl.planning import recipes
+from netdsl.source import Source
 
 SPEC = """net Small(classes=10) {
   input image [1, 8, 8]
@@ -144,3 +148,63 @@ def test_a_phase_that_is_never_reached_is_warned_of() -> None:
 
 def test_one_metric_needs_no_brackets() -> None:
     assert recipe("metrics = top5").metrics == ("top5",)
+
+
+def chain_of(recipes: int) -> Spec:
+    """Recipes of which each extends the one before; the last has a mistake of its own, the first one for all."""
+    chain = "".join(f"recipe R{i} extends R{i - 1} {{ seed = {i} }}\n" for i in range(1, recipes))
+    text = f'net N {{\n  input x [4]\n  linear(3)\n}}\nrecipe R0 for N {{ data = npz("a.npz"); sead = 1 }}\n{chain}'
+    text = text.replace("; ", "\n") + f"recipe Last extends R{recipes - 1} {{ sneed = 1 }}\n"
+    return Spec(Source(text, "chain.net"), lambda *_: None)
+
+
+def test_a_chain_of_recipes_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted in recipes that are read: every recipe of a chain costs its own text, and its mistakes are said once."""
+    read: list[str] = []
+    own = recipes.extended
+
+    def extended(base: Any, chapter: Any) -> Any:
+        read.append(chapter.recipe.name.id)
+        return own(base, chapter)
+
+    monkeypatch.setattr(recipes, "extended", extended)
+    found = chain_of(300).diagnostics
+    assert [d.at.text for d in found if d.at] == ["sead", "sneed"]
+    assert len(read) == len(set(read)) == 301
+
+
+def test_what_recipes_extend_in_circles_is_said_for_each() -> None:
+    text = "recipe A extends B { }\nrecipe B extends C { }\nrecipe C extends B { }\nrecipe D extends Nothing { }\n"
+    found = Spec(Source(text, "circle.net"), lambda *_: None).diagnostics
+    assert [d.code for d in found] == ["cyclic-recipe", "cyclic-recipe", "unknown-recipe"]
+
+
+def test_fields_groups_and_nets_come_down_a_chain() -> None:
+    text = """
+net N {
+  input x [4]
+  linear(3)
+}
+recipe A for N {
+  steps = 500
+  seed = 1
+  group bias { weight_decay = 0 }
+}
+recipe B extends A {
+  epochs = 3
+  batch = 7
+  freeze linear
+}
+recipe C extends B {
+  seed = 2
+  group linear { weight_decay = 0.5 }
+}
+"""
+    found, mistakes = resolved(text, "C")
+    assert found is not None, mistakes
+    assert (found.name, found.steps, found.epochs, found.batch, found.seed) == ("C", None, 3, 7, 2)
+    assert [g.selectors for g in found.groups] == [("bias",), ("linear",)]
+    assert found.freeze == ("linear",)
+    before, _ = resolved(text, "A")
+    assert before is not None
+    assert (before.steps, before.epochs, before.freeze) == (500, None, ())

@@ -316,3 +316,42 @@ def test_the_later_name_is_solved_for() -> None:
     assert assumptions.at_least(W, 3) == PROVED
     assert assumptions.equal(W - H, 5) == ASSUMED
     assert [str(c) for c in assumptions.constraints()] == ["H == 4", "W == 2*H + 1"]
+
+
+def test_numbers_are_compared_at_once() -> None:
+    assumptions = Assumptions()
+    assert [assumptions.at_least(n, 5) for n in (4, 5, 6)] == [IMPOSSIBLE, PROVED, PROVED]
+    assert [assumptions.equal(n, 5) for n in (4, 5)] == [IMPOSSIBLE, PROVED]
+    assert assumptions.constraints() == ()
+    tied = Assumptions()
+    assert tied.equal(H, W) == ASSUMED
+    assert [tied.at_least(H - W + n, 5) for n in (4, 5, 6)] == [IMPOSSIBLE, PROVED, PROVED]
+    assert assumptions.equal(W, 5) == ASSUMED
+    assert [assumptions.equal(W, n) for n in (5, 4)] == [PROVED, IMPOSSIBLE]
+
+
+def test_constraints_stand_by_name() -> None:
+    assumptions = Assumptions()
+    for size in (W, symbol("A"), H):
+        assert assumptions.at_least(size, 3) == ASSUMED
+    assert summed(assumptions) == ["A >= 3", "H >= 3", "W >= 3"]
+
+
+@pytest.mark.parametrize(
+    ("op", "holds"), [(">", (5, 4)), (">=", (4, 4)), ("<", (4, 5)), ("<=", (4, 4)), ("==", (4, 4))]
+)
+def test_what_is_required_is_said_once(op: str, holds: tuple[int, int]) -> None:
+    assumptions = Assumptions()
+    assert assumptions.require(H, op, W, "so it is", f"H {op} W") == ASSUMED
+    (only,) = assumptions.constraints()
+    assert str(only) == f"H {op} W"
+    assert only.holds(dict(zip("HW", holds, strict=True)))
+    assert op in ("==", ">=", "<=") or not only.holds({"H": 4, "W": 4})
+
+
+def test_the_least_size_leaves_residues_that_stay_apart() -> None:
+    assumptions = Assumptions()
+    for prime in (97, 89):
+        assert assumptions.at_least(H % prime, 1) == ASSUMED
+    assert assumptions.at_least(H, 97) == ASSUMED
+    assert "H >= 98" in summed(assumptions)

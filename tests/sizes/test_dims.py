@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from generated_sizes import compute, expressions
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from netdsl.budget import Budget
 from netdsl.sizes.dims import Dim, Size, evaluate, extreme, floordiv, product, substitute, symbol, symbols
 
 H, W = symbol("H"), symbol("W")
@@ -168,3 +170,50 @@ def test_sizes_are_equal_just_where_their_texts_are(a: Any, b: Any) -> None:
     assume(isinstance(x, Size) and isinstance(y, Size))
     assert (x == y) == (str(x) == str(y))
     assert repr(x) == str(x)
+
+
+def test_a_sum_is_divided_by_a_size_only_where_every_term_is() -> None:
+    for size, plain in (
+        ((H + W) // H, lambda h, w: (h + w) // h),
+        ((H * W + H) // H, lambda h, w: w + 1),
+        ((H * W + 5 * W) // (2 * W), lambda h, w: (h * w + 5 * w) // (2 * w)),
+    ):
+        for h, w in itertools.product(range(1, 8), repeat=2):
+            assert evaluate(size, {"H": h, "W": w}) == plain(h, w)
+    assert str((H * W + H) // H) == "W + 1"
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (H // 2, "H//2"),
+        (3 * (H // 2), "3*(H//2)"),
+        (H * (W // 2), "H*(W//2)"),
+        (-(H // 2), "-(H//2)"),
+        (-H, "-H"),
+        (2 - H, "-H + 2"),
+        (H - W, "H - W"),
+        ((H + 1) // 2, "(H + 1)//2"),
+        (H // (W + 1), "H//(W + 1)"),
+        (H * H + H, "H*H + H"),
+    ],
+)
+def test_brackets_stand_only_where_they_are_needed(size: Size, text: str) -> None:
+    assert str(size) == text
+
+
+@pytest.mark.parametrize(("length", "terms"), [(80, 2), (81, 1)])
+def test_a_factor_is_written_twice_up_to_a_length(length: int, terms: int) -> None:
+    assert len((3 * symbol("a" * length) // 2).terms) == terms
+
+
+def test_what_arithmetic_costs() -> None:
+    def cost(work: Callable[[], object]) -> int:
+        budget = Budget(10_000)
+        with budget.open():
+            work()
+        return 10_000 - budget.left
+
+    narrow, wide = (cost(lambda n=n: product([1 << n, 1 << n, 1 << n])) for n in (300, 4_000))
+    assert narrow == 0 < wide
+    assert cost(lambda: (H + W) * (H * W + 1)) > cost(lambda: (H + W) * (H + 1))

@@ -14,15 +14,16 @@ import importlib.abc
 import importlib.util
 import os
 import random
-import signal
+import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import hypothesis  # noqa: F401 - loaded once, before the forks
+import hypothesis
 import pytest
+from replay import Replay
 
 AREAS: dict[str, tuple[list[str], list[str], int | None]] = {
     "sizes": (
@@ -37,8 +38,11 @@ AREAS: dict[str, tuple[list[str], list[str], int | None]] = {
 }
 """By name: the files or folders that are changed, the tests that should notice, and how many are drawn (none: all)."""
 
-SECONDS = 45
-"""A mutant that runs longer loops; somebody would notice."""
+FEW_EXAMPLES, ALL_EXAMPLES = 30, 10_000
+"""Of each law: most mutants fall to few, and those that do not are given all that the law asks for."""
+
+SECONDS = 10
+"""A mutant that computes longer loops; somebody would notice."""
 
 OPERATORS: dict[type, list[type]] = {
     ast.Add: [ast.Sub], ast.Sub: [ast.Add], ast.Mult: [ast.Add], ast.FloorDiv: [ast.Mult], ast.Mod: [ast.FloorDiv],
@@ -117,12 +121,12 @@ class Mutant:
         self.line = getattr(old, "lineno", getattr(parent, "lineno", 0))
         self.text = f"{self.path}:{self.line}: {_short(old)}  ->  {_short(new)}"
 
-    def load(self) -> None:
+    def load(self, room: str = "netdsl") -> None:
         """Let the module be loaded from the changed tree; whoever imported it already imports it again."""
         name = ".".join(self.path.with_suffix("").parts)
         code = compile(self.tree, str(self.path), "exec")
         sys.meta_path.insert(0, _Finder(name, code))
-        for loaded in [m for m in sys.modules if m == "netdsl" or m.startswith("netdsl.")]:
+        for loaded in [m for m in sys.modules if m == room or m.startswith(f"{room}.")]:
             del sys.modules[loaded]
 
 
@@ -152,17 +156,67 @@ def mutants(files: list[Path]) -> list[tuple[Path, int, int]]:
     return found
 
 
-def killed(mutant: Mutant, tests: list[str]) -> bool:
+class Hasty:
+    """A plugin of pytest that finds a failing test soon: plain tests first, then laws of few examples, not shrunk."""
+
+    def __init__(self, examples: int) -> None:
+        self.examples = examples
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        for item in items:
+            own = getattr(getattr(item, "obj", None), "_hypothesis_internal_use_settings", None)
+            if own is not None:
+                most = min(own.max_examples, self.examples)
+                phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+                quick = hypothesis.settings(own, max_examples=most, phases=phases, database=None)
+                item.obj._hypothesis_internal_use_settings = quick
+        items.sort(key=lambda item: hasattr(item.obj, "hypothesis"))
+
+
+OPTIONS = [
+    "-x",
+    "-q",
+    "--tb=no",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:warnings",
+    "-m",
+    "not slow",
+    "--hypothesis-seed=0",
+]
+
+
+def killed(mutant: Mutant, tests: list[str], replay: Replay | None) -> bool:
     """Whether a test fails (or never ends) with this change."""
+    if replay is not None:
+        return _forked(lambda: (mutant.load(replay.room), replay.passes())[1])
+    return any(_fails(mutant, tests, examples) for examples in (FEW_EXAMPLES, ALL_EXAMPLES))
+
+
+def _fails(mutant: Mutant, tests: list[str], examples: int) -> bool:
+    """As pytest sees it."""
+
+    def passes() -> bool:
+        mutant.load()
+        return pytest.main([*OPTIONS, *tests], [Hasty(examples)]) == 0
+
+    return _forked(passes)
+
+
+def _forked(passes: Callable[[], bool]) -> bool:
+    """Whether something does not pass, or never ends, in a process of its own."""
     pid = os.fork()
     if pid == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         os.dup2(1, 2)
-        signal.alarm(SECONDS)
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
         os.environ["NETDSL_CACHE"] = "off"
-        mutant.load()
-        options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", "--hypothesis-seed=0"]
-        os._exit(0 if pytest.main([*options, *tests]) == 0 else 1)
+        code = 1
+        try:
+            code = 0 if passes() else 1
+        finally:
+            os._exit(code)
     return os.waitpid(pid, 0)[1] != 0
 
 
@@ -172,23 +226,26 @@ def files_of(names: list[str]) -> list[Path]:
     return [f for p in paths for f in (sorted(p.rglob("*.py")) if p.is_dir() else [p.with_suffix(".py")])]
 
 
-def run(area: str, seed: int, most: int | None) -> None:
+def run(area: str, seed: int, most: int | None, share: tuple[int, int]) -> None:
     """Run the mutants of one area and print the survivors and the share that was killed."""
     names, tests, drawn = AREAS[area]
     found = mutants(files_of(names))
     count = most or drawn
     if count and count < len(found):
         found = sorted(random.Random(seed).sample(found, count))
+    replay = Replay(sorted(Path("tests/sizes").glob("test_*.py")), "netdsl.sizes") if area == "sizes" else None
+    assert replay is None or not _forked(replay.passes), "the tests fail without any change"
     survivors, begun = [], time.monotonic()
-    for i, made in enumerate(found):
+    part, parts = share
+    for i, made in enumerate(found[part::parts]):
         mutant = Mutant(*made)
-        if not killed(mutant, tests):
+        if not killed(mutant, tests, replay):
             survivors.append(mutant.text)
             print(mutant.text, flush=True)
-        if i % 50 == 49:
+        if i % 20 == 19:
             print(f"  {i + 1} of {len(found)}, {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
-    share = 1 - len(survivors) / max(1, len(found))
-    print(f"{area}: {len(found) - len(survivors)} of {len(found)} killed ({share:.1%}), seed {seed}", flush=True)
+    count = len(found[part::parts])
+    print(f"{area}: {count - len(survivors)} of {count} killed ({1 - len(survivors) / max(1, count):.1%}), seed {seed}")
 
 
 def main() -> None:
@@ -196,10 +253,12 @@ def main() -> None:
     parser.add_argument("areas", nargs="*", default=list(AREAS), help="which areas (all)")
     parser.add_argument("--seed", type=int, default=0, help="what the drawn mutants depend on")
     parser.add_argument("--most", type=int, help="how many mutants of each area")
+    parser.add_argument("--part", default="0/1", help="every n-th mutant only: `0/2` and `1/2` are run side by side")
     args = parser.parse_args()
+    part, parts = map(int, args.part.split("/"))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     for area in args.areas:
-        run(area, args.seed, args.most)
+        run(area, args.seed, args.most, (part, parts))
 
 
 if __name__ == "__main__":
