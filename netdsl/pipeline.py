@@ -17,6 +17,8 @@ from msgspec.structs import replace
 
 from netdsl.budget import Budget
 from netdsl.checks.expectations import check_promises
+from netdsl.checks.lint.rules import lint_file, told
+from netdsl.checks.lint.subject import File
 from netdsl.checks.unused import check_names
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, diagnostic
 from netdsl.elaborate.builder import Options
@@ -82,12 +84,13 @@ class Spec:
         """All mistakes of the file: its syntax, its names, every net it declares, every promise."""
         with self.elaborator.recording():
             self._check()
+        found = (*self.mistakes, *self.elaborator.diagnostics)
         if any(d.severity == "error" and d.code in ("syntax", "too-large") for d in self.mistakes):
             from netdsl.checks.damage import unaffected
 
-            told = [*self.mistakes, *unaffected(self.module, self.elaborator.diagnostics)]
-            return tuple(sorted(told, key=lambda d: d.at.span.start if d.at else 0))
-        return (*self.mistakes, *self.elaborator.diagnostics)
+            found = (*self.mistakes, *unaffected(self.module, self.elaborator.diagnostics))
+            return tuple(sorted(found, key=lambda d: d.at.span.start if d.at else 0))
+        return told(self.module, found)
 
     def _check(self) -> None:
         programs = {n: self.elaborator.net(self.module, n, {}, {}) for n in self.nets}
@@ -101,6 +104,9 @@ class Spec:
             from netdsl.checks.recipes import RecipeCheck
 
             RecipeCheck(self.module, self.elaborator, programs).run()
+        if not any(d.severity == "error" for d in (*self.mistakes, *self.elaborator.diagnostics)):
+            for found in lint_file(File(self.module, [p for p in programs.values() if p is not None])):
+                self.elaborator.report(found)
 
     def net(
         self,

@@ -8,6 +8,9 @@ from bisect import bisect_left
 from netdsl.source import Source, Span
 from netdsl.syntax.ast import Comment
 
+ALLOW = r"#\s*netdsl:\s*allow\b"
+"""How a comment to the checker begins. It documents nothing."""
+
 _SCAN = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|#[^\n]*')
 
 
@@ -31,7 +34,7 @@ def doc_above(offset: int, found: tuple[Comment, ...], source: Source) -> str:
     for comment in reversed(found[:last]):
         if not comment.own_line or source.position(comment.at.start)[0] != line:
             break
-        lines.append(_plain(comment))
+        lines += _plain(comment)
         line -= 1
     return "\n".join(reversed(lines))
 
@@ -44,10 +47,11 @@ def opening_doc(found: tuple[Comment, ...], source: Source) -> str:
     for comment in found:
         if not comment.own_line or source.position(comment.at.start)[0] != line:
             break
-        lines.append(_plain(comment))
+        lines += _plain(comment)
         line += 1
     return "\n".join(lines)
 
 
-def _plain(comment: Comment) -> str:
-    return comment.text.lstrip("#").removeprefix(" ")
+def _plain(comment: Comment) -> list[str]:
+    """The line of a comment without its `#`; none where it speaks to the checker."""
+    return [] if re.match(ALLOW, comment.text) else [comment.text.lstrip("#").removeprefix(" ")]

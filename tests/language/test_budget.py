@@ -211,7 +211,7 @@ def test_checking_costs_the_same_everywhere() -> None:
     """Counted, not timed: twice the layers cost twice the work."""
 
     def cost(layers: int) -> int:
-        body = "\n".join(f"  conv({8 + i % 3}, 3) -> bn -> relu" for i in range(layers))
+        body = "\n".join(f"  conv({8 + i % 3}, 3, bias=false) -> bn -> relu" for i in range(layers))
         spec = Spec(Source(f"net N {{\n{IMAGE}{body}\n}}\n", "net.net"), read_import)
         before = spec.elaborator.budget.left
         assert spec.diagnostics == ()

@@ -175,7 +175,7 @@ def test_what_nests_is_refused_at_any_length() -> None:
 
 @pytest.mark.parametrize("length", [200, 350])
 def test_a_chain_of_different_blocks_is_no_recursion(length: int) -> None:
-    blocks = "".join(f"block B{i} = B{i + 1} -> relu\n" for i in range(length))
+    blocks = "".join(f"block B{i} = B{i + 1} -> dropout(0.1)\n" for i in range(length))
     text = f"{blocks}block B{length} = linear(3)\nnet N {{\n  input x [3]\n  B0\n}}\n"
     spec = Spec(Source(text, "chain.net"), read_import)
     assert spec.diagnostics == ()

@@ -79,7 +79,7 @@ def test_a_label_stands_once_in_a_straight_body() -> None:
     assert mistakes(twice) == [("duplicate-name", "stem", 4)]
     assert mistakes(body("if true { a: conv(4, 3) } else { a: conv(4, 1) }")) == []
     assert mistakes(body("a: conv(4, 3)", "if true { a: conv(4, 3) }")) == [("duplicate-name", "a", 4)]
-    assert mistakes(body("for i in range(2) { a: conv(4, 3) }")) == []
+    assert mistakes(body("for i in range(2) { a: conv(4, 3) -> relu }")) == []
     assert mistakes(body("a: { a: conv(4, 3) }")) == []
     assert mistakes(body("residual { a: conv(4, 3) }", "residual { b: conv(4, 3) }")) == []
     assert mistakes(body("concat(a: relu, a: conv(4, 1))")) == [("duplicate-name", "a", 3)]

@@ -14,16 +14,16 @@ from netdsl.planning.resolution import refused, same_ops
 from netdsl.source import Source
 
 IMAGES = (
-    "net N(classes=10) {\n  input image [3, 32, 32]\n  stem: conv(16, 3) -> bn -> relu\n"
+    "net N(classes=10) {\n  input image [3, 32, 32]\n  stem: conv(16, 3, bias=false) -> bn -> relu\n"
     "  head: gap -> linear(classes)\n}\n"
 )
 """A classifier of images of any size."""
 FLAT = "net N {\n  input image [3, 32, 32]\n  conv(4, 3) -> flatten -> linear(10)\n}\n"
 RESIDUAL = (
-    "net N {\n  input image [3, 32, 32]\n  conv(8, 3)\n  repeat 3 { residual { conv(8, 3) -> bn } }\n"
+    "net N {\n  input image [3, 32, 32]\n  conv(8, 3)\n  repeat 3 { residual { conv(8, 3, bias=false) -> bn } }\n"
     "  gap -> linear(10)\n}\n"
 )
-PREACT = RESIDUAL.replace("conv(8, 3) -> bn", "bn -> conv(8, 3)")
+PREACT = RESIDUAL.replace("conv(8, 3, bias=false) -> bn", "bn -> conv(8, 3, bias=false)")
 VECTOR = "net N {\n  input x [20]\n  linear(10)\n}\n"
 VALUES = "net N {\n  input x [20]\n  linear(1)\n}\n"
 FEW = "net N {\n  input image [3, 32, 32]\n  gap -> linear(3)\n}\n"

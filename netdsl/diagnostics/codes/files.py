@@ -47,7 +47,7 @@ FILES = (
         "not in seconds. The message names the construct in which it ended. A net of a thousand layers takes a "
         "thirtieth of it.",
         net("input x [8]\nrepeat 9000 { repeat 9000 { y = 1 } }\nlinear(4)"),
-        net("input x [8]\nrepeat 3 { repeat 3 { linear(8) } }\nlinear(4)"),
+        net("input x [8]\nrepeat 3 { repeat 3 { linear(8) -> relu } }\nlinear(4)"),
     ),
     Code(
         "empty-spec",

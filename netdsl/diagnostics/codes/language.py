@@ -97,7 +97,7 @@ LANGUAGE = (
         "A block uses itself without end",
         "A recursive block needs an argument that gets smaller and an `if` that ends the recursion.",
         "block B(n) = B(n + 1)\n\n" + net("input x [4]\nB(1)"),
-        "block B(n) {\n  linear(4)\n  if n > 0 { B(n - 1) }\n}\n\n" + net("input x [4]\nB(3)"),
+        "block B(n) {\n  linear(4) -> relu\n  if n > 0 { B(n - 1) }\n}\n\n" + net("input x [4]\nB(3)"),
     ),
     Code(
         "too-deep",
@@ -189,14 +189,14 @@ LANGUAGE = (
         "A list is needed here",
         "`for` runs over a list or a `range`, and only a list has items.",
         net("input x [8]\nfor i in 3 { relu }"),
-        net("input x [8]\nfor i in range(3) { relu }"),
+        net("input x [8]\nfor i in range(3) { it + i }"),
     ),
     Code(
         "not-a-number",
         "A whole number is needed here",
         "`repeat` takes a whole number from 0, and items of lists are chosen by whole numbers.",
         net("input x [8]\nrepeat 2.5 { relu }"),
-        net("input x [8]\nrepeat 2 { relu }"),
+        net("input x [8]\nrepeat 2 { linear(8) -> relu }"),
     ),
     Code(
         "bad-index",

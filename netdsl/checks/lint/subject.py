@@ -1,0 +1,93 @@
+"""What lints look at: a file with its elaborated nets, or a recipe with its net."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+
+from msgspec import Struct
+
+from netdsl.checks.lint.flow import Flow
+from netdsl.checks.lint.names import Names, names_of
+from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, diagnostic
+from netdsl.elaborate.modules import Module
+from netdsl.ir.model import Program
+from netdsl.recipe.places import Places
+from netdsl.recipe.schema import Recipe
+from netdsl.source import Place, Span
+from netdsl.syntax import ast
+
+
+class File:
+    """A file without errors, and its nets."""
+
+    def __init__(self, module: Module, programs: Iterable[Program]) -> None:
+        self.module = module
+        self.programs = tuple(programs)
+
+    def owns(self, place: Place) -> bool:
+        """Whether a place stands in this file: what it imports is checked on its own."""
+        return place.source is self.module.source
+
+    @cached_property
+    def flow(self) -> Flow:
+        return Flow(self.programs)
+
+    @cached_property
+    def blocks(self) -> list[tuple[ast.Block, Names]]:
+        """The blocks and nets, with the names in each."""
+        declared = (d for d in self.module.file.declarations if isinstance(d, ast.Block))
+        return [(d, names_of(d)) for d in declared]
+
+    @cached_property
+    def used(self) -> frozenset[str]:
+        """Every name that some declaration of the file uses."""
+        return frozenset(n for d in self.module.file.declarations for n in names_of(d).used)
+
+    def statements(self, place: Place) -> Iterator[ast.Node]:
+        """The declaration and the statements around a place, from the outside in."""
+        inside: list[ast.Node] = list(self.module.file.declarations)
+        while inside:
+            node = next((n for n in inside if n.at.start <= place.span.start and place.span.end <= n.at.end), None)
+            if node is None:
+                return
+            yield node
+            inside = ast.children(node)
+
+
+class Trained(Struct, frozen=True, eq=False):
+    """A recipe with the net it trains and that net's flow."""
+
+    recipe: Recipe
+    places: Places
+    program: Program
+    flow: Flow
+
+    def at(self, place: Place, *fields: str) -> Place | None:
+        """A place of the net where it stands in the file of the recipe, else that of a field."""
+        own = self.places.name
+        return place if own is not None and place.source is own.source else self.places.at(*fields)
+
+
+def warning(code: str, message: str, at: Place | None, hint: str | Hint | None = None) -> Diagnostic:
+    """A lint's diagnostic."""
+    return diagnostic(code, message, at, hint, severity="warning")
+
+
+def delete_lines(message: str, at: Place) -> Hint:
+    """A hint that deletes what stands at a place, with its lines where nothing else stands on them."""
+    text, span = at.source.text, at.span
+    start = text.rfind("\n", 0, span.start) + 1
+    newline = text.find("\n", span.end)
+    end = len(text) if newline < 0 else newline + 1
+    alone = not text[start : span.start].strip() and not text[span.end : end].strip()
+    whole = Span(start, end) if alone else span
+    return Hint(message, (Edit(Place(at.source, whole), ""),))
+
+
+def delete_stage(message: str, before: Place, at: Place) -> Hint:
+    """A hint that deletes a stage of a pipeline, where it stands right behind another; else words alone."""
+    between = at.source.text[before.span.end : at.span.start] if before.source is at.source else ""
+    if between.strip() != "->":
+        return Hint(message)
+    return Hint(message, (Edit(Place(at.source, Span(before.span.end, at.span.end)), ""),))

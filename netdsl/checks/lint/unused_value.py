@@ -1,0 +1,19 @@
+"""A named value, or a shared layer, that nothing uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netdsl.checks.lint.subject import File, warning
+from netdsl.diagnostics.diagnostic import Diagnostic
+
+
+def check(file: File) -> Iterator[Diagnostic]:
+    for _, names in file.blocks:
+        for targets in names.values:
+            if any(t.id in names.used or t.id.startswith("_") for t in targets):
+                continue
+            name, at = targets[0].id, file.module.place(targets[0].at)
+            message = f"nothing uses `{name}`: its layers are counted and stored, and never trained"
+            hint = f"`{name} = ...` names a value beside the one that flows; `... as {name}` names the one that flows"
+            yield warning("unused-value", message, at, hint)

@@ -1,0 +1,138 @@
+"""Codes of lints of nets: what is legal and hardly meant. Each is a warning of one rule in `netdsl.checks.lint`."""
+
+from netdsl.diagnostics.codes.code import Code, net
+
+HEAD = "\ngap -> linear(10)"
+
+
+def image(body: str, before: str = "") -> str:
+    """An example classifier of images."""
+    return net(f"input image [3, 32, 32]\n{body}{HEAD}", before)
+
+
+LINTS = (
+    Code(
+        "allow-without-reason",
+        "A comment allows a warning and does not say why",
+        "`# netdsl: allow CODE: reason` on a line, or above it, silences a warning there. Whoever reads the spec next "
+        "needs the reason: the paper does so, the weights that are loaded have it.",
+        image("# netdsl: allow bias-before-norm\nconv(8, 3) -> bn -> relu"),
+        image("# netdsl: allow bias-before-norm: as the paper\nconv(8, 3) -> bn -> relu"),
+    ),
+    Code(
+        "unused-allow",
+        "A comment allows a warning that nothing gives",
+        "The line that the comment speaks of has no such warning (any more): delete the comment.",
+        image("# netdsl: allow bias-before-norm: as the paper\nconv(8, 3) -> relu"),
+        image("conv(8, 3) -> relu"),
+    ),
+    Code(
+        "unused-value",
+        "Nothing uses a named value",
+        "The layers that compute it are counted, stored and decayed, and never get a gradient. `name = ...` names a "
+        "value and keeps the current one; `... as name` names it and goes on with it. A name that begins with `_` is "
+        "meant to be unused.",
+        image("skip = conv(8, 3)\nconv(16, 3)"),
+        image("conv(8, 3) as skip\nconv(8, 3) -> relu\nit + skip"),
+    ),
+    Code(
+        "unused-argument",
+        "A block never uses one of its arguments",
+        "Whatever the caller gives, nothing changes: probably the body has a number where the argument is meant.",
+        image("Unit(8, 5)", "block Unit(c, k) = conv(c, 3)"),
+        image("Unit(8, 5)", "block Unit(c, k) = conv(c, k)"),
+    ),
+    Code(
+        "unused-block",
+        "No net of the file uses a block",
+        "A file without nets is a library, and its blocks are for others.",
+        image("conv(8, 3)", "block Unit(c) = conv(c, 3)"),
+        image("Unit(8)", "block Unit(c) = conv(c, 3)"),
+    ),
+    Code(
+        "unused-constant",
+        "Nothing uses a constant",
+        "Delete it, or use it where the same number is written out. (`weights`, the names of a checkpoint, is read "
+        "when weights are loaded.)",
+        image("conv(8, 3)", "WIDTH = 8"),
+        image("conv(WIDTH, 3)", "WIDTH = 8"),
+    ),
+    Code(
+        "unused-import",
+        "Nothing uses an imported block or constant",
+        "Nets and recipes may be imported only to be trained from this file; blocks and constants are for its own.",
+        "from resnet import Basic\n\n" + image("conv(8, 3)"),
+        "from resnet import Basic\n\n" + image("conv(8, 3) -> Basic(8)"),
+    ),
+    Code(
+        "unused-input",
+        "No layer reads an input",
+        "Who runs the net must give the input, and it changes nothing.",
+        net("input image [3, 8, 8]\ninput age [1]\nimage -> gap -> linear(10)"),
+        net("input image [3, 8, 8]\ninput age [1]\nconcat(image -> gap, age) -> linear(10)"),
+    ),
+    Code(
+        "dropped-value",
+        "The value of a statement is dropped",
+        "The next statement starts from something else, so the layers before it are counted and never trained. Name "
+        "the value to use it later: `... as low`.",
+        image("conv(8, 3) -> relu\nimage -> conv(8, 3)"),
+        image("conv(8, 3) -> relu as low\nimage -> conv(8, 3)\nit + low"),
+    ),
+    Code(
+        "bias-before-norm",
+        "A normalisation cancels the bias before it",
+        "Batch and instance normalisation subtract the mean of each channel, and with it any bias. The parameter costs "
+        "memory and is trained for nothing; the norm has a shift of its own (Ioffe & Szegedy 2015, section 3.2).",
+        image("conv(8, 3) -> bn -> relu"),
+        image("conv(8, 3, bias=false) -> bn -> relu"),
+    ),
+    Code(
+        "repeated-activation",
+        "The same activation twice in a row",
+        "`relu` of `relu` is `relu`: often a block ends with the activation that its caller applies again. Others "
+        "squash the value twice.",
+        image("conv(8, 3) -> relu -> relu"),
+        image("conv(8, 3) -> relu -> conv(8, 3) -> relu"),
+    ),
+    Code(
+        "adjacent-linear",
+        "Two linear maps have nothing between them",
+        "A linear map of a linear map is one linear map: without an activation the second adds cost and no "
+        "expressiveness. A narrow layer between two wide ones, which limits the rank, is not reported.",
+        net("input x [16]\nlinear(32) -> linear(10)"),
+        net("input x [16]\nlinear(32) -> relu -> linear(10)"),
+    ),
+    Code(
+        "dropout-before-norm",
+        "Dropout stands right before batch normalisation",
+        "Dropout changes the variance while training and not afterwards, so the running statistics of the norm are "
+        "wrong in use (Li et al. 2019, Understanding the disharmony between dropout and batch normalization).",
+        image("conv(8, 3) -> relu -> dropout(0.2) -> bn"),
+        image("conv(8, 3, bias=false) -> bn -> relu -> dropout(0.2)"),
+    ),
+    Code(
+        "skipped-pixels",
+        "A stride is larger than the kernel",
+        "Some positions of the input are never read: a 1x1 convolution with stride 2 drops three pixels of four. The "
+        "strided projection of a residual shortcut is usual and is not reported (He et al. 2019, Bag of tricks, "
+        "ResNet-D, shows what it costs elsewhere).",
+        image("conv(8, 1, stride=2) -> relu"),
+        image("conv(8, 3, stride=2) -> relu"),
+    ),
+    Code(
+        "idle-pool",
+        "A pool reads a single position",
+        "The value has spatial size 1 already, so pooling changes nothing but perhaps the shape (`flatten` says so).",
+        net("input image [3, 8, 8]\nconv(8, 8, padding=0) -> relu -> gap -> linear(10)"),
+        net("input image [3, 8, 8]\nconv(8, 8, padding=0) -> relu -> flatten -> linear(10)"),
+    ),
+    Code(
+        "activation-ends-branch",
+        "An activation without negative values ends a residual branch",
+        "The branch can only add to what flows past it, and the signal grows from link to link. Published nets put the "
+        "activation behind the sum (He et al. 2016a), or at the start of the branch (He et al. 2016b, figure 4c).",
+        image("conv(8, 3)\nresidual { conv(8, 3) -> relu }"),
+        image("conv(8, 3)\nresidual { conv(8, 3) }\nrelu"),
+    ),
+)

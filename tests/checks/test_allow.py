@@ -1,0 +1,55 @@
+"""`# netdsl: allow CODE: reason`: what it silences, and what is said of one that is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from netdsl.loader import read_import
+from netdsl.pipeline import Spec
+from netdsl.source import Source
+
+NET = "net N {{\n  input image [3, 32, 32]\n{}\n  gap -> linear(10)\n}}\n"
+WRONG = "  conv(8, 3) -> relu -> relu"
+
+
+def codes(text: str) -> list[str]:
+    return [d.code for d in Spec(Source(text, "example.net"), read_import).diagnostics]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (WRONG, ["repeated-activation"]),
+        (f"{WRONG}  # netdsl: allow repeated-activation: as the paper", []),
+        (f"  # netdsl: allow repeated-activation: as the paper\n{WRONG}", []),
+        (f"  # netdsl: allow repeated-activation: as the paper\n  # the stem\n\n{WRONG}", []),
+        (f"  # netdsl: allow repeated-activation\n{WRONG}", ["allow-without-reason"]),
+        (f"  # netdsl: allow repeated-activation:\n{WRONG}", ["allow-without-reason"]),
+        (f"  # netdsl: allow idle-pool: as the paper\n{WRONG}", ["repeated-activation", "unused-allow"]),
+        (f"  # netdsl: allow repeated-activaton: a slip\n{WRONG}", ["repeated-activation", "unused-allow"]),
+        (f"{WRONG}\n  # netdsl: allow repeated-activation: too late", ["repeated-activation", "unused-allow"]),
+        ("  # netdsl: allow repeated-activation: mended\n  conv(8, 3) -> relu", ["unused-allow"]),
+        ("  # netdsl: allow bias-before-norm: as the paper\n  conv(8, 3) -> bn -> relu", []),
+        (
+            "  # netdsl: allow bias-before-norm: as the paper\n  conv(8, 3) -> bn -> relu -> relu",
+            ["repeated-activation"],
+        ),
+        ("  # netdsl: allow unknown-name: no error can be allowed\n  rleu", ["unknown-name"]),
+    ],
+)
+def test_allow(body: str, expected: list[str]) -> None:
+    assert codes(NET.format(body)) == expected
+
+
+def test_costs_are_told_only_by_themselves() -> None:
+    assert codes(NET.format("  conv(8, 3) -> bn -> relu")) == ["bias-before-norm"]
+    assert codes(NET.format("  conv(8, 3) -> bn -> relu -> relu")) == ["repeated-activation"]
+
+
+def test_source_and_documentation_hold_no_allowance() -> None:
+    block = "# A unit.\n# netdsl: allow bias-before-norm: as the paper\nblock Unit(c) = conv(c, 3) -> bn -> relu\n\n"
+    spec = Spec(Source(block + NET.format("  Unit(8)"), "example.net"), read_import)
+    assert not spec.diagnostics
+    source = spec.net("N").source()
+    assert "A unit." in source
+    assert "allow" not in source

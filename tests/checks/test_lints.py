@@ -1,0 +1,67 @@
+"""Lints: each fires on its wrong examples alone and on none of its near misses, and on nothing in the zoo."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from paths import ROOT
+
+from netdsl.checks.lint.rules import COSTS, FILE_RULES
+from netdsl.diagnostics.codes import TABLE
+from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.loader import read_import
+from netdsl.pipeline import Spec
+from netdsl.source import Source
+
+EXAMPLES = {p.stem: p for p in sorted((ROOT / "tests/checks/lints").glob("*.net"))}
+RULES = FILE_RULES | COSTS
+MARK = re.compile(r"^# (INVALID|VALID): (.*)\n", re.MULTILINE)
+
+
+def examples(kind: str) -> list[tuple[str, str, str]]:
+    """The code, the title and the text of every example of a kind."""
+    found = []
+    for code, path in EXAMPLES.items():
+        _, *parts = MARK.split(path.read_text())
+        found += [(code, t, s) for k, t, s in zip(parts[::3], parts[1::3], parts[2::3], strict=True) if k == kind]
+    return found
+
+
+def check(text: str) -> tuple[Diagnostic, ...]:
+    return Spec(Source(text, "example.net"), read_import).diagnostics
+
+
+def test_every_lint_has_a_code_and_examples() -> None:
+    assert EXAMPLES.keys() == set(RULES)
+    for code in RULES:
+        assert TABLE[code].wrong, code
+        for kind in ("INVALID", "VALID"):
+            assert sum(c == code for c, _, _ in examples(kind)) >= 3, (code, kind)
+
+
+@pytest.mark.parametrize(("code", "title", "text"), examples("INVALID"), ids=lambda v: v[:40].replace("\n", " "))
+def test_invalid(code: str, title: str, text: str) -> None:
+    found = check(text)
+    assert [(d.code, d.severity) for d in found] == [(code, "warning")], [d.message for d in found]
+
+
+@pytest.mark.parametrize(("code", "title", "text"), examples("VALID"), ids=lambda v: v[:40].replace("\n", " "))
+def test_valid(code: str, title: str, text: str) -> None:
+    found = check(text)
+    assert not found, [(d.code, d.message) for d in found]
+
+
+def fixed(text: str, found: Diagnostic) -> str:
+    """The text with the edits of a hint."""
+    for hint in found.hints:
+        for edit in sorted(hint.edits, key=lambda e: -e.at.span.start):
+            text = text[: edit.at.span.start] + edit.text + text[edit.at.span.end :]
+    return text
+
+
+@pytest.mark.parametrize(("code", "title", "text"), examples("INVALID"), ids=lambda v: v[:40].replace("\n", " "))
+def test_edits_mend(code: str, title: str, text: str) -> None:
+    (found,) = check(text)
+    if any(hint.edits for hint in found.hints):
+        assert not check(fixed(text, found))
