@@ -7,6 +7,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from netdsl.checks.lint.allow import unsilenced
+from netdsl.checks.lint.flow import Flow
+from netdsl.checks.lint.rules import lint_recipe
+from netdsl.checks.lint.subject import Trained
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.pipeline import Net, Spec
 from netdsl.planning.demands import demands
@@ -48,15 +52,21 @@ def select(
     resolved = load_recipe(module, spec.elaborator.evaluator, chosen, settings or {})
     net = _net(spec, choice, arguments or {}, sizes or {})
     found = (*resolved.diagnostics, *net.diagnostics, *_between(net, resolved))
+    found = unsilenced(found, (spec.module, module))
     broken = any(d.severity == "error" for d in found)
     return Selection(net, None if broken else resolved.recipe, found, choice.several)
 
 
 def _between(net: Net, resolved: Resolved) -> tuple[Diagnostic, ...]:
-    """What does not fit between a net and a recipe, where both are right alone."""
-    if resolved.recipe is None or net.program is None:
+    """What does not fit between a net and a recipe, where both are right alone, or is hardly meant."""
+    recipe, places = resolved.recipe, resolved.places
+    if recipe is None or net.program is None:
         return ()
-    return tuple(demands(net, resolved.recipe, resolved.places))
+    unfit = tuple(demands(net, recipe, places))
+    if any(d.severity == "error" for d in unfit):
+        return unfit
+    trained = Trained(recipe, places, net.program, Flow((net.program,)), "data" not in places.written)
+    return (*unfit, *lint_recipe(trained))
 
 
 def _net(spec: Spec, choice: Choice, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> Net:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
+from netdsl.checks.lint.flow import Flow
+from netdsl.checks.lint.rules import lint_recipe
+from netdsl.checks.lint.subject import Trained
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.elaborate.builder import Options
 from netdsl.elaborate.elaborate import Elaborator
@@ -23,6 +27,10 @@ class CheckedNet:
         self.checked = checked
         self.module = reference.module
         self.sizes: dict[int, tuple[Program | None, tuple[Diagnostic, ...]]] = {}
+
+    @cached_property
+    def flow(self) -> Flow:
+        return Flow((self.checked,))
 
     def resized(self, side: int) -> tuple[Program | None, tuple[Diagnostic, ...]]:
         if side not in self.sizes:
@@ -56,7 +64,11 @@ class RecipeCheck:
         net = self._net(reference) if reference is not None else None
         if net is not None and resolved.recipe is not None:
             data_is_open = "data" not in resolved.places.written
-            for found in demands(net, resolved.recipe, resolved.places, data_is_open):
+            unfit = list(demands(net, resolved.recipe, resolved.places, data_is_open))
+            if not any(d.severity == "error" for d in unfit):
+                trained = Trained(resolved.recipe, resolved.places, net.checked, net.flow, data_is_open)
+                unfit += lint_recipe(trained)
+            for found in unfit:
                 self.elaborator.report(found)
 
     def _net(self, reference: NetReference) -> CheckedNet | None:

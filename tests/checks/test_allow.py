@@ -6,6 +6,7 @@ import pytest
 
 from netdsl.loader import read_import
 from netdsl.pipeline import Spec
+from netdsl.selection import select
 from netdsl.source import Source
 
 NET = "net N {{\n  input image [3, 32, 32]\n{}\n  gap -> linear(10)\n}}\n"
@@ -53,3 +54,11 @@ def test_source_and_documentation_hold_no_allowance() -> None:
     source = spec.net("N").source()
     assert "A unit." in source
     assert "allow" not in source
+
+
+def test_a_recipe_that_is_chosen_is_linted_too() -> None:
+    recipe = "recipe R for N {{\n  {}\n  optimizer = adamw(lr=0.5)\n}}\n"
+    for comment, expected in (("", ["lr-out-of-range"]), ("# netdsl: allow lr-out-of-range: to see it fail", [])):
+        spec = Spec(Source(NET.format("  conv(8, 3) -> relu") + recipe.format(comment), "example.net"), read_import)
+        assert [d.code for d in select(spec, "R").diagnostics] == expected
+        assert [d.code for d in spec.diagnostics] == expected

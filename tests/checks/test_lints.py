@@ -7,7 +7,7 @@ import re
 import pytest
 from paths import ROOT
 
-from netdsl.checks.lint.rules import COSTS, FILE_RULES
+from netdsl.checks.lint.rules import COSTS, FILE_RULES, RECIPE_RULES
 from netdsl.diagnostics.codes import TABLE
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.loader import read_import
@@ -15,7 +15,7 @@ from netdsl.pipeline import Spec
 from netdsl.source import Source
 
 EXAMPLES = {p.stem: p for p in sorted((ROOT / "tests/checks/lints").glob("*.net"))}
-RULES = FILE_RULES | COSTS
+RULES = FILE_RULES | COSTS | RECIPE_RULES
 MARK = re.compile(r"^# (INVALID|VALID): (.*)\n", re.MULTILINE)
 
 

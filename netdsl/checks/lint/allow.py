@@ -47,6 +47,12 @@ def silenced(module: Module, found: Iterable[Diagnostic], known: Iterable[str]) 
             yield warning("allow-without-reason", message, allowance.at, hint)
 
 
+def unsilenced(found: Iterable[Diagnostic], modules: Iterable[Module]) -> tuple[Diagnostic, ...]:
+    """The diagnostics but for the warnings that comments of these files allow; of the comments nothing is said."""
+    allowances = [(a, module) for module in dict.fromkeys(modules) for a in _allowances(module)]
+    return tuple(d for d in found if not any(_covers(a, d, module) for a, module in allowances))
+
+
 def _covers(allowance: Allowance, found: Diagnostic, module: Module) -> bool:
     at = found.at
     own = found.severity == "warning" and at is not None and at.source is module.source

@@ -6,22 +6,36 @@ from collections.abc import Callable, Iterable, Iterator
 
 from netdsl.checks.lint import (
     activation_ends_branch,
+    activation_on_logits,
     adjacent_linear,
     bias_before_norm,
+    decayed_norms,
     dropout_before_norm,
     dropped_value,
+    ema_outlasts_run,
+    flipped_digits,
     idle_pool,
+    idle_smoothing,
+    input_layout,
+    lr_out_of_range,
+    plain_depth,
+    pooled_sum,
     repeated_activation,
+    saturating_depth,
     skipped_pixels,
+    small_batch_norm,
+    softmax_before_loss,
+    unpaired_resolution,
     unused_argument,
     unused_block,
     unused_constant,
     unused_import,
     unused_input,
     unused_value,
+    xavier_with_relu,
 )
 from netdsl.checks.lint.allow import silenced
-from netdsl.checks.lint.subject import File
+from netdsl.checks.lint.subject import File, Trained
 from netdsl.diagnostics.codes import TABLE
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.elaborate.modules import Module
@@ -40,6 +54,10 @@ FILE_RULES: dict[str, Callable[[File], Iterator[Diagnostic]]] = {
     "skipped-pixels": skipped_pixels.check,
     "idle-pool": idle_pool.check,
     "activation-ends-branch": activation_ends_branch.check,
+    "input-layout": input_layout.check,
+    "pooled-sum": pooled_sum.check,
+    "plain-depth": plain_depth.check,
+    "saturating-depth": saturating_depth.check,
 }
 """The lints of a file and its nets."""
 
@@ -47,10 +65,31 @@ COSTS: dict[str, Callable[[File], Iterator[Diagnostic]]] = {"bias-before-norm": 
 """The lints of what does no harm but cost: they are told when there is nothing else to tell."""
 
 
+RECIPE_RULES: dict[str, Callable[[Trained], Iterator[Diagnostic]]] = {
+    "softmax-before-loss": softmax_before_loss.check,
+    "activation-on-logits": activation_on_logits.check,
+    "flipped-digits": flipped_digits.check,
+    "lr-out-of-range": lr_out_of_range.check,
+    "small-batch-norm": small_batch_norm.check,
+    "ema-outlasts-run": ema_outlasts_run.check,
+    "idle-smoothing": idle_smoothing.check,
+    "unpaired-resolution": unpaired_resolution.check,
+    "xavier-with-relu": xavier_with_relu.check,
+    "decayed-norms": decayed_norms.check,
+}
+"""The lints of a recipe with its net."""
+
+
 def lint_file(file: File) -> Iterator[Diagnostic]:
     """Everything in a file that is legal and hardly meant."""
     for rule in (FILE_RULES | COSTS).values():
         yield from rule(file)
+
+
+def lint_recipe(trained: Trained) -> Iterator[Diagnostic]:
+    """Everything in a recipe that trains and is hardly meant."""
+    for rule in RECIPE_RULES.values():
+        yield from rule(trained)
 
 
 def told(module: Module, found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

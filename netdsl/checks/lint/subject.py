@@ -56,12 +56,13 @@ class File:
 
 
 class Trained(Struct, frozen=True, eq=False):
-    """A recipe with the net it trains and that net's flow."""
+    """A recipe with the net it trains and that net's flow. `open_data`: it may be used with other data than it has."""
 
     recipe: Recipe
     places: Places
     program: Program
     flow: Flow
+    open_data: bool = False
 
     def at(self, place: Place, *fields: str) -> Place | None:
         """A place of the net where it stands in the file of the recipe, else that of a field."""
@@ -91,3 +92,12 @@ def delete_stage(message: str, before: Place, at: Place) -> Hint:
     if between.strip() != "->":
         return Hint(message)
     return Hint(message, (Edit(Place(at.source, Span(before.span.end, at.span.end)), ""),))
+
+
+def delete_last_stage(at: Place) -> Hint:
+    """A hint that deletes the stage at a place with the arrow before it; words alone where there is none."""
+    before = at.source.text[: at.span.start].rstrip()
+    if not before.endswith("->"):
+        return Hint("leave it out")
+    start = len(before.removesuffix("->").rstrip())
+    return Hint("leave it out", (Edit(Place(at.source, Span(start, at.span.end)), ""),))

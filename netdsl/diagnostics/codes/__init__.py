@@ -5,7 +5,8 @@ from netdsl.diagnostics.codes.files import FILES
 from netdsl.diagnostics.codes.language import LANGUAGE
 from netdsl.diagnostics.codes.layers import LAYERS
 from netdsl.diagnostics.codes.lints import LINTS
+from netdsl.diagnostics.codes.recipe_lints import RECIPE_LINTS
 from netdsl.diagnostics.codes.recipes import RECIPES
 
-TABLE: dict[str, Code] = {code.name: code for code in (*LANGUAGE, *LAYERS, *RECIPES, *FILES, *LINTS)}
+TABLE: dict[str, Code] = {code.name: code for code in (*LANGUAGE, *LAYERS, *RECIPES, *FILES, *LINTS, *RECIPE_LINTS)}
 """Every code by its name."""

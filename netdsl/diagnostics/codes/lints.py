@@ -135,4 +135,36 @@ LINTS = (
         image("conv(8, 3)\nresidual { conv(8, 3) -> relu }"),
         image("conv(8, 3)\nresidual { conv(8, 3) }\nrelu"),
     ),
+    Code(
+        "input-layout",
+        "The shape of an input is written in another layout",
+        "Shapes are those of one sample, channels first: `[3, 224, 224]`. `[224, 224, 3]` is read as 224 channels of "
+        "224 x 3 pixels, and `[16, 3, 32, 32]` as a volume of 16 channels.",
+        net("input image [32, 32, 3]\nconv(8, 3) -> relu -> gap -> linear(10)"),
+        net("input image [3, 32, 32]\nconv(8, 3) -> relu -> gap -> linear(10)"),
+    ),
+    Code(
+        "pooled-sum",
+        "A map is added to an average over positions",
+        "The sum adds one number per channel to every position, which a bias behind it can do as well. A gate "
+        "(Hu et al. 2018, squeeze and excitation) multiplies.",
+        image("conv(8, 3)\nit + gap"),
+        image("conv(8, 3)\nit * (gap -> linear(8) -> sigmoid)"),
+    ),
+    Code(
+        "plain-depth",
+        "Many layers in a row without a normalisation or a residual link",
+        "The scale of signal and gradient multiplies from layer to layer. With PyTorch's initialisation (a third of "
+        "the variance per layer) nothing arrives after two dozen layers (He et al. 2015, section 2.2; He et al. 2016).",
+        image("repeat 30 { conv(8, 3) -> relu }"),
+        image("repeat 30 { conv(8, 3, bias=false) -> bn -> relu }"),
+    ),
+    Code(
+        "saturating-depth",
+        "Many saturating activations in a row",
+        "Sigmoid and tanh have a small gradient on both sides, and in a row the gradients multiply (Glorot & Bengio "
+        "2010).",
+        net("input x [16]\nrepeat 8 { linear(16) -> sigmoid }\nlinear(3)"),
+        net("input x [16]\nrepeat 8 { linear(16) -> relu }\nlinear(3)"),
+    ),
 )

@@ -1,0 +1,80 @@
+"""How many ops of a kind a signal passes in a row, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from netdsl.checks.lint.flow import kind_of
+from netdsl.checks.lint.subject import File
+from netdsl.ir.model import Definition, Step
+from netdsl.syntax import ast
+
+BREAKS = (
+    "bn", "groupnorm", "layernorm", "rmsnorm", "instancenorm", "lrn", "add", "sub", "concat", "selu", "scaled_conv",
+)  # fmt: skip
+"""What keeps the scale of the signal, or lets the gradient around the layers."""
+
+Count = Callable[[Step], int]
+
+
+class Depth(Struct, frozen=True):
+    """The depth of an output: `own` at least, and `through[i]` more than input `i` has; None where that is cut off."""
+
+    own: int
+    through: tuple[int | None, ...]
+
+
+class Depths(Struct, frozen=True):
+    """The depths of a definition's outputs, and the largest of any value inside it."""
+
+    outputs: tuple[Depth, ...]
+    peak: int
+
+
+Known = dict[Definition, Depths]
+
+
+def deepest(file: File, block: ast.Block, count: Count, known: Known) -> int:
+    """The longest row that a signal passes in the nets of a declaration. `known`: what was found for definitions."""
+    mains = [m for m in file.flow.mains if file.owns(m.place) and m.place.span == block.at]
+    return max((_depths(m, count, known).peak for m in mains), default=0)
+
+
+def _depths(definition: Definition, count: Count, known: Known) -> Depths:
+    if definition not in known:
+        width, peak = len(definition.inputs), 0
+        start = {v.name: Depth(0, _only(i, width)) for i, v in enumerate(definition.inputs)}
+        for step in definition.steps:
+            given = [start[v.name] for v in step.inputs]
+            inner = _inner(step, len(given), count, known)
+            start.update((v.name, _after(d, given, width)) for v, d in zip(step.outs, inner.outputs, strict=True))
+            peak = max(peak, inner.peak, *(start[v.name].own for v in step.outs))
+        known[definition] = Depths(tuple(start[o.value.name] for o in definition.outputs), peak)
+    return known[definition]
+
+
+def _only(index: int, width: int) -> tuple[int | None, ...]:
+    return tuple(0 if i == index else None for i in range(width))
+
+
+def _inner(step: Step, width: int, count: Count, known: Known) -> Depths:
+    if isinstance(step.callee, Definition):
+        return _depths(step.callee, count, known)
+    through = None if kind_of(step) in BREAKS else count(step)
+    return Depths((Depth(0, (through,) * width),) * len(step.outs), 0)
+
+
+def _after(inner: Depth, given: list[Depth], width: int) -> Depth:
+    """The depth of what comes out, in the inputs of the definition around the step."""
+    own = inner.own
+    through: list[int | None] = [None] * width
+    for more, depth in zip(inner.through, given, strict=True):
+        if more is None:
+            continue
+        own = max(own, depth.own + more)
+        for i, before in enumerate(depth.through):
+            if before is not None:
+                through[i] = max(through[i] or 0, before + more)
+    return Depth(own, tuple(through))
