@@ -1,12 +1,12 @@
-"""Noise while training: `dropout`, `dropout2d`, `gaussian_dropout`, `alpha_dropout`, `drop_path`, the identity at
-inference; and `dropconnect`, a linear layer with noise on its weights."""
+"""Noise while training: `dropout`, `dropout2d`, `gaussian_dropout`, `gaussian_noise`, `alpha_dropout`, `drop_path`, the
+identity at inference; and `dropconnect`, a linear layer with noise on its weights."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
 from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Torch, register
-from netdsl.ops.features import feature_size
+from netdsl.ops.features import feature_size, floating
 from netdsl.ops.linear import Linear
 from netdsl.ops.spatial import optional
 from netdsl.sizes.constraints import Assumptions
@@ -109,6 +109,42 @@ class GaussianDropout(Noise, frozen=True):
 
     def torch(self, *inputs: TensorType) -> Torch:
         return Torch(Call("GaussianDropout", (self.p,)), helper=GAUSSIAN_HELPER)
+
+
+NOISE_HELPER = '''\
+class GaussianNoise(nn.Module):
+    """While training, adds normal noise of a given deviation."""
+
+    def __init__(self, std):
+        super().__init__()
+        self.std = std
+
+    def forward(self, x):
+        return x + self.std * torch.randn_like(x) if self.training else x
+'''
+
+
+@register("gaussian_noise")
+class GaussianNoise(Op, frozen=True):
+    """Adds normal noise of mean 0 and deviation `std` while training (denoising autoencoders, Vincent et al.,
+    2010); the identity at inference."""
+
+    std: Annotated[float, Meta(ge=0)]
+
+    positional = 1
+    is_layer = True
+    vanishes = True
+    saves = "nothing"
+    examples = (Example("gaussian_noise(0.1)"), Example("gaussian_noise(0.5)", ("[7]",)))
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        return floating(inputs[0], "gaussian_noise")
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        return Torch(Call("GaussianNoise", (self.std,)), helper=NOISE_HELPER)
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return x[0].name
 
 
 DROPCONNECT_HELPER = '''\

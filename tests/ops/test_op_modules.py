@@ -146,6 +146,17 @@ def test_drop_path(mode: str) -> None:
     assert module.eval()(x) is x
 
 
+def test_gaussian_noise() -> None:
+    """Mean 0 and the given deviation while training; nothing at inference."""
+    torch.manual_seed(0)
+    module = Form(use("gaussian_noise(0.3)", "[7]"))
+    x = torch.full((20_000, 7), 2.0)
+    noise = module(x) - x
+    assert noise.mean().item() == pytest.approx(0, abs=0.005)
+    assert noise.std().item() == pytest.approx(0.3, abs=0.005)
+    assert module.eval()(x) is x
+
+
 @pytest.mark.parametrize("reduce", ["sum", "mean", "max"])
 def test_scatter(reduce: str) -> None:
     module, (x, index) = made(f"scatter(index=y, size=4, reduce={reduce})", "[6, 3]", "[6] int64")

@@ -118,7 +118,9 @@ def _binary(function: Any) -> Any:
 RULES |= {kind: _plain(f) for kind, f in PLAIN.items()}
 RULES |= {kind: _with_arguments(f) for kind, f in WITH_ARGUMENTS.items()}
 RULES |= {kind: _binary(f) for kind, f in BINARY.items()}
-RULES |= dict.fromkeys(("dropout", "dropout2d", "gaussian_dropout", "alpha_dropout", "drop_path"), lambda op, w, x: x)
+RULES |= dict.fromkeys(
+    ("dropout", "dropout2d", "gaussian_dropout", "gaussian_noise", "alpha_dropout", "drop_path"), lambda op, w, x: x
+)
 
 
 @rule("scalar")
