@@ -13,6 +13,7 @@ from netdsl.ir.model import Program
 from netdsl.loader import read_import
 from netdsl.lsp.occurrences import Occurrence, occurrences
 from netdsl.pipeline import Spec
+from netdsl.planning.plan import Plan
 from netdsl.source import Place, Source, Span
 from netdsl.syntax import ast
 
@@ -36,6 +37,7 @@ class Analysis:
         self.cancelled = False
         self.spec: Spec | None = None
         self.diagnostics: tuple[Diagnostic, ...] = ()
+        self.plans: dict[str, Plan | None] = {}
         self._programs: dict[str, Program | None] = {}
         self.passed: dict[Span, list[Passed]] = defaultdict(list)
 

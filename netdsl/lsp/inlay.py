@@ -38,7 +38,7 @@ def inlay_hints(document: Document, analysis: Analysis, span: Span) -> list[type
     """The hints in a span. While a text cannot be read to its end, those of the one before stay on the lines that are
     as they were."""
     if analysis.is_readable:
-        found = hints(document, analysis)
+        found = hints(document, analysis, span)
     elif document.good is not None:
         found = list(_kept(document, document.good, analysis))
     else:
@@ -52,11 +52,13 @@ def inlay_hints(document: Document, analysis: Analysis, span: Span) -> list[type
     ]  # fmt: skip
 
 
-def hints(document: Document, analysis: Analysis) -> list[Hint]:
-    """All hints of a text, in order of place; the outermost of several at one place."""
+def hints(document: Document, analysis: Analysis, span: Span) -> list[Hint]:
+    """The hints of the declarations in a span, in order of place; the outermost of several at one place."""
     found: dict[int, Hint] = {}
     memo: Memo = {}
     for declaration in analysis.checked.module.file.declarations:
+        if declaration.at.end < span.start or declaration.at.start > span.end:
+            continue
         if isinstance(declaration, ast.Block):
             chosen = chosen_instance(document, analysis, declaration)
             for hint in _block(declaration, chosen, analysis, memo) if chosen is not None else ():
@@ -146,7 +148,7 @@ def _kept(document: Document, good: Analysis, analysis: Analysis) -> Iterator[Hi
     after = _common(old[before:][::-1], new[before:][::-1])
     line_end = old.rfind("\n", 0, before) + 1
     line_start = old.find("\n", len(old) - after)
-    for hint in hints(document, good):
+    for hint in hints(document, good, Span(0, len(old))):
         if hint.offset < line_end:
             yield hint
         elif 0 <= line_start < hint.offset:

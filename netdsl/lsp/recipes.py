@@ -15,7 +15,9 @@ from netdsl.syntax import ast
 
 def recipe_hints(analysis: Analysis, node: ast.Recipe) -> Iterator[tuple[int, str, str]]:
     """Offset, text and tooltip of what a recipe's lines come to; nothing for one that has mistakes."""
-    made = _plan(analysis, node)
+    if node.name.id not in analysis.plans:
+        analysis.plans[node.name.id] = _plan(analysis, node)
+    made = analysis.plans[node.name.id]
     if made is None:
         return
     for entry in node.entries:
