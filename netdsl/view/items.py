@@ -15,6 +15,9 @@ from netdsl.summary.rows import kind
 MOST = 120
 """The most items one drawing of a definition shows: a longer body is cut into segments."""
 
+PERIOD = 3
+"""How many blocks in a row are looked at as what is repeated (a window and a shifted window of Swin are 2)."""
+
 LONG, ALIKE = 12, 4
 """In a body of more than `LONG` items, one stands for `ALIKE` blocks or more in a row, alike but for their sizes."""
 
@@ -84,6 +87,7 @@ class Bodies:
         uses.update(o.value.name for o in outputs)
         free = dict(layers)  # a shared layer counts where it is used first
         items = [self._item(tuple(run), _owned(run, free)) for run in _runs(steps, uses)]
+        items = [_repeated(g, size, layers) if size < len(g) else g[0] for g, size in _repeats(items, uses)]
         for gather in (_blocks_alike, _segments):
             groups = gather(items, uses) if len(items) > LONG else []
             if 1 < len(groups) < len(items):
@@ -162,6 +166,53 @@ def _blocks_alike(items: list[Item], uses: Counter[str]) -> list[list[Item]]:
     return [part for g in groups for part in ([[i] for i in g] if g in short else [g])]
 
 
+def _repeats(items: list[Item], uses: Counter[str]) -> list[tuple[list[Item], int]]:
+    """Items in groups: blocks that come again in the same order (and how many they are), or one by itself."""
+    groups: list[tuple[list[Item], int]] = []
+    start = 0
+    while start < len(items):
+        size, end = max(((p, _repeat_end(items, start, p, uses)) for p in range(2, PERIOD + 1)), key=lambda f: f[1])
+        if end < start + 2 * size:
+            size, end = 1, start + 1
+        groups.append((items[start:end], size))
+        start = end
+    return groups
+
+
+def _repeat_end(items: list[Item], start: int, size: int, uses: Counter[str]) -> int:
+    """Where a chain of blocks ends that goes on as its first `size` ones, whole repeats only."""
+    end = start + 1
+    while end < len(items) and _feeds(items[end - 1], items[end], uses):
+        if end >= start + size and not _is_same(items[end - size], items[end]):
+            break
+        end += 1
+    return end - (end - start) % size
+
+
+def _feeds(a: Item, b: Item, uses: Counter[str]) -> bool:
+    """Whether a block gives all that the next one reads, and to nothing else."""
+    made = {v.name for v in a.outs}
+    chained = all(v.name in made for v in b.inputs) and all(uses[name] <= 1 for name in made)
+    return chained and a.body is not None and b.body is not None
+
+
+def _is_same(a: Item, b: Item) -> bool:
+    return a.count == b.count and _equal(a.steps[0], b.steps[0])
+
+
+def _repeated(group: list[Item], size: int, layers: dict[str, Layer]) -> Item:
+    """One item for `size` blocks that come several times; its body is those of the first time."""
+    first, times = group[:size], len(group) // size
+    steps = tuple(s for i in first for s in i.steps)
+    label = ", ".join(i.label for i in first)
+    body = _enclosed(steps, {v.name for v in first[-1].outs}, f"{len(steps):,} steps: {label}", layers)
+    params, macs, memory = _costs(group)
+    every = tuple(s for i in group for s in i.steps)
+    return Item(
+        first[0].name, label, "", "block", every, first[0].inputs, group[-1].outs, times, body, params, macs, memory
+    )
+
+
 def _is_alike(last: Item, item: Item, uses: Counter[str]) -> bool:
     """Whether a block is called like the one before it, and reads what that gives, as nothing else does."""
     made = {v.name for v in last.outs}
@@ -182,7 +233,8 @@ def _gathered(group: list[Item], outputs: tuple[Output, ...], items: list[Item],
     first, steps = group[0], tuple(s for i in group for s in i.steps)
     alike = len({i.label for i in group}) == 1
     label = first.label if alike else f"{first.label} ... {group[-1].label}"
-    read = {v.name for i in items if i not in group for v in i.inputs}
+    inside = set(map(id, group))
+    read = {v.name for i in items if id(i) not in inside for v in i.inputs}
     read.update(o.value.name for o in outputs)
     body = _enclosed(steps, read, f"{len(steps):,} steps: {label}", layers)
     detail, number = ("of several sizes", len(steps)) if alike else (f"{len(steps):,} steps", 1)

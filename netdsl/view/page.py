@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from collections import deque
 from gzip import compress
 from html import escape
 from pathlib import Path
@@ -26,6 +27,9 @@ from netdsl.view.svg import Ids, content, style
 ROOM = 200_000
 """How many characters the pictures of the whole net may take, beside the first one. Compressed they are a tenth."""
 
+MOST_BOXES = 2000
+"""How many boxes, over all cards, a page knows the facts of."""
+
 TYPICAL = 256
 """What a named size is taken for where costs are compared by colour."""
 
@@ -35,7 +39,7 @@ def page(program: Program, name: str, depth: int | None = None) -> str:
     drawings = Drawings()
     main = program.main
     cards = _Cards(drawings)
-    cards.add(main, "", (0, 0))
+    cards.add(main)
     start = min(depth or fitting(drawings, main), drawings.depth(main))
     pictures, first = _pictures(drawings, main, start, cards.number)
     data = {
@@ -65,17 +69,28 @@ class _Cards:
         """The card of a definition."""
         return self._numbers.setdefault(definition, len(self._numbers))
 
-    def add(self, definition: Definition, path: str, parent: tuple[int, int]) -> None:
-        """Draw a definition that stands at a path first, and all inside it."""
-        number = self.number(definition)
-        if number in self.data:
-            return
-        drawing = self._drawings.of(definition, 1)
-        items = [self._facts(item, path) for item in self._drawings.bodies.of(definition).items]
-        self.data[number] = {**_drawn(drawing, self.number), "parent": parent, "items": items}
-        for i, item in enumerate(self._drawings.bodies.of(definition).items):
-            if item.body is not None:
-                self.add(item.body, f"{path}{item.name}." if item.name else path, (number, i))
+    def add(self, main: Definition) -> None:
+        """Draw a definition and what is inside it, level by level, as far as there is room for boxes."""
+        waiting, left = deque([(main, "", (0, 0))]), MOST_BOXES
+        while waiting and left > 0:
+            definition, path, parent = waiting.popleft()
+            number = self.number(definition)
+            if number in self.data:
+                continue
+            items = self._drawings.bodies.of(definition).items
+            facts = [self._facts(item, path) for item in items]
+            self.data[number] = {
+                **_drawn(self._drawings.of(definition, 1), self.number),
+                "parent": parent,
+                "items": facts,
+            }
+            left -= len(items)
+            for i, item in enumerate(items):
+                if item.body is not None:
+                    waiting.append((item.body, f"{path}{item.name}." if item.name else path, (number, i)))
+        for facts in (f for card in self.data.values() for f in card["items"] if f.get("child", 0) not in self.data):
+            del facts["child"]
+            facts["rows"].append(("inside", "left out: the net is too large for one page (`summary` shows all of it)"))
 
     def _facts(self, item: Item, path: str) -> dict[str, Any]:
         place = item.steps[0].place

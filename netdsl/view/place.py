@@ -16,6 +16,10 @@ LANE = 16.0
 """Between a side lane and what is left of it."""
 
 FIRM = 1e7
+"""How firmly the main path holds its place."""
+
+HOME = 0.3
+"""How strongly all nodes are drawn to the axis, where the main path starts: a long net must not wander off."""
 
 
 class Cell(Struct, eq=False):
@@ -147,8 +151,10 @@ def _pull(
     pulls = near.get(id(node), [])
     if both or not pulls:
         pulls = pulls + (above if upward else below).get(id(node), [])
-    weight = sum(w for _, _, w in pulls)
-    return sum((cells[n].left + o) * w for n, o, w in pulls) / weight if weight else cells[id(node)].left
+    if not pulls:
+        return cells[id(node)].left
+    weight = sum(w for _, _, w in pulls) + HOME
+    return (sum((cells[n].left + o) * w for n, o, w in pulls) - HOME * cells[id(node)].width / 2) / weight
 
 
 def _settle(layer: list[Node], cells: Cells, wanted: list[float], firm: set[int]) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import resource
+import subprocess
+import sys
 from base64 import b64decode
 from gzip import decompress
 from pathlib import Path
@@ -139,8 +142,38 @@ def test_what_the_command_cannot_do(words: list[str], said: str, capsys: pytest.
     assert said in capsys.readouterr().err
 
 
-def test_a_net_of_one_name_only_is_drawn() -> None:
-    net = Spec(Source("net N { input x [8] }"), read_import).net()
-    if net.program is not None:
-        ElementTree.fromstring(picture(net.checked, "N"))
-        assert data(page(net.checked, "N"))["net"] == "N"
+def test_a_page_of_a_very_long_net_says_what_it_leaves_out() -> None:
+    layers = "\n".join(f"linear({8 + i * 7 % 5 + i % 11})" for i in range(5000))
+    net = Spec(Source(f"net Long {{ input x [8]\n{layers}\n}}"), read_import).net()
+    text = page(net.checked, "Long")
+    assert len(text.encode()) < 200_000
+    cards = data(text)["cards"]
+    shown = [i for card in cards.values() for i in card["items"]]
+    assert all(str(i["child"]) in cards for i in shown if "child" in i)
+    assert any(row[0] == "inside" for i in shown for row in i["rows"])
+    assert sum(i["params"] for i in cards["0"]["items"]) == totals(net.checked.main).params
+
+
+def test_a_net_that_passes_its_input_on_is_drawn() -> None:
+    net = Spec(Source("block Same { }\nnet N { input x [8]\n Same }"), read_import).net()
+    root = ElementTree.fromstring(picture(net.checked, "N"))
+    assert [t.text for t in root.iter(f"{SVG}text")] == ["[8]", "x", "output"]
+    assert data(page(net.checked, "N"))["net"] == "N"
+
+
+def cpu(*arguments: str, folder: Path) -> float:
+    """Seconds of CPU a command takes: the least of five."""
+    found = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "netdsl", *arguments], cwd=folder, check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["html", "svg"])
+def test_a_drawing_costs_little_more_than_a_summary(form: str, tmp_path: Path) -> None:
+    summary = cpu("summary", "resnet:ResNet152", folder=tmp_path)
+    assert cpu("view", "resnet:ResNet152", "-o", f"a.{form}", folder=tmp_path) < 2.2 * summary
