@@ -189,15 +189,17 @@ class Net(pipeline.Net):
         self,
         recipe: str | None = None,
         *,
-        data: str | None = None,
+        data: Any = None,
         settings: Mapping[str, Any] | None = None,
         folder: Path | None = None,
         **wishes: Unpack[Wishes],
     ) -> Run:
         """Train the net with a recipe, as `netdsl train` does, and return the run.
 
-        `recipe`: as for `plan`; `data`: a source as in a recipe (`"digits"`); `settings`: fields of the recipe by path
-        (`{"epochs": 3, "optimizer.lr": 1e-3}`); `folder`: of the run, by default the next `runs/<net>-<n>`;
+        `recipe`: as for `plan`; `data`: a source as in a recipe (`"digits"`), arrays `(x, y)`, a DataFrame
+        with `target="column"`, or a torch Dataset, and `test` of the same kind, without which a part is held out;
+        `settings`: fields of the recipe by path (`{"epochs": 3, "optimizer.lr": 1e-3}`); `folder`: of the run, by
+        default the next `runs/<net>-<n>`;
         `device`: `"cpu"`, `"cuda"`, `"cuda:1"`; `onnx=False` leaves out model.onnx, `quiet=True` what is printed.
         `on_step`, `on_evaluation`, `on_checkpoint`: called with the numbers as a dict; one that returns `"stop"` ends
         the training. Raises SpecError for mistakes in the recipe, TrainingError for what goes wrong with the data or
@@ -210,12 +212,13 @@ class Net(pipeline.Net):
 
         fields = {name: _as_text(value) for name, value in (settings or {}).items()}
         if data is not None:
-            fields["data"] = data
+            fields["data"] = data if isinstance(data, str) else "python"
         found = select(self.spec, self.name, recipe, fields, self.arguments, self.sizes)
         if found.recipe is None or found.net is None:
             raise SpecError(found.diagnostics)
         place = None if folder is None else FilePath(folder)
-        return Run(begin(found.net, found.recipe, tuple(fields), place, wishes))
+        given = None if isinstance(data, str) else data
+        return Run(begin(found.net, found.recipe, tuple(fields), place, given, wishes))
 
 
 def _as_text(value: Any) -> str:

@@ -245,6 +245,18 @@ class Npz(Data, frozen=True, tag="npz"):
 
 
 @component("data")
+class Python(Data, frozen=True, tag="python"):
+    """Data handed over in Python, `net.train(data=...)`: arrays, a table or a Dataset. What a run's recipe says of
+    them; a recipe that is written cannot read them."""
+
+    sure = False
+    gives = "anything"
+
+    def input_count(self) -> None:
+        return None
+
+
+@component("data")
 class Text(Data, frozen=True, tag="text"):
     """A text file, cut into windows of `length` characters; the net predicts the next one at every position."""
 

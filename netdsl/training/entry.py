@@ -25,6 +25,7 @@ from netdsl.training.checkpoints.format import CheckpointError
 from netdsl.training.checkpoints.lock import going_on, owned
 from netdsl.training.checkpoints.resume import advice, resume
 from netdsl.training.checkpoints.run_dir import About
+from netdsl.training.data.dataset import DataSet
 from netdsl.training.data.prefetch import deaths_in_words
 from netdsl.training.data.ragged import check_batches
 from netdsl.training.devices import choose_device
@@ -75,6 +76,7 @@ class Request(Struct, frozen=True, eq=False, kw_only=True):
     quiet: bool = False
     tensorboard: bool = False
     callbacks: Callbacks | None = None
+    data: DataSet | None = None
 
 
 @deaths_in_words()
@@ -87,7 +89,7 @@ def train(request: Request, show: Show) -> int:
     say = show if ranks.first else _silent
     began = time.perf_counter()
     try:
-        prepared = prepare(request.net, request.recipe, request.base, device)
+        prepared = prepare(request.net, request.recipe, request.base, device, request.data)
         folder = _folder(request, ranks)
         with owned(folder, ranks, request.resume), going_on(folder):
             return _trained(request, prepared, folder, ranks, say, began)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 from msgspec.structs import replace
@@ -20,15 +20,19 @@ from netdsl.render.diagnostics import render
 from netdsl.training.callbacks import Callback, Callbacks
 from netdsl.training.checkpoints.format import CheckpointError
 from netdsl.training.checkpoints.run_dir import new_folder
+from netdsl.training.data.dataset import DataSet
 from netdsl.training.diagnose import Diverged
 from netdsl.training.entry import Request, reopened, train
 from netdsl.training.errors import DataError, TrainingError
+from netdsl.training.python_data import as_data_set
 from netdsl.verify.compare import VerificationError
 
 
 class Wishes(TypedDict, total=False):
     """What a call asks for besides its net and recipe."""
 
+    test: Any
+    target: str | None
     device: str | None
     onnx: bool
     quiet: bool
@@ -37,7 +41,7 @@ class Wishes(TypedDict, total=False):
     on_checkpoint: Callback | None
 
 
-def begin(net: Net, recipe: Recipe, typed: tuple[str, ...], folder: Path | None, wishes: Wishes) -> Path:
+def begin(net: Net, recipe: Recipe, typed: tuple[str, ...], folder: Path | None, data: Any, wishes: Wishes) -> Path:
     """Train a net into a new folder, which is returned.
 
     `typed`: fields of the recipe whose paths are relative to the working directory. Raises TrainingError.
@@ -48,16 +52,23 @@ def begin(net: Net, recipe: Recipe, typed: tuple[str, ...], folder: Path | None,
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             hint = f"go on with it: `netdsl.open_run({str(folder)!r}).resume()`, or choose another folder"
             raise TrainingError(f"{folder} is not empty", hint)
-        _run(Request(net=net, recipe=from_here(recipe, typed), base=base, folder=folder), wishes)
+        found = _data(data, wishes)
+        _run(Request(net=net, recipe=from_here(recipe, typed), base=base, folder=folder, data=found), wishes)
         return folder
 
 
-def go_on(folder: Path, wishes: Wishes) -> None:
+def _data(data: Any, wishes: Wishes) -> DataSet | None:
+    return None if data is None else as_data_set(data, wishes.get("test"), wishes.get("target"))
+
+
+def go_on(folder: Path, data: Any, wishes: Wishes) -> None:
     """Go on with a run from its newest checkpoint, as if it had never ended. Raises TrainingError."""
     with in_words():
         net, recipe, about = reopened(folder)
         base = Path(about.base)
-        _run(Request(net=net, recipe=recipe, base=base, folder=folder, resume=True, before=recipe), wishes)
+        found = _data(data, wishes)
+        request = Request(net=net, recipe=recipe, base=base, folder=folder, resume=True, before=recipe, data=found)
+        _run(request, wishes)
 
 
 def _run(request: Request, wishes: Wishes) -> None:

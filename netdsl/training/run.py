@@ -70,12 +70,13 @@ class Run:
         assert module is not None
         return module
 
-    def resume(self, **wishes: Unpack[Wishes]) -> Run:
+    def resume(self, data: Any = None, **wishes: Unpack[Wishes]) -> Run:
         """Go on from the newest checkpoint, as if the run had never ended; what it takes is what `net.train` took.
+        `data`: handed over once more where they were.
 
         Raises TrainingError.
         """
-        go_on(self.folder, wishes)
+        go_on(self.folder, data, wishes)
         return self
 
     def __repr__(self) -> str:

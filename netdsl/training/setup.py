@@ -33,7 +33,7 @@ from netdsl.training.data.fit import check_shape, fit, held_out, with_noise
 from netdsl.training.data.labels import as_labels
 from netdsl.training.data.preprocessing import keep, kept_statistics, pixel_statistics, preprocessing
 from netdsl.training.data.targets import Targets
-from netdsl.training.data.units import is_regression, target_units
+from netdsl.training.data.units import as_numbers, is_regression, target_units
 from netdsl.training.data.validation import check_recipe
 from netdsl.training.distributed.process_group import Ranks
 from netdsl.training.distributed.shards import gathered, is_sharded
@@ -43,7 +43,6 @@ from netdsl.training.initialize import Start, initialize
 from netdsl.training.kernels.compiler import uncompile
 from netdsl.training.optim.reparametrization import merge
 from netdsl.training.readers import read
-from netdsl.training.readers.graph import for_the_net, takes_edges
 from netdsl.training.readers.mixing import read_mixing
 from netdsl.training.rng import key, seed_layers
 from netdsl.training.trainer import Job, Loop, Watch
@@ -82,15 +81,15 @@ class Prepared(Struct, frozen=True, eq=False):
         return Targets(self.recipe, self.data.task, max(1, len(self.data.classes)))
 
 
-def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device) -> Prepared:
+def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device, given: DataSet | None = None) -> Prepared:
     """Data read and fitted, the net with its preprocessing and initial weights. Raises DataError.
 
-    `base`: the folder that the recipe's paths are relative to.
+    `base`: the folder that the recipe's paths are relative to; `given`: data that are not to be read.
     """
     refuse(net, recipe)
     if device.type == "cpu":
         check_room(f"the weights and gradients of `{net.name}`", 8 * totals(net.checked.main).params)
-    data = load_data(net.checked, recipe, base)
+    data = load_data(net.checked, recipe, base, given)
     train, held = held_out(data, recipe.validation, recipe.seed)
     if data.task == "classes":
         train = with_noise(train, recipe.label_noise, len(data.classes), key(recipe.seed, "noise"))
@@ -125,19 +124,21 @@ def absent_classes(train: Split, data: DataSet) -> list[str]:
     return [f"{which} no sample to train on"]
 
 
-def load_data(program: Program, recipe: Recipe, base: Path) -> DataSet:
+def load_data(program: Program, recipe: Recipe, base: Path, given: DataSet | None = None) -> DataSet:
     """The recipe's data set, made to fit the net. Raises DataError."""
     shape = tuple(s if isinstance(s, int) else str(s) for s in program.main.inputs[0].type.shape)
     outputs = _classes(program, recipe)
-    data = read(
-        recipe.data, base, tuple(s if isinstance(s, int) else 0 for s in shape), outputs or 1, is_regression(recipe)
-    )
-    data = for_the_net(data, takes_edges(program.main.inputs))
-    given = 1 if data.train.read else len(data.train.inputs)
-    if len(program.main.inputs) != given:
+    sizes = tuple(s if isinstance(s, int) else 0 for s in shape)
+    regression = is_regression(recipe)
+    if given is None:
+        data = read(recipe.data, base, sizes, outputs or 1, regression)
+    else:
+        data = as_numbers(given, outputs) if regression else given
+    count = 1 if data.train.read else len(data.train.inputs)
+    if len(program.main.inputs) != count:
         names = ", ".join(f'"{v.name}"' for v in program.main.inputs)
         hint = f"an array for each: `--data 'npz(\"...\", inputs=[{names}])'`; a graph: `--data 'graph(\"...\")'`"
-        raise DataError(f"the net has {len(program.main.inputs)} inputs, `{data.name}` gives {given}", hint)
+        raise DataError(f"the net has {len(program.main.inputs)} inputs, `{data.name}` gives {count}", hint)
     data = as_labels(data, recipe, outputs)
     check_kind(program, data)
     argument = class_argument(program, outputs) if outputs is not None else None

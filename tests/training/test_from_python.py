@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -124,3 +125,113 @@ def test_what_is_wrong_is_said_in_words(net: netdsl.Net, tmp_path: Path) -> None
     (tmp_path / "full" / "file").touch()
     with pytest.raises(netdsl.TrainingError, match="is not empty"):
         net.train(folder=tmp_path / "full", **small())
+
+
+# Data handed over.
+
+TABLE = "net Table {\n  input x [4]\n  linear(16) -> relu -> linear(3)\n}\n"
+
+
+class Items(torch.utils.data.Dataset[Any]):
+    """A Dataset of lists, of which an item may be spoilt."""
+
+    def __init__(self, count: int = 60, spoilt: Any = None) -> None:
+        self.count, self.spoilt = count, spoilt
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, i: int) -> Any:
+        x = torch.zeros(4)
+        x[i % 3] = 1
+        if i == 17 and self.spoilt is not None:
+            return self.spoilt(x)
+        return x, i % 3
+
+
+def table(**more: Any) -> dict[str, Any]:
+    settings = {"epochs": 30, "batch": 16, "optimizer.lr": 0.03, "standardize": "none"}
+    return {"settings": settings, "onnx": False, "quiet": True, "device": "cpu", **more}
+
+
+def test_arrays_and_their_file_are_the_same_data(tmp_path: Path) -> None:
+    x, y = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32), np.arange(90) % 3
+    np.savez(tmp_path / "x.npz", x=x, y=y)
+    net = netdsl.load(netdsl.Source(TABLE))
+    one = net.train(data=(x, y), folder=tmp_path / "one", **table())
+    other = net.train(data=f'npz("{tmp_path}/x.npz")', folder=tmp_path / "two", **table())
+    assert one.result["n"] == other.result["n"] == 18
+    assert all(torch.equal(a, b) for a, b in zip(weights(one).values(), weights(other).values(), strict=True))
+
+
+def test_a_dataset_is_learnt_and_gone_on_with(tmp_path: Path) -> None:
+    net = netdsl.load(netdsl.Source(TABLE))
+
+    def broken(numbers: dict[str, Any]) -> None:
+        if numbers["step"] == 20:
+            raise ValueError("no more")
+
+    with pytest.raises(netdsl.TrainingError, match="no more"):
+        net.train(data=Items(), test=Items(30), folder=tmp_path / "run", on_step=broken, **table())
+    run = netdsl.open_run(tmp_path / "run")
+    with pytest.raises(netdsl.TrainingError, match="they are not here"):
+        run.resume(quiet=True, device="cpu")
+    with pytest.raises(netdsl.TrainingError, match="other samples than when the run began"):
+        run.resume(data=Items(57), test=Items(30), quiet=True, device="cpu")
+    run.resume(data=Items(), test=Items(30), onnx=False, quiet=True, device="cpu")
+    assert run.result["top1"] == 1.0
+    whole = net.train(data=Items(), test=Items(30), folder=tmp_path / "whole", **table())
+    assert all(torch.equal(a, b) for a, b in zip(weights(run).values(), weights(whole).values(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        (lambda x: (x[:3], 0), r"item 17 of `data` is \[3\] of float32, item 0 is \[4\]"),
+        (lambda x: (x * float("nan"), 0), "item 17 of `data` holds numbers that are not finite"),
+        (lambda x: {}["key"], "item 17 of `data` cannot be read: KeyError: 'key'"),
+        (lambda x: x, "item 17 of `data` is no pair"),
+    ],
+)
+def test_a_spoilt_item_is_named(spoilt: Any, said: str, tmp_path: Path) -> None:
+    net = netdsl.load(netdsl.Source(TABLE))
+    with pytest.raises(netdsl.TrainingError, match=said):
+        net.train(data=Items(spoilt=spoilt), folder=tmp_path / "run", **table())
+
+
+def test_other_data_are_refused_in_words(tmp_path: Path) -> None:
+    net = netdsl.load(netdsl.Source(TABLE))
+    for data, said in (
+        (3, "none of"),
+        (([[1.0, 2.0], [3.0]], [0, 1]), "items of several shapes"),
+        ((np.zeros((5, 4)), np.zeros(4, int)), "rows"),
+        (Items(0), "no items"),
+    ):
+        with pytest.raises(netdsl.TrainingError, match=said):
+            net.train(data=data, folder=tmp_path / "run", **table())
+
+
+class Frame:
+    """The part of a DataFrame that is read."""
+
+    def __init__(self, columns: dict[str, Any]) -> None:
+        self.columns, self.values = list(columns), columns
+
+    def __getitem__(self, name: str) -> Any:
+        return np.asarray(self.values[name])
+
+    def to_numpy(self) -> Any: ...
+
+
+def test_a_table_names_its_target_and_its_classes(tmp_path: Path) -> None:
+    kinds = np.array(["oak", "ash", "elm"])[np.arange(60) % 3]
+    columns = {f"c{i}": (np.arange(60) % 3 == i) * 1.0 for i in range(4)}
+    net = netdsl.load(netdsl.Source(TABLE))
+    run = net.train(data=Frame({**columns, "kind": kinds}), target="kind", folder=tmp_path / "run", **table())
+    assert run.about.classes == ("ash", "elm", "oak")
+    assert run.result["top1"] == 1.0
+    with pytest.raises(netdsl.TrainingError, match="no column `sort`"):
+        net.train(data=Frame({**columns, "kind": kinds}), target="sort", folder=tmp_path / "no", **table())
+    columns["c1"][7] = np.nan
+    with pytest.raises(netdsl.TrainingError, match="column `c1` of `data` has no number in row 7"):
+        net.train(data=Frame({**columns, "kind": kinds}), target="kind", folder=tmp_path / "no", **table())

@@ -38,6 +38,7 @@ def load() -> None:
         digits,
         folders,
         graph,
+        handed_over,
         idx,
         masks,
         shards,

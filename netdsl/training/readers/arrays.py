@@ -35,7 +35,7 @@ MOST = 1_000_000
 """Classes that a net may tell apart."""
 
 
-def _check_size(archive: zipfile.ZipFile, name: str, file: Path) -> None:
+def _check_size(archive: zipfile.ZipFile, name: str, file: Path | str) -> None:
     """Raise DataError for an array whose header declares more than the file holds, or than fits into memory."""
     member = next(n for n in (f"{name}.npy", name) if n in archive.namelist())
     with archive.open(member) as stream:
@@ -59,20 +59,20 @@ def read(word: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet
         if name not in arrays:
             raise DataError(f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
     train, test = _splits(word, arrays, file)
-    task, classes = _task(train, test)
+    task, classes = task_of(train, test)
     return DataSet(word.path, train, test, task, classes, pictures=train.inputs[0].ndim == 4)
 
 
 def _splits(word: Npz, arrays: dict[str, Any], file: Path) -> tuple[Split, Split]:
     """The training split, and the file's test split or one that is held out."""
-    train = _split(arrays, word.inputs, "y", file)
+    train = split_of(arrays, word.inputs, "y", file)
     tests = [f"{name}_test" for name in (*word.inputs, "y")]
     missing = [name for name in tests if name not in arrays]
     if missing and len(missing) < len(tests):
         there = next(name for name in tests if name in arrays)
         raise DataError(f"{file} has `{there}` and no `{missing[0]}`")
     if not missing:
-        test = _split(arrays, tests[:-1], "y_test", file)
+        test = split_of(arrays, tests[:-1], "y_test", file)
     else:
         train, test = train.parted(round(word.test * len(train)))
     if not len(train) or not len(test):
@@ -81,7 +81,7 @@ def _splits(word: Npz, arrays: dict[str, Any], file: Path) -> tuple[Split, Split
     return train, test
 
 
-def _task(train: Split, test: Split) -> tuple[str, tuple[str, ...]]:
+def task_of(train: Split, test: Split) -> tuple[str, tuple[str, ...]]:
     """What targets are, and the names of their classes; none where nobody tells so many apart."""
     if train.target.is_floating_point():
         return "numbers", ()
@@ -90,7 +90,8 @@ def _task(train: Split, test: Split) -> tuple[str, tuple[str, ...]]:
     return "mask" if train.target.ndim > 1 else "classes", classes
 
 
-def _split(arrays: dict[str, Any], names: Sequence[str], y: str, file: Path) -> Split:
+def split_of(arrays: dict[str, Any], names: Sequence[str], y: str, file: Path | str) -> Split:
+    """Arrays by name as a split; `file`: where they come from, for what is said. Raises DataError."""
     inputs, target = [_tensor(arrays[n], n, file, pixels=True) for n in names], _tensor(arrays[y], y, file)
     for name, x in zip(names, inputs, strict=True):
         if len(x) != len(target) or not len(target):
@@ -105,7 +106,7 @@ def _split(arrays: dict[str, Any], names: Sequence[str], y: str, file: Path) -> 
     return Split(tuple(inputs), target)
 
 
-def _classes(target: Tensor, inputs: Tensor, name: str, file: Path) -> Tensor:
+def _classes(target: Tensor, inputs: Tensor, name: str, file: Path | str) -> Tensor:
     """Classes [N] or masks [N, H, W]; several whole numbers for a row are numbers to predict, or labels."""
     if target.ndim == 2 and target.shape[1] == 1:
         return target[:, 0]
@@ -117,7 +118,7 @@ def _classes(target: Tensor, inputs: Tensor, name: str, file: Path) -> Tensor:
     raise DataError(f"{file}: `{name}` is {list(target.shape)} and `x` is {list(inputs.shape)}", hint)
 
 
-def _tensor(array: Any, name: str, file: Path, pixels: bool = False) -> Tensor:
+def _tensor(array: Any, name: str, file: Path | str, pixels: bool = False) -> Tensor:
     if array.ndim == 0 or array.dtype.kind not in "biuf":
         raise DataError(f"{file}: `{name}` is not an array of numbers")
     if array.dtype.kind == "f" and not (good := np.isfinite(array)).all():

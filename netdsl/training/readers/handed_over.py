@@ -1,0 +1,15 @@
+"""Data that were handed over in Python, and are not here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from netdsl.recipe.sources import Python
+from netdsl.training.data.dataset import DataError, DataSet
+from netdsl.training.readers.registry import READERS
+
+
+@READERS.of(Python)
+def read(word: Python, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    hint = "in Python: `net.train(data=...)`, and `netdsl.open_run(folder).resume(data=...)` to go on"
+    raise DataError("`python` stands for data that are handed over in Python, and they are not here", hint)
