@@ -30,8 +30,9 @@ def check(file: File) -> Iterator[Diagnostic]:
 
 
 def _without_bias(place: Place) -> Hint:
+    """The fix is not safe: stored weights have the bias."""
     text = place.text
     if not text.endswith(")") or "bias" in text:
         return Hint("give it `bias=false`")
     end = place.span.end - 1
-    return Hint("give it `bias=false`", (Edit(Place(place.source, Span(end, end)), ", bias=false"),))
+    return Hint("give it `bias=false`", (Edit(Place(place.source, Span(end, end)), ", bias=false"),), safe=False)

@@ -20,5 +20,8 @@ def check(file: File) -> Iterator[Diagnostic]:
             "the second changes nothing" if kind in IDEMPOTENT else "the same activation twice in a row"
         )
         yield warning(
-            "repeated-activation", message, second.place, delete_stage("delete it", first.place, second.place)
+            "repeated-activation",
+            message,
+            second.place,
+            delete_stage("delete it", first.place, second.place, safe=kind in IDEMPOTENT),
         )

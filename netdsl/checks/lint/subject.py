@@ -86,18 +86,21 @@ def delete_lines(message: str, at: Place) -> Hint:
     return Hint(message, (Edit(Place(at.source, whole), ""),))
 
 
-def delete_stage(message: str, before: Place, at: Place) -> Hint:
+def delete_stage(message: str, before: Place, at: Place, safe: bool) -> Hint:
     """A hint that deletes a stage of a pipeline, where it stands right behind another; else words alone."""
     between = at.source.text[before.span.end : at.span.start] if before.source is at.source else ""
     if between.strip() != "->":
         return Hint(message)
-    return Hint(message, (Edit(Place(at.source, Span(before.span.end, at.span.end)), ""),))
+    return Hint(message, (Edit(Place(at.source, Span(before.span.end, at.span.end)), ""),), safe)
 
 
 def delete_last_stage(at: Place) -> Hint:
-    """A hint that deletes the stage at a place with the arrow before it; words alone where there is none."""
+    """A hint that deletes the stage at a place with the arrow before it; words alone where there is none.
+
+    It is not safe: the net gives something else without it.
+    """
     before = at.source.text[: at.span.start].rstrip()
     if not before.endswith("->"):
         return Hint("leave it out")
     start = len(before.removesuffix("->").rstrip())
-    return Hint("leave it out", (Edit(Place(at.source, Span(start, at.span.end)), ""),))
+    return Hint("leave it out", (Edit(Place(at.source, Span(start, at.span.end)), ""),), safe=False)
