@@ -75,7 +75,7 @@ COMPLEX: dict[str, int] = {
     "backends/torch/layout:_open": 13,
     "backends/torch/loops:is_loop": 14,
     "backends/torch/sizes:_sum": 14,
-    "backends/torch/unify:unify": 22,
+    "backends/torch/unify:_unify": 22,
     "cli/training:_resumed": 14,
     "elaborate/build:_freeze": 21,
     "elaborate/build:_is_chain": 15,

@@ -110,7 +110,7 @@ net Small {
 def test_blocks_that_differ_in_numbers_are_one_class() -> None:
     source = check(program_of(RESNET), "Small")
     assert re.findall(r"^class (\w+)", source, re.M) == ["ConvBN", "Shortcut", "Bottleneck", "Small"]
-    assert "def __init__(self, in_channels, c, k, stride=1):" in source
+    assert "def __init__(self, in_channels: int, c: int, k: int, stride: int = 1):" in source
     assert "nn.Conv2d(in_channels, c, k, stride=stride, padding=k // 2, bias=False)" in source
     assert "self.conv_bn3 = ConvBN(c, 4 * c, 1)" in source
     assert "self.shortcut = shortcut or nn.Identity()" in source
@@ -399,7 +399,7 @@ net Net {
 }
 """),
     )
-    assert "def forward(self, image, mask):" in source
+    assert "def forward(self, image: Tensor, mask: Tensor) -> Tensor:" in source
     assert "return first, second" in source
 
 
@@ -489,7 +489,7 @@ def test_tracebacks_show_the_source_and_state_dicts_survive_saving() -> None:
 
 def test_the_source_needs_nothing_but_torch() -> None:
     imports = re.findall(r"^(?:import|from) (\S+)", emit(program_of(RESNET), class_name="Small"), re.M)
-    assert set(imports) <= {"torch", "torch.nn"}
+    assert set(imports) <= {"torch", "torch.nn", "collections.abc"}
 
 
 def test_emitting_imports_no_torch_and_is_the_same_in_every_process() -> None:

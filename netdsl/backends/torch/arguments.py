@@ -11,9 +11,10 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from netdsl.backends.torch.conditions import condition
 from netdsl.backends.torch.naming import python_name, python_names
-from netdsl.backends.torch.tree import Apply, Node, Num, Shape, Slot, Text, same
-from netdsl.backends.torch.unify import Column, Unifier
+from netdsl.backends.torch.tree import Apply, Node, Num, Shape, Slot, Text, same, walk
+from netdsl.backends.torch.unify import Column, Misfit, Unifier
 from netdsl.ir.model import Definition
 
 USUAL = {"stride": 1, "groups": 1, "dilation": 1, "padding": 0, "output_padding": 0}
@@ -58,8 +59,12 @@ class Explainer:
     """Finds the expression of each column; `used` are the arguments that the expressions need."""
 
     def __init__(self, definitions: Sequence[Definition], unifier: Unifier, taken: frozenset[str]) -> None:
+        self.definitions = definitions
         self.unifier = unifier
-        self.given = _renamed(given(definitions), taken)
+        named = given(definitions)
+        self.given = _renamed(named, taken)
+        self.names = {a.name: own.name for a, own in zip(named, self.given, strict=True)}
+        """What the author's arguments are called here."""
         self.sizes = sizes(definitions)
         self.own: list[Argument] = []
         self.taken = set(taken)
@@ -71,14 +76,19 @@ class Explainer:
         """The expression of a column in terms of arguments."""
         if index not in self._found:
             column = self.unifier.columns[index]
-            tree = self._number(column) if column.kind == "number" else self._thing(column)
+            known = self if column.rows is None else _Restricted(self, column.rows)
+            tree = known._number(column) if column.kind == "number" else known._thing(column)
             self._found[index] = tree
         return self._found[index]
 
     def shape(self, index: int) -> Node | None:
         """A number of a forward method as a size of an input, where it is none of the author's own numbers."""
         column = self.unifier.columns[index]
-        if column.kind != "number" or any(a.rank[0] == 1 and column.equals(a.values) for a in self.given):
+        if (
+            column.kind != "number"
+            or column.rows is not None
+            or any(a.rank[0] == 1 and column.equals(a.values) for a in self.given)
+        ):
             return None
         found = ((_factor(size, column), shape) for shape, size in self.sizes)
         sizes = [(abs(factor), factor, shape) for factor, shape in found if factor]
@@ -103,8 +113,22 @@ class Explainer:
         exact = [a for a in self.given if a.kind == column.kind and column.equals(a.values)]
         if exact:
             return self._use(max(exact, key=lambda a: self._fit(column.hint, a.name)))
+        if all(isinstance(v, bool) for v in column.values) and (tree := self._condition(column)):
+            return tree
         found = self._padding(column) or self._match_own(column) or self._arithmetic(column)
         return found or self._new(column, column.hint or "size")
+
+    def _condition(self, column: Column) -> Node | None:
+        """A truth as the author's own condition, or as a number of the author's that is 0 where it does not hold."""
+        found = condition(self.definitions, column.values, self.names)
+        if found is None:
+            switches = [a for a in self.given if a.is_size and column.equals([v != 0 for v in a.values])]
+            return self._use(switches[0]) if switches else None
+        used = {node.code for node in walk(found) if isinstance(node, Text)}
+        for argument in self.given:
+            if argument.name in used:
+                self._use(argument)
+        return found
 
     def _fit(self, hint: str, name: str) -> tuple[bool, bool, int]:
         """How well an argument that has the right values suits: by its name, and by being needed anyway."""
@@ -183,6 +207,32 @@ class Explainer:
                 self._use(b)
                 return tree
         return None
+
+
+class _Restricted(Explainer):
+    """Explains what only some of the definitions have, by the arguments that all have."""
+
+    def __init__(self, outer: Explainer, rows: Sequence[int]) -> None:
+        self.unifier = outer.unifier
+        self.outer = outer
+        self.full = {a.name: a for a in (*outer.given, *outer.own)}
+        self.given, self.own = (
+            [replace(a, values=tuple(a.values[r] for r in rows)) for a in arguments]
+            for arguments in (outer.given, outer.own)
+        )
+        self.used = outer.used
+
+    def expression(self, index: int) -> Node:
+        return self.outer.expression(index)
+
+    def _condition(self, column: Column) -> Node | None:
+        return None
+
+    def _use(self, argument: Argument) -> Text:
+        return self.outer._use(self.full[argument.name])
+
+    def _new(self, column: Column, name: str) -> Node:
+        raise Misfit  # those that lack it could not give it
 
 
 def given(definitions: Sequence[Definition]) -> list[Argument]:

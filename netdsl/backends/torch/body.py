@@ -43,7 +43,7 @@ class Body(Struct, frozen=True, eq=False):
     """A definition in tree form. Values are numbered: the inputs first, then what the steps give.
 
     `members`: what the constructor sets, by name. `returns`: the value of each output, and whether it exists only
-    while training.
+    while training. `names` and `shapes` are those of the values.
     """
 
     definition: Definition
@@ -51,6 +51,7 @@ class Body(Struct, frozen=True, eq=False):
     operations: tuple[Operation, ...]
     returns: tuple[tuple[int, bool], ...]
     names: tuple[str, ...]
+    shapes: tuple[str, ...]
 
 
 def build_body(definition: Definition, construct: Construct, forms: Forms, outputs: Sequence[str] = ()) -> Body:
@@ -154,7 +155,8 @@ class _Builder:
     def body(self, names: tuple[str, ...]) -> Body:
         operations = [op for step in self.definition.steps if (op := self.operation(step))]
         returns = tuple((self.index[o.value.name], o.training) for o in self.definition.outputs)
-        return Body(self.definition, tuple(self.members.items()), tuple(operations), returns, names)
+        shapes = tuple(str(v.type) for v in self.values)
+        return Body(self.definition, tuple(self.members.items()), tuple(operations), returns, names, shapes)
 
     def operation(self, step: Step) -> Operation | None:
         """The call of a step; None where it runs as a member of an `nn.Sequential` that is called as a whole."""

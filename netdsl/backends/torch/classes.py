@@ -3,7 +3,9 @@ the caller can give, become one class."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from itertools import chain, count
 from typing import Any, cast
 
 from msgspec import Struct
@@ -13,6 +15,7 @@ from netdsl.backends.torch.arguments import Argument, Explainer
 from netdsl.backends.torch.body import Body, Operation, build_body, sequence
 from netdsl.backends.torch.forms import Forms
 from netdsl.backends.torch.groups import blocks, groups, is_identity, numbered, output_names, reach, used
+from netdsl.backends.torch.merging import merged
 from netdsl.backends.torch.naming import RESERVED, helper_names, python_name
 from netdsl.backends.torch.nesting import nested
 from netdsl.backends.torch.signatures import Signature
@@ -20,6 +23,9 @@ from netdsl.backends.torch.tree import Apply, Node, Num, Recursive, Slot, Text, 
 from netdsl.backends.torch.unify import Misfit, Unifier
 from netdsl.ir.model import Definition, Program
 from netdsl.ir.reserved import free_name
+
+MOST_PARTS = 8
+"""Of a block with more forms than this, the others are classes of their own."""
 
 
 class Plan(Struct, frozen=True, eq=False):
@@ -139,38 +145,91 @@ class Classes:
     def _add_group(self, key: Any) -> None:
         definitions = [d for d in self.groups[key] if d is self.main or not is_identity(d)]
         plans = [self._plan(d, key) for d in definitions]
-        parts = _parts(plans, lambda: Unifier(self.forms.signatures, self.families))
+        parts = self._joined(_parts(plans, self._unifier))
         doc = self.program.doc or self.main.doc if definitions == [self.main] else definitions[0].doc if parts else ""
-        for part in sorted(parts, key=lambda p: (-len(p), -len(p[0].operations))):
-            self._add(part, doc)
+        ordered = sorted(parts, key=lambda p: (-len(p), -len(p[0].operations)))
+        for part in ordered:
+            self._add(part, doc, ("",) if part is ordered[0] else differences(ordered[0][0], part[0]))
             doc = ""
 
     def _plan(self, definition: Definition, group: Any) -> Plan:
         names = self.output_names.get(id(definition), ())
-        body = build_body(definition, lambda d: self.construct(d, group), self.forms, names)
-        operations, returns = nested(body)
-        return Plan(body, tuple(operations), tuple(returns))
+        return _planned(build_body(definition, lambda d: self.construct(d, group), self.forms, names))
 
-    def _add(self, plans: list[Plan], doc: str) -> None:
+    def _unifier(self) -> Unifier:
+        return Unifier(self.forms.signatures, self.families)
+
+    def _joined(self, parts: list[list[Plan]]) -> list[list[Plan]]:
+        """The parts of a block, with those joined that differ in what an `if` in the constructor leaves out."""
+        waiting = sorted(parts, key=lambda p: -len(p[0].body.operations))[:MOST_PARTS]
+        done = [p for p in parts if all(p is not w for w in waiting)]
+        while waiting:
+            first, *others = waiting
+            joined = next(((o, j) for o in others if (j := self._join(first, o))), None)
+            if joined is None:
+                done.append(first)
+                waiting = others
+            else:
+                waiting = [joined[1], *(o for o in others if o is not joined[0])]
+        return done
+
+    def _join(self, longer: list[Plan], shorter: list[Plan]) -> list[Plan] | None:
+        """Two parts as one; None where they are better printed as two classes."""
+        try:
+            plans = list(map(_planned, merged([p.body for p in longer], [p.body for p in shorter])))
+            if any(plan.frame != plans[0].frame for plan in plans):
+                return None
+            _make("", "", plans, self._unifier(), frozenset(self.taken))
+        except Misfit:
+            return None
+        order = {id(d): i for i, d in enumerate(self.blocks.values())}
+        return sorted(plans, key=lambda p: order[id(p.body.definition)])
+
+    def _add(self, plans: list[Plan], doc: str, apart: Sequence[str]) -> None:
         definition = plans[0].body.definition
-        name = self.class_name if definition is self.main else self._name(definition)
-        made = _make(name, doc, plans, Unifier(self.forms.signatures, self.families), frozenset(self.taken))
+        name = self.class_name if definition is self.main else self._name(definition, apart)
+        made = _make(name, doc, plans, self._unifier(), frozenset(self.taken))
         made = replace(made, helpers=self.helpers)
         self.forms.signatures[name] = made.signature
         self.families[name] = self.group_of[id(definition)]
         self.found.append(made)
         self.of |= {id(p.body.definition): (made, i) for i, p in enumerate(plans)}
 
-    def _name(self, definition: Definition) -> str:
+    def _name(self, definition: Definition, apart: Sequence[str]) -> str:
+        """A name for the class of a definition. `apart`: what may be added to tell it from the others of its block."""
         name = definition.name
         if id(definition) in self.numbered and len(name) > 3 and name.endswith("s") and not name.endswith("ss"):
             name = name[:-1]
-        base = camel(name)
-        fresh, count = base, 2
-        while fresh in self.taken or python_name(fresh) != fresh:
-            fresh, count = f"{base}{count}", count + 1
+        named = [camel(name) + word for word in apart]
+        numbered = (f"{named[0]}{i}" for i in count(2))
+        fresh = next(n for n in chain(named, numbered) if n not in self.taken and python_name(n) == n)
         self.taken.add(fresh)
         return fresh
+
+
+def _planned(body: Body) -> Plan:
+    operations, returns = nested(body)
+    return Plan(body, tuple(operations), tuple(returns))
+
+
+def differences(first: Plan, other: Plan) -> list[str]:
+    """What tells a class from the first one of its block, for its name: that it is the end of a recursion, a layer that
+    only one of them has, that it is shorter or longer."""
+    (own, recursive), (others, elsewhere) = _parts_of(other), _parts_of(first)
+    lengths = len(other.body.operations) - len(first.body.operations)
+    size = "Longer" if lengths > 0 else "Shorter" if lengths < 0 else "Alternative"
+    found = ["Innermost"] if elsewhere and not recursive else []
+    found += [f"With{name}" for name in own if name not in others]
+    found += [f"Without{name}" for name in others if name not in own]
+    return [*found, size, *(f"{size}{name}" for name in found)]
+
+
+def _parts_of(plan: Plan) -> tuple[list[str], bool]:
+    """What a class constructs, in words, and whether it may be constructed inside itself."""
+    nodes = [node for _, tree in plan.body.members for node in walk(tree)]
+    calls = [n.function.rpartition(".")[2] for n in nodes if isinstance(n, Apply) and isinstance(n.function, str)]
+    named = [camel(re.sub(r"\dd$", "", name)) for name in calls if name[:1].isupper() and name != "Identity"]
+    return named, any(isinstance(n, Recursive) for n in nodes)
 
 
 def camel(name: str) -> str:
@@ -214,7 +273,7 @@ def _make(name: str, doc: str, plans: list[Plan], unifier: Unifier, taken: froze
     """The class that prints all these plans. `taken`: what its arguments cannot be called, the classes of the file."""
     trees = _unify(plans, unifier)
     body = plans[0].body
-    count, calls = len(body.members), len(plans[0].operations)
+    size, calls = len(body.members), len(plans[0].operations)
     explainer = Explainer([p.body.definition for p in plans], unifier, taken)
     state = _State(explainer, {n for n, _ in body.members})
     members = [(n, transform(t, state.constructed)) for (n, _), t in zip(body.members, trees, strict=False)]
@@ -226,7 +285,7 @@ def _make(name: str, doc: str, plans: list[Plan], unifier: Unifier, taken: froze
             return cast(Node, inner)
         return state.read(node)
 
-    forward = [transform(tree, change) for tree in trees[count:]]
+    forward = [transform(tree, change) for tree in trees[size:]]
     operations = [
         Operation(op.targets, tree, op.weight, op.training, op.shared)
         for op, tree in zip(plans[0].operations, forward, strict=False)

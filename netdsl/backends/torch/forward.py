@@ -9,6 +9,7 @@ from itertools import chain, count
 from netdsl.backends.torch.body import AUTOMATIC, Operation
 from netdsl.backends.torch.classes import TorchClass
 from netdsl.backends.torch.guards import Shapes
+from netdsl.backends.torch.hints import method, result
 from netdsl.backends.torch.layout import INDENT, WIDTH, Layout, is_call
 from netdsl.backends.torch.naming import RESERVED, python_name, python_names
 from netdsl.backends.torch.tree import Apply, Group, Node, Num, Read, Shape, Text, children, transform, walk
@@ -65,8 +66,8 @@ class Forward:
 
     def lines(self) -> list[str]:
         """The method, inside a class."""
-        inputs = [self.variables[i] for i in range(len(self.definition.inputs))]
-        lines = [f"{INDENT}def forward({', '.join(['self', *inputs])}):"]
+        inputs = [f"{self.variables[i]}: Tensor" for i in range(len(self.definition.inputs))]
+        lines = method("forward", inputs, result([training for _, training in self.outputs], self.main))
         lines += [f"{INDENT * 2}{line}" for line in self.checks]
         operations = self.made.operations
         start = 0
@@ -223,9 +224,5 @@ def _length(container: Node) -> int:
 
 def _shapes(made: TorchClass) -> dict[int, str]:
     """The shapes of values, where they are the same in all uses of the class."""
-    found: list[dict[int, str]] = []
-    for plan in made.plans:
-        definition = plan.body.definition
-        values = [*definition.inputs, *(v for step in definition.steps for v in step.outs)]
-        found.append({i: str(v.type) for i, v in enumerate(values)})
-    return {i: shape for i, shape in found[0].items() if all(f.get(i) == shape for f in found)}
+    first, *others = [plan.body.shapes for plan in made.plans]
+    return {i: shape for i, shape in enumerate(first) if shape and all(f[i : i + 1] == (shape,) for f in others)}

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from netdsl.backends.torch.body import runs
 from netdsl.backends.torch.classes import TorchClass
+from netdsl.backends.torch.hints import method
 from netdsl.backends.torch.layout import INDENT, Layout
 from netdsl.backends.torch.naming import python_name
 from netdsl.backends.torch.tree import Apply, Node, Read, Run
@@ -69,7 +70,7 @@ def forward_lines(name: str, checks: list[str]) -> list[str]:
     """The forward method of a chain whose input is called `name`."""
     layer = python_name("layer", (name,))
     return [
-        f"{INDENT}def forward(self, {name}):",
+        *method("forward", [f"{name}: Tensor"], "Tensor"),
         *(f"{INDENT * 2}{line}" for line in checks),
         f"{INDENT * 2}for {layer} in self.children():",
         f"{INDENT * 3}{name} = {layer}({name})",

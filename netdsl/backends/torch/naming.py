@@ -9,13 +9,15 @@ from keyword import iskeyword
 from netdsl.ir.model import Definition, Program
 from netdsl.ops.base import Op
 
-MODULES = ("torch", "nn", "F")
+MODULES = ("torch", "nn", "F", "Tensor", "Callable")
 """What the file imports."""
 BUILTINS = ("super", "range", "float", "tuple", "max", "min", "ValueError")
 """What the printer calls; a test looks for others in the nets of the zoo."""
 INSIDE = ("self", "i", "_")
 """What methods and comprehensions call their own."""
-RESERVED = frozenset((*MODULES, *BUILTINS, *INSIDE))
+HINTS = ("int", "bool", "str")
+"""Types that hints name, next to those that are called."""
+RESERVED = frozenset((*MODULES, *BUILTINS, *HINTS, *INSIDE))
 
 DEFINED = re.compile(r"^(?:class|def) (\w+)", re.M)
 

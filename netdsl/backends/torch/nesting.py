@@ -6,7 +6,7 @@ from collections import Counter
 
 from netdsl.backends.torch.body import AUTOMATIC, Body, Operation
 from netdsl.backends.torch.layout import STRENGTH
-from netdsl.backends.torch.tree import Apply, Group, Node, Num, Read, Shape, Text, children, rebuild, walk
+from netdsl.backends.torch.tree import Apply, Ghost, Group, Node, Num, Read, Shape, Text, children, rebuild, walk
 
 CALL, METHOD = 3, 1
 """What a call, and a method that follows its value, add to the depth."""
@@ -62,6 +62,8 @@ class _Nesting:
         if isinstance(node, Apply):
             left = depth - _cost(node)
             return rebuild(node, [self._inside(c, at, left, heavy, in_heavy, training) for c in children(node)])
+        if isinstance(node, Ghost):
+            return Ghost(self._inside(node.tree, at, depth, heavy, in_heavy, training))
         return node
 
     def _read(self, node: Read, at: int, depth: int, heavy: int, in_heavy: bool, training: bool) -> Node:

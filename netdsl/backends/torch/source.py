@@ -3,19 +3,19 @@ by hand."""
 
 from __future__ import annotations
 
-import textwrap
-
 from netdsl.backends.torch.classes import Classes, TorchClass
 from netdsl.backends.torch.forward import Forward
-from netdsl.backends.torch.layout import INDENT, WIDTH, Layout, literal_text
+from netdsl.backends.torch.hints import argument, fitting, method
+from netdsl.backends.torch.layout import INDENT, LOOSE, TIGHT, WIDTH, Layout, is_call
 from netdsl.backends.torch.loops import constructor_lines, forward_lines, is_loop
 from netdsl.backends.torch.quoting import comment, docstring
-from netdsl.backends.torch.tree import Num
+from netdsl.backends.torch.tree import Apply, Node, Num, Text, children
 from netdsl.ir.model import Program
 
+CALLABLE = "from collections.abc import Callable"
 IMPORTS = (
     ("import torch", "torch."),
-    ("from torch import nn", "nn."),
+    ("from torch import Tensor, nn", ""),
     ("from torch.nn import functional as F", "F."),
 )
 
@@ -49,6 +49,7 @@ class Printer:
         body = "\n\n\n".join([*self.helpers, *self.inner, main])
         opening = "\n".join(docstring(header, "", WIDTH)) + "\n\n" if header else ""
         imports = "\n".join(line for line, name in IMPORTS if _uses(body, name))
+        imports = f"{CALLABLE}\n\n{imports}" if _uses(body, "Callable") else imports
         return f"{opening}{imports}\n\n\n{body}\n"
 
     def _lines(self, made: TorchClass) -> list[str]:
@@ -67,35 +68,43 @@ def _uses(text: str, name: str) -> bool:
     return re.search(rf"(?<![\w.]){re.escape(name)}", text) is not None
 
 
+def _words(lines: list[str]) -> set[str]:
+    import re
+
+    return set(re.findall(r"\w+", "\n".join(lines)))
+
+
 def _opening(made: TorchClass, layout: Layout) -> list[str]:
     """The lines of a class before its forward method."""
     definition = made.plans[0].body.definition
     source = definition.place.source.name.rpartition("/")[2]
     origin = "" if source.startswith("<") else f"  # {comment(source)}:{definition.place.line}"
     lines = [f"class {made.name}(nn.Module):{origin}"]
-    if made.doc:
-        lines += [*docstring(made.doc, INDENT, WIDTH), ""]
     constructor = _constructor(made, layout)
+    doc = fitting(made.doc, {*_words(constructor), *(v.name for v in definition.inputs)})
+    if doc:
+        lines += [*docstring(doc, INDENT, WIDTH), ""]
     return [*lines, *constructor, *([""] if constructor else [])]
 
 
 def _constructor(made: TorchClass, layout: Layout) -> list[str]:
     if not made.members and not made.state:
         return []
-    arguments = ["self", *(_formal(a.name, a.default) for a in made.arguments)]
-    one = f"{INDENT}def __init__({', '.join(arguments)}):"
-    lines = [one] if len(one) <= WIDTH else [f"{INDENT}def __init__(", *_wrapped(arguments), f"{INDENT}):"]
-    lines.append(f"{INDENT * 2}super().__init__()")
+    lines = [*method("__init__", map(argument, made.arguments)), f"{INDENT * 2}super().__init__()"]
     if is_loop(made):
         return [*lines, *constructor_lines(made, layout)]
+    states = {tree: Text(f"self.{name}") for name, tree in reversed(made.state) if isinstance(tree, Apply)}
+    before: tuple[bool, Node] | None = None
     for name, tree in (*made.state, *made.members):
-        lines += layout.lines(f"self.{name} = ", tree)
+        if not is_call(tree, "if"):
+            lines += layout.lines(f"self.{name} = ", tree)
+            before = None
+            continue
+        value, condition, otherwise = children(tree)
+        condition = states.get(condition, condition)
+        absent = value == Num(None)
+        opening = f"{'not ' if absent else ''}{layout.flat(condition, TIGHT if absent else LOOSE)}"
+        lines += [f"{INDENT * 2}if {opening}:"] if (absent, condition) != before else []
+        before = (absent, condition)
+        lines += layout.lines(f"self.{name} = ", otherwise if absent else value, "", INDENT * 3)
     return lines
-
-
-def _wrapped(arguments: list[str]) -> list[str]:
-    return textwrap.wrap(", ".join(arguments) + ",", WIDTH, initial_indent=INDENT * 2, subsequent_indent=INDENT * 2)
-
-
-def _formal(name: str, default: object) -> str:
-    return f"{name}={literal_text(default.value)}" if isinstance(default, Num) else name

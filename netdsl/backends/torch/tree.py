@@ -85,7 +85,20 @@ class Slot(Struct, frozen=True):
     index: int
 
 
-Node = Union[Num, Text, Read, Shape, Apply, Group, Members, Run, Progress, Recursive, Slot]
+class Switch(Struct, frozen=True):
+    """The condition `name` under which blocks printed as one class differ, and whether it holds for this one."""
+
+    name: str
+    on: bool
+
+
+class Ghost(Struct, frozen=True):
+    """A tree of another block, in the place of one that this block does not have (see `merging`)."""
+
+    tree: Any
+
+
+Node = Union[Num, Text, Read, Shape, Apply, Group, Members, Run, Progress, Recursive, Slot, Switch, Ghost]
 
 
 def children(node: Node) -> tuple[Any, ...]:
@@ -99,6 +112,8 @@ def children(node: Node) -> tuple[Any, ...]:
             return (node.count, node.child)
         case Progress():
             return (node.start, node.step)
+        case Ghost():
+            return (node.tree,)
     return ()
 
 
@@ -115,6 +130,8 @@ def rebuild(node: Node, new: list[Any]) -> Node:
             return Run(*new)
         case Progress():
             return Progress(*new)
+        case Ghost():
+            return Ghost(*new)
     return node
 
 
@@ -129,7 +146,7 @@ def head(node: Node) -> Any:
             return (node.bracket, len(node.items))
         case Members():
             return node.names
-        case Run() | Progress():
+        case Run() | Progress() | Ghost():
             return type(node)
     return node
 

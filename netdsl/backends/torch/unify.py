@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from netdsl.backends.torch.signatures import Signature
 from netdsl.backends.torch.tree import (
     Apply,
+    Ghost,
     Group,
     Members,
     Node,
@@ -18,6 +19,7 @@ from netdsl.backends.torch.tree import (
     Recursive,
     Run,
     Slot,
+    Switch,
     Text,
     children,
     head,
@@ -50,6 +52,8 @@ class Column(Struct, frozen=True):
     hint: str
     values: tuple[Any, ...]
     call: int = 0
+    rows: tuple[int, ...] | None = None
+    """The trees that have this place, where others lack it."""
 
     def equals(self, values: Sequence[Any]) -> bool:
         return all(map(same, self.values, values)) if self.kind == "number" else self.values == tuple(values)
@@ -64,9 +68,35 @@ class Unifier:
         self.columns: list[Column] = []
         self.calls: list[Node] = []
         """The unified calls by number."""
+        self.rows: tuple[int, ...] | None = None
+        """The trees that are unified, where others lack what is there."""
 
     def unify(self, trees: Sequence[Node], hint: str = "", call: int = 0) -> Node:
         """The tree that all are instances of, with a `Slot` where they differ. Raises Misfit where there is none."""
+        if any(isinstance(t, Ghost) for t in trees):
+            return self._present(trees, hint, call)
+        if isinstance(trees[0], Switch):
+            return self._switch(trees)
+        return self._unify(trees, hint, call)
+
+    def _present(self, trees: Sequence[Node], hint: str, call: int) -> Node:
+        """What some trees have and others lack."""
+        rows, outer = self.rows or tuple(range(len(trees))), self.rows
+        there = [(row, tree) for row, tree in zip(rows, trees, strict=True) if not isinstance(tree, Ghost)]
+        self.rows = tuple(row for row, _ in there)
+        found = self.unify([tree for _, tree in there], hint, call)
+        self.rows = outer
+        return found
+
+    def _switch(self, trees: Sequence[Node]) -> Node:
+        first = trees[0]
+        if not all(isinstance(t, Switch) and isinstance(first, Switch) and t.name == first.name for t in trees):
+            raise Misfit
+        states = [t.on for t in trees if isinstance(t, Switch)]
+        assert isinstance(first, Switch)
+        return self._slot("number", first.name, states, 0) if len(set(states)) > 1 else Num(first.on)
+
+    def _unify(self, trees: Sequence[Node], hint: str, call: int) -> Node:
         first = trees[0]
         if all(isinstance(t, Num) for t in trees):
             values = [literal(t) for t in trees]
@@ -133,7 +163,9 @@ class Unifier:
         return len(named) == len({outline(t) for t in given})
 
     def _slot(self, kind: str, hint: str, values: list[Any], call: int) -> Slot:
-        self.columns.append(Column(kind, hint, tuple(values), call))
+        if self.rows is not None and kind != "number":
+            raise Misfit  # nothing could be given for those that lack it
+        self.columns.append(Column(kind, hint, tuple(values), call, self.rows))
         return Slot(len(self.columns) - 1)
 
 
