@@ -22,7 +22,7 @@ QUICK = ("F", "super", "half", "_", "__class__", "layer")
 """Names tried everywhere in the quick test: an import, a builtin, attributes, what methods call their own."""
 OF_THE_NET = {"net", "net with a size"}
 SIZES = {"size", "two sizes"}
-REFUSALS = {"syntax", "reserved-name", "bad-type", "not-a-size", "unknown-name", "duplicate-name"}
+REFUSALS = {"syntax", "reserved-name", "bad-type", "not-a-size", "unknown-name", "duplicate-name", "duplicate-argument"}
 
 
 def read(text: str) -> Spec:
