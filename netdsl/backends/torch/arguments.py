@@ -23,6 +23,12 @@ WIDE = 4
 """Sizes beyond this are widths; what is smaller is a stride, a kernel or a switch, and explains no other number."""
 
 
+MULTIPLE = 4
+"""Up to this many times a width is no coincidence."""
+WIDTH = 16
+"""A width of which others may be a multiple, where there is one use to tell."""
+
+
 class Argument(Struct, frozen=True):
     """An argument of a printed class: its value for each definition.
 
@@ -65,6 +71,9 @@ class Explainer:
         self.given = _renamed(named, taken)
         self.names = {a.name: own.name for a, own in zip(named, self.given, strict=True)}
         """What the author's arguments are called here."""
+        alike = constants(definitions)
+        self.constants = _renamed(alike, taken | {a.name for a in self.given})
+        self.names |= {a.name: own.name for a, own in zip(alike, self.constants, strict=True) if a.is_wide}
         self.sizes = sizes(definitions)
         self.own: list[Argument] = []
         self.taken = set(taken)
@@ -77,18 +86,14 @@ class Explainer:
         if index not in self._found:
             column = self.unifier.columns[index]
             known = self if column.rows is None else _Restricted(self, column.rows)
-            tree = known._number(column) if column.kind == "number" else known._thing(column)
-            self._found[index] = tree
+            tree = known._number if column.kind == "number" else known._thing
+            self._found[index] = self._constant(column) or tree(column)
         return self._found[index]
 
     def shape(self, index: int) -> Node | None:
         """A number of a forward method as a size of an input, where it is none of the author's own numbers."""
         column = self.unifier.columns[index]
-        if (
-            column.kind != "number"
-            or column.rows is not None
-            or any(a.rank[0] == 1 and column.equals(a.values) for a in self.given)
-        ):
+        if not self._may_be_shape(column):
             return None
         found = ((_factor(size, column), shape) for shape, size in self.sizes)
         sizes = [(abs(factor), factor, shape) for factor, shape in found if factor]
@@ -102,12 +107,28 @@ class Explainer:
             return shape
         return Apply("*", (Num(factor), shape)) if factor > 0 else Apply("//", (shape, Num(-factor)))
 
+    def _may_be_shape(self, column: Column) -> bool:
+        if column.kind != "number" or column.rows is not None:
+            return False
+        return not any(a.rank[0] == 1 and column.equals(a.values) for a in self.given)
+
     def _area(self, column: Column) -> Node | None:
         """A number as the product of two sizes of an input."""
         for (one, a), (two, b) in combinations(self.sizes, 2):
             if column.equals([m * n for m, n in zip(a.values, b.values, strict=True)]):
                 return Apply("*", (one, two))
         return None
+
+    def _constant(self, column: Column) -> Node | None:
+        """A number that is the same in all uses, as an argument of the author's or as a multiple of a width."""
+        if column.kind != "number" or _varies(column.values):
+            return None
+        exact = [a for a in self.constants if column.equals(a.values)]
+        if exact:
+            return self._use(max(exact, key=lambda a: affinity(column.hint, a.name)))
+        wide = [(b, _factor(b, column)) for b in self.constants if b.is_wide]
+        base, factor = next((b, f) for b, f in wide if 1 < f <= MULTIPLE)
+        return Apply("*", (Num(factor), self._use(base)))
 
     def _number(self, column: Column) -> Node:
         exact = [a for a in self.given if a.kind == column.kind and column.equals(a.values)]
@@ -125,7 +146,7 @@ class Explainer:
             switches = [a for a in self.given if a.is_size and column.equals([v != 0 for v in a.values])]
             return self._use(switches[0]) if switches else None
         used = {node.code for node in walk(found) if isinstance(node, Text)}
-        for argument in self.given:
+        for argument in (*self.given, *self.constants):
             if argument.name in used:
                 self._use(argument)
         return found
@@ -253,6 +274,37 @@ def given(definitions: Sequence[Definition]) -> list[Argument]:
         if all(type(v) is int for v in values) and _varies(values) and not known:
             found.append(Argument(name, "number", values, (0, i)))
     return found
+
+
+def constants(definitions: Sequence[Definition]) -> list[Argument]:
+    """The author's arguments that are the same whole number in all uses of a block, and the width of its input.
+
+    Parts of a body that are no block have none.
+    """
+    if not definitions[0].arguments and not definitions[0].sizes:
+        return []
+    tables = [dict(d.arguments) for d in definitions]
+    found = [
+        Argument(name, "number", tuple(table.get(name) for table in tables), (1, i)) for i, name in enumerate(tables[0])
+    ]
+    if all(d.inputs for d in definitions):
+        found.append(_input_width(definitions))
+    return [a for a in found if a.is_size and not _varies(a.values)]
+
+
+def _input_width(definitions: Sequence[Definition]) -> Argument:
+    """The width of the first input, by the author's name where it has one."""
+    name, values = width(definitions, 0)
+    authors = [n for n, size in definitions[0].sizes if size == values[0] and n.islower()]
+    return Argument(authors[0] if authors else name, "number", values, (0, 0))
+
+
+def is_constant(arguments: Sequence[Argument], value: int, hint: str) -> bool:
+    """Whether a number of a constructor is one of the author's: a width or a multiple of it, or what has its name."""
+    if any(a.values[0] == value and hint == a.name for a in arguments):
+        return not same(USUAL.get(hint), value)
+    wide = [a.values[0] for a in arguments if a.is_wide]
+    return value in wide or any(value % w == 0 and 1 < value // w <= MULTIPLE for w in wide if w >= WIDTH)
 
 
 def _renamed(arguments: list[Argument], taken: frozenset[str]) -> list[Argument]:

@@ -11,7 +11,7 @@ from typing import Any, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from netdsl.backends.torch.arguments import Argument, Explainer
+from netdsl.backends.torch.arguments import Argument, Explainer, constants, is_constant
 from netdsl.backends.torch.body import Body, Operation, build_body, sequence
 from netdsl.backends.torch.forms import Forms
 from netdsl.backends.torch.groups import blocks, groups, is_identity, numbered, output_names, reach, used
@@ -179,7 +179,7 @@ class Classes:
             plans = list(map(_planned, merged([p.body for p in longer], [p.body for p in shorter])))
             if any(plan.frame != plans[0].frame for plan in plans):
                 return None
-            _make("", "", plans, self._unifier(), frozenset(self.taken))
+            _make("", "", plans, self._unifier(), frozenset(self.taken), True)
         except Misfit:
             return None
         order = {id(d): i for i, d in enumerate(self.blocks.values())}
@@ -188,7 +188,7 @@ class Classes:
     def _add(self, plans: list[Plan], doc: str, apart: Sequence[str]) -> None:
         definition = plans[0].body.definition
         name = self.class_name if definition is self.main else self._name(definition, apart)
-        made = _make(name, doc, plans, self._unifier(), frozenset(self.taken))
+        made = _make(name, doc, plans, self._unifier(), frozenset(self.taken), definition is not self.main)
         made = replace(made, helpers=self.helpers)
         self.forms.signatures[name] = made.signature
         self.families[name] = self.group_of[id(definition)]
@@ -262,16 +262,31 @@ def _fits(plans: Sequence[Plan], unifier: Unifier) -> bool:
     return True
 
 
-def _unify(plans: Sequence[Plan], unifier: Unifier) -> list[Node]:
-    if len(plans) == 1 and not any(isinstance(n, Recursive) for _, tree in plans[0].trees for n in walk(tree)):
+def _is_recursive(plan: Plan) -> bool:
+    return any(isinstance(n, Recursive) for _, tree in plan.trees for n in walk(tree))
+
+
+def _unify(plans: Sequence[Plan], unifier: Unifier, is_block: bool = False) -> list[Node]:
+    """The trees of all plans as one. `is_block`: what a caller constructs may have the author's arguments."""
+    definitions = [p.body.definition for p in plans]
+    size = len(plans[0].body.members)
+    found = constants(definitions) if is_block else []
+    made: list[Node] = []
+    if not found and len(plans) == 1 and not _is_recursive(plans[0]):
         return [tree for _, tree in plans[0].trees]  # nothing differs
-    rows = zip(*(p.trees for p in plans), strict=True)
-    return [unifier.unify([tree for _, tree in row], row[0][0].rpartition(".")[2]) for row in rows]
+    for i, row in enumerate(zip(*(p.trees for p in plans), strict=True)):
+        unifier.known = (
+            (lambda value, hint: is_constant(found, value, hint)) if i < size else (lambda value, hint: False)
+        )
+        made.append(unifier.unify([tree for _, tree in row], row[0][0].rpartition(".")[2]))
+    return made
 
 
-def _make(name: str, doc: str, plans: list[Plan], unifier: Unifier, taken: frozenset[str]) -> TorchClass:
+def _make(
+    name: str, doc: str, plans: list[Plan], unifier: Unifier, taken: frozenset[str], is_block: bool = False
+) -> TorchClass:
     """The class that prints all these plans. `taken`: what its arguments cannot be called, the classes of the file."""
-    trees = _unify(plans, unifier)
+    trees = _unify(plans, unifier, is_block)
     body = plans[0].body
     size, calls = len(body.members), len(plans[0].operations)
     explainer = Explainer([p.body.definition for p in plans], unifier, taken)

@@ -72,6 +72,8 @@ class _Reader:
 
     def read(self, node: Any) -> tuple[Node, list[Any]]:
         tree, values = self._read(node)
+        if isinstance(tree, Text):
+            return tree, values
         plain = all(type(v) is type(values[0]) and v == values[0] for v in values)
         return (Num(values[0]), values) if plain and isinstance(values[0], bool | int | float) else (tree, values)
 
@@ -100,10 +102,12 @@ class _Reader:
         values = [row[name] for row in self.rows]
         if not all(isinstance(v, int | float | bool) for v in values):
             raise Unknown
-        self.used = self.used or name in self.names
-        if any(v != values[0] for v in values) and name not in self.names:
+        if name in self.names:
+            self.used = True
+            return Text(self.names[name]), values
+        if any(v != values[0] for v in values):
             raise Unknown
-        return (Text(self.names[name]) if name in self.names else Num(values[0])), values
+        return Num(values[0]), values
 
     def _apply(self, op: str, left: Any, right: Any) -> tuple[Node, list[Any]]:
         (a, x), (b, y) = self.read(left), self.read(right)

@@ -94,10 +94,9 @@ class _Side:
         if value in values:
             return Read(values[value])
         index = self.producer.get(value)
-        op = None if index is None else body.operations[index]
-        if op is None or len(op.targets) != 1 or op.training or op.shared or (not root and self.uses[value] != 1):
+        if index is None or not (root or self.uses[value] == 1) or not _may_move(body.operations[index]):
             raise Misfit
-        assert index is not None
+        op = body.operations[index]
         self.placed.append(index)
 
         def inside(node: Node) -> Node:
@@ -108,6 +107,16 @@ class _Side:
             return self.arm(body, node.index, values, False) if isinstance(node, Read) else node
 
         return transform(op.node, inside)
+
+
+def _called(body: Body, operations: set[int]) -> list[str]:
+    """The functions that some operations of a body call."""
+    nodes = [body.operations[i].node for i in sorted(operations)]
+    return [n.function for n in nodes if isinstance(n, Apply) and isinstance(n.function, str)]
+
+
+def _may_move(op: Operation) -> bool:
+    return len(op.targets) == 1 and not op.training and not op.shared
 
 
 class _Merge:
@@ -142,6 +151,11 @@ class _Merge:
             raise Misfit
         for (a, _), (b, _) in zip(self.longer.returns, self.shorter.returns, strict=True):
             found += self._chosen(a, b)
+        self._check_choices()
+        return found
+
+    def _check_choices(self) -> None:
+        """Raise Misfit unless the choices are few and short, and hold all that one of the bodies lacks."""
         if not self.choices or len(self.choices) > MOST_CHOICES:
             raise Misfit
         for a, b in self.choices:
@@ -150,7 +164,6 @@ class _Merge:
         for side in (self.left, self.right):
             if sorted(side.placed) != sorted(side.own) or len(side.own) > MOST_INSIDE * len(self.choices):
                 raise Misfit  # something is computed for more than one reader
-        return found
 
     def _chosen(self, a: int, b: int) -> list[tuple[int, int] | int]:
         if self.known.get(b, -1) == a or (a, b) in self.choices:
@@ -162,16 +175,12 @@ class _Merge:
 
     def _name(self) -> str:
         """What the condition is called where it has no name of the author's."""
-        extra = [self.longer.operations[i].node for i in sorted(self.left.own)]
-        calls = [n.function for n in extra if isinstance(n, Apply) and isinstance(n.function, str)]
-        others = {getattr(self.shorter.operations[j].node, "function", "") for j in self.right.own}
+        calls, others = _called(self.longer, self.left.own), _called(self.shorter, self.right.own)
         members = [found[1] for call in calls if (found := MEMBER.match(call))]
-        if members:
-            return f"has_{members[0]}"
-        if "+" in calls:
-            return "residual"
         plain = [name for call in calls if call not in others and (name := call.rpartition(".")[2]).isidentifier()]
-        return f"has_{plain[0]}" if plain else "first"
+        if not members and "+" in calls:
+            return "residual"
+        return f"has_{[*members, *plain][0]}" if members or plain else "first"
 
     def bodies(self, longer: Bodies, shorter: Bodies) -> list[Body]:
         members = self._members()
@@ -263,11 +272,15 @@ def _outline(node: Node) -> Any:
         return ("shape", node.axis)
     if isinstance(node, Group) and all(isinstance(n, Num | Group) for n in walk(node)):
         return "literal"
-    name: Any = head(node)
+    return (_named(node), tuple(_outline(child) for child in children(node)))
+
+
+def _named(node: Node) -> Any:
+    """What makes a node; functions of values alone are alike, whichever they are."""
     if isinstance(node, Apply) and isinstance(node.function, str) and node.function.startswith("F."):
-        plain = not node.kwargs and not any(isinstance(a, Num) for a in node.args)
-        name = ("F.", len(node.args)) if plain else name
-    return (name, tuple(_outline(child) for child in children(node)))
+        literal = node.kwargs or any(isinstance(a, Num) for a in node.args)
+        return head(node) if literal else ("F.", len(node.args))
+    return head(node)
 
 
 def _aligned(left: Sequence[Operation], right: Sequence[Operation]) -> list[tuple[int, int]]:

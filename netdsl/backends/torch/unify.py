@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from msgspec import Struct
@@ -70,6 +70,8 @@ class Unifier:
         """The unified calls by number."""
         self.rows: tuple[int, ...] | None = None
         """The trees that are unified, where others lack what is there."""
+        self.known: Callable[[int, str], bool] | None = None
+        """Whether a number that is the same everywhere is one of the author's arguments, by its value and its hint."""
 
     def unify(self, trees: Sequence[Node], hint: str = "", call: int = 0) -> Node:
         """The tree that all are instances of, with a `Slot` where they differ. Raises Misfit where there is none."""
@@ -100,7 +102,7 @@ class Unifier:
         first = trees[0]
         if all(isinstance(t, Num) for t in trees):
             values = [literal(t) for t in trees]
-            return first if all(same(values[0], v) for v in values) else self._slot("number", hint, values, call)
+            return first if self._is_constant(values, hint) else self._slot("number", hint, values, call)
         if any(isinstance(t, Recursive) for t in trees):
             return self._hole(trees, hint)
         heads = [head(t) for t in trees]
@@ -114,6 +116,13 @@ class Unifier:
         if len(calls) == len(trees) and len({len(t.args) for t in calls}) == 1:
             return self._function(calls, hint)
         return self._hole(trees, hint)
+
+    def _is_constant(self, values: list[Any], hint: str) -> bool:
+        """Whether literals are the same, and none of the author's arguments."""
+        if not all(same(values[0], v) for v in values):
+            return False
+        known = self.known if self.rows is None and type(values[0]) is int else None
+        return known is None or not known(values[0], hint)
 
     def _inside(self, trees: Sequence[Node], hint: str, call: int) -> Node:
         first = trees[0]
