@@ -172,7 +172,7 @@ net UNet { input image [1, H, W]
         H=16,
         W=24,
     )
-    assert "level=Level(4, 8, level=Level(8, 16, level=Level2()))" in source
+    assert "level=Level(4, 8, level=Level(8, 16, level=LevelInnermost(16, 32)))" in source
     assert "skip = self.double1(x)" in source
     module = build(source, "UNet").eval()
     module(torch.zeros(1, 1, 8, 16))
@@ -399,7 +399,7 @@ net Net {
 }
 """),
     )
-    assert "def forward(self, image: Tensor, mask: Tensor) -> Tensor:" in source
+    assert "def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, ...]:" in source
     assert "return first, second" in source
 
 
