@@ -87,7 +87,8 @@ class Explainer:
             column = self.unifier.columns[index]
             known = self if column.rows is None else _Restricted(self, column.rows)
             tree = known._number if column.kind == "number" else known._thing
-            self._found[index] = self._constant(column) or tree(column)
+            alike = column.kind == "number" and column.rows is None and not _varies(column.values)
+            self._found[index] = self._constant(column) if alike else tree(column)
         return self._found[index]
 
     def shape(self, index: int) -> Node | None:
@@ -119,13 +120,11 @@ class Explainer:
                 return Apply("*", (one, two))
         return None
 
-    def _constant(self, column: Column) -> Node | None:
+    def _constant(self, column: Column) -> Node:
         """A number that is the same in all uses, as an argument of the author's or as a multiple of a width."""
-        if column.kind != "number" or _varies(column.values):
-            return None
         exact = [a for a in self.constants if column.equals(a.values)]
         if exact:
-            return self._use(max(exact, key=lambda a: affinity(column.hint, a.name)))
+            return self._use(next((a for a in exact if a.name == column.hint), exact[0]))
         wide = [(b, _factor(b, column)) for b in self.constants if b.is_wide]
         base, factor = next((b, f) for b, f in wide if 1 < f <= MULTIPLE)
         return Apply("*", (Num(factor), self._use(base)))
@@ -248,6 +247,12 @@ class _Restricted(Explainer):
 
     def _condition(self, column: Column) -> Node | None:
         return None
+
+    def _number(self, column: Column) -> Node:
+        if _varies(column.values):
+            return super()._number(column)
+        named = [a for a in self.given if a.name == column.hint and column.equals(a.values)]
+        return self._use(named[0]) if named else Num(column.values[0])
 
     def _use(self, argument: Argument) -> Text:
         return self.outer._use(self.full[argument.name])

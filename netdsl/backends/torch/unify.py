@@ -121,8 +121,9 @@ class Unifier:
         """Whether literals are the same, and none of the author's arguments."""
         if not all(same(values[0], v) for v in values):
             return False
-        known = self.known if self.rows is None and type(values[0]) is int else None
-        return known is None or not known(values[0], hint)
+        if type(values[0]) is not int or self.known is None:
+            return True
+        return self.rows is None and not self.known(values[0], hint)
 
     def _inside(self, trees: Sequence[Node], hint: str, call: int) -> Node:
         first = trees[0]
