@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain, count
 from typing import Any, cast
 
@@ -275,9 +276,7 @@ def _unify(plans: Sequence[Plan], unifier: Unifier, is_block: bool = False) -> l
     if not found and len(plans) == 1 and not _is_recursive(plans[0]):
         return [tree for _, tree in plans[0].trees]  # nothing differs
     for i, row in enumerate(zip(*(p.trees for p in plans), strict=True)):
-        unifier.known = (
-            (lambda value, hint: is_constant(found, value, hint)) if i < size else (lambda value, hint: False)
-        )
+        unifier.known = partial(is_constant, found) if i < size else None
         made.append(unifier.unify([tree for _, tree in row], row[0][0].rpartition(".")[2]))
     return made
 
