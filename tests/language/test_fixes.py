@@ -36,7 +36,7 @@ MENDED = {
     net("Conv2d(3, 64, 3)"): "conv(64, 3)",
     net("nn.Conv2d(3, 64, 3, padding=1) -> nn.ReLU(inplace=True)"): "conv(64, 3, padding=1) -> relu",
     net("gap -> Linear(512, 10)"): "gap -> linear(10)",
-    net("conv(64, 3) -> BatchNorm2d(64)"): "conv(64, 3) -> bn",
+    net("conv(64, 3) -> BatchNorm2d(64)"): "conv(64, 3, bias=false) -> bn",
     net("gap -> Dense(10, activation='relu')"): "gap -> linear(10) -> relu",
     net("x = conv(8, 3)\nF.relu(x) -> gap"): "x -> relu -> gap",
     net("x = conv(8, 3)\nrelu(x) -> gap"): "x -> relu -> gap",
