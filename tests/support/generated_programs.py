@@ -61,6 +61,8 @@ block Pair: [C, _, _] -> [C, _, _] {
 
 block Grid(d, heads=1): [N, D] -> [N, D] {
   mixed = (it -> linear(D)) + scale(0.5) -> linear(d) -> gelu -> linear(D)
+  share code = linear(d, bias=false)
+  code -> tanh -> linear(D) -> linear(weight=code.weight, bias=false) -> linear(D)
   it * mixed -> attention(heads)
 }
 
