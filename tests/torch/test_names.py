@@ -98,7 +98,7 @@ def test_what_is_only_a_name_in_source_gets_an_underscore_there() -> None:
     source = net(spec("argument", "range")).source()
     assert "def __init__(self, in_channels: int, range_: int):" in source
     assert "class super_(nn.Module)" in net(spec("net", "super"), "super").source()
-    assert "def forward(self, torch_):" in net(spec("input", "torch")).source()
+    assert "def forward(self, torch_: Tensor) -> Tensor:" in net(spec("input", "torch")).source()
 
 
 def test_names_that_would_meet_stay_apart() -> None:
