@@ -38,13 +38,13 @@ def evaluation(samples: int, folder: Path) -> Callable[[], object]:
 
     from netdsl.recipe.schema import Recipe
     from netdsl.training.data.dataset import Split
-    from netdsl.training.distributed.process_group import Ranks
+    from netdsl.training.distributed.process_group import ProcessGroup
     from netdsl.training.evaluate import Evaluator
 
     module = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 2, 1)).eval()
     pixels = torch.zeros(samples, 3, 128, 128, dtype=torch.uint8)
     split = Split((pixels,), torch.zeros(samples, 128, 128, dtype=torch.int64))
-    evaluator = Evaluator(Recipe(batch=2), ("output",), ("output",), "mask", 2, Ranks())
+    evaluator = Evaluator(Recipe(batch=2), ("output",), ("output",), "mask", 2, ProcessGroup())
     return lambda: evaluator(module, split)
 
 
@@ -165,23 +165,23 @@ def checkpoint(parameters: int, folder: Path) -> Callable[[], object]:
 
 
 def listing(files: int, folder: Path) -> Callable[[], object]:
-    """The pictures of ten folders, by name."""
-    from netdsl.training.readers.listing import pictures_below
+    """The images of ten folders, by name."""
+    from netdsl.training.readers.listing import images_below
 
     for i in range(10):
         (folder / str(i)).mkdir()
         for k in range(files // 10):
             (folder / str(i) / f"{k}.png").touch()
-    return lambda: pictures_below(folder)
+    return lambda: images_below(folder)
 
 
 def order(samples: int, folder: Path) -> Callable[[], object]:
     """A process's samples of a hundred steps, in shards of a thousand."""
     import torch
 
-    from netdsl.training.data.sampler import Order
+    from netdsl.training.data.sampler import EpochSampler
 
-    found = Order(0, samples, 1024, shards=(1_000,) * (samples // 1_000))
+    found = EpochSampler(0, samples, 1024, shards=(1_000,) * (samples // 1_000))
     return lambda: [found.at(step, torch.arange(64)) for step in range(100)]
 
 
@@ -222,7 +222,7 @@ SWEEPS = {
     "text": Sweep("by characters", (10**6, 10**7, 10**8), text, seconds=1.2, memory=1.1),
     "checkpoint": Sweep("by parameters", (2**22, 2**24, 2**26), checkpoint, seconds=1.2, memory=1.1),
     "order": Sweep("of 100 steps, by samples in shards", (10**5, 10**6, 10**7), order, seconds=0.5, memory=1.1),
-    "listing": Sweep("of pictures, by files", (1_000, 10_000, 100_000), listing, seconds=1.2, memory=1.1),
+    "listing": Sweep("of images, by files", (1_000, 10_000, 100_000), listing, seconds=1.2, memory=1.1),
 }
 
 

@@ -67,7 +67,7 @@ class Permute(nn.Module):
 
 
 class LayerNorm2d(nn.LayerNorm):
-    """torchvision's layer norm over the channels of a picture."""
+    """torchvision's layer norm over the channels of an image."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.permute(0, 2, 3, 1)
@@ -117,7 +117,7 @@ class ConvNeXt(nn.Module):
 
 
 class ChannelsFirstNorm(nn.Module):
-    """The ConvNeXt repository's layer norm over the channels of a picture, by its formula."""
+    """The ConvNeXt repository's layer norm over the channels of an image, by its formula."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -25,25 +25,25 @@ from netdsl.planning.groups import Parameter
 from netdsl.recipe.optimizers import AdamW
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Synthetic
-from netdsl.training.data.batches import Feed
+from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.dataset import Split
 from netdsl.training.data.targets import Targets
-from netdsl.training.distributed.process_group import Ranks
-from netdsl.training.trainer import Job, Loop
+from netdsl.training.distributed.process_group import ProcessGroup
+from netdsl.training.trainer import Job, Trainer
 
 SPECS = Path(__file__).parent.parent / "specs"
 BATCH, BLOCK = 32, 2
 
 
-def trainer(target: str, size: int, batch: int = BATCH) -> Loop:
-    """A loop on random pictures."""
+def trainer(target: str, size: int, batch: int = BATCH) -> Trainer:
+    """A loop on random images."""
     file, _, name = target.partition(":")
     net = Spec(load_source(SPECS / file), read_import).net(name)
     found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
     recipe = Recipe(data=Synthetic(), steps=10_000, batch=batch, optimizer=AdamW(lr=1e-4))
     torch.manual_seed(0)
     split = Split((torch.rand(batch * 4, 3, size, size),), torch.randint(0, 1000, (batch * 4,)))
-    feed = Feed(split, recipe, Targets(recipe, "classes", 1000))
+    feed = BatchLoader(split, recipe, Targets(recipe, "classes", 1000))
     names = ("output",)
     job = Job(
         module=net.module(0),
@@ -56,12 +56,12 @@ def trainer(target: str, size: int, batch: int = BATCH) -> Loop:
         task="classes",
         classes=1000,
         folder=None,
-        ranks=Ranks(),
+        ranks=ProcessGroup(),
     )
-    return Loop(job)
+    return Trainer(job)
 
 
-def bare(loop: Loop) -> Callable[[int], None]:
+def bare(loop: Trainer) -> Callable[[int], None]:
     """The loop that anybody would write, on a copy of the module."""
     module = copy.deepcopy(loop.module).train()
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4, fused=True)

@@ -34,7 +34,7 @@ from netdsl.recipe.optimizers import AdamW
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Npz
 from netdsl.source import Source
-from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.setup import Prepared, finish, prepare, start
 
 SPEC = """
@@ -99,7 +99,7 @@ def digits() -> tuple[Split, Split]:
 
 
 class Digits(Dataset[tuple[Tensor, int]]):
-    """Pictures with a transform for each: scaled to 0..1, then normalised."""
+    """Images with a transform for each: scaled to 0..1, then normalised."""
 
     def __init__(self, split: Split, mean: float, std: float) -> None:
         self.pixels, self.labels = split
@@ -158,7 +158,7 @@ def prepared(spec: Spec, name: str, folder: Path, epochs: int, seed: int) -> Pre
 
 def ours(ready: Prepared, folder: Path) -> float:
     """Accuracy of netdsl's trainer on the test split."""
-    loop = start(ready, folder, Ranks(), lambda what, numbers: None)
+    loop = start(ready, folder, ProcessGroup(), lambda what, numbers: None)
     loop.run()
     return float(finish(ready, loop, folder)["top1"])
 

@@ -3,8 +3,8 @@
     python benchmarks/train_speed.py [rounds] [BATCH,...]
 
 The other side is `plain_nets.py` (torchvision's ResNet-18 and ConvNeXt-T by hand, and ConvNeXt-T as in its authors'
-repository), AdamW as torch has it by default, pictures channels-first, the system's allocator, `loss.item()` after each
-step. Both sides see the same pictures at 64 px. Each is a process of its own, and they take turns step by step, so that
+repository), AdamW as torch has it by default, images channels-first, the system's allocator, `loss.item()` after each
+step. Both sides see the same images at 64 px. Each is a process of its own, and they take turns step by step, so that
 what else the machine does falls on both; CPU time, medians. A ratio above 1 says how many times as fast netdsl's update
 is. `train_plain.py` does the same for whole epochs on data.
 """

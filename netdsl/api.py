@@ -111,14 +111,14 @@ class Net(pipeline.Net):
         return self.summary()._repr_html_()
 
     def view(self, path: Path | None = None, *, depth: int | None = None) -> str:
-        """Draw the net, as `netdsl view` does: an SVG picture, or a page to explore where `path` ends in `.html`.
+        """Draw the net, as `netdsl view` does: an SVG image, or a page to explore where `path` ends in `.html`.
 
         `path`: a file to write to as well; `depth`: how many levels of blocks are open (without it, as many as stay
         easy to read). Gives the text.
         """
-        from netdsl.view import page, picture
+        from netdsl.view import image, page
 
-        draw = page if path is not None and os.fspath(path).lower().endswith(".html") else picture
+        draw = page if path is not None and os.fspath(path).lower().endswith(".html") else image
         text = draw(self.checked, self.name, depth)
         if path is not None:
             with open(path, "w", encoding="utf-8") as file:
@@ -152,9 +152,9 @@ class Net(pipeline.Net):
         `weights`: a module made by `module()`, or arrays by state-dict key; without it, fresh weights of seed 0. Raises
         `VerificationError` (and leaves no file) where onnxruntime and torch disagree.
         """
-        from netdsl.verify.export import deliver
+        from netdsl.verify.export import export_onnx
 
-        deliver(self, path, weights, opset=opset, target=target, verified=verify)
+        export_onnx(self, path, weights, opset=opset, target=target, verified=verify)
 
     def verify(self, module: nn.Module | None = None, *, opset: int = 18, gate: float = 1e-5) -> list[Case]:
         """Compare onnxruntime with torch at several batch sizes, sizes and weights; one `Case` for each comparison.

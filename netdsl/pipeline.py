@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from netdsl.budget import Budget
-from netdsl.checks.expectations import check_promises
+from netdsl.checks.expectations import check_expectations
 from netdsl.checks.lint.rules import lint_file, told
 from netdsl.checks.lint.subject import File
 from netdsl.checks.unused import check_names
@@ -99,7 +99,7 @@ class Spec:
             with self.elaborator.recording():
                 self.elaborator.evaluator.constant(self.module, declaration)
         check_names(self.module, self.elaborator)
-        check_promises(self.module, self.elaborator, programs)
+        check_expectations(self.module, self.elaborator, programs)
         if self.module.recipes:
             from netdsl.checks.recipes import RecipeCheck
 
@@ -189,7 +189,7 @@ class Net:
 
     def resized(self, side: int) -> tuple[Program | None, tuple[Diagnostic, ...]]:
         """The program for square images of another size, or the mistakes that it has there."""
-        other = Net(self.spec, self.name, self.arguments, self.sizes, replace(self.options, picture=side))
+        other = Net(self.spec, self.name, self.arguments, self.sizes, replace(self.options, image=side))
         return other.program, other.diagnostics
 
     @cached_property

@@ -1,13 +1,13 @@
-"""The receptive field: which rows of the picture one row of the last map depends on.
+"""The receptive field: which rows of the image one row of the last map depends on.
 
 Along one axis (the vertical one), the output at index `i` depends on the input indices from `low(i)` to `high(i)`.
 Both bounds are linear plus periodic in `i` (periodic because of upsampling: two neighbours may share their input), so
 they are kept exactly, as one period of each. A join takes the union over its paths. The numbers agree with the closed
 form of Araujo, Norris and Sim (Distill, 2019), which knows no upsampling.
 
-The last map is the last value with the picture's axes: global pooling and flattening end the field, and what comes
+The last map is the last value with the image's axes: global pooling and flattening end the field, and what comes
 back from behind them (the gate of a squeeze-and-excite block) is ignored. Where attention joins all positions, the
-field is the whole picture.
+field is the whole image.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _cover(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
 
 class Field(Struct, frozen=True):
     """The receptive field of the last map: `size` and `stride` in pixels of the input, `padding` (minus the first pixel
-    that output 0 sees), and the map's type. `size` is None where every position sees the whole picture."""
+    that output 0 sees), and the map's type. `size` is None where every position sees the whole image."""
 
     size: int | None
     stride: int | Fraction | None
@@ -95,7 +95,7 @@ class Field(Struct, frozen=True):
 class Reach(Struct, frozen=True):
     """What a value of a definition depends on: bounds in each of the definition's inputs, by number.
 
-    `map` is the value, or, once the field has `ended`, the last one with the picture's axes. `whole`: of all positions.
+    `map` is the value, or, once the field has `ended`, the last one with the image's axes. `whole`: of all positions.
     """
 
     bounds: tuple[tuple[int, Bounds], ...]
@@ -109,7 +109,7 @@ Memo = dict[Definition, tuple[Reach, ...]]
 
 
 def receptive_field(program: Program) -> Field | None:
-    """The field of the net's first output in its pictures; None without pictures, or where it is not one number."""
+    """The field of the net's first output in its images; None without images, or where it is not one number."""
     main = program.main
     reaches = _outputs(main, {})
     found = next((r for r, o in zip(reaches, main.outputs, strict=True) if not o.training), NOWHERE)
@@ -169,7 +169,7 @@ def _mixed(reach: Reach, given: TensorType, out: TensorType) -> Reach:
 
 
 def _in_place(reach: Reach, out: TensorType) -> Reach:
-    """Through an op that works at each position: the field ends where the picture's axes are gone."""
+    """Through an op that works at each position: the field ends where the image's axes are gone."""
     axes = reach.map.shape[1:]
     if reach.ended or not axes or out.shape[-len(axes) :] != axes:
         return replace(reach, ended=True)

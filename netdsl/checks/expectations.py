@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from netdsl.elaborate.elaborate import Elaborator
 
 
-def check_promises(module: Module, elaborator: Elaborator, programs: Mapping[str, Program | None]) -> None:
+def check_expectations(module: Module, elaborator: Elaborator, programs: Mapping[str, Program | None]) -> None:
     """Report every promise of a file that its nets do not keep."""
     for node in module.file.declarations:
         if isinstance(node, ast.Expect):
@@ -61,7 +61,7 @@ def _broken(condition: ast.Expr, net: str, env: Env, elaborator: Elaborator) -> 
         left = elaborator.evaluator.evaluate(condition.first, env)
         name = env.module.place(condition.first.at).text
         message += f": {name} is {_written(left)}"
-    return Diagnostic("broken-promise", message, at)
+    return Diagnostic("broken-expectation", message, at)
 
 
 def _written(value: Any) -> str:

@@ -34,7 +34,7 @@ class CheckedNet:
 
     def resized(self, side: int) -> tuple[Program | None, tuple[Diagnostic, ...]]:
         if side not in self.sizes:
-            elaborator = Elaborator(Options(picture=side))
+            elaborator = Elaborator(Options(image=side))
             program = elaborator.net(self.module, self.name, {}, {})
             self.sizes[side] = program, tuple(elaborator.diagnostics)
         return self.sizes[side]

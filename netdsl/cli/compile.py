@@ -1,7 +1,7 @@
 """Write a net as PyTorch source (model.py, which imports nothing but torch) and as an ONNX file (model.onnx).
 
 The ONNX file is verified before it is left in the folder: onnxruntime must compute what PyTorch computes, at several
-batch and picture sizes, with the weights it has and with random ones that hide nothing. If one comparison fails, or
+batch and image sizes, with the weights it has and with random ones that hide nothing. If one comparison fails, or
 the disk is full, the folder stays as it was.
 """
 
@@ -99,13 +99,13 @@ class Build:
         from netdsl.backends.onnx.weights import ExportError
         from netdsl.render.status import working
         from netdsl.verify.compare import VerificationError
-        from netdsl.verify.export import deliver
+        from netdsl.verify.export import export_onnx
 
         path, args = os.path.join(folder, "model.onnx"), self.args
         try:
             with working("writing model.onnx" if args.no_verify else "writing and verifying model.onnx"):
                 verified = not args.no_verify
-                self.cases = deliver(
+                self.cases = export_onnx(
                     self.net, path, self.module, opset=args.opset, target=args.target, verified=verified
                 )
         except VerificationError as error:

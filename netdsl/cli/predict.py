@@ -1,6 +1,6 @@
-"""Runs a trained net, from its run folder or an ONNX file, on pictures.
+"""Runs a trained net, from its run folder or an ONNX file, on images.
 
-A picture is resized and cut to what the net takes; pixels go in as they are, from 0 to 1, because the net standardises
+An image is resized and cut to what the net takes; pixels go in as they are, from 0 to 1, because the net standardises
 them itself. With `--mc N` dropout stays on, and N passes give a mean and a deviation (Gal & Ghahramani, 2016).
 """
 
@@ -22,7 +22,7 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="RUN|FILE.onnx", help="a run folder, or an ONNX file")
-    parser.add_argument("images", metavar="IMAGE", nargs="+", help="pictures, in any form that Pillow reads")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="images, in any form that Pillow reads")
     parser.add_argument("--top", type=int, default=1, metavar="N", help="how many classes to show")
     parser.add_argument(
         "--mc", type=int, default=0, metavar="N", help="Monte Carlo dropout with N passes (a run folder only)"

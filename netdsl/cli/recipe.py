@@ -83,7 +83,7 @@ def _reference(field: str) -> int:
 
 
 def _draw(path: str, made: Plan) -> None:
-    """The curves of a plan as a picture."""
+    """The curves of a plan as an image."""
     from netdsl.cli.files import replacing
     from netdsl.render.chart import Panel, draw
 

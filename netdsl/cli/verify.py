@@ -1,5 +1,5 @@
 """Hold a net's ONNX form against PyTorch: every row is one comparison, at one batch size and (where it is symbolic) one
-picture size, with onnxruntime's graph optimisations off or on, with the largest relative difference.
+image size, with onnxruntime's graph optimisations off or on, with the largest relative difference.
 
 A net is compared on a stress copy, whose weights are all random, because fresh weights hide mistakes; then with its own
 weights. An ONNX file made by netdsl holds its spec: its graph is compared with that net, and its weights too where the

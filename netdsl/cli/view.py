@@ -2,7 +2,7 @@
 folded into one box.
 
 The page (`.html`) is one file that needs nothing else: a box shows its costs and its source, and opens into a drawing
-of what is inside. The picture (`.svg`) is for papers and documentation.
+of what is inside. The image (`.svg`) is for papers and documentation.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        help="where to: a `.html` page or a `.svg` picture (the name of the net with .html; `-` prints SVG)",
+        help="where to: a `.html` page or a `.svg` image (the name of the net with .html; `-` prints SVG)",
     )
     parser.add_argument(
         "--depth", type=_depth, metavar="N", help="how many levels of blocks are open (as many as stay easy to read)"
@@ -37,13 +37,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from netdsl.view import page, picture
+    from netdsl.view import image, page
 
     form = {None: ".html", "-": ".svg"}.get(args.output) or os.path.splitext(args.output)[1].lower()
     if form not in (".svg", ".html"):
         raise Failure(f"cannot tell what to write to {args.output}", "name a file that ends in .html or .svg")
     net = open_net(args)
-    draw = picture if form == ".svg" else page
+    draw = image if form == ".svg" else page
     text = draw(net.checked, net.name, args.depth)
     if args.output == "-":
         print(text, end="")

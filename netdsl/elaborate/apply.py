@@ -14,7 +14,7 @@ from netdsl.elaborate import calls
 from netdsl.elaborate.build import freeze
 from netdsl.elaborate.builder import Builder, Context
 from netdsl.elaborate.names import Env, Silent
-from netdsl.elaborate.scope import Draft, LayerDraft, Scope, Wire
+from netdsl.elaborate.scope import LayerBuilder, Scope, StepBuilder, Wire
 from netdsl.elaborate.tied import matrix_of
 from netdsl.elaborate.values import (
     BROKEN,
@@ -55,8 +55,8 @@ class Applier:
 
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
-        self.shared: dict[LayerDraft, Any] = {}
-        self._anonymous_made: dict[tuple[LayerDraft, TensorType], Definition] = {}
+        self.shared: dict[LayerBuilder, Any] = {}
+        self._anonymous_made: dict[tuple[LayerBuilder, TensorType], Definition] = {}
         self._rules: dict[type, Callable[[Any, Any, Context], Any]] = {
             It: lambda arrow, flow, context: flow,
             Tensor: lambda arrow, flow, context: context.scope.bring(arrow.wire),
@@ -97,7 +97,7 @@ class Applier:
     def _block(self, arrow: BlockArrow, flow: Any, context: Context) -> Any:
         known = self.builder.again(arrow, flow) if type(flow) is Wire else None
         if known is not None:
-            layer = LayerDraft(context.scope, snake(arrow.block.name), known)
+            layer = LayerBuilder(context.scope, snake(arrow.block.name), known)
             return self._call(known, [flow], context, arrow.at, layer)
         self._check_complete(arrow)
         given = None if flow is None else self._flowing(arrow, flow)
@@ -105,7 +105,7 @@ class Applier:
         if any(isinstance(leaf, Shared) for _, v in arrow.arguments for leaf in leaves(v)):
             return self.builder.inline(arrow, given, context)
         definition, inputs = self.builder.block(arrow, given, context)
-        layer = LayerDraft(context.scope, snake(arrow.block.name), definition)
+        layer = LayerBuilder(context.scope, snake(arrow.block.name), definition)
         return self._call(definition, inputs, context, arrow.at, layer)
 
     def _flowing(self, arrow: BlockArrow, flow: Any) -> Wire | None:
@@ -119,14 +119,14 @@ class Applier:
             raise fault("missing-argument", f"{describe(arrow)} needs {names}", arrow.at)
 
     def _call(
-        self, callee: Op | Definition, inputs: list[Wire], context: Context, at: Place, layer: LayerDraft | None
+        self, callee: Op | Definition, inputs: list[Wire], context: Context, at: Place, layer: LayerBuilder | None
     ) -> Any:
         """Add a step that calls a definition; gives its outputs."""
         assert isinstance(callee, Definition)
         spend(STEP)
         training = context.training or any(w.training for w in inputs)
         outs = [Wire(context.scope, o.value.type, at, training) for o in callee.outputs]
-        context.scope.drafts.append(Draft(callee, inputs, outs, at, layer, training))
+        context.scope.drafts.append(StepBuilder(callee, inputs, outs, at, layer, training))
         results = tuple([w for w, o in zip(outs, callee.outputs, strict=True) if not o.training])
         return results[0] if len(results) == 1 else results
 
@@ -139,10 +139,10 @@ class Applier:
         given = dict(arrow.operands)
         order = list(given) if op.variadic else [n for n in names if n in given]
         inputs += [self.one(given[n], flow, context) for n in order]
-        layer = LayerDraft(context.scope, arrow.op.kind) if op.is_layer else None
+        layer = LayerBuilder(context.scope, arrow.op.kind) if op.is_layer else None
         return self.step(op, inputs, context, arrow.at, layer)
 
-    def step(self, op: Op, inputs: list[Wire], context: Context, at: Place, layer: LayerDraft | None) -> Any:
+    def step(self, op: Op, inputs: list[Wire], context: Context, at: Place, layer: LayerBuilder | None) -> Any:
         """Add a step that computes an op; gives its outputs. Raises Fault where the op refuses its inputs."""
         spend(STEP + sum(w.type.rank for w in inputs))
         op, types = self._infer(op, inputs, at)
@@ -151,7 +151,7 @@ class Applier:
         if layer is not None:
             layer.callee = layer.callee or op
             layer.inputs = layer.inputs or tuple(w.type for w in inputs)
-        context.scope.drafts.append(Draft(op, inputs, outs, at, layer, training))
+        context.scope.drafts.append(StepBuilder(op, inputs, outs, at, layer, training))
         return outs[0] if len(outs) == 1 else tuple(outs)
 
     def _infer(self, op: Op, inputs: list[Wire], at: Place) -> tuple[Op, tuple[TensorType, ...]]:
@@ -197,7 +197,7 @@ class Applier:
 
     def _layer(self, kind: str, fields: dict[str, Any], x: Wire, context: Context, at: Place) -> Wire:
         op = msgspec.convert(fields, REGISTRY[kind])
-        return self.builder.one(self.step(op, [x], context, at, LayerDraft(context.scope, kind)), at)
+        return self.builder.one(self.step(op, [x], context, at, LayerBuilder(context.scope, kind)), at)
 
     def _check_link(self, shortcut: Wire, branch: Wire, arrow: ResidualArrow) -> None:
         """Raise Fault where a branch does not have the shape of its shortcut, with the projection that mends it."""
@@ -237,7 +237,7 @@ class Applier:
         op = TiedLinear(out_features=weight.shape[0], axis=arrow.axis, weight=weight)
         return self.step(op, [x], context, arrow.at, layer)
 
-    def _shared_op(self, declared: OpArrow, layer: LayerDraft, x: Wire, context: Context) -> Any:
+    def _shared_op(self, declared: OpArrow, layer: LayerBuilder, x: Wire, context: Context) -> Any:
         first, made = layer.inputs, calls.make(declared)
         result = self.step(made, [x], context, declared.at, layer if made.is_layer else None)
         op = context.scope.drafts[-1].callee
@@ -247,7 +247,7 @@ class Applier:
             raise fault("shape-mismatch", message, declared.at, None, Label("this is the second input", x.place))
         return result
 
-    def _shared_definition(self, declared: Any, layer: LayerDraft, x: Wire, context: Context) -> Definition:
+    def _shared_definition(self, declared: Any, layer: LayerBuilder, x: Wire, context: Context) -> Definition:
         """The definition of a shared block for this input; its weights must be those of the first use."""
         if isinstance(declared, BlockArrow) and not list(leaves(tuple(v for _, v in declared.arguments))):
             definition, _ = self.builder.block(declared, x, context)
@@ -269,7 +269,7 @@ class Applier:
                 )
         return definition
 
-    def _anonymous(self, declared: Any, layer: LayerDraft, x: Wire) -> Definition:
+    def _anonymous(self, declared: Any, layer: LayerBuilder, x: Wire) -> Definition:
         """The definition of a shared arrow that is not a block: `share f = conv(8, 3) -> relu`."""
         if any(isinstance(leaf, Tensor) for leaf in leaves(declared)):
             raise fault("misplaced", "a shared layer cannot depend on a tensor: give it as input", _place(declared))
@@ -280,7 +280,7 @@ class Applier:
         return freeze(scope)
 
 
-def layer_params(layer: LayerDraft, types: tuple[TensorType, ...]) -> Any:
+def layer_params(layer: LayerBuilder, types: tuple[TensorType, ...]) -> Any:
     assert isinstance(layer.callee, Op)
     return layer.callee.params(*types)
 

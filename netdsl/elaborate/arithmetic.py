@@ -89,7 +89,7 @@ def unary(op: str, value: Any, at: Place) -> Any:
 def truth(value: Any, at: Place) -> bool:
     """Whether a value counts as true. Raises Fault for a symbolic size, which is not decided."""
     if isinstance(value, Size):
-        raise fault("undecided", f"whether `{value}` is zero depends on the picture", at, "fix it with `--size`")
+        raise fault("undecided", f"whether `{value}` is zero depends on the image", at, "fix it with `--size`")
     return True if is_arrow(value) else bool(value)
 
 
@@ -111,7 +111,7 @@ def _compared_sizes(op: str, left: Any, right: Any, at: Place) -> tuple[Any, int
         if isinstance(difference, int):
             return difference, 0
         hint = "give it with `--size`, or write the block so that it does not depend on it"
-        raise fault("undecided", f"`{left} {op} {right}` depends on the picture", at, hint)
+        raise fault("undecided", f"`{left} {op} {right}` depends on the image", at, hint)
     raise fault("operator-types", f"cannot compare {describe(left)} with {describe(right)}", at)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 
 from netdsl.diagnostics.diagnostic import fault
-from netdsl.elaborate.scope import Draft, LayerDraft, Scope, Wire
+from netdsl.elaborate.scope import LayerBuilder, Scope, StepBuilder, Wire
 from netdsl.ir.model import Definition, Layer, Output, Step, Value
 from netdsl.ir.reserved import DICT, free_name
 from netdsl.ops.base import Op
@@ -60,9 +60,9 @@ def _outputs(scope: Scope, same: dict[Wire, Wire]) -> list[tuple[str, Wire, bool
     return [(outer.name, _find(inner, same), outer.training) for inner, outer in scope.exports.items()]
 
 
-def _splice(scope: Scope, same: dict[Wire, Wire]) -> list[Draft]:
+def _splice(scope: Scope, same: dict[Wire, Wire]) -> list[StepBuilder]:
     """The steps of a scope with those of its inline scopes in their place."""
-    drafts: list[Draft] = []
+    drafts: list[StepBuilder] = []
     for draft in scope.drafts:
         inner = draft.callee
         if not (isinstance(inner, Scope) and inner.inline):
@@ -77,7 +77,7 @@ def _splice(scope: Scope, same: dict[Wire, Wire]) -> list[Draft]:
     return drafts
 
 
-def _member(layer: LayerDraft, inner: Scope) -> str:
+def _member(layer: LayerBuilder, inner: Scope) -> str:
     """The name of a layer as a member of the container of an inline scope."""
     if layer.base in DICT and layer.labelled:
         message = f"`{layer.base}` cannot name a layer here: the layers of `{inner.name}` stand in an `nn.ModuleDict`"
@@ -91,7 +91,7 @@ def _inside(scope: Scope | None, outer: Scope) -> bool:
     return scope is outer
 
 
-def _nest(draft: Draft, same: dict[Wire, Wire]) -> list[Draft]:
+def _nest(draft: StepBuilder, same: dict[Wire, Wire]) -> list[StepBuilder]:
     """A step whose callee is a scope, frozen: gone if it is empty, and its one step itself if it is single."""
     inner = draft.callee
     if not isinstance(inner, Scope):
@@ -124,7 +124,7 @@ def _has_module(step: Step) -> bool:
     return isinstance(step.callee, Op) and step.callee.torch(*(v.type for v in step.inputs)).module is not None
 
 
-def _is_chain(inputs: list[Wire], drafts: list[Draft], outputs: list[tuple[str, Wire, bool]]) -> bool:
+def _is_chain(inputs: list[Wire], drafts: list[StepBuilder], outputs: list[tuple[str, Wire, bool]]) -> bool:
     """Whether the steps can stand in `nn.Sequential`."""
     if len(inputs) != 1 or len(outputs) != 1 or not drafts:
         return False
@@ -139,24 +139,24 @@ def _is_chain(inputs: list[Wire], drafts: list[Draft], outputs: list[tuple[str, 
     return outputs[0][1] is flow
 
 
-def _is_module(draft: Draft) -> bool:
+def _is_module(draft: StepBuilder) -> bool:
     if isinstance(draft.callee, Op):
         return draft.callee.torch(*(w.type for w in draft.inputs)).module is not None
     assert isinstance(draft.callee, Definition)
     return len(draft.callee.outputs) == 1
 
 
-def _number(drafts: list[Draft]) -> list[str | None]:
+def _number(drafts: list[StepBuilder]) -> list[str | None]:
     return [str(i) for i in range(len(drafts))]
 
 
-def _name_layers(drafts: list[Draft]) -> list[str | None]:
+def _name_layers(drafts: list[StepBuilder]) -> list[str | None]:
     """The layer name of each step; the same for steps that share a layer."""
     layers = list({d.layer: None for d in drafts if d.layer is not None})
     count = Counter(layer.base for layer in layers)
     taken = {layer.base for layer in layers if layer.labelled}
     seen: Counter[str] = Counter()
-    names: dict[LayerDraft | None, str | None] = {None: None}
+    names: dict[LayerBuilder | None, str | None] = {None: None}
     for layer in layers:
         base, many = layer.base, count[layer.base] > 1
         if layer.labelled:
@@ -208,7 +208,7 @@ class _Values:
         return fresh
 
 
-def _step(draft: Draft, name: str | None, values: _Values) -> Step:
+def _step(draft: StepBuilder, name: str | None, values: _Values) -> Step:
     assert not isinstance(draft.callee, Scope)
     inputs = tuple(values.of(w) for w in draft.inputs)
     outs = tuple(values.of(w) for w in draft.outs)

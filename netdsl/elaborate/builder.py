@@ -12,7 +12,7 @@ from msgspec import Struct
 from netdsl.diagnostics.diagnostic import Fault
 from netdsl.elaborate.expressions import Evaluator
 from netdsl.elaborate.names import Env, Silent
-from netdsl.elaborate.scope import LayerDraft, Scope, Wire
+from netdsl.elaborate.scope import LayerBuilder, Scope, Wire
 from netdsl.elaborate.trace import Trace
 from netdsl.elaborate.values import BlockArrow
 from netdsl.ir.model import Definition
@@ -26,13 +26,13 @@ class Options(Struct, frozen=True):
     """How a net is elaborated: `links` puts a drop_path on every residual link, whose rate a recipe then sets;
     `standard` is a mean and a deviation by which its first input is standardised, `per` what they are taken over;
     `units` a mean and a deviation of the targets, in whose units its outputs are given;
-    `picture` is the side of square pictures that replaces the declared size of the first input."""
+    `image` is the side of square images that replaces the declared size of the first input."""
 
     links: bool = False
     standard: tuple[Any, Any] | None = None
     per: str = "channel"
     units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
-    picture: int = 0
+    image: int = 0
     sizes: tuple[tuple[str, int, Dim], ...] = ()
     """Sizes in the place of declared ones: the input's name, the axis, the size."""
 
@@ -94,7 +94,7 @@ class Builder(Protocol):
     def leave(self, child: Scope, result: Any) -> Any:
         """Close a nested scope; gives its result as the scope around it knows it."""
 
-    def share(self, layer: LayerDraft, declared: Any) -> None:
+    def share(self, layer: LayerBuilder, declared: Any) -> None:
         """Remember what a shared layer was declared as."""
 
     def one(self, result: Any, at: Place) -> Wire:

@@ -24,7 +24,7 @@ from netdsl.elaborate.captured import captured, release, typed
 from netdsl.elaborate.expressions import Evaluator
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.names import Env, Silent
-from netdsl.elaborate.scope import Draft, LayerDraft, Scope, Wire
+from netdsl.elaborate.scope import LayerBuilder, Scope, StepBuilder, Wire
 from netdsl.elaborate.signature import bind_inputs, check_outputs, check_sizes
 from netdsl.elaborate.statements import Runner
 from netdsl.elaborate.trace import Trace
@@ -183,7 +183,7 @@ class Elaborator:
     def run(self, statements: tuple[ast.Statement, ...], env: Env, flow: Any, context: Context) -> Any:
         return self._runner.run(statements, env, flow, context)
 
-    def share(self, layer: LayerDraft, declared: Any) -> None:
+    def share(self, layer: LayerBuilder, declared: Any) -> None:
         self._applier.shared[layer] = declared
 
     def again(self, arrow: BlockArrow, flow: Wire) -> Definition | None:
@@ -302,8 +302,8 @@ class Elaborator:
         spend(DEFINITION)
         parent = context.scope
         child = Scope(name, at, parent)
-        layer = LayerDraft(parent, name, child, labelled=True, member=member)
-        child.call = Draft(child, [flow] if flow else [], [], at, layer, context.training)
+        layer = LayerBuilder(parent, name, child, labelled=True, member=member)
+        child.call = StepBuilder(child, [flow] if flow else [], [], at, layer, context.training)
         if flow:
             child.add_input(flow.type, flow.place).training = flow.training
         parent.drafts.append(child.call)

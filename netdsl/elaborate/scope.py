@@ -26,7 +26,7 @@ class Wire:
         self.name = ""
 
 
-class LayerDraft:
+class LayerBuilder:
     """A layer before it has its final name.
 
     `base` is the author's label where `labelled`, else the kind; a `member` is one iteration of a labelled loop.
@@ -50,7 +50,7 @@ class LayerDraft:
         self.inputs: tuple[TensorType, ...] = ()
 
 
-class Draft:
+class StepBuilder:
     """A step before its values have names."""
 
     __slots__ = ("callee", "inputs", "layer", "outs", "place", "residual", "training")
@@ -61,7 +61,7 @@ class Draft:
         inputs: list[Wire],
         outs: list[Wire],
         place: Place,
-        layer: LayerDraft | None = None,
+        layer: LayerBuilder | None = None,
         training: bool = False,
     ) -> None:
         self.callee = callee
@@ -83,11 +83,11 @@ class Scope:
         self.inline = inline
         self.is_block = parent is None
         self.inputs: list[Wire] = []
-        self.drafts: list[Draft] = []
+        self.drafts: list[StepBuilder] = []
         self.outputs: list[tuple[str, Wire, bool]] = []
         self.exports: dict[Wire, Wire] = {}
         self.imports: dict[Wire, Wire] = {}
-        self.call: Draft | None = None
+        self.call: StepBuilder | None = None
         self.arguments: tuple[tuple[str, object], ...] = ()
         self.sizes: tuple[tuple[str, Dim], ...] = ()
         self.doc = ""
@@ -140,7 +140,7 @@ class Scope:
             self.call.outs.append(outer)
         return self.exports[wire]
 
-    def use(self, layer: LayerDraft) -> None:
+    def use(self, layer: LayerBuilder) -> None:
         """Use a layer that may belong to an outer scope: the scopes between are spliced into that one."""
         scope: Scope | None = self
         while scope is not None and scope is not layer.scope:

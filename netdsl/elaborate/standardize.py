@@ -1,4 +1,4 @@
-"""Preprocessing as part of a net: the program with its pictures standardised, so that it takes raw pixels, and with its
+"""Preprocessing as part of a net: the program with its images standardised, so that it takes raw pixels, and with its
 outputs in the units of what it predicts."""
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ UNITS = "units"
 
 def standardized(program: Program, mean: Any, std: Any, per: str = "channel") -> Program:
     """The program with `standardize(mean, std, per)` as the first step on its first input, and on others of its type
-    (the two pictures of a Siamese net).
+    (the two images of a Siamese net).
 
     An input keeps its name and type; everything that read it reads the standardised value. In a net whose layers are
     numbered, the numbers go up by one. Where the net standardises its input itself, its numbers are replaced.

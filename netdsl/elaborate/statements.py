@@ -14,7 +14,7 @@ from netdsl.elaborate.builder import Builder, Context
 from netdsl.elaborate.calls import is_complete, missing, unpacked
 from netdsl.elaborate.names import Env, Silent, refused_layer_name
 from netdsl.elaborate.requirements import Requirements
-from netdsl.elaborate.scope import LayerDraft, Wire
+from netdsl.elaborate.scope import LayerBuilder, Wire
 from netdsl.elaborate.signature import input_type, match
 from netdsl.elaborate.trace import Passed
 from netdsl.elaborate.values import BROKEN, SEVERAL, BodyArrow, Shared, Tensor, describe, is_arrow
@@ -152,7 +152,7 @@ class Runner:
             names = ", ".join(f"`{n}`" for n in missing(arrow))
             raise fault("missing-argument", f"{describe(arrow)} needs {names} to be shared", env.place(node.value))
         self._check_layer_name(node.name, env)
-        layer = LayerDraft(context.scope, node.name.id, labelled=True)
+        layer = LayerBuilder(context.scope, node.name.id, labelled=True)
         self.builder.share(layer, arrow)
         env.locals[node.name.id] = Shared(layer, env.place(node))
         return flow
@@ -238,7 +238,7 @@ class Runner:
         if wire is not None:
             match(self.builder, node.shape, wire.type, env, at, wire.place)
         else:
-            kind, side = input_type(self.builder, node, env), self.builder.options.picture
+            kind, side = input_type(self.builder, node, env), self.builder.options.image
             if side and not scope.inputs and kind.rank == 3:
                 kind = TensorType((kind.shape[0], side, side), kind.dtype)
             kind = self._resized(kind, node.name.id)

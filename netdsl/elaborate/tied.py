@@ -10,7 +10,7 @@ from netdsl.ops.base import Op, Param
 from netdsl.source import Place
 
 if TYPE_CHECKING:
-    from netdsl.elaborate.scope import LayerDraft
+    from netdsl.elaborate.scope import LayerBuilder
 
 
 def shared_weight(value: Any, at: Place) -> SharedWeight:
@@ -41,7 +41,7 @@ def tied(arrow: OpArrow, weights: list[tuple[str | None, SharedWeight, Place]], 
     return TiedArrow(weight.shared, axis, at)
 
 
-def matrix_of(layer: LayerDraft, at: Place) -> Param:
+def matrix_of(layer: LayerBuilder, at: Place) -> Param:
     """The weight of a shared layer. Raises Fault before its first use, and where it is no matrix."""
     name, callee = layer.base, layer.callee
     if callee is None:

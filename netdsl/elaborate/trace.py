@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from netdsl.elaborate.modules import Module
-from netdsl.elaborate.scope import Draft, Scope
+from netdsl.elaborate.scope import Scope, StepBuilder
 from netdsl.syntax import ast
 
 
@@ -23,7 +23,7 @@ class Passed(Struct, frozen=True, eq=False):
     module: Module
     root: Scope
     result: Any
-    drafts: tuple[Draft, ...]
+    drafts: tuple[StepBuilder, ...]
 
 
 Trace = Callable[[Passed], None]

@@ -20,7 +20,7 @@ from netdsl.tensors import TensorType
 
 if TYPE_CHECKING:
     from netdsl.elaborate.modules import Module
-    from netdsl.elaborate.scope import LayerDraft, Wire
+    from netdsl.elaborate.scope import LayerBuilder, Wire
 
 
 class CallPlace(Place):
@@ -55,7 +55,7 @@ class Captured(Struct, frozen=True):
 class Shared(Struct, frozen=True):
     """A layer with one set of weights, made by `share`."""
 
-    layer: LayerDraft
+    layer: LayerBuilder
     at: Place
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from netdsl.analysis.count import Memo, totals
-from netdsl.elaborate.scope import Draft, LayerDraft, Scope
+from netdsl.elaborate.scope import LayerBuilder, Scope, StepBuilder
 from netdsl.elaborate.trace import Passed
 from netdsl.ir.model import Definition
 from netdsl.sizes.dims import Dim, product
 from netdsl.source import Span
 
 
-def parameters(drafts: Iterable[Draft], memo: Memo, seen: set[LayerDraft] | None = None) -> int:
+def parameters(drafts: Iterable[StepBuilder], memo: Memo, seen: set[LayerBuilder] | None = None) -> int:
     """The elements of all trainable tensors of these steps; a shared layer counts where it is used first."""
     seen = set() if seen is None else seen
     total = 0
@@ -25,7 +25,7 @@ def parameters(drafts: Iterable[Draft], memo: Memo, seen: set[LayerDraft] | None
     return total
 
 
-def _own(draft: Draft, memo: Memo) -> int:
+def _own(draft: StepBuilder, memo: Memo) -> int:
     if isinstance(draft.callee, Definition):
         return totals(draft.callee, memo).params
     assert not isinstance(draft.callee, Scope)
@@ -33,7 +33,7 @@ def _own(draft: Draft, memo: Memo) -> int:
     return sum(size for size in sizes if isinstance(size, int))
 
 
-def macs(drafts: Iterable[Draft], memo: Memo) -> Dim:
+def macs(drafts: Iterable[StepBuilder], memo: Memo) -> Dim:
     """The multiply-accumulates of these steps at inference, for one sample."""
     total: Dim = 0
     for draft in drafts:
@@ -47,7 +47,7 @@ def macs(drafts: Iterable[Draft], memo: Memo) -> Dim:
     return total
 
 
-def within(passed: Passed, span: Span) -> list[Draft]:
+def within(passed: Passed, span: Span) -> list[StepBuilder]:
     """The steps of a statement that a part of it wrote."""
     source = passed.module.source
     return [

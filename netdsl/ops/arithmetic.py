@@ -63,7 +63,7 @@ def _one_channel(a: TensorType, b: TensorType) -> str | None:
 
 
 def mend(a: TensorType, b: TensorType) -> str | None:
-    """What would make the shapes equal: a projection of the larger picture, or of the channels alone."""
+    """What would make the shapes equal: a projection of the larger image, or of the channels alone."""
     if a.rank != b.rank or a.rank < 1:
         return _mend_vector(a, b)
     if a.rank <= 2:
@@ -75,11 +75,11 @@ def mend(a: TensorType, b: TensorType) -> str | None:
     if a.shape[0] == b.shape[0]:
         for gate in (a, b):
             if set(gate.spatial) == {1}:
-                return f"`flatten` (or `gap` before) makes {gate} a vector, which meets a picture per channel"
-    return _mend_pictures(a, b)
+                return f"`flatten` (or `gap` before) makes {gate} a vector, which meets an image per channel"
+    return _mend_images(a, b)
 
 
-def _mend_pictures(a: TensorType, b: TensorType) -> str | None:
+def _mend_images(a: TensorType, b: TensorType) -> str | None:
     for large, small, side in ((a, b, "left"), (b, a, "right")):
         stride = _stride(large.spatial, small.spatial)
         if stride is None:
@@ -89,7 +89,7 @@ def _mend_pictures(a: TensorType, b: TensorType) -> str | None:
             return f"`{projection}` on the left brings it to {b}; in a residual link: `residual(shortcut={projection})`"
         return f"`{projection}` on the right brings it to {a}"
     if a.shape[0] == b.shape[0]:
-        return "the pictures differ: look at kernel sizes and paddings on both sides (`padding=same` keeps the size)"
+        return "the images differ: look at kernel sizes and paddings on both sides (`padding=same` keeps the size)"
     return None
 
 
@@ -103,7 +103,7 @@ def _mend_vector(a: TensorType, b: TensorType) -> str | None:
 
 
 def _stride(large: tuple[Dim, ...], small: tuple[Dim, ...]) -> int | None:
-    """The stride of a 1x1 convolution that takes one picture's size to the other's."""
+    """The stride of a 1x1 convolution that takes one image's size to the other's."""
     for stride in (1, 2, 3, 4, 8, 16):
         if all((m - 1) // stride + 1 == n for m, n in zip(large, small, strict=True)):
             return stride
@@ -125,7 +125,7 @@ def new_axes(own: TensorType, other: TensorType) -> tuple[int, ...]:
 
 
 def spread(index: int, own: TensorType, other: TensorType) -> Any:
-    """Input `index` in a PyTorch form, with axes added where a vector meets a picture."""
+    """Input `index` in a PyTorch form, with axes added where a vector meets an image."""
     axes = new_axes(own, other)
     if not axes:
         return X(index)
@@ -140,7 +140,7 @@ def spread_onnx(g: Graph, own: Operand, other: Operand) -> str:
 
 
 class Binary(Op, frozen=True):
-    """Two values of equal shapes, number by number. A vector `[C]` meets a picture `[C, H, W]` per channel, and an axis
+    """Two values of equal shapes, number by number. A vector `[C]` meets an image `[C, H, W]` per channel, and an axis
     of size 1 is repeated (but not one channel over many, for `+` and `-`)."""
 
     symbol: ClassVar[str]
@@ -169,16 +169,16 @@ class Binary(Op, frozen=True):
 
 def binary_examples(kind: str) -> tuple[Example, ...]:
     call = f"{kind}(x, y)"
-    picture, vector = "[4, 5, 6]", "[4]"
+    image, vector = "[4, 5, 6]", "[4]"
     return (
-        Example(call, (picture, picture)),
-        Example(call, (picture, vector)),
-        Example(call, (vector, picture)),
+        Example(call, (image, image)),
+        Example(call, (image, vector)),
+        Example(call, (vector, image)),
         Example(call, ("[5, 6]", "[6]")),
         Example(call, ("[4, 2, 3, 5]", vector)),
         Example(call, (vector, vector)),
-        Example(call, (picture, "[]")),
-        Example(call, (picture, "[4, 1, 6]")),
+        Example(call, (image, "[]")),
+        Example(call, (image, "[4, 1, 6]")),
         Example(call, ("[4, 1, 6]", "[4, 5, 1]")),
         Example(call, ("[5, 6]", "[1, 6]")),
     )
@@ -194,7 +194,7 @@ def gates(kind: str) -> tuple[Example, ...]:
 
 @register("add")
 class Add(Binary, frozen=True):
-    """`a + b`. Shapes must be equal, but a vector `[C]` meets a picture `[C, H, W]` per channel, a vector `[D]` a
+    """`a + b`. Shapes must be equal, but a vector `[C]` meets an image `[C, H, W]` per channel, a vector `[D]` a
     sequence `[L, D]` per feature, and a number meets all. Of equal rank, an axis of size 1 is repeated, but for that of
     the features: `expand` says that one channel is meant for many."""
 
@@ -205,7 +205,7 @@ class Add(Binary, frozen=True):
 
 @register("sub")
 class Sub(Binary, frozen=True):
-    """`a - b`. Shapes must be equal, but a vector `[C]` meets a picture `[C, H, W]` per channel."""
+    """`a - b`. Shapes must be equal, but a vector `[C]` meets an image `[C, H, W]` per channel."""
 
     symbol, function, node = "-", "-", "Sub"
     saves = "nothing"
@@ -214,7 +214,7 @@ class Sub(Binary, frozen=True):
 
 @register("mul")
 class Mul(Binary, frozen=True):
-    """`a * b`. Shapes must be equal, but a vector `[C]` meets a picture `[C, H, W]` per channel, and an axis of size 1
+    """`a * b`. Shapes must be equal, but a vector `[C]` meets an image `[C, H, W]` per channel, and an axis of size 1
     is repeated: a gate `[1, H, W]` or `[C, 1, 1]` meets `[C, H, W]`."""
 
     symbol, function, node = "*", "*", "Mul"
@@ -223,7 +223,7 @@ class Mul(Binary, frozen=True):
 
 @register("div")
 class Div(Binary, frozen=True):
-    """`a / b`. Shapes must be equal, but a vector `[C]` meets a picture `[C, H, W]` per channel."""
+    """`a / b`. Shapes must be equal, but a vector `[C]` meets an image `[C, H, W]` per channel."""
 
     symbol, function, node = "/", "/", "Div"
     examples = (*binary_examples("div"), *gates("div"))

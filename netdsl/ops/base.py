@@ -144,7 +144,7 @@ class Window(Struct, frozen=True):
 
 
 GLOBAL = "global"
-"""The window of an op that looks at the whole picture."""
+"""The window of an op that looks at the whole image."""
 
 Input = str
 """The type of an example's input as it is written in a spec: `[3, 9, 12]`, `[5] int64`."""
@@ -267,7 +267,7 @@ def known(size: Dim, what: str, *, operand: int = 0) -> int:
     raise OpError(
         f"{what} must be a number to size the weights, found `{size}`",
         operand=operand,
-        hint="weights cannot depend on the picture: average over it (`gap`), or fix the size with "
+        hint="weights cannot depend on the image: average over it (`gap`), or fix the size with "
         f"`--size {min(map(str, _names(size)))}=...`",
         code="symbolic-weight",
     )

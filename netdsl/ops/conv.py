@@ -40,9 +40,9 @@ class StdConv2d(nn.Conv2d):
 
 @register("conv")
 class Conv(Op, frozen=True):
-    """Convolution over the picture (1d on `[C, L]`, 2d on `[C, H, W]`, 3d on `[C, D, H, W]`), as torch.nn.Conv2d.
+    """Convolution over the image (1d on `[C, L]`, 2d on `[C, H, W]`, 3d on `[C, D, H, W]`), as torch.nn.Conv2d.
 
-    The input width is inferred. `padding=same` (the default) keeps the picture's size at stride 1 and pads
+    The input width is inferred. `padding=same` (the default) keeps the image's size at stride 1 and pads
     `dilation * (kernel_size - 1) / 2` on both sides, so the kernel must be odd. `weight_standardization` gives each
     filter mean 0 and variance 1 before it is applied (Qiao et al., 2019), with `eps` added to the variance.
     """
@@ -80,7 +80,7 @@ class Conv(Op, frozen=True):
         if self.eps != 1e-6 and not self.weight_standardization and self.kind == "conv":
             raise OpError("`eps` needs `weight_standardization=true`", argument="eps", code="argument-conflict")
         if self.weight_standardization and axes != 2:
-            message = f"`weight_standardization` is for pictures [C, H, W], found {inputs[0]}"
+            message = f"`weight_standardization` is for images [C, H, W], found {inputs[0]}"
             raise OpError(message, argument="weight_standardization", code="argument-conflict")
         kernel = per_axis(self.kernel_size, axes, "kernel_size")
         dilation = per_axis(self.dilation, axes, "dilation")
@@ -90,7 +90,7 @@ class Conv(Op, frozen=True):
                     f"`padding=same` needs an odd kernel, found kernel_size {compact(kernel)}",
                     argument="kernel_size",
                     code="even-kernel",
-                    hint="give `padding=` a number, or tile the picture with "
+                    hint="give `padding=` a number, or tile the image with "
                     f"`patchify({self.out_channels}, {compact(kernel)})`",
                 )
             padding = tuple(d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True))
@@ -219,7 +219,7 @@ class DepthwiseConv(Op, frozen=True):
 
 @register("patchify")
 class Patchify(Op, frozen=True):
-    """Cut the picture into patches and embed each: `conv(out_channels, k, stride=k, padding=0)` (the stems of ViT and
+    """Cut the image into patches and embed each: `conv(out_channels, k, stride=k, padding=0)` (the stems of ViT and
     ConvNeXt)."""
 
     out_channels: Positive

@@ -1,4 +1,4 @@
-"""Pictures with a margin added or taken away, and parts of an axis: `pad`, `crop`, `narrow`, `take`."""
+"""Images with a margin added or taken away, and parts of an axis: `pad`, `crop`, `narrow`, `take`."""
 
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ Sides = int | tuple[int | tuple[int, int], ...]
 
 @register("pad")
 class Pad(Op, frozen=True):
-    """A margin around the picture: `pad(1)` on all sides, `pad((1, 2))` of 1 above and below and 2 left and right,
+    """A margin around the image: `pad(1)` on all sides, `pad((1, 2))` of 1 above and below and 2 left and right,
     `pad(((0, 1), (2, 3)))` above, below, left, right. On a sequence `pad((4, 0))` adds 4 places before (causal).
     `axis` pads another axis alone: `pad((8, 8), axis=0)` adds 8 channels of zeros before and 8 after (the
     parameter-free shortcut of He et al., 2015).
@@ -127,7 +127,7 @@ class Pad(Op, frozen=True):
 
 @register("crop")
 class Crop(Op, frozen=True):
-    """The middle of the picture: of size `size` (per axis, or one for all), or of the size of another value, as U-Net
+    """The middle of the image: of size `size` (per axis, or one for all), or of the size of another value, as U-Net
     cuts its skip links (Ronneberger et al., 2015): `crop(like=x)`. Of an odd rest the smaller half is cut off first.
     """
 

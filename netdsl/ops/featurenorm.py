@@ -166,7 +166,7 @@ class LocalResponseNorm(Op, frozen=True):
                 "`size` must be odd: as many channels before as after", argument="size", code="argument-value"
             )
         if inputs[0].rank != 3:
-            raise OpError(f"`lrn` needs a picture [C, H, W], found {inputs[0]}", operand=0)
+            raise OpError(f"`lrn` needs an image [C, H, W], found {inputs[0]}", operand=0)
         return floating(inputs[0], "lrn")
 
     def torch(self, *inputs: TensorType) -> Torch:

@@ -1,4 +1,4 @@
-"""Pools that look at the whole picture or adapt to it: `gap`, `gmp`, `adaptive_avgpool`, `adaptive_maxpool`."""
+"""Pools that look at the whole image or adapt to it: `gap`, `gmp`, `adaptive_avgpool`, `adaptive_maxpool`."""
 
 from typing import Any, ClassVar
 

@@ -129,7 +129,7 @@ def _floats(value: Any) -> Any:
 
 @register("fill")
 class Fill(Op, frozen=True):
-    """`channels` channels filled with one number, of the picture's size: `concat(fill(t), it)` tells a convolution the
+    """`channels` channels filled with one number, of the image's size: `concat(fill(t), it)` tells a convolution the
     time (neural ODEs, Chen et al., 2018)."""
 
     value: float

@@ -12,7 +12,7 @@ from netdsl.tensors import TensorType
 
 
 class Pool(Op, frozen=True):
-    """What pools share: a window that tiles the picture unless told otherwise: `stride` defaults to its size."""
+    """What pools share: a window that tiles the image unless told otherwise: `stride` defaults to its size."""
 
     kernel_size: Spatial
     stride: Spatial | None = None
@@ -49,7 +49,7 @@ class Pool(Op, frozen=True):
 
     @property
     def fills_window(self) -> bool:
-        """Whether PyTorch wants the picture itself, without padding, to be as large as a window."""
+        """Whether PyTorch wants the image itself, without padding, to be as large as a window."""
         return False
 
     @property
@@ -57,9 +57,9 @@ class Pool(Op, frozen=True):
         return extent(self._windows()[0], self.dilations)
 
     def _end(self, padding: int, stride: int, span: int) -> int:
-        """The padding at the end with which rounding down gives torch's size, for every size of the picture.
+        """The padding at the end with which rounding down gives torch's size, for every size of the image.
 
-        With `ceil_mode` a window may hang over the end, but must start inside the picture or its left padding.
+        With `ceil_mode` a window may hang over the end, but must start inside the image or its left padding.
         """
         return min(padding + stride - 1, span - 1) if self.ceil_mode else padding
 
@@ -97,7 +97,7 @@ class Pool(Op, frozen=True):
 class MaxPool(Pool, frozen=True):
     """The largest number in each window, as torch.nn.MaxPool1d/2d/3d by the input's rank.
 
-    `stride` defaults to `kernel_size` and `padding` to 0 (so a window of 2 halves the picture). `ceil_mode` keeps a
+    `stride` defaults to `kernel_size` and `padding` to 0 (so a window of 2 halves the image). `ceil_mode` keeps a
     last window that hangs over the end.
     """
 

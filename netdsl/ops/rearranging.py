@@ -11,10 +11,10 @@ from netdsl.sizes.dims import Dim, floordiv
 from netdsl.tensors import TensorType
 
 
-def picture(x: TensorType, kind: str) -> tuple[Dim, Dim, Dim]:
-    """The sizes of a picture. Raises OpError for what is none."""
+def image(x: TensorType, kind: str) -> tuple[Dim, Dim, Dim]:
+    """The sizes of an image. Raises OpError for what is none."""
     if x.rank != 3:
-        raise OpError(f"`{kind}` needs a picture [C, H, W], found {x}", operand=0)
+        raise OpError(f"`{kind}` needs an image [C, H, W], found {x}", operand=0)
     channels, height, width = x.shape
     return channels, height, width
 
@@ -31,7 +31,7 @@ class PixelShuffle(Op, frozen=True):
     examples = (Example("pixel_shuffle(2)", ("[12, 3, 4]",)), Example("pixel_shuffle(3)", ("[9, 3, 4]",)))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
-        channels, height, width = picture(inputs[0], "pixel_shuffle")
+        channels, height, width = image(inputs[0], "pixel_shuffle")
         r = self.upscale_factor
         message = f"{channels} channels do not make {r} x {r} positions"
         require(assume.divisible(channels, r * r), message, argument="upscale_factor", code="indivisible")
@@ -70,7 +70,7 @@ class PixelUnshuffle(Op, frozen=True):
     examples = (Example("pixel_unshuffle(2)", ("[3, 4, 6]",)), Example("pixel_unshuffle(3)", ("[1, 6, 9]",)))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
-        channels, height, width = picture(inputs[0], "pixel_unshuffle")
+        channels, height, width = image(inputs[0], "pixel_unshuffle")
         r = self.downscale_factor
         for size in (height, width):
             message = f"a size of {size} does not divide into {r}"

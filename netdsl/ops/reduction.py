@@ -43,7 +43,7 @@ class Reduction(Op, frozen=True):
         return reduction(g, self.node, x[0].name, axes, keepdims=self.keepdims)
 
     def window(self, *inputs: TensorType) -> str | None:
-        """It looks at the whole picture where a spatial axis is reduced."""
+        """It looks at the whole image where a spatial axis is reduced."""
         return GLOBAL if any(self._axes(inputs[0])) else None
 
     def _axes(self, x: TensorType) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Pictures resized: `upsample`."""
+"""Images resized: `upsample`."""
 
 from math import ceil, floor
 from typing import Annotated, Any, Literal
@@ -20,11 +20,11 @@ Factor = Annotated[float, Meta(gt=0)]
 
 @register("upsample")
 class Upsample(Op, frozen=True):
-    """The picture resized by `scale_factor`, to `size`, or to that of another value (`upsample(like=x)`, as in feature
+    """The image resized by `scale_factor`, to `size`, or to that of another value (`upsample(like=x)`, as in feature
     pyramids), as torch.nn.Upsample.
 
     `mode`: `nearest` repeats positions; `bilinear` (of one and three axes too) and `bicubic` weigh their neighbours.
-    `align_corners` lets the corners of both pictures meet. `antialias` widens the weights when shrinking (as Pillow
+    `align_corners` lets the corners of both images meet. `antialias` widens the weights when shrinking (as Pillow
     does; ONNX from opset 18).
     """
 
@@ -84,11 +84,11 @@ class Upsample(Op, frozen=True):
         self._check_mode(x)
         if self.size is not None:
             for size in self.size:
-                require(assume.at_least(size, 1), f"the picture would have size {size}", argument="size")
+                require(assume.at_least(size, 1), f"the image would have size {size}", argument="size")
             return x.with_shape(x.shape[0], *self.size)
         sizes = [_scaled(size, factor) for size, factor in zip(x.spatial, self._factors(), strict=True)]
         for size in sizes:
-            require(assume.at_least(size, 1), f"the picture would have size {size}", argument="scale_factor")
+            require(assume.at_least(size, 1), f"the image would have size {size}", argument="scale_factor")
         return x.with_shape(x.shape[0], *sizes)
 
     def _check_mode(self, x: TensorType) -> None:
@@ -97,7 +97,7 @@ class Upsample(Op, frozen=True):
             raise OpError(f"`{name}` needs `mode=bilinear` or `bicubic`", argument=name, code="argument-conflict")
         if x.rank != 3 and (self.mode == "bicubic" or self.antialias):
             raise OpError(
-                f"`mode={self.mode}` is for pictures [C, H, W], found {x}", argument="mode", code="argument-value"
+                f"`mode={self.mode}` is for images [C, H, W], found {x}", argument="mode", code="argument-value"
             )
 
     def torch(self, *inputs: TensorType) -> Torch:

@@ -32,7 +32,7 @@ class ScaledConv(Conv, frozen=True):
 
     A filter of fan-in n is `gain * gamma / sqrt(n) * (weight - mean) / sqrt(var + eps)`: `gain` is learnt, one number
     per filter, and starts at the given number; `gamma` makes up for what the activation before it takes of the variance
-    (1.7139 for ReLU, 1.7015 for GELU). All else is as for `conv`, for pictures `[C, H, W]`.
+    (1.7139 for ReLU, 1.7015 for GELU). All else is as for `conv`, for images `[C, H, W]`.
     """
 
     gamma: float = 1.0
@@ -47,7 +47,7 @@ class ScaledConv(Conv, frozen=True):
 
     def resolve(self, *inputs: TensorType) -> Op:
         if inputs[0].rank != 3:
-            raise OpError(f"`scaled_conv` needs a picture [C, H, W], found {inputs[0]}", operand=0)
+            raise OpError(f"`scaled_conv` needs an image [C, H, W], found {inputs[0]}", operand=0)
         if self.weight_standardization or self.padding_mode != "zeros":
             name = "padding_mode" if self.padding_mode != "zeros" else "weight_standardization"
             raise OpError(f"`scaled_conv` takes no `{name}`", argument=name, code="argument-conflict")

@@ -70,8 +70,8 @@ class Subsample(Op, frozen=True):
 
 @register("blurpool")
 class BlurPool(Op, frozen=True):
-    """A weighted mean at every `stride`-th position, with binomial weights (1 2 1 for `kernel_size=3`) and the picture
-    reflected at its edges: pooling that shifts with the picture (Zhang, 2019)."""
+    """A weighted mean at every `stride`-th position, with binomial weights (1 2 1 for `kernel_size=3`) and the image
+    reflected at its edges: pooling that shifts with the image (Zhang, 2019)."""
 
     kernel_size: Positive = 3
     stride: Spatial = 2

@@ -3,14 +3,14 @@
 from typing import Any
 
 from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Param, Torch, register, require
-from netdsl.ops.rearranging import picture
+from netdsl.ops.rearranging import image
 from netdsl.ops.spatial import Natural, Positive, optional
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, floordiv
 from netdsl.tensors import TensorType
 
 APART = -100.0
-"""What a score gains between positions that a shift brought together from opposite sides of the picture."""
+"""What a score gains between positions that a shift brought together from opposite sides of the image."""
 
 HELPER = '''\
 class WindowBias(nn.Module):
@@ -41,11 +41,11 @@ class WindowBias(nn.Module):
 
 @register("window_bias")
 class WindowBias(Op, frozen=True):
-    """What attention in windows of a picture adds to its scores (Swin, Liu et al., 2021): a learnt bias for each head
+    """What attention in windows of an image adds to its scores (Swin, Liu et al., 2021): a learnt bias for each head
     and relative position, `[heads, L, L]` with `L = size * size`. Where the windows are shifted by `shift`, the
     result is `[windows, heads, L, L]`, and positions that were far apart before gain -100.
 
-    The picture flows in (`bias = window_bias(3, 7, shift=3)`), and the result is the mask of the attention:
+    The image flows in (`bias = window_bias(3, 7, shift=3)`), and the result is the mask of the attention:
     `roll(-3) -> windows(7) -> attention(3, mask=bias) -> unwindows(H, W) -> roll(3)`.
     """
 
@@ -62,7 +62,7 @@ class WindowBias(Op, frozen=True):
     )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
-        _, height, width = picture(inputs[0], "window_bias")
+        _, height, width = image(inputs[0], "window_bias")
         if self.shift >= self.size:
             raise OpError("`shift` must be less than `size`", argument="shift", code="argument-value")
         for side in (height, width):

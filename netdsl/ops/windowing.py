@@ -1,11 +1,11 @@
-"""Pictures cut into windows and joined again: `windows`, `unwindows`."""
+"""Images cut into windows and joined again: `windows`, `unwindows`."""
 
 from math import isqrt
 from typing import Any
 
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register, require
 from netdsl.ops.lowering import reshaped, transposed
-from netdsl.ops.rearranging import Roll, picture
+from netdsl.ops.rearranging import Roll, image
 from netdsl.ops.reshaping import size_of
 from netdsl.ops.spatial import Natural, Positive
 from netdsl.sizes.constraints import Assumptions
@@ -15,10 +15,10 @@ from netdsl.tensors import TensorType
 
 @register("windows")
 class Windows(Op, frozen=True):
-    """A picture cut into square windows of `size`, each a sequence of its positions: `[C, H, W]` to
+    """An image cut into square windows of `size`, each a sequence of its positions: `[C, H, W]` to
     `[H // size * (W // size), size * size, C]` (Swin, Liu et al., 2021). `unwindows` is the way back.
 
-    The first window begins at position `shift` of both axes, and the last ones go on at the other end of the picture.
+    The first window begins at position `shift` of both axes, and the last ones go on at the other end of the image.
     """
 
     size: Positive
@@ -32,7 +32,7 @@ class Windows(Op, frozen=True):
     )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
-        channels, height, width = picture(inputs[0], "windows")
+        channels, height, width = image(inputs[0], "windows")
         check_shift(self.shift, self.size)
         for size in (height, width):
             message = f"windows of {self.size} do not tile a size of {size}"
@@ -63,7 +63,7 @@ class Windows(Op, frozen=True):
 
 @register("unwindows")
 class Unwindows(Op, frozen=True):
-    """Windows joined to a picture of `height` x `width`: the reverse of `windows` with the same `shift`."""
+    """Windows joined to an image of `height` x `width`: the reverse of `windows` with the same `shift`."""
 
     height: Any
     width: Any
@@ -81,7 +81,7 @@ class Unwindows(Op, frozen=True):
         size = self._size(x)
         check_shift(self.shift, size)
         count = floordiv(size_of(self.height, "height"), size) * floordiv(size_of(self.width, "width"), size)
-        message = f"{x} are not the windows of a picture of {self.height} x {self.width}"
+        message = f"{x} are not the windows of an image of {self.height} x {self.width}"
         require(assume.equal(x.shape[0], count), message, operand=0)
         return x.with_shape(x.shape[2], self.height, self.width)
 
@@ -101,8 +101,8 @@ class Unwindows(Op, frozen=True):
             return transposed(g, joined, 2, 0, 1)
         cut = reshaped(g, x[0], floordiv(height, size), floordiv(width, size), size, size, channels)
         joined = reshaped(g, Operand(transposed(g, cut, 4, 0, 2, 1, 3), x[0].type), channels, height, width)
-        picture_type = x[0].type.with_shape(channels, height, width)
-        return Roll(self.shift).onnx(g, Operand(joined, picture_type)) if self.shift else joined
+        image_type = x[0].type.with_shape(channels, height, width)
+        return Roll(self.shift).onnx(g, Operand(joined, image_type)) if self.shift else joined
 
     def _size(self, x: TensorType) -> int:
         """The size of a window."""
@@ -123,14 +123,14 @@ def check_shift(shift: int, size: int) -> None:
 
 
 def origins(height: int, width: int, size: int, shift: int) -> list[list[int]]:
-    """For each window and each position in it, the position of the picture (row by row) that is seen there."""
+    """For each window and each position in it, the position of the image (row by row) that is seen there."""
     corners = [(i, j) for i in range(shift, height + shift, size) for j in range(shift, width + shift, size)]
     inside = [(i, j) for i in range(size) for j in range(size)]
     return [[(top + i) % height * width + (left + j) % width for i, j in inside] for top, left in corners]
 
 
 def places(height: int, width: int, size: int, shift: int) -> list[list[int]]:
-    """For each position of the picture, where it stands among those of the windows: the reverse of `origins`."""
+    """For each position of the image, where it stands among those of the windows: the reverse of `origins`."""
     seen = [p for window in origins(height, width, size, shift) for p in window]
     place = sorted(range(len(seen)), key=seen.__getitem__)
     return [place[row : row + width] for row in range(0, height * width, width)]

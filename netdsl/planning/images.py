@@ -14,7 +14,7 @@ from netdsl.recipe.component import Component, component_name
 from netdsl.recipe.places import Places
 from netdsl.recipe.progressive import staged
 from netdsl.recipe.schema import Recipe
-from netdsl.recipe.sources import Pictures, Text
+from netdsl.recipe.sources import Images, Text
 from netdsl.sizes.dims import Dim
 
 
@@ -96,7 +96,7 @@ def _crops(shape: tuple[Dim, ...], recipe: Recipe, places: Places) -> Iterator[D
     if declared is not None:
         yield from _test_size(declared, recipe, places)
     data = recipe.data
-    side = (data.resize or data.crop or declared) if isinstance(data, Pictures) else declared
+    side = (data.resize or data.crop or declared) if isinstance(data, Images) else declared
     found = list(_windows(side, recipe, places))
     yield from found
     if declared is not None and not found:
@@ -106,8 +106,8 @@ def _crops(shape: tuple[Dim, ...], recipe: Recipe, places: Places) -> Iterator[D
 def _test_size(declared: int, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """Test images are cut to the size that the net takes."""
     data = recipe.data
-    cut = data.crop if isinstance(data, Pictures) else 0
-    if isinstance(data, Pictures) and data.resize and not cut and data.resize < declared:
+    cut = data.crop if isinstance(data, Images) else 0
+    if isinstance(data, Images) and data.resize and not cut and data.resize < declared:
         message = f"`resize={data.resize}` is smaller than what the net takes, {declared} x {declared}"
         yield diagnostic("unfit-size", message, places.at("data.resize"), f"`resize={declared}`, or more")
     if cut and cut != declared:

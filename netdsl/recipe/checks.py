@@ -15,7 +15,7 @@ from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, LayerDecay
 from netdsl.recipe.retention import Best
 from netdsl.recipe.schedules import Linear, Plateau, Warmup
 from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
-from netdsl.recipe.sources import Pictures
+from netdsl.recipe.sources import Images
 from netdsl.source import Place
 
 
@@ -187,7 +187,7 @@ def _augmentation(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 def _images(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """Images are resized before they are cut."""
     data = recipe.data
-    if isinstance(data, Pictures) and data.resize and data.crop > data.resize:
+    if isinstance(data, Images) and data.resize and data.crop > data.resize:
         message = f"`crop={data.crop}` is larger than `resize={data.resize}`: images are resized, then cut"
         yield _say("error", "unfit-size", message, places.at("data.crop"))
 

@@ -144,7 +144,7 @@ class FashionMnist(Data, frozen=True, tag="fashion_mnist"):
         return 1, 28, 28
 
 
-class Pictures(Data, frozen=True, kw_only=True):
+class Images(Data, frozen=True, kw_only=True):
     """Image files.
 
     They are resized to `resize` on their shorter side and cut to `crop` in the middle; without them, to what the net
@@ -159,7 +159,7 @@ class Pictures(Data, frozen=True, kw_only=True):
 
 
 @component("data")
-class ImageFolder(Pictures, frozen=True, tag="imagefolder"):
+class ImageFolder(Images, frozen=True, tag="imagefolder"):
     """A folder `train` and a folder `val` (or `test`) with one folder of images per class.
 
     Images are resized to `resize` on their shorter side and cut to `crop` in the middle; without them, to what the
@@ -170,7 +170,7 @@ class ImageFolder(Pictures, frozen=True, tag="imagefolder"):
     folder: Folder
 
 
-class Table(Pictures, frozen=True, kw_only=True):
+class Table(Images, frozen=True, kw_only=True):
     """A table with a column of images and one of classes."""
 
     sure = False
@@ -191,7 +191,7 @@ class Parquet(Table, frozen=True, tag="parquet"):
 
 
 @component("data")
-class Shards(Pictures, frozen=True, tag="shards"):
+class Shards(Images, frozen=True, tag="shards"):
     """Samples in many files, each read from front to back: uncompressed tar files in webdataset's layout (`a.jpg` and
     `a.cls`, one behind the other), or parquet files. Every process reads files of its own, in an order that is the same
     for any number of processes. Sized and cut as in `imagefolder`."""
@@ -201,7 +201,7 @@ class Shards(Pictures, frozen=True, tag="shards"):
         str, Meta(min_length=1, description="files, relative to the spec: `data/train-*.tar`", extra=A_PATH)
     ]
     test: Annotated[str, Meta(min_length=1, description="files to test on", extra=A_PATH)]
-    image: Annotated[str, Meta(description="ending or column of the pictures; empty: any known one, or `image`")] = ""
+    image: Annotated[str, Meta(description="ending or column of the images; empty: any known one, or `image`")] = ""
     label: Annotated[str, Meta(description="ending or column of the classes; empty: `cls`, or `label`")] = ""
 
 

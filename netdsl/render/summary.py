@@ -105,7 +105,7 @@ def _field(summary: Summary) -> str:
     field = summary.receptive_field
     assert field is not None
     if field.size is None:
-        return "the whole picture"
+        return "the whole image"
     return f"{field.size} pixels, stride {field.stride}, padding {field.padding}, at {field.map}"
 
 

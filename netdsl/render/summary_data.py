@@ -51,7 +51,7 @@ def _port(port: Port) -> dict[str, Any]:
 
 
 def _field(field: Field | None) -> dict[str, Any] | None:
-    """`size` is None where every position of the last map sees the whole picture."""
+    """`size` is None where every position of the last map sees the whole image."""
     if field is None:
         return None
     return {"size": field.size, "stride": _size(field.stride), "padding": field.padding, "map": _shape(field.map)}

@@ -19,7 +19,7 @@ HEAD = """\
 
 Made by `make docs` from the specs themselves. Parameters and multiply-accumulates (of convolutions, linears and matrix
 products, for one sample) equal the published figures to the last digit; where an input has named sizes, the figures are
-formulas. The receptive field is that of the last picture-shaped value, in pixels.
+formulas. The receptive field is that of the last image-shaped value, in pixels.
 """
 
 

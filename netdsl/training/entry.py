@@ -30,7 +30,7 @@ from netdsl.training.data.prefetch import deaths_in_words
 from netdsl.training.data.ragged import check_batches
 from netdsl.training.devices import choose_device
 from netdsl.training.diagnose import Diverged
-from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.evaluate import at_once
 from netdsl.training.export import forward_of, largest_difference
 from netdsl.training.kernels.memory import resident
@@ -49,8 +49,8 @@ from netdsl.training.setup import (
     start,
     watching,
 )
-from netdsl.training.trainer import Loop
-from netdsl.verify.export import deliver
+from netdsl.training.trainer import Trainer
+from netdsl.verify.export import export_onnx
 
 Show = Callable[[str], None]
 INTERRUPTED = 130
@@ -83,7 +83,7 @@ class Request(Struct, frozen=True, eq=False, kw_only=True):
 def train(request: Request, show: Show) -> int:
     """Train; returns the exit code. Everything it leaves is in the run folder."""
     device = choose_device(request.device)
-    ranks = Ranks.from_environment(device)
+    ranks = ProcessGroup.from_environment(device)
     choose_threads(request)
     choose_arithmetic(request.recipe)
     say = show if ranks.first else _silent
@@ -97,7 +97,7 @@ def train(request: Request, show: Show) -> int:
         ranks.close()
 
 
-def _trained(request: Request, prepared: Prepared, folder: Path, ranks: Ranks, say: Show, began: float) -> int:
+def _trained(request: Request, prepared: Prepared, folder: Path, ranks: ProcessGroup, say: Show, began: float) -> int:
     device = next(prepared.module.parameters()).device
     about = _about(request, prepared, environment(device, ranks))
     loop = start(prepared, folder, ranks, lambda what, numbers: None)
@@ -146,14 +146,14 @@ def choose_arithmetic(recipe: Recipe) -> None:
         torch.use_deterministic_algorithms(recipe.deterministic)
 
 
-def _folder(request: Request, ranks: Ranks) -> Path:
+def _folder(request: Request, ranks: ProcessGroup) -> Path:
     if request.folder is None:
         return Path(ranks.tell(str(files.new_folder(request.net.name)) if ranks.first else None))
     request.folder.mkdir(parents=True, exist_ok=True)
     return request.folder
 
 
-def _introduce(prepared: Prepared, loop: Loop, notes: list[str], say: Show) -> None:
+def _introduce(prepared: Prepared, loop: Trainer, notes: list[str], say: Show) -> None:
     count = sum(math.prod(p.shape) for p in prepared.parameters)
     data = prepared.data
     sizes = f"{len(prepared.train):,} to train, {len(data.test):,} to test"
@@ -166,7 +166,7 @@ def _introduce(prepared: Prepared, loop: Loop, notes: list[str], say: Show) -> N
     say(f"recipe {prepared.recipe.name}: {loop.total:,} steps of {prepared.recipe.batch}; into {into}")
 
 
-def _run(request: Request, loop: Loop, folder: Path, say: Show) -> None:
+def _run(request: Request, loop: Trainer, folder: Path, say: Show) -> None:
     first = loop.ranks.first
     progress = Progress(loop.total, loop.state.step, request.quiet or not first, used_on(loop.device))
     log = open_log(folder, loop.state.step) if first else None
@@ -258,7 +258,7 @@ def _onnx(prepared: Prepared, folder: Path, say: Show) -> dict[str, Any]:
     module = prepared.module.cpu()
     preprocessing = {"pixels": "float32 from 0 to 1", "standardized": prepared.net.options.standard is not None}
     notes = {"class_names": list(prepared.data.classes), "preprocessing": preprocessing}
-    deliver(prepared.net, folder / files.ONNX, module, metadata=notes)
+    export_onnx(prepared.net, folder / files.ONNX, module, metadata=notes)
     forward = forward_of(Session(folder / files.ONNX, threads=torch.get_num_threads()))
     test = prepared.data.test.to(torch.device("cpu"))
     theirs = evaluator_of(prepared.recipe, prepared.data, prepared.kept)(forward, test)

@@ -17,7 +17,7 @@ from netdsl.recipe.schema import Recipe
 from netdsl.training.capacity import Attempt, fits_in_memory, within_memory
 from netdsl.training.data.dataset import CHUNK, Split
 from netdsl.training.data.targets import Targets
-from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.losses.criterion import Criterion, facing
 from netdsl.training.metrics import Metrics
 
@@ -39,7 +39,7 @@ class Evaluator:
         kept: tuple[str, ...],
         task: str,
         classes: int,
-        ranks: Ranks,
+        ranks: ProcessGroup,
         folder: Path | None = None,
         deviation: Sequence[float] | None = None,
     ) -> None:

@@ -34,8 +34,8 @@ def as_data_set(data: Any, test: Any = None, target: str | None = None, held_out
     if not len(train) or not len(held):
         raise DataError(f"`data` has {len(splits[0])} samples: too few to hold some out", "give `test=`")
     task, classes = task_of(train, held)
-    pictures = train.inputs[0].ndim == 4
-    result = DataSet("data", train, held, task, names or classes, pictures=pictures)
+    images = train.inputs[0].ndim == 4
+    result = DataSet("data", train, held, task, names or classes, images=images)
     check_sound(result)
     return result
 

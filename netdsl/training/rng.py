@@ -50,7 +50,7 @@ def key(*parts: int | str) -> int:
     return x
 
 
-class Draws:
+class KeyedRng:
     """Random numbers for a batch of samples: `uniform("flip")` gives one number in [0, 1) for each.
 
     `samples` are the numbers that identify the samples in this epoch (int64 [B]); the result depends on nothing else
@@ -98,7 +98,7 @@ class Draws:
 
 def permutation(base: int, n: int) -> Tensor:
     """A random order of n things, int64 [n], from a key."""
-    return Draws(base, torch.arange(n)).bits("order").argsort(stable=True)
+    return KeyedRng(base, torch.arange(n)).bits("order").argsort(stable=True)
 
 
 def beta(base: int, alpha: float, n: int = 1) -> Tensor:

@@ -27,7 +27,7 @@ from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Pixel
 from netdsl.training.checkpoints import format as files
 from netdsl.training.checkpoints.run_dir import ABOUT, LOG, RECIPE, SOURCE, WEIGHTS, About, Log, write_json, write_spec
-from netdsl.training.data.batches import Feed
+from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.data.fit import check_shape, fit, held_out, with_noise
 from netdsl.training.data.labels import as_labels
@@ -35,7 +35,7 @@ from netdsl.training.data.preprocessing import keep, kept_statistics, pixel_stat
 from netdsl.training.data.targets import Targets
 from netdsl.training.data.units import as_numbers, is_regression, target_units
 from netdsl.training.data.validation import check_recipe
-from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.distributed.shards import gathered, is_sharded
 from netdsl.training.distributed.signals import handling
 from netdsl.training.evaluate import Evaluator
@@ -45,7 +45,7 @@ from netdsl.training.optim.reparametrization import merge
 from netdsl.training.readers import read
 from netdsl.training.readers.mixing import read_mixing
 from netdsl.training.rng import key, seed_layers
-from netdsl.training.trainer import Job, Loop, Watch
+from netdsl.training.trainer import Job, Trainer, Watch
 from netdsl.version import LANGUAGE
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def load_data(program: Program, recipe: Recipe, base: Path, given: DataSet | Non
 
 
 def kept(data: DataSet, recipe: Recipe) -> DataSet:
-    """The data set with its pictures in memory, split by split, where the recipe says that they are few enough."""
+    """The data set with its images in memory, split by split, where the recipe says that they are few enough."""
     limit = recipe.resident * 2**20
     return replace(data, train=data.train.kept(limit, recipe.workers), test=data.test.kept(limit, recipe.workers))
 
@@ -185,7 +185,7 @@ def check_sizes(program: Program, data: DataSet) -> None:
     broken = [str(c) for c in program.constraints if sizes and not c.holds(sizes)]
     if broken:
         have = ", ".join(f"{n} = {v}" for n, v in sizes.items())
-        hint = "give the net's sizes, and pictures are resized: `--size H=32 --size W=32`"
+        hint = "give the net's sizes, and images are resized: `--size H=32 --size W=32`"
         raise DataError(f"the net needs {', '.join(broken)}; `{data.name}` has {have}", hint)
 
 
@@ -196,17 +196,17 @@ def _classes(program: Program, recipe: Recipe) -> int | None:
     return size if isinstance(size, int) and recipe.data.task != "numbers" else None
 
 
-def start(prepared: Prepared, folder: Path, ranks: Ranks, watch: Watch) -> Loop:
+def start(prepared: Prepared, folder: Path, ranks: ProcessGroup, watch: Watch) -> Trainer:
     """The loop of a run, at its first step."""
     p = prepared
     standard = kept_statistics(p.module, p.net.checked) if p.net.options.standard else None
-    feed = Feed(p.train, p.recipe, p.targets(), mask=p.data.task == "mask", standard=standard, mixing=p.mixing)
+    feed = BatchLoader(p.train, p.recipe, p.targets(), mask=p.data.task == "mask", standard=standard, mixing=p.mixing)
     job = Job(
         module=p.module, recipe=p.recipe, feed=feed, held=p.held, parameters=p.parameters, names=p.names, kept=p.kept,
         task=p.data.task, classes=max(1, len(p.data.classes)), folder=folder, ranks=ranks, layers=layers_of(p),
         deviation=p.data.units[1] if p.data.units else None,
     )  # fmt: skip
-    return Loop(job, watch)
+    return Trainer(job, watch)
 
 
 def layers_of(prepared: Prepared) -> dict[str, int] | None:
@@ -228,7 +228,7 @@ def watching(log: Log | None, progress: Callable[[str, dict[str, Any]], None], e
 
 
 @contextmanager
-def interruptible(loop: Loop) -> Iterator[None]:
+def interruptible(loop: Trainer) -> Iterator[None]:
     """Ctrl-C ends training after the current update, with a checkpoint; a second one ends it at once.
 
     A launcher passes on what the terminal has told every process already: what follows within a second is the same.
@@ -257,7 +257,7 @@ def begin_folder(folder: Path, prepared: Prepared, about: About) -> None:
     files.write_atomic(folder / SOURCE, prepared.net.source().encode())
 
 
-def finish(prepared: Prepared, loop: Loop, folder: Path) -> dict[str, Any]:
+def finish(prepared: Prepared, loop: Trainer, folder: Path) -> dict[str, Any]:
     """Choose the weights, write them, and measure them on the test split. Raises CheckpointError."""
     weights = loop.chosen_weights()
     merge(prepared.module, loop.factors)
@@ -274,7 +274,7 @@ def finish(prepared: Prepared, loop: Loop, folder: Path) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def refresh(module: nn.Module, feed: Feed, seed: int, micro: int = 0) -> None:
+def refresh(module: nn.Module, feed: BatchLoader, seed: int, micro: int = 0) -> None:
     """Recompute the batch-norm statistics over one epoch more (Izmailov et al. 2018)."""
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     kept = [m.momentum for m in norms]
@@ -285,7 +285,7 @@ def refresh(module: nn.Module, feed: Feed, seed: int, micro: int = 0) -> None:
     begin = -(-feed.total // feed.per_epoch) * feed.per_epoch
     for step in range(begin, begin + feed.per_epoch if norms else begin):
         seed_layers(key(seed, "refresh", step))
-        for part in Ranks().parts(feed.count(step), micro):
+        for part in ProcessGroup().parts(feed.count(step), micro):
             module(*feed.batch(step, *part).inputs)
     for norm, momentum in zip(norms, kept, strict=True):
         norm.momentum = momentum
@@ -306,7 +306,7 @@ def evaluator_of(recipe: Recipe, data: DataSet, kept: tuple[str, ...]) -> Evalua
     """Measures the inference form of a net."""
     deviation = data.units[1] if data.units else None
     given = replace(recipe, outputs={})
-    return Evaluator(given, kept, kept, data.task, max(1, len(data.classes)), Ranks(), deviation=deviation)
+    return Evaluator(given, kept, kept, data.task, max(1, len(data.classes)), ProcessGroup(), deviation=deviation)
 
 
 def open_log(folder: Path, after: int) -> Log:

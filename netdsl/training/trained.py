@@ -1,4 +1,4 @@
-"""A trained net, from a run folder or an ONNX file: measured on data, run on pictures."""
+"""A trained net, from a run folder or an ONNX file: measured on data, run on images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from netdsl.recipe.annotations import arguments
 from netdsl.recipe.bind import Binder
 from netdsl.recipe.losses import Bce
 from netdsl.recipe.schema import Recipe
-from netdsl.recipe.sources import Pictures
+from netdsl.recipe.sources import Images
 from netdsl.sizes.stated import broken
 from netdsl.tensors import TensorType
 from netdsl.training.checkpoints import run_dir as files
@@ -37,7 +37,7 @@ from netdsl.training.evaluate import first_output
 from netdsl.training.export import forward_of
 from netdsl.training.readers import read
 from netdsl.training.readers.graph import for_the_net, second_is_integer, takes_edges
-from netdsl.training.readers.images import View, open_picture
+from netdsl.training.readers.images import View, open_image
 from netdsl.training.regularization import drop_paths, dropouts
 from netdsl.training.setup import evaluator_of
 from netdsl.version import LANGUAGE
@@ -177,7 +177,7 @@ def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dic
 
 
 def predict(trained: Trained, path: Path, top: int, passes: int = 0, invert: bool = False) -> dict[str, Any]:
-    """The likeliest classes of a picture, with the deviation over Monte Carlo passes. Raises DataError."""
+    """The likeliest classes of an image, with the deviation over Monte Carlo passes. Raises DataError."""
     pixels = _pixels(trained, path)
     pixels = 1 - pixels if invert else pixels
     chances = monte_carlo(trained, pixels, passes) if passes else _chances(trained, trained.forward(pixels))[None]
@@ -190,20 +190,20 @@ def predict(trained: Trained, path: Path, top: int, passes: int = 0, invert: boo
 
 
 def _pixels(trained: Trained, path: Path) -> Tensor:
-    """The picture as [1, C, H, W] from 0 to 1."""
+    """The image as [1, C, H, W] from 0 to 1."""
     if len(trained.shape) != 3 or trained.shape[0] not in (1, 3):
-        raise DataError(f"the net takes {list(trained.shape)}, not pictures of 1 or 3 channels")
+        raise DataError(f"the net takes {list(trained.shape)}, not images of 1 or 3 channels")
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     shape = tuple(s or size for s, size in zip(trained.shape, (3, 224, 224), strict=True))
-    pixels = _view(trained.recipe.data, shape)(open_picture(path, shape[0]))
+    pixels = _view(trained.recipe.data, shape)(open_image(path, shape[0]))
     check_sizes(trained, tuple(pixels.shape))
     return pixels[None].to(torch.float32) / 255
 
 
 def _view(data: Any, shape: tuple[int, ...]) -> View:
-    """How a picture is seen: resized and cut as the run's own test pictures, where they lie in files."""
-    if not isinstance(data, Pictures):
+    """How an image is seen: resized and cut as the run's own test images, where they lie in files."""
+    if not isinstance(data, Images):
         return View(shape)
     return View.of(data, (shape[0], data.crop, data.crop) if data.crop else shape)
 

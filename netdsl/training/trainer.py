@@ -16,17 +16,17 @@ from netdsl.planning.schedule import Schedule, peak_lr
 from netdsl.recipe.schema import Recipe
 from netdsl.training.capacity import Attempt, fits_in_memory, within_memory
 from netdsl.training.checkpoints import format as files
-from netdsl.training.checkpoints.manager import State, Store
-from netdsl.training.data.batches import Batch, Feed
+from netdsl.training.checkpoints.manager import CheckpointManager, State
+from netdsl.training.data.batches import Batch, BatchLoader
 from netdsl.training.data.dataset import Split
 from netdsl.training.devices import autocasting, channels_last, half_precision
 from netdsl.training.diagnose import Diverged, diagnose, diagnose_gradient
-from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.distributed.reach import hold_unreached
 from netdsl.training.distributed.shards import exchanged, gathered, is_sharded, local, rest, whole
 from netdsl.training.evaluate import Evaluator, Forward
 from netdsl.training.kernels.compiler import compile_as_asked, is_compiled
-from netdsl.training.kernels.cpu_convolutions import quicken, uses_channels_last
+from netdsl.training.kernels.cpu_convolutions import use_fast_convolutions, uses_channels_last
 from netdsl.training.kernels.memory import give_back, keep_memory
 from netdsl.training.losses.criterion import Criterion
 from netdsl.training.losses.denominators import Denominators
@@ -55,7 +55,7 @@ class Job(Struct, frozen=True, eq=False):
 
     module: nn.Module
     recipe: Recipe
-    feed: Feed
+    feed: BatchLoader
     held: Split
     parameters: tuple[Parameter, ...]
     names: tuple[str, ...]
@@ -63,12 +63,12 @@ class Job(Struct, frozen=True, eq=False):
     task: str
     classes: int
     folder: Path | None
-    ranks: Ranks
+    ranks: ProcessGroup
     layers: dict[str, int] | None = None
     deviation: tuple[float, ...] | None = None
 
 
-class Loop:
+class Trainer:
     """One run of training. `run()` goes on from `state`, which `restore()` may have set.
 
     `interrupted`, set from outside, leaves a checkpoint and ends; `ending` also evaluates, as the last update does.
@@ -93,7 +93,7 @@ class Loop:
         self.groups = group(recipe, job.parameters, job.layers)
         self.channels_last = recipe.shard is None and uses_channels_last(recipe.layout, self.module)
         self.criterion = Criterion(recipe, job.names, job.kept, job.deviation)
-        self.parallel: Any = self._laid_over_devices()
+        self.parallel: Any = self._distributed_module()
         self.sharded = is_sharded(self.module)
         self.updater = Updater(self.module, self.groups, recipe, self.total, self.factors)
         self.averages = Averages(self.module, recipe, self.total, self.per_epoch)
@@ -109,17 +109,17 @@ class Loop:
         self.autocast = half_precision(recipe, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.autocast == torch.float16)
         self.state = State()
-        self.store = Store(job.folder, recipe, self.per_epoch, self.ranks.first)
+        self.store = CheckpointManager(job.folder, recipe, self.per_epoch, self.ranks.first)
         self.interrupted = self.ending = False
         self.pending: list[tuple[int, Tensor]] = []
         self.skipped = 0
 
-    def _laid_over_devices(self) -> nn.Module:
+    def _distributed_module(self) -> nn.Module:
         """The module in its memory layout, compiled, and joined with those of other processes. Raises DataError."""
         if self.channels_last:
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             if self.device.type == "cpu" and self.recipe.compile != "on" and self.recipe.precision == "fp32":
-                quicken(self.module)
+                use_fast_convolutions(self.module)
         self.notes = compile_as_asked(self.module, self.recipe, self.device)
         if self.recipe.dropout is not None and is_compiled(self.module):
             let_rates_vary(self.module)
@@ -133,7 +133,7 @@ class Loop:
         Raises Diverged where the loss is no longer finite.
         """
         steps = range(self.state.step, self.total)
-        self.feed.begin((step, *part) for step in steps for part in self._parts(step))
+        self.feed.begin((step, *part) for step in steps for part in self._microbatches(step))
         try:
             return self._run()
         finally:
@@ -168,7 +168,7 @@ class Loop:
         """One update of the weights from the samples of `step`."""
         self._prepare(step)
         count = self.feed.count(step)
-        parts = self._parts(step)
+        parts = self._microbatches(step)
         total = torch.zeros((), device=self.device)
         with within_memory(lambda: self._attempt(step)):
             self.denominators.begin(step, parts)
@@ -193,7 +193,7 @@ class Loop:
 
     def _attempt(self, step: int) -> Attempt:
         """The passes of a training step, to be tried with fewer samples after they did not fit."""
-        first, last = self._parts(step)[0]
+        first, last = self._microbatches(step)[0]
         own, _ = self.ranks.share(self.feed.count(step))
 
         def fits(count: int) -> bool:
@@ -211,7 +211,7 @@ class Loop:
             return torch.zeros((), device=self.device)
         return whole(nn.utils.get_total_norm([p.grad for p in self.trained if p.grad is not None]))
 
-    def _parts(self, step: int) -> list[tuple[int, int]]:
+    def _microbatches(self, step: int) -> list[tuple[int, int]]:
         """This process's places of an update, first and last of what is computed at once."""
         return self.ranks.parts(self.feed.count(step), self.recipe.micro_batch)
 
@@ -267,7 +267,7 @@ class Loop:
         if bool(finite.all()):
             return None
         worst = int((~finite.all(1)).int().argmax())
-        batch = self.feed.batch(steps[worst], *self._parts(steps[worst])[0])
+        batch = self.feed.batch(steps[worst], *self._microbatches(steps[worst])[0])
         if bool(finite[worst, 0]):
             with autocasting(self.device, self.autocast):
                 raise Diverged(steps[worst], diagnose_gradient(self.module, batch, self.criterion), "gradient")
@@ -294,7 +294,7 @@ class Loop:
 
     def evaluate(self) -> dict[str, Any]:
         """Measure raw and averaged weights on the held-out split; keep the best."""
-        self._agree()
+        self._sync_buffers()
         self.module.eval()
         numbers: dict[str, Any] = {"step": self.state.step, "epoch": self.state.step / self.per_epoch}
         waiting = self.feed.pause()
@@ -312,7 +312,7 @@ class Loop:
         self.feed.go_on()
         return numbers
 
-    def _agree(self) -> None:
+    def _sync_buffers(self) -> None:
         """All processes evaluate and save the same statistics."""
         norms = [n for n, m in self.module.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         reduced = self.recipe.batch_norm == "reduce_at_eval"
@@ -369,7 +369,7 @@ class Loop:
         """Write the checkpoint: weights, averages, the optimizer's tensors, where the run stands."""
         if self.job.folder is None:
             return
-        self._agree()
+        self._sync_buffers()
         tensors = files.prefixed("model", self.module.state_dict())
         tensors |= files.prefixed("optimizer", files.optimizer_tensors(self.updater.optimizers))
         tensors |= files.prefixed("average", self.averages.tensors())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from netdsl.pipeline import Net
 
 
-def deliver(
+def export_onnx(
     net: Net,
     path: str | os.PathLike[str],
     weights: Mapping[str, Any] | nn.Module | None = None,

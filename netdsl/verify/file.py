@@ -83,10 +83,10 @@ def _unknown_points(model: Model) -> list[At]:
         for axis, size in enumerate(value.type.tensor_type.shape.dim):
             if axis and size.dim_param:
                 names.setdefault(size.dim_param, axis)
-    pictures = ((32, 64), (64, 32), (64, 96))  # multiples of what most nets reduce a picture by
+    images = ((32, 64), (64, 32), (64, 96))  # multiples of what most nets reduce an image by
     return [
-        At(batch, tuple((name, picture[axis % 2]) for name, axis in names.items()))
-        for batch, picture in zip((1, 2, 3), pictures, strict=True)
+        At(batch, tuple((name, image[axis % 2]) for name, axis in names.items()))
+        for batch, image in zip((1, 2, 3), images, strict=True)
     ]
 
 

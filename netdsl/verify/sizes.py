@@ -1,4 +1,4 @@
-"""At which sizes a net is verified: several batches, and several pictures and sequences where their sizes may vary."""
+"""At which sizes a net is verified: several batches, and several images and sequences where their sizes may vary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BATCHES = (1, 2, 3, 4, 5)
 """Batch sizes where nothing else may vary."""
 
 MIXED_BATCHES = (1, 2, 3, 1, 2)
-PICTURES = ((24, 40), (40, 24), (33, 25), (57, 34), (48, 40))
+IMAGES = ((24, 40), (40, 24), (33, 25), (57, 34), (48, 40))
 SEQUENCES = (7, 12, 5, 16, 9)
 LARGEST = 1024
 """Named sizes up to this are tried."""
@@ -37,7 +37,7 @@ class At(Struct, frozen=True):
 
 
 def choose(program: Program, budget: float = BUDGET) -> tuple[At, ...]:
-    """Sizes that satisfy the constraints of a net: N = 1 among them, and pictures that are not square.
+    """Sizes that satisfy the constraints of a net: N = 1 among them, and images that are not square.
 
     Costly nets get fewer, by `budget`. Raises ValueError where no sizes up to LARGEST satisfy the constraints.
     """
@@ -64,11 +64,11 @@ def _names(program: Program) -> list[str]:
 
 
 def _target(program: Program, name: str, case: int) -> int:
-    """What the size should be near: pictures are larger than sequences, and not square."""
+    """What the size should be near: images are larger than sequences, and not square."""
     for value in program.main.inputs:
         if name in value.type.names and value.type.rank >= 3:
             axis = next(i for i, s in enumerate(value.type.shape) if str(s) == name or name in str(s))
-            return PICTURES[case][axis % 2]
+            return IMAGES[case][axis % 2]
     return SEQUENCES[case]
 
 

@@ -1,4 +1,4 @@
-"""Drawings of nets: a picture for papers and documentation, a page to explore."""
+"""Drawings of nets: an image for papers and documentation, a page to explore."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from netdsl.view.drawing import Drawings, fitting
 from netdsl.view.page import page
 from netdsl.view.svg import svg
 
-__all__ = ["page", "picture"]
+__all__ = ["image", "page"]
 
 
-def picture(program: Program, name: str, depth: int | None = None) -> str:
+def image(program: Program, name: str, depth: int | None = None) -> str:
     """A net as SVG. `depth`: how many levels of blocks are open (without it, as many as stay easy to read)."""
     drawings = Drawings()
     return svg(drawings.of(program.main, depth or fitting(drawings, program.main)), name)

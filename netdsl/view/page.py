@@ -25,7 +25,7 @@ from netdsl.view.items import Item
 from netdsl.view.svg import Ids, content, style
 
 ROOM = 200_000
-"""How many characters the pictures of the whole net may take, beside the first one. Compressed they are a tenth."""
+"""How many characters the images of the whole net may take, beside the first one. Compressed they are a tenth."""
 
 MOST_BOXES = 2000
 """How many boxes, over all cards, a page knows the facts of."""
@@ -41,13 +41,13 @@ def page(program: Program, name: str, depth: int | None = None) -> str:
     cards = _Cards(drawings)
     cards.add(main)
     start = min(depth or fitting(drawings, main), drawings.depth(main))
-    pictures, first = _pictures(drawings, main, start, cards.number)
+    images, first = _images(drawings, main, start, cards.number)
     data = {
         "net": name,
         "rows": _net_rows(program),
         "root": cards.number(main),
         "start": first,
-        "pictures": pictures,
+        "images": images,
         "cards": cards.data,
         "sources": [[s.name.rpartition("/")[2], s.text] for s in cards.sources],
     }
@@ -147,7 +147,7 @@ def _plain(body: Definition | None) -> list[tuple[str, object]]:
     return [(n, v) for n, v in arguments if isinstance(v, int | float | str | tuple | None)]
 
 
-def _pictures(drawings: Drawings, main: Definition, start: int, ids: Ids) -> tuple[list[dict[str, Any]], int]:
+def _images(drawings: Drawings, main: Definition, start: int, ids: Ids) -> tuple[list[dict[str, Any]], int]:
     """The whole net, opened to each depth that there is room for, and which of them comes first."""
     found = {start: _drawn(drawings.of(main, start), ids)}
     left = ROOM

@@ -1,4 +1,4 @@
-"""Receptive fields against gradients: the rows of the picture from which a gradient comes, with positive weights."""
+"""Receptive fields against gradients: the rows of the image from which a gradient comes, with positive weights."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def field(found: Net) -> Field:
 
 
 def touched(module: torch.nn.Module, row: int) -> tuple[int, int] | None:
-    """The first and last row of the picture with a gradient from a row of the output; None for no gradient."""
+    """The first and last row of the image with a gradient from a row of the output; None for no gradient."""
     x = torch.ones(1, 2, ROWS, ROWS, requires_grad=True)
     y = module(x)
     y[:, :, row].sum().backward()
@@ -93,13 +93,13 @@ def test_pooling_and_flattening_end_the_field() -> None:
     assert field(net("conv(4, 3) -> conv(4, 3) -> gap -> linear(10)")).size == 5
 
 
-def test_attention_sees_the_whole_picture() -> None:
+def test_attention_sees_the_whole_image() -> None:
     tokens = "patchify(8, 16) -> flatten(start=1) -> permute((1, 0)) -> residual { attention(2) }"
     body = f"{tokens} -> reduce_mean(axis=0) -> linear(10)"
     assert field(net(body)).size is None
 
 
-def test_nets_without_pictures_have_no_field() -> None:
+def test_nets_without_images_have_no_field() -> None:
     assert receptive_field(net("linear(3)", shape="[4]").checked) is None
     assert receptive_field(net("conv(3, 1)").checked) is None
 

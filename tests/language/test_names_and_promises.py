@@ -50,7 +50,7 @@ def test_promises_speak_of_named_sizes() -> None:
     net = "net N {\n  input x [L, 4]\n  linear(3)\n}\n"
     assert not spec(net + "expect N: output == [L, 3], macs == 12 * L\n").diagnostics
     wrong = spec(net + "expect N: output == [L, 4], macs == 13 * L\n").diagnostics
-    assert [d.code for d in wrong] == ["broken-promise", "undecided"]
+    assert [d.code for d in wrong] == ["broken-expectation", "undecided"]
 
 
 FACTS: list[tuple[Dim, int]] = [

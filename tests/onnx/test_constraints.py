@@ -15,16 +15,16 @@ from netdsl.pipeline import Spec
 from netdsl.source import Source
 from netdsl.training.data.dataset import DataError
 from netdsl.training.trained import open_trained, predict
-from netdsl.verify.export import deliver
+from netdsl.verify.export import export_onnx
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A model whose picture must be a multiple of 17."""
+    """A model whose image must be a multiple of 17."""
     text = "net Net { input image [3, H, W]\n y = maxpool(17) -> upsample(17)\n it + y -> gap -> linear(4) }"
     file = tmp_path / "model.onnx"
     net = Spec(Source(text, "net.net"), read_import).net("Net")
-    deliver(net, file, verified=False, metadata=net.metadata)
+    export_onnx(net, file, verified=False, metadata=net.metadata)
     return file
 
 
@@ -35,8 +35,8 @@ def test_the_file_says_what_its_sizes_must_be(path: Path) -> None:
 
 
 def test_predict_refuses_other_sizes(path: Path, tmp_path: Path) -> None:
-    picture = tmp_path / "a.png"
-    Image.new("RGB", (40, 40)).save(picture)
+    image = tmp_path / "a.png"
+    Image.new("RGB", (40, 40)).save(image)
     with pytest.raises(DataError, match=r"H % 17 == 0 and W % 17 == 0, found H = 224, W = 224"):
-        predict(open_trained(path), picture, 1)
-    assert main(["predict", str(path), str(picture)]) == 1
+        predict(open_trained(path), image, 1)
+    assert main(["predict", str(path), str(image)]) == 1

@@ -23,7 +23,7 @@ def model() -> ModelProto:
     return made(zoo("lenet", "LeNet5"), metadata={"net": "LeNet5"})
 
 
-def picture(model: ModelProto, seed: int = 0) -> dict[str, Any]:
+def image(model: ModelProto, seed: int = 0) -> dict[str, Any]:
     value = model.graph.input[0]
     sizes = [d.dim_value or 32 for d in value.type.tensor_type.shape.dim][1:]
     return {value.name: np.random.default_rng(seed).normal(size=(1, *sizes)).astype("float32")}
@@ -55,7 +55,7 @@ def test_large_weights_go_beside_the_file(model: ModelProto, tmp_path: Path) -> 
     assert save(model, path, limit=1000) == (path, tmp_path / "model.onnx.data")
     assert model.SerializeToString() == before
     assert path.stat().st_size < 10_000
-    x = picture(model)
+    x = image(model)
     (whole,), (split,) = Session(before).run(x).values(), Session(path).run(x).values()
     np.testing.assert_array_equal(whole, split)
     assert sorted(os.listdir(tmp_path)) == ["model.onnx", "model.onnx.data"]
@@ -90,14 +90,14 @@ def test_what_is_not_a_model_is_refused(data: bytes, tmp_path: Path) -> None:
         load(path)
 
 
-class Pictures(CalibrationDataReader):  # type: ignore[misc]
-    """A few random pictures to calibrate with."""
+class Images(CalibrationDataReader):  # type: ignore[misc]
+    """A few random images to calibrate with."""
 
     def __init__(self, model: ModelProto) -> None:
-        self.pictures = iter([picture(model, seed) for seed in range(2)])
+        self.images = iter([image(model, seed) for seed in range(2)])
 
     def get_next(self) -> Any:
-        return next(self.pictures, None)
+        return next(self.images, None)
 
 
 NETS = {
@@ -121,8 +121,8 @@ def test_both_quantisers_run(net: str, opset: int, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     save(model, path)
     quantize_dynamic(path, tmp_path / "dynamic.onnx")
-    quantize_static(path, tmp_path / "static.onnx", Pictures(model))
-    x = picture(model)
+    quantize_static(path, tmp_path / "static.onnx", Images(model))
+    x = image(model)
     exact = Session(path).run(x)
     for name in ("dynamic.onnx", "static.onnx"):
         for key, y in Session(tmp_path / name).run(x).items():

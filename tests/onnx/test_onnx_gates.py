@@ -1,4 +1,4 @@
-"""Channel gates stay in the picture's axes, and only where nothing else reads them."""
+"""Channel gates stay in the image's axes, and only where nothing else reads them."""
 
 from __future__ import annotations
 

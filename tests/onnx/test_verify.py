@@ -97,7 +97,7 @@ def swapped_weights(model: ModelProto) -> None:
     one.input[1], other.input[1] = other.input[1], one.input[1]
 
 
-def transposed_picture(model: ModelProto) -> None:
+def transposed_image(model: ModelProto) -> None:
     back = [n for n in model.graph.node if n.op_type == "Transpose"][1]
     back.attribute[0].ints[:] = [0, 3, 2, 1]
 
@@ -122,7 +122,7 @@ def frozen_batch(model: ModelProto) -> None:
 
 MUTATIONS = [
     wrong_activation, approximate_activation, wrong_epsilon, slightly_wrong_epsilon, swapped_weights,
-    transposed_picture, lost_residual, ignored_padding, unknown_node, frozen_batch,
+    transposed_image, lost_residual, ignored_padding, unknown_node, frozen_batch,
 ]  # fmt: skip
 
 

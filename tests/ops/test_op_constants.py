@@ -11,7 +11,7 @@ from op_harness import Use, onnx_outputs, torch_module, types_of, uses
 
 from netdsl.ops.base import OpError
 
-PICTURES_ONLY = {"bn", "dropout2d", "prelu", "groupnorm", "fill", "alpha_dropout", "scatter"}
+IMAGES_ONLY = {"bn", "dropout2d", "prelu", "groupnorm", "fill", "alpha_dropout", "scatter"}
 """Ops for which a parameter that is a vector makes no sense."""
 
 
@@ -19,7 +19,7 @@ def cases() -> list[tuple[Use, int, bool]]:
     found = []
     for use in uses():
         for i, t in enumerate(use.types):
-            if t.dtype == "float32" and use.given.kind not in PICTURES_ONLY and not (i == 0 and "mask=" in use.name):
+            if t.dtype == "float32" and use.given.kind not in IMAGES_ONLY and not (i == 0 and "mask=" in use.name):
                 found += [(use, i, batch_axis) for batch_axis in ((True, False) if t.rank < 2 else (True,))]
     return found
 

@@ -133,9 +133,9 @@ def test_an_addition_shows_both_shapes() -> None:
 
 def test_weights_need_numbers() -> None:
     height = symbol("H")
-    picture = TensorType((3, height, height))
+    image = TensorType((3, height, height))
     with pytest.raises(OpError, match="must be a number") as caught:
-        REGISTRY["linear"](10).infer(Assumptions(), REGISTRY["flatten"]().infer(Assumptions(), picture))
+        REGISTRY["linear"](10).infer(Assumptions(), REGISTRY["flatten"]().infer(Assumptions(), image))
     assert caught.value.code == "symbolic-weight"
     assert "gap" in (caught.value.hint or "")
 

@@ -79,7 +79,7 @@ def test_windows_and_back() -> None:
 
 @pytest.mark.parametrize("shift", [0, 1, 2])
 def test_window_bias(shift: int) -> None:
-    """A bias by offset, and -100 between positions whose places in the picture before the roll were far apart."""
+    """A bias by offset, and -100 between positions whose places in the image before the roll were far apart."""
     module, (x,) = made(f"window_bias(2, 3, shift={shift})", "[4, 6, 9]")
     table, bias = module.layer.relative_position_bias_table, module(x)
     cells = [(i, j) for i in range(3) for j in range(3)]
@@ -122,7 +122,7 @@ def test_blurpool(size: int, row: list[int]) -> None:
     close(module(x), F.conv2d(padded, module.layer.weight, stride=2, groups=4))
 
 
-def test_norms_over_the_channels_of_a_picture() -> None:
+def test_norms_over_the_channels_of_a_image() -> None:
     for text, reference in (("layernorm(eps=1e-6)", nn.LayerNorm(4, 1e-6)), ("rmsnorm", nn.RMSNorm(4))):
         module, (x,) = made(text, "[4, 8, 9]")
         reference.load_state_dict(module.layer.state_dict())

@@ -1,4 +1,4 @@
-"""Every example of every op as a spec of its own, through the whole compiler, with the sizes of pictures left open.
+"""Every example of every op as a spec of its own, through the whole compiler, with the sizes of images left open.
 
 What onnxruntime computes is what the emitted module computes, at the sizes of the example and at others.
 """

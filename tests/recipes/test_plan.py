@@ -22,7 +22,7 @@ from netdsl.planning.plan import plan
 from netdsl.planning.text import patterns
 from netdsl.recipe.schema import validation_samples
 from netdsl.source import Source
-from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.setup import prepare, start
 
 
@@ -84,7 +84,7 @@ def test_a_plan_is_what_training_does(tmp_path: Path) -> None:
     samples -= validation_samples(found.validation, samples)
     expected = plan(net, found, samples)
     prepared = prepare(net, found, tmp_path, torch.device("cpu"))
-    loop = start(prepared, tmp_path, Ranks(), lambda what, numbers: None)
+    loop = start(prepared, tmp_path, ProcessGroup(), lambda what, numbers: None)
     assert len(prepared.train) == samples == expected.samples
     assert (loop.total, loop.per_epoch) == (expected.steps, expected.per_epoch)
     lrs, rates = [], []
@@ -126,7 +126,7 @@ def test_estimated_memory_has_what_is_really_held() -> None:
         assert parts.fixed == count * 4 * numbers, text
 
 
-def test_the_picture_has_a_panel_for_each_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_image_has_a_panel_for_each_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "plan.png"
     said(capsys, f"{SPECS / 'resnet_cifar.net'}:StochasticDepth", "--png", str(path))
     with Image.open(path) as image:

@@ -92,12 +92,12 @@ def test_the_momentum_of_every_recipe_is_in_this_test() -> None:
     assert sorted(name for names in MOMENTUM.values() for name in names) == sorted(NAMES)
 
 
-# Pictures: resized and cut for testing, cut for training, how they are read; the policy; erasing; mixing; copies.
+# Images: resized and cut for testing, cut for training, how they are read; the policy; erasing; mixing; copies.
 SIZES = ("", "_S", "_B", "_L", "_XL")
 TIMM_9 = "randaugment(2, 9, std=0.5, increasing=true, p=0.5, interpolation=bicubic, fill=mean)"
 WIDE = "trivialaugment(interpolation=bilinear)"
 RSB = TIMM_9.replace("9,", "7,")
-PICTURES: dict[str, tuple[int, int, int, str, str, float, tuple[float, ...], int]] = {
+IMAGES: dict[str, tuple[int, int, int, str, str, float, tuple[float, ...], int]] = {
     "alexnet:ImageNet90": (256, 227, 0, "bilinear", "", 0, (), 1),
     "alexnet:Torchvision90": (256, 224, 224, "bilinear", "", 0, (), 1),
     **{f"convnext:ImageNet300{n}": (256, 224, 224, "bicubic", TIMM_9, 0.25, (0.8, 1), 1) for n in SIZES[:4]},
@@ -134,11 +134,11 @@ PICTURES: dict[str, tuple[int, int, int, str, str, float, tuple[float, ...], int
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_pictures_are_made_as_in_the_source(name: str) -> None:
+@pytest.mark.parametrize("name", IMAGES)
+def test_images_are_made_as_in_the_source(name: str) -> None:
     found: Any = recipe(name)
     words = {type(w).__name__: w for w in found.augment}
-    resize, crop, trained, interpolation, policy, erased, mixed, copies = PICTURES[name]
+    resize, crop, trained, interpolation, policy, erased, mixed, copies = IMAGES[name]
     assert (found.data.resize, found.data.crop, found.data.interpolation) == (resize, crop, interpolation)
     assert found.data.fit == ("warp" if "384_" in name else "cut")
     if trained:
@@ -160,8 +160,8 @@ def test_pictures_are_made_as_in_the_source(name: str) -> None:
     assert found.repeat == copies
 
 
-def test_all_recipes_with_folders_of_pictures_are_in_this_test() -> None:
-    assert set(PICTURES) == {n for n in NAMES if isinstance(recipe(n).data, ImageFolder)}
+def test_all_recipes_with_folders_of_images_are_in_this_test() -> None:
+    assert set(IMAGES) == {n for n in NAMES if isinstance(recipe(n).data, ImageFolder)}
 
 
 def test_efficientnet_v2_grows_as_in_its_table() -> None:

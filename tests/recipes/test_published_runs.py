@@ -16,7 +16,7 @@ from zoo_tables import ROOT, spec, specs
 
 from netdsl.cli.main import main
 
-PICTURES = ["--data", "synthetic(16, 8)", "--set", "batch=8", "-p", "classes=5"]
+IMAGES = ["--data", "synthetic(16, 8)", "--set", "batch=8", "-p", "classes=5"]
 CIFAR = ["--data", "synthetic(16, 8)", "--set", "batch=8"]
 SMALL_CONVNEXT = ["-p", "depths=[1, 1, 4, 1]", "-p", "widths=[8, 16, 24, 32]"]
 SMALL_RESNET = ["-p", "depths=[1, 1, 1, 1]"]
@@ -27,41 +27,41 @@ NO_WEIGHTS = ["--set", "init=trunc_normal(0.02) -> head_scale(0.001)"]
 TEXT = ["--data", 'text("text.txt", length=50, test=0.1)', "-p", "characters=27"]
 
 RUNS: dict[str, list[str]] = {
-    "convnext:ImageNet300": SMALL_CONVNEXT + PICTURES,
-    **{f"convnext:ImageNet300_{n}": SMALL_CONVNEXT + PICTURES for n in "SBL"},
-    **{f"convnext:FineTune22k{n}": SMALL_CONVNEXT + PICTURES + NO_WEIGHTS for n in ("", "_S", "_B", "_L", "_XL")},
-    "convnext:FineTune384_B": SMALL_CONVNEXT + PICTURES + NO_WEIGHTS,
-    "convnext:FineTune384_L": SMALL_CONVNEXT + PICTURES + NO_WEIGHTS,
-    "convnext:Torchvision600": SMALL_CONVNEXT + PICTURES,
-    "convnext_v2:FineTune_B": SMALL_CONVNEXT + PICTURES + NO_WEIGHTS,
-    "convnext_v2:FineTune_T": SMALL_CONVNEXT + PICTURES + NO_WEIGHTS,
-    "convnext_v2:FineTune_A": SMALL_CONVNEXT + PICTURES + NO_WEIGHTS,
+    "convnext:ImageNet300": SMALL_CONVNEXT + IMAGES,
+    **{f"convnext:ImageNet300_{n}": SMALL_CONVNEXT + IMAGES for n in "SBL"},
+    **{f"convnext:FineTune22k{n}": SMALL_CONVNEXT + IMAGES + NO_WEIGHTS for n in ("", "_S", "_B", "_L", "_XL")},
+    "convnext:FineTune384_B": SMALL_CONVNEXT + IMAGES + NO_WEIGHTS,
+    "convnext:FineTune384_L": SMALL_CONVNEXT + IMAGES + NO_WEIGHTS,
+    "convnext:Torchvision600": SMALL_CONVNEXT + IMAGES,
+    "convnext_v2:FineTune_B": SMALL_CONVNEXT + IMAGES + NO_WEIGHTS,
+    "convnext_v2:FineTune_T": SMALL_CONVNEXT + IMAGES + NO_WEIGHTS,
+    "convnext_v2:FineTune_A": SMALL_CONVNEXT + IMAGES + NO_WEIGHTS,
     "resnet:Torchvision90": SMALL_RESNET + FEW,
     "resnet:Torchvision600": SMALL_RESNET + FEW,
     "resnet:A1": SMALL_RESNET + FEW,
     "resnet:A2": SMALL_RESNET + FEW,
     "resnet:A3": SMALL_RESNET + FEW,
-    "resnet_v1:ImageNet600k": SMALL_RESNET + PICTURES + ["--set", "validation=0.25"],
+    "resnet_v1:ImageNet600k": SMALL_RESNET + IMAGES + ["--set", "validation=0.25"],
     "resnet_cifar:CIFAR10": CIFAR,
     "resnet_cifar:CIFAR10_110": ["-p", "depth=14", *CIFAR],
     "resnet_cifar:StochasticDepth": ["-p", "depth=14", *CIFAR],
     "resnet9:DAWNBench": CIFAR,
     "airbench:CIFAR10": ["-p", "widths=[8, 8, 8]", *CIFAR],
     "wide_resnet:AdamW": ["-p", "repeats=1", "-p", "width=8", *CIFAR],
-    "vit:DeiT300": SMALL_VIT + PICTURES,
-    "vit:Torchvision300": SMALL_VIT + PICTURES,
-    **{f"swin:Torchvision300{n}": SMALL_SWIN + PICTURES for n in ("", "_S", "_B")},
-    "mobilenet_v1:ImageNet100": ["-p", "alpha=0.25", *PICTURES],
-    "mobilenet_v2:Torchvision300": PICTURES,
-    "mobilenet_v3:Torchvision600": PICTURES,
-    "efficientnet:ImageNet350_B0": PICTURES,
-    "efficientnet_v2:ImageNet350": PICTURES,
-    "efficientnet_v2:Torchvision600": PICTURES,
-    "alexnet:ImageNet90": PICTURES,
-    "alexnet:Torchvision90": PICTURES,
-    "vgg:ImageNet74": ["-p", "depths=[1, 1, 1, 1, 1]", *PICTURES],
-    "vgg:Torchvision90": ["-p", "depths=[1, 1, 1, 1, 1]", *PICTURES],
-    "vgg:Torchvision90_BN": ["-p", "depths=[1, 1, 1, 1, 1]", *PICTURES],
+    "vit:DeiT300": SMALL_VIT + IMAGES,
+    "vit:Torchvision300": SMALL_VIT + IMAGES,
+    **{f"swin:Torchvision300{n}": SMALL_SWIN + IMAGES for n in ("", "_S", "_B")},
+    "mobilenet_v1:ImageNet100": ["-p", "alpha=0.25", *IMAGES],
+    "mobilenet_v2:Torchvision300": IMAGES,
+    "mobilenet_v3:Torchvision600": IMAGES,
+    "efficientnet:ImageNet350_B0": IMAGES,
+    "efficientnet_v2:ImageNet350": IMAGES,
+    "efficientnet_v2:Torchvision600": IMAGES,
+    "alexnet:ImageNet90": IMAGES,
+    "alexnet:Torchvision90": IMAGES,
+    "vgg:ImageNet74": ["-p", "depths=[1, 1, 1, 1, 1]", *IMAGES],
+    "vgg:Torchvision90": ["-p", "depths=[1, 1, 1, 1, 1]", *IMAGES],
+    "vgg:Torchvision90_BN": ["-p", "depths=[1, 1, 1, 1, 1]", *IMAGES],
     "unet:Cells": ["-p", "width=2", "--data", "clutter(4, 2, 220)"],
     "char_rnn:TinyShakespeare": TEXT,
 }
@@ -138,7 +138,7 @@ def test_every_published_recipe_is_tried() -> None:
 
 def test_fine_tuning_starts_from_a_run_with_other_classes(tmp_path: Path) -> None:
     """What fits is loaded, the head is drawn anew and starts at almost nothing."""
-    small = ["-p", "depths=[1, 1, 1, 1]", "-p", "widths=[8, 16, 24, 32]", *PICTURES[:-1]]
+    small = ["-p", "depths=[1, 1, 1, 1]", "-p", "widths=[8, 16, 24, 32]", *IMAGES[:-1]]
     train("convnext:ImageNet300", tmp_path / "first", *small, "classes=7", "--set", "optimizer.lr=1e-2")
     before = load_file(tmp_path / "first" / "model.safetensors")
     weights = f'init=trunc_normal(std=0.02) -> head_scale(0.001) -> weights("{tmp_path / "first"}", strict=false)'

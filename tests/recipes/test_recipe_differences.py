@@ -21,7 +21,7 @@ from netdsl.planning.groups import Parameter, group
 from netdsl.planning.plan import plan
 from netdsl.planning.schedule import Schedule, peak_lr
 from netdsl.source import Source
-from netdsl.training.data.batches import Feed
+from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.dataset import Split
 from netdsl.training.data.targets import Targets
 from netdsl.training.regularization import drop_paths, set_drop_path
@@ -253,10 +253,10 @@ def test_statistics_beside_an_average_are_copied_or_averaged() -> None:
 
 
 def mixed(text: str, count: int = 8, step: int = 0, repeat: int = 1) -> Any:
-    """Inputs and targets of one update, where sample i is a picture of the number i and of class i."""
+    """Inputs and targets of one update, where sample i is an image of the number i and of class i."""
     found = recipe(f"batch = {count}\nrepeat = {repeat}\nmix = {text}")
-    picture = torch.arange(count).float().view(-1, 1, 1, 1).expand(-1, 1, 8, 8).contiguous()
-    feed = Feed(Split((picture,), torch.arange(count)), found, Targets(found, "classes", count))
+    image = torch.arange(count).float().view(-1, 1, 1, 1).expand(-1, 1, 8, 8).contiguous()
+    feed = BatchLoader(Split((image,), torch.arange(count)), found, Targets(found, "classes", count))
     return feed.batch(step), feed.order(0), feed
 
 
@@ -337,7 +337,7 @@ def test_losses_and_their_reductions(text: str, torchs: Any) -> None:
     """What the loop minimises for a batch, through its own target and its own division."""
     found = recipe(f"batch = 6\nmicro_batch = 4\nsteps = 1\nloss = {text}")
     split = Split((LOGITS,), LABELS)
-    feed = Feed(split, found, Targets(found, "classes", 4))
+    feed = BatchLoader(split, found, Targets(found, "classes", 4))
     module = nn.Sequential(nn.Linear(4, 4, bias=False))
     nn.init.eye_(module[0].weight)
     loop = loop_of(found, module=module, split=split, feed=feed, held=split)
@@ -365,6 +365,6 @@ def test_smoothing_has_one_owner_that_the_plan_names() -> None:
 
 def test_repeated_augmentation_shows_a_third_of_the_samples_three_times() -> None:
     found = recipe("batch = 12\nrepeat = 3\naugment = hflip")
-    feed = Feed(samples(48), found, Targets(found, "classes", 3))
+    feed = BatchLoader(samples(48), found, Targets(found, "classes", 3))
     assert len(feed.order(0)) == 48
     assert len(set(feed.order(0).tolist())) == 16

@@ -30,7 +30,7 @@ def listed(t: Sequence[Any]) -> str:
 
 
 class Arrows:
-    """Draws arrows. `names`: tensors in scope; `blocks`: blocks that keep a picture's type, with their parameters."""
+    """Draws arrows. `names`: tensors in scope; `blocks`: blocks that keep an image's type, with their parameters."""
 
     def __init__(self, random: Random) -> None:
         self.random = random
@@ -130,7 +130,7 @@ class Arrows:
         return self.layer(t)
 
     def layer(self, t: Type) -> str:
-        return {1: self.of_vector, 2: self.of_sequence, 3: self.of_picture}[len(t)](t)
+        return {1: self.of_vector, 2: self.of_sequence, 3: self.of_image}[len(t)](t)
 
     def of_vector(self, t: Type) -> str:
         (f,) = t
@@ -163,7 +163,7 @@ class Arrows:
             ]
         return str(self.pick(options))
 
-    def of_picture(self, t: Type) -> str:
+    def of_image(self, t: Type) -> str:
         c, h, w = t
         k = "k" if "k" in self.known and self.chance(0.5) else self.pick((1, 3, 5))
         act = "act" if "act" in self.known else self.pick(("relu", "gelu"))

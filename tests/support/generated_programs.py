@@ -107,7 +107,7 @@ class Writer(Arrows):
         return text + (FOOTER if self.chance(0.1) else "")
 
     def block(self) -> str:
-        """A block over pictures of any width, which keeps their type; the arrows may call it from then on."""
+        """A block over images of any width, which keeps their type; the arrows may call it from then on."""
         name = self.fresh("Block")
         parameters = self.pick((("k=3", "act=relu"), ("k=1",), ("f",), ()))
         self.names, outer = [], self.blocks
@@ -120,12 +120,12 @@ class Writer(Arrows):
         return f"block {name}{given}: [C, H, W] -> [C, H, W] {body}\n"
 
     def net(self) -> str:
-        kind = self.pick(("picture", "picture", "picture", "sequence", "tokens", "vector", "two"))
+        kind = self.pick(("image", "image", "image", "sequence", "tokens", "vector", "two"))
         sizes: Any = ("H", "W") if self.chance(0.4) else (self.random.randint(6, 11), self.random.randint(6, 11))
         length: Any = "L" if self.chance(0.4) else self.random.randint(3, 7)
         first: Type
         lines = []
-        if kind in ("picture", "two"):
+        if kind in ("image", "two"):
             first = (self.pick((1, 2, 3, 4)), *sizes)
             lines = [f"input image {sized(first)}"]
         elif kind == "tokens":

@@ -20,7 +20,7 @@ import sklearn.datasets  # noqa: F401 - what a run imports
 from netdsl.cli.main import main
 from netdsl.training import entry as session  # noqa: F401 - what a run imports
 from netdsl.training.distributed.launch import _free_port
-from netdsl.training.trainer import Loop
+from netdsl.training.trainer import Trainer
 
 
 def die() -> None:
@@ -31,7 +31,7 @@ def arm(place: str) -> None:
     """Kill this process when it comes to a place."""
     kind, _, number = place.partition(":")
     count = 0
-    update, sync, replace = Loop.update, os.fsync, os.replace
+    update, sync, replace = Trainer.update, os.fsync, os.replace
 
     def updated(self: Any, step: int) -> None:
         update(self, step)
@@ -54,7 +54,7 @@ def arm(place: str) -> None:
         replace(source, target)
 
     if kind == "step":
-        Loop.update = updated  # type: ignore[method-assign]
+        Trainer.update = updated  # type: ignore[method-assign]
     elif kind == "write":
         os.fsync = synced
     else:

@@ -192,7 +192,7 @@ def unwindows(op: Any, w: Weights, x: Tensor) -> Tensor:
 
 @rule("window_bias")
 def window_bias(op: Any, w: Weights, x: Tensor) -> Tensor:
-    """Swin's: a learnt number by offset, and -100 between the regions that its authors paint in the picture."""
+    """Swin's: a learnt number by offset, and -100 between the regions that its authors paint in the image."""
     s, table = op.size, w["relative_position_bias_table"]
     places = [(i, j) for i in range(s) for j in range(s)]
     index = [[(a - c + s - 1) * (2 * s - 1) + b - d + s - 1 for c, d in places] for a, b in places]

@@ -12,19 +12,19 @@ from roles import roles_of
 from torch import nn
 
 from netdsl.recipe.schema import Recipe
-from netdsl.training.data.batches import Feed
+from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.dataset import Split
 from netdsl.training.data.targets import Targets
-from netdsl.training.distributed.process_group import Ranks
-from netdsl.training.rng import Draws
-from netdsl.training.trainer import Job, Loop
+from netdsl.training.distributed.process_group import ProcessGroup
+from netdsl.training.rng import KeyedRng
+from netdsl.training.trainer import Job, Trainer
 
 
 def samples(count: int = 50, classes: int = 3, seed: int = 0) -> Split:
-    """Pictures [1, 8, 8] of one of some patterns in noise."""
+    """Images [1, 8, 8] of one of some patterns in noise."""
     labels = torch.arange(count) % classes
-    pattern = Draws(9, torch.arange(classes)).uniform("pattern", 1, 8, 8)
-    noise = Draws(seed, torch.arange(count)).normal("noise", 1, 8, 8)
+    pattern = KeyedRng(9, torch.arange(classes)).uniform("pattern", 1, 8, 8)
+    noise = KeyedRng(seed, torch.arange(count)).normal("noise", 1, 8, 8)
     return Split(((pattern[labels] + 0.2 * noise).clamp(0, 1),), labels)
 
 
@@ -40,19 +40,19 @@ def loop_of(
     module: nn.Module | None = None,
     split: Split | None = None,
     **job: Any,
-) -> Loop:
+) -> Trainer:
     """A loop of a recipe's fields, at its first step."""
     found = fields if isinstance(fields, Recipe) else recipe(fields)
     module = small_net() if module is None else module
     split = samples() if split is None else split
-    feed = Feed(split, found, Targets(found, "classes", 3))
+    feed = BatchLoader(split, found, Targets(found, "classes", 3))
     given: dict[str, Any] = {"module": module, "recipe": found, "feed": feed, "held": samples(31, seed=5)}
     given |= {"parameters": roles_of(module), "names": ("output",), "kept": ("output",), "folder": folder}
-    given |= {"task": "classes", "classes": 3, "ranks": Ranks()}
-    return Loop(Job(**(given | job)))
+    given |= {"task": "classes", "classes": 3, "ranks": ProcessGroup()}
+    return Trainer(Job(**(given | job)))
 
 
-def stop_after(loop: Loop, step: int) -> None:
+def stop_after(loop: Trainer, step: int) -> None:
     """Run until the checkpoint of a step, and no further, as a kill would leave it."""
     own = loop.watch
 

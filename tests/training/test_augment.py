@@ -13,10 +13,10 @@ from netdsl.training.augment import pixels
 from netdsl.training.augment.geometry import inverse_matrix, warp
 from netdsl.training.augment.operations import COLOUR, MAPS, RAND, TIMM, WIDE, amount_of
 from netdsl.training.augment.pipeline import Pipeline
-from netdsl.training.rng import Draws
+from netdsl.training.rng import KeyedRng
 
 
-def pictures(count: int = 4, channels: int = 3, size: int = 24, seed: int = 0) -> Tensor:
+def images(count: int = 4, channels: int = 3, size: int = 24, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     smooth = torch.rand(count, channels, 6, 6, generator=generator)
     large = torch.nn.functional.interpolate(smooth, size=(size, size + 4), mode="bilinear")
@@ -51,7 +51,7 @@ def full(value: float, count: int = 4) -> Tensor:
 )
 def test_colours_equal_pillow(ours: object, theirs: object) -> None:
     """To two of 255 levels: Pillow rounds to whole numbers in between."""
-    x = pictures()
+    x = images()
     got = ours(x)  # type: ignore[operator]
     for i in range(len(x)):
         expected = tensor(theirs(pillow(x[i])))  # type: ignore[operator]
@@ -61,7 +61,7 @@ def test_colours_equal_pillow(ours: object, theirs: object) -> None:
 def test_hue_equals_colorsys() -> None:
     import colorsys
 
-    x = pictures(1, size=6)
+    x = images(1, size=6)
     got = pixels.hue(x, full(0.3, 1))[0].flatten(1).T
     for before, after in zip(x[0].flatten(1).T.tolist(), got.tolist(), strict=True):
         h, s, v = colorsys.rgb_to_hsv(*before)
@@ -69,7 +69,7 @@ def test_hue_equals_colorsys() -> None:
 
 
 def test_rotation_equals_pillow_and_right_angles_are_exact() -> None:
-    x = pictures(2, size=20)[:, :, :, :20]
+    x = images(2, size=20)[:, :, :, :20]
     none, one = torch.zeros(2, 2), torch.ones(2)
     turned, _ = warp(x, None, inverse_matrix(full(90, 2), none, one, none), "nearest")
     assert torch.allclose(turned, torch.rot90(x, 1, (2, 3)), atol=1e-6) or torch.allclose(
@@ -83,7 +83,7 @@ def test_rotation_equals_pillow_and_right_angles_are_exact() -> None:
 
 
 def test_whole_pixel_shifts_are_exact() -> None:
-    x = pictures(2)
+    x = images(2)
     none, one = torch.zeros(2, 2), torch.ones(2)
     shift = torch.tensor([[3.0, -2.0], [0.0, 5.0]])
     moved, _ = warp(x, None, inverse_matrix(torch.zeros(2), shift, one, none), "nearest")
@@ -98,7 +98,7 @@ def run(
     pipeline = Pipeline(recipe(f"augment = {text}").augment, mask is not None)
     samples = torch.arange(len(x)) if samples is None else samples
     target = mask if mask is not None else torch.zeros(len(x), dtype=torch.int64)
-    (out,), target = pipeline((x,), target, Draws(epoch + 11, samples), epoch)
+    (out,), target = pipeline((x,), target, KeyedRng(epoch + 11, samples), epoch)
     return out, target
 
 
@@ -114,7 +114,7 @@ WORDS = [
 @pytest.mark.parametrize("text", WORDS)
 def test_draws_are_per_sample_and_keyed(text: str) -> None:
     """The same sample of the same epoch comes out alike in any batch; samples and epochs differ."""
-    x = pictures(1).expand(32, -1, -1, -1).contiguous()
+    x = images(1).expand(32, -1, -1, -1).contiguous()
     whole, _ = run(text, x)
     parts = torch.cat([run(text, x[i : i + 5], samples=torch.arange(32)[i : i + 5])[0] for i in range(0, 32, 5)])
     assert torch.equal(whole, parts)
@@ -125,7 +125,7 @@ def test_draws_are_per_sample_and_keyed(text: str) -> None:
 
 @pytest.mark.parametrize("text", [w for w in WORDS if "noise" not in w and "pixel" not in w])
 def test_pixels_stay_between_0_and_1(text: str) -> None:
-    out, _ = run(text, pictures(16))
+    out, _ = run(text, images(16))
     assert float(out.min()) >= 0
     assert float(out.max()) <= 1 + 1e-6
 
@@ -142,8 +142,8 @@ def test_pixels_stay_between_0_and_1(text: str) -> None:
         "elastic(3)",
     ],
 )
-def test_masks_move_with_pictures(text: str) -> None:
-    """A picture that is its own mask still is after the augmentation, where it is read without blending."""
+def test_masks_move_with_images(text: str) -> None:
+    """An image that is its own mask still is after the augmentation, where it is read without blending."""
     generator = torch.Generator().manual_seed(1)
     coarse = (torch.rand(16, 1, 4, 4, generator=generator) > 0.5).float()
     mask = torch.nn.functional.interpolate(coarse, scale_factor=6, mode="nearest")
@@ -157,7 +157,7 @@ def test_masks_move_with_pictures(text: str) -> None:
 
 
 def test_flips_flip_half_and_alternate() -> None:
-    x = pictures(1).expand(400, -1, -1, -1).contiguous()
+    x = images(1).expand(400, -1, -1, -1).contiguous()
     out, _ = run("hflip", x)
     flipped = torch.tensor([torch.equal(o, x[0].flip(2)) for o in out])
     assert 150 < int(flipped.sum()) < 250
@@ -221,14 +221,14 @@ def test_bits_that_posterize_keeps_are_timms_and_torchvisions() -> None:
 
 @pytest.mark.parametrize("word", ["randaugment(1, 10", "trivialaugment(", "autoaugment("])
 def test_policies_fill_with_the_mean_colour(word: str) -> None:
-    """A picture all of the mean colour stays wherever it is moved; else black comes in. AutoAugment moves more."""
+    """An image all of the mean colour stays wherever it is moved; else black comes in. AutoAugment moves more."""
     mean = torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)
     x = mean.expand(256, 3, 16, 16).contiguous()
     changed = {}
     for fill in ("mean", "zero"):
         text = f"{word}, interpolation=bicubic, fill={fill})".replace("(, ", "(")
         pipeline = Pipeline(recipe(f"augment = {text}").augment, standard=(mean, torch.full_like(mean, 0.25)))
-        (out,), _ = pipeline((x,), torch.zeros(256), Draws(0, torch.arange(256)), 0)
+        (out,), _ = pipeline((x,), torch.zeros(256), KeyedRng(0, torch.arange(256)), 0)
         flat = (out - out.mean((2, 3), keepdim=True)).abs().amax((1, 2, 3)) < 1e-5
         changed[fill] = int((~flat).sum())
     assert changed["mean"] == 0 or (word == "autoaugment(" and changed["mean"] < changed["zero"] // 4), changed
@@ -236,7 +236,7 @@ def test_policies_fill_with_the_mean_colour(word: str) -> None:
 
 
 def test_the_amount_is_nothing_at_strength_0() -> None:
-    x = pictures(8)
+    x = images(8)
     out, _ = run("randaugment(1, 0)", x)
     same = torch.tensor([float((a - b).abs().max()) < 3 / 255 for a, b in zip(out, x, strict=True)])
     assert same.sum() >= 4  # all but autocontrast and equalize, which have no strength
@@ -258,7 +258,7 @@ def test_erasing_writes_what_the_net_sees_as_zero_or_noise() -> None:
     """Published pipelines erase after standardising: zero is the data's mean colour, noise has the data's deviation."""
     mean, std = (torch.tensor(s).view(3, 1, 1) for s in ((0.48, 0.45, 0.4), (0.2, 0.25, 0.3)))
     x = torch.full((64, 3, 32, 32), 5.0)
-    draws = Draws(1, torch.arange(64))
+    draws = KeyedRng(1, torch.arange(64))
 
     def erased(text: str) -> Tensor:
         pipeline = Pipeline(recipe(f"augment = {text}").augment, standard=(mean, std))
@@ -274,14 +274,14 @@ def test_erasing_writes_what_the_net_sees_as_zero_or_noise() -> None:
     assert (float(seen.mean()), float(seen.std())) == (pytest.approx(0, abs=0.02), pytest.approx(1, abs=0.02))
 
 
-def test_cutout_may_lie_within_the_picture() -> None:
+def test_cutout_may_lie_within_the_image() -> None:
     out, _ = run("cutout(8, inside=true)", torch.ones(200, 1, 32, 32))
     assert (out == 0).float().sum((1, 2, 3)).unique().tolist() == [64]
     assert bool((out[:, 0, 0] == 0).any())  # at the border too
 
 
 def test_elastic_moves_the_grids_points_by_the_deviation_it_says() -> None:
-    """A picture of columns tells how far its corners (points of the grid) came from; none where `std` is 0."""
+    """An image of columns tells how far its corners (points of the grid) came from; none where `std` is 0."""
     columns = torch.arange(64.0).expand(1, 64, 64).contiguous()[None].expand(2000, -1, -1, -1) / 255
     out, _ = run("elastic(4)", columns)
     middle = (out[:, 0, 31:33, 31:33].mean((1, 2)) - columns[0, 0, 31:33, 31:33].mean()) * 255

@@ -16,12 +16,12 @@ from training_harness import loop_of, samples, small_net
 
 from netdsl.cli.main import main
 from netdsl.training.capacity import is_out_of_memory, largest
-from netdsl.training.checkpoints.manager import Store
+from netdsl.training.checkpoints.manager import CheckpointManager
 from netdsl.training.data.dataset import DataError
 from netdsl.training.data.ragged import check_batches
 from netdsl.training.diagnose import Diverged
-from netdsl.training.distributed.process_group import Ranks
-from netdsl.training.trainer import Loop
+from netdsl.training.distributed.process_group import ProcessGroup
+from netdsl.training.trainer import Trainer
 
 CPU = "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate"
 SPEC = """
@@ -101,8 +101,8 @@ def test_the_largest_number_that_fits_is_found(most: int) -> None:
 
 
 def test_with_others_waiting_half_is_proposed() -> None:
-    loop = loop_of("steps = 3\nbatch = 48", module=narrow(3), ranks=Ranks(0, 1))
-    loop.ranks = Ranks(0, 2)  # the other one waits: nothing can be tried
+    loop = loop_of("steps = 3\nbatch = 48", module=narrow(3), ranks=ProcessGroup(0, 1))
+    loop.ranks = ProcessGroup(0, 2)  # the other one waits: nothing can be tried
     loop.parallel = loop.module
     with pytest.raises(DataError) as found:
         loop.update(0)
@@ -153,21 +153,21 @@ def test_a_run_that_outgrew_its_memory_goes_on_as_it_is_told(
 ) -> None:
     """The hint is a command; with it the run ends with the weights of one that had the memory, to rounding."""
     assert train("whole") == 0
-    backward = Loop._backward
+    backward = Trainer._backward
 
-    def limited(self: Loop, step: int, first: int, last: int, final: bool) -> Tensor:
+    def limited(self: Trainer, step: int, first: int, last: int, final: bool) -> Tensor:
         if self.state.step >= 6 and last - first > 25:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return backward(self, step, first, last, final)
 
-    monkeypatch.setattr(Loop, "_backward", limited)
+    monkeypatch.setattr(Trainer, "_backward", limited)
     assert train("run") == 1
     said = capsys.readouterr().err
     assert "the device has no memory for 60 samples at once; 25 fit" in said
     found = re.search(r"`netdsl (train --resume run --set micro_batch=(\d+))`: 3 micro-batches a step", said)
     assert found is not None
     assert found[2] == "20"
-    state = Store(here / "run", loop_of("steps = 1").recipe, 3).load()
+    state = CheckpointManager(here / "run", loop_of("steps = 1").recipe, 3).load()
     assert state is not None
     assert state[2].step == 6
     assert main([*found[1].split(), "--no-onnx"]) == 0
@@ -258,7 +258,7 @@ def test_what_is_refused_is_what_torch_refuses(batch: int) -> None:
         assert refused == failed, (batch, micro)
 
 
-def test_a_batch_norm_over_pictures_is_warned_of() -> None:
+def test_a_batch_norm_over_images_is_warned_of() -> None:
     """It works with one sample, of which its statistics then are."""
     (said,) = check_batches(loop_of("epochs = 1\nbatch = 7", module=small_net()))
     assert said.startswith("the last update of an epoch has 1 sample: batch norm takes its statistics from one sample")
@@ -280,7 +280,7 @@ def test_a_batch_norm_over_pictures_is_warned_of() -> None:
 )
 def test_shares_of_several_processes_are_checked(world: int, fields: str, words: str) -> None:
     loop = loop_of(fields, module=flat_net())
-    loop.ranks = Ranks(0, world)
+    loop.ranks = ProcessGroup(0, world)
     with pytest.raises(DataError, match=re.escape(words)):
         check_batches(loop)
 
@@ -334,7 +334,7 @@ def test_weights_that_overflow_are_not_saved(here: Path, capsys: pytest.CaptureF
     said = capsys.readouterr().err
     assert "at step 6 the weights are not finite" in said
     assert "hint: the checkpoint of step 5 is good: `netdsl train --resume run --set optimizer.lr=" in said
-    found = Store(here / "run", loop_of("steps = 1").recipe, 3).load()
+    found = CheckpointManager(here / "run", loop_of("steps = 1").recipe, 3).load()
     assert found is not None
     assert found[2].step == 5
     assert all(bool(torch.isfinite(t).all()) for t in found[0].values() if t.is_floating_point())

@@ -299,24 +299,24 @@ def test_a_folder_that_cannot_be_made(here: Path, capsys: pytest.CaptureFixture[
 
 def test_a_run_does_not_go_on_with_other_data(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """More samples, or other pixels in as many: an epoch, and what the net standardises with, would be others."""
-    pictures = np.random.default_rng(0).integers(0, 255, (90, 1, 8, 8), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 255, (90, 1, 8, 8), dtype=np.uint8)
     labels = np.arange(90) % 10
 
     def save(x: np.ndarray, y: np.ndarray) -> None:
         np.savez("mine.npz", x=x, y=y, x_test=x[:20], y_test=y[:20])
 
-    save(pictures, labels)
+    save(images, labels)
     assert train("run", data='npz("mine.npz")', epochs="1") == 0
     for x, y, words in (
         (
-            np.concatenate([pictures, pictures]),
+            np.concatenate([images, images]),
             np.concatenate([labels, labels]),
             "other samples than when the run began: 180",
         ),
-        (pictures // 2, labels, "other pixel statistics than when the run began"),
+        (images // 2, labels, "other pixel statistics than when the run began"),
     ):
         save(x, y)
         assert resume("run", epochs="2") == 1
         assert words in capsys.readouterr().err
-    save(pictures, labels)
+    save(images, labels)
     assert resume("run", epochs="2") == 0

@@ -87,10 +87,8 @@ def test_a_run_is_measured_and_used_from_torch_and_from_onnx(tmp_path: Path, spe
     digits = load_digits()
     for i in range(3):
         Image.fromarray((digits.images[i] * 255 / 16).astype(np.uint8)).save(tmp_path / f"{i}.png")
-    pictures = ["0.png", "1.png", "2.png"]
-    a, b = (
-        json.loads(netdsl("predict", m, *pictures, "--json", cwd=tmp_path).stdout) for m in ("run", "run/model.onnx")
-    )
+    images = ["0.png", "1.png", "2.png"]
+    a, b = (json.loads(netdsl("predict", m, *images, "--json", cwd=tmp_path).stdout) for m in ("run", "run/model.onnx"))
     assert [r["guesses"][0]["class"] for r in a] == [r["guesses"][0]["class"] for r in b]
     assert a[0]["guesses"][0]["probability"] == pytest.approx(b[0]["guesses"][0]["probability"], abs=1e-4)
     drawn = json.loads(netdsl("predict", "run", "0.png", "--mc", "20", "--json", cwd=tmp_path).stdout)

@@ -1,4 +1,4 @@
-"""Convolutions of small pictures in faster forms: torch's own layers are the reference, in both passes."""
+"""Convolutions of small images in faster forms: torch's own layers are the reference, in both passes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from training_harness import loop_of, samples
 
-from netdsl.training.kernels.cpu_convolutions import Depthwise, Pointwise, quicken, uses_channels_last
+from netdsl.training.kernels.cpu_convolutions import Depthwise, Pointwise, use_fast_convolutions, uses_channels_last
 
 
 def twins(layer: nn.Conv2d) -> tuple[nn.Conv2d, nn.Conv2d]:
     """A channels-last layer, and the same one quickened."""
     plain = layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     quick = copy.deepcopy(plain)
-    quicken(quick)
+    use_fast_convolutions(quick)
     return plain, quick
 
 
@@ -30,7 +30,7 @@ def both_passes(layer: nn.Conv2d, x: Tensor) -> list[Tensor]:
     return [y, *torch.autograd.grad(y, (x, *trained), towards.to(memory_format=torch.channels_last))]
 
 
-def picture(*shape: int) -> Tensor:
+def image(*shape: int) -> Tensor:
     made = torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     return made.to(memory_format=torch.channels_last)
 
@@ -41,7 +41,7 @@ def picture(*shape: int) -> Tensor:
 def test_depthwise_gradients_are_torchs(kernel: int, size: tuple[int, int], bias: bool) -> None:
     plain, quick = twins(nn.Conv2d(6, 6, kernel, padding=kernel // 2, groups=6, bias=bias).double())
     assert type(quick) is Depthwise
-    for wanted, found in zip(*(both_passes(m, picture(3, 6, *size)) for m in (plain, quick)), strict=True):
+    for wanted, found in zip(*(both_passes(m, image(3, 6, *size)) for m in (plain, quick)), strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
 
 
@@ -50,7 +50,7 @@ def test_depthwise_gradients_are_torchs(kernel: int, size: tuple[int, int], bias
 def test_pointwise_gradients_are_torchs(size: int, bias: bool) -> None:
     plain, quick = twins(nn.Conv2d(5, 7, 1, bias=bias).double())
     assert type(quick) is Pointwise
-    for wanted, found in zip(*(both_passes(m, picture(2, 5, size, size)) for m in (plain, quick)), strict=True):
+    for wanted, found in zip(*(both_passes(m, image(2, 5, size, size)) for m in (plain, quick)), strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
         if found.ndim == 4 and size > 1:
             assert found.is_contiguous(memory_format=torch.channels_last)
@@ -60,7 +60,7 @@ def test_a_frozen_weight_gets_no_gradient() -> None:
     plain, quick = twins(nn.Conv2d(6, 6, 7, padding=3, groups=6).double())
     for layer in (plain, quick):
         layer.weight.requires_grad_(False)
-    for wanted, found in zip(*(both_passes(m, picture(3, 6, 4, 4)) for m in (plain, quick)), strict=True):
+    for wanted, found in zip(*(both_passes(m, image(3, 6, 4, 4)) for m in (plain, quick)), strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
 
 
@@ -83,7 +83,7 @@ def test_a_frozen_weight_gets_no_gradient() -> None:
     ids=str,
 )
 def test_other_convolutions_stay_as_they_are(layer: nn.Conv2d) -> None:
-    quicken(layer)
+    use_fast_convolutions(layer)
     assert type(layer) is nn.Conv2d
 
 
@@ -113,7 +113,7 @@ def stack(*widths: int, kernel: int = 3, groups: int = 1) -> nn.Module:
     return nn.Sequential(*[nn.Conv2d(a, b, kernel, groups=groups, bias=False) for a, b in pairs])
 
 
-def test_where_pictures_are_channels_last() -> None:
+def test_where_images_are_channels_last() -> None:
     """On a CPU: but for nets that are mostly large kernels, unless they are depthwise somewhere, or a recipe says."""
     small, large = stack(3, 64, 64), stack(64, 512, 512)
     depthwise = nn.Sequential(large, stack(8, 8, groups=8))

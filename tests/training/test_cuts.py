@@ -1,4 +1,4 @@
-"""Training pictures are cut from whole files: what a published pipeline does before anything else."""
+"""Training images are cut from whole files: what a published pipeline does before anything else."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from torch import Tensor
 
 from netdsl.training.augment.geometry import crop_boxes
 from netdsl.training.augment.pipeline import Pipeline
-from netdsl.training.data.batches import Feed
+from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.dataset import DataError, Split
 from netdsl.training.data.fit import fit
 from netdsl.training.data.targets import Targets
 from netdsl.training.readers import read
-from netdsl.training.rng import Draws, key
+from netdsl.training.rng import KeyedRng, key
 
 HIGH, WIDE = 30, 48
 
 
-def picture(number: int) -> np.ndarray:
+def image(number: int) -> np.ndarray:
     """Row, column and number of a pixel as its colours."""
     rows, columns = np.mgrid[0:HIGH, 0:WIDE].astype(np.uint8)
     return np.stack([rows * 4, columns * 4, np.full_like(rows, number)], 2)
@@ -35,7 +35,7 @@ def root(tmp_path: Path) -> Path:
         for c, name in enumerate(("cat", "dog")):
             (tmp_path / split / name).mkdir(parents=True)
             for i in range(6):
-                Image.fromarray(picture(6 * c + i)).save(tmp_path / split / name / f"{i}.png")
+                Image.fromarray(image(6 * c + i)).save(tmp_path / split / name / f"{i}.png")
     return tmp_path
 
 
@@ -44,38 +44,38 @@ def split(root: Path, fields: str, size: int = 16) -> Split:
     return fit(read(word, root, (3, size, size), 2), (3, size, size), 2).train
 
 
-def batch(root: Path, fields: str, step: int = 0, size: int = 16) -> tuple[Feed, Tensor]:
+def batch(root: Path, fields: str, step: int = 0, size: int = 16) -> tuple[BatchLoader, Tensor]:
     found = recipe(f"batch = 5\n{fields}")
-    feed = Feed(split(root, fields, size), found, Targets(found, "classes", 2))
+    feed = BatchLoader(split(root, fields, size), found, Targets(found, "classes", 2))
     return feed, feed.batch(step).inputs[0]
 
 
 def test_random_resized_crop_cuts_the_file_and_not_the_middle_of_it(root: Path) -> None:
-    """Each picture equals Pillow's crop of the whole file, resized: 24 of 48 columns lie outside of the middle cut."""
+    """Each image equals Pillow's crop of the whole file, resized: 24 of 48 columns lie outside of the middle cut."""
     fields = 'data = imagefolder(".", resize=16)\naugment = random_resized_crop(16, (0.05, 0.2))'
     feed, x = batch(root, fields)
     samples = feed.order(0)[feed.slots(0)]
     word = recipe(fields).augment[0]
-    frame = Pipeline((word,)).frame(0, Draws(key(0, "augment", 0), samples), 0)
+    frame = Pipeline((word,)).frame(0, KeyedRng(key(0, "augment", 0), samples), 0)
     seen = []
     for i, (top, left, height, width) in enumerate(zip(*crop_boxes(word, HIGH, WIDE, frame), strict=True)):  # type: ignore[arg-type]
         box = tuple(int(v) for v in (left, top, left + width, top + height))
-        part = Image.fromarray(picture(int(samples[i]))).crop(box).resize((16, 16), Image.Resampling.BILINEAR)
+        part = Image.fromarray(image(int(samples[i]))).crop(box).resize((16, 16), Image.Resampling.BILINEAR)
         assert torch.equal((x[i] * 255).round().byte(), torch.from_numpy(np.asarray(part).copy()).permute(2, 0, 1))
         seen += [int(left), int(left + width)]
     assert min(seen) < 9 or max(seen) > 39  # beyond the middle 30 columns
 
 
-def test_crop_cuts_the_picture_resized_as_for_evaluation(root: Path) -> None:
+def test_crop_cuts_the_image_resized_as_for_evaluation(root: Path) -> None:
     _, x = batch(root, 'data = imagefolder(".", resize=15, crop=8)\naugment = crop(12)', size=8)
     assert x.shape == (5, 3, 12, 12)
     assert float((x[:, 1, 0, -1] - x[:, 1, 0, 0]).mean() * 255) == pytest.approx(11 * 4 * WIDE / 24, rel=0.05)
-    with pytest.raises(DataError, match="larger than a picture of 15 x 24"):
+    with pytest.raises(DataError, match="larger than an image of 15 x 24"):
         batch(root, 'data = imagefolder(".", resize=15, crop=8)\naugment = crop(16)', size=8)
 
 
 def test_a_cut_of_another_size_than_the_net_takes_is_refused(root: Path) -> None:
-    """It would be trained at one size and tested on pictures enlarged from it."""
+    """It would be trained at one size and tested on images enlarged from it."""
     with pytest.raises(DataError, match="`crop=8` cuts 8 x 8 pixels, and the net takes 16 x 16"):
         split(root, 'data = imagefolder(".", resize=15, crop=8)')
     found = read(recipe('data = imagefolder(".", resize=15, crop=8)').data, root, (3, 0, 0), 2)
@@ -95,14 +95,14 @@ def test_cuts_do_not_depend_on_shares_or_on_what_is_kept(root: Path) -> None:
     parts = torch.cat([feed.batch(2, i, i + 1).inputs[0] for i in range(feed.count(2))])
     assert torch.equal(parts, whole)
     found = recipe(f"batch = 5\n{fields}")
-    kept = Feed(split(root, fields).kept(1 << 20), found, Targets(found, "classes", 2))
+    kept = BatchLoader(split(root, fields).kept(1 << 20), found, Targets(found, "classes", 2))
     assert len(kept.split.inputs) == 1
     assert torch.equal(kept.batch(2).inputs[0], whole)
     held = feed.split.subset(torch.tensor([3, 1]))
     assert held.cut is not None
 
 
-def test_warped_pictures_show_everything(root: Path) -> None:
+def test_warped_images_show_everything(root: Path) -> None:
     cut, warped = (split(root, f'data = imagefolder(".", crop=16{more})') for more in ("", ", fit=warp"))
     assert float(cut.take(torch.arange(12))[0][0][:, 1].max()) < 4 * 40 / 255
     assert float(warped.take(torch.arange(12))[0][0][:, 1].max()) > 4 * 45 / 255

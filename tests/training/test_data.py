@@ -128,9 +128,9 @@ def test_image_folders_are_resized_and_cut(tmp_path: Path) -> None:
     assert streamed.train.kept(6 * 3 * 16 * 16 - 1).inputs == ()
     index = torch.tensor([4, 0])
     assert torch.equal(streamed.train.take(index)[0][0], held.take(index)[0][0])
-    (tmp_path / "train" / "cat" / "x.png").write_bytes(b"not a picture")
+    (tmp_path / "train" / "cat" / "x.png").write_bytes(b"not an image")
     broken = data('imagefolder(".")', tmp_path, (3, 16, 16)).train
-    with pytest.raises(DataError, match="not a picture"):
+    with pytest.raises(DataError, match="not an image"):
         broken.take(torch.arange(7))
     with pytest.raises(DataError, match="no folder"):
         data('imagefolder("nothing")', tmp_path)
@@ -188,7 +188,7 @@ def test_graphs_are_zeros_and_ones_that_the_zoos_net_normalises_as_in_the_paper(
         data('graph("g.npz")', tmp_path)
 
 
-def test_synthetic_pictures_have_the_nets_shape() -> None:
+def test_synthetic_images_have_the_nets_shape() -> None:
     found = data("synthetic(20, 10)", Path(), (3, 5, 7), 4)
     assert found.train.inputs[0].shape == (20, 3, 5, 7)
     assert set(found.train.target.tolist()) == {0, 1, 2, 3}
@@ -217,9 +217,9 @@ def test_data_are_made_to_fit() -> None:
     assert any("resized" in n for n in large.notes)
     flat = fit(digits(), (64,), 10)
     assert flat.train.inputs[0].shape == (1438, 64)
-    pictures = digits().train.inputs[0][:4]
-    expected = [Image.fromarray(p[0].numpy()).resize((32, 32), Image.Resampling.BILINEAR) for p in pictures]
-    got = resize(pictures, (32, 32))[:, 0]
+    images = digits().train.inputs[0][:4]
+    expected = [Image.fromarray(p[0].numpy()).resize((32, 32), Image.Resampling.BILINEAR) for p in images]
+    got = resize(images, (32, 32))[:, 0]
     for a, b in zip(got, expected, strict=True):
         assert np.abs(a.numpy().astype(int) - np.asarray(b).astype(int)).max() <= 1
 

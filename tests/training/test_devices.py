@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from netdsl.training.checkpoints.format import load_tensors
-from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.distributed.shards import LEAST, blocks
 
 SPEC = """
@@ -109,7 +109,7 @@ def test_shares_become_equally_many_parts() -> None:
     for count in (1, 2, 7, 50, 51):
         for world in (1, 2, 3):
             for micro in (0, 1, 2, 13):
-                parts = [Ranks(r, world).parts(count, micro) for r in range(world)]
+                parts = [ProcessGroup(r, world).parts(count, micro) for r in range(world)]
                 flat = [place for mine in parts for a, b in mine for place in range(a, b)]
                 assert flat == list(range(count))
                 assert not micro or all(b - a <= micro for mine in parts for a, b in mine)

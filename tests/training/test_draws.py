@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from netdsl.training.rng import Draws, beta, key, permutation, scramble
+from netdsl.training.rng import KeyedRng, beta, key, permutation, scramble
 
 
 def test_the_generator_is_splitmix64() -> None:
@@ -19,25 +19,25 @@ def test_the_generator_is_splitmix64() -> None:
 
 def test_tensors_and_numbers_scramble_alike() -> None:
     samples = torch.arange(5)
-    bits = Draws(7, samples).bits("a", 1)[:, 0]
+    bits = KeyedRng(7, samples).bits("a", 1)[:, 0]
     for i in range(5):
         inner = scramble(i ^ key(7, "a"))
         assert int(bits[i]) == scramble(inner) >> 11
 
 
 def test_draws_do_not_depend_on_the_batch() -> None:
-    whole = Draws(3, torch.arange(100)).uniform("flip", 4)
-    parts = torch.cat([Draws(3, torch.arange(100)[i : i + 7]).uniform("flip", 4) for i in range(0, 100, 7)])
+    whole = KeyedRng(3, torch.arange(100)).uniform("flip", 4)
+    parts = torch.cat([KeyedRng(3, torch.arange(100)[i : i + 7]).uniform("flip", 4) for i in range(0, 100, 7)])
     assert torch.equal(whole, parts)
 
 
 def test_numbers_are_uniform_and_keys_independent() -> None:
-    draws = Draws(1, torch.arange(20_000))
+    draws = KeyedRng(1, torch.arange(20_000))
     a, b = draws.uniform("a"), draws.uniform("b")
     assert 0 <= float(a.min()) < float(a.max()) < 1
     counts = np.histogram(a.numpy(), bins=20, range=(0, 1))[0]
     assert ((counts - 1000) ** 2 / 1000).sum() < 45  # chi-squared, 19 degrees of freedom, p > 0.0007
-    other = Draws(2, torch.arange(20_000)).uniform("a")
+    other = KeyedRng(2, torch.arange(20_000)).uniform("a")
     for x, y in ((a, b), (a, other), (a[:-1], a[1:])):
         assert abs(np.corrcoef(x.numpy(), y.numpy())[0, 1]) < 0.03
     normal = draws.normal("n")

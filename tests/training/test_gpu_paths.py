@@ -28,14 +28,14 @@ import netdsl
 from netdsl.training.augment.pipeline import Pipeline
 from netdsl.training.devices import choose_device
 from netdsl.training.diagnose import diagnose_gradient
-from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.distributed.reach import unreached
 from netdsl.training.errors import DataError
 from netdsl.training.evaluate import Evaluator
 from netdsl.training.kernels import compiler
 from netdsl.training.losses.criterion import Criterion
 from netdsl.training.optim.optimizers import MatrixMuon
-from netdsl.training.rng import Draws
+from netdsl.training.rng import KeyedRng
 from netdsl.training.varying_dropout import let_rates_vary, set_rate
 
 FIELDS = "steps = 12\nbatch = 16\nschedule = cosine\n"
@@ -343,7 +343,7 @@ def test_every_process_evaluates_equally_often(count: int) -> None:
     split, calls, total = samples(count), Counter[int](), torch.zeros(3, 3, dtype=torch.long)
     net = small_net(norm=False).eval()
 
-    class Alone(Ranks):
+    class Alone(ProcessGroup):
         def sum(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             return tensors
 
@@ -473,7 +473,7 @@ def test_policies_hardly_wait_for_the_device(words: str) -> None:
     from recipe_harness import recipe
 
     pipeline = Pipeline(recipe(f"augment = {words}").augment)
-    draws = Draws(3, torch.arange(64))
+    draws = KeyedRng(3, torch.arange(64))
     x = torch.rand(64, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     with Calls() as calls:
         pipeline((x,), torch.zeros(64), draws, 0)

@@ -69,14 +69,14 @@ def in_onnxruntime(folder: Path, **inputs: Any) -> Any:
     return session.run(None, {n: (x / 255).astype(np.float32)[:, None] for n, x in inputs.items()})[0]
 
 
-def test_several_labels_for_a_picture(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_labels_for_a_image(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = train(base, capsys, ":Labels", "--output", str(base / "several"))
     assert code == 0, said
     reported = json.loads((base / "several" / "run.json").read_text())["result"]["top1"]
     arrays = np.load(base / "several.npz")
     right = (in_onnxruntime(base / "several", image=arrays["x"]) > 0) == (arrays["y"] > 0.5)
     assert reported > 0.85  # the most frequent answer is right for 0.55 of the labels
-    assert abs(right.mean() - reported) < 0.03  # of all pictures, not of those held out
+    assert abs(right.mean() - reported) < 0.03  # of all images, not of those held out
 
 
 def test_two_classes_by_one_number(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,8 +87,8 @@ def test_two_classes_by_one_number(base: Path, capsys: pytest.CaptureFixture[str
     assert main(["eval", str(base / "odd")]) == 0
 
 
-def test_a_net_with_two_pictures(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Both are standardised with the same numbers, so that a pair of the same picture is at distance 0."""
+def test_a_net_with_two_images(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both are standardised with the same numbers, so that a pair of the same image is at distance 0."""
     code, said = train(base, capsys, ":Twins", "--output", str(base / "twins"))
     assert code == 0, said
     assert json.loads((base / "twins" / "run.json").read_text())["result"]["top1"] > 0.7

@@ -1,4 +1,4 @@
-"""Pictures read from files by other processes: nothing depends on how many there are, and mistakes keep their words."""
+"""Images read from files by other processes: nothing depends on how many there are, and mistakes keep their words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from netdsl.cli.main import main
-from netdsl.training.data.batches import Feed
+from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.dataset import DataError
 from netdsl.training.data.fit import fit, statistics
 from netdsl.training.data.prefetch import Ahead, loaded, processes
@@ -35,7 +35,7 @@ net Small(classes=2) {
 }
 
 recipe Streamed for Small {
-  data       = imagefolder("pictures")
+  data       = imagefolder("images")
   epochs     = 3
   batch      = 8
   resident   = 0
@@ -51,13 +51,13 @@ recipe Streamed for Small {
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A spec beside forty pictures of two classes, in several sizes and formats, and ten to test on."""
+    """A spec beside forty images of two classes, in several sizes and formats, and ten to test on."""
     path = tmp_path_factory.mktemp("streamed")
     (path / "small.net").write_text(SPEC)
     rng = np.random.default_rng(0)
     for split, count in (("train", 20), ("val", 5)):
         for c, name in enumerate(("cat", "dog")):
-            folder = path / "pictures" / split / name
+            folder = path / "images" / split / name
             folder.mkdir(parents=True)
             for i in range(count):
                 pixels = rng.integers(0, 128, (20 + i % 5, 24 - i % 3, 3)) + 100 * c
@@ -127,17 +127,17 @@ def test_a_run_that_was_killed_in_an_epoch_goes_on_bit_for_bit(root: Path, tmp_p
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_a_broken_picture_is_named(
+def test_a_broken_image_is_named(
     root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], workers: int, split: str
 ) -> None:
-    shutil.copytree(root / "pictures", tmp_path / "pictures")
-    (tmp_path / "pictures" / split / "dog" / "4.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
+    shutil.copytree(root / "images", tmp_path / "images")
+    (tmp_path / "images" / split / "dog" / "4.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
     spec = tmp_path / "small.net"
     spec.write_text(SPEC)
     settings = ["--set", f"workers={workers}", "--set", "standardize=none", "--set", "validation=0"]
     assert main(["train", str(spec), "-o", str(tmp_path / "run"), "-q", "--no-onnx", *settings]) == 1
     said = capfd.readouterr().err
-    assert f"{split}/dog/4.png is not a picture that can be read" in said
+    assert f"{split}/dog/4.png is not an image that can be read" in said
     assert "Traceback" not in said
     assert "worker" not in said
 
@@ -206,17 +206,17 @@ def test_auto_takes_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_feed_can_be_sent_to_a_process_that_was_not_forked(root: Path) -> None:
-    fields = 'data = imagefolder("pictures")\nbatch = 8\naugment = random_resized_crop(16)\nmix = mixup(0.2)'
+    fields = 'data = imagefolder("images")\nbatch = 8\naugment = random_resized_crop(16)\nmix = mixup(0.2)'
     found = recipe(fields)
     split = fit(read(found.data, root, (3, 16, 16), 2), (3, 16, 16), 2).train.subset(torch.arange(30))
-    feed = Feed(split, found, Targets(found, "classes", 2))
+    feed = BatchLoader(split, found, Targets(found, "classes", 2))
     assert feed.decoder is not None
     sent = pickle.loads(pickle.dumps(feed.decoder))
     assert torch.equal(sent((2, 0, 3))[0], feed.decoder((2, 0, 3))[0])
 
 
 def test_evaluation_reads_ahead_in_order(root: Path) -> None:
-    found = recipe('data = imagefolder("pictures")')
+    found = recipe('data = imagefolder("images")')
     split = read(found.data, root, (3, 16, 16), 2).train
     parts = torch.split(torch.arange(40), 7)
     for workers in (0, 1, 2):
@@ -226,9 +226,9 @@ def test_evaluation_reads_ahead_in_order(root: Path) -> None:
     assert list(split.batches((), 2)) == []
 
 
-def test_pictures_that_are_read_have_the_statistics_of_all(root: Path) -> None:
+def test_images_that_are_read_have_the_statistics_of_all(root: Path) -> None:
     """Not of the first ones, which are all of one class; the same as where they are kept in memory."""
-    found = recipe('data = imagefolder("pictures")')
+    found = recipe('data = imagefolder("images")')
     split = fit(read(found.data, root, (3, 16, 16), 2), (3, 16, 16), 2).train
     assert split.inputs == ()
     streamed, kept = statistics(split, found.standardize, 1), statistics(split.kept(1 << 30), found.standardize)

@@ -18,11 +18,11 @@ from netdsl.diagnostics.diagnostic import Fault
 from netdsl.planning.rates import depth_rates
 from netdsl.recipe.regularizers import Ema
 from netdsl.training.checkpoints import format as files
-from netdsl.training.data.batches import Feed
+from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.dataset import Split
 from netdsl.training.data.targets import Targets
 from netdsl.training.diagnose import Diverged
-from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.evaluate import Evaluator
 from netdsl.training.optim.averages import Averages
 from netdsl.training.optim.ema import Average, effective_decay
@@ -125,7 +125,7 @@ def test_a_broken_checkpoint_is_an_error_in_words(tmp_path: Path) -> None:
 
 def test_batches_are_the_same_however_they_are_shared() -> None:
     found = recipe(EVERYTHING)
-    feed = Feed(samples(), found, Targets(found, "classes", 3))
+    feed = BatchLoader(samples(), found, Targets(found, "classes", 3))
     for step in range(8):
         whole = feed.batch(step)
         count = feed.count(step)
@@ -136,20 +136,20 @@ def test_batches_are_the_same_however_they_are_shared() -> None:
 
 def test_every_epoch_sees_every_sample_once_in_another_order() -> None:
     found = recipe("batch = 16")
-    feed = Feed(samples(), found, Targets(found, "classes", 3))
+    feed = BatchLoader(samples(), found, Targets(found, "classes", 3))
     assert feed.per_epoch == 4
     assert [feed.count(s) for s in range(4)] == [16, 16, 16, 2]
     orders = [feed.order(e).tolist() for e in range(3)]
     assert all(sorted(o) == list(range(50)) for o in orders)
     assert orders[0] != orders[1]
     dropped = recipe("batch = 16\ndrop_last = true")
-    assert Feed(samples(), dropped, Targets(dropped, "classes", 3)).per_epoch == 3
+    assert BatchLoader(samples(), dropped, Targets(dropped, "classes", 3)).per_epoch == 3
 
 
 def test_repeated_augmentation_shows_copies_that_differ() -> None:
     """Each epoch has as many slots as samples; neighbours are copies of one sample, augmented on their own."""
     found = recipe("batch = 12\nrepeat = 3\naugment = gaussian_noise(0.1)")
-    feed = Feed(samples(48), found, Targets(found, "classes", 3))
+    feed = BatchLoader(samples(48), found, Targets(found, "classes", 3))
     order = feed.order(0)
     assert len(order) == 48
     assert torch.equal(order[0::3], order[1::3])
@@ -160,7 +160,7 @@ def test_repeated_augmentation_shows_copies_that_differ() -> None:
 def test_copies_of_a_sample_are_mixed_with_other_samples() -> None:
     """A mixed target of two classes, although neighbours are copies; and the same however the batch is cut up."""
     found = recipe("batch = 12\nrepeat = 3\nmix = mixup(1.0)")
-    feed = Feed(samples(48), found, Targets(found, "classes", 48))
+    feed = BatchLoader(samples(48), found, Targets(found, "classes", 48))
     feed.split = Split(feed.split.inputs, torch.arange(48))
     whole = feed.batch(0)
     assert (whole.target > 0).sum(1).tolist() == [2] * 12
@@ -272,7 +272,7 @@ def test_masks_have_one_mean_over_all_valid_positions_of_an_update(micro: int, a
     masks[3] = -1
     fields = f"steps = 1\nbatch = 7\nmicro_batch = {micro}\n{augment}loss = cross_entropy(weight=[1, 5, 0.2])"
     found = recipe(fields)
-    feed = Feed(Split((images,), masks), found, Targets(found, "mask", 3), mask=True)
+    feed = BatchLoader(Split((images,), masks), found, Targets(found, "mask", 3), mask=True)
     module = nn.Conv2d(1, 3, 3, padding=1)
     loop = loop_of(found, module=module, feed=feed, task="mask")
     batch = feed.batch(0)
@@ -318,7 +318,7 @@ def test_the_sum_reduction_sums() -> None:
 # Evaluation counts every sample once.
 
 
-class OneOf(Ranks):
+class OneOf(ProcessGroup):
     """One of several ranks whose sums are added up by the test."""
 
     def sum(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -329,7 +329,7 @@ class OneOf(Ranks):
 def test_shares_of_an_evaluation_cover_every_sample_once(world: int) -> None:
     split, module = samples(257), small_net().eval()
     found = recipe("")
-    whole = Evaluator(found, ("output",), ("output",), "classes", 3, Ranks())(module, split)
+    whole = Evaluator(found, ("output",), ("output",), "classes", 3, ProcessGroup())(module, split)
     parts = [
         Evaluator(found, ("output",), ("output",), "classes", 3, OneOf(r, world))(module, split) for r in range(world)
     ]
@@ -341,7 +341,7 @@ def test_shares_of_an_evaluation_cover_every_sample_once(world: int) -> None:
 def test_shares_of_an_update_cover_it() -> None:
     for count in (1, 2, 5, 16, 17):
         for world in (1, 2, 3, 8):
-            shares = [Ranks(r, world).share(count) for r in range(world)]
+            shares = [ProcessGroup(r, world).share(count) for r in range(world)]
             assert shares[0][0] == 0
             assert shares[-1][1] == count
             assert all(a[1] == b[0] for a, b in pairwise(shares))

@@ -95,7 +95,7 @@ def test_a_mask_that_cannot_be_in_memory_is_named(here: Path) -> None:
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 65_535, 65_535, 8, 0, 0, 0, 0))
     huge = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
     (here / "shapes/train/masks/3.png").write_bytes(huge)
-    with pytest.raises(DataError, match=r"3\.png is not a picture that can be read"):
+    with pytest.raises(DataError, match=r"3\.png is not an image that can be read"):
         split_of(here)
 
 

@@ -87,7 +87,7 @@ def test_a_text_without_quotes_is_explained(text: str, places: Path, capsys: pyt
     assert "quotes" in said
 
 
-def test_a_missing_folder_of_pictures_says_how_to_go_on(places: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_folder_of_images_says_how_to_go_on(places: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = ROOT
     assert train(spec=str(root / "specs" / "mobilenet_v2.net")) == 1
     said = capsys.readouterr().err

@@ -26,7 +26,7 @@ from netdsl.training.augment.pipeline import Pipeline
 from netdsl.training.data.fit import resize
 from netdsl.training.data.mix import Mix
 from netdsl.training.readers.images import View
-from netdsl.training.rng import Draws
+from netdsl.training.rng import KeyedRng
 
 Bilinear, Bicubic, Nearest = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.NEAREST
 Affine = Image.Transform.AFFINE
@@ -44,7 +44,7 @@ def tensor(image: Image.Image) -> Tensor:
 
 
 def levels(x: Tensor, image: Image.Image) -> Tensor:
-    """How far a picture [1, C, H, W] is from Pillow's, in levels of 255."""
+    """How far an image [1, C, H, W] is from Pillow's, in levels of 255."""
     return ((x - tensor(image)) * 255).abs()
 
 
@@ -178,9 +178,9 @@ def test_policies_apply_their_operations(monkeypatch: pytest.MonkeyPatch) -> Non
         known += [photo if name == "identity" else torchvision_op(photo, name, a) for a in amounts]
     table = torch.cat([tensor(k) for k in known])
     pipeline = Pipeline(recipe("augment = trivialaugment").augment)
-    (found,), _ = pipeline((x,), torch.zeros(24), Draws(3, torch.arange(24)), 0)
-    for picture in found:
-        off = ((table - picture).abs() * 255 > 1.6).float().mean((1, 2, 3))
+    (found,), _ = pipeline((x,), torch.zeros(24), KeyedRng(3, torch.arange(24)), 0)
+    for image in found:
+        off = ((table - image).abs() * 255 > 1.6).float().mean((1, 2, 3))
         assert float(off.min()) < 0.02
 
 
@@ -213,7 +213,7 @@ def test_bilinear_moves_are_torchvisions(name: str, fill: float) -> None:
     both = functional.grid_sample(
         torch.cat([x, torch.ones(1, 1, height, width)], 1), torch.from_numpy(grid).float()[None], align_corners=False
     )
-    expected = both[:, :3] + (1 - both[:, 3:]) * fill  # the picture is weighed by the mask already
+    expected = both[:, :3] + (1 - both[:, 3:]) * fill  # the image is weighed by the mask already
     amount = {"rotate": -17.0, "translate_x": 9.5}.get(name, slope)
     found = operate(name, x, torch.tensor([amount]), Reading("bilinear", fill))
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-4)
@@ -240,9 +240,9 @@ def test_affine_is_torchvisions() -> None:
 
 
 def applied(text: str, x: Tensor, seed: int = 0, mask: Tensor | None = None) -> tuple[Tensor, Any]:
-    """A component applied to pictures, and the frame it drew from."""
+    """A component applied to images, and the frame it drew from."""
     pipeline = Pipeline(recipe(f"augment = {text}").augment, mask is not None)
-    draws = Draws(seed, torch.arange(len(x)))
+    draws = KeyedRng(seed, torch.arange(len(x)))
     target = torch.zeros(len(x)) if mask is None else mask
     (found,), moved = pipeline((x,), target, draws, 0)
     frame = pipeline.frame(0, draws, 0)
@@ -336,12 +336,12 @@ def test_random_resized_crop_of_arrays_is_pillows(interpolation: str, size: int)
 def test_random_resized_crop_falls_back_to_torchvisions_middle(
     shape: tuple[int, int], ratio: tuple[float, float]
 ) -> None:
-    """No box of the whole area fits into a narrow picture."""
+    """No box of the whole area fits into a narrow image."""
     from netdsl.training.augment.geometry import crop_boxes
 
     height, width = shape
     word = words.RandomResizedCrop(size=8, scale=(1.0, 1.0), ratio=ratio)
-    frame = Pipeline((word,)).frame(0, Draws(0, torch.arange(2)), 0)
+    frame = Pipeline((word,)).frame(0, KeyedRng(0, torch.arange(2)), 0)
     if width / height < min(ratio):
         w, h = width, round(width / min(ratio))
     else:
@@ -375,7 +375,7 @@ def test_arrays_are_resized_as_pillow_does() -> None:
 
 
 @pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate"])
-def test_crops_are_windows_of_the_padded_picture(mode: str) -> None:
+def test_crops_are_windows_of_the_padded_image(mode: str) -> None:
     photo = photograph()
     x = tensor(photo).expand(4, -1, -1, -1).contiguous()
     found, (frame, _) = applied(f"crop(64, padding=9, mode={mode})", x)
@@ -419,7 +419,7 @@ def test_cutmix_pastes_the_papers_box(size: tuple[int, int], per: str) -> None:
     share = mix.share(places).double().tolist()
     targets = torch.eye(2)[[0] * count + [1] * count]
     (mixed,), target = mix.apply((torch.cat([own, other]),), targets, places)
-    centre = Draws(5, mix._draws(places)).uniform("box", 2)
+    centre = KeyedRng(5, mix._draws(places)).uniform("box", 2)
     for i in range(count):
         expected = torch.zeros(size)
         y, x = (int(float(c) * s) for c, s in zip(centre[i], size, strict=True))
@@ -429,13 +429,13 @@ def test_cutmix_pastes_the_papers_box(size: tuple[int, int], per: str) -> None:
         assert float(target[i, 1]) == pytest.approx(float(expected.mean()), abs=1e-6)
 
 
-def test_pictures_of_files_and_of_arrays_are_cut_alike(tmp_path: Path) -> None:
-    """The same draw of `random_resized_crop` gives the same pixels, whether the picture lies in a file or in memory."""
+def test_images_of_files_and_of_arrays_are_cut_alike(tmp_path: Path) -> None:
+    """The same draw of `random_resized_crop` gives the same pixels, whether the image lies in a file or in memory."""
     from netdsl.training.augment.cuts import first_cut
 
     photo = photograph("flower.jpg", (0, 0, 300, 200))
     pipeline = Pipeline(recipe("augment = random_resized_crop(48)").augment)
-    draws = Draws(2, torch.arange(5))
+    draws = KeyedRng(2, torch.arange(5))
     cut = first_cut(pipeline, draws, 0)
     assert cut is not None
     view = View((3, 48, 48))

@@ -20,7 +20,7 @@ from netdsl.recipe.augmentations import RandAugment, RandomResizedCrop
 from netdsl.recipe.progressive import grown, staged
 from netdsl.source import Source
 from netdsl.training.augment.operations import RAND, WIDE, amount_of
-from netdsl.training.data.batches import Feed
+from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.targets import Targets
 from netdsl.training.regularization import dropouts
 
@@ -105,7 +105,7 @@ def test_resize_grows_where_nothing_is_cut() -> None:
     found = recipe(
         "steps = 4\nbatch = 8\naugment = hflip -> resize(8)\nprogressive = progressive(stages=2, size=[3, 6])"
     )
-    feed = Feed(samples(), found, Targets(found, "classes", 3))
+    feed = BatchLoader(samples(), found, Targets(found, "classes", 3))
     assert [feed.batch(s).inputs[0].shape[2:] for s in range(4)] == [(3, 3)] * 2 + [(6, 6)] * 2
 
 
@@ -119,7 +119,7 @@ def test_strength_goes_on_in_proportion() -> None:
     assert amount("rotate", 1.5) == pytest.approx(45)
     assert amount("shear_x", 1.5, -1) == pytest.approx(-0.45)
     assert amount("brightness", 1.5) == pytest.approx(1 + 1.35)
-    assert amount("brightness", 1.5, -1) == pytest.approx(0.1)  # not a negative of the picture
+    assert amount("brightness", 1.5, -1) == pytest.approx(0.1)  # not a negative of the image
     assert (amount("posterize", 2.5), amount("solarize", 2.5)) == (4, 0)
     assert float(amount_of(WIDE["color"], one, -one, size)) == pytest.approx(0.01)
 

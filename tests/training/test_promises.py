@@ -17,7 +17,7 @@ from training_harness import loop_of, samples, small_net
 from netdsl.cli.main import main
 from netdsl.training import evaluate
 from netdsl.training.checkpoints import format as files
-from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.evaluate import Evaluator
 
 
@@ -127,7 +127,7 @@ def test_metrics_do_not_depend_on_what_is_computed_at_once(
     monkeypatch.setattr(evaluate, "CHUNK", chunk)
     split, module = samples(count), small_net().eval()
     found = recipe("metrics = [per_class, confusion]\nloss = cross_entropy(label_smoothing=0.3)")
-    result = Evaluator(found, ("output",), ("output",), "classes", 3, Ranks())(module, split)
+    result = Evaluator(found, ("output",), ("output",), "classes", 3, ProcessGroup())(module, split)
     with torch.no_grad():
         logits = module(split.inputs[0])
     assert result["n"] == count
@@ -145,7 +145,7 @@ def test_evaluation_computes_what_training_does_at_once(fields: str, expected: i
     sizes: list[int] = []
     module = small_net().eval()
     module.register_forward_hook(lambda m, i, o: sizes.append(len(o)))
-    Evaluator(recipe(fields), ("output",), ("output",), "classes", 3, Ranks())(module, samples(50))
+    Evaluator(recipe(fields), ("output",), ("output",), "classes", 3, ProcessGroup())(module, samples(50))
     assert max(sizes) == expected
     assert sum(sizes) == 50
 
@@ -183,10 +183,10 @@ class Scatter(nn.Module):
 def test_a_kernel_without_a_deterministic_form_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from netdsl.training.trainer import Loop
+    from netdsl.training.trainer import Trainer
 
     (tmp_path / "a.net").write_text("net A(classes=10) { input image [1, 8, 8]\n flatten -> linear(classes) }\n")
-    monkeypatch.setattr(Loop, "_backward", lambda *a, **k: Scatter()(torch.zeros(1)))
+    monkeypatch.setattr(Trainer, "_backward", lambda *a, **k: Scatter()(torch.zeros(1)))
     try:
         assert main(["train", str(tmp_path / "a.net"), "--set", "deterministic=true", "-o", str(tmp_path / "r")]) == 1
     finally:

@@ -21,7 +21,7 @@ from PIL import Image
 from netdsl.cli.main import main
 from netdsl.training.kernels.memory import resident
 from netdsl.training.report.progress import Progress
-from netdsl.training.report.svg import curves, marks, matrix, picture, smoothed
+from netdsl.training.report.svg import curves, data_url, marks, matrix, smoothed
 
 SPEC = """
 net Small(classes=10) {
@@ -157,9 +157,9 @@ def test_smoothing_is_a_moving_mean() -> None:
     assert curves("none", {"a": [(0, float("nan"))]}) == ""
 
 
-def test_pictures_keep_their_shape_and_pixels() -> None:
+def test_images_keep_their_shape_and_pixels() -> None:
     pixels = torch.rand(3, 8, 12)
-    data = picture(pixels).removeprefix("data:image/png;base64,")
+    data = data_url(pixels).removeprefix("data:image/png;base64,")
     image = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
     assert image.shape == (64, 96, 3)
     assert np.array_equal(image[::8, ::8], (pixels * 255).round().byte().permute(1, 2, 0).numpy())

@@ -190,7 +190,7 @@ def test_a_process_that_dies_at_the_start_is_named(
     assert "netdsl train --resume there" in said
 
 
-def test_predictions_see_pictures_as_the_runs_test_split(
+def test_predictions_see_images_as_the_runs_test_split(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Resized to 20 and cut to 16, and not squeezed into the cut: as `eval` sees them."""

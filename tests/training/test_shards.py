@@ -19,11 +19,11 @@ from recipe_harness import recipe
 from safetensors.torch import load_file
 
 from netdsl.cli.main import main
-from netdsl.training.data.batches import Feed
+from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.dataset import DataError, DataSet
-from netdsl.training.data.sampler import Order
+from netdsl.training.data.sampler import EpochSampler
 from netdsl.training.data.targets import Targets
-from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.readers import read
 
 SPEC = """
@@ -40,7 +40,7 @@ recipe Quick for Small {
 
 
 def png(number: int) -> bytes:
-    """A picture that tells which sample it is."""
+    """An image that tells which sample it is."""
     stream = io.BytesIO()
     Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(stream, "PNG")
     return stream.getvalue()
@@ -75,7 +75,7 @@ def data(base: Path, text: str = 'shards("train-*.tar", test="val-*.tar")') -> D
     return read(recipe(f"data = {text}").data, base, (3, 8, 8), 3)
 
 
-def sequence(order: Order, epoch: int) -> list[int]:
+def sequence(order: EpochSampler, epoch: int) -> list[int]:
     steps = range(epoch * order.per_epoch, (epoch + 1) * order.per_epoch)
     return [i for s in steps for i in order.at(s, torch.arange(order.count(s))).tolist()]
 
@@ -83,7 +83,7 @@ def sequence(order: Order, epoch: int) -> list[int]:
 @pytest.mark.parametrize("batch", [1, 3, 8, 16, 50, 64, 100])
 @pytest.mark.parametrize("counts", [(50,), COUNTS, (1,) * 50])
 def test_an_epoch_has_every_sample_once(batch: int, counts: tuple[int, ...]) -> None:
-    order = Order(3, 50, batch, shards=counts)
+    order = EpochSampler(3, 50, batch, shards=counts)
     first, second = sequence(order, 0), sequence(order, 1)
     assert sorted(first) == sorted(second) == list(range(50))
     assert first != second
@@ -92,16 +92,16 @@ def test_an_epoch_has_every_sample_once(batch: int, counts: tuple[int, ...]) -> 
 
 @pytest.mark.parametrize("batch", [100, 128, 1000])
 def test_large_batches_take_several_positions_from_each_lane(batch: int) -> None:
-    order = Order(3, 2310, batch, shards=(100, 10, 700, 1500))
+    order = EpochSampler(3, 2310, batch, shards=(100, 10, 700, 1500))
     assert sorted(sequence(order, 0)) == list(range(2310))
-    short = Order(3, 2310, batch, drop_last=True, shards=(100, 10, 700, 1500))
+    short = EpochSampler(3, 2310, batch, drop_last=True, shards=(100, 10, 700, 1500))
     found = sequence(short, 0)
     assert len(found) == len(set(found)) == 2310 // batch * batch
 
 
 def test_a_process_reads_few_shards_of_its_own() -> None:
     """64 shards of 100, 4 processes, batch 32: each process opens a quarter of the shards, and those at the ends."""
-    order = Order(0, 6400, 32, shards=(100,) * 64)
+    order = EpochSampler(0, 6400, 32, shards=(100,) * 64)
     opened = []
     for rank in range(4):
         places = torch.arange(rank * 8, rank * 8 + 8)
@@ -113,7 +113,7 @@ def test_a_process_reads_few_shards_of_its_own() -> None:
     assert len(together) <= 2 * 8  # a lane reads one shard after the other
 
 
-def test_pictures_and_classes_are_those_of_the_samples(here: Path) -> None:
+def test_images_and_classes_are_those_of_the_samples(here: Path) -> None:
     found = data(here)
     assert found.train.shards == COUNTS
     assert found.classes == ("0", "1", "2")
@@ -123,11 +123,11 @@ def test_pictures_and_classes_are_those_of_the_samples(here: Path) -> None:
 
 
 def seen(base: Path, rank: int, world: int, workers: int) -> dict[int, list[int]]:
-    """The samples that a process computes in every update, as their pictures say."""
+    """The samples that a process computes in every update, as their images say."""
     made = recipe(f'data = shards("train-*.tar", test="val-*.tar")\nepochs = 2\nbatch = 8\nworkers = {workers}')
     split = read(made.data, base, (3, 8, 8), 3).train
-    feed = Feed(split, made, Targets(made, "classes", 3))
-    ranks = Ranks(rank, world)
+    feed = BatchLoader(split, made, Targets(made, "classes", 3))
+    ranks = ProcessGroup(rank, world)
     shares = [(s, *part) for s in range(feed.total) for part in ranks.parts(feed.count(s), 0)]
     feed.begin(iter(shares))
     found = {s: (feed.batch(s, a, b).inputs[0][:, 0, 0, 0] * 255).round().int().tolist() for s, a, b in shares}
@@ -161,7 +161,7 @@ if __name__ == "__main__":
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_four_processes_see_every_sample_once_with_any_number_of_workers(here: Path, workers: int) -> None:
-    """Four processes at a time, each with its pictures decoded by itself or by workers, against one alone."""
+    """Four processes at a time, each with its images decoded by itself or by workers, against one alone."""
     (here / "rank.py").write_text(RANK)
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
@@ -233,8 +233,8 @@ def test_parquet_is_read_by_row_groups(tmp_path: Path) -> None:
     (pixels,), target = found.train.take(torch.tensor([24, 0, 9, 10]))
     assert (pixels[:, 0, 0, 0] * 255).round().tolist() == [24, 0, 9, 10]
     assert target.tolist() == [0, 0, 0, 1]
-    with pytest.raises(DataError, match="has no column `picture`; it has `image`, `label`"):
-        data(tmp_path, 'shards("train-*.parquet", test="val-*.parquet", image="picture")')
+    with pytest.raises(DataError, match="has no column `image`; it has `image`, `label`"):
+        data(tmp_path, 'shards("train-*.parquet", test="val-*.parquet", image="image")')
     (tmp_path / "train-1.parquet").write_bytes(b"PAR1 nothing")
     with pytest.raises(DataError, match=r"train-1\.parquet is not a parquet file"):
         data(tmp_path, 'shards("train-*.parquet", test="val-*.parquet")')

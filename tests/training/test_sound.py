@@ -22,7 +22,7 @@ from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.fit import held_out
 from netdsl.training.losses.losses import loss_of
 from netdsl.training.readers import read
-from netdsl.training.rng import Draws
+from netdsl.training.rng import KeyedRng
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 255, (40, 3, 16, 16), dtype=np.uint8)
@@ -87,14 +87,14 @@ def test_arrays_at_odds_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture
     refused(tmp_path, capfd, "Classes", f'npz("{tmp_path}/a.npz")', said)
 
 
-def test_columns_of_classes_and_grey_pictures_are_taken(tmp_path: Path) -> None:
+def test_columns_of_classes_and_grey_images_are_taken(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=X[:, 0], y=Y[:, None])
     found = read(recipe('data = npz("a.npz")').data, tmp_path, (3, 16, 16), 2)
     assert (found.task, found.train.inputs[0].shape[1:]) == ("classes", (1, 16, 16))
 
 
 RECIPES = [
-    ("Masks", {"y": RNG.integers(0, 2, (40, 16, 16))}, "augment=randaugment", "move the picture and not its mask"),
+    ("Masks", {"y": RNG.integers(0, 2, (40, 16, 16))}, "augment=randaugment", "move the image and not its mask"),
     ("Masks", {"y": RNG.integers(0, 2, (40, 16, 16))}, "mix=mixup(0.2)", "`mix` has no meaning for targets that are a"),
     ("Masks", {"y": RNG.integers(0, 2, (40, 16, 16))}, "label_noise=0.1", "`label_noise` replaces classes"),
     ("Table", {"x": RNG.random((40, 4))}, "augment=hflip", "`hflip` is for images, and the input `x` is a vector"),
@@ -133,7 +133,7 @@ def of(word: str, root: Path, shape: tuple[int, ...] = (3, 16, 16)) -> DataSet:
 def test_folders_at_odds_are_refused(tmp_path: Path) -> None:
     root = folder(tmp_path)
     (root / "train" / "c").mkdir()
-    with pytest.raises(DataError, match="c has no pictures"):
+    with pytest.raises(DataError, match="c has no images"):
         of('imagefolder(".")', root)
     (root / "train" / "c").rmdir()
     (root / "val" / "zebra").mkdir()
@@ -143,11 +143,11 @@ def test_folders_at_odds_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="smaller than what the net takes"):
         of('imagefolder(".", resize=8)', root)
     for shape in ((768,), (4, 16, 16)):
-        with pytest.raises(DataError, match="pictures have 1 or 3 channels"):
+        with pytest.raises(DataError, match="images have 1 or 3 channels"):
             of('imagefolder(".")', root, shape)
 
 
-def test_pictures_of_other_depths_are_read_or_refused(tmp_path: Path) -> None:
+def test_images_of_other_depths_are_read_or_refused(tmp_path: Path) -> None:
     """16 bits keep their first eight, palettes and transparent ones become colours; floating-point ones are refused."""
     root = folder(tmp_path)
     deep = RNG.integers(0, 65535, (16, 16), dtype=np.uint16)
@@ -168,7 +168,7 @@ def masks(root: Path, mask: np.ndarray, mode: str = "L") -> Path:
     return root
 
 
-def test_masks_are_class_numbers_of_their_pictures(tmp_path: Path) -> None:
+def test_masks_are_class_numbers_of_their_images(tmp_path: Path) -> None:
     mask = RNG.integers(0, 2, (16, 16), dtype=np.uint8)
     with pytest.raises(DataError, match="hold the values 0, 255") as caught:
         of('maskfolder(".")', masks(tmp_path, mask * 255))
@@ -180,10 +180,10 @@ def test_masks_are_class_numbers_of_their_pictures(tmp_path: Path) -> None:
     assert torch.equal(target[4:], torch.from_numpy(mask[4:]).long())
     with pytest.raises(DataError, match=r"0.png has colours \(RGB\)"):
         of('maskfolder(".")', masks(tmp_path, mask, "RGB"))
-    with pytest.raises(DataError, match="is 12 x 8, and its picture 16 x 16"):
+    with pytest.raises(DataError, match="is 12 x 8, and its image 16 x 16"):
         of('maskfolder(".")', masks(tmp_path, mask[:8, :12]))
     (tmp_path / "train" / "masks" / "0.png").write_bytes(b"no")
-    with pytest.raises(DataError, match=r"0.png is not a picture that can be read"):
+    with pytest.raises(DataError, match=r"0.png is not an image that can be read"):
         of('maskfolder(".")', tmp_path)
 
 
@@ -214,7 +214,7 @@ EXAMPLES = {
 
 @pytest.mark.parametrize("name", registered("augment"))
 def test_what_every_augmentation_does_to_a_mask_is_said(name: str) -> None:
-    """It moves alike and keeps its classes, or it stays as it is; what would move the picture alone is refused."""
+    """It moves alike and keeps its classes, or it stays as it is; what would move the image alone is refused."""
     word = registered("augment")[name]
     text = EXAMPLES.get(name, name)
     found, mistakes = resolved(f"recipe Test {{\ndata = clutter\nloss = dice_ce\naugment = {text}\n}}")
@@ -225,7 +225,7 @@ def test_what_every_augmentation_does_to_a_mask_is_said(name: str) -> None:
     assert found is not None
     generator = torch.Generator().manual_seed(0)
     x, mask = torch.rand(8, 3, 24, 24, generator=generator), torch.randint(0, 3, (8, 24, 24), generator=generator)
-    (after, *_), moved = Pipeline(found.augment, mask=True)((x,), mask, Draws(1, torch.arange(8)), 0)
+    (after, *_), moved = Pipeline(found.augment, mask=True)((x,), mask, KeyedRng(1, torch.arange(8)), 0)
     assert moved.shape[1:] == after.shape[2:]
     assert set(moved.unique().tolist()) <= {-1, 0, 1, 2}
     same = moved.shape == mask.shape and bool(torch.equal(moved, mask))

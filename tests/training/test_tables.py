@@ -51,7 +51,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def table(library: Any, rows: range, **columns: Any) -> Any:
-    """Pictures of noise with classes 0, 1, 2 by name; other columns replace or follow them."""
+    """Images of noise with classes 0, 1, 2 by name; other columns replace or follow them."""
     features = {"image": library.Image(), "label": library.ClassLabel(names=["ant", "bee", "cat"])}
     values: dict[str, Any] = {"image": [Image.fromarray(COLOURS[i]) for i in rows], "label": [i % 3 for i in rows]}
     for name, (feature, column) in columns.items():
@@ -93,7 +93,7 @@ def test_labels_are_names_numbers_or_a_list_of_names(tmp_path: Path, hub: Any) -
 
 
 def test_a_set_of_the_hub_is_a_folder_or_in_the_cache(tmp_path: Path, hub: Any) -> None:
-    """As `datasets` writes it, as the Hub has it, and as a folder of pictures: the same samples."""
+    """As `datasets` writes it, as the Hub has it, and as a folder of images: the same samples."""
     train, test = table(hub, range(8)), table(hub, range(8, 12))
     hub.DatasetDict(train=train, validation=test).save_to_disk(tmp_path / "disk")
     (tmp_path / "hub" / "data").mkdir(parents=True)
@@ -120,11 +120,11 @@ def test_a_set_of_the_hub_is_a_folder_or_in_the_cache(tmp_path: Path, hub: Any) 
 @pytest.mark.parametrize(
     ("change", "word", "said", "hint"),
     [
-        ({}, 'image="img"', "no column `img`; it has `image` \\(pictures\\), `label` \\(classes\\)", 'image="image"'),
+        ({}, 'image="img"', "no column `img`; it has `image` \\(images\\), `label` \\(classes\\)", 'image="image"'),
         ({}, 'label="labels"', "no column `labels`", 'label="label"'),
-        ({}, 'image="label"', "column `label` of `a.parquet` does not hold pictures", ""),
-        ({"image": (None, [None] * 4)}, "", "row . of `a.parquet` has no picture", ""),
-        ({"image": (None, [{"bytes": b"GIF89a", "path": None}] * 4)}, "", "row . of .* is not a picture", ""),
+        ({}, 'image="label"', "column `label` of `a.parquet` does not hold images", ""),
+        ({"image": (None, [None] * 4)}, "", "row . of `a.parquet` has no image", ""),
+        ({"image": (None, [{"bytes": b"GIF89a", "path": None}] * 4)}, "", "row . of .* is not an image", ""),
         ({"label": ("int64", [0, 1, None, 1])}, "", "row 2 of `a.parquet` has no class", ""),
         ({"label": ("int64", [0, 1, -1, 1])}, "", "row 2 of `a.parquet` has -1 as its class", "hidden"),
         ({"label": ("float32", [0.0, 1.5, 1, 1])}, "", "row 0 of `a.parquet` has 0.0 and not a class", ""),

@@ -77,14 +77,14 @@ def test_ten_million_classes_are_counted_before_they_are_named(tmp_path: Path) -
         read(recipe('data = npz("a.npz")').data, tmp_path, (4,), 3)
 
 
-def test_a_picture_that_declares_too_many_pixels(tmp_path: Path) -> None:
+def test_a_image_that_declares_too_many_pixels(tmp_path: Path) -> None:
     for split in ("train", "val"):
         (tmp_path / split / "cat").mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(tmp_path / split / "cat" / "a.png")
     good = (tmp_path / "train/cat/a.png").read_bytes()
     (tmp_path / "train/cat/b.png").write_bytes(good[:16] + struct.pack(">II", 65_535, 65_535) + good[24:])
     split = read(recipe('data = imagefolder(".")').data, tmp_path, (3, 8, 8), 1).train
-    with pytest.raises(DataError, match=r"b\.png is not a picture that can be read"):
+    with pytest.raises(DataError, match=r"b\.png is not an image that can be read"):
         split.take(torch.tensor([1]))
 
 

@@ -1,4 +1,4 @@
-"""The page and the picture: self-contained, small, complete, and nothing of a spec gets out of its place."""
+"""The page and the image: self-contained, small, complete, and nothing of a spec gets out of its place."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from netdsl.cli.main import main
 from netdsl.loader import read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.source import Source
-from netdsl.view import page, picture
+from netdsl.view import image, page
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -65,7 +65,7 @@ def test_a_page_says_what_the_summary_says() -> None:
 def test_every_box_of_a_page_is_known_to_it() -> None:
     net = zoo("inception_v3")
     facts = data(page(net.checked, net.name))
-    for card in (*facts["cards"].values(), *facts["pictures"]):
+    for card in (*facts["cards"].values(), *facts["images"]):
         root = ElementTree.fromstring(f"<svg>{card['svg']}</svg>")
         boxes = sorted(int(g.get("data-i")) for g in root if g.get("data-i"))
         assert boxes == list(range(len(card.get("items", boxes))))
@@ -79,9 +79,9 @@ def test_equal_nets_give_equal_pages() -> None:
     assert page(net.checked, net.name).replace("\n", "") == page(again.checked, again.name).replace("\n", "")
 
 
-def test_a_picture_shows_each_shape_and_can_be_read_as_xml() -> None:
+def test_a_image_shows_each_shape_and_can_be_read_as_xml() -> None:
     net = load("lenet")
-    root = ElementTree.fromstring(picture(net.checked, net.name))
+    root = ElementTree.fromstring(image(net.checked, net.name))
     texts = [t.text for t in root.iter(f"{SVG}text")]
     assert [t for t in texts if t and t.startswith("[")] == [
         "[1, 32, 32]", "[6, 28, 28]", "[6, 28, 28]", "[6, 14, 14]", "[16, 10, 10]", "[16, 10, 10]", "[16, 5, 5]",
@@ -102,7 +102,7 @@ net N { input x [8]
 
 def test_markup_in_a_spec_stays_text(tmp_path: Path) -> None:
     net = Spec(Source(HOSTILE, "<i>.net"), read_import).net()
-    drawn = picture(net.checked, "<img onerror=x>", 1)
+    drawn = image(net.checked, "<img onerror=x>", 1)
     assert "<script" not in drawn
     assert "<img" not in drawn
     ElementTree.fromstring(drawn)
@@ -156,7 +156,7 @@ def test_a_page_of_a_very_long_net_says_what_it_leaves_out() -> None:
 
 def test_a_net_that_passes_its_input_on_is_drawn() -> None:
     net = Spec(Source("block Same { }\nnet N { input x [8]\n Same }"), read_import).net()
-    root = ElementTree.fromstring(picture(net.checked, "N"))
+    root = ElementTree.fromstring(image(net.checked, "N"))
     assert [t.text for t in root.iter(f"{SVG}text")] == ["[8]", "x", "output"]
     assert data(page(net.checked, "N"))["net"] == "N"
 

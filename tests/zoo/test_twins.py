@@ -83,7 +83,7 @@ def test_convnext_v2_block() -> None:
 @pytest.mark.parametrize("odd", [False, True])
 @pytest.mark.parametrize("size", [(12, 12), (9, 15)])
 def test_swin_block(odd: bool, size: tuple[int, int]) -> None:
-    """Windows of 3, plain and shifted by 1 with the mask, on square and other pictures."""
+    """Windows of 3, plain and shifted by 1 with the mask, on square and other images."""
     shape = (8, *size)
     net = block("swin", f"Block(2, 3, {str(odd).lower()})", f"[8, {size[0]}, {size[1]}]")
     hold(net, twins.SwinBlock(8, 2, 3, shift=1 if odd else 0), noise(*shape))
@@ -97,7 +97,7 @@ def test_swin_merging() -> None:
     hold(block("swin", "Merge", "[4, 6, 8]"), twins.SwinMerge(4), noise(4, 6, 8))
 
 
-def test_swin_refuses_a_picture_that_windows_do_not_tile() -> None:
+def test_swin_refuses_a_image_that_windows_do_not_tile() -> None:
     assert [d.code for d in spec("swin").net("Swin_T", {"size": 256}).diagnostics] == ["indivisible"]
     assert not spec("swin").net("Swin_T", {"size": 448}).diagnostics
 
@@ -149,7 +149,7 @@ def test_hourglass() -> None:
 
 
 def test_unet_of_2015() -> None:
-    """Valid convolutions and cropped skips, at an odd picture too."""
+    """Valid convolutions and cropped skips, at an odd image too."""
     net = spec("unet").net("UNet2015", {"width": 4})
     for height, width in ((188, 204), (193, 189)):
         hold(net, twins.UNet2015(4), noise(1, height, width))

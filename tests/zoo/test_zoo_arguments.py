@@ -1,4 +1,4 @@
-"""Nets of the zoo with other arguments than their variants have: other inputs, classes and picture sizes."""
+"""Nets of the zoo with other arguments than their variants have: other inputs, classes and image sizes."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def test_other_classes_change_the_head_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("size", [64, 256, 384])
-def test_swin_refuses_pictures_that_its_windows_do_not_tile(size: int) -> None:
+def test_swin_refuses_images_that_its_windows_do_not_tile(size: int) -> None:
     assert spec("swin").net("Swin_T", {"size": size}).program is None
 
 
-def test_vit_refuses_pictures_that_its_patches_do_not_tile() -> None:
+def test_vit_refuses_images_that_its_patches_do_not_tile() -> None:
     found = spec("vit").net("ViT_B16", {"size": 225})
-    assert [(d.code, d.message) for d in found.diagnostics] == [("requirement", "patches tile the picture")]
+    assert [(d.code, d.message) for d in found.diagnostics] == [("requirement", "patches tile the image")]

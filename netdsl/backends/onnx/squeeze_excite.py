@@ -1,6 +1,6 @@
-"""Channel gates: what is averaged over the picture and weighs its channels keeps the picture's axes, of size 1.
+"""Channel gates: what is averaged over the image and weighs its channels keeps the image's axes, of size 1.
 
-`Flatten -> Gemm -> ... -> Gemm -> Unsqueeze` between a global pool and a product over the picture becomes 1x1
+`Flatten -> Gemm -> ... -> Gemm -> Unsqueeze` between a global pool and a product over the image becomes 1x1
 convolutions on `[N, C, 1, 1]`: two nodes less for each squeeze-and-excitation block (Hu et al., 2018).
 """
 
@@ -21,7 +21,7 @@ POINTWISE = frozenset(
 
 
 def with_gates_in_place(graph: Finished) -> Finished:
-    """The graph with every gate between a global pool and its picture in the picture's own axes."""
+    """The graph with every gate between a global pool and its image in the image's own axes."""
     rewriter = Rewriter(graph)
     pooled = {n.outputs[0] for n in graph.nodes if n.op_type in POOLS}
     axes: dict[str, int] = {}
@@ -36,7 +36,7 @@ def with_gates_in_place(graph: Finished) -> Finished:
 
 
 def _gate(rewriter: Rewriter, flatten: GraphNode) -> dict[str, int]:
-    """The nodes from a flattened pool to the picture, by their results, with the number of the picture's axes.
+    """The nodes from a flattened pool to the image, by their results, with the number of the image's axes.
 
     Nothing where what is flattened goes anywhere else.
     """

@@ -31,7 +31,7 @@ def _shared_gemm(rewriter: Rewriter, node: GraphNode) -> bool:
 
 
 def _pad_before_maxpool(rewriter: Rewriter, node: GraphNode) -> bool:
-    """Zeros around a picture before a max pool: onnxruntime from 1.17 on (and onnxsim) moves them into the pool,
+    """Zeros around an image before a max pool: onnxruntime from 1.17 on (and onnxsim) moves them into the pool,
     which pads with -inf; other numbers are left where they are."""
     pooled = any(user.op_type == "MaxPool" for user in rewriter.users.get(node.outputs[0], []))
     if node.op_type != "Pad" or not pooled or (node.attribute("mode") or "constant") != "constant":

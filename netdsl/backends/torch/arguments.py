@@ -101,7 +101,7 @@ class Explainer:
         if not sizes:
             return self._area(column)
         nearest = [s for s in sizes if s[0] == min(size for size, _, _ in sizes)]
-        turn = self._turns[column.call, column.values]  # of a square picture: the height first, then the width
+        turn = self._turns[column.call, column.values]  # of a square image: the height first, then the width
         self._turns[column.call, column.values] += 1
         _, factor, shape = nearest[turn % len(nearest)]
         if abs(factor) == 1:
@@ -179,7 +179,7 @@ class Explainer:
         return self._use(argument)
 
     def _padding(self, column: Column) -> Node | None:
-        """A padding that keeps the picture's size: `kernel_size // 2`, or as the dilation has it."""
+        """A padding that keeps the image's size: `kernel_size // 2`, or as the dilation has it."""
         if column.hint != "padding" or not all(isinstance(v, int) for v in column.values):
             return None
         call = self.unifier.calls[column.call]

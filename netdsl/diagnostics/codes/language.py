@@ -112,7 +112,7 @@ LANGUAGE = (
         'block B(c) {\n  require c % 2 == 0, "the width must be even"\n  linear(c)\n}\n\n' + net("input x [4]\nB(6)"),
     ),
     Code(
-        "broken-promise",
+        "broken-expectation",
         "An `expect` does not hold",
         "`expect` states what must be true of a net: its parameters, MACs or output shape. The message gives the value "
         "that was computed.",

@@ -1,4 +1,4 @@
-"""Pictures of great complexity made by formulas, the same everywhere: a mixing set that needs no download."""
+"""Images of great complexity made by formulas, the same everywhere: a mixing set that needs no download."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from netdsl.training.augment.pixels import grey
-from netdsl.training.rng import Draws
+from netdsl.training.rng import KeyedRng
 
 COUNT = 96
 SIDE = 128
@@ -21,16 +21,16 @@ ESCAPE = 48
 @lru_cache(maxsize=2)
 def fractals(channels: int) -> Tensor:
     """Julia sets and cloudy textures in random colours, uint8 [COUNT, channels, SIDE, SIDE]."""
-    draws = Draws(0, torch.arange(COUNT))
-    halves = (Draws(0, half) for half in draws.samples.chunk(2))
+    draws = KeyedRng(0, torch.arange(COUNT))
+    halves = (KeyedRng(0, half) for half in draws.samples.chunk(2))
     height = torch.cat([make(half) for make, half in zip((_julia, _clouds), halves, strict=True)])
     phase, speed = draws.uniform("phase", 3, 1, 1), draws.between("speed", 0.6, 1.6, 3, 1, 1)
     colours = 0.5 + 0.5 * torch.cos(2 * math.pi * (height[:, None] * speed + phase))
-    pictures = colours if channels == 3 else grey(colours)
-    return (pictures * 255).round().to(torch.uint8)
+    images = colours if channels == 3 else grey(colours)
+    return (images * 255).round().to(torch.uint8)
 
 
-def _julia(draws: Draws) -> Tensor:
+def _julia(draws: KeyedRng) -> Tensor:
     """How soon z -> z^2 + c leaves a disk, smoothly (float32 [B, SIDE, SIDE]); c just outside of the Mandelbrot
     set's main cardioid."""
     turn = 2 * math.pi * draws.uniform("c")
@@ -51,7 +51,7 @@ def _julia(draws: Draws) -> Tensor:
     return torch.log2(1 + steps.clamp(min=0))
 
 
-def _clouds(draws: Draws) -> Tensor:
+def _clouds(draws: KeyedRng) -> Tensor:
     """Random grids from coarse to fine, each half as strong as the one before, float32 [B, SIDE, SIDE]."""
     total = torch.zeros(len(draws), 1, SIDE, SIDE)
     for octave in range(2, 8):

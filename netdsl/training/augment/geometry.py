@@ -65,11 +65,11 @@ def crop(word: Crop, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     height, width = (word.size, word.size) if word.size else x.shape[2:]
     pad = (word.padding,) * 4
     if word.mode == "reflect" and word.padding >= min(x.shape[2:]):
-        raise DataError(f"a picture of {x.shape[2]} x {x.shape[3]} cannot be mirrored by {word.padding} pixels")
+        raise DataError(f"an image of {x.shape[2]} x {x.shape[3]} cannot be mirrored by {word.padding} pixels")
     padded = functional.pad(x, pad, mode=PAD[word.mode])
     if height > padded.shape[2] or width > padded.shape[3]:
         size = f"{padded.shape[2]} x {padded.shape[3]}"
-        raise DataError(f"`crop({word.size})` is larger than a picture of {size}", "give it `padding`")
+        raise DataError(f"`crop({word.size})` is larger than an image of {size}", "give it `padding`")
     spare = frame.uniform("corner", 2)
     top = (spare[:, 0] * (padded.shape[2] - height + 1)).long()
     left = (spare[:, 1] * (padded.shape[3] - width + 1)).long()
@@ -79,7 +79,7 @@ def crop(word: Crop, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
 
 
 def _padded(mask: Tensor, pad: tuple[int, ...], mode: str) -> Tensor:
-    """A mask with a margin: unknown where the picture's is black."""
+    """A mask with a margin: unknown where the image's is black."""
     value = VOID if mode == "zeros" else None
     return functional.pad(mask, pad, mode=PAD[mode], value=value)
 
@@ -94,8 +94,8 @@ def resize(word: Resize, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     size = (word.size, word.size)
     if tuple(x.shape[2:]) == size:
         return x, mask
-    pictures = functional.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
-    return pictures, None if mask is None else functional.interpolate(mask, size=size, mode="nearest-exact")
+    images = functional.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
+    return images, None if mask is None else functional.interpolate(mask, size=size, mode="nearest-exact")
 
 
 def affine_grid(matrix: Tensor, size: torch.Size) -> Tensor:
@@ -122,7 +122,7 @@ def sample(x: Tensor, grid: Tensor, interpolation: str, fill: Tensor | float = 0
 
 
 def warp(x: Tensor, mask: Tensor | None, matrix: Tensor, interpolation: str, fill: Tensor | float = 0.0) -> Both:
-    """Pictures and masks under an affine map, in pixels from the centre."""
+    """Images and masks under an affine map, in pixels from the centre."""
     grid = affine_grid(matrix, x.shape)
     moved = sample(x, grid, interpolation, fill).clamp(0, 1)
     return moved, None if mask is None else sample(mask, grid, "nearest", VOID)
@@ -182,8 +182,8 @@ def elastic(word: Elastic, x: Tensor, mask: Tensor | None, frame: Frame) -> Both
     size = torch.tensor([2 / x.shape[3], 2 / x.shape[2]], device=x.device)
     still = affine_grid(torch.eye(2, 3, device=x.device)[None].expand(len(x), -1, -1), x.shape)
     grid = still + field.permute(0, 2, 3, 1) * size
-    pictures = functional.grid_sample(x, grid, word.interpolation, "reflection", align_corners=False).clamp(0, 1)
-    return pictures, None if mask is None else functional.grid_sample(mask, grid, "nearest", "reflection", False)
+    images = functional.grid_sample(x, grid, word.interpolation, "reflection", align_corners=False).clamp(0, 1)
+    return images, None if mask is None else functional.grid_sample(mask, grid, "nearest", "reflection", False)
 
 
 TRIES = 10
@@ -194,12 +194,12 @@ def random_resized_crop(word: RandomResizedCrop, x: Tensor, mask: Tensor | None,
     top, left, height, width = crop_boxes(word, x.shape[2], x.shape[3], frame)
     rows = resampling(top, height, word.size, x.shape[2], word.interpolation)
     columns = resampling(left, width, word.size, x.shape[3], word.interpolation)
-    pictures = (rows[:, None] @ (x @ columns[:, None].transpose(2, 3)).clamp(0, 1)).clamp(0, 1)
+    images = (rows[:, None] @ (x @ columns[:, None].transpose(2, 3)).clamp(0, 1)).clamp(0, 1)
     if mask is not None:
         rows, columns = (nearest(*b, word.size) for b in ((top, height), (left, width)))
         mask = mask[torch.arange(len(mask), device=x.device)[:, None, None], 0, rows[:, :, None], columns[:, None]]
         mask = mask[:, None]
-    return pictures, mask
+    return images, mask
 
 
 def crop_boxes(word: RandomResizedCrop, h: int, w: int, frame: Frame) -> tuple[Tensor, Tensor, Tensor, Tensor]:

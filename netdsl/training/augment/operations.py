@@ -12,11 +12,11 @@ from netdsl.training.augment import pixels
 from netdsl.training.augment.geometry import inverse_matrix, shear_matrix, shift_matrix, warp
 
 Operation = Callable[[Tensor, Tensor], Tensor]
-"""(pictures [B, C, H, W], amounts [B]) -> the pictures, changed."""
+"""(images [B, C, H, W], amounts [B]) -> the images, changed."""
 
 
 class Reading(Struct, frozen=True, eq=False):
-    """How a moved picture is read: between pixels, and `fill` ([C, 1, 1] or [C, H, W], or a number) outside of it."""
+    """How a moved image is read: between pixels, and `fill` ([C, 1, 1] or [C, H, W], or a number) outside of it."""
 
     interpolation: str = "nearest"
     fill: Tensor | float = 0.0
@@ -75,7 +75,7 @@ COLOUR: dict[str, Operation] = {
 
 
 def operate(name: str, x: Tensor, amount: Tensor, reading: Reading) -> Tensor:
-    """The pictures [B, C, H, W] under an operation, each by its amount [B]."""
+    """The images [B, C, H, W] under an operation, each by its amount [B]."""
     if name in MAPS:
         return warp(x, None, MAPS[name](amount, x.shape), reading.interpolation, reading.fill)[0]
     return COLOUR[name](x, amount)

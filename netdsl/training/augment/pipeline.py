@@ -10,11 +10,11 @@ from torch import Tensor
 
 from netdsl.training.augment import color, erasing, geometry, pixmix, policies  # noqa: F401 - they register themselves
 from netdsl.training.augment.registry import APPLY, Frame, Standard
-from netdsl.training.rng import Draws
+from netdsl.training.rng import KeyedRng
 
 
 class Pipeline:
-    """Applies the words in order. With `mask`, targets [B, H, W] are moved along with the pictures. `mixing`: pictures
+    """Applies the words in order. With `mask`, targets [B, H, W] are moved along with the images. `mixing`: images
     to mix in, uint8 [M, C, S, S]."""
 
     def __init__(
@@ -32,18 +32,18 @@ class Pipeline:
     def __bool__(self) -> bool:
         return bool(self.words)
 
-    def frame(self, place: int, draws: Draws, epoch: int) -> Frame:
+    def frame(self, place: int, draws: KeyedRng, epoch: int) -> Frame:
         """What the word at a place draws from."""
         return Frame(draws, f"{place}.{type(self.words[place]).__name__}", epoch, self.standard, self.mixing)
 
     def __call__(
-        self, inputs: tuple[Tensor, ...], target: Tensor, draws: Draws, epoch: int, after: int = 0
+        self, inputs: tuple[Tensor, ...], target: Tensor, draws: KeyedRng, epoch: int, after: int = 0
     ) -> tuple[tuple[Tensor, ...], Tensor]:
         """All words but the first `after`."""
-        pictures, mask = inputs[0], target[:, None].to(torch.float32) if self.mask else None
+        images, mask = inputs[0], target[:, None].to(torch.float32) if self.mask else None
         for place, word in enumerate(self.words[after:], after):
             frame = self.frame(place, draws, epoch)
-            pictures, mask = APPLY[word](word, pictures, mask, frame)
+            images, mask = APPLY[word](word, images, mask, frame)
         if mask is not None:
             target = mask[:, 0].round().to(torch.int64)
-        return (pictures, *inputs[1:]), target
+        return (images, *inputs[1:]), target

@@ -1,4 +1,4 @@
-"""Operations on the colours of pictures [B, C, H, W] from 0 to 1, each sample with its own amount [B]."""
+"""Operations on the colours of images [B, C, H, W] from 0 to 1, each sample with its own amount [B]."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def column(amount: Tensor) -> Tensor:
 
 
 def grey(x: Tensor) -> Tensor:
-    """Luminance (ITU-R 601), [B, 1, H, W]; a picture without three channels is its own."""
+    """Luminance (ITU-R 601), [B, 1, H, W]; an image without three channels is its own."""
     if x.shape[1] != 3:
         return x
     return (x * torch.tensor(GREY, device=x.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def blend(base: Tensor, x: Tensor, factor: Tensor) -> Tensor:
-    """`base + factor * (x - base)`: 0 gives the base, 1 the picture, more goes beyond it."""
+    """`base + factor * (x - base)`: 0 gives the base, 1 the image, more goes beyond it."""
     return torch.lerp(base.expand_as(x), x, column(factor)).clamp(0, 1)
 
 

@@ -1,4 +1,4 @@
-"""PixMix: a picture is mixed with augmented copies of itself and with pictures of great complexity, in some rounds."""
+"""PixMix: an image is mixed with augmented copies of itself and with images of great complexity, in some rounds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from netdsl.training.data.dataset import as_floats
 
 Both = tuple[Tensor, Tensor | None]
 MARGIN = 36 / 32
-"""Mixing pictures are so much larger than what is cut from them, as in the reference implementation."""
+"""Mixing images are so much larger than what is cut from them, as in the reference implementation."""
 PLAIN = (
     "autocontrast",
     "equalize",
@@ -41,7 +41,7 @@ COLOURS = {
 @APPLY.of(PixMix)
 def pixmix(word: PixMix, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     mixed = _sometimes_augmented(word, x, x, "start", frame)
-    other = mixing_pictures(x, frame)
+    other = mixing_images(x, frame)
     rounds = frame.integers("rounds", word.rounds + 1)
     for turn in range(word.rounds):
         copy = _sometimes_augmented(word, x, other, f"copy{turn}", frame)
@@ -53,7 +53,7 @@ def pixmix(word: PixMix, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
 
 
 def weights(side: Tensor, uniform: Tensor, beta: float) -> tuple[Tensor, Tensor]:
-    """Weights [B] of a picture and of what is mixed in: both of them between 0 and 1, or one above 1 and the other
+    """Weights [B] of an image and of what is mixed in: both of them between 0 and 1, or one above 1 and the other
     negative. Beta(beta, 1) is u^(1/beta), Beta(1, beta) is 1 - u^(1/beta)."""
     a, b = uniform[:, 0] ** (1 / beta), 1 - uniform[:, 1] ** (1 / beta)
     inside = side < 0.5
@@ -70,10 +70,10 @@ def multiply(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return (2 * x) ** column(a) * (2 * y).clamp(min=1e-37) ** column(b) / 2
 
 
-def mixing_pictures(x: Tensor, frame: Frame) -> Tensor:
-    """One picture of the mixing set for each sample, cut at random to the size of x."""
+def mixing_images(x: Tensor, frame: Frame) -> Tensor:
+    """One image of the mixing set for each sample, cut at random to the size of x."""
     known = (fractals(x.shape[1]) if frame.mixing is None else frame.mixing).to(x.device)
-    chosen = as_floats(known[frame.integers("picture", len(known))])
+    chosen = as_floats(known[frame.integers("image", len(known))])
     height, width = x.shape[2:]
     side = round(MARGIN * max(height, width))
     if chosen.shape[2] != side:
@@ -101,7 +101,7 @@ def _sometimes_augmented(word: PixMix, x: Tensor, otherwise: Tensor, what: str, 
 
 
 def operate(name: str, x: Tensor, level: Tensor, sign: Tensor) -> Tensor:
-    """Pictures under an operation of the reference implementation; level [B] from 0 to 1, whole numbers cut off."""
+    """Images under an operation of the reference implementation; level [B] from 0 to 1, whole numbers cut off."""
     if name == "autocontrast":
         return pixels.autocontrast(x)
     if name == "equalize":

@@ -14,7 +14,7 @@ Both = tuple[Tensor, Tensor | None]
 
 
 def reading(word: RandAugment | TrivialAugment | AutoAugment, frame: Frame) -> Reading:
-    """How the word's moves read a picture. The mean colour is what the net will see as 0."""
+    """How the word's moves read an image. The mean colour is what the net will see as 0."""
     return Reading(word.interpolation, frame.pixels(torch.zeros(1, 1, 1)) if word.fill == "mean" else 0.0)
 
 
@@ -23,7 +23,7 @@ def chosen(
 ) -> Tensor:
     """Each sample under operation `names[which]` with its amount; those not `used` stay.
 
-    They are sorted by their operation, so that a device is asked once how many each one gets, and every picture is
+    They are sorted by their operation, so that a device is asked once how many each one gets, and every image is
     copied twice, however many operations there are.
     """
     place = torch.where(used, which, len(names))
@@ -31,11 +31,11 @@ def chosen(
     each = torch.arange(len(names) + 1, device=x.device)
     counts = (place[:, None] == each).sum(0).tolist()
     parts = []
-    for name, pictures, mine in zip(
+    for name, images, mine in zip(
         (*names, "identity"), torch.split(x[order], counts), torch.split(order, counts), strict=True
     ):
         still = name == "identity" or not len(mine)
-        parts.append(pictures if still else operate(name, pictures, amount[name][mine], how))
+        parts.append(images if still else operate(name, images, amount[name][mine], how))
     return torch.cat(parts)[order.argsort()]
 
 

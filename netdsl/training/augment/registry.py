@@ -10,7 +10,7 @@ from msgspec import Struct
 from torch import Tensor
 
 from netdsl.recipe.registry import Executors
-from netdsl.training.rng import Draws
+from netdsl.training.rng import KeyedRng
 
 Standard = tuple[Tensor, Tensor]
 """Mean and deviation with which the net standardises pixels, [C, 1, 1] or [C, H, W]."""
@@ -20,7 +20,7 @@ class Frame(Struct, frozen=True, eq=False):
     """What a step of the pipeline may draw from: its own purpose, the samples' draws, the epoch; and how the net
     standardises what it gives."""
 
-    draws: Draws
+    draws: KeyedRng
     purpose: str
     epoch: int
     standard: Standard | None = None

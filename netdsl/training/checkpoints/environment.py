@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.distributed.process_group import ProcessGroup
 
 
-def environment(device: torch.device, ranks: Ranks) -> dict[str, Any]:
+def environment(device: torch.device, ranks: ProcessGroup) -> dict[str, Any]:
     """As JSON values, for the run's record. Two runs of one recipe, seed and record give the same bits on a CPU, and on
     a GPU with `deterministic = true`."""
     found: dict[str, Any] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from netdsl.training.checkpoints.format import CheckpointError, WriteError
 from netdsl.training.checkpoints.run_dir import ABOUT
-from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.errors import ReaderDied
 
 try:
@@ -60,7 +60,7 @@ def _hold(file: int, folder: Path) -> None:
 
 
 @contextmanager
-def owned(folder: Path, ranks: Ranks, resume: bool) -> Iterator[None]:
+def owned(folder: Path, ranks: ProcessGroup, resume: bool) -> Iterator[None]:
     """Hold a folder for all processes of a run. Raises CheckpointError where another run holds it, or has been in it
     since a new one was asked for."""
     with ExitStack() as stack:

@@ -43,7 +43,7 @@ class State(Struct):
     falls: Falls = Falls()
 
 
-class Store:
+class CheckpointManager:
     """Reads and writes the checkpoints of a folder. Without a folder, or where another process writes, nothing is
     written."""
 

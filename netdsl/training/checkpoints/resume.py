@@ -17,12 +17,12 @@ from netdsl.training.checkpoints.format import CheckpointError
 from netdsl.training.checkpoints.manager import numbered
 from netdsl.training.checkpoints.run_dir import About
 from netdsl.training.errors import DataError
-from netdsl.training.trainer import Loop
+from netdsl.training.trainer import Trainer
 
 Show = Callable[[str], None]
 
 
-def resume(loop: Loop, before: Recipe, checkpoint: Path | None, about: About, say: Show) -> About:
+def resume(loop: Trainer, before: Recipe, checkpoint: Path | None, about: About, say: Show) -> About:
     """Put a loop where its folder's run stands, and say what is otherwise from there on; what the run is now.
 
     Raises CheckpointError, and DataError for a run that would have ended before.
@@ -72,7 +72,7 @@ def _end(recipe: Recipe) -> str:
     return f"`steps = {recipe.steps}`" if recipe.steps else f"`epochs = {recipe.epochs}`"
 
 
-def _said(loop: Loop, before: Recipe, found: list[Change]) -> list[str]:
+def _said(loop: Trainer, before: Recipe, found: list[Change]) -> list[str]:
     """The changes, and what they do to the lr of the next update."""
     lines = [str(c) for c in found]
     step = min(loop.state.step, loop.total - 1)
@@ -94,7 +94,7 @@ def kept_before(folder: Path, step: int) -> str | None:
     return f"go on from a kept checkpoint: `netdsl train --resume {earlier[-1]}`" if earlier else None
 
 
-def good_checkpoint(loop: Loop) -> tuple[int, Path] | None:
+def good_checkpoint(loop: Trainer) -> tuple[int, Path] | None:
     """The newest checkpoint that is not damaged: its step, and what `--resume` takes."""
     folder = loop.job.folder
     if folder is None or not loop.store.saved:
@@ -106,7 +106,7 @@ def good_checkpoint(loop: Loop) -> tuple[int, Path] | None:
     return (found[2].step, folder) if found is not None else None
 
 
-def advice(loop: Loop) -> str:
+def advice(loop: Trainer) -> str:
     """What can be done about a run that is no longer finite: the last good checkpoint, with other settings."""
     lower = f"optimizer.lr={loop.recipe.optimizer.lr / 3:.2g}"
     found = good_checkpoint(loop)

@@ -17,7 +17,7 @@ from netdsl.training.augment.registry import Standard
 from netdsl.training.data.dataset import Cut, Split, as_classes
 from netdsl.training.data.mix import Mix, Mixer
 from netdsl.training.data.prefetch import Ahead, Share, processes
-from netdsl.training.data.sampler import Order
+from netdsl.training.data.sampler import EpochSampler
 from netdsl.training.data.targets import Targets
 
 
@@ -30,7 +30,7 @@ class Batch(Struct, frozen=True, eq=False):
 
 
 class Stage(Struct, frozen=True, eq=False):
-    """What is done to the pictures of some updates."""
+    """What is done to the images of some updates."""
 
     recipe: Recipe
     augment: Pipeline
@@ -62,15 +62,15 @@ def stages_of(
 
 
 class Decoder(Struct, frozen=True, eq=False):
-    """Reads the pictures of a share of an update from their files: all that a process that reads must know."""
+    """Reads the images of a share of an update from their files: all that a process that reads must know."""
 
-    order: Order
+    order: EpochSampler
     stages: Stages
     read: Callable[[Tensor], tuple[Tensor, ...]] | None
     cut: Callable[[Tensor, Cut], Tensor] | None
 
     def __call__(self, share: Share) -> tuple[Tensor, ...]:
-        """The share's pictures and those of its mixing partners, uint8."""
+        """The share's images and those of its mixing partners, uint8."""
         step = share[0]
         epoch = step // self.order.per_epoch
         stage = self.stages.at(step)
@@ -83,14 +83,14 @@ class Decoder(Struct, frozen=True, eq=False):
         return self.read(samples)
 
 
-def _places(order: Order, mix: Mix | None, share: Share, device: torch.device | None = None) -> Tensor:
+def _places(order: EpochSampler, mix: Mix | None, share: Share, device: torch.device | None = None) -> Tensor:
     """The places of a share of an update, and behind them those of their mixing partners."""
     step, first, last = share
     own = order.places(step, first, last, device)
     return torch.cat((own, mix.others(own, order.count(step)))) if mix else own
 
 
-class Feed:
+class BatchLoader:
     """Batches of a training split.
 
     `batch(step, first, last)` gives the places first..last of update `step` (0-based). Every share of an update is the
@@ -110,7 +110,9 @@ class Feed:
         self.split = split
         self.targets = targets
         self.workers = recipe.workers
-        self.numbers = Order(recipe.seed, len(split), recipe.batch, recipe.repeat, recipe.drop_last, split.shards)
+        self.numbers = EpochSampler(
+            recipe.seed, len(split), recipe.batch, recipe.repeat, recipe.drop_last, split.shards
+        )
         self.per_epoch = self.numbers.per_epoch
         self.total = recipe.total_steps(self.per_epoch)
         self.stages = stages_of(recipe, self.total, mask, standard, mixing)
@@ -148,12 +150,12 @@ class Feed:
         return self.numbers.slots(step)
 
     def begin(self, shares: Iterable[Share]) -> None:
-        """Pictures in files: the shares that `batch` will be asked for, in order, are decoded ahead."""
+        """Images in files: the shares that `batch` will be asked for, in order, are decoded ahead."""
         ours, shares = tee(shares)
         first = next(ours, None)
         if self.decoder is None or first is None:
             return
-        one = self.decoder((self.total - 1, first[1], first[1] + 1))  # the last pictures are the largest
+        one = self.decoder((self.total - 1, first[1], first[1] + 1))  # the last images are the largest
         size = sum(x[:1].nbytes for x in one) * (first[2] - first[1])
         workers = processes(self.workers, size)
         self.ahead = Ahead(self.decoder, shares, workers, self.split.target.device)
@@ -164,7 +166,7 @@ class Feed:
             self.ahead.close()
 
     def pause(self) -> float | None:
-        """The fraction of the time since training last went on that was spent waiting for pictures in files; None
+        """The fraction of the time since training last went on that was spent waiting for images in files; None
         where nothing is read."""
         return self.ahead.pause() if self.ahead is not None else None
 

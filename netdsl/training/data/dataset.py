@@ -26,12 +26,12 @@ INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64)
 """Types that classes and tokens are stored in."""
 
 Box = tuple[int, int, int, int]
-"""Top, left, height and width of a part of a picture, in pixels."""
+"""Top, left, height and width of a part of an image, in pixels."""
 
 
 class Cut(Struct, frozen=True, eq=False):
-    """How training pictures are cut from the whole pictures of their files: `box(i, height, width)` is what the i-th of
-    a batch shows, resized to `size`. `scaled`: of the picture resized as for evaluation, not of the file's."""
+    """How training images are cut from the whole images of their files: `box(i, height, width)` is what the i-th of
+    a batch shows, resized to `size`. `scaled`: of the image resized as for evaluation, not of the file's."""
 
     box: Callable[[int, int, int], Box]
     size: int
@@ -42,13 +42,13 @@ class Cut(Struct, frozen=True, eq=False):
 class Split(Struct, frozen=True, eq=False):
     """Samples and their targets, one for every row.
 
-    `inputs`: one tensor for each input of the net, [N, ...]: pictures as uint8 (0 to 255) or floats, tokens as signed
+    `inputs`: one tensor for each input of the net, [N, ...]: images as uint8 (0 to 255) or floats, tokens as signed
     integers.
     `target`: integer classes [N], masks [N, H, W] or next tokens [N, L], or float numbers [N, F]; negative classes do
     not count. Integers may be stored in the smallest type that holds them: samples are taken as int64.
-    `read`, for pictures that do not fit into memory: gives the inputs of some samples (`inputs` is then empty), and
+    `read`, for images that do not fit into memory: gives the inputs of some samples (`inputs` is then empty), and
     behind them their masks where `reads_target` is set (`target` is then empty but for its rows).
-    `cut`, for pictures in files: some samples cut from their whole pictures, uint8.
+    `cut`, for images in files: some samples cut from their whole images, uint8.
     `shards`: the number of samples in each file, in order, where an epoch is best read file by file.
     """
 
@@ -78,7 +78,7 @@ class Split(Struct, frozen=True, eq=False):
         return taken, as_classes(target.to(device, non_blocking=True))
 
     def batches(self, parts: Sequence[Tensor], workers: int | str = 0) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
-        """`take` of one list of samples after the other; pictures in files are decoded ahead by processes."""
+        """`take` of one list of samples after the other; images in files are decoded ahead by processes."""
         if self.read is None:
             yield from map(self.take, parts)
             return
@@ -102,7 +102,7 @@ class Split(Struct, frozen=True, eq=False):
         return torch.split(places, max(1, min(CHUNK, PIECE // max(1, self.bytes))))
 
     def kept(self, limit: int, workers: int | str = 0) -> Split:
-        """The split with pictures in files decoded once and kept in memory, where they take up to `limit` bytes."""
+        """The split with images in files decoded once and kept in memory, where they take up to `limit` bytes."""
         if self.read is None or self.bytes * len(self) > limit:
             return self
         parts = self.pieces(torch.arange(len(self)))
@@ -136,7 +136,7 @@ class DataSet(Struct, frozen=True, eq=False):
     test: Split
     task: str = "classes"
     classes: tuple[str, ...] = ()
-    pictures: bool = True
+    images: bool = True
     notes: tuple[str, ...] = ()
     """What was done to the data, in words for the person who trains."""
     units: tuple[tuple[float, ...], tuple[float, ...]] | None = None

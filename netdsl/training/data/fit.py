@@ -14,28 +14,28 @@ from torch.nn import functional
 from netdsl.recipe.schema import validation_samples
 from netdsl.recipe.sources import Channel, Fixed
 from netdsl.training.data.dataset import DataError, DataSet, Split, as_floats
-from netdsl.training.rng import Draws, permutation
+from netdsl.training.rng import KeyedRng, permutation
 
 Size = int | str
 LARGEST = 20_000
-"""Pictures that statistics are taken from where they are read from files."""
+"""Images that statistics are taken from where they are read from files."""
 
 
 def fit(data: DataSet, shape: tuple[Size, ...], outputs: int | None, argument: str | None = None) -> DataSet:
-    """The data set with pictures of `shape` (named sizes take the data's own), checked against the net's outputs.
+    """The data set with images of `shape` (named sizes take the data's own), checked against the net's outputs.
 
     Raises DataError where it cannot fit.
     """
     notes = list(data.notes)
     check_classes(data, outputs, argument)
     have = tuple(data.train.example()[0].shape[1:])
-    if not data.pictures:
+    if not data.images:
         check_shape(data.name, have, shape)
         return data
     if len(shape) == 1:
         return _flattened(data, have, shape[0])
     if len(shape) != 3:
-        raise DataError(f"`{data.name}` has pictures, the net takes {list(shape)}", "declare `input image [1, 28, 28]`")
+        raise DataError(f"`{data.name}` has images, the net takes {list(shape)}", "declare `input image [1, 28, 28]`")
     channels, size = shape[0], tuple(w if isinstance(w, int) else h for w, h in zip(shape[1:], have[1:], strict=True))
     if channels != have[0] and have[0] != 1:
         last = have[2] in (1, 3) and have[0] not in (1, 3)
@@ -43,18 +43,18 @@ def fit(data: DataSet, shape: tuple[Size, ...], outputs: int | None, argument: s
         hint = turn if last else f"declare `input image [{have[0]}, ...]`"
         raise DataError(f"`{data.name}` has {have[0]} channels, the net takes {channels}", hint)
     if channels != have[0]:
-        notes.append(f"grey pictures repeated on {channels} channels")
+        notes.append(f"grey images repeated on {channels} channels")
     if size != have[1:]:
-        notes.append(f"pictures resized from {have[1]} x {have[2]} to {size[0]} x {size[1]}")
+        notes.append(f"images resized from {have[1]} x {have[2]} to {size[0]} x {size[1]}")
     splits = [_resized(s, int(channels), size, data.task) for s in (data.train, data.test)]
     return DataSet(data.name, splits[0], splits[1], data.task, data.classes, True, tuple(notes))
 
 
 def check_shape(name: str, have: tuple[int, ...], shape: Sequence[Any]) -> None:
-    """Raise DataError where a sample that is no picture has another shape than the net's input."""
+    """Raise DataError where a sample that is no image has another shape than the net's input."""
     same = all(not isinstance(w, int) or w == h for w, h in zip(shape, have, strict=False))
     if len(have) != len(shape) or not same:
-        hint = "pictures are [N, channels, height, width]" if len(shape) == 3 else None
+        hint = "images are [N, channels, height, width]" if len(shape) == 3 else None
         takes = ", ".join(map(str, shape))
         raise DataError(f"the net takes [{takes}], and a sample of `{name}` is {list(have)}", hint)
 
@@ -72,17 +72,17 @@ def check_classes(data: DataSet, outputs: int | None, argument: str | None = Non
 def _flattened(data: DataSet, have: tuple[int, ...], features: Size) -> DataSet:
     count = have[0] * have[1] * have[2]
     if features != count:
-        message = f"the net takes {features} numbers, a picture of `{data.name}` has {count}"
+        message = f"the net takes {features} numbers, an image of `{data.name}` has {count}"
         raise DataError(message, f"declare `input pixels [{count}]`, or an image input")
     splits = [Split((as_floats(s.inputs[0]).flatten(1),), s.target) for s in (data.train, data.test)]
-    return DataSet(data.name, splits[0], splits[1], data.task, data.classes, False, (*data.notes, "pictures flattened"))
+    return DataSet(data.name, splits[0], splits[1], data.task, data.classes, False, (*data.notes, "images flattened"))
 
 
 def _resized(split: Split, channels: int, size: tuple[int, ...], task: str) -> Split:
     if split.read is not None:
         return replace(split, read=partial(_read_resized, split.read, channels, size))
     have, target = split.inputs[0].shape[1:], split.target
-    inputs = (_pictures(x, channels, size) if x.shape[1:] == have else x for x in split.inputs)
+    inputs = (_images(x, channels, size) if x.shape[1:] == have else x for x in split.inputs)
     if task == "mask" and tuple(target.shape[1:]) != size:
         target = functional.interpolate(target[:, None].to(torch.float32), size=size, mode="nearest-exact")[:, 0].to(
             target.dtype
@@ -94,22 +94,22 @@ def _read_resized(
     read: Callable[[Tensor], tuple[Tensor, ...]], channels: int, size: tuple[int, ...], index: Tensor
 ) -> tuple[Tensor, ...]:
     first, *others = read(index)
-    return (_pictures(first, channels, size), *others)
+    return (_images(first, channels, size), *others)
 
 
-def _pictures(pictures: Tensor, channels: int, size: tuple[int, ...]) -> Tensor:
-    pictures = resize(pictures, size)
-    return pictures.expand(-1, channels, -1, -1).contiguous()
+def _images(images: Tensor, channels: int, size: tuple[int, ...]) -> Tensor:
+    images = resize(images, size)
+    return images.expand(-1, channels, -1, -1).contiguous()
 
 
-def resize(pictures: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Pictures at another size, antialiased; uint8 stays uint8."""
-    if tuple(pictures.shape[2:]) == tuple(size):
-        return pictures
+def resize(images: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Images at another size, antialiased; uint8 stays uint8."""
+    if tuple(images.shape[2:]) == tuple(size):
+        return images
     floats = functional.interpolate(
-        as_floats(pictures), size=tuple(size), mode="bilinear", antialias=True, align_corners=False
+        as_floats(images), size=tuple(size), mode="bilinear", antialias=True, align_corners=False
     )
-    return (floats * 255).round().to(torch.uint8) if pictures.dtype == torch.uint8 else floats
+    return (floats * 255).round().to(torch.uint8) if images.dtype == torch.uint8 else floats
 
 
 def held_out(data: DataSet, fraction: float, seed: int) -> tuple[Split, Split]:
@@ -132,7 +132,7 @@ def with_noise(split: Split, fraction: float, classes: int, seed: int) -> Split:
     count = round(fraction * len(split))
     which = permutation(seed, len(split))[:count]
     target = split.target.clone()
-    target[which] = Draws(seed, which).integers("label", classes)
+    target[which] = KeyedRng(seed, which).integers("label", classes)
     return replace(split, target=target)
 
 
@@ -146,8 +146,8 @@ def statistics(split: Split, word: Any, workers: int | str = 0) -> tuple[tuple[f
     if not isinstance(word, Channel) or not len(split) or not as_floats(split.example()[0]).is_floating_point():
         return None
     count, total, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    for (pictures, *_), _ in split.batches(measured(split), workers):
-        x = pictures.double().transpose(0, 1).flatten(1)
+    for (images, *_), _ in split.batches(measured(split), workers):
+        x = images.double().transpose(0, 1).flatten(1)
         count += x.shape[1]
         total, squares = total + x.sum(1), squares + x.square().sum(1)
     mean = total / count

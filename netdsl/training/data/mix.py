@@ -12,7 +12,7 @@ from msgspec import Struct
 from torch import Tensor
 
 from netdsl.recipe.augmentations import Cutmix
-from netdsl.training.rng import Draws, beta, key, scramble
+from netdsl.training.rng import KeyedRng, beta, key, scramble
 
 Inputs = tuple[Tensor, ...]
 
@@ -90,7 +90,7 @@ class Mix(Struct, frozen=True, eq=False):
 
     def _box(self, places: Tensor, share: Tensor, height: int, width: int) -> Tensor:
         """bool [B, H, W]: a box of the area 1 - share around a uniform centre, cut at the border."""
-        centre = Draws(self.base, self._draws(places)).uniform("box", 2)
+        centre = KeyedRng(self.base, self._draws(places)).uniform("box", 2)
         inside = []
         for axis, size in enumerate((height, width)):
             middle = (centre[:, axis] * size).floor()

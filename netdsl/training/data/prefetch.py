@@ -164,11 +164,11 @@ class Ahead:
         """How much of the training time was spent waiting, and what helps where it was much."""
         share = self.waited / max(1e-9, self.trained)
         who = {0: "the training process itself", 1: "1 process"}.get(self.workers, f"{self.workers} processes")
-        text = f"{share:.0%} of the training time went into waiting for pictures, read by {who}"
+        text = f"{share:.0%} of the training time went into waiting for images, read by {who}"
         if share < MUCH:
             return text
         more = self.workers < cores() - 1
-        help_ = f"`--set workers={cores() - 1}`" if more else "pictures stored at about the size that the net takes"
+        help_ = f"`--set workers={cores() - 1}`" if more else "images stored at about the size that the net takes"
         return f"{text}; what would help: {help_}"
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ def preprocessing(recipe: Recipe, train: Split, program: Program) -> tuple[tuple
     """Mean and deviation that the net is built with, and what they are taken over: channel, pixel or image. None for
     tokens, and for nodes and places, whose number is open: they have no channels.
 
-    Raises DataError where the net's picture has no size that numbers per pixel could have.
+    Raises DataError where the net's image has no size that numbers per pixel could have.
     """
     word = recipe.standardize
     if not isinstance(word, Pixel | Image):
@@ -30,11 +30,11 @@ def preprocessing(recipe: Recipe, train: Split, program: Program) -> tuple[tuple
     named = [s for s in program.main.inputs[0].type.shape if not isinstance(s, int)]
     if named:
         hint = f"give it: `--size {named[0]}=32`"
-        raise DataError(f"`standardize = {per}` needs a net whose pictures have one size", hint)
+        raise DataError(f"`standardize = {per}` needs a net whose images have one size", hint)
     for step in recipe.augment if isinstance(word, Image) else ():
         if isinstance(step, Cutout) or (isinstance(step, RandomErasing) and step.value != "mean"):
             name = step.__struct_config__.tag
-            message = f"`{name}` writes what the net sees as the mean, which is every picture's own here"
+            message = f"`{name}` writes what the net sees as the mean, which is every image's own here"
             raise DataError(message, "use `random_erasing(value=mean)`, or `standardize = channel`")
     return (0.0, 1.0), per
 
@@ -73,6 +73,6 @@ def keep(module: nn.Module, program: Program, numbers: tuple[Tensor, Tensor]) ->
 
 
 def kept_statistics(module: nn.Module, program: Program) -> tuple[Tensor, Tensor] | None:
-    """The numbers with which the net standardises, where they are not each picture's own."""
+    """The numbers with which the net standardises, where they are not each image's own."""
     layer = _layer(module, program)
     return (layer.get_buffer("mean"), layer.get_buffer("std")) if layer is not None else None

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from netdsl.training.distributed.process_group import Norm, Ranks
+from netdsl.training.distributed.process_group import Norm, ProcessGroup
 from netdsl.training.errors import DataError
 
 if TYPE_CHECKING:
-    from netdsl.training.trainer import Loop
+    from netdsl.training.trainer import Trainer
 
 
-def check_batches(loop: Loop) -> list[str]:
+def check_batches(loop: Trainer) -> list[str]:
     """What there is to say about the smallest parts of the run's updates. Raises DataError for what cannot work."""
     smallest = min((_smallest(loop, step), step) for step in _kinds(loop))
     size, step = smallest
@@ -39,7 +39,7 @@ def check_batches(loop: Loop) -> list[str]:
     return [f"{where}: batch norm takes its statistics from one sample; {_hint(loop, step)}"]
 
 
-def _single(loop: Loop) -> list[str]:
+def _single(loop: Trainer) -> list[str]:
     """What there is to say about a last update of one sample, whose gradient counts as that of a whole batch."""
     last = _kinds(loop)[-1]
     if loop.feed.count(last) > 1 or loop.recipe.batch == 1:
@@ -47,32 +47,32 @@ def _single(loop: Loop) -> list[str]:
     return [f"{_update(loop, last)}, whose gradient counts as much as a batch's: {_hint(loop, last)}"]
 
 
-def _kinds(loop: Loop) -> list[int]:
+def _kinds(loop: Trainer) -> list[int]:
     """Updates of every size that the run has: the first, and the last of an epoch."""
     last = loop.per_epoch - 1
     return [0, last] if loop.total >= loop.per_epoch else [0]
 
 
-def _smallest(loop: Loop, step: int) -> int:
+def _smallest(loop: Trainer, step: int) -> int:
     """Samples in the smallest part that any process computes at once; 0 where one has none."""
     count, world = loop.feed.count(step), loop.ranks.world
-    parts = [Ranks(r, world).parts(count, loop.recipe.micro_batch) for r in range(world)]
+    parts = [ProcessGroup(r, world).parts(count, loop.recipe.micro_batch) for r in range(world)]
     return min(min((b - a for a, b in p), default=0) for p in parts)
 
 
-def _update(loop: Loop, step: int) -> str:
+def _update(loop: Trainer, step: int) -> str:
     count = loop.feed.count(step)
     which = "the last update of an epoch" if count < loop.recipe.batch else "an update"
     return f"{which} has {count} sample{'s' if count > 1 else ''}"
 
 
-def _split(loop: Loop, step: int) -> str:
+def _split(loop: Trainer, step: int) -> str:
     count, world, micro = loop.feed.count(step), loop.ranks.world, loop.recipe.micro_batch
     said = f" for {world} processes" if world > 1 else ""
     return said + (f", in parts of at most {micro}" if micro and count > 1 else "")
 
 
-def _hint(loop: Loop, step: int) -> str:
+def _hint(loop: Trainer, step: int) -> str:
     if loop.feed.count(step) < loop.recipe.batch:
         return "leave it out: `drop_last = true`"
     micro = loop.recipe.micro_batch
@@ -80,7 +80,7 @@ def _hint(loop: Loop, step: int) -> str:
 
 
 @torch.no_grad()
-def _places(loop: Loop, norms: dict[str, Any]) -> dict[str, int]:
+def _places(loop: Trainer, norms: dict[str, Any]) -> dict[str, int]:
     """How many numbers one sample gives a channel of each normalisation that is trained."""
     found: dict[str, int] = {}
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from netdsl.recipe.schema import updates_per_epoch
 from netdsl.training.data.sharded import Shards
-from netdsl.training.rng import Draws, key, permutation
+from netdsl.training.rng import KeyedRng, key, permutation
 
 
-class Order(Struct, frozen=True):
+class EpochSampler(Struct, frozen=True):
     """The order of `samples` samples in updates of `batch`, for every epoch. `repeat`: copies of a sample in an
     epoch (Hoffer et al. 2020); `drop_last`: the short last update is left out; `shards`: how many samples each file
     has, where an epoch is read file by file (but not with `repeat`)."""
@@ -54,19 +54,19 @@ class Order(Struct, frozen=True):
         """The places first..last of update `step`; behind its last place comes its first."""
         return torch.arange(first, last, device=device) % self.count(step)
 
-    def draws(self, step: int, places: Tensor, samples: Tensor) -> Draws:
+    def draws(self, step: int, places: Tensor, samples: Tensor) -> KeyedRng:
         """What the augmentation of some places draws from; copies of a sample differ."""
         epoch, within = divmod(step, self.per_epoch)
         copies = samples + self.samples * ((within * self.batch + places) % self.repeat)
-        return Draws(key(self.seed, "augment", epoch), copies)
+        return KeyedRng(key(self.seed, "augment", epoch), copies)
 
 
 @lru_cache(maxsize=2)
-def _shards(order: Order) -> Shards:
+def _shards(order: EpochSampler) -> Shards:
     return Shards.of(order.seed, order.shards, order.batch, order.drop_last)
 
 
 @lru_cache(maxsize=2)
-def _epoch(order: Order, number: int) -> Tensor:
+def _epoch(order: EpochSampler, number: int) -> Tensor:
     found = permutation(key(order.seed, "order", number), order.samples)
     return found.repeat_interleave(order.repeat)[: order.samples] if order.repeat > 1 else found

@@ -29,7 +29,7 @@ def as_numbers(data: DataSet, outputs: int | None) -> DataSet:
     if data.task != "classes" or outputs != 1:
         return data
     train, test = (Split(s.inputs, s.target.to(torch.float32)[:, None], s.read, s.cut) for s in (data.train, data.test))
-    return DataSet(data.name, train, test, "numbers", pictures=data.pictures, notes=data.notes)
+    return DataSet(data.name, train, test, "numbers", images=data.images, notes=data.notes)
 
 
 def target_units(recipe: Recipe, train: Split, task: str, program: Program) -> Units | None:

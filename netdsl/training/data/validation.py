@@ -89,14 +89,14 @@ def _check_augment(recipe: Recipe, data: DataSet) -> None:
     if not recipe.augment:
         return
     first = data.train.example()[0]
-    if not data.pictures or len(data.train.inputs) > 1:
-        flat = "pictures flattened" in data.notes
-        hint = "let the net take pictures, `input image [1, 28, 28]`, and flatten them itself" if flat else None
-        raise DataError(f"`augment` is for pictures, and a sample of `{data.name}` is {list(first.shape[1:])}", hint)
+    if not data.images or len(data.train.inputs) > 1:
+        flat = "images flattened" in data.notes
+        hint = "let the net take images, `input image [1, 28, 28]`, and flatten them itself" if flat else None
+        raise DataError(f"`augment` is for images, and a sample of `{data.name}` is {list(first.shape[1:])}", hint)
     for word in recipe.augment if data.task == "mask" else ():
         if word.masks == "refused":
             hint = "use `hflip`, `crop`, `rotate` or `affine`"
-            raise DataError(f"`{component_name(word)}` would move the picture and not its mask", hint)
+            raise DataError(f"`{component_name(word)}` would move the image and not its mask", hint)
     for x in data.train.inputs:
         if x.is_floating_point() and not 0 <= float(x.min()) <= float(x.max()) <= 1:
             have = f"from {float(x.min()):.4g} to {float(x.max()):.4g}"

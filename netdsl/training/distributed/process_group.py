@@ -26,7 +26,7 @@ R = TypeVar("R")
 Norm = nn.modules.batchnorm._BatchNorm
 
 
-class Ranks:
+class ProcessGroup:
     """This process among those of a run. Alone, everything is the identity."""
 
     def __init__(self, rank: int = 0, world: int = 1) -> None:
@@ -34,7 +34,7 @@ class Ranks:
         self.world = world
 
     @classmethod
-    def from_environment(cls, device: torch.device) -> Ranks:
+    def from_environment(cls, device: torch.device) -> ProcessGroup:
         """Join the group that `torchrun` describes in the environment, or be alone."""
         world = int(os.environ.get("WORLD_SIZE", "1"))
         if world == 1:

@@ -1,7 +1,7 @@
-"""Convolutions of small pictures in the forms that a CPU computes fastest: the same weights, the same results up to
+"""Convolutions of small images in the forms that a CPU computes fastest: the same weights, the same results up to
 rounding.
 
-oneDNN is tuned for large pictures. With few places in a picture, a 1x1 convolution spends its time on rearranging its
+oneDNN is tuned for large images. With few places in an image, a 1x1 convolution spends its time on rearranging its
 weight, and a depthwise one with a large kernel on its weight gradient.
 """
 
@@ -17,14 +17,14 @@ FEW_PLACES = 512
 """Places of a batch, B * H * W, up to which a matrix product is faster than a 1x1 convolution."""
 
 SMALL_WIDTH = 16
-"""Width of a picture up to which the weight gradient is faster by matrix products of its rows."""
+"""Width of an image up to which the weight gradient is faster by matrix products of its rows."""
 
 LARGE_KERNEL = 1_000_000
 """Numbers in a weight above which a convolution of few places is slower channels-last on a CPU."""
 
 
 def uses_channels_last(layout: str, module: nn.Module) -> bool:
-    """Whether a recipe's `layout` means channels-last pictures.
+    """Whether a recipe's `layout` means channels-last images.
 
     `auto`: always on a GPU. On a CPU it pays for most nets (ResNet-20 1.3 times, ResNet-50 at 64 px 1.4), and costs
     some percent where most of the weights are in large kernels (ResNet-18 at 64 px), but for depthwise convolutions.
@@ -38,8 +38,8 @@ def uses_channels_last(layout: str, module: nn.Module) -> bool:
     return sum(n for n in sizes if n > LARGE_KERNEL) <= sum(p.numel() for p in module.parameters()) / 2
 
 
-def quicken(module: nn.Module) -> None:
-    """Let the convolutions of a channels-last module choose their form by the picture they get.
+def use_fast_convolutions(module: nn.Module) -> None:
+    """Let the convolutions of a channels-last module choose their form by the image they get.
 
     Layers change their class, as torch's own parametrizations do; weights, keys and hooks stay.
     """
@@ -57,7 +57,7 @@ def is_pointwise(layer: nn.Conv2d) -> bool:
 
 
 def is_large_depthwise(layer: nn.Conv2d) -> bool:
-    """Whether a convolution is depthwise, keeps the picture's size, and has a kernel of 7x7 or more."""
+    """Whether a convolution is depthwise, keeps the image's size, and has a kernel of 7x7 or more."""
     k = layer.kernel_size[0]
     whole = layer.stride == layer.dilation == (1, 1) and layer.padding == (k // 2, k // 2)
     depthwise = layer.groups == layer.in_channels == layer.out_channels
@@ -75,7 +75,7 @@ class Pointwise(nn.Conv2d):
 
 
 class Depthwise(nn.Conv2d):
-    """A depthwise convolution that keeps the picture's size."""
+    """A depthwise convolution that keeps the image's size."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 4 or x.shape[3] > SMALL_WIDTH or not torch.is_grad_enabled() or x.dtype != self.weight.dtype:
@@ -114,7 +114,7 @@ def weight_gradient(x: Tensor, grad: Tensor, k: int) -> Tensor:
     """The gradient of a depthwise weight, [C, 1, k, k], from input and output gradient [B, C, H, W].
 
     For each row of the kernel, the products of all pairs of columns (one of `grad`, one of the row of `x` that it sees)
-    are summed over pictures and rows by one matrix product per channel; a column of the kernel then sums the pairs that
+    are summed over images and rows by one matrix product per channel; a column of the kernel then sums the pairs that
     are so far apart. That is W / k times the work, at ten times the speed.
     """
     batch, channels, height, width = x.shape

@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from netdsl.recipe.losses import CrossEntropy, DiceCe
-from netdsl.training.data.batches import Batch, Feed
-from netdsl.training.distributed.process_group import Ranks
+from netdsl.training.data.batches import Batch, BatchLoader
+from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.losses.criterion import Criterion
 
 Part = tuple[int, int]
@@ -24,7 +24,7 @@ class Denominators:
     then all micro-batches of an update are read before the first is computed.
     """
 
-    def __init__(self, word: Any, criterion: Criterion, feed: Feed, ranks: Ranks) -> None:
+    def __init__(self, word: Any, criterion: Criterion, feed: BatchLoader, ranks: ProcessGroup) -> None:
         self.criterion, self.feed, self.ranks = criterion, feed, ranks
         hard = isinstance(word, CrossEntropy | DiceCe) and not feed.targets.soft
         hard = hard and not feed.split.target.is_floating_point()

@@ -48,7 +48,7 @@ def _check_size(archive: zipfile.ZipFile, name: str, file: Path | str) -> None:
     what = f"{file}: `{name}` declares {' x '.join(f'{n:,}' for n in shape)} numbers, {said(needed)}"
     if needed > held:
         raise DataError(f"{what}, and the file holds {said(held)} of it")
-    raise DataError(f"{what}, and {said(there or 0)} of memory are free", "pictures in files are read while training")
+    raise DataError(f"{what}, and {said(there or 0)} of memory are free", "images in files are read while training")
 
 
 @READERS.of(Npz)
@@ -60,7 +60,7 @@ def read(word: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet
             raise DataError(f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
     train, test = _splits(word, arrays, file)
     task, classes = task_of(train, test)
-    return DataSet(word.path, train, test, task, classes, pictures=train.inputs[0].ndim == 4)
+    return DataSet(word.path, train, test, task, classes, images=train.inputs[0].ndim == 4)
 
 
 def _splits(word: Npz, arrays: dict[str, Any], file: Path) -> tuple[Split, Split]:
@@ -101,7 +101,7 @@ def split_of(arrays: dict[str, Any], names: Sequence[str], y: str, file: Path | 
         target = smallest(target) if target.ndim > 2 else target
     elif target.ndim == 1:
         target = target[:, None]
-    # grey pictures, whose one channel has no axis
+    # grey images, whose one channel has no axis
     inputs = [x[:, None] if x.dtype == torch.uint8 and x.ndim == 3 else x for x in inputs]
     return Split(tuple(inputs), target)
 

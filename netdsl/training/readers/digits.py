@@ -11,7 +11,7 @@ from torch import Tensor
 from netdsl.recipe.sources import Clutter, Digits
 from netdsl.training.data.dataset import DataSet, Split
 from netdsl.training.readers.registry import READERS
-from netdsl.training.rng import Draws, permutation
+from netdsl.training.rng import KeyedRng, permutation
 
 NAMES = tuple("0123456789")
 
@@ -26,7 +26,7 @@ def _load() -> tuple[Tensor, Tensor]:
 
 @READERS.of(Digits)
 def read(word: Digits, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    """1,797 pictures [1, 8, 8]; the held-out part of every class is the same in every run."""
+    """1,797 images [1, 8, 8]; the held-out part of every class is the same in every run."""
     pixels, labels = _load()
     order = permutation(0, len(labels))
     rank = torch.empty(len(labels), dtype=torch.int64)
@@ -42,7 +42,7 @@ def read(word: Digits, base: Path, shape: tuple[int, ...], outputs: int) -> Data
 
 @READERS.of(Clutter)
 def read_clutter(word: Clutter, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    """Pictures [1, S, S] with a digit of twice its size among strokes of others; the mask is 1 on its pixels."""
+    """Images [1, S, S] with a digit of twice its size among strokes of others; the mask is 1 on its pixels."""
     pixels, _ = _load()
     half = len(pixels) * 4 // 5
     splits = [
@@ -53,12 +53,12 @@ def read_clutter(word: Clutter, base: Path, shape: tuple[int, ...], outputs: int
 
 
 def _cluttered(pixels: Tensor, count: int, size: int, seed: int) -> Split:
-    """Each picture: one whole digit at 16 x 16, twelve 4 x 4 scraps of other digits' strokes, and noise."""
-    draws = Draws(seed + 1, torch.arange(count))
+    """Each image: one whole digit at 16 x 16, twelve 4 x 4 scraps of other digits' strokes, and noise."""
+    draws = KeyedRng(seed + 1, torch.arange(count))
     large = torch.nn.functional.interpolate(pixels.float() / 255, scale_factor=2, mode="bilinear", align_corners=False)
     which = draws.integers("digit", len(pixels))
     corner = draws.integers("corner", size - 15, 2)
-    picture = 0.15 * draws.uniform("noise", size, size)
+    image = 0.15 * draws.uniform("noise", size, size)
     mask = torch.zeros(count, size, size, dtype=torch.int8)
     scrap, source = draws.integers("scrap", len(pixels), 12), draws.integers("source", 9, 12, 2)
     target = draws.integers("target", size - 3, 12, 2)
@@ -66,9 +66,9 @@ def _cluttered(pixels: Tensor, count: int, size: int, seed: int) -> Split:
         for k in range(12):
             (y, x), (v, u) = target[i, k].tolist(), source[i, k].tolist()
             piece = large[scrap[i, k], 0, v + 2 : v + 6, u + 2 : u + 6]
-            picture[i, y : y + 4, x : x + 4] = torch.maximum(picture[i, y : y + 4, x : x + 4], 0.8 * piece)
+            image[i, y : y + 4, x : x + 4] = torch.maximum(image[i, y : y + 4, x : x + 4], 0.8 * piece)
         (y, x), digit = corner[i].tolist(), large[which[i], 0]
-        here = picture[i, y : y + 16, x : x + 16]
-        picture[i, y : y + 16, x : x + 16] = torch.where(digit > 0.3, digit, here)
+        here = image[i, y : y + 16, x : x + 16]
+        image[i, y : y + 16, x : x + 16] = torch.where(digit > 0.3, digit, here)
         mask[i, y : y + 16, x : x + 16] = digit > 0.3
-    return Split(((picture.clamp(0, 1) * 255).to(torch.uint8)[:, None],), mask)
+    return Split(((image.clamp(0, 1) * 255).to(torch.uint8)[:, None],), mask)

@@ -1,4 +1,4 @@
-"""Pictures in folders, one for each class. Read with Pillow."""
+"""Images in folders, one for each class. Read with Pillow."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 
 from netdsl.recipe.sources import ImageFolder
 from netdsl.training.data.dataset import DataError, DataSet, Split
-from netdsl.training.readers.images import Pictures, View
-from netdsl.training.readers.listing import ENDINGS, known, open_one, pictures_below, subfolder
+from netdsl.training.readers.images import Images, View
+from netdsl.training.readers.listing import ENDINGS, images_below, known, open_one, subfolder
 from netdsl.training.readers.registry import READERS
 
 
@@ -20,7 +20,7 @@ def read(word: ImageFolder, base: Path, shape: tuple[int, ...], outputs: int) ->
     train_dir, test_dir = subfolder(root, "train"), subfolder(root, "val", "test")
     classes = tuple(sorted(p.name for p in train_dir.iterdir() if p.is_dir()))
     if not classes:
-        raise DataError(f"{train_dir} has no folders of classes", "a picture lies in `train/CLASS/`, named as you like")
+        raise DataError(f"{train_dir} has no folders of classes", "an image lies in `train/CLASS/`, named as you like")
     unknown = sorted(p.name for p in test_dir.iterdir() if p.is_dir() and p.name not in classes)
     if unknown:
         raise DataError(f"{test_dir} has the class `{unknown[0]}`, which {train_dir} has not")
@@ -30,12 +30,12 @@ def read(word: ImageFolder, base: Path, shape: tuple[int, ...], outputs: int) ->
 
 
 def _classified(folder: Path, classes: tuple[str, ...], view: View) -> Split:
-    each = [pictures_below(folder / name) for name in classes]
+    each = [images_below(folder / name) for name in classes]
     if not any(each):
-        raise DataError(f"{folder} has no pictures", f"known endings: {', '.join(sorted(ENDINGS))}")
+        raise DataError(f"{folder} has no images", f"known endings: {', '.join(sorted(ENDINGS))}")
     empty = [name for name, found in zip(classes, each, strict=True) if not found]
     if empty and folder.name == "train":
-        raise DataError(f"{folder / empty[0]} has no pictures", "every folder of `train` is a class")
+        raise DataError(f"{folder / empty[0]} has no images", "every folder of `train` is a class")
     files = tuple(file for found in each for file in found)
     labels = torch.repeat_interleave(torch.tensor([len(found) for found in each]))
-    return Pictures(partial(open_one, files, view.channels), view).split(labels)
+    return Images(partial(open_one, files, view.channels), view).split(labels)

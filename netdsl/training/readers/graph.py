@@ -36,7 +36,7 @@ def read(word: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> DataS
     parts = [Split(inputs, torch.where(m, labels, -1)[None]) for m in (known, ~known)]
     count = int(labels.max()) + 1
     classes = tuple(map(str, range(count))) if count <= MOST else ()
-    return DataSet(word.path, parts[0], parts[1], task="nodes", classes=classes, pictures=False)
+    return DataSet(word.path, parts[0], parts[1], task="nodes", classes=classes, images=False)
 
 
 def _check_nodes(file: Path, edges: Tensor, nodes: int) -> None:

@@ -32,7 +32,7 @@ def read(word: Mnist | FashionMnist, base: Path, shape: tuple[int, ...], outputs
 def _split(folder: Path, stem: str) -> Split:
     pixels, labels = _array(folder, f"{stem}-images", 3), _array(folder, f"{stem}-labels", 1)
     if len(pixels) != len(labels):
-        raise DataError(f"{folder} has {len(pixels)} pictures and {len(labels)} labels of `{stem}`")
+        raise DataError(f"{folder} has {len(pixels)} images and {len(labels)} labels of `{stem}`")
     return Split((pixels[:, None],), labels.to(torch.int64))
 
 

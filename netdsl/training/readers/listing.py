@@ -1,4 +1,4 @@
-"""The pictures of a folder by name. Names are plain strings: a data set has many of them."""
+"""The images of a folder by name. Names are plain strings: a data set has many of them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 from netdsl.training.data.dataset import DataError
-from netdsl.training.readers.images import filled, open_picture
+from netdsl.training.readers.images import filled, open_image
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
-def pictures_below(folder: Path) -> list[str]:
-    """The pictures in a folder and in those below it, in the order of their folders' and their own names."""
+def images_below(folder: Path) -> list[str]:
+    """The images in a folder and in those below it, in the order of their folders' and their own names."""
     found = [
         os.path.join(where, name)
         for where, _, names in os.walk(folder)
@@ -34,11 +34,11 @@ def subfolder(root: Path, *names: str) -> Path:
 
 
 def known(shape: tuple[int, ...], folder: Path) -> tuple[int, ...]:
-    """A net's input shape; sizes that it leaves open (0) are those of the first picture."""
-    files = pictures_below(folder) if 0 in shape[1:3] else []
-    return filled(shape, open_picture(files[0], shape[0])) if files else shape
+    """A net's input shape; sizes that it leaves open (0) are those of the first image."""
+    files = images_below(folder) if 0 in shape[1:3] else []
+    return filled(shape, open_image(files[0], shape[0])) if files else shape
 
 
 def open_one(files: tuple[str, ...], channels: int, i: int) -> object:
     """The i-th of some files, open."""
-    return open_picture(files[i], channels)
+    return open_image(files[i], channels)

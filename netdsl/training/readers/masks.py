@@ -1,4 +1,4 @@
-"""Segmentation pairs: pictures and masks side by side, read from their files while the net trains."""
+"""Segmentation pairs: images and masks side by side, read from their files while the net trains."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from netdsl.recipe.sources import MaskFolder
 from netdsl.training.data.dataset import DataError, DataSet, Split
-from netdsl.training.readers.images import THREADS, Pictures, View, stacked
-from netdsl.training.readers.listing import known, open_one, pictures_below, subfolder
+from netdsl.training.readers.images import THREADS, Images, View, stacked
+from netdsl.training.readers.listing import images_below, known, open_one, subfolder
 from netdsl.training.readers.registry import READERS
 
 
@@ -32,12 +32,12 @@ def read(word: MaskFolder, base: Path, shape: tuple[int, ...], outputs: int) -> 
 
 
 def _pairs(folder: Path) -> tuple[list[str], list[str]]:
-    """The pictures of a split, and the mask of each."""
-    images = pictures_below(subfolder(folder, "images"))
-    masks = {Path(p).stem: p for p in pictures_below(subfolder(folder, "masks"))}
+    """The images of a split, and the mask of each."""
+    images = images_below(subfolder(folder, "images"))
+    masks = {Path(p).stem: p for p in images_below(subfolder(folder, "masks"))}
     alone = [p for p in images if Path(p).stem not in masks]
     if alone or not images:
-        what = f"{folder}: no mask for {Path(alone[0]).name}" if alone else f"{folder / 'images'} has no pictures"
+        what = f"{folder}: no mask for {Path(alone[0]).name}" if alone else f"{folder / 'images'} has no images"
         raise DataError(what)
     return images, [masks[Path(p).stem] for p in images]
 
@@ -68,45 +68,45 @@ def _values(file: str, image: str) -> set[int]:
         with Image.open(image) as other:
             if mask.size != other.size:
                 sizes = (f"{p.width} x {p.height}" for p in (mask, other))
-                raise DataError("{} is {}, and its picture {}".format(file, *sizes))
+                raise DataError("{} is {}, and its image {}".format(file, *sizes))
         counts: list[int] = mask.histogram()
         return {min(value, 1) if mask.mode == "1" else value for value, n in enumerate(counts) if n}
 
 
 @contextmanager
 def opened(file: str) -> Iterator[Any]:
-    """A mask's picture. Raises DataError for what is none."""
+    """A mask's image. Raises DataError for what is none."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(file) as picture:
-            if picture.mode not in ("P", "L", "1"):
+        with Image.open(file) as image:
+            if image.mode not in ("P", "L", "1"):
                 hint = "save it in grey or palette values"
-                raise DataError(f"{file} has colours ({picture.mode}), and a mask's pixels are class numbers", hint)
-            yield picture
+                raise DataError(f"{file} has colours ({image.mode}), and a mask's pixels are class numbers", hint)
+            yield image
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{file} is not a picture that can be read: {error}") from None
+        raise DataError(f"{file} is not an image that can be read: {error}") from None
 
 
 class Masked:
-    """Pictures and their masks by number; what a process that reads holds."""
+    """Images and their masks by number; what a process that reads holds."""
 
     def __init__(
         self, images: tuple[str, ...], masks: tuple[str, ...], view: View, ignore: int | None, dtype: torch.dtype
     ) -> None:
-        self.pictures = Pictures(partial(open_one, images, view.channels), view)
+        self.images = Images(partial(open_one, images, view.channels), view)
         self.masks = masks
         self.view = View((1, *view.size), interpolation="nearest")
         self.ignore, self.dtype = ignore, dtype
 
     def read(self, index: Tensor) -> tuple[Tensor, ...]:
-        """The pictures, uint8 [B, C, H, W], and their masks, [B, H, W]. Raises DataError."""
-        return (*self.pictures.read(index), stacked(self.mask, index.tolist()))
+        """The images, uint8 [B, C, H, W], and their masks, [B, H, W]. Raises DataError."""
+        return (*self.images.read(index), stacked(self.mask, index.tolist()))
 
     def mask(self, i: int) -> Tensor:
         """Class numbers [H, W] of the i-th mask: palette or grey values as they are, never blended; -1 for none."""
-        with opened(self.masks[i]) as picture:
-            pixels = self.view(picture)[0].to(torch.int16)
+        with opened(self.masks[i]) as image:
+            pixels = self.view(image)[0].to(torch.int16)
         return (pixels if self.ignore is None else torch.where(pixels == self.ignore, -1, pixels)).to(self.dtype)
 
     def split(self) -> Split:

@@ -1,4 +1,4 @@
-"""The pictures that `pixmix` mixes in, where a recipe names a folder of them."""
+"""The images that `pixmix` mixes in, where a recipe names a folder of them."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from netdsl.recipe.progressive import staged
 from netdsl.recipe.schema import Recipe
 from netdsl.training.augment.pixmix import MARGIN
 from netdsl.training.data.dataset import DataError
-from netdsl.training.readers.images import Pictures, View
-from netdsl.training.readers.listing import ENDINGS, open_one, pictures_below
+from netdsl.training.readers.images import Images, View
+from netdsl.training.readers.listing import ENDINGS, images_below, open_one
 
 
 def read_mixing(recipe: Recipe, base: Path, shape: tuple[int, ...]) -> tuple[Tensor | None, tuple[str, ...]]:
-    """All pictures of the folder, uint8 [M, C, S, S] (as many as `resident` allows, evenly spread), and what there is
-    to say about them. `shape`: of the training pictures. Raises DataError."""
+    """All images of the folder, uint8 [M, C, S, S] (as many as `resident` allows, evenly spread), and what there is
+    to say about them. `shape`: of the training images. Raises DataError."""
     word = next((w for w in recipe.augment if isinstance(w, PixMix) and w.folder), None)
     if word is None:
         return None, ()
     folder = base / word.folder
-    files = pictures_below(folder) if folder.is_dir() else []
+    files = images_below(folder) if folder.is_dir() else []
     if not files:
-        reason = "has no pictures" if folder.is_dir() else "is not there"
+        reason = "has no images" if folder.is_dir() else "is not there"
         hint = f"it may hold folders; known endings: {', '.join(sorted(ENDINGS))}"
-        raise DataError(f"the folder of mixing pictures {folder} {reason}", hint)
+        raise DataError(f"the folder of mixing images {folder} {reason}", hint)
     sizes = [trained_size(r.augment) or max(shape[1:]) for r in staged(recipe)]
     side = round(MARGIN * max(sizes))
     room = max(1, recipe.resident * 2**20 // (shape[0] * side**2))
     few = files if len(files) <= room else [files[i * len(files) // room] for i in range(room)]
-    pictures = Pictures(partial(open_one, tuple(few), shape[0]), View((shape[0], side, side)))
-    notes = (f"{len(few):,} of {len(files):,} mixing pictures: more would take over {recipe.resident} MiB",)
-    return pictures.read(torch.arange(len(few)))[0], notes if len(few) < len(files) else ()
+    images = Images(partial(open_one, tuple(few), shape[0]), View((shape[0], side, side)))
+    notes = (f"{len(few):,} of {len(files):,} mixing images: more would take over {recipe.resident} MiB",)
+    return images.read(torch.arange(len(few)))[0], notes if len(few) < len(files) else ()

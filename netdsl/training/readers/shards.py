@@ -1,6 +1,6 @@
 """Data in shards: tar files in webdataset's layout, and parquet files read by row groups.
 
-What every process holds of a sample is where it lies and its class: names and pictures stay in the files.
+What every process holds of a sample is where it lies and its class: names and images stay in the files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from netdsl.recipe.sources import Shards
 from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
 from netdsl.training.data.sharded import LANES
 from netdsl.training.distributed.process_group import divided
-from netdsl.training.readers.images import Pictures, View, filled, open_picture
+from netdsl.training.readers.images import Images, View, filled, open_image
 from netdsl.training.readers.listing import ENDINGS
 from netdsl.training.readers.registry import READERS
 
@@ -37,8 +37,8 @@ class Shard(Protocol):
         """The class of each sample: an array of numbers, or of names."""
         ...
 
-    def picture(self, i: int) -> bytes:
-        """The encoded picture of the i-th sample."""
+    def image(self, i: int) -> bytes:
+        """The encoded image of the i-th sample."""
         ...
 
 
@@ -84,8 +84,8 @@ def _classes(word: Shards, train: Any, test: Any) -> tuple[tuple[str, ...], tupl
 
 def _split(shards: list[Shard], numbers: Any, view: View) -> Split:
     counts = tuple(len(shard.labels) for shard in shards)
-    pictures = Pictures(Opened(tuple(shards), view.channels), view)
-    return replace(pictures.split(smallest(torch.from_numpy(numbers))), shards=counts)
+    images = Images(Opened(tuple(shards), view.channels), view)
+    return replace(images.split(smallest(torch.from_numpy(numbers))), shards=counts)
 
 
 def _array(labels: list[Any]) -> Any:
@@ -97,7 +97,7 @@ def _array(labels: list[Any]) -> Any:
 
 
 class Opened:
-    """The pictures of all shards by number."""
+    """The images of all shards by number."""
 
     def __init__(self, shards: tuple[Shard, ...], channels: int) -> None:
         self.shards, self.channels = shards, channels
@@ -107,11 +107,11 @@ class Opened:
         which = int(np.searchsorted(self.ends, i, side="right"))
         shard = self.shards[which]
         inside = i - (int(self.ends[which - 1]) if which else 0)
-        return open_picture(BytesIO(shard.picture(inside)), self.channels, f"sample {inside} of {shard}")
+        return open_image(BytesIO(shard.image(inside)), self.channels, f"sample {inside} of {shard}")
 
 
 class Tar(Struct, frozen=True, eq=False):
-    """An uncompressed tar file in webdataset's layout. `places`: where each picture begins, and its bytes."""
+    """An uncompressed tar file in webdataset's layout. `places`: where each image begins, and its bytes."""
 
     file: str
     places: Any
@@ -120,21 +120,21 @@ class Tar(Struct, frozen=True, eq=False):
     def __str__(self) -> str:
         return self.file
 
-    def picture(self, i: int) -> bytes:
+    def image(self, i: int) -> bytes:
         begin, size = self.places[i].tolist()
         with open(self.file, "rb") as file:
             return os.pread(file.fileno(), size, begin)
 
 
 def _tar(word: Shards, file: str) -> Tar:
-    """The index of a tar file. Raises DataError for what is none, and for a sample without a picture or a class."""
+    """The index of a tar file. Raises DataError for what is none, and for a sample without an image or a class."""
     places: list[tuple[int, int]] = []
     labels: list[str] = []
     try:
         with tarfile.open(file, "r:") as archive:
             for name, members in groupby(_members(archive), lambda m: _parts(m.name)[0]):
-                picture, label = _sample(word, f"{file}: the sample `{name}`", list(members))
-                places.append((picture.offset_data, picture.size))
+                image, label = _sample(word, f"{file}: the sample `{name}`", list(members))
+                places.append((image.offset_data, image.size))
                 labels.append(_label(archive, label))
     except (tarfile.TarError, EOFError) as error:
         raise DataError(f"{file} is not a tar file as it should be, uncompressed: {error}") from None
@@ -145,11 +145,11 @@ def _tar(word: Shards, file: str) -> Tar:
 
 
 def _sample(word: Shards, where: str, members: list[tarfile.TarInfo]) -> tuple[tarfile.TarInfo, tarfile.TarInfo]:
-    """The picture and the class among the files of a sample. Raises DataError where one is missing."""
+    """The image and the class among the files of a sample. Raises DataError where one is missing."""
     each = {_parts(m.name)[1]: m for m in members}
     image = word.image or next(filter(_is_image, each), "")
     label = word.label or "cls"
-    for ending, lacks in ((image, "picture"), (label, f"`.{label}`")):
+    for ending, lacks in ((image, "image"), (label, f"`.{label}`")):
         if ending not in each:
             raise DataError(f"{where} has no {lacks}; it has {', '.join(each)}")
     return each[image], each[label]
@@ -180,7 +180,7 @@ def _label(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
 
 
 class RowGroup(Struct, frozen=True, eq=False):
-    """A row group of a parquet file, decoded at once where one of its pictures is asked for."""
+    """A row group of a parquet file, decoded at once where one of its images is asked for."""
 
     file: str
     number: int
@@ -190,11 +190,11 @@ class RowGroup(Struct, frozen=True, eq=False):
     def __str__(self) -> str:
         return f"row group {self.number} of {self.file}"
 
-    def picture(self, i: int) -> bytes:
+    def image(self, i: int) -> bytes:
         cell = _column(self.file, self.number, self.column)[i].as_py()
         data = cell.get("bytes") if isinstance(cell, dict) else cell
         if not isinstance(data, bytes):
-            raise DataError(f"sample {i} of {self} has no picture's bytes in column `{self.column}`")
+            raise DataError(f"sample {i} of {self} has no image's bytes in column `{self.column}`")
         return data
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the net's own shape that can be learnt: a fixed random pattern for each class, and noise."""
+"""Images of the net's own shape that can be learnt: a fixed random pattern for each class, and noise."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 from netdsl.recipe.sources import Synthetic
 from netdsl.training.data.dataset import DataSet, Split
 from netdsl.training.readers.registry import READERS
-from netdsl.training.rng import Draws
+from netdsl.training.rng import KeyedRng
 
 
 @READERS.of(Synthetic)
 def read(word: Synthetic, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     classes = word.classes or outputs
-    pattern = Draws(word.seed, torch.arange(classes)).uniform("pattern", *shape)
+    pattern = KeyedRng(word.seed, torch.arange(classes)).uniform("pattern", *shape)
     splits = []
     for name, count in (("train", word.train), ("test", word.test)):
-        draws = Draws(word.seed + 1, torch.arange(count))
+        draws = KeyedRng(word.seed + 1, torch.arange(count))
         labels = torch.arange(count) % classes
         noise = word.noise * draws.normal(name, *shape)
         splits.append(Split(((pattern[labels] + noise).clamp(0, 1),), labels))
-    return DataSet("synthetic", splits[0], splits[1], classes=tuple(map(str, range(classes))), pictures=len(shape) == 3)
+    return DataSet("synthetic", splits[0], splits[1], classes=tuple(map(str, range(classes))), images=len(shape) == 3)

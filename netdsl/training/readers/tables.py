@@ -1,4 +1,4 @@
-"""Tables with a column of pictures and one of classes: parquet files, and data sets of the Hugging Face Hub.
+"""Tables with a column of images and one of classes: parquet files, and data sets of the Hugging Face Hub.
 
 Read through `datasets`, which keeps them as files in memory maps; code of a data set is never run.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 from netdsl.diagnostics.diagnostic import did_you_mean
 from netdsl.recipe.sources import Hub, Parquet, Table
 from netdsl.training.data.dataset import DataError, DataSet
-from netdsl.training.readers.images import Pictures, View, filled, open_picture
+from netdsl.training.readers.images import Images, View, filled, open_image
 from netdsl.training.readers.registry import READERS
 
 
@@ -112,7 +112,7 @@ def _data(word: Table, name: str, train: Any, test: Any, shape: tuple[int, ...])
     if 0 in shape[1:3] and not word.crop and len(train):
         shape = filled(shape, rows[0](0))
     view = View.of(word, shape)
-    splits = [Pictures(r, view).split(n) for r, n in zip(rows, numbers, strict=True)]
+    splits = [Images(r, view).split(n) for r, n in zip(rows, numbers, strict=True)]
     if test is None:
         splits = list(splits[0].parted(max(1, round(word.hold_out * len(splits[0])))))
     if not all(map(len, splits)):
@@ -121,7 +121,7 @@ def _data(word: Table, name: str, train: Any, test: Any, shape: tuple[int, ...])
 
 
 def _check_columns(word: Table, name: str, table: Any) -> None:
-    kinds = {"Image": "pictures", "ClassLabel": "classes"}
+    kinds = {"Image": "images", "ClassLabel": "classes"}
     listed = ", ".join(f"`{n}` ({kinds.get(_kind(f), _kind(f))})" for n, f in table.features.items())
     for role, column, kind in (("image", word.image, "Image"), ("label", word.label, "ClassLabel")):
         if column in table.features:
@@ -130,7 +130,7 @@ def _check_columns(word: Table, name: str, table: Any) -> None:
         hint = f'write `{role}="{like}"`' if like else did_you_mean(column, list(table.features))
         raise DataError(f"`{name}` has no column `{column}`; it has {listed}", hint or f'write `{role}="..."`')
     if _kind(table.features[word.image]) not in ("Image", "binary", "string", "dict"):
-        raise DataError(f"column `{word.image}` of `{name}` does not hold pictures; it has {listed}")
+        raise DataError(f"column `{word.image}` of `{name}` does not hold images; it has {listed}")
 
 
 def _kind(feature: Any) -> str:
@@ -167,7 +167,7 @@ def _classes(name: str, feature: Any, labels: list[list[Any]]) -> tuple[tuple[st
 
 
 class Rows:
-    """The pictures of a column by their row."""
+    """The images of a column by their row."""
 
     def __init__(self, table: Any, column: str, name: str, channels: int) -> None:
         self.table = table.select_columns([column]).cast_column(column, _library().Image(decode=False))
@@ -177,6 +177,6 @@ class Rows:
         cell = self.table[i][self.column]
         where = f"row {i} of `{self.name}`"
         if cell is None or (cell["bytes"] is None and cell["path"] is None):
-            raise DataError(f"{where} has no picture")
+            raise DataError(f"{where} has no image")
         file = BytesIO(cell["bytes"]) if cell["bytes"] is not None else Path(cell["path"])
-        return open_picture(file, self.channels, where)
+        return open_image(file, self.channels, where)

@@ -31,7 +31,7 @@ def read(word: Text, base: Path, shape: tuple[int, ...], outputs: int) -> DataSe
     parts = [_windows(tokens[:cut], word.length), _windows(tokens[cut:], word.length)]
     if min(map(len, parts)) == 0:
         raise DataError(f"{file} is too short for windows of {word.length} characters in both splits")
-    return DataSet(word.path, parts[0], parts[1], task="tokens", classes=letters, pictures=False)
+    return DataSet(word.path, parts[0], parts[1], task="tokens", classes=letters, images=False)
 
 
 def _pieces(file: Path) -> Iterator[Any]:

@@ -18,7 +18,7 @@ from netdsl.training.evaluate import at_once, first_output
 from netdsl.training.losses.criterion import facing
 from netdsl.training.metrics import SAID, headline
 from netdsl.training.report.mistakes import Chunks, Confusions, Mistake, confusions, worst_masks
-from netdsl.training.report.svg import curves, matrix, picture
+from netdsl.training.report.svg import curves, data_url, matrix
 from netdsl.training.setup import Prepared
 
 STYLE = """
@@ -39,7 +39,7 @@ svg polyline { fill: none; stroke-width: 1.8 } svg .faint { opacity: .25; stroke
 svg .name0 { fill: #2563eb } svg .name1 { fill: #dc2626 } svg .name2 { fill: #059669 } svg .name3 { fill: #9333ea }
 table { border-collapse: collapse; font-size: 13px } td, th { padding: 3px 8px; text-align: right; font-weight: 500 }
 .matrix td { min-width: 1.6rem; border: 1px solid var(--rule) } .matrix .share { border: 0; color: var(--soft) }
-.scroll { overflow: auto } .pictures { display: flex; flex-wrap: wrap; gap: 14px } figure { margin: 0; width: 110px }
+.scroll { overflow: auto } .images { display: flex; flex-wrap: wrap; gap: 14px } figure { margin: 0; width: 110px }
 figure img { max-width: 110px; border: 1px solid var(--rule); border-radius: 4px; image-rendering: pixelated }
 figcaption { font-size: 12px; line-height: 1.3 } pre { overflow: auto; font-size: 12px }
 """
@@ -151,17 +151,17 @@ def _classes(prepared: Prepared) -> list[str]:
         parts += [f"<div class=scroll>{matrix(found.matrix(len(classes)), classes)}</div>"]
     parts.append(_pairs(found, classes))
     first = test.example()[0].shape
-    if not prepared.data.pictures or len(first) != 4 or first[1] not in (1, 3):
+    if not prepared.data.images or len(first) != 4 or first[1] not in (1, 3):
         return parts
     parts.append("<h2>Worst mistakes</h2>" if found.worst else "<p>There is no mistake on the test split.</p>")
     figures = [_figure(test, mistake, classes) for mistake in found.worst]
-    return [*parts, f"<div class=pictures>{''.join(figures)}</div>"]
+    return [*parts, f"<div class=images>{''.join(figures)}</div>"]
 
 
 def _figure(test: Split, m: Mistake, classes: Sequence[str]) -> str:
-    image = picture(test.take(torch.tensor([m.index], device=test.target.device))[0][0][0])
+    address = data_url(test.take(torch.tensor([m.index], device=test.target.device))[0][0][0])
     said = f"<b>{escape(classes[m.truth])}</b> ({m.of_truth:.1%})<br>taken for <b>{escape(classes[m.guess])}</b>"
-    return f'<figure><img src="{image}" alt=""><figcaption>{said} ({m.of_guess:.1%})</figcaption></figure>'
+    return f'<figure><img src="{address}" alt=""><figcaption>{said} ({m.of_guess:.1%})</figcaption></figure>'
 
 
 def _pairs(found: Confusions, classes: Sequence[str]) -> str:
@@ -176,7 +176,7 @@ def _pairs(found: Confusions, classes: Sequence[str]) -> str:
 
 @torch.no_grad()
 def _masks(prepared: Prepared) -> list[str]:
-    """The test pictures whose masks are furthest from the truth: picture, truth, guess."""
+    """The test images whose masks are furthest from the truth: image, truth, guess."""
     module, test = prepared.module, _test(prepared)
     top = max(1, len(prepared.data.classes) - 1)
     figures = []
@@ -185,9 +185,9 @@ def _masks(prepared: Prepared) -> list[str]:
         output = first_output(module(image, *more))
         truth, guess = facing(target, output)[0], output.argmax(1)[0]
         three = [image[0], truth[None].clamp(min=0) / top, guess[None] / top]
-        shown = "".join(f'<img src="{picture(p)}" alt="">' for p in three)
+        shown = "".join(f'<img src="{data_url(p)}" alt="">' for p in three)
         figures.append(
             f"<figure style='width:340px'>{shown}<figcaption>{right:.1%} of the places</figcaption></figure>"
         )
-    note = "<p class=soft>Picture, truth and guess.</p>"
-    return [f"<h2>Worst masks</h2>{note}<div class=pictures>{''.join(figures)}</div>"]
+    note = "<p class=soft>Image, truth and guess.</p>"
+    return [f"<h2>Worst masks</h2>{note}<div class=images>{''.join(figures)}</div>"]

@@ -1,4 +1,4 @@
-"""Small pictures in text: curves as SVG, tensors as PNG data, tables of counts."""
+"""Small images in text: curves as SVG, tensors as PNG data, tables of counts."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def smoothed(line: Series, least: int = 40) -> Series:
     return found
 
 
-def picture(pixels: Tensor, size: int = 96) -> str:
-    """A picture [C, H, W] from 0 to 1 as the address of a PNG; enlarged by whole pixels to about `size`."""
+def data_url(pixels: Tensor, size: int = 96) -> str:
+    """An image [C, H, W] from 0 to 1 as the address of a PNG; enlarged by whole pixels to about `size`."""
     from PIL import Image
 
     array = (pixels.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
