@@ -137,7 +137,7 @@ def _literal(value: Any) -> ast.expr:
 def _comprehension(run: Run, signatures: Mapping[str, Signature]) -> ast.ListComp:
     variable = "i" if any(isinstance(n, Progress) for n in walk(run.child)) else "_"
     count = ast.Call(ast.Name("range", ast.Load()), [meaning(run.count, signatures)], [])
-    loop = ast.comprehension(ast.Name(variable, ast.CheckpointManager()), count, [], 0)
+    loop = ast.comprehension(ast.Name(variable, ast.Store()), count, [], 0)
     return ast.ListComp(meaning(run.child, signatures), [loop])
 
 

@@ -72,4 +72,9 @@ FILES = (
         "`netdsl fmt` writes a file only if the new text has the same syntax tree and the same comments as "
         "the old one. This is a bug in netdsl: the file was left alone; please report it.",
     ),
+    Code(
+        "internal-error",
+        "The language server failed on this text",
+        "This is a bug in netdsl: please report it with the spec. The server goes on with the next edit.",
+    ),
 )
