@@ -140,7 +140,8 @@ NAMESPACES = frozenset((
 ))  # fmt: skip
 """What stands before a dot and is no tensor."""
 
-JOINED = {"cat": "concat", "concat": "concat", "concatenate": "concat", "Concatenate": "concat", "hstack": "concat"}
+JOINED = {"cat": "concat", "concat": "concat", "concatenate": "concat", "Concatenate": "concat", "hstack": "concat",
+          "stack": "stack"}  # fmt: skip
 BINARY = {
     "add": "add", "Add": "add", "subtract": "sub", "sub": "sub", "mul": "mul", "Multiply": "mul", "multiply": "mul",
     "matmul": "matmul", "bmm": "matmul", "mm": "matmul", "maximum": "maximum", "minimum": "minimum", "div": "div",
@@ -149,7 +150,7 @@ BINARY = {
 """Functions of several tensors."""
 
 WORDS = {
-    "stack": "tensors are stacked as `concat(a -> unsqueeze(axis=0), b -> unsqueeze(axis=0))`",
+    "stack": "tensors are stacked along a new axis as `stack(a, b)`; axes are counted without the batch",
     "randn": "nothing is random in a net: `param((4, 8))` is a learned tensor, `constant(...)` a fixed one",
     "rand": "nothing is random in a net: `param((4, 8))` is a learned tensor, `dropout(0.5)` drops values",
     "view": "a tensor is reshaped as `x -> reshape((...))`, without the batch; `flatten` makes it a vector",

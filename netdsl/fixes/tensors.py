@@ -28,10 +28,6 @@ def several(name: str, given: list[Argument]) -> Iterator[str]:
         yield from _joined(JOINED[name], given)
     if name in BINARY:
         yield f"{BINARY[name]}({', '.join(listed(given))})"
-    if name == "stack" and is_list(given[0].text):
-        axis = next((batchless(a.text) or "0" for a in given[1:]), "0")
-        joined = f", axis={axis}" if axis != "0" else ""
-        yield f"concat({', '.join(f'{t} -> unsqueeze(axis={axis})' for t in items(given[0].text))}{joined})"
     if name in ("randn", "rand", "zeros", "ones", "Parameter"):
         yield from _made(name, given)
 

@@ -42,7 +42,7 @@ MENDED = {
     net("x = conv(8, 3)\nrelu(x) -> gap"): "x -> relu -> gap",
     net("a = conv(8, 3)\nb = conv(8, 3)\ntorch.cat([a, b], 1)"): "concat(a, b)",
     net("a = conv(8, 3)\nb = conv(8, 3)\nconcat([a, b])"): "concat(a, b)",
-    net("a = conv(8, 3)\nb = conv(8, 3)\nstack([a, b])"): "concat(a -> unsqueeze(axis=0), b -> unsqueeze(axis=0))",
+    net("a = conv(8, 3)\nb = conv(8, 3)\nstack([a, b])"): "stack(a, b)",
     net("conv(8, 3, padding='valid')"): "conv(8, 3, padding=0)",
     net("x = conv(8, 3)\nx[0:2] -> gap"): "x -> narrow(0, 2) -> gap",
     net("interpolate(scale_factor=2)"): "upsample(2)",
