@@ -7,7 +7,8 @@ from typing import Any
 
 from netdsl.analysis.count import parameters
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
-from netdsl.ir.model import Definition, Program
+from netdsl.ir.model import Definition, Program, Step
+from netdsl.ops.base import Op
 from netdsl.planning.net import PlannedNet
 from netdsl.recipe.augmentations import Crop, RandomResizedCrop, Resize
 from netdsl.recipe.component import component_name
@@ -69,7 +70,7 @@ def _difference(program: Program, other: Program) -> str | None:
 
 
 def same_ops(one: Definition, other: Definition, seen: set[tuple[int, int]] | None = None) -> bool:
-    """Whether two definitions call the same ops with the same options, whatever the sizes of their values."""
+    """Whether two definitions call the same ops, in the same PyTorch form, whatever the sizes of their values."""
     seen = set() if seen is None else seen
     if (id(one), id(other)) in seen:
         return True
@@ -77,9 +78,14 @@ def same_ops(one: Definition, other: Definition, seen: set[tuple[int, int]] | No
     return len(one.steps) == len(other.steps) and all(
         same_ops(a.callee, b.callee, seen)
         if isinstance(a.callee, Definition) and isinstance(b.callee, Definition)
-        else a.callee == b.callee
+        else a.callee == b.callee and _form(a) == _form(b)
         for a, b in zip(one.steps, other.steps, strict=True)
     )
+
+
+def _form(step: Step) -> object:
+    """The PyTorch form of an op where it is used: a crop's depends on the size of its input."""
+    return step.callee.torch(*(v.type for v in step.inputs)) if isinstance(step.callee, Op) else None
 
 
 def _prints_otherwise(program: Program, other: Program) -> bool:

@@ -108,7 +108,7 @@ def _mixing(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     if not recipe.mix:
         return
     if recipe.data.task in ("mask", "tokens", "nodes"):
-        message = f"`mix` is not defined for targets that are a {recipe.data.task}"
+        message = f"`mix` mixes classes or numbers, and the targets are {recipe.data.task}"
         yield _say("error", "hard-loss", message, places.at("mix"))
     elif not recipe.loss.soft:
         yield _say("error", "hard-loss", f"`{loss}` cannot take the mixed targets of `mix`", places.at("mix"))

@@ -49,7 +49,7 @@ def _hold(file: int, folder: Path) -> None:
     if fcntl is None:
         return
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not inherited by the processes that read data
     except BlockingIOError:
         other = os.read(file, 20).decode(errors="replace")
         which = f"process {other}" if other.isdigit() else "another process"
