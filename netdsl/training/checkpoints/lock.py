@@ -20,6 +20,21 @@ except ImportError:  # not on Windows
 LOCK = ".lock"
 
 
+HELD: set[int] = set()
+"""Open lock files of this process."""
+
+
+def _let_go() -> None:
+    """Close the lock files in a forked process: one that reads data would hold them after the trainer was killed."""
+    for file in HELD:
+        os.close(file)
+    HELD.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a run's folder for this process; the operating system lets go of it however the process ends.
@@ -31,6 +46,7 @@ def locked(folder: Path) -> Iterator[None]:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror or error}") from None
+    HELD.add(file)
     try:
         _hold(file, folder)
         try:
@@ -42,6 +58,7 @@ def locked(folder: Path) -> Iterator[None]:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
     finally:
+        HELD.discard(file)
         os.close(file)
 
 
@@ -49,7 +66,7 @@ def _hold(file: int, folder: Path) -> None:
     if fcntl is None:
         return
     try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not inherited by the processes that read data
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         other = os.read(file, 20).decode(errors="replace")
         which = f"process {other}" if other.isdigit() else "another process"
