@@ -7,7 +7,7 @@ so a block can be remembered by its arguments. Nothing here has been applied yet
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Union, get_args
 
 from msgspec import Struct
 
@@ -194,20 +194,7 @@ Arrow = Union[
     BodyArrow,
     ResidualArrow,
 ]
-ARROWS = (
-    It,
-    Tensor,
-    Captured,
-    Shared,
-    TiedArrow,
-    OpArrow,
-    BlockArrow,
-    PipeArrow,
-    ArithArrow,
-    LabelArrow,
-    BodyArrow,
-    ResidualArrow,
-)
+ARROWS = get_args(Arrow)
 
 
 def is_arrow(value: object) -> bool:
