@@ -19,14 +19,14 @@ const boxAt = at => boxes(at.column).find(b => { const a = address(b); return a.
 
 function draw() {
   main.replaceChildren(...columns.map((column, number) => {
-    const card = D.cards[column.card], picture = number ? card : D.pictures[column.picture];
+    const card = D.cards[column.card], image = number ? card : D.images[column.image];
     const section = make("section");
     section.dataset.column = number;
     const head = make("h2", number ? column.title : D.net);
     if (number) head.append(make("button", "×", {title: "close (←)", onclick: () => close(number)}));
     const box = document.createElement("div");
-    box.innerHTML = `<svg data-d="${column.card}" viewBox="-14 -14 ${picture.w + 28} ${picture.h + 28}" width="${
-      (picture.w + 28) * zoom}" height="${(picture.h + 28) * zoom}">${picture.svg}</svg>`;
+    box.innerHTML = `<svg data-d="${column.card}" viewBox="-14 -14 ${image.w + 28} ${image.h + 28}" width="${
+      (image.w + 28) * zoom}" height="${(image.h + 28) * zoom}">${image.svg}</svg>`;
     section.append(head, box);
     return section;
   }));
@@ -115,7 +115,7 @@ function step(by) {
 
 const resize = factor => { zoom = factor ? Math.min(4, Math.max(0.2, zoom * factor)) : 1; draw(); };
 const deeper = by => {
-  columns = [{card: D.root, picture: Math.max(0, Math.min(D.pictures.length - 1, columns[0].picture + by))}];
+  columns = [{card: D.root, image: Math.max(0, Math.min(D.images.length - 1, columns[0].image + by))}];
   chosen = null;
   draw();
 };
@@ -161,7 +161,7 @@ $("theme").onclick = () => {
 async function start() {
   const bytes = Uint8Array.from(atob($("data").textContent), c => c.charCodeAt(0));
   D = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
-  columns = [{card: D.root, picture: D.start}];
+  columns = [{card: D.root, image: D.start}];
   D.sources.forEach(([name, text], source) => list(name, text, source));
   draw();
   document.documentElement.dataset.ready = "";

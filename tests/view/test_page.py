@@ -47,6 +47,15 @@ def test_a_page_is_small_and_needs_nothing_else(name: str, net: str | None) -> N
     assert not re.search(r"(src|href)=|@import|url\(|fetch\(|https?://", text)
 
 
+def test_the_script_reads_what_the_page_holds() -> None:
+    net = zoo("lenet")
+    text = page(net.checked, net.name)
+    facts = data(text)
+    card = next(iter(facts["cards"].values()))
+    assert set(re.findall(r"\bD\.(\w+)", text)) <= set(facts)
+    assert set(re.findall(r"\bimage\.(\w+)", text)) <= set(facts["images"][0]) & set(card)
+
+
 def test_a_page_says_what_the_summary_says() -> None:
     net = zoo("resnet", "ResNet50")
     facts = data(page(net.checked, net.name))
