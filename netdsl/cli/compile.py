@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from netdsl.analysis.count import totals
-from netdsl.cli.failure import WRONG, Failure
+from netdsl.cli.failure import WRONG, Failure, Refused
 from netdsl.cli.files import folder, write
 from netdsl.cli.foreign import add_rules, state_from
 from netdsl.cli.target import add_target, live_module, open_net, summary_of
@@ -112,7 +112,7 @@ class Build:
             from netdsl.render.cases import render_cases
 
             print(render_cases(error.cases))
-            raise Failure(str(error), "the ONNX file was not written; please report this", code=WRONG) from None
+            raise Refused((error.diagnostic,)) from None
         except ExportError as error:
             raise Failure(str(error), code=WRONG) from None
 

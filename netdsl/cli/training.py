@@ -64,6 +64,7 @@ def _report(mistakes: Any, fatal: bool) -> None:
 
 def open_request(args: argparse.Namespace) -> Any:
     """What `train` is asked to do."""
+    from netdsl.training.checkpoints.run_dir import check_free
     from netdsl.training.entry import Request
 
     common = {"device": args.device, "onnx": not args.no_onnx, "quiet": args.quiet, "tensorboard": args.tensorboard}
@@ -72,10 +73,8 @@ def open_request(args: argparse.Namespace) -> Any:
     net, recipe = open_recipe(args)
     base = Path(split_target(args.spec)[0]).parent
     folder = Path(args.output) if args.output else None
-    if folder is not None and folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
-        raise Failure(
-            f"{folder} is not empty", f"go on with it: `netdsl train --resume {folder}`, or choose another folder"
-        )
+    if folder is not None:
+        check_free(folder, f"`netdsl train --resume {folder}`")
     return Request(net=net, recipe=recipe, base=base, folder=folder, resume=False, **common)
 
 
@@ -106,35 +105,25 @@ def _resumed(args: argparse.Namespace, common: dict[str, Any]) -> Any:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Turns what can go wrong in training into failures in words."""
-    import torch
-    from safetensors import SafetensorError
-
-    from netdsl.diagnostics.diagnostic import Fault
-    from netdsl.training.checkpoints.format import CheckpointError
-    from netdsl.training.data.dataset import DataError
+    """Turn every mistake that a run meets into a refusal with its diagnostic."""
+    from netdsl.diagnostics.diagnostic import Fault, diagnostic
     from netdsl.training.distributed.launch import LOST, lost_another
-    from netdsl.verify.compare import VerificationError
+    from netdsl.training.errors import CheckpointError, diagnosed
 
     try:
         yield
-    except DataError as error:
-        raise Failure(error.message, error.hint, WRONG) from None
-    except (CheckpointError, SafetensorError) as error:
-        raise Failure(str(error), getattr(error, "hint", None)) from None
     except Fault as mistake:
-        raise Refused((mistake.diagnostic,)) from None
-    except VerificationError as error:
-        raise Failure(str(error), "no ONNX file was written", WRONG) from None
-    except torch.OutOfMemoryError:
-        hint = "let fewer samples be computed at once: `--set micro_batch=...` keeps the batch and its gradient"
-        raise Failure("the device is out of memory", hint, WRONG) from None
-    except RuntimeError as error:
-        if "does not have a deterministic implementation" in str(error):
-            raise Failure(str(error).partition(",")[0], "leave out `deterministic`", WRONG) from None
+        code = USAGE if isinstance(mistake, CheckpointError) else WRONG
+        raise Refused((mistake.diagnostic,), code) from None
+    except Exception as error:
+        if (found := diagnosed(error, "`--set micro_batch=...`")) is not None:
+            raise Refused((found,), FILE_CODES.get(found.code, WRONG)) from None
         if not lost_another(error):
             raise
         how = next(iter(getattr(error, "__notes__", ())), None)
-        raise Failure("another process of this run has ended", how, code=LOST) from None
-    except PermissionError as error:
-        raise Failure(f"{error.filename}: {error.strerror}", code=USAGE) from None
+        ended = diagnostic("process-ended", "another process of this run has ended", None, how)
+        raise Refused((ended,), LOST) from None
+
+
+FILE_CODES = {"damaged-checkpoint": USAGE, "unreadable": USAGE}
+"""Exit codes of mistakes in files."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal, Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from netdsl.budget import affords_suggestion
 from netdsl.source import Place
@@ -86,6 +87,38 @@ def diagnostic(
 def fault(code: str, message: str, at: Place | None, hint: str | Hint | None = None, *labels: Label) -> Fault:
     """A `Fault` with a new diagnostic, ready to be raised."""
     return Fault(diagnostic(code, message, at, hint, *labels))
+
+
+class UserError(Fault):
+    """A mistake that has no place in a spec: in data, weights, or files, or in what a machine is asked for."""
+
+    def __init__(self, code: str, message: str, hint: str | None = None) -> None:
+        super().__init__(diagnostic(code, message, None, hint))
+
+    @classmethod
+    def of(cls, found: Diagnostic) -> Self:
+        """The same mistake in this process, of which another process has sent the diagnostic."""
+        error = cls(found.code, found.message)
+        error.diagnostic = found
+        return error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).of, (self.diagnostic,)
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return self.diagnostic.message
+
+    @property
+    def hint(self) -> str | None:
+        """How to mend it."""
+        return "; ".join(h.message for h in self.diagnostic.hints) or None
+
+    def advise(self, *hints: str, more: bool = False) -> None:
+        """Replace the hints, or add to them if `more`."""
+        kept = self.diagnostic.hints if more else ()
+        self.diagnostic = replace(self.diagnostic, hints=(*kept, *map(Hint, hints)))
 
 
 LONGEST_WORD = 80

@@ -55,17 +55,19 @@ def outgrown(attempt: Attempt) -> DataError:
     message = f"the device has no memory for {tried} sample{'s' if tried > 1 else ''} at once{attempt.doing}"
     less = "a smaller net, smaller images, or `precision = bf16` need less"
     if tried <= 1:
-        return DataError(message, less)
+        return DataError("out-of-memory", message, less)
     fits = largest(attempt.fits, tried) if attempt.fits else tried // 2
     if fits == 0:
-        return DataError(f"{message}, nor for one", less)
+        return DataError("out-of-memory", f"{message}, nor for one", less)
     parts = -(-attempt.share // fits)
     micro = -(-attempt.share // parts)
     how = f"`--set micro_batch={micro}`"
     if attempt.folder is not None:
         how = f"`netdsl train --resume {attempt.folder} --set micro_batch={micro}`"
     said = f"{message}; {fits} {'fit' if attempt.fits else 'may fit'}"
-    return DataError(said, f"{how}: {parts} micro-batches a step, with the same batch, gradient and lr")
+    return DataError(
+        "out-of-memory", said, f"{how}: {parts} micro-batches a step, with the same batch, gradient and lr"
+    )
 
 
 def largest(fits: Callable[[int], bool], failed: int) -> int:

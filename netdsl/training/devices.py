@@ -22,7 +22,9 @@ def choose_device(name: str | None) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise DataError(f"there is no kind of device called `{name}`", "`cpu`, `cuda`, or `cuda:1`") from None
+        raise DataError(
+            "no-such-device", f"there is no kind of device called `{name}`", "`cpu`, `cuda`, or `cuda:1`"
+        ) from None
     if device.type == "cuda":
         device = torch.device("cuda", _index(device))
         torch.cuda.set_device(device)
@@ -35,15 +37,17 @@ def _index(device: torch.device) -> int:
     rank, world = (int(os.environ.get(n, d)) for n, d in (("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "1")))
     have = f"torch sees {count or 'no'} GPU{'s' * (count != 1)} here"
     if not count:
-        raise DataError(have, "`--device cpu` computes without one")
+        raise DataError("no-such-device", have, "`--device cpu` computes without one")
     if world > count:
-        raise DataError(f"{world} processes of this machine need a GPU each, and {have}", f"`--devices {count}`")
+        raise DataError(
+            "no-such-device", f"{world} processes of this machine need a GPU each, and {have}", f"`--devices {count}`"
+        )
     if world > 1 and device.index is not None:
         hint = "`--device cuda`, and CUDA_VISIBLE_DEVICES for which they are"
-        raise DataError(f"{world} processes cannot all compute on `{device}`", hint)
+        raise DataError("no-such-device", f"{world} processes cannot all compute on `{device}`", hint)
     index = rank if device.index is None else device.index
     if index >= count:
-        raise DataError(f"there is no `cuda:{index}`: {have}")
+        raise DataError("no-such-device", f"there is no `cuda:{index}`: {have}")
     return index
 
 

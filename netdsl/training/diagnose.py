@@ -26,7 +26,7 @@ class Diverged(DataError):  # noqa: N818 - it is what happened
             "update": "the weights are",
         }
         hint = "a lower lr or `clip` may help"
-        super().__init__(f"at step {step + 1} {said[what]} not finite: {reason}", hint)
+        super().__init__("not-finite", f"at step {step + 1} {said[what]} not finite: {reason}", hint)
         self.step = step
         self.reason = reason
 

@@ -21,7 +21,6 @@ from netdsl.recipe.schema import Recipe
 from netdsl.training.callbacks import Callbacks
 from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.environment import environment
-from netdsl.training.checkpoints.format import CheckpointError
 from netdsl.training.checkpoints.lock import going_on, owned
 from netdsl.training.checkpoints.resume import advice, resume
 from netdsl.training.checkpoints.run_dir import About
@@ -31,6 +30,7 @@ from netdsl.training.data.ragged import check_batches
 from netdsl.training.devices import choose_device
 from netdsl.training.diagnose import Diverged
 from netdsl.training.distributed.process_group import ProcessGroup
+from netdsl.training.errors import CheckpointError
 from netdsl.training.evaluate import at_once
 from netdsl.training.export import forward_of, largest_difference
 from netdsl.training.kernels.memory import resident
@@ -149,7 +149,7 @@ def choose_arithmetic(recipe: Recipe) -> None:
 def _folder(request: Request, ranks: ProcessGroup) -> Path:
     if request.folder is None:
         return Path(ranks.tell(str(files.new_folder(request.net.name)) if ranks.first else None))
-    request.folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(request.folder)
     return request.folder
 
 
@@ -188,7 +188,7 @@ def _run(request: Request, loop: Trainer, folder: Path, say: Show) -> None:
         with interruptible(loop):
             loop.run()
     except Diverged as error:
-        error.hint = advice(loop)
+        error.advise(advice(loop))
         raise
     finally:
         progress.close()
@@ -230,13 +230,15 @@ def reopened(folder: Path) -> tuple[Net, Recipe, About]:
     try:
         spec = Spec(load_source(folder / files.SPEC), read_import)
     except LoadError as error:
-        raise CheckpointError(f"{folder} is no whole run folder: {error.diagnostic.message}") from None
+        raise CheckpointError("not-a-run", f"{folder} is no whole run folder: {error.diagnostic.message}") from None
     arguments = {k: Expression(v) for k, v in about.arguments.items()}
     net = spec.net(about.net, arguments, about.sizes)
     if net.program is None:
         mistake = net.diagnostics[0]
         where = f" (line {mistake.at.line})" if mistake.at else ""
-        raise CheckpointError(f"the spec in {folder} does not give `{about.net}` any more: {mistake.message}{where}")
+        raise CheckpointError(
+            "outdated-run", f"the spec in {folder} does not give `{about.net}` any more: {mistake.message}{where}"
+        )
     return net, recipe, about
 
 

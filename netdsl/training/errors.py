@@ -1,25 +1,59 @@
-"""What can go wrong in a run."""
+"""Mistakes that end a run or keep it from beginning. Each carries a diagnostic with a code of the table."""
 
 from __future__ import annotations
 
+from netdsl.diagnostics.diagnostic import Diagnostic, UserError, diagnostic
+from netdsl.diagnostics.memory import is_out_of_memory
+from netdsl.render.diagnostics import render
 
-class DataError(Exception):
-    """Data that is missing, malformed, or does not fit the net. `hint` says what would mend it."""
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+class DataError(UserError):
+    """Data that is missing, malformed, or does not fit the net or the recipe."""
 
 
 class ReaderDied(DataError):  # noqa: N818 - it is what happened
     """A process that reads the data has ended."""
 
 
-class TrainingError(RuntimeError):
-    """A training from Python that cannot begin or go on. `message` says what is wrong, `hint` what would mend it."""
+class CheckpointError(UserError):
+    """A file of a run that cannot be read or written, or that belongs to another run."""
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(f"{message}\n  {hint}" if hint else message)
-        self.message = message
-        self.hint = hint
+
+class WriteError(CheckpointError):
+    """A file of a run that cannot be written."""
+
+
+class TrainingError(RuntimeError):
+    """A training from Python that cannot begin or go on.
+
+    `code` names an entry of the table of error codes, `message` says what is wrong, `hint` how to mend it.
+    """
+
+    def __init__(self, found: Diagnostic) -> None:
+        super().__init__(render(found))
+        self.diagnostic = found
+        self.code = found.code
+        self.message = found.message
+        self.hint = found.hint
+
+
+def diagnosed(error: Exception, setting: str) -> Diagnostic | None:
+    """The diagnostic of an exception that a package raises for something a user can mend; None for any other.
+
+    `setting` is how the caller writes the field `micro_batch`.
+    """
+    if type(error).__name__ == "SafetensorError":
+        return diagnostic("damaged-checkpoint", str(error))
+    if isinstance(error, PermissionError):
+        return diagnostic("unreadable", f"{error.filename}: {error.strerror}")
+    if is_out_of_memory(error):
+        if isinstance(error, MemoryError) and str(error):
+            return diagnostic("out-of-memory", f"there is not enough memory: {error}", None, SMALLER)
+        return diagnostic("out-of-memory", "the device is out of memory", None, f"{setting} {LESS_AT_ONCE}")
+    if isinstance(error, RuntimeError) and "does not have a deterministic implementation" in str(error):
+        return diagnostic("not-supported", str(error).partition(",")[0], None, "leave out `deterministic`")
+    return None
+
+
+SMALLER = "a smaller net, batch or data set needs less"
+LESS_AT_ONCE = "computes the gradient of the same batch from fewer samples at a time"

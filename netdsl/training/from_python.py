@@ -9,23 +9,17 @@ from typing import Any, TypedDict
 
 import torch
 from msgspec.structs import replace
-from safetensors import SafetensorError
 
-from netdsl.diagnostics.diagnostic import Fault
-from netdsl.diagnostics.memory import is_out_of_memory
+from netdsl.diagnostics.diagnostic import Fault, diagnostic
 from netdsl.pipeline import Net
 from netdsl.recipe.here import from_here
 from netdsl.recipe.schema import Recipe
-from netdsl.render.diagnostics import render
 from netdsl.training.callbacks import Callback, Callbacks
-from netdsl.training.checkpoints.format import CheckpointError
-from netdsl.training.checkpoints.run_dir import new_folder
+from netdsl.training.checkpoints.run_dir import check_free, new_folder
 from netdsl.training.data.dataset import DataSet
-from netdsl.training.diagnose import Diverged
 from netdsl.training.entry import Request, reopened, train
-from netdsl.training.errors import DataError, TrainingError
+from netdsl.training.errors import TrainingError, diagnosed
 from netdsl.training.python_data import as_data_set
-from netdsl.verify.compare import VerificationError
 
 
 class Wishes(TypedDict, total=False):
@@ -49,9 +43,7 @@ def begin(net: Net, recipe: Recipe, typed: tuple[str, ...], folder: Path | None,
     with in_words():
         base = Path(net.spec.source.name).parent
         folder = new_folder(net.name) if folder is None else folder
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            hint = f"go on with it: `netdsl.open_run({str(folder)!r}).resume()`, or choose another folder"
-            raise TrainingError(f"{folder} is not empty", hint)
+        check_free(folder, f"`netdsl.open_run({str(folder)!r}).resume()`")
         found = _data(data, wishes)
         _run(Request(net=net, recipe=from_here(recipe, typed), base=base, folder=folder, data=found), wishes)
         return folder
@@ -81,7 +73,7 @@ def _run(request: Request, wishes: Wishes) -> None:
     if callbacks.failed is not None:
         name, step, error = callbacks.failed
         message = f"`{name}` failed at step {step}: {type(error).__name__}: {error}"
-        raise TrainingError(message, _kept(request.folder)) from error
+        raise TrainingError(diagnostic("callback-failed", message, None, _kept(request.folder))) from error
 
 
 def _kept(folder: Path) -> str:
@@ -96,17 +88,13 @@ def in_words() -> Iterator[None]:
     """Turns what can go wrong in a training into TrainingErrors."""
     try:
         yield
-    except (DataError, Diverged) as error:
-        raise TrainingError(error.message, error.hint) from error.__cause__
-    except (CheckpointError, SafetensorError, VerificationError) as error:
-        raise TrainingError(str(error), getattr(error, "hint", None)) from None
     except Fault as mistake:
-        raise TrainingError(render(mistake.diagnostic)) from None
+        raise TrainingError(mistake.diagnostic) from mistake.__cause__
     except Exception as error:
-        if not is_out_of_memory(error):
+        found = diagnosed(error, "`settings={'micro_batch': ...}`")
+        if found is None:
             raise
-        hint = "let fewer samples be computed at once: `settings={'micro_batch': ...}` keeps the batch and its gradient"
-        raise TrainingError("the device is out of memory", hint) from None
+        raise TrainingError(found) from None
 
 
 @contextmanager

@@ -102,7 +102,9 @@ def _drawn(draw: Callable[[Any, Tensor], Any], roles: tuple[str, ...] = WEIGHTS,
         drawn = start.drawn(word.only, roles)
         for parameter in drawn:
             if len(parameter.shape) < axes:
-                raise DataError(f"`{component_name(word)}` needs a matrix, `{parameter.path}` is a vector")
+                raise DataError(
+                    "not-supported", f"`{component_name(word)}` needs a matrix, `{parameter.path}` is a vector"
+                )
             draw(word, start.tensors[parameter.path])
         for bias in start.biases(word.only):
             if bias not in drawn:
@@ -171,13 +173,13 @@ def _weights(word: words.Weights, start: Start) -> str | None:
     path = start.base / word.path
     if not path.exists():
         hint = "say where they are: `--set 'init.weights.path=\"...\"'`; `--set init=none` starts without"
-        raise DataError(f"there are no weights {path}", hint)
+        raise DataError("no-such-file", f"there are no weights {path}", hint)
     assert start.program is not None, "weights from a file need the program of the net"
     try:
         rules = Rules(hints=tuple(declared(start.mapping)), partial=not word.strict)
         loaded = load(start.program, read_file(str(path)), lambda: _arrays(start.module), rules)
     except WeightsError as error:
-        raise DataError(error.message, error.hint) from None
+        raise DataError("unfit-weights", error.message, error.hint) from None
     start.module.load_state_dict({n: torch.as_tensor(a) for n, a in loaded.state.items()}, strict=False)
     return f"weights of {path.name}: {'; '.join(loaded.notes)}" if loaded.notes else None
 

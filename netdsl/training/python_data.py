@@ -32,7 +32,7 @@ def as_data_set(data: Any, test: Any = None, target: str | None = None, held_out
     ]
     train, held = splits if len(splits) == 2 else splits[0].parted(round(held_out * len(splits[0])))
     if not len(train) or not len(held):
-        raise DataError(f"`data` has {len(splits[0])} samples: too few to hold some out", "give `test=`")
+        raise DataError("no-samples", f"`data` has {len(splits[0])} samples: too few to hold some out", "give `test=`")
     task, classes = task_of(train, held)
     images = train.inputs[0].ndim == 4
     result = DataSet("data", train, held, task, names or classes, images=images)
@@ -45,7 +45,7 @@ def _arrays(data: Any, target: str | None, what: str) -> tuple[np.ndarray, np.nd
     if hasattr(data, "columns") and hasattr(data, "to_numpy"):
         return _table(data, target, what)
     if target is not None:
-        raise DataError(f"`target` is the column of a DataFrame, and `{what}` is none", f"give {FORMS}")
+        raise DataError("data-type", f"`target` is the column of a DataFrame, and `{what}` is none", f"give {FORMS}")
     if isinstance(data, tuple | list) and len(data) == 2:
         x, y = (
             _array(part, f"{name} of `{what}`") for part, name in zip(data, ("the inputs", "the targets"), strict=True)
@@ -53,7 +53,7 @@ def _arrays(data: Any, target: str | None, what: str) -> tuple[np.ndarray, np.nd
         return x, y
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, Mapping | str | Sequence):
         return _items(data, what)
-    raise DataError(f"`{what}` is none of {FORMS}")
+    raise DataError("data-type", f"`{what}` is none of {FORMS}")
 
 
 def _array(part: Any, what: str) -> np.ndarray:
@@ -61,9 +61,11 @@ def _array(part: Any, what: str) -> np.ndarray:
     try:
         found = part.detach().cpu().numpy() if isinstance(part, Tensor) else np.asarray(part)
     except ValueError:
-        raise DataError(f"{what} have items of several shapes", "resize or pad them to one") from None
+        raise DataError("uneven-samples", f"{what} have items of several shapes", "resize or pad them to one") from None
     if found.dtype.kind == "O" and not all(isinstance(v, str) for v in found.flat):
-        raise DataError(f"{what} are neither numbers nor texts", "convert them first, or resize them to one shape")
+        raise DataError(
+            "data-type", f"{what} are neither numbers nor texts", "convert them first, or resize them to one shape"
+        )
     return found
 
 
@@ -71,14 +73,18 @@ def _table(data: Any, target: str | None, what: str) -> tuple[np.ndarray, np.nda
     names = [str(name) for name in data.columns]
     if target is None or target not in names:
         have = "no `target`" if target is None else f"no column `{target}`"
-        raise DataError(f"`{what}` is a table with {have}", f"its columns: {', '.join(names[:12])}")
+        raise DataError("missing-column", f"`{what}` is a table with {have}", f"its columns: {', '.join(names[:12])}")
     columns = {name: _array(data[name], f"the values in column `{name}` of `{what}`") for name in names}
     y = columns.pop(target)
     for name, values in columns.items():
         if values.dtype.kind not in "biuf":
-            raise DataError(f"column `{name}` of `{what}` holds texts", "encode it as numbers, or leave it out")
+            raise DataError(
+                "data-type", f"column `{name}` of `{what}` holds texts", "encode it as numbers, or leave it out"
+            )
         if values.dtype.kind == "f" and not (good := np.isfinite(values)).all():
-            raise DataError(f"column `{name}` of `{what}` has no number in row {int(np.argmin(good))}")
+            raise DataError(
+                "not-finite-data", f"column `{name}` of `{what}` has no number in row {int(np.argmin(good))}"
+            )
     return np.stack([values.astype(np.float32) for values in columns.values()], 1), y
 
 
@@ -90,16 +96,22 @@ def _items(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
         x, y = _item(data, i, what)
         if inputs and (x.shape != inputs[0].shape or x.dtype != inputs[0].dtype):
             first, other = (f"{list(a.shape)} of {a.dtype}" for a in (inputs[0], x))
-            raise DataError(f"item {i} of `{what}` is {other}, item 0 is {first}", "resize or pad them to one shape")
+            raise DataError(
+                "uneven-samples",
+                f"item {i} of `{what}` is {other}, item 0 is {first}",
+                "resize or pad them to one shape",
+            )
         if targets and y.shape != targets[0].shape:
-            raise DataError(f"item {i} of `{what}` has a target {list(y.shape)}, item 0 {list(targets[0].shape)}")
+            raise DataError(
+                "uneven-samples", f"item {i} of `{what}` has a target {list(y.shape)}, item 0 {list(targets[0].shape)}"
+            )
         for values in (x, y):
             if values.dtype.kind == "f" and not np.isfinite(values).all():
-                raise DataError(f"item {i} of `{what}` holds numbers that are not finite")
+                raise DataError("not-finite-data", f"item {i} of `{what}` holds numbers that are not finite")
         inputs.append(x)
         targets.append(y)
     if not inputs:
-        raise DataError(f"`{what}` has no items")
+        raise DataError("no-samples", f"`{what}` has no items")
     return np.stack(inputs), np.stack(targets)
 
 
@@ -107,8 +119,10 @@ def _item(data: Any, i: int, what: str) -> tuple[np.ndarray, np.ndarray]:
     try:
         item = data[i]
     except Exception as error:
-        raise DataError(f"item {i} of `{what}` cannot be read: {type(error).__name__}: {error}") from error
+        raise DataError(
+            "unreadable-data", f"item {i} of `{what}` cannot be read: {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(item, tuple | list) or len(item) != 2:
-        raise DataError(f"item {i} of `{what}` is no pair of an input and a target")
+        raise DataError("data-type", f"item {i} of `{what}` is no pair of an input and a target")
     x, y = (_array(part, f"the values of item {i} of `{what}`") for part in item)
     return x, y

@@ -140,7 +140,9 @@ def load_data(program: Program, recipe: Recipe, base: Path, given: DataSet | Non
     if len(program.main.inputs) != count:
         names = ", ".join(f'"{v.name}"' for v in program.main.inputs)
         hint = f"an array for each: `--data 'npz(\"...\", inputs=[{names}])'`; a graph: `--data 'graph(\"...\")'`"
-        raise DataError(f"the net has {len(program.main.inputs)} inputs, `{data.name}` gives {count}", hint)
+        raise DataError(
+            "unfit-input", f"the net has {len(program.main.inputs)} inputs, `{data.name}` gives {count}", hint
+        )
     data = as_labels(data, recipe, outputs)
     check_kind(program, data)
     argument = class_argument(program, outputs) if outputs is not None else None
@@ -161,7 +163,9 @@ def check_kind(program: Program, data: DataSet) -> None:
     main = next(o for o in program.main.outputs if not o.training).value.type
     wanted = tuple(data.train.target.shape[1:])
     if data.task in ("numbers", "labels") and main.shape != wanted:
-        raise DataError(f"the net gives {main} for a sample, `{data.name}` asks for the {data.task} {list(wanted)}")
+        raise DataError(
+            "unfit-loss", f"the net gives {main} for a sample, `{data.name}` asks for the {data.task} {list(wanted)}"
+        )
     ranks = {"classes": 1, "mask": 3, "tokens": 2, "nodes": 2}
     if data.task in ranks and main.rank != ranks[data.task]:
         asked = {
@@ -171,7 +175,9 @@ def check_kind(program: Program, data: DataSet) -> None:
             "nodes": "a class per node",
         }
         hint = "choose other data: `--data clutter` has masks, `--data digits` classes"
-        raise DataError(f"the net gives {main} for a sample, `{data.name}` asks for {asked[data.task]}", hint)
+        raise DataError(
+            "unfit-loss", f"the net gives {main} for a sample, `{data.name}` asks for {asked[data.task]}", hint
+        )
 
 
 def check_sizes(program: Program, data: DataSet) -> None:
@@ -188,7 +194,7 @@ def check_sizes(program: Program, data: DataSet) -> None:
     if broken:
         have = ", ".join(f"{n} = {v}" for n, v in sizes.items())
         hint = "give the net's sizes, and images are resized: `--size H=32 --size W=32`"
-        raise DataError(f"the net needs {', '.join(broken)}; `{data.name}` has {have}", hint)
+        raise DataError("unfit-size", f"the net needs {', '.join(broken)}; `{data.name}` has {have}", hint)
 
 
 def _classes(program: Program, recipe: Recipe) -> int | None:

@@ -27,12 +27,13 @@ from netdsl.recipe.sources import Images
 from netdsl.sizes.stated import broken
 from netdsl.tensors import TensorType
 from netdsl.training.checkpoints import run_dir as files
-from netdsl.training.checkpoints.format import CheckpointError, load_tensors
+from netdsl.training.checkpoints.format import load_tensors
 from netdsl.training.data.dataset import DataError
 from netdsl.training.data.fit import fit
 from netdsl.training.data.labels import as_labels
 from netdsl.training.data.units import is_regression
 from netdsl.training.entry import reopened
+from netdsl.training.errors import CheckpointError
 from netdsl.training.evaluate import first_output
 from netdsl.training.export import forward_of
 from netdsl.training.readers import read
@@ -97,19 +98,20 @@ def _from_run(folder: Path) -> Trained:
 def _loaded(folder: Path, net: Net, about: files.About) -> nn.Module:
     """The module of a run's net with its weights. Raises CheckpointError where its spec gives another net today."""
     if net.diagnostics:
-        raise CheckpointError(_changed(folder, about.language, net.diagnostics))
+        raise CheckpointError("outdated-run", _changed(folder, about.language, net.diagnostics))
     module = net.module(seed=0).eval()
     if not (folder / files.WEIGHTS).exists():
         raise CheckpointError(
-            f"{folder} has no {files.WEIGHTS}: the run has not ended; `netdsl train --resume {folder}`"
+            "unfinished-run",
+            f"{folder} has no {files.WEIGHTS}: the run has not ended; `netdsl train --resume {folder}`",
         )
     tensors, _ = load_tensors(folder / files.WEIGHTS)
     try:
         load_state(module, tensors)
     except ValueError as error:
         if about.language < LANGUAGE:
-            raise CheckpointError(_changed(folder, about.language, net.moved, str(error))) from None
-        raise CheckpointError(str(error)) from None
+            raise CheckpointError("outdated-run", _changed(folder, about.language, net.moved, str(error))) from None
+        raise CheckpointError("unfit-weights", str(error)) from None
     return module
 
 
@@ -132,11 +134,11 @@ def axis_names(x: TensorType) -> tuple[str | None, ...]:
 
 def _from_onnx(path: Path) -> Trained:
     if not path.is_file():
-        raise CheckpointError(f"there is no file {path}")
+        raise CheckpointError("no-such-file", f"there is no file {path}")
     try:
         session = Session(path, threads=torch.get_num_threads())
     except Exception as error:  # onnxruntime raises a type of its own for each reason
-        raise CheckpointError(f"onnxruntime refuses {path}: {str(error).splitlines()[0]}") from None
+        raise CheckpointError("unreadable-model", f"onnxruntime refuses {path}: {str(error).splitlines()[0]}") from None
     shape = next(iter(session.inputs.values()))[0][1:]
     names = _class_names(session.metadata.get("class_names", "[]"))
     axes = next(iter(session.names.values()))[1:]
@@ -165,7 +167,9 @@ def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dic
         wanted = msgspec.convert(metrics, known)
     except msgspec.ValidationError:
         raise DataError(
-            f"there is no metric in `{', '.join(metrics)}`", "metrics: top1, top5, per_class, confusion, mean_iou"
+            "unfit-metric",
+            f"there is no metric in `{', '.join(metrics)}`",
+            "metrics: top1, top5, per_class, confusion, mean_iou",
         ) from None
     shape = tuple(s or 0 for s in trained.shape)
     found = read(word, base, shape, trained.outputs or 1, is_regression(trained.recipe))
@@ -192,9 +196,9 @@ def predict(trained: Trained, path: Path, top: int, passes: int = 0, invert: boo
 def _pixels(trained: Trained, path: Path) -> Tensor:
     """The image as [1, C, H, W] from 0 to 1."""
     if len(trained.shape) != 3 or trained.shape[0] not in (1, 3):
-        raise DataError(f"the net takes {list(trained.shape)}, not images of 1 or 3 channels")
+        raise DataError("unfit-input", f"the net takes {list(trained.shape)}, not images of 1 or 3 channels")
     if not path.is_file():
-        raise DataError(f"there is no file {path}")
+        raise DataError("no-such-file", f"there is no file {path}")
     shape = tuple(s or size for s, size in zip(trained.shape, (3, 224, 224), strict=True))
     pixels = _view(trained.recipe.data, shape)(open_image(path, shape[0]))
     check_sizes(trained, tuple(pixels.shape))
@@ -213,7 +217,9 @@ def check_sizes(trained: Trained, shape: tuple[int, ...]) -> None:
     sizes = {name: size for name, size in zip(trained.names, shape, strict=False) if name}
     if wrong := broken(trained.constraints, sizes):
         given = ", ".join(f"{n} = {s}" for n, s in sizes.items())
-        raise DataError(f"the net needs {' and '.join(wrong)}, found {given}", "export it with `--size` that fits")
+        raise DataError(
+            "unfit-size", f"the net needs {' and '.join(wrong)}, found {given}", "export it with `--size` that fits"
+        )
 
 
 @torch.no_grad()
@@ -221,7 +227,7 @@ def _chances(trained: Trained, result: Any) -> Tensor:
     """What the net was trained to give: classes that add up to 1, or with `bce` each on its own."""
     output = first_output(result)[0]
     if output.ndim != 1:
-        raise DataError("the net does not give one number for each class", "`predict` is for classifiers")
+        raise DataError("unfit-net", "the net does not give one number for each class", "`predict` is for classifiers")
     return output.float().sigmoid() if isinstance(trained.recipe.loss, Bce) else output.float().softmax(0)
 
 
@@ -231,7 +237,7 @@ def monte_carlo(trained: Trained, pixels: Tensor, passes: int) -> Tensor:
     assert trained.module is not None
     noisy = [*dropouts(trained.module), *drop_paths(trained.module)]
     if not noisy:
-        raise DataError("this net has no dropout to draw from")
+        raise DataError("unfit-net", "this net has no dropout to draw from")
     torch.manual_seed(trained.recipe.seed)
     try:
         for layer in noisy:

@@ -13,6 +13,7 @@ from torch import nn
 from netdsl.backends.onnx.check import check_model, runnable
 from netdsl.backends.onnx.file import Model
 from netdsl.backends.onnx.session import Session
+from netdsl.diagnostics.diagnostic import UserError
 from netdsl.ir.model import Program
 from netdsl.verify.inputs import draw_inputs
 from netdsl.verify.reference import Reference, distance
@@ -56,7 +57,7 @@ class Case(Struct, frozen=True):
         return self.accepted > self.gate
 
 
-class VerificationError(Exception):
+class VerificationError(UserError):
     """A model that does not compute what the net computes. `cases` holds every comparison."""
 
     def __init__(self, cases: Sequence[Case]) -> None:
@@ -65,7 +66,8 @@ class VerificationError(Exception):
         worst = max(failed, key=lambda c: c.difference)
         why = worst.error or f"they differ by {worst.difference:.1e} where {worst.accepted:.0e} is accepted"
         at = ", ".join([f"N={worst.batch}", *(f"{k}={v}" for k, v in worst.sizes)])
-        super().__init__(f"onnxruntime and torch disagree in {len(failed)} of {len(cases)} cases; at {at}: {why}")
+        message = f"onnxruntime and torch disagree in {len(failed)} of {len(cases)} cases; at {at}: {why}"
+        super().__init__("unverified", message, "no ONNX file was written; please report this")
 
 
 def verify(

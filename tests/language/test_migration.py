@@ -13,7 +13,7 @@ from netdsl.backends.onnx.session import Session
 from netdsl.cli.main import main
 from netdsl.pipeline import Spec
 from netdsl.source import Source
-from netdsl.training.checkpoints.format import CheckpointError
+from netdsl.training.errors import CheckpointError
 from netdsl.training.trained import open_trained
 from netdsl.version import LANGUAGE
 

@@ -19,14 +19,14 @@ from sklearn.datasets import load_sample_image
 from training_harness import loop_of, samples, stop_after
 
 from netdsl.cli.main import main
-from netdsl.training.checkpoints.format import CheckpointError, WriteError, load_tensors, save_tensors
+from netdsl.training.checkpoints.format import load_tensors, save_tensors
 from netdsl.training.checkpoints.lock import going_on, locked
 from netdsl.training.checkpoints.resume import advice
 from netdsl.training.checkpoints.run_dir import Log
 from netdsl.training.data.dataset import DataError
 from netdsl.training.data.prefetch import deaths_in_words
 from netdsl.training.distributed.launch import launch
-from netdsl.training.errors import ReaderDied
+from netdsl.training.errors import CheckpointError, ReaderDied, WriteError
 from netdsl.training.readers import read
 from netdsl.training.trained import open_trained, predict
 
@@ -168,7 +168,7 @@ def test_what_ended_a_run_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     how = f"`netdsl train --resume {tmp_path}` goes on from the newest checkpoint"
     with pytest.raises(WriteError) as full, going_on(tmp_path):
-        raise WriteError("cannot write x: No space left on device")
+        raise WriteError("cannot-write", "cannot write x: No space left on device")
     assert full.value.hint == how
     with pytest.raises(ReaderDied) as died, deaths_in_words(), going_on(tmp_path):
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")

@@ -233,8 +233,8 @@ def test_parquet_is_read_by_row_groups(tmp_path: Path) -> None:
     (pixels,), target = found.train.take(torch.tensor([24, 0, 9, 10]))
     assert (pixels[:, 0, 0, 0] * 255).round().tolist() == [24, 0, 9, 10]
     assert target.tolist() == [0, 0, 0, 1]
-    with pytest.raises(DataError, match="has no column `image`; it has `image`, `label`"):
-        data(tmp_path, 'shards("train-*.parquet", test="val-*.parquet", image="image")')
+    with pytest.raises(DataError, match="has no column `photo`; it has `image`, `label`"):
+        data(tmp_path, 'shards("train-*.parquet", test="val-*.parquet", image="photo")')
     (tmp_path / "train-1.parquet").write_bytes(b"PAR1 nothing")
     with pytest.raises(DataError, match=r"train-1\.parquet is not a parquet file"):
         data(tmp_path, 'shards("train-*.parquet", test="val-*.parquet")')

@@ -1,12 +1,16 @@
 """The table of diagnostic codes. `netdsl explain CODE` and the pages of `docs/errors` show it."""
 
 from netdsl.diagnostics.codes.code import Code
+from netdsl.diagnostics.codes.data import DATA
 from netdsl.diagnostics.codes.files import FILES
 from netdsl.diagnostics.codes.language import LANGUAGE
 from netdsl.diagnostics.codes.layers import LAYERS
 from netdsl.diagnostics.codes.lints import LINTS
 from netdsl.diagnostics.codes.recipe_lints import RECIPE_LINTS
 from netdsl.diagnostics.codes.recipes import RECIPES
+from netdsl.diagnostics.codes.runs import RUNS
 
-TABLE: dict[str, Code] = {code.name: code for code in (*LANGUAGE, *LAYERS, *RECIPES, *FILES, *LINTS, *RECIPE_LINTS)}
+TABLE: dict[str, Code] = {
+    code.name: code for code in (*LANGUAGE, *LAYERS, *RECIPES, *FILES, *DATA, *RUNS, *LINTS, *RECIPE_LINTS)
+}
 """Every code by its name."""

@@ -33,7 +33,7 @@ def first_cut(pipeline: Pipeline, draws: KeyedRng, epoch: int) -> Cut | None:
             return top, left, h, w
         assert isinstance(word, Crop)
         if word.size > min(height, width):
-            raise DataError(f"`crop({word.size})` is larger than an image of {height} x {width}")
+            raise DataError("unfit-size", f"`crop({word.size})` is larger than an image of {height} x {width}")
         spare = frame.uniform("corner", 2)[0].tolist()
         return int(spare[0] * (height - word.size + 1)), int(spare[1] * (width - word.size + 1)), word.size, word.size
 

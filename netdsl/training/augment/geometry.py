@@ -65,11 +65,13 @@ def crop(word: Crop, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     height, width = (word.size, word.size) if word.size else x.shape[2:]
     pad = (word.padding,) * 4
     if word.mode == "reflect" and word.padding >= min(x.shape[2:]):
-        raise DataError(f"an image of {x.shape[2]} x {x.shape[3]} cannot be mirrored by {word.padding} pixels")
+        raise DataError(
+            "unfit-size", f"an image of {x.shape[2]} x {x.shape[3]} cannot be mirrored by {word.padding} pixels"
+        )
     padded = functional.pad(x, pad, mode=PAD[word.mode])
     if height > padded.shape[2] or width > padded.shape[3]:
         size = f"{padded.shape[2]} x {padded.shape[3]}"
-        raise DataError(f"`crop({word.size})` is larger than an image of {size}", "give it `padding`")
+        raise DataError("unfit-size", f"`crop({word.size})` is larger than an image of {size}", "give it `padding`")
     spare = frame.uniform("corner", 2)
     top = (spare[:, 0] * (padded.shape[2] - height + 1)).long()
     left = (spare[:, 1] * (padded.shape[3] - width + 1)).long()

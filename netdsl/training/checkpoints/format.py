@@ -21,20 +21,9 @@ from torch import Tensor, nn
 
 from netdsl.training.checkpoints.stream import CHECKSUM, is_damaged, write_tensors
 from netdsl.training.distributed.shards import assign, is_sharded, placed
+from netdsl.training.errors import CheckpointError, WriteError
 
 Tensors = Mapping[str, Tensor]
-
-
-class CheckpointError(Exception):
-    """A file of a run that cannot be read or written, or that belongs to another run."""
-
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.hint = hint
-
-
-class WriteError(CheckpointError):
-    """A file of a run that cannot be written."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -65,7 +54,7 @@ def _writing(path: Path, temporary: Path) -> Iterator[None]:
         yield
     except OSError as error:
         kept = "; the file that was there is unharmed" if path.exists() else ""
-        raise WriteError(f"cannot write {path}: {error.strerror or error}{kept}") from None
+        raise WriteError("cannot-write", f"cannot write {path}: {error.strerror or error}{kept}") from None
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -98,12 +87,14 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with open(path, "rb") as plain:
             if is_damaged(plain):
-                raise CheckpointError(f"{path} is damaged: its bytes are not those that were written")
+                raise CheckpointError(
+                    "damaged-checkpoint", f"{path} is damaged: its bytes are not those that were written"
+                )
         with safe_open(path, framework="pt") as file:
             notes = {n: msgspec.json.decode(v) for n, v in (file.metadata() or {}).items() if n != CHECKSUM}
             return {n: file.get_tensor(n) for n in file.keys()}, notes  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError, msgspec.DecodeError) as error:
-        raise CheckpointError(f"cannot read {path}: {error}") from None
+        raise CheckpointError("damaged-checkpoint", f"cannot read {path}: {error}") from None
 
 
 def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
@@ -156,4 +147,4 @@ def load_state(module: nn.Module, tensors: Tensors) -> None:
             return assign(module.state_dict(), tensors)
         module.load_state_dict(dict(tensors))
     except (RuntimeError, KeyError) as error:
-        raise CheckpointError(f"the weights do not belong to this net: {error}") from None
+        raise CheckpointError("unfit-weights", f"the weights do not belong to this net: {error}") from None

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from netdsl.training.checkpoints.format import CheckpointError, WriteError
 from netdsl.training.checkpoints.run_dir import ABOUT
 from netdsl.training.distributed.process_group import ProcessGroup
-from netdsl.training.errors import ReaderDied
+from netdsl.training.errors import CheckpointError, ReaderDied, WriteError
 
 try:
     import fcntl
@@ -45,7 +44,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise WriteError(f"cannot write {path}: {error.strerror or error}") from None
+        raise WriteError("cannot-write", f"cannot write {path}: {error.strerror or error}") from None
     HELD.add(file)
     try:
         _hold(file, folder)
@@ -71,7 +70,7 @@ def _hold(file: int, folder: Path) -> None:
         other = os.read(file, 20).decode(errors="replace")
         which = f"process {other}" if other.isdigit() else "another process"
         hint = "wait until it has ended, or train into another folder: `--output DIR`"
-        raise CheckpointError(f"{which} is training into {folder}", hint) from None
+        raise CheckpointError("run-in-use", f"{which} is training into {folder}", hint) from None
     except OSError:  # a file system without locks
         return
 
@@ -86,12 +85,14 @@ def owned(folder: Path, ranks: ProcessGroup, resume: bool) -> Iterator[None]:
             try:
                 stack.enter_context(locked(folder))
                 if not resume and (folder / ABOUT).exists():
-                    refused = CheckpointError(f"{folder} holds another run by now", "choose another folder")
+                    refused = CheckpointError(
+                        "run-in-use", f"{folder} holds another run by now", "choose another folder"
+                    )
             except CheckpointError as error:
                 refused = error
-        said = ranks.tell(str(refused) if refused is not None else None)
-        if said is not None:
-            raise refused or CheckpointError(said)
+        found = ranks.tell(refused.diagnostic if refused is not None else None)
+        if found is not None:
+            raise refused or CheckpointError.of(found)
         yield
 
 
@@ -107,5 +108,5 @@ def going_on(folder: Path) -> Iterator[None]:
         if isinstance(error, RuntimeError):
             error.add_note(how)
         else:
-            error.hint = f"{error.hint}; {how}" if error.hint else how
+            error.advise(how, more=True)
         raise

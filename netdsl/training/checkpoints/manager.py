@@ -24,7 +24,7 @@ from torch import Tensor
 from netdsl.recipe.retention import Best, Improving, Last
 from netdsl.recipe.schema import Recipe
 from netdsl.training.checkpoints import format as files
-from netdsl.training.checkpoints.format import CheckpointError
+from netdsl.training.errors import CheckpointError
 from netdsl.training.optim.plateau import Falls
 
 CHECKPOINT, BEST, KEPT = "checkpoint.safetensors", "best.safetensors", "checkpoints"
@@ -104,12 +104,12 @@ class CheckpointManager:
         try:
             tensors, about = files.load_tensors(path)
         except CheckpointError as error:
-            error.hint = self.advice()
+            error.advise(self.advice())
             raise
         try:
             return tensors, about, msgspec.convert(about["state"], State)
         except (KeyError, msgspec.ValidationError) as error:
-            raise CheckpointError(f"{path} is not a checkpoint: {error}") from None
+            raise CheckpointError("damaged-checkpoint", f"{path} is not a checkpoint: {error}") from None
 
     def advice(self) -> str:
         """How to go on where the newest checkpoint is damaged: from the newest that is not, if one is kept."""

@@ -13,10 +13,9 @@ from netdsl.recipe.resume import Change, changes
 from netdsl.recipe.schema import Recipe
 from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.environment import differences
-from netdsl.training.checkpoints.format import CheckpointError
 from netdsl.training.checkpoints.manager import numbered
 from netdsl.training.checkpoints.run_dir import About
-from netdsl.training.errors import DataError
+from netdsl.training.errors import CheckpointError, DataError
 from netdsl.training.trainer import Trainer
 
 Show = Callable[[str], None]
@@ -34,7 +33,7 @@ def resume(loop: Trainer, before: Recipe, checkpoint: Path | None, about: About,
     if step > loop.total:
         message = f"the run is at step {step}, and {_end(loop.recipe)} ends at step {loop.total}"
         hint = kept_before(folder, loop.total)
-        raise DataError(message, hint)
+        raise DataError("already-ended", message, hint)
     old, _ = files.read_about(folder)
     check_data(old, about)
     found = [replace(c, step=step) for c in changes(before, loop.recipe)]
@@ -65,7 +64,7 @@ def check_data(old: About, now: About) -> None:
             what = f"`{now.data}` has other {name} than when the run began"
             counts = ", ".join(map(str, now.samples)), ", ".join(map(str, old.samples))
             numbers = f": {counts[0]}, not {counts[1]}" if name == "samples" else ""
-            raise DataError(what + numbers, "put the data back as they were, or begin a new run")
+            raise DataError("changed-data", what + numbers, "put the data back as they were, or begin a new run")
 
 
 def _end(recipe: Recipe) -> str:

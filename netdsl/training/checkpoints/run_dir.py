@@ -11,7 +11,8 @@ from msgspec import Struct
 from netdsl.elaborate.modules import Imported, Module
 from netdsl.recipe.resume import Change
 from netdsl.recipe.schema import Recipe
-from netdsl.training.checkpoints.format import CheckpointError, WriteError, write_atomic
+from netdsl.training.checkpoints.format import write_atomic
+from netdsl.training.errors import CheckpointError, WriteError
 
 CHECKPOINT, WEIGHTS, ONNX, SOURCE = "checkpoint.safetensors", "model.safetensors", "model.onnx", "model.py"
 LOG, SPEC, RECIPE, ABOUT = "metrics.jsonl", "spec.net", "recipe.json", "run.json"
@@ -47,11 +48,27 @@ def new_folder(net: str, parent: Path = Path("runs")) -> Path:
     for n in range(1, 100_000):
         path = parent / f"{net}-{n}"
         try:
-            path.mkdir(parents=True)
+            make_folder(parent)
+            path.mkdir()
         except FileExistsError:
             continue
         return path
-    raise CheckpointError(f"{parent} is full of runs of {net}")
+    raise CheckpointError("cannot-write", f"{parent} is full of runs of {net}")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are missing. Raises WriteError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError("cannot-write", f"cannot make the folder {path}: {error.strerror or error}") from None
+
+
+def check_free(folder: Path, resume: str) -> None:
+    """Raise CheckpointError where a folder holds anything. `resume` is how the caller resumes a run."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        hint = f"resume the run in it with {resume}, or choose another folder"
+        raise CheckpointError("not-empty", f"{folder} is not empty", hint)
 
 
 def write_spec(folder: Path, module: Module, library: Path) -> None:
@@ -62,7 +79,7 @@ def write_spec(folder: Path, module: Module, library: Path) -> None:
         path = Path(other.source.name).resolve()
         if path.is_relative_to(root) and not path.is_relative_to(library.resolve()):
             target = folder / path.relative_to(root)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             write_atomic(target, other.source.text.encode())
 
 
@@ -93,9 +110,11 @@ def read_about(folder: Path) -> tuple[About, Recipe]:
         recipe = msgspec.convert(BEFORE | written, Recipe)
     except OSError as error:
         name = Path(error.filename or ABOUT).name
-        raise CheckpointError(f"{folder} is not the folder of a run: {name}: {error.strerror or error}") from None
+        raise CheckpointError(
+            "not-a-run", f"{folder} is not the folder of a run: {name}: {error.strerror or error}"
+        ) from None
     except msgspec.DecodeError as error:
-        raise CheckpointError(f"{folder} is not the folder of a run: {error}") from None
+        raise CheckpointError("not-a-run", f"{folder} is not the folder of a run: {error}") from None
     return about, recipe
 
 
@@ -116,7 +135,7 @@ class Log:
             self.file.write(msgspec.json.encode({"kind": kind, **numbers}) + b"\n")
             self.file.flush()
         except OSError as error:
-            raise WriteError(f"cannot write {self.file.name}: {error.strerror or error}") from None
+            raise WriteError("cannot-write", f"cannot write {self.file.name}: {error.strerror or error}") from None
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

@@ -35,13 +35,15 @@ def fit(data: DataSet, shape: tuple[Size, ...], outputs: int | None, argument: s
     if len(shape) == 1:
         return _flattened(data, have, shape[0])
     if len(shape) != 3:
-        raise DataError(f"`{data.name}` has images, the net takes {list(shape)}", "declare `input image [1, 28, 28]`")
+        raise DataError(
+            "unfit-input", f"`{data.name}` has images, the net takes {list(shape)}", "declare `input image [1, 28, 28]`"
+        )
     channels, size = shape[0], tuple(w if isinstance(w, int) else h for w, h in zip(shape[1:], have[1:], strict=True))
     if channels != have[0] and have[0] != 1:
         last = have[2] in (1, 3) and have[0] not in (1, 3)
         turn = "channels come first: `x.transpose(0, 3, 1, 2)`"
         hint = turn if last else f"declare `input image [{have[0]}, ...]`"
-        raise DataError(f"`{data.name}` has {have[0]} channels, the net takes {channels}", hint)
+        raise DataError("unfit-input", f"`{data.name}` has {have[0]} channels, the net takes {channels}", hint)
     if channels != have[0]:
         notes.append(f"grey images repeated on {channels} channels")
     if size != have[1:]:
@@ -56,7 +58,7 @@ def check_shape(name: str, have: tuple[int, ...], shape: Sequence[Any]) -> None:
     if len(have) != len(shape) or not same:
         hint = "images are [N, channels, height, width]" if len(shape) == 3 else None
         takes = ", ".join(map(str, shape))
-        raise DataError(f"the net takes [{takes}], and a sample of `{name}` is {list(have)}", hint)
+        raise DataError("unfit-input", f"the net takes [{takes}], and a sample of `{name}` is {list(have)}", hint)
 
 
 def check_classes(data: DataSet, outputs: int | None, argument: str | None = None) -> None:
@@ -66,14 +68,14 @@ def check_classes(data: DataSet, outputs: int | None, argument: str | None = Non
     if outputs is not None and count and outputs != count:
         bind = f"bind the net's argument: `-p {argument}={count}`"
         hint = bind if argument else f"let the net end with {count} outputs"
-        raise DataError(f"the net has {outputs} outputs, `{data.name}` has {count} classes", hint)
+        raise DataError("wrong-count", f"the net has {outputs} outputs, `{data.name}` has {count} classes", hint)
 
 
 def _flattened(data: DataSet, have: tuple[int, ...], features: Size) -> DataSet:
     count = have[0] * have[1] * have[2]
     if features != count:
         message = f"the net takes {features} numbers, an image of `{data.name}` has {count}"
-        raise DataError(message, f"declare `input pixels [{count}]`, or an image input")
+        raise DataError("unfit-input", message, f"declare `input pixels [{count}]`, or an image input")
     splits = [Split((as_floats(s.inputs[0]).flatten(1),), s.target) for s in (data.train, data.test)]
     return DataSet(data.name, splits[0], splits[1], data.task, data.classes, False, (*data.notes, "images flattened"))
 
@@ -121,7 +123,9 @@ def held_out(data: DataSet, fraction: float, seed: int) -> tuple[Split, Split]:
         return data.train, data.train.subset(torch.arange(0))
     count = validation_samples(fraction, len(data.train))
     if count >= len(data.train):
-        raise DataError(f"`validation = {fraction:g}` leaves none of {len(data.train)} samples to train on")
+        raise DataError(
+            "no-samples", f"`validation = {fraction:g}` leaves none of {len(data.train)} samples to train on"
+        )
     return data.train.parted(count, seed)
 
 

@@ -30,5 +30,7 @@ def _checked(split: Split, name: str) -> Split:
     y: Tensor = split.target
     if len(y) and not 0 <= float(y.min()) <= float(y.max()) <= 1:
         have = f"those of `{name}` go from {float(y.min()):.4g} to {float(y.max()):.4g}"
-        raise DataError(f"`bce` takes labels from 0 to 1, and {have}", "numbers to predict: `--set loss=mse`")
+        raise DataError(
+            "data-value", f"`bce` takes labels from 0 to 1, and {have}", "numbers to predict: `--set loss=mse`"
+        )
     return split

@@ -14,10 +14,10 @@ from itertools import tee
 from typing import Any
 
 import torch
-from msgspec import Struct
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.training.errors import DataError, ReaderDied
 
 Inputs = tuple[Tensor, ...]
@@ -33,13 +33,6 @@ MUCH = 0.1
 SHARED = "/dev/shm"
 
 
-class Failure(Struct, frozen=True):
-    """A DataError on its way from a process that reads."""
-
-    message: str
-    hint: str | None
-
-
 class Reading(Dataset[Any]):
     """`read` of a job. What is wrong with the data is handed over as a value: it keeps its words."""
 
@@ -50,7 +43,7 @@ class Reading(Dataset[Any]):
         try:
             return self.read(job)
         except DataError as error:
-            return Failure(error.message, error.hint)
+            return error.diagnostic
 
 
 def in_process() -> bool:
@@ -91,8 +84,8 @@ def loaded(
     try:
         with deaths_in_words(reading=True):
             for found in iterator:
-                if isinstance(found, Failure):
-                    raise DataError(found.message, found.hint)
+                if isinstance(found, Diagnostic):
+                    raise DataError.of(found)
                 yield tuple(found)
     finally:
         with deaths_in_words(reading=True):  # a death may only be noticed while the others are waited for
@@ -111,7 +104,7 @@ def deaths_in_words(reading: bool = False) -> Iterator[None]:
             raise
         hint = "its memory may be too small (in a container: `--shm-size`): try `--set workers=0`"
         how = getattr(error, "__notes__", [])
-        raise ReaderDied("a process that reads the data has died", "; ".join((hint, *how))) from None
+        raise ReaderDied("reader-died", "a process that reads the data has died", "; ".join((hint, *how))) from None
 
 
 def _as_it_is(found: Any) -> Any:

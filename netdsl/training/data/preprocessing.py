@@ -30,12 +30,12 @@ def preprocessing(recipe: Recipe, train: Split, program: Program) -> tuple[tuple
     named = [s for s in program.main.inputs[0].type.shape if not isinstance(s, int)]
     if named:
         hint = f"give it: `--size {named[0]}=32`"
-        raise DataError(f"`standardize = {per}` needs a net whose images have one size", hint)
+        raise DataError("symbolic-size", f"`standardize = {per}` needs a net whose images have one size", hint)
     for step in recipe.augment if isinstance(word, Image) else ():
         if isinstance(step, Cutout) or (isinstance(step, RandomErasing) and step.value != "mean"):
             name = step.__struct_config__.tag
             message = f"`{name}` writes what the net sees as the mean, which is every image's own here"
-            raise DataError(message, "use `random_erasing(value=mean)`, or `standardize = channel`")
+            raise DataError("not-supported", message, "use `random_erasing(value=mean)`, or `standardize = channel`")
     return (0.0, 1.0), per
 
 

@@ -21,9 +21,11 @@ def check_batches(loop: Trainer) -> list[str]:
     size, step = smallest
     count, world = loop.feed.count(step), loop.ranks.world
     if count < world:
-        raise DataError(f"{_update(loop, step)}: too few for {world} processes", _hint(loop, step))
+        raise DataError("few-samples", f"{_update(loop, step)}: too few for {world} processes", _hint(loop, step))
     if loop.recipe.shard == "fsdp" and loop.recipe.micro_batch == 1 and count % world:
-        raise DataError(f"{_update(loop, step)}, which {world} processes cannot take one by one", "`micro_batch = 2`")
+        raise DataError(
+            "few-samples", f"{_update(loop, step)}, which {world} processes cannot take one by one", "`micro_batch = 2`"
+        )
     norms = {n: m for n, m in loop.module.named_modules() if isinstance(m, Norm) and m.training is not None}
     shared = loop.recipe.batch_norm == "sync" and world > 1 and count > 1
     if size > 1 or not norms or shared:
@@ -33,7 +35,7 @@ def check_batches(loop: Trainer) -> list[str]:
     for name, number in places.items():
         if number == 1:
             message = f"{where}: the batch norm `{name}` would have a single number for each channel"
-            raise DataError(message, _hint(loop, step))
+            raise DataError("few-samples", message, _hint(loop, step))
     if not places:
         return _single(loop)
     return [f"{where}: batch norm takes its statistics from one sample; {_hint(loop, step)}"]

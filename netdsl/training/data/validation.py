@@ -19,16 +19,22 @@ def check_sound(data: DataSet) -> None:
     """Raise DataError for a data set that is empty, at odds with itself, or holds what is no number."""
     for split, purpose in ((data.train, "train"), (data.test, "test")):
         if not len(split):
-            raise DataError(f"`{data.name}` has no samples to {purpose} on")
+            raise DataError("no-samples", f"`{data.name}` has no samples to {purpose} on")
         for x in split.inputs:
             if x.is_floating_point() and not bool((finite := torch.isfinite(x)).all()):
                 row = int((~finite).flatten(1).any(1).int().argmax())
-                raise DataError(f"`{data.name}` has numbers that are not finite, first in row {row} to {purpose} on")
+                raise DataError(
+                    "not-finite-data",
+                    f"`{data.name}` has numbers that are not finite, first in row {row} to {purpose} on",
+                )
         _check_target(data, split, purpose)
     for a, b in zip(data.train.inputs, data.test.inputs, strict=True):
         if a.shape[1:] != b.shape[1:]:
             shapes = " x ".join(map(str, a.shape[1:])), " x ".join(map(str, b.shape[1:]))
-            raise DataError(f"`{data.name}` has samples of {shapes[0]} to train on, and of {shapes[1]} to test on")
+            raise DataError(
+                "uneven-samples",
+                f"`{data.name}` has samples of {shapes[0]} to train on, and of {shapes[1]} to test on",
+            )
 
 
 def _check_target(data: DataSet, split: Split, purpose: str) -> None:
@@ -36,21 +42,23 @@ def _check_target(data: DataSet, split: Split, purpose: str) -> None:
         return
     y = split.target
     if y.is_floating_point() != (data.task == "numbers"):
-        raise DataError(f"`{data.name}` has classes to train on and other numbers to test on")
+        raise DataError("uneven-samples", f"`{data.name}` has classes to train on and other numbers to test on")
     if y.is_floating_point():
         if not bool(torch.isfinite(y).all()):
-            raise DataError(f"`{data.name}` has targets that are not finite")
+            raise DataError("not-finite-data", f"`{data.name}` has targets that are not finite")
         return
     low, high = int(y.min()), int(y.max())
     if not data.classes:
         hint = "numbers to predict have a net that gives one, and `--set loss=mse`"
-        raise DataError(f"`{data.name}` has whole numbers up to {high} as its targets, too many for classes", hint)
+        raise DataError(
+            "unfit-loss", f"`{data.name}` has whole numbers up to {high} as its targets, too many for classes", hint
+        )
     if high >= len(data.classes) or (low < 0 and data.task in NO_VOID):
         wrong = high if high >= len(data.classes) else low
         row = _first(y, wrong)
         why = "classes are counted from 0" if low < 0 else None
         message = f"`{data.name}`: row {row} to {purpose} on has class {wrong}, of {len(data.classes)} classes"
-        raise DataError(message, why)
+        raise DataError("unknown-class", message, why)
 
 
 def _first(y: Tensor, value: int) -> int:
@@ -62,10 +70,14 @@ def check_recipe(recipe: Recipe, data: DataSet) -> None:
     targets of an `npz` are."""
     _check_augment(recipe, data)
     if recipe.mix and (data.task not in ("classes", "labels", "numbers") or len(data.train.inputs) > 1):
-        raise DataError(f"`mix` has no meaning for targets that are a {data.task}, or for several inputs")
+        raise DataError(
+            "not-supported", f"`mix` has no meaning for targets that are a {data.task}, or for several inputs"
+        )
     _check_weights(recipe, data)
     if recipe.label_noise and data.task != "classes":
-        raise DataError(f"`label_noise` replaces classes, and the targets of `{data.name}` are {data.task}")
+        raise DataError(
+            "not-supported", f"`label_noise` replaces classes, and the targets of `{data.name}` are {data.task}"
+        )
     if data.task == "numbers" and isinstance(recipe.loss, CrossEntropy | Bce | DiceCe):
         name = component_name(recipe.loss)
         hint = "`--set loss=mse`, `l1` or `huber`"
@@ -76,13 +88,15 @@ def check_recipe(recipe: Recipe, data: DataSet) -> None:
                 if one_hot
                 else "labels, several of which may hold: `bce`"
             )
-        raise DataError(f"`{data.name}` has numbers to predict, and `{name}` is a loss for classes", hint)
+        raise DataError("unfit-loss", f"`{data.name}` has numbers to predict, and `{name}` is a loss for classes", hint)
 
 
 def _check_weights(recipe: Recipe, data: DataSet) -> None:
     given = recipe.loss.class_weights
     if given and data.classes and len(given) != len(data.classes):
-        raise DataError(f"`loss.weight` has {len(given)} values, `{data.name}` has {len(data.classes)} classes")
+        raise DataError(
+            "wrong-count", f"`loss.weight` has {len(given)} values, `{data.name}` has {len(data.classes)} classes"
+        )
 
 
 def _check_augment(recipe: Recipe, data: DataSet) -> None:
@@ -92,13 +106,17 @@ def _check_augment(recipe: Recipe, data: DataSet) -> None:
     if not data.images or len(data.train.inputs) > 1:
         flat = "images flattened" in data.notes
         hint = "let the net take images, `input image [1, 28, 28]`, and flatten them itself" if flat else None
-        raise DataError(f"`augment` is for images, and a sample of `{data.name}` is {list(first.shape[1:])}", hint)
+        raise DataError(
+            "not-an-image", f"`augment` is for images, and a sample of `{data.name}` is {list(first.shape[1:])}", hint
+        )
     for word in recipe.augment if data.task == "mask" else ():
         if word.masks == "refused":
             hint = "use `hflip`, `crop`, `rotate` or `affine`"
-            raise DataError(f"`{component_name(word)}` would move the image and not its mask", hint)
+            raise DataError("not-supported", f"`{component_name(word)}` would move the image and not its mask", hint)
     for x in data.train.inputs:
         if x.is_floating_point() and not 0 <= float(x.min()) <= float(x.max()) <= 1:
             have = f"from {float(x.min()):.4g} to {float(x.max()):.4g}"
             hint = "store them as uint8, or divide them; `standardize` is part of the net"
-            raise DataError(f"`augment` works on pixels from 0 to 1, and those of `{data.name}` go {have}", hint)
+            raise DataError(
+                "data-value", f"`augment` works on pixels from 0 to 1, and those of `{data.name}` go {have}", hint
+            )

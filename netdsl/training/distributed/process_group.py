@@ -68,7 +68,9 @@ class ProcessGroup:
         device = next(module.parameters()).device
         if recipe.batch_norm == "sync" and any(isinstance(m, Norm) for m in module.modules()):
             if device.type == "cpu":
-                raise DataError("torch has no `batch_norm = sync` on a CPU", "use `reduce_at_eval` or `local`")
+                raise DataError(
+                    "not-supported", "torch has no `batch_norm = sync` on a CPU", "use `reduce_at_eval` or `local`"
+                )
             module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
         if recipe.shard == "fsdp":
             from netdsl.training.distributed.shards import shard
@@ -174,4 +176,4 @@ def _attempted(items: Sequence[T], work: Callable[[T], R]) -> list[R] | DataErro
     except DataError as error:
         return error
     except OSError as error:  # the others wait for an answer
-        return DataError(f"cannot read the data: {error.filename}: {error.strerror or error}")
+        return DataError("unreadable-data", f"cannot read the data: {error.filename}: {error.strerror or error}")

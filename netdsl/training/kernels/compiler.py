@@ -35,7 +35,7 @@ def compile_as_asked(module: nn.Module, recipe: Recipe, device: torch.device) ->
     hint = "install g++ (or set CXX), or leave `compile` at `auto`"
     if device.type == "cuda":
         hint = "install Triton and a C compiler, or leave `compile` at `auto`"
-    raise DataError(f"`compile = on` {reason}", hint)
+    raise DataError("cannot-compile", f"`compile = on` {reason}", hint)
 
 
 def missing(device: torch.device) -> str | None:

@@ -32,7 +32,9 @@ class Criterion:
         self.kept = tuple(kept) or self.names
         for name in recipe.outputs:
             if name not in self.names:
-                raise DataError(f"the net has no output `{name}`", f"its outputs: {', '.join(self.names)}")
+                raise DataError(
+                    "unknown-output", f"the net has no output `{name}`", f"its outputs: {', '.join(self.names)}"
+                )
         self.weights = {n: recipe.outputs.get(n, 1.0 if n == self.kept[0] else 0.0) for n in self.names}
         self.word = recipe.loss
         self.loss = loss_of(recipe.loss)

@@ -55,7 +55,7 @@ def split(module: nn.Module, recipe: Recipe, weights: Iterable[str]) -> dict[str
         owner, _, name = path.rpartition(".")
         layer = module.get_submodule(owner)
         if not isinstance(getattr(layer, name, None), nn.Parameter):
-            raise DataError(f"`l1_by_product` cannot split `{path}`: it is not its layer's own tensor")
+            raise DataError("not-supported", f"`l1_by_product` cannot split `{path}`: it is not its layer's own tensor")
         parametrize.register_parametrization(layer, name, Product(words[0].least))
         factors: Any = layer.parametrizations[name]  # type: ignore[index]
         found[path] = (factors.original0, factors.original1)

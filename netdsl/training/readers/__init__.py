@@ -23,7 +23,7 @@ def read(word: Any, base: Path, shape: tuple[int, ...], outputs: int, regression
         found = READERS[word](word, base, shape, outputs)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        raise DataError(f"cannot read the data: {where}{error.strerror or error}") from None
+        raise DataError("unreadable-data", f"cannot read the data: {where}{error.strerror or error}") from None
     if regression and isinstance(word, Npz):
         found = as_numbers(found, outputs)
     check_sound(found)

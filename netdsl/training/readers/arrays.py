@@ -21,14 +21,14 @@ from netdsl.training.readers.registry import READERS
 def load_arrays(file: Path) -> dict[str, Any]:
     """The arrays of an npz file by name; refuses pickled objects. Raises DataError."""
     if not file.is_file():
-        raise DataError(f"there is no file {file}", "say where it is: `--data 'npz(\"...\")'`")
+        raise DataError("missing-data", f"there is no file {file}", "say where it is: `--data 'npz(\"...\")'`")
     try:
         with np.load(file, allow_pickle=False) as found:
             for name in found.files:
                 _check_size(found.zip, name, file)
             return {n: found[n] for n in found.files}
     except (ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file} is not an npz file of plain arrays: {error}") from None
+        raise DataError("unreadable-data", f"{file} is not an npz file of plain arrays: {error}") from None
 
 
 MOST = 1_000_000
@@ -47,8 +47,10 @@ def _check_size(archive: zipfile.ZipFile, name: str, file: Path | str) -> None:
         return
     what = f"{file}: `{name}` declares {' x '.join(f'{n:,}' for n in shape)} numbers, {said(needed)}"
     if needed > held:
-        raise DataError(f"{what}, and the file holds {said(held)} of it")
-    raise DataError(f"{what}, and {said(there or 0)} of memory are free", "images in files are read while training")
+        raise DataError("unreadable-data", f"{what}, and the file holds {said(held)} of it")
+    raise DataError(
+        "out-of-memory", f"{what}, and {said(there or 0)} of memory are free", "images in files are read while training"
+    )
 
 
 @READERS.of(Npz)
@@ -57,7 +59,7 @@ def read(word: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet
     arrays = load_arrays(file)
     for name in (*word.inputs, "y"):
         if name not in arrays:
-            raise DataError(f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
+            raise DataError("missing-column", f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
     train, test = _splits(word, arrays, file)
     task, classes = task_of(train, test)
     return DataSet(word.path, train, test, task, classes, images=train.inputs[0].ndim == 4)
@@ -70,14 +72,14 @@ def _splits(word: Npz, arrays: dict[str, Any], file: Path) -> tuple[Split, Split
     missing = [name for name in tests if name not in arrays]
     if missing and len(missing) < len(tests):
         there = next(name for name in tests if name in arrays)
-        raise DataError(f"{file} has `{there}` and no `{missing[0]}`")
+        raise DataError("missing-column", f"{file} has `{there}` and no `{missing[0]}`")
     if not missing:
         test = split_of(arrays, tests[:-1], "y_test", file)
     else:
         train, test = train.parted(round(word.test * len(train)))
     if not len(train) or not len(test):
         hint = "give `x_test` and `y_test`, or another `test`: the fraction that is held out"
-        raise DataError(f"{file} has {len(train)} rows to train on and {len(test)} to test on", hint)
+        raise DataError("no-samples", f"{file} has {len(train)} rows to train on and {len(test)} to test on", hint)
     return train, test
 
 
@@ -95,7 +97,7 @@ def split_of(arrays: dict[str, Any], names: Sequence[str], y: str, file: Path | 
     inputs, target = [_tensor(arrays[n], n, file, pixels=True) for n in names], _tensor(arrays[y], y, file)
     for name, x in zip(names, inputs, strict=True):
         if len(x) != len(target) or not len(target):
-            raise DataError(f"{file}: `{name}` has {len(x)} rows, `{y}` {len(target)}")
+            raise DataError("unpaired-samples", f"{file}: `{name}` has {len(x)} rows, `{y}` {len(target)}")
     if not target.is_floating_point():
         target = _classes(target, inputs[0], y, file)
         target = smallest(target) if target.ndim > 2 else target
@@ -115,15 +117,17 @@ def _classes(target: Tensor, inputs: Tensor, name: str, file: Path | str) -> Ten
     if target.ndim == 1 or (target.ndim == 3 and target.shape[1:] == inputs.shape[-2:]):
         return target
     hint = "classes are one whole number for a row (`y.argmax(1)` of one-hot rows), masks [N, height, width]"
-    raise DataError(f"{file}: `{name}` is {list(target.shape)} and `x` is {list(inputs.shape)}", hint)
+    raise DataError("uneven-samples", f"{file}: `{name}` is {list(target.shape)} and `x` is {list(inputs.shape)}", hint)
 
 
 def _tensor(array: Any, name: str, file: Path | str, pixels: bool = False) -> Tensor:
     if array.ndim == 0 or array.dtype.kind not in "biuf":
-        raise DataError(f"{file}: `{name}` is not an array of numbers")
+        raise DataError("data-type", f"{file}: `{name}` is not an array of numbers")
     if array.dtype.kind == "f" and not (good := np.isfinite(array)).all():
         row = int(np.argmin(good.reshape(len(array), -1).all(1)))
-        raise DataError(f"{file}: `{name}` has numbers that are not finite, first in row {row} (counted from 0)")
+        raise DataError(
+            "not-finite-data", f"{file}: `{name}` has numbers that are not finite, first in row {row} (counted from 0)"
+        )
     if array.dtype == np.uint8 and pixels:
         return torch.from_numpy(array)
     return torch.from_numpy(array.astype(np.float32 if array.dtype.kind == "f" else np.int64))

@@ -36,10 +36,14 @@ def _records(files: list[Path], labels: int, column: int) -> Split:
     for file in files:
         if not file.exists():
             hint = "unpack the *binary version* of the data set, and name its folder"
-            raise DataError(f"there is no file {file}", hint)
+            raise DataError("missing-data", f"there is no file {file}", hint)
         data = np.fromfile(file, dtype=np.uint8)
         if not len(data) or len(data) % (PIXELS + labels):
-            raise DataError(f"{file} is not made of records of {PIXELS + labels} bytes", "is this the binary version?")
+            raise DataError(
+                "unreadable-data",
+                f"{file} is not made of records of {PIXELS + labels} bytes",
+                "is this the binary version?",
+            )
         parts.append(data.reshape(-1, PIXELS + labels))
     rows = torch.from_numpy(np.concatenate(parts))
     return Split((rows[:, labels:].reshape(-1, 3, 32, 32).contiguous(),), rows[:, column].to(torch.int64))

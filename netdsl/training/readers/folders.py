@@ -20,10 +20,12 @@ def read(word: ImageFolder, base: Path, shape: tuple[int, ...], outputs: int) ->
     train_dir, test_dir = subfolder(root, "train"), subfolder(root, "val", "test")
     classes = tuple(sorted(p.name for p in train_dir.iterdir() if p.is_dir()))
     if not classes:
-        raise DataError(f"{train_dir} has no folders of classes", "an image lies in `train/CLASS/`, named as you like")
+        raise DataError(
+            "no-samples", f"{train_dir} has no folders of classes", "an image lies in `train/CLASS/`, named as you like"
+        )
     unknown = sorted(p.name for p in test_dir.iterdir() if p.is_dir() and p.name not in classes)
     if unknown:
-        raise DataError(f"{test_dir} has the class `{unknown[0]}`, which {train_dir} has not")
+        raise DataError("unknown-class", f"{test_dir} has the class `{unknown[0]}`, which {train_dir} has not")
     view = View.of(word, shape if word.crop else known(shape, train_dir))
     splits = [_classified(folder, classes, view) for folder in (train_dir, test_dir)]
     return DataSet(word.folder, splits[0], splits[1], classes=classes)
@@ -32,10 +34,10 @@ def read(word: ImageFolder, base: Path, shape: tuple[int, ...], outputs: int) ->
 def _classified(folder: Path, classes: tuple[str, ...], view: View) -> Split:
     each = [images_below(folder / name) for name in classes]
     if not any(each):
-        raise DataError(f"{folder} has no images", f"known endings: {', '.join(sorted(ENDINGS))}")
+        raise DataError("no-samples", f"{folder} has no images", f"known endings: {', '.join(sorted(ENDINGS))}")
     empty = [name for name, found in zip(classes, each, strict=True) if not found]
     if empty and folder.name == "train":
-        raise DataError(f"{folder / empty[0]} has no images", "every folder of `train` is a class")
+        raise DataError("no-samples", f"{folder / empty[0]} has no images", "every folder of `train` is a class")
     files = tuple(file for found in each for file in found)
     labels = torch.repeat_interleave(torch.tensor([len(found) for found in each]))
     return Images(partial(open_one, files, view.channels), view).split(labels)

@@ -24,13 +24,15 @@ def read(word: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> DataS
     arrays = load_arrays(file)
     for name in ("features", "edges", "labels", "train"):
         if name not in arrays:
-            raise DataError(f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
+            raise DataError("missing-column", f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
     features = torch.from_numpy(arrays["features"]).to(torch.float32)
     edges, labels = (torch.from_numpy(arrays[n]).to(torch.int64) for n in ("edges", "labels"))
     known = torch.from_numpy(arrays["train"]).to(torch.bool)
     nodes = len(features)
     if edges.ndim != 2 or len(edges) != 2 or len(labels) != nodes or len(known) != nodes:
-        raise DataError(f"{file}: `edges` must be [2, E]; `labels` and `train` must have {nodes} items")
+        raise DataError(
+            "unpaired-samples", f"{file}: `edges` must be [2, E]; `labels` and `train` must have {nodes} items"
+        )
     _check_nodes(file, edges, nodes)
     inputs = (features[None], smallest(both_ways(edges, nodes))[None])
     parts = [Split(inputs, torch.where(m, labels, -1)[None]) for m in (known, ~known)]
@@ -46,7 +48,7 @@ def _check_nodes(file: Path, edges: Tensor, nodes: int) -> None:
         at = int(wrong[0])
         a, b = edges[:, at].tolist()
         message = f"{file}: edge {at} joins the nodes {a} and {b}, and there are {nodes:,} nodes, counted from 0"
-        raise DataError(message, "`edges` is [2, E]: two rows of row numbers of `features`")
+        raise DataError("data-value", message, "`edges` is [2, E]: two rows of row numbers of `features`")
 
 
 def both_ways(edges: Tensor, nodes: int) -> Tensor:
@@ -68,7 +70,11 @@ def for_the_net(data: DataSet, takes_edges: bool) -> DataSet:
     needed, there = 4 * nodes**2, available()
     if there is not None and 3 * needed > there:  # it is built, and copied for a step
         message = f"the adjacency of {nodes:,} nodes takes {said(needed)}; {said(there)} are free"
-        raise DataError(message, "a net over a list of edges needs little: `input edges [2, E] int64`, as GCN_Edges")
+        raise DataError(
+            "out-of-memory",
+            message,
+            "a net over a list of edges needs little: `input edges [2, E] int64`, as GCN_Edges",
+        )
     inputs = (features, adjacency(edges[0], nodes)[None])
     return replace(data, train=replace(data.train, inputs=inputs), test=replace(data.test, inputs=inputs))
 

@@ -12,4 +12,6 @@ from netdsl.training.readers.registry import READERS
 @READERS.of(Python)
 def read(word: Python, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     hint = "in Python: `net.train(data=...)`, and `netdsl.open_run(folder).resume(data=...)` to go on"
-    raise DataError("`python` stands for data that are handed over in Python, and they are not here", hint)
+    raise DataError(
+        "missing-data", "`python` stands for data that are handed over in Python, and they are not here", hint
+    )

@@ -32,7 +32,7 @@ def read(word: Mnist | FashionMnist, base: Path, shape: tuple[int, ...], outputs
 def _split(folder: Path, stem: str) -> Split:
     pixels, labels = _array(folder, f"{stem}-images", 3), _array(folder, f"{stem}-labels", 1)
     if len(pixels) != len(labels):
-        raise DataError(f"{folder} has {len(pixels)} images and {len(labels)} labels of `{stem}`")
+        raise DataError("unpaired-samples", f"{folder} has {len(pixels)} images and {len(labels)} labels of `{stem}`")
     return Split((pixels[:, None],), labels.to(torch.int64))
 
 
@@ -40,7 +40,7 @@ def _array(folder: Path, stem: str, rank: int) -> Tensor:
     names = [f"{stem}{sep}idx{rank}-ubyte{end}" for sep in ("-", ".") for end in ("", ".gz")]
     file = next((folder / n for n in names if (folder / n).is_file()), None)
     if file is None:
-        raise DataError(f"there is no file {folder / names[0]} (or .gz)")
+        raise DataError("missing-data", f"there is no file {folder / names[0]} (or .gz)")
     return _parse(_bytes(file), file, rank)
 
 
@@ -51,14 +51,14 @@ def _bytes(file: Path) -> bytes:
         with gzip.open(file) as unpacked:
             return unpacked.read(LIMIT)
     except (EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{file} is not a whole gzip file: {error}") from None
+        raise DataError("unreadable-data", f"{file} is not a whole gzip file: {error}") from None
 
 
 def _parse(data: bytes, file: Path, rank: int) -> Tensor:
     header = 4 + 4 * rank
     if len(data) < header or data[:4] != bytes((0, 0, 8, rank)):
-        raise DataError(f"{file} is not an idx file of {rank} axes of bytes")
+        raise DataError("unreadable-data", f"{file} is not an idx file of {rank} axes of bytes")
     sizes = struct.unpack(f">{rank}I", data[4:header])
     if len(data) - header != math.prod(sizes):
-        raise DataError(f"{file} says {sizes} and holds {len(data) - header} bytes")
+        raise DataError("unreadable-data", f"{file} says {sizes} and holds {len(data) - header} bytes")
     return torch.from_numpy(np.frombuffer(data, np.uint8, offset=header).reshape(sizes).copy())

@@ -60,13 +60,15 @@ class View:
     ) -> None:
         if len(shape) != 3 or shape[0] not in (1, 3):
             hint = "declare an input such as `input image [3, 32, 32]`"
-            raise DataError(f"images have 1 or 3 channels, a height and a width; the net takes {list(shape)}", hint)
+            raise DataError(
+                "unfit-input", f"images have 1 or 3 channels, a height and a width; the net takes {list(shape)}", hint
+            )
         if resize and not crop and resize < max(shape[1:]):
-            raise DataError(f"`resize` {resize} is smaller than what the net takes, {max(shape[1:])}")
+            raise DataError("unfit-size", f"`resize` {resize} is smaller than what the net takes, {max(shape[1:])}")
         if crop and 0 not in shape[1:] and tuple(shape[1:]) != (crop, crop):
             takes = " x ".join(map(str, shape[1:]))
             hint = f"leave `crop` out, or write `crop={shape[1]}`; sizes that a net names are set by `--size`"
-            raise DataError(f"`crop={crop}` cuts {crop} x {crop} pixels, and the net takes {takes}", hint)
+            raise DataError("unfit-size", f"`crop={crop}` cuts {crop} x {crop} pixels, and the net takes {takes}", hint)
         self.channels = shape[0]
         self.size = (crop, crop) if crop else shape[1:3]
         self.resize = resize
@@ -133,9 +135,9 @@ def open_image(file: str | Path | BinaryIO, channels: int, name: str = "") -> An
         with Image.open(file) as image:
             return _levels(image).convert("L" if channels == 1 else "RGB")
     except UnidentifiedImageError:
-        raise DataError(f"{name or file} is not an image that can be read") from None
+        raise DataError("unreadable-data", f"{name or file} is not an image that can be read") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{name or file} is not an image that can be read: {error}") from None
+        raise DataError("unreadable-data", f"{name or file} is not an image that can be read: {error}") from None
 
 
 def _levels(image: Any) -> Any:

@@ -26,11 +26,15 @@ def subfolder(root: Path, *names: str) -> Path:
     """The first of the folders of these names that is there. Raises DataError where none is."""
     if not root.is_dir():
         hint = "say where it is: `--set 'data.folder=\"...\"'`; `--data synthetic` tries the recipe out without data"
-        raise DataError(f"there is no folder {root}", hint)
+        raise DataError("missing-data", f"there is no folder {root}", hint)
     for name in names:
         if (root / name).is_dir():
             return root / name
-    raise DataError(f"there is no folder {root / names[0]}", "it needs a folder `train` and a folder `val` or `test`")
+    raise DataError(
+        "missing-data",
+        f"there is no folder {root / names[0]}",
+        "it needs a folder `train` and a folder `val` or `test`",
+    )
 
 
 def known(shape: tuple[int, ...], folder: Path) -> tuple[int, ...]:

@@ -36,9 +36,10 @@ def _pairs(folder: Path) -> tuple[list[str], list[str]]:
     images = images_below(subfolder(folder, "images"))
     masks = {Path(p).stem: p for p in images_below(subfolder(folder, "masks"))}
     alone = [p for p in images if Path(p).stem not in masks]
-    if alone or not images:
-        what = f"{folder}: no mask for {Path(alone[0]).name}" if alone else f"{folder / 'images'} has no images"
-        raise DataError(what)
+    if alone:
+        raise DataError("unpaired-samples", f"{folder}: no mask for {Path(alone[0]).name}")
+    if not images:
+        raise DataError("no-samples", f"{folder / 'images'} has no images")
     return images, [masks[Path(p).stem] for p in images]
 
 
@@ -56,7 +57,7 @@ def _classes(word: MaskFolder, pairs: list[tuple[list[str], list[str]]]) -> int:
     if not found or (len(found) < found[-1] + 1 and found[-1] > 1 + 2 * len(found)):
         listed = ", ".join(map(str, found[:5])) + (" ..." if len(found) > 5 else "")
         hint = "classes are 0, 1, 2 ...; `ignore=255` leaves out what has no class"
-        raise DataError(f"the masks of {word.folder} hold the values {listed or 'of no class'}", hint)
+        raise DataError("data-value", f"the masks of {word.folder} hold the values {listed or 'of no class'}", hint)
     return found[-1] + 1
 
 
@@ -68,7 +69,7 @@ def _values(file: str, image: str) -> set[int]:
         with Image.open(image) as other:
             if mask.size != other.size:
                 sizes = (f"{p.width} x {p.height}" for p in (mask, other))
-                raise DataError("{} is {}, and its image {}".format(file, *sizes))
+                raise DataError("unpaired-samples", "{} is {}, and its image {}".format(file, *sizes))
         counts: list[int] = mask.histogram()
         return {min(value, 1) if mask.mode == "1" else value for value, n in enumerate(counts) if n}
 
@@ -82,10 +83,12 @@ def opened(file: str) -> Iterator[Any]:
         with Image.open(file) as image:
             if image.mode not in ("P", "L", "1"):
                 hint = "save it in grey or palette values"
-                raise DataError(f"{file} has colours ({image.mode}), and a mask's pixels are class numbers", hint)
+                raise DataError(
+                    "data-type", f"{file} has colours ({image.mode}), and a mask's pixels are class numbers", hint
+                )
             yield image
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{file} is not an image that can be read: {error}") from None
+        raise DataError("unreadable-data", f"{file} is not an image that can be read: {error}") from None
 
 
 class Masked:

@@ -27,9 +27,9 @@ def read_mixing(recipe: Recipe, base: Path, shape: tuple[int, ...]) -> tuple[Ten
     folder = base / word.folder
     files = images_below(folder) if folder.is_dir() else []
     if not files:
-        reason = "has no images" if folder.is_dir() else "is not there"
+        code, reason = ("no-samples", "has no images") if folder.is_dir() else ("missing-data", "is not there")
         hint = f"it may hold folders; known endings: {', '.join(sorted(ENDINGS))}"
-        raise DataError(f"the folder of mixing images {folder} {reason}", hint)
+        raise DataError(code, f"the folder of mixing images {folder} {reason}", hint)
     sizes = [trained_size(r.augment) or max(shape[1:]) for r in staged(recipe)]
     side = round(MARGIN * max(sizes))
     room = max(1, recipe.resident * 2**20 // (shape[0] * side**2))

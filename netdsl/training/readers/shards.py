@@ -57,11 +57,13 @@ def read(word: Shards, base: Path, shape: tuple[int, ...], outputs: int) -> Data
 def _shards(word: Shards, base: Path, pattern: str) -> list[Shard]:
     files = sorted(glob(str(base / pattern), recursive=True))
     if not files:
-        raise DataError(f"there is no file {base / pattern}", "paths are relative to the spec")
+        raise DataError("missing-data", f"there is no file {base / pattern}", "paths are relative to the spec")
     found: list[Shard] = []
     for file, own in zip(files, divided(files, partial(_indexed, word)), strict=True):
         if not sum(len(shard.labels) for shard in own):
-            raise DataError(f"{file} has no samples", "a sample is `NAME.jpg` and `NAME.cls`, one behind the other")
+            raise DataError(
+                "no-samples", f"{file} has no samples", "a sample is `NAME.jpg` and `NAME.cls`, one behind the other"
+            )
         found += own
     return found
 
@@ -78,7 +80,7 @@ def _classes(word: Shards, train: Any, test: Any) -> tuple[tuple[str, ...], tupl
     train, test = train.astype(str), test.astype(str)
     names = np.unique(train)
     if len(new := np.setdiff1d(test, names)):
-        raise DataError(f"class `{new[0]}` of {word.test} is not in {word.files}")
+        raise DataError("unknown-class", f"class `{new[0]}` of {word.test} is not in {word.files}")
     return tuple(names.tolist()), (np.searchsorted(names, train), np.searchsorted(names, test))
 
 
@@ -137,10 +139,12 @@ def _tar(word: Shards, file: str) -> Tar:
                 places.append((image.offset_data, image.size))
                 labels.append(_label(archive, label))
     except (tarfile.TarError, EOFError) as error:
-        raise DataError(f"{file} is not a tar file as it should be, uncompressed: {error}") from None
+        raise DataError("unreadable-data", f"{file} is not a tar file as it should be, uncompressed: {error}") from None
     at = np.array(places, dtype=np.int64).reshape(-1, 2)
     if len(at) and int(at.sum(1).max()) > os.path.getsize(file):
-        raise DataError(f"{file} is cut off: it has {os.path.getsize(file):,} bytes, its samples need more")
+        raise DataError(
+            "unreadable-data", f"{file} is cut off: it has {os.path.getsize(file):,} bytes, its samples need more"
+        )
     return Tar(file, at, _array(labels))
 
 
@@ -151,7 +155,7 @@ def _sample(word: Shards, where: str, members: list[tarfile.TarInfo]) -> tuple[t
     label = word.label or "cls"
     for ending, lacks in ((image, "image"), (label, f"`.{label}`")):
         if ending not in each:
-            raise DataError(f"{where} has no {lacks}; it has {', '.join(each)}")
+            raise DataError("unpaired-samples", f"{where} has no {lacks}; it has {', '.join(each)}")
     return each[image], each[label]
 
 
@@ -194,7 +198,7 @@ class RowGroup(Struct, frozen=True, eq=False):
         cell = _column(self.file, self.number, self.column)[i].as_py()
         data = cell.get("bytes") if isinstance(cell, dict) else cell
         if not isinstance(data, bytes):
-            raise DataError(f"sample {i} of {self} has no image's bytes in column `{self.column}`")
+            raise DataError("data-type", f"sample {i} of {self} has no image's bytes in column `{self.column}`")
         return data
 
 
@@ -205,23 +209,27 @@ def _row_groups(word: Shards, file: str) -> list[Shard]:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise DataError("parquet files are read with `pyarrow`, which is not here", "`pip install pyarrow`") from None
+        raise DataError(
+            "missing-package", "parquet files are read with `pyarrow`, which is not here", "`pip install pyarrow`"
+        ) from None
     try:
         with parquet.ParquetFile(file) as table:
             _check_columns(file, table.schema_arrow.names, (image, label))
             groups = [table.read_row_group(i, [label])[label].to_pylist() for i in range(table.num_row_groups)]
     except pyarrow.ArrowException as error:
-        raise DataError(f"{file} is not a parquet file: {error}") from None
+        raise DataError("unreadable-data", f"{file} is not a parquet file: {error}") from None
     for group in groups:
         if wrong := [v for v in group if not isinstance(v, int | str)]:
-            raise DataError(f"{file} has {wrong[0]!r} and not a class in column `{label}`")
+            raise DataError("data-type", f"{file} has {wrong[0]!r} and not a class in column `{label}`")
     return [RowGroup(file, i, image, _array(group)) for i, group in enumerate(groups) if group]
 
 
 def _check_columns(file: str, there: list[str], wanted: tuple[str, ...]) -> None:
     for column in wanted:
         if column not in there:
-            raise DataError(f"{file} has no column `{column}`; it has {', '.join(f'`{n}`' for n in there)}")
+            raise DataError(
+                "missing-column", f"{file} has no column `{column}`; it has {', '.join(f'`{n}`' for n in there)}"
+            )
 
 
 @lru_cache(maxsize=LANES)

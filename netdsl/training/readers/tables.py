@@ -48,7 +48,9 @@ def _library() -> Any:
         import datasets
     except ImportError:
         hint = "`pip install 'netdsl[datasets]'`"
-        raise DataError("parquet files and data of the Hub are read with `datasets`, which is not here", hint) from None
+        raise DataError(
+            "missing-package", "parquet files and data of the Hub are read with `datasets`, which is not here", hint
+        ) from None
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity_error()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
@@ -58,7 +60,7 @@ def _library() -> Any:
 def _files(base: Path, pattern: str) -> list[str]:
     found = sorted(glob(str(base / pattern), recursive=True))
     if not found:
-        raise DataError(f"there is no file {base / pattern}", "paths are relative to the spec")
+        raise DataError("missing-data", f"there is no file {base / pattern}", "paths are relative to the spec")
     return found
 
 
@@ -69,13 +71,17 @@ def _loaded(name: str, *arguments: Any, **more: Any) -> Any:
         return library.load_dataset(*arguments, **more)
     except library.exceptions.DatasetNotFoundError:
         hint = "is it written `user/name`? a private one needs a login (`hf auth login`)"
-        raise DataError(f"there is no data set `{name}`: no such folder, nor on the Hub", hint) from None
+        raise DataError(
+            "missing-data", f"there is no data set `{name}`: no such folder, nor on the Hub", hint
+        ) from None
     except ConnectionError:
         hint = "load it once where there is a network, or name a folder that has it"
-        raise DataError(f"the Hub cannot be reached, and `{name}` is not in its cache", hint) from None
+        raise DataError(
+            "hub-unreachable", f"the Hub cannot be reached, and `{name}` is not in its cache", hint
+        ) from None
     except Exception as error:  # each reader of `datasets` raises types of its own
         first = str(error.__cause__ or error).strip().split("\n")[0] or type(error).__name__
-        raise DataError(f"`{name}` cannot be read: {first}", _advice(str(error))) from None
+        raise DataError("unreadable-data", f"`{name}` cannot be read: {first}", _advice(str(error))) from None
 
 
 def _advice(text: str) -> str | None:
@@ -90,7 +96,7 @@ def _saved(word: Hub, folder: Path) -> Any:
     try:
         found = library.load_from_disk(str(folder))
     except Exception as error:  # as above
-        raise DataError(f"`{word.name}` cannot be read: {error}") from None
+        raise DataError("unreadable-data", f"`{word.name}` cannot be read: {error}") from None
     return found if isinstance(found, library.DatasetDict) else {word.train: found}
 
 
@@ -98,7 +104,7 @@ def _part(word: Hub, found: Any, name: str) -> Any:
     if name not in found:
         listed = ", ".join(f"`{n}`" for n in found)
         hint = did_you_mean(name, list(found)) or 'for example `test="validation"`, or `test=""` to hold out a part'
-        raise DataError(f"`{word.name}` has no split `{name}`; it has {listed}", hint)
+        raise DataError("missing-column", f"`{word.name}` has no split `{name}`; it has {listed}", hint)
     return found[name]
 
 
@@ -116,7 +122,7 @@ def _data(word: Table, name: str, train: Any, test: Any, shape: tuple[int, ...])
     if test is None:
         splits = list(splits[0].parted(max(1, round(word.hold_out * len(splits[0])))))
     if not all(map(len, splits)):
-        raise DataError(f"`{name}` has {len(splits[0])} rows to train on and {len(splits[1])} to test on")
+        raise DataError("no-samples", f"`{name}` has {len(splits[0])} rows to train on and {len(splits[1])} to test on")
     return DataSet(name, splits[0], splits[1], classes=classes)
 
 
@@ -128,9 +134,11 @@ def _check_columns(word: Table, name: str, table: Any) -> None:
             continue
         like = next((n for n, f in table.features.items() if _kind(f) == kind), None)
         hint = f'write `{role}="{like}"`' if like else did_you_mean(column, list(table.features))
-        raise DataError(f"`{name}` has no column `{column}`; it has {listed}", hint or f'write `{role}="..."`')
+        raise DataError(
+            "missing-column", f"`{name}` has no column `{column}`; it has {listed}", hint or f'write `{role}="..."`'
+        )
     if _kind(table.features[word.image]) not in ("Image", "binary", "string", "dict"):
-        raise DataError(f"column `{word.image}` of `{name}` does not hold images; it has {listed}")
+        raise DataError("data-type", f"column `{word.image}` of `{name}` does not hold images; it has {listed}")
 
 
 def _kind(feature: Any) -> str:
@@ -143,10 +151,12 @@ def _labels(word: Table, name: str, table: Any) -> list[Any]:
     for i, value in enumerate(found):
         if not isinstance(value, int | str):
             is_what = "no class" if value is None else f"{value!r} and not a class"
-            raise DataError(f"row {i} of `{name}` has {is_what} in column `{word.label}`")
+            raise DataError("data-type", f"row {i} of `{name}` has {is_what} in column `{word.label}`")
         if isinstance(value, int) and value < 0:
             hint = "hidden labels are written -1: choose a split that has them"
-            raise DataError(f"row {i} of `{name}` has {value} as its class in column `{word.label}`", hint)
+            raise DataError(
+                "data-value", f"row {i} of `{name}` has {value} as its class in column `{word.label}`", hint
+            )
     return found
 
 
@@ -154,7 +164,9 @@ def _classes(name: str, feature: Any, labels: list[list[Any]]) -> tuple[tuple[st
     """The names of the classes, and the labels of every split as their numbers."""
     if not all(isinstance(v, str) for part in labels for v in part):
         if any(isinstance(v, str) for part in labels for v in part):
-            raise DataError(f"the classes of `{name}` are names in one split and numbers in the other")
+            raise DataError(
+                "uneven-samples", f"the classes of `{name}` are names in one split and numbers in the other"
+            )
         count = 1 + max((int(v) for part in labels for v in part), default=-1)
         names = tuple(getattr(feature, "names", None) or map(str, range(count)))
         return names, [torch.tensor([int(v) for v in part], dtype=torch.int64) for part in labels]
@@ -162,7 +174,9 @@ def _classes(name: str, feature: Any, labels: list[list[Any]]) -> tuple[tuple[st
     known = {n: i for i, n in enumerate(names)}
     for value in (v for part in labels[1:] for v in part):
         if value not in known:
-            raise DataError(f"class `{value}` of the test split of `{name}` is not in its training split")
+            raise DataError(
+                "unknown-class", f"class `{value}` of the test split of `{name}` is not in its training split"
+            )
     return names, [torch.tensor([known[v] for v in part], dtype=torch.int64) for part in labels]
 
 
@@ -177,6 +191,6 @@ class Rows:
         cell = self.table[i][self.column]
         where = f"row {i} of `{self.name}`"
         if cell is None or (cell["bytes"] is None and cell["path"] is None):
-            raise DataError(f"{where} has no image")
+            raise DataError("unpaired-samples", f"{where} has no image")
         file = BytesIO(cell["bytes"]) if cell["bytes"] is not None else Path(cell["path"])
         return open_image(file, self.channels, where)

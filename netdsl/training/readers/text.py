@@ -24,13 +24,13 @@ CODE_POINTS = 0x110000
 def read(word: Text, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     file = base / word.path
     if not file.is_file():
-        raise DataError(f"there is no file {file}", "say where it is: `--data 'text(\"...\")'`")
+        raise DataError("missing-data", f"there is no file {file}", "say where it is: `--data 'text(\"...\")'`")
     letters, count = _letters(file)
     tokens = _tokens(file, letters, count)
     cut = len(tokens) - round(word.test * len(tokens))
     parts = [_windows(tokens[:cut], word.length), _windows(tokens[cut:], word.length)]
     if min(map(len, parts)) == 0:
-        raise DataError(f"{file} is too short for windows of {word.length} characters in both splits")
+        raise DataError("no-samples", f"{file} is too short for windows of {word.length} characters in both splits")
     return DataSet(word.path, parts[0], parts[1], task="tokens", classes=letters, images=False)
 
 
@@ -46,7 +46,9 @@ def _pieces(file: Path) -> Iterator[Any]:
                 text = decoder.decode(data, final=not data)
             except UnicodeDecodeError as error:
                 where = at - waiting + error.start
-                raise DataError(f"{file} is not UTF-8 text: {error.reason} at byte {where}") from None
+                raise DataError(
+                    "unreadable-data", f"{file} is not UTF-8 text: {error.reason} at byte {where}"
+                ) from None
             yield np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
             at += len(data)
             if not data:

@@ -19,7 +19,9 @@ def tensorboard(folder: Path, after: int = 0) -> Callable[[str, dict[str, Any]],
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise DataError("`--tensorboard` needs the package tensorboard", "pip install tensorboard") from None
+        raise DataError(
+            "missing-package", "`--tensorboard` needs the package tensorboard", "pip install tensorboard"
+        ) from None
     writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=after + 1 if after else None)
 
     def watch(what: str, numbers: dict[str, Any]) -> None:
