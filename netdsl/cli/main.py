@@ -15,7 +15,7 @@ from types import ModuleType
 
 from netdsl.cli.failure import USAGE, WRONG, Failure, Refused
 from netdsl.diagnostics.diagnostic import Fault
-from netdsl.diagnostics.memory import is_out_of_memory
+from netdsl.diagnostics.memory import is_out_of_memory, out_of_memory
 
 COMMANDS = {
     "check": "report every mistake in specs",
@@ -186,8 +186,9 @@ def _missing(error: ModuleNotFoundError) -> int:
 def _unforeseen(error: Exception) -> int:
     """What no part of the compiler has foreseen: too little memory, or a bug."""
     if is_out_of_memory(error):
-        what = f": {error}" if isinstance(error, MemoryError) and str(error) else ""
-        return _say(_message(f"there is not enough memory{what}", "a smaller net, batch or data set needs less"), WRONG)
+        from netdsl.render.diagnostics import render_all
+
+        return _say(render_all((out_of_memory(error),), sys.stderr), WRONG)
     if os.environ.get("NETDSL_DEBUG") == "1":
         raise error
     what = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
+
 WORDS = (
     "out of memory",
     "can't allocate memory",
@@ -23,6 +25,14 @@ def is_out_of_memory(error: BaseException) -> bool:
         and (isinstance(error, RuntimeError) or type(error).__module__.startswith("onnxruntime"))
         and any(w in str(error) for w in WORDS)
     )
+
+
+def out_of_memory(error: BaseException, less: str = "a smaller net, batch or data set needs less") -> Diagnostic:
+    """The diagnostic of memory that ran out; `less` is the hint."""
+    if isinstance(error, MemoryError):
+        what = f": {error}" if str(error) else ""
+        return diagnostic("out-of-memory", f"there is not enough memory{what}", None, less)
+    return diagnostic("out-of-memory", "the device is out of memory", None, less)
 
 
 def check_room(what: str, needed: int) -> None:

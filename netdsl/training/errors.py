@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netdsl.diagnostics.diagnostic import Diagnostic, UserError, diagnostic
-from netdsl.diagnostics.memory import is_out_of_memory
+from netdsl.diagnostics.memory import is_out_of_memory, out_of_memory
 from netdsl.render.diagnostics import render
 
 
@@ -47,13 +47,8 @@ def diagnosed(error: Exception, setting: str) -> Diagnostic | None:
     if isinstance(error, PermissionError):
         return diagnostic("unreadable", f"{error.filename}: {error.strerror}")
     if is_out_of_memory(error):
-        if isinstance(error, MemoryError) and str(error):
-            return diagnostic("out-of-memory", f"there is not enough memory: {error}", None, SMALLER)
-        return diagnostic("out-of-memory", "the device is out of memory", None, f"{setting} {LESS_AT_ONCE}")
+        less = f"{setting} computes the gradient of the same batch from fewer samples at a time"
+        return out_of_memory(error, less)
     if isinstance(error, RuntimeError) and "does not have a deterministic implementation" in str(error):
         return diagnostic("not-supported", str(error).partition(",")[0], None, "leave out `deterministic`")
     return None
-
-
-SMALLER = "a smaller net, batch or data set needs less"
-LESS_AT_ONCE = "computes the gradient of the same batch from fewer samples at a time"

@@ -134,7 +134,7 @@ def test_memory_that_runs_out_anywhere_is_no_internal_error(
 
     monkeypatch.setattr("netdsl.training.entry.prepare", refuse)
     assert train("run") == 1
-    assert "error: there is not enough memory" in capsys.readouterr().err
+    assert "error[out-of-memory]: there is not enough memory" in capsys.readouterr().err
 
 
 def test_other_errors_stay_what_they_are() -> None:
