@@ -40,8 +40,8 @@ class Given(Struct, frozen=True):
 
 @cache
 def op_fields(op: type[Op]) -> dict[str, bool]:
-    """The arguments of an op in order, and whether each is required."""
-    return {f.name: f.required for f in msgspec.structs.fields(op)}
+    """The arguments of an op in order, and whether each is required; not the one that collects further ones."""
+    return {f.name: f.required for f in msgspec.structs.fields(op) if f.name != op.named_sizes}
 
 
 @cache
@@ -188,6 +188,11 @@ def _bind_op(arrow: OpArrow, given: list[Given], at: Place) -> OpArrow:
         name = item.name or next(open_fields, None)
         if name is None:
             raise _refused_position(arrow, given, item)
+        if op.named_sizes and name not in fields:
+            sizes = dict(arguments.get(op.named_sizes, ()))
+            _place_argument(op.kind, [name], name, item, now, sizes)
+            arguments[op.named_sizes] = tuple(sizes.items())
+            continue
         _place_argument(op.kind, fields, name, item, now, arguments, op.hints.get(name))
     places = CallPlace(at, _places(arrow.at) | now)
     bound = OpArrow(op, tuple(sorted(arguments.items())), tuple(operands.items()), places)

@@ -7,17 +7,8 @@ from collections.abc import Callable, Iterator
 
 from netdsl.fixes.calls import Argument
 from netdsl.fixes.habits import BINARY, JOINED
+from netdsl.fixes.patterns import patterned
 from netdsl.fixes.written import as_tuple, batchless, is_list, items, listed
-
-_EINOPS = {
-    "b c h w -> b (h w) c": "flatten(start=1) -> permute((1, 0))",
-    "b c h w -> b c (h w)": "flatten(start=1)",
-    "b c h w -> b h w c": "permute((1, 2, 0))",
-    "b h w c -> b c h w": "permute((2, 0, 1))",
-    "b n c -> b c n": "permute((1, 0))",
-    "b c h w -> b (c h w)": "flatten",
-    "b c h w -> b c": "gap",
-}
 
 
 def several(name: str, given: list[Argument]) -> Iterator[str]:
@@ -28,6 +19,8 @@ def several(name: str, given: list[Argument]) -> Iterator[str]:
         yield from _joined(JOINED[name], given)
     if name in BINARY:
         yield f"{BINARY[name]}({', '.join(listed(given))})"
+    if name == "einsum":
+        yield from patterned(name, given)
     if name in ("randn", "rand", "zeros", "ones", "Parameter"):
         yield from _made(name, given)
 
@@ -57,6 +50,8 @@ def _made(name: str, given: list[Argument]) -> Iterator[str]:
 
 def shaped(name: str, given: list[Argument]) -> Iterator[str]:
     """Reshapes and exchanges of axes."""
+    if name in ("rearrange", "reduce"):
+        yield from patterned(name, given)
     rule = _SHAPED.get(name)
     if rule is not None:
         named = [a.text for a in given if a.name in ("dim0", "dim1", "dims", "shape", "target_shape")]
@@ -97,14 +92,7 @@ def _numbers(values: list[str]) -> list[int]:
     return [int(v) for v in values] if all(re.fullmatch(r"-?\d+", v) for v in values) else []
 
 
-def _einops(values: list[str]) -> Iterator[str]:
-    for pattern in values:
-        plain = " ".join(pattern.strip("\"'").split())
-        if plain in _EINOPS:
-            yield _EINOPS[plain]
-
-
 _SHAPED: dict[str, Callable[[list[str]], Iterator[str]]] = {
     "view": _reshaped, "reshape": _reshaped, "Reshape": _reshaped, "permute": _permuted, "Permute": _permuted,
-    "transpose": _exchanged, "swapaxes": _exchanged, "rearrange": _einops, "reduce": _einops,
+    "transpose": _exchanged, "swapaxes": _exchanged,
 }  # fmt: skip

@@ -172,6 +172,8 @@ class Op(Struct, frozen=True):
     """How many of its arguments may be given by position: those that cannot be taken for another of PyTorch's."""
     unpacked: ClassVar[str] = ""
     """The argument that asks for further results: set where they are named (`y, h, c = lstm(64)`)."""
+    named_sizes: ClassVar[str] = ""
+    """The argument that collects further ones given by names of the author's choice (`rearrange("...", p=2)`)."""
     takes_it: ClassVar[bool] = True
     """Whether the value that flows in is the first input."""
     is_layer: ClassVar[bool] = False

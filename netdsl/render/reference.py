@@ -41,7 +41,8 @@ class Page(Struct, frozen=True):
     def signature(self) -> str:
         given = [a.name if a.default is None else f"{a.name}={a.default}" for a in self.arguments]
         operands = [i for i in self.inputs if i != "it"]
-        inside = ", ".join([*operands, *given])
+        beside = ["**sizes"] if REGISTRY[self.name].named_sizes else []
+        inside = ", ".join([*operands, *given, *beside])
         return f"{self.name}({inside})" if inside else self.name
 
 
@@ -71,6 +72,7 @@ def _page(op: type[Op], examples: tuple[Example, ...]) -> Page:
         tuple(
             Argument(f.name, type_text(f.type), None if f.required else literal(f.default))
             for f in msgspec.structs.fields(op)
+            if f.name != op.named_sizes
         ),
         op.is_layer,
         tuple((e.text, e.inputs, _result(op, e)) for e in examples),

@@ -153,6 +153,7 @@ class Arrows:
             f"cross_attention({heads}, context=tanh)",
             "(it @ (tanh -> permute((1, 0))) -> softmax(axis=-1)) @ it", "l2_normalize(axis=0)",
             f"linear({2 * d}) -> glu",
+            'einsum("l d, m d, m e -> l e", it, l2_normalize, tanh) * 0.1', 'einsum("i j, j -> i j", it, take(0))',
             f"gru({d // 2}, bidirectional=true)" if d % 2 == 0 else "identity", f"Grid({d}, heads={heads})",
         ]  # fmt: skip
         if fixed:
@@ -178,6 +179,7 @@ class Arrows:
             "standardize(std=0.5)", "subsample(1)", "lppool(1, 1)", "dropout2d(0.1)", "softmax", f"patchify({c}, 1)",
             f"pad(1, mode=replicate) -> narrow(1, {h}, axis=1) -> narrow(1, {w}, axis=-1)", "crop(like=it)",
             f"fill(0.5, channels={c}) * it",
+            'it * reduce("c h w -> c", max)', 'it * reduce("c h w -> 1 h w", mean)',
             "it * (gap -> sigmoid)", "it - gap", "(gmp -> tanh) * it", "adaptive_avgpool(1) -> flatten",
         ]  # fmt: skip
         options.pop()
@@ -226,6 +228,7 @@ class Arrows:
             f"flatten(start=1){between} -> reshape(({c}, {h}, {w}))",
             f"flatten(start=1) -> permute((1, 0)){between} -> permute((1, 0)) -> reshape(({c}, {h}, {w}))",
             f"permute((1, 2, 0)){between} -> permute((2, 0, 1))",
+            f'rearrange("c h w -> (h w) c"){between} -> rearrange("(h w) c -> c h w", h={h})',
             f"unsqueeze(axis=1){between} -> squeeze(axis=1)",
             f"reduce_{reduced}(axis=0, keepdims=true){between} -> expand(({c}, {h}, {w}))",
             f"take(0){between} -> unsqueeze(axis=0) -> expand(({c}, {h}, {w}))",

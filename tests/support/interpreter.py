@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+import op_rules_einops  # noqa: F401 - adds its rules
 import op_rules_space  # noqa: F401 - adds its rules
 import op_rules_tokens  # noqa: F401 - adds its rules
 import torch

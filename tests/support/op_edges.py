@@ -27,6 +27,8 @@ def drawn_use(kind: str, random: Random) -> Use | None:
     assert isinstance(info, inspect.StructType)
     given = {f.name: _value(random, f.type) for f in info.fields if f.required or random.random() < 0.5}
     types = _types(cls, random)
+    if "pattern" in cls.__struct_fields__:
+        given |= _pattern(cls, random, types)
     use = Use.__new__(Use)
     use.name = use.text = f"{kind} {given} on {' '.join(map(str, types))}"
     use.types = types
@@ -57,6 +59,33 @@ def _value(random: Random, kind: inspect.Type) -> Any:
             several = tuple(random.choice(WHOLE) for _ in range(random.randint(1, 3)))
             return random.choice((random.choice(WHOLE), several, 1.5))
     return None
+
+
+def _pattern(cls: Any, random: Random, types: tuple[TensorType, ...]) -> dict[str, Any]:
+    """A pattern over the axes of the inputs, most often one that fits, and sizes of what it cuts."""
+    names, sizes, sides = iter("abcdefghijkmpqrstuvz" * 3), {}, []
+    by_size: dict[int, str] = {}
+    for t in types:
+        side = []
+        for size in t.shape:
+            if not cls.named_sizes:
+                side.append(by_size.setdefault(size, next(names)) if random.random() < 0.6 else next(names))
+            elif size == 1 and random.random() < 0.5:
+                side.append("1")
+            elif size % 2 == 0 and random.random() < 0.4:
+                outer, inner = next(names), next(names)
+                side.append(f"({outer} {inner})")
+                sizes[random.choice((outer, inner))] = 2
+            else:
+                side.append(next(names))
+        sides.append(" ".join(side))
+    kept = sorted(set("".join(sides)) - set("() 1"))
+    random.shuffle(kept)
+    if cls.kind != "rearrange":
+        kept = kept[: random.randint(0, len(kept))]
+    groups = [f"({' '.join(kept[:2])})", *kept[2:]] if cls.named_sizes and random.random() < 0.5 else kept
+    text = f"{', '.join(sides)} -> {' '.join(groups)}"
+    return {"pattern": text} | ({cls.named_sizes: tuple(sizes.items())} if cls.named_sizes else {})
 
 
 def _types(cls: Any, random: Random) -> tuple[TensorType, ...]:

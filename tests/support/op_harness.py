@@ -96,7 +96,11 @@ def read_op(kind: str, text: str) -> Op:
     assert call.func.id == kind
     given = [read_value(a) for a in call.args if not is_operand(a)]
     arguments = dict(zip(cls.__struct_fields__, given, strict=False))
-    arguments |= {k.arg: read_value(k.value) for k in call.keywords if k.arg and not is_operand(k.value)}
+    named = {k.arg: read_value(k.value) for k in call.keywords if k.arg and not is_operand(k.value)}
+    if cls.named_sizes:
+        further = {n: named.pop(n) for n in list(named) if n not in cls.__struct_fields__}
+        named[cls.named_sizes] = tuple(further.items())
+    arguments |= named
     return msgspec.convert(arguments, cls)
 
 

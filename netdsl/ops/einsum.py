@@ -1,0 +1,118 @@
+"""Products of values summed over named axes: `einsum`."""
+
+import re
+from string import ascii_letters
+from typing import Any
+
+from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register
+from netdsl.ops.features import floating, is_bare, same_elements
+from netdsl.ops.patterns import Pattern, bind, flat, read_pattern
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import Dim, product
+from netdsl.tensors import TensorType
+
+
+@register("einsum")
+class Einsum(Op, frozen=True):
+    """Products of values, summed over the axes that the result does not name, as torch.einsum, without the batch:
+    `einsum("h l d, h m d -> h l m", q, k)` are the scores of attention. Names of axes are words."""
+
+    pattern: str
+
+    positional = 1
+    variadic = True
+    takes_it = False
+    examples = (
+        Example('einsum("h l d, h m d -> h l m", x, y)', ("[2, 5, 4]", "[2, 6, 4]")),
+        Example('einsum("l d, d e -> l e", x, y)', ("[5, 4]", "[4, 3]")),
+        Example('einsum("c h w, c -> h w", x, y)', ("[4, 5, 6]", "[4]")),
+        Example('einsum("i, j -> j i", x, y)', ("[3]", "[4]")),
+        Example('einsum("length dim, length dim -> dim", x, y)', ("[5, 4]", "[5, 4]")),
+        Example('einsum("d, d ->", x, y)', ("[7]", "[7]")),
+        Example('einsum("l d, d e, e -> l", x, y, z)', ("[5, 4]", "[4, 3]", "[3]")),
+        Example('einsum("l d -> d", x)', ("[5, 4]",)),
+    )
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        sizes = self._sizes(assume, *inputs)
+        same_elements("einsum", *inputs)
+        shape = tuple(sizes[n] for n in flat(self._read().result))
+        return TensorType(shape, inputs[0].dtype, any(x.batched for x in inputs))
+
+    def macs(self, output: TensorType, *inputs: TensorType) -> Dim:
+        """Value by value from the left; a product without a sum counts nothing."""
+        sizes = self._sizes(Assumptions(), *inputs)
+        pattern = self._read()
+        total: Dim = 0
+        left, *rest = (set(flat(side)) for side in pattern.inputs)
+        for i, right in enumerate(rest):
+            later = set(flat(pattern.result)).union(*rest[i + 1 :])
+            left, right = (own & (other | later) for own, other in ((left, right), (right, left)))
+            both = left | right
+            if both - later:
+                total = total + product(sizes[n] for n in both)
+            left = both & later
+        return total
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        batch = "..." if any(map(is_bare, inputs)) else ""
+        return Torch(expression=Call("torch.einsum", (self._equation(batch), *map(X, range(len(inputs))))))
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        names = [
+            g.op("Reshape", o.name, g.const((1, *o.type.shape), "int64")) if is_bare(o.type) else o.name for o in x
+        ]
+        return g.op("Einsum", *names, equation=self._equation(""))
+
+    def _read(self) -> Pattern:
+        pattern = read_pattern(self.pattern)
+        if any(len(group) != 1 for side in (*pattern.inputs, pattern.result) for group in side):
+            message = f'"{self.pattern}" joins axes, which `einsum` does not'
+            raise OpError(message, argument="pattern", code="argument-value", hint="`rearrange` joins and cuts them")
+        return pattern
+
+    def _sizes(self, assume: Assumptions, *inputs: TensorType) -> dict[str, Dim]:
+        spaced = _spaced(self.pattern, inputs)
+        if spaced is not None:
+            message = f'axes are words with spaces between them, found "{self.pattern}"'
+            raise OpError(message, argument="pattern", code="argument-value", hint=f'`"{spaced}"` is meant')
+        pattern = self._read()
+        if len(pattern.inputs) != len(inputs):
+            message = f'"{self.pattern}" speaks of {_values(len(pattern.inputs))}, found {len(inputs)}'
+            raise OpError(message, argument="pattern", code="argument-conflict")
+        sizes: dict[str, Dim] = {}
+        for i, (side, x) in enumerate(zip(pattern.inputs, inputs, strict=True)):
+            bind(assume, side, floating(x, "einsum", i), sizes, i)
+        return sizes
+
+    def _equation(self, batch: str) -> str:
+        """The equation with a letter for each axis, and one for the batch unless `batch` stands for it."""
+        pattern = self._read()
+        letters: dict[str, str] = {}
+        free = [*"n", *ascii_letters.replace("n", "")]
+        for name in dict.fromkeys(n for side in pattern.inputs for n in flat(side)):
+            letters[name] = name[0] if name[0] in free else free[1]
+            free.remove(letters[name])
+        first = batch or free[0]
+        *inputs, result = ("".join([first, *(letters[n] for n in flat(s))]) for s in (*pattern.inputs, pattern.result))
+        return f"{','.join(inputs)}->{result}"
+
+
+_LETTERS = re.compile(r"\s*[A-Za-z]+\s*(,\s*[A-Za-z]+\s*)*->\s*[A-Za-z]*\s*")
+
+
+def _spaced(pattern: str, inputs: tuple[TensorType, ...]) -> str | None:
+    """The pattern that is meant by one in PyTorch's spelling, a letter for each axis; None for others."""
+    if not _LETTERS.fullmatch(pattern):
+        return None
+    words = [side.strip() for part in pattern.split("->") for side in part.split(",")]
+    beyond = {len(w) - x.rank for w, x in zip(words, inputs, strict=False)}
+    batch = beyond == {1} and len({w[:1] for w in words}) == 1
+    if max(map(len, words)) == 1 or not (batch or beyond == {0}):
+        return None
+    *sides, result = (" ".join(w[batch:]) for w in words)
+    return f"{', '.join(sides)} -> {result}".rstrip()
+
+
+def _values(count: int) -> str:
+    return f"{count} value{'' if count == 1 else 's'}"
