@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from netdsl.recipe.metrics import METRICS
 from netdsl.render.output import print_json
 
 EXAMPLES = """\
@@ -22,9 +23,7 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="RUN|FILE.onnx", help="a run folder, or an ONNX file")
     parser.add_argument("--data", metavar="WORD", help="the data, as a recipe would say it (default: the run's own)")
-    parser.add_argument(
-        "--metrics", metavar="A,B", default="", help="more metrics: top5, per_class, confusion, mean_iou"
-    )
+    parser.add_argument("--metrics", metavar="A,B", default="", help=f"more metrics: {', '.join(METRICS)}")
     parser.add_argument("--onnx", action="store_true", help="of a run folder, measure the ONNX file")
     parser.add_argument("--json", action="store_true", help="an object for machines")
 
@@ -49,9 +48,22 @@ def _lines(result: dict[str, Any], classes: tuple[str, ...]) -> list[str]:
     from netdsl.training.entry import described
 
     lines = [described(result)]
-    for name, value in zip(classes, result.get("per_class", ()), strict=False):
-        lines.append(f"  {name:>16} {value:.2%}")
+    lines += _per_class(result, classes)
     width = max([len(str(n)) for row in result.get("confusion", ()) for n in row], default=1)
     for name, row in zip(classes, result.get("confusion", ()), strict=False):
         lines.append(f"  {name:>16} " + " ".join(f"{n:{width}d}" for n in row))
+    return lines
+
+
+def _per_class(result: dict[str, Any], classes: tuple[str, ...]) -> list[str]:
+    """A line for each class: its recall, and the other metrics that were asked for."""
+    end = "_per_class"
+    columns = {"recall": result.get("per_class", ())} | {
+        n[: -len(end)]: v for n, v in result.items() if n.endswith(end)
+    }
+    lines = []
+    for i in range(len(columns["recall"])):
+        name = classes[i] if i < len(classes) else str(i)
+        values = (f"{n} {v[i]:.2%}" if v[i] is not None else f"{n} -" for n, v in columns.items())
+        lines.append(f"  {name:>16} {'  '.join(values)}")
     return lines

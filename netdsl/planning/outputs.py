@@ -10,6 +10,7 @@ from netdsl.diagnostics.diagnostic import Diagnostic, Label, diagnostic
 from netdsl.ir.model import Definition, Program
 from netdsl.recipe.component import component_name
 from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
+from netdsl.recipe.metrics import METRICS, MOST_PAIRED, always_measured
 from netdsl.recipe.places import Places
 from netdsl.recipe.schedules import Plateau
 from netdsl.recipe.schema import Recipe
@@ -22,8 +23,6 @@ ASKED = {
     "tokens": "a class at every position, `[length, classes]`", "nodes": "a class for every node, `[nodes, classes]`",
 }  # fmt: skip
 """What the targets of each task ask of an output."""
-CONFUSION = 1000
-"""Classes above which no confusion matrix is kept."""
 
 
 class MainOutput(Struct, frozen=True):
@@ -141,8 +140,9 @@ def _class_count(program: Program, main: MainOutput, recipe: Recipe, places: Pla
 def _class_weights(main: MainOutput, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     given = len(recipe.loss.class_weights)
     if given and main.classes is not None and given != main.classes:
-        message = f"`loss.weight` has {given} value{'s' * (given != 1)}, the net tells {main.classes} classes apart"
-        yield diagnostic("wrong-count", message, places.at("loss.weight"))
+        path = f"loss.{recipe.loss.balances}"
+        message = f"`{path}` has {given} value{'s' * (given != 1)}, the net tells {main.classes} classes apart"
+        yield diagnostic("wrong-count", message, places.at(path))
 
 
 def _metrics(main: MainOutput, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
@@ -154,7 +154,7 @@ def _metrics(main: MainOutput, recipe: Recipe, places: Places) -> Iterator[Diagn
         at = places.at(f"{path}.metric")
         if (reason := _unmeasurable(deciding, main, recipe)) is not None:
             yield diagnostic("unfit-metric", f"`{deciding}` cannot be measured: {reason}", at)
-        elif deciding in ("top5", "mean_iou") and deciding not in recipe.metrics and not _always(deciding, recipe):
+        elif deciding not in (*recipe.metrics, *_always(recipe)):
             hint = f"add it: `metrics = [{', '.join((*recipe.metrics, deciding))}]`"
             yield diagnostic("unfit-metric", f"`{deciding}` decides, and is not measured", at, hint)
 
@@ -168,19 +168,23 @@ def _deciding(recipe: Recipe) -> Iterator[tuple[str, str]]:
             yield "schedule.plateau", phase.metric
 
 
-def _always(metric: str, recipe: Recipe) -> bool:
-    return metric == "mean_iou" and recipe.data.task == "mask"
+def _always(recipe: Recipe) -> tuple[str, ...]:
+    """What is measured unasked; where only the data know the task, what any task measures."""
+    return always_measured(recipe.data.task) if recipe.data.sure else ("top1", "rmse")
 
 
 def _unmeasurable(metric: str, main: MainOutput, recipe: Recipe) -> str | None:
     """Why a metric has no meaning for what a net is trained to do; None where it has, or only the data know."""
     of_classes = recipe.data.sure or recipe.loss.task == "classes"
-    if metric == "rmse":
+    kind = METRICS[metric]
+    if kind.tasks == ("numbers",):
         return f"it is for numbers to predict, and {_trained_for(recipe)}" if of_classes else None
-    if metric == "perplexity":
+    if kind.tasks == ("tokens",):
         return "it is for tokens" if recipe.data.sure and recipe.data.task != "tokens" else None
     if not of_classes:
         return f"it is for classes, and `{component_name(recipe.loss)}` predicts numbers"
+    if kind.scores and recipe.data.task in ("mask", "tokens"):
+        return "it orders all samples by their scores, and every place of a sample would be one"
     return None if main.classes is None else _uncountable(metric, main.classes)
 
 
@@ -188,8 +192,8 @@ def _uncountable(metric: str, classes: int) -> str | None:
     """Why a metric of classes has no meaning for so few or so many of them."""
     if metric == "top5" and classes <= 5:
         return f"the net tells {classes} classes apart"
-    if metric in ("per_class", "confusion", "mean_iou") and classes > CONFUSION:
-        return f"the net tells {classes:,} classes apart, and pairs of classes are counted for {CONFUSION:,} at most"
+    if METRICS[metric].pairs and classes > MOST_PAIRED:
+        return f"the net tells {classes:,} classes apart, and pairs of classes are counted for {MOST_PAIRED:,} at most"
     return None
 
 

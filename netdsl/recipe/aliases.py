@@ -28,7 +28,7 @@ FIELDS = {
     "weights": "it is written `init = weights(\"file\")`; of outputs: `outputs = weights(aux=0.3)`",
     "device": "it is an option of the command: `netdsl train --device cpu`",
     "group": "groups are written in the recipe: `group norm { weight_decay = 0 }`",
-    "metric": "it is called `metrics`", "criterion": "it is called `loss`",
+    "metric": "it is called `metrics`", "sampler": "it is called `sampling`", "criterion": "it is called `loss`",
 }  # fmt: skip
 
 ARGUMENTS = {
@@ -36,7 +36,7 @@ ARGUMENTS = {
     "step_size": "every", "milestones": "at", "eta_min": "to", "min_lr": "to", "T_max": "over", "T_0": "first",
     "T_mult": "times", "total_steps": "over", "epochs": "over", "steps": "over", "pct_start": "rise", "beta": "betas",
     "epsilon": "eps", "smoothing": "label_smoothing", "probability": "p", "prob": "p", "mu": "momentum",
-    "class_weights": "weight", "weights": "weight", "root": "folder", "dir": "folder",
+    "class_weights": "weight", "weights": "weight", "class_weight": "weight", "root": "folder", "dir": "folder",
     "max_norm": "limit", "value": "limit",
 }  # fmt: skip
 
@@ -47,6 +47,8 @@ VALUES = {
     "mae": "l1", "smooth_l1": "huber", "accuracy": "top1", "acc": "top1", "miou": "mean_iou", "iou": "mean_iou",
     "cosine_annealing": "cosine", "one_cycle": "onecycle", "reduce_on_plateau": "plateau", "sgdr": "restarts",
     "poly": "polynomial", "agc": "adaptive", "rand_augment": "randaugment", "trivial_augment": "trivialaugment",
+    "focal_loss": "focal", "roc_auc": "auroc", "auc": "auroc", "ap": "average_precision", "map": "average_precision",
+    "f1_score": "f1", "macro_f1": "f1", "sensitivity": "recall", "iou_score": "mean_iou",
     "lasso": "l1", "ridge": "l2", "random_crop": "crop", "horizontal_flip": "hflip", "flip": "hflip",
 }  # fmt: skip
 

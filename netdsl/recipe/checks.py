@@ -15,7 +15,7 @@ from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, LayerDecay
 from netdsl.recipe.retention import Best
 from netdsl.recipe.schedules import Linear, Plateau, Warmup
 from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
-from netdsl.recipe.sources import Images
+from netdsl.recipe.sources import Images, Shards
 from netdsl.source import Place
 
 
@@ -184,6 +184,25 @@ def _augmentation(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield _say("error", "not-supported", "augmentations are for images", places.at("augment"))
 
 
+def _imbalance(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Samples are chosen by their class, from all there are, once."""
+    if recipe.sampling is None:
+        return
+    at, data = places.at("sampling"), component_name(recipe.data)
+    if recipe.data.sure and recipe.data.task != "classes":
+        message = f"`sampling` chooses samples by their class, and `{data}` has none for a sample"
+        yield _say("error", "not-supported", message, at)
+    elif isinstance(recipe.data, Shards):
+        message = "`sampling` takes samples from all files at once, and shards are read from front to back"
+        yield _say("error", "not-supported", message, at, f"`loss = {component_name(recipe.loss)}(weight=balanced)`")
+    elif recipe.repeat > 1:
+        message = "`repeat` and `sampling` both say how often a sample is shown"
+        yield _say("error", "conflicting-fields", message, at)
+    elif recipe.loss.is_open:
+        message = f"`{recipe.loss.balances}=balanced` counts the classes of the data, and `sampling` shows others"
+        yield _say("warning", "balanced-twice", message, at, "leave out one of them")
+
+
 def _images(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """Images are resized before they are cut."""
     data = recipe.data
@@ -246,7 +265,7 @@ def _progressive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 
 RULES = (
-    _time, _schedule, _targets, _mixing, _selection, _optimizer, _augmentation, _images, _masks, _sharding,
+    _time, _schedule, _targets, _mixing, _selection, _optimizer, _augmentation, _imbalance, _images, _masks, _sharding,
     _progressive,
 )  # fmt: skip
 """The rules of a recipe on its own; what it asks of a net is in `netdsl.planning`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import Meta
 
@@ -13,11 +13,20 @@ Smoothing = Annotated[Fraction, Meta(description="mass spread evenly over all cl
 Reduction = Annotated[Literal["mean", "sum"], Meta(description="over the samples of the global batch")]
 
 
+Weights = Annotated[
+    tuple[NonNegative, ...] | Literal["balanced"],
+    Meta(description="weight of each class; `balanced`: all samples to train on / (classes * those of the class)"),
+]
+BALANCED: Final = "balanced"
+
+
 class Loss(Component, frozen=True, kw_only=True):
-    """`soft`: takes mixed targets. `task`: what the net is trained to do."""
+    """`soft`: takes mixed targets. `task`: what the net is trained to do. `balances`: the argument whose `balanced` is
+    worked out from the training split."""
 
     soft: ClassVar[bool] = False
     task: ClassVar[str] = "classes"
+    balances: ClassVar[str] = ""
     reduction: Reduction = "mean"
 
     @property
@@ -27,8 +36,14 @@ class Loss(Component, frozen=True, kw_only=True):
 
     @property
     def class_weights(self) -> tuple[float, ...]:
-        """The weight of every class; empty where all count alike."""
-        return ()
+        """The weight of every class; empty where all count alike, or where the data are still to say."""
+        given = getattr(self, self.balances) if self.balances else ()
+        return given if isinstance(given, tuple) else ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the training split is still to say its weights."""
+        return bool(self.balances) and getattr(self, self.balances) == BALANCED
 
 
 @component("loss")
@@ -37,16 +52,22 @@ class CrossEntropy(Loss, frozen=True, tag="cross_entropy"):
     or `[L, C]`."""
 
     soft = True
+    balances = "weight"
     label_smoothing: Smoothing = 0.0
-    weight: Annotated[tuple[NonNegative, ...], Meta(description="weight of each class")] = ()
+    weight: Weights = ()
 
     @property
     def smoothing(self) -> float:
         return self.label_smoothing
 
-    @property
-    def class_weights(self) -> tuple[float, ...]:
-        return self.weight
+
+@component("loss")
+class Focal(CrossEntropy, frozen=True, tag="focal"):
+    """Cross entropy in which what is easy counts less: (1 - p)^gamma times -log p of the true class, with `gamma=0`
+    cross entropy itself. Divided as `cross_entropy` is. For labels that hold or do not: `bce(gamma=2)`."""
+
+    source: ClassVar[str] = "Lin et al. 2017 (RetinaNet)"
+    gamma: NonNegative = 2.0
 
 
 @component("loss")
@@ -54,14 +75,21 @@ class Bce(Loss, frozen=True, tag="bce"):
     """Binary cross entropy of every class on its own (Wightman et al. 2021), as torch.nn.BCEWithLogitsLoss.
 
     The mean is over samples and classes; `sum_classes` adds the classes. `threshold`: mixed targets above it count as
-    1, others as 0.
+    1, others as 0. `pos_weight`: what a yes counts, of each class. `gamma`: the focal loss of Lin et al. 2017:
+    (1 - p)^gamma times, with p the chance given to the right answer.
     """
 
     source: ClassVar[str] = "Wightman et al. 2021 (ResNet strikes back)"
     soft = True
+    balances = "pos_weight"
     label_smoothing: Smoothing = 0.0
     threshold: Annotated[Probability | None, Meta(description="binarise mixed targets above this")] = None
     sum_classes: bool = False
+    pos_weight: Annotated[
+        tuple[NonNegative, ...] | Literal["balanced"],
+        Meta(description="weight of a yes of each class; `balanced`: its noes per yes in the training split"),
+    ] = ()
+    gamma: NonNegative = 0.0
 
     @property
     def smoothing(self) -> float:

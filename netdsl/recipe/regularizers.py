@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from netdsl.recipe.component import Component, Count, Duration, Fraction, Index, NonNegative, Positive, Probability
+from netdsl.recipe.metrics import Deciding
 from netdsl.recipe.registry import accepted, component
 
 
@@ -191,9 +192,7 @@ class Stop(Component, frozen=True, tag="early_stopping"):
 
     source: ClassVar[str] = "Prechelt 1998"
     patience: Count
-    metric: Annotated[Literal["loss", "top1", "top5", "mean_iou", "rmse"], Meta(description="what must improve")] = (
-        "loss"
-    )
+    metric: Annotated[Deciding, Meta(description="what must improve")] = "loss"
     least: Annotated[NonNegative, Meta(description="smaller improvements do not count")] = 0.0
 
 

@@ -15,7 +15,8 @@ FIXED = {
     "label_noise": "the labels so far were others", "standardize": "it is inside the net, whose weights are there",
     "standardize_targets": "it is inside the net, whose weights are there",
     "batch": "a step and an epoch would be of another length", "init": "the weights are there already",
-    "drop_last": "an epoch would be of another length", "repeat": "an epoch would show other samples",
+    "drop_last": "an epoch would be of another length",
+    "sampling": "an epoch would show other samples", "repeat": "an epoch would show other samples",
     "seed": "everything random so far was drawn with it", "groups": "the optimizer's state is by group",
     "freeze": "the optimizer's state is of the other parameters",
 }  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from netdsl.recipe.component import Component, Count, Duration, NonNegative, Positive, Probability
+from netdsl.recipe.metrics import Deciding
 from netdsl.recipe.registry import component
 
 Length = Annotated[Duration | None, Meta(description="how long; without it, until training ends")]
@@ -152,9 +153,7 @@ class Plateau(Phase, frozen=True, tag="plateau"):
     factor: Annotated[float, Meta(gt=0, lt=1)] = 0.1
     patience: Annotated[Count, Meta(description="evaluations without an improvement")] = 10
     times: Annotated[Count | None, Meta(description="lr falls at most so often")] = None
-    metric: Annotated[Literal["loss", "top1", "top5", "mean_iou", "rmse"], Meta(description="what must improve")] = (
-        "loss"
-    )
+    metric: Annotated[Deciding, Meta(description="what must improve")] = "loss"
     least: Annotated[NonNegative, Meta(description="smaller improvements do not count")] = 0.0
     to: Annotated[NonNegative, Meta(description="lr does not fall below this")] = 0.0
 

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from netdsl.recipe.augmentations import Progressive
 from netdsl.recipe.component import Count, Duration, Fraction, Index, NonNegative, Probability
 from netdsl.recipe.losses import CrossEntropy
+from netdsl.recipe.metrics import Metric
 from netdsl.recipe.optimizers import AdamW
 from netdsl.recipe.registry import accepted
 from netdsl.recipe.regularizers import Ema, LayerDecay, Lookahead, Stop, Swa
@@ -27,18 +28,18 @@ if TYPE_CHECKING:  # what is registered is known at run time; a type checker see
     from netdsl.recipe.regularizers import Clip as Clips
     from netdsl.recipe.regularizers import Penalty as Penalties
     from netdsl.recipe.retention import Final as Finals
+    from netdsl.recipe.sampling import BalancedSampling as Samplings
     from netdsl.recipe.schedules import Phase as Phases
     from netdsl.recipe.sources import Data as Sources
     from netdsl.recipe.sources import Standardization as Standardizations
 else:
-    import netdsl.recipe.inits  # noqa: F401 - the components register themselves
+    import netdsl.recipe.inits
+    import netdsl.recipe.sampling  # noqa: F401 - the components register themselves
 
     Augments, Mixes, LinkRates, TimeRates = map(accepted, ("augment", "mix", "drop_path", "dropout"))
     Inits, Losses, Optimizers, Clips = map(accepted, ("init", "loss", "optimizer", "clip"))
     Penalties, Finals, Phases, Sources = map(accepted, ("penalty", "final", "schedule", "data"))
-    Standardizations = accepted("standardize")
-
-Metric = Literal["top1", "top5", "per_class", "confusion", "mean_iou", "rmse", "perplexity"]
+    Standardizations, Samplings = accepted("standardize"), accepted("sampling")
 
 SECTIONS = {
     "data": "Data", "augmentation": "Augmentation", "loss": "Loss and regularisation",
@@ -98,6 +99,9 @@ class Recipe(Struct, frozen=True, kw_only=True):
         Count,
         in_section("data", "repeated augmentation: copies of a sample in an epoch's order (Hoffer et al. 2020)"),
     ] = 1
+    sampling: Annotated[
+        Samplings | None, in_section("data", "which samples an epoch shows, where not each of them once")
+    ] = None
     seed: Annotated[Index, in_section("data", "seed of everything random")] = 0
 
     augment: Annotated[tuple[Augments, ...], in_section("augmentation", "what is done to training images")] = ()

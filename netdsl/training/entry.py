@@ -34,7 +34,7 @@ from netdsl.training.errors import CheckpointError
 from netdsl.training.evaluate import at_once
 from netdsl.training.export import forward_of, largest_difference
 from netdsl.training.kernels.memory import resident
-from netdsl.training.metrics import SAID
+from netdsl.training.metrics import said, title
 from netdsl.training.report.page import write_report
 from netdsl.training.report.progress import Progress
 from netdsl.training.setup import (
@@ -274,5 +274,5 @@ def described(result: dict[str, Any]) -> str:
     parts = []
     for name, value in result.items():
         if isinstance(value, float) and name not in ("seconds", "onnx_difference"):
-            parts.append(f"{SAID[name]} {value:.2%}" if name in SAID else f"{name} {value:.4f}")
+            parts.append(f"{title(name)} {said(name, value)}")
     return ", ".join(parts) + f" on {result['n']:,} samples"

@@ -57,7 +57,7 @@ class Evaluator:
     @torch.no_grad()
     def __call__(self, forward: Forward, split: Split) -> dict[str, Any]:
         """Metrics of a net in evaluation mode on a split."""
-        metrics = Metrics(self.task, self.classes, self.metrics)
+        metrics = Metrics(self.task, self.classes, self.metrics, len(split), _origin(split))
         own = self.ranks.share(len(split)) if split.shards else (self.ranks.rank, len(split), self.ranks.world)
         mine = torch.arange(*own, device=split.target.device)  # of shards, each process reads its own
         parts = [p for p in torch.split(mine, self.most) if len(p)]
@@ -67,7 +67,7 @@ class Evaluator:
             with within_memory(partial(self._attempt, forward, inputs, target)):
                 counted = None if place <= len(parts) - waited else 0
                 result, target = first_of(forward(*inputs), counted), target[:counted]
-                self._add(metrics, result, target)
+                self._add(metrics, result, target, parts[place - 1][:counted])
         metrics.sums = self.ranks.sum(metrics.sums)
         return metrics.results()
 
@@ -76,20 +76,26 @@ class Evaluator:
         process lacks are of one sample, and do not count."""
         return ceil(ceil(samples / self.ranks.world) / self.most)
 
-    def _add(self, metrics: Metrics, result: Any, target: Tensor) -> None:
+    def _add(self, metrics: Metrics, result: Any, target: Tensor, rows: Tensor) -> None:
         terms = self.criterion(result, self.targets(target))
         main = self.criterion.main(result).float()
-        metrics.add(main, facing(target, main), terms.loss, terms.count)
+        metrics.add(main, facing(target, main), terms.loss, terms.count, rows)
 
     def _attempt(self, forward: Forward, inputs: tuple[Tensor, ...], target: Tensor) -> Attempt:
         """The evaluation of a chunk that did not fit, to be tried with its first samples; its result is dropped."""
 
         def passes(count: int) -> None:
-            unused = Metrics(self.task, self.classes, self.metrics)
-            self._add(unused, forward(*(x[:count] for x in inputs)), target[:count])
+            unused = Metrics(self.task, self.classes, self.metrics, count)
+            rows = torch.arange(count, device=target.device)
+            self._add(unused, forward(*(x[:count] for x in inputs)), target[:count], rows)
 
         fits = (lambda count: fits_in_memory(lambda: passes(count))) if self.ranks.world == 1 else None
         return Attempt(len(target), self.share, fits, self.folder, " in an evaluation")
+
+
+def _origin(split: Split) -> Tensor | None:
+    """The first target of numbers to predict, from which the others are measured: every process has it."""
+    return split.target[0].double() if split.target.is_floating_point() and len(split) else None
 
 
 def _without_smoothing(loss: Any) -> Any:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from netdsl.recipe.metrics import METRICS, MOST_PAIRED, always_measured
+from netdsl.training.ranking import of_each_class
 
 Sums = dict[str, Tensor]
 
@@ -16,52 +19,100 @@ class Metrics:
     """Adds up what the metrics of a task need, on the device; every sample counts once.
 
     `task`: classes, mask, tokens, nodes (all with a confusion matrix up to 1,000 classes), labels (each yes or no) or
-    numbers.
+    numbers. `samples`: how many there are in all, for metrics that look at their order; `origin`: a target, from which
+    others are measured where their spread counts.
     """
 
-    def __init__(self, task: str, classes: int, wanted: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, task: str, classes: int, wanted: tuple[str, ...] = (), samples: int = 0, origin: Tensor | None = None
+    ) -> None:
         self.task = task
         self.classes = classes
-        self.wanted = wanted
+        self.wanted = tuple(m for m in wanted if task in METRICS[m].tasks)
+        self.samples = samples
+        self.origin = origin
         self.sums: Sums = {}
 
-    def add(self, output: Tensor, target: Tensor, loss: Tensor, count: Tensor | None = None) -> None:
+    def add(
+        self,
+        output: Tensor,
+        target: Tensor,
+        loss: Tensor,
+        count: Tensor | None = None,
+        rows: Tensor | None = None,
+    ) -> None:
         """Add a batch: the net's output, hard targets, and of every sample the numerators and the denominators (1 where
-        not given) of the loss, [B] or [T, B]."""
+        not given) of the loss, [B] or [T, B]; `rows`: which of all samples they are."""
         self._add("n", loss.new_full((), len(target)))
         self._add("loss", loss.double().sum(-1))
         self._add("counts", (torch.ones_like(loss) if count is None else count).double().sum(-1))
         if self.task == "numbers":
-            self._add("squares", (output.double() - target.reshape(output.shape)).square().flatten(1).mean(1).sum())
-            return
-        if self.task == "labels":
-            self._add("places", loss.new_full((), target.numel()))
-            self._add("right", ((output > 0) == (target > 0.5)).double().sum())
-            return
-        self._add_classes(output, target)
+            self._add_numbers(output, target)
+        elif self.task == "labels":
+            self._add_labels(output, target)
+        else:
+            self._add_classes(output, target)
+        if self._ranked():
+            assert rows is not None
+            self._keep_scores(output, target, rows)
+
+    def _add_numbers(self, output: Tensor, target: Tensor) -> None:
+        distance = output.double() - target.reshape(output.shape)
+        self._add("squares", distance.square().flatten(1).mean(1).sum())
+        if "mae" in self.wanted:
+            self._add("absolute", distance.abs().flatten(1).mean(1).sum())
+        if "r2" in self.wanted:
+            truth = target.reshape(output.shape).double()
+            away = (truth - (0 if self.origin is None else self.origin.reshape(output.shape[1:]))).flatten(1)
+            self._add("residual", distance.flatten(1).square().sum(0))
+            self._add("away", away.sum(0))
+            self._add("away_squared", away.square().sum(0))
+
+    def _add_labels(self, output: Tensor, target: Tensor) -> None:
+        guess, truth = (output > 0).flatten(1), (target > 0.5).flatten(1)
+        self._add("places", torch.tensor(float(target.numel()), device=output.device))
+        self._add("right", (guess == truth).double().sum())
+        pairs = [(truth == t) & (guess == g) for t in (True, False) for g in (True, False)]
+        self._add("labels", torch.stack([p.double().sum(0) for p in pairs]))
 
     def _add_classes(self, output: Tensor, target: Tensor) -> None:
         """Count right guesses and confusions. The classes stay on their axis: a copy of a mask's output is large."""
-        axis = 2 if output.ndim == 3 and target.shape == output.shape[:2] else 1
+        axis = self._axis(output, target)
         guess, known = output.argmax(axis), target >= 0
         self._add("places", known.sum())
         self._add("right", (guess == target).sum())  # a guess is never negative
         if self.classes > 5 and "top5" in self.wanted:
             near = output.topk(5, axis).indices
             self._add("near", (near == target.unsqueeze(axis)).any(axis).sum())
-        if self.classes <= 1000:
+        if self.classes <= MOST_PAIRED:
             cells = torch.where(known, target * self.classes + guess, 0).flatten()
             if "confusion" not in self.sums:
                 empty = torch.zeros(self.classes, self.classes, dtype=torch.float64, device=output.device)
                 self.sums["confusion"] = empty
             self.sums["confusion"].view(-1).index_add_(0, cells, known.flatten().double())
 
+    def _axis(self, output: Tensor, target: Tensor) -> int:
+        return 2 if output.ndim == 3 and target.shape == output.shape[:2] else 1
+
+    def _ranked(self) -> list[str]:
+        return [m for m in self.wanted if METRICS[m].scores]
+
+    def _keep_scores(self, output: Tensor, target: Tensor, rows: Tensor) -> None:
+        """Keep what the samples are ordered by, each in its own row: rows of other processes stay 0 and are added."""
+        if self.task != "labels":
+            output = output.float().log_softmax(self._axis(output, target)).movedim(self._axis(output, target), -1)
+        for name, values in (("scores", output.double()), ("truth", target.double())):
+            if name not in self.sums:
+                self.sums[name] = values.new_zeros(self.samples, *values.shape[1:])
+            self.sums[name][rows] = values
+
     def _add(self, name: str, value: Tensor) -> None:
         value = value.double()
         self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def results(self) -> dict[str, Any]:
-        """Numbers by name; `confusion` (rows: truth, columns: guess) and `per_class` as lists where asked for."""
+        """Numbers by name; `confusion` (rows: truth, columns: guess) and what ends in `per_class` as lists where asked
+        for. A metric that the samples leave open is absent."""
         sums = self.sums
         n = max(1.0, float(sums.get("n", torch.tensor(0.0))))
         found: dict[str, Any] = {"n": 0}
@@ -69,42 +120,118 @@ class Metrics:
             tiny = torch.finfo(torch.float64).tiny
             found = {"n": int(n), "loss": float((sums["loss"] / sums["counts"].clamp(min=tiny)).sum())}
         if "squares" in sums:
-            found["rmse"] = (float(sums["squares"]) / n) ** 0.5
+            found |= self._of_numbers(n)
         if "right" in sums:
             places = max(1.0, float(sums["places"]))
             found["top1"] = float(sums["right"]) / places
-            if "near" in sums and "top5" in self.wanted:
+            if "near" in sums:
                 found["top5"] = float(sums["near"]) / places
-            if "confusion" in sums:
-                found |= self._from_confusion(sums["confusion"])
+            found |= self._of_classes()
         if self.task == "tokens" and "loss" in found:
             found["perplexity"] = float(torch.tensor(found["loss"]).exp())
         return found
 
-    def _from_confusion(self, matrix: Tensor) -> dict[str, Any]:
-        right, truth, guess = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
-        found: dict[str, Any] = {}
-        if self.task == "mask" or "mean_iou" in self.wanted:
-            union = truth + guess - right
-            found["mean_iou"] = float((right / union.clamp(min=1))[union > 0].mean())
-        if "per_class" in self.wanted:
-            found["per_class"] = (right / truth.clamp(min=1)).tolist()
-        if "confusion" in self.wanted:
-            found["confusion"] = matrix.long().tolist()
+    def _of_numbers(self, n: float) -> dict[str, Any]:
+        sums = self.sums
+        found = {"rmse": (float(sums["squares"]) / n) ** 0.5}
+        if "absolute" in sums:
+            found["mae"] = float(sums["absolute"]) / n
+        if "residual" in sums:
+            found["r2"] = explained(sums["residual"], sums["away_squared"] - sums["away"].square() / n)
         return found
 
+    def _of_classes(self) -> dict[str, Any]:
+        """What was asked for of the classes: a mean over them, their values, and the pairs of them."""
+        each, asked = self._each(), {*self.wanted, *always_measured(self.task)}
+        means = {name: _mean(values) for name, values in each.items() if name in asked}
+        found: dict[str, Any] = {name: mean for name, mean in means.items() if mean is not None}
+        if "per_class" in asked and "recall" in each:
+            found |= {"per_class": [v or 0.0 for v in each["recall"]], **_lists(each, means)}
+        if "confusion" in asked and "confusion" in self.sums:
+            found["confusion"] = self.sums["confusion"].long().tolist()
+        return found
 
-HIGHER = frozenset(("top1", "top5", "mean_iou"))
-"""Metrics of which more is better."""
+    def _each(self) -> dict[str, list[float | None]]:
+        """The metrics that have a value for each class."""
+        each = {}
+        if "scores" in self.sums:
+            each = {name: of_each_class(name, *self._scores()) for name in self._ranked()}
+        if "confusion" in self.sums:
+            return each | of_pairs(from_confusion(self.sums["confusion"]))
+        return each | of_pairs(self.sums["labels"], apart=True) if "labels" in self.sums else each
 
-SAID = {"top1": "accuracy", "top5": "top-5", "mean_iou": "mean IoU"}
-"""What metrics are called where people read them; these are fractions."""
+    def _scores(self) -> tuple[Tensor, Tensor]:
+        """Scores [N, C], and classes [N] or labels [N, C]."""
+        scores, truth = self.sums["scores"], self.sums["truth"]
+        return scores.flatten(0, -2), truth.flatten() if self.task != "labels" else truth.flatten(1)
+
+
+SUMMED = ("recall", "balanced_accuracy")
+"""Metrics whose values for each class stand in `per_class` already."""
+
+
+def _lists(each: dict[str, list[float | None]], shown: Iterable[str]) -> dict[str, list[float | None]]:
+    return {f"{name}_per_class": each[name] for name in shown if name not in SUMMED}
+
+
+def from_confusion(matrix: Tensor) -> tuple[Tensor, ...]:
+    """Of every class: true positives, false negatives, false positives and true negatives."""
+    right, truth, guess = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+    return right, truth - right, guess - right, matrix.sum() - truth - guess + right
+
+
+def of_pairs(counts: Iterable[Tensor], apart: bool = False) -> dict[str, list[float | None]]:
+    """Metrics of every class from its true positives, false negatives, false positives and true negatives, as in
+    scikit-learn; None for what does not occur at all, and does not count in a mean. `apart`: each is a yes or no of
+    its own, whose balanced accuracy is the mean of both."""
+    hit, missed, wrong, left = counts
+    there = (hit + missed + wrong) > 0
+    balanced = _share(hit, hit + missed, (hit + missed) > 0)
+    if apart:
+        no = _share(left, left + wrong, (left + wrong) > 0)
+        balanced = [(a + b) / 2 if a is not None and b is not None else None for a, b in zip(balanced, no, strict=True)]
+    return {
+        "balanced_accuracy": balanced, "precision": _share(hit, hit + wrong, there),
+        "recall": _share(hit, hit + missed, there), "f1": _share(2 * hit, 2 * hit + missed + wrong, there),
+        "mean_iou": _share(hit, hit + missed + wrong, there),
+    }  # fmt: skip
+
+
+def _share(part: Tensor, whole: Tensor, there: Tensor) -> list[float | None]:
+    """Fractions, 0 of nothing; None where a class is not there."""
+    values = (part / whole.clamp(min=1)).tolist()
+    return [v if known else None for v, known in zip(values, there.tolist(), strict=True)]
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known else None
+
+
+def explained(residual: Tensor, spread: Tensor) -> float:
+    """The share of the targets' spread that a net explains, as sklearn.metrics.r2_score: the mean over its outputs. One
+    that does not vary counts 1 where the net gives it exactly, else 0."""
+    constant = spread <= 0
+    each = 1 - residual / torch.where(constant, torch.ones_like(spread), spread)
+    return float(torch.where(constant, (residual == 0).double(), each).mean())
 
 
 def score(metric: str, numbers: Mapping[str, Any]) -> float:
     """A metric as a number of which less is better; the loss where it was not measured."""
-    value: float = numbers.get(metric, numbers["loss"])
-    return -value if metric in HIGHER else value
+    if metric not in numbers:
+        return float(numbers["loss"])
+    value: float = numbers[metric]
+    return -value if metric in METRICS and METRICS[metric].higher else value
+
+
+def said(name: str, value: float, digits: str = ".4f") -> str:
+    """A metric's value as people read it: fractions in percent."""
+    return f"{value:.2%}" if name in METRICS and METRICS[name].fraction else format(value, digits)
+
+
+def title(name: str) -> str:
+    """What a metric is called where people read it."""
+    return METRICS[name].said if name in METRICS else name
 
 
 def improves(found: float, best: float | None, least: float) -> bool:

@@ -30,6 +30,7 @@ from netdsl.training.checkpoints.run_dir import ABOUT, LOG, RECIPE, SOURCE, WEIG
 from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.data.fit import check_shape, fit, held_out, with_noise
+from netdsl.training.data.imbalance import balanced
 from netdsl.training.data.labels import as_labels
 from netdsl.training.data.preprocessing import keep, kept_statistics, pixel_statistics, preprocessing
 from netdsl.training.data.targets import Targets
@@ -94,6 +95,7 @@ def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device, given: D
     train, held = held_out(data, recipe.validation, recipe.seed)
     if data.task == "classes":
         train = with_noise(train, recipe.label_noise, len(data.classes), key(recipe.seed, "noise"))
+    recipe = balanced(recipe, train, data)
     standard, per = preprocessing(recipe, train, net.checked)
     data = replace(data, units=target_units(recipe, train, data.task, net.checked))
     choices = Options(links=recipe.drop_path is not None, standard=standard, per=per, units=data.units)

@@ -22,6 +22,7 @@ from netdsl.planning.recipes import parse_override
 from netdsl.recipe.annotations import arguments
 from netdsl.recipe.bind import Binder
 from netdsl.recipe.losses import Bce
+from netdsl.recipe.metrics import METRICS
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Images
 from netdsl.sizes.stated import broken
@@ -169,7 +170,7 @@ def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dic
         raise DataError(
             "unfit-metric",
             f"there is no metric in `{', '.join(metrics)}`",
-            "metrics: top1, top5, per_class, confusion, mean_iou",
+            f"metrics: {', '.join(METRICS)}",
         ) from None
     shape = tuple(s or 0 for s in trained.shape)
     found = read(word, base, shape, trained.outputs or 1, is_regression(trained.recipe))

@@ -16,13 +16,17 @@ from netdsl.cli.main import main
 FOLDERS = re.compile(r'imagefolder\("(\w+)"')
 
 
-def examples() -> list[tuple[str, str]]:
-    """Every recipe of the two pages about training: the spec and the recipe's name."""
+def examples(*pages: str) -> list[tuple[str, str]]:
+    """Every recipe of some pages: the spec and the recipe's name."""
     found = []
-    for page in ("data.md", "recipes.md"):
+    for page in pages:
         for text in re.findall(r"^```net\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.DOTALL | re.MULTILINE):
             found += [(text, name) for name in re.findall(r"^recipe (\w+)", text, re.MULTILINE)]
     return found
+
+
+OF_IMAGES = examples("data.md", "recipes.md")
+TASKS = examples("tasks.md")
 
 
 def images(folder: Path) -> None:
@@ -42,7 +46,7 @@ SHORT = {"Quick": ["--set", "epochs=1"], "Pets": ["--set", "epochs=1", "--set", 
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [pytest.param(*e, id=e[1], marks=[] if e[1] in SHORT else [pytest.mark.slow]) for e in examples()],
+    [pytest.param(*e, id=e[1], marks=[] if e[1] in SHORT else [pytest.mark.slow]) for e in OF_IMAGES],
 )
 def test_the_recipe_trains(text: str, name: str, tmp_path: Path) -> None:
     (tmp_path / "example.net").write_text(text)
@@ -62,4 +66,15 @@ def test_the_recipe_trains(text: str, name: str, tmp_path: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert {name for _, name in examples()} >= {"Pets", "Quick", "ImageNet300", "Longer"}
+    assert {name for _, name in OF_IMAGES} >= {"Pets", "Quick", "ImageNet300", "Longer"}
+
+
+@pytest.mark.parametrize(("text", "name"), [pytest.param(*e, id=e[1]) for e in TASKS])
+def test_the_recipe_of_a_task_trains(text: str, name: str, tmp_path: Path) -> None:
+    """What it reads lies beside the spec, as the page says."""
+    (tmp_path / "example.net").write_text(text)
+    run = tmp_path / "run"
+    options = ["--set", "epochs=1", "-q", "--no-onnx", "-o", str(run)]
+    assert main(["train", f"{tmp_path}/example.net:{name}", *options]) == 0
+    result = json.loads((run / "run.json").read_text())["result"]
+    assert result["n"] > 0

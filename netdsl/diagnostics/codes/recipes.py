@@ -153,6 +153,14 @@ RECIPES = (
         recipe("dropout = linear(0, 0.1)"),
     ),
     Code(
+        "balanced-twice",
+        "Rare classes are made up for twice",
+        "`sampling = balanced` shows rare classes more often, `weight=balanced` counts each of their samples more. One "
+        "of the two is enough.",
+        recipe("sampling = balanced\nloss = cross_entropy(weight=balanced)"),
+        recipe("loss = cross_entropy(weight=balanced)"),
+    ),
+    Code(
         "unfit-branch",
         "A residual branch has no form that the initialization needs",
         "Fixup and SkipInit scale the layers of each residual branch, and the branch must end with a layer "
@@ -192,7 +200,8 @@ RECIPES = (
     Code(
         "unfit-metric",
         "A metric cannot be measured",
-        "`top5` needs more than five classes, `rmse` numbers to predict, `perplexity` tokens. A metric that decides "
+        "`top5` needs more than five classes, `rmse`, `mae` and `r2` numbers to predict, `perplexity` tokens; `auroc` "
+        "and `average_precision` order samples, and not the places of a mask or a text. A metric that decides "
         "when to stop must be one that is measured.",
         recipe("metrics = [rmse]"),
         recipe("metrics = [top5]"),

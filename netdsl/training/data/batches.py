@@ -15,6 +15,7 @@ from netdsl.training.augment.cuts import cuts, first_cut
 from netdsl.training.augment.pipeline import Pipeline
 from netdsl.training.augment.registry import Standard
 from netdsl.training.data.dataset import Cut, Split, as_classes
+from netdsl.training.data.imbalance import balance_of
 from netdsl.training.data.mix import Mix, Mixer
 from netdsl.training.data.prefetch import Ahead, Share, processes
 from netdsl.training.data.sampler import EpochSampler
@@ -111,8 +112,9 @@ class BatchLoader:
         self.targets = targets
         self.workers = recipe.workers
         self.numbers = EpochSampler(
-            recipe.seed, len(split), recipe.batch, recipe.repeat, recipe.drop_last, split.shards
-        )
+            recipe.seed, len(split), recipe.batch, recipe.repeat, recipe.drop_last, split.shards,
+            balance_of(recipe, split),
+        )  # fmt: skip
         self.per_epoch = self.numbers.per_epoch
         self.total = recipe.total_steps(self.per_epoch)
         self.stages = stages_of(recipe, self.total, mask, standard, mixing)

@@ -9,6 +9,7 @@ from msgspec import Struct
 from torch import Tensor
 
 from netdsl.recipe.schema import updates_per_epoch
+from netdsl.training.data.balance import Balance, BalancedEpoch, balanced_epoch
 from netdsl.training.data.sharded import Shards
 from netdsl.training.rng import KeyedRng, key, permutation
 
@@ -16,7 +17,8 @@ from netdsl.training.rng import KeyedRng, key, permutation
 class EpochSampler(Struct, frozen=True):
     """The order of `samples` samples in updates of `batch`, for every epoch. `repeat`: copies of a sample in an
     epoch (Hoffer et al. 2020); `drop_last`: the short last update is left out; `shards`: how many samples each file
-    has, where an epoch is read file by file (but not with `repeat`)."""
+    has, where an epoch is read file by file (but not with `repeat`); `balance`: an epoch has its classes equally often
+    (without `repeat` and `shards`)."""
 
     seed: int
     samples: int
@@ -24,6 +26,7 @@ class EpochSampler(Struct, frozen=True):
     repeat: int = 1
     drop_last: bool = False
     shards: tuple[int, ...] = ()
+    balance: Balance | None = None
 
     @property
     def per_epoch(self) -> int:
@@ -32,7 +35,10 @@ class EpochSampler(Struct, frozen=True):
 
     def epoch(self, number: int) -> Tensor:
         """The samples of an epoch in order, int64; with `repeat`, neighbours are copies of one sample."""
-        return _epoch(self, number)
+        return _epoch(self, number) if self.balance is None else self._balanced(self.balance, number).samples
+
+    def _balanced(self, balance: Balance, number: int) -> BalancedEpoch:
+        return balanced_epoch(balance, key(self.seed, "order", number), self.samples)
 
     def at(self, step: int, places: Tensor) -> Tensor:
         """The samples at some places of update `step`, on the CPU."""
@@ -57,8 +63,11 @@ class EpochSampler(Struct, frozen=True):
     def draws(self, step: int, places: Tensor, samples: Tensor) -> KeyedRng:
         """What the augmentation of some places draws from; copies of a sample differ."""
         epoch, within = divmod(step, self.per_epoch)
-        copies = samples + self.samples * ((within * self.batch + places) % self.repeat)
-        return KeyedRng(key(self.seed, "augment", epoch), copies)
+        if self.balance is None:
+            copies = (within * self.batch + places) % self.repeat
+        else:
+            copies = self._balanced(self.balance, epoch).copies[self.slots(step)].to(places.device)[places]
+        return KeyedRng(key(self.seed, "augment", epoch), samples + self.samples * copies)
 
 
 @lru_cache(maxsize=2)

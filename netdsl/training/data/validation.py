@@ -7,8 +7,10 @@ from torch import Tensor
 
 from netdsl.recipe.component import component_name
 from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
+from netdsl.recipe.metrics import METRICS
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataSet, Split
+from netdsl.training.data.imbalance import check_sampling
 from netdsl.training.errors import DataError
 
 NO_VOID = ("classes",)
@@ -74,6 +76,8 @@ def check_recipe(recipe: Recipe, data: DataSet) -> None:
             "not-supported", f"`mix` has no meaning for targets that are a {data.task}, or for several inputs"
         )
     _check_weights(recipe, data)
+    check_sampling(recipe, data)
+    check_metrics(recipe.metrics, data)
     if recipe.label_noise and data.task != "classes":
         raise DataError(
             "not-supported", f"`label_noise` replaces classes, and the targets of `{data.name}` are {data.task}"
@@ -94,9 +98,19 @@ def check_recipe(recipe: Recipe, data: DataSet) -> None:
 def _check_weights(recipe: Recipe, data: DataSet) -> None:
     given = recipe.loss.class_weights
     if given and data.classes and len(given) != len(data.classes):
+        path = f"loss.{recipe.loss.balances}"
         raise DataError(
-            "wrong-count", f"`loss.weight` has {len(given)} values, `{data.name}` has {len(data.classes)} classes"
+            "wrong-count", f"`{path}` has {len(given)} values, `{data.name}` has {len(data.classes)} classes"
         )
+
+
+def check_metrics(metrics: tuple[str, ...], data: DataSet) -> None:
+    """Raise DataError for a metric that the targets do not have."""
+    for name in metrics:
+        if data.task not in METRICS[name].tasks:
+            asked = " or ".join(METRICS[name].tasks)
+            message = f"`{name}` cannot be measured: the targets of `{data.name}` are {data.task}"
+            raise DataError("unfit-metric", message, f"it is for {asked}")
 
 
 def _check_augment(recipe: Recipe, data: DataSet) -> None:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from torch import Tensor
 from torch.nn import functional
 
-from netdsl.recipe.losses import L1, Bce, CrossEntropy, DiceCe, Huber, Mse
+from netdsl.recipe.losses import L1, Bce, CrossEntropy, DiceCe, Focal, Huber, Mse
 from netdsl.recipe.registry import Executors
 
 
@@ -31,6 +31,9 @@ class Terms(Struct, frozen=True, eq=False):
     def mean(self) -> Tensor:
         return self.over(self.count.sum(1))
 
+
+TINY = 1e-12
+"""A chance whose powers below 1 still have a slope."""
 
 LossTerms = Callable[[Any, Tensor, Tensor], tuple[Tensor, ...]]
 """(component, output, target) -> the numerators of each term, [B]."""
@@ -57,7 +60,7 @@ def counts_of(word: Any, target: Tensor) -> Tensor:
 
 
 def class_weights(word: Any, device: torch.device) -> Tensor | None:
-    """The weight of every class, where the recipe gives them."""
+    """The weight of every class (with `bce`, of a yes), where the recipe gives them."""
     return _on_device(word.class_weights, device) if word.class_weights else None
 
 
@@ -88,10 +91,32 @@ def _cross_entropy(word: CrossEntropy, output: Tensor, target: Tensor) -> tuple[
     return (_summed(each),)
 
 
+def _focal(word: Focal, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+    """Of every class (1 - p)^gamma * -log p, by its share of the target: with hard targets that of the true class, and
+    where they are smoothed a little of all."""
+    output = _by_class(output, target)
+    weight = class_weights(word, output.device)
+    log_chance = output.log_softmax(1)
+    each = -log_chance * (-log_chance.expm1()).clamp(min=TINY).pow(word.gamma)
+    if weight is not None:
+        each = each * weight.view(-1, *[1] * (output.ndim - 2))
+    if target.is_floating_point():
+        return (_summed((each * target).sum(1)),)
+    valid = target >= 0
+    true = each.gather(1, target.clamp(min=0).long().unsqueeze(1)).squeeze(1)
+    mixed = true * (1 - word.label_smoothing) + each.mean(1) * word.label_smoothing
+    return (_summed(mixed * valid),)
+
+
 def _bce(word: Bce, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     if word.threshold is not None:
         target = (target > word.threshold).to(output.dtype)
-    each = functional.binary_cross_entropy_with_logits(output, target, reduction="none")
+    yes = class_weights(word, output.device)
+    each = functional.binary_cross_entropy_with_logits(output, target, pos_weight=yes, reduction="none")
+    if word.gamma:
+        chance = output.sigmoid()
+        wrong = chance * (1 - target) + (1 - chance) * target
+        each = each * wrong.clamp(min=TINY).pow(word.gamma)
     return (each.sum(1) if word.sum_classes else each.flatten(1).mean(1),)
 
 
@@ -116,6 +141,7 @@ LOSSES: Executors[LossTerms] = Executors(
     "loss",
     {
         CrossEntropy: _cross_entropy,
+        Focal: _focal,
         Bce: _bce,
         Mse: _numbers(lambda word, a, b: functional.mse_loss(a, b, reduction="none")),
         L1: _numbers(lambda word, a, b: functional.l1_loss(a, b, reduction="none")),

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 
 from netdsl.recipe.component import component_name
+from netdsl.recipe.metrics import METRICS
 from netdsl.recipe.schema import DEFAULT_EPOCHS
 from netdsl.training.checkpoints.format import write_atomic
 from netdsl.training.checkpoints.run_dir import RECIPE, About, read_log
 from netdsl.training.data.dataset import Split
 from netdsl.training.evaluate import at_once, first_output
 from netdsl.training.losses.criterion import facing
-from netdsl.training.metrics import SAID, headline
+from netdsl.training.metrics import headline, said, title
 from netdsl.training.report.mistakes import Chunks, Confusions, Mistake, confusions, worst_masks
 from netdsl.training.report.svg import curves, data_url, matrix
 from netdsl.training.setup import Prepared
@@ -47,7 +48,7 @@ WORST = 16
 LARGE = 30
 """Classes above which the confusion matrix is a list of the pairs that are most often taken for each other."""
 
-NAMES = {**SAID, "n": "samples", "onnx_difference": "ONNX against torch"}
+NAMES = {"n": "samples", "onnx_difference": "ONNX against torch"}
 
 
 def write_report(folder: Path, prepared: Prepared, result: dict[str, Any], about: About) -> None:
@@ -73,7 +74,7 @@ def _summary(prepared: Prepared, result: dict[str, Any], about: About) -> list[s
     """The number that counts, and what it is of."""
     main, recipe = headline(prepared.data.task), prepared.recipe
     value = result.get(main, result["loss"])
-    name = NAMES.get(main, main) if main in result else "loss"
+    name = title(main) if main in result else "loss"
     held = (
         f"{_number(main, value)} <span class=soft style='font-size:1rem'>{name} on {result['n']:,} test samples</span>"
     )
@@ -89,7 +90,9 @@ def _summary(prepared: Prepared, result: dict[str, Any], about: About) -> list[s
         "machine": f"{machine}, torch {about.versions['torch']}",
     }
     facts |= {
-        NAMES.get(k, k): _number(k, v) for k, v in result.items() if isinstance(v, float) and k not in (main, "seconds")
+        NAMES.get(k, title(k)): _number(k, v)
+        for k, v in result.items()
+        if isinstance(v, float) and k not in (main, "seconds")
     }
     if isinstance(result.get("onnx"), dict) and main in result["onnx"]:
         facts[f"{name} in onnxruntime"] = _number(main, result["onnx"][main])
@@ -100,7 +103,7 @@ def _summary(prepared: Prepared, result: dict[str, Any], about: About) -> list[s
 def _number(name: str, value: float) -> str:
     if name == "onnx_difference":
         return f"{value:.1e}"
-    return f"{value:.2%}" if name in SAID else f"{value:.4g}"
+    return said(name, value, ".4g")
 
 
 def _changes(about: About) -> list[str]:
@@ -115,8 +118,7 @@ def charts(lines: list[dict[str, Any]]) -> str:
     held = [x for x in lines if x["kind"] == "evaluation"]
     loss = {"training": [(x["step"], x["loss"]) for x in steps], **_held(held, "loss")}
     charts = [curves("loss", loss)]
-    others = ("top1", "top5", "mean_iou", "rmse", "perplexity")
-    charts += [curves(NAMES.get(name, name), _held(held, name)) for name in others]
+    charts += [curves(title(name), _held(held, name)) for name, kind in METRICS.items() if kind.number]
     charts.append(curves("learning rate", {"lr": [(x["step"], x["lr"]) for x in steps]}, noisy=False))
     charts.append(
         curves("norm of the gradient", {"gradient": [(x["step"], x["gradient"]) for x in steps if "gradient" in x]})

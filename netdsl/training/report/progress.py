@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from netdsl.training.kernels.memory import resident
+from netdsl.training.metrics import said
 
 
 class Progress:
@@ -93,4 +94,4 @@ class Progress:
 def _shown(name: str, value: float) -> str:
     if name == "waiting":
         return f"for data {value:.0%}"
-    return f"{value:.2%}" if name in ("top1", "top5", "mean_iou") else f"{value:.4f}"
+    return said(name, value)

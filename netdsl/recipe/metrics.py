@@ -1,0 +1,64 @@
+"""What can be measured of a net: each metric with the tasks that have it, declared once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+Metric = Literal[
+    "top1", "top5", "balanced_accuracy", "precision", "recall", "f1", "auroc", "average_precision", "mean_iou",
+    "per_class", "confusion", "rmse", "mae", "r2", "perplexity",
+]  # fmt: skip
+Deciding = Literal[
+    "loss", "top1", "top5", "balanced_accuracy", "precision", "recall", "f1", "auroc", "average_precision", "mean_iou",
+    "rmse", "mae", "r2",
+]  # fmt: skip
+"""Metrics that can decide when to stop, or when lr falls."""
+
+CLASSES = ("classes", "mask", "tokens", "nodes")
+"""Tasks whose targets are one of several classes, for a sample or at each of its places."""
+
+
+MOST_PAIRED = 1000
+"""Classes above which pairs of true and guessed classes are not counted."""
+
+
+class MetricKind(Struct, frozen=True):
+    """One metric: the tasks that have it, what it is called where people read it, whether it is a fraction and whether
+    more of it is better. `pairs`: it is counted from pairs of true and guessed classes; `scores`: it looks at the order
+    of all samples, whose scores are kept until the end; `number`: it is one number, and no list."""
+
+    tasks: tuple[str, ...]
+    said: str
+    fraction: bool = True
+    higher: bool = True
+    pairs: bool = False
+    scores: bool = False
+    number: bool = True
+
+
+METRICS: dict[str, MetricKind] = {
+    "top1": MetricKind((*CLASSES, "labels"), "accuracy"),
+    "top5": MetricKind(CLASSES, "top-5"),
+    "balanced_accuracy": MetricKind((*CLASSES, "labels"), "balanced accuracy", pairs=True),
+    "precision": MetricKind((*CLASSES, "labels"), "precision", pairs=True),
+    "recall": MetricKind((*CLASSES, "labels"), "recall", pairs=True),
+    "f1": MetricKind((*CLASSES, "labels"), "F1", pairs=True),
+    "auroc": MetricKind(("classes", "nodes", "labels"), "AUROC", scores=True),
+    "average_precision": MetricKind(("classes", "nodes", "labels"), "average precision", scores=True),
+    "mean_iou": MetricKind((*CLASSES, "labels"), "mean IoU", pairs=True),
+    "per_class": MetricKind((*CLASSES, "labels"), "of each class", pairs=True, number=False),
+    "confusion": MetricKind(CLASSES, "confusion matrix", pairs=True, number=False),
+    "rmse": MetricKind(("numbers",), "rmse", fraction=False, higher=False),
+    "mae": MetricKind(("numbers",), "mae", fraction=False, higher=False),
+    "r2": MetricKind(("numbers",), "R2", fraction=False),
+    "perplexity": MetricKind(("tokens",), "perplexity", fraction=False, higher=False),
+}
+"""All metrics, in the order in which they are shown."""
+
+
+def always_measured(task: str) -> tuple[str, ...]:
+    """The metrics that are measured also where no recipe asks for them."""
+    of_task = {"numbers": ("rmse",), "mask": ("top1", "mean_iou"), "tokens": ("top1", "perplexity")}
+    return of_task.get(task, ("top1",))
