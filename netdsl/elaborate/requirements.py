@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from netdsl.elaborate.arithmetic import compare
+from netdsl.budget import spend
+from netdsl.diagnostics.diagnostic import fault
+from netdsl.elaborate.arithmetic import compare, truth
 from netdsl.elaborate.expressions import Evaluator
 from netdsl.elaborate.names import Env
-from netdsl.sizes.constraints import ASSUMED, IMPOSSIBLE, PROVED, Assumptions
+from netdsl.sizes.constraints import Assumptions, Required
 from netdsl.sizes.dims import Dim, Size
 from netdsl.syntax import ast
 
+Options = list[list[Required]]
+"""One of these lists of facts has to hold, all of it: none of none says false, one without facts true."""
+
+FALSE: Options = []
+TRUE: Options = [[]]
+
+MOST_OPTIONS = 64
+"""How many lists of facts a condition may have."""
+
 
 class Requirements:
-    """Assumes conditions of one kind: comparisons joined by `and`. Others must be decided."""
+    """Assumes a condition: comparisons of sizes, joined by `and`, `or` and `not`; the rest of it must be decided."""
 
     def __init__(self, evaluator: Evaluator, assume: Assumptions, env: Env, message: str) -> None:
         self.evaluator = evaluator
@@ -23,32 +35,59 @@ class Requirements:
 
     def meet(self, condition: ast.Node) -> str:
         """Whether a condition is proved, assumed from here on, or impossible. Raises Fault where it is undecided."""
-        if isinstance(condition, ast.Binary) and condition.op == "and":
-            found = self.meet(condition.left)
-            return found if found == IMPOSSIBLE else _both(found, self.meet(condition.right))
-        if isinstance(condition, ast.Compare):
-            return self._compared(condition)
-        return PROVED if self.evaluator.truth(condition, self.env) else IMPOSSIBLE
+        return self.assume.require_one(self._options(condition, True), self.message)
 
-    def _compared(self, node: ast.Compare) -> str:
-        verdict, nodes = PROVED, (node.first, *node.rest)
+    def _options(self, node: ast.Node, wanted: bool) -> Options:
+        """What has to hold so that a condition is true, or false where that is `wanted`."""
+        if isinstance(node, ast.Unary) and node.op == "not":
+            return self._options(node.operand, not wanted)
+        if isinstance(node, ast.Binary) and node.op in ("and", "or"):
+            left = self._options(node.left, wanted)
+            both = (node.op == "and") == wanted
+            if left == (FALSE if both else TRUE):
+                return left
+            right = self._options(node.right, wanted)
+            return self._all((left, right), node) if both else _any(left, right)
+        if isinstance(node, ast.Compare):
+            return self._compared(node, wanted)
+        value = self.evaluator.evaluate(node, self.env)
+        if isinstance(value, Size):
+            return [[self._fact((node, value), "!=" if wanted else "==", (node, 0))]]
+        return TRUE if truth(value, self.env.place(node)) == wanted else FALSE
+
+    def _all(self, parts: Iterable[Options], node: ast.Node) -> Options:
+        found = TRUE
+        for part in parts:
+            spend(len(found) * len(part))
+            found = [[*a, *b] for a in found for b in part]
+            if len(found) > MOST_OPTIONS:
+                hint = "write several `require`, one for each part"
+                raise fault("undecided", f"more than {MOST_OPTIONS} cases to tell apart", self.env.place(node), hint)
+        return found
+
+    def _compared(self, node: ast.Compare, wanted: bool) -> Options:
+        nodes = (node.first, *node.rest)
         values = [self.evaluator.evaluate(n, self.env) for n in nodes]
-        for i, op in enumerate(node.ops):
-            left, right = values[i], values[i + 1]
-            if op in _FACTS and _are_sizes(left, right):
-                found = self._assumed((nodes[i], left), op, (nodes[i + 1], right))
-            else:
-                found = PROVED if compare(op, left, right, self.env.place(node)) else IMPOSSIBLE
-            if found == IMPOSSIBLE:
-                return found
-            verdict = _both(verdict, found)
-        return verdict
+        links = [
+            self._link((nodes[i], values[i]), op if wanted else _NEGATED[op], (nodes[i + 1], values[i + 1]), node)
+            for i, op in enumerate(node.ops)
+        ]
+        return self._all(links, node) if wanted else _any(*links)
 
-    def _assumed(self, left: tuple[ast.Node, Any], op: str, right: tuple[ast.Node, Any]) -> str:
+    def _link(self, left: tuple[ast.Node, Any], op: str, right: tuple[ast.Node, Any], node: ast.Compare) -> Options:
+        """What one comparison of a chain asks."""
+        if op in ("in", "not in") and _among_sizes(left[1], right[1]):
+            each = [self._fact(left, "==" if op == "in" else "!=", (right[0], item)) for item in right[1]]
+            return [[fact] for fact in each] if op == "in" else [each]
+        if op in _FACTS and _are_sizes(left[1], right[1]):
+            return [[self._fact(left, op, right)]]
+        return TRUE if compare(op, left[1], right[1], self.env.place(node)) else FALSE
+
+    def _fact(self, left: tuple[ast.Node, Any], op: str, right: tuple[ast.Node, Any]) -> Required:
         if isinstance(left[1], int):  # `H >= 3` for `3 <= H`
             left, op, right = right, op.translate(_TURNED), left
         text = f"{self._text(*left)} {op} {self._text(*right)}"
-        return self.assume.require(left[1], op, right[1], self.message, text)
+        return Required(left[1], op, right[1], self.message, text)
 
     def _text(self, node: ast.Node, value: Any) -> str:
         """A side as it reads over the named sizes: `H % 4`, not its normal form."""
@@ -59,16 +98,25 @@ class Requirements:
 
 
 _TURNED = str.maketrans("<>", "><")
-_FACTS = ("==", "<=", ">=", "<", ">")
+_NEGATED = {"==": "!=", "<=": ">", ">=": "<", "in": "not in"}
+_NEGATED |= {negated: op for op, negated in _NEGATED.items()}
+_FACTS = ("==", "!=", "<=", ">=", "<", ">")
+
+
+def _any(*parts: Options) -> Options:
+    return [option for part in parts for option in part]
 
 
 def _are_sizes(left: Any, right: Any) -> bool:
-    plain = all(isinstance(v, int | Size) and not isinstance(v, bool) for v in (left, right))
-    return plain and (isinstance(left, Size) or isinstance(right, Size))
+    return all(map(_is_size, (left, right))) and (isinstance(left, Size) or isinstance(right, Size))
 
 
-def _both(a: str, b: str) -> str:
-    return IMPOSSIBLE if IMPOSSIBLE in (a, b) else ASSUMED if ASSUMED in (a, b) else PROVED
+def _among_sizes(left: Any, right: Any) -> bool:
+    return isinstance(right, tuple) and all(map(_is_size, right)) and any(_are_sizes(left, item) for item in right)
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int | Size) and not isinstance(value, bool)
 
 
 def _bracketed(size: Dim) -> str:

@@ -30,6 +30,14 @@ class Axis:
         self.classes: list[Classes] = []
         self.values: frozenset[int] | None = None
 
+    def copy(self) -> Axis:
+        """The same, to be changed by itself."""
+        other = Axis()
+        other.minimum, other.maximum, other.classes, other.values = (
+            self.minimum, self.maximum, list(self.classes), self.values
+        )  # fmt: skip
+        return other
+
     def meet(self, found: Solutions) -> str:
         """Keep the values that are among these solutions too."""
         before = (self.minimum, self.maximum, self.values)
@@ -89,6 +97,11 @@ class Axis:
             return min((value + (r - value) % own.modulus for r in own.residues), default=value)
         tried: Iterable[int] = range(value, value + MOST if self.classes else value + 1)
         return next((v for v in tried if all(v % c.modulus in c.residues for c in self.classes)), value)
+
+    def ends(self) -> tuple[int, int | None]:
+        """The least and the greatest of all values (none: without end)."""
+        few = self.few()
+        return (few[0], few[-1]) if few else (self.member(self.minimum), self.maximum)
 
     def few(self) -> list[int] | None:
         """All values, where they are few or were found one by one."""

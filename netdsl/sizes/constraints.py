@@ -1,27 +1,28 @@
 """What must hold of the named sizes, derived while shapes are inferred.
 
-`Assumptions` answers three questions about sizes (`equal`, `divisible`, `at_least`): proven facts cost nothing, facts
-that can never hold are errors, and what lies between becomes a constraint on the named sizes. For one named size the
-answer is exact (`netdsl.sizes.solve`): its solutions are residues, or a range, or a finite set. Facts over several
+`Assumptions` answers questions about sizes (`equal`, `divisible`, `at_least`, `require`): proven facts cost nothing,
+facts that can never hold are errors, and what lies between becomes a constraint on the named sizes. For one named size
+the answer is exact (`netdsl.sizes.solve`): its solutions are residues, or a range, or a finite set. Facts over several
 names, and those that are not solved, are kept as they are.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
 from netdsl.sizes.axis import ASSUMED, IMPOSSIBLE, PROVED, Axis
-from netdsl.sizes.dims import Dim, Size, evaluate, substitute, symbols
+from netdsl.sizes.dims import Dim, Size, evaluate, substitute, symbol, symbols
 from netdsl.sizes.interval import interval
 from netdsl.sizes.joint import can_vanish, reachable
+from netdsl.sizes.linear import contradictory
 from netdsl.sizes.solve import Solutions, positives, zeros
 
 __all__ = [
-    "ASSUMED", "IMPOSSIBLE", "PROVED", "Assumptions", "AtLeast", "AtMost", "Constraint", "OneOf", "Relation",
-    "Required", "Residues", "broken_by",
+    "ASSUMED", "IMPOSSIBLE", "PROVED", "Assumptions", "AtLeast", "AtMost", "Constraint", "Either", "OneOf",
+    "Relation", "Required", "Residues", "broken_by",
 ]  # fmt: skip
 
 
@@ -106,9 +107,35 @@ class Required(Relation, frozen=True):
         return self.text
 
 
-COMPARISONS = {"==": operator.eq, ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+class Either(Struct, frozen=True):
+    """What a `require` asks of named sizes with `or`: all facts of one of these options."""
 
-Constraint = Residues | AtLeast | AtMost | OneOf | Relation
+    options: tuple[tuple[Required, ...], ...]
+    message: str = ""
+
+    def holds(self, sizes: Mapping[str, int]) -> bool:
+        return any(all(fact.holds(sizes) for fact in option) for option in self.options)
+
+    def __str__(self) -> str:
+        return " or ".join(" and ".join(map(str, option)) for option in self.options)
+
+
+COMPARISONS = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+
+Constraint = Residues | AtLeast | AtMost | OneOf | Relation | Either
+
+MOST_RELATIONS = 12
+"""How many facts over several names are examined together."""
+
+MOST_TRIES = 100
+"""How many ways of choosing between the options of conditions are tried."""
 
 
 class Assumptions:
@@ -118,6 +145,7 @@ class Assumptions:
         self._axes: dict[str, Axis] = {}
         self._relations: dict[Relation, None] = {}
         self._required: dict[Required, None] = {}
+        self._choices: dict[Either, None] = {}
         self._known: dict[str, Dim] = {}
 
     def equal(self, a: Dim, b: Dim) -> str:
@@ -145,21 +173,44 @@ class Assumptions:
         solved = self._solved(rest, positives) if isinstance(rest, Size) else None
         if solved is not None:
             return solved
-        if interval(a)[0] >= minimum:
+        if interval(a)[0] >= minimum or (self._relations and contradictory([*self._facts(), minimum - 1 - a])):
             return PROVED
         self._relations[Relation(a, ">=", minimum)] = None
         return ASSUMED if self._consistent() else IMPOSSIBLE
 
     def require(self, left: Dim, op: str, right: Dim, message: str, text: str) -> str:
         """Assume that `left op right`, as a `require` with this message says."""
-        if op == "==":
+        if op == "!=":
+            low, high = interval(left - right)
+            op = ">" if low >= 0 else "<" if high <= 0 else op
+        if op == "!=":
+            found = self._different(left, right)
+        elif op == "==":
             found = self.equal(left, right)
         else:
             more, less = (left, right) if op in (">=", ">") else (right, left)
             found = self.at_least(more - less, 0 if "=" in op else 1)
-        if found == ASSUMED and (message or len(symbols(left) | symbols(right)) > 1):  # else its own bounds say it
+        said = op != "!=" and not message and len(symbols(left) | symbols(right)) == 1
+        if found == ASSUMED and not said:  # else its own bounds say it
             self._required[Required(left, op, right, message, text)] = None
         return found
+
+    def require_one(self, options: Sequence[Sequence[Required]], message: str) -> str:
+        """Assume that all facts of one of these options hold."""
+        if len(options) == 1:
+            return self._all(options[0])
+        possible = []
+        for option in options:
+            found = self._tried(option)
+            if found == PROVED:
+                return PROVED
+            if found == ASSUMED:
+                possible.append(tuple(option))
+        if len(possible) == 1:
+            return self._all(possible[0])
+        if possible:
+            self._choices[Either(tuple(possible), message)] = None
+        return ASSUMED if possible and self._consistent() else IMPOSSIBLE
 
     def constraints(self) -> tuple[Constraint, ...]:
         """All constraints, per named size and least form first; those of a `require` last, once."""
@@ -167,10 +218,10 @@ class Assumptions:
         said = {str(r) for r in self._required}
         facts = {_fact(r) for r in self._required}
         relations = [r for r in self._relations if _fact(r) not in facts]
-        return (*(c for c in own if str(c) not in said), *relations, *self._required)
+        return (*(c for c in own if str(c) not in said), *relations, *self._required, *self._choices)
 
     def _consistent(self) -> bool:
-        """Whether every fact over several names can hold with what is known of each."""
+        """Whether every fact over several names can hold with what is known of each, and all of them together."""
         for relation in self._relations:
             difference = relation.left - relation.right
             if relation.op == "==":
@@ -178,7 +229,70 @@ class Assumptions:
                     return False
             elif reachable(difference, self._axes)[1] < 0:
                 return False
-        return True
+        if 1 < len(self._relations) <= MOST_RELATIONS and contradictory(self._facts()):
+            return False
+        differ = all(not self._vanishes(r.left - r.right) for r in self._required if r.op == "!=")
+        return differ and self._choosable(list(self._choices), iter(range(MOST_TRIES)))
+
+    def _facts(self) -> list[Dim]:
+        """Sizes that are at least 0, by what is known over several names and of each of those."""
+        facts: list[Dim] = []
+        for relation in self._relations:
+            difference = relation.left - relation.right
+            facts += [difference, -difference] if relation.op == "==" else [difference]
+        for name in sorted(frozenset[str]().union(*map(symbols, facts)) & self._axes.keys()):
+            least, most = self._axes[name].ends()
+            facts += [symbol(name) - least] + ([most - symbol(name)] if most is not None else [])
+        return facts
+
+    def _choosable(self, choices: Sequence[Either], tries: Iterator[int]) -> bool:
+        """Whether one option of each can hold together with all others; True too where the tries are used up."""
+        if not choices:
+            return True
+        for option in choices[0].options:
+            if next(tries, None) is None:
+                return True
+            other = self._copy()
+            if other._all(option) != IMPOSSIBLE and other._choosable(choices[1:], tries):
+                return True
+        return False
+
+    def _copy(self) -> Assumptions:
+        """The same facts, to be added to; without the choices."""
+        other = Assumptions()
+        other._axes = {name: axis.copy() for name, axis in self._axes.items()}
+        other._relations, other._required = dict(self._relations), dict(self._required)
+        other._known = dict(self._known)
+        return other
+
+    def _all(self, facts: Sequence[Required]) -> str:
+        verdict = PROVED
+        for fact in facts:
+            found = self.require(fact.left, fact.op, fact.right, fact.message, fact.text)
+            if found == IMPOSSIBLE:
+                return found
+            verdict = ASSUMED if ASSUMED in (verdict, found) else PROVED
+        return verdict
+
+    def _tried(self, facts: Sequence[Required]) -> str:
+        """What would become of facts if all of them were assumed."""
+        return self._copy()._all(facts)
+
+    def _different(self, left: Dim, right: Dim) -> str:
+        """Whether two sizes differ, as far as it is known."""
+        opposite = {PROVED: IMPOSSIBLE, IMPOSSIBLE: PROVED, ASSUMED: ASSUMED}
+        return opposite[self._tried([Required(left, "==", right)])]
+
+    def _vanishes(self, difference: Dim) -> bool:
+        """Whether a size is known to be 0."""
+        difference = self._substituted(difference)
+        if isinstance(difference, int):
+            return difference == 0
+        few = [(n, self._axes[n].few() if n in self._axes else None) for n in symbols(difference)]
+        if len(few) != 1 or few[0][1] is None:
+            return False
+        ((name, values),) = few
+        return all(evaluate(difference, {name: v}) == 0 for v in values or ())
 
     def _solved(self, size: Size, solve: Callable[[Size, str], Solutions | None]) -> str | None:
         """The answer to a question about one named size; None where there are several, or it is not solved."""

@@ -38,8 +38,7 @@ def reachable(size: Dim, axes: Mapping[str, Axis]) -> Interval:
 
 
 def _ends(name: str, axis: Axis) -> Iterator[Dim]:
-    few = axis.few()
-    least, most = (few[0], few[-1]) if few else (axis.member(axis.minimum), axis.maximum)
+    least, most = axis.ends()
     yield symbol(name) + (least - 1)
     if most is not None:
         yield -symbol(name) + (most + 1)

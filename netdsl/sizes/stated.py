@@ -14,6 +14,7 @@ OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
     ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
     ast.GtE: operator.ge,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
@@ -48,6 +49,8 @@ def _value(node: ast.expr, sizes: Mapping[str, int]) -> Any:
             return -_value(inner, sizes)
         case ast.BinOp(left, op, right) | ast.Compare(left, [op], [right]):
             return OPERATORS[type(op)](_value(left, sizes), _value(right, sizes))
+        case ast.BoolOp(op, items):
+            return (any if isinstance(op, ast.Or) else all)([_value(i, sizes) for i in items])
         case ast.Call(ast.Name(name), items, []):
             return EXTREMES[name](*(_value(i, sizes) for i in items))
     raise KeyError(type(node).__name__)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
-from netdsl.sizes.constraints import Relation
+from netdsl.sizes.constraints import Either, Relation
 from netdsl.sizes.dims import evaluate
 
 BATCHES = (1, 2, 3, 4, 5)
@@ -74,7 +74,7 @@ def _target(program: Program, name: str, case: int) -> int:
 
 def _near(program: Program, targets: Mapping[str, int]) -> dict[str, int]:
     """Values that satisfy all constraints, each as near its target as may be."""
-    relations = [c for c in program.constraints if isinstance(c, Relation)]
+    relations = [c for c in program.constraints if isinstance(c, Relation | Either)]
     choices = [_admissible(program, name, target) for name, target in targets.items()]
     for values in _combinations(choices, exhaustive=bool(relations)):
         sizes = dict(zip(targets, values, strict=True))
@@ -85,7 +85,7 @@ def _near(program: Program, targets: Mapping[str, int]) -> dict[str, int]:
 
 
 def _admissible(program: Program, name: str, target: int) -> list[int]:
-    own = [c for c in program.constraints if not isinstance(c, Relation) and c.symbol == name]
+    own = [c for c in program.constraints if not isinstance(c, Relation | Either) and c.symbol == name]
     values = [v for v in range(1, LARGEST + 1) if all(c.holds({name: v}) for c in own)]
     return sorted(values, key=lambda v: (v < target, abs(v - target)))
 

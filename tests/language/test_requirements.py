@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import operator
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -13,10 +15,11 @@ from hypothesis import strategies as st
 from netdsl.loader import read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.sizes.axis import IMPOSSIBLE
-from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.constraints import Assumptions, Required
 from netdsl.sizes.dims import evaluate, symbol
 from netdsl.sizes.stated import broken
 from netdsl.source import Source
+from netdsl.verify.sizes import choose
 
 
 def net(*lines: str, inputs: str = "input x [3, H, W]") -> Net:
@@ -65,6 +68,18 @@ REFUSED = [
     ("require H <= 10", "require H > W + 9, 'odd'"),
     ("require H <= W", "require W <= 10", "require H >= 11, 'odd'"),
     ("require H < 1, 'odd'",),
+    ("require H > W", "require H < W, 'odd'"),
+    ("require H > W + 2", "require H // 2 < W // 2, 'odd'"),
+    ("require H >= 2 * W", "require H <= 9", "require W > 4, 'odd'"),
+    ("require H != 3", "require H == 3, 'odd'"),
+    ("require H != W", "require H == W, 'odd'"),
+    ("require H == W", "require H != W, 'odd'"),
+    ("require H > W or H < W", "require H == W, 'odd'"),
+    ("require H == 3 or H == 4", "require H >= 5, 'odd'"),
+    ("require H in (3, 4)", "require H in (5, 6), 'odd'"),
+    ("require max(H, W) < 5", "require H > 6, 'odd'"),
+    ("require H == 0 or W == 0, 'odd'",),
+    ("require not H, 'odd'",),
 ]
 
 
@@ -74,45 +89,92 @@ def test_what_can_never_hold_is_refused_with_its_message(lines: tuple[str, ...])
     assert (found.code, found.message) == ("requirement", "odd")
 
 
-def test_other_conditions_must_be_decided() -> None:
-    assert [d.code for d in net("require H == 3 or W == 3", "relu").diagnostics] == ["undecided"]
+CONDITIONS = [
+    ("require H == 3 or W == 3", ["H == 3 or W == 3"]),
+    ("require H != 3", ["H != 3"]),
+    ("require H != 1", ["H >= 2"]),
+    ("require H % 4 != 0", ["H % 4 != 0"]),
+    ("require H", []),
+    ("require W % 2", ["W % 2 != 0"]),
+    ("require H in (32, 64)", ["H == 32 or H == 64"]),
+    ("require H not in (32, W)", ["H != 32", "H != W"]),
+    ("require not (H == 3 or W == 4)", ["H != 3", "W != 4"]),
+    ("require not (1 < H < 9)", ["H <= 1 or H >= 9"]),
+    ("require not H > 3", ["H in (1, 2, 3)"]),
+    ("require H == 3 or H == 0", ["H == 3"]),
+    ("require H == 3 or 2 > 1", []),
+    ("require H == 32 or H == 64 and W % 2 == 0", ["H == 32 or H == 64 and W % 2 == 0"]),
+    ("require (H == 2 or H == 3) and (W == 2 or W == H)", [
+        "H == 2 and W == 2 or H == 2 and W == H or H == 3 and W == 2 or H == 3 and W == H"]),
+    ("require H > W\n require 2 * H >= 2 * W", ["H > W"]),
+    ("require H != W\n require H >= W", ["H != W", "H >= W"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "wanted"), CONDITIONS)
+def test_a_condition_of_any_form_is_kept(line: str, wanted: list[str]) -> None:
+    """Nothing that a `require` says is dropped, but for what follows from the rest."""
+    assert constraints(line, "relu") == wanted
+
+
+def test_the_cases_of_a_condition_are_limited() -> None:
+    line = "require " + " and ".join(f"(H != {n} or W != {n + 1})" for n in range(2, 9))
+    (found,) = net(line, "relu").diagnostics
+    assert (found.code, found.message) == ("undecided", "more than 64 cases to tell apart")
+
+
+def test_an_if_must_be_decided() -> None:
     assert [d.code for d in net("if H == 3 { relu }").diagnostics] == ["undecided"]
+
+
+def test_choices_are_tested_by_the_emitted_module_and_read_again_from_text() -> None:
+    made = net("require H == 4 or H == 6 and W != 5, 'four or six'", "require W != 9 or H == 4", "relu")
+    module, texts = made.module(seed=0), [str(c) for c in made.checked.constraints]
+    for h, w in itertools.product((3, 4, 5, 6), (4, 5, 9)):
+        holds = (h == 4 or (h == 6 and w != 5)) and (w != 9 or h == 4)
+        assert (broken(texts, {"H": h, "W": w}) == []) == holds
+        if holds:
+            assert module(torch.zeros(1, 3, h, w)).shape == (1, 3, h, w)
+        else:
+            with pytest.raises(ValueError, match=rf"A(: four or six \(| )needs .*, found H={h}, W={w}"):
+                module(torch.zeros(1, 3, h, w))
+    assert all(all(c.holds(at.named) for c in made.checked.constraints) for at in choose(made.checked))
 
 
 FACTS = st.tuples(
     st.sampled_from(("H", "W", "H + W", "H - W", "2*H", "H*W")),
-    st.sampled_from(("==", ">=", "<=", "%2", "%3")),
+    st.sampled_from(("==", "!=", ">=", "<=", ">", "<", "%2", "%3")),
     st.integers(0, 12),
 )
 SIZES = {"H": symbol("H"), "W": symbol("W")}
-HOLDS = {"==": operator.eq, ">=": operator.ge, "<=": operator.le}
+HOLDS = {
+    "==": operator.eq, "!=": operator.ne, ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt,
+}  # fmt: skip
 
 
-@given(st.lists(FACTS, min_size=1, max_size=5))
-def test_facts_are_refused_only_where_no_sizes_satisfy_them(facts: list[tuple[str, str, int]]) -> None:
-    """Checked against all sizes up to 30."""
-    assume = Assumptions()
-    possible = True
-    kept = []
-    for text, op, number in facts:
-        size = eval(text, {}, SIZES)
-        if op.startswith("%"):
-            modulus = int(op[1:])
-            verdict = assume.require(size % modulus, "==", number % modulus, "", f"{text} {op} {number}")
-            kept.append((size, lambda a, m=modulus, n=number: a % m == n % m))
-        else:
-            verdict = assume.require(size, op, number, "", f"{text} {op} {number}")
-            kept.append((size, lambda a, f=HOLDS[op], n=number: f(a, n)))
+def stated(text: str, op: str, number: int) -> tuple[Required, Callable[[dict[str, int]], bool]]:
+    """A fact, and whether it holds at given sizes."""
+    size, modulus = eval(text, {}, SIZES), int(op[1:]) if op.startswith("%") else 0
+    if modulus:
+        fact = Required(size % modulus, "==", number % modulus, "", f"{text} {op} {number}")
+        return fact, lambda at: evaluate(size, at) % modulus == number % modulus
+    return Required(size, op, number, "", f"{text} {op} {number}"), lambda at: HOLDS[op](evaluate(size, at), number)
+
+
+@given(st.lists(st.lists(st.lists(FACTS, min_size=1, max_size=2), min_size=1, max_size=3), min_size=1, max_size=5))
+def test_requirements_are_refused_only_where_no_sizes_satisfy_them(wanted: list[Any]) -> None:
+    """Each is one of several options, each of which is several facts. Checked against all sizes up to 30."""
+    assume, asked, verdict = Assumptions(), [], ""
+    for options in wanted:
+        made = [[stated(*fact) for fact in option] for option in options]
+        asked.append([[holds for _, holds in option] for option in made])
+        verdict = assume.require_one([[fact for fact, _ in option] for option in made], "")
         if verdict == IMPOSSIBLE:
-            possible = False
             break
-    found = [
-        {"H": h, "W": w}
-        for h, w in itertools.product(range(1, 31), repeat=2)
-        if all(f(evaluate(s, {"H": h, "W": w})) for s, f in kept)
-    ]
-    assert possible or not found, (facts, found[:1])
-    if possible:
-        for h, w in itertools.product(range(1, 31), repeat=2):
-            sizes = {"H": h, "W": w}
-            assert all(c.holds(sizes) for c in assume.constraints()) == (sizes in found)
+    for h, w in itertools.product(range(1, 31), repeat=2):
+        at = {"H": h, "W": w}
+        holds = all(any(all(fact(at) for fact in option) for option in options) for options in asked)
+        if verdict == IMPOSSIBLE:
+            assert not holds, at
+        else:
+            assert all(c.holds(at) for c in assume.constraints()) == holds, at

@@ -1,8 +1,9 @@
 """Mutation runs: small changes of the source, each of which some test should notice. `make mutants`, never in CI.
 
 Each mutant changes one operator, comparison, constant, condition or statement of a file. It is run in a fork of one
-warm process: the mutated source is loaded in place of the module, then the tests of that area run until one fails. What
-survives is written down, with the line as it was and as it became, for somebody to say why.
+warm process: the mutated source is loaded in place of the module, then the tests of that area that call the changed
+function run until one fails. What survives is written down, with the line as it was and as it became, for somebody to
+say why.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import importlib.util
 import os
 import random
 import resource
+import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,14 +26,11 @@ from typing import Any
 
 import hypothesis
 import pytest
+from reach import Chosen, Reach, Recorder
 from replay import Replay
 
 AREAS: dict[str, tuple[list[str], list[str], int | None]] = {
-    "sizes": (
-        ["sizes/dims", "sizes/constraints", "sizes/solve", "sizes/axis", "sizes/interval"],
-        ["tests/sizes"],
-        None,
-    ),
+    "sizes": (["sizes"], ["tests/sizes"], None),
     "elaborate": (["elaborate"], ["tests/language", "tests/ops/test_op_errors.py", "tests/zoo/test_zoo.py"], 150),
     "conv": (["ops/conv"], ["tests/ops", "tests/language/test_laws.py"], 150),
     "printer": (["backends/torch"], ["tests/torch", "tests/language/test_laws.py"], 150),
@@ -41,8 +41,9 @@ AREAS: dict[str, tuple[list[str], list[str], int | None]] = {
 FEW_EXAMPLES, ALL_EXAMPLES = 30, 10_000
 """Of each law: most mutants fall to few, and those that do not are given all that the law asks for."""
 
-SECONDS = 10
-"""A mutant that computes longer loops; somebody would notice."""
+SECONDS, ALL_SECONDS, WAIT, MEMORY = 10, 60, 600, 8 << 30
+"""A mutant that computes longer in a test, waits longer or takes more memory loops; somebody would notice.
+`ALL_SECONDS`: how many seconds of tests are asked, the cheapest first."""
 
 OPERATORS: dict[type, list[type]] = {
     ast.Add: [ast.Sub], ast.Sub: [ast.Add], ast.Mult: [ast.Add], ast.FloorDiv: [ast.Mult], ast.Mod: [ast.FloorDiv],
@@ -157,20 +158,22 @@ def mutants(files: list[Path]) -> list[tuple[Path, int, int]]:
 
 
 class Hasty:
-    """A plugin of pytest that finds a failing test soon: plain tests first, then laws of few examples, not shrunk."""
+    """A plugin of pytest that gives laws few examples, not shrunk; given all, the laws alone run."""
 
     def __init__(self, examples: int) -> None:
         self.examples = examples
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        for item in items:
-            own = getattr(getattr(item, "obj", None), "_hypothesis_internal_use_settings", None)
-            if own is not None:
-                most = min(own.max_examples, self.examples)
-                phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
-                quick = hypothesis.settings(own, max_examples=most, phases=phases, database=None)
-                item.obj._hypothesis_internal_use_settings = quick
-        items.sort(key=lambda item: hasattr(item.obj, "hypothesis"))
+        laws = [item for item in items if hasattr(getattr(item, "obj", None), "hypothesis")]
+        for item in laws:
+            own = item.obj._hypothesis_internal_use_settings
+            most = min(own.max_examples, self.examples)
+            phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+            item.obj._hypothesis_internal_use_settings = hypothesis.settings(
+                own, max_examples=most, phases=phases, database=None
+            )
+        if self.examples == ALL_EXAMPLES:
+            items[:] = laws
 
 
 OPTIONS = [
@@ -179,38 +182,56 @@ OPTIONS = [
     "--tb=no",
     "-p",
     "no:cacheprovider",
-    "-p",
-    "no:warnings",
+    "-W",
+    "ignore",
     "-m",
     "not slow",
     "--hypothesis-seed=0",
 ]
 
 
-def killed(mutant: Mutant, tests: list[str], replay: Replay | None) -> bool:
-    """Whether a test fails (or never ends) with this change."""
-    if replay is not None:
-        return _forked(lambda: (mutant.load(replay.room), replay.passes())[1])
-    return any(_fails(mutant, tests, examples) for examples in (FEW_EXAMPLES, ALL_EXAMPLES))
+class Asked:
+    """The tests of an area that can notice a change, run by pytest in forks of this process."""
 
+    def __init__(self, files: list[Path], tests: list[str]) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        recorded = self.folder / "reach.json"
+        for heavy in ("torch", "onnx", "onnxruntime", "sklearn.datasets", "rich", "netdsl.cli.main"):
+            importlib.import_module(heavy)
+        failed = _forked(lambda: pytest.main([*OPTIONS, *tests], [Recorder(files, recorded)]) == 0, limited=False)
+        assert not failed, "the tests fail without any change"
+        self.reach = Reach(recorded)
 
-def _fails(mutant: Mutant, tests: list[str], examples: int) -> bool:
-    """As pytest sees it."""
+    def notice(self, mutant: Mutant) -> bool:
+        """Whether one of them fails, or never ends: of laws few examples first, then all that a law asks for."""
+        names = self.reach.of(mutant.path, mutant.line, ALL_SECONDS)
+        if not names:
+            return False
+        for examples in (FEW_EXAMPLES, ALL_EXAMPLES):
+            last = self.folder / "last"
+            last.write_text("")
+            if _forked(lambda examples=examples, last=last: self._passes(mutant, names, examples, last)):
+                self.reach.killers.append(last.read_text())
+                return True
+        return False
 
-    def passes() -> bool:
+    def _passes(self, mutant: Mutant, names: list[str], examples: int, last: Path) -> bool:
         mutant.load()
-        return pytest.main([*OPTIONS, *tests], [Hasty(examples)]) == 0
+        files = sorted({name.split("::")[0] for name in names})
+        plugins = [Hasty(examples), Chosen(names, SECONDS, last)]
+        return pytest.main([*OPTIONS, *files], plugins) in (0, pytest.ExitCode.NO_TESTS_COLLECTED)
 
-    return _forked(passes)
 
-
-def _forked(passes: Callable[[], bool]) -> bool:
+def _forked(passes: Callable[[], bool], limited: bool = True) -> bool:
     """Whether something does not pass, or never ends, in a process of its own."""
     pid = os.fork()
     if pid == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         os.dup2(1, 2)
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+        if limited:
+            resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, resource.RLIM_INFINITY))
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            signal.alarm(WAIT)
         os.environ["NETDSL_CACHE"] = "off"
         code = 1
         try:
@@ -226,6 +247,13 @@ def files_of(names: list[str]) -> list[Path]:
     return [f for p in paths for f in (sorted(p.rglob("*.py")) if p.is_dir() else [p.with_suffix(".py")])]
 
 
+def _of_sizes() -> Callable[[Mutant], bool]:
+    """Whether the tests of sizes, which need no pytest, notice a change."""
+    replay = Replay(sorted(Path("tests/sizes").glob("test_*.py")), "netdsl.sizes")
+    assert not _forked(replay.passes), "the tests fail without any change"
+    return lambda mutant: _forked(lambda: (mutant.load(replay.room), replay.passes())[1])
+
+
 def run(area: str, seed: int, most: int | None, share: tuple[int, int]) -> None:
     """Run the mutants of one area and print the survivors and the share that was killed."""
     names, tests, drawn = AREAS[area]
@@ -233,13 +261,12 @@ def run(area: str, seed: int, most: int | None, share: tuple[int, int]) -> None:
     count = most or drawn
     if count and count < len(found):
         found = sorted(random.Random(seed).sample(found, count))
-    replay = Replay(sorted(Path("tests/sizes").glob("test_*.py")), "netdsl.sizes") if area == "sizes" else None
-    assert replay is None or not _forked(replay.passes), "the tests fail without any change"
+    noticed = _of_sizes() if area == "sizes" else Asked(files_of(names), tests).notice
     survivors, begun = [], time.monotonic()
     part, parts = share
     for i, made in enumerate(found[part::parts]):
         mutant = Mutant(*made)
-        if not killed(mutant, tests, replay):
+        if not noticed(mutant):
             survivors.append(mutant.text)
             print(mutant.text, flush=True)
         if i % 20 == 19:

@@ -11,7 +11,7 @@ from netdsl.backends.torch.quoting import template
 from netdsl.backends.torch.sizes import express
 from netdsl.backends.torch.tree import Node, Shape, Text, transform, walk
 from netdsl.ir.model import Value
-from netdsl.sizes.constraints import AtLeast, AtMost, Constraint, OneOf, Required, Residues
+from netdsl.sizes.constraints import AtLeast, AtMost, Constraint, Either, OneOf, Required, Residues
 from netdsl.sizes.dims import Dim, substitute, symbol, symbols
 from netdsl.source import Place
 
@@ -114,10 +114,11 @@ class Shapes:
 
 def _told(constraints: Sequence[Constraint], net: str) -> list[tuple[str, list[Constraint]]]:
     """What a net says it needs, and the constraints meant: those of a `require` in its words, the rest together."""
-    said = [c for c in constraints if isinstance(c, Required) and c.message]
-    rest = [c for c in constraints if not (isinstance(c, Required) and c.message)]
+    said = [c for c in constraints if isinstance(c, Required | Either) and c.message]
+    rest = [c for c in constraints if not (isinstance(c, Required | Either) and c.message)]
     told: list[tuple[str, list[Constraint]]] = [(f"{net}: {c.message} (needs {c})", [c]) for c in said]
-    return told + ([(f"{net} needs {' and '.join(map(str, rest))}", rest)] if rest else [])
+    texts = [f"({c})" if isinstance(c, Either) and len(rest) > 1 else str(c) for c in rest]
+    return told + ([(f"{net} needs {' and '.join(texts)}", rest)] if rest else [])
 
 
 def _refuse(needs: str, found: str) -> list[str]:
@@ -132,6 +133,8 @@ def sizes_of(constraint: Constraint) -> frozenset[str]:
     """The named sizes of which a constraint speaks."""
     if isinstance(constraint, Residues | AtLeast | AtMost | OneOf):
         return frozenset((constraint.symbol,))
+    if isinstance(constraint, Either):
+        return frozenset(name for option in constraint.options for fact in option for name in sizes_of(fact))
     return symbols(constraint.left) | symbols(constraint.right)
 
 
@@ -152,7 +155,11 @@ def _broken(constraint: Constraint, local: Mapping[str, str]) -> str:
             return f"{local[symbol]} != {value}"
         case OneOf(symbol, values):
             return f"{local[symbol]} not in {values}"
-    opposite = {"==": "!=", ">=": "<", "<=": ">", ">": "<=", "<": ">="}[constraint.op]
+        case Either(options):
+            broken = [" or ".join(_broken(fact, local) for fact in option) for option in options]
+            joined = " and ".join(f"({b})" if len(o) > 1 else b for b, o in zip(broken, options, strict=True))
+            return f"({joined})"
+    opposite = {"==": "!=", "!=": "==", ">=": "<", "<=": ">", ">": "<=", "<": ">="}[constraint.op]
     return f"{_named(constraint.left, local)} {opposite} {_named(constraint.right, local)}"
 
 
