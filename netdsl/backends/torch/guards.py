@@ -156,11 +156,15 @@ def _broken(constraint: Constraint, local: Mapping[str, str]) -> str:
         case OneOf(symbol, values):
             return f"{local[symbol]} not in {values}"
         case Either(options):
-            broken = [" or ".join(_broken(fact, local) for fact in option) for option in options]
-            joined = " and ".join(f"({b})" if len(o) > 1 else b for b, o in zip(broken, options, strict=True))
-            return f"({joined})"
+            return _none_holds(options, local)
     opposite = {"==": "!=", "!=": "==", ">=": "<", "<=": ">", ">": "<=", "<": ">="}[constraint.op]
     return f"{_named(constraint.left, local)} {opposite} {_named(constraint.right, local)}"
+
+
+def _none_holds(options: Sequence[Sequence[Constraint]], local: Mapping[str, str]) -> str:
+    """The Python condition under which each of several options has a fact that does not hold."""
+    broken = [" or ".join(_broken(fact, local) for fact in option) for option in options]
+    return f"({' and '.join(f'({b})' if len(o) > 1 else b for b, o in zip(broken, options, strict=True))})"
 
 
 def _named(size: Dim, local: Mapping[str, str]) -> str:
