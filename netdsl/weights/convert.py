@@ -10,6 +10,7 @@ import numpy as np
 
 from netdsl.weights.match import Match
 from netdsl.weights.slots import Shape, Source
+from netdsl.weights.tied import copies
 from netdsl.weights.unwrap import WeightsError
 
 Arrays = Mapping[str, Any]
@@ -161,6 +162,7 @@ def reverse(matches: Sequence[Match], own: Arrays, foreign: Arrays) -> tuple[dic
     state: dict[str, Any] = {}
     for each in matches:
         state |= foreign_values(each, own)
+    state |= {copy: state[first] for copy, first in copies(foreign, state).items()}
     kept = [k for k in foreign if k not in state]
     whole = {k: np.asarray(state.get(k, foreign[k])).astype(foreign[k].dtype) for k in foreign}
     return {k: np.ascontiguousarray(a) for k, a in whole.items()}, kept

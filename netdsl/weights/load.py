@@ -15,6 +15,7 @@ from netdsl.weights.match import MappingError, Matching, match
 from netdsl.weights.read import Foreign, is_floating
 from netdsl.weights.reconcile import Change
 from netdsl.weights.slots import Slot, slots
+from netdsl.weights.tied import superfluous
 from netdsl.weights.unwrap import WeightsError
 
 Fresh = Callable[[], Mapping[str, Any]]
@@ -53,20 +54,26 @@ class Loaded(Struct, frozen=True):
 def matched(program: Program, foreign: Foreign, rules: Rules) -> Matching:
     """Which tensors of a file are which of a net's. Raises WeightsError where nothing is."""
     given = foreign.slots()
-    known = [s.key for s in (*slots(program.main), *given)]
-    unknown = next((p for p in rules.exclude if not any(below(k, p) for k in known)), None)
-    if unknown is not None:
-        raise WeightsError(f"nothing to exclude: neither the net nor the file has `{unknown}`")
-    theirs = [s for s in given if not _is_excluded(s.key, rules.exclude)]
+    _check_excluded(rules.exclude, [s.key for s in (*slots(program.main), *given)])
+    twice = superfluous(foreign.tensors, [s.shape for s in slots(program.main)])
+    theirs = [s for s in given if s.key not in twice and not _is_excluded(s.key, rules.exclude)]
     try:
         found = match(program, theirs, rules.mapping, rules.hints)
     except MappingError as error:
         raise WeightsError(str(error), "a mapping pairs keys, or prefixes of keys, of both sides") from None
     found = _without(found, rules.exclude)
+    found = replace(found, left_over=(*found.left_over, *(s for s in given if s.key in twice)))
     if not found.matches and not found.open:
         reasons = f": {'; '.join(found.reasons[:3])}" if found.reasons else ""
         raise WeightsError(f"{foreign.path} has no weights of this net{reasons}", _integers(foreign))
     return found
+
+
+def _check_excluded(prefixes: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse to exclude what neither side has."""
+    unknown = next((p for p in prefixes if not any(below(k, p) for k in known)), None)
+    if unknown is not None:
+        raise WeightsError(f"nothing to exclude: neither the net nor the file has `{unknown}`")
 
 
 def _is_excluded(key: str, prefixes: Sequence[str]) -> bool:

@@ -70,9 +70,9 @@ class HFSelfAttention(nn.Module):
         self.key = nn.Linear(dim, dim)
         self.value = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         q, k, v = (heads(f(x), self.count) for f in (self.query, self.key, self.value))
-        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return F.scaled_dot_product_attention(q, k, v, mask).transpose(1, 2).flatten(2)
 
 
 class HFOutput(nn.Module):
@@ -94,8 +94,8 @@ class HFAttention(nn.Module):
         self.output = HFOutput(dim, dim, norm)
         self.name = name
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.output.dense(getattr(self, self.name)(x))
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.output.dense(getattr(self, self.name)(x, mask))
 
 
 class HFViTLayer(nn.Module):
@@ -233,8 +233,8 @@ class BertLayer(nn.Module):
         self.intermediate = HFOutput(dim, 4 * dim, norm=False)
         self.output = HFOutput(4 * dim, dim, norm=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.attention.output.LayerNorm(x + self.attention(x))
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = self.attention.output.LayerNorm(x + self.attention(x, mask))
         return self.output.LayerNorm(x + self.output.dense(F.gelu(self.intermediate.dense(x))))
 
 
@@ -245,7 +245,7 @@ class BertPooler(nn.Module):
 
 
 class BertModel(nn.Module):
-    """Hugging Face's BERT with its pooler, whose output it gives."""
+    """Hugging Face's BERT: what its pooler makes of the first token."""
 
     def __init__(self, vocabulary: int, length: int, dim: int, depth: int, count: int) -> None:
         super().__init__()
@@ -253,13 +253,18 @@ class BertModel(nn.Module):
         self.encoder = HFEncoder([BertLayer(dim, count) for _ in range(depth)])
         self.pooler = BertPooler(dim)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def read(self, tokens: Tensor, segments: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """`keep`: what is not padding."""
         e = self.embeddings
         positions = e.position_embeddings.weight[: tokens.shape[1]]
-        x = e.LayerNorm(e.word_embeddings(tokens) + positions + e.token_type_embeddings.weight[0])
+        x = e.LayerNorm(e.word_embeddings(tokens) + positions + e.token_type_embeddings(segments))
+        mask = None if keep is None else torch.where(keep, 0.0, -torch.inf)[:, None, None]
         for layer in self.encoder.layer:
-            x = layer(x)
-        return torch.tanh(self.pooler.dense(x[:, 0]))
+            x = layer(x, mask)
+        return x, torch.tanh(self.pooler.dense(x[:, 0]))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.read(tokens, torch.zeros_like(tokens))[1]
 
 
 class Conv1D(nn.Module):
@@ -324,6 +329,26 @@ class GPT2(nn.Module):
         for block in self.h:
             x = block(x)
         return self.ln_f(x)
+
+
+class GPT2LM(nn.Module):
+    """Hugging Face's GPT-2 with its head, whose weight is the table of words."""
+
+    def __init__(self, vocabulary: int, length: int, dim: int, depth: int, count: int) -> None:
+        super().__init__()
+        self.transformer = GPT2(vocabulary, length, dim, depth, count)
+        self.lm_head = nn.Linear(dim, vocabulary, bias=False)
+        self.lm_head.weight = self.transformer.wte.weight
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.lm_head(self.transformer(tokens))
+
+
+class MaskedBert(BertModel):
+    """The same with segments and padding: the hidden states too."""
+
+    def forward(self, tokens: Tensor, segments: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
+        return self.read(tokens, segments, keep)
 
 
 class KeyFirstAttention(nn.Module):

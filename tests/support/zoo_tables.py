@@ -2,8 +2,9 @@
 
 `data/zoo/<family>.json` maps `spec:Net` to a name of `data/oracle.json`, or to an object: `net` that name (absent where
 no reference has the net), `weights` a reference with the same weights that computes something else, `field` a name of
-`data/receptive_fields.json`, `sizes` the named sizes at which the net is compared, `facts` what it says otherwise: all
-heads as outputs, a batch axis, the weights of a linear layer the other way round.
+`data/receptive_fields.json`, `sizes` the named sizes at which the net is compared, `slow` that only `make test-all`
+runs it, `facts` what it says otherwise: all heads as outputs, a batch axis, the weights of a linear layer the other way
+round.
 `data/oracle.json`: shapes with a batch of 1; `shapes` in registration order, `order` the same in order of execution
 (GoogLeNet: while training).
 """

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from weight_twins import (
     GPT2,
+    GPT2LM,
     BertModel,
     HFViT,
     KeyFirstAttention,
@@ -188,6 +189,7 @@ def image(size: int) -> Tensor:
     return torch.randn(2, 3, size, size)
 
 
+TEXT = {"dim": 32, "depth": 3, "heads": 4, "vocabulary": 50, "context": 12}
 VIT = {"dim": 32, "depth": 3, "heads": 4, "patch": 8, "size": 32, "classes": 5}
 
 TWINS: dict[str, tuple[Any, str, dict[str, Any], Any]] = {
@@ -196,6 +198,7 @@ TWINS: dict[str, tuple[Any, str, dict[str, Any], Any]] = {
     "Hugging Face's ViT": (lambda: HFViT(32, 3, 4, 8, 32, 5), "vit:ViT", VIT, image(32)),
     "BERT": (lambda: BertModel(50, 12, 32, 3, 4), BERT, {}, torch.randint(0, 50, (2, 12))),
     "GPT-2": (lambda: GPT2(50, 12, 32, 3, 4), GPT, {}, torch.randint(0, 50, (2, 12))),
+    "GPT-2 with its tied head": (lambda: GPT2LM(50, 12, 32, 3, 4), "gpt2:GPT2", TEXT, torch.randint(0, 50, (2, 9))),
     "torch's encoder, norm first": (
         lambda: torch_encoder(True),
         ENCODER.format(body=PRE),
@@ -264,7 +267,10 @@ def test_the_mapped_net_computes_the_same(name: str, ending: str, tmp_path: Path
         assert (found - expected).abs().max() <= 1e-5 * max(1.0, expected.abs().max())
 
 
-@pytest.mark.parametrize("name", ["timm's ViT", "Hugging Face's ViT", "GPT-2", "a key that is registered first"])
+@pytest.mark.parametrize(
+    "name",
+    ["timm's ViT", "Hugging Face's ViT", "GPT-2", "GPT-2 with its tied head", "a key that is registered first"],
+)
 def test_weights_go_back(name: str, tmp_path: Path) -> None:
     """`--reverse`: what was mapped comes back bit by bit, and what was trained here works there."""
     make, spec, arguments, _ = TWINS[name]

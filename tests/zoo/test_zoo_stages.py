@@ -55,14 +55,18 @@ def parameters(select: Any, slow: Callable[[str], bool] = is_costly) -> list[Any
 
 
 def is_huge(name: str) -> bool:
-    return is_above(name, HUGE_MACS, HUGE_PARAMS)
+    return is_slow(name) or is_above(name, HUGE_MACS, HUGE_PARAMS)
+
+
+def is_slow(name: str) -> bool:
+    return "slow" in ENTRIES[name]
 
 
 def shapes(outputs: Any) -> list[list[int]]:
     return [list(y.shape) for y in (outputs if isinstance(outputs, tuple | list) else [outputs])]
 
 
-@pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.parametrize("name", parameters(ENTRIES, is_slow))
 def test_the_module_runs_forward_and_backward(name: str) -> None:
     found = net(name)
     program = found.checked
@@ -80,7 +84,7 @@ def test_the_module_runs_forward_and_backward(name: str) -> None:
     assert all(p.grad is not None for p in module.parameters())
 
 
-@pytest.mark.parametrize("name", parameters(ENTRIES))
+@pytest.mark.parametrize("name", parameters(ENTRIES, lambda n: is_slow(n) or is_costly(n)))
 def test_onnxruntime_agrees_on_a_stress_copy(name: str) -> None:
     found = net(name)
     cases = verify(found.checked, found.module(seed=0), found.onnx)

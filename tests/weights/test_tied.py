@@ -1,0 +1,56 @@
+"""Files that hold a tied weight twice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from netdsl.loader import read_import
+from netdsl.pipeline import Net, Spec
+from netdsl.source import Source
+from netdsl.weights.load import Rules, load
+from netdsl.weights.read import Foreign
+from netdsl.weights.slots import slots
+from netdsl.weights.unwrap import WeightsError
+
+TIED = """
+net N {
+  input tokens [5] int64
+  share table = embed(7, 4)
+  table -> linear(4) -> linear(weight=table.weight, bias=false)
+}
+"""
+APART = TIED.replace("linear(weight=table.weight, bias=false)", "linear(7, bias=false)")
+
+TABLE = np.arange(28, dtype="float32").reshape(7, 4)
+
+
+def net(text: str) -> Net:
+    return Spec(Source(text, "n.net"), read_import).net("N")
+
+
+def file(head: np.ndarray, table: np.ndarray = TABLE) -> Foreign:
+    middle = {"mid.weight": np.eye(4, dtype="float32"), "mid.bias": np.ones(4, dtype="float32")}
+    return Foreign("f", {"lm_head.weight": head, **middle, "emb.weight": table})
+
+
+def test_a_copy_of_the_table_is_left_in_the_file() -> None:
+    found = load(net(TIED).checked, file(TABLE.copy()), dict, Rules())
+    assert np.array_equal(found.state["table.weight"], TABLE)
+    assert [s.key for s in found.found.left_over] == ["lm_head.weight"]
+
+
+def test_a_net_that_does_not_tie_takes_both() -> None:
+    own = {s.key: s.shape for s in slots(net(APART).checked.main)}
+    twice = {k: TABLE if shape == TABLE.shape else np.ones(shape, "float32") for k, shape in own.items()}
+    found = load(net(APART).checked, Foreign("f", twice), dict, Rules())
+    assert not found.found.left_over
+    assert sum(np.array_equal(a, TABLE) for a in found.state.values()) == 2
+
+
+@pytest.mark.parametrize(
+    ("head", "table"), [(TABLE + 1, TABLE), (np.zeros((7, 4), "float32"), np.zeros((7, 4), "float32"))]
+)
+def test_what_is_no_copy_or_was_never_trained_is_refused(head: np.ndarray, table: np.ndarray) -> None:
+    with pytest.raises(WeightsError):
+        load(net(TIED).checked, file(head, table), dict, Rules())

@@ -1,0 +1,107 @@
+"""Whole nets of the zoo against plain torch with other libraries' names: mapped weights, equal outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import image_twins
+import pytest
+import torch
+from layouts import tensors
+from torch import Tensor, nn
+from weight_twins import GPT2LM, MaskedBert, randomised
+from zoo_tables import spec
+
+from netdsl.backends.torch.module import load_state
+from netdsl.weights.load import Rules, load
+from netdsl.weights.mapping import declared
+from netdsl.weights.read import Foreign
+
+torch.set_num_threads(1)
+
+
+def image(*size: int) -> tuple[Tensor, ...]:
+    return (torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(3)),)
+
+
+def integers(below: int, *size: int) -> Tensor:
+    return torch.randint(0, below, size, generator=torch.Generator().manual_seed(4))
+
+
+class Case(NamedTuple):
+    """A net of the zoo, perhaps with other arguments, and its twin. `layout`: the library's net of these weights."""
+
+    net: str
+    make: Callable[[], nn.Module]
+    inputs: tuple[Tensor, ...]
+    arguments: dict[str, Any] = {}
+    layout: str = ""
+
+
+def segmenter(deeplab: bool, aux: bool) -> Callable[[], nn.Module]:
+    return lambda: image_twins.TorchvisionSegmenter(deeplab, aux)
+
+
+SMALL_TEXT = {"depth": 2, "dim": 24, "heads": 3, "vocabulary": 50, "context": 12}
+READ = (integers(50, 3, 9), integers(2, 3, 9), torch.arange(9) < torch.tensor([[9], [6], [1]]))
+
+QUICK = [
+    Case("squeezenet:SqueezeNet", image_twins.SqueezeNet, image(65, 79), layout="torchvision/squeezenet1_0"),
+    Case(
+        "shufflenet_v2:ShuffleNetV2_x1",
+        image_twins.ShuffleNetV2,
+        image(64, 96),
+        layout="torchvision/shufflenet_v2_x1_0",
+    ),
+    Case("regnet:RegNetY_400MF", image_twins.RegNetY, image(64, 96), layout="torchvision/regnet_y_400mf"),
+    Case("gpt2:GPT2", lambda: GPT2LM(50, 12, 24, 2, 3), (integers(50, 2, 9),), SMALL_TEXT),
+    Case("bert:BERT", lambda: MaskedBert(50, 12, 24, 2, 3), READ, SMALL_TEXT),
+]
+SLOW = [
+    Case("fcn:FCN_ResNet50", segmenter(False, True), image(67, 97), layout="torchvision/fcn_resnet50"),
+    Case("fcn:FCN_ResNet50_NoAux", segmenter(False, False), image(67, 97), layout="torchvision/fcn_resnet50:noaux"),
+    Case(
+        "deeplab_v3:DeepLabV3_ResNet50",
+        segmenter(True, True),
+        image(67, 97),
+        layout="torchvision/deeplabv3_resnet50",
+    ),
+    Case(
+        "deeplab_v3:DeepLabV3_ResNet50_NoAux",
+        segmenter(True, False),
+        image(67, 97),
+        layout="torchvision/deeplabv3_resnet50:noaux",
+    ),
+    Case("pspnet:PSPNet_ResNet50", image_twins.PSPNet, image(67, 97)),
+]
+CASES = [pytest.param(c, id=c.net) for c in QUICK]
+CASES += [pytest.param(c, id=c.net, marks=pytest.mark.slow) for c in SLOW]
+
+
+def mapped(case: Case, twin: nn.Module) -> nn.Module:
+    """The zoo's net with the weights of a twin, matched as those of a file are."""
+    file, _, name = case.net.partition(":")
+    net = spec(file).net(name, case.arguments)
+    foreign = Foreign("twin", {k: v.numpy() for k, v in twin.state_dict().items()})
+    rules = Rules(hints=tuple(declared(spec(file).constant("weights"))))
+    module = net.module(seed=0).eval()
+    load_state(module, load(net.checked, foreign, dict, rules).state)
+    return module
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_net_computes_what_its_twin_does(case: Case) -> None:
+    twin = randomised(case.make())
+    with torch.inference_mode():
+        found, wanted = mapped(case, twin)(*case.inputs), twin(*case.inputs)
+    for mine, theirs in zip(*(y if isinstance(y, tuple) else (y,) for y in (found, wanted)), strict=True):
+        assert theirs.std() > 1e-3
+        assert (mine - theirs).abs().max() <= 1e-5 * max(1.0, theirs.abs().max())
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, id=c.net) for c in QUICK + SLOW if c.layout])
+def test_the_twin_has_the_librarys_weights(case: Case) -> None:
+    with torch.device("meta"):
+        twin = case.make()
+    assert {(k, *v.shape) for k, v in twin.state_dict().items()} == {(s.key, *s.shape) for s in tensors(case.layout)}
