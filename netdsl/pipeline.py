@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
     from netdsl.backends.torch.source import Printer
     from netdsl.ir.model import Program
+
+
+T = TypeVar("T")
 
 
 class Spec:
@@ -236,6 +239,12 @@ class Net:
             return Net(self.spec, self.name, self.arguments, self.sizes, other).program
 
         return freed(self.printer, elaborate)
+
+    def current(self, tensors: Mapping[str, T]) -> dict[str, T]:
+        """Tensors by the net's keys of today, where they may have been saved by the previous release."""
+        from netdsl.weights.former import current
+
+        return current(self.checked.main, tensors)
 
     def module(self, seed: int | None = None) -> nn.Module:
         """The net as a live module; `seed` fixes its initial weights and leaves torch's own generator as it was.

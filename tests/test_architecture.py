@@ -76,7 +76,7 @@ COMPLEX: dict[str, int] = {
     "backends/torch/sizes:_sum": 14,
     "backends/torch/unify:_unify": 21,
     "cli/training:_resumed": 14,
-    "elaborate/build:_freeze": 21,
+    "elaborate/build:_freeze": 18,
     "elaborate/build:_is_chain": 15,
     "elaborate/elaborate:block": 14,
     "elaborate/elaborate:run_block": 15,

@@ -117,7 +117,7 @@ def live_module(net: Net, seed: int, weights: dict[str, Any] | None) -> nn.Modul
     module = net.module(seed).eval()
     if weights is not None:
         try:
-            load_state(module, weights)
+            load_state(module, net.current(weights))
         except ValueError as error:
             raise Failure(str(error), code=WRONG) from None
     return module

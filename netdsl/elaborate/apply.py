@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -14,7 +13,7 @@ from netdsl.elaborate import calls
 from netdsl.elaborate.build import freeze
 from netdsl.elaborate.builder import Builder, Context
 from netdsl.elaborate.names import Env, Silent
-from netdsl.elaborate.scope import LayerBuilder, Scope, StepBuilder, Wire
+from netdsl.elaborate.scope import LayerBuilder, Scope, StepBuilder, Wire, snake
 from netdsl.elaborate.tied import matrix_of
 from netdsl.elaborate.values import (
     BROKEN,
@@ -97,16 +96,23 @@ class Applier:
     def _block(self, arrow: BlockArrow, flow: Any, context: Context) -> Any:
         known = self.builder.again(arrow, flow) if type(flow) is Wire else None
         if known is not None:
-            layer = LayerBuilder(context.scope, snake(arrow.block.name), known)
-            return self._call(known, [flow], context, arrow.at, layer)
+            return self._placed(arrow, known, [flow], context)
         self._check_complete(arrow)
         given = None if flow is None else self._flowing(arrow, flow)
         spend(self.builder.evaluator.weights.of(arrow))
         if any(isinstance(leaf, Shared) for _, v in arrow.arguments for leaf in leaves(v)):
             return self.builder.inline(arrow, given, context)
-        definition, inputs = self.builder.block(arrow, given, context)
+        return self._placed(arrow, *self.builder.block(arrow, given, context), context)
+
+    def _placed(self, arrow: BlockArrow, definition: Definition, inputs: list[Wire], context: Context) -> Any:
+        """Add a step that calls the definition of a block, as a layer of its name. A block around a single layer is
+        that layer."""
         layer = LayerBuilder(context.scope, snake(arrow.block.name), definition)
-        return self._call(definition, inputs, context, arrow.at, layer)
+        result = self._call(definition, inputs, context, arrow.at, layer)
+        if definition.wraps:
+            layer.inside = definition.layers[0].former
+            layer.callee = context.scope.drafts[-1].callee = definition.layers[0].callee
+        return result
 
     def _flowing(self, arrow: BlockArrow, flow: Any) -> Wire | None:
         """The one tensor that flows into a block."""
@@ -151,6 +157,8 @@ class Applier:
         if layer is not None:
             layer.callee = layer.callee or op
             layer.inputs = layer.inputs or tuple(w.type for w in inputs)
+            if not layer.labelled and (name := op.layer_name(*layer.inputs)) != op.kind:
+                layer.base = name
         context.scope.drafts.append(StepBuilder(op, inputs, outs, at, layer, training))
         return outs[0] if len(outs) == 1 else tuple(outs)
 
@@ -296,14 +304,3 @@ def _op_fault(error: OpError, inputs: list[Wire], at: Place) -> Fault:
     blamed = inputs if error.operand is None or len(inputs) > 1 else [inputs[error.operand]]
     notes = [Label(f"{w.type} comes from here", w.place) for w in blamed]
     return fault(error.code, error.message, place, error.hint, *notes)
-
-
-@cache
-def snake(name: str) -> str:
-    """`conv_bn` for `ConvBN`."""
-    name = name.lstrip("_") or "block"
-    out = ""
-    for i, c in enumerate(name):
-        new_word = c.isupper() and i and (not name[i - 1].isupper() or (i + 1 < len(name) and name[i + 1].islower()))
-        out += "_" + c if new_word and not out.endswith("_") else c
-    return out.lower()

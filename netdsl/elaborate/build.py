@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from msgspec.structs import replace
+
 from netdsl.diagnostics.diagnostic import fault
 from netdsl.elaborate.scope import LayerBuilder, Scope, StepBuilder, Wire
 from netdsl.ir.model import Definition, Layer, Output, Step, Value
@@ -27,25 +29,60 @@ def _freeze(scope: Scope) -> tuple[Definition, list[int]]:
     drafts = [nested for draft in _splice(scope, same) for nested in _nest(draft, same)]
     for draft in drafts:
         draft.inputs = [_find(w, same) for w in draft.inputs]
+    present = [d for d in drafts if d.callee is not None]
     outputs = _outputs(scope, same)
-    used = {w for d in drafts for w in d.inputs} | {w for _, w, _ in outputs}
+    used = {w for d in present for w in d.inputs} | {w for _, w, _ in outputs}
     kept = [i for i, w in enumerate(scope.inputs) if scope.is_block or w in used]
     inputs = [scope.inputs[i] for i in kept]
-    chain = not scope.is_block and _is_chain(inputs, drafts, outputs)
-    names = _number(drafts) if chain else _name_layers(drafts)
+    chain = not scope.is_block and _is_chain(inputs, present, outputs)
+    names, former = _named(drafts, chain)
     values = _Values(inputs)
     frozen_inputs = tuple(values.of(w) for w in inputs)
-    steps = tuple(_step(d, n, values) for d, n in zip(drafts, names, strict=True))
-    layers: dict[str, Layer] = {}
-    for draft, step in zip(drafts, steps, strict=True):
-        if step.layer is not None and step.layer not in layers:
-            layers[step.layer] = Layer(step.layer, step.callee, tuple(w.type for w in draft.inputs))
+    steps = tuple(_step(d, names[d], values) for d in present)
+    layers = _layers(present, steps, former)
     definition = Definition(
-        scope.name, frozen_inputs, tuple(layers.values()), steps,
+        scope.name, frozen_inputs, layers, steps,
         tuple(Output(n, values.of(w), t) for n, w, t in outputs),
         scope.place, scope.arguments, scope.doc, chain, scope.sizes,
     )  # fmt: skip
-    return definition, kept
+    return replace(definition, wraps=_wraps(scope, drafts, definition)), kept
+
+
+def _layers(drafts: list[StepBuilder], steps: tuple[Step, ...], former: dict[StepBuilder, str]) -> tuple[Layer, ...]:
+    layers: dict[str, Layer] = {}
+    for draft, step in zip(drafts, steps, strict=True):
+        if step.layer is not None and step.layer not in layers:
+            types = tuple(w.type for w in draft.inputs)
+            layers[step.layer] = Layer(step.layer, step.callee, types, former[draft])
+    return tuple(layers.values())
+
+
+def _wraps(scope: Scope, drafts: list[StepBuilder], definition: Definition) -> bool:
+    """Whether a block is nothing but a layer that the author did not name, whatever its conditions say."""
+    if not scope.is_block or scope.repeats or len(drafts) != 1 or not definition.layers:
+        return False
+    (draft,) = drafts
+    if draft.layer is None or draft.layer.labelled or not _is_wrapper(definition):
+        return False
+    return isinstance(draft.callee, Definition) or _has_module(definition.steps[0])
+
+
+def _named(drafts: list[StepBuilder], chain: bool) -> tuple[dict[StepBuilder, str | None], dict[StepBuilder, str]]:
+    """The layer name of each step that is there, and the path it had in the previous release."""
+    present = [d for d in drafts if d.callee is not None]
+    if chain:
+        names, before = _number(present), _number(present)
+    else:
+        named = dict(zip(drafts, _name_layers(drafts), strict=True))
+        names, before = [named[d] for d in present], _name_layers(present, former=True)
+    paths = {d: _path(d, name) for d, name in zip(present, before, strict=True)}
+    return dict(zip(present, names, strict=True)), paths
+
+
+def _path(draft: StepBuilder, name: str | None) -> str:
+    """The path of what a step calls, where its layer has this name."""
+    inside = draft.layer.inside if draft.layer else ""
+    return f"{name}.{inside}" if inside else name or ""
 
 
 def _find(wire: Wire, same: dict[Wire, Wire]) -> Wire:
@@ -72,17 +109,18 @@ def _splice(scope: Scope, same: dict[Wire, Wire]) -> list[StepBuilder]:
         same.update({outer: wire for wire, outer in inner.exports.items()})
         spliced = _splice(inner, same)
         for layer in {d.layer: None for d in spliced if d.layer is not None and _inside(d.layer.scope, inner)}:
-            layer.base = f"{free_name(inner.name)}.{_member(layer, inner)}"
+            container = free_name(inner.name)
+            layer.base, layer.former = (f"{container}.{_member(n, layer, inner)}" for n in (layer.base, layer.former))
         drafts.extend(spliced)
     return drafts
 
 
-def _member(layer: LayerBuilder, inner: Scope) -> str:
+def _member(name: str, layer: LayerBuilder, inner: Scope) -> str:
     """The name of a layer as a member of the container of an inline scope."""
-    if layer.base in DICT and layer.labelled:
-        message = f"`{layer.base}` cannot name a layer here: the layers of `{inner.name}` stand in an `nn.ModuleDict`"
-        raise fault("reserved-name", message, inner.place, f"name it `{layer.base}_`")
-    return f"{layer.base}_" if layer.base in DICT else layer.base
+    if name in DICT and layer.labelled:
+        message = f"`{name}` cannot name a layer here: the layers of `{inner.name}` stand in an `nn.ModuleDict`"
+        raise fault("reserved-name", message, inner.place, f"name it `{name}_`")
+    return f"{name}_" if name in DICT else name
 
 
 def _inside(scope: Scope | None, outer: Scope) -> bool:
@@ -105,9 +143,11 @@ def _nest(draft: StepBuilder, same: dict[Wire, Wire]) -> list[StepBuilder]:
     draft.inputs = [draft.inputs[i] for i in kept]
     draft.outs = exported
     draft.callee = definition
+    assert draft.layer is not None
     if len(definition.steps) == 1 and _is_wrapper(definition):
         draft.callee = definition.steps[0].callee
-    assert draft.layer is not None
+        inside = definition.layers[0].former if definition.layers else ""
+        draft.layer.inside = inside.partition(".")[2]
     draft.layer.callee = draft.callee
     return [draft]
 
@@ -150,15 +190,16 @@ def _number(drafts: list[StepBuilder]) -> list[str | None]:
     return [str(i) for i in range(len(drafts))]
 
 
-def _name_layers(drafts: list[StepBuilder]) -> list[str | None]:
-    """The layer name of each step; the same for steps that share a layer."""
+def _name_layers(drafts: list[StepBuilder], former: bool = False) -> list[str | None]:
+    """The layer name of each step; the same for steps that share a layer. `former`: as in the previous release."""
     layers = list({d.layer: None for d in drafts if d.layer is not None})
-    count = Counter(layer.base for layer in layers)
+    bases = {layer: layer.former if former else layer.base for layer in layers}
+    count = Counter(bases.values())
     taken = {layer.base for layer in layers if layer.labelled}
     seen: Counter[str] = Counter()
     names: dict[LayerBuilder | None, str | None] = {None: None}
-    for layer in layers:
-        base, many = layer.base, count[layer.base] > 1
+    for layer, base in bases.items():
+        many = count[base] > 1
         if layer.labelled:
             names[layer] = f"{base}.{seen[base]}" if many or layer.member else base
         else:
@@ -209,7 +250,7 @@ class _Values:
 
 
 def _step(draft: StepBuilder, name: str | None, values: _Values) -> Step:
-    assert not isinstance(draft.callee, Scope)
+    assert draft.callee is not None and not isinstance(draft.callee, Scope)  # noqa: PT018
     inputs = tuple(values.of(w) for w in draft.inputs)
     outs = tuple(values.of(w) for w in draft.outs)
     return Step(outs, draft.callee, inputs, draft.place, name, draft.training, draft.residual)

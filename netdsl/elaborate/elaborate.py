@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from netdsl.budget import Budget, Exhausted, spend
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Label, fault
-from netdsl.elaborate.apply import Applier, snake
+from netdsl.elaborate.apply import Applier
 from netdsl.elaborate.build import freeze
 from netdsl.elaborate.builder import Context, Options
 from netdsl.elaborate.calls import Given, bind, is_complete, missing
@@ -24,7 +24,7 @@ from netdsl.elaborate.captured import captured, release, typed
 from netdsl.elaborate.expressions import Evaluator
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.names import Env, Silent
-from netdsl.elaborate.scope import LayerBuilder, Scope, StepBuilder, Wire
+from netdsl.elaborate.scope import LayerBuilder, Scope, StepBuilder, Wire, snake
 from netdsl.elaborate.signature import bind_inputs, check_outputs, check_sizes
 from netdsl.elaborate.statements import Runner
 from netdsl.elaborate.trace import Trace
@@ -261,11 +261,13 @@ class Elaborator:
         if isinstance(body, ast.Body):
             result = self.run(body.statements, env, flow, context)
         else:
+            waiting, before = self._runner.untaken.before(body, env, scope), len(scope.drafts)
             arrow = self.evaluator.arrow(body, env)
             if flow is None and isinstance(arrow, BlockArrow) and arrow.block.is_net and is_complete(arrow):
                 return self.run_block(scope, arrow.block, dict(arrow.arguments), None, context)  # with its inputs
             result = self.apply(arrow, flow, context)
             self._runner.trace(body, env, result, context, 0)
+            self._runner.untaken.keep(waiting, body, scope, before)
         if result is not BROKEN and all(training for _, _, training in scope.outputs):
             if result is None:
                 raise fault("no-value", f"`{block.name}` gives no value", block.module.place(block.declaration.name.at))

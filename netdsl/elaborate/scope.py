@@ -6,6 +6,8 @@ named in one scope and used in another, and each crossing adds an input or an ou
 
 from __future__ import annotations
 
+from functools import cache
+
 from netdsl.ir.model import Definition
 from netdsl.ops.base import Op
 from netdsl.sizes.dims import Dim
@@ -30,9 +32,10 @@ class LayerBuilder:
     """A layer before it has its final name.
 
     `base` is the author's label where `labelled`, else the kind; a `member` is one iteration of a labelled loop.
+    `former` is what the base was in the previous release, `inside` the path of a layer that was inside of it then.
     """
 
-    __slots__ = ("base", "callee", "inputs", "labelled", "member", "scope")
+    __slots__ = ("base", "callee", "former", "inputs", "inside", "labelled", "member", "scope")
 
     def __init__(
         self,
@@ -43,7 +46,8 @@ class LayerBuilder:
         member: bool = False,
     ) -> None:
         self.scope = scope
-        self.base = base
+        self.base = self.former = base
+        self.inside = ""
         self.callee = callee
         self.labelled = labelled
         self.member = member
@@ -51,13 +55,13 @@ class LayerBuilder:
 
 
 class StepBuilder:
-    """A step before its values have names."""
+    """A step before its values have names. One without a callee only keeps the name of its layer (see `untaken`)."""
 
     __slots__ = ("callee", "inputs", "layer", "outs", "place", "residual", "training")
 
     def __init__(
         self,
-        callee: Op | Definition | Scope,
+        callee: Op | Definition | Scope | None,
         inputs: list[Wire],
         outs: list[Wire],
         place: Place,
@@ -93,6 +97,10 @@ class Scope:
         self.doc = ""
         self.fed = False
         self.loops = 0
+        self.rounds = 0
+        """How many loops without a label are being run."""
+        self.repeats = False
+        """Whether there was one."""
 
     def add_input(self, type: TensorType, place: Place) -> Wire:
         wire = Wire(self, type, place)
@@ -146,3 +154,14 @@ class Scope:
         while scope is not None and scope is not layer.scope:
             scope.inline = True
             scope = scope.parent
+
+
+@cache
+def snake(name: str) -> str:
+    """`conv_bn` for `ConvBN`."""
+    name = name.lstrip("_") or "block"
+    out = ""
+    for i, c in enumerate(name):
+        new_word = c.isupper() and i and (not name[i - 1].isupper() or (i + 1 < len(name) and name[i + 1].islower()))
+        out += "_" + c if new_word and not out.endswith("_") else c
+    return out.lower()

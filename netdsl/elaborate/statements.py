@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from netdsl.elaborate.requirements import Requirements
 from netdsl.elaborate.scope import LayerBuilder, Wire
 from netdsl.elaborate.signature import input_type, match
 from netdsl.elaborate.trace import Passed
+from netdsl.elaborate.untaken import Untaken, most, reserve, taken
 from netdsl.elaborate.values import BROKEN, SEVERAL, BodyArrow, Shared, Tensor, describe, is_arrow
 from netdsl.elaborate.weight import CONSTRUCTS
 from netdsl.sizes.constraints import IMPOSSIBLE
@@ -31,6 +33,7 @@ class Runner:
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
         self.evaluator = builder.evaluator
+        self.untaken = Untaken(self.evaluator.truth)
         self.computed: list[Place] = []
         self._rules: dict[type, Callable[[Any, Env, Any, Context], Any]] = {
             ast.ExprStatement: self._expression,
@@ -52,8 +55,10 @@ class Runner:
             try:
                 spend(2)
                 before = len(context.scope.drafts)
+                waiting = self.untaken.before(statement, env, context.scope)
                 flow = self._rules[type(statement)](statement, env, flow, context)
                 self.trace(statement, env, flow, context, before)
+                self.untaken.keep(waiting, statement, context.scope, before)
             except Exhausted as end:
                 end.blame(CONSTRUCTS[type(statement)], env.place(statement))
                 raise
@@ -67,7 +72,7 @@ class Runner:
         if self.builder.trace is not None:
             named = node.targets[0] if isinstance(node, ast.Assign) else None
             result = flow if named is None else env.locals.get(named.id)
-            drafts = tuple(context.scope.drafts[before:])
+            drafts = tuple(d for d in context.scope.drafts[before:] if d.callee is not None)
             self.builder.trace(Passed(node, env.module, context.root, result, drafts))
 
     def inside(self, env: Env, context: Context) -> Env:
@@ -79,7 +84,7 @@ class Runner:
         drafts = context.scope.drafts
         before = len(drafts)
         result = self.builder.apply(arrow, None, context)
-        if any(draft.layer is not None for draft in drafts[before:]):
+        if any(draft.layer is not None and draft.callee is not None for draft in drafts[before:]):
             self.computed.append(at)
         if isinstance(result, tuple):
             return tuple(Tensor(self.builder.one(wire, at)) for wire in result)
@@ -134,7 +139,7 @@ class Runner:
         draft = wire.scope.drafts[-1] if wire.scope.drafts else None
         if draft is not None and draft.layer is not None and draft.outs == [wire] and draft.layer.base == "param":
             self._check_layer_name(name, env)
-            draft.layer.base = name.id
+            draft.layer.base = draft.layer.former = name.id
 
     def _check_layer_name(self, name: ast.Name, env: Env) -> None:
         refused = refused_layer_name(name, env)
@@ -186,10 +191,20 @@ class Runner:
         context.root.loops += 1
         try:
             if label is None:
-                return self.run(body.statements, env, flow, context)
+                return self._round(body, env, flow, context)
             return self._in_scope(label, body.statements, env, flow, context, member=True)
         finally:
             context.root.loops -= 1
+
+    def _round(self, body: ast.Body, env: Env, flow: Any, context: Context) -> Any:
+        """One round of a loop without a label, whose layers stand beside those of the others."""
+        scope = context.scope
+        scope.repeats = True
+        scope.rounds += 1
+        try:
+            return self.run(body.statements, env, flow, context)
+        finally:
+            scope.rounds -= 1
 
     def _for(self, node: ast.For, env: Env, flow: Any, context: Context, label: str | None = None) -> Any:
         for item in self.evaluator.sequence(node.iterable, env):
@@ -208,12 +223,22 @@ class Runner:
 
     def _if(self, node: ast.If, env: Env, flow: Any, context: Context) -> Any:
         case: ast.If | ast.Body | None = node
+        chosen: ast.Body | None = None
+        others: list[ast.Node] = []
         while isinstance(case, ast.If):
             spend(1)
             if self.evaluator.truth(case.condition, env):
-                return self.run(case.body.statements, env, flow, context)
+                chosen = case.body
+                others += [case.otherwise] if case.otherwise else []
+                break
+            others.append(case.body)
             case = case.otherwise
-        return self.run(case.statements, env, flow, context) if case else flow
+        chosen = chosen or case  # type: ignore[assignment]
+        scope, before = context.scope, len(context.scope.drafts)
+        spare = Counter() if scope.rounds else most(others, env)
+        flow = self.run(chosen.statements, env, flow, context) if chosen else flow
+        reserve(scope, spare - taken(scope, before), env.place(node))
+        return flow
 
     def _require(self, node: ast.Require, env: Env, flow: Any, context: Context) -> Any:
         said = self.evaluator.evaluate(node.message, env) if node.message else ""

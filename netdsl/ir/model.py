@@ -27,11 +27,13 @@ class Layer(Struct, frozen=True, eq=False):
     """A named submodule of a definition: it owns the parameters of its op or definition.
 
     A dotted name (`stages.0`) makes it a member of a container (`stages`). `callee` is that of the first use.
+    `former` is the path of its callee in the previous release, for the weights saved by it.
     """
 
     name: str
     callee: Op | Definition
     inputs: tuple[TensorType, ...]
+    former: str = ""
 
 
 class Step(Struct, frozen=True, eq=False):
@@ -77,6 +79,8 @@ class Definition(Struct, frozen=True, eq=False):
     chain: bool = False
     sizes: tuple[tuple[str, Dim], ...] = ()
     """Names bound by the signature, with their sizes: the emitter may print them."""
+    wraps: bool = False
+    """Whether it is a block around a single layer without a name, which stands for it where it is used."""
 
 
 class Program(Struct, frozen=True, eq=False):

@@ -8,6 +8,7 @@ from netdsl.analysis.count import Memo, totals
 from netdsl.elaborate.scope import LayerBuilder, Scope, StepBuilder
 from netdsl.elaborate.trace import Passed
 from netdsl.ir.model import Definition
+from netdsl.ops.base import Op
 from netdsl.sizes.dims import Dim, product
 from netdsl.source import Span
 
@@ -19,7 +20,7 @@ def parameters(drafts: Iterable[StepBuilder], memo: Memo, seen: set[LayerBuilder
     for draft in drafts:
         if isinstance(draft.callee, Scope):
             total += parameters(draft.callee.drafts, memo, seen)
-        elif draft.layer is not None and draft.layer not in seen:
+        elif draft.callee is not None and draft.layer is not None and draft.layer not in seen:
             seen.add(draft.layer)
             total += _own(draft, memo)
     return total
@@ -28,7 +29,7 @@ def parameters(drafts: Iterable[StepBuilder], memo: Memo, seen: set[LayerBuilder
 def _own(draft: StepBuilder, memo: Memo) -> int:
     if isinstance(draft.callee, Definition):
         return totals(draft.callee, memo).params
-    assert not isinstance(draft.callee, Scope)
+    assert isinstance(draft.callee, Op)
     sizes = [product(p.shape) for p in draft.callee.params(*(w.type for w in draft.inputs)).values()]
     return sum(size for size in sizes if isinstance(size, int))
 
@@ -42,7 +43,7 @@ def macs(drafts: Iterable[StepBuilder], memo: Memo) -> Dim:
             total = total + macs(callee.drafts, memo)
         elif isinstance(callee, Definition):
             total = total + totals(callee, memo).macs
-        elif draft.outs and not draft.training:
+        elif callee is not None and draft.outs and not draft.training:
             total = total + callee.macs(draft.outs[0].type, *(w.type for w in draft.inputs))
     return total
 

@@ -178,6 +178,8 @@ class Op(Struct, frozen=True):
     """Whether the value that flows in is the first input."""
     is_layer: ClassVar[bool] = False
     """Whether it owns a path: parameters, buffers, or a rate that training may change."""
+    layer_names: ClassVar[tuple[str, ...]] = ()
+    """What an unnamed layer of it may be called, where that is not its kind."""
     vanishes: ClassVar[bool] = False
     """Whether it is the identity at inference (dropout)."""
     examples: ClassVar[tuple[Example, ...]] = ()
@@ -201,6 +203,10 @@ class Op(Struct, frozen=True):
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType | tuple[TensorType, ...]:
         """The type of the result, or the types of several. Raises OpError; records what it must assume of sizes."""
         raise NotImplementedError
+
+    def layer_name(self, *inputs: TensorType) -> str:
+        """What a layer of it is called that the author gave no name."""
+        return self.kind
 
     def params(self, *inputs: TensorType) -> dict[str, Param]:
         """Parameters in PyTorch's registration order."""

@@ -11,6 +11,9 @@ from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, product
 from netdsl.tensors import TensorType
 
+POINTWISE = "pwconv"
+"""What a layer is called that is a 1x1 convolution in PyTorch."""
+
 
 @register("linear")
 class Linear(Op, frozen=True):
@@ -26,6 +29,7 @@ class Linear(Op, frozen=True):
 
     positional = 1
     is_layer = True
+    layer_names = ("linear", POINTWISE)
     examples = (
         Example("linear(5)", ("[7]",)),
         Example("linear(5, bias=false)", ("[7]",)),
@@ -43,6 +47,9 @@ class Linear(Op, frozen=True):
             message = f"`{self.kind}` over channels is for 1 to 3 spatial axes, found {x}"
             raise OpError(message, operand=0, hint="`axis=-1` takes the last axis")
         return x.with_shape(*x.shape[:at], self.out_features, *x.shape[at + 1 :])
+
+    def layer_name(self, *inputs: TensorType) -> str:
+        return POINTWISE if self._is_pointwise(inputs[0]) else self.kind
 
     def params(self, *inputs: TensorType) -> dict[str, Param]:
         (x,) = inputs

@@ -214,7 +214,7 @@ def start(prepared: Prepared, folder: Path, ranks: ProcessGroup, watch: Watch) -
     job = Job(
         module=p.module, recipe=p.recipe, feed=feed, held=p.held, parameters=p.parameters, names=p.names, kept=p.kept,
         task=p.data.task, classes=max(1, len(p.data.classes)), folder=folder, ranks=ranks, layers=layers_of(p),
-        deviation=p.data.units[1] if p.data.units else None,
+        deviation=p.data.units[1] if p.data.units else None, current=p.net.current,
     )  # fmt: skip
     return Trainer(job, watch)
 

@@ -108,7 +108,7 @@ def _loaded(folder: Path, net: Net, about: files.About) -> nn.Module:
         )
     tensors, _ = load_tensors(folder / files.WEIGHTS)
     try:
-        load_state(module, tensors)
+        load_state(module, net.current(tensors))
     except ValueError as error:
         if about.language < LANGUAGE:
             raise CheckpointError("outdated-run", _changed(folder, about.language, net.moved, str(error))) from None

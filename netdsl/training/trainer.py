@@ -16,7 +16,7 @@ from netdsl.planning.schedule import Schedule, peak_lr
 from netdsl.recipe.schema import Recipe
 from netdsl.training.capacity import Attempt, fits_in_memory, within_memory
 from netdsl.training.checkpoints import format as files
-from netdsl.training.checkpoints.manager import CheckpointManager, State
+from netdsl.training.checkpoints.manager import CheckpointManager, Current, State
 from netdsl.training.data.batches import Batch, BatchLoader
 from netdsl.training.data.dataset import Split
 from netdsl.training.devices import autocasting, channels_last, half_precision
@@ -66,6 +66,7 @@ class Job(Struct, frozen=True, eq=False):
     ranks: ProcessGroup
     layers: dict[str, int] | None = None
     deviation: tuple[float, ...] | None = None
+    current: Current = dict
 
 
 class Trainer:
@@ -109,7 +110,7 @@ class Trainer:
         self.autocast = half_precision(recipe, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.autocast == torch.float16)
         self.state = State()
-        self.store = CheckpointManager(job.folder, recipe, self.per_epoch, self.ranks.first)
+        self.store = CheckpointManager(job.folder, recipe, self.per_epoch, self.ranks.first, job.current)
         self.interrupted = self.ending = False
         self.pending: list[tuple[int, Tensor]] = []
         self.skipped = 0

@@ -56,5 +56,5 @@ def live_module(net: Net, weights: Mapping[str, Any] | nn.Module | None) -> nn.M
     if weights is not None:
         from netdsl.backends.torch.module import load_state
 
-        load_state(module, weights)
+        load_state(module, net.current(weights))
     return module.eval()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from netdsl.backends.onnx.file import Model, load, metadata, transplanted
+from netdsl.backends.onnx.file import Model, load, metadata, renamed, transplanted
 from netdsl.backends.onnx.model import export
 from netdsl.backends.onnx.session import Session
 from netdsl.ir.model import Program
@@ -19,6 +19,8 @@ from netdsl.verify.inputs import draw_inputs
 from netdsl.verify.reference import distance
 from netdsl.verify.sizes import At, choose
 from netdsl.verify.stress import on_cpu, state_of, stress
+from netdsl.weights.former import former_paths, is_former
+from netdsl.weights.former import renamed as renamed_path
 
 
 def verify_file(
@@ -39,6 +41,7 @@ def verify_file(
     model = load(path)
     if program is None or module is None:
         return list(_consistent(model, _unknown_points(model), gate))
+    model = of_today(model, program)
     points = choose(program)
     module = on_cpu(module)
     twin = stress(program, module, draw_inputs(program, 2, points[0].named, seed=99))
@@ -48,6 +51,13 @@ def verify_file(
     if trained:
         return [*cases, *compared(program, module, model, points[:2], "real", gate)]
     return [*cases, *_consistent(model, points[:2], gate)]
+
+
+def of_today(model: Model, program: Program) -> Model:
+    """The model with the names of this release, where it was made by the previous one."""
+    if not is_former(program.main, [tensor.name for tensor in model.graph.initializer]):
+        return model
+    return renamed(model, partial(renamed_path, table=former_paths(program.main)))
 
 
 def _given(model: Model, made: Any, state: Mapping[str, Any]) -> Model | str:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
 from netdsl.weights.align import Alignment, align
+from netdsl.weights.former import NONE, Table, former_paths, renamed
 from netdsl.weights.joins import INTERLEAVED, joined, upright
 from netdsl.weights.orders import Exhausted
 from netdsl.weights.reconcile import Change, Common, change_of, reconcile, resized
@@ -85,7 +86,7 @@ def match(program: Program, foreign: Sequence[Slot], mapping: Mapping = (), hint
     pairs = [_spelled(pair, shared, foreign) for pair in mapping]
     _known(pairs, own, foreign)
     found = Draft(own, foreign)
-    if mapping or not found.take(_equal(found.own, found.foreign)):
+    if mapping or not found.take(_equal(found.own, found.foreign) or _former(found, program)):
         spelled = (_spelled(pair, shared, foreign) for pair in hints)
         pairs += [p for p in spelled if _is_known(p[0], foreign) and _is_known(p[1], own)]
         found.take(_named(found.own, found.foreign, pairs))
@@ -177,17 +178,22 @@ def _below(key: str, prefix: str) -> bool:
     return key == prefix or key.startswith(f"{prefix}.")
 
 
-def _equal(own: Sequence[Slot], foreign: Sequence[Slot]) -> list[Match]:
+def _equal(own: Sequence[Slot], foreign: Sequence[Slot], table: Table = NONE, why: str = "equal keys") -> list[Match]:
     """Equal keys, but for a prefix of all keys of the file, where one side has all those of the other."""
     known = {s.key: s for s in own}
     for prefix in dict.fromkeys(("", _shared(foreign))):
-        named = {s.key.removeprefix(prefix): s for s in foreign if s.key.startswith(prefix)}
+        named = {renamed(s.key.removeprefix(prefix), table): s for s in foreign if s.key.startswith(prefix)}
         both = known.keys() & named.keys()
         if both and len(both) in (len(known), len(named)):
-            found = [_pair(known[k], named[k], "equal keys") for k in known if k in both]
+            found = [_pair(known[k], named[k], why) for k in known if k in both]
             if all(found):
                 return [m for m in found if m]
     return []
+
+
+def _former(found: Draft, program: Program) -> list[Match]:
+    """Keys of the previous release."""
+    return _equal(found.own, found.foreign, former_paths(program.main), "keys of release 0.2")
 
 
 def _pair(own: Slot, foreign: Slot, why: str) -> Match | None:

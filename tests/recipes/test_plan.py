@@ -53,7 +53,7 @@ def test_convnexts_plan_says_what_a_reader_asks(capsys: pytest.CaptureFixture[st
 
 def test_every_parameter_is_listed_where_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, f"{SPECS / 'convnext.net'}:ImageNet300", "--members")
-    assert "stages.2.7.linear1.weight" in text
+    assert "stages.2.7.pwconv1.weight" in text
     assert "length      depends on the number of training samples" in text
     found = made(capsys, f"{SPECS / 'convnext.net'}:ImageNet300")
     assert sum(len(g["paths"]) for g in found["groups"]) == 182

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from math import prod
 from pathlib import Path
@@ -60,6 +60,21 @@ def load(path: str | os.PathLike[str]) -> ModelProto:
 def metadata(model: ModelProto) -> dict[str, str]:
     """What a model says about itself."""
     return {p.key: p.value for p in model.metadata_props}
+
+
+def renamed(model: ModelProto, rename: Callable[[str], str]) -> ModelProto:
+    """A model with other names for its nodes, weights and the values between; inputs and outputs keep theirs."""
+    fixed = {v.name for v in (*model.graph.input, *model.graph.output)}
+    found = ModelProto()
+    found.CopyFrom(model)
+    for node in found.graph.node:
+        node.name = rename(node.name)
+        for values in (node.input, node.output):
+            values[:] = [name if name in fixed else rename(name) for name in values]
+    for tensor in found.graph.initializer:
+        tensor.name = rename(tensor.name)
+    del found.graph.value_info[:]
+    return found
 
 
 def transplanted(model: ModelProto, donor: ModelProto) -> ModelProto:

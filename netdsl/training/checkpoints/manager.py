@@ -12,7 +12,7 @@ says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,10 @@ from netdsl.training.errors import CheckpointError
 from netdsl.training.optim.plateau import Falls
 
 CHECKPOINT, BEST, KEPT = "checkpoint.safetensors", "best.safetensors", "checkpoints"
+
+
+Current = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+"""Gives tensors under the keys of this release (see `weights.former`)."""
 
 
 class State(Struct):
@@ -47,7 +51,10 @@ class CheckpointManager:
     """Reads and writes the checkpoints of a folder. Without a folder, or where another process writes, nothing is
     written."""
 
-    def __init__(self, folder: Path | None, recipe: Recipe, per_epoch: int, writes: bool = True) -> None:
+    def __init__(
+        self, folder: Path | None, recipe: Recipe, per_epoch: int, writes: bool = True, current: Current = dict
+    ) -> None:
+        self.current = current
         self.folder = folder
         self.writes = writes and folder is not None
         self.last = recipe.keep.last
@@ -107,7 +114,7 @@ class CheckpointManager:
             error.advise(self.advice())
             raise
         try:
-            return tensors, about, msgspec.convert(about["state"], State)
+            return self.current(tensors), about, msgspec.convert(about["state"], State)
         except (KeyError, msgspec.ValidationError) as error:
             raise CheckpointError("damaged-checkpoint", f"{path} is not a checkpoint: {error}") from None
 
@@ -130,7 +137,7 @@ class CheckpointManager:
         if self.folder is None or isinstance(self.final, Last) or not state.improved:
             return None
         steps = state.improved if isinstance(self.final, Improving) else (state.best_step,)
-        return mean([files.load_tensors(self.path("best", s))[0] for s in steps])
+        return mean([self.current(files.load_tensors(self.path("best", s))[0]) for s in steps])
 
     def clear(self) -> None:
         """Remove what a killed process was writing."""
