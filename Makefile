@@ -58,6 +58,7 @@ docs: setup
 	mv docs/zoo.md.new docs/zoo.md
 	$(BIN)/python -m netdsl.render.recipes specs docs/recipes.md
 	$(BIN)/python -m netdsl.render.errors docs/errors.md
+	$(BIN)/python -m netdsl.diff.roadmap specs docs/roadmap.md
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from netdsl import pipeline
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
+from netdsl.diff.model import NetDiff
 from netdsl.elaborate.builder import Options
 from netdsl.loader import LoadError, load_source, locate, read_import
 from netdsl.selection import select
@@ -48,6 +49,20 @@ class Summary(Totals, frozen=True):
         from netdsl.render.summary import render
 
         return render(self)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(str(self))}</pre>"
+
+
+class Diff(NetDiff, frozen=True, eq=False):
+    """Two nets, compared; `str()` of it is the text of `netdsl diff`, and a notebook shows it."""
+
+    def __str__(self) -> str:
+        from netdsl.diff import net_text
+
+        return net_text(self)
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -127,6 +142,16 @@ class Net(pipeline.Net):
 
     def _repr_svg_(self) -> str:
         return self.view()
+
+    def diff(self, after: Net) -> Diff:
+        """What became of this net in another, as `netdsl diff` tells it: a value; `str()` of it is text.
+
+        `equal`: whether they are the same net; `pair`: what became of every step; `tensors`: of the state dict.
+        """
+        from netdsl.diff import compare_nets
+
+        found = compare_nets(self.checked, after.checked, (self.name, after.name))
+        return Diff(found.before, found.after, found.pair, found.tensors, found.fields)
 
     def source(self) -> str:
         """The net as a PyTorch module: the text of a `model.py` that imports nothing but torch.

@@ -31,6 +31,7 @@ FLOORS = (
     ("checked", "selection", "fixes"),
     ("summary",),
     ("render", "verify", "view"),
+    ("diff",),
     ("training",),
     ("api",),
     ("cli", "lsp", "notebook", "highlight"),

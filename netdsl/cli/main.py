@@ -22,6 +22,7 @@ COMMANDS = {
     "explain": "what a diagnostic code means, with a wrong and a right spec",
     "summary": "shapes, parameters, MACs, memory and receptive field of a net",
     "view": "draw a net: an SVG image, or a page to explore",
+    "diff": "what became of one net or recipe in another, or since a git revision",
     "compile": "write a net as PyTorch source and as an ONNX file",
     "train": "train a net as its recipe says",
     "recipe": "show what a recipe will do before it is done",
@@ -36,7 +37,7 @@ COMMANDS = {
 }
 """The commands, each a module of this package with `configure(parser)` and `run(args) -> exit code`."""
 
-SHORT = ("check", "explain", "summary", "view", "fmt", "ops", "zoo")
+SHORT = ("check", "explain", "summary", "view", "diff", "fmt", "ops", "zoo")
 """Commands that end before collecting garbage could pay."""
 
 PACKAGES = {

@@ -20,6 +20,7 @@ examples:
   netdsl view resnet.net:ResNet50 -o resnet50.svg
   netdsl view vit.net:ViT_B16 -o vit.svg --depth 3
   netdsl view unet.net --size H=256 --size W=256
+  netdsl view resnet.net:ResNet50 --diff resnet.net:ResNet101 -o diff.html
 """
 
 
@@ -34,11 +35,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--depth", type=_depth, metavar="N", help="how many levels of blocks are open (as many as stay easy to read)"
     )
+    parser.add_argument(
+        "--diff", metavar="OTHER[:Net]", help="a page with both nets side by side, and what became of one in the other"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from netdsl.view import image, page
 
+    if args.diff:
+        return _compare(args)
     form = {None: ".html", "-": ".svg"}.get(args.output) or os.path.splitext(args.output)[1].lower()
     if form not in (".svg", ".html"):
         raise Failure(f"cannot tell what to write to {args.output}", "name a file that ends in .html or .svg")
@@ -50,6 +56,18 @@ def run(args: argparse.Namespace) -> int:
         return 0
     path = args.output or f"{net.name}.html"
     write(path, text)
+    print(path)
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    """The page of `netdsl diff`."""
+    from netdsl.cli.diff import Target, compared, page_of
+
+    path = args.output or "diff.html"
+    if os.path.splitext(path)[1].lower() != ".html":
+        raise Failure(f"cannot write a comparison to {path}", "name a file that ends in .html")
+    write(path, page_of(compared(Target(args.spec), Target(args.diff), args)))
     print(path)
     return 0
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from netdsl.analysis import count
 from netdsl.ir.model import Definition, Layer, Output, Step, Value
+from netdsl.ops.base import Op
 from netdsl.sizes.dims import Dim
 from netdsl.summary.rows import kind
 
@@ -102,7 +103,7 @@ class Bodies:
             first.layer or "",
             _block_name(body, first.layer or "") if body else kind(first),
             _arguments(body) if body else _channels(first),
-            family(first),
+            family(first.callee),
             run,
             first.inputs,
             run[-1].outs,
@@ -300,11 +301,11 @@ FAMILIES = {
 """The colour of an op by the file that holds it; all others only rearrange."""
 
 
-def family(step: Step) -> str:
-    """What kind of thing a step is, in a word: its colour."""
-    if isinstance(step.callee, Definition):
+def family(callee: Op | Definition) -> str:
+    """What kind of thing a step calls, in a word: its colour."""
+    if isinstance(callee, Definition):
         return "block"
-    file = type(step.callee).__module__.rpartition(".")[2]
-    if file == "elementwise" and getattr(step.callee, "module", False):
+    file = type(callee).__module__.rpartition(".")[2]
+    if file == "elementwise" and getattr(callee, "module", False):
         return "activation"  # a function of each number that is a class of PyTorch
     return FAMILIES.get(file, "shape")

@@ -1,18 +1,11 @@
-"""The page in a browser: choosing, opening, searching, colouring, the keyboard, and the source, both ways.
-
-Chromium loads the page with a script after it, which does what a person would and writes down what it sees.
-"""
+"""The page in a browser: choosing, opening, searching, colouring, the keyboard, and the source, both ways."""
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
-import subprocess
-from html import unescape
 from pathlib import Path
 from typing import Any
 
+import browser
 import pytest
 from zoo_tables import spec
 
@@ -21,50 +14,17 @@ from netdsl.pipeline import Net, Spec
 from netdsl.source import Source
 from netdsl.view import page
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [pytest.mark.slow, browser.needed]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(BROWSER is None, reason="no Chromium here"),
-]
 
-DRIVER = """<script>
-(async () => {
-  const seen = {errors: []};
-  addEventListener("error", e => seen.errors.push(e.message));
-  while (document.documentElement.dataset.ready === undefined) await new Promise(go => setTimeout(go, 20));
-  const all = (q, from = document) => [...from.querySelectorAll(q)], one = q => document.querySelector(q);
-  const press = (key, on = document.body) => on.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
-  const mouse = (kind, on) => on.dispatchEvent(new MouseEvent(kind, {bubbles: true}));
+def drive(net: Net, script: str, folder: Path) -> Any:
+    helpers = """
   const columns = () => all("main section").map(s => s.querySelector("h2").firstChild.data);
   const panel = () => one("#panel h2").textContent;
   const lines = () => all("#source .on").map(l => l.id);
   const box = text => all("main g[data-i]").find(g => !g.dataset.d && g.querySelector("text")?.textContent === text);
-  try { %s } catch (error) { seen.errors.push(String(error)); }
-  document.body.replaceChildren(Object.assign(document.createElement("pre"), {id: "seen",
-    textContent: JSON.stringify(seen)}));
-})();
-</script>"""
-
-
-def drive(net: Net, script: str, folder: Path) -> Any:
-    file = folder / "page.html"
-    file.write_text(page(net.checked, net.name) + DRIVER % script)
-    options = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--virtual-time-budget=8000",
-        f"--user-data-dir={folder}/u",
-    ]
-    done = subprocess.run(
-        [BROWSER or "", *options, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=120
-    )
-    found = re.findall(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stderr[-2000:]
-    seen = json.loads(unescape(found[0]))
-    assert seen.pop("errors") == []
-    return seen
+"""
+    return browser.drive(page(net.checked, net.name), helpers + script, folder)
 
 
 def test_choosing_opening_and_closing(tmp_path: Path) -> None:

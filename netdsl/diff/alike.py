@@ -1,0 +1,159 @@
+"""How alike two steps are, from 0 to 1, whatever their widths: what decides which step became which."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from fractions import Fraction
+
+import msgspec
+
+from netdsl.diff.model import Item
+from netdsl.ir.model import Definition
+from netdsl.ops.base import Op
+from netdsl.tensors import TensorType
+from netdsl.view.items import family
+
+ENOUGH = 0.3
+"""From which likeness on one step can have become another."""
+
+SAME_KIND, SAME_FAMILY = 0.5, 0.35
+"""Ops of one kind that differ in every argument; ops of one family (two activations)."""
+
+NAME = 0.2
+"""The part of the likeness of two blocks that is their name."""
+
+TRAITS, SHAPES, KINDS, FAMILIES = 0.2, 0.3, 0.3, 0.2
+"""What of the insides of two blocks counts how much: equal ops, equal but for their widths, of one kind, of one
+family."""
+
+HEAVY, HEAVIER = ("map", "attention"), 3
+"""Families of the ops that a block is made for, and how much more than others they count."""
+
+Trait = tuple[Hashable, ...]
+Leaves = Counter[Trait]
+
+
+class Likeness:
+    """Compares steps, each pair of callees once."""
+
+    def __init__(self) -> None:
+        self._leaves: dict[Definition, Leaves] = {}
+        self._traits: dict[tuple[Op, tuple[TensorType, ...]], Trait] = {}
+        self._known: dict[tuple[object, object], float] = {}
+        self._numbers: dict[object, int] = {}
+
+    def of(self, a: Item, b: Item) -> float:
+        """How alike two steps are; steps whose layers bear one name a little more so, hardly where it is a number."""
+        found = self._callees(a, b)
+        if a.training != b.training or a.residual != b.residual:
+            found *= 0.9
+        share = 0.01 if a.name[-1:].isdigit() else 0.1
+        return (1 - share) * found + share * (a.name == b.name) if found else 0.0
+
+    def numbers(self, items: Sequence[Item]) -> list[int]:
+        """Equal numbers for steps whose likeness to any other is the same, but for their flags and names."""
+        return [self._numbers.setdefault((self._key(i), i.training, i.residual), len(self._numbers)) for i in items]
+
+    def families(self, item: Item) -> Leaves:
+        """How many ops of each family a step holds."""
+        return _by(self.leaves(item), 1)
+
+    def leaves(self, item: Item) -> Leaves:
+        """The ops of a step by their traits."""
+        if isinstance(item.callee, Definition):
+            return self._inside(item.callee)
+        return Counter([self._trait(item.callee, tuple(v.type for v in item.inputs))])
+
+    def _callees(self, a: Item, b: Item) -> float:
+        if isinstance(a.callee, Definition) != isinstance(b.callee, Definition):
+            return 0.0
+        key = self._key(a), self._key(b)
+        if key not in self._known:
+            self._known[key] = self._compared(a, b)
+        return self._known[key]
+
+    def _key(self, item: Item) -> object:
+        callee = item.callee
+        return callee if isinstance(callee, Definition) else self._trait(callee, tuple(v.type for v in item.inputs))
+
+    def _compared(self, a: Item, b: Item) -> float:
+        if isinstance(a.callee, Definition) or isinstance(b.callee, Definition):
+            ours, theirs = self.leaves(a), self.leaves(b)
+            inside = TRAITS * _shared(ours, theirs) + SHAPES * _shared(_without_widths(ours), _without_widths(theirs))
+            inside += KINDS * _shared(_by(ours, 2), _by(theirs, 2)) + FAMILIES * _shared(_by(ours, 1), _by(theirs, 1))
+            return NAME * (a.label == b.label) + (1 - NAME) * inside
+        return op_likeness(self._key(a), self._key(b))  # type: ignore[arg-type]
+
+    def _inside(self, definition: Definition) -> Leaves:
+        if definition not in self._leaves:
+            found: Leaves = Counter()
+            for step in definition.steps:
+                if isinstance(step.callee, Definition):
+                    found += self._inside(step.callee)
+                else:
+                    found[self._trait(step.callee, tuple(v.type for v in step.inputs))] += 1
+            self._leaves[definition] = found
+        return self._leaves[definition]
+
+    def _trait(self, op: Op, types: tuple[TensorType, ...]) -> Trait:
+        if (op, types) not in self._traits:
+            self._traits[op, types] = _trait(op, types)
+        return self._traits[op, types]
+
+
+def op_likeness(a: Trait, b: Trait) -> float:
+    """How alike two ops are by their traits."""
+    if a[:2] == b[:2]:
+        ours, theirs = a[2:], b[2:]
+        equal = sum(x == y for x, y in zip(ours, theirs, strict=True))
+        return SAME_KIND + (1 - SAME_KIND) * (equal / len(ours) if ours else 1.0)
+    return SAME_FAMILY if a[0] == b[0] != "shape" else 0.0
+
+
+def _trait(op: Op, types: tuple[TensorType, ...]) -> Trait:
+    """The family of an op (convolutions and linear maps are one), its kind, and its arguments, widths as ratios."""
+    width = _width(types[0]) if types else 0
+    values = (_relative(f.name, getattr(op, f.name), width) for f in msgspec.structs.fields(type(op)))
+    group = family(op)
+    return "map" if group in ("conv", "linear") else group, op.kind, *values
+
+
+def _relative(name: str, value: object, width: int) -> Hashable:
+    if isinstance(value, int) and not isinstance(value, bool) and width:
+        if name.startswith("out_"):
+            return Fraction(value, width)
+        if name == "groups" and value == width:
+            return "each"
+    return value if isinstance(value, Hashable) else repr(value)
+
+
+def _width(given: TensorType) -> int:
+    """The channels or features of a value; 0 where they have a name."""
+    size = given.shape[-1 if given.rank == 2 else 0] if given.shape else 0
+    return size if isinstance(size, int) else 0
+
+
+def _by(leaves: Leaves, parts: int) -> Leaves:
+    """Ops by the first parts of their traits: families (1), kinds (2)."""
+    found: Leaves = Counter()
+    for trait, number in leaves.items():
+        found[trait[:parts]] += number
+    return found
+
+
+def _without_widths(leaves: Leaves) -> Leaves:
+    found: Leaves = Counter()
+    for trait, number in leaves.items():
+        found[tuple(t for t in trait if not isinstance(t, Fraction))] += number
+    return found
+
+
+def _shared(a: Leaves, b: Leaves) -> float:
+    """The ops that two blocks have in common, over those that either has."""
+    every = _weight(a | b)
+    return _weight(a & b) / every if every else 1.0
+
+
+def _weight(leaves: Leaves) -> int:
+    return sum(number * (HEAVIER if trait[0] in HEAVY else 1) for trait, number in leaves.items())
