@@ -19,7 +19,7 @@ from netdsl.budget import Budget
 from netdsl.checks.expectations import check_expectations
 from netdsl.checks.lint.rules import lint_file, told
 from netdsl.checks.lint.subject import File
-from netdsl.checks.unused import check_names
+from netdsl.checks.names import check_names
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, diagnostic
 from netdsl.elaborate.builder import Options
 from netdsl.elaborate.elaborate import Elaborator

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from netdsl.analysis import count
-from netdsl.diagnostics.diagnostic import Diagnostic, did_you_mean, fault
+from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, diagnostic, did_you_mean, fault
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.names import Env
 from netdsl.ir.model import Program
@@ -38,8 +38,18 @@ def _check(node: ast.Expect, module: Module, elaborator: Elaborator, programs: M
     env = Env(module, facts(program))
     for condition in node.conditions:
         with elaborator.recording():
+            _check_names(condition, env)
             if not elaborator.evaluator.truth(condition, env):
                 elaborator.report(_broken(condition, name, env, elaborator))
+
+
+def _check_names(condition: ast.Expr, env: Env) -> None:
+    """Raise Fault for what is promised under the name that other tools give it."""
+    first = condition.first if isinstance(condition, ast.Compare) else condition
+    if isinstance(first, ast.Name) and first.id in ELSEWHERE and first.id not in env.locals:
+        at, own = env.place(first), ELSEWHERE[first.id]
+        hint = Hint(f"`{own}` {MEANING[own]}", (Edit(at, own),), safe=own != "macs")
+        raise fault("unknown-name", f"nothing is called `{first.id}`", at, hint)
 
 
 def facts(program: Program) -> dict[str, Any]:
@@ -54,14 +64,31 @@ def facts(program: Program) -> dict[str, Any]:
     return found | {"output": outputs[0].value.type.shape if outputs else ()}
 
 
+ELSEWHERE = {
+    "flops": "macs", "gflops": "macs", "mult_adds": "macs", "parameters": "params", "param_count": "params",
+    "num_params": "params", "n_params": "params", "shape": "output", "output_shape": "output", "out": "output",
+}  # fmt: skip
+"""What can be promised, by its names in other tools."""
+
+MEANING = {
+    "macs": "counts multiply-accumulates, half the FLOPs",
+    "params": "counts the parameters",
+    "output": "is the shape of the first output",
+}
+
+
 def _broken(condition: ast.Expr, net: str, env: Env, elaborator: Elaborator) -> Diagnostic:
     at = env.place(condition)
     message = f"`{net}` does not keep this promise"
+    hint = None
     if isinstance(condition, ast.Compare):
         left = elaborator.evaluator.evaluate(condition.first, env)
         name = env.module.place(condition.first.at).text
         message += f": {name} is {_written(left)}"
-    return Diagnostic("broken-expectation", message, at)
+        if condition.ops == ("==",) and isinstance(condition.rest[0], ast.Number | ast.ListExpr):
+            edit = Edit(env.place(condition.rest[0]), _written(left))
+            hint = Hint(f"where the net is meant: `{name} == {edit.text}`", (edit,), safe=False)
+    return diagnostic("broken-expectation", message, at, hint)
 
 
 def _written(value: Any) -> str:

@@ -223,13 +223,18 @@ def _place_argument(
     hint: str | None = None,
 ) -> None:
     if name not in known:
-        taken = ", ".join(f"`{k}`" for k in known)
-        hint = hint or did_you_mean(name, known) or (f"it takes {taken}" if known else "it takes no arguments")
-        raise fault("unknown-argument", f"`{function}` takes no argument `{name}`", item.at, hint)
+        raise unknown_argument(function, known, name, item.at, hint)
     if name in now:
         raise fault("duplicate-argument", f"`{name}` is given twice", item.at)
     arguments[name] = item.value
     now[name] = item.at
+
+
+def unknown_argument(function: str, known: list[str], name: str, at: Place, hint: str | None = None) -> Fault:
+    """The mistake of an argument that a function does not have, by name."""
+    taken = ", ".join(f"`{k}`" for k in known)
+    hint = hint or did_you_mean(name, known) or (f"it takes {taken}" if known else "it takes no arguments")
+    return fault("unknown-argument", f"`{function}` takes no argument `{name}`", at, hint)
 
 
 def _places(at: Place) -> dict[str, Place]:

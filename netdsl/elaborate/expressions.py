@@ -209,7 +209,9 @@ class Evaluator:
             return
         if not isinstance(value, tuple) or len(value) != len(targets):
             found = f"{len(value)} values" if isinstance(value, tuple) else describe(value)
-            raise fault("unpack", f"{len(targets)} names for {found}", at)
+            more = isinstance(value, tuple) and len(value) > len(targets)
+            hint = "a value that is not used is called `_`" if more else None
+            raise fault("unpack", f"{len(targets)} names for {found}", at, hint)
         for target, item in zip(targets, value, strict=True):
             self.assign((target,) if isinstance(target, ast.Name) else target.items, item, env, at)
 

@@ -17,6 +17,12 @@ from netdsl.source import Place
 from netdsl.syntax import ast
 from netdsl.tensors import TensorType, fits
 
+SHORT = {
+    "int": "int64", "long": "int64", "i64": "int64", "integer": "int64", "float": "float32", "f32": "float32",
+    "double": "float64", "half": "float16", "fp16": "float16", "boolean": "bool", "byte": "uint8",
+}  # fmt: skip
+"""Dtypes by the names they have elsewhere."""
+
 DTYPES = ("float32", "float64", "float16", "int64", "int32", "uint8", "bool")
 
 
@@ -90,8 +96,12 @@ def input_type(builder: Builder, node: ast.Input, env: Env) -> TensorType:
     dtype = node.dtype.id if node.dtype else "float32"
     if dtype not in DTYPES:
         assert node.dtype is not None
+        hint = f"it is called `{SHORT[dtype]}` here" if dtype in SHORT else did_you_mean(dtype, DTYPES)
         raise fault(
-            "unknown-dtype", f"there is no dtype `{dtype}`", env.place(node.dtype), f"one of {', '.join(DTYPES)}"
+            "unknown-dtype",
+            f"there is no dtype `{dtype}`",
+            env.place(node.dtype),
+            hint or f"one of {', '.join(DTYPES)}",
         )
     return TensorType(tuple(shape), dtype)
 

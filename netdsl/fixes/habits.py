@@ -167,6 +167,7 @@ WORDS = {
     "unfold": "windows are cut with `windows`, patches with `patchify(width, size)`",
     "zeros": "a fixed tensor is `constant(...)` of numbers, a learned one `param((4, 8), init=zeros)`",
     "ones": "a fixed tensor is `constant(...)` of numbers, a learned one `param((4, 8), init=ones)`",
+    "output": "the last value of a net is its output; `output name = ...` declares one",
     "Sequential": "layers follow each other with `->`, or on lines of their own",
     "Activation": "an activation is a layer of its own: `-> relu`",
     "Lambda": "a pipeline in parentheses is a function of `it`",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import takewhile
 
 from msgspec import Struct
 from msgspec.structs import fields
@@ -32,7 +33,7 @@ def layers(name: str, given: list[Argument], function: bool = False) -> Iterator
     if name in ("Activation", "activation") and len(given) == 1:
         yield word(given[0].text)
     yield from shaped(name, given)
-    habit = HABITS.get(name) or _loosely().get(_loose(name))
+    habit = HABITS.get(name) or _loosely().get(_loose(name)) or _without_rank().get(_loose(name))
     if habit is not None:
         yield from _habitual(name, habit, given)
     elif name in REGISTRY and function:
@@ -60,6 +61,12 @@ def _is_global(given: list[Argument]) -> bool:
 @cache
 def _loosely() -> dict[str, Habit]:
     return {_loose(name): habit for name, habit in reversed(HABITS.items())}
+
+
+@cache
+def _without_rank() -> dict[str, Habit]:
+    """Layers by their names without the number of spatial axes, which are inferred here."""
+    return {re.sub(r"[123]d$", "", name): habit for name, habit in reversed(_loosely().items())}
 
 
 def _loose(name: str) -> str:
@@ -113,7 +120,7 @@ def _named(name: str, habit: Habit, given: list[Argument]) -> Iterator[str]:
 def _called(habit: Habit, given: list[Argument]) -> Iterator[str]:
     """The call of an op with arguments of elsewhere, in their order there; nothing where one is unknown here."""
     own, entries = _own(habit.op), {_plain(e): e for e in habit.arguments.split()}
-    order = iter(habit.arguments.split())
+    order = iter(_order(habit, len(given)))
     pairs = [(entries.get(a.name, a.name) if a.name else next(order, ""), a.text) for a in given]
     told = _told(pairs, own)
     if told is None or any(entry == "-inplace" and not is_plain(text) for entry, text in pairs):
@@ -122,6 +129,14 @@ def _called(habit: Habit, given: list[Argument]) -> Iterator[str]:
     yield _written(habit.op, arguments) + _after(told)
     if habit.op in DEFAULTS and own[0] not in arguments:
         yield _written(habit.op, {own[0]: DEFAULTS[habit.op], **arguments}) + _after(told)
+
+
+def _order(habit: Habit, given: int) -> list[str]:
+    """The arguments of elsewhere by position, without the inferred ones where there are too few for all."""
+    order = habit.arguments.split()
+    inferred = list(takewhile(lambda entry: entry.startswith("-in_"), order))
+    required = sum(f.required for f in fields(REGISTRY[habit.op]))
+    return order[len(inferred) :] if given < len(inferred) + required else order
 
 
 def _told(pairs: list[tuple[str, str]], own: tuple[str, ...]) -> list[Said] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from netdsl.checks.damage import INDEPENDENT
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit
@@ -11,6 +11,10 @@ from netdsl.source import Source
 
 Check = Callable[[Source], tuple[Diagnostic, ...]]
 """Everything that is wrong with a text."""
+
+
+UNKNOWN = ("unknown-name", "unknown-word")
+"""Mistakes of a word by itself: one that no edit wrote was there before."""
 
 
 def edited(text: str, edits: Iterable[Edit]) -> str:
@@ -43,9 +47,28 @@ def mends(
 def _only_shown(mistake: Diagnostic, edits: tuple[Edit, ...], new: list[Diagnostic]) -> bool:
     """Whether mistakes were there before, hidden by the one that is mended."""
     lines = {edit.at.line for edit in edits} | ({mistake.at.line} if mistake.at else set())
-    if any(d.at is None or d.at.line in lines or d.code == "syntax" for d in new):
-        return False
+    for found in new:
+        if found.at is None or found.code == "syntax":
+            return False
+        if found.at.line in lines and (mistake.code == "syntax" or not _is_own(found, edits)):
+            return False
     return mistake.code == "syntax" or all(d.code in INDEPENDENT for d in new)
+
+
+def _is_own(found: Diagnostic, edits: tuple[Edit, ...]) -> bool:
+    """Whether a mistake of the edited text is that of a word which no edit wrote or touches."""
+    if found.at is None or found.code not in UNKNOWN:
+        return False
+    return not any(start <= found.at.span.end and found.at.span.start <= end for start, end in _written(edits))
+
+
+def _written(edits: tuple[Edit, ...]) -> Iterator[tuple[int, int]]:
+    """Where the edited text is new."""
+    moved = 0
+    for edit in sorted(edits, key=lambda e: e.at.span.start):
+        start = edit.at.span.start + moved
+        yield start, start + len(edit.text)
+        moved += len(edit.text) - (edit.at.span.end - edit.at.span.start)
 
 
 def _key(found: Diagnostic) -> tuple[str, str]:

@@ -15,6 +15,7 @@ Change = tuple[int, int, str]
 _QUOTED = re.compile(r"`([^`\n]+)`")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(?!=)(.+)", re.DOTALL)
+_VALUE = re.compile(r"[A-Za-z_]\w*\s*=(?!=)\s*([A-Za-z_]\w*)")
 _TAKES = re.compile(r"it (?:takes|can be)|its \w+(?: \w+)?:|for example `\w+`")
 """A list of all that is possible is no suggestion."""
 
@@ -37,6 +38,8 @@ def _changes(text: str, start: int, end: int, code: str) -> Iterator[list[Change
     word = _NAME.match(text, start, end)
     named = _NAMED.fullmatch(code)
     if _NAME.fullmatch(code) and word:
+        value = _VALUE.match(text, start, end)
+        yield [(value.start(1), value.end(1), code)] if value else [(start, word.end(), code)]
         yield [(start, word.end(), code)]
     if named:
         yield from _argument(text, start, end, named[1], code)

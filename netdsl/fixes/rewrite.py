@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 
 from netdsl.fixes.calls import Argument, Call, calls
@@ -13,6 +14,7 @@ from netdsl.fixes.written import call as written
 from netdsl.fixes.written import is_plain, listed, shown, value
 from netdsl.ops import REGISTRY
 from netdsl.recipe.aliases import ARGUMENTS
+from netdsl.recipe.registry import registered, registered_fields
 
 MOST = 8
 """How many ways of writing a call are tried."""
@@ -66,7 +68,7 @@ def _free(name: str, given: list[Argument], spaced: bool) -> Iterator[str]:
     takes_tensor = bare and not is_plain(given[0].text)
     if takes_tensor:
         yield from _function(name, given)
-    if name in ("Sequential", "ModuleList"):
+    if name.lower() in ("sequential", "modulelist"):
         yield " -> ".join(map(whole, listed(given)))
     yield from layers(name, given, function=spaced)
     if bare and not takes_tensor:
@@ -92,10 +94,18 @@ def _function(name: str, given: list[Argument]) -> Iterator[str]:
     yield from (f"{flow} -> {w}" for w in layers(name, given[1:], function=True))
 
 
+@cache
+def _components() -> frozenset[str]:
+    """The names of all components of recipes."""
+    return frozenset(name for field in registered_fields() for name in registered(field))
+
+
 def _component(name: str, given: list[Argument]) -> Iterator[str]:
     """A component of a recipe: an optimizer, a phase, a loss, an augmentation."""
     said = [f"{ARGUMENTS.get(a.name, a.name)}={value(a.text)}" if a.name else a.text for a in given]
     for own in (name.lower(), COMPONENTS.get(name, name.lower())):
+        if own not in _components():
+            continue
         yield written(own, said)
         yield written(own, [a.text for a in given])
         if given and not given[0].name:

@@ -46,6 +46,7 @@ _LINES: tuple[tuple[str, str], ...] = (
     (r";", ","),
     (r"^(\s*)(\w+)-(\w+)(?=\s*[:=])", r"\1\2_\3"),
     (r"^(\s*)(\d+)_?([A-Za-z]\w*)(?=\s*[:=])", r"\1\3\2"),
+    (r"^(\s*)output\s+(.*\S)\s*$", r"\1output output = \2"),
     (r"^(\s*)([A-Za-z_]\w*)\s+(?=[A-Za-z_]\w*\s*(?:\(|->|$))", r"\1\2: "),
     (r"^(\s*)share\s+(?=\w+\()", r"\1share f = "),
     (r"^(\s*)shared?\s+(\w+)\s*[:=]\s*", r"\1share \2 = "),
@@ -72,7 +73,15 @@ _LINES: tuple[tuple[str, str], ...] = (
     (r"^(\s*)(\w+)\s*=\s*input\s*\(?\[?\(?([\d, ]+)[\])]*\s*$", r"\1input \2 [\3]"),
     (r"^(\s*)(?:input|Input)\s*\(\s*(?:shape\s*=\s*)?[\[(]([\d, ]*)[\])]\s*\)\s*$", r"\1input image [\2]"),
     (r"(?<=\d)\s*[xX\u00d7]\s*(?=\d)", ", "),
-    (r"^(\s*)output\s+(.*\S)\s*$", r"\1output output = \2"),
+    (r"(?<=\d)\s+(?=\d)", ", "),
+    (r"\b([A-Za-z_]\w*)\s+(\d+)\s+(\d+)(?=\s*(?:->|$))", r"\1(\2, \3)"),
+    (r"\b(\d)(\d)%", r"0.\1\2"),
+    (r"\b(\d)%", r"0.0\1"),
+    (r"\^", "**"),
+    (r"^(\s*)param\s+(\w+)\s*[\[(]([\d, ]+)[\])]\s*$", r"\1\2 = param((\3))"),
+    (r"(?<=\d)[kK]\b", "e3"),
+    (r"(?<=\d)[mM]\b", "e6"),
+    (r"(?<=\d)[gGbB]\b", "e9"),
     (r"^(\s*)share\s+(\w+)\s*:\s*", r"\1share \2 = "),
     (r"^(\s*)(?:self\.)(\w+)\s*=\s*", r"\1\2: "),
     (r"^(\s*)(?:self\.)(\w+)\s*=\s*", r"\1share \2 = "),
@@ -87,6 +96,7 @@ _LINES: tuple[tuple[str, str], ...] = (
     (r"^(\s*\w+)\s*:\s*(?=[\w\"'\[.-])", r"\1 = "),
     (r"^(\s*\w+(?:\s*,\s*\w+)+\s*=\s*)([^()]*,.*)$", r"\1(\2)"),
     (r"^(\s*\w+\s*=\s*)([^()\[\]]*,.*?)$", r"\1(\2)"),
+    (r"(?<=[\w)])\s*,\s*(?=[a-z_]\w*\b(?!\s*=))", " -> "),
     (r"\s*(?:->|\|)\s*$", ""),
     (r"^(\s*)->\s*", r"\1"),
     (r",\s*$", ""),
@@ -114,8 +124,11 @@ _OTHERS: tuple[tuple[str, str], ...] = (
     (r"^(\s*[A-Za-z_]\w*)\s*(?:==|<-+|:=)\s*", r"\1 = "),
     (r"(?<=\s)(?:\||>|<-|\|>|\.)(?=\s)", "->"),
     (r"\[([^\[\]]*)\]\s*->\s*(concat|add|mul|matmul)\b", r"\2(\1)"),
-    (r"\(([^()]*)\)\s*->\s*(concat|add|mul|matmul)\b", r"\2(\1)"),
+    (r"(?<!\w)\(([^()]*)\)\s*->\s*(concat|add|mul|matmul)\b", r"\2(\1)"),
+    (r"\s*->\s*add\((\w+)\)", r" + \1"),
+    (r"\s*->\s*mul\((\w+)\)", r" * \1"),
     (r"\bfor\s+(\w+)\s+in\s+(\w+)", r"for \1 in range(\2)"),
+    (r"(?<=[\w)])\s*/\s*(?=[\w(])", " // "),
     (r"\+\+", "+"),
     (r"^(\s*)residual\s*\[(.*)\]", r"\1residual {\2}"),
     (r"^\s*print\(.*\)\s*$", ""),
@@ -126,17 +139,21 @@ _COMPILED = tuple((re.compile(pattern), into) for pattern, into in _LINES)
 _COMPILED_OTHERS = tuple((re.compile(pattern), into) for pattern, into in _OTHERS)
 _SLICE = re.compile(r"([A-Za-z_]\w*)\[([^\]]*)\]")
 _OPENS = re.compile(r"^(\s*)(?:net|block|class|def|while|recipe|if|else|for|repeat|residual|group|\w+\s*:)")
+_HEADS = re.compile(r"^\s*(?:net|block|class|def|while|recipe|if|else|for|repeat|residual)\b")
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 
 def slips(text: str, start: int, end: int) -> Iterator[list[Change]]:
     """Changes on the line of a mistake in syntax, and of its indented block."""
     first, last = line_of(text, start)
+    if text[start:end] == ":" and not _HEADS.match(text[first:last]):
+        yield [(start, end, " =")]
     if ";" in text[first:last]:
         yield _semicolons(text)
     yield from _braces(text, first, last)
     yield from _patterns(text, start, _COMPILED)
     yield from _brackets(text, start, end, first, last)
+    yield from _left_out(text, first, last)
 
 
 def other_slips(text: str, start: int) -> Iterator[list[Change]]:
@@ -198,10 +215,15 @@ def _braces(text: str, first: int, last: int) -> Iterator[list[Change]]:
         yield from _missing_brace(text, first, last)
         return
     yield [(first, len(text), _braced(text[first:]))]
-    if not lines[0][:1].isspace():
+
+
+def _left_out(text: str, first: int, last: int) -> Iterator[list[Change]]:
+    """A statement with the lines indented under it gone."""
+    line = text[first:last]
+    if not line[:1].isspace() or not _OPENS.match(line) or not line.split("#")[0].rstrip().endswith((":", ")")):
         return
     rest = text[last:].splitlines(keepends=True)
-    indent = len(lines[0]) - len(lines[0].lstrip())
+    indent = len(line) - len(line.lstrip())
     inside = takewhile(lambda line: not line.strip() or len(line) - len(line.lstrip()) > indent, rest)
     yield [(first, last + sum(map(len, inside)), "")]
 

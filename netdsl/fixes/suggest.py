@@ -9,13 +9,14 @@ from time import process_time
 
 from msgspec.structs import replace
 
-from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint
+from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, did_you_mean
 from netdsl.fixes.calls import Call, arguments, calls, closed
 from netdsl.fixes.habits import HABITS, WORDS
 from netdsl.fixes.proof import Check, edited, mends
 from netdsl.fixes.quoted import Change, quoted, value_changes
 from netdsl.fixes.rewrite import applied, rewritten
 from netdsl.fixes.slips import line_of, other_slips, part_of_tensor, slips
+from netdsl.loader import importable
 from netdsl.ops import REGISTRY
 from netdsl.source import Place, Source, Span
 
@@ -36,10 +37,14 @@ _SIZES = re.compile(r"\[\d+, (\d+), (\d+)\]")
 Candidate = tuple[str, list[Change], bool]
 """The words of the hint that a change does ("" for none), the change, and whether the meaning is not in doubt."""
 
+_BATCHED = re.compile(r"(input \w+ )\[([A-Za-z_]\w*,\s*)(\d.*)\]")
 _MEMBER = re.compile(r"\s*(self\.([A-Za-z_]\w*)\s*=\s*)")
 _NAMED = re.compile(r"[A-Za-z_]\w*\s*=(?!=)\s*")
 _WORD = re.compile(r"\s*([A-Za-z_]\w*)")
 _QUOTED_WORD = re.compile(r"`([A-Za-z_]\w*)`")
+
+OF_NAMES = ("duplicate-name", "endless-recursion")
+"""Mistakes of what a name stands for: another spelling of it only hides them."""
 
 UNSAFE = frozenset(("randn", "rand", "zeros", "ones", "Parameter"))
 
@@ -70,6 +75,7 @@ def _suggested(
         return mistake
     own = [(h.message, h.edits, h.safe) for h in mistake.hints if h.edits]
     kept = _with_words(source, mistake, [replace(h, edits=()) for h in mistake.hints])
+    mistake = replace(mistake, hints=tuple(kept))
     tried = ((words, _edits(source, changes), safe) for words, changes, safe in _candidates(source.text, mistake))
     for words, edits, safe in islice(chain(own, tried), TRIED):
         if process_time() > end:
@@ -87,7 +93,7 @@ def _offered(source: Source, edits: tuple[Edit, ...], words: str, safe: bool, ke
     """The hints with the edits in the one that says them, or in a new one before them."""
     if any(h.message == words for h in kept):
         return tuple([replace(h, edits=edits, safe=safe) if h.message == words else h for h in kept])
-    return (Hint(_said(source, edits), edits, safe), *kept)
+    return (Hint(words or _said(source, edits), edits, safe), *kept)
 
 
 def _said(source: Source, edits: tuple[Edit, ...]) -> str:
@@ -105,11 +111,16 @@ def _said(source: Source, edits: tuple[Edit, ...]) -> str:
     new, old = edit.text.strip(), edit.at.text.strip()
     if not new:
         return f"leave out `{old}`" if old and "\n" not in old else "it can be left out"
-    return f"write `{new}`" if old and len(new) > 2 else f"write `{whole}`"
+    if new.endswith((":", "=")):
+        return f"write `{whole}`"
+    return f"write `{new}`" if old and (len(new) > 2 or new in REGISTRY) else f"write `{whole}`"
 
 
 def _with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hint]:
-    """What the table of habits says of a name of elsewhere, before all other hints."""
+    """What the table of habits says of a name of elsewhere, before all other hints; the specs that may be meant."""
+    if mistake.code == "unknown-module" and mistake.at is not None:
+        near = did_you_mean(mistake.at.text, importable(source))
+        return [Hint(near), *kept] if near else kept
     for call in _near(source.text, mistake):
         name = call.name.rpartition(".")[2]
         if name in WORDS and (mistake.code in ("syntax", "unknown-name")):
@@ -126,8 +137,12 @@ def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     hints: Iterable[Candidate] = (
         (h.message, c, True) for h in mistake.hints for c in quoted(text, start, end, h.message)
     )
+    if mistake.code in OF_NAMES:
+        habits = ()
     first, second = (habits, hints) if _is_foreign(text, mistake) else (hints, habits)
-    for words, changes, safe in chain(_cropped(text, mistake), first, second, _others(text, mistake)):
+    of_shapes = chain(_cropped(text, mistake), _without_batch(mistake))
+    ways = [hints] if mistake.severity == "warning" else [of_shapes, first, second, _others(text, mistake)]
+    for words, changes, safe in chain.from_iterable(ways):
         key = tuple(changes)
         if key not in seen:
             seen.add(key)
@@ -143,6 +158,16 @@ def _cropped(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
         if call.name == "crop" and call.given:
             for height, width in _SIZES.findall(mistake.message):
                 yield "", [(call.start, call.end, f"crop(({height}, {width}))")], True
+
+
+def _without_batch(mistake: Diagnostic) -> Iterator[Candidate]:
+    """The input that a mistake comes from, without its first axis where that is a name."""
+    for label in mistake.labels if mistake.code in ("symbolic-weight", "wrong-rank") else ():
+        written = _BATCHED.fullmatch(label.at.text)
+        if written:
+            start = label.at.span.start
+            words = f"the batch is not written: `{written[1]}[{written[3]}]`"
+            yield words, [(start + written.start(2), start + written.start(3), "")], True
 
 
 def _is_foreign(text: str, mistake: Diagnostic) -> bool:
@@ -166,9 +191,14 @@ def _near(text: str, mistake: Diagnostic) -> list[Call]:
     found = [
         c
         for c in calls(text, first, len(text) if last < 0 else last)
-        if c.start <= start <= c.end or start <= c.start < end
+        if c.start <= start <= (_applied_to(text, c) or c.end) or start <= c.start < end
     ]
     return found[::-1]
+
+
+def _applied_to(text: str, call: Call) -> int | None:
+    """The end of the tensors that a layer is applied to, as in `Dense(10)(x)`; None where there are none."""
+    return closed(text, call.end) if text[call.end : call.end + 1] == "(" else None
 
 
 def _habits(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
@@ -176,7 +206,7 @@ def _habits(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     assert mistake.at is not None
     for call in _near(text, mistake):
         safe = call.name.rpartition(".")[2] not in UNSAFE
-        then = closed(text, call.end) if text[call.end : call.end + 1] == "(" else None
+        then = _applied_to(text, call)
         if then is not None:
             tensors = list(arguments(text, call.end + 1, then))
             ways = applied(call.name.rpartition(".")[2], list(call.given), tensors)
@@ -209,7 +239,10 @@ def _others(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     start, end = mistake.at.span.start, mistake.at.span.end
     named = _NAMED.match(text, start, end) if mistake.code != "syntax" else None
     begin = named.end() if named else start
-    yield from (("", [(begin, end, value)], True) for value in value_changes(text, begin, end))
+    if mistake.code == "not-a-list":
+        yield "", [(begin, end, f"range({text[begin:end]})")], True
+    if mistake.code not in OF_NAMES:
+        yield from (("", [(begin, end, value)], True) for value in value_changes(text, begin, end))
     if mistake.code == "syntax":
         yield from _first_word(text, mistake)
     of_line = slips(text, start, end) if mistake.code == "syntax" else other_slips(text, start)

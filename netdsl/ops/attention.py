@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, Operand, OpError, Param, Torch, known, register
-from netdsl.ops.features import floating
+from netdsl.ops.features import floating, nearest_divisor
 from netdsl.ops.lowering import reshaped
 from netdsl.ops.product import FOREIGN_MASKS, attended, causal_mask, mask_onnx, mask_shape
 from netdsl.ops.spatial import Positive, optional
@@ -84,8 +84,7 @@ class MultiHead(Op, frozen=True):
         if x.rank < 2:
             raise OpError(f"`{self.kind}` needs a sequence [L, D], found {x}", operand=0)
         if inner % self.heads:
-            divisors = (d for d in range(1, inner + 1) if inner % d == 0)
-            hint = f"`heads={min(divisors, key=lambda d: abs(d - self.heads))}` would"
+            hint = f"`heads={nearest_divisor(inner, self.heads)}` would"
             raise OpError(f"{self.heads} heads do not divide {inner}", argument="heads", code="indivisible", hint=hint)
         return width, inner
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from msgspec.structs import replace
 
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Param, Torch, Window, known, register, require
+from netdsl.ops.features import nearest_divisor
 from netdsl.ops.lowering import padded
 from netdsl.ops.spatial import (
     Margin,
@@ -177,13 +178,11 @@ def check_groups(groups: int, inputs: int, outputs: int) -> None:
     """Raise OpError unless `groups` divides both widths."""
     for width, which in ((inputs, "input"), (outputs, "output")):
         if width % groups:
-            divisors = [d for d in range(1, gcd(inputs, outputs) + 1) if inputs % d == 0 == outputs % d]
-            nearest = min(divisors, key=lambda d: abs(d - groups))
             raise OpError(
                 f"{groups} groups do not divide the {width} {which} channels",
                 argument="groups",
                 code="indivisible",
-                hint=f"`groups={nearest}` would",
+                hint=f"`groups={nearest_divisor(gcd(inputs, outputs), groups)}` would",
             )
 
 

@@ -4,6 +4,12 @@ from netdsl.ops.base import Op, OpError, feature_axis, known
 from netdsl.tensors import TensorType
 
 
+def nearest_divisor(size: int, wanted: int, power: int = 1) -> int:
+    """The number nearest to a wanted one whose power divides a size."""
+    divisors = (d for d in range(1, size + 1) if d**power <= size and size % d**power == 0)
+    return min(divisors, key=lambda d: (abs(d - wanted), d))
+
+
 def axis_of(x: TensorType, axis: int, argument: str = "axis", *, extra: int = 0) -> int:
     """The axis of one sample counted from 0. Raises OpError where `x` has no such axis.
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register, require
-from netdsl.ops.features import axis_of, dim_of, is_bare
+from netdsl.ops.features import axis_of, dim_of, is_bare, nearest_divisor
 from netdsl.ops.lowering import full_shape
 from netdsl.ops.spatial import Positive
 from netdsl.sizes.constraints import IMPOSSIBLE, Assumptions
@@ -158,7 +158,9 @@ class Chunk(Op, frozen=True):
         at = axis_of(x, self.axis)
         size = x.shape[at]
         message = f"{self.chunks} equal parts of a size of {size}"
-        require(assume.divisible(size, self.chunks), message, argument="chunks", code="indivisible")
+        if assume.divisible(size, self.chunks) == IMPOSSIBLE:
+            hint = f"`chunk({nearest_divisor(size, self.chunks)})` would" if isinstance(size, int) else None
+            raise OpError(message, argument="chunks", code="indivisible", hint=hint)
         part = x.with_shape(*x.shape[:at], floordiv(size, self.chunks), *x.shape[at + 1 :])
         return (part,) * self.chunks
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Param, Torch, known, register
-from netdsl.ops.features import floating, is_bare
+from netdsl.ops.features import floating, is_bare, nearest_divisor
 from netdsl.ops.lowering import reshaped
 from netdsl.ops.spatial import Positive, optional
 from netdsl.sizes.constraints import Assumptions
@@ -119,7 +119,8 @@ class GroupNorm(Op, frozen=True):
         channels = known(x.shape[0], "the number of channels")
         if channels % self.num_groups:
             message = f"{self.num_groups} groups do not divide the {channels} channels"
-            raise OpError(message, argument="num_groups", code="indivisible", hint=nearest_divisor(channels, self))
+            hint = f"`groupnorm({nearest_divisor(channels, self.num_groups)})` would"
+            raise OpError(message, argument="num_groups", code="indivisible", hint=hint)
         return floating(x, "groupnorm")
 
     def params(self, *inputs: TensorType) -> dict[str, Param]:
@@ -145,11 +146,6 @@ class GroupNorm(Op, frozen=True):
         across = (channels,) + (1,) * (rank - 1)
         y = g.op("Mul", y, g.const(g.array("weight").reshape(across)))
         return g.op("Add", y, g.const(g.array("bias").reshape(across)))
-
-
-def nearest_divisor(channels: int, norm: GroupNorm) -> str:
-    divisors = (d for d in range(1, channels + 1) if channels % d == 0)
-    return f"`groupnorm({min(divisors, key=lambda d: abs(d - norm.num_groups))})` would"
 
 
 @register("instancenorm")

@@ -14,7 +14,10 @@ def same_groups(assume: Assumptions, kind: str, *inputs: TensorType) -> bool:
     first = inputs[0]
     for i, x in enumerate(inputs):
         floating(x, kind)
-        if x.rank < 2 or x.rank != first.rank:
+        if x.rank < 2:
+            hint = "`unsqueeze(axis=0)` makes a vector a matrix of one row; a product with learned weights is `linear`"
+            raise OpError(f"`{kind}` needs matrices, found {x}", operand=i, hint=hint)
+        if x.rank != first.rank:
             message = f"`{kind}` needs matrices of one rank, found {first} and {x}"
             raise OpError(message, operand=i, hint="`unsqueeze` and `expand` repeat a matrix")
         if any(assume.equal(m, n) == IMPOSSIBLE for m, n in zip(first.shape[:-2], x.shape[:-2], strict=True)):
@@ -35,7 +38,9 @@ class MatMul(Op, frozen=True):
         a, b = inputs
         batched = same_groups(assume, "matmul", a, b)
         message = f"`@` needs as many columns on the left as rows on the right, found {a} and {b}"
-        require(assume.equal(a.shape[-1], b.shape[-2]), message, operand=1)
+        turned = a.rank == 2 and a.shape[-1] == b.shape[-1]
+        hint = "`permute((1, 0))` on the right exchanges its axes" if turned else None
+        require(assume.equal(a.shape[-1], b.shape[-2]), message, operand=1, hint=hint)
         return TensorType((*a.shape[:-1], b.shape[-1]), a.dtype, batched)
 
     def macs(self, output: TensorType, *inputs: TensorType) -> Dim:

@@ -3,10 +3,10 @@
 from typing import Any
 
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, Window, X, register, require
-from netdsl.ops.features import axis_of, dim_of
+from netdsl.ops.features import axis_of, dim_of, nearest_divisor
 from netdsl.ops.lowering import reshaped, transposed
 from netdsl.ops.spatial import Positive
-from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.constraints import IMPOSSIBLE, Assumptions
 from netdsl.sizes.dims import Dim, floordiv
 from netdsl.tensors import TensorType
 
@@ -34,7 +34,10 @@ class PixelShuffle(Op, frozen=True):
         channels, height, width = image(inputs[0], "pixel_shuffle")
         r = self.upscale_factor
         message = f"{channels} channels do not make {r} x {r} positions"
-        require(assume.divisible(channels, r * r), message, argument="upscale_factor", code="indivisible")
+        if assume.divisible(channels, r * r) == IMPOSSIBLE:
+            fitting = nearest_divisor(channels, r, power=2) if isinstance(channels, int) else 1
+            hint = f"`pixel_shuffle({fitting})` would" if fitting > 1 else None
+            raise OpError(message, argument="upscale_factor", code="indivisible", hint=hint)
         return inputs[0].with_shape(floordiv(channels, r * r), height * r, width * r)
 
     def torch(self, *inputs: TensorType) -> Torch:

@@ -53,7 +53,9 @@ def _schedule(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
             continue
         total = sum(d.amount for d in lengths)
         if total > end:
-            yield _say("error", "schedule-too-long", f"the phases last {total:g} {unit}, training ends after {end}", at)
+            message = f"the phases last {total:g} {unit}, training ends after {end}"
+            hint = f"shorten a phase, or train longer: `{unit} = {total:g}`"
+            yield _say("error", "schedule-too-long", message, at, hint)
         elif open_ended and total == end:
             idle = component_name(recipe.schedule[-1])
             message = f"the phases before `{idle}` last all {end} {unit}: it is never reached"

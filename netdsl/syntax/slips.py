@@ -76,6 +76,7 @@ _SLIPS = (
     Slip("shared weights have a name: `share f = conv(64, 3)`", r"", r"^\s*share\b", "_EQUAL"),
     Slip("a loop is written `for name in list { ... }`", r"", expected="_IN"),
     Slip(_OWN_LINES, r",\s*[A-Za-z_]\w*\s*=(?!=)", expected="_NEWLINE"),
+    Slip("components follow each other with `->`", r",", r"^\s*(?:augment|schedule|init|mix)\s*=(?!=)", "_NEWLINE"),
     Slip("a tuple is written in parentheses", r",", r"(?<![=!<>])=(?!=)[^{]*$", "_NEWLINE"),
     Slip(_OWN_LINES, r",", expected="_NEWLINE"),
     Slip("`for` stands before `extends`", r"for\b", r"\bextends\b"),

@@ -14,4 +14,5 @@ def check(file: File) -> Iterator[Diagnostic]:
             name = parameter.name.id
             if name not in names.used and not name.startswith("_"):
                 at = file.module.place(parameter.name.at)
-                yield warning("unused-argument", f"`{block.name.id}` never uses its argument `{name}`", at)
+                hint = "use it, or leave it out; a name that begins with _ may be unused"
+                yield warning("unused-argument", f"`{block.name.id}` never uses its argument `{name}`", at, hint)

@@ -16,4 +16,6 @@ def check(file: File) -> Iterator[Diagnostic]:
             name, at = targets[0].id, file.module.place(targets[0].at)
             message = f"nothing uses `{name}`: its layers are counted and stored, and never trained"
             hint = f"`{name} = ...` names a value beside the one that flows; `... as {name}` names the one that flows"
+            if name in ("output", "out", "result", "logits"):
+                hint = f"an output of the net is declared as `output {name} = ...`"
             yield warning("unused-value", message, at, hint)
