@@ -104,16 +104,14 @@ def _said(source: Source, edits: tuple[Edit, ...]) -> str:
     if len(edits) > 1:
         return f"write `{Source(edited(source.text, edits)).line(number).strip()}`"
     edit = edits[0]
-    line = source.line(edit.at.line)
-    start = edit.at.column - 1
-    stop = start + edit.at.span.end - edit.at.span.start
-    whole = f"{line[:start]}{edit.text}{line[stop:]}".strip()
     new, old = edit.text.strip(), edit.at.text.strip()
     if not new:
         return f"leave out `{old}`" if old and "\n" not in old else "it can be left out"
-    if new.endswith((":", "=")):
-        return f"write `{whole}`"
-    return f"write `{new}`" if old and (len(new) > 2 or new in REGISTRY) else f"write `{whole}`"
+    line = source.line(edit.at.line)
+    start = edit.at.column - 1
+    stop = start + edit.at.span.end - edit.at.span.start
+    tells = old and (len(new) > 2 or new in REGISTRY) and not new.endswith((":", "="))
+    return f"write `{new if tells else f'{line[:start]}{edit.text}{line[stop:]}'.strip()}`"
 
 
 def _with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hint]:
