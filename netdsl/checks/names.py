@@ -83,7 +83,7 @@ class _Names:
         """A mistake for each argument that an op does not take."""
         for call in _calls(node):
             op = REGISTRY.get(call.function.id) if isinstance(call.function, ast.Name) else None
-            if op is None or op.kind in self.module.names:
+            if op is None or op.named_sizes or op.kind in self.module.names:
                 continue
             fields = list(op_fields(op))
             for argument in call.arguments:

@@ -101,17 +101,14 @@ def _said(source: Source, edits: tuple[Edit, ...]) -> str:
     number = edits[0].at.line
     if "\n" in "".join(e.text for e in edits) or any(e.at.line != number for e in edits):
         return "it can be rewritten"
+    whole = f"write `{Source(edited(source.text, edits)).line(number).strip()}`"
     if len(edits) > 1:
-        return f"write `{Source(edited(source.text, edits)).line(number).strip()}`"
-    edit = edits[0]
-    new, old = edit.text.strip(), edit.at.text.strip()
+        return whole
+    new, old = edits[0].text.strip(), edits[0].at.text.strip()
     if not new:
         return f"leave out `{old}`" if old and "\n" not in old else "it can be left out"
-    line = source.line(edit.at.line)
-    start = edit.at.column - 1
-    stop = start + edit.at.span.end - edit.at.span.start
     tells = old and (len(new) > 2 or new in REGISTRY) and not new.endswith((":", "="))
-    return f"write `{new if tells else f'{line[:start]}{edit.text}{line[stop:]}'.strip()}`"
+    return f"write `{new}`" if tells else whole
 
 
 def _with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hint]:
