@@ -98,17 +98,20 @@ def _offered(source: Source, edits: tuple[Edit, ...], words: str, safe: bool, ke
 
 def _said(source: Source, edits: tuple[Edit, ...]) -> str:
     """What edits do, in words."""
-    number = edits[0].at.line
-    if "\n" in "".join(e.text for e in edits) or any(e.at.line != number for e in edits):
+    lines = {edit.at.line for edit in edits}
+    if len(lines) > 1 or "\n" in "".join(e.text for e in edits):
         return "it can be rewritten"
-    whole = f"write `{Source(edited(source.text, edits)).line(number).strip()}`"
-    if len(edits) > 1:
-        return whole
     new, old = edits[0].text.strip(), edits[0].at.text.strip()
-    if not new:
-        return f"leave out `{old}`" if old and "\n" not in old else "it can be left out"
-    tells = old and (len(new) > 2 or new in REGISTRY) and not new.endswith((":", "="))
-    return f"write `{new}`" if tells else whole
+    if len(edits) > 1 or (new and not (old and _tells(new))):
+        return f"write `{Source(edited(source.text, edits)).line(lines.pop()).strip()}`"
+    if new:
+        return f"write `{new}`"
+    return f"leave out `{old}`" if old and "\n" not in old else "it can be left out"
+
+
+def _tells(new: str) -> bool:
+    """Whether a piece of new text says enough without its line."""
+    return (len(new) > 2 or new in REGISTRY) and not new.endswith((":", "="))
 
 
 def _with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hint]:
