@@ -16,6 +16,7 @@ from netdsl.recipe.progressive import staged
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Images, Text
 from netdsl.sizes.dims import Dim
+from netdsl.source import Place
 
 
 def image_mistakes(net: PlannedNet, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
@@ -39,10 +40,30 @@ def input_mistakes(program: Program, recipe: Recipe, places: Places) -> Iterator
         message = f"the net has {len(inputs)} input{'s' * (len(inputs) != 1)}, and `{data}` gives {given}"
         yield diagnostic("unfit-input", message, at, hint)
         return
+    if recipe.data.gives == "columns":
+        yield from _vectors(program, at)
+        return
     takes = f"`{inputs[0].name}` takes {inputs[0].type}"
     reason = _unfit(recipe, inputs[0].type.shape)
     if reason is not None:
         yield diagnostic("unfit-input", f"{takes}, and {reason}", at)
+
+
+def _vectors(program: Program, at: Place | None) -> Iterator[Diagnostic]:
+    """A table gives one vector of numbers, and categories as integers behind it."""
+    inputs = program.main.inputs
+    several = [v for v in inputs if not v.type.dtype.startswith("int")]
+    matrix = next((v for v in inputs if v.type.rank != 1), None)
+    if matrix is not None:
+        message = f"`{matrix.name}` takes {matrix.type}, and a row of a table is a vector, `[columns]`"
+        yield diagnostic("unfit-input", message, at)
+    elif len(several) > 1:
+        names = " and ".join(f"`{v.name}`" for v in several[:2])
+        hint = "one input takes all numbers, those of integers take categories"
+        yield diagnostic("unfit-input", f"{names} both take numbers, and a table gives one vector", at, hint)
+    elif several and inputs[0] is not several[0]:
+        hint = f"declare `{several[0].name}` first: the net standardises its first input"
+        yield diagnostic("unfit-input", f"`{inputs[0].name}` takes integers, and stands before the numbers", at, hint)
 
 
 def _unfit(recipe: Recipe, shape: tuple[Dim, ...]) -> str | None:

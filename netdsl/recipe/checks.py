@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Severity, diagnostic
 from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
+from netdsl.recipe.columns import Columns
 from netdsl.recipe.component import component_name
 from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
 from netdsl.recipe.optimizers import Adam, Lamb, Lars, Lion, Muon, Sgd
@@ -205,6 +206,19 @@ def _imbalance(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield _say("warning", "balanced-twice", message, at, "leave out one of them")
 
 
+def _columns(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """A table has something to predict, which is not left out."""
+    data = recipe.data
+    if not isinstance(data, Columns):
+        return
+    if not data.targets:
+        yield _say("error", "bad-value", "`data.target` names no column", places.at("data.target"))
+    for name in data.targets:
+        if name in data.ignore:
+            message = f"`{name}` is to be predicted, and `ignore` leaves it out"
+            yield _say("error", "conflicting-fields", message, places.at("data.ignore"))
+
+
 def _images(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """Images are resized before they are cut."""
     data = recipe.data
@@ -267,7 +281,7 @@ def _progressive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 
 RULES = (
-    _time, _schedule, _targets, _mixing, _selection, _optimizer, _augmentation, _imbalance, _images, _masks, _sharding,
-    _progressive,
+    _time, _schedule, _targets, _mixing, _selection, _optimizer, _augmentation, _imbalance, _columns, _images, _masks,
+    _sharding, _progressive,
 )  # fmt: skip
 """The rules of a recipe on its own; what it asks of a net is in `netdsl.planning`."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # what is registered is known at run time; a type checker see
     from netdsl.recipe.sources import Data as Sources
     from netdsl.recipe.sources import Standardization as Standardizations
 else:
+    import netdsl.recipe.columns
     import netdsl.recipe.inits
     import netdsl.recipe.sampling  # noqa: F401 - the components register themselves
 

@@ -21,7 +21,7 @@ class Data(Component, frozen=True):
 
     task: ClassVar[str] = "classes"
     sure: ClassVar[bool] = True
-    gives: ClassVar[Literal["images", "tokens", "nodes", "anything"]] = "images"
+    gives: ClassVar[Literal["images", "tokens", "nodes", "columns", "anything"]] = "images"
     published: ClassVar[int | None] = None
 
     def class_count(self) -> int | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from msgspec import Struct
 from msgspec.structs import replace
@@ -213,7 +214,7 @@ def _about(request: Request, prepared: Prepared, environment: dict[str, Any]) ->
     mean, std = net.options.standard or (None, None)
     return About(
         net=net.name, arguments=arguments, sizes=dict(net.sizes), mean=mean, std=std, per=net.options.per,
-        units=net.options.units,
+        units=net.options.units, columns=prepared.data.columns,
         classes=prepared.data.classes, task=prepared.data.task, data=prepared.data.name,
         base=str(request.base.resolve()), environment=environment,
         samples=(len(prepared.train), len(prepared.held), len(prepared.data.test)),
@@ -260,6 +261,8 @@ def _onnx(prepared: Prepared, folder: Path, say: Show) -> dict[str, Any]:
     module = prepared.module.cpu()
     preprocessing = {"pixels": "float32 from 0 to 1", "standardized": prepared.net.options.standard is not None}
     notes = {"class_names": list(prepared.data.classes), "preprocessing": preprocessing}
+    if prepared.data.columns:
+        notes["columns"] = msgspec.to_builtins(prepared.data.columns)
     export_onnx(prepared.net, folder / files.ONNX, module, metadata=notes)
     forward = forward_of(Session(folder / files.ONNX, threads=torch.get_num_threads()))
     test = prepared.data.test.to(torch.device("cpu"))

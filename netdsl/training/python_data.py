@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from netdsl.recipe.columns import Columns
 from netdsl.training.data.dataset import DataSet
 from netdsl.training.data.validation import check_sound
 from netdsl.training.errors import DataError
 from netdsl.training.readers.arrays import split_of, task_of
+from netdsl.training.readers.columns import frame_columns, table_of
 
 FORMS = "(x, y), a DataFrame with `target=`, or a torch Dataset of (x, y)"
 
@@ -21,12 +23,10 @@ def as_data_set(data: Any, test: Any = None, target: str | None = None, held_out
 
     Class names that are texts become classes in alphabetical order. Raises DataError.
     """
+    if is_frame(data):
+        return _frames(data, test, target, held_out)
     parts = [_arrays(d, target, what) for d, what in ((data, "data"), (test, "test")) if d is not None]
-    names: tuple[str, ...] = ()
-    if any(y.dtype.kind in "OUS" for _, y in parts):
-        found = np.unique(np.concatenate([y.astype(str) for _, y in parts]))
-        names = tuple(found.tolist())
-        parts = [(x, np.searchsorted(found, y.astype(str))) for x, y in parts]
+    parts, names = _named(parts)
     splits = [
         split_of({"x": x, "y": y}, ("x",), "y", what) for (x, y), what in zip(parts, ("data", "test"), strict=False)
     ]
@@ -40,10 +40,35 @@ def as_data_set(data: Any, test: Any = None, target: str | None = None, held_out
     return result
 
 
+def _named(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[list[tuple[np.ndarray, np.ndarray]], tuple[str, ...]]:
+    """Targets that are texts as numbers of classes, and the names of these in alphabetical order."""
+    if not any(y.dtype.kind in "OUS" for _, y in parts):
+        return parts, ()
+    found = np.unique(np.concatenate([y.astype(str) for _, y in parts]))
+    return [(x, np.searchsorted(found, y.astype(str))) for x, y in parts], tuple(found.tolist())
+
+
+def is_frame(data: Any) -> bool:
+    return hasattr(data, "columns") and hasattr(data, "to_numpy")
+
+
+def _frames(data: Any, test: Any, target: str | None, held_out: float) -> DataSet:
+    """DataFrames by their columns, as the source `csv` reads them."""
+    names = [str(name) for name in data.columns]
+    if target is None or target not in names:
+        have = "no `target`" if target is None else f"no column `{target}`"
+        raise DataError("missing-column", f"`data` is a table with {have}", f"its columns: {', '.join(names[:12])}")
+    if test is not None and not is_frame(test):
+        raise DataError("data-type", "`test` is no DataFrame, and `data` is one", f"give {FORMS}")
+    word = Columns(file="data", target=target, hold_out=held_out, missing="refuse")
+    other = None if test is None else frame_columns(test, "test")
+    found = table_of(word, frame_columns(data, "data"), other, "data", "test")
+    check_sound(found)
+    return found
+
+
 def _arrays(data: Any, target: str | None, what: str) -> tuple[np.ndarray, np.ndarray]:
     """Inputs and targets as arrays."""
-    if hasattr(data, "columns") and hasattr(data, "to_numpy"):
-        return _table(data, target, what)
     if target is not None:
         raise DataError("data-type", f"`target` is the column of a DataFrame, and `{what}` is none", f"give {FORMS}")
     if isinstance(data, tuple | list) and len(data) == 2:
@@ -67,25 +92,6 @@ def _array(part: Any, what: str) -> np.ndarray:
             "data-type", f"{what} are neither numbers nor texts", "convert them first, or resize them to one shape"
         )
     return found
-
-
-def _table(data: Any, target: str | None, what: str) -> tuple[np.ndarray, np.ndarray]:
-    names = [str(name) for name in data.columns]
-    if target is None or target not in names:
-        have = "no `target`" if target is None else f"no column `{target}`"
-        raise DataError("missing-column", f"`{what}` is a table with {have}", f"its columns: {', '.join(names[:12])}")
-    columns = {name: _array(data[name], f"the values in column `{name}` of `{what}`") for name in names}
-    y = columns.pop(target)
-    for name, values in columns.items():
-        if values.dtype.kind not in "biuf":
-            raise DataError(
-                "data-type", f"column `{name}` of `{what}` holds texts", "encode it as numbers, or leave it out"
-            )
-        if values.dtype.kind == "f" and not (good := np.isfinite(values)).all():
-            raise DataError(
-                "not-finite-data", f"column `{name}` of `{what}` has no number in row {int(np.argmin(good))}"
-            )
-    return np.stack([values.astype(np.float32) for values in columns.values()], 1), y
 
 
 def _items(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:

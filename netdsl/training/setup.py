@@ -44,8 +44,8 @@ from netdsl.training.initialize import Start, initialize
 from netdsl.training.kernels.compiler import uncompile
 from netdsl.training.optim.reparametrization import merge
 from netdsl.training.readers import read
-from netdsl.training.readers.graph import for_the_net, takes_edges
 from netdsl.training.readers.mixing import read_mixing
+from netdsl.training.readers.taken import check_vocabulary, inputs_of, taken
 from netdsl.training.rng import key, seed_layers
 from netdsl.training.trainer import Job, Trainer, Watch
 from netdsl.version import LANGUAGE
@@ -137,7 +137,8 @@ def load_data(program: Program, recipe: Recipe, base: Path, given: DataSet | Non
         data = read(recipe.data, base, sizes, outputs or 1, regression)
     else:
         data = as_numbers(given, outputs) if regression else given
-    data = for_the_net(data, takes_edges(program.main.inputs))
+    data = taken(data, inputs_of(program))
+    check_vocabulary(program, data)
     count = 1 if data.train.read else len(data.train.inputs)
     if len(program.main.inputs) != count:
         names = ", ".join(f'"{v.name}"' for v in program.main.inputs)

@@ -21,6 +21,7 @@ from netdsl.pipeline import Net
 from netdsl.planning.recipes import parse_override
 from netdsl.recipe.annotations import arguments
 from netdsl.recipe.bind import Binder
+from netdsl.recipe.columns import Columns
 from netdsl.recipe.losses import Bce
 from netdsl.recipe.metrics import METRICS
 from netdsl.recipe.schema import Recipe
@@ -29,17 +30,20 @@ from netdsl.sizes.stated import broken
 from netdsl.tensors import TensorType
 from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.format import load_tensors
+from netdsl.training.data.columns import Column, Input
 from netdsl.training.data.dataset import DataError
 from netdsl.training.data.fit import fit
 from netdsl.training.data.labels import as_labels
 from netdsl.training.data.units import is_regression
+from netdsl.training.data.validation import check_sound
 from netdsl.training.entry import reopened
 from netdsl.training.errors import CheckpointError
 from netdsl.training.evaluate import first_output
 from netdsl.training.export import forward_of
 from netdsl.training.readers import read
-from netdsl.training.readers.graph import for_the_net, second_is_integer, takes_edges
+from netdsl.training.readers.columns import Known, read_columns
 from netdsl.training.readers.images import View, open_image
+from netdsl.training.readers.taken import inputs_of, taken
 from netdsl.training.regularization import drop_paths, dropouts
 from netdsl.training.setup import evaluator_of
 from netdsl.version import LANGUAGE
@@ -49,8 +53,8 @@ Size = int | None
 
 class Trained(Struct, frozen=True, eq=False):
     """A net that can be run. `shape`: its first input (None: any size); `module`: where it is torch's; `recipe`: the
-    run's; `edges`: whether it takes a graph by its edges. `constraints`: what must hold of the sizes that are called
-    `names`."""
+    run's; `inputs`: what data depend on; `columns`: of a table. `constraints`: what must hold of the sizes that are
+    called `names`."""
 
     forward: Callable[..., Any]
     shape: tuple[Size, ...]
@@ -63,7 +67,8 @@ class Trained(Struct, frozen=True, eq=False):
     units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     names: tuple[str | None, ...] = ()
     constraints: tuple[str, ...] = ()
-    edges: bool = False
+    inputs: tuple[Input, ...] = ()
+    columns: tuple[Column, ...] = ()
 
 
 def open_trained(path: Path, onnx: bool = False) -> Trained:
@@ -83,7 +88,7 @@ def _from_run(folder: Path) -> Trained:
     net = net.spec.net(net.name, net.arguments, net.sizes, options)
     module = _loaded(folder, net, about)
     main = net.checked.main
-    edges = takes_edges(main.inputs)
+    inputs = inputs_of(net.checked)
     shape = tuple(s if isinstance(s, int) else None for s in main.inputs[0].type.shape)
     kept = tuple(o.name for o in main.outputs if not o.training)
     size = next(o for o in main.outputs if not o.training).value.type.shape[0]
@@ -92,7 +97,19 @@ def _from_run(folder: Path) -> Trained:
     constraints = tuple(map(str, net.checked.constraints))
     base = Path(about.base)
     return Trained(
-        module, shape, outputs, kept, about.classes, recipe, base, module, about.units, names, constraints, edges
+        module,
+        shape,
+        outputs,
+        kept,
+        about.classes,
+        recipe,
+        base,
+        module,
+        about.units,
+        names,
+        constraints,
+        inputs,
+        about.columns,
     )
 
 
@@ -141,18 +158,24 @@ def _from_onnx(path: Path) -> Trained:
     except Exception as error:  # onnxruntime raises a type of its own for each reason
         raise CheckpointError("unreadable-model", f"onnxruntime refuses {path}: {str(error).splitlines()[0]}") from None
     shape = next(iter(session.inputs.values()))[0][1:]
-    names = _class_names(session.metadata.get("class_names", "[]"))
+    names = _decoded(session.metadata.get("class_names", "[]"), tuple[str, ...])
     axes = next(iter(session.names.values()))[1:]
     forward, kept = forward_of(session), session.outputs
     return Trained(
         forward, shape, len(names), kept, names, Recipe(), Path(), names=axes, constraints=session.constraints,
-        edges=second_is_integer([dtype for _, dtype in session.inputs.values()]),
+        columns=_decoded(session.metadata.get("columns", "[]"), tuple[Column, ...]),
+        inputs=tuple(_input(name, sizes, dtype) for name, (sizes, dtype) in session.inputs.items()),
     )  # fmt: skip
 
 
-def _class_names(text: str) -> tuple[str, ...]:
+def _input(name: str, sizes: tuple[Size, ...], dtype: str) -> Input:
+    return Input(name, dtype.startswith("int"), sizes[1] if len(sizes) == 2 else None)
+
+
+def _decoded(text: str, kind: Any) -> Any:
+    """What the file says of itself as JSON; nothing where it is something else."""
     try:
-        return msgspec.json.decode(text, type=tuple[str, ...])
+        return msgspec.json.decode(text, type=kind)
     except msgspec.DecodeError:
         return ()
 
@@ -173,8 +196,12 @@ def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dic
             f"metrics: {', '.join(METRICS)}",
         ) from None
     shape = tuple(s or 0 for s in trained.shape)
-    found = read(word, base, shape, trained.outputs or 1, is_regression(trained.recipe))
-    found = for_the_net(found, trained.edges)
+    if isinstance(word, Columns) and trained.columns:
+        found = read_columns(word, base, Known(trained.columns, trained.classes))
+        check_sound(found)
+    else:
+        found = read(word, base, shape, trained.outputs or 1, is_regression(trained.recipe))
+    found = taken(found, trained.inputs)
     found = as_labels(found, trained.recipe, trained.outputs)
     found = fit(found, tuple(s or "any" for s in trained.shape), trained.outputs or None)
     recipe = replace(trained.recipe, metrics=wanted)

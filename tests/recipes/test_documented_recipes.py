@@ -69,10 +69,24 @@ def test_there_are_examples() -> None:
     assert {name for _, name in OF_IMAGES} >= {"Pets", "Quick", "ImageNet300", "Longer"}
 
 
+def files(folder: Path) -> None:
+    """What the recipes of tasks read."""
+    generator = np.random.default_rng(0)
+    rows = ["id,size,rooms,town,garden,price"]
+    for i in range(100):
+        town, garden = generator.choice(["Bonn", "Kiel", "Ulm"]), generator.choice(["yes", "no"])
+        size, rooms = generator.normal(120, 30), generator.integers(1, 7)
+        rows.append(
+            f"{i},{size:.1f},{rooms},{town},{garden},{2000 * size + 15000 * rooms + 20000 * (town == 'Ulm'):.2f}"
+        )
+    (folder / "houses.csv").write_text("\n".join(rows) + "\n")
+
+
 @pytest.mark.parametrize(("text", "name"), [pytest.param(*e, id=e[1]) for e in TASKS])
 def test_the_recipe_of_a_task_trains(text: str, name: str, tmp_path: Path) -> None:
     """What it reads lies beside the spec, as the page says."""
     (tmp_path / "example.net").write_text(text)
+    files(tmp_path)
     run = tmp_path / "run"
     options = ["--set", "epochs=1", "-q", "--no-onnx", "-o", str(run)]
     assert main(["train", f"{tmp_path}/example.net:{name}", *options]) == 0

@@ -233,5 +233,5 @@ def test_a_table_names_its_target_and_its_classes(tmp_path: Path) -> None:
     with pytest.raises(netdsl.TrainingError, match="no column `sort`"):
         net.train(data=Frame({**columns, "kind": kinds}), target="sort", folder=tmp_path / "no", **table())
     columns["c1"][7] = np.nan
-    with pytest.raises(netdsl.TrainingError, match="column `c1` of `data` has no number in row 7"):
+    with pytest.raises(netdsl.TrainingError, match="row 8 of data: column `c1` has no value"):
         net.train(data=Frame({**columns, "kind": kinds}), target="kind", folder=tmp_path / "no", **table())

@@ -57,6 +57,7 @@ def check_data(old: About, now: About) -> None:
     for name, before, after in (
         ("samples", old.samples, now.samples),
         ("classes", old.classes, now.classes),
+        ("columns", old.columns, now.columns),
         ("statistics of targets", old.units, now.units),
         ("pixel statistics", (old.mean, old.std), (now.mean, now.std)),
     ):

@@ -12,6 +12,7 @@ from netdsl.elaborate.modules import Imported, Module
 from netdsl.recipe.resume import Change
 from netdsl.recipe.schema import Recipe
 from netdsl.training.checkpoints.format import write_atomic
+from netdsl.training.data.columns import Column
 from netdsl.training.errors import CheckpointError, WriteError
 
 CHECKPOINT, WEIGHTS, ONNX, SOURCE = "checkpoint.safetensors", "model.safetensors", "model.onnx", "model.py"
@@ -21,7 +22,8 @@ LOG, SPEC, RECIPE, ABOUT = "metrics.jsonl", "spec.net", "recipe.json", "run.json
 class About(Struct, frozen=True, kw_only=True):
     """What a run is, besides its spec and its recipe. `mean`, `std`: the statistics that the net standardises
     with, `per`: per channel, or per pixel (kept with the weights) or image (then 0 and 1). `units`: mean and deviation
-    of numbers to predict. `samples`: of the splits for training, choosing and testing; `changes`: what a resumed run
+    of numbers to predict; `columns`: of a table;
+    `samples`: of the splits for training, choosing and testing; `changes`: what a resumed run
     was told to do otherwise."""
 
     net: str
@@ -36,6 +38,7 @@ class About(Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     per: str = "channel"
     units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    columns: tuple[Column, ...] = ()
     samples: tuple[int, ...] = ()
     environment: dict[str, Any] = {}
     changes: tuple[Change, ...] = ()

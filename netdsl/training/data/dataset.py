@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from torch import Tensor
 
+from netdsl.training.data.columns import Column
 from netdsl.training.data.prefetch import loaded, processes
 from netdsl.training.errors import DataError
 from netdsl.training.rng import permutation
@@ -139,6 +140,8 @@ class DataSet(Struct, frozen=True, eq=False):
     images: bool = True
     notes: tuple[str, ...] = ()
     """What was done to the data, in words for the person who trains."""
+    columns: tuple[Column, ...] = ()
+    """Of a table: what its inputs are made of."""
     units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     """Mean and deviation of the targets, by which the loss standardises them."""
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 from netdsl.ir.model import Definition, Program, Value
@@ -25,11 +28,22 @@ def is_regression(recipe: Recipe) -> bool:
 
 
 def as_numbers(data: DataSet, outputs: int | None) -> DataSet:
-    """Whole numbers as targets of a net that gives one number: no classes, with a loss that compares numbers."""
+    """Whole numbers as targets of a net that gives one number: no classes, with a loss that compares numbers. Classes
+    that are called by numbers are those numbers."""
     if data.task != "classes" or outputs != 1:
         return data
-    train, test = (Split(s.inputs, s.target.to(torch.float32)[:, None], s.read, s.cut) for s in (data.train, data.test))
-    return DataSet(data.name, train, test, "numbers", images=data.images, notes=data.notes)
+    values = torch.tensor([float(name) for name in data.classes]) if all(map(_is_number, data.classes)) else None
+    if values is None:
+        return data
+    train, test = (replace(s, target=values[s.target.long()][:, None]) for s in (data.train, data.test))
+    return replace(data, train=train, test=test, task="numbers", classes=())
+
+
+def _is_number(name: str) -> bool:
+    try:
+        return math.isfinite(float(name))
+    except ValueError:
+        return False
 
 
 def target_units(recipe: Recipe, train: Split, task: str, program: Program) -> Units | None:

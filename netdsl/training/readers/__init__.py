@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from netdsl.recipe.columns import Columns
 from netdsl.recipe.sources import Npz
 from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.units import as_numbers
@@ -24,7 +25,7 @@ def read(word: Any, base: Path, shape: tuple[int, ...], outputs: int, regression
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise DataError("unreadable-data", f"cannot read the data: {where}{error.strerror or error}") from None
-    if regression and isinstance(word, Npz):
+    if regression and isinstance(word, Npz | Columns):
         found = as_numbers(found, outputs)
     check_sound(found)
     return found
@@ -35,6 +36,7 @@ def load() -> None:
     from netdsl.training.readers import (  # noqa: F401 - they register themselves
         arrays,
         cifar,
+        columns,
         digits,
         folders,
         graph,

@@ -1,0 +1,276 @@
+"""Columns of a table as tensors: numbers, and categories with a number for each of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from msgspec import Struct
+from torch import Tensor
+
+from netdsl.training.errors import DataError
+
+Raw = dict[str, np.ndarray]
+"""Columns by name: numbers as float64 (NaN where one is missing), or texts as objects (None)."""
+
+MISSING = frozenset(
+    ("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "?")
+)  # fmt: skip
+MANY = 1000
+"""Values of a column of texts above which it is hardly a category."""
+
+
+class Column(Struct, frozen=True):
+    """One column: a number with the value that stands for missing ones, or a category with its values in order. The
+    number 0 of a category stands for what is missing, or was not in the training split."""
+
+    name: str
+    kind: Literal["number", "category"]
+    fill: float = 0.0
+    values: tuple[str, ...] = ()
+
+    @property
+    def levels(self) -> int:
+        """How many numbers a category takes."""
+        return len(self.values) + 1
+
+    def numbers(self, raw: np.ndarray) -> Tensor:
+        """The column's numbers, float32 [N]."""
+        found = as_numbers(raw)
+        return torch.from_numpy(np.where(np.isnan(found), self.fill, found).astype(np.float32))
+
+    def codes(self, raw: np.ndarray) -> Tensor:
+        """A category's numbers, int64 [N]."""
+        known = {value: i for i, value in enumerate(self.values, 1)}
+        return torch.tensor([known.get(text, 0) if text is not None else 0 for text in as_texts(raw)])
+
+
+def column_of(name: str, raw: np.ndarray, rows: Tensor, where: str, category: bool, missing: str) -> Column:
+    """What a column is: its kind by all its values, its mean or its categories by those in `rows`, the training split.
+
+    Raises DataError for one that mixes both kinds, has no values, or hardly two that are the same.
+    """
+    own = raw[rows.numpy()]
+    if not category and is_number(name, raw, where):
+        return _number(name, as_numbers(raw), as_numbers(own), where, missing)
+    values = sorted({text for text in as_texts(own) if text is not None}, key=_order)
+    if len(values) > MANY and 2 * len(values) > len(own):
+        message = f"column `{name}` of {where} has {len(values):,} different texts in {len(own):,} rows"
+        raise DataError("data-type", message, f'leave it out: `ignore=["{name}"]`')
+    return Column(name, "category", values=tuple(values))
+
+
+def _order(text: str) -> tuple[float, str]:
+    """Numbers in their order, then texts."""
+    try:
+        return float(text), text
+    except ValueError:
+        return float("inf"), text
+
+
+def _number(name: str, values: np.ndarray, own: np.ndarray, where: str, missing: str) -> Column:
+    gone = np.isnan(values)
+    if np.isinf(values).any():
+        raise DataError("not-finite-data", f"row {_row(np.isinf(values))} of {where}: column `{name}` is infinite")
+    if gone.any() and missing == "refuse":
+        hint = "fill it in; in a recipe, `missing=mean` takes the mean of the column"
+        raise DataError("data-value", f"row {_row(gone)} of {where}: column `{name}` has no value", hint)
+    if np.isnan(own).all():
+        raise DataError("data-value", f"column `{name}` of {where} has no values", f'leave it out: `ignore=["{name}"]`')
+    return Column(name, "number", float(f"{np.nanmean(own):.7g}"))
+
+
+def _row(wrong: np.ndarray) -> str:
+    """The first row of some, as people count the rows below the names of the columns."""
+    return f"{int(np.argmax(wrong)) + 1:,}"
+
+
+def is_number(name: str, raw: np.ndarray, where: str) -> bool:
+    """Whether a column holds numbers. Raises DataError where most of its values are numbers and some are not."""
+    if raw.dtype.kind == "f":
+        return True
+    parsed = [_parsed(text) for text in raw]
+    texts = [i for i, (value, text) in enumerate(zip(parsed, raw, strict=True)) if value is None and text is not None]
+    there = sum(text is not None for text in raw)
+    if not texts:
+        return True
+    if 2 * len(texts) >= there:
+        return False
+    first = texts[0]
+    hint = f'if they are names: `categories=["{name}"]`; a missing value is an empty cell, `NA` or `nan`'
+    raise DataError("data-type", f"row {first + 1:,} of {where}: `{name}` is `{raw[first]}`, and a number above", hint)
+
+
+def _parsed(text: Any) -> float | None:
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def as_numbers(raw: np.ndarray) -> np.ndarray:
+    """float64, NaN where a value is missing or is none."""
+    if raw.dtype.kind == "f":
+        return raw
+    try:
+        return np.array([np.nan if text is None else text for text in raw], dtype=np.float64)
+    except ValueError:
+        found = (_parsed(text) for text in raw)
+        return np.array([np.nan if value is None else value for value in found], dtype=np.float64)
+
+
+def as_texts(raw: np.ndarray) -> list[str | None]:
+    """Texts, None where a value is missing; whole numbers without a point."""
+    if raw.dtype.kind != "f":
+        return list(raw)
+    return [None if np.isnan(v) else str(int(v)) if v.is_integer() else str(v) for v in raw.tolist()]
+
+
+class Encoded(Struct, frozen=True, eq=False):
+    """Columns as tensors: numbers [N, F] and the codes of each category [N, K], with the columns that they are of."""
+
+    numbers: Tensor
+    codes: Tensor
+    columns: tuple[Column, ...]
+
+    @property
+    def of_numbers(self) -> list[Column]:
+        return [c for c in self.columns if c.kind == "number"]
+
+    @property
+    def of_categories(self) -> list[Column]:
+        return [c for c in self.columns if c.kind == "category"]
+
+    def code(self, name: str) -> Tensor:
+        """The codes of one category."""
+        return self.codes[:, [c.name for c in self.of_categories].index(name)]
+
+
+def encoded(raw: Raw, columns: Sequence[Column], where: str) -> Encoded:
+    """The columns of a table as tensors. Raises DataError for one that is missing, or holds something else."""
+    for column in columns:
+        if column.name not in raw:
+            hint = f"it has {listed(raw)}"
+            raise DataError("missing-column", f"{where} has no column `{column.name}`", hint)
+        if column.kind == "number" and not is_number(column.name, raw[column.name], where):
+            raise DataError("data-type", f"column `{column.name}` of {where} holds texts, and numbers in training")
+    rows = len(next(iter(raw.values()))) if raw else 0
+    numbers = [c.numbers(raw[c.name]) for c in columns if c.kind == "number"]
+    codes = [c.codes(raw[c.name]) for c in columns if c.kind == "category"]
+    return Encoded(
+        torch.stack(numbers, 1) if numbers else torch.empty(rows, 0),
+        torch.stack(codes, 1) if codes else torch.empty(rows, 0, dtype=torch.int64),
+        tuple(columns),
+    )
+
+
+def listed(names: Collection[str], most: int = 12) -> str:
+    """Names for a message."""
+    return ", ".join(f"`{n}`" for n in list(names)[:most]) + (", ..." if len(names) > most else "")
+
+
+class Input(Struct, frozen=True):
+    """An input of a net, as far as a table has to know; `size`: how many values it takes, None where that is open."""
+
+    name: str
+    integer: bool
+    size: int | None = None
+
+
+def for_inputs(table: Encoded, inputs: Sequence[Input], where: str) -> tuple[Tensor, ...]:
+    """A table as a net takes it: one tensor for each of its inputs.
+
+    An input of integers that is called as a category gets that one, [N, 1]; another one all others, each value with a
+    number of its own. Without it they are one-hot behind the numbers. Raises DataError for what no input takes.
+    """
+    roles = _roles(table, inputs, where)
+    found = {name: table.code(name)[:, None] for name in roles.named}
+    if roles.shared is not None:
+        found[roles.shared.name] = _disjoint(table, roles.rest)
+    if roles.vector is not None:
+        found[roles.vector.name] = _vector(table, roles)
+    _check_read(roles, table, where)
+    for given in inputs:
+        _check_size(given, found[given.name], table, where)
+    return tuple(found[i.name] for i in inputs)
+
+
+class _Roles(Struct, frozen=True, eq=False):
+    """What inputs take: one category each, `named` after it; the `rest` of them; the vector of all numbers."""
+
+    named: tuple[str, ...]
+    rest: tuple[Column, ...]
+    shared: Input | None
+    vector: Input | None
+
+
+def _roles(table: Encoded, inputs: Sequence[Input], where: str) -> _Roles:
+    known = {c.name for c in table.of_categories}
+    named = tuple(i.name for i in inputs if i.integer and i.name in known)
+    rest = tuple(c for c in table.of_categories if c.name not in named)
+    shared = _only([i for i in inputs if i.integer and i.name not in named], "categories", where)
+    vector = _only([i for i in inputs if not i.integer], "numbers", where)
+    return _Roles(named, rest, shared, vector)
+
+
+def _only(inputs: list[Input], kind: str, where: str) -> Input | None:
+    """The one input for some columns. Raises DataError for several."""
+    if len(inputs) > 1:
+        names = " and ".join(f"`{i.name}`" for i in inputs)
+        hint = "one input takes all numbers; one of integers all categories, or the one that it is called as"
+        raise DataError("unfit-input", f"{names} both take {kind}, and {where} does not tell them apart", hint)
+    return inputs[0] if inputs else None
+
+
+def _check_read(roles: _Roles, table: Encoded, where: str) -> None:
+    """Raise DataError for columns that no input takes."""
+    if roles.vector is not None:
+        return
+    unread = table.of_numbers or ([] if roles.shared is not None else roles.rest)
+    if unread:
+        quoted = ", ".join(f'"{c.name}"' for c in unread)
+        message = f"the net has no input for {listed([c.name for c in unread])} of {where}"
+        raise DataError("unfit-input", message, f"leave them out: `ignore=[{quoted}]`")
+
+
+def _vector(table: Encoded, roles: _Roles) -> Tensor:
+    """The numbers, and behind them a column for each value of the categories that have no input of their own."""
+    if roles.shared is not None:
+        return table.numbers
+    hot = (torch.nn.functional.one_hot(table.code(c.name), c.levels).float() for c in roles.rest)
+    return torch.cat((table.numbers, *hot), 1)
+
+
+def _check_size(given: Input, values: Tensor, table: Encoded, where: str) -> None:
+    count = values.shape[1]
+    if given.size is None or given.size == count:
+        return
+    of = [c.name for c in (table.of_categories if given.integer else table.of_numbers)]
+    hot = count - len(of) if not given.integer else 0
+    kind = "categories" if given.integer else "numbers" + (f" and {hot} one-hot" if hot > 0 else "")
+    message = f"`{given.name}` takes {given.size}, and a row of {where} has {len(of)} {kind}: {listed(of)}"
+    raise DataError("unfit-input", message, f"declare `input {given.name} [{count}]`, or bind the net's argument")
+
+
+def _disjoint(table: Encoded, rest: Sequence[Column]) -> Tensor:
+    """Codes of several categories, each behind those before it, [N, K]."""
+    starts = np.cumsum([0, *(c.levels for c in rest)])[:-1]
+    codes = [table.code(c.name) + int(start) for c, start in zip(rest, starts, strict=True)]
+    return torch.stack(codes, 1) if codes else torch.empty(len(table.codes), 0, dtype=torch.int64)
+
+
+def described(columns: Sequence[Column], raw: Mapping[str, np.ndarray]) -> list[str]:
+    """What there is to say about the columns that are read."""
+    numbers = [c for c in columns if c.kind == "number"]
+    categories = [c for c in columns if c.kind == "category"]
+    counts = ", ".join(f"`{c.name}` {c.levels - 1}" for c in categories[:6]) + (", ..." if len(categories) > 6 else "")
+    said = [f"{len(numbers)} columns of numbers" + (f", {len(categories)} categories ({counts})" if categories else "")]
+    for column in numbers:
+        gone = int(np.isnan(as_numbers(raw[column.name])).sum())
+        if gone:
+            said.append(f"`{column.name}`: {gone:,} missing, filled with the mean {column.fill:g}")
+    return said

@@ -1,0 +1,249 @@
+"""Tables of numbers and categories, from CSV and parquet files and DataFrames."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from msgspec import Struct
+from torch import Tensor
+
+from netdsl.diagnostics.diagnostic import did_you_mean
+from netdsl.recipe.columns import Columns, Csv, ParquetTable
+from netdsl.training.data.columns import (
+    MISSING,
+    Column,
+    Raw,
+    as_numbers,
+    as_texts,
+    column_of,
+    described,
+    encoded,
+    is_number,
+    listed,
+)
+from netdsl.training.data.dataset import DataError, DataSet, Split
+from netdsl.training.readers.registry import READERS
+from netdsl.training.rng import permutation
+
+
+class Known(Struct, frozen=True, eq=False):
+    """What a net was trained on: the columns, and the names of the classes (none for numbers to predict)."""
+
+    columns: tuple[Column, ...]
+    classes: tuple[str, ...]
+
+
+@READERS.of(Csv, ParquetTable)
+def read(word: Columns, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    return read_columns(word, base)
+
+
+def read_columns(word: Columns, base: Path, known: Known | None = None) -> DataSet:
+    """The data set of a file with columns, for a net that is trained on it or, `known`, was on another."""
+    raw = load_columns(base / word.file, word)
+    test = load_columns(base / word.test, word) if word.test else None
+    return table_of(word, raw, test, word.file, word.test, known)
+
+
+def load_columns(file: Path, word: Columns) -> Raw:
+    """The columns of a file of the kind that a recipe's component names."""
+    return csv_columns(file, word.separator) if isinstance(word, Csv) else parquet_columns(file)
+
+
+def table_of(
+    word: Columns, raw: Raw, test: Raw | None, where: str, other: str = "", known: Known | None = None
+) -> DataSet:
+    """The data set of a table by columns, and of one to test on (without it, a part of the rows)."""
+    _check_names(word, raw, where)
+    count = len(raw[word.targets[0]])
+    order = permutation(0, count)
+    held = 0 if test is not None else round(word.hold_out * count)
+    rows, left = order[held:].sort().values, order[:held].sort().values
+    if not len(rows) or (test is None and not held):
+        raise DataError("no-samples", f"{where} has {len(rows)} rows to train on and {held} to test on")
+    columns = known.columns if known else _columns(word, raw, rows, where)
+    target, classes = _targets(word, raw, where, known.classes if known else None)
+    train = _split(raw, columns, target, where)
+    notes = tuple(described(columns, raw))
+    if test is None:
+        parts = train.subset(rows), train.subset(left)
+    else:
+        parts = train, _split(test, columns, _targets(word, test, other, classes)[0], other)
+    task = "numbers" if target.is_floating_point() else "classes"
+    return DataSet(where, *parts, task, classes, images=False, notes=notes, columns=columns)
+
+
+def _columns(word: Columns, raw: Raw, rows: Tensor, where: str) -> tuple[Column, ...]:
+    """What the columns are, but for those to predict and to leave out."""
+    names = (n for n in raw if n not in word.ignore and n not in word.targets)
+    return tuple(column_of(n, raw[n], rows, where, n in word.categories, word.missing) for n in names)
+
+
+def _check_names(word: Columns, raw: Raw, where: str) -> None:
+    for name in (*word.targets, *word.categories, *word.ignore):
+        if name not in raw:
+            hint = did_you_mean(name, list(raw)) or f"it has {listed(raw)}"
+            raise DataError("missing-column", f"{where} has no column `{name}`", hint)
+
+
+def _split(raw: Raw, columns: Sequence[Any], target: Tensor, where: str) -> Split:
+    table = encoded(raw, columns, where)
+    return Split((table.numbers, table.codes), target)
+
+
+def _targets(
+    word: Columns, raw: Raw, where: str, known: tuple[str, ...] | None = None
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Targets, and the names of their classes: whole numbers and texts are classes, other numbers are to be predicted.
+
+    `known`: the classes of the training split, which others have to be of; empty where it has numbers.
+    """
+    texts = [n for n in word.targets if not _target_is_number(word, n, raw, where)]
+    several = len(word.targets) > 1
+    if texts and (several or known == ()):
+        why = "several targets are numbers" if several else "the net was trained on numbers"
+        raise DataError("data-type", f"column `{texts[0]}` of {where} holds texts: {why}")
+    name = word.targets[0]
+    if not several and (texts or _are_classes(as_numbers(raw[name]), known)):
+        return _classes(name, raw[name], not texts, where, known)
+    return _numbers(np.stack([as_numbers(raw[n]) for n in word.targets], 1), where), ()
+
+
+def _are_classes(values: np.ndarray, known: tuple[str, ...] | None) -> bool:
+    """Whether numbers are classes: where those known are, or all are whole."""
+    return _whole(values) if known is None else bool(known)
+
+
+def _numbers(values: np.ndarray, where: str) -> Tensor:
+    if not (finite := np.isfinite(values).all(1)).all():
+        row = int(np.argmin(finite)) + 1
+        raise DataError("not-finite-data", f"row {row:,} of {where}: a number to predict is infinite")
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def _target_is_number(word: Columns, name: str, raw: Raw, where: str) -> bool:
+    """Whether a target holds numbers. Raises DataError where one is missing."""
+    if name not in raw:
+        raise DataError("missing-column", f"{where} has no column `{name}`", f"it has {listed(raw)}")
+    gone = [text is None for text in as_texts(raw[name])]
+    if any(gone):
+        raise DataError("data-value", f"row {gone.index(True) + 1:,} of {where} has no `{name}` to predict")
+    return name not in word.categories and is_number(name, raw[name], where)
+
+
+def _whole(values: np.ndarray) -> bool:
+    return bool(np.isfinite(values).all() and (values == np.floor(values)).all())
+
+
+def _classes(
+    name: str, raw: np.ndarray, numbers: bool, where: str, known: tuple[str, ...] | None
+) -> tuple[Tensor, tuple[str, ...]]:
+    texts = as_texts(as_numbers(raw) if numbers else raw)
+    classes = known or tuple(sorted({str(t) for t in texts}, key=float if numbers else None))
+    place = {text: i for i, text in enumerate(classes)}
+    for i, text in enumerate(texts, 1):
+        if text not in place:
+            raise DataError(
+                "unknown-class", f"row {i:,} of {where}: `{name}` is `{text}`, which has no row to train on"
+            )
+    return torch.tensor([place[str(text)] for text in texts]), classes
+
+
+# Files.
+
+
+def csv_columns(file: Path, separator: str = "") -> Raw:
+    """The columns of a CSV file as texts. Raises DataError for a line that has other cells than the first."""
+    if not file.is_file():
+        raise DataError(
+            "missing-data", f"there is no file {file}", "say where it is: `--data 'csv(\"...\", target=...)'`"
+        )
+    try:
+        with open(file, newline="", encoding="utf-8-sig") as stream:
+            first = stream.readline()
+            stream.seek(0)
+            lines = csv.reader(stream, delimiter=separator or _separator(first), strict=True)
+            names = [name.strip() for name in next(lines, [])]
+            _check_header(names, file)
+            rows = [_row(cells, names, i, file) for i, cells in enumerate(lines, 1) if cells]
+    except UnicodeDecodeError as error:
+        raise DataError("unreadable-data", f"{file} is not UTF-8 text: {error.reason} at byte {error.start}") from None
+    except csv.Error as error:
+        raise DataError("unreadable-data", f"{file} is not a CSV file: {error}") from None
+    if not rows:
+        raise DataError("no-samples", f"{file} has no rows below its column names")
+    return {name: np.array(column, dtype=object) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+
+
+def _separator(first: str) -> str:
+    return max(",;\t|", key=first.count)
+
+
+def _check_header(names: list[str], file: Path) -> None:
+    twice = next((n for i, n in enumerate(names) if n in names[:i]), None)
+    if twice is not None:
+        raise DataError(
+            "unreadable-data", f"{file} has two columns called `{twice}`", "the first line names the columns"
+        )
+    numbers = [n for n in names if n.replace(".", "").lstrip("+-").isdigit()]
+    if not names or len(numbers) == len(names):
+        raise DataError(
+            "unreadable-data", f"{file} has no column names", "its first line names the columns: `age,income`"
+        )
+
+
+def _row(cells: list[str], names: list[str], i: int, file: Path) -> list[str | None]:
+    if len(cells) != len(names):
+        message = f"row {i:,} of {file} has {len(cells)} cells, and there are {len(names)} columns"
+        raise DataError("unreadable-data", message, "cells that hold the separator stand in double quotes")
+    stripped = (cell.strip() for cell in cells)
+    return [None if cell.lower() in MISSING else cell for cell in stripped]
+
+
+def parquet_columns(file: Path) -> Raw:
+    """The columns of a parquet file; what is no number is a text. Raises DataError."""
+    try:
+        from pyarrow import ArrowException, parquet, types
+    except ImportError:
+        raise DataError("missing-package", "parquet files need `pyarrow`", "`pip install pyarrow`") from None
+    if not file.is_file():
+        raise DataError(
+            "missing-data", f"there is no file {file}", "say where it is: `--data 'table(\"...\", target=...)'`"
+        )
+    try:
+        table = parquet.read_table(file)
+    except (ArrowException, OSError) as error:
+        raise DataError("unreadable-data", f"{file} is not a parquet file: {str(error).splitlines()[0]}") from None
+    found: Raw = {}
+    for name in table.column_names:
+        kind = table[name].type
+        number = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
+        found[name] = _plain(table[name].to_pylist(), number or types.is_null(kind))
+    return found
+
+
+def frame_columns(frame: Any, what: str) -> Raw:
+    """The columns of a DataFrame, by their names as texts."""
+    found: Raw = {}
+    for name in frame.columns:
+        array = np.asarray(frame[name])
+        values = array.tolist()
+        numbers = all(v is None or isinstance(v, int | float) for v in values)
+        if array.dtype.kind not in "biufOU" or not all(v is None or isinstance(v, str | int | float) for v in values):
+            message = f"the values in column `{name}` of `{what}` are neither numbers nor texts"
+            raise DataError("data-type", message, "convert them first, or leave the column out")
+        found[str(name)] = _plain(values, numbers)
+    return found
+
+
+def _plain(values: list[Any], numbers: bool) -> np.ndarray:
+    """Numbers as float64, others as texts; None and NaN are missing."""
+    if numbers:
+        return np.array([np.nan if v is None else float(v) for v in values], dtype=np.float64)
+    gone = (v is None or (isinstance(v, float) and np.isnan(v)) for v in values)
+    return np.array([None if g else str(v) for v, g in zip(values, gone, strict=True)], dtype=object)
