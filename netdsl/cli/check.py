@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from netdsl.checked import SHOWN, Checked, check_source
-from netdsl.cli.failure import OK, USAGE, WRONG, Failure, Refused
-from netdsl.cli.files import UNREADABLE, find_specs, read_spec, write
+from netdsl.cli.failure import FILE_CODES, OK, USAGE, WRONG, Failure, Refused
+from netdsl.cli.files import find_specs, read_spec, write
 from netdsl.cli.target import add_target, given_arguments, given_sizes, open_spec, split_target
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.loader import locate, read_import
@@ -71,7 +71,7 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _code(found: list[Diagnostic], strict: bool) -> int:
-    if any(d.code in UNREADABLE for d in found):
+    if any(d.code in FILE_CODES for d in found):
         return USAGE
     return WRONG if any(d.severity == "error" or (strict and d.severity == "warning") for d in found) else OK
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from netdsl.analysis.count import totals
-from netdsl.cli.failure import WRONG, Failure, Refused
+from netdsl.cli.failure import Failure, Refused
 from netdsl.cli.files import folder, write
 from netdsl.cli.foreign import add_rules, state_from
 from netdsl.cli.target import add_target, live_module, open_net, summary_of
@@ -96,7 +96,6 @@ class Build:
         write(os.path.join(folder, "model.py"), self.net.source())
 
     def onnx(self, folder: str) -> None:
-        from netdsl.backends.onnx.weights import ExportError
         from netdsl.render.status import working
         from netdsl.verify.compare import VerificationError
         from netdsl.verify.export import export_onnx
@@ -113,8 +112,6 @@ class Build:
 
             print(render_cases(error.cases))
             raise Refused((error.diagnostic,)) from None
-        except ExportError as error:
-            raise Failure(str(error), code=WRONG) from None
 
     def weights_file(self, folder: str) -> None:
         from safetensors.torch import save

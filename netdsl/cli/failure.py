@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from netdsl.diagnostics.diagnostic import Diagnostic
+from collections.abc import Iterable
+
+from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 
 OK, WRONG, USAGE = 0, 1, 2
 """Exit codes: all is well; the spec or the check is wrong; the call is wrong, or a file cannot be read or written."""
@@ -18,9 +20,29 @@ class Failure(Exception):  # noqa: N818 - it ends a command, it is not a mistake
         self.code = code
 
 
-class Refused(Failure):
-    """Ends a command with diagnostics: the spec is wrong."""
+FILE_CODES = {
+    "no-such-file", "is-a-directory", "unreadable", "cannot-write", "not-empty", "run-in-use",
+    "not-a-run", "unfinished-run", "outdated-run", "damaged-checkpoint", "unreadable-model", "unreadable-weights",
+    "unclear-weights",
+}  # fmt: skip
+"""Codes of files that cannot be read or written: a command that meets one exits with USAGE."""
 
-    def __init__(self, diagnostics: tuple[Diagnostic, ...], code: int = WRONG) -> None:
-        super().__init__("\n".join(d.message for d in diagnostics), code=code)
+
+def exit_code(diagnostics: Iterable[Diagnostic]) -> int:
+    """The exit code of a command that diagnostics end."""
+    return USAGE if any(d.code in FILE_CODES for d in diagnostics) else WRONG
+
+
+class Refused(Failure):
+    """Ends a command with diagnostics. `code` is that of `exit_code` unless given."""
+
+    def __init__(self, diagnostics: tuple[Diagnostic, ...], code: int | None = None) -> None:
+        super().__init__(
+            "\n".join(d.message for d in diagnostics), code=exit_code(diagnostics) if code is None else code
+        )
         self.diagnostics = diagnostics
+
+
+def unreadable(path: str, error: OSError) -> Refused:
+    """The refusal of a file that the operating system does not let a command read."""
+    return Refused((diagnostic("unreadable", f"cannot read {path}: {error.strerror or error}"),))

@@ -11,13 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from netdsl.cli.failure import USAGE, WRONG, Failure, Refused
+from netdsl.cli.failure import Failure, Refused, unreadable
+from netdsl.diagnostics.diagnostic import diagnostic
 from netdsl.loader import LoadError, decoded, load_source
 from netdsl.source import Source
 from netdsl.syntax.limits import LARGEST
-
-UNREADABLE = ("no-such-file", "is-a-directory", "unreadable")
-"""Codes of specs that could not be read at all; the others say that what was read is no spec."""
 
 
 def read_spec(path: str) -> Source:
@@ -25,8 +23,7 @@ def read_spec(path: str) -> Source:
     try:
         return load_source(path) if path != "-" else decoded(sys.stdin.buffer.read(LARGEST + 1), "<stdin>")
     except LoadError as error:
-        code = USAGE if error.diagnostic.code in UNREADABLE else WRONG
-        raise Refused((error.diagnostic,), code) from None
+        raise Refused((error.diagnostic,)) from None
 
 
 def find_specs(paths: list[str]) -> list[str]:
@@ -58,10 +55,11 @@ def read_weights(path: str) -> dict[str, Any]:
         with open(path, "rb") as file:
             return dict(load(file.read()))
     except OSError as error:
-        raise Failure(f"cannot read {path}: {error.strerror}") from None
+        raise unreadable(path, error) from None
     except (SafetensorError, KeyError) as error:
         hint = "weights are read from .safetensors files only: others can hold code"
-        raise Failure(f"{path} is not a safetensors file of numbers: {error}", hint) from None
+        message = f"{path} is not a safetensors file of numbers: {error}"
+        raise Refused((diagnostic("unreadable-weights", message, None, hint),)) from None
 
 
 def write(path: str, content: str | bytes) -> int:
@@ -102,10 +100,10 @@ def _mode(path: str) -> int:
     return 0o666 & ~mask
 
 
-def unwritable(path: str, error: OSError) -> Failure:
-    """The failure to write a file, in words."""
-    reason = error.strerror or str(error)
-    return Failure(f"cannot write {path}: {reason}", "nothing was changed; choose another place to write to")
+def unwritable(path: str, error: OSError) -> Refused:
+    """The refusal of a file that cannot be written."""
+    hint = "nothing was changed; choose another place to write to"
+    return Refused((diagnostic("cannot-write", f"cannot write {path}: {error.strerror or error}", None, hint),))
 
 
 @contextmanager
@@ -116,7 +114,8 @@ def folder(path: str) -> Iterator[str]:
     temporary, new = "", not os.path.exists(path)
     try:
         if not new and not os.path.isdir(path):
-            raise Failure(f"cannot write into {path}: it is a file, not a folder")
+            message = f"cannot write into {path}: it is a file, not a folder"
+            raise Refused((diagnostic("cannot-write", message),))
         os.makedirs(path, exist_ok=True)
         import tempfile
 

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from netdsl.cli.failure import USAGE, WRONG, Failure
-
 if TYPE_CHECKING:
     from netdsl.pipeline import Net
     from netdsl.weights.load import Loaded, Rules
@@ -37,45 +35,33 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
 
 
 def rules_of(args: argparse.Namespace, net: Net) -> Rules:
-    """The rules that a command was given; the spec's constant `weights` is a mapping too. Raises Failure."""
+    """The rules that a command was given; the spec's constant `weights` is a mapping too. Raises WeightsError."""
     from netdsl.weights.load import Rules
     from netdsl.weights.mapping import declared, read_mapping
-    from netdsl.weights.unwrap import WeightsError
 
-    try:
-        given = read_mapping(args.map) if args.map else []
-        hints = declared(net.spec.constant("weights"))
-    except WeightsError as error:
-        raise Failure(error.message, error.hint, WRONG) from None
+    given = read_mapping(args.map) if args.map else []
+    hints = declared(net.spec.constant("weights"))
     keep = bool(getattr(args, "keep_dtype", False))
     return Rules(tuple(given), tuple(hints), tuple(args.exclude), args.partial, args.channels, keep)
 
 
 def read_foreign(path: str, inside: str | None = None) -> Foreign:
-    """The tensors of a file. Raises Failure."""
+    """The tensors of a file. Raises WeightsError."""
     from netdsl.weights.read import read_file
-    from netdsl.weights.unwrap import WeightsError
 
-    try:
-        return read_file(path, inside)
-    except WeightsError as error:
-        raise Failure(error.message, error.hint, USAGE) from None
+    return read_file(path, inside)
 
 
 def load_foreign(net: Net, path: str, args: argparse.Namespace) -> Loaded:
-    """A net's weights from a file, whatever wrote it. Raises Failure."""
+    """A net's weights from a file, whatever wrote it. Raises WeightsError."""
     from netdsl.weights.load import load
-    from netdsl.weights.unwrap import WeightsError
 
     foreign = read_foreign(path, args.inside)
-    try:
-        return load(net.checked, foreign, lambda: fresh(net, args.seed), rules_of(args, net))
-    except WeightsError as error:
-        raise Failure(error.message, error.hint, WRONG) from None
+    return load(net.checked, foreign, lambda: fresh(net, args.seed), rules_of(args, net))
 
 
 def state_from(net: Net, path: str, args: argparse.Namespace) -> dict[str, Any]:
-    """The state of a net from a file; what differs is said on the error stream. Raises Failure."""
+    """The state of a net from a file; what differs is said on the error stream. Raises WeightsError."""
     loaded = load_foreign(net, path, args)
     for note in loaded.notes:
         print(f"{path}: {note}", file=sys.stderr)

@@ -13,8 +13,8 @@ from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 
-from netdsl.cli.failure import USAGE, WRONG, Failure, Refused
-from netdsl.diagnostics.diagnostic import Fault
+from netdsl.cli.failure import USAGE, WRONG, Failure, Refused, exit_code
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.diagnostics.memory import is_out_of_memory, out_of_memory
 
 COMMANDS = {
@@ -75,7 +75,7 @@ def _failed(error: Exception) -> int:
     if isinstance(error, Refused | Fault):
         from netdsl.render.diagnostics import render_all
 
-        found, code = (error.diagnostics, error.code) if isinstance(error, Refused) else ((error.diagnostic,), WRONG)
+        found, code = (error.diagnostics, error.code) if isinstance(error, Refused) else _of_fault(error)
         return _say(render_all(found, sys.stderr), code)
     if isinstance(error, Failure):
         return _say(_message(error.message, error.hint), error.code)
@@ -85,6 +85,10 @@ def _failed(error: Exception) -> int:
         _abandon_output()
         return _say(_message(os_message(error)), USAGE)
     return _unforeseen(error)
+
+
+def _of_fault(error: Fault) -> tuple[tuple[Diagnostic, ...], int]:
+    return (error.diagnostic,), exit_code((error.diagnostic,))
 
 
 def _run(argv: list[str]) -> int:

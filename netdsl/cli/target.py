@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from netdsl.cli.failure import WRONG, Failure, Refused
+from netdsl.cli.failure import Failure, Refused
 from netdsl.cli.files import read_spec
 
 if TYPE_CHECKING:
@@ -116,10 +116,7 @@ def live_module(net: Net, seed: int, weights: dict[str, Any] | None) -> nn.Modul
 
     module = net.module(seed).eval()
     if weights is not None:
-        try:
-            load_state(module, net.current(weights))
-        except ValueError as error:
-            raise Failure(str(error), code=WRONG) from None
+        load_state(module, net.current(weights))
     return module
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netdsl.cli.failure import USAGE, WRONG, Failure, Refused
+from netdsl.cli.failure import WRONG, Failure, Refused
 from netdsl.cli.target import given_arguments, given_sizes, open_spec, split_target
 from netdsl.recipe.here import from_here
 
@@ -108,22 +108,20 @@ def guarded() -> Iterator[None]:
     """Turn every mistake that a run meets into a refusal with its diagnostic."""
     from netdsl.diagnostics.diagnostic import Fault, diagnostic
     from netdsl.training.distributed.launch import LOST, lost_another
-    from netdsl.training.errors import CheckpointError, diagnosed
+    from netdsl.training.errors import diagnosed
+    from netdsl.weights.unwrap import WeightsError
 
     try:
         yield
+    except WeightsError as mistake:  # the recipe names the file: it is the recipe that is wrong
+        raise Refused((mistake.diagnostic,), WRONG) from None
     except Fault as mistake:
-        code = USAGE if isinstance(mistake, CheckpointError) else WRONG
-        raise Refused((mistake.diagnostic,), code) from None
+        raise Refused((mistake.diagnostic,)) from None
     except Exception as error:
         if (found := diagnosed(error, "`--set micro_batch=...`")) is not None:
-            raise Refused((found,), FILE_CODES.get(found.code, WRONG)) from None
+            raise Refused((found,)) from None
         if not lost_another(error):
             raise
         how = next(iter(getattr(error, "__notes__", ())), None)
         ended = diagnostic("process-ended", "another process of this run has ended", None, how)
         raise Refused((ended,), LOST) from None
-
-
-FILE_CODES = {"damaged-checkpoint": USAGE, "unreadable": USAGE}
-"""Exit codes of mistakes in files."""

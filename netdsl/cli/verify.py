@@ -14,9 +14,10 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from netdsl.cli.failure import OK, USAGE, WRONG, Failure, Refused
+from netdsl.cli.failure import OK, WRONG, Failure, Refused, unreadable
 from netdsl.cli.files import read_weights
 from netdsl.cli.target import add_target, live_module, open_net
+from netdsl.diagnostics.diagnostic import UserError
 
 if TYPE_CHECKING:
     from netdsl.pipeline import Net
@@ -90,14 +91,13 @@ def _file_cases(
     module = live_module(net, args.seed, weights)
     trained = _is_of(net, module, said)
     if args.weights and not trained:
-        raise Failure(f"{args.weights} does not hold the weights of {args.spec}", code=WRONG)
+        raise UserError("unfit-weights", f"{args.weights} does not hold the weights of {args.spec}")
     return verify_file(args.spec, net.checked, module, trained=trained, gate=args.gate)
 
 
 def _compare(args: argparse.Namespace) -> int:
     """Say whether an ONNX file computes what weights of its net do, and where not."""
     from netdsl.backends.onnx.file import load
-    from netdsl.backends.onnx.weights import ExportError
     from netdsl.verify.file import of_today
     from netdsl.verify.inputs import draw_inputs
     from netdsl.verify.locate import first_difference
@@ -108,17 +108,15 @@ def _compare(args: argparse.Namespace) -> int:
     said = _said(args.spec)
     net = _net_of(said, args.spec)
     if net is None:
-        raise Failure(f"{args.spec} does not say which net it is", "netdsl writes that into the files it makes", WRONG)
+        message = f"{args.spec} does not hold the spec of its net"
+        raise UserError("foreign-model", message, "netdsl writes the spec into each ONNX file that it makes")
     model = of_today(load(args.spec), net.checked)
     opset = next(o.version for o in model.opset_import if not o.domain)
     point = choose(net.checked)[0]
     inputs = draw_inputs(net.checked, point.batch, point.named, args.seed)
     feed = {v.name: x.numpy() for v, x in zip(net.checked.main.inputs, inputs, strict=True)}
-    try:
-        expected = net.onnx(_weights(net, args.against), opset=opset, target=said.get("target", "onnxruntime"))
-        found = first_difference(model, expected, feed, args.gate)
-    except (ValueError, ExportError) as error:
-        raise Failure(str(error), code=WRONG) from None
+    expected = net.onnx(_weights(net, args.against), opset=opset, target=said.get("target", "onnxruntime"))
+    found = first_difference(model, expected, feed, args.gate)
     if found is None:
         print(f"{args.spec} computes what {args.against} does")
         return OK
@@ -130,12 +128,8 @@ def _weights(net: Net, path: str) -> dict[str, Any]:
     """The state of a net from a file or a run, by the rules of `netdsl weights`. Raises Failure."""
     from netdsl.cli.foreign import fresh, read_foreign
     from netdsl.weights.load import Rules, load
-    from netdsl.weights.unwrap import WeightsError
 
-    try:
-        return dict(load(net.checked, read_foreign(path), lambda: fresh(net, 0), Rules()).state)
-    except WeightsError as error:
-        raise Failure(error.message, error.hint, WRONG) from None
+    return dict(load(net.checked, read_foreign(path), lambda: fresh(net, 0), Rules()).state)
 
 
 def _is_of(net: Net, module: Any, said: dict[str, str]) -> bool:
@@ -156,9 +150,7 @@ def _said(path: str) -> dict[str, str]:
     try:
         return metadata(load(path))
     except OSError as error:
-        raise Failure(f"cannot read {path}: {error.strerror or error}", code=USAGE) from None
-    except ValueError as error:
-        raise Failure(str(error), code=WRONG) from None
+        raise unreadable(path, error) from None
 
 
 def _net_of(said: dict[str, str], path: str) -> Net | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from netdsl.cli.failure import WRONG, Failure
+from netdsl.cli.failure import WRONG, Failure, unreadable
 from netdsl.cli.files import write
 from netdsl.cli.foreign import add_rules, fresh, read_foreign, rules_of
 from netdsl.cli.target import add_target, live_module, open_net
+from netdsl.diagnostics.diagnostic import UserError
 from netdsl.render.numbers import plural
 from netdsl.render.output import print_json
 
@@ -88,12 +89,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _matched(net: Net, foreign: Foreign, args: argparse.Namespace) -> Matching:
     from netdsl.weights.load import matched
-    from netdsl.weights.unwrap import WeightsError
 
-    try:
-        return matched(net.checked, foreign, rules_of(args, net))
-    except WeightsError as error:
-        raise Failure(error.message, error.hint, WRONG) from None
+    return matched(net.checked, foreign, rules_of(args, net))
 
 
 def _refused(foreign: Foreign, found: Matching, args: argparse.Namespace) -> int:
@@ -101,18 +98,13 @@ def _refused(foreign: Foreign, found: Matching, args: argparse.Namespace) -> int
 
     if args.stub and not args.output:
         return WRONG
-    error = incomplete(foreign.path, found)
-    raise Failure(error.message, error.hint, WRONG)
+    raise incomplete(foreign.path, found)
 
 
 def _filled(net: Net, foreign: Foreign, found: Matching, args: argparse.Namespace) -> Loaded:
     from netdsl.weights.load import fill
-    from netdsl.weights.unwrap import WeightsError
 
-    try:
-        loaded = fill(net.checked, foreign, found, lambda: fresh(net, args.seed), rules_of(args, net))
-    except WeightsError as error:
-        raise Failure(error.message, error.hint, WRONG) from None
+    loaded = fill(net.checked, foreign, found, lambda: fresh(net, args.seed), rules_of(args, net))
     for note in loaded.notes if not args.json else ():
         print(f"  {note}")
     return loaded
@@ -133,16 +125,11 @@ def _check(net: Net, loaded: Loaded, paths: list[str]) -> None:
 
     x, expected = (_array(p) for p in paths)
     module = live_module(net, 0, dict(loaded.state))
-    try:
-        worst, largest = difference(module, x, expected)
-    except ValueError as error:
-        raise Failure(str(error), code=WRONG) from None
+    worst, largest = difference(module, x, expected)
     if not np.isfinite(worst) or worst > TOLERANCE * largest:
-        raise Failure(
-            f"the outputs differ by {worst:.3g}, the largest is {largest:.3g}",
-            "shapes don't prove constants: compare the eps of norms, where strides stand, paddings, the activation",
-            WRONG,
-        )
+        hint = "shapes don't prove constants: compare the eps of norms, where strides stand, paddings, the activation"
+        message = f"the outputs differ by {worst:.3g}, the largest is {largest:.3g}"
+        raise UserError("other-output", message, hint)
     print(f"the outputs agree: largest difference {worst:.1e} of {largest:.3g}")
 
 
@@ -152,24 +139,20 @@ def _array(path: str) -> Any:
     try:
         return np.load(path, allow_pickle=False)
     except OSError as error:
-        raise Failure(f"cannot read {path}: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except (ValueError, EOFError):
-        raise Failure(f"{path} is not an .npy file of numbers") from None
+        raise UserError("unreadable-weights", f"{path} is not an .npy file of numbers") from None
 
 
 def _reversed(net: Net, foreign: Foreign, found: Matching, args: argparse.Namespace) -> int:
     """Write weights of the net under the keys of the foreign file."""
     from netdsl.weights.convert import reverse
-    from netdsl.weights.unwrap import WeightsError
 
     if not args.output:
         raise Failure("`--reverse` needs a file to write to", "`-o back.safetensors`")
     if found.open:
         return _refused(foreign, found, args)
-    try:
-        state, kept = reverse(found.matches, read_foreign(args.reverse).tensors, foreign.tensors)
-    except WeightsError as error:
-        raise Failure(error.message, error.hint, WRONG) from None
+    state, kept = reverse(found.matches, read_foreign(args.reverse).tensors, foreign.tensors)
     if kept:
         print(f"  not of this net, as in {args.file}: {', '.join(kept[:6])}" + (" ..." if len(kept) > 6 else ""))
     _write(args.output, state)

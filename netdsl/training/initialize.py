@@ -21,7 +21,6 @@ from netdsl.training.rng import key
 from netdsl.weights.load import Rules, load
 from netdsl.weights.mapping import declared
 from netdsl.weights.read import read_file
-from netdsl.weights.unwrap import WeightsError
 
 WEIGHTS = ("conv", "linear")
 TABLES = ("embedding", "position")
@@ -175,11 +174,8 @@ def _weights(word: words.Weights, start: Start) -> str | None:
         hint = "say where they are: `--set 'init.weights.path=\"...\"'`; `--set init=none` starts without"
         raise DataError("no-such-file", f"there are no weights {path}", hint)
     assert start.program is not None, "weights from a file need the program of the net"
-    try:
-        rules = Rules(hints=tuple(declared(start.mapping)), partial=not word.strict)
-        loaded = load(start.program, read_file(str(path)), lambda: _arrays(start.module), rules)
-    except WeightsError as error:
-        raise DataError("unfit-weights", error.message, error.hint) from None
+    rules = Rules(hints=tuple(declared(start.mapping)), partial=not word.strict)
+    loaded = load(start.program, read_file(str(path)), lambda: _arrays(start.module), rules)
     start.module.load_state_dict({n: torch.as_tensor(a) for n, a in loaded.state.items()}, strict=False)
     return f"weights of {path.name}: {'; '.join(loaded.notes)}" if loaded.notes else None
 

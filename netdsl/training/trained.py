@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from netdsl.backends.onnx.session import Session
 from netdsl.backends.torch.module import load_state
-from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic, UserError
 from netdsl.elaborate.builder import Options
 from netdsl.elaborate.expressions import Evaluator as Constants
 from netdsl.pipeline import Net
@@ -126,10 +126,10 @@ def _loaded(folder: Path, net: Net, about: files.About) -> nn.Module:
     tensors, _ = load_tensors(folder / files.WEIGHTS)
     try:
         load_state(module, net.current(tensors))
-    except ValueError as error:
+    except UserError as error:
         if about.language < LANGUAGE:
             raise CheckpointError("outdated-run", _changed(folder, about.language, net.moved, str(error))) from None
-        raise CheckpointError("unfit-weights", str(error)) from None
+        raise
     return module
 
 

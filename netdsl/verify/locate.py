@@ -10,6 +10,7 @@ from onnx import helper
 
 from netdsl.backends.onnx.file import Model
 from netdsl.backends.onnx.session import Session
+from netdsl.diagnostics.diagnostic import UserError
 from netdsl.verify.reference import distance
 
 TAPS = 15
@@ -29,11 +30,12 @@ def first_difference(model: Model, expected: Model, feed: Mapping[str, Any], gat
     """The first node of `model` whose output is not that of the same name in `expected`; None where all outputs agree.
 
     A layer that differs makes what reads it differ, so the values between are searched, not all computed. Raises
-    ValueError where the two have no values in common.
+    UserError where the two have no values in common.
     """
     search = Search(model, expected, feed, gate)
     if not search.nodes:
-        raise ValueError("the file was not made from this net: no value of its graph has a name of the net's")
+        message = "the file was not made from this net: no value of its graph has a name of the net's"
+        raise UserError("foreign-model", message)
     wrong = search.differing(search.outputs())
     if not wrong:
         return None

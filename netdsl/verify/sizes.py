@@ -7,6 +7,7 @@ from itertools import product
 
 from msgspec import Struct
 
+from netdsl.diagnostics.diagnostic import UserError
 from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
 from netdsl.sizes.constraints import Either, Relation
@@ -81,7 +82,7 @@ def _near(program: Program, targets: Mapping[str, int]) -> dict[str, int]:
         if all(r.holds(sizes) for r in relations):
             return sizes
     message = ", ".join(map(str, program.constraints))
-    raise ValueError(f"no sizes up to {LARGEST} satisfy {message}")
+    raise UserError("unfit-size", f"no sizes up to {LARGEST} satisfy {message}")
 
 
 def _admissible(program: Program, name: str, target: int) -> list[int]:

@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from netdsl.diagnostics.diagnostic import UserError
+
 
 def difference(module: nn.Module, x: Any, expected: Any) -> tuple[float, float]:
     """The largest difference between a module's output and the expected one, and the largest expected number.
 
-    A sample without a batch axis is a batch of one. Raises ValueError where the input does not fit.
+    A sample without a batch axis is a batch of one. Raises UserError where the input does not fit.
     """
     given = torch.from_numpy(np.asarray(x, "float32"))
     wanted = np.asarray(expected, "float64")
@@ -24,9 +26,13 @@ def difference(module: nn.Module, x: Any, expected: Any) -> tuple[float, float]:
                 found = module(given[None])
             except (RuntimeError, ValueError, IndexError):
                 first = (str(error).strip().splitlines() or ["it is of another shape"])[0]
-                raise ValueError(f"the net does not take an input of shape {list(given.shape)}: {first}") from None
+                raise UserError(
+                    "shape-mismatch", f"the net does not take an input of shape {list(given.shape)}: {first}"
+                ) from None
     output = found[0] if isinstance(found, tuple | list) else found
     values = output.numpy().astype("float64")
     if values.size != wanted.size:
-        raise ValueError(f"the net gives {list(values.shape)}, the expected output is {list(wanted.shape)}")
+        raise UserError(
+            "shape-mismatch", f"the net gives {list(values.shape)}, the expected output is {list(wanted.shape)}"
+        )
     return float(abs(values.ravel() - wanted.ravel()).max()), float(abs(wanted).max())

@@ -94,6 +94,7 @@ def with_positions(table: Any, shape: Shape, key: str) -> Any:
     extra = next((k for k in (1, 0, 2) if _square(given - k) and _square(wanted - k)), None)
     if extra is None:
         raise WeightsError(
+            "unfit-weights",
             f"`{key}` has {wanted} positions, the file {given}: not those of two square grids",
             "give the net the size that the weights are for, or leave the table out: `--exclude`",
         )
@@ -117,7 +118,7 @@ def _bicubic(table: Any, size: int) -> Any:
 def foreign_values(match: Match, own: Arrays) -> dict[str, Any]:
     """The file's tensors of a match by key, from the net's tensors: the way back. Raises WeightsError."""
     if match.change is not None:
-        raise WeightsError(f"`{match.own.keys[0]}` has another size in the file: there is no way back")
+        raise WeightsError("no-way-back", f"`{match.own.keys[0]}` has another size in the file: there is no way back")
     pieces = [np.asarray(own[k]) for k in match.own.keys]
     value = pieces[0] if match.own.key else np.concatenate([p.reshape(len(p), -1) for p in pieces])
     return _undone(match.foreign, value.reshape(match.foreign.shape) if match.foreign.shape else value)
@@ -137,7 +138,7 @@ def _undone(source: Source, value: Any) -> dict[str, Any]:
         direction, length = source.inputs
         return {direction.key: value, length.key: _lengths(value, length.shape)}
     if source.how == "spectral norm":
-        raise WeightsError(f"`{source.inputs[0].key}` is spectrally normalised: there is no way back")
+        raise WeightsError("no-way-back", f"`{source.inputs[0].key}` is spectrally normalised: there is no way back")
     return _undone(source.inputs[0], value.T if source.how == "transposed" else value.reshape(source.inputs[0].shape))
 
 
@@ -157,7 +158,9 @@ def reverse(matches: Sequence[Match], own: Arrays, foreign: Arrays) -> tuple[dic
     lost = next((k for m in matches for k in m.own.keys if k not in own), None)
     if lost is not None:
         raise WeightsError(
-            f"the weights to go back have no `{lost}`", "they must be those of this net, by its own keys"
+            "unfit-weights",
+            f"the weights to go back have no `{lost}`",
+            "they must be those of this net, by its own keys",
         )
     state: dict[str, Any] = {}
     for each in matches:

@@ -20,7 +20,7 @@ def initializers(path: str) -> dict[str, Any]:
         raise
     except Exception as error:  # onnx raises whatever its parser and its checker raise
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{path} is not a readable ONNX file: {first}") from None
+        raise WeightsError("unreadable-weights", f"{path} is not a readable ONNX file: {first}") from None
     turned = _multiplied(model)
     return {k: a.T if k in turned and a.ndim == 2 else a for k, a in arrays.items()}
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from netdsl.ir.model import Program
 from netdsl.weights.convert import Channels, own_values
-from netdsl.weights.match import MappingError, Matching, match
+from netdsl.weights.match import Matching, match
 from netdsl.weights.read import Foreign, is_floating
 from netdsl.weights.reconcile import Change
 from netdsl.weights.slots import Slot, slots
@@ -57,15 +57,12 @@ def matched(program: Program, foreign: Foreign, rules: Rules) -> Matching:
     _check_excluded(rules.exclude, [s.key for s in (*slots(program.main), *given)])
     twice = superfluous(foreign.tensors, [s.shape for s in slots(program.main)])
     theirs = [s for s in given if s.key not in twice and not _is_excluded(s.key, rules.exclude)]
-    try:
-        found = match(program, theirs, rules.mapping, rules.hints)
-    except MappingError as error:
-        raise WeightsError(str(error), "a mapping pairs keys, or prefixes of keys, of both sides") from None
+    found = match(program, theirs, rules.mapping, rules.hints)
     found = _without(found, rules.exclude)
     found = replace(found, left_over=(*found.left_over, *(s for s in given if s.key in twice)))
     if not found.matches and not found.open:
         reasons = f": {'; '.join(found.reasons[:3])}" if found.reasons else ""
-        raise WeightsError(f"{foreign.path} has no weights of this net{reasons}", _integers(foreign))
+        raise WeightsError("unfit-weights", f"{foreign.path} has no weights of this net{reasons}", _integers(foreign))
     return found
 
 
@@ -73,7 +70,7 @@ def _check_excluded(prefixes: Sequence[str], known: Sequence[str]) -> None:
     """Refuse to exclude what neither side has."""
     unknown = next((p for p in prefixes if not any(below(k, p) for k in known)), None)
     if unknown is not None:
-        raise WeightsError(f"nothing to exclude: neither the net nor the file has `{unknown}`")
+        raise WeightsError("bad-mapping", f"nothing to exclude: neither the net nor the file has `{unknown}`")
 
 
 def _is_excluded(key: str, prefixes: Sequence[str]) -> bool:
@@ -119,6 +116,7 @@ def incomplete(path: str, found: Matching) -> WeightsError:
         keys = found.open[0].own
         count = sum(len(o.own) for o in found.open)
         return WeightsError(
+            "ambiguous-weights",
             f"{path}: `{keys[0]}` and {count - 1} more could each be several tensors of the file",
             "`netdsl weights SPEC FILE --stub map.toml` writes a mapping to be filled in, `--map` reads it",
         )
@@ -126,12 +124,14 @@ def incomplete(path: str, found: Matching) -> WeightsError:
     if heads and not found.missing:
         own, theirs = heads[0].own, heads[0].foreign
         return WeightsError(
+            "unfit-weights",
             f"`{own.keys[0]}` is {[*own.shape]}, in {path} it is {[*theirs.shape]}: another number of classes",
             "`--partial` takes the rest over and draws the head anew (`strict=false` in a recipe)",
         )
     first = found.missing[0]
     reasons = f" ({'; '.join(found.reasons[:2])})" if found.reasons else ""
     return WeightsError(
+        "unfit-weights",
         f"{path} has no `{first.key}` {[*first.shape]}"
         + (f" and {len(found.missing) - 1} more of the net's tensors" if len(found.missing) > 1 else "")
         + reasons,
@@ -173,7 +173,7 @@ def _check_numbers(path: str, name: str, arrays: Iterable[Any]) -> None:
     for array in arrays:
         wide = array if array.dtype == "float64" else array.astype("float32")
         if is_floating(array) and not np.isfinite(wide).all():
-            raise WeightsError(f"`{name}` of {path} is not finite: it holds NaN or infinity")
+            raise WeightsError("not-finite", f"`{name}` of {path} is not finite: it holds NaN or infinity")
 
 
 def notes(found: Matching, rest: Sequence[Slot]) -> tuple[str, ...]:

@@ -24,9 +24,11 @@ def read_mapping(path: str) -> list[tuple[str, str]]:
         with open(path, "rb") as file:
             content = tomllib.load(file)
     except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror}") from None
+        raise WeightsError("unreadable", f"cannot read {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise WeightsError(f"{path} is not TOML: {error}", 'write lines such as "stem.conv" = "conv1"') from None
+        raise WeightsError(
+            "bad-mapping", f"{path} is not TOML: {error}", 'write lines such as "stem.conv" = "conv1"'
+        ) from None
     return _pairs(path, _table(path, content))
 
 
@@ -34,7 +36,9 @@ def _table(path: str, content: dict[str, Any]) -> dict[str, Any]:
     unknown = [k for k in content if k != "map"]
     if unknown or not isinstance(content.get("map"), dict):
         what = f"has `{unknown[0]}`" if unknown else "has no table"
-        raise WeightsError(f"{path} {what}: a mapping is one table, `[map]`", 'below it "key of the net" = "its key"')
+        raise WeightsError(
+            "bad-mapping", f"{path} {what}: a mapping is one table, `[map]`", 'below it "key of the net" = "its key"'
+        )
     found: dict[str, Any] = content["map"]
     return found
 
@@ -42,12 +46,16 @@ def _table(path: str, content: dict[str, Any]) -> dict[str, Any]:
 def _pairs(path: str, table: dict[str, Any]) -> list[tuple[str, str]]:
     wrong = next((k for k, v in table.items() if not isinstance(v, str)), None)
     if wrong is not None:
-        raise WeightsError(f"`{wrong}` in {path} is not a key of the file in quotes", "keys with dots need quotes too")
+        raise WeightsError(
+            "bad-mapping", f"`{wrong}` in {path} is not a key of the file in quotes", "keys with dots need quotes too"
+        )
     open_ones = [k for k, v in table.items() if not v]
     if open_ones:
         more = f" and {len(open_ones) - 1} more" if len(open_ones) > 1 else ""
         raise WeightsError(
-            f"{path} leaves `{open_ones[0]}`{more} open", "fill in the key of the file, or delete the line"
+            "bad-mapping",
+            f"{path} leaves `{open_ones[0]}`{more} open",
+            "fill in the key of the file, or delete the line",
         )
     return [(theirs, mine) for mine, theirs in table.items()]
 
@@ -59,7 +67,9 @@ def declared(value: object) -> list[tuple[str, str]]:
         isinstance(p, tuple) and len(p) == 2 and all(isinstance(s, str) for s in p) for p in pairs
     )
     if not fits:
-        raise WeightsError("`weights` must be a list of pairs of texts", 'as in `weights = [("conv1", "stem.0.conv")]`')
+        raise WeightsError(
+            "bad-mapping", "`weights` must be a list of pairs of texts", 'as in `weights = [("conv1", "stem.0.conv")]`'
+        )
     return list(pairs)  # type: ignore[call-overload,no-any-return]
 
 

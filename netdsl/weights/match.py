@@ -21,6 +21,7 @@ from netdsl.weights.orders import Exhausted
 from netdsl.weights.reconcile import Change, Common, change_of, reconcile, resized
 from netdsl.weights.slots import Slot, Source, Unit, plain, slots, units
 from netdsl.weights.tree import numbered, tree
+from netdsl.weights.unwrap import WeightsError
 from netdsl.weights.use import Use, attention_parts
 
 
@@ -68,10 +69,6 @@ class Matching(Struct, frozen=True):
         return [m for m in self.matches if m.change == change]
 
 
-class MappingError(ValueError):
-    """A mapping that names what neither side has."""
-
-
 Mapping = Sequence[tuple[str, str]]
 
 
@@ -79,7 +76,7 @@ def match(program: Program, foreign: Sequence[Slot], mapping: Mapping = (), hint
     """The tensors of a file for those of a net.
 
     `mapping`: pairs of a foreign and an own key, or prefix of keys. `hints`: the same for a layout that the file may or
-    may not have. A foreign prefix may stand behind what all keys of the file begin with. Raises MappingError.
+    may not have. A foreign prefix may stand behind what all keys of the file begin with. Raises WeightsError.
     """
     own = slots(program.main)
     shared = _shared(foreign)
@@ -171,7 +168,8 @@ def _known(mapping: Mapping, own: Sequence[Slot], foreign: Sequence[Slot]) -> No
     for old, new in mapping:
         for what, key, known in (("file", old, foreign), ("net", new, own)):
             if not _is_known(key, known):
-                raise MappingError(f"the {what} has no tensor `{key}`, and none below it")
+                hint = "a mapping pairs keys, or prefixes of keys, of both sides"
+                raise WeightsError("bad-mapping", f"the {what} has no tensor `{key}`, and none below it", hint)
 
 
 def _below(key: str, prefix: str) -> bool:

@@ -49,7 +49,9 @@ def load(path: str) -> Any:
             if name is None or name in allowed or not CONFIGS.match(name):
                 raise _refused(path, e, name) from None
             allowed[name] = type(name.rpartition(".")[2], (Setting,), {"__module__": name.rpartition(".")[0]})
-    raise WeightsError(f"{path} holds too many objects that are no tensors", "save `model.state_dict()` alone")
+    raise WeightsError(
+        "unreadable-weights", f"{path} holds too many objects that are no tensors", "save `model.state_dict()` alone"
+    )
 
 
 def _unknown(text: str) -> str | None:
@@ -63,15 +65,17 @@ def _unknown(text: str) -> str | None:
 def _refused(path: str, error: Exception, name: str | None) -> WeightsError:
     if _is_script(path):
         hint = "it is a TorchScript archive: save `torch.jit.load(file).state_dict()`"
-        return WeightsError(f"{path} is not a file of plain tensors", hint)
+        return WeightsError("unreadable-weights", f"{path} is not a file of plain tensors", hint)
     if name is not None:
         hint = "save the state dict alone: `torch.save(model.state_dict(), file)`"
-        return WeightsError(f"{path} is not a file of plain tensors: it holds `{name}`, which is not loaded", hint)
+        return WeightsError(
+            "unreadable-weights", f"{path} is not a file of plain tensors: it holds `{name}`, which is not loaded", hint
+        )
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
     known = not any(w in first for w in ("weights_only", "magic number", "pickle", "Pickle"))
     reason = first if known else "it is damaged or of another kind"
     hint = "weights are read from .safetensors, .npz, .onnx and from what `torch.save` writes"
-    return WeightsError(f"{path} is not a file of plain tensors: {reason}", hint)
+    return WeightsError("unreadable-weights", f"{path} is not a file of plain tensors: {reason}", hint)
 
 
 def _is_script(path: str) -> bool:

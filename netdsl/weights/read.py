@@ -49,11 +49,11 @@ def read_file(path: str, inside: str | None = None) -> Foreign:
     try:
         found, where = _reader(path)(path, inside)
     except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from None
+        raise WeightsError("unreadable", f"cannot read {path}: {error.strerror or error}") from None
     if inside and not where:
         found, where = _below(path, found, inside), inside
     if not found:
-        raise WeightsError(f"{path} holds no tensors")
+        raise WeightsError("unreadable-weights", f"{path} holds no tensors")
     return Foreign(path, found, where)
 
 
@@ -61,7 +61,9 @@ def _below(path: str, found: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     chosen = {k[len(prefix) + 1 :]: a for k, a in found.items() if k.startswith(f"{prefix}.")}
     if not chosen:
         first = sorted({k.partition(".")[0] for k in found})
-        raise WeightsError(f"{path} has nothing under `{prefix}`", f"its keys begin with {', '.join(first[:12])}")
+        raise WeightsError(
+            "unclear-weights", f"{path} has nothing under `{prefix}`", f"its keys begin with {', '.join(first[:12])}"
+        )
     return chosen
 
 
@@ -70,7 +72,7 @@ def _in_folder(path: str) -> str:
         inside = os.path.join(path, name)
         if os.path.isfile(inside):
             return inside
-    raise WeightsError(f"{path} is a folder without model.safetensors", "name the file of the weights")
+    raise WeightsError("no-such-file", f"{path} is a folder without model.safetensors", "name the file of the weights")
 
 
 Reader = Callable[[str, str | None], tuple[dict[str, Any], str]]
@@ -85,7 +87,9 @@ def _reader(path: str) -> Reader:
         return {"npz": _npz, "onnx": _onnx, "safetensors": _safetensors}[name.rpartition(".")[2]]
     if name.endswith((".h5", ".keras", ".hdf5")):
         raise WeightsError(
-            f"{path} is a Keras file, which is not read", "save its arrays: `numpy.savez(file, **{v.path: v.numpy()})`"
+            "unreadable-weights",
+            f"{path} is a Keras file, which is not read",
+            "save its arrays: `numpy.savez(file, **{v.path: v.numpy()})`",
         )
     with open(path, "rb") as file:
         start = file.read(16)
@@ -102,7 +106,7 @@ def _safetensors(path: str, inside: str | None) -> tuple[dict[str, Any], str]:
     try:
         return {name: _array(path, name, view) for name, view in deserialize(content)}, ""  # type: ignore[no-untyped-call]
     except (SafetensorError, ValueError) as error:
-        raise WeightsError(f"{path} is not a whole safetensors file: {error}") from None
+        raise WeightsError("unreadable-weights", f"{path} is not a whole safetensors file: {error}") from None
 
 
 def _array(path: str, name: str, view: Mapping[str, Any]) -> Any:
@@ -114,7 +118,7 @@ def _array(path: str, name: str, view: Mapping[str, Any]) -> Any:
     elif dtype in DTYPES:
         kind = DTYPES[dtype]
     else:
-        raise WeightsError(f"`{name}` in {path} is of type {dtype}, which is not read")
+        raise WeightsError("unreadable-weights", f"`{name}` in {path} is of type {dtype}, which is not read")
     return np.frombuffer(view["data"], dtype=kind).reshape(view["shape"])
 
 
@@ -125,15 +129,17 @@ def _sharded(path: str, inside: str | None) -> tuple[dict[str, Any], str]:
             where = json.load(file)["weight_map"]
         files = sorted(set(where.values()))
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise WeightsError(f"{path} is not the index of a sharded checkpoint", "it needs a `weight_map`") from None
+        raise WeightsError(
+            "unreadable-weights", f"{path} is not the index of a sharded checkpoint", "it needs a `weight_map`"
+        ) from None
     found: dict[str, Any] = {}
     for name in files:
         if not isinstance(name, str) or os.path.basename(name) != name:
-            raise WeightsError(f"{path} names the file `{name}`, which is not beside it")
+            raise WeightsError("no-such-file", f"{path} names the file `{name}`, which is not beside it")
         found |= read_file(os.path.join(os.path.dirname(path), name)).tensors
     missing = [k for k in where if k not in found]
     if missing:
-        raise WeightsError(f"the files of {path} have no `{missing[0]}`" + _more(len(missing)))
+        raise WeightsError("unreadable-weights", f"the files of {path} have no `{missing[0]}`" + _more(len(missing)))
     return {k: found[k] for k in where}, ""
 
 
@@ -148,12 +154,14 @@ def _npz(path: str, inside: str | None) -> tuple[dict[str, Any], str]:
         with np.load(path, allow_pickle=False) as arrays:
             return {name.replace("/", "."): arrays[name] for name in arrays.files}, ""
     except (ValueError, EOFError, zipfile.BadZipFile, KeyError, NotImplementedError) as error:
-        raise WeightsError(f"{path} is not an .npz file of plain arrays: {_first_line(error)}") from None
+        raise WeightsError(
+            "unreadable-weights", f"{path} is not an .npz file of plain arrays: {_first_line(error)}"
+        ) from None
 
 
 def _check_size(path: str, members: Iterable[zipfile.ZipInfo]) -> None:
     if sum(m.file_size for m in members) > MOST_BYTES:
-        raise WeightsError(f"{path} would unpack to more than {MOST_BYTES >> 30} GiB")
+        raise WeightsError("unreadable-weights", f"{path} would unpack to more than {MOST_BYTES >> 30} GiB")
 
 
 def _onnx(path: str, inside: str | None) -> tuple[dict[str, Any], str]:

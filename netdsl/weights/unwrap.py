@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from netdsl.diagnostics.diagnostic import UserError
+
 WRAPPERS = (
     "state_dict", "model_state_dict", "model", "net", "network", "module", "params", "weights", "state_dict_ema",
     "model_ema", "ema", "ema_state_dict", "params_ema",
@@ -20,13 +22,8 @@ NOT_WEIGHTS = ("optim", "scaler", "sched", "exp_avg", "momentum")
 DEEPEST = 4
 
 
-class WeightsError(ValueError):
-    """Weights that cannot be read or used: what is wrong, and as `hint` what to do."""
-
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+class WeightsError(UserError):
+    """Weights that cannot be read or do not belong to the net."""
 
 
 def is_tensor(value: Any) -> bool:
@@ -38,13 +35,15 @@ def inner(path: str, loaded: Any, inside: str | None = None) -> tuple[Mapping[st
     """The state dict in what a file holds, and under which key. Raises WeightsError where several could be meant."""
     if not isinstance(loaded, Mapping):
         kind = "a list of tensors without names" if isinstance(loaded, list | tuple) else f"a {type(loaded).__name__}"
-        raise WeightsError(f"{path} holds {kind}, not a state dict", "save `model.state_dict()`")
+        raise WeightsError("unreadable-weights", f"{path} holds {kind}, not a state dict", "save `model.state_dict()`")
     found = dict(_candidates(loaded, "", 0))
     if not found:
-        raise WeightsError(f"{path} holds no tensors under names", "save `model.state_dict()`")
+        raise WeightsError("unreadable-weights", f"{path} holds no tensors under names", "save `model.state_dict()`")
     if inside is not None and inside not in found and not _is_prefix(inside, found):
         listed = ", ".join(f"`{w}`" for w in found if w) or "none"
-        raise WeightsError(f"{path} has no weights under `{inside}`", f"keys that hold weights: {listed}")
+        raise WeightsError(
+            "unclear-weights", f"{path} has no weights under `{inside}`", f"keys that hold weights: {listed}"
+        )
     if inside in found:
         return found[inside], inside
     where = _only(path, found)
@@ -71,7 +70,9 @@ def _only(path: str, found: Mapping[str, Mapping[str, Any]]) -> str:
     large = [w for w, n in sizes.items() if 2 * n > max(sizes.values())]
     if usual is None and len(large) > 1:
         listed = ", ".join(f"`{w}` ({sizes[w]} tensors)" for w in found)
-        raise WeightsError(f"{path} holds several sets of weights: {listed}", "say which is meant: `--inside KEY`")
+        raise WeightsError(
+            "unclear-weights", f"{path} holds several sets of weights: {listed}", "say which is meant: `--inside KEY`"
+        )
     return usual if usual is not None else large[0]
 
 

@@ -15,7 +15,16 @@ from netdsl.pipeline import Spec
 from netdsl.source import Source
 
 MAKERS = {"fault", "Diagnostic", "diagnostic", "say", "_say", "found", "warning", "error"}
-MAKERS |= {"UserError", "DataError", "CheckpointError", "WriteError", "ReaderDied", "__init__"}
+MAKERS |= {
+    "UserError",
+    "DataError",
+    "CheckpointError",
+    "WriteError",
+    "ReaderDied",
+    "WeightsError",
+    "ExportError",
+    "__init__",
+}
 """Functions whose first or second argument is a code."""
 
 WORD = re.compile(r"[a-z]+(-[a-z]+)+|syntax|requirement|indivisible|misplaced|undecided|opset|unreadable")

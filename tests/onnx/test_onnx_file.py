@@ -16,6 +16,7 @@ from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, qu
 from netdsl.backends.onnx.file import load, metadata, save
 from netdsl.backends.onnx.session import Session
 from netdsl.backends.onnx.wire import pieces
+from netdsl.diagnostics.diagnostic import UserError
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_a_missing_folder_is_an_os_error(model: ModelProto, tmp_path: Path) -> N
 def test_what_is_not_a_model_is_refused(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(data)
-    with pytest.raises(ValueError, match="not an ONNX model"):
+    with pytest.raises(UserError, match="not an ONNX model"):
         load(path)
 
 

@@ -1,4 +1,4 @@
-"""Each code of mistakes in data and runs, as `netdsl` gives it: one situation for each, by its code."""
+"""Each code of mistakes in data, runs and weights, as `netdsl` gives it: one situation for each, by its code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 from PIL import Image
 
 import netdsl
@@ -15,6 +17,7 @@ from netdsl.cli.failure import USAGE, WRONG
 from netdsl.cli.main import main
 from netdsl.diagnostics.codes.data import DATA
 from netdsl.diagnostics.codes.runs import RUNS
+from netdsl.diagnostics.codes.weights import WEIGHTS as WEIGHTS_CODES
 from netdsl.training.checkpoints.lock import locked
 from netdsl.training.checkpoints.run_dir import ABOUT, WEIGHTS
 from netdsl.training.checkpoints.run_dir import SPEC as SPEC_FILE
@@ -123,6 +126,23 @@ def unreadable_model() -> list[str]:
     return ["eval", "bad.onnx"]
 
 
+def other_output() -> list[str]:
+    np.save("x.npy", X[:1])
+    np.save("y.npy", np.full((1, 3), 9.0, np.float32))
+    return ["weights", "small.net", "run/model.safetensors", "--check", "x.npy", "y.npy"]
+
+
+def foreign_model() -> list[str]:
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "plain",
+        [helper.make_tensor_value_info("x", 1, [1, 3])],
+        [helper.make_tensor_value_info("y", 1, [1, 3])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), "plain.onnx")
+    return ["verify", "plain.onnx", "--against", "run"]
+
+
 TRAIN = ["train", "small.net"]
 SITUATIONS: dict[str, Callable[[], list[str]]] = {
     "missing-data": lambda: [*TRAIN, "--data", 'npz("none.npz")'],
@@ -149,6 +169,12 @@ SITUATIONS: dict[str, Callable[[], list[str]]] = {
     "unfit-weights": unfit_weights,
     "unfit-net": lambda: ["predict", "run", "face.png", "--mc", "3"],
     "unreadable-model": unreadable_model,
+    "unreadable-weights": lambda: ["weights", "small.net", "small.net"],
+    "unclear-weights": lambda: ["weights", "small.net", "run/model.safetensors", "--inside", "ema"],
+    "bad-mapping": lambda: ["weights", "small.net", "run/model.safetensors", "--exclude", "head"],
+    "other-output": other_output,
+    "foreign-model": foreign_model,
+    "not-a-model": lambda: ["verify", "good.npz.onnx"],
 }
 ELSEWHERE = {
     "hub-unreachable": "test_tables",
@@ -160,18 +186,22 @@ ELSEWHERE = {
     "process-ended": "test_cli, slow",
     "callback-failed": "test_from_python",
     "unverified": "test_verify",
+    "not-exportable": "test_onnx",
+    "no-way-back": "test_weights",
+    "ambiguous-weights": "test_weights",
 }
 FILES = {"not-empty", "cannot-write", "not-a-run", "unfinished-run", "outdated-run", "damaged-checkpoint"}
-FILES |= {"unreadable-model"}
+FILES |= {"unreadable-model", "unreadable-weights", "unclear-weights"}
 
 
 def test_every_code_has_a_situation() -> None:
-    assert {c.name for c in (*DATA, *RUNS)} == SITUATIONS.keys() | ELSEWHERE.keys()
+    assert {c.name for c in (*DATA, *RUNS, *WEIGHTS_CODES)} == SITUATIONS.keys() | ELSEWHERE.keys()
 
 
 @pytest.mark.parametrize("code", SITUATIONS)
 def test_situations(code: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("L", (4, 4)).save("face.png")
+    shutil.copy("good.npz", "good.npz.onnx")
     argv = SITUATIONS[code]()
     found = main([*argv, "--no-onnx"] if argv[0] == "train" else argv)
     said = capsys.readouterr().err

@@ -12,6 +12,7 @@ import onnx
 from onnx import ModelProto, TensorProto, helper
 
 from netdsl.backends.onnx.wire import GRAPH, INITIALIZER, part, pieces
+from netdsl.diagnostics.diagnostic import UserError
 
 Model = ModelProto
 """An ONNX model in memory."""
@@ -45,15 +46,15 @@ def weight_bytes(model: ModelProto) -> int:
 
 
 def load(path: str | os.PathLike[str]) -> ModelProto:
-    """The model of a file, with its weights. Raises OSError, or ValueError for what is not an ONNX model."""
+    """The model of a file, with its weights. Raises OSError, or UserError for what is not an ONNX model."""
     try:
         model = onnx.load(os.fspath(path), load_external_data=True)
     except OSError:
         raise
     except Exception as error:
-        raise ValueError(f"{path} is not an ONNX model: {error}") from None
+        raise UserError("not-a-model", f"{path} is not an ONNX model: {error}") from None
     if not model.ir_version or not model.graph.node:
-        raise ValueError(f"{path} is not an ONNX model")
+        raise UserError("not-a-model", f"{path} is not an ONNX model")
     return model
 
 
@@ -80,13 +81,13 @@ def renamed(model: ModelProto, rename: Callable[[str], str]) -> ModelProto:
 def transplanted(model: ModelProto, donor: ModelProto) -> ModelProto:
     """A model with the weights of another in place of its own, by their names; its constants stay.
 
-    Raises ValueError where the two do not have the same weights.
+    Raises UserError where the two do not have the same weights.
     """
     given = {t.name: t for t in donor.graph.initializer if not t.name.startswith("const.")}
     own = {t.name: t for t in model.graph.initializer if not t.name.startswith("const.")}
     other = sorted(given.keys() ^ own.keys()) or [n for n in own if own[n].dims != given[n].dims]
     if other:
-        raise ValueError(f"the file was not made from this net: they differ in the weight `{other[0]}`")
+        raise UserError("unfit-weights", f"the file was not made from this net: they differ in the weight `{other[0]}`")
     graft = ModelProto()
     graft.CopyFrom(model)
     for tensor in graft.graph.initializer:

@@ -124,7 +124,7 @@ class GraphBuilder:
 
     def _owned(self, name: str) -> Weight:
         if name not in self.weights:
-            raise ExportError(f"the weights have no `{name}` of `{self.scope}`")
+            raise ExportError("unfit-weights", f"the weights have no `{name}` of `{self.scope}`")
         return self.weights[name]
 
     def _fresh(self, name: str, array: Any) -> str:

@@ -35,9 +35,9 @@ def export(
     misshapen weight, and what the opset cannot say.
     """
     if opset not in OPSETS:
-        raise ExportError(f"opset {opset} is not one of {OPSETS[0]} to {OPSETS[-1]}")
+        raise ExportError("opset", f"opset {opset} is not one of {OPSETS[0]} to {OPSETS[-1]}")
     if target not in TARGETS:
-        raise ExportError(f"target `{target}` is not one of {', '.join(TARGETS)}")
+        raise ExportError("not-exportable", f"target `{target}` is not one of {', '.join(TARGETS)}")
     flat = flatten(program, drop_vanishing=True)
     calls = fold(place(flat, weights), tuple(o.value.name for o in flat.outputs))
     graph = guard(for_target(_lowered(flat, calls, opset), target))
@@ -63,5 +63,5 @@ def _results(call: Placed, builder: GraphBuilder, operands: tuple[Operand, ...])
     try:
         result = call.op.onnx(builder, *operands)
     except OpError as error:
-        raise ExportError(f"`{call.path}`: {error.message}") from None
+        raise ExportError("opset", f"`{call.path}`: {error.message}") from None
     return result if isinstance(result, tuple) else (result,)

@@ -88,7 +88,7 @@ def element_type(dtype: str) -> int:
     try:
         return int(TensorProto.DataType.Value(NAMES.get(dtype, dtype.upper())))
     except ValueError:
-        raise ExportError(f"ONNX has no type {dtype}") from None
+        raise ExportError("not-exportable", f"ONNX has no type {dtype}") from None
 
 
 NAMES = {"float32": "FLOAT", "float64": "DOUBLE"}
@@ -106,7 +106,7 @@ def _add_node(proto: onnx.GraphProto, node: GraphNode, name: str, opset: int) ->
     types = _attribute_types(node.op_type, opset)
     for key, value in node.attributes:
         if key not in types:
-            raise ExportError(f"{node.op_type} has no attribute `{key}` in opset {opset}")
+            raise ExportError("opset", f"{node.op_type} has no attribute `{key}` in opset {opset}")
         _set_attribute(added.attribute.add(name=key, type=types[key]), value)
 
 
@@ -116,7 +116,7 @@ def _attribute_types(op_type: str, opset: int) -> dict[str, int]:
     try:
         schema = onnx.defs.get_schema(op_type, opset)
     except onnx.defs.SchemaError:
-        raise ExportError(f"opset {opset} has no {op_type}") from None
+        raise ExportError("opset", f"opset {opset} has no {op_type}") from None
     return {name: int(a.type.value) for name, a in schema.attributes.items()}  # type: ignore[attr-defined]
 
 
@@ -138,4 +138,4 @@ def _set_attribute(attribute: AttributeProto, value: Any) -> None:
         array = np.asarray(value)
         attribute.t.CopyFrom(onnx.numpy_helper.from_array(array))
     else:
-        raise ExportError(f"attribute `{attribute.name}`: {value!r}")
+        raise ExportError("not-exportable", f"attribute `{attribute.name}`: {value!r}")

@@ -68,7 +68,7 @@ class Sizes:
     def _batch(self) -> str:
         name = next((v.name for v in self.graph.inputs if v.type.batched), None)
         if name is None:
-            raise ExportError("a shape needs the batch size, and no input has a batch axis")
+            raise ExportError("not-exportable", "a shape needs the batch size, and no input has a batch axis")
         return self._op("Shape", name, start=0, end=1)
 
     def _size(self, size: Dim) -> str:
@@ -118,4 +118,4 @@ class Sizes:
             if axis == slope * own + constant:
                 rest = self._op("Sub", self._size(axis), self.graph.const((constant,), "int64"))
                 return self._op("Div", rest, self.graph.const((slope,), "int64"))
-        raise ExportError(f"the size `{name}` cannot be read from an input")
+        raise ExportError("not-exportable", f"the size `{name}` cannot be read from an input")

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
+from netdsl.diagnostics.diagnostic import UserError
 from netdsl.ir.flatten import Node
 
 
-class ExportError(Exception):
+class ExportError(UserError):
     """What was asked for cannot be exported: a missing or misshapen weight, an unknown opset or target."""
 
 
@@ -62,10 +63,10 @@ def _key(node: Node, name: str) -> str:
 
 def _checked(state: Mapping[str, Any], key: str, shape: tuple[int, ...], dtype: str) -> Any:
     if key not in state:
-        raise ExportError(f"the weights have no `{key}`, {list(shape)}")
+        raise ExportError("unfit-weights", f"the weights have no `{key}`, {list(shape)}")
     array = np.asarray(state[key])
     if array.shape != shape:
-        raise ExportError(f"the weight `{key}` is {list(array.shape)}, the net needs {list(shape)}")
+        raise ExportError("unfit-weights", f"the weight `{key}` is {list(array.shape)}, the net needs {list(shape)}")
     return array.astype(dtype, copy=False)
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from netdsl.diagnostics.diagnostic import UserError
+
 PACKAGE = "netdsl.models"
 """Where emitted modules are known to Python; what is in it exists only while its process runs."""
 MOST = 64
@@ -87,7 +89,7 @@ def _empty(source_text: str, class_name: str, part: str) -> nn.Module:
 
 
 def load_state(module: nn.Module, weights: Mapping[str, Any]) -> None:
-    """Put arrays, by state-dict key, into a module. Raises ValueError naming what is missing, left over or of another
+    """Put arrays, by state-dict key, into a module. Raises UserError naming what is missing, left over or of another
     shape."""
     state = module.state_dict()
     wrong = [f"`{k}` is missing" for k in state if k not in weights]
@@ -96,5 +98,5 @@ def load_state(module: nn.Module, weights: Mapping[str, Any]) -> None:
         if tuple(state[key].shape) != tuple(weights[key].shape):
             wrong.append(f"`{key}` is {[*weights[key].shape]} where the net has {[*state[key].shape]}")
     if wrong:
-        raise ValueError("the weights are not this net's: " + "; ".join(sorted(wrong)[:5]))
+        raise UserError("unfit-weights", "the weights are not this net's: " + "; ".join(sorted(wrong)[:5]))
     module.load_state_dict({k: torch.as_tensor(v) for k, v in weights.items()})

@@ -9,8 +9,9 @@ from netdsl.diagnostics.codes.lints import LINTS
 from netdsl.diagnostics.codes.recipe_lints import RECIPE_LINTS
 from netdsl.diagnostics.codes.recipes import RECIPES
 from netdsl.diagnostics.codes.runs import RUNS
+from netdsl.diagnostics.codes.weights import WEIGHTS
 
 TABLE: dict[str, Code] = {
-    code.name: code for code in (*LANGUAGE, *LAYERS, *RECIPES, *FILES, *DATA, *RUNS, *LINTS, *RECIPE_LINTS)
+    code.name: code for code in (*LANGUAGE, *LAYERS, *RECIPES, *FILES, *DATA, *RUNS, *WEIGHTS, *LINTS, *RECIPE_LINTS)
 }
 """Every code by its name."""

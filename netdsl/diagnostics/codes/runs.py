@@ -1,4 +1,4 @@
-"""Codes of what ends a run or keeps it from beginning: devices, memory, loss, run directories, weights and models."""
+"""Codes of what ends a run or keeps it from beginning: devices, memory, loss, run directories and checkpoints."""
 
 from netdsl.diagnostics.codes.code import Code
 
@@ -28,8 +28,8 @@ RUNS = (
     Code(
         "not-finite",
         "The loss, a gradient or a weight is NaN or infinite",
-        "The message names the step, and the layer where it begins. A lower learning rate, `clip` or a warm-up usually "
-        "helps; with fp16, `precision = bf16` has a larger range.",
+        "In training the message names the step, and the layer where it begins. A lower learning rate, `clip` or a "
+        "warm-up usually helps; with fp16, `precision = bf16` has a larger range.",
     ),
     Code(
         "reader-died",
@@ -101,26 +101,8 @@ RUNS = (
         "more than one).",
     ),
     Code(
-        "unfit-weights",
-        "Weights do not belong to this net",
-        "Names or shapes of the tensors in the file are not those of the net. `netdsl weights SPEC FILE` shows the two "
-        "sides and maps one onto the other.",
-    ),
-    Code(
         "unfit-net",
         "The net lacks what a command needs",
         "`predict` needs a net that gives one number for each class, `--mc` a net with dropout.",
-    ),
-    Code(
-        "unreadable-model",
-        "onnxruntime cannot load the ONNX file",
-        "The file is damaged, or it needs operators that the installed onnxruntime does not have. The message repeats "
-        "the first line of its reason.",
-    ),
-    Code(
-        "unverified",
-        "onnxruntime and PyTorch compute different values",
-        "Before an ONNX file is written its outputs are compared with those of the PyTorch module. They differ by more "
-        "than rounding explains. This is a bug in netdsl: please report it with the spec.",
     ),
 )

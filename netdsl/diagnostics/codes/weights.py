@@ -1,0 +1,75 @@
+"""Codes of weights and models: files of tensors, mappings of their names, ONNX files."""
+
+from netdsl.diagnostics.codes.code import Code
+
+WEIGHTS = (
+    Code(
+        "unreadable-weights",
+        "A file of weights cannot be read",
+        "Weights are read from files of safetensors, `torch.save`, numpy and ONNX that hold tensors under names. Files "
+        "that hold other objects are refused, because loading them could run code: save `model.state_dict()`.",
+    ),
+    Code(
+        "unfit-weights",
+        "Weights do not belong to this net",
+        "Names or shapes of the tensors in the file are not those of the net. `netdsl weights SPEC FILE` shows the two "
+        "sides and maps one onto the other; `--partial` initializes what is missing.",
+    ),
+    Code(
+        "unclear-weights",
+        "A file holds several sets of weights, or none under the key",
+        "A checkpoint may hold several state dicts, for example one of averaged weights: `--inside KEY` chooses one.",
+    ),
+    Code(
+        "ambiguous-weights",
+        "Several tensors of the file fit one of the net",
+        "Names and shapes do not decide which one is meant. `netdsl weights SPEC FILE --stub map.toml` writes a "
+        "mapping to be filled in, `--map map.toml` reads it.",
+    ),
+    Code(
+        "bad-mapping",
+        "A mapping of weights has a mistake",
+        'A mapping is a TOML file with one table, `[map]`, of lines `"key of the net" = "key of the file"`, or the '
+        'constant `weights = [("key of the file", "key of the net")]` of a spec. Both keys exist.',
+    ),
+    Code(
+        "no-way-back",
+        "Weights cannot be written under the keys of the file",
+        "`--reverse` undoes every conversion. Resized position tables and spectral normalization cannot be undone.",
+    ),
+    Code(
+        "other-output",
+        "The net computes other values than the given ones",
+        "All shapes agree, so a constant differs that no shape shows: the eps of norms, where strides are, paddings, "
+        "the activation.",
+    ),
+    Code(
+        "unreadable-model",
+        "onnxruntime cannot load the ONNX file",
+        "The file is damaged, or it needs operators that the installed onnxruntime does not have. The message repeats "
+        "the first line of its reason.",
+    ),
+    Code(
+        "not-a-model",
+        "The file holds no ONNX model",
+        "Its bytes are not those of an ONNX model, or the model has no nodes. A spec or weights under this name?",
+    ),
+    Code(
+        "foreign-model",
+        "The ONNX file was not made from this net",
+        "netdsl writes the spec of a net into each ONNX file that it makes, and names the values of the graph after "
+        "its layers. This file has neither.",
+    ),
+    Code(
+        "unverified",
+        "onnxruntime and PyTorch compute different values",
+        "Before an ONNX file is written its outputs are compared with those of the PyTorch module. They differ by more "
+        "than rounding explains. This is a bug in netdsl: please report it with the spec.",
+    ),
+    Code(
+        "not-exportable",
+        "The net has no ONNX form",
+        "A size that ONNX cannot compute from the inputs, or an element type that it does not have. The message names "
+        "the layer.",
+    ),
+)
