@@ -245,3 +245,70 @@ class PSPNet(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         middle, last = self.backbone(x)
         return resize(self.decode_head(last), x), resize(self.auxiliary_head(middle), x)
+
+
+class HRBasic(nn.Module):
+    def __init__(self, c: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = unit(c, c, 3, act=False)
+        self.conv2, self.bn2 = unit(c, c, 3, act=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x + self.bn2(self.conv2(self.bn1(self.conv1(x)).relu()))).relu()
+
+
+class HRExchange(nn.Module):
+    """timm's HighResolutionModule: its branches, and what each gives to each."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList([nn.Sequential(HRBasic(c), HRBasic(c)) for c in widths])
+        rows = [[self.between(i, j, widths) for j in range(len(widths))] for i in range(len(widths))]
+        self.fuse_layers = nn.ModuleList([nn.ModuleList(row) for row in rows])
+
+    @staticmethod
+    def between(i: int, j: int, widths: Sequence[int]) -> nn.Module:
+        if i == j:
+            return nn.Identity()
+        if j > i:
+            return nn.Sequential(*unit(widths[j], widths[i], 1, act=False), nn.Upsample(scale_factor=2 ** (j - i)))
+        steps = [unit(widths[j], widths[j], 3, 2) for _ in range(i - j - 1)]
+        return nn.Sequential(*steps, unit(widths[j], widths[i], 3, 2, act=False))
+
+    def forward(self, xs: Sequence[Tensor]) -> list[Tensor]:
+        xs = [branch(x) for branch, x in zip(self.branches, xs, strict=True)]
+        return [sum(f(x) for f, x in zip(row, xs, strict=True)).relu() for row in self.fuse_layers]
+
+
+class HRNet(nn.Module):
+    """timm's hrnet_w18_small."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (16, 32, 64, 128)
+        self.conv1, self.bn1 = unit(3, 64, 3, 2, act=False)
+        self.conv2, self.bn2 = unit(64, 64, 3, 2, act=False)
+        self.layer1 = nn.Sequential(DilatedBottleneck(64, 32, 1, 1))
+        self.transition1 = nn.ModuleList([unit(128, 16, 3), nn.Sequential(unit(128, 32, 3, 2))])
+        self.stage2 = nn.Sequential(HRExchange(widths[:2]))
+        self.transition2 = nn.ModuleList([nn.Identity(), nn.Identity(), nn.Sequential(unit(32, 64, 3, 2))])
+        self.stage3 = nn.Sequential(HRExchange(widths[:3]))
+        self.transition3 = nn.ModuleList([*(nn.Identity() for _ in range(3)), nn.Sequential(unit(64, 128, 3, 2))])
+        self.stage4 = nn.Sequential(HRExchange(widths))
+        heads = [nn.Sequential(DilatedBottleneck(c, 32 * 2**i, 1, 1)) for i, c in enumerate(widths)]
+        self.incre_modules = nn.ModuleList(heads)
+        downs = [nn.Sequential(nn.Conv2d(c, 2 * c, 3, 2, 1), nn.BatchNorm2d(2 * c), nn.ReLU()) for c in (128, 256, 512)]
+        self.downsamp_modules = nn.ModuleList(downs)
+        self.final_layer = nn.Sequential(nn.Conv2d(1024, 2048, 1), nn.BatchNorm2d(2048), nn.ReLU())
+        self.classifier = nn.Linear(2048, 1000)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.bn2(self.conv2(self.bn1(self.conv1(x)).relu())).relu()
+        x = self.layer1(x)
+        xs = self.stage2[0]([t(x) for t in self.transition1])
+        xs = self.stage3[0]([*xs, self.transition2[2](xs[-1])])
+        xs = self.stage4[0]([*xs, self.transition3[3](xs[-1])])
+        y = self.incre_modules[0](xs[0])
+        for down, head, x in zip(self.downsamp_modules, self.incre_modules[1:], xs[1:], strict=True):
+            y = head(x) + down(y)
+        return self.classifier(self.final_layer(y).mean((2, 3)))

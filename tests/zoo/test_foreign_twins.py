@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import image_twins
 import pytest
 import torch
+import window_twins
 from layouts import tensors
 from torch import Tensor, nn
 from weight_twins import GPT2LM, MaskedBert, randomised
@@ -59,6 +60,8 @@ QUICK = [
     Case("bert:BERT", lambda: MaskedBert(50, 12, 24, 2, 3), READ, SMALL_TEXT),
 ]
 SLOW = [
+    Case("hrnet:HRNet_W18_Small", image_twins.HRNet, image(64, 96), layout="timm/hrnet_w18_small"),
+    Case("maxvit:MaxViT_T", window_twins.MaxViT, image(224, 224), layout="torchvision/maxvit_t"),
     Case("fcn:FCN_ResNet50", segmenter(False, True), image(67, 97), layout="torchvision/fcn_resnet50"),
     Case("fcn:FCN_ResNet50_NoAux", segmenter(False, False), image(67, 97), layout="torchvision/fcn_resnet50:noaux"),
     Case(
@@ -86,7 +89,7 @@ def mapped(case: Case, twin: nn.Module) -> nn.Module:
     foreign = Foreign("twin", {k: v.numpy() for k, v in twin.state_dict().items()})
     rules = Rules(hints=tuple(declared(spec(file).constant("weights"))))
     module = net.module(seed=0).eval()
-    load_state(module, load(net.checked, foreign, dict, rules).state)
+    load_state(module, load(net.checked, foreign, module.state_dict, rules).state)
     return module
 
 
