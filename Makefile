@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test test-all laws lint types format mutants bench docs clean
+.PHONY: setup demo test test-all laws lint types format mutants bench docs playground clean
 
 # torch first and by itself, so that nothing else chooses which build of it comes.
 $(READY): pyproject.toml constraints.txt requirements-dev.txt
@@ -59,6 +59,10 @@ docs: setup
 	$(BIN)/python -m netdsl.render.recipes specs docs/recipes.md
 	$(BIN)/python -m netdsl.render.errors docs/errors.md
 	$(BIN)/python -m netdsl.diff.roadmap specs docs/roadmap.md
+
+# The page that runs netdsl in a browser, a folder for any static server: needs node and npm, which nothing else does.
+playground: setup
+	$(BIN)/python playground/build.py out/playground
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -59,7 +59,7 @@ def decoded(data: bytes, name: str) -> Source:
     if len(data) > LARGEST:
         raise LoadError(Diagnostic("not-a-spec", f"{name} is not a spec: it is larger than {LARGEST // 1024} KiB"))
     try:
-        return Source(data.decode("utf-8-sig"), name)
+        return Source(data.decode("utf-8-sig"), name, stored=True)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         message = f"{name} is not UTF-8 text: byte {error.start} (line {line}) is 0x{data[error.start]:02x}"

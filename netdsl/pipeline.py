@@ -57,6 +57,8 @@ class Spec:
             self.module, self.mistakes = resolve(source, read)
         self.elaborator = Elaborator(budget=budget)
         self.elaborator.trace = trace
+        self.programs: dict[str, Program | None] = {}
+        """The nets that need no further arguments, elaborated, once the file is checked."""
 
     def constant(self, name: str) -> Any:
         """The value of a constant of the file; None where there is none."""
@@ -96,7 +98,7 @@ class Spec:
         return told(self.module, found)
 
     def _check(self) -> None:
-        programs = {n: self.elaborator.net(self.module, n, {}, {}) for n in self.nets}
+        programs = self.programs = {n: self.elaborator.net(self.module, n, {}, {}) for n in self.nets}
         for declaration in self.module.declared(ast.Constant):
             assert isinstance(declaration, ast.Constant)
             with self.elaborator.recording():

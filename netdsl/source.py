@@ -19,13 +19,17 @@ class Span(Struct, frozen=True, array_like=True):
 
 
 class Source:
-    """One text and the name it is known by (a path, or `<string>`)."""
+    """One text and the name it is known by (a path, or `<string>`).
 
-    __slots__ = ("_starts", "name", "text")
+    `stored`: the text is that of a file, so what is worked out from it is worth keeping for the next command.
+    """
 
-    def __init__(self, text: str, name: str = "<string>") -> None:
+    __slots__ = ("_starts", "name", "stored", "text")
+
+    def __init__(self, text: str, name: str = "<string>", stored: bool = False) -> None:
         self.text = text
         self.name = name
+        self.stored = stored
         self._starts: list[int] | None = None
 
     @property

@@ -34,7 +34,7 @@ FLOORS = (
     ("diff",),
     ("training",),
     ("api",),
-    ("cli", "lsp", "notebook", "highlight"),
+    ("cli", "lsp", "notebook", "highlight", "playground"),
     ("__init__", "__main__"),
 )
 """The rooms from the ground up. A room may import those below it and those on its own floor."""

@@ -61,15 +61,16 @@ def suggest(
     end = process_time() + SECONDS
     told: list[Diagnostic] = []
     for mistake in found[:MISTAKES]:
-        told.append(_suggested(source, found, mistake, check, end))
+        told.append(suggested(source, found, mistake, check, end))
         if first_only and any(h.edits and (h.safe or unsafe) for h in told[-1].hints):
             break
     return (*told, *found[len(told) :])
 
 
-def _suggested(
+def suggested(
     source: Source, found: tuple[Diagnostic, ...], mistake: Diagnostic, check: Check, end: float
 ) -> Diagnostic:
+    """One mistake with edits in its first hint, where a change is shown to mend it before `end` (of `process_time`)."""
     at = mistake.at
     if at is None or at.source.name != source.name:
         return mistake

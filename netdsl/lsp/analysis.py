@@ -38,7 +38,6 @@ class Analysis:
         self.spec: Spec | None = None
         self.diagnostics: tuple[Diagnostic, ...] = ()
         self.plans: dict[str, Plan | None] = {}
-        self._programs: dict[str, Program | None] = {}
         self.passed: dict[Span, list[Passed]] = defaultdict(list)
 
     def run(self) -> Analysis:
@@ -99,11 +98,16 @@ class Analysis:
 
     def program(self, name: str) -> Program | None:
         """A net of the file that needs no arguments, elaborated; None where it has mistakes."""
-        if name not in self.checked.nets:
-            return None
-        if name not in self._programs:
-            self._programs[name] = self.checked.net(name).program
-        return self._programs[name]
+        return None if self.checked.mistakes else self.checked.programs.get(name)
+
+    def import_of(self, at: Place) -> Place | None:
+        """The import through which the file of a place is reached."""
+        module = self.checked.module
+        for node in module.file.declarations:
+            other = module.imports.get(node.module) if isinstance(node, ast.Import) else None
+            if other is not None and any(m.source is at.source for m in (other, *other.below().values())):
+                return module.place(node.at)
+        return None
 
     def declaration(self, offset: int) -> ast.Declaration | None:
         """The declaration around an offset."""

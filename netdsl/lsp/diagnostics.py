@@ -9,7 +9,6 @@ from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.documents import Document, uri_of
 from netdsl.lsp.positions import Positions
 from netdsl.source import Place, Span
-from netdsl.syntax import ast
 
 SEVERITY = {
     "error": types.DiagnosticSeverity.Error,
@@ -31,7 +30,7 @@ def shown(found: Diagnostic, document: Document, analysis: Analysis) -> types.Di
     if at is not None and at.source is not analysis.source:
         labels.insert(0, (message, at))
         message = f"{message} (line {at.line} of {at.source.name})"
-        at = _import_of(at, analysis)
+        at = analysis.import_of(at)
     span = at.span if at is not None else Span(0, 0)
     hints = [f"hint: {hint.message}" for hint in found.hints]
     return types.Diagnostic(
@@ -42,16 +41,6 @@ def shown(found: Diagnostic, document: Document, analysis: Analysis) -> types.Di
         source="netdsl",
         related_information=[_related(words, place, document, analysis) for words, place in labels] or None,
     )
-
-
-def _import_of(at: Place, analysis: Analysis) -> Place | None:
-    """The import of this file through which the file of a place is reached."""
-    module = analysis.checked.module
-    for node in module.file.declarations:
-        other = module.imports.get(node.module) if isinstance(node, ast.Import) else None
-        if other is not None and any(m.source is at.source for m in (other, *other.below().values())):
-            return module.place(node.at)
-    return None
 
 
 def _visible(span: Span, text: str) -> Span:

@@ -13,7 +13,7 @@ from netdsl.elaborate.trace import Passed
 from netdsl.lsp import costs
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.documents import Document
-from netdsl.lsp.inlay import shape
+from netdsl.lsp.hints import shape
 from netdsl.lsp.occurrences import Occurrence, block
 from netdsl.ops import REGISTRY
 from netdsl.recipe.reference import ComponentEntry, Entry, FieldEntry, fields

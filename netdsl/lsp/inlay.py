@@ -1,164 +1,21 @@
-"""Inlay hints: the shape after every statement, the parameters of every layer and block, what recipe lines come to."""
+"""Inlay hints, as an editor takes them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from lsprotocol import types
-from msgspec import Struct
 
-from netdsl.analysis.count import Memo
-from netdsl.elaborate.scope import Scope, Wire
-from netdsl.elaborate.trace import Passed
-from netdsl.elaborate.values import Tensor
-from netdsl.lsp import costs
-from netdsl.lsp.analysis import Analysis, instance_key
+from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.documents import Document
-from netdsl.lsp.recipes import recipe_hints
-from netdsl.render.numbers import grouped
+from netdsl.lsp.hints import hints_of
 from netdsl.source import Span
-from netdsl.syntax import ast
-
-SILENT = (ast.Require, ast.Share, ast.Input)
-"""Statements that nothing is shown after: they say it themselves."""
-
-SHOWN = 3
-"""How many shapes of one statement are shown; all of them are in the tooltip."""
-
-
-class Hint(Struct, frozen=True):
-    """Text beside the source, at an offset."""
-
-    offset: int
-    text: str
-    more: str = ""
 
 
 def inlay_hints(document: Document, analysis: Analysis, span: Span) -> list[types.InlayHint]:
-    """The hints in a span. While a text cannot be read to its end, those of the one before stay on the lines that are
-    as they were."""
-    if analysis.is_readable:
-        found = hints(document, analysis, span)
-    elif document.good is not None:
-        found = list(_kept(document, document.good, analysis))
-    else:
-        found = []
+    """The hints in a span."""
     return [
         types.InlayHint(
             document.positions.position(h.offset), h.text, types.InlayHintKind.Type, padding_left=True,
             tooltip=h.more or None,
         )
-        for h in found if span.start <= h.offset <= span.end
+        for h in hints_of(analysis, document.good, span, document.chosen)
     ]  # fmt: skip
-
-
-def hints(document: Document, analysis: Analysis, span: Span) -> list[Hint]:
-    """The hints of the declarations in a span, in order of place; the outermost of several at one place."""
-    found: dict[int, Hint] = {}
-    memo: Memo = {}
-    for declaration in analysis.checked.module.file.declarations:
-        if declaration.at.end < span.start or declaration.at.start > span.end:
-            continue
-        if isinstance(declaration, ast.Block):
-            chosen = chosen_instance(document, analysis, declaration)
-            for hint in _block(declaration, chosen, analysis, memo) if chosen is not None else ():
-                found[hint.offset] = hint
-        elif isinstance(declaration, ast.Recipe):
-            found |= {h[0]: Hint(*h) for h in recipe_hints(analysis, declaration)}
-    return [found[offset] for offset in sorted(found)]
-
-
-def chosen_instance(document: Document, analysis: Analysis, declaration: ast.Block) -> Scope | None:
-    """The use of a block that is shown: the first, or the one that the lens above the block has chosen."""
-    uses = analysis.instances(declaration)
-    return uses[document.chosen.get(declaration.name.id, 0) % len(uses)] if uses else None
-
-
-def _block(declaration: ast.Block, chosen: Scope, analysis: Analysis, memo: Memo) -> Iterator[Hint]:
-    """The hints of one use of a block: inner statements come before those around them."""
-    key = instance_key(chosen)
-    spans = [s for s in analysis.passed if declaration.at.start <= s.start and s.end <= declaration.at.end]
-    for span in sorted(spans, key=lambda s: s.end - s.start):
-        passes = [p for p in analysis.passed[span] if instance_key(p.root) == key]
-        passes = [p for p in passes if p.root is passes[0].root]
-        if passes and not _is_silent(passes[0].node):
-            yield from _stages(passes, memo)
-            yield from _statement(passes, memo)
-
-
-def _is_silent(node: ast.Node) -> bool:
-    """Whether nothing is shown after a statement: it says it itself, or the statement that it labels does."""
-    labelled = isinstance(node, ast.Label) and not isinstance(node.statement, ast.For | ast.Repeat)
-    return labelled or isinstance(node, SILENT)
-
-
-def _statement(passes: list[Passed], memo: Memo) -> Iterator[Hint]:
-    """The shape after a statement, and its parameters where they are not shown stage by stage."""
-    shapes = list(dict.fromkeys(filter(None, map(shape, passes))))
-    if not shapes:
-        return
-    text = ", ".join(shapes[:SHOWN]) if len(shapes) <= SHOWN else f"{shapes[0]}, ..., {shapes[-1]}"
-    counts = [costs.parameters(p.drafts, memo) for p in passes]
-    stages = _pipeline(passes[0].node)
-    last = [costs.parameters(costs.within(p, stages[-1].at), memo) for p in passes] if len(stages) > 1 else counts
-    own = f" {_count(last)}" if any(last) else ""
-    more = [f"{s}" for s in shapes] if len(shapes) > 1 else []
-    more += [f"{sum(counts):,} parameters" + (f" in {len(passes)} rounds" if len(passes) > 1 else "")] * any(counts)
-    yield Hint(passes[0].node.at.end, text + own, "\n".join(more))
-
-
-def _stages(passes: list[Passed], memo: Memo) -> Iterator[Hint]:
-    """The parameters after every layer and block of a pipeline."""
-    stages = _pipeline(passes[0].node)
-    for stage in stages if len(stages) > 1 else ():
-        counts = [costs.parameters(costs.within(p, stage.at), memo) for p in passes]
-        if any(counts) and stage is not stages[-1]:
-            yield Hint(stage.at.end, _count(counts))
-
-
-def _pipeline(node: ast.Node) -> tuple[ast.Node, ...]:
-    """The stages of the pipeline that a statement is."""
-    while isinstance(node, ast.Label | ast.ExprStatement | ast.Assign | ast.Output):
-        inner = node.statement if isinstance(node, ast.Label) else node.value
-        if inner is None:
-            return ()
-        node = inner
-    return node.stages if isinstance(node, ast.Pipeline) else ()
-
-
-def _count(counts: list[int]) -> str:
-    distinct = list(dict.fromkeys(c for c in counts if c))
-    return f"({' | '.join(map(grouped, distinct[:SHOWN]))}{' | ...' if len(distinct) > SHOWN else ''})"
-
-
-def shape(passed: Passed) -> str:
-    """The shape that flows out of a statement, or of what it names; nothing where no tensor does."""
-    result = passed.result
-    if isinstance(passed.node, ast.Output) and passed.drafts:
-        result = passed.drafts[-1].outs[0] if len(passed.drafts[-1].outs) == 1 else result
-    wires = result if isinstance(result, tuple) else (result,)
-    types_ = [w.type if isinstance(w, Wire) else w.wire.type if isinstance(w, Tensor) else None for w in wires]
-    return ", ".join(map(str, types_)) if types_ and None not in types_ else ""
-
-
-def _kept(document: Document, good: Analysis, analysis: Analysis) -> Iterator[Hint]:
-    """The hints of an older text on the lines before and after those that have changed."""
-    old, new = good.source.text, analysis.source.text
-    before = _common(old, new)
-    after = _common(old[before:][::-1], new[before:][::-1])
-    line_end = old.rfind("\n", 0, before) + 1
-    line_start = old.find("\n", len(old) - after)
-    for hint in hints(document, good, Span(0, len(old))):
-        if hint.offset < line_end:
-            yield hint
-        elif 0 <= line_start < hint.offset:
-            yield Hint(hint.offset + len(new) - len(old), hint.text, hint.more)
-
-
-def _common(a: str, b: str) -> int:
-    """How many characters two texts begin with together."""
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if a[:middle] == b[:middle] else (low, middle - 1)
-    return low

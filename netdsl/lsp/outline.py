@@ -9,13 +9,15 @@ from lsprotocol import types
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.documents import Document
 from netdsl.lsp.hover import head
+from netdsl.lsp.lenses import Lens, lenses_of
 from netdsl.lsp.occurrences import kind_of
-from netdsl.render.numbers import grouped, scaled
-from netdsl.summary import summarize
 from netdsl.syntax import ast
 
 KINDS = types.SymbolKind
 SYMBOLS = {"block": KINDS.Function, "net": KINDS.Class, "constant": KINDS.Constant, "recipe": KINDS.Struct}
+
+COMMANDS = {"summary": "netdsl.summary", "train": "netdsl.train", "next": "netdsl.nextInstance"}
+"""What the editor is asked for by a click on a lens."""
 
 
 def symbols(document: Document, analysis: Analysis) -> list[types.DocumentSymbol]:
@@ -90,32 +92,12 @@ def _comments(document: Document, analysis: Analysis) -> Iterator[types.FoldingR
 
 
 def lenses(document: Document, analysis: Analysis) -> list[types.CodeLens]:
-    """The line above a net (what it amounts to, and how it is trained), and above a block that is used in several
-    ways (the one that is shown)."""
-    found: list[types.CodeLens] = []
-    for node in analysis.checked.module.file.declarations:
-        if isinstance(node, ast.Block | ast.Variant):
-            at = document.positions.range(node.name.at)
-            found += [types.CodeLens(at, command) for command in _commands(node, document, analysis)]
-    return found
+    """The lines above declarations, each with the command that a click runs."""
+    return [
+        types.CodeLens(document.positions.range(lens.at), _command(lens, document))
+        for lens in lenses_of(analysis, document.chosen)
+    ]
 
 
-def _commands(node: ast.Block | ast.Variant, document: Document, analysis: Analysis) -> Iterator[types.Command]:
-    name = node.name.id
-    program = analysis.program(name)
-    if program is not None:
-        found = summarize(program, name)
-        shapes = ", ".join(str(p.type) for p in found.outputs if not p.training)
-        text = f"{grouped(found.params)} parameters, {scaled(found.macs)} MACs, {shapes}"
-        yield types.Command(text, "netdsl.summary", arguments=[document.uri, name])
-    for recipe in analysis.checked.module.file.declarations:
-        if isinstance(recipe, ast.Recipe) and recipe.target is not None and recipe.target.id == name:
-            arguments = [document.uri, recipe.name.id]
-            yield types.Command(f"train {recipe.name.id}", "netdsl.train", arguments=arguments)
-    uses = analysis.instances(node) if isinstance(node, ast.Block) else []
-    if len(uses) > 1:
-        chosen = document.chosen.get(name, 0) % len(uses)
-        use = uses[chosen]
-        what = ", ".join(str(w.type) for w in use.inputs) if kind_of(node) == "block" else use.name
-        text = f"{len(uses)} instances: {what} is shown"
-        yield types.Command(text, "netdsl.nextInstance", arguments=[document.uri, name])
+def _command(lens: Lens, document: Document) -> types.Command:
+    return types.Command(lens.text, COMMANDS[lens.action], arguments=[document.uri, lens.name])

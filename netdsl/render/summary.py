@@ -25,8 +25,8 @@ def render(summary: Summary, depth: int | None = None, paint: Paint = PLAIN) -> 
     rows += _tree(summary.rows, depth)
     rows += [RULE, _cells(Cell("total", "bold"), "", "", summary.params, summary.macs)]
     table = columns(rows, ALIGN, paint)
-    facts = columns([(Cell(name, "dim"), text) for name, text in _facts(summary)], "<<", paint)
-    return f"{paint(summary.net, 'bold')}{_first_sentence(summary.doc)}\n\n{table}\n\n{facts}"
+    below = columns([(Cell(name, "dim"), text) for name, text in facts(summary)], "<<", paint)
+    return f"{paint(summary.net, 'bold')}{_first_sentence(summary.doc)}\n\n{table}\n\n{below}"
 
 
 def fitting_depth(summary: Summary) -> int:
@@ -75,7 +75,8 @@ def _first_sentence(doc: str) -> str:
     return f"  {sentence}" if sentence else ""
 
 
-def _facts(summary: Summary) -> Iterator[tuple[str, str]]:
+def facts(summary: Summary) -> Iterator[tuple[str, str]]:
+    """What stands below the tree: totals, inputs and outputs, conditions, by name."""
     t = summary.totals
     yield "parameters", f"{grouped(t.params)} in {plural(t.param_tensors, 'tensor')}, {in_bytes(4 * t.params)}"
     if t.buffers:
@@ -114,9 +115,9 @@ def as_markdown(summary: Summary, depth: int | None = None) -> str:
     rows = [[p.name, "input", f"`{p.type}`", "", ""] for p in summary.inputs]
     rows += [_markdown_row(cells) for cells in _tree(summary.rows, depth or fitting_depth(summary))]
     rows.append(["**total**", "", "", f"**{grouped(summary.params)}**", f"**{scaled(summary.macs)}**"])
-    facts = "\n".join(f"- {name}: {text}" for name, text in _facts(summary))
+    below = "\n".join(f"- {name}: {text}" for name, text in facts(summary))
     doc = f"{' '.join(summary.doc.split())}\n\n" if summary.doc else ""
-    return f"## {summary.net}\n\n{doc}{markdown(HEADER, rows, ALIGN)}\n\n{facts}"
+    return f"## {summary.net}\n\n{doc}{markdown(HEADER, rows, ALIGN)}\n\n{below}"
 
 
 def _markdown_row(cells: Cells) -> list[str]:

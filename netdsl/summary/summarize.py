@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from netdsl.analysis.count import totals
+from netdsl.analysis.count import Memo, Totals, totals
 from netdsl.analysis.receptive_field import receptive_field
 from netdsl.budget import Budget, Exhausted
 from netdsl.diagnostics.diagnostic import fault
@@ -32,22 +32,26 @@ def summarize(program: Program, name: str, everything: bool = False) -> Summary:
 
 def _summary(program: Program, name: str, everything: bool) -> Summary:
     main = program.main
-    known = _multiples(program.constraints)
-    counted = totals(main)
     return Summary(
         net=name,
         doc=program.doc,
         inputs=tuple(Port(v.name, v.type) for v in main.inputs),
         outputs=tuple(Port(o.name, o.value.type, o.training) for o in main.outputs),
-        totals=replace(
-            counted,
-            macs=simplified(counted.macs, known),
-            training_macs=simplified(counted.training_macs, known),
-            activation_bytes=simplified(counted.activation_bytes, known),
-        ),
+        totals=totals_of(program),
         constraints=tuple(map(str, program.constraints)),
         receptive_field=receptive_field(program),
-        rows=_simplified_rows(Rows(everything).of(main), known),
+        rows=_simplified_rows(Rows(everything).of(main), _multiples(program.constraints)),
+    )
+
+
+def totals_of(program: Program, memo: Memo | None = None) -> Totals:
+    """What a net costs, as sums of products of its named sizes where its constraints allow it."""
+    counted, known = totals(program.main, memo), _multiples(program.constraints)
+    return replace(
+        counted,
+        macs=simplified(counted.macs, known),
+        training_macs=simplified(counted.training_macs, known),
+        activation_bytes=simplified(counted.activation_bytes, known),
     )
 
 

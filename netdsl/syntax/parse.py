@@ -35,15 +35,15 @@ CHAINS = (("+", "-"), ("*", "/", "//", "%", "@"), ("and",), ("or",))
 def parse(source: Source) -> tuple[ast.File, tuple[Diagnostic, ...]]:
     """The syntax tree of a source, and the mistakes in its syntax (code `syntax`).
 
-    Where there are mistakes, the tree holds all that could be read. Trees of files without mistakes are kept in the
-    cache folder, and reading one from there does not import lark.
+    Where there are mistakes, the tree holds all that could be read. Trees of stored files without mistakes are kept in
+    the cache folder, and reading one from there does not import lark; texts that are being edited come and go.
     """
     name = _name(source.text)
     kept = _decoded(remembered(name))
     if kept is not None:
         return kept, ()
     file, diagnostics = read(source)
-    if not diagnostics:
+    if source.stored and not diagnostics:
         with suppress(OverflowError, RecursionError):  # MessagePack has no whole numbers from 2**64 on
             remember(name, msgspec.msgpack.encode(file))
     return file, diagnostics

@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_file_read_again_needs_no_lark(folder: Path) -> None:
     code = (
         "import sys; from netdsl.source import Source; from netdsl.syntax.parse import parse\n"
-        "file, _ = parse(Source('A = [1, \"x\", 2 ** 70]  # c\\n')); print('lark' in sys.modules, file)"
+        "file, _ = parse(Source('A = [1, \"x\", 2 ** 70]  # c\\n', stored=True)); print('lark' in sys.modules, file)"
     )
     first, second = (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
@@ -36,7 +36,7 @@ def test_a_file_read_again_needs_no_lark(folder: Path) -> None:
 
 
 def test_a_damaged_entry_is_read_anew(folder: Path) -> None:
-    source = Source("A = 1\n")
+    source = Source("A = 1\n", stored=True)
     whole = parse(source)
     (entry,) = folder.glob("*.ast")
     good = entry.read_bytes()
@@ -47,18 +47,23 @@ def test_a_damaged_entry_is_read_anew(folder: Path) -> None:
 
 
 def test_mistakes_are_not_kept(folder: Path) -> None:
-    parse(Source("A = \n"))
+    parse(Source("A = \n", stored=True))
     assert not list(folder.glob("*.ast")) if folder.exists() else True
 
 
-def test_the_cache_can_be_turned_off(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NETDSL_CACHE", "off")
+def test_texts_that_are_being_edited_are_not_kept(folder: Path) -> None:
     parse(Source("A = 1\n"))
     assert not folder.exists()
 
 
+def test_the_cache_can_be_turned_off(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETDSL_CACHE", "off")
+    parse(Source("A = 1\n", stored=True))
+    assert not folder.exists()
+
+
 def test_a_folder_that_others_can_write_to_is_not_trusted(folder: Path) -> None:
-    parse(Source("A = 1\n"))
+    parse(Source("A = 1\n", stored=True))
     folder.chmod(0o777)
     assert cache.remembered(next(folder.glob("*.ast")).name) is None
 
@@ -66,7 +71,7 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(folder: Path) -> None:
 def test_a_place_that_cannot_be_written_is_no_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert not parse(Source("A = 1\n"))[1]
+    assert not parse(Source("A = 1\n", stored=True))[1]
 
 
 def test_the_folder_does_not_grow_for_ever(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

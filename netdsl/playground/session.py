@@ -1,0 +1,213 @@
+"""The session of one page: it checks texts, keeps what is known of the newest one, and answers questions about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import process_time
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault
+from netdsl.fixes.suggest import suggested
+from netdsl.loader import read_import
+from netdsl.lsp.analysis import Analysis
+from netdsl.lsp.hints import hints_of
+from netdsl.lsp.lenses import lenses_of
+from netdsl.pipeline import Net, Spec
+from netdsl.playground.offsets import Offsets
+from netdsl.playground.shown import Problem, problem, summary_data
+from netdsl.source import Source, Span
+
+SHOWN = 50
+"""How many mistakes are shown; the others are counted."""
+
+SECONDS = 1.0
+"""Time for seeking a fix of one mistake: the next key waits for no longer."""
+
+
+class Beside(Struct, frozen=True):
+    """Text beside the source."""
+
+    at: int
+    text: str
+    more: str
+
+
+class Above(Struct, frozen=True):
+    """Text above a declaration. A click on one with several `uses` shows the next of them."""
+
+    at: int
+    text: str
+    name: str
+    action: str
+
+
+class Declared(Struct, frozen=True):
+    """A net or recipe of the text, and where it stands."""
+
+    name: str
+    start: int
+    end: int
+
+
+class Checked(Struct, frozen=True):
+    """What a check gives. `problems` counts all mistakes, `shown` are the first of them."""
+
+    errors: int
+    warnings: int
+    shown: list[Problem]
+    hints: list[Beside]
+    lenses: list[Above]
+    nets: list[Declared]
+    recipes: list[Declared]
+
+
+class Session:
+    """The newest text of one page. `chosen`: which use of a block its hints show."""
+
+    def __init__(self) -> None:
+        self.analysis = Analysis(Source("", "spec.net"), {})
+        self.good: Analysis | None = None
+        self.chosen: dict[str, int] = {}
+        self.found: tuple[Diagnostic, ...] = ()
+
+    @property
+    def offsets(self) -> Offsets:
+        return Offsets(self.analysis.source.text)
+
+    def check(self, text: str, name: str = "spec.net") -> Checked:
+        """Take a new text: its mistakes, and what is shown beside it."""
+        self.analysis = Analysis(Source(text, name), {}).run()
+        self.found = self.analysis.diagnostics
+        if self.analysis.is_readable:
+            self.good = self.analysis
+        return self.checked()
+
+    def next_use(self, name: str) -> Checked:
+        """Show the next use of a block."""
+        self.chosen[name] = self.chosen.get(name, 0) + 1
+        return self.checked()
+
+    def checked(self) -> Checked:
+        """What is known of the text."""
+        analysis, offsets = self.analysis, self.offsets
+        errors, warnings = (sum(d.severity == severity for d in self.found) for severity in ("error", "warning"))
+        shown = [problem(d, analysis, offsets) for d in self.found[:SHOWN]]
+        if analysis.spec is None:
+            return Checked(errors, warnings, shown, [], [], [], [])
+        whole = Span(0, len(analysis.source.text))
+        hints = [
+            Beside(offsets.units(h.offset), h.text, h.more)
+            for h in hints_of(analysis, self.good, whole, self.chosen)
+        ]  # fmt: skip
+        lenses = [
+            Above(offsets.units(lens.at.start), lens.text, lens.name, lens.action)
+            for lens in lenses_of(analysis, self.chosen)
+        ]  # fmt: skip
+        nets = [d for d in self._declared() if d.name in analysis.spec.nets]
+        recipes = [d for d in self._declared() if d.name in analysis.spec.module.recipes]
+        return Checked(errors, warnings, shown, hints, lenses, nets, recipes)
+
+    def _declared(self) -> list[Declared]:
+        offsets = self.offsets
+        named = [(getattr(d, "name", None), d.at) for d in self.analysis.checked.module.file.declarations]
+        return [Declared(n.id, offsets.units(at.start), offsets.units(at.end)) for n, at in named if n is not None]
+
+    def fix(self, index: int) -> Problem:
+        """One of the mistakes shown, with edits in its hints where some are shown to mend it."""
+        source, mistake = self.analysis.source, self.found[index]
+        mended = suggested(source, self.found, mistake, _everything, process_time() + SECONDS)
+        self.found = (*self.found[:index], mended, *self.found[index + 1 :])
+        return problem(mended, self.analysis, self.offsets)
+
+    def summary(self, net: str) -> dict[str, Any]:
+        """What a net amounts to."""
+        from netdsl.summary import summarize
+
+        found = self._net(net)
+        return summary_data(summarize(found.checked, found.name))
+
+    def torch(self, net: str) -> str:
+        """A net as PyTorch source."""
+        return self._net(net).source()
+
+    def view(self, net: str, depth: int | None = None) -> str:
+        """A net as an SVG image."""
+        from netdsl.view import image
+
+        found = self._net(net)
+        return image(found.checked, found.name, depth)
+
+    def page(self, net: str) -> str:
+        """A net as a page to explore."""
+        from netdsl.view import page
+
+        found = self._net(net)
+        return page(found.checked, found.name)
+
+    def recipe(self, name: str) -> str:
+        """What a recipe will do, as `netdsl recipe` shows it."""
+        from netdsl.planning.plan import plan
+        from netdsl.planning.text import lines
+        from netdsl.recipe.schema import training_size
+        from netdsl.selection import select
+
+        found = select(self.analysis.checked, name)
+        if found.net is None or found.recipe is None:
+            raise Refused(found.diagnostics)
+        return "\n".join(lines(plan(found.net, found.recipe, training_size(found.recipe, None))))
+
+    def format(self, text: str) -> str | None:
+        """A text in the one style; None where it cannot be read to its end."""
+        from netdsl.syntax.format import format_source
+
+        return format_source(Source(text, self.analysis.source.name))[0]
+
+    def _net(self, name: str) -> Net:
+        net = self.analysis.checked.net(name)
+        if net.program is None:
+            raise Refused(net.diagnostics)
+        return net
+
+
+class Refused(Exception):  # noqa: N818 - it carries the mistakes of a net
+    """A question about a net that has mistakes."""
+
+    def __init__(self, found: tuple[Diagnostic, ...]) -> None:
+        super().__init__(found[0].message if found else "there are mistakes")
+
+
+def _everything(source: Source) -> tuple[Diagnostic, ...]:
+    return Spec(source, read_import).diagnostics
+
+
+QUESTIONS: dict[str, Callable[..., Any]] = {
+    "check": Session.check,
+    "next_use": Session.next_use,
+    "fix": Session.fix,
+    "summary": Session.summary,
+    "torch": Session.torch,
+    "view": Session.view,
+    "page": Session.page,
+    "recipe": Session.recipe,
+    "format": Session.format,
+}
+"""What can be asked, by name."""
+
+
+def answer(session: Session, question: str, arguments: str) -> str:
+    """The answer to a question with its arguments, all as JSON: `{"value": ...}`, or `{"refused": why}`."""
+    try:
+        return _said(value=QUESTIONS[question](session, **msgspec.json.decode(arguments)))
+    except Refused as refused:
+        return _said(refused=str(refused))
+    except Fault as mistake:
+        return _said(refused=mistake.diagnostic.message)
+    except Exception as error:
+        return _said(refused=f"netdsl failed on this text, which is a bug in netdsl: {type(error).__name__}")
+
+
+def _said(**answer: Any) -> str:
+    return msgspec.json.encode(answer).decode()
