@@ -59,7 +59,7 @@ def _layers(drafts: list[StepBuilder], steps: tuple[Step, ...], former: dict[Ste
 
 def _wraps(scope: Scope, drafts: list[StepBuilder], definition: Definition) -> bool:
     """Whether a block is nothing but a layer that the author did not name, whatever its conditions say."""
-    if not scope.is_block or scope.repeats or len(drafts) != 1 or not definition.layers:
+    if not scope.is_block or scope.varies or len(drafts) != 1 or not definition.layers:
         return False
     (draft,) = drafts
     if draft.layer is None or draft.layer.labelled or not _is_wrapper(definition):

@@ -99,8 +99,8 @@ class Scope:
         self.loops = 0
         self.rounds = 0
         """How many loops without a label are being run."""
-        self.repeats = False
-        """Whether there was one."""
+        self.varies = False
+        """Whether it had one, or a condition that left something out: other arguments would give other steps."""
 
     def add_input(self, type: TensorType, place: Place) -> Wire:
         wire = Wire(self, type, place)

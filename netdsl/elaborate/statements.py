@@ -199,7 +199,7 @@ class Runner:
     def _round(self, body: ast.Body, env: Env, flow: Any, context: Context) -> Any:
         """One round of a loop without a label, whose layers stand beside those of the others."""
         scope = context.scope
-        scope.repeats = True
+        scope.varies = True
         scope.rounds += 1
         try:
             return self.run(body.statements, env, flow, context)
@@ -235,6 +235,7 @@ class Runner:
             case = case.otherwise
         chosen = chosen or case  # type: ignore[assignment]
         scope, before = context.scope, len(context.scope.drafts)
+        scope.varies = scope.varies or any(not isinstance(o, ast.Body) or o.statements for o in others)
         spare = Counter() if scope.rounds else most(others, env)
         flow = self.run(chosen.statements, env, flow, context) if chosen else flow
         reserve(scope, spare - taken(scope, before), env.place(node))

@@ -68,7 +68,12 @@ class Untaken:
             found = self._choices[id(node)] = tuple(_choices(node))
         if not found or scope.rounds:
             return []
-        return [(at, kinds) for choice, at in found if (kinds := self._left_out(choice, env))]
+        waiting = []
+        for choice, at in found:
+            arms, chosen = self._arms(choice, env)
+            scope.varies = scope.varies or any(_does_something(arm) for arm in arms)
+            waiting.append((at, most(arms, env) - (kinds(chosen, env) if chosen else Counter())))
+        return [(at, spare) for at, spare in waiting if spare]
 
     def keep(self, waiting: Waiting, node: ast.Node, scope: Scope, start: int) -> None:
         """Keep the names of what was left out, among the steps that the statement added from number `start` on."""
@@ -77,23 +82,24 @@ class Untaken:
             later = (i for i in range(start, len(scope.drafts)) if _is_after(scope.drafts[i].place, place, node))
             reserve(scope, kinds, place, next(later, None))
 
-    def _left_out(self, node: ast.Conditional, env: Env) -> Count:
-        """What the branches that are not taken have beyond the one that is."""
+    def _arms(self, node: ast.Conditional, env: Env) -> tuple[list[ast.Node], ast.Node | None]:
+        """The branches that are not taken, and the one that is; neither where the condition is a mistake."""
         arms: list[ast.Node] = []
-        chosen: Count | None = None
         rest: ast.Node = node
         try:
             while isinstance(rest, ast.Conditional):
-                if chosen is None and self.truth(rest.condition, env):
-                    chosen = kinds(rest.then, env)
-                else:
-                    arms.append(rest.then)
+                if self.truth(rest.condition, env):
+                    return [*arms, rest.otherwise], rest.then
+                arms.append(rest.then)
                 rest = rest.otherwise
         except (Fault, Silent, ArithmeticError):
-            return Counter()  # it is reported where it is evaluated
-        if chosen is None:
-            return most(arms, env) - kinds(rest, env)
-        return most([*arms, rest], env) - chosen
+            return [], None  # it is reported where it is evaluated
+        return arms, rest
+
+
+def _does_something(arm: ast.Node) -> bool:
+    """Whether a branch is more than a name of a value that is there."""
+    return not isinstance(arm, ast.Name) or arm.id in REGISTRY
 
 
 def _is_after(place: Place, at: Place, node: ast.Node) -> bool:
