@@ -1,8 +1,8 @@
 """Recipe components (`adamw(...)`, `cosine`, `mixup`) and the plain types of their arguments.
 
-A component is a frozen struct: its name is the struct's tag, its arguments are the struct's fields, with type, range,
-default and documentation in the annotation. Everything else (checking, completion, the reference page, JSON) is read
-off these declarations.
+A component is a frozen struct: its name is the struct's tag (the key `component` in JSON), its arguments are the
+struct's fields, with type, range, default and documentation in the annotation. Everything else (checking, completion,
+the reference page, JSON) follows from these declarations.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta, Struct
 
 
-class Component(Struct, frozen=True, tag_field="word"):
+class Component(Struct, frozen=True, tag_field="component"):
     """Base of all components. The docstring is the reference entry; `source` the paper or code it comes from."""
 
     source: ClassVar[str] = ""

@@ -49,7 +49,7 @@ def changes(before: Recipe, after: Recipe) -> tuple[Change, ...]:
 
 
 def _differences(path: str, old: Any, new: Any) -> list[Change]:
-    names = [v.get("word") for v in (old, new) if isinstance(v, dict)]
+    names = [v.get("component") for v in (old, new) if isinstance(v, dict)]
     if len(names) == 2 and names[0] is not None and names[0] == names[1]:
         return [c for n in old if old[n] != new[n] for c in _differences(f"{path}.{n}", old[n], new[n])]
     return [Change(path, old, new)]
@@ -71,9 +71,9 @@ def refusal(before: Recipe, after: Recipe) -> str | None:
 def _shown(value: Any) -> str:
     if isinstance(value, dict) and value.keys() == {"amount", "unit"}:
         return f"{value['amount']:g} {value['unit']}"
-    if isinstance(value, dict) and "word" in value:
-        inside = ", ".join(f"{n}={_shown(v)}" for n, v in value.items() if n != "word" and v is not None)
-        return f"{value['word']}({inside})"
+    if isinstance(value, dict) and "component" in value:
+        inside = ", ".join(f"{n}={_shown(v)}" for n, v in value.items() if n != "component" and v is not None)
+        return f"{value['component']}({inside})"
     if isinstance(value, list | tuple):
         return " -> ".join(map(_shown, value)) or "none"
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""How weights start, by role: the words of the recipe's `init`, one after the other."""
+"""How weights start, by role: the components of the recipe's `init`, one after the other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from netdsl.analysis.residual_branches import Branch
 from netdsl.ir.model import Program
 from netdsl.planning.branch_scales import fixup_factors, multipliers
 from netdsl.planning.groups import Parameter, selects
-from netdsl.recipe import inits as words
+from netdsl.recipe import inits
 from netdsl.recipe.component import component_name
 from netdsl.recipe.registry import Executors
 from netdsl.training.data.dataset import DataError
@@ -79,17 +79,19 @@ def _owner(parameter: Parameter) -> str:
 
 
 Apply = Callable[[Any, Start], str | None]
-"""Sets the weights that a word is for; says what there is to say about it."""
+"""Sets the weights that a component is for; returns a note for the user, or None."""
 
 
-def initialize(recipe_words: Sequence[Any], start: Start, seed: int = 0) -> list[str]:
-    """Set the weights of a module; returns what there is to say about it. What word number n draws is a function of
-    (seed, n)."""
+def initialize(components: Sequence[Any], start: Start, seed: int = 0) -> list[str]:
+    """Set the weights of a module; returns notes for the user.
+
+    The random values of component number n are a function of (seed, n).
+    """
     notes: list[str] = []
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        for number, word in enumerate(recipe_words):
+        for number, component in enumerate(components):
             torch.default_generator.manual_seed(key(seed, "init", number) >> 1)
-            note = INITS[word](word, start)
+            note = INITS[component](component, start)
             notes += [note] if note else []
     return notes
 
@@ -97,59 +99,59 @@ def initialize(recipe_words: Sequence[Any], start: Start, seed: int = 0) -> list
 def _drawn(draw: Callable[[Any, Tensor], Any], roles: tuple[str, ...] = WEIGHTS, axes: int = 1) -> Apply:
     """Draws every weight of the roles; biases become 0. Tensors need so many axes."""
 
-    def apply(word: Any, start: Start) -> None:
-        drawn = start.drawn(word.only, roles)
+    def apply(component: Any, start: Start) -> None:
+        drawn = start.drawn(component.only, roles)
         for parameter in drawn:
             if len(parameter.shape) < axes:
                 raise DataError(
-                    "not-supported", f"`{component_name(word)}` needs a matrix, `{parameter.path}` is a vector"
+                    "not-supported", f"`{component_name(component)}` needs a matrix, `{parameter.path}` is a vector"
                 )
-            draw(word, start.tensors[parameter.path])
-        for bias in start.biases(word.only):
+            draw(component, start.tensors[parameter.path])
+        for bias in start.biases(component.only):
             if bias not in drawn:
                 start.tensors[bias.path].zero_()
 
     return apply
 
 
-def _xavier(word: words.Xavier, w: Tensor) -> None:
-    draw = nn.init.xavier_uniform_ if word.distribution == "uniform" else nn.init.xavier_normal_
-    draw(w, gain=word.gain)
+def _xavier(component: inits.Xavier, w: Tensor) -> None:
+    draw = nn.init.xavier_uniform_ if component.distribution == "uniform" else nn.init.xavier_normal_
+    draw(w, gain=component.gain)
 
 
-def _kaiming(word: words.Kaiming, w: Tensor) -> None:
-    draw = nn.init.kaiming_uniform_ if word.distribution == "uniform" else nn.init.kaiming_normal_
-    draw(w, mode=word.mode, nonlinearity=word.nonlinearity)
+def _kaiming(component: inits.Kaiming, w: Tensor) -> None:
+    draw = nn.init.kaiming_uniform_ if component.distribution == "uniform" else nn.init.kaiming_normal_
+    draw(w, mode=component.mode, nonlinearity=component.nonlinearity)
 
 
-def _dirac(word: words.Dirac, start: Start) -> None:
-    for parameter in start.drawn(word.only, ("conv",)):
+def _dirac(component: inits.Dirac, start: Start) -> None:
+    for parameter in start.drawn(component.only, ("conv",)):
         tensor = start.tensors[parameter.path]
         if tensor.ndim > 2:
             nn.init.dirac_(tensor[: tensor.shape[1]])
 
 
-def _biases(word: words.Biases, start: Start) -> None:
-    for bias in start.biases(word.only):
-        start.tensors[bias.path].fill_(word.value)
+def _biases(component: inits.Biases, start: Start) -> None:
+    for bias in start.biases(component.only):
+        start.tensors[bias.path].fill_(component.value)
 
 
-def _zero_last_norm(word: words.ZeroLastNorm, start: Start) -> str | None:
+def _zero_last_norm(component: inits.ZeroLastNorm, start: Start) -> str | None:
     norms = [b.norm for b in start.branches if b.norm is not None]
     for path in norms:
         start.tensors[path].zero_()
     return None if norms else "`zero_last_norm` found no norm at the end of a residual branch"
 
 
-def _head_scale(word: words.HeadScale, start: Start) -> None:
+def _head_scale(component: inits.HeadScale, start: Start) -> None:
     if start.head is not None:
         owner = start.head.rpartition(".")[0]
         for name in (start.head, f"{owner}.bias"):
             if name in start.tensors:
-                start.tensors[name].mul_(word.factor)
+                start.tensors[name].mul_(component.factor)
 
 
-def _fixup(word: words.Fixup, start: Start) -> str:
+def _fixup(component: inits.Fixup, start: Start) -> str:
     """Scaled and zeroed branches. A weight that several branches share has one place in all of them."""
     factors = fixup_factors(start.branches)
     for parameter in start.parameters:
@@ -157,24 +159,24 @@ def _fixup(word: words.Fixup, start: Start) -> str:
         if parameter.role == "bias" or parameter.path == start.head:
             tensor.zero_()
         elif parameter.role in WEIGHTS and tensor.ndim > 1:
-            nn.init.kaiming_normal_(tensor, mode=word.mode, nonlinearity="relu")
+            nn.init.kaiming_normal_(tensor, mode=component.mode, nonlinearity="relu")
             tensor.mul_(factors.get(parameter.path, 1.0))
     smallest = min((f for f in factors.values() if f), default=1.0)
     return f"fixup: {len(start.branches)} residual branches, their first layers times {smallest:.3g}, their last 0"
 
 
-def _skipinit(word: words.SkipInit, start: Start) -> None:
+def _skipinit(component: inits.SkipInit, start: Start) -> None:
     for path in multipliers(start.branches):
-        start.tensors[path].fill_(word.value)
+        start.tensors[path].fill_(component.value)
 
 
-def _weights(word: words.Weights, start: Start) -> str | None:
-    path = start.base / word.path
+def _weights(component: inits.Weights, start: Start) -> str | None:
+    path = start.base / component.path
     if not path.exists():
         hint = "say where they are: `--set 'init.weights.path=\"...\"'`; `--set init=none` starts without"
         raise DataError("no-such-file", f"there are no weights {path}", hint)
     assert start.program is not None, "weights from a file need the program of the net"
-    rules = Rules(hints=tuple(declared(start.mapping)), partial=not word.strict)
+    rules = Rules(hints=tuple(declared(start.mapping)), partial=not component.strict)
     loaded = load(start.program, read_file(str(path)), lambda: _arrays(start.module), rules)
     start.module.load_state_dict({n: torch.as_tensor(a) for n, a in loaded.state.items()}, strict=False)
     return f"weights of {path.name}: {'; '.join(loaded.notes)}" if loaded.notes else None
@@ -187,22 +189,25 @@ def _arrays(module: nn.Module) -> dict[str, Any]:
 INITS: Executors[Apply] = Executors(
     "init",
     {
-        words.Default: lambda word, start: None,
-        words.TruncNormal: _drawn(lambda word, w: nn.init.trunc_normal_(w, std=word.std), (*WEIGHTS, *TABLES)),
-        words.Normal: _drawn(lambda word, w: nn.init.normal_(w, std=word.std)),
-        words.Uniform: _drawn(
-            lambda word, w: nn.init.uniform_(w, -word.bound, word.bound), (*WEIGHTS, *TABLES, "recurrent", "bias")
+        inits.Default: lambda component, start: None,
+        inits.TruncNormal: _drawn(
+            lambda component, w: nn.init.trunc_normal_(w, std=component.std), (*WEIGHTS, *TABLES)
         ),
-        words.Xavier: _drawn(_xavier, axes=2),
-        words.Kaiming: _drawn(_kaiming, axes=2),
-        words.Orthogonal: _drawn(lambda word, w: nn.init.orthogonal_(w, gain=word.gain), axes=2),
-        words.Constant: _drawn(lambda word, w: w.fill_(word.value)),
-        words.Dirac: _dirac,
-        words.Biases: _biases,
-        words.ZeroLastNorm: _zero_last_norm,
-        words.HeadScale: _head_scale,
-        words.Weights: _weights,
-        words.Fixup: _fixup,
-        words.SkipInit: _skipinit,
+        inits.Normal: _drawn(lambda component, w: nn.init.normal_(w, std=component.std)),
+        inits.Uniform: _drawn(
+            lambda component, w: nn.init.uniform_(w, -component.bound, component.bound),
+            (*WEIGHTS, *TABLES, "recurrent", "bias"),
+        ),
+        inits.Xavier: _drawn(_xavier, axes=2),
+        inits.Kaiming: _drawn(_kaiming, axes=2),
+        inits.Orthogonal: _drawn(lambda component, w: nn.init.orthogonal_(w, gain=component.gain), axes=2),
+        inits.Constant: _drawn(lambda component, w: w.fill_(component.value)),
+        inits.Dirac: _dirac,
+        inits.Biases: _biases,
+        inits.ZeroLastNorm: _zero_last_norm,
+        inits.HeadScale: _head_scale,
+        inits.Weights: _weights,
+        inits.Fixup: _fixup,
+        inits.SkipInit: _skipinit,
     },
 )

@@ -60,9 +60,9 @@ def _frames(data: Any, test: Any, target: str | None, held_out: float) -> DataSe
         raise DataError("missing-column", f"`data` is a table with {have}", f"its columns: {', '.join(names[:12])}")
     if test is not None and not is_frame(test):
         raise DataError("data-type", "`test` is no DataFrame, and `data` is one", f"give {FORMS}")
-    word = Columns(file="data", target=target, hold_out=held_out, missing="refuse")
+    component = Columns(file="data", target=target, hold_out=held_out, missing="refuse")
     other = None if test is None else frame_columns(test, "test")
-    found = table_of(word, frame_columns(data, "data"), other, "data", "test")
+    found = table_of(component, frame_columns(data, "data"), other, "data", "test")
     check_sound(found)
     return found
 

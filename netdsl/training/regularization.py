@@ -17,16 +17,16 @@ def drop_paths(module: nn.Module) -> list[nn.Module]:
     return [m for m in module.modules() if type(m).__name__ == "DropPath"]
 
 
-def set_drop_path(module: nn.Module, word: Any) -> list[float]:
+def set_drop_path(module: nn.Module, component: Any) -> list[float]:
     """Give every residual link its rate; returns them. Raises Fault for a net without residual links."""
     layers = drop_paths(module)
     if not layers:
         raise no_residual_links()
-    rates = depth_rates(word, len(layers))
+    rates = depth_rates(component, len(layers))
     for layer, rate in zip(layers, rates, strict=True):
         layer.rate.fill_(rate)  # type: ignore[operator]
-        if isinstance(word, DropPath):
-            layer.mode = word.mode  # type: ignore[assignment]
+        if isinstance(component, DropPath):
+            layer.mode = component.mode  # type: ignore[assignment]
     return rates
 
 

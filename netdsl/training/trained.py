@@ -182,10 +182,10 @@ def _decoded(text: str, kind: Any) -> Any:
 
 def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dict[str, Any]:
     """Metrics on the test split of the run's data, or of other data written as in a recipe. Raises DataError."""
-    word, base = trained.recipe.data, trained.base
+    component, base = trained.recipe.data, trained.base
     if data is not None:
         kind = arguments(Recipe)["data"].kind
-        word, base = Binder({}).bind(kind, parse_override("data", data, Constants()), "data"), Path()
+        component, base = Binder({}).bind(kind, parse_override("data", data, Constants()), "data"), Path()
     known = arguments(Recipe)["metrics"].kind.annotation
     try:
         wanted = msgspec.convert(metrics, known)
@@ -196,11 +196,11 @@ def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dic
             f"metrics: {', '.join(METRICS)}",
         ) from None
     shape = tuple(s or 0 for s in trained.shape)
-    if isinstance(word, Columns) and trained.columns:
-        found = read_columns(word, base, Known(trained.columns, trained.classes))
+    if isinstance(component, Columns) and trained.columns:
+        found = read_columns(component, base, Known(trained.columns, trained.classes))
         check_sound(found)
     else:
-        found = read(word, base, shape, trained.outputs or 1, is_regression(trained.recipe))
+        found = read(component, base, shape, trained.outputs or 1, is_regression(trained.recipe))
     found = taken(found, trained.inputs)
     found = as_labels(found, trained.recipe, trained.outputs)
     found = fit(found, tuple(s or "any" for s in trained.shape), trained.outputs or None)

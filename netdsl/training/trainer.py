@@ -226,9 +226,9 @@ class Trainer:
 
     def set_dropout(self, step: int) -> None:
         """Give the dropout layers the rate of an update."""
-        word = self.feed.stages.at(step).recipe.dropout
-        if word is not None:
-            rate = time_rate(word, step, self.total, self.per_epoch)
+        component = self.feed.stages.at(step).recipe.dropout
+        if component is not None:
+            rate = time_rate(component, step, self.total, self.per_epoch)
             for layer in dropouts(self.module):
                 set_rate(layer, rate)
 

@@ -302,7 +302,7 @@ def test_pairs_are_the_same_however_the_update_is_shared(word: str, count: int, 
 )
 def test_chances_of_mixings(text: str, mixup: float, cutmix: float) -> None:
     _, _, feed = mixed(text)
-    drawn = [type(d.word).__name__ if (d := feed.stages.at(step).mixer.draw(step)) else "" for step in range(4000)]
+    drawn = [type(d.component).__name__ if (d := feed.stages.at(step).mixer.draw(step)) else "" for step in range(4000)]
     assert drawn.count("Mixup") / 4000 == pytest.approx(mixup, abs=0.03)
     assert drawn.count("Cutmix") / 4000 == pytest.approx(cutmix, abs=0.03)
 

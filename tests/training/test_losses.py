@@ -185,7 +185,7 @@ def test_one_share_per_batch_or_per_sample() -> None:
 def test_one_of_the_mixings_per_batch_with_its_probability() -> None:
     mixer = Mixer((Mixup(p=0.5), Cutmix()), 0)
     drawn = [mixer.draw(step) for step in range(2000)]
-    counts = [sum(isinstance(d.word, kind) for d in drawn if d) for kind in (Mixup, Cutmix)]
+    counts = [sum(isinstance(d.component, kind) for d in drawn if d) for kind in (Mixup, Cutmix)]
     assert abs(counts[0] - 500) < 80
     assert abs(counts[1] - 1000) < 80
 

@@ -1,4 +1,4 @@
-"""The recipe's words that change colours; masks stay."""
+"""Augmentations that change colours; masks stay as they are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from netdsl.recipe import augmentations as words
+from netdsl.recipe import augmentations
 from netdsl.training.augment import pixels
 from netdsl.training.augment.registry import APPLY, Frame
 
@@ -15,10 +15,10 @@ Both = tuple[Tensor, Tensor | None]
 JITTER = (pixels.brightness, pixels.contrast, pixels.saturation, pixels.hue)
 
 
-@APPLY.of(words.ColorJitter)
-def color_jitter(word: words.ColorJitter, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
-    ranges = (word.brightness, word.contrast, word.saturation, word.hue)
-    used = frame.chance(word.p)
+@APPLY.of(augmentations.ColorJitter)
+def color_jitter(component: augmentations.ColorJitter, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    ranges = (component.brightness, component.contrast, component.saturation, component.hue)
+    used = frame.chance(component.p)
     place = frame.uniform("order", 4).argsort(1)
     drawn = frame.uniform("factor", 4)
     for turn in range(4):
@@ -30,28 +30,35 @@ def color_jitter(word: words.ColorJitter, x: Tensor, mask: Tensor | None, frame:
     return x, mask
 
 
-@APPLY.of(words.Grayscale, words.Autocontrast, words.Equalize, words.Posterize, words.Solarize, words.Invert)
-def sometimes(word: Any, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
-    which = frame.chance(word.p).nonzero()[:, 0]
+@APPLY.of(
+    augmentations.Grayscale,
+    augmentations.Autocontrast,
+    augmentations.Equalize,
+    augmentations.Posterize,
+    augmentations.Solarize,
+    augmentations.Invert,
+)
+def sometimes(component: Any, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    which = frame.chance(component.p).nonzero()[:, 0]
     if not len(which):
         return x, mask
     part = x[which]
-    if isinstance(word, words.Grayscale):
+    if isinstance(component, augmentations.Grayscale):
         part = pixels.grey(part).expand_as(part)
-    elif isinstance(word, words.Autocontrast):
+    elif isinstance(component, augmentations.Autocontrast):
         part = pixels.autocontrast(part)
-    elif isinstance(word, words.Equalize):
+    elif isinstance(component, augmentations.Equalize):
         part = pixels.equalize(part)
-    elif isinstance(word, words.Posterize):
-        part = pixels.posterize(part, torch.full((len(which),), word.bits, device=x.device))
-    elif isinstance(word, words.Solarize):
-        part = pixels.solarize(part, torch.full((len(which),), word.threshold, device=x.device))
+    elif isinstance(component, augmentations.Posterize):
+        part = pixels.posterize(part, torch.full((len(which),), component.bits, device=x.device))
+    elif isinstance(component, augmentations.Solarize):
+        part = pixels.solarize(part, torch.full((len(which),), component.threshold, device=x.device))
     else:
         part = 1 - part
     return x.index_copy(0, which, part), mask
 
 
-@APPLY.of(words.Noise)
-def noise(word: words.Noise, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
-    drawn = word.std * frame.normal("noise", *x.shape[1:])
-    return (x * (1 + drawn) if word.multiplicative else x + drawn), mask
+@APPLY.of(augmentations.Noise)
+def noise(component: augmentations.Noise, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    drawn = component.std * frame.normal("noise", *x.shape[1:])
+    return (x * (1 + drawn) if component.multiplicative else x + drawn), mask

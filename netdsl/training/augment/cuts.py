@@ -1,4 +1,4 @@
-"""Images cut from whole files: what the first word of `augment` does where a batch cannot hold the whole images."""
+"""Images cut from whole files: what the first augmentation does where a batch cannot hold the whole images."""
 
 from __future__ import annotations
 
@@ -12,31 +12,41 @@ from netdsl.training.data.dataset import Box, Cut, DataError
 from netdsl.training.rng import KeyedRng
 
 
-def cuts(words: Sequence[Any]) -> bool:
-    """Whether the first word cuts a part from an image: `random_resized_crop`, or `crop(size)`."""
-    word = words[0] if words else None
-    return isinstance(word, RandomResizedCrop) or (isinstance(word, Crop) and bool(word.size) and not word.padding)
+def cuts(components: Sequence[Any]) -> bool:
+    """Whether the first augmentation cuts a part from an image: `random_resized_crop`, or `crop(size)`."""
+    component = components[0] if components else None
+    return isinstance(component, RandomResizedCrop) or (
+        isinstance(component, Crop) and bool(component.size) and not component.padding
+    )
 
 
 def first_cut(pipeline: Pipeline, draws: KeyedRng, epoch: int) -> Cut | None:
-    """How the first word cuts a part from an image, if that is what it does: `random_resized_crop` from the file's,
-    `crop(size)` from the one resized as for evaluation. `draws`: those of the batch."""
-    if not cuts(pipeline.words):
+    """The cut of the first augmentation, or None where it does not cut.
+
+    `random_resized_crop` cuts from the image of the file, `crop(size)` from the image resized as for evaluation.
+    `draws`: the random keys of the batch.
+    """
+    if not cuts(pipeline.components):
         return None
-    word = pipeline.words[0]
+    component = pipeline.components[0]
     samples = draws.samples.cpu()
 
     def box(i: int, height: int, width: int) -> Box:
         frame = pipeline.frame(0, KeyedRng(draws.base, samples[i : i + 1]), epoch)
-        if isinstance(word, RandomResizedCrop):
-            top, left, h, w = (int(part) for part in crop_boxes(word, height, width, frame))
+        if isinstance(component, RandomResizedCrop):
+            top, left, h, w = (int(part) for part in crop_boxes(component, height, width, frame))
             return top, left, h, w
-        assert isinstance(word, Crop)
-        if word.size > min(height, width):
-            raise DataError("unfit-size", f"`crop({word.size})` is larger than an image of {height} x {width}")
+        assert isinstance(component, Crop)
+        if component.size > min(height, width):
+            raise DataError("unfit-size", f"`crop({component.size})` is larger than an image of {height} x {width}")
         spare = frame.uniform("corner", 2)[0].tolist()
-        return int(spare[0] * (height - word.size + 1)), int(spare[1] * (width - word.size + 1)), word.size, word.size
+        return (
+            int(spare[0] * (height - component.size + 1)),
+            int(spare[1] * (width - component.size + 1)),
+            component.size,
+            component.size,
+        )
 
-    if isinstance(word, RandomResizedCrop):
-        return Cut(box, word.size, word.interpolation, scaled=False)
-    return Cut(box, word.size, "bilinear", scaled=True)
+    if isinstance(component, RandomResizedCrop):
+        return Cut(box, component.size, component.interpolation, scaled=False)
+    return Cut(box, component.size, "bilinear", scaled=True)

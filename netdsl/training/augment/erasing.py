@@ -24,30 +24,34 @@ def inside(top: Tensor, left: Tensor, height: Tensor, width: Tensor, size: torch
 
 
 @APPLY.of(RandomErasing)
-def random_erasing(word: RandomErasing, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+def random_erasing(component: RandomErasing, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     h, w = x.shape[2:]
-    area = frame.between("area", *word.scale, TRIES) * h * w
-    ratio = frame.between("ratio", math.log(word.ratio[0]), math.log(word.ratio[1]), TRIES).exp()
+    area = frame.between("area", *component.scale, TRIES) * h * w
+    ratio = frame.between("ratio", math.log(component.ratio[0]), math.log(component.ratio[1]), TRIES).exp()
     height, width = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
     fits = (height < h) & (width < w)
     first = fits.int().argmax(1, keepdim=True)
     height, width = height.gather(1, first)[:, 0], width.gather(1, first)[:, 0]
     corner = frame.uniform("corner", 2)
     top, left = (corner[:, 0] * (h - height + 1)).floor(), (corner[:, 1] * (w - width + 1)).floor()
-    where = inside(top, left, height, width, x.shape) & (frame.chance(word.p) & fits.any(1)).view(-1, 1, 1, 1)
-    if word.value == "mean":
+    where = inside(top, left, height, width, x.shape) & (frame.chance(component.p) & fits.any(1)).view(-1, 1, 1, 1)
+    if component.value == "mean":
         fill = x.mean((2, 3), keepdim=True)
     else:
-        noise = word.value == "pixel"
+        noise = component.value == "pixel"
         fill = frame.pixels(frame.normal("fill", *x.shape[1:]) if noise else torch.zeros(1, 1, 1, device=x.device))
     return torch.where(where, fill, x), mask
 
 
 @APPLY.of(Cutout)
-def cutout(word: Cutout, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+def cutout(component: Cutout, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     size = torch.tensor(x.shape[2:], device=x.device)
     drawn = frame.uniform("centre", 2)
-    corner = (drawn * (size - word.size + 1)).floor() if word.inside else (drawn * size).floor() - word.size // 2
-    side = torch.full((len(x),), word.size, device=x.device)
+    corner = (
+        (drawn * (size - component.size + 1)).floor()
+        if component.inside
+        else (drawn * size).floor() - component.size // 2
+    )
+    side = torch.full((len(x),), component.size, device=x.device)
     where = inside(corner[:, 0], corner[:, 1], side, side, x.shape)
     return torch.where(where, frame.pixels(torch.zeros(1, 1, 1, device=x.device)), x), mask

@@ -40,11 +40,11 @@ def _flip(x: Tensor | None, which: Tensor, axis: int) -> Tensor | None:
 
 
 @APPLY.of(Hflip, Vflip)
-def flip(word: Any, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
-    axis = 3 if isinstance(word, Hflip) else 2
-    which = frame.chance(word.p)
-    if isinstance(word, Hflip) and word.alternating:
-        first = frame.draws.__class__(0, frame.draws.samples).chance(frame.purpose, word.p)
+def flip(component: Any, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    axis = 3 if isinstance(component, Hflip) else 2
+    which = frame.chance(component.p)
+    if isinstance(component, Hflip) and component.alternating:
+        first = frame.draws.__class__(0, frame.draws.samples).chance(frame.purpose, component.p)
         which = first ^ bool(frame.epoch % 2)
     flipped = _flip(x, which, axis)
     assert flipped is not None
@@ -61,22 +61,24 @@ def window(x: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Ten
 
 
 @APPLY.of(Crop)
-def crop(word: Crop, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
-    height, width = (word.size, word.size) if word.size else x.shape[2:]
-    pad = (word.padding,) * 4
-    if word.mode == "reflect" and word.padding >= min(x.shape[2:]):
+def crop(component: Crop, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    height, width = (component.size, component.size) if component.size else x.shape[2:]
+    pad = (component.padding,) * 4
+    if component.mode == "reflect" and component.padding >= min(x.shape[2:]):
         raise DataError(
-            "unfit-size", f"an image of {x.shape[2]} x {x.shape[3]} cannot be mirrored by {word.padding} pixels"
+            "unfit-size", f"an image of {x.shape[2]} x {x.shape[3]} cannot be mirrored by {component.padding} pixels"
         )
-    padded = functional.pad(x, pad, mode=PAD[word.mode])
+    padded = functional.pad(x, pad, mode=PAD[component.mode])
     if height > padded.shape[2] or width > padded.shape[3]:
         size = f"{padded.shape[2]} x {padded.shape[3]}"
-        raise DataError("unfit-size", f"`crop({word.size})` is larger than an image of {size}", "give it `padding`")
+        raise DataError(
+            "unfit-size", f"`crop({component.size})` is larger than an image of {size}", "give it `padding`"
+        )
     spare = frame.uniform("corner", 2)
     top = (spare[:, 0] * (padded.shape[2] - height + 1)).long()
     left = (spare[:, 1] * (padded.shape[3] - width + 1)).long()
     if mask is not None:
-        mask = window(_padded(mask, pad, word.mode), top, left, height, width)
+        mask = window(_padded(mask, pad, component.mode), top, left, height, width)
     return window(padded, top, left, height, width), mask
 
 
@@ -87,13 +89,13 @@ def _padded(mask: Tensor, pad: tuple[int, ...], mode: str) -> Tensor:
 
 
 @APPLY.of(Translate)
-def translate(word: Translate, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
-    return crop(Crop(padding=word.pixels, mode=word.mode), x, mask, frame)
+def translate(component: Translate, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    return crop(Crop(padding=component.pixels, mode=component.mode), x, mask, frame)
 
 
 @APPLY.of(Resize)
-def resize(word: Resize, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
-    size = (word.size, word.size)
+def resize(component: Resize, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    size = (component.size, component.size)
     if tuple(x.shape[2:]) == size:
         return x, mask
     images = functional.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
@@ -159,32 +161,32 @@ def shift_matrix(pixels: Tensor, axis: int) -> Tensor:
 
 
 @APPLY.of(Rotate)
-def rotate(word: Rotate, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
-    angle = frame.between("angle", -word.degrees, word.degrees)
+def rotate(component: Rotate, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    angle = frame.between("angle", -component.degrees, component.degrees)
     none, one = torch.zeros(len(x), 2, device=x.device), torch.ones(len(x), device=x.device)
-    return warp(x, mask, inverse_matrix(angle, none, one, none), word.interpolation, word.fill)
+    return warp(x, mask, inverse_matrix(angle, none, one, none), component.interpolation, component.fill)
 
 
 @APPLY.of(Affine)
-def affine(word: Affine, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
-    size = torch.tensor([x.shape[3], x.shape[2]], device=x.device) * torch.tensor(word.translate, device=x.device)
+def affine(component: Affine, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    size = torch.tensor([x.shape[3], x.shape[2]], device=x.device) * torch.tensor(component.translate, device=x.device)
     shift = (frame.between("shift", -1, 1, 2) * size).round()
-    angle = frame.between("angle", -word.degrees, word.degrees)
-    shear = frame.between("shear", -word.shear, word.shear)
+    angle = frame.between("angle", -component.degrees, component.degrees)
+    shear = frame.between("shear", -component.shear, component.shear)
     matrix = inverse_matrix(
-        angle, shift, frame.between("scale", *word.scale), torch.stack([shear, torch.zeros_like(shear)], 1)
+        angle, shift, frame.between("scale", *component.scale), torch.stack([shear, torch.zeros_like(shear)], 1)
     )
-    return warp(x, mask, matrix, word.interpolation, word.fill)
+    return warp(x, mask, matrix, component.interpolation, component.fill)
 
 
 @APPLY.of(Elastic)
-def elastic(word: Elastic, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
-    moved = word.std * frame.normal("moved", 2, word.grid, word.grid)
+def elastic(component: Elastic, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    moved = component.std * frame.normal("moved", 2, component.grid, component.grid)
     field = functional.interpolate(moved, size=x.shape[2:], mode="bicubic", align_corners=True)
     size = torch.tensor([2 / x.shape[3], 2 / x.shape[2]], device=x.device)
     still = affine_grid(torch.eye(2, 3, device=x.device)[None].expand(len(x), -1, -1), x.shape)
     grid = still + field.permute(0, 2, 3, 1) * size
-    images = functional.grid_sample(x, grid, word.interpolation, "reflection", align_corners=False).clamp(0, 1)
+    images = functional.grid_sample(x, grid, component.interpolation, "reflection", align_corners=False).clamp(0, 1)
     return images, None if mask is None else functional.grid_sample(mask, grid, "nearest", "reflection", False)
 
 
@@ -192,26 +194,26 @@ TRIES = 10
 
 
 @APPLY.of(RandomResizedCrop)
-def random_resized_crop(word: RandomResizedCrop, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
-    top, left, height, width = crop_boxes(word, x.shape[2], x.shape[3], frame)
-    rows = resampling(top, height, word.size, x.shape[2], word.interpolation)
-    columns = resampling(left, width, word.size, x.shape[3], word.interpolation)
+def random_resized_crop(component: RandomResizedCrop, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    top, left, height, width = crop_boxes(component, x.shape[2], x.shape[3], frame)
+    rows = resampling(top, height, component.size, x.shape[2], component.interpolation)
+    columns = resampling(left, width, component.size, x.shape[3], component.interpolation)
     images = (rows[:, None] @ (x @ columns[:, None].transpose(2, 3)).clamp(0, 1)).clamp(0, 1)
     if mask is not None:
-        rows, columns = (nearest(*b, word.size) for b in ((top, height), (left, width)))
+        rows, columns = (nearest(*b, component.size) for b in ((top, height), (left, width)))
         mask = mask[torch.arange(len(mask), device=x.device)[:, None, None], 0, rows[:, :, None], columns[:, None]]
         mask = mask[:, None]
     return images, mask
 
 
-def crop_boxes(word: RandomResizedCrop, h: int, w: int, frame: Frame) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def crop_boxes(component: RandomResizedCrop, h: int, w: int, frame: Frame) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Boxes (top, left, height, width), float [B]: the first try of ten that fits, else all within the ratio."""
-    area = frame.between("area", *word.scale, TRIES) * h * w
-    ratio = frame.between("ratio", math.log(word.ratio[0]), math.log(word.ratio[1]), TRIES).exp()
+    area = frame.between("area", *component.scale, TRIES) * h * w
+    ratio = frame.between("ratio", math.log(component.ratio[0]), math.log(component.ratio[1]), TRIES).exp()
     width, height = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
     fits = (width >= 1) & (width <= w) & (height >= 1) & (height <= h)
     first = fits.int().argmax(1, keepdim=True)
-    low, high = word.ratio
+    low, high = component.ratio
     whole_w, whole_h = (w, round(w / low)) if w / h < low else (round(h * high), h) if w / h > high else (w, h)
     found = fits.any(1)
     width = torch.where(found, width.gather(1, first)[:, 0], float(whole_w))

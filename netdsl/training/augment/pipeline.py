@@ -14,36 +14,38 @@ from netdsl.training.rng import KeyedRng
 
 
 class Pipeline:
-    """Applies the words in order. With `mask`, targets [B, H, W] are moved along with the images. `mixing`: images
-    to mix in, uint8 [M, C, S, S]."""
+    """Applies the augmentations in order. With `mask`, targets [B, H, W] are moved along with the images.
+
+    `mixing`: images to mix in, uint8 [M, C, S, S].
+    """
 
     def __init__(
         self,
-        words: Sequence[Any],
+        components: Sequence[Any],
         mask: bool = False,
         standard: Standard | None = None,
         mixing: Tensor | None = None,
     ) -> None:
-        self.words = tuple(words)
+        self.components = tuple(components)
         self.mask = mask
         self.standard = standard
         self.mixing = mixing
 
     def __bool__(self) -> bool:
-        return bool(self.words)
+        return bool(self.components)
 
     def frame(self, place: int, draws: KeyedRng, epoch: int) -> Frame:
-        """What the word at a place draws from."""
-        return Frame(draws, f"{place}.{type(self.words[place]).__name__}", epoch, self.standard, self.mixing)
+        """The random keys of the augmentation at a position."""
+        return Frame(draws, f"{place}.{type(self.components[place]).__name__}", epoch, self.standard, self.mixing)
 
     def __call__(
         self, inputs: tuple[Tensor, ...], target: Tensor, draws: KeyedRng, epoch: int, after: int = 0
     ) -> tuple[tuple[Tensor, ...], Tensor]:
-        """All words but the first `after`."""
+        """All augmentations but the first `after`."""
         images, mask = inputs[0], target[:, None].to(torch.float32) if self.mask else None
-        for place, word in enumerate(self.words[after:], after):
+        for place, component in enumerate(self.components[after:], after):
             frame = self.frame(place, draws, epoch)
-            images, mask = APPLY[word](word, images, mask, frame)
+            images, mask = APPLY[component](component, images, mask, frame)
         if mask is not None:
             target = mask[:, 0].round().to(torch.int64)
         return (images, *inputs[1:]), target

@@ -39,13 +39,13 @@ COLOURS = {
 
 
 @APPLY.of(PixMix)
-def pixmix(word: PixMix, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
-    mixed = _sometimes_augmented(word, x, x, "start", frame)
+def pixmix(component: PixMix, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    mixed = _sometimes_augmented(component, x, x, "start", frame)
     other = mixing_images(x, frame)
-    rounds = frame.integers("rounds", word.rounds + 1)
-    for turn in range(word.rounds):
-        copy = _sometimes_augmented(word, x, other, f"copy{turn}", frame)
-        a, b = weights(frame.uniform(f"side{turn}"), frame.uniform(f"weights{turn}", 2), word.beta)
+    rounds = frame.integers("rounds", component.rounds + 1)
+    for turn in range(component.rounds):
+        copy = _sometimes_augmented(component, x, other, f"copy{turn}", frame)
+        a, b = weights(frame.uniform(f"side{turn}"), frame.uniform(f"weights{turn}", 2), component.beta)
         adds = column(frame.uniform(f"operation{turn}") < 0.5)
         result = torch.where(adds, add(mixed, copy, a, b), multiply(mixed, copy, a, b)).clamp(0, 1)
         mixed = torch.where(column(turn < rounds), result, mixed)
@@ -85,11 +85,11 @@ def mixing_images(x: Tensor, frame: Frame) -> Tensor:
     return window(chosen, top, left, height, width)
 
 
-def _sometimes_augmented(word: PixMix, x: Tensor, otherwise: Tensor, what: str, frame: Frame) -> Tensor:
+def _sometimes_augmented(component: PixMix, x: Tensor, otherwise: Tensor, what: str, frame: Frame) -> Tensor:
     """x under one random operation, or in one case of two what is given otherwise."""
-    names = (*PLAIN, *(COLOURS if word.all_operations else ()))
+    names = (*PLAIN, *(COLOURS if component.all_operations else ()))
     which = frame.integers(f"{what}.which", len(names))
-    level = frame.between(f"{what}.level", 0.1, word.severity) / 10
+    level = frame.between(f"{what}.level", 0.1, component.severity) / 10
     sign = torch.where(frame.uniform(f"{what}.sign") < 0.5, -1.0, 1.0)
     used = frame.uniform(f"{what}.augmented") < 0.5
     found = otherwise

@@ -13,9 +13,9 @@ from netdsl.training.augment.registry import APPLY, Frame
 Both = tuple[Tensor, Tensor | None]
 
 
-def reading(word: RandAugment | TrivialAugment | AutoAugment, frame: Frame) -> Reading:
-    """How the word's moves read an image. The mean colour is what the net will see as 0."""
-    return Reading(word.interpolation, frame.pixels(torch.zeros(1, 1, 1)) if word.fill == "mean" else 0.0)
+def reading(component: RandAugment | TrivialAugment | AutoAugment, frame: Frame) -> Reading:
+    """How the component's moves read an image. The mean colour is what the net will see as 0."""
+    return Reading(component.interpolation, frame.pixels(torch.zeros(1, 1, 1)) if component.fill == "mean" else 0.0)
 
 
 def chosen(
@@ -40,35 +40,35 @@ def chosen(
 
 
 @APPLY.of(RandAugment)
-def randaugment(word: RandAugment, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
-    space = TIMM if word.increasing else RAND
+def randaugment(component: RandAugment, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    space = TIMM if component.increasing else RAND
     names = tuple(space)
-    for turn in range(word.count):
-        level = torch.full((len(x),), word.strength / 10, device=x.device)
-        if word.std:
-            most = max(1.0, word.strength / 10)
-            level = (level + word.std / 10 * frame.normal(f"strength{turn}")).clamp(0, most)
+    for turn in range(component.count):
+        level = torch.full((len(x),), component.strength / 10, device=x.device)
+        if component.std:
+            most = max(1.0, component.strength / 10)
+            level = (level + component.std / 10 * frame.normal(f"strength{turn}")).clamp(0, most)
         sign = torch.where(frame.uniform(f"sign{turn}") < 0.5, -1.0, 1.0)
         amounts = {n: amount_of(space[n], level, sign, x.shape) for n in names}
-        used = frame.uniform(f"used{turn}") < word.p
-        x = chosen(x, names, frame.integers(f"which{turn}", len(names)), amounts, used, reading(word, frame))
+        used = frame.uniform(f"used{turn}") < component.p
+        x = chosen(x, names, frame.integers(f"which{turn}", len(names)), amounts, used, reading(component, frame))
     return x, mask
 
 
 @APPLY.of(TrivialAugment)
-def trivialaugment(word: TrivialAugment, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+def trivialaugment(component: TrivialAugment, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     names = tuple(WIDE)
     level = frame.integers("level", 31).float() / 30
     sign = torch.where(frame.uniform("sign") < 0.5, -1.0, 1.0)
     amounts = {n: amount_of(WIDE[n], level, sign, x.shape) for n in names}
     everywhere = torch.ones(len(x), dtype=torch.bool, device=x.device)
     which = frame.integers("which", len(names))
-    return chosen(x, names, which, amounts, everywhere, reading(word, frame)), mask
+    return chosen(x, names, which, amounts, everywhere, reading(component, frame)), mask
 
 
 @APPLY.of(AutoAugment)
-def autoaugment(word: AutoAugment, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
-    policy = POLICIES[word.policy]
+def autoaugment(component: AutoAugment, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    policy = POLICIES[component.policy]
     pairs = frame.integers("policy", len(policy))
     for turn in range(2):
         names = tuple(dict.fromkeys(pair[turn][0] for pair in policy))
@@ -77,5 +77,5 @@ def autoaugment(word: AutoAugment, x: Tensor, mask: Tensor | None, frame: Frame)
         sign = torch.where(frame.uniform(f"sign{turn}") < 0.5, -1.0, 1.0)
         used = frame.uniform(f"used{turn}") < chance
         amounts = {n: amount_of(RAND.get(n, TIMM[n]), level, sign, x.shape) for n in names}
-        x = chosen(x, names, which.long(), amounts, used, reading(word, frame))
+        x = chosen(x, names, which.long(), amounts, used, reading(component, frame))
     return x, mask

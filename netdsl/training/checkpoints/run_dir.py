@@ -11,6 +11,7 @@ from msgspec import Struct
 from netdsl.elaborate.modules import Imported, Module
 from netdsl.recipe.resume import Change
 from netdsl.recipe.schema import Recipe
+from netdsl.recipe.stored import current, current_recipe
 from netdsl.training.checkpoints.format import write_atomic
 from netdsl.training.data.columns import Column
 from netdsl.training.errors import CheckpointError, WriteError
@@ -101,16 +102,12 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
 
 
-BEFORE = {"standardize_targets": False}
-"""Fields that a recipe of an older version does not have, and what was done then."""
-
-
 def read_about(folder: Path) -> tuple[About, Recipe]:
     """What a run is. Raises CheckpointError for a folder that is not a run's."""
     try:
-        about = msgspec.json.decode((folder / ABOUT).read_bytes(), type=About)
-        written = msgspec.json.decode((folder / RECIPE).read_bytes(), type=dict[str, Any])
-        recipe = msgspec.convert(BEFORE | written, Recipe)
+        about, written = (msgspec.json.decode((folder / n).read_bytes(), type=dict[str, Any]) for n in (ABOUT, RECIPE))
+        about["changes"] = current(about.get("changes", ()))
+        return msgspec.convert(about, About), msgspec.convert(current_recipe(written), Recipe)
     except OSError as error:
         name = Path(error.filename or ABOUT).name
         raise CheckpointError(
@@ -118,7 +115,6 @@ def read_about(folder: Path) -> tuple[About, Recipe]:
         ) from None
     except msgspec.DecodeError as error:
         raise CheckpointError("not-a-run", f"{folder} is not the folder of a run: {error}") from None
-    return about, recipe
 
 
 class Log:

@@ -140,14 +140,16 @@ def with_noise(split: Split, fraction: float, classes: int, seed: int) -> Split:
     return replace(split, target=target)
 
 
-def statistics(split: Split, word: Any, workers: int | str = 0) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+def statistics(
+    split: Split, component: Any, workers: int | str = 0
+) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Mean and deviation per channel over the training split, to six digits; None for no such numbers.
 
     A channel that hardly changes keeps its scale, so that nothing explodes.
     """
-    if isinstance(word, Fixed):
-        return word.mean, word.std
-    if not isinstance(word, Channel) or not len(split) or not as_floats(split.example()[0]).is_floating_point():
+    if isinstance(component, Fixed):
+        return component.mean, component.std
+    if not isinstance(component, Channel) or not len(split) or not as_floats(split.example()[0]).is_floating_point():
         return None
     count, total, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     for (images, *_), _ in split.batches(measured(split), workers):

@@ -18,23 +18,25 @@ Inputs = tuple[Tensor, ...]
 
 
 class Mixer:
-    """Which mixing an update gets: one word of the recipe, drawn by their weights, with its own probability. `repeat`:
-    so many neighbouring places are copies of one sample."""
+    """Chooses the mixing of each step: one component of the recipe's `mix`, by their weights, applied with its own
+    probability. `repeat`: the number of neighbouring batch indices that hold copies of one sample."""
 
-    def __init__(self, words: Sequence[Any], seed: int, repeat: int = 1) -> None:
-        self.words = tuple(words)
-        self.bounds = tuple(accumulate(w.weight for w in words))
+    def __init__(self, components: Sequence[Any], seed: int, repeat: int = 1) -> None:
+        self.components = tuple(components)
+        self.bounds = tuple(accumulate(w.weight for w in components))
         self.seed = seed
         self.repeat = repeat
 
     def draw(self, step: int) -> Mix | None:
         """The mixing of update `step`, or None."""
-        if not self.words:
+        if not self.components:
             return None
         base = key(self.seed, "mix", step)
         rest = _uniform(key(base, "choice")) * self.bounds[-1]
-        word = next((w for w, below in zip(self.words, self.bounds, strict=True) if rest < below), self.words[-1])
-        return Mix(word, base, self.repeat) if _uniform(scramble(base)) < word.p else None
+        component = next(
+            (w for w, below in zip(self.components, self.bounds, strict=True) if rest < below), self.components[-1]
+        )
+        return Mix(component, base, self.repeat) if _uniform(scramble(base)) < component.p else None
 
 
 def _uniform(x: int) -> float:
@@ -45,14 +47,14 @@ def _uniform(x: int) -> float:
 class Mix(Struct, frozen=True, eq=False):
     """One update's mixing, drawn. `base` is its key."""
 
-    word: Any
+    component: Any
     base: int
     repeat: int = 1
 
     def others(self, places: Tensor, count: int) -> Tensor:
         """The places of an update of `count` samples that neighbouring `places` are mixed with and that do not stand
         among them; with pairs, the partner of each, itself where the last one has none."""
-        if self.word.per != "pair":
+        if self.component.per != "pair":
             return (places[-1:] + 1 + torch.arange(self.repeat, device=places.device)) % count
         block = places // (2 * self.repeat) * (2 * self.repeat)
         partner = block + (places - block + self.repeat) % (2 * self.repeat)
@@ -60,16 +62,16 @@ class Mix(Struct, frozen=True, eq=False):
 
     def share(self, places: Tensor) -> Tensor:
         """How much of each sample is left, float32 [B]: one number for the update, for each pair or each place."""
-        if self.word.per == "batch":
-            return beta(self.base, self.word.alpha).to(places.device).expand(len(places))
-        drawn = torch.cat([beta(key(self.base, p), self.word.alpha) for p in self._draws(places).tolist()])
+        if self.component.per == "batch":
+            return beta(self.base, self.component.alpha).to(places.device).expand(len(places))
+        drawn = torch.cat([beta(key(self.base, p), self.component.alpha) for p in self._draws(places).tolist()])
         return drawn.to(places.device)
 
     def _draws(self, places: Tensor) -> Tensor:
         """What the places draw from: the same number means the same draw."""
-        if self.word.per == "batch":
+        if self.component.per == "batch":
             return torch.zeros_like(places)
-        if self.word.per == "sample":
+        if self.component.per == "sample":
             return places
         return places // (2 * self.repeat) * self.repeat + places % self.repeat
 
@@ -78,7 +80,7 @@ class Mix(Struct, frozen=True, eq=False):
         count = len(places)
         x, partner = inputs[0][:count], inputs[0][-count:]
         share = self.share(places)
-        if isinstance(self.word, Cutmix):
+        if isinstance(self.component, Cutmix):
             inside = self._box(places, share, x.shape[2], x.shape[3])
             mixed = torch.where(inside[:, None], partner, x)
             share = 1 - inside.to(torch.float32).mean((1, 2))

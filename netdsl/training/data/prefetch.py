@@ -34,7 +34,7 @@ SHARED = "/dev/shm"
 
 
 class Reading(Dataset[Any]):
-    """`read` of a job. What is wrong with the data is handed over as a value: it keeps its words."""
+    """`read` of a job. A mistake in the data is handed over as a diagnostic."""
 
     def __init__(self, read: Callable[[Any], Inputs]) -> None:
         self.read = read

@@ -22,16 +22,16 @@ def preprocessing(recipe: Recipe, train: Split, program: Program) -> tuple[tuple
 
     Raises DataError where the net's image has no size that numbers per pixel could have.
     """
-    word = recipe.standardize
-    if not isinstance(word, Pixel | Image):
+    component = recipe.standardize
+    if not isinstance(component, Pixel | Image):
         channels = recipe.data.task != "nodes" and isinstance(program.main.inputs[0].type.shape[0], int)
-        return statistics(train, word, recipe.workers) if channels else None, "channel"
-    per = str(word.__struct_config__.tag)
+        return statistics(train, component, recipe.workers) if channels else None, "channel"
+    per = str(component.__struct_config__.tag)
     named = [s for s in program.main.inputs[0].type.shape if not isinstance(s, int)]
     if named:
         hint = f"give it: `--size {named[0]}=32`"
         raise DataError("symbolic-size", f"`standardize = {per}` needs a net whose images have one size", hint)
-    for step in recipe.augment if isinstance(word, Image) else ():
+    for step in recipe.augment if isinstance(component, Image) else ():
         if isinstance(step, Cutout) or (isinstance(step, RandomErasing) and step.value != "mean"):
             name = step.__struct_config__.tag
             message = f"`{name}` writes what the net sees as the mean, which is every image's own here"
@@ -39,7 +39,7 @@ def preprocessing(recipe: Recipe, train: Split, program: Program) -> tuple[tuple
     return (0.0, 1.0), per
 
 
-def pixel_statistics(split: Split, word: Pixel, workers: int | str = 0) -> tuple[Tensor, Tensor]:
+def pixel_statistics(split: Split, component: Pixel, workers: int | str = 0) -> tuple[Tensor, Tensor]:
     """Mean and deviation [C, H, W] over a split; the deviation is 1 without `scale`, and where it is nearly 0."""
     parts = measured(split)
     count = sum(map(len, parts))
@@ -49,7 +49,7 @@ def pixel_statistics(split: Split, word: Pixel, workers: int | str = 0) -> tuple
         return sum(sums, torch.zeros((), dtype=torch.float64)) / count
 
     mean = averaged(1, 0.0)
-    if not word.scale:
+    if not component.scale:
         return mean.float(), torch.ones_like(mean).float()
     std = averaged(2, mean).sqrt()
     return mean.float(), torch.where(std < 1e-3, torch.ones_like(std), std).float()

@@ -123,10 +123,12 @@ def _check_augment(recipe: Recipe, data: DataSet) -> None:
         raise DataError(
             "not-an-image", f"`augment` is for images, and a sample of `{data.name}` is {list(first.shape[1:])}", hint
         )
-    for word in recipe.augment if data.task == "mask" else ():
-        if word.masks == "refused":
+    for component in recipe.augment if data.task == "mask" else ():
+        if component.masks == "refused":
             hint = "use `hflip`, `crop`, `rotate` or `affine`"
-            raise DataError("not-supported", f"`{component_name(word)}` would move the image and not its mask", hint)
+            raise DataError(
+                "not-supported", f"`{component_name(component)}` would move the image and not its mask", hint
+            )
     for x in data.train.inputs:
         if x.is_floating_point() and not 0 <= float(x.min()) <= float(x.max()) <= 1:
             have = f"from {float(x.min()):.4g} to {float(x.max()):.4g}"

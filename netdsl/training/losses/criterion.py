@@ -36,7 +36,7 @@ class Criterion:
                     "unknown-output", f"the net has no output `{name}`", f"its outputs: {', '.join(self.names)}"
                 )
         self.weights = {n: recipe.outputs.get(n, 1.0 if n == self.kept[0] else 0.0) for n in self.names}
-        self.word = recipe.loss
+        self.component = recipe.loss
         self.loss = loss_of(recipe.loss)
         self.deviation = None if deviation is None else torch.tensor(deviation)
 
@@ -48,7 +48,8 @@ class Criterion:
     def totals(self, result: Any, targets: Sequence[Tensor]) -> Tensor:
         """The denominators [T] of all terms over several micro-batches, of which `result` is that of one."""
         each = (
-            torch.cat([counts_of(self.word, facing(t, x)).sum(1) for x, _ in self._weighed(result)]) for t in targets
+            torch.cat([counts_of(self.component, facing(t, x)).sum(1) for x, _ in self._weighed(result)])
+            for t in targets
         )
         return torch.stack(list(each)).sum(0)
 

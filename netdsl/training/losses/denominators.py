@@ -24,9 +24,9 @@ class Denominators:
     then all micro-batches of an update are read before the first is computed.
     """
 
-    def __init__(self, word: Any, criterion: Criterion, feed: BatchLoader, ranks: ProcessGroup) -> None:
+    def __init__(self, component: Any, criterion: Criterion, feed: BatchLoader, ranks: ProcessGroup) -> None:
         self.criterion, self.feed, self.ranks = criterion, feed, ranks
-        hard = isinstance(word, CrossEntropy | DiceCe) and not feed.targets.soft
+        hard = isinstance(component, CrossEntropy | DiceCe) and not feed.targets.soft
         hard = hard and not feed.split.target.is_floating_point()
         self.positions = hard and feed.split.target.ndim > 1
         self.labels = hard and not self.positions

@@ -39,29 +39,29 @@ LossTerms = Callable[[Any, Tensor, Tensor], tuple[Tensor, ...]]
 """(component, output, target) -> the numerators of each term, [B]."""
 
 
-def loss_of(word: Any) -> Callable[[Tensor, Tensor], Terms]:
+def loss_of(component: Any) -> Callable[[Tensor, Tensor], Terms]:
     """The function of a recipe's loss."""
     return lambda output, target: Terms(
-        torch.stack(LOSSES[word](word, output.float(), target)), counts_of(word, target)
+        torch.stack(LOSSES[component](component, output.float(), target)), counts_of(component, target)
     )
 
 
-def counts_of(word: Any, target: Tensor) -> Tensor:
+def counts_of(component: Any, target: Tensor) -> Tensor:
     """The denominators of every sample, [T, B]: 1, or with hard targets the number of positions that have a class, each
     with the weight of its class, as torch.nn.CrossEntropyLoss divides."""
     ones = torch.ones(len(target), device=target.device)
-    if not isinstance(word, CrossEntropy | DiceCe) or target.is_floating_point():
+    if not isinstance(component, CrossEntropy | DiceCe) or target.is_floating_point():
         return ones[None]
-    weight = class_weights(word, target.device)
+    weight = class_weights(component, target.device)
     valid = target >= 0
     each = valid.float() if weight is None else weight[target.clamp(min=0).long()] * valid
     count = each.flatten(1).sum(1) if each.ndim > 1 else each
-    return torch.stack((ones, count)) if isinstance(word, DiceCe) else count[None]
+    return torch.stack((ones, count)) if isinstance(component, DiceCe) else count[None]
 
 
-def class_weights(word: Any, device: torch.device) -> Tensor | None:
+def class_weights(component: Any, device: torch.device) -> Tensor | None:
     """The weight of every class (with `bce`, of a yes), where the recipe gives them."""
-    return _on_device(word.class_weights, device) if word.class_weights else None
+    return _on_device(component.class_weights, device) if component.class_weights else None
 
 
 @cache
@@ -80,61 +80,61 @@ def _summed(each: Tensor) -> Tensor:
     return each.flatten(1).sum(1) if each.ndim > 1 else each
 
 
-def _cross_entropy(word: CrossEntropy, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+def _cross_entropy(component: CrossEntropy, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     output = _by_class(output, target)
-    weight = class_weights(word, output.device)
+    weight = class_weights(component, output.device)
     if target.is_floating_point():  # smoothed before it was mixed
         return (functional.cross_entropy(output, target, weight, reduction="none"),)
     each = functional.cross_entropy(
-        output, target, weight, ignore_index=-1, reduction="none", label_smoothing=word.label_smoothing
+        output, target, weight, ignore_index=-1, reduction="none", label_smoothing=component.label_smoothing
     )
     return (_summed(each),)
 
 
-def _focal(word: Focal, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+def _focal(component: Focal, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     """Of every class (1 - p)^gamma * -log p, by its share of the target: with hard targets that of the true class, and
     where they are smoothed a little of all."""
     output = _by_class(output, target)
-    weight = class_weights(word, output.device)
+    weight = class_weights(component, output.device)
     log_chance = output.log_softmax(1)
-    each = -log_chance * (-log_chance.expm1()).clamp(min=TINY).pow(word.gamma)
+    each = -log_chance * (-log_chance.expm1()).clamp(min=TINY).pow(component.gamma)
     if weight is not None:
         each = each * weight.view(-1, *[1] * (output.ndim - 2))
     if target.is_floating_point():
         return (_summed((each * target).sum(1)),)
     valid = target >= 0
     true = each.gather(1, target.clamp(min=0).long().unsqueeze(1)).squeeze(1)
-    mixed = true * (1 - word.label_smoothing) + each.mean(1) * word.label_smoothing
+    mixed = true * (1 - component.label_smoothing) + each.mean(1) * component.label_smoothing
     return (_summed(mixed * valid),)
 
 
-def _bce(word: Bce, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
-    if word.threshold is not None:
-        target = (target > word.threshold).to(output.dtype)
-    yes = class_weights(word, output.device)
+def _bce(component: Bce, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+    if component.threshold is not None:
+        target = (target > component.threshold).to(output.dtype)
+    yes = class_weights(component, output.device)
     each = functional.binary_cross_entropy_with_logits(output, target, pos_weight=yes, reduction="none")
-    if word.gamma:
+    if component.gamma:
         chance = output.sigmoid()
         wrong = chance * (1 - target) + (1 - chance) * target
-        each = each * wrong.clamp(min=TINY).pow(word.gamma)
-    return (each.sum(1) if word.sum_classes else each.flatten(1).mean(1),)
+        each = each * wrong.clamp(min=TINY).pow(component.gamma)
+    return (each.sum(1) if component.sum_classes else each.flatten(1).mean(1),)
 
 
 def _numbers(distance: Callable[[Any, Tensor, Tensor], Tensor]) -> LossTerms:
-    def loss(word: Any, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
-        return (distance(word, output, target.to(output.dtype).reshape(output.shape)).flatten(1).mean(1),)
+    def loss(component: Any, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+        return (distance(component, output, target.to(output.dtype).reshape(output.shape)).flatten(1).mean(1),)
 
     return loss
 
 
-def _dice_ce(word: DiceCe, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+def _dice_ce(component: DiceCe, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     known = (target >= 0).flatten(1)[:, None]
     chance = output.softmax(1).flatten(2) * known
     truth = functional.one_hot(target.clamp(min=0), output.shape[1]).movedim(-1, 1).to(output.dtype).flatten(2) * known
-    overlap = 2 * (chance * truth).sum(2) + word.smooth
-    dice = 1 - (overlap / (chance.sum(2) + truth.sum(2) + word.smooth)).mean(1)
+    overlap = 2 * (chance * truth).sum(2) + component.smooth
+    dice = 1 - (overlap / (chance.sum(2) + truth.sum(2) + component.smooth)).mean(1)
     entropy = _summed(functional.cross_entropy(output, target, ignore_index=-1, reduction="none"))
-    return word.dice * dice, word.ce * entropy
+    return component.dice * dice, component.ce * entropy
 
 
 LOSSES: Executors[LossTerms] = Executors(
@@ -143,9 +143,9 @@ LOSSES: Executors[LossTerms] = Executors(
         CrossEntropy: _cross_entropy,
         Focal: _focal,
         Bce: _bce,
-        Mse: _numbers(lambda word, a, b: functional.mse_loss(a, b, reduction="none")),
-        L1: _numbers(lambda word, a, b: functional.l1_loss(a, b, reduction="none")),
-        Huber: _numbers(lambda word, a, b: functional.huber_loss(a, b, reduction="none", delta=word.delta)),
+        Mse: _numbers(lambda component, a, b: functional.mse_loss(a, b, reduction="none")),
+        L1: _numbers(lambda component, a, b: functional.l1_loss(a, b, reduction="none")),
+        Huber: _numbers(lambda component, a, b: functional.huber_loss(a, b, reduction="none", delta=component.delta)),
         DiceCe: _dice_ce,
     },
 )

@@ -24,25 +24,25 @@ from netdsl.training.optim.reparametrization import Factors
 
 
 @torch.no_grad()
-def add_penalties(words: Sequence[Any], weights: Sequence[Tensor], factors: Sequence[Factors] = ()) -> None:
+def add_penalties(components: Sequence[Any], weights: Sequence[Tensor], factors: Sequence[Factors] = ()) -> None:
     """Add the gradient of each penalty to those of the weights (convolutions and linears), and to those of the factors
     of weights that are products."""
-    for word in words:
+    for component in components:
         for w in weights:
             if w.grad is not None:
-                w.grad.add_(penalty_gradient(word, w))
+                w.grad.add_(penalty_gradient(component, w))
         for a, b in factors:
             if a.grad is not None and b.grad is not None:
-                of_a, of_b = _factor_gradients(word, a, b)
+                of_a, of_b = _factor_gradients(component, a, b)
                 a.grad.add_(of_a)
                 b.grad.add_(of_b)
 
 
-def _factor_gradients(word: Any, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def _factor_gradients(component: Any, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Of a penalty on the product a * b: L2 of the factors for the L1 of their product, else by the chain rule."""
-    if isinstance(word, ByProduct):
-        return a * word.rate, b * word.rate
-    gradient = penalty_gradient(word, a * b)
+    if isinstance(component, ByProduct):
+        return a * component.rate, b * component.rate
+    gradient = penalty_gradient(component, a * b)
     return gradient * b, gradient * a
 
 

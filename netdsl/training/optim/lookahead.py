@@ -14,26 +14,26 @@ class Slow:
     A function of the update's number: nothing to restore but the tensors.
     """
 
-    def __init__(self, module: nn.Module, word: Lookahead, total: int) -> None:
-        self.word = word
+    def __init__(self, module: nn.Module, component: Lookahead, total: int) -> None:
+        self.component = component
         self.total = total
         fast = self._fast(module)
         self.state = {n: t.detach().clone() for n, t in fast.items()}
 
     def _fast(self, module: nn.Module) -> dict[str, Tensor]:
         found: dict[str, Tensor] = dict(module.named_parameters())
-        if self.word.buffers:
+        if self.component.buffers:
             found |= {n: b for n, b in module.state_dict().items() if b.is_floating_point() and n not in found}
         return found
 
     def share(self, step: int) -> float:
         """How far the slow weights go towards the fast ones after update `step`, counted from 1."""
-        return float(1 - (1 - self.word.alpha) * (step / self.total) ** self.word.power)
+        return float(1 - (1 - self.component.alpha) * (step / self.total) ** self.component.power)
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
         """After optimizer step `step`, counted from 1."""
-        due = step % self.word.every == 0
+        due = step % self.component.every == 0
         if not due and step != self.total:
             return
         fast = self._fast(module)

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from netdsl.planning.groups import ParameterGroup
 from netdsl.planning.schedule import peak_lr
-from netdsl.recipe import optimizers as words
+from netdsl.recipe import optimizers as components
 from netdsl.recipe.registry import Executors
 from netdsl.recipe.schema import Recipe
 from netdsl.training.distributed.shards import in_parts
@@ -37,11 +37,11 @@ class Updater:
         updates: int,
         factors: Mapping[str, Factors] | None = None,
     ) -> None:
-        self.word = recipe.optimizer
+        self.component = recipe.optimizer
         tensors = dict(module.named_parameters())
         decay = decay_factor(recipe, updates)
-        described = [_described(g, tensors, self.word, decay) for g in _parted(groups, factors or {})]
-        self.optimizers = BUILDERS[self.word](self.word, described)
+        described = [_described(g, tensors, self.component, decay) for g in _parted(groups, factors or {})]
+        self.optimizers = BUILDERS[self.component](self.component, described)
         self.lr = 0.0
         self.held = 0.0
         self.least = peak_lr(recipe) * ALMOST_NOTHING
@@ -52,7 +52,7 @@ class Updater:
         `held` is the lr that the buffer is to be multiplied by.
         """
         self.lr = used = lr
-        if self.word.holds_lr:
+        if self.component.holds_lr:
             used = lr or min(self.held, self.least)
             if used and used != self.held:
                 self._rescale_buffers(self.held / used)
@@ -104,9 +104,11 @@ def _parted(groups: Sequence[ParameterGroup], factors: Mapping[str, Factors]) ->
             yield replace(group, paths=names, settings={**group.settings, "weight_decay": 0.0})
 
 
-def _described(group: ParameterGroup, tensors: Mapping[str, nn.Parameter], word: Any, decay: float) -> dict[str, Any]:
+def _described(
+    group: ParameterGroup, tensors: Mapping[str, nn.Parameter], component: Any, decay: float
+) -> dict[str, Any]:
     settings = dict(group.settings)
-    settings["weight_decay"] = settings.get("weight_decay", word.weight_decay) * decay
+    settings["weight_decay"] = settings.get("weight_decay", component.weight_decay) * decay
     return {"params": [tensors[p] for p in group.paths], "lr_scale": group.lr_scale, **settings}
 
 
@@ -118,40 +120,40 @@ def _fused(groups: Groups, in_shards: bool = False) -> bool:
     return all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for g in groups for p in g["params"])
 
 
-def _sgd(word: words.Sgd, groups: Groups) -> list[Optimizer]:
+def _sgd(component: components.Sgd, groups: Groups) -> list[Optimizer]:
     return [
         torch.optim.SGD(
             groups,
-            lr=word.lr,
-            momentum=word.momentum,
-            dampening=word.dampening,
-            nesterov=word.nesterov,
+            lr=component.lr,
+            momentum=component.momentum,
+            dampening=component.dampening,
+            nesterov=component.nesterov,
             fused=_fused(groups),
         )
     ]
 
 
 def _adam(cls: Callable[..., Optimizer], **more: Any) -> Callable[[Any, Groups], list[Optimizer]]:
-    def build(word: Any, groups: Groups) -> list[Optimizer]:
+    def build(component: Any, groups: Groups) -> list[Optimizer]:
         fused = {"fused": _fused(groups, in_shards=True)} if cls in (torch.optim.Adam, torch.optim.AdamW) else {}
-        options = {torch_name: getattr(word, name) for torch_name, name in more.items()}
-        return [cls(groups, lr=word.lr, betas=word.betas, eps=word.eps, **fused, **options)]
+        options = {torch_name: getattr(component, name) for torch_name, name in more.items()}
+        return [cls(groups, lr=component.lr, betas=component.betas, eps=component.eps, **fused, **options)]
 
     return build
 
 
-def _rmsprop(word: words.RmsProp, groups: Groups) -> list[Optimizer]:
+def _rmsprop(component: components.RmsProp, groups: Groups) -> list[Optimizer]:
     options: dict[str, Any] = {
-        "alpha": word.alpha,
-        "eps": word.eps,
-        "momentum": word.momentum,
-        "centered": word.centered,
+        "alpha": component.alpha,
+        "eps": component.eps,
+        "momentum": component.momentum,
+        "centered": component.centered,
     }
-    return [(RMSpropTF if word.tensorflow else torch.optim.RMSprop)(groups, lr=word.lr, **options)]
+    return [(RMSpropTF if component.tensorflow else torch.optim.RMSprop)(groups, lr=component.lr, **options)]
 
 
-def _adagrad(word: words.Adagrad, groups: Groups) -> list[Optimizer]:
-    return [torch.optim.Adagrad(groups, lr=word.lr, eps=word.eps, fused=_fused(groups))]
+def _adagrad(component: components.Adagrad, groups: Groups) -> list[Optimizer]:
+    return [torch.optim.Adagrad(groups, lr=component.lr, eps=component.eps, fused=_fused(groups))]
 
 
 class MatrixMuon(torch.optim.Muon):
@@ -199,35 +201,37 @@ def _matrix(weight: Tensor) -> Tensor:
     return matrix
 
 
-def _muon(word: words.Muon, groups: Groups) -> list[Optimizer]:
+def _muon(component: components.Muon, groups: Groups) -> list[Optimizer]:
     """Muon for tensors of two axes or more, AdamW for the others."""
     matrices, rest = (
         [{**g, "params": [p for p in g["params"] if (p.ndim >= 2) is m]} for g in groups] for m in (True, False)
     )
     found: list[Optimizer] = []
     if matrices := [g for g in matrices if g["params"]]:
-        options = {"momentum": word.momentum, "nesterov": word.nesterov, "adjust_lr_fn": word.adjust}
-        found.append(MatrixMuon(matrices, lr=word.lr, **options))
+        options = {"momentum": component.momentum, "nesterov": component.nesterov, "adjust_lr_fn": component.adjust}
+        found.append(MatrixMuon(matrices, lr=component.lr, **options))
     if rest := [g for g in rest if g["params"]]:
-        ratio = word.adamw_lr / word.lr
+        ratio = component.adamw_lr / component.lr
         scaled = [{**g, "lr_scale": g["lr_scale"] * ratio} for g in rest]
-        found.append(torch.optim.AdamW(scaled, lr=word.adamw_lr, fused=_fused(rest)))
+        found.append(torch.optim.AdamW(scaled, lr=component.adamw_lr, fused=_fused(rest)))
     return found
 
 
 BUILDERS: Executors[Callable[[Any, Groups], list[Optimizer]]] = Executors(
     "optimizer",
     {
-        words.Sgd: _sgd,
-        words.Adam: _adam(torch.optim.Adam),
-        words.AdamW: _adam(torch.optim.AdamW),
-        words.NAdam: _adam(torch.optim.NAdam, decoupled_weight_decay="decoupled"),
-        words.RAdam: _adam(torch.optim.RAdam, decoupled_weight_decay="decoupled"),
-        words.RmsProp: _rmsprop,
-        words.Adagrad: _adagrad,
-        words.Muon: _muon,
-        words.Lion: lambda word, groups: [Lion(groups, lr=word.lr, betas=word.betas)],
-        words.Lamb: _adam(Lamb, max_norm="max_norm"),
-        words.Lars: lambda word, groups: [Lars(groups, lr=word.lr, momentum=word.momentum, trust=word.trust)],
+        components.Sgd: _sgd,
+        components.Adam: _adam(torch.optim.Adam),
+        components.AdamW: _adam(torch.optim.AdamW),
+        components.NAdam: _adam(torch.optim.NAdam, decoupled_weight_decay="decoupled"),
+        components.RAdam: _adam(torch.optim.RAdam, decoupled_weight_decay="decoupled"),
+        components.RmsProp: _rmsprop,
+        components.Adagrad: _adagrad,
+        components.Muon: _muon,
+        components.Lion: lambda component, groups: [Lion(groups, lr=component.lr, betas=component.betas)],
+        components.Lamb: _adam(Lamb, max_norm="max_norm"),
+        components.Lars: lambda component, groups: [
+            Lars(groups, lr=component.lr, momentum=component.momentum, trust=component.trust)
+        ],
     },
 )

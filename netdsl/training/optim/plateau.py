@@ -23,12 +23,12 @@ class Falls(Struct, frozen=True):
     count: int = 0
 
 
-def judged(word: Plateau, falls: Falls, numbers: Mapping[str, Any]) -> Falls:
+def judged(component: Plateau, falls: Falls, numbers: Mapping[str, Any]) -> Falls:
     """What has been seen after one more evaluation."""
-    found = score(word.metric, numbers)
-    if improves(found, falls.best, word.least):
+    found = score(component.metric, numbers)
+    if improves(found, falls.best, component.least):
         return Falls(found, 0, falls.count)
     stale = falls.stale + 1
-    if stale < word.patience or (word.times is not None and falls.count >= word.times):
+    if stale < component.patience or (component.times is not None and falls.count >= component.times):
         return Falls(falls.best, stale, falls.count)
     return Falls(falls.best, 0, falls.count + 1)

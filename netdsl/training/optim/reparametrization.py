@@ -49,14 +49,14 @@ def folded_weight(a: Tensor, b: Tensor, least: float) -> Tensor:
 def split(module: nn.Module, recipe: Recipe, weights: Iterable[str]) -> dict[str, Factors]:
     """Split the weights of these paths where the recipe asks for it; the factors by path. Raises DataError for a
     weight that is none of its layer's own tensors."""
-    words = [w for w in recipe.penalty if isinstance(w, ByProduct)]
+    components = [w for w in recipe.penalty if isinstance(w, ByProduct)]
     found: dict[str, Factors] = {}
-    for path in weights if words else ():
+    for path in weights if components else ():
         owner, _, name = path.rpartition(".")
         layer = module.get_submodule(owner)
         if not isinstance(getattr(layer, name, None), nn.Parameter):
             raise DataError("not-supported", f"`l1_by_product` cannot split `{path}`: it is not its layer's own tensor")
-        parametrize.register_parametrization(layer, name, Product(words[0].least))
+        parametrize.register_parametrization(layer, name, Product(components[0].least))
         factors: Any = layer.parametrizations[name]  # type: ignore[index]
         found[path] = (factors.original0, factors.original1)
     return found

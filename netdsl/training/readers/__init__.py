@@ -13,7 +13,7 @@ from netdsl.training.data.validation import check_sound
 from netdsl.training.readers.registry import READERS
 
 
-def read(word: Any, base: Path, shape: tuple[int, ...], outputs: int, regression: bool = False) -> DataSet:
+def read(source: Any, base: Path, shape: tuple[int, ...], outputs: int, regression: bool = False) -> DataSet:
     """The data set a recipe names. `base`: the folder paths are relative to; `shape`, `outputs`: what the net takes
     and gives; `regression`: whole numbers in a file are numbers to predict, where the net gives one.
 
@@ -21,11 +21,11 @@ def read(word: Any, base: Path, shape: tuple[int, ...], outputs: int, regression
     """
     load()
     try:
-        found = READERS[word](word, base, shape, outputs)
+        found = READERS[source](source, base, shape, outputs)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise DataError("unreadable-data", f"cannot read the data: {where}{error.strerror or error}") from None
-    if regression and isinstance(word, Npz | Columns):
+    if regression and isinstance(source, Npz | Columns):
         found = as_numbers(found, outputs)
     check_sound(found)
     return found

@@ -54,21 +54,21 @@ def _check_size(archive: zipfile.ZipFile, name: str, file: Path | str) -> None:
 
 
 @READERS.of(Npz)
-def read(word: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    file = base / word.path
+def read(source: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    file = base / source.path
     arrays = load_arrays(file)
-    for name in (*word.inputs, "y"):
+    for name in (*source.inputs, "y"):
         if name not in arrays:
             raise DataError("missing-column", f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
-    train, test = _splits(word, arrays, file)
+    train, test = _splits(source, arrays, file)
     task, classes = task_of(train, test)
-    return DataSet(word.path, train, test, task, classes, images=train.inputs[0].ndim == 4)
+    return DataSet(source.path, train, test, task, classes, images=train.inputs[0].ndim == 4)
 
 
-def _splits(word: Npz, arrays: dict[str, Any], file: Path) -> tuple[Split, Split]:
+def _splits(source: Npz, arrays: dict[str, Any], file: Path) -> tuple[Split, Split]:
     """The training split, and the file's test split or one that is held out."""
-    train = split_of(arrays, word.inputs, "y", file)
-    tests = [f"{name}_test" for name in (*word.inputs, "y")]
+    train = split_of(arrays, source.inputs, "y", file)
+    tests = [f"{name}_test" for name in (*source.inputs, "y")]
     missing = [name for name in tests if name not in arrays]
     if missing and len(missing) < len(tests):
         there = next(name for name in tests if name in arrays)
@@ -76,7 +76,7 @@ def _splits(word: Npz, arrays: dict[str, Any], file: Path) -> tuple[Split, Split
     if not missing:
         test = split_of(arrays, tests[:-1], "y_test", file)
     else:
-        train, test = train.parted(round(word.test * len(train)))
+        train, test = train.parted(round(source.test * len(train)))
     if not len(train) or not len(test):
         hint = "give `x_test` and `y_test`, or another `test`: the fraction that is held out"
         raise DataError("no-samples", f"{file} has {len(train)} rows to train on and {len(test)} to test on", hint)

@@ -15,8 +15,8 @@ PIXELS = 3 * 32 * 32
 
 
 @READERS.of(Cifar10)
-def read_10(word: Cifar10, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    folder = base / word.folder
+def read_10(source: Cifar10, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    folder = base / source.folder
     train = [folder / f"data_batch_{i}.bin" for i in range(1, 6)]
     return DataSet(
         "cifar10", _records(train, 1, 0), _records([folder / "test_batch.bin"], 1, 0), classes=_names(folder, 10)
@@ -24,11 +24,11 @@ def read_10(word: Cifar10, base: Path, shape: tuple[int, ...], outputs: int) -> 
 
 
 @READERS.of(Cifar100)
-def read_100(word: Cifar100, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    folder = base / word.folder
-    column, count = (0, 20) if word.labels == "coarse" else (1, 100)
+def read_100(source: Cifar100, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    folder = base / source.folder
+    column, count = (0, 20) if source.labels == "coarse" else (1, 100)
     train, test = (_records([folder / f"{n}.bin"], 2, column) for n in ("train", "test"))
-    return DataSet("cifar100", train, test, classes=_names(folder, count, word.labels))
+    return DataSet("cifar100", train, test, classes=_names(folder, count, source.labels))
 
 
 def _records(files: list[Path], labels: int, column: int) -> Split:

@@ -39,53 +39,53 @@ class Known(Struct, frozen=True, eq=False):
 
 
 @READERS.of(Csv, ParquetTable)
-def read(word: Columns, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    return read_columns(word, base)
+def read(source: Columns, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    return read_columns(source, base)
 
 
-def read_columns(word: Columns, base: Path, known: Known | None = None) -> DataSet:
+def read_columns(source: Columns, base: Path, known: Known | None = None) -> DataSet:
     """The data set of a file with columns, for a net that is trained on it or, `known`, was on another."""
-    raw = load_columns(base / word.file, word)
-    test = load_columns(base / word.test, word) if word.test else None
-    return table_of(word, raw, test, word.file, word.test, known)
+    raw = load_columns(base / source.file, source)
+    test = load_columns(base / source.test, source) if source.test else None
+    return table_of(source, raw, test, source.file, source.test, known)
 
 
-def load_columns(file: Path, word: Columns) -> Raw:
+def load_columns(file: Path, source: Columns) -> Raw:
     """The columns of a file of the kind that a recipe's component names."""
-    return csv_columns(file, word.separator) if isinstance(word, Csv) else parquet_columns(file)
+    return csv_columns(file, source.separator) if isinstance(source, Csv) else parquet_columns(file)
 
 
 def table_of(
-    word: Columns, raw: Raw, test: Raw | None, where: str, other: str = "", known: Known | None = None
+    source: Columns, raw: Raw, test: Raw | None, where: str, other: str = "", known: Known | None = None
 ) -> DataSet:
     """The data set of a table by columns, and of one to test on (without it, a part of the rows)."""
-    _check_names(word, raw, where)
-    count = len(raw[word.targets[0]])
+    _check_names(source, raw, where)
+    count = len(raw[source.targets[0]])
     order = permutation(0, count)
-    held = 0 if test is not None else round(word.hold_out * count)
+    held = 0 if test is not None else round(source.hold_out * count)
     rows, left = order[held:].sort().values, order[:held].sort().values
     if not len(rows) or (test is None and not held):
         raise DataError("no-samples", f"{where} has {len(rows)} rows to train on and {held} to test on")
-    columns = known.columns if known else _columns(word, raw, rows, where)
-    target, classes = _targets(word, raw, where, known.classes if known else None)
+    columns = known.columns if known else _columns(source, raw, rows, where)
+    target, classes = _targets(source, raw, where, known.classes if known else None)
     train = _split(raw, columns, target, where)
     notes = tuple(described(columns, raw))
     if test is None:
         parts = train.subset(rows), train.subset(left)
     else:
-        parts = train, _split(test, columns, _targets(word, test, other, classes)[0], other)
+        parts = train, _split(test, columns, _targets(source, test, other, classes)[0], other)
     task = "numbers" if target.is_floating_point() else "classes"
     return DataSet(where, *parts, task, classes, images=False, notes=notes, columns=columns)
 
 
-def _columns(word: Columns, raw: Raw, rows: Tensor, where: str) -> tuple[Column, ...]:
+def _columns(source: Columns, raw: Raw, rows: Tensor, where: str) -> tuple[Column, ...]:
     """What the columns are, but for those to predict and to leave out."""
-    names = (n for n in raw if n not in word.ignore and n not in word.targets)
-    return tuple(column_of(n, raw[n], rows, where, n in word.categories, word.missing) for n in names)
+    names = (n for n in raw if n not in source.ignore and n not in source.targets)
+    return tuple(column_of(n, raw[n], rows, where, n in source.categories, source.missing) for n in names)
 
 
-def _check_names(word: Columns, raw: Raw, where: str) -> None:
-    for name in (*word.targets, *word.categories, *word.ignore):
+def _check_names(source: Columns, raw: Raw, where: str) -> None:
+    for name in (*source.targets, *source.categories, *source.ignore):
         if name not in raw:
             hint = did_you_mean(name, list(raw)) or f"it has {listed(raw)}"
             raise DataError("missing-column", f"{where} has no column `{name}`", hint)
@@ -97,21 +97,21 @@ def _split(raw: Raw, columns: Sequence[Any], target: Tensor, where: str) -> Spli
 
 
 def _targets(
-    word: Columns, raw: Raw, where: str, known: tuple[str, ...] | None = None
+    source: Columns, raw: Raw, where: str, known: tuple[str, ...] | None = None
 ) -> tuple[Tensor, tuple[str, ...]]:
     """Targets, and the names of their classes: whole numbers and texts are classes, other numbers are to be predicted.
 
     `known`: the classes of the training split, which others have to be of; empty where it has numbers.
     """
-    texts = [n for n in word.targets if not _target_is_number(word, n, raw, where)]
-    several = len(word.targets) > 1
+    texts = [n for n in source.targets if not _target_is_number(source, n, raw, where)]
+    several = len(source.targets) > 1
     if texts and (several or known == ()):
         why = "several targets are numbers" if several else "the net was trained on numbers"
         raise DataError("data-type", f"column `{texts[0]}` of {where} holds texts: {why}")
-    name = word.targets[0]
+    name = source.targets[0]
     if not several and (texts or _are_classes(as_numbers(raw[name]), known)):
         return _classes(name, raw[name], not texts, where, known)
-    return _numbers(np.stack([as_numbers(raw[n]) for n in word.targets], 1), where), ()
+    return _numbers(np.stack([as_numbers(raw[n]) for n in source.targets], 1), where), ()
 
 
 def _are_classes(values: np.ndarray, known: tuple[str, ...] | None) -> bool:
@@ -126,14 +126,14 @@ def _numbers(values: np.ndarray, where: str) -> Tensor:
     return torch.from_numpy(values.astype(np.float32))
 
 
-def _target_is_number(word: Columns, name: str, raw: Raw, where: str) -> bool:
+def _target_is_number(source: Columns, name: str, raw: Raw, where: str) -> bool:
     """Whether a target holds numbers. Raises DataError where one is missing."""
     if name not in raw:
         raise DataError("missing-column", f"{where} has no column `{name}`", f"it has {listed(raw)}")
     gone = [text is None for text in as_texts(raw[name])]
     if any(gone):
         raise DataError("data-value", f"row {gone.index(True) + 1:,} of {where} has no `{name}` to predict")
-    return name not in word.categories and is_number(name, raw[name], where)
+    return name not in source.categories and is_number(name, raw[name], where)
 
 
 def _whole(values: np.ndarray) -> bool:

@@ -25,7 +25,7 @@ def _load() -> tuple[Tensor, Tensor]:
 
 
 @READERS.of(Digits)
-def read(word: Digits, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+def read(source: Digits, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     """1,797 images [1, 8, 8]; the held-out part of every class is the same in every run."""
     pixels, labels = _load()
     order = permutation(0, len(labels))
@@ -35,19 +35,19 @@ def read(word: Digits, base: Path, shape: tuple[int, ...], outputs: int) -> Data
         members = order[labels[order] == c]
         rank[members] = torch.arange(len(members))
         share[members] = (rank[members].float() + 0.5) / len(members)
-    test = share < word.test
+    test = share < source.test
     splits = [Split((pixels[m],), labels[m]) for m in (~test, test)]
     return DataSet("digits", splits[0], splits[1], classes=NAMES)
 
 
 @READERS.of(Clutter)
-def read_clutter(word: Clutter, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+def read_clutter(source: Clutter, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     """Images [1, S, S] with a digit of twice its size among strokes of others; the mask is 1 on its pixels."""
     pixels, _ = _load()
     half = len(pixels) * 4 // 5
     splits = [
-        _cluttered(pixels[:half], word.train, word.size, word.seed * 2),
-        _cluttered(pixels[half:], word.test, word.size, word.seed * 2 + 1),
+        _cluttered(pixels[:half], source.train, source.size, source.seed * 2),
+        _cluttered(pixels[half:], source.test, source.size, source.seed * 2 + 1),
     ]
     return DataSet("clutter", splits[0], splits[1], task="mask", classes=("clutter", "digit"))
 

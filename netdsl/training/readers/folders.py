@@ -15,8 +15,8 @@ from netdsl.training.readers.registry import READERS
 
 
 @READERS.of(ImageFolder)
-def read(word: ImageFolder, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    root = base / word.folder
+def read(source: ImageFolder, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    root = base / source.folder
     train_dir, test_dir = subfolder(root, "train"), subfolder(root, "val", "test")
     classes = tuple(sorted(p.name for p in train_dir.iterdir() if p.is_dir()))
     if not classes:
@@ -26,9 +26,9 @@ def read(word: ImageFolder, base: Path, shape: tuple[int, ...], outputs: int) ->
     unknown = sorted(p.name for p in test_dir.iterdir() if p.is_dir() and p.name not in classes)
     if unknown:
         raise DataError("unknown-class", f"{test_dir} has the class `{unknown[0]}`, which {train_dir} has not")
-    view = View.of(word, shape if word.crop else known(shape, train_dir))
+    view = View.of(source, shape if source.crop else known(shape, train_dir))
     splits = [_classified(folder, classes, view) for folder in (train_dir, test_dir)]
-    return DataSet(word.folder, splits[0], splits[1], classes=classes)
+    return DataSet(source.folder, splits[0], splits[1], classes=classes)
 
 
 def _classified(folder: Path, classes: tuple[str, ...], view: View) -> Split:

@@ -18,9 +18,9 @@ from netdsl.training.readers.registry import READERS
 
 
 @READERS.of(Graph)
-def read(word: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+def read(source: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     """Inputs [1, N, F] and edges [1, 2, E]; targets [1, N], -1 for nodes of the other split."""
-    file = base / word.path
+    file = base / source.path
     arrays = load_arrays(file)
     for name in ("features", "edges", "labels", "train"):
         if name not in arrays:
@@ -38,7 +38,7 @@ def read(word: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> DataS
     parts = [Split(inputs, torch.where(m, labels, -1)[None]) for m in (known, ~known)]
     count = int(labels.max()) + 1
     classes = tuple(map(str, range(count))) if count <= MOST else ()
-    return DataSet(word.path, parts[0], parts[1], task="nodes", classes=classes, images=False)
+    return DataSet(source.path, parts[0], parts[1], task="nodes", classes=classes, images=False)
 
 
 def _check_nodes(file: Path, edges: Tensor, nodes: int) -> None:

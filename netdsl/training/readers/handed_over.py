@@ -10,7 +10,7 @@ from netdsl.training.readers.registry import READERS
 
 
 @READERS.of(Python)
-def read(word: Python, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+def read(source: Python, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     hint = "in Python: `net.train(data=...)`, and `netdsl.open_run(folder).resume(data=...)` to go on"
     raise DataError(
         "missing-data", "`python` stands for data that are handed over in Python, and they are not here", hint

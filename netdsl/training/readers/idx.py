@@ -21,10 +21,10 @@ CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt",
 
 
 @READERS.of(Mnist, FashionMnist)
-def read(word: Mnist | FashionMnist, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    folder = base / word.folder
+def read(source: Mnist | FashionMnist, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    folder = base / source.folder
     splits = [_split(folder, stem) for stem in ("train", "t10k")]
-    fashion = isinstance(word, FashionMnist)
+    fashion = isinstance(source, FashionMnist)
     names = CLOTHES if fashion else tuple("0123456789")
     return DataSet("fashion_mnist" if fashion else "mnist", splits[0], splits[1], classes=names)
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from netdsl.recipe import sources as words
+from netdsl.recipe import sources
 from netdsl.training.data.dataset import Cut, DataError, Split
 from netdsl.training.data.prefetch import in_process
 
@@ -76,9 +76,9 @@ class View:
         self.warp = warp
 
     @classmethod
-    def of(cls, word: words.Images, shape: tuple[int, ...]) -> View:
-        """How a recipe's word has images seen by a net that takes `shape`."""
-        return cls(shape, word.resize, word.crop, word.interpolation, word.fit == "warp")
+    def of(cls, source: sources.Images, shape: tuple[int, ...]) -> View:
+        """How images of a source are resized and cut for a net that takes `shape`."""
+        return cls(shape, source.resize, source.crop, source.interpolation, source.fit == "warp")
 
     def __call__(self, image: Any) -> Tensor:
         """uint8 [C, H, W] of an open image with the right channels: torchvision's Resize and CenterCrop."""

@@ -20,15 +20,15 @@ from netdsl.training.readers.registry import READERS
 
 
 @READERS.of(MaskFolder)
-def read(word: MaskFolder, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    root = base / word.folder
+def read(source: MaskFolder, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    root = base / source.folder
     folders = subfolder(root, "train"), subfolder(root, "val", "test")
     view = View(known(shape, folders[0] / "images"))
     pairs = [_pairs(folder) for folder in folders]
-    count = _classes(word, pairs)
+    count = _classes(source, pairs)
     dtype = torch.int8 if count <= 128 else torch.int16
-    splits = [Masked(tuple(images), tuple(masks), view, word.ignore, dtype).split() for images, masks in pairs]
-    return DataSet(word.folder, splits[0], splits[1], task="mask", classes=tuple(map(str, range(count))))
+    splits = [Masked(tuple(images), tuple(masks), view, source.ignore, dtype).split() for images, masks in pairs]
+    return DataSet(source.folder, splits[0], splits[1], task="mask", classes=tuple(map(str, range(count))))
 
 
 def _pairs(folder: Path) -> tuple[list[str], list[str]]:
@@ -43,7 +43,7 @@ def _pairs(folder: Path) -> tuple[list[str], list[str]]:
     return images, [masks[Path(p).stem] for p in images]
 
 
-def _classes(word: MaskFolder, pairs: list[tuple[list[str], list[str]]]) -> int:
+def _classes(source: MaskFolder, pairs: list[tuple[list[str], list[str]]]) -> int:
     """The number of classes in some masks, which are looked at one by one.
 
     Raises DataError for masks whose values cannot be class numbers: 0 and 255 for two classes.
@@ -53,11 +53,11 @@ def _classes(word: MaskFolder, pairs: list[tuple[list[str], list[str]]]) -> int:
         for images, masks in pairs:
             for values in pool.map(_values, masks, images):
                 seen |= values
-    found = sorted(seen - {word.ignore})
+    found = sorted(seen - {source.ignore})
     if not found or (len(found) < found[-1] + 1 and found[-1] > 1 + 2 * len(found)):
         listed = ", ".join(map(str, found[:5])) + (" ..." if len(found) > 5 else "")
         hint = "classes are 0, 1, 2 ...; `ignore=255` leaves out what has no class"
-        raise DataError("data-value", f"the masks of {word.folder} hold the values {listed or 'of no class'}", hint)
+        raise DataError("data-value", f"the masks of {source.folder} hold the values {listed or 'of no class'}", hint)
     return found[-1] + 1
 
 

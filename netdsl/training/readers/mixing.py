@@ -21,10 +21,10 @@ from netdsl.training.readers.listing import ENDINGS, images_below, open_one
 def read_mixing(recipe: Recipe, base: Path, shape: tuple[int, ...]) -> tuple[Tensor | None, tuple[str, ...]]:
     """All images of the folder, uint8 [M, C, S, S] (as many as `resident` allows, evenly spread), and what there is
     to say about them. `shape`: of the training images. Raises DataError."""
-    word = next((w for w in recipe.augment if isinstance(w, PixMix) and w.folder), None)
-    if word is None:
+    source = next((w for w in recipe.augment if isinstance(w, PixMix) and w.folder), None)
+    if source is None:
         return None, ()
-    folder = base / word.folder
+    folder = base / source.folder
     files = images_below(folder) if folder.is_dir() else []
     if not files:
         code, reason = ("no-samples", "has no images") if folder.is_dir() else ("missing-data", "is not there")

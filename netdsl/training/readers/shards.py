@@ -43,23 +43,23 @@ class Shard(Protocol):
 
 
 @READERS.of(Shards)
-def read(word: Shards, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    train, test = (_shards(word, base, pattern) for pattern in (word.files, word.test))
-    names, numbers = _classes(word, *(np.concatenate([s.labels for s in shards]) for shards in (train, test)))
+def read(source: Shards, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    train, test = (_shards(source, base, pattern) for pattern in (source.files, source.test))
+    names, numbers = _classes(source, *(np.concatenate([s.labels for s in shards]) for shards in (train, test)))
     first = Opened(tuple(train), shape[0])
-    if 0 in shape[1:3] and not word.crop:
+    if 0 in shape[1:3] and not source.crop:
         shape = filled(shape, first(0))
-    view = View.of(word, shape)
+    view = View.of(source, shape)
     splits = [_split(shards, n, view) for shards, n in zip((train, test), numbers, strict=True)]
-    return DataSet(word.files, splits[0], splits[1], classes=names)
+    return DataSet(source.files, splits[0], splits[1], classes=names)
 
 
-def _shards(word: Shards, base: Path, pattern: str) -> list[Shard]:
+def _shards(source: Shards, base: Path, pattern: str) -> list[Shard]:
     files = sorted(glob(str(base / pattern), recursive=True))
     if not files:
         raise DataError("missing-data", f"there is no file {base / pattern}", "paths are relative to the spec")
     found: list[Shard] = []
-    for file, own in zip(files, divided(files, partial(_indexed, word)), strict=True):
+    for file, own in zip(files, divided(files, partial(_indexed, source)), strict=True):
         if not sum(len(shard.labels) for shard in own):
             raise DataError(
                 "no-samples", f"{file} has no samples", "a sample is `NAME.jpg` and `NAME.cls`, one behind the other"
@@ -68,11 +68,11 @@ def _shards(word: Shards, base: Path, pattern: str) -> list[Shard]:
     return found
 
 
-def _indexed(word: Shards, file: str) -> list[Shard]:
-    return _row_groups(word, file) if file.endswith(".parquet") else [_tar(word, file)]
+def _indexed(source: Shards, file: str) -> list[Shard]:
+    return _row_groups(source, file) if file.endswith(".parquet") else [_tar(source, file)]
 
 
-def _classes(word: Shards, train: Any, test: Any) -> tuple[tuple[str, ...], tuple[Any, Any]]:
+def _classes(source: Shards, train: Any, test: Any) -> tuple[tuple[str, ...], tuple[Any, Any]]:
     """The names of the classes, and the samples' classes as their numbers. Raises DataError for one that only the test
     split has."""
     if train.dtype.kind in "iu" and test.dtype.kind in "iu":
@@ -80,7 +80,7 @@ def _classes(word: Shards, train: Any, test: Any) -> tuple[tuple[str, ...], tupl
     train, test = train.astype(str), test.astype(str)
     names = np.unique(train)
     if len(new := np.setdiff1d(test, names)):
-        raise DataError("unknown-class", f"class `{new[0]}` of {word.test} is not in {word.files}")
+        raise DataError("unknown-class", f"class `{new[0]}` of {source.test} is not in {source.files}")
     return tuple(names.tolist()), (np.searchsorted(names, train), np.searchsorted(names, test))
 
 
@@ -128,14 +128,14 @@ class Tar(Struct, frozen=True, eq=False):
             return os.pread(file.fileno(), size, begin)
 
 
-def _tar(word: Shards, file: str) -> Tar:
+def _tar(source: Shards, file: str) -> Tar:
     """The index of a tar file. Raises DataError for what is none, and for a sample without an image or a class."""
     places: list[tuple[int, int]] = []
     labels: list[str] = []
     try:
         with tarfile.open(file, "r:") as archive:
             for name, members in groupby(_members(archive), lambda m: _parts(m.name)[0]):
-                image, label = _sample(word, f"{file}: the sample `{name}`", list(members))
+                image, label = _sample(source, f"{file}: the sample `{name}`", list(members))
                 places.append((image.offset_data, image.size))
                 labels.append(_label(archive, label))
     except (tarfile.TarError, EOFError) as error:
@@ -148,11 +148,11 @@ def _tar(word: Shards, file: str) -> Tar:
     return Tar(file, at, _array(labels))
 
 
-def _sample(word: Shards, where: str, members: list[tarfile.TarInfo]) -> tuple[tarfile.TarInfo, tarfile.TarInfo]:
+def _sample(source: Shards, where: str, members: list[tarfile.TarInfo]) -> tuple[tarfile.TarInfo, tarfile.TarInfo]:
     """The image and the class among the files of a sample. Raises DataError where one is missing."""
     each = {_parts(m.name)[1]: m for m in members}
-    image = word.image or next(filter(_is_image, each), "")
-    label = word.label or "cls"
+    image = source.image or next(filter(_is_image, each), "")
+    label = source.label or "cls"
     for ending, lacks in ((image, "image"), (label, f"`.{label}`")):
         if ending not in each:
             raise DataError("unpaired-samples", f"{where} has no {lacks}; it has {', '.join(each)}")
@@ -202,9 +202,9 @@ class RowGroup(Struct, frozen=True, eq=False):
         return data
 
 
-def _row_groups(word: Shards, file: str) -> list[Shard]:
+def _row_groups(source: Shards, file: str) -> list[Shard]:
     """The row groups of a parquet file: only their classes are read. Raises DataError."""
-    image, label = word.image or "image", word.label or "label"
+    image, label = source.image or "image", source.label or "label"
     try:
         import pyarrow
         from pyarrow import parquet

@@ -13,13 +13,13 @@ from netdsl.training.rng import KeyedRng
 
 
 @READERS.of(Synthetic)
-def read(word: Synthetic, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    classes = word.classes or outputs
-    pattern = KeyedRng(word.seed, torch.arange(classes)).uniform("pattern", *shape)
+def read(source: Synthetic, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    classes = source.classes or outputs
+    pattern = KeyedRng(source.seed, torch.arange(classes)).uniform("pattern", *shape)
     splits = []
-    for name, count in (("train", word.train), ("test", word.test)):
-        draws = KeyedRng(word.seed + 1, torch.arange(count))
+    for name, count in (("train", source.train), ("test", source.test)):
+        draws = KeyedRng(source.seed + 1, torch.arange(count))
         labels = torch.arange(count) % classes
-        noise = word.noise * draws.normal(name, *shape)
+        noise = source.noise * draws.normal(name, *shape)
         splits.append(Split(((pattern[labels] + noise).clamp(0, 1),), labels))
     return DataSet("synthetic", splits[0], splits[1], classes=tuple(map(str, range(classes))), images=len(shape) == 3)

@@ -22,24 +22,24 @@ from netdsl.training.readers.registry import READERS
 
 
 @READERS.of(Parquet)
-def read_parquet(word: Parquet, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    files = {"train": _files(base, word.files)} | ({"test": _files(base, word.test)} if word.test else {})
-    found = _loaded(word.files, "parquet", data_files=files)
-    return _data(word, word.files, found["train"], found.get("test"), shape)
+def read_parquet(source: Parquet, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    files = {"train": _files(base, source.files)} | ({"test": _files(base, source.test)} if source.test else {})
+    found = _loaded(source.files, "parquet", data_files=files)
+    return _data(source, source.files, found["train"], found.get("test"), shape)
 
 
 @READERS.of(Hub)
-def read_hub(word: Hub, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    folder = base / word.name
+def read_hub(source: Hub, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    folder = base / source.name
     local = folder.is_dir()
     if local and any((folder / n).is_file() for n in ("dataset_dict.json", "state.json")):
-        found = _saved(word, folder)
+        found = _saved(source, folder)
     else:
         found = _loaded(
-            word.name, str(folder) if local else word.name, word.config or None, revision=word.revision or None
+            source.name, str(folder) if local else source.name, source.config or None, revision=source.revision or None
         )
-    train, test = (_part(word, found, n) if n else None for n in (word.train, word.test))
-    return _data(word, word.name, train, test, shape)
+    train, test = (_part(source, found, n) if n else None for n in (source.train, source.test))
+    return _data(source, source.name, train, test, shape)
 
 
 def _library() -> Any:
@@ -65,7 +65,7 @@ def _files(base: Path, pattern: str) -> list[str]:
 
 
 def _loaded(name: str, *arguments: Any, **more: Any) -> Any:
-    """A data set by its splits. Raises DataError in words for whatever `datasets` raises."""
+    """A data set by its splits. Raises DataError for whatever `datasets` raises."""
     library = _library()
     try:
         return library.load_dataset(*arguments, **more)
@@ -90,46 +90,46 @@ def _advice(text: str) -> str | None:
     return 'choose one of them: `config="..."`' if "Config name is missing" in text or "BuilderConfig" in text else None
 
 
-def _saved(word: Hub, folder: Path) -> Any:
+def _saved(source: Hub, folder: Path) -> Any:
     """A data set that `save_to_disk` wrote, by its splits."""
     library = _library()
     try:
         found = library.load_from_disk(str(folder))
     except Exception as error:  # as above
-        raise DataError("unreadable-data", f"`{word.name}` cannot be read: {error}") from None
-    return found if isinstance(found, library.DatasetDict) else {word.train: found}
+        raise DataError("unreadable-data", f"`{source.name}` cannot be read: {error}") from None
+    return found if isinstance(found, library.DatasetDict) else {source.train: found}
 
 
-def _part(word: Hub, found: Any, name: str) -> Any:
+def _part(source: Hub, found: Any, name: str) -> Any:
     if name not in found:
         listed = ", ".join(f"`{n}`" for n in found)
         hint = did_you_mean(name, list(found)) or 'for example `test="validation"`, or `test=""` to hold out a part'
-        raise DataError("missing-column", f"`{word.name}` has no split `{name}`; it has {listed}", hint)
+        raise DataError("missing-column", f"`{source.name}` has no split `{name}`; it has {listed}", hint)
     return found[name]
 
 
-def _data(word: Table, name: str, train: Any, test: Any, shape: tuple[int, ...]) -> DataSet:
+def _data(source: Table, name: str, train: Any, test: Any, shape: tuple[int, ...]) -> DataSet:
     tables = [t for t in (train, test) if t is not None]
     for table in tables:
-        _check_columns(word, name, table)
-    labels = [_labels(word, name, t) for t in tables]
-    classes, numbers = _classes(name, train.features[word.label], labels)
-    rows = [Rows(t, word.image, name, shape[0]) for t in tables]
-    if 0 in shape[1:3] and not word.crop and len(train):
+        _check_columns(source, name, table)
+    labels = [_labels(source, name, t) for t in tables]
+    classes, numbers = _classes(name, train.features[source.label], labels)
+    rows = [Rows(t, source.image, name, shape[0]) for t in tables]
+    if 0 in shape[1:3] and not source.crop and len(train):
         shape = filled(shape, rows[0](0))
-    view = View.of(word, shape)
+    view = View.of(source, shape)
     splits = [Images(r, view).split(n) for r, n in zip(rows, numbers, strict=True)]
     if test is None:
-        splits = list(splits[0].parted(max(1, round(word.hold_out * len(splits[0])))))
+        splits = list(splits[0].parted(max(1, round(source.hold_out * len(splits[0])))))
     if not all(map(len, splits)):
         raise DataError("no-samples", f"`{name}` has {len(splits[0])} rows to train on and {len(splits[1])} to test on")
     return DataSet(name, splits[0], splits[1], classes=classes)
 
 
-def _check_columns(word: Table, name: str, table: Any) -> None:
+def _check_columns(source: Table, name: str, table: Any) -> None:
     kinds = {"Image": "images", "ClassLabel": "classes"}
     listed = ", ".join(f"`{n}` ({kinds.get(_kind(f), _kind(f))})" for n, f in table.features.items())
-    for role, column, kind in (("image", word.image, "Image"), ("label", word.label, "ClassLabel")):
+    for role, column, kind in (("image", source.image, "Image"), ("label", source.label, "ClassLabel")):
         if column in table.features:
             continue
         like = next((n for n, f in table.features.items() if _kind(f) == kind), None)
@@ -137,8 +137,8 @@ def _check_columns(word: Table, name: str, table: Any) -> None:
         raise DataError(
             "missing-column", f"`{name}` has no column `{column}`; it has {listed}", hint or f'write `{role}="..."`'
         )
-    if _kind(table.features[word.image]) not in ("Image", "binary", "string", "dict"):
-        raise DataError("data-type", f"column `{word.image}` of `{name}` does not hold images; it has {listed}")
+    if _kind(table.features[source.image]) not in ("Image", "binary", "string", "dict"):
+        raise DataError("data-type", f"column `{source.image}` of `{name}` does not hold images; it has {listed}")
 
 
 def _kind(feature: Any) -> str:
@@ -146,16 +146,16 @@ def _kind(feature: Any) -> str:
     return str(getattr(feature, "dtype", "")) if type(feature).__name__ == "Value" else type(feature).__name__
 
 
-def _labels(word: Table, name: str, table: Any) -> list[Any]:
-    found: list[Any] = table.select_columns([word.label]).to_dict()[word.label]
+def _labels(source: Table, name: str, table: Any) -> list[Any]:
+    found: list[Any] = table.select_columns([source.label]).to_dict()[source.label]
     for i, value in enumerate(found):
         if not isinstance(value, int | str):
             is_what = "no class" if value is None else f"{value!r} and not a class"
-            raise DataError("data-type", f"row {i} of `{name}` has {is_what} in column `{word.label}`")
+            raise DataError("data-type", f"row {i} of `{name}` has {is_what} in column `{source.label}`")
         if isinstance(value, int) and value < 0:
             hint = "hidden labels are written -1: choose a split that has them"
             raise DataError(
-                "data-value", f"row {i} of `{name}` has {value} as its class in column `{word.label}`", hint
+                "data-value", f"row {i} of `{name}` has {value} as its class in column `{source.label}`", hint
             )
     return found
 

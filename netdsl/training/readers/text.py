@@ -21,17 +21,17 @@ CODE_POINTS = 0x110000
 
 
 @READERS.of(Text)
-def read(word: Text, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    file = base / word.path
+def read(source: Text, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    file = base / source.path
     if not file.is_file():
         raise DataError("missing-data", f"there is no file {file}", "say where it is: `--data 'text(\"...\")'`")
     letters, count = _letters(file)
     tokens = _tokens(file, letters, count)
-    cut = len(tokens) - round(word.test * len(tokens))
-    parts = [_windows(tokens[:cut], word.length), _windows(tokens[cut:], word.length)]
+    cut = len(tokens) - round(source.test * len(tokens))
+    parts = [_windows(tokens[:cut], source.length), _windows(tokens[cut:], source.length)]
     if min(map(len, parts)) == 0:
-        raise DataError("no-samples", f"{file} is too short for windows of {word.length} characters in both splits")
-    return DataSet(word.path, parts[0], parts[1], task="tokens", classes=letters, images=False)
+        raise DataError("no-samples", f"{file} is too short for windows of {source.length} characters in both splits")
+    return DataSet(source.path, parts[0], parts[1], task="tokens", classes=letters, images=False)
 
 
 def _pieces(file: Path) -> Iterator[Any]:
