@@ -65,7 +65,7 @@ class Spec:
         declared = self.module.names.get(name)
         with self.elaborator.recording():
             if isinstance(declared, ast.Constant):
-                return self.elaborator.evaluator.constant(self.module, declared)
+                return self.elaborator.evaluator.declared.constant(self.module, declared)
         return None
 
     @cached_property
@@ -102,7 +102,7 @@ class Spec:
         for declaration in self.module.declared(ast.Constant):
             assert isinstance(declaration, ast.Constant)
             with self.elaborator.recording():
-                self.elaborator.evaluator.constant(self.module, declaration)
+                self.elaborator.evaluator.declared.constant(self.module, declaration)
         check_names(self.module, self.elaborator)
         check_expectations(self.module, self.elaborator, programs)
         if self.module.recipes:

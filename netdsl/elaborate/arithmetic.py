@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -234,7 +235,20 @@ BUILTINS: dict[str, Callable[..., Any]] = {
     "reversed": lambda a: tuple(reversed(a)),
     "sorted": lambda a: tuple(sorted(a)),
 }
+NUMERIC: dict[str, Callable[..., Any]] = {
+    "sqrt": math.sqrt, "log": math.log, "exp": math.exp, "floor": math.floor, "ceil": math.ceil, "sin": math.sin,
+    "cos": math.cos,
+}  # fmt: skip
+"""Layers of one value that are functions of a number too."""
+
 TAKES = {
+    "sqrt": "a number from 0",
+    "log": "a number above 0",
+    "exp": "a number below 700",
+    "floor": "a finite number",
+    "ceil": "a finite number",
+    "sin": "a finite number",
+    "cos": "a finite number",
     "range": "one to three whole numbers, of which the third is not 0",
     "zip": "lists",
     "enumerate": "a list, and perhaps a whole number to begin with",

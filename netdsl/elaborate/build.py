@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from netdsl.diagnostics.diagnostic import fault
 from netdsl.elaborate.scope import LayerBuilder, Scope, StepBuilder, Wire
+from netdsl.elaborate.tables import fold_tables
 from netdsl.ir.model import Definition, Layer, Output, Step, Value
 from netdsl.ir.reserved import DICT, free_name
 from netdsl.ops.base import Op
@@ -29,8 +30,9 @@ def _freeze(scope: Scope) -> tuple[Definition, list[int]]:
     drafts = [nested for draft in _splice(scope, same) for nested in _nest(draft, same)]
     for draft in drafts:
         draft.inputs = [_find(w, same) for w in draft.inputs]
-    present = [d for d in drafts if d.callee is not None]
     outputs = _outputs(scope, same)
+    drafts = fold_tables(scope, drafts, outputs)
+    present = [d for d in drafts if d.callee is not None]
     used = {w for d in present for w in d.inputs} | {w for _, w, _ in outputs}
     kept = [i for i, w in enumerate(scope.inputs) if scope.is_block or w in used]
     inputs = [scope.inputs[i] for i in kept]

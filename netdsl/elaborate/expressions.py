@@ -15,6 +15,7 @@ from netdsl.elaborate import calls
 from netdsl.elaborate.arithmetic import (
     BUILTINS,
     LIMIT,
+    NUMERIC,
     OPERATORS,
     ORDERS,
     SAFE,
@@ -25,7 +26,7 @@ from netdsl.elaborate.arithmetic import (
     truth,
     unary,
 )
-from netdsl.elaborate.modules import Module
+from netdsl.elaborate.declared import Declared
 from netdsl.elaborate.names import ALIASES, Env, Silent, refused_layer_name
 from netdsl.elaborate.tied import shared_weight
 from netdsl.elaborate.values import (
@@ -33,7 +34,6 @@ from netdsl.elaborate.values import (
     LINK_OPTIONS,
     ArithArrow,
     BlockArrow,
-    BlockValue,
     BodyArrow,
     Builtin,
     It,
@@ -56,11 +56,10 @@ PLAIN = frozenset((int, float, bool, str, type(None)))
 
 
 class Evaluator:
-    """Evaluates expressions; constants of a file are evaluated once, when first read."""
+    """Evaluates expressions. `declared`: what the names of files stand for."""
 
     def __init__(self) -> None:
-        self._constants: dict[tuple[Module, str], Any] = {}
-        self._blocks: dict[int, BlockValue] = {}
+        self.declared = Declared(self.evaluate)
         self._bound: dict[Any, tuple[Any, Any]] = {}
         self._free: dict[int, frozenset[str]] = {}
         self.weights = Weights()
@@ -126,41 +125,10 @@ class Evaluator:
             return It(at)
         found = env.module.find(name)
         if found is not None:
-            return self._declared(*found, at)
+            return self.declared.value(*found, at)
         if name in REGISTRY:
             return OpArrow(REGISTRY[name], (), (), at)
         return Builtin(name, BUILTINS[name]) if name in BUILTINS else None
-
-    def _declared(self, module: Module, declaration: ast.Node, at: Place) -> Any:
-        if isinstance(declaration, ast.Block):
-            return BlockArrow(self.block(module, declaration), (), at)
-        if isinstance(declaration, ast.Constant | ast.Variant):
-            return self.constant(module, declaration)
-        assert isinstance(declaration, ast.Recipe)
-        raise fault("misplaced", f"`{declaration.name.id}` is a recipe, not a value", at)
-
-    def block(self, module: Module, declaration: ast.Block) -> BlockValue:
-        """The one value of a declared block."""
-        key = id(declaration)
-        if key not in self._blocks:
-            self._blocks[key] = BlockValue(declaration, module)
-        return self._blocks[key]
-
-    def constant(self, module: Module, declaration: ast.Constant | ast.Variant) -> Any:
-        """The value of a constant or a variant. Raises Fault where it is defined by itself."""
-        key = (module, declaration.name.id)
-        if key not in self._constants:
-            self._constants[key] = OPEN
-            try:
-                self._constants[key] = self.evaluate(declaration.value, Env(module, {}))
-            except BaseException:
-                self._constants[key] = BROKEN
-                raise
-        value = self._constants[key]
-        if value is OPEN:
-            at = module.place(declaration.at)
-            raise fault("endless-recursion", f"`{declaration.name.id}` is defined by itself", at)
-        return value
 
     def _items(self, node: ast.ListExpr | ast.TupleExpr, env: Env) -> tuple[Any, ...]:
         return tuple(self.spread(node.items, env))
@@ -228,7 +196,20 @@ class Evaluator:
             raise fault("not-callable", f"{describe(function)} cannot be called", env.place(node), hint)
         if isinstance(function, BlockArrow):
             return self._block_call(node, function, env)
+        if function.op.kind in NUMERIC and not function.operands and len(node.arguments) == 1:
+            value = self._of_number(function.op.kind, node.arguments[0], env)
+            if value is not None:
+                return value
         return calls.bind(function, self._arguments(node, function, env), env.place(node))
+
+    def _of_number(self, name: str, argument: ast.Argument, env: Env) -> Any:
+        """`sqrt(2)`: a layer of one value as a function of a number; None for an argument that is no number."""
+        if argument.name is not None or isinstance(argument.value, ast.Splat):
+            return None
+        value = self.evaluate(argument.value, env)
+        if isinstance(value, bool) or not isinstance(value, int | float | Size):
+            return None
+        return call(name, NUMERIC[name], [value], env.place(argument))
 
     def _block_call(self, node: ast.Call, function: BlockArrow, env: Env) -> Any:
         """A block with arguments. One call met again with the same plain arguments, in a loop, is the same value."""
@@ -321,7 +302,7 @@ class Evaluator:
         return binary(node.op, left, right, env.place(node))
 
     def _arrow_arithmetic(self, node: ast.Binary, left: Any, right: Any, env: Env) -> ArithArrow:
-        if node.op not in ("+", "-", "*", "/", "@", "**"):
+        if node.op not in ("+", "-", "*", "/", "@", "**", "//", "%"):
             raise fault("operator-types", f"`{node.op}` is not defined on tensors", env.place(node))
         for side, value in ((node.left, left), (node.right, right)):
             if not is_arrow(value) and (isinstance(value, bool | Size) or not isinstance(value, int | float)):
@@ -393,7 +374,3 @@ class Evaluator:
             free = self._free[id(node)] = frozenset(ast.names(node))
         captured = tuple((n, v) for n, v in env.locals.items() if n in free)
         return BodyArrow(node, env.module, captured, env.place(node))
-
-
-OPEN = object()
-"""Marks a constant whose value is being computed."""

@@ -16,9 +16,9 @@ def broadcast(assume: Assumptions, a: TensorType, b: TensorType, symbol: str) ->
     """
     if a.dtype != b.dtype:
         message = f"`{symbol}` of {a.dtype} and {b.dtype}"
-        raise OpError(
-            message, operand=1, code="dtype-mismatch", hint=f"`cast(dtype={a.dtype})` turns one into the other"
-        )
+        wider = b.dtype if "float" in b.dtype else a.dtype
+        convert = f"`cast(dtype={wider})` turns one into the other"
+        raise OpError(message, operand=1, code="dtype-mismatch", hint=convert)
     shape = _shape_of(assume, a, b, symbol in "+-")
     if shape is None:
         hint = _one_channel(a, b) if symbol in "+-" else None
@@ -27,9 +27,11 @@ def broadcast(assume: Assumptions, a: TensorType, b: TensorType, symbol: str) ->
 
 
 def _shape_of(assume: Assumptions, a: TensorType, b: TensorType, adds: bool) -> tuple[Dim, ...] | None:
-    """The shape in which two values meet; `adds`: not one feature over many."""
+    """The shape in which two values meet; `adds`: not one feature over many, unless both are the same for every
+    sample."""
     if a.rank == b.rank:
-        return met(assume, a.shape, b.shape, feature_axis(a) if adds and a.rank else None)
+        fixed = feature_axis(a) if adds and a.rank and (a.batched or b.batched) else None
+        return met(assume, a.shape, b.shape, fixed)
     big, small = (a, b) if a.rank >= b.rank else (b, a)
     if small.rank == 0:
         return big.shape
@@ -250,9 +252,10 @@ NODES = {"+": "Add", "-": "Sub", "*": "Mul", "/": "Div", "**": "Pow"}
 
 @register("scalar")
 class Scalar(Op, frozen=True):
-    """Arithmetic with a number: `x + 2`, `0.5 * x`, `1 - x` (`reverse`), `x / 3`, `x ** 2`."""
+    """Arithmetic with a number: `x + 2`, `0.5 * x`, `1 - x` (`reverse`), `x / 3`, `x ** 2`; of whole numbers `x // 3`
+    and `x % 3`, rounded down as in Python."""
 
-    operator: Literal["+", "-", "*", "/", "**"]
+    operator: Literal["+", "-", "*", "/", "**", "//", "%"]
     value: float
     reverse: bool = False
 
@@ -266,10 +269,17 @@ class Scalar(Op, frozen=True):
         Example('scalar("**", 2)'),
         Example('scalar("**", 2, reverse=true)'),
         Example('scalar("-", 1)', ("[5] int64",)),
+        Example('scalar("//", 2)', ("[4, 5] int64",)),
+        Example('scalar("%", -2)', ("[7] int64",)),
     )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        if self.operator in ("//", "%"):
+            self._check_whole(inputs[0])
         number_for(inputs[0], self.value, self.operator)
+        if self.operator in ("/", "**") and "int" in inputs[0].dtype:
+            message = f"`{self.operator}` needs real numbers, found {inputs[0]}"
+            raise OpError(message, operand=0, code="dtype-mismatch", hint="`cast(dtype=float32)` makes them real")
         return floating(inputs[0], self.operator) if self.operator in ("/", "**") else inputs[0]
 
     def torch(self, *inputs: TensorType) -> Torch:
@@ -280,4 +290,20 @@ class Scalar(Op, frozen=True):
         if self.operator == "**" and self.value == 2 and not self.reverse:
             return g.op("Mul", x[0].name, x[0].name)
         number = g.const(self.value, x[0].type.dtype)
+        if self.operator in ("//", "%"):
+            rest = g.op("Mod", x[0].name, number)
+            return rest if self.operator == "%" else g.op("Div", g.op("Sub", x[0].name, rest), number)
         return g.op(NODES[self.operator], *((number, x[0].name) if self.reverse else (x[0].name, number)))
+
+    def _check_whole(self, x: TensorType) -> None:
+        """Raise OpError for what `//` and `%` are not defined for."""
+        if "int" not in x.dtype:
+            hint = "divide by `/`, and round down by a `floor` after it"
+            raise OpError(
+                f"`{self.operator}` needs whole numbers, found {x}", operand=0, code="dtype-mismatch", hint=hint
+            )
+        if self.value == 0:
+            raise OpError(f"`{self.operator}` by zero", argument="value", code="argument-value")
+        if self.reverse:
+            message = f"a number on the left of `{self.operator}` has no meaning here"
+            raise OpError(message, argument="reverse", code="argument-value")

@@ -89,14 +89,15 @@ class Torch(Struct, frozen=True):
 
     `module` constructs the layer, which is called with the inputs; `expression` computes the value in a forward
     method. An op with both (an activation) is a module inside `nn.Sequential` and an expression elsewhere. `parameter`
-    constructs the tensor of an `nn.Parameter` attribute, which is read, not called. `helper` is the source of the
-    class (or function) that the form refers to, printed once per file. `owns` names tensors of the op's layer that the
-    expression reads behind its inputs.
+    constructs the tensor of an `nn.Parameter` attribute, which is read, not called; `buffer` that of an `nn.Buffer`,
+    which is neither trained nor saved. `helper` is the source of the class (or function) that the form refers to,
+    printed once per file. `owns` names tensors of the op's layer that the expression reads behind its inputs.
     """
 
     module: Call | None = None
     expression: Call | X | None = None
     parameter: Call | None = None
+    buffer: Call | None = None
     helper: str = ""
     owns: tuple[str, ...] = ()
 
@@ -174,6 +175,8 @@ class Op(Struct, frozen=True):
     """The argument that asks for further results: set where they are named (`y, h, c = lstm(64)`)."""
     named_sizes: ClassVar[str] = ""
     """The argument that collects further ones given by names of the author's choice (`rearrange("...", p=2)`)."""
+    is_table: ClassVar[bool] = False
+    """Whether it gives numbers that depend on nothing: what follows from them alone is computed once."""
     takes_it: ClassVar[bool] = True
     """Whether the value that flows in is the first input."""
     is_layer: ClassVar[bool] = False

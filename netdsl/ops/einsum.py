@@ -55,14 +55,14 @@ class Einsum(Op, frozen=True):
         return total
 
     def torch(self, *inputs: TensorType) -> Torch:
-        batch = "..." if any(map(is_bare, inputs)) else ""
-        return Torch(expression=Call("torch.einsum", (self._equation(batch), *map(X, range(len(inputs))))))
+        values = (Call(".reshape", (X(i), 1, *x.shape)) if is_bare(x) else X(i) for i, x in enumerate(inputs))
+        return Torch(expression=Call("torch.einsum", (self._equation(), *values)))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         names = [
             g.op("Reshape", o.name, g.const((1, *o.type.shape), "int64")) if is_bare(o.type) else o.name for o in x
         ]
-        return g.op("Einsum", *names, equation=self._equation(""))
+        return g.op("Einsum", *names, equation=self._equation())
 
     def _read(self) -> Pattern:
         pattern = read_pattern(self.pattern)
@@ -85,16 +85,17 @@ class Einsum(Op, frozen=True):
             bind(assume, side, floating(x, "einsum", i), sizes, i)
         return sizes
 
-    def _equation(self, batch: str) -> str:
-        """The equation with a letter for each axis, and one for the batch unless `batch` stands for it."""
+    def _equation(self) -> str:
+        """The equation with a letter for each axis, and one for the batch."""
         pattern = self._read()
         letters: dict[str, str] = {}
         free = [*"n", *ascii_letters.replace("n", "")]
         for name in dict.fromkeys(n for side in pattern.inputs for n in flat(side)):
             letters[name] = name[0] if name[0] in free else free[1]
             free.remove(letters[name])
-        first = batch or free[0]
-        *inputs, result = ("".join([first, *(letters[n] for n in flat(s))]) for s in (*pattern.inputs, pattern.result))
+        *inputs, result = (
+            "".join([free[0], *(letters[n] for n in flat(s))]) for s in (*pattern.inputs, pattern.result)
+        )
         return f"{','.join(inputs)}->{result}"
 
 

@@ -39,6 +39,8 @@ class Gather(Op, frozen=True):
         return TensorType((length, *x.shape[1:]), x.dtype, x.batched or index.batched)
 
     def torch(self, *inputs: TensorType) -> Torch:
+        if not inputs[1].batched and not is_bare(inputs[0]):
+            return Torch(expression=Call("[]", (X(), Code(":"), Call(".flatten", (X(1),)))))
         index: Any = X(1)
         if inputs[0].rank > 1:
             index = Call("[]", (index, Code(", ".join([":", ":", *["None"] * (inputs[0].rank - 1)]))))
@@ -49,9 +51,18 @@ class Gather(Op, frozen=True):
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         if not x[0].type.batched:
-            return g.op("Gather", g.op("Reshape", x[0].name, g.shape(*x[0].type.shape, batch=False)), x[1].name)
+            rows = g.op("Reshape", x[0].name, g.shape(*x[0].type.shape, batch=False))
+            chosen = g.op("Gather", rows, _index(g, x[1]))
+            return chosen if x[1].type.batched else g.op("Unsqueeze", chosen, g.const((0,), "int64"))
+        if not x[1].type.batched:
+            return g.op("Gather", x[0].name, _index(g, x[1]), axis=1)
         index = g.op("Unsqueeze", x[1].name, g.const((-1,), "int64"))
         return g.op("GatherND", x[0].name, index, batch_dims=1)
+
+
+def _index(g: Graph, index: Operand) -> Any:
+    """An index that is the same for every sample, as a vector; one of the batch as it is."""
+    return index.name if index.type.batched else g.op("Reshape", index.name, g.const((-1,), "int64"))
 
 
 SCATTER_HELPER = '''\
@@ -101,6 +112,8 @@ class Scatter(Op, frozen=True):
         if rest:
             cut = g.op("Unsqueeze", index, g.const(tuple(range(2, 2 + len(rest))), "int64"))
             index = g.op("Expand", cut, g.shape(1, 1, *rest, batch=False))
+        if not x[1].type.batched:
+            index = g.op("Expand", index, g.shape(*x[0].type.shape))
         if self.reduce == "max":
             low = g.op("Expand", g.const(float("-inf")), g.shape(self.size, *rest))
             largest = g.op("ScatterElements", low, index, x[0].name, axis=1, reduction="max")

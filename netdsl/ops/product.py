@@ -83,7 +83,7 @@ def mask_shape(assume: Assumptions, mask: TensorType, scores: tuple[Dim, ...]) -
         )
         raise OpError(message, operand=-1, hint=hint)
     if is_bare(mask):
-        hint = "`unsqueeze(0)` makes it a row for all queries"
+        hint = "`unsqueeze(axis=0)` makes it a row for all queries"
         raise OpError(f"a parameter of one axis cannot be a mask, found {mask}", operand=-1, hint=hint)
     return len(scores) - mask.rank
 

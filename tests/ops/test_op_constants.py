@@ -19,8 +19,11 @@ def cases() -> list[tuple[Use, int, bool]]:
     found = []
     for use in uses():
         for i, t in enumerate(use.types):
-            if t.dtype == "float32" and use.given.kind not in IMAGES_ONLY and not (i == 0 and "mask=" in use.name):
-                found += [(use, i, batch_axis) for batch_axis in ((True, False) if t.rank < 2 else (True,))]
+            if use.given.kind not in IMAGES_ONLY and not ("mask=" in use.name and (i == 0 or t.rank == 1)):
+                found += [
+                    (use, i, batch_axis)
+                    for batch_axis in ((True, False) if t.rank < 2 and t.dtype == "float32" else (True,))
+                ]
     return found
 
 

@@ -153,11 +153,14 @@ class Arrows:
             f"cross_attention({heads}, context=tanh)",
             "(it @ (tanh -> permute((1, 0))) -> softmax(axis=-1)) @ it", "l2_normalize(axis=0)",
             f"linear({2 * d}) -> glu",
+            f"it + (linspace(-1, 1, {d}) -> sin)", f"it * (arange({d}) % 3 // 2 + 1 -> cast(float32))",
             'einsum("l d, m d, m e -> l e", it, l2_normalize, tanh) * 0.1', 'einsum("i j, j -> i j", it, take(0))',
             f"gru({d // 2}, bidirectional=true)" if d % 2 == 0 else "identity", f"Grid({d}, heads={heads})",
         ]  # fmt: skip
         if fixed:
             options += [
+                f"it + (arange({length}) -> embed({length}, {d}))",
+                f"it * (arange({length * d}) - {d} -> cast(float32) -> it / {d} -> tanh -> reshape(({length}, {d})))",
                 f"attention({heads}, mask=param(({length}, {length}), init=normal))",
                 f"permute((1, 0)) -> linear({length}) -> permute((1, 0))",
                 f"concat(take(0) -> unsqueeze(axis=0), narrow(0, {length})) -> narrow(1, {length})",

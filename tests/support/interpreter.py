@@ -19,6 +19,7 @@ from torch import Tensor
 
 from netdsl.ir.model import Definition, Program, Step
 from netdsl.ops.base import Op
+from netdsl.ops.tables import Expression, Table
 from netdsl.sizes.dims import Size, evaluate
 
 
@@ -65,8 +66,16 @@ class _Run:
         if isinstance(step.callee, Definition):
             inner = f"{prefix}{step.layer}." if step.layer else prefix
             return self.definition(step.callee, inner, given)
+        if isinstance(step.callee, Table):
+            return (self.table(step.callee.expression),)
         result = RULES[step.callee.kind](concrete(step.callee, self.sizes), self.weights(step, prefix), *given)
         return result if isinstance(result, list | tuple) else (result,)
+
+    def table(self, expression: Expression) -> Tensor:
+        """The value of a table, op by op."""
+        value = RULES[expression.op.kind](expression.op, {}, *map(self.table, expression.inputs))
+        assert isinstance(value, Tensor)
+        return value
 
     def weights(self, step: Step, prefix: str) -> dict[str, Tensor]:
         """The tensors of a step's layer, by their names in it; the layer of a parameter is the tensor itself."""

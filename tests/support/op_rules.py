@@ -125,6 +125,9 @@ RULES |= dict.fromkeys(
 
 @rule("scalar")
 def scalar(op: Any, w: Weights, x: Tensor) -> Tensor:
+    if op.operator in ("//", "%"):  # as Python does, one by one
+        by = int(op.value)
+        return torch.tensor([n // by if op.operator == "//" else n % by for n in x.flatten().tolist()]).reshape(x.shape)
     number = int(op.value) if not x.is_floating_point() else op.value
     value = torch.as_tensor(number, dtype=x.dtype)
     left, right = (value, x) if op.reverse else (x, value)

@@ -295,6 +295,17 @@ def constant(op: Any, w: Weights) -> Tensor:
     return w["value"][None]
 
 
+@rule("arange")
+def arange(op: Any, w: Weights) -> Tensor:
+    start, end = (0, op.start) if op.end is None else (op.start, op.end)
+    return torch.arange(start, end, op.step)[None]
+
+
+@rule("linspace")
+def linspace(op: Any, w: Weights) -> Tensor:
+    return torch.linspace(op.start, op.end, op.steps)[None]
+
+
 @rule("fill")
 def fill(op: Any, w: Weights, x: Tensor) -> Tensor:
     return x.new_full((x.shape[0], op.channels, *x.shape[2:]), op.value)

@@ -82,6 +82,8 @@ class _Run:
         exec(form.helper, scope)
         if form.parameter is not None:
             return self.state[node.layer_path]
+        if form.buffer is not None:
+            return eval(python(form.buffer), scope)
         if form.expression is not None and not node.op.is_layer:
             return eval(python(form.expression), scope, {f"x{i}": x for i, x in enumerate(given)})
         if node.layer_path not in self.layers:

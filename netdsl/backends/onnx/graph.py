@@ -112,6 +112,10 @@ class GraphBuilder:
         self.initialisers[weight.key] = weight.array
         return weight.key
 
+    def store(self, key: str, array: Any) -> str:
+        """The initialiser of numbers that were computed for the file."""
+        return self._fresh(key, array)
+
     def array(self, name: str) -> Any:
         """The values of the layer's parameter or buffer `name`."""
         return derived(self._owned(name))

@@ -10,12 +10,14 @@ from onnx import ModelProto
 from netdsl.backends.onnx.fold import Placed, fold, place
 from netdsl.backends.onnx.graph import Finished, GraphBuilder
 from netdsl.backends.onnx.proto import IR_VERSIONS, to_proto
+from netdsl.backends.onnx.tables import stored
 from netdsl.backends.onnx.targets import TARGETS, for_target
 from netdsl.backends.onnx.weights import ExportError
 from netdsl.backends.onnx.workarounds import guard
 from netdsl.ir.flatten import Flat, flatten
 from netdsl.ir.model import Program
 from netdsl.ops.base import Operand, OpError
+from netdsl.ops.tables import Table
 
 OPSETS = tuple(IR_VERSIONS)
 
@@ -60,6 +62,8 @@ def _lowered(flat: Flat, calls: tuple[Placed, ...], opset: int) -> Finished:
 
 
 def _results(call: Placed, builder: GraphBuilder, operands: tuple[Operand, ...]) -> tuple[Any, ...]:
+    if isinstance(call.op, Table):
+        return (builder.store(call.layer_path, stored(call.op, call.path, builder.opset)),)
     try:
         result = call.op.onnx(builder, *operands)
     except OpError as error:

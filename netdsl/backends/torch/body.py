@@ -19,6 +19,8 @@ from netdsl.ops.base import Op
 from netdsl.sizes.dims import Size
 
 HEAVY_ROLES = frozenset(("conv", "linear", "embedding", "attention", "recurrent"))
+TENSORS = frozenset(("nn.Parameter", "nn.Buffer"))
+"""What constructs a tensor of a module, which is read and not called."""
 AUTOMATIC = re.compile(r"x\d*")
 """Names of values that the author did not choose."""
 Construct = Callable[[Definition], Node]
@@ -178,7 +180,7 @@ class _Builder:
             return Operation(targets, Apply(f"self.{root}", reads), "heavy")
         shared = self.containers.uses[step.layer] > 1
         attribute = f"self.{self.containers.reference(step.layer)}"
-        if isinstance(step.callee, Op) and self.forms.of(step.callee, _types(step)).parameter is not None:
+        if isinstance(step.callee, Op) and self.forms.is_tensor(step.callee, _types(step)):
             attribute = f"self.{self.containers.attribute(step.layer)}"
             self.atoms[step.outs[0].name] = Text(attribute)
             return Operation(targets, Text(attribute), "pure")
@@ -229,7 +231,7 @@ class _Builder:
         if list(trees) == [root]:
             self.members[root] = trees[root]
             return
-        parameters = {n: t for n, t in trees.items() if isinstance(t, Apply) and t.function == "nn.Parameter"}
+        parameters = {n: t for n, t in trees.items() if isinstance(t, Apply) and t.function in TENSORS}
         modules = {n: t for n, t in trees.items() if n not in parameters}
         self.members[root] = self.containers.tree(root, modules, runs)
         for name, tree in parameters.items():

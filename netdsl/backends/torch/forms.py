@@ -27,10 +27,17 @@ class Forms:
             self.signatures |= helper_signatures(form.helper, self.signatures)
         return form
 
+    def is_tensor(self, op: Op, types: tuple[TensorType, ...]) -> bool:
+        """Whether the layer of an op is a tensor, which is read and not called."""
+        form = self.of(op, types)
+        return form.parameter is not None or form.buffer is not None
+
     def constructor(self, form: Torch) -> Node:
-        """The tree that constructs the layer of a form, or its parameter."""
+        """The tree that constructs the layer of a form, or its tensor."""
         if form.parameter is not None:
             return Apply("nn.Parameter", (self.tree(form.parameter),))
+        if form.buffer is not None:
+            return Apply("nn.Buffer", (self.tree(form.buffer),), (("persistent", Num(False)),))
         assert form.module is not None
         return self.tree(form.module)
 

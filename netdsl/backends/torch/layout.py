@@ -198,8 +198,12 @@ class Layout:
             return [Item("", Text(f"{target}({arguments})"))]
         return [*self._chain(call.args[0]), Item("", Text(f"{call.function}({arguments})"))]
 
+    def _is_long(self, node: Node) -> bool:
+        """Whether a call fills more than half a line."""
+        return isinstance(node, Apply) and len(self.flat(node)) > WIDTH // 2
+
     def _open_call(self, call: Apply) -> Opened | None:
-        if is_method(call) and is_method(call.args[0]):
+        if is_method(call) and (is_method(call.args[0]) or self._is_long(call.args[0])):
             return "(", self._chain(call), "", ")"
         target, items = self._arguments(call)
         if not items:
