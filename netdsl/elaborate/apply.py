@@ -301,6 +301,6 @@ def _place(arrow: Any) -> Place:
 def _op_fault(error: OpError, inputs: list[Wire], at: Place) -> Fault:
     """The diagnostic of an op's mistake: at the argument to blame, with where its inputs come from."""
     place = at.arguments.get(error.argument or "", at) if isinstance(at, CallPlace) else at
-    blamed = inputs if error.operand is None or len(inputs) > 1 else [inputs[error.operand]]
+    blamed = inputs if error.operand is None or len(inputs) != 1 else [inputs[error.operand]]
     notes = [Label(f"{w.type} comes from here", w.place) for w in blamed]
     return fault(error.code, error.message, place, error.hint, *notes)

@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from netdsl.weights.slots import Source, Unit
+from netdsl.weights.slots import Source, Unit, spelled
 
 ROLE_OF = {"q": "query", "query": "query", "k": "key", "key": "key", "v": "value", "value": "value"}
 AFFIXES = frozenset({"proj", "projection", "lin", "linear", "fc", "w", "to", "dense", "conv", "in", "layer"})
@@ -52,14 +52,15 @@ def attention_part(name: str) -> tuple[str, str]:
 
 
 def _fused(owner: tuple[str, ...], found: dict[str, Unit]) -> Unit | None:
-    """One projection of the three; None where they are not three linear layers over the same input."""
+    """One projection of the three; None where they are not three linear layers, or pointwise convolutions, over
+    the same input."""
     if set(found) != set(PARTS):
         return None
     three = [dict(found[p].parts) for p in PARTS]
     roles = {tuple(sorted(t)) for t in three}
     if roles != {("bias", "weight")} and roles != {("weight",)}:
         return None
-    shapes = [t["weight"].shape for t in three]
+    shapes = [spelled("weight", t["weight"].shape) for t in three]
     if any(len(s) != 2 or s[1] != shapes[0][1] for s in shapes):
         return None
     return Unit((*owner, "qkv"), tuple((role, _stacked([t[role] for t in three])) for role in three[0]))

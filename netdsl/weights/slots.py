@@ -86,7 +86,7 @@ def spelled(role: str, shape: Shape) -> Shape:
     return shape[:2] if prod(shape[2:]) == 1 else shape
 
 
-CONSTANT = frozenset({"standardize"})
+CONSTANT = frozenset({"standardize", "constant"})
 """Ops whose buffers come from the data or the spec, not from training."""
 
 

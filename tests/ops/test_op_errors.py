@@ -8,10 +8,13 @@ import msgspec
 import pytest
 from op_harness import read_op, read_type
 
+from netdsl.loader import read_import
 from netdsl.ops import REGISTRY
 from netdsl.ops.base import OpError
+from netdsl.pipeline import Spec
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import symbol
+from netdsl.source import Source
 from netdsl.tensors import TensorType
 
 REFUSED = [
@@ -176,3 +179,10 @@ def test_attention_macs() -> None:
     """A layer of ViT-B/16: the projections and both products, counted by hand."""
     x = TensorType((197, 768))
     assert REGISTRY["attention"](12).macs(x, x) == 197 * 768 * 768 * 4 + 2 * 197 * 197 * 768
+
+
+def test_an_op_without_inputs_is_blamed_at_its_argument() -> None:
+    """The weights of `param` cannot depend on the image, and there is no operand to point at."""
+    text = "net N {\n  input x [3, H, W]\n  x -> gap\n  p = param((H, 3))\n  p -> reduce_mean(axis=0)\n}\n"
+    (found,) = Spec(Source(text, "n.net"), read_import).diagnostics
+    assert found.code == "symbolic-weight"

@@ -15,7 +15,7 @@ def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
             if "running_var" in key:
                 value.uniform_(0.5, 1.5, generator=generator)
             elif value.is_floating_point():
-                value.normal_(std=0.5 if value.ndim == 1 else value[0].numel() ** -0.5, generator=generator)
+                value.normal_(std=0.5 if value.ndim < 2 else value[0].numel() ** -0.5, generator=generator)
     return module.eval()
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import generative_twins
 import image_twins
 import pytest
+import text_twins
 import torch
 import window_twins
 from layouts import tensors
@@ -44,6 +46,13 @@ def segmenter(deeplab: bool, aux: bool) -> Callable[[], nn.Module]:
     return lambda: image_twins.TorchvisionSegmenter(deeplab, aux)
 
 
+def floats(*size: int) -> Tensor:
+    return torch.randn(*size, generator=torch.Generator().manual_seed(5))
+
+
+SMALL_CLIP = {"dim": 64, "depth": 2, "patch": 8, "size": 24, "text_dim": 128, "text_depth": 2, "out": 48}
+SMALL_CLIP |= {"words": 50, "context": 12}
+SMALL_PAIR = {"words": 50, "width": 24, "depth": 2}
 SMALL_TEXT = {"depth": 2, "dim": 24, "heads": 3, "vocabulary": 50, "context": 12}
 READ = (integers(50, 3, 9), integers(2, 3, 9), torch.arange(9) < torch.tensor([[9], [6], [1]]))
 
@@ -58,9 +67,32 @@ QUICK = [
     Case("regnet:RegNetY_400MF", image_twins.RegNetY, image(64, 96), layout="torchvision/regnet_y_400mf"),
     Case("gpt2:GPT2", lambda: GPT2LM(50, 12, 24, 2, 3), (integers(50, 2, 9),), SMALL_TEXT),
     Case("bert:BERT", lambda: MaskedBert(50, 12, 24, 2, 3), READ, SMALL_TEXT),
+    Case("vae:VAE", generative_twins.VAE, image(64, 64)),
+    Case("wavenet:WaveNet", generative_twins.WaveNet, (integers(256, 2, 70),)),
+    Case(
+        "clip:CLIP",
+        lambda: text_twins.CLIPModel(**SMALL_CLIP),
+        (floats(2, 3, 24, 24), integers(50, 2, 9)),
+        SMALL_CLIP,
+    ),
+    Case(
+        "seq2seq:Seq2Seq",
+        lambda: text_twins.Translator(50, 24, 2),
+        (integers(50, 2, 7), integers(50, 2, 5)),
+        SMALL_PAIR,
+    ),
+    Case("seq2seq:Reader", lambda: text_twins.Reader(50, 24, 2), (integers(50, 2, 7),), SMALL_PAIR),
+    Case(
+        "seq2seq:Writer",
+        lambda: text_twins.Writer(50, 24, 2),
+        (integers(50, 2, 5), floats(2, 7, 24), floats(2, 2, 24), floats(2, 2, 24)),
+        SMALL_PAIR,
+    ),
 ]
 SLOW = [
     Case("hrnet:HRNet_W18_Small", image_twins.HRNet, image(64, 96), layout="timm/hrnet_w18_small"),
+    Case("ddpm:DDPM", generative_twins.DDPM, (floats(2, 3, 32, 32), torch.tensor([3, 900]))),
+    Case("unet3d:UNet3D", generative_twins.UNet3D, (floats(1, 3, 92, 100, 93),)),
     Case("maxvit:MaxViT_T", window_twins.MaxViT, image(224, 224), layout="torchvision/maxvit_t"),
     Case("fcn:FCN_ResNet50", segmenter(False, True), image(67, 97), layout="torchvision/fcn_resnet50"),
     Case("fcn:FCN_ResNet50_NoAux", segmenter(False, False), image(67, 97), layout="torchvision/fcn_resnet50:noaux"),
