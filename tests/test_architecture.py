@@ -113,7 +113,7 @@ COMPLEX: dict[str, int] = {
     "training/readers/tables:_classes": 19,
     "training/report/page:_summary": 13,
     "training/report/svg:curves": 19,
-    "training/trainer:__init__": 14,
+    "training/trainer:__init__": 13,
     "verify/compare:_difference": 13,
 }
 """Functions whose cyclomatic complexity is above LIMIT, and by how much. This list only shrinks."""

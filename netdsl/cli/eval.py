@@ -32,7 +32,8 @@ def run(args: argparse.Namespace) -> int:
     from netdsl.cli.training import guarded
 
     with guarded():
-        from netdsl.training.trained import measure, open_trained
+        from netdsl.training.opened import open_trained
+        from netdsl.training.trained import measure
 
         trained = open_trained(Path(args.model), args.onnx)
         wanted = tuple(m for m in args.metrics.split(",") if m)

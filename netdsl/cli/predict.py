@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     if args.top < 1 or args.mc < 0:
         raise Failure("`--top` and `--mc` are counts")
     with guarded():
-        from netdsl.training.trained import open_trained, predict
+        from netdsl.training.opened import open_trained
+        from netdsl.training.trained import predict
 
         trained = open_trained(Path(args.model))
         if args.mc and trained.module is None:

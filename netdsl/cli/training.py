@@ -83,7 +83,8 @@ def _resumed(args: argparse.Namespace, common: dict[str, Any]) -> Any:
     from netdsl.planning.recipes import change_recipe
     from netdsl.recipe.resume import refusal
     from netdsl.training.checkpoints.manager import KEPT
-    from netdsl.training.entry import Request, reopened
+    from netdsl.training.entry import Request
+    from netdsl.training.opened import reopened
 
     if args.recipe or args.data or args.seed is not None or args.output:
         option = "--recipe" if args.recipe else "--data" if args.data else "-o" if args.output else "--seed"

@@ -44,8 +44,24 @@ def selects(selector: str, parameter: Parameter) -> bool:
 
 
 def frozen(recipe: Recipe, parameters: Sequence[Parameter]) -> frozenset[str]:
-    """The paths that are not trained."""
+    """The paths that are never trained."""
+    return _stopped(recipe, parameters) - unfrozen(recipe, parameters).keys()
+
+
+def _stopped(recipe: Recipe, parameters: Sequence[Parameter]) -> frozenset[str]:
+    """The paths that `freeze` names."""
     return frozenset(p.path for p in parameters if any(selects(s, p) for s in recipe.freeze))
+
+
+def unfrozen(recipe: Recipe, parameters: Sequence[Parameter]) -> dict[str, int]:
+    """The paths that are frozen for a time, each with the number of the first `unfreeze` that names it."""
+    stopped, found = _stopped(recipe, parameters), dict[str, int]()
+    for i, step in enumerate(recipe.unfreeze):
+        for p in parameters:
+            named = not step.layers or any(selects(s, p) for s in step.layers)
+            if named and p.path in stopped:
+                found.setdefault(p.path, i)
+    return found
 
 
 def group(
@@ -56,7 +72,7 @@ def group(
     `layers`: the layer number of every path, where the recipe decays lr by layer.
     """
     lr = recipe.optimizer.lr
-    still = frozen(recipe, parameters)
+    still, later = frozen(recipe, parameters), unfrozen(recipe, parameters)
     last = max(layers.values()) if layers else 0
     found: dict[tuple[Any, ...], list[str]] = {}
     for parameter in parameters:
@@ -70,6 +86,8 @@ def group(
         layer = layers[parameter.path] if layers else None
         if layer is not None and recipe.layer_decay is not None:
             lr_scale *= recipe.layer_decay.rate ** (last - layer)
+        if parameter.path in later:
+            lr_scale *= recipe.unfreeze[later[parameter.path]].lr
         signature = (lr_scale, layer, tuple(sorted(settings.items())))
         found.setdefault(signature, []).append(parameter.path)
     return tuple(ParameterGroup(tuple(v), k[0], dict(k[2]), k[1]) for k, v in found.items())
@@ -90,7 +108,11 @@ def selector_mistakes(recipe: Recipe, parameters: Sequence[Parameter], places: P
                 at,
                 _near(selector, parameters, at),
             )
-    if parameters and len(frozen(recipe, parameters)) == len(parameters):
+    for i, step in enumerate(recipe.unfreeze):
+        if parameters and i not in unfrozen(recipe, parameters).values() and not _unknown(step.layers, parameters):
+            message = f"nothing is still frozen that `after({step.time})` could unfreeze"
+            yield diagnostic("idle-option", message, places.at("unfreeze.after"), severity="warning")
+    if parameters and len(_stopped(recipe, parameters)) == len(parameters):
         hint = "leave out the layers that should learn"
         yield diagnostic("all-frozen", "`freeze` leaves nothing to train", places.at("freeze"), hint)
 
@@ -99,7 +121,13 @@ def _written(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """The selectors that a recipe writes, each after the path of its place."""
     yield from ((f"group.{s}", s) for g in recipe.groups for s in g.selectors)
     yield from ((f"freeze.{s}", s) for s in recipe.freeze)
+    yield from ((f"unfreeze.after.layers.{s}", s) for u in recipe.unfreeze for s in u.layers)
     yield from ((f"init.{component_name(i)}.only.{s}", s) for i in recipe.init for s in i.selectors)
+
+
+def _unknown(selectors: Sequence[str], parameters: Sequence[Parameter]) -> bool:
+    """Whether one of the selectors selects nothing, which is said elsewhere."""
+    return any(not any(selects(s, p) for p in parameters) for s in selectors)
 
 
 def _near(selector: str, parameters: Sequence[Parameter], at: Place | None) -> Hint:

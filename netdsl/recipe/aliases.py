@@ -28,7 +28,9 @@ FIELDS = {
     "weights": "it is written `init = weights(\"file\")`; of outputs: `outputs = weights(aux=0.3)`",
     "device": "it is an option of the command: `netdsl train --device cpu`",
     "group": "groups are written in the recipe: `group norm { weight_decay = 0 }`",
-    "metric": "it is called `metrics`", "sampler": "it is called `sampling`", "criterion": "it is called `loss`",
+    "metric": "it is called `metrics`", "sampler": "it is called `sampling`",
+    "teacher": "it is written `distill = teacher(\"runs/Large-1\")`", "distillation": "it is called `distill`",
+    "criterion": "it is called `loss`",
 }  # fmt: skip
 
 ARGUMENTS = {

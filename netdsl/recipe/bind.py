@@ -228,5 +228,5 @@ class Binder:
         return fault("unknown-word", f"`{path}` cannot be `{name}`", written.place, hint)
 
 
-PIPELINES = ("schedule", "augment", "mix", "init", "penalty")
+PIPELINES = ("schedule", "augment", "mix", "init", "penalty", "unfreeze")
 """Fields with several components: an argument of one is overridden by its name, `schedule.cosine.to`."""

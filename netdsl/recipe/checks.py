@@ -206,6 +206,38 @@ def _imbalance(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield _say("warning", "balanced-twice", message, at, "leave out one of them")
 
 
+def _distillation(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Classes are compared with a teacher's by their softmax."""
+    if recipe.distill is None:
+        return
+    loss, at = component_name(recipe.loss), places.at("distill")
+    if not isinstance(recipe.loss, CrossEntropy):
+        message = f"`distill` compares classes by their softmax, and `{loss}` does not"
+        yield _say("error", "conflicting-fields", message, at, "use `loss = cross_entropy`")
+    elif not recipe.distill.alpha:
+        yield _say("warning", "idle-option", "with `alpha=0` the teacher changes nothing", at)
+
+
+def _unfreezing(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Layers begin to train one after the other, before the run ends."""
+    at = places.at("unfreeze")
+    if recipe.unfreeze and not recipe.freeze:
+        hint = "write what is frozen first: `freeze stem, stages`"
+        yield _say("error", "idle-option", "`unfreeze` has nothing to unfreeze", at, hint)
+    if recipe.unfreeze and recipe.shard is not None:
+        yield _say("error", "conflicting-fields", "`unfreeze` does not go with `shard`", at)
+    end = recipe.epochs or (DEFAULT_EPOCHS if recipe.steps is None else None)
+    before: dict[str, float] = {}
+    for step in recipe.unfreeze:
+        amount, unit = step.time.amount, step.time.unit
+        if amount < before.get(unit, 0):
+            yield _say("error", "conflicting-fields", f"`after({step.time})` follows a later time", at)
+        before[unit] = amount
+        if (last := {"epochs": end, "steps": recipe.steps}[unit]) is not None and amount >= last:
+            message = f"training ends after {last} {unit}: what begins after {step.time} never trains"
+            yield _say("error", "schedule-too-long", message, at)
+
+
 def _columns(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """A table has something to predict, which is not left out."""
     data = recipe.data
@@ -281,7 +313,7 @@ def _progressive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 
 RULES = (
-    _time, _schedule, _targets, _mixing, _selection, _optimizer, _augmentation, _imbalance, _columns, _images, _masks,
-    _sharding, _progressive,
+    _time, _schedule, _targets, _mixing, _selection, _optimizer, _augmentation, _imbalance, _distillation, _columns,
+    _images, _masks, _sharding, _unfreezing, _progressive,
 )  # fmt: skip
 """The rules of a recipe on its own; what it asks of a net is in `netdsl.planning`."""

@@ -15,7 +15,7 @@ from netdsl.recipe.paths import A_PATH
 if TYPE_CHECKING:
     from netdsl.recipe.schema import Recipe
 
-FIELDS = ("data", "init", "augment")
+FIELDS = ("data", "init", "augment", "distill")
 """Fields whose components name files."""
 
 
@@ -27,9 +27,9 @@ def from_here(recipe: Recipe, typed: Iterable[str]) -> Recipe:
     names = tuple(typed)
     for field in FIELDS:
         value = getattr(recipe, field)
-        components = value if isinstance(value, tuple) else (value,)
+        components = value if isinstance(value, tuple) else () if value is None else (value,)
         components = tuple(_from_here(component, field, names) for component in components)
-        if any(n.split(".")[0] == field for n in names):
+        if components and any(n.split(".")[0] == field for n in names):
             recipe = replace(recipe, **{field: components if isinstance(value, tuple) else components[0]})
     return recipe
 

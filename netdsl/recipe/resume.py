@@ -17,7 +17,9 @@ FIXED = {
     "batch": "a step and an epoch would be of another length", "init": "the weights are there already",
     "drop_last": "an epoch would be of another length",
     "sampling": "an epoch would show other samples", "repeat": "an epoch would show other samples",
+    "distill": "the steps so far learnt from another teacher",
     "seed": "everything random so far was drawn with it", "groups": "the optimizer's state is by group",
+    "unfreeze": "the optimizer's state is of the other parameters",
     "freeze": "the optimizer's state is of the other parameters",
 }  # fmt: skip
 """Fields that stay as they are, and why."""

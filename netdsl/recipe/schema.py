@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what is registered is known at run time; a type checker see
     from netdsl.recipe.augmentations import Mix as Mixes
     from netdsl.recipe.component import Component as LinkRates
     from netdsl.recipe.component import Component as TimeRates
+    from netdsl.recipe.distillation import Teacher as Teachers
     from netdsl.recipe.inits import Init as Inits
     from netdsl.recipe.losses import Loss as Losses
     from netdsl.recipe.optimizers import Optimizer as Optimizers
@@ -32,15 +33,19 @@ if TYPE_CHECKING:  # what is registered is known at run time; a type checker see
     from netdsl.recipe.schedules import Phase as Phases
     from netdsl.recipe.sources import Data as Sources
     from netdsl.recipe.sources import Standardization as Standardizations
+    from netdsl.recipe.unfreezing import After as Unfreezings
 else:
     import netdsl.recipe.columns
+    import netdsl.recipe.distillation
     import netdsl.recipe.inits
-    import netdsl.recipe.sampling  # noqa: F401 - the components register themselves
+    import netdsl.recipe.sampling
+    import netdsl.recipe.unfreezing  # noqa: F401 - the components register themselves
 
     Augments, Mixes, LinkRates, TimeRates = map(accepted, ("augment", "mix", "drop_path", "dropout"))
     Inits, Losses, Optimizers, Clips = map(accepted, ("init", "loss", "optimizer", "clip"))
     Penalties, Finals, Phases, Sources = map(accepted, ("penalty", "final", "schedule", "data"))
-    Standardizations, Samplings = accepted("standardize"), accepted("sampling")
+    Standardizations, Samplings, Teachers = map(accepted, ("standardize", "sampling", "distill"))
+    Unfreezings = accepted("unfreeze")
 
 SECTIONS = {
     "data": "Data", "augmentation": "Augmentation", "loss": "Loss and regularisation",
@@ -115,6 +120,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     outputs: Annotated[
         dict[str, NonNegative], in_section("loss", "weight of the loss of each output: `weights(aux1=0.3)`")
     ] = {}
+    distill: Annotated[Teachers | None, in_section("loss", "a trained net to learn from, beside the targets")] = None
     penalty: Annotated[tuple[Penalties, ...], in_section("loss", "terms added to the loss")] = ()
     drop_path: Annotated[
         LinkRates | None, in_section("loss", "stochastic depth over the residual links, first to last")
@@ -138,6 +144,9 @@ class Recipe(Struct, frozen=True, kw_only=True):
         Literal["step", "epoch"], in_section("optimisation", "whether lr changes at every step or every epoch")
     ] = "step"
     clip: Annotated[Clips | None, in_section("optimisation", "gradient clipping")] = None
+    unfreeze: Annotated[
+        tuple[Unfreezings, ...], in_section("optimisation", "when layers that `freeze` names begin to train")
+    ] = ()
     layer_decay: Annotated[LayerDecay | None, in_section("optimisation", "lower lr for earlier layers")] = None
     init: Annotated[tuple[Inits, ...], in_section("optimisation", "how weights start")] = ()
 

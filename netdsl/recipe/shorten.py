@@ -10,7 +10,7 @@ from msgspec.structs import fields, replace
 
 from netdsl.recipe.component import Duration
 
-CURVES = ("schedule", "ema", "dropout")
+CURVES = ("schedule", "ema", "dropout", "unfreeze")
 """Fields whose times follow the length of the run."""
 
 

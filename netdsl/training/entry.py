@@ -16,8 +16,7 @@ from msgspec.structs import replace
 
 from netdsl.analysis.count import totals
 from netdsl.elaborate.given import Expression
-from netdsl.loader import LoadError, load_source, read_import
-from netdsl.pipeline import Net, Spec
+from netdsl.pipeline import Net
 from netdsl.recipe.schema import Recipe
 from netdsl.training.callbacks import Callbacks
 from netdsl.training.checkpoints import run_dir as files
@@ -31,7 +30,6 @@ from netdsl.training.data.ragged import check_batches
 from netdsl.training.devices import choose_device
 from netdsl.training.diagnose import Diverged
 from netdsl.training.distributed.process_group import ProcessGroup
-from netdsl.training.errors import CheckpointError
 from netdsl.training.evaluate import at_once
 from netdsl.training.export import forward_of, largest_difference
 from netdsl.training.kernels.memory import resident
@@ -220,27 +218,6 @@ def _about(request: Request, prepared: Prepared, environment: dict[str, Any]) ->
         samples=(len(prepared.train), len(prepared.held), len(prepared.data.test)),
         versions={"netdsl": __version__, "torch": str(torch.__version__)}, language=LANGUAGE,
     )  # fmt: skip
-
-
-def reopened(folder: Path) -> tuple[Net, Recipe, About]:
-    """The net of a run folder (without its statistics), its recipe, and what the run is.
-
-    Raises CheckpointError, also where the folder's spec is gone or no longer declares that net.
-    """
-    about, recipe = files.read_about(folder)
-    try:
-        spec = Spec(load_source(folder / files.SPEC), read_import)
-    except LoadError as error:
-        raise CheckpointError("not-a-run", f"{folder} is no whole run folder: {error.diagnostic.message}") from None
-    arguments = {k: Expression(v) for k, v in about.arguments.items()}
-    net = spec.net(about.net, arguments, about.sizes)
-    if net.program is None:
-        mistake = net.diagnostics[0]
-        where = f" (line {mistake.at.line})" if mistake.at else ""
-        raise CheckpointError(
-            "outdated-run", f"the spec in {folder} does not give `{about.net}` any more: {mistake.message}{where}"
-        )
-    return net, recipe, about
 
 
 def _deliver(

@@ -17,8 +17,9 @@ from netdsl.recipe.schema import Recipe
 from netdsl.training.callbacks import Callback, Callbacks
 from netdsl.training.checkpoints.run_dir import check_free, new_folder
 from netdsl.training.data.dataset import DataSet
-from netdsl.training.entry import Request, reopened, train
+from netdsl.training.entry import Request, train
 from netdsl.training.errors import TrainingError, diagnosed
+from netdsl.training.opened import reopened
 from netdsl.training.python_data import as_data_set
 
 

@@ -15,8 +15,8 @@ from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.run_dir import About
 from netdsl.training.entry import described
 from netdsl.training.from_python import Wishes, go_on, in_words
+from netdsl.training.opened import open_trained
 from netdsl.training.report.page import STYLE, charts
-from netdsl.training.trained import open_trained
 
 
 class Run:

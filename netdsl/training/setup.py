@@ -42,11 +42,13 @@ from netdsl.training.distributed.signals import handling
 from netdsl.training.evaluate import Evaluator
 from netdsl.training.initialize import Start, initialize
 from netdsl.training.kernels.compiler import uncompile
+from netdsl.training.losses.distillation import Distillation
 from netdsl.training.optim.reparametrization import merge
 from netdsl.training.readers import read
 from netdsl.training.readers.mixing import read_mixing
 from netdsl.training.readers.taken import check_vocabulary, inputs_of, taken
 from netdsl.training.rng import key, seed_layers
+from netdsl.training.teacher import teacher_of
 from netdsl.training.trainer import Job, Trainer, Watch
 from netdsl.version import LANGUAGE
 
@@ -68,6 +70,7 @@ class Prepared(Struct, frozen=True, eq=False):
     parameters: tuple[Parameter, ...]
     notes: tuple[str, ...]
     mixing: Tensor | None = None
+    teacher: Distillation | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -111,7 +114,9 @@ def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device, given: D
     mixing, more = read_mixing(recipe, base, tuple(train.example()[0].shape[1:]))
     mixing = mixing if mixing is None else mixing.to(device)
     notes = (*data.notes, *absent_classes(train, data), *more, *said)
-    return Prepared(net, recipe, data, train.to(device), held, module.to(device), found, notes, mixing)
+    train, module = train.to(device), module.to(device)
+    teacher = teacher_of(recipe, base, module, data, train)
+    return Prepared(net, recipe, data, train, held, module, found, notes, mixing, teacher)
 
 
 def absent_classes(train: Split, data: DataSet) -> list[str]:
@@ -216,6 +221,7 @@ def start(prepared: Prepared, folder: Path, ranks: ProcessGroup, watch: Watch) -
         module=p.module, recipe=p.recipe, feed=feed, held=p.held, parameters=p.parameters, names=p.names, kept=p.kept,
         task=p.data.task, classes=max(1, len(p.data.classes)), folder=folder, ranks=ranks, layers=layers_of(p),
         deviation=p.data.units[1] if p.data.units else None, current=p.net.current,
+        teacher=p.teacher,
     )  # fmt: skip
     return Trainer(job, watch)
 

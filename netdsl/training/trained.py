@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
-from msgspec import Struct
 from msgspec.structs import replace
-from torch import Tensor, nn
+from torch import Tensor
 
-from netdsl.backends.onnx.session import Session
-from netdsl.backends.torch.module import load_state
-from netdsl.diagnostics.diagnostic import Diagnostic, UserError
-from netdsl.elaborate.builder import Options
 from netdsl.elaborate.expressions import Evaluator as Constants
-from netdsl.pipeline import Net
 from netdsl.planning.recipes import parse_override
 from netdsl.recipe.annotations import arguments
 from netdsl.recipe.bind import Binder
@@ -27,157 +20,19 @@ from netdsl.recipe.metrics import METRICS
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Images
 from netdsl.sizes.stated import broken
-from netdsl.tensors import TensorType
-from netdsl.training.checkpoints import run_dir as files
-from netdsl.training.checkpoints.format import load_tensors
-from netdsl.training.data.columns import Column, Input
 from netdsl.training.data.dataset import DataError
 from netdsl.training.data.fit import fit
 from netdsl.training.data.labels import as_labels
 from netdsl.training.data.units import is_regression
 from netdsl.training.data.validation import check_sound
-from netdsl.training.entry import reopened
-from netdsl.training.errors import CheckpointError
 from netdsl.training.evaluate import first_output
-from netdsl.training.export import forward_of
+from netdsl.training.opened import Trained
 from netdsl.training.readers import read
 from netdsl.training.readers.columns import Known, read_columns
 from netdsl.training.readers.images import View, open_image
-from netdsl.training.readers.taken import inputs_of, taken
+from netdsl.training.readers.taken import taken
 from netdsl.training.regularization import drop_paths, dropouts
 from netdsl.training.setup import evaluator_of
-from netdsl.version import LANGUAGE
-
-Size = int | None
-
-
-class Trained(Struct, frozen=True, eq=False):
-    """A net that can be run. `shape`: its first input (None: any size); `module`: where it is torch's; `recipe`: the
-    run's; `inputs`: what data depend on; `columns`: of a table. `constraints`: what must hold of the sizes that are
-    called `names`."""
-
-    forward: Callable[..., Any]
-    shape: tuple[Size, ...]
-    outputs: int
-    kept: tuple[str, ...]
-    classes: tuple[str, ...]
-    recipe: Recipe
-    base: Path
-    module: nn.Module | None = None
-    units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
-    names: tuple[str | None, ...] = ()
-    constraints: tuple[str, ...] = ()
-    inputs: tuple[Input, ...] = ()
-    columns: tuple[Column, ...] = ()
-
-
-def open_trained(path: Path, onnx: bool = False) -> Trained:
-    """The net of a run folder or an ONNX file. Raises CheckpointError for what is neither."""
-    if path.is_dir() and onnx:
-        about, recipe = files.read_about(path)
-        found = _from_onnx(path / files.ONNX)
-        return replace(found, recipe=recipe, base=Path(about.base), classes=about.classes, units=about.units)
-    return _from_run(path) if path.is_dir() else _from_onnx(path)
-
-
-def _from_run(folder: Path) -> Trained:
-    net, recipe, about = reopened(folder)
-    numbers = [tuple(v) if isinstance(v, list) else v for v in (about.mean, about.std) if v is not None]
-    standard = (numbers[0], numbers[1]) if numbers else None
-    options = Options(links=recipe.drop_path is not None, standard=standard, per=about.per, units=about.units)
-    net = net.spec.net(net.name, net.arguments, net.sizes, options)
-    module = _loaded(folder, net, about)
-    main = net.checked.main
-    inputs = inputs_of(net.checked)
-    shape = tuple(s if isinstance(s, int) else None for s in main.inputs[0].type.shape)
-    kept = tuple(o.name for o in main.outputs if not o.training)
-    size = next(o for o in main.outputs if not o.training).value.type.shape[0]
-    outputs = size if isinstance(size, int) else 0
-    names = axis_names(main.inputs[0].type)
-    constraints = tuple(map(str, net.checked.constraints))
-    base = Path(about.base)
-    return Trained(
-        module,
-        shape,
-        outputs,
-        kept,
-        about.classes,
-        recipe,
-        base,
-        module,
-        about.units,
-        names,
-        constraints,
-        inputs,
-        about.columns,
-    )
-
-
-def _loaded(folder: Path, net: Net, about: files.About) -> nn.Module:
-    """The module of a run's net with its weights. Raises CheckpointError where its spec gives another net today."""
-    if net.diagnostics:
-        raise CheckpointError("outdated-run", _changed(folder, about.language, net.diagnostics))
-    module = net.module(seed=0).eval()
-    if not (folder / files.WEIGHTS).exists():
-        raise CheckpointError(
-            "unfinished-run",
-            f"{folder} has no {files.WEIGHTS}: the run has not ended; `netdsl train --resume {folder}`",
-        )
-    tensors, _ = load_tensors(folder / files.WEIGHTS)
-    try:
-        load_state(module, net.current(tensors))
-    except UserError as error:
-        if about.language < LANGUAGE:
-            raise CheckpointError("outdated-run", _changed(folder, about.language, net.moved, str(error))) from None
-        raise
-    return module
-
-
-def _changed(folder: Path, language: int, found: tuple[Diagnostic, ...], reason: str = "") -> str:
-    """Why the spec of a run is no longer what was trained, with the lines that say something else today."""
-    lines = [f"{files.SPEC}:{d.at.line}: `{d.at.text}`: {d.message}" for d in found if d.at is not None]
-    older = (
-        f" It was made by version {language} of the language, this is version {LANGUAGE}."
-        if language < LANGUAGE
-        else ""
-    )
-    said = f": {reason}" if reason else ""
-    return "\n  ".join([f"the spec of {folder} does not give the net that was trained{said}.{older}", *lines])
-
-
-def axis_names(x: TensorType) -> tuple[str | None, ...]:
-    """What the sizes of an input are called that may vary."""
-    return tuple(None if isinstance(s, int) else str(s) for s in x.shape)
-
-
-def _from_onnx(path: Path) -> Trained:
-    if not path.is_file():
-        raise CheckpointError("no-such-file", f"there is no file {path}")
-    try:
-        session = Session(path, threads=torch.get_num_threads())
-    except Exception as error:  # onnxruntime raises a type of its own for each reason
-        raise CheckpointError("unreadable-model", f"onnxruntime refuses {path}: {str(error).splitlines()[0]}") from None
-    shape = next(iter(session.inputs.values()))[0][1:]
-    names = _decoded(session.metadata.get("class_names", "[]"), tuple[str, ...])
-    axes = next(iter(session.names.values()))[1:]
-    forward, kept = forward_of(session), session.outputs
-    return Trained(
-        forward, shape, len(names), kept, names, Recipe(), Path(), names=axes, constraints=session.constraints,
-        columns=_decoded(session.metadata.get("columns", "[]"), tuple[Column, ...]),
-        inputs=tuple(_input(name, sizes, dtype) for name, (sizes, dtype) in session.inputs.items()),
-    )  # fmt: skip
-
-
-def _input(name: str, sizes: tuple[Size, ...], dtype: str) -> Input:
-    return Input(name, dtype.startswith("int"), sizes[1] if len(sizes) == 2 else None)
-
-
-def _decoded(text: str, kind: Any) -> Any:
-    """What the file says of itself as JSON; nothing where it is something else."""
-    try:
-        return msgspec.json.decode(text, type=kind)
-    except msgspec.DecodeError:
-        return ()
 
 
 def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from msgspec import Struct
 from torch import Tensor, nn
 
-from netdsl.planning.groups import Parameter, frozen, group
+from netdsl.planning.groups import Parameter, group
 from netdsl.planning.schedule import Schedule, peak_lr
 from netdsl.recipe.schema import Recipe
 from netdsl.training.capacity import Attempt, fits_in_memory, within_memory
@@ -25,11 +25,13 @@ from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.distributed.reach import hold_unreached
 from netdsl.training.distributed.shards import exchanged, gathered, is_sharded, local, rest, whole
 from netdsl.training.evaluate import Evaluator, Forward
+from netdsl.training.freezing import Freezing
 from netdsl.training.kernels.compiler import compile_as_asked, is_compiled
 from netdsl.training.kernels.cpu_convolutions import use_fast_convolutions, uses_channels_last
 from netdsl.training.kernels.memory import give_back, keep_memory
 from netdsl.training.losses.criterion import Criterion
 from netdsl.training.losses.denominators import Denominators
+from netdsl.training.losses.distillation import Distillation
 from netdsl.training.metrics import headline, improves, score
 from netdsl.training.optim.averages import Averages
 from netdsl.training.optim.gradients import add_penalties, clip
@@ -66,6 +68,7 @@ class Job(Struct, frozen=True, eq=False):
     ranks: ProcessGroup
     layers: dict[str, int] | None = None
     deviation: tuple[float, ...] | None = None
+    teacher: Distillation | None = None
     current: Current = dict
 
 
@@ -85,15 +88,13 @@ class Trainer:
         self.per_epoch = job.feed.per_epoch
         self.total = job.feed.total
         self.schedule = Schedule(recipe.schedule, peak_lr(recipe), self.total, self.per_epoch, recipe.schedule_unit)
-        self.still = frozen(recipe, job.parameters)
-        for name, p in self.module.named_parameters():
-            p.requires_grad_(name not in self.still)
+        self.freezing = Freezing(self.module, recipe, job.parameters, self.per_epoch)
         conv_or_linear = (p.path for p in job.parameters if p.role in ("conv", "linear"))
-        weights = dict.fromkeys(path for path in conv_or_linear if path not in self.still)
+        weights = dict.fromkeys(path for path in conv_or_linear if path not in self.freezing.never)
         self.factors = split(self.module, recipe, weights)
         self.groups = group(recipe, job.parameters, job.layers)
         self.channels_last = recipe.shard is None and uses_channels_last(recipe.layout, self.module)
-        self.criterion = Criterion(recipe, job.names, job.kept, job.deviation)
+        self.criterion = Criterion(recipe, job.names, job.kept, job.deviation, job.teacher)
         self.parallel: Any = self._distributed_module()
         self.sharded = is_sharded(self.module)
         self.updater = Updater(self.module, self.groups, recipe, self.total, self.factors)
@@ -125,6 +126,7 @@ class Trainer:
         if self.recipe.dropout is not None and is_compiled(self.module):
             let_rates_vary(self.module)
         if self.ranks.world > 1:
+            self.freezing.together = True
             hold_unreached(self.module, self.criterion, self.feed.split)
         return self.ranks.wrap(self.module, self.recipe)
 
@@ -175,6 +177,7 @@ class Trainer:
             self.denominators.begin(step, parts)
             for part in parts:
                 total += self._backward(step, *part, final=part == parts[-1])
+        self.freezing.drop()
         total = self.ranks.sum({"loss": total})["loss"]
         norm = self._gradient_norm()
         self.pending.append((step, torch.stack((total, norm))))
@@ -218,7 +221,7 @@ class Trainer:
 
     def _prepare(self, step: int) -> None:
         self.parallel.train()
-        self._hold_frozen()
+        self.freezing.set(step)
         seed_layers(key(self.recipe.seed, "layers", step, self.ranks.rank))
         self.set_dropout(step)
         self.updater.set_lr(self.schedule(step, self.state.falls.count))
@@ -232,18 +235,12 @@ class Trainer:
             for layer in dropouts(self.module):
                 set_rate(layer, rate)
 
-    def _hold_frozen(self) -> None:
-        """Normalisation layers that are frozen keep their statistics."""
-        for name, layer in self.module.named_modules() if self.still else ():
-            if f"{name}.weight" in self.still and isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                layer.eval()
-
     def _backward(self, step: int, first: int, last: int, final: bool) -> Tensor:
         """Add the gradient of a micro-batch, as its share of the whole; returns that share of the loss."""
         batch = self.denominators.batch(step, first, last)
         with self.ranks.accumulating(self.parallel, final):
             result = self._computed(self.parallel, *batch.inputs)
-            terms = self.criterion(result, batch.target)
+            terms = self.criterion(result, batch.target, batch.inputs)
             summed = self.recipe.loss.reduction == "sum"
             loss: Tensor = terms.loss.sum() if summed else terms.over(self.denominators.total(step, batch, result))
             # DDP averages over processes; the loss is already this share of the whole.

@@ -14,7 +14,7 @@ from netdsl.cli.main import main
 from netdsl.pipeline import Spec
 from netdsl.source import Source
 from netdsl.training.errors import CheckpointError
-from netdsl.training.trained import open_trained
+from netdsl.training.opened import open_trained
 from netdsl.version import LANGUAGE
 
 RUNS = TESTS / "data" / "version1"

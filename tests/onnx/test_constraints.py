@@ -14,7 +14,8 @@ from netdsl.loader import read_import
 from netdsl.pipeline import Spec
 from netdsl.source import Source
 from netdsl.training.data.dataset import DataError
-from netdsl.training.trained import open_trained, predict
+from netdsl.training.opened import open_trained
+from netdsl.training.trained import predict
 from netdsl.verify.export import export_onnx
 
 

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from netdsl.cli.main import main
 from netdsl.training.data.dataset import DataError, Split
 from netdsl.training.data.preprocessing import pixel_statistics
-from netdsl.training.trained import open_trained
+from netdsl.training.opened import open_trained
 
 NET = """
 net Small {

@@ -27,8 +27,9 @@ from netdsl.training.data.dataset import DataError
 from netdsl.training.data.prefetch import deaths_in_words
 from netdsl.training.distributed.launch import launch
 from netdsl.training.errors import CheckpointError, ReaderDied, WriteError
+from netdsl.training.opened import open_trained
 from netdsl.training.readers import read
-from netdsl.training.trained import open_trained, predict
+from netdsl.training.trained import predict
 
 SPEC = """
 net Small {

@@ -22,7 +22,7 @@ from netdsl.loader import read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.source import Source
 from netdsl.training.checkpoints.format import load_tensors
-from netdsl.training.trained import open_trained
+from netdsl.training.opened import open_trained
 from netdsl.weights.former import current, former
 from netdsl.weights.match import match
 from netdsl.weights.slots import Slot, slots

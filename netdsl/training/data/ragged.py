@@ -92,7 +92,7 @@ def _places(loop: Trainer, norms: dict[str, Any]) -> dict[str, int]:
 
         return hook
 
-    hooks = [m.register_forward_pre_hook(note(n)) for n, m in norms.items() if f"{n}.weight" not in loop.still]
+    hooks = [m.register_forward_pre_hook(note(n)) for n, m in norms.items() if f"{n}.weight" not in loop.freezing.never]
     loop.module.eval()
     try:
         loop.module(*loop.feed.batch(0, 0, 1).inputs)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataError
+from netdsl.training.losses.distillation import Distillation
 from netdsl.training.losses.losses import Terms, counts_of, loss_of
 
 
@@ -18,7 +19,8 @@ class Criterion:
 
     `names`: the outputs while training, in order; `kept`: those at inference, of which the first is the main one. The
     main output has weight 1, others 0 unless the recipe's `outputs` gives them one. Every output is held against the
-    same target. `deviation`: that of every target, in which outputs and targets are compared.
+    same target. `deviation`: that of every target, in which outputs and targets are compared. `teacher`: what the main
+    output is held against too, where the inputs are given.
     """
 
     def __init__(
@@ -27,6 +29,7 @@ class Criterion:
         names: Sequence[str],
         kept: Sequence[str] = (),
         deviation: Sequence[float] | None = None,
+        teacher: Distillation | None = None,
     ) -> None:
         self.names = tuple(names)
         self.kept = tuple(kept) or self.names
@@ -36,22 +39,29 @@ class Criterion:
                     "unknown-output", f"the net has no output `{name}`", f"its outputs: {', '.join(self.names)}"
                 )
         self.weights = {n: recipe.outputs.get(n, 1.0 if n == self.kept[0] else 0.0) for n in self.names}
+        self.teacher = teacher
+        self.share = 1.0 if teacher is None else teacher.share
         self.component = recipe.loss
         self.loss = loss_of(recipe.loss)
         self.deviation = None if deviation is None else torch.tensor(deviation)
 
-    def __call__(self, result: Any, target: Tensor) -> Terms:
-        """The terms of every weighed output's loss."""
+    def __call__(self, result: Any, target: Tensor, inputs: tuple[Tensor, ...] = ()) -> Terms:
+        """The terms of every weighed output's loss, and of the loss against the teacher."""
         found = [(self.loss(*self._compared(x, facing(target, x))), weight) for x, weight in self._weighed(result)]
-        return Terms(torch.cat([t.loss * weight for t, weight in found]), torch.cat([t.count for t, _ in found]))
+        losses, counts = [t.loss * (weight * self.share) for t, weight in found], [t.count for t, _ in found]
+        if self.teacher is not None and inputs:
+            taught = self.teacher(self.main(result), inputs, target)[None]
+            losses, counts = [*losses, taught], [*counts, torch.ones_like(taught)]
+        return Terms(torch.cat(losses), torch.cat(counts))
 
     def totals(self, result: Any, targets: Sequence[Tensor]) -> Tensor:
         """The denominators [T] of all terms over several micro-batches, of which `result` is that of one."""
-        each = (
-            torch.cat([counts_of(self.component, facing(t, x)).sum(1) for x, _ in self._weighed(result)])
-            for t in targets
-        )
-        return torch.stack(list(each)).sum(0)
+        return torch.stack([self._counted(result, target) for target in targets]).sum(0)
+
+    def _counted(self, result: Any, target: Tensor) -> Tensor:
+        counts = [counts_of(self.component, facing(target, x)).sum(1) for x, _ in self._weighed(result)]
+        taught = [counts[0].new_full((1,), len(target))] if self.teacher is not None else []
+        return torch.cat([*counts, *taught])
 
     def _compared(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """An output and its target in deviations of the target."""

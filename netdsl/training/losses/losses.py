@@ -70,7 +70,7 @@ def _on_device(weights: tuple[float, ...], device: torch.device) -> Tensor:
     return torch.tensor(weights, device=device, dtype=torch.float32)
 
 
-def _by_class(output: Tensor, target: Tensor) -> Tensor:
+def by_class(output: Tensor, target: Tensor) -> Tensor:
     """Logits with the classes on axis 1: a sequence [B, L, C] has them last."""
     return output.movedim(-1, 1) if output.ndim == 3 and target.shape == output.shape[:2] else output
 
@@ -81,7 +81,7 @@ def _summed(each: Tensor) -> Tensor:
 
 
 def _cross_entropy(component: CrossEntropy, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
-    output = _by_class(output, target)
+    output = by_class(output, target)
     weight = class_weights(component, output.device)
     if target.is_floating_point():  # smoothed before it was mixed
         return (functional.cross_entropy(output, target, weight, reduction="none"),)
@@ -94,7 +94,7 @@ def _cross_entropy(component: CrossEntropy, output: Tensor, target: Tensor) -> t
 def _focal(component: Focal, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     """Of every class (1 - p)^gamma * -log p, by its share of the target: with hard targets that of the true class, and
     where they are smoothed a little of all."""
-    output = _by_class(output, target)
+    output = by_class(output, target)
     weight = class_weights(component, output.device)
     log_chance = output.log_softmax(1)
     each = -log_chance * (-log_chance.expm1()).clamp(min=TINY).pow(component.gamma)
