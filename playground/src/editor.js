@@ -9,7 +9,7 @@ import {
   Decoration, EditorView, WidgetType, drawSelection, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers,
 } from "@codemirror/view";
 import { colours, language } from "./language.js";
-import { make, words } from "./make.js";
+import { label, make, words } from "./make.js";
 
 class Hint extends WidgetType {
   constructor({ text, more }) {
@@ -68,11 +68,11 @@ function diagnostic(problem, apply, length) {
         {},
         make("div", {}, ...words(problem.message)),
         ...problem.notes.map((note) => make("div", { class: "hint" }, ...words(note))),
-        ...problem.fixes.filter((f) => !f.changes.length).map((f) => make("div", { class: "hint" }, ...words(f.message))),
+        ...problem.fixes.filter((f) => !f.changes.length || label(f) !== f.message).map((f) => make("div", { class: "hint" }, ...words(f.message))),
       ),
     actions: problem.fixes
       .filter((fix) => fix.changes.length)
-      .map((fix) => ({ name: fix.message.replaceAll("`", ""), apply: () => apply(fix) })),
+      .map((fix) => ({ name: label(fix).replaceAll("`", ""), apply: () => apply(fix) })),
   };
 }
 

@@ -18,6 +18,13 @@ export function words(text) {
   return text.split(/`([^`]+)`/).map((part, i) => (i % 2 ? make("code", {}, part) : part));
 }
 
+/** What the button of a fix says: the text that it writes, or the words of its hint. */
+export function label({ message, changes }) {
+  const [{ text }] = changes;
+  if (changes.length > 1 || text.length > 40 || text.includes("\n")) return message;
+  return text.trim() ? `write \`${text.trim()}\`` : "leave it out";
+}
+
 /** Offer a text as a file. */
 export function download(name, text, type = "text/plain") {
   const link = make("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });

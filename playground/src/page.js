@@ -251,7 +251,7 @@ async function loadZoo() {
 }
 
 const firstSentence = (text) =>
-  (/^#\s*(.*(?:\n#.*)*)/.exec(text)?.[1] ?? "").replaceAll(/\n#\s?/g, " ").split(/(?<=[.:])\s/)[0];
+  (/^#\s*(.*(?:\n#.*)*)/.exec(text)?.[1] ?? "").replaceAll(/\n#\s?/g, " ").split(/(?<=[.:])\s/)[0].replace(/[.:]$/, "");
 
 async function menu(isOpen = $("menu").hidden) {
   $("menu").hidden = !isOpen;

@@ -3,7 +3,7 @@ import { python } from "@codemirror/lang-python";
 import { EditorState } from "@codemirror/state";
 import { EditorView, lineNumbers } from "@codemirror/view";
 import { colours } from "./language.js";
-import { copier, download, make, words } from "./make.js";
+import { copier, download, label, make, words } from "./make.js";
 
 function row({ depth, name, repeat, kind, outputs, params, macs, weight, note }, parent, folded, toggle) {
   const fold = parent
@@ -122,7 +122,8 @@ function fixes(problem, editor) {
   return problem.fixes.map((fix) => {
     if (!fix.changes.length) return make("li", {}, ...words(fix.message));
     const click = (event) => (event.stopPropagation(), editor.apply(fix));
-    return make("li", {}, make("button", { class: "fix", onclick: click }, ...words(fix.message)));
+    const button = make("button", { class: "fix", onclick: click }, ...words(label(fix)));
+    return make("li", {}, ...(label(fix) === fix.message ? [] : [...words(fix.message), " "]), button);
   });
 }
 
