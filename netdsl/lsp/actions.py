@@ -18,10 +18,10 @@ from netdsl.source import Span
 def actions(document: Document, analysis: Analysis, span: Span) -> list[types.CodeAction]:
     """What can be mended in a span: every fix of every mistake there, and the line that allows a warning."""
     found: list[types.CodeAction] = []
-    for d in analysis.diagnostics:
+    for index, d in enumerate(analysis.diagnostics):
         at = d.at
         if at is not None and at.source is analysis.source and at.span.start <= span.end and span.start <= at.span.end:
-            found += _mend(d, document, analysis)
+            found += _mend(analysis.mended(index), document, analysis)
             if d.severity == "warning":
                 found.append(_allow(d, document, analysis))
     return found

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cached_property
+from time import process_time
 
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.elaborate.scope import Scope
 from netdsl.elaborate.trace import Passed
+from netdsl.fixes.suggest import suggested
 from netdsl.ir.model import Program
 from netdsl.loader import read_import
 from netdsl.lsp.occurrences import Occurrence, occurrences
@@ -20,8 +23,22 @@ from netdsl.syntax import ast
 UNREADABLE = ("syntax", "too-large")
 """The mistakes of a text that could not be read to its end."""
 
+SECONDS = 1.0
+"""Time of the processor for seeking the fix of one mistake."""
+
 CANCELLED = -1 << 60
 """What is left of the budget of a check that an edit has cancelled."""
+
+
+YOUNG = 50_000
+"""How many new values there are before garbage is sought."""
+
+
+def spare_collector() -> None:
+    """Seek garbage rarely, and not among what is there already: else a third of a check goes into it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG, 20, 20)
 
 
 class Analysis:
@@ -38,6 +55,7 @@ class Analysis:
         self.spec: Spec | None = None
         self.diagnostics: tuple[Diagnostic, ...] = ()
         self.plans: dict[str, Plan | None] = {}
+        self._mended: dict[int, Diagnostic] = {}
         self.passed: dict[Span, list[Passed]] = defaultdict(list)
 
     def run(self) -> Analysis:
@@ -76,6 +94,16 @@ class Analysis:
     def is_readable(self) -> bool:
         """Whether the syntax has no mistakes."""
         return self.spec is not None and not any(d.code in UNREADABLE for d in self.spec.mistakes)
+
+    def mended(self, index: int) -> Diagnostic:
+        """One of the diagnostics, with edits in its hint where a change is shown to mend it."""
+        if index not in self._mended:
+            found, end = self.diagnostics, process_time() + SECONDS
+            self._mended[index] = suggested(self.source, found, found[index], self._everything, end)
+        return self._mended[index]
+
+    def _everything(self, source: Source) -> tuple[Diagnostic, ...]:
+        return Spec(source, self._read).diagnostics
 
     @cached_property
     def occurrences(self) -> tuple[Occurrence, ...]:

@@ -7,6 +7,7 @@ from lsprotocol import types
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.documents import Document, uri_of
+from netdsl.lsp.pages import code_page
 from netdsl.lsp.positions import Positions
 from netdsl.source import Place, Span
 
@@ -32,12 +33,14 @@ def shown(found: Diagnostic, document: Document, analysis: Analysis) -> types.Di
         message = f"{message} (line {at.line} of {at.source.name})"
         at = analysis.import_of(at)
     span = at.span if at is not None else Span(0, 0)
+    link = code_page(found.code)
     hints = [f"hint: {hint.message}" for hint in found.hints]
     return types.Diagnostic(
         document.positions.range(_visible(span, analysis.source.text)),
         "\n".join([message, *found.notes, *hints]),
         severity=SEVERITY[found.severity],
         code=found.code,
+        code_description=types.CodeDescription(link) if link else None,
         source="netdsl",
         related_information=[_related(words, place, document, analysis) for words, place in labels] or None,
     )

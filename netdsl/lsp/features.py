@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import suppress
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 
 from netdsl.lsp import navigation, outline
 from netdsl.lsp.actions import actions
@@ -13,6 +14,7 @@ from netdsl.lsp.completion import completion
 from netdsl.lsp.documents import Document
 from netdsl.lsp.hover import hover
 from netdsl.lsp.inlay import inlay_hints
+from netdsl.lsp.pages import written
 from netdsl.lsp.server import Server
 from netdsl.lsp.signature import signature
 from netdsl.lsp.tokens import LEGEND, tokens
@@ -133,10 +135,28 @@ def _commands(server: Server) -> None:
         """The text of `netdsl summary` for a net."""
         return await ls.ask(uri, lambda d, a: _summary(a, name), None)
 
+    @server.command("netdsl.view")
+    async def view(ls: Server, uri: str, name: str) -> str | None:
+        """Open the drawing of a net as a page, where the editor can; gives its address."""
+        text = await ls.ask(uri, lambda d, a: _view(a, name), None)
+        address = written(f"{name}.html", text) if text is not None else None
+        window = ls.client_capabilities.window
+        if address is not None and window is not None and window.show_document is not None:
+            with suppress(JsonRpcException):  # an editor that says it can, and then cannot
+                await ls.window_show_document_async(types.ShowDocumentParams(address, external=True))
+        return address
+
+
+def _view(analysis: Analysis, name: str) -> str | None:
+    from netdsl.view import page
+
+    program = analysis.program(name)
+    return page(program, name) if program is not None else None
+
 
 def _summary(analysis: Analysis, name: str) -> str | None:
     from netdsl.render.summary import render
     from netdsl.summary import summarize
 
-    program: Any = analysis.program(name)
+    program = analysis.program(name)
     return render(summarize(program, name)) if program is not None else None

@@ -44,6 +44,7 @@ def _net(node: ast.Block | ast.Variant, analysis: Analysis, memo: Memo) -> Itera
     shapes = ", ".join(str(o.value.type) for o in program.main.outputs if not o.training)
     text = f"{grouped(counted.params)} parameters, {scaled(counted.macs)} MACs, {shapes}"
     yield Lens(node.name.at, text, "summary", node.name.id)
+    yield Lens(node.name.at, "view", "view", node.name.id)
 
 
 def _recipes(node: ast.Block | ast.Variant, analysis: Analysis) -> Iterator[Lens]:

@@ -16,7 +16,9 @@ from netdsl.syntax import ast
 KINDS = types.SymbolKind
 SYMBOLS = {"block": KINDS.Function, "net": KINDS.Class, "constant": KINDS.Constant, "recipe": KINDS.Struct}
 
-COMMANDS = {"summary": "netdsl.summary", "train": "netdsl.train", "next": "netdsl.nextInstance"}
+COMMANDS = {
+    "summary": "netdsl.summary", "view": "netdsl.view", "train": "netdsl.train", "next": "netdsl.nextInstance",
+}  # fmt: skip
 """What the editor is asked for by a click on a lens."""
 
 

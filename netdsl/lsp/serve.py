@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 
+from netdsl.lsp.analysis import spare_collector
 from netdsl.lsp.features import register
 from netdsl.lsp.server import Server, register_texts
 
@@ -21,7 +21,7 @@ def make() -> Server:
 def serve(port: int | None = None) -> None:
     """Answer one editor, over standard input and output or a port of this machine, until it leaves."""
     logging.basicConfig(level=logging.ERROR)
-    gc.freeze()
+    spare_collector()
     if port is None:
         output = os.fdopen(os.dup(1), "wb")
         os.dup2(2, 1)  # whatever else is printed must not come between messages

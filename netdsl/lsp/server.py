@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
+from threading import Event
 from typing import Protocol, TypeVar
 
 from lsprotocol import types
+from pygls.io_ import run_async
 from pygls.lsp.server import LanguageServer
 
 from netdsl.lsp.analysis import Analysis
@@ -30,6 +33,32 @@ class Server(LanguageServer):
     def __init__(self) -> None:
         super().__init__("netdsl", __version__, text_document_sync_kind=types.TextDocumentSyncKind.Full)
         self.documents = Documents(self.publish)
+
+    def start_tcp(self, host: str, port: int) -> None:
+        """Answer one editor on a port until it leaves, in whatever way."""
+        code = asyncio.run(self._answer_one(host, port))
+        self.shutdown()  # type: ignore[no-untyped-call]
+        sys.exit(code)
+
+    async def _answer_one(self, host: str, port: int) -> int:
+        """Gives the exit code that the editor's leaving means."""
+        left: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.protocol.set_writer(writer)
+            code = 0
+            try:
+                await run_async(Event(), reader, self.protocol, error_handler=self.report_server_error)
+            except (OSError, asyncio.IncompleteReadError):
+                pass  # the connection is lost, which is a way to leave
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else 0
+            left.set_result(code)
+
+        listening = await asyncio.start_server(connected, host, port)
+        code = await left
+        listening.close()
+        return code
 
     def publish(self, document: Document, analysis: Analysis) -> None:
         """Send what is wrong with a text, and ask for its hints anew."""

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import process_time
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
-from netdsl.fixes.suggest import suggested
-from netdsl.loader import read_import
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.hints import hints_of
 from netdsl.lsp.lenses import lenses_of
-from netdsl.pipeline import Net, Spec
+from netdsl.pipeline import Net
 from netdsl.playground.offsets import Offsets
 from netdsl.playground.shown import Problem, problem, summary_data
 from netdsl.source import Source, Span
 
 SHOWN = 50
 """How many mistakes are shown; the others are counted."""
-
-SECONDS = 1.0
-"""Time for seeking a fix of one mistake: the next key waits for no longer."""
 
 
 class Beside(Struct, frozen=True):
@@ -71,7 +65,6 @@ class Session:
         self.analysis = Analysis(Source("", "spec.net"), {})
         self.good: Analysis | None = None
         self.chosen: dict[str, int] = {}
-        self.found: tuple[Diagnostic, ...] = ()
 
     @property
     def offsets(self) -> Offsets:
@@ -80,7 +73,6 @@ class Session:
     def check(self, text: str, name: str = "spec.net") -> Checked:
         """Take a new text: its mistakes, and what is shown beside it."""
         self.analysis = Analysis(Source(text, name), {}).run()
-        self.found = self.analysis.diagnostics
         if self.analysis.is_readable:
             self.good = self.analysis
         return self.checked()
@@ -93,8 +85,9 @@ class Session:
     def checked(self) -> Checked:
         """What is known of the text."""
         analysis, offsets = self.analysis, self.offsets
-        errors, warnings = (sum(d.severity == severity for d in self.found) for severity in ("error", "warning"))
-        shown = [problem(d, analysis, offsets) for d in self.found[:SHOWN]]
+        found = analysis.diagnostics
+        errors, warnings = (sum(d.severity == severity for d in found) for severity in ("error", "warning"))
+        shown = [problem(d, analysis, offsets) for d in found[:SHOWN]]
         if analysis.spec is None:
             return Checked(errors, warnings, shown, [], [], [], [])
         whole = Span(0, len(analysis.source.text))
@@ -117,10 +110,7 @@ class Session:
 
     def fix(self, index: int) -> Problem:
         """One of the mistakes shown, with edits in its hints where some are shown to mend it."""
-        source, mistake = self.analysis.source, self.found[index]
-        mended = suggested(source, self.found, mistake, _everything, process_time() + SECONDS)
-        self.found = (*self.found[:index], mended, *self.found[index + 1 :])
-        return problem(mended, self.analysis, self.offsets)
+        return problem(self.analysis.mended(index), self.analysis, self.offsets)
 
     def summary(self, net: str) -> dict[str, Any]:
         """What a net amounts to."""
@@ -177,10 +167,6 @@ class Refused(Exception):  # noqa: N818 - it carries the mistakes of a net
 
     def __init__(self, found: tuple[Diagnostic, ...]) -> None:
         super().__init__(found[0].message if found else "there are mistakes")
-
-
-def _everything(source: Source) -> tuple[Diagnostic, ...]:
-    return Spec(source, read_import).diagnostics
 
 
 QUESTIONS: dict[str, Callable[..., Any]] = {

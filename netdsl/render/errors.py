@@ -36,10 +36,11 @@ def listed(paint: Paint = PLAIN) -> str:
 
 def page() -> str:
     """The page of all codes, as Markdown."""
-    return HEAD + "".join(_section(code) for code in _ordered())
+    return HEAD + "".join(section(code) for code in _ordered())
 
 
-def _section(code: Code) -> str:
+def section(code: Code) -> str:
+    """One code, as Markdown."""
     text = f"\n## {code.name}\n\n**{code.title}.** {code.explanation}\n"
     for title, example in (("Wrong", code.wrong), ("Right", code.right)):
         if example:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil, floor, gcd, lcm
 from typing import Union
 
@@ -17,6 +18,9 @@ from msgspec import Struct
 
 from netdsl.budget import spend
 from netdsl.sizes.dims import Dim, Extreme, Floor, Size, Symbol, evaluate, substitute, symbol
+
+KEPT = 4_096
+"""How many solutions are remembered: equal layers ask the same again, and so does the check after the next key."""
 
 MOST = 20_000
 """How many values or residues are tried one by one. What would need more is not solved."""
@@ -60,6 +64,7 @@ class Line(Struct, frozen=True):
         return True if self.low >= least and (most is None or self.high <= most) else None
 
 
+@lru_cache(KEPT)
 def zeros(size: Size, name: str) -> Solutions | None:
     """The values at which an expression is zero; None where they cannot be found."""
     line = line_of(size)
@@ -77,6 +82,7 @@ def zeros(size: Size, name: str) -> Solutions | None:
     return _among(size, name, low, high, lambda value: value == 0)
 
 
+@lru_cache(KEPT)
 def positives(size: Size, name: str) -> Solutions | None:
     """The values at which an expression is at least zero; where it rises, those from which on it stays so. None where
     they cannot be found."""

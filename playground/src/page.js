@@ -66,7 +66,7 @@ const editor = new Editor($("editor"), {
   lens: ({ action, name: of }) => {
     if (action === "next") ask("next_use", { name: of }).then((found) => found && shown(found));
     else if (action === "train") open("recipe", of);
-    else open("summary", of);
+    else open(action, of);
   },
   format,
 });

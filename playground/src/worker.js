@@ -24,6 +24,7 @@ async function boot({ wasm, stdlib, archive }) {
   py.unpackArchive(archive, "tar", { extractDir: "/netdsl" });
   py.runPython("import sys; sys.path.insert(0, '/netdsl')");
   const { Session, answer } = py.pyimport("netdsl.playground.session");
+  py.pyimport("netdsl.lsp.analysis").spare_collector();
   const session = Session();
   return (question, given) => answer(session, question, given);
 }

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,39 @@ def test_a_client_that_dies_ends_the_server() -> None:
     process.stdin.close()  # type: ignore[union-attr]
     process.stdout.close()  # type: ignore[union-attr]
     assert process.wait(20) is not None
+
+
+@pytest.mark.parametrize("how", ["reset", "close", "exit"])
+def test_a_client_over_tcp_that_leaves_ends_the_server(how: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "netdsl", "lsp", "--tcp", str(port)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    try:
+        client = connected(port)
+        client.sendall(INITIALIZE)
+        assert b"netdsl" in client.recv(1 << 16)
+        if how == "reset":  # a connection that is closed with unread input, or without waiting, is reset
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        elif how == "exit":
+            client.sendall(message(id=99, method="shutdown") + message(method="exit"))
+            client.recv(1 << 16)
+        client.close()
+        _, errors = process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert b"Traceback" not in errors
+    finally:
+        process.kill()
+
+
+def connected(port: int) -> socket.socket:
+    """A connection to a server that is starting."""
+    for _ in range(200):
+        with suppress(ConnectionRefusedError):
+            return socket.create_connection(("127.0.0.1", port))
+        time.sleep(0.1)
+    raise AssertionError("the server does not listen")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ pytest.importorskip("pytest_lsp", reason="the client of these tests is pytest-ls
 
 from editor import Editor
 from lsprotocol import types
+from pygls.uris import to_fs_path
 
 from netdsl.loader import library, read_import
 from netdsl.lsp.positions import Positions
@@ -220,14 +221,48 @@ def test_references_and_rename(editor: Editor) -> None:
     assert editor.ask("textDocument/prepareRename", "uses.net", position=at(text, "[3, 8")) is None
 
 
-def test_fixes_mend(editor: Editor) -> None:
-    text = SMALL.replace("Unit(16, stride=2)", "residual { conv(16, 3) }")
+@pytest.mark.parametrize(
+    "wrong", ["nn.Conv2d(8, 16, 3)", "Dense(10, activation='relu')", "relo", "conv(16, 3, groups=3)"]
+)
+def test_fixes_mend(wrong: str, editor: Editor) -> None:
+    text = f"net N {{\n  input x [8, 8, 8]\n  {wrong}\n}}\n"
     (found,) = editor.open("fix.net", text)
     context = types.CodeActionContext([])
     actions = editor.ask("textDocument/codeAction", "fix.net", range=found.range, context=context)
+    assert actions
     for action in actions:
         mended = applied(text, action.edit.changes[editor.uri("fix.net")])
-        assert editor.open("fix.net", mended) == []
+        assert [d for d in editor.open("fix.net", mended) if d.severity == types.DiagnosticSeverity.Error] == []
+
+
+def test_a_code_is_a_link_to_what_it_means(editor: Editor) -> None:
+    (found,) = editor.open("code.net", SMALL.replace("relu", "relo", 1))
+    page = Path(to_fs_path(found.code_description.href))
+    assert page.read_text().startswith("## unknown-name\n")
+
+
+def test_the_lens_opens_the_drawing_of_a_net(editor: Editor) -> None:
+    editor.open("drawn.net", SMALL)
+    lenses = editor.ask("textDocument/codeLens", "drawn.net")
+    command = next(lens.command for lens in lenses if lens.command.title == "view")
+    params = types.ExecuteCommandParams(command.command, arguments=command.arguments)
+    address = editor.wait(editor.client.workspace_execute_command_async(params))
+    assert editor.opened == [address]
+    page = Path(to_fs_path(address)).read_text()
+    assert page.startswith("<!doctype html>")
+    assert "Small" in page
+
+
+def test_declarations_of_all_open_files_are_found_by_name(editor: Editor) -> None:
+    editor.open("one.net", SMALL)
+    editor.open("two.net", "block SmallUnit(c) = conv(c, 3)\n\nnet Two {\n  input x [3, 8, 8]\n  SmallUnit(4)\n}\n")
+    found = editor.wait(editor.client.workspace_symbol_async(types.WorkspaceSymbolParams("small")))
+    here = {(s.name, Path(to_fs_path(s.location.uri)).name) for s in found}
+    assert {("Small", "one.net"), ("SmallUnit", "two.net")} <= here
+    assert "Two" not in {s.name for s in found}
+    (unit,) = (s for s in found if s.name == "SmallUnit")
+    assert (unit.location.range.start.line, unit.location.range.start.character) == (0, 6)
+    assert editor.wait(editor.client.workspace_symbol_async(types.WorkspaceSymbolParams("nothing"))) in ((), None, [])
 
 
 def test_symbols_folding_tokens_and_format(editor: Editor) -> None:

@@ -38,7 +38,7 @@ def test_a_check_says_what_is_wrong_and_what_is_beside_and_above() -> None:
     assert [h["text"] for h in found["hints"][:3]] == ["(160)", "[16, 8, 8]", "[10] (170)"]
     assert [(d["name"], d["start"]) for d in found["nets"]] == [("Small", 0)]
     assert [d["name"] for d in found["recipes"]] == ["R"]
-    assert [lens["action"] for lens in found["lenses"]] == ["summary", "train"]
+    assert [lens["action"] for lens in found["lenses"]] == ["summary", "view", "train"]
 
 
 def test_fixes_mend_one_after_another() -> None:

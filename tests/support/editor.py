@@ -28,7 +28,13 @@ class Editor:
         self.versions: dict[str, int] = {}
         self.published: dict[str, tuple[int | None, list[types.Diagnostic]]] = {}
         self.news = asyncio.Event()
+        self.opened: list[str] = []
+        self.client.feature(types.WINDOW_SHOW_DOCUMENT)(lambda ls, asked: self._open(asked))
         self.client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)(lambda ls, sent: self._publish(sent))
+
+    def _open(self, params: types.ShowDocumentParams) -> types.ShowDocumentResult:
+        self.opened.append(params.uri)
+        return types.ShowDocumentResult(True)
 
     def _publish(self, params: types.PublishDiagnosticsParams) -> None:
         self.published[params.uri] = params.version, list(params.diagnostics)
