@@ -38,6 +38,10 @@ class Checked(Struct, frozen=True):
         return sum(d.severity == "error" for d in self.diagnostics)
 
     @property
+    def warnings(self) -> int:
+        return sum(d.severity == "warning" for d in self.diagnostics)
+
+    @property
     def more(self) -> int:
         """How many diagnostics are counted and not shown."""
         return max(0, len(self.diagnostics) - SHOWN)

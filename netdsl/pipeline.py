@@ -281,4 +281,5 @@ class Net:
             "arguments": {k: str(v) for k, v in sorted(self.arguments.items())},
             "sizes": dict(sorted(self.sizes.items())),
             "constraints": [str(c) for c in self.checked.constraints],
+            "options": self.options.stored,
         }

@@ -197,11 +197,22 @@ def _print_text(found: list[Checked]) -> None:
             print(render_all(checked.diagnostics[:SHOWN], sys.stdout), end="\n\n")
         if checked.more:
             print(f"{checked.file}: {plural(checked.more, 'more diagnostic')}, not shown", end="\n\n")
-    errors = sum(c.errors for c in found)
-    nets, recipes = sum(len(c.nets) for c in found), sum(len(c.recipes) for c in found)
-    counts = [plural(n, name) for n, name in ((nets, "net"), (recipes, "recipe")) if n] or [plural(0, "net")]
     what = found[0].file if len(found) == 1 else plural(len(found), "file")
-    print(f"{what}: " + (plural(errors, "mistake") if errors else f"{', '.join(counts)}, no mistakes"))
+    print(f"{what}: {', '.join(_counts(found))}")
+
+
+def _counts(found: list[Checked]) -> Iterator[str]:
+    """What the last line counts: mistakes, or all that was checked; and warnings."""
+    errors, warnings = sum(c.errors for c in found), sum(c.warnings for c in found)
+    nets, recipes = sum(len(c.nets) for c in found), sum(len(c.recipes) for c in found)
+    if errors:
+        yield plural(errors, "mistake")
+    else:
+        yield from [plural(n, name) for n, name in ((nets, "net"), (recipes, "recipe")) if n] or [plural(0, "net")]
+    if warnings:
+        yield plural(warnings, "warning")
+    elif not errors:
+        yield "no mistakes"
 
 
 _PRINTERS = {"text": _print_text, "json": _print_json, "github": _print_github, "sarif": _print_sarif}

@@ -9,22 +9,49 @@ from netdsl.cli.files import find_specs, write
 from netdsl.cli.target import open_spec, split_target
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.elaborate.migrate import moved, rewritten
+from netdsl.fixes.migration import listed, modernised
+from netdsl.loader import read_import
+from netdsl.pipeline import Spec
 from netdsl.render.numbers import plural
+from netdsl.source import Source
 
 
 def migrate(targets: list[str], fix: bool) -> int:
     """Print what changed its meaning in some files; with `fix`, write back what can be said as it was meant."""
     found: dict[str, tuple[Diagnostic, ...]] = {}
     for file in find_specs([split_target(target)[0] for target in targets]):
-        spec = open_spec(file)
-        errors = tuple(d for d in spec.diagnostics if d.severity == "error")
-        notes = moved(at for at in spec.elaborator.computed if at.source is spec.source)
-        if fix and notes and file != "-":
-            write(file, rewritten(spec.source.text, notes))
-            print(f"rewrote {file}: {plural(len(notes), 'place')}", file=sys.stderr)
-            notes = ()
-        found[file] = errors + notes
+        source = open_spec(file).source
+        if fix and file != "-":
+            source = _rewritten(file, source)
+        spec, errors = _errors(source)
+        found[file] = listed(source, errors, _everything) + _moved(spec)
     return _print(found)
+
+
+def _rewritten(file: str, source: Source) -> Source:
+    """A file as it is said today, written back where that is not what it said."""
+    text, count = modernised(source, _everything)
+    spec, _ = _errors(Source(text, source.name))
+    notes = _moved(spec)
+    text = rewritten(text, notes)
+    if text != source.text:
+        write(file, text)
+        print(f"rewrote {file}: {plural(count + len(notes), 'place')}", file=sys.stderr)
+    return Source(text, source.name)
+
+
+def _everything(source: Source) -> tuple[Diagnostic, ...]:
+    return Spec(source, read_import).diagnostics
+
+
+def _errors(source: Source) -> tuple[Spec, tuple[Diagnostic, ...]]:
+    spec = Spec(source, read_import)
+    return spec, tuple(d for d in spec.diagnostics if d.severity == "error")
+
+
+def _moved(spec: Spec) -> tuple[Diagnostic, ...]:
+    """What is computed elsewhere today, in a spec whose diagnostics were asked for."""
+    return moved(at for at in spec.elaborator.computed if at.source is spec.source)
 
 
 def _print(found: dict[str, tuple[Diagnostic, ...]]) -> int:

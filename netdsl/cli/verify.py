@@ -20,6 +20,7 @@ from netdsl.cli.target import add_target, live_module, open_net
 from netdsl.diagnostics.diagnostic import UserError
 
 if TYPE_CHECKING:
+    from netdsl.elaborate.builder import Options
     from netdsl.pipeline import Net
     from netdsl.verify.compare import Case
 
@@ -88,11 +89,29 @@ def _file_cases(
     beside = os.path.join(os.path.dirname(args.spec), "model.safetensors")
     if weights is None and os.path.exists(beside):
         weights = read_weights(beside)
-    module = live_module(net, args.seed, weights)
+    try:
+        module = live_module(net, args.seed, weights)
+    except UserError as error:
+        raise _outdated(said, args.spec, net, error.message) or error from None
     trained = _is_of(net, module, said)
     if args.weights and not trained:
         raise UserError("unfit-weights", f"{args.weights} does not hold the weights of {args.spec}")
-    return verify_file(args.spec, net.checked, module, trained=trained, gate=args.gate)
+    cases = verify_file(args.spec, net.checked, module, trained=trained, gate=args.gate)
+    failed = next((c for c in cases if not c.ok), None)
+    older = failed and _outdated(said, args.spec, net, failed.error or f"they differ by {failed.difference:.1e}")
+    if older:
+        raise older
+    return cases
+
+
+def _outdated(said: dict[str, str], path: str, net: Net, reason: str) -> UserError | None:
+    """What is wrong with a file whose spec means something else today; None for a file of this version."""
+    from netdsl.elaborate.migrate import outdated
+    from netdsl.version import LANGUAGE
+
+    language = int(said.get("language", 1))
+    found = net.moved if net.program is not None else net.diagnostics
+    return UserError("outdated-run", outdated(path, language, found, reason)) if language < LANGUAGE else None
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -170,10 +189,24 @@ def _net_of(said: dict[str, str], path: str) -> Net | None:
     def read(name: str, importer: Source) -> Source | None:
         return Source(imports[name], f"{name}.net") if name in imports else read_import(name, importer)
 
-    net = Spec(Source(said["spec"], path), read).net(said["net"], arguments, json.loads(said.get("sizes", "{}")))
+    spec, sizes = Spec(Source(said["spec"], path), read), json.loads(said.get("sizes", "{}"))
+    net = spec.net(said["net"], arguments, sizes, _options(said))
     if net.program is None:
-        raise Refused(net.diagnostics)
+        raise _outdated(said, path, net, "") or Refused(net.diagnostics)
     return net
+
+
+def _options(said: dict[str, str]) -> Options:
+    """How the net of a file was elaborated. Older files say only whether images are standardised: the numbers are among
+    their weights."""
+    import json
+
+    from netdsl.elaborate.builder import Options
+
+    if "options" in said:
+        return Options.of_stored(json.loads(said["options"]))
+    before = json.loads(said.get("preprocessing", "{}")).get("standardized", False)
+    return Options(standard=(0.0, 1.0)) if before else Options()
 
 
 def _report(name: str, cases: list[Case], args: argparse.Namespace) -> None:

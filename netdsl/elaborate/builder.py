@@ -4,7 +4,7 @@ of whoever builds the program.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -35,6 +35,21 @@ class Options(Struct, frozen=True):
     image: int = 0
     sizes: tuple[tuple[str, int, Dim], ...] = ()
     """Sizes in the place of declared ones: the input's name, the axis, the size."""
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """What an ONNX file says of these options, so that its net can be elaborated again."""
+        every = {"links": self.links, "standard": self.standard, "per": self.per, "units": self.units}
+        return {name: value for name, value in every.items() if value != getattr(Options(), name)}
+
+    @classmethod
+    def of_stored(cls, stored: Mapping[str, Any]) -> Options:
+        """The options that a file says."""
+
+        def pair(name: str) -> Any:
+            return tuple(tuple(s) if isinstance(s, list) else s for s in stored[name]) if name in stored else None
+
+        return cls(stored.get("links", False), pair("standard"), stored.get("per", "channel"), pair("units"))
 
 
 class Context:

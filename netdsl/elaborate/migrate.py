@@ -6,6 +6,10 @@ from collections.abc import Iterable
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint
 from netdsl.source import Place, Span
+from netdsl.version import LANGUAGE
+
+SPEC = "spec.net"
+"""What the spec in a run folder or in an ONNX file is called."""
 
 MOVED = "computed here, once; in version 1 each use built layers of its own, inside the block where it was an argument"
 
@@ -15,6 +19,15 @@ def moved(places: Iterable[Place]) -> tuple[Diagnostic, ...]:
     unique = {(at.source.name, at.span.start): at for at in places}
     found = sorted(unique.values(), key=lambda at: at.span.start)
     return tuple(Diagnostic("migration", MOVED, at, hints=(_in_braces(at),), severity="note") for at in found)
+
+
+def outdated(where: object, language: int, found: Iterable[Diagnostic], reason: str = "") -> str:
+    """Why the stored spec of a run or a file gives another net today, with the lines that say something else."""
+    lines = [f"{SPEC}:{d.at.line}: `{d.at.text}`: {d.message}" for d in found if d.at is not None]
+    versions = f" It was made by version {language} of the language, this is version {LANGUAGE}."
+    said = f": {reason}" if reason else ""
+    first = f"the spec of {where} does not give the net that was stored{said}."
+    return "\n  ".join([first + (versions if language < LANGUAGE else ""), *lines])
 
 
 def rewritten(text: str, notes: Iterable[Diagnostic]) -> str:

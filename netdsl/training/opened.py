@@ -14,9 +14,10 @@ from torch import nn
 
 from netdsl.backends.onnx.session import Session
 from netdsl.backends.torch.module import load_state
-from netdsl.diagnostics.diagnostic import Diagnostic, UserError
+from netdsl.diagnostics.diagnostic import UserError
 from netdsl.elaborate.builder import Options
 from netdsl.elaborate.given import Expression
+from netdsl.elaborate.migrate import outdated
 from netdsl.loader import LoadError, load_source, read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.recipe.schema import Recipe
@@ -109,7 +110,7 @@ def _from_run(folder: Path) -> Trained:
 def _loaded(folder: Path, net: Net, about: files.About) -> nn.Module:
     """The module of a run's net with its weights. Raises CheckpointError where its spec gives another net today."""
     if net.diagnostics:
-        raise CheckpointError("outdated-run", _changed(folder, about.language, net.diagnostics))
+        raise CheckpointError.of(outdated(folder, about.language, net.diagnostics))
     module = net.module(seed=0).eval()
     if not (folder / files.WEIGHTS).exists():
         raise CheckpointError(
@@ -121,21 +122,9 @@ def _loaded(folder: Path, net: Net, about: files.About) -> nn.Module:
         load_state(module, net.current(tensors))
     except UserError as error:
         if about.language < LANGUAGE:
-            raise CheckpointError("outdated-run", _changed(folder, about.language, net.moved, str(error))) from None
+            raise CheckpointError.of(outdated(folder, about.language, net.moved, str(error))) from None
         raise
     return module
-
-
-def _changed(folder: Path, language: int, found: tuple[Diagnostic, ...], reason: str = "") -> str:
-    """Why the spec of a run is no longer what was trained, with the lines that say something else today."""
-    lines = [f"{files.SPEC}:{d.at.line}: `{d.at.text}`: {d.message}" for d in found if d.at is not None]
-    older = (
-        f" It was made by version {language} of the language, this is version {LANGUAGE}."
-        if language < LANGUAGE
-        else ""
-    )
-    said = f": {reason}" if reason else ""
-    return "\n  ".join([f"the spec of {folder} does not give the net that was trained{said}.{older}", *lines])
 
 
 def axis_names(x: TensorType) -> tuple[str | None, ...]:

@@ -127,6 +127,17 @@ def test_whole_process_is_cheap(good: Path) -> None:
 # check
 
 
+def test_check_counts_warnings_in_the_place_of_no_mistakes(run: Any, good: Path) -> None:
+    text = "net A {\n  input x [3, 8, 8]\n  conv(4, 3) -> bn -> gap\n}\n"
+    warned, wrong = good.with_name("warned.net"), good.with_name("wrong.net")
+    warned.write_text(text)
+    wrong.write_text(text.replace("gap", "gaap"))
+    assert run("check", warned).out.endswith(f"{warned}: 1 net, 1 warning\n")
+    assert run("check", warned, good).out.endswith("2 files: 3 nets, 1 warning\n")
+    assert run("check", warned, wrong).out.endswith("2 files: 1 mistake, 1 warning\n")
+    assert run("check", warned, "--deny", "warnings").code == 1
+
+
 def test_check_says_that_all_is_well(run: Any, good: Path) -> None:
     ran = run("check", good)
     assert (ran.code, ran.err) == (0, "")

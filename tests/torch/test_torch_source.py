@@ -403,6 +403,23 @@ net Net {
     assert "return first, second" in source
 
 
+@pytest.mark.parametrize(
+    ("body", "returned"),
+    [
+        ("output y", "return x"),
+        ("output y = x", "return x"),
+        ("relu\n output y = x", "return x"),
+        ("output y = x\n output z = relu", "return x, z"),
+        ("output y = x\n output z = x", "return x, x"),
+    ],
+)
+def test_an_input_that_is_an_output_keeps_its_name(body: str, returned: str) -> None:
+    """`module(x=...)` and the message about its shape speak of the author's input."""
+    source = check(program_of(f"net Net {{\n input x [3, 8, 8]\n {body}\n}}\n"))
+    assert "def forward(self, x: Tensor)" in source
+    assert returned in source
+
+
 def test_names_that_python_or_the_file_takes() -> None:
     source = check(
         program_of("""

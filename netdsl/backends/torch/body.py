@@ -62,7 +62,8 @@ def build_body(definition: Definition, construct: Construct, forms: Forms, outpu
     names = [v.name for v in builder.values]
     for output, name in zip(definition.outputs, outputs, strict=False):
         at = builder.index[output.value.name]
-        if name and name not in names and AUTOMATIC.fullmatch(names[at]):
+        own = output.value in definition.inputs  # inputs keep the author's names
+        if name and name not in names and not own and AUTOMATIC.fullmatch(names[at]):
             names[at] = name
     return builder.body(tuple(names))
 
