@@ -111,7 +111,7 @@ def _outdated(said: dict[str, str], path: str, net: Net, reason: str) -> UserErr
 
     language = int(said.get("language", 1))
     found = net.moved if net.program is not None else net.diagnostics
-    return UserError("outdated-run", outdated(path, language, found, reason)) if language < LANGUAGE else None
+    return UserError.of(outdated(path, language, found, reason)) if language < LANGUAGE else None
 
 
 def _compare(args: argparse.Namespace) -> int:

@@ -21,13 +21,13 @@ def moved(places: Iterable[Place]) -> tuple[Diagnostic, ...]:
     return tuple(Diagnostic("migration", MOVED, at, hints=(_in_braces(at),), severity="note") for at in found)
 
 
-def outdated(where: object, language: int, found: Iterable[Diagnostic], reason: str = "") -> str:
+def outdated(where: object, language: int, found: Iterable[Diagnostic], reason: str = "") -> Diagnostic:
     """Why the stored spec of a run or a file gives another net today, with the lines that say something else."""
     lines = [f"{SPEC}:{d.at.line}: `{d.at.text}`: {d.message}" for d in found if d.at is not None]
-    versions = f" It was made by version {language} of the language, this is version {LANGUAGE}."
-    said = f": {reason}" if reason else ""
-    first = f"the spec of {where} does not give the net that was stored{said}."
-    return "\n  ".join([first + (versions if language < LANGUAGE else ""), *lines])
+    versions = f"it was made by version {language} of the language, this is version {LANGUAGE}"
+    message = f"the spec of {where} does not give the net that was stored" + (f": {reason}" if reason else "")
+    notes = (*([versions] if language < LANGUAGE else []), *dict.fromkeys(lines))
+    return Diagnostic("outdated-run", message, notes=notes)
 
 
 def rewritten(text: str, notes: Iterable[Diagnostic]) -> str:
