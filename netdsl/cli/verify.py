@@ -86,22 +86,29 @@ def _file_cases(
 
     if net is None:
         return verify_file(args.spec, gate=args.gate)
-    beside = os.path.join(os.path.dirname(args.spec), "model.safetensors")
-    if weights is None and os.path.exists(beside):
-        weights = read_weights(beside)
     try:
-        module = live_module(net, args.seed, weights)
+        module = live_module(net, args.seed, weights or _weights_beside(args.spec))
     except UserError as error:
         raise _outdated(said, args.spec, net, error.message) or error from None
     trained = _is_of(net, module, said)
     if args.weights and not trained:
         raise UserError("unfit-weights", f"{args.weights} does not hold the weights of {args.spec}")
     cases = verify_file(args.spec, net.checked, module, trained=trained, gate=args.gate)
-    failed = next((c for c in cases if not c.ok), None)
-    older = failed and _outdated(said, args.spec, net, failed.error or f"they differ by {failed.difference:.1e}")
-    if older:
-        raise older
+    _refuse_older(cases, said, args.spec, net)
     return cases
+
+
+def _weights_beside(path: str) -> dict[str, Any] | None:
+    beside = os.path.join(os.path.dirname(path), "model.safetensors")
+    return read_weights(beside) if os.path.exists(beside) else None
+
+
+def _refuse_older(cases: list[Case], said: dict[str, str], path: str, net: Net) -> None:
+    """Raise UserError for a file of an older version that does not compute what its spec says today."""
+    for failed in [c for c in cases if not c.ok][:1]:
+        older = _outdated(said, path, net, failed.error or f"they differ by {failed.difference:.1e}")
+        if older is not None:
+            raise older
 
 
 def _outdated(said: dict[str, str], path: str, net: Net, reason: str) -> UserError | None:

@@ -82,11 +82,16 @@ def _mends(
     """Whether edits take away a mistake at its place; new ones behind it may only be of what changed too."""
     after = [d for d in check(Source(edited(source.text, edits), source.name)) if d.severity == "error"]
     assert mistake.at is not None
-    start = mistake.at.span.start
-    start += sum(len(e.text) - (e.at.span.end - e.at.span.start) for e in edits if e.at.span.start <= start)
+    start = _shifted(mistake.at.span.start, edits)
     still = any(d.code == mistake.code and d.at is not None and d.at.span.start == start for d in after)
     known = {(d.code, d.message) for d in found}
     return not still and all(d.code in CHANGED or (d.code, d.message) in known for d in after)
+
+
+def _shifted(offset: int, edits: tuple[Edit, ...]) -> int:
+    """Where an offset of a text lies after edits."""
+    before = [e for e in edits if e.at.span.start <= offset]
+    return offset + sum(len(e.text) - (e.at.span.end - e.at.span.start) for e in before)
 
 
 def _reads(source: Source, found: tuple[Diagnostic, ...], edits: tuple[Edit, ...], check: Check) -> bool:
