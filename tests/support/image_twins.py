@@ -140,10 +140,10 @@ class DilatedBottleneck(nn.Module):
         return (y + (x if self.downsample is None else self.downsample(x))).relu()
 
 
-class DilatedResNet50(nn.Module):
-    """ResNet-50 whose last two stages are dilated: what its third and fourth stage give."""
+class ResNetTrunk(nn.Module):
+    """ResNet-50 without its head: what its four stages give. `dilated`: the last two keep the size."""
 
-    def __init__(self, deep: bool) -> None:
+    def __init__(self, deep: bool = False, dilated: bool = False) -> None:
         super().__init__()
         if deep:
             self.stem = nn.Sequential(*unit(3, 32, 3, 2), *unit(32, 32, 3), *unit(32, 64, 3))
@@ -151,18 +151,20 @@ class DilatedResNet50(nn.Module):
             self.conv1, self.bn1 = unit(3, 64, 7, 2, act=False)
         self.layer1 = self.layer(64, 64, 3, 1, (1, 1))
         self.layer2 = self.layer(256, 128, 4, 2, (1, 1))
-        self.layer3 = self.layer(512, 256, 6, 1, (1, 2))
-        self.layer4 = self.layer(1024, 512, 3, 1, (2, 4))
+        self.layer3 = self.layer(512, 256, 6, *((1, (1, 2)) if dilated else (2, (1, 1))))
+        self.layer4 = self.layer(1024, 512, 3, *((1, (2, 4)) if dilated else (2, (1, 1))))
 
     @staticmethod
     def layer(i: int, c: int, depth: int, stride: int, dilations: tuple[int, int]) -> nn.Sequential:
         rest = [DilatedBottleneck(4 * c, c, 1, dilations[1]) for _ in range(depth - 1)]
         return nn.Sequential(DilatedBottleneck(i, c, stride, dilations[0]), *rest)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> list[Tensor]:
         x = self.stem(x) if hasattr(self, "stem") else self.bn1(self.conv1(x)).relu()
-        middle = self.layer3(self.layer2(self.layer1(F.max_pool2d(x, 3, 2, 1))))
-        return middle, self.layer4(middle)
+        maps = [self.layer1(F.max_pool2d(x, 3, 2, 1))]
+        for stage in (self.layer2, self.layer3, self.layer4):
+            maps.append(stage(maps[-1]))
+        return maps
 
 
 def resize(x: Tensor, like: Tensor) -> Tensor:
@@ -191,13 +193,13 @@ class TorchvisionSegmenter(nn.Module):
 
     def __init__(self, deeplab: bool = False, aux: bool = True) -> None:
         super().__init__()
-        self.backbone = DilatedResNet50(deep=False)
+        self.backbone = ResNetTrunk(dilated=True)
         deep = nn.Sequential(ASPP(), *unit(256, 256, 3), nn.Conv2d(256, 21, 1))
         self.classifier = deep if deeplab else fcn_head(2048, 512)
         self.aux_classifier = fcn_head(1024, 256) if aux else None
 
     def forward(self, x: Tensor) -> Sequence[Tensor] | Tensor:
-        middle, last = self.backbone(x)
+        *_, middle, last = self.backbone(x)
         out = resize(self.classifier(last), x)
         return out if self.aux_classifier is None else (out, resize(self.aux_classifier(middle), x))
 
@@ -238,12 +240,12 @@ class PSPNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = DilatedResNet50(deep=True)
+        self.backbone = ResNetTrunk(deep=True, dilated=True)
         self.decode_head = MMHead(2048, 512, pyramid=True)
         self.auxiliary_head = MMHead(1024, 256, pyramid=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        middle, last = self.backbone(x)
+        *_, middle, last = self.backbone(x)
         return resize(self.decode_head(last), x), resize(self.auxiliary_head(middle), x)
 
 

@@ -8,13 +8,14 @@ from torch.nn import functional as F
 
 
 def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
-    """All weights and statistics drawn anew: initial values hide a swapped tensor."""
+    """All weights and statistics drawn anew: initial values hide a swapped tensor. Tables stay."""
+    tables = {key for key, _ in module.named_buffers() if "running_" not in key}
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for key, value in module.state_dict().items():
             if "running_var" in key:
                 value.uniform_(0.5, 1.5, generator=generator)
-            elif value.is_floating_point():
+            elif value.is_floating_point() and key not in tables:
                 value.normal_(std=0.5 if value.ndim < 2 else value[0].numel() ** -0.5, generator=generator)
     return module.eval()
 

@@ -93,6 +93,7 @@ SLOW = [
     Case("hrnet:HRNet_W18_Small", image_twins.HRNet, image(64, 96), layout="timm/hrnet_w18_small"),
     Case("ddpm:DDPM", generative_twins.DDPM, (floats(2, 3, 32, 32), torch.tensor([3, 900]))),
     Case("unet3d:UNet3D", generative_twins.UNet3D, (floats(1, 3, 92, 100, 93),)),
+    Case("swin_v2:SwinV2_T", window_twins.SwinV2, image(256, 256), layout="torchvision/swin_v2_t"),
     Case("maxvit:MaxViT_T", window_twins.MaxViT, image(224, 224), layout="torchvision/maxvit_t"),
     Case("fcn:FCN_ResNet50", segmenter(False, True), image(67, 97), layout="torchvision/fcn_resnet50"),
     Case("fcn:FCN_ResNet50_NoAux", segmenter(False, False), image(67, 97), layout="torchvision/fcn_resnet50:noaux"),
