@@ -80,7 +80,7 @@ COMPLEX: dict[str, int] = {
     "elaborate/build:_freeze": 18,
     "elaborate/build:_is_chain": 15,
     "elaborate/elaborate:block": 14,
-    "elaborate/elaborate:run_block": 15,
+    "elaborate/elaborate:run_block": 13,
     "elaborate/expressions:_block_call": 14,
     "elaborate/signature:check_sizes": 15,
     "elaborate/standardize:standardized": 20,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from netdsl.budget import spend
 from netdsl.diagnostics.diagnostic import fault
-from netdsl.elaborate.values import ArithArrow, describe, is_arrow
+from netdsl.elaborate.values import ArithArrow, BlockArrow, describe, is_arrow
 from netdsl.sizes.dims import Dim, Size, extreme
 from netdsl.source import Place
 from netdsl.syntax.limits import BITS
@@ -209,6 +212,18 @@ def _whole(value: Any) -> Dim:
     return value if isinstance(value, Size) else int(value)
 
 
+_TAP = re.compile(r"[A-Za-z_]\w*(\.[0-9]{1,6})?")
+
+
+def _taps(part: Any, *labels: Any) -> BlockArrow:
+    """A net that gives the values of its labels."""
+    if not isinstance(part, BlockArrow):
+        raise Refused(f"the first is a net, found {describe(part)}")
+    if not labels or not all(isinstance(label, str) and _TAP.fullmatch(label) for label in labels):
+        raise Refused('after the net come its labels, as in `taps(ResNet50, "stages.2", "stages.3")`')
+    return replace(part, taps=labels)
+
+
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv,
     "%": operator.mod, "**": operator.pow,
@@ -234,6 +249,7 @@ BUILTINS: dict[str, Callable[..., Any]] = {
     "float": lambda x: float(x),
     "reversed": lambda a: tuple(reversed(a)),
     "sorted": lambda a: tuple(sorted(a)),
+    "taps": _taps,
 }
 NUMERIC: dict[str, Callable[..., Any]] = {
     "sqrt": math.sqrt, "log": math.log, "exp": math.exp, "floor": math.floor, "ceil": math.ceil, "sin": math.sin,
@@ -262,5 +278,6 @@ TAKES = {
     "float": "one number",
     "reversed": "one list",
     "sorted": "one list of numbers, or of texts",
+    "taps": "a net and its labels",
 }
 """What each function takes, in words."""

@@ -13,6 +13,7 @@ from netdsl.diagnostics.diagnostic import Fault
 from netdsl.elaborate.expressions import Evaluator
 from netdsl.elaborate.names import Env, Silent
 from netdsl.elaborate.scope import LayerBuilder, Scope, Wire
+from netdsl.elaborate.taps import Taps
 from netdsl.elaborate.trace import Trace
 from netdsl.elaborate.values import BlockArrow
 from netdsl.ir.model import Definition
@@ -53,14 +54,16 @@ class Options(Struct, frozen=True):
 
 
 class Context:
-    """Where a value is being applied: the scope that receives the steps, and the net whose outputs are declared."""
+    """Where a value is being applied: the scope that receives the steps, and the net whose outputs are declared.
+    `taps`: what is asked of the net, in its own body."""
 
-    __slots__ = ("root", "scope", "training")
+    __slots__ = ("root", "scope", "taps", "training")
 
-    def __init__(self, scope: Scope, root: Scope, training: bool = False) -> None:
+    def __init__(self, scope: Scope, root: Scope, training: bool = False, taps: Taps | None = None) -> None:
         self.scope = scope
         self.root = root
         self.training = training
+        self.taps = taps
 
     def inside(self, scope: Scope) -> Context:
         return Context(scope, self.root, self.training)

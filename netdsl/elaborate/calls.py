@@ -153,7 +153,7 @@ def _bind_block(arrow: BlockArrow, given: list[Given], at: Place) -> BlockArrow:
             _require_input(arrow, name, item)
         _place_argument(arrow.block.name, names, name, item, now, arguments)
     ordered = tuple((n, arguments[n]) for n in names if n in arguments)
-    return BlockArrow(arrow.block, ordered, CallPlace(at, _places(arrow.at) | now))
+    return BlockArrow(arrow.block, ordered, CallPlace(at, _places(arrow.at) | now), arrow.taps)
 
 
 def _require_input(arrow: BlockArrow, name: str, item: Given) -> None:

@@ -27,6 +27,7 @@ from netdsl.elaborate.names import Env, Silent
 from netdsl.elaborate.scope import LayerBuilder, Scope, StepBuilder, Wire, snake
 from netdsl.elaborate.signature import bind_inputs, check_outputs, check_sizes
 from netdsl.elaborate.statements import Runner
+from netdsl.elaborate.taps import Taps, prune
 from netdsl.elaborate.trace import Trace
 from netdsl.elaborate.values import (
     BROKEN,
@@ -196,7 +197,7 @@ class Elaborator:
         spend(10 + 3 * self.evaluator.weights.of(arrow))
         arguments, wires = captured(arrow.arguments)
         types = tuple(w.type for w in ([flow] if flow else []) + wires)
-        key = (arrow.block, typed(arguments), flow is not None, types)
+        key = (arrow.block, typed(arguments), flow is not None, types, arrow.taps)
         made = self._made.get(key) or self._symbolic.get(key)
         if made is None:
             memory = self._symbolic if any(t.names for t in types) else self._made
@@ -225,20 +226,33 @@ class Elaborator:
             wire.name = outer.name
         own = {n: release(v, taken) for n, v in arguments.items()}
         with self._inside(arrow):
-            return self._fill(scope, arrow.block, own, start)
+            return self._fill(scope, arrow.block, own, start, Taps(arrow) if arrow.taps else None)
 
-    def _fill(self, scope: Scope, block: BlockValue, arguments: dict[str, Any], flow: Wire | None) -> Definition | None:
+    def _fill(
+        self, scope: Scope, block: BlockValue, arguments: dict[str, Any], flow: Wire | None, taps: Taps | None = None
+    ) -> Definition | None:
         """The definition of a block whose body is run in `scope`."""
         before = len(self.diagnostics)
         with self.recording():
             scope.doc = block.declaration.doc
-            result = self.run_block(scope, block, arguments, flow, Context(scope, scope))
+            result = self.run_block(scope, block, arguments, flow, Context(scope, scope, taps=taps))
+            if taps is not None:
+                return self._tapped(scope, taps) if len(self.diagnostics) == before else None
             if result is BROKEN or len(self.diagnostics) > before:
                 return None
             if all(training for _, _, training in scope.outputs):
                 scope.outputs.insert(0, ("output", self.one(result, scope.place), False))
             return freeze(scope)
         return None
+
+    def _tapped(self, scope: Scope, taps: Taps) -> Definition | None:
+        """The definition of a net that gives the values of its labels."""
+        wires = taps.results()
+        if wires is None:
+            return None
+        prune(scope.drafts, wires)
+        scope.outputs = [(f"tap{i}", scope.bring(w), False) for i, w in enumerate(wires)]
+        return freeze(scope)
 
     def run_block(
         self, scope: Scope, block: BlockValue, arguments: dict[str, Any], flow: Wire | None, context: Context
@@ -268,11 +282,17 @@ class Elaborator:
             result = self.apply(arrow, flow, context)
             self._runner.trace(body, env, result, context, 0)
             self._runner.untaken.keep(waiting, body, scope, before)
-        if result is not BROKEN and all(training for _, _, training in scope.outputs):
-            if result is None:
-                raise fault("no-value", f"`{block.name}` gives no value", block.module.place(block.declaration.name.at))
-            check_outputs(self, block, result, env)
+        if context.taps is None and result is not BROKEN:
+            self._check_result(scope, block, result, env)
         return result
+
+    def _check_result(self, scope: Scope, block: BlockValue, result: Any, env: Env) -> None:
+        """Hold what a block gives to its signature, where it declares no outputs."""
+        if not all(training for _, _, training in scope.outputs):
+            return
+        if result is None:
+            raise fault("no-value", f"`{block.name}` gives no value", block.module.place(block.declaration.name.at))
+        check_outputs(self, block, result, env)
 
     def inline(self, arrow: BlockArrow, flow: Wire | None, context: Context) -> Any:
         """Run a block that is given a shared layer inside the scope that calls it."""
@@ -324,7 +344,10 @@ class Elaborator:
         if flow is BROKEN or isinstance(flow, tuple):
             return run(flow, context)
         child = self.nested(name, at, None if flow is SEVERAL else flow, context, member)
-        result = run(child.inputs[0] if child.inputs else flow, context.inside(child))
+        start = child.inputs[0] if child.inputs else flow
+        result = run(start, context.inside(child))
+        if child.inputs and result is start:
+            return flow  # it only passes by
         return SEVERAL if result is SEVERAL else self.leave(child, result)
 
     def leave(self, child: Scope, result: Any) -> Any:

@@ -61,9 +61,18 @@ def check_sizes(net: BlockValue, sizes: Iterable[str]) -> None:
 
 
 def match(
-    builder: Builder, pattern: tuple[ast.Expr, ...], type: TensorType, env: Env, at: Place, origin: Place
+    builder: Builder,
+    pattern: tuple[ast.Expr, ...],
+    type: TensorType,
+    env: Env,
+    at: Place,
+    origin: Place,
+    part: bool = False,
 ) -> dict[str, Dim]:
-    """Bind new names of a shape pattern to the sizes of a type, and check the rest. Raises Fault where they differ."""
+    """Bind new names of a shape pattern to the sizes of a type, and check the rest. Raises Fault where they differ.
+
+    `part`: of the input of a net that is used as a part, whose image may be larger or smaller than the declared one.
+    """
     note = Label(f"{type} comes from here", origin)
     if len(pattern) != type.rank:
         raise fault("shape-mismatch", f"{len(pattern)} sizes are declared for a value of shape {type}", at, None, note)
@@ -75,12 +84,26 @@ def match(
             bound[node.id] = env.locals[node.id] = size
             continue
         wanted = builder.size(node, env)
-        if builder.assume.equal(size, wanted) == IMPOSSIBLE:
+        if not (part and _is_side(axis, type, wanted)) and builder.assume.equal(size, wanted) == IMPOSSIBLE:
             text = f"axis {axis} should be {wanted}" + (
                 "" if isinstance(node, ast.Number) else f" (`{env.place(node).text}`)"
             )
             raise fault("shape-mismatch", f"{text}, found {size} in {type}", env.place(node), None, note)
     return bound
+
+
+def _is_side(axis: int, type: TensorType, declared: Dim) -> bool:
+    """Whether a declared size is a known side of an image."""
+    return axis > 0 and type.rank > 2 and isinstance(declared, int)
+
+
+def check_elements(node: ast.Input, type: TensorType, env: Env, origin: Place) -> None:
+    """Raise Fault where the value given to a net has other elements than its input is declared with."""
+    declared = node.dtype.id if node.dtype else "float32"
+    if declared in DTYPES and type.dtype not in (declared, "unknown"):
+        message = f"`{node.name.id}` is declared as {declared}, found {type}"
+        note = Label(f"{type} comes from here", origin)
+        raise fault("dtype-mismatch", message, env.place(node), f"`cast(dtype={declared})` before it converts", note)
 
 
 def input_type(builder: Builder, node: ast.Input, env: Env) -> TensorType:

@@ -16,7 +16,7 @@ from netdsl.elaborate.calls import is_complete, missing, unpacked
 from netdsl.elaborate.names import Env, Silent, refused_layer_name
 from netdsl.elaborate.requirements import Requirements
 from netdsl.elaborate.scope import LayerBuilder, Wire
-from netdsl.elaborate.signature import input_type, match
+from netdsl.elaborate.signature import check_elements, input_type, match
 from netdsl.elaborate.trace import Passed
 from netdsl.elaborate.untaken import Untaken, most, reserve, taken
 from netdsl.elaborate.values import BROKEN, SEVERAL, BodyArrow, Shared, Tensor, describe, is_arrow
@@ -51,7 +51,7 @@ class Runner:
     def run(self, statements: tuple[ast.Statement, ...], env: Env, flow: Any, context: Context) -> Any:
         """Run statements in order. A mistake is recorded, and what follows from it stays silent."""
         env = self.inside(env, context)
-        for statement in statements:
+        for index, statement in enumerate(statements):
             try:
                 spend(2)
                 before = len(context.scope.drafts)
@@ -65,6 +65,8 @@ class Runner:
             except (Fault, Silent, RecursionError) as mistake:
                 self.builder.record(mistake)
                 flow = self._after_mistake(statement, env, flow)
+            if context.taps is not None and context.taps.ends(statements, index, env, context.scope):
+                break
         return flow
 
     def trace(self, node: ast.Node, env: Env, flow: Any, context: Context, before: int) -> None:
@@ -169,7 +171,19 @@ class Runner:
             return self._for(inner, env, flow, context, node.name.id)
         if isinstance(inner, ast.Repeat):
             return self._repeat(inner, env, flow, context, node.name.id)
+        if isinstance(inner, ast.Assign):
+            self._in_scope(node.name.id, (inner,), env, flow, context)
+            self._bring(inner, env, context)
+            return flow
         return self._in_scope(node.name.id, (inner,), env, flow, context)
+
+    @staticmethod
+    def _bring(node: ast.Assign, env: Env, context: Context) -> None:
+        """Give the tensors named under a label to the scope around it, in their order."""
+        for target in node.targets:
+            value = env.locals.get(target.id)
+            if isinstance(value, Tensor):
+                env.locals[target.id] = Tensor(context.scope.bring(value.wire))
 
     def _in_scope(
         self,
@@ -182,7 +196,10 @@ class Runner:
     ) -> Any:
         at = env.place(statements[0])
         run = partial(self.run, statements, env)
-        return self.builder.labelled(label, at, flow, context, run, member)
+        result = self.builder.labelled(label, at, flow, context, run, member)
+        if context.taps is not None:
+            context.taps.record(label, result)
+        return result
 
     def _iteration(self, body: ast.Body, env: Env, flow: Any, context: Context, label: str | None) -> Any:
         spend(1)
@@ -262,7 +279,8 @@ class Runner:
         elif flow is not None and flow is not BROKEN and scope.inputs and flow is scope.inputs[0] and not scope.fed:
             wire, scope.fed = flow, True
         if wire is not None:
-            match(self.builder, node.shape, wire.type, env, at, wire.place)
+            match(self.builder, node.shape, wire.type, env, at, wire.place, part=True)
+            check_elements(node, wire.type, env, wire.place)
         else:
             kind, side = input_type(self.builder, node, env), self.builder.options.image
             if side and not scope.inputs and kind.rank == 3:
@@ -290,8 +308,7 @@ class Runner:
         if any(wire.name == name for wire in root.inputs):
             hint = "an ONNX file tells inputs and outputs apart by their names"
             raise fault("duplicate-name", f"the output `{name}` has the name of an input", env.place(node.name), hint)
-        inner = context.inside(context.scope)
-        inner.training = inner.training or node.training
+        inner = Context(context.scope, root, context.training or node.training, context.taps)
         result = flow if node.value is None else self._applied(node.value, self.inside(env, inner), flow, inner)
         wire = self.builder.one(result, at)
         root.outputs.append((name, root.bring(wire), node.training))

@@ -85,11 +85,12 @@ class OpArrow(Struct, frozen=True):
 
 
 class BlockArrow(Struct, frozen=True):
-    """A block or net with some or all of its arguments."""
+    """A block or net with some or all of its arguments. `taps`: the labels whose values it gives, where not its own."""
 
     block: BlockValue
     arguments: tuple[tuple[str, Any], ...]
     at: Place
+    taps: tuple[str, ...] = ()
 
 
 class PipeArrow(Struct, frozen=True):

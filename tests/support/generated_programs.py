@@ -68,7 +68,8 @@ block Grid(d, heads=1): [N, D] -> [N, D] {
 
 net Inner {
   input image [2, P, Q]
-  conv(3, 3) -> relu
+  low: conv(3, 3) -> relu
+  steps: for i in range(2) { conv(3, 3) -> tanh }
   output small = avgpool(3, stride=1, padding=1)
   output logits = gap -> linear(2) when training
 }
@@ -284,6 +285,11 @@ class Writer(Arrows):
         """A net inside the net; nothing of it exists only while training but its second output."""
         if len(t) != 3:
             return self.changed(t, depth)
+        if self.chance(0.4):
+            a, b = self.fresh("tap"), self.fresh("tap")
+            taps = self.pick(('"low", "steps.1"', '"steps"', '"steps.0", "low"'))
+            line = f"{self.fresh('part')}: {a}, {b} = conv(2, 1) -> taps(Inner, {taps})\n{a} - {b}"
+            return line, (3, *t[1:])
         return "conv(2, 1) -> Inner", (3, *t[1:])
 
     def output(self, t: Type, depth: int) -> tuple[str, Type]:
