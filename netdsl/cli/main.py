@@ -25,6 +25,7 @@ COMMANDS = {
     "diff": "what became of one net or recipe in another, or since a git revision",
     "compile": "write a net as PyTorch source and as an ONNX file",
     "train": "train a net as its recipe says",
+    "probe": "look inside a net: signals, dead units, receptive field, spectrum, curvature, learning rates",
     "recipe": "show what a recipe will do before it is done",
     "eval": "measure a trained net on a data set",
     "predict": "run a trained net on images",

@@ -1,0 +1,127 @@
+"""Looks inside a net: what its signals do at the start, how far it looks, what its weights and its loss are like. What
+it says in words comes first, with the theory beside what is measured.
+
+  signal     mean and variance of what each layer gives, forward, and of the gradient, backward
+  dead       units of a ReLU that are 0 for every sample
+  shatter    how alike the input gradients of neighbouring inputs are
+  field      the effective receptive field
+  spectrum   singular values of the weights
+  paths      a residual net without some of its branches
+  lr         a range test: the loss while the learning rate rises
+  updates    the size of an update over that of the weight
+  curvature  the largest eigenvalue of the Hessian, and the step that it allows
+
+`dead`, `paths`, `lr`, `updates` and `curvature` read the recipe's data (`--data` names others).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netdsl.cli.failure import Failure, Refused
+from netdsl.cli.files import write
+from netdsl.cli.target import (
+    add_recipe_options,
+    add_target,
+    given_arguments,
+    given_sizes,
+    open_spec,
+    split_target,
+)
+from netdsl.diagnostics.diagnostic import did_you_mean
+from netdsl.render.output import json_text
+
+if TYPE_CHECKING:
+    from netdsl.probe.subject import Subject
+
+NAMES = ("signal", "dead", "shatter", "field", "spectrum", "paths", "lr", "updates", "curvature")
+
+READS_DATA = {"dead", "paths", "lr", "updates", "curvature"}
+"""Signals that look at the recipe's data."""
+
+EXAMPLES = """\
+examples:
+  netdsl probe resnet_cifar:ResNet56                 signal, field and spectrum of fresh weights
+  netdsl probe mlp.net:Deep signal --init xavier,kaiming,pytorch
+  netdsl probe lenet lr curvature -o lenet.html
+  netdsl probe runs/LeNet5-1 dead spectrum --json
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_target(parser, what="a spec, and after a colon a net or a recipe of it; or the folder of a run")
+    parser.add_argument("signals", metavar="SIGNAL", nargs="*", help=", ".join(NAMES))
+    add_recipe_options(parser)
+    parser.add_argument("--data", metavar="WORD", help="the data, as a recipe would say it")
+    parser.add_argument("--init", metavar="A,B", help="compare initialisations in `signal`: `--init xavier,kaiming`")
+    parser.add_argument("--samples", type=int, default=64, metavar="N", help="how many samples are looked at (64)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of fresh weights and of random inputs (0)")
+    parser.add_argument("--json", action="store_true", help="an object for machines")
+    parser.add_argument("-o", "--output", metavar="FILE", help="a page (`.html`)")
+
+
+def run(args: argparse.Namespace) -> int:
+    _check(args)
+    from netdsl.cli.training import guarded
+
+    with guarded():
+        from netdsl.probe.signals import probe
+        from netdsl.probe.subject import with_init
+
+        subject = _subject(args)
+        words = [w.strip() for w in (args.init or "").split(",") if w.strip()]
+        found = probe(subject, args.signals, [(w, with_init(subject, w)) for w in words])
+    if args.output:
+        from netdsl.probe.page import page
+
+        write(args.output, page(found))
+        print(args.output)
+    elif args.json:
+        import msgspec
+
+        print(json_text(msgspec.to_builtins(found)))
+    else:
+        from netdsl.probe.text import text
+        from netdsl.render.paint import paint_for
+
+        print(text(found, paint_for(sys.stdout)))
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise Failure for what can be refused before torch is loaded."""
+    for name in args.signals:
+        if name not in NAMES:
+            raise Failure(f"there is no signal `{name}`", did_you_mean(name, NAMES) or f"signals: {', '.join(NAMES)}")
+    if args.samples < 1:
+        raise Failure(f"`--samples {args.samples}` should be a number from 1")
+    if args.output and os.path.splitext(args.output)[1].lower() != ".html":
+        raise Failure(f"cannot write to {args.output}", "name a file that ends in .html, or print with `--json`")
+    if args.init and args.signals and "signal" not in args.signals:
+        raise Failure("`--init` compares initialisations in `signal`, which is not asked for")
+
+
+def _subject(args: argparse.Namespace) -> Subject:
+    """The net of a spec with its recipe, or of a run with its weights."""
+    from netdsl.probe.subject import Subject, of_known_sizes, of_run
+
+    if os.path.isdir(args.spec) and not args.spec.endswith(".net"):
+        return of_run(Path(args.spec), args.data, args.samples, args.seed)
+    from netdsl.cli.training import open_recipe, settings_of
+    from netdsl.recipe.schema import Recipe
+    from netdsl.selection import select
+
+    if READS_DATA.intersection(args.signals):
+        net, recipe = open_recipe(args)
+    else:  # a net that does not fit its recipe's data has signals all the same
+        path, name = split_target(args.spec)
+        bindings = given_arguments(args), given_sizes(args)
+        found = select(open_spec(path), name, args.recipe, settings_of(args), *bindings)
+        if found.net is None or found.net.program is None or (found.recipe is None and (args.recipe or args.settings)):
+            raise Refused(found.diagnostics)
+        net, recipe = found.net, found.recipe or Recipe()
+    return Subject(of_known_sizes(net), recipe, Path(net.spec.source.name).parent, args.seed, args.samples)

@@ -1,0 +1,140 @@
+"""`signal`: mean and variance of what every layer gives, and of the gradient there, at the start of training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from msgspec import Struct
+
+from netdsl.ir.flatten import Node
+from netdsl.probe.machine import Machine, Values
+from netdsl.probe.model import Cell, Finding, Plot
+from netdsl.probe.subject import Subject
+from netdsl.probe.theory import Moments, Theory, measured
+from netdsl.view.items import family
+
+VERDICTS = ((1e-3, "fades"), (0.1, "falls"), (10.0, "holds"), (1e3, "grows"), (math.inf, "explodes"))
+"""What is said of a signal that keeps less than so much of itself on its way through the net."""
+
+
+class Row(Struct, frozen=True):
+    """One layer: what it gives, measured and expected, and the mean square of the gradient of it."""
+
+    layer: str
+    kind: str
+    found: Moments
+    expected: Moments | None
+    gradient: float | None
+
+
+def signal(subject: Subject, inits: Sequence[tuple[str, Any]]) -> Finding:
+    """The signal with the recipe's own initialisation, or with each of several."""
+    rows = {name: _rows(subject, words) for name, words in inits or [("", None)]}
+    said = [line for name, found in rows.items() for line in _said(name, found)]
+    several = len(rows) > 1
+    table: list[tuple[Cell, ...]] = []
+    for name, found in rows.items():
+        for row in found:
+            expected = None if row.expected is None else row.expected.variance
+            numbers: tuple[Cell, ...] = (row.found.mean, row.found.variance, expected, row.gradient)
+            table.append((*((name,) if several else ()), row.layer, row.kind, *numbers))
+    columns = ("layer", "op", "mean", "variance", "expected", "gradient^2")
+    return Finding("signal", tuple(said), (("init",) if several else ()) + columns, tuple(table), tuple(_plots(rows)))
+
+
+def _rows(subject: Subject, init: Any) -> list[Row]:
+    module = subject.module(0, init).double()
+    machine = Machine(subject.program, module, learning=subject.trained is None)
+    values = machine.run([x.double() if x.is_floating_point() else x for x in subject.noise()])
+    gradients = _gradients(machine, values)
+    tensors = dict(module.named_parameters())
+    with torch.no_grad():
+        expected = Theory(machine, tensors).follow(values)
+    rows = []
+    for node in machine.flat:
+        if is_told(node) and values[node.outputs[0].name].is_floating_point():
+            name = node.outputs[0].name
+            slope = gradients.get(name)
+            rows.append(Row(node.path, node.op.kind, measured(values[name].detach()), expected[name], slope))
+    return rows
+
+
+def is_told(node: Node) -> bool:
+    """Whether an op is a row: what has weights and what acts, and sums that close a residual link."""
+    return node.residual or family(node.op) in ("conv", "linear", "norm", "activation", "attention")
+
+
+def _gradients(machine: Machine, values: Values) -> dict[str, float]:
+    """The mean square of the gradient of a random sum of the outputs, for every value that it depends on."""
+    random = torch.Generator().manual_seed(0)
+    outputs = [x for x in machine.outputs(values) if x.requires_grad]
+    names = [v.name for node in machine.flat for v in node.outputs if values[v.name].requires_grad]
+    if not outputs:
+        return {}
+    total = sum(((x * torch.randn(x.shape, generator=random)).sum() for x in outputs), torch.zeros(()))
+    found = torch.autograd.grad(total, [values[n] for n in names], allow_unused=True)
+    return {n: g.square().mean().item() for n, g in zip(names, found, strict=True) if g is not None}
+
+
+def layers(rows: Sequence[Row]) -> list[Row]:
+    """The rows by which the depth of a net is counted: its sums, or where it has none its layers with weights."""
+    sums = [r for r in rows if r.kind == "add"]
+    return sums if len(sums) > 1 else [r for r in rows if r.kind not in ("add", *_acting(rows))]
+
+
+def _acting(rows: Sequence[Row]) -> set[str]:
+    return {r.kind for r in rows if r.expected is not None and r.kind in ACTS} | set(ACTS)
+
+
+ACTS = ("relu", "gelu", "silu", "tanh", "sigmoid", "bn", "layernorm", "groupnorm", "rmsnorm", "instancenorm", "softmax")
+
+
+def rate(numbers: Sequence[float | None]) -> float | None:
+    """By what a number is multiplied from one layer to the next, from the first to the last one but the head."""
+    known = [n for n in numbers if n is not None and math.isfinite(n) and n > 0]
+    return (known[-1] / known[0]) ** (1 / (len(known) - 1)) if len(known) > 1 else None
+
+
+def _said(name: str, rows: Sequence[Row]) -> list[str]:
+    counted = layers(rows)[:-1] if len(layers(rows)) > 3 else layers(rows)
+    prefix = f"{name}: " if name else ""
+    unit = "residual sum" if counted and counted[0].kind == "add" else "layer"
+    lines = [f"{prefix}{_course('the variance', unit, len(counted), [r.found.variance for r in counted])}"]
+    theory = rate([r.expected.variance if r.expected else None for r in counted])
+    if theory is not None:
+        lines[0] += f"; by theory x{theory:.3g}"
+    slopes = [r.gradient for r in counted][::-1]
+    if rate(slopes) is not None:
+        lines.append(f"{prefix}{_course('backward, the squared gradient', unit, len(counted), slopes)}")
+    return lines
+
+
+def _course(what: str, unit: str, count: int, numbers: Sequence[float | None]) -> str:
+    """How a number goes from layer to layer, in words."""
+    if any(n is not None and not math.isfinite(n) for n in numbers):
+        return f"{what} is not finite after {count} {unit}s: nothing can be learnt"
+    found = rate(numbers)
+    if found is None:
+        return f"{what} cannot be followed over {count} {unit}s"
+    whole = found ** (count - 1)
+    verdict = next((word for most, word in VERDICTS if whole < most), "explodes")
+    return f"{what} {verdict}: x{found:.3g} a {unit} over {count} {unit}s, x{whole:.2g} in all"
+
+
+def _plots(rows: dict[str, list[Row]]) -> list[Plot]:
+    forward: dict[str, tuple[tuple[float, float], ...]] = {}
+    backward: dict[str, tuple[tuple[float, float], ...]] = {}
+    for name, found in rows.items():
+        label = name or "measured"
+        forward[label] = tuple((i, r.found.variance) for i, r in enumerate(found))
+        forward[f"{name} by theory".strip()] = tuple(
+            (i, r.expected.variance) for i, r in enumerate(found) if r.expected is not None
+        )
+        backward[label] = tuple((i, r.gradient) for i, r in enumerate(found) if r.gradient is not None)
+    return [
+        Plot("variance of what each layer gives", "layer", "variance", forward, True),
+        Plot("squared gradient of what each layer gives", "layer", "gradient^2", backward, True),
+    ]

@@ -1,0 +1,59 @@
+"""`spectrum`: singular values of every weight, beside what independent numbers of its variance would have."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from netdsl.probe.model import Cell, Finding, Plot
+from netdsl.probe.subject import Subject, no_such
+
+FLAT = 1e-6
+"""Singular values below this share of the largest count as none."""
+
+
+def spectrum(subject: Subject) -> Finding:
+    """The spectra of all weights with two axes or more. Raises Fault for a net without."""
+    module = subject.module().double()
+    rows: list[tuple[Cell, ...]] = []
+    curves = {}
+    for name, tensor in module.named_parameters():
+        if tensor.ndim < 2:
+            continue
+        matrix = tensor.detach().reshape(tensor.shape[0], -1)
+        values = torch.linalg.svdvals(matrix)
+        low, high = edges(matrix)
+        rank = int((values > FLAT * values[0]).sum())
+        stable = (values.square().sum() / values[0].square()).item() if values[0] else 0.0
+        shape = "x".join(map(str, matrix.shape))
+        rows.append((name, shape, values[0].item(), values[-1].item(), high, low, rank, stable))
+        curves[name] = tuple((i / max(1, len(values) - 1), v) for i, v in enumerate(values.tolist()))
+    if not rows:
+        raise no_such(subject, "matrix of weights", "a vector has no spectrum")
+    columns = ("weight", "matrix", "largest", "smallest", "random largest", "random smallest", "rank", "stable rank")
+    few = dict(list(curves.items())[:: max(1, len(curves) // 5)])
+    plot = Plot("singular values", "share of them", "singular value", few, True)
+    return Finding("spectrum", tuple(_said(rows)), columns, tuple(rows), (plot,))
+
+
+def edges(matrix: Tensor) -> tuple[float, float]:
+    """The least and largest singular value of a large matrix of independent numbers of this one's mean square
+    (Marchenko & Pastur, 1967)."""
+    rows, columns = matrix.shape
+    deviation = matrix.square().mean().sqrt().item()
+    return deviation * abs(math.sqrt(rows) - math.sqrt(columns)), deviation * (math.sqrt(rows) + math.sqrt(columns))
+
+
+def _said(rows: list[tuple[Cell, ...]]) -> list[str]:
+    beyond = [(float(r[2]) / float(r[4]), r[0]) for r in rows if r[4]]  # type: ignore[arg-type]
+    said = []
+    if beyond:
+        most, name = max(beyond)
+        told = "no weight has more structure than random numbers" if most < 1.2 else "what is learnt shows"
+        said.append(f"the largest singular value is up to {most:.2f} times that of random numbers (`{name}`): {told}")
+    flat = [r for r in rows if r[6] < min(map(int, str(r[1]).split("x")))]  # type: ignore[operator]
+    if flat:
+        said.append(f"{len(flat)} of {len(rows)} weights are not of full rank: {flat[0][0]} has rank {flat[0][6]}")
+    return said

@@ -1,0 +1,115 @@
+"""`netdsl probe`: words, JSON, the page, runs, and every kind of bad input."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netdsl.cli.main import main
+from netdsl.cli.probe import NAMES, READS_DATA
+from netdsl.probe.model import Plot
+from netdsl.probe.plot import plot
+from netdsl.probe.signals import SIGNALS
+
+SPEC = """\
+net N {
+  input image [1, H, W]
+  require H >= 6
+  conv(4, 3) -> relu -> conv(4, 3) -> relu -> gap -> linear(10)
+}
+recipe R for N {
+  data      = digits()
+  epochs    = 1
+  optimizer = sgd(lr=0.1)
+}
+net Odd {
+  input x [7]
+  linear(3)
+}
+"""
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.net").write_text(SPEC)
+
+    def call(*argv: object, command: str = "probe") -> tuple[int, str, str]:
+        code = main([command, *map(str, argv)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_the_command_knows_the_signals() -> None:
+    assert set(SIGNALS) == set(NAMES) >= READS_DATA
+
+
+def test_words_come_first(run: Any) -> None:
+    code, out, _ = run("a.net:N", "signal", "spectrum")
+    assert code == 0
+    assert out.startswith("N\n  with fresh weights")
+    assert re.search(r"^signal\n  the variance \w+: x", out, re.MULTILINE)
+    assert re.search(r"^  conv1 +conv ", out, re.MULTILINE)
+
+
+def test_a_net_that_fits_no_data_has_signals_all_the_same(run: Any) -> None:
+    code, out, _ = run("a.net:Odd")
+    assert code == 0
+    assert "no `field`: `Odd` has no map" in out
+    code, _, err = run("a.net:Odd", "lr")
+    assert code == 1
+    assert "digits" in err
+
+
+def test_json_and_page(run: Any) -> None:
+    data = json.loads(run("a.net:N", "spectrum", "signal", "--init", "xavier,kaiming", "--json")[1])
+    assert [f["signal"] for f in data["findings"]] == ["spectrum", "signal"]
+    assert {row[0] for row in data["findings"][1]["rows"]} == {"xavier", "kaiming"}
+    assert run("a.net:N", "spectrum", "field", "-o", "p.html")[1] == "p.html\n"
+    page = Path("p.html").read_text()
+    assert page.count("<h2>") == 2
+    assert page.count("<svg") == 2
+    assert not re.search(r"(src|href)=|@import|url\(|https?://", page)
+
+
+def test_a_run_is_probed_with_its_weights(run: Any) -> None:
+    assert run("a.net:N", "-o", "r", "--set", "epochs=1", command="train")[0] == 0
+    code, out, _ = run("r", "spectrum", "dead")
+    assert code == 0
+    assert "with the weights of the run" in out
+    assert re.search(r"% of 8 units are 0 for all of 64 samples of digits", out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("a.net", "sgnal"), 2, "did you mean `signal`"),
+        (("a.net", "--samples", "0"), 2, "should be a number from 1"),
+        (("a.net", "-o", "x.pdf"), 2, "name a file that ends in .html"),
+        (("a.net", "spectrum", "--init", "xavier"), 2, "`--init` compares"),
+        (("a.net", "signal", "--init", "xavir"), 1, "xavir"),
+        (("a.net:N", "paths"), 1, "has no residual links"),
+        (("a.net:Nope",), 1, "Nope"),
+        (("a.net:N", "lr", "--data", "npz('none.npz')"), 1, "none.npz"),
+        ((".",), 2, "run"),
+    ],
+)
+def test_bad_input_is_refused_in_words(run: Any, arguments: tuple[str, ...], code: int, said: str) -> None:
+    done = run(*arguments)
+    assert (done[0], said in done[2]) == (code, True), done[2]
+    assert "Traceback" not in done[2]
+
+
+def test_plots_leave_out_what_cannot_be_drawn() -> None:
+    bad = Plot("<b>t</b>", "x", "y", {"a": [(0, 1e-5), (1, 0.0), (2, float("nan")), (3, 10.0)]}, True)
+    drawn = plot(bad)
+    assert "<b>" not in drawn
+    assert "nan" not in drawn
+    assert len(re.findall(r'points="([^"]*)"', drawn)[0].split()) == 2
+    assert plot(Plot("t", "x", "y", {"a": [(0, 0.0)]}, True)) == ""
