@@ -1,13 +1,20 @@
-"""Runs a trained net, from its run folder or an ONNX file, on images.
+"""Runs a trained net, from its run folder or an ONNX file, on images, arrays and tables.
 
-An image is resized and cut to what the net takes; pixels go in as they are, from 0 to 1, because the net standardises
-them itself. With `--mc N` dropout stays on, and N passes give a mean and a deviation (Gal & Ghahramani, 2016).
+An image is resized and cut as the run's own test images; pixels go in as they are, from 0 to 1, because the net
+standardises them itself. Folders stand for the images in them, `.npy` and `.npz` files for arrays [N, ...] (uint8 are
+pixels), `.csv` and `.parquet` files for rows of the columns that the net was trained on. Classifiers give their
+likeliest classes, others labels, numbers or masks. With `--mc N` dropout stays on, and N passes give a mean and a
+deviation (Gal & Ghahramani, 2016).
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from netdsl.cli.failure import Failure
 from netdsl.render.output import print_json
@@ -17,40 +24,108 @@ examples:
   netdsl predict runs/LeNet5-1 digit.png
   netdsl predict runs/LeNet5-1/model.onnx *.png --top 3
   netdsl predict runs/LeNet5-1 digit.png --mc 30 --json
+  netdsl predict runs/Houses-1 new.csv -o prices.csv
+  netdsl predict runs/UNet-1 photographs/ -o masks/        a PNG file for each image
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="RUN|FILE.onnx", help="a run folder, or an ONNX file")
-    parser.add_argument("images", metavar="IMAGE", nargs="+", help="images, in any form that Pillow reads")
+    parser.add_argument("inputs", metavar="FILE", nargs="+", help="images, folders of images, arrays, tables")
     parser.add_argument("--top", type=int, default=1, metavar="N", help="how many classes to show")
+    parser.add_argument("--probabilities", action="store_true", help="the probabilities of all classes")
+    parser.add_argument("--batch", type=int, default=32, metavar="N", help="samples that are computed at once")
     parser.add_argument(
         "--mc", type=int, default=0, metavar="N", help="Monte Carlo dropout with N passes (a run folder only)"
     )
     parser.add_argument("--invert", action="store_true", help="dark on light becomes light on dark, as in the digits")
-    parser.add_argument("--json", action="store_true", help="an object for machines")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE|DIR", help="a .csv or .json file for the predictions, or a folder for masks"
+    )
+    parser.add_argument("--json", action="store_true", help="an array for machines")
 
 
 def run(args: argparse.Namespace) -> int:
     from netdsl.cli.training import guarded
 
-    if args.top < 1 or args.mc < 0:
-        raise Failure("`--top` and `--mc` are counts")
+    if args.top < 1 or args.mc < 0 or args.batch < 1:
+        raise Failure("`--top`, `--mc` and `--batch` are counts")
+    output = Path(args.output) if args.output else None
+    file = output if output is not None and output.suffix.lower() in (".csv", ".json") else None
     with guarded():
         from netdsl.training.opened import open_trained
-        from netdsl.training.trained import predict
+        from netdsl.training.predictions import Wanted, predict
 
         trained = open_trained(Path(args.model))
         if args.mc and trained.module is None:
             raise Failure("`--mc` needs dropout, which an ONNX file no longer has", "name the run folder")
-        found = [predict(trained, Path(path), args.top, args.mc, args.invert) for path in args.images]
-    if args.json:
-        print_json(found)
-        return 0
-    for row in found:
-        shown = ", ".join(f"{g['class']} {g['probability']:.1%}" + _deviation(g) for g in row["guesses"])
-        print(f"{row['image']}: {shown}")
+        masks = None if file is not None else _folder(output, trained.task)
+        wanted = Wanted(args.top, args.probabilities, args.mc, args.invert, args.batch, masks)
+        _give(predict(trained, [Path(p) for p in args.inputs], wanted), file, args.json)
     return 0
+
+
+def _folder(path: Path | None, task: str) -> Path | None:
+    """The folder for masks, made."""
+    if path is None:
+        return None
+    if task != "mask":
+        raise Failure(f"`-o {path}`: a folder is for masks", "name a .csv or .json file")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _give(found: Iterator[dict[str, Any]], file: Path | None, as_json: bool) -> None:
+    """Print the predictions, or write them to a file once all of them are there."""
+    if file is None and not as_json:
+        for prediction in found:
+            print(_line(prediction))
+        return
+    every = list(found)
+    if file is None:
+        print_json(every)
+        return
+    try:
+        with open(file, "w", newline="", encoding="utf-8") as stream:
+            _write(every, stream, file.suffix.lower())
+    except OSError as error:
+        raise Failure(f"cannot write {file}: {error.strerror or error}") from None
+    print(f"{len(every):,} predictions in {file}", file=sys.stderr)
+
+
+def _write(found: list[dict[str, Any]], stream: IO[str], kind: str) -> None:
+    if kind == ".json":
+        import json
+
+        json.dump(found, stream, indent=1)
+        stream.write("\n")
+        return
+    rows = [_cells(prediction) for prediction in found]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(stream, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _cells(prediction: dict[str, Any]) -> dict[str, Any]:
+    """A prediction as a row: guesses in columns of their own, with a number from the second on."""
+    row: dict[str, Any] = {"sample": prediction["sample"]}
+    for rank, guess in enumerate(prediction.get("guesses", ()), 1):
+        row |= {name if rank == 1 else f"{name}_{rank}": value for name, value in guess.items()}
+    for kind, prefix in (("probabilities", "p_"), ("labels", ""), ("values", ""), ("shares", "share_")):
+        row |= {f"{prefix}{name}": value for name, value in prediction.get(kind, {}).items()}
+    return row | ({"mask": prediction["mask"]} if "mask" in prediction else {})
+
+
+def _line(prediction: dict[str, Any]) -> str:
+    """A prediction for people."""
+    parts = [f"{g['class']} {g['probability']:.1%}{_deviation(g)}" for g in prediction.get("guesses", ())]
+    if "probabilities" in prediction:
+        parts = [f"{name} {value:.1%}" for name, value in prediction["probabilities"].items()]
+    shares = {**prediction.get("labels", {}), **prediction.get("shares", {})}
+    parts += [f"{name} {value:.1%}" for name, value in shares.items()]
+    parts += [f"{name} {value:.6g}" for name, value in prediction.get("values", {}).items()]
+    return f"{prediction['sample']}: {', '.join(parts)}" + (f" -> {prediction['mask']}" if "mask" in prediction else "")
 
 
 def _deviation(guess: dict[str, float]) -> str:

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from netdsl.analysis.count import totals
 from netdsl.elaborate.given import Expression
 from netdsl.pipeline import Net
+from netdsl.recipe.component import component_name
 from netdsl.recipe.schema import Recipe
 from netdsl.training.callbacks import Callbacks
 from netdsl.training.checkpoints import run_dir as files
@@ -34,6 +35,7 @@ from netdsl.training.evaluate import at_once
 from netdsl.training.export import forward_of, largest_difference
 from netdsl.training.kernels.memory import resident
 from netdsl.training.metrics import said, title
+from netdsl.training.opened import targets_of
 from netdsl.training.report.page import write_report
 from netdsl.training.report.progress import Progress
 from netdsl.training.setup import (
@@ -238,6 +240,11 @@ def _onnx(prepared: Prepared, folder: Path, say: Show) -> dict[str, Any]:
     module = prepared.module.cpu()
     preprocessing = {"pixels": "float32 from 0 to 1", "standardized": prepared.net.options.standard is not None}
     notes = {"class_names": list(prepared.data.classes), "preprocessing": preprocessing}
+    notes["prediction"] = {
+        "task": prepared.data.task,
+        "loss": component_name(prepared.recipe.loss),
+        "targets": targets_of(prepared.recipe),
+    }
     if prepared.data.columns:
         notes["columns"] = msgspec.to_builtins(prepared.data.columns)
     export_onnx(prepared.net, folder / files.ONNX, module, metadata=notes)

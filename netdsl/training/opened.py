@@ -20,6 +20,9 @@ from netdsl.elaborate.given import Expression
 from netdsl.elaborate.migrate import outdated
 from netdsl.loader import LoadError, load_source, read_import
 from netdsl.pipeline import Net, Spec
+from netdsl.recipe.columns import Columns
+from netdsl.recipe.losses import CrossEntropy
+from netdsl.recipe.registry import registered
 from netdsl.recipe.schema import Recipe
 from netdsl.tensors import TensorType
 from netdsl.training.checkpoints import run_dir as files
@@ -36,7 +39,8 @@ Size = int | None
 
 class Trained(Struct, frozen=True, eq=False):
     """A net that can be run. `shape`: its first input (None: any size); `module`: where it is torch's; `recipe`: the
-    run's; `inputs`: what data depend on; `columns`: of a table; `task`: empty where that is not known.
+    run's; `inputs`: what data depend on; `columns`: of a table; `task`: empty where that is not known;
+    `targets`: columns to predict.
     `constraints`: what must hold of the sizes that are called `names`."""
 
     forward: Callable[..., Any]
@@ -53,6 +57,7 @@ class Trained(Struct, frozen=True, eq=False):
     inputs: tuple[Input, ...] = ()
     columns: tuple[Column, ...] = ()
     task: str = ""
+    targets: tuple[str, ...] = ()
 
 
 def reopened(folder: Path) -> tuple[Net, Recipe, About]:
@@ -81,7 +86,9 @@ def open_trained(path: Path, onnx: bool = False) -> Trained:
     if path.is_dir() and onnx:
         about, recipe = files.read_about(path)
         found = _from_onnx(path / files.ONNX)
-        return replace(found, recipe=recipe, base=Path(about.base), classes=about.classes, units=about.units)
+        return replace(
+            found, recipe=recipe, base=Path(about.base), classes=about.classes, units=about.units, task=about.task
+        )
     return _from_run(path) if path.is_dir() else _from_onnx(path)
 
 
@@ -103,7 +110,7 @@ def _from_run(folder: Path) -> Trained:
     base = Path(about.base)
     return Trained(
         module, shape, outputs, kept, about.classes, recipe, base, module, about.units, names, constraints, inputs,
-        about.columns, about.task,
+        about.columns, about.task, targets_of(recipe),
     )  # fmt: skip
 
 
@@ -127,6 +134,11 @@ def _loaded(folder: Path, net: Net, about: files.About) -> nn.Module:
     return module
 
 
+def targets_of(recipe: Recipe) -> tuple[str, ...]:
+    """What numbers to predict are called, where they are columns of a table."""
+    return recipe.data.targets if isinstance(recipe.data, Columns) else ()
+
+
 def axis_names(x: TensorType) -> tuple[str | None, ...]:
     """What the sizes of an input are called that may vary."""
     return tuple(None if isinstance(s, int) else str(s) for s in x.shape)
@@ -143,8 +155,12 @@ def _from_onnx(path: Path) -> Trained:
     names = _decoded(session.metadata.get("class_names", "[]"), tuple[str, ...])
     axes = next(iter(session.names.values()))[1:]
     forward, kept = forward_of(session), session.outputs
+    said = _decoded(session.metadata.get("prediction", "{}"), dict[str, Any]) or {}
+    loss: Any = registered("loss").get(said.get("loss", ""), CrossEntropy)
+    recipe = Recipe(loss=loss())
     return Trained(
-        forward, shape, len(names), kept, names, Recipe(), Path(), names=axes, constraints=session.constraints,
+        forward, shape, len(names), kept, names, recipe, Path(), names=axes, constraints=session.constraints,
+        task=said.get("task", ""), targets=tuple(said.get("targets", ())),
         columns=_decoded(session.metadata.get("columns", "[]"), tuple[Column, ...]),
         inputs=tuple(_input(name, sizes, dtype) for name, (sizes, dtype) in session.inputs.items()),
     )  # fmt: skip

@@ -15,7 +15,7 @@ from netdsl.pipeline import Spec
 from netdsl.source import Source
 from netdsl.training.data.dataset import DataError
 from netdsl.training.opened import open_trained
-from netdsl.training.trained import predict
+from netdsl.training.predictions import predict
 from netdsl.verify.export import export_onnx
 
 
@@ -39,5 +39,5 @@ def test_predict_refuses_other_sizes(path: Path, tmp_path: Path) -> None:
     image = tmp_path / "a.png"
     Image.new("RGB", (40, 40)).save(image)
     with pytest.raises(DataError, match=r"H % 17 == 0 and W % 17 == 0, found H = 224, W = 224"):
-        predict(open_trained(path), image, 1)
+        next(predict(open_trained(path), [image]))
     assert main(["predict", str(path), str(image)]) == 1

@@ -28,8 +28,8 @@ from netdsl.training.data.prefetch import deaths_in_words
 from netdsl.training.distributed.launch import launch
 from netdsl.training.errors import CheckpointError, ReaderDied, WriteError
 from netdsl.training.opened import open_trained
+from netdsl.training.predictions import predict
 from netdsl.training.readers import read
-from netdsl.training.trained import predict
 
 SPEC = """
 net Small {
@@ -208,7 +208,7 @@ def test_predictions_see_images_as_the_runs_test_split(
     found = read(trained.recipe.data, tmp_path, (3, 0, 0), 2).test
     seen: list[torch.Tensor] = []
     watched = replace(trained, forward=lambda x: (seen.append(x), trained.forward(x))[1])
-    predict(watched, tmp_path / "pets" / "val" / "a" / "0.png", 2)
+    next(predict(watched, [tmp_path / "pets" / "val" / "a" / "0.png"]))
     assert torch.equal(seen[0], found.take(torch.tensor([0]))[0][0])
 
 

@@ -1,0 +1,164 @@
+"""New samples for a trained net: images, folders of images, arrays and tables, as the net was trained to see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from msgspec import Struct
+from torch import Tensor
+
+from netdsl.recipe.columns import Columns, Csv, ParquetTable
+from netdsl.recipe.sources import Images
+from netdsl.sizes.stated import broken
+from netdsl.training.data.columns import encoded, for_inputs
+from netdsl.training.data.dataset import as_floats
+from netdsl.training.errors import DataError
+from netdsl.training.opened import Trained
+from netdsl.training.readers.arrays import load_arrays
+from netdsl.training.readers.columns import load_columns
+from netdsl.training.readers.images import View, filled, open_image
+from netdsl.training.readers.listing import images_below
+
+ARRAYS, TABLES = (".npy", ".npz"), (".csv", ".tsv", ".parquet")
+OPEN = 224
+"""The side of an image for a net that takes any and looks at the whole."""
+
+
+class Sample(Struct, frozen=True, eq=False):
+    """One sample: what it is called, and one tensor [1, ...] for each input of the net."""
+
+    name: str
+    inputs: tuple[Tensor, ...]
+
+
+def samples(trained: Trained, paths: Iterable[Path], invert: bool = False) -> Iterator[Sample]:
+    """The samples in some files, in order: an image each, a row each of arrays and tables. Raises DataError."""
+    for path in paths:
+        if path.is_dir():
+            found = images_below(path)
+            if not found:
+                raise DataError("no-samples", f"{path} has no images")
+            yield from (_image(trained, Path(name), invert) for name in found)
+        elif not path.is_file():
+            raise DataError("no-such-file", f"there is no file {path}")
+        elif path.suffix in ARRAYS:
+            yield from _rows(path, _arrays(trained, path))
+        elif path.suffix in TABLES:
+            yield from _rows(path, _table(trained, path))
+        else:
+            yield _image(trained, path, invert)
+
+
+def _rows(path: Path, inputs: tuple[Tensor, ...]) -> Iterator[Sample]:
+    for i in range(len(inputs[0])):
+        yield Sample(f"{path}:{i + 1}", tuple(x[i : i + 1] for x in inputs))
+
+
+def _image(trained: Trained, path: Path, invert: bool) -> Sample:
+    """An image from 0 to 1, resized and cut as the run's own test images."""
+    if len(trained.shape) != 3 or trained.shape[0] not in (1, 3):
+        raise DataError("unfit-input", f"the net takes {list(trained.shape)}, not images of 1 or 3 channels")
+    image = open_image(path, trained.shape[0])
+    if trained.task == "mask":
+        shape = filled(tuple(s or 0 for s in trained.shape), image)
+    else:
+        shape = tuple(s or size for s, size in zip(trained.shape, (3, OPEN, OPEN), strict=True))
+    pixels = _view(trained.recipe.data, shape)(image)
+    check_sizes(trained, tuple(pixels.shape))
+    found = pixels[None].to(torch.float32) / 255
+    return Sample(str(path), (1 - found if invert else found,))
+
+
+def _view(data: Any, shape: tuple[int, ...]) -> View:
+    """How an image is seen: resized and cut as the run's own test images, where they lie in files."""
+    if not isinstance(data, Images):
+        return View(shape)
+    return View.of(data, (shape[0], data.crop, data.crop) if data.crop else shape)
+
+
+def check_sizes(trained: Trained, shape: tuple[int, ...]) -> None:
+    """Raise DataError for an input whose sizes break the net's constraints: onnxruntime wouldn't say so."""
+    sizes = {name: size for name, size in zip(trained.names, shape, strict=False) if name}
+    if wrong := broken(trained.constraints, sizes):
+        given = ", ".join(f"{n} = {s}" for n, s in sizes.items())
+        raise DataError(
+            "unfit-size", f"the net needs {' and '.join(wrong)}, found {given}", "export it with `--size` that fits"
+        )
+
+
+def _arrays(trained: Trained, path: Path) -> tuple[Tensor, ...]:
+    """Arrays [N, ...] of each input: one in an npy file, in an npz file by the names of the inputs (or `x`)."""
+    arrays = {"x": _array(path)} if path.suffix == ".npy" else load_arrays(path)
+    names = [i.name for i in trained.inputs]
+    if len(names) == 1 and names[0] not in arrays and "x" in arrays:
+        arrays[names[0]] = arrays["x"]
+    missing = next((n for n in names if n not in arrays), None)
+    if missing is not None:
+        raise DataError("missing-column", f"{path} has no array `{missing}`", f"it has {', '.join(arrays)}")
+    found = tuple(_tensor(arrays[n], n, path) for n in names)
+    if found[0].ndim == len(trained.shape):
+        found = _with_axis(found, trained)
+    _check_shape(trained, tuple(found[0].shape[1:]), path)
+    return found
+
+
+def _with_axis(found: tuple[Tensor, ...], trained: Trained) -> tuple[Tensor, ...]:
+    """One sample without the axis of samples, or grey images without that of their channel."""
+    first = found[0]
+    if trained.shape[0] == 1 and first.ndim == 3 and len(first) != 1:
+        return (first[:, None], *found[1:])
+    return tuple(x[None] for x in found)
+
+
+def _check_shape(trained: Trained, have: tuple[int, ...], path: Path) -> None:
+    if len(have) != len(trained.shape) or any(s not in (None, h) for s, h in zip(trained.shape, have, strict=True)):
+        takes = ", ".join("any" if s is None else str(s) for s in trained.shape)
+        raise DataError("unfit-input", f"the net takes [{takes}], and a sample of {path} is {list(have)}")
+    check_sizes(trained, have)
+
+
+def _array(path: Path) -> np.ndarray:
+    try:
+        found: np.ndarray = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError("unreadable-data", f"{path} is not an array of numpy: {error}") from None
+    return found
+
+
+def _tensor(array: np.ndarray, name: str, path: Path) -> Tensor:
+    if array.dtype.kind not in "biuf":
+        raise DataError("data-type", f"{path}: `{name}` is not an array of numbers")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise DataError("not-finite-data", f"{path}: `{name}` has numbers that are not finite")
+    if array.dtype == np.uint8:
+        return as_floats(torch.from_numpy(array))
+    return torch.from_numpy(array.astype(np.float32 if array.dtype.kind == "f" else np.int64))
+
+
+def _table(trained: Trained, path: Path) -> tuple[Tensor, ...]:
+    """The rows of a table, by the columns that the net was trained on."""
+    if not trained.columns:
+        raise DataError("unfit-input", f"{path} is a table, and the net was not trained on one")
+    component: Columns = ParquetTable(file=str(path), target="")
+    if path.suffix != ".parquet":
+        own = trained.recipe.data
+        component = own if isinstance(own, Csv) else Csv(file=str(path), target="")
+    table = encoded(load_columns(path, component), trained.columns, str(path))
+    return for_inputs(table, trained.inputs, str(path))
+
+
+def batches(found: Iterable[Sample], size: int) -> Iterator[list[Sample]]:
+    """Samples of equal sizes together, at most `size` of them, in order."""
+    batch: list[Sample] = []
+    for sample in found:
+        same = batch and all(a.shape == b.shape for a, b in zip(sample.inputs, batch[0].inputs, strict=True))
+        if batch and (not same or len(batch) == size):
+            yield batch
+            batch = []
+        batch.append(sample)
+    if batch:
+        yield batch
