@@ -45,6 +45,8 @@ PYTORCH: dict[str, tuple[str, str]] = {
     "reduce_mean": ("mean", "dim keepdim"), "reduce_sum": ("sum", "dim keepdim"), "reduce_max": ("amax", "dim keepdim"),
     "reduce_min": ("amin", "dim keepdim"), "chunk": ("chunk", "chunks dim"), "split": ("split", "split_size dim"),
     "roll": ("roll", "shifts dims"), "narrow": ("narrow", "dim start length"),
+    "unfold": ("nn.Unfold", "kernel_size dilation padding stride"),
+    "fold": ("nn.Fold", "output_size kernel_size dilation padding stride"),
     "upsample": ("nn.Upsample", "size scale_factor mode align_corners"), "pad": ("F.pad", "pad mode value"),
 }  # fmt: skip
 """What PyTorch calls an op, and its arguments in order."""

@@ -86,6 +86,11 @@ UpSampling2D | upsample | size>scale_factor scale>scale_factor factor>scale_fact
 Resize | upsample | size
 PixelShuffle pixel_shuffle | pixel_shuffle | upscale_factor
 PixelUnshuffle pixel_unshuffle | pixel_unshuffle | downscale_factor
+Unfold unfold | unfold | kernel_size dilation padding stride
+Fold fold | fold | output_size kernel_size dilation padding stride
+grid_sample | grid_sample | grid mode padding_mode align_corners
+randn_like | noise | -dtype -device
+GaussianNoise gaussian_noise | gaussian_noise | std stddev>std sigma>std
 ChannelShuffle channel_shuffle | channel_shuffle | groups
 pad ZeroPad2d ReflectionPad2d | pad | padding mode value pad>padding
 ZeroPadding2D | pad | padding
@@ -151,7 +156,7 @@ BINARY = {
 
 WORDS = {
     "stack": "tensors are stacked along a new axis as `stack(a, b)`; axes are counted without the batch",
-    "randn": "nothing is random in a net: `param((4, 8))` is a learned tensor, `constant(...)` a fixed one",
+    "randn": "`param((4, 8))` is a learned tensor, `constant(...)` a fixed one; `x -> noise` is noise while training",
     "rand": "nothing is random in a net: `param((4, 8))` is a learned tensor, `dropout(0.5)` drops values",
     "view": "a tensor is reshaped as `x -> reshape((...))`, without the batch; `flatten` makes it a vector",
     "transpose": "axes are exchanged as `x -> permute((1, 0))`, counted without the batch",
@@ -165,7 +170,6 @@ WORDS = {
     "topk": "the largest values and their places are `scores, places = x -> topk(5)`",
     "triu": "a causal mask is `attention(heads, causal=true)` or `sdpa(q, k, v, causal=true)`",
     "tril": "a causal mask is `attention(heads, causal=true)` or `sdpa(q, k, v, causal=true)`",
-    "unfold": "windows are cut with `windows`, patches with `patchify(width, size)`",
     "zeros": "a fixed tensor is `constant(...)` of numbers, a learned one `param((4, 8), init=zeros)`",
     "ones": "a fixed tensor is `constant(...)` of numbers, a learned one `param((4, 8), init=ones)`",
     "output": "the last value of a net is its output; `output name = ...` declares one",

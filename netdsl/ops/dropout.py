@@ -8,6 +8,7 @@ from msgspec import Meta
 from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Torch, register
 from netdsl.ops.features import feature_size, floating
 from netdsl.ops.linear import Linear
+from netdsl.ops.lowering import full_shape
 from netdsl.ops.spatial import optional
 from netdsl.sizes.constraints import Assumptions
 from netdsl.tensors import TensorType
@@ -145,6 +146,35 @@ class GaussianNoise(Op, frozen=True):
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         return x[0].name
+
+
+LIKE_HELPER = '''\
+class Noise(nn.Module):
+    """Standard normal noise of the shape of the input while training, zeros at inference."""
+
+    def forward(self, x):
+        return torch.randn_like(x) if self.training else torch.zeros_like(x)
+'''
+
+
+@register("noise")
+class NoiseLike(Op, frozen=True):
+    """Standard normal noise of the shape of the value while training, and its mean, 0, at inference: what a variational
+    autoencoder draws its code by (Kingma & Welling, 2013), `mean + deviation * (mean -> noise)`."""
+
+    is_layer = True
+    zero_at_zero = True
+    saves = "nothing"
+    examples = (Example("noise"), Example("noise", ("[7]",)))
+
+    def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
+        return floating(inputs[0], "noise")
+
+    def torch(self, *inputs: TensorType) -> Torch:
+        return Torch(Call("Noise"), helper=LIKE_HELPER)
+
+    def onnx(self, g: Graph, *x: Operand) -> Any:
+        return g.op("Expand", g.const(0.0), full_shape(g, x[0].type, *x[0].type.shape))
 
 
 DROPCONNECT_HELPER = '''\

@@ -157,6 +157,27 @@ def test_gaussian_noise() -> None:
     assert module.eval()(x) is x
 
 
+def test_noise() -> None:
+    """Standard normal while training, its mean at inference."""
+    torch.manual_seed(0)
+    module = Form(use("noise", "[7]"))
+    drawn = module(torch.full((20_000, 7), 2.0))
+    assert drawn.mean().item() == pytest.approx(0, abs=0.01)
+    assert drawn.std().item() == pytest.approx(1, abs=0.01)
+    assert not module.eval()(torch.ones(2, 7)).any()
+
+
+def test_rotary_scores_depend_on_distances() -> None:
+    """Queries and keys moved along together give the same scores (Su et al., 2021, section 3.2)."""
+    module, (x,) = made("rotary(base=50)", "[1, 8]")
+    q, k = x[:, :1], x[:, :1].flip(-1)
+    rows = [module(t.expand(-1, 9, -1)) for t in (q, k)]
+    scores = rows[0] @ rows[1].transpose(-1, -2)
+    for distance in range(-3, 4):
+        line = scores.diagonal(distance, -2, -1)
+        close(line, line[..., :1].expand_as(line))
+
+
 @pytest.mark.parametrize("reduce", ["sum", "mean", "max"])
 def test_scatter(reduce: str) -> None:
     module, (x, index) = made(f"scatter(index=y, size=4, reduce={reduce})", "[6, 3]", "[6] int64")

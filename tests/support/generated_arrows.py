@@ -153,6 +153,7 @@ class Arrows:
             f"cross_attention({heads}, context=tanh)",
             "(it @ (tanh -> permute((1, 0))) -> softmax(axis=-1)) @ it", "l2_normalize(axis=0)",
             f"linear({2 * d}) -> glu",
+            *(["rotary", "rotary(interleaved=true, base=100)"] if d % 2 == 0 else ()),
             f"it + (linspace(-1, 1, {d}) -> sin)", f"it * (arange({d}) % 3 // 2 + 1 -> cast(float32))",
             'einsum("l d, m d, m e -> l e", it, l2_normalize, tanh) * 0.1', 'einsum("i j, j -> i j", it, take(0))',
             f"gru({d // 2}, bidirectional=true)" if d % 2 == 0 else "identity", f"Grid({d}, heads={heads})",
@@ -183,7 +184,7 @@ class Arrows:
             f"pad(1, mode=replicate) -> narrow(1, {h}, axis=1) -> narrow(1, {w}, axis=-1)", "crop(like=it)",
             f"fill(0.5, channels={c}) * it",
             'it * reduce("c h w -> c", max)', 'it * reduce("c h w -> 1 h w", mean)',
-            "it * (gap -> sigmoid)", "it - gap", "(gmp -> tanh) * it", "adaptive_avgpool(1) -> flatten",
+            "it * (gap -> sigmoid)", "it - gap", "it + noise", "(gmp -> tanh) * it", "adaptive_avgpool(1) -> flatten",
         ]  # fmt: skip
         options.pop()
         if "f" in self.known:
@@ -199,7 +200,7 @@ class Arrows:
             ]
         if isinstance(h, int):
             options += ["upsample(2) -> maxpool(2)", f"upsample(size=({h}, {w}), mode=bilinear)", "roll((1, -1))"]
-            options += [f"adaptive_maxpool(({h}, {w}))"]
+            options += [f"adaptive_maxpool(({h}, {w}))", f"unfold(3, padding=1) -> fold(({h}, {w}), 3, padding=1)"]
         if isinstance(h, int) and h % 2 == w % 2 == 0 and isinstance(c, int):
             options.append(f"windows(2, shift=1) -> attention(1) -> unwindows({h}, {w}, shift=1)")
             options.append("pixel_unshuffle(2) -> pixel_shuffle(2)")

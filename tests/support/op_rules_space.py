@@ -221,3 +221,73 @@ def channel_shuffle(op: Any, w: Weights, x: Tensor) -> Tensor:
     each = x.shape[1] // op.groups
     order = [i * each + j for j in range(each) for i in range(op.groups)]
     return x[:, order]
+
+
+# Patches, and images read at places.
+
+
+def _each(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def _places(op: Any, height: int, width: int) -> Any:
+    """For each patch, the place of each of its pixels in the image with its margin, row by row."""
+    (kh, kw), (dh, dw), (ph, pw), (sh, sw) = (_each(v) for v in (op.kernel_size, op.dilation, op.padding, op.stride))
+    tops = range(0, height + 2 * ph - dh * (kh - 1), sh)
+    lefts = range(0, width + 2 * pw - dw * (kw - 1), sw)
+    return [[(t + i * dh, s + j * dw) for i in range(kh) for j in range(kw)] for t in tops for s in lefts]
+
+
+@rule("unfold")
+def unfold(op: Any, w: Weights, x: Tensor) -> Tensor:
+    (ph, pw), (height, width) = _each(op.padding), x.shape[2:]
+    padded = F.pad(x, (pw, pw, ph, ph))
+    patches = [torch.stack([padded[:, :, i, j] for i, j in patch], 2) for patch in _places(op, height, width)]
+    return torch.stack(patches, 3).flatten(1, 2)
+
+
+@rule("fold")
+def fold(op: Any, w: Weights, x: Tensor) -> Tensor:
+    (kh, kw), (ph, pw), (height, width) = _each(op.kernel_size), _each(op.padding), _each(op.output_size)
+    whole = x.new_zeros(x.shape[0], x.shape[1] // (kh * kw), height + 2 * ph, width + 2 * pw)
+    columns = x.unflatten(1, (-1, kh * kw))
+    for column, patch in enumerate(_places(op, height, width)):
+        for pixel, (i, j) in enumerate(patch):
+            whole[:, :, i, j] += columns[:, :, pixel, column]
+    return whole[:, :, ph : ph + height, pw : pw + width]
+
+
+@rule("grid_sample")
+def grid_sample(op: Any, w: Weights, x: Tensor, grid: Tensor) -> Tensor:
+    batch = max(x.shape[0], grid.shape[0])
+    x, grid = x.expand(batch, *x.shape[1:]), grid.expand(batch, *grid.shape[1:])
+    columns, rows = (_pixels(op, grid[..., i], x.shape[3 - i]) for i in (0, 1))
+    if op.mode == "nearest":
+        return _read(op, x, torch.round(rows).long(), torch.round(columns).long())
+    total = torch.zeros(())
+    for down in (0, 1):
+        for right in (0, 1):
+            i, j = torch.floor(rows) + down, torch.floor(columns) + right
+            weight = (1 - (rows - i).abs()) * (1 - (columns - j).abs())
+            total = total + weight[:, None] * _read(op, x, i.long(), j.long())
+    return total
+
+
+def _pixels(op: Any, places: Tensor, size: int) -> Tensor:
+    """Places from -1 to 1 as numbers of pixels."""
+    at = (places + 1) / 2 * (size - 1) if op.align_corners else ((places + 1) * size - 1) / 2
+    if op.padding_mode == "border":
+        return at.clamp(0, size - 1)
+    if op.padding_mode == "reflection":
+        low, span = (0.0, size - 1) if op.align_corners else (-0.5, size)
+        inside = (at - low).abs() % (2 * span) if span else torch.zeros_like(at)
+        return (torch.where(inside > span, 2 * span - inside, inside) + low).clamp(0, size - 1)
+    return at
+
+
+def _read(op: Any, x: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """The pixels at places, 0 beyond the image."""
+    height, width = x.shape[2:]
+    inside = (i >= 0) & (i < height) & (j >= 0) & (j < width)
+    n = torch.arange(x.shape[0])[:, None, None]
+    return x[n, :, i.clamp(0, height - 1), j.clamp(0, width - 1)].movedim(-1, 1) * inside[:, None]

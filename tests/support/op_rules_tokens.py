@@ -295,6 +295,23 @@ def constant(op: Any, w: Weights) -> Tensor:
     return w["value"][None]
 
 
+@rule("noise")
+def noise(op: Any, w: Weights, x: Tensor) -> Tensor:
+    return x.new_zeros(x.shape)
+
+
+@rule("rotary")
+def rotary(op: Any, w: Weights, x: Tensor) -> Tensor:
+    """Each pair as a complex number, turned by a power of e."""
+    length, width = x.shape[-2:]
+    frequencies = (op.base ** -(torch.arange(0, width, 2).double() / width)).float().to(x.dtype)
+    angles = torch.arange(length)[:, None] * frequencies
+    turn = torch.polar(torch.ones_like(angles), angles)
+    pairs = x.unflatten(-1, (-1, 2)) if op.interleaved else torch.stack(x.chunk(2, -1), -1)
+    turned = torch.view_as_real(torch.view_as_complex(pairs.contiguous()) * turn)
+    return turned.flatten(-2) if op.interleaved else torch.cat(turned.unbind(-1), -1)
+
+
 @rule("arange")
 def arange(op: Any, w: Weights) -> Tensor:
     start, end = (0, op.start) if op.end is None else (op.start, op.end)
