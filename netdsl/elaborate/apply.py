@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from netdsl.budget import spend
-from netdsl.diagnostics.diagnostic import Fault, Label, fault
+from netdsl.diagnostics.diagnostic import Fault, Label, did_you_mean, fault
 from netdsl.elaborate import calls
 from netdsl.elaborate.build import freeze
 from netdsl.elaborate.builder import Builder, Context
@@ -27,6 +27,7 @@ from netdsl.elaborate.values import (
     PipeArrow,
     ResidualArrow,
     Shared,
+    SharedCall,
     Tensor,
     TiedArrow,
     describe,
@@ -60,6 +61,7 @@ class Applier:
             It: lambda arrow, flow, context: flow,
             Tensor: lambda arrow, flow, context: context.scope.bring(arrow.wire),
             Shared: self._shared,
+            SharedCall: self._shared_call,
             TiedArrow: self._tied,
             OpArrow: self._op,
             BlockArrow: self._block,
@@ -231,11 +233,40 @@ class Applier:
         x = self.builder.one(flow, _place(declared))
         context.scope.use(layer)
         if isinstance(declared, OpArrow) and not declared.operands:
-            result = self._shared_op(declared, layer, x, context)
+            result = self._shared_op(declared, layer, [x], context)
         else:
             definition = self._shared_definition(declared, layer, x, context)
             result = self._call(definition, [x], context, _place(declared), layer)
         return result
+
+    def _shared_call(self, arrow: SharedCall, flow: Any, context: Context) -> Any:
+        """A shared layer from given states."""
+        layer = arrow.shared.layer
+        declared = self.shared[layer]
+        given = dict(arrow.operands)
+        names = declared.op.optional_operands if isinstance(declared, OpArrow) else ()
+        self._check_states(arrow, declared, names)
+        x = self.builder.one(flow, arrow.at)
+        context.scope.use(layer)
+        states = [self.one(given[n], flow, context) for n in names if n in given]
+        return self._shared_op(declared, layer, [x, *states], context)
+
+    @staticmethod
+    def _check_states(arrow: SharedCall, declared: Any, names: tuple[str, ...]) -> None:
+        """Raise Fault for values that a shared layer does not take, or not in the form in which it was declared."""
+        given = dict(arrow.operands)
+        places = arrow.at.arguments if isinstance(arrow.at, CallPlace) else {}
+        for name in given.keys() - set(names):
+            hint = did_you_mean(name, names) or "recurrent layers take `h0=`, and `lstm` `c0=`"
+            raise fault("unknown-argument", f"{describe(declared)} takes no value `{name}`", places[name], hint)
+        if names[0] not in given:
+            raise fault("missing-argument", f"{describe(declared)} needs `{names[0]}` beside `{names[-1]}`", arrow.at)
+        if not dict(declared.arguments).get(declared.op.unpacked):
+            message = f"`{arrow.shared.layer.base}` is shared without its states"
+            hint = (
+                f"`share {arrow.shared.layer.base} = {declared.op.kind}(..., {declared.op.unpacked}=true)` gives them"
+            )
+            raise fault("argument-conflict", message, arrow.at, hint)
 
     def _tied(self, arrow: TiedArrow, flow: Any, context: Context) -> Any:
         layer = arrow.shared.layer
@@ -245,9 +276,9 @@ class Applier:
         op = TiedLinear(out_features=weight.shape[0], axis=arrow.axis, weight=weight)
         return self.step(op, [x], context, arrow.at, layer)
 
-    def _shared_op(self, declared: OpArrow, layer: LayerBuilder, x: Wire, context: Context) -> Any:
-        first, made = layer.inputs, calls.make(declared)
-        result = self.step(made, [x], context, declared.at, layer if made.is_layer else None)
+    def _shared_op(self, declared: OpArrow, layer: LayerBuilder, inputs: list[Wire], context: Context) -> Any:
+        first, made, x = layer.inputs, calls.make(declared), inputs[0]
+        result = self.step(made, inputs, context, declared.at, layer if made.is_layer else None)
         op = context.scope.drafts[-1].callee
         assert isinstance(op, Op)
         if first and op.params(x.type) != layer_params(layer, first):

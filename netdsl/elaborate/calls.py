@@ -20,6 +20,8 @@ from netdsl.elaborate.values import (
     CallPlace,
     OpArrow,
     PipeArrow,
+    Shared,
+    SharedCall,
     SharedWeight,
     TiedArrow,
     describe,
@@ -94,7 +96,20 @@ def unpacked(value: Any) -> Any:
     return replace(value, arguments=tuple(sorted({**dict(value.arguments), value.op.unpacked: True}.items())))
 
 
-def next_field(function: OpArrow | BlockArrow, given: list[Given]) -> str | None:
+def shared_call(shared: Shared, given: list[Given], at: Place) -> SharedCall:
+    """A shared layer with further values. Raises Fault for an argument, which it was declared with."""
+    if not given:
+        raise fault("not-callable", "a shared layer cannot be called", at, "write `->` to apply it")
+    for item in given:
+        if item.name is None or not is_arrow(item.value):
+            message = f"a shared layer has its arguments already, found {describe(item.value)}"
+            hint = "further values are given by name, as in `cell(h0=h, c0=c)`; write `->` to apply it"
+            raise fault("not-callable", message, item.at, hint)
+    places = {item.name: item.at for item in given if item.name}
+    return SharedCall(shared, tuple((item.name or "", item.value) for item in given), CallPlace(at, places))
+
+
+def next_field(function: OpArrow | BlockArrow | None, given: list[Given]) -> str | None:
     """The argument of an op that one more value by position would be."""
     if not isinstance(function, OpArrow):
         return None
@@ -104,7 +119,9 @@ def next_field(function: OpArrow | BlockArrow, given: list[Given]) -> str | None
     return open_fields[before] if before < len(open_fields) else None
 
 
-def word(function: OpArrow | BlockArrow, name: str | None, node: ast.Node, lookup: Callable[[str], Any]) -> str | None:
+def word(
+    function: OpArrow | BlockArrow | None, name: str | None, node: ast.Node, lookup: Callable[[str], Any]
+) -> str | None:
     """The word that a bare name means as an argument of an op (`padding=same`), where nothing else bears that name."""
     if not isinstance(node, ast.Name) or not isinstance(function, OpArrow) or name is None:
         return None

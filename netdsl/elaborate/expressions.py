@@ -41,6 +41,7 @@ from netdsl.elaborate.values import (
     OpArrow,
     PipeArrow,
     ResidualArrow,
+    Shared,
     Tensor,
     describe,
     is_arrow,
@@ -191,6 +192,8 @@ class Evaluator:
         function = self.evaluate(node.function, env)
         if isinstance(function, Builtin):
             return self._builtin(function, node, env)
+        if isinstance(function, Shared):
+            return calls.shared_call(function, self._arguments(node, None, env), env.place(node))
         if not isinstance(function, OpArrow | BlockArrow):
             hint = "a name or a number takes no arguments" if not is_arrow(function) else "write `->` to apply a layer"
             raise fault("not-callable", f"{describe(function)} cannot be called", env.place(node), hint)
@@ -230,7 +233,7 @@ class Evaluator:
             self._bound[key] = (function.arguments, bound)
         return bound
 
-    def _arguments(self, node: ast.Call, function: OpArrow | BlockArrow, env: Env) -> list[calls.Given]:
+    def _arguments(self, node: ast.Call, function: OpArrow | BlockArrow | None, env: Env) -> list[calls.Given]:
         given: list[calls.Given] = []
         for argument in node.arguments:
             at = env.place(argument)

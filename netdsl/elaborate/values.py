@@ -59,6 +59,14 @@ class Shared(Struct, frozen=True):
     at: Place
 
 
+class SharedCall(Struct, frozen=True):
+    """A shared layer with further values: `cell(h0=h, c0=c)`."""
+
+    shared: Shared
+    operands: tuple[tuple[str, Any], ...]
+    at: Place
+
+
 class SharedWeight(Struct, frozen=True):
     """`table.weight`, which `linear(weight=...)` takes: no arrow, since it does not flow."""
 
@@ -186,6 +194,7 @@ Arrow = Union[
     Tensor,
     Captured,
     Shared,
+    SharedCall,
     TiedArrow,
     OpArrow,
     BlockArrow,

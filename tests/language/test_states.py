@@ -60,3 +60,40 @@ def test_one_name_is_the_outputs() -> None:
 )
 def test_what_does_not_fit_is_refused(body: str, message: str) -> None:
     assert message in told(body)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
+def test_a_shared_layer_goes_on_from_its_states(kind: str) -> None:
+    """A sequence in two halves gives what the whole gives."""
+    cell = kind == "lstm"
+    states, given = ("hn, cn", "h0=hn, c0=cn") if cell else ("hn", "h0=hn")
+    own = spec(
+        f"share f = {kind}(16, states=true)\n  a, {states} = x -> f\n  b, {states} = x -> f({given})\n"
+        "  output ab = concat(a, b)\n  output h1 = hn"
+    )
+    module = own.net("A").module(seed=0).eval()
+    reference = getattr(nn, kind.upper())(8, 16, batch_first=True)
+    reference.load_state_dict({k.partition(".")[2]: v for k, v in module.state_dict().items()})
+    x, h = torch.randn(3, 5, 8), torch.randn(3, 2, 16)
+    y, state = reference(torch.cat([x, x], 1))
+    found, last = module(x, h, h)
+    torch.testing.assert_close(found, y)
+    torch.testing.assert_close(last, (state[0] if cell else state).transpose(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("share f = lstm(8)\n  x -> f(h0=h)", "`f` is shared without its states"),
+        ("share f = lstm(8, states=true)\n  x -> f(c0=c)", "the layer `lstm` needs `h0` beside `c0`"),
+        ("share f = lstm(8, states=true)\n  x -> f(h=h)", "the layer `lstm` takes no value `h`"),
+        ("share f = conv(8, 3)\n  x -> f(h0=h)", "the layer `conv` takes no value `h0`"),
+        (
+            "share f = lstm(8, states=true)\n  x -> f(3)",
+            "a shared layer has its arguments already, found the number `3`",
+        ),
+        ("share f = lstm(8, states=true)\n  x -> f()", "a shared layer cannot be called"),
+    ],
+)
+def test_what_a_shared_layer_does_not_take_is_refused(body: str, message: str) -> None:
+    assert message in told(body)

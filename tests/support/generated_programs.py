@@ -254,6 +254,11 @@ class Writer(Arrows):
 
     def shared(self, t: Type, depth: int) -> tuple[str, Type]:
         name = self.fresh("shared")
+        if len(t) == 2 and self.chance(0.25):
+            kind, given = self.pick((("gru", "h0=h"), ("rnn", "h0=h"), ("lstm", "h0=h, c0=c"), ("lstm", "h0=h")))
+            rest = ", c" if kind == "lstm" else ""
+            cell = f"share {name} = {kind}({t[1]}, states=true)\ny, h{rest} = {name}"
+            return f"{cell}\ny, h{rest} = y -> {name}({given})\nit * 0.5 + y", t
         what = self.layer(t) if self.chance(0.6) else f"{self.layer(t)} -> {self.stage(t)}"
         use = self.pick(
             (f"{name} -> {name}", f"{name} -> {self.stage(t)} -> {name}", f"it + {name}", f"{name} * {name}")
