@@ -49,7 +49,7 @@ def extent(kernel: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[int, ...
     return tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
 
 
-def compact(values: tuple[int, ...]) -> Any:
+def compact(values: tuple[Dim, ...]) -> Any:
     """`3` for `(3, 3)`: how a person writes it."""
     return values[0] if len(set(values)) == 1 else values
 
