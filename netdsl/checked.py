@@ -1,7 +1,7 @@
 """What a check found in a file, remembered as long as nothing it depends on has changed.
 
 A result is kept under a hash of the file's name and text and of the package's own files. It holds the imports that were
-looked up and the hash of what each gave, so a changed import, or a new file that takes its place, checks the spec anew.
+looked up and the hash of what each gave, so a changed import, or a new file in its place, checks the spec again.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def decoded(data: bytes, name: str) -> Source:
 def _check_kind(name: str) -> None:
     """Raise LoadError for what can be opened but never read to its end: pipes, sockets, devices.
 
-    A pipe that the shell hands over (`netdsl check <(command)`) is one of its open files, and ends with the command.
+    A pipe that the shell opens (`netdsl check <(command)`) is one of its open files, and ends with the command.
     """
     mode = os.stat(name).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode) and not name.startswith(("/dev/fd/", "/proc/self/fd/")):

@@ -86,7 +86,7 @@ class Spec:
 
     @cached_property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """All mistakes of the file: its syntax, its names, every net it declares, every promise."""
+        """All mistakes of the file: its syntax, its names, every net it declares, every expectation."""
         with self.elaborator.recording():
             self._check()
         found = (*self.mistakes, *self.elaborator.diagnostics)

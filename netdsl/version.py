@@ -3,4 +3,4 @@
 __version__ = "0.3.0"
 
 LANGUAGE = 2
-"""The version of the language, written into run folders and ONNX files (`docs/language.md` ends with what changed)."""
+"""The version of the language, written into run directories and ONNX files; `docs/language.md` lists the changes."""

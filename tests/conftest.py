@@ -15,7 +15,7 @@ settings.load_profile("netdsl")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="write golden files anew")
+    parser.addoption("--update-golden", action="store_true", help="write golden files again")
     parser.addoption("--programs", type=int, default=308, help="how many generated programs are compared")
 
 

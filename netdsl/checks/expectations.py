@@ -1,4 +1,4 @@
-"""`expect Net: params == 25_557_032, output == [1000]`: promises that `netdsl check` keeps."""
+"""`expect Net: params == 25_557_032, output == [1000]`: expectations that `netdsl check` keeps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_expectations(module: Module, elaborator: Elaborator, programs: Mapping[str, Program | None]) -> None:
-    """Report every promise of a file that its nets do not keep."""
+    """Report every expectation of a file that its nets do not keep."""
     for node in module.file.declarations:
         if isinstance(node, ast.Expect):
             with elaborator.recording():
@@ -31,7 +31,7 @@ def _check(node: ast.Expect, module: Module, elaborator: Elaborator, programs: M
     if name not in module.nets:
         raise fault("unknown-net", f"there is no net `{name}`", at, did_you_mean(name, module.nets))
     if name not in programs:
-        raise fault("missing-argument", f"`{name}` needs arguments: nothing can be promised of it", at)
+        raise fault("missing-argument", f"`{name}` needs arguments: nothing can be expected of it", at)
     program = programs[name]
     if program is None:
         return
@@ -44,7 +44,7 @@ def _check(node: ast.Expect, module: Module, elaborator: Elaborator, programs: M
 
 
 def _check_names(condition: ast.Expr, env: Env) -> None:
-    """Raise Fault for what is promised under the name that other tools give it."""
+    """Raise Fault for what is expected under the name that other tools give it."""
     first = condition.first if isinstance(condition, ast.Compare) else condition
     if isinstance(first, ast.Name) and first.id in ELSEWHERE and first.id not in env.locals:
         at, own = env.place(first), ELSEWHERE[first.id]
@@ -53,7 +53,7 @@ def _check_names(condition: ast.Expr, env: Env) -> None:
 
 
 def facts(program: Program) -> dict[str, Any]:
-    """What can be promised of a net, by name; the named sizes of its inputs stand for themselves."""
+    """What can be expected of a net, by name; the named sizes of its inputs stand for themselves."""
     main = program.main
     totals = count.totals(main)
     outputs = [o for o in main.outputs if not o.training]
@@ -68,7 +68,7 @@ ELSEWHERE = {
     "flops": "macs", "gflops": "macs", "mult_adds": "macs", "parameters": "params", "param_count": "params",
     "num_params": "params", "n_params": "params", "shape": "output", "output_shape": "output", "out": "output",
 }  # fmt: skip
-"""What can be promised, by its names in other tools."""
+"""What can be expected, by its names in other tools."""
 
 MEANING = {
     "macs": "counts multiply-accumulates, half the FLOPs",
@@ -79,7 +79,7 @@ MEANING = {
 
 def _broken(condition: ast.Expr, net: str, env: Env, elaborator: Elaborator) -> Diagnostic:
     at = env.place(condition)
-    message = f"`{net}` does not keep this promise"
+    message = f"`{net}` does not meet this expectation"
     hint = None
     if isinstance(condition, ast.Compare):
         left = elaborator.evaluator.evaluate(condition.first, env)

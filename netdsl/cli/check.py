@@ -1,8 +1,8 @@
-"""Report every mistake in specs: syntax, names, arguments, shapes, recipes, promises (`expect`). Nothing is run and
-PyTorch is not loaded.
+"""Find mistakes in specs: syntax, names, arguments, shapes, recipes and expectations (`expect`). Nothing is run, and
+PyTorch is not imported.
 
-A folder stands for every *.net file in it, at any depth. Every net that needs no further arguments is checked; one
-that does is checked with `SPEC:Net -p name=value`.
+For a folder, every *.net file below it is checked. A net with arguments that have no default is checked with
+`SPEC:Net -p name=value`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ examples:
   netdsl check resnet.net
   netdsl check specs                      every spec below a folder
   netdsl check resnet.net:ResNet -p unit=Basic -p depths=[1,1]
-  netdsl check resnet.net --fix           apply the hints that mend
-  netdsl check old.net --migrate          lines that meant something else in version 1 of the language
+  netdsl check resnet.net --fix           apply the verified fixes
+  netdsl check old.net --migrate          lines whose meaning has changed since version 1 of the language
   netdsl check specs --json | jq '.files[].diagnostics[]'
   netdsl check specs --format github      annotations in a workflow; sarif for code scanning
 
@@ -41,12 +41,18 @@ exit codes: 0 no mistakes, 1 mistakes (with `--deny warnings`: or warnings), 2 a
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_target(parser, nargs="+")
-    parser.add_argument("--fix", action="store_true", help="apply the hints that are shown to mend, and check again")
-    parser.add_argument("--unsafe", action="store_true", help="with --fix: also those that may change what is meant")
-    parser.add_argument("--migrate", action="store_true", help="list what version 1 meant otherwise; --fix rewrites it")
-    parser.add_argument("--format", choices=FORMATS, default="text", help="for people (text), or for other programs")
+    parser.add_argument("--fix", action="store_true", help="apply the fixes that have been verified, and check again")
+    parser.add_argument(
+        "--unsafe", action="store_true", help="with --fix: also fixes that may change what the net computes"
+    )
+    parser.add_argument(
+        "--migrate",
+        action="store_true",
+        help="list lines whose meaning has changed since version 1; --fix rewrites them",
+    )
+    parser.add_argument("--format", choices=FORMATS, default="text", help="the output format (text)")
     parser.add_argument("--json", action="store_const", dest="format", const="json", help="the same as --format json")
-    parser.add_argument("--deny", choices=("warnings",), help="end with exit code 1 where there are warnings")
+    parser.add_argument("--deny", choices=("warnings",), help="exit with code 1 if there are warnings")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,7 +72,7 @@ def _report(args: argparse.Namespace) -> int:
     found = list(_all(args))
     _PRINTERS[args.format](found)
     if fixed and args.format == "text":
-        print(f"mended {plural(fixed, 'mistake')}")
+        print(f"fixed {plural(fixed, 'mistake')}")
     return _code([d for c in found for d in c.diagnostics], args.deny == "warnings")
 
 
@@ -137,7 +143,7 @@ def _check(file: str, net: str | None, args: argparse.Namespace) -> Checked:
 
 
 def _with_fixes(source: Source, checked: Checked) -> Checked:
-    """The same, with edits in the hints that are shown to mend."""
+    """The same, with edits in the hints that are verified."""
     if not checked.diagnostics:
         return checked
     from netdsl.fixes.suggest import suggest

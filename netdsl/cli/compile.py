@@ -1,8 +1,8 @@
 """Write a net as PyTorch source (model.py, which imports nothing but torch) and as an ONNX file (model.onnx).
 
-The ONNX file is verified before it is left in the folder: onnxruntime must compute what PyTorch computes, at several
-batch and image sizes, with the weights it has and with random ones that hide nothing. If one comparison fails, or
-the disk is full, the folder stays as it was.
+The ONNX file is verified before it is written: the outputs of onnxruntime are compared with those of PyTorch at
+several batch and image sizes, with the given weights and with random ones. If a comparison fails, or the disk is
+full, the folder is left unchanged.
 """
 
 from __future__ import annotations
@@ -52,14 +52,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="DIR", default="out", help="the folder to write to (out)")
     parser.add_argument("--emit", metavar="KINDS", default="torch,onnx", help="what to write (torch,onnx)")
     parser.add_argument("--opset", type=int, default=18, metavar="N", help="ONNX opset, 17 to 23 (18)")
-    parser.add_argument("--target", choices=TARGETS, default=TARGETS[0], help="whom the ONNX file should suit")
+    parser.add_argument(
+        "--target", choices=TARGETS, default=TARGETS[0], help="the runtime that the ONNX file is written for"
+    )
     parser.add_argument(
         "--no-verify", action="store_true", help="write the ONNX file without comparing it with PyTorch"
     )
     parser.add_argument("--weights", metavar="FILE", help="weights, as `netdsl weights` reads them (else: fresh ones)")
     add_rules(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of fresh weights (0)")
-    parser.add_argument("--json", action="store_true", help="say what was written as an object")
+    parser.add_argument("--json", action="store_true", help="print the written files as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
-"""Measures a trained net, from its run folder or an ONNX file, on its own test split or on other data.
+"""Evaluate a trained net, from a run directory or an ONNX file, on its test split or on other data.
 
-An ONNX file is run in onnxruntime, a run folder in torch (`--onnx` takes the folder's ONNX file).
+An ONNX file is run in onnxruntime, a run directory in PyTorch (with `--onnx`: its ONNX file in onnxruntime).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ examples:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="RUN|FILE.onnx", help="a run folder, or an ONNX file")
-    parser.add_argument("--data", metavar="WORD", help="the data, as a recipe would say it (default: the run's own)")
+    parser.add_argument("model", metavar="RUN|FILE.onnx", help="a run directory, or an ONNX file")
+    parser.add_argument("--data", metavar="SOURCE", help="the data, as in a recipe (default: that of the run)")
     parser.add_argument("--metrics", metavar="A,B", default="", help=f"more metrics: {', '.join(METRICS)}")
-    parser.add_argument("--onnx", action="store_true", help="of a run folder, measure the ONNX file")
-    parser.add_argument("--json", action="store_true", help="an object for machines")
+    parser.add_argument("--onnx", action="store_true", help="evaluate the ONNX file of a run directory")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Say what a diagnostic code means, with a wrong and a right spec; without a code, list all."""
+"""Explain an error code, with a wrong and a right spec. Without a code, list all codes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("code", metavar="CODE", nargs="?", help="a code, as `check` prints it: error[CODE]")
-    parser.add_argument("--json", action="store_true", help="the same for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
-"""Format specs in the one style. What a spec says and its comments never change; formatting twice is formatting once.
+"""Format specs. Only whitespace and line breaks change: the syntax tree and the comments stay the same.
 
-A folder stands for every *.net file in it, at any depth; `-` reads the standard input and writes the standard output.
+For a folder, every *.net file below it is formatted; `-` reads standard input and writes standard output.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", metavar="PATH", nargs="*", default=["."], help="files and folders (this folder), or `-`"
     )
-    parser.add_argument("--check", action="store_true", help="write nothing, name the files that would change")
-    parser.add_argument("--diff", action="store_true", help="write nothing, show what would change")
+    parser.add_argument("--check", action="store_true", help="list the files that would change, and write nothing")
+    parser.add_argument("--diff", action="store_true", help="show the changes, and write nothing")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -18,19 +18,22 @@ CHANNELS = ("sum", "mean", "repeat")
 def add_rules(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how weights are taken over."""
     parser.add_argument("--map", metavar="FILE", help="a mapping of keys, as `--stub` of `netdsl weights` writes it")
-    parser.add_argument("--inside", metavar="KEY", help="under which key or prefix of the file the weights are")
+    parser.add_argument("--inside", metavar="KEY", help="the key or prefix of the file under which the weights are")
     parser.add_argument(
         "--exclude",
         metavar="PREFIX",
         action="append",
         default=[],
-        help="leave out what is below a prefix of either side",
+        help="leave out all tensors below a prefix, of the net or of the file",
     )
     parser.add_argument(
-        "--partial", action="store_true", help="what is missing, or a head of other classes, starts anew"
+        "--partial", action="store_true", help="initialize missing tensors, and a head with another number of classes"
     )
     parser.add_argument(
-        "--channels", choices=CHANNELS, default="sum", help="how a first convolution takes other channels (sum)"
+        "--channels",
+        choices=CHANNELS,
+        default="sum",
+        help="how the first convolution is converted to another number of channels (sum)",
     )
 
 

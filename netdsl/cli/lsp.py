@@ -1,6 +1,6 @@
-"""Run the language server that editors speak to: mistakes, shapes, parameters, completion and fixes as you type.
+"""Run the language server: diagnostics, shapes, parameters, completion and fixes in an editor.
 
-It speaks over its standard input and output, or over TCP; docs/editor.md says how editors are set up.
+It communicates over standard input and output, or over TCP. docs/editor.md describes the setup of editors.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.diagnostics.memory import is_out_of_memory, out_of_memory
 
 COMMANDS = {
-    "check": "report every mistake in specs",
-    "explain": "what a diagnostic code means, with a wrong and a right spec",
+    "check": "find mistakes in specs, without running them",
+    "explain": "explain an error code, with a wrong and a right spec",
     "summary": "shapes, parameters, MACs, memory and receptive field of a net",
     "view": "draw a net: an SVG image, or a page to explore",
     "diff": "what became of one net or recipe in another, or since a git revision",
@@ -29,12 +29,12 @@ COMMANDS = {
     "recipe": "show what a recipe will do before it is done",
     "eval": "measure a trained net on a data set",
     "predict": "run a trained net on images",
-    "verify": "hold a net's ONNX form against PyTorch, number by number",
-    "weights": "map torchvision's or timm's weights onto a net",
-    "zoo": "list the specs that have names, and their nets",
-    "fmt": "format specs in the one style",
-    "lsp": "the language server of editors: mistakes, shapes and help as you type",
-    "ops": "the reference of all layers and functions",
+    "verify": "compare the outputs of onnxruntime and PyTorch",
+    "weights": "load weights of torchvision, timm or Hugging Face into a net",
+    "zoo": "list the installed specs and their nets",
+    "fmt": "format specs",
+    "lsp": "run the language server for editors",
+    "ops": "show the reference of all layers and functions",
 }
 """The commands, each a module of this package with `configure(parser)` and `run(args) -> exit code`."""
 
@@ -138,8 +138,9 @@ def _overview() -> str:
         "",
         *(f"  {name:{width}}  {what}" for name, what in COMMANDS.items()),
         "",
-        "`netdsl COMMAND --help` says more, with examples.",
-        "Exit codes: 0 fine, 1 the spec or a check is wrong, 2 wrong usage, or a file that cannot be read or written.",
+        "`netdsl COMMAND --help` shows the options and examples of a command.",
+        "Exit codes: 0 success; 1 a mistake in the spec or a failed check; 2 wrong usage, or a file that cannot be",
+        "read or written.",
     ]
     return "\n".join(lines)
 

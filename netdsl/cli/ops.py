@@ -1,6 +1,4 @@
-"""The reference of all layers and functions of the language: what they take, what they do, and examples with the shapes
-they give.
-"""
+"""Show the reference of all layers and functions: arguments, what they compute, and examples with output shapes."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="a layer or function, such as conv")
-    parser.add_argument("--json", action="store_true", help="the same for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:

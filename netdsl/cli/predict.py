@@ -1,4 +1,4 @@
-"""Runs a trained net, from its run folder or an ONNX file, on images, arrays and tables.
+"""Runs a trained net, from its run directory or an ONNX file, on images, arrays and tables.
 
 An image is resized and cut as the run's own test images; pixels go in as they are, from 0 to 1, because the net
 standardises them itself. Folders stand for the images in them, `.npy` and `.npz` files for arrays [N, ...] (uint8 are
@@ -30,13 +30,13 @@ examples:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="RUN|FILE.onnx", help="a run folder, or an ONNX file")
+    parser.add_argument("model", metavar="RUN|FILE.onnx", help="a run directory, or an ONNX file")
     parser.add_argument("inputs", metavar="FILE", nargs="+", help="images, folders of images, arrays, tables")
     parser.add_argument("--top", type=int, default=1, metavar="N", help="how many classes to show")
     parser.add_argument("--probabilities", action="store_true", help="the probabilities of all classes")
     parser.add_argument("--batch", type=int, default=32, metavar="N", help="samples that are computed at once")
     parser.add_argument(
-        "--mc", type=int, default=0, metavar="N", help="Monte Carlo dropout with N passes (a run folder only)"
+        "--mc", type=int, default=0, metavar="N", help="Monte Carlo dropout with N passes (run directories only)"
     )
     parser.add_argument("--invert", action="store_true", help="dark on light becomes light on dark, as in the digits")
     parser.add_argument(
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
         trained = open_trained(Path(args.model))
         if args.mc and trained.module is None:
-            raise Failure("`--mc` needs dropout, which an ONNX file no longer has", "name the run folder")
+            raise Failure("`--mc` needs dropout, which an ONNX file no longer has", "name the run directory")
         masks = None if file is not None else _folder(output, trained.task)
         wanted = Wanted(args.top, args.probabilities, args.mc, args.invert, args.batch, masks)
         _give(predict(trained, [Path(p) for p in args.inputs], wanted), file, args.json)
@@ -118,7 +118,7 @@ def _cells(prediction: dict[str, Any]) -> dict[str, Any]:
 
 
 def _line(prediction: dict[str, Any]) -> str:
-    """A prediction for people."""
+    """A prediction for readers."""
     parts = [f"{g['class']} {g['probability']:.1%}{_deviation(g)}" for g in prediction.get("guesses", ())]
     if "probabilities" in prediction:
         parts = [f"{name} {value:.1%}" for name, value in prediction["probabilities"].items()]

@@ -8,7 +8,7 @@ it says in words comes first, with the theory beside what is measured.
   spectrum   singular values of the weights
   paths      a residual net without some of its branches
   lr         a range test: the loss while the learning rate rises
-  updates    the size of an update over that of the weight
+  steps    the size of a step over that of the weight
   curvature  the largest eigenvalue of the Hessian, and the step that it allows
 
 `dead`, `paths`, `lr`, `updates` and `curvature` read the recipe's data (`--data` names others).
@@ -53,14 +53,14 @@ examples:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add_target(parser, what="a spec, and after a colon a net or a recipe of it; or the folder of a run")
+    add_target(parser, what="a spec, and after a colon a net or a recipe of it; or a run directory")
     parser.add_argument("signals", metavar="SIGNAL", nargs="*", help=", ".join(NAMES))
     add_recipe_options(parser)
     parser.add_argument("--data", metavar="WORD", help="the data, as a recipe would say it")
     parser.add_argument("--init", metavar="A,B", help="compare initialisations in `signal`: `--init xavier,kaiming`")
     parser.add_argument("--samples", type=int, default=64, metavar="N", help="how many samples are looked at (64)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of fresh weights and of random inputs (0)")
-    parser.add_argument("--json", action="store_true", help="an object for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("-o", "--output", metavar="FILE", help="a page (`.html`)")
 
 

@@ -1,6 +1,6 @@
-"""Shows what a recipe will do before it is done: updates, learning rate, parameter groups with their members, drop-path
-of every link, operations and memory, which defaults were taken, what is doubtful. With `--fields`, the reference of
-everything a recipe can say.
+"""Show what a recipe will do, without training: steps, learning rate, parameter groups with their members, drop-path
+rates, operations and memory, the defaults that apply, and warnings. With `--fields`, show the reference of all fields
+of a recipe.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--samples",
         type=int,
         metavar="N",
-        help="samples of the training split, before `validation` is held out; where the data are not here",
+        help="samples of the training split, before a validation split is taken from it (if the data are not here)",
     )
-    parser.add_argument("--png", metavar="FILE", help="also draw the curves")
-    parser.add_argument("--members", action="store_true", help="every parameter of every group by its path")
+    parser.add_argument("--png", metavar="FILE", help="also write a chart of the schedules")
+    parser.add_argument("--members", action="store_true", help="list every parameter of every group")
     parser.add_argument(
-        "--fields", metavar="FIELD", nargs="?", const="", help="what a recipe can say, or one field of it"
+        "--fields", metavar="FIELD", nargs="?", const="", help="show the reference of all fields, or of one"
     )
-    parser.add_argument("--json", action="store_true", help="an object for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,9 +1,9 @@
-"""What a net amounts to: a tree of its layers with output shapes, parameters and multiply-accumulates (MACs), then the
-totals: state, activation memory, what must hold of its sizes, receptive field, residual links.
+"""Show the layers of a net as a tree with output shapes, parameters and multiply-accumulates (MACs), and its totals:
+size of the state dict, activation memory, constraints on sizes, receptive field and residual links.
 
-Equal neighbours are one row (`x 3`), whose numbers are those of all of them together: the columns add up. MACs are
-those of convolutions, linears and matrix products for one sample at inference. The receptive field is that of the last
-map before global pooling or flattening, along the vertical axis.
+Equal layers in a row are shown as one row (`x 3`) with their sum, so each column adds up to its total. MACs are those
+of convolutions, linear layers and matrix products, for one sample at inference. The receptive field is that of the
+last feature map before global pooling or flattening, along the vertical axis.
 """
 
 from __future__ import annotations
@@ -30,14 +30,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--depth",
         type=int,
         metavar="N",
-        help="how deep the tree goes (as deep as 40 rows allow; all of it with --json)",
+        help="levels of the tree to show (as many as fit into 40 rows; all with --json)",
     )
     parser.add_argument(
-        "--all", action="store_true", help="a row for every function, also activations and other rows that cost nothing"
+        "--all",
+        action="store_true",
+        help="show every function, also activations and others without parameters and MACs",
     )
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="an object for machines, sizes as integers")
-    form.add_argument("--markdown", action="store_true", help="a document with a table")
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--markdown", action="store_true", help="print a table in Markdown")
 
 
 def run(args: argparse.Namespace) -> int:

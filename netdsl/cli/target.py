@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from netdsl.summary import Summary
 
 
-WHAT = "a spec, and after a colon one net of it; without one, the first that needs no other arguments"
+WHAT = "a spec, and after a colon one of its nets; without one, the first that needs no arguments"
 
 
 def add_target(parser: argparse.ArgumentParser, nargs: str | None = None, what: str = WHAT) -> None:

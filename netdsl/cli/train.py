@@ -1,9 +1,8 @@
-"""Trains a net as a recipe says: the spec's own recipe, the one named, or sensible defaults.
+"""Train a net with a recipe: the first recipe of the spec, the one named, or defaults.
 
-Without a recipe, or where it names no data, the data are scikit-learn's handwritten digits, resized to what the net
-takes. The run goes into a folder: the spec, the resolved recipe, metrics as JSON lines, checkpoints,
-model.safetensors, model.py,
-model.onnx and a report. At the end the ONNX file is run on the test split.
+Without a recipe, or if it names no data, the net is trained on scikit-learn's handwritten digits, resized to the size
+of its input. The run directory holds the spec, the recipe with all defaults, metrics as JSON lines, checkpoints,
+model.safetensors, model.py, model.onnx and a report. At the end the ONNX file is evaluated on the test split.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ examples:
   netdsl train convnext.net:ImageNet300         a recipe names its net
   netdsl train lenet.net --set epochs=3 --set optimizer.lr=1e-3
   netdsl train lenet.net --data 'npz("mine.npz")'
-  netdsl train --resume runs/LeNet5-1           go on where it stopped
-  netdsl train --resume runs/LeNet5-1 --set epochs=40     and train longer; says what changes
-  netdsl train --resume runs/LeNet5-1/checkpoints/step-000460.safetensors     go on from a kept checkpoint
+  netdsl train --resume runs/LeNet5-1           continue where it stopped
+  netdsl train --resume runs/LeNet5-1 --set epochs=40     train longer; prints what changes
+  netdsl train --resume runs/LeNet5-1/checkpoints/step-000460.safetensors     resume from a kept checkpoint
   netdsl train lenet.net --devices 2            two processes; or torchrun --nproc-per-node 2 -m netdsl train lenet.net
 """
 
@@ -34,29 +33,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="SOURCE",
-        help='the data, as the recipe would say it: `synthetic`, `cifar10("folder")`; paths from where you are',
+        help='the data, as in a recipe: `synthetic`, `cifar10("folder")`; paths are relative to the working directory',
     )
-    parser.add_argument("--seed", type=int, metavar="N", help="seed of everything random")
-    parser.add_argument("-o", "--output", metavar="DIR", help="the run folder (default: runs/<net>-<n>)")
+    parser.add_argument("--seed", type=int, metavar="N", help="the random seed")
+    parser.add_argument("-o", "--output", metavar="DIR", help="the run directory (default: runs/<net>-<n>)")
     parser.add_argument(
         "--resume",
         metavar="DIR",
-        help="go on with the run in this folder, or from one of its kept checkpoints; `--set` may change fields",
+        help="resume the run in this folder, or from one of its kept checkpoints; `--set` may change fields",
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 ... (default: cuda if there is one)")
+    parser.add_argument("--devices", type=int, default=1, metavar="N", help="number of processes, one for each device")
+    parser.add_argument("--no-onnx", action="store_true", help="do not write model.onnx")
     parser.add_argument(
-        "--devices", type=int, default=1, metavar="N", help="processes to train with, one for each device"
+        "--tensorboard", action="store_true", help="also write a TensorBoard log into the run directory"
     )
-    parser.add_argument("--no-onnx", action="store_true", help="leave out model.onnx and its verification")
-    parser.add_argument("--tensorboard", action="store_true", help="also log for TensorBoard, into the run folder")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, only the result")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print only the result")
 
 
 def run(args: argparse.Namespace) -> int:
     if not args.spec and not args.resume:
         raise Failure("which spec?", "`netdsl train SPEC`, or `netdsl train --resume RUN`")
     if args.spec and args.resume:
-        raise Failure("`--resume` goes on with a run's own spec", "leave out the spec")
+        raise Failure("`--resume` continues with a run's own spec", "leave out the spec")
     from netdsl.training.distributed.launch import launch, leave, needs_launch
 
     if needs_launch(args.devices):

@@ -1,10 +1,10 @@
-"""Hold a net's ONNX form against PyTorch: every row is one comparison, at one batch size and (where it is symbolic) one
-image size, with onnxruntime's graph optimisations off or on, with the largest relative difference.
+"""Compare the outputs of onnxruntime and PyTorch. Each row is one comparison at one batch size and (where it is
+symbolic) one image size, with onnxruntime's graph optimizations off or on, and shows the largest relative difference.
 
-A net is compared on a stress copy, whose weights are all random, because fresh weights hide mistakes; then with its own
-weights. An ONNX file made by netdsl holds its spec: its graph is compared with that net, and its weights too where the
-.safetensors file is given or lies beside it. Of any other ONNX file it is verified that onnxruntime runs it and gives
-the same numbers with and without optimisations.
+A net is compared twice: with random values for all weights, because initial values (zeros, ones) hide mistakes, and
+with its own weights. An ONNX file written by netdsl contains its spec: its graph is compared with that net, and its
+weights too if the .safetensors file is given or in the same folder. Of any other ONNX file, only the outputs with and
+without optimizations are compared.
 """
 
 from __future__ import annotations
@@ -41,13 +41,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_target(parser, what="a spec (and a net of it), or an .onnx file")
     parser.add_argument("--weights", metavar="FILE", help="a .safetensors file (without one: fresh weights)")
     parser.add_argument(
-        "--against", metavar="RUN", help="weights or a run that an .onnx file should compute: where they part is said"
+        "--against",
+        metavar="RUN",
+        help="weights or a run: show the first layer of the .onnx file that computes something else",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of fresh weights (0)")
     parser.add_argument("--opset", type=int, default=18, metavar="N", help="ONNX opset, 17 to 23 (18)")
-    parser.add_argument("--target", choices=TARGETS, default=TARGETS[0], help="whom the ONNX form should suit")
+    parser.add_argument(
+        "--target", choices=TARGETS, default=TARGETS[0], help="the runtime that the ONNX form is written for"
+    )
     parser.add_argument("--gate", type=float, default=1e-5, metavar="X", help="the largest difference accepted (1e-5)")
-    parser.add_argument("--json", action="store_true", help="all comparisons as an object")
+    parser.add_argument("--json", action="store_true", help="print all comparisons as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

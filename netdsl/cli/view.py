@@ -1,8 +1,8 @@
-"""A drawing of a net: blocks as boxes with their shapes between them, residual links as side lanes, equal neighbours
-folded into one box.
+"""Draw a net: blocks as boxes with the shapes between them, residual links beside them, equal blocks in a row as one
+box.
 
-The page (`.html`) is one file that needs nothing else: a box shows its costs and its source, and opens into a drawing
-of what is inside. The image (`.svg`) is for papers and documentation.
+The page (`.html`) is a single file that works offline: a box shows its parameters, its MACs and its source, and opens
+to show the layers inside. The image (`.svg`) is for papers and documentation.
 """
 
 from __future__ import annotations
@@ -30,11 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        help="where to: a `.html` page or a `.svg` image (the name of the net with .html; `-` prints SVG)",
+        help="the file to write, `.html` or `.svg` (the name of the net with .html; `-` prints SVG)",
     )
-    parser.add_argument(
-        "--depth", type=_depth, metavar="N", help="how many levels of blocks are open (as many as stay easy to read)"
-    )
+    parser.add_argument("--depth", type=_depth, metavar="N", help="levels of blocks to open (as many as stay readable)")
     parser.add_argument(
         "--diff", metavar="OTHER[:Net]", help="a page with both nets side by side, and what became of one in the other"
     )

@@ -1,7 +1,8 @@
-"""Map the weights of another project (torchvision, timm, Hugging Face) onto a net, and write them under its own keys.
+"""Load weights of another project (torchvision, timm, Hugging Face) into a net, and write them under the net's keys.
 
-Equal keys are equal; otherwise the file's prefixes are aligned with the order in which the net uses its layers, by
-shapes, numbers and names. What cannot be told apart is refused, not guessed: `--stub` writes a mapping to be filled in.
+Tensors with equal keys are matched. Otherwise the prefixes of the file are aligned with the order in which the net
+uses its layers, by shapes, indices and names. Ambiguous tensors are refused, not guessed: `--stub` writes a mapping
+to be filled in.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 examples:
   netdsl weights resnet.net:ResNet50 resnet50-11ad3fa6.pth -o resnet50.safetensors
-  netdsl weights vit.net:ViT_B16 model.safetensors --list    every tensor, where it is from, and why
+  netdsl weights vit.net:ViT_B16 model.safetensors --list    every tensor, its source, and why it was matched
   netdsl weights resnet.net:ResNet50 resnet50.pth -p classes=10 --partial -o start.safetensors
-  netdsl weights mine.net other.pth --stub map.toml          what is open, to be filled in; then `--map map.toml`
+  netdsl weights mine.net other.pth --stub map.toml          the open tensors, to be filled in; then `--map map.toml`
   netdsl weights resnet.net:ResNet50 resnet50.pth --reverse trained.safetensors -o back.safetensors
 
-exit codes: 0 every tensor of the net was found, 1 some were not or could not be told apart, 2 a file cannot be read
+exit codes: 0 every tensor of the net was found, 1 some are missing or ambiguous, 2 a file cannot be read
 """
 
 TOLERANCE = 1e-3
@@ -47,18 +48,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="the .safetensors file to write")
     add_rules(parser)
-    parser.add_argument("--stub", metavar="FILE", help="write a mapping of what was decided and what is open")
+    parser.add_argument("--stub", metavar="FILE", help="write a mapping with the matched tensors and the open ones")
     parser.add_argument(
         "--check",
         nargs=2,
         metavar=("INPUT", "OUTPUT"),
-        help="two .npy files: an input, and what the net must give for it",
+        help="two .npy files: an input, and the output expected for it",
     )
     parser.add_argument("--reverse", metavar="OURS", help="write OURS, weights of this net, under the keys of FILE")
-    parser.add_argument("--keep-dtype", action="store_true", help="keep fp16, bf16 and fp64 as they are (else: fp32)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of what starts anew (0)")
+    parser.add_argument("--keep-dtype", action="store_true", help="keep fp16, bf16 and fp64 (default: convert to fp32)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="the seed for tensors that are not in the file (0)"
+    )
     parser.add_argument("--list", action="store_true", help="list every tensor that was matched, and why")
-    parser.add_argument("--json", action="store_true", help="say what was matched as an object")
+    parser.add_argument("--json", action="store_true", help="print the matches as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,5 +1,5 @@
-"""List the specs of the installed zoo. Each can be named without a path wherever a spec is taken:
-`netdsl summary resnet:ResNet50`. With a name, list its nets with parameters and multiply-accumulates (MACs).
+"""List the specs of the installed zoo. Every command takes them by name, without a path: `netdsl summary
+resnet:ResNet50`. With a name, list the nets of one spec with parameters and multiply-accumulates (MACs).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="a spec of the zoo")
-    parser.add_argument("--json", action="store_true", help="an object for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -29,7 +29,7 @@ class Edit(Struct, frozen=True):
 
 
 class Hint(Struct, frozen=True):
-    """How to mend a mistake. With `edits` a machine can apply it; `safe` where the meaning is not in doubt."""
+    """How to fix a mistake. With `edits` a machine can apply it; `safe` where the meaning is not in doubt."""
 
     message: str
     edits: tuple[Edit, ...] = ()
@@ -37,7 +37,7 @@ class Hint(Struct, frozen=True):
 
 
 class Diagnostic(Struct, frozen=True):
-    """One mistake: what is wrong, where, where that came from, and how to mend it.
+    """One mistake: what is wrong, where, where that came from, and how to fix it.
 
     `code` names an entry of `netdsl.diagnostics.codes`. `at` is the primary span and `label` the words beside its
     marks; it is None only where there is no text to point at (a missing file). `labels` mark further spans, `notes`
@@ -112,7 +112,7 @@ class UserError(Fault):
 
     @property
     def hint(self) -> str | None:
-        """How to mend it."""
+        """How to fix it."""
         return "; ".join(h.message for h in self.diagnostic.hints) or None
 
     def advise(self, *hints: str, more: bool = False) -> None:

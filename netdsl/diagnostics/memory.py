@@ -19,7 +19,7 @@ WORDS = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out. On a CPU, torch raises a plain RuntimeError that only its message tells apart."""
+    """Whether memory ran out. On a CPU, torch raises a plain RuntimeError that only its message distinguishes."""
     return isinstance(error, MemoryError) or (
         isinstance(error, Exception)
         and (isinstance(error, RuntimeError) or type(error).__module__.startswith("onnxruntime"))
@@ -43,7 +43,7 @@ def check_room(what: str, needed: int) -> None:
 
 
 def said(size: int) -> str:
-    """A number of bytes for people."""
+    """A number of bytes for readers."""
     return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
 
 

@@ -158,7 +158,7 @@ class NetDiff(Struct, frozen=True, eq=False):
 
 
 class RecipeDiff(Struct, frozen=True):
-    """Two recipes, compared field by field. `follows`: what else differs for that, such as the number of updates."""
+    """Two recipes, compared field by field. `follows`: what else differs for that, such as the number of steps."""
 
     before: str
     after: str

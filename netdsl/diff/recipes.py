@@ -102,7 +102,7 @@ def _frozen(recipe: Recipe) -> dict[str, str]:
 
 
 def _consequences(net: PlannedNet, recipe: Recipe) -> dict[str, str]:
-    """What a recipe comes to: its updates, its highest learning rate, the phases, what each group trains."""
+    """What a recipe comes to: its steps, its highest learning rate, the phases, what each group trains."""
     try:
         made = plan(net, recipe, training_size(recipe))
     except Fault:
@@ -111,7 +111,7 @@ def _consequences(net: PlannedNet, recipe: Recipe) -> dict[str, str]:
     if made.steps is not None:
         found["updates"] = grouped(made.steps)
     for span in made.spans:
-        found[f"lr in {span.phase}"] = f"{span.first:.3g} to {span.last:.3g} over {span.end - span.start:,} updates"
+        found[f"lr in {span.phase}"] = f"{span.first:.3g} to {span.last:.3g} over {span.end - span.start:,} steps"
     for i, (group, members) in enumerate(zip(made.groups[:FEW], made.members, strict=False)):
         decay = group.settings.get("weight_decay")
         text = f"{members:,} parameters, lr {made.peak_lr * group.lr_scale:g}"

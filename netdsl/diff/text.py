@@ -20,7 +20,7 @@ MOST_BESIDE = 36
 """The longest value of a field that stands in a column."""
 
 WIDEST = 74
-"""The longest text of a change; a longer one goes on in the next line."""
+"""The longest text of a change; a longer one continues in the next line."""
 
 
 def net_text(diff: NetDiff, paint: Paint = PLAIN) -> str:

@@ -210,7 +210,7 @@ class Applier:
         return self.builder.one(self.step(op, [x], context, at, LayerBuilder(context.scope, kind)), at)
 
     def _check_link(self, shortcut: Wire, branch: Wire, arrow: ResidualArrow) -> None:
-        """Raise Fault where a branch does not have the shape of its shortcut, with the projection that mends it."""
+        """Raise Fault where a branch does not have the shape of its shortcut, with the projection that fixes it."""
         a, b = shortcut.type, branch.type
         same = a.rank == b.rank and all(
             self.builder.assume.equal(m, n) != IMPOSSIBLE for m, n in zip(a.shape, b.shape, strict=True)

@@ -146,7 +146,7 @@ class Elaborator:
             self.record(mistake)
         except Exhausted as end:
             if self._calls:
-                raise  # nothing around it can go on either
+                raise  # nothing around it can continue either
             self._report_end(end)
 
     def _report_end(self, end: Exhausted) -> None:
@@ -310,7 +310,7 @@ class Elaborator:
         name = arrow.block.name
         if sum(block is arrow.block for block, _ in self._calls) >= DEPTH:
             hint = "a block that uses itself needs an argument that grows smaller, and an `if` that ends it"
-            raise fault("endless-recursion", f"`{name}` nests {DEPTH} deep and goes on", arrow.at, hint)
+            raise fault("endless-recursion", f"`{name}` nests {DEPTH} deep and continues", arrow.at, hint)
         if len(self._calls) >= NESTED:
             raise fault("too-deep", f"`{name}` lies within {NESTED} other blocks", arrow.at)
         self._calls.append((arrow.block, arrow.at))

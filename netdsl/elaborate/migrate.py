@@ -9,7 +9,7 @@ from netdsl.source import Place, Span
 from netdsl.version import LANGUAGE
 
 SPEC = "spec.net"
-"""What the spec in a run folder or in an ONNX file is called."""
+"""What the spec in a run directory or in an ONNX file is called."""
 
 MOVED = "computed here, once; in version 1 each use built layers of its own, inside the block where it was an argument"
 

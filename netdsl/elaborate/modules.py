@@ -141,7 +141,7 @@ class _Resolver:
             chain = " -> ".join([*self.open[self.open.index(source.name) :], source.name])
             raise fault("cyclic-import", f"the import goes round in a circle: {chain}", at)
         if len(self.open) >= DEPTH:
-            raise fault("too-deep", f"imports nest {DEPTH} deep, and go on", at)
+            raise fault("too-deep", f"imports nest {DEPTH} deep, and continue", at)
         other = module.imports[node.module] = self.module(source)
         for item in node.names:
             if other.find(item.name.id) is None:

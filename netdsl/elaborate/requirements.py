@@ -62,7 +62,7 @@ class Requirements:
             found = [[*a, *b] for a in found for b in part]
             if len(found) > MOST_OPTIONS:
                 hint = "write several `require`, one for each part"
-                raise fault("undecided", f"more than {MOST_OPTIONS} cases to tell apart", self.env.place(node), hint)
+                raise fault("undecided", f"more than {MOST_OPTIONS} cases to distinguish", self.env.place(node), hint)
         return found
 
     def _compared(self, node: ast.Compare, wanted: bool) -> Options:

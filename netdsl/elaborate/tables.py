@@ -88,5 +88,5 @@ def _arguments(op: Op) -> list[Any]:
 
 
 def _is_open(value: Any) -> bool:
-    """Whether an argument speaks of a named size."""
+    """Whether an argument refers to a named size."""
     return any(map(_is_open, value)) if isinstance(value, tuple) else isinstance(value, Size)

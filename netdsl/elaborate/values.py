@@ -236,7 +236,7 @@ def is_closed(value: Any) -> bool:
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """The tensors and shared layers that a value speaks of, in order."""
+    """The tensors and shared layers that a value refers to, in order."""
     if isinstance(value, Tensor | Shared):
         yield value
     elif isinstance(value, tuple):

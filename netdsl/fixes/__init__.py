@@ -1,1 +1,1 @@
-"""Fixes: edits that mend a mistake. Each is tried on the text before it is offered."""
+"""Fixes: edits that fix a mistake. Each is tried on the text before it is offered."""

@@ -1,4 +1,4 @@
-"""Applying fixes: one after another, each shown to mend the text as it then is."""
+"""Applying fixes: one after another, each shown to fix the text as it then is."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A line gives the names elsewhere, what they are called here, and the arguments elsewhere in order: `-name` is not
 written here (it is inferred, or has no meaning), `name>own` is called `own` here, `@name>own` counts axes with the
-batch, `name!` follows as a layer of its own. A line that is indented goes on with the one before.
+batch, `name!` follows as a layer of its own. A line that is indented continues with the one before.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ WORDS = {
     "print": "nothing is printed: `netdsl summary` shows shapes, and `expect` holds a net to them",
     "forward": "a body is a list of statements: `x -> layer`",
 }  # fmt: skip
-"""What to say where no edit can be shown to mend."""
+"""What to say where no edit can be verified to fix."""
 
 COMPONENTS = {
     "StepLR": "step", "MultiStepLR": "multistep", "step": "multistep", "multistep": "step",

@@ -60,7 +60,7 @@ def _explained(source: Source, found: tuple[Diagnostic, ...], mistake: Diagnosti
 
 
 def _edits(source: Source, found: tuple[Diagnostic, ...], mistake: Diagnostic, check: Check) -> tuple[Edit, ...]:
-    """The edits that say today what version 1 understood; none where it did not, or where they do not mend."""
+    """The edits that say today what version 1 understood; none where it did not, or where they do not fix."""
     at = mistake.at
     if at is None or at.source.name != source.name or mistake.severity != "error":
         return ()

@@ -1,4 +1,4 @@
-"""Whether an edit mends a mistake: it is made, and the text is checked anew."""
+"""Whether an edit fixes a mistake: it is made, and the text is checked again."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def mends(
 ) -> bool:
     """Whether edits take away a mistake without a new one.
 
-    A mistake hides others: what is told after it is mended and does not depend on it may show, elsewhere. Where syntax
-    is mended, that is anything but syntax.
+    A mistake hides others: what is told after it is fixed and does not depend on it may show, elsewhere. Where syntax
+    is fixed, that is anything but syntax.
     """
     after = check(Source(edited(source.text, edits), source.name))
     left = Counter(map(_key, after))
@@ -45,7 +45,7 @@ def mends(
 
 
 def _only_shown(mistake: Diagnostic, edits: tuple[Edit, ...], new: list[Diagnostic]) -> bool:
-    """Whether mistakes were there before, hidden by the one that is mended."""
+    """Whether mistakes were there before, hidden by the one that is fixed."""
     lines = {edit.at.line for edit in edits} | ({mistake.at.line} if mistake.at else set())
     for found in new:
         if found.at is None or found.code == "syntax":

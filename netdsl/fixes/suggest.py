@@ -1,4 +1,4 @@
-"""Hints that mend: what a mistake could have meant is tried, and what mends it is offered as edits."""
+"""Hints that fix: what a mistake could have meant is tried, and what fixes it is offered as edits."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ UNSAFE = frozenset(("randn", "rand", "zeros", "ones", "Parameter"))
 def suggest(
     source: Source, found: tuple[Diagnostic, ...], check: Check, first_only: bool = False, unsafe: bool = True
 ) -> tuple[Diagnostic, ...]:
-    """The same diagnostics; the first hint of each has edits where a change is shown to mend it.
+    """The same diagnostics; the first hint of each has edits where a change is verified to fix it.
 
-    `first_only` ends at the first that can be mended, safely where `unsafe` is not allowed.
+    `first_only` ends at the first that can be fixed, safely where `unsafe` is not allowed.
     """
     if len(source.text) > LARGEST or any(d.code == "too-much-work" for d in found):
         return tuple([replace(d, hints=tuple([replace(h, edits=()) for h in d.hints])) for d in found])
@@ -70,7 +70,7 @@ def suggest(
 def suggested(
     source: Source, found: tuple[Diagnostic, ...], mistake: Diagnostic, check: Check, end: float
 ) -> Diagnostic:
-    """One mistake with edits in its first hint, where a change is shown to mend it before `end` (of `process_time`)."""
+    """One mistake with edits in its first hint, if a change is verified to fix it before `end` (a `process_time`)."""
     at = mistake.at
     if at is None or at.source.name != source.name:
         return mistake

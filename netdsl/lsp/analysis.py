@@ -59,7 +59,7 @@ class Analysis:
         self.passed: dict[Span, list[Passed]] = defaultdict(list)
 
     def run(self) -> Analysis:
-        """Check the text. A fault of netdsl's own is a diagnostic too: the editor and the next edit go on."""
+        """Check the text. A fault of netdsl's own is a diagnostic too: the editor and the next edit continue."""
         try:
             self.spec = Spec(self.source, self._read, self._trace)
             if self.cancelled:
@@ -96,7 +96,7 @@ class Analysis:
         return self.spec is not None and not any(d.code in UNREADABLE for d in self.spec.mistakes)
 
     def mended(self, index: int) -> Diagnostic:
-        """One of the diagnostics, with edits in its hint where a change is shown to mend it."""
+        """One of the diagnostics, with edits in its hint where a change is verified to fix it."""
         if index not in self._mended:
             found, end = self.diagnostics, process_time() + SECONDS
             self._mended[index] = suggested(self.source, found, found[index], self._everything, end)

@@ -80,7 +80,7 @@ class Documents:
         self._dependents(document)
 
     def close(self, uri: str) -> Document | None:
-        """Forget a text; files that import it are checked anew."""
+        """Forget a text; files that import it are checked again."""
         document = self.by_uri.pop(uri, None)
         if document is not None:
             document.cancel()
@@ -88,7 +88,7 @@ class Documents:
         return document
 
     def refresh(self) -> None:
-        """Check everything anew: files have changed on the disk."""
+        """Check everything again: files have changed on the disk."""
         for document in self.by_uri.values():
             document.cancel()
             self.soon(document)
@@ -99,7 +99,7 @@ class Documents:
         document.waiting = loop.call_later(DEBOUNCE, lambda: self.task(document))
 
     def _dependents(self, changed: Document) -> None:
-        """Check the open files that import something anew."""
+        """Check the open files that import something again."""
         for other in self.by_uri.values():
             if other is not changed and (other.last is None or other.last.spec is None or _imports(other.last)):
                 other.cancel()

@@ -1,4 +1,4 @@
-"""What the lines of a recipe come to with its net: learning rate, phases in updates, members of groups, links."""
+"""What the lines of a recipe come to with its net: learning rate, phases in steps, members of groups, links."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def _field(name: str, made: Plan) -> str:
     if name == "optimizer":
         return f"peak lr {made.peak_lr:g}"
     if name in ("epochs", "steps") and made.steps:
-        return f"{grouped(made.steps)} updates"
+        return f"{grouped(made.steps)} steps"
     if name == "schedule" and made.spans:
-        return ", ".join(f"{s.phase.partition('(')[0]} {grouped(s.end - s.start)} updates" for s in made.spans)
+        return ", ".join(f"{s.phase.partition('(')[0]} {grouped(s.end - s.start)} steps" for s in made.spans)
     if name == "drop_path" and made.drop_path:
         return f"{len(made.drop_path)} links, {made.drop_path[0]:g} to {made.drop_path[-1]:g}"
     return ""

@@ -61,7 +61,7 @@ class Server(LanguageServer):
         return code
 
     def publish(self, document: Document, analysis: Analysis) -> None:
-        """Send what is wrong with a text, and ask for its hints anew."""
+        """Send what is wrong with a text, and ask for its hints again."""
         if self.documents.by_uri.get(document.uri) is document and analysis.source is document.source:
             self.text_document_publish_diagnostics(published(document, analysis))
 

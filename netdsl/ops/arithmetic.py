@@ -12,7 +12,7 @@ from netdsl.tensors import TensorType
 def broadcast(assume: Assumptions, a: TensorType, b: TensorType, symbol: str) -> TensorType:
     """The type of `a symbol b`: equal shapes but for axes of size 1, or a vector that meets the features of the other.
 
-    Raises OpError with both shapes and a hint that mends it.
+    Raises OpError with both shapes and a hint that fixes it.
     """
     if a.dtype != b.dtype:
         message = f"`{symbol}` of {a.dtype} and {b.dtype}"
@@ -142,8 +142,8 @@ def spread_onnx(g: Graph, own: Operand, other: Operand) -> str:
 
 
 class Binary(Op, frozen=True):
-    """Two values of equal shapes, number by number. A vector `[C]` meets an image `[C, H, W]` per channel, and an axis
-    of size 1 is repeated (but not one channel over many, for `+` and `-`)."""
+    """Two values of equal shapes, element by element. A vector `[C]` is applied to an image `[C, H, W]` per channel,
+    and an axis of size 1 is repeated (but not one channel over many, for `+` and `-`)."""
 
     symbol: ClassVar[str]
     function: ClassVar[str]
@@ -233,7 +233,7 @@ class Div(Binary, frozen=True):
 
 @register("maximum")
 class Maximum(Binary, frozen=True):
-    """The larger of two values, number by number, with the shapes of `add`."""
+    """The larger of two values, element by element, with the shapes of `add`."""
 
     symbol, function, node = "maximum", "torch.maximum", "Max"
     examples = (*binary_examples("maximum"), *gates("maximum"))
@@ -241,7 +241,7 @@ class Maximum(Binary, frozen=True):
 
 @register("minimum")
 class Minimum(Binary, frozen=True):
-    """The smaller of two values, number by number, with the shapes of `add`."""
+    """The smaller of two values, element by element, with the shapes of `add`."""
 
     symbol, function, node = "minimum", "torch.minimum", "Min"
     examples = (*binary_examples("minimum"), *gates("minimum"))

@@ -19,7 +19,7 @@ class OpError(Exception):
     """A mistake in how an op is used.
 
     `argument` names the argument to blame, `operand` the index of the input to blame (both may be absent); `hint` says
-    what would mend it. The elaborator turns it into a diagnostic at the right span.
+    what would fix it. The elaborator turns it into a diagnostic at the right span.
     """
 
     def __init__(

@@ -78,7 +78,7 @@ class Einsum(Op, frozen=True):
             raise OpError(message, argument="pattern", code="argument-value", hint=f'`"{spaced}"` is meant')
         pattern = self._read()
         if len(pattern.inputs) != len(inputs):
-            message = f'"{self.pattern}" speaks of {_values(len(pattern.inputs))}, found {len(inputs)}'
+            message = f'"{self.pattern}" refers to {_values(len(pattern.inputs))}, found {len(inputs)}'
             raise OpError(message, argument="pattern", code="argument-conflict")
         sizes: dict[str, Dim] = {}
         for i, (side, x) in enumerate(zip(pattern.inputs, inputs, strict=True)):

@@ -103,7 +103,7 @@ def attended(g: Graph, scores: str, masks: list[tuple[str, str]]) -> Any:
     """The weights of attention in ONNX: softmax of the scores under masks, which are pairs of a value and its dtype.
 
     Real numbers are added; where a mask of bool is false the weight is 0, also of a query that attends to nothing
-    (as in PyTorch, where softmax alone would give numbers that are not finite).
+    (as in PyTorch, where softmax alone would give values that are not finite).
     """
     for mask, dtype in masks:
         scores = g.op("Where", mask, scores, g.const(LOWEST)) if dtype == "bool" else g.op("Add", scores, mask)

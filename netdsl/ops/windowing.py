@@ -16,9 +16,9 @@ from netdsl.tensors import TensorType
 @register("windows")
 class Windows(Op, frozen=True):
     """An image cut into square windows of `size`, each a sequence of its positions: `[C, H, W]` to
-    `[H // size * (W // size), size * size, C]` (Swin, Liu et al., 2021). `unwindows` is the way back.
+    `[H // size * (W // size), size * size, C]` (Swin, Liu et al., 2021). `unwindows` is the inverse.
 
-    The first window begins at position `shift` of both axes, and the last ones go on at the other end of the image.
+    The first window begins at position `shift` of both axes, and the last ones continue at the other end of the image.
     """
 
     size: Positive

@@ -27,7 +27,7 @@ ASKED = {
 
 class MainOutput(Struct, frozen=True):
     """The output that the loss looks at: its type, where the layer that gives it is written, and how many classes it
-    tells apart (None where that is open)."""
+    distinguishes (None where that is open)."""
 
     type: TensorType
     place: Place
@@ -56,7 +56,7 @@ def _giving(definition: Definition, value: str, place: Place) -> Place:
 
 
 def class_argument(program: Program, classes: int) -> str | None:
-    """The argument of the net that says how many classes it tells apart, where it has one."""
+    """The argument of the net that says how many classes it distinguishes, where it has one."""
     found = [n for n, value in program.main.arguments if type(value) is int and value == classes]
     wanted = [n for n in found if any(part in n.lower() for part in ("class", "char", "token", "vocab", "out"))]
     return wanted[0] if wanted else None
@@ -178,7 +178,7 @@ def _unmeasurable(metric: str, main: MainOutput, recipe: Recipe) -> str | None:
     of_classes = recipe.data.sure or recipe.loss.task == "classes"
     kind = METRICS[metric]
     if kind.tasks == ("numbers",):
-        return f"it is for numbers to predict, and {_trained_for(recipe)}" if of_classes else None
+        return f"it is for regression targets, and {_trained_for(recipe)}" if of_classes else None
     if kind.tasks == ("tokens",):
         return "it is for tokens" if recipe.data.sure and recipe.data.task != "tokens" else None
     if not of_classes:

@@ -32,7 +32,7 @@ NORMS_WITH_STATE = ("bn",)
 
 
 class Span(Struct, frozen=True):
-    """A phase of the schedule: its updates from `start` up to `end` (counted from 0), and lr at both."""
+    """A phase of the schedule: its steps from `start` up to `end` (counted from 0), and lr at both."""
 
     phase: str
     start: int
@@ -53,9 +53,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     """A recipe's consequences for a net.
 
     `written`, `defaults`: fields by name, as they could be written. `members`: elements trained in each group. `lr`,
-    `dropout`: at evenly spaced updates. `drop_path`: of every residual link. `flops`: of the whole training, `cost` of
+    `dropout`: at evenly spaced steps. `drop_path`: of every residual link. `flops`: of the whole training, `cost` of
     one sample. `memory`: bytes with the recipe's micro-batch. `open_sizes`: named sizes that are not given, on which
-    these depend. `notes`: what is doubtful about recipe and net together.
+    these depend. `notes`: warnings about recipe and net together.
     """
 
     net: str
@@ -173,7 +173,7 @@ def _targets(recipe: Recipe) -> str:
 
 
 def _notes(net: PlannedNet, recipe: Recipe, samples: int | None, steps: int | None) -> Iterator[str]:
-    """What is doubtful about a recipe and a net together."""
+    """Warnings about a recipe and a net together."""
     kinds = {p.op for p in parameters(net.checked.main)}
     if samples and samples < recipe.batch:
         yield f"a batch of {recipe.batch:,} is more than all {samples:,} samples: one update an epoch"
@@ -184,7 +184,7 @@ def _notes(net: PlannedNet, recipe: Recipe, samples: int | None, steps: int | No
     if recipe.ema is not None and not recipe.ema.scaled:
         memory = recipe.ema.every / (1 - recipe.ema.decay)
         if steps and memory > steps / 2 and not recipe.ema.warmup:
-            yield f"the average goes back about {memory:,.0f} updates, more than half of the run: use a smaller decay"
+            yield f"the average goes back about {memory:,.0f} steps, more than half of the run: use a smaller decay"
         if recipe.ema.decay > 0.999 and recipe.ema.buffers == "copy" and kinds & set(NORMS_WITH_STATE):
             yield "averaged weights meet batch-norm statistics of the raw ones: `buffers=average` averages them too"
     schedule = [component_name(p) for p in recipe.schedule]

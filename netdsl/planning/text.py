@@ -49,11 +49,11 @@ def _entry(name: str, text: str) -> list[str]:
 def _length(made: Plan) -> list[str]:
     if not made.steps:
         return _entry("length", "depends on the number of training samples, which is not known here: --samples N")
-    text = f"{made.steps:,} updates of {made.batch:,} samples"
+    text = f"{made.steps:,} steps of {made.batch:,} samples"
     if made.per_epoch and made.samples:
         short = f", the last one of {made.short:,}" if made.short else ""
         epochs = made.steps / made.per_epoch
-        text += f"; {epochs:.4g} epochs of {made.samples:,} samples, {made.per_epoch:,} updates each{short}"
+        text += f"; {epochs:.4g} epochs of {made.samples:,} samples, {made.per_epoch:,} steps each{short}"
     return _entry("length", text)
 
 
@@ -67,7 +67,7 @@ def _lr(made: Plan) -> list[str]:
 def _span(span: Span, width: int, per_epoch: int | None) -> str:
     epochs = f" (epochs {span.start / per_epoch:.4g} to {span.end / per_epoch:.4g})" if per_epoch else ""
     ends = f"{span.first:.4g} to {span.last:.4g}"
-    return f"{span.phase:<{width}}  {ends}, updates {span.start + 1:,} to {span.end:,}{epochs}"
+    return f"{span.phase:<{width}}  {ends}, steps {span.start + 1:,} to {span.end:,}{epochs}"
 
 
 def _written(made: Plan) -> list[str]:
@@ -134,7 +134,7 @@ def _rates(made: Plan) -> Iterator[str]:
         yield from _entry("dropout", f"{text}   {spark(made.dropout, 48)}" if len(set(made.dropout)) > 1 else text)
     for i, numbers in enumerate(made.stages):
         first = -(-i * made.steps // len(made.stages)) + 1 if made.steps else None
-        since = f", from update {first:,}" if first else ""
+        since = f", from step {first:,}" if first else ""
         yield from _entry(f"stage {i + 1}", ", ".join(f"{n} {v:.4g}" for n, v in numbers.items()) + since)
 
 

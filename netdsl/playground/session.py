@@ -109,7 +109,7 @@ class Session:
         return [Declared(n.id, offsets.units(at.start), offsets.units(at.end)) for n, at in named if n is not None]
 
     def fix(self, index: int) -> Problem:
-        """One of the mistakes shown, with edits in its hints where some are shown to mend it."""
+        """One of the mistakes shown, with edits in its hints where some are verified to fix it."""
         return problem(self.analysis.mended(index), self.analysis, self.offsets)
 
     def summary(self, net: str) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class Session:
         return "\n".join(lines(plan(found.net, found.recipe, training_size(found.recipe, None))))
 
     def format(self, text: str) -> str | None:
-        """A text in the one style; None where it cannot be read to its end."""
+        """A text in the standard style; None where it cannot be read to its end."""
         from netdsl.syntax.format import format_source
 
         return format_source(Source(text, self.analysis.source.name))[0]

@@ -25,7 +25,7 @@ class Change(Struct, frozen=True):
 
 
 class Fix(Struct, frozen=True):
-    """How to mend a mistake; with `changes` by a click."""
+    """How to fix a mistake; with `changes` by a click."""
 
     message: str
     changes: list[Change]

@@ -30,7 +30,7 @@ class Finding(Struct, frozen=True):
 
 
 class Probed(Struct, frozen=True):
-    """A net and what was found. `notes`: what there is to say of how."""
+    """A net and what was found. `notes`: remarks on how it was found."""
 
     net: str
     notes: tuple[str, ...]

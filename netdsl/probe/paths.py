@@ -48,7 +48,7 @@ def paths(subject: Subject) -> Finding:
 
 
 def removing(gone: Sequence[str]) -> Edit:
-    """Leaves out the branches that these sums add: the shortcut alone goes on."""
+    """Leaves out the branches that these sums add: the shortcut alone continues."""
     chosen = set(gone)
 
     def edit(node: Node, given: Sequence[Tensor], x: Tensor) -> Tensor:

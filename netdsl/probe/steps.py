@@ -19,16 +19,16 @@ from netdsl.training.diagnose import Diverged
 from netdsl.training.trainer import Trainer
 
 UPDATES, LOWEST, HIGHEST = 100, 1e-4, 1e3
-"""A range test takes so many updates, from LOWEST times the recipe's peak lr to HIGHEST times."""
+"""A range test takes so many steps, from LOWEST times the recipe's peak lr to HIGHEST times."""
 
 SMOOTH, LOST = 0.9, 4.0
-"""What is kept of the mean loss at every update; a loss of so many times the least one ends the test."""
+"""What is kept of the mean loss at every step; a loss of so many times the least one ends the test."""
 
 WATCHED = 60
-"""Updates over which the weights are watched."""
+"""Steps over which the weights are watched."""
 
 GOOD = (1e-4, 1e-2)
-"""Updates of a weight between these shares of its size are usual."""
+"""Steps of a weight between these shares of its size are usual."""
 
 
 class Step(Struct, frozen=True):
@@ -40,7 +40,7 @@ class Step(Struct, frozen=True):
 
 
 def learning_rates(subject: Subject) -> Finding:
-    """A range test (Smith 2017): the loss while the lr rises from update to update. Raises DataError without data."""
+    """A range test (Smith 2017): the loss while the lr rises from step to update. Raises DataError without data."""
     peak = peak_lr(subject.recipe)
     steps = list(_rising(subject, peak))
     least = min(steps, key=lambda s: s.mean)
@@ -78,7 +78,7 @@ def _rising(subject: Subject, peak: float) -> Iterator[Step]:
 
 
 def _losses(found: list[float]) -> Callable[[str, dict[str, Any]], None]:
-    """Notes the loss of every update."""
+    """Notes the loss of every step."""
 
     def watch(what: str, numbers: dict[str, Any]) -> None:
         if what == "step":
@@ -88,7 +88,7 @@ def _losses(found: list[float]) -> Callable[[str, dict[str, Any]], None]:
 
 
 def _updated(trainer: Trainer, step: int) -> bool:
-    """Whether an update could be made: not where the loss or the gradient is no longer finite."""
+    """Whether a step could be made: not where the loss or the gradient is no longer finite."""
     try:
         trainer.update(step)
     except Diverged:
@@ -109,7 +109,7 @@ def _verdict(peak: float, steepest: float, least: float) -> str:
 
 
 def updates(subject: Subject) -> Finding:
-    """The size of an update over that of the weight, for every weight, over the first updates of the recipe."""
+    """The size of a step over that of the weight, for every weight, over the first steps of the recipe."""
     with TemporaryDirectory() as folder:
         trainer = subject.trainer(Path(folder))
         ratios: dict[str, list[float]] = {}
@@ -124,8 +124,8 @@ def updates(subject: Subject) -> Finding:
     last = {name: sorted(line[-10:])[len(line[-10:]) // 2] for name, line in ratios.items()}
     rows: list[tuple[Cell, ...]] = [(name, ratios[name][0], last[name]) for name in last]
     plots = {name: tuple(enumerate(line)) for name, line in list(ratios.items())[:: max(1, len(ratios) // 6)]}
-    plot = Plot("size of an update over that of the weight", "update", "ratio", plots, True)
-    columns = ("weight", "at the first update", f"at update {steps}")
+    plot = Plot("size of a step over that of the weight", "update", "ratio", plots, True)
+    columns = ("weight", "at the first step", f"at update {steps}")
     return Finding("updates", tuple(_said(last, steps)), columns, tuple(rows), (plot,))
 
 
@@ -136,9 +136,9 @@ def _ratio(before: Tensor, after: Tensor) -> float:
 
 def _said(last: dict[str, float], steps: int) -> list[str]:
     if not last:
-        return ["the first update already is not finite: the lr is far too high"]
+        return ["the first step already is not finite: the lr is far too high"]
     middle = sorted(last.values())[len(last) // 2]
-    said = [f"after {steps} updates, one changes a weight by {middle:.2g} of its size (1e-3 is usual)"]
+    said = [f"after {steps} steps, one changes a weight by {middle:.2g} of its size (1e-3 is usual)"]
     low = [n for n, r in last.items() if r < GOOD[0]]
     high = [n for n, r in last.items() if r > GOOD[1]]
     if low:

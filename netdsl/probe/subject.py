@@ -91,7 +91,7 @@ def with_init(subject: Subject, text: str) -> tuple[Any, ...]:
 
 
 def of_run(folder: Path, data: str | None, samples: int, seed: int) -> Subject:
-    """The net of a run folder with its weights. Raises CheckpointError, and Fault for data that are none."""
+    """The net of a run directory with its weights. Raises CheckpointError, and Fault for data that are none."""
     net, recipe, about = reopened(folder)
     found = open_trained(folder).module
     if found is None:

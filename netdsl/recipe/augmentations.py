@@ -11,7 +11,9 @@ from netdsl.recipe.paths import A_PATH
 from netdsl.recipe.registry import component
 
 Prob = Annotated[float, Meta(ge=0, le=1, description="probability that a sample is changed")]
-Strength = Annotated[float, Meta(ge=0, le=30, description="strength, 0 to 10; beyond, as far as an operation goes on")]
+Strength = Annotated[
+    float, Meta(ge=0, le=30, description="strength, 0 to 10; beyond, as far as an operation continues")
+]
 Interpolation = Annotated[
     Literal["bilinear", "nearest", "bicubic"], Meta(description="how pixels are read between pixels")
 ]

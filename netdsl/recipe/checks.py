@@ -21,7 +21,7 @@ from netdsl.source import Place
 
 
 def check(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    """What is wrong or doubtful about a recipe as a whole, each at the field to blame."""
+    """What is wrong or questionable about a recipe as a whole, each at the field to blame."""
     for rule in RULES:
         yield from rule(recipe, places)
 

@@ -18,6 +18,6 @@ class Teacher(Component, frozen=True, tag="teacher"):
     part of nothing that is saved. Divided by the samples (of a mask or a text, the mean over its places)."""
 
     source: ClassVar[str] = "Hinton et al. 2015"
-    path: Annotated[str, Meta(min_length=1, description="a run folder, or an ONNX file", extra=A_PATH)]
+    path: Annotated[str, Meta(min_length=1, description="a run directory, or an ONNX file", extra=A_PATH)]
     temperature: Annotated[Positive, Meta(description="above 1, classes that are unlikely count more")] = 4.0
     alpha: Annotated[Probability, Meta(description="how much of the loss the teacher makes up")] = 0.9

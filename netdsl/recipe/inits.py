@@ -128,7 +128,7 @@ class Weights(Init, frozen=True, tag="weights"):
     """Weights from a file, under the net's own keys or others (torchvision, timm), matched as `netdsl weights`
     does; `strict=false` leaves what is missing, or a head of other classes, as it is and says so."""
 
-    path: Annotated[str, Meta(description="a file of weights, or a run folder", extra=A_PATH)]
+    path: Annotated[str, Meta(description="a file of weights, or a run directory", extra=A_PATH)]
     strict: bool = True
 
 

@@ -9,7 +9,9 @@ from msgspec import Meta
 from netdsl.recipe.component import Component, Fraction, NonNegative, Positive, Probability
 from netdsl.recipe.registry import component
 
-Smoothing = Annotated[Fraction, Meta(description="mass spread evenly over all classes (Szegedy et al. 2016)")]
+Smoothing = Annotated[
+    Fraction, Meta(description="share of the target that is spread evenly over all classes (Szegedy et al. 2016)")
+]
 Reduction = Annotated[Literal["mean", "sum"], Meta(description="over the samples of the global batch")]
 
 

@@ -23,7 +23,7 @@ def staged(recipe: Recipe) -> tuple[Recipe, ...]:
 
 
 def stage_of(step: int, total: int, count: int) -> int:
-    """The stage that an update of a run of `total` belongs to: all are equally long."""
+    """The stage that a step of a run of `total` belongs to: all are equally long."""
     return max(0, min(count - 1, step * count // max(1, total)))
 
 

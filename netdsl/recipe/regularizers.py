@@ -41,15 +41,15 @@ class Swa(Component, frozen=True, tag="swa"):
 
 @component("lookahead")
 class Lookahead(Component, frozen=True, tag="lookahead"):
-    """Every `every` updates slow weights go the fraction `alpha` of the way to the trained ones, which go on from them;
-    the run ends with the slow weights.
+    """Every `every` steps slow weights move the fraction `alpha` of the way to the trained ones, and training continues
+    from them; the run ends with the slow weights.
 
     `power`: the fraction is 1 - (1 - alpha) * t^power with t from 0 to 1 over the run: airbench's is `lookahead(5, 1 -
     0.95**5, power=3, buffers=true)`.
     """
 
     source: ClassVar[str] = "Zhang et al. 2019 (Lookahead); Jordan 2024"
-    every: Annotated[Count, Meta(description="updates between two steps of the slow weights")] = 5
+    every: Annotated[Count, Meta(description="steps between two steps of the slow weights")] = 5
     alpha: Annotated[Probability, Meta(description="how far the slow weights go")] = 0.5
     power: Annotated[
         NonNegative, Meta(description="how the fraction falls to `alpha` over the run; 0: it is constant")
@@ -58,7 +58,7 @@ class Lookahead(Component, frozen=True, tag="lookahead"):
 
 
 class Clip(Component, frozen=True):
-    """One way to bound the gradient before an update."""
+    """One way to bound the gradient before a step."""
 
 
 @component("clip")

@@ -58,7 +58,7 @@ def _differences(path: str, old: Any, new: Any) -> list[Change]:
 
 
 def refusal(before: Recipe, after: Recipe) -> str | None:
-    """Why a run of the one recipe cannot go on with the other, or None where it can."""
+    """Why a run of the one recipe cannot continue with the other, or None where it can."""
     for name in arguments(Recipe):
         old, new = getattr(before, name), getattr(after, name)
         if old == new:

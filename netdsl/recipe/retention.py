@@ -16,7 +16,9 @@ class Keep(Component, frozen=True, tag="keep"):
 
     bare: ClassVar[str] = "last"
     last: Annotated[Count, Meta(description="the newest so many")] = 1
-    every: Annotated[Duration | None, Meta(description="also those at whole multiples of this time, for good")] = None
+    every: Annotated[Duration | None, Meta(description="also those at whole multiples of this time, permanently")] = (
+        None
+    )
 
 
 class Final(Component, frozen=True):
@@ -25,7 +27,7 @@ class Final(Component, frozen=True):
 
 @component("final")
 class Last(Final, frozen=True, tag="last"):
-    """The weights of the last update (their average, where there is `ema` or `swa`)."""
+    """The weights of the last step (their average, where there is `ema` or `swa`)."""
 
 
 @component("final")

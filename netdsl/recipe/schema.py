@@ -98,7 +98,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     )
     standardize_targets: Annotated[
         bool,
-        in_section("data", "numbers to predict are standardised for the loss; the net gives them in their units"),
+        in_section("data", "regression targets are standardised for the loss; the net gives them in their units"),
     ] = True
     drop_last: Annotated[bool, in_section("data", "leave out the short last batch of an epoch")] = False
     repeat: Annotated[
@@ -129,8 +129,8 @@ class Recipe(Struct, frozen=True, kw_only=True):
     metrics: Annotated[tuple[Metric, ...], in_section("loss", "what is measured besides the loss")] = ()
 
     epochs: Annotated[Count | None, in_section("optimisation", "passes over the training split")] = None
-    steps: Annotated[Count | None, in_section("optimisation", "updates of the weights, instead of epochs")] = None
-    batch: Annotated[Count, in_section("optimisation", "samples per update, over all devices")] = 64
+    steps: Annotated[Count | None, in_section("optimisation", "training steps, instead of epochs")] = None
+    batch: Annotated[Count, in_section("optimisation", "samples per step, over all devices")] = 64
     optimizer: Annotated[Optimizers, in_section("optimisation", "how weights are updated")] = AdamW(lr=3e-3)
     schedule: Annotated[
         tuple[Phases, ...],
@@ -203,7 +203,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     freeze: tuple[str, ...] = ()
 
     def total_steps(self, per_epoch: int) -> int:
-        """The number of updates of a whole run."""
+        """The number of steps of a whole run."""
         return self.steps if self.steps is not None else (self.epochs or DEFAULT_EPOCHS) * per_epoch
 
     @property
@@ -212,7 +212,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
 
 
 def updates_per_epoch(samples: int, batch: int, drop_last: bool) -> int:
-    """Updates of an epoch; the last one is short unless it is left out."""
+    """Steps of an epoch; the last one is short unless it is left out."""
     return max(1, samples // batch if drop_last else -(-samples // batch))
 
 

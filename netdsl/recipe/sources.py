@@ -231,8 +231,8 @@ class MaskFolder(Data, frozen=True, tag="maskfolder"):
 
 @component("data")
 class Npz(Data, frozen=True, tag="npz"):
-    """One numpy file with `x`, `y` (and `x_test`, `y_test`): whole numbers in `y` are classes, others are numbers to
-    predict. For a net with several inputs, `inputs` names their arrays."""
+    """One numpy file with `x`, `y` (and `x_test`, `y_test`): whole numbers in `y` are classes, others are
+    regression targets. For a net with several inputs, `inputs` names their arrays."""
 
     sure = False
     gives = "anything"
@@ -246,7 +246,7 @@ class Npz(Data, frozen=True, tag="npz"):
 
 @component("data")
 class Python(Data, frozen=True, tag="python"):
-    """Data handed over in Python, `net.train(data=...)`: arrays, a table or a Dataset. What a run's recipe says of
+    """Data passed in Python, `net.train(data=...)`: arrays, a table or a Dataset. What a run's recipe says of
     them; a recipe that is written cannot read them."""
 
     sure = False

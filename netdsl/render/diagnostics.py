@@ -1,4 +1,4 @@
-"""Diagnostics as text: what is wrong, the lines that say it with words beside their marks, and how to mend it.
+"""Diagnostics as text: what is wrong, the lines that say it with words beside their marks, and how to fix it.
 
 error[shape-mismatch]: a residual link adds [128, 28, 28] to [64, 56, 56]
   --> resnet.net:14:3

@@ -1,4 +1,4 @@
-"""Numbers for people: groups of thousands, large counts and sizes with a unit, long symbolic sizes in short."""
+"""Numbers for readers: groups of thousands, large counts and sizes with a unit, long symbolic sizes in short."""
 
 from __future__ import annotations
 

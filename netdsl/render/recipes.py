@@ -24,7 +24,7 @@ PART = re.compile(r"(<!-- (\w+): made by `make docs` -->\n).*?(<!-- end -->)", r
 
 
 def page(text: str, folder: str) -> str:
-    """The page with its generated parts made anew. Raises ValueError for a spec with a mistake."""
+    """The page with its generated parts rewritten. Raises ValueError for a spec with a mistake."""
     parts = {"published": lambda: _published(folder), "fields": _fields}
     return PART.sub(lambda m: m[1] + "\n" + "\n".join(parts[m[2]]()) + "\n\n" + m[3], text)
 
@@ -48,7 +48,7 @@ def _row(spec: Spec, file: str, name: str) -> str:
     cells = [
         f"`{file.removesuffix('.net')}:{name}`",
         f"`{net.name}`" if net else "",
-        f"{recipe.epochs} epochs" if recipe.epochs else f"{grouped(recipe.steps or 0)} updates",
+        f"{recipe.epochs} epochs" if recipe.epochs else f"{grouped(recipe.steps or 0)} steps",
         grouped(recipe.batch),
         f"{component_name(recipe.optimizer)}, {_lr(recipe)}",
         " ".join(found[1].doc.split()).replace("*", r"\*").replace("|", r"\|"),

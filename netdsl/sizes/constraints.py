@@ -347,7 +347,7 @@ def _of_axis(name: str, axis: Axis) -> list[Constraint]:
 
 
 def _solve_for_symbol(difference: Size) -> tuple[str, Dim] | None:
-    """`(H, e)` where `difference == 0` says `H == e` and `e` does not speak of H; the later name is solved for."""
+    """`(H, e)` where `difference == 0` says `H == e` and `e` does not refer to H; the later name is solved for."""
     for monomial, coefficient in reversed(difference.terms):
         if len(monomial) == 1 and abs(coefficient) == 1:
             name = str(monomial[0])

@@ -25,7 +25,7 @@ EXTREMES: dict[str, Callable[..., Any]] = {"max": max, "min": min}
 
 
 def broken(constraints: Iterable[str], sizes: Mapping[str, int]) -> list[str]:
-    """The constraints that these sizes break. One that cannot be read, or speaks of other sizes, is left out."""
+    """The constraints that these sizes break. One that cannot be read, or refers to other sizes, is left out."""
     return [text for text in constraints if _value_of(text, sizes) is False]
 
 

@@ -1,4 +1,4 @@
-"""The one style of specs. The formatter proves itself, as black does: same tree, same comments, nothing left to do."""
+"""The formatter of specs. It checks its result, as black does: same tree, same comments, nothing left to format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_PASSES = 4
 
 
 def format_source(source: Source) -> tuple[str | None, tuple[Diagnostic, ...]]:
-    """The text of a source in the one style; None where its syntax has mistakes.
+    """The text of a source in the standard style; None where its syntax has mistakes.
 
     A text that would not say the same, lose a comment or change when formatted again is not given out: the diagnostic
     is `format-unsafe`, and it is a defect of the formatter.

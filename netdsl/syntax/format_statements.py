@@ -72,7 +72,7 @@ class Statements(Expressions):
         return found
 
     def aligned_name(self, item: Any) -> ast.Name | None:
-        """The name that is aligned with those of its neighbours: of fields, variants, promises and short constants."""
+        """The name that is aligned with those of its neighbours: fields, variants, expectations and short constants."""
         if isinstance(item, ast.Expect):
             return item.target
         if isinstance(item, ast.Constant) and (hard(self.expression(item.value)) or not self.text):

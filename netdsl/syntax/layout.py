@@ -13,7 +13,7 @@ OPENING = {"LPAR": True, "LSQB": True, "LBRACE": False}
 
 CLOSING = frozenset({"RPAR", "RSQB", "RBRACE"})
 CONTINUING = frozenset({"ARROW", "_EQUAL", "VBAR", "COMMA"})
-"""Tokens that no statement ends with: the next line goes on."""
+"""Tokens that no statement ends with: the next line continues."""
 
 
 class Layout:

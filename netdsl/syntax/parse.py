@@ -139,7 +139,7 @@ def _too_deep(declarations: tuple[Any, ...]) -> Span | None:
 
 
 def _continuation(node: Any) -> Any:
-    """The child that a node goes on with: the terms of `a + b + c` and the cases of `else if` stand beside each
+    """The child that a node continues with: the terms of `a + b + c` and the cases of `else if` stand beside each
     other."""
     if isinstance(node, ast.Conditional | ast.If):
         return node.otherwise if type(node.otherwise) is type(node) else None

@@ -31,7 +31,7 @@ FARTHEST = 20
 
 
 class Pair(Struct, frozen=True):
-    """A bracket and where it ends: at its closing one, or (not `closed`) where it cannot go on any longer."""
+    """A bracket and where it ends: at its closing one, or (not `closed`) where it cannot continue any longer."""
 
     start: int
     end: int

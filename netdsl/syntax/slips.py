@@ -83,7 +83,9 @@ _SLIPS = (
     Slip("a pipeline begins with a layer; `it` is the value that flows in", r"->", expected="SHARE"),
     Slip(NO_LAYER, r"", r"->\s*$"),
     Slip(
-        "inside parentheses an expression goes on to the next line", r"\n|$", r"(?:[-+*/%@<>]|==|\b(?:and|or|not|in))$"
+        "inside parentheses an expression continues to the next line",
+        r"\n|$",
+        r"(?:[-+*/%@<>]|==|\b(?:and|or|not|in))$",
     ),
     Slip("a list is written `[...]`; values have names only as arguments", r":", r"^[\"'][^{}]*$"),
     Slip("sizes are named by the block's signature: `block B(c): [C, H, W] -> [c, H, W]`", r"\.", r"\bit$"),

@@ -23,7 +23,7 @@ class Stoppable(Protocol):
 
 class Callbacks(Struct, eq=False):
     """A run's callbacks. What one of them raises is kept in `failed`, as (its name, the step, the exception), and the
-    run ends with a checkpoint of the step: no update is lost."""
+    run ends with a checkpoint of the step: no step is lost."""
 
     on_step: Callback | None = None
     on_evaluation: Callback | None = None

@@ -33,8 +33,8 @@ class Attempt(Struct, frozen=True, eq=False):
 def within_memory(attempt: Callable[[], Attempt]) -> Iterator[None]:
     """Answer an out-of-memory error of the passes inside with the largest micro-batch that fits.
 
-    Raises DataError, which says the largest number of samples at once that fits, and how to go on with it. The global
-    batch, the gradient and the schedule stay as they are.
+    Raises DataError with the largest number of samples that fits, and how to continue with it. The global batch, the
+    gradient and the schedule stay as they are.
     """
     failed = False
     try:

@@ -1,4 +1,4 @@
-"""Why a loss is not finite: the first layer that gives something else, on the update where it happened."""
+"""Find where a loss stops being finite: the first such layer, on the step where it happened."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HUGE = 1e15
 
 
 class Diverged(DataError):  # noqa: N818 - it is what happened
-    """The loss of an update (0-based), its gradient, or the weights after it are not finite. `reason` says where that
+    """The loss of a step (0-based), its gradient, or the weights after it are not finite. `reason` says where that
     begins."""
 
     def __init__(self, step: int, reason: str, what: Literal["loss", "gradient", "update"] = "loss") -> None:
@@ -44,9 +44,9 @@ def diagnose(module: nn.Module, batch: Any, criterion: Any) -> str:
     """Where it begins: in a weight, in a layer's output, or in the loss."""
     for name, p in module.named_parameters():
         if not _finite(whole(p)):
-            return f"the weights `{name}` are not finite (they were before the last updates): lower the lr, or clip"
+            return f"the weights `{name}` are not finite (they were before the last steps): lower the lr, or clip"
     if not _finite(batch.inputs):
-        return "the data holds numbers that are not finite"
+        return "the data holds values that are not finite"
     found: list[str] = []
     hooks = []
     for name, layer in module.named_modules():
@@ -64,7 +64,7 @@ def diagnose(module: nn.Module, batch: Any, criterion: Any) -> str:
         return "the net's output is not finite, although every layer's is"
     if not _finite(criterion(result, batch.target).loss):
         return "the net's output is finite, the loss of it is not"
-    return "it does not happen again on the same samples without the update's noise"
+    return "it does not happen again on the same samples without dropout and augmentation"
 
 
 def diagnose_gradient(module: nn.Module, batch: Any, criterion: Any) -> str:
@@ -91,7 +91,7 @@ def diagnose_gradient(module: nn.Module, batch: Any, criterion: Any) -> str:
     largest = max((float(whole(p.grad).abs().max()) for p in module.parameters() if p.grad is not None), default=0.0)
     if largest > HUGE:
         return f"its squares are beyond float32 (its largest number is {largest:.1e})"
-    return "it does not happen again on the same samples without the update's noise"
+    return "it does not happen again on the same samples without dropout and augmentation"
 
 
 def _watcher(name: str, order: list[tuple[str, bool]]) -> Any:

@@ -1,4 +1,4 @@
-"""One whole training, from what was asked to what is left in the run folder."""
+"""One whole training, from what was asked to what is left in the run directory."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ from netdsl.verify.export import export_onnx
 Show = Callable[[str], None]
 INTERRUPTED = 130
 SMALL = 500_000_000
-"""Multiply-accumulates of an update's forward pass below which one thread is enough."""
+"""Multiply-accumulates of a step's forward pass below which one thread is enough."""
 
 
 class Request(Struct, frozen=True, eq=False, kw_only=True):
     """What is to be trained, where, and what is left out. `folder` None: the next free one under `runs`.
 
-    `checkpoint`: one of the kept, where a run does not go on from the newest; `before`: the recipe that it had so far.
+    `checkpoint`: one of the kept, where a run does not resume from the newest; `before`: the recipe that it had so far.
     """
 
     net: Net
@@ -82,7 +82,7 @@ class Request(Struct, frozen=True, eq=False, kw_only=True):
 
 @deaths_in_words()
 def train(request: Request, show: Show) -> int:
-    """Train; returns the exit code. Everything it leaves is in the run folder."""
+    """Train; returns the exit code. Everything it leaves is in the run directory."""
     device = choose_device(request.device)
     ranks = ProcessGroup.from_environment(device)
     choose_threads(request)
@@ -110,7 +110,7 @@ def _trained(request: Request, prepared: Prepared, folder: Path, ranks: ProcessG
     _introduce(prepared, loop, notes, _silent if request.quiet else say)
     _run(request, loop, folder, say)
     if loop.interrupted:
-        say(f"stopped at step {loop.state.step}; go on with: netdsl train --resume {folder}")
+        say(f"stopped at step {loop.state.step}; continue with: netdsl train --resume {folder}")
         return INTERRUPTED
     if loop.feed.ahead is not None:
         say(loop.feed.ahead.said())
@@ -126,7 +126,7 @@ def _silent(text: str) -> None: ...
 
 
 def choose_threads(request: Request) -> None:
-    """One thread where an update is small: sharing it costs more than it saves. `OMP_NUM_THREADS` has the last word.
+    """One thread where a step is small: sharing it costs more than it saves. `OMP_NUM_THREADS` has the last word.
 
     A rule and not a measurement, because sums over another number of threads round differently.
     """

@@ -24,9 +24,9 @@ class WriteError(CheckpointError):
 
 
 class TrainingError(RuntimeError):
-    """A training from Python that cannot begin or go on.
+    """A training from Python that cannot begin or continue.
 
-    `code` names an entry of the table of error codes, `message` says what is wrong, `hint` how to mend it.
+    `code` names an entry of the table of error codes, `message` says what is wrong, `hint` how to fix it.
     """
 
     def __init__(self, found: Diagnostic) -> None:
@@ -38,7 +38,7 @@ class TrainingError(RuntimeError):
 
 
 def diagnosed(error: Exception, setting: str) -> Diagnostic | None:
-    """The diagnostic of an exception that a package raises for something a user can mend; None for any other.
+    """The diagnostic of an exception that a package raises for something a user can fix; None for any other.
 
     `setting` is how the caller writes the field `micro_batch`.
     """

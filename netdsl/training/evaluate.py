@@ -94,7 +94,7 @@ class Evaluator:
 
 
 def _origin(split: Split) -> Tensor | None:
-    """The first target of numbers to predict, from which the others are measured: every process has it."""
+    """The first target of regression targets, from which the others are measured: every process has it."""
     return split.target[0].double() if split.target.is_floating_point() and len(split) else None
 
 

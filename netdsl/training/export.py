@@ -1,4 +1,4 @@
-"""The trained net in onnxruntime, held against torch on real samples."""
+"""The trained net in onnxruntime, compared with PyTorch on real samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which parameters train at a step: all but those that are frozen, for good or until a time."""
+"""Which parameters train at a step: all but those that are frozen, permanently or until a time."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def _data(data: Any, wishes: Wishes) -> DataSet | None:
 
 
 def go_on(folder: Path, data: Any, wishes: Wishes) -> None:
-    """Go on with a run from its newest checkpoint, as if it had never ended. Raises TrainingError."""
+    """Continue with a run from its newest checkpoint, as if it had never ended. Raises TrainingError."""
     with in_words():
         net, recipe, about = reopened(folder)
         base = Path(about.base)
@@ -78,7 +78,7 @@ def _run(request: Request, wishes: Wishes) -> None:
 
 
 def _kept(folder: Path) -> str:
-    return f"the run is kept, with a checkpoint: `netdsl.open_run({str(folder)!r}).resume()` goes on"
+    return f"the run is kept, with a checkpoint: `netdsl.open_run({str(folder)!r}).resume()` continues"
 
 
 def _silent(text: str) -> None: ...

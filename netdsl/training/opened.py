@@ -61,7 +61,7 @@ class Trained(Struct, frozen=True, eq=False):
 
 
 def reopened(folder: Path) -> tuple[Net, Recipe, About]:
-    """The net of a run folder (without its statistics), its recipe, and what the run is.
+    """The net of a run directory (without its statistics), its recipe, and what the run is.
 
     Raises CheckpointError, also where the folder's spec is gone or no longer declares that net.
     """
@@ -69,7 +69,9 @@ def reopened(folder: Path) -> tuple[Net, Recipe, About]:
     try:
         spec = Spec(load_source(folder / files.SPEC), read_import)
     except LoadError as error:
-        raise CheckpointError("not-a-run", f"{folder} is no whole run folder: {error.diagnostic.message}") from None
+        raise CheckpointError(
+            "not-a-run", f"{folder} is not a complete run directory: {error.diagnostic.message}"
+        ) from None
     arguments = {k: Expression(v) for k, v in about.arguments.items()}
     net = spec.net(about.net, arguments, about.sizes)
     if net.program is None:
@@ -82,7 +84,7 @@ def reopened(folder: Path) -> tuple[Net, Recipe, About]:
 
 
 def open_trained(path: Path, onnx: bool = False) -> Trained:
-    """The net of a run folder or an ONNX file. Raises CheckpointError for what is neither."""
+    """The net of a run directory or an ONNX file. Raises CheckpointError for what is neither."""
     if path.is_dir() and onnx:
         about, recipe = files.read_about(path)
         found = _from_onnx(path / files.ONNX)
@@ -135,7 +137,7 @@ def _loaded(folder: Path, net: Net, about: files.About) -> nn.Module:
 
 
 def targets_of(recipe: Recipe) -> tuple[str, ...]:
-    """What numbers to predict are called, where they are columns of a table."""
+    """What regression targets are called, where they are columns of a table."""
     return recipe.data.targets if isinstance(recipe.data, Columns) else ()
 
 

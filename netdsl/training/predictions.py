@@ -118,7 +118,7 @@ def class_names(trained: Trained, count: int) -> list[str]:
 
 
 def target_names(trained: Trained, count: int) -> list[str]:
-    """What numbers to predict are called: by their columns in a table."""
+    """What regression targets are called: by their columns in a table."""
     names = trained.targets
     return list(names) if len(names) == count else ["value"] if count == 1 else [f"value_{i}" for i in range(count)]
 

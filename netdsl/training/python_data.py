@@ -1,4 +1,4 @@
-"""Data handed over in Python: arrays, tables (DataFrames) and a torch Dataset, as a data set in memory."""
+"""Data passed in Python: arrays, tables (DataFrames) and a torch Dataset, as a data set in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMS = "(x, y), a DataFrame with `target=`, or a torch Dataset of (x, y)"
 
 
 def as_data_set(data: Any, test: Any = None, target: str | None = None, held_out: float = 0.2) -> DataSet:
-    """What was handed over, as a training and a test split. Without `test`, a part of the samples is held out.
+    """What was passed, as a training and a test split. Without `test`, a part of the samples is held out.
 
     Class names that are texts become classes in alphabetical order. Raises DataError.
     """
@@ -113,7 +113,7 @@ def _items(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
             )
         for values in (x, y):
             if values.dtype.kind == "f" and not np.isfinite(values).all():
-                raise DataError("not-finite-data", f"item {i} of `{what}` holds numbers that are not finite")
+                raise DataError("not-finite-data", f"item {i} of `{what}` holds values that are not finite")
         inputs.append(x)
         targets.append(y)
     if not inputs:

@@ -20,7 +20,7 @@ from netdsl.training.report.page import STYLE, charts
 
 
 class Run:
-    """A training in its folder. What it says is read from the folder each time, also while the training goes on."""
+    """A training in its folder. What it says is read from the folder each time, also while the training continues."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
@@ -44,7 +44,7 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether the run has come to its end; otherwise `resume` goes on with it."""
+        """Whether the run has come to its end; otherwise `resume` continues with it."""
         return bool(self.result)
 
     @property
@@ -71,8 +71,8 @@ class Run:
         return module
 
     def resume(self, data: Any = None, **wishes: Unpack[Wishes]) -> Run:
-        """Go on from the newest checkpoint, as if the run had never ended; what it takes is what `net.train` took.
-        `data`: handed over once more where they were.
+        """Continue from the newest checkpoint, as if the run had never ended; what it takes is what `net.train` took.
+        `data`: passed once more where they were.
 
         Raises TrainingError.
         """

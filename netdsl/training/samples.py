@@ -133,7 +133,7 @@ def _tensor(array: np.ndarray, name: str, path: Path) -> Tensor:
     if array.dtype.kind not in "biuf":
         raise DataError("data-type", f"{path}: `{name}` is not an array of numbers")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise DataError("not-finite-data", f"{path}: `{name}` has numbers that are not finite")
+        raise DataError("not-finite-data", f"{path}: `{name}` has values that are not finite")
     if array.dtype == np.uint8:
         return as_floats(torch.from_numpy(array))
     return torch.from_numpy(array.astype(np.float32 if array.dtype.kind == "f" else np.int64))

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 
 class Prepared(Struct, frozen=True, eq=False):
-    """Everything before the first update. `net` has its preprocessing; `notes` is what there is to say; `mixing`: what
+    """Everything before the first step. `net` has its preprocessing; `notes` are for the user; `mixing`: what
     `pixmix` mixes in."""
 
     net: Net
@@ -120,7 +120,7 @@ def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device, given: D
 
 
 def absent_classes(train: Split, data: DataSet) -> list[str]:
-    """What there is to say about classes that have no sample to train on."""
+    """Notes about classes that have no sample to train on."""
     if data.task != "classes" or not data.classes:
         return []
     counts = torch.bincount(train.target.cpu(), minlength=len(data.classes))
@@ -206,7 +206,7 @@ def check_sizes(program: Program, data: DataSet) -> None:
 
 
 def _classes(program: Program, recipe: Recipe) -> int | None:
-    """How many classes the main output tells apart: axis 0 of `[C]` and `[C, H, W]`, the last of `[L, C]`."""
+    """How many classes the main output distinguishes: axis 0 of `[C]` and `[C, H, W]`, the last of `[L, C]`."""
     main = next(o for o in program.main.outputs if not o.training).value.type
     size = main.shape[-1] if main.rank == 2 else main.shape[0]
     return size if isinstance(size, int) and recipe.data.task != "numbers" else None
@@ -246,7 +246,7 @@ def watching(log: Log | None, progress: Callable[[str, dict[str, Any]], None], e
 
 @contextmanager
 def interruptible(loop: Trainer) -> Iterator[None]:
-    """Ctrl-C ends training after the current update, with a checkpoint; a second one ends it at once.
+    """Ctrl-C ends training after the current step, with a checkpoint; a second one ends it at once.
 
     A launcher passes on what the terminal has told every process already: what follows within a second is the same.
     """

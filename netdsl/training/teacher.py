@@ -21,7 +21,7 @@ def teacher_of(recipe: Recipe, base: Path, module: nn.Module, data: DataSet, tra
         return None
     path = base / recipe.distill.path
     if not path.exists():
-        hint = "a run folder or an ONNX file, relative to the spec"
+        hint = "a run directory or an ONNX file, relative to the spec"
         raise DataError("missing-data", f"there is no teacher {path}", hint)
     found = open_trained(path)
     device = next(module.parameters()).device

@@ -1,4 +1,4 @@
-"""A trained net, from a run folder or an ONNX file, measured on data."""
+"""A trained net, from a run directory or an ONNX file, measured on data."""
 
 from __future__ import annotations
 

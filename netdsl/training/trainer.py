@@ -1,4 +1,4 @@
-"""The training loop: updates, evaluations, checkpoints. Everything it does follows from the step it is at."""
+"""The training loop: steps, evaluations, checkpoints. Everything it does follows from the step it is at."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from netdsl.training.rng import key, seed_layers
 from netdsl.training.varying_dropout import let_rates_vary, set_rate
 
 PATIENCE = 50
-"""Updates after which a device is asked whether the losses were finite: asking makes it wait."""
+"""Steps after which a device is asked whether the losses were finite: asking makes it wait."""
 
 LEAST_SCALE = 2.0**-24
 """The scale of fp16 below which no gradient is finite at any."""
@@ -73,9 +73,9 @@ class Job(Struct, frozen=True, eq=False):
 
 
 class Trainer:
-    """One run of training. `run()` goes on from `state`, which `restore()` may have set.
+    """One run of training. `run()` resumes from `state`, which `restore()` may have set.
 
-    `interrupted`, set from outside, leaves a checkpoint and ends; `ending` also evaluates, as the last update does.
+    `interrupted`, set from outside, leaves a checkpoint and ends; `ending` also evaluates, as the last step does.
     """
 
     def __init__(self, job: Job, watch: Watch = lambda what, numbers: None) -> None:
@@ -168,7 +168,7 @@ class Trainer:
         return self.state.step >= self.total or self.state.stopped or self.ending
 
     def update(self, step: int) -> None:
-        """One update of the weights from the samples of `step`."""
+        """One training step from the samples of `step`."""
         self._prepare(step)
         count = self.feed.count(step)
         parts = self._microbatches(step)
@@ -216,7 +216,7 @@ class Trainer:
         return whole(nn.utils.get_total_norm([p.grad for p in self.trained if p.grad is not None]))
 
     def _microbatches(self, step: int) -> list[tuple[int, int]]:
-        """This process's places of an update, first and last of what is computed at once."""
+        """This process's places of a step, first and last of what is computed at once."""
         return self.ranks.parts(self.feed.count(step), self.recipe.micro_batch)
 
     def _prepare(self, step: int) -> None:
@@ -228,7 +228,7 @@ class Trainer:
         self.updater.zero()
 
     def set_dropout(self, step: int) -> None:
-        """Give the dropout layers the rate of an update."""
+        """Give the dropout layers the rate of a step."""
         component = self.feed.stages.at(step).recipe.dropout
         if component is not None:
             rate = time_rate(component, step, self.total, self.per_epoch)
@@ -254,7 +254,7 @@ class Trainer:
 
     def check_finite(self) -> None:
         """Raise Diverged if a loss or gradient since the last look is not finite. A CPU is asked before every
-        update."""
+        step."""
         if not self.pending:
             return
         steps = [step for step, _ in self.pending]
@@ -272,7 +272,7 @@ class Trainer:
         raise Diverged(steps[worst], self._diagnosed(batch))
 
     def _check_scale(self, steps: list[int], finite: Tensor) -> None:
-        """The scaler of fp16 skips an update that is not finite and lowers its scale; not for ever."""
+        """The scaler of fp16 skips a step that is not finite and lowers its scale; not for ever."""
         for step, good in zip(steps, finite.tolist(), strict=True):
             self.skipped = 0 if good else self.skipped + 1
             if self.skipped == PATIENCE or self.scaler.get_scale() < LEAST_SCALE:
@@ -376,7 +376,7 @@ class Trainer:
         self.watch("saved", {"step": self.state.step})
 
     def restore(self, file: Path | None = None) -> bool:
-        """Go on from the folder's newest checkpoint, or from a kept one; False where there is none yet.
+        """Continue from the folder's newest checkpoint, or from a kept one; False where there is none yet.
 
         Raises CheckpointError.
         """

@@ -1,6 +1,6 @@
 """Dropout whose rate changes over time under torch's compiler.
 
-Compiled code holds a layer's `p` as a constant, so a new rate at every update is a new compilation, and after eight of
+Compiled code holds a layer's `p` as a constant, so a new rate at every step is a new compilation, and after eight of
 them none. Here the rate is a tensor, which compiled code reads.
 """
 

@@ -181,4 +181,4 @@ def _difference(session: Session | str, reference: Reference, weights: str) -> t
     worst = distance(expected, found)
     if worst > GATE:
         worst = distance(expected, found, reference.sizes)
-    return (worst, "") if worst == worst else (float("inf"), "numbers that are not finite")
+    return (worst, "") if worst == worst else (float("inf"), "values that are not finite")

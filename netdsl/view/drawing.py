@@ -42,7 +42,7 @@ class Box(Struct, frozen=True, eq=False):
 class Line(Struct, frozen=True, eq=False):
     """A value's way to one reader: corners from port to port. `source`, `target`: boxes by number, -1 for the
     drawing's own ports. `labelled`: whether the value's shape is written at its start; `arrow`: whether it ends in
-    an arrow (at a frame it goes on inside)."""
+    an arrow (at a frame it continues inside)."""
 
     value: Value
     points: tuple[Point, ...]

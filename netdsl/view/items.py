@@ -181,7 +181,7 @@ def _repeats(items: list[Item], uses: Counter[str]) -> list[tuple[list[Item], in
 
 
 def _repeat_end(items: list[Item], start: int, size: int, uses: Counter[str]) -> int:
-    """Where a chain of blocks ends that goes on as its first `size` ones, whole repeats only."""
+    """Where a chain of blocks ends that continues as its first `size` ones, whole repeats only."""
     end = start + 1
     while end < len(items) and _feeds(items[end - 1], items[end], uses):
         if end >= start + size and not _is_same(items[end - size], items[end]):

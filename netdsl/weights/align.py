@@ -228,7 +228,7 @@ class Search:
         }
 
     def _doubtful(self, node: Node, base: int, order: Order, rule: Rule) -> set[int]:
-        """Parts that only numbers tell apart though neither feeds the other: numbers alone do not prove an order."""
+        """Parts that only numbers distinguish though neither feeds the other: numbers alone do not prove an order."""
         found: set[int] = set()
         alike: dict[int, list[int]] = {}
         for i, (item, _) in enumerate(order):

@@ -116,7 +116,7 @@ def _bicubic(table: Any, size: int) -> Any:
 
 
 def foreign_values(match: Match, own: Arrays) -> dict[str, Any]:
-    """The file's tensors of a match by key, from the net's tensors: the way back. Raises WeightsError."""
+    """The file's tensors of a match by key, from the net's tensors: the inverse. Raises WeightsError."""
     if match.change is not None:
         raise WeightsError("no-way-back", f"`{match.own.keys[0]}` has another size in the file: there is no way back")
     pieces = [np.asarray(own[k]) for k in match.own.keys]

@@ -25,7 +25,7 @@ Fresh = Callable[[], Mapping[str, Any]]
 CHANGES: dict[Change, str] = {
     "channels": "other input channels: adapted",
     "positions": "other positions: interpolated (bicubic)",
-    "classes": "other classes: drawn anew",
+    "classes": "other classes: initialized",
 }
 """What is done about a size that differs."""
 
@@ -44,7 +44,7 @@ class Rules(Struct, frozen=True):
 
 
 class Loaded(Struct, frozen=True):
-    """The state of a net, by its own keys, and what there is to say about how it was found."""
+    """The state of a net, by its own keys, and notes about how it was found."""
 
     state: Mapping[str, Any]
     found: Matching
@@ -126,7 +126,7 @@ def incomplete(path: str, found: Matching) -> WeightsError:
         return WeightsError(
             "unfit-weights",
             f"`{own.keys[0]}` is {[*own.shape]}, in {path} it is {[*theirs.shape]}: another number of classes",
-            "`--partial` takes the rest over and draws the head anew (`strict=false` in a recipe)",
+            "`--partial` takes the rest over and initializes the head (`strict=false` in a recipe)",
         )
     first = found.missing[0]
     reasons = f" ({'; '.join(found.reasons[:2])})" if found.reasons else ""
@@ -135,7 +135,7 @@ def incomplete(path: str, found: Matching) -> WeightsError:
         f"{path} has no `{first.key}` {[*first.shape]}"
         + (f" and {len(found.missing) - 1} more of the net's tensors" if len(found.missing) > 1 else "")
         + reasons,
-        "`--partial` draws what is missing anew (`strict=false` in a recipe)",
+        "`--partial` initializes what is missing (`strict=false` in a recipe)",
     )
 
 
@@ -177,7 +177,7 @@ def _check_numbers(path: str, name: str, arrays: Iterable[Any]) -> None:
 
 
 def notes(found: Matching, rest: Sequence[Slot]) -> tuple[str, ...]:
-    """What there is to say about a file that is not exactly the net's: sizes that differ, what starts fresh."""
+    """Notes about a file that is not exactly the net's: sizes that differ, what starts fresh."""
     said = []
     for change, how in CHANGES.items():
         said += [
@@ -187,7 +187,7 @@ def notes(found: Matching, rest: Sequence[Slot]) -> tuple[str, ...]:
     constant = {s.key for s in found.filled}
     drawn = [s.key for s in rest if s.key not in constant and not any(s.key in m.own.keys for m in found.matches)]
     if drawn:
-        said.append(f"not in the file, drawn anew: {', '.join(f'`{k}`' for k in drawn[:6])}" + _more(len(drawn) - 6))
+        said.append(f"not in the file, initialized: {', '.join(f'`{k}`' for k in drawn[:6])}" + _more(len(drawn) - 6))
     if found.left_over:
         names = [f"`{s.key}`" for s in found.left_over]
         said.append(f"left in the file: {', '.join(names[:6])}" + _more(len(names) - 6))

@@ -42,7 +42,7 @@ def is_floating(array: Any) -> bool:
 
 
 def read_file(path: str, inside: str | None = None) -> Foreign:
-    """The tensors of a file, or of the folder of a run. `inside`: under which key of the file they are, or which prefix
+    """The tensors of a file, or of a run directory. `inside`: under which key of the file they are, or which prefix
     they have. Raises WeightsError."""
     if os.path.isdir(path):
         path = _in_folder(path)

@@ -29,7 +29,7 @@ def codes(text: str) -> list[str]:
         (f"  # netdsl: allow idle-pool: as the paper\n{WRONG}", ["repeated-activation", "unused-allow"]),
         (f"  # netdsl: allow repeated-activaton: a slip\n{WRONG}", ["repeated-activation", "unused-allow"]),
         (f"{WRONG}\n  # netdsl: allow repeated-activation: too late", ["repeated-activation", "unused-allow"]),
-        ("  # netdsl: allow repeated-activation: mended\n  conv(8, 3) -> relu", ["unused-allow"]),
+        ("  # netdsl: allow repeated-activation: fixed\n  conv(8, 3) -> relu", ["unused-allow"]),
         ("  # netdsl: allow bias-before-norm: as the paper\n  conv(8, 3) -> bn -> relu", []),
         (
             "  # netdsl: allow bias-before-norm: as the paper\n  conv(8, 3) -> bn -> relu -> relu",

@@ -590,7 +590,7 @@ def test_check_fix_mends_the_file(run: Any, tmp_path: Path) -> None:
     assert "(`--fix` writes `conv`)" in run("check", path).out
     result = run("check", path, "--fix")
     assert result.code == 0
-    assert "mended 1 mistake" in result.out
+    assert "fixed 1 mistake" in result.out
     assert path.read_text() == FIXABLE.replace("cnv", "conv")
 
 

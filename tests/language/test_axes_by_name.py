@@ -55,7 +55,7 @@ def test_sizes_are_given_a_few_at_a_time() -> None:
         ('rearrange("l (4 d) -> l d")', '`4` has no meaning in "l (4 d) -> l d"'),
         ('reduce("l d -> l")', "the layer `reduce` needs `reduction`"),
         ('reduce("l d -> l", median)', "`reduction` of `reduce` is one of `max`, `mean`, `min`, `sum`; found `median`"),
-        ('einsum("l d, d -> l", it)', '"l d, d -> l" speaks of 2 values, found 1'),
+        ('einsum("l d, d -> l", it)', '"l d, d -> l" refers to 2 values, found 1'),
         ('einsum("l d, m d -> l m", it, take(0))', '"m d" names 2 axes, found [8]'),
     ],
 )

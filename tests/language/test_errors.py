@@ -2,7 +2,7 @@
 
 Each file in `tests/errors` holds small specs separated by `# ===`. `# error[code]: text` above a line says that exactly
 this is reported there, and nothing else in the file is; the rendered messages stand beside it in a `.txt` file with
-the lines that the fix of each takes out and puts in (`pytest --update-golden` writes them anew).
+the lines that the fix of each takes out and puts in (`pytest --update-golden` rewrites them).
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def test_messages_hold_nothing_of_python(path: Path) -> None:
 
 
 def test_most_mistakes_have_a_fix() -> None:
-    """At least 150 mistakes, at least 60% of them with a fix that was shown to mend."""
+    """At least 150 mistakes, at least 60% of them with a fix that was verified."""
     found = [d for path in FILES for source in sections(path) for d in with_fixes(source)]
     mended = [d for d in found if any(h.edits for h in d.hints)]
     assert len(found) >= 150

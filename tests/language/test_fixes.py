@@ -1,4 +1,4 @@
-"""Fixes: what people type elsewhere is rewritten, every offered edit mends, and nothing else changes."""
+"""Fixes: what people type elsewhere is rewritten, every offered edit fixes, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ MENDED = {
     recipe("optimizer = adma"): "optimizer = adam",
     recipe("epoch = 3"): "epochs = 3",
 }  # fmt: skip
-"""Wrong specs, and a line of each as it is mended."""
+"""Wrong specs, and a line of each as it is fixed."""
 
 
 @pytest.mark.parametrize("text", MENDED, ids=lambda t: re.sub(r"\W+", " ", t)[20:60])

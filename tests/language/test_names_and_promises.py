@@ -1,4 +1,4 @@
-"""Names that the elaborator gives, nets that are other nets, promises that speak of named sizes."""
+"""Names that the elaborator gives, nets that are other nets, expectations that refer to named sizes."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def test_a_condition_of_any_form_is_kept(line: str, wanted: list[str]) -> None:
 def test_the_cases_of_a_condition_are_limited() -> None:
     line = "require " + " and ".join(f"(H != {n} or W != {n + 1})" for n in range(2, 9))
     (found,) = net(line, "relu").diagnostics
-    assert (found.code, found.message) == ("undecided", "more than 64 cases to tell apart")
+    assert (found.code, found.message) == ("undecided", "more than 64 cases to distinguish")
 
 
 def test_an_if_must_be_decided() -> None:

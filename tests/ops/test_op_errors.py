@@ -1,4 +1,4 @@
-"""What ops refuse: the code, the argument or operand to blame, and what would mend it."""
+"""What ops refuse: the code, the argument or operand to blame, and what would fix it."""
 
 from __future__ import annotations
 

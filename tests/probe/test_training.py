@@ -1,4 +1,4 @@
-"""What is said of the loss and of training: against explicit matrices, torch's own optimizers, and updates by hand."""
+"""What is said of the loss and of training: against explicit matrices, torch's own optimizers, and steps by hand."""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ def made(capsys: pytest.CaptureFixture[str], *args: str) -> Any:
 def test_convnexts_plan_says_what_a_reader_asks(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, f"{SPECS / 'convnext.net'}:ImageNet300", "--samples", "1281167")
     for part in (
-        "93,600 updates of 4,096 samples; 300 epochs of 1,281,167 samples, 312 updates each",
-        "0.004 to 1e-06, updates 6,241 to 93,600 (epochs 20 to 300)",
+        "93,600 steps of 4,096 samples; 300 epochs of 1,281,167 samples, 312 steps each",
+        "0.004 to 1e-06, steps 6,241 to 93,600 (epochs 20 to 300)",
         "smoothed by 0.1, once, then mixed by mixup or cutmix, before they reach the loss",
         "group 2     lr, weight_decay 0: 123 tensors, 65,128 numbers (bias, norm, scale)",
         "stages.*.*.dwconv.weight (18)",
@@ -60,7 +60,7 @@ def test_every_parameter_is_listed_where_asked_for(capsys: pytest.CaptureFixture
 
 
 def test_a_plan_is_what_training_does(tmp_path: Path) -> None:
-    """Updates, learning rates, groups, rates of drop-path and dropout of a real loop."""
+    """Steps, learning rates, groups, rates of drop-path and dropout of a real loop."""
     text = """net Small(classes=10) {
       input image [1, 8, 8]
       conv(8, 3) -> bn -> relu

@@ -11,7 +11,7 @@ from recipe_harness import recipe as recipe_of
 
 from netdsl.recipe.sources import ImageFolder
 
-# What tables, commands and code print: epochs (or updates), batch, lr and the batch it is stated for, decay, smoothing.
+# What tables, commands and code print: epochs (or steps), batch, lr and the batch it is stated for, decay, smoothing.
 PRINTED: dict[str, tuple[int, int, float, int, float, float]] = {
     "airbench:CIFAR10": (476, 1024, 11.5 / 1024 / (1 + 1 / 0.15), 0, 0.0153 * 1024 / 11.5, 0.2),
     "alexnet:ImageNet90": (90, 128, 0.01, 0, 5e-4, 0), "alexnet:Torchvision90": (90, 256, 0.01, 0, 1e-4, 0),
@@ -172,7 +172,7 @@ def test_efficientnet_v2_grows_as_in_its_table() -> None:
 
 
 def test_airbenchs_lookahead() -> None:
-    """alpha_schedule = 0.95**5 * (step / steps)**3, every 5 updates, over the whole state dict."""
+    """alpha_schedule = 0.95**5 * (step / steps)**3, every 5 steps, over the whole state dict."""
     word: Any = recipe("airbench:CIFAR10").lookahead
     assert (word.every, word.power, word.buffers) == (5, 3, True)
     assert 1 - word.alpha == pytest.approx(0.95**5)
@@ -189,7 +189,7 @@ def having(predicate: Any) -> set[str]:
 
 
 def test_decays_of_the_averages() -> None:
-    """timm's, every step; TensorFlow's, which warms up; torchvision's, scaled, begun anew, with buffers."""
+    """timm's, every step; TensorFlow's, which warms up; torchvision's, scaled, begun again, with buffers."""
     plain = {f"convnext:ImageNet300{n}": 0.9999 for n in ("", "_S", "_B", "_L")} | dict.fromkeys(CONVNEXT_V2, 0.9999)
     plain |= {"convnext:FineTune22k_XL": 0.9999, "vit:DeiT300": 0.99996}
     google = {"efficientnet:ImageNet350_B0", "efficientnet_v2:ImageNet350"}
@@ -214,7 +214,7 @@ def test_clipping() -> None:
 
 
 def test_when_lr_changes() -> None:
-    """torchvision steps its schedulers after an epoch, as timm did for DeiT; all others count updates."""
+    """torchvision steps its schedulers after an epoch, as timm did for DeiT; all others count steps."""
     assert having(lambda r: r.schedule_unit == "epoch") == {*TORCHVISION, "vit:DeiT300"}
 
 

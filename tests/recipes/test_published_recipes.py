@@ -210,7 +210,7 @@ def test_convnext_t_has_eight_of_the_layers() -> None:
     ],
 )
 def test_torchvisions_average_is_scaled(name: str, alpha: float, warmup: int) -> None:
-    """adjust = world * batch * steps / epochs; decay = 1 - min(1, (1 - 0.99998) * adjust), every 32 updates."""
+    """adjust = world * batch * steps / epochs; decay = 1 - min(1, (1 - 0.99998) * adjust), every 32 steps."""
     found = recipe(name)
     assert found.ema is not None
     assert found.epochs is not None

@@ -105,7 +105,7 @@ def test_every_recipe_of_every_spec_prints_its_plan(path: Path, capsys: pytest.C
         assert main(["recipe", f"{path}:{name}", "--samples", "50000"]) == 0
         said = capsys.readouterr()
         assert said.out.splitlines()[0].endswith(f" by {name}")
-        assert re.search(r"^length +[\d,]+ updates of ", said.out, re.MULTILINE)
+        assert re.search(r"^length +[\d,]+ steps of ", said.out, re.MULTILINE)
         assert "group" in said.out
         assert not said.err  # a shipped recipe gives no warnings
 
@@ -137,7 +137,7 @@ def test_every_published_recipe_is_tried() -> None:
 
 
 def test_fine_tuning_starts_from_a_run_with_other_classes(tmp_path: Path) -> None:
-    """What fits is loaded, the head is drawn anew and starts at almost nothing."""
+    """What fits is loaded, the head is initialized and starts at almost nothing."""
     small = ["-p", "depths=[1, 1, 1, 1]", "-p", "widths=[8, 16, 24, 32]", *IMAGES[:-1]]
     train("convnext:ImageNet300", tmp_path / "first", *small, "classes=7", "--set", "optimizer.lr=1e-2")
     before = load_file(tmp_path / "first" / "model.safetensors")

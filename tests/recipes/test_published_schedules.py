@@ -68,7 +68,7 @@ def test_torchvisions_recipes_follow_its_schedulers_through_every_epoch(
 
 
 def test_convnexts_schedule_is_the_codes_array() -> None:
-    """utils.cosine_scheduler: linspace(0, lr, warm-up), then half a cosine to 1e-6, 312 updates an epoch."""
+    """utils.cosine_scheduler: linspace(0, lr, warm-up), then half a cosine to 1e-6, 312 steps an epoch."""
     lr, per_epoch, total = schedule("convnext:ImageNet300")
     assert (per_epoch, total) == (312, 300 * 312)
     first = np.linspace(0, 4e-3, 20 * 312)

@@ -39,7 +39,7 @@ def lr(fields: str, step: int) -> float:
 
 
 def test_schedules_change_by_step_or_by_epoch() -> None:
-    """timm on updates and ConvNeXt against torchvision's scheduler.step() at the end of an epoch."""
+    """timm on steps and ConvNeXt against torchvision's scheduler.step() at the end of an epoch."""
     text = "optimizer = sgd(lr=1)\nschedule = cosine"
     for step in (0, 9, 10, 57, 199):
         assert lr(text, step) == pytest.approx((1 + math.cos(math.pi * step / 200)) / 2)
@@ -214,7 +214,7 @@ def test_drop_path_per_row_and_per_batch() -> None:
 @pytest.mark.parametrize(
     ("word", "decay", "every", "restart"),
     [
-        ("0.9", 0.9, 1, 0),  # timm, ConvNeXt: at every update
+        ("0.9", 0.9, 1, 0),  # timm, ConvNeXt: at every step
         ("ema(0.9, every=3)", 0.9, 3, 0),
         ("ema(0.9, restart=6 steps)", 0.9, 1, 6),  # torchvision: n_averaged = 0 during the warm-up
         ("ema(0.99, every=2, scaled=true)", 1 - 0.01 * 10 * 2 / 4, 2, 0),  # torchvision's adjustment, 4 epochs of 5

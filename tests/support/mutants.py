@@ -93,7 +93,7 @@ FREE = ("spend", "__repr__")
 
 
 def sites(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None]]:
-    """Every field of a node that may be changed, but for annotations, texts for people and what work costs."""
+    """Every field of a node that may be changed, but for annotations, texts for readers and what work costs."""
     for field, value in ast.iter_fields(node):
         for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
             if not isinstance(child, ast.AST) or field in ("annotation", "returns", "decorator_list"):

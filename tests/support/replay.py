@@ -1,7 +1,7 @@
 """Tests run without pytest, hundreds of times a minute: the cheapest first, laws on examples drawn once before.
 
 For modules of tests that need no fixtures. `Replay` draws the examples of each `@given` in the warm process; after a
-fork and a change of the source, `passes` loads the tests anew and calls them.
+fork and a change of the source, `passes` loads the tests again and calls them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EXAMPLES = 40
 
 
 class Replay:
-    """The tests of some files, with the examples of their laws. `room`: the package whose modules are loaded anew."""
+    """The tests of some files, with the examples of their laws. `room`: the package whose modules are loaded again."""
 
     def __init__(self, files: list[Path], room: str) -> None:
         self.names = [f.stem for f in files]

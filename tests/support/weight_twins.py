@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
-    """All weights and statistics drawn anew: initial values hide a swapped tensor. Tables stay."""
+    """All weights and statistics initialized: initial values hide a swapped tensor. Tables stay."""
     tables = {key for key, _ in module.named_buffers() if "running_" not in key}
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

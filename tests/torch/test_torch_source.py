@@ -414,7 +414,7 @@ net Net {
     ],
 )
 def test_an_input_that_is_an_output_keeps_its_name(body: str, returned: str) -> None:
-    """`module(x=...)` and the message about its shape speak of the author's input."""
+    """`module(x=...)` and the message about its shape refer to the author's input."""
     source = check(program_of(f"net Net {{\n input x [3, 8, 8]\n {body}\n}}\n"))
     assert "def forward(self, x: Tensor)" in source
     assert returned in source

@@ -212,8 +212,8 @@ def flat_net() -> nn.Module:
 @pytest.mark.parametrize(
     ("fields", "words", "hint"),
     [
-        ("epochs = 1\nbatch = 7", "the last update of an epoch has 1 sample: the batch norm `2`", "drop_last = true"),
-        ("epochs = 1\nbatch = 1", "an update has 1 sample: the batch norm `2`", "a larger `batch`"),
+        ("epochs = 1\nbatch = 7", "the last step of an epoch has 1 sample: the batch norm `2`", "drop_last = true"),
+        ("epochs = 1\nbatch = 1", "a step has 1 sample: the batch norm `2`", "a larger `batch`"),
         ("epochs = 1\nbatch = 10\nmicro_batch = 1", "in parts of at most 1: the batch norm `2`", "`micro_batch = 2`"),
         ("epochs = 1\nbatch = 47\nmicro_batch = 2", "has 47 samples, in parts of at most 2", "`micro_batch = 3`"),
     ],
@@ -261,7 +261,7 @@ def test_what_is_refused_is_what_torch_refuses(batch: int) -> None:
 def test_a_batch_norm_over_images_is_warned_of() -> None:
     """It works with one sample, of which its statistics then are."""
     said = check_batches(loop_of("epochs = 1\nbatch = 7", module=small_net()))[0]
-    assert said.startswith("the last update of an epoch has 1 sample: batch norm takes its statistics from one sample")
+    assert said.startswith("the last step of an epoch has 1 sample: batch norm takes its statistics from one sample")
     (only,) = check_batches(loop_of("epochs = 1\nbatch = 7", module=small_net(norm=False)))
     assert "whose gradient counts as much as a batch's" in only
     loop = loop_of("epochs = 1\nbatch = 7", module=small_net())
@@ -273,7 +273,7 @@ def test_a_batch_norm_over_images_is_warned_of() -> None:
 @pytest.mark.parametrize(
     ("world", "fields", "words"),
     [
-        (2, "epochs = 1\nbatch = 2", "an update has 2 samples for 2 processes: the batch norm `2`"),
+        (2, "epochs = 1\nbatch = 2", "a step has 2 samples for 2 processes: the batch norm `2`"),
         (2, "epochs = 1\nbatch = 12", "has 2 samples for 2 processes: the batch norm `2`"),
         (3, "epochs = 1\nbatch = 12", "has 2 samples: too few for 3 processes"),
         (2, "epochs = 1\nbatch = 10\nmicro_batch = 1", "for 2 processes, in parts of at most 1: the batch norm `2`"),
@@ -292,7 +292,7 @@ def test_a_ragged_run_is_refused_with_its_hint(here: Path, capsys: pytest.Captur
     ))  # fmt: skip
     assert train("run", "batch=178") == 1  # 179 samples
     said = capsys.readouterr().err
-    assert "the last update of an epoch has 1 sample: the batch norm" in said
+    assert "the last step of an epoch has 1 sample: the batch norm" in said
     assert "hint: leave it out: `drop_last = true`" in said
     assert not (here / "run" / "metrics.jsonl").exists()
     assert train("run2", "batch=178", "drop_last=true") == 0

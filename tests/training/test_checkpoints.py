@@ -76,7 +76,7 @@ def test_a_run_made_longer_says_so_and_is_the_longer_run(here: Path, capsys: pyt
     capsys.readouterr()
     assert resume("long", epochs="3") == 0
     said = capsys.readouterr().err
-    assert "goes on after step 3 of 9\n  epochs: 1 -> 3\n" in said
+    assert "resumes after step 3 of 9\n  epochs: 1 -> 3\n" in said
     assert_same_weights(here / "long" / "model.safetensors", here / "whole" / "model.safetensors")
     assert log(here / "long") == log(here / "whole")
     assert json.loads((here / "long" / "recipe.json").read_text())["epochs"] == 3
@@ -90,7 +90,7 @@ def test_what_a_change_does_to_the_lr_is_said(here: Path, capsys: pytest.Capture
     said = capsys.readouterr().err
     assert "epochs: 3 -> 6" in said
     assert "optimizer.momentum: 0.9 -> 0.8" in said
-    assert "lr of the next update: 0 -> 0.025" in said  # the end of 9; half of 18
+    assert "lr of the next step: 0 -> 0.025" in said  # the end of 9; half of 18
     first = next(x for x in log(here / "run") if x["kind"] == "step" and x["step"] == 10)
     assert first["lr"] == pytest.approx(0.025)
 
@@ -130,7 +130,7 @@ def test_changes_that_are_refused(
 
 
 def test_going_back_to_a_kept_checkpoint(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A run that is too far for a shorter end names the checkpoint to go on from; the log forgets what came after."""
+    """A run that is too far for a shorter end names the checkpoint to resume from; the log forgets what came after."""
     assert train("run", keep="4") == 0
     assert train("short", epochs="2") == 0
     assert kept(here / "run") == ["best-000009", "step-000003", "step-000006", "step-000009"]

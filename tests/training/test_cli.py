@@ -194,7 +194,7 @@ def test_two_processes_train_as_one(tmp_path: Path, spec: Path) -> None:
         (["train", "small.net", "--recipe", "Quick", "-p", "classes=7"], 1, "-p classes=10"),
         (["train", "small.net", "--recipe", "Quick", "--data", 'cifar10("none")'], 1, "takes [1, 8, 8]"),
         (["train", "small.net", "--recipe", "Quick", "--data", 'npz("small.net")'], 1, "not an npz file"),
-        (["train", "--resume", "nothing"], 2, "not the folder of a run"),
+        (["train", "--resume", "nothing"], 2, "not a run directory"),
         (["train", "small.net", "--recipe", "Quick", "-o", "small.net"], 2, "not empty"),
         (["train", "small.net", "--recipe", "Quick", "--set", "data=graph(\"x\")"], 1, "the targets are nodes"),
         (["eval", "small.net"], 2, "small.net"),

@@ -88,7 +88,7 @@ def test_other_convolutions_stay_as_they_are(layer: nn.Conv2d) -> None:
 
 
 def test_training_is_the_same_to_rounding() -> None:
-    """Ten updates with and without the faster forms, held against each other; the keys stay."""
+    """Ten steps with and without the faster forms, held against each other; the keys stay."""
 
     def net() -> nn.Module:
         torch.manual_seed(4)

@@ -200,7 +200,7 @@ def test_reduced_statistics_are_the_mean_over_processes(here: Path) -> None:
     ("settings", "words"),
     [
         pytest.param(["batch_norm=sync"], "torch has no `batch_norm = sync` on a CPU", marks=pytest.mark.slow),
-        (["batch=179"], "the last update of an epoch has 1 sample: too few for 2 processes"),
+        (["batch=179"], "the last step of an epoch has 1 sample: too few for 2 processes"),
         pytest.param(
             ["shard=fsdp", "micro_batch=1"], "which 2 processes cannot take one by one", marks=pytest.mark.slow
         ),
@@ -232,7 +232,7 @@ def test_ctrl_c_reaches_all_processes_and_saves(here: Path) -> None:
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     step = load_tensors(here / "run" / "checkpoint.safetensors")[1]["state"]["step"]
-    assert f"stopped at step {step}; go on with: netdsl train --resume run" in said
+    assert f"stopped at step {step}; continue with: netdsl train --resume run" in said
     assert "Traceback" not in said
 
 

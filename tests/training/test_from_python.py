@@ -94,7 +94,7 @@ def test_callbacks_are_told_and_may_stop(net: netdsl.Net, tmp_path: Path) -> Non
 
 
 def test_a_callback_that_throws_costs_no_step(net: netdsl.Net, tmp_path: Path) -> None:
-    """The run is kept, and goes on to the last bit of one that nothing has disturbed."""
+    """The run is kept, and continues to the last bit of one that nothing has disturbed."""
 
     def broken(numbers: dict[str, Any]) -> None:
         if numbers["step"] == 17:
@@ -119,7 +119,7 @@ def test_what_is_wrong_is_said_in_words(net: netdsl.Net, tmp_path: Path) -> None
         net.train(folder=tmp_path / "a", **small(settings={"optimiser": "sgd"}))
     with pytest.raises(netdsl.TrainingError, match="there is no file"):
         net.train(folder=tmp_path / "b", **small(data='npz("none.npz")'))
-    with pytest.raises(netdsl.TrainingError, match="not the folder of a run"):
+    with pytest.raises(netdsl.TrainingError, match="not a run directory"):
         netdsl.open_run(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
@@ -127,7 +127,7 @@ def test_what_is_wrong_is_said_in_words(net: netdsl.Net, tmp_path: Path) -> None
         net.train(folder=tmp_path / "full", **small())
 
 
-# Data handed over.
+# Data passed.
 
 TABLE = "net Table {\n  input x [4]\n  linear(16) -> relu -> linear(3)\n}\n"
 
@@ -188,7 +188,7 @@ def test_a_dataset_is_learnt_and_gone_on_with(tmp_path: Path) -> None:
     ("spoilt", "said"),
     [
         (lambda x: (x[:3], 0), r"item 17 of `data` is \[3\] of float32, item 0 is \[4\]"),
-        (lambda x: (x * float("nan"), 0), "item 17 of `data` holds numbers that are not finite"),
+        (lambda x: (x * float("nan"), 0), "item 17 of `data` holds values that are not finite"),
         (lambda x: {}["key"], "item 17 of `data` cannot be read: KeyError: 'key'"),
         (lambda x: x, "item 17 of `data` is no pair"),
     ],

@@ -239,7 +239,7 @@ def test_decoupled_decay_of_the_paper() -> None:
     factor = 1.0
     got = trained("optimizer = adamw(lr=0.01, weight_decay=0.025, decay=schedule)", lr=schedule)
     assert_equal(got, by_formula(update), rtol=1e-4, atol=1e-6)
-    factor = 100**-0.5  # sqrt(batch / (samples * epochs)) = 1 / sqrt(updates)
+    factor = 100**-0.5  # sqrt(batch / (samples * epochs)) = 1 / sqrt(steps)
     got = trained("optimizer = adamw(lr=0.01, weight_decay=0.025, decay=normalized)", lr=schedule)
     assert_equal(got, by_formula(update), rtol=1e-4, atol=1e-6)
 

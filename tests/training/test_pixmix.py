@@ -1,4 +1,4 @@
-"""PixMix against the formulas of its reference implementation, written anew in numpy and Pillow."""
+"""PixMix against the formulas of its reference implementation, rewritten in numpy and Pillow."""
 
 from __future__ import annotations
 

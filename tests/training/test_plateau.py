@@ -62,7 +62,7 @@ validation = 0.1
 
 
 def run(loop: Any, stop: int | None = None) -> list[float]:
-    """The lr of every update."""
+    """The lr of every step."""
     lrs: list[float] = []
 
     def watch(what: str, numbers: dict[str, Any]) -> None:

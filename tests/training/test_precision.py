@@ -82,7 +82,7 @@ def overflowing(calls: set[int]) -> nn.Module:
 
 
 def test_an_overflow_of_fp16_skips_the_step_and_not_the_schedule(tmp_path: Path) -> None:
-    """Update 4 changes nothing and halves the scale; the lr of update 5 is that of update 5."""
+    """Update 4 changes nothing and halves the scale; the lr of step 5 is that of step 5."""
     loop = halved(loop_of(FIELDS, tmp_path, module=overflowing({4})), torch.float16)
     seen: list[tuple[Tensor, float, float]] = []
 

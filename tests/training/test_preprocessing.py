@@ -38,7 +38,7 @@ def test_statistics_per_pixel_are_scikit_learns(scale: bool) -> None:
 
 @pytest.mark.parametrize("word", ["pixel(scale=false)", "image"])
 def test_a_trained_net_takes_raw_pixels(tmp_path: Path, word: str) -> None:
-    """The run folder, opened again, and its ONNX file give what the bare layers give on standardised pixels."""
+    """The run directory, opened again, and its ONNX file give what the bare layers give on standardised pixels."""
     spec, folder = tmp_path / "small.net", tmp_path / "run"
     spec.write_text(NET + f"recipe R for Small {{ epochs = 1 standardize = {word} }}".replace("1 s", "1\n s"))
     assert main(["train", str(spec), "-o", str(folder), "-q"]) == 0

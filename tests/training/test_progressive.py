@@ -1,4 +1,4 @@
-"""Training that grows in stages: the paper's numbers, what each update sees, and which nets take other sizes."""
+"""Training that grows in stages: the paper's numbers, what each step sees, and which nets take other sizes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def pooled() -> torch.nn.Module:
 
 
 def test_every_update_sees_its_stage() -> None:
-    """Ten updates in three stages: 4, 3 and 3; sizes, rates and mixing change between them."""
+    """Ten steps in three stages: 4, 3 and 3; sizes, rates and mixing change between them."""
     loop = loop_of(FIELDS, module=pooled())
     seen = []
     for step in range(10):
@@ -167,7 +167,7 @@ def net_at(body: str, size: object) -> Net:
 
 @pytest.mark.parametrize("name", NETS)
 def test_a_net_takes_a_size_where_a_spec_of_that_size_is_the_same_net(name: str) -> None:
-    """Held against the spec written anew for the size: it has a meaning, its weights fit, its outputs are the same."""
+    """Held against the spec rewritten for the size: it has a meaning, its weights fit, its outputs are the same."""
     ours = net_at(NETS[name], 16)
     module = ours.module(seed=1).eval()
     decided = []
@@ -226,9 +226,9 @@ def test_the_plan_says_what_grows_and_a_run_does_it(tmp_path: Path, capfd: pytes
     assert main(["recipe", str(spec)]) == 0
     lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("stage")]
     assert lines == [
-        "stage 1     size 8, strength 3, dropout 0, mixup 0, from update 1",
-        "stage 2     size 12, strength 6, dropout 0.1, mixup 0.1, from update 9",
-        "stage 3     size 16, strength 9, dropout 0.2, mixup 0.2, from update 17",
+        "stage 1     size 8, strength 3, dropout 0, mixup 0, from step 1",
+        "stage 2     size 12, strength 6, dropout 0.1, mixup 0.1, from step 9",
+        "stage 3     size 16, strength 9, dropout 0.2, mixup 0.2, from step 17",
     ]
     assert main(["train", str(spec), "-o", str(tmp_path / "run"), "-q"]) == 0
     result = json.loads((tmp_path / "run" / "run.json").read_text())["result"]

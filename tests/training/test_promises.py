@@ -34,7 +34,7 @@ def steps_of(loop: Any) -> list[dict[str, Any]]:
     return found
 
 
-# An average goes on counting where it stopped, and training goes on from the raw weights.
+# An average continues counting where it stopped, and training resumes from the raw weights.
 
 
 def test_a_resumed_average_is_the_recursion_over_all_raw_weights(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_what_is_left_is_what_the_average_keeps() -> None:
         assert float(average.state["1.weight"][0, 0]) == pytest.approx(average.left(steps), rel=1e-5)
 
 
-# The lr is a function of the optimizer step, the number of updates one of the data.
+# The lr is a function of the optimizer step, the number of steps one of the data.
 
 
 @pytest.mark.parametrize("micro", [0, 1, 3, 5, 16])

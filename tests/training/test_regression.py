@@ -1,4 +1,4 @@
-"""Numbers to predict: standardised for the loss by the training split, given in their own units by the net."""
+"""Regression targets: standardised for the loss by the training split, given in their own units by the net."""
 
 from __future__ import annotations
 

@@ -120,12 +120,12 @@ def test_killed_before_there_is_a_run(here: Path) -> None:
         [sys.executable, "-m", "netdsl", "train", "--resume", "early"], cwd=here, capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert "not the folder of a run" in done.stderr
+    assert "not a run directory" in done.stderr
 
 
 @pytest.mark.slow
 def test_killed_with_an_average_at_the_end(here: Path) -> None:
-    """Before the average begins, within it, and after the last update, when statistics are computed anew."""
+    """Before the average begins, within it, and after the last step, when statistics are computed again."""
     plan = [train("Averaged", "whole")]
     for step in (8, 25, 36):
         plan += [train("Averaged", f"at{step}", f"step:{step}"), resume(f"at{step}")]
@@ -137,7 +137,7 @@ def test_killed_with_an_average_at_the_end(here: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_within_its_patience(here: Path) -> None:
-    """The best so far and the evaluations since then go on; the best weights are those of the unbroken run."""
+    """The best so far and the evaluations since then continue; the best weights are those of the unbroken run."""
     commands(train("Patient", "whole"), cwd=here)
     _, about = load_tensors(here / "whole" / "checkpoint.safetensors")
     state = about["state"]

@@ -167,7 +167,7 @@ def test_two_new_runs_into_one_folder(tmp_path: Path) -> None:
 
 def test_what_ended_a_run_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
-    how = f"`netdsl train --resume {tmp_path}` goes on from the newest checkpoint"
+    how = f"`netdsl train --resume {tmp_path}` resumes from the newest checkpoint"
     with pytest.raises(WriteError) as full, going_on(tmp_path):
         raise WriteError("cannot-write", "cannot write x: No space left on device")
     assert full.value.hint == how
@@ -222,11 +222,11 @@ def test_a_number_that_is_none_is_named_by_its_row_in_the_file(tmp_path: Path) -
     for row in (3, 57):
         x, y = np.random.rand(80, 4), np.arange(80) % 2
         x[row, 2] = np.nan
-        with pytest.raises(DataError, match=rf"`x` has numbers that are not finite, first in row {row} "):
+        with pytest.raises(DataError, match=rf"`x` has values that are not finite, first in row {row} "):
             read(recipe(f"data = {saved(tmp_path, x=x, y=y)}").data, tmp_path, (4,), 2)
         targets = np.zeros(80)
         targets[row] = np.inf
-        with pytest.raises(DataError, match=rf"`y` has numbers that are not finite, first in row {row} "):
+        with pytest.raises(DataError, match=rf"`y` has values that are not finite, first in row {row} "):
             read(recipe(f"data = {saved(tmp_path, x=np.zeros((80, 4)), y=targets)}").data, tmp_path, (4,), 2)
 
 
@@ -244,7 +244,7 @@ def test_absent_classes_and_a_last_batch_of_one_are_said(
     assert main(["train", "n.net", "--data", word, *settings]) == 0
     said = capsys.readouterr().err
     assert "class `1` has no sample to train on" in said
-    assert "the last update of an epoch has 1 sample, whose gradient counts as much as a batch's" in said
+    assert "the last step of an epoch has 1 sample, whose gradient counts as much as a batch's" in said
     assert "drop_last = true" in said
 
 

@@ -123,7 +123,7 @@ def test_images_and_classes_are_those_of_the_samples(here: Path) -> None:
 
 
 def seen(base: Path, rank: int, world: int, workers: int) -> dict[int, list[int]]:
-    """The samples that a process computes in every update, as their images say."""
+    """The samples that a process computes in every step, as their images say."""
     made = recipe(f'data = shards("train-*.tar", test="val-*.tar")\nepochs = 2\nbatch = 8\nworkers = {workers}')
     split = read(made.data, base, (3, 8, 8), 3).train
     feed = BatchLoader(split, made, Targets(made, "classes", 3))

@@ -68,7 +68,7 @@ def refused(tmp_path: Path, capfd: pytest.CaptureFixture[str], net: str, data: s
 
 ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     "last": ({"x": X.transpose(0, 2, 3, 1), "y": Y}, "channels come first: `x.transpose(0, 3, 1, 2)`"),
-    "nan": ({"x": np.where(X > 250, np.nan, X / 255), "y": Y}, "numbers that are not finite, first in row"),
+    "nan": ({"x": np.where(X > 250, np.nan, X / 255), "y": Y}, "values that are not finite, first in row"),
     "negative": ({"x": X, "y": Y - 1}, "has class -1, of 1 classes"),
     "onehot": ({"x": X, "y": np.eye(2, dtype=int)[Y]}, "`y.argmax(1)` of one-hot rows"),
     "one": ({"x": X[:1], "y": Y[:1]}, "has 1 rows to train on and 0 to test on"),

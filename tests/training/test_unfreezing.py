@@ -75,7 +75,7 @@ def test_an_unfrozen_layer_has_the_first_steps_of_an_optimizer_at_its_own_lr() -
 
 
 def test_it_is_a_run_of_the_unfrozen_layers_alone_until_then() -> None:
-    """The same head as with layers that are frozen for good."""
+    """The same head as with layers that are frozen permanently."""
     ours = states(run_of(FIELDS))
     theirs = states(run_of(FIELDS.replace('unfreeze = after(4 steps, ["norm"]) -> after(8 steps, lr=0.1)', "")))
     assert torch.equal(ours[3]["head.weight"], theirs[3]["head.weight"])

@@ -63,12 +63,12 @@ def module_of(spec: str, tmp_path: Path, **arguments: Any) -> nn.Module:
 
 
 def test_other_classes(spec: str, twin: nn.Module, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Refused with the next step; with `--partial` the head is drawn anew and the rest is the file's."""
+    """Refused with the next step; with `--partial` the head is initialized and the rest is the file's."""
     assert run(spec, tmp_path, "-p", "classes=7") == 1
     assert "--partial" in capsys.readouterr().err
     assert not (tmp_path / "own.safetensors").exists()
     assert run(spec, tmp_path, "-p", "classes=7", "--partial") == 0
-    assert "drawn anew" in capsys.readouterr().out
+    assert "initialized" in capsys.readouterr().out
     own, x = module_of(spec, tmp_path, classes=7), torch.randn(2, 3, 64, 64)
     assert torch.equal(own.stem[0].weight, twin.conv1.weight)
     features = own.stages(own.stem(x)).mean((2, 3))
@@ -118,7 +118,7 @@ def test_no_match_is_an_error(spec: str, tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_the_trunk_alone(spec: str, twin: nn.Module, tmp_path: Path) -> None:
-    """A head that is left out starts anew, without `--partial`: it was asked for."""
+    """A head that is left out is initialized, without `--partial`: it was asked for."""
     assert run(spec, tmp_path, "--exclude", "head") == 0
     own = module_of(spec, tmp_path)
     assert not torch.equal(own.head[1].weight, twin.fc.weight)

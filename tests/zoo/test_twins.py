@@ -32,7 +32,7 @@ def block(file: str, call: str, *inputs: str) -> Net:
 
 
 FURTHER = {"nfnet": ("ReluConv", "GeluConv", "SameConv", "ScaledGelu")}
-"""What the arguments of a file's blocks speak of."""
+"""What the arguments of a file's blocks refer to."""
 
 
 def module_of(net: Net) -> nn.Module:

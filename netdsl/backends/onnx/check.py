@@ -14,7 +14,7 @@ from netdsl.backends.onnx.file import save, weight_bytes
 from netdsl.backends.onnx.wire import pieces
 
 INLINE = 2**24
-"""Bytes of weights up to which a model is handed over in memory."""
+"""Bytes of weights up to which a model is passed in memory."""
 
 
 def check_model(model: ModelProto) -> str | None:

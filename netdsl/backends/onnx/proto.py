@@ -24,7 +24,7 @@ IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
 WORD = re.compile(r"[A-Za-z_]\w*")
 
 NOT_INFERRED = frozenset(("GroupNormalization",))
-"""Nodes whose results onnx's shape inference knows nothing of: their types are written, or no quantiser could go on."""
+"""Nodes whose output types onnx's shape inference does not know: they are written out, because quantisers need them."""
 
 
 def to_proto(

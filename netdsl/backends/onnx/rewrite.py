@@ -14,7 +14,7 @@ Rule = Callable[["Rewriter", GraphNode], bool]
 
 
 class Rewriter:
-    """A graph being written anew, node by node.
+    """A graph being rewritten, node by node.
 
     A rule is asked for each node: it adds nodes (`add`) or gives its results other names (`same`) and returns True, or
     returns False and the node stays.

@@ -120,7 +120,7 @@ class _Search:
 
 
 def _allows(program: Program, names: Iterable[str], sizes: Sequence[int]) -> bool:
-    """Whether the constraints that speak of these names alone hold of these sizes."""
+    """Whether the constraints that refer to these names alone hold of these sizes."""
     values = dict(zip(names, sizes, strict=True))
     return all(c.holds(values) for c in program.constraints if sizes_of(c) <= values.keys())
 

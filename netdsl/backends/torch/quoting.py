@@ -42,7 +42,7 @@ def docstring(text: str, indent: str, width: int) -> list[str]:
 
 
 def _paragraphs(text: str) -> list[str]:
-    """Lines that go on with the one before are one paragraph; those that are indented or empty stand alone."""
+    """Lines that continue with the one before are one paragraph; those that are indented or empty stand alone."""
     found: list[str] = []
     for line in text.split("\n"):
         if found and line.strip() and found[-1].strip() and not line.startswith((" ", "-", "*")):

@@ -1,4 +1,4 @@
-"""Named sizes in PyTorch text: a size as arithmetic on the shapes at hand."""
+"""Named sizes in PyTorch text: a size as arithmetic on the shapes of the inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PyTorch text as trees, before it is laid out: so that two blocks can be compared, and their numbers told apart."""
+"""PyTorch text as trees, before it is laid out: so that two blocks can be compared, and their numbers distinguished."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The activations that lints speak of."""
+"""The activations that lints refer to."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _FORM = re.compile(ALLOW + r"\s+(?P<code>[\w-]+)\s*(?::\s*(?P<reason>.*))?$")
 
 
 class Allowance(Struct, frozen=True, eq=False):
-    """A comment that silences a warning. `lines`: the line it speaks of."""
+    """A comment that silences a warning. `lines`: the line it refers to."""
 
     code: str
     reason: str
@@ -69,7 +69,7 @@ def _idle(allowance: Allowance, known: Iterable[str]) -> Diagnostic:
 
 
 def _allowances(module: Module) -> Iterator[Allowance]:
-    """The comments of a file that allow something; one on a line of its own speaks of the next statement."""
+    """The comments of a file that allow something; one on a line of its own refers to the next statement."""
     source = module.source
     for comment in module.file.comments:
         match = _FORM.match(comment.text)

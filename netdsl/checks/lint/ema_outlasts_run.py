@@ -18,5 +18,5 @@ def check(trained: Trained) -> Iterator[Diagnostic]:
     steps = recipe.total_steps(updates_per_epoch(samples, recipe.batch, recipe.drop_last))
     length = ema.every / (1 - ema.decay)
     if length > steps:
-        message = f"an average over {length:.0f} updates is longer than the run of {steps}: it holds initial weights"
+        message = f"an average over {length:.0f} steps is longer than the run of {steps}: it holds initial weights"
         yield warning("ema-outlasts-run", message, trained.places.at("ema"), "a smaller decay, or `warmup=true`")

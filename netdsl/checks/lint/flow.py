@@ -135,7 +135,7 @@ class _Walk:
             self.producers[value.name] = step, ()
 
     def _link(self, given: set[str]) -> None:
-        """Add the link of every value that ends here; an output of a block goes on in its callers."""
+        """Add the link of every value that ends here; an output of a block continues in its callers."""
         is_net = self.definition in self.flow.mains
         for name, (step, inside) in self.producers.items():
             if is_net or name not in given:

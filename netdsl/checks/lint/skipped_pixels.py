@@ -30,7 +30,7 @@ def check(file: File) -> Iterator[Diagnostic]:
 
 
 def _joins(step: Step, after: dict[int, Link]) -> bool:
-    """Whether the value goes on into a sum, perhaps through a norm."""
+    """Whether the value continues into a sum, perhaps through a norm."""
     for _ in range(4):
         link = after.get(id(step))
         if link is None or not link.uses:

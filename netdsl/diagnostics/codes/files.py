@@ -75,6 +75,6 @@ FILES = (
     Code(
         "internal-error",
         "The language server failed on this text",
-        "This is a bug in netdsl: please report it with the spec. The server goes on with the next edit.",
+        "This is a bug in netdsl: please report it with the spec. The server continues with the next edit.",
     ),
 )

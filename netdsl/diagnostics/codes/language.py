@@ -55,7 +55,7 @@ LANGUAGE = (
     Code(
         "several-values",
         "Several tensors flow where one is needed",
-        "Layers such as `chunk` give several tensors. Name them (`a, b = chunk(2)`) and say which one goes on.",
+        "Layers such as `chunk` give several tensors. Name them (`a, b = chunk(2)`) and say which one continues.",
         net("input x [4]\nchunk(2) -> relu"),
         net("input x [4]\na, b = chunk(2)\na * b"),
     ),

@@ -84,7 +84,7 @@ LAYERS = (
     ),
     Code(
         "cannot-express-size",
-        "A size cannot be computed from the inputs at hand",
+        "A size cannot be computed from the inputs of the module",
         "The PyTorch source reads named sizes from the shapes of a module's inputs. Give the block an input that has "
         "the size, or fix it with `--size`.",
     ),

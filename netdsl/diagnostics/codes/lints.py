@@ -22,7 +22,7 @@ LINTS = (
     Code(
         "unused-allow",
         "A comment allows a warning that nothing gives",
-        "The line that the comment speaks of has no such warning (any more): delete the comment.",
+        "The line that the comment refers to has no such warning (any more): delete the comment.",
         image("# netdsl: allow bias-before-norm: as the paper\nconv(8, 3) -> relu"),
         image("conv(8, 3) -> relu"),
     ),
@@ -30,7 +30,7 @@ LINTS = (
         "unused-value",
         "Nothing uses a named value",
         "The layers that compute it are counted, stored and decayed, and never get a gradient. `name = ...` names a "
-        "value and keeps the current one; `... as name` names it and goes on with it. A name that begins with `_` is "
+        "value and keeps the current one; `... as name` names it and continues with it. A name that begins with `_` is "
         "meant to be unused.",
         image("skip = conv(8, 3)\nconv(16, 3)"),
         image("conv(8, 3) as skip\nconv(8, 3) -> relu\nit + skip"),

@@ -51,7 +51,7 @@ RECIPE_LINTS = (
     Code(
         "ema-outlasts-run",
         "The average of the weights is longer than training",
-        "An average with decay d covers about 1 / (1 - d) updates. One that is longer than the run still holds the "
+        "An average with decay d covers about 1 / (1 - d) steps. One that is longer than the run still holds the "
         "initial weights at the end.",
         recipe("data = digits\nepochs = 3\nema = 0.9999"),
         recipe("data = digits\nepochs = 3\nema = 0.9"),

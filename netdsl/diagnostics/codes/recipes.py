@@ -200,7 +200,7 @@ RECIPES = (
     Code(
         "unfit-metric",
         "A metric cannot be measured",
-        "`top5` needs more than five classes, `rmse`, `mae` and `r2` numbers to predict, `perplexity` tokens; `auroc` "
+        "`top5` needs more than five classes, `rmse`, `mae` and `r2` regression targets, `perplexity` tokens; `auroc` "
         "and `average_precision` order samples, and not the places of a mask or a text. A metric that decides "
         "when to stop must be one that is measured.",
         recipe("metrics = [rmse]"),

@@ -35,8 +35,8 @@ class Range(Struct, frozen=True):
 
 
 def amount_of(kind: Range, level: Tensor, sign: Tensor, size: torch.Size) -> Tensor:
-    """The amount of each sample, [B]. Beyond strength 1 it goes on in proportion, as in EfficientNetV2's code; what has
-    an end (posterize, solarize) and factors below 1 stay where they are."""
+    """The amount of each sample, [B]. Beyond strength 1 it grows in proportion, as in EfficientNetV2's code; bounded
+    amounts (posterize, solarize) and factors below 1 stay at their bound."""
     level = level.clamp(max=1) if kind.low else level
     amount = kind.low + (kind.high - kind.low) * level
     amount = amount * {"width": size[3], "height": size[2]}.get(kind.scale, 1)

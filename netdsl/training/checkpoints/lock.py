@@ -1,4 +1,4 @@
-"""One process at a time writes into the folder of a run."""
+"""One process at a time writes into a run directory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run's folder for this process; the operating system lets go of it however the process ends.
+    """Hold a run directory for this process; the operating system releases it however the process ends.
 
     Raises CheckpointError where another process holds it.
     """
@@ -98,11 +98,11 @@ def owned(folder: Path, ranks: ProcessGroup, resume: bool) -> Iterator[None]:
 
 @contextmanager
 def going_on(folder: Path) -> Iterator[None]:
-    """Adds to what ended a run from outside (a full disk, a process that died) how to go on with it."""
+    """Adds to what ended a run from outside (a full disk, a process that died) how to continue with it."""
     try:
         yield
     except (WriteError, ReaderDied, RuntimeError) as error:
-        how = f"`netdsl train --resume {folder}` goes on from the newest checkpoint"
+        how = f"`netdsl train --resume {folder}` resumes from the newest checkpoint"
         if not (folder / ABOUT).exists():
             raise
         if isinstance(error, RuntimeError):

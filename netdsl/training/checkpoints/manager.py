@@ -1,6 +1,6 @@
-"""The checkpoints of a run's folder: the newest, those that the recipe keeps, and the weights of the best evaluations.
+"""The checkpoints of a run directory: the newest, those that the recipe keeps, and the weights of the best evaluations.
 
-    checkpoint.safetensors                  what `--resume` goes on from
+    checkpoint.safetensors                  what `--resume` resumes from
     best.safetensors                        the weights of the best evaluation so far
     checkpoints/step-000460.safetensors     kept by `keep`
     checkpoints/best-000460.safetensors     the last evaluations that improved: as many as `final` needs
@@ -119,10 +119,10 @@ class CheckpointManager:
             raise CheckpointError("damaged-checkpoint", f"{path} is not a checkpoint: {error}") from None
 
     def advice(self) -> str:
-        """How to go on where the newest checkpoint is damaged: from the newest that is not, if one is kept."""
+        """How to continue where the newest checkpoint is damaged: from the newest that is not, if one is kept."""
         good = self.newest_good()
         if good is not None:
-            return f"go on from an older one: `netdsl train --resume {good[1]}`"
+            return f"resume from an older one: `netdsl train --resume {good[1]}`"
         best = f', or with the best weights so far: `--set init=weights("{self.folder}/{BEST}")`'
         kept = best if self.folder is not None and not damaged(self.folder / BEST) else ""
         return f"no other checkpoint is kept (`keep = 2` keeps more): begin a new run{kept}"

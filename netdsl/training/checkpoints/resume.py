@@ -1,4 +1,4 @@
-"""Going on with a run: from its checkpoint, perhaps with a changed recipe, which is said and recorded."""
+"""Resuming a run: from its checkpoint, perhaps with a changed recipe, which is said and recorded."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def resume(loop: Trainer, before: Recipe, checkpoint: Path | None, about: About,
     check_data(old, about)
     found = [replace(c, step=step) for c in changes(before, loop.recipe)]
     say(
-        f"goes on after step {step} of {loop.total}"
+        f"resumes after step {step} of {loop.total}"
         if there
         else "it ended before its first checkpoint: from the start"
     )
@@ -73,7 +73,7 @@ def _end(recipe: Recipe) -> str:
 
 
 def _said(loop: Trainer, before: Recipe, found: list[Change]) -> list[str]:
-    """The changes, and what they do to the lr of the next update."""
+    """The changes, and what they do to the lr of the next step."""
     lines = [str(c) for c in found]
     step = min(loop.state.step, loop.total - 1)
     old = Schedule(
@@ -81,7 +81,7 @@ def _said(loop: Trainer, before: Recipe, found: list[Change]) -> list[str]:
     )(step)
     new = loop.schedule(step)
     if found and old != new:
-        lines.append(f"lr of the next update: {old:.4g} -> {new:.4g}")
+        lines.append(f"lr of the next step: {old:.4g} -> {new:.4g}")
     own = [" and ".join(g.selectors) for g in loop.recipe.groups if "lr" in g.settings]
     if own and any(c.field == "optimizer.lr" for c in found):
         lines.append(f"the lr of the groups {', '.join(own)} stays as it was written")
@@ -89,9 +89,9 @@ def _said(loop: Trainer, before: Recipe, found: list[Change]) -> list[str]:
 
 
 def kept_before(folder: Path, step: int) -> str | None:
-    """Which kept checkpoint to go on from instead."""
+    """Which kept checkpoint to resume from instead."""
     earlier = [p for n, p in numbered(folder, "step") if n < step]
-    return f"go on from a kept checkpoint: `netdsl train --resume {earlier[-1]}`" if earlier else None
+    return f"resume from a kept checkpoint: `netdsl train --resume {earlier[-1]}`" if earlier else None
 
 
 def good_checkpoint(loop: Trainer) -> tuple[int, Path] | None:

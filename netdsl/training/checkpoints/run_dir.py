@@ -1,4 +1,4 @@
-"""The folder of a run: what is in it, and how it is read again."""
+"""The run directory: what is in it, and how it is read again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOG, SPEC, RECIPE, ABOUT = "metrics.jsonl", "spec.net", "recipe.json", "run.json
 class About(Struct, frozen=True, kw_only=True):
     """What a run is, besides its spec and its recipe. `mean`, `std`: the statistics that the net standardises
     with, `per`: per channel, or per pixel (kept with the weights) or image (then 0 and 1). `units`: mean and deviation
-    of numbers to predict; `columns`: of a table;
+    of regression targets; `columns`: of a table;
     `samples`: of the splits for training, choosing and testing; `changes`: what a resumed run
     was told to do otherwise."""
 
@@ -103,7 +103,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_about(folder: Path) -> tuple[About, Recipe]:
-    """What a run is. Raises CheckpointError for a folder that is not a run's."""
+    """What a run is. Raises CheckpointError for a folder that is not a run directory."""
     try:
         about, written = (msgspec.json.decode((folder / n).read_bytes(), type=dict[str, Any]) for n in (ABOUT, RECIPE))
         about["changes"] = current(about.get("changes", ()))
@@ -111,10 +111,10 @@ def read_about(folder: Path) -> tuple[About, Recipe]:
     except OSError as error:
         name = Path(error.filename or ABOUT).name
         raise CheckpointError(
-            "not-a-run", f"{folder} is not the folder of a run: {name}: {error.strerror or error}"
+            "not-a-run", f"{folder} is not a run directory: {name}: {error.strerror or error}"
         ) from None
     except msgspec.DecodeError as error:
-        raise CheckpointError("not-a-run", f"{folder} is not the folder of a run: {error}") from None
+        raise CheckpointError("not-a-run", f"{folder} is not a run directory: {error}") from None
 
 
 class Log:

@@ -1,4 +1,4 @@
-"""Which samples an update sees, and in what form: a function of (seed, step)."""
+"""Which samples a step sees, and in what form: a function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from netdsl.training.data.targets import Targets
 
 
 class Batch(Struct, frozen=True, eq=False):
-    """Inputs and targets of one share of an update; `size` is the number of samples of the whole update."""
+    """Inputs and targets of one share of a step; `size` is the number of samples of the whole step."""
 
     inputs: tuple[Tensor, ...]
     target: Tensor
@@ -31,7 +31,7 @@ class Batch(Struct, frozen=True, eq=False):
 
 
 class Stage(Struct, frozen=True, eq=False):
-    """What is done to the images of some updates."""
+    """What is done to the images of some steps."""
 
     recipe: Recipe
     augment: Pipeline
@@ -39,7 +39,7 @@ class Stage(Struct, frozen=True, eq=False):
 
 
 class Stages(Struct, frozen=True, eq=False):
-    """The stages of a run of `total` updates, all equally long."""
+    """The stages of a run of `total` steps, all equally long."""
 
     each: tuple[Stage, ...]
     total: int
@@ -63,7 +63,7 @@ def stages_of(
 
 
 class Decoder(Struct, frozen=True, eq=False):
-    """Reads the images of a share of an update from their files: all that a process that reads must know."""
+    """Reads the images of a share of a step from their files: all that a process that reads must know."""
 
     order: EpochSampler
     stages: Stages
@@ -85,7 +85,7 @@ class Decoder(Struct, frozen=True, eq=False):
 
 
 def _places(order: EpochSampler, mix: Mix | None, share: Share, device: torch.device | None = None) -> Tensor:
-    """The places of a share of an update, and behind them those of their mixing partners."""
+    """The places of a share of a step, and behind them those of their mixing partners."""
     step, first, last = share
     own = order.places(step, first, last, device)
     return torch.cat((own, mix.others(own, order.count(step)))) if mix else own
@@ -94,7 +94,7 @@ def _places(order: EpochSampler, mix: Mix | None, share: Share, device: torch.de
 class BatchLoader:
     """Batches of a training split.
 
-    `batch(step, first, last)` gives the places first..last of update `step` (0-based). Every share of an update is the
+    `batch(step, first, last)` gives the places first..last of step `step` (0-based). Every share of a step is the
     same whatever the other shares are: augmentation is drawn per sample, a mixing partner is a place of the whole
     update that has another sample. `standard`: mean and deviation with which the net standardises pixels.
     """
@@ -133,16 +133,16 @@ class BatchLoader:
         return self._order[1]
 
     def count(self, step: int) -> int:
-        """Samples of update `step`: the recipe's batch, or what is left at the end of an epoch."""
+        """Samples of step `step`: the recipe's batch, or what is left at the end of an epoch."""
         return self.numbers.count(step)
 
     def labels(self, step: int) -> Tensor:
-        """The targets of update `step`, of all its samples, where they are in memory."""
+        """The targets of step `step`, of all its samples, where they are in memory."""
         places = self.numbers.places(step, 0, self.count(step), self.split.target.device)
         return as_classes(self.split.target[self.samples(step, places)])
 
     def samples(self, step: int, places: Tensor) -> Tensor:
-        """The samples at some places of update `step`, on the split's device."""
+        """The samples at some places of step `step`, on the split's device."""
         if self.split.shards:
             return self.numbers.at(step, places.cpu()).to(places.device)
         return self.order(step // self.per_epoch)[self.slots(step)][places]
@@ -173,7 +173,7 @@ class BatchLoader:
         return self.ahead.pause() if self.ahead is not None else None
 
     def go_on(self) -> None:
-        """Training goes on after an evaluation, whose time does not count."""
+        """Training resumes after an evaluation, whose time does not count."""
         if self.ahead is not None:
             self.ahead.go_on()
 
@@ -184,7 +184,7 @@ class BatchLoader:
         return self.split.paired(self.ahead.take(share) if self.ahead else self.decoder(share), samples)
 
     def batch(self, step: int, first: int = 0, last: int | None = None) -> Batch:
-        """The places first..last of update `step`."""
+        """The places first..last of step `step`."""
         epoch, count = step // self.per_epoch, self.count(step)
         last = count if last is None else last
         stage = self.stages.at(step)

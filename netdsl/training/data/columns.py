@@ -264,7 +264,7 @@ def _disjoint(table: Encoded, rest: Sequence[Column]) -> Tensor:
 
 
 def described(columns: Sequence[Column], raw: Mapping[str, np.ndarray]) -> list[str]:
-    """What there is to say about the columns that are read."""
+    """Notes about the columns that are read."""
     numbers = [c for c in columns if c.kind == "number"]
     categories = [c for c in columns if c.kind == "category"]
     counts = ", ".join(f"`{c.name}` {c.levels - 1}" for c in categories[:6]) + (", ..." if len(categories) > 6 else "")

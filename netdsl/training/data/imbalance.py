@@ -24,7 +24,7 @@ def balanced(recipe: Recipe, train: Split, data: DataSet) -> Recipe:
         return recipe
     if data.task == "numbers":
         name = f"{component_name(loss)}({loss.balances}=balanced)"
-        raise DataError("unfit-loss", f"`{name}` counts classes, and `{data.name}` has numbers to predict")
+        raise DataError("unfit-loss", f"`{name}` counts classes, and `{data.name}` has regression targets")
     counts, total = _counts(train, data)
     found = _yes_weights(counts, total) if isinstance(loss, Bce) else _class_weights(counts)
     values = tuple(float(f"{v:.6g}") for v in found.tolist())

@@ -31,6 +31,6 @@ def _checked(split: Split, name: str) -> Split:
     if len(y) and not 0 <= float(y.min()) <= float(y.max()) <= 1:
         have = f"those of `{name}` go from {float(y.min()):.4g} to {float(y.max()):.4g}"
         raise DataError(
-            "data-value", f"`bce` takes labels from 0 to 1, and {have}", "numbers to predict: `--set loss=mse`"
+            "data-value", f"`bce` takes labels from 0 to 1, and {have}", "regression targets: `--set loss=mse`"
         )
     return split

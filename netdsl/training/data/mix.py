@@ -1,4 +1,4 @@
-"""Mixup and cutmix: sample i with another sample of the same update, inputs and targets alike: the next one, or where
+"""Mixup and cutmix: sample i with another sample of the same step, inputs and targets alike: the next one, or where
 the recipe mixes `per=pair` its neighbour, which is mixed with it in turn."""
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Mixer:
         self.repeat = repeat
 
     def draw(self, step: int) -> Mix | None:
-        """The mixing of update `step`, or None."""
+        """The mixing of step `step`, or None."""
         if not self.components:
             return None
         base = key(self.seed, "mix", step)
@@ -45,14 +45,14 @@ def _uniform(x: int) -> float:
 
 
 class Mix(Struct, frozen=True, eq=False):
-    """One update's mixing, drawn. `base` is its key."""
+    """One step's mixing, drawn. `base` is its key."""
 
     component: Any
     base: int
     repeat: int = 1
 
     def others(self, places: Tensor, count: int) -> Tensor:
-        """The places of an update of `count` samples that neighbouring `places` are mixed with and that do not stand
+        """The places of a step of `count` samples that neighbouring `places` are mixed with and that do not stand
         among them; with pairs, the partner of each, itself where the last one has none."""
         if self.component.per != "pair":
             return (places[-1:] + 1 + torch.arange(self.repeat, device=places.device)) % count
@@ -61,7 +61,7 @@ class Mix(Struct, frozen=True, eq=False):
         return torch.where(partner < count, partner, places)
 
     def share(self, places: Tensor) -> Tensor:
-        """How much of each sample is left, float32 [B]: one number for the update, for each pair or each place."""
+        """How much of each sample is left, float32 [B]: one value for the step, for each pair or each batch index."""
         if self.component.per == "batch":
             return beta(self.base, self.component.alpha).to(places.device).expand(len(places))
         drawn = torch.cat([beta(key(self.base, p), self.component.alpha) for p in self._draws(places).tolist()])

@@ -1,4 +1,4 @@
-"""Reading ahead: what the next updates need is decoded by other processes, in order, while the net computes.
+"""Reading ahead: what the next steps need is decoded by other processes, in order, while the net computes.
 
 What a job gives is a function of the job alone, so nothing depends on the number of processes.
 """
@@ -22,7 +22,7 @@ from netdsl.training.errors import DataError, ReaderDied
 
 Inputs = tuple[Tensor, ...]
 Share = tuple[int, int, int]
-"""An update and the first and last place in it."""
+"""A step and the first and last place in it."""
 
 AHEAD = 2
 """Jobs that each process works in advance."""
@@ -34,7 +34,7 @@ SHARED = "/dev/shm"
 
 
 class Reading(Dataset[Any]):
-    """`read` of a job. A mistake in the data is handed over as a diagnostic."""
+    """`read` of a job. A mistake in the data is passed as a diagnostic."""
 
     def __init__(self, read: Callable[[Any], Inputs]) -> None:
         self.read = read
@@ -117,7 +117,7 @@ def _only_the_parent_is_interrupted(number: int) -> None:
 
 
 class Ahead:
-    """What `read` gives for shares of updates, known in advance; counts the time that was spent waiting for it."""
+    """What `read` gives for shares of steps, known in advance; counts the time that was spent waiting for it."""
 
     def __init__(
         self, read: Callable[[Share], Inputs], shares: Iterable[Share], workers: int, device: torch.device
@@ -150,7 +150,7 @@ class Ahead:
         return (self.waited - self.waited_before) / max(1e-9, passed)
 
     def go_on(self) -> None:
-        """Training goes on after a pause, whose time does not count."""
+        """Training resumes after a pause, whose time does not count."""
         self.since, self.waited_before = time.perf_counter(), self.waited
 
     def said(self) -> str:

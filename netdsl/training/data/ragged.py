@@ -1,4 +1,4 @@
-"""Batches that a net cannot be trained with, found before the first update: too few samples for a normalisation, or
+"""Batches that a net cannot be trained with, found before the first step: too few samples for a normalisation, or
 for a process."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_batches(loop: Trainer) -> list[str]:
-    """What there is to say about the smallest parts of the run's updates. Raises DataError for what cannot work."""
+    """Notes about the smallest parts of the run's steps. Raises DataError for what cannot work."""
     smallest = min((_smallest(loop, step), step) for step in _kinds(loop))
     size, step = smallest
     count, world = loop.feed.count(step), loop.ranks.world
@@ -42,7 +42,7 @@ def check_batches(loop: Trainer) -> list[str]:
 
 
 def _single(loop: Trainer) -> list[str]:
-    """What there is to say about a last update of one sample, whose gradient counts as that of a whole batch."""
+    """Notes about a last step of one sample, whose gradient counts as that of a whole batch."""
     last = _kinds(loop)[-1]
     if loop.feed.count(last) > 1 or loop.recipe.batch == 1:
         return []
@@ -50,7 +50,7 @@ def _single(loop: Trainer) -> list[str]:
 
 
 def _kinds(loop: Trainer) -> list[int]:
-    """Updates of every size that the run has: the first, and the last of an epoch."""
+    """Steps of every size that the run has: the first, and the last of an epoch."""
     last = loop.per_epoch - 1
     return [0, last] if loop.total >= loop.per_epoch else [0]
 
@@ -64,7 +64,7 @@ def _smallest(loop: Trainer, step: int) -> int:
 
 def _update(loop: Trainer, step: int) -> str:
     count = loop.feed.count(step)
-    which = "the last update of an epoch" if count < loop.recipe.batch else "an update"
+    which = "the last step of an epoch" if count < loop.recipe.batch else "a step"
     return f"{which} has {count} sample{'s' if count > 1 else ''}"
 
 

@@ -1,4 +1,4 @@
-"""Which samples an update sees: plain numbers, the same in the process that trains and in those that read."""
+"""Which samples a step sees: plain numbers, the same in the process that trains and in those that read."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from netdsl.training.rng import KeyedRng, key, permutation
 
 
 class EpochSampler(Struct, frozen=True):
-    """The order of `samples` samples in updates of `batch`, for every epoch. `repeat`: copies of a sample in an
-    epoch (Hoffer et al. 2020); `drop_last`: the short last update is left out; `shards`: how many samples each file
+    """The order of `samples` samples in steps of `batch`, for every epoch. `repeat`: copies of a sample in an
+    epoch (Hoffer et al. 2020); `drop_last`: the short last step is left out; `shards`: how many samples each file
     has, where an epoch is read file by file (but not with `repeat`); `balance`: an epoch has its classes equally often
     (without `repeat` and `shards`)."""
 
@@ -30,7 +30,7 @@ class EpochSampler(Struct, frozen=True):
 
     @property
     def per_epoch(self) -> int:
-        """Updates of an epoch."""
+        """Steps of an epoch."""
         return updates_per_epoch(self.samples, self.batch, self.drop_last)
 
     def epoch(self, number: int) -> Tensor:
@@ -41,14 +41,14 @@ class EpochSampler(Struct, frozen=True):
         return balanced_epoch(balance, key(self.seed, "order", number), self.samples)
 
     def at(self, step: int, places: Tensor) -> Tensor:
-        """The samples at some places of update `step`, on the CPU."""
+        """The samples at some places of step `step`, on the CPU."""
         epoch, within = divmod(step, self.per_epoch)
         if self.shards and self.repeat == 1:
             return _shards(self).samples(within, epoch, places)
         return self.epoch(epoch)[self.slots(step)][places]
 
     def count(self, step: int) -> int:
-        """Samples of update `step`: the batch, or what is left at the end of an epoch."""
+        """Samples of step `step`: the batch, or what is left at the end of an epoch."""
         return min(self.batch, self.samples - step % self.per_epoch * self.batch)
 
     def slots(self, step: int) -> slice:
@@ -57,7 +57,7 @@ class EpochSampler(Struct, frozen=True):
         return slice(start, start + self.count(step))
 
     def places(self, step: int, first: int, last: int, device: torch.device | None = None) -> Tensor:
-        """The places first..last of update `step`; behind its last place comes its first."""
+        """The places first..last of step `step`; behind its last place comes its first."""
         return torch.arange(first, last, device=device) % self.count(step)
 
     def draws(self, step: int, places: Tensor, samples: Tensor) -> KeyedRng:

@@ -27,7 +27,7 @@ def check_sound(data: DataSet) -> None:
                 row = int((~finite).flatten(1).any(1).int().argmax())
                 raise DataError(
                     "not-finite-data",
-                    f"`{data.name}` has numbers that are not finite, first in row {row} to {purpose} on",
+                    f"`{data.name}` has values that are not finite, first in row {row} to {purpose} on",
                 )
         _check_target(data, split, purpose)
     for a, b in zip(data.train.inputs, data.test.inputs, strict=True):
@@ -51,7 +51,7 @@ def _check_target(data: DataSet, split: Split, purpose: str) -> None:
         return
     low, high = int(y.min()), int(y.max())
     if not data.classes:
-        hint = "numbers to predict have a net that gives one, and `--set loss=mse`"
+        hint = "regression targets have a net that gives one, and `--set loss=mse`"
         raise DataError(
             "unfit-loss", f"`{data.name}` has whole numbers up to {high} as its targets, too many for classes", hint
         )
@@ -92,7 +92,7 @@ def check_recipe(recipe: Recipe, data: DataSet) -> None:
                 if one_hot
                 else "labels, several of which may hold: `bce`"
             )
-        raise DataError("unfit-loss", f"`{data.name}` has numbers to predict, and `{name}` is a loss for classes", hint)
+        raise DataError("unfit-loss", f"`{data.name}` has regression targets, and `{name}` is a loss for classes", hint)
 
 
 def _check_weights(recipe: Recipe, data: DataSet) -> None:

@@ -64,7 +64,7 @@ def killed(rank: int, devices: int, number: int, argv: list[str]) -> str:
     why = " (often: too little memory)" if name == "SIGKILL" else ""
     said = f"netdsl: process {rank} of {devices} (counted from 0) was ended by {name}{why}\n"
     folder = next((b for a, b in pairwise(argv) if a in ("--resume", "--output", "-o")), "RUN")
-    return said + f"  if it had begun: `netdsl train --resume {folder}` goes on from the newest checkpoint\n"
+    return said + f"  if it had begun: `netdsl train --resume {folder}` resumes from the newest checkpoint\n"
 
 
 def leave(code: int) -> int:

@@ -50,7 +50,7 @@ class ProcessGroup:
         return self.rank == 0
 
     def share(self, count: int) -> tuple[int, int]:
-        """The places of an update of `count` samples that are this process's: contiguous, none twice."""
+        """The places of a step of `count` samples that are this process's: contiguous, none twice."""
         return count * self.rank // self.world, count * (self.rank + 1) // self.world
 
     def parts(self, count: int, micro: int) -> list[tuple[int, int]]:
@@ -86,7 +86,7 @@ class ProcessGroup:
 
     @contextmanager
     def accumulating(self, module: Any, final: bool) -> Iterator[None]:
-        """Around a part of an update: gradients are added up over the processes with the last one only."""
+        """Around a part of a step: gradients are added up over the processes with the last one only."""
         sharded = self.world > 1 and hasattr(module, "set_requires_gradient_sync")
         if sharded:
             module.set_requires_gradient_sync(final)

@@ -1,7 +1,7 @@
 """Weights in parts, one on each process (FSDP2): what the rest of the engine needs to know of them.
 
 A checkpoint of such a run is the same file as that of any other: each weight and each tensor of the optimizer is
-gathered, one after the other, and the first process writes them. So a run in shards goes on with any number of
+gathered, one after the other, and the first process writes them. So a run in shards continues with any number of
 processes, also with one, and its checkpoint is there whole or not at all. The price is the memory of the host for one
 copy. (torch's own sharded checkpoints are a folder of pickled metadata.)
 """
@@ -71,7 +71,7 @@ def whole(tensor: Any) -> Tensor:
 
 
 def gathered(tensors: Mapping[str, Tensor], keep: bool = True) -> dict[str, Tensor]:
-    """Whole tensors, in the memory of the host where they were in parts; with `keep` false they are let go at once."""
+    """Whole tensors, in the memory of the host where they were in parts; with `keep` false they are freed at once."""
     found: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if in_parts(tensor):

@@ -21,7 +21,7 @@ OLDEST = (7, 0)
 def compile_as_asked(module: nn.Module, recipe: Recipe, device: torch.device) -> list[str]:
     """Compile a module where the recipe's `compile` says so; keys of the state dict stay.
 
-    `auto` compiles on a GPU, where it can: what there is to say where it cannot. Raises DataError where `on` cannot.
+    `auto` compiles on a GPU, where it can: the reason where it cannot. Raises DataError where `on` cannot.
     """
     auto = recipe.compile == "auto" and device.type == "cuda" and recipe.shard is None
     if recipe.compile != "on" and not auto:
@@ -71,7 +71,7 @@ def is_compiled(module: nn.Module) -> bool:
 
 
 def uncompile(module: nn.Module) -> None:
-    """Let a module compute without the compiler: elsewhere than where it was compiled, all would be compiled anew."""
+    """Let a module compute without the compiler: elsewhere than where it was compiled, all would be compiled again."""
     module._compiled_call_impl = None
 
 

@@ -1,4 +1,4 @@
-"""Memory of the host: what an update frees, the next one needs again."""
+"""Memory of the host: what a step frees, the next one needs again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _most_resident() -> int:
 def keep_memory() -> None:
     """Let glibc keep what is freed instead of giving it back to the system.
 
-    Activations and gradients come back at every update; mapping their pages anew takes 10 to 25% of a small one.
+    Activations and gradients come back at every step; mapping their pages again takes 10 to 25% of a small one.
     `NETDSL_KEEP_MEMORY=off` leaves the allocator as it is.
     """
     wanted = sys.platform == "linux" and os.environ.get("NETDSL_KEEP_MEMORY") != "off"

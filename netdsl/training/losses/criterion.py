@@ -18,9 +18,9 @@ class Criterion:
     """The loss of a net with one or several outputs, as sums over samples.
 
     `names`: the outputs while training, in order; `kept`: those at inference, of which the first is the main one. The
-    main output has weight 1, others 0 unless the recipe's `outputs` gives them one. Every output is held against the
-    same target. `deviation`: that of every target, in which outputs and targets are compared. `teacher`: what the main
-    output is held against too, where the inputs are given.
+    main output has weight 1, others 0 unless the recipe's `outputs` gives them one. Every output is compared with the
+    same target. `deviation`: that of every target, in which outputs and targets are compared. `teacher`: a
+    model whose outputs are targets of the main output too, where the inputs are given.
     """
 
     def __init__(

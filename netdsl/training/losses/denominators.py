@@ -1,4 +1,4 @@
-"""The denominators of an update's loss: samples, class weights or valid positions of the whole global batch, whatever
+"""The denominators of a step's loss: samples, class weights or valid positions of the whole global batch, whatever
 micro-batches and ranks it is cut into."""
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Part = tuple[int, int]
 
 
 class Denominators:
-    """Gives the micro-batches of an update and what their losses are divided by.
+    """Gives the micro-batches of a step and what their losses are divided by.
 
     Most losses divide by the number of samples. With hard targets, cross entropy divides by the weights of their
     classes and leaves ignored positions out. How many positions of a mask are valid is known only once it is augmented:
-    then all micro-batches of an update are read before the first is computed.
+    then all micro-batches of a step are read before the first is computed.
     """
 
     def __init__(self, component: Any, criterion: Criterion, feed: BatchLoader, ranks: ProcessGroup) -> None:
@@ -34,7 +34,7 @@ class Denominators:
         self.known: Tensor | None = None
 
     def begin(self, step: int, parts: Sequence[Part]) -> None:
-        """An update begins, of which `parts` are this rank's micro-batches."""
+        """A step begins, of which `parts` are this rank's micro-batches."""
         self.known = None
         together = self.positions and (len(parts) > 1 or self.ranks.world > 1)
         self.read = {part: self.feed.batch(step, *part) for part in parts} if together else {}
@@ -45,7 +45,7 @@ class Denominators:
         return self.feed.batch(step, first, last) if found is None else found
 
     def total(self, step: int, batch: Batch, result: Any) -> Tensor:
-        """The denominators [T] of the update's terms; `result` is the net's for one of its micro-batches."""
+        """The denominators [T] of the step's terms; `result` is the net's for one of its micro-batches."""
         if self.known is None:
             self.known = self._total(step, batch, result)
             self.read = {part: b for part, b in self.read.items() if b is not batch}

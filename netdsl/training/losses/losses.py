@@ -1,5 +1,5 @@
 """Losses as sums: a numerator and a denominator for every sample, which the trainer adds up over the global batch and
-divides once. The mean is then exact however an update is cut into micro-batches and ranks."""
+divides once. The mean is then exact however a step is cut into micro-batches and ranks."""
 
 from __future__ import annotations
 

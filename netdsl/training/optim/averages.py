@@ -36,7 +36,7 @@ class Averages:
             self.swa = {n: t.detach().clone() for n, t in module.state_dict().items()}
 
     def doubts(self, total: int) -> list[str]:
-        """What there is to say before a run of so many updates: an average too slow for it."""
+        """Notes before a run of so many steps: an average too slow for it."""
         if self.ema is None:
             return []
         left = self.ema.left(total)

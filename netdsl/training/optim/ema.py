@@ -14,7 +14,7 @@ class Average:
     """The averaged state of a module, by state-dict key.
 
     Parameters are averaged; floating buffers (batch-norm statistics) are averaged or copied as the recipe says; integer
-    buffers (counters) are always copied. A closed function of the update's number: nothing to restore but the tensors.
+    buffers (counters) are always copied. A closed function of the step number: nothing to restore but the tensors.
     """
 
     def __init__(self, module: nn.Module, policy: Ema, decay: float, restart: int = 0) -> None:
@@ -31,7 +31,7 @@ class Average:
         self.copied = sorted(state.keys() - averaged)
 
     def weight(self, step: int) -> float:
-        """The share of the old average at the update after optimizer step `step` (counted from 1)."""
+        """The share of the old average at the step after optimizer step `step` (counted from 1)."""
         if step <= self.restart:
             return 0.0
         if self.policy.warmup:
@@ -67,7 +67,7 @@ class Average:
 
 
 def effective_decay(policy: Ema, batch: int, epochs: float) -> float:
-    """The decay per update; `scaled` as torchvision's reference: 1 - (1 - decay) * batch * every / epochs."""
+    """The decay per step; `scaled` as torchvision's reference: 1 - (1 - decay) * batch * every / epochs."""
     if not policy.scaled:
         return policy.decay
     return 1 - min(1.0, (1 - policy.decay) * batch * policy.every / epochs)

@@ -1,4 +1,4 @@
-"""What is done to gradients between the backward pass and the update: penalties and clipping."""
+"""Penalties and clipping of gradients, between the backward pass and the optimizer step."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ from netdsl.recipe.regularizers import Lookahead
 
 
 class Slow:
-    """Every `every` updates: slow += share * (fast - slow), then fast = slow; after the last update fast = slow.
+    """Every `every` steps: slow += share * (fast - slow), then fast = slow; after the last step fast = slow.
 
-    A function of the update's number: nothing to restore but the tensors.
+    A function of the step number: nothing to restore but the tensors.
     """
 
     def __init__(self, module: nn.Module, component: Lookahead, total: int) -> None:

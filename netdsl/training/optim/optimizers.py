@@ -84,7 +84,7 @@ def decay_factor(recipe: Recipe, updates: int) -> float:
     """What weight decay is multiplied by so that torch's lr * decay is the recipe's kind of decay.
 
     `schedule`: the multiplier of the schedule alone; `normalized`: times sqrt(batch / (samples * epochs)) = 1 /
-    sqrt(updates).
+    sqrt(steps).
     """
     kind = recipe.optimizer.decay_times
     if kind == "lr":

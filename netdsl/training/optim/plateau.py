@@ -1,6 +1,6 @@
 """The one schedule that is no closed form of the step: lr falls when a metric has stopped improving.
 
-What it has seen so far is in the checkpoint, so a resumed run goes on as it would have.
+What it has seen so far is in the checkpoint, so a resumed run continues as it would have.
 """
 
 from __future__ import annotations

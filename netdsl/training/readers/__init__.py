@@ -15,7 +15,7 @@ from netdsl.training.readers.registry import READERS
 
 def read(source: Any, base: Path, shape: tuple[int, ...], outputs: int, regression: bool = False) -> DataSet:
     """The data set a recipe names. `base`: the folder paths are relative to; `shape`, `outputs`: what the net takes
-    and gives; `regression`: whole numbers in a file are numbers to predict, where the net gives one.
+    and gives; `regression`: whole numbers in a file are regression targets, where the net gives one.
 
     Raises DataError for what is missing or malformed.
     """

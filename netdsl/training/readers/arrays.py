@@ -32,7 +32,7 @@ def load_arrays(file: Path) -> dict[str, Any]:
 
 
 MOST = 1_000_000
-"""Classes that a net may tell apart."""
+"""Classes that a net may distinguish."""
 
 
 def _check_size(archive: zipfile.ZipFile, name: str, file: Path | str) -> None:
@@ -109,7 +109,7 @@ def split_of(arrays: dict[str, Any], names: Sequence[str], y: str, file: Path | 
 
 
 def _classes(target: Tensor, inputs: Tensor, name: str, file: Path | str) -> Tensor:
-    """Classes [N] or masks [N, H, W]; several whole numbers for a row are numbers to predict, or labels."""
+    """Classes [N] or masks [N, H, W]; several whole numbers for a row are regression targets, or labels."""
     if target.ndim == 2 and target.shape[1] == 1:
         return target[:, 0]
     if target.ndim == 2:
@@ -126,7 +126,7 @@ def _tensor(array: Any, name: str, file: Path | str, pixels: bool = False) -> Te
     if array.dtype.kind == "f" and not (good := np.isfinite(array)).all():
         row = int(np.argmin(good.reshape(len(array), -1).all(1)))
         raise DataError(
-            "not-finite-data", f"{file}: `{name}` has numbers that are not finite, first in row {row} (counted from 0)"
+            "not-finite-data", f"{file}: `{name}` has values that are not finite, first in row {row} (counted from 0)"
         )
     if array.dtype == np.uint8 and pixels:
         return torch.from_numpy(array)

@@ -1,4 +1,4 @@
-"""Data that were handed over in Python, and are not here."""
+"""Data that were passed in Python, and are not here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,5 @@ from netdsl.training.readers.registry import READERS
 
 @READERS.of(Python)
 def read(source: Python, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    hint = "in Python: `net.train(data=...)`, and `netdsl.open_run(folder).resume(data=...)` to go on"
-    raise DataError(
-        "missing-data", "`python` stands for data that are handed over in Python, and they are not here", hint
-    )
+    hint = "in Python: `net.train(data=...)`, and `netdsl.open_run(folder).resume(data=...)` to continue"
+    raise DataError("missing-data", "`python` stands for data that are passed in Python, and they are not here", hint)

@@ -19,8 +19,8 @@ from netdsl.training.readers.listing import ENDINGS, images_below, open_one
 
 
 def read_mixing(recipe: Recipe, base: Path, shape: tuple[int, ...]) -> tuple[Tensor | None, tuple[str, ...]]:
-    """All images of the folder, uint8 [M, C, S, S] (as many as `resident` allows, evenly spread), and what there is
-    to say about them. `shape`: of the training images. Raises DataError."""
+    """All images of the folder, uint8 [M, C, S, S] (as many as `resident` allows, evenly spread), and notes
+    about them. `shape`: of the training images. Raises DataError."""
     source = next((w for w in recipe.augment if isinstance(w, PixMix) and w.folder), None)
     if source is None:
         return None, ()

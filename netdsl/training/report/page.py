@@ -52,7 +52,7 @@ NAMES = {"n": "samples", "onnx_difference": "ONNX against torch"}
 
 
 def write_report(folder: Path, prepared: Prepared, result: dict[str, Any], about: About) -> None:
-    """Write `report.html` into a run folder."""
+    """Write `report.html` into a run directory."""
     lines = read_log(folder)
     title = f"{prepared.net.name} on {prepared.data.name}"
     parts = [f"<h1>{escape(title)}</h1>", *_summary(prepared, result, about), *_changes(about)]

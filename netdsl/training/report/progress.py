@@ -16,7 +16,7 @@ from netdsl.training.metrics import said
 class Progress:
     """Told of steps and evaluations by the loop; reads the loss only when it shows it.
 
-    `start`: the step that a resumed run goes on after; `used`: the memory in use, in bytes.
+    `start`: the step that a resumed run resumes after; `used`: the memory in use, in bytes.
     """
 
     def __init__(self, total: int, start: int = 0, quiet: bool = False, used: Callable[[], int] = resident) -> None:

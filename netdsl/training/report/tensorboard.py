@@ -14,7 +14,7 @@ from netdsl.training.data.dataset import DataError
 def tensorboard(folder: Path, after: int = 0) -> Callable[[str, dict[str, Any]], None]:
     """A watcher that logs every step's loss and lr and every evaluation. Raises DataError where it is not installed.
 
-    `after`: the step from which a resumed run goes on; what was logged later is not shown any more.
+    `after`: the step from which a resumed run continues; what was logged later is not shown any more.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter

@@ -1,0 +1,54 @@
+"""Prose is written in the words of the field: documentation, messages, help, docstrings, and comments of specs."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from prose import prose
+
+REPLACED = {
+    r"pictures?\b": "image",
+    r"mend(s|ed|ing)?\b": "fix",
+    r"numbers to predict": "regression targets",
+    r"numbers? that (is|are) not finite": "values that are not finite",
+    r"(told|tells?) apart": "distinguish",
+    r"anew\b": "again, initialize, rewrite",
+    r"go(es|ing)? on\b": "continue, resume",
+    r"what there is to say": "notes, warnings",
+    r"(hand|hands|handed) over": "pass",
+    r"speaks? of": "refer to",
+    r"let(s|ting)? go\b": "release, free",
+    r"promise[sd]?\b": "expectation",
+    r"whom\b": "that, for which",
+    r"(holds?|held) (\S+ ){0,4}against": "compare with",
+    r"number by number": "element by element",
+    r"an object for machines": "JSON",
+    r"(run folder|folder of a run)": "run directory",
+    r"(an|the|each|every|last|first|next) update\b(?! of a)": "step",
+    r"updates (of|each)\b": "steps",
+    r"trunk\b": "backbone",
+    r"mass\b": "denominator, share",
+    r"strangers?\b": "the paper's term",
+    r"doubtful": "questionable, warnings",
+    r"for good\b": "permanently",
+    r"at hand\b": "in memory, of the module",
+    r"the way back": "the inverse",
+    r"in the one style": "in the standard style",
+    r"for people\b": "for readers, as text",
+    r"what is held out": "the validation split",
+    r"going through in one": "at once",
+    r"moment of training": "step",
+}
+"""Phrases that were replaced, as patterns, and what to write."""
+
+
+@pytest.mark.parametrize("phrase", REPLACED)
+def test_replaced_phrases_do_not_return(phrase: str) -> None:
+    pattern = re.compile(rf"\b{phrase}", re.IGNORECASE)
+    found = [
+        f"{f}:{n}: ...{text[max(0, m.start() - 40) : m.end() + 30]}"
+        for f, n, text in prose()
+        for m in pattern.finditer(text)
+    ]
+    assert not found, f"write: {REPLACED[phrase]}"
