@@ -22,7 +22,7 @@ SYNONYMS = {
 SILENT = frozenset({
     "conv", "bn", "norm", "ln", "layernorm", "batchnorm", "groupnorm", "gn", "linear", "layer", "layers", "block",
     "blocks", "weight", "bias", "module", "modules", "unit", "units", "net", "model", "features", "stage", "stages",
-    "seq", "attn", "attention", "proj",
+    "seq", "attn", "attention", "proj", "branch", "branches",
 })  # fmt: skip
 """Words that say of what kind a layer is, which its shapes say already, or nothing."""
 

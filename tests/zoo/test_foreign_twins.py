@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -116,10 +117,11 @@ CASES += [pytest.param(c, id=c.net, marks=pytest.mark.slow) for c in SLOW]
 
 
 def mapped(case: Case, twin: nn.Module) -> nn.Module:
-    """The zoo's net with the weights of a twin, matched as those of a file are."""
+    """The zoo's net with the weights of a twin, matched as those of a file are: in any order, behind a prefix."""
     file, _, name = case.net.partition(":")
     net = spec(file).net(name, case.arguments)
-    foreign = Foreign("twin", {k: v.numpy() for k, v in twin.state_dict().items()})
+    state = list(twin.state_dict().items())
+    foreign = Foreign("twin", {f"model.{k}": v.numpy() for k, v in random.Random(name).sample(state, len(state))})
     rules = Rules(hints=tuple(declared(spec(file).constant("weights"))))
     module = net.module(seed=0).eval()
     load_state(module, load(net.checked, foreign, module.state_dict, rules).state)
