@@ -14,6 +14,7 @@ SYNONYMS = {
     "value": "value", "fc": "head", "head": "head", "heads": "head", "classifier": "head", "logits": "head",
     "cls": "class", "class": "class", "pos": "position", "position": "position", "positions": "position",
     "positional": "position", "gamma": "scale", "ls": "scale", "scale": "scale", "aux": "aux", "auxiliary": "aux",
+    "row": "row", "rows": "row", "col": "column", "cols": "column", "column": "column", "columns": "column",
     "mu": "mean", "mean": "mean", "var": "variance", "variance": "variance", "logvar": "variance",
     "multihead": "cross", "crossattention": "cross", "crossattn": "cross",
 }  # fmt: skip

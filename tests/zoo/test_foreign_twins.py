@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import detection_twins
 import generative_twins
 import image_twins
 import pytest
@@ -110,6 +111,8 @@ SLOW = [
         image(67, 97),
         layout="torchvision/deeplabv3_resnet50:noaux",
     ),
+    Case("detr:DETR_ResNet50", detection_twins.DETR, image(70, 130)),
+    Case("fpn:FPN_ResNet50", detection_twins.FPN, image(67, 97)),
     Case("pspnet:PSPNet_ResNet50", image_twins.PSPNet, image(67, 97)),
 ]
 CASES = [pytest.param(c, id=c.net) for c in QUICK]
