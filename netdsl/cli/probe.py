@@ -81,9 +81,9 @@ def run(args: argparse.Namespace) -> int:
         write(args.output, page(found))
         print(args.output)
     elif args.json:
-        import msgspec
+        from netdsl.probe.model import data
 
-        print(json_text(msgspec.to_builtins(found)))
+        print(json_text(data(found)))
     else:
         from netdsl.probe.text import text
         from netdsl.render.paint import paint_for

@@ -106,8 +106,9 @@ def op_likeness(a: Trait, b: Trait) -> float:
     """How alike two ops are by their traits."""
     if a[:2] == b[:2]:
         ours, theirs = a[2:], b[2:]
-        equal = sum(x == y for x, y in zip(ours, theirs, strict=True))
-        return SAME_KIND + (1 - SAME_KIND) * (equal / len(ours) if ours else 1.0)
+        most = max(len(ours), len(theirs))  # a linear map with the weight of another layer has a field more
+        equal = sum(x == y for x, y in zip(ours, theirs, strict=False))
+        return SAME_KIND + (1 - SAME_KIND) * (equal / most if most else 1.0)
     return SAME_FAMILY if a[0] == b[0] != "shape" else 0.0
 
 

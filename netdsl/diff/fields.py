@@ -9,7 +9,7 @@ import msgspec
 from netdsl.diff.model import Field, Item
 from netdsl.ir.model import Definition
 from netdsl.ir.text import literal
-from netdsl.ops.base import Op
+from netdsl.ops.base import Op, Param
 
 CALLEE = "calls"
 """The name of the field that says what a step calls."""
@@ -20,11 +20,10 @@ def fields_of(a: Item, b: Item) -> Iterator[Field]:
     if isinstance(a.callee, Definition) or isinstance(b.callee, Definition):
         if a.label != b.label:
             yield Field(CALLEE, a.label, b.label)
-    elif type(a.callee) is not type(b.callee):
-        yield Field(CALLEE, a.label, b.label)
-        yield from _both(a.callee, b.callee)
     else:
-        yield from _arguments(a.callee, b.callee)
+        if a.label != b.label:
+            yield Field(CALLEE, a.label, b.label)
+        yield from _arguments(a.callee, b.callee, a.label == b.label)
     for name, before, after in (
         ("only while training", a.training, b.training),
         ("residual link", a.residual, b.residual),
@@ -33,24 +32,21 @@ def fields_of(a: Item, b: Item) -> Iterator[Field]:
             yield Field(name, _yes(before), _yes(after))
 
 
-def _arguments(a: Op, b: Op) -> Iterator[Field]:
-    for field in msgspec.structs.fields(type(a)):
-        before, after = getattr(a, field.name), getattr(b, field.name)
-        if before != after:
-            yield Field(field.name, argument(before), argument(after))
-
-
-def _both(a: Op, b: Op) -> Iterator[Field]:
-    """Arguments that two kinds of ops have in common, where they differ: `bias` of a convolution and a linear map."""
-    shared = [f.name for f in msgspec.structs.fields(type(a)) if f.name in type(b).__struct_fields__]
-    for name in shared:
-        before, after = getattr(a, name), getattr(b, name)
-        if before != after:
-            yield Field(name, argument(before), argument(after))
+def _arguments(a: Op, b: Op, same_kind: bool) -> Iterator[Field]:
+    """Arguments that differ; of ops of two kinds those that both have, such as `bias` of a convolution and a linear
+    map."""
+    ours, theirs = (dict.fromkeys(f.name for f in msgspec.structs.fields(type(op))) for op in (a, b))
+    for name in ours | theirs:
+        before, after = getattr(a, name, None), getattr(b, name, None)
+        if before != after and (same_kind or (name in ours and name in theirs)):
+            sides = ((before, name in ours), (after, name in theirs))
+            yield Field(name, *(argument(value) if there else None for value, there in sides))
 
 
 def argument(value: object) -> str:
     """An argument as a person writes it: `3` for `(3, 3)`."""
+    if isinstance(value, Param):
+        return f"[{', '.join(map(str, value.shape))}] of another layer"
     if isinstance(value, tuple) and len(value) > 1 and len(set(value)) == 1:
         return literal(value[0])
     return literal(value)

@@ -17,8 +17,8 @@ from netdsl.probe.model import Cell, Finding, Plot
 from netdsl.probe.subject import Subject, no_such
 from netdsl.view.items import family
 
-NETS = 8
-"""Over so many initialisations (or batches of a trained net) the squared gradient is averaged."""
+NETS, SAMPLES = 8, 8
+"""Over so many initialisations of a net that is not trained, and samples, the squared gradient is averaged."""
 
 
 class Spread(Struct, frozen=True):
@@ -38,7 +38,7 @@ def field(subject: Subject) -> Finding:
         node = last_map(machine.flat)
         if node is None:
             raise no_such(subject, "map", "an effective field is of a net that reads images or sequences of channels")
-        seen = _seen(machine, node, subject.noise(seed))
+        seen = _seen(machine, node, subject.noise(seed, SAMPLES))
         total = seen if total is None else total + seen
     assert total is not None
     assert node is not None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 Cell = str | int | float | None
@@ -35,3 +38,16 @@ class Probed(Struct, frozen=True):
     net: str
     notes: tuple[str, ...]
     findings: tuple[Finding, ...]
+
+
+def data(found: Probed) -> Any:
+    """What was found as values for JSON, which has no numbers that are not finite: null."""
+    return _finite(msgspec.to_builtins(found))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(v) for name, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -26,7 +26,7 @@ def paths(subject: Subject) -> Finding:
     if not links:
         raise no_such(subject, "residual links", "no branch can be left out of it")
     split = made.data.test
-    inputs, target = split.take(torch.arange(min(subject.samples, len(split))))
+    inputs, target = split.take(torch.arange(subject.fitting(min(subject.samples, len(split)))))
     names = [n.path for n in links]
     with torch.no_grad():
         whole = machine.outputs(machine.run(inputs))[0]

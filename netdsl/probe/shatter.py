@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from netdsl.diagnostics.memory import check_room
 from netdsl.probe.machine import Machine
 from netdsl.probe.model import Cell, Finding, Plot
 from netdsl.probe.subject import Subject, no_such
@@ -22,6 +23,7 @@ def shatter(subject: Subject) -> Finding:
     inputs = subject.program.main.inputs
     if any(v.type.dtype != "float32" for v in inputs):
         raise no_such(subject, "input of numbers", "only those have a gradient")
+    check_room(f"{POINTS} samples of `{subject.net.name}`", POINTS * subject.bytes())
     nets = 1 if subject.trained is not None else NETS
     found = _averaged(lambda seed: _gradients(subject, seed), nets)
     brown = _averaged(lambda seed: torch.randn(POINTS, generator=_random(seed)).cumsum(0), 20)

@@ -10,7 +10,7 @@ import torch
 from msgspec import Struct
 from torch import Tensor, nn
 
-from netdsl.analysis.count import parameters
+from netdsl.analysis.count import parameters, totals
 from netdsl.analysis.residual_branches import branches, head
 from netdsl.diagnostics.diagnostic import Fault, fault
 from netdsl.ir.flatten import flatten
@@ -27,6 +27,9 @@ from netdsl.training.setup import Prepared, prepare, start
 from netdsl.training.trainer import Trainer, Watch
 from netdsl.verify.inputs import draw_inputs
 from netdsl.verify.sizes import choose
+
+ROOM = 2_000_000_000
+"""Bytes that the values of the samples may take."""
 
 
 class Subject(Struct, frozen=True, eq=False):
@@ -56,9 +59,19 @@ class Subject(Struct, frozen=True, eq=False):
         initialize(self.recipe.init if init is None else init, about, self.seed + seed)
         return module
 
-    def noise(self, seed: int = 0) -> list[Tensor]:
-        """Normal numbers, and whole ones that the net can read."""
-        return draw_inputs(self.program, self.samples, {}, self.seed + seed)
+    def noise(self, seed: int = 0, most: int | None = None) -> list[Tensor]:
+        """Normal numbers, and whole ones that the net can read; at most so many samples."""
+        count = self.fitting(min(self.samples, most or self.samples))
+        return draw_inputs(self.program, count, {}, self.seed + seed)
+
+    def fitting(self, samples: int) -> int:
+        """As many of these samples as there is room for at once, two at least: a norm needs more than one."""
+        return max(min(2, samples), min(samples, ROOM // max(1, self.bytes())))
+
+    def bytes(self) -> int:
+        """What all values of one sample take with their gradients, in float64."""
+        written = totals(self.program.main).activation_bytes
+        return 4 * written if isinstance(written, int) else 0
 
     def prepared(self) -> Prepared:
         """The recipe's data and the net that reads them. Raises DataError."""
@@ -68,7 +81,7 @@ class Subject(Struct, frozen=True, eq=False):
         """The net with its preprocessing, op by op, and the first samples of its training data. Raises DataError."""
         made = self.prepared()
         self.filled(made.module)
-        index = torch.arange(min(self.samples, len(made.train)))
+        index = torch.arange(self.fitting(min(self.samples, len(made.train))))
         inputs, _ = made.train.take(index)
         return Machine(made.net.checked, made.module.eval()), list(inputs), [made.data.name]
 

@@ -112,6 +112,12 @@ def test_a_block_is_opened_where_its_steps_stand_beside_it() -> None:
     assert told("Unit(8) -> gap", "Other(8) -> gap", blocks) == ["~ Unit → Other"]
 
 
+def test_tied_weights_are_told_in_words() -> None:
+    before = "share table = linear(16)\n  gap -> linear(16) -> table -> relu -> linear(16, bias=false)"
+    after = before.replace("linear(16, bias=false)", "linear(weight=table.weight, bias=false)")
+    assert told(before, after) == ["~ table linear: weight [16, 16] of another layer"]
+
+
 def test_moved_keys_are_no_change_of_a_layer() -> None:
     diff = compared("conv(8, 3) -> relu", "stem: conv(8, 3) -> relu")
     assert groups(diff.pair.entries)[0] == ()

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from probing import subject
 
 from netdsl.cli.main import main
 from netdsl.cli.probe import NAMES, READS_DATA
-from netdsl.probe.model import Plot
+from netdsl.probe.model import Finding, Plot, Probed, data
 from netdsl.probe.plot import plot
 from netdsl.probe.signals import SIGNALS
 
@@ -104,6 +105,17 @@ def test_bad_input_is_refused_in_words(run: Any, arguments: tuple[str, ...], cod
     done = run(*arguments)
     assert (done[0], said in done[2]) == (code, True), done[2]
     assert "Traceback" not in done[2]
+
+
+def test_numbers_that_are_not_finite_are_null_in_json() -> None:
+    found = Probed("N", (), (Finding("signal", ("it explodes",), ("layer", "variance"), (("a", float("inf")),)),))
+    assert data(found)["findings"][0]["rows"] == [["a", None]]
+
+
+def test_as_many_samples_are_looked_at_as_there_is_room_for() -> None:
+    small, large = (subject(f"net N {{\n  input x [8, {n}, {n}]\n  relu -> relu\n}}") for n in (8, 2048))
+    assert small.fitting(64) == 64
+    assert large.fitting(64) == 2
 
 
 def test_plots_leave_out_what_cannot_be_drawn() -> None:
