@@ -126,15 +126,16 @@ class Net(pipeline.Net):
         return self.summary()._repr_html_()
 
     def view(self, path: Path | None = None, *, depth: int | None = None) -> str:
-        """Draw the net, as `netdsl view` does: an SVG image, or a page to explore where `path` ends in `.html`.
+        """Draw the net, as `netdsl view` does: an SVG image, or a page to explore where `path` ends in `.html`, or TikZ
+        where it ends in `.tex`.
 
         `path`: a file to write to as well; `depth`: how many levels of blocks are open (without it, as many as stay
         easy to read). Gives the text.
         """
-        from netdsl.view import image, page
+        from netdsl.view import image, page, tex
 
-        draw = page if path is not None and os.fspath(path).lower().endswith(".html") else image
-        text = draw(self.checked, self.name, depth)
+        ending = os.path.splitext(path)[1].lower() if path is not None else ""
+        text = {".html": page, ".tex": tex}.get(ending, image)(self.checked, self.name, depth)
         if path is not None:
             with open(path, "w", encoding="utf-8") as file:
                 file.write(text)

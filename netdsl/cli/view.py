@@ -2,7 +2,7 @@
 box.
 
 The page (`.html`) is a single file that works offline: a box shows its parameters, its MACs and its source, and opens
-to show the layers inside. The image (`.svg`) is for papers and documentation.
+to show the layers inside. The image (`.svg`, or `.tex` for TikZ) is for papers and documentation.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        help="the file to write, `.html` or `.svg` (the name of the net with .html; `-` prints SVG)",
+        help="the file to write: `.html`, `.svg`, or `.tex` for TikZ (the name of the net with .html; `-` prints SVG)",
     )
     parser.add_argument("--depth", type=_depth, metavar="N", help="levels of blocks to open (as many as stay readable)")
     parser.add_argument(
@@ -39,16 +39,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from netdsl.view import image, page
+    from netdsl.view import image, page, tex
 
     if args.diff:
         return _compare(args)
     form = {None: ".html", "-": ".svg"}.get(args.output) or os.path.splitext(args.output)[1].lower()
-    if form not in (".svg", ".html"):
-        raise Failure(f"cannot tell what to write to {args.output}", "name a file that ends in .html or .svg")
+    forms = {".svg": image, ".html": page, ".tex": tex}
+    if form not in forms:
+        raise Failure(f"cannot tell what to write to {args.output}", "name a file that ends in .html, .svg or .tex")
     net = open_net(args)
-    draw = image if form == ".svg" else page
-    text = draw(net.checked, net.name, args.depth)
+    text = forms[form](net.checked, net.name, args.depth)
     if args.output == "-":
         print(text, end="")
         return 0

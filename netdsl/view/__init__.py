@@ -6,11 +6,18 @@ from netdsl.ir.model import Program
 from netdsl.view.drawing import Drawings, fitting
 from netdsl.view.page import page
 from netdsl.view.svg import svg
+from netdsl.view.tikz import tikz
 
-__all__ = ["image", "page"]
+__all__ = ["image", "page", "tex"]
 
 
 def image(program: Program, name: str, depth: int | None = None) -> str:
     """A net as SVG. `depth`: how many levels of blocks are open (without it, as many as stay easy to read)."""
     drawings = Drawings()
     return svg(drawings.of(program.main, depth or fitting(drawings, program.main)), name)
+
+
+def tex(program: Program, name: str, depth: int | None = None) -> str:
+    """A net as a TeX document with a TikZ picture. `depth`: as for `image`."""
+    drawings = Drawings()
+    return tikz(drawings.of(program.main, depth or fitting(drawings, program.main)), name)
