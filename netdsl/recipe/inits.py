@@ -126,10 +126,12 @@ class HeadScale(Init, frozen=True, tag="head_scale"):
 @component("init")
 class Weights(Init, frozen=True, tag="weights"):
     """Weights from a file, under the net's own keys or others (torchvision, timm), matched as `netdsl weights`
-    does; `strict=false` leaves what is missing, or a head of other classes, as it is and says so."""
+    does; `strict=false` leaves what is missing, or a head of other classes, as it is and says so. `into="backbone"`
+    fills one part of the net: the file is that of the net which the part was taken from."""
 
     path: Annotated[str, Meta(description="a file of weights, or a run directory", extra=A_PATH)]
     strict: bool = True
+    into: Annotated[str, Meta(description="the path of a part of the net; the whole net by default")] = ""
 
 
 @component("init")

@@ -20,6 +20,7 @@ from netdsl.training.data.dataset import DataError
 from netdsl.training.rng import key
 from netdsl.weights.load import Rules, load
 from netdsl.weights.mapping import declared
+from netdsl.weights.part import part
 from netdsl.weights.read import read_file
 
 WEIGHTS = ("conv", "linear")
@@ -176,14 +177,25 @@ def _weights(component: inits.Weights, start: Start) -> str | None:
         hint = "say where they are: `--set 'init.weights.path=\"...\"'`; `--set init=none` starts without"
         raise DataError("no-such-file", f"there are no weights {path}", hint)
     assert start.program is not None, "weights from a file need the program of the net"
-    rules = Rules(hints=tuple(declared(start.mapping)), partial=not component.strict)
-    loaded = load(start.program, read_file(str(path)), lambda: _arrays(start.module), rules)
-    start.module.load_state_dict({n: torch.as_tensor(a) for n, a in loaded.state.items()}, strict=False)
+    own, prefix = start.program, f"{component.into}." if component.into else ""
+    if component.into:
+        inner = part(own, component.into)
+        if inner is None:
+            hint = "it is a path of the state dict, such as the label of a backbone"
+            raise DataError("unfit-weights", f"the net has no part `{component.into}`", hint)
+        own = inner
+    hints = () if component.into else tuple(declared(start.mapping))
+    rules = Rules(hints=hints, partial=not component.strict)
+    loaded = load(own, read_file(str(path)), lambda: _arrays(start.module, prefix), rules)
+    state = {f"{prefix}{n}": torch.as_tensor(a) for n, a in loaded.state.items()}
+    start.module.load_state_dict(state, strict=False)
     return f"weights of {path.name}: {'; '.join(loaded.notes)}" if loaded.notes else None
 
 
-def _arrays(module: nn.Module) -> dict[str, Any]:
-    return {n: t.detach().cpu().numpy() for n, t in module.state_dict().items()}
+def _arrays(module: nn.Module, prefix: str) -> dict[str, Any]:
+    """The tensors of a module below a prefix, by their keys there."""
+    tensors = module.state_dict().items()
+    return {n.removeprefix(prefix): t.detach().cpu().numpy() for n, t in tensors if n.startswith(prefix)}
 
 
 INITS: Executors[Apply] = Executors(

@@ -202,8 +202,8 @@ class Arrows:
             options += ["upsample(2) -> maxpool(2)", f"upsample(size=({h}, {w}), mode=bilinear)", "roll((1, -1))"]
             options += [f"adaptive_maxpool(({h}, {w}))", f"unfold(3, padding=1) -> fold(({h}, {w}), 3, padding=1)"]
         if isinstance(h, int) and h % 2 == w % 2 == 0 and isinstance(c, int):
-            options.append(f"windows(2, shift=1) -> attention(1) -> unwindows({h}, {w}, shift=1)")
-            options.append("pixel_unshuffle(2) -> pixel_shuffle(2)")
+            options += [f"windows(2, shift=1) -> attention(1) -> unwindows({h}, {w}, shift=1)"] * 4
+            options += ["pixel_unshuffle(2) -> pixel_shuffle(2)"] * 2
         return str(self.pick(options))
 
     def called(self, name: str, parameters: tuple[str, ...]) -> str:
