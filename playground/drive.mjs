@@ -18,7 +18,7 @@ async function open(address = url) {
   });
   await page.goto(address);
   await page.evaluate(() => (playground.engine.seconds = 120));
-  await page.waitForSelector("html[data-shown]");
+  await page.waitForSelector("html[data-checked]");
   return page;
 }
 
@@ -29,11 +29,11 @@ const status = (page) => page.textContent("#status");
 
 /** Put a text into the editor, and wait until it is checked, or stopped. */
 async function write(page, spec) {
-  await page.evaluate(() => { delete document.documentElement.dataset.shown; delete document.documentElement.dataset.mended; });
+  await page.evaluate(() => delete document.documentElement.dataset.mended);
   await page.click(".cm-content");
   await page.keyboard.press("ControlOrMeta+a");
   await page.keyboard.insertText(spec);
-  await page.waitForSelector("html[data-shown], #notice:not([hidden])");
+  await page.waitForSelector("html[data-checked], #notice:not([hidden])");
 }
 
 const BROKEN = "net Small {\n  input image [3, 32, 32]\n  conv(16, 3) -> relu\n  flaten\n  linear(10)\n}\n";
@@ -119,7 +119,6 @@ const scenarios = {
       seen[name] = [];
       for (let i = 0; i < 5; i += 1) {
         await page.waitForTimeout(600);
-        await page.evaluate(() => { delete document.documentElement.dataset.shown; });
         await page.keyboard.type("#");
         await page.waitForSelector("html[data-shown]");
         seen[name].push(Number(await page.getAttribute("html", "data-shown")));

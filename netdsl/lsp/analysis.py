@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cached_property
-from time import process_time
+from time import monotonic, process_time
 
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
+from netdsl.elaborate.modules import Module
 from netdsl.elaborate.scope import Scope
 from netdsl.elaborate.trace import Passed
 from netdsl.fixes.suggest import suggested
@@ -30,6 +32,8 @@ CANCELLED = -1 << 60
 """What is left of the budget of a check that an edit has cancelled."""
 
 
+_NAME = re.compile(r"[A-Za-z_]\w*")
+
 YOUNG = 50_000
 """How many new values there are before garbage is sought."""
 
@@ -44,7 +48,7 @@ def spare_collector() -> None:
 class Analysis:
     """One text and what is known of it. `unsaved` are the texts of the editor by the real paths of their files.
 
-    `passed` holds what went through each statement of the file, by its span.
+    `passed` holds what went through each statement of the file, by its span; `seconds` is how long the check took.
     `run` does the work, in any one thread; `cancel`, called from another one, makes it end soon.
     """
 
@@ -55,21 +59,44 @@ class Analysis:
         self.spec: Spec | None = None
         self.diagnostics: tuple[Diagnostic, ...] = ()
         self.plans: dict[str, Plan | None] = {}
+        self.seconds = 0.0
         self._mended: dict[int, Diagnostic] = {}
         self.passed: dict[Span, list[Passed]] = defaultdict(list)
 
     def run(self) -> Analysis:
         """Check the text. A fault of netdsl's own is a diagnostic too: the editor and the next edit continue."""
+        begun = monotonic()
         try:
-            self.spec = Spec(self.source, self._read, self._trace)
-            if self.cancelled:
-                self.cancel()
-            self.diagnostics = self.spec.diagnostics
+            self.diagnostics = self._opened().diagnostics
         except Exception as error:
             message = f"netdsl failed on this text, which is a bug in netdsl: {type(error).__name__}"
             hint = "please report it with the spec; `netdsl check` with NETDSL_DEBUG=1 shows where it happened"
             self.diagnostics = (diagnostic("internal-error", message, Place(self.source, Span(0, 0)), hint),)
+        self.seconds = monotonic() - begun
         return self
+
+    def look(self, offset: int) -> ast.Block | None:
+        """Find out only what is beside the block or net at an offset, by the first net that uses it: a small part of
+        the work of `run`, and no check. Gives the declaration; None where nothing can be said of it."""
+        try:
+            spec = self._opened()
+            declaration = self.declaration(offset)
+            if self.is_readable and isinstance(declaration, ast.Block):
+                for net in spec.nets:
+                    if declaration.name.id in _reached(spec.module, net):
+                        spec.elaborator.net(spec.module, net, {}, {})
+                        if self.cancelled or self.instances(declaration):
+                            break
+                return declaration if not self.cancelled and self.instances(declaration) else None
+        except Exception:
+            pass  # the check says what is wrong
+        return None
+
+    def _opened(self) -> Spec:
+        self.spec = Spec(self.source, self._read, self._trace)
+        if self.cancelled:
+            self.cancel()
+        return self.spec
 
     def cancel(self) -> None:
         """Make the check end soon; what it then says is worthless."""
@@ -143,6 +170,19 @@ class Analysis:
             if declaration.at.start <= offset <= declaration.at.end:
                 return declaration
         return None
+
+
+def _reached(module: Module, net: str) -> set[str]:
+    """The declarations of a file that a net names, directly or through others; itself included."""
+    named = {d.name.id: d for d in module.file.declarations if isinstance(d, ast.Block | ast.Variant | ast.Constant)}
+    reached: set[str] = set()
+    waiting = [net]
+    while waiting:
+        name = waiting.pop()
+        if name in named and name not in reached:
+            reached.add(name)
+            waiting += _NAME.findall(module.place(named[name].at).text)
+    return reached
 
 
 def instance_key(scope: Scope) -> tuple[object, ...]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from pygls.uris import from_fs_path, to_fs_path
 
 from netdsl.lsp.analysis import Analysis
+from netdsl.lsp.hints import Glance, Hint, common, glance_at, kept
 from netdsl.lsp.positions import Positions
 from netdsl.source import Source
 from netdsl.syntax import ast
+
+SLOW = 0.1
+"""Seconds of a check from which on the declaration that is being edited is looked at first."""
 
 DEBOUNCE = 0.03
 """Seconds without an edit before a text is checked by itself."""
@@ -25,7 +29,8 @@ STACK = 64 * 1024 * 1024
 
 class Document:
     """One open text. `last` is its newest finished analysis, which may be of an older text; `good` of one that could
-    be read to its end."""
+    be read to its end. `edited` is where the newest edit begins; `glance` what is seen there before the check is done,
+    and `glanced` whether the editor was told."""
 
     def __init__(self, uri: str, text: str, version: int | None) -> None:
         self.uri = uri
@@ -36,10 +41,16 @@ class Document:
         self.task: asyncio.Task[Analysis] | None = None
         self.current: Analysis | None = None
         self.waiting: asyncio.TimerHandle | None = None
+        self.glance: asyncio.Future[Glance | None] | None = None
+        self.glanced = False
+        self.looking: Analysis | None = None
+        self.edited = 0
+        self.source = Source("", self.name)
         self.set(text, version)
 
     def set(self, text: str, version: int | None) -> None:
         """Take a new text."""
+        self.edited = common(self.source.text, text)
         self.source = Source(text, self.name)
         self.positions = Positions(text)
         self.version = version
@@ -52,9 +63,10 @@ class Document:
         """End what is being checked or will be."""
         if self.waiting is not None:
             self.waiting.cancel()
-        if self.current is not None:
-            self.current.cancel()
-        self.task = self.current = self.waiting = None
+        for analysis in (self.current, self.looking):
+            if analysis is not None:
+                analysis.cancel()
+        self.task = self.current = self.waiting = self.glance = self.looking = None
 
 
 class Documents:
@@ -112,9 +124,33 @@ class Documents:
             document.waiting = None
         if document.task is None:
             unsaved = {d.key: d.source for d in self.by_uri.values()}
+            if document.last is not None and document.last.seconds > SLOW:
+                self._look(document, unsaved)
             document.current = Analysis(document.source, unsaved)
             document.task = asyncio.ensure_future(self._check(document, document.current))
         return document.task
+
+    def _look(self, document: Document, unsaved: Mapping[str, Source]) -> None:
+        """Begin to look at what is being edited; the one worker does that before the check."""
+        loop = asyncio.get_running_loop()
+        document.looking = Analysis(document.source, unsaved)
+        chosen = dict(document.chosen)
+        document.glance = loop.run_in_executor(self.worker, glance_at, document.looking, document.edited, chosen)
+
+    async def glance(self, uri: str) -> tuple[Document, list[Hint]] | None:
+        """The hints of a text whose check takes long, as far as they are known; None where the check is done, or soon
+        will be."""
+        document = self.by_uri.get(uri)
+        if document is None or self.task(document).done() or document.glance is None:
+            return None
+        found = await document.glance
+        if found is None or self.by_uri.get(uri) is not document or document.glance is None:
+            return None
+        document.glanced = True
+        span, here = found
+        good = document.good
+        others = kept(good, document.source.text, document.chosen) if good is not None else ()
+        return document, [*here, *(h for h in others if not span.start <= h.offset <= span.end)]
 
     async def _check(self, document: Document, analysis: Analysis) -> Analysis:
         loop = asyncio.get_running_loop()

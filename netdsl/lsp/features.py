@@ -13,7 +13,7 @@ from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.completion import completion
 from netdsl.lsp.documents import Document
 from netdsl.lsp.hover import hover
-from netdsl.lsp.inlay import inlay_hints
+from netdsl.lsp.inlay import inlay_hints, shown
 from netdsl.lsp.pages import written
 from netdsl.lsp.server import Server
 from netdsl.lsp.signature import signature
@@ -38,6 +38,9 @@ def register(server: Server) -> None:
 def _shown(server: Server) -> None:
     @server.feature(types.TEXT_DOCUMENT_INLAY_HINT)
     async def inlay(ls: Server, params: types.InlayHintParams) -> list[types.InlayHint]:
+        early = await ls.documents.glance(params.text_document.uri)
+        if early is not None:
+            return shown(*early)
         return await ls.ask(params.text_document.uri, lambda d, a: inlay_hints(d, a, span(d, params.range)), [])
 
     @server.feature(types.TEXT_DOCUMENT_HOVER)

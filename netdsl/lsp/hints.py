@@ -39,10 +39,23 @@ def hints_of(analysis: Analysis, good: Analysis | None, span: Span, chosen: Mapp
     if analysis.is_readable:
         found = hints(analysis, span, chosen)
     elif good is not None:
-        found = list(_kept(good, analysis, chosen))
+        found = list(kept(good, analysis.source.text, chosen))
     else:
         found = []
     return [h for h in found if span.start <= h.offset <= span.end]
+
+
+Glance = tuple[Span, list[Hint]]
+"""A declaration and its hints."""
+
+
+def glance_at(analysis: Analysis, offset: int, chosen: Mapping[str, int]) -> Glance | None:
+    """The span and the hints of the block or net at an offset, before the whole text is checked; None where only the
+    check can say them."""
+    declaration = analysis.look(offset)
+    if declaration is None or chosen.get(declaration.name.id):
+        return None
+    return declaration.at, hints(analysis, declaration.at, chosen)
 
 
 def hints(analysis: Analysis, span: Span, chosen: Mapping[str, int]) -> list[Hint]:
@@ -134,11 +147,11 @@ def shape(passed: Passed) -> str:
     return ", ".join(map(str, types_)) if types_ and None not in types_ else ""
 
 
-def _kept(good: Analysis, analysis: Analysis, chosen: Mapping[str, int]) -> Iterator[Hint]:
+def kept(good: Analysis, new: str, chosen: Mapping[str, int]) -> Iterator[Hint]:
     """The hints of an older text on the lines before and after those that have changed."""
-    old, new = good.source.text, analysis.source.text
-    before = _common(old, new)
-    after = _common(old[before:][::-1], new[before:][::-1])
+    old = good.source.text
+    before = common(old, new)
+    after = common(old[before:][::-1], new[before:][::-1])
     line_end = old.rfind("\n", 0, before) + 1
     line_start = old.find("\n", len(old) - after)
     for hint in hints(good, Span(0, len(old)), chosen):
@@ -148,7 +161,7 @@ def _kept(good: Analysis, analysis: Analysis, chosen: Mapping[str, int]) -> Iter
             yield Hint(hint.offset + len(new) - len(old), hint.text, hint.more)
 
 
-def _common(a: str, b: str) -> int:
+def common(a: str, b: str) -> int:
     """How many characters two texts begin with together."""
     low, high = 0, min(len(a), len(b))
     while low < high:

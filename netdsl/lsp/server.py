@@ -64,6 +64,9 @@ class Server(LanguageServer):
         """Send what is wrong with a text, and ask for its hints again."""
         if self.documents.by_uri.get(document.uri) is document and analysis.source is document.source:
             self.text_document_publish_diagnostics(published(document, analysis))
+            if document.glanced:
+                document.glanced = False
+                self.ask_again()
 
     async def ask(self, uri: str, answer: Callable[[Document, Analysis], T], otherwise: T) -> T:
         """The answer of a feature on the newest text."""

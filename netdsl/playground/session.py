@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.lsp.analysis import Analysis
-from netdsl.lsp.hints import hints_of
+from netdsl.lsp.hints import glance_at, hints_of
 from netdsl.lsp.lenses import lenses_of
 from netdsl.pipeline import Net
 from netdsl.playground.offsets import Offsets
@@ -36,6 +36,14 @@ class Above(Struct, frozen=True):
     text: str
     name: str
     action: str
+
+
+class Glance(Struct, frozen=True):
+    """What is beside one declaration, before the whole text is checked."""
+
+    start: int
+    end: int
+    hints: list[Beside]
 
 
 class Declared(Struct, frozen=True):
@@ -76,6 +84,16 @@ class Session:
         if self.analysis.is_readable:
             self.good = self.analysis
         return self.checked()
+
+    def glance(self, text: str, at: int, name: str = "spec.net") -> Glance | None:
+        """What is beside the declaration at the cursor of a new text, which is checked later."""
+        offsets = Offsets(text)
+        found = glance_at(Analysis(Source(text, name), {}), offsets.characters(at), self.chosen)
+        if found is None:
+            return None
+        span, hints = found
+        beside = [Beside(offsets.units(h.offset), h.text, h.more) for h in hints]
+        return Glance(offsets.units(span.start), offsets.units(span.end), beside)
 
     def next_use(self, name: str) -> Checked:
         """Show the next use of a block."""
@@ -170,6 +188,7 @@ class Refused(Exception):  # noqa: N818 - it carries the mistakes of a net
 
 
 QUESTIONS: dict[str, Callable[..., Any]] = {
+    "glance": Session.glance,
     "check": Session.check,
     "next_use": Session.next_use,
     "fix": Session.fix,

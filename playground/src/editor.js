@@ -132,6 +132,14 @@ export class Editor {
     this.mark(shown);
   }
 
+  /** Show the hints of one declaration in the place of those that it had. */
+  glance({ start, end, hints }) {
+    const widgets = hints.map((hint) => Decoration.widget({ widget: new Hint(hint), side: 1 }).range(hint.at));
+    const filter = (from, to, { spec }) => from < start || from > end || spec.block;
+    const found = this.view.state.field(decorations).update({ add: widgets, sort: true, filter });
+    this.view.dispatch({ effects: beside.of(found) });
+  }
+
   /** Underline problems. */
   mark(shown) {
     const length = this.view.state.doc.length;

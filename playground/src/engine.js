@@ -5,6 +5,8 @@
 const SECONDS = 10; // for an answer
 const BOOT = 120; // seconds for a start
 
+const FIRST = ["check", "glance"]; // what comes before all other questions, the last one first
+
 /** An answer that did not come: the question took too long, or more memory or stack than there is. */
 export class Stopped extends Error {}
 
@@ -64,7 +66,7 @@ export class Engine {
     return new Promise((resolve, reject) => {
       this.waiting.push({ question, given, resolve, reject });
       // What the text amounts to comes before everything that is said of it.
-      this.waiting.sort((a, b) => (b.question === "check") - (a.question === "check"));
+      this.waiting.sort((a, b) => FIRST.indexOf(b.question) - FIRST.indexOf(a.question));
       this.#next();
     });
   }

@@ -6,6 +6,7 @@ import { packed, unpacked } from "./share.js";
 import { TABS } from "./tabs.js";
 
 const PAUSE = 20; // ms without a key before a text is checked
+const SLOW = 60; // ms of a check from which on the declaration at the cursor is looked at first
 const REST = 350; // ms without a key before fixes are sought
 const $ = (id) => document.getElementById(id);
 
@@ -55,6 +56,8 @@ const editor = new Editor($("editor"), {
   changed: () => {
     keyed = performance.now();
     isCurrent = false;
+    delete document.documentElement.dataset.shown;
+    delete document.documentElement.dataset.checked;
     kept.set("netdsl-text", editor.text);
     kept.set("netdsl-name", name);
     $("notice").hidden = true;
@@ -108,13 +111,26 @@ function stopped(why) {
 async function check() {
   const text = editor.text;
   const since = keyed;
+  if (engine.took > SLOW) {
+    ask("glance", { text, at: editor.cursor, name }).then((found) => {
+      if (!found || isCurrent || text !== editor.text) return;
+      editor.glance(found);
+      measured(since);
+    });
+  }
   const found = await ask("check", { text, name });
   if (!found || text !== editor.text) return;
   isCurrent = true;
   shown(found);
-  document.documentElement.dataset.shown = Math.round(performance.now() - since);
+  measured(since);
+  document.documentElement.dataset.checked = "";
   clearTimeout(rest);
   rest = setTimeout(mend, REST, text);
+}
+
+/** Note the time from a key to the first hints that are right for it. */
+function measured(since) {
+  document.documentElement.dataset.shown ??= Math.round(performance.now() - since);
 }
 
 function shown(found) {

@@ -113,6 +113,26 @@ def test_hints_stay_while_a_line_is_being_typed(editor: Editor) -> None:
     assert kept[15] == whole[14]
 
 
+def test_hints_of_what_is_edited_come_before_a_long_check(editor: Editor) -> None:
+    slow = "".join(
+        f"net A{i} {{\n  input x [3, 64, 64]\n  for c in range(1, 40) {{ conv(c, 3) -> relu }}\n}}\n\n"
+        for i in range(12)
+    )
+    text = f"{slow}net Last {{\n  input x [3, 8, 8]\n  conv(4, 3)\n}}\n"
+    editor.open("long.net", text)
+    line = text.count("\n") - 2
+    assert hints(editor, "long.net", text)[line] == ["[4, 8, 8] (112)"]
+    edited = text.replace("conv(4, 3)", "conv(5, 3)")
+    editor.send("long.net", edited)
+    before = editor.published[editor.uri("long.net")][0]
+    found = hints(editor, "long.net", edited)
+    assert editor.published[editor.uri("long.net")][0] == before, "the check was done first"
+    assert found[line] == ["[5, 8, 8] (140)"]
+    assert len(found) > 12
+    assert {d.code for d in editor.diagnostics("long.net")} == {"plain-depth"}
+    assert hints(editor, "long.net", edited) == found
+
+
 def test_hover(editor: Editor) -> None:
     editor.open("hover.net", SMALL)
 

@@ -76,6 +76,15 @@ def test_a_block_shows_each_of_its_uses_in_turn() -> None:
     assert ask(session, "next_use", name="B") == first
 
 
+def test_a_glance_says_what_is_beside_the_declaration_at_the_cursor() -> None:
+    session = Session()
+    wanted = ask(session, "check", text=TEXT)["hints"]
+    found = ask(session, "glance", text=TEXT, at=TEXT.index("relu"))
+    assert (found["start"], found["end"]) == (0, TEXT.index("}") + 1)
+    assert found["hints"] == [h for h in wanted if h["at"] <= found["end"]]
+    assert ask(session, "glance", text=TEXT, at=len(TEXT)) is None
+
+
 def test_hints_stay_while_a_line_cannot_be_read() -> None:
     session = Session()
     whole = ask(session, "check", text=TEXT)
