@@ -227,6 +227,8 @@ class Net(pipeline.Net):
         `settings`: fields of the recipe by path (`{"epochs": 3, "optimizer.lr": 1e-3}`); `folder`: of the run, by
         default the next `runs/<net>-<n>`;
         `device`: `"cpu"`, `"cuda"`, `"cuda:1"`; `onnx=False` leaves out model.onnx, `quiet=True` what is printed.
+        `loss`: a function of output, target (and inputs) that is minimised in place of the recipe's; `metrics`:
+        functions by name, of all outputs and targets of a split;
         `on_step`, `on_evaluation`, `on_checkpoint`: called with the numbers as a dict; one that returns `"stop"` ends
         the training. Raises SpecError for mistakes in the recipe, TrainingError for what goes wrong with the data or
         while training.

@@ -36,6 +36,7 @@ from netdsl.training.export import forward_of, largest_difference
 from netdsl.training.kernels.memory import resident
 from netdsl.training.metrics import said, title
 from netdsl.training.opened import targets_of
+from netdsl.training.own import Own
 from netdsl.training.report.page import write_report
 from netdsl.training.report.progress import Progress
 from netdsl.training.setup import (
@@ -78,6 +79,7 @@ class Request(Struct, frozen=True, eq=False, kw_only=True):
     tensorboard: bool = False
     callbacks: Callbacks | None = None
     data: DataSet | None = None
+    own: Own | None = None
 
 
 @deaths_in_words()
@@ -91,6 +93,7 @@ def train(request: Request, show: Show) -> int:
     began = time.perf_counter()
     try:
         prepared = prepare(request.net, request.recipe, request.base, device, request.data)
+        prepared = replace(prepared, own=request.own)
         folder = _folder(request, ranks)
         with owned(folder, ranks, request.resume), going_on(folder):
             return _trained(request, prepared, folder, ranks, say, began)
@@ -214,7 +217,7 @@ def _about(request: Request, prepared: Prepared, environment: dict[str, Any]) ->
     mean, std = net.options.standard or (None, None)
     return About(
         net=net.name, arguments=arguments, sizes=dict(net.sizes), mean=mean, std=std, per=net.options.per,
-        units=net.options.units, columns=prepared.data.columns,
+        units=net.options.units, columns=prepared.data.columns, functions=request.own.names if request.own else (),
         classes=prepared.data.classes, task=prepared.data.task, data=prepared.data.name,
         base=str(request.base.resolve()), environment=environment,
         samples=(len(prepared.train), len(prepared.held), len(prepared.data.test)),
@@ -250,7 +253,7 @@ def _onnx(prepared: Prepared, folder: Path, say: Show) -> dict[str, Any]:
     export_onnx(prepared.net, folder / files.ONNX, module, metadata=notes)
     forward = forward_of(Session(folder / files.ONNX, threads=torch.get_num_threads()))
     test = prepared.data.test.to(torch.device("cpu"))
-    theirs = evaluator_of(prepared.recipe, prepared.data, prepared.kept)(forward, test)
+    theirs = evaluator_of(prepared.recipe, prepared.data, prepared.kept, prepared.own)(forward, test)
     difference = largest_difference(module, forward, test, at_once(prepared.recipe))
     say(f"onnxruntime: {described(theirs)}; largest difference from torch {difference:.1e} of the largest output")
     return {"onnx": theirs, "onnx_difference": difference}

@@ -20,6 +20,7 @@ from netdsl.training.data.targets import Targets
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.losses.criterion import Criterion, facing
 from netdsl.training.metrics import Metrics
+from netdsl.training.own import Own, measured
 
 Forward = Callable[..., Any]
 
@@ -42,7 +43,9 @@ class Evaluator:
         ranks: ProcessGroup,
         folder: Path | None = None,
         deviation: Sequence[float] | None = None,
+        own: Own | None = None,
     ) -> None:
+        self.own = own if own is not None and own.metrics else None
         plain = replace(recipe, mix=(), loss=_without_smoothing(recipe.loss))
         self.criterion = Criterion(plain, names, kept, deviation)
         self.targets = Targets(plain, task, classes)
@@ -57,7 +60,7 @@ class Evaluator:
     @torch.no_grad()
     def __call__(self, forward: Forward, split: Split) -> dict[str, Any]:
         """Metrics of a net in evaluation mode on a split."""
-        metrics = Metrics(self.task, self.classes, self.metrics, len(split), _origin(split))
+        metrics = Metrics(self.task, self.classes, self.metrics, len(split), _origin(split), self.own is not None)
         own = self.ranks.share(len(split)) if split.shards else (self.ranks.rank, len(split), self.ranks.world)
         mine = torch.arange(*own, device=split.target.device)  # of shards, each process reads its own
         parts = [p for p in torch.split(mine, self.most) if len(p)]
@@ -69,7 +72,10 @@ class Evaluator:
                 result, target = first_of(forward(*inputs), counted), target[:counted]
                 self._add(metrics, result, target, parts[place - 1][:counted])
         metrics.sums = self.ranks.sum(metrics.sums)
-        return metrics.results()
+        found = metrics.results()
+        if self.own is not None and len(split):
+            found |= measured(self.own, metrics.sums["outputs"].float(), as_given(metrics.sums["targets"], split))
+        return found
 
     def _chunks(self, samples: int) -> int:
         """How many chunks every process computes: shards of a net are gathered by all of them, or none. Those that a
@@ -91,6 +97,11 @@ class Evaluator:
 
         fits = (lambda count: fits_in_memory(lambda: passes(count))) if self.ranks.world == 1 else None
         return Attempt(len(target), self.share, fits, self.folder, " in an evaluation")
+
+
+def as_given(targets: Tensor, split: Split) -> Tensor:
+    """Targets that were added up as float64, in the type that they have."""
+    return targets.float() if split.target.is_floating_point() else targets.long()
 
 
 def _origin(split: Split) -> Tensor | None:

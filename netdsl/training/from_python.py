@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
@@ -20,6 +20,7 @@ from netdsl.training.data.dataset import DataSet
 from netdsl.training.entry import Request, train
 from netdsl.training.errors import TrainingError, diagnosed
 from netdsl.training.opened import reopened
+from netdsl.training.own import Own
 from netdsl.training.python_data import as_data_set
 
 
@@ -34,6 +35,8 @@ class Wishes(TypedDict, total=False):
     on_step: Callback | None
     on_evaluation: Callback | None
     on_checkpoint: Callback | None
+    loss: Callable[..., Any] | None
+    metrics: Mapping[str, Callable[..., Any]]
 
 
 def begin(net: Net, recipe: Recipe, typed: tuple[str, ...], folder: Path | None, data: Any, wishes: Wishes) -> Path:
@@ -67,7 +70,14 @@ def go_on(folder: Path, data: Any, wishes: Wishes) -> None:
 def _run(request: Request, wishes: Wishes) -> None:
     callbacks = Callbacks(wishes.get("on_step"), wishes.get("on_evaluation"), wishes.get("on_checkpoint"))
     quiet = wishes.get("quiet", False)
-    more = {"device": wishes.get("device"), "onnx": wishes.get("onnx", True), "quiet": quiet, "callbacks": callbacks}
+    more: dict[str, Any] = {
+        "device": wishes.get("device"),
+        "onnx": wishes.get("onnx", True),
+        "quiet": quiet,
+        "callbacks": callbacks,
+    }
+    own = Own(wishes.get("loss"), wishes.get("metrics") or {})
+    more |= {"own": own if own.names else None}
     assert request.folder is not None
     with unchanged_torch():
         train(replace(request, **more), _silent if quiet else print)

@@ -24,13 +24,20 @@ class Metrics:
     """
 
     def __init__(
-        self, task: str, classes: int, wanted: tuple[str, ...] = (), samples: int = 0, origin: Tensor | None = None
+        self,
+        task: str,
+        classes: int,
+        wanted: tuple[str, ...] = (),
+        samples: int = 0,
+        origin: Tensor | None = None,
+        keep: bool = False,
     ) -> None:
         self.task = task
         self.classes = classes
         self.wanted = tuple(m for m in wanted if task in METRICS[m].tasks)
         self.samples = samples
         self.origin = origin
+        self.keep = keep
         self.sums: Sums = {}
 
     def add(
@@ -52,6 +59,8 @@ class Metrics:
             self._add_labels(output, target)
         else:
             self._add_classes(output, target)
+        if rows is not None and self.keep:
+            self._keep(rows, outputs=output, targets=target)
         if self._ranked():
             assert rows is not None
             self._keep_scores(output, target, rows)
@@ -101,10 +110,13 @@ class Metrics:
         """Keep what the samples are ordered by, each in its own row: rows of other processes stay 0 and are added."""
         if self.task != "labels":
             output = output.float().log_softmax(self._axis(output, target)).movedim(self._axis(output, target), -1)
-        for name, values in (("scores", output.double()), ("truth", target.double())):
+        self._keep(rows, scores=output, truth=target)
+
+    def _keep(self, rows: Tensor, **each: Tensor) -> None:
+        for name, values in each.items():
             if name not in self.sums:
-                self.sums[name] = values.new_zeros(self.samples, *values.shape[1:])
-            self.sums[name][rows] = values
+                self.sums[name] = values.new_zeros(self.samples, *values.shape[1:], dtype=torch.float64)
+            self.sums[name][rows] = values.double()
 
     def _add(self, name: str, value: Tensor) -> None:
         value = value.double()

@@ -44,6 +44,7 @@ from netdsl.training.initialize import Start, initialize
 from netdsl.training.kernels.compiler import uncompile
 from netdsl.training.losses.distillation import Distillation
 from netdsl.training.optim.reparametrization import merge
+from netdsl.training.own import Own
 from netdsl.training.readers import read
 from netdsl.training.readers.mixing import read_mixing
 from netdsl.training.readers.taken import check_vocabulary, inputs_of, taken
@@ -71,6 +72,7 @@ class Prepared(Struct, frozen=True, eq=False):
     notes: tuple[str, ...]
     mixing: Tensor | None = None
     teacher: Distillation | None = None
+    own: Own | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -221,7 +223,7 @@ def start(prepared: Prepared, folder: Path, ranks: ProcessGroup, watch: Watch) -
         module=p.module, recipe=p.recipe, feed=feed, held=p.held, parameters=p.parameters, names=p.names, kept=p.kept,
         task=p.data.task, classes=max(1, len(p.data.classes)), folder=folder, ranks=ranks, layers=layers_of(p),
         deviation=p.data.units[1] if p.data.units else None, current=p.net.current,
-        teacher=p.teacher,
+        teacher=p.teacher, own=p.own, whole=ranks.world == 1 and not p.recipe.micro_batch,
     )  # fmt: skip
     return Trainer(job, watch)
 
@@ -319,11 +321,11 @@ def plain(prepared: Prepared, folder: Path) -> Prepared:
     return replace(prepared, module=module)
 
 
-def evaluator_of(recipe: Recipe, data: DataSet, kept: tuple[str, ...]) -> Evaluator:
+def evaluator_of(recipe: Recipe, data: DataSet, kept: tuple[str, ...], own: Own | None = None) -> Evaluator:
     """Measures the inference form of a net."""
     deviation = data.units[1] if data.units else None
     given = replace(recipe, outputs={})
-    return Evaluator(given, kept, kept, data.task, max(1, len(data.classes)), ProcessGroup(), deviation=deviation)
+    return Evaluator(given, kept, kept, data.task, max(1, len(data.classes)), ProcessGroup(), None, deviation, own)
 
 
 def open_log(folder: Path, after: int) -> Log:

@@ -38,6 +38,7 @@ from netdsl.training.optim.gradients import add_penalties, clip
 from netdsl.training.optim.optimizers import Updater
 from netdsl.training.optim.plateau import judged
 from netdsl.training.optim.reparametrization import folded, split
+from netdsl.training.own import Own
 from netdsl.training.regularization import dropouts, set_drop_path, time_rate
 from netdsl.training.rng import key, seed_layers
 from netdsl.training.varying_dropout import let_rates_vary, set_rate
@@ -69,6 +70,8 @@ class Job(Struct, frozen=True, eq=False):
     layers: dict[str, int] | None = None
     deviation: tuple[float, ...] | None = None
     teacher: Distillation | None = None
+    own: Own | None = None
+    whole: bool = True
     current: Current = dict
 
 
@@ -94,14 +97,14 @@ class Trainer:
         self.factors = split(self.module, recipe, weights)
         self.groups = group(recipe, job.parameters, job.layers)
         self.channels_last = recipe.shard is None and uses_channels_last(recipe.layout, self.module)
-        self.criterion = Criterion(recipe, job.names, job.kept, job.deviation, job.teacher)
+        self.criterion = Criterion(recipe, job.names, job.kept, job.deviation, job.teacher, job.own, job.whole)
         self.parallel: Any = self._distributed_module()
         self.sharded = is_sharded(self.module)
         self.updater = Updater(self.module, self.groups, recipe, self.total, self.factors)
         self.averages = Averages(self.module, recipe, self.total, self.per_epoch)
         self.denominators = Denominators(recipe.loss, self.criterion, job.feed, job.ranks)
         self.evaluator = Evaluator(
-            recipe, job.names, job.kept, job.task, job.classes, job.ranks, job.folder, job.deviation
+            recipe, job.names, job.kept, job.task, job.classes, job.ranks, job.folder, job.deviation, job.own
         )
         if recipe.drop_path is not None:
             set_drop_path(self.module, recipe.drop_path)

@@ -54,6 +54,10 @@ def resume(loop: Trainer, before: Recipe, checkpoint: Path | None, about: About,
 def check_data(old: About, now: About) -> None:
     """Raise DataError where the data are not those that the run began with: their number, classes or statistics."""
     now = msgspec.json.decode(msgspec.json.encode(now), type=About)  # as the other was written and read
+    if old.functions != now.functions:
+        names = ", ".join(f"`{n}`" for n in old.functions) or "none"
+        message = f"the run began with functions in Python: {names}; give them again to resume"
+        raise DataError("changed-data", message, "`netdsl.open_run(folder).resume(loss=..., metrics=...)`")
     for name, before, after in (
         ("samples", old.samples, now.samples),
         ("classes", old.classes, now.classes),

@@ -12,6 +12,7 @@ from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataError
 from netdsl.training.losses.distillation import Distillation
 from netdsl.training.losses.losses import Terms, counts_of, loss_of
+from netdsl.training.own import Own, loss_terms
 
 
 class Criterion:
@@ -20,7 +21,8 @@ class Criterion:
     `names`: the outputs while training, in order; `kept`: those at inference, of which the first is the main one. The
     main output has weight 1, others 0 unless the recipe's `outputs` gives them one. Every output is compared with the
     same target. `deviation`: that of every target, in which outputs and targets are compared. `teacher`: a
-    model whose outputs are targets of the main output too, where the inputs are given.
+    model whose outputs are targets of the main output too, where the inputs are given; `own`: a loss that
+    takes the place of all of these then, and `whole`: whether the batch of a step is computed at once.
     """
 
     def __init__(
@@ -30,6 +32,8 @@ class Criterion:
         kept: Sequence[str] = (),
         deviation: Sequence[float] | None = None,
         teacher: Distillation | None = None,
+        own: Own | None = None,
+        whole: bool = True,
     ) -> None:
         self.names = tuple(names)
         self.kept = tuple(kept) or self.names
@@ -41,12 +45,16 @@ class Criterion:
         self.weights = {n: recipe.outputs.get(n, 1.0 if n == self.kept[0] else 0.0) for n in self.names}
         self.teacher = teacher
         self.share = 1.0 if teacher is None else teacher.share
+        self.own, self.whole = own if own is not None and own.loss is not None else None, whole
         self.component = recipe.loss
         self.loss = loss_of(recipe.loss)
         self.deviation = None if deviation is None else torch.tensor(deviation)
 
     def __call__(self, result: Any, target: Tensor, inputs: tuple[Tensor, ...] = ()) -> Terms:
         """The terms of every weighed output's loss, and of the loss against the teacher."""
+        if self.own is not None and inputs:
+            found_own = loss_terms(self.own, result, target, inputs, self.whole)[None]
+            return Terms(found_own, torch.ones_like(found_own))
         found = [(self.loss(*self._compared(x, facing(target, x))), weight) for x, weight in self._weighed(result)]
         losses, counts = [t.loss * (weight * self.share) for t, weight in found], [t.count for t, _ in found]
         if self.teacher is not None and inputs:
@@ -59,6 +67,8 @@ class Criterion:
         return torch.stack([self._counted(result, target) for target in targets]).sum(0)
 
     def _counted(self, result: Any, target: Tensor) -> Tensor:
+        if self.own is not None:
+            return self.main(result).new_full((1,), len(target), dtype=torch.float32)
         counts = [counts_of(self.component, facing(target, x)).sum(1) for x, _ in self._weighed(result)]
         taught = [counts[0].new_full((1,), len(target))] if self.teacher is not None else []
         return torch.cat([*counts, *taught])

@@ -1,0 +1,70 @@
+"""A loss and metrics that are functions of the caller, from Python: `net.train(loss=..., metrics={"name": ...})`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from msgspec import Struct
+from torch import Tensor
+
+from netdsl.training.errors import DataError
+
+
+class Own(Struct, frozen=True, eq=False):
+    """The caller's functions. `loss(output, target)` (or with the inputs behind them) gives one value for each sample,
+    or one for all that are computed at once; each of `metrics` a number from all outputs and targets of a split."""
+
+    loss: Callable[..., Any] | None = None
+    metrics: Mapping[str, Callable[[Tensor, Tensor], Any]] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a run that is resumed needs again."""
+        return (*(["loss"] if self.loss is not None else []), *(f"metrics.{name}" for name in self.metrics))
+
+
+def loss_terms(own: Own, result: Any, target: Tensor, inputs: tuple[Tensor, ...], whole: bool) -> Tensor:
+    """The loss of each sample, [B]. `whole`: the batch of a step is computed at once. Raises DataError."""
+    assert own.loss is not None
+    more = inputs if _takes_inputs(own.loss) else ()
+    try:
+        found = own.loss(result, target, *more)
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError("callback-failed", f"`loss` failed: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Tensor) or found.shape not in ((), (len(target),)):
+        what = list(found.shape) if isinstance(found, Tensor) else f"`{found!r}`"
+        hint = 'a tensor: one value for each sample (`reduction="none"`), or their mean'
+        raise DataError("callback-failed", f"`loss` gives {what} for {len(target)} samples", hint)
+    if found.ndim == 0 and not whole:
+        hint = 'give one value for each sample, as `reduction="none"` of torch\'s losses'
+        message = "`loss` gives one value for all samples, and a step is computed in parts: their mean is another"
+        raise DataError("callback-failed", message, hint)
+    return found if found.ndim else found.expand(len(target))
+
+
+def _takes_inputs(function: Callable[..., Any]) -> bool:
+    """Whether a loss has a place for the inputs behind output and target."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
+    return len(places) > 2 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+
+
+def measured(own: Own, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+    """The caller's metrics. Raises DataError for one that fails or gives no number."""
+    found = {}
+    for name, function in own.metrics.items():
+        try:
+            with torch.no_grad():
+                found[name] = float(function(outputs, targets))
+        except Exception as error:
+            message = f"the metric `{name}` failed: {type(error).__name__}: {error}"
+            raise DataError("callback-failed", message) from error
+    return found
