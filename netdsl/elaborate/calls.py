@@ -122,15 +122,24 @@ def next_field(function: OpArrow | BlockArrow | None, given: list[Given]) -> str
 def word(
     function: OpArrow | BlockArrow | None, name: str | None, node: ast.Node, lookup: Callable[[str], Any]
 ) -> str | None:
-    """The word that a bare name means as an argument of an op (`padding=same`), where nothing else bears that name."""
+    """The word that a bare name means as an argument of an op (`padding=same`), where nothing else bears that name; of
+    one that takes words alone (`role=bias`) also where a tensor, a layer or a number does."""
     if not isinstance(node, ast.Name) or not isinstance(function, OpArrow) or name is None:
         return None
     if name not in op_fields(function.op):
         return None
     found = lookup(node.id)
-    free = found is None or isinstance(found, Builtin) or (isinstance(found, OpArrow) and found.op.kind == node.id)
     choices, nothing_else = words(function.op, name)
-    return node.id if free and (node.id in choices or (found is None and nothing_else)) else None
+    if node.id in choices:
+        meant = _is_free(node.id, found) or (nothing_else and not isinstance(found, str))
+    else:
+        meant = nothing_else and found is None
+    return node.id if meant else None
+
+
+def _is_free(name: str, found: Any) -> bool:
+    """Whether a name means nothing but what the language gives it."""
+    return found is None or isinstance(found, Builtin) or (isinstance(found, OpArrow) and found.op.kind == name)
 
 
 @cache
@@ -293,9 +302,10 @@ def _bad_argument(arrow: OpArrow, message: str) -> Fault:
     choices, nothing_else = words(arrow.op, name) if name else ((), False)
     if nothing_else or (isinstance(value, str) and choices):
         listed = ", ".join(f"`{c}`" for c in choices)
+        given = f"`{value}`" if isinstance(value, str) else describe(value)
         return fault(
             "unknown-word",
-            f"`{name}` of `{arrow.op.kind}` is one of {listed}; found `{value}`",
+            f"`{name}` of `{arrow.op.kind}` is one of {listed}; found {given}",
             at,
             did_you_mean(str(value), choices),
         )

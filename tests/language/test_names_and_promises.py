@@ -31,6 +31,15 @@ def test_two_outputs_of_one_name_are_a_mistake() -> None:
     assert [d.code for d in found.diagnostics] == ["duplicate-name"]
 
 
+def test_a_word_that_an_argument_takes_is_that_word_whatever_bears_its_name() -> None:
+    """And what is no such word is named as what it is."""
+    text = "net N {{\n  input x [4, 8, 8]\n  {0} = x -> gap\n  p = param((4,), role={0})\n  (x + p) * {0}\n}}"
+    assert not spec(text.format("bias")).diagnostics
+    (found,) = spec(text.format("other")).diagnostics
+    assert found.code == "unknown-word"
+    assert found.message.endswith("; found a tensor")
+
+
 def test_a_named_parameter_bears_its_name() -> None:
     found = spec("net N {\n  input x [4]\n  gain = param((4,), init=1)\n  it * gain\n}").net()
     assert found.program is not None
