@@ -80,6 +80,14 @@ LINTS = (
         image("conv(8, 3) -> relu as low\nimage -> conv(8, 3)\nit + low"),
     ),
     Code(
+        "it-in-list",
+        "`it` is kept in a list",
+        "In a list `it` stays the identity, whatever flows in where the list is used, and not the value that flows "
+        "here. Name the value, `... as x`, and put `x` into the list.",
+        image("conv(3, 3) -> relu\nskips = [it]\nconv(3, 3)\nconcat(it, skips[0])"),
+        image("conv(3, 3) -> relu as x\nskips = [x]\nconv(3, 3)\nconcat(it, skips[0])"),
+    ),
+    Code(
         "bias-before-norm",
         "A normalisation cancels the bias before it",
         "Batch and instance normalisation subtract the mean of each channel, and with it any bias. The parameter costs "

@@ -1,0 +1,32 @@
+"""A list that is to keep the value that flows, and keeps `it`, which is whatever flows in where the list is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netdsl.checks.lint.subject import File, warning
+from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.syntax import ast
+
+
+def check(file: File) -> Iterator[Diagnostic]:
+    """`[it]` and `[*skips, it]`; beside other layers, as in `[it, relu]`, `it` is one more of them."""
+    for block, _ in file.blocks:
+        waiting: list[ast.Node] = [block.body]
+        while waiting:
+            node = waiting.pop()
+            waiting += ast.children(node)
+            kept = _kept(node)
+            if kept is not None:
+                message = "`it` in a list is not this value, but what flows in where the list is used"
+                hint = "name the value, `... as x` or `x = it`, and put `x` into the list"
+                yield warning("it-in-list", message, file.module.place(kept.at), hint)
+
+
+def _kept(node: ast.Node) -> ast.Name | None:
+    """The `it` of a named list that holds nothing else but what other lists hold."""
+    if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.ListExpr | ast.TupleExpr)):
+        return None
+    plain = [item for item in node.value.items if not isinstance(item, ast.Splat)]
+    found = next((item for item in plain if isinstance(item, ast.Name) and item.id == "it"), None)
+    return found if len(plain) == 1 else None
