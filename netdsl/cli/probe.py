@@ -8,7 +8,7 @@ it says in words comes first, with the theory beside what is measured.
   spectrum   singular values of the weights
   paths      a residual net without some of its branches
   lr         a range test: the loss while the learning rate rises
-  steps    the size of a step over that of the weight
+  updates    the size of weight updates relative to the weights
   curvature  the largest eigenvalue of the Hessian, and the step that it allows
 
 `dead`, `paths`, `lr`, `updates` and `curvature` read the recipe's data (`--data` names others).

@@ -28,7 +28,7 @@ WATCHED = 60
 """Steps over which the weights are watched."""
 
 GOOD = (1e-4, 1e-2)
-"""Steps of a weight between these shares of its size are usual."""
+"""Weight updates between these fractions of the weight are usual."""
 
 
 class Step(Struct, frozen=True):
@@ -40,7 +40,7 @@ class Step(Struct, frozen=True):
 
 
 def learning_rates(subject: Subject) -> Finding:
-    """A range test (Smith 2017): the loss while the lr rises from step to update. Raises DataError without data."""
+    """A range test (Smith 2017): the loss while the lr rises from step to step. Raises DataError without data."""
     peak = peak_lr(subject.recipe)
     steps = list(_rising(subject, peak))
     least = min(steps, key=lambda s: s.mean)
@@ -109,7 +109,7 @@ def _verdict(peak: float, steepest: float, least: float) -> str:
 
 
 def updates(subject: Subject) -> Finding:
-    """The size of a step over that of the weight, for every weight, over the first steps of the recipe."""
+    """The size of the weight update relative to the weight, for every weight, over the first steps of the recipe."""
     with TemporaryDirectory() as folder:
         trainer = subject.trainer(Path(folder))
         ratios: dict[str, list[float]] = {}
@@ -124,8 +124,8 @@ def updates(subject: Subject) -> Finding:
     last = {name: sorted(line[-10:])[len(line[-10:]) // 2] for name, line in ratios.items()}
     rows: list[tuple[Cell, ...]] = [(name, ratios[name][0], last[name]) for name in last]
     plots = {name: tuple(enumerate(line)) for name, line in list(ratios.items())[:: max(1, len(ratios) // 6)]}
-    plot = Plot("size of a step over that of the weight", "update", "ratio", plots, True)
-    columns = ("weight", "at the first step", f"at update {steps}")
+    plot = Plot("size of the weight update relative to the weight", "step", "ratio", plots, True)
+    columns = ("weight", "at the first step", f"at step {steps}")
     return Finding("updates", tuple(_said(last, steps)), columns, tuple(rows), (plot,))
 
 
