@@ -1,6 +1,8 @@
 """From text to everything else, one lazy stage after another.
 
-    source -> module -> program -> {torch text, live module, ONNX}
+    source --resolve--> module --elaborate--> program --Printer--> PyTorch text --build--> live module
+                           |                     '-----export--> ONNX model
+                           '----check_file--> diagnostics
 
 A `Spec` is one file; a `Net` is one net of it with its arguments and sizes. Every stage is computed when it is first
 asked for; heavy libraries are imported by the stages that need them.
@@ -10,30 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
 
 from netdsl.budget import Budget
-from netdsl.checks.expectations import check_expectations
-from netdsl.checks.lint.rules import lint_file, told
-from netdsl.checks.lint.subject import File
-from netdsl.checks.names import check_names
-from netdsl.diagnostics.diagnostic import Diagnostic, Fault, diagnostic
+from netdsl.checks.file import Programs, check_file
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.elaborate.builder import Options
 from netdsl.elaborate.elaborate import Elaborator
-from netdsl.elaborate.given import value_of
-from netdsl.elaborate.migrate import moved
 from netdsl.elaborate.modules import Reader, resolve
 from netdsl.elaborate.nets import block_of, find_net, takes
-from netdsl.elaborate.standardize import in_units, standardized
+from netdsl.elaborate.requested import Elaborated, elaborate
 from netdsl.elaborate.trace import Trace
-from netdsl.sizes.constraints import broken_by
 from netdsl.sizes.dims import Dim
 from netdsl.source import Source
 from netdsl.syntax import ast
-from netdsl.version import LANGUAGE, __version__
+from netdsl.version import __version__
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -57,8 +52,6 @@ class Spec:
             self.module, self.mistakes = resolve(source, read)
         self.elaborator = Elaborator(budget=budget)
         self.elaborator.trace = trace
-        self.programs: dict[str, Program | None] = {}
-        """The nets that need no further arguments, elaborated, once the file is checked."""
 
     def constant(self, name: str) -> Any:
         """The value of a constant of the file; None where there is none."""
@@ -85,33 +78,18 @@ class Spec:
         return False
 
     @cached_property
+    def _checked(self) -> tuple[Programs, tuple[Diagnostic, ...]]:
+        return check_file(self.module, self.elaborator, self.nets, self.mistakes)
+
+    @property
+    def programs(self) -> Programs:
+        """The nets that need no further arguments, elaborated, by name."""
+        return self._checked[0]
+
+    @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """All mistakes of the file: its syntax, its names, every net it declares, every expectation."""
-        with self.elaborator.recording():
-            self._check()
-        found = (*self.mistakes, *self.elaborator.diagnostics)
-        if any(d.severity == "error" and d.code in ("syntax", "too-large") for d in self.mistakes):
-            from netdsl.checks.damage import unaffected
-
-            found = (*self.mistakes, *unaffected(self.module, self.elaborator.diagnostics))
-            return tuple(sorted(found, key=lambda d: d.at.span.start if d.at else 0))
-        return told(self.module, found)
-
-    def _check(self) -> None:
-        programs = self.programs = {n: self.elaborator.net(self.module, n, {}, {}) for n in self.nets}
-        for declaration in self.module.declared(ast.Constant):
-            assert isinstance(declaration, ast.Constant)
-            with self.elaborator.recording():
-                self.elaborator.evaluator.declared.constant(self.module, declaration)
-        check_names(self.module, self.elaborator)
-        check_expectations(self.module, self.elaborator, programs)
-        if self.module.recipes:
-            from netdsl.checks.recipes import RecipeCheck
-
-            RecipeCheck(self.module, self.elaborator, programs).run()
-        if not any(d.severity == "error" for d in (*self.mistakes, *self.elaborator.diagnostics)):
-            for found in lint_file(File(self.module, [p for p in programs.values() if p is not None])):
-                self.elaborator.report(found)
+        return self._checked[1]
 
     def net(
         self,
@@ -142,48 +120,26 @@ class Net:
             self._mistakes.append(mistake.diagnostic)
 
     @cached_property
-    def _elaborated(self) -> tuple[Program | None, tuple[Diagnostic, ...]]:
+    def _elaborated(self) -> Elaborated:
         mistakes = (*self.spec.mistakes, *self._mistakes)
         if mistakes:
-            return None, mistakes
-        elaborator = Elaborator(self.options)
-        arguments: dict[str, Any] = {}
-        with elaborator.recording():
-            arguments = {n: value_of(v, self.spec.module, elaborator.evaluator) for n, v in self.arguments.items()}
-        program = None if elaborator.diagnostics else elaborator.net(self.spec.module, self.name, arguments, self.sizes)
-        if program is not None and 1 in self.sizes.values():
-            elaborator.diagnostics.extend(self._not_repeated(program, arguments))
-            program = None if elaborator.diagnostics else program
-        if program is not None and self.options.standard is not None:
-            program = standardized(program, *self.options.standard, self.options.per)
-        if program is not None and self.options.units is not None:
-            program = in_units(program, *self.options.units)
-        self.moved = moved(elaborator.computed)
-        return program, tuple(elaborator.diagnostics)
-
-    def _not_repeated(self, program: Program, arguments: Mapping[str, Any]) -> list[Diagnostic]:
-        """The mistakes of axes that would be repeated only because a named size is given as 1."""
-        elaborator = Elaborator(self.options)
-        sizes = {name: size for name, size in self.sizes.items() if size != 1}
-        named = elaborator.net(self.spec.module, self.name, arguments, sizes)
-        if named is None:
-            mistakes = elaborator.diagnostics
-            return mistakes if all(d.code == "shape-mismatch" for d in mistakes) else []
-        names = frozenset(name for v in named.main.inputs for name in v.type.names)
-        broken = broken_by(self.sizes, names, named.constraints, program.constraints)
-        if broken is None:
-            return []
-        message = f"`{self.name}` needs {broken}: an axis that is 1 by `--size` is not repeated"
-        return [diagnostic("shape-mismatch", message, named.main.place)]
+            return Elaborated(None, mistakes)
+        return elaborate(self.spec.module, self.name, self.arguments, self.sizes, self.options)
 
     @property
     def program(self) -> Program | None:
         """The typed program; None where there are diagnostics."""
-        return self._elaborated[0]
+        return self._elaborated.program
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        return self._elaborated[1]
+        """The mistakes of the net."""
+        return self._elaborated.diagnostics
+
+    @property
+    def moved(self) -> tuple[Diagnostic, ...]:
+        """The lines of the net that version 1 of the language read in another way."""
+        return self._elaborated.moved
 
     @property
     def checked(self) -> Program:
@@ -196,20 +152,6 @@ class Net:
         """The program for square images of another size, or the mistakes that it has there."""
         other = Net(self.spec, self.name, self.arguments, self.sizes, replace(self.options, image=side))
         return other.program, other.diagnostics
-
-    @cached_property
-    def text(self) -> str:
-        """The canonical text of the file: formatted, without comments. Equal specs have equal texts."""
-        from netdsl.syntax.format import canonical_text
-
-        return canonical_text(self.spec.module.file)
-
-    @cached_property
-    def imports(self) -> dict[str, str]:
-        """The canonical texts of all that the file imports, by the name it is imported by."""
-        from netdsl.syntax.format import canonical_text
-
-        return {name: canonical_text(module.file) for name, module in self.spec.module.below().items()}
 
     @cached_property
     def class_name(self) -> str:
@@ -270,16 +212,7 @@ class Net:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What an ONNX file says of where it comes from. No dates and no paths: equal inputs give equal files."""
-        return {
-            "netdsl_version": __version__,
-            "language": LANGUAGE,
-            "net": self.name,
-            "spec": self.text,
-            "spec_sha256": sha256(self.text.encode()).hexdigest(),
-            "imports": self.imports,
-            "arguments": {k: str(v) for k, v in sorted(self.arguments.items())},
-            "sizes": dict(sorted(self.sizes.items())),
-            "constraints": [str(c) for c in self.checked.constraints],
-            "options": self.options.stored,
-        }
+        """Where an ONNX file of the net comes from, for its metadata."""
+        from netdsl.elaborate.origin import origin
+
+        return origin(self.spec.module, self.name, self.arguments, self.sizes, self.options, self.checked)

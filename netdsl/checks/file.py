@@ -1,0 +1,62 @@
+"""Check a whole file: every net that needs no arguments, constants, names, expectations, recipes, then the lints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from netdsl.checks.expectations import check_expectations
+from netdsl.checks.lint.rules import lint_file, told
+from netdsl.checks.lint.subject import File
+from netdsl.checks.names import check_names
+from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.elaborate.elaborate import Elaborator
+from netdsl.elaborate.modules import Module
+from netdsl.ir.model import Program
+from netdsl.syntax import ast
+
+UNREADABLE = ("syntax", "too-large")
+"""Codes of mistakes that leave a part of the text unread."""
+
+Programs = dict[str, Program | None]
+"""Elaborated nets by name; None for one with a mistake."""
+
+
+def check_file(
+    module: Module, elaborator: Elaborator, nets: Iterable[str], mistakes: Sequence[Diagnostic]
+) -> tuple[Programs, tuple[Diagnostic, ...]]:
+    """The nets of a file, elaborated, and all diagnostics of the file. `mistakes`: those of reading it."""
+    programs: Programs = {}
+    with elaborator.recording():
+        programs |= {n: elaborator.net(module, n, {}, {}) for n in nets}
+        _check_declarations(module, elaborator, programs)
+        if not _has_errors((*mistakes, *elaborator.diagnostics)):
+            for found in lint_file(File(module, [p for p in programs.values() if p is not None])):
+                elaborator.report(found)
+    return programs, _shown(module, mistakes, elaborator.diagnostics)
+
+
+def _check_declarations(module: Module, elaborator: Elaborator, programs: Programs) -> None:
+    for declaration in module.declared(ast.Constant):
+        assert isinstance(declaration, ast.Constant)
+        with elaborator.recording():
+            elaborator.evaluator.declared.constant(module, declaration)
+    check_names(module, elaborator)
+    check_expectations(module, elaborator, programs)
+    if module.recipes:
+        from netdsl.checks.recipes import RecipeCheck
+
+        RecipeCheck(module, elaborator, programs).run()
+
+
+def _shown(module: Module, mistakes: Sequence[Diagnostic], found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """The diagnostics to show: none that only follows from text that could not be read, or that a comment allows."""
+    if not any(d.severity == "error" and d.code in UNREADABLE for d in mistakes):
+        return told(module, (*mistakes, *found))
+    from netdsl.checks.damage import unaffected
+
+    shown = (*mistakes, *unaffected(module, found))
+    return tuple(sorted(shown, key=lambda d: d.at.span.start if d.at else 0))
+
+
+def _has_errors(found: Iterable[Diagnostic]) -> bool:
+    return any(d.severity == "error" for d in found)
