@@ -89,7 +89,7 @@ def _draw(path: str, made: Plan) -> None:
 
     if made.steps is None:
         raise Failure("without the number of samples there are no curves to draw", "give it with `--samples N`")
-    unit, per = ("epochs", made.per_epoch) if made.per_epoch else ("updates", 1)
+    unit, per = ("epochs", made.per_epoch) if made.per_epoch else ("steps", 1)
     last, borders = made.steps / per, tuple(s.start / per for s in made.spans[1:])
     panels = [Panel(f"{made.net} by {made.recipe}: learning rate", made.lr, last, unit, borders)]
     if made.dropout:

@@ -109,7 +109,7 @@ def _consequences(net: PlannedNet, recipe: Recipe) -> dict[str, str]:
         return {}
     found = {"peak learning rate": f"{made.peak_lr:g}"}
     if made.steps is not None:
-        found["updates"] = grouped(made.steps)
+        found["steps"] = grouped(made.steps)
     for span in made.spans:
         found[f"lr in {span.phase}"] = f"{span.first:.3g} to {span.last:.3g} over {span.end - span.start:,} steps"
     for i, (group, members) in enumerate(zip(made.groups[:FEW], made.members, strict=False)):

@@ -18,6 +18,6 @@ def image(program: Program, name: str, depth: int | None = None) -> str:
 
 
 def tex(program: Program, name: str, depth: int | None = None) -> str:
-    """A net as a TeX document with a TikZ picture. `depth`: as for `image`."""
+    """A net as a TeX document with a TikZ drawing. `depth`: as for `image`."""
     drawings = Drawings()
     return tikz(drawings.of(program.main, depth or fitting(drawings, program.main)), name)

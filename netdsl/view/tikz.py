@@ -1,4 +1,4 @@
-"""A drawing as TikZ: a document that compiles by itself, and whose picture can be put into a paper."""
+"""A drawing as TikZ: a document that compiles by itself, that can also be put into a paper."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from netdsl.view.svg import COLOURS
 POINTS = 0.75
 """A pixel of a drawing in points of TeX."""
 
-HEAD = r"""% {name}, drawn by netdsl. The picture needs \usepackage{{tikz}} and \usetikzlibrary{{arrows.meta}}.
+HEAD = r"""% {name}, drawn by netdsl. The drawing needs \usepackage{{tikz}} and \usetikzlibrary{{arrows.meta}}.
 \documentclass[tikz,border=4pt]{{standalone}}
 \usepackage{{tikz}}
 \usetikzlibrary{{arrows.meta}}

@@ -86,7 +86,7 @@ def test_shapes_and_parameters(editor: Editor) -> None:
     assert found[5] == ["(224)", "[16, 4, 4] (1,168)"]
     assert found[7] == ["[10] (170)"]
     assert found[1] == ["(224)", "[8, 8, 8]"]
-    assert any("updates" in h for h in found[12])
+    assert any("steps" in h for h in found[12])
     assert found[14] == ["peak lr 0.1"]
 
 
