@@ -161,6 +161,8 @@ WORDS = {
     "view": "a tensor is reshaped as `x -> reshape((...))`, without the batch; `flatten` makes it a vector",
     "transpose": "axes are exchanged as `x -> permute((1, 0))`, counted without the batch",
     "swapaxes": "axes are exchanged as `x -> permute((1, 0))`, counted without the batch",
+    "spectral_norm": "it is an option of a layer: `conv(64, 3, spectral_norm=true)`",
+    "weight_norm": "it is an option of a layer: `conv(64, 3, weight_norm=true)`",
     "arange": "numbers that depend on nothing are `arange(n)` or `linspace(a, b, n)`, of a length that is known",
     "einsum": 'it is written `einsum("l d, d e -> l e", a, b)`: the batch is no axis, and axes are words',
     "rearrange": 'it is written `x -> rearrange("c h w -> (h w) c")`: the batch is no axis',

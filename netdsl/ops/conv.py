@@ -6,7 +6,21 @@ from typing import Any, ClassVar, Literal
 
 from msgspec.structs import replace
 
-from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Param, Torch, Window, known, register, require
+from netdsl.ops.base import (
+    Buffer,
+    Call,
+    Example,
+    Graph,
+    Op,
+    Operand,
+    OpError,
+    Param,
+    Torch,
+    Window,
+    known,
+    register,
+    require,
+)
 from netdsl.ops.features import nearest_divisor
 from netdsl.ops.lowering import padded
 from netdsl.ops.spatial import (
@@ -21,6 +35,7 @@ from netdsl.ops.spatial import (
     spatial_rank,
     window_output,
 )
+from netdsl.ops.weightnorm import Normed
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, product
 from netdsl.tensors import TensorType
@@ -46,6 +61,8 @@ class Conv(Op, frozen=True):
     The input width is inferred. `padding=same` (the default) keeps the image's size at stride 1 and pads
     `dilation * (kernel_size - 1) / 2` on both sides, so the kernel must be odd. `weight_standardization` gives each
     filter mean 0 and variance 1 before it is applied (Qiao et al., 2019), with `eps` added to the variance.
+    `weight_norm` learns length and direction of each filter apart (Salimans & Kingma, 2016), `spectral_norm` divides
+    the weight by its largest singular value (Miyato et al., 2018), as PyTorch's parametrizations.
     """
 
     out_channels: Positive
@@ -58,6 +75,8 @@ class Conv(Op, frozen=True):
     padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
     weight_standardization: bool = False
     eps: float = 1e-6
+    weight_norm: bool = False
+    spectral_norm: bool = False
 
     positional = 2
     is_layer = True
@@ -72,12 +91,17 @@ class Conv(Op, frozen=True):
         Example("conv(5, 3, padding_mode=circular, stride=2)", ("[4, 9]",)),
         Example("conv(6, 3, weight_standardization=true)"),
         Example("conv(6, 3, weight_standardization=true, eps=0.1)"),
+        Example("conv(6, 3, weight_norm=true)", ("[4, 9]",)),
+        Example("conv(6, 3, weight_norm=true, bias=false, groups=2)"),
+        Example("conv(6, 3, spectral_norm=true, stride=2)"),
         Example("conv(6, 3, stride=2)", ("[3, 20]",)),
         Example("conv(4, 3)", ("[2, 5, 6, 7]",)),
     )
 
     def resolve(self, *inputs: TensorType) -> Op:
         axes = spatial_rank(inputs[0], "conv")
+        standardized_ = self.weight_standardization or self.kind != "conv"
+        self._normed().check("weight_standardization" if standardized_ else "")
         if self.eps != 1e-6 and not self.weight_standardization and self.kind == "conv":
             raise OpError("`eps` needs `weight_standardization=true`", argument="eps", code="argument-conflict")
         if self.weight_standardization and axes != 2:
@@ -118,10 +142,15 @@ class Conv(Op, frozen=True):
     def params(self, *inputs: TensorType) -> dict[str, Param]:
         channels = known(inputs[0].shape[0], "the number of channels")
         weight = Param((self.out_channels, channels // self.groups, *self._windows()[0]), "conv")
-        return {"weight": weight} | ({"bias": Param((self.out_channels,), "bias")} if self.bias else {})
+        bias = {"bias": Param((self.out_channels,), "bias")} if self.bias else {}
+        return self._normed().params({"weight": weight} | bias)
+
+    def buffers(self, *inputs: TensorType) -> dict[str, Buffer]:
+        return self._normed().buffers(replace(self, spectral_norm=False, weight_norm=False).params(*inputs)["weight"])
 
     def macs(self, output: TensorType, *inputs: TensorType) -> Dim:
-        return product(self.params(*inputs)["weight"].shape) * product(output.spatial)
+        channels = known(inputs[0].shape[0], "the number of channels")
+        return product(self._windows()[0]) * (channels // self.groups) * product(output.shape)
 
     def torch(self, *inputs: TensorType) -> Torch:
         kernel, stride, padding, dilation = map(compact, self._windows())
@@ -138,11 +167,12 @@ class Conv(Op, frozen=True):
         if self.weight_standardization:
             name, options = "StdConv2d", (*options, *optional({"eps": 1e-6}, eps=self.eps))
         helper = STANDARDIZE_HELPER if self.weight_standardization else ""
-        return Torch(Call(name, (inputs[0].shape[0], self.out_channels, kernel), options), helper=helper)
+        layer = Call(name, (inputs[0].shape[0], self.out_channels, kernel), options)
+        return Torch(self._normed().wrapped(layer), helper=helper)
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         kernel, stride, padding, dilation = self._windows()
-        weight = g.weight("weight")
+        weight = self._normed().stored(g)
         if self.weight_standardization:
             weight = g.const(standardized(g.array("weight"), self.eps))
         data, pads = x[0].name, (*padding, *padding)
@@ -159,9 +189,12 @@ class Conv(Op, frozen=True):
         return Window(extent(kernel, dilation), stride, padding)
 
     def absorb(self, weights: Mapping[str, Any], scale: Any, shift: Any) -> tuple[Op, dict[str, Any]] | None:
-        if self.weight_standardization:
+        if self.weight_standardization or self._normed().active:
             return None
         return absorb_outputs(self, weights, scale, shift, axis=0)
+
+    def _normed(self) -> Normed:
+        return Normed(self.weight_norm, self.spectral_norm)
 
     def _windows(self) -> tuple[Any, Any, Any, Any]:
         return self.kernel_size, self.stride, self.padding, self.dilation

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Param, Torch, X, register
+from msgspec.structs import replace
+
+from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Param, Torch, X, register
 from netdsl.ops.conv import absorb_outputs
 from netdsl.ops.features import feature_size, features_at, first_or_last, floating
 from netdsl.ops.spatial import Positive, optional
+from netdsl.ops.weightnorm import Normed
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, product
 from netdsl.tensors import TensorType
@@ -21,11 +24,14 @@ class Linear(Op, frozen=True):
 
     Features are the last axis of `[F]` and `[L, D]`, and the channels of `[C, H, W]`, where it acts at every position
     as a 1x1 convolution (its weight is then `(out, in, 1, 1)`). `axis=-1` takes the last axis whatever the rank.
+    `weight_norm` and `spectral_norm` compute the weight as those of `conv` do.
     """
 
     out_features: Positive
     bias: bool = True
     axis: int | None = None
+    weight_norm: bool = False
+    spectral_norm: bool = False
 
     positional = 1
     is_layer = True
@@ -37,10 +43,14 @@ class Linear(Op, frozen=True):
         Example("linear(6)"),
         Example("linear(6, bias=false)", ("[2, 3, 4, 5]",)),
         Example("linear(6, axis=-1)"),
+        Example("linear(6, weight_norm=true)", ("[7]",)),
+        Example("linear(6, weight_norm=true)"),
+        Example("linear(6, spectral_norm=true, bias=false)", ("[5, 4]",)),
     )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         (x,) = inputs
+        self._normed().check("" if self.kind == "linear" else self.kind)
         at = first_or_last(x, self.axis)
         feature_size(x, self.axis)
         if self._is_pointwise(x) and x.rank > 4:
@@ -55,7 +65,11 @@ class Linear(Op, frozen=True):
         (x,) = inputs
         pointwise = (1,) * (x.rank - 1) if self._is_pointwise(x) else ()
         weight = Param((self.out_features, feature_size(x, self.axis), *pointwise), "linear")
-        return {"weight": weight} | ({"bias": Param((self.out_features,), "bias")} if self.bias else {})
+        bias = {"bias": Param((self.out_features,), "bias")} if self.bias else {}
+        return self._normed().params({"weight": weight} | bias)
+
+    def buffers(self, *inputs: TensorType) -> dict[str, Buffer]:
+        return self._normed().buffers(replace(self, spectral_norm=False, weight_norm=False).params(*inputs)["weight"])
 
     def macs(self, output: TensorType, *inputs: TensorType) -> Dim:
         return product(inputs[0].shape) * self.out_features
@@ -65,20 +79,24 @@ class Linear(Op, frozen=True):
         sizes = (feature_size(x, self.axis), self.out_features)
         options = optional({"bias": True}, bias=self.bias)
         if self._is_pointwise(x):
-            return Torch(Call(f"nn.Conv{x.rank - 1}d", (*sizes, 1), options))
-        return Torch(Call("nn.Linear", sizes, options))
+            return Torch(self._normed().wrapped(Call(f"nn.Conv{x.rank - 1}d", (*sizes, 1), options)))
+        return Torch(self._normed().wrapped(Call("nn.Linear", sizes, options)))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         bias = [g.weight("bias")] if self.bias else []
         if self._is_pointwise(x[0].type):
-            return g.op("Conv", x[0].name, g.weight("weight"), *bias, kernel_shape=(1,) * (x[0].type.rank - 1))
+            weight = self._normed().stored(g)
+            return g.op("Conv", x[0].name, weight, *bias, kernel_shape=(1,) * (x[0].type.rank - 1))
         if x[0].type.rank == 1 and x[0].type.batched:
-            return g.op("Gemm", x[0].name, g.weight("weight"), *bias, transB=1)
-        product = g.op("MatMul", x[0].name, g.const(g.array("weight").T))
+            return g.op("Gemm", x[0].name, self._normed().stored(g), *bias, transB=1)
+        product = g.op("MatMul", x[0].name, g.const(self._normed().array(g).T))
         return g.op("Add", product, *bias) if bias else product
 
     def absorb(self, weights: Mapping[str, Any], scale: Any, shift: Any) -> tuple[Op, dict[str, Any]] | None:
-        return absorb_outputs(self, weights, scale, shift, axis=0)
+        return None if self._normed().active else absorb_outputs(self, weights, scale, shift, axis=0)
+
+    def _normed(self) -> Normed:
+        return Normed(self.weight_norm, self.spectral_norm)
 
     def _is_pointwise(self, x: TensorType) -> bool:
         return features_at(x, self.axis) == 0 and x.rank > 1

@@ -135,7 +135,8 @@ class Arrows:
     def of_vector(self, t: Type) -> str:
         (f,) = t
         return str(self.pick((
-            f"linear({f})", f"linear({f}, bias=false)", "bn", "layernorm", f"linear({2 * f}) -> glu",
+            f"linear({f})", f"linear({f}, bias=false)", f"linear({f}, spectral_norm=true)",
+            "bn", "layernorm", f"linear({2 * f}) -> glu",
             "softmax", "softmin",
             "log_softmax", "rmsnorm",
             f"groupnorm({f // 2 if f % 2 == 0 else 1})", "l2_normalize", "scale(0.5)", "affine",
@@ -174,7 +175,9 @@ class Arrows:
         act = "act" if "act" in self.known else self.pick(("relu", "gelu"))
         options = [
             f"conv({c}, {k})", f"conv({c}, {k}, bias=false) -> bn", f"conv({c}, 3, padding_mode=replicate)",
-            f"conv({c}, 3, dilation=2)", "dwconv(3)", f"dwconv({k}, bias=false)", "bn", "layernorm", "groupnorm(1)",
+            f"conv({c}, 3, dilation=2)",
+            f"conv({c}, 3, weight_norm=true)", "dwconv(3)", f"dwconv({k}, bias=false)", "bn",
+            "layernorm", "groupnorm(1)",
             "instancenorm", "maxpool(3, stride=1, padding=1)", "avgpool(3, stride=1, padding=1)", "scale(0.1)",
             "affine", "Gate(2)", "Gate", f"Unit({c})", f"Unit({c}, act={act})", "Pair", f"Deep({self.pick((0, 1, 2))})",
             f"Apply(conv({c}, 1))", f"Apply(f=Unit({c}), times=1)", "Doubled(dwconv(3))", f"Squash({c})", "lrn(3)",

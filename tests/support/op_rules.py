@@ -147,9 +147,22 @@ def where(op: Any, w: Weights, condition: Tensor, a: Tensor, b: Tensor) -> Tenso
 # Along the features.
 
 
+def weight_of(op: Any, w: Weights) -> Tensor:
+    """The weight of a layer, computed from what PyTorch's parametrizations keep of it."""
+    prefix = "parametrizations.weight."
+    if op.weight_norm:
+        lengths, directions = w[f"{prefix}original0"], w[f"{prefix}original1"]
+        rows = [g.reshape(()) * v / v.square().sum().sqrt() for g, v in zip(lengths, directions, strict=True)]
+        return torch.stack(rows)
+    if op.spectral_norm:
+        weight, u, v = w[f"{prefix}original"], w[f"{prefix}0._u"], w[f"{prefix}0._v"]
+        return weight / torch.einsum("i,ij,j->", u, weight.flatten(1), v)
+    return w["weight"]
+
+
 @rule("linear", "dropconnect")
 def linear(op: Any, w: Weights, x: Tensor) -> Tensor:
-    return last(x, op.axis, lambda y: F.linear(y, w["weight"].flatten(1), w.get("bias")))
+    return last(x, op.axis, lambda y: F.linear(y, weight_of(op, w).flatten(1), w.get("bias")))
 
 
 @rule("layernorm")

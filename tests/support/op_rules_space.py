@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from op_rules import Weights, along, counted, rule
+from op_rules import Weights, along, counted, rule, weight_of
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -56,7 +56,7 @@ def convolved(x: Tensor, op: Any, weight: Tensor, bias: Tensor | None) -> Tensor
 
 @rule("conv")
 def conv(op: Any, w: Weights, x: Tensor) -> Tensor:
-    weight = w["weight"]
+    weight = weight_of(op, w)
     if op.weight_standardization:
         flat = weight.flatten(1)
         centred = flat - flat.mean(1, keepdim=True)
