@@ -49,7 +49,8 @@ class Evaluator:
         plain = replace(recipe, mix=(), loss=_without_smoothing(recipe.loss))
         self.criterion = Criterion(plain, names, kept, deviation)
         self.targets = Targets(plain, task, classes)
-        self.task, self.classes = task, classes
+        self.task, self.classes = "classes" if task == "distributions" else task, classes
+        self.likeliest = task == "distributions"
         self.metrics = recipe.metrics
         self.ranks = ranks
         self.share = -(-recipe.batch // ranks.world)
@@ -85,7 +86,8 @@ class Evaluator:
     def _add(self, metrics: Metrics, result: Any, target: Tensor, rows: Tensor) -> None:
         terms = self.criterion(result, self.targets(target))
         main = self.criterion.main(result).float()
-        metrics.add(main, facing(target, main), terms.loss, terms.count, rows)
+        truth = target.argmax(1) if self.likeliest else facing(target, main)
+        metrics.add(main, truth, terms.loss, terms.count, rows)
 
     def _attempt(self, forward: Forward, inputs: tuple[Tensor, ...], target: Tensor) -> Attempt:
         """The evaluation of a chunk that did not fit, to be tried with its first samples; its result is dropped."""

@@ -31,7 +31,7 @@ from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.data.fit import check_shape, fit, held_out, with_noise
 from netdsl.training.data.imbalance import balanced
-from netdsl.training.data.labels import as_labels
+from netdsl.training.data.labels import as_distributions, as_labels
 from netdsl.training.data.preprocessing import keep, kept_statistics, pixel_statistics, preprocessing
 from netdsl.training.data.targets import Targets
 from netdsl.training.data.units import as_numbers, is_regression, target_units
@@ -153,7 +153,7 @@ def load_data(program: Program, recipe: Recipe, base: Path, given: DataSet | Non
         raise DataError(
             "unfit-input", f"the net has {len(program.main.inputs)} inputs, `{data.name}` gives {count}", hint
         )
-    data = as_labels(data, recipe, outputs)
+    data = as_distributions(as_labels(data, recipe, outputs), recipe, outputs)
     check_kind(program, data)
     argument = class_argument(program, outputs) if outputs is not None else None
     data = fit(kept(data, recipe), shape, outputs, argument)
@@ -176,10 +176,11 @@ def check_kind(program: Program, data: DataSet) -> None:
         raise DataError(
             "unfit-loss", f"the net gives {main} for a sample, `{data.name}` asks for the {data.task} {list(wanted)}"
         )
-    ranks = {"classes": 1, "mask": 3, "tokens": 2, "nodes": 2}
+    ranks = {"classes": 1, "distributions": 1, "mask": 3, "tokens": 2, "nodes": 2}
     if data.task in ranks and main.rank != ranks[data.task]:
         asked = {
             "classes": "one class",
+            "distributions": "one class",
             "mask": "a mask",
             "tokens": "the next token at every place",
             "nodes": "a class per node",

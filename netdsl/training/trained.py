@@ -17,7 +17,7 @@ from netdsl.recipe.metrics import METRICS
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataError
 from netdsl.training.data.fit import fit
-from netdsl.training.data.labels import as_labels
+from netdsl.training.data.labels import as_distributions, as_labels
 from netdsl.training.data.units import is_regression
 from netdsl.training.data.validation import check_sound
 from netdsl.training.opened import Trained
@@ -50,6 +50,7 @@ def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dic
         found = read(component, base, shape, trained.outputs or 1, is_regression(trained.recipe))
     found = taken(found, trained.inputs)
     found = as_labels(found, trained.recipe, trained.outputs)
+    found = as_distributions(found, trained.recipe, trained.outputs)
     found = fit(found, tuple(s or "any" for s in trained.shape), trained.outputs or None)
     recipe = replace(trained.recipe, metrics=wanted)
     return evaluator_of(recipe, replace(found, units=trained.units), trained.kept)(trained.forward, found.test)

@@ -33,7 +33,7 @@ def balanced(recipe: Recipe, train: Split, data: DataSet) -> Recipe:
 
 def _counts(train: Split, data: DataSet) -> tuple[Tensor, Tensor]:
     """How often each class, or label, holds in the training split, and how many places there are."""
-    if data.task == "labels":
+    if train.target.is_floating_point():
         return train.target.double().sum(0).cpu(), torch.tensor(float(len(train)))
     counts = torch.zeros(max(1, len(data.classes)), dtype=torch.float64)
     if train.reads_target:

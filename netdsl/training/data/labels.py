@@ -1,11 +1,11 @@
-"""Yes-or-no labels, each decided on its own: what binary cross entropy makes of a data set."""
+"""What a loss makes of targets that are numbers: yes-or-no labels, or probabilities of classes."""
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 from torch import Tensor
 
-from netdsl.recipe.losses import Bce
+from netdsl.recipe.losses import Bce, CrossEntropy
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataSet, Split
 from netdsl.training.errors import DataError
@@ -24,6 +24,37 @@ def as_labels(data: DataSet, recipe: Recipe, outputs: int | None) -> DataSet:
         return data
     train, test = splits
     return replace(data, train=train, test=test, task="labels", classes=())
+
+
+SLACK = 1e-3
+"""How far the probabilities of a sample may be from 1 in all."""
+
+
+def as_distributions(data: DataSet, recipe: Recipe, outputs: int | None) -> DataSet:
+    """With `cross_entropy` and `focal`, rows of as many probabilities as the net has outputs are soft targets: a share
+    of each class. Rows of zeros and ones, and other data sets, stay what they are.
+
+    Raises DataError for a row that does not add up to 1 among others that do.
+    """
+    y = data.train.target
+    if not isinstance(recipe.loss, CrossEntropy) or data.task != "numbers" or tuple(y.shape[1:]) != (outputs,):
+        return data
+    if 2 * int(_wrong(y).sum()) > len(y) or bool(((y == 0) | (y == 1)).all()):
+        return data
+    for split, purpose in ((data.train, "train"), (data.test, "test")):
+        wrong = _wrong(split.target)
+        if bool(wrong.any()):
+            row = int(wrong.int().argmax())
+            total = float(split.target[row].sum())
+            message = f"row {row} of `{data.name}` to {purpose} on is no share of each class: it adds up to {total:.4g}"
+            hint = "probabilities are at least 0 and add up to 1; labels of which several may hold: `--set loss=bce`"
+            raise DataError("data-value", message, hint)
+    return replace(data, task="distributions", classes=tuple(map(str, range(y.shape[1]))))
+
+
+def _wrong(y: Tensor) -> Tensor:
+    """Which rows are no probabilities."""
+    return (y < 0).any(1) | ((y.sum(1) - 1).abs() > SLACK)
 
 
 def _checked(split: Split, name: str) -> Split:

@@ -15,7 +15,8 @@ class Targets:
 
     Classes stay int64 [B] where nothing needs more, and the loss smooths them (it divides by the weights of the true
     classes, which a smoothed target doesn't tell); with mixing or a loss over numbers they are one-hot [B, C] and
-    smoothed here. Labels are smoothed between yes and no. Masks and tokens are smoothed inside the loss.
+    smoothed here, as probabilities of classes are. Labels are smoothed between yes and no. Masks and tokens are
+    smoothed inside the loss.
     """
 
     def __init__(self, recipe: Recipe, task: str, classes: int) -> None:
@@ -29,6 +30,8 @@ class Targets:
     def __call__(self, labels: Tensor) -> Tensor:
         if self.task == "labels":
             return labels * (1 - self.smoothing) + self.smoothing / 2
+        if self.task == "distributions":
+            return smooth(labels, self.smoothing)
         if not self.soft:
             return labels
         return smooth(functional.one_hot(labels, self.classes).to(torch.float32), self.smoothing)

@@ -17,6 +17,10 @@ NO_VOID = ("classes",)
 """Tasks whose targets are all known; in the others a negative class means that a place does not count."""
 
 
+MIXED = ("classes", "distributions", "labels", "numbers")
+"""Tasks whose targets can be mixed."""
+
+
 def check_sound(data: DataSet) -> None:
     """Raise DataError for a data set that is empty, at odds with itself, or holds what is no number."""
     for split, purpose in ((data.train, "train"), (data.test, "test")):
@@ -71,7 +75,9 @@ def check_recipe(recipe: Recipe, data: DataSet) -> None:
     """Raise DataError where a recipe does to a data set what has no meaning. Some of it is known only now: what the
     targets of an `npz` are."""
     _check_augment(recipe, data)
-    if recipe.mix and (data.task not in ("classes", "labels", "numbers") or len(data.train.inputs) > 1):
+    if recipe.mix and (
+        data.task not in ("classes", "distributions", "labels", "numbers") or len(data.train.inputs) > 1
+    ):
         raise DataError(
             "not-supported", f"`mix` has no meaning for targets that are a {data.task}, or for several inputs"
         )
@@ -106,8 +112,9 @@ def _check_weights(recipe: Recipe, data: DataSet) -> None:
 
 def check_metrics(metrics: tuple[str, ...], data: DataSet) -> None:
     """Raise DataError for a metric that the targets do not have."""
+    task = "classes" if data.task == "distributions" else data.task
     for name in metrics:
-        if data.task not in METRICS[name].tasks:
+        if task not in METRICS[name].tasks:
             asked = " or ".join(METRICS[name].tasks)
             message = f"`{name}` cannot be measured: the targets of `{data.name}` are {data.task}"
             raise DataError("unfit-metric", message, f"it is for {asked}")
