@@ -29,13 +29,17 @@ def is_regression(recipe: Recipe) -> bool:
 
 def as_numbers(data: DataSet, outputs: int | None) -> DataSet:
     """Whole numbers as targets of a net that gives one number: no classes, with a loss that compares numbers. Classes
-    that are called by numbers are those numbers."""
+    of a table that are called by numbers are those numbers."""
     if data.task != "classes" or outputs != 1:
         return data
-    values = torch.tensor([float(name) for name in data.classes]) if all(map(_is_number, data.classes)) else None
-    if values is None:
+    if not data.columns:
+        splits = (replace(s, target=s.target.to(torch.float32)[:, None]) for s in (data.train, data.test))
+    elif all(map(_is_number, data.classes)):
+        values = torch.tensor([float(name) for name in data.classes])
+        splits = (replace(s, target=values[s.target][:, None]) for s in (data.train, data.test))
+    else:
         return data
-    train, test = (replace(s, target=values[s.target.long()][:, None]) for s in (data.train, data.test))
+    train, test = splits
     return replace(data, train=train, test=test, task="numbers", classes=())
 
 
