@@ -6,21 +6,23 @@ its unnamed layers, so that the state-dict keys are those of the whole net.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from netdsl.diagnostics.diagnostic import did_you_mean, fault
-from netdsl.elaborate.names import Env
+from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
+from netdsl.elaborate.names import Env, Silent
 from netdsl.elaborate.scope import Scope, StepBuilder, Wire
 from netdsl.elaborate.untaken import kinds, reserve
-from netdsl.elaborate.values import BROKEN, BlockArrow
+from netdsl.elaborate.values import BROKEN, BlockArrow, Tensor
 from netdsl.syntax import ast
 
 
 class Taps:
     """What is asked of a net, and the values of its labels found so far: a loop's label has one for each round."""
 
-    def __init__(self, arrow: BlockArrow) -> None:
+    def __init__(self, arrow: BlockArrow, truth: Callable[[ast.Node, Env], bool]) -> None:
         self.arrow = arrow
+        self.truth = truth
         self.body = arrow.block.declaration.body
         self.wanted = {name.partition(".")[0] for name in arrow.taps}
         self.found: dict[str, list[Any]] = {}
@@ -28,7 +30,7 @@ class Taps:
 
     def _check(self) -> None:
         """Raise Fault for a name that is no label of the net's own body."""
-        known = list(dict.fromkeys(_labels(self.body)))
+        known = list(dict.fromkeys(labels(self.body)))
         for name in self.arrow.taps:
             label = name.partition(".")[0]
             if label not in known:
@@ -51,7 +53,27 @@ class Taps:
         at = env.place(statements[index])
         for rest in statements[index + 1 :]:
             reserve(scope, kinds(rest, env), at)
+            for statement in self._run(rest, env):
+                _read(statement, env, scope)
         return True
+
+    def _run(self, statement: ast.Statement | ast.Body, env: Env) -> Iterator[ast.Statement]:
+        """The statements that would be run of one: the branch of an `if` that is taken."""
+        if isinstance(statement, ast.Body):
+            for inner in statement.statements:
+                yield from self._run(inner, env)
+        elif isinstance(statement, ast.If):
+            branch = statement.body if self._holds(statement.condition, env) else statement.otherwise
+            yield from self._run(branch, env) if branch is not None else ()
+        else:
+            yield statement
+
+    def _holds(self, condition: ast.Expr, env: Env) -> bool:
+        """Whether a condition holds; one that is a mistake, or reads what is not there yet, does not."""
+        try:
+            return self.truth(condition, env)
+        except (Fault, Silent):
+            return False
 
     def results(self) -> list[Wire] | None:
         """The values in the order in which they were asked for; None where one is broken. Raises Fault for a round that
@@ -72,19 +94,28 @@ class Taps:
         return wires
 
 
-def _labels(node: ast.Node) -> list[str]:
+def _read(statement: ast.Statement, env: Env, scope: Scope) -> None:
+    """Give out what a statement that is not run would read of labelled parts: how their layers are named depends on
+    it."""
+    for name in ast.names(statement):
+        value = env.locals.get(name)
+        if isinstance(value, Tensor):
+            scope.bring(value.wire)
+
+
+def labels(node: ast.Node) -> list[str]:
     """The labels of a body, those of branches and of loops without a label included."""
     match node:
         case ast.Body():
-            return [name for statement in node.statements for name in _labels(statement)]
+            return [name for statement in node.statements for name in labels(statement)]
         case ast.Label():
             return [node.name.id]
         case ast.If():
-            return _labels(node.body) + (_labels(node.otherwise) if node.otherwise else [])
+            return labels(node.body) + (labels(node.otherwise) if node.otherwise else [])
         case ast.For() | ast.Repeat():
-            return _labels(node.body)
+            return labels(node.body)
         case ast.ExprStatement(value=ast.Body()):
-            return _labels(node.value)
+            return labels(node.value)
     return []
 
 

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from netdsl.loader import read_import
+from netdsl.analysis.count import parameters
+from netdsl.elaborate.taps import labels
+from netdsl.loader import read_import, zoo
 from netdsl.pipeline import Net, Spec
 from netdsl.source import Source
+from netdsl.syntax import ast
 
 PART = """
 net Part(classes=3, deep=true) {
@@ -75,6 +78,15 @@ def test_unnamed_layers_keep_the_names_of_the_whole_net() -> None:
     assert {k.removeprefix("part.") for k in tapped} == {k for k in whole if k.startswith(("conv1", "stem"))}
 
 
+@pytest.mark.parametrize("name", ["FCN_ResNet50", "FCN_ResNet50_NoAux"])
+def test_what_the_rest_of_the_net_reads_does_not_change_the_keys(name: str) -> None:
+    """A stage from which an auxiliary head reads is no plain chain, whether that head is built or not."""
+    text = f"from fcn import {name}\nnet W = {name}\nnet N {{\n  input image [3, H, W]\n"
+    found = Spec(Source(f'{text}  part: taps({name}, "head")\n}}\n'), read_import)
+    whole, tapped = ({p.path for p in parameters(found.net(n).checked.main)} for n in "WN")
+    assert {k.removeprefix("part.") for k in tapped} == {k for k in whole if not k.startswith("aux_head")}
+
+
 def test_what_stands_behind_the_last_tap_asks_for_nothing() -> None:
     """The head flattens an image of a known size; the tapped part takes any."""
     assert not net('taps(Part, "last")').checked.constraints
@@ -112,3 +124,34 @@ def test_images_of_a_part_may_have_any_size() -> None:
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(body: str, head: str, message: str) -> None:
     assert [d.message for d in net(body, head).diagnostics] == [message]
+
+
+def labels_of(module: Any, name: str) -> list[str]:
+    """The labels of the net that a name of the library stands for, through its variants."""
+    declaration = module.names[name]
+    while isinstance(declaration, ast.Variant):
+        value = declaration.value.function if isinstance(declaration.value, ast.Call) else declaration.value
+        found = module.find(value.id) if isinstance(value, ast.Name) else None
+        declaration = found[1] if found else None
+    return list(dict.fromkeys(labels(declaration.body))) if isinstance(declaration, ast.Block) else []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", sorted(zoo()))
+def test_every_label_of_the_zoo_can_be_tapped(file: str) -> None:
+    """What is tapped has the keys that it has in the whole net."""
+    library = read_import(file, Source(""))
+    assert library is not None
+    spec = Spec(library, read_import)
+    for name in list(spec.module.nets)[:3]:
+        program = spec.net(name).program
+        if program is None or len(program.main.inputs) != 1:
+            continue
+        keys = {p.path for p in parameters(program.main)}
+        for label in labels_of(spec.module, name):
+            text = f"from {file} import {name}\nnet N {{\n  input x {program.main.inputs[0].type}\n"
+            found = Spec(Source(f'{text}  part: taps({name}, "{label}.0")\n}}\n'), read_import).net("N")
+            if found.program is None:
+                assert "it was not met with these arguments" in str(found.diagnostics[0].hint)
+                continue
+            assert {p.path.removeprefix("part.") for p in parameters(found.program.main)} <= keys, (name, label)
