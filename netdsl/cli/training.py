@@ -100,7 +100,7 @@ def _resumed(args: argparse.Namespace, common: dict[str, Any]) -> Any:
     assert recipe is not None
     if (reason := refusal(before, recipe)) is not None:
         raise Failure(reason, f'a new run can begin with its weights: `--set init=weights("{folder}")`')
-    more: dict[str, Any] = {"resume": True, "checkpoint": kept, "before": before}
+    more: dict[str, Any] = {"resume": True, "checkpoint": kept, "before": before, "fold": about.fold}
     return Request(net=net, recipe=recipe, base=Path(about.base), folder=folder, **more, **common)
 
 

@@ -29,6 +29,7 @@ FIELDS = {
     "device": "it is an option of the command: `netdsl train --device cpu`",
     "group": "groups are written in the recipe: `group norm { weight_decay = 0 }`",
     "metric": "it is called `metrics`", "sampler": "it is called `sampling`",
+    "kfold": "it is called `folds`", "cv": "it is called `folds`",
     "teacher": "it is written `distill = teacher(\"runs/Large-1\")`", "distillation": "it is called `distill`",
     "criterion": "it is called `loss`",
 }  # fmt: skip

@@ -206,6 +206,15 @@ def _imbalance(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield _say("warning", "balanced-twice", message, at, "leave out one of them")
 
 
+def _folds(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Samples are tested on once, in parts that are drawn from all of them."""
+    if recipe.folds is None:
+        return
+    if isinstance(recipe.data, Shards) or recipe.data.task == "nodes":
+        message = f"`folds` cuts samples in parts, and `{component_name(recipe.data)}` is read as a whole"
+        yield _say("error", "not-supported", message, places.at("folds"))
+
+
 def _distillation(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """Classes are compared with a teacher's by their softmax."""
     if recipe.distill is None:
@@ -313,7 +322,7 @@ def _progressive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 
 RULES = (
-    _time, _schedule, _targets, _mixing, _selection, _optimizer, _augmentation, _imbalance, _distillation, _columns,
-    _images, _masks, _sharding, _unfreezing, _progressive,
+    _time, _schedule, _targets, _mixing, _selection, _optimizer, _augmentation, _imbalance, _folds, _distillation,
+    _columns, _images, _masks, _sharding, _unfreezing, _progressive,
 )  # fmt: skip
 """The rules of a recipe on its own; what it asks of a net is in `netdsl.planning`."""

@@ -16,6 +16,7 @@ FIXED = {
     "standardize_targets": "it is inside the net, whose weights are there",
     "batch": "a step and an epoch would be of another length", "init": "the weights are there already",
     "drop_last": "an epoch would be of another length",
+    "folds": "the parts so far were others",
     "sampling": "an epoch would show other samples", "repeat": "an epoch would show other samples",
     "distill": "the steps so far learnt from another teacher",
     "seed": "everything random so far was drawn with it", "groups": "the optimizer's state is by group",

@@ -90,6 +90,10 @@ class Recipe(Struct, frozen=True, kw_only=True):
     validation: Annotated[
         Fraction, in_section("data", "fraction of the training split held out to choose the best weights")
     ] = 0.0
+    folds: Annotated[
+        Annotated[int, Meta(ge=2)] | None,
+        in_section("data", "cross-validation: so many runs, each tested on another part of the training split"),
+    ] = None
     label_noise: Annotated[
         Probability, in_section("data", "fraction of the training labels replaced by random ones")
     ] = 0.0

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from netdsl.analysis.count import totals
 from netdsl.elaborate.given import Expression
+from netdsl.loader import library
 from netdsl.pipeline import Net
 from netdsl.recipe.component import component_name
 from netdsl.recipe.schema import Recipe
@@ -31,8 +32,10 @@ from netdsl.training.data.ragged import check_batches
 from netdsl.training.devices import choose_device
 from netdsl.training.diagnose import Diverged
 from netdsl.training.distributed.process_group import ProcessGroup
+from netdsl.training.errors import DataError
 from netdsl.training.evaluate import at_once
 from netdsl.training.export import forward_of, largest_difference
+from netdsl.training.folds import about_folds, run_folds
 from netdsl.training.kernels.memory import resident
 from netdsl.training.metrics import said, title
 from netdsl.training.opened import targets_of
@@ -80,11 +83,36 @@ class Request(Struct, frozen=True, eq=False, kw_only=True):
     callbacks: Callbacks | None = None
     data: DataSet | None = None
     own: Own | None = None
+    fold: int | None = None
+
+
+def train(request: Request, show: Show) -> int:
+    """Train, or run all folds of a cross-validation; returns the exit code."""
+    if request.recipe.folds is None or request.fold is not None:
+        return train_once(request, show)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise DataError("not-supported", "`folds` runs on one device", "leave out `--devices`")
+    net, recipe = request.net, request.recipe
+    folder = request.folder or files.new_folder(net.name)
+    about = about_folds(net.name, written_arguments(net), dict(net.sizes), recipe, request.base)
+    if not (folder / files.ABOUT).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write_spec(folder, net.spec.module, Path(library()))
+        files.write_json(folder / files.RECIPE, recipe)
+        files.write_json(folder / files.ABOUT, about)
+
+    def one(number: int, path: Path, begun: bool) -> int:
+        before = files.read_about(path)[1] if begun else None
+        again = recipe if before is None else before
+        more = {"folder": path, "fold": number, "resume": begun, "before": before, "recipe": again}
+        return train_once(replace(request, **more), show)
+
+    return run_folds(folder, about, recipe, one, show)
 
 
 @deaths_in_words()
-def train(request: Request, show: Show) -> int:
-    """Train; returns the exit code. Everything it leaves is in the run directory."""
+def train_once(request: Request, show: Show) -> int:
+    """Train one run. Everything it leaves is in its run directory."""
     device = choose_device(request.device)
     ranks = ProcessGroup.from_environment(device)
     choose_threads(request)
@@ -92,7 +120,7 @@ def train(request: Request, show: Show) -> int:
     say = show if ranks.first else _silent
     began = time.perf_counter()
     try:
-        prepared = prepare(request.net, request.recipe, request.base, device, request.data)
+        prepared = prepare(request.net, request.recipe, request.base, device, request.data, request.fold)
         prepared = replace(prepared, own=request.own)
         folder = _folder(request, ranks)
         with owned(folder, ranks, request.resume), going_on(folder):
@@ -209,15 +237,21 @@ def _board(folder: Path, after: int) -> Callable[[str, dict[str, Any]], None]:
     return tensorboard(folder, after)
 
 
+def written_arguments(net: Net) -> dict[str, str]:
+    """The arguments of a net as they could be typed."""
+    return {k: v.text if isinstance(v, Expression) else str(v) for k, v in net.arguments.items()}
+
+
 def _about(request: Request, prepared: Prepared, environment: dict[str, Any]) -> About:
     from netdsl.version import LANGUAGE, __version__
 
     net = prepared.net
-    arguments = {k: v.text if isinstance(v, Expression) else str(v) for k, v in net.arguments.items()}
+    arguments = written_arguments(net)
     mean, std = net.options.standard or (None, None)
     return About(
         net=net.name, arguments=arguments, sizes=dict(net.sizes), mean=mean, std=std, per=net.options.per,
         units=net.options.units, columns=prepared.data.columns, functions=request.own.names if request.own else (),
+        fold=request.fold,
         classes=prepared.data.classes, task=prepared.data.task, data=prepared.data.name,
         base=str(request.base.resolve()), environment=environment,
         samples=(len(prepared.train), len(prepared.held), len(prepared.data.test)),

@@ -63,7 +63,9 @@ def go_on(folder: Path, data: Any, wishes: Wishes) -> None:
         net, recipe, about = reopened(folder)
         base = Path(about.base)
         found = _data(data, wishes)
-        request = Request(net=net, recipe=recipe, base=base, folder=folder, resume=True, before=recipe, data=found)
+        request = Request(
+            net=net, recipe=recipe, base=base, folder=folder, resume=True, before=recipe, data=found, fold=about.fold
+        )
         _run(request, wishes)
 
 

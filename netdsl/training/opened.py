@@ -40,7 +40,7 @@ Size = int | None
 class Trained(Struct, frozen=True, eq=False):
     """A net that can be run. `shape`: its first input (None: any size); `module`: where it is torch's; `recipe`: the
     run's; `inputs`: what data depend on; `columns`: of a table; `task`: empty where that is not known;
-    `targets`: columns to predict.
+    `targets`: columns to predict; `fold`: the part of a cross-validation that it is tested on.
     `constraints`: what must hold of the sizes that are called `names`."""
 
     forward: Callable[..., Any]
@@ -58,6 +58,7 @@ class Trained(Struct, frozen=True, eq=False):
     columns: tuple[Column, ...] = ()
     task: str = ""
     targets: tuple[str, ...] = ()
+    fold: int | None = None
 
 
 def reopened(folder: Path) -> tuple[Net, Recipe, About]:
@@ -112,7 +113,7 @@ def _from_run(folder: Path) -> Trained:
     base = Path(about.base)
     return Trained(
         module, shape, outputs, kept, about.classes, recipe, base, module, about.units, names, constraints, inputs,
-        about.columns, about.task, targets_of(recipe),
+        about.columns, about.task, targets_of(recipe), about.fold,
     )  # fmt: skip
 
 

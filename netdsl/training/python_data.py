@@ -35,7 +35,7 @@ def as_data_set(data: Any, test: Any = None, target: str | None = None, held_out
         raise DataError("no-samples", f"`data` has {len(splits[0])} samples: too few to hold some out", "give `test=`")
     task, classes = task_of(train, held)
     images = train.inputs[0].ndim == 4
-    result = DataSet("data", train, held, task, names or classes, images=images)
+    result = DataSet("data", train, held, task, names or classes, images=images, drawn=len(splits) < 2)
     check_sound(result)
     return result
 

@@ -30,6 +30,7 @@ from netdsl.training.checkpoints.run_dir import ABOUT, LOG, RECIPE, SOURCE, WEIG
 from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.data.fit import check_shape, fit, held_out, with_noise
+from netdsl.training.data.folds import fold_of
 from netdsl.training.data.imbalance import balanced
 from netdsl.training.data.labels import as_distributions, as_labels
 from netdsl.training.data.preprocessing import keep, kept_statistics, pixel_statistics, preprocessing
@@ -88,15 +89,20 @@ class Prepared(Struct, frozen=True, eq=False):
         return Targets(self.recipe, self.data.task, max(1, len(self.data.classes)))
 
 
-def prepare(net: Net, recipe: Recipe, base: Path, device: torch.device, given: DataSet | None = None) -> Prepared:
+def prepare(
+    net: Net, recipe: Recipe, base: Path, device: torch.device, given: DataSet | None = None, fold: int | None = None
+) -> Prepared:
     """Data read and fitted, the net with its preprocessing and initial weights. Raises DataError.
 
-    `base`: the folder that the recipe's paths are relative to; `given`: data that are not to be read.
+    `base`: the folder that the recipe's paths are relative to; `given`: data that are not to be read; `fold`: the part
+    that is tested on.
     """
     refuse(net, recipe)
     if device.type == "cpu":
         check_room(f"the weights and gradients of `{net.name}`", 8 * totals(net.checked.main).params)
     data = load_data(net.checked, recipe, base, given)
+    if fold is not None and recipe.folds is not None:
+        data = fold_of(data, recipe.folds, fold, recipe.seed)
     train, held = held_out(data, recipe.validation, recipe.seed)
     if data.task == "classes":
         train = with_noise(train, recipe.label_noise, len(data.classes), key(recipe.seed, "noise"))

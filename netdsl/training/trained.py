@@ -15,11 +15,13 @@ from netdsl.recipe.bind import Binder
 from netdsl.recipe.columns import Columns
 from netdsl.recipe.metrics import METRICS
 from netdsl.recipe.schema import Recipe
-from netdsl.training.data.dataset import DataError
+from netdsl.recipe.sources import Data
+from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.fit import fit
+from netdsl.training.data.folds import fold_of
 from netdsl.training.data.labels import as_distributions, as_labels
 from netdsl.training.data.units import is_regression
-from netdsl.training.data.validation import check_sound
+from netdsl.training.data.validation import check_metrics, check_sound
 from netdsl.training.opened import Trained
 from netdsl.training.readers import read
 from netdsl.training.readers.columns import Known, read_columns
@@ -42,6 +44,16 @@ def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dic
             f"there is no metric in `{', '.join(metrics)}`",
             f"metrics: {', '.join(METRICS)}",
         ) from None
+    found = _read(trained, component, base)
+    if data is None and trained.fold is not None and trained.recipe.folds is not None:
+        found = fold_of(found, trained.recipe.folds, trained.fold, trained.recipe.seed)
+    check_metrics(wanted, found)
+    recipe = replace(trained.recipe, metrics=wanted)
+    return evaluator_of(recipe, replace(found, units=trained.units), trained.kept)(trained.forward, found.test)
+
+
+def _read(trained: Trained, component: Data, base: Path) -> DataSet:
+    """A data set as the net was trained to see it."""
     shape = tuple(s or 0 for s in trained.shape)
     if isinstance(component, Columns) and trained.columns:
         found = read_columns(component, base, Known(trained.columns, trained.classes))
@@ -51,6 +63,4 @@ def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dic
     found = taken(found, trained.inputs)
     found = as_labels(found, trained.recipe, trained.outputs)
     found = as_distributions(found, trained.recipe, trained.outputs)
-    found = fit(found, tuple(s or "any" for s in trained.shape), trained.outputs or None)
-    recipe = replace(trained.recipe, metrics=wanted)
-    return evaluator_of(recipe, replace(found, units=trained.units), trained.kept)(trained.forward, found.test)
+    return fit(found, tuple(s or "any" for s in trained.shape), trained.outputs or None)

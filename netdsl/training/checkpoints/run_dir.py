@@ -24,7 +24,7 @@ class About(Struct, frozen=True, kw_only=True):
     """What a run is, besides its spec and its recipe. `mean`, `std`: the statistics that the net standardises
     with, `per`: per channel, or per pixel (kept with the weights) or image (then 0 and 1). `units`: mean and deviation
     of regression targets; `columns`: of a table;
-    `functions`: what was given in Python, beside data;
+    `functions`: what was given in Python, beside data; `fold`: which one of a cross-validation, from 0;
     `samples`: of the splits for training, choosing and testing; `changes`: what a resumed run
     was told to do otherwise."""
 
@@ -42,6 +42,7 @@ class About(Struct, frozen=True, kw_only=True):
     units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     columns: tuple[Column, ...] = ()
     functions: tuple[str, ...] = ()
+    fold: int | None = None
     samples: tuple[int, ...] = ()
     environment: dict[str, Any] = {}
     changes: tuple[Change, ...] = ()

@@ -140,6 +140,8 @@ class DataSet(Struct, frozen=True, eq=False):
     images: bool = True
     notes: tuple[str, ...] = ()
     """What was done to the data, in words for the person who trains."""
+    drawn: bool = False
+    """Whether the test split was drawn from the same samples."""
     columns: tuple[Column, ...] = ()
     """Of a table: what its inputs are made of."""
     units: tuple[tuple[float, ...], tuple[float, ...]] | None = None

@@ -49,7 +49,7 @@ def fit(data: DataSet, shape: tuple[Size, ...], outputs: int | None, argument: s
     if size != have[1:]:
         notes.append(f"images resized from {have[1]} x {have[2]} to {size[0]} x {size[1]}")
     splits = [_resized(s, int(channels), size, data.task) for s in (data.train, data.test)]
-    return DataSet(data.name, splits[0], splits[1], data.task, data.classes, True, tuple(notes))
+    return replace(data, train=splits[0], test=splits[1], images=True, notes=tuple(notes))
 
 
 def check_shape(name: str, have: tuple[int, ...], shape: Sequence[Any]) -> None:
@@ -77,7 +77,7 @@ def _flattened(data: DataSet, have: tuple[int, ...], features: Size) -> DataSet:
         message = f"the net takes {features} numbers, an image of `{data.name}` has {count}"
         raise DataError("unfit-input", message, f"declare `input pixels [{count}]`, or an image input")
     splits = [Split((as_floats(s.inputs[0]).flatten(1),), s.target) for s in (data.train, data.test)]
-    return DataSet(data.name, splits[0], splits[1], data.task, data.classes, False, (*data.notes, "images flattened"))
+    return replace(data, train=splits[0], test=splits[1], images=False, notes=(*data.notes, "images flattened"))
 
 
 def _resized(split: Split, channels: int, size: tuple[int, ...], task: str) -> Split:

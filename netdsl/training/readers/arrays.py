@@ -62,7 +62,9 @@ def read(source: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataS
             raise DataError("missing-column", f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
     train, test = _splits(source, arrays, file)
     task, classes = task_of(train, test)
-    return DataSet(source.path, train, test, task, classes, images=train.inputs[0].ndim == 4)
+    return DataSet(
+        source.path, train, test, task, classes, images=train.inputs[0].ndim == 4, drawn="y_test" not in arrays
+    )
 
 
 def _splits(source: Npz, arrays: dict[str, Any], file: Path) -> tuple[Split, Split]:

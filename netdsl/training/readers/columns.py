@@ -75,7 +75,7 @@ def table_of(
     else:
         parts = train, _split(test, columns, _targets(source, test, other, classes)[0], other)
     task = "numbers" if target.is_floating_point() else "classes"
-    return DataSet(where, *parts, task, classes, images=False, notes=notes, columns=columns)
+    return DataSet(where, *parts, task, classes, images=False, notes=notes, columns=columns, drawn=test is None)
 
 
 def _columns(source: Columns, raw: Raw, rows: Tensor, where: str) -> tuple[Column, ...]:

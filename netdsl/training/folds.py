@@ -1,0 +1,64 @@
+"""The runs of a cross-validation, one after the other, and what they say together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from netdsl.recipe.component import component_name
+from netdsl.recipe.schema import Recipe
+from netdsl.training.checkpoints import run_dir as files
+from netdsl.training.checkpoints.run_dir import About
+from netdsl.version import LANGUAGE, __version__
+
+RunOne = Callable[[int, Path, bool], int]
+"""(the number of a fold, its run directory, whether it is resumed) -> the exit code."""
+
+
+def directories(folder: Path, count: int) -> Iterator[tuple[int, Path]]:
+    """The numbers of the folds, from 0, and their run directories."""
+    for number in range(count):
+        yield number, folder / f"fold-{number + 1}"
+
+
+def run_folds(folder: Path, about: About, recipe: Recipe, one: RunOne, say: Callable[[str], None]) -> int:
+    """Run the folds that have not ended; write the mean and the deviation of their results. Returns the exit code."""
+    assert recipe.folds is not None
+    results: list[dict[str, Any]] = []
+    for number, path in directories(folder, recipe.folds):
+        begun = (path / files.ABOUT).exists()
+        if not begun or not files.read_about(path)[0].result:
+            say(f"fold {number + 1} of {recipe.folds}")
+            if (code := one(number, path, begun)) != 0:
+                return code
+        results.append(files.read_about(path)[0].result)
+    mean, deviation = summarized(results)
+    files.write_json(folder / files.ABOUT, _ended(about, mean, deviation, results))
+    say("all folds: " + ", ".join(f"{name} {mean[name]:.4f} +- {deviation[name]:.4f}" for name in mean))
+    return 0
+
+
+def _ended(about: About, mean: dict[str, float], deviation: dict[str, float], each: list[dict[str, Any]]) -> About:
+    count = sum(int(r["n"]) for r in each)
+    return replace(about, result={**mean, "n": count, "deviation": deviation, "folds": len(each)})
+
+
+def summarized(results: list[dict[str, Any]]) -> tuple[dict[str, float], dict[str, float]]:
+    """The mean of every number over the folds, and its deviation (of a sample: divided by one less)."""
+    names = [n for n, v in results[0].items() if isinstance(v, float) and n not in ("seconds", "onnx_difference")]
+    each = {n: [float(r[n]) for r in results if n in r] for n in names}
+    mean = {n: sum(v) / len(v) for n, v in each.items()}
+    deviation = {n: math.sqrt(sum((x - mean[n]) ** 2 for x in v) / max(1, len(v) - 1)) for n, v in each.items()}
+    return mean, deviation
+
+
+def about_folds(net: str, arguments: dict[str, str], sizes: dict[str, int], recipe: Recipe, base: Path) -> About:
+    """What the directory of a cross-validation says of itself before its folds have ended."""
+    return About(
+        net=net, arguments=arguments, sizes=sizes, mean=None, std=None, classes=(), task="",
+        data=component_name(recipe.data), base=str(base.resolve()), versions={"netdsl": __version__}, language=LANGUAGE,
+    )  # fmt: skip

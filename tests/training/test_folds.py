@@ -1,0 +1,104 @@
+"""Cross-validation: parts as those of scikit-learn, runs for each, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from recipe_harness import resolved
+
+from netdsl.cli.main import main
+from netdsl.training.data.dataset import DataSet, Split
+from netdsl.training.data.folds import fold_of, parts_of
+from netdsl.training.errors import DataError
+
+LABELS = torch.tensor([0] * 50 + [1] * 23 + [2] * 7)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 80])
+def test_parts_have_all_samples_once_and_classes_evenly(count: int) -> None:
+    part = parts_of(LABELS, 80, count, 0)
+    sizes = torch.bincount(part, minlength=count)
+    assert int(sizes.max() - sizes.min()) <= 1
+    for c in range(3):  # as StratifiedKFold: each part has its share of a class, give or take one
+        counts = torch.bincount(part[c == LABELS], minlength=count)
+        assert int(counts.max() - counts.min()) <= 1
+    assert torch.equal(part, parts_of(LABELS, 80, count, 0))
+    assert count == 80 or not torch.equal(part, parts_of(LABELS, 80, count, 1))
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_each_part_is_tested_on_once(drawn: bool) -> None:
+    rows = torch.arange(80.0)[:, None]
+    train, test = Split((rows[:60],), LABELS[:60]), Split((rows[60:],), LABELS[60:])
+    data = DataSet("d", train, test, classes=("a", "b", "c"), images=False, drawn=drawn)
+    folds = [fold_of(data, 4, i, 0) for i in range(4)]
+    tested = torch.cat([f.test.inputs[0][:, 0] for f in folds]).sort().values
+    assert tested.tolist() == list(range(80 if drawn else 60))
+    for fold in folds:
+        both = torch.cat((fold.train.inputs[0], fold.test.inputs[0]))[:, 0].sort().values
+        assert both.tolist() == tested.tolist()
+        assert torch.equal(LABELS[fold.test.inputs[0][:, 0].long()], fold.test.target)
+    with pytest.raises(DataError, match="`folds = 81` is more than the samples of `d`"):
+        fold_of(data, 81, 0, 0)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 3)).astype(np.float32)
+    np.savez(tmp_path / "d.npz", x=x, y=(x[:, 0] > 0).astype(np.int64))
+    (tmp_path / "n.net").write_text("net N { input x [3]\n linear(8) -> relu -> linear(2) }\n")
+    return tmp_path
+
+
+def train(base: Path, *more: str) -> int:
+    given = ["--data", f'npz("{base}/d.npz")', "--set", "epochs=2", "--set", "batch=16", *more]
+    return main(["train", f"{base}/n.net", *given, "-q", "--no-onnx", "-o", str(base / "run")])
+
+
+def test_runs_of_all_folds(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(base, "--set", "folds=3") == 0
+    assert "all folds: loss " in capsys.readouterr().err
+    results = [json.loads((base / "run" / f"fold-{i}" / "run.json").read_text())["result"] for i in (1, 2, 3)]
+    assert [r["n"] for r in results] == [20, 20, 20]
+    whole = json.loads((base / "run" / "run.json").read_text())["result"]
+    scores = [r["top1"] for r in results]
+    assert whole["n"] == 60
+    assert whole["top1"] == pytest.approx(np.mean(scores))
+    assert whole["deviation"]["top1"] == pytest.approx(np.std(scores, ddof=1))
+    for i in (1, 2, 3):  # what `eval` measures is the part that was left out
+        assert main(["eval", str(base / "run" / f"fold-{i}"), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["loss"] == pytest.approx(results[i - 1]["loss"])
+
+
+def test_folds_that_have_not_ended_are_continued(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(base, "--set", "folds=3") == 0
+    whole = (base / "run" / "run.json").read_text()
+    seen = (base / "run" / "fold-1" / "metrics.jsonl").stat().st_mtime_ns
+    about = json.loads((base / "run" / "fold-3" / "run.json").read_text())
+    (base / "run" / "fold-3" / "run.json").write_text(json.dumps(about | {"result": {}}))
+    capsys.readouterr()
+    assert main(["train", "--resume", str(base / "run"), "-q", "--no-onnx"]) == 0
+    said = capsys.readouterr().err
+    assert "fold 3 of 3" in said
+    assert "fold 1 of 3" not in said
+    assert (base / "run" / "fold-1" / "metrics.jsonl").stat().st_mtime_ns == seen
+    ours, theirs = (json.loads(t)["result"] for t in (whole, (base / "run" / "run.json").read_text()))
+    assert {n: v for n, v in ours.items() if n != "seconds"} == {n: v for n, v in theirs.items() if n != "seconds"}
+
+
+def test_more_folds_than_samples(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(base, "--set", "folds=61") == 1
+    assert "`folds = 61` is more than the samples of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [("folds = 1", "bad-value"), ('folds = 3\ndata = graph("g.npz")', "not-supported"), ("kfold = 3", "unknown-field")],
+)
+def test_recipes_that_mean_nothing(fields: str, code: str) -> None:
+    assert code in [d.code for d in resolved("recipe Test {\n" + fields + "\n}")[1]]
