@@ -13,6 +13,13 @@ export class Stopped extends Error {}
 /** A question that netdsl refuses to answer: its message says why. */
 export class Refused extends Error {}
 
+/** Why a worker has failed, in words. */
+function reason(failed) {
+  if (/call stack|recursion/i.test(failed)) return "it is nested deeper than a browser's stack goes";
+  if (/memory/i.test(failed)) return "it takes more memory than a browser gives";
+  return failed;
+}
+
 async function download(progress) {
   const total = Object.values(ASSETS).reduce((a, b) => a + b, 0);
   let loaded = 0;
@@ -93,7 +100,7 @@ export class Engine {
   }
 
   #heard(data) {
-    if (data.failed !== undefined) return this.#end(data.failed);
+    if (data.failed !== undefined) return this.#end(reason(data.failed));
     clearTimeout(this.timer);
     if (data.ready) {
       this.isReady = true;

@@ -146,6 +146,13 @@ def test_what_doubles_ends(turn: int) -> None:
     check(f"{kind}: {use}", FAMILY[f"{kind}: {use}"])
 
 
+@pytest.mark.parametrize("body", ["A{i}(c) + A{i}(c)", "A{i}(c) -> A{i}(c)", "concat(A{i}(c), A{i}(c)) -> conv(3, 1)"])
+def test_blocks_that_call_each_other_twice_end(body: str) -> None:
+    """The lints follow each value through every block once, however often that block reads it."""
+    blocks = "\n".join(f"block A{i + 1}(c) = {body.format(i=i)}" for i in range(60))
+    check(body, f"block A0(c) = relu\n{blocks}\nnet N {{\n  input x [3, 8, 8]\n  A60(3)\n}}\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", DOUBLED)
 def test_what_doubles_ends_in_every_use(kind: str) -> None:

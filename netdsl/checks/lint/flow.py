@@ -101,13 +101,30 @@ class Flow:
         return [giver for giver, _ in self.definitions[main].givers]
 
 
+class Uses:
+    """The uses of the values of a definition, in order. One that is met again in another call of the same block is kept
+    twice, which says that it is not the only one, and no oftener: blocks that call each other twice, 60 levels deep,
+    would hold 2**60 of them."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, dict[Use, int]] = defaultdict(dict)
+
+    def add(self, name: str, uses: Iterable[Use]) -> None:
+        counts = self._counts[name]
+        for use in uses:
+            counts[use] = min(2, counts.get(use, 0) + 1)
+
+    def of(self, name: str) -> tuple[Use, ...]:
+        return tuple(use for use, count in self._counts[name].items() for _ in range(count))
+
+
 class _Walk:
     """Walks through one definition."""
 
     def __init__(self, flow: Flow, definition: Definition) -> None:
         self.flow = flow
         self.definition = definition
-        self.uses: dict[str, list[Use]] = defaultdict(list)
+        self.uses = Uses()
         self.producers: dict[str, tuple[Step, tuple[Use, ...]]] = {}
         self.alias: dict[str, str] = {}
 
@@ -123,14 +140,14 @@ class _Walk:
         self._link(set(outputs))
         inputs = [v.name for v in self.definition.inputs]
         return Ends(
-            tuple(tuple(self.uses[name]) for name in inputs),
+            tuple(self.uses.of(name) for name in inputs),
             tuple(tuple(i for i, o in enumerate(outputs) if o == name) for name in inputs),
             tuple(self._giver(name) for name in outputs),
         )
 
     def _op(self, step: Step, names: list[str]) -> None:
         for i, name in enumerate(names):
-            self.uses[name].append(Use(step, i))
+            self.uses.add(name, (Use(step, i),))
         for value in step.outs:
             self.producers[value.name] = step, ()
 
@@ -139,15 +156,15 @@ class _Walk:
         is_net = self.definition in self.flow.mains
         for name, (step, inside) in self.producers.items():
             if is_net or name not in given:
-                self.flow.links.append(Link(step, (*inside, *self.uses[name]), name in given))
+                self.flow.links.append(Link(step, (*inside, *self.uses.of(name)), name in given))
 
     def _giver(self, name: str) -> Giver:
         step, inside = self.producers.get(name, (None, ()))
-        return step, (*inside, *self.uses[name])
+        return step, (*inside, *self.uses.of(name))
 
     def _call(self, step: Step, inner: Ends, names: list[str]) -> None:
         for name, readers, same in zip(names, inner.readers, inner.same, strict=True):
-            self.uses[name] += readers
+            self.uses.add(name, readers)
             self.alias.update({step.outs[i].name: name for i in same})
         for value, (giver, inside) in zip(step.outs, inner.givers, strict=True):
             if giver is not None:
