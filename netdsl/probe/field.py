@@ -17,8 +17,8 @@ from netdsl.probe.model import Cell, Finding, Plot
 from netdsl.probe.subject import Subject, no_such
 from netdsl.view.items import family
 
-NETS, SAMPLES = 8, 8
-"""Over so many initialisations of a net that is not trained, and samples, the squared gradient is averaged."""
+NETS = 8
+"""Over so many initialisations the squared gradient is averaged, where the net is not trained."""
 
 
 class Spread(Struct, frozen=True):
@@ -38,7 +38,7 @@ def field(subject: Subject) -> Finding:
         node = last_map(machine.flat)
         if node is None:
             raise no_such(subject, "map", "an effective field is of a net that reads images or sequences of channels")
-        seen = _seen(machine, node, subject.noise(seed, SAMPLES))
+        seen = _seen(machine, node, subject.noise(seed, NETS))
         total = seen if total is None else total + seen
     assert total is not None
     assert node is not None
@@ -47,25 +47,28 @@ def field(subject: Subject) -> Finding:
 
 def last_map(flat: Flat) -> Node | None:
     """The last op that gives a map with the axes of the image, before it is pooled to one position or flattened."""
-    if not flat.inputs or len(flat.inputs[0].type.shape) < 2:
-        return None
-    rank = len(flat.inputs[0].type.shape)
+    images = {v.name for v in flat.inputs if len(v.type.shape) >= 3 and v.type.dtype == "float32"}
+    rank = max((len(v.type.shape) for v in flat.inputs if v.name in images), default=0)
     found = None
     for node in flat:
+        if images.isdisjoint(v.name for v in node.inputs):
+            continue
+        images.update(v.name for v in node.outputs)
         shape = node.outputs[0].type.shape
-        if len(shape) == rank and rank >= 3 and all(isinstance(s, int) and s > 1 for s in shape[1:]):
+        if len(shape) == rank and all(isinstance(s, int) and s > 1 for s in shape[1:]):
             found = node
     return found
 
 
 def _seen(machine: Machine, node: Node, inputs: Sequence[Tensor]) -> Tensor:
-    """The squared gradient of the middle position in the first input, along its vertical axis."""
-    image = inputs[0].clone().requires_grad_()
-    x = machine.run([image, *inputs[1:]])[node.outputs[0].name]
+    """The squared gradient of the middle position in the first input that it reads, along its vertical axis."""
+    images = [x.clone().requires_grad_() if x.is_floating_point() else x for x in inputs]
+    x = machine.run(images)[node.outputs[0].name]
     chosen = x.flatten(2)[:, :, _middle_of(x.shape[2:])]
     signs = torch.randint(0, 2, chosen.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    (gradient,) = torch.autograd.grad((chosen * signs).sum(), image)
-    squared = gradient.square()
+    read = [i for i in images if i.requires_grad]
+    gradients = torch.autograd.grad((chosen * signs).sum(), read, allow_unused=True)
+    squared = next(g for g in gradients if g is not None).square()
     axes = [a for a in range(squared.ndim) if a != 2]
     return squared.sum(axes).double()
 
@@ -115,7 +118,7 @@ def _middle(share: Tensor) -> int:
 def _expected(subject: Subject, last: Node) -> float | None:
     """The deviation by theory: every window adds the variance of its taps' places; a sum has the mean of its terms'."""
     flat = Machine(subject.program, subject.module()).flat
-    known = {flat.inputs[0].name: Spread(0.0, 1.0)}
+    known = {v.name: Spread(0.0, 1.0) for v in flat.inputs}
     for node in flat:
         given = [known[v.name] for v in node.inputs if v.name in known]
         if given:

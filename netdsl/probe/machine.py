@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -39,6 +40,7 @@ class Machine:
         self.flat: Flat = flatten(program, drop_vanishing=True)
         self._module = module
         self._learning = learning
+        self._dtype = next((p.dtype for p in module.parameters()), torch.float32)
         self._made: dict[tuple[Op, tuple[TensorType, ...], int], nn.Module] = {}
 
     @property
@@ -54,6 +56,7 @@ class Machine:
             given = [values[v.name] for v in node.inputs]
             found = self.call(node, given, tensors)
             for value, x in zip(node.outputs, found, strict=True):
+                x = x.to(self._dtype) if x.is_floating_point() else x  # constants are float32 in every module
                 values[value.name] = x if edit is None else edit(node, given, x)
         return values
 

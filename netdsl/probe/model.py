@@ -41,7 +41,7 @@ class Probed(Struct, frozen=True):
 
 
 def data(found: Probed) -> Any:
-    """What was found as values for JSON, which has no values that are not finite: null."""
+    """What was found as JSON, where infinities and NaN are null."""
     return _finite(msgspec.to_builtins(found))
 
 

@@ -101,6 +101,8 @@ def rate(numbers: Sequence[float | None]) -> float | None:
 def _said(name: str, rows: Sequence[Row]) -> list[str]:
     counted = layers(rows)[:-1] if len(layers(rows)) > 3 else layers(rows)
     prefix = f"{name}: " if name else ""
+    if len(counted) < 2:
+        return [f"{prefix}the net has fewer than two layers: there is no course to follow"]
     unit = "residual sum" if counted and counted[0].kind == "add" else "layer"
     lines = [f"{prefix}{_course('the variance', unit, len(counted), [r.found.variance for r in counted])}"]
     theory = rate([r.expected.variance if r.expected else None for r in counted])

@@ -32,6 +32,10 @@ ROOM = 2_000_000_000
 """Bytes that the values of the samples may take."""
 
 
+WORK = 10_000_000_000
+"""MACs that one pass over the samples may take."""
+
+
 class Subject(Struct, frozen=True, eq=False):
     """A net of known sizes. `recipe`: what trains it; `trained`: its weights, where a run has left them.
 
@@ -59,14 +63,17 @@ class Subject(Struct, frozen=True, eq=False):
         initialize(self.recipe.init if init is None else init, about, self.seed + seed)
         return module
 
-    def noise(self, seed: int = 0, most: int | None = None) -> list[Tensor]:
-        """Normal numbers, and whole ones that the net can read; at most so many samples."""
-        count = self.fitting(min(self.samples, most or self.samples))
+    def noise(self, seed: int = 0, share: int = 1) -> list[Tensor]:
+        """Normal numbers, and whole ones that the net can read; of so many samples that `share` times as many can be
+        looked at."""
+        count = self.fitting(-(-self.samples // share), share)
         return draw_inputs(self.program, count, {}, self.seed + seed)
 
-    def fitting(self, samples: int) -> int:
-        """As many of these samples as there is room for at once, two at least: a norm needs more than one."""
-        return max(min(2, samples), min(samples, ROOM // max(1, self.bytes())))
+    def fitting(self, samples: int, share: int = 1) -> int:
+        """As many of these samples as there is room and time for, two at least: a norm needs more than one."""
+        macs = totals(self.program.main).macs
+        work = share * macs if isinstance(macs, int) else 0
+        return max(min(2, samples), min(samples, ROOM // max(1, self.bytes()), WORK // max(1, work)))
 
     def bytes(self) -> int:
         """What all values of one sample take with their gradients, in float64."""

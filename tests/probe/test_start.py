@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 import torch
 from msgspec.structs import replace
 from probing import subject
+from zoo_tables import spec, specs
 
+from netdsl.analysis.count import totals
 from netdsl.diagnostics.diagnostic import Fault
 from netdsl.probe import shatter as shattering
 from netdsl.probe.dead import dead
@@ -18,8 +21,10 @@ from netdsl.probe.field import field
 from netdsl.probe.model import Finding
 from netdsl.probe.shatter import correlation, shatter
 from netdsl.probe.signal import rate, signal
+from netdsl.probe.signals import probe
 from netdsl.probe.spectrum import edges, spectrum
-from netdsl.probe.subject import with_init
+from netdsl.probe.subject import Subject, of_known_sizes, with_init
+from netdsl.recipe.schema import Recipe
 
 DEEP = """
 net Plain(depth=30) {
@@ -186,3 +191,17 @@ def test_what_a_net_has_no_place_for_is_refused(look: Any, body: str, said: str)
     with pytest.raises(Fault) as refused:
         look(subject(f"net N {{\n  input image [1, 8, 8]\n  {body}\n}}"))
     assert said in refused.value.diagnostic.message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [path.stem for path in specs()])
+def test_every_net_of_the_zoo_can_be_looked_at(name: str) -> None:
+    for net in spec(name).nets[-1:]:
+        known = of_known_sizes(spec(name).net(net))
+        macs = totals(known.checked.main).macs
+        if isinstance(macs, int) and macs > 3e9:
+            continue
+        made = Subject(known, Recipe(), Path(), samples=2)
+        found = probe(made, ()).findings
+        assert found[0].signal == "signal"
+        assert all(f.said for f in found)
