@@ -47,17 +47,20 @@ def field(subject: Subject) -> Finding:
 
 def last_map(flat: Flat) -> Node | None:
     """The last op that gives a map with the axes of the image, before it is pooled to one position or flattened."""
-    images = {v.name for v in flat.inputs if len(v.type.shape) >= 3 and v.type.dtype == "float32"}
-    rank = max((len(v.type.shape) for v in flat.inputs if v.name in images), default=0)
+    images = {v.name for v in flat.inputs if v.type.rank >= 3 and v.type.dtype == "float32"}
+    rank = max((v.type.rank for v in flat.inputs if v.name in images), default=0)
     found = None
     for node in flat:
-        if images.isdisjoint(v.name for v in node.inputs):
-            continue
-        images.update(v.name for v in node.outputs)
-        shape = node.outputs[0].type.shape
-        if len(shape) == rank and all(isinstance(s, int) and s > 1 for s in shape[1:]):
-            found = node
+        if not images.isdisjoint(v.name for v in node.inputs):
+            images.update(v.name for v in node.outputs)
+            found = node if _is_map(node, rank) else found
     return found
+
+
+def _is_map(node: Node, rank: int) -> bool:
+    """Whether what an op gives has as many axes as the image, and more than one position along each."""
+    shape = node.outputs[0].type.shape
+    return len(shape) == rank and all(isinstance(s, int) and s > 1 for s in shape[1:])
 
 
 def _seen(machine: Machine, node: Node, inputs: Sequence[Tensor]) -> Tensor:

@@ -158,6 +158,16 @@ def test_spectra_are_numpys() -> None:
             assert row[7] == pytest.approx((values**2).sum() / values[0] ** 2, rel=1e-4)
 
 
+def test_of_large_matrices_the_largest_value_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = subject("net N {\n  input x [30]\n  linear(40)\n}")
+    (exact,) = spectrum(made).rows
+    monkeypatch.setattr("netdsl.probe.spectrum.LARGE", 10)
+    (found,) = spectrum(made).rows
+    assert found[2] == pytest.approx(exact[2], rel=1e-2)
+    assert found[3] is None
+    assert found[7] == pytest.approx(exact[7], rel=2e-2)
+
+
 def test_random_numbers_end_at_the_edges() -> None:
     matrix = torch.randn(300, 800, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     values = torch.linalg.svdvals(matrix)
