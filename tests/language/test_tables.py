@@ -85,6 +85,13 @@ def test_a_long_chain_of_tables_is_cut() -> None:
     torch.testing.assert_close(found.module(seed=0)(torch.zeros(1, 4))[0], torch.linspace(0, 1, 4))
 
 
+def test_a_table_is_an_output() -> None:
+    found = net("input x [4]\n  output places = arange(4)\n  output y = x * 2")
+    module = found.module(seed=0)
+    assert module(torch.ones(2, 4))[0].tolist() == [[0, 1, 2, 3]]
+    onnx.checker.check_model(export(found.checked, {}), full_check=True)
+
+
 def test_functions_of_numbers() -> None:
     found = net("input x [2]\n  it * (sqrt(16) + log(1) + exp(0) + floor(2.7) + ceil(1.2) + sin(0) + cos(0))")
     assert found.module(seed=0)(torch.ones(1, 2)).tolist() == [[10.0, 10.0]]

@@ -32,6 +32,7 @@ def to_proto(
 ) -> ModelProto:
     """The model. `metadata`: texts, or values that are written as JSON. The doc string of an input says which
     `constraints` its sizes are under."""
+    stored = {label: graph.initialisers[v].shape for label, v, _ in graph.outputs if v in graph.initialisers}
     graph, names = name_nodes(graph)
     model = ModelProto(ir_version=IR_VERSIONS[graph.opset], producer_name="netdsl", doc_string=doc)
     model.producer_version = str(metadata.get("netdsl_version", ""))
@@ -43,7 +44,7 @@ def to_proto(
         proto.input.add().CopyFrom(_value_info(value.name, value, batch))
         proto.input[-1].doc_string = ", ".join(c for c in constraints if value.type.names & set(WORD.findall(c)))
     for label, _, value in graph.outputs:
-        proto.output.add().CopyFrom(_value_info(label, value, batch))
+        proto.output.add().CopyFrom(_value_info(label, value, batch, stored.get(label)))
     for node, label in zip(graph.nodes, names, strict=True):
         _add_node(proto, node, label, graph.opset)
         if node.op_type in NOT_INFERRED and node.outputs[0] in graph.results.keys() - labels:
@@ -73,7 +74,10 @@ def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
-def _value_info(name: str, value: Value, batch: str) -> onnx.ValueInfoProto:
+def _value_info(name: str, value: Value, batch: str, stored: tuple[int, ...] | None = None) -> onnx.ValueInfoProto:
+    """The type of a value; `stored`: the shape of numbers that are in the file."""
+    if stored is not None:
+        return helper.make_tensor_value_info(name, element_type(value.type.dtype), stored)
     shape: list[Dim | str] = [*value.type.shape]
     if value.type.batched:
         shape.insert(0, batch)
