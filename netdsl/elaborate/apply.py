@@ -113,7 +113,9 @@ class Applier:
         result = self._call(definition, inputs, context, arrow.at, layer)
         if definition.wraps:
             layer.inside = definition.layers[0].former
-            layer.callee = context.scope.drafts[-1].callee = definition.layers[0].callee
+            draft = context.scope.drafts[-1]
+            layer.callee = draft.callee = definition.layers[0].callee
+            draft.written = definition.steps[0].place
         return result
 
     def _flowing(self, arrow: BlockArrow, flow: Any) -> Wire | None:

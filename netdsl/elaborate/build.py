@@ -255,4 +255,4 @@ def _step(draft: StepBuilder, name: str | None, values: _Values) -> Step:
     assert draft.callee is not None and not isinstance(draft.callee, Scope)  # noqa: PT018
     inputs = tuple(values.of(w) for w in draft.inputs)
     outs = tuple(values.of(w) for w in draft.outs)
-    return Step(outs, draft.callee, inputs, draft.place, name, draft.training, draft.residual)
+    return Step(outs, draft.callee, inputs, draft.written or draft.place, name, draft.training, draft.residual)

@@ -55,9 +55,12 @@ class LayerBuilder:
 
 
 class StepBuilder:
-    """A step before its values have names. One without a callee only keeps the name of its layer (see `untaken`)."""
+    """A step before its values have names. One without a callee only keeps the name of its layer (see `untaken`).
 
-    __slots__ = ("callee", "inputs", "layer", "outs", "place", "residual", "training")
+    `place` is where it is used, `written` where its callee stands in the block that it takes the place of.
+    """
+
+    __slots__ = ("callee", "inputs", "layer", "outs", "place", "residual", "training", "written")
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class StepBuilder:
         self.layer = layer
         self.training = training
         self.residual = False
+        self.written: Place | None = None
 
 
 class Scope:

@@ -19,24 +19,29 @@ SELF_HELPER = '''\
 class Attention(nn.Module):
     """Multi-head self-attention (Vaswani et al., 2017) over [..., L, dim]."""
 
-    def __init__(self, dim, heads, inner=None, bias=True, qkv_bias=True, causal=False, dropout=0.0):
+    def __init__(self, dim: int, heads: int[[inner:, inner: int | None = None]][[bias:, bias: bool = True]]\
+[[qkv_bias:, qkv_bias: bool = True]][[causal:, causal: bool = False]][[dropout:, dropout: float = 0.0]]):
         super().__init__()
-        inner = inner or dim
-        self.heads, self.causal, self.dropout = heads, causal, dropout
-        self.in_proj_weight = nn.Parameter(torch.empty(3 * inner, dim))
-        self.in_proj_bias = nn.Parameter(torch.zeros(3 * inner)) if qkv_bias else None
-        self.out_proj = nn.Linear(inner, dim, bias)
+        [[inner:inner = inner or dim]]
+        self.heads = heads
+        [[causal:self.causal = causal]]
+        [[dropout:self.dropout = dropout]]
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * [[inner:inner]][[!inner:dim]], dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * [[inner:inner]][[!inner:dim]]))\
+[[qkv_bias: if qkv_bias else None]]
+        self.out_proj = nn.Linear([[inner:inner]][[!inner:dim]], dim[[bias:, bias=bias]])
         nn.init.xavier_uniform_(self.in_proj_weight)
-        if bias:
-            nn.init.zeros_(self.out_proj.bias)
+        [[bias:if bias:]]
+        [[bias:     ]]nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, x, mask=None):
+    def forward(self, x: Tensor[[mask:, mask: Tensor | None = None]]) -> Tensor:
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias).unflatten(-1, (3, self.heads, -1))
-        q, k, v = qkv.transpose(-2, -4).unbind(-3)  # each [..., heads, L, inner // heads]
-        if mask is not None:  # the axes it lacks come after the batch
-            mask = mask.unflatten(0, (-1, *[1] * (x.ndim + 1 - mask.ndim)))
-        dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, mask, dropout, self.causal)
+        q, k, v = qkv.transpose(-2, -4).unbind(-3)  # each [..., heads, L, [[inner:inner]][[!inner:dim]] // heads]
+        [[mask:if mask is not None:  # the axes it lacks come after the batch]]
+        [[mask:    mask = mask.unflatten(0, (-1, *[1] * (x.ndim + 1 - mask.ndim)))]]
+        [[dropout:dropout = self.dropout if self.training else 0.0]]
+        y = F.scaled_dot_product_attention(\
+q, k, v[[mask:, mask]][[dropout:, dropout_p=dropout]][[causal:, is_causal=self.causal]])
         return self.out_proj(y.transpose(-2, -3).flatten(-2))
 '''
 
@@ -44,22 +49,24 @@ CROSS_HELPER = '''\
 class CrossAttention(nn.Module):
     """Multi-head attention (Vaswani et al., 2017) of [..., L, dim] to a context [..., S, context_dim]."""
 
-    def __init__(self, dim, context_dim, heads, inner=None, bias=True, qkv_bias=True, dropout=0.0):
+    def __init__(self, dim: int, context_dim: int, heads: int[[inner:, inner: int | None = None]]\
+[[bias:, bias: bool = True]][[qkv_bias:, qkv_bias: bool = True]][[dropout:, dropout: float = 0.0]]):
         super().__init__()
-        inner = inner or dim
-        self.heads, self.dropout = heads, dropout
-        self.q_proj = nn.Linear(dim, inner, qkv_bias)
-        self.k_proj = nn.Linear(context_dim, inner, qkv_bias)
-        self.v_proj = nn.Linear(context_dim, inner, qkv_bias)
-        self.out_proj = nn.Linear(inner, dim, bias)
+        [[inner:inner = inner or dim]]
+        self.heads = heads
+        [[dropout:self.dropout = dropout]]
+        self.q_proj = nn.Linear(dim, [[inner:inner]][[!inner:dim]][[qkv_bias:, bias=qkv_bias]])
+        self.k_proj = nn.Linear(context_dim, [[inner:inner]][[!inner:dim]][[qkv_bias:, bias=qkv_bias]])
+        self.v_proj = nn.Linear(context_dim, [[inner:inner]][[!inner:dim]][[qkv_bias:, bias=qkv_bias]])
+        self.out_proj = nn.Linear([[inner:inner]][[!inner:dim]], dim[[bias:, bias=bias]])
 
-    def forward(self, x, context, mask=None):
+    def forward(self, x: Tensor, context: Tensor[[mask:, mask: Tensor | None = None]]) -> Tensor:
         inputs = self.q_proj(x), self.k_proj(context), self.v_proj(context)
         q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for t in inputs)
-        if mask is not None:  # the axes it lacks come after the batch
-            mask = mask.unflatten(0, (-1, *[1] * (x.ndim + 1 - mask.ndim)))
-        dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, mask, dropout)
+        [[mask:if mask is not None:  # the axes it lacks come after the batch]]
+        [[mask:    mask = mask.unflatten(0, (-1, *[1] * (x.ndim + 1 - mask.ndim)))]]
+        [[dropout:dropout = self.dropout if self.training else 0.0]]
+        y = F.scaled_dot_product_attention(q, k, v[[mask:, mask]][[dropout:, dropout_p=dropout]])
         return self.out_proj(y.transpose(-2, -3).flatten(-2))
 '''
 
@@ -173,7 +180,7 @@ class Attention(MultiHead, frozen=True):
     def torch(self, *inputs: TensorType) -> Torch:
         width, _ = self.widths(inputs[0])
         layer = Call("Attention", (width, self.heads), self.options(width, causal=self.causal))
-        return Torch(layer, helper=SELF_HELPER)
+        return Torch(layer, helper=SELF_HELPER, options=("mask",) if len(inputs) > 1 else ())
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         _, inner = self.widths(x[0].type)
@@ -257,7 +264,7 @@ class CrossAttention(MultiHead, frozen=True):
     def torch(self, *inputs: TensorType) -> Torch:
         width, _ = self.widths(inputs[0])
         layer = Call("CrossAttention", (width, inputs[1].shape[-1], self.heads), self.options(width))
-        return Torch(layer, helper=CROSS_HELPER)
+        return Torch(layer, helper=CROSS_HELPER, options=("mask",) if len(inputs) > 2 else ())
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         _, inner = self.widths(x[0].type)

@@ -70,6 +70,13 @@ class Code(Struct, frozen=True):
     text: str
 
 
+class Field(Struct, frozen=True):
+    """A number of a form that is the op's argument `name`: printed as the author's argument, where it is one."""
+
+    name: str
+    value: int
+
+
 class Call(Struct, frozen=True):
     """A call in a PyTorch form: `name(*args, **kwargs)`.
 
@@ -91,7 +98,8 @@ class Torch(Struct, frozen=True):
     method. An op with both (an activation) is a module inside `nn.Sequential` and an expression elsewhere. `parameter`
     constructs the tensor of an `nn.Parameter` attribute, which is read, not called; `buffer` that of an `nn.Buffer`,
     which is neither trained nor saved. `helper` is the source of the class (or function) that the form refers to,
-    printed once per file. `owns` names tensors of the op's layer that the expression reads behind its inputs.
+    printed once per file with those of its options (see `ops.helper`) that are arguments of the module's, or among
+    `options`, in some form. `owns` names tensors of the op's layer that the expression reads behind its inputs.
     """
 
     module: Call | None = None
@@ -100,6 +108,7 @@ class Torch(Struct, frozen=True):
     buffer: Call | None = None
     helper: str = ""
     owns: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
 
 class Operand(Struct, frozen=True):

@@ -44,11 +44,11 @@ STANDARDIZE_HELPER = '''\
 class StdConv2d(nn.Conv2d):
     """Convolution with standardised weights (Qiao et al., 2019): each filter has mean 0 and variance 1."""
 
-    def __init__(self, *args, eps=1e-6, **kwargs):
+    def __init__(self, *args: int, eps: float = 1e-6, **kwargs: object):
         super().__init__(*args, **kwargs)
         self.eps = eps
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         var, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
         return self._conv_forward(x, (self.weight - mean) * torch.rsqrt(var + self.eps), self.bias)
 '''

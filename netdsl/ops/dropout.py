@@ -19,17 +19,17 @@ DROP_PATH_HELPER = '''\
 class DropPath(nn.Module):
     """While training, drops the branch of each sample with probability `rate` (Huang et al., 2016)."""
 
-    def __init__(self, rate, mode="row"):
+    def __init__(self, rate: float[[mode:, mode: str = "row"]]):
         super().__init__()
         self.register_buffer("rate", torch.tensor(float(rate)), persistent=False)
-        self.mode = mode
+        [[mode:self.mode = mode]]
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
         keep = 1 - self.rate
-        drawn = 1 if self.mode == "batch" else x.shape[0]
-        kept = torch.rand(drawn, *[1] * (x.ndim - 1), device=x.device) < keep
+        [[mode:drawn = 1 if self.mode == "batch" else x.shape[0] ]]
+        kept = torch.rand([[mode:drawn]][[!mode:x.shape[0] ]], *[1] * (x.ndim - 1), device=x.device) < keep
         return x * (kept / keep.clamp(min=1e-6)).to(x.dtype)
 '''
 
@@ -87,11 +87,11 @@ GAUSSIAN_HELPER = '''\
 class GaussianDropout(nn.Module):
     """While training, multiplies by noise of mean 1 and variance p / (1 - p) (Srivastava et al., 2014)."""
 
-    def __init__(self, p):
+    def __init__(self, p: float):
         super().__init__()
         self.p = p
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
         return x * (1 + (self.p / (1 - self.p)) ** 0.5 * torch.randn_like(x))
@@ -116,11 +116,11 @@ NOISE_HELPER = '''\
 class GaussianNoise(nn.Module):
     """While training, adds normal noise of a given deviation."""
 
-    def __init__(self, std):
+    def __init__(self, std: float):
         super().__init__()
         self.std = std
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return x + self.std * torch.randn_like(x) if self.training else x
 '''
 
@@ -181,11 +181,11 @@ DROPCONNECT_HELPER = '''\
 class DropConnect(nn.Linear):
     """A linear layer whose weights are dropped while training (Wan et al., 2013)."""
 
-    def __init__(self, in_features, out_features, p, bias=True):
+    def __init__(self, in_features: int, out_features: int, p: float, bias: bool = True):
         super().__init__(in_features, out_features, bias)
         self.p = p
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, F.dropout(self.weight, self.p, self.training), self.bias)
 '''
 

@@ -16,7 +16,7 @@ LAYER_NORM_HELPER = '''\
 class LayerNorm{rank}d(nn.LayerNorm):
     """Layer normalisation over the channels at every position."""
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         x = F.layer_norm(x.movedim(1, -1), self.normalized_shape, self.weight, self.bias, self.eps)
         return x.movedim(-1, 1)
 '''
@@ -25,7 +25,7 @@ RMS_NORM_HELPER = '''\
 class RMSNorm{rank}d(nn.RMSNorm):
     """Root-mean-square normalisation over the channels at every position."""
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return F.rms_norm(x.movedim(1, -1), self.normalized_shape, self.weight, self.eps).movedim(-1, 1)
 '''
 

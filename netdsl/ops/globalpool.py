@@ -12,6 +12,14 @@ from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim
 from netdsl.tensors import TensorType
 
+HELPER = '''\
+class {name}(nn.Module):
+    """{doc}"""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x{method}({axes})
+'''
+
 
 class GlobalPool(Op, frozen=True):
     """`[C, H, W]` to the vector `[C]`."""
@@ -19,6 +27,7 @@ class GlobalPool(Op, frozen=True):
     method: ClassVar[str]
     node: ClassVar[str]
     module: ClassVar[str]
+    module_doc: ClassVar[str]
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         (x,) = inputs
@@ -27,8 +36,9 @@ class GlobalPool(Op, frozen=True):
 
     def torch(self, *inputs: TensorType) -> Torch:
         axes = tuple(range(2, inputs[0].rank + 1))
-        layers = Call(f"nn.{self.module}{len(axes)}d", (1,)), Call("nn.Flatten")
-        return Torch(Call("nn.Sequential", layers), Call(self.method, (X(), compact(axes) if len(axes) == 1 else axes)))
+        name, dims = f"{self.module}{len(axes)}d", axes[0] if len(axes) == 1 else axes
+        helper = HELPER.format(name=name, doc=self.module_doc, method=self.method, axes=dims)
+        return Torch(Call(name), Call(self.method, (X(), dims)), helper=helper)
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         return g.op("Flatten", g.op(self.node, x[0].name))
@@ -44,7 +54,8 @@ GLOBAL_EXAMPLES = ("[4, 8, 9]", "[4, 9]", "[2, 3, 4, 5]")
 class GlobalAveragePool(GlobalPool, frozen=True):
     """Global average pooling (Lin et al., 2013): the mean of each channel over all positions, `[C, H, W]` to `[C]`."""
 
-    method, node, module = ".mean", "GlobalAveragePool", "AdaptiveAvgPool"
+    method, node, module = ".mean", "GlobalAveragePool", "GlobalAvgPool"
+    module_doc = "The mean of each channel over all positions."
     saves = "nothing"
     examples = tuple(Example("gap", (shape,)) for shape in GLOBAL_EXAMPLES)
 
@@ -53,7 +64,8 @@ class GlobalAveragePool(GlobalPool, frozen=True):
 class GlobalMaxPool(GlobalPool, frozen=True):
     """Global max pooling: the largest number of each channel over all positions, `[C, H, W]` to `[C]`."""
 
-    method, node, module = ".amax", "GlobalMaxPool", "AdaptiveMaxPool"
+    method, node, module = ".amax", "GlobalMaxPool", "GlobalMaxPool"
+    module_doc = "The largest value of each channel over all positions."
     saves_beside = 2  # an int64: where each came from
     examples = tuple(Example("gmp", (shape,)) for shape in GLOBAL_EXAMPLES)
 

@@ -66,7 +66,7 @@ def _index(g: Graph, index: Operand) -> Any:
 
 
 SCATTER_HELPER = '''\
-def scatter(x, index, size, reduce):
+def scatter(x: Tensor, index: Tensor, size: int, reduce: str) -> Tensor:
     """Rows of x [N, E, ...] collected into `size` rows by their numbers in index [N, E]; rows without any are 0."""
     index = index.reshape(*index.shape, *[1] * (x.ndim - 2)).expand_as(x)
     zeros = x.new_zeros(x.shape[0], size, *x.shape[2:])

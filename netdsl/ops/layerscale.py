@@ -12,11 +12,11 @@ HELPER = '''\
 class LayerScale(nn.Module):
     """A learnt factor per feature (Touvron et al., 2021)."""
 
-    def __init__(self, shape, init):
+    def __init__(self, shape: tuple[int, ...], init: float):
         super().__init__()
         self.gamma = nn.Parameter(torch.full(shape, float(init)))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return x * self.gamma
 '''
 

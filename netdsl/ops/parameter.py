@@ -76,11 +76,11 @@ CONSTANT_HELPER = '''\
 class Constant(nn.Module):
     """Fixed numbers, kept with the weights."""
 
-    def __init__(self, value):
+    def __init__(self, value: tuple):
         super().__init__()
         self.register_buffer("value", torch.tensor(value))
 
-    def forward(self):
+    def forward(self) -> Tensor:
         return self.value if self.value.ndim < 2 else self.value[None]
 '''
 
@@ -158,12 +158,12 @@ AFFINE_HELPER = '''\
 class Affine{axes}(nn.Module):
     """A learnt factor and shift per channel."""
 
-    def __init__(self, channels, init=1.0):
+    def __init__(self, channels: int, init: float = 1.0):
         super().__init__()
         self.weight = nn.Parameter(torch.full((channels,), init))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return x * self.weight{index} + self.bias{index}
 '''
 

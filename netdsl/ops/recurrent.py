@@ -16,7 +16,7 @@ HELPER = '''\
 class {name}(nn.{name}):
     """torch.nn.{name} over [N, L, D] that gives the outputs of all steps."""
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return super().forward(x)[0]
 '''
 
@@ -24,7 +24,7 @@ STATES_HELPER = '''\
 class {own}(nn.{name}):
     """torch.nn.{name} over [N, L, D] from a state [N, layers, H]; gives {results}."""
 
-    def forward(self, x, h0=None):
+    def forward(self, x: Tensor, h0: Tensor | None = None) -> {hint}:
         if h0 is not None:
             n = max(x.size(0), h0.size(0))
             x, h0 = x.expand(n, -1, -1), h0.expand(n, -1, -1).transpose(0, 1).contiguous()
@@ -36,7 +36,7 @@ CELL_HELPER = '''\
 class {own}(nn.{name}):
     """torch.nn.{name} over [N, L, D] from states [N, layers, H]; gives {results}."""
 
-    def forward(self, x, h0=None, c0=None):
+    def forward(self, x: Tensor, h0: Tensor | None = None, c0: Tensor | None = None) -> {hint}:
         state = None
         if h0 is not None:
             c0 = torch.zeros_like(h0) if c0 is None else c0
@@ -131,7 +131,8 @@ class Recurrent(Op, frozen=True):
         results = "all outputs and the last state" if self.states else "all outputs"
         own = f"{name}States" if self.states else f"{name}From"
         source = CELL_HELPER if len(self.state) > 1 else STATES_HELPER
-        return own, source.format(own=own, name=name, results=results, returned=returned)
+        hint = "tuple[Tensor, ...]" if self.states else "Tensor"
+        return own, source.format(own=own, name=name, results=results, returned=returned, hint=hint)
 
     def _torch_options(self) -> tuple[tuple[str, Any], ...]:
         defaults = {"bidirectional": False, "bias": True, "dropout": 0.0}

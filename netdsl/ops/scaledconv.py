@@ -13,13 +13,15 @@ class ScaledStdConv2d(nn.Conv2d):
     """Convolution with scaled weight standardisation (Brock et al., 2021): each filter has mean 0 and the variance that
     keeps the signal's, times a learnt gain."""
 
-    def __init__(self, *args, gamma=1.0, eps=1e-6, gain=1.0, **kwargs):
+    def __init__(
+        self, *args: int, gamma: float = 1.0, eps: float = 1e-6, gain: float = 1.0, **kwargs: object
+    ):
         super().__init__(*args, **kwargs)
         self.gain = nn.Parameter(torch.full((self.out_channels, 1, 1, 1), gain))
         self.scale = gamma * self.weight[0].numel() ** -0.5
         self.eps = eps
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         var, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
         weight = (self.weight - mean) * (torch.rsqrt(var + self.eps) * self.scale * self.gain)
         return self._conv_forward(x, weight, self.bias)

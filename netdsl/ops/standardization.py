@@ -13,13 +13,13 @@ HELPER = '''\
 class Standardize(nn.Module):
     """(x - mean) / std with fixed statistics, kept with the weights."""
 
-    def __init__(self, mean, std, shape):
+    def __init__(self, mean: tuple, std: tuple, shape: tuple[int, ...]):
         super().__init__()
         each = (shape[0], *[1] * (len(shape) - 1))
         self.register_buffer("mean", torch.tensor(mean).expand(shape[0]).reshape(each).expand(shape).clone())
         self.register_buffer("std", torch.tensor(std).expand(shape[0]).reshape(each).expand(shape).clone())
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.std
 '''
 
@@ -27,7 +27,7 @@ OWN_HELPER = '''\
 class StandardizeImage(nn.Module):
     """(x - mean) / std with every sample's own statistics; std is at least 1 / sqrt(numbers in a sample)."""
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         axes = tuple(range(1, x.ndim))
         centred = x - x.mean(axes, keepdim=True)
         std = centred.square().mean(axes, keepdim=True).sqrt()

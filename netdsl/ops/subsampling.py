@@ -15,7 +15,7 @@ BLUR_HELPER = '''\
 class BlurPool{n}d(nn.Module):
     """A weighted mean with binomial weights at every `stride`-th position (Zhang, 2019)."""
 
-    def __init__(self, channels, kernel_size=3, stride=2):
+    def __init__(self, channels: int, kernel_size: int = 3, stride: int = 2):
         super().__init__()
         row = torch.ones(1)
         for _ in range(kernel_size - 1):
@@ -27,7 +27,7 @@ class BlurPool{n}d(nn.Module):
         self.stride = stride
         self.padding = [(kernel_size - 1) // 2, kernel_size // 2] * {n}
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         x = F.pad(x, self.padding, mode="reflect")
         return F.conv{n}d(x, self.weight, stride=self.stride, groups=x.shape[1])
 '''

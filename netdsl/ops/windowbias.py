@@ -16,26 +16,29 @@ HELPER = '''\
 class WindowBias(nn.Module):
     """What the scores of windows gain: a learnt bias by relative position, and -100 across the seam of a shift."""
 
-    def __init__(self, heads, window, shift=0):
+    def __init__(self, heads: int, window: int[[shift:, shift: int = 0]]):
         super().__init__()
-        self.window, self.shift = window, shift
+        self.window = window
+        [[shift:self.shift = shift]]
         self.relative_position_bias_table = nn.Parameter(torch.randn((2 * window - 1) ** 2, heads) * 0.02)
         position = torch.cartesian_prod(torch.arange(window), torch.arange(window))
         offset = position[:, None] - position + window - 1
         self.register_buffer("relative_position_index", (offset[..., 0] * (2 * window - 1) + offset[..., 1]).flatten())
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         bias = self.relative_position_bias_table[self.relative_position_index]
         bias = bias.unflatten(0, (self.window**2, -1)).permute(2, 0, 1)[None]  # [1, heads, L, L]
-        if self.shift == 0:
-            return bias
-        sides = [torch.arange(size, device=x.device) - size for size in x.shape[2:]]
-        rows, columns = ((side >= -self.window).long() + (side >= -self.shift) for side in sides)
-        region = 3 * rows[:, None] + columns
-        region = region.unflatten(0, (-1, self.window)).unflatten(2, (-1, self.window))
-        region = region.transpose(1, 2).flatten(2).flatten(0, 1)  # [windows, L]
-        apart = region[:, None] != region[:, :, None]
-        return bias[:, None] + apart[None, :, None] * -100.0  # [1, windows, heads, L, L]
+        [[!shift:return bias]]
+        [[shift:if self.shift == 0:]]
+        [[shift:    return bias]]
+        [[shift:height, width = x.shape[2:] ]]
+        [[shift:sides = (torch.arange(size, device=x.device) - size for size in (height, width))]]
+        [[shift:rows, columns = ((side >= -self.window).long() + (side >= -self.shift) for side in sides)]]
+        [[shift:region = 3 * rows[:, None] + columns]]
+        [[shift:region = region.unflatten(0, (-1, self.window)).unflatten(2, (-1, self.window))]]
+        [[shift:region = region.transpose(1, 2).flatten(2).flatten(0, 1)  # [windows, L] ]]
+        [[shift:apart = region[:, None] != region[:, :, None] ]]
+        [[shift:return bias[:, None] + apart[None, :, None] * -100.0  # [1, windows, heads, L, L] ]]
 '''
 
 

@@ -3,7 +3,7 @@
 from math import isqrt
 from typing import Any
 
-from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register, require
+from netdsl.ops.base import Call, Example, Field, Graph, Op, Operand, OpError, Torch, X, register, require
 from netdsl.ops.lowering import reshaped, transposed
 from netdsl.ops.rearranging import Roll, image
 from netdsl.ops.reshaping import size_of
@@ -41,9 +41,10 @@ class Windows(Op, frozen=True):
         return inputs[0].with_shape(count, self.size**2, channels)
 
     def torch(self, *inputs: TensorType) -> Torch:
-        moved: Any = Call(".roll", (X(), (-self.shift, -self.shift), (2, 3))) if self.shift else X()
-        rows = Call(".unflatten", (moved, 2, (-1, self.size)))
-        cut = Call(".unflatten", (rows, 4, (-1, self.size)))
+        size, back = Field("size", self.size), Call("-", (Field("shift", self.shift),))
+        moved: Any = Call(".roll", (X(), (back, back), (2, 3))) if self.shift else X()
+        rows = Call(".unflatten", (moved, 2, (-1, size)))
+        cut = Call(".unflatten", (rows, 4, (-1, size)))
         moved = Call(".permute", (cut, 0, 2, 4, 3, 5, 1))
         return Torch(expression=Call(".flatten", (Call(".flatten", (moved, 3, 4)), 1, 2)))
 
@@ -86,12 +87,12 @@ class Unwindows(Op, frozen=True):
         return x.with_shape(x.shape[2], self.height, self.width)
 
     def torch(self, *inputs: TensorType) -> Torch:
-        size = self._size(inputs[0])
+        size, shift = Field("size", self._size(inputs[0])), Field("shift", self.shift)
         cut = Call(".unflatten", (X(), 2, (size, size)))
-        cut = Call(".unflatten", (cut, 1, (floordiv(self.height, size), floordiv(self.width, size))))
+        cut = Call(".unflatten", (cut, 1, (Call("//", (self.height, size)), Call("//", (self.width, size)))))
         moved = Call(".permute", (cut, 0, 5, 1, 3, 2, 4))
         joined = Call(".flatten", (Call(".flatten", (moved, 4, 5)), 2, 3))
-        return Torch(expression=Call(".roll", (joined, (self.shift, self.shift), (2, 3))) if self.shift else joined)
+        return Torch(expression=Call(".roll", (joined, (shift, shift), (2, 3))) if self.shift else joined)
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         size, channels, height, width = self._size(x[0].type), x[0].type.shape[2], self.height, self.width

@@ -19,8 +19,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from netdsl.ops import REGISTRY
-from netdsl.ops.base import Call, Code, Example, Op, Operand, OpError, X
+from netdsl.ops.base import Call, Code, Example, Field, Op, Operand, OpError, X
 from netdsl.ops.features import check_elements
+from netdsl.ops.helper import whole
 from netdsl.sizes.constraints import Assumptions
 from netdsl.tensors import TensorType
 
@@ -133,6 +134,8 @@ def python(form: Any) -> str:
         return form.text
     if isinstance(form, tuple):
         return f"({''.join(python(f) + ', ' for f in form)})"
+    if isinstance(form, Field):
+        return repr(form.value)
     if not isinstance(form, Call):
         return repr(form)
     args = [python(a) for a in form.args]
@@ -154,8 +157,8 @@ class Form(nn.Module):
         super().__init__()
         self.form = use.op.torch(*use.types)
         self.count = len(use.types)
-        scope: dict[str, Any] = {"torch": torch, "nn": nn, "F": F}
-        exec(self.form.helper, scope)
+        scope: dict[str, Any] = {"torch": torch, "nn": nn, "F": F, "Tensor": torch.Tensor}
+        exec(whole(self.form.helper), scope)
         self.scope = scope
         if self.form.module:
             self.layer = eval(python(self.form.module), scope)

@@ -16,14 +16,17 @@ from unittest import mock
 from netdsl.backends.torch.layout import Layout
 from netdsl.backends.torch.signatures import Signature
 from netdsl.backends.torch.source import emit
-from netdsl.backends.torch.tree import Apply, Group, Members, Node, Num, Progress, Run, Text, walk
+from netdsl.backends.torch.tree import Apply, Cycle, Group, Members, Node, Num, Progress, Run, Text, walk
 from netdsl.ir.model import Program
 
 BINARY = {
     "+": ast.Add, "-": ast.Sub, "*": ast.Mult, "/": ast.Div, "//": ast.FloorDiv, "%": ast.Mod, "@": ast.MatMult,
     "**": ast.Pow, "|": ast.BitOr, "&": ast.BitAnd,
 }  # fmt: skip
-COMPARE = {"<": ast.Lt, "<=": ast.LtE, ">": ast.Gt, ">=": ast.GtE, "==": ast.Eq, "!=": ast.NotEq}
+COMPARE = {
+    "<": ast.Lt, "<=": ast.LtE, ">": ast.Gt, ">=": ast.GtE, "==": ast.Eq, "!=": ast.NotEq, "is": ast.Is,
+    "is not": ast.IsNot,
+}  # fmt: skip
 LOGIC = {"or": ast.Or, "and": ast.And}
 UNARY = {"-": ast.USub, "~": ast.Invert}
 
@@ -121,6 +124,12 @@ def meaning(node: Any, signatures: Mapping[str, Signature]) -> ast.expr:
         case Progress(start, step):
             grown = _expression("i") if step == Num(1) else ast.BinOp(of(step), ast.Mult(), _expression("i"))
             return grown if start == Num(0) else ast.BinOp(of(start), ast.Add(), grown)
+        case Cycle(Num(True), Num(False)):
+            return _expression("i % 2 == 0")
+        case Cycle(Num(False), Num(True)):
+            return _expression("i % 2 == 1")
+        case Cycle(even, odd):
+            return ast.IfExp(_expression("i % 2 == 0"), of(even), of(odd))
         case Apply():
             return _application(node, signatures)
     raise AssertionError(node)
@@ -135,7 +144,7 @@ def _literal(value: Any) -> ast.expr:
 
 
 def _comprehension(run: Run, signatures: Mapping[str, Signature]) -> ast.ListComp:
-    variable = "i" if any(isinstance(n, Progress) for n in walk(run.child)) else "_"
+    variable = "i" if any(isinstance(n, Progress | Cycle) for n in walk(run.child)) else "_"
     count = ast.Call(ast.Name("range", ast.Load()), [meaning(run.count, signatures)], [])
     loop = ast.comprehension(ast.Name(variable, ast.Store()), count, [], 0)
     return ast.ListComp(meaning(run.child, signatures), [loop])

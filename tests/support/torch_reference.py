@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from netdsl.analysis import count
 from netdsl.ir.flatten import Flat, Node, flatten
 from netdsl.ir.model import Program
+from netdsl.ops.helper import whole
 
 
 def paths(program: Program) -> dict[str, tuple[int, ...]]:
@@ -78,8 +79,8 @@ class _Run:
 
     def call(self, node: Node, given: list[torch.Tensor]) -> Any:
         form = node.op.torch(*node.types)
-        scope: dict[str, Any] = {"torch": torch, "nn": nn, "F": F, **self.sizes}
-        exec(form.helper, scope)
+        scope: dict[str, Any] = {"torch": torch, "nn": nn, "F": F, "Tensor": torch.Tensor, **self.sizes}
+        exec(whole(form.helper), scope)
         if form.parameter is not None:
             return self.state[node.layer_path]
         if form.buffer is not None:

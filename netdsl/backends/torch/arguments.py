@@ -8,57 +8,14 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.backends.torch.conditions import condition
-from netdsl.backends.torch.naming import python_name, python_names
-from netdsl.backends.torch.tree import Apply, Node, Num, Shape, Slot, Text, same, walk
+from netdsl.backends.torch.known import MULTIPLE, WIDE, Argument, constants, given, renamed, sizes, varies
+from netdsl.backends.torch.naming import python_name
+from netdsl.backends.torch.tree import Apply, Node, Num, Slot, Text, walk
 from netdsl.backends.torch.unify import Column, Misfit, Unifier
 from netdsl.ir.model import Definition
-
-USUAL = {"stride": 1, "groups": 1, "dilation": 1, "padding": 0, "output_padding": 0}
-"""Values that an argument of that name has unless it is told otherwise."""
-WIDE = 4
-"""Sizes beyond this are widths; what is smaller is a stride, a kernel or a switch, and explains no other number."""
-
-
-MULTIPLE = 4
-"""Up to this many times a width is no coincidence."""
-WIDTH = 16
-"""A width of which others may be a multiple, where there is one use to tell."""
-
-
-class Argument(Struct, frozen=True):
-    """An argument of a printed class: its value for each definition.
-
-    `rank` orders arguments: the input's width, the author's, the signature's, then the emitter's own.
-    """
-
-    name: str
-    kind: str
-    values: tuple[Any, ...]
-    rank: tuple[int, int]
-
-    @property
-    def default(self) -> Node | None:
-        """The value it has where the caller does not give it, if there is a usual one."""
-        if self.kind == "module":
-            return Num(None) if Apply("nn.Identity") in self.values else None
-        if self.kind == "function":
-            return None
-        usual = USUAL.get(self.name)
-        if all(isinstance(v, bool) for v in self.values):
-            return Num(Counter(self.values).most_common(1)[0][0])
-        return Num(usual) if usual is not None and any(same(usual, v) for v in self.values) else None
-
-    @property
-    def is_size(self) -> bool:
-        return self.kind == "number" and all(type(v) is int for v in self.values)
-
-    @property
-    def is_wide(self) -> bool:
-        return self.is_size and max(self.values) > WIDE
 
 
 class Explainer:
@@ -68,14 +25,16 @@ class Explainer:
         self.definitions = definitions
         self.unifier = unifier
         named = given(definitions)
-        self.given = _renamed(named, taken)
+        self.given = renamed(named, taken)
         self.names = {a.name: own.name for a, own in zip(named, self.given, strict=True)}
         """What the author's arguments are called here."""
         alike = constants(definitions)
-        self.constants = _renamed(alike, taken | {a.name for a in self.given})
+        self.constants = renamed(alike, taken | {a.name for a in self.given})
         self.names |= {a.name: own.name for a, own in zip(alike, self.constants, strict=True) if a.is_wide}
         self.sizes = sizes(definitions)
         self.own: list[Argument] = []
+        self.optional: set[str] = set()
+        """The arguments that only what some definitions lack asks for."""
         self.taken = set(taken)
         self.used: dict[str, Argument] = {}
         self._found: dict[int, Node] = {}
@@ -87,9 +46,16 @@ class Explainer:
             column = self.unifier.columns[index]
             known = self if column.rows is None else _Restricted(self, column.rows)
             tree = known._number if column.kind == "number" else known._thing
-            alike = column.kind == "number" and column.rows is None and not _varies(column.values)
+            alike = column.kind == "number" and column.rows is None and not varies(column.values)
             self._found[index] = self._constant(column) if alike else tree(column)
         return self._found[index]
+
+    def explain_functions(self) -> None:
+        """Let what some uses call be an argument before what only few of them have asks for it."""
+        functions = [(i, c) for i, c in enumerate(self.unifier.columns) if c.kind == "function"]
+        if any(c.rows is not None for _, c in functions):
+            for i, _ in (f for f in functions if f[1].rows is None):
+                self.expression(i)
 
     def shape(self, index: int) -> Node | None:
         """A number of a forward method as a size of an input, where it is none of the author's own numbers."""
@@ -142,13 +108,26 @@ class Explainer:
         """A truth as the author's own condition, or as a number of the author's that is 0 where it does not hold."""
         found = condition(self.definitions, column.values, self.names)
         if found is None:
-            switches = [a for a in self.given if a.is_size and column.equals([v != 0 for v in a.values])]
-            return self._use(switches[0]) if switches else None
+            return self._switch(column)
         used = {node.code for node in walk(found) if isinstance(node, Text)}
         for argument in (*self.given, *self.constants):
             if argument.name in used:
                 self._use(argument)
         return found
+
+    def _switch(self, column: Column) -> Node | None:
+        """A truth as a number that is 0, or an argument that is not given, where it does not hold."""
+        switches = [a for a in self.given if a.is_size and column.equals([v != 0 for v in a.values])]
+        return self._use(switches[0]) if switches else self._presence(column)
+
+    def _presence(self, column: Column) -> Node | None:
+        """A truth as whether an argument is given that only some definitions need."""
+        for argument in (a for a in self.own if a.name in self.optional):
+            words = {True: "is not", False: "is"}
+            found = [words[on] for on in words if column.equals([t == on for t in argument.given_where])]
+            if found:
+                return Apply(found[0], (self._use(argument), Num(None)))
+        return None
 
     def _fit(self, hint: str, name: str) -> tuple[bool, bool, int]:
         """How well an argument that has the right values suits: by its name, and by being needed anyway."""
@@ -174,9 +153,21 @@ class Explainer:
         known = {a.name for a in (*self.given, *self.own) if a.kind != "word"}
         while fresh in self.taken or fresh in known:
             fresh, number = f"{name}{number}", number + 1
-        argument = Argument(fresh, column.kind, column.values, (3, len(self.own)))
+        argument = Argument(fresh, column.kind, self._values(column), (3, len(self.own)))
+        self.optional |= {fresh} if column.rows is not None else set()
         self.own.append(argument)
         return self._use(argument)
+
+    def _values(self, column: Column) -> tuple[Any, ...]:
+        """The values of a column for all definitions: nothing for those that lack its place."""
+        if column.rows is None:
+            return column.values
+        if column.kind == "function":
+            raise Misfit
+        found: list[Any] = [None if column.kind == "number" else Num(None)] * len(self.definitions)
+        for row, value in zip(column.rows, column.values, strict=True):
+            found[row] = value
+        return tuple(found)
 
     def _padding(self, column: Column) -> Node | None:
         """A padding that keeps the image's size: `kernel_size // 2`, or as the dilation has it."""
@@ -249,7 +240,7 @@ class _Restricted(Explainer):
         return None
 
     def _number(self, column: Column) -> Node:
-        if _varies(column.values):
+        if varies(column.values):
             return super()._number(column)
         named = [a for a in self.given if a.name == column.hint and column.equals(a.values)]
         return self._use(named[0]) if named else Num(column.values[0])
@@ -258,86 +249,7 @@ class _Restricted(Explainer):
         return self.outer._use(self.full[argument.name])
 
     def _new(self, column: Column, name: str) -> Node:
-        raise Misfit  # those that lack it could not give it
-
-
-def given(definitions: Sequence[Definition]) -> list[Argument]:
-    """What a reader knows by name: the author's arguments, the width of the inputs, the sizes of the signature."""
-    found: list[Argument] = []
-    widths = [width(definitions, i) for i in range(min(len(d.inputs) for d in definitions))]
-    for rank, rows in ((1, [d.arguments for d in definitions]), (2, [d.sizes for d in definitions])):
-        tables = [dict(row) for row in rows]
-        for i, name in enumerate(tables[0]):
-            values = tuple(table.get(name) for table in tables)
-            kind = "word" if any(isinstance(v, str) for v in values) else "number"
-            if all(_is_plain(v) for v in values) and _varies(values):
-                of_input = rank == 2 and any(values == w for _, w in widths)
-                if not (of_input and name.isupper()):
-                    found.append(Argument(name, kind, values, (0 if of_input else rank, i)))
-    for i, (name, values) in enumerate(widths):
-        known = any(a.name == name or a.values == values for a in found)
-        if all(type(v) is int for v in values) and _varies(values) and not known:
-            found.append(Argument(name, "number", values, (0, i)))
-    return found
-
-
-def constants(definitions: Sequence[Definition]) -> list[Argument]:
-    """The author's arguments that are the same whole number in all uses of a block, and the width of its input.
-
-    Parts of a body that are no block have none.
-    """
-    if not definitions[0].arguments and not definitions[0].sizes:
-        return []
-    tables = [dict(d.arguments) for d in definitions]
-    found = [
-        Argument(name, "number", tuple(table.get(name) for table in tables), (1, i)) for i, name in enumerate(tables[0])
-    ]
-    if all(d.inputs for d in definitions):
-        found.append(_input_width(definitions))
-    return [a for a in found if a.is_size and not _varies(a.values)]
-
-
-def _input_width(definitions: Sequence[Definition]) -> Argument:
-    """The width of the first input, by the author's name where it has one."""
-    name, values = width(definitions, 0)
-    authors = [n for n, size in definitions[0].sizes if size == values[0] and n.islower()]
-    return Argument(authors[0] if authors else name, "number", values, (0, 0))
-
-
-def is_constant(arguments: Sequence[Argument], value: int, hint: str) -> bool:
-    """Whether a number of a constructor is one of the author's: a width or a multiple of it, or what has its name."""
-    if any(a.values[0] == value and hint == a.name for a in arguments):
-        return not same(USUAL.get(hint), value)
-    wide = [a.values[0] for a in arguments if a.is_wide]
-    return value in wide or any(value % w == 0 and 1 < value // w <= MULTIPLE for w in wide if w >= WIDTH)
-
-
-def _renamed(arguments: list[Argument], taken: frozenset[str]) -> list[Argument]:
-    """The arguments under names that Python and the emitted file allow."""
-    names = python_names([a.name for a in arguments], taken)
-    return [replace(a, name=names[a.name]) for a in arguments]
-
-
-def sizes(definitions: Sequence[Definition]) -> list[tuple[Shape, Argument]]:
-    """The sizes of the inputs that differ, with how a forward method reads them."""
-    found: list[tuple[Shape, Argument]] = []
-    for i in range(min(len(d.inputs) for d in definitions)):
-        types = [d.inputs[i].type for d in definitions]
-        for axis in range(min(t.rank for t in types)):
-            size = Argument("", "number", tuple(t.shape[axis] for t in types), (0, 0))
-            if size.is_size and types[0].batched and (size.is_wide or axis):
-                found.append((Shape(i, axis + 1), size))
-    return found
-
-
-def width(definitions: Sequence[Definition], index: int) -> tuple[str, tuple[Any, ...]]:
-    """The name and the values of the number of features of an input."""
-    types = [d.inputs[index].type for d in definitions]
-    name = {1: "in_features", 2: "dim"}.get(types[0].rank, "in_channels")
-    values = tuple((t.shape[-1] if t.rank <= 2 else t.shape[0]) if t.shape else None for t in types)
-    if index == 0:
-        return name, values
-    return f"{definitions[0].inputs[index].name}_{'channels' if name == 'in_channels' else 'features'}", values
+        return self.outer._new(column, name)
 
 
 def affinity(hint: str, name: str) -> int:
@@ -347,16 +259,6 @@ def affinity(hint: str, name: str) -> int:
     if hint.startswith(name) or name.startswith(hint or "?"):
         return 2
     return 1 if hint.rpartition("_")[2].startswith(name[:1]) and not hint.startswith("in_") else 0
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return all(isinstance(v, int | float) for v in value)
-    return isinstance(value, int | float | str | bool)
-
-
-def _varies(values: Sequence[Any]) -> bool:
-    return not all(same(values[0], v) for v in values)
 
 
 def _same_pattern(a: Sequence[Any], b: Sequence[Any]) -> bool:

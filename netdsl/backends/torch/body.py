@@ -11,7 +11,22 @@ from msgspec import Struct
 from netdsl.backends.torch.containers import Containers
 from netdsl.backends.torch.forms import Forms
 from netdsl.backends.torch.sizes import express
-from netdsl.backends.torch.tree import Apply, Node, Num, Progress, Read, Run, Text, children, head, rebuild
+from netdsl.backends.torch.tree import (
+    Apply,
+    Cycle,
+    Node,
+    Num,
+    Progress,
+    Read,
+    Run,
+    Text,
+    children,
+    head,
+    outline,
+    rebuild,
+    same,
+    walk,
+)
 from netdsl.diagnostics.diagnostic import fault
 from netdsl.ir.model import Definition, Layer, Step
 from netdsl.ir.reserved import free_name
@@ -23,6 +38,8 @@ TENSORS = frozenset(("nn.Parameter", "nn.Buffer"))
 """What constructs a tensor of a module, which is read and not called."""
 AUTOMATIC = re.compile(r"x\d*")
 """Names of values that the author did not choose."""
+ALTERNATING = 4
+"""Fewer layers than this in turns are written out."""
 Construct = Callable[[Definition], Node]
 """Gives the tree that constructs a definition as a submodule."""
 
@@ -93,6 +110,9 @@ def runs(trees: Sequence[Node]) -> tuple[Run, ...]:
         if end - start == 1 and (steps := _growing(trees, start)) > 2:
             end = start + steps
             found.append(Run(Num(steps), _progress(trees[start], trees[start + 1])))
+        elif end - start == 1 and (steps := _alternating(trees, start)) >= ALTERNATING:
+            end = start + steps
+            found.append(Run(Num(steps), _cycle(trees[start], trees[start + 1])))
         else:
             found.append(Run(Num(end - start), trees[start]))
         start = end
@@ -109,9 +129,29 @@ def _growing(trees: Sequence[Node], start: int) -> int:
     return count
 
 
+def _alternating(trees: Sequence[Node], start: int) -> int:
+    """How many of the trees from `start` on are the first and the second in turns, which differ in one literal."""
+    pair = trees[start : start + 2]
+    if len(pair) < 2 or outline(pair[0]) != outline(pair[1]) or any(isinstance(n, Run) for n in walk(pair[0])):
+        return 1
+    if sum(isinstance(n, Cycle) for n in walk(_cycle(*pair))) != 1:
+        return 1
+    count = 2
+    while start + count < len(trees) and trees[start + count] == pair[count % 2]:
+        count += 1
+    return count
+
+
+def _cycle(even: Node, odd: Node) -> Node:
+    """The child of a run whose members are two trees in turns."""
+    if isinstance(even, Num):
+        return even if isinstance(odd, Num) and same(even.value, odd.value) else Cycle(even, odd)
+    return rebuild(even, [_cycle(a, b) for a, b in zip(children(even), children(odd), strict=True)])
+
+
 def _alike(a: Node, b: Node) -> bool:
     """Whether two trees are the same but for whole numbers (those of inner runs included)."""
-    if isinstance(a, Run | Progress):
+    if isinstance(a, Run | Progress | Cycle):
         return a == b
     if isinstance(a, Num) and isinstance(b, Num):
         return a == b or (type(a.value) is int and type(b.value) is int)

@@ -12,15 +12,16 @@ from typing import Any, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from netdsl.backends.torch.arguments import Argument, Explainer, constants, is_constant
+from netdsl.backends.torch.arguments import Explainer
 from netdsl.backends.torch.body import Body, Operation, build_body, sequence
 from netdsl.backends.torch.forms import Forms
 from netdsl.backends.torch.groups import blocks, groups, is_identity, numbered, output_names, reach, used
+from netdsl.backends.torch.known import Argument, constants, is_constant
 from netdsl.backends.torch.merging import merged
 from netdsl.backends.torch.naming import RESERVED, helper_names, python_name
 from netdsl.backends.torch.nesting import nested
 from netdsl.backends.torch.signatures import Signature
-from netdsl.backends.torch.tree import Apply, Node, Num, Recursive, Slot, Text, number, outline, transform, walk
+from netdsl.backends.torch.tree import Apply, Field, Node, Num, Recursive, Slot, Text, number, outline, transform, walk
 from netdsl.backends.torch.unify import Misfit, Unifier
 from netdsl.ir.model import Definition, Program
 from netdsl.ir.reserved import free_name
@@ -165,19 +166,20 @@ class Classes:
         waiting = sorted(parts, key=lambda p: -len(p[0].body.operations))[:MOST_PARTS]
         done = [p for p in parts if all(p is not w for w in waiting)]
         while waiting:
-            first, *others = waiting
-            joined = next(((o, j) for o in others if (j := self._join(first, o))), None)
-            if joined is None:
-                done.append(first)
-                waiting = others
-            else:
-                waiting = [joined[1], *(o for o in others if o is not joined[0])]
+            first, *waiting = waiting
+            joined, group = first, [first]
+            for part in list(waiting):
+                found = self._join([*group, part])
+                if found is not None:
+                    joined, group = found, [*group, part]
+                    waiting = [w for w in waiting if w is not part]
+            done.append(joined)
         return done
 
-    def _join(self, longer: list[Plan], shorter: list[Plan]) -> list[Plan] | None:
-        """Two parts as one; None where they are better printed as two classes."""
+    def _join(self, parts: list[list[Plan]]) -> list[Plan] | None:
+        """Several parts as one; None where they are better printed as several classes."""
         try:
-            plans = list(map(_planned, merged([p.body for p in longer], [p.body for p in shorter])))
+            plans = list(map(_planned, merged([[p.body for p in part] for part in parts])))
             if any(plan.frame != plans[0].frame for plan in plans):
                 return None
             _make("", "", plans, self._unifier(), frozenset(self.taken), True)
@@ -273,6 +275,7 @@ def _unify(plans: Sequence[Plan], unifier: Unifier, is_block: bool = False) -> l
     size = len(plans[0].body.members)
     found = constants(definitions) if is_block else []
     made: list[Node] = []
+    unifier.fields = partial(is_constant, found) if found else None
     if not found and len(plans) == 1 and not _is_recursive(plans[0]):
         return [tree for _, tree in plans[0].trees]  # nothing differs
     for i, row in enumerate(zip(*(p.trees for p in plans), strict=True)):
@@ -289,6 +292,7 @@ def _make(
     body = plans[0].body
     size, calls = len(body.members), len(plans[0].operations)
     explainer = Explainer([p.body.definition for p in plans], unifier, taken)
+    explainer.explain_functions()
     state = _State(explainer, {n for n, _ in body.members})
     members = [(n, transform(t, state.constructed)) for (n, _), t in zip(body.members, trees, strict=False)]
     gone = {f"self.{n}" for n, tree in members if tree == Apply("nn.Identity")}
@@ -335,17 +339,26 @@ class _State:
         tree = self.explainer.expression(node.index)
         if isinstance(tree, Text):
             argument = self.explainer.used[tree.code]
-            if argument.kind == "module" and argument.default is not None:
+            if argument.kind == "module" and Apply("nn.Identity") in argument.values:
                 return Apply("or", (tree, Apply("nn.Identity")))
         return tree
 
     def read(self, node: Node) -> Node:
         """A node of the forward method with its slot read from an attribute."""
+        if isinstance(node, Field):
+            return cast(Node, node.value)
         if isinstance(node, Apply) and isinstance(node.function, Slot):
             return Apply(self._attribute(node.function), node.args, node.kwargs)
         if not isinstance(node, Slot):
             return node
-        return self.explainer.shape(node.index) or Text(self._attribute(node))
+        field = self.explainer.unifier.columns[node.index].field
+        size = None if field else self.explainer.shape(node.index)
+        return size or self._attribute_or_literal(node)
+
+    def _attribute_or_literal(self, slot: Slot) -> Node:
+        """An attribute, or the number itself where no argument is it."""
+        tree = self.explainer.expression(slot.index)
+        return tree if isinstance(tree, Num) else Text(self._attribute(slot))
 
     def _attribute(self, slot: Slot) -> str:
         tree = self.explainer.expression(slot.index)

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from netdsl.backends.torch.signatures import Signature, call_tree, helper_signatures, torch_signatures
-from netdsl.backends.torch.tree import Apply, Group, Node, Num, Text
-from netdsl.ops.base import Call, Code, Op, Torch, X
+from netdsl.backends.torch.tree import Apply, Group, Node, Num, Read, Shape, Text, walk
+from netdsl.backends.torch.tree import Field as TreeField
+from netdsl.ops.base import Call, Code, Field, Op, Torch, X
+from netdsl.ops.helper import whole, with_options
 from netdsl.sizes.dims import Size
 from netdsl.tensors import TensorType
 
@@ -17,20 +19,29 @@ class Forms:
 
     def __init__(self) -> None:
         self.signatures: dict[str, Signature] = torch_signatures()
-        self.helpers: dict[str, None] = {}
+        self.used: dict[str, set[str]] = {}
+        """The helpers that were needed, each with the options that some form has."""
 
     def of(self, op: Op, types: tuple[TensorType, ...]) -> Torch:
         """The PyTorch form of an op; its helper is remembered."""
         form = op.torch(*types)
-        if form.helper and form.helper not in self.helpers:
-            self.helpers[form.helper] = None
-            self.signatures |= helper_signatures(form.helper, self.signatures)
+        if form.helper and form.helper not in self.used:
+            self.used[form.helper] = set()
+            self.signatures |= helper_signatures(whole(form.helper), self.signatures)
+        if form.helper:
+            given = form.module.kwargs if form.module is not None else ()
+            self.used[form.helper].update(form.options, (name for name, _ in given))
         return form
 
     def is_tensor(self, op: Op, types: tuple[TensorType, ...]) -> bool:
         """Whether the layer of an op is a tensor, which is read and not called."""
         form = self.of(op, types)
         return form.parameter is not None or form.buffer is not None
+
+    @property
+    def helpers(self) -> list[str]:
+        """The helpers' texts, in the order in which they were needed."""
+        return [with_options(helper, used) for helper, used in self.used.items()]
 
     def constructor(self, form: Torch) -> Node:
         """The tree that constructs the layer of a form, or its tensor."""
@@ -52,14 +63,21 @@ class Forms:
                 return reads[index]
             case Code(text):
                 return Text(text)
+            case Field(name, value):
+                return TreeField(name, Num(value))
             case Size():
                 assert express is not None, "a layer cannot be sized by a named size"
                 return express(item)
             case tuple() | list():
-                items = tuple(self.tree(i, reads, express) for i in item)
-                return Group(items, "(" if all(isinstance(i, Num | Group) for i in items) else "[")
+                return _group(tuple(self.tree(i, reads, express) for i in item))
             case Call(name, args, kwargs):
                 inner = tuple(self.tree(a, reads, express) for a in args)
                 named = tuple((k, self.tree(v, reads, express)) for k, v in kwargs)
                 return call_tree(Call(name), inner, named, self.signatures)
         return Num(item)
+
+
+def _group(items: tuple[Node, ...]) -> Group:
+    """A tuple of numbers, or a list of what is computed."""
+    computed = any(isinstance(n, Read | Shape | Text) for item in items for n in walk(item))
+    return Group(items, "[" if computed else "(")

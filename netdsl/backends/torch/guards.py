@@ -15,7 +15,7 @@ from netdsl.sizes.constraints import AtLeast, AtMost, Constraint, Either, OneOf,
 from netdsl.sizes.dims import Dim, substitute, symbol, symbols
 from netdsl.source import Place
 
-AXES = {2: "LD", 3: "CHW"}
+AXES = {1: "L", 2: "LD", 3: "CHW"}
 """What the axes of a sample are called, by rank."""
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from netdsl.backends.torch.arguments import Argument
+from netdsl.backends.torch.known import Argument
 from netdsl.backends.torch.layout import INDENT, WIDTH, literal_text
 from netdsl.backends.torch.tree import Num
 
@@ -17,13 +16,25 @@ SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z`(\"'])")
 
 def method(name: str, arguments: Iterable[str], result: str = "") -> list[str]:
     """The line that begins a method of a class, or the lines where one is too long."""
+    arguments = tuple(arguments)
     end = f"){result and f' -> {result}'}:"
     listed = ", ".join(("self", *arguments))
     one = f"{INDENT}def {name}({listed}{end}"
     if len(one) <= WIDTH:
         return [one]
-    inner = {"initial_indent": INDENT * 2, "subsequent_indent": INDENT * 2}
-    return [f"{INDENT}def {name}(", *textwrap.wrap(f"{listed},", WIDTH, **inner), f"{INDENT}{end}"]  # type: ignore[arg-type]
+    return [f"{INDENT}def {name}(", *_filled(["self", *arguments]), f"{INDENT}{end}"]
+
+
+def _filled(items: Sequence[str]) -> list[str]:
+    """Items on as few lines as hold them, none of them broken."""
+    lines = [INDENT * 2]
+    for item in items:
+        joined = f"{lines[-1]}{' ' if lines[-1].strip() else ''}{item},"
+        if len(joined) > WIDTH and lines[-1].strip():
+            lines.append(f"{INDENT * 2}{item},")
+        else:
+            lines[-1] = joined
+    return lines
 
 
 def argument(given: Argument) -> str:

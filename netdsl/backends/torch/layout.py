@@ -7,14 +7,16 @@ from typing import Any, NamedTuple
 
 from netdsl.backends.torch.quoting import quoted
 from netdsl.backends.torch.signatures import Signature
-from netdsl.backends.torch.tree import Apply, Group, Members, Node, Num, Progress, Run, Text, walk
+from netdsl.backends.torch.tree import Apply, Cycle, Group, Members, Node, Num, Progress, Run, Text, varies
 
 WIDTH = 100
 INDENT = "    "
-COMPARISONS = dict.fromkeys(("<", "<=", ">", ">=", "==", "!="), 3)
+COMPARISONS = dict.fromkeys(("<", "<=", ">", ">=", "==", "!=", "is", "is not"), 3)
 ARITHMETIC = {"|": 4, "&": 5, "+": 6, "-": 6, "*": 7, "/": 7, "//": 7, "%": 7, "@": 7, "~": 8, "**": 9}
 STRENGTH = {"if": 0, "or": 1, "and": 2} | COMPARISONS | ARITHMETIC
 """How tightly operators bind; a call or a name binds with 10, a sign with 8."""
+TABLE = 12
+"""Of more numbers than this in a row several stand on one line."""
 LOOSE, CHOICE, SUM, SIGN, TIGHT = 0, 1, 6, 8, 10
 
 
@@ -87,8 +89,18 @@ class Layout:
         row = indent + INDENT + ", ".join(map(self._item, items))
         if separator and len(row) <= WIDTH and not _is_column(node):
             return [f"{indent}{before}{start}", row, f"{indent}{end}{after}"]
-        inner = self._items(items, separator, indent + INDENT)
+        inner = self._rows(items, separator, indent + INDENT)
         return [f"{indent}{before}{start}", *inner, f"{indent}{end}{after}"]
+
+    def _rows(self, items: Items, separator: str, indent: str) -> list[str]:
+        """Items one to a line, or those of a long table of numbers as many as fit."""
+        if len(items) <= TABLE or not all(isinstance(i.tree, Num) and not i.lead for i in items):
+            return self._items(items, separator, indent)
+        lines = [indent]
+        for text in (f"{self._item(i)}{separator}" for i in items):
+            joined = f"{lines[-1]} {text}" if lines[-1].strip() else indent + text
+            lines[-1:] = [joined] if len(joined) <= WIDTH else [lines[-1], indent + text]
+        return lines
 
     def _items(self, items: Items, after: str, indent: str) -> list[str]:
         return [line for i in items for line in self.lines(i.lead, i.tree, after, indent, i.strength)]
@@ -119,8 +131,8 @@ class Layout:
                 return "{" + ", ".join(f"{literal_text(n)}: {self.flat(item)}" for n, item in pairs) + "}", TIGHT
             case Run():
                 return self._run(node), TIGHT
-            case Progress(start, step):
-                return self._progress(start, step), SUM
+            case Progress() | Cycle():
+                return self._counted(node)
             case Apply():
                 return self._apply(node)
         raise AssertionError(node)
@@ -131,12 +143,22 @@ class Layout:
         return f"*[{self.flat(run.child)} {self._loop(run)}]"
 
     def _loop(self, run: Run) -> str:
-        name = "i" if any(isinstance(n, Progress) for n in walk(run.child)) else "_"
+        name = "i" if varies(run) else "_"
         return f"for {name} in range({self.flat(run.count)})"
 
     def _progress(self, start: Node, step: Node) -> str:
         grown = "i" if step == Num(1) else f"{self.flat(step, STRENGTH['*'])} * i"
         return grown if start == Num(0) else f"{self.flat(start, SUM)} + {grown}"
+
+    def _counted(self, node: Progress | Cycle) -> tuple[str, int]:
+        """A literal that changes along a run."""
+        if isinstance(node, Progress):
+            return self._progress(node.start, node.step), SUM
+        even, odd = node.even, node.odd
+        for value, other in ((0, True), (1, False)):
+            if even == Num(other) and odd == Num(not other):
+                return f"i % 2 == {value}", STRENGTH["=="]
+        return f"{self.flat(even, CHOICE)} if i % 2 == 0 else {self.flat(odd, CHOICE)}", LOOSE
 
     def _apply(self, call: Apply) -> tuple[str, int]:
         name, args = call.function, call.args

@@ -7,297 +7,254 @@ through a choice: `x + y if residual else y`. A `Switch` stands for the conditio
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, count
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.backends.torch.body import Body, Operation
-from netdsl.backends.torch.tree import (
-    Apply,
-    Ghost,
-    Group,
-    Node,
-    Num,
-    Read,
-    Shape,
-    Switch,
-    children,
-    head,
-    transform,
-    walk,
-)
+from netdsl.backends.torch.differences import Difference, Place, expression, outline, reads, unchained
+from netdsl.backends.torch.tree import Apply, Ghost, Node, Num, Read, Shape, Switch, transform, walk
 from netdsl.backends.torch.unify import Misfit
 
-MOST_OPERATIONS = 100
-"""Bodies longer than this are not aligned: it takes as many steps as the product of their lengths."""
-MOST_CHOICES = 2
-"""How many choices two blocks may differ in; those that differ in more are different to a reader as well."""
-MOST_INSIDE = 5
-"""How many operations stand in one arm of a choice."""
+MOST_CHOICES_TOLD = 4
+"""How many choices a class has in all."""
+
 MEMBER = re.compile(r"self\.([A-Za-z_]\w*)")
 
 Bodies = Sequence[Body]
 
 
-def merged(longer: Bodies, shorter: Bodies) -> list[Body]:
-    """The bodies of both lists in one form. Raises Misfit where a reader is better served by two classes.
+def merged(parts: Sequence[Bodies]) -> list[Body]:
+    """The bodies of several lists in one form. Raises Misfit where a reader is better served by several classes.
 
-    The bodies of each list differ only in numbers and submodules.
+    The bodies of each list differ only in numbers and submodules. The form is that of the longest, with a choice
+    wherever another one lacks something or has something else.
     """
-    longer, shorter = list(map(_unchained, longer)), list(map(_unchained, shorter))
-    if len(longer[0].operations) < len(shorter[0].operations):
-        longer, shorter = shorter, longer
-    return _Merge(longer[0], shorter[0]).bodies(longer, shorter)
+    forms = [list(map(unchained, part)) for part in parts]
+    base, *others = sorted(forms, key=lambda form: -len(form[0].operations))
+    return _Merge(base, others).bodies()
 
 
-def _unchained(body: Body) -> Body:
-    """The body with each link of a chain of methods as an operation of its own."""
-    operations: list[Operation] = []
-    count = len(body.names)
-    for op in body.operations:
-        links: list[Apply] = []
-        node = op.node
-        while isinstance(node, Apply) and isinstance(node.function, str) and node.function.startswith("."):
-            links.append(node)
-            node = node.args[0]
-        if len(links) < 2 or op.weight != "pure" or op.training:
-            operations.append(op)
-            continue
-        for link in reversed(links):
-            last = link is links[0]
-            first = link is links[-1]
-            own = replace(link, args=(node if first else Read(count - 1), *link.args[1:]))
-            operations.append(replace(op, targets=op.targets if last else (count,), node=own))
-            count += not last
-    names = (*body.names, *(f"x{i}" for i in range(len(body.names), count)))
-    shapes = (*body.shapes, *[""] * (count - len(body.names)))
-    return replace(body, operations=tuple(operations), names=names, shapes=shapes)
+class _Choice(Struct, frozen=True, eq=False):
+    """A value of the base, which its operations `arm` compute, or another where they are left out.
+
+    `target` stands for one of the two; `otherwise` is the other, as the form `first` has it.
+    """
+
+    value: int
+    target: int
+    name: str
+    arm: tuple[int, ...]
+    otherwise: Node
+    first: int
 
 
-class _Side:
-    """One of the two bodies: which of its operations the other lacks, and what those give."""
+class _Merge:
+    """Several forms of a block in one, that of the base."""
 
-    def __init__(self, body: Body, own: set[int]) -> None:
-        self.own = own
-        self.producer = {t: i for i in own for t in body.operations[i].targets}
-        self.uses = Counter(n.index for op in body.operations for n in walk(op.node) if isinstance(n, Read | Shape))
-        self.uses.update(value for value, _ in body.returns)
-        self.placed: list[int] = []
+    def __init__(self, base: Bodies, others: Sequence[Bodies]) -> None:
+        self.base = base[0]
+        self.forms = [base, *others]
+        self.differences = [Difference(self.base, other[0]) for other in others]
+        self.fresh = len(self.base.names)
+        self.choices: dict[int, _Choice] = {}
+        self.through: dict[Place, int] = {}
+        """The choice that stands where the base reads a value."""
+        for number, difference in enumerate(self.differences, start=1):
+            self._add(number, difference)
+        self._share_names()
+        self.inside = {i: choice for choice in self.choices.values() for i in choice.arm}
+        self.order = self._order()
 
-    def arm(self, body: Body, value: int, values: dict[int, int], root: bool = True) -> Node:
-        """What gives a value, in terms of values that both bodies have. Raises Misfit where it is no short expression.
-
-        `body` is any that has this one's form; `values` are the numbers under which both know a value.
-        """
-        if value in values:
-            return Read(values[value])
-        index = self.producer.get(value)
-        if index is None or not (root or self.uses[value] == 1) or not _may_move(body.operations[index]):
+    def _add(self, number: int, difference: Difference) -> None:
+        """Take over the choices of one more form. Raises Misfit where they cut through those of another."""
+        for a, b in difference.choices.items():
+            arm, known = tuple(difference.arms[a]), self.choices.get(a)
+            otherwise = expression(difference.other, difference.theirs[a], b, difference.known)
+            if known is not None:
+                if (
+                    known.arm != arm
+                    or outline(known.otherwise) != outline(otherwise)
+                    or _read(known.otherwise) != _read(otherwise)
+                ):
+                    raise Misfit
+                continue
+            if any(set(arm) & set(c.arm) for c in self.choices.values()):
+                raise Misfit
+            name = self._name(difference, a, arm)
+            self.choices[a] = _Choice(a, a if arm else self.fresh, name, arm, otherwise, number)
+            self.fresh += not arm
+        if len(self.choices) > MOST_CHOICES_TOLD:
             raise Misfit
-        op = body.operations[index]
-        self.placed.append(index)
+        for place, a in difference.places.items():
+            if self.through.setdefault(place, a) != a:
+                raise Misfit
+
+    def _share_names(self) -> None:
+        """Give choices that the same forms make one name: they have one condition."""
+        names: dict[tuple[bool, ...], str] = {}
+        for a, choice in self.choices.items():
+            made = tuple(self._is_on(choice, number) for number in range(len(self.forms)))
+            self.choices[a] = replace(choice, name=names.setdefault(made, choice.name))
+
+    def _name(self, difference: Difference, a: int, arm: tuple[int, ...]) -> str:
+        """What the condition is called where it has no name of the author's."""
+        calls, others = _called(self.base, arm), _called(difference.other, difference.theirs[a])
+        members = [found[1] for call in calls if (found := MEMBER.match(call))]
+        plain = [name for call in calls if call not in others and (name := call.rpartition(".")[2]).isidentifier()]
+        name = "residual" if not members and "+" in calls else f"has_{[*members, *plain, 'first'][0]}"
+        names = {c.name for c in self.choices.values()}
+        return next(n for n in chain((name,), (f"{name}{i}" for i in count(2))) if n not in names)
+
+    def _order(self) -> list[_Choice | int]:
+        """The operations of the base that are in no arm, each after the choices that it reads."""
+        found: dict[_Choice | int, None] = {}
+        for i in range(len(self.base.operations)):
+            if i not in self.inside:
+                self._before(i, found)
+                found[i] = None
+        self._before(len(self.base.operations), found)
+        return list(found)
+
+    def _before(self, i: int, found: dict[_Choice | int, None]) -> None:
+        """Put the choices that an operation reads in their place, those first that others read."""
+        values = reads(self.base.operations[i]) if i < len(self.base.operations) else [v for v, _ in self.base.returns]
+        for at, value in enumerate(values):
+            choice = self.choices.get(self.through.get((i, at), value))
+            if choice is None or choice in found or i in choice.arm:
+                continue
+            for inner in choice.arm:
+                self._before(inner, found)
+            for value in _read(choice.otherwise):
+                if value in self.choices and self.choices[value] not in found and value != choice.value:
+                    raise Misfit
+            found[choice] = None
+
+    def bodies(self) -> list[Body]:
+        members = self._members()
+        return [self._body(body, number, members) for number, form in enumerate(self.forms) for body in form]
+
+    def _is_on(self, choice: _Choice, number: int) -> bool:
+        """Whether a form computes what the base does."""
+        return number == 0 or choice.value not in self.differences[number - 1].choices
+
+    def _body(self, body: Body, number: int, members: Mapping[str, _Choice | None]) -> Body:
+        """One body in the common form."""
+        made = tuple((name, self._member(name, choice, body, number)) for name, choice in members.items())
+        operations = tuple(self._operation(step, body, number) for step in self.order)
+        end = len(self.base.operations)
+        returns = tuple((self._value((end, at), v), t) for at, (v, t) in enumerate(self.base.returns))
+        names = (*self.base.names, *(f"x{i}" for i in range(len(self.base.names), self.fresh)))
+        return Body(body.definition, made, operations, returns, names, self._shapes(body, number))
+
+    def _value(self, place: Place, value: int) -> int:
+        return self.choices[self.through[place]].target if place in self.through else value
+
+    def _lifted(self, i: int, body: Body, number: int) -> Operation:
+        """An operation of the base as a body has it, or the base's own where it has none."""
+        own = self.base.operations[i]
+        given = iter([self._value((i, at), v) for at, v in enumerate(reads(own))])
+        matched = {i: i} if number == 0 else self.differences[number - 1].matched
+        op = body.operations[matched[i]] if i in matched else own
+
+        def renumbered(node: Node) -> Node:
+            if isinstance(node, Read):
+                return Read(next(given))
+            return Shape(next(given), node.axis) if isinstance(node, Shape) else node
+
+        return replace(op, targets=own.targets, node=transform(op.node, renumbered))
+
+    def _operation(self, step: _Choice | int, body: Body, number: int) -> Operation:
+        if isinstance(step, int):
+            return self._lifted(step, body, number)
+        on = self._is_on(step, number)
+        mine, theirs = self._mine(step, body, number), self._theirs(step, body, number)
+        value = mine if on or isinstance(mine, Read) else Ghost(mine)
+        otherwise = theirs if not on or isinstance(theirs, Read) else Ghost(theirs)
+        heavy = any(self.base.operations[i].weight == "heavy" for i in step.arm)
+        tree = Apply("if", (value, Switch(step.name, on), otherwise))
+        return Operation((step.target,), tree, "heavy" if heavy else "light")
+
+    def _mine(self, step: _Choice, body: Body, number: int) -> Node:
+        """What the base computes, as one tree of a body's."""
+        arm = {t: op for i in step.arm if (op := self._lifted(i, body, number)) for t in op.targets}
 
         def inside(node: Node) -> Node:
-            if isinstance(node, Shape):
-                if node.index not in values:
-                    raise Misfit
-                return Shape(values[node.index], node.axis)
-            return self.arm(body, node.index, values, False) if isinstance(node, Read) else node
+            return transform(arm[node.index].node, inside) if isinstance(node, Read) and node.index in arm else node
 
-        return transform(op.node, inside)
+        return inside(Read(step.value))
+
+    def _theirs(self, step: _Choice, body: Body, number: int) -> Node:
+        """What stands in the place of it: as a body has it, or as the first that has it."""
+        if self._is_on(step, number):
+            return step.otherwise
+        difference = self.differences[number - 1]
+        return expression(body, difference.theirs[step.value], difference.choices[step.value], difference.known)
+
+    def _shapes(self, body: Body, number: int) -> tuple[str, ...]:
+        """The shapes of the values that all forms have."""
+        shared = set(range(len(self.base.names)))
+        for difference in self.differences:
+            shared &= set(difference.known.values())
+        known = {i: i for i in shared} if number == 0 else self.differences[number - 1].known
+        back = {a: b for b, a in known.items()}
+        return tuple(body.shapes[back[v]] if v in shared else "" for v in range(self.fresh))
+
+    def _members(self) -> dict[str, _Choice | None]:
+        """The names of all forms, in an order that keeps that of each, each with the choice on which it depends."""
+        names: list[str] = []
+        for form in self.forms:
+            names = _in_order(names, [name for name, _ in form[0].members])
+        return {name: self._home(name) for name in names}
+
+    def _home(self, name: str) -> _Choice | None:
+        """The choice on which it depends whether there is a member. Raises Misfit where it is not one choice."""
+        there = [any(name == n for n, _ in form[0].members) for form in self.forms]
+        if all(there):
+            return None
+        for choice in self.choices.values():
+            on = [self._is_on(choice, number) for number in range(len(self.forms))]
+            if there == on or there == [not o for o in on]:
+                return choice
+        raise Misfit
+
+    def _member(self, name: str, choice: _Choice | None, body: Body, number: int) -> Node:
+        """What the constructor sets under a name: for one body that lacks it, what another has."""
+        own = dict(body.members)
+        if choice is None:
+            return own[name]
+        tree = own.get(name)
+        if tree is None:
+            others = (dict(form[0].members) for form in self.forms)
+            tree = Ghost(next(other[name] for other in others if name in other))
+        on = self._is_on(choice, number)
+        if (name in own) == on:
+            return Apply("if", (tree, Switch(choice.name, on), Num(None)))
+        return Apply("if", (Num(None), Switch(choice.name, on), tree))
 
 
-def _called(body: Body, operations: set[int]) -> list[str]:
+def _in_order(left: list[str], right: list[str]) -> list[str]:
+    """The names of both lists in an order that keeps that of each. Raises Misfit where there is none."""
+    if [n for n in left if n in right] != [n for n in right if n in left]:
+        raise Misfit
+    found: list[str] = []
+    rest = list(right)
+    for name in left:
+        if name in rest:
+            at = rest.index(name)
+            found += rest[:at]
+            rest = rest[at + 1 :]
+        found.append(name)
+    return found + rest
+
+
+def _called(body: Body, operations: Iterable[int]) -> list[str]:
     """The functions that some operations of a body call."""
     nodes = [body.operations[i].node for i in sorted(operations)]
     return [n.function for n in nodes if isinstance(n, Apply) and isinstance(n.function, str)]
 
 
-def _may_move(op: Operation) -> bool:
-    return len(op.targets) == 1 and not op.training and not op.shared
-
-
-class _Merge:
-    def __init__(self, longer: Body, shorter: Body) -> None:
-        if len(longer.definition.inputs) != len(shorter.definition.inputs):
-            raise Misfit
-        if max(len(longer.operations), len(shorter.operations)) > MOST_OPERATIONS:
-            raise Misfit
-        self.longer, self.shorter = longer, shorter
-        self.pairs = _aligned(longer.operations, shorter.operations)
-        self.left = _Side(longer, set(range(len(longer.operations))) - {i for i, _ in self.pairs})
-        self.right = _Side(shorter, set(range(len(shorter.operations))) - {j for _, j in self.pairs})
-        self.known = {i: i for i in range(len(longer.definition.inputs))}
-        """The values of the shorter body that both have, under their numbers in the longer one."""
-        for i, j in self.pairs:
-            self.known.update(zip(shorter.operations[j].targets, longer.operations[i].targets, strict=True))
-        self.shared = {v: v for v in self.known.values()}
-        self.choices: dict[tuple[int, int], int] = {}
-        """The value that stands for one of two: one of the longer body, or one of the shorter."""
-        self.fresh = len(longer.names)
-        self.order = self._order()
-        self.name = self._name()
-
-    def _order(self) -> list[tuple[int, int] | int]:
-        """Pairs of operations, each after the choices that it reads (by their index in `choices`)."""
-        found: list[tuple[int, int] | int] = []
-        for i, j in self.pairs:
-            for a, b in zip(_reads(self.longer.operations[i]), _reads(self.shorter.operations[j]), strict=True):
-                found += self._chosen(a, b)
-            found.append((i, j))
-        if [t for _, t in self.longer.returns] != [t for _, t in self.shorter.returns]:
-            raise Misfit
-        for (a, _), (b, _) in zip(self.longer.returns, self.shorter.returns, strict=True):
-            found += self._chosen(a, b)
-        self._check_choices()
-        return found
-
-    def _check_choices(self) -> None:
-        """Raise Misfit unless the choices are few and short, and hold all that one of the bodies lacks."""
-        if not self.choices or len(self.choices) > MOST_CHOICES:
-            raise Misfit
-        for a, b in self.choices:
-            self.left.arm(self.longer, a, self.shared)
-            self.right.arm(self.shorter, b, self.known)
-        for side in (self.left, self.right):
-            if sorted(side.placed) != sorted(side.own) or len(side.own) > MOST_INSIDE * len(self.choices):
-                raise Misfit  # something is computed for more than one reader
-
-    def _chosen(self, a: int, b: int) -> list[tuple[int, int] | int]:
-        if self.known.get(b, -1) == a or (a, b) in self.choices:
-            return []
-        taken = a in self.shared or a in self.choices.values()
-        self.choices[a, b] = self.fresh if taken else a
-        self.fresh += taken
-        return [len(self.choices) - 1]
-
-    def _name(self) -> str:
-        """What the condition is called where it has no name of the author's."""
-        calls, others = _called(self.longer, self.left.own), _called(self.shorter, self.right.own)
-        members = [found[1] for call in calls if (found := MEMBER.match(call))]
-        plain = [name for call in calls if call not in others and (name := call.rpartition(".")[2]).isidentifier()]
-        if not members and "+" in calls:
-            return "residual"
-        return f"has_{[*members, *plain][0]}" if members or plain else "first"
-
-    def bodies(self, longer: Bodies, shorter: Bodies) -> list[Body]:
-        members = self._members()
-        first, other = longer[0], shorter[0]
-        return [
-            *(self._body(b, other, b.definition, True, members) for b in longer),
-            *(self._body(first, b, b.definition, False, members) for b in shorter),
-        ]
-
-    def _body(self, left: Body, right: Body, definition: Any, on: bool, members: list[str]) -> Body:
-        """The common form, from one body of each kind, one of which stands in for what is not there."""
-        own, other = dict(left.members), dict(right.members)
-        made: list[tuple[str, Node]] = []
-        for name in members:
-            if name in own and name in other:
-                tree = own[name] if on else other[name]
-            elif name in own:
-                tree = Apply("if", (own[name] if on else Ghost(own[name]), Switch(self.name, on), Num(None)))
-            else:
-                tree = Apply("if", (Num(None), Switch(self.name, on), Ghost(other[name]) if on else other[name]))
-            made.append((name, tree))
-        operations = [self._operation(step, left, right, on) for step in self.order]
-        returns = tuple(
-            (self._value(a, b), training) for (a, training), (b, _) in zip(left.returns, right.returns, strict=True)
-        )
-        names = (*left.names, *(f"x{i}" for i in range(len(left.names), self.fresh)))
-        return Body(definition, tuple(made), tuple(operations), returns, names, self._shapes(left, right, on))
-
-    def _value(self, a: int, b: int) -> int:
-        return self.choices.get((a, b), a)
-
-    def _operation(self, step: tuple[int, int] | int, left: Body, right: Body, on: bool) -> Operation:
-        if isinstance(step, int):
-            (a, b), target = list(self.choices.items())[step]
-            mine, theirs = self.left.arm(left, a, self.shared), self.right.arm(right, b, self.known)
-            plain = isinstance(theirs, Read), isinstance(mine, Read)
-            value = mine if on or plain[1] else Ghost(mine)
-            otherwise = theirs if not on or plain[0] else Ghost(theirs)
-            tree = Apply("if", (value, Switch(self.name, on), otherwise))
-            heavy = any(left.operations[i].weight == "heavy" for i in self.left.own)
-            return Operation((target,), tree, "heavy" if heavy else "light")
-        i, j = step
-        op, reads = (
-            (left.operations[i] if on else right.operations[j]),
-            iter(
-                self._value(a, b) for a, b in zip(_reads(left.operations[i]), _reads(right.operations[j]), strict=True)
-            ),
-        )
-
-        def renumbered(node: Node) -> Node:
-            if isinstance(node, Read):
-                return Read(next(reads))
-            return Shape(next(reads), node.axis) if isinstance(node, Shape) else node
-
-        return replace(op, targets=left.operations[i].targets, node=transform(op.node, renumbered))
-
-    def _shapes(self, left: Body, right: Body, on: bool) -> tuple[str, ...]:
-        """The shapes of the values that both have."""
-        back = {a: b for b, a in self.known.items()}
-        found = ((left.shapes[v] if on else right.shapes[back[v]]) if v in back else "" for v in range(self.fresh))
-        return tuple(found)
-
-    def _members(self) -> list[str]:
-        """The names of both in an order that keeps that of each. Raises Misfit where there is none."""
-        left, right = ([name for name, _ in b.members] for b in (self.longer, self.shorter))
-        if [n for n in left if n in right] != [n for n in right if n in left]:
-            raise Misfit
-        found: list[str] = []
-        rest = list(right)
-        for name in left:
-            if name in rest:
-                at = rest.index(name)
-                found += rest[:at]
-                rest = rest[at + 1 :]
-            found.append(name)
-        return found + rest
-
-
-def _reads(op: Operation) -> list[int]:
-    """The values that an operation reads, in the order in which `transform` meets them."""
-    return [n.index for n in walk(op.node) if isinstance(n, Read | Shape)]
-
-
-def _outline(node: Node) -> Any:
-    """A key that is the same for operations that differ only in literals and in what they read."""
-    if isinstance(node, Read):
-        return "read"
-    if isinstance(node, Shape):
-        return ("shape", node.axis)
-    if isinstance(node, Group) and all(isinstance(n, Num | Group) for n in walk(node)):
-        return "literal"
-    return (_named(node), tuple(_outline(child) for child in children(node)))
-
-
-def _named(node: Node) -> Any:
-    """What makes a node; functions of values alone are alike, whichever they are."""
-    if isinstance(node, Apply) and isinstance(node.function, str) and node.function.startswith("F."):
-        literal = node.kwargs or any(isinstance(a, Num) for a in node.args)
-        return head(node) if literal else ("F.", len(node.args))
-    return head(node)
-
-
-def _aligned(left: Sequence[Operation], right: Sequence[Operation]) -> list[tuple[int, int]]:
-    """The longest common subsequence of two lists of operations, as pairs of places."""
-    a, b = ([(_outline(op.node), len(op.targets), op.training, op.shared) for op in ops] for ops in (left, right))
-    length = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
-    for i in range(len(a) - 1, -1, -1):
-        for j in range(len(b) - 1, -1, -1):
-            skipped = max(length[i + 1][j], length[i][j + 1])
-            length[i][j] = max(skipped, 1 + length[i + 1][j + 1] if a[i] == b[j] else 0)
-    found, i, j = list[tuple[int, int]](), 0, 0
-    while i < len(a) and j < len(b):
-        if a[i] == b[j] and length[i][j] == 1 + length[i + 1][j + 1]:
-            found.append((i, j))
-            i, j = i + 1, j + 1
-        elif length[i + 1][j] >= length[i][j + 1]:
-            i += 1
-        else:
-            j += 1
-    return found
+def _read(tree: Node) -> list[int]:
+    return [n.index for n in walk(tree) if isinstance(n, Read | Shape)]

@@ -6,7 +6,7 @@ from collections import Counter
 
 from netdsl.backends.torch.body import AUTOMATIC, Body, Operation
 from netdsl.backends.torch.layout import STRENGTH
-from netdsl.backends.torch.tree import Apply, Ghost, Group, Node, Num, Read, Shape, Text, children, rebuild, walk
+from netdsl.backends.torch.tree import Apply, Field, Ghost, Group, Node, Num, Read, Shape, Text, children, rebuild, walk
 
 CALL, METHOD = 3, 1
 """What a call, and a method that follows its value, add to the depth."""
@@ -127,7 +127,7 @@ def _cost(node: Node) -> int:
     """What a call adds to the depth: operators, indices and attributes add nothing."""
     if not isinstance(node, Apply) or node.function in STRENGTH or node.function == "[]":
         return 0
-    arguments = sum(isinstance(c, Num | Text | Shape) for c in children(node))
+    arguments = sum(isinstance(c, Num | Text | Shape | Field) for c in children(node))
     return (METHOD if node.function.startswith(".") else CALL) + arguments // 2
 
 

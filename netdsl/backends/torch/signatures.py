@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from netdsl.backends.torch.tree import Apply, Node, Num, number, same
+from netdsl.backends.torch.tree import Apply, Cycle, Node, Num, number, same
 from netdsl.ops.base import Call
 
 KNOWN = """
@@ -61,7 +61,9 @@ class Signature(Struct, frozen=True):
         """The arguments of a bound call as a person gives them: by position, and those that differ by name."""
         defaults = dict(self.defaults)
         bound = dict(zip(self.names, args, strict=True))
-        named = {n: v for n, v in bound.items() if (n in defaults and not _equal(v, defaults[n])) or n in self.by_name}
+        first = next((i for i, v in enumerate(bound.values()) if isinstance(v, Cycle)), len(bound))
+        by_name = {*self.by_name, *(n for n in self.names[first:] if n not in defaults)}
+        named = {n: v for n, v in bound.items() if (n in defaults and not _equal(v, defaults[n])) or n in by_name}
         return tuple(v for n, v in bound.items() if n not in defaults and n not in named), tuple(named.items())
 
 

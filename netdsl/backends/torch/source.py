@@ -101,10 +101,19 @@ def _constructor(made: TorchClass, layout: Layout) -> list[str]:
             before = None
             continue
         value, condition, otherwise = children(tree)
-        condition = states.get(condition, condition)
-        absent = value == Num(None)
-        opening = f"{'not ' if absent else ''}{layout.flat(condition, TIGHT if absent else LOOSE)}"
-        lines += [f"{INDENT * 2}if {opening}:"] if (absent, condition) != before else []
-        before = (absent, condition)
-        lines += layout.lines(f"self.{name} = ", otherwise if absent else value, "", INDENT * 3)
+        branch = (value != Num(None), states.get(condition, condition))
+        lines += _branch(branch, before, layout)
+        before = branch
+        lines += layout.lines(f"self.{name} = ", value if branch[0] else otherwise, "", INDENT * 3)
     return lines
+
+
+def _branch(branch: tuple[bool, Node], before: tuple[bool, Node] | None, layout: Layout) -> list[str]:
+    """The line that opens a branch of a condition, where the one before is another."""
+    there, condition = branch
+    if branch == before:
+        return []
+    if before == (not there, condition):
+        return [f"{INDENT * 2}else:"]
+    text = layout.flat(condition, LOOSE if there else TIGHT)
+    return [f"{INDENT * 2}if {'' if there else 'not '}{text}:"]

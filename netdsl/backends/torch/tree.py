@@ -73,6 +73,20 @@ class Progress(Struct, frozen=True):
     step: Any
 
 
+class Cycle(Struct, frozen=True):
+    """A literal that alternates along a `Run`: `even if i % 2 == 0 else odd`."""
+
+    even: Any
+    odd: Any
+
+
+class Field(Struct, frozen=True):
+    """A literal that is the argument `name` of an op."""
+
+    name: str
+    value: Any
+
+
 class Recursive(Struct, frozen=True):
     """A submodule whose class is not known yet: a block that contains itself."""
 
@@ -98,7 +112,7 @@ class Ghost(Struct, frozen=True):
     tree: Any
 
 
-Node = Union[Num, Text, Read, Shape, Apply, Group, Members, Run, Progress, Recursive, Slot, Switch, Ghost]
+Node = Union[Num, Text, Read, Shape, Apply, Group, Members, Run, Progress, Cycle, Field, Recursive, Slot, Switch, Ghost]
 
 
 def children(node: Node) -> tuple[Any, ...]:
@@ -112,6 +126,10 @@ def children(node: Node) -> tuple[Any, ...]:
             return (node.count, node.child)
         case Progress():
             return (node.start, node.step)
+        case Cycle():
+            return (node.even, node.odd)
+        case Field():
+            return (node.value,)
         case Ghost():
             return (node.tree,)
     return ()
@@ -130,6 +148,10 @@ def rebuild(node: Node, new: list[Any]) -> Node:
             return Run(*new)
         case Progress():
             return Progress(*new)
+        case Cycle():
+            return Cycle(*new)
+        case Field():
+            return Field(node.name, *new)
         case Ghost():
             return Ghost(*new)
     return node
@@ -146,7 +168,9 @@ def head(node: Node) -> Any:
             return (node.bracket, len(node.items))
         case Members():
             return node.names
-        case Run() | Progress() | Ghost():
+        case Field():
+            return ("field", node.name)
+        case Run() | Progress() | Cycle() | Ghost():
             return type(node)
     return node
 
@@ -169,6 +193,11 @@ def walk(node: Node) -> Iterator[Any]:
     yield node
     for child in children(node):
         yield from walk(child)
+
+
+def varies(run: Run) -> bool:
+    """Whether the children of a run differ, so that they need their number."""
+    return any(isinstance(n, Progress | Cycle) for n in walk(run.child))
 
 
 def literal(node: Node) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from netdsl.backends.torch.signatures import Signature
 from netdsl.backends.torch.tree import (
     Apply,
+    Field,
     Ghost,
     Group,
     Members,
@@ -33,6 +35,9 @@ from netdsl.backends.torch.tree import (
 HOLES = 2
 """How many submodules a class may be given by its caller; blocks that differ in more are different classes."""
 LIBRARY = ("nn.", "F.", "torch.")
+OPERATOR = re.compile(r"[^\w.\[]+")
+FIELD = "="
+"""What stands before the hint of a number that is an argument of an op."""
 SMALL = 4
 """How many calls a submodule may consist of to be given as an argument."""
 
@@ -54,6 +59,8 @@ class Column(Struct, frozen=True):
     call: int = 0
     rows: tuple[int, ...] | None = None
     """The trees that have this place, where others lack it."""
+    field: bool = False
+    """Whether it is an argument of an op."""
 
     def equals(self, values: Sequence[Any]) -> bool:
         return all(map(same, self.values, values)) if self.kind == "number" else self.values == tuple(values)
@@ -72,6 +79,8 @@ class Unifier:
         """The trees that are unified, where others lack what is there."""
         self.known: Callable[[int, str], bool] | None = None
         """Whether a number that is the same everywhere is one of the author's arguments, by its value and its hint."""
+        self.fields: Callable[[int, str], bool] | None = None
+        """The same for numbers that are arguments of ops, in the forward method."""
 
     def unify(self, trees: Sequence[Node], hint: str = "", call: int = 0) -> Node:
         """The tree that all are instances of, with a `Slot` where they differ. Raises Misfit where there is none."""
@@ -121,19 +130,24 @@ class Unifier:
         """Whether literals are the same, and none of the author's arguments."""
         if not all(same(values[0], v) for v in values):
             return False
+        if hint.startswith(FIELD) and self.fields is not None:
+            return self.rows is None and not self.fields(values[0], hint.removeprefix(FIELD))
         if type(values[0]) is not int or self.known is None:
             return True
         return self.rows is None and not self.known(values[0], hint)
 
     def _inside(self, trees: Sequence[Node], hint: str, call: int) -> Node:
         first = trees[0]
-        if isinstance(first, Apply):
+        is_call = isinstance(first, Apply) and not (
+            isinstance(first.function, str) and OPERATOR.fullmatch(first.function)
+        )
+        if is_call:
             self.calls.append(first)
             call = len(self.calls) - 1
         hints = self._hints(first, hint)
         rows = zip(*map(children, trees), strict=True)
         unified = rebuild(first, [self.unify(row, h, call) for h, row in zip(hints, rows, strict=True)])
-        if isinstance(first, Apply):
+        if is_call:
             self.calls[call] = unified
         return unified
 
@@ -141,9 +155,11 @@ class Unifier:
         """What the children of a node are called there."""
         if isinstance(node, Members):
             return list(node.names)
+        if isinstance(node, Field):
+            return [f"{FIELD}{node.name}"]
         if isinstance(node, Apply):
             known = self.signatures.get(node.function) if isinstance(node.function, str) else None
-            inherited = hint if node.function == "nn.Sequential" else ""
+            inherited = hint if node.function in ("nn.Sequential", "if") else ""
             args = list(known.names) if known and not node.kwargs else [inherited] * len(node.args)
             return args + [name for name, _ in node.kwargs]
         return ["depth", hint] if isinstance(node, Run) else [hint] * len(children(node))
@@ -156,7 +172,8 @@ class Unifier:
         return replace(inner, function=slot)
 
     def _hole(self, trees: Sequence[Node], hint: str) -> Node:
-        if not all(_is_module(t) for t in trees) or not self._are_kin(trees):
+        modules = [t for t in trees if t != Num(None)]
+        if not modules or not all(_is_module(t) for t in modules) or not self._are_kin(modules):
             raise Misfit
         slot = self._slot("module", hint, list(trees), 0)
         if sum(c.kind == "module" for c in self.columns) > HOLES:
@@ -173,9 +190,8 @@ class Unifier:
         return len(named) == len({outline(t) for t in given})
 
     def _slot(self, kind: str, hint: str, values: list[Any], call: int) -> Slot:
-        if self.rows is not None and kind != "number":
-            raise Misfit  # nothing could be given for those that lack it
-        self.columns.append(Column(kind, hint, tuple(values), call, self.rows))
+        field = hint.startswith(FIELD)
+        self.columns.append(Column(kind, hint.removeprefix(FIELD), tuple(values), call, self.rows, field))
         return Slot(len(self.columns) - 1)
 
 
