@@ -44,12 +44,6 @@ class Budget:
         self.left = units
         self.suggestions = SUGGESTIONS
 
-    def spend(self, units: int) -> None:
-        """Pay for work about to be done. Raises Exhausted where the budget is spent."""
-        self.left -= units
-        if self.left < 0:
-            raise Exhausted
-
     @contextmanager
     def open(self) -> Iterator[None]:
         """Let everything that is done inside be paid from this budget."""
@@ -67,7 +61,9 @@ def spend(units: int) -> None:
     """Pay for work from the budget that is open; where none is, work is free. Raises Exhausted."""
     budget = _open.get()
     if budget is not None:
-        budget.spend(units)
+        budget.left -= units
+        if budget.left < 0:
+            raise Exhausted
 
 
 def affords_suggestion(words: int) -> bool:

@@ -7,9 +7,11 @@ layers: one that is called several times counts once, while every call counts it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from operator import add
 from typing import Any, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from netdsl.ir.model import Definition, Layer, Step
 from netdsl.ops.base import Buffer, Op, Param
@@ -56,7 +58,7 @@ class Totals(Struct, frozen=True):
     residual_links: int = 0
 
     def __add__(self, other: Totals) -> Totals:
-        return Totals(*(getattr(self, f) + getattr(other, f) for f in self.__struct_fields__))
+        return Totals(*map(add, astuple(self), astuple(other)))
 
 
 T = TypeVar("T")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import astuple
+
 from netdsl.budget import Exhausted, spend
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.elaborate.values import ARROWS, Shared, Tensor
@@ -52,12 +54,14 @@ class Weights:
         if kind not in HOLDERS:
             return 1
         if kind is str:
+            if len(value) < 16:
+                return 1
             spend(len(value) // 16)
             return 1 + len(value) // 16
         known = self._known.get(id(value))
         if known is not None:
             return known[1]
-        parts = value if kind is tuple else [getattr(value, f) for f in value.__struct_fields__]
+        parts = value if kind is tuple else astuple(value)
         spend(1 + len(parts))
         holders = [p for p in parts if type(p) in HOLDERS]
         weight = 1 + len(parts) + sum(map(self.of, holders))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Union
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from netdsl.source import Span
 
@@ -20,8 +21,7 @@ class Node(Struct, frozen=True, tag=True, array_like=True):
 
 def children(node: Node) -> list[Node]:
     """The nodes that a node is made of, in the order of its fields."""
-    values = [getattr(node, field) for field in node.__struct_fields__]
-    flat = [item for value in values for item in (value if type(value) is tuple else (value,))]
+    flat = [item for value in astuple(node) for item in (value if type(value) is tuple else (value,))]
     return [item for item in flat if isinstance(item, Node)]
 
 

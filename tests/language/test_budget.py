@@ -207,8 +207,8 @@ def test_a_budget_is_spent_once_and_for_all() -> None:
             spend(0)
     spend(10**9)  # where none is open, work is free
     assert budget.left < 0
-    with pytest.raises(Exhausted) as end:
-        budget.spend(1)
+    with budget.open(), pytest.raises(Exhausted) as end:
+        spend(1)
     end.value.blame("inner", "place")  # type: ignore[arg-type]
     end.value.blame("outer", "other")  # type: ignore[arg-type]
     assert (end.value.construct, end.value.at) == ("inner", "place")
