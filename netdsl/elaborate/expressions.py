@@ -336,7 +336,12 @@ class Evaluator:
         return self.evaluate(otherwise, env)
 
     def _pipeline(self, node: ast.Pipeline, env: Env) -> PipeArrow:
-        return PipeArrow(tuple(self.arrow(stage, env) for stage in node.stages), env.place(node))
+        stages = tuple(self.arrow(stage, env) for stage in node.stages)
+        for written, stage in zip(node.stages[1:], stages[1:], strict=True):
+            if isinstance(stage, Tensor):
+                hint = "a value takes nothing in: it is added, multiplied or joined, as in `concat(it, ...)`"
+                raise fault("not-a-layer", "a layer is needed here, found a tensor", env.place(written), hint)
+        return PipeArrow(stages, env.place(node))
 
     def arrow(self, node: ast.Node, env: Env) -> Any:
         """The arrow an expression stands for. Raises Fault for a plain value."""
