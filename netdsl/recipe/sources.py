@@ -227,6 +227,10 @@ class MaskFolder(Data, frozen=True, tag="maskfolder"):
     task = "mask"
     folder: Folder
     ignore: Annotated[Index | None, Meta(description="value of a mask's pixels that have no class")] = None
+    classes: Annotated[tuple[str, ...], Meta(description="names of the classes, from 0; none: their numbers")] = ()
+
+    def class_count(self) -> int | None:
+        return len(self.classes) or None
 
 
 @component("data")

@@ -107,3 +107,17 @@ def test_the_smallest_type_that_holds_them(values: list[int], dtype: torch.dtype
     found = smallest(torch.tensor(values))
     assert found.dtype == dtype
     assert found.tolist() == values
+
+
+def test_classes_have_names(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the run, beside the shares that `predict` shows, and for a class that no mask has."""
+    data = 'maskfolder("shapes", ignore=255, classes=["sky", "tree", "road", "car"])'
+    given = ["--data", data, "-p", "classes=4", "--set", "epochs=1", "-q", "--no-onnx", "-o", "run"]
+    assert main(["train", "small.net", *given]) == 0
+    assert main(["predict", "run", "shapes/val/images/0.png"]) == 0
+    assert "sky " in capsys.readouterr().out
+    few = 'maskfolder("shapes", ignore=255, classes=["sky", "tree"])'
+    assert main(["train", "small.net", "--data", few, "-p", "classes=2", "-q", "-o", "no"]) == 1
+    assert "have class 2, and `classes` names 2" in capsys.readouterr().err
+    assert main(["train", "small.net", "--data", few, "-q", "-o", "no"]) == 1
+    assert "`maskfolder` has 2 classes, the net" in capsys.readouterr().err

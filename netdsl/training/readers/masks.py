@@ -26,9 +26,13 @@ def read(source: MaskFolder, base: Path, shape: tuple[int, ...], outputs: int) -
     view = View(known(shape, folders[0] / "images"))
     pairs = [_pairs(folder) for folder in folders]
     count = _classes(source, pairs)
+    if source.classes and count > len(source.classes):
+        names = f"`classes` names {len(source.classes)}"
+        raise DataError("unknown-class", f"the masks of {source.folder} have class {count - 1}, and {names}")
+    classes = source.classes or tuple(map(str, range(count)))
     dtype = torch.int8 if count <= 128 else torch.int16
     splits = [Masked(tuple(images), tuple(masks), view, source.ignore, dtype).split() for images, masks in pairs]
-    return DataSet(source.folder, splits[0], splits[1], task="mask", classes=tuple(map(str, range(count))))
+    return DataSet(source.folder, splits[0], splits[1], task="mask", classes=classes)
 
 
 def _pairs(folder: Path) -> tuple[list[str], list[str]]:
