@@ -91,7 +91,7 @@ def refusal(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) -
     if not fields:
         return f"`{op.kind}` takes no arguments", None
     names = " and ".join(f"`{f}`" for f in fields[: op.positional])
-    count = ("no arguments by position", "one argument by position", "two arguments by position")[op.positional]
+    count = f"{('no', 'one', 'two', 'three')[op.positional]} argument{'' if op.positional == 1 else 's'} by position"
     found = readings(op, fields, given)
     message = f"`{op.kind}` takes {count}" + (f", {names}" if names else "")
     if found:

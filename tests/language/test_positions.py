@@ -18,17 +18,18 @@ NONE = frozenset((
     "bn", "instancenorm", "layernorm", "rmsnorm", "l2_normalize", "softmax", "log_softmax", "softmin", "glu", "flatten",
     "squeeze", "unsqueeze", "reduce_mean", "reduce_sum", "reduce_max", "reduce_min", "reduce_l2", "concat", "gelu",
     "standardize", "sdpa", "masked_fill", "gather", "scatter", "stack", "flip",
-    "cumsum", "argmax", "reduce_var", "reduce_std",
+    "cumsum", "argmax", "reduce_var", "reduce_std", "grid_sample", "rotary",
 ))  # fmt: skip
 TWO = frozenset((
     "conv", "scaled_conv", "upconv", "patchify", "embed", "narrow", "unwindows", "window_bias", "threshold", "clamp",
-    "hardtanh", "rrelu", "lppool", "scalar",
+    "hardtanh", "rrelu", "lppool", "scalar", "reduce", "fold",
 ))  # fmt: skip
+THREE = frozenset(("arange", "linspace"))
 
 
 def test_which_ops_take_how_many() -> None:
     for kind, op in REGISTRY.items():
-        most = 0 if kind in NONE or not op_fields(op) else 2 if kind in TWO else 1
+        most = 0 if kind in NONE or not op_fields(op) else 2 if kind in TWO else 3 if kind in THREE else 1
         assert op.positional == most, kind
 
 
