@@ -25,6 +25,7 @@ from netdsl.elaborate.modules import Reader, resolve
 from netdsl.elaborate.nets import block_of, find_net, takes
 from netdsl.elaborate.requested import Elaborated, elaborate
 from netdsl.elaborate.trace import Trace
+from netdsl.garbage import uncollected
 from netdsl.sizes.dims import Dim
 from netdsl.source import Source
 from netdsl.syntax import ast
@@ -164,7 +165,8 @@ class Net:
         """The net as a PyTorch module: the text of a `model.py` that imports nothing but torch."""
         origin = self.spec.source.name.rpartition("/")[2]
         header = f"{self.name}, compiled from {origin} by netdsl {__version__}."
-        return self.printer.text(self.guard, header)
+        with uncollected():
+            return self.printer.text(self.guard, header)
 
     @cached_property
     def printer(self) -> Printer:
@@ -208,7 +210,8 @@ class Net:
         """The net as an ONNX model with these weights (arrays by state-dict key), not yet verified."""
         from netdsl.backends.onnx.model import export
 
-        return export(self.checked, weights, opset=opset, target=target, metadata=self.metadata)
+        with uncollected():
+            return export(self.checked, weights, opset=opset, target=target, metadata=self.metadata)
 
     @property
     def metadata(self) -> dict[str, Any]:

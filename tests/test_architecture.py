@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent / "netdsl"
 FILES = sorted(p for p in ROOT.rglob("*.py"))
 
 FLOORS = (
-    ("version", "source", "cache", "budget"),
+    ("version", "source", "cache", "budget", "garbage"),
     ("sizes",),
     ("tensors", "diagnostics"),
     ("ops", "syntax"),

@@ -8,15 +8,19 @@ from functools import cached_property
 from netdsl.checks.lint.flow import Flow
 from netdsl.checks.lint.rules import lint_recipe
 from netdsl.checks.lint.subject import Trained
-from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.elaborate.builder import Options
 from netdsl.elaborate.elaborate import Elaborator
 from netdsl.elaborate.modules import Module
+from netdsl.ir.flatten import count_calls
 from netdsl.ir.model import Program
 from netdsl.planning.demands import demands
 from netdsl.planning.recipes import Family, NetReference, complete
 from netdsl.recipe.resolve import resolve_recipe
 from netdsl.syntax import ast
+
+MOST_CALLS = 50_000
+"""How many op calls a net with a recipe may come to: selectors and rules go through them one by one."""
 
 
 class CheckedNet:
@@ -62,7 +66,10 @@ class RecipeCheck:
         for found in resolved.diagnostics:
             self.elaborator.report(found)
         net = self._net(reference) if reference is not None else None
-        if net is not None and resolved.recipe is not None:
+        if net is not None and count_calls(net.checked.main) > MOST_CALLS:
+            message = f"`{net.name}` comes to more than {MOST_CALLS:,} op calls, too many for a recipe"
+            self.elaborator.report(diagnostic("too-large", message, self.module.place(node.name.at)))
+        elif net is not None and resolved.recipe is not None:
             data_is_open = "data" not in resolved.places.written
             unfit = list(demands(net, resolved.recipe, resolved.places, data_is_open))
             if not any(d.severity == "error" for d in unfit):

@@ -6,16 +6,16 @@ Only the command that is asked for is imported, so that `netdsl check` costs lit
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from importlib import import_module
 from types import ModuleType
 
 from netdsl.cli.failure import USAGE, WRONG, Failure, Refused, exit_code
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.diagnostics.memory import is_out_of_memory, out_of_memory
+from netdsl.garbage import uncollected
 
 COMMANDS = {
     "check": "find mistakes in specs, without running them",
@@ -106,13 +106,9 @@ def _run(argv: list[str]) -> int:
         return 0
     if name not in COMMANDS:
         raise _unknown(name)
-    if name in SHORT:
-        gc.disable()
-    try:
+    with uncollected() if name in SHORT else nullcontext():
         command = import_module(f"netdsl.cli.{name}")
         code = command.run(_parser(name, command).parse_args(argv[1:]))
-    finally:
-        gc.enable()
     assert isinstance(code, int)
     return code
 

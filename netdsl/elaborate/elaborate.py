@@ -37,6 +37,7 @@ from netdsl.elaborate.values import (
     describe,
 )
 from netdsl.elaborate.weight import too_much_work
+from netdsl.ir.flatten import MOST_CALLS, count_calls
 from netdsl.ir.model import Definition, Program
 from netdsl.ir.reserved import free_name
 from netdsl.sizes.constraints import Assumptions
@@ -108,6 +109,7 @@ class Elaborator:
                 arrow = self._net_arrow(module, name, arguments)
                 definition = self._main(arrow, name, sizes)
                 if definition is not None and len(self.diagnostics) == before:
+                    _check_length(name, definition)
                     doc = getattr(module.names.get(name), "doc", "") or arrow.block.declaration.doc
                     return Program(definition, self.assume.constraints(), doc)
         finally:
@@ -382,3 +384,12 @@ class Elaborator:
         if isinstance(value, bool) or not isinstance(value, int | Size):
             raise fault("not-a-size", f"a size is needed here, found {describe(value)}", env.place(node))
         return value
+
+
+def _check_length(name: str, main: Definition) -> None:
+    """Raise Fault for a net that comes to more op calls than anything can go through one by one."""
+    count = count_calls(main)
+    if count > MOST_CALLS:
+        message = f"`{name}` would compute {count:,} ops one after another, more than {MOST_CALLS:,}"
+        hint = "a block that uses another twice doubles what is inside it"
+        raise fault("too-large", message, main.place, hint)

@@ -26,7 +26,7 @@ TRIED = 60
 MISTAKES = 50
 """For how many mistakes of one file fixes are sought."""
 
-SECONDS = 5.0
+SECONDS = 2.0
 """Time of the processor after which no more changes of a file are tried."""
 
 LARGEST = 64 * 1024

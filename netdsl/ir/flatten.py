@@ -49,6 +49,19 @@ class Flat(Struct, frozen=True, eq=False):
         return len(self.nodes)
 
 
+MOST_CALLS = 1_000_000
+"""How many op calls a net may have. What walks through every instance ends in bounded time and memory below that."""
+
+
+def count_calls(definition: Definition, memo: dict[Definition, int] | None = None) -> int:
+    """How many op calls a definition comes to, of which blocks that are nested may hold any number."""
+    memo = {} if memo is None else memo
+    if definition not in memo:
+        callees = [step.callee for step in definition.steps]
+        memo[definition] = sum(count_calls(c, memo) if isinstance(c, Definition) else 1 for c in callees)
+    return memo[definition]
+
+
 def flatten(program: Program, training: bool = False, drop_vanishing: bool = False) -> Flat:
     """The op calls of a net: every instance of a definition is walked.
 

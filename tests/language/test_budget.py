@@ -173,6 +173,46 @@ def test_memory_is_bounded() -> None:
             assert run.returncode in (0, 1), (name, run.stderr)
 
 
+NESTED = {
+    "sum": "= {0} + {0}",
+    "pipeline": "= {0} -> {0}",
+    "names": "{{ a = {0}\n b = {0}\n a + b }}",
+    "labels": "{{ one: {0}\n two: {0} }}",
+    "residual": "{{ residual {{ {0} }}\n residual {{ {0} }} }}",
+    "concat": "{{ a, b = concat({0}, {0}) -> chunk(2)\n a + b }}",
+    "flowing on": "{{ y = {0}\n z = y -> {0}\n y + z + it }}",
+    "loop": "{{ repeat 2 {{ {0} }} }}",
+}
+"""Blocks that use another one twice: its ops double at every level."""
+RECIPE = """
+recipe R for N {
+  data = cifar10
+  optimizer = sgd(lr=0.1)
+  init = zero_last_norm
+  group bias { weight_decay = 0 }
+}
+"""
+
+
+def nested(kind: str, levels: int, inside: str = "residual { conv(3, 3) -> bn }") -> str:
+    blocks = "".join(f"block A{i + 1} {NESTED[kind].format(f'A{i}')}\n" for i in range(levels))
+    return f"block A0 = {inside}\n{blocks}net N {{\n{IMAGE}  A{levels}\n  gap -> linear(10)\n}}\n{RECIPE}"
+
+
+@pytest.mark.parametrize("kind", NESTED)
+def test_blocks_within_blocks_end(kind: str) -> None:
+    """Sixty levels are refused; eight are checked with all that looks at recipes and at what is hardly meant."""
+    text = nested(kind, DEPTH)
+    check(kind, text)
+    (found,) = Spec(Source(text, "bomb.net"), read_import).diagnostics
+    assert found.code == "too-large"
+    assert found.at is not None
+    assert found.at.line == text[: text.index("net N")].count("\n") + 1
+    assert "too-large" in {d.code for d in Spec(Source(nested(kind, 16), "bomb.net"), read_import).diagnostics}
+    check(kind, nested(kind, 8))
+    check(kind, nested(kind, 19, "relu").replace(RECIPE, ""))
+
+
 ANY_SIZE = [pytest.param(f"{name}, any size", marks=pytest.mark.slow) for name in SPECS]
 
 

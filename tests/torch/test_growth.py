@@ -5,6 +5,7 @@ Counted, not timed, at small sizes; `benchmarks/growth.py` has the seconds.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -75,3 +76,14 @@ def test_a_long_sum_is_written_over_several_lines() -> None:
     module = found.module().eval()
     assert torch.allclose(module(torch.ones(1, 4, 8, 8)), torch.full((1, 4, 8, 8), 2.0))
     assert max(map(len, found.source().splitlines())) <= 100
+
+
+def test_garbage_is_looked_for_again_once_the_source_is_made() -> None:
+    made = Spec(Source(net("relu"), "a.net"), read_import).net("A")
+    for on in (True, False):
+        (gc.enable if on else gc.disable)()
+        try:
+            made.source()
+            assert gc.isenabled() == on
+        finally:
+            gc.enable()

@@ -117,22 +117,21 @@ Node = Union[Num, Text, Read, Shape, Apply, Group, Members, Run, Progress, Cycle
 
 def children(node: Node) -> tuple[Any, ...]:
     """The nodes inside a node, in the order in which they are printed."""
-    match node:
-        case Apply():
-            return (*node.args, *(v for _, v in node.kwargs))
-        case Group() | Members():
-            return node.items
-        case Run():
-            return (node.count, node.child)
-        case Progress():
-            return (node.start, node.step)
-        case Cycle():
-            return (node.even, node.odd)
-        case Field():
-            return (node.value,)
-        case Ghost():
-            return (node.tree,)
-    return ()
+    inside = _INSIDE.get(type(node))
+    return inside(node) if inside else ()
+
+
+_INSIDE: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    Apply: lambda node: (*node.args, *[v for _, v in node.kwargs]) if node.kwargs else node.args,
+    Group: lambda node: node.items,
+    Members: lambda node: node.items,
+    Run: lambda node: (node.count, node.child),
+    Progress: lambda node: (node.start, node.step),
+    Cycle: lambda node: (node.even, node.odd),
+    Field: lambda node: (node.value,),
+    Ghost: lambda node: (node.tree,),
+}
+"""The children of nodes that have some; asked for often, and of leaves most often."""
 
 
 def rebuild(node: Node, new: list[Any]) -> Node:
@@ -177,7 +176,7 @@ def head(node: Node) -> Any:
 
 def outline(node: Node) -> Any:
     """A key that is the same for trees that differ only in literals."""
-    return (head(node), tuple(outline(child) for child in children(node)))
+    return (head(node), tuple([outline(child) for child in children(node)]))
 
 
 def transform(node: Node, change: Callable[[Any], Node]) -> Node:
@@ -190,9 +189,11 @@ def transform(node: Node, change: Callable[[Any], Node]) -> Node:
 
 def walk(node: Node) -> Iterator[Any]:
     """Every node of a tree, a node before its children."""
-    yield node
-    for child in children(node):
-        yield from walk(child)
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += reversed(children(node))
 
 
 def varies(run: Run) -> bool:
