@@ -37,7 +37,7 @@ def _freeze(scope: Scope) -> tuple[Definition, list[int]]:
     kept = [i for i, w in enumerate(scope.inputs) if scope.is_block or w in used]
     inputs = [scope.inputs[i] for i in kept]
     chain = not scope.is_block and _is_chain(inputs, present, outputs)
-    names, former = _named(drafts, chain)
+    names, former = _named(drafts, chain, scope.passes)
     values = _Values(inputs)
     frozen_inputs = tuple(values.of(w) for w in inputs)
     steps = tuple(_step(d, names[d], values) for d in present)
@@ -69,11 +69,14 @@ def _wraps(scope: Scope, drafts: list[StepBuilder], definition: Definition) -> b
     return isinstance(draft.callee, Definition) or _has_module(definition.steps[0])
 
 
-def _named(drafts: list[StepBuilder], chain: bool) -> tuple[dict[StepBuilder, str | None], dict[StepBuilder, str]]:
+def _named(
+    drafts: list[StepBuilder], chain: bool, passes: bool
+) -> tuple[dict[StepBuilder, str | None], dict[StepBuilder, str]]:
     """The layer name of each step that is there, and the path it had in the previous release."""
     present = [d for d in drafts if d.callee is not None]
     if chain:
-        names, before = _number(present), _number(present)
+        names = _number(present)
+        before = _name_layers(present, former=True) if passes else names
     else:
         named = dict(zip(drafts, _name_layers(drafts), strict=True))
         names, before = [named[d] for d in present], _name_layers(present, former=True)

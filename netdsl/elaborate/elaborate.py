@@ -349,6 +349,7 @@ class Elaborator:
         start = child.inputs[0] if child.inputs else flow
         result = run(start, context.inside(child))
         if child.inputs and result is start:
+            child.passes = True
             return flow  # it only passes by
         return SEVERAL if result is SEVERAL else self.leave(child, result)
 

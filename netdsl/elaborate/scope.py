@@ -103,6 +103,8 @@ class Scope:
         self.loops = 0
         self.rounds = 0
         """How many loops without a label are being run."""
+        self.passes = False
+        """Whether its input leaves it as it came, which release 0.2 counted among its outputs."""
         self.varies = False
         """Whether it had one, or a condition that left something out: other arguments would give other steps."""
 
