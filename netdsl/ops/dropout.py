@@ -19,17 +19,17 @@ DROP_PATH_HELPER = '''\
 class DropPath(nn.Module):
     """While training, drops the branch of each sample with probability `rate` (Huang et al., 2016)."""
 
-    def __init__(self, rate: float[[mode:, mode: str = "row"]]):
+    def __init__(self, rate: float, mode: str = "row"):
         super().__init__()
         self.register_buffer("rate", torch.tensor(float(rate)), persistent=False)
-        [[mode:self.mode = mode]]
+        self.mode = mode
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
         keep = 1 - self.rate
-        [[mode:drawn = 1 if self.mode == "batch" else x.shape[0] ]]
-        kept = torch.rand([[mode:drawn]][[!mode:x.shape[0] ]], *[1] * (x.ndim - 1), device=x.device) < keep
+        drawn = 1 if self.mode == "batch" else x.shape[0]
+        kept = torch.rand(drawn, *[1] * (x.ndim - 1), device=x.device) < keep
         return x * (kept / keep.clamp(min=1e-6)).to(x.dtype)
 '''
 

@@ -116,7 +116,7 @@ def test_hints_stay_while_a_line_is_being_typed(editor: Editor) -> None:
 def test_hints_of_what_is_edited_come_before_a_long_check(editor: Editor) -> None:
     slow = "".join(
         f"net A{i} {{\n  input x [3, 64, 64]\n  for c in range(1, 40) {{ conv(c, 3) -> relu }}\n}}\n\n"
-        for i in range(12)
+        for i in range(30)
     )
     text = f"{slow}net Last {{\n  input x [3, 8, 8]\n  conv(4, 3)\n}}\n"
     editor.open("long.net", text)

@@ -15,8 +15,8 @@ from netdsl.pipeline import Net, Spec
 from netdsl.source import Source
 
 USES = list(uses())
-RESOLVED = {"dwconv", "patchify"}
-"""Ops that become another op as soon as their input is known."""
+RESOLVED = {"dwconv", "patchify", "arange", "linspace"}
+"""Ops that become another op as soon as their input is known, tables a constant."""
 
 
 def net_of(use: Use) -> Net:

@@ -73,7 +73,7 @@ def test_a_run_goes_on_from_anywhere(
 def test_weights_that_are_typed_too(places: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train() == 0
     assert train("--set", 'init=weights("run")', folder="second") == 0
-    assert train("--set", 'init=weights("nowhere")', folder="third") == 1
+    assert train("--set", 'init=weights("nowhere")', folder="third") == 2
     said = capsys.readouterr().err
     assert f"there are no weights {places / 'nowhere'}" in said
     assert "--set init=none" in said

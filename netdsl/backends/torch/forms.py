@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from netdsl.backends.torch.signatures import Signature, call_tree, helper_signatures, torch_signatures
@@ -38,9 +38,14 @@ class Forms:
         form = self.of(op, types)
         return form.parameter is not None or form.buffer is not None
 
-    @property
-    def helpers(self) -> list[str]:
-        """The helpers' texts, in the order in which they were needed."""
+    def helpers(self, trees: Iterable[Node]) -> list[str]:
+        """The helpers' texts, in the order in which they were needed, with the options that calls in trees give too:
+        an argument of a class may stand for an option that no form has in this net."""
+        owners = {name: helper for helper in self.used for name in helper_signatures(whole(helper), self.signatures)}
+        for node in (node for tree in trees for node in walk(tree)):
+            if isinstance(node, Apply) and isinstance(node.function, str) and node.function in owners:
+                _, named = self.signatures[node.function].spell(node.args)
+                self.used[owners[node.function]].update(name for name, _ in named)
         return [with_options(helper, used) for helper, used in self.used.items()]
 
     def constructor(self, form: Torch) -> Node:

@@ -38,7 +38,8 @@ class Printer:
         self.class_name = class_name
         classes = Classes(program, class_name)
         self.found = classes.run()
-        self.helpers = [helper.rstrip("\n") for helper in classes.forms.helpers]
+        constructed = (tree for made in self.found for _, tree in (*made.state, *made.members))
+        self.helpers = [helper.rstrip("\n") for helper in classes.forms.helpers(constructed)]
         self.layout = Layout(classes.forms.signatures)
         self.inner = ["\n".join(self._lines(made)) for made in self.found[:-1]]
         self.opening = _opening(self.found[-1], self.layout)
