@@ -31,7 +31,7 @@ NODES = {name: entry["nodes"] for name, entry in ENTRIES.items() if "nodes" in e
 
 COSTLY_MACS = 4e8
 COSTLY_PARAMS = 12e6
-HUGE_MACS = 1.4e10
+HUGE_MACS = 7e9
 HUGE_PARAMS = 150e6
 """Nets of more keep their own weights: there is no second copy of them in memory."""
 
