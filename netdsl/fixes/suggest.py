@@ -26,7 +26,7 @@ TRIED = 60
 MISTAKES = 50
 """For how many mistakes of one file fixes are sought."""
 
-SECONDS = 2.0
+SECONDS = 1.3
 """Time of the processor after which no more changes of a file are tried."""
 
 LARGEST = 64 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from netdsl.cache import remember, remembered
-from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.source import Place, Source, Span
 from netdsl.syntax import ast
 from netdsl.syntax.comments import comments, doc_above, opening_doc
@@ -66,6 +66,7 @@ def left_out(source: Source) -> tuple[Span, ...]:
     return (Span(0, len(source.text)),) if refused is not None else _declarations(source)[2]
 
 
+@lru_cache(maxsize=8)
 def _declarations(source: Source) -> tuple[tuple[Any, ...], tuple[Diagnostic, ...], tuple[Span, ...]]:
     """All declarations that can be read, the mistakes, and what was left out for each.
 
@@ -85,13 +86,15 @@ def _declarations(source: Source) -> tuple[tuple[Any, ...], tuple[Diagnostic, ..
             deep = _too_deep(declarations)
             if deep is None:
                 return declarations, tuple(diagnostics), tuple(regions)
-            raise Misread("this is nested too deeply", deep.start, deep.end, "name a part of it")
+            at = Place(source, deep)
+            found = diagnostic("syntax", "this is nested too deeply", at, "name a part of it")
+            region = next(d.at for d in declarations if d.at.start <= deep.start < d.at.end)
         except (UnexpectedInput, Misread) as error:
             from netdsl.syntax.mistakes import mistake
 
-            diagnostic, region = mistake(source, text, error)
-        diagnostics.append(diagnostic)
-        if diagnostic.at is not None and diagnostic.at.text == ";":
+            found, region = mistake(source, text, error)
+        diagnostics.append(found)
+        if found.at is not None and found.at.text == ";":
             text = _SEMICOLON.sub(_without_semicolon, text)
             continue
         regions.append(region)
