@@ -120,6 +120,30 @@ def test_damaged_weights_are_not_predicted_with(run: Path, capsys: pytest.Captur
     assert "model.safetensors is damaged" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (None, "there is no file run/spec.net"),
+        ("", "declares no net `Small`"),
+        (SPEC.replace("Small", "Other"), "declares no net `Small`"),
+        (SPEC.replace("flatten ->", "flatten -> linear(12) ->"), "the weights are not this net's"),
+    ],
+    ids=["gone", "empty", "another net", "another body"],
+)
+def test_a_run_of_another_spec_predicts_nothing(
+    spec: str | None, said: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save("x.npy", np.zeros((2, 1, 8, 8), np.float32))
+    path = run / "spec.net"
+    path.unlink()
+    if spec is not None:
+        path.write_text(spec)
+    assert main(["predict", "run", "x.npy"]) != 0
+    told = capsys.readouterr()
+    assert said in told.err
+    assert not told.out
+
+
 def test_damaged_lines_of_the_log_are_told_before_the_first_step(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = run / "metrics.jsonl"
     lines = log.read_bytes().splitlines()
