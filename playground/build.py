@@ -11,12 +11,16 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 PLATFORM = "pyemscripten_2026_0_wasm32"
 """What wheels for the CPython of this Pyodide are called."""
+
+NO_PACKAGES = 3
+"""The exit code where npm or pip cannot give the packages that the page needs."""
 
 NPM = ("npm", "install", "--no-audit", "--no-fund", "--loglevel=error")
 
@@ -27,7 +31,7 @@ def build(out: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the packages are shared by all builds of a checkout
         installed = HERE / "node_modules" / ".package-lock.json"
         if not installed.exists() or installed.stat().st_mtime < (HERE / "package.json").stat().st_mtime:
-            subprocess.run(NPM, cwd=HERE, check=True)
+            _fetch(NPM)
             installed.touch()
         wheels = _wheels()
     out.mkdir(parents=True, exist_ok=True)
@@ -39,6 +43,13 @@ def build(out: Path) -> None:
         own.unlink()
 
 
+def _fetch(command: Sequence[str | Path]) -> None:
+    """Run what downloads packages, here."""
+    if subprocess.run(command, cwd=HERE).returncode:
+        print("the packages of the page cannot be downloaded", file=sys.stderr)
+        sys.exit(NO_PACKAGES)
+
+
 def _wheels() -> list[Path]:
     """The wheels that netdsl needs in a browser, downloaded once."""
     wanted = re.findall(r"^((?:lark|msgspec)==\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
@@ -48,7 +59,7 @@ def _wheels() -> list[Path]:
         shutil.rmtree(draft, ignore_errors=True)
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--only-binary=:all:", "--platform", PLATFORM, "--python-version", "3.14", "--abi", "cp314"]
-        subprocess.run([*command, "--dest", draft, *wanted], check=True)
+        _fetch([*command, "--dest", draft, *wanted])
         draft.rename(folder)
     return sorted(folder.glob("*.whl"))
 
