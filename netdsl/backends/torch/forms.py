@@ -21,13 +21,17 @@ class Forms:
         self.signatures: dict[str, Signature] = torch_signatures()
         self.used: dict[str, set[str]] = {}
         """The helpers that were needed, each with the options that some form has."""
+        self.owners: dict[str, str] = {}
+        """The helpers by the classes in them."""
 
     def of(self, op: Op, types: tuple[TensorType, ...]) -> Torch:
         """The PyTorch form of an op; its helper is remembered."""
         form = op.torch(*types)
         if form.helper and form.helper not in self.used:
             self.used[form.helper] = set()
-            self.signatures |= helper_signatures(whole(form.helper), self.signatures)
+            own = helper_signatures(whole(form.helper), self.signatures)
+            self.signatures |= own
+            self.owners |= dict.fromkeys(own, form.helper)
         if form.helper:
             given = form.module.kwargs if form.module is not None else ()
             self.used[form.helper].update(form.options, (name for name, _ in given))
@@ -41,11 +45,10 @@ class Forms:
     def helpers(self, trees: Iterable[Node]) -> list[str]:
         """The helpers' texts, in the order in which they were needed, with the options that calls in trees give too:
         an argument of a class may stand for an option that no form has in this net."""
-        owners = {name: helper for helper in self.used for name in helper_signatures(whole(helper), self.signatures)}
-        for node in (node for tree in trees for node in walk(tree)):
-            if isinstance(node, Apply) and isinstance(node.function, str) and node.function in owners:
+        for node in (node for tree in trees if self.owners for node in walk(tree)):
+            if isinstance(node, Apply) and isinstance(node.function, str) and node.function in self.owners:
                 _, named = self.signatures[node.function].spell(node.args)
-                self.used[owners[node.function]].update(name for name, _ in named)
+                self.used[self.owners[node.function]].update(name for name, _ in named)
         return [with_options(helper, used) for helper, used in self.used.items()]
 
     def constructor(self, form: Torch) -> Node:
