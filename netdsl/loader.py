@@ -90,12 +90,11 @@ def _unreadable(name: str, error: OSError) -> Diagnostic:
     return Diagnostic("unreadable", f"cannot read {name}: {error.strerror}")
 
 
-def importable(importer: Source) -> list[str]:
-    """The specs that another may import by a bare name: those beside it, and the zoo."""
-    folder = os.path.dirname(importer.name) or "."
-    own = os.path.basename(importer.name)
-    beside = [f for f in os.listdir(folder) if f != own] if os.path.isdir(folder) else []
-    return [*(f.removesuffix(".net") for f in beside if f.endswith(".net")), *zoo()]
+def beside(importer: str) -> list[str]:
+    """The specs in the folder of another, which it may import by their bare names."""
+    folder, own = os.path.dirname(importer) or ".", os.path.basename(importer)
+    files = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    return [f.removesuffix(".net") for f in files if f.endswith(".net") and f != own]
 
 
 def read_import(module: str, importer: Source, unsaved: Mapping[str, Source] | None = None) -> Source | None:

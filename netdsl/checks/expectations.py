@@ -87,7 +87,7 @@ def _broken(condition: ast.Expr, net: str, env: Env, elaborator: Elaborator) -> 
         message += f": {name} is {_written(left)}"
         if condition.ops == ("==",) and isinstance(condition.rest[0], ast.Number | ast.ListExpr):
             edit = Edit(env.place(condition.rest[0]), _written(left))
-            hint = Hint(f"where the net is meant: `{name} == {edit.text}`", (edit,), safe=False)
+            hint = Hint(f"if the net is as intended: `{name} == {edit.text}`", (edit,), safe=False)
     return diagnostic("broken-expectation", message, at, hint)
 
 

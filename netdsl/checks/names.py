@@ -1,21 +1,21 @@
-"""Names and arguments that mean nothing, where elaboration did not come by: blocks that no net uses, statements that
-it left at their first mistake."""
+"""Names and arguments that mean nothing in what elaboration did not reach: blocks that no net uses, and the rest of
+statements with a mistake."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic, did_you_mean
+from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.elaborate.arithmetic import BUILTINS
 from netdsl.elaborate.calls import op_fields, unknown_argument
 from netdsl.elaborate.modules import Module
-from netdsl.elaborate.names import ALIASES
+from netdsl.elaborate.names import unknown_name
 from netdsl.ops import REGISTRY
+from netdsl.ops.base import Op
 from netdsl.syntax import ast
 
 if TYPE_CHECKING:
@@ -40,62 +40,67 @@ SILENT: dict[type, tuple[str, ...]] = {
 
 
 def check_names(module: Module, elaborator: Elaborator) -> None:
-    """Report names and arguments that mean nothing where elaboration did not come by.
+    """Report names and arguments that mean nothing in what elaboration did not reach.
 
     In a block that no net uses, that is every name. In a statement with a mistake, which elaboration leaves at the
     first one, it is the layers that are called, and their arguments.
     """
     done = {id(block.declaration) for block in elaborator.elaborated}
-    places = [d.at for d in elaborator.diagnostics if d.at is not None]
-    mistaken = sorted(at.span.start for at in places if at.source is module.source)
-    known = frozenset(("it", "_", *module.names, *module.unresolved, *REGISTRY, *BUILTINS))
-    for declaration in module.file.declarations:
-        if not isinstance(declaration, ast.Block):
+    mistaken = _mistaken(module, elaborator)
+    for declaration in (d for d in module.file.declarations if isinstance(d, ast.Block)):
+        reached = id(declaration) in done
+        nodes = list(_broken(declaration, mistaken)) if reached else [declaration]
+        if not nodes:
             continue
-        names = _Names(module, known | _declared(declaration), frozenset(mistaken))
-        if id(declaration) not in done:
-            found = chain(names.unknown(_used(declaration)), names.arguments(declaration))
-        else:
-            broken = list(_broken(declaration, mistaken))
-            found = chain.from_iterable(chain(names.unknown(_called(node)), names.arguments(node)) for node in broken)
-        for mistake in found:
-            elaborator.report(mistake)
+        names = _Names(module, declaration, mistaken)
+        for node in nodes:
+            written = _called(node) if reached else _used(node)
+            for mistake in (*names.unknown(written), *names.arguments(node)):
+                elaborator.report(mistake)
+
+
+def _mistaken(module: Module, elaborator: Elaborator) -> list[int]:
+    """Where the mistakes that were found in the file begin, in order."""
+    places = [d.at for d in elaborator.diagnostics if d.at is not None]
+    return sorted(at.span.start for at in places if at.source is module.source)
 
 
 class _Names:
     """The names that mean something in a declaration, and where mistakes are told already."""
 
-    def __init__(self, module: Module, known: frozenset[str], told: frozenset[int]) -> None:
+    def __init__(self, module: Module, declaration: ast.Block, mistaken: list[int]) -> None:
         self.module = module
-        self.known = known
-        self.told = told
+        self.own = frozenset((*module.names, *_declared(declaration)))
+        self.known = frozenset(("it", "_", *self.own, *module.unresolved, *REGISTRY, *BUILTINS))
+        self.told = frozenset(mistaken)
 
     def unknown(self, names: Iterable[ast.Name]) -> Iterator[Diagnostic]:
         """A mistake for each name that means nothing."""
         for name in names:
             if name.id not in self.known and name.at.start not in self.told:
-                alias = ALIASES.get(name.id.lower())
-                hint = f"it is called `{alias}` here" if alias else did_you_mean(name.id, self.known)
-                at = self.module.place(name.at)
-                yield diagnostic("unknown-name", f"nothing is called `{name.id}`", at, hint)
+                yield unknown_name(name.id, self.known, self.module.place(name.at)).diagnostic
 
     def arguments(self, node: ast.Node) -> Iterator[Diagnostic]:
         """A mistake for each argument that an op does not take."""
-        for call in _calls(node):
-            op = REGISTRY.get(call.function.id) if isinstance(call.function, ast.Name) else None
-            if op is None or op.named_sizes or op.kind in self.module.names:
+        for call in ast.walk(node):
+            if not isinstance(call, ast.Call) or not isinstance(call.function, ast.Name):
                 continue
-            fields = list(op_fields(op))
-            for argument in call.arguments:
-                name = argument.name.id if argument.name else None
-                taken = (*fields, *op.operands, *op.optional_operands)
-                is_open = not isinstance(argument.value, ast.Weight) and argument.at.start not in self.told
-                if name and name not in taken and is_open:
-                    at = self.module.place(argument.at)
-                    yield unknown_argument(op.kind, fields, name, at, op.hints.get(name)).diagnostic
+            op = REGISTRY.get(call.function.id) if call.function.id not in self.own else None
+            if op is not None and not op.named_sizes:
+                yield from self._of_call(call, op)
+
+    def _of_call(self, call: ast.Call, op: type[Op]) -> Iterator[Diagnostic]:
+        fields = list(op_fields(op))
+        for argument in call.arguments:
+            if argument.name is None or isinstance(argument.value, ast.Weight) or argument.at.start in self.told:
+                continue
+            name = argument.name.id
+            if name not in (*fields, *op.operands, *op.optional_operands):
+                at = self.module.place(argument.at)
+                yield unknown_argument(op.kind, fields, name, at, op.hints.get(name)).diagnostic
 
 
-def _broken(node: Any, mistaken: list[int]) -> Iterator[ast.Node]:
+def _broken(node: ast.Node, mistaken: list[int]) -> Iterator[ast.Node]:
     """The innermost statements in which a mistake begins, at one of these offsets in order."""
     for statement in _statements(node):
         if bisect_left(mistaken, statement.at.end) > bisect_left(mistaken, statement.at.start):
@@ -103,30 +108,22 @@ def _broken(node: Any, mistaken: list[int]) -> Iterator[ast.Node]:
             yield from inner or [statement]
 
 
-def _statements(node: Any) -> Iterator[ast.Node]:
+def _statements(node: ast.Node) -> Iterator[ast.Node]:
     """The nearest statements under a node."""
-    for _, child in _children(node):
+    for child in ast.children(node):
         if isinstance(child, ast.Body):
             yield from child.statements
         else:
             yield from _statements(child)
 
 
-def _called(node: Any) -> Iterator[ast.Name]:
+def _called(node: ast.Node) -> Iterator[ast.Name]:
     """Every name that stands for a layer: one that is called, or a stage of a chain."""
-    if isinstance(node, ast.Call) and isinstance(node.function, ast.Name):
-        yield node.function
-    if isinstance(node, ast.Pipeline):
-        yield from (stage for stage in node.stages if isinstance(stage, ast.Name))
-    for _, child in _children(node):
-        yield from _called(child)
-
-
-def _calls(node: Any) -> Iterator[ast.Call]:
-    if isinstance(node, ast.Call):
-        yield node
-    for _, child in _children(node):
-        yield from _calls(child)
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Call) and isinstance(inner.function, ast.Name):
+            yield inner.function
+        elif isinstance(inner, ast.Pipeline):
+            yield from (stage for stage in inner.stages if isinstance(stage, ast.Name))
 
 
 def _children(node: Any) -> Iterator[tuple[str, Any]]:

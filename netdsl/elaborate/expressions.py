@@ -27,7 +27,7 @@ from netdsl.elaborate.arithmetic import (
     unary,
 )
 from netdsl.elaborate.declared import Declared
-from netdsl.elaborate.names import ALIASES, Env, Silent, refused_layer_name
+from netdsl.elaborate.names import Env, Silent, refused_layer_name, unknown_name
 from netdsl.elaborate.tied import shared_weight
 from netdsl.elaborate.values import (
     BROKEN,
@@ -111,9 +111,7 @@ class Evaluator:
             raise Silent
         if value is None and node.id not in env.locals and env.module.find(node.id) is None:
             known = [*env.locals, *env.module.names, *REGISTRY, *BUILTINS]
-            alias = ALIASES.get(node.id.lower())
-            hint = f"it is called `{alias}` here" if alias in REGISTRY else did_you_mean(node.id, known)
-            raise fault("unknown-name", f"nothing is called `{node.id}`", env.place(node), hint)
+            raise unknown_name(node.id, known, env.place(node))
         if value is BROKEN:
             raise Silent
         return value
@@ -339,7 +337,7 @@ class Evaluator:
         stages = tuple(self.arrow(stage, env) for stage in node.stages)
         for written, stage in zip(node.stages[1:], stages[1:], strict=True):
             if isinstance(stage, Tensor):
-                hint = "a value takes nothing in: it is added, multiplied or joined, as in `concat(it, ...)`"
+                hint = "a tensor has no input: add, multiply or join it, as in `concat(it, ...)`"
                 raise fault("not-a-layer", "a layer is needed here, found a tensor", env.place(written), hint)
         return PipeArrow(stages, env.place(node))
 

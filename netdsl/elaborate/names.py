@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from keyword import iskeyword
 from typing import Any
 
-from netdsl.diagnostics.diagnostic import Fault, fault
+from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
 from netdsl.elaborate.modules import Module
 from netdsl.ir.reserved import free_name, is_reserved
+from netdsl.ops import REGISTRY
 from netdsl.source import Place
 from netdsl.syntax import ast
 
@@ -20,6 +21,13 @@ ALIASES = {
     "layerscale": "scale", "layer_scale": "scale", "droppath": "drop_path", "mha": "attention", "embedding": "embed",
 }  # fmt: skip
 """Names that people bring from elsewhere, and what they are called here."""
+
+
+def unknown_name(name: str, known: Iterable[str], at: Place) -> Fault:
+    """The mistake of a name that stands for nothing, with what it may mean: what it is called here, or a known one."""
+    alias = ALIASES.get(name.lower())
+    hint = f"it is called `{alias}` here" if alias in REGISTRY else did_you_mean(name, known)
+    return fault("unknown-name", f"nothing is called `{name}`", at, hint)
 
 
 class Silent(Exception):  # noqa: N818 - not an error of ours: there is nothing more to say about the user's

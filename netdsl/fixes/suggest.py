@@ -16,7 +16,7 @@ from netdsl.fixes.proof import Check, edited, mends
 from netdsl.fixes.quoted import Change, quoted, value_changes
 from netdsl.fixes.rewrite import applied, rewritten
 from netdsl.fixes.slips import line_of, other_slips, part_of_tensor, slips
-from netdsl.loader import importable
+from netdsl.loader import beside, zoo
 from netdsl.ops import REGISTRY
 from netdsl.source import Place, Source, Span
 
@@ -118,7 +118,7 @@ def _tells(new: str) -> bool:
 def _with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hint]:
     """What the table of habits says of a name of elsewhere, before all other hints; the specs that may be meant."""
     if mistake.code == "unknown-module" and mistake.at is not None:
-        near = did_you_mean(mistake.at.text, importable(source))
+        near = did_you_mean(mistake.at.text, (*beside(source.name), *zoo()))
         return [Hint(near), *kept] if near else kept
     for call in _near(source.text, mistake):
         name = call.name.rpartition(".")[2]

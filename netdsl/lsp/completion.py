@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from lsprotocol import types
 
 from netdsl.elaborate.arithmetic import BUILTINS
-from netdsl.loader import read_import, zoo
+from netdsl.loader import beside, read_import, zoo
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.context import Typing, bound_before, typing
 from netdsl.lsp.documents import Document
@@ -72,10 +71,7 @@ def _imports(line: str, document: Document, analysis: Analysis) -> Iterator[type
                 if isinstance(name, ast.Name):
                     yield item(name.id, TARGETS.get(kind_of(declaration), KINDS.Variable), kind_of(declaration))
         return
-    folder = os.path.dirname(document.name)
-    beside = [f.removesuffix(".net") for f in os.listdir(folder) if f.endswith(".net")] if os.path.isdir(folder) else []
-    own = os.path.basename(document.name).removesuffix(".net")
-    yield from (item(name, KINDS.Module, "beside this file") for name in sorted(beside) if name != own)
+    yield from (item(name, KINDS.Module, "beside this file") for name in beside(document.name))
     yield from (item(name, KINDS.Module, "standard library") for name in zoo())
 
 

@@ -56,9 +56,7 @@ def kind_of(declared: ast.Node) -> str:
 def bound(declaration: ast.Node, module: Module) -> dict[str, Span]:
     """The names that a declaration binds inside, by where each is bound first."""
     found: dict[str, Span] = {}
-    waiting: list[ast.Node] = [declaration]
-    while waiting:
-        node = waiting.pop()
+    for node in ast.walk(declaration):
         for field in BINDERS.get(type(node), ()):
             for name in _names(getattr(node, field)):
                 sized = field in ("shape", "inputs", "outputs")
@@ -66,7 +64,6 @@ def bound(declaration: ast.Node, module: Module) -> dict[str, Span]:
                     known = found.get(name.id)
                     if known is None or name.at.start < known.start:
                         found[name.id] = name.at
-        waiting += ast.children(node)
     return found
 
 

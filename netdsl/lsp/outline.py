@@ -70,10 +70,7 @@ def workspace_symbols(documents: list[tuple[Document, Analysis]], query: str) ->
 def folds(document: Document, analysis: Analysis) -> list[types.FoldingRange]:
     """What can be folded: bodies, groups and longer comments."""
     found: list[types.FoldingRange] = []
-    waiting: list[ast.Node] = list(analysis.checked.module.file.declarations)
-    while waiting:
-        node = waiting.pop()
-        waiting += ast.children(node)
+    for node in ast.walk(analysis.checked.module.file):
         if isinstance(node, ast.Body | ast.Recipe | ast.Group):
             first, last = document.positions.position(node.at.start).line, document.positions.position(node.at.end).line
             if last > first:

@@ -25,14 +25,18 @@ def children(node: Node) -> list[Node]:
     return [item for item in flat if isinstance(item, Node)]
 
 
-def names(node: Node) -> Iterator[str]:
-    """Every name written inside a node."""
+def walk(node: Node) -> Iterator[Node]:
+    """A node and every node inside it, in the order of the text."""
     waiting = [node]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, Name):
-            yield node.id
-        waiting += children(node)
+        yield node
+        waiting += reversed(children(node))
+
+
+def names(node: Node) -> Iterator[str]:
+    """Every name written inside a node."""
+    return (inner.id for inner in walk(node) if isinstance(inner, Name))
 
 
 # Expressions: Python's, with pipelines, bodies and residual links.

@@ -12,10 +12,7 @@ from netdsl.syntax import ast
 def check(file: File) -> Iterator[Diagnostic]:
     """`[it]` and `[*skips, it]`; beside other layers, as in `[it, relu]`, `it` is one more of them."""
     for block, _ in file.blocks:
-        waiting: list[ast.Node] = [block.body]
-        while waiting:
-            node = waiting.pop()
-            waiting += ast.children(node)
+        for node in ast.walk(block.body):
             kept = _kept(node)
             if kept is not None:
                 message = "`it` in a list is not this value, but what flows in where the list is used"
