@@ -255,13 +255,14 @@ def _of_sizes() -> Callable[[Mutant], bool]:
 
 
 def run(area: str, seed: int, most: int | None, share: tuple[int, int]) -> None:
-    """Run the mutants of one area and print the survivors and the share that was killed."""
-    names, tests, drawn = AREAS[area]
-    found = mutants(files_of(names))
+    """Run the mutants of one area, or of one file of it (`sizes/solve`); print the survivors and the share killed."""
+    name, _, file = area.partition("/")
+    names, tests, drawn = AREAS[name]
+    found = mutants([f for f in files_of(names) if file in ("", f.stem)])
     count = most or drawn
     if count and count < len(found):
         found = sorted(random.Random(seed).sample(found, count))
-    noticed = _of_sizes() if area == "sizes" else Asked(files_of(names), tests).notice
+    noticed = _of_sizes() if name == "sizes" else Asked(files_of(names), tests).notice
     survivors, begun = [], time.monotonic()
     part, parts = share
     for i, made in enumerate(found[part::parts]):
@@ -277,7 +278,7 @@ def run(area: str, seed: int, most: int | None, share: tuple[int, int]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("areas", nargs="*", default=list(AREAS), help="which areas (all)")
+    parser.add_argument("areas", nargs="*", default=list(AREAS), help="which areas (all), or files of one, as `sizes/solve`")
     parser.add_argument("--seed", type=int, default=0, help="what the drawn mutants depend on")
     parser.add_argument("--most", type=int, help="how many mutants of each area")
     parser.add_argument("--part", default="0/1", help="every n-th mutant only: `0/2` and `1/2` are run side by side")
