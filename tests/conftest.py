@@ -22,3 +22,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def update_golden(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--update-golden"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many generated programs were compared, where some were."""
+    reports = terminalreporter.getreports("passed")
+    compared = sum(int(str(value)) for r in reports for name, value in r.user_properties if name == "compared")
+    if compared:
+        terminalreporter.write_line(f"{compared:,} generated programs were compared")

@@ -27,27 +27,52 @@ class ExplodedError(Exception):
     """A value grew beyond all sense: whatever is computed from it is chance."""
 
 
+NEAR_ONE = {
+    "sigmoid", "tanh", "softmax", "erf", "gelu", "silu", "mish", "elu", "celu", "selu", "softplus", "logsigmoid",
+}  # fmt: skip
+"""Functions that are computed by way of numbers near 1, so that a small result is rounded as 1 is."""
+
+
+class Rounding:
+    """Moves the result of every op by `unit` of itself, up or down at random, as computing in that precision does."""
+
+    def __init__(self, unit: float, seed: int) -> None:
+        self.unit = unit
+        self.random = torch.Generator().manual_seed(seed)
+
+    def moved(self, kind: str, x: Tensor) -> Tensor:
+        if not x.is_floating_point():
+            return x
+        size = x.abs().clamp(min=1) if kind in NEAR_ONE else x.abs()
+        by = torch.randint(0, 2, x.shape, generator=self.random) * 2 - 1
+        return torch.where(size.isfinite(), x + self.unit * by * size, x)
+
+
 def interpret(
     program: Program,
     state: Mapping[str, Tensor],
     inputs: Sequence[Tensor],
     sizes: Mapping[str, int],
     limit: float = float("inf"),
+    rounding: Rounding | None = None,
 ) -> dict[str, Tensor]:
     """The outputs of a net at inference by name, from weights by state-dict key and inputs in order.
 
     Raises AssertionError where a value hasn't the shape that was inferred for it, ExplodedError for one beyond `limit`.
     """
     with torch.no_grad():
-        results = _Run(state, sizes, limit).definition(program.main, "", list(inputs))
+        results = _Run(state, sizes, limit, rounding).definition(program.main, "", list(inputs))
     return {o.name: r for o, r in zip(program.main.outputs, results, strict=True) if r is not None}
 
 
 class _Run:
-    def __init__(self, state: Mapping[str, Tensor], sizes: Mapping[str, int], limit: float) -> None:
+    def __init__(
+        self, state: Mapping[str, Tensor], sizes: Mapping[str, int], limit: float, rounding: Rounding | None
+    ) -> None:
         self.state = state
         self.sizes = sizes
         self.limit = limit
+        self.rounding = rounding
 
     def definition(self, definition: Definition, prefix: str, inputs: list[Tensor]) -> list[Tensor | None]:
         """The outputs; None for what exists only while training."""
@@ -69,7 +94,8 @@ class _Run:
         if isinstance(step.callee, Table):
             return (self.table(step.callee.expression),)
         result = RULES[step.callee.kind](concrete(step.callee, self.sizes), self.weights(step, prefix), *given)
-        return result if isinstance(result, list | tuple) else (result,)
+        results = result if isinstance(result, list | tuple) else (result,)
+        return [self.rounding.moved(step.callee.kind, x) for x in results] if self.rounding else results
 
     def table(self, expression: Expression) -> Tensor:
         """The value of a table, op by op."""

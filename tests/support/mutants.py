@@ -278,7 +278,7 @@ def run(area: str, seed: int, most: int | None, share: tuple[int, int]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("areas", nargs="*", default=list(AREAS), help="which areas (all), or files of one, as `sizes/solve`")
+    parser.add_argument("areas", nargs="*", default=list(AREAS), help="areas (all), or files: `sizes/solve`")
     parser.add_argument("--seed", type=int, default=0, help="what the drawn mutants depend on")
     parser.add_argument("--most", type=int, help="how many mutants of each area")
     parser.add_argument("--part", default="0/1", help="every n-th mutant only: `0/2` and `1/2` are run side by side")
