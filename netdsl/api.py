@@ -8,7 +8,7 @@ module = net.module(seed=0)
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from netdsl import pipeline
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
+    from netdsl.ir.initial import Initialization
     from netdsl.planning.plan import Plan
+    from netdsl.recipe.schema import Recipe
     from netdsl.training.from_python import Wishes
     from netdsl.training.run import Run
     from netdsl.verify.compare import Case
@@ -154,15 +156,29 @@ class Net(pipeline.Net):
         found = compare_nets(self.checked, after.checked, (self.name, after.name))
         return Diff(found.before, found.after, found.pair, found.tensors, found.fields)
 
-    def source(self) -> str:
+    def source(self, init: Sequence[Initialization] = (), *, recipe: str | None = None) -> str:
         """The net as a PyTorch module: the text of a `model.py` that imports nothing but torch.
 
-        Raises SpecError for what PyTorch source cannot express.
+        `recipe`: a recipe as for `plan`, whose `init` the module's method `init_weights` carries out; without it, the
+        weights start as PyTorch's own do. Raises SpecError for what PyTorch source cannot express.
         """
         try:
-            return super().source()
+            return super().source(init or self._init(recipe))
         except Fault as mistake:
             raise SpecError((mistake.diagnostic,)) from None
+
+    def _init(self, recipe: str | None) -> tuple[Initialization, ...]:
+        """The initialization of a recipe; empty where none is named."""
+        from netdsl.planning.initialization import initializations
+
+        return initializations(self._selected(recipe)[1].init, self.checked) if recipe else ()
+
+    def _selected(self, recipe: str | None, settings: Mapping[str, str] | None = None) -> tuple[pipeline.Net, Recipe]:
+        """The net as a recipe's, and the recipe. Raises SpecError."""
+        found = select(self.spec, self.name, recipe, settings, self.arguments, self.sizes)
+        if found.recipe is None or found.net is None:
+            raise SpecError(found.diagnostics)
+        return found.net, found.recipe
 
     def to_onnx(
         self,
@@ -206,10 +222,8 @@ class Net(pipeline.Net):
         from netdsl.planning.plan import plan
         from netdsl.recipe.schema import training_size
 
-        found = select(self.spec, self.name, recipe, settings, self.arguments, self.sizes)
-        if found.recipe is None or found.net is None:
-            raise SpecError(found.diagnostics)
-        return plan(found.net, found.recipe, training_size(found.recipe, samples))
+        net, found = self._selected(recipe, settings)
+        return plan(net, found, training_size(found, samples))
 
     def train(
         self,
@@ -241,12 +255,10 @@ class Net(pipeline.Net):
         fields = {name: _as_text(value) for name, value in (settings or {}).items()}
         if data is not None:
             fields["data"] = data if isinstance(data, str) else "python"
-        found = select(self.spec, self.name, recipe, fields, self.arguments, self.sizes)
-        if found.recipe is None or found.net is None:
-            raise SpecError(found.diagnostics)
+        net, chosen = self._selected(recipe, fields)
         place = None if folder is None else FilePath(folder)
         given = None if isinstance(data, str) else data
-        return Run(begin(found.net, found.recipe, tuple(fields), place, given, wishes))
+        return Run(begin(net, chosen, tuple(fields), place, given, wishes))
 
 
 def _as_text(value: Any) -> str:

@@ -10,7 +10,7 @@ asked for; heavy libraries are imported by the stages that need them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from netdsl.backends.torch.source import Printer
+    from netdsl.ir.initial import Initialization
     from netdsl.ir.model import Program
 
 
@@ -161,12 +162,15 @@ class Net:
 
         return class_name(self.checked, self.name)
 
-    def source(self) -> str:
-        """The net as a PyTorch module: the text of a `model.py` that imports nothing but torch."""
+    def source(self, init: Sequence[Initialization] = ()) -> str:
+        """The net as a PyTorch module: the text of a `model.py` that imports nothing but torch.
+
+        `init`: the steps of the module's method `init_weights` (see `planning.initialization`); empty: PyTorch's own.
+        """
         origin = self.spec.source.name.rpartition("/")[2]
         header = f"{self.name}, compiled from {origin} by netdsl {__version__}."
         with uncollected():
-            return self.printer.text(self.guard, header)
+            return self.printer.text(self.guard, header, init)
 
     @cached_property
     def printer(self) -> Printer:
@@ -192,7 +196,7 @@ class Net:
 
         return current(self.checked.main, tensors)
 
-    def module(self, seed: int | None = None) -> nn.Module:
+    def module(self, seed: int | None = None, init: Sequence[Initialization] = ()) -> nn.Module:
         """The net as a live module; `seed` fixes its initial weights and leaves torch's own generator as it was.
 
         Raises MemoryError, before any weight is drawn, where they can't fit.
@@ -204,7 +208,7 @@ class Net:
         counted = totals(self.checked.main)
         check_room(f"the weights of `{self.name}`", 4 * (counted.params + counted.buffers))
 
-        return build(self.source(), self.class_name, seed)
+        return build(self.source(init), self.class_name, seed)
 
     def onnx(self, weights: Mapping[str, Any], *, opset: int = 18, target: str = "onnxruntime") -> ModelProto:
         """The net as an ONNX model with these weights (arrays by state-dict key), not yet verified."""

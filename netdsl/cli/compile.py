@@ -17,13 +17,14 @@ from netdsl.analysis.count import totals
 from netdsl.cli.failure import Failure, Refused
 from netdsl.cli.files import folder, write
 from netdsl.cli.foreign import add_rules, state_from
-from netdsl.cli.target import add_target, live_module, open_net, summary_of
+from netdsl.cli.target import add_recipe_options, add_target, live_module, open_net, summary_of
 from netdsl.render.numbers import in_bytes, plural
 from netdsl.render.output import print_json
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from netdsl.ir.initial import Initialization
     from netdsl.pipeline import Net
     from netdsl.verify.compare import Case
 
@@ -33,6 +34,7 @@ examples:
   netdsl compile unet.net -o out --emit onnx --weights trained.safetensors
   netdsl compile unet.net -o out --size H=256 --size W=256 --opset 20
   netdsl compile resnet.net -o out --emit torch        writes model.py, without loading PyTorch
+  netdsl compile resnet:A1 -o out --recipe A1          model.py has `init_weights`, the recipe's `init`
 
 what can be written (--emit, comma-separated):
   torch     model.py             the net as a class, in plain PyTorch
@@ -49,6 +51,7 @@ TARGETS = ("onnxruntime", "portable", "openvino")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_target(parser)
+    add_recipe_options(parser)
     parser.add_argument("-o", "--output", metavar="DIR", default="out", help="the folder to write to (out)")
     parser.add_argument("--emit", metavar="KINDS", default="torch,onnx", help="what to write (torch,onnx)")
     parser.add_argument("--opset", type=int, default=18, metavar="N", help="ONNX opset, 17 to 23 (18)")
@@ -70,8 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if unknown or not kinds:
         what = f"cannot emit `{unknown[0]}`" if unknown else "nothing to emit"
         raise Failure(what, f"--emit takes {', '.join(EMITTERS)}, with commas between")
-    net = open_net(args)
-    build = Build(net, args)
+    build = Build(*_wanted(args), args)
     with folder(args.output) as temporary:
         for kind in kinds:
             EMITTERS[kind](build, temporary)
@@ -80,11 +82,30 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-class Build:
-    """One net on its way to files. `weights` are arrays by state-dict key, None for fresh ones."""
+def _wanted(args: argparse.Namespace) -> tuple[Net, tuple[Initialization, ...]]:
+    """The net, and the initialization of the recipe where one is named. Raises Refused with its mistakes."""
+    if args.recipe is None:
+        if args.settings:
+            raise Failure("`--set` changes a recipe", "name one with `--recipe`")
+        return open_net(args), ()
+    from netdsl.cli.training import open_recipe
+    from netdsl.diagnostics.diagnostic import Fault
+    from netdsl.planning.initialization import initializations
 
-    def __init__(self, net: Net, args: argparse.Namespace) -> None:
+    net, recipe = open_recipe(args)
+    try:
+        return net, initializations(recipe.init, net.checked)
+    except Fault as mistake:
+        raise Refused((mistake.diagnostic,)) from None
+
+
+class Build:
+    """One net on its way to files. `weights` are arrays by state-dict key, None for fresh ones; `init` is how those
+    start."""
+
+    def __init__(self, net: Net, init: tuple[Initialization, ...], args: argparse.Namespace) -> None:
         self.net = net
+        self.init = init
         self.args = args
         self.cases: list[Case] = []
         self.weights = state_from(net, args.weights, args) if args.weights else None
@@ -92,10 +113,10 @@ class Build:
     @cached_property
     def module(self) -> nn.Module:
         """The live module with its weights."""
-        return live_module(self.net, self.args.seed, self.weights)
+        return live_module(self.net, self.args.seed, self.weights, self.init)
 
     def torch(self, folder: str) -> None:
-        write(os.path.join(folder, "model.py"), self.net.source())
+        write(os.path.join(folder, "model.py"), self.net.source(self.init))
 
     def onnx(self, folder: str) -> None:
         from netdsl.render.status import working

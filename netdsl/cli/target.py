@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from netdsl.cli.failure import Failure, Refused
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from netdsl.elaborate.builder import Options
     from netdsl.elaborate.given import Expression
+    from netdsl.ir.initial import Initialization
     from netdsl.pipeline import Net, Spec
     from netdsl.summary import Summary
 
@@ -110,11 +112,11 @@ def open_spec(path: str) -> Spec:
     return Spec(read_spec(locate(path)), read_import)
 
 
-def live_module(net: Net, seed: int, weights: dict[str, Any] | None) -> nn.Module:
+def live_module(net: Net, seed: int, weights: dict[str, Any] | None, init: Sequence[Initialization] = ()) -> nn.Module:
     """The net as a module in evaluation form, with fresh weights of a seed or the given ones. Raises Failure."""
     from netdsl.backends.torch.module import load_state
 
-    module = net.module(seed).eval()
+    module = net.module(seed, init).eval()
     if weights is not None:
         load_state(module, net.current(weights))
     return module

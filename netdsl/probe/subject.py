@@ -10,13 +10,12 @@ import torch
 from msgspec import Struct
 from torch import Tensor, nn
 
-from netdsl.analysis.count import parameters, totals
-from netdsl.analysis.residual_branches import branches, head
+from netdsl.analysis.count import totals
 from netdsl.diagnostics.diagnostic import Fault, fault
 from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
 from netdsl.pipeline import Net
-from netdsl.planning.groups import Parameter
+from netdsl.planning.initialization import NetParameters
 from netdsl.planning.recipes import change_recipe
 from netdsl.probe.machine import Machine
 from netdsl.recipe.schema import Recipe
@@ -58,8 +57,7 @@ class Subject(Struct, frozen=True, eq=False):
         if self.trained is not None:
             return self.trained
         module = self.net.module(self.seed + seed)
-        found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(self.program.main))
-        about = Start(module, found, self.base, branches(self.program), head(self.program), self.program)
+        about = Start(module, NetParameters.of(self.program), self.base, self.program)
         initialize(self.recipe.init if init is None else init, about, self.seed + seed)
         return module
 

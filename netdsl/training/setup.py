@@ -14,14 +14,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 from torch import Tensor, nn
 
-from netdsl.analysis.count import parameters, totals
-from netdsl.analysis.residual_branches import branches, head
+from netdsl.analysis.count import totals
 from netdsl.analysis.stages import layer_numbers
 from netdsl.diagnostics.memory import check_room
 from netdsl.elaborate.builder import Options
 from netdsl.loader import library
 from netdsl.planning.demands import refuse
 from netdsl.planning.groups import Parameter
+from netdsl.planning.initialization import NetParameters
 from netdsl.planning.outputs import class_argument
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Pixel
@@ -114,9 +114,8 @@ def prepare(
     module = net.module(key(recipe.seed, "init") >> 1)
     if isinstance(recipe.standardize, Pixel):
         keep(module, net.checked, pixel_statistics(train, recipe.standardize, recipe.workers))
-    found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
-    mapping = net.spec.constant("weights")
-    about = Start(module, found, base, branches(net.checked), head(net.checked), net.checked, mapping)
+    known = NetParameters.of(net.checked)
+    about = Start(module, known, base, net.checked, net.spec.constant("weights"))
     said = initialize(recipe.init, about, recipe.seed)
     held = (held if len(held) else data.test).to(device)
     mixing, more = read_mixing(recipe, base, tuple(train.example()[0].shape[1:]))
@@ -124,7 +123,7 @@ def prepare(
     notes = (*data.notes, *absent_classes(train, data), *more, *said)
     train, module = train.to(device), module.to(device)
     teacher = teacher_of(recipe, base, module, data, train)
-    return Prepared(net, recipe, data, train, held, module, found, notes, mixing, teacher)
+    return Prepared(net, recipe, data, train, held, module, known.parameters, notes, mixing, teacher)
 
 
 def absent_classes(train: Split, data: DataSet) -> list[str]:

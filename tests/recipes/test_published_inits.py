@@ -12,9 +12,7 @@ import torch
 from published import net_of, recipe
 from torch import Tensor, nn
 
-from netdsl.analysis.count import parameters
-from netdsl.analysis.residual_branches import branches, head
-from netdsl.planning.groups import Parameter
+from netdsl.planning.initialization import NetParameters
 from netdsl.training.initialize import Start, initialize
 
 Rule = Callable[[str, nn.Module, str, Tensor], float | None]
@@ -25,8 +23,7 @@ def begun(name: str) -> nn.Module:
     """The net of a recipe with the recipe's initial weights."""
     net = net_of(name)
     module = net.module(seed=3)
-    found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
-    initialize(recipe(name).init, Start(module, found, Path(), branches(net.checked), head(net.checked)), 0)
+    initialize(recipe(name).init, Start(module, NetParameters.of(net.checked), Path()), 0)
     return module
 
 

@@ -80,7 +80,7 @@ def test_a_new_component_is_accepted_and_decoded_without_a_list_kept_by_hand() -
     "table",
     [
         "training.optim.optimizers:BUILDERS", "training.optim.gradients:PENALTIES", "training.optim.gradients:CLIPS",
-        "training.losses.losses:LOSSES", "training.initialize:INITS", "training.augment.pipeline:APPLY",
+        "training.losses.losses:LOSSES", "planning.initialization:ASSIGNMENTS", "training.augment.pipeline:APPLY",
         "training.readers.registry:READERS", "planning.schedule:CURVES", "planning.rates:TIME_RATES",
         "planning.rates:LINK_RATES",
     ],

@@ -11,13 +11,12 @@ from paths import SPECS
 from recipe_harness import recipe
 from torch import Tensor, nn
 
-from netdsl.analysis.count import parameters
-from netdsl.analysis.residual_branches import branches, head, last_norms
+from netdsl.analysis.residual_branches import branches, last_norms
 from netdsl.cli.main import main
 from netdsl.diagnostics.diagnostic import Fault
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Net, Spec
-from netdsl.planning.groups import Parameter
+from netdsl.planning.initialization import NetParameters
 from netdsl.source import Source
 from netdsl.training.initialize import Start, initialize
 
@@ -72,8 +71,7 @@ def made(text: str, name: str | None = None, **arguments: int) -> Net:
 
 def started(net: Net, fields: str, seed: int = 0) -> tuple[nn.Module, list[str]]:
     module = net.module(0)
-    found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
-    about = Start(module, found, Path(), branches(net.checked), head(net.checked))
+    about = Start(module, NetParameters.of(net.checked), Path())
     return module, initialize(recipe(f"init = {fields}").init, about, seed)
 
 

@@ -10,7 +10,8 @@ from recipe_harness import recipe
 from roles import roles_of
 from torch import Tensor, nn
 
-from netdsl.training.data.dataset import DataError
+from netdsl.diagnostics.diagnostic import Fault
+from netdsl.planning.initialization import NetParameters
 from netdsl.training.initialize import Start, initialize
 
 
@@ -19,7 +20,7 @@ def started(text: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(3, 400, 3), nn.BatchNorm2d(400), nn.Flatten(), nn.Linear(400, 300))
     before = {n: p.detach().clone() for n, p in module.named_parameters()}
-    initialize(recipe(f"init = {text}").init, Start(module, roles_of(module), Path()))
+    initialize(recipe(f"init = {text}").init, Start(module, NetParameters(roles_of(module), head="3.weight"), Path()))
     return before, {n: p.detach() for n, p in module.named_parameters()}
 
 
@@ -54,7 +55,7 @@ def test_uniform_draws_biases_too() -> None:
 
 
 def test_vectors_have_no_fan() -> None:
-    with pytest.raises(DataError, match="needs a matrix"):
+    with pytest.raises(Fault, match="needs a matrix"):
         started('kaiming(only=["bias"])')
 
 

@@ -10,10 +10,10 @@ import torch
 from recipe_harness import recipe
 from safetensors.torch import save_file
 
-from netdsl.analysis.count import parameters
 from netdsl.diagnostics.diagnostic import UserError
 from netdsl.loader import read_import
 from netdsl.pipeline import Net, Spec
+from netdsl.planning.initialization import NetParameters
 from netdsl.source import Source
 from netdsl.training.initialize import Start, initialize
 
@@ -36,7 +36,7 @@ def net(name: str) -> Net:
 def started(folder: Path, text: str) -> Any:
     found = net("Pyramid")
     module = found.module(seed=0)
-    start = Start(module, parameters(found.checked.main), folder, program=found.checked)
+    start = Start(module, NetParameters.of(found.checked), folder, found.checked)
     return module, initialize(recipe(f"init = {text}").init, start)
 
 

@@ -3,13 +3,17 @@ by hand."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from netdsl.backends.torch.classes import Classes, TorchClass
 from netdsl.backends.torch.forward import Forward
 from netdsl.backends.torch.hints import argument, fitting, method
+from netdsl.backends.torch.initial import NAME, Modules, method_lines
 from netdsl.backends.torch.layout import INDENT, LOOSE, TIGHT, WIDTH, Layout, is_call
 from netdsl.backends.torch.loops import constructor_lines, forward_lines, is_loop
 from netdsl.backends.torch.quoting import comment, docstring
 from netdsl.backends.torch.tree import Apply, Node, Num, Text, children
+from netdsl.ir.initial import Initialization
 from netdsl.ir.model import Program
 
 CALLABLE = "from collections.abc import Callable"
@@ -36,7 +40,7 @@ class Printer:
     def __init__(self, program: Program, class_name: str) -> None:
         self.program = program
         self.class_name = class_name
-        classes = Classes(program, class_name)
+        self.classes = classes = Classes(program, class_name)
         self.found = classes.run()
         constructed = (tree for made in self.found for _, tree in (*made.state, *made.members))
         self.helpers = [helper.rstrip("\n") for helper in classes.forms.helpers(constructed)]
@@ -44,14 +48,21 @@ class Printer:
         self.inner = ["\n".join(self._lines(made)) for made in self.found[:-1]]
         self.opening = _opening(self.found[-1], self.layout)
 
-    def text(self, guard: Program | None, header: str = "") -> str:
-        """The whole file; without a guard the net computes and refuses nothing."""
-        main = "\n".join([*self.opening, *self._forward(self.found[-1], guard)])
+    def text(self, guard: Program | None, header: str = "", init: Sequence[Initialization] = ()) -> str:
+        """The whole file; without a guard the net computes and refuses nothing. `init`: how its weights start."""
+        first = self._with_init(init) if init else self.opening
+        main = "\n".join([*first, *self._forward(self.found[-1], guard)])
         body = "\n\n\n".join([*self.helpers, *self.inner, main])
         opening = "\n".join(docstring(header, "", WIDTH)) + "\n\n" if header else ""
         imports = "\n".join(line for line, name in IMPORTS if _uses(body, name))
         imports = f"{CALLABLE}\n\n{imports}" if _uses(body, "Callable") else imports
         return f"{opening}{imports}\n\n\n{body}\n"
+
+    def _with_init(self, init: Sequence[Initialization]) -> list[str]:
+        """The net's lines before its forward method, with the method `init_weights`, which the constructor calls."""
+        modules = Modules(self.program, self.classes, self.helpers)
+        lines = method_lines(init, modules, self.layout)
+        return [*self.opening[:-1], f"{INDENT * 2}self.{NAME}()", "", *lines, ""]
 
     def _lines(self, made: TorchClass) -> list[str]:
         return [*_opening(made, self.layout), *self._forward(made, None)]

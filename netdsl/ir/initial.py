@@ -1,0 +1,26 @@
+"""How the parameters of a program start, as values: the trainer carries them out, and `init_weights` prints them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class Assignment(Struct, frozen=True):
+    """One call that sets a tensor: `torch.nn.init.<function>(tensor, **arguments)`, or `tensor.mul_(factor)`.
+
+    `path` is the tensor's key in the state dict. `square`: only the first outputs are set, as many as there are inputs.
+    """
+
+    path: str
+    function: str
+    arguments: tuple[tuple[str, Any], ...] = ()
+    square: bool = False
+
+
+class Initialization(Struct, frozen=True):
+    """One component of a recipe's `init`: its text as in a recipe, and the calls that it stands for, in order."""
+
+    text: str
+    assignments: tuple[Assignment, ...]
