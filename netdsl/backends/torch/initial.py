@@ -149,20 +149,24 @@ def method_lines(steps: Sequence[Initialization], modules: Modules, layout: Layo
 
 def _step(step: Initialization, modules: Modules, layout: Layout) -> list[str]:
     rules = modules.rules(step.assignments)
-    first = next(iter(rules)) == ""
-    own = _by_path(rules.pop("", []), layout)
-    lines = own if first else []
+    paths_first = next(iter(rules)) == ""
+    own, loop = _by_path(rules.pop("", []), layout), _by_class(rules, modules, layout)
+    return [*own, *loop] if paths_first else [*loop, *own]
+
+
+def _by_class(rules: dict[str, list[Rule]], modules: Modules, layout: Layout) -> list[str]:
+    """The loop over all modules; empty without rules for their classes."""
     alike: dict[tuple[tuple[str, Calls], ...], list[str]] = {}
     for kind, found in rules.items():
         alike.setdefault(tuple((r.attribute, r.calls) for r in found), []).append(kind)
-    lines = [*lines, *([f"{INDENT * 2}for module in self.modules():"] if alike else [])]
+    lines = [f"{INDENT * 2}for module in self.modules():"] if alike else []
     before = set[str]()
     for kinds in alike.values():
         paths = {path for kind in kinds for path in modules.instances[kind]}
         word = "elif" if before and not before & paths else "if"
         before |= paths
         lines += _of_kinds(word, kinds, [r for kind in kinds for r in rules[kind]], layout)
-    return lines if first else [*lines, *own]
+    return lines
 
 
 def _of_kinds(word: str, kinds: Sequence[str], rules: Sequence[Rule], layout: Layout) -> list[str]:
