@@ -25,13 +25,15 @@ SHOWN = 50
 
 
 class Checked(Struct, frozen=True):
-    """What was found in one file. `nets`, `recipes`: those that were checked; `empty`: the file declares nothing."""
+    """What was found in one file. `nets`, `recipes`, `experiments`: those that were checked; `empty`: the file declares
+    nothing."""
 
     file: str
     nets: tuple[str, ...]
     diagnostics: tuple[Diagnostic, ...]
     recipes: tuple[str, ...] = ()
     empty: bool = False
+    experiments: tuple[str, ...] = ()
 
     @property
     def errors(self) -> int:
@@ -83,6 +85,7 @@ class Stored(Struct, frozen=True, array_like=True):
     empty: bool
     dependencies: tuple[Dependency, ...]
     diagnostics: tuple[StoredDiagnostic, ...]
+    experiments: tuple[str, ...] = ()
 
 
 def check_source(source: Source) -> Checked:
@@ -110,7 +113,7 @@ def _recalled(name: str, source: Source) -> Checked | None:
         if found:
             sources[found.name] = found
     diagnostics = tuple(_restored(d, sources) for d in stored.diagnostics)
-    return Checked(source.name, stored.nets, diagnostics, stored.recipes, stored.empty)
+    return Checked(source.name, stored.nets, diagnostics, stored.recipes, stored.empty, stored.experiments)
 
 
 def _check(name: str, source: Source) -> Checked:
@@ -137,10 +140,11 @@ def _check(name: str, source: Source) -> Checked:
     spec = Spec(source, read)
     found = spec.diagnostics
     empty = not spec.module.file.declarations and not found
-    checked = Checked(source.name, spec.nets, found, tuple(spec.module.recipes), empty)
+    module = spec.module
+    checked = Checked(source.name, spec.nets, found, tuple(module.recipes), empty, tuple(module.experiments))
     if not unreadable and all(place.source.name in sources for place in _places(found)):
         stored = tuple(map(_storable, found))
-        kept = Stored(checked.nets, checked.recipes, empty, tuple(looked_up.values()), stored)
+        kept = Stored(checked.nets, checked.recipes, empty, tuple(looked_up.values()), stored, checked.experiments)
         with suppress(UnicodeEncodeError):  # names of files may hold bytes that are no text
             remember(name, msgpack.encode(kept))
     return checked

@@ -46,6 +46,10 @@ def _check_declarations(module: Module, elaborator: Elaborator, programs: Progra
         from netdsl.checks.recipes import RecipeCheck
 
         RecipeCheck(module, elaborator, programs).run()
+    if module.experiments:
+        from netdsl.checks.experiments import check_experiments
+
+        check_experiments(module, elaborator)
 
 
 def _shown(module: Module, mistakes: Sequence[Diagnostic], found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 
-from netdsl.checks.lint.flow import Flow
 from netdsl.checks.lint.rules import lint_recipe
 from netdsl.checks.lint.subject import Trained
-from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
-from netdsl.elaborate.builder import Options
+from netdsl.checks.trained import CheckedNet
+from netdsl.diagnostics.diagnostic import diagnostic
 from netdsl.elaborate.elaborate import Elaborator
 from netdsl.elaborate.modules import Module
 from netdsl.ir.flatten import count_calls
@@ -21,27 +19,6 @@ from netdsl.syntax import ast
 
 MOST_CALLS = 50_000
 """How many op calls a net with a recipe may come to: selectors and rules go through them one by one."""
-
-
-class CheckedNet:
-    """The net of a recipe, elaborated with its own arguments and sizes, and at other sizes of its images."""
-
-    def __init__(self, reference: NetReference, checked: Program) -> None:
-        self.name = reference.name
-        self.checked = checked
-        self.module = reference.module
-        self.sizes: dict[int, tuple[Program | None, tuple[Diagnostic, ...]]] = {}
-
-    @cached_property
-    def flow(self) -> Flow:
-        return Flow((self.checked,))
-
-    def resized(self, side: int) -> tuple[Program | None, tuple[Diagnostic, ...]]:
-        if side not in self.sizes:
-            elaborator = Elaborator(Options(image=side))
-            program = elaborator.net(self.module, self.name, {}, {})
-            self.sizes[side] = program, tuple(elaborator.diagnostics)
-        return self.sizes[side]
 
 
 class RecipeCheck:

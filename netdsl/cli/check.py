@@ -172,6 +172,7 @@ def _print_json(found: list[Checked]) -> None:
             "file": c.file,
             "nets": c.nets,
             "recipes": c.recipes,
+            "experiments": c.experiments,
             "diagnostics": [*map(as_data, c.diagnostics[:SHOWN])],
             "more": c.more,
         }
@@ -210,11 +211,12 @@ def _print_text(found: list[Checked]) -> None:
 def _counts(found: list[Checked]) -> Iterator[str]:
     """What the last line counts: mistakes, or all that was checked; and warnings."""
     errors, warnings = sum(c.errors for c in found), sum(c.warnings for c in found)
-    nets, recipes = sum(len(c.nets) for c in found), sum(len(c.recipes) for c in found)
+    lengths = [(len(c.nets), len(c.recipes), len(c.experiments)) for c in found]
+    counts = zip(map(sum, zip(*lengths, strict=True)), ("net", "recipe", "experiment"), strict=True)
     if errors:
         yield plural(errors, "mistake")
     else:
-        yield from [plural(n, name) for n, name in ((nets, "net"), (recipes, "recipe")) if n] or [plural(0, "net")]
+        yield from [plural(n, name) for n, name in counts if n] or [plural(0, "net")]
     if warnings:
         yield plural(warnings, "warning")
     elif not errors:

@@ -25,13 +25,14 @@ class Declared:
         self._blocks: dict[int, BlockValue] = {}
 
     def value(self, module: Module, declaration: ast.Node, at: Place) -> Any:
-        """What a declaration stands for. Raises Fault for a recipe."""
+        """What a declaration stands for. Raises Fault for a recipe or an experiment."""
         if isinstance(declaration, ast.Block):
             return BlockArrow(self._block(module, declaration), (), at)
         if isinstance(declaration, ast.Constant | ast.Variant):
             return self.constant(module, declaration)
-        assert isinstance(declaration, ast.Recipe)
-        raise fault("misplaced", f"`{declaration.name.id}` is a recipe, not a value", at)
+        assert isinstance(declaration, ast.Recipe | ast.Experiment)
+        kind = "a recipe" if isinstance(declaration, ast.Recipe) else "an experiment"
+        raise fault("misplaced", f"`{declaration.name.id}` is {kind}, not a value", at)
 
     def _block(self, module: Module, declaration: ast.Block) -> BlockValue:
         """The one value of a declared block."""

@@ -17,7 +17,7 @@ from netdsl.syntax.parse import parse
 DEPTH = 64
 """How many specs may import each other in a chain."""
 
-Declared = Union[ast.Constant, ast.Block, ast.Variant, ast.Recipe]
+Declared = Union[ast.Constant, ast.Block, ast.Variant, ast.Recipe, ast.Experiment]
 
 
 class Imported(Struct, frozen=True, eq=False):
@@ -76,6 +76,11 @@ class Module:
     def recipes(self) -> list[str]:
         """The names of the recipes declared here, in order."""
         return [d.name.id for d in self.file.declarations if isinstance(d, ast.Recipe)]
+
+    @property
+    def experiments(self) -> list[str]:
+        """The names of the experiments declared here, in order."""
+        return [d.name.id for d in self.file.declarations if isinstance(d, ast.Experiment)]
 
     def is_recipe(self, name: str) -> bool:
         """Whether a name means a recipe here, an own or an imported one."""

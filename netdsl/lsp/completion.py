@@ -11,6 +11,7 @@ from netdsl.loader import beside, read_import, zoo
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.context import Typing, bound_before, typing
 from netdsl.lsp.documents import Document
+from netdsl.lsp.experiments import possible
 from netdsl.lsp.hover import component_of, component_text, field_text, op_pages, op_text, recipe_fields
 from netdsl.lsp.occurrences import block, kind_of
 from netdsl.ops import REGISTRY
@@ -20,11 +21,14 @@ from netdsl.recipe.schema import Recipe
 from netdsl.syntax import ast
 
 KINDS = types.CompletionItemKind
-TOP = ("block", "net", "recipe", "expect", "from")
+TOP = ("block", "net", "recipe", "expect", "experiment", "from")
 STATEMENTS = ("for", "repeat", "if", "else", "residual", "share", "input", "output", "require", "it", "true", "false")
 PLAIN = ("int", "float", "bool", "none")
 MEASURES = ("params", "macs", "buffers", "output")
-TARGETS = {"block": KINDS.Class, "net": KINDS.Class, "constant": KINDS.Constant, "recipe": KINDS.Struct}
+TARGETS = {
+    "block": KINDS.Class, "net": KINDS.Class, "constant": KINDS.Constant, "recipe": KINDS.Struct,
+    "experiment": KINDS.Event,
+}  # fmt: skip
 
 
 def completion(document: Document, analysis: Analysis, offset: int) -> list[types.CompletionItem]:
@@ -40,6 +44,9 @@ def _items(now: Typing, document: Document, analysis: Analysis, offset: int) -> 
         yield from _imports(line, document, analysis)
     elif now.declaration == "recipe":
         yield from _recipe(now, analysis)
+    elif now.declaration == "experiment":
+        found = possible(now, analysis, document.source.text[:offset])
+        yield from (item(text, kind, detail) for text, kind, detail in found)
     elif now.declaration == "expect":
         names = analysis.checked.module.nets if ":" not in line else MEASURES
         yield from (item(n, KINDS.Property) for n in names)
@@ -103,7 +110,7 @@ def _names(document: Document, analysis: Analysis, offset: int) -> Iterator[type
     yield from (item(n, KINDS.Variable, "here") for n in bound_before(document.source.text, offset))
     for name in dict.fromkeys((*module.names, *good.names)):
         found = module.find(name) or good.find(name)
-        if found is not None and not isinstance(found[1], ast.Recipe):
+        if found is not None and not isinstance(found[1], ast.Recipe | ast.Experiment):
             kind = kind_of(found[1])
             yield item(name, TARGETS[kind], kind, getattr(found[1], "doc", ""))
     for name in REGISTRY:

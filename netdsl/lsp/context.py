@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-_DECLARATION = re.compile(r"^(block|net|recipe|expect|from)\b[ \t]*([\w.]*)", re.MULTILINE)
+_DECLARATION = re.compile(r"^(block|net|recipe|expect|from|experiment(?=[ \t]+\w))\b[ \t]*([\w.]*)", re.MULTILINE)
 _BINDS = re.compile(
     r"\binput[ \t]+(\w+)|\bas[ \t]+(\w+)|\bshare[ \t]+(\w+)|\bfor[ \t]+([\w, ()]+?)[ \t]+in\b"
     r"|^[ \t]+(\w+(?:[ \t]*,[ \t]*\w+)*)[ \t]*=(?!=)|:[ \t]*\[([\w, \t]*)\][ \t]*->",

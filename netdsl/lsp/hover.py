@@ -13,6 +13,7 @@ from netdsl.elaborate.trace import Passed
 from netdsl.lsp import costs
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.documents import Document
+from netdsl.lsp.experiments import entry_text, measure_text
 from netdsl.lsp.hints import shape
 from netdsl.lsp.occurrences import Occurrence, block
 from netdsl.ops import REGISTRY
@@ -53,10 +54,14 @@ def hover(document: Document, analysis: Analysis, offset: int) -> types.Hover | 
 def _meaning(found: Occurrence, analysis: Analysis) -> str:
     if found.kind == "op":
         return op_text(op_page(found.name))
-    if found.kind in ("block", "net", "constant", "recipe") and found.target is not None:
+    if found.kind in ("block", "net", "constant", "recipe", "experiment") and found.target is not None:
         return declared_text(found, analysis)
     if found.kind == "field" and found.name in recipe_fields():
         return field_text(found.name, recipe_fields()[found.name])
+    if found.kind == "entry":
+        return entry_text(found.name)
+    if found.kind == "measure":
+        return measure_text(found.name)
     if found.kind == "component":
         component = component_of(found.owner, found.name)
         return component_text(component) if component else ""

@@ -15,8 +15,8 @@ from netdsl.syntax import ast
 
 
 class Occurrence(Struct, frozen=True, eq=False):
-    """A name at a place. `kind` is one of: block, net, constant, recipe, local, label, output, op, builtin, argument,
-    field, component, selector, type, word, unknown.
+    """A name at a place. `kind` is one of: block, net, constant, recipe, experiment, local, label, output, op,
+    builtin, argument, field, component, selector, type, word, entry, measure, unknown.
 
     `target` tells equal names apart: the file and the place of the declaration it means, where a spec declares it.
     `owner` is the op, block or component whose argument it is, or the field that a component stands in.
@@ -37,7 +37,9 @@ BINDERS: dict[type, tuple[str, ...]] = {
 }  # fmt: skip
 """The fields that bind a name inside a block; a shape binds the names that are nothing else."""
 
-TOP: dict[type, str] = {ast.Constant: "constant", ast.Variant: "net", ast.Recipe: "recipe"}
+TOP: dict[type, str] = {
+    ast.Constant: "constant", ast.Variant: "net", ast.Recipe: "recipe", ast.Experiment: "experiment",
+}  # fmt: skip
 
 
 def occurrences(module: Module) -> tuple[Occurrence, ...]:
@@ -86,7 +88,10 @@ class _Reader:
         self.found: list[Occurrence] = []
 
     def read(self) -> list[Occurrence]:
-        rules = {ast.Import: self._import, ast.Recipe: self._recipe, ast.Expect: self._expect}
+        rules = {
+            ast.Import: self._import, ast.Recipe: self._recipe, ast.Expect: self._expect,
+            ast.Experiment: self._experiment,
+        }  # fmt: skip
         rule = rules.get(type(self.declaration))
         if rule is not None:
             rule(self.declaration)
@@ -136,6 +141,33 @@ class _Reader:
     def _field(self, node: Any) -> None:
         self._add(node.name, "field")
         self._components(node.value, node.name.id)
+
+    def _experiment(self, node: Any) -> None:
+        self._declare(node.name, "experiment")
+        if node.target is not None:
+            self._use(node.target)
+        for path, measured in _paths(node):
+            self._path(path, node, measured)
+        for entry in node.entries:
+            if isinstance(entry, ast.Vary):
+                self._components(entry.values, entry.path.id.partition(".")[0])
+            elif isinstance(entry, ast.Field | ast.Measure):
+                self._add(entry.name, "entry")
+            if isinstance(entry, ast.Field):
+                self._components(entry.value, entry.name.id)
+
+    def _path(self, name: ast.Name, node: Any, measured: bool) -> None:
+        """What varies or is measured: an argument of the net, a field of the recipe, or a measure."""
+        first = name.id.partition(".")[0]
+        net = node.target.id if node.target is not None else ""
+        parameter = self._parameter(net, name.id)
+        varied = any(isinstance(e, ast.Vary) and e.path.id == name.id for e in node.entries)
+        if parameter is not None:
+            self._add(name, "argument", parameter, owner=net)
+        elif varied or not measured:
+            self._add(ast.Name(Span(name.at.start, name.at.start + len(first)), first), "field")
+        else:
+            self._add(name, "measure")
 
     def _components(self, node: ast.Node, owner: str) -> None:
         """The names of a field's value: components, their arguments and words, or constants of the file."""
@@ -207,6 +239,21 @@ class _Reader:
             return None
         module, declared = found
         return next(((module, p.name.at) for p in declared.parameters if p.name.id == name), None)
+
+
+def _paths(node: ast.Experiment) -> Iterator[tuple[ast.Name, bool]]:
+    """The paths in the entries of an experiment, and whether each can be a measure."""
+    for entry in node.entries:
+        if isinstance(entry, ast.Vary):
+            yield entry.path, False
+        elif isinstance(entry, ast.Measure):
+            yield from ((path, True) for path in entry.paths)
+        elif isinstance(entry, ast.Comparison):
+            yield entry.measure, True
+            yield entry.path, False
+        elif isinstance(entry, ast.Plot):
+            axes = [(a.name.id, a.value) for a in entry.arguments if a.name is not None]
+            yield from ((v, n != "color") for n, v in axes if n in ("x", "y", "color") and isinstance(v, ast.Name))
 
 
 def block(module: Module, name: str) -> tuple[Module, ast.Block] | None:

@@ -14,7 +14,10 @@ from netdsl.lsp.occurrences import kind_of
 from netdsl.syntax import ast
 
 KINDS = types.SymbolKind
-SYMBOLS = {"block": KINDS.Function, "net": KINDS.Class, "constant": KINDS.Constant, "recipe": KINDS.Struct}
+SYMBOLS = {
+    "block": KINDS.Function, "net": KINDS.Class, "constant": KINDS.Constant, "recipe": KINDS.Struct,
+    "experiment": KINDS.Event,
+}  # fmt: skip
 
 COMMANDS = {
     "summary": "netdsl.summary", "view": "netdsl.view", "train": "netdsl.train", "next": "netdsl.nextInstance",
@@ -71,7 +74,7 @@ def folds(document: Document, analysis: Analysis) -> list[types.FoldingRange]:
     """What can be folded: bodies, groups and longer comments."""
     found: list[types.FoldingRange] = []
     for node in ast.walk(analysis.checked.module.file):
-        if isinstance(node, ast.Body | ast.Recipe | ast.Group):
+        if isinstance(node, ast.Body | ast.Recipe | ast.Group | ast.Experiment):
             first, last = document.positions.position(node.at.start).line, document.positions.position(node.at.end).line
             if last > first:
                 found.append(types.FoldingRange(first, last - 1))

@@ -12,7 +12,8 @@ MODIFIERS = ("declaration", "defaultLibrary")
 LEGEND = types.SemanticTokensLegend(list(TYPES), list(MODIFIERS))
 
 KINDS = {
-    "net": "class", "block": "class", "recipe": "class", "constant": "variable", "local": "variable", "op": "function",
+    "net": "class", "block": "class", "recipe": "class", "experiment": "class", "entry": "property",
+    "measure": "property", "constant": "variable", "local": "variable", "op": "function",
     "builtin": "function", "argument": "parameter", "field": "property", "component": "function", "selector": "label",
     "label": "label", "output": "label", "type": "type", "word": "enumMember",
 }  # fmt: skip

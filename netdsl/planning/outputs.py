@@ -154,7 +154,7 @@ def _metrics(main: MainOutput, recipe: Recipe, places: Places) -> Iterator[Diagn
         at = places.at(f"{path}.metric")
         if (reason := _unmeasurable(deciding, main, recipe)) is not None:
             yield diagnostic("unfit-metric", f"`{deciding}` cannot be measured: {reason}", at)
-        elif deciding not in (*recipe.metrics, *_always(recipe)):
+        elif deciding not in measured(recipe):
             hint = f"add it: `metrics = [{', '.join((*recipe.metrics, deciding))}]`"
             yield diagnostic("unfit-metric", f"`{deciding}` decides, and is not measured", at, hint)
 
@@ -171,6 +171,11 @@ def _deciding(recipe: Recipe) -> Iterator[tuple[str, str]]:
 def _always(recipe: Recipe) -> tuple[str, ...]:
     """What is measured unasked; where only the data know the task, what any task measures."""
     return always_measured(recipe.data.task) if recipe.data.sure else ("top1", "rmse")
+
+
+def measured(recipe: Recipe) -> tuple[str, ...]:
+    """The metrics that a recipe measures besides the loss."""
+    return (*recipe.metrics, *_always(recipe))
 
 
 def _unmeasurable(metric: str, main: MainOutput, recipe: Recipe) -> str | None:

@@ -9,29 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Union
 
-from msgspec import Struct
-from msgspec.structs import astuple
-
 from netdsl.source import Span
-
-
-class Node(Struct, frozen=True, tag=True, array_like=True):
-    at: Span
-
-
-def children(node: Node) -> list[Node]:
-    """The nodes that a node is made of, in the order of its fields."""
-    flat = [item for value in astuple(node) for item in (value if type(value) is tuple else (value,))]
-    return [item for item in flat if isinstance(item, Node)]
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """A node and every node inside it, in the order of the text."""
-    waiting = [node]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        waiting += reversed(children(node))
+from netdsl.syntax.node import Node, children, walk
 
 
 def names(node: Node) -> Iterator[str]:
@@ -350,6 +329,44 @@ class Recipe(Node, frozen=True):
     doc: str
 
 
+class Vary(Node, frozen=True):
+    """`vary path = values`. `path` is a Name whose id may be dotted: an argument of the net, or a field of a recipe."""
+
+    path: Name
+    values: Expr
+
+
+class Measure(Node, frozen=True):
+    """`measure = [paths]`: `name` is the word itself."""
+
+    name: Name
+    paths: tuple[Name, ...]
+
+
+class Comparison(Node, frozen=True):
+    """`compare measure against path = value`."""
+
+    measure: Name
+    path: Name
+    value: Expr
+
+
+class Plot(Node, frozen=True):
+    """`plot kind(arguments)`: what an axis or a colour shows is a Name whose id may be dotted."""
+
+    kind: Name
+    arguments: tuple[Argument, ...]
+
+
+class Experiment(Node, frozen=True):
+    """`experiment Name for Net { entries }`: a Field is `recipe`, `seeds` or `search`."""
+
+    name: Name
+    target: Name | None
+    entries: tuple[Entry, ...]
+    doc: str
+
+
 class Comment(Node, frozen=True):
     """A comment with its `#`; `own_line` says that nothing stands before it on its line."""
 
@@ -375,4 +392,7 @@ Item = Union[
 ]  # fmt: skip
 Target = Union[Name, Targets]
 Statement = Union[ExprStatement, Assign, Share, Label, For, Repeat, If, Require, Input, Output]
-Declaration = Union[Import, Constant, Block, Variant, Expect, Recipe]
+Entry = Union[Field, Vary, Measure, Comparison, Plot]
+Declaration = Union[Import, Constant, Block, Variant, Expect, Recipe, Experiment]
+
+__all__ = ["Node", "children", "names", "walk"]

@@ -61,7 +61,7 @@ class Builder:
             raise Misread(message, t.start_pos, t.end_pos)
         return ast.Name(Span(t.start_pos, t.end_pos), str(t))
 
-    MODULE = SELECTOR = UNIT = NAME
+    MODULE = SELECTOR = PATH = MEASURE = UNIT = NAME
 
     def WEIGHT(self, t: Any) -> ast.Weight:  # noqa: N802
         name = str(t).partition(".")[0]
@@ -144,6 +144,26 @@ class Builder:
 
     def freeze(self, c: Children) -> ast.Freeze:
         return ast.Freeze(_span(c), _nodes(c))
+
+    def experiment(self, c: Children) -> ast.Experiment:
+        _, name, _, target, *entries = c
+        return ast.Experiment(_span(c), name, target, _nodes(entries), "")
+
+    def vary(self, c: Children) -> ast.Vary:
+        return ast.Vary(_span(c), c[1], c[2])
+
+    def measure(self, c: Children) -> ast.Measure:
+        name, *paths = _nodes(c)
+        return ast.Measure(_span(c), name, tuple(paths))
+
+    def compare(self, c: Children) -> ast.Comparison:
+        return ast.Comparison(_span(c), c[1], c[2], c[3])
+
+    def plot(self, c: Children) -> ast.Plot:
+        return ast.Plot(_span(c), c[1], _nodes(c[2:]))
+
+    def plot_argument(self, c: Children) -> ast.Argument:
+        return ast.Argument(_span(c), c[0], c[1])
 
     # Statements
 

@@ -63,7 +63,7 @@ class Statements(Expressions):
         run: list[ast.Name] = []
         for before, item in zip([None, *items], items, strict=False):
             name = self.aligned_name(item)
-            if name is None or type(before) is not type(item) or self.blank_before(item):
+            if name is None or _aligns(before) is not _aligns(item) or self.blank_before(item):
                 run = []
             if name is not None:
                 run = [*run, name]
@@ -77,7 +77,9 @@ class Statements(Expressions):
             return item.target
         if isinstance(item, ast.Constant) and (hard(self.expression(item.value)) or not self.text):
             return None
-        return item.name if isinstance(item, ast.Field | ast.Variant | ast.Constant) else None
+        if isinstance(item, ast.Vary):
+            return item.path
+        return item.name if isinstance(item, ast.Field | ast.Measure | ast.Variant | ast.Constant) else None
 
     def Residual(self, node: ast.Residual, _: bool) -> Doc:  # noqa: N802
         bare = not node.arguments and not self.placement.hosts(node)
@@ -244,12 +246,40 @@ class Declarations(Statements):
         selectors = ", ".join(s.id for s in node.selectors)
         return [f"group {selectors} ", self.braced(node, node.fields, node.selectors[-1].at.end, self.field)]
 
+    # Experiments
+
+    def Experiment(self, node: ast.Experiment, _: bool) -> Doc:  # noqa: N802
+        target = f" for {node.target.id}" if node.target else ""
+        header = node.target or node.name
+        return [f"experiment {node.name.id}{target} ", self.braced(node, node.entries, header.at.end, self.part)]
+
+    def part(self, node: Any, width: int) -> Doc:
+        if isinstance(node, ast.Vary):
+            return self.assigned(f"vary {node.path.id:{width}}", node.values)
+        if isinstance(node, ast.Measure):
+            paths = self.listed(node, node.paths, "[", "]")
+            return [f"{node.name.id:{width}} = ", paths]
+        return self.entry(node, width)
+
+    def Comparison(self, node: ast.Comparison, _: bool) -> Doc:  # noqa: N802
+        return self.assigned(f"compare {node.measure.id} against {node.path.id}", node.value)
+
+    def Plot(self, node: ast.Plot, _: bool) -> Doc:  # noqa: N802
+        return [f"plot {node.kind.id}", self.listed(node, node.arguments, "(", ")")]
+
     def Freeze(self, node: ast.Freeze, _: bool) -> Doc:  # noqa: N802
         return f"freeze {', '.join(s.id for s in node.selectors)}"
 
 
 def _has_braces(node: Any) -> bool:
-    return isinstance(node, ast.Recipe) or (isinstance(node, ast.Block) and isinstance(node.body, ast.Body))
+    return isinstance(node, ast.Recipe | ast.Experiment) or (
+        isinstance(node, ast.Block) and isinstance(node.body, ast.Body)
+    )
+
+
+def _aligns(item: Any) -> type:
+    """What an item is aligned with: its own kind; `measure` is written as a field."""
+    return ast.Field if isinstance(item, ast.Measure) else type(item)
 
 
 __all__ = ["PIPELINE", "Declarations"]

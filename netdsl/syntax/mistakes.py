@@ -22,9 +22,12 @@ _WORDS = {
     "NAME": "a name", "MODULE": "the name of a spec", "SELECTOR": "a label, a kind or a path", "LBRACE": "`{`",
     "_EQUAL": "`=`", "COLON": "`:`", "COMMA": "`,`", "LPAR": "`(`", "LSQB": "`[`", "RPAR": "`)`", "RSQB": "`]`",
     "ARROW": "`->`", "FOR": "`for`", "TRAINING": "`training`", "_IN": "`in`", "_ELSE": "`else`", "WHEN": "`when`",
-    "_IMPORT": "`import`", "_EXTENDS": "`extends`", "_AS": "`as`",
+    "_IMPORT": "`import`", "PATH": "a name or a path such as `optimizer.lr`",
+    "_AGAINST": "`against`", "_EXTENDS": "`extends`", "_AS": "`as`",
 }  # fmt: skip
-_HEAD = re.compile(r"[ \t]*(?:net|block|recipe|class|def|while|with)\b[^{}\n#]*?(?=:[ \t]*(?:#.*)?$)()", re.MULTILINE)
+_HEAD = re.compile(
+    r"[ \t]*(?:net|block|recipe|experiment|class|def|while|with)\b[^{}\n#]*?(?=:[ \t]*(?:#.*)?$)()", re.MULTILINE
+)
 _TOKEN = re.compile(
     r"""[A-Za-z0-9_]+ | "[^"\n]*" | '[^'\n]*' | [-=~|]+> | [=!<>]= | \*\* | // | && | \|\| | .""",
     re.VERBOSE | re.DOTALL,
@@ -184,5 +187,5 @@ def _expected(accepted: set[str]) -> list[str]:
     if "_NEWLINE" in accepted:
         words.append("the end of the line")
     elif "RBRACE" in accepted:
-        words.append("a field" if "GROUP" in accepted else "`}`")
+        words.append("a field" if accepted & {"GROUP", "VARY"} else "`}`")
     return words or ["something else"]

@@ -166,7 +166,7 @@ def _documented(declaration: Any, found: tuple[ast.Comment, ...], source: Source
 @cache
 def _edition() -> bytes:
     """What a tree depends on besides its text: the grammar and the code that makes the tree."""
-    code = ("ast", "build", "comments", "layout", "limits", "parse")
+    code = ("ast", "node", "build", "comments", "layout", "limits", "parse")
     return grammar().encode() + b"".join(map(_own_file, code))
 
 

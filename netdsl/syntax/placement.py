@@ -14,7 +14,8 @@ from netdsl.syntax import ast
 
 _ITEMS: dict[type, str] = {
     ast.File: "declarations", ast.Import: "names", ast.Block: "parameters", ast.Expect: "conditions",
-    ast.Recipe: "entries", ast.Group: "fields", ast.Body: "statements", ast.Residual: "arguments",
+    ast.Recipe: "entries", ast.Group: "fields", ast.Experiment: "entries", ast.Measure: "paths",
+    ast.Plot: "arguments", ast.Body: "statements", ast.Residual: "arguments",
     ast.Call: "arguments", ast.ListExpr: "items", ast.TupleExpr: "items", ast.Pipeline: "stages", ast.Choice: "options",
 }  # fmt: skip
 

@@ -23,7 +23,7 @@ _SCAN = re.compile(
 _BLANK = re.compile(r"\s*")
 _BEGINS = re.compile(r"[\w({\[\"'}+-](?!>)")
 _CONTINUES = re.compile(r"->|\||=(?!=)|else\b")
-_DECLARES = re.compile(r"(?:block|net|recipe|expect|from)[ \t]+[A-Za-z_]")
+_DECLARES = re.compile(r"(?:block|net|recipe|expect|from|experiment)[ \t]+[A-Za-z_]")
 CLOSER = {"(": ")", "[": "]", "{": "}"}
 
 FARTHEST = 20

@@ -21,8 +21,8 @@ _WORDS = {
     "is": "values are compared with `==`",
 }
 _STATEMENTS = ("input", "output", "share", "repeat", "require", "for", "if")
-_DECLARATIONS = ("block", "net", "recipe", "expect", "from")
-_ENTRIES = ("group", "freeze")
+_DECLARATIONS = ("block", "net", "recipe", "expect", "from", "experiment")
+_ENTRIES = ("group", "freeze", "vary", "measure", "compare", "plot")
 _OURS = ("for", "in", "if", "else", "and", "or", "not", "True", "False", "None", "from", "import", "as")
 _UNITS = ("epochs", "steps")
 
@@ -94,7 +94,12 @@ _SLIPS = (
     Slip("arguments are splatted with one `*`, from a list", r"\*\*", expected="STAR"),
     Slip("no word is needed: `name = value`", r"[A-Za-z_]", r"^\s*(?:let|const|var|val|set)\s+$"),
     Slip(_IMPORTED, r"", r"^\s*(?:import|from)\b"),
-    Slip("declarations stand at the top of the file", r"[A-Za-z_]", r"^\s*(?:block|net|recipe|expect)\s+$", "_EQUAL"),
+    Slip(
+        "declarations stand at the top of the file",
+        r"[A-Za-z_]",
+        r"^\s*(?:block|net|recipe|expect|experiment)\s+$",
+        "_EQUAL",
+    ),
     Slip("a name cannot begin with a digit; a product is written with `*`", r"[A-Za-z_]", r"[0-9]$"),
     Slip("arguments stand in parentheses, as in `conv(64, 3)`", r"[0-9]", r"^\s*(?:\w+:\s*)?[A-Za-z_]\w*\s+$", "ARROW"),
     Slip("layers stand in the body of a `block` or a `net`", r"\(|->", r"^(?!block|net|recipe|expect)\w+\s*$", "top"),

@@ -29,3 +29,11 @@ def test_what_words_are() -> None:
     assert kinds["stem"] is Name.Label
     assert kinds["stride"] is Name.Attribute
     assert kinds["3"] is Number
+
+
+def test_words_of_an_experiment() -> None:
+    text = "experiment E for A {\n  vary optimizer.lr = [0.1]\n  compare test.top1 against width = 8\n}\n"
+    kinds = {value: kind for kind, value in NetdslLexer().get_tokens(text)}
+    assert kinds["experiment"] is Keyword.Declaration
+    assert kinds["E"] is Name.Class
+    assert {kinds[word] for word in ("vary", "compare")} == {Keyword}

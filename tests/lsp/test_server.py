@@ -147,6 +147,20 @@ def test_hover(editor: Editor) -> None:
     assert "argument `stride=1` of `Unit`" in words("stride=2")
     assert "optimizer" in words("optimizer")
     assert "sgd(" in words("sgd(")
+    entries = "vary classes = [10]\n  vary batch = [8, 16]\n  measure = [test.top1]"
+    text = f"{SMALL}\nexperiment E for Small {{\n  {entries}\n}}\n"
+    editor.open("hover.net", text)
+    after = text.index("experiment")
+
+    def in_experiment(what: str) -> str:
+        position = Positions(text).position(text.index(what, after))
+        found = editor.ask("textDocument/hover", "hover.net", position=position)
+        return found.contents.value if found else ""
+
+    assert "argument `classes=10` of `Small`" in in_experiment("classes")
+    assert "samples per step" in in_experiment("batch")
+    assert "test accuracy" in in_experiment("test.top1")
+    assert "what the table shows" in in_experiment("measure")
 
 
 @pytest.mark.parametrize(
@@ -161,6 +175,13 @@ def test_hover(editor: Editor) -> None:
         ("recipe B for Small {\n  optimizer = sgd(", {"lr=", "momentum="}, {"stride="}),
         ("recipe B for Small {\n  schedule = warmup(1 epochs) -> ", {"cosine"}, {"sgd"}),
         ("recipe B for Small {\n  group ", {"norm", "bias", "stem"}, {"conv1"}),
+        ("experiment E for Small {\n  ", {"vary", "measure", "compare", "plot"}, {"conv", "epochs"}),
+        ("experiment E for Small {\n  vary ", {"classes", "optimizer", "epochs"}, {"conv"}),
+        ("experiment E for Small {\n  vary optimizer.", {"lr", "weight_decay"}, {"classes"}),
+        ("experiment E for Small {\n  vary classes = [3]\n  measure = [", {"test.top1", "params"}, {"classes"}),
+        ("experiment E for Small {\n  vary classes = [3]\n  compare test.top1 against ", {"classes"}, {"params"}),
+        ("experiment E for Small {\n  plot line(x=", {"test.top1", "params"}, {"y="}),
+        ("experiment E for Small {\n  search = tpe(9, prune=", {"hyperband", "median"}, {"conv"}),
         ("from ", {"resnet", "other"}, {"conv"}),
         ("from resnet import ", {"Bottleneck", "ResNet50"}, {"conv"}),
         ("expect ", {"Small"}, {"conv"}),

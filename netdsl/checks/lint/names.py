@@ -12,6 +12,8 @@ BOUND: dict[type, tuple[str, ...]] = {
     ast.Labelled: ("name",), ast.Output: ("name",), ast.Argument: ("name",), ast.Block: ("name",),
     ast.Constant: ("name",), ast.Variant: ("name",), ast.Recipe: ("name",), ast.Import: ("names",),
     ast.Field: ("name",), ast.Freeze: ("selectors",), ast.Group: ("selectors",),
+    ast.Experiment: ("name",), ast.Vary: ("path",), ast.Measure: ("name", "paths"), ast.Comparison: ("measure", "path"),
+    ast.Plot: ("kind", "arguments"),
 }  # fmt: skip
 """Fields that hold names which are not read there."""
 

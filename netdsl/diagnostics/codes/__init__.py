@@ -2,6 +2,7 @@
 
 from netdsl.diagnostics.codes.code import Code
 from netdsl.diagnostics.codes.data import DATA
+from netdsl.diagnostics.codes.experiments import EXPERIMENTS
 from netdsl.diagnostics.codes.files import FILES
 from netdsl.diagnostics.codes.language import LANGUAGE
 from netdsl.diagnostics.codes.layers import LAYERS
@@ -12,6 +13,9 @@ from netdsl.diagnostics.codes.runs import RUNS
 from netdsl.diagnostics.codes.weights import WEIGHTS
 
 TABLE: dict[str, Code] = {
-    code.name: code for code in (*LANGUAGE, *LAYERS, *RECIPES, *FILES, *DATA, *RUNS, *WEIGHTS, *LINTS, *RECIPE_LINTS)
-}
+    code.name: code
+    for code in (
+        *LANGUAGE, *LAYERS, *RECIPES, *EXPERIMENTS, *FILES, *DATA, *RUNS, *WEIGHTS, *LINTS, *RECIPE_LINTS,
+    )
+}  # fmt: skip
 """Every code by its name."""

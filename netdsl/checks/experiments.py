@@ -1,0 +1,200 @@
+"""The experiments of a file: mistakes in their entries, cells that don't check, comparisons that can't say anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Literal
+
+from msgspec import Struct
+
+from netdsl.checks.trained import CheckedNet
+from netdsl.diagnostics.diagnostic import Diagnostic, Label, diagnostic
+from netdsl.elaborate.builder import Options
+from netdsl.elaborate.elaborate import Elaborator
+from netdsl.elaborate.given import Expression
+from netdsl.elaborate.modules import Module
+from netdsl.elaborate.requested import elaborate
+from netdsl.planning.demands import demands
+from netdsl.planning.experiment_entries import Read, read_experiment
+from netdsl.planning.experiments import ALPHA, Cell, Experiment, Factor, pairs_needed
+from netdsl.planning.outputs import measured
+from netdsl.planning.recipes import NetReference, complete, load_recipe
+from netdsl.recipe.resolve import Resolved
+from netdsl.source import Place
+from netdsl.syntax import ast
+
+MOST_CHECKED = 200
+"""How many cells `check` looks at; `netdsl experiment` looks at all before the first one is trained."""
+
+MOST_NAMED = 8
+"""How many cells that don't check are named one by one."""
+
+
+def check_experiments(module: Module, elaborator: Elaborator) -> None:
+    """Report every mistake in the experiments of a file."""
+    for node in module.file.declarations:
+        if isinstance(node, ast.Experiment):
+            with elaborator.recording():
+                for found in ExperimentCheck(module, elaborator).run(node):
+                    elaborator.report(found)
+
+
+class Broken(Struct, frozen=True, eq=False):
+    """A cell that does not check, and its first mistake in its `net`, in its `recipe`, or between `both`."""
+
+    cell: Cell
+    mistake: Diagnostic
+    part: Literal["net", "recipe", "both"]
+
+
+class ExperimentCheck:
+    """Checks experiments; nets and recipes that several cells share are looked at once."""
+
+    def __init__(self, module: Module, elaborator: Elaborator) -> None:
+        self.module = module
+        self.elaborator = elaborator
+        self.nets: dict[tuple[str, ...], CheckedNet | Diagnostic | None] = {}
+        self.recipes: dict[tuple[str, ...], Resolved] = {}
+
+    def run(self, node: ast.Experiment, most: int = MOST_CHECKED) -> Iterator[Diagnostic]:
+        """Every mistake in an experiment, and a warning for each comparison that can't be significant."""
+        self.nets, self.recipes = {}, {}
+        read = read_experiment(self.module, node, self.elaborator.evaluator)
+        yield from read.diagnostics
+        if read.experiment is None:
+            return
+        cells = self._known(read.experiment, most)
+        broken = [found for cell in cells for found in self._broken(read, cell)]
+        yield from _told(read.experiment, cells, broken, self.module)
+        if not broken:
+            yield from self._unmeasured(read, node)
+            yield from _hopeless(read.experiment)
+
+    def _known(self, experiment: Experiment, most: int) -> list[Cell]:
+        """The cells that are known before anything is trained: none of a search through ranges."""
+        ranges = any(f.range is not None for f in experiment.factors)
+        return [] if ranges else list(islice(experiment.cells(), most))
+
+    def _broken(self, read: Read, cell: Cell) -> Iterator[Broken]:
+        """The first mistakes of a cell: in its net and its recipe, or between them."""
+        net, resolved = self._net(read, cell.net), self._recipe(read, cell.recipe)
+        if isinstance(net, Diagnostic):
+            yield Broken(cell, net, "net")
+        wrong = next((d for d in resolved.diagnostics if d.severity == "error"), None)
+        if wrong is not None:
+            yield Broken(cell, wrong, "recipe")
+        if isinstance(net, CheckedNet) and resolved.recipe is not None:
+            found = demands(net, resolved.recipe, resolved.places)
+            unfit = next((d for d in found if d.severity == "error"), None)
+            if unfit is not None:
+                yield Broken(cell, unfit, "both")
+
+    def _net(self, read: Read, arguments: Mapping[str, str]) -> CheckedNet | Diagnostic | None:
+        key = tuple(f"{n}={v}" for n, v in arguments.items())
+        if key not in self.nets:
+            self.nets[key] = self._elaborated(read.net, arguments) if read.net else None
+        return self.nets[key]
+
+    def _elaborated(self, reference: NetReference, texts: Mapping[str, str]) -> CheckedNet | Diagnostic | None:
+        arguments = {n: Expression(v) for n, v in texts.items()}
+        reference = complete(reference, self.elaborator.evaluator, arguments) or reference
+        made = elaborate(reference.module, reference.name, arguments, {}, Options())
+        if made.program is None:
+            return made.diagnostics[0] if made.diagnostics else None
+        return CheckedNet(reference, made.program, arguments)
+
+    def _recipe(self, read: Read, settings: Mapping[str, str]) -> Resolved:
+        key = tuple(f"{n}={v}" for n, v in settings.items())
+        if key not in self.recipes:
+            module, name = read.recipe or (self.module, None)
+            self.recipes[key] = load_recipe(module, self.elaborator.evaluator, name, settings)
+        return self.recipes[key]
+
+    def _unmeasured(self, read: Read, node: ast.Experiment) -> Iterator[Diagnostic]:
+        """Measures that the recipe does not give."""
+        recipe = self._recipe(read, {}).recipe
+        if recipe is None:
+            return
+        for name in _measures(node):
+            split, _, metric = name.id.partition(".")
+            at = self.module.place(name.at)
+            if split == "validation" and not recipe.validation:
+                hint = "write `validation = 0.1` in the recipe"
+                yield diagnostic("unknown-measure", "the recipe holds nothing out for validation", at, hint)
+            elif metric and metric != "loss" and metric not in measured(recipe):
+                hint = f"write `metrics = [{', '.join((*recipe.metrics, metric))}]` in the recipe"
+                yield diagnostic("unknown-measure", f"the recipe does not measure `{metric}`", at, hint)
+
+
+def _measures(node: ast.Experiment) -> Iterator[ast.Name]:
+    """Every measure that an experiment names, each path once."""
+    seen = {e.path.id for e in node.entries if isinstance(e, ast.Vary)}
+    for entry in node.entries:
+        for name in _shown(entry):
+            if name.id not in seen:
+                seen.add(name.id)
+                yield name
+
+
+def _shown(entry: ast.Entry) -> Iterator[ast.Name]:
+    """What an entry shows: measures, and along the axes of a plot also what varies."""
+    if isinstance(entry, ast.Measure):
+        yield from entry.paths
+    elif isinstance(entry, ast.Comparison):
+        yield entry.measure
+    elif isinstance(entry, ast.Plot):
+        axes = [a.value for a in entry.arguments if a.name is not None and a.name.id in ("x", "y")]
+        yield from (value for value in axes if isinstance(value, ast.Name))
+
+
+def _told(
+    experiment: Experiment, cells: Sequence[Cell], broken: Sequence[Broken], module: Module
+) -> Iterator[Diagnostic]:
+    """A mistake for each value with which no cell checks, and one for all other cells that don't."""
+    rest = list(broken)
+    for factor in experiment.factors:
+        for value, place in zip(factor.values, factor.places, strict=True):
+            blamed = _blamed(factor, value, cells, rest)
+            if blamed:
+                rest = [b for b in rest if b not in blamed]
+                yield _unfit(f"no cell with `{factor.path} = {value}` checks", blamed[0].mistake, place, module)
+    if len(rest) == 1:
+        yield _unfit(f"the cell `{rest[0].cell.label}` does not check", rest[0].mistake, experiment.at, module)
+    elif rest:
+        yield _several(experiment, len(cells), rest)
+
+
+def _blamed(factor: Factor, value: str, cells: Sequence[Cell], broken: Sequence[Broken]) -> list[Broken]:
+    """The cells with a value, where none of them checks, and all for one reason."""
+    found = [b for b in broken if b.part in (factor.of, "both") and b.cell.values[factor.path] == value]
+    everything = sum(cell.values[factor.path] == value for cell in cells)
+    return found if len(found) == everything and len({b.mistake.message for b in found}) == 1 else []
+
+
+def _several(experiment: Experiment, cells: int, broken: Sequence[Broken]) -> Diagnostic:
+    notes = [f"{b.cell.label}: {b.mistake.message}" for b in broken[:MOST_NAMED]]
+    notes += [f"and {len(broken) - MOST_NAMED:,} more"] if len(broken) > MOST_NAMED else []
+    message = f"{len({b.cell.label for b in broken}):,} of {cells:,} cells do not check"
+    return Diagnostic("unfit-cell", message, experiment.at, notes=tuple(notes))
+
+
+def _unfit(what: str, mistake: Diagnostic, at: Place, module: Module) -> Diagnostic:
+    """The mistake of a cell, with the place in the file that it comes from."""
+    own = mistake.at is not None and mistake.at.source is module.source
+    labels = (Label(mistake.message, mistake.at),) if own and mistake.at is not None else ()
+    hints = tuple(h.message for h in mistake.hints)
+    return Diagnostic("unfit-cell", f"{what}: {mistake.message}", at, labels, notes=hints)
+
+
+def _hopeless(experiment: Experiment) -> Iterator[Diagnostic]:
+    """Comparisons with too few pairs for their smallest p to fall below ALPHA."""
+    for comparison in experiment.comparisons:
+        tests = experiment.tests(comparison)
+        needed = pairs_needed(tests)
+        if experiment.seeds < needed:
+            among = f" among {tests} comparisons (Holm)" if tests > 1 else ""
+            pairs = f"{experiment.seeds} pair{'s' * (experiment.seeds != 1)}"
+            message = f"{pairs} can't reach p < {ALPHA}{among}; {needed} can"
+            hint = f"`seeds = {needed}`; differences and intervals are shown with any number"
+            yield diagnostic("few-pairs", message, comparison.at, hint, severity="warning")

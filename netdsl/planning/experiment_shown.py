@@ -1,0 +1,139 @@
+"""What an experiment measures, compares and draws."""
+
+from __future__ import annotations
+
+from typing import NoReturn, get_args, get_type_hints
+
+from netdsl.diagnostics.diagnostic import did_you_mean, fault
+from netdsl.elaborate.names import Silent
+from netdsl.planning.experiment_reading import FORMS, Reading
+from netdsl.planning.experiments import Comparison, Factor, Figure, Search
+from netdsl.planning.measures import known, measure_kind
+from netdsl.syntax import ast
+
+
+class Shown(Reading):
+    """Reads measures, comparisons and plots, once it is known what varies."""
+
+    def _measure(self, name: ast.Name) -> str:
+        if measure_kind(name.id) is None:
+            raise fault("unknown-measure", f"nothing measures `{name.id}`", self._place(name), _measure_hint(name.id))
+        return name.id
+
+    def _measures(self) -> tuple[str, ...]:
+        entry = self.entries.get("measure")
+        paths = entry.paths if isinstance(entry, ast.Measure) else ()
+        if not paths and "measure" not in self.entries:
+            at = self._place(self.node.name)
+            self._report(fault("missing-argument", "the experiment measures nothing", at, FORMS["measure"]))
+        elif not paths:
+            assert entry is not None
+            self._report(fault("missing-argument", "nothing is measured", self._place(entry), FORMS["measure"]))
+        found = (self._attempt(self._measure, p) for p in paths)
+        return tuple(dict.fromkeys(m for m in found if m is not None))
+
+    def _written(self) -> list[str]:
+        """What varies, mistaken or not."""
+        return [e.path.id for e in self.node.entries if isinstance(e, ast.Vary)]
+
+    def _varied(self, name: ast.Name) -> Factor:
+        factor = self.factors.get(name.id)
+        if factor is None:
+            if name.id in self._written():
+                raise Silent  # the mistake is in what it varies over
+            hint = did_you_mean(name.id, self._written()) or f"what varies: {', '.join(self._written()) or 'nothing'}"
+            raise fault("unknown-path", f"`{name.id}` does not vary here", self._place(name), hint)
+        return factor
+
+    def _comparison(self, node: ast.Comparison, search: Search | None) -> Comparison:
+        measure = self._measure(node.measure)
+        factor = self._varied(node.path)
+        if search is not None:
+            hint = "leave out `search`: a grid has cells that differ in one value"
+            raise fault("misplaced", "the trials of a search cannot be paired", self._place(node), hint)
+        if len(factor.values) == 1:
+            message = f"`{factor.path}` has one value: there is nothing to compare"
+            raise fault("bad-value", message, self._place(node.path))
+        text = self._text(node.value)
+        against = next((v for v in factor.values if v == text or _equal(v, text)), None)
+        if against is None:
+            hint = f"its values: {', '.join(factor.values)}"
+            raise fault("bad-value", f"`{factor.path}` is never `{text}`", self._place(node.value), hint)
+        return Comparison(measure, factor.path, against, self._place(node))
+
+    def _figure(self, node: ast.Plot) -> Figure:
+        kinds = ("line", "bars", "scatter")
+        if node.kind.id not in kinds:
+            hint = did_you_mean(node.kind.id, kinds) or f"kinds of plots: {', '.join(kinds)}"
+            raise fault("unknown-word", f"there is no plot `{node.kind.id}`", self._place(node.kind), hint)
+        given: dict[str, str] = {}
+        for argument in node.arguments:
+            name = argument.name.id if argument.name else ""
+            known = [n for n in get_type_hints(Figure) if n != "kind"]
+            if name not in known:
+                near = did_you_mean(name, known)
+                raise fault("unknown-argument", f"a plot has no `{name}`", self._place(argument.name or argument), near)
+            if name in given:
+                raise fault("duplicate-argument", f"`{name}` is given twice", self._place(argument))
+            given[name] = self._plotted(name, argument)
+        for name in ("x", "y"):
+            if name not in given:
+                raise fault("missing-argument", f"the plot has no `{name}`", self._place(node), FORMS["plot"])
+        return Figure(node.kind.id, **given)  # type: ignore[arg-type]
+
+    def _plotted(self, name: str, argument: ast.Argument) -> str:
+        """What a plot shows along an axis or as colours. Raises Fault."""
+        value, at = argument.value, self._place(argument.value)
+        if name == "title" and isinstance(value, ast.String):
+            return value.value
+        if name == "title" or not isinstance(value, ast.Name):
+            what = "a text in quotes" if name == "title" else "a name, without quotes"
+            raise fault("bad-value", f"`{name}` is {what}", at)
+        if name in ("xscale", "yscale"):
+            self._scale(name, value, [w for w in get_args(get_type_hints(Figure)[name]) if w])
+        else:
+            self._axis(name, value)
+        return value.id
+
+    def _scale(self, name: str, value: ast.Name, words: list[str]) -> None:
+        if value.id not in words:
+            hint = did_you_mean(value.id, words)
+            raise fault("unknown-word", f"`{name}` is `linear` or `log`", self._place(value), hint)
+
+    def _axis(self, name: str, value: ast.Name) -> None:
+        """Raise Fault unless a path varies (x, color) or is a measure (x, y)."""
+        if name == "color" or (name == "x" and value.id in self.factors):
+            self._varied(value)
+        elif name == "x" and measure_kind(value.id) is None:
+            self._neither(value)
+        else:
+            self._measure(value)
+
+    def _neither(self, value: ast.Name) -> NoReturn:
+        if value.id in self._written():
+            raise Silent
+        hint = (
+            did_you_mean(value.id, (*self._written(), *known()))
+            or f"what varies: {', '.join(self._written()) or 'nothing'}"
+        )
+        raise fault("unknown-path", f"`{value.id}` neither varies nor is measured", self._place(value), hint)
+
+
+def _equal(a: str, b: str) -> bool:
+    """Whether two texts are the same number."""
+    try:
+        return float(a) == float(b)
+    except ValueError:
+        return False
+
+
+def _measure_hint(path: str) -> str:
+    """What a measure was meant to be: with its split, or spelt otherwise."""
+    if measure_kind(f"test.{path}") is not None:
+        return f"of which split? `test.{path}`, `validation.{path}` or `train.{path}`"
+    other = {"accuracy": "top1", "acc": "top1", "error": "top1", "val": "validation", "valid": "validation"}
+    near = ".".join(other.get(part, part) for part in path.split("."))
+    near = near if measure_kind(near) else f"test.{near}"
+    if measure_kind(near) is not None:
+        return f"it is called `{near}`"
+    return did_you_mean(path, known()) or "for example `test.top1`, `train.loss`, `params`, `macs`, `seconds`"

@@ -1,0 +1,179 @@
+"""Experiments in the language: what is read, what is refused and where, how it is formatted."""
+
+from __future__ import annotations
+
+import pytest
+
+from netdsl.diagnostics.codes.experiments import NET
+from netdsl.loader import read_import
+from netdsl.pipeline import Spec
+from netdsl.planning.experiment_entries import read_experiment
+from netdsl.planning.experiments import Experiment, least_p, pairs_needed
+from netdsl.source import Source
+from netdsl.syntax import ast
+from netdsl.syntax.format import format_source
+
+
+def spec(entries: str, head: str = "experiment E for Example", net: str = NET) -> Spec:
+    return Spec(Source(f"{net}\n{head} {{\n{entries}\n}}\n", "e.net"), read_import)
+
+
+def experiment(entries: str) -> Experiment:
+    module = spec(entries).module
+    (node,) = module.declared(ast.Experiment)
+    assert isinstance(node, ast.Experiment)
+    read = read_experiment(module, node, spec(entries).elaborator.evaluator)
+    assert read.experiment is not None, read.diagnostics
+    return read.experiment
+
+
+def mistakes(entries: str, net: str = NET) -> list[tuple[str, str]]:
+    """The code of each mistake and the text that it points at."""
+    return [(d.code, d.at.text if d.at else "") for d in spec(entries, net=net).diagnostics]
+
+
+def test_an_experiment_as_a_value() -> None:
+    made = experiment("""
+      vary width = [8, 16]
+      vary optimizer.lr = [1e-3, 1e-2]
+      vary depth = range(1, 4)
+      seeds = 2
+      measure = [test.top1, params]
+      compare test.top1 against width = 8
+      plot line(x=depth, y=train.loss, color=width)
+    """)
+    assert (made.net, made.recipe, made.seeds, made.size) == ("Example", "Short", 2, 12)
+    assert [(f.path, f.of, f.values) for f in made.factors] == [
+        ("width", "net", ("8", "16")),
+        ("optimizer.lr", "recipe", ("1e-3", "1e-2")),
+        ("depth", "net", ("1", "2", "3")),
+    ]
+    cells = list(made.cells())
+    assert cells[1].label == "width = 8, optimizer.lr = 1e-3, depth = 2"
+    assert (cells[1].net, cells[1].recipe) == ({"width": "8", "depth": "2"}, {"optimizer.lr": "1e-3"})
+    assert made.wanted() == ("test.top1", "params", "train.loss")
+    assert made.tests(made.comparisons[0]) == 6
+
+
+def test_components_and_constants_as_values() -> None:
+    made = experiment("vary optimizer = [sgd(0.1, momentum=0.9), adamw(1e-3)]\nmeasure = [test.top1]")
+    assert made.factors[0].values == ("sgd(0.1, momentum=0.9)", "adamw(1e-3)")
+    made = experiment("vary width = [2**k for k in range(3, 5)]\nmeasure = [test.top1]")
+    assert made.factors[0].values == ("8", "16")
+
+
+def test_ranges_are_whole_where_both_ends_are() -> None:
+    made = experiment(
+        "vary width = log(4, 64)\nvary optimizer.lr = uniform(0, 0.5)\nsearch = random(5)\nmeasure=[params]"
+    )
+    ranges = [f.range for f in made.factors if f.range]
+    assert [(r.low, r.high, r.log, r.whole) for r in ranges] == [(4, 64, True, True), (0, 0.5, False, False)]
+
+
+@pytest.mark.parametrize(
+    ("entries", "code", "at"),
+    [
+        ("vary widht = [1]\nmeasure = [params]", "unknown-path", "widht"),
+        ("vary seed = [1]\nmeasure = [params]", "unknown-path", "seed"),
+        ("vary width = []\nmeasure = [params]", "empty-grid", "[]"),
+        ("vary width = 8\nmeasure = [params]", "bad-value", "8"),
+        ("vary width = [8, 8]\nmeasure = [params]", "bad-value", "8"),
+        ("vary width = [8]\nvary width = [4]\nmeasure = [params]", "duplicate-field", "width"),
+        ("vary width = log(1, 8)\nmeasure = [params]", "field-value", "width"),
+        ("vary width = log(0, 8)\nsearch = random(3)\nmeasure = [params]", "bad-value", "log(0, 8)"),
+        ("search = random(3)\nmeasure = [params]", "empty-grid", "E"),
+        ("search = rando(3)\nvary width = [1]\nmeasure = [params]", "unknown-word", "rando(3)"),
+        ("search = tpe(3, prun=median)\nvary width = [1]\nmeasure = [params]", "unknown-argument", "prun=median"),
+        ("search = tpe(3, prune=mean)\nvary width = [1]\nmeasure = [params]", "unknown-word", "prune=mean"),
+        ("seeds = 0\nmeasure = [params]", "bad-value", "0"),
+        ("seeds = true\nmeasure = [params]", "bad-value", "true"),
+        ("recipe = Shrt\nmeasure = [params]", "unknown-recipe", "Shrt"),
+        ("epochs = 3\nmeasure = [params]", "unknown-field", "epochs"),
+        ("seeds = 2\nseeds = 3\nmeasure = [params]", "duplicate-field", "seeds"),
+        ("vary width = [8]", "missing-argument", "E"),
+        ("measure = []", "missing-argument", "measure = []"),
+        ("measure = [top1]", "unknown-measure", "top1"),
+        ("measure = [test.f1]", "unknown-measure", "test.f1"),
+        ("measure = [validation.top1]", "unknown-measure", "validation.top1"),
+        ("vary width = [1, 2]\nmeasure = [params]\ncompare params against depth = 1", "unknown-path", "depth"),
+        ("vary width = [1, 2]\nmeasure = [params]\ncompare params against width = 3", "bad-value", "3"),
+        ("vary width = [1]\nmeasure = [params]\ncompare params against width = 1", "bad-value", "width"),
+        ("measure = [params]\nplot lines(x=params, y=params)", "unknown-word", "lines"),
+        ("measure = [params]\nplot line(x=width, y=params)", "unknown-path", "width"),
+        ("measure = [params]\nplot line(x=macs)", "missing-argument", "plot line(x=macs)"),
+        ("measure = [params]\nplot line(x=macs, y=params, hue=macs)", "unknown-argument", "hue"),
+        ("measure = [params]\nplot line(x=macs, y=params, yscale=lgo)", "unknown-word", "lgo"),
+        ("vary width = [4, 0]\nmeasure = [params]", "unfit-cell", "0"),
+        ("vary optimizer.lr = [0.1, nothing]\nmeasure = [params]", "unfit-cell", "nothing"),
+    ],
+)
+def test_mistakes(entries: str, code: str, at: str) -> None:
+    assert mistakes(entries) == [(code, at)]
+
+
+def test_a_path_that_is_both() -> None:
+    net = NET.replace("width", "batch")
+    assert ("ambiguous-path", "batch") in mistakes("vary batch = [8]\nmeasure = [params]", net)
+
+
+def test_a_grid_that_is_too_large_is_refused_at_once() -> None:
+    entries = "vary width = range(1, 5000)\nvary depth = range(1, 5000)\nmeasure = [params]"
+    assert mistakes(entries) == [("too-large", "E")]
+
+
+def test_cells_that_do_not_check_are_named() -> None:
+    net = NET.replace("  flatten\n", '  require width * depth < 40, "too wide for its depth"\n  flatten\n')
+    (found,) = spec("vary width = [8, 16, 32]\nvary depth = [1, 2, 4]\nmeasure = [params]", net=net).diagnostics
+    assert found.message == "3 of 9 cells do not check"
+    assert found.notes[0] == "width = 16, depth = 4: too wide for its depth"
+
+
+def test_a_net_of_no_name_and_a_recipe_that_names_one() -> None:
+    assert spec("measure = [params]", head="experiment E").diagnostics == ()
+    (found,) = spec("measure = [params]", head="experiment E for Exmple").diagnostics
+    assert (found.code, found.hint) == ("unknown-net", "did you mean `Example`?")
+
+
+@pytest.mark.parametrize(("pairs", "p"), [(1, 1.0), (5, 0.0625), (6, 0.03125)])
+def test_the_smallest_p(pairs: int, p: float) -> None:
+    assert least_p(pairs) == p
+
+
+@pytest.mark.parametrize(("tests", "pairs"), [(1, 6), (2, 7), (4, 8), (6, 8), (7, 9)])
+def test_how_many_pairs_are_needed(tests: int, pairs: int) -> None:
+    assert pairs_needed(tests) == pairs
+    assert least_p(pairs) * tests < 0.05 <= least_p(pairs - 1) * tests
+
+
+def test_a_comparison_with_too_few_pairs() -> None:
+    entries = "vary width = [4, 8]\nseeds = 5\nmeasure = [test.top1]\ncompare test.top1 against width = 4"
+    (found,) = spec(entries).diagnostics
+    assert (found.severity, found.message) == ("warning", "5 pairs can't reach p < 0.05; 6 can")
+    assert spec(entries.replace("5", "6")).diagnostics == ()
+
+
+def test_words_of_experiments_stay_free_as_names() -> None:
+    text = "experiment = 3\n\nnet N(vary=2, measure=4, compare=1, plot=2) {\n  input x [experiment]\n"
+    text += "  against = vary * measure + compare + plot\n  linear(against)\n}\n"
+    assert Spec(Source(text, "n.net"), read_import).diagnostics == ()
+
+
+def test_the_format() -> None:
+    text = NET + "# Doc.\nexperiment  E for Example {\n recipe=Short\n vary width=[ 8,16 ] # two\n"
+    text += " vary optimizer.lr=log(1e-4,.1)\n"
+    text += " search = tpe( 60,prune = hyperband )\n seeds=3\n measure=[test.top1,params]\n"
+    text += " plot line( x=width,y=test.top1, title='a b' )\n}\n"
+    made, diagnostics = format_source(Source(text))
+    assert not diagnostics
+    assert made is not None
+    assert made.partition("# Doc.\n")[2] == (
+        "experiment E for Example {\n"
+        "  recipe = Short\n"
+        "  vary width        = [8, 16]  # two\n"
+        "  vary optimizer.lr = log(1e-4, .1)\n"
+        "  search  = tpe(60, prune=hyperband)\n"
+        "  seeds   = 3\n"
+        "  measure = [test.top1, params]\n"
+        '  plot line(x=width, y=test.top1, title="a b")\n'
+        "}\n"
+    )
