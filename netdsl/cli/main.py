@@ -29,6 +29,7 @@ COMMANDS = {
     "recipe": "show what a recipe will do before it is done",
     "eval": "measure a trained net on a data set",
     "predict": "run a trained net on images",
+    "generate": "continue a text with a trained language model",
     "verify": "compare the outputs of onnxruntime and PyTorch",
     "weights": "load weights of torchvision, timm or Hugging Face into a net",
     "zoo": "list the installed specs and their nets",
@@ -44,7 +45,7 @@ SHORT = ("check", "explain", "summary", "view", "diff", "fmt", "ops", "zoo")
 PACKAGES = {
     "numpy": "numpy", "torch": "torch", "onnx": "onnx", "onnxruntime": "onnxruntime", "safetensors": "safetensors",
     "sklearn": "scikit-learn", "PIL": "pillow", "rich": "rich",
-    "pygls": "netdsl[lsp]", "lsprotocol": "netdsl[lsp]",
+    "tokenizers": "netdsl[text]", "pygls": "netdsl[lsp]", "lsprotocol": "netdsl[lsp]",
 }  # fmt: skip
 """Packages that only some commands import, by module."""
 

@@ -12,7 +12,9 @@ from msgspec.structs import replace
 from netdsl.analysis.count import parameters, totals
 from netdsl.analysis.residual_branches import branches
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, diagnostic, did_you_mean, fault
+from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
+from netdsl.ops.recurrent import Recurrent
 from netdsl.planning.branch_scales import RESIDUAL, fixup_factors, multipliers
 from netdsl.planning.groups import Parameter, selector_mistakes
 from netdsl.planning.images import image_mistakes, input_mistakes
@@ -23,7 +25,7 @@ from netdsl.recipe.component import component_name
 from netdsl.recipe.inits import Fixup, Init, SkipInit, ZeroLastNorm
 from netdsl.recipe.places import NOWHERE, Places
 from netdsl.recipe.schema import Recipe
-from netdsl.recipe.sources import Data
+from netdsl.recipe.sources import Data, Text
 
 
 class AnyData(Data, frozen=True, tag="any"):
@@ -47,6 +49,7 @@ def demands(net: PlannedNet, recipe: Recipe, places: Places = NOWHERE, open_data
     yield from _links(net.checked, recipe, places)
     yield from _initialisation(net.checked, recipe, places)
     yield from _named_outputs(net.checked, recipe, places)
+    yield from _carried(net.checked, recipe, places)
     unfit = list(input_mistakes(net.checked, recipe, places))
     yield from unfit
     if not unfit:
@@ -109,6 +112,20 @@ NEEDS: dict[type[Init], Callable[[Program], object]] = {
     ZeroLastNorm: _zero_last_norm,
 }
 """What an initialisation needs of a net: raises Fault where the net lacks it. Others need nothing."""
+
+
+def _carried(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """`carry` needs recurrent layers that read a text from front to back."""
+    if not isinstance(recipe.data, Text) or not recipe.data.carry:
+        return
+    found = [node.op for node in flatten(program) if isinstance(node.op, Recurrent)]
+    at = places.at("data.carry")
+    if not found:
+        hint = "leave it out, or use `rnn`, `lstm` or `gru`"
+        yield diagnostic("idle-option", "`carry` keeps states of recurrent layers, and this net has none", at, hint)
+    elif any(op.bidirectional for op in found):
+        message = "`carry` goes from window to window, and a layer of this net also reads backwards"
+        yield diagnostic("conflicting-fields", message, at, "leave out `bidirectional`: it would see what it predicts")
 
 
 def _named_outputs(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:

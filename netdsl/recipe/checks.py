@@ -16,7 +16,7 @@ from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, LayerDecay
 from netdsl.recipe.retention import Best
 from netdsl.recipe.schedules import Linear, Plateau, Warmup
 from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
-from netdsl.recipe.sources import Images, Shards
+from netdsl.recipe.sources import Images, Shards, Text
 from netdsl.source import Place
 
 
@@ -321,8 +321,31 @@ def _progressive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield _say("error", "conflicting-fields", "`progressive` and `dropout` both say the rate of dropout", at)
 
 
+def _texts(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """States are carried through a text from its beginning to its end."""
+    data = recipe.data
+    if not isinstance(data, Text):
+        return
+    if data.tokenizer and data.tokens == "bytes":
+        message = "`tokens` and `tokenizer` both say what a token is"
+        yield _say("error", "conflicting-fields", message, places.at("data.tokens"), "leave out one of them")
+    if not data.carry:
+        return
+    jumps = {
+        "validation": bool(recipe.validation), "folds": recipe.folds is not None, "repeat": recipe.repeat > 1,
+        "shard": recipe.shard is not None, "compile": recipe.compile == "on",
+    }  # fmt: skip
+    reasons = {
+        "shard": "a layer in parts keeps no states", "compile": "compiled code keeps no states",
+    }  # fmt: skip
+    for field in (name for name, said in jumps.items() if said):
+        reason = reasons.get(field, "it reads a text from its beginning to its end")
+        message = f"`{field}` does not go with `carry`: {reason}"
+        yield _say("error", "conflicting-fields", message, places.at(field, "data"))
+
+
 RULES = (
     _time, _schedule, _targets, _mixing, _selection, _optimizer, _augmentation, _imbalance, _folds, _distillation,
-    _columns, _images, _masks, _sharding, _unfreezing, _progressive,
+    _columns, _images, _masks, _sharding, _unfreezing, _progressive, _texts,
 )  # fmt: skip
 """The rules of a recipe on its own; what it asks of a net is in `netdsl.planning`."""

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 Metric = Literal[
     "top1", "top5", "balanced_accuracy", "precision", "recall", "f1", "auroc", "average_precision", "mean_iou",
-    "per_class", "confusion", "rmse", "mae", "r2", "perplexity",
+    "per_class", "confusion", "rmse", "mae", "r2", "perplexity", "bits_per_byte",
 ]  # fmt: skip
 Deciding = Literal[
     "loss", "top1", "top5", "balanced_accuracy", "precision", "recall", "f1", "auroc", "average_precision", "mean_iou",
@@ -54,11 +54,12 @@ METRICS: dict[str, MetricKind] = {
     "mae": MetricKind(("numbers",), "mae", fraction=False, higher=False),
     "r2": MetricKind(("numbers",), "R2", fraction=False),
     "perplexity": MetricKind(("tokens",), "perplexity", fraction=False, higher=False),
+    "bits_per_byte": MetricKind(("tokens",), "bits per byte", fraction=False, higher=False),
 }
 """All metrics, in the order in which they are shown."""
 
 
 def always_measured(task: str) -> tuple[str, ...]:
     """The metrics that are measured also where no recipe asks for them."""
-    of_task = {"numbers": ("rmse",), "mask": ("top1", "mean_iou"), "tokens": ("top1", "perplexity")}
+    of_task = {"numbers": ("rmse",), "mask": ("top1", "mean_iou"), "tokens": ("top1", "perplexity", "bits_per_byte")}
     return of_task.get(task, ("top1",))

@@ -262,13 +262,28 @@ class Python(Data, frozen=True, tag="python"):
 
 @component("data")
 class Text(Data, frozen=True, tag="text"):
-    """A text file, cut into windows of `length` characters; the net predicts the next one at every position."""
+    """A text file, cut into windows of `length` tokens; the net predicts the next one at every position.
 
+    With `carry`, the text is read as `batch` streams side by side: recurrent layers begin each window with the state in
+    which the one before ended, and each stream with zeros (truncated backpropagation through time).
+    """
+
+    source: ClassVar[str] = "`carry`: Werbos 1990; Mikolov et al. 2010"
     task = "tokens"
     gives = "tokens"
     path: Path
-    length: Count = 64
-    test: Fraction = 0.1
+    length: Annotated[Count, Meta(description="tokens of a window")] = 64
+    test: Annotated[Fraction, Meta(description="the part at the end of the text that is held out")] = 0.1
+    tokens: Annotated[Literal["characters", "bytes"], Meta(description="what a token is: 256 bytes are any text")] = (
+        "characters"
+    )
+    tokenizer: Annotated[
+        str, Meta(description="a `tokenizer.json` of Hugging Face's `tokenizers`; empty: `tokens`", extra=A_PATH)
+    ] = ""
+    carry: Annotated[bool, Meta(description="recurrent layers keep their states from window to window")] = False
+
+    def class_count(self) -> int | None:
+        return 256 if self.tokens == "bytes" and not self.tokenizer else None
 
 
 @component("data")

@@ -289,6 +289,8 @@ def _onnx(prepared: Prepared, folder: Path, say: Show) -> dict[str, Any]:
     test = prepared.data.test.to(torch.device("cpu"))
     theirs = evaluator_of(prepared.recipe, prepared.data, prepared.kept, prepared.own)(forward, test)
     difference = largest_difference(module, forward, test, at_once(prepared.recipe))
+    if test.streams:
+        say("onnxruntime: the file begins each window with states of 0, which are carried in the run")
     say(f"onnxruntime: {described(theirs)}; largest difference from torch {difference:.1e} of the largest output")
     return {"onnx": theirs, "onnx_difference": difference}
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from netdsl.recipe.losses import Bce, CrossEntropy
 from netdsl.recipe.schema import Recipe
 from netdsl.training.capacity import Attempt, fits_in_memory, within_memory
+from netdsl.training.carried import Carried, windows
 from netdsl.training.data.dataset import CHUNK, Split
 from netdsl.training.data.targets import Targets
 from netdsl.training.distributed.process_group import ProcessGroup
@@ -44,7 +45,9 @@ class Evaluator:
         folder: Path | None = None,
         deviation: Sequence[float] | None = None,
         own: Own | None = None,
+        carried: Carried | None = None,
     ) -> None:
+        self.carried = carried
         self.own = own if own is not None and own.metrics else None
         plain = replace(recipe, mix=(), loss=_without_smoothing(recipe.loss))
         self.criterion = Criterion(plain, names, kept, deviation)
@@ -61,7 +64,21 @@ class Evaluator:
     @torch.no_grad()
     def __call__(self, forward: Forward, split: Split) -> dict[str, Any]:
         """Metrics of a net in evaluation mode on a split."""
-        metrics = Metrics(self.task, self.classes, self.metrics, len(split), _origin(split), self.own is not None)
+        known = len(split), _origin(split), self.own is not None, split.bytes_per_token
+        metrics = Metrics(self.task, self.classes, self.metrics, *known)
+        if self.carried is not None and split.streams:
+            with self.carried.aside():
+                self._follow(self.carried, metrics, forward, split)
+        else:
+            self._each(metrics, forward, split)
+        metrics.sums = self.ranks.sum(metrics.sums)
+        found = metrics.results()
+        if self.own is not None and len(split):
+            found |= measured(self.own, metrics.sums["outputs"].float(), as_given(metrics.sums["targets"], split))
+        return found
+
+    def _each(self, metrics: Metrics, forward: Forward, split: Split) -> None:
+        """Add this process's samples."""
         own = self.ranks.share(len(split)) if split.shards else (self.ranks.rank, len(split), self.ranks.world)
         mine = torch.arange(*own, device=split.target.device)  # of shards, each process reads its own
         parts = [p for p in torch.split(mine, self.most) if len(p)]
@@ -72,11 +89,16 @@ class Evaluator:
                 counted = None if place <= len(parts) - waited else 0
                 result, target = first_of(forward(*inputs), counted), target[:counted]
                 self._add(metrics, result, target, parts[place - 1][:counted])
-        metrics.sums = self.ranks.sum(metrics.sums)
-        found = metrics.results()
-        if self.own is not None and len(split):
-            found |= measured(self.own, metrics.sums["outputs"].float(), as_given(metrics.sums["targets"], split))
-        return found
+
+    def _follow(self, carried: Carried, metrics: Metrics, forward: Forward, split: Split) -> None:
+        """Add this process's streams, window after window, from the states in which the ones before ended."""
+        for window in windows(split, self.ranks.share(split.streams), self.most):
+            inputs, target = split.take(window.rows)
+            with (
+                within_memory(partial(self._attempt, forward, inputs, target)),
+                carried.window(window.places, window.fresh, split.streams),
+            ):
+                self._add(metrics, forward(*inputs), target, window.rows)
 
     def _chunks(self, samples: int) -> int:
         """How many chunks every process computes: shards of a net are gathered by all of them, or none. Those that a

@@ -20,7 +20,7 @@ class Metrics:
 
     `task`: classes, mask, tokens, nodes (all with a confusion matrix up to 1,000 classes), labels (each yes or no) or
     numbers. `samples`: how many there are in all, for metrics that look at their order; `origin`: a target, from which
-    others are measured where their spread counts.
+    others are measured where their spread counts; `bytes_per_token`: of a text, 0 where that is not known.
     """
 
     def __init__(
@@ -31,7 +31,9 @@ class Metrics:
         samples: int = 0,
         origin: Tensor | None = None,
         keep: bool = False,
+        bytes_per_token: float = 0.0,
     ) -> None:
+        self.bytes_per_token = bytes_per_token
         self.task = task
         self.classes = classes
         self.wanted = tuple(m for m in wanted if task in METRICS[m].tasks)
@@ -141,6 +143,8 @@ class Metrics:
             found |= self._of_classes()
         if self.task == "tokens" and "loss" in found:
             found["perplexity"] = float(torch.tensor(found["loss"]).exp())
+            if self.bytes_per_token:
+                found["bits_per_byte"] = found["loss"] / math.log(2) / self.bytes_per_token
         return found
 
     def _of_numbers(self, n: float) -> dict[str, Any]:

@@ -18,17 +18,21 @@ from netdsl.diagnostics.diagnostic import UserError
 from netdsl.elaborate.builder import Options
 from netdsl.elaborate.given import Expression
 from netdsl.elaborate.migrate import outdated
+from netdsl.ir.model import Program
 from netdsl.loader import LoadError, load_source, read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.recipe.columns import Columns
 from netdsl.recipe.losses import CrossEntropy
 from netdsl.recipe.registry import registered
 from netdsl.recipe.schema import Recipe
+from netdsl.recipe.sources import Text
+from netdsl.sizes.stated import broken
 from netdsl.tensors import TensorType
 from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.format import load_tensors
 from netdsl.training.checkpoints.run_dir import About
 from netdsl.training.data.columns import Column, Input
+from netdsl.training.data.vocabulary import BYTES, TOKENIZER, Vocabulary, vocabulary_of
 from netdsl.training.errors import CheckpointError
 from netdsl.training.export import forward_of
 from netdsl.training.readers.taken import inputs_of
@@ -40,8 +44,8 @@ Size = int | None
 class Trained(Struct, frozen=True, eq=False):
     """A net that can be run. `shape`: its first input (None: any size); `module`: where it is torch's; `recipe`: the
     run's; `inputs`: what data depend on; `columns`: of a table; `task`: empty where that is not known;
-    `targets`: columns to predict; `fold`: the part of a cross-validation that it is tested on.
-    `constraints`: what must hold of the sizes that are called `names`."""
+    `targets`: columns to predict; `fold`: the part of a cross-validation that it is tested on; `tokenizer`: the file
+    of what makes tokens of a text. `constraints`: what must hold of the sizes that are called `names`."""
 
     forward: Callable[..., Any]
     shape: tuple[Size, ...]
@@ -59,6 +63,7 @@ class Trained(Struct, frozen=True, eq=False):
     task: str = ""
     targets: tuple[str, ...] = ()
     fold: int | None = None
+    tokenizer: Path | None = None
 
 
 def reopened(folder: Path) -> tuple[Net, Recipe, About]:
@@ -82,6 +87,29 @@ def reopened(folder: Path) -> tuple[Net, Recipe, About]:
             "outdated-run", f"the spec in {folder} does not give `{about.net}` any more: {mistake.message}{where}"
         )
     return net, recipe, about
+
+
+def program_of(folder: Path) -> Program:
+    """What the net of a run directory computes. Raises CheckpointError."""
+    return reopened(folder)[0].checked
+
+
+def vocabulary(trained: Trained) -> Vocabulary:
+    """What makes tokens of a text for a language model. Raises DataError."""
+    own = trained.recipe.data
+    kind = own.tokens if isinstance(own, Text) else "bytes" if trained.classes == BYTES else "characters"
+    return vocabulary_of(kind, trained.classes, trained.tokenizer)
+
+
+def longest(trained: Trained) -> int:
+    """The most tokens that a net reads at once: as many as it takes, and was trained on."""
+    if trained.shape[0] is not None:
+        return trained.shape[0]
+    length = trained.recipe.data.length if isinstance(trained.recipe.data, Text) else 1024
+    name = trained.names[0]
+    while name is not None and length > 1 and broken(trained.constraints, {name: length}):
+        length -= 1
+    return length
 
 
 def open_trained(path: Path, onnx: bool = False) -> Trained:
@@ -114,6 +142,7 @@ def _from_run(folder: Path) -> Trained:
     return Trained(
         module, shape, outputs, kept, about.classes, recipe, base, module, about.units, names, constraints, inputs,
         about.columns, about.task, targets_of(recipe), about.fold,
+        tokenizer_of(folder),
     )  # fmt: skip
 
 
@@ -135,6 +164,11 @@ def _loaded(folder: Path, net: Net, about: files.About) -> nn.Module:
             raise CheckpointError.of(outdated(folder, about.language, net.moved, str(error))) from None
         raise
     return module
+
+
+def tokenizer_of(folder: Path) -> Path | None:
+    """The file of a run's tokenizer, where it has one."""
+    return folder / TOKENIZER if (folder / TOKENIZER).exists() else None
 
 
 def targets_of(recipe: Recipe) -> tuple[str, ...]:

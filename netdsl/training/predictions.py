@@ -59,6 +59,8 @@ def _check_new(found: Prediction, written: set[str]) -> None:
 def _once(trained: Trained, inputs: tuple[Tensor, ...]) -> Tensor:
     """The main output of a batch: probabilities of classes and labels, numbers as they are, [B, ...]."""
     output = first_output(trained.forward(*inputs)).float()
+    if trained.task == "tokens":
+        output = output[:, -1]  # of the token that comes next
     if is_sigmoid(trained):
         return output.sigmoid()
     return output if is_numbers(trained) else output.softmax(1)

@@ -17,7 +17,7 @@ from netdsl.sizes.stated import broken
 from netdsl.training.data.columns import encoded, for_inputs
 from netdsl.training.data.dataset import as_floats
 from netdsl.training.errors import DataError
-from netdsl.training.opened import Trained
+from netdsl.training.opened import Trained, longest, vocabulary
 from netdsl.training.readers.arrays import load_arrays
 from netdsl.training.readers.columns import load_columns
 from netdsl.training.readers.images import View, filled, open_image
@@ -47,10 +47,24 @@ def samples(trained: Trained, paths: Iterable[Path], invert: bool = False) -> It
             raise DataError("no-such-file", f"there is no file {path}")
         elif path.suffix in ARRAYS:
             yield from _rows(path, _arrays(trained, path))
+        elif trained.task == "tokens":
+            yield _text(trained, path)
         elif path.suffix in TABLES:
             yield from _rows(path, _table(trained, path))
         else:
             yield _image(trained, path, invert)
+
+
+def _text(trained: Trained, path: Path) -> Sample:
+    """The end of a text, as much of it as the net reads at once."""
+    try:
+        tokens = vocabulary(trained).encode(path.read_bytes().decode())
+    except UnicodeDecodeError as error:
+        raise DataError("unreadable-data", f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from None
+    most = longest(trained)
+    if not tokens or len(tokens) < (trained.shape[0] or 1):
+        raise DataError("no-samples", f"{path} has {len(tokens)} tokens, and the net reads {trained.shape[0] or 1}")
+    return Sample(str(path), (torch.tensor([tokens[-most:]]),))
 
 
 def _rows(path: Path, inputs: tuple[Tensor, ...]) -> Iterator[Sample]:

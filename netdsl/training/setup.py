@@ -24,7 +24,8 @@ from netdsl.planning.groups import Parameter
 from netdsl.planning.initialization import NetParameters
 from netdsl.planning.outputs import class_argument
 from netdsl.recipe.schema import Recipe
-from netdsl.recipe.sources import Pixel
+from netdsl.recipe.sources import Pixel, Text
+from netdsl.training.carried import as_streams, carried_of
 from netdsl.training.checkpoints import format as files
 from netdsl.training.checkpoints.run_dir import ABOUT, LOG, RECIPE, SOURCE, WEIGHTS, About, Log, write_json, write_spec
 from netdsl.training.data.batches import BatchLoader
@@ -37,6 +38,7 @@ from netdsl.training.data.preprocessing import keep, kept_statistics, pixel_stat
 from netdsl.training.data.targets import Targets
 from netdsl.training.data.units import as_numbers, is_regression, target_units
 from netdsl.training.data.validation import check_recipe
+from netdsl.training.data.vocabulary import TOKENIZER
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.distributed.shards import gathered, is_sharded
 from netdsl.training.distributed.signals import handling
@@ -164,7 +166,7 @@ def load_data(program: Program, recipe: Recipe, base: Path, given: DataSet | Non
     data = fit(kept(data, recipe), shape, outputs, argument)
     check_recipe(recipe, data)
     check_sizes(program, data)
-    return data
+    return as_streams(data, recipe)
 
 
 def kept(data: DataSet, recipe: Recipe) -> DataSet:
@@ -277,6 +279,8 @@ def interruptible(loop: Trainer) -> Iterator[None]:
 def begin_folder(folder: Path, prepared: Prepared, about: About) -> None:
     """Write what a run is before it begins."""
     write_spec(folder, prepared.net.spec.module, Path(library()))
+    if isinstance(data := prepared.recipe.data, Text) and data.tokenizer:
+        files.write_atomic(folder / TOKENIZER, (Path(about.base) / data.tokenizer).read_bytes())
     write_json(folder / RECIPE, prepared.recipe)
     write_json(folder / ABOUT, about)
     files.write_atomic(folder / SOURCE, prepared.net.source().encode())
@@ -327,11 +331,14 @@ def plain(prepared: Prepared, folder: Path) -> Prepared:
     return replace(prepared, module=module)
 
 
-def evaluator_of(recipe: Recipe, data: DataSet, kept: tuple[str, ...], own: Own | None = None) -> Evaluator:
-    """Measures the inference form of a net."""
+def evaluator_of(
+    recipe: Recipe, data: DataSet, kept: tuple[str, ...], own: Own | None = None, module: nn.Module | None = None
+) -> Evaluator:
+    """Measures the inference form of a net. `module`: what carries its states, where a text is read with them."""
     deviation = data.units[1] if data.units else None
-    given = replace(recipe, outputs={})
-    return Evaluator(given, kept, kept, data.task, max(1, len(data.classes)), ProcessGroup(), None, deviation, own)
+    given, classes = replace(recipe, outputs={}), max(1, len(data.classes))
+    carried = None if module is None else carried_of(module, data.test)
+    return Evaluator(given, kept, kept, data.task, classes, ProcessGroup(), None, deviation, own, carried)
 
 
 def open_log(folder: Path, after: int) -> Log:

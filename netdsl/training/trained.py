@@ -15,7 +15,8 @@ from netdsl.recipe.bind import Binder
 from netdsl.recipe.columns import Columns
 from netdsl.recipe.metrics import METRICS
 from netdsl.recipe.schema import Recipe
-from netdsl.recipe.sources import Data
+from netdsl.recipe.sources import Data, Text
+from netdsl.training.carried import as_streams
 from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.fit import fit
 from netdsl.training.data.folds import fold_of
@@ -26,6 +27,7 @@ from netdsl.training.opened import Trained
 from netdsl.training.readers import read
 from netdsl.training.readers.columns import Known, read_columns
 from netdsl.training.readers.taken import taken
+from netdsl.training.readers.text import read_text
 from netdsl.training.setup import evaluator_of
 
 
@@ -49,7 +51,8 @@ def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dic
         found = fold_of(found, trained.recipe.folds, trained.fold, trained.recipe.seed)
     check_metrics(wanted, found)
     recipe = replace(trained.recipe, metrics=wanted)
-    return evaluator_of(recipe, replace(found, units=trained.units), trained.kept)(trained.forward, found.test)
+    found = as_streams(replace(found, units=trained.units), recipe)
+    return evaluator_of(recipe, found, trained.kept, module=trained.module)(trained.forward, found.test)
 
 
 def _read(trained: Trained, component: Data, base: Path) -> DataSet:
@@ -57,6 +60,12 @@ def _read(trained: Trained, component: Data, base: Path) -> DataSet:
     shape = tuple(s or 0 for s in trained.shape)
     if isinstance(component, Columns) and trained.columns:
         found = read_columns(component, base, Known(trained.columns, trained.classes))
+        check_sound(found)
+    elif isinstance(component, Text):
+        own = trained.recipe.data  # what a token is stands with the net
+        if isinstance(own, Text):
+            component = replace(own, path=component.path, length=component.length, test=component.test)
+        found = read_text(component, base, trained.classes, trained.tokenizer)
         check_sound(found)
     else:
         found = read(component, base, shape, trained.outputs or 1, is_regression(trained.recipe))

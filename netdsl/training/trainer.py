@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,17 @@ from netdsl.planning.groups import Parameter, group
 from netdsl.planning.schedule import Schedule, peak_lr
 from netdsl.recipe.schema import Recipe
 from netdsl.training.capacity import Attempt, fits_in_memory, within_memory
+from netdsl.training.carried import carried_of
 from netdsl.training.checkpoints import format as files
 from netdsl.training.checkpoints.manager import CheckpointManager, Current, State
-from netdsl.training.data.batches import Batch, BatchLoader
+from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.dataset import Split
 from netdsl.training.devices import autocasting, channels_last, half_precision
-from netdsl.training.diagnose import Diverged, diagnose, diagnose_gradient
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.distributed.reach import hold_unreached
-from netdsl.training.distributed.shards import exchanged, gathered, is_sharded, local, rest, whole
+from netdsl.training.distributed.shards import exchanged, gathered, is_sharded, rest, whole
 from netdsl.training.evaluate import Evaluator, Forward
+from netdsl.training.finite import PATIENCE, check_finite, check_good
 from netdsl.training.freezing import Freezing
 from netdsl.training.kernels.compiler import compile_as_asked, is_compiled
 from netdsl.training.kernels.cpu_convolutions import use_fast_convolutions, uses_channels_last
@@ -42,12 +44,6 @@ from netdsl.training.own import Own
 from netdsl.training.regularization import dropouts, set_drop_path, time_rate
 from netdsl.training.rng import key, seed_layers
 from netdsl.training.varying_dropout import let_rates_vary, set_rate
-
-PATIENCE = 50
-"""Steps after which a device is asked whether the losses were finite: asking makes it wait."""
-
-LEAST_SCALE = 2.0**-24
-"""The scale of fp16 below which no gradient is finite at any."""
 
 Watch = Callable[[str, dict[str, Any]], None]
 """Told of what happens: (`step` | `evaluation` | `saved`, its numbers)."""
@@ -100,11 +96,21 @@ class Trainer:
         self.criterion = Criterion(recipe, job.names, job.kept, job.deviation, job.teacher, job.own, job.whole)
         self.parallel: Any = self._distributed_module()
         self.sharded = is_sharded(self.module)
+        self.carried = carried_of(self.module, job.feed.split)
         self.updater = Updater(self.module, self.groups, recipe, self.total, self.factors)
         self.averages = Averages(self.module, recipe, self.total, self.per_epoch)
         self.denominators = Denominators(recipe.loss, self.criterion, job.feed, job.ranks)
         self.evaluator = Evaluator(
-            recipe, job.names, job.kept, job.task, job.classes, job.ranks, job.folder, job.deviation, job.own
+            recipe,
+            job.names,
+            job.kept,
+            job.task,
+            job.classes,
+            job.ranks,
+            job.folder,
+            job.deviation,
+            job.own,
+            self.carried,
         )
         if recipe.drop_path is not None:
             set_drop_path(self.module, recipe.drop_path)
@@ -139,7 +145,7 @@ class Trainer:
         Raises Diverged where the loss is no longer finite.
         """
         steps = range(self.state.step, self.total)
-        self.feed.begin((step, *part) for step in steps for part in self._microbatches(step))
+        self.feed.begin((step, *part) for step in steps for part in self.microbatches(step))
         try:
             return self._run()
         finally:
@@ -152,11 +158,11 @@ class Trainer:
             self.update(state.step)
             state.step += 1
             if state.step % every == 0 or self._is_over():
-                self.check_good()
+                check_good(self)
                 self.evaluate()
             interrupted = self._is_interrupted()
             if state.step % save == 0 or self._is_over() or interrupted:
-                self.check_good()
+                check_good(self)
                 self.save()
             if interrupted:
                 break
@@ -174,18 +180,20 @@ class Trainer:
         """One training step from the samples of `step`."""
         self._prepare(step)
         count = self.feed.count(step)
-        parts = self._microbatches(step)
+        parts = self.microbatches(step)
         total = torch.zeros((), device=self.device)
         with within_memory(lambda: self._attempt(step)):
             self.denominators.begin(step, parts)
             for part in parts:
                 total += self._backward(step, *part, final=part == parts[-1])
         self.freezing.drop()
+        if self.carried is not None:
+            self.carried.join(self.ranks, count)
         total = self.ranks.sum({"loss": total})["loss"]
         norm = self._gradient_norm()
         self.pending.append((step, torch.stack((total, norm))))
         if self.device.type == "cpu" or len(self.pending) >= PATIENCE:
-            self.check_finite()
+            check_finite(self)
         if self.recipe.clip is not None or self.recipe.penalty:
             for optimizer in self.updater.optimizers:
                 self.scaler.unscale_(optimizer)
@@ -200,7 +208,7 @@ class Trainer:
 
     def _attempt(self, step: int) -> Attempt:
         """The passes of a training step, to be tried with fewer samples after they did not fit."""
-        first, last = self._microbatches(step)[0]
+        first, last = self.microbatches(step)[0]
         own, _ = self.ranks.share(self.feed.count(step))
 
         def fits(count: int) -> bool:
@@ -218,7 +226,7 @@ class Trainer:
             return torch.zeros((), device=self.device)
         return whole(nn.utils.get_total_norm([p.grad for p in self.trained if p.grad is not None]))
 
-    def _microbatches(self, step: int) -> list[tuple[int, int]]:
+    def microbatches(self, step: int) -> list[tuple[int, int]]:
         """This process's places of a step, first and last of what is computed at once."""
         return self.ranks.parts(self.feed.count(step), self.recipe.micro_batch)
 
@@ -241,7 +249,7 @@ class Trainer:
     def _backward(self, step: int, first: int, last: int, final: bool) -> Tensor:
         """Add the gradient of a micro-batch, as its share of the whole; returns that share of the loss."""
         batch = self.denominators.batch(step, first, last)
-        with self.ranks.accumulating(self.parallel, final):
+        with self.ranks.accumulating(self.parallel, final), self._states(step, first, last):
             result = self._computed(self.parallel, *batch.inputs)
             terms = self.criterion(result, batch.target, batch.inputs)
             summed = self.recipe.loss.reduction == "sum"
@@ -250,48 +258,16 @@ class Trainer:
             self.scaler.scale(loss * self.ranks.world).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
+    def _states(self, step: int, first: int, last: int) -> AbstractContextManager[None]:
+        """What recurrent layers begin a window of a text with, where their states are carried."""
+        if self.carried is None:
+            return nullcontext()
+        return self.carried.window((first, last), step % self.per_epoch == 0, self.feed.split.streams)
+
     def _computed(self, forward: Forward, *inputs: Tensor) -> Any:
         """A forward pass in the run's precision and memory layout."""
         with autocasting(self.device, self.autocast):
             return forward(*(channels_last(inputs) if self.channels_last else inputs))
-
-    def check_finite(self) -> None:
-        """Raise Diverged if a loss or gradient since the last look is not finite. A CPU is asked before every
-        step."""
-        if not self.pending:
-            return
-        steps = [step for step, _ in self.pending]
-        finite = torch.isfinite(torch.stack([numbers for _, numbers in self.pending]))
-        self.pending = []
-        if self.scaler.is_enabled():
-            return self._check_scale(steps, finite[:, 0])
-        if bool(finite.all()):
-            return None
-        worst = int((~finite.all(1)).int().argmax())
-        batch = self.feed.batch(steps[worst], *self._microbatches(steps[worst])[0])
-        if bool(finite[worst, 0]):
-            with autocasting(self.device, self.autocast):
-                raise Diverged(steps[worst], diagnose_gradient(self.module, batch, self.criterion), "gradient")
-        raise Diverged(steps[worst], self._diagnosed(batch))
-
-    def _check_scale(self, steps: list[int], finite: Tensor) -> None:
-        """The scaler of fp16 skips a step that is not finite and lowers its scale; not for ever."""
-        for step, good in zip(steps, finite.tolist(), strict=True):
-            self.skipped = 0 if good else self.skipped + 1
-            if self.skipped == PATIENCE or self.scaler.get_scale() < LEAST_SCALE:
-                raise Diverged(step, self._diagnosed(self.feed.batch(step)))
-
-    def _diagnosed(self, batch: Batch) -> str:
-        with autocasting(self.device, self.autocast):
-            return diagnose(self.module, batch, self.criterion)
-
-    def check_good(self) -> None:
-        """Raise Diverged where what would be evaluated and saved is not finite."""
-        self.check_finite()
-        good = bool(torch.isfinite(torch.stack([p.detach().sum() for p in map(local, self.trained)])).all())
-        if self.ranks.any(not good):
-            batch = self.feed.batch(self.state.step - 1, 0, 1)
-            raise Diverged(self.state.step - 1, self._diagnosed(batch), "update")
 
     def evaluate(self) -> dict[str, Any]:
         """Measure raw and averaged weights on the held-out split; keep the best."""
@@ -374,6 +350,7 @@ class Trainer:
         tensors = files.prefixed("model", self.module.state_dict())
         tensors |= files.prefixed("optimizer", files.optimizer_tensors(self.updater.optimizers))
         tensors |= files.prefixed("average", self.averages.tensors())
+        tensors |= files.prefixed("carried", self.carried.tensors() if self.carried is not None else {})
         about = {"lr": self.updater.held, "scaler": self.scaler.state_dict(), "metric": self.metric}
         self.store.save(self.state, gathered(tensors, self.ranks.first), about)
         self.watch("saved", {"step": self.state.step})
@@ -391,6 +368,8 @@ class Trainer:
         files.load_state(self.module, files.part("model", tensors))
         files.restore_optimizers(self.updater.optimizers, files.part("optimizer", tensors))
         self.averages.load(files.part("average", tensors))
+        if self.carried is not None:
+            self.carried.load(files.part("carried", tensors), self.device)
         self.updater.held = about["lr"]
         if about["scaler"] and self.scaler.is_enabled():
             self.scaler.load_state_dict(about["scaler"])

@@ -80,6 +80,7 @@ def files(folder: Path) -> None:
             f"{i},{size:.1f},{rooms},{town},{garden},{2000 * size + 15000 * rooms + 20000 * (town == 'Ulm'):.2f}"
         )
     (folder / "houses.csv").write_text("\n".join(rows) + "\n")
+    (folder / "book.txt").write_text("Call me anything. Some years ago I went to sea. " * 40)
 
 
 @pytest.mark.parametrize(("text", "name"), [pytest.param(*e, id=e[1]) for e in TASKS])

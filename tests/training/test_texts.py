@@ -54,3 +54,56 @@ def test_what_is_not_utf8_is_found_at_its_byte(
     (tmp_path / "a.txt").write_bytes(b"a" * 41 + tail)
     with pytest.raises(DataError, match=f"not UTF-8 text: .* at byte {at}"):
         read_text(tmp_path / "a.txt")
+
+
+def test_bytes_are_tokens_of_any_file(tmp_path: Path) -> None:
+    written = "añ€\n".encode() * 20 + b"\xff"
+    (tmp_path / "a.txt").write_bytes(written)
+    word = recipe('data = text("a.txt", length=4, tokens=bytes)').data
+    data = read(word, tmp_path, (0,), 1)
+    inputs, target = data.train.take(torch.arange(len(data.train)))
+    assert inputs[0].flatten().tolist() == list(written[: target.numel()])
+    assert target.flatten().tolist() == list(written[1 : target.numel() + 1])
+    assert len(data.classes) == 256
+    assert data.test.bytes_per_token == 1
+
+
+def test_bytes_of_a_character_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("añ€😀" * 40)
+    data = read_text(tmp_path / "a.txt")
+    assert data.train.bytes_per_token == pytest.approx(2.5, abs=0.02)
+    target = data.test.take(torch.arange(len(data.test)))[1].flatten()
+    assert data.test.bytes_per_token == sum(len(data.classes[t].encode()) for t in target) / len(target)
+
+
+def test_tokens_of_a_tokenizer_are_its_own(tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    own = tokenizers.Tokenizer(tokenizers.models.BPE())
+    own.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    own.decoder = tokenizers.decoders.ByteLevel()
+    written = "the cat saw the hat, añ€😀\n" * 30
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=280, initial_alphabet=alphabet, show_progress=False)
+    own.train_from_iterator([written], trainer)
+    own.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "a.txt").write_text(written)
+    word = recipe('data = text("a.txt", length=4, tokenizer="tokenizer.json")').data
+    data = read(word, tmp_path, (0,), 1)
+    ids = own.encode(written).ids
+    inputs, target = data.train.take(torch.arange(len(data.train)))
+    assert inputs[0].flatten().tolist() == ids[: target.numel()]
+    assert [own.id_to_token(i) for i in range(len(data.classes))] == list(data.classes)
+    tested = data.test.take(torch.arange(len(data.test)))[1].flatten().tolist()
+    names = own.pre_tokenizer.alphabet()
+    assert all(c in names for t in tested for c in own.id_to_token(t))  # a byte each
+    bytes_of = [len(own.id_to_token(t)) for t in tested]
+    assert data.test.bytes_per_token == pytest.approx(sum(bytes_of) / len(bytes_of), rel=1e-6)
+
+
+def test_a_file_that_is_no_tokenizer_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("tokenizers")
+    (tmp_path / "a.txt").write_text("abc " * 50)
+    (tmp_path / "t.json").write_text("{}")
+    for name, said in (("t.json", "no tokenizer"), ("none.json", "there is no file")):
+        with pytest.raises(DataError, match=said):
+            read(recipe(f'data = text("a.txt", tokenizer="{name}")').data, tmp_path, (0,), 1)

@@ -113,7 +113,7 @@ class BatchLoader:
         self.workers = recipe.workers
         self.numbers = EpochSampler(
             recipe.seed, len(split), recipe.batch, recipe.repeat, recipe.drop_last, split.shards,
-            balance_of(recipe, split),
+            balance_of(recipe, split), split.streams,
         )  # fmt: skip
         self.per_epoch = self.numbers.per_epoch
         self.total = recipe.total_steps(self.per_epoch)

@@ -51,6 +51,8 @@ class Split(Struct, frozen=True, eq=False):
     behind them their masks where `reads_target` is set (`target` is then empty but for its rows).
     `cut`, for images in files: some samples cut from their whole images, uint8.
     `shards`: the number of samples in each file, in order, where an epoch is best read file by file.
+    `streams`, for windows of a text whose states are carried: how many texts they are, one after the other.
+    `bytes_per_token`: of the targets of a text; 0 where that is not known.
     """
 
     inputs: tuple[Tensor, ...]
@@ -59,6 +61,8 @@ class Split(Struct, frozen=True, eq=False):
     cut: Callable[[Tensor, Cut], Tensor] | None = None
     reads_target: bool = False
     shards: tuple[int, ...] = ()
+    streams: int = 0
+    bytes_per_token: float = 0.0
 
     def __len__(self) -> int:
         return len(self.target)
@@ -122,7 +126,9 @@ class Split(Struct, frozen=True, eq=False):
 
     def subset(self, index: Tensor) -> Split:
         reading, cutting = (partial(_some, f, index.cpu()) if f else None for f in (self.read, self.cut))
-        return Split(tuple(x[index] for x in self.inputs), self.target[index], reading, cutting, self.reads_target)
+        inputs = tuple(x[index] for x in self.inputs)
+        width = self.bytes_per_token
+        return Split(inputs, self.target[index], reading, cutting, self.reads_target, bytes_per_token=width)
 
 
 def _some(function: Callable[..., Any], among: Tensor, index: Tensor, *more: Any) -> Any:

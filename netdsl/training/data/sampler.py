@@ -18,7 +18,8 @@ class EpochSampler(Struct, frozen=True):
     """The order of `samples` samples in steps of `batch`, for every epoch. `repeat`: copies of a sample in an
     epoch (Hoffer et al. 2020); `drop_last`: the short last step is left out; `shards`: how many samples each file
     has, where an epoch is read file by file (but not with `repeat`); `balance`: an epoch has its classes equally often
-    (without `repeat` and `shards`)."""
+    (without `repeat` and `shards`). `streams`: the samples are that many texts, each of neighbouring windows, and
+    every step shows the next window of each."""
 
     seed: int
     samples: int
@@ -27,6 +28,7 @@ class EpochSampler(Struct, frozen=True):
     drop_last: bool = False
     shards: tuple[int, ...] = ()
     balance: Balance | None = None
+    streams: int = 0
 
     @property
     def per_epoch(self) -> int:
@@ -35,6 +37,8 @@ class EpochSampler(Struct, frozen=True):
 
     def epoch(self, number: int) -> Tensor:
         """The samples of an epoch in order, int64; with `repeat`, neighbours are copies of one sample."""
+        if self.streams:
+            return side_by_side(self.samples, self.streams)
         return _epoch(self, number) if self.balance is None else self._balanced(self.balance, number).samples
 
     def _balanced(self, balance: Balance, number: int) -> BalancedEpoch:
@@ -68,6 +72,21 @@ class EpochSampler(Struct, frozen=True):
         else:
             copies = self._balanced(self.balance, epoch).copies[self.slots(step)].to(places.device)[places]
         return KeyedRng(key(self.seed, "augment", epoch), samples + self.samples * copies)
+
+
+@lru_cache(maxsize=2)
+def side_by_side(samples: int, streams: int) -> Tensor:
+    """The windows of some texts, step by step: the first of each, the second of each. The first texts are one window
+    longer where they are not all equally long."""
+    full, longer = divmod(samples, streams)
+    first = first_rows(torch.arange(streams), full, longer)
+    whole = (torch.arange(full)[:, None] + first).flatten()
+    return torch.cat((whole, first[:longer] + full))
+
+
+def first_rows(streams: Tensor, full: int, longer: int) -> Tensor:
+    """The first row of some texts, of which the first `longer` have one window more than `full`."""
+    return streams * full + streams.clamp(max=longer)
 
 
 @lru_cache(maxsize=2)

@@ -1,4 +1,4 @@
-"""A text as windows of characters; the target is the next character at every place."""
+"""A text as windows of tokens: characters, bytes or a tokenizer's; the target is the next token at every place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from netdsl.recipe.sources import Text
-from netdsl.training.data.dataset import DataError, DataSet, Split
+from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
+from netdsl.training.data.vocabulary import BYTES, Tokenizer
 from netdsl.training.readers.registry import READERS
 
 PIECE = 2**20
@@ -22,16 +23,50 @@ CODE_POINTS = 0x110000
 
 @READERS.of(Text)
 def read(source: Text, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
+    return read_text(source, base)
+
+
+def read_text(source: Text, base: Path, known: tuple[str, ...] = (), tokenizer: Path | None = None) -> DataSet:
+    """A text's windows. `known`: the characters that a trained net knows; `tokenizer`: its own file. Raises
+    DataError."""
     file = base / source.path
     if not file.is_file():
         raise DataError("missing-data", f"there is no file {file}", "say where it is: `--data 'text(\"...\")'`")
-    letters, count = _letters(file)
-    tokens = _tokens(file, letters, count)
+    if source.tokenizer:
+        tokens, classes, widths = _of_tokenizer(file, Tokenizer(tokenizer or base / source.tokenizer))
+    elif source.tokens == "bytes":
+        tokens, classes = torch.from_numpy(np.fromfile(file, dtype=np.uint8).astype(np.int16)), BYTES
+        widths = torch.ones(1).expand(len(tokens))
+    else:
+        tokens, classes = _of_characters(file, known)
+        widths = torch.tensor([len(c.encode()) for c in classes], dtype=torch.float32)[tokens.long()]
     cut = len(tokens) - round(source.test * len(tokens))
-    parts = [_windows(tokens[:cut], source.length), _windows(tokens[cut:], source.length)]
+    parts = [_windows(tokens[a:b], widths[a:b], source.length) for a, b in ((0, cut), (cut, len(tokens)))]
     if min(map(len, parts)) == 0:
-        raise DataError("no-samples", f"{file} is too short for windows of {source.length} characters in both splits")
-    return DataSet(source.path, parts[0], parts[1], task="tokens", classes=letters, images=False)
+        unit = "tokens" if source.tokenizer else source.tokens
+        raise DataError("no-samples", f"{file} is too short for windows of {source.length} {unit} in both splits")
+    return DataSet(source.path, parts[0], parts[1], task="tokens", classes=classes, images=False)
+
+
+def _of_tokenizer(file: Path, tokenizer: Tokenizer) -> tuple[Tensor, tuple[str, ...], Tensor]:
+    """The tokens of a text, which is encoded as a whole, those that there are, and how many bytes each stands for."""
+    text = b"".join(points.tobytes() for points in _pieces(file)).decode("utf-32-le")
+    tokens, ends = tokenizer.encoded(text)
+    lengths = np.array([len(c.encode()) for c in text], dtype=np.int64).cumsum()
+    upto = torch.from_numpy(np.concatenate(([0], lengths)))[torch.tensor(ends, dtype=torch.int64)]
+    widths = upto.diff(prepend=torch.zeros(1, dtype=torch.int64)).float()
+    return smallest(torch.tensor(tokens, dtype=torch.int64)), tokenizer.names, widths
+
+
+def _of_characters(file: Path, known: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
+    """The characters of a text as numbers, and which there are. Raises DataError for one that is not `known`."""
+    letters, count = _letters(file)
+    new = sorted(set(letters) - set(known)) if known else []
+    if new:
+        listed = ", ".join(map(repr, new[:5])) + (" ..." if len(new) > 5 else "")
+        raise DataError("unknown-class", f"{file} has characters that the net was not trained on: {listed}")
+    classes = known or letters
+    return _tokens(file, classes, count), classes
 
 
 def _pieces(file: Path) -> Iterator[Any]:
@@ -46,8 +81,9 @@ def _pieces(file: Path) -> Iterator[Any]:
                 text = decoder.decode(data, final=not data)
             except UnicodeDecodeError as error:
                 where = at - waiting + error.start
+                hint = "`tokens=bytes` reads any file"
                 raise DataError(
-                    "unreadable-data", f"{file} is not UTF-8 text: {error.reason} at byte {where}"
+                    "unreadable-data", f"{file} is not UTF-8 text: {error.reason} at byte {where}", hint
                 ) from None
             yield np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
             at += len(data)
@@ -77,8 +113,10 @@ def _tokens(file: Path, letters: tuple[str, ...], count: int) -> Tensor:
     return torch.from_numpy(tokens)
 
 
-def _windows(tokens: Tensor, length: int) -> Split:
-    """Windows that do not overlap: every character is predicted once."""
+def _windows(tokens: Tensor, widths: Tensor, length: int) -> Split:
+    """Windows that do not overlap: every token is predicted once. `widths`: the bytes that each token stands for."""
     count = max(0, (len(tokens) - 1) // length)
     inputs = tokens[: count * length].reshape(count, length)
-    return Split((inputs,), tokens[1 : count * length + 1].reshape(count, length))
+    last = count * length + 1
+    each = float(widths[1:last].mean(dtype=torch.float64)) if count else 0.0
+    return Split((inputs,), tokens[1:last].reshape(count, length), bytes_per_token=each)
