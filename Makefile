@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test test-all laws lint types format mutants bench docs playground clean
+.PHONY: setup demo test test-all laws lint types format mutants bench docs playground site clean
 
 # torch first and by itself, so that nothing else chooses which build of it comes.
 $(READY): pyproject.toml constraints.txt requirements-dev.txt
@@ -63,6 +63,10 @@ docs: setup
 # The page that runs netdsl in a browser, a folder for any static server: needs node and npm, which nothing else does.
 playground: setup
 	$(BIN)/python playground/build.py out/playground
+
+# The documentation as a site, a folder for any static server, with the playground where it was built before.
+site: setup
+	$(BIN)/python -m website.build out/site
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -94,7 +94,6 @@ COMPLEX: dict[str, int] = {
     "planning/plan:_memory": 13,
     "planning/plan:_notes": 20,
     "planning/plan:plan": 22,
-    "recipe/bind:_pair": 18,
     "recipe/bind:_component": 19,
     "recipe/bind:bind": 15,
     "recipe/checks:_optimizer": 14,

@@ -7,8 +7,11 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import followed
 import pytest
 
 from netdsl.loader import read_import
@@ -17,24 +20,45 @@ from netdsl.render.diagnostics import render
 from netdsl.source import Source
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SLOW = ("train", "verify", "compile")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FOLLOWED = "docs/tutorial.md"
+"""The page whose commands follow each other: tests/website/test_tutorial.py."""
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
-    pattern = rf"^```{language}\n(.*?)^```"
-    return [(p.name, text) for p in PAGES for text in re.findall(pattern, p.read_text(), re.DOTALL | re.MULTILINE)]
+    found = ((str(page.relative_to(ROOT)), followed.blocks(page.read_text())) for page in PAGES)
+    return [(page, block.text) for page, inside in found for block in inside if block.language == language]
 
 
-def commands() -> list[str]:
-    lines = [line[2:] for _, text in blocks("console") for line in text.splitlines() if line.startswith("$ ")]
-    return [line.split("#")[0].strip() for line in lines]
+def commands() -> list[Any]:
+    found = []
+    for page, text in blocks("console"):
+        lines = [line[2:].split("#")[0].strip() for line in text.splitlines() if line.startswith("$ ")]
+        found += [pytest.param(line, marks=slow(page)) for line in lines if page != FOLLOWED]
+    return found
+
+
+def programs() -> list[Any]:
+    return [pytest.param(page, text, marks=slow(page)) for page, text in blocks("python") if page != FOLLOWED]
+
+
+def slow(page: str) -> list[pytest.MarkDecorator]:
+    """Pages in folders below the documentation are run by `make test-all`."""
+    return [pytest.mark.slow] if page.count("/") > 1 else []
 
 
 @pytest.mark.parametrize(("page", "text"), blocks("net"))
 def test_specs_check(page: str, text: str) -> None:
-    found = Spec(Source(text, str(ROOT / "specs" / page)), read_import).diagnostics
+    source = Source(text, str(ROOT / "specs" / "example.net"))
+    found = Spec(source, partial(read_import, unsaved=saved(page))).diagnostics
     assert not found, "\n".join(map(render, found))
+
+
+def saved(page: str) -> dict[str, Source]:
+    """The specs that a page tells to save, as they are at its end."""
+    inside = followed.blocks((ROOT / page).read_text())
+    found = {b.title: b.text for b in inside if b.title.endswith(".net")}
+    return {str(ROOT / "specs" / title): Source(text, str(ROOT / "specs" / title)) for title, text in found.items()}
 
 
 def test_there_are_examples() -> None:
@@ -55,7 +79,7 @@ def test_commands_succeed(line: str, tmp_path: Path) -> None:
     assert done.returncode == 0 or differs, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("page", "text"), blocks("python"))
+@pytest.mark.parametrize(("page", "text"), programs())
 def test_python_prints_what_it_says(page: str, text: str, tmp_path: Path) -> None:
     if "@register" in text or "def infer" in text:
         pytest.skip("a fragment of a class")

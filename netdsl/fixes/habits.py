@@ -42,7 +42,9 @@ RMSNorm rms_norm rmsnorm | rmsnorm | -normalized_shape eps elementwise_affine
 LocalResponseNorm lrn | lrn | size alpha beta k
 RNN rnn | rnn | -input_size hidden_size num_layers nonlinearity bias -batch_first dropout bidirectional
 LSTM lstm | lstm | -input_size hidden_size num_layers bias -batch_first dropout bidirectional
+    units>hidden_size
 GRU gru | gru | -input_size hidden_size num_layers bias -batch_first dropout bidirectional
+    units>hidden_size
 MultiheadAttention | attention | -embed_dim num_heads>heads dropout bias -batch_first
 MultiHeadAttention | attention | num_heads>heads -key_dim -value_dim dropout
 MaxPool2d MaxPool1d MaxPool3d max_pool2d max_pool1d maxpool max_pool | maxpool | kernel_size stride padding dilation

@@ -134,7 +134,7 @@ def _called(habit: Habit, given: list[Argument]) -> Iterator[str]:
 def _order(habit: Habit, given: int) -> list[str]:
     """The arguments of elsewhere by position, without the inferred ones where there are too few for all."""
     order = habit.arguments.split()
-    inferred = list(takewhile(lambda entry: entry.startswith("-in_"), order))
+    inferred = list(takewhile(lambda entry: entry.startswith(("-in_", "-input_size")), order))
     required = sum(f.required for f in fields(REGISTRY[habit.op]))
     return order[len(inferred) :] if given < len(inferred) + required else order
 

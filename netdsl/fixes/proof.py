@@ -50,7 +50,7 @@ def _only_shown(mistake: Diagnostic, edits: tuple[Edit, ...], new: list[Diagnost
     for found in new:
         if found.at is None or found.code == "syntax":
             return False
-        if found.at.line in lines and (mistake.code == "syntax" or not _is_own(found, edits)):
+        if found.at.line in lines and not _is_own(found, edits):
             return False
     return mistake.code == "syntax" or all(d.code in INDEPENDENT for d in new)
 

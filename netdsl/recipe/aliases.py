@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 
 OF_OPTIMIZER = "it is an argument of the optimizer: `optimizer = {}`"
+OF_LOSS = "it is an argument of the loss: `loss = cross_entropy({})`"
+PHASE = "it is a phase: `schedule = warmup(5 epochs) -> cosine`"
+MICRO = "`micro_batch` says how many samples are computed at once; `batch` stays the samples of a step"
+CALLBACKS = "what a callback does is a field: `stop = early_stopping(5)`, `checkpoint = 1 epochs`, `ema = 0.999`"
+GROUPS = "groups are written in the recipe: `group norm { weight_decay = 0 }`"
+AUGMENTS = "it is a part of `augment`: `augment = hflip -> {}`"
+INIT = 'it is written `init = weights("file")`'
 
 FIELDS = {
     "lr": OF_OPTIMIZER.format("adamw(lr=...)"), "learning_rate": OF_OPTIMIZER.format("adamw(lr=...)"),
@@ -12,22 +19,37 @@ FIELDS = {
     "momentum": OF_OPTIMIZER.format("sgd(lr=0.1, momentum=0.9)"),
     "batch_size": "it is called `batch`", "dataset": "it is called `data`", "augmentation": "it is called `augment`",
     "transforms": "it is called `augment`", "transform": "it is called `augment`", "amp": "it is called `precision`",
-    "label_smoothing": "it is an argument of the loss: `loss = cross_entropy(label_smoothing=0.1)`",
+    "label_smoothing": OF_LOSS.format("label_smoothing=0.1"), "smoothing": OF_LOSS.format("label_smoothing=0.1"),
+    "class_weight": OF_LOSS.format("weight=balanced"), "class_weights": OF_LOSS.format("weight=balanced"),
     "mixup": "it is written `mix = mixup(0.8)`", "cutmix": "it is written `mix = cutmix(1.0)`",
-    "warmup": "it is a phase: `schedule = warmup(5 epochs) -> cosine`", "early_stopping": "it is called `stop`",
+    "warmup": PHASE, "warmup_epochs": PHASE, "early_stopping": "it is called `stop`",
+    "min_lr": "it is an argument of the schedule: `schedule = cosine(to=1e-5)`",
     "patience": "it is an argument: `stop = early_stopping(5)`, `schedule = plateau(0.1, patience=5)`",
     "lr_scheduler": "it is called `schedule`", "scheduler": "it is called `schedule`",
-    "grad_clip": "it is called `clip`", "gradient_clipping": "it is called `clip`",
+    "sched": "it is called `schedule`", "param_scheduler": "it is called `schedule`",
+    "opt": "it is called `optimizer`", "optim_wrapper": "it is called `optimizer`",
+    "grad_clip": "it is called `clip`", "gradient_clipping": "it is called `clip`", "clip_grad": "it is called `clip`",
+    "gradient_clip_val": "it is called `clip`", "clip_norm": "it is called `clip`", "model_ema": "it is called `ema`",
+    "ema_decay": "it is called `ema`", "model_ema_decay": "it is called `ema`",
+    "reprob": AUGMENTS.format("random_erasing(0.25)"), "aa": AUGMENTS.format("randaugment(2, 9)"),
+    "callbacks": CALLBACKS, "custom_hooks": CALLBACKS, "hooks": CALLBACKS,
+    "train_pipeline": "it is called `augment`", "train_dataloader": "it is called `data`, beside `batch` and `workers`",
+    "dataloader": "it is called `data`, beside `batch` and `workers`", "val_check_interval": "it is called `evaluate`",
+    "train_cfg": "it is called `epochs`, or `steps`", "max_iters": "it is called `steps`",
+    "samples_per_gpu": "it is called `batch`, and counts the samples of all devices together",
     "num_epochs": "it is called `epochs`",
     "max_epochs": "it is called `epochs`", "max_steps": "it is called `steps`", "iterations": "it is called `steps`",
     "num_workers": "it is called `workers`", "val_split": "it is called `validation`",
+    "validation_split": "it is called `validation`",
     "stochastic_depth": "it is called `drop_path`", "regularization": "it is called `penalty`",
-    "accumulation": "`micro_batch` says how many samples are computed at once; `batch` stays the samples of a step",
-    "accumulate": "`micro_batch` says how many samples are computed at once; `batch` stays the samples of a step",
-    "freeze": "it is written `freeze stem`, without `=`", "pretrained": "it is written `init = weights(\"file\")`",
-    "weights": "it is written `init = weights(\"file\")`; of outputs: `outputs = weights(aux=0.3)`",
+    "accumulation": MICRO, "accumulate": MICRO, "accumulate_grad_batches": MICRO,
+    "freeze": "it is written `freeze stem`, without `=`", "frozen_stages": "it is written `freeze stem`",
+    "pretrained": INIT, "load_from": INIT,
+    "weights": f"{INIT}; of outputs: `outputs = weights(aux=0.3)`",
+    "loss_weights": "it is written `outputs = weights(aux=0.3)`",
     "device": "it is an option of the command: `netdsl train --device cpu`",
-    "group": "groups are written in the recipe: `group norm { weight_decay = 0 }`",
+    "devices": "it is an option of the command: `netdsl train --devices 2`",
+    "group": GROUPS, "paramwise_cfg": GROUPS,
     "metric": "it is called `metrics`", "sampler": "it is called `sampling`",
     "kfold": "it is called `folds`", "cv": "it is called `folds`",
     "teacher": "it is written `distill = teacher(\"runs/Large-1\")`", "distillation": "it is called `distill`",

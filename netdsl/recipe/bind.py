@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from netdsl.diagnostics.diagnostic import Fault, Hint, did_you_mean, fault
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Hint, did_you_mean, fault
 from netdsl.recipe.aliases import ARGUMENTS, VALUES, called
 from netdsl.recipe.annotations import Kind, arguments
 from netdsl.recipe.component import Component, Duration, component_name
@@ -44,15 +45,19 @@ class Written(Struct, frozen=True, eq=False):
 
 
 class Binder:
-    """Reads expressions by type. `overrides` replace arguments of components by dotted path (`optimizer.lr`)."""
+    """Reads expressions by type. `overrides` replace arguments of components by dotted path (`optimizer.lr`).
+
+    A value may have several mistakes: the first is raised, the others are appended to `further`.
+    """
 
     def __init__(self, overrides: Mapping[str, Written]) -> None:
         self.overrides = dict(overrides)
         self.used: set[str] = set()
         self.places: dict[str, Place] = {}
+        self.further: list[Diagnostic] = []
 
     def bind(self, kind: Kind, written: Written, path: str) -> Any:
-        """The value of an expression as `kind`. Raises Fault, pointing at what is wrong."""
+        """The value of an expression as `kind`. Raises Fault, pointing at the first thing that is wrong."""
         node, item = written.value, kind.item
         self.places[path] = written.place
         if item is not None and item.components:
@@ -74,11 +79,13 @@ class Binder:
         return self._plain(kind, written, path)
 
     def _list(self, item: Kind, written: Written, path: str) -> tuple[Any, ...]:
-        values = []
+        values, mistakes = [], list[Diagnostic]()
         for node in written.value.items:
             part = written.part(node)
-            values.append(self.bind(item, part, path))
-            self.places[f"{path}.{values[-1]}"] = part.place
+            with _noting(mistakes):
+                values.append(self.bind(item, part, path))
+                self.places[f"{path}.{values[-1]}"] = part.place
+        self._raise(mistakes)
         self.places[path] = written.place
         return tuple(values)
 
@@ -94,7 +101,18 @@ class Binder:
         parts: tuple[Any, ...] = (node,)
         if isinstance(node, wanted):
             parts = node.options if isinstance(node, ast.Choice) else node.stages
-        return tuple(self._component(item, written.part(p), path) for p in parts)
+        values, mistakes = [], list[Diagnostic]()
+        for part in parts:
+            with _noting(mistakes):
+                values.append(self._component(item, written.part(part), path))
+        self._raise(mistakes)
+        return tuple(values)
+
+    def _raise(self, mistakes: list[Diagnostic]) -> None:
+        """Raises the first of some mistakes, and keeps the others."""
+        if mistakes:
+            self.further += mistakes[1:]
+            raise Fault(mistakes[0])
 
     def _duration(self, kind: Kind, written: Written, path: str) -> Duration:
         node = written.value
@@ -139,45 +157,40 @@ class Binder:
         raise fault("field-value", f"`{path}` takes {kind.expected}", written.place, hint)
 
     def _build(self, cls: type[Component], given: tuple[ast.Argument, ...], written: Written, path: str) -> Component:
-        name = component_name(cls)
-        known = arguments(cls)
-        found = self._pair(cls, given, written)
+        name, known = component_name(cls), arguments(cls)
+        found, mistakes = self._pair(cls, given, written)
         at = f"{path}.{name}" if path in PIPELINES else path
         self.places[at] = written.place
-        for argument in known:
-            if f"{at}.{argument}" in self.overrides:
-                self.used.add(f"{at}.{argument}")
-                found[argument] = self.overrides[f"{at}.{argument}"]
-        for argument, info in known.items():
-            if argument not in found and info.required:
-                message = f"`{name}` needs `{argument}`: {info.kind.expected}"
-                hint = f"`{name}({argument}=...)`" + (f", or a bare number: `{path} = ...`" if cls.bare else "")
-                raise fault("missing-argument", message, written.place, hint)
-        return cls(**{a: self.bind(known[a].kind, w, f"{at}.{a}") for a, w in found.items()})
+        overridden = {a: self.overrides[f"{at}.{a}"] for a in known if f"{at}.{a}" in self.overrides}
+        self.used |= {f"{at}.{a}" for a in overridden}
+        found |= overridden
+        if not mistakes:
+            _refuse_missing(cls, found, written.place, path)
+        # Whoever gives arguments that are unknown may have meant another order, too.
+        bare = [a for a, g in zip(known, given, strict=False) if g.name is None] if mistakes else []
+        values: dict[str, Any] = {}
+        for argument in (a for a in found if a not in bare):
+            with _noting(mistakes):
+                values[argument] = self.bind(known[argument].kind, found[argument], f"{at}.{argument}")
+        self._raise(mistakes)
+        return cls(**values)
 
-    def _pair(self, cls: type[Component], given: tuple[ast.Argument, ...], written: Written) -> dict[str, Written]:
-        known = list(arguments(cls))
+    def _pair(
+        self, cls: type[Component], given: tuple[ast.Argument, ...], written: Written
+    ) -> tuple[dict[str, Written], list[Diagnostic]]:
+        """The arguments of a component by name, and what is wrong with how they are given."""
         found: dict[str, Written] = {}
-        for i, argument in enumerate(given):
+        mistakes: list[Diagnostic] = []
+        known = arguments(cls)
+        for position, argument in enumerate(given):
             place = written.origin.place(argument)
-            most = min(len(known), cls.positional)
-            if argument.name is None and isinstance(argument.value, ast.Name) and argument.value.id in known:
-                name = argument.value.id
-                raise fault("missing-argument", f"`{name}` is an argument and needs a value", place, f"`{name}=...`")
-            if isinstance(argument.value, ast.Splat) or (argument.name is None and i >= most):
-                rest = f"name the others: {', '.join(f'`{k}`' for k in known[most:])}" if most < len(known) else None
-                message = f"`{component_name(cls)}` takes at most {most} arguments{' by position' if rest else ''}"
-                raise fault("too-many-arguments", message, place, rest)
-            name = argument.name.id if argument.name else known[i]
-            if name not in known:
-                hint = called(name, ARGUMENTS, known) or did_you_mean(name, known)
-                hint = hint or f"it takes {', '.join(f'`{k}`' for k in known) or 'none'}"
-                message = f"`{component_name(cls)}` has no argument `{name}`"
-                raise fault("unknown-argument", message, place, hint)
-            if name in found:
-                raise fault("duplicate-argument", f"`{name}` is given twice", place)
-            found[name] = written.part(argument.value)
-        return found
+            with _noting(mistakes):
+                _refuse_bare_name(argument, known, place)
+                name = _named(cls, position, argument, place)
+                if name in found:
+                    raise fault("duplicate-argument", f"`{name}` is given twice", place)
+                found[name] = written.part(argument.value)
+        return found, mistakes
 
     def _weights(self, weight: Kind, written: Written, path: str) -> dict[str, Any]:
         node = written.value
@@ -223,9 +236,56 @@ class Binder:
             raise fault("bad-value", f"`{path}` takes {kind.expected}, found {shown}", at, mended) from None
 
     def _unknown(self, name: str, written: Written, path: str, known: Any) -> Exception:
-        listed = ", ".join(f"`{k}`" for k in known)
-        hint = called(name, VALUES, known) or did_you_mean(name, known) or f"it can be {listed}"
+        hint = called(name, VALUES, known) or did_you_mean(name, known) or f"it can be {_listed(known)}"
         return fault("unknown-word", f"`{path}` cannot be `{name}`", written.place, hint)
+
+
+@contextmanager
+def _noting(mistakes: list[Diagnostic]) -> Iterator[None]:
+    """Appends the mistake that ends the part inside, and continues behind it."""
+    try:
+        yield
+    except Fault as mistake:
+        mistakes.append(mistake.diagnostic)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _refuse_missing(cls: type[Component], found: Container[str], place: Place, path: str) -> None:
+    """Raises Fault for the first argument that a component needs and does not have."""
+    name = component_name(cls)
+    for argument, info in arguments(cls).items():
+        if argument not in found and info.required:
+            message = f"`{name}` needs `{argument}`: {info.kind.expected}"
+            hint = f"`{name}({argument}=...)`" + (f", or a bare number: `{path} = ...`" if cls.bare else "")
+            raise fault("missing-argument", message, place, hint)
+
+
+def _refuse_bare_name(argument: ast.Argument, known: Container[str], place: Place) -> None:
+    """Raises Fault for the name of an argument where its value is missing."""
+    name = argument.value.id if argument.name is None and isinstance(argument.value, ast.Name) else None
+    if name in known:
+        raise fault("missing-argument", f"`{name}` is an argument and needs a value", place, f"`{name}=...`")
+
+
+def _named(cls: type[Component], position: int, argument: ast.Argument, place: Place) -> str:
+    """The name of an argument of a component. Raises Fault where there is none of it."""
+    known = list(arguments(cls))
+    most = min(len(known), cls.positional)
+    if isinstance(argument.value, ast.Splat) or (argument.name is None and position >= most):
+        rest = f"name the others: {_listed(known[most:])}" if most < len(known) else None
+        message = f"`{component_name(cls)}` takes at most {most} arguments{' by position' if rest else ''}"
+        raise fault("too-many-arguments", message, place, rest)
+    if argument.name is None:
+        return known[position]
+    name = argument.name.id
+    if name not in known:
+        hint = called(name, ARGUMENTS, known) or did_you_mean(name, known)
+        hint = hint or f"it takes {_listed(known) or 'none'}"
+        raise fault("unknown-argument", f"`{component_name(cls)}` has no argument `{name}`", place, hint)
+    return name
 
 
 PIPELINES = ("schedule", "augment", "mix", "init", "penalty", "unfreeze")

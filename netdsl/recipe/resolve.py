@@ -139,7 +139,8 @@ class _Resolver:
             try:
                 values[name] = self.binder.bind(arguments(Recipe)[name].kind, written, name)
             except Fault as mistake:
-                self.diagnostics.append(mistake.diagnostic)
+                self.diagnostics += (mistake.diagnostic, *self.binder.further)
+                self.binder.further.clear()
         self._override_defaults(values, fields)
         self._unused_overrides(values)
         values = self._rescale(values)

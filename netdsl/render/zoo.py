@@ -22,6 +22,11 @@ products, for one sample) equal the published figures to the last digit; where a
 formulas. The receptive field is that of the last image-shaped value, in pixels.
 """
 
+HEADER = (
+    "| net | parameters | MACs | input | output | receptive field | sizes |",
+    "|---|--:|--:|---|---|---|---|",
+)
+
 
 def page(folder: str) -> str:
     """The page as Markdown. Raises ValueError for a spec with a mistake."""
@@ -36,17 +41,17 @@ def _spec(path: str) -> Iterator[str]:
     lines = spec.source.text.count("\n")
     yield f"## {os.path.basename(path)}\n"
     yield f"{' '.join(spec.module.file.doc.split())} ({lines} lines)\n"
-    yield "| net | parameters | MACs | input | output | receptive field | sizes |"
-    yield "|---|--:|--:|---|---|---|---|"
+    yield from HEADER
     for name in spec.nets:
         program = spec.net(name).program
         if program is None:
             raise ValueError(f"{path}: `{name}` has a mistake")
-        yield _row(summarize(program, name))
+        yield row(summarize(program, name))
     yield ""
 
 
-def _row(net: Summary) -> str:
+def row(net: Summary) -> str:
+    """A net as a line of the table."""
     field = net.receptive_field
     cells = [
         f"`{net.net}`",

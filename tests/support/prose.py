@@ -13,7 +13,7 @@ from paths import ROOT
 Passage = tuple[str, int, str]
 """A file, the line where the passage begins, and its text on one line."""
 
-DOCS = ("README.md", "CONTRIBUTING.md", "docs/*.md")
+DOCS = ("README.md", "CONTRIBUTING.md", "docs/**/*.md")
 
 
 @cache

@@ -1,0 +1,1 @@
+"""The generated pages, one file for each table that they are made of."""
