@@ -31,7 +31,7 @@ FLOORS = (
     ("checked", "selection", "fixes"),
     ("summary",),
     ("render", "verify", "view"),
-    ("diff",),
+    ("diff", "lift"),
     ("training",),
     ("probe",),
     ("api",),
@@ -57,7 +57,7 @@ MAY_IMPORT = {
         "probe/",
         "api.py",
     ),
-    "onnx": ("backends/onnx/", "verify/", "weights/initializers.py"),
+    "onnx": ("backends/onnx/", "verify/", "weights/initializers.py", "lift/"),
     "onnxruntime": ("verify/", "backends/onnx/session.py"),
     "rich": ("render/", "cli/", "training/"),
 }

@@ -31,6 +31,7 @@ COMMANDS = {
     "predict": "run a trained net on images",
     "generate": "continue a text with a trained language model",
     "verify": "compare the outputs of onnxruntime and PyTorch",
+    "lift": "write an ONNX model as a spec, with its weights",
     "weights": "load weights of torchvision, timm or Hugging Face into a net",
     "zoo": "list the installed specs and their nets",
     "fmt": "format specs",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from netdsl.ir.flatten import Node, flatten
 from netdsl.ir.model import Program
-from netdsl.sizes.dims import Dim, evaluate
+from netdsl.sizes.dims import evaluate
+from netdsl.verify.sizes import index_limit
 
 
 def draw_inputs(
@@ -29,24 +29,3 @@ def draw_inputs(
             limit = 2 if dtype is torch.bool else index_limit(program, value.name, sizes)
             drawn.append(torch.randint(0, limit, shape, generator=random).to(dtype))
     return drawn
-
-
-def index_limit(program: Program, name: str, sizes: Mapping[str, int]) -> int:
-    """What an integer input must stay below: the least of the tables and axes that are read with it; 2 without any."""
-    same = {name}
-    limits: list[int] = []
-    for node in flatten(program):
-        if same.isdisjoint(v.name for v in node.inputs):
-            continue
-        same.update(v.name for v in node.outputs if v.type.dtype.startswith("int"))
-        limits += [evaluate(limit, sizes) for limit in _limits(node, same)]
-    return min(limits, default=2)
-
-
-def _limits(node: Node, integers: set[str]) -> Iterator[Dim]:
-    """The rows of a table, the classes of a one-hot code, the axis that an index points into."""
-    for field in ("num_embeddings", "num_classes"):
-        if isinstance(rows := getattr(node.op, field, None), int):
-            yield rows
-    if "index" in node.op.operands and node.inputs[-1].name in integers:
-        yield getattr(node.op, "size", node.types[0].shape[0])

@@ -8,10 +8,10 @@ from itertools import product
 from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import UserError
-from netdsl.ir.flatten import flatten
+from netdsl.ir.flatten import Node, flatten
 from netdsl.ir.model import Program
 from netdsl.sizes.constraints import Either, Relation
-from netdsl.sizes.dims import evaluate
+from netdsl.sizes.dims import Dim, evaluate
 
 BATCHES = (1, 2, 3, 4, 5)
 """Batch sizes where nothing else may vary."""
@@ -98,3 +98,24 @@ def _combinations(choices: list[list[int]], exhaustive: bool) -> Iterator[tuple[
     if exhaustive:
         few = LARGEST if len(choices) < 3 else 64
         yield from product(*(c[:few] for c in choices))
+
+
+def index_limit(program: Program, name: str, sizes: Mapping[str, int]) -> int:
+    """What an integer input must stay below: the least of the tables and axes that are read with it; 2 without any."""
+    same = {name}
+    limits: list[int] = []
+    for node in flatten(program):
+        if same.isdisjoint(v.name for v in node.inputs):
+            continue
+        same.update(v.name for v in node.outputs if v.type.dtype.startswith("int"))
+        limits += [evaluate(limit, sizes) for limit in _limits(node, same)]
+    return min(limits, default=2)
+
+
+def _limits(node: Node, integers: set[str]) -> Iterator[Dim]:
+    """The rows of a table, the classes of a one-hot code, the axis that an index points into."""
+    for field in ("num_embeddings", "num_classes"):
+        if isinstance(rows := getattr(node.op, field, None), int):
+            yield rows
+    if "index" in node.op.operands and node.inputs[-1].name in integers:
+        yield getattr(node.op, "size", node.types[0].shape[0])

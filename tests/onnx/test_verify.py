@@ -21,9 +21,9 @@ from netdsl.ir.model import Program
 from netdsl.render.cases import cases_data, render_cases, verdict
 from netdsl.verify.compare import GATE, Case, VerificationError, compared, record, verify
 from netdsl.verify.file import verify_file
-from netdsl.verify.inputs import draw_inputs, index_limit
+from netdsl.verify.inputs import draw_inputs
 from netdsl.verify.reference import Reference, distance
-from netdsl.verify.sizes import At
+from netdsl.verify.sizes import At, index_limit
 from netdsl.verify.stress import state_of, stress
 
 TEXT = """

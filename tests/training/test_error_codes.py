@@ -187,6 +187,7 @@ ELSEWHERE = {
     "callback-failed": "test_from_python",
     "unverified": "test_verify",
     "not-exportable": "test_onnx",
+    "not-liftable": "lift/test_refused",
     "no-way-back": "test_weights",
     "ambiguous-weights": "test_weights",
 }

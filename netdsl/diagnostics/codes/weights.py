@@ -72,4 +72,10 @@ WEIGHTS = (
         "A size that ONNX cannot compute from the inputs, or an element type that it does not have. The message names "
         "the layer.",
     ),
+    Code(
+        "not-liftable",
+        "The model cannot be written as a spec",
+        "It branches or loops while it runs, has operators that the language has no form for, or mixes the samples of "
+        "a batch. The message names the node and the reason. Nothing is written.",
+    ),
 )

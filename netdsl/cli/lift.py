@@ -1,0 +1,90 @@
+"""Write an ONNX model as a spec that can be read, changed and trained, with its weights.
+
+The graph is read as layers of the language: sizes that it computes become sizes again, what exporters take apart is
+put together. The spec is then compiled, filled with the weights of the file, and both run in onnxruntime at several
+sizes; nothing is written unless they compute the same. What has no form in the language is refused, with the node.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from netdsl.cli.failure import OK, Failure, unreadable
+from netdsl.cli.files import write
+
+if TYPE_CHECKING:
+    from netdsl.lift.lift import Lift
+
+EXAMPLES = """\
+examples:
+  netdsl lift model.onnx                                   print the spec
+  netdsl lift model.onnx -o model.net --weights model.safetensors
+  netdsl lift model.onnx -o model.net --name Detector
+
+exit codes: 0 lifted and proven, 1 the model has no form in the language, 2 a file cannot be read or written
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="an .onnx file")
+    parser.add_argument("-o", "--output", metavar="FILE", help="the spec to write (without it: printed)")
+    parser.add_argument("--weights", metavar="FILE", help="the .safetensors file to write")
+    parser.add_argument("--name", default="Net", metavar="NAME", help="what the net is called (Net)")
+    parser.add_argument("--json", action="store_true", help="print what was found as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from netdsl.render.status import working
+
+    if not args.name.isidentifier():
+        raise Failure(f"`{args.name}` is no name of a net", "letters, digits and `_`")
+    with working(f"lifting {args.model}"):
+        found = _lifted(args)
+    if args.weights:
+        from safetensors.numpy import save
+
+        write(args.weights, bytes(save(dict(found.state))))
+    if args.output:
+        write(args.output, found.text)
+    if args.json:
+        from netdsl.render.output import print_json
+
+        print_json(_object(found))
+    elif not args.output:
+        print(found.text, end="")
+    _report(found, args)
+    return OK
+
+
+def _lifted(args: argparse.Namespace) -> Lift:
+    from netdsl.lift.lift import lift
+
+    try:
+        return lift(args.model, args.name)
+    except OSError as error:
+        raise unreadable(args.model, error) from None
+
+
+def _report(found: Lift, args: argparse.Namespace) -> None:
+    """What was lifted, on the error stream, so that the spec alone is printed."""
+    lines = len(found.text.splitlines())
+    worst = max(c.difference for c in found.proof)
+    places = [p for p in (args.output, args.weights) if p]
+    written = f" -> {', '.join(places)}" if places else ""
+    said = f"{args.model}: {found.nodes} nodes, {lines} lines{written}; equal in onnxruntime in {len(found.proof)} runs"
+    print(f"{said} (largest difference {worst:.1e})", file=sys.stderr)
+
+
+def _object(found: Lift) -> dict[str, Any]:
+    return {
+        "spec": found.text,
+        "nodes": found.nodes,
+        "lines": len(found.text.splitlines()),
+        "tensors": len(found.state),
+        "proof": [
+            {"batch": c.batch, "sizes": dict(c.sizes), "difference": c.difference, "accepted": c.accepted}
+            for c in found.proof
+        ],
+    }

@@ -1,0 +1,218 @@
+"""From the nodes of a file to calls of the language's ops: what a value is like in the file, and how calls are made.
+
+A file counts axes with the batch, the language without it. `Laid` says where the batch is in the file's tensor: in
+front, elsewhere (after a transpose), or joined with the first axis of the sample (windows of an image).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+
+from netdsl.ir.model import Value
+from netdsl.lift.integers import computed
+from netdsl.lift.model import Call, Lifted, LiftError, Output
+from netdsl.lift.names import size_name
+from netdsl.lift.read import File, Input, Node
+from netdsl.ops.base import Op, OpError
+from netdsl.sizes.constraints import Assumptions
+from netdsl.sizes.dims import Dim, symbol
+from netdsl.tensors import TensorType
+
+BATCH = symbol("batch size")
+"""The batch in sizes that the graph computes: no size of a spec has a blank in its name."""
+
+
+class Laid(Struct, frozen=True):
+    """A value and its layout in the file: `batch` is the position of the batch axis there.
+
+    `joined`: the batch is one axis with the first axis of the sample, which comes after it.
+    """
+
+    value: Value
+    batch: int = 0
+    joined: bool = False
+
+    @property
+    def type(self) -> TensorType:
+        return self.value.type
+
+    @property
+    def rank(self) -> int:
+        """The rank in the file."""
+        return self.type.rank + 1 - self.joined
+
+    @property
+    def sizes(self) -> tuple[Dim, ...]:
+        """The shape in the file, with the batch."""
+        shape: list[Dim] = [*self.type.shape]
+        if self.joined:
+            return (BATCH * shape[0], *shape[1:])
+        shape.insert(self.batch, BATCH)
+        return tuple(shape)
+
+
+Known = Laid | np.ndarray
+Rule = Callable[["Builder", Node], None]
+
+
+class Builder:
+    """Makes the calls, node by node. `known`: what each value of the file is, numbers or `Laid`."""
+
+    def __init__(self, file: File) -> None:
+        self.file = file
+        self.known: dict[str, Known] = dict(file.arrays)
+        self.calls: list[Call] = []
+        self.assume = Assumptions()
+        self.node = Node("", "", (), (), {})
+        self.inputs = tuple(self._input(i) for i in file.inputs)
+        self.uses = Counter(i for n in file.nodes for i in n.inputs) + Counter(file.outputs)
+        self._params: dict[tuple[str, tuple[int, ...]], Value] = {}
+
+    def _input(self, given: Input) -> Value:
+        if not given.sizes:
+            raise LiftError(f"the input `{given.name}` has no batch axis: its rank is 0")
+        shape = tuple(s if isinstance(s, int) and s > 0 else symbol(size_name(s, i)) for i, s in enumerate(given.sizes))
+        dtype = "int64" if given.dtype == "int32" else given.dtype
+        if dtype not in ("float32", "int64", "bool"):
+            raise LiftError(f"the input `{given.name}` is of {given.dtype}", hint="float32, int64 and bool are read")
+        value = Value(given.name, TensorType(shape[1:], dtype))
+        self.known[given.name] = Laid(value)
+        return value
+
+    def run(self, rules: Mapping[str, Rule]) -> Lifted:
+        """The net. Raises LiftError."""
+        for node in self.file.nodes:
+            self.node = node
+            if not self._constant(node):
+                self._convert(node, rules)
+        return Lifted(self.inputs, tuple(self.calls), tuple(self._output(name) for name in self.file.outputs))
+
+    def _convert(self, node: Node, rules: Mapping[str, Rule]) -> None:
+        rule = rules.get(node.op_type)
+        if rule is None:
+            raise self.refused(f"there is no form of `{node.op_type}` in the language")
+        try:
+            rule(self, node)
+        except OpError as error:
+            raise self.refused(f"the language refuses it: {error.message}") from None
+        except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError) as error:
+            detail = f"{type(error).__name__}: {error}"
+            raise self.refused(f"its attributes and inputs are not those of `{node.op_type}` ({detail})") from None
+
+    def _constant(self, node: Node) -> bool:
+        """Work out a node whose inputs are numbers."""
+        if node.op_type.startswith("Random") or node.op_type == "Shape":
+            return False
+        inputs = [self.known[i] if i else None for i in map(self._there, node.inputs)]
+        if any(isinstance(x, Laid) for x in inputs):
+            return False
+        found = computed(node, inputs, self.file.opset)
+        if found is None:
+            return False
+        self.known.update((name, y) for name, y in zip(node.outputs, found, strict=False) if name)
+        return True
+
+    def _there(self, name: str) -> str:
+        if name and name not in self.known:
+            raise self.refused(f"it reads `{name}`, which nothing before it computes")
+        return name
+
+    def _output(self, name: str) -> Output:
+        found = self.known.get(name)
+        if not isinstance(found, Laid):
+            raise LiftError(f"the output `{name}` does not depend on the inputs")
+        if found.batch or found.joined:
+            raise LiftError(f"the first axis of the output `{name}` is not the batch")
+        return Output(name, found.value)
+
+    def refused(self, reason: str, hint: str | None = None) -> LiftError:
+        return LiftError(reason, self.node.label, hint)
+
+    # what rules ask
+
+    def tensor(self, index: int = 0) -> Laid:
+        """An input that is no constant. Raises LiftError for a constant."""
+        found = self.known[self.node.inputs[index]]
+        if not isinstance(found, Laid):
+            raise self.refused(f"its input `{self.node.inputs[index]}` is a constant")
+        return found
+
+    def is_array(self, index: int) -> bool:
+        return self.has(index) and isinstance(self.known[self.node.inputs[index]], np.ndarray)
+
+    def has(self, index: int) -> bool:
+        return len(self.node.inputs) > index and bool(self.node.inputs[index])
+
+    def array(self, index: int, what: str = "weight") -> Any:
+        """An input that is numbers. Raises LiftError for a value that depends on the net's inputs."""
+        if not self.has(index):
+            return None
+        found = self.known[self.node.inputs[index]]
+        if isinstance(found, Laid):
+            raise self.refused(f"its {what} `{self.node.inputs[index]}` is computed from the net's input")
+        return found
+
+    def number(self, size: Dim) -> int:
+        """A size that has to be known."""
+        if isinstance(size, int):
+            return size
+        raise self.refused(f"it depends on the size `{size}`, which is not known")
+
+    def numbers(self, attribute: str, index: int) -> tuple[Any, ...] | None:
+        """What newer opsets have as an input and older ones as an attribute."""
+        if self.has(index):
+            return tuple(self.array(index, attribute).reshape(-1).tolist())
+        found = self.node.get(attribute)
+        return None if found is None else (found if isinstance(found, tuple) else (found,))
+
+    def axis(self, x: Laid, axis: int) -> int:
+        """The sample's axis of an axis in the file. Raises LiftError for that of the batch."""
+        axis = axis + x.rank if axis < 0 else axis
+        if (x.joined and axis == 0) or (not x.joined and axis == x.batch):
+            raise self.refused("it works over the batch axis, where samples are independent of each other")
+        return axis if x.joined or axis < x.batch else axis - 1
+
+    # what rules do
+
+    def call(self, op: Op, *inputs: Laid | Value, weights: Mapping[str, Any] | None = None) -> tuple[Value, ...]:
+        """Make a call; gives its results."""
+        values = tuple(x.value if isinstance(x, Laid) else x for x in inputs)
+        types = tuple(v.type for v in values)
+        found = op.resolve(*types).infer(self.assume, *types)
+        results = found if isinstance(found, tuple) else (found,)
+        made = tuple(Value(f"v{len(self.calls)}.{i}", t) for i, t in enumerate(results))
+        self.calls.append(Call(op, values, made, weights or {}, self.node.name))
+        return made
+
+    def give(self, value: Value | Laid, like: Laid | None = None, output: int = 0) -> None:
+        """The node's result; its layout is that of `like`, or the usual one."""
+        laid = value if isinstance(value, Laid) else Laid(value, *((like.batch, like.joined) if like else ()))
+        self.known[self.node.outputs[output]] = laid
+
+    def apply(self, op: Op, x: Laid, *others: Laid | Value, weights: Mapping[str, Any] | None = None) -> None:
+        """The node is this op, whose result is laid out as `x`."""
+        self.give(self.call(op, x, *others, weights=weights)[0], x)
+
+    def usual(self, x: Laid) -> Laid:
+        """A value whose batch axis is in front. Raises LiftError for another layout."""
+        if x.batch or x.joined:
+            raise self.refused("the batch is not its first axis")
+        return x
+
+    def image(self, index: int = 0) -> Laid:
+        return self.usual(self.tensor(index))
+
+    def param(self, array: Any, name: str) -> Value:
+        """A learnt tensor of the sample's shape; one for each array."""
+        key = (name, tuple(array.shape))
+        if key not in self._params:
+            from netdsl.ops.parameter import Parameter
+
+            op = Parameter(tuple(int(s) for s in array.shape))
+            self._params[key] = self.call(op, weights={"": array.reshape(op.params()[""].shape)})[0]
+        return self._params[key]

@@ -1,0 +1,235 @@
+"""From a flat graph to nested terms: what lies between one value and the next that all paths pass is one statement.
+
+A value that everything after it is computed from is where a chain is cut (a dominator). Between two cuts stands one op
+that joins branches (a residual link, a concat), each of which is decomposed in the same way. What two branches share
+gets a name.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from netdsl.lift.model import Call, Lifted
+from netdsl.lift.naming import value_names
+from netdsl.lift.term import IT, Term, items, seq, term
+
+Name = str
+
+
+class Decomposer:
+    """Makes terms of the calls of one net. `made`: the call that computes a value, by its name."""
+
+    def __init__(self, net: Lifted) -> None:
+        self.net = net
+        self.made: dict[Name, Call] = {v.name: c for c in net.calls for v in c.outputs}
+        self.order = {v.name: i for i, c in enumerate(net.calls) for v in c.outputs}
+        self.order |= {v.name: -1 for v in net.inputs}
+        self.uses = Counter(v.name for c in net.calls for v in c.inputs)
+        self.uses.update(o.value.name for o in net.outputs)
+
+    def body(self) -> Term:
+        """The statements of the net, in the order of its text."""
+        flow = self.net.inputs[0].name if len(self.net.inputs) == 1 else None
+        names = {} if flow else {v.name: v.name for v in self.net.inputs}
+        ends = tuple(o.value.name for o in self.net.outputs)
+        if len(ends) == 1:
+            return self.region(flow, ends[0], names)
+        return self._several(flow, ends, names)
+
+    def _several(self, flow: Name | None, ends: tuple[Name, ...], names: Mapping[Name, str]) -> Term:
+        """A net with several outputs: what they share flows or has a name, then each is a statement."""
+        common = self._common(flow, ends, names)
+        start = self.region(flow, common, names) if common is not None and common != flow else IT
+        at = flow if common is None else common
+        lets, inner = self._named(at, ends, names)
+        outputs = tuple(
+            term("output", (("name", o.name),), (self.region(at, o.value.name, inner),)) for o in self.net.outputs
+        )
+        return term("seq", (), (*items(start), *lets, *outputs))
+
+    def _common(self, flow: Name | None, ends: tuple[Name, ...], names: Mapping[Name, str]) -> Name | None:
+        """The last value from which all outputs are computed alone."""
+        chains = [self._cuts(flow, e, names) for e in ends]
+        shared = set(chains[0]).intersection(*chains[1:])
+        return next((v for v in reversed(chains[0]) if v in shared), None)
+
+    def region(self, entry: Name | None, end: Name, names: Mapping[Name, str]) -> Term:
+        """`end` as a term over the value `entry`, which flows in, and those that have names."""
+        if end in names:
+            return term("ref", (("name", names[end]),))
+        if end == entry:
+            return IT
+        cuts = self._cuts(entry, end, names)
+        found: list[Term] = []
+        if cuts[0] in names:
+            found.append(term("ref", (("name", names[cuts[0]]),)))
+        start = cuts[0] if cuts[0] == entry or cuts[0] in names else None
+        at = start
+        for value in cuts[1:] if start is not None else cuts:
+            found += self._step(at, value, names)
+            at = value
+        return seq(tuple(found))
+
+    def _cuts(self, entry: Name | None, end: Name, names: Mapping[Name, str]) -> list[Name]:
+        """The values that every path to `end` passes, in order: from the one root of all paths on, if there is one."""
+        inside = self._above(end, entry, names)
+        dominator: dict[Name, Name | None] = {}
+        depth: dict[Name | None, int] = {None: 0}
+        for value in sorted(inside, key=self.order.__getitem__):
+            above = [n for n in self._reads(value, entry, names) if n in inside]
+            best: Name | None = above[0] if above else None
+            for other in above[1:]:
+                best = _meet(best, other, dominator, depth)
+            dominator[value] = best
+            depth[value] = depth[best] + 1
+        chain: list[Name] = []
+        at: Name | None = end
+        while at is not None:
+            chain.append(at)
+            at = dominator[at]
+        return chain[::-1]
+
+    def _reads(self, value: Name, entry: Name | None, names: Mapping[Name, str]) -> list[Name]:
+        """The values that a value is computed from, without those that depend on nothing (learnt tensors)."""
+        if value == entry or value in names:
+            return []
+        return [v.name for v in self.made[value].inputs if v.name in names or not self._is_source(v.name)]
+
+    def _is_source(self, value: Name) -> bool:
+        call = self.made.get(value)
+        return call is not None and all(self._is_source(v.name) for v in call.inputs)
+
+    def _above(self, end: Name, entry: Name | None, names: Mapping[Name, str]) -> set[Name]:
+        """What `end` is computed from, up to the roots, and itself."""
+        found, waiting = {end}, [end]
+        while waiting:
+            for name in self._reads(waiting.pop(), entry, names):
+                if name not in found:
+                    found.add(name)
+                    waiting.append(name)
+        return found
+
+    def _step(self, entry: Name | None, value: Name, names: Mapping[Name, str]) -> list[Term]:
+        """The statements from one cut to the next."""
+        call = self.made[value]
+        lets, inner = self._named(entry, tuple(v.name for v in call.inputs), names)
+        if value in inner:  # one of several results, which has a name now
+            return [*lets, term("ref", (("name", inner[value]),))]
+        if len(call.outputs) > 1:
+            more, inner = self._let(entry, call, inner)
+            return [*lets, more, term("ref", (("name", inner[value]),))]
+        branches = [self.region(entry, v.name, inner) for v in call.inputs]
+        return [*lets, *_applied(call, branches)]
+
+    def _named(
+        self, entry: Name | None, ends: Sequence[Name], names: Mapping[Name, str]
+    ) -> tuple[list[Term], Mapping[Name, str]]:
+        """Statements that name what several of the values `ends` share, and the names after them."""
+        found: list[Term] = []
+        for value in self._shared(entry, ends, names):
+            if value not in names:
+                statement, names = self._let(entry, self.made[value], names)
+                found.append(statement)
+        return found, names
+
+    def _shared(self, entry: Name | None, ends: Sequence[Name], names: Mapping[Name, str]) -> list[Name]:
+        """What has to have a name: computed on the way to several values, and read outside of what they share."""
+        above = [self._all_above(e, entry, names) for e in ends]
+        known = {entry, *names, *(v.name for v in self.net.inputs)}
+        count = Counter(v for branch in above for v in branch - known)
+        shared = {v for v in count if count[v] > 1 or self._is_divided(v, above)}
+        outside = {i.name for v in count.keys() - shared for i in self.made[v].inputs}.union(ends)
+        several = {v for v in shared if len(self.made[v].outputs) > 1}
+        return sorted((shared & outside) | several, key=self.order.__getitem__)
+
+    def _is_divided(self, value: Name, above: Sequence[set[Name]]) -> bool:
+        """Whether a value is one of several results of a call that different branches read."""
+        names = {o.name for o in self.made[value].outputs}
+        return len(names) > 1 and sum(not names.isdisjoint(branch) for branch in above) > 1
+
+    def _all_above(self, end: Name, entry: Name | None, names: Mapping[Name, str]) -> set[Name]:
+        """What a value is computed from, with what depends on nothing."""
+        found, waiting = {end}, [end]
+        while waiting:
+            value = waiting.pop()
+            if value == entry or value in names or value not in self.made:
+                continue
+            for given in self.made[value].inputs:
+                if given.name not in found:
+                    found.add(given.name)
+                    waiting.append(given.name)
+        return found
+
+    def _let(self, entry: Name | None, call: Call, names: Mapping[Name, str]) -> tuple[Term, Mapping[Name, str]]:
+        """A statement that names the results of a call."""
+        own = value_names(call, [self.uses[v.name] > 0 for v in call.outputs], set(names.values()))
+        if len(call.outputs) > 1:
+            lets, inner = self._named(entry, tuple(v.name for v in call.inputs), names)
+            branches = [self.region(entry, v.name, inner) for v in call.inputs]
+            value = seq((*lets, *_applied(call, branches)))
+        else:
+            value = self.region(entry, call.outputs[0].name, names)
+        given = {v.name: n for v, n in zip(call.outputs, own, strict=True)}
+        return term("let", (("names", tuple(own)),), (value,)), {**names, **given}
+
+
+def _meet(
+    a: Name | None, b: Name | None, dominator: Mapping[Name, Name | None], depth: Mapping[Any, int]
+) -> Name | None:
+    """The nearest common dominator."""
+    while a != b:
+        if depth[a] >= depth[b]:
+            a = dominator[a] if a is not None else None
+        else:
+            b = dominator[b] if b is not None else None
+    return a
+
+
+ADDS = ("add",)
+
+
+def _applied(call: Call, branches: list[Term]) -> list[Term]:
+    """An op on what flows in: the op itself where it takes one value, otherwise with its branches inside."""
+    fields = fields_of(call)
+    head = f"op:{call.kind}"
+    if not call.op.takes_it:
+        if call.kind == "add":
+            return [_sum(call, branches)]
+        return [term(head, fields, tuple(branches))]
+    first, *others = branches
+    made = term(head, fields, tuple(others))
+    return [*items(first), made]
+
+
+def fields_of(call: Call) -> tuple[tuple[str, Any], ...]:
+    """The arguments of an op, as literals: lists are tuples."""
+    hidden = {call.op.unpacked} if call.op.unpacked and len(call.outputs) > 1 else set()
+    return tuple((n, getattr(call.op, n)) for n in call.op.__struct_fields__ if n not in hidden)
+
+
+def _sum(call: Call, branches: list[Term]) -> Term:
+    """A sum: a residual link where what flows in is added to a branch of it, or a short projection of it is."""
+    a, b = branches
+    same = call.inputs[0].type == call.inputs[1].type
+    if same and _depends(a) and _depends(b):
+        short, long = sorted((a, b), key=lambda t: len(items(t)))
+        if short is IT and long is not IT:
+            return term("residual", (), (IT, long))
+        if len(items(short)) < len(items(long)) and len(items(short)) <= 3 and _has_layer(long, 2):
+            return term("residual", (), (short, long))
+    return term("op:add", (), (a, b))
+
+
+def _depends(branch: Term) -> bool:
+    """Whether a branch begins with what flows in."""
+    first = items(branch)[0] if items(branch) else branch
+    while first.head in ("op:add", "op:mul", "op:sub", "op:div", "let") and first.kids:
+        first = items(first.kids[0])[0] if items(first.kids[0]) else first.kids[0]
+    return first.head not in ("ref", "op:param")
+
+
+def _has_layer(branch: Term, least: int) -> bool:
+    layers = ("op:conv", "op:dwconv", "op:linear", "op:attention")
+    return sum(t.head in layers for t in items(branch)) >= least

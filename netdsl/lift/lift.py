@@ -1,0 +1,83 @@
+"""The whole way: a file becomes a flat net, the net a spec, the spec is compiled, filled and compared with the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+from onnx import ModelProto
+
+from netdsl.elaborate.builder import Options
+from netdsl.ir.flatten import flatten
+from netdsl.lift.build import Builder
+from netdsl.lift.decompose import Decomposer
+from netdsl.lift.fill import weights
+from netdsl.lift.model import Lifted, LiftError
+from netdsl.lift.proof import Comparison, compare
+from netdsl.lift.read import File, file_of, read
+from netdsl.lift.rules import RULES
+from netdsl.lift.spec import written
+from netdsl.lift.term import forget
+from netdsl.loader import read_import
+from netdsl.pipeline import Net, Spec
+from netdsl.source import Source
+from netdsl.syntax.format import format_source
+
+
+class Lift(Struct, frozen=True, eq=False):
+    """A lifted net: its text, its weights by the keys of the spec, and the comparisons that were made."""
+
+    text: str
+    net: Net
+    state: Mapping[str, Any]
+    nodes: int
+    proof: tuple[Comparison, ...]
+
+
+def lift(path: str, name: str = "Net", *, proven: bool = True) -> Lift:
+    """Lift an ONNX file. Raises OSError, UserError for what is no model, LiftError."""
+    model, file = read(path)
+    return lift_model(model, file, name, proven=proven)
+
+
+def lift_model(model: ModelProto, file: File | None = None, name: str = "Net", *, proven: bool = True) -> Lift:
+    """Lift a model in memory."""
+    file = file or file_of(model)
+    flat = Builder(file).run(RULES)
+    text = formatted(written(Decomposer(flat).body(), flat, name))
+    forget()
+    net = compiled(text)
+    state = weights(flat, flatten(net.checked))
+    found = compare(model, net.onnx(state), net.checked) if proven else []
+    failed = [c for c in found if not c.ok]
+    if failed:
+        worst = max(failed, key=lambda c: c.difference)
+        at = ", ".join([f"N={worst.batch}", *(f"{k}={v}" for k, v in worst.sizes)])
+        raise LiftError(
+            f"the lifted net computes something else: at {at} they differ by {worst.difference:.1e}, "
+            f"and {worst.accepted:.0e} is accepted",
+            hint="nothing was written; this is a defect of lifting, please report it",
+        )
+    return Lift(text, net, state, len(file.nodes), tuple(found))
+
+
+def formatted(text: str) -> str:
+    """The text in the standard style."""
+    found, diagnostics = format_source(Source(text))
+    if found is None:
+        raise LiftError(f"its spec cannot be read again: {diagnostics[0].message}")
+    return found
+
+
+def compiled(text: str) -> Net:
+    """The one net of a spec. Raises LiftError where it has mistakes, which is a defect of lifting."""
+    spec = Spec(Source(text, "lifted.net"), read_import)
+    mistakes = [d for d in spec.diagnostics if d.severity == "error"]
+    if mistakes:
+        raise LiftError(f"its spec is refused: {mistakes[0].message}", hint="this is a defect of lifting")
+    return Net(spec, None, {}, {}, Options())
+
+
+def checked_text(flat: Lifted, name: str) -> str:
+    return formatted(written(Decomposer(flat).body(), flat, name))

@@ -1,0 +1,114 @@
+"""Convolutions and their transposes; batch norm, which follows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from netdsl.lift.build import Builder, Rule
+from netdsl.lift.read import Node
+from netdsl.lift.rules.windows import padded, pads, per_axis, same, shown
+from netdsl.ops.base import Op
+from netdsl.ops.conv import Conv, DepthwiseConv, UpConv
+from netdsl.ops.cropping import Pad
+from netdsl.ops.normalization import BatchNorm
+
+
+def _conv(builder: Builder, node: Node) -> None:
+    x, weight, bias = builder.image(), builder.array(1), builder.array(2, "bias")
+    kernel = tuple(weight.shape[2:])
+    axes = len(kernel)
+    stride, dilation = per_axis(node, "strides", axes), per_axis(node, "dilations", axes)
+    start, end = pads(builder, node, x, kernel, stride, dilation)
+    if start != end:
+        x, start = padded(builder, x, start, end), (0,) * axes
+    padding: Any = "same" if same(kernel, start, dilation) else shown(start)
+    groups, channels = node.get("group", 1), weight.shape[0]
+    given = {"stride": shown(stride), "padding": padding, "dilation": shown(dilation), "bias": bias is not None}
+    op: Op
+    if groups == channels == x.type.shape[0] and groups > 1:
+        op = DepthwiseConv(shown(kernel), **given)
+    else:
+        op = Conv(int(channels), shown(kernel), groups=groups, **given)
+    builder.apply(op, x, weights={"weight": weight} | ({} if bias is None else {"bias": bias}))
+
+
+def _transposed(builder: Builder, node: Node) -> None:
+    x, weight, bias = builder.image(), builder.array(1), builder.array(2, "bias")
+    kernel = tuple(weight.shape[2:])
+    axes = len(kernel)
+    if node.get("auto_pad", "NOTSET") not in ("NOTSET", "", "VALID") or node.get("output_shape"):
+        raise builder.refused("its padding follows from the size of the image (`auto_pad`, `output_shape`)")
+    stride, dilation = per_axis(node, "strides", axes), per_axis(node, "dilations", axes)
+    found = tuple(node.get("pads") or (0,) * (2 * axes))
+    start, end = found[:axes], found[axes:]
+    extra = per_axis(node, "output_padding", axes, 0)
+    crop = tuple((0, s - e) if s < e else (e - s, 0) for s, e in zip(start, end, strict=True))
+    groups = node.get("group", 1)
+    op = UpConv(
+        int(weight.shape[1] * groups), shown(kernel), shown(stride), shown(tuple(map(min, start, end))), shown(extra),
+        groups, bias is not None, shown(dilation),
+    )  # fmt: skip
+    weights = {"weight": weight} | ({} if bias is None else {"bias": bias})
+    value = builder.call(op, x, weights=weights)[0]
+    if start != end:
+        sides: Any = tuple((-a if a > 0 else 0, b if b < 0 else -b) for a, b in crop)
+        value = builder.call(Pad(sides if axes > 1 else sides[0]), value)[0]
+    builder.give(value)
+
+
+def _batch_norm(builder: Builder, node: Node) -> None:
+    x = builder.image()
+    if node.get("training_mode", 0) or len([o for o in node.outputs if o]) > 1:
+        raise builder.refused("a batch norm that is training", "export the model in eval mode")
+    names = ("weight", "bias", "running_mean", "running_var")
+    arrays = {n: builder.array(i + 1, n) for i, n in enumerate(names)}
+    arrays["num_batches_tracked"] = np.asarray(0, "int64")
+    builder.apply(BatchNorm(rounded(node.get("epsilon", 1e-5))), x, weights=arrays)
+
+
+def rounded(value: float) -> float:
+    """The shortest number that is the same in float32: 9.999999747e-06 is 1e-05."""
+    return float(str(np.float32(value)))
+
+
+def _instance_norm(builder: Builder, node: Node) -> None:
+    from netdsl.ops.normalization import InstanceNorm
+
+    x = builder.image()
+    arrays = {"weight": builder.array(1), "bias": builder.array(2, "bias")}
+    builder.apply(InstanceNorm(rounded(node.get("epsilon", 1e-5)), affine=True), x, weights=arrays)
+
+
+def _group_norm(builder: Builder, node: Node) -> None:
+    from netdsl.ops.normalization import GroupNorm
+
+    x, weight, bias = builder.image(), builder.array(1), builder.array(2, "bias")
+    channels, groups = x.type.shape[0], node.get("num_groups")
+    if weight.shape[0] == groups != channels:  # before opset 21: one for each group
+        weight, bias = (np.repeat(a, builder.number(channels) // groups) for a in (weight, bias))
+    builder.apply(GroupNorm(groups, rounded(node.get("epsilon", 1e-5))), x, weights={"weight": weight, "bias": bias})
+
+
+def _lrn(builder: Builder, node: Node) -> None:
+    from netdsl.ops.featurenorm import LocalResponseNorm
+
+    numbers = (rounded(node.get(n, d)) for n, d in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0)))
+    builder.apply(LocalResponseNorm(node.get("size"), *numbers), builder.image())
+
+
+def _dropout(builder: Builder, node: Node) -> None:
+    builder.give(builder.tensor())
+
+
+CONVOLUTION: dict[str, Rule] = {
+    "Conv": _conv,
+    "ConvTranspose": _transposed,
+    "BatchNormalization": _batch_norm,
+    "InstanceNormalization": _instance_norm,
+    "GroupNormalization": _group_norm,
+    "LRN": _lrn,
+    "Dropout": _dropout,
+    "Identity": _dropout,
+}

@@ -1,0 +1,66 @@
+"""Pools: windows, and over the whole image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netdsl.lift.build import Builder, Laid, Rule
+from netdsl.lift.read import Node
+from netdsl.lift.rules.windows import padded, pads, per_axis, shown
+from netdsl.ops.globalpool import AdaptiveAvgPool, AdaptiveMaxPool
+from netdsl.ops.pool import AvgPool, MaxPool
+
+LOWEST = -3.4028234663852886e38
+
+
+def _pool(builder: Builder, node: Node) -> None:
+    x = builder.image()
+    if len([o for o in node.outputs if o]) > 1:
+        raise builder.refused("the places of the largest numbers have no form in the language")
+    kernel = tuple(node.get("kernel_shape"))
+    axes = len(kernel)
+    stride, dilation = per_axis(node, "strides", axes), per_axis(node, "dilations", axes)
+    start, end = pads(builder, node, x, kernel, stride, dilation)
+    kind: Any = MaxPool if node.op_type == "MaxPool" else AvgPool
+    options: dict[str, Any] = {"ceil_mode": bool(node.get("ceil_mode", 0))}
+    if kind is MaxPool and set(dilation) != {1}:
+        options["dilation"] = shown(dilation)
+    if kind is AvgPool:
+        options["count_include_pad"] = bool(node.get("count_include_pad", 0)) or not any((*start, *end))
+    if start != end:
+        x, start, options = _uneven(builder, x, start, end, (kernel, stride, dilation), options, kind)
+    builder.apply(kind(shown(kernel), _stride(kernel, stride), shown(start), **options), x)
+
+
+def _stride(kernel: tuple[int, ...], stride: tuple[int, ...]) -> Any:
+    """None where the windows tile the image."""
+    return None if kernel == stride else shown(stride)
+
+
+def _uneven(
+    builder: Builder, x: Laid, start: tuple[int, ...], end: tuple[int, ...], windows: Any, options: Any, kind: Any
+) -> tuple[Laid, tuple[int, ...], dict[str, Any]]:
+    """Margins that differ: `ceil_mode`, where that is what they do, or a `pad` before the pool."""
+    kernel, stride, dilation = windows
+    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    hanging = tuple(min(p + s - 1, e - 1) for p, s, e in zip(start, stride, spans, strict=True))
+    if end == hanging and (kind is MaxPool or not options["count_include_pad"] or not any(start)):
+        return x, start, {**options, "ceil_mode": True}
+    if kind is AvgPool and not options["count_include_pad"]:
+        raise builder.refused("its margins differ, and are not counted")
+    return padded(builder, x, start, end, LOWEST if kind is MaxPool else 0.0), (0,) * len(kernel), options
+
+
+def _global(kind: Any) -> Rule:
+    def rule(builder: Builder, node: Node) -> None:
+        builder.apply(kind(1), builder.image())
+
+    return rule
+
+
+POOLING: dict[str, Rule] = {
+    "MaxPool": _pool,
+    "AveragePool": _pool,
+    "GlobalAveragePool": _global(AdaptiveAvgPool),
+    "GlobalMaxPool": _global(AdaptiveMaxPool),
+}

@@ -1,0 +1,141 @@
+"""A spec's expressions as terms, each made once: equal terms are one object, so that comparing them costs nothing.
+
+A term has a head, literal fields and terms inside. Two terms are equal up to numbers where their skeletons, the terms
+without their literals, are one object.
+
+heads: `op:KIND` (fields: its arguments; inside: its operands, and what flows in where it takes several values), `it`,
+`ref` (a named value), `let` (fields: the names; inside: a sequence), `seq` (statements, one after another, of one
+value), `residual` (inside: shortcut, branch), `repeat`, `for`, `use:BLOCK` (fields: its arguments), `output`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+Fields = tuple[tuple[str, Any], ...]
+
+
+class Term:
+    """An interned term: compared and hashed by identity."""
+
+    __slots__ = ("fields", "head", "kids", "parts", "size")
+
+    def __init__(self, head: str, fields: Fields, kids: tuple[Term, ...]) -> None:
+        self.head, self.fields, self.kids = head, fields, kids
+        self.parts: tuple[Term, tuple[Any, ...]] | None = None
+        self.size = 0
+        """How long it is to write; 0 until it is asked for."""
+
+
+_TERMS: dict[tuple[Any, ...], Term] = {}
+
+
+def term(head: str, fields: Fields = (), kids: tuple[Term, ...] = ()) -> Term:
+    """The one term of this head, these fields and these terms inside."""
+    key = (head, tuple((n, type(v), v) for n, v in fields), kids)
+    found = _TERMS.get(key)
+    if found is None:
+        found = _TERMS[key] = Term(head, fields, kids)
+    return found
+
+
+def forget() -> None:
+    """Drop all terms: those of one net are of no use to the next."""
+    _TERMS.clear()
+
+
+IT = term("it")
+
+
+def seq(items: tuple[Term, ...]) -> Term:
+    """Terms one after another, with sequences inside opened."""
+    flat = [k for i in items for k in (i.kids if i.head == "seq" else (i,)) if k.head != "it"]
+    return flat[0] if len(flat) == 1 else term("seq", (), tuple(flat)) if flat else term("it")
+
+
+def items(found: Term) -> tuple[Term, ...]:
+    """What a sequence consists of; another term is one of itself."""
+    return found.kids if found.head == "seq" else () if found.head == "it" else (found,)
+
+
+class Hole:
+    """Where a literal stands in a skeleton."""
+
+    def __repr__(self) -> str:
+        return "?"
+
+
+HOLE = Hole()
+
+
+def parts(found: Term) -> tuple[Term, tuple[Any, ...]]:
+    """The skeleton of a term, and its literals in the order in which they stand."""
+    if found.parts is None:
+        fields: list[tuple[str, Any]] = []
+        values: list[Any] = []
+        for name, value in found.fields:
+            shape, inside = _opened(value)
+            fields.append((name, shape))
+            values += inside
+        kids = [parts(k) for k in found.kids]
+        values += [v for _, inside in kids for v in inside]
+        found.parts = term(found.head, tuple(fields), tuple(k for k, _ in kids)), tuple(values)
+    return found.parts
+
+
+def _opened(value: Any) -> tuple[Any, list[Any]]:
+    """A literal as a skeleton: a tuple keeps its length, names of values and patterns stay."""
+    if isinstance(value, tuple):
+        inner = [_opened(v) for v in value]
+        return tuple(s for s, _ in inner), [v for _, vs in inner for v in vs]
+    if isinstance(value, str):
+        return value, []
+    return HOLE, [value]
+
+
+def filled(skeleton: Term, values: Iterator[Any]) -> Term:
+    """A skeleton with literals in its holes, in order."""
+    fields = tuple((name, _closed(value, values)) for name, value in skeleton.fields)
+    return term(skeleton.head, fields, tuple(filled(k, values) for k in skeleton.kids))
+
+
+def _closed(value: Any, values: Iterator[Any]) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_closed(v, values) for v in value)
+    return next(values) if isinstance(value, Hole) else value
+
+
+def labels(found: Term) -> Iterator[str]:
+    """For each hole of a term's skeleton, in order: what the literal there is (`conv.out_channels`)."""
+    for name, value in found.fields:
+        count = len(_opened(value)[1])
+        yield from [f"{found.head.partition(':')[2] or found.head}.{name}"] * count
+    for kid in found.kids:
+        yield from labels(kid)
+
+
+def free(found: Term) -> frozenset[str]:
+    """The names that a term reads and does not bind."""
+    if found.head == "ref":
+        return frozenset((found.fields[0][1],))
+    if found.head == "seq":
+        names: set[str] = set()
+        bound: set[str] = set()
+        for item in found.kids:
+            names |= free(item) - bound
+            bound |= set(item.fields[0][1]) if item.head == "let" else set()
+        return frozenset(names)
+    return frozenset[str]().union(*map(free, found.kids))
+
+
+def bound(found: Term) -> frozenset[str]:
+    """The names that a statement binds."""
+    return frozenset(found.fields[0][1]) if found.head == "let" else frozenset()
+
+
+def walk(found: Term) -> Iterator[Term]:
+    """A term and all inside, as often as they are written."""
+    yield found
+    for kid in found.kids:
+        yield from walk(kid)

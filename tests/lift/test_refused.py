@@ -1,0 +1,127 @@
+"""What cannot be lifted is refused with the node and the reason, and nothing is written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from foreign_nets import HEAD, exported, stored, written
+from onnx import ModelProto
+
+from netdsl.cli.main import main
+
+REFUSED = {
+    "control flow": (
+        """net (float[N,4] x, bool c) => (float[N,4] y) {
+        y = If (c) <then_branch = a () => (float[N,4] p) { p = Relu(x) },
+                    else_branch = b () => (float[N,4] q) { q = Neg(x) }> }""",
+        "`y (If)`: control flow has no form in a spec",
+    ),
+    "an operator that the language has not": (
+        "net (float[N,4] x) => (float[N,4] y) { y = Det(x) }",
+        "`y (Det)`: there is no form of `Det` in the language",
+    ),
+    "samples mixed": (
+        "net (float[N,4] x) => (float[1,4] y) { y = ReduceMean <keepdims = 1> (x) }",
+        "`y (ReduceMean)`: it reduces over all samples",
+    ),
+    "the batch as an axis": (
+        "net (float[N,4] x) => (float[N,4] y) { y = Softmax <axis = 0> (x) }",
+        "it works over the batch axis",
+    ),
+    "an output that is a constant": (
+        "net (float[N,4] x) => (float[2] y) { y = Constant <value = float[2] {1.0, 2.0}> () }",
+        "the output `y` does not depend on the inputs",
+    ),
+    "random numbers": (
+        "net (float[N,4] x) => (float[N,4] y) { r = RandomNormal <shape = [1, 4]> ()  y = Add(x, r) }",
+        "there is no form of `RandomNormal`",
+    ),
+    "a bomb": (
+        """net (float[N,4] x) => (float[N,4] y) {
+        s = Constant <value = int64[3] {100000, 100000, 100000}> ()
+        c = ConstantOfShape(s)  m = ReduceMax <keepdims = 0> (c)  y = Add(x, m) }""",
+        "a constant of more than",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, reason = REFUSED[case]
+    path, out = stored(written(text), tmp_path), tmp_path / "out"
+    assert main(["lift", path, "-o", str(out / "a.net"), "--weights", str(out / "a.safetensors")]) == 1
+    said = capsys.readouterr().err
+    assert "error[not-liftable]: " in said
+    assert reason in said
+    assert not out.exists()
+
+
+def test_foreign_domain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    head = HEAD.replace("]>", ', "com.acme" : 1]>')
+    path = stored(written("net (float[N,4] x) => (float[N,4] y) { y = com.acme.Magic(x) }", head), tmp_path)
+    assert main(["lift", path]) == 1
+    assert "`y (Magic)`: nodes of the domain `com.acme` are not known" in capsys.readouterr().err
+
+
+def test_weights_outside_of_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "secret").write_bytes(bytes(64))
+    (tmp_path / "in").mkdir()
+    model = written("net (float[N,4] x) => (float[N,4] y) <float[4] w = {0.0, 0.0, 0.0, 0.0}> { y = Add(x, w) }")
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../secret")
+    path = tmp_path / "in" / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert main(["lift", str(path), "-o", str(tmp_path / "a.net")]) == 1
+    assert "error[not-a-model]" in capsys.readouterr().err
+    assert not (tmp_path / "a.net").exists()
+
+
+@pytest.mark.parametrize("keep", [0, 1, 7, 40, 200, -1])
+def test_truncated(keep: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = exported("lenet", "LeNet5").SerializeToString()
+    path = tmp_path / "model.onnx"
+    path.write_bytes(whole[:keep])
+    assert main(["lift", str(path)]) == 1
+    assert "error[not-" in capsys.readouterr().err
+
+
+def test_bytes_of_another_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(os.urandom(4096))
+    assert main(["lift", str(path)]) == 1
+    assert "error[not-a-model]" in capsys.readouterr().err
+    assert main(["lift", str(tmp_path / "none.onnx")]) == 2
+    assert main(["lift", str(tmp_path)]) == 2
+
+
+def damaged(model: ModelProto, random: np.random.Generator) -> None:
+    """Change one attribute, edge or kind of a node."""
+    node = model.graph.node[random.integers(len(model.graph.node))]
+    choice = random.integers(4)
+    if choice == 0 and node.attribute:
+        attribute = node.attribute[random.integers(len(node.attribute))]
+        attribute.ints[:] = [int(v) for v in random.integers(-3, 9, len(attribute.ints) or 1)]
+    elif choice == 1:
+        node.input[random.integers(len(node.input))] = "nowhere"
+    elif choice == 2:
+        node.op_type = str(random.choice(["Conv", "Gemm", "Add", "Reshape", "Split", "Concat", "LSTM", "Slice"]))
+    else:
+        del node.input[1:]
+
+
+def test_damaged_graphs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever one attribute or edge of a real graph is changed to: a diagnostic, or a proof."""
+    random = np.random.default_rng(0)
+    whole = exported("lenet", "LeNet5").SerializeToString()
+    for _ in range(40):
+        model = ModelProto.FromString(whole)
+        damaged(model, random)
+        path = tmp_path / "model.onnx"
+        path.write_bytes(model.SerializeToString())
+        assert main(["lift", str(path)]) in (0, 1), capsys.readouterr().err
