@@ -96,6 +96,7 @@ def _augmented(program: Program, recipe: Recipe, places: Places) -> Iterator[Dia
     """Augmentations are for images, and for nets with one input."""
     first, given = program.main.inputs[0], len(program.main.inputs)
     for_images: list[tuple[str, Component]] = [(f"augment.{component_name(a)}", a) for a in recipe.augment]
+    for_images += [("tta", recipe.tta)] if recipe.tta is not None else []
     for_images += [(f"mix.{component_name(m)}", m) for m in recipe.mix if isinstance(m, Cutmix)]
     if not for_images or recipe.data.gives == "tokens":
         return

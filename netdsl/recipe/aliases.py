@@ -51,6 +51,7 @@ FIELDS = {
     "devices": "it is an option of the command: `netdsl train --devices 2`",
     "group": GROUPS, "paramwise_cfg": GROUPS,
     "metric": "it is called `metrics`", "sampler": "it is called `sampling`",
+    "test_time_augmentation": "it is called `tta`", "augment_test": "it is called `tta`",
     "kfold": "it is called `folds`", "cv": "it is called `folds`",
     "teacher": "it is written `distill = teacher(\"runs/Large-1\")`", "distillation": "it is called `distill`",
     "criterion": "it is called `loss`",

@@ -183,6 +183,9 @@ def _augmentation(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
             "`repeat` shows the same image several times: there is no `augment`",
             places.at("repeat"),
         )
+    if recipe.tta is not None and recipe.data.task in ("tokens", "nodes"):
+        message = f"`tta` mirrors images, and `{component_name(recipe.data)}` has none"
+        yield _say("error", "not-supported", message, places.at("tta"))
     if recipe.augment and recipe.data.task == "tokens":
         yield _say("error", "not-supported", "augmentations are for images", places.at("augment"))
 

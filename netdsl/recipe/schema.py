@@ -33,19 +33,21 @@ if TYPE_CHECKING:  # what is registered is known at run time; a type checker see
     from netdsl.recipe.schedules import Phase as Phases
     from netdsl.recipe.sources import Data as Sources
     from netdsl.recipe.sources import Standardization as Standardizations
+    from netdsl.recipe.test_time import TestTime as TestTimes
     from netdsl.recipe.unfreezing import After as Unfreezings
 else:
     import netdsl.recipe.columns
     import netdsl.recipe.distillation
     import netdsl.recipe.inits
     import netdsl.recipe.sampling
+    import netdsl.recipe.test_time
     import netdsl.recipe.unfreezing  # noqa: F401 - the components register themselves
 
     Augments, Mixes, LinkRates, TimeRates = map(accepted, ("augment", "mix", "drop_path", "dropout"))
     Inits, Losses, Optimizers, Clips = map(accepted, ("init", "loss", "optimizer", "clip"))
     Penalties, Finals, Phases, Sources = map(accepted, ("penalty", "final", "schedule", "data"))
     Standardizations, Samplings, Teachers = map(accepted, ("standardize", "sampling", "distill"))
-    Unfreezings = accepted("unfreeze")
+    Unfreezings, TestTimes = map(accepted, ("unfreeze", "tta"))
 
 SECTIONS = {
     "data": "Data", "augmentation": "Augmentation", "loss": "Loss and regularisation",
@@ -192,6 +194,9 @@ class Recipe(Struct, frozen=True, kw_only=True):
     deterministic: Annotated[bool, in_section("devices", "only deterministic kernels")] = False
 
     evaluate: Annotated[Duration, in_section("checkpoints", "how often to evaluate")] = Duration(1, "epochs")
+    tta: Annotated[
+        TestTimes | None, in_section("checkpoints", "test-time augmentation: the mean over views of each image")
+    ] = None
     stop: Annotated[Stop | None, in_section("checkpoints", "early stopping")] = None
     final: Annotated[
         Finals | None,

@@ -54,6 +54,7 @@ from netdsl.training.setup import (
     start,
     watching,
 )
+from netdsl.training.test_time import averaged
 from netdsl.training.trainer import Trainer
 from netdsl.verify.export import export_onnx
 
@@ -276,7 +277,7 @@ def _onnx(prepared: Prepared, folder: Path, say: Show) -> dict[str, Any]:
 
     module = prepared.module.cpu()
     preprocessing = {"pixels": "float32 from 0 to 1", "standardized": prepared.net.options.standard is not None}
-    notes = {"class_names": list(prepared.data.classes), "preprocessing": preprocessing}
+    notes: dict[str, Any] = {"class_names": list(prepared.data.classes), "preprocessing": preprocessing}
     notes["prediction"] = {
         "task": prepared.data.task,
         "loss": component_name(prepared.recipe.loss),
@@ -284,10 +285,15 @@ def _onnx(prepared: Prepared, folder: Path, say: Show) -> dict[str, Any]:
     }
     if prepared.data.columns:
         notes["columns"] = msgspec.to_builtins(prepared.data.columns)
+    if prepared.recipe.tta is not None:
+        notes["not_contained"] = ["tta"]
+        say("onnxruntime: `tta` is no part of the file: whoever runs it averages the views of each image")
     export_onnx(prepared.net, folder / files.ONNX, module, metadata=notes)
     forward = forward_of(Session(folder / files.ONNX, threads=torch.get_num_threads()))
     test = prepared.data.test.to(torch.device("cpu"))
-    theirs = evaluator_of(prepared.recipe, prepared.data, prepared.kept, prepared.own)(forward, test)
+    theirs = evaluator_of(prepared.recipe, prepared.data, prepared.kept, prepared.own)(
+        averaged(forward, prepared.recipe), test
+    )
     difference = largest_difference(module, forward, test, at_once(prepared.recipe))
     if test.streams:
         say("onnxruntime: the file begins each window with states of 0, which are carried in the run")

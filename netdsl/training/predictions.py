@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from msgspec import Struct
+from msgspec.structs import replace
 from torch import Tensor
 
 from netdsl.recipe.losses import Bce
@@ -17,6 +18,7 @@ from netdsl.training.evaluate import first_output
 from netdsl.training.opened import Trained
 from netdsl.training.regularization import drop_paths, dropouts
 from netdsl.training.samples import Sample, batches, samples
+from netdsl.training.test_time import averaged
 
 Prediction = dict[str, Any]
 
@@ -36,6 +38,7 @@ class Wanted(Struct, frozen=True):
 def predict(trained: Trained, paths: Iterable[Path], wanted: Wanted = Wanted()) -> Iterator[Prediction]:  # noqa: B008
     """What a net says of the samples in some files, one after the other. Raises DataError."""
     written: set[str] = set()
+    trained = replace(trained, forward=averaged(trained.forward, trained.recipe))
     for batch in batches(samples(trained, paths, wanted.invert), wanted.batch):
         inputs = tuple(torch.cat(x) for x in zip(*(s.inputs for s in batch), strict=True))
         outputs = monte_carlo(trained, inputs, wanted.passes) if wanted.passes else _once(trained, inputs)[None]

@@ -29,6 +29,7 @@ from netdsl.training.readers.columns import Known, read_columns
 from netdsl.training.readers.taken import taken
 from netdsl.training.readers.text import read_text
 from netdsl.training.setup import evaluator_of
+from netdsl.training.test_time import averaged
 
 
 def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dict[str, Any]:
@@ -52,7 +53,8 @@ def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dic
     check_metrics(wanted, found)
     recipe = replace(trained.recipe, metrics=wanted)
     found = as_streams(replace(found, units=trained.units), recipe)
-    return evaluator_of(recipe, found, trained.kept, module=trained.module)(trained.forward, found.test)
+    forward = averaged(trained.forward, recipe)
+    return evaluator_of(recipe, found, trained.kept, module=trained.module)(forward, found.test)
 
 
 def _read(trained: Trained, component: Data, base: Path) -> DataSet:

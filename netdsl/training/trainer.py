@@ -43,6 +43,7 @@ from netdsl.training.optim.reparametrization import folded, split
 from netdsl.training.own import Own
 from netdsl.training.regularization import dropouts, set_drop_path, time_rate
 from netdsl.training.rng import key, seed_layers
+from netdsl.training.test_time import averaged
 from netdsl.training.varying_dropout import let_rates_vary, set_rate
 
 Watch = Callable[[str, dict[str, Any]], None]
@@ -306,7 +307,7 @@ class Trainer:
 
     def measured(self, forward: Forward, split: Split) -> dict[str, Any]:
         """Metrics on a split, computed as in training: in its precision and its memory layout."""
-        return self.evaluator(partial(self._computed, forward), split)
+        return self.evaluator(averaged(partial(self._computed, forward), self.recipe), split)
 
     def _judge(self, numbers: dict[str, Any]) -> None:
         found = score(self.metric, numbers)

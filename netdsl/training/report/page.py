@@ -21,6 +21,7 @@ from netdsl.training.metrics import headline, said, title
 from netdsl.training.report.mistakes import Chunks, Confusions, Mistake, confusions, worst_masks
 from netdsl.training.report.svg import curves, data_url, matrix
 from netdsl.training.setup import Prepared
+from netdsl.training.test_time import averaged
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2937; --soft: #6b7280; --rule: #e5e7eb; --page: #fff }
@@ -146,7 +147,7 @@ def _chunks(prepared: Prepared, test: Split) -> Chunks:
 def _classes(prepared: Prepared) -> list[str]:
     """The most frequent confusions, and the wrong test samples with the largest loss."""
     classes, test = prepared.data.classes, _test(prepared)
-    found = confusions(prepared.module, _chunks(prepared, test), len(classes), WORST)
+    found = confusions(averaged(prepared.module, prepared.recipe), _chunks(prepared, test), len(classes), WORST)
     parts = ["<h2>What is taken for what</h2>"]
     if len(classes) <= LARGE:
         parts += ["<p class=soft>Rows are the truth, columns the guess.</p>"]
@@ -179,7 +180,7 @@ def _pairs(found: Confusions, classes: Sequence[str]) -> str:
 @torch.no_grad()
 def _masks(prepared: Prepared) -> list[str]:
     """The test images whose masks are furthest from the truth: image, truth, guess."""
-    module, test = prepared.module, _test(prepared)
+    module, test = averaged(prepared.module, prepared.recipe), _test(prepared)
     top = max(1, len(prepared.data.classes) - 1)
     figures = []
     for i, right in worst_masks(module, _chunks(prepared, test), WORST // 2):
