@@ -10,6 +10,7 @@ from onnx import ModelProto
 
 from netdsl.elaborate.builder import Options
 from netdsl.ir.flatten import flatten
+from netdsl.lift.blocks import shared
 from netdsl.lift.build import Builder
 from netdsl.lift.decompose import Decomposer
 from netdsl.lift.fill import weights
@@ -45,8 +46,7 @@ def lift_model(model: ModelProto, file: File | None = None, name: str = "Net", *
     """Lift a model in memory."""
     file = file or file_of(model)
     flat = Builder(file).run(RULES)
-    text = formatted(written(Decomposer(flat).body(), flat, name))
-    forget()
+    text = checked_text(flat, name)
     net = compiled(text)
     state = weights(flat, flatten(net.checked))
     found = compare(model, net.onnx(state), net.checked) if proven else []
@@ -80,4 +80,8 @@ def compiled(text: str) -> Net:
 
 
 def checked_text(flat: Lifted, name: str) -> str:
-    return formatted(written(Decomposer(flat).body(), flat, name))
+    """The spec of a flat net, in the standard style."""
+    body, blocks = shared(Decomposer(flat).body())
+    text = written(body, flat, name, blocks)
+    forget()
+    return formatted(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netdsl.lift.model import Lifted
 from netdsl.lift.term import Term
-from netdsl.lift.write import Block, Writer
+from netdsl.lift.write import Block, Writer, literal
 
 
 def written(body: Term, net: Lifted, name: str, blocks: tuple[Block, ...] = ()) -> str:
@@ -22,6 +22,7 @@ def _dtype(dtype: str) -> str:
 
 
 def _block(block: Block, writer: Writer) -> str:
-    given = ", ".join(p.name if p.default is None else f"{p.name}={p.default}" for p in block.parameters)
+    given = ", ".join(p.name if p.default is None else f"{p.name}={literal(p.default)}" for p in block.parameters)
     head = f"block {block.name}({given})" if given else f"block {block.name}"
-    return f"{head} {{\n{writer.statements(block.body)}\n}}"
+    line = writer.chain(block.body)
+    return f"{head} = {line}" if line else f"{head} {{\n{writer.statements(block.body)}\n}}"

@@ -13,6 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from netdsl.ops import REGISTRY
+from netdsl.ops.base import Op
+
 Fields = tuple[tuple[str, Any], ...]
 
 
@@ -40,18 +43,19 @@ def term(head: str, fields: Fields = (), kids: tuple[Term, ...] = ()) -> Term:
     return found
 
 
+IT = term("it")
+
+
 def forget() -> None:
     """Drop all terms: those of one net are of no use to the next."""
     _TERMS.clear()
-
-
-IT = term("it")
+    _TERMS["it", (), ()] = IT
 
 
 def seq(items: tuple[Term, ...]) -> Term:
     """Terms one after another, with sequences inside opened."""
     flat = [k for i in items for k in (i.kids if i.head == "seq" else (i,)) if k.head != "it"]
-    return flat[0] if len(flat) == 1 else term("seq", (), tuple(flat)) if flat else term("it")
+    return flat[0] if len(flat) == 1 else term("seq", (), tuple(flat)) if flat else IT
 
 
 def items(found: Term) -> tuple[Term, ...]:
@@ -132,6 +136,29 @@ def free(found: Term) -> frozenset[str]:
 def bound(found: Term) -> frozenset[str]:
     """The names that a statement binds."""
     return frozenset(found.fields[0][1]) if found.head == "let" else frozenset()
+
+
+def size(found: Term) -> int:
+    """How long a term is to write, in words: itself, its arguments that differ from the usual, what is inside."""
+    if not found.size:
+        own = 0 if found.head == "seq" else 1 + sum(_words(found, n, v) for n, v in found.fields)
+        found.size = own + sum(map(size, found.kids))
+    return found.size
+
+
+def _words(found: Term, name: str, value: Any) -> int:
+    if found.head.startswith("op:") and is_default(REGISTRY[found.head[3:]], name, value):
+        return 0
+    if isinstance(value, tuple):
+        return sum(_words(found, "", v) for v in value)
+    return 1
+
+
+def is_default(op: type[Op], name: str, value: Any) -> bool:
+    """Whether an argument is what it is without being written."""
+    names, defaults = op.__struct_fields__, op.__struct_defaults__
+    index = names.index(name) - len(names) + len(defaults) if name in names else -1
+    return index >= 0 and type(value) is type(defaults[index]) and bool(value == defaults[index])
 
 
 def walk(found: Term) -> Iterator[Term]:

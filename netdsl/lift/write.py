@@ -7,9 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from netdsl.lift.term import Term, items
+from netdsl.lift.term import Term, is_default, items
 from netdsl.ops import REGISTRY
-from netdsl.ops.base import Op
 
 SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 WIDTH = 100
@@ -32,7 +31,7 @@ class Block(Struct, frozen=True, eq=False):
 
 
 def literal(value: Any) -> str:
-    """A value as it is written."""
+    """A value as it is written; a name times a number is an expression."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -114,6 +113,11 @@ class Writer:
                 return f"{{ {text} }}"
         return f"{{\n{self.statements(found, indent + '  ')}\n{indent}}}"
 
+    def chain(self, found: Term) -> str:
+        """A sequence as one expression, if it is a chain; otherwise nothing."""
+        text = self._inline(found, "") if self._is_plain(found) else ""
+        return "" if "\n" in text else text
+
     def _inline(self, found: Term, indent: str) -> str:
         """A term inside of an expression."""
         if found.head == "seq" and not self._is_plain(found):
@@ -168,16 +172,10 @@ class Writer:
         positional = 0 if kind == "concat" else op.positional
         given = [] if op.takes_it else [self._inline(k, indent) for k in found.kids]
         for index, (name, value) in enumerate(found.fields):
-            if not _is_default(op, name, value):
+            if not is_default(op, name, value):
                 text = text_value(name, value)
                 given.append(text if index < positional else f"{name}={text}")
         if op.takes_it:
             operands = (*op.operands, *op.optional_operands)
             given += [f"{n}={self._inline(k, indent)}" for n, k in zip(operands, found.kids, strict=False)]
         return f"{kind}({', '.join(given)})" if given else kind
-
-
-def _is_default(op: type[Op], name: str, value: Any) -> bool:
-    names, defaults = op.__struct_fields__, op.__struct_defaults__
-    default = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
-    return name in default and type(value) is type(default[name]) and bool(value == default[name])
