@@ -1,7 +1,8 @@
-"""What stands once in a body: a label, and an input."""
+"""What stands once in a body, a label and an input; and the name that nothing else can have, `it`."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Label, diagnostic
@@ -20,6 +21,43 @@ def check_bodies(file: ast.File, place: Callable[[Span], Place]) -> Iterator[Dia
     for declaration in file.declarations:
         if isinstance(declaration, ast.Block):
             yield from _Bodies(place).of(declaration.body, {})
+
+
+MAYBE_IT = re.compile(
+    r"\b(?:net|block|input|share|as|import|for)\s+it\b|\bit\s*(?:=(?!=)|[\[,)\]:]|in\b)|[,(\[]\s*it\b"
+)
+"""What a text says wherever a name `it` is bound: the tree of others need not be searched."""
+
+
+def check_it(text: str, file: ast.File, place: Callable[[Span], Place]) -> Iterator[Diagnostic]:
+    """What is called `it` in a file, which is the value that flows."""
+    for name in bound(file) if MAYBE_IT.search(text) else ():
+        if name.id == "it":
+            message = "`it` is the value that flows: nothing else can be called that"
+            yield diagnostic("reserved-name", message, place(name.at), "name it `it_`")
+
+
+def bound(file: ast.File) -> Iterator[ast.Name]:
+    """Every name of a file that an expression may read: what is declared, an argument, an input, a local, a target.
+
+    Not labels and outputs, which nothing refers to by a bare name.
+    """
+    for node in ast.walk(file):
+        match node:
+            case ast.Constant() | ast.Block() | ast.Variant() | ast.Parameter() | ast.Input() | ast.Share():
+                yield node.name
+            case ast.ImportName():
+                yield node.alias or node.name
+            case ast.Assign() | ast.For() | ast.Comprehension():
+                yield from (target for target in node.targets if isinstance(target, ast.Name))
+            case ast.Targets():
+                yield from (item for item in node.items if isinstance(item, ast.Name))
+            case ast.Signature():
+                yield from (size for size in node.inputs if isinstance(size, ast.Name))
+            case ast.ExprStatement(name=ast.Name()):
+                yield node.name
+            case _:
+                pass
 
 
 class _Bodies:

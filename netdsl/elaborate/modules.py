@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Label, did_you_mean, fault
-from netdsl.elaborate.bodies import check_bodies
+from netdsl.elaborate.bodies import check_bodies, check_it
 from netdsl.source import Place, Source, Span
 from netdsl.syntax import ast
 from netdsl.syntax.parse import parse
@@ -117,6 +117,7 @@ class _Resolver:
         self.diagnostics.extend(mistakes)
         module = self.modules[source.name] = Module(source, file)
         self.diagnostics.extend(check_bodies(file, module.place))
+        self.diagnostics.extend(check_it(source.text, file, module.place))
         self.open.append(source.name)
         for declaration in file.declarations:
             try:

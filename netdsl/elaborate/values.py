@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from netdsl.budget import spend
 from netdsl.ops.base import Op
-from netdsl.sizes.dims import Size
+from netdsl.ops.described import described
 from netdsl.source import Place
 from netdsl.syntax import ast
 from netdsl.tensors import TensorType
@@ -259,22 +259,8 @@ def replace_tensors(value: Any, by: Callable[[Tensor], Any]) -> Any:
     return value
 
 
-SHOWN = 60
-"""Characters of a text that a message shows."""
-
-
 def describe(value: object) -> str:
     """A value in the words of a message."""
-    if isinstance(value, bool) or value is None:
-        return f"`{str(value).lower()}`"
-    if isinstance(value, int | float):
-        return f"the number `{value}`"
-    if isinstance(value, Size):
-        return f"the size `{value}`"
-    if isinstance(value, str):
-        return f'the text "{value if len(value) <= SHOWN else value[:SHOWN] + "..."}"'
-    if isinstance(value, tuple):
-        return f"a list of {len(value)}"
     if isinstance(value, OpArrow):
         return f"the layer `{value.op.kind}`"
     if isinstance(value, BlockArrow):
@@ -283,4 +269,4 @@ def describe(value: object) -> str:
         return "a tensor"
     if isinstance(value, Builtin | SharedWeight):
         return f"the {value.word} `{value.name}`"
-    return "a layer"
+    return described(value, "a layer")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from netdsl.ops.base import Buffer, Call, Code, Example, Graph, Op, Operand, OpError, Param, Torch, X, known, register
+from netdsl.ops.described import described
 from netdsl.ops.features import feature_size, features_at, floating
 from netdsl.ops.lowering import full_shape
 from netdsl.ops.spatial import Positive
@@ -68,7 +69,9 @@ def known_size(size: Any) -> int:
     if isinstance(size, int) and not isinstance(size, bool) and size > 0:
         return size
     if not isinstance(size, Size):
-        raise OpError(f"sizes are whole numbers from 1, found {size}", argument="shape", code="argument-value")
+        raise OpError(
+            f"sizes are whole numbers from 1, found {described(size)}", argument="shape", code="argument-value"
+        )
     return known(size, "the shape of a parameter")
 
 

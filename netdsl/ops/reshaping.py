@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, register, require
+from netdsl.ops.described import described
 from netdsl.ops.features import axis_of, dim_of, is_bare
 from netdsl.ops.lowering import reshaped, transposed
 from netdsl.sizes.constraints import Assumptions
@@ -113,7 +114,8 @@ class Reshape(Op, frozen=True):
 def size_of(value: Any, argument: str) -> Dim:
     """An argument that is a size. Raises OpError for what is neither a whole number nor symbolic."""
     if isinstance(value, bool) or not isinstance(value, int | Size):
-        raise OpError(f"`{argument}` must be whole numbers, found {value!r}", argument=argument, code="argument-value")
+        message = f"`{argument}` must be whole numbers, found {described(value)}"
+        raise OpError(message, argument=argument, code="argument-value")
     return value
 
 

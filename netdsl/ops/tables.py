@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from netdsl.ops.base import Buffer, Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, register
+from netdsl.ops.described import described
 from netdsl.ops.spatial import Positive
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Size
@@ -21,7 +22,9 @@ def _number(value: Any, argument: str) -> int | float:
         hint = f"make it as long as it may become, and cut it by `narrow(0, {value})`"
         raise OpError(message, argument=argument, code="symbolic-size", hint=hint)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**53:
-        raise OpError(f"`{argument}` must be a number, found {value}", argument=argument, code="argument-value")
+        raise OpError(
+            f"`{argument}` must be a number, found {described(value)}", argument=argument, code="argument-value"
+        )
     return value
 
 

@@ -70,6 +70,17 @@ def test_every_name_in_every_place(place: str) -> None:
     assert not [name for name in NAMES if not agrees(place, name)]
 
 
+@pytest.mark.parametrize("place", PLACES)
+def test_only_what_flows_is_called_it(place: str) -> None:
+    """Labels and outputs may be: nothing refers to them by a bare name. A size of that name is no size."""
+    found = {d.code for d in read(spec(place, "it")).diagnostics if d.severity == "error"}
+    free = place.startswith(("label", "output", "only output"))
+    if free:
+        assert not found
+    else:
+        assert ("not-a-size" if place in SIZES else "reserved-name") in found
+
+
 @pytest.mark.parametrize("place", [p for p in PLACES if p.startswith(("label", "share", "parameter"))])
 def test_what_becomes_a_path_is_refused_with_another_name(place: str) -> None:
     for name, free in (("half", "half_"), ("training", "training_"), ("_modules", "modules_")):

@@ -29,10 +29,10 @@ LANGUAGE = (
     ),
     Code(
         "reserved-name",
-        "A layer has a name that Python or `nn.Module` needs",
-        "What names a layer (a label, a `share`, a named `param`) becomes an attribute of the PyTorch module and a key "
-        "of its state dict. Python's keywords, the attributes of `nn.Module` such as `half` or `train`, and names that "
-        "begin with `_` are taken there.",
+        "A name that the language, Python or `nn.Module` needs",
+        "`it` is the value that flows, and nothing else can be called that. What names a layer (a label, a `share`, a "
+        "named `param`) becomes an attribute of the PyTorch module and a key of its state dict. Python's keywords, the "
+        "attributes of `nn.Module` such as `half` or `train`, and names that begin with `_` are taken there.",
         net("input x [3]\nhalf: linear(3)"),
         net("input x [3]\nhalf_: linear(3)"),
     ),
