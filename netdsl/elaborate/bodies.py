@@ -54,8 +54,8 @@ def bound(file: ast.File) -> Iterator[ast.Name]:
                 yield from (item for item in node.items if isinstance(item, ast.Name))
             case ast.Signature():
                 yield from (size for size in node.inputs if isinstance(size, ast.Name))
-            case ast.ExprStatement(name=ast.Name()):
-                yield node.name
+            case ast.ExprStatement(name=ast.Name() as name):
+                yield name
             case _:
                 pass
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 
 from netdsl.ir.model import Definition
+from netdsl.ir.reserved import bare
 from netdsl.ops.base import Op
 from netdsl.sizes.dims import Dim
 from netdsl.source import Place
@@ -165,7 +166,7 @@ class Scope:
 @cache
 def snake(name: str) -> str:
     """`conv_bn` for `ConvBN`."""
-    name = name.lstrip("_") or "block"
+    name = bare(name, "block")
     out = ""
     for i, c in enumerate(name):
         new_word = c.isupper() and i and (not name[i - 1].isupper() or (i + 1 < len(name) and name[i + 1].islower()))

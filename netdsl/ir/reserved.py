@@ -25,7 +25,13 @@ def is_reserved(name: str) -> bool:
     return name in RESERVED or iskeyword(name) or name.startswith("_")
 
 
+def bare(name: str, word: str) -> str:
+    """A name without the `_` that it begins with: that word where nothing is left, before what begins with a digit."""
+    name = name.lstrip("_") or word
+    return name if name.isidentifier() else f"{word}{name}"
+
+
 def free_name(name: str) -> str:
     """The nearest name that a layer can have."""
-    name = name.lstrip("_") or "layer"
+    name = bare(name, "layer")
     return f"{name}_" if is_reserved(name) else name

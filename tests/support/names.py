@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import keyword
+import re
 
 from torch import nn
 
@@ -14,7 +15,7 @@ PRINTED = (
     "dtype", "args", "kwargs", "cls", "functional", "numpy", "Attention", "CrossAttention", "DropPath",
     "DropConnect", "LayerScale", "WindowBias", "Standardize", "Constant", "GaussianDropout", "Conv2d",
     "Linear", "Net", "Unit", "Holder", "Plain", "unit", "holder", "__x", "__x__", "_x", "self_", "torch_",
-    "range_", "plain_", "a", "b", "c",
+    "range_", "plain_", "a", "b", "c", "_1", "__2", "_9a", "conv1", "Conv1", "CONV1", "forward", "Callable",
 )  # fmt: skip
 """Names that the printer itself writes, those of its helpers, and some that it might make of others."""
 
@@ -108,3 +109,51 @@ PLACES = {
 def spec(place: str, name: str) -> str:
     """The spec of a place with a name in it."""
     return PLACES[place].replace("@", name) + "\n"
+
+
+TOGETHER = """
+@0 = 2
+block @1(@2, @3=relu): [@4, @5, @6] -> [_, _, _] {
+  @7 = conv(@2, 1)
+  @8: conv(@2, 3) -> @3
+  it + @7
+}
+block @9(@10) = @10 -> relu -> @10
+net @11 {
+  input @12 [4, @13, 4]
+  conv(4, 1)
+}
+net @14(@15=4) {
+  input @16 [4, @17, @18]
+  input @19 [4, @17, @18]
+  share @20 = conv(4, 1)
+  @21 = @16 -> @1(4) -> @20
+  @22, @23 = @19 -> chunk(2)
+  @19 -> conv(4, 1)
+  @24: for @25 in range(@0) { @1(@15, tanh) -> @9(conv(4, 1)) }
+  @26 = param((4, 1, 1), init=1)
+  @21 + it * @26
+  @27 = [conv(4, 1), conv(4, 3)]
+  @27[0] -> @20 -> @27[1]
+  reshape((2, 2 * @17, @18)) -> reshape((4, @17, @18)) -> maxpool(2)
+  require @17 >= 3
+  output @28 = it + (@22 -> maxpool(2) -> conv(4, 1)) + (@23 -> maxpool(2) -> conv(4, 1))
+  output @29 = concat(*[conv(@30, 1) for @30 in [2, 3]])
+  output @31 = conv(1, 1) when training
+}
+"""
+"""A net with a name in every place at once, `@0` to `@31`."""
+
+HOLES = 32
+SIZE_HOLES = (4, 5, 6, 13, 17, 18)
+NET_HOLE = 14
+OUTER_HOLES = (0, 1, 9, 11, 14, 15, 16, *range(19, 32))
+"""What the file declares and what the net calls its own: names that hide one another would say something else."""
+BLOCK_HOLES = (2, 3, 7, 8)
+
+
+def together(chosen: dict[int, str]) -> tuple[str, str]:
+    """The spec with these names and plain ones in the other places; the name of its net."""
+    plain = {i: ("P" if i in SIZE_HOLES else "plain") + chr(65 + i // 26) + chr(65 + i % 26) for i in range(HOLES)}
+    names = plain | chosen
+    return re.sub(r"@(\d+)", lambda match: names[int(match[1])], TOGETHER), names[NET_HOLE]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
 import torch
-from names import NAMES, PLACES, spec
+from names import BLOCK_HOLES, HOLES, NAMES, OUTER_HOLES, PLACES, spec, together
 from torch_reference import inputs, paths
 
 from netdsl.backends.torch.module import build
@@ -18,7 +19,7 @@ from netdsl.source import Source
 
 torch.set_num_threads(1)
 
-QUICK = ("F", "super", "half", "_", "__class__", "layer")
+QUICK = ("F", "super", "half", "_", "_1", "__class__", "layer")
 """Names tried everywhere in the quick test: an import, a builtin, attributes, what methods call their own."""
 OF_THE_NET = {"net", "net with a size"}
 SIZES = {"size", "two sizes"}
@@ -35,7 +36,11 @@ def run(place: str, name: str) -> list[Any] | None:
     if refused := [d for d in found.diagnostics if d.severity == "error"]:
         assert {d.code for d in refused} <= REFUSALS, refused
         return None
-    net = found.net(name if place in OF_THE_NET else "Big")
+    return outputs(found.net(name if place in OF_THE_NET else "Big"))
+
+
+def outputs(net: Net) -> list[Any]:
+    """What a net gives for fixed weights and inputs."""
     program = net.checked
     module = build(net.source(), net.class_name, seed=0)
     state = module.state_dict()
@@ -47,8 +52,8 @@ def run(place: str, name: str) -> list[Any] | None:
     sizes = {str(s): 4 for v in program.main.inputs for s in v.type.shape if not isinstance(s, int)}
     module.half().float().train().to("cpu").type(torch.float32).zero_grad()
     with torch.no_grad():
-        outputs = module.eval()(*inputs(program, **sizes))
-    return list(outputs) if isinstance(outputs, tuple) else [outputs]
+        results = module.eval()(*inputs(program, **sizes))
+    return list(results) if isinstance(results, tuple) else [results]
 
 
 def agrees(place: str, name: str) -> bool:
@@ -68,6 +73,46 @@ def test_unlucky_names(place: str, name: str) -> None:
 @pytest.mark.parametrize("place", PLACES)
 def test_every_name_in_every_place(place: str) -> None:
     assert not [name for name in NAMES if not agrees(place, name)]
+
+
+def crowd(random: Random) -> dict[int, str]:
+    """Unlucky names in every place at once, or a few that differ by case or by a `_` in many places."""
+    names = [n for n in NAMES if n != "it"]
+    if random.random() < 0.5:
+        return dict(enumerate(random.sample(names, HOLES)))
+    few = random.sample(names, 4)
+    made = list(dict.fromkeys([*few, *(n + "_" for n in few), *map(str.lower, few), *map(str.capitalize, few)]))
+    outer = dict(zip(random.sample(OUTER_HOLES, len(made)), made, strict=True))
+    return outer | dict(zip(BLOCK_HOLES, random.sample(made, 4), strict=True))
+
+
+def crowded(seed: int) -> list[Any]:
+    """What a net with a crowd of names gives; the names that `check` refuses make room for plain ones."""
+    random = Random(seed)
+    chosen = crowd(random)
+    while True:
+        text, name = together(chosen)
+        found = read(text)
+        if not any(d.severity == "error" for d in found.diagnostics):
+            return outputs(found.net(name))
+        blamed = {d.at.text for d in found.diagnostics if d.at is not None}
+        refused = [i for i, n in chosen.items() if n in blamed] or [random.choice([*chosen])]
+        chosen = {i: n for i, n in chosen.items() if i not in refused}
+
+
+def test_a_crowd_of_unlucky_names() -> None:
+    text, name = together({})
+    plain = outputs(read(text).net(name))
+    for seed in range(4):
+        assert all(torch.equal(a, b) for a, b in zip(plain, crowded(seed), strict=True)), seed
+
+
+@pytest.mark.slow
+def test_many_crowds_of_unlucky_names() -> None:
+    text, name = together({})
+    plain = outputs(read(text).net(name))
+    for seed in range(4, 400):
+        assert all(torch.equal(a, b) for a, b in zip(plain, crowded(seed), strict=True)), seed
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -237,7 +237,8 @@ def _parts_of(plan: Plan) -> tuple[list[str], bool]:
 
 def camel(name: str) -> str:
     """The name of a class after a label: `Stage4` for `stage4`; names that begin with a capital stay."""
-    return name if name[:1].isupper() else "".join(w[:1].upper() + w[1:] for w in name.split("_")) or "Block"
+    made = name if name[:1].isupper() else "".join(w[:1].upper() + w[1:] for w in name.split("_"))
+    return made if made.isidentifier() else f"Block{made}"
 
 
 def _parts(plans: list[Plan], unifier: Callable[[], Unifier]) -> list[list[Plan]]:
