@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Label, diagnostic
 from netdsl.source import Place, Span
@@ -43,21 +43,24 @@ def bound(file: ast.File) -> Iterator[ast.Name]:
     Not labels and outputs, which nothing refers to by a bare name.
     """
     for node in ast.walk(file):
-        match node:
-            case ast.Constant() | ast.Block() | ast.Variant() | ast.Parameter() | ast.Input() | ast.Share():
-                yield node.name
-            case ast.ImportName():
-                yield node.alias or node.name
-            case ast.Assign() | ast.For() | ast.Comprehension():
-                yield from (target for target in node.targets if isinstance(target, ast.Name))
-            case ast.Targets():
-                yield from (item for item in node.items if isinstance(item, ast.Name))
-            case ast.Signature():
-                yield from (size for size in node.inputs if isinstance(size, ast.Name))
-            case ast.ExprStatement(name=ast.Name() as name):
-                yield name
-            case _:
-                pass
+        yield from (name for name in _binds(node) if isinstance(name, ast.Name))
+
+
+def _binds(node: ast.Node) -> Iterable[ast.Node | None]:
+    match node:
+        case ast.Constant() | ast.Block() | ast.Variant() | ast.Parameter() | ast.Input() | ast.Share():
+            return (node.name,)
+        case ast.ExprStatement():
+            return (node.name,)
+        case ast.ImportName():
+            return (node.alias or node.name,)
+        case ast.Assign() | ast.For() | ast.Comprehension():
+            return node.targets
+        case ast.Targets():
+            return node.items
+        case ast.Signature():
+            return node.inputs
+    return ()
 
 
 class _Bodies:
