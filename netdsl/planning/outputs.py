@@ -65,11 +65,34 @@ def class_argument(program: Program, classes: int) -> str | None:
 def output_mistakes(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """What the loss, the targets and the metrics ask, and the net does not give."""
     main = main_output(program)
+    if recipe.loss.task == "pairs":
+        yield from _pairs(program, main, recipe, places)
+        return
     unfit = list(_shape(main, recipe, places)) or list(_class_count(program, main, recipe, places))
     yield from unfit
     if not unfit:
         yield from _class_weights(main, recipe, places)
         yield from _metrics(main, recipe, places)
+
+
+def _pairs(program: Program, main: MainOutput, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """A contrastive loss compares vectors: of two augmented views, or of two outputs for two inputs."""
+    name, kept = component_name(recipe.loss), [o for o in program.main.outputs if not o.training]
+    inputs = len(program.main.inputs)
+    if main.type.rank != 1:
+        message = f"`{name}` compares vectors, and the net gives {main.type}"
+        yield _mistake("unfit-loss", message, main, places.at("loss"), "its loss", "end with `gap` or `flatten`")
+    elif inputs > 2 or (inputs == 2) != (len(kept) == 2) or len({o.value.type.shape for o in kept[:2]}) > 1:
+        given = " and ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in ((inputs, "input"), (len(kept), "output")))
+        hint = "one input and one output, of which two views are compared; or two of each, `output a, b`"
+        yield diagnostic("unfit-loss", f"`{name}` compares pairs, and the net has {given}", places.at("loss"), hint)
+    elif inputs == 1 and not recipe.augment:
+        message = f"`{name}` compares two augmented views of each sample, and without `augment` they are the same"
+        yield diagnostic("unfit-loss", message, places.at("loss"), "`augment = random_resized_crop(28) -> hflip`")
+    for metric in recipe.metrics:
+        if "pairs" not in METRICS[metric].tasks:
+            message = f"`{metric}` cannot be measured: `{name}` compares pairs"
+            yield diagnostic("unfit-metric", message, places.at(f"metrics.{metric}"))
 
 
 def _blamed(main: MainOutput, place: Place | None, words: str, beside: str) -> tuple[Place, tuple[Label, ...], str]:

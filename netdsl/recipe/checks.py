@@ -8,7 +8,7 @@ from netdsl.diagnostics.diagnostic import Diagnostic, Severity, diagnostic
 from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
 from netdsl.recipe.columns import Columns
 from netdsl.recipe.component import component_name
-from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
+from netdsl.recipe.losses import Bce, Contrastive, CrossEntropy, DiceCe
 from netdsl.recipe.optimizers import Adam, Lamb, Lars, Lion, Muon, Sgd
 from netdsl.recipe.places import Places
 from netdsl.recipe.progressive import GROWS, grown
@@ -324,6 +324,24 @@ def _progressive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield _say("error", "conflicting-fields", "`progressive` and `dropout` both say the rate of dropout", at)
 
 
+def _contrastive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Every sample of a batch is compared with every other: nothing may take it apart, and no target counts."""
+    if not isinstance(recipe.loss, Contrastive):
+        return
+    loss, apart = component_name(recipe.loss), "it compares all samples of a batch with each other"
+    found = {
+        "micro_batch": (bool(recipe.micro_batch), apart), "shard": (recipe.shard is not None, apart),
+        "mix": (bool(recipe.mix), "it compares samples, and no targets"),
+        "tta": (recipe.tta is not None, "an evaluation compares two augmented views already"),
+    }  # fmt: skip
+    for field, (given, reason) in found.items():
+        if given:
+            message = f"`{field}` does not go with `{loss}`: {reason}"
+            yield _say("error", "conflicting-fields", message, places.at(field, "loss"))
+    if recipe.batch < 2:
+        yield _say("error", "bad-value", f"`{loss}` compares the samples of a batch: one is none", places.at("batch"))
+
+
 def _texts(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """States are carried through a text from its beginning to its end."""
     data = recipe.data
@@ -350,5 +368,6 @@ def _texts(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 RULES = (
     _time, _schedule, _targets, _mixing, _selection, _optimizer, _augmentation, _imbalance, _folds, _distillation,
     _columns, _images, _masks, _sharding, _unfreezing, _progressive, _texts,
+    _contrastive,
 )  # fmt: skip
 """The rules of a recipe on its own; what it asks of a net is in `netdsl.planning`."""

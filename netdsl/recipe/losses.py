@@ -132,3 +132,30 @@ class DiceCe(Loss, frozen=True, tag="dice_ce"):
     dice: NonNegative = 1.0
     ce: NonNegative = 1.0
     smooth: Annotated[NonNegative, Meta(description="added to both sides of the fraction")] = 1.0
+
+
+class Contrastive(Loss, frozen=True, kw_only=True):
+    """A loss over pairs: vectors of two views of each sample, compared with those of all others of the batch. Targets
+    do not count. A net with one input sees each sample twice, augmented in two ways; one with two inputs gives the
+    vectors as its first two outputs."""
+
+    task: ClassVar[str] = "pairs"
+
+
+@component("loss")
+class NtXent(Contrastive, frozen=True, tag="nt_xent"):
+    """Softmax cross entropy of the other view of a sample among all other vectors of the batch, by cosine similarity
+    over `temperature` (NT-Xent, InfoNCE); the mean over both views."""
+
+    source: ClassVar[str] = "Chen et al. 2020 (SimCLR)"
+    temperature: Positive = 0.5
+
+
+@component("loss")
+class Triplet(Contrastive, frozen=True, tag="triplet"):
+    """How much nearer than `margin` another sample is than the other view, as torch.nn.TripletMarginLoss: the nearest
+    sample of the batch (`negatives=hardest`), or the mean over `all`; the mean over both views as the anchor."""
+
+    source: ClassVar[str] = "Schroff et al. 2015; Hermans et al. 2017"
+    margin: Positive = 1.0
+    negatives: Literal["hardest", "all"] = "hardest"

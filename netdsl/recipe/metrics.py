@@ -39,7 +39,7 @@ class MetricKind(Struct, frozen=True):
 
 
 METRICS: dict[str, MetricKind] = {
-    "top1": MetricKind((*CLASSES, "labels"), "accuracy"),
+    "top1": MetricKind((*CLASSES, "labels", "pairs"), "accuracy"),
     "top5": MetricKind(CLASSES, "top-5"),
     "balanced_accuracy": MetricKind((*CLASSES, "labels"), "balanced accuracy", pairs=True),
     "precision": MetricKind((*CLASSES, "labels"), "precision", pairs=True),

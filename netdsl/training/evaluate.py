@@ -12,16 +12,20 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
-from netdsl.recipe.losses import Bce, CrossEntropy
+from netdsl.recipe.losses import Bce, Contrastive, CrossEntropy
 from netdsl.recipe.schema import Recipe
+from netdsl.training.augment.pipeline import Pipeline
 from netdsl.training.capacity import Attempt, fits_in_memory, within_memory
 from netdsl.training.carried import Carried, windows
 from netdsl.training.data.dataset import CHUNK, Split
+from netdsl.training.data.pairs import both_views, takes_views
 from netdsl.training.data.targets import Targets
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.losses.criterion import Criterion, facing
+from netdsl.training.losses.pairs import likeness
 from netdsl.training.metrics import Metrics
 from netdsl.training.own import Own, measured
+from netdsl.training.rng import KeyedRng, key
 
 Forward = Callable[..., Any]
 
@@ -60,6 +64,7 @@ class Evaluator:
         self.most = at_once(recipe, ranks.world)
         self.folder = folder
         self.workers = recipe.workers
+        self.recipe, self.augment = recipe, Pipeline(recipe.augment)
 
     @torch.no_grad()
     def __call__(self, forward: Forward, split: Split) -> dict[str, Any]:
@@ -69,6 +74,8 @@ class Evaluator:
         if self.carried is not None and split.streams:
             with self.carried.aside():
                 self._follow(self.carried, metrics, forward, split)
+        elif isinstance(self.criterion.component, Contrastive):
+            self._compare(metrics, forward, split)
         else:
             self._each(metrics, forward, split)
         metrics.sums = self.ranks.sum(metrics.sums)
@@ -99,6 +106,22 @@ class Evaluator:
                 carried.window(window.places, window.fresh, split.streams),
             ):
                 self._add(metrics, forward(*inputs), target, window.rows)
+
+    def _compare(self, metrics: Metrics, forward: Forward, split: Split) -> None:
+        """Add this process's groups of samples, which are compared among themselves: of about a batch each, in order,
+        and in two views that are the same in every evaluation."""
+        rows = torch.arange(len(split), device=split.target.device)
+        views, component = takes_views(self.recipe, split), self.criterion.component
+        groups = torch.tensor_split(rows, max(1, round(len(split) / self.recipe.batch)))
+        for group in groups[self.ranks.rank :: self.ranks.world]:
+            inputs, target = split.take(group)
+            if views:
+                draws = KeyedRng(key(self.recipe.seed, "views"), group)
+                inputs = both_views(self.augment, inputs, target, draws, 0)
+            with within_memory(lambda: Attempt(len(group), self.share, None, self.folder, " in an evaluation")):  # noqa: B023
+                result = forward(*inputs)
+                terms = self.criterion(result, target)
+            metrics.add(likeness(component, self.criterion.pair(result)), target, terms.loss, terms.count, group)
 
     def _chunks(self, samples: int) -> int:
         """How many chunks every process computes: shards of a net are gathered by all of them, or none. Those that a

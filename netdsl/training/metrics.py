@@ -59,6 +59,8 @@ class Metrics:
             self._add_numbers(output, target)
         elif self.task == "labels":
             self._add_labels(output, target)
+        elif self.task == "pairs":
+            self._add_pairs(output)
         else:
             self._add_classes(output, target)
         if rows is not None and self.keep:
@@ -85,6 +87,13 @@ class Metrics:
         self._add("right", (guess == truth).double().sum())
         pairs = [(truth == t) & (guess == g) for t in (True, False) for g in (True, False)]
         self._add("labels", torch.stack([p.double().sum(0) for p in pairs]))
+
+    def _add_pairs(self, alike: Tensor) -> None:
+        """Count the samples whose other view is the most alike, [B, B], from either view."""
+        own = torch.arange(len(alike), device=alike.device)
+        right = sum((x.argmax(1) == own).double().sum() for x in (alike, alike.T))
+        self._add("right", torch.as_tensor(right))
+        self._add("places", torch.tensor(2.0 * len(alike), device=alike.device))
 
     def _add_classes(self, output: Tensor, target: Tensor) -> None:
         """Count right guesses and confusions. The classes stay on their axis: a copy of a mask's output is large."""
@@ -257,4 +266,4 @@ def improves(found: float, best: float | None, least: float) -> bool:
 
 def headline(task: str) -> str:
     """The metric that tells how good a net of this task is."""
-    return {"numbers": "rmse", "mask": "mean_iou", "tokens": "loss"}.get(task, "top1")
+    return {"numbers": "rmse", "mask": "mean_iou", "tokens": "loss", "pairs": "loss"}.get(task, "top1")

@@ -70,7 +70,7 @@ def _once(trained: Trained, inputs: tuple[Tensor, ...]) -> Tensor:
 
 
 def is_numbers(trained: Trained) -> bool:
-    return trained.task == "numbers" or trained.recipe.loss.task == "numbers"
+    return trained.task == "numbers" or trained.recipe.loss.task in ("numbers", "pairs")
 
 
 def is_sigmoid(trained: Trained) -> bool:

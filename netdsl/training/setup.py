@@ -34,6 +34,7 @@ from netdsl.training.data.fit import check_shape, fit, held_out, with_noise
 from netdsl.training.data.folds import fold_of
 from netdsl.training.data.imbalance import balanced
 from netdsl.training.data.labels import as_distributions, as_labels
+from netdsl.training.data.pairs import as_pairs
 from netdsl.training.data.preprocessing import keep, kept_statistics, pixel_statistics, preprocessing
 from netdsl.training.data.targets import Targets
 from netdsl.training.data.units import as_numbers, is_regression, target_units
@@ -160,7 +161,7 @@ def load_data(program: Program, recipe: Recipe, base: Path, given: DataSet | Non
         raise DataError(
             "unfit-input", f"the net has {len(program.main.inputs)} inputs, `{data.name}` gives {count}", hint
         )
-    data = as_distributions(as_labels(data, recipe, outputs), recipe, outputs)
+    data = as_pairs(as_distributions(as_labels(data, recipe, outputs), recipe, outputs), recipe)
     check_kind(program, data)
     argument = class_argument(program, outputs) if outputs is not None else None
     data = fit(kept(data, recipe), shape, outputs, argument)

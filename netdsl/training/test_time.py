@@ -32,7 +32,7 @@ def averaged(forward: Callable[..., Any], recipe: Recipe) -> Callable[..., Any]:
     component = recipe.tta
     if component is None:
         return forward
-    numbers = recipe.loss.task == "numbers" or component.average == "logits"
+    numbers = recipe.loss.task != "classes" or component.average == "logits"
     mean = _of_numbers if numbers else _of_labels if isinstance(recipe.loss, Bce) else _of_classes
     views = VIEWS[component]()
 

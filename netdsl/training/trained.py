@@ -21,6 +21,7 @@ from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.fit import fit
 from netdsl.training.data.folds import fold_of
 from netdsl.training.data.labels import as_distributions, as_labels
+from netdsl.training.data.pairs import as_pairs
 from netdsl.training.data.units import is_regression
 from netdsl.training.data.validation import check_metrics, check_sound
 from netdsl.training.opened import Trained
@@ -73,5 +74,5 @@ def _read(trained: Trained, component: Data, base: Path) -> DataSet:
         found = read(component, base, shape, trained.outputs or 1, is_regression(trained.recipe))
     found = taken(found, trained.inputs)
     found = as_labels(found, trained.recipe, trained.outputs)
-    found = as_distributions(found, trained.recipe, trained.outputs)
+    found = as_pairs(as_distributions(found, trained.recipe, trained.outputs), trained.recipe)
     return fit(found, tuple(s or "any" for s in trained.shape), trained.outputs or None)

@@ -91,6 +91,9 @@ def test_the_recipe_of_a_task_trains(text: str, name: str, tmp_path: Path) -> No
     if name == "Taught":
         teacher = ["--recipe", "none", "--set", "epochs=1", "-q", "-o", f"{tmp_path}/runs/Large"]
         assert main(["train", f"{tmp_path}/example.net:Large", *teacher]) == 0
+    if name == "Linear":
+        views = ["--set", "epochs=1", "-q", "--no-onnx", "-o", f"{tmp_path}/runs/Views"]
+        assert main(["train", f"{tmp_path}/example.net:Contrast", *views]) == 0
     run = tmp_path / "run"
     options = ["--set", "epochs=1", "-q", "--no-onnx", "-o", str(run)]
     assert main(["train", f"{tmp_path}/example.net:{name}", *options]) == 0

@@ -82,7 +82,7 @@ def test_a_new_component_is_accepted_and_decoded_without_a_list_kept_by_hand() -
         "training.optim.optimizers:BUILDERS", "training.optim.gradients:PENALTIES", "training.optim.gradients:CLIPS",
         "training.losses.losses:LOSSES", "planning.initialization:ASSIGNMENTS", "training.augment.pipeline:APPLY",
         "training.readers.registry:READERS", "planning.schedule:CURVES", "planning.rates:TIME_RATES",
-        "planning.rates:LINK_RATES",
+        "planning.rates:LINK_RATES", "training.test_time:VIEWS",
     ],
 )  # fmt: skip
 def test_every_component_has_an_executor(table: str) -> None:

@@ -16,7 +16,7 @@ import netdsl
 from netdsl.cli.main import main
 from netdsl.recipe.sources import Digits
 from netdsl.training.readers import read
-from netdsl.training.test_time import VIEWS, averaged
+from netdsl.training.test_time import averaged
 
 IMAGES = torch.rand(6, 3, 8, 5, generator=torch.Generator().manual_seed(0))
 FLIPS: dict[str, list[list[int]]] = {"hflip": [[], [3]], "flips": [[], [3], [2], [2, 3]]}
@@ -66,10 +66,6 @@ def test_several_outputs_are_averaged_each() -> None:
     found = averaged(both, word)(IMAGES)
     torch.testing.assert_close(found["a"], averaged(first, word)(IMAGES))
     torch.testing.assert_close(found["b"], averaged(second, word)(IMAGES))
-
-
-def test_every_component_has_views() -> None:
-    assert VIEWS.missing() == ()
 
 
 SPEC = """net Small {

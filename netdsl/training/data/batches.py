@@ -17,6 +17,7 @@ from netdsl.training.augment.registry import Standard
 from netdsl.training.data.dataset import Cut, Split, as_classes
 from netdsl.training.data.imbalance import balance_of
 from netdsl.training.data.mix import Mix, Mixer
+from netdsl.training.data.pairs import both_views, second, takes_views
 from netdsl.training.data.prefetch import Ahead, Share, processes
 from netdsl.training.data.sampler import EpochSampler
 from netdsl.training.data.targets import Targets
@@ -69,6 +70,7 @@ class Decoder(Struct, frozen=True, eq=False):
     stages: Stages
     read: Callable[[Tensor], tuple[Tensor, ...]] | None
     cut: Callable[[Tensor, Cut], Tensor] | None
+    views: bool = False
 
     def __call__(self, share: Share) -> tuple[Tensor, ...]:
         """The share's images and those of its mixing partners, uint8."""
@@ -77,9 +79,10 @@ class Decoder(Struct, frozen=True, eq=False):
         stage = self.stages.at(step)
         places = _places(self.order, stage.mixer.draw(step), share)
         samples = self.order.at(step, places)
-        how = first_cut(stage.augment, self.order.draws(step, places, samples), epoch) if self.cut else None
-        if how is not None and self.cut is not None:
-            return (self.cut(samples, how),)
+        draws = self.order.draws(step, places, samples)
+        how = [first_cut(stage.augment, d, epoch) for d in ((draws, second(draws)) if self.views else (draws,))]
+        if self.cut is not None and how[0] is not None:
+            return (torch.cat([self.cut(samples, h) for h in how if h is not None]),)
         assert self.read is not None
         return self.read(samples)
 
@@ -119,10 +122,11 @@ class BatchLoader:
         self.total = recipe.total_steps(self.per_epoch)
         self.stages = stages_of(recipe, self.total, mask, standard, mixing)
         self.cuts = bool(split.cut) and cuts(recipe.augment)
+        self.views = takes_views(recipe, split)
         self.decoder: Decoder | None = None
         if split.read or self.cuts:
             bare = stages_of(recipe, self.total)  # without tensors, which may lie on a device
-            self.decoder = Decoder(self.numbers, bare, split.read, split.cut if self.cuts else None)
+            self.decoder = Decoder(self.numbers, bare, split.read, split.cut if self.cuts else None, self.views)
         self.ahead: Ahead | None = None
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
 
@@ -192,8 +196,10 @@ class BatchLoader:
         places = _places(self.numbers, mix, (step, first, last), self.split.target.device)
         samples = self.samples(step, places)
         inputs, target = self._read((step, first, last), samples)
-        if stage.augment:
-            draws = self.numbers.draws(step, places, samples)
+        draws = self.numbers.draws(step, places, samples)
+        if self.views:
+            inputs = both_views(stage.augment, inputs, target, draws, epoch, int(self.cuts))
+        elif stage.augment:
             inputs, target = stage.augment(inputs, target, draws, epoch, after=int(self.cuts))
         target = self.targets(target)
         if mix:

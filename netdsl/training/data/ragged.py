@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from netdsl.recipe.losses import Contrastive
 from netdsl.training.distributed.process_group import Norm, ProcessGroup
 from netdsl.training.errors import DataError
 
@@ -22,6 +23,9 @@ def check_batches(loop: Trainer) -> list[str]:
     count, world = loop.feed.count(step), loop.ranks.world
     if count < world:
         raise DataError("few-samples", f"{_update(loop, step)}: too few for {world} processes", _hint(loop, step))
+    if isinstance(loop.recipe.loss, Contrastive) and count < 2:
+        reason = "there is no other one to compare it with"
+        raise DataError("few-samples", f"{_update(loop, step)}: {reason}", _hint(loop, step))
     if loop.recipe.shard == "fsdp" and loop.recipe.micro_batch == 1 and count % world:
         raise DataError(
             "few-samples", f"{_update(loop, step)}, which {world} processes cannot take one by one", "`micro_batch = 2`"

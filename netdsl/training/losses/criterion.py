@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from netdsl.recipe.losses import Contrastive
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataError
 from netdsl.training.losses.distillation import Distillation
 from netdsl.training.losses.losses import Terms, counts_of, loss_of
+from netdsl.training.losses.pairs import pair_terms
 from netdsl.training.own import Own, loss_terms
 
 
@@ -55,6 +57,9 @@ class Criterion:
         if self.own is not None and inputs:
             found_own = loss_terms(self.own, result, target, inputs, self.whole)[None]
             return Terms(found_own, torch.ones_like(found_own))
+        if isinstance(self.component, Contrastive):
+            pairs = pair_terms(self.component, self.pair(result), not self.whole)[None]
+            return Terms(pairs, torch.ones_like(pairs))
         found = [(self.loss(*self._compared(x, facing(target, x))), weight) for x, weight in self._weighed(result)]
         losses, counts = [t.loss * (weight * self.share) for t, weight in found], [t.count for t, _ in found]
         if self.teacher is not None and inputs:
@@ -67,7 +72,7 @@ class Criterion:
         return torch.stack([self._counted(result, target) for target in targets]).sum(0)
 
     def _counted(self, result: Any, target: Tensor) -> Tensor:
-        if self.own is not None:
+        if self.own is not None or isinstance(self.component, Contrastive):
             return self.main(result).new_full((1,), len(target), dtype=torch.float32)
         counts = [counts_of(self.component, facing(target, x)).sum(1) for x, _ in self._weighed(result)]
         taught = [counts[0].new_full((1,), len(target))] if self.teacher is not None else []
@@ -88,6 +93,14 @@ class Criterion:
     def main(self, result: Any) -> Tensor:
         """The output that metrics look at."""
         return self.named(result)[self.kept[0]]
+
+    def pair(self, result: Any) -> tuple[Tensor, Tensor]:
+        """The vectors of both views: two outputs, or both halves of one."""
+        named = self.named(result)
+        if len(self.kept) > 1:
+            return named[self.kept[0]], named[self.kept[1]]
+        first, second = named[self.kept[0]].chunk(2)
+        return first, second
 
     def named(self, result: Any) -> dict[str, Tensor]:
         """A module's result by output name: a tensor, a tuple in order, or a dict."""

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from netdsl.recipe.losses import L1, Bce, CrossEntropy, DiceCe, Focal, Huber, Mse
 from netdsl.recipe.registry import Executors
+from netdsl.training.losses.pairs import PAIR_LOSSES
 
 
 class Terms(Struct, frozen=True, eq=False):
@@ -137,6 +138,10 @@ def _dice_ce(component: DiceCe, output: Tensor, target: Tensor) -> tuple[Tensor,
     return component.dice * dice, component.ce * entropy
 
 
+def _of_pairs(component: Any, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
+    return (PAIR_LOSSES[type(component)](component, first, second),)
+
+
 LOSSES: Executors[LossTerms] = Executors(
     "loss",
     {
@@ -147,5 +152,6 @@ LOSSES: Executors[LossTerms] = Executors(
         L1: _numbers(lambda component, a, b: functional.l1_loss(a, b, reduction="none")),
         Huber: _numbers(lambda component, a, b: functional.huber_loss(a, b, reduction="none", delta=component.delta)),
         DiceCe: _dice_ce,
+        **{kind: _of_pairs for kind in PAIR_LOSSES},
     },
 )
