@@ -89,9 +89,13 @@ def _pairs(program: Program, main: MainOutput, recipe: Recipe, places: Places) -
     elif inputs == 1 and not recipe.augment:
         message = f"`{name}` compares two augmented views of each sample, and without `augment` they are the same"
         yield diagnostic("unfit-loss", message, places.at("loss"), "`augment = random_resized_crop(28) -> hflip`")
+    yield from _metrics_of_pairs(recipe, places)
+
+
+def _metrics_of_pairs(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     for metric in recipe.metrics:
         if "pairs" not in METRICS[metric].tasks:
-            message = f"`{metric}` cannot be measured: `{name}` compares pairs"
+            message = f"`{metric}` cannot be measured: `{component_name(recipe.loss)}` compares pairs"
             yield diagnostic("unfit-metric", message, places.at(f"metrics.{metric}"))
 
 

@@ -23,9 +23,7 @@ def check_batches(loop: Trainer) -> list[str]:
     count, world = loop.feed.count(step), loop.ranks.world
     if count < world:
         raise DataError("few-samples", f"{_update(loop, step)}: too few for {world} processes", _hint(loop, step))
-    if isinstance(loop.recipe.loss, Contrastive) and count < 2:
-        reason = "there is no other one to compare it with"
-        raise DataError("few-samples", f"{_update(loop, step)}: {reason}", _hint(loop, step))
+    _check_pairs(loop, step)
     if loop.recipe.shard == "fsdp" and loop.recipe.micro_batch == 1 and count % world:
         raise DataError(
             "few-samples", f"{_update(loop, step)}, which {world} processes cannot take one by one", "`micro_batch = 2`"
@@ -43,6 +41,13 @@ def check_batches(loop: Trainer) -> list[str]:
     if not places:
         return _single(loop)
     return [f"{where}: batch norm takes its statistics from one sample; {_hint(loop, step)}"]
+
+
+def _check_pairs(loop: Trainer, step: int) -> None:
+    """Raise DataError for a step of one sample, where samples are compared with each other."""
+    if isinstance(loop.recipe.loss, Contrastive) and loop.feed.count(step) < 2:
+        reason = "there is no other one to compare it with"
+        raise DataError("few-samples", f"{_update(loop, step)}: {reason}", _hint(loop, step))
 
 
 def _single(loop: Trainer) -> list[str]:

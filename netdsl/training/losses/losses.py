@@ -152,6 +152,6 @@ LOSSES: Executors[LossTerms] = Executors(
         L1: _numbers(lambda component, a, b: functional.l1_loss(a, b, reduction="none")),
         Huber: _numbers(lambda component, a, b: functional.huber_loss(a, b, reduction="none", delta=component.delta)),
         DiceCe: _dice_ce,
-        **{kind: _of_pairs for kind in PAIR_LOSSES},
+        **dict.fromkeys(PAIR_LOSSES, _of_pairs),
     },
 )
