@@ -8,6 +8,7 @@ from pathlib import Path
 
 SCRIPTS = (
     ("startup.py", "3"),
+    ("predict_startup.py", "5"),
     ("elaboration.py",),
     ("onnx_export.py",),
     ("growth.py",),

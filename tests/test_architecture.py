@@ -32,6 +32,7 @@ FLOORS = (
     ("summary",),
     ("render", "verify", "view"),
     ("diff", "lift"),
+    ("inference",),
     ("training",),
     ("probe",),
     ("api",),

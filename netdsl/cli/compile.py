@@ -11,7 +11,7 @@ import argparse
 import os
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netdsl.analysis.count import totals
 from netdsl.cli.failure import Failure, Refused
@@ -115,31 +115,47 @@ class Build:
         """The live module with its weights."""
         return live_module(self.net, self.args.seed, self.weights, self.init)
 
+    @property
+    def state(self) -> dict[str, Any]:
+        """The weights as arrays by state-dict key; those of a file without torch."""
+        if self.weights is not None:
+            return self.weights
+        return {k: v.detach().numpy() for k, v in self.module.state_dict().items()}
+
     def torch(self, folder: str) -> None:
         write(os.path.join(folder, "model.py"), self.net.source(self.init))
 
     def onnx(self, folder: str) -> None:
         from netdsl.render.status import working
-        from netdsl.verify.compare import VerificationError
-        from netdsl.verify.export import export_onnx
 
-        path, args = os.path.join(folder, "model.onnx"), self.args
+        path = os.path.join(folder, "model.onnx")
+        if self.args.no_verify:
+            with working("writing model.onnx"):
+                self._export(path, self.module if self.weights is None else self.weights)
+            return
+        from netdsl.verify.compare import VerificationError
+
         try:
-            with working("writing model.onnx" if args.no_verify else "writing and verifying model.onnx"):
-                verified = not args.no_verify
-                self.cases = export_onnx(
-                    self.net, path, self.module, opset=args.opset, target=args.target, verified=verified
-                )
+            with working("writing and verifying model.onnx"):
+                self.cases = self._export(path, self.module)
         except VerificationError as error:
             from netdsl.render.cases import render_cases
 
             print(render_cases(error.cases))
             raise Refused((error.diagnostic,)) from None
 
-    def weights_file(self, folder: str) -> None:
-        from safetensors.torch import save
+    def _export(self, path: str, weights: nn.Module | dict[str, Any]) -> list[Case]:
+        from netdsl.verify.export import export_onnx
 
-        state = {k: v.detach().contiguous() for k, v in self.module.state_dict().items()}
+        args = self.args
+        verified = not args.no_verify
+        return export_onnx(self.net, path, weights, opset=args.opset, target=args.target, verified=verified)
+
+    def weights_file(self, folder: str) -> None:
+        import numpy as np
+        from safetensors.numpy import save
+
+        state = {k: np.ascontiguousarray(v).reshape(v.shape) for k, v in self.state.items()}
         write(os.path.join(folder, "model.safetensors"), save(state))
 
     def ir(self, folder: str) -> None:

@@ -18,7 +18,7 @@ from netdsl.cli.failure import Failure
 from netdsl.render.output import print_json
 
 if TYPE_CHECKING:
-    from netdsl.training.data.vocabulary import Vocabulary
+    from netdsl.inference.vocabulary import Vocabulary
 
 EXAMPLES = """\
 examples:
@@ -45,8 +45,9 @@ def run(args: argparse.Namespace) -> int:
     if args.tokens < 0 or args.temperature < 0 or args.top_k < 0 or not 0 < args.top_p <= 1:
         raise Failure("`--tokens`, `--temperature` and `--top-k` are at least 0, `--top-p` is above 0 and at most 1")
     with guarded():
+        from netdsl.inference.trained import vocabulary
         from netdsl.training.generation import Sampling, generate
-        from netdsl.training.opened import open_trained, program_of, vocabulary
+        from netdsl.training.opened import open_trained, program_of
 
         folder = Path(args.model)
         if not folder.is_dir():

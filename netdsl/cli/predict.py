@@ -14,10 +14,13 @@ import csv
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from netdsl.cli.failure import Failure
 from netdsl.render.output import print_json
+
+if TYPE_CHECKING:
+    from netdsl.inference.trained import Trained
 
 EXAMPLES = """\
 examples:
@@ -53,16 +56,30 @@ def run(args: argparse.Namespace) -> int:
     output = Path(args.output) if args.output else None
     file = output if output is not None and output.suffix.lower() in (".csv", ".json") else None
     with guarded():
-        from netdsl.training.opened import open_trained
-        from netdsl.training.predictions import Wanted, predict
+        from netdsl.inference.predictions import Wanted, predict
 
-        trained = open_trained(Path(args.model))
-        if args.mc and trained.module is None:
-            raise Failure("`--mc` needs dropout, which an ONNX file no longer has", "name the run directory")
+        trained = _opened(Path(args.model), args.mc)
         masks = None if file is not None else _folder(output, trained.task)
-        wanted = Wanted(args.top, args.probabilities, args.mc, args.invert, args.batch, masks)
+        wanted = Wanted(args.top, args.probabilities, bool(args.mc), args.invert, args.batch, masks)
         _give(predict(trained, [Path(p) for p in args.inputs], wanted), file, args.json)
     return 0
+
+
+def _opened(path: Path, passes: int) -> Trained:
+    """What predicts: onnxruntime without torch, but for dropout and for a run without an ONNX file of its weights."""
+    from netdsl.inference.trained import open_onnx, open_run
+
+    if not passes:
+        found = open_run(path) if path.is_dir() else open_onnx(path)
+        if found is not None:
+            return found
+        print(f"{path} has no ONNX file of its weights: they are run in torch", file=sys.stderr)
+    if passes and not path.is_dir():
+        raise Failure("`--mc` needs dropout, which an ONNX file no longer has", "name the run directory")
+    from netdsl.training.opened import open_trained, with_dropout
+
+    opened = open_trained(path)
+    return with_dropout(opened, passes) if passes else opened
 
 
 def _folder(path: Path | None, task: str) -> Path | None:

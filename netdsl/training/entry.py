@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from netdsl.analysis.count import totals
 from netdsl.elaborate.given import Expression
+from netdsl.inference.trained import preprocessing_of, targets_of
 from netdsl.loader import library
 from netdsl.pipeline import Net
 from netdsl.recipe.component import component_name
@@ -38,7 +39,6 @@ from netdsl.training.export import forward_of, largest_difference
 from netdsl.training.folds import about_folds, run_folds
 from netdsl.training.kernels.memory import resident
 from netdsl.training.metrics import said, title
-from netdsl.training.opened import targets_of
 from netdsl.training.own import Own
 from netdsl.training.report.page import write_report
 from netdsl.training.report.progress import Progress
@@ -276,7 +276,7 @@ def _onnx(prepared: Prepared, folder: Path, say: Show) -> dict[str, Any]:
     from netdsl.backends.onnx.session import Session
 
     module = prepared.module.cpu()
-    preprocessing = {"pixels": "float32 from 0 to 1", "standardized": prepared.net.options.standard is not None}
+    preprocessing = preprocessing_of(prepared.recipe, prepared.net.options.standard is not None)
     notes: dict[str, Any] = {"class_names": list(prepared.data.classes), "preprocessing": preprocessing}
     notes["prediction"] = {
         "task": prepared.data.task,

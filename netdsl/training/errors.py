@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from netdsl.diagnostics.diagnostic import Diagnostic, UserError, diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.diagnostics.memory import is_out_of_memory, out_of_memory
+from netdsl.inference.errors import CheckpointError, DataError
 from netdsl.render.diagnostics import render
 
-
-class DataError(UserError):
-    """Data that is missing, malformed, or does not fit the net or the recipe."""
+__all__ = ["CheckpointError", "DataError", "ReaderDied", "TrainingError", "WriteError", "diagnosed"]
 
 
 class ReaderDied(DataError):  # noqa: N818 - it is what happened
     """A process that reads the data has ended."""
-
-
-class CheckpointError(UserError):
-    """A file of a run that cannot be read or written, or that belongs to another run."""
 
 
 class WriteError(CheckpointError):

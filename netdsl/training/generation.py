@@ -9,6 +9,7 @@ import torch
 from msgspec import Meta, Struct
 from torch import Tensor
 
+from netdsl.inference.trained import longest
 from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
 from netdsl.ops.elementwise import Elementwise
@@ -16,7 +17,7 @@ from netdsl.ops.recurrent import Recurrent
 from netdsl.training.carried import Carried
 from netdsl.training.errors import DataError
 from netdsl.training.evaluate import first_output
-from netdsl.training.opened import Trained, longest
+from netdsl.training.opened import Opened
 from netdsl.training.rng import KeyedRng, key
 
 POINTWISE = frozenset(
@@ -47,9 +48,7 @@ class Sampling(Struct, frozen=True):
         return int(order[min(int(torch.searchsorted(upto, drawn, right=True)), len(upto) - 1)])
 
 
-def generate(
-    trained: Trained, program: Program, prompt: Sequence[int], sampling: Sampling, count: int
-) -> Iterator[int]:
+def generate(trained: Opened, program: Program, prompt: Sequence[int], sampling: Sampling, count: int) -> Iterator[int]:
     """`count` tokens that follow a prompt, one after the other.
 
     A net whose only memory is recurrent reads each token once and keeps its states; another reads the text again for
@@ -75,7 +74,7 @@ def reads_once(program: Program) -> bool:
     return not isinstance(program.main.inputs[0].type.shape[0], int)
 
 
-def _steps(trained: Trained) -> Any:
+def _steps(trained: Opened) -> Any:
     """The scores of the next token from the states after the text so far, of which only what is new is read."""
     carried, read = Carried(trained.module), 0  # type: ignore[arg-type]
 
@@ -90,7 +89,7 @@ def _steps(trained: Trained) -> Any:
     return scores
 
 
-def _contexts(trained: Trained) -> Any:
+def _contexts(trained: Opened) -> Any:
     """The scores of the next token from the last tokens of the text."""
     most, fixed = longest(trained), trained.shape[0]
 

@@ -18,6 +18,7 @@ from netdsl.analysis.count import totals
 from netdsl.analysis.stages import layer_numbers
 from netdsl.diagnostics.memory import check_room
 from netdsl.elaborate.builder import Options
+from netdsl.inference.vocabulary import TOKENIZER
 from netdsl.loader import library
 from netdsl.planning.demands import refuse
 from netdsl.planning.groups import Parameter
@@ -39,7 +40,6 @@ from netdsl.training.data.preprocessing import keep, kept_statistics, pixel_stat
 from netdsl.training.data.targets import Targets
 from netdsl.training.data.units import as_numbers, is_regression, target_units
 from netdsl.training.data.validation import check_recipe
-from netdsl.training.data.vocabulary import TOKENIZER
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.distributed.shards import gathered, is_sharded
 from netdsl.training.distributed.signals import handling

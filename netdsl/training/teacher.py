@@ -12,7 +12,7 @@ from netdsl.training.data.dataset import DataSet, Split
 from netdsl.training.errors import DataError
 from netdsl.training.evaluate import Forward, first_output
 from netdsl.training.losses.distillation import Distillation
-from netdsl.training.opened import Trained, open_trained
+from netdsl.training.opened import Opened, open_trained
 
 
 def teacher_of(recipe: Recipe, base: Path, module: nn.Module, data: DataSet, train: Split) -> Distillation | None:
@@ -35,7 +35,7 @@ def teacher_of(recipe: Recipe, base: Path, module: nn.Module, data: DataSet, tra
     return Distillation(recipe.distill, forward)
 
 
-def _check(found: Trained, forward: Forward, module: nn.Module, data: DataSet, train: Split, path: Path) -> None:
+def _check(found: Opened, forward: Forward, module: nn.Module, data: DataSet, train: Split, path: Path) -> None:
     """Raise DataError for a teacher of other classes, or of other inputs."""
     if found.classes and data.classes:
         _check_classes(found.classes, data, path)

@@ -10,17 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from netdsl.inference.test_time import VIEWS
 from netdsl.recipe.losses import Bce
-from netdsl.recipe.registry import Executors
 from netdsl.recipe.schema import Recipe
-from netdsl.recipe.test_time import Flipped, Mirrored
-
-WIDTH, HEIGHT = -1, -2
-VIEWS: Executors[Callable[[], tuple[tuple[int, ...], ...]]] = Executors(
-    "tta",
-    {Mirrored: lambda: ((), (WIDTH,)), Flipped: lambda: ((), (WIDTH,), (HEIGHT,), (HEIGHT, WIDTH))},
-)
-"""The axes along which each view of an image is mirrored."""
 
 
 def averaged(forward: Callable[..., Any], recipe: Recipe) -> Callable[..., Any]:

@@ -24,7 +24,7 @@ from netdsl.training.data.labels import as_distributions, as_labels
 from netdsl.training.data.pairs import as_pairs
 from netdsl.training.data.units import is_regression
 from netdsl.training.data.validation import check_metrics, check_sound
-from netdsl.training.opened import Trained
+from netdsl.training.opened import Opened
 from netdsl.training.readers import read
 from netdsl.training.readers.columns import Known, read_columns
 from netdsl.training.readers.taken import taken
@@ -33,7 +33,7 @@ from netdsl.training.setup import evaluator_of
 from netdsl.training.test_time import averaged
 
 
-def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dict[str, Any]:
+def measure(trained: Opened, data: str | None, metrics: tuple[str, ...]) -> dict[str, Any]:
     """Metrics on the test split of the run's data, or of other data written as in a recipe. Raises DataError."""
     component, base = trained.recipe.data, trained.base
     if data is not None:
@@ -58,7 +58,7 @@ def measure(trained: Trained, data: str | None, metrics: tuple[str, ...]) -> dic
     return evaluator_of(recipe, found, trained.kept, module=trained.module)(forward, found.test)
 
 
-def _read(trained: Trained, component: Data, base: Path) -> DataSet:
+def _read(trained: Opened, component: Data, base: Path) -> DataSet:
     """A data set as the net was trained to see it."""
     shape = tuple(s or 0 for s in trained.shape)
     if isinstance(component, Columns) and trained.columns:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from netdsl.backends.onnx.file import save
 from netdsl.backends.onnx.proto import annotate
 from netdsl.backends.onnx.weights import weights_hash
-from netdsl.verify.compare import Case, VerificationError, record, verify
-from netdsl.verify.stress import state_of
 
 if TYPE_CHECKING:
     from torch import nn
 
     from netdsl.pipeline import Net
+    from netdsl.verify.compare import Case
 
 
 def export_onnx(
@@ -31,18 +30,28 @@ def export_onnx(
 ) -> list[Case]:
     """Write a net to an ONNX file and give the comparisons that were made with torch.
 
-    `weights`: a module, arrays by state-dict key, or None for fresh ones of seed 0. Raises VerificationError, and
-    leaves no file, where one comparison fails; ExportError for what the opset cannot say; OSError where the file
-    cannot be written.
+    `weights`: a module, arrays by state-dict key, or None for fresh ones of seed 0. Arrays are written without torch
+    where they are not `verified`. Raises VerificationError, and leaves no file, where one comparison fails; ExportError
+    for what the opset cannot say; OSError where the file cannot be written.
     """
-    module = live_module(net, weights)
-    state = state_of(module)
     export = partial(net.onnx, opset=opset, target=target)
+    if isinstance(weights, Mapping) and not verified:
+        state, module = net.current(weights), None
+    else:
+        from netdsl.verify.stress import state_of
+
+        module = live_module(net, weights)
+        state = state_of(module)
     model = export(state)
-    cases = verify(net.checked, module, export, model=model) if verified else []
-    if not all(c.ok for c in cases):
-        raise VerificationError(cases)
-    about = {"weights_sha256": weights_hash(state)} | ({"verified": record(cases)} if cases else {})
+    about: dict[str, Any] = {"weights_sha256": weights_hash(state)}
+    cases: list[Case] = []
+    if module is not None and verified:
+        from netdsl.verify.compare import VerificationError, record, verify
+
+        cases = verify(net.checked, module, export, model=model)
+        if not all(c.ok for c in cases):
+            raise VerificationError(cases)
+        about["verified"] = record(cases)
     annotate(model, {**(metadata or {}), **about})
     save(model, path)
     return cases

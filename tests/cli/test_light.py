@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from paths import ROOT
+from missing import run_without
 
 HEAVY = ("torch", "numpy", "onnx", "onnxruntime", "safetensors", "sklearn", "scipy", "PIL")
 
-WITHOUT = f"""
-import sys
-
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {HEAVY!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-
-sys.meta_path.insert(0, Missing())
-from netdsl.cli.main import main
-
-sys.exit(main(sys.argv[1:]))
-"""
-
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", WITHOUT, *arguments]
-    environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)
+    return run_without(HEAVY, *arguments, cwd=cwd, timeout=60)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ from PIL import Image
 
 from netdsl.backends.onnx.file import load, metadata
 from netdsl.cli.main import main
+from netdsl.inference.predictions import predict
 from netdsl.loader import read_import
 from netdsl.pipeline import Spec
 from netdsl.source import Source
 from netdsl.training.data.dataset import DataError
 from netdsl.training.opened import open_trained
-from netdsl.training.predictions import predict
 from netdsl.verify.export import export_onnx
 
 

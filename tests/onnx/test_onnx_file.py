@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
+import torch
+from missing import run_without
 from onnx import ModelProto
-from onnx_nets import compiled, made, zoo
+from onnx_nets import compiled, made, module_of, random_state, zoo
 from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, quantize_static
 
+import netdsl
 from netdsl.backends.onnx.file import load, metadata, save
 from netdsl.backends.onnx.session import Session
 from netdsl.backends.onnx.wire import pieces
+from netdsl.cli.main import main
 from netdsl.diagnostics.diagnostic import UserError
 
 
@@ -128,3 +133,22 @@ def test_both_quantisers_run(net: str, opset: int, tmp_path: Path) -> None:
     for name in ("dynamic.onnx", "static.onnx"):
         for key, y in Session(tmp_path / name).run(x).items():
             assert np.abs(y - exact[key]).max() <= 0.1 * np.abs(exact[key]).max()
+
+
+def test_weights_in_a_file_become_onnx_without_torch(tmp_path: Path) -> None:
+    """Arrays in, the same bytes out as by way of a module; `netdsl weights` too."""
+    given = tmp_path / "given.npz"
+    np.savez(given, **random_state(zoo("lenet", "LeNet5")))
+    emit = ["compile", "lenet", "--weights", given, "--no-verify", "--emit", "onnx,weights", "--json", "-o"]
+    ran = run_without(("torch",), *emit, tmp_path / "without")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert main([*map(str, emit), str(tmp_path / "with")]) == 0
+    for name in ("model.onnx", "model.safetensors"):
+        assert (tmp_path / "without" / name).read_bytes() == (tmp_path / "with" / name).read_bytes()
+    module = module_of(zoo("lenet", "LeNet5"))
+    module.load_state_dict({k: torch.from_numpy(v) for k, v in random_state(zoo("lenet", "LeNet5")).items()})
+    netdsl.load("lenet").to_onnx(tmp_path / "module.onnx", module, verify=False)
+    assert (tmp_path / "module.onnx").read_bytes() == (tmp_path / "with" / "model.onnx").read_bytes()
+    ran = run_without(("torch",), "weights", "lenet", given, "-o", tmp_path / "out.safetensors")
+    assert ran.returncode == 0, ran.stderr
+    assert safetensors.numpy.load_file(tmp_path / "out.safetensors").keys() == module.state_dict().keys()

@@ -16,8 +16,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
 from netdsl.cli.main import main
+from netdsl.inference.columns import Input
 from netdsl.recipe.columns import Columns, Csv
-from netdsl.training.data.columns import Input
 from netdsl.training.data.dataset import DataSet
 from netdsl.training.errors import DataError
 from netdsl.training.readers.columns import read_columns

@@ -13,8 +13,9 @@ import torch
 
 import netdsl
 from netdsl.cli.main import main
+from netdsl.inference.trained import vocabulary
 from netdsl.training.generation import Sampling, generate, reads_once
-from netdsl.training.opened import open_trained, program_of, vocabulary
+from netdsl.training.opened import open_trained, program_of
 
 SPEC = """
 from gpt2 import GPT2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from missing import run_without
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from netdsl.cli.main import main
+from netdsl.inference.predictions import Wanted, palette, predict
 from netdsl.training.opened import open_trained
-from netdsl.training.predictions import palette
 
 SPEC = """
 net Digits(classes=10) {
@@ -198,3 +201,81 @@ def test_what_is_wrong_is_said(
     err = capsys.readouterr().err
     assert said in err
     assert "Traceback" not in err
+
+
+def without_torch(*arguments: Any) -> subprocess.CompletedProcess[str]:
+    """netdsl in a process where torch and onnx cannot be imported."""
+    return run_without(("torch", "onnx"), *arguments)
+
+
+@pytest.mark.parametrize(
+    ("folder", "file"), [("digits", "images"), ("labels", "digits.npz"), ("masks", "square.npy"), ("houses", "new.csv")]
+)
+def test_torch_is_not_needed(base: Path, folder: str, file: str) -> None:
+    """A run directory, in a process without torch, gives what its module gives in torch."""
+    (base / "new.csv").write_text("town,size\nUlm,100\nMars,100\n,\n")
+    np.save(base / "square.npy", np.random.default_rng(0).integers(0, 255, (2, 1, 32, 32)).astype(np.uint8))
+    ran = without_torch("predict", base / folder, base / file, "--probabilities", "--json")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    ours = json.loads(ran.stdout)
+    theirs = list(predict(open_trained(base / folder), [base / file], Wanted(every=True)))
+    assert [p["sample"] for p in ours] == [p["sample"] for p in theirs]
+    for a, b in zip(ours, theirs, strict=True):
+        for kind in a.keys() - {"sample", "guesses"}:
+            assert a[kind] == pytest.approx(b[kind], rel=1e-4, abs=1e-6)
+        for guess, other in zip(a.get("guesses", ()), b.get("guesses", ()), strict=True):
+            assert guess["class"] == other["class"]
+
+
+def test_a_run_without_onnx_is_run_in_torch_and_that_is_said(base: Path, tmp_path: Path) -> None:
+    """Also where an ONNX file is left of an earlier end: run.json says which weights have one."""
+    for name in ("gone", "older"):
+        shutil.copytree(base / "digits", folder := tmp_path / name)
+        if name == "gone":
+            (folder / "model.onnx").unlink()
+        else:
+            about = json.loads((folder / "run.json").read_text())
+            del about["result"]["onnx"]
+            (folder / "run.json").write_text(json.dumps(about))
+        ran = without_torch("predict", folder, base / "digits.npy")
+        assert ran.returncode == 2
+        assert f"{folder} has no ONNX file of its weights: they are run in torch\n" in ran.stderr
+        assert "this needs the package `torch`" in ran.stderr
+
+
+def test_an_onnx_file_knows_how_its_pictures_are_cut(
+    base: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """resize and crop of the run's data, beside the file's input size."""
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for name in ("a", "b"):
+            (tmp_path / "data" / split / name).mkdir(parents=True)
+            for i in range(4):
+                pixels = rng.integers(0, 255, (13, 21), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "data" / split / name / f"{i}.png")
+    data = f'imagefolder("{tmp_path}/data", resize=10, crop=8, interpolation=bicubic)'
+    given = [
+        "--recipe",
+        "none",
+        "--data",
+        data,
+        "-p",
+        "classes=2",
+        "--set",
+        "epochs=1",
+        "-q",
+        "-o",
+        str(tmp_path / "run"),
+    ]
+    assert main(["train", f"{base}/nets.net:Digits", *given]) == 0
+    image = tmp_path / "data" / "val" / "a" / "1.png"
+    both = [predicted(capsys, tmp_path / "run" / file, image, "--probabilities") for file in ("", "model.onnx")]
+    assert both[0] == both[1]
+    with Image.open(image) as opened:
+        scaled = opened.convert("L").resize((int(10 * 21 / 13), 10), Image.Resampling.BICUBIC)
+        x = np.asarray(scaled.crop((4, 1, 12, 9)), dtype=np.float32)[None, None] / 255
+    module = open_trained(tmp_path / "run").module
+    assert module is not None
+    expected = module(torch.from_numpy(x)).softmax(1)[0].tolist()
+    assert list(both[0][0]["probabilities"].values()) == pytest.approx(expected, rel=1e-4)

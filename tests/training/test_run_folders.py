@@ -19,6 +19,7 @@ from sklearn.datasets import load_sample_image
 from training_harness import loop_of, samples, stop_after
 
 from netdsl.cli.main import main
+from netdsl.inference.predictions import predict
 from netdsl.training.checkpoints.format import load_tensors, save_tensors
 from netdsl.training.checkpoints.lock import going_on, locked
 from netdsl.training.checkpoints.resume import advice
@@ -28,7 +29,6 @@ from netdsl.training.data.prefetch import deaths_in_words
 from netdsl.training.distributed.launch import launch
 from netdsl.training.errors import CheckpointError, ReaderDied, WriteError
 from netdsl.training.opened import open_trained
-from netdsl.training.predictions import predict
 from netdsl.training.readers import read
 
 SPEC = """

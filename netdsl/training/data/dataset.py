@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from torch import Tensor
 
-from netdsl.training.data.columns import Column
+from netdsl.inference.columns import Column
 from netdsl.training.data.prefetch import loaded, processes
 from netdsl.training.errors import DataError
 from netdsl.training.rng import permutation

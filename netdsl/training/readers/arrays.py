@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,45 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from netdsl.diagnostics.memory import available, said
+from netdsl.inference.arrays import load_arrays
 from netdsl.recipe.sources import Npz
 from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
 from netdsl.training.readers.registry import READERS
 
-
-def load_arrays(file: Path) -> dict[str, Any]:
-    """The arrays of an npz file by name; refuses pickled objects. Raises DataError."""
-    if not file.is_file():
-        raise DataError("missing-data", f"there is no file {file}", "say where it is: `--data 'npz(\"...\")'`")
-    try:
-        with np.load(file, allow_pickle=False) as found:
-            for name in found.files:
-                _check_size(found.zip, name, file)
-            return {n: found[n] for n in found.files}
-    except (ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError("unreadable-data", f"{file} is not an npz file of plain arrays: {error}") from None
-
-
 MOST = 1_000_000
 """Classes that a net may distinguish."""
-
-
-def _check_size(archive: zipfile.ZipFile, name: str, file: Path | str) -> None:
-    """Raise DataError for an array whose header declares more than the file holds, or than fits into memory."""
-    member = next(n for n in (f"{name}.npy", name) if n in archive.namelist())
-    with archive.open(member) as stream:
-        version = np.lib.format.read_magic(stream)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = header(stream)
-    needed, held, there = math.prod(shape) * dtype.itemsize, archive.getinfo(member).file_size, available()
-    if dtype.hasobject or (needed <= held and (there is None or needed <= there)):
-        return
-    what = f"{file}: `{name}` declares {' x '.join(f'{n:,}' for n in shape)} numbers, {said(needed)}"
-    if needed > held:
-        raise DataError("unreadable-data", f"{what}, and the file holds {said(held)} of it")
-    raise DataError(
-        "out-of-memory", f"{what}, and {said(there or 0)} of memory are free", "images in files are read while training"
-    )
 
 
 @READERS.of(Npz)

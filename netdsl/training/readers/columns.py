@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,7 @@ from msgspec import Struct
 from torch import Tensor
 
 from netdsl.diagnostics.diagnostic import did_you_mean
-from netdsl.recipe.columns import Columns, Csv, ParquetTable
-from netdsl.training.data.columns import (
-    MISSING,
+from netdsl.inference.columns import (
     Column,
     Raw,
     as_numbers,
@@ -26,6 +23,8 @@ from netdsl.training.data.columns import (
     is_number,
     listed,
 )
+from netdsl.inference.tables import load_columns, plain
+from netdsl.recipe.columns import Columns, Csv, ParquetTable
 from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.readers.registry import READERS
 from netdsl.training.rng import permutation
@@ -48,11 +47,6 @@ def read_columns(source: Columns, base: Path, known: Known | None = None) -> Dat
     raw = load_columns(base / source.file, source)
     test = load_columns(base / source.test, source) if source.test else None
     return table_of(source, raw, test, source.file, source.test, known)
-
-
-def load_columns(file: Path, source: Columns) -> Raw:
-    """The columns of a file of the kind that a recipe's component names."""
-    return csv_columns(file, source.separator) if isinstance(source, Csv) else parquet_columns(file)
 
 
 def table_of(
@@ -81,7 +75,7 @@ def table_of(
 def _columns(source: Columns, raw: Raw, rows: Tensor, where: str) -> tuple[Column, ...]:
     """What the columns are, but for those to predict and to leave out."""
     names = (n for n in raw if n not in source.ignore and n not in source.targets)
-    return tuple(column_of(n, raw[n], rows, where, n in source.categories, source.missing) for n in names)
+    return tuple(column_of(n, raw[n], rows.numpy(), where, n in source.categories, source.missing) for n in names)
 
 
 def _check_names(source: Columns, raw: Raw, where: str) -> None:
@@ -93,7 +87,7 @@ def _check_names(source: Columns, raw: Raw, where: str) -> None:
 
 def _split(raw: Raw, columns: Sequence[Any], target: Tensor, where: str) -> Split:
     table = encoded(raw, columns, where)
-    return Split((table.numbers, table.codes), target)
+    return Split((torch.from_numpy(table.numbers), torch.from_numpy(table.codes)), target)
 
 
 def _targets(
@@ -154,79 +148,6 @@ def _classes(
     return torch.tensor([place[str(text)] for text in texts]), classes
 
 
-# Files.
-
-
-def csv_columns(file: Path, separator: str = "") -> Raw:
-    """The columns of a CSV file as texts. Raises DataError for a line that has other cells than the first."""
-    if not file.is_file():
-        raise DataError(
-            "missing-data", f"there is no file {file}", "say where it is: `--data 'csv(\"...\", target=...)'`"
-        )
-    try:
-        with open(file, newline="", encoding="utf-8-sig") as stream:
-            first = stream.readline()
-            stream.seek(0)
-            lines = csv.reader(stream, delimiter=separator or _separator(first), strict=True)
-            names = [name.strip() for name in next(lines, [])]
-            _check_header(names, file)
-            rows = [_row(cells, names, i, file) for i, cells in enumerate(lines, 1) if cells]
-    except UnicodeDecodeError as error:
-        raise DataError("unreadable-data", f"{file} is not UTF-8 text: {error.reason} at byte {error.start}") from None
-    except csv.Error as error:
-        raise DataError("unreadable-data", f"{file} is not a CSV file: {error}") from None
-    if not rows:
-        raise DataError("no-samples", f"{file} has no rows below its column names")
-    return {name: np.array(column, dtype=object) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
-
-
-def _separator(first: str) -> str:
-    return max(",;\t|", key=first.count)
-
-
-def _check_header(names: list[str], file: Path) -> None:
-    twice = next((n for i, n in enumerate(names) if n in names[:i]), None)
-    if twice is not None:
-        raise DataError(
-            "unreadable-data", f"{file} has two columns called `{twice}`", "the first line names the columns"
-        )
-    numbers = [n for n in names if n.replace(".", "").lstrip("+-").isdigit()]
-    if not names or len(numbers) == len(names):
-        raise DataError(
-            "unreadable-data", f"{file} has no column names", "its first line names the columns: `age,income`"
-        )
-
-
-def _row(cells: list[str], names: list[str], i: int, file: Path) -> list[str | None]:
-    if len(cells) != len(names):
-        message = f"row {i:,} of {file} has {len(cells)} cells, and there are {len(names)} columns"
-        raise DataError("unreadable-data", message, "cells that hold the separator stand in double quotes")
-    stripped = (cell.strip() for cell in cells)
-    return [None if cell.lower() in MISSING else cell for cell in stripped]
-
-
-def parquet_columns(file: Path) -> Raw:
-    """The columns of a parquet file; what is no number is a text. Raises DataError."""
-    try:
-        from pyarrow import ArrowException, parquet, types
-    except ImportError:
-        raise DataError("missing-package", "parquet files need `pyarrow`", "`pip install pyarrow`") from None
-    if not file.is_file():
-        raise DataError(
-            "missing-data", f"there is no file {file}", "say where it is: `--data 'table(\"...\", target=...)'`"
-        )
-    try:
-        table = parquet.read_table(file)
-    except (ArrowException, OSError) as error:
-        raise DataError("unreadable-data", f"{file} is not a parquet file: {str(error).splitlines()[0]}") from None
-    found: Raw = {}
-    for name in table.column_names:
-        kind = table[name].type
-        number = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
-        found[name] = _plain(table[name].to_pylist(), number or types.is_null(kind))
-    return found
-
-
 def frame_columns(frame: Any, what: str) -> Raw:
     """The columns of a DataFrame, by their names as texts."""
     found: Raw = {}
@@ -237,13 +158,5 @@ def frame_columns(frame: Any, what: str) -> Raw:
         if array.dtype.kind not in "biufOU" or not all(v is None or isinstance(v, str | int | float) for v in values):
             message = f"the values in column `{name}` of `{what}` are neither numbers nor texts"
             raise DataError("data-type", message, "convert them first, or leave the column out")
-        found[str(name)] = _plain(values, numbers)
+        found[str(name)] = plain(values, numbers)
     return found
-
-
-def _plain(values: list[Any], numbers: bool) -> np.ndarray:
-    """Numbers as float64, others as texts; None and NaN are missing."""
-    if numbers:
-        return np.array([np.nan if v is None else float(v) for v in values], dtype=np.float64)
-    gone = (v is None or (isinstance(v, float) and np.isnan(v)) for v in values)
-    return np.array([None if g else str(v) for v, g in zip(values, gone, strict=True)], dtype=object)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 
+from netdsl.inference.images import ENDINGS, images_below
 from netdsl.recipe.sources import ImageFolder
 from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.readers.images import Images, View
-from netdsl.training.readers.listing import ENDINGS, images_below, known, open_one, subfolder
+from netdsl.training.readers.listing import known, open_one, subfolder
 from netdsl.training.readers.registry import READERS
 
 

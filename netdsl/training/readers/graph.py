@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from netdsl.diagnostics.memory import available, said
+from netdsl.inference.arrays import load_arrays
 from netdsl.ir.model import Value
 from netdsl.recipe.sources import Graph
 from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
-from netdsl.training.readers.arrays import MOST, load_arrays
+from netdsl.training.readers.arrays import MOST
 from netdsl.training.readers.registry import READERS
 
 

@@ -1,25 +1,11 @@
-"""The images of a folder by name. Names are plain strings: a data set has many of them."""
+"""The folders of a data set of images. Names are plain strings: a data set has many of them."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from netdsl.training.data.dataset import DataError
-from netdsl.training.readers.images import filled, open_image
-
-ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-
-
-def images_below(folder: Path) -> list[str]:
-    """The images in a folder and in those below it, in the order of their folders' and their own names."""
-    found = [
-        os.path.join(where, name)
-        for where, _, names in os.walk(folder)
-        for name in names
-        if not name.startswith(".") and os.path.splitext(name)[1].lower() in ENDINGS
-    ]
-    return sorted(found, key=lambda path: path.split(os.sep))
+from netdsl.inference.errors import DataError
+from netdsl.inference.images import filled, images_below, open_image
 
 
 def subfolder(root: Path, *names: str) -> Path:

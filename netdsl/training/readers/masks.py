@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from netdsl.inference.images import images_below
 from netdsl.recipe.sources import MaskFolder
 from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.readers.images import THREADS, Images, View, stacked
-from netdsl.training.readers.listing import images_below, known, open_one, subfolder
+from netdsl.training.readers.listing import known, open_one, subfolder
 from netdsl.training.readers.registry import READERS
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from netdsl.inference.images import ENDINGS, images_below
 from netdsl.planning.resolution import trained_size
 from netdsl.recipe.augmentations import PixMix
 from netdsl.recipe.progressive import staged
@@ -15,7 +16,7 @@ from netdsl.recipe.schema import Recipe
 from netdsl.training.augment.pixmix import MARGIN
 from netdsl.training.data.dataset import DataError
 from netdsl.training.readers.images import Images, View
-from netdsl.training.readers.listing import ENDINGS, images_below, open_one
+from netdsl.training.readers.listing import open_one
 
 
 def read_mixing(recipe: Recipe, base: Path, shape: tuple[int, ...]) -> tuple[Tensor | None, tuple[str, ...]]:

@@ -20,12 +20,12 @@ import torch
 from msgspec import Struct
 from msgspec.structs import replace
 
+from netdsl.inference.images import ENDINGS, filled, open_image
 from netdsl.recipe.sources import Shards
 from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
 from netdsl.training.data.sharded import LANES
 from netdsl.training.distributed.process_group import divided
-from netdsl.training.readers.images import Images, View, filled, open_image
-from netdsl.training.readers.listing import ENDINGS
+from netdsl.training.readers.images import Images, View
 from netdsl.training.readers.registry import READERS
 
 

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from netdsl.diagnostics.diagnostic import did_you_mean
+from netdsl.inference.images import filled, open_image
 from netdsl.recipe.sources import Hub, Parquet, Table
 from netdsl.training.data.dataset import DataError, DataSet
-from netdsl.training.readers.images import Images, View, filled, open_image
+from netdsl.training.readers.images import Images, View
 from netdsl.training.readers.registry import READERS
 
 

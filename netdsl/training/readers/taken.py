@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from msgspec.structs import replace
 
+from netdsl.inference.columns import Encoded, Input, for_inputs
 from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
-from netdsl.training.data.columns import Encoded, Input, for_inputs
 from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.readers.graph import for_the_net, second_is_integer
 
@@ -39,8 +40,9 @@ def taken(data: DataSet, inputs: tuple[Input, ...]) -> DataSet:
 
 
 def _columns(split: Split, data: DataSet, inputs: tuple[Input, ...]) -> Split:
-    numbers, codes = split.inputs
-    return replace(split, inputs=for_inputs(Encoded(numbers, codes, data.columns), inputs, data.name))
+    numbers, codes = (x.numpy() for x in split.inputs)
+    found = for_inputs(Encoded(numbers, codes, data.columns), inputs, data.name)
+    return replace(split, inputs=tuple(map(torch.from_numpy, found)))
 
 
 def check_vocabulary(program: Program, data: DataSet) -> None:

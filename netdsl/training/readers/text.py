@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from netdsl.inference.vocabulary import BYTES, Tokenizer
 from netdsl.recipe.sources import Text
 from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
-from netdsl.training.data.vocabulary import BYTES, Tokenizer
 from netdsl.training.readers.registry import READERS
 
 PIECE = 2**20

@@ -1,4 +1,4 @@
-"""Columns of a table as tensors: numbers, and categories with a number for each of their values."""
+"""Columns of a table as arrays: numbers, and categories with a number for each of their values."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from msgspec import Struct
-from torch import Tensor
 
-from netdsl.training.errors import DataError
+from netdsl.inference.errors import DataError
 
 Raw = dict[str, np.ndarray]
 """Columns by name: numbers as float64 (NaN where one is missing), or texts as objects (None)."""
@@ -36,23 +34,24 @@ class Column(Struct, frozen=True):
         """How many numbers a category takes."""
         return len(self.values) + 1
 
-    def numbers(self, raw: np.ndarray) -> Tensor:
+    def numbers(self, raw: np.ndarray) -> np.ndarray:
         """The column's numbers, float32 [N]."""
         found = as_numbers(raw)
-        return torch.from_numpy(np.where(np.isnan(found), self.fill, found).astype(np.float32))
+        return np.where(np.isnan(found), self.fill, found).astype(np.float32)
 
-    def codes(self, raw: np.ndarray) -> Tensor:
+    def codes(self, raw: np.ndarray) -> np.ndarray:
         """A category's numbers, int64 [N]."""
         known = {value: i for i, value in enumerate(self.values, 1)}
-        return torch.tensor([known.get(text, 0) if text is not None else 0 for text in as_texts(raw)])
+        codes = [known.get(text, 0) if text is not None else 0 for text in as_texts(raw)]
+        return np.array(codes, dtype=np.int64)
 
 
-def column_of(name: str, raw: np.ndarray, rows: Tensor, where: str, category: bool, missing: str) -> Column:
+def column_of(name: str, raw: np.ndarray, rows: np.ndarray, where: str, category: bool, missing: str) -> Column:
     """What a column is: its kind by all its values, its mean or its categories by those in `rows`, the training split.
 
     Raises DataError for one that mixes both kinds, has no values, or hardly two that are the same.
     """
-    own = raw[rows.numpy()]
+    own = raw[rows]
     if not category and is_number(name, raw, where):
         return _number(name, as_numbers(raw), as_numbers(own), where, missing)
     values = sorted({text for text in as_texts(own) if text is not None}, key=_order)
@@ -131,10 +130,10 @@ def as_texts(raw: np.ndarray) -> list[str | None]:
 
 
 class Encoded(Struct, frozen=True, eq=False):
-    """Columns as tensors: numbers [N, F] and the codes of each category [N, K], with the columns that they are of."""
+    """Columns as arrays: numbers [N, F] and the codes of each category [N, K], with the columns that they are of."""
 
-    numbers: Tensor
-    codes: Tensor
+    numbers: np.ndarray
+    codes: np.ndarray
     columns: tuple[Column, ...]
 
     @property
@@ -145,13 +144,13 @@ class Encoded(Struct, frozen=True, eq=False):
     def of_categories(self) -> list[Column]:
         return [c for c in self.columns if c.kind == "category"]
 
-    def code(self, name: str) -> Tensor:
+    def code(self, name: str) -> np.ndarray:
         """The codes of one category."""
         return self.codes[:, [c.name for c in self.of_categories].index(name)]
 
 
 def encoded(raw: Raw, columns: Sequence[Column], where: str) -> Encoded:
-    """The columns of a table as tensors. Raises DataError for one that is missing, or holds something else."""
+    """The columns of a table as arrays. Raises DataError for one that is missing, or holds something else."""
     for column in columns:
         if column.name not in raw:
             hint = f"it has {listed(raw)}"
@@ -162,8 +161,8 @@ def encoded(raw: Raw, columns: Sequence[Column], where: str) -> Encoded:
     numbers = [c.numbers(raw[c.name]) for c in columns if c.kind == "number"]
     codes = [c.codes(raw[c.name]) for c in columns if c.kind == "category"]
     return Encoded(
-        torch.stack(numbers, 1) if numbers else torch.empty(rows, 0),
-        torch.stack(codes, 1) if codes else torch.empty(rows, 0, dtype=torch.int64),
+        np.stack(numbers, 1) if numbers else np.empty((rows, 0), np.float32),
+        np.stack(codes, 1) if codes else np.empty((rows, 0), np.int64),
         tuple(columns),
     )
 
@@ -181,8 +180,8 @@ class Input(Struct, frozen=True):
     size: int | None = None
 
 
-def for_inputs(table: Encoded, inputs: Sequence[Input], where: str) -> tuple[Tensor, ...]:
-    """A table as a net takes it: one tensor for each of its inputs.
+def for_inputs(table: Encoded, inputs: Sequence[Input], where: str) -> tuple[np.ndarray, ...]:
+    """A table as a net takes it: one array for each of its inputs.
 
     An input of integers that is called as a category gets that one, [N, 1]; another one all others, each value with a
     number of its own. Without it they are one-hot behind the numbers. Raises DataError for what no input takes.
@@ -237,15 +236,15 @@ def _check_read(roles: _Roles, table: Encoded, where: str) -> None:
         raise DataError("unfit-input", message, f"leave them out: `ignore=[{quoted}]`")
 
 
-def _vector(table: Encoded, roles: _Roles) -> Tensor:
+def _vector(table: Encoded, roles: _Roles) -> np.ndarray:
     """The numbers, and behind them a column for each value of the categories that have no input of their own."""
     if roles.shared is not None:
         return table.numbers
-    hot = (torch.nn.functional.one_hot(table.code(c.name), c.levels).float() for c in roles.rest)
-    return torch.cat((table.numbers, *hot), 1)
+    hot = (np.eye(c.levels, dtype=np.float32)[table.code(c.name)] for c in roles.rest)
+    return np.concatenate((table.numbers, *hot), 1)
 
 
-def _check_size(given: Input, values: Tensor, table: Encoded, where: str) -> None:
+def _check_size(given: Input, values: np.ndarray, table: Encoded, where: str) -> None:
     count = values.shape[1]
     if given.size is None or given.size == count:
         return
@@ -256,11 +255,11 @@ def _check_size(given: Input, values: Tensor, table: Encoded, where: str) -> Non
     raise DataError("unfit-input", message, f"declare `input {given.name} [{count}]`, or bind the net's argument")
 
 
-def _disjoint(table: Encoded, rest: Sequence[Column]) -> Tensor:
+def _disjoint(table: Encoded, rest: Sequence[Column]) -> np.ndarray:
     """Codes of several categories, each behind those before it, [N, K]."""
     starts = np.cumsum([0, *(c.levels for c in rest)])[:-1]
     codes = [table.code(c.name) + int(start) for c, start in zip(rest, starts, strict=True)]
-    return torch.stack(codes, 1) if codes else torch.empty(len(table.codes), 0, dtype=torch.int64)
+    return np.stack(codes, 1) if codes else np.empty((len(table.codes), 0), np.int64)
 
 
 def described(columns: Sequence[Column], raw: Mapping[str, np.ndarray]) -> list[str]:

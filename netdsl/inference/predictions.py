@@ -7,29 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from msgspec import Struct
-from msgspec.structs import replace
-from torch import Tensor
 
+from netdsl.inference.errors import DataError
+from netdsl.inference.samples import Sample, batches, samples
+from netdsl.inference.test_time import averaged
+from netdsl.inference.trained import Trained
 from netdsl.recipe.losses import Bce
-from netdsl.training.errors import DataError
-from netdsl.training.evaluate import first_output
-from netdsl.training.opened import Trained
-from netdsl.training.regularization import drop_paths, dropouts
-from netdsl.training.samples import Sample, batches, samples
-from netdsl.training.test_time import averaged
 
 Prediction = dict[str, Any]
 
 
 class Wanted(Struct, frozen=True):
-    """What is asked of each sample. `top`: so many classes; `every`: the probabilities of all; `passes`: of Monte Carlo
-    dropout; `batch`: samples at once; `masks`: the folder that masks are written to."""
+    """What is asked of each sample. `top`: so many classes; `every`: the probabilities of all; `deviation`: of a net
+    that draws; `batch`: samples at once; `masks`: the folder that masks are written to."""
 
     top: int = 1
     every: bool = False
-    passes: int = 0
+    deviation: bool = False
     invert: bool = False
     batch: int = 32
     masks: Path | None = None
@@ -38,10 +33,10 @@ class Wanted(Struct, frozen=True):
 def predict(trained: Trained, paths: Iterable[Path], wanted: Wanted = Wanted()) -> Iterator[Prediction]:  # noqa: B008
     """What a net says of the samples in some files, one after the other. Raises DataError."""
     written: set[str] = set()
-    trained = replace(trained, forward=averaged(trained.forward, trained.recipe))
+    compute = trained.compute if wanted.deviation else averaged(trained.compute, trained.recipe)
     for batch in batches(samples(trained, paths, wanted.invert), wanted.batch):
-        inputs = tuple(torch.cat(x) for x in zip(*(s.inputs for s in batch), strict=True))
-        outputs = monte_carlo(trained, inputs, wanted.passes) if wanted.passes else _once(trained, inputs)[None]
+        inputs = (np.concatenate(x) for x in zip(*(s.inputs for s in batch), strict=True))
+        outputs = _activated(trained, compute(*inputs), wanted)
         for i, sample in enumerate(batch):
             found = {"sample": sample.name, **_said(trained, sample, outputs[:, i], wanted)}
             _check_new(found, written)
@@ -58,15 +53,23 @@ def _check_new(found: Prediction, written: set[str]) -> None:
     written.add(found["mask"])
 
 
-@torch.no_grad()
-def _once(trained: Trained, inputs: tuple[Tensor, ...]) -> Tensor:
-    """The main output of a batch: probabilities of classes and labels, numbers as they are, [B, ...]."""
-    output = first_output(trained.forward(*inputs)).float()
+def _activated(trained: Trained, output: np.ndarray, wanted: Wanted) -> np.ndarray:
+    """The outputs of a batch, [passes, B, ...]: probabilities of classes and labels, numbers as they are."""
+    output = np.asarray(output, dtype=np.float32)
+    output = output if wanted.deviation else output[None]
     if trained.task == "tokens":
-        output = output[:, -1]  # of the token that comes next
+        output = output[:, :, -1]  # of the token that comes next
     if is_sigmoid(trained):
-        return output.sigmoid()
-    return output if is_numbers(trained) else output.softmax(1)
+        chances: np.ndarray = np.exp(-np.logaddexp(np.float32(0), -output))
+        return chances
+    return output if is_numbers(trained) else softmax(output, 2)
+
+
+def softmax(x: np.ndarray, axis: int) -> np.ndarray:
+    """Exponentials along an axis, divided by their sum."""
+    powers = np.exp(x - x.max(axis, keepdims=True))
+    found: np.ndarray = powers / powers.sum(axis, keepdims=True)
+    return found
 
 
 def is_numbers(trained: Trained) -> bool:
@@ -78,27 +81,11 @@ def is_sigmoid(trained: Trained) -> bool:
     return trained.task == "labels" or isinstance(trained.recipe.loss, Bce)
 
 
-@torch.no_grad()
-def monte_carlo(trained: Trained, inputs: tuple[Tensor, ...], passes: int) -> Tensor:
-    """The outputs of several passes with dropout on, [passes, B, ...]; normalisation stays as at inference."""
-    assert trained.module is not None
-    noisy = [*dropouts(trained.module), *drop_paths(trained.module)]
-    if not noisy:
-        raise DataError("unfit-net", "this net has no dropout to draw from")
-    torch.manual_seed(trained.recipe.seed)
-    try:
-        for layer in noisy:
-            layer.train()
-        return torch.stack([_once(trained, inputs) for _ in range(passes)])
-    finally:
-        trained.module.eval()
-
-
-def _said(trained: Trained, sample: Sample, outputs: Tensor, wanted: Wanted) -> Prediction:
+def _said(trained: Trained, sample: Sample, outputs: np.ndarray, wanted: Wanted) -> Prediction:
     """One sample's prediction from its outputs, [passes, ...]."""
-    mean, deviation = outputs.mean(0), outputs.std(0, correction=0)
+    mean, deviation = outputs.mean(0), outputs.std(0)
     if is_numbers(trained):
-        return {"values": _named(target_names(trained, mean.numel()), mean.flatten())}
+        return {"values": _named(target_names(trained, mean.size), mean.ravel())}
     if trained.task == "labels":
         return {"labels": _named(class_names(trained, len(mean)), mean)}
     if mean.ndim == 3:
@@ -107,13 +94,13 @@ def _said(trained: Trained, sample: Sample, outputs: Tensor, wanted: Wanted) -> 
         hint = "`predict` shows classes, labels, numbers and masks"
         raise DataError("unfit-net", f"the net gives {list(mean.shape)} for a sample", hint)
     names, guesses = class_names(trained, len(mean)), []
-    for i in mean.topk(min(wanted.top, len(mean))).indices.tolist():
+    for i in np.argsort(-mean, kind="stable")[: wanted.top].tolist():
         guess = {"class": names[i], "probability": float(mean[i])}
-        guesses.append(guess | ({"deviation": float(deviation[i])} if wanted.passes else {}))
+        guesses.append(guess | ({"deviation": float(deviation[i])} if wanted.deviation else {}))
     return {"guesses": guesses} | ({"probabilities": _named(names, mean)} if wanted.every else {})
 
 
-def _named(names: list[str], values: Tensor) -> dict[str, float]:
+def _named(names: list[str], values: np.ndarray) -> dict[str, float]:
     return dict(zip(names, values.tolist(), strict=True))
 
 
@@ -128,15 +115,15 @@ def target_names(trained: Trained, count: int) -> list[str]:
     return list(names) if len(names) == count else ["value"] if count == 1 else [f"value_{i}" for i in range(count)]
 
 
-def _mask(trained: Trained, sample: Sample, chances: Tensor, wanted: Wanted) -> Prediction:
+def _mask(trained: Trained, sample: Sample, chances: np.ndarray, wanted: Wanted) -> Prediction:
     """The share of each class in a mask, and the mask itself as a PNG file of class numbers."""
-    guess = chances.argmax(0).to(torch.uint8)
-    counts = torch.bincount(guess.flatten().long(), minlength=len(chances)).double() / guess.numel()
+    guess = chances.argmax(0).astype(np.uint8)
+    counts = np.bincount(guess.ravel(), minlength=len(chances)) / guess.size
     names = class_names(trained, len(chances))
     found: Prediction = {"shares": _named(names, counts)}
     if wanted.masks is not None:
         file = wanted.masks / f"{_stem(sample.name)}.png"
-        write_mask(file, guess.numpy())
+        write_mask(file, guess)
         found["mask"] = str(file)
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
-from netdsl.training.errors import DataError
+from netdsl.inference.errors import DataError
 
 BYTES = tuple(chr(b) if 32 < b < 127 else f"0x{b:02x}" for b in range(256))
 """What the 256 bytes are called as classes."""

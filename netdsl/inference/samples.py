@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from msgspec import Struct
-from torch import Tensor
 
+from netdsl.inference.arrays import load_array, load_arrays
+from netdsl.inference.columns import encoded, for_inputs
+from netdsl.inference.errors import DataError
+from netdsl.inference.images import ImageView, filled, images_below, open_image
+from netdsl.inference.tables import load_columns
+from netdsl.inference.trained import Trained, longest, vocabulary
 from netdsl.recipe.columns import Columns, Csv, ParquetTable
 from netdsl.recipe.sources import Images
 from netdsl.sizes.stated import broken
-from netdsl.training.data.columns import encoded, for_inputs
-from netdsl.training.data.dataset import as_floats
-from netdsl.training.errors import DataError
-from netdsl.training.opened import Trained, longest, vocabulary
-from netdsl.training.readers.arrays import load_arrays
-from netdsl.training.readers.columns import load_columns
-from netdsl.training.readers.images import View, filled, open_image
-from netdsl.training.readers.listing import images_below
 
 ARRAYS, TABLES = (".npy", ".npz"), (".csv", ".tsv", ".parquet")
 OPEN = 224
@@ -29,10 +24,10 @@ OPEN = 224
 
 
 class Sample(Struct, frozen=True, eq=False):
-    """One sample: what it is called, and one tensor [1, ...] for each input of the net."""
+    """One sample: what it is called, and one array [1, ...] for each input of the net."""
 
     name: str
-    inputs: tuple[Tensor, ...]
+    inputs: tuple[np.ndarray, ...]
 
 
 def samples(trained: Trained, paths: Iterable[Path], invert: bool = False) -> Iterator[Sample]:
@@ -64,10 +59,10 @@ def _text(trained: Trained, path: Path) -> Sample:
     most = longest(trained)
     if not tokens or len(tokens) < (trained.shape[0] or 1):
         raise DataError("no-samples", f"{path} has {len(tokens)} tokens, and the net reads {trained.shape[0] or 1}")
-    return Sample(str(path), (torch.tensor([tokens[-most:]]),))
+    return Sample(str(path), (np.array([tokens[-most:]]),))
 
 
-def _rows(path: Path, inputs: tuple[Tensor, ...]) -> Iterator[Sample]:
+def _rows(path: Path, inputs: tuple[np.ndarray, ...]) -> Iterator[Sample]:
     for i in range(len(inputs[0])):
         yield Sample(f"{path}:{i + 1}", tuple(x[i : i + 1] for x in inputs))
 
@@ -81,17 +76,15 @@ def _image(trained: Trained, path: Path, invert: bool) -> Sample:
         shape = filled(tuple(s or 0 for s in trained.shape), image)
     else:
         shape = tuple(s or size for s, size in zip(trained.shape, (3, OPEN, OPEN), strict=True))
-    pixels = _view(trained.recipe.data, shape)(image)
-    check_sizes(trained, tuple(pixels.shape))
-    found = pixels[None].to(torch.float32) / 255
+    pixels = _view(trained.view, shape).pixels(image)
+    check_sizes(trained, pixels.shape)
+    found = as_floats(pixels[None])
     return Sample(str(path), (1 - found if invert else found,))
 
 
-def _view(data: Any, shape: tuple[int, ...]) -> View:
-    """How an image is seen: resized and cut as the run's own test images, where they lie in files."""
-    if not isinstance(data, Images):
-        return View(shape)
-    return View.of(data, (shape[0], data.crop, data.crop) if data.crop else shape)
+def _view(own: Images, shape: tuple[int, ...]) -> ImageView:
+    """How an image is seen: resized and cut as the run's own test images."""
+    return ImageView.of(own, (shape[0], own.crop, own.crop) if own.crop else shape)
 
 
 def check_sizes(trained: Trained, shape: tuple[int, ...]) -> None:
@@ -104,23 +97,23 @@ def check_sizes(trained: Trained, shape: tuple[int, ...]) -> None:
         )
 
 
-def _arrays(trained: Trained, path: Path) -> tuple[Tensor, ...]:
+def _arrays(trained: Trained, path: Path) -> tuple[np.ndarray, ...]:
     """Arrays [N, ...] of each input: one in an npy file, in an npz file by the names of the inputs (or `x`)."""
-    arrays = {"x": _array(path)} if path.suffix == ".npy" else load_arrays(path)
+    arrays = {"x": load_array(path)} if path.suffix == ".npy" else load_arrays(path)
     names = [i.name for i in trained.inputs]
     if len(names) == 1 and names[0] not in arrays and "x" in arrays:
         arrays[names[0]] = arrays["x"]
     missing = next((n for n in names if n not in arrays), None)
     if missing is not None:
         raise DataError("missing-column", f"{path} has no array `{missing}`", f"it has {', '.join(arrays)}")
-    found = tuple(_tensor(arrays[n], n, path) for n in names)
+    found = tuple(_numbers(arrays[n], n, path) for n in names)
     if found[0].ndim == len(trained.shape):
         found = _with_axis(found, trained)
     _check_shape(trained, tuple(found[0].shape[1:]), path)
     return found
 
 
-def _with_axis(found: tuple[Tensor, ...], trained: Trained) -> tuple[Tensor, ...]:
+def _with_axis(found: tuple[np.ndarray, ...], trained: Trained) -> tuple[np.ndarray, ...]:
     """One sample without the axis of samples, or grey images without that of their channel."""
     first = found[0]
     if trained.shape[0] == 1 and first.ndim == 3 and len(first) != 1:
@@ -135,25 +128,22 @@ def _check_shape(trained: Trained, have: tuple[int, ...], path: Path) -> None:
     check_sizes(trained, have)
 
 
-def _array(path: Path) -> np.ndarray:
-    try:
-        found: np.ndarray = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError("unreadable-data", f"{path} is not an array of numpy: {error}") from None
-    return found
-
-
-def _tensor(array: np.ndarray, name: str, path: Path) -> Tensor:
+def _numbers(array: np.ndarray, name: str, path: Path) -> np.ndarray:
     if array.dtype.kind not in "biuf":
         raise DataError("data-type", f"{path}: `{name}` is not an array of numbers")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise DataError("not-finite-data", f"{path}: `{name}` has values that are not finite")
     if array.dtype == np.uint8:
-        return as_floats(torch.from_numpy(array))
-    return torch.from_numpy(array.astype(np.float32 if array.dtype.kind == "f" else np.int64))
+        return as_floats(array)
+    return array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
 
 
-def _table(trained: Trained, path: Path) -> tuple[Tensor, ...]:
+def as_floats(pixels: np.ndarray) -> np.ndarray:
+    """Pixels from 0 to 1 as float32, in memory in the order of their axes."""
+    return np.ascontiguousarray(pixels, dtype=np.float32) / np.float32(255)
+
+
+def _table(trained: Trained, path: Path) -> tuple[np.ndarray, ...]:
     """The rows of a table, by the columns that the net was trained on."""
     if not trained.columns:
         raise DataError("unfit-input", f"{path} is a table, and the net was not trained on one")

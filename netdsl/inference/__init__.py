@@ -1,0 +1,1 @@
+"""A trained net run in onnxruntime, without torch: what goes in, and what comes out."""

@@ -1,0 +1,123 @@
+"""Images as a net sees them: which files there are, how one is opened, resized and cut."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+
+from netdsl.inference.errors import DataError
+from netdsl.recipe import sources
+
+ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+class ImageView:
+    """How an image becomes an array: shorter side to `resize`, the middle `crop` of it (or all of it, squeezed to that
+    square: `warp`), 1 or 3 channels."""
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        resize: int = 0,
+        crop: int = 0,
+        interpolation: str = "bilinear",
+        warp: bool = False,
+    ) -> None:
+        if len(shape) != 3 or shape[0] not in (1, 3):
+            hint = "declare an input such as `input image [3, 32, 32]`"
+            raise DataError(
+                "unfit-input", f"images have 1 or 3 channels, a height and a width; the net takes {list(shape)}", hint
+            )
+        if resize and not crop and resize < max(shape[1:]):
+            raise DataError("unfit-size", f"`resize` {resize} is smaller than what the net takes, {max(shape[1:])}")
+        if crop and 0 not in shape[1:] and tuple(shape[1:]) != (crop, crop):
+            takes = " x ".join(map(str, shape[1:]))
+            hint = f"leave `crop` out, or write `crop={shape[1]}`; sizes that a net names are set by `--size`"
+            raise DataError("unfit-size", f"`crop={crop}` cuts {crop} x {crop} pixels, and the net takes {takes}", hint)
+        self.channels = shape[0]
+        self.size = (crop, crop) if crop else shape[1:3]
+        self.resize = resize
+        self.interpolation = interpolation
+        self.warp = warp
+
+    @classmethod
+    def of(cls, source: sources.Images, shape: tuple[int, ...]) -> Self:
+        """How images of a source are resized and cut for a net that takes `shape`."""
+        return cls(shape, source.resize, source.crop, source.interpolation, source.fit == "warp")
+
+    def pixels(self, image: Any) -> np.ndarray:
+        """uint8 [C, H, W] of an open image with the right channels: torchvision's Resize and CenterCrop."""
+        height, width = self.size
+        if self.warp:
+            return self.array(resized(image, (width, height), self.interpolation))
+        image = self.scaled(image)
+        left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+        return self.array(image.crop((left, top, left + width, top + height)))
+
+    def scaled(self, image: Any) -> Any:
+        """The image with its shorter side as `resize` says, or as small as covers the cut; the other side's length is
+        cut to whole pixels, as torchvision does."""
+        height, width = self.size
+        if self.resize:
+            by_height, side = image.height < image.width, self.resize
+        else:
+            by_height = height * image.width > width * image.height
+            side = height if by_height else width
+        known, other = (image.height, image.width) if by_height else (image.width, image.height)
+        along = int(side * other / known)
+        size = (max(width, along), side) if by_height else (side, max(height, along))
+        return resized(image, size, self.interpolation)
+
+    def array(self, image: Any) -> np.ndarray:
+        """An image's pixels, uint8 [C, H, W]."""
+        return np.array(image).reshape(image.height, image.width, self.channels).transpose(2, 0, 1)
+
+
+def resized(image: Any, size: tuple[int, int], interpolation: str) -> Any:
+    """An image at another (width, height), antialiased."""
+    from PIL import Image
+
+    return image if image.size == size else image.resize(size, Image.Resampling[interpolation.upper()])
+
+
+def filled(shape: tuple[int, ...], first: Any) -> tuple[int, ...]:
+    """A net's input shape, whose open sizes (0) are those of the first image."""
+    return (shape[0], shape[1] or first.height, shape[2] or first.width)
+
+
+def open_image(file: str | Path | BinaryIO, channels: int, name: str = "") -> Any:
+    """An image with 1 or 3 channels. `name`: what it is called where it is not a file. Raises DataError."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as image:
+            return _levels(image).convert("L" if channels == 1 else "RGB")
+    except UnidentifiedImageError:
+        raise DataError("unreadable-data", f"{name or file} is not an image that can be read") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError("unreadable-data", f"{name or file} is not an image that can be read: {error}") from None
+
+
+def _levels(image: Any) -> Any:
+    """An image with 256 levels; of 16 bits the first eight stay, where Pillow would cut values off at 255."""
+    from PIL import Image
+
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers")
+    if not image.mode.startswith("I;16") and image.mode != "I":
+        return image
+    return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+
+
+def images_below(folder: Path) -> list[str]:
+    """The images in a folder and in those below it, in the order of their folders' and their own names."""
+    found = [
+        os.path.join(where, name)
+        for where, _, names in os.walk(folder)
+        for name in names
+        if not name.startswith(".") and os.path.splitext(name)[1].lower() in ENDINGS
+    ]
+    return sorted(found, key=lambda path: path.split(os.sep))

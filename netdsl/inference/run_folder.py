@@ -1,0 +1,63 @@
+"""What a run's directory says of itself: its files, and what `run.json` and `recipe.json` hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from netdsl.inference.columns import Column
+from netdsl.inference.errors import CheckpointError
+from netdsl.recipe.resume import Change
+from netdsl.recipe.schema import Recipe
+from netdsl.recipe.stored import current, current_recipe
+
+CHECKPOINT, WEIGHTS, ONNX, SOURCE = "checkpoint.safetensors", "model.safetensors", "model.onnx", "model.py"
+LOG, SPEC, RECIPE, ABOUT = "metrics.jsonl", "spec.net", "recipe.json", "run.json"
+
+
+class About(Struct, frozen=True, kw_only=True):
+    """What a run is, besides its spec and its recipe. `mean`, `std`: the statistics that the net standardises
+    with, `per`: per channel, or per pixel (kept with the weights) or image (then 0 and 1). `units`: mean and deviation
+    of regression targets; `columns`: of a table;
+    `functions`: what was given in Python, beside data; `fold`: which one of a cross-validation, from 0;
+    `samples`: of the splits for training, choosing and testing; `changes`: what a resumed run
+    was told to do otherwise."""
+
+    net: str
+    arguments: dict[str, str]
+    sizes: dict[str, int]
+    mean: list[Any] | float | None
+    std: list[Any] | float | None
+    classes: tuple[str, ...]
+    task: str
+    data: str
+    base: str
+    versions: dict[str, str]
+    per: str = "channel"
+    units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    columns: tuple[Column, ...] = ()
+    functions: tuple[str, ...] = ()
+    fold: int | None = None
+    samples: tuple[int, ...] = ()
+    environment: dict[str, Any] = {}
+    changes: tuple[Change, ...] = ()
+    result: dict[str, Any] = {}
+    language: int = 1
+
+
+def read_about(folder: Path) -> tuple[About, Recipe]:
+    """What a run is. Raises CheckpointError for a folder that is not a run directory."""
+    try:
+        about, written = (msgspec.json.decode((folder / n).read_bytes(), type=dict[str, Any]) for n in (ABOUT, RECIPE))
+        about["changes"] = current(about.get("changes", ()))
+        return msgspec.convert(about, About), msgspec.convert(current_recipe(written), Recipe)
+    except OSError as error:
+        name = Path(error.filename or ABOUT).name
+        raise CheckpointError(
+            "not-a-run", f"{folder} is not a run directory: {name}: {error.strerror or error}"
+        ) from None
+    except msgspec.DecodeError as error:
+        raise CheckpointError("not-a-run", f"{folder} is not a run directory: {error}") from None

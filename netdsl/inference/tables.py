@@ -1,0 +1,96 @@
+"""Tables of numbers and categories in CSV and parquet files."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netdsl.inference.columns import MISSING, Raw
+from netdsl.inference.errors import DataError
+from netdsl.recipe.columns import Columns, Csv
+
+
+def load_columns(file: Path, source: Columns) -> Raw:
+    """The columns of a file of the kind that a recipe's component names."""
+    return csv_columns(file, source.separator) if isinstance(source, Csv) else parquet_columns(file)
+
+
+def csv_columns(file: Path, separator: str = "") -> Raw:
+    """The columns of a CSV file as texts. Raises DataError for a line that has other cells than the first."""
+    if not file.is_file():
+        raise DataError(
+            "missing-data", f"there is no file {file}", "say where it is: `--data 'csv(\"...\", target=...)'`"
+        )
+    try:
+        with open(file, newline="", encoding="utf-8-sig") as stream:
+            first = stream.readline()
+            stream.seek(0)
+            lines = csv.reader(stream, delimiter=separator or _separator(first), strict=True)
+            names = [name.strip() for name in next(lines, [])]
+            _check_header(names, file)
+            rows = [_row(cells, names, i, file) for i, cells in enumerate(lines, 1) if cells]
+    except UnicodeDecodeError as error:
+        raise DataError("unreadable-data", f"{file} is not UTF-8 text: {error.reason} at byte {error.start}") from None
+    except csv.Error as error:
+        raise DataError("unreadable-data", f"{file} is not a CSV file: {error}") from None
+    if not rows:
+        raise DataError("no-samples", f"{file} has no rows below its column names")
+    return {name: np.array(column, dtype=object) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+
+
+def _separator(first: str) -> str:
+    return max(",;\t|", key=first.count)
+
+
+def _check_header(names: list[str], file: Path) -> None:
+    twice = next((n for i, n in enumerate(names) if n in names[:i]), None)
+    if twice is not None:
+        raise DataError(
+            "unreadable-data", f"{file} has two columns called `{twice}`", "the first line names the columns"
+        )
+    numbers = [n for n in names if n.replace(".", "").lstrip("+-").isdigit()]
+    if not names or len(numbers) == len(names):
+        raise DataError(
+            "unreadable-data", f"{file} has no column names", "its first line names the columns: `age,income`"
+        )
+
+
+def _row(cells: list[str], names: list[str], i: int, file: Path) -> list[str | None]:
+    if len(cells) != len(names):
+        message = f"row {i:,} of {file} has {len(cells)} cells, and there are {len(names)} columns"
+        raise DataError("unreadable-data", message, "cells that hold the separator stand in double quotes")
+    stripped = (cell.strip() for cell in cells)
+    return [None if cell.lower() in MISSING else cell for cell in stripped]
+
+
+def parquet_columns(file: Path) -> Raw:
+    """The columns of a parquet file; what is no number is a text. Raises DataError."""
+    try:
+        from pyarrow import ArrowException, parquet, types
+    except ImportError:
+        raise DataError("missing-package", "parquet files need `pyarrow`", "`pip install pyarrow`") from None
+    if not file.is_file():
+        raise DataError(
+            "missing-data", f"there is no file {file}", "say where it is: `--data 'table(\"...\", target=...)'`"
+        )
+    try:
+        table = parquet.read_table(file)
+    except (ArrowException, OSError) as error:
+        raise DataError("unreadable-data", f"{file} is not a parquet file: {str(error).splitlines()[0]}") from None
+    found: Raw = {}
+    for name in table.column_names:
+        kind = table[name].type
+        number = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
+        found[name] = plain(table[name].to_pylist(), number or types.is_null(kind))
+    return found
+
+
+def plain(values: list[Any], numbers: bool) -> np.ndarray:
+    """Numbers as float64, others as texts; None and NaN are missing."""
+    if numbers:
+        return np.array([np.nan if v is None else float(v) for v in values], dtype=np.float64)
+    gone = (v is None or (isinstance(v, float) and np.isnan(v)) for v in values)
+    return np.array([None if g else str(v) for v, g in zip(values, gone, strict=True)], dtype=object)

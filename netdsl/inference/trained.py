@@ -1,0 +1,156 @@
+"""A trained net that can be run: the ONNX file of a run directory, or one that stands alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from netdsl.backends.onnx.session import Session
+from netdsl.inference.columns import Column, Input
+from netdsl.inference.errors import CheckpointError
+from netdsl.inference.run_folder import ABOUT, ONNX, read_about
+from netdsl.inference.vocabulary import BYTES, TOKENIZER, Vocabulary, vocabulary_of
+from netdsl.recipe.columns import Columns
+from netdsl.recipe.losses import CrossEntropy
+from netdsl.recipe.registry import registered
+from netdsl.recipe.schema import Recipe
+from netdsl.recipe.sources import Images, Text
+from netdsl.sizes.stated import broken
+
+Size = int | None
+
+
+class Trained(Struct, frozen=True, eq=False, kw_only=True):
+    """A net that can be run. `compute`: its first output, [B, ...] float32, from an array for each input; where it
+    draws, several times, [passes, B, ...]. `shape`: its first input (None: any size); `recipe`: the run's; `inputs`:
+    what data depend on; `columns`: of a table; `task`: empty where that is not known; `targets`: columns to predict;
+    `fold`: the part of a cross-validation that it is tested on; `view`: how images in files are resized and cut;
+    `tokenizer`: the file of what makes tokens of a text. `constraints`: what must hold of the sizes that are called `names`."""
+
+    compute: Callable[..., np.ndarray]
+    shape: tuple[Size, ...]
+    outputs: int
+    kept: tuple[str, ...]
+    classes: tuple[str, ...]
+    recipe: Recipe
+    base: Path = Path()
+    units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    names: tuple[str | None, ...] = ()
+    constraints: tuple[str, ...] = ()
+    inputs: tuple[Input, ...] = ()
+    columns: tuple[Column, ...] = ()
+    task: str = ""
+    targets: tuple[str, ...] = ()
+    fold: int | None = None
+    view: Images = Images()
+    tokenizer: Path | None = None
+
+
+def open_run(folder: Path) -> Trained | None:
+    """The net of a run directory; None where the run has no ONNX file of its weights. Raises CheckpointError."""
+    about, _ = read_about(folder)
+    if "onnx" not in about.result or not (folder / ONNX).is_file():
+        return None
+    return of_run(folder, open_onnx(folder / ONNX))
+
+
+def of_run(folder: Path, found: Trained) -> Trained:
+    """A net of the ONNX file in a run directory, with what the run says of its data."""
+    about, recipe = read_about(folder)
+    return msgspec.structs.replace(
+        found, recipe=recipe, base=Path(about.base), classes=about.classes, units=about.units, task=about.task,
+        columns=about.columns, targets=targets_of(recipe), fold=about.fold, view=view_of(recipe),
+        tokenizer=tokenizer_of(folder),
+    )  # fmt: skip
+
+
+def open_onnx(path: Path) -> Trained:
+    """The net of an ONNX file, as far as the file says what it is. Raises CheckpointError."""
+    return of_session(session_of(path))
+
+
+def session_of(path: Path) -> Session:
+    """An ONNX file in onnxruntime, on as many threads as `OMP_NUM_THREADS` says. Raises CheckpointError."""
+    if not path.is_file():
+        kind = "is a folder, and no run directory: it has no " + ABOUT if path.is_dir() else ""
+        raise CheckpointError("no-such-file", f"{path} {kind}" if kind else f"there is no file {path}")
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    try:
+        return Session(path, threads=int(threads) if threads.isdecimal() else None)
+    except Exception as error:  # onnxruntime raises a type of its own for each reason
+        raise CheckpointError("unreadable-model", f"onnxruntime refuses {path}: {str(error).splitlines()[0]}") from None
+
+
+def of_session(session: Session) -> Trained:
+    """The net of an open ONNX file."""
+    said = session.metadata
+    names = _decoded(said.get("class_names", "[]"), tuple[str, ...])
+    prediction = _decoded(said.get("prediction", "{}"), dict[str, Any]) or {}
+    loss: Any = registered("loss").get(prediction.get("loss", ""), CrossEntropy)
+    view = _decoded(said.get("preprocessing", "{}"), Images) or Images()
+    return Trained(
+        compute=session, shape=next(iter(session.inputs.values()))[0][1:], outputs=len(names), kept=session.outputs,
+        classes=names, recipe=Recipe(loss=loss()), view=view, names=next(iter(session.names.values()))[1:],
+        constraints=session.constraints, task=prediction.get("task", ""), targets=tuple(prediction.get("targets", ())),
+        columns=_decoded(said.get("columns", "[]"), tuple[Column, ...]),
+        inputs=tuple(_input(name, sizes, dtype) for name, (sizes, dtype) in session.inputs.items()),
+    )  # fmt: skip
+
+
+def tokenizer_of(folder: Path) -> Path | None:
+    """The file of a run's tokenizer, where it has one."""
+    return folder / TOKENIZER if (folder / TOKENIZER).exists() else None
+
+
+def vocabulary(trained: Trained) -> Vocabulary:
+    """What makes tokens of a text for a language model. Raises DataError."""
+    own = trained.recipe.data
+    kind = own.tokens if isinstance(own, Text) else "bytes" if trained.classes == BYTES else "characters"
+    return vocabulary_of(kind, trained.classes, trained.tokenizer)
+
+
+def longest(trained: Trained) -> int:
+    """The most tokens that a net reads at once: as many as it takes, and was trained on."""
+    if trained.shape[0] is not None:
+        return trained.shape[0]
+    length = trained.recipe.data.length if isinstance(trained.recipe.data, Text) else 1024
+    name = trained.names[0]
+    while name is not None and length > 1 and broken(trained.constraints, {name: length}):
+        length -= 1
+    return length
+
+
+def targets_of(recipe: Recipe) -> tuple[str, ...]:
+    """What regression targets are called, where they are columns of a table."""
+    return recipe.data.targets if isinstance(recipe.data, Columns) else ()
+
+
+def view_of(recipe: Recipe) -> Images:
+    """How the images of a recipe's data are resized and cut, where they lie in files."""
+    return recipe.data if isinstance(recipe.data, Images) else Images()
+
+
+def preprocessing_of(recipe: Recipe, standardized: bool) -> dict[str, Any]:
+    """What an ONNX file says of its images: what its pixels are, and how a picture is resized and cut."""
+    said: dict[str, Any] = {"pixels": "float32 from 0 to 1", "standardized": standardized}
+    if isinstance(recipe.data, Images):
+        said |= {name: getattr(recipe.data, name) for name in Images.__struct_fields__}
+    return said
+
+
+def _input(name: str, sizes: tuple[Size, ...], dtype: str) -> Input:
+    return Input(name, dtype.startswith("int"), sizes[1] if len(sizes) == 2 else None)
+
+
+def _decoded(text: str, kind: Any) -> Any:
+    """What the file says of itself as JSON; nothing where it is something else."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.DecodeError:
+        return ()
