@@ -137,7 +137,7 @@ def view_of(recipe: Recipe) -> Images:
 
 
 def preprocessing_of(recipe: Recipe, standardized: bool) -> dict[str, Any]:
-    """What an ONNX file says of its images: what its pixels are, and how a picture is resized and cut."""
+    """What an ONNX file says of its images: what its pixels are, and how one is resized and cut."""
     said: dict[str, Any] = {"pixels": "float32 from 0 to 1", "standardized": standardized}
     if isinstance(recipe.data, Images):
         said |= {name: getattr(recipe.data, name) for name in Images.__struct_fields__}

@@ -1,6 +1,7 @@
 """Normalisation of channels over positions and samples: `bn`, `groupnorm`, `instancenorm`."""
 
 from collections.abc import Mapping
+from math import prod
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -137,7 +138,8 @@ class GroupNorm(Op, frozen=True):
             return g.op(
                 "GroupNormalization", x[0].name, weight, bias, num_groups=self.num_groups, epsilon=self.eps
             )  # fmt: skip
-        grouped = g.op("Reshape", x[0].name, g.const((0, self.num_groups, -1), "int64"))
+        positions = prod(x[0].type.shape[1:], start=channels // self.num_groups)
+        grouped = reshaped(g, x[0], self.num_groups, positions)
         ones, zeros = g.const([1.0] * self.num_groups), g.const([0.0] * self.num_groups)
         normed = g.op("InstanceNormalization", grouped, ones, zeros, epsilon=self.eps)
         y = reshaped(g, Operand(normed, x[0].type), *x[0].type.shape)

@@ -233,7 +233,7 @@ def test_predictions_see_images_as_the_runs_test_split(
     seen: list[torch.Tensor] = []
     watched = replace(trained, forward=lambda x: (seen.append(x), trained.forward(x))[1])
     next(predict(watched, [tmp_path / "pets" / "val" / "a" / "0.png"]))
-    assert torch.equal(seen[0], found.take(torch.tensor([0]))[0][0])
+    assert torch.equal(torch.from_numpy(seen[0]), found.take(torch.tensor([0]))[0][0])
 
 
 def saved(tmp_path: Path, **arrays: np.ndarray) -> str:

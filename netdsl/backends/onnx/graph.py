@@ -40,7 +40,8 @@ class GraphNode(Struct, frozen=True):
 
 
 class Finished(Struct, frozen=True):
-    """A graph whose nodes are in order. `outputs`: the value of each named output; `results`: values of op calls."""
+    """A graph whose nodes are in order. `outputs`: the value of each named output; `results`: values of op calls;
+    `reshaped`: the sizes of other values, and whether the batch comes before them."""
 
     opset: int
     nodes: tuple[GraphNode, ...]
@@ -48,6 +49,7 @@ class Finished(Struct, frozen=True):
     inputs: tuple[Value, ...]
     outputs: tuple[tuple[str, str, Value], ...]
     results: Mapping[str, Value]
+    reshaped: Mapping[str, tuple[tuple[Dim, ...], bool]] = {}
 
 
 class ShapeVector(str):
@@ -69,6 +71,7 @@ class GraphBuilder:
         self.scope = ""
         self.weights: Mapping[str, Weight] = {}
         self.sizes = Sizes(self)
+        self.reshaped: dict[str, tuple[tuple[Dim, ...], bool]] = {}
         self._shared: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._batched = {v.name for v in inputs if v.type.batched}
         self._count = 0
@@ -83,6 +86,8 @@ class GraphBuilder:
         given = tuple(self._given(op_type, inputs, i) for i in range(len(inputs)))
         names = tuple(f"%{self._count + i}" for i in range(outputs))
         self._count += outputs
+        if op_type == "Reshape" and isinstance(inputs[1], ShapeVector):
+            self.reshaped[names[0]] = inputs[1].sizes, inputs[1].batch
         kept = tuple((k, v) for k, v in attributes.items() if v is not None)
         self.nodes.append(GraphNode(op_type, given, names, kept, self.scope))
         if given and given[0] in self._batched and self._keeps_batch(op_type, attributes, given):

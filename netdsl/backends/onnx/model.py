@@ -58,7 +58,8 @@ def _lowered(flat: Flat, calls: tuple[Placed, ...], opset: int) -> Finished:
         names.update((v.name, str(r)) for v, r in zip(call.outputs, made, strict=True))
     outputs = tuple((o.name, names[o.value.name], o.value) for o in flat.outputs)
     results = {names[v.name]: v for call in calls for v in call.outputs}
-    return Finished(opset, tuple(builder.nodes), builder.initialisers, flat.inputs, outputs, results)
+    nodes = tuple(builder.nodes)
+    return Finished(opset, nodes, builder.initialisers, flat.inputs, outputs, results, builder.reshaped)
 
 
 def _results(call: Placed, builder: GraphBuilder, operands: tuple[Operand, ...]) -> tuple[Any, ...]:

@@ -30,7 +30,9 @@ def name_nodes(graph: Finished) -> tuple[Finished, tuple[str, ...]]:
     nodes = tuple(_renamed(node, final) for node in graph.nodes)
     outputs = tuple((name, name, value) for name, _, value in graph.outputs)
     results = {final[name]: value for name, value in graph.results.items() if name in final}
-    return replace(graph, nodes=nodes, initialisers=initialisers, outputs=outputs, results=results), names
+    reshaped = {final[name]: sizes for name, sizes in graph.reshaped.items() if name in final}
+    named = replace(graph, nodes=nodes, initialisers=initialisers, outputs=outputs, results=results, reshaped=reshaped)
+    return named, names
 
 
 def _own_outputs(graph: Finished) -> Finished:

@@ -10,21 +10,17 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import AttributeProto, ModelProto, TensorProto, helper
+from onnx import AttributeProto, ModelProto
 
 from netdsl.backends.onnx.graph import Finished, GraphNode
 from netdsl.backends.onnx.names import name_nodes
+from netdsl.backends.onnx.shapes import add_types, batch_name, element_type, type_of
 from netdsl.backends.onnx.weights import ExportError
-from netdsl.ir.model import Value
-from netdsl.sizes.dims import Dim
 
 IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
 """The IR version that was current with each opset: a newer stamp would be refused by the runtimes of that time."""
 
 WORD = re.compile(r"[A-Za-z_]\w*")
-
-NOT_INFERRED = frozenset(("GroupNormalization",))
-"""Nodes whose output types onnx's shape inference does not know: they are written out, because quantisers need them."""
 
 
 def to_proto(
@@ -39,26 +35,19 @@ def to_proto(
     model.opset_import.add(domain="", version=graph.opset)
     proto = model.graph
     proto.name = name
-    batch, labels = batch_name(graph.inputs), {label for label, _, _ in graph.outputs}
+    batch = batch_name(graph.inputs)
     for value in graph.inputs:
-        proto.input.add().CopyFrom(_value_info(value.name, value, batch))
+        proto.input.add().CopyFrom(type_of(value.name, value, batch))
         proto.input[-1].doc_string = ", ".join(c for c in constraints if value.type.names & set(WORD.findall(c)))
     for label, _, value in graph.outputs:
-        proto.output.add().CopyFrom(_value_info(label, value, batch, stored.get(label)))
+        proto.output.add().CopyFrom(type_of(label, value, batch, stored.get(label)))
     for node, label in zip(graph.nodes, names, strict=True):
         _add_node(proto, node, label, graph.opset)
-        if node.op_type in NOT_INFERRED and node.outputs[0] in graph.results.keys() - labels:
-            value = graph.results[node.outputs[0]]
-            proto.value_info.add().CopyFrom(_value_info(node.outputs[0], value, batch))
+    add_types(model, graph, batch)
     for key, array in graph.initialisers.items():
         _add_tensor(proto, key, array)
     annotate(model, metadata)
     return model
-
-
-def batch_name(inputs: tuple[Value, ...]) -> str:
-    """The name of the batch axis: `N`, unless the net has a size of that name."""
-    return "batch" if any("N" in v.type.names for v in inputs) else "N"
 
 
 def annotate(model: ModelProto, metadata: Mapping[str, Any]) -> None:
@@ -72,30 +61,6 @@ def annotate(model: ModelProto, metadata: Mapping[str, Any]) -> None:
 
 def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-
-
-def _value_info(name: str, value: Value, batch: str, stored: tuple[int, ...] | None = None) -> onnx.ValueInfoProto:
-    """The type of a value; `stored`: the shape of numbers that are in the file."""
-    if stored is not None:
-        return helper.make_tensor_value_info(name, element_type(value.type.dtype), stored)
-    shape: list[Dim | str] = [*value.type.shape]
-    if value.type.batched:
-        shape.insert(0, batch)
-    elif len(shape) > 1:
-        shape.insert(0, 1)
-    sizes = [s if isinstance(s, int) else str(s) for s in shape]
-    return helper.make_tensor_value_info(name, element_type(value.type.dtype), sizes)
-
-
-def element_type(dtype: str) -> int:
-    """ONNX's number of a dtype. Raises ExportError for one that it has not."""
-    try:
-        return int(TensorProto.DataType.Value(NAMES.get(dtype, dtype.upper())))
-    except ValueError:
-        raise ExportError("not-exportable", f"ONNX has no type {dtype}") from None
-
-
-NAMES = {"float32": "FLOAT", "float64": "DOUBLE"}
 
 
 def _add_tensor(proto: onnx.GraphProto, name: str, array: Any) -> None:

@@ -1,0 +1,90 @@
+"""The types of the values in a graph: its inputs and outputs, and what flows between its nodes.
+
+Viewers show the latter on edges, and quantisers ask for them. What an op of the net gives has the type that the net
+says, named sizes included; the nodes within an op are left to onnx's shape inference. Weights are not among them:
+onnxruntime's dynamic quantiser fails on files that list them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import onnx
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
+
+from netdsl.backends.onnx.graph import SMALL, Finished
+from netdsl.backends.onnx.weights import ExportError
+from netdsl.ir.model import Value
+from netdsl.sizes.dims import Dim
+
+NAMES = {"float32": "FLOAT", "float64": "DOUBLE"}
+
+
+def element_type(dtype: str) -> int:
+    """ONNX's number of a dtype. Raises ExportError for one that it has not."""
+    try:
+        return int(TensorProto.DataType.Value(NAMES.get(dtype, dtype.upper())))
+    except ValueError:
+        raise ExportError("not-exportable", f"ONNX has no type {dtype}") from None
+
+
+def batch_name(inputs: tuple[Value, ...]) -> str:
+    """The name of the batch axis: `N`, unless the net has a size of that name."""
+    return "batch" if any("N" in v.type.names for v in inputs) else "N"
+
+
+def type_of(name: str, value: Value, batch: str, stored: tuple[int, ...] | None = None) -> ValueInfoProto:
+    """The type of a value; `stored`: the shape of numbers that are in the file."""
+    element, shape = element_type(value.type.dtype), value.type.shape
+    if stored is not None:
+        return helper.make_tensor_value_info(name, element, stored)
+    if len(shape) > 1 and not value.type.batched:
+        shape = (1, *shape)
+    return helper.make_tensor_value_info(name, element, _sizes(shape, batch if value.type.batched else None))
+
+
+def _sizes(shape: Iterable[Dim], batch: str | None) -> list[int | str]:
+    sizes = [s if isinstance(s, int) else str(s) for s in shape]
+    return [batch, *sizes] if batch else sizes
+
+
+def add_types(model: ModelProto, graph: Finished, batch: str) -> None:
+    """Add the types of the values between nodes, in their order, to a model that has its nodes and not yet weights."""
+    known = {o.name for o in model.graph.output}
+    between = [name for node in graph.nodes for name in node.outputs if name not in known]
+    said = {n: type_of(n, graph.results[n], batch) for n in between if n in graph.results}
+    bare = _without_weights(model, graph)
+    bare.graph.value_info.extend(said.values())
+    found = _inferred(bare)
+    for name, (shape, batched) in graph.reshaped.items():
+        if name in found and name not in said and not _is_known(found[name]):
+            element = found[name].type.tensor_type.elem_type
+            said[name] = helper.make_tensor_value_info(name, element, _sizes(shape, batch if batched else None))
+            bare.graph.value_info.append(said[name])
+    types = {n: v for n, v in _inferred(bare).items() if _is_known(v)} | said
+    model.graph.value_info.extend(types[n] for n in between if n in types)
+
+
+def _inferred(bare: ModelProto) -> dict[str, ValueInfoProto]:
+    """What onnx's shape inference says of the values between nodes."""
+    return {v.name: v for v in onnx.shape_inference.infer_shapes(bare, data_prop=True).graph.value_info}
+
+
+def _is_known(value: ValueInfoProto) -> bool:
+    """Whether all sizes are; onnx gives one that it does not know no name, or one of its own."""
+    sizes = value.type.tensor_type.shape.dim
+    return all(s.HasField("dim_value") or (s.dim_param and not s.dim_param.startswith("unk__")) for s in sizes)
+
+
+def _without_weights(model: ModelProto, graph: Finished) -> ModelProto:
+    """A model for shape inference. Large weights go by their type: only the numbers of small ones, such as those of a
+    shape, mean anything to it."""
+    bare = ModelProto()
+    bare.CopyFrom(model)
+    for name, array in graph.initialisers.items():
+        element = element_type(array.dtype.name)
+        if array.dtype.kind == "i" or array.size <= SMALL:
+            bare.graph.initializer.add(name=name, data_type=element, dims=array.shape, raw_data=array.tobytes())
+        else:
+            bare.graph.input.append(helper.make_tensor_value_info(name, element, array.shape))
+    return bare
