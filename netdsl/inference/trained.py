@@ -31,7 +31,8 @@ class Trained(Struct, frozen=True, eq=False, kw_only=True):
     draws, several times, [passes, B, ...]. `shape`: its first input (None: any size); `recipe`: the run's; `inputs`:
     what data depend on; `columns`: of a table; `task`: empty where that is not known; `targets`: columns to predict;
     `fold`: the part of a cross-validation that it is tested on; `view`: how images in files are resized and cut;
-    `tokenizer`: the file of what makes tokens of a text. `constraints`: what must hold of the sizes that are called `names`."""
+    `tokenizer`: the file of what makes tokens of a text. `constraints`: what must hold of the sizes that are called
+    `names`."""
 
     compute: Callable[..., np.ndarray]
     shape: tuple[Size, ...]
