@@ -230,8 +230,8 @@ def test_predictions_see_images_as_the_runs_test_split(
     assert main(["train", "n.net", "--data", word, "--set", "steps=1", "-q", "--no-onnx", "-o", "run"]) == 0
     trained = open_trained(tmp_path / "run")
     found = read(trained.recipe.data, tmp_path, (3, 0, 0), 2).test
-    seen: list[torch.Tensor] = []
-    watched = replace(trained, forward=lambda x: (seen.append(x), trained.forward(x))[1])
+    seen: list[np.ndarray] = []
+    watched = replace(trained, compute=lambda x: (seen.append(x), trained.compute(x))[1])
     next(predict(watched, [tmp_path / "pets" / "val" / "a" / "0.png"]))
     assert torch.equal(torch.from_numpy(seen[0]), found.take(torch.tensor([0]))[0][0])
 

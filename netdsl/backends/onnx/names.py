@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from netdsl.backends.onnx.graph import Finished, GraphNode
+
+Fact = TypeVar("Fact")
 
 
 def name_nodes(graph: Finished) -> tuple[Finished, tuple[str, ...]]:
@@ -27,12 +30,19 @@ def name_nodes(graph: Finished) -> tuple[Finished, tuple[str, ...]]:
         final[name] = _free(f"const.{number}" if name.startswith("const.") else name, taken)
         taken.add(final[name])
         initialisers[final[name]] = array
-    nodes = tuple(_renamed(node, final) for node in graph.nodes)
-    outputs = tuple((name, name, value) for name, _, value in graph.outputs)
-    results = {final[name]: value for name, value in graph.results.items() if name in final}
-    reshaped = {final[name]: sizes for name, sizes in graph.reshaped.items() if name in final}
-    named = replace(graph, nodes=nodes, initialisers=initialisers, outputs=outputs, results=results, reshaped=reshaped)
-    return named, names
+    return replace(
+        graph,
+        nodes=tuple(_renamed(node, final) for node in graph.nodes),
+        initialisers=initialisers,
+        outputs=tuple((name, name, value) for name, _, value in graph.outputs),
+        results=_known(graph.results, final),
+        reshaped=_known(graph.reshaped, final),
+    ), names
+
+
+def _known(facts: Mapping[str, Fact], final: Mapping[str, str]) -> dict[str, Fact]:
+    """What is known of values, by their final names; of those that are still there."""
+    return {final[name]: fact for name, fact in facts.items() if name in final}
 
 
 def _own_outputs(graph: Finished) -> Finished:

@@ -7,7 +7,7 @@ onnxruntime's dynamic quantiser fails on files that list them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import onnx
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
@@ -55,14 +55,23 @@ def add_types(model: ModelProto, graph: Finished, batch: str) -> None:
     said = {n: type_of(n, graph.results[n], batch) for n in between if n in graph.results}
     bare = _without_weights(model, graph)
     bare.graph.value_info.extend(said.values())
-    found = _inferred(bare)
+    reshaped = _of_reshapes(graph, _inferred(bare), said, batch)
+    bare.graph.value_info.extend(reshaped.values())
+    said |= reshaped
+    types = dict(filter(lambda item: _is_known(item[1]), _inferred(bare).items())) | said
+    model.graph.value_info.extend(types[n] for n in between if n in types)
+
+
+def _of_reshapes(
+    graph: Finished, found: Mapping[str, ValueInfoProto], said: Collection[str], batch: str
+) -> dict[str, ValueInfoProto]:
+    """What nodes within an op give that reshape to named sizes, which onnx's inference does not work out."""
+    types = {}
     for name, (shape, batched) in graph.reshaped.items():
         if name in found and name not in said and not _is_known(found[name]):
             element = found[name].type.tensor_type.elem_type
-            said[name] = helper.make_tensor_value_info(name, element, _sizes(shape, batch if batched else None))
-            bare.graph.value_info.append(said[name])
-    types = {n: v for n, v in _inferred(bare).items() if _is_known(v)} | said
-    model.graph.value_info.extend(types[n] for n in between if n in types)
+            types[name] = helper.make_tensor_value_info(name, element, _sizes(shape, batch if batched else None))
+    return types
 
 
 def _inferred(bare: ModelProto) -> dict[str, ValueInfoProto]:
