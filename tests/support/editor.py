@@ -14,7 +14,7 @@ from pytest_lsp import LanguageClient, client_capabilities
 
 T = TypeVar("T")
 
-PATIENCE = 20
+PATIENCE = 120
 """Seconds until an answer is given up."""
 
 
