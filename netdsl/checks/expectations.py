@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from netdsl.analysis import count
-from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, diagnostic, did_you_mean, fault
+from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, diagnostic, fault
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.names import Env
+from netdsl.elaborate.nets import other_net
 from netdsl.ir.model import Program
 from netdsl.sizes.dims import symbol
 from netdsl.syntax import ast
@@ -29,7 +30,7 @@ def _check(node: ast.Expect, module: Module, elaborator: Elaborator, programs: M
     name = node.target.id
     at = module.place(node.target.at)
     if name not in module.nets:
-        raise fault("unknown-net", f"there is no net `{name}`", at, did_you_mean(name, module.nets))
+        raise fault("unknown-net", f"there is no net `{name}`", at, other_net(name, module.nets))
     if name not in programs:
         raise fault("missing-argument", f"`{name}` needs arguments: nothing can be expected of it", at)
     program = programs[name]

@@ -8,9 +8,11 @@ from netdsl.checks.expectations import check_expectations
 from netdsl.checks.lint.rules import lint_file, told
 from netdsl.checks.lint.subject import File
 from netdsl.checks.names import check_names
-from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic, fault
+from netdsl.elaborate.calls import completed, missing
 from netdsl.elaborate.elaborate import Elaborator
 from netdsl.elaborate.modules import Module
+from netdsl.elaborate.nets import block_of
 from netdsl.ir.model import Program
 from netdsl.syntax import ast
 
@@ -40,6 +42,10 @@ def _check_declarations(module: Module, elaborator: Elaborator, programs: Progra
         assert isinstance(declaration, ast.Constant)
         with elaborator.recording():
             elaborator.evaluator.declared.constant(module, declaration)
+    for declaration in module.declared(ast.Variant):
+        assert isinstance(declaration, ast.Variant)
+        with elaborator.recording():
+            _check_variant(module, elaborator, declaration)
     check_names(module, elaborator)
     check_expectations(module, elaborator, programs)
     if module.recipes:
@@ -50,6 +56,19 @@ def _check_declarations(module: Module, elaborator: Elaborator, programs: Progra
         from netdsl.checks.experiments import check_experiments
 
         check_experiments(module, elaborator)
+
+
+def _check_variant(module: Module, elaborator: Elaborator, declaration: ast.Variant) -> None:
+    """Raises Fault for `net M = N()` where `N` needs arguments. One that binds some of them may leave others open."""
+    value = declaration.value
+    if not isinstance(value, ast.Call) or value.arguments:
+        return
+    block = block_of(module, declaration.name.id, elaborator.evaluator)
+    waiting = missing(block)
+    if waiting:
+        name, at = module.place(value.function.at).text, module.place(value.at)
+        wanted = ", ".join(f"`{n}`" for n in waiting)
+        raise fault("missing-argument", f"`{name}` needs {wanted}", at, completed(at.text, waiting))
 
 
 def _shown(module: Module, mistakes: Sequence[Diagnostic], found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:

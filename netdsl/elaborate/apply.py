@@ -126,7 +126,8 @@ class Applier:
         waiting = calls.missing(arrow)
         if waiting:
             names = ", ".join(f"`{n}`" for n in waiting)
-            raise fault("missing-argument", f"{describe(arrow)} needs {names}", arrow.at)
+            hint = calls.completed(arrow.at.text, waiting)
+            raise fault("missing-argument", f"{describe(arrow)} needs {names}", arrow.at, hint)
 
     def _call(
         self, callee: Op | Definition, inputs: list[Wire], context: Context, at: Place, layer: LayerBuilder | None

@@ -77,6 +77,15 @@ def missing(value: Any) -> list[str]:
     return []
 
 
+def completed(written: str, waiting: list[str]) -> str | None:
+    """A call on one line with the arguments that it lacks, as a hint: `` `linear(out_features=...)` ``."""
+    if "\n" in written or "->" in written:
+        return None
+    name, _, given = written.removesuffix(")").partition("(")
+    said = [part for part in (given.strip().rstrip(","), *(f"{n}=..." for n in waiting)) if part]
+    return f"`{name.strip()}({', '.join(said)})`"
+
+
 def _missing_of_op(arrow: OpArrow) -> list[str]:
     """The same of an op: of the operands that may be left out it needs as many from the first as are given."""
     op, operands = arrow.op, {n for n, _ in arrow.operands}

@@ -22,12 +22,24 @@ ALIASES = {
 }  # fmt: skip
 """Names that people bring from elsewhere, and what they are called here."""
 
+FLOWING = ("x", "h", "out", "inp", "inputs", "hidden", "features")
+"""What the value that flows is called in modules of PyTorch and Keras."""
+
 
 def unknown_name(name: str, known: Iterable[str], at: Place) -> Fault:
     """The mistake of a name that stands for nothing, with what it may mean: what it is called here, or a known one."""
     alias = ALIASES.get(name.lower())
     hint = f"it is called `{alias}` here" if alias in REGISTRY else did_you_mean(name, known)
-    return fault("unknown-name", f"nothing is called `{name}`", at, hint)
+    return fault("unknown-name", f"nothing is called `{name}`", at, hint or _declared(name))
+
+
+def _declared(name: str) -> str | None:
+    """How a name that nothing is like would be declared; a name in capitals may be one of many things."""
+    if name in FLOWING:
+        return "the value that flows in is `it`; an input has the name that `input` gives it"
+    if not name.islower():
+        return None
+    return f"an argument is declared by the block or net, `net Name({name})`, a value by `{name} = ...`"
 
 
 class Silent(Exception):  # noqa: N818 - not an error of ours: there is nothing more to say about the user's

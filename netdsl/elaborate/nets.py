@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from netdsl.diagnostics.diagnostic import did_you_mean, fault
 from netdsl.elaborate.calls import block_parameters, missing
@@ -16,6 +16,14 @@ def block_of(module: Module, name: str, evaluator: Evaluator) -> BlockArrow | No
     """The block or net that a name of a module means; None for anything else."""
     value = evaluator.lookup(name, Env(module, {}), module.place(module.file.at))
     return value if isinstance(value, BlockArrow) else None
+
+
+def other_net(name: str, known: Iterable[str]) -> str | None:
+    """A hint where a name is that of no net: the one it is near, the only one there is, or all of them."""
+    nets = tuple(known)
+    if len(nets) == 1:
+        return f"did you mean `{nets[0]}`?"
+    return did_you_mean(name, nets) or (f"its nets: {', '.join(f'`{n}`' for n in nets)}" if nets else None)
 
 
 def takes(block: BlockArrow, arguments: Collection[str]) -> bool:

@@ -184,6 +184,8 @@ WORDS = {
     "size": "sizes are named by the input, `input image [3, H, W]`, or by the signature of a block",
     "shape": "sizes are named by the input, `input image [3, H, W]`, or by the signature of a block",
     "print": "nothing is printed: `netdsl summary` shows shapes, and `expect` holds a net to them",
+    "Input": "an input is declared, without the batch and channels first: `input image [3, 32, 32]`",
+    "InputLayer": "an input is declared, without the batch and channels first: `input image [3, 32, 32]`",
     "forward": "a body is a list of statements: `x -> layer`",
 }  # fmt: skip
 """What to say where no edit can be verified to fix."""

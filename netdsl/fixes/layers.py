@@ -19,6 +19,11 @@ from netdsl.ops import REGISTRY
 DEFAULTS = {"maxpool": "2", "avgpool": "2", "upsample": "2"}
 """What the one required argument is elsewhere where it is left out."""
 
+UNPADDED = re.compile(r"Conv[123][dD]")
+"""Convolutions of PyTorch and Keras, which do not pad unless told to."""
+
+_POINT = re.compile(r"[\s1,()]+")
+
 
 class Said(Struct, frozen=True):
     """An argument as it is said here; `follows` is a layer of its own after the call."""
@@ -48,6 +53,8 @@ def _habitual(name: str, habit: Habit, given: list[Argument]) -> Iterator[str]:
         yield from _named(name, habit, given)
     elif name in REGISTRY:
         yield call(name, [shown(a) for a in given])
+    if UNPADDED.fullmatch(name):
+        yield from _unpadded(habit, given)
     yield from _called(habit, given)
     if habit.op == "upsample" and given and not given[0].name:
         yield from _called(habit, [Argument("scale_factor", given[0].text, 0, 0), *given[1:]])
@@ -117,18 +124,35 @@ def _named(name: str, habit: Habit, given: list[Argument]) -> Iterator[str]:
         yield _written(name, arguments) + _after(told)
 
 
-def _called(habit: Habit, given: list[Argument]) -> Iterator[str]:
-    """The call of an op with arguments of elsewhere, in their order there; nothing where one is unknown here."""
-    own, entries = _own(habit.op), {_plain(e): e for e in habit.arguments.split()}
-    order = iter(_order(habit, len(given)))
-    pairs = [(entries.get(a.name, a.name) if a.name else next(order, ""), a.text) for a in given]
-    told = _told(pairs, own)
-    if told is None or any(entry == "-inplace" and not is_plain(text) for entry, text in pairs):
+def _called(habit: Habit, given: list[Argument], **meant: str) -> Iterator[str]:
+    """The call of an op with arguments of elsewhere, in their order there; nothing where one is unknown here.
+
+    `meant`: arguments that it has elsewhere without being told.
+    """
+    own, told = _own(habit.op), _arguments(habit, given)
+    if told is None:
         return
-    arguments = {s.name: s.text for s in told if s.name}
+    arguments = {s.name: s.text for s in told if s.name} | meant
     yield _written(habit.op, arguments) + _after(told)
     if habit.op in DEFAULTS and own[0] not in arguments:
         yield _written(habit.op, {own[0]: DEFAULTS[habit.op], **arguments}) + _after(told)
+
+
+def _arguments(habit: Habit, given: list[Argument]) -> list[Said] | None:
+    """What arguments of elsewhere, in their order there, are here; None where one is unknown."""
+    entries = {_plain(e): e for e in habit.arguments.split()}
+    order = iter(_order(habit, len(given)))
+    pairs = [(entries.get(a.name, a.name) if a.name else next(order, ""), a.text) for a in given]
+    if any(entry == "-inplace" and not is_plain(text) for entry, text in pairs):
+        return None
+    return _told(pairs, _own(habit.op))
+
+
+def _unpadded(habit: Habit, given: list[Argument]) -> Iterator[str]:
+    """A convolution of elsewhere that says nothing of padding, with what that means there."""
+    told = {s.name: s.text for s in _arguments(habit, given) or ()}
+    if "padding" not in told and not _POINT.fullmatch(told.get("kernel_size", "1")):
+        yield from _called(habit, given, padding="0")
 
 
 def _order(habit: Habit, given: int) -> list[str]:

@@ -125,6 +125,8 @@ def value_changes(text: str, start: int, end: int) -> Iterator[str]:
         yield " -> ".join([*stages[-1:], *stages[:-1]])
     if re.fullmatch(r"[\d_.]+", value):
         yield from (f"{value} epochs", f"{value} steps", value.partition(".")[0], f'"{value}"', f"({value}, {value})")
+    if re.fullmatch(r"-[\d_.]+", value):
+        yield value[1:]
     yield from (m[1] for m in [re.match(r"([\d_.]+) *(?:epochs?|steps?)$", value)] if m)
     if value in _LITERALS:
         yield _LITERALS[value]

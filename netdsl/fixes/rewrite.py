@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from itertools import islice
@@ -15,6 +16,9 @@ from netdsl.fixes.written import is_plain, listed, shown, value
 from netdsl.ops import REGISTRY
 from netdsl.recipe.aliases import ARGUMENTS
 from netdsl.recipe.registry import registered, registered_fields
+
+TIMES = ("every", "at", "over", "first")
+"""Arguments of schedules that are times."""
 
 MOST = 8
 """How many ways of writing a call are tried."""
@@ -109,6 +113,12 @@ def _components() -> frozenset[str]:
     return frozenset(name for field in registered_fields() for name in registered(field))
 
 
+def _timed(said: str) -> str:
+    """An argument of a schedule whose numbers count epochs elsewhere: `every=30 epochs`."""
+    name = said.rpartition("=")[0]
+    return said if name and name not in TIMES else re.sub(r"\b\d+\b(?!\.)", r"\g<0> epochs", said)
+
+
 def _component(name: str, given: list[Argument]) -> Iterator[str]:
     """A component of a recipe: an optimizer, a phase, a loss, an augmentation."""
     said = [f"{ARGUMENTS.get(a.name, a.name)}={value(a.text)}" if a.name else a.text for a in given]
@@ -116,6 +126,6 @@ def _component(name: str, given: list[Argument]) -> Iterator[str]:
         if own not in _components():
             continue
         yield written(own, said)
-        yield written(own, [a.text for a in given])
+        yield written(own, [_timed(part) for part in said])
         if given and not given[0].name:
             yield written(own, said[1:])

@@ -39,6 +39,7 @@ Candidate = tuple[str, list[Change], bool]
 
 _BATCHED = re.compile(r"(input \w+ )\[([A-Za-z_]\w*,\s*)(\d.*)\]")
 _MEMBER = re.compile(r"\s*(self\.([A-Za-z_]\w*)\s*=\s*)")
+_FIELD = re.compile(r"\w+\s*=\s*([^#\n]*[^#\s])")
 _NAMED = re.compile(r"[A-Za-z_]\w*\s*=(?!=)\s*")
 _WORD = re.compile(r"\s*([A-Za-z_]\w*)")
 _QUOTED_WORD = re.compile(r"`([A-Za-z_]\w*)`")
@@ -133,9 +134,8 @@ def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     start, end = mistake.at.span.start, mistake.at.span.end
     seen: set[tuple[Change, ...]] = set()
     habits: Iterable[Candidate] = _habits(text, mistake)
-    hints: Iterable[Candidate] = (
-        (h.message, c, True) for h in mistake.hints for c in quoted(text, start, end, h.message)
-    )
+    said = ((h.message, c, True) for h in mistake.hints for c in quoted(text, start, end, h.message))
+    hints: Iterable[Candidate] = chain(_filled(text, mistake), said)
     if mistake.code in OF_NAMES:
         habits = ()
     first, second = (habits, hints) if _is_foreign(text, mistake) else (hints, habits)
@@ -146,6 +146,16 @@ def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
         if key not in seen:
             seen.add(key)
             yield words, changes, safe
+
+
+def _filled(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
+    """A field of a recipe that is an argument of another: `optimizer = adamw(lr=...)` with the value that it has."""
+    assert mistake.at is not None
+    if mistake.code == "unknown-field":
+        start, (_, last) = mistake.at.span.start, line_of(text, mistake.at.span.start)
+        field = _FIELD.match(text, start, last)
+        for code in re.findall(r"`(\w+ = [^`]*\.\.\.[^`]*)`", mistake.hint or "") if field else ():
+            yield mistake.hint or "", [(start, field.end(), code.replace("...", field[1]))], True
 
 
 def _cropped(text: str, mistake: Diagnostic) -> Iterator[Candidate]:

@@ -18,7 +18,8 @@ Padding = Natural | tuple[Natural, ...] | Literal["same"]
 def spatial_rank(x: TensorType, kind: str) -> int:
     """The number of spatial axes of a channels-first input. Raises OpError unless it is 1, 2 or 3."""
     if not 2 <= x.rank <= 4:
-        raise OpError(f"`{kind}` needs channels and 1 to 3 spatial axes, found {x}", operand=0)
+        hint = f"a vector has no positions: `{kind}` comes before `flatten` or `gap`" if x.rank == 1 else None
+        raise OpError(f"`{kind}` needs channels and 1 to 3 spatial axes, found {x}", operand=0, hint=hint)
     return x.rank - 1
 
 

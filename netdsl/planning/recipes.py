@@ -12,7 +12,7 @@ from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
 from netdsl.elaborate.expressions import Evaluator
 from netdsl.elaborate.modules import Module, Reader, resolve
 from netdsl.elaborate.names import Env, Silent
-from netdsl.elaborate.nets import block_of, takes
+from netdsl.elaborate.nets import block_of, other_net, takes
 from netdsl.elaborate.weight import too_much_work
 from netdsl.recipe.bind import Origin, Written
 from netdsl.recipe.resolve import Chapter, Lineage, Resolved, changed_recipe, extended, resolve_recipe
@@ -101,7 +101,7 @@ def _target(module: Module, recipe: ast.Recipe) -> NetReference | None:
     name, at = recipe.target.id, module.place(recipe.target.at)
     found = module.find(name)
     if found is None or not isinstance(found[1], ast.Block | ast.Variant):
-        raise fault("unknown-net", f"there is no net `{name}`", at, did_you_mean(name, nets_of(module)))
+        raise fault("unknown-net", f"there is no net `{name}`", at, other_net(name, nets_of(module)))
     return NetReference(module, name)
 
 

@@ -150,7 +150,8 @@ class Binder:
     def _refuse_number(self, kind: Kind, written: Written, path: str) -> Any:
         text = written.place.text
         first = next(iter(kind.components))
-        hint = f"for example `{first}`" if text in ("true", "false") else f"for example `{first}({text})`"
+        is_number = isinstance(written.value, ast.Number)
+        hint = f"for example `{first}({text})`" if is_number else f"for example `{first}`"
         if {"linear", "constant"} <= kind.components.keys():
             ends = "over the run" if path == "dropout" else "first to last"
             hint = f"say how it is spread: `linear(0, {text})`, {ends}, or `constant({text})`"
@@ -190,6 +191,8 @@ class Binder:
                 if name in found:
                     raise fault("duplicate-argument", f"`{name}` is given twice", place)
                 found[name] = written.part(argument.value)
+        if mistakes and _has_strays(given):
+            raise Fault(mistakes[0])
         return found, mistakes
 
     def _weights(self, weight: Kind, written: Written, path: str) -> dict[str, Any]:
@@ -247,6 +250,12 @@ def _noting(mistakes: list[Diagnostic]) -> Iterator[None]:
         yield
     except Fault as mistake:
         mistakes.append(mistake.diagnostic)
+
+
+def _has_strays(given: tuple[ast.Argument, ...]) -> bool:
+    """Whether an argument by position follows one by name, as in `sgd(lr=0,1)`: its text is in doubt as a whole."""
+    named = [argument.name is not None for argument in given]
+    return True in named and not all(named[named.index(True) :])
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -97,7 +97,7 @@ def _check_field(entry: ast.Field, here: Mapping[str, ast.Field], origin: Origin
         raise fault("unknown-field", f"a recipe has no field `{name}`", place, hint)
     if name in here:
         first = Label("first written here", origin.place(here[name].name))
-        raise fault("duplicate-field", f"`{name}` is written twice", place, None, first)
+        raise fault("duplicate-field", f"`{name}` is written twice", place, "leave out one of them", first)
 
 
 def resolve_recipe(lineage: Lineage | None, overrides: Mapping[str, Written] | None = None) -> Resolved:

@@ -33,7 +33,7 @@ def recipe(body: str) -> str:
 MENDED = {
     net("conv(64, 3, groups=4)", "[18, 8, 8]"): "conv(64, 3, groups=2)",
     net("conv(in_channels=3, out_channels=64, kernel_size=3)"): "conv(64, 3)",
-    net("Conv2d(3, 64, 3)"): "conv(64, 3)",
+    net("Conv2d(3, 64, 3)"): "conv(64, 3, padding=0)",
     net("nn.Conv2d(3, 64, 3, padding=1) -> nn.ReLU(inplace=True)"): "conv(64, 3, padding=1) -> relu",
     net("gap -> Linear(512, 10)"): "gap -> linear(10)",
     net("conv(64, 3) -> BatchNorm2d(64)"): "conv(64, 3, bias=false) -> bn",

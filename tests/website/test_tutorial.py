@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,8 @@ def same(command: str, output: str, wanted: str) -> bool:
 def share_packages(environment: Path) -> None:
     """The dependencies of the wheel are those of this environment: nothing is downloaded, and netdsl is not there."""
     (packages,) = environment.glob("lib/python*/site-packages")
+    for older in packages.glob("setuptools*"):  # what `venv` adds before Python 3.12 is older than torch allows
+        shutil.rmtree(older)
     (packages / "dependencies.pth").write_text(f"{Path(torch.__file__).parent.parent}\n")
 
 
