@@ -151,10 +151,10 @@ def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
 def _filled(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     """A field of a recipe that is an argument of another: `optimizer = adamw(lr=...)` with the value that it has."""
     assert mistake.at is not None
-    if mistake.code == "unknown-field":
-        start, (_, last) = mistake.at.span.start, line_of(text, mistake.at.span.start)
-        field = _FIELD.match(text, start, last)
-        for code in re.findall(r"`(\w+ = [^`]*\.\.\.[^`]*)`", mistake.hint or "") if field else ():
+    start = mistake.at.span.start
+    field = _FIELD.match(text, start, line_of(text, start)[1]) if mistake.code == "unknown-field" else None
+    if field is not None:
+        for code in re.findall(r"`(\w+ = [^`]*\.\.\.[^`]*)`", mistake.hint or ""):
             yield mistake.hint or "", [(start, field.end(), code.replace("...", field[1]))], True
 
 
