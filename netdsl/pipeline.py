@@ -210,12 +210,17 @@ class Net:
 
         return build(self.source(init), self.class_name, seed)
 
-    def onnx(self, weights: Mapping[str, Any], *, opset: int = 18, target: str = "onnxruntime") -> ModelProto:
-        """The net as an ONNX model with these weights (arrays by state-dict key), not yet verified."""
+    def onnx(
+        self, weights: Mapping[str, Any], *, opset: int = 18, target: str = "onnxruntime", folded: bool = True
+    ) -> ModelProto:
+        """The net as an ONNX model with these weights (arrays by state-dict key), not yet verified.
+
+        `folded`: norms and scales that follow a layer are part of its weights.
+        """
         from netdsl.backends.onnx.model import export
 
         with uncollected():
-            return export(self.checked, weights, opset=opset, target=target, metadata=self.metadata)
+            return export(self.checked, weights, opset=opset, target=target, metadata=self.metadata, folded=folded)
 
     @property
     def metadata(self) -> dict[str, Any]:

@@ -57,10 +57,10 @@ class Decomposer:
 
     def region(self, entry: Name | None, end: Name, names: Mapping[Name, str]) -> Term:
         """`end` as a term over the value `entry`, which flows in, and those that have names."""
-        if end in names:
-            return term("ref", (("name", names[end]),))
         if end == entry:
             return IT
+        if end in names:
+            return term("ref", (("name", names[end]),))
         cuts = self._cuts(entry, end, names)
         found: list[Term] = []
         if cuts[0] in names:

@@ -14,6 +14,7 @@ from netdsl.lift.blocks import shared
 from netdsl.lift.build import Builder
 from netdsl.lift.decompose import Decomposer
 from netdsl.lift.fill import weights
+from netdsl.lift.idioms import idiomatic
 from netdsl.lift.model import Lifted, LiftError
 from netdsl.lift.proof import Comparison, compare
 from netdsl.lift.read import File, file_of, read
@@ -45,7 +46,7 @@ def lift(path: str, name: str = "Net", *, proven: bool = True) -> Lift:
 def lift_model(model: ModelProto, file: File | None = None, name: str = "Net", *, proven: bool = True) -> Lift:
     """Lift a model in memory."""
     file = file or file_of(model)
-    flat = Builder(file).run(RULES)
+    flat = idiomatic(Builder(file).run(RULES))
     text = checked_text(flat, name)
     net = compiled(text)
     state = weights(flat, flatten(net.checked))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from netdsl.lift.term import Term, bound, filled, free, labels, parts, seq, size, term
+from netdsl.lift.term import Term, bound, filled, free_of, labels, parts, seq, size, term
 from netdsl.lift.unify import unify
 
 LONGEST = 24
@@ -40,12 +40,10 @@ def _rolled(run: Any, statements: list[Term]) -> list[Term]:
 
 def is_closed(run: Sequence[Term], after: Sequence[Term]) -> bool:
     """Whether statements neither read names of before nor bind some that are read afterwards."""
-    names: frozenset[str] = frozenset()
-    for item in run:
-        if item.head == "output" or free(item) - names:
-            return False
-        names |= bound(item)
-    return not names or names.isdisjoint(frozenset[str]().union(*map(free, after)))
+    if free_of(run) or any(s.head == "output" for s in run):
+        return False
+    names = frozenset[str]().union(*map(bound, run))
+    return not names or names.isdisjoint(free_of(after))
 
 
 def _equal(statements: list[Term], start: int) -> Iterator[tuple[int, Term]]:

@@ -12,6 +12,9 @@ from netdsl.ir.model import Value
 from netdsl.ops.base import Op
 from netdsl.tensors import TensorType
 
+FOLDED_MARK = "(folded)"
+"""Among the weights of a convolution: what the file calls its weight, where a norm was folded into it."""
+
 
 class Call(Struct, frozen=True, eq=False):
     """One op call, as it would be written: `op` has the arguments of a person (`padding=same`).

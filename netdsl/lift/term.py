@@ -10,7 +10,7 @@ value), `residual` (inside: shortcut, branch), `repeat`, `for`, `use:BLOCK` (fie
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from netdsl.ops import REGISTRY
@@ -124,13 +124,18 @@ def free(found: Term) -> frozenset[str]:
     if found.head == "ref":
         return frozenset((found.fields[0][1],))
     if found.head == "seq":
-        names: set[str] = set()
-        bound: set[str] = set()
-        for item in found.kids:
-            names |= free(item) - bound
-            bound |= set(item.fields[0][1]) if item.head == "let" else set()
-        return frozenset(names)
+        return free_of(found.kids)
     return frozenset[str]().union(*map(free, found.kids))
+
+
+def free_of(statements: Iterable[Term]) -> frozenset[str]:
+    """The names that statements read before they bind them."""
+    names: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()
+    for statement in statements:
+        names |= free(statement) - own
+        own |= bound(statement)
+    return names
 
 
 def bound(found: Term) -> frozenset[str]:

@@ -29,11 +29,12 @@ def export(
     opset: int = 18,
     target: str = "onnxruntime",
     metadata: Mapping[str, Any] | None = None,
+    folded: bool = True,
 ) -> ModelProto:
     """The inference form of a net as an ONNX model.
 
     `weights`: arrays by state-dict key; keys that only training needs may be there or not. `metadata`: what the model
-    says about itself. Equal arguments give equal bytes. Raises ExportError for an unknown opset or target, a missing or
+    says about itself; `folded`: norms and scales go into the layers before them. Equal arguments give equal bytes. Raises ExportError for an unknown opset or target, a missing or
     misshapen weight, and what the opset cannot say.
     """
     if opset not in OPSETS:
@@ -41,7 +42,9 @@ def export(
     if target not in TARGETS:
         raise ExportError("not-exportable", f"target `{target}` is not one of {', '.join(TARGETS)}")
     flat = flatten(program, drop_vanishing=True)
-    calls = fold(place(flat, weights), tuple(o.value.name for o in flat.outputs))
+    calls = place(flat, weights)
+    if folded:
+        calls = fold(calls, tuple(o.value.name for o in flat.outputs))
     graph = guard(for_target(_lowered(flat, calls, opset), target))
     about = {**(metadata or {}), "target": target}
     return to_proto(graph, program.main.name, about, program.doc, [str(c) for c in program.constraints])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 
 from netdsl.lift.build import Builder, Rule
+from netdsl.lift.model import FOLDED_MARK
 from netdsl.lift.read import Node
 from netdsl.lift.rules.windows import padded, pads, per_axis, same, shown
 from netdsl.ops.base import Op
@@ -31,7 +33,16 @@ def _conv(builder: Builder, node: Node) -> None:
         op = DepthwiseConv(shown(kernel), **given)
     else:
         op = Conv(int(channels), shown(kernel), groups=groups, **given)
-    builder.apply(op, x, weights={"weight": weight} | ({} if bias is None else {"bias": bias}))
+    builder.apply(op, x, weights=_weights(node, weight, bias))
+
+
+RENAMED = re.compile(r"(\.folded$|^onnx::Conv_\d+$)")
+"""What netdsl and torch call a weight into which they have folded a norm."""
+
+
+def _weights(node: Node, weight: Any, bias: Any) -> dict[str, Any]:
+    found = {"weight": weight} | ({} if bias is None else {"bias": bias})
+    return found | ({FOLDED_MARK: node.inputs[1]} if RENAMED.search(node.inputs[1]) else {})
 
 
 def _transposed(builder: Builder, node: Node) -> None:
@@ -50,8 +61,7 @@ def _transposed(builder: Builder, node: Node) -> None:
         int(weight.shape[1] * groups), shown(kernel), shown(stride), shown(tuple(map(min, start, end))), shown(extra),
         groups, bias is not None, shown(dilation),
     )  # fmt: skip
-    weights = {"weight": weight} | ({} if bias is None else {"bias": bias})
-    value = builder.call(op, x, weights=weights)[0]
+    value = builder.call(op, x, weights=_weights(node, weight, bias))[0]
     if start != end:
         sides: Any = tuple((-a if a > 0 else 0, b if b < 0 else -b) for a, b in crop)
         value = builder.call(Pad(sides if axes > 1 else sides[0]), value)[0]

@@ -1,0 +1,27 @@
+"""Idioms: what exporters take apart is put together again, on the calls of a flat net.
+
+Each family is a table of rules by the kind of the last call of its idiom. They are applied until nothing changes.
+"""
+
+from __future__ import annotations
+
+from netdsl.lift.idioms.activations import ACTIVATIONS
+from netdsl.lift.idioms.attention import ATTENTION
+from netdsl.lift.idioms.channels import CHANNELS
+from netdsl.lift.idioms.engine import Rule, rewritten
+from netdsl.lift.idioms.folded import FOLDED
+from netdsl.lift.idioms.norms import NORMS
+from netdsl.lift.idioms.shapes import SHAPES
+from netdsl.lift.model import Lifted
+
+FAMILIES = (ACTIVATIONS, NORMS, SHAPES, CHANNELS, ATTENTION)
+
+
+def idiomatic(net: Lifted, split_norms: bool = True) -> Lifted:
+    """The net with its idioms as single ops. `split_norms`: what was folded into convolutions is a norm again."""
+    families = (*FAMILIES, FOLDED) if split_norms else FAMILIES
+    rules: dict[str, tuple[Rule, ...]] = {}
+    for family in families:
+        for kind, found in family.items():
+            rules[kind] = (*rules.get(kind, ()), *found)
+    return rewritten(net, rules)

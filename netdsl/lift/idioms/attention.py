@@ -1,0 +1,137 @@
+"""Multi-head attention in parts: projections, heads, scores, softmax, heads joined, a projection.
+
+Exporters cut heads in many ways, so that the parts in between are not matched: the places of the numbers are followed
+through them. Whatever order of features they leave is an order of the rows of the weights.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+
+from netdsl.ir.model import Value
+from netdsl.lift.idioms.engine import Net, Rule
+from netdsl.lift.idioms.views import factor_of, shape_of, traced
+from netdsl.lift.model import Call
+from netdsl.ops.attention import Attention
+from netdsl.ops.linear import Linear
+
+
+class Projected(Struct, frozen=True, eq=False):
+    """Queries, keys or values: the value they are a projection of, its weight `[heads * d, D]` and bias."""
+
+    x: Value
+    weight: Any
+    bias: Any
+    heads: int
+
+
+def _attention(net: Net, call: Call) -> list[Call] | None:
+    """A projection, of what heads give, of what is projected from one value."""
+    mixed = _mixed(net, call)
+    if mixed is None:
+        return None
+    product, order = mixed
+    soft = net.source(product.inputs[0], "softmax")
+    if soft is None or (soft.op.axis not in (None, -1) and soft.op.axis != soft.inputs[0].type.rank - 1):  # type: ignore[attr-defined]
+        return None
+    scores, mask, factor = _scores(net, soft.inputs[0])
+    if scores is None:
+        return None
+    found = [
+        _projected(net, v, t) for v, t in zip((*scores.inputs, product.inputs[1]), (False, True, False), strict=True)
+    ]
+    q, k, v = found
+    if q is None or k is None or v is None:
+        return None
+    return _built(call, (q, k, v), order, mask, factor)
+
+
+def _built(
+    call: Call, qkv: tuple[Projected, Projected, Projected], order: Any, mask: Value | None, factor: float
+) -> list[Call] | None:
+    q, k, v = qkv
+    alike = {(p.x.name, p.heads, p.bias is None) for p in qkv}
+    if len(alike) > 1 or call.outputs[0].type != q.x.type:
+        return None
+    inner, op = q.weight.shape[0], call.op
+    assert isinstance(op, Linear)
+    wanted = factor * sqrt(inner // q.heads)
+    scale = np.float32(1 if abs(wanted - 1) < 1e-6 else wanted)
+    weights = {"in_proj_weight": np.concatenate([q.weight * scale, k.weight, v.weight])}
+    if q.bias is not None:
+        weights["in_proj_bias"] = np.concatenate([q.bias * scale, k.bias, v.bias])
+    weights |= {f"out_proj.{n}": a for n, a in call.weights.items()}
+    weights["out_proj.weight"] = call.weights["weight"][:, order]
+    dim = None if inner == q.x.type.shape[-1] else inner
+    made = Attention(q.heads, dim, bias=op.bias, qkv_bias=q.bias is not None)
+    return [replace(call, op=made, inputs=(q.x,) if mask is None else (q.x, mask), weights=weights)]
+
+
+def _mixed(net: Net, call: Call) -> tuple[Call, Any] | None:
+    """The product of weights and values below a projection, and the order of its features."""
+    found = traced(net, call.inputs[0])
+    if found is None or found.call is None or found.call.kind != "matmul" or found.factor != 1.0:
+        return None
+    shape = shape_of(found.value.type)
+    size, length = shape[-1], shape[-2]
+    outer, features = _outer(call.inputs[0], length)
+    if outer is None or features % size:
+        return None
+    heads = np.arange(int(np.prod(shape))).reshape(outer, features // size, length, size)
+    wanted = heads.transpose(0, 2, 1, 3).reshape(-1, features)
+    places = found.places.reshape(-1, features)
+    order = np.searchsorted(places[0], wanted[0], sorter=np.argsort(places[0]))
+    order = np.argsort(places[0])[np.minimum(order, features - 1)]
+    return (found.call, order) if np.array_equal(places[:, order], wanted) else None
+
+
+def _outer(x: Value, length: int) -> tuple[int | None, int]:
+    """How many sequences a value is, and how many features a token has."""
+    shape = shape_of(x.type)
+    tokens = int(np.prod(shape[:-1]))
+    return (tokens // length if len(shape) >= 2 and shape[-2] == length else None), shape[-1]
+
+
+def _scores(net: Net, value: Value) -> tuple[Call | None, Value | None, float]:
+    """The product of queries and keys, a mask that is added to it, and a factor."""
+    factor, mask = 1.0, None
+    while (call := net.source(value)) is not None and net.is_single(value):
+        if call.kind == "matmul":
+            return call, mask, factor
+        if mask is not None or call.kind not in ("scalar", "reshape", "add") or not factor_of(call):
+            break
+        factor *= factor_of(call)
+        value = call.inputs[0]
+        mask = call.inputs[1] if call.kind == "add" else None
+    return None, None, 0.0
+
+
+def _projected(net: Net, value: Value, turned: bool) -> Projected | None:
+    """Heads `[..., L, d]` (keys: `[..., d, L]`) as a projection of a value."""
+    found = traced(net, value)
+    if found is None or found.call is None or not isinstance(found.call.op, Linear) or found.call.kind != "linear":
+        return None
+    places = np.swapaxes(found.places, -1, -2) if turned else found.places
+    length, size = places.shape[-2:]
+    columns = found.call.op.out_features
+    x = found.call.inputs[0]
+    outer, _ = _outer(x, length)
+    if outer is None or places.size % (outer * length * size):
+        return None
+    heads = places.size // (outer * length * size)
+    places = places.reshape(outer, heads, length, size)
+    order = (places[0, :, 0, :] % columns).reshape(-1)
+    tokens = np.arange(outer * length).reshape(outer, 1, length, 1)
+    if not np.array_equal(places, tokens * columns + order.reshape(1, heads, 1, size)):
+        return None
+    factor = np.float32(found.factor)
+    weight, bias = found.call.weights["weight"][order] * factor, found.call.weights.get("bias")
+    return Projected(x, weight, None if bias is None else bias[order] * factor, heads)
+
+
+ATTENTION: dict[str, tuple[Rule, ...]] = {"linear": (_attention,)}

@@ -1,0 +1,130 @@
+"""Shapes: global pools, flattening, channel shuffle, growing concats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from netdsl.lift.idioms.engine import Net, Rule
+from netdsl.lift.model import Call
+from netdsl.ops import REGISTRY
+from netdsl.ops.joining import Concat
+from netdsl.sizes.dims import product
+
+GLOBAL = {"adaptive_avgpool": "gap", "adaptive_maxpool": "gmp"}
+
+
+def _vector(net: Net, call: Call) -> list[Call] | None:
+    """`[C, 1, 1]` of a global pool made `[C]`, by whatever names: the pool itself gives `[C]`."""
+    pool = net.source(call.inputs[0])
+    while pool is not None and pool.kind in ("flatten", "reshape", "squeeze") and net.is_single(pool.outputs[0]):
+        pool = net.source(pool.inputs[0])
+    if pool is None or pool.kind not in GLOBAL or not net.is_single(call.inputs[0]):
+        return None
+    x = pool.inputs[0]
+    if call.outputs[0].type.shape != (x.type.shape[0],) or any(s != 1 for s in pool.outputs[0].type.spatial):
+        return None
+    return [replace(call, op=REGISTRY[GLOBAL[pool.kind]](), inputs=(x,))]
+
+
+def _flat(net: Net, call: Call) -> list[Call] | None:
+    """A reshape that joins all axes, or all after the channels."""
+    x, made = call.inputs[0].type, call.outputs[0].type
+    if made.rank == 1 and x.rank > 1:
+        return [replace(call, op=REGISTRY["flatten"]())]
+    if made.rank == 2 and x.rank > 2 and made.shape == (x.shape[0], product(x.shape[1:])):
+        return [replace(call, op=REGISTRY["flatten"](start=1))]
+    return None
+
+
+def _chained(net: Net, call: Call) -> list[Call] | None:
+    """A reshape of a reshape."""
+    before = net.source(call.inputs[0])
+    if before is None or before.kind not in ("reshape", "flatten", "unsqueeze", "squeeze"):
+        return None
+    if before.inputs[0].type == call.outputs[0].type:
+        return [replace(call, op=REGISTRY["identity"](), inputs=before.inputs)]
+    return [replace(call, op=REGISTRY["reshape"](shape=call.outputs[0].type.shape), inputs=before.inputs)]
+
+
+def _shuffle(net: Net, call: Call) -> list[Call] | None:
+    """`[C, H, W]` as `[g, C / g, H, W]`, turned, and back."""
+    turned = net.source(call.inputs[0], "permute")
+    cut = net.source(turned.inputs[0], "reshape") if turned else None
+    if turned is None or cut is None or cut.inputs[0].type != call.outputs[0].type:
+        return None
+    inner, rank = cut.outputs[0].type, cut.inputs[0].type.rank
+    order: Any = turned.op.axes  # type: ignore[attr-defined]
+    if inner.rank != rank + 1 or tuple(order) != (1, 0, *range(2, rank + 1)) or rank < 2:
+        return None
+    if inner.shape[2:] != cut.inputs[0].type.shape[1:]:
+        return None
+    return [replace(call, op=REGISTRY["channel_shuffle"](groups=inner.shape[0]), inputs=cut.inputs)]
+
+
+def _growing(net: Net, call: Call) -> list[Call] | None:
+    """A concat of everything so far and one more is one of the last concat and the new value."""
+    if len(call.inputs) < 3:
+        return None
+    names = tuple(v.name for v in call.inputs)
+    for other in net.readers.get(names[0], ()):
+        count = len(other.inputs)
+        if other.kind != "concat" or other is call or other.op != call.op or not 1 < count < len(names):
+            continue
+        if tuple(v.name for v in other.inputs) == names[:count] and _is_longest(net, call, other):
+            return [replace(call, inputs=(other.outputs[0], *call.inputs[count:]))]
+    return None
+
+
+def _is_longest(net: Net, call: Call, found: Call) -> bool:
+    names = tuple(v.name for v in call.inputs)
+    others = [c for c in net.readers[names[0]] if c.kind == "concat" and c is not call and c.op == call.op]
+    starts = [len(c.inputs) for c in others if tuple(v.name for v in c.inputs) == names[: len(c.inputs)]]
+    return len(found.inputs) == max((n for n in starts if n < len(names)), default=0)
+
+
+def _means(net: Net, call: Call) -> list[Call] | None:
+    """The mean over an image."""
+    op: Any = call.op
+    x = call.inputs[0].type
+    axes = tuple(a % x.rank for a in ((op.axis,) if isinstance(op.axis, int) else op.axis or range(x.rank)))
+    if x.rank < 3 or axes != tuple(range(1, x.rank)):
+        return None
+    name = {"reduce_mean": "avg", "reduce_max": "max"}[call.kind]
+    if op.keepdims:
+        return [replace(call, op=REGISTRY[f"adaptive_{name}pool"](1))]
+    return [replace(call, op=REGISTRY["gap" if name == "avg" else "gmp"]())]
+
+
+def _doubled(net: Net, call: Call) -> list[Call] | None:
+    """A transpose of a transpose."""
+    before = net.source(call.inputs[0], "permute")
+    if before is None:
+        return None
+    order = tuple(before.op.axes[a] for a in call.op.axes)  # type: ignore[attr-defined]
+    if order == tuple(range(len(order))):
+        return [replace(call, op=REGISTRY["identity"](), inputs=before.inputs)]
+    return [replace(call, op=REGISTRY["permute"](order), inputs=before.inputs)]
+
+
+def _patches(net: Net, call: Call) -> list[Call] | None:
+    """A convolution whose windows tile the image."""
+    op: Any = call.op
+    if op.kernel_size != op.stride or op.padding != 0 or op.groups != 1 or op.dilation != 1 or op.kernel_size == 1:
+        return None
+    return [replace(call, op=REGISTRY["patchify"](op.out_channels, op.kernel_size, bias=op.bias))]
+
+
+SHAPES: dict[str, tuple[Rule, ...]] = {
+    "flatten": (_vector, _chained),
+    "reshape": (_vector, _shuffle, _chained, _flat),
+    "squeeze": (_vector,),
+    "concat": (_growing,),
+    "reduce_mean": (_means,),
+    "reduce_max": (_means,),
+    "permute": (_doubled,),
+    "conv": (_patches,),
+}
+
+__all__ = ["SHAPES", "Concat"]
