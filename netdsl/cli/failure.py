@@ -23,7 +23,7 @@ class Failure(Exception):  # noqa: N818 - it ends a command, it is not a mistake
 FILE_CODES = {
     "no-such-file", "is-a-directory", "unreadable", "cannot-write", "not-empty", "run-in-use",
     "not-a-run", "unfinished-run", "outdated-run", "damaged-checkpoint", "unreadable-model", "unreadable-weights",
-    "unclear-weights",
+    "unclear-weights", "not-an-experiment", "changed-experiment",
 }  # fmt: skip
 """Codes of files that cannot be read or written: a command that meets one exits with USAGE."""
 

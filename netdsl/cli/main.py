@@ -26,6 +26,7 @@ COMMANDS = {
     "compile": "write a net as PyTorch source and as an ONNX file",
     "train": "train a net as its recipe says",
     "probe": "look inside a net: signals, dead units, receptive field, spectrum, curvature, learning rates",
+    "experiment": "train every cell of an experiment, and show what it says as tables and figures",
     "recipe": "show what a recipe will do before it is done",
     "eval": "measure a trained net on a data set",
     "predict": "run a trained net on images",

@@ -76,4 +76,22 @@ EXPERIMENTS = (
         experiment("vary width = [8, 16]\nseeds = 3\nmeasure = [test.top1]\ncompare test.top1 against width = 8"),
         experiment("vary width = [8, 16]\nseeds = 6\nmeasure = [test.top1]\ncompare test.top1 against width = 8"),
     ),
+    Code(
+        "not-an-experiment",
+        "The folder is not one of this experiment",
+        "It holds something else, an experiment of another name, or one written by a newer version of netdsl. Choose "
+        "another folder with `-o`.",
+    ),
+    Code(
+        "changed-experiment",
+        "The folder holds runs of an earlier form of the experiment",
+        "Runs are kept by what decides them: the net, the recipe and the seed. A run of the same cell that was decided "
+        "by something else would be mixed up with new ones. Choose another folder, or delete the one that is named.",
+    ),
+    Code(
+        "worker-died",
+        "A process that trains cells has ended",
+        "Usually the system ended it for want of memory. The cell is tried once more; with fewer workers "
+        "(`--workers 1`) each has more memory.",
+    ),
 )

@@ -1,0 +1,142 @@
+"""Run an experiment of a spec: train every cell of its grid with every seed, and show what it says as tables and
+figures. The same command continues where it was stopped, by whatever.
+
+Every run is what `netdsl train` does, in a run directory below the experiment's folder. Worker processes stay warm:
+torch is imported once for each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netdsl.cli.failure import WRONG, Failure, Refused
+from netdsl.cli.target import given_sizes, open_spec, split_target
+
+if TYPE_CHECKING:
+    from netdsl.experiment.planned import PlannedCell, Setting, Unfit
+    from netdsl.experiment.results import Results
+
+FORMATS = ("text", "markdown", "latex", "json")
+
+EXAMPLES = """\
+examples:
+  netdsl experiment vgg.net:DepthAndWidth --plan       the cells, and what they will cost
+  netdsl experiment vgg.net:DepthAndWidth              train them, or resume; experiments/DepthAndWidth/index.html
+  netdsl experiment vgg.net --workers 1 --set epochs=1 a first look at another length
+  netdsl experiment vgg.net --report --format latex    the tables of what has ended
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("spec", metavar="SPEC[:Name]", help="a spec, and after a colon one of its experiments")
+    parser.add_argument("--plan", action="store_true", help="show what will be run, and run nothing")
+    parser.add_argument("--report", action="store_true", help="run nothing: show what has ended")
+    parser.add_argument("-o", "--output", metavar="DIR", help="the folder (default: experiments/<name>)")
+    parser.add_argument("--format", choices=FORMATS, default="text", help="how tables are printed (text)")
+    parser.add_argument("--json", action="store_const", dest="format", const="json", help="the same as --format json")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that train (default: one for each core)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="another number of seeds")
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 ... (default: cuda if there is one)")
+    parser.add_argument(
+        "--set", dest="settings", metavar="FIELD=VALUE", action="append", default=[],
+        help="change a field of the recipe in every cell",
+    )  # fmt: skip
+    parser.add_argument(
+        "--size", dest="sizes", metavar="NAME=N", action="append", default=[], help="fix a named size of the inputs"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="print only the tables")
+
+
+def run(args: argparse.Namespace) -> int:
+    from netdsl.diagnostics.diagnostic import Fault
+
+    _check(args)
+    try:
+        return _run(args)
+    except Fault as mistake:
+        raise Refused((mistake.diagnostic,)) from None
+
+
+def _check(args: argparse.Namespace) -> None:
+    for name in ("workers", "seeds"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise Failure(f"`--{name} {getattr(args, name)}` should be a number from 1")
+    if args.plan and args.report:
+        raise Failure("`--plan` shows what will be run, `--report` what has ended", "choose one of them")
+
+
+def _run(args: argparse.Namespace) -> int:
+    from netdsl.experiment.run import Options, gathered, plan_cells, run_grid
+
+    setting = _setting(args)
+    folder = Path(args.output or f"experiments/{setting.experiment.name}")
+    if setting.experiment.search is not None:
+        raise Failure("a search is checked, and not run yet", "leave out `search` and write values in place of ranges")
+    cells, unfit = plan_cells(setting)
+    if unfit:
+        raise Refused(_refusal(unfit))
+    if args.plan:
+        print(_plan(setting, cells))
+        return 0
+    if args.report:
+        found = gathered(setting, folder, cells)
+    else:
+        if not args.quiet:
+            _say(_plan(setting, cells))
+        options = Options(args.workers, args.device)
+        found = run_grid(setting, folder, cells, options, _silent if args.quiet else _say)
+    return _show(args, found, folder)
+
+
+def _setting(args: argparse.Namespace) -> Setting:
+    """The experiment that is meant, without mistakes; its warnings are printed."""
+    from msgspec.structs import replace
+
+    from netdsl.cli.training import settings_of
+    from netdsl.experiment.opened import opened
+
+    path, name = split_target(args.spec)
+    setting, warnings = opened(open_spec(path), name, settings_of(args), given_sizes(args))
+    if warnings and not args.quiet:
+        from netdsl.render.diagnostics import render_all
+
+        _say(render_all(warnings, sys.stderr))
+    if args.seeds is not None:
+        return replace(setting, experiment=replace(setting.experiment, seeds=args.seeds))
+    return setting
+
+
+def _refusal(unfit: list[Unfit]) -> tuple:  # type: ignore[type-arg]
+    from msgspec.structs import replace
+
+    first = unfit[0].diagnostics[0]
+    notes = tuple(f"{u.cell.label}: {u.diagnostics[0].message}" for u in unfit[:8])
+    return (replace(first, notes=notes),)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _silent(text: str) -> None: ...
+
+
+def _plan(setting: Setting, cells: list[PlannedCell]) -> str:
+    from netdsl.experiment.text import plan_text
+
+    return plan_text(setting, cells)
+
+
+def _show(args: argparse.Namespace, found: Results, folder: Path) -> int:
+    """Print the tables and write all reports; 1 where a run failed."""
+    from netdsl.experiment.report import printed, write_reports
+
+    print(printed(found, args.format, sys.stdout), end="")
+    if found.ended:
+        write_reports(found, folder)
+        if not args.quiet:
+            _say(f"everything is in {folder}; {folder / 'index.html'} shows it")
+    return WRONG if any(row.failed for row in found.rows) else 0

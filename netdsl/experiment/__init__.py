@@ -1,0 +1,1 @@
+"""Experiments: cells become runs in warm worker processes, runs become tables, tests and figures."""

@@ -1,0 +1,292 @@
+"""Experiments as they run: warm workers, resuming, workers that die, folders of something else."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netdsl.cli.main import main
+from netdsl.diagnostics.codes.experiments import NET
+
+ENTRIES = """
+  vary width = [4, 8]
+  seeds   = 2
+  measure = [test.top1, train.loss, params]
+  compare test.top1 against width = 4
+  plot line(x=width, y=test.top1)
+"""
+
+
+def spec(folder: Path, entries: str = ENTRIES, net: str = NET) -> Path:
+    path = folder / "e.net"
+    path.write_text(f"{net}\nexperiment E for Example {{{entries}}}\n")
+    return path
+
+
+def experiment(*words: str | Path) -> int:
+    return main(["experiment", *map(str, words)])
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(word) for word in found.read_text().split()] if found.exists() else []
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small experiment that has ended."""
+    folder = tmp_path_factory.mktemp("done")
+    assert experiment(spec(folder), "-o", folder / "out", "-q", "--workers", "1") == 0
+    return folder / "out"
+
+
+def table(folder: Path) -> str:
+    return (folder / "table.txt").read_text()
+
+
+def test_every_run_is_what_train_does(done: Path, tmp_path: Path) -> None:
+    found = json.loads((done / "results.json").read_text())
+    assert found["ended"] == found["runs"] == 4
+    words = ["train", str(done.parent / "e.net"), "-p", "width=8", "--seed", "1", "--no-onnx", "-q", "-o"]
+    assert main([*words, str(tmp_path / "run")]) == 0
+    alone = json.loads((tmp_path / "run" / "run.json").read_text())["result"]
+    run = found["cells"][1]["runs"][1]
+    assert (run["seed"], run["test.top1"]) == (1, alone["top1"])
+    ours, theirs = done / run["folder"], tmp_path / "run"
+    for name in ("model.safetensors", "recipe.json", "metrics.jsonl"):
+        assert (ours / name).read_bytes() == (theirs / name).read_bytes()
+
+
+def test_run_k_has_the_same_order_in_every_cell(done: Path) -> None:
+    recipes = [json.loads((done / f"width={w}" / "seed-1" / "recipe.json").read_text()) for w in (4, 8)]
+    assert recipes[0] == recipes[1]
+    assert recipes[0]["seed"] == 1
+
+
+def test_measures_on_the_training_split(done: Path) -> None:
+    splits = json.loads((done / "width=4" / "seed-0" / "splits.json").read_text())
+    assert splits["train"]["n"] == 1438
+    cell = json.loads((done / "results.json").read_text())["cells"][0]
+    assert cell["runs"][0]["train.loss"] == splits["train"]["loss"]
+
+
+def test_what_has_ended_is_kept(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {p: p.stat().st_mtime_ns for p in done.rglob("run.json")}
+    text = table(done)
+    assert experiment(done.parent / "e.net", "-o", done, "-q") == 0
+    assert {p: p.stat().st_mtime_ns for p in done.rglob("run.json")} == before
+    assert capsys.readouterr().out == text == table(done)
+
+
+@pytest.mark.slow
+def test_more_seeds_keep_the_runs(done: Path, tmp_path: Path) -> None:
+    subprocess.run(["cp", "-r", done, tmp_path / "more"], check=True)
+    kept = (tmp_path / "more" / "width=4" / "seed-0" / "run.json").stat().st_mtime_ns
+    assert experiment(done.parent / "e.net", "-o", tmp_path / "more", "-q", "--seeds", "3", "--workers", "1") == 0
+    assert json.loads((tmp_path / "more" / "results.json").read_text())["ended"] == 6
+    assert (tmp_path / "more" / "width=4" / "seed-0" / "run.json").stat().st_mtime_ns == kept
+
+
+def interrupted(folder: Path, words: list[str], after: float, number: int) -> int:
+    """Begin an experiment and end it by a signal; gives its exit code."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "netdsl", "experiment", *words], cwd=folder, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        process.wait(after)
+    except subprocess.TimeoutExpired:
+        workers = children(process.pid)
+        process.send_signal(number)
+        process.wait()
+        until = time.monotonic() + 60
+        while any(alive(pid) for pid in workers) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not any(alive(pid) for pid in workers), "a worker outlives the command"
+    return process.returncode
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_for(path: Path, pattern: str, seconds: float = 240) -> None:
+    until = time.monotonic() + seconds
+    while not list(path.glob(pattern)):
+        assert time.monotonic() < until, f"{pattern} never appeared"
+        time.sleep(0.02)
+
+
+def test_killed_and_resumed_gives_the_same_table(done: Path, tmp_path: Path) -> None:
+    """Killed once in the first run, once in the third: the second command goes on, and no byte differs."""
+    out = tmp_path / "out"
+    words = [str(done.parent / "e.net"), "-o", str(out), "-q", "--workers", "1"]
+    for pattern in ("width=4/seed-0/metrics.jsonl", "width=4/seed-1/run.json"):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "netdsl", "experiment", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_for(out, pattern)
+        workers = children(process.pid)
+        process.kill()
+        process.wait()
+        while any(map(alive, workers)):
+            time.sleep(0.02)
+    assert experiment(*words) == 0
+    assert table(out) == table(done)
+    for name in ("table.md", "table.tex", "results.json"):
+        assert (out / name).read_bytes() == (done / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_killed_at_ten_random_moments(tmp_path: Path) -> None:
+    entries = ENTRIES.replace("seeds   = 2", "seeds   = 4")
+    path = spec(tmp_path, entries)
+    assert experiment(path, "-o", tmp_path / "whole", "-q") == 0
+    draw = random.Random(0)
+    words = [str(path), "-o", str(tmp_path / "cut"), "-q"]
+    for _ in range(10):
+        interrupted(tmp_path, words, draw.uniform(2, 14), signal.SIGKILL)
+    assert experiment(*words) == 0
+    for name in ("table.txt", "table.md", "table.tex", "results.json", "index.html"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_named_and_its_run_tried_again(done: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "netdsl", "experiment", str(done.parent / "e.net"), "-o", str(out), "--workers", "1"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(out, "width=4/seed-0/metrics.jsonl")
+    (worker,) = children(process.pid)
+    os.kill(worker, signal.SIGKILL)
+    _, said = process.communicate(timeout=600)
+    assert process.returncode == 0, said
+    assert f"worker 1 (process {worker}) was ended by SIGKILL in width = 4, seed 0; it is tried once more" in said
+    assert table(out) == table(done)
+
+
+class Dying:
+    """A pool's source of one run."""
+
+    def __init__(self, job: Any) -> None:
+        self.jobs = [job]
+        self.answers: list[Any] = []
+
+    def next(self) -> Any:
+        return self.jobs.pop() if self.jobs else None
+
+    def end(self, job: Any, answer: Any) -> None:
+        self.answers.append(answer)
+
+    def may_continue(self, job: Any, step: int, value: float) -> bool:
+        return True
+
+
+def test_a_run_that_ends_its_worker_twice_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from netdsl.experiment.pool import Pool
+    from netdsl.experiment.worker import Job
+
+    ends = (
+        "import os, netdsl.experiment.worker as w\nw.warm_up = lambda: None\nw.attempt = lambda job, line: os._exit(9)"
+    )
+    (tmp_path / "sitecustomize.py").write_text(ends)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setattr("netdsl.experiment.pool.MODULE", ["-c", "from netdsl.experiment.worker import main; main()"])
+    source = Dying(Job("", "", "", "", {}, {}, {}, (), str(tmp_path), "p", "k", "width = 4, seed 0"))
+    said: list[str] = []
+    Pool(1, tmp_path, said.append).run(source)
+    assert len(said) == 1
+    assert "ended with code 9" in said[0]
+    assert [a.code for a in source.answers] == ["worker-died"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_checkpoint_and_no_process(tmp_path: Path) -> None:
+    path = spec(tmp_path, ENTRIES.replace("[4, 8]", "[4]").replace("compare test.top1 against width = 4", ""))
+    out = tmp_path / "out"
+    words = [str(path), "-o", str(out), "--workers", "1", "--set", "epochs=400"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "netdsl", "experiment", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    wait_for(out, "width=4/seed-0/metrics.jsonl")
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=600)
+    assert process.returncode == 130, said
+    assert "interrupted" in said
+    assert (out / "width=4" / "seed-0" / "checkpoint.safetensors").exists()
+
+
+def test_folders_of_something_else(done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = done.parent / "e.net"
+
+    def refused(folder: Path) -> str:
+        assert experiment(path, "-o", folder, "-q") == 2
+        return capsys.readouterr().err
+
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "kept.txt").write_text("mine")
+    assert "holds no experiment" in refused(tmp_path / "full")
+    assert [p.name for p in (tmp_path / "full").iterdir()] == ["kept.txt"]
+    (tmp_path / "newer").mkdir()
+    (tmp_path / "newer" / "experiment.json").write_text('{"format": 99, "name": "E", "netdsl": "9.0"}')
+    assert "was written by netdsl 9.0" in refused(tmp_path / "newer")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "experiment.json").write_text('{"format": 1, "name": "Other", "netdsl": "0.3"}')
+    assert "holds the experiment `Other`, not `E`" in refused(tmp_path / "other")
+    (tmp_path / "file").write_text("")
+    assert "is a file" in refused(tmp_path / "file")
+
+
+def test_a_changed_spec_does_not_mix_with_earlier_runs(
+    done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = spec(tmp_path, net=NET.replace("epochs = 3", "epochs = 4"))
+    assert experiment(path, "-o", done, "-q") == 2
+    said = capsys.readouterr().err
+    assert "error[changed-experiment]" in said
+    assert "width=4/seed-0" in said
+    spec(tmp_path, net=f"# Another comment.\n{NET}")
+    assert experiment(path, "-o", done, "-q") == 0, "a comment decides nothing"
+
+
+def test_a_loss_that_is_not_finite_is_a_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    entries = "\n  vary optimizer = [sgd(0.1), sgd(1e30)]\n  measure = [test.top1]\n"
+    path = spec(tmp_path, entries)
+    words = (path, "-o", tmp_path / "out", "--workers", "1", "-q")
+    assert experiment(*words) == 1
+    out = capsys.readouterr().out
+    assert "optimizer = sgd(1e30), seed 0 failed: at step" in out
+    assert experiment(*words) == 1
+    assert capsys.readouterr().out == out
+    assert "not finite" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_a_cell_that_does_not_check_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = spec(tmp_path, "\n  vary width = [4, 0]\n  measure = [test.top1]\n")
+    assert experiment(path, "-o", tmp_path / "out") == 1
+    assert "error[unfit-cell]: no cell with `width = 0` checks" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_plan_needs_no_torch_and_runs_nothing(done: Path, tmp_path: Path) -> None:
+    code = "import sys; from netdsl.cli.main import main; c = main(sys.argv[1:]); assert 'torch' not in sys.modules; "
+    words = [sys.executable, "-c", f"{code}sys.exit(c)", "experiment", str(done.parent / "e.net"), "--plan"]
+    found = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "E: 2 cells, 2 seeds, 4 runs of Example by Short" in found.stdout
+    assert not list(tmp_path.iterdir())
