@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
+    from netdsl.experiment.from_python import Experiment
     from netdsl.ir.initial import Initialization
     from netdsl.planning.plan import Plan
     from netdsl.recipe.schema import Recipe
@@ -84,6 +85,27 @@ class Spec(pipeline.Spec):
     ) -> Net:
         """One net of the file: the named one, or the first that these arguments suffice for. Raises SpecError."""
         return Net(self, name, arguments or {}, sizes or {}, options or Options())
+
+    def experiment(
+        self,
+        name: str | None = None,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        sizes: Mapping[str, int] | None = None,
+        seeds: int | None = None,
+    ) -> Experiment:
+        """One experiment of the file, or the only one; its `run()` trains it, as `netdsl experiment` does.
+
+        `settings`: fields of the recipe by path, changed in every cell (`{"epochs": 1}`); `seeds`: another number of
+        runs for each cell. Raises SpecError with the first mistake in it.
+        """
+        from netdsl.experiment.from_python import Experiment
+
+        fields = {path: _as_text(value) for path, value in (settings or {}).items()}
+        try:
+            return Experiment(self, name, fields, sizes or {}, seeds)
+        except Fault as mistake:
+            raise SpecError((mistake.diagnostic,)) from None
 
 
 class Net(pipeline.Net):

@@ -290,3 +290,73 @@ def test_the_plan_needs_no_torch_and_runs_nothing(done: Path, tmp_path: Path) ->
     found = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "E: 2 cells, 2 seeds, 4 runs of Example by Short" in found.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_the_page_links_every_number_and_holds_no_markup_of_names(done: Path, tmp_path: Path) -> None:
+    page = (done / "index.html").read_text()
+    for run in json.loads((done / "results.json").read_text())["cells"][0]["runs"]:
+        assert f'href="{run["folder"]}/report.html"' in page
+        assert (done / run["folder"] / "report.html").exists()
+    assert 'href="#cell-1"' in page
+    assert 'id="cell-1"' in page
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+    svg = (done / "figures" / "1-line.svg").read_text()
+    assert svg.count("<circle") == 2
+
+    entries = '\n  measure = [params]\n  plot bars(x=macs, y=params, title="<script>alert(1)</script>")\n'
+    import netdsl
+
+    found = netdsl.open_spec(netdsl.Source(f"{NET}experiment E for Example {{{entries}}}")).experiment("E")
+    text = found.results(tmp_path / "none").page()
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_from_python(done: Path) -> None:
+    import netdsl
+
+    found = netdsl.open_spec(done.parent / "e.net").experiment().run(done)
+    assert str(found) == table(done)
+    assert [(r["width"], r["seed"]) for r in found.rows] == [("4", 0), ("4", 1), ("8", 0), ("8", 1)]
+    assert found.rows[0]["params"] == 4 * 65 + 50
+    assert found.figure(1).startswith("<svg")
+    with pytest.raises(netdsl.SpecError, match="did you mean `E`"):
+        netdsl.open_spec(done.parent / "e.net").experiment("e")
+
+
+def test_the_latex_has_no_open_specials(done: Path) -> None:
+    text = (done / "table.tex").read_text()
+    assert "test accuracy \\%" in text
+    assert "$\\pm$" in text
+    assert "\N{PLUS-MINUS SIGN}" not in text
+
+
+def test_a_second_command_in_the_folder_is_refused(done: Path, tmp_path: Path) -> None:
+    from netdsl.diagnostics.diagnostic import UserError
+    from netdsl.experiment.run import held
+
+    with held(tmp_path), pytest.raises(UserError, match="another process"), held(tmp_path):
+        pass
+
+
+def test_a_full_disk_ends_it_and_nothing_is_lost(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files of this process larger than a few kilobytes cannot be written: the page is one of them."""
+    import errno
+
+    from netdsl.experiment import files
+
+    subprocess.run(["cp", "-r", done, tmp_path / "full"], check=True)
+    before = (tmp_path / "full" / "index.html").read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    assert experiment(done.parent / "e.net", "-o", tmp_path / "full", "-q") == 2
+    said = capsys.readouterr().err
+    assert "error[cannot-write]" in said
+    assert "No space left on device" in said
+    assert (tmp_path / "full" / "index.html").read_bytes() == before
+    assert not list((tmp_path / "full").glob(".*.tmp"))

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 import netdsl
 from netdsl.cli.main import main
-from netdsl.inference.test_time import VIEWS
 from netdsl.recipe.sources import Digits
 from netdsl.training.readers import read
 from netdsl.training.test_time import averaged
