@@ -131,7 +131,8 @@ def row(found: Compared) -> str:
     equal = "equal" if found.is_equal else f"params {found.params}, macs {found.macs}"
     lines = f"{found.lines[0]} / {found.lines[1]} = {found.ratio:.2f}"
     definitions = f"{found.definitions[0]} / {found.definitions[1]}"
-    return f"| {found.name} | {found.nodes} | {definitions} | {lines} | {equal}, {found.difference:.0e} | {found.seconds} |"
+    agreement = f"{equal}, {found.difference:.0e}"
+    return f"| {found.name} | {found.nodes} | {definitions} | {lines} | {agreement} | {found.seconds} |"
 
 
 if __name__ == "__main__":

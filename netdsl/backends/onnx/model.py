@@ -34,8 +34,8 @@ def export(
     """The inference form of a net as an ONNX model.
 
     `weights`: arrays by state-dict key; keys that only training needs may be there or not. `metadata`: what the model
-    says about itself; `folded`: norms and scales go into the layers before them. Equal arguments give equal bytes. Raises ExportError for an unknown opset or target, a missing or
-    misshapen weight, and what the opset cannot say.
+    says about itself; `folded`: norms and scales go into the layers before them. Equal arguments give equal bytes.
+    Raises ExportError for an unknown opset or target, a missing or misshapen weight, and what the opset cannot say.
     """
     if opset not in OPSETS:
         raise ExportError("opset", f"opset {opset} is not one of {OPSETS[0]} to {OPSETS[-1]}")
