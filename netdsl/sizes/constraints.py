@@ -193,7 +193,7 @@ class Assumptions:
         said = op != "!=" and not message and len(symbols(left) | symbols(right)) == 1
         if found == ASSUMED and not said:  # else its own bounds say it
             self._required[Required(left, op, right, message, text)] = None
-        return found
+        return found if found != ASSUMED or op != "!=" or self._consistent() else IMPOSSIBLE
 
     def require_one(self, options: Sequence[Sequence[Required]], message: str) -> str:
         """Assume that all facts of one of these options hold."""

@@ -29,8 +29,9 @@ class ExplodedError(Exception):
 
 NEAR_ONE = {
     "sigmoid", "tanh", "softmax", "erf", "gelu", "silu", "mish", "elu", "celu", "selu", "softplus", "logsigmoid",
+    "tanhshrink",
 }  # fmt: skip
-"""Functions that are computed by way of numbers near 1, so that a small result is rounded as 1 is."""
+"""Functions that are computed by way of numbers near 1 or as a difference: a small result is rounded as 1 is."""
 
 
 class Rounding:
