@@ -47,7 +47,7 @@ class Values(Struct, frozen=True):
 
 
 Solutions = Union[Classes, Range, Values]
-NOTHING, EVERYTHING = Classes(1, frozenset()), Classes(1, frozenset((0,)))
+NOTHING = Classes(1, frozenset())
 
 
 class Line(Struct, frozen=True):

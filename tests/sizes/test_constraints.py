@@ -111,6 +111,15 @@ def test_a_size_lies_in_its_interval(tree: Any, h: int, w: int) -> None:
     assert low <= compute(tree, {"H": h, "W": w}) <= high
 
 
+def test_intervals_without_an_end() -> None:
+    infinity = float("inf")
+    assert interval(12 // (H - 5)) == (-infinity, infinity)
+    assert interval((H - 1) // W) == (0, infinity)
+    assert interval(2 * (H // 2) * W) == (0, infinity)
+    assert interval(H * W) == interval(W * H * 1) == (1, infinity)
+    assert interval(3 - H * W) == (-infinity, 2)
+
+
 def test_intervals() -> None:
     wanted = {H: (1, math.inf), 3 - H: (-math.inf, 2), H // 2: (0, math.inf), 7 // H: (0, 7), -7 // H: (-7, -1)}
     wanted |= {extreme("min", [H, 4 * W // W * 9]): (1, 36), (H - 3) * -W: (-math.inf, math.inf), 7 // (H - 1): ANY}

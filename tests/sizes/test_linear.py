@@ -58,6 +58,8 @@ FOUND = [
     [5 - extreme("max", [H, W]), H - 6],
     [extreme("min", [H, W]) - 6, 5 - H],
     [H // 2 - W, W - H],
+    [12 // H - 13],
+    [n - H for n in range(MOST_ROWS - 1)],
     [-H],
     [-1],
 ]
@@ -75,7 +77,10 @@ def test_what_may_be_together(facts: Any) -> None:
 
 
 def test_many_facts_end() -> None:
-    """The rows double with each term that goes; what would take too many is left open."""
+    """The rows multiply with each term that goes; what would take too many is left open."""
+    half = [sum((f * n for f, n in zip(row, NAMES, strict=True)), 0) for i in range(20)
+            for row in ((i + 1, -i - 2, 1), (-i - 1, 2 * i + 3, -2))]  # fmt: skip
+    assert not contradictory(half)
     many = [sum(((-1) ** (i >> j) * (j + 1 + i % 3) * symbol(f"N{j}") for j in range(9)), -i) for i in range(MOST_ROWS)]
     budget = Budget()
     with budget.open():

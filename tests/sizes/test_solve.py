@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from fractions import Fraction
+from math import gcd, lcm
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from netdsl.sizes.solve import (
     Range,
     Solutions,
     Values,
+    common_count,
     direction,
+    intersection,
     least_modulus,
     line_of,
     positives,
@@ -59,7 +62,40 @@ def test_an_equation_is_solved_by_the_values_that_solve_it() -> None:
         kinds.add(type(found))
         for n in VALUES:
             assert among(found, n) == (evaluate(size, {"H": n}) == 0), (size, n, found)
+        assert not isinstance(found, Values) or min(found.values, default=1) >= 1
     assert kinds == {Classes, Range, Values}
+
+
+def test_one_division_that_repeats_is_solved_whatever_its_factors() -> None:
+    """`b - p*H + d*((p*H + q)//d)`, with the factor that p and d have in common taken out."""
+    for p, d, q, b in itertools.product((1, 3, 4, 6, 9), (4, 5, 6, 7, 9, 10), (-3, 0, 2), (-4, 0, 1, 2, 5)):
+        common = gcd(p, d)
+        size = b - p // common * H + d // common * ((p * H + q) // d)
+        if isinstance(size, Size):
+            found = zeros(size, "H")
+            assert isinstance(found, Classes)
+            for n in VALUES:
+                assert among(found, n) == (evaluate(size, {"H": n}) == 0), (size, n, found)
+
+
+def test_values_far_away_are_found() -> None:
+    size = 2 * H - 3 * (H // 2) - 15_000
+    found = zeros(size, "H")
+    assert isinstance(found, Values)
+    assert found.values == {n for n in range(29_000, 31_000) if evaluate(size, {"H": n}) == 0} != set()
+
+
+def test_a_repetition_longer_than_what_is_tried_is_left_to_others() -> None:
+    assert zeros(H % 30_011 + H % 2 - 1, "H") is None
+
+
+def test_what_two_sets_of_residues_have_in_common() -> None:
+    for a, b in itertools.product((2, 4, 6, 9, 10), (3, 4, 6, 8, 15)):
+        one, two = least_modulus(a, frozenset(range(0, a, 3))), least_modulus(b, frozenset(range(1, b, 2)))
+        both = intersection(one, two)
+        assert [among(both, n) for n in VALUES] == [among(one, n) and among(two, n) for n in VALUES], (one, two, both)
+        whole = lcm(one.modulus, two.modulus)
+        assert common_count(one, two) == sum(among(both, n) for n in range(whole))
 
 
 def test_a_bound_is_solved_by_the_values_that_satisfy_it() -> None:
@@ -87,6 +123,7 @@ def test_lines_are_the_closest_to_a_division_on_both_sides() -> None:
         assert max(off) <= line.high, size
     assert line_of(3 * (H // 4) - 2 * H + 5) == Line(Fraction(-5, 4), Fraction(11, 4), Fraction(5))
     assert line_of(H // 2 // 3) == Line(Fraction(1, 6), Fraction(-5, 6), Fraction(0))
+    assert line_of((H + 3) // 6) == Line(Fraction(1, 6), Fraction(-1, 3), Fraction(1, 2))
     assert line_of(7) == Line(Fraction(0), Fraction(7), Fraction(7))
 
 
