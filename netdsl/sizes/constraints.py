@@ -183,17 +183,20 @@ class Assumptions:
         if op == "!=":
             low, high = interval(left - right)
             op = ">" if low >= 0 else "<" if high <= 0 else op
-        if op == "!=":
-            found = self._different(left, right)
-        elif op == "==":
-            found = self.equal(left, right)
-        else:
-            more, less = (left, right) if op in (">=", ">") else (right, left)
-            found = self.at_least(more - less, 0 if "=" in op else 1)
+        found = self._compared(left, op, right)
         said = op != "!=" and not message and len(symbols(left) | symbols(right)) == 1
-        if found == ASSUMED and not said:  # else its own bounds say it
-            self._required[Required(left, op, right, message, text)] = None
-        return found if found != ASSUMED or op != "!=" or self._consistent() else IMPOSSIBLE
+        if found != ASSUMED or said:  # its own bounds say it
+            return found
+        self._required[Required(left, op, right, message, text)] = None
+        return found if op != "!=" or self._consistent() else IMPOSSIBLE
+
+    def _compared(self, left: Dim, op: str, right: Dim) -> str:
+        if op == "!=":
+            return self._different(left, right)
+        if op == "==":
+            return self.equal(left, right)
+        more, less = (left, right) if op in (">=", ">") else (right, left)
+        return self.at_least(more - less, 0 if "=" in op else 1)
 
     def require_one(self, options: Sequence[Sequence[Required]], message: str) -> str:
         """Assume that all facts of one of these options hold."""

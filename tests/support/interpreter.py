@@ -34,6 +34,16 @@ NEAR_ONE = {
 """Functions that are computed by way of numbers near 1 or as a difference: a small result is rounded as 1 is."""
 
 
+NORMS = {"groupnorm", "instancenorm", "layernorm"}
+"""PyTorch computes their variance as a difference of squares in some layouts of memory."""
+
+
+def _cancelled(x: Tensor) -> float:
+    """By how much the mean square of rows exceeds their variance, at most."""
+    variance = x.var(-1, correction=0) if x.shape[-1] > 1 else torch.ones(())
+    return float((x.square().mean(-1) / (variance + 1e-5)).max())
+
+
 class Rounding:
     """Moves the result of every op by `unit` of itself, up or down at random, as computing in that precision does."""
 
@@ -41,10 +51,12 @@ class Rounding:
         self.unit = unit
         self.random = torch.Generator().manual_seed(seed)
 
-    def moved(self, kind: str, x: Tensor) -> Tensor:
+    def moved(self, kind: str, x: Tensor, given: Sequence[Tensor]) -> Tensor:
         if not x.is_floating_point():
             return x
         size = x.abs().clamp(min=1) if kind in NEAR_ONE else x.abs()
+        if kind in NORMS:
+            size = size * max(_cancelled(given[0].flatten(n)) for n in range(1, min(3, given[0].ndim)))
         by = torch.randint(0, 2, x.shape, generator=self.random) * 2 - 1
         return torch.where(size.isfinite(), x + self.unit * by * size, x)
 
@@ -96,7 +108,7 @@ class _Run:
             return (self.table(step.callee.expression),)
         result = RULES[step.callee.kind](concrete(step.callee, self.sizes), self.weights(step, prefix), *given)
         results = result if isinstance(result, list | tuple) else (result,)
-        return [self.rounding.moved(step.callee.kind, x) for x in results] if self.rounding else results
+        return [self.rounding.moved(step.callee.kind, x, given) for x in results] if self.rounding else results
 
     def table(self, expression: Expression) -> Tensor:
         """The value of a table, op by op."""
