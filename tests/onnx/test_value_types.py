@@ -24,6 +24,9 @@ QUICK = {
     ),
     "windows": compiled("net Net { input x [8, 8, 8]\n windows(4) -> attention(2) -> unwindows(8, 8) -> gmp }"),
     "groupnorm": compiled("net Net { input x [4, H, W]\n conv(8, 3) -> groupnorm(2) -> upsample(2) -> avgpool(2) }"),
+    "gate": compiled(
+        "net Net { input x [4, 8, 8]\n it * (gap -> linear(2) -> relu -> linear(4) -> sigmoid)\n conv(3, 3) -> gap }"
+    ),
     "recurrent": compiled("net Net { input x [L, 8]\n lstm(6, bidirectional=true) -> layernorm -> linear(3) }"),
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
+import onnx
 import torch
 from generated_programs import LIBRARY, Writer
 from interpreter import ExplodedError, Rounding, interpret, randomized, worst
@@ -91,6 +92,7 @@ def ran(net: Net, weights: Mapping[str, Any], inputs: list[Tensor], seed: int) -
     """The outputs of onnxruntime, with optimisations off or all on."""
     opset = (17, 18, 20, 21, 23)[seed % 5] if seed % 3 == 0 else 18
     model = net.onnx(weights, opset=opset, target=("onnxruntime", "portable", "openvino")[seed % 7 % 3])
+    onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)  # raises where types do not agree
     session = Session(model.SerializeToString(), threads=1, optimised=seed % 2 == 0)
     names = [v.name for v in net.checked.main.inputs]
     feed = {n: x.numpy() for n, x in zip(names, inputs, strict=True) if n in session.inputs}

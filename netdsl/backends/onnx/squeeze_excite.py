@@ -7,6 +7,7 @@ convolutions on `[N, C, 1, 1]`: two nodes less for each squeeze-and-excitation b
 from __future__ import annotations
 
 import numpy as np
+from msgspec.structs import replace
 
 from netdsl.backends.onnx.graph import Finished, GraphNode
 from netdsl.backends.onnx.rewrite import Rewriter
@@ -32,7 +33,10 @@ def with_gates_in_place(graph: Finished) -> Finished:
     def rule(rewriter: Rewriter, node: GraphNode) -> bool:
         return node.outputs[0] in axes and _in_place(rewriter, node, axes[node.outputs[0]])
 
-    return rewriter.run(rule) if axes else graph
+    if not axes:
+        return graph
+    flat = {name: value for name, value in graph.results.items() if name not in axes}  # the others have more axes now
+    return replace(rewriter.run(rule), results=flat)
 
 
 def _gate(rewriter: Rewriter, flatten: GraphNode) -> dict[str, int]:
