@@ -14,6 +14,7 @@ from netdsl.inference.samples import Sample, batches, samples
 from netdsl.inference.test_time import averaged
 from netdsl.inference.trained import Trained
 from netdsl.recipe.losses import Bce
+from netdsl.recipe.sources import MaskFolder
 
 Prediction = dict[str, Any]
 
@@ -123,7 +124,7 @@ def _mask(trained: Trained, sample: Sample, chances: np.ndarray, wanted: Wanted)
     found: Prediction = {"shares": _named(names, counts)}
     if wanted.masks is not None:
         file = wanted.masks / f"{_stem(sample.name)}.png"
-        write_mask(file, guess)
+        write_mask(file, guess, _colors(trained))
         found["mask"] = str(file)
     return found
 
@@ -133,12 +134,19 @@ def _stem(name: str) -> str:
     return f"{Path(path).stem}-{row}" if path and row.isdigit() else Path(name).stem
 
 
-def write_mask(file: Path, classes: np.ndarray) -> None:
-    """A PNG file whose pixels are class numbers, shown in colours of their own (the palette of PASCAL VOC)."""
+def _colors(trained: Trained) -> list[int]:
+    """The colours of classes: those of the masks that a run was trained on, else those of PASCAL VOC."""
+    own = trained.recipe.data.colors if isinstance(trained.recipe.data, MaskFolder) else ()
+    named = [int(color[at : at + 2], 16) for color in own for at in (1, 3, 5)]
+    return named + palette()[len(named) :]
+
+
+def write_mask(file: Path, classes: np.ndarray, colors: list[int]) -> None:
+    """A PNG file whose pixels are class numbers, shown in their colours (three numbers each)."""
     from PIL import Image
 
     image = Image.fromarray(classes, mode="P")
-    image.putpalette(palette())
+    image.putpalette(colors)
     image.save(file)
 
 

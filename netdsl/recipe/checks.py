@@ -16,7 +16,7 @@ from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, LayerDecay
 from netdsl.recipe.retention import Best
 from netdsl.recipe.schedules import Linear, Plateau, Warmup
 from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
-from netdsl.recipe.sources import Images, Shards, Text
+from netdsl.recipe.sources import Images, MaskFolder, Shards, Text
 from netdsl.source import Place
 
 
@@ -274,6 +274,8 @@ def _images(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 def _masks(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     if recipe.data.task != "mask":
         return
+    if isinstance(recipe.data, MaskFolder):
+        yield from _colors(recipe.data, places)
     for component in recipe.augment:
         if component.masks == "refused":
             message = f"`{component_name(component)}` would move the image and not its mask"
@@ -284,6 +286,23 @@ def _masks(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
                 places.at(f"augment.{component_name(component)}"),
                 "use `hflip`, `crop`, `rotate` or `affine`",
             )
+
+
+def _colors(data: MaskFolder, places: Places) -> Iterator[Diagnostic]:
+    """A colour for each class, and each once."""
+    at, colors = places.at("data.colors"), [c.lower() for c in data.colors]
+    if colors and data.classes and len(colors) != len(data.classes):
+        message = f"`colors` has {len(colors)} values, `classes` names {len(data.classes)}"
+        yield _say("error", "wrong-count", message, at)
+    all_colors = [*colors, *([data.ignore_color.lower()] if data.ignore_color else [])]
+    twice = next((c for i, c in enumerate(all_colors) if c in all_colors[:i]), None)
+    if twice is not None:
+        yield _say("error", "bad-value", f"`{twice}` is the colour of two classes", at)
+    if data.ignore_color and not colors:
+        yield _say("error", "idle-option", "`ignore_color` acts only with `colors`", places.at("data.ignore_color"))
+    if data.ignore is not None and colors:
+        message = "with `colors`, what has no class is said by `ignore_color`"
+        yield _say("error", "conflicting-fields", message, places.at("data.ignore"))
 
 
 def _sharding(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:

@@ -14,6 +14,10 @@ Folder = Annotated[str, Meta(min_length=1, description="folder of the data, rela
 Path = Annotated[str, Meta(min_length=1, description="file of the data, relative to the spec", extra=A_PATH)]
 
 
+COLOR = "^#[0-9a-fA-F]{6}$"
+Color = Annotated[str, Meta(pattern=COLOR)]
+
+
 class Data(Component, frozen=True):
     """`task`: what its targets are: classes, numbers, a mask of classes, the next token, a class for every node; where
     only the data know, `sure` is False. `gives`: what a sample is. `published`: samples of its training split, where
@@ -220,17 +224,22 @@ class Hub(Table, frozen=True, tag="hf"):
 
 
 @component("data")
-class MaskFolder(Data, frozen=True, tag="maskfolder"):
+class MaskFolder(Images, frozen=True, tag="maskfolder"):
     """Segmentation pairs: folders `images` and `masks` under `train` and `val`, file by file; a mask's pixels are
-    class numbers."""
+    class numbers, or with `colors` the colour of each class. Both are resized and cut as in `imagefolder`, masks
+    without blending; with `random_resized_crop` or `crop` first in `augment`, both are cut from the whole files."""
 
     task = "mask"
     folder: Folder
     ignore: Annotated[Index | None, Meta(description="value of a mask's pixels that have no class")] = None
     classes: Annotated[tuple[str, ...], Meta(description="names of the classes, from 0; none: their numbers")] = ()
+    colors: Annotated[tuple[Color, ...], Meta(description="colour of each class in the masks, from 0: `#80c020`")] = ()
+    ignore_color: Annotated[
+        Annotated[str, Meta(pattern=COLOR)] | None, Meta(description="colour of pixels that have no class")
+    ] = None
 
     def class_count(self) -> int | None:
-        return len(self.classes) or None
+        return len(self.classes) or len(self.colors) or None
 
 
 @component("data")

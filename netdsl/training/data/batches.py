@@ -69,7 +69,7 @@ class Decoder(Struct, frozen=True, eq=False):
     order: EpochSampler
     stages: Stages
     read: Callable[[Tensor], tuple[Tensor, ...]] | None
-    cut: Callable[[Tensor, Cut], Tensor] | None
+    cut: Callable[[Tensor, Cut], tuple[Tensor, ...]] | None
     views: bool = False
 
     def __call__(self, share: Share) -> tuple[Tensor, ...]:
@@ -82,7 +82,8 @@ class Decoder(Struct, frozen=True, eq=False):
         draws = self.order.draws(step, places, samples)
         how = [first_cut(stage.augment, d, epoch) for d in ((draws, second(draws)) if self.views else (draws,))]
         if self.cut is not None and how[0] is not None:
-            return (torch.cat([self.cut(samples, h) for h in how if h is not None]),)
+            found = [self.cut(samples, h) for h in how if h is not None]
+            return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
         assert self.read is not None
         return self.read(samples)
 
@@ -185,7 +186,8 @@ class BatchLoader:
         """The inputs and targets of some samples: those in memory, or those that were decoded for a share."""
         if self.decoder is None:
             return self.split.take(samples)
-        return self.split.paired(self.ahead.take(share) if self.ahead else self.decoder(share), samples)
+        found = self.ahead.take(share) if self.ahead else self.decoder(share)
+        return self.split.paired(found, samples, self.split.cuts_target if self.cuts else self.split.reads_target)
 
     def batch(self, step: int, first: int = 0, last: int | None = None) -> Batch:
         """The places first..last of step `step`."""

@@ -49,7 +49,7 @@ class Split(Struct, frozen=True, eq=False):
     not count. Integers may be stored in the smallest type that holds them: samples are taken as int64.
     `read`, for images that do not fit into memory: gives the inputs of some samples (`inputs` is then empty), and
     behind them their masks where `reads_target` is set (`target` is then empty but for its rows).
-    `cut`, for images in files: some samples cut from their whole images, uint8.
+    `cut`, for images in files: some samples cut from their whole images, uint8, and with `cuts_target` their masks.
     `shards`: the number of samples in each file, in order, where an epoch is best read file by file.
     `streams`, for windows of a text whose states are carried: how many texts they are, one after the other.
     `bytes_per_token`: of the targets of a text; 0 where that is not known.
@@ -58,8 +58,9 @@ class Split(Struct, frozen=True, eq=False):
     inputs: tuple[Tensor, ...]
     target: Tensor
     read: Callable[[Tensor], tuple[Tensor, ...]] | None = None
-    cut: Callable[[Tensor, Cut], Tensor] | None = None
+    cut: Callable[[Tensor, Cut], tuple[Tensor, ...]] | None = None
     reads_target: bool = False
+    cuts_target: bool = False
     shards: tuple[int, ...] = ()
     streams: int = 0
     bytes_per_token: float = 0.0
@@ -69,16 +70,16 @@ class Split(Struct, frozen=True, eq=False):
 
     def take(self, index: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """The inputs and targets of some samples; pixels become floats from 0 to 1."""
-        return self.paired(self._stored(index), index)
+        return self.paired(self._stored(index), index, self.reads_target)
 
     def _stored(self, index: Tensor) -> tuple[Tensor, ...]:
         """The inputs of some samples as they are stored, and behind them the targets that are read."""
         return self.read(index.cpu()) if self.read else tuple(x[index] for x in self.inputs)
 
-    def paired(self, found: tuple[Tensor, ...], index: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-        """What is stored of some samples as inputs and targets on the split's device."""
+    def paired(self, found: tuple[Tensor, ...], index: Tensor, with_target: bool) -> tuple[tuple[Tensor, ...], Tensor]:
+        """What is stored of some samples, `with_target` behind it, as inputs and targets on the split's device."""
         device = self.target.device
-        *inputs, target = found if self.reads_target else (*found, self.target[index])
+        *inputs, target = found if with_target else (*found, self.target[index])
         taken = tuple(as_floats(x.to(device, non_blocking=True)) for x in inputs)
         return taken, as_classes(target.to(device, non_blocking=True))
 
@@ -90,7 +91,7 @@ class Split(Struct, frozen=True, eq=False):
         count = processes(workers, self.bytes * max(map(len, parts))) if len(parts) > 1 else 0
         pinned = self.target.device.type == "cuda"
         for index, found in zip(parts, loaded(self.read, [i.cpu() for i in parts], count, pinned), strict=True):
-            yield self.paired(found, index)
+            yield self.paired(found, index, self.reads_target)
 
     def example(self) -> tuple[Tensor, ...]:
         """The inputs of the first sample, [1, ...], as they are stored."""
@@ -128,7 +129,8 @@ class Split(Struct, frozen=True, eq=False):
         reading, cutting = (partial(_some, f, index.cpu()) if f else None for f in (self.read, self.cut))
         inputs = tuple(x[index] for x in self.inputs)
         width = self.bytes_per_token
-        return Split(inputs, self.target[index], reading, cutting, self.reads_target, bytes_per_token=width)
+        own = self.reads_target, self.cuts_target
+        return Split(inputs, self.target[index], reading, cutting, *own, bytes_per_token=width)
 
 
 def _some(function: Callable[..., Any], among: Tensor, index: Tensor, *more: Any) -> Any:

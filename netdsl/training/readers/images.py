@@ -27,10 +27,10 @@ class Images:
         """The images as they are evaluated, uint8 [B, C, H, W]. Raises DataError for what is not an image."""
         return (stacked(lambda i: self.view(self.open(i)), index.tolist()),)
 
-    def cut(self, index: Tensor, how: Cut) -> Tensor:
+    def cut(self, index: Tensor, how: Cut) -> tuple[Tensor, ...]:
         """The parts of the whole images that a batch shows, uint8 [B, C, size, size]."""
         chosen = index.tolist()
-        return stacked(lambda at: self.view.cut(self.open(chosen[at]), at, how), range(len(chosen)))
+        return (stacked(lambda at: self.view.cut(self.open(chosen[at]), at, how), range(len(chosen))),)
 
     def split(self, target: Tensor) -> Split:
         return Split((), target, self.read, self.cut)

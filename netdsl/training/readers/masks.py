@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 from netdsl.inference.images import images_below
 from netdsl.recipe.sources import MaskFolder
-from netdsl.training.data.dataset import DataError, DataSet, Split
+from netdsl.training.data.dataset import Cut, DataError, DataSet, Split
 from netdsl.training.readers.images import THREADS, Images, View, stacked
 from netdsl.training.readers.listing import known, open_one, subfolder
 from netdsl.training.readers.registry import READERS
@@ -24,15 +26,16 @@ from netdsl.training.readers.registry import READERS
 def read(source: MaskFolder, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     root = base / source.folder
     folders = subfolder(root, "train"), subfolder(root, "val", "test")
-    view = View(known(shape, folders[0] / "images"))
+    shape = shape if source.crop else known(shape, folders[0] / "images")
     pairs = [_pairs(folder) for folder in folders]
-    count = _classes(source, pairs)
+    values = Values(source)
+    count = _classes(source, values, pairs)
     if source.classes and count > len(source.classes):
         names = f"`classes` names {len(source.classes)}"
         raise DataError("unknown-class", f"the masks of {source.folder} have class {count - 1}, and {names}")
     classes = source.classes or tuple(map(str, range(count)))
     dtype = torch.int8 if count <= 128 else torch.int16
-    splits = [Masked(tuple(images), tuple(masks), view, source.ignore, dtype).split() for images, masks in pairs]
+    splits = [Masked(tuple(i), tuple(m), source, shape, values, dtype).split() for i, m in pairs]
     return DataSet(source.folder, splits[0], splits[1], task="mask", classes=classes)
 
 
@@ -48,7 +51,72 @@ def _pairs(folder: Path) -> tuple[list[str], list[str]]:
     return images, [masks[Path(p).stem] for p in images]
 
 
-def _classes(source: MaskFolder, pairs: list[tuple[list[str], list[str]]]) -> int:
+class Values:
+    """What the pixels of masks stand for: class numbers, or colours of classes."""
+
+    def __init__(self, source: MaskFolder) -> None:
+        self.ignore, self.void = source.ignore, -1
+        self.colors = [int(color[1:], 16) for color in source.colors]
+        self.known = list(self.colors)
+        if source.ignore_color:
+            self.void = int(source.ignore_color[1:], 16)
+            self.known.append(self.void)
+
+    @contextmanager
+    def opened(self, file: str) -> Iterator[Any]:
+        """A mask's image, in colours where classes are colours. Raises DataError for what is none."""
+        from PIL import Image, UnidentifiedImageError
+
+        try:
+            with Image.open(file) as image:
+                if not self.colors and image.mode not in ("P", "L", "1"):
+                    raise _in_colors(file, image)
+                yield image.convert("RGB") if self.colors else image
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise DataError("unreadable-data", f"{file} is not an image that can be read: {error}") from None
+
+    def seen(self, file: str, mask: Any) -> set[int]:
+        """The classes in a mask. Raises DataError for a colour that is none of them."""
+        if not self.colors:
+            counts: list[int] = mask.histogram()
+            found = {min(value, 1) if mask.mode == "1" else value for value, n in enumerate(counts) if n}
+            return found - {self.ignore}
+        colors = set(np.unique(_codes(torch.from_numpy(np.asarray(mask).copy()).permute(2, 0, 1)).numpy()).tolist())
+        new = sorted(colors - set(self.known))
+        if new:
+            shown = ", ".join(f"`#{c:06x}`" for c in new[:5]) + (" ..." if len(new) > 5 else "")
+            hint = "add it to `colors`, or as `ignore_color` what has no class; JPEG files do not keep colours"
+            raise DataError("unknown-class", f"{file} has {shown}, the colour of no class", hint)
+        return {self.colors.index(c) for c in colors if c != self.void}
+
+    def classes(self, pixels: Tensor) -> Tensor:
+        """Class numbers [H, W] of a mask's pixels [C, H, W], -1 for none."""
+        if not self.colors:
+            found = pixels[0].to(torch.int16)
+            return found if self.ignore is None else torch.where(found == self.ignore, -1, found)
+        codes = _codes(pixels)
+        result = torch.full(codes.shape, -1, dtype=torch.int16)
+        for number, color in enumerate(self.colors):
+            result[codes == color] = number
+        return result
+
+
+def _codes(pixels: Tensor) -> Tensor:
+    """Colours [3, H, W] as one number each, 0xRRGGBB."""
+    return (pixels.to(torch.int32) * torch.tensor([1 << 16, 1 << 8, 1], dtype=torch.int32).view(3, 1, 1)).sum(0)
+
+
+def _in_colors(file: str, image: Any) -> DataError:
+    """The mistake of a mask in colours, with the colours as they could be written."""
+    from PIL import Image
+
+    found = image.convert("RGB").resize((32, 32), Image.Resampling.NEAREST).getcolors() or []
+    listed = ", ".join('"#{:02x}{:02x}{:02x}"'.format(*color) for _, color in sorted(found, reverse=True)[:4])
+    message = f"{file} has colours ({image.mode}), and a mask's pixels are class numbers"
+    return DataError("data-type", message, f"say which class each colour is: `colors=[{listed}]`")
+
+
+def _classes(source: MaskFolder, values: Values, pairs: list[tuple[list[str], list[str]]]) -> int:
     """The number of classes in some masks, which are looked at one by one.
 
     Raises DataError for masks whose values cannot be class numbers: 0 and 255 for two classes.
@@ -56,66 +124,65 @@ def _classes(source: MaskFolder, pairs: list[tuple[list[str], list[str]]]) -> in
     seen: set[int] = set()
     with ThreadPoolExecutor(THREADS) as pool:
         for images, masks in pairs:
-            for values in pool.map(_values, masks, images):
-                seen |= values
-    found = sorted(seen - {source.ignore})
-    if not found or (len(found) < found[-1] + 1 and found[-1] > 1 + 2 * len(found)):
-        listed = ", ".join(map(str, found[:5])) + (" ..." if len(found) > 5 else "")
+            for found in pool.map(partial(_seen, values), masks, images):
+                seen |= found
+    if source.colors:
+        return len(source.colors)
+    numbers = sorted(seen)
+    if not numbers or (len(numbers) < numbers[-1] + 1 and numbers[-1] > 1 + 2 * len(numbers)):
+        listed = ", ".join(map(str, numbers[:5])) + (" ..." if len(numbers) > 5 else "")
         hint = "classes are 0, 1, 2 ...; `ignore=255` leaves out what has no class"
         raise DataError("data-value", f"the masks of {source.folder} hold the values {listed or 'of no class'}", hint)
-    return found[-1] + 1
+    return numbers[-1] + 1
 
 
-def _values(file: str, image: str) -> set[int]:
-    """The values of a mask's pixels."""
+def _seen(values: Values, file: str, image: str) -> set[int]:
+    """The classes in a mask, which is as large as its image."""
     from PIL import Image
 
-    with opened(file) as mask:
+    with values.opened(file) as mask:
         with Image.open(image) as other:
             if mask.size != other.size:
                 sizes = (f"{p.width} x {p.height}" for p in (mask, other))
                 raise DataError("unpaired-samples", "{} is {}, and its image {}".format(file, *sizes))
-        counts: list[int] = mask.histogram()
-        return {min(value, 1) if mask.mode == "1" else value for value, n in enumerate(counts) if n}
-
-
-@contextmanager
-def opened(file: str) -> Iterator[Any]:
-    """A mask's image. Raises DataError for what is none."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(file) as image:
-            if image.mode not in ("P", "L", "1"):
-                hint = "save it in grey or palette values"
-                raise DataError(
-                    "data-type", f"{file} has colours ({image.mode}), and a mask's pixels are class numbers", hint
-                )
-            yield image
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError("unreadable-data", f"{file} is not an image that can be read: {error}") from None
+        return values.seen(file, mask)
 
 
 class Masked:
     """Images and their masks by number; what a process that reads holds."""
 
     def __init__(
-        self, images: tuple[str, ...], masks: tuple[str, ...], view: View, ignore: int | None, dtype: torch.dtype
+        self,
+        images: tuple[str, ...],
+        masks: tuple[str, ...],
+        source: MaskFolder,
+        shape: tuple[int, ...],
+        values: Values,
+        dtype: torch.dtype,
     ) -> None:
+        view = View.of(source, shape)
         self.images = Images(partial(open_one, images, view.channels), view)
-        self.masks = masks
-        self.view = View((1, *view.size), interpolation="nearest")
-        self.ignore, self.dtype = ignore, dtype
+        self.masks, self.values, self.dtype = masks, values, dtype
+        channels = 3 if values.colors else 1
+        self.view = View.of(replace(source, interpolation="nearest"), (channels, *shape[1:]))
 
     def read(self, index: Tensor) -> tuple[Tensor, ...]:
         """The images, uint8 [B, C, H, W], and their masks, [B, H, W]. Raises DataError."""
-        return (*self.images.read(index), stacked(self.mask, index.tolist()))
+        return (*self.images.read(index), stacked(lambda i: self._mask(i, self.view), index.tolist()))
 
-    def mask(self, i: int) -> Tensor:
-        """Class numbers [H, W] of the i-th mask: palette or grey values as they are, never blended; -1 for none."""
-        with opened(self.masks[i]) as image:
-            pixels = self.view(image)[0].to(torch.int16)
-        return (pixels if self.ignore is None else torch.where(pixels == self.ignore, -1, pixels)).to(self.dtype)
+    def cut(self, index: Tensor, how: Cut) -> tuple[Tensor, ...]:
+        """The parts of whole images that a batch shows, and the same parts of their masks."""
+        chosen, sharp = index.tolist(), replace(how, interpolation="nearest")
+        masks = stacked(
+            lambda at: self._mask(chosen[at], lambda image: self.view.cut(image, at, sharp)), range(len(chosen))
+        )
+        return (*self.images.cut(index, how), masks)
+
+    def _mask(self, i: int, view: Callable[[Any], Tensor]) -> Tensor:
+        """Class numbers [H, W] of what is seen of the i-th mask, never blended; -1 for none."""
+        with self.values.opened(self.masks[i]) as image:
+            return self.values.classes(view(image)).to(self.dtype)
 
     def split(self) -> Split:
-        return Split((), torch.empty(len(self.masks), 0, 0, dtype=self.dtype), self.read, reads_target=True)
+        target = torch.empty(len(self.masks), 0, 0, dtype=self.dtype)
+        return Split((), target, self.read, self.cut, reads_target=True, cuts_target=True)
