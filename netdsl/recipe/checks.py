@@ -290,17 +290,16 @@ def _masks(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 def _colors(data: MaskFolder, places: Places) -> Iterator[Diagnostic]:
     """A colour for each class, and each once."""
-    at, colors = places.at("data.colors"), [c.lower() for c in data.colors]
-    if colors and data.classes and len(colors) != len(data.classes):
-        message = f"`colors` has {len(colors)} values, `classes` names {len(data.classes)}"
+    at, colors = places.at("data.colors"), [c.lower() for c in (*data.colors, data.ignore_color or "")]
+    if data.colors and data.classes and len(data.colors) != len(data.classes):
+        message = f"`colors` has {len(data.colors)} values, `classes` names {len(data.classes)}"
         yield _say("error", "wrong-count", message, at)
-    all_colors = [*colors, *([data.ignore_color.lower()] if data.ignore_color else [])]
-    twice = next((c for i, c in enumerate(all_colors) if c in all_colors[:i]), None)
+    twice = next((c for i, c in enumerate(colors) if c in colors[:i]), None)
     if twice is not None:
         yield _say("error", "bad-value", f"`{twice}` is the colour of two classes", at)
-    if data.ignore_color and not colors:
+    if data.ignore_color and not data.colors:
         yield _say("error", "idle-option", "`ignore_color` acts only with `colors`", places.at("data.ignore_color"))
-    if data.ignore is not None and colors:
+    if data.ignore is not None and data.colors:
         message = "with `colors`, what has no class is said by `ignore_color`"
         yield _say("error", "conflicting-fields", message, places.at("data.ignore"))
 
