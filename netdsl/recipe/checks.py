@@ -297,6 +297,11 @@ def _colors(data: MaskFolder, places: Places) -> Iterator[Diagnostic]:
     twice = next((c for i, c in enumerate(colors) if c in colors[:i]), None)
     if twice is not None:
         yield _say("error", "bad-value", f"`{twice}` is the colour of two classes", at)
+    yield from _ignored(data, places)
+
+
+def _ignored(data: MaskFolder, places: Places) -> Iterator[Diagnostic]:
+    """What has no class is said by its colour where classes are colours."""
     if data.ignore_color and not data.colors:
         yield _say("error", "idle-option", "`ignore_color` acts only with `colors`", places.at("data.ignore_color"))
     if data.ignore is not None and data.colors:
