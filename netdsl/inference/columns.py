@@ -22,12 +22,14 @@ MANY = 1000
 
 class Column(Struct, frozen=True):
     """One column: a number with the value that stands for missing ones, or a category with its values in order. The
-    number 0 of a category stands for what is missing, or was not in the training split."""
+    number 0 of a category stands for what is missing, or was not in the training split; `unseen` are values of the data
+    set that were not, and have a number that no row has."""
 
     name: str
     kind: Literal["number", "category"]
     fill: float = 0.0
     values: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
 
     @property
     def levels(self) -> int:
@@ -41,7 +43,7 @@ class Column(Struct, frozen=True):
 
     def codes(self, raw: np.ndarray) -> np.ndarray:
         """A category's numbers, int64 [N]."""
-        known = {value: i for i, value in enumerate(self.values, 1)}
+        known = {value: i for i, value in enumerate(self.values, 1) if value not in self.unseen}
         codes = [known.get(text, 0) if text is not None else 0 for text in as_texts(raw)]
         return np.array(codes, dtype=np.int64)
 

@@ -103,9 +103,7 @@ def prepare(
     refuse(net, recipe)
     if device.type == "cpu":
         check_room(f"the weights and gradients of `{net.name}`", 8 * totals(net.checked.main).params)
-    data = load_data(net.checked, recipe, base, given)
-    if fold is not None and recipe.folds is not None:
-        data = fold_of(data, recipe.folds, fold, recipe.seed)
+    data = load_data(net.checked, recipe, base, given, fold)
     train, held = held_out(data, recipe.validation, recipe.seed)
     if data.task == "classes":
         train = with_noise(train, recipe.label_noise, len(data.classes), key(recipe.seed, "noise"))
@@ -142,7 +140,9 @@ def absent_classes(train: Split, data: DataSet) -> list[str]:
     return [f"{which} no sample to train on"]
 
 
-def load_data(program: Program, recipe: Recipe, base: Path, given: DataSet | None = None) -> DataSet:
+def load_data(
+    program: Program, recipe: Recipe, base: Path, given: DataSet | None = None, fold: int | None = None
+) -> DataSet:
     """The recipe's data set, made to fit the net. Raises DataError."""
     shape = tuple(s if isinstance(s, int) else str(s) for s in program.main.inputs[0].type.shape)
     outputs = _classes(program, recipe)
@@ -152,6 +152,8 @@ def load_data(program: Program, recipe: Recipe, base: Path, given: DataSet | Non
         data = read(recipe.data, base, sizes, outputs or 1, regression)
     else:
         data = as_numbers(given, outputs) if regression else given
+    if fold is not None and recipe.folds is not None:
+        data = fold_of(data, recipe.folds, fold, recipe.seed)
     data = taken(data, inputs_of(program))
     check_vocabulary(program, data)
     count = 1 if data.train.read else len(data.train.inputs)

@@ -48,9 +48,7 @@ def measure(trained: Opened, data: str | None, metrics: tuple[str, ...]) -> dict
             f"there is no metric in `{', '.join(metrics)}`",
             f"metrics: {', '.join(METRICS)}",
         ) from None
-    found = _read(trained, component, base)
-    if data is None and trained.fold is not None and trained.recipe.folds is not None:
-        found = fold_of(found, trained.recipe.folds, trained.fold, trained.recipe.seed)
+    found = _read(trained, component, base, trained.fold if data is None else None)
     check_metrics(wanted, found)
     recipe = replace(trained.recipe, metrics=wanted)
     found = as_streams(replace(found, units=trained.units), recipe)
@@ -58,8 +56,8 @@ def measure(trained: Opened, data: str | None, metrics: tuple[str, ...]) -> dict
     return evaluator_of(recipe, found, trained.kept, module=trained.module)(forward, found.test)
 
 
-def _read(trained: Opened, component: Data, base: Path) -> DataSet:
-    """A data set as the net was trained to see it."""
+def _read(trained: Opened, component: Data, base: Path, fold: int | None) -> DataSet:
+    """A data set, or what a fold of a cross-validation is tested on, as the net was trained to see it."""
     shape = tuple(s or 0 for s in trained.shape)
     if isinstance(component, Columns) and trained.columns:
         found = read_columns(component, base, Known(trained.columns, trained.classes))
@@ -72,6 +70,8 @@ def _read(trained: Opened, component: Data, base: Path) -> DataSet:
         check_sound(found)
     else:
         found = read(component, base, shape, trained.outputs or 1, is_regression(trained.recipe))
+    if fold is not None and trained.recipe.folds is not None:
+        found = fold_of(found, trained.recipe.folds, fold, trained.recipe.seed)
     found = taken(found, trained.inputs)
     found = as_labels(found, trained.recipe, trained.outputs)
     found = as_pairs(as_distributions(found, trained.recipe, trained.outputs), trained.recipe)

@@ -14,6 +14,7 @@ from netdsl.cli.main import main
 from netdsl.training.data.dataset import DataSet, Split
 from netdsl.training.data.folds import fold_of, parts_of
 from netdsl.training.errors import DataError
+from netdsl.training.rng import permutation
 
 LABELS = torch.tensor([0] * 50 + [1] * 23 + [2] * 7)
 
@@ -102,3 +103,73 @@ def test_more_folds_than_samples(base: Path, capsys: pytest.CaptureFixture[str])
 )
 def test_recipes_that_mean_nothing(fields: str, code: str) -> None:
     assert code in [d.code for d in resolved("recipe Test {\n" + fields + "\n}")[1]]
+
+
+TABLE = """net T(levels={levels}) {{
+  input numbers [1]
+  input categories [2] int64
+  {body}
+}}
+recipe R for T {{
+  data   = csv("t.csv", target="y")
+  epochs = 1
+  batch  = 8
+  folds  = 3
+}}
+"""
+SHARED = "concat(numbers, categories -> embed(levels, 2) -> flatten) -> linear(2)"
+
+
+def table(base: Path, often: int = 30) -> list[list[str]]:
+    """A column with missing numbers, and a category one of whose values is in one of `often` rows."""
+    rows = [[str(i * i) if i % 5 else "", "abc"[i % 3], "u" if i % often else "once", "yn"[i % 2]] for i in range(30)]
+    lines = ["size,town,kind,y", *map(",".join, rows)]
+    (base / "t.csv").write_text("\n".join(lines) + "\n")
+    (base / "t.net").write_text(TABLE.format(levels=7, body=SHARED))
+    return rows
+
+
+def test_columns_of_a_fold_are_those_of_its_training_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = table(tmp_path)
+    run = tmp_path / "run"
+    assert main(["train", f"{tmp_path}/t.net:R", "-q", "--no-onnx", "-o", str(run)]) == 0
+    assert main(["eval", str(run / "fold-1"), "--json"]) == 0
+    about = [json.loads((run / f"fold-{i}" / "run.json").read_text()) for i in (1, 2, 3)]
+    assert json.loads(capsys.readouterr().out)["loss"] == pytest.approx(about[0]["result"]["loss"], rel=1e-6)
+    order = permutation(0, 30)  # the rows to train on, then those that the reader holds out
+    whole = torch.cat((order[6:].sort().values, order[:6].sort().values))
+    part = parts_of(torch.tensor(["ny".index(rows[i][3]) for i in whole.tolist()]), 30, 3, 0)
+    fills, unseen = [], []
+    for number in range(3):
+        own = [rows[i] for i in whole[part != number].tolist()]
+        fills.append(np.mean([float(row[0]) for row in own if row[0]]))
+        unseen.append(["once"] if not any(row[2] == "once" for row in own) else [])
+    found = [{c["name"]: c for c in a["columns"]} for a in about]
+    assert [f["size"]["fill"] for f in found] == pytest.approx(fills, rel=1e-6)
+    assert len({round(f, 3) for f in fills}) == 3
+    assert [f["kind"]["unseen"] for f in found] == unseen
+    assert sum(map(len, unseen)) == 1
+    assert all(f["kind"]["values"] == ["once", "u"] for f in found)  # the net takes as many in every fold
+
+
+@pytest.mark.parametrize(
+    ("body", "needed"),
+    [
+        (SHARED.replace("categories", "categories -> narrow(1, 1)"), 7),
+        ("concat(numbers, categories -> take(1) -> unsqueeze -> embed(levels, 2) -> flatten) -> linear(2)", 7),
+        (SHARED.replace("categories", "categories -> narrow(0, 1)"), 4),
+        (SHARED, 7),
+    ],
+)
+def test_an_embedding_of_some_columns_has_vectors_for_their_values(
+    tmp_path: Path, body: str, needed: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`town` has 3 values and `kind` 2, each with one for what is missing."""
+    table(tmp_path, 2)
+    for levels, code in ((needed - 1, 1), (needed, 0)):
+        (tmp_path / "t.net").write_text(
+            TABLE.format(levels=levels, body=body.replace("unsqueeze", "unsqueeze(axis=0)"))
+        )
+        run = tmp_path / f"run{levels}"
+        assert main(["train", f"{tmp_path}/t.net:R", "-q", "--no-onnx", "--set", "folds=none", "-o", str(run)]) == code
+        assert code == 0 or f"has {needed} values" in capsys.readouterr().err

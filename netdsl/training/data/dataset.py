@@ -137,6 +137,14 @@ def _some(function: Callable[..., Any], among: Tensor, index: Tensor, *more: Any
     return function(among[index], *more)
 
 
+class Refitted(Struct, frozen=True, eq=False):
+    """What a table's rows are once more, in their order."""
+
+    inputs: tuple[Tensor, ...]
+    columns: tuple[Column, ...]
+    notes: tuple[str, ...]
+
+
 class DataSet(Struct, frozen=True, eq=False):
     """A training and a test split. `task`: classes, labels, numbers, mask, tokens or nodes; `classes`: their names."""
 
@@ -152,6 +160,9 @@ class DataSet(Struct, frozen=True, eq=False):
     """Whether the test split was drawn from the same samples."""
     columns: tuple[Column, ...] = ()
     """Of a table: what its inputs are made of."""
+    refitted: Callable[[Tensor], Refitted] | None = None
+    """Of a table: its inputs again, with what columns are taken from some of all rows, those of the training split
+    first, alone."""
     units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     """Mean and deviation of the targets, by which the loss standardises them."""
 

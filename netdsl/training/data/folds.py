@@ -14,8 +14,9 @@ from netdsl.training.rng import key, permutation
 def fold_of(data: DataSet, count: int, number: int, seed: int) -> DataSet:
     """The data set whose test split is one of `count` parts, and whose training split is the others.
 
-    Every class is spread evenly over the parts. A test split that was drawn from the same samples belongs to them, any
-    other one is left out. Raises DataError for more parts than samples.
+    Every class is spread evenly over the parts. What a table's columns are is taken from the others alone. A test
+    split that was drawn from the same samples belongs to them, any other one is left out. Raises DataError for more
+    parts than samples.
     """
     whole = _joined(data.train, data.test) if data.drawn else data.train
     if count > len(whole):
@@ -24,7 +25,11 @@ def fold_of(data: DataSet, count: int, number: int, seed: int) -> DataSet:
         raise DataError("few-samples", message, hint)
     part = parts_of(whole.target if data.task == "classes" else None, len(whole), count, seed)
     train, test = (torch.nonzero(chosen)[:, 0] for chosen in (part != number, part == number))
-    return replace(data, train=whole.subset(train), test=whole.subset(test), drawn=False)
+    if data.refitted is not None:
+        again = data.refitted(train)
+        whole = replace(whole, inputs=again.inputs)
+        data = replace(data, columns=again.columns, notes=again.notes)
+    return replace(data, train=whole.subset(train), test=whole.subset(test), drawn=False, refitted=None)
 
 
 def parts_of(classes: Tensor | None, samples: int, count: int, seed: int) -> Tensor:

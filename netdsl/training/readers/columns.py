@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from msgspec import Struct
+from msgspec.structs import replace
 from torch import Tensor
 
 from netdsl.diagnostics.diagnostic import did_you_mean
@@ -25,7 +27,7 @@ from netdsl.inference.columns import (
 )
 from netdsl.inference.tables import load_columns, plain
 from netdsl.recipe.columns import Columns, Csv, ParquetTable
-from netdsl.training.data.dataset import DataError, DataSet, Split
+from netdsl.training.data.dataset import DataError, DataSet, Refitted, Split
 from netdsl.training.readers.registry import READERS
 from netdsl.training.rng import permutation
 
@@ -69,7 +71,25 @@ def table_of(
     else:
         parts = train, _split(test, columns, _targets(source, test, other, classes)[0], other)
     task = "numbers" if target.is_floating_point() else "classes"
-    return DataSet(where, *parts, task, classes, images=False, notes=notes, columns=columns, drawn=test is None)
+    rows_of = torch.cat((rows, left)) if test is None else torch.arange(count)
+    again = None if known else partial(_refitted, source, raw, rows_of, where)
+    drawn = test is None
+    return DataSet(
+        where, *parts, task, classes, images=False, notes=notes, columns=columns, drawn=drawn, refitted=again
+    )
+
+
+def _refitted(source: Columns, raw: Raw, rows: Tensor, where: str, chosen: Tensor) -> Refitted:
+    """The inputs of `rows`, with means and categories of those that are `chosen` among them. A category keeps a number
+    for each value of all rows, so that the net fits whichever are chosen."""
+    every = _columns(source, raw, rows, where)
+    own = _columns(source, raw, rows[chosen].sort().values, where)
+    columns = tuple(
+        replace(o, values=e.values, unseen=tuple(v for v in e.values if v not in o.values)) if o.values else o
+        for o, e in zip(own, every, strict=True)
+    )
+    split = _split(raw, columns, torch.zeros(len(rows)), where)
+    return Refitted(tuple(x[rows] for x in split.inputs), columns, tuple(described(columns, raw)))
 
 
 def _columns(source: Columns, raw: Raw, rows: Tensor, where: str) -> tuple[Column, ...]:

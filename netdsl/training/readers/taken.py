@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from typing import Any
 
 import torch
 from msgspec.structs import replace
@@ -49,34 +51,51 @@ def check_vocabulary(program: Program, data: DataSet) -> None:
     """Raise DataError where an `embed` has fewer vectors than the categories that it reads have values."""
     if not data.columns:
         return
-    needed = _needed(program, data)
-    for name, there in _vectors(program, needed).items():
-        if there < needed[name]:
+    for name, there, needed in _embeds(program, _numbers(program, data)):
+        if there < needed:
             arguments = [n for n, value in program.main.arguments if type(value) is int and value == there]
-            hint = f"`-p {arguments[0]}={needed[name]}`" if len(arguments) == 1 else f"`embed({needed[name]}, ...)`"
-            values = f"`{name}` of {data.name} has {needed[name]} values, with one for what is missing"
+            hint = f"`-p {arguments[0]}={needed}`" if len(arguments) == 1 else f"`embed({needed}, ...)`"
+            values = f"`{name}` of {data.name} has {needed} values, with one for what is missing"
             raise DataError("wrong-count", f"{values}, and its `embed` has vectors for {there}", hint)
 
 
-def _needed(program: Program, data: DataSet) -> dict[str, int]:
-    """How many values the inputs of categories have."""
+Upto = tuple[int, ...]
+"""For each place of a vector of categories, the number behind its largest."""
+
+
+def _numbers(program: Program, data: DataSet) -> dict[str, Upto]:
+    """The numbers that inputs of categories hold: those of a column of its own from 0, else each category's behind
+    those of the one before."""
     levels = {c.name: c.levels for c in data.columns if c.kind == "category"}
     names = [v.name for v in program.main.inputs if v.type.dtype.startswith("int")]
-    rest = sum(count for name, count in levels.items() if name not in names)
-    return {name: levels.get(name, rest) for name in names}
+    rest = tuple(accumulate(count for name, count in levels.items() if name not in names))
+    return {name: (levels[name],) if name in levels else rest for name in names}
 
 
-def _vectors(program: Program, inputs: Mapping[str, int]) -> dict[str, int]:
-    """How many vectors the `embed` that reads an input has, where one does."""
+def _embeds(program: Program, numbers: Mapping[str, Upto]) -> Iterator[tuple[str, int, int]]:
+    """Every `embed` that reads an input of categories, or some of its places: the input, how many vectors there are,
+    and how many are needed."""
     flat = flatten(program)
-    source = {v.name: name for v, name in zip(flat.inputs, (v.name for v in program.main.inputs), strict=True)}
-    found: dict[str, int] = {}
+    named = zip(flat.inputs, (v.name for v in program.main.inputs), strict=True)
+    known = {v.name: (name, numbers[name]) for v, name in named if numbers.get(name)}
     for node in flat:
-        name = source.get(node.inputs[0].name) if node.inputs else None
-        if name is None or name not in inputs:
+        if not node.inputs or node.inputs[0].name not in known:
             continue
+        name, upto = known[node.inputs[0].name]
         if node.op.kind == "embed":
-            found[name] = min(getattr(node.op, "num_embeddings"), found.get(name, 2**62))  # noqa: B009
-        elif node.op.kind in MOVES:
-            source[node.outputs[0].name] = name
-    return found
+            yield name, getattr(node.op, "num_embeddings"), max(upto)  # noqa: B009
+        elif (left := _left(node.op, upto, node.inputs[0].type.rank)) is not None:
+            known[node.outputs[0].name] = name, left
+
+
+def _left(op: Any, upto: Upto, rank: int) -> Upto | None:
+    """What is left of a vector of categories by an op that moves its places or takes some; None for another op."""
+    if op.kind in MOVES:
+        return upto
+    if rank != 1 or op.kind not in ("take", "narrow") or op.axis not in (0, -1):
+        return None
+    if op.kind == "narrow":
+        start = op.start % len(upto)
+        return upto[start : start + op.length] if isinstance(op.length, int) else upto[start:]
+    places = op.index if isinstance(op.index, tuple) else (op.index,)
+    return tuple(upto[place] for place in places)
