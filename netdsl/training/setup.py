@@ -32,7 +32,7 @@ from netdsl.training.checkpoints.run_dir import ABOUT, LOG, RECIPE, SOURCE, WEIG
 from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.data.fit import check_shape, fit, held_out, with_noise
-from netdsl.training.data.folds import fold_of
+from netdsl.training.data.folds import validated
 from netdsl.training.data.imbalance import balanced
 from netdsl.training.data.labels import as_distributions, as_labels
 from netdsl.training.data.pairs import as_pairs
@@ -152,9 +152,7 @@ def load_data(
         data = read(recipe.data, base, sizes, outputs or 1, regression)
     else:
         data = as_numbers(given, outputs) if regression else given
-    if fold is not None and recipe.folds is not None:
-        data = fold_of(data, recipe.folds, fold, recipe.seed)
-    data = taken(data, inputs_of(program))
+    data = taken(validated(data, recipe, fold), inputs_of(program))
     check_vocabulary(program, data)
     count = 1 if data.train.read else len(data.train.inputs)
     if len(program.main.inputs) != count:

@@ -19,7 +19,7 @@ from netdsl.recipe.sources import Data, Text
 from netdsl.training.carried import as_streams
 from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.fit import fit
-from netdsl.training.data.folds import fold_of
+from netdsl.training.data.folds import validated
 from netdsl.training.data.labels import as_distributions, as_labels
 from netdsl.training.data.pairs import as_pairs
 from netdsl.training.data.units import is_regression
@@ -70,9 +70,7 @@ def _read(trained: Opened, component: Data, base: Path, fold: int | None) -> Dat
         check_sound(found)
     else:
         found = read(component, base, shape, trained.outputs or 1, is_regression(trained.recipe))
-    if fold is not None and trained.recipe.folds is not None:
-        found = fold_of(found, trained.recipe.folds, fold, trained.recipe.seed)
-    found = taken(found, trained.inputs)
+    found = taken(validated(found, trained.recipe, fold), trained.inputs)
     found = as_labels(found, trained.recipe, trained.outputs)
     found = as_pairs(as_distributions(found, trained.recipe, trained.outputs), trained.recipe)
     return fit(found, tuple(s or "any" for s in trained.shape), trained.outputs or None)

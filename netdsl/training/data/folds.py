@@ -6,9 +6,15 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
+from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataSet, Split
 from netdsl.training.errors import DataError
 from netdsl.training.rng import key, permutation
+
+
+def validated(data: DataSet, recipe: Recipe, fold: int | None) -> DataSet:
+    """The data set of a fold of the recipe's cross-validation; the whole one for None."""
+    return data if fold is None or recipe.folds is None else fold_of(data, recipe.folds, fold, recipe.seed)
 
 
 def fold_of(data: DataSet, count: int, number: int, seed: int) -> DataSet:
