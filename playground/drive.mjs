@@ -29,7 +29,13 @@ const hints = (page) => page.$$eval(".cm-hint", (all) => all.map((hint) => hint.
 const drawn = (page, tab) => page.waitForSelector(`#panel[data-drawn="${tab}"]:not(.stale)`);
 const status = (page) => page.textContent("#status");
 
-/** Put a text into the editor, and wait until it is checked, or stopped. */
+/** Paste a text over the whole of the editor's, and wait until it is checked, or stopped. */
+async function paste(page, spec) {
+  await page.evaluate((text) => playground.editor.replace(text), spec);
+  await page.waitForSelector("html[data-checked], #notice:not([hidden])");
+}
+
+/** Put a text into the editor as keys do, and wait until it is checked, or stopped. */
 async function write(page, spec) {
   await page.evaluate(() => delete document.documentElement.dataset.mended);
   await page.click(".cm-content");
@@ -85,6 +91,24 @@ const scenarios = {
     return seen;
   },
 
+  /** What is said where the mouse rests, and what is offered while a word is typed. */
+  async words() {
+    const page = await open();
+    await write(page, BROKEN.replace("flaten", "flatten"));
+    const { x, y } = await (await page.$(".cm-line span:text-is('conv')")).boundingBox();
+    for (const step of [4, 8]) await page.mouse.move(x + step, y + step);
+    await page.waitForSelector(".cm-explained");
+    const seen = { explained: await page.textContent(".cm-explained") };
+    for (const key of ["ControlOrMeta+Home", ...Array(2).fill("ArrowDown"), "End"]) await page.keyboard.press(key);
+    await page.keyboard.type(" -> maxp", { delay: 60 });
+    await page.waitForSelector(".cm-tooltip-autocomplete");
+    seen.offered = await page.$$eval(".cm-completionLabel", (all) => all.map((one) => one.textContent));
+    await page.waitForTimeout(200);
+    await page.keyboard.press("Enter");
+    seen.text = await text(page);
+    return seen;
+  },
+
   /** A check that is stopped by its limit: the text stays, another worker answers. */
   async stopped() {
     const page = await open();
@@ -107,10 +131,12 @@ const scenarios = {
       await page.evaluate((seconds) => (playground.engine.seconds = seconds), LIMIT);
       for (let next = waiting.shift(); next; next = waiting.shift()) {
         const [name, spec] = next;
+        console.error(name); // for whoever waits
         const begun = Date.now();
-        await write(page, spec);
-        seen[name] = { status: await status(page), notice: await page.textContent("#notice"), kept: (await text(page)) === spec };
-        await write(page, BROKEN.replace("flaten", "flatten"));
+        await paste(page, spec);
+        const kept = await page.evaluate((text) => playground.editor.text === text, spec);
+        seen[name] = { status: await status(page), notice: await page.textContent("#notice"), kept };
+        await paste(page, BROKEN.replace("flaten", "flatten"));
         seen[name] = { ...seen[name], after: await status(page), seconds: (Date.now() - begun) / 1000 };
       }
     };

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from lsprotocol import types
-
 from netdsl.lsp.analysis import Analysis
+from netdsl.lsp.choices import Kinds
 from netdsl.lsp.context import Typing
 from netdsl.lsp.occurrences import block
 from netdsl.planning.measures import known, measure_kind
@@ -15,8 +14,7 @@ from netdsl.recipe.annotations import arguments
 from netdsl.recipe.resolve import field_names
 from netdsl.recipe.schema import Recipe
 
-KINDS = types.CompletionItemKind
-Found = tuple[str, types.CompletionItemKind, str]
+Found = tuple[str, Kinds, str]
 """What can be chosen: its text, its kind, and a word about it."""
 
 ENTRIES = {
@@ -41,31 +39,31 @@ def possible(now: Typing, analysis: Analysis, text: str) -> Iterator[Found]:
     module = analysis.checked.module
     word = (line.split() or [""])[0]
     if not line:
-        return ((name, KINDS.Keyword, doc) for name, doc in ENTRIES.items())
+        return ((name, Kinds.Keyword, doc) for name, doc in ENTRIES.items())
     if now.named in WORDS:
-        return ((w, KINDS.EnumMember, "") for w in WORDS[now.named])
+        return ((w, Kinds.EnumMember, "") for w in WORDS[now.named])
     if word == "vary":
         return _paths(line, text, analysis) if "=" not in line else iter(())
     if word in ("measure", "compare", "plot"):
         return _shown(now, word, line, re.findall(r"^[ \t]*vary[ \t]+([\w.]+)", text, re.MULTILINE))
     return {
-        "experiment": ((n, KINDS.Class, "net") for n in (*module.nets, "for")),
-        "search": ((name, KINDS.Function, "search") for name in ("random", "tpe")),
-        "recipe": ((name, KINDS.Struct, "recipe") for name in module.recipes),
+        "experiment": ((n, Kinds.Class, "net") for n in (*module.nets, "for")),
+        "search": ((name, Kinds.Function, "search") for name in ("random", "tpe")),
+        "recipe": ((name, Kinds.Struct, "recipe") for name in module.recipes),
     }.get(word, iter(()))
 
 
 def _shown(now: Typing, word: str, line: str, varied: Sequence[str]) -> Iterator[Found]:
     """What is measured, compared and drawn."""
     if word == "plot" and "(" not in line:
-        yield from ((kind, KINDS.Function, "plot") for kind in PLOTS)
+        yield from ((kind, Kinds.Function, "plot") for kind in PLOTS)
     elif word == "plot" and not now.named:
-        yield from ((f"{name}=", KINDS.Field, "") for name in ARGUMENTS)
+        yield from ((f"{name}=", Kinds.Field, "") for name in ARGUMENTS)
     else:
         if word != "measure":
-            yield from ((path, KINDS.Property, "varies") for path in varied)
+            yield from ((path, Kinds.Property, "varies") for path in varied)
         if "against" not in line and now.named != "color":
-            yield from ((path, KINDS.Property, _said(path)) for path in known())
+            yield from ((path, Kinds.Property, _said(path)) for path in known())
 
 
 def _paths(line: str, text: str, analysis: Analysis) -> Iterator[Found]:
@@ -74,12 +72,12 @@ def _paths(line: str, text: str, analysis: Analysis) -> Iterator[Found]:
     if dot:
         kind = arguments(Recipe)[field].kind if field in arguments(Recipe) else None
         components = (kind.item or kind).components.values() if kind else ()
-        yield from ((a, KINDS.Field, f"argument of {field}") for c in components for a in arguments(c))
+        yield from ((a, Kinds.Field, f"argument of {field}") for c in components for a in arguments(c))
         return
     head = re.findall(r"^experiment[ \t]+\w+[ \t]+for[ \t]+(\w+)", text, re.MULTILINE)
     net = block(analysis.checked.module, head[-1]) if head else None
-    yield from ((p.name.id, KINDS.Variable, f"argument of {head[-1]}") for p in (net[1].parameters if net else ()))
-    yield from ((name, KINDS.Property, "field of the recipe") for name in field_names())
+    yield from ((p.name.id, Kinds.Variable, f"argument of {head[-1]}") for p in (net[1].parameters if net else ()))
+    yield from ((name, Kinds.Property, "field of the recipe") for name in field_names())
 
 
 def _said(path: str) -> str:

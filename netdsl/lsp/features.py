@@ -10,6 +10,7 @@ from pygls.exceptions import JsonRpcException
 from netdsl.lsp import navigation, outline
 from netdsl.lsp.actions import actions
 from netdsl.lsp.analysis import Analysis
+from netdsl.lsp.choices import Choice
 from netdsl.lsp.completion import completion
 from netdsl.lsp.documents import Document
 from netdsl.lsp.hover import hover
@@ -45,7 +46,7 @@ def _shown(server: Server) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_HOVER)
     async def explained(ls: Server, params: types.HoverParams) -> types.Hover | None:
-        return await ls.at(params, hover, None)
+        return await ls.at(params, _hovered, None)
 
     options = types.CodeActionOptions(code_action_kinds=[types.CodeActionKind.QuickFix])
 
@@ -61,7 +62,7 @@ def _shown(server: Server) -> None:
 def _typed(server: Server) -> None:
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=["(", "=", ",", " "]))
     async def completed(ls: Server, params: types.CompletionParams) -> list[types.CompletionItem]:
-        return await ls.at(params, completion, [])
+        return await ls.at(params, _completed, [])
 
     @server.feature(types.TEXT_DOCUMENT_SIGNATURE_HELP, types.SignatureHelpOptions(trigger_characters=["(", ","]))
     async def signed(ls: Server, params: types.SignatureHelpParams) -> types.SignatureHelp | None:
@@ -70,6 +71,26 @@ def _typed(server: Server) -> None:
     @server.feature(types.TEXT_DOCUMENT_FORMATTING)
     async def formatted(ls: Server, params: types.DocumentFormattingParams) -> list[types.TextEdit] | None:
         return await ls.ask(params.text_document.uri, _formatted, None)
+
+
+def _hovered(document: Document, analysis: Analysis, offset: int) -> types.Hover | None:
+    found = hover(analysis, offset)
+    if found is None:
+        return None
+    text, at = found
+    return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, text), document.positions.range(at))
+
+
+def _completed(document: Document, analysis: Analysis, offset: int) -> list[types.CompletionItem]:
+    return [_item(choice) for choice in completion(analysis, document.good, offset)]
+
+
+def _item(choice: Choice) -> types.CompletionItem:
+    doc = types.MarkupContent(types.MarkupKind.Markdown, choice.doc) if choice.doc else None
+    kind = types.CompletionItemKind(choice.kind)
+    return types.CompletionItem(
+        choice.label, kind=kind, detail=choice.detail or None, documentation=doc, insert_text=choice.text
+    )
 
 
 def _formatted(document: Document, analysis: Analysis) -> list[types.TextEdit] | None:

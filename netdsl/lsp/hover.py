@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 
-from lsprotocol import types
-
 from netdsl.analysis.count import Memo, totals
 from netdsl.analysis.receptive_field import receptive_field
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.trace import Passed
 from netdsl.lsp import costs
 from netdsl.lsp.analysis import Analysis
-from netdsl.lsp.documents import Document
 from netdsl.lsp.experiments import entry_text, measure_text
 from netdsl.lsp.hints import shape
 from netdsl.lsp.occurrences import Occurrence, block
@@ -39,16 +36,13 @@ def op_pages() -> dict[str, Page]:
     return {found.name: found for found in pages()}
 
 
-def hover(document: Document, analysis: Analysis, offset: int) -> types.Hover | None:
-    """What is under the cursor; None where nothing can be said of it."""
+def hover(analysis: Analysis, offset: int) -> tuple[str, Span] | None:
+    """What is under the cursor, as Markdown, and where it is; None where nothing can be said of it."""
     found = analysis.occurrence(offset)
     if found is None:
         return None
     parts = [part for part in (_meaning(found, analysis), _flow(found, analysis)) if part]
-    if not parts:
-        return None
-    text = types.MarkupContent(types.MarkupKind.Markdown, "\n\n".join(parts))
-    return types.Hover(text, document.positions.range(found.at))
+    return ("\n\n".join(parts), found.at) if parts else None
 
 
 def _meaning(found: Occurrence, analysis: Analysis) -> str:

@@ -10,7 +10,10 @@ from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.lsp.analysis import Analysis
+from netdsl.lsp.choices import Choice
+from netdsl.lsp.completion import completion
 from netdsl.lsp.hints import glance_at, hints_of
+from netdsl.lsp.hover import hover
 from netdsl.lsp.lenses import lenses_of
 from netdsl.pipeline import Net
 from netdsl.playground.offsets import Offsets
@@ -44,6 +47,14 @@ class Glance(Struct, frozen=True):
     start: int
     end: int
     hints: list[Beside]
+
+
+class Explained(Struct, frozen=True):
+    """What a word means, as Markdown, and where it stands."""
+
+    start: int
+    end: int
+    text: str
 
 
 class Declared(Struct, frozen=True):
@@ -130,6 +141,20 @@ class Session:
         """One of the mistakes shown, with edits in its hints where some are verified to fix it."""
         return problem(self.analysis.mended(index), self.analysis, self.offsets)
 
+    def explain(self, at: int) -> Explained | None:
+        """What the word at a place of the checked text means."""
+        found = hover(self.analysis, self.offsets.characters(at)) if self.analysis.spec is not None else None
+        if found is None:
+            return None
+        text, span = found
+        return Explained(self.offsets.units(span.start), self.offsets.units(span.end), text)
+
+    def complete(self, text: str, at: int, name: str = "spec.net") -> list[Choice]:
+        """What can be written at a place of a text."""
+        if text != self.analysis.source.text:
+            self.check(text, name)
+        return completion(self.analysis, self.good, Offsets(text).characters(at))
+
     def summary(self, net: str) -> dict[str, Any]:
         """What a net amounts to."""
         from netdsl.summary import summarize
@@ -192,6 +217,8 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
     "check": Session.check,
     "next_use": Session.next_use,
     "fix": Session.fix,
+    "explain": Session.explain,
+    "complete": Session.complete,
     "summary": Session.summary,
     "torch": Session.torch,
     "view": Session.view,

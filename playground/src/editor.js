@@ -1,15 +1,16 @@
 // The editor: a text with colours, what is wrong underlined, and what netdsl knows beside and above its lines.
-import { closeBrackets, closeBracketsKeymap } from "@codemirror/autocomplete";
+import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
 import { bracketMatching, foldKeymap, indentUnit } from "@codemirror/language";
 import { lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
 import { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
 import { EditorState, StateEffect, StateField } from "@codemirror/state";
 import {
-  Decoration, EditorView, WidgetType, drawSelection, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers,
+  Decoration, EditorView, WidgetType, drawSelection, highlightActiveLine, highlightActiveLineGutter, hoverTooltip, keymap,
+  lineNumbers,
 } from "@codemirror/view";
 import { colours, language } from "./language.js";
-import { label, make, words } from "./make.js";
+import { label, make, markdown, words } from "./make.js";
 
 class Hint extends WidgetType {
   constructor({ text, more }) {
@@ -52,6 +53,38 @@ const decorations = StateField.define({
   provide: (field) => EditorView.decorations.from(field),
 });
 
+/** The kinds of completions by the numbers of the Language Server Protocol, as the editor calls them. */
+const KINDS = {
+  3: "function", 4: "class", 5: "property", 6: "variable", 7: "class", 9: "namespace", 10: "property", 14: "keyword",
+  20: "enum", 21: "constant", 22: "class", 23: "type",
+};
+
+/** Completions from `complete(text, at)`: while a word is typed, behind what opens an argument, or when asked for. */
+function completions(complete) {
+  return async (context) => {
+    const word = context.matchBefore(/\w*/);
+    const before = context.state.sliceDoc(context.state.doc.lineAt(word.from).from, word.from);
+    if (!context.explicit && word.from === word.to && !/[(,=]\s?$|->\s$/.test(before)) return null;
+    const found = await complete(context.state.doc.toString(), context.pos);
+    if (!found?.length) return null;
+    const options = found.map(({ label: name, kind, detail, doc, text }) => ({
+      label: name, type: KINDS[kind], detail: detail.length > 48 ? undefined : detail || undefined, apply: text ?? name,
+      info: doc ? () => make("div", { class: "doc" }, ...markdown(doc)) : undefined,
+    }));
+    return { from: word.from, options, validFor: /^\w*$/ };
+  };
+}
+
+/** What a word means, from `explain(at)`, where the mouse rests. */
+function explanations(explain) {
+  return hoverTooltip(async (view, at) => {
+    const found = await explain(at);
+    if (!found) return null;
+    const create = () => ({ dom: make("div", { class: "doc cm-explained" }, ...markdown(found.text)) });
+    return { pos: found.start, end: found.end, above: true, create };
+  });
+}
+
 const SEVERITIES = { error: "error", warning: "warning", note: "info" };
 
 /** A diagnostic as the editor takes it, with a button for each fix. */
@@ -78,7 +111,7 @@ function diagnostic(problem, apply, length) {
 
 export class Editor {
   /** `changed` is called with every new text, `moved` with every place of the cursor, `lens` with a lens clicked. */
-  constructor(parent, { changed, moved, lens, format }) {
+  constructor(parent, { changed, moved, lens, format, complete, explain }) {
     this.lens = lens;
     this.view = new EditorView({
       parent,
@@ -87,10 +120,11 @@ export class Editor {
           lineNumbers(), lintGutter(), history(), drawSelection(), bracketMatching(), closeBrackets(),
           highlightActiveLine(), highlightActiveLineGutter(), highlightSelectionMatches(), indentUnit.of("  "),
           EditorState.tabSize.of(2), language, colours, decorations,
+          autocompletion({ override: [completions(complete)] }), explanations(explain),
           EditorView.contentAttributes.of({ "aria-label": "spec", spellcheck: "false", autocapitalize: "off" }),
           keymap.of([
             { key: "Shift-Alt-f", run: () => (format(), true) },
-            ...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...lintKeymap,
+            ...completionKeymap, ...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...lintKeymap,
             indentWithTab,
           ]),
           EditorView.updateListener.of((update) => {

@@ -18,6 +18,28 @@ export function words(text) {
   return text.split(/`([^`]+)`/).map((part, i) => (i % 2 ? make("code", {}, part) : part));
 }
 
+/** A paragraph, a list or a table of Markdown. */
+function block(text) {
+  const lines = text.split("\n");
+  if (lines[0].startsWith("|")) {
+    const cells = (line) => line.slice(1, -1).split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll("\\|", "|"));
+    const row = (line, i) => make("tr", {}, ...cells(line).map((cell) => make(i ? "td" : "th", {}, ...words(cell))));
+    return make("table", {}, ...lines.filter((_, i) => i !== 1).map(row));
+  }
+  if (lines.every((line) => line.startsWith("- "))) {
+    return make("ul", {}, ...lines.map((line) => make("li", {}, ...words(line.slice(2)))));
+  }
+  return make("p", {}, ...words(text));
+}
+
+/** Markdown of paragraphs, lists, tables and code: what the language server says. */
+export function markdown(text) {
+  return text.split(/```\w*\n([\s\S]*?)\n?```/).flatMap((part, i) => {
+    if (i % 2) return [make("pre", {}, part)];
+    return part.split(/\n{2,}/).filter((p) => p.trim()).map((p) => block(p.trim()));
+  });
+}
+
 /** What the button of a fix says: the text that it writes, or the words of its hint. */
 export function label({ message, changes }) {
   const [{ text }] = changes;

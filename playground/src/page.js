@@ -72,7 +72,10 @@ const editor = new Editor($("editor"), {
     else open(action, of);
   },
   format,
+  complete: (text, at) => ask("complete", { text, at, name }),
+  explain: (at) => (isCurrent ? ask("explain", { at }) : null),
 });
+globalThis.playground.editor = editor;
 
 function tell(state, part) {
   const texts = { loading: "loading Python", starting: "starting Python" };

@@ -142,6 +142,13 @@ def test_a_visit(address: str) -> None:
     assert seen["weight"] < HEAVIEST
 
 
+def test_words_are_explained_and_completed(address: str) -> None:
+    seen = drive(address, "words")
+    assert "Convolution over the image" in seen["explained"]
+    assert seen["offered"][0] == "maxpool"
+    assert "conv(16, 3) -> relu -> maxpool\n" in seen["text"]
+
+
 def test_a_check_over_its_time_is_stopped_and_the_text_is_kept(address: str) -> None:
     seen = drive(address, "stopped")
     assert "took more than" in seen["notice"]
@@ -193,6 +200,9 @@ HOSTILE = {
 def test_the_page_survives_hostile_specs(address: str, tmp_path: Path) -> None:
     path = tmp_path / "hostile.json"
     path.write_text(json.dumps(HOSTILE))
-    for name, found in drive(address, "hostile", str(path)).items():
+    seen = drive(address, "hostile", str(path))
+    assert seen.keys() == HOSTILE.keys()
+    for name, found in seen.items():
         assert found["kept"], name
+        assert "mistake" in found["status"] or "took more than" in found["notice"], (name, found)
         assert found["after"].startswith("no mistakes · 1 net"), name
