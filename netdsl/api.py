@@ -295,6 +295,39 @@ def open_run(folder: Path) -> Run:
     return Run(folder)
 
 
+class Comparison:
+    """Runs, compared; `str()` of it is the text of `netdsl compare`, and a notebook shows its page with the curves."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        from netdsl.records.record import Record
+        from netdsl.training.from_python import in_words
+
+        with in_words():
+            self.records = [Record(f) for f in folders]
+
+    def __str__(self) -> str:
+        from netdsl.records.compare import comparison_text
+
+        return comparison_text(self.records)
+
+    def page(self) -> str:
+        """The page of `netdsl compare -o` as HTML."""
+        from netdsl.records.page import comparison_page
+
+        return comparison_page(self.records)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f'<iframe srcdoc="{escape(self.page())}" style="width: 100%; height: 40em; border: 0"></iframe>'
+
+
+def compare_runs(*runs: Run | Path) -> Comparison:
+    """Compare runs, given as values or as folders: results, settings that differ, curves. Raises TrainingError where
+    a folder is not a run directory."""
+    return Comparison([r if isinstance(r, str | os.PathLike) else r.folder for r in runs])
+
+
 def open_spec(path: Path | Source) -> Spec:
     """A spec file, a spec of the zoo by name (`"resnet"`), or a text given as `Source`. Raises SpecError."""
     if isinstance(path, Source):

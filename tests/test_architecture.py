@@ -34,7 +34,7 @@ FLOORS = (
     ("diff", "lift"),
     ("inference",),
     ("training",),
-    ("probe", "experiment"),
+    ("probe", "records", "experiment"),
     ("api",),
     ("cli", "lsp", "notebook", "highlight", "playground"),
     ("__init__", "__main__"),

@@ -30,6 +30,8 @@ COMMANDS = {
     "recipe": "show what a recipe will do before it is done",
     "eval": "measure a trained net on a data set",
     "predict": "run a trained net on images",
+    "runs": "list runs with their results and settings",
+    "compare": "compare runs: results, settings and curves",
     "generate": "continue a text with a trained language model",
     "verify": "compare the outputs of onnxruntime and PyTorch",
     "lift": "write an ONNX model as a spec, with its weights",
@@ -41,7 +43,7 @@ COMMANDS = {
 }
 """The commands, each a module of this package with `configure(parser)` and `run(args) -> exit code`."""
 
-SHORT = ("check", "explain", "summary", "view", "diff", "fmt", "ops", "zoo")
+SHORT = ("check", "explain", "summary", "view", "diff", "fmt", "ops", "runs", "zoo")
 """Commands that end before collecting garbage could pay."""
 
 PACKAGES = {

@@ -48,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tensorboard", action="store_true", help="also write a TensorBoard log into the run directory"
     )
+    parser.add_argument("--csv", action="store_true", help="also write the log as metrics.csv into the run directory")
     parser.add_argument("-q", "--quiet", action="store_true", help="print only the result")
 
 

@@ -67,7 +67,8 @@ def open_request(args: argparse.Namespace) -> Any:
     from netdsl.training.checkpoints.run_dir import check_free
     from netdsl.training.entry import Request
 
-    common = {"device": args.device, "onnx": not args.no_onnx, "quiet": args.quiet, "tensorboard": args.tensorboard}
+    logs = {"tensorboard": args.tensorboard, "csv": args.csv}
+    common = {"device": args.device, "onnx": not args.no_onnx, "quiet": args.quiet, **logs}
     if args.resume:
         return _resumed(args, common)
     net, recipe = open_recipe(args)

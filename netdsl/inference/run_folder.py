@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -61,3 +61,31 @@ def read_about(folder: Path) -> tuple[About, Recipe]:
         ) from None
     except msgspec.DecodeError as error:
         raise CheckpointError("not-a-run", f"{folder} is not a run directory: {error}") from None
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log that are whole, in order."""
+    return [msgspec.json.decode(line) for line in lines_of(folder / LOG) if step_of(line) is not None]
+
+
+def step_of(line: bytes) -> float | None:
+    """The step of a line of the log; None for what is no such line."""
+    try:
+        found = msgspec.json.decode(line, type=_Line)
+    except msgspec.DecodeError:
+        return None
+    return found.step
+
+
+class _Line(Struct):
+    kind: Literal["step", "evaluation"]
+    step: float
+
+
+def lines_of(path: Path) -> list[bytes]:
+    """The whole lines of a log; a line that was cut off is left out."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    return data.split(b"\n")[:-1]

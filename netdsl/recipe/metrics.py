@@ -63,3 +63,18 @@ def always_measured(task: str) -> tuple[str, ...]:
     """The metrics that are measured also where no recipe asks for them."""
     of_task = {"numbers": ("rmse",), "mask": ("top1", "mean_iou"), "tokens": ("top1", "perplexity", "bits_per_byte")}
     return of_task.get(task, ("top1",))
+
+
+def said(name: str, value: float, digits: str = ".4f") -> str:
+    """A metric's value as people read it: fractions in percent."""
+    return f"{value:.2%}" if name in METRICS and METRICS[name].fraction else format(value, digits)
+
+
+def title(name: str) -> str:
+    """What a metric is called where people read it."""
+    return METRICS[name].said if name in METRICS else name
+
+
+def headline(task: str) -> str:
+    """The metric that tells how good a net of this task is."""
+    return {"numbers": "rmse", "mask": "mean_iou", "tokens": "loss", "pairs": "loss"}.get(task, "top1")

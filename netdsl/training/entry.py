@@ -20,6 +20,7 @@ from netdsl.inference.trained import preprocessing_of, targets_of
 from netdsl.loader import library
 from netdsl.pipeline import Net
 from netdsl.recipe.component import component_name
+from netdsl.recipe.metrics import said, title
 from netdsl.recipe.schema import Recipe
 from netdsl.training.callbacks import Callbacks
 from netdsl.training.checkpoints import run_dir as files
@@ -38,8 +39,8 @@ from netdsl.training.evaluate import at_once
 from netdsl.training.export import forward_of, largest_difference
 from netdsl.training.folds import about_folds, run_folds
 from netdsl.training.kernels.memory import resident
-from netdsl.training.metrics import said, title
 from netdsl.training.own import Own
+from netdsl.training.report.csv_log import write_csv_log
 from netdsl.training.report.page import write_report
 from netdsl.training.report.progress import Progress
 from netdsl.training.setup import (
@@ -81,6 +82,7 @@ class Request(Struct, frozen=True, eq=False, kw_only=True):
     onnx: bool = True
     quiet: bool = False
     tensorboard: bool = False
+    csv: bool = False
     callbacks: Callbacks | None = None
     data: DataSet | None = None
     own: Own | None = None
@@ -208,11 +210,14 @@ def _run(request: Request, loop: Trainer, folder: Path, say: Show) -> None:
         count = "1 line, number" if len(log.damaged) == 1 else f"{len(log.damaged)} lines, numbers"
         say(f"  {files.LOG} was damaged: left out {count} {which}")
     board = _board(folder, loop.state.step) if request.tensorboard and first else None
+    table = request.csv and first
 
     def watch(what: str, numbers: dict[str, Any]) -> None:
         progress(what, numbers)
         if board is not None:
             board(what, numbers)
+        if table and what == "saved":
+            write_csv_log(folder)
         if request.callbacks is not None:
             request.callbacks.tell(what, numbers, loop)
 
@@ -225,6 +230,8 @@ def _run(request: Request, loop: Trainer, folder: Path, say: Show) -> None:
         raise
     finally:
         progress.close()
+        if table:
+            write_csv_log(folder)
 
 
 def used_on(device: torch.device) -> Callable[[], int]:

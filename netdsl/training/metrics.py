@@ -249,21 +249,6 @@ def score(metric: str, numbers: Mapping[str, Any]) -> float:
     return -value if metric in METRICS and METRICS[metric].higher else value
 
 
-def said(name: str, value: float, digits: str = ".4f") -> str:
-    """A metric's value as people read it: fractions in percent."""
-    return f"{value:.2%}" if name in METRICS and METRICS[name].fraction else format(value, digits)
-
-
-def title(name: str) -> str:
-    """What a metric is called where people read it."""
-    return METRICS[name].said if name in METRICS else name
-
-
 def improves(found: float, best: float | None, least: float) -> bool:
     """Whether a score is better than the best so far, by more than `least`."""
     return best is None or found < best - least or not math.isfinite(best)
-
-
-def headline(task: str) -> str:
-    """The metric that tells how good a net of this task is."""
-    return {"numbers": "rmse", "mask": "mean_iou", "tokens": "loss", "pairs": "loss"}.get(task, "top1")

@@ -16,7 +16,8 @@ from netdsl.training.checkpoints.run_dir import About
 from netdsl.training.entry import described
 from netdsl.training.from_python import Wishes, go_on, in_words
 from netdsl.training.opened import open_trained
-from netdsl.training.report.page import STYLE, charts
+from netdsl.training.report.page import charts
+from netdsl.training.report.style import STYLE
 
 
 class Run:

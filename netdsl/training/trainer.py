@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from netdsl.planning.groups import Parameter, group
 from netdsl.planning.schedule import Schedule, peak_lr
+from netdsl.recipe.metrics import headline
 from netdsl.recipe.schema import Recipe
 from netdsl.training.capacity import Attempt, fits_in_memory, within_memory
 from netdsl.training.carried import carried_of
@@ -34,7 +35,7 @@ from netdsl.training.kernels.memory import give_back, keep_memory
 from netdsl.training.losses.criterion import Criterion
 from netdsl.training.losses.denominators import Denominators
 from netdsl.training.losses.distillation import Distillation
-from netdsl.training.metrics import headline, improves, score
+from netdsl.training.metrics import improves, score
 from netdsl.training.optim.averages import Averages
 from netdsl.training.optim.gradients import add_penalties, clip
 from netdsl.training.optim.optimizers import Updater

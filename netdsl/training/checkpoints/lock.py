@@ -7,17 +7,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from netdsl.inference.in_use import LOCK, fcntl
 from netdsl.training.checkpoints.run_dir import ABOUT
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.errors import CheckpointError, ReaderDied, WriteError
-
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
-
-LOCK = ".lock"
-
 
 HELD: set[int] = set()
 """Open lock files of this process."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from netdsl.elaborate.modules import Imported, Module
 from netdsl.inference.run_folder import (
@@ -19,7 +18,10 @@ from netdsl.inference.run_folder import (
     SPEC,
     WEIGHTS,
     About,
+    lines_of,
     read_about,
+    read_log,
+    step_of,
 )  # fmt: skip
 from netdsl.training.checkpoints.format import write_atomic
 from netdsl.training.errors import CheckpointError, WriteError
@@ -90,8 +92,8 @@ class Log:
     forgotten, and so is a damaged line, whose number is in `damaged`."""
 
     def __init__(self, path: Path, after: int = 0) -> None:
-        lines = _lines(path) if after else []
-        steps = [_step(line) for line in lines]
+        lines = lines_of(path) if after else []
+        steps = [step_of(line) for line in lines]
         self.damaged = tuple(i for i, step in enumerate(steps, 1) if step is None)
         kept = [line for line, step in zip(lines, steps, strict=True) if step is not None and step <= after]
         write_atomic(path, b"".join(line + b"\n" for line in kept))
@@ -103,31 +105,3 @@ class Log:
             self.file.flush()
         except OSError as error:
             raise WriteError("cannot-write", f"cannot write {self.file.name}: {error.strerror or error}") from None
-
-
-def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log that are whole, in order."""
-    return [msgspec.json.decode(line) for line in _lines(folder / LOG) if _step(line) is not None]
-
-
-def _step(line: bytes) -> float | None:
-    """The step of a line of the log; None for what is no such line."""
-    try:
-        found = msgspec.json.decode(line, type=_Line)
-    except msgspec.DecodeError:
-        return None
-    return found.step
-
-
-class _Line(Struct):
-    kind: Literal["step", "evaluation"]
-    step: float
-
-
-def _lines(path: Path) -> list[bytes]:
-    """The whole lines of a log; a line that was cut off is left out."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return []
-    return data.split(b"\n")[:-1]

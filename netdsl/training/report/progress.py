@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from netdsl.recipe.metrics import said
 from netdsl.training.kernels.memory import resident
-from netdsl.training.metrics import said
 
 
 class Progress:

@@ -7,8 +7,10 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Series = Sequence[tuple[float, float]]
 WIDTH, HEIGHT = 460, 240
@@ -16,15 +18,17 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 12, 34, 36
 """The margins of a chart, in pixels."""
 
 
-def curves(title: str, series: Mapping[str, Series], noisy: bool = True) -> str:
+def curves(title: str, series: Mapping[str, Series], noisy: bool = True, named: bool = True) -> str:
     """A chart over steps as SVG text, a line for each series; long `noisy` ones lie faint under their smoothed course.
+    `named`: each line is labelled; without it the page has a legend, whose colours are by place in `series`.
 
     Points that are not finite (in a log: null) are left out; empty for series without others.
     """
     shown = {n: [p for p in line if all(v is not None and math.isfinite(v) for v in p)] for n, line in series.items()}
-    shown = {n: line for n, line in shown.items() if line}
-    if not shown:
+    if not any(shown.values()):
         return ""
+    if named:
+        shown = {n: line for n, line in shown.items() if line}
     points = [p for line in shown.values() for p in line]
     x_marks = marks(min(x for x, _ in points), max(x for x, _ in points))
     y_marks = marks(min(y for _, y in points), max(y for _, y in points))
@@ -32,11 +36,13 @@ def curves(title: str, series: Mapping[str, Series], noisy: bool = True) -> str:
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
     parts += [f'<text x="8" y="16" class="title">{escape(title)}</text>', *frame.grid()]
     for i, (name, line) in enumerate(shown.items()):
+        if not line:
+            continue
         smooth = smoothed(line) if noisy else line
         if smooth is not line:
             parts.append(frame.line(line, f"line{i} faint"))
         parts.append(frame.line(smooth, f"line{i}"))
-        if len(shown) > 1:
+        if named and len(shown) > 1:
             parts.append(f'<text x="{WIDTH - RIGHT}" y="{15 + 14 * i}" class="name{i}">{escape(name)}</text>')
     return "".join([*parts, "</svg>"])
 

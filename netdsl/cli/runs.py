@@ -1,0 +1,72 @@
+"""List runs: their nets, states, results and the settings in which they differ.
+
+Folders are searched at any depth (default: `runs`). Every setting of the recipe is a field by its path, such as
+`optimizer.lr`; its last part alone is enough where no other field ends so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+from netdsl.cli.failure import Failure
+from netdsl.render.output import print_json
+from netdsl.render.paint import paint_for
+
+EXAMPLES = """\
+examples:
+  netdsl runs                                          the runs in runs/
+  netdsl runs --sort top1 --reverse                    the most accurate first
+  netdsl runs sweeps/ --where 'top1>=98%' --columns seed,optimizer.lr
+  netdsl runs --csv > runs.csv                         every field of every run
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folders", metavar="FOLDER", nargs="*", help="run directories, or folders that have them below")
+    parser.add_argument("--sort", metavar="FIELD", help="sort by a field")
+    parser.add_argument("--reverse", action="store_true", help="with --sort: the largest first")
+    parser.add_argument(
+        "--where", metavar="COND", action="append", default=[], help="only runs with FIELD=VALUE (!=, <, <=, >, >=)"
+    )
+    parser.add_argument("--columns", metavar="FIELDS", default="", help="also show these fields, separated by commas")
+    parser.add_argument("--json", action="store_true", help="print JSON, with all fields")
+    parser.add_argument("--csv", action="store_true", help="print CSV, with all fields")
+
+
+def run(args: argparse.Namespace) -> int:
+    from netdsl.records.record import found_in
+    from netdsl.records.table import FieldError, ordered, selected, shown_fields, table_text
+
+    folders = [Path(f) for f in args.folders] or [Path("runs")]
+    for folder in folders:
+        if not folder.is_dir():
+            raise Failure(f"there is no folder {folder}", "`netdsl train` makes runs in `runs`")
+    records, refused = found_in(folders)
+    for error in refused:
+        print(f"left out: {error}", file=sys.stderr)
+    try:
+        records = selected(records, args.where)
+        if args.sort:
+            records = ordered(records, args.sort, args.reverse)
+        columns = shown_fields(records, [c.strip() for c in args.columns.split(",") if c.strip()])
+    except FieldError as error:
+        raise Failure(str(error), error.hint) from None
+    if args.json:
+        print_json({"runs": [dict(r.fields) for r in records]})
+    elif args.csv:
+        _print_csv([dict(r.fields) for r in records])
+    elif not records:
+        print("no runs" + (" meet this" if args.where else f" in {', '.join(map(str, folders))}"))
+    else:
+        print(table_text(records, columns, paint_for(sys.stdout)))
+    return 0
+
+
+def _print_csv(rows: list[dict[str, str | int | float]]) -> None:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)

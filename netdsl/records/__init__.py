@@ -1,0 +1,1 @@
+"""Finished and unfinished runs beside each other: a table of them, and comparisons."""

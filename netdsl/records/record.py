@@ -1,0 +1,128 @@
+"""What a run directory says of a run, as fields that can be shown, sorted and selected by name."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from netdsl.diagnostics.diagnostic import UserError
+from netdsl.inference.in_use import in_use
+from netdsl.inference.run_folder import ABOUT, read_about, read_log
+from netdsl.recipe.annotations import arguments
+from netdsl.recipe.component import Component, component_name
+from netdsl.recipe.metrics import METRICS
+from netdsl.recipe.schema import STRUCTURE, Recipe
+from netdsl.recipe.text import shown
+
+Field = str | int | float
+MEASURED = ("loss", *(name for name, kind in METRICS.items() if kind.number))
+"""What a run is measured by, in the order in which it is shown."""
+
+TAKEN = frozenset({*MEASURED, "run", "net", "recipe", "state", "step", "seconds", "device", "netdsl"})
+"""Names of fields that are not settings: a setting of such a name is `recipe.precision`."""
+
+
+class Record:
+    """A run as its directory describes it. Raises CheckpointError for a folder that is not a run directory."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.about, self.recipe = read_about(self.folder)
+        self.log = read_log(self.folder)
+
+    @property
+    def name(self) -> str:
+        return str(self.folder)
+
+    @property
+    def state(self) -> str:
+        """`ended`; `running`, while a process holds the directory; or `stopped`: it can be resumed."""
+        return "ended" if self.about.result else "running" if in_use(self.folder) else "stopped"
+
+    @cached_property
+    def measured(self) -> Mapping[str, float]:
+        """The metrics on the test split; of a run that has not ended those of its latest evaluation."""
+        held = [line for line in self.log if line["kind"] == "evaluation"]
+        found = self.about.result or (held[-1] if held else {})
+        return {name: found[name] for name in MEASURED if isinstance(found.get(name), float)}
+
+    @cached_property
+    def settings(self) -> Mapping[str, Field]:
+        """The net's arguments and the recipe's fields, each argument of a component by its path: `optimizer.lr`."""
+        return {**self.about.arguments, **self.about.sizes, **flat(self.recipe)}
+
+    @cached_property
+    def fields(self) -> Mapping[str, Field]:
+        """Everything that is known of the run, by name."""
+        about = self.about
+        steps = [line for line in self.log if "step" in line]
+        found: dict[str, Field] = {"run": self.name, "net": about.net, "recipe": self.recipe.name, "state": self.state}
+        if steps:
+            found["step"] = int(steps[-1]["step"])
+        found |= self.measured
+        if isinstance(about.result.get("seconds"), float):
+            found["seconds"] = about.result["seconds"]
+        found |= {"device": str(about.environment.get("device", "")), "netdsl": about.versions.get("netdsl", "")}
+        return found | {name if name not in TAKEN else f"recipe.{name}": v for name, v in self.settings.items()}
+
+
+def flat(recipe: Recipe) -> dict[str, Field]:
+    """The fields of a recipe by their paths: numbers as numbers, everything else as it is written in a recipe."""
+    found: dict[str, Field] = {}
+    for name in arguments(Recipe):
+        if name not in STRUCTURE:
+            found |= dict(_flat(name, getattr(recipe, name)))
+    if recipe.groups:
+        found["groups"] = "; ".join(
+            f"{', '.join(g.selectors)} {{ {', '.join(f'{k} = {shown(v)}' for k, v in g.settings.items())} }}"
+            for g in recipe.groups
+        )
+    if recipe.freeze:
+        found["freeze"] = ", ".join(recipe.freeze)
+    return found
+
+
+def _flat(path: str, value: Any) -> Iterator[tuple[str, Field]]:
+    given = value if isinstance(value, tuple) else (value,)
+    parts: list[Component] = [p for p in given if isinstance(p, Component)]
+    if not parts:
+        yield path, value if isinstance(value, int | float) and not isinstance(value, bool) else shown(value)
+        return
+    yield path, " -> ".join(component_name(p) for p in parts)
+    names = [component_name(p) for p in parts]
+    for name, part in zip(names, parts, strict=True):
+        if names.count(name) > 1:
+            continue
+        below = path if isinstance(value, Component) else f"{path}.{name}"
+        for argument in arguments(type(part)):
+            yield from _flat(f"{below}.{argument}", getattr(part, argument))
+
+
+def found_in(paths: Sequence[Path]) -> tuple[list[Record], list[UserError]]:
+    """The runs in folders, at any depth, in natural order; and of those that cannot be read, why."""
+    records, refused = [], []
+    for path in paths:
+        folders = [path] if (path / ABOUT).exists() else sorted((p.parent for p in path.rglob(ABOUT)), key=natural)
+        for folder in folders:
+            try:
+                records.append(Record(folder))
+            except UserError as error:
+                refused.append(error)
+    return records, refused
+
+
+def natural(path: Path) -> list[tuple[int, str]]:
+    """A key by which `LeNet5-2` comes before `LeNet5-10`."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(path))]
+
+
+def varying(records: Sequence[Record]) -> dict[str, list[Field | None]]:
+    """The settings that differ between runs, with the value of each; where components differ, not their arguments."""
+    names = dict.fromkeys(name for record in records for name in record.settings)
+    found = {name: [record.settings.get(name) for record in records] for name in names}
+    found = {name: values for name, values in found.items() if any(v != values[0] for v in values)}
+    return {name: values for name, values in found.items() if not any(name.startswith(f"{n}.") for n in found)}

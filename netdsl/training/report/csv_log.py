@@ -1,0 +1,26 @@
+"""The log of a run as a table, for spreadsheets and data frames."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from netdsl.inference.run_folder import read_log
+from netdsl.training.checkpoints.format import write_atomic
+
+CSV = "metrics.csv"
+
+
+def write_csv_log(folder: Path) -> None:
+    """Write `metrics.csv` anew from the run's log: a row for each line, a column for each number.
+
+    Lists (metrics per class) are left out. Made from the log as it is, so a resumed run has no row twice.
+    """
+    rows = [{k: v for k, v in line.items() if isinstance(v, str | int | float)} for line in read_log(folder)]
+    names = list(dict.fromkeys(["step", "epoch", "kind", *(name for row in rows for name in row)]))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(folder / CSV, stream.getvalue().encode())
