@@ -10,6 +10,8 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
+__all__ = ["LOCK", "fcntl", "in_use"]
+
 LOCK = ".lock"
 """The file that a process locks while it writes into a run directory."""
 
