@@ -23,7 +23,6 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ("summary", "resnet:ResNet50"),
         ("view", "resnet:ResNet50", "-o", "resnet.svg"),
         ("zoo",),
-        ("runs", "."),
         ("ops", "conv"),
         ("recipe", "convnext:ImageNet300", "--samples", "1281167"),
         ("compile", "lenet", "-o", "out", "--emit", "torch,ir,summary"),
