@@ -10,10 +10,14 @@ import argparse
 import csv
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netdsl.cli.failure import Failure
 from netdsl.render.output import print_json
 from netdsl.render.paint import paint_for
+
+if TYPE_CHECKING:
+    from netdsl.records.record import Record
 
 EXAMPLES = """\
 examples:
@@ -38,31 +42,37 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from netdsl.records.record import found_in
-    from netdsl.records.table import FieldError, ordered, selected, shown_fields, table_text
+    from netdsl.records.table import FieldError, ordered, selected, shown_fields
 
     folders = [Path(f) for f in args.folders] or [Path("runs")]
-    for folder in folders:
-        if not folder.is_dir():
-            raise Failure(f"there is no folder {folder}", "`netdsl train` makes runs in `runs`")
+    missing = next((f for f in folders if not f.is_dir()), None)
+    if missing is not None:
+        raise Failure(f"there is no folder {missing}", "`netdsl train` makes runs in `runs`")
     records, refused = found_in(folders)
     for error in refused:
         print(f"left out: {error}", file=sys.stderr)
+    more = [c for c in args.columns.replace(" ", "").split(",") if c]
     try:
         records = selected(records, args.where)
-        if args.sort:
-            records = ordered(records, args.sort, args.reverse)
-        columns = shown_fields(records, [c.strip() for c in args.columns.split(",") if c.strip()])
+        records = ordered(records, args.sort, args.reverse) if args.sort else records
+        columns = shown_fields(records, more)
     except FieldError as error:
         raise Failure(str(error), error.hint) from None
+    _show(records, columns, args)
+    return 0
+
+
+def _show(records: list[Record], columns: list[str], args: argparse.Namespace) -> None:
     if args.json:
         print_json({"runs": [dict(r.fields) for r in records]})
     elif args.csv:
         _print_csv([dict(r.fields) for r in records])
-    elif not records:
-        print("no runs" + (" meet this" if args.where else f" in {', '.join(map(str, folders))}"))
-    else:
+    elif records:
+        from netdsl.records.table import table_text
+
         print(table_text(records, columns, paint_for(sys.stdout)))
-    return 0
+    else:
+        print("no runs")
 
 
 def _print_csv(rows: list[dict[str, str | int | float]]) -> None:

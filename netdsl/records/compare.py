@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,22 +52,33 @@ def comparison_data(records: Sequence[Record]) -> dict[str, Any]:
 def comparison_text(records: Sequence[Record], paint: Paint = PLAIN) -> str:
     """The comparison for a terminal: results, then the settings that differ. The best value of a metric is marked."""
     names = short_names(records)
-    rows: list[Any] = [["", *(Cell(n, "bold") for n in names)], RULE]
-    for name, values in results(records).items():
-        first = best(name, values)
-        rows.append([title(name), *(_cell(name, v, i == first) for i, v in enumerate(values))])
     differ = varying(records)
-    short = {n: v for n, v in differ.items() if all(len(cell_text(n, x)) <= WIDEST for x in v)}
-    rows += [RULE, *([n, *(Cell(cell_text(n, v)) for v in values)] for n, values in short.items())] if short else []
-    parts = [columns(rows, "<" + ">" * len(records), paint, margin="")]
-    for name in differ.keys() - short.keys():
+    long = [n for n, values in differ.items() if max(len(cell_text(n, v)) for v in values) > WIDEST]
+    short = [[n, *(cell_text(n, v) for v in values)] for n, values in differ.items() if n not in long]
+    rows: list[Any] = [
+        ["", *(Cell(n, "bold") for n in names)],
+        RULE,
+        *_result_rows(records),
+        *([RULE] if short else []),
+    ]
+    parts = [columns([*rows, *short], "<" + ">" * len(records), paint, margin="")]
+    for name in long:
         parts += ["", name, *(f"  {n}: {cell_text(name, v)}" for n, v in zip(names, differ[name], strict=True))]
+    return "\n".join([*parts, *_remarks(records, differ)])
+
+
+def _remarks(records: Sequence[Record], differ: Mapping[str, object]) -> Iterator[str]:
     if not differ:
-        parts += ["", "the recipes are the same"]
+        yield "\nthe recipes are the same"
     if specs_differ(records):
         a, b = (f"{r.folder / SPEC}:{r.about.net}" for r in records[:2])
-        parts += ["", f"the specs differ: `netdsl diff {a} {b}`"]
-    return "\n".join(parts)
+        yield f"\nthe specs differ: `netdsl diff {a} {b}`"
+
+
+def _result_rows(records: Sequence[Record]) -> Iterator[list[str | Cell]]:
+    for name, values in results(records).items():
+        first = best(name, values)
+        yield [title(name), *(_cell(name, v, i == first) for i, v in enumerate(values))]
 
 
 def _cell(name: str, value: Field | None, first: bool) -> Cell:

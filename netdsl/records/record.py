@@ -92,27 +92,33 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, Field]]:
     if not parts:
         yield path, value if isinstance(value, int | float) and not isinstance(value, bool) else shown(value)
         return
-    yield path, " -> ".join(component_name(p) for p in parts)
     names = [component_name(p) for p in parts]
+    yield path, " -> ".join(names)
     for name, part in zip(names, parts, strict=True):
-        if names.count(name) > 1:
-            continue
-        below = path if isinstance(value, Component) else f"{path}.{name}"
-        for argument in arguments(type(part)):
-            yield from _flat(f"{below}.{argument}", getattr(part, argument))
+        if names.count(name) == 1:  # else a path would name two of them
+            yield from _arguments(path if isinstance(value, Component) else f"{path}.{name}", part)
+
+
+def _arguments(path: str, part: Component) -> Iterator[tuple[str, Field]]:
+    for name in arguments(type(part)):
+        yield from _flat(f"{path}.{name}", getattr(part, name))
 
 
 def found_in(paths: Sequence[Path]) -> tuple[list[Record], list[UserError]]:
     """The runs in folders, at any depth, in natural order; and of those that cannot be read, why."""
     records, refused = [], []
-    for path in paths:
-        folders = [path] if (path / ABOUT).exists() else sorted((p.parent for p in path.rglob(ABOUT)), key=natural)
-        for folder in folders:
-            try:
-                records.append(Record(folder))
-            except UserError as error:
-                refused.append(error)
+    for folder in (f for path in paths for f in _folders(path)):
+        try:
+            records.append(Record(folder))
+        except UserError as error:
+            refused.append(error)
     return records, refused
+
+
+def _folders(path: Path) -> list[Path]:
+    if (path / ABOUT).exists():
+        return [path]
+    return sorted((p.parent for p in path.rglob(ABOUT)), key=natural)
 
 
 def natural(path: Path) -> list[tuple[int, str]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from netdsl.diagnostics.diagnostic import did_you_mean
-from netdsl.recipe.metrics import METRICS, headline, said, title
+from netdsl.recipe.metrics import headline, said, title
 from netdsl.records.record import Field, Record, varying
 from netdsl.render.paint import PLAIN, Paint
 from netdsl.render.table import RULE, Cell, columns
@@ -69,15 +69,12 @@ def _number(text: str) -> float | None:
 def field_of(name: str, records: Sequence[Record]) -> str:
     """The field that is meant: its path, or the last part of the only path that ends so. Raises FieldError."""
     known = dict.fromkeys(n for record in records for n in record.fields)
-    said_as = {title(n): n for n in known if n in METRICS}
     if name in known or not records:
         return name
-    if name in said_as:
-        return said_as[name]
-    ends = [n for n in known if n.endswith(f".{name}")]
-    if len(ends) == 1:
-        return ends[0]
-    hint = f"which one: {', '.join(f'`{n}`' for n in ends)}?" if ends else did_you_mean(name, known)
+    meant = [n for n in known if n.endswith(f".{name}") or title(n) == name]
+    if len(meant) == 1:
+        return meant[0]
+    hint = f"which one: {', '.join(meant)}?" if meant else did_you_mean(name, known)
     raise FieldError(f"no run has a field `{name}`", hint or "`--json` shows all fields")
 
 
@@ -95,14 +92,17 @@ def ordered(records: Sequence[Record], by: str, down: bool = False) -> list[Reco
 
 def shown_fields(records: Sequence[Record], more: Sequence[str]) -> list[str]:
     """The columns: what the runs are, how good, the settings that differ between them, and those asked for."""
-    measured = dict.fromkeys(headline(r.about.task) for r in records if headline(r.about.task) in r.measured)
-    known = dict.fromkeys(name for r in records for name in r.fields)
-    nets = {r.about.net for r in records}
-    differ = [n for n, values in varying(records).items() if n != "data" and any(v is not None for v in values)]
+    measured = [name for name in (headline(r.about.task) for r in records) if any(name in r.measured for r in records)]
+    differ = [name for name in varying(records) if name != "data"][:MOST_VARYING]
     asked = [field_of(name, records) for name in more]
-    data = ["data"] if len({r.about.data for r in records}) > 1 else []
-    head = ["run", *(["net"] if len(nets) > 1 else []), "state", "step", *measured, "loss", *data]
-    return [n for n in dict.fromkeys([*head, *asked, *differ[:MOST_VARYING], "seconds"]) if n in known]
+    wanted = ["run", *_several("net", records), "state", "step", *measured, "loss", *_several("data", records)]
+    known = {name for r in records for name in r.fields}
+    return [name for name in dict.fromkeys([*wanted, *asked, *differ, "seconds"]) if name in known]
+
+
+def _several(name: str, records: Sequence[Record]) -> list[str]:
+    """The field, where it is not the same in all runs."""
+    return [name] if len({r.fields.get(name) for r in records}) > 1 else []
 
 
 def table_text(records: Sequence[Record], names: Sequence[str], paint: Paint = PLAIN) -> str:

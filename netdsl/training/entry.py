@@ -206,18 +206,13 @@ def _run(request: Request, loop: Trainer, folder: Path, say: Show) -> None:
     progress = Progress(loop.total, loop.state.step, request.quiet or not first, used_on(loop.device))
     log = open_log(folder, loop.state.step) if first else None
     if log is not None and log.damaged:
-        which = ", ".join(map(str, log.damaged[:3])) + (", ..." if len(log.damaged) > 3 else "")
-        count = "1 line, number" if len(log.damaged) == 1 else f"{len(log.damaged)} lines, numbers"
-        say(f"  {files.LOG} was damaged: left out {count} {which}")
-    board = _board(folder, loop.state.step) if request.tensorboard and first else None
-    table = request.csv and first
+        say(f"  {files.LOG} was damaged: left out {_listed(log.damaged)}")
+    boards = _boards(request, folder, loop.state.step) if first else []
 
     def watch(what: str, numbers: dict[str, Any]) -> None:
         progress(what, numbers)
-        if board is not None:
+        for board in boards:
             board(what, numbers)
-        if table and what == "saved":
-            write_csv_log(folder)
         if request.callbacks is not None:
             request.callbacks.tell(what, numbers, loop)
 
@@ -230,8 +225,14 @@ def _run(request: Request, loop: Trainer, folder: Path, say: Show) -> None:
         raise
     finally:
         progress.close()
-        if table:
+        if request.csv and first:
             write_csv_log(folder)
+
+
+def _listed(lines: tuple[int, ...]) -> str:
+    """Lines of a file by their numbers, the first three of many."""
+    which = ", ".join(map(str, lines[:3])) + (", ..." if len(lines) > 3 else "")
+    return f"1 line, number {which}" if len(lines) == 1 else f"{len(lines)} lines, numbers {which}"
 
 
 def used_on(device: torch.device) -> Callable[[], int]:
@@ -239,10 +240,16 @@ def used_on(device: torch.device) -> Callable[[], int]:
     return (lambda: torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else resident
 
 
-def _board(folder: Path, after: int) -> Callable[[str, dict[str, Any]], None]:
-    from netdsl.training.report.tensorboard import tensorboard
+def _boards(request: Request, folder: Path, after: int) -> list[Callable[[str, dict[str, Any]], None]]:
+    """What else writes a log, where it is asked for."""
+    found = []
+    if request.tensorboard:
+        from netdsl.training.report.tensorboard import tensorboard
 
-    return tensorboard(folder, after)
+        found.append(tensorboard(folder, after))
+    if request.csv:
+        found.append(lambda what, numbers: write_csv_log(folder) if what == "saved" else None)
+    return found
 
 
 def written_arguments(net: Net) -> dict[str, str]:

@@ -25,25 +25,20 @@ def curves(title: str, series: Mapping[str, Series], noisy: bool = True, named: 
     Points that are not finite (in a log: null) are left out; empty for series without others.
     """
     shown = {n: [p for p in line if all(v is not None and math.isfinite(v) for v in p)] for n, line in series.items()}
-    if not any(shown.values()):
+    places = {n: i for i, n in enumerate(n for n, line in shown.items() if line or not named)}
+    shown = {n: line for n, line in shown.items() if line}
+    if not shown:
         return ""
-    if named:
-        shown = {n: line for n, line in shown.items() if line}
-    points = [p for line in shown.values() for p in line]
-    x_marks = marks(min(x for x, _ in points), max(x for x, _ in points))
-    y_marks = marks(min(y for _, y in points), max(y for _, y in points))
-    frame = _Frame(x_marks, y_marks)
+    xs, ys = zip(*(p for line in shown.values() for p in line), strict=True)
+    frame = _Frame(marks(min(xs), max(xs)), marks(min(ys), max(ys)))
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
     parts += [f'<text x="8" y="16" class="title">{escape(title)}</text>', *frame.grid()]
-    for i, (name, line) in enumerate(shown.items()):
-        if not line:
-            continue
-        smooth = smoothed(line) if noisy else line
-        if smooth is not line:
-            parts.append(frame.line(line, f"line{i} faint"))
-        parts.append(frame.line(smooth, f"line{i}"))
-        if named and len(shown) > 1:
-            parts.append(f'<text x="{WIDTH - RIGHT}" y="{15 + 14 * i}" class="name{i}">{escape(name)}</text>')
+    for name, line in shown.items():
+        parts += frame.series(line, places[name], noisy)
+    if named and len(shown) > 1:
+        parts += [
+            f'<text x="{WIDTH - RIGHT}" y="{15 + 14 * i}" class="name{i}">{escape(n)}</text>' for n, i in places.items()
+        ]
     return "".join([*parts, "</svg>"])
 
 
@@ -60,6 +55,12 @@ class _Frame:
     def up(self, value: float) -> float:
         part = (value - self.y[0]) / max(1e-12, self.y[-1] - self.y[0])
         return HEIGHT - BOTTOM - part * (HEIGHT - TOP - BOTTOM)
+
+    def series(self, points: Series, place: int, noisy: bool) -> list[str]:
+        """A line; a long noisy one faint, under its smoothed course."""
+        smooth = smoothed(points) if noisy else points
+        faint = [self.line(points, f"line{place} faint")] if smooth is not points else []
+        return [*faint, self.line(smooth, f"line{place}")]
 
     def line(self, points: Series, style: str) -> str:
         if len(points) == 1:
