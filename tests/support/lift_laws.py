@@ -131,13 +131,8 @@ def row(found: Compared) -> str:
     equal = "equal" if found.is_equal else f"params {found.params}, macs {found.macs}"
     lines = f"{found.lines[0]} / {found.lines[1]} = {found.ratio:.2f}"
     definitions = f"{found.definitions[0]} / {found.definitions[1]}"
-<<<<<<< HEAD
     agreement = f"{equal}, {found.difference:.0e}"
     return f"| {found.name} | {found.nodes} | {definitions} | {lines} | {agreement} | {found.seconds} |"
-=======
-    proof = f"{equal}, {found.difference:.0e}"
-    return f"| {found.name} | {found.nodes} | {definitions} | {lines} | {proof} | {found.seconds} |"
->>>>>>> 30a08eb (runs: smaller functions; lines of two files are cut to the width)
 
 
 if __name__ == "__main__":
