@@ -13,7 +13,7 @@ CSV = "metrics.csv"
 
 
 def write_csv_log(folder: Path) -> None:
-    """Write `metrics.csv` anew from the run's log: a row for each line, a column for each number.
+    """Write `metrics.csv` from the run's log: a row for each line, a column for each number.
 
     Lists (metrics per class) are left out. Made from the log as it is, so a resumed run has no row twice.
     """
