@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +33,10 @@ LOOSEST = 1e-3
 
 Export = Callable[[Mapping[str, Any]], Model]
 """Makes a model from the weights of a state dict."""
+
+
+Made = TypeVar("Made", bound=Model | str)
+"""A model, or why there is none."""
 
 
 class Case(Struct, frozen=True):
@@ -71,26 +76,34 @@ class VerificationError(UserError):
 
 
 def verify(
-    program: Program,
-    module: nn.Module,
-    export: Export,
-    *,
-    model: Model | None = None,
-    at: Sequence[At] | None = None,
-    gate: float = GATE,
+    program: Program, module: nn.Module, export: Export, *, at: Sequence[At] | None = None, gate: float = GATE
 ) -> list[Case]:
     """Compare torch and onnxruntime on a stress copy, then on the module's own weights.
 
-    `export` makes a model from weights; `model` is the one for the module's own (made where it is not given). Each is
-    run with graph optimisations off and all on, at the sizes `at` or at those that `verify_sizes.choose` finds.
+    `export` makes a model from weights. Each is run with graph optimisations off and all on, at the sizes `at` or at
+    those that `verify.sizes.choose` finds.
     """
+    return verified_model(program, module, partial(_made, export), at=at, gate=gate)[0]
+
+
+def verified_model(
+    program: Program, module: nn.Module, make: Callable[[Mapping[str, Any]], Made], *,
+    at: Sequence[At] | None = None, gate: float = GATE,
+) -> tuple[list[Case], Made]:  # fmt: skip
+    """What `verify` does, and the model of the module's own weights. It is made when the stress copy and its model are
+    gone: weights are held as few times as can be."""
     points = tuple(at or choose(program))
     module = on_cpu(module)
+    cases = _stressed(program, module, make, points, gate)
+    model = make(state_of(module))
+    return [*cases, *compared(program, module, model, points[:2], "real", gate)], model
+
+
+def _stressed(
+    program: Program, module: nn.Module, make: Callable[[Mapping[str, Any]], Made], points: tuple[At, ...], gate: float
+) -> list[Case]:
     twin = stress(program, module, draw_inputs(program, 2, points[0].named, seed=99))
-    cases = list(compared(program, twin, _made(export, state_of(twin)), points, "stress", gate))
-    real = model if model is not None else _made(export, state_of(module))
-    cases += compared(program, module, real, points[:2], "real", gate)
-    return cases
+    return list(compared(program, twin, make(state_of(twin)), points, "stress", gate))
 
 
 def record(cases: Sequence[Case]) -> dict[str, Any]:

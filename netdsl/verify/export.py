@@ -35,26 +35,33 @@ def export_onnx(
     for what the opset cannot say; OSError where the file cannot be written.
     """
     export = partial(net.onnx, opset=opset, target=target)
-    if isinstance(weights, Mapping) and not verified:
-        state, module = net.current(weights), None
-    else:
+    cases: list[Case] = []
+    about: dict[str, Any] = {}
+    if verified:
+        from netdsl.verify.compare import VerificationError, record, verified_model
         from netdsl.verify.stress import state_of
 
         module = live_module(net, weights)
-        state = state_of(module)
-    model = export(state)
-    about: dict[str, Any] = {"weights_sha256": weights_hash(state)}
-    cases: list[Case] = []
-    if module is not None and verified:
-        from netdsl.verify.compare import VerificationError, record, verify
-
-        cases = verify(net.checked, module, export, model=model)
+        cases, model = verified_model(net.checked, module, export)
         if not all(c.ok for c in cases):
             raise VerificationError(cases)
-        about["verified"] = record(cases)
+        state, about["verified"] = state_of(module), record(cases)
+    else:
+        state = _state(net, weights)
+        model = export(state)
+    about["weights_sha256"] = weights_hash(state)
     annotate(model, {**(metadata or {}), **about})
     save(model, path)
     return cases
+
+
+def _state(net: Net, weights: Mapping[str, Any] | nn.Module | None) -> Mapping[str, Any]:
+    """Arrays by state-dict key."""
+    if isinstance(weights, Mapping):
+        return net.current(weights)
+    from netdsl.verify.stress import state_of
+
+    return state_of(live_module(net, weights))
 
 
 def live_module(net: Net, weights: Mapping[str, Any] | nn.Module | None) -> nn.Module:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import weakref
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -19,7 +21,7 @@ from netdsl.backends.onnx.model import export
 from netdsl.backends.onnx.session import Session
 from netdsl.ir.model import Program
 from netdsl.render.cases import cases_data, render_cases, verdict
-from netdsl.verify.compare import GATE, Case, VerificationError, compared, record, verify
+from netdsl.verify.compare import GATE, Case, VerificationError, compared, record, verified_model, verify
 from netdsl.verify.file import verify_file
 from netdsl.verify.inputs import draw_inputs
 from netdsl.verify.reference import Reference, distance
@@ -70,6 +72,29 @@ def test_a_right_model_passes_far_below_the_gate() -> None:
     assert max(c.difference for c in cases) < 2e-6
     assert {(c.weights, c.optimised) for c in cases} == {(w, o) for w in ("stress", "real") for o in (False, True)}
     assert {c.batch for c in cases} == {1, 2}
+
+
+def test_the_stress_copy_and_its_model_are_gone_before_the_model_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verified export holds the weights as few times as can be."""
+    twins: list[Any] = []
+    models: list[ModelProto] = []
+    held: list[tuple[int, bool]] = []
+
+    def watched(*given: Any) -> torch.nn.Module:
+        twin = stress(*given)
+        twins.append(weakref.ref(twin))
+        return twin
+
+    def make(weights: Mapping[str, Any]) -> ModelProto:
+        held.append((sum(sys.getrefcount(m) - 3 for m in models), any(t() is not None for t in twins)))
+        models.append(export(program(), weights))
+        return models[-1]
+
+    monkeypatch.setattr("netdsl.verify.compare.stress", watched)
+    cases, model = verified_model(program(), module(), make, at=[At(1, (("H", 17), ("W", 12)))])
+    assert held == [(0, True), (0, False)]
+    assert model is models[1]
+    assert all(c.ok for c in cases)
 
 
 def wrong_activation(model: ModelProto) -> None:
