@@ -112,12 +112,15 @@ def _levels(image: Any) -> Any:
     return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
 
 
-def images_below(folder: Path) -> list[str]:
+def images_below(folder: str | Path) -> list[str]:
     """The images in a folder and in those below it, in the order of their folders' and their own names."""
-    found = [
-        os.path.join(where, name)
-        for where, _, names in os.walk(folder)
-        for name in names
-        if not name.startswith(".") and os.path.splitext(name)[1].lower() in ENDINGS
-    ]
-    return sorted(found, key=lambda path: path.split(os.sep))
+    if not os.path.isdir(folder):
+        return []
+    found: list[str] = []
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda e: e.name):
+            if entry.is_dir():
+                found += [] if entry.is_symlink() else images_below(entry.path)
+            elif not entry.name.startswith(".") and os.path.splitext(entry.name)[1].lower() in ENDINGS:
+                found.append(entry.path)
+    return found

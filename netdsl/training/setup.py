@@ -104,7 +104,9 @@ def prepare(
     if device.type == "cpu":
         check_room(f"the weights and gradients of `{net.name}`", 8 * totals(net.checked.main).params)
     data = load_data(net.checked, recipe, base, given, fold)
-    train, held = held_out(data, recipe.validation, recipe.seed)
+    limit = recipe.resident * 2**20
+    train, held = (split.kept(limit) for split in held_out(data, recipe.validation, recipe.seed))
+    data = replace(data, test=data.test.kept(limit))
     if data.task == "classes":
         train = with_noise(train, recipe.label_noise, len(data.classes), key(recipe.seed, "noise"))
     recipe = balanced(recipe, train, data)
@@ -164,16 +166,10 @@ def load_data(
     data = as_pairs(as_distributions(as_labels(data, recipe, outputs), recipe, outputs), recipe)
     check_kind(program, data)
     argument = class_argument(program, outputs) if outputs is not None else None
-    data = fit(kept(data, recipe), shape, outputs, argument)
+    data = fit(data, shape, outputs, argument)
     check_recipe(recipe, data)
     check_sizes(program, data)
     return as_streams(data, recipe)
-
-
-def kept(data: DataSet, recipe: Recipe) -> DataSet:
-    """The data set with its images in memory, split by split, where the recipe says that they are few enough."""
-    limit = recipe.resident * 2**20
-    return replace(data, train=data.train.kept(limit, recipe.workers), test=data.test.kept(limit, recipe.workers))
 
 
 def check_kind(program: Program, data: DataSet) -> None:

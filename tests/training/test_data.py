@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import os
 import pickle
 import struct
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.data.fit import fit, held_out, resize, statistics, with_noise
 from netdsl.training.readers import read
 from netdsl.training.readers.graph import for_the_net
+from netdsl.inference.images import images_below
 
 RNG = np.random.default_rng(0)
 
@@ -116,6 +119,21 @@ def write_folder(root: Path) -> None:
                 Image.fromarray(array).save(root / split / name / f"{i}.png")
 
 
+def test_images_are_listed_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    """Folders of any depth, hidden ones too; no other files, no hidden ones, nothing behind links to folders."""
+    random = Random(0)
+    for i in range(200):
+        folder = tmp_path.joinpath(*random.choices(["a", "b", "a b", "B", "a-1", ".h"], k=random.randrange(4)))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{random.choice('abX.')}{i % 40}{random.choice(['.png', '.JPG', '.txt', ''])}").touch()
+    (tmp_path / "link.png").symlink_to(tmp_path / "a")
+    every = (Path(where) / name for where, _, names in os.walk(tmp_path) for name in names)
+    wanted = sorted(p for p in every if p.suffix.lower() in (".png", ".jpg") and not p.name.startswith("."))
+    assert images_below(tmp_path) == [str(p) for p in wanted if not p.is_dir()]
+    assert len(wanted) > 40
+    assert images_below(tmp_path / "nowhere") == []
+
+
 def test_image_folders_are_resized_and_cut(tmp_path: Path) -> None:
     write_folder(tmp_path)
     streamed = data('imagefolder(".")', tmp_path, (3, 16, 16))
@@ -123,9 +141,10 @@ def test_image_folders_are_resized_and_cut(tmp_path: Path) -> None:
     assert streamed.train.inputs == ()
     assert streamed.train.target.tolist() == [0, 0, 0, 1, 1, 1]
     held = streamed.train.kept(6 * 3 * 16 * 16)
-    assert held.inputs[0].shape == (6, 3, 16, 16)
-    assert held.inputs[0][5].unique().tolist() == [180]
-    assert streamed.train.kept(6 * 3 * 16 * 16 - 1).inputs == ()
+    everything = held.stored(torch.arange(6))[0]
+    assert everything.shape == (6, 3, 16, 16)
+    assert everything[5].unique().tolist() == [180]
+    assert streamed.train.kept(6 * 3 * 16 * 16 - 1) is streamed.train
     index = torch.tensor([4, 0])
     assert torch.equal(streamed.train.take(index)[0][0], held.take(index)[0][0])
     (tmp_path / "train" / "cat" / "x.png").write_bytes(b"not an image")

@@ -162,7 +162,7 @@ def test_what_is_asked_out_of_order_is_read_at_once() -> None:
         return (torch.tensor(share),)
 
     shares = [(0, 0, 4), (0, 4, 8), (1, 0, 4)]
-    ahead = Ahead(read, iter(shares), 0, torch.device("cpu"))
+    ahead = Ahead(read, shares, loaded(read, shares, 0), 0, torch.device("cpu"))
     assert ahead.take((0, 0, 4))[0].tolist() == [0, 0, 4]
     assert ahead.take((5, 0, 2))[0].tolist() == [5, 0, 2]
     assert [ahead.take(s)[0].tolist() for s in shares[1:]] == [[0, 4, 8], [1, 0, 4]]
@@ -179,7 +179,7 @@ def test_waiting_is_measured() -> None:
     shares = [(i, 0, 1) for i in range(20)]
     fractions = []
     for workers in (0, 1):
-        ahead = Ahead(read, iter(shares), workers, torch.device("cpu"))
+        ahead = Ahead(read, shares, loaded(read, shares, workers), workers, torch.device("cpu"))
         for i, share in enumerate(shares):
             ahead.take(share)
             if i == 4:

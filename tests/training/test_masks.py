@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 from netdsl.cli.main import main
 from netdsl.training.data.dataset import DataError, Split, smallest
+from netdsl.training.data.resident import Resident
 from netdsl.training.readers import read
-from netdsl.training.setup import kept
 
 SPEC = """
 net Small(classes=3) {
@@ -58,10 +58,10 @@ def test_masks_are_read_when_they_are_asked_for_and_kept_as_bytes(here: Path) ->
     assert split.target.nbytes == 0
     assert split.bytes == 3 * 16 * 16 + 16 * 16  # one byte for each pixel's class
     resident = split.kept(10 * split.bytes)
-    assert resident.target.dtype == torch.int8
-    assert resident.read is None
-    assert resident.target.nbytes + resident.inputs[0].nbytes == 10 * split.bytes
-    assert split.kept(10 * split.bytes - 1).read is not None
+    assert isinstance(resident.read, Resident)
+    assert resident.read.kept[1].dtype == torch.int8
+    assert sum(x.nbytes for x in resident.read.kept) == 10 * split.bytes
+    assert split.kept(10 * split.bytes - 1) is split
     index = torch.tensor([7, 2])
     assert torch.equal(split.take(index)[0][0], resident.take(index)[0][0])
     assert torch.equal(split.take(index)[1], resident.take(index)[1])
@@ -69,12 +69,6 @@ def test_masks_are_read_when_they_are_asked_for_and_kept_as_bytes(here: Path) ->
     truth = torch.from_numpy(np.asarray(Image.open(here / "shapes/train/masks/7.png")).astype(np.int64))
     assert target.dtype == torch.int64
     assert torch.equal(target[0], torch.where(truth == 255, -1, truth))
-
-
-def test_resident_is_heard(here: Path) -> None:
-    data = read(recipe('data = maskfolder("shapes", ignore=255)').data, here, (3, 16, 16), 3)
-    assert kept(data, recipe("resident = 0")).train.read is not None
-    assert kept(data, recipe("resident = 1")).train.read is None
 
 
 @pytest.mark.parametrize("settings", [["resident=0"], ["resident=0", "workers=1"], ["resident=0", "micro_batch=4"]])

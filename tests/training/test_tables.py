@@ -68,11 +68,11 @@ def test_parquet_files_by_pattern(tmp_path: Path, hub: Any) -> None:
     assert found.classes == ("ant", "bee", "cat")
     assert found.train.target.tolist() == [i % 3 for i in range(8)]
     pixels = torch.from_numpy(COLOURS).permute(0, 3, 1, 2)
-    assert torch.equal(found.train.kept(1 << 20).inputs[0], pixels[:8])
-    assert torch.equal(found.test.kept(1 << 20).inputs[0], pixels[8:])
+    assert torch.equal(found.train.stored(torch.arange(8))[0], pixels[:8])
+    assert torch.equal(found.test.stored(torch.arange(4))[0], pixels[8:])
     held = data('parquet("*.parquet", hold_out=0.25)', tmp_path)
     assert (len(held.train), len(held.test)) == (9, 3)
-    rows = [tuple(x.flatten().tolist()) for s in (held.train, held.test) for x in s.kept(1 << 20).inputs[0]]
+    rows = [tuple(x.flatten().tolist()) for s in (held.train, held.test) for x in s.stored(torch.arange(len(s)))[0]]
     assert len(set(rows)) == 12
     open_sizes = data('parquet("*.parquet")', tmp_path, (3, 0, 0))
     assert open_sizes.test.example()[0].shape == (1, 3, 10, 14)
@@ -109,7 +109,7 @@ def test_a_set_of_the_hub_is_a_folder_or_in_the_cache(tmp_path: Path, hub: Any) 
         found = data(f'hf("{name}", test="validation")', tmp_path)
         assert found.classes == ("ant", "bee", "cat")
         for split, want in ((found.train, pixels[:8]), (found.test, pixels[8:])):
-            got = split.kept(1 << 20).inputs[0]
+            got = split.stored(torch.arange(len(split)))[0]
             assert sorted(x.sum().item() for x in got) == sorted(x.sum().item() for x in want)
     with pytest.raises(DataError, match="no split `test`; it has `train`, `validation`") as caught:
         data('hf("hub")', tmp_path)
@@ -137,7 +137,8 @@ def test_what_is_wrong_is_named(
     columns = {n: (hub.Value(k) if k else hub.Image(), v) for n, (k, v) in change.items()}
     table(hub, range(4), **columns).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(DataError, match=said) as caught:
-        data(f'parquet("a.parquet"{", " + word if word else ""})', tmp_path).train.kept(1 << 20)
+        found = data(f'parquet("a.parquet"{", " + word if word else ""})', tmp_path).train
+        found.stored(torch.arange(len(found)))
     assert hint in (caught.value.hint or "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import tee
 
 import torch
@@ -18,7 +19,8 @@ from netdsl.training.data.dataset import Cut, Split, as_classes
 from netdsl.training.data.imbalance import balance_of
 from netdsl.training.data.mix import Mix, Mixer
 from netdsl.training.data.pairs import both_views, second, takes_views
-from netdsl.training.data.prefetch import Ahead, Share, processes
+from netdsl.training.data.prefetch import Ahead, Share, loaded, processes
+from netdsl.training.data.resident import Resident
 from netdsl.training.data.sampler import EpochSampler
 from netdsl.training.data.targets import Targets
 
@@ -72,12 +74,20 @@ class Decoder(Struct, frozen=True, eq=False):
     cut: Callable[[Tensor, Cut], tuple[Tensor, ...]] | None
     views: bool = False
 
+    def places(self, share: Share) -> Tensor:
+        """The share's places and those of its mixing partners."""
+        return _places(self.order, self.stages.at(share[0]).mixer.draw(share[0]), share)
+
+    def samples(self, share: Share) -> Tensor:
+        """The samples at these places."""
+        return self.order.at(share[0], self.places(share))
+
     def __call__(self, share: Share) -> tuple[Tensor, ...]:
         """The share's images and those of its mixing partners, uint8."""
         step = share[0]
         epoch = step // self.order.per_epoch
         stage = self.stages.at(step)
-        places = _places(self.order, stage.mixer.draw(step), share)
+        places = self.places(share)
         samples = self.order.at(step, places)
         draws = self.order.draws(step, places, samples)
         how = [first_cut(stage.augment, d, epoch) for d in ((draws, second(draws)) if self.views else (draws,))]
@@ -127,7 +137,8 @@ class BatchLoader:
         self.decoder: Decoder | None = None
         if split.read or self.cuts:
             bare = stages_of(recipe, self.total)  # without tensors, which may lie on a device
-            self.decoder = Decoder(self.numbers, bare, split.read, split.cut if self.cuts else None, self.views)
+            read = split.read.read if self.cuts and isinstance(split.read, Resident) else split.read
+            self.decoder = Decoder(self.numbers, bare, read, split.cut if self.cuts else None, self.views)
         self.ahead: Ahead | None = None
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
 
@@ -164,8 +175,13 @@ class BatchLoader:
             return
         one = self.decoder((self.total - 1, first[1], first[1] + 1))  # the last images are the largest
         size = sum(x[:1].nbytes for x in one) * (first[2] - first[1])
-        workers = processes(self.workers, size)
-        self.ahead = Ahead(self.decoder, shares, workers, self.split.target.device)
+        workers, device = processes(self.workers, size), self.split.target.device
+        load = partial(loaded, workers=workers, pinned=device.type == "cuda")
+        jobs, shares = tee(shares)
+        read = self.decoder.read
+        resident = isinstance(read, Resident)
+        found = read.in_order(map(self.decoder.samples, jobs), load) if resident else load(self.decoder, jobs)
+        self.ahead = Ahead(self.decoder, shares, found, workers, device)
 
     def end(self) -> None:
         """Nothing more is read ahead."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from netdsl.inference.columns import Column
 from netdsl.training.data.prefetch import loaded, processes
+from netdsl.training.data.resident import Resident
 from netdsl.training.errors import DataError
 from netdsl.training.rng import permutation
 
@@ -70,9 +71,9 @@ class Split(Struct, frozen=True, eq=False):
 
     def take(self, index: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """The inputs and targets of some samples; pixels become floats from 0 to 1."""
-        return self.paired(self._stored(index), index, self.reads_target)
+        return self.paired(self.stored(index), index, self.reads_target)
 
-    def _stored(self, index: Tensor) -> tuple[Tensor, ...]:
+    def stored(self, index: Tensor) -> tuple[Tensor, ...]:
         """The inputs of some samples as they are stored, and behind them the targets that are read."""
         return self.read(index.cpu()) if self.read else tuple(x[index] for x in self.inputs)
 
@@ -89,35 +90,37 @@ class Split(Struct, frozen=True, eq=False):
             yield from map(self.take, parts)
             return
         count = processes(workers, self.bytes * max(map(len, parts))) if len(parts) > 1 else 0
-        pinned = self.target.device.type == "cuda"
-        for index, found in zip(parts, loaded(self.read, [i.cpu() for i in parts], count, pinned), strict=True):
+        load = partial(loaded, workers=count, pinned=self.target.device.type == "cuda")
+        jobs = [i.cpu() for i in parts]
+        read = self.read.in_order(jobs, load) if isinstance(self.read, Resident) else load(self.read, jobs)
+        for index, found in zip(parts, read, strict=True):
             yield self.paired(found, index, self.reads_target)
 
     def example(self) -> tuple[Tensor, ...]:
         """The inputs of the first sample, [1, ...], as they are stored."""
-        found = self._stored(torch.arange(1))
+        found = self.stored(torch.arange(1))
         return found[:-1] if self.reads_target else found
 
     @property
     def bytes(self) -> int:
         """Bytes of one sample's inputs, and of its target where that is read."""
-        return sum(x.nbytes for x in self._stored(torch.arange(1))) if len(self) else 0
+        return sum(x.nbytes for x in self.stored(torch.arange(1))) if len(self) else 0
 
     def pieces(self, places: Tensor) -> tuple[Tensor, ...]:
         """A list of samples in parts that are decoded at once where nothing else says how many."""
         return torch.split(places, max(1, min(CHUNK, PIECE // max(1, self.bytes))))
 
-    def kept(self, limit: int, workers: int | str = 0) -> Split:
-        """The split with images in files decoded once and kept in memory, where they take up to `limit` bytes."""
-        if self.read is None or self.bytes * len(self) > limit:
+    def kept(self, limit: int) -> Split:
+        """The split whose samples in files stay in memory once they are read, where they take up to `limit` bytes."""
+        if self.read is None or isinstance(self.read, Resident) or not len(self):
             return self
-        parts = self.pieces(torch.arange(len(self)))
-        count = processes(workers, self.bytes * len(parts[0]))
-        found = [torch.cat(x) for x in zip(*loaded(self.read, parts, count), strict=True)]
-        target = found.pop() if self.reads_target else self.target
-        return replace(self, inputs=tuple(found), target=target, read=None, reads_target=False)
+        first = self.stored(torch.arange(1))
+        fits = sum(x.nbytes for x in first) * len(self) <= limit
+        return replace(self, read=Resident(self.read, first, len(self))) if fits else self
 
     def to(self, device: torch.device) -> Split:
+        if isinstance(self.read, Resident):
+            self.read.to(device)
         return replace(self, inputs=tuple(x.to(device) for x in self.inputs), target=self.target.to(device))
 
     def parted(self, count: int, seed: int = 0) -> tuple[Split, Split]:

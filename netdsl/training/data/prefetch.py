@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import tee
 from typing import Any
 
 import torch
@@ -117,17 +116,25 @@ def _only_the_parent_is_interrupted(number: int) -> None:
 
 
 class Ahead:
-    """What `read` gives for shares of steps, known in advance; counts the time that was spent waiting for it."""
+    """What `read` gives for shares of steps, known in advance; counts the time that was spent waiting for it.
+
+    `found`: what was read of one share after the other, by so many `workers`.
+    """
 
     def __init__(
-        self, read: Callable[[Share], Inputs], shares: Iterable[Share], workers: int, device: torch.device
+        self,
+        read: Callable[[Share], Inputs],
+        shares: Iterable[Share],
+        found: Generator[Inputs, None, None],
+        workers: int,
+        device: torch.device,
     ) -> None:
-        jobs, self.expected = tee(shares)
+        self.expected = iter(shares)
         self.read = read
         self.workers = workers
         self.device = device
         self.next: Share | None = next(self.expected, None)
-        self.found = loaded(read, jobs, workers, pinned=device.type == "cuda")
+        self.found = found
         self.waited = self.waited_before = 0.0
         self.since = time.perf_counter()
         self.trained = 0.0
