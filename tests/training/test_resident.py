@@ -1,4 +1,4 @@
-"""Images in files that fit into memory: decoded once, when they are first asked for, so that training begins at once."""
+"""Images in files that fit into memory are decoded once, when they are first asked for: training begins at once."""
 
 from __future__ import annotations
 

@@ -117,6 +117,12 @@ def test_a_set_of_the_hub_is_a_folder_or_in_the_cache(tmp_path: Path, hub: Any) 
     assert len(data('hf("hub", test="")', tmp_path).test) == 2
 
 
+def images(text: str, base: Path) -> Any:
+    """All images of a training split."""
+    found = data(text, base).train
+    return found.stored(torch.arange(len(found)))[0]
+
+
 @pytest.mark.parametrize(
     ("change", "word", "said", "hint"),
     [
@@ -137,8 +143,7 @@ def test_what_is_wrong_is_named(
     columns = {n: (hub.Value(k) if k else hub.Image(), v) for n, (k, v) in change.items()}
     table(hub, range(4), **columns).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(DataError, match=said) as caught:
-        found = data(f'parquet("a.parquet"{", " + word if word else ""})', tmp_path).train
-        found.stored(torch.arange(len(found)))
+        images(f'parquet("a.parquet"{", " + word if word else ""})', tmp_path)
     assert hint in (caught.value.hint or "")
 
 

@@ -1,4 +1,4 @@
-"""Samples in files that stay in memory once they are read: training begins while most of them are still to be decoded."""
+"""Samples in files that stay in memory once they are read: training begins before the rest is decoded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Resident:
         return self._of(index)
 
     def in_order(self, parts: Iterable[Tensor], load: Load) -> Iterator[Inputs]:
-        """The samples of one index after the other. What is missing is read by `load`, in the order of its first use."""
+        """The samples of one index after the other. `load` reads what is missing, in the order of its first use."""
         claimed = self.known.clone()
         ours, ahead = tee((part, _claimed(part, claimed)) for part in parts)
         found = load(self.read, _missing(ahead, int((~claimed).sum())))
