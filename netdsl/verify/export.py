@@ -36,6 +36,7 @@ def export_onnx(
     """
     export = partial(net.onnx, opset=opset, target=target)
     cases: list[Case] = []
+    state: Mapping[str, Any]
     about: dict[str, Any] = {}
     if verified:
         from netdsl.verify.compare import VerificationError, record, verified_model

@@ -17,13 +17,13 @@ from paths import SPECS
 from PIL import Image
 from recipe_harness import recipe
 
+from netdsl.inference.images import images_below
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
 from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.data.fit import fit, held_out, resize, statistics, with_noise
 from netdsl.training.readers import read
 from netdsl.training.readers.graph import for_the_net
-from netdsl.inference.images import images_below
 
 RNG = np.random.default_rng(0)
 

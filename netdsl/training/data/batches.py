@@ -178,9 +178,10 @@ class BatchLoader:
         workers, device = processes(self.workers, size), self.split.target.device
         load = partial(loaded, workers=workers, pinned=device.type == "cuda")
         jobs, shares = tee(shares)
-        read = self.decoder.read
-        resident = isinstance(read, Resident)
-        found = read.in_order(map(self.decoder.samples, jobs), load) if resident else load(self.decoder, jobs)
+        if isinstance(self.decoder.read, Resident):
+            found = self.decoder.read.in_order(map(self.decoder.samples, jobs), load)
+        else:
+            found = load(self.decoder, jobs)
         self.ahead = Ahead(self.decoder, shares, found, workers, device)
 
     def end(self) -> None:

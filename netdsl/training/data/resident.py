@@ -34,7 +34,7 @@ class Resident:
             self._keep(missing, self.read(missing))
         return self._of(index)
 
-    def in_order(self, parts: Iterable[Tensor], load: Load) -> Iterator[Inputs]:
+    def in_order(self, parts: Iterable[Tensor], load: Load) -> Generator[Inputs, None, None]:
         """The samples of one index after the other. `load` reads what is missing, in the order of its first use."""
         claimed = self.known.clone()
         ours, ahead = tee((part, _claimed(part, claimed)) for part in parts)
@@ -67,7 +67,7 @@ class Resident:
 
 def _claimed(index: Tensor, claimed: Tensor) -> Tensor:
     """The samples of an index that nobody has claimed so far, each once; they are claimed now."""
-    missing = index[~claimed[index]].unique()
+    missing: Tensor = index[~claimed[index]].unique()  # type: ignore[no-untyped-call]
     claimed[missing] = True
     return missing
 
