@@ -21,6 +21,15 @@ def indexed(kind: str, x: TensorType, index: TensorType) -> Dim:
     return index.shape[0]
 
 
+GATHER_HELPER = '''\
+def gather(x: Tensor, index: Tensor) -> Tensor:
+    """Rows of x [N, M, ...] by their numbers in index [N, E]."""
+    rows = (index + x.shape[1] * torch.arange(len(x), device=x.device)[:, None]).flatten()
+    flat = x.flatten(2).flatten(0, 1)  # rows of one matrix: neither way needs more memory than what is gathered
+    return flat.gather(0, rows[:, None].expand(-1, flat.shape[1])).reshape(*index.shape, *x.shape[2:])
+'''
+
+
 @register("gather")
 class Gather(Op, frozen=True):
     """Rows of `x` by number: `[N, ...]` and an index `[E]` give `[E, ...]`, row e being `x[index[e]]`. In a graph given
@@ -42,6 +51,8 @@ class Gather(Op, frozen=True):
         if not inputs[1].batched and not is_bare(inputs[0]):
             return Torch(expression=Call("[]", (X(), Code(":"), Call(".flatten", (X(1),)))))
         index: Any = X(1)
+        if inputs[0].rank > 1 and not is_bare(inputs[0]):
+            return Torch(expression=Call("gather", (X(), index)), helper=GATHER_HELPER)
         if inputs[0].rank > 1:
             index = Call("[]", (index, Code(", ".join([":", ":", *["None"] * (inputs[0].rank - 1)]))))
         x: Any = X()
@@ -68,9 +79,17 @@ def _index(g: Graph, index: Operand) -> Any:
 SCATTER_HELPER = '''\
 def scatter(x: Tensor, index: Tensor, size: int, reduce: str) -> Tensor:
     """Rows of x [N, E, ...] collected into `size` rows by their numbers in index [N, E]; rows without any are 0."""
-    index = index.reshape(*index.shape, *[1] * (x.ndim - 2)).expand_as(x)
-    zeros = x.new_zeros(x.shape[0], size, *x.shape[2:])
-    return zeros.scatter_reduce(1, index, x, reduce, include_self=False)
+    shape = (len(x), size, *x.shape[2:])
+    if reduce == "amax":
+        numbers = index.reshape(*index.shape, *[1] * (x.ndim - 2)).expand_as(x)
+        return x.new_zeros(shape).scatter_reduce(1, numbers, x, reduce, include_self=False)
+    rows = (index + size * torch.arange(len(x), device=x.device)[:, None]).flatten()
+    flat = x[:, :, None].flatten(2).flatten(0, 1)  # rows of one matrix: adding them up needs no more memory
+    total = x.new_zeros(len(x) * size, flat.shape[1]).scatter_add(0, rows[:, None].expand_as(flat), flat)
+    if reduce == "mean":
+        count = rows.new_zeros(len(total)).scatter_add(0, rows, torch.ones_like(rows))
+        total = total / count.clamp(min=1)[:, None]
+    return total.reshape(shape)
 '''
 
 

@@ -10,6 +10,7 @@ import torch
 from names import BLOCK_HOLES, HOLES, NAMES, OUTER_HOLES, PLACES, spec, together
 from torch_reference import inputs, paths
 
+from netdsl.analysis.count import parameters
 from netdsl.backends.torch.module import build
 from netdsl.backends.torch.naming import python_name, python_names
 from netdsl.ir.reserved import RESERVED
@@ -172,6 +173,15 @@ net Big { input x [4, 4, 4]
     (given,) = inputs(program)
     first, second = module.conv1(given), module.conv2(given)
     torch.testing.assert_close(module(given), given * first + second * first)
+
+
+@pytest.mark.parametrize(("width", "shape"), [("in_features", "32"), ("dim", "3, 32"), ("in_channels", "32, 4, 4")])
+def test_an_argument_called_as_the_width_of_the_input_is_another_number(width: str, shape: str) -> None:
+    layer, kernel = ("conv", ", 1") if width == "in_channels" else ("linear", "")
+    text = f"block B({width}) {{ {layer}(2 * {width}{kernel}, bias=true) -> relu -> {layer}({width}{kernel}) }}\n"
+    made = net(f"{text}net Big {{ input x [{shape}]\n B(8) }}")
+    wanted = {p.path: p.shape for p in parameters(made.checked.main)}
+    assert {name: tuple(p.shape) for name, p in made.module().named_parameters()} == wanted
 
 
 def test_automatic_names_make_room_for_labels() -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from netdsl.cli.main import main
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Net, Spec
+from netdsl.source import Source
 from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.readers import read
 from netdsl.training.readers.graph import both_ways, for_the_net
@@ -69,6 +70,46 @@ def test_what_is_held_grows_with_the_edges() -> None:
     """100,000 nodes: a table of all pairs would have 10^10 numbers."""
     edges = torch.randint(0, 100_000, (2, 1_000), generator=torch.Generator().manual_seed(0))
     assert both_ways(edges, 100_000).numel() <= 4 * 1_000
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean"])
+def test_messages_are_not_remembered(reduce: str) -> None:
+    """Of what flows along an edge only the numbers of its two nodes are kept for the way back. Values and gradients are
+    those of a loop over the edges, for each sample of a batch."""
+    text = f"""net A {{
+      input x [5, 4]
+      input source [E] int64
+      input to [E] int64
+      x -> gather(index=source) -> scatter(index=to, size=5, reduce={reduce})
+    }}"""
+    module = Spec(Source(text, "a.net"), read_import).net("A").module()
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 5, 4, generator=random).requires_grad_()
+    source, to = torch.randint(0, 4, (2, 2, 40), generator=random)
+    kept: list[Tensor] = []
+
+    def remember(tensor: Tensor) -> Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
+        found = module(x, source, to)
+    assert sum(t.untyped_storage().nbytes() for t in kept if t.is_floating_point()) <= x.nbytes
+    found.square().sum().backward()
+    ours = x.grad
+    again = x.detach().clone().requires_grad_()
+    rows = [[torch.zeros(4) for _ in range(5)] for _ in range(2)]
+    for n in range(2):
+        for node in range(5):
+            arriving = [again[n, s] for s, t in zip(source[n], to[n], strict=True) if t == node]
+            if arriving:
+                rows[n][node] = sum(arriving, torch.zeros(4)) / (len(arriving) if reduce == "mean" else 1)
+    wanted = torch.stack([torch.stack(row) for row in rows])
+    wanted.square().sum().backward()
+    assert torch.allclose(found, wanted, atol=1e-5)
+    assert ours is not None
+    assert again.grad is not None
+    assert torch.allclose(ours, again.grad, atol=1e-4)
 
 
 def links() -> tuple[Tensor, Tensor]:

@@ -91,8 +91,8 @@ def constants(definitions: Sequence[Definition]) -> list[Argument]:
     found = [
         Argument(name, "number", tuple(table.get(name) for table in tables), (1, i)) for i, name in enumerate(tables[0])
     ]
-    if all(d.inputs for d in definitions):
-        found.append(_input_width(definitions))
+    if all(d.inputs for d in definitions) and (own := _input_width(definitions)).name not in tables[0]:
+        found.append(own)
     return [a for a in found if a.is_size and not varies(a.values)]
 
 
