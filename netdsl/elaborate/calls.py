@@ -122,10 +122,10 @@ def next_field(function: OpArrow | BlockArrow | None, given: list[Given]) -> str
     """The argument of an op that one more value by position would be."""
     if not isinstance(function, OpArrow):
         return None
-    before = sum(g.name is None and not is_arrow(g.value) for g in given)
     taken = {n for n, _ in function.arguments}
     open_fields = [f for f in positional_fields(function.op) if f not in taken]
-    return open_fields[before] if before < len(open_fields) else None
+    before = (g for g in given if g.name is None and not is_arrow(g.value))
+    return next((f for f in open_fields if next(before, None) is None), None)
 
 
 def word(

@@ -68,6 +68,15 @@ def closed(text: str, opening: int) -> int | None:
     return None
 
 
+def depth(text: str) -> int:
+    """How deep brackets nest in a text."""
+    now = most = 0
+    for _, character in _visible(text, 0):
+        now += (character in _CLOSER) - (character in ")]}")
+        most = max(most, now)
+    return most
+
+
 def arguments(text: str, start: int, end: int) -> tuple[Argument, ...]:
     """The arguments between two brackets."""
     return tuple([_argument(text, a, b) for a, b in parts(text, start, end, ",")])

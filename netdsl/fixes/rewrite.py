@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 
-from netdsl.fixes.calls import Argument, Call, calls
+from netdsl.fixes.calls import Argument, Call, calls, depth
 from netdsl.fixes.habits import COMPONENTS, NAMESPACES
 from netdsl.fixes.layers import layers
 from netdsl.fixes.tensors import several
@@ -19,6 +19,9 @@ from netdsl.recipe.registry import registered, registered_fields
 
 TIMES = ("every", "at", "over", "first")
 """Arguments of schedules that are times."""
+
+DEEPEST = 40
+"""How deep brackets nest in what is rewritten."""
 
 MOST = 8
 """How many ways of writing a call are tried."""
@@ -49,12 +52,18 @@ def applied(name: str, given: list[Argument], tensors: list[Argument]) -> Iterat
         yield f"{tensors[0].text} -> {written(name, [shown(a) for a in given])}"
 
 
+@lru_cache(1_000)
 def whole(code: str) -> str:
-    """An expression with all its calls of elsewhere rewritten, the first way each."""
+    """An expression with all its calls of elsewhere rewritten, the first way each; one that nests deeper as it is.
+
+    An outer call that has no way here asks for its inner ones, which are asked again by themselves: hence the cache.
+    """
+    if depth(code) > DEEPEST:
+        return code
     found, last = "", 0
     for call in calls(code):
-        way = None if call.name in REGISTRY else next(_rewritten(call), None)
-        if call.start >= last and way is not None:
+        way = None if call.name in REGISTRY or call.start < last else next(_rewritten(call), None)
+        if way is not None:
             found += code[last : call.start] + way
             last = call.end
     return found + code[last:]

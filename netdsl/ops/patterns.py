@@ -46,7 +46,7 @@ def read_pattern(text: str) -> Pattern:
 
 
 def _check_once(names: tuple[str, ...], text: str) -> None:
-    twice = next((n for n in names if names.count(n) > 1), None)
+    twice = next((n for n in names if names.count(n) > 1), None) if len(set(names)) < len(names) else None
     if twice is not None:
         raise _refused(f'`{twice}` stands twice on one side of "{text}"')
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
+from netdsl.budget import spend
 from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, Operand, OpError, Param, Torch, known, register
 from netdsl.ops.features import floating
 from netdsl.ops.lowering import sliced
@@ -102,6 +103,7 @@ class Recurrent(Op, frozen=True):
 
     def params(self, *inputs: TensorType) -> dict[str, Param]:
         found: dict[str, Param] = {}
+        spend(40 * self.num_layers)
         rows = len(self.gates) * self.hidden_size
         for layer in range(self.num_layers):
             for suffix in self._suffixes(layer):

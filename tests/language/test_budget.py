@@ -12,10 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
 from netdsl.budget import Budget, Exhausted, spend
+from netdsl.cli.main import main
 from netdsl.loader import read_import
 from netdsl.pipeline import Spec
 from netdsl.source import Source
@@ -295,3 +297,23 @@ def test_sizes_fit_a_tensor() -> None:
     text = f"net N {{\n{IMAGE}  conv(8, 3, padding=10**30)\n}}\n"
     (only,) = Spec(Source(text, "size.net"), read_import).diagnostics
     assert only.code == "too-large"
+
+
+TOGETHER = {
+    "calls in calls": "A(" * 28 + "conv(3, 3)" + ")" * 28,
+    "calls in many calls": "A(" * 50 + "relu" + ")" * 50,
+    "layers of a layer": "flatten(start=1) -> lstm(8, num_layers=10 ** 7)",
+    "axes of a pattern": f'rearrange("{" ".join(f"a{i}" for i in range(4_000))} -> b")',
+    "values of a pattern": f'einsum("{",".join(["abc"] * 800)} -> a", {", ".join(["image"] * 800)})',
+}
+
+
+@pytest.mark.parametrize("kind", TOGETHER)
+def test_the_command_ends(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With what it suggests, which is not paid from the budget."""
+    spec = tmp_path / "n.net"
+    spec.write_text(f"block A(f) = f -> f\nnet N {{\n{IMAGE}  {TOGETHER[kind]}\n}}\n")
+    began = time.process_time()
+    assert main(["check", str(spec)]) == 1
+    assert time.process_time() - began < 10
+    assert "internal" not in capsys.readouterr().err

@@ -52,7 +52,10 @@ def add_types(model: ModelProto, graph: Finished, batch: str) -> None:
     """Add the types of the values between nodes, in their order, to a model that has its nodes and not yet weights."""
     known = {o.name for o in model.graph.output}
     between = [name for node in graph.nodes for name in node.outputs if name not in known]
-    said = {n: type_of(n, graph.results[n], batch) for n in between if n in graph.results}
+    known_of = {
+        n: v for n, v in graph.results.items() if v.type.batched or len(v.type.shape) > 1
+    }  # vectors may go bare
+    said = {n: type_of(n, known_of[n], batch) for n in between if n in known_of}
     bare = _without_weights(model, graph)
     bare.graph.value_info.extend(said.values())
     reshaped = _of_reshapes(graph, _inferred(bare), said, batch)
