@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from netdsl.cli.training import guarded
 
     with guarded():
+        from netdsl.inference.predictions import class_names
         from netdsl.training.opened import open_trained
         from netdsl.training.trained import measure
 
@@ -41,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(result)
     else:
-        print("\n".join(_lines(result, trained.classes)))
+        names = class_names(trained, len(result.get("per_class", trained.classes)))
+        print("\n".join(_lines(result, tuple(names))))
     return 0
 
 

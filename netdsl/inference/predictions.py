@@ -106,8 +106,9 @@ def _named(names: list[str], values: np.ndarray) -> dict[str, float]:
 
 
 def class_names(trained: Trained, count: int) -> list[str]:
-    """The names of the classes or labels; numbers where there are none."""
-    return list(trained.classes) if len(trained.classes) == count else list(map(str, range(count)))
+    """The names of the classes or labels (of a table: of the columns that hold them); numbers where there are none."""
+    named = next((names for names in (trained.classes, trained.targets) if len(names) == count), None)
+    return list(map(str, range(count))) if named is None else list(named)
 
 
 def target_names(trained: Trained, count: int) -> list[str]:

@@ -223,6 +223,12 @@ def _run(request: Request, loop: Trainer, folder: Path, say: Show) -> None:
     except Diverged as error:
         error.advise(advice(loop))
         raise
+    except DataError as error:
+        if loop.store.saved:
+            error.advise(
+                f"the run is kept: `netdsl train --resume {folder}` continues where it was saved last", more=True
+            )
+        raise
     finally:
         progress.close()
         if request.csv and first:

@@ -28,9 +28,21 @@ def read(source: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataS
             raise DataError("missing-column", f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
     train, test = _splits(source, arrays, file)
     task, classes = task_of(train, test)
+    classes = _named(arrays, classes, file)
     return DataSet(
         source.path, train, test, task, classes, images=train.inputs[0].ndim == 4, drawn="y_test" not in arrays
     )
+
+
+def _named(arrays: dict[str, Any], classes: tuple[str, ...], file: Path) -> tuple[str, ...]:
+    """The names of the classes where the file has them: texts in an array `class_names`. Raises DataError."""
+    names = arrays.get("class_names")
+    if names is None or not classes:
+        return classes
+    if names.dtype.kind != "U" or names.ndim != 1 or len(names) < len(classes):
+        have = f"{list(names.shape)} of {names.dtype}"
+        raise DataError("wrong-count", f"{file}: `class_names` is {have}, and there are {len(classes)} classes")
+    return tuple(names.tolist())
 
 
 def _splits(source: Npz, arrays: dict[str, Any], file: Path) -> tuple[Split, Split]:

@@ -40,6 +40,7 @@ def write_report(folder: Path, prepared: Prepared, result: dict[str, Any], about
         parts += _classes(prepared)
     elif prepared.data.task == "mask":
         parts += _masks(prepared)
+    parts += _each_class(result, prepared.data.classes or targets_of(prepared.recipe))
     recipe = escape((folder / RECIPE).read_text())
     parts.append(f"<h2>Record</h2><details><summary>recipe</summary><pre>{recipe}</pre></details>")
     spec = escape(prepared.net.spec.module.source.text)
@@ -137,6 +138,23 @@ def _classes(prepared: Prepared) -> list[str]:
     parts.append("<h2>Worst mistakes</h2>" if found.worst else "<p>There is no mistake on the test split.</p>")
     figures = [_figure(test, mistake, classes) for mistake in found.worst]
     return [*parts, f"<div class=images>{''.join(figures)}</div>"]
+
+
+def _each_class(result: dict[str, Any], classes: Sequence[str]) -> list[str]:
+    """What `per_class` measured of each class, as a table."""
+    end = "_per_class"
+    columns = {"recall": result.get("per_class", ())} | {
+        title(n[: -len(end)]): values for n, values in result.items() if n.endswith(end)
+    }
+    if not columns["recall"]:
+        return []
+    head = "".join(f"<th>{escape(name)}</th>" for name in ("class", *columns))
+    lines = []
+    for i in range(len(columns["recall"])):
+        name = classes[i] if i < len(classes) else str(i)
+        cells = "".join(f"<td>{'-' if v[i] is None else f'{v[i]:.2%}'}</td>" for v in columns.values())
+        lines.append(f"<tr><th>{escape(name)}</th>{cells}</tr>")
+    return [f"<h2>Each class</h2><div class=scroll><table><tr>{head}</tr>{''.join(lines)}</table></div>"]
 
 
 def _figure(test: Split, m: Mistake, classes: Sequence[str]) -> str:

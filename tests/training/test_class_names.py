@@ -1,0 +1,104 @@
+"""Names of classes and labels, wherever they are shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+import netdsl
+from netdsl.cli.main import main
+
+SPEC = """net Yes {
+  input x [2]
+  linear(2)
+}
+recipe Labels for Yes {
+  data    = csv("t.csv", target=["wet", "cold"])
+  epochs  = 1
+  loss    = bce
+  metrics = [per_class]
+}
+recipe Classes for Yes {
+  data    = npz("a.npz")
+  epochs  = 1
+  metrics = [per_class]
+}
+"""
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    rows = [f"{a:.3f},{b:.3f},{int(a > 0)},{int(b > 0)}" for a, b in rng.normal(size=(40, 2))]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,wet,cold", *rows]) + "\n")
+    x = rng.normal(size=(40, 2)).astype(np.float32)
+    names = np.array(["rain", "sun"])
+    np.savez(tmp_path / "a.npz", x=x, y=(x[:, 0] > 0).astype(np.int64), class_names=names)
+    (tmp_path / "n.net").write_text(SPEC)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("recipe", "names", "file"), [("Labels", ["wet", "cold"], "t.csv"), ("Classes", ["rain", "sun"], "x.npy")]
+)
+def test_names_are_shown(
+    base: Path, recipe: str, names: list[str], file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = base / "run"
+    np.save(base / "x.npy", np.ones((1, 2), dtype=np.float32))
+    assert main(["train", f"{base}/n.net:{recipe}", "-q", "-o", str(run)]) == 0
+    capsys.readouterr()
+    assert main(["eval", str(run), "--metrics", "per_class"]) == 0
+    said = capsys.readouterr().out
+    assert all(f" {name} recall" in said for name in names)
+    for model in (run, run / "model.onnx"):
+        assert main(["predict", str(model), str(base / file), "--probabilities", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)[0]
+        assert list(found.get("labels") or found["probabilities"]) == names
+    report = (run / "report.html").read_text()
+    if recipe == "Classes":
+        notes = {p.key: p.value for p in onnx.load(run / "model.onnx").metadata_props}
+        assert json.loads(notes["class_names"]) == names
+        assert list(netdsl.open_run(run).about.classes) == names
+    assert all(f"<th>{name}</th>" in report for name in names)
+
+
+def test_names_of_too_few_classes_are_refused(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(base / "a.npz", x=np.ones((9, 2), np.float32), y=np.arange(9) % 2, class_names=np.array(["rain"]))
+    assert main(["train", f"{base}/n.net:Classes", "-q", "-o", str(base / "run")]) != 0
+    assert "`class_names` is [1]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_an_image_that_breaks_in_the_middle_of_a_run_is_named(tmp_path: Path, workers: str) -> None:
+    """The run is kept, and resumed once the file is whole it has the bits of one that never stopped."""
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for label in ("a", "b"):
+            (tmp_path / "d" / split / label).mkdir(parents=True)
+            for i in range(5):
+                pixels = rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "d" / split / label / f"{i}.png")
+    fields = f"epochs = 4\n batch = 4\n resident = 0\n workers = {workers}\n augment = random_resized_crop(8)"
+    net = "net N { input image [3, 8, 8]\n conv(4, 3) -> relu -> gap -> linear(2) }"
+    (tmp_path / "n.net").write_text(f'{net}\nrecipe R for N {{ data = imagefolder("d")\n {fields} }}\n')
+    bad = tmp_path / "d/train/b/3.png"
+    whole = bad.read_bytes()
+
+    def cut(numbers: dict[str, float]) -> None:
+        if numbers["epoch"] == 2:
+            bad.write_bytes(whole[:50])
+
+    model = netdsl.load(str(tmp_path / "n.net"))
+    straight = model.train("R", folder=tmp_path / "straight", quiet=True, onnx=False)
+    with pytest.raises(netdsl.TrainingError, match=r"b/3\.png is not an image") as found:
+        model.train("R", folder=tmp_path / "run", quiet=True, onnx=False, on_evaluation=cut)
+    assert "the run is kept" in str(found.value)
+    bad.write_bytes(whole)
+    run = netdsl.open_run(tmp_path / "run").resume(quiet=True, onnx=False)
+    assert run.result["loss"] == straight.result["loss"]
