@@ -220,14 +220,8 @@ def _run(request: Request, loop: Trainer, folder: Path, say: Show) -> None:
     try:
         with interruptible(loop):
             loop.run()
-    except Diverged as error:
-        error.advise(advice(loop))
-        raise
     except DataError as error:
-        if loop.store.saved:
-            error.advise(
-                f"the run is kept: `netdsl train --resume {folder}` continues where it was saved last", more=True
-            )
+        _advise(error, loop, folder)
         raise
     finally:
         progress.close()
@@ -239,6 +233,14 @@ def _listed(lines: tuple[int, ...]) -> str:
     """Lines of a file by their numbers, the first three of many."""
     which = ", ".join(map(str, lines[:3])) + (", ..." if len(lines) > 3 else "")
     return f"1 line, number {which}" if len(lines) == 1 else f"{len(lines)} lines, numbers {which}"
+
+
+def _advise(error: DataError, loop: Trainer, folder: Path) -> None:
+    """Say how a run continues that an error has ended: with a lower lr, or once the data are whole."""
+    if isinstance(error, Diverged):
+        error.advise(advice(loop))
+    elif loop.store.saved:
+        error.advise(f"the run is kept: `netdsl train --resume {folder}` continues with it", more=True)
 
 
 def used_on(device: torch.device) -> Callable[[], int]:

@@ -40,7 +40,9 @@ class Updater:
         self.component = recipe.optimizer
         tensors = dict(module.named_parameters())
         decay = decay_factor(recipe, updates)
-        described = [_described(g, tensors, self.component, decay) for g in _parted(groups, factors or {})]
+        joined = bool(recipe.unfreeze)
+        parts = _parted(groups, factors or {})
+        described = [_described(g, tensors, self.component, decay, joined) for g in parts]
         self.optimizers = BUILDERS[self.component](self.component, described)
         self.lr = 0.0
         self.held = 0.0
@@ -105,11 +107,12 @@ def _parted(groups: Sequence[ParameterGroup], factors: Mapping[str, Factors]) ->
 
 
 def _described(
-    group: ParameterGroup, tensors: Mapping[str, nn.Parameter], component: Any, decay: float
+    group: ParameterGroup, tensors: Mapping[str, nn.Parameter], component: Any, decay: float, joined: bool = False
 ) -> dict[str, Any]:
+    """A group as torch takes it. `joined`: some of its parameters begin to train later than others."""
     settings = dict(group.settings)
     settings["weight_decay"] = settings.get("weight_decay", component.weight_decay) * decay
-    return {"params": [tensors[p] for p in group.paths], "lr_scale": group.lr_scale, **settings}
+    return {"params": [tensors[p] for p in group.paths], "lr_scale": group.lr_scale, "joined": joined, **settings}
 
 
 def _fused(groups: Groups, in_shards: bool = False) -> bool:
@@ -128,7 +131,7 @@ def _sgd(component: components.Sgd, groups: Groups) -> list[Optimizer]:
             momentum=component.momentum,
             dampening=component.dampening,
             nesterov=component.nesterov,
-            fused=_fused(groups),
+            fused=_fused(groups) and not any(g.get("joined") for g in groups),  # it wants momentum of all, or of none
         )
     ]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from netdsl.inference.trained import targets_of
 from netdsl.recipe.component import component_name
 from netdsl.recipe.metrics import METRICS, headline, said, title
 from netdsl.recipe.schema import DEFAULT_EPOCHS
