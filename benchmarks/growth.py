@@ -88,10 +88,39 @@ def written(lines: int, folder: Path) -> Callable[[], object]:
     from netdsl.pipeline import Spec
     from netdsl.source import Source
 
-    body = "\n".join(f"a{i} = conv(4, 1)\n it + a{i}" for i in range(lines // 2))
-    net = Spec(Source(f"net A {{ input x [4, 8, 8]\n {body} }}\n", "growth.net"), read_import).net("A")
+    net = Spec(Source(lines_of(lines), "growth.net"), read_import).net("A")
     assert net.checked
     return lambda: net.source()
+
+
+def lines_of(lines: int) -> str:
+    """A spec whose lines are all written out."""
+    body = "\n".join(f"  a{i} = conv(4, 1)\n  it + a{i}" for i in range(lines // 2))
+    return f"net A {{\n  input x [4, 8, 8]\n{body}\n}}\n"
+
+
+def commanded(*words: str) -> Callable[[int, Path], Callable[[], object]]:
+    """A command on a spec of so many lines."""
+
+    def prepare(lines: int, folder: Path) -> Callable[[], object]:
+        from netdsl.cli.main import main as command
+
+        spec = folder / "growth.net"
+        spec.write_text(lines_of(lines))
+        given = [w.replace("OUT", str(folder / "out.html")) for w in words]
+        return lambda: command([given[0], str(spec), *given[1:]])
+
+    return prepare
+
+
+def nets(count: int, folder: Path) -> Callable[[], object]:
+    """Checking files of one net each, which import a block of one file."""
+    from netdsl.cli.main import main as command
+
+    (folder / "unit.net").write_text("block U(c) = conv(c, 3) -> bn -> relu\n")
+    for i in range(count):
+        (folder / f"n{i}.net").write_text(f"from unit import U\nnet A {{\n  input x [4, 8, 8]\n  U({i + 1})\n}}\n")
+    return lambda: command(["check", *(str(folder / f"n{i}.net") for i in range(count))])
 
 
 def onnx_export(blocks: int, folder: Path) -> Callable[[], object]:
@@ -212,6 +241,11 @@ def rows_of_numbers(numbers: int, folder: Path) -> Callable[[], object]:
 SWEEPS = {
     "extends": Sweep("a chain of recipes", (500, 1_000, 2_000), extends, seconds=1.2),
     "fmt-list": Sweep("a list in rows", (6_000, 12_000, 24_000), rows_of_numbers, seconds=1.2),
+    "check": Sweep("written lines", (1_250, 2_500, 5_000), commanded("check"), seconds=1.2),
+    "summary": Sweep("written lines", (1_250, 2_500, 5_000), commanded("summary"), seconds=1.2),
+    "fmt-lines": Sweep("written lines", (1_250, 2_500, 5_000), commanded("fmt", "--check"), seconds=1.2),
+    "view": Sweep("written lines", (250, 500, 1_000), commanded("view", "-o", "OUT"), seconds=1.2),
+    "files": Sweep("checked, of a net each", (50, 100, 200), nets, seconds=1.2),
     "emit-blocks": Sweep("equal blocks", (2_500, 5_000, 10_000), emission, seconds=1.2),
     "emit-lines": Sweep("written lines", (1_250, 2_500, 5_000), written, seconds=1.2),
     "export": Sweep("equal blocks to ONNX", (2_500, 5_000, 10_000), onnx_export, seconds=1.2),
