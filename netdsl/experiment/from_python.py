@@ -19,6 +19,7 @@ from netdsl.experiment.pool import Say
 from netdsl.experiment.report import write_reports
 from netdsl.experiment.results import Results as Found
 from netdsl.experiment.run import Options, gathered, plan_cells, run_grid
+from netdsl.experiment.search import found_so_far, search_plan, search_trials
 from netdsl.experiment.table import data, text
 from netdsl.experiment.text import plan_text
 from netdsl.pipeline import Spec
@@ -73,7 +74,7 @@ class Experiment:
         if seeds is not None:
             setting = replace(setting, experiment=replace(setting.experiment, seeds=seeds))
         self.setting: Setting = setting
-        self.cells, unfit = plan_cells(setting)
+        self.cells, unfit = plan_cells(setting) if setting.experiment.search is None else ([], [])
         if unfit:
             raise Fault(unfit[0].diagnostics[0])
 
@@ -95,17 +96,24 @@ class Experiment:
         `say` is called with a line for each run. Raises UserError for a folder of something else or a full disk.
         """
         place = Path(folder) if folder is not None else Path("experiments") / self.name
-        found = run_grid(self.setting, place, self.cells, Options(workers, device), say or _silent)
+        options = Options(workers, device)
+        if self.setting.experiment.search is not None:
+            found = search_trials(self.setting, place, options, say or _silent)
+        else:
+            found = run_grid(self.setting, place, self.cells, options, say or _silent)
         write_reports(found, place)
         return Results(found, place)
 
     def results(self, folder: str | os.PathLike[str] | None = None) -> Results:
         """What has ended in a folder by now; nothing is run."""
         place = Path(folder) if folder is not None else Path("experiments") / self.name
+        if self.setting.experiment.search is not None:
+            return Results(found_so_far(self.setting, place), place)
         return Results(gathered(self.setting, place, self.cells), place)
 
     def __str__(self) -> str:
-        return plan_text(self.setting, self.cells)
+        searched = self.setting.experiment.search is not None
+        return "\n".join(search_plan(self.setting)) if searched else plan_text(self.setting, self.cells)
 
 
 def _silent(text: str) -> None: ...

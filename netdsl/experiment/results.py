@@ -12,6 +12,9 @@ from netdsl.experiment.planned import PlannedCell, Trial
 from netdsl.experiment.statistics import Difference, deviation, difference, holm, mean
 from netdsl.planning.experiments import Cell, Comparison, Experiment
 
+PRUNED = "pruned"
+"""Why a run of a search has no results: it lagged behind and was ended."""
+
 
 class Amount(Struct, frozen=True):
     """A measure of a cell: the mean over `n` runs, and their deviation (None of one)."""

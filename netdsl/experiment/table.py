@@ -9,9 +9,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from netdsl.experiment.results import Amount, Compared, Results, Row, Test
+from netdsl.experiment.results import PRUNED, Amount, Compared, Results, Row, Test
 from netdsl.planning.experiments import ALPHA
 from netdsl.planning.measures import MeasureKind, measure_kind
+from netdsl.render.numbers import plural
 from netdsl.render.paint import PLAIN, Paint
 from netdsl.render.table import columns, markdown
 
@@ -50,12 +51,16 @@ def _cells(results: Results) -> Table:
 def _notes(results: Results) -> Iterator[str]:
     if results.experiment.seeds > 1:
         yield "mean \N{PLUS-MINUS SIGN} standard deviation over n runs"
+    pruned = sum(why == PRUNED for row in results.rows for _, why in row.failed)
+    if pruned:
+        yield f"{plural(pruned, 'trial')} pruned"
     missing = results.total - results.ended
     if missing:
         yield f"{missing:,} of {results.total:,} runs have not ended"
     for row in results.rows:
         for trial, why in row.failed:
-            yield f"{trial.label} failed: {why}"
+            if why != PRUNED:
+                yield f"{trial.label} failed: {why}"
 
 
 def _comparison(results: Results, compared: Compared) -> Table:
