@@ -40,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, metavar="N", help="processes that train (default: one for each core)")
     parser.add_argument("--seeds", type=int, metavar="N", help="another number of seeds")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 ... (default: cuda if there is one)")
+    parser.add_argument("--on", choices=("local", "slurm"), default="local", help="this machine (local), or Slurm")
     parser.add_argument(
         "--set", dest="settings", metavar="FIELD=VALUE", action="append", default=[],
         help="change a field of the recipe in every cell",
@@ -86,7 +87,7 @@ def _run(args: argparse.Namespace) -> int:
     else:
         if not args.quiet:
             _say(_plan(setting, cells))
-        options = Options(args.workers, args.device)
+        options = Options(args.workers, args.device, args.on)
         found = run_grid(setting, folder, cells, options, _silent if args.quiet else _say)
     return _show(args, found, folder)
 
@@ -101,7 +102,7 @@ def _search(args: argparse.Namespace, setting: Setting, folder: Path) -> int:
     if args.report:
         return _show(args, found_so_far(setting, folder), folder)
     say = _silent if args.quiet else _say
-    return _show(args, search_trials(setting, folder, Options(args.workers, args.device), say), folder)
+    return _show(args, search_trials(setting, folder, Options(args.workers, args.device, args.on), say), folder)
 
 
 def _setting(args: argparse.Namespace) -> Setting:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import Diagnostic, UserError
 from netdsl.experiment import files
+from netdsl.experiment.cluster import Cluster
 from netdsl.experiment.files import Outcome, check_trial, is_done, open_folder, outcome
 from netdsl.experiment.planned import PlannedCell, Setting, Trial, Unfit, cores, machine_speed, planned
 from netdsl.experiment.pool import Pool, Say
@@ -23,10 +24,12 @@ FATAL = ("cannot-write", "no-such-device")
 
 
 class Options(Struct, frozen=True):
-    """How runs are trained: in so many processes (None: one for each core), on a device."""
+    """How runs are trained: in so many processes (None: one for each core), on a device, `on` this machine (`local`)
+    or a cluster (`slurm`)."""
 
     workers: int | None = None
     device: str | None = None
+    on: str = "local"
 
 
 class Engine(Struct, eq=False):
@@ -125,8 +128,10 @@ def run_grid(setting: Setting, folder: Path, cells: Sequence[PlannedCell], optio
     return gathered(setting, folder, cells, engine.failures)
 
 
-def pool_of(options: Options, folder: Path, runs: int, say: Say) -> Pool:
-    """The processes that train."""
+def pool_of(options: Options, folder: Path, runs: int, say: Say) -> Pool | Cluster:
+    """The processes that train: workers here, or jobs of a cluster."""
+    if options.on == "slurm":
+        return Cluster(options.workers, folder / "jobs", say)
     return Pool(min(options.workers or cores(), runs), folder / "logs", say)
 
 

@@ -16,10 +16,10 @@ from msgspec.structs import replace
 from netdsl.diagnostics.diagnostic import Diagnostic, UserError
 from netdsl.experiment import files
 from netdsl.experiment.files import Outcome, open_folder, outcome
-from netdsl.experiment.planned import PlannedCell, Setting, Trial, Unfit, cores, machine_speed, planned
-from netdsl.experiment.pool import Pool, Say
+from netdsl.experiment.planned import PlannedCell, Setting, Trial, Unfit, machine_speed, planned
+from netdsl.experiment.pool import Say
 from netdsl.experiment.results import PRUNED, Results, results
-from netdsl.experiment.run import FATAL, Options, held, job_of
+from netdsl.experiment.run import FATAL, Options, held, job_of, pool_of
 from netdsl.experiment.worker import Answer, Job
 from netdsl.planning.experiments import Cell, Factor
 from netdsl.planning.measures import measure_kind
@@ -195,7 +195,7 @@ def search_trials(setting: Setting, folder: Path, options: Options, say: Say) ->
         assert search is not None
         left = search.trials - sum(t.state.is_finished() for t in searching.study.trials)
         if left > 0:
-            Pool(min(options.workers or cores(), left), folder / "logs", say).run(searching)
+            pool_of(options, folder, left, say).run(searching)
     if searching.stopped is not None:
         hint = "what has ended is kept: the same command continues"
         raise UserError(searching.stopped.code, searching.stopped.message, hint)
