@@ -76,6 +76,12 @@ def test_lists_are_read_as_on_github(markdown: str, listed: str) -> None:
     assert hooks.listed(markdown) == listed
 
 
+def test_every_page_of_the_documentation_is_in_the_menu() -> None:
+    menu = (ROOT / "website" / "mkdocs.yml").read_text()
+    pages = (str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").rglob("*.md"))
+    assert not [page for page in pages if not re.search(rf"[ :]{re.escape(page)}$", menu, re.MULTILINE)]
+
+
 def test_a_page_of_the_gallery() -> None:
     shown = gallery.shown("lenet")
     page = "\n".join(gallery.page(shown))
