@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from netdsl.lift.loops import is_closed, looped
+from netdsl.lift.loops import has_loop, is_closed, looped
 from netdsl.lift.naming import block_name
 from netdsl.lift.term import Term, filled, items, labels, parts, seq, size, term
 from netdsl.lift.unify import Unified, is_named, unify
@@ -92,7 +92,7 @@ def _places(body: Term) -> Iterator[Place]:
 
 def _may_be_block(run: Sequence[Term], after: Sequence[Term]) -> bool:
     heads = {s.head for s in run}
-    if sum(map(size, run)) < LEAST or not heads.isdisjoint(("output", "label")):
+    if sum(map(size, run)) < LEAST or not heads.isdisjoint(("output", "label")) or any(map(has_loop, run)):
         return False
     alone = run[0] if len(run) == 1 else None
     if alone is not None and (alone.head in ("for", "repeat", "let") or not alone.kids):

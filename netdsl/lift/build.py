@@ -16,7 +16,7 @@ from msgspec import Struct
 from netdsl.ir.model import Value
 from netdsl.lift.integers import computed
 from netdsl.lift.model import Call, Lifted, LiftError, Output
-from netdsl.lift.names import size_name
+from netdsl.lift.names import identifier, size_name
 from netdsl.lift.read import File, Input, Node
 from netdsl.ops.base import Op, OpError
 from netdsl.sizes.constraints import Assumptions
@@ -30,12 +30,13 @@ BATCH = symbol("batch size")
 class Laid(Struct, frozen=True):
     """A value and its layout in the file: `batch` is the position of the batch axis there.
 
-    `joined`: the batch is one axis with the first axis of the sample, which comes after it.
+    `joined`: the batch is one axis with the axis of the sample that comes after it; `last`: with the one before it.
     """
 
     value: Value
     batch: int = 0
     joined: bool = False
+    last: bool = False
 
     @property
     def type(self) -> TensorType:
@@ -51,7 +52,8 @@ class Laid(Struct, frozen=True):
         """The shape in the file, with the batch."""
         shape: list[Dim] = [*self.type.shape]
         if self.joined:
-            return (BATCH * shape[0], *shape[1:])
+            shape[self.batch] = BATCH * shape[self.batch]
+            return tuple(shape)
         shape.insert(self.batch, BATCH)
         return tuple(shape)
 
@@ -80,7 +82,7 @@ class Builder:
         dtype = "int64" if given.dtype == "int32" else given.dtype
         if dtype not in ("float32", "int64", "bool"):
             raise LiftError(f"the input `{given.name}` is of {given.dtype}", hint="float32, int64 and bool are read")
-        value = Value(given.name, TensorType(shape[1:], dtype))
+        value = Value(identifier(given.name, "input"), TensorType(shape[1:], dtype))
         self.known[given.name] = Laid(value)
         return value
 
@@ -128,7 +130,7 @@ class Builder:
             raise LiftError(f"the output `{name}` does not depend on the inputs")
         if found.batch or found.joined:
             raise LiftError(f"the first axis of the output `{name}` is not the batch")
-        return Output(name, found.value)
+        return Output(identifier(name, "output"), found.value)
 
     def refused(self, reason: str, hint: str | None = None) -> LiftError:
         return LiftError(reason, self.node.label, hint)
@@ -173,7 +175,7 @@ class Builder:
     def axis(self, x: Laid, axis: int) -> int:
         """The sample's axis of an axis in the file. Raises LiftError for that of the batch."""
         axis = axis + x.rank if axis < 0 else axis
-        if (x.joined and axis == 0) or (not x.joined and axis == x.batch):
+        if axis == x.batch:
             raise self.refused("it works over the batch axis, where samples are independent of each other")
         return axis if x.joined or axis < x.batch else axis - 1
 
@@ -191,7 +193,9 @@ class Builder:
 
     def give(self, value: Value | Laid, like: Laid | None = None, output: int = 0) -> None:
         """The node's result; its layout is that of `like`, or the usual one."""
-        laid = value if isinstance(value, Laid) else Laid(value, *((like.batch, like.joined) if like else ()))
+        laid = (
+            value if isinstance(value, Laid) else Laid(value, *((like.batch, like.joined, like.last) if like else ()))
+        )
         self.known[self.node.outputs[output]] = laid
 
     def apply(self, op: Op, x: Laid, *others: Laid | Value, weights: Mapping[str, Any] | None = None) -> None:

@@ -66,7 +66,7 @@ class Decomposer:
         if cuts[0] in names:
             found.append(term("ref", (("name", names[cuts[0]]),)))
         start = cuts[0] if cuts[0] == entry or cuts[0] in names else None
-        at = start
+        at = entry if start is None else start
         for value in cuts[1:] if start is not None else cuts:
             found += self._step(at, value, names)
             at = value

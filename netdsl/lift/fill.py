@@ -14,6 +14,7 @@ import numpy as np
 
 from netdsl.ir.flatten import Flat, Node
 from netdsl.ir.model import Value
+from netdsl.lift.idioms.engine import COMMUTES
 from netdsl.lift.model import Call, Lifted, LiftError
 from netdsl.ops.base import Op
 
@@ -53,10 +54,11 @@ class _Side:
 
     def __init__(self, op: Any, inputs: Sequence[Value], outputs: Sequence[Value]) -> None:
         self.op, self.inputs, self.outputs = op, inputs, outputs
-        self.said = repr(op)
+        self.said = (op.kind, *(str(v.type) for v in (*inputs, *outputs)), str(op.params(*(v.type for v in inputs))))
+        self.commutes = op.kind in COMMUTES
 
     def key(self, inputs: list[str], after: int) -> Any:
-        return (self.said, tuple(inputs), after)
+        return (self.said, tuple(sorted(inputs) if self.commutes else inputs), after)
 
 
 def _after(sides: Sequence[_Side], ends: Sequence[Value]) -> list[int]:
@@ -69,7 +71,7 @@ def _after(sides: Sequence[_Side], ends: Sequence[Value]) -> list[int]:
         side = sides[index]
         found[index] = hash((side.said, tuple(tuple(sorted(map(hash, read.get(v.name, ())))) for v in side.outputs)))
         for place, value in enumerate(side.inputs):
-            read.setdefault(value.name, []).append((found[index], place))
+            read.setdefault(value.name, []).append((found[index], 0 if side.commutes else place))
     return found
 
 

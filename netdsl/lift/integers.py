@@ -129,11 +129,15 @@ def _prod(node: Node, x: Any, axes: Any = None) -> Any:
 
 def _equal(node: Node, a: Any, b: Any) -> Any:
     """Sizes are never negative, so that a comparison with -1 is decided; others are not."""
-    pairs = np.broadcast(a, b)
-    if any(isinstance(m, Size) != isinstance(n, Size) and min(n for n in (m, n) if isinstance(n, int)) > 0
-           for m, n in pairs):  # fmt: skip
+    a, b = a.astype(object), b.astype(object)
+    if not all(map(_is_decided, *np.broadcast_arrays(a.reshape(-1), b.reshape(-1)))):
         return None
     return np.asarray(np.vectorize(lambda m, n: m == n, otypes=[bool])(a, b))
+
+
+def _is_decided(m: Any, n: Any) -> bool:
+    known = [v for v in (m, n) if not isinstance(v, Size)]
+    return len(known) == 2 or not known or known[0] <= 0
 
 
 def _each(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:

@@ -58,6 +58,11 @@ def _equal(statements: list[Term], start: int) -> Iterator[tuple[int, Term]]:
             yield stop, term("repeat", (("count", count),), (seq(tuple(first)),))
 
 
+def has_loop(found: Term) -> bool:
+    """Whether a term has a loop with variables, which mean nothing outside of it."""
+    return found.head == "for" or any(map(has_loop, found.kids))
+
+
 def _counted(statement: Term) -> tuple[Term, int]:
     """What a statement repeats, and how often."""
     return (statement.kids[0], statement.fields[0][1]) if statement.head == "repeat" else (statement, 1)
@@ -70,7 +75,8 @@ def _alike(statements: list[Term], start: int) -> Iterator[tuple[int, Term]]:
         stop = period
         while shapes[stop : stop + period] == shapes[:period]:
             stop += period
-        if stop > period and is_closed(statements[start : start + period], statements[start + period :]):
+        first = statements[start : start + period]
+        if stop > period and not any(map(has_loop, first)) and is_closed(first, statements[start + period :]):
             yield start + stop, _for(statements[start : start + stop], period)
 
 

@@ -54,23 +54,24 @@ def unify(rows: Sequence[Sequence[Any]], labels: Sequence[str]) -> Unified:
     """Columns of numbers, one row for each use, as few arguments."""
     columns = list(zip(*rows, strict=True))
     found: list[Any] = [None] * len(columns)
+    outer = {v.name for row in rows for v in row if is_named(v)}
     bases: dict[str, tuple[str, Sequence[Any]]] = {}
     for index in sorted(range(len(columns)), key=lambda i: _rank(columns[i], i)):
         column = columns[index]
-        found[index] = column[0] if _is_constant(column) else _named(column, labels[index], bases)
+        found[index] = column[0] if _is_constant(column) else _named(column, labels[index], bases, outer)
     order = _in_order(found, list(bases))
     arguments = tuple(zip(*(bases[n][1] for n in order), strict=True))
     return Unified(tuple(found), tuple(order), arguments or ((),) * len(rows))
 
 
-def _named(column: Sequence[Any], label: str, bases: dict[str, tuple[str, Sequence[Any]]]) -> Name:
+def _named(column: Sequence[Any], label: str, bases: dict[str, tuple[str, Sequence[Any]]], outer: set[str]) -> Name:
     """The argument that a column is, or is a multiple of; a new one is added to `bases`."""
     kind = family(label)
     for name, (other, values) in bases.items():
         factor = _factor(column, values) if other == kind else 0
         if factor == 1 or (factor and kind == "width"):
             return Name(name, factor)
-    name = _fresh(kind, label, set(bases))
+    name = _fresh(kind, label, outer | set(bases))
     bases[name] = (kind, column)
     return Name(name)
 

@@ -10,9 +10,10 @@ from netdsl.ir.model import Value
 from netdsl.lift.idioms.engine import Net, Rule
 from netdsl.lift.model import Call
 from netdsl.ops.arithmetic import Scalar
-from netdsl.ops.base import Op
+from netdsl.ops.base import Op, feature_axis
 from netdsl.ops.elementwise import Elementwise
 from netdsl.ops.featurenorm import LayerNorm, RMSNorm
+from netdsl.ops.layerscale import Scale
 from netdsl.ops.linear import Linear
 
 
@@ -39,7 +40,7 @@ def _moved(net: Net, call: Call) -> list[Call] | None:
 
 def _of_channels(op: Op) -> Op | None:
     """A layer of the last axis as one of the channels; None for what works on other axes."""
-    if isinstance(op, Linear | LayerNorm | RMSNorm):
+    if isinstance(op, Linear | LayerNorm | RMSNorm | Scale):
         return replace(op, axis=None) if op.axis == -1 else None
     return op if isinstance(op, Elementwise | Scalar) else None
 
@@ -53,4 +54,20 @@ def _rebuilt(net: Net, call: Call, x: Value, chain: list[Call]) -> list[Call]:
     return made
 
 
-CHANNELS: dict[str, tuple[Rule, ...]] = {"permute": (_moved,)}
+def _scale(net: Net, call: Call) -> list[Call] | None:
+    """A product with a learnt number for each feature."""
+    for x, learnt in (call.inputs, call.inputs[::-1]):
+        made = net.source(learnt, "param")
+        if made is None or net.source(x, "param") is not None or not net.is_single(learnt):
+            continue
+        weight = made.weights[""].reshape(-1)
+        for axis in (None, -1):
+            at = feature_axis(x.type) if axis is None else x.type.rank - 1
+            shape = learnt.type.shape
+            is_vector = len(shape) == 1 and axis is None
+            if is_vector or (len(shape) == x.type.rank and shape[at] == weight.size == x.type.shape[at]):
+                return [replace(call, op=Scale(axis=axis), inputs=(x,), weights={"gamma": weight})]
+    return None
+
+
+CHANNELS: dict[str, tuple[Rule, ...]] = {"permute": (_moved,), "mul": (_scale,)}

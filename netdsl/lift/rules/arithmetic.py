@@ -119,7 +119,7 @@ def _sample_shape(builder: Builder, array: Any, x: Laid) -> list[int]:
     shape = [1] * (x.rank - array.ndim) + [*array.shape]
     if len(shape) > x.rank:
         raise builder.refused(f"numbers of shape {[*array.shape]} meet {x.type}")
-    if shape[0 if x.joined else x.batch] != 1:
+    if shape[x.batch] != 1:
         raise builder.refused("numbers that differ between samples")
     if array.dtype != np.float32:
         raise builder.refused(f"arithmetic with fixed numbers of {array.dtype}")

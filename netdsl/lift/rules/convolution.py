@@ -42,7 +42,8 @@ RENAMED = re.compile(r"(\.folded$|^onnx::Conv_\d+$)")
 
 def _weights(node: Node, weight: Any, bias: Any) -> dict[str, Any]:
     found = {"weight": weight} | ({} if bias is None else {"bias": bias})
-    return found | ({FOLDED_MARK: node.inputs[1]} if RENAMED.search(node.inputs[1]) else {})
+    folded = RENAMED.search(node.inputs[1]) or node.inputs[2:3] == (f"{node.inputs[1]}_bias",)
+    return found | ({FOLDED_MARK: node.inputs[1]} if folded else {})
 
 
 def _transposed(builder: Builder, node: Node) -> None:

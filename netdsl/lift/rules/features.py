@@ -29,7 +29,7 @@ def _linear(builder: Builder, x: Laid, weight: Any, bias: Any = None) -> None:
 
 def _gemm(builder: Builder, node: Node) -> None:
     x, weight, bias = builder.tensor(), builder.array(1), builder.array(2, "bias")
-    if node.get("transA", 0) or x.type.rank != 1 or x.batch:
+    if node.get("transA", 0) or x.rank != 2 or x.batch:
         raise builder.refused("its input is turned")
     alpha, beta = node.get("alpha", 1.0), node.get("beta", 1.0)
     weight = weight if node.get("transB", 0) else weight.T

@@ -40,28 +40,39 @@ def _reshape(builder: Builder, node: Node) -> None:
 
 def reshaped(builder: Builder, x: Laid, target: list[Any]) -> None:
     """The node's result: `x` in another shape of the file, where one size may be -1."""
-    if x.batch:
-        raise builder.refused("it joins samples: the batch is not the first axis")
-    total = product(x.type.shape)
-    lead, *rest = _worked_out(builder, target, total)
+    target = _worked_out(target, product(x.sizes))
+    x = Laid(x.value, x.batch + 1) if x.last else x
+    before, total = product(x.type.shape[: x.batch]), product(x.type.shape[x.batch :])
+    at = next((i for i in range(len(target)) if product(target[:i]) == before), None)
+    if at is None:
+        _join_before(builder, x, target, before)
+        return
+    prefix, lead, rest = tuple(target[:at]), target[at], tuple(target[at + 1 :])
     inside = product(rest)
     if _is_batch(builder, lead) and inside == total:
-        _give(builder, x, tuple(rest), joined=False)
+        _give(builder, x, (*prefix, *rest), at, joined=False)
         return
     joined = floordiv(lead, BATCH) if isinstance(lead, Size) else floordiv(lead, _fixed(builder))
     if joined * inside != total:
         raise builder.refused(f"{x.type} in the shape {target}, where the samples are not apart")
-    _give(builder, x, (joined, *rest), joined=True)
+    _give(builder, x, (*prefix, joined, *rest), at, joined=True)
 
 
-def _worked_out(builder: Builder, target: list[Any], total: Dim) -> list[Any]:
-    """A shape with its -1 worked out, for samples of `total` numbers."""
-    lead, *rest = target
-    if -1 in rest:
-        left = total if _is_batch(builder, lead) else floordiv(BATCH * total, lead)
-        others = product(s for s in rest if s != -1)
-        rest = [floordiv(left, others) if s == -1 else s for s in rest]
-    return [floordiv(BATCH * total, product(rest)) if lead == -1 else lead, *rest]
+def _join_before(builder: Builder, x: Laid, target: list[Any], before: Dim) -> None:
+    """A reshape that makes the batch one axis with the sample's axis before it: `[L, N, D]` as `[L * N, D]`."""
+    for at, size in enumerate(target):
+        own = floordiv(size, BATCH) if isinstance(size, Size) else size
+        if own * BATCH == size and product(target[:at]) * own == before:
+            shape = (*target[:at], own, *target[at + 1 :])
+            value = x.value if shape == x.type.shape else builder.call(Reshape(shape), x)[0]
+            builder.give(Laid(value, at, joined=True, last=True))
+            return
+    raise builder.refused("it joins samples with other axes")
+
+
+def _worked_out(target: list[Any], total: Dim) -> list[Any]:
+    """A shape with its -1 worked out."""
+    return [floordiv(total, product(s for s in target if s != -1)) if s == -1 else s for s in target]
 
 
 def _fixed(builder: Builder) -> int:
@@ -69,10 +80,10 @@ def _fixed(builder: Builder) -> int:
     return fixed if isinstance(fixed, int) and fixed > 0 else 1
 
 
-def _give(builder: Builder, x: Laid, shape: tuple[Dim, ...], joined: bool) -> None:
+def _give(builder: Builder, x: Laid, shape: tuple[Dim, ...], batch: int, joined: bool) -> None:
     """The value in a shape of the sample; one that has it already stays."""
     value = x.value if shape == x.type.shape else builder.call(Reshape(shape), x)[0]
-    builder.give(Laid(value, 0, joined))
+    builder.give(Laid(value, batch, joined))
 
 
 def _flatten(builder: Builder, node: Node) -> None:
@@ -91,9 +102,7 @@ def _transpose(builder: Builder, node: Node) -> None:
     x = builder.tensor()
     order = tuple(node.get("perm") or reversed(range(x.rank)))
     if x.joined:
-        if order[0] != 0:
-            raise builder.refused("it moves an axis that holds the samples")
-        builder.give(_permuted(builder, x, order), x)
+        builder.give(Laid(_permuted(builder, x, order), order.index(x.batch), joined=True))
         return
     batch = order.index(x.batch)
     axes = tuple(a if a < x.batch else a - 1 for a in order if a != x.batch)
@@ -108,10 +117,8 @@ def _unsqueeze(builder: Builder, node: Node) -> None:
     x = builder.tensor()
     axes = builder.numbers("axes", 1) or ()
     for axis in sorted(a + x.rank + len(axes) if a < 0 else a for a in axes):
-        if x.joined and axis == 0:
-            raise builder.refused("a new axis before the samples")
-        if not x.joined and axis <= x.batch:
-            x = Laid(builder.call(Unsqueeze(axis), x)[0], x.batch + 1)
+        if axis <= x.batch:
+            x = Laid(builder.call(Unsqueeze(axis), x)[0], x.batch + 1, x.joined)
         else:
             x = Laid(builder.call(Unsqueeze(axis if x.joined else axis - 1), x)[0], x.batch, x.joined)
     builder.give(x)
@@ -123,7 +130,7 @@ def _squeeze(builder: Builder, node: Node) -> None:
     axes = [i for i, s in enumerate(x.sizes) if s == 1] if given is None else [a % x.rank for a in given]
     for axis in sorted(axes, reverse=True):
         at = builder.axis(x, axis)
-        x = Laid(builder.call(Squeeze(at), x)[0], x.batch - (axis < x.batch and not x.joined), x.joined)
+        x = Laid(builder.call(Squeeze(at), x)[0], x.batch - (axis < x.batch), x.joined)
     builder.give(x)
 
 
@@ -141,9 +148,24 @@ def _expand(builder: Builder, node: Node) -> None:
     builder.give(x.value if tuple(sizes) == x.type.shape else builder.call(Expand(tuple(sizes)), x)[0], x)
 
 
+def _constant_of_shape(builder: Builder, node: Node) -> None:
+    _uniform(builder, builder.array(0, "shape").reshape(-1).tolist(), np.asarray(node.get("value", np.float32(0))))
+
+
+def _uniform(builder: Builder, shape: list[Any], value: Any) -> None:
+    """One number for every sample: states that a recurrent layer begins with."""
+    sizes = [1 if s == BATCH else s for s in shape]
+    if any(isinstance(s, Size) for s in sizes):
+        raise builder.refused("numbers whose count depends on the size of the input")
+    builder.known[builder.node.outputs[0]] = np.full(sizes, value.reshape(-1)[0])
+
+
 def _expanded_array(builder: Builder, shape: list[Any]) -> None:
     """A learnt tensor, the same for every sample: a class token."""
     array = builder.array(0)
+    if array.size == 1:
+        _uniform(builder, shape, array)
+        return
     whole = [1] * (len(shape) - array.ndim) + [*array.shape]
     if not shape or not _is_batch(builder, shape[0]) or whole[0] != 1 or array.dtype != np.float32:
         raise builder.refused("numbers are repeated in a way that follows no sample")
@@ -171,5 +193,6 @@ SHAPING: dict[str, Rule] = {
     "Unsqueeze": _unsqueeze,
     "Squeeze": _squeeze,
     "Expand": _expand,
+    "ConstantOfShape": _constant_of_shape,
     "Cast": _cast,
 }
