@@ -34,7 +34,7 @@ FLOORS = (
     ("diff", "lift"),
     ("inference",),
     ("training",),
-    ("probe", "records", "experiment"),
+    ("probe", "records", "experiment", "precision"),
     ("api",),
     ("cli", "lsp", "notebook", "highlight", "playground"),
     ("__init__", "__main__"),
@@ -55,11 +55,12 @@ MAY_IMPORT = {
         "backends/torch/module.py",
         "weights/",
         "verify/",
+        "precision/",
         "probe/",
         "api.py",
     ),
-    "onnx": ("backends/onnx/", "verify/", "weights/initializers.py", "lift/"),
-    "onnxruntime": ("verify/", "backends/onnx/session.py"),
+    "onnx": ("backends/onnx/", "verify/", "precision/", "weights/initializers.py", "lift/"),
+    "onnxruntime": ("verify/", "precision/", "backends/onnx/session.py"),
     "rich": ("render/", "cli/", "training/"),
 }
 

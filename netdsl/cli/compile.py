@@ -17,15 +17,16 @@ from netdsl.analysis.count import totals
 from netdsl.cli.failure import Failure, Refused
 from netdsl.cli.files import folder, write
 from netdsl.cli.foreign import add_rules, state_from
-from netdsl.cli.target import add_recipe_options, add_target, live_module, open_net, summary_of
+from netdsl.cli.precision import add_precision, lines, remark, wanted_of, write_smaller
+from netdsl.cli.subject import Subject, subject_of
+from netdsl.cli.target import add_recipe_options, add_target, live_module, summary_of
 from netdsl.render.numbers import in_bytes, plural
 from netdsl.render.output import print_json
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from netdsl.ir.initial import Initialization
-    from netdsl.pipeline import Net
+    from netdsl.precision.shrink import Smaller, Wanted
     from netdsl.verify.compare import Case
 
 EXAMPLES = """\
@@ -34,6 +35,7 @@ examples:
   netdsl compile unet.net -o out --emit onnx --weights trained.safetensors
   netdsl compile unet.net -o out --size H=256 --size W=256 --opset 20
   netdsl compile resnet.net -o out --emit torch        writes model.py, without loading PyTorch
+  netdsl compile runs/best --precision int8 -o out     model.int8.onnx, and what it loses on the run's test split
   netdsl compile resnet:A1 -o out --recipe A1          model.py has `init_weights`, the recipe's `init`
 
 what can be written (--emit, comma-separated):
@@ -50,11 +52,11 @@ TARGETS = ("onnxruntime", "portable", "openvino")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add_target(parser)
+    add_target(parser, what="a spec (and a net of it), or a run directory")
     add_recipe_options(parser)
     parser.add_argument("-o", "--output", metavar="DIR", default="out", help="the folder to write to (out)")
     parser.add_argument("--emit", metavar="KINDS", default="torch,onnx", help="what to write (torch,onnx)")
-    parser.add_argument("--opset", type=int, default=18, metavar="N", help="ONNX opset, 17 to 23 (18)")
+    parser.add_argument("--opset", type=int, default=18, metavar="N", help="ONNX opset, 17 to 26 (18)")
     parser.add_argument(
         "--target", choices=TARGETS, default=TARGETS[0], help="the runtime that the ONNX file is written for"
     )
@@ -63,17 +65,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--weights", metavar="FILE", help="weights, as `netdsl weights` reads them (else: fresh ones)")
     add_rules(parser)
+    add_precision(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of fresh weights (0)")
     parser.add_argument("--json", action="store_true", help="print the written files as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    kinds = [k.strip() for k in args.emit.split(",") if k.strip()]
-    unknown = [k for k in kinds if k not in EMITTERS]
-    if unknown or not kinds:
-        what = f"cannot emit `{unknown[0]}`" if unknown else "nothing to emit"
-        raise Failure(what, f"--emit takes {', '.join(EMITTERS)}, with commas between")
-    build = Build(*_wanted(args), args)
+    kinds, wanted = _kinds(args.emit), wanted_of(args)
+    if wanted is not None and "onnx" not in kinds:
+        raise Failure("`--precision` makes an ONNX file", "`--emit onnx`")
+    build = Build(subject_of(args), args, wanted)
     with folder(args.output) as temporary:
         for kind in kinds:
             EMITTERS[kind](build, temporary)
@@ -82,37 +83,31 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _wanted(args: argparse.Namespace) -> tuple[Net, tuple[Initialization, ...]]:
-    """The net, and the initialization of the recipe where one is named. Raises Refused with its mistakes."""
-    if args.recipe is None:
-        if args.settings:
-            raise Failure("`--set` changes a recipe", "name one with `--recipe`")
-        return open_net(args), ()
-    from netdsl.cli.training import open_recipe
-    from netdsl.diagnostics.diagnostic import Fault
-    from netdsl.planning.initialization import initializations
-
-    net, recipe = open_recipe(args)
-    try:
-        return net, initializations(recipe.init, net.checked)
-    except Fault as mistake:
-        raise Refused((mistake.diagnostic,)) from None
+def _kinds(emit: str) -> list[str]:
+    """What is to be written. Raises Failure."""
+    kinds = [k.strip() for k in emit.split(",") if k.strip()]
+    unknown = [k for k in kinds if k not in EMITTERS]
+    if unknown or not kinds:
+        what = f"cannot emit `{unknown[0]}`" if unknown else "nothing to emit"
+        raise Failure(what, f"--emit takes {', '.join(EMITTERS)}, with commas between")
+    return kinds
 
 
 class Build:
-    """One net on its way to files. `weights` are arrays by state-dict key, None for fresh ones; `init` is how those
-    start."""
+    """One net on its way to files. `weights` are arrays by state-dict key, None for fresh ones and those of a run."""
 
-    def __init__(self, net: Net, init: tuple[Initialization, ...], args: argparse.Namespace) -> None:
-        self.net = net
-        self.init = init
-        self.args = args
+    def __init__(self, subject: Subject, args: argparse.Namespace, wanted: Wanted | None) -> None:
+        self.subject, self.net, self.init = subject, subject.net, subject.init
+        self.args, self.wanted = args, wanted
         self.cases: list[Case] = []
-        self.weights = state_from(net, args.weights, args) if args.weights else None
+        self.smaller: Smaller | None = None
+        self.weights = state_from(self.net, args.weights, args) if args.weights else None
 
     @cached_property
     def module(self) -> nn.Module:
         """The live module with its weights."""
+        if self.subject.run is not None and self.subject.run.module is not None:
+            return self.subject.run.module
         return live_module(self.net, self.args.seed, self.weights, self.init)
 
     @property
@@ -126,9 +121,18 @@ class Build:
         write(os.path.join(folder, "model.py"), self.net.source(self.init))
 
     def onnx(self, folder: str) -> None:
+        if self.wanted is not None:
+            from netdsl.cli.training import guarded
+
+            with guarded():
+                self.smaller = write_smaller(self.subject, self.wanted, self.args, self.export, folder)
+        else:
+            self.export(os.path.join(folder, "model.onnx"))
+
+    def export(self, path: str) -> None:
+        """Write the ONNX file in float, verified unless that is not wanted. Raises Refused."""
         from netdsl.render.status import working
 
-        path = os.path.join(folder, "model.onnx")
         if self.args.no_verify:
             with working("writing model.onnx"):
                 self._export(path, self.module if self.weights is None else self.weights)
@@ -147,9 +151,19 @@ class Build:
     def _export(self, path: str, weights: nn.Module | dict[str, Any]) -> list[Case]:
         from netdsl.verify.export import export_onnx
 
-        args = self.args
-        verified = not args.no_verify
-        return export_onnx(self.net, path, weights, opset=args.opset, target=args.target, verified=verified)
+        args, notes = self.args, self._notes()
+        options = {"opset": args.opset, "target": args.target, "verified": not args.no_verify}
+        return export_onnx(self.net, path, weights, metadata=notes, **options)
+
+    def _notes(self) -> dict[str, Any]:
+        """What the ONNX file of a run says of its data."""
+        run = self.subject.run
+        if run is None:
+            return {}
+        from netdsl.training.export import notes
+
+        standardized = self.net.options.standard is not None
+        return notes(run.recipe, run.task, run.classes, run.columns, standardized)
 
     def weights_file(self, folder: str) -> None:
         import numpy as np
@@ -187,17 +201,22 @@ def _report(build: Build, files: dict[str, int], json: bool) -> None:
         measured = {"cases": len(build.cases), "largest_difference": worst, "accepted": accepted}
         verified = measured if build.cases else None
         written = [{"path": path, "bytes": size} for path, size in files.items()]
-        print_json({"net": build.net.name, "params": params, "files": written, "verified": verified})
+        found = {"net": build.net.name, "params": params, "files": written, "verified": verified}
+        print_json(found | ({"precision": build.smaller.record} if build.smaller is not None else {}))
         return
     from netdsl.render.table import columns
 
     print(f"{build.net.name}, {plural(params, 'parameter')}")
     print(columns([(path, in_bytes(size), _remark(path, build)) for path, size in files.items()], "<><"))
+    for line in lines(build.smaller) if build.smaller is not None else ():
+        print(line)
 
 
 def _remark(path: str, build: Build) -> str:
     if not path.endswith(".onnx"):
         return ""
+    if build.smaller is not None:
+        return remark(build.smaller)
     if not build.cases:
         return f"opset {build.args.opset}, not verified"
     worst = max(c.difference for c in build.cases)

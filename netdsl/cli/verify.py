@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="weights or a run: show the first layer of the .onnx file that computes something else",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of fresh weights (0)")
-    parser.add_argument("--opset", type=int, default=18, metavar="N", help="ONNX opset, 17 to 23 (18)")
+    parser.add_argument("--opset", type=int, default=18, metavar="N", help="ONNX opset, 17 to 26 (18)")
     parser.add_argument(
         "--target", choices=TARGETS, default=TARGETS[0], help="the runtime that the ONNX form is written for"
     )
@@ -184,7 +184,7 @@ def _said(path: str) -> dict[str, str]:
 
 
 def _net_of(said: dict[str, str], path: str) -> Net | None:
-    """The net that an ONNX file says it was made from; None for a file that netdsl has not made."""
+    """The net that an ONNX file says it was made from; None for a file that netdsl has not made, or made smaller."""
     import json
 
     from netdsl.elaborate.given import Expression
@@ -192,7 +192,7 @@ def _net_of(said: dict[str, str], path: str) -> Net | None:
     from netdsl.pipeline import Spec
     from netdsl.source import Source
 
-    if "spec" not in said or "net" not in said:
+    if "spec" not in said or "net" not in said or "precision" in said:
         return None
     arguments = {k: Expression(v) for k, v in json.loads(said.get("arguments", "{}")).items()}
     imports: dict[str, str] = json.loads(said.get("imports", "{}"))

@@ -9,17 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
 from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.analysis.count import totals
 from netdsl.elaborate.given import Expression
-from netdsl.inference.trained import preprocessing_of, targets_of
 from netdsl.loader import library
 from netdsl.pipeline import Net
-from netdsl.recipe.component import component_name
 from netdsl.recipe.metrics import said, title
 from netdsl.recipe.schema import Recipe
 from netdsl.training.callbacks import Callbacks
@@ -36,7 +33,7 @@ from netdsl.training.diagnose import Diverged
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.errors import DataError
 from netdsl.training.evaluate import at_once
-from netdsl.training.export import forward_of, largest_difference
+from netdsl.training.export import forward_of, largest_difference, notes
 from netdsl.training.folds import about_folds, run_folds
 from netdsl.training.kernels.memory import resident
 from netdsl.training.own import Own
@@ -298,19 +295,11 @@ def _onnx(prepared: Prepared, folder: Path, say: Show) -> dict[str, Any]:
     from netdsl.backends.onnx.session import Session
 
     module = prepared.module.cpu()
-    preprocessing = preprocessing_of(prepared.recipe, prepared.net.options.standard is not None)
-    notes: dict[str, Any] = {"class_names": list(prepared.data.classes), "preprocessing": preprocessing}
-    notes["prediction"] = {
-        "task": prepared.data.task,
-        "loss": component_name(prepared.recipe.loss),
-        "targets": targets_of(prepared.recipe),
-    }
-    if prepared.data.columns:
-        notes["columns"] = msgspec.to_builtins(prepared.data.columns)
+    data, standardized = prepared.data, prepared.net.options.standard is not None
+    said = notes(prepared.recipe, data.task, data.classes, data.columns, standardized)
     if prepared.recipe.tta is not None:
-        notes["not_contained"] = ["tta"]
         say("onnxruntime: `tta` is no part of the file: whoever runs it averages the views of each image")
-    export_onnx(prepared.net, folder / files.ONNX, module, metadata=notes)
+    export_onnx(prepared.net, folder / files.ONNX, module, metadata=said)
     forward = forward_of(Session(folder / files.ONNX, threads=torch.get_num_threads()))
     test = prepared.data.test.to(torch.device("cpu"))
     theirs = evaluator_of(prepared.recipe, prepared.data, prepared.kept, prepared.own)(

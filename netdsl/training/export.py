@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
 from netdsl.backends.onnx.session import Session
+from netdsl.inference.columns import Column
+from netdsl.inference.trained import preprocessing_of, targets_of
+from netdsl.recipe.component import component_name
+from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import Split
 from netdsl.training.evaluate import first_output
 
@@ -34,3 +40,19 @@ def largest_difference(ours: Any, theirs: Any, split: Split, at_once: int) -> fl
         difference = max(difference, float((a - b).abs().max()))
         size = max(size, float(a.abs().max()))
     return difference / max(size, 1e-12)
+
+
+def notes(
+    recipe: Recipe, task: str, classes: Sequence[str], columns: Sequence[Column], standardized: bool
+) -> dict[str, Any]:
+    """What an ONNX file says of a trained net, beside the spec: how data go in, and what the outputs are."""
+    found: dict[str, Any] = {
+        "class_names": [*classes],
+        "preprocessing": preprocessing_of(recipe, standardized),
+        "prediction": {"task": task, "loss": component_name(recipe.loss), "targets": targets_of(recipe)},
+    }
+    if columns:
+        found["columns"] = msgspec.to_builtins(columns)
+    if recipe.tta is not None:
+        found["not_contained"] = ["tta"]
+    return found

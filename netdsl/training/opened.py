@@ -85,6 +85,11 @@ def open_trained(path: Path, onnx: bool = False) -> Opened:
 
 
 def _from_run(folder: Path) -> Opened:
+    return run_of(folder)[1]
+
+
+def run_of(folder: Path) -> tuple[Net, Opened]:
+    """The net of a run directory as it was trained, with its statistics, and the net that can be run."""
     net, recipe, about = reopened(folder)
     numbers = [tuple(v) if isinstance(v, list) else v for v in (about.mean, about.std) if v is not None]
     standard = (numbers[0], numbers[1]) if numbers else None
@@ -93,7 +98,7 @@ def _from_run(folder: Path) -> Opened:
     module = _loaded(folder, net, about)
     main = net.checked.main
     size = next(o for o in main.outputs if not o.training).value.type.shape[0]
-    return Opened(
+    return net, Opened(
         compute=_computing(module), forward=module, module=module,
         shape=tuple(s if isinstance(s, int) else None for s in main.inputs[0].type.shape),
         outputs=size if isinstance(size, int) else 0, kept=tuple(o.name for o in main.outputs if not o.training),

@@ -35,10 +35,6 @@ from netdsl.training.test_time import averaged
 
 def measure(trained: Opened, data: str | None, metrics: tuple[str, ...]) -> dict[str, Any]:
     """Metrics on the test split of the run's data, or of other data written as in a recipe. Raises DataError."""
-    component, base = trained.recipe.data, trained.base
-    if data is not None:
-        kind = arguments(Recipe)["data"].kind
-        component, base = Binder({}).bind(kind, parse_override("data", data, Constants()), "data"), Path()
     known = arguments(Recipe)["metrics"].kind.annotation
     try:
         wanted = msgspec.convert(metrics, known)
@@ -48,12 +44,21 @@ def measure(trained: Opened, data: str | None, metrics: tuple[str, ...]) -> dict
             f"there is no metric in `{', '.join(metrics)}`",
             f"metrics: {', '.join(METRICS)}",
         ) from None
-    found = _read(trained, component, base, trained.fold if data is None else None)
+    found = data_of(trained, data)
     check_metrics(wanted, found)
     recipe = replace(trained.recipe, metrics=wanted)
     found = as_streams(replace(found, units=trained.units), recipe)
     forward = averaged(trained.forward, recipe)
     return evaluator_of(recipe, found, trained.kept, module=trained.module)(forward, found.test)
+
+
+def data_of(trained: Opened, written: str | None) -> DataSet:
+    """The data of the run, or others written as in a recipe, as the net was trained to see them. Raises DataError."""
+    if written is None:
+        return _read(trained, trained.recipe.data, trained.base, trained.fold)
+    kind = arguments(Recipe)["data"].kind
+    component = Binder({}).bind(kind, parse_override("data", written, Constants()), "data")
+    return _read(trained, component, Path(), None)
 
 
 def _read(trained: Opened, component: Data, base: Path, fold: int | None) -> DataSet:

@@ -57,7 +57,7 @@ def test_no_more_nodes_than_the_best_exporter(file: str, net: str, arguments: An
 
 @pytest.mark.parametrize("opset", OPSETS)
 def test_every_opset_is_stamped_and_passes_the_full_check(opset: int) -> None:
-    current = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
+    current = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13, 26: 13}
     model = made(zoo("convnext", "ConvNeXt_T"), opset=opset)
     assert (model.ir_version, [(o.domain, o.version) for o in model.opset_import]) == (current[opset], [("", opset)])
     for node in model.graph.node:
@@ -75,7 +75,7 @@ def test_names_follow_paths() -> None:
     keys = set(initialisers(model))
     assert "stem.0.conv.weight.folded" in keys
     assert {"head.1.weight", "head.1.bias"} <= keys
-    assert not model.graph.value_info
+    assert keys.isdisjoint(v.name for v in model.graph.value_info)
     assert [i.name for i in model.graph.input] == ["image"]
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "N"
 
@@ -216,14 +216,14 @@ SYMBOLIC = [
 ]
 
 
-@pytest.mark.parametrize("opset", [17, 18, 23])
+@pytest.mark.parametrize("opset", [17, 18, 26])
 @pytest.mark.parametrize("body", SYMBOLIC)
 def test_symbolic_sizes(body: str, opset: int) -> None:
     agrees(compiled(f"net Net {{ {body} }}"), opset=opset)
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("opset", [17, 18, 20, 23])
+@pytest.mark.parametrize("opset", [17, 18, 20, 23, 26])
 def test_targets_compute_the_same(target: str, opset: int) -> None:
     text = """
     block Block(d) { residual(scale=1e-6) { dwconv(7) -> layernorm -> linear(4 * d) -> gelu -> linear(d) } }

@@ -21,7 +21,7 @@ from netdsl.sizes.dims import evaluate, symbol
 from netdsl.tensors import TensorType
 
 USES = list(uses())
-OPSETS = (17, 18, 20, 21, 23)
+OPSETS = (17, 18, 20, 21, 23, 26)
 
 
 @pytest.fixture(params=USES, ids=[u.name for u in USES])

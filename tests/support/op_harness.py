@@ -256,7 +256,7 @@ def onnx_outputs(use: Use, module: Form, opset: int) -> list[np.ndarray] | None:
         for o, t in zip(outputs, types_of(use.inferred()), strict=True)
     ]
     proto = helper.make_graph(graph.nodes, "op", inputs, infos, list(graph.initializers.values()))
-    ir = {17: 8, 18: 8, 20: 9, 21: 10, 23: 11}[opset]
+    ir = {17: 8, 18: 8, 20: 9, 21: 10, 23: 11, 26: 13}[opset]
     model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1

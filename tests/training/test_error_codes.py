@@ -186,6 +186,8 @@ ELSEWHERE = {
     "process-ended": "test_cli, slow",
     "callback-failed": "test_from_python",
     "unverified": "test_verify",
+    "precision-loss": "precision/test_precision",
+    "unknown-layer": "precision/test_precision",
     "not-exportable": "test_onnx",
     "not-liftable": "lift/test_refused",
     "no-way-back": "test_weights",

@@ -17,8 +17,9 @@ from netdsl.backends.onnx.names import name_nodes
 from netdsl.backends.onnx.shapes import add_types, batch_name, element_type, type_of
 from netdsl.backends.onnx.weights import ExportError
 
-IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
-"""The IR version that was current with each opset: a newer stamp would be refused by the runtimes of that time."""
+IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13, 26: 13}
+"""The IR version that was current with each opset: a newer stamp would be refused by the runtimes of that time. The
+newest opset is that of onnxruntime 1.31."""
 
 WORD = re.compile(r"[A-Za-z_]\w*")
 

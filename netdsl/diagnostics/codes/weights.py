@@ -61,6 +61,18 @@ WEIGHTS = (
         "its layers. This file has neither.",
     ),
     Code(
+        "precision-loss",
+        "The smaller file loses too much",
+        "`netdsl compile --precision` measures the smaller ONNX file on the test split and writes it only if it loses "
+        "at most `--max-drop`. The message holds the metric before and after, the hint the layers that lose most; "
+        "`--keep` leaves layers in float.",
+    ),
+    Code(
+        "unknown-layer",
+        "No layer has this name",
+        "`--keep` names layers with weights as `netdsl summary` shows them, or a prefix of them: `head`, `stages.0`.",
+    ),
+    Code(
         "unverified",
         "onnxruntime and PyTorch compute different values",
         "Before an ONNX file is written its outputs are compared with those of the PyTorch module. They differ by more "

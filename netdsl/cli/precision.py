@@ -1,0 +1,117 @@
+"""`netdsl compile --precision`: a smaller ONNX file, and what it loses on data."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netdsl.cli.failure import Failure
+from netdsl.cli.subject import Subject
+
+if TYPE_CHECKING:
+    from netdsl.precision.shrink import Smaller, Wanted
+
+KINDS = ("fp16", "int8")
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("a smaller ONNX file")
+    group.add_argument("--precision", choices=KINDS, help="write model.fp16.onnx or model.int8.onnx for model.onnx")
+    group.add_argument(
+        "--calibrate", metavar="DATA", help="samples for int8, as in a recipe (a run: its own training split)"
+    )
+    group.add_argument(
+        "--samples", type=int, default=128, metavar="N", help="how many of them the ranges are measured on (128)"
+    )
+    group.add_argument(
+        "--max-drop", default="0.5%", metavar="X", help="the largest loss of accuracy on the test split (0.5%%)"
+    )
+    group.add_argument(
+        "--keep",
+        default="auto",
+        metavar="LAYERS",
+        help="layers that stay in float: auto, none, or names with commas",
+    )
+    group.add_argument(
+        "--full-range", action="store_true", help="weights of 8 bits, not 7: for CPUs with VNNI, and ARM"
+    )
+
+
+def wanted_of(args: argparse.Namespace) -> Wanted | None:
+    """The smaller file that a command asks for. Raises Failure."""
+    given = [n for n in ("calibrate", "full_range") if getattr(args, n)] + (["keep"] if args.keep != "auto" else [])
+    if args.precision is None:
+        if given:
+            raise Failure(f"`--{given[0].replace('_', '-')}` belongs to `--precision int8`")
+        return None
+    from netdsl.precision.shrink import Wanted
+
+    if args.samples < 1:
+        raise Failure("`--samples` is a count")
+    names = tuple(n.strip() for n in args.keep.split(",") if n.strip())
+    keep = {"auto": None, "none": ()}.get(args.keep, names)
+    return Wanted(args.precision, _share(args.max_drop), keep, args.full_range)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise Failure(f"`--max-drop {text}` is not a share", "for example `--max-drop 0.5%`")
+    return value
+
+
+def write_smaller(
+    subject: Subject, wanted: Wanted, args: argparse.Namespace, export: Callable[[str], None], folder: str
+) -> Smaller:
+    """Write the smaller file into a folder: the float file is made and verified first, by `export`, and left out."""
+    from netdsl.backends.onnx.session import Session
+    from netdsl.precision.data import calibration, comparison, random_samples, read, reopened
+    from netdsl.precision.shrink import smaller
+    from netdsl.render.status import working
+
+    has_data = subject.recipe is not None or args.calibrate is not None
+    if not has_data and wanted.kind == "int8":
+        raise Failure("int8 needs samples to calibrate on", "`--calibrate DATA`, or the directory of a run")
+    target = Path(folder) / f"model.{wanted.kind}.onnx"
+    with tempfile.TemporaryDirectory() as temporary:
+        source = Path(temporary) / "model.onnx"
+        export(str(source))
+        with working(f"writing and measuring {target.name}"):
+            if not has_data:
+                return smaller(source, target, wanted, random_samples(subject.net.checked), None)
+            opened = reopened(source, subject.net.checked, subject.recipe, subject.base, subject.run)
+            given = read(opened, args.calibrate)
+            tested = read(opened, None) if subject.recipe is not None and args.calibrate else given
+            session = Session(source)
+            samples = calibration(given.train, list(session.inputs), args.samples)
+            compare = comparison(session, opened, tested)
+            return smaller(source, target, wanted, samples, compare)
+
+
+def remark(found: Smaller) -> str:
+    """What the list of written files says of it."""
+    from netdsl.recipe.metrics import said, title
+
+    loss = found.loss
+    if loss is None:
+        return f"{found.kind}, largest difference {found.difference:.1e} on random inputs"
+    parts = [f"{title(loss.metric)} {said(loss.metric, loss.before)} -> {said(loss.metric, loss.after)}"]
+    parts += [f"{loss.agreement:.2%} agree"] if loss.agreement is not None else []
+    parts.append(f"largest difference {loss.difference:.1e}")
+    return f"{found.kind}, {', '.join(parts)}"
+
+
+def lines(found: Smaller) -> list[str]:
+    """What is said below the list of written files: layers in float, and what each of them loses alone."""
+    if not found.kept:
+        return []
+    alone = dict(found.sensitive)
+    shown = [f"{name} ({alone[name]:.1e})" if name in alone else name for name in found.kept[:8]]
+    more = f" and {len(found.kept) - 8} more" if len(found.kept) > 8 else ""
+    return [f"in float: {', '.join(shown)}{more}" + ("; in brackets what 8 bits there alone change" if alone else "")]

@@ -1,0 +1,64 @@
+"""What `compile` works on: a net of a spec, with a recipe or without, or the trained net of a run directory."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from netdsl.cli.failure import Failure, Refused
+from netdsl.cli.target import open_net, split_target
+
+if TYPE_CHECKING:
+    from netdsl.ir.initial import Initialization
+    from netdsl.pipeline import Net
+    from netdsl.recipe.schema import Recipe
+    from netdsl.training.opened import Opened
+
+
+class Subject(Struct, frozen=True, eq=False):
+    """What is compiled. `init`: how fresh weights start, by the `recipe` that is named; `base`: the folder that its
+    paths are relative to; `run`: the trained net of a run directory."""
+
+    net: Net
+    init: tuple[Initialization, ...] = ()
+    recipe: Recipe | None = None
+    base: Path = Path()
+    run: Opened | None = None
+
+
+def subject_of(args: argparse.Namespace) -> Subject:
+    """The net of a spec or a run, and the initialization of the recipe where one is named. Raises Refused."""
+    if os.path.isfile(os.path.join(args.spec, "run.json")):
+        return _of_run(args)
+    if args.recipe is None:
+        if args.settings:
+            raise Failure("`--set` changes a recipe", "name one with `--recipe`")
+        return Subject(open_net(args))
+    from netdsl.cli.training import open_recipe
+    from netdsl.diagnostics.diagnostic import Fault
+    from netdsl.planning.initialization import initializations
+
+    net, recipe = open_recipe(args)
+    try:
+        init = initializations(recipe.init, net.checked)
+    except Fault as mistake:
+        raise Refused((mistake.diagnostic,)) from None
+    return Subject(net, init, recipe, Path(split_target(args.spec)[0]).parent)
+
+
+def _of_run(args: argparse.Namespace) -> Subject:
+    given = [n for n in ("recipe", "settings", "arguments", "sizes", "weights") if getattr(args, n)]
+    if given:
+        option = {"settings": "--set", "arguments": "-p", "sizes": "--size"}.get(given[0], f"--{given[0]}")
+        raise Failure(f"a run is compiled as it was trained: `{option}` cannot change it", "name its spec")
+    from netdsl.cli.training import guarded
+
+    with guarded():
+        from netdsl.training.opened import run_of
+
+        net, run = run_of(Path(args.spec))
+    return Subject(net, recipe=run.recipe, base=run.base, run=run)

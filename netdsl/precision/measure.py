@@ -1,0 +1,82 @@
+"""What a smaller file loses: both run in onnxruntime on the same samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from torch import Tensor
+
+from netdsl.backends.onnx.session import Session
+from netdsl.recipe.metrics import METRICS, headline
+from netdsl.training.data.dataset import DataSet
+from netdsl.training.evaluate import Evaluator, first_output
+from netdsl.training.export import forward_of
+
+
+class Loss(Struct, frozen=True):
+    """What is lost. `metric`: the one that tells how good a net of this task is, of the float file (`before`) and of
+    the smaller one (`after`); `agreement`: the share of samples (or places) with the same class, None where there are
+    none; `difference`: the largest of an output, relative to the largest output."""
+
+    metric: str
+    before: float
+    after: float
+    agreement: float | None
+    difference: float
+
+    @property
+    def drop(self) -> float:
+        """How much worse: in points of a fraction, otherwise as a part of the metric of the float file."""
+        kind = METRICS.get(self.metric)
+        higher, fraction = (kind.higher, kind.fraction) if kind is not None else (False, False)
+        worse = self.before - self.after if higher else self.after - self.before
+        return worse if fraction else worse / max(abs(self.before), 1e-12)
+
+
+class Comparison:
+    """A float file on a test split, with which smaller ones are compared."""
+
+    def __init__(self, source: Session, data: DataSet, evaluator: Evaluator) -> None:
+        self.data, self.evaluator = data, evaluator
+        self.expected = forward_of(source)
+        self.metric = headline(data.task)
+        self.before = self._measured(self.expected)
+
+    def __call__(self, session: Session) -> Loss:
+        forward, count = forward_of(session), _Counts(self.data.task)
+
+        def both(*inputs: Tensor) -> Tensor:
+            found = first_output(forward(*inputs))
+            count.add(first_output(self.expected(*inputs)).numpy(), found.numpy())
+            return found
+
+        after = self._measured(both)
+        return Loss(self.metric, self.before, after, count.agreement, count.difference / max(count.largest, 1e-12))
+
+    def _measured(self, forward: Any) -> float:
+        return float(self.evaluator(forward, self.data.test)[self.metric])
+
+
+class _Counts:
+    """What two outputs have in common, over batches."""
+
+    def __init__(self, task: str) -> None:
+        self.task = task
+        self.same = self.places = 0
+        self.difference = self.largest = 0.0
+
+    def add(self, expected: np.ndarray, found: np.ndarray) -> None:
+        self.largest = max(self.largest, float(np.abs(expected).max(initial=0)))
+        self.difference = max(self.difference, float(np.abs(expected - found).max(initial=0)))
+        if self.task == "numbers":
+            return
+        axis = -1 if self.task in ("tokens", "nodes") else 1
+        signs = self.task == "labels"
+        same = (expected > 0) == (found > 0) if signs else expected.argmax(axis) == found.argmax(axis)
+        self.same, self.places = self.same + int(same.sum()), self.places + same.size
+
+    @property
+    def agreement(self) -> float | None:
+        return self.same / self.places if self.places else None
