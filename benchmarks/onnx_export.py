@@ -85,7 +85,7 @@ def row(name: str, options: argparse.Namespace) -> list[str]:
     module = stress(program, fresh, draw_inputs(program, 2, sizes, seed=0))
     state = state_of(module)
     inputs = draw_inputs(program, options.batch, sizes, seed=1)
-    ours, own_time = timed(lambda: by_netdsl(compiled.net, state, options), repeats=3)
+    ours, own_time = timed(lambda: by_netdsl(compiled, state, options), repeats=3)
     example = draw_inputs(program, 2, sizes, seed=2)
     try:
         theirs, other_time = timed(lambda: by_torch(module, example, options.opset), repeats=1)

@@ -8,6 +8,7 @@ to be filled in.
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Any
 
 from netdsl.cli.failure import WRONG, Failure, unreadable
@@ -20,6 +21,7 @@ from netdsl.render.output import print_json
 
 if TYPE_CHECKING:
     from netdsl.pipeline import Net
+    from netdsl.weights.hub import Repository
     from netdsl.weights.load import Loaded
     from netdsl.weights.match import Match, Matching
     from netdsl.weights.read import Foreign
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 examples:
   netdsl weights resnet.net:ResNet50 resnet50-11ad3fa6.pth -o resnet50.safetensors
+  netdsl weights resnet.net:ResNet50 --pretrained timm/resnet50.a1_in1k -o resnet50.safetensors
   netdsl weights vit.net:ViT_B16 model.safetensors --list    every tensor, its source, and why it was matched
   netdsl weights resnet.net:ResNet50 resnet50.pth -p classes=10 --partial -o start.safetensors
   netdsl weights mine.net other.pth --stub map.toml          the open tensors, to be filled in; then `--map map.toml`
@@ -41,11 +44,22 @@ TOLERANCE = 1e-3
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_target(parser)
-    parser.add_argument(
+    file = parser.add_argument(
         "file",
         metavar="FILE",
         help="weights: .safetensors (also in shards: its .json), .pth, .pt, .bin, .ckpt, .npz, .onnx",
     )
+
+    class Instead(argparse.Action):
+        """With it, FILE may be missing. (An optional FILE would have to stand beside the spec.)"""
+
+        def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
+            setattr(namespace, self.dest, values)
+            file.required = False
+
+    hub = "a repository of the Hugging Face Hub in place of FILE, or a folder with the same files"
+    parser.add_argument("--pretrained", metavar="NAME", action=Instead, help=hub)
+    parser.add_argument("--revision", metavar="REV", help="a commit or tag of it (main)")
     parser.add_argument("-o", "--output", metavar="FILE", help="the .safetensors file to write")
     add_rules(parser)
     parser.add_argument("--stub", metavar="FILE", help="write a mapping with the matched tensors and the open ones")
@@ -66,10 +80,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     net = open_net(args)
+    repository = _repository(args)
     foreign = read_foreign(args.file, args.inside)
     found = _matched(net, foreign, args)
     if args.json:
-        print_json(_object(found))
+        print_json(_object(found, repository))
     else:
         _print(found, args.list)
     if args.stub:
@@ -86,8 +101,34 @@ def run(args: argparse.Namespace) -> int:
         if args.check:
             _check(net, loaded, args.check)
         if args.output:
-            _write(args.output, loaded.state)
+            _write(args.output, loaded.state, repository.notes if repository else None)
     return 0
+
+
+def _repository(args: argparse.Namespace) -> Repository | None:
+    """The repository that is named, which then stands for the file; what it is, is said. Raises Failure."""
+    if args.pretrained is None:
+        return None
+    if args.file:
+        raise Failure(f"{args.file} and `--pretrained` are two sources of weights", "name one of them")
+    from netdsl.weights.hub import find
+
+    found = find(args.pretrained, args.revision)
+    args.file = str(found.folder)
+    if not args.json:
+        for line in _about(found):
+            print(f"  {line}")
+    if found.non_commercial:
+        print(f"warning: the licence {found.license} of {found.name} forbids commercial use", file=sys.stderr)
+    return found
+
+
+def _about(found: Repository) -> list[str]:
+    lines = [f"{found.name}" + (f" at {found.revision}" if found.revision else "")]
+    lines.append(f"licence: {found.license or 'nothing is said'}")
+    if found.preprocessing:
+        lines.append("images: " + ", ".join(f"{k} {v}" for k, v in found.preprocessing.items()))
+    return lines
 
 
 def _matched(net: Net, foreign: Foreign, args: argparse.Namespace) -> Matching:
@@ -113,10 +154,10 @@ def _filled(net: Net, foreign: Foreign, found: Matching, args: argparse.Namespac
     return loaded
 
 
-def _write(path: str, state: Any) -> None:
+def _write(path: str, state: Any, notes: dict[str, str] | None = None) -> None:
     from safetensors.numpy import save
 
-    size = write(path, bytes(save(dict(state))))
+    size = write(path, bytes(save(dict(state), notes)))
     print(f"{path}: {plural(len(state), 'tensor')}, {size:,} bytes")
 
 
@@ -198,8 +239,11 @@ def _how(m: Match) -> str:
     return shapes + (f"  {', '.join(said)}" if said else "")
 
 
-def _object(found: Matching) -> dict[str, Any]:
-    return {
+def _object(found: Matching, repository: Repository | None) -> dict[str, Any]:
+    about = (
+        {} if repository is None else {"repository": {**repository.notes, "preprocessing": repository.preprocessing}}
+    )
+    return about | {
         "matched": [
             {"keys": [*m.own.keys], "from": [*m.foreign.keys], "how": m.foreign.how, "why": m.why, "change": m.change}
             for m in found.matches
