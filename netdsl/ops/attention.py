@@ -20,7 +20,7 @@ class Attention(nn.Module):
     """Multi-head self-attention (Vaswani et al., 2017) over [..., L, dim]."""
 
     def __init__(self, dim: int, heads: int[[inner:, inner: int | None = None]][[bias:, bias: bool = True]]\
-[[qkv_bias:, qkv_bias: bool = True]][[causal:, causal: bool = False]][[dropout:, dropout: float = 0.0]]):
+[[qkv_bias:, qkv_bias: bool = True]][[causal:, causal: bool = False]][[dropout:, dropout: float = 0.0]]) -> None:
         super().__init__()
         [[inner:inner = inner or dim]]
         self.heads = heads
@@ -47,10 +47,10 @@ q, k, v[[mask:, mask]][[dropout:, dropout_p=dropout]][[causal:, is_causal=self.c
 
 CROSS_HELPER = '''\
 class CrossAttention(nn.Module):
-    """Multi-head attention (Vaswani et al., 2017) of [..., L, dim] to a context [..., S, context_dim]."""
+    """Multi-head attention (Vaswani et al., 2017) of [..., L, dim] to [..., S, context_dim]."""
 
     def __init__(self, dim: int, context_dim: int, heads: int[[inner:, inner: int | None = None]]\
-[[bias:, bias: bool = True]][[qkv_bias:, qkv_bias: bool = True]][[dropout:, dropout: float = 0.0]]):
+[[bias:, bias: bool = True]][[qkv_bias:, qkv_bias: bool = True]][[dropout:, dropout: float = 0.0]]) -> None:
         super().__init__()
         [[inner:inner = inner or dim]]
         self.heads = heads
@@ -72,7 +72,8 @@ class CrossAttention(nn.Module):
 
 
 class MultiHead(Op, frozen=True):
-    """What both share: `heads` heads over the last two axes `[L, D]`; axes before (windows) are attended one by one."""
+    """The base of both attention ops: `heads` heads over the last two axes `[L, D]`; axes before (windows) are
+    attended one by one."""
 
     heads: Positive
     dim: Positive | None = None

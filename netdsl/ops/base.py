@@ -1,4 +1,4 @@
-"""What an op is: one frozen struct in one file, with a closed set of facets.
+"""The definition of an op: one frozen struct in one file, with a closed set of facets.
 
 The fields of an op class are its attributes, with PyTorch's names; an instance is the payload of the IR. Every facet
 is given the types of the op's inputs (`TensorType`, one sample, no batch axis) and answers one question. Facets are
@@ -119,7 +119,7 @@ class Operand(Struct, frozen=True):
 
 
 class Graph(Protocol):
-    """What an op's ONNX form may do: add nodes, constants, and ask for its own weights."""
+    """The interface for an op's ONNX form: add nodes and constants, and read its own weights."""
 
     opset: int
 
@@ -241,7 +241,7 @@ class Op(Struct, frozen=True):
         raise NotImplementedError
 
     def window(self, *inputs: TensorType) -> Window | str | None:
-        """How far it looks: a Window, GLOBAL, or None for an op that works at each position."""
+        """The receptive field: a Window, GLOBAL, or None for an op that works at each position."""
         return None
 
     def as_affine(self, weights: Mapping[str, Any]) -> tuple[Any, Any] | None:

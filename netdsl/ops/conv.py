@@ -42,9 +42,9 @@ from netdsl.tensors import TensorType
 
 STANDARDIZE_HELPER = '''\
 class StdConv2d(nn.Conv2d):
-    """Convolution with standardised weights (Qiao et al., 2019): each filter has mean 0 and variance 1."""
+    """Convolution with weight standardisation (Qiao et al., 2019)."""
 
-    def __init__(self, *args: int, eps: float = 1e-6, **kwargs: object):
+    def __init__(self, *args: int, eps: float = 1e-6, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.eps = eps
 

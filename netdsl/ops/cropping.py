@@ -125,6 +125,15 @@ class Pad(Op, frozen=True):
         return self.padding
 
 
+CROP_HELPER = '''\
+def center_crop(x: Tensor, size: list[int] | tuple[int, ...]) -> Tensor:
+    """The middle of the last axes of `x`; of an odd rest the smaller half is cut off first."""
+    for axis, length in enumerate(size, start=x.ndim - len(size)):
+        x = x.narrow(axis, (x.shape[axis] - length) // 2, length)
+    return x
+'''
+
+
 @register("crop")
 class Crop(Op, frozen=True):
     """The middle of the image: of size `size` (per axis, or one for all), or of the size of another value, as U-Net
@@ -165,10 +174,9 @@ class Crop(Op, frozen=True):
         return x.with_shape(x.shape[0], *self.size)
 
     def torch(self, *inputs: TensorType) -> Torch:
-        y: Any = X()
-        for axis, start, size in self._cuts(inputs[0]):
-            y = Call(".narrow", (y, axis + 1, start, size))
-        return Torch(expression=y)
+        if not self._cuts(inputs[0]):
+            return Torch(expression=X())
+        return Torch(expression=Call("center_crop", (X(), self.size)), helper=CROP_HELPER)
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         cuts = self._cuts(x[0].type)
@@ -226,7 +234,10 @@ class Narrow(Op, frozen=True):
         return x.with_shape(*x.shape[:at], length, *x.shape[at + 1 :])
 
     def torch(self, *inputs: TensorType) -> Torch:
-        return Torch(expression=Call(".narrow", (X(), dim_of(inputs[0], self.axis), self.start, self.length)))
+        at, stop = dim_of(inputs[0], self.axis), self.start + self.length
+        start, end = self.start or None, None if self.start < 0 and stop == 0 else stop
+        before = (Code(":"),) * at if at >= 0 else (Code("..."),)
+        return Torch(expression=Call("[]", (X(), *before, Call(":", (start, end)))))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         stop = self.start + self.length

@@ -17,9 +17,9 @@ Rate = Annotated[float, Meta(ge=0, le=1)]
 
 DROP_PATH_HELPER = '''\
 class DropPath(nn.Module):
-    """While training, drops the branch of each sample with probability `rate` (Huang et al., 2016)."""
+    """Stochastic depth (Huang et al., 2016): drops each sample's branch with probability `rate`."""
 
-    def __init__(self, rate: float, mode: str = "row"):
+    def __init__(self, rate: float, mode: str = "row") -> None:
         super().__init__()
         self.register_buffer("rate", torch.tensor(float(rate)), persistent=False)
         self.mode = mode
@@ -35,7 +35,7 @@ class DropPath(nn.Module):
 
 
 class Noise(Op, frozen=True):
-    """What all noise shares: the type stays, and nothing is left at inference."""
+    """The base of all noise: the type stays, and it is the identity at inference."""
 
     module: ClassVar[str]
 
@@ -85,9 +85,9 @@ class Dropout2d(Noise, frozen=True):
 
 GAUSSIAN_HELPER = '''\
 class GaussianDropout(nn.Module):
-    """While training, multiplies by noise of mean 1 and variance p / (1 - p) (Srivastava et al., 2014)."""
+    """Multiplies by noise of mean 1 and variance p / (1 - p) (Srivastava et al., 2014)."""
 
-    def __init__(self, p: float):
+    def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
 
@@ -116,7 +116,7 @@ NOISE_HELPER = '''\
 class GaussianNoise(nn.Module):
     """While training, adds normal noise of a given deviation."""
 
-    def __init__(self, std: float):
+    def __init__(self, std: float) -> None:
         super().__init__()
         self.std = std
 
@@ -152,7 +152,7 @@ LIKE_HELPER = '''\
 class Noise(nn.Module):
     """Standard normal noise of the shape of the input while training, zeros at inference."""
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return torch.randn_like(x) if self.training else torch.zeros_like(x)
 '''
 
@@ -181,7 +181,7 @@ DROPCONNECT_HELPER = '''\
 class DropConnect(nn.Linear):
     """A linear layer whose weights are dropped while training (Wan et al., 2013)."""
 
-    def __init__(self, in_features: int, out_features: int, p: float, bias: bool = True):
+    def __init__(self, in_features: int, out_features: int, p: float, bias: bool = True) -> None:
         super().__init__(in_features, out_features, bias)
         self.p = p
 

@@ -12,7 +12,7 @@ from netdsl.tensors import TensorType
 
 
 class ByName(Op, frozen=True):
-    """What both do: cut axes into named ones, bring them into another order, join them."""
+    """The base of both: split axes into named ones, reorder them, join them."""
 
     pattern: str
 

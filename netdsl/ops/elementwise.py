@@ -16,7 +16,7 @@ Lowering = Callable[..., Any]
 
 
 class Elementwise(Op, frozen=True):
-    """What functions of each number share: the type stays. `module` is PyTorch's class, where there is one."""
+    """The base of elementwise functions: the type stays. `module` is PyTorch's class, where there is one."""
 
     module: ClassVar[str]
     function: ClassVar[str]

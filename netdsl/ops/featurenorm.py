@@ -26,7 +26,8 @@ class RMSNorm{rank}d(nn.RMSNorm):
     """Root-mean-square normalisation over the channels at every position."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x.movedim(1, -1), self.normalized_shape, self.weight, self.eps).movedim(-1, 1)
+        x = F.rms_norm(x.movedim(1, -1), self.normalized_shape, self.weight, self.eps)
+        return x.movedim(-1, 1)
 '''
 
 

@@ -1,4 +1,4 @@
-"""Which axis of a value is meant: the feature axis by default, or a named one; what dtypes an op takes."""
+"""The axis that an op works along (the feature axis by default), and the dtypes that it takes."""
 
 from netdsl.ops.base import Op, OpError, feature_axis, known
 from netdsl.tensors import TensorType

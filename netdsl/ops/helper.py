@@ -11,6 +11,8 @@ import re
 from collections.abc import Collection
 
 WIDTH = 100
+COMMA = re.compile(r", (?![^\[]*\])")
+"""What separates arguments; commas inside the brackets of a type do not."""
 MARKED = re.compile(r"\[\[(!?)(\w+):(.*?)\]\]", re.DOTALL)
 
 
@@ -37,7 +39,9 @@ def _broken(line: str) -> str:
     head, _, rest = line.partition("(")
     arguments, end = rest.rsplit(")", 1)
     inner = " " * (len(line) - len(line.lstrip()) + 4)
-    return f"{head}(\n{inner}{arguments},\n{inner[4:]}){end}"
+    if len(inner + arguments) > WIDTH:
+        arguments = f",\n{inner}".join(COMMA.split(arguments)) + ","
+    return f"{head}(\n{inner}{arguments}\n{inner[4:]}){end}"
 
 
 def whole(helper: str) -> str:

@@ -78,14 +78,15 @@ def _index(g: Graph, index: Operand) -> Any:
 
 SCATTER_HELPER = '''\
 def scatter(x: Tensor, index: Tensor, size: int, reduce: str) -> Tensor:
-    """Rows of x [N, E, ...] collected into `size` rows by their numbers in index [N, E]; rows without any are 0."""
+    """Rows of x [N, E, ...] reduced into `size` rows by index [N, E]; rows without any are 0."""
     shape = (len(x), size, *x.shape[2:])
     if reduce == "amax":
         numbers = index.reshape(*index.shape, *[1] * (x.ndim - 2)).expand_as(x)
         return x.new_zeros(shape).scatter_reduce(1, numbers, x, reduce, include_self=False)
     rows = (index + size * torch.arange(len(x), device=x.device)[:, None]).flatten()
-    flat = x[:, :, None].flatten(2).flatten(0, 1)  # rows of one matrix: adding them up needs no more memory
-    total = x.new_zeros(len(x) * size, flat.shape[1]).scatter_add(0, rows[:, None].expand_as(flat), flat)
+    flat = x[:, :, None].flatten(2).flatten(0, 1)  # rows of one matrix, added up in place
+    zeros = x.new_zeros(len(x) * size, flat.shape[1])
+    total = zeros.scatter_add(0, rows[:, None].expand_as(flat), flat)
     if reduce == "mean":
         count = rows.new_zeros(len(total)).scatter_add(0, rows, torch.ones_like(rows))
         total = total / count.clamp(min=1)[:, None]

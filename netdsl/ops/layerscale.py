@@ -12,7 +12,7 @@ HELPER = '''\
 class LayerScale(nn.Module):
     """A learnt factor per feature (Touvron et al., 2021)."""
 
-    def __init__(self, shape: tuple[int, ...], init: float):
+    def __init__(self, shape: tuple[int, ...], init: float) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.full(shape, float(init)))
 

@@ -11,7 +11,7 @@ from netdsl.tensors import TensorType
 
 
 class Comparison(Op, frozen=True):
-    """What comparisons with a number share: the result is true or false at each place."""
+    """The base of comparisons with a number: the result is true or false at each position."""
 
     symbol: ClassVar[str]
     node: ClassVar[str]

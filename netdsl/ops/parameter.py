@@ -79,7 +79,7 @@ CONSTANT_HELPER = '''\
 class Constant(nn.Module):
     """Fixed numbers, kept with the weights."""
 
-    def __init__(self, value: tuple):
+    def __init__(self, value: tuple) -> None:
         super().__init__()
         self.register_buffer("value", torch.tensor(value))
 
@@ -161,7 +161,7 @@ AFFINE_HELPER = '''\
 class Affine{axes}(nn.Module):
     """A learnt factor and shift per channel."""
 
-    def __init__(self, channels: int, init: float = 1.0):
+    def __init__(self, channels: int, init: float = 1.0) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.full((channels,), init))
         self.bias = nn.Parameter(torch.zeros(channels))

@@ -14,7 +14,7 @@ from netdsl.tensors import TensorType
 
 
 class Patches(Op, frozen=True):
-    """What both share: patches of `kernel_size`, `stride` apart, over an image with a margin of `padding` zeros."""
+    """The base of both: patches of `kernel_size`, `stride` apart, over an image with a margin of `padding` zeros."""
 
     def _numbers(self) -> dict[str, tuple[int, ...]]:
         """The sizes of the patches, one for each axis."""

@@ -12,7 +12,7 @@ from netdsl.tensors import TensorType
 
 
 class Pool(Op, frozen=True):
-    """What pools share: a window that tiles the image unless told otherwise: `stride` defaults to its size."""
+    """The base of pools: a window that tiles the image unless told otherwise: `stride` defaults to its size."""
 
     kernel_size: Spatial
     stride: Spatial | None = None

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, Window, X, register, require
+from netdsl.ops.base import Call, Example, Field, Graph, Op, Operand, OpError, Torch, Window, X, register, require
 from netdsl.ops.features import axis_of, dim_of, nearest_divisor
 from netdsl.ops.lowering import reshaped, transposed
 from netdsl.ops.spatial import Positive
@@ -128,6 +128,13 @@ class ChannelShuffle(Op, frozen=True):
         return reshaped(g, Operand(moved, x[0].type), channels, *spatial)
 
 
+def _as_shift(steps: Any) -> Any:
+    """A shift as the author's argument of that name, whatever its direction."""
+    if not isinstance(steps, int):
+        return steps
+    return Field("shift", steps) if steps > 0 else Call("-", (Field("shift", -steps),))
+
+
 @register("roll")
 class Roll(Op, frozen=True):
     """Positions shifted by `shifts` along `axes` (by default those after the channels), around the end, as
@@ -154,7 +161,7 @@ class Roll(Op, frozen=True):
         moves = self._moves(inputs[0])
         if not moves:
             return Torch(expression=X())
-        shifts, dims = tuple(s for s, _ in moves), tuple(dim_of(inputs[0], a) for _, a in moves)
+        shifts, dims = tuple(_as_shift(s) for s, _ in moves), tuple(dim_of(inputs[0], a) for _, a in moves)
         return Torch(expression=Call(".roll", (X(), shifts, dims)))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:

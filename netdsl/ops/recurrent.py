@@ -50,7 +50,7 @@ class {own}(nn.{name}):
 
 
 class Recurrent(Op, frozen=True):
-    """What they share: `num_layers` layers of `hidden_size`, forward or in both directions, over `[L, D]`.
+    """The base of recurrent layers: `num_layers` layers of `hidden_size`, forward or in both directions, over `[L, D]`.
 
     `gates`: which of PyTorch's gates stands where ONNX wants its own. `state`: what goes from step to step.
     """

@@ -13,7 +13,7 @@ from netdsl.tensors import TensorType
 
 
 class Reduction(Op, frozen=True):
-    """What reductions share: `axis` is one axis of the sample or several, all of them by default; `keepdims` leaves
+    """The base of reductions: `axis` is one axis of the sample or several, all of them by default; `keepdims` leaves
     axes of size 1."""
 
     function: ClassVar[str]
@@ -104,7 +104,8 @@ class ReduceL2(Reduction, frozen=True):
 
 
 class Spread(Reduction, frozen=True):
-    """What the variance and the deviation share: the sum of squares is divided by the count less `correction`."""
+    """The base of the variance and the standard deviation: the sum of squares is divided by the count less
+    `correction`."""
 
     correction: Natural = 1
 

@@ -12,21 +12,23 @@ from netdsl.tensors import TensorType
 
 HELPER = '''\
 class Rotary(nn.Module):
-    """Rotates pairs of features by angles that grow with the position (Su et al., 2021) over [..., L, d]."""
+    """Rotary position embedding (Su et al., 2021) of [..., L, d]."""
 
-    def __init__(self, dim, base=10000.0, interleaved=False):
+    def __init__(self, dim: int, base: float = 10000.0, interleaved: bool = False) -> None:
         super().__init__()
         self.interleaved = interleaved
         frequencies = base ** (-torch.arange(0, dim, 2).double() / dim)
         self.register_buffer("frequencies", frequencies.float(), persistent=False)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         positions = torch.arange(x.shape[-2], device=x.device)
         angles = positions[:, None] * self.frequencies  # [L, d // 2]
         sin, cos = angles.sin().to(x.dtype), angles.cos().to(x.dtype)
         a, b = (x[..., ::2], x[..., 1::2]) if self.interleaved else x.chunk(2, dim=-1)
         turned = a * cos - b * sin, b * cos + a * sin
-        return torch.stack(turned, dim=-1).flatten(-2) if self.interleaved else torch.cat(turned, dim=-1)
+        if self.interleaved:
+            return torch.stack(turned, dim=-1).flatten(-2)
+        return torch.cat(turned, dim=-1)
 '''
 
 

@@ -10,12 +10,11 @@ from netdsl.tensors import TensorType
 
 HELPER = '''\
 class ScaledStdConv2d(nn.Conv2d):
-    """Convolution with scaled weight standardisation (Brock et al., 2021): each filter has mean 0 and the variance that
-    keeps the signal's, times a learnt gain."""
+    """Convolution with scaled weight standardisation (Brock et al., 2021) and learnt gains."""
 
     def __init__(
         self, *args: int, gamma: float = 1.0, eps: float = 1e-6, gain: float = 1.0, **kwargs: object
-    ):
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.gain = nn.Parameter(torch.full((self.out_channels, 1, 1, 1), gain))
         self.scale = gamma * self.weight[0].numel() ** -0.5

@@ -11,7 +11,8 @@ from netdsl.tensors import TensorType
 
 
 class AlongAxis(Op, frozen=True):
-    """What they share: an axis of the sample (`none`: the features), which PyTorch counts with the batch."""
+    """The base of functions along an axis: an axis of the sample (`none`: the features), which PyTorch counts with the
+    batch."""
 
     module: ClassVar[str]
     function: ClassVar[str]

@@ -1,4 +1,4 @@
-"""What ops over spatial axes share: argument types, one number per axis, sliding windows, how a person writes it."""
+"""Code shared by ops over spatial axes: argument types, one number per axis, sliding windows, spelling."""
 
 from typing import Annotated, Any, Literal
 

@@ -13,11 +13,12 @@ HELPER = '''\
 class Standardize(nn.Module):
     """(x - mean) / std with fixed statistics, kept with the weights."""
 
-    def __init__(self, mean: tuple, std: tuple, shape: tuple[int, ...]):
+    def __init__(self, mean: tuple, std: tuple, shape: tuple[int, ...]) -> None:
         super().__init__()
         each = (shape[0], *[1] * (len(shape) - 1))
-        self.register_buffer("mean", torch.tensor(mean).expand(shape[0]).reshape(each).expand(shape).clone())
-        self.register_buffer("std", torch.tensor(std).expand(shape[0]).reshape(each).expand(shape).clone())
+        for name, values in (("mean", mean), ("std", std)):
+            buffer = torch.tensor(values).expand(shape[0]).reshape(each).expand(shape)
+            self.register_buffer(name, buffer.clone())
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.std
@@ -25,7 +26,7 @@ class Standardize(nn.Module):
 
 OWN_HELPER = '''\
 class StandardizeImage(nn.Module):
-    """(x - mean) / std with every sample's own statistics; std is at least 1 / sqrt(numbers in a sample)."""
+    """(x - mean) / std by the statistics of each sample; std is at least 1 / sqrt(its elements)."""
 
     def forward(self, x: Tensor) -> Tensor:
         axes = tuple(range(1, x.ndim))

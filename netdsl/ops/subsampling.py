@@ -15,7 +15,7 @@ BLUR_HELPER = '''\
 class BlurPool{n}d(nn.Module):
     """A weighted mean with binomial weights at every `stride`-th position (Zhang, 2019)."""
 
-    def __init__(self, channels: int, kernel_size: int = 3, stride: int = 2):
+    def __init__(self, channels: int, kernel_size: int = 3, stride: int = 2) -> None:
         super().__init__()
         row = torch.ones(1)
         for _ in range(kernel_size - 1):

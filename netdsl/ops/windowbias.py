@@ -1,4 +1,4 @@
-"""What attention in shifted windows adds to its scores: `window_bias`."""
+"""The relative position bias and mask of attention in shifted windows: `window_bias`."""
 
 from typing import Any
 
@@ -10,25 +10,28 @@ from netdsl.sizes.dims import Dim, floordiv
 from netdsl.tensors import TensorType
 
 APART = -100.0
-"""What a score gains between positions that a shift brought together from opposite sides of the image."""
+"""What is added to the scores of positions that a shift brought together from opposite sides of the image."""
 
 HELPER = '''\
 class WindowBias(nn.Module):
-    """What the scores of windows gain: a learnt bias by relative position, and -100 across the seam of a shift."""
+    """The relative position bias of window attention (Liu et al., 2021)[[shift:, with its mask]]."""
 
-    def __init__(self, heads: int, window: int[[shift:, shift: int = 0]]):
+    def __init__(self, heads: int, window: int[[shift:, shift: int = 0]]) -> None:
         super().__init__()
         self.window = window
         [[shift:self.shift = shift]]
-        self.relative_position_bias_table = nn.Parameter(torch.randn((2 * window - 1) ** 2, heads) * 0.02)
+        offsets = 2 * window - 1
+        self.relative_position_bias_table = nn.Parameter(torch.randn(offsets**2, heads) * 0.02)
         position = torch.cartesian_prod(torch.arange(window), torch.arange(window))
         offset = position[:, None] - position + window - 1
-        self.register_buffer("relative_position_index", (offset[..., 0] * (2 * window - 1) + offset[..., 1]).flatten())
+        index = (offset[..., 0] * offsets + offset[..., 1]).flatten()
+        self.register_buffer("relative_position_index", index)
 
     def forward(self, x: Tensor) -> Tensor:
         bias = self.relative_position_bias_table[self.relative_position_index]
-        bias = bias.unflatten(0, (self.window**2, -1)).permute(2, 0, 1)[None]  # [1, heads, L, L]
-        [[!shift:return bias]]
+        bias = bias.unflatten(0, (self.window**2, -1)).permute(2, 0, 1)
+        [[!shift:return bias[None] ]]
+        [[shift:bias = bias[None]  # [1, heads, L, L] ]]
         [[shift:if self.shift == 0:]]
         [[shift:    return bias]]
         [[shift:height, width = x.shape[2:] ]]
@@ -44,7 +47,7 @@ class WindowBias(nn.Module):
 
 @register("window_bias")
 class WindowBias(Op, frozen=True):
-    """What attention in windows of an image adds to its scores (Swin, Liu et al., 2021): a learnt bias for each head
+    """The bias of attention scores in windows of an image (Swin, Liu et al., 2021): a learnt bias for each head
     and relative position, `[heads, L, L]` with `L = size * size`. Where the windows are shifted by `shift`, the
     result is `[windows, heads, L, L]`, and positions that were far apart before gain -100.
 

@@ -151,7 +151,7 @@ def _comprehension(run: Run, signatures: Mapping[str, Signature]) -> ast.ListCom
 
 
 def _application(call: Apply, signatures: Mapping[str, Signature]) -> ast.expr:
-    name, args = call.function, [] if call.function == "[]" else [meaning(a, signatures) for a in call.args]
+    name, args = call.function, [] if call.function in ("[]", ":") else [meaning(a, signatures) for a in call.args]
     if name == "if":
         return ast.IfExp(args[1], args[0], args[2])
     if name in LOGIC:
@@ -163,6 +163,8 @@ def _application(call: Apply, signatures: Mapping[str, Signature]) -> ast.expr:
         return ast.BinOp(args[0], BINARY[name](), args[1])
     if name in UNARY:
         return ast.UnaryOp(UNARY[name](), args[0])
+    if name == ":":
+        return _slice(call, signatures)
     if name == "[]":
         return _index(call, signatures)
     kwargs = [ast.keyword(n, meaning(v, signatures)) for n, v in call.kwargs]
@@ -173,6 +175,11 @@ def _application(call: Apply, signatures: Mapping[str, Signature]) -> ast.expr:
         kwargs = [ast.keyword(n, v) for n, v in zip(signatures[code].names, args, strict=True)]
         args = []
     return ast.Call(_expression(code), args, kwargs)
+
+
+def _slice(call: Apply, signatures: Mapping[str, Signature]) -> Any:
+    """A slice; a bound that is None is left out."""
+    return ast.Slice(*(None if a == Num(None) else meaning(a, signatures) for a in call.args))
 
 
 def _index(call: Apply, signatures: Mapping[str, Signature]) -> ast.expr:

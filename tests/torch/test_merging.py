@@ -70,9 +70,12 @@ net A { input x [4, 16, 16]
 """
 CASES = {
     "a link": (LINK, ["self.residual = stride == 1 and cin == c", "return x + y if self.residual else y"]),
-    "a projection": (PROJECTION, ["self.has_conv3 = stride != 1 or cin != c", "if self.has_conv3:"]),
+    "a projection": (
+        PROJECTION,
+        ["if stride != 1 or cin != c else None", "if self.conv3 is not None"],
+    ),
     "a method in a chain": (ROLL, ["self.shift = shift", "if self.shift else x"]),
-    "the author's own switch": (OWN_NAME, ["gate: bool", "if self.gate"]),
+    "the author's own switch": (OWN_NAME, ["gate: bool", "if gate else None", "if self.linear is not None else x"]),
     "no argument": (LOOP, []),
     "two arms": (ELSE, ["wide > 2"]),
 }

@@ -153,7 +153,7 @@ def net(text: str, name: str = "Big") -> Net:
 
 def test_what_is_only_a_name_in_source_gets_an_underscore_there() -> None:
     source = net(spec("argument", "range")).source()
-    assert "def __init__(self, in_channels: int, range_: int):" in source
+    assert "def __init__(self, in_channels: int, range_: int) -> None:" in source
     assert "class super_(nn.Module)" in net(spec("net", "super"), "super").source()
     assert "def forward(self, torch_: Tensor) -> Tensor:" in net(spec("input", "torch")).source()
 

@@ -56,6 +56,8 @@ class Grower:
             lambda: Apply(self.pick(["-", "~"]), (self.value(below),)),
             lambda: Apply("if", (self.tree(below), self.tree(below), self.tree(below))),
             lambda: Apply("[]", (self.value(below), *self.some(below))),
+            lambda: Apply("[]", (self.value(below), Apply(":", (self.value(below), self.value(below))))),
+            lambda: Apply("[]", (self.value(below), Text(":"), Apply(":", (Num(None), self.value(below))))),
             lambda: Apply("[]", (self.value(below), Text(self.pick([":, 0", "..., None", "::2"])))),
             lambda: Apply(self.pick(METHODS), (self.value(below), *self.some(below, 0)), self.named(below)),
             lambda: Apply(self.pick(FUNCTIONS), self.some(below, 0), self.named(below)),

@@ -1,4 +1,4 @@
-"""What any ONNX model must satisfy, whoever made it."""
+"""Checks of an ONNX model that hold for a file of any origin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ONNX graph under construction: what the ops' ONNX forms speak to.
+"""The ONNX graph under construction: the interface for the ONNX forms of ops.
 
 Nodes are light values until the graph is finished; values have provisional names (`%12`) until passes have run.
 """

@@ -1,4 +1,4 @@
-"""How images are laid out for a target.
+"""The memory layout of images for each runtime target.
 
 `onnxruntime` keeps norms over channels between two transposes and pointwise layers as 1x1 convolutions; `portable` runs
 pointwise layers as matrix products while the channels are last; `openvino` norms over the channels where they are.

@@ -1,4 +1,4 @@
-"""The arrays that a layer is exported with, and what became of them."""
+"""The arrays that a layer is exported with, and their changes by folding."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from netdsl.ir.flatten import Node
 
 
 class ExportError(UserError):
-    """What was asked for cannot be exported: a missing or misshapen weight, an unknown opset or target."""
+    """An export that is not possible: a missing or misshapen weight, an unknown opset or target."""
 
 
 class Weight(Struct, frozen=True, eq=False):

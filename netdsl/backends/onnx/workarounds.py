@@ -1,4 +1,4 @@
-"""What runtimes get wrong, and the forms that they get right."""
+"""Workarounds for bugs of onnxruntime and of quantizers: equivalent nodes that they compute correctly."""
 
 from __future__ import annotations
 

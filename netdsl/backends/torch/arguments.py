@@ -1,5 +1,7 @@
-"""What a printed class takes as arguments: the columns of numbers that differ between its uses, each explained by the
-author's own argument, by the width of the input, by simple arithmetic on those, or else by an argument of its own."""
+"""The constructor arguments of a printed class: the columns of numbers that differ between its uses, each explained by
+the author's own argument, by the width of the input, by simple arithmetic on those, or else by an argument of its
+own.
+"""
 
 from __future__ import annotations
 

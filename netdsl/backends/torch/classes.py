@@ -1,5 +1,6 @@
-"""Which classes a program is printed as: definitions of one block that differ only in numbers, or in a submodule that
-the caller can give, become one class."""
+"""The classes that a program is printed as: definitions of one block that differ only in numbers, or in a submodule
+that the caller can give, become one class.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +18,11 @@ from netdsl.backends.torch.body import Body, Operation, build_body, sequence
 from netdsl.backends.torch.forms import Forms
 from netdsl.backends.torch.groups import blocks, groups, is_identity, numbered, output_names, reach, used
 from netdsl.backends.torch.known import Argument, constants, is_constant
+from netdsl.backends.torch.layout import COMPARISONS
 from netdsl.backends.torch.merging import merged
 from netdsl.backends.torch.naming import RESERVED, helper_names, python_name
 from netdsl.backends.torch.nesting import nested
+from netdsl.backends.torch.optional import OptionalLayers
 from netdsl.backends.torch.signatures import Signature
 from netdsl.backends.torch.tree import Apply, Field, Node, Num, Recursive, Slot, Text, number, outline, transform, walk
 from netdsl.backends.torch.unify import Misfit, Unifier
@@ -62,6 +65,8 @@ class TorchClass(Struct, frozen=True, eq=False):
     members: tuple[tuple[str, Node], ...]
     operations: tuple[Operation, ...]
     returns: tuple[Node, ...]
+    optional: frozenset[str] = frozenset()
+    """The members that are None where their condition does not hold."""
     helpers: frozenset[str] = frozenset()
     """The classes and functions of the file's helpers, which no variable hides."""
 
@@ -294,8 +299,10 @@ def _make(
     size, calls = len(body.members), len(plans[0].operations)
     explainer = Explainer([p.body.definition for p in plans], unifier, taken)
     explainer.explain_functions()
-    state = _State(explainer, {n for n, _ in body.members})
-    members = [(n, transform(t, state.constructed)) for (n, _), t in zip(body.members, trees, strict=False)]
+    named = [(n, t) for (n, _), t in zip(body.members, trees, strict=False)]
+    optional = OptionalLayers(named, unifier.columns)
+    state = _State(explainer, {n for n, _ in named}, optional)
+    members = [(n, transform(optional.simplified(n, t), state.constructed)) for n, t in named]
     gone = {f"self.{n}" for n, tree in members if tree == Apply("nn.Identity")}
 
     def change(node: Node) -> Node:
@@ -320,14 +327,16 @@ def _make(
         kept,
         tuple(operations),
         tuple(forward[calls:]),
+        optional.names(dict(kept)),
     )
 
 
 class _State:
-    """What stands in the place of slots; `kept` are the attributes that forward needs."""
+    """Replaces slots by expressions; `kept` are the attributes that forward needs."""
 
-    def __init__(self, explainer: Explainer, members: set[str]) -> None:
+    def __init__(self, explainer: Explainer, members: set[str], optional: OptionalLayers) -> None:
         self.explainer = explainer
+        self.optional = optional
         self.members = members
         self.kept: dict[str, Node] = {}
 
@@ -341,7 +350,8 @@ class _State:
         if isinstance(tree, Text):
             argument = self.explainer.used[tree.code]
             if argument.kind == "module" and Apply("nn.Identity") in argument.values:
-                return Apply("or", (tree, Apply("nn.Identity")))
+                absent = Apply("is", (tree, Num(None)))
+                return Apply("if", (Apply("nn.Identity"), absent, tree))
         return tree
 
     def read(self, node: Node) -> Node:
@@ -352,6 +362,8 @@ class _State:
             return Apply(self._attribute(node.function), node.args, node.kwargs)
         if not isinstance(node, Slot):
             return node
+        if self.optional.is_asked(node):
+            return self.optional.asked(node)
         field = self.explainer.unifier.columns[node.index].field
         size = None if field else self.explainer.shape(node.index)
         return size or self._attribute_or_literal(node)
@@ -359,14 +371,28 @@ class _State:
     def _attribute_or_literal(self, slot: Slot) -> Node:
         """An attribute, or the number itself where no argument is it."""
         tree = self.explainer.expression(slot.index)
-        return tree if isinstance(tree, Num) else Text(self._attribute(slot))
+        if isinstance(tree, Num):
+            return tree
+        if _is_test(tree):
+            return transform(tree, lambda node: Text(self._kept(node, "")) if isinstance(node, Text) else node)
+        return Text(self._attribute(slot))
 
     def _attribute(self, slot: Slot) -> str:
-        tree = self.explainer.expression(slot.index)
-        column = self.explainer.unifier.columns[slot.index]
-        base = free_name(tree.code if isinstance(tree, Text) else column.hint or "size")
+        hint = self.explainer.unifier.columns[slot.index].hint
+        return self._kept(self.explainer.expression(slot.index), hint)
+
+    def _kept(self, tree: Node, hint: str) -> str:
+        """The attribute that has the value of an expression over the arguments."""
+        base = free_name(tree.code if isinstance(tree, Text) else hint or "size")
         name, count = base, 2
         while name in self.members or self.kept.get(name, tree) != tree:
             name, count = f"{base}{count}", count + 1
         self.kept[name] = tree
         return f"self.{name}"
+
+
+def _is_test(tree: Node) -> bool:
+    """Whether an expression compares one argument with a number: the forward method asks so itself."""
+    if not isinstance(tree, Apply) or tree.function not in COMPARISONS:
+        return False
+    return isinstance(tree.args[0], Text) and isinstance(tree.args[1], Num)

@@ -1,5 +1,5 @@
-"""In what two forms of a block differ: their operations are aligned, and what only one of them has are the arms of a
-choice."""
+"""The differences between two forms of a block: their operations are aligned, and those of only one form are the arms
+of a choice."""
 
 from __future__ import annotations
 

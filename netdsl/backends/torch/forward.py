@@ -11,7 +11,7 @@ from netdsl.backends.torch.classes import TorchClass
 from netdsl.backends.torch.guards import Shapes
 from netdsl.backends.torch.hints import method, result
 from netdsl.backends.torch.layout import INDENT, WIDTH, Layout, is_call
-from netdsl.backends.torch.naming import RESERVED, python_name, python_names
+from netdsl.backends.torch.naming import RESERVED, SHADOWED, python_name, python_names
 from netdsl.backends.torch.tree import Apply, Group, Node, Num, Read, Shape, Text, children, transform, walk
 from netdsl.ir.model import Program
 
@@ -36,7 +36,8 @@ class Forward:
         self.definition = body.definition
         self.names = body.names
         self.outputs = body.returns
-        self.spelled = python_names(self.names, made.helpers)
+        own = set(self.names[: len(self.definition.inputs)])
+        self.spelled = python_names(self.names, made.helpers | (SHADOWED - own))
         inputs = [self.spelled[self.names[i]] for i in range(len(self.definition.inputs))]
         self.variables: dict[int, str] = dict(enumerate(inputs))
         chosen = {self.spelled[n] for n in self.names if not AUTOMATIC.fullmatch(n)} | RESERVED

@@ -1,4 +1,4 @@
-"""Which declared sizes a module is made for: those on which its code or one of its weights depends.
+"""The declared sizes that a module is fixed to: those on which its code or one of its weights depends.
 
 The others may be anything that the spec's constraints allow: a ResNet declared for 224 x 224 takes 176 x 176. They are
 found by trying: the net is elaborated with a name in the place of a size, which gives its constraints, and with

@@ -1,4 +1,4 @@
-"""Which definitions a program is made of, which of them come from one block, and what uses what."""
+"""The definitions of a program, grouped by the block that they come from, and their uses of one another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a forward method does with the shapes of its inputs before anything else: names them, and refuses wrong ones."""
+"""The first lines of a forward method: they name the sizes of the inputs and refuse wrong shapes."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ class Shapes:
             lines += [f"{self.local[name]} = {text}"] if text != self.local[name] else []
         found = "found " + ", ".join(f"{n}={{{self.local[n]}}}" for n in used)
         for needs, facts in _told(constraints, net):
-            condition = " or ".join(_broken(c, self.local) for c in facts)
-            lines += [f"if {condition}:", *_refuse(template(needs), found)]
+            broken = [_broken(c, self.local) for c in facts]
+            lines += [*_any_of(broken), *_refuse(template(needs), found)]
         return lines
 
     def check_shapes(self) -> list[str]:
@@ -89,7 +89,7 @@ class Shapes:
             if all(isinstance(size, int) for size in shape):
                 wrong = [f"{variable}.shape[1:] != {tuple(shape)}"]
             text = f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
-            lines += [f"if {' or '.join(wrong)}:", *_refuse(template(f"{value.name} must be {text}"), found)]
+            lines += [*_any_of(wrong), *_refuse(template(f"{value.name} must be {text}"), found)]
         return lines
 
     def _wrong_sizes(self, value: Value, variable: str, known: dict[str, str]) -> list[str]:
@@ -121,11 +121,22 @@ def _told(constraints: Sequence[Constraint], net: str) -> list[tuple[str, list[C
     return told + ([(f"{net} needs {' and '.join(texts)}", rest)] if rest else [])
 
 
+def _any_of(conditions: Sequence[str]) -> list[str]:
+    """The beginning of an `if` that asks whether one of several conditions holds."""
+    one = f"if {' or '.join(conditions)}:"
+    if len(one) + 8 <= WIDTH or len(conditions) == 1:
+        return [one]
+    return ["if (", f"    {conditions[0]}", *(f"    or {c}" for c in conditions[1:]), "):"]
+
+
 def _refuse(needs: str, found: str) -> list[str]:
     """The statement that raises; `needs` and `found` are the inside of an f-string (see `quoting.template`)."""
     one = f'    raise ValueError(f"{needs}, {found}")'
     if len(one) + 8 <= WIDTH:
         return [one]
+    row = f'        f"{needs}, {found}"'
+    if len(row) + 8 <= WIDTH:
+        return ["    raise ValueError(", row, "    )"]
     return ["    raise ValueError(", f'        f"{needs}, "', f'        f"{found}"', "    )"]
 
 

@@ -1,4 +1,4 @@
-"""Heads of methods with type hints, and comments that fit the class they stand over."""
+"""Heads of methods with type hints, and comments that fit the class that they describe."""
 
 from __future__ import annotations
 
@@ -14,27 +14,15 @@ NAMED = re.compile(r"`([A-Za-z_]\w*)`")
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z`(\"'])")
 
 
-def method(name: str, arguments: Iterable[str], result: str = "") -> list[str]:
+def method(name: str, arguments: Iterable[str], result: str) -> list[str]:
     """The line that begins a method of a class, or the lines where one is too long."""
-    arguments = tuple(arguments)
-    end = f"){result and f' -> {result}'}:"
-    listed = ", ".join(("self", *arguments))
-    one = f"{INDENT}def {name}({listed}{end}"
+    listed = ("self", *arguments)
+    end = f") -> {result}:"
+    one, inner = f"{INDENT}def {name}({', '.join(listed)}{end}", f"{INDENT * 2}{', '.join(listed)}"
     if len(one) <= WIDTH:
         return [one]
-    return [f"{INDENT}def {name}(", *_filled(["self", *arguments]), f"{INDENT}{end}"]
-
-
-def _filled(items: Sequence[str]) -> list[str]:
-    """Items on as few lines as hold them, none of them broken."""
-    lines = [INDENT * 2]
-    for item in items:
-        joined = f"{lines[-1]}{' ' if lines[-1].strip() else ''}{item},"
-        if len(joined) > WIDTH and lines[-1].strip():
-            lines.append(f"{INDENT * 2}{item},")
-        else:
-            lines[-1] = joined
-    return lines
+    rows = [inner] if len(inner) <= WIDTH else [f"{INDENT * 2}{item}," for item in listed]
+    return [f"{INDENT}def {name}(", *rows, f"{INDENT}{end}"]
 
 
 def argument(given: Argument) -> str:

@@ -1,4 +1,4 @@
-"""What a reader knows of a block by name: the author's arguments, the widths of its inputs, the sizes it declares."""
+"""The named numbers of a block: the author's arguments, the widths of its inputs, the sizes it declares."""
 
 from __future__ import annotations
 

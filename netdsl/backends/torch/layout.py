@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, NamedTuple
 
 from netdsl.backends.torch.quoting import quoted
@@ -60,6 +61,11 @@ def _is_column(node: Node) -> bool:
     )
 
 
+def _is_plain_call(node: Node) -> bool:
+    """Whether a tree is the call of a function, and no operator."""
+    return isinstance(node, Apply) and isinstance(node.function, str) and node.function not in (*STRENGTH, "[]", ":")
+
+
 def is_method(node: Node) -> bool:
     return isinstance(node, Apply) and isinstance(node.function, str) and node.function.startswith(".")
 
@@ -83,7 +89,7 @@ class Layout:
         if opened is None:
             return [one]
         start, items, separator, end = opened
-        if not before and after == "," and not separator and start == "(" and strength == LOOSE:
+        if not before and after == "," and not separator and (start, end) == ("(", ")") and strength == LOOSE:
             chain = self._items(items, "", indent)
             return [*chain[:-1], f"{chain[-1]},"]
         row = indent + INDENT + ", ".join(map(self._item, items))
@@ -170,10 +176,18 @@ class Layout:
             return f"{self.flat(args[0], left)} {name} {self.flat(args[1], right)}", STRENGTH[name]
         if name in STRENGTH:
             return f"{name}{self.flat(args[0], SIGN)}", SIGN
+        if name == ":":
+            return self._slice(*("" if a == Num(None) else self.flat(a, SUM) for a in args)), LOOSE
         if name == "[]":
             return f"{self.flat(args[0], TIGHT)}[{', '.join(map(self.flat, args[1:]))}]", TIGHT
         target, items = self._arguments(call)
         return f"{target}({', '.join(map(self._item, items))})", TIGHT
+
+    def _slice(self, start: str, stop: str) -> str:
+        """`start:stop`, with spaces around the colon where a bound is more than a name or a number."""
+        if all(re.fullmatch(r"-?\w*", bound) for bound in (start, stop)):
+            return f"{start}:{stop}"
+        return f"{start} : {stop}".strip()
 
     def _arguments(self, call: Apply) -> tuple[str, Items]:
         """What is called, and its arguments with what stands before each."""
@@ -202,12 +216,34 @@ class Layout:
             case Apply("if", (value, condition, otherwise)):
                 tail = f"if {self.flat(condition, CHOICE)} else "
                 return "(", [Item("", value, CHOICE), Item(tail, otherwise, CHOICE)], "", ")"
-            case Apply(name, (left, right)) if name in STRENGTH:
-                before, after = _around(node)
-                return "(", [Item("", left, before), Item(f"{name} ", right, after)], "", ")"
-            case Apply(name) if name not in STRENGTH and name != "[]":
+            case Apply(name, (_, _)) if name in STRENGTH:
+                return self._open_last(node) or ("(", self._operands(node), "", ")")
+            case Apply(name) if name not in (*STRENGTH, "[]", ":"):
                 return self._open_call(node)
         return None
+
+    def _bracketed(self, node: Node) -> Opened | None:
+        """A tree as a bracket that a method can be called on."""
+        if isinstance(node, Apply) and len(node.args) == 2 and node.function in STRENGTH:
+            return "(", self._operands(node), "", ")"
+        return self._open(node)
+
+    def _operands(self, node: Apply) -> Items:
+        """The operands of operators that bind as tightly, each with the one before it."""
+        left, right = node.args
+        before, after = _around(node)
+        inner = isinstance(left, Apply) and len(left.args) == 2 and STRENGTH.get(left.function) == before
+        first = self._operands(left) if inner and before == STRENGTH[node.function] else [Item("", left, before)]
+        return [*first, Item(f"{node.function} ", right, after)]
+
+    def _open_last(self, node: Apply) -> Opened | None:
+        """An operator between something short and a call as the bracket of the call."""
+        left, right = node.args
+        if not isinstance(left, Num | Text) or is_method(right) or not _is_plain_call(right):
+            return None
+        opened = self._open(right)
+        lead = f"{self.flat(left, _around(node)[0])} {node.function} "
+        return (f"{lead}{opened[0]}", *opened[1:]) if opened else None
 
     def _chain(self, call: Node) -> Items:
         """A chain of methods, one to a line. What the first is called on binds as tightly as its dot."""
@@ -225,17 +261,14 @@ class Layout:
         return isinstance(node, Apply) and len(self.flat(node)) > WIDTH // 2
 
     def _open_call(self, call: Apply) -> Opened | None:
-        if is_method(call) and (is_method(call.args[0]) or self._is_long(call.args[0])):
+        if is_method(call) and is_method(call.args[0]):
             return "(", self._chain(call), "", ")"
         target, items = self._arguments(call)
+        if is_method(call) and self._is_long(call.args[0]) and (opened := self._bracketed(call.args[0])):
+            start, inner, separator, end = opened
+            return start, inner, separator, f"{end}{call.function}({', '.join(map(self._item, items))})"
         if not items:
             return None
-        lead, first, _ = items[0]
-        if not lead and (isinstance(first, Members) or (isinstance(first, Group) and first.bracket == "[")):
-            rest = "".join(f", {self._item(item)}" for item in items[1:])
-            opened = self._open(first)
-            assert opened is not None
-            return f"{target}({opened[0]}", opened[1], opened[2], f"{opened[3]}{rest})"
         return f"{target}(", items, ",", ")"
 
 

@@ -14,7 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from netdsl.analysis.count import totals
 from netdsl.diagnostics.diagnostic import UserError
+from netdsl.diagnostics.memory import check_room
+from netdsl.ir.model import Program
 
 PACKAGE = "netdsl.models"
 """Where emitted modules are known to Python; what is in it exists only while its process runs."""
@@ -23,6 +26,12 @@ MOST = 64
 
 _known: OrderedDict[str, ModuleType] = OrderedDict()
 _lock = RLock()
+
+
+def check_memory(program: Program, name: str) -> None:
+    """Raise MemoryError where the weights of a net do not fit into the memory that is free."""
+    counted = totals(program.main)
+    check_room(f"the weights of `{name}`", 4 * (counted.params + counted.buffers))
 
 
 def build(source_text: str, class_name: str, seed: int | None = None) -> nn.Module:

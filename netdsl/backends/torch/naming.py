@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections.abc import Iterable
 from keyword import iskeyword
@@ -11,10 +12,12 @@ from netdsl.ops.base import Op
 
 MODULES = ("torch", "nn", "F", "Tensor", "Callable")
 """What the file imports."""
-BUILTINS = ("super", "range", "float", "tuple", "max", "min", "ValueError")
+BUILTINS = ("super", "range", "len", "enumerate", "float", "tuple", "max", "min", "ValueError")
 """What the printer calls; a test looks for others in the nets of the zoo."""
 INSIDE = ("self", "i", "_")
 """What methods and comprehensions call their own."""
+SHADOWED = frozenset(name for name in dir(builtins) if name.islower() and not name.startswith("_"))
+"""What Python has under names that a variable would hide."""
 HINTS = ("int", "bool", "str")
 """Types that hints name, next to those that are called."""
 RESERVED = frozenset((*MODULES, *BUILTINS, *HINTS, *INSIDE))

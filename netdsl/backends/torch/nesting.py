@@ -1,4 +1,4 @@
-"""Which calls of a forward method are written inside one another: `x = F.relu(self.bn(self.conv(x)))`."""
+"""Nesting of calls in a forward method: `x = F.relu(self.bn(self.conv(x)))`."""
 
 from __future__ import annotations
 

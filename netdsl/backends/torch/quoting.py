@@ -35,6 +35,7 @@ def docstring(text: str, indent: str, width: int) -> list[str]:
     room = width - len(indent) - 6
     wrapped = [line for part in _paragraphs(text.strip()) for line in textwrap.wrap(part, room) or [""]] or [""]
     lines = [escaped(line).replace('"""', "'''") for line in wrapped]
+    lines[0] = f" {lines[0]}" if lines[0].startswith('"') else lines[0]
     if len(lines) == 1:
         (line,) = lines
         return [f'{indent}"""{line[:-1]}\\""""' if line.endswith('"') else f'{indent}"""{line}"""']

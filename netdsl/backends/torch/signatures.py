@@ -37,6 +37,14 @@ def LeakyReLU(negative_slope=0.01): ...
 def Upsample(size=None, scale_factor=None, mode="nearest", align_corners=None): ...
 def Embedding(num_embeddings, embedding_dim): ...
 """
+FUNCTIONS = """
+def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False): ...
+def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True): ...
+def adaptive_avg_pool1d(input, output_size): ...
+def adaptive_max_pool1d(input, output_size): ...
+def leaky_relu(input, negative_slope=0.01): ...
+def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corners=None, antialias=False): ...
+"""
 
 
 class Signature(Struct, frozen=True):
@@ -93,12 +101,13 @@ def read_signature(
 def torch_signatures() -> dict[str, Signature]:
     """The signatures of PyTorch's layers, by the name under which they are called."""
     found: dict[str, Signature] = {}
-    for function in ast.parse(KNOWN).body:
-        assert isinstance(function, ast.FunctionDef)
-        signature = read_signature(function)
-        assert signature is not None
-        for axes in "123" if function.name.endswith("1d") else " ":
-            found[f"nn.{function.name.replace('1d', f'{axes}d')}"] = signature
+    for module, text in (("nn", KNOWN), ("F", FUNCTIONS)):
+        for function in ast.parse(text).body:
+            assert isinstance(function, ast.FunctionDef)
+            signature = read_signature(function)
+            assert signature is not None
+            for axes in "123" if function.name.endswith("1d") else " ":
+                found[f"{module}.{function.name.replace('1d', f'{axes}d')}"] = signature
     return found
 
 

@@ -3,7 +3,8 @@ by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
 
 from netdsl.backends.torch.classes import Classes, TorchClass
 from netdsl.backends.torch.forward import Forward
@@ -11,6 +12,7 @@ from netdsl.backends.torch.hints import argument, fitting, method
 from netdsl.backends.torch.initial import NAME, Modules, method_lines
 from netdsl.backends.torch.layout import INDENT, LOOSE, TIGHT, WIDTH, Layout, is_call
 from netdsl.backends.torch.loops import constructor_lines, forward_lines, is_loop
+from netdsl.backends.torch.naming import class_name
 from netdsl.backends.torch.quoting import comment, docstring
 from netdsl.backends.torch.tree import Apply, Node, Num, Text, children
 from netdsl.ir.initial import Initialization
@@ -32,6 +34,11 @@ def emit(program: Program, *, class_name: str, header: str = "", guard: Program 
     size cannot be computed from what flows through a block.
     """
     return Printer(program, class_name).text(guard or program, header)
+
+
+def printer(program: Program, name: str) -> Printer:
+    """The classes of a net of this name: the main one has it too, unless a helper or Python has."""
+    return Printer(program, class_name(program, name))
 
 
 class Printer:
@@ -102,30 +109,63 @@ def _opening(made: TorchClass, layout: Layout) -> list[str]:
 def _constructor(made: TorchClass, layout: Layout) -> list[str]:
     if not made.members and not made.state:
         return []
-    lines = [*method("__init__", map(argument, made.arguments)), f"{INDENT * 2}super().__init__()"]
+    lines = [*method("__init__", map(argument, made.arguments), "None"), f"{INDENT * 2}super().__init__()"]
     if is_loop(made):
         return [*lines, *constructor_lines(made, layout)]
-    states = {tree: Text(f"self.{name}") for name, tree in reversed(made.state) if isinstance(tree, Apply)}
-    before: tuple[bool, Node] | None = None
-    for name, tree in (*made.state, *made.members):
-        if not is_call(tree, "if"):
-            lines += layout.lines(f"self.{name} = ", tree)
-            before = None
-            continue
-        value, condition, otherwise = children(tree)
-        branch = (value != Num(None), states.get(condition, condition))
-        lines += _branch(branch, before, layout)
+    computed = [(name, tree) for name, tree in reversed(made.state) if isinstance(tree, Apply)]
+    states: dict[Node, Node] = {tree: Text(f"self.{name}") for name, tree in computed}
+    branches = [(_branch(tree, states), name, tree) for name, tree in (*made.state, *made.members)]
+    groups = [(branch, list(found)) for branch, found in groupby(branches, lambda b: b[0])]
+    before: Branch | None = None
+    for number, (branch, found) in enumerate(groups):
+        named = [(name, tree) for _, name, tree in found]
+        after = groups[number + 1][0] if number + 1 < len(groups) else None
+        if branch is None:
+            lines += [line for name, tree in named for line in layout.lines(f"self.{name} = ", tree)]
+        else:
+            lines += _conditional(branch, named, made.optional, _is_otherwise(before, branch), after, layout)
         before = branch
-        lines += layout.lines(f"self.{name} = ", value if branch[0] else otherwise, "", INDENT * 3)
     return lines
 
 
-def _branch(branch: tuple[bool, Node], before: tuple[bool, Node] | None, layout: Layout) -> list[str]:
-    """The line that opens a branch of a condition, where the one before is another."""
+Branch = tuple[bool, Node]
+"""A condition, and whether it holds."""
+
+
+def _branch(tree: Node, states: Mapping[Node, Node]) -> Branch | None:
+    """The branch in which a member is constructed; None for one that is constructed in every use."""
+    if not is_call(tree, "if") or Num(None) not in children(tree):
+        return None
+    value, condition, _ = children(tree)
+    return value != Num(None), states.get(condition, condition)
+
+
+def _is_otherwise(before: Branch | None, branch: Branch | None) -> bool:
+    """Whether a branch is the other one of the condition before."""
+    return before is not None and branch is not None and before == (not branch[0], branch[1])
+
+
+def _conditional(
+    branch: Branch,
+    members: list[tuple[str, Node]],
+    optional: Collection[str],
+    is_otherwise: bool,
+    after: Branch | None,
+    layout: Layout,
+) -> list[str]:
+    """The members of one branch of a condition. The first may be None where the condition does not hold."""
     there, condition = branch
-    if branch == before:
-        return []
-    if before == (not there, condition):
-        return [f"{INDENT * 2}else:"]
+    lines: list[str] = []
+    first, tree = members[0]
+    if first in optional:
+        if len(members) == 1 and not _is_otherwise(branch, after):
+            one = layout.lines(f"self.{first} = ", tree)
+            if len(one) == 1:
+                return one
+        lines.append(f"{INDENT * 2}self.{first} = None")
     text = layout.flat(condition, LOOSE if there else TIGHT)
-    return [f"{INDENT * 2}if {'' if there else 'not '}{text}:"]
+    lines.append(f"{INDENT * 2}else:" if is_otherwise else f"{INDENT * 2}if {'' if there else 'not '}{text}:")
+    for name, tree in members:
+        value, _, otherwise = children(tree)
+        lines += layout.lines(f"self.{name} = ", value if there else otherwise, "", INDENT * 3)
+    return lines

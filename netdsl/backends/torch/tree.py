@@ -94,7 +94,7 @@ class Recursive(Struct, frozen=True):
 
 
 class Slot(Struct, frozen=True):
-    """What differs between the blocks printed as one class: number `index` of its columns."""
+    """A difference between the blocks printed as one class: number `index` of its columns."""
 
     index: int
 

@@ -47,7 +47,7 @@ class Misfit(Exception):  # noqa: N818 - an answer, not an error
 
 
 class Column(Struct, frozen=True):
-    """What differs at one place: a value per tree.
+    """A difference at one position: a value per tree.
 
     `kind` is `number` (Python values), `function` (names of layers or functions) or `module` (trees). `hint` names the
     argument that it is there; `call` numbers the call around it, so that a padding finds its kernel.
