@@ -169,9 +169,9 @@ class Net(pipeline.Net):
         return self.view()
 
     def diff(self, after: Net) -> Diff:
-        """What became of this net in another, as `netdsl diff` tells it: a value; `str()` of it is text.
+        """The differences from this net to another, as `netdsl diff` shows them: a value; `str()` of it is text.
 
-        `equal`: whether they are the same net; `pair`: what became of every step; `tensors`: of the state dict.
+        `equal`: whether they are the same net; `pair`: the change of every step; `tensors`: of the state dict.
         """
         from netdsl.diff import compare_nets
 

@@ -1,35 +1,30 @@
-"""From text to everything else, one lazy stage after another.
+"""The stages of the compiler, each computed when it is first asked for.
 
     source --resolve--> module --elaborate--> program --Printer--> PyTorch text --build--> live module
                            |                     '-----export--> ONNX model
                            '----check_file--> diagnostics
 
-A `Spec` is one file; a `Net` is one net of it with its arguments and sizes. Every stage is computed when it is first
-asked for; heavy libraries are imported by the stages that need them.
+A `Spec` is one file; a `Net` is one net of it with its arguments and sizes. Heavy libraries are imported by the stages
+that need them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from msgspec.structs import replace
+from typing import TYPE_CHECKING, Any
 
 from netdsl.budget import Budget
 from netdsl.checks.file import Programs, check_file
-from netdsl.diagnostics.diagnostic import Diagnostic, Fault
+from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.elaborate import nets, requested
 from netdsl.elaborate.builder import Options
 from netdsl.elaborate.elaborate import Elaborator
 from netdsl.elaborate.modules import Reader, resolve
-from netdsl.elaborate.nets import block_of, find_net, takes
-from netdsl.elaborate.requested import Elaborated, elaborate
+from netdsl.elaborate.requested import Elaborated, Request
 from netdsl.elaborate.trace import Trace
 from netdsl.garbage import uncollected
-from netdsl.sizes.dims import Dim
 from netdsl.source import Source
-from netdsl.syntax import ast
-from netdsl.version import __version__
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -40,28 +35,29 @@ if TYPE_CHECKING:
     from netdsl.ir.model import Program
 
 
-T = TypeVar("T")
-
-
 class Spec:
     """One file: its module, its nets, and everything that is wrong with it."""
 
     def __init__(self, source: Source, read: Reader, trace: Trace | None = None) -> None:
-        self.source = source
-        self.read = read
-        budget = Budget()
-        with budget.open():
+        self.source, self.read = source, read
+        self.elaborator = Elaborator(budget=Budget(), trace=trace)
+        with self.elaborator.budget.open():
             self.module, self.mistakes = resolve(source, read)
-        self.elaborator = Elaborator(budget=budget)
-        self.elaborator.trace = trace
 
-    def constant(self, name: str) -> Any:
-        """The value of a constant of the file; None where there is none."""
-        declared = self.module.names.get(name)
-        with self.elaborator.recording():
-            if isinstance(declared, ast.Constant):
-                return self.elaborator.evaluator.declared.constant(self.module, declared)
-        return None
+    @cached_property
+    def checked(self) -> tuple[Programs, tuple[Diagnostic, ...]]:
+        """The nets that need no further arguments, elaborated, and all mistakes of the file."""
+        return check_file(self.module, self.elaborator, self.nets, self.mistakes)
+
+    @property
+    def programs(self) -> Programs:
+        """The nets that need no further arguments, elaborated, by name; None for one with a mistake."""
+        return self.checked[0]
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """All mistakes of the file: its syntax, its names, every net it declares, every expectation."""
+        return self.checked[1]
 
     @cached_property
     def nets(self) -> tuple[str, ...]:
@@ -69,29 +65,12 @@ class Spec:
         return self.nets_for(())
 
     def nets_for(self, arguments: Iterable[str]) -> tuple[str, ...]:
-        """The nets that take these arguments, and need no others."""
-        given = set(arguments)
-        return tuple(n for n in self.module.nets if self._takes(n, given))
+        """The nets that take these arguments and need no others, in order."""
+        return nets.complete(self.module, self.elaborator, arguments)
 
-    def _takes(self, name: str, arguments: set[str]) -> bool:
-        with self.elaborator.recording():
-            block = block_of(self.module, name, self.elaborator.evaluator)
-            return block is not None and takes(block, arguments)
-        return False
-
-    @cached_property
-    def _checked(self) -> tuple[Programs, tuple[Diagnostic, ...]]:
-        return check_file(self.module, self.elaborator, self.nets, self.mistakes)
-
-    @property
-    def programs(self) -> Programs:
-        """The nets that need no further arguments, elaborated, by name."""
-        return self._checked[0]
-
-    @property
-    def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """All mistakes of the file: its syntax, its names, every net it declares, every expectation."""
-        return self._checked[1]
+    def constant(self, name: str) -> Any:
+        """The value of a constant of the file; None where there is none."""
+        return nets.constant(self.module, self.elaborator, name)
 
     def net(
         self,
@@ -100,48 +79,39 @@ class Spec:
         sizes: Mapping[str, int] | None = None,
         options: Options | None = None,
     ) -> Net:
-        """One net of the file: the named one, or the first that these arguments are enough for."""
+        """One net of the file: the named one, or the first for which these arguments are sufficient."""
         return Net(self, name, arguments or {}, sizes or {}, options or Options())
 
 
 class Net:
-    """One net: its program, and what the program becomes."""
+    """One net, and its stages from the typed program to PyTorch and ONNX."""
 
     def __init__(
         self, spec: Spec, name: str | None, arguments: Mapping[str, Any], sizes: Mapping[str, int], options: Options
     ) -> None:
-        self.spec = spec
-        self.arguments = arguments
-        self.sizes = sizes
-        self.options = options
-        self._mistakes: list[Diagnostic] = []
-        self.name = name or ""
-        try:
-            self.name = find_net(spec.module, name, spec.nets_for(arguments) if name is None else ())
-        except Fault as mistake:
-            self._mistakes.append(mistake.diagnostic)
+        self.spec, self.arguments, self.sizes, self.options = spec, arguments, sizes, options
+        self.name, self._mistakes = nets.chosen(spec.module, name, lambda: spec.nets_for(arguments))
+
+    @property
+    def request(self) -> Request:
+        """The module, the net's name, and everything that was given for it."""
+        return Request(self.spec.module, self.name, self.arguments, self.sizes, self.options)
 
     @cached_property
-    def _elaborated(self) -> Elaborated:
+    def elaborated(self) -> Elaborated:
+        """The typed program, or the mistakes of the net."""
         mistakes = (*self.spec.mistakes, *self._mistakes)
-        if mistakes:
-            return Elaborated(None, mistakes)
-        return elaborate(self.spec.module, self.name, self.arguments, self.sizes, self.options)
+        return Elaborated(None, mistakes) if mistakes else requested.elaborate(self.request)
 
     @property
     def program(self) -> Program | None:
         """The typed program; None where there are diagnostics."""
-        return self._elaborated.program
+        return self.elaborated.program
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """The mistakes of the net."""
-        return self._elaborated.diagnostics
-
-    @property
-    def moved(self) -> tuple[Diagnostic, ...]:
-        """The lines of the net that version 1 of the language read in another way."""
-        return self._elaborated.moved
+        return self.elaborated.diagnostics
 
     @property
     def checked(self) -> Program:
@@ -152,62 +122,44 @@ class Net:
 
     def resized(self, side: int) -> tuple[Program | None, tuple[Diagnostic, ...]]:
         """The program for square images of another size, or the mistakes that it has there."""
-        other = Net(self.spec, self.name, self.arguments, self.sizes, replace(self.options, image=side))
+        other = requested.elaborate(self.request.with_image(side))
         return other.program, other.diagnostics
 
     @cached_property
+    def printer(self) -> Printer:
+        """The net as classes of PyTorch."""
+        from netdsl.backends.torch.source import printer
+
+        return printer(self.checked, self.name)
+
+    @property
     def class_name(self) -> str:
         """The name of the net as a Python class."""
-        from netdsl.backends.torch.naming import class_name
+        return self.printer.class_name
 
-        return class_name(self.checked, self.name)
+    @cached_property
+    def guard(self) -> Program:
+        """The program with names for the declared sizes that the PyTorch module is not fixed to."""
+        from netdsl.backends.torch.freedom import freed
+
+        return freed(self.printer, lambda sizes: requested.elaborate(self.request.with_sizes(sizes)).program)
 
     def source(self, init: Sequence[Initialization] = ()) -> str:
         """The net as a PyTorch module: the text of a `model.py` that imports nothing but torch.
 
         `init`: the steps of the module's method `init_weights` (see `planning.initialization`); empty: PyTorch's own.
         """
-        origin = self.spec.source.name.rpartition("/")[2]
-        header = f"{self.name}, compiled from {origin} by netdsl {__version__}."
         with uncollected():
-            return self.printer.text(self.guard, header, init)
-
-    @cached_property
-    def printer(self) -> Printer:
-        """The net as classes of PyTorch."""
-        from netdsl.backends.torch.source import Printer
-
-        return Printer(self.checked, self.class_name)
-
-    @cached_property
-    def guard(self) -> Program:
-        """The program with names for the declared sizes that the PyTorch module is not made for."""
-        from netdsl.backends.torch.freedom import freed
-
-        def elaborate(sizes: Mapping[tuple[str, int], Dim]) -> Program | None:
-            other = replace(self.options, sizes=tuple((name, axis, size) for (name, axis), size in sizes.items()))
-            return Net(self.spec, self.name, self.arguments, self.sizes, other).program
-
-        return freed(self.printer, elaborate)
-
-    def current(self, tensors: Mapping[str, T]) -> dict[str, T]:
-        """Tensors by the net's keys of today, where they may have been saved by the previous release."""
-        from netdsl.weights.former import current
-
-        return current(self.checked.main, tensors)
+            return self.printer.text(self.guard, self.request.title, init)
 
     def module(self, seed: int | None = None, init: Sequence[Initialization] = ()) -> nn.Module:
         """The net as a live module; `seed` fixes its initial weights and leaves torch's own generator as it was.
 
         Raises MemoryError, before any weight is drawn, where they can't fit.
         """
-        from netdsl.analysis.count import totals
-        from netdsl.backends.torch.module import build
-        from netdsl.diagnostics.memory import check_room
+        from netdsl.backends.torch.module import build, check_memory
 
-        counted = totals(self.checked.main)
-        check_room(f"the weights of `{self.name}`", 4 * (counted.params + counted.buffers))
-
+        check_memory(self.checked, self.name)
         return build(self.source(init), self.class_name, seed)
 
     def onnx(
@@ -224,7 +176,7 @@ class Net:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Where an ONNX file of the net comes from, for its metadata."""
+        """The origin of an ONNX file of the net, for its metadata."""
         from netdsl.elaborate.origin import origin
 
-        return origin(self.spec.module, self.name, self.arguments, self.sizes, self.options, self.checked)
+        return origin(self.request, self.checked)

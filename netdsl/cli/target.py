@@ -1,4 +1,4 @@
-"""What a command works on: `SPEC[:Net]`, with arguments for the net (`-p`) and sizes for its inputs (`--size`)."""
+"""The target of a command: `SPEC[:Net]`, with arguments for the net (`-p`) and sizes for its inputs (`--size`)."""
 
 from __future__ import annotations
 
@@ -115,10 +115,11 @@ def open_spec(path: str) -> Spec:
 def live_module(net: Net, seed: int, weights: dict[str, Any] | None, init: Sequence[Initialization] = ()) -> nn.Module:
     """The net as a module in evaluation form, with fresh weights of a seed or the given ones. Raises Failure."""
     from netdsl.backends.torch.module import load_state
+    from netdsl.weights.former import current
 
     module = net.module(seed, init).eval()
     if weights is not None:
-        load_state(module, net.current(weights))
+        load_state(module, current(net.checked.main, weights))
     return module
 
 

@@ -1,4 +1,4 @@
-"""What stands once in a body, a label and an input; and the name that nothing else can have, `it`."""
+"""Uniqueness in a body: each label and each input is declared once, and nothing is called `it`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the names of a file stand for: blocks, and constants and variants, each evaluated once, when first read."""
+"""The values of a file's names: blocks, constants and variants, each evaluated once, when it is first read."""
 
 from __future__ import annotations
 

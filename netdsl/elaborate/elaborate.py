@@ -60,7 +60,7 @@ LONGEST = 600
 
 
 class Made(Struct, frozen=True, eq=False):
-    """What elaborating a block gave: None where it has a mistake."""
+    """The result of elaborating a block: None where it has a mistake."""
 
     definition: Definition | None
 
@@ -75,9 +75,11 @@ class Elaborator:
     `diagnostics` holds every mistake found so far, each once.
     """
 
-    def __init__(self, options: Options | None = None, budget: Budget | None = None) -> None:
+    def __init__(
+        self, options: Options | None = None, budget: Budget | None = None, trace: Trace | None = None
+    ) -> None:
         self.options = options or Options()
-        self.trace: Trace | None = None
+        self.trace = trace
         self.budget = budget or Budget()
         self.evaluator = Evaluator()
         self._applier = Applier(self)

@@ -1,4 +1,4 @@
-"""Where a spec of an older version of the language may mean something else today."""
+"""The lines of a spec that an older version of the language reads differently."""
 
 from __future__ import annotations
 

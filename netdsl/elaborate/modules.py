@@ -1,4 +1,4 @@
-"""Which declaration each name of a file means: the files a spec imports, and the names each one declares."""
+"""Name resolution: the files a spec imports, and the names each one declares."""
 
 from __future__ import annotations
 

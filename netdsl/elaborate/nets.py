@@ -1,15 +1,18 @@
-"""The nets of a module: which need no further arguments, and which one a name means."""
+"""The nets and constants of a module by name, and the nets that need no further arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
-from netdsl.diagnostics.diagnostic import did_you_mean, fault
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault, did_you_mean, fault
 from netdsl.elaborate.calls import block_parameters, missing
+from netdsl.elaborate.elaborate import Elaborator
 from netdsl.elaborate.expressions import Evaluator
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.names import Env
 from netdsl.elaborate.values import BlockArrow
+from netdsl.syntax import ast
 
 
 def block_of(module: Module, name: str, evaluator: Evaluator) -> BlockArrow | None:
@@ -30,6 +33,35 @@ def takes(block: BlockArrow, arguments: Collection[str]) -> bool:
     """Whether a block takes these arguments and needs no others."""
     free = block_parameters(block.block).keys() - {n for n, _ in block.arguments}
     return set(missing(block)) <= set(arguments) <= free
+
+
+def complete(module: Module, elaborator: Elaborator, arguments: Iterable[str]) -> tuple[str, ...]:
+    """The nets of a module that take these arguments and need no others, in order."""
+    given, found = set(arguments), list[str]()
+    for name in module.nets:
+        with elaborator.recording():
+            block = block_of(module, name, elaborator.evaluator)
+            found += [name] if block is not None and takes(block, given) else []
+    return tuple(found)
+
+
+def constant(module: Module, elaborator: Elaborator, name: str) -> Any:
+    """The value of a constant of a module; None where there is none."""
+    declared = module.names.get(name)
+    with elaborator.recording():
+        if isinstance(declared, ast.Constant):
+            return elaborator.evaluator.declared.constant(module, declared)
+    return None
+
+
+def chosen(
+    module: Module, name: str | None, candidates: Callable[[], Collection[str]]
+) -> tuple[str, tuple[Diagnostic, ...]]:
+    """The net that a name means, or the mistake in it. `candidates`: the nets to choose from without a name."""
+    try:
+        return find_net(module, name, candidates() if name is None else ()), ()
+    except Fault as mistake:
+        return name or "", (mistake.diagnostic,)
 
 
 def find_net(module: Module, name: str | None, complete: Collection[str]) -> str:

@@ -5,36 +5,27 @@ It holds no dates and no paths, so equal specs give equal files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from netdsl.elaborate.builder import Options
-from netdsl.elaborate.modules import Module
+from netdsl.elaborate.requested import Request
 from netdsl.ir.model import Program
 from netdsl.syntax.format import canonical_text
 from netdsl.version import LANGUAGE, __version__
 
 
-def origin(
-    module: Module,
-    name: str,
-    arguments: Mapping[str, Any],
-    sizes: Mapping[str, int],
-    options: Options,
-    program: Program,
-) -> dict[str, Any]:
+def origin(request: Request, program: Program) -> dict[str, Any]:
     """The spec of a net in canonical text (formatted, no comments), and all that was chosen for it."""
-    text = canonical_text(module.file)
+    text = canonical_text(request.module.file)
     return {
         "netdsl_version": __version__,
         "language": LANGUAGE,
-        "net": name,
+        "net": request.name,
         "spec": text,
         "spec_sha256": sha256(text.encode()).hexdigest(),
-        "imports": {imported: canonical_text(other.file) for imported, other in module.below().items()},
-        "arguments": {k: str(v) for k, v in sorted(arguments.items())},
-        "sizes": dict(sorted(sizes.items())),
+        "imports": {imported: canonical_text(other.file) for imported, other in request.module.below().items()},
+        "arguments": {k: str(v) for k, v in sorted(request.arguments.items())},
+        "sizes": dict(sorted(request.sizes.items())),
         "constraints": [str(c) for c in program.constraints],
-        "options": options.stored,
+        "options": request.options.stored,
     }

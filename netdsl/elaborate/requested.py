@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.elaborate.builder import Options
@@ -16,6 +17,33 @@ from netdsl.elaborate.modules import Module
 from netdsl.elaborate.standardize import in_units, standardized
 from netdsl.ir.model import Program
 from netdsl.sizes.constraints import broken_by
+from netdsl.sizes.dims import Dim
+from netdsl.version import __version__
+
+
+class Request(Struct, frozen=True, eq=False):
+    """A net of a module with everything that is given for it: arguments (values, or expressions of the command line),
+    sizes of its inputs, and options."""
+
+    module: Module
+    name: str
+    arguments: Mapping[str, Any]
+    sizes: Mapping[str, int]
+    options: Options
+
+    @property
+    def title(self) -> str:
+        """The first line of a file that is made of the net."""
+        return f"{self.name}, compiled from {self.module.source.name.rpartition('/')[2]} by netdsl {__version__}."
+
+    def with_image(self, side: int) -> Request:
+        """The same for square images of another size."""
+        return replace(self, options=replace(self.options, image=side))
+
+    def with_sizes(self, sizes: Mapping[tuple[str, int], Dim]) -> Request:
+        """The same with other sizes of the inputs, by the input's name and axis."""
+        other = tuple((name, axis, size) for (name, axis), size in sizes.items())
+        return replace(self, options=replace(self.options, sizes=other))
 
 
 class Elaborated(Struct, frozen=True):
@@ -26,17 +54,16 @@ class Elaborated(Struct, frozen=True):
     moved: tuple[Diagnostic, ...] = ()
 
 
-def elaborate(
-    module: Module, name: str, arguments: Mapping[str, Any], sizes: Mapping[str, int], options: Options
-) -> Elaborated:
-    """A net of a module with these arguments (values, or expressions of the command line) and sizes."""
+def elaborate(request: Request) -> Elaborated:
+    """The program of a request, or its mistakes."""
+    module, name, sizes, options = request.module, request.name, request.sizes, request.options
     elaborator = Elaborator(options)
     values: dict[str, Any] = {}
     with elaborator.recording():
-        values = {n: value_of(v, module, elaborator.evaluator) for n, v in arguments.items()}
+        values = {n: value_of(v, module, elaborator.evaluator) for n, v in request.arguments.items()}
     program = None if elaborator.diagnostics else elaborator.net(module, name, values, sizes)
     if program is not None and 1 in sizes.values():
-        elaborator.diagnostics.extend(_not_repeated(program, module, name, values, sizes, options))
+        elaborator.diagnostics.extend(_not_repeated(program, replace(request, arguments=values)))
     if program is None or elaborator.diagnostics:
         return Elaborated(None, tuple(elaborator.diagnostics), moved(elaborator.computed))
     return Elaborated(_for_training(program, options), (), moved(elaborator.computed))
@@ -49,17 +76,11 @@ def _for_training(program: Program, options: Options) -> Program:
     return program if options.units is None else in_units(program, *options.units)
 
 
-def _not_repeated(
-    program: Program,
-    module: Module,
-    name: str,
-    arguments: Mapping[str, Any],
-    sizes: Mapping[str, int],
-    options: Options,
-) -> Sequence[Diagnostic]:
+def _not_repeated(program: Program, request: Request) -> Sequence[Diagnostic]:
     """The mistakes of axes that would be repeated only because a named size is given as 1."""
-    elaborator = Elaborator(options)
-    named = elaborator.net(module, name, arguments, {n: size for n, size in sizes.items() if size != 1})
+    name, sizes, elaborator = request.name, request.sizes, Elaborator(request.options)
+    given = {n: size for n, size in sizes.items() if size != 1}
+    named = elaborator.net(request.module, name, request.arguments, given)
     if named is None:
         mistakes = elaborator.diagnostics
         return mistakes if all(d.code == "shape-mismatch" for d in mistakes) else ()

@@ -18,7 +18,7 @@ from netdsl.syntax import ast
 
 
 class Taps:
-    """What is asked of a net, and the values of its labels found so far: a loop's label has one for each round."""
+    """The labels asked of a net, and the values of its labels found so far: a loop's label has one for each round."""
 
     def __init__(self, arrow: BlockArrow, truth: Callable[[ast.Node, Env], bool]) -> None:
         self.arrow = arrow

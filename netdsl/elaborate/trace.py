@@ -1,4 +1,4 @@
-"""What passed through each statement while a net was elaborated: what an editor shows beside the source."""
+"""A record of the values that pass through each statement during elaboration, for the editor."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ Waiting = list[tuple[int, Count]]
 
 
 class Untaken:
-    """What conditionals inside the expressions of statements leave out."""
+    """The branches that conditionals inside the expressions of statements do not take."""
 
     def __init__(self, truth: Callable[[ast.Node, Env], bool]) -> None:
         self.truth = truth

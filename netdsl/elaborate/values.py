@@ -1,4 +1,4 @@
-"""What an expression of a spec can stand for: plain Python values, sizes, and arrows.
+"""The values of expressions of a spec: plain Python values, sizes, and arrows.
 
 An arrow is a function from the value that flows in to a new one, kept as data: two arrows that say the same are equal,
 so a block can be remembered by its arguments. Nothing here has been applied yet.
@@ -182,7 +182,7 @@ BROKEN = Broken()
 
 
 class Several:
-    """What flows after several inputs: nothing, until one is named."""
+    """The flow after several inputs: nothing, until one is named."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""How much a value holds, written out in full: lists and arrows share their parts, so few steps can make much.
+"""The size of a value written out in full: lists and arrows share their parts, so few steps can make a huge one.
 
 `X1 = [X0, X0]`, `X2 = [X1, X1]`, ... is a list of 2**60 numbers after sixty lines. Comparing, printing, converting or
 applying one walks through all of it; so a value that holds too much is refused when it is made, and whoever walks

@@ -34,6 +34,7 @@ from netdsl.training.export import forward_of
 from netdsl.training.readers.taken import inputs_of
 from netdsl.training.regularization import drop_paths, dropouts
 from netdsl.version import LANGUAGE
+from netdsl.weights.former import current
 
 
 class Opened(Trained, frozen=True, eq=False, kw_only=True):
@@ -155,10 +156,10 @@ def _loaded(folder: Path, net: Net, about: files.About) -> nn.Module:
         )
     tensors, _ = load_tensors(folder / files.WEIGHTS)
     try:
-        load_state(module, net.current(tensors))
+        load_state(module, current(net.checked.main, tensors))
     except UserError as error:
         if about.language < LANGUAGE:
-            raise CheckpointError.of(outdated(folder, about.language, net.moved, str(error))) from None
+            raise CheckpointError.of(outdated(folder, about.language, net.elaborated.moved, str(error))) from None
         raise
     return module
 

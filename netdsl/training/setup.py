@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ from netdsl.training.rng import key, seed_layers
 from netdsl.training.teacher import teacher_of
 from netdsl.training.trainer import Job, Trainer, Watch
 from netdsl.version import LANGUAGE
+from netdsl.weights.former import current
 
 if TYPE_CHECKING:
     from netdsl.ir.model import Program
@@ -227,7 +229,7 @@ def start(prepared: Prepared, folder: Path, ranks: ProcessGroup, watch: Watch) -
     job = Job(
         module=p.module, recipe=p.recipe, feed=feed, held=p.held, parameters=p.parameters, names=p.names, kept=p.kept,
         task=p.data.task, classes=max(1, len(p.data.classes)), folder=folder, ranks=ranks, layers=layers_of(p),
-        deviation=p.data.units[1] if p.data.units else None, current=p.net.current,
+        deviation=p.data.units[1] if p.data.units else None, current=partial(current, p.net.checked.main),
         teacher=p.teacher, own=p.own, whole=ranks.world == 1 and not p.recipe.micro_batch,
     )  # fmt: skip
     return Trainer(job, watch)

@@ -1,4 +1,4 @@
-"""Verification: what onnxruntime computes from an ONNX model is what torch computes from the emitted module."""
+"""Verification: compares the outputs of an ONNX model in onnxruntime with those of the emitted module in torch."""
 
 from __future__ import annotations
 

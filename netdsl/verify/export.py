@@ -72,6 +72,7 @@ def live_module(net: Net, weights: Mapping[str, Any] | nn.Module | None) -> nn.M
     module = net.module(seed=0)
     if weights is not None:
         from netdsl.backends.torch.module import load_state
+        from netdsl.weights.former import current
 
-        load_state(module, net.current(weights))
+        load_state(module, current(net.checked.main, weights))
     return module.eval()

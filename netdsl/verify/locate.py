@@ -1,4 +1,4 @@
-"""Where two ONNX files of one net part: the first layer whose outputs differ on the same inputs."""
+"""The point at which two ONNX files of one net diverge: the first layer whose outputs differ on the same inputs."""
 
 from __future__ import annotations
 

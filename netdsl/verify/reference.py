@@ -1,4 +1,4 @@
-"""What torch computes, how far rounding alone may move it, and how far something else is from it."""
+"""The reference outputs of torch, their rounding error, and the distance of other outputs from them."""
 
 from __future__ import annotations
 

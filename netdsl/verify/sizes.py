@@ -1,4 +1,4 @@
-"""At which sizes a net is verified: several batches, and several images and sequences where their sizes may vary."""
+"""The sizes at which a net is verified: several batches, and several images or sequences where sizes may vary."""
 
 from __future__ import annotations
 
