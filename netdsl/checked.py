@@ -1,4 +1,4 @@
-"""What a check found in a file, remembered as long as nothing it depends on has changed.
+"""A cache of check results: a file is checked again only when something that the result depends on has changed.
 
 A result is kept under a hash of the file's name and text and of the package's own files. It holds the imports that were
 looked up and the hash of what each gave, so a changed import, or a new file in its place, checks the spec again.
@@ -25,8 +25,8 @@ SHOWN = 50
 
 
 class Checked(Struct, frozen=True):
-    """What was found in one file. `nets`, `recipes`, `experiments`: those that were checked; `empty`: the file declares
-    nothing."""
+    """The result of checking a file. `nets`, `recipes`, `experiments`: those that were checked; `empty`: the file
+    declares nothing."""
 
     file: str
     nets: tuple[str, ...]

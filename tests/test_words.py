@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
+from paths import ROOT
 from prose import prose
 
 REPLACED = {
@@ -39,8 +41,33 @@ REPLACED = {
     r"what is held out": "the validation split",
     r"going through in one": "at once",
     r"moment of training": "step",
+    r"became of\b": "changes of, differences",
+    r"look(s|ed|ing)? inside\b": "measure",
+    r"how far it looks": "receptive field",
+    r"would say it\b": "as in",
+    r"for machines\b": "JSON",
+    r"made for the occasion": "fresh",
+    r"and its kin\b": "and its variants",
+    r"what any \w+ must satisfy": "checks",
+    r"(it|they|both|all|pools|reductions) shares?: ": "The base of ...",
 }
 """Phrases that were replaced, as patterns, and what to write."""
+
+
+QUESTIONS = ("What", "Which", "Whether", "How", "Where")
+"""Words that begin a question, or a clause that a reader has to turn into a thing."""
+
+
+def test_modules_and_classes_are_described_by_what_they_are() -> None:
+    """A description begins with the thing itself: `The batch of a step`, and not `What a step sees`."""
+    found = []
+    for path in sorted((ROOT / "netdsl").rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        kinds = {ast.Module: QUESTIONS, ast.ClassDef: QUESTIONS[:2]}
+        for node in ast.walk(tree):
+            if type(node) in kinds and (text := ast.get_docstring(node)):  # type: ignore[arg-type]
+                found += [f"{path}: {text}"] if text.split()[0] in kinds[type(node)] else []
+    assert not found
 
 
 @pytest.mark.parametrize("phrase", REPLACED)

@@ -41,7 +41,7 @@ class State(Struct, frozen=True):
 
 
 class Totals(Struct, frozen=True):
-    """What a definition, a layer or a step amounts to, for one sample.
+    """The totals of a definition, a layer or a step, for one sample.
 
     `params`, `buffers`: elements. `macs`: of convolutions, linears and matrix products at inference; `training_macs`:
     with what exists only while training. `activation_bytes`: what all ops write at inference. `residual_links`: every

@@ -1,4 +1,4 @@
-"""What a training step keeps in memory: the values that the backward pass needs, op by op, as PyTorch saves them."""
+"""The activation memory of a training step: the values that PyTorch saves for the backward pass, op by op."""
 
 from __future__ import annotations
 

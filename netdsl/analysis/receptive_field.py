@@ -93,7 +93,7 @@ class Field(Struct, frozen=True):
 
 
 class Reach(Struct, frozen=True):
-    """What a value of a definition depends on: bounds in each of the definition's inputs, by number.
+    """The inputs that a value of a definition depends on: bounds in each of the definition's inputs, by number.
 
     `map` is the value, or, once the field has `ended`, the last one with the image's axes. `whole`: of all positions.
     """

@@ -1,4 +1,4 @@
-"""Residual branches: the layers of each in order, and what closes it. What initialisations by branch are derived from.
+"""Residual branches: the layers of each in order, and its end. Initializations by branch are derived from them.
 
 A branch is all that the added value depends on and the shortcut does not: what a projecting shortcut shares with it (a
 pre-activation) belongs to neither.
@@ -32,7 +32,8 @@ class Branch(Struct, frozen=True):
 
 
 class Ending(Struct, frozen=True):
-    """What gives a value: the factors that multiply it, and the node of the last weight or norm (None: neither)."""
+    """The end of the path to a value: the factors that multiply it, and the node of the last weight or norm (None:
+    neither)."""
 
     multipliers: tuple[str, ...]
     node: Node | None

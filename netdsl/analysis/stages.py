@@ -1,5 +1,5 @@
-"""The order of a net's parameters in depth: stem, residual blocks by stage, head. What layer-wise rules are derived
-from."""
+"""The order of a net's parameters in depth: stem, residual blocks by stage, head. Layer-wise rules are derived
+from it."""
 
 from __future__ import annotations
 

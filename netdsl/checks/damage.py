@@ -1,4 +1,4 @@
-"""What a mistake in syntax spoils: mistakes that only follow from what could not be read are not told."""
+"""Suppression of follow-up diagnostics: those that only follow from text with a syntax error are not reported."""
 
 from __future__ import annotations
 

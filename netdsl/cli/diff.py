@@ -1,8 +1,8 @@
-"""What became of one net in another, or of one recipe: added, removed, moved and changed layers, the same change told
-once, with the parameters and MACs it costs, and which tensors of the state dict keep their place.
+"""Compare two nets or two recipes: layers that were added, removed, moved or changed, with their parameters and MACs,
+and the keys of the state dict that stay. A change that many blocks share is listed once.
 
 Nets are matched by structure and name, not by text. Two files without names are compared by the nets and recipes that
-both have; one file alone is compared with its last commit. Exit code 0 where they are equal, 1 where not.
+both have; one file alone is compared with its last commit.
 """
 
 from __future__ import annotations
@@ -33,17 +33,19 @@ examples:
   netdsl diff mine.net                               against its last commit
   netdsl diff HEAD~3:mine.net mine.net --format json
   netdsl diff resnet:ResNet50 roadmap:T_Baseline -o diff.html
+
+exit codes: 0 equal, 1 different, 2 a file cannot be read
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     what = "a spec, and after a colon a net or a recipe of it; `REV:FILE[:Name]` is a file of a git revision"
     parser.add_argument("before", metavar="A[:Name]", help=what)
-    parser.add_argument("after", metavar="B[:Name]", nargs="?", help="the same of the other side")
-    parser.add_argument("--git", metavar="REV", help="with one spec: the revision it is compared with (HEAD)")
+    parser.add_argument("after", metavar="B[:Name]", nargs="?", help="the spec, net or recipe to compare it with")
+    parser.add_argument("--git", metavar="REV", help="with one spec: the git revision to compare with (HEAD)")
     add_bindings(parser)
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="how it is printed")
-    parser.add_argument("-o", "--output", metavar="FILE", help="write it: a page (`.html`), or the text or JSON")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="the output format (text)")
+    parser.add_argument("-o", "--output", metavar="FILE", help="the file to write (`.html`: a page)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class Compared(Struct, frozen=True):
-    """What is compared, and the names that only one side has."""
+    """The comparisons of nets and recipes, and the names that only one side has."""
 
     nets: list[NetDiff]
     recipes: list[RecipeDiff]

@@ -1,4 +1,4 @@
-"""How a command ends when it cannot do what was asked."""
+"""The ways in which a command fails."""
 
 from __future__ import annotations
 

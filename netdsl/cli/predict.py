@@ -1,10 +1,10 @@
-"""Runs a trained net, from its run directory or an ONNX file, on images, arrays and tables.
+"""Run a trained net, from its run directory or an ONNX file, on images, arrays or tables.
 
-An image is resized and cut as the run's own test images; pixels go in as they are, from 0 to 1, because the net
-standardises them itself. Folders stand for the images in them, `.npy` and `.npz` files for arrays [N, ...] (uint8 are
-pixels), `.csv` and `.parquet` files for rows of the columns that the net was trained on. Classifiers give their
-likeliest classes, others labels, numbers or masks. With `--mc N` dropout stays on, and N passes give a mean and a
-deviation (Gal & Ghahramani, 2016).
+An image is resized and cropped like the run's test images; the net itself standardizes its pixels (from 0 to 1). A
+folder is read as the images in it, `.npy` and `.npz` files as arrays [N, ...] (uint8: pixels), `.csv` and `.parquet`
+files as rows of the columns that the net was trained on. Classifiers print their most probable classes, other nets
+labels, numbers or masks. `--mc N` keeps dropout on and prints the mean and the standard deviation of N passes (Gal &
+Ghahramani, 2016).
 """
 
 from __future__ import annotations
@@ -37,15 +37,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", metavar="FILE", nargs="+", help="images, folders of images, arrays, tables")
     parser.add_argument("--top", type=int, default=1, metavar="N", help="how many classes to show")
     parser.add_argument("--probabilities", action="store_true", help="the probabilities of all classes")
-    parser.add_argument("--batch", type=int, default=32, metavar="N", help="samples that are computed at once")
+    parser.add_argument("--batch", type=int, default=32, metavar="N", help="the batch size")
     parser.add_argument(
         "--mc", type=int, default=0, metavar="N", help="Monte Carlo dropout with N passes (run directories only)"
     )
-    parser.add_argument("--invert", action="store_true", help="dark on light becomes light on dark, as in the digits")
+    parser.add_argument(
+        "--invert",
+        action="store_true",
+        help="invert the images: the digits are light on dark",
+    )
     parser.add_argument(
         "-o", "--output", metavar="FILE|DIR", help="a .csv or .json file for the predictions, or a folder for masks"
     )
-    parser.add_argument("--json", action="store_true", help="an array for machines")
+    parser.add_argument("--json", action="store_true", help="print the predictions as a JSON array")
 
 
 def run(args: argparse.Namespace) -> int:

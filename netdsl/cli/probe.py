@@ -1,17 +1,19 @@
-"""Looks inside a net: what its signals do at the start, how far it looks, what its weights and its loss are like. What
-it says in words comes first, with the theory beside what is measured.
+"""Measure how a net behaves: its signals at initialization, its receptive field, its weights and its loss.
 
-  signal     mean and variance of what each layer gives, forward, and of the gradient, backward
-  dead       units of a ReLU that are 0 for every sample
-  shatter    how alike the input gradients of neighbouring inputs are
+The findings come first, in sentences; a table compares each measured value with theory.
+
+  signal     mean and variance of every layer's output, and of the gradients
+  dead       ReLU units that are 0 for every sample
+  shatter    correlation of the input gradients of neighbouring inputs
   field      the effective receptive field
   spectrum   singular values of the weights
-  paths      a residual net without some of its branches
-  lr         a range test: the loss while the learning rate rises
+  paths      the outputs of a residual net when branches are removed
+  lr         a learning-rate range test: the loss while the learning rate rises
   updates    the size of weight updates relative to the weights
-  curvature  the largest eigenvalue of the Hessian, and the step that it allows
+  curvature  the largest eigenvalue of the Hessian, and the largest stable learning rate
 
-`dead`, `paths`, `lr`, `updates` and `curvature` read the recipe's data (`--data` names others).
+Without SIGNAL: signal, field and spectrum. `dead`, `paths`, `lr`, `updates` and `curvature` use the recipe's data
+(`--data` chooses others).
 """
 
 from __future__ import annotations
@@ -56,12 +58,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_target(parser, what="a spec, and after a colon a net or a recipe of it; or a run directory")
     parser.add_argument("signals", metavar="SIGNAL", nargs="*", help=", ".join(NAMES))
     add_recipe_options(parser)
-    parser.add_argument("--data", metavar="WORD", help="the data, as a recipe would say it")
-    parser.add_argument("--init", metavar="A,B", help="compare initialisations in `signal`: `--init xavier,kaiming`")
-    parser.add_argument("--samples", type=int, default=64, metavar="N", help="how many samples are looked at (64)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of fresh weights and of random inputs (0)")
+    parser.add_argument("--data", metavar="SOURCE", help="the data, as in a recipe (default: those of the recipe)")
+    parser.add_argument("--init", metavar="A,B", help="compare initializations in `signal`: `--init xavier,kaiming`")
+    parser.add_argument("--samples", type=int, default=64, metavar="N", help="the number of samples (64)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of weights and inputs (0)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("-o", "--output", metavar="FILE", help="a page (`.html`)")
+    parser.add_argument("-o", "--output", metavar="FILE", help="the page to write (`.html`), instead of text")
 
 
 def run(args: argparse.Namespace) -> int:

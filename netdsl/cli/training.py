@@ -1,4 +1,4 @@
-"""What `train`, `eval`, `predict` and `recipe` share: the recipe that is meant, and failures in words."""
+"""Code shared by `train`, `eval`, `predict` and `recipe`: choosing the recipe, and reporting failures."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--depth", type=_depth, metavar="N", help="levels of blocks to open (as many as stay readable)")
     parser.add_argument(
-        "--diff", metavar="OTHER[:Net]", help="a page with both nets side by side, and what became of one in the other"
+        "--diff", metavar="OTHER[:Net]", help="a page with both nets side by side and their differences"
     )
 
 

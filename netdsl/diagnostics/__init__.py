@@ -1,1 +1,1 @@
-"""What is wrong with a spec, as values, and the table of codes."""
+"""Diagnostics: mistakes in a spec as values, and the table of their codes."""

@@ -1,4 +1,4 @@
-"""Which members of two sequences belong together, in order: the best alignment, at a bounded cost."""
+"""Alignment of two sequences: the best order-preserving pairing of their members, at a bounded cost."""
 
 from __future__ import annotations
 

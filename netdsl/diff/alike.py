@@ -1,4 +1,4 @@
-"""How alike two steps are, from 0 to 1, whatever their widths: what decides which step became which."""
+"""The similarity of two steps, from 0 to 1 and independent of their widths, by which steps are matched."""
 
 from __future__ import annotations
 

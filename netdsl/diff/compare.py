@@ -40,7 +40,7 @@ class Comparer:
         return self._prints.of(before) == self._prints.of(after)
 
     def pair(self, before: Definition, after: Definition) -> Pair:
-        """What became of every step."""
+        """The change of every step."""
         if (before, after) not in self._made:
             ours, theirs = self._opened(before, after)
             self._made[before, after] = self._compared(before, after, ours, theirs)
@@ -143,7 +143,7 @@ class Comparer:
 
 
 def _kind_of_block(fields: tuple[Field, ...], body: Pair | None) -> Kind:
-    """What became of a block, by what is said of it and what it holds."""
+    """The change of a block, from its own fields and from its body."""
     if fields or (body is not None and body.differs):
         return "changed"
     return "resized" if body is not None and any(e.kind == "resized" for e in body.entries) else "same"

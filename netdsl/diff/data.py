@@ -1,4 +1,4 @@
-"""Comparisons as values for machines: `netdsl diff --format json`."""
+"""Comparisons as JSON data: `netdsl diff --format json`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs between two steps that belong together: their callee, its arguments, and their flags."""
+"""The differences between two matched steps: their callee, its arguments, and their flags."""
 
 from __future__ import annotations
 

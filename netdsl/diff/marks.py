@@ -1,4 +1,4 @@
-"""What stands in which box: the entries of a comparison by the boxes of the drawings on both sides."""
+"""The entries of a comparison, by the boxes of the drawings of both nets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Key = tuple[Definition, str]
 
 
 class Mark(Struct, frozen=True, eq=False):
-    """What is said of a box: the sign of what became of it, and the entries it stands for, by number."""
+    """The mark of a box: the sign of its change, and the numbers of its entries."""
 
     sign: str
     entries: frozenset[int]

@@ -1,4 +1,4 @@
-"""What a comparison of two nets finds, as values."""
+"""The result of comparing two nets, as values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from netdsl.ops.base import Op
 from netdsl.sizes.dims import Dim
 
 Kind = Literal["same", "resized", "changed", "added", "removed"]
-"""What became of a step. `resized`: it says the same, and only the shapes around it differ."""
+"""The change of a step. `resized`: its text is the same, and only the shapes around it differ."""
 
 
 class Cost(Struct, frozen=True):
@@ -69,7 +69,7 @@ Owned = tuple[bool, bool]
 
 
 class Entry(Struct, frozen=True, eq=False):
-    """What became of one step. `fields`: what differs; `arguments`: those of two blocks that differ; `body`: the
+    """The change of one step. `fields`: what differs; `arguments`: those of two blocks that differ; `body`: the
     comparison of what they hold."""
 
     kind: Kind
@@ -127,7 +127,7 @@ class Pair(Struct, frozen=True, eq=False):
 
 
 class Tensor(Struct, frozen=True):
-    """What becomes of a tensor of the state dict: its key on both sides, and whether its shape stays."""
+    """The change of a tensor of the state dict: its key on both sides, and whether its shape stays."""
 
     before: str | None
     after: str | None

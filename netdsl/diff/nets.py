@@ -16,7 +16,7 @@ from netdsl.ops.base import Op
 
 
 def compare_nets(before: Program, after: Program, names: tuple[str, str]) -> NetDiff:
-    """What became of one net in another. Swapped nets give the same, mirrored: one direction is computed for both."""
+    """The differences between two nets. Swapped nets have the same ones, mirrored: only one direction is computed."""
     comparer = Comparer()
     if program_text(after) < program_text(before):
         pair = mirrored(comparer.pair(after.main, before.main))

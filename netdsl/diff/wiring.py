@@ -1,4 +1,4 @@
-"""Which connections differ: what a step reads, and what a definition gives, looked at through what came and went."""
+"""Different connections: the inputs of a step and outputs of a definition, traced through added or removed steps."""
 
 from __future__ import annotations
 

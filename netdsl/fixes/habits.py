@@ -1,4 +1,4 @@
-"""What people type who come from PyTorch, Keras, timm and einops, and what it is here: one table.
+"""Names of PyTorch, Keras, timm and einops, with their spellings in this language: one table.
 
 A line gives the names elsewhere, what they are called here, and the arguments elsewhere in order: `-name` is not
 written here (it is inferred, or has no meaning), `name>own` is called `own` here, `@name>own` counts axes with the
@@ -13,7 +13,7 @@ _KERAS = "-data_format -input_shape -name -kernel_initializer -bias_initializer 
 
 
 class Habit(Struct, frozen=True):
-    """What a call of elsewhere is called here, and its arguments there in order."""
+    """A call of another framework: its name here, and its arguments there in order."""
 
     op: str
     arguments: str

@@ -1,4 +1,4 @@
-"""What a mistake of today was in version 1 of the language, and the text that says it today.
+"""Migration from version 1 of the language: the old meaning of a text that is an error now, and its new spelling.
 
 Version 1 took the first two arguments of every op by position (words too), numbered labels of one name, put a `_`
 behind labels that `nn.Module` has taken, and had fewer words of its own. Each rewriting is made and the text checked

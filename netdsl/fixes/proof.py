@@ -1,4 +1,4 @@
-"""Whether an edit fixes a mistake: it is made, and the text is checked again."""
+"""Verification of an edit: it is applied, and the text is checked again."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What a hint quotes, as edits: of "did you mean `conv`?" the word is tried in the place of the marked one, of
-"`groups=2` would" the argument in the call.
+"""Edits from the code that a hint quotes: for "did you mean `conv`?" the word replaces the marked one, for
+"`groups=2` would" the argument replaces that of the call.
 """
 
 from __future__ import annotations

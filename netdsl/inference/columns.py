@@ -201,7 +201,8 @@ def for_inputs(table: Encoded, inputs: Sequence[Input], where: str) -> tuple[np.
 
 
 class _Roles(Struct, frozen=True, eq=False):
-    """What inputs take: one category each, `named` after it; the `rest` of them; the vector of all numbers."""
+    """The columns that inputs take: one category each, `named` after it; the `rest` of them; the vector of all
+    numbers."""
 
     named: tuple[str, ...]
     rest: tuple[Column, ...]

@@ -1,4 +1,4 @@
-"""What a trained net says of new samples: classes with their probabilities, labels, numbers, masks."""
+"""Predictions of a trained net for new samples: classes with their probabilities, labels, numbers, masks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Prediction = dict[str, Any]
 
 
 class Wanted(Struct, frozen=True):
-    """What is asked of each sample. `top`: so many classes; `every`: the probabilities of all; `deviation`: of a net
+    """The options of a prediction. `top`: so many classes; `every`: the probabilities of all; `deviation`: of a net
     that draws; `batch`: samples at once; `masks`: the folder that masks are written to."""
 
     top: int = 1

@@ -1,4 +1,4 @@
-"""How the parameters of a program start, as values: the trainer carries them out, and `init_weights` prints them."""
+"""Initial values of parameters, as calls that the trainer carries out and that `init_weights` is printed from."""
 
 from __future__ import annotations
 

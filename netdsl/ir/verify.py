@@ -1,4 +1,4 @@
-"""What is legal IR: every pass may rely on it, and a test holds every elaborated program to it."""
+"""The rules of legal IR, on which every pass relies; a test checks every elaborated program against them."""
 
 from __future__ import annotations
 

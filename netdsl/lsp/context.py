@@ -1,4 +1,4 @@
-"""What is being typed at an offset, read off the text: it need not be complete, or right."""
+"""The syntactic context at an offset of a text, which may be incomplete or wrong."""
 
 from __future__ import annotations
 

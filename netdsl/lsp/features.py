@@ -1,4 +1,4 @@
-"""Which request is answered by which feature, and the commands that lenses run."""
+"""The routing of requests to features, and the commands that code lenses run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown beside the source: the shape after every statement, the parameters of every layer and block, what
+"""Inlay hints: the shape after every statement, the parameters of every layer and block, what
 recipe lines come to."""
 
 from __future__ import annotations

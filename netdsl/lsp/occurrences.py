@@ -1,4 +1,4 @@
-"""What every name in a file means: the one table behind hover, definition, references, rename and colours."""
+"""The occurrences of every name of a file: the one table behind hover, definition, references, rename and colours."""
 
 from __future__ import annotations
 

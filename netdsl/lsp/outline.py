@@ -1,4 +1,4 @@
-"""What a file consists of: symbols, folding and lenses."""
+"""The outline of a file: symbols, folding ranges and code lenses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the lines of a recipe come to with its net: learning rate, phases in steps, members of groups, links."""
+"""The effect of a recipe's lines on its net: learning rate, phases in steps, members of groups, links."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ CELL = "cell.net"
 
 
 class Mistakes:
-    """What is wrong with a cell, as the command line shows it."""
+    """The mistakes of a cell, as the command line shows them."""
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         self.diagnostics = diagnostics

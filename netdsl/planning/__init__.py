@@ -1,1 +1,1 @@
-"""What a recipe will do, computed without torch."""
+"""The plan of a recipe, computed without torch."""

@@ -1,4 +1,4 @@
-"""How residual branches start: by what their weights are multiplied, and for which nets that can be said."""
+"""Initial scales of residual branches (Fixup, SkipInit), and the nets for which they are defined."""
 
 from __future__ import annotations
 

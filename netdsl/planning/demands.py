@@ -1,4 +1,4 @@
-"""What a recipe asks of a net and the net does not have, each at the field to blame.
+"""Requirements of a recipe that a net does not meet, each reported at the recipe's field.
 
 Nothing here needs the data: `netdsl check` says it, and so does whatever plans or trains, before anything is read.
 """

@@ -17,7 +17,7 @@ ROLES = ("conv", "linear", "norm", "bias", "scale", "embedding", "position", "ga
 
 
 class Parameter(Struct, frozen=True):
-    """What grouping knows of a parameter: its path, role and shape, and its layer for layer-wise decay."""
+    """A parameter as grouping sees it: its path, role and shape, and its layer for layer-wise decay."""
 
     path: str
     role: str

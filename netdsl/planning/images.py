@@ -1,4 +1,4 @@
-"""Whether the samples of a recipe fit a net's inputs: images, their channels and sizes, and what is done to them."""
+"""Checks of a recipe's samples against a net's inputs: images, their channels, sizes and augmentation."""
 
 from __future__ import annotations
 

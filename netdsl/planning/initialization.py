@@ -1,4 +1,4 @@
-"""Which tensors each component of a recipe's `init` sets, and by which functions of `torch.nn.init`, without torch."""
+"""The calls of `torch.nn.init` that each component of a recipe's `init` makes, as values, without torch."""
 
 from __future__ import annotations
 

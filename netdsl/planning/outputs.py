@@ -1,4 +1,4 @@
-"""Whether a net's main output fits the loss, the targets and the metrics of a recipe."""
+"""Checks of a net's main output against the loss, the targets and the metrics of a recipe."""
 
 from __future__ import annotations
 

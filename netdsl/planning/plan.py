@@ -1,4 +1,4 @@
-"""What a recipe will do, before it is done."""
+"""The plan of a training run: steps, rates, groups and cost, before anything is computed."""
 
 from __future__ import annotations
 

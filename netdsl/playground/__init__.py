@@ -1,1 +1,1 @@
-"""What the page of the playground asks: the same answers as the command line and the editor give, as JSON."""
+"""The playground's back end: the answers of the command line and of the language server, as JSON."""

@@ -42,7 +42,7 @@ class Above(Struct, frozen=True):
 
 
 class Glance(Struct, frozen=True):
-    """What is beside one declaration, before the whole text is checked."""
+    """The hints beside one declaration, before the whole text is checked."""
 
     start: int
     end: int
@@ -66,7 +66,7 @@ class Declared(Struct, frozen=True):
 
 
 class Checked(Struct, frozen=True):
-    """What a check gives. `problems` counts all mistakes, `shown` are the first of them."""
+    """The result of a check. `problems` counts all mistakes, `shown` are the first of them."""
 
     errors: int
     warnings: int

@@ -22,7 +22,7 @@ NETS = 8
 
 
 class Spread(Struct, frozen=True):
-    """What the theory says of a value: the variance of where it looks, in pixels of the input along the vertical axis,
+    """The theory of a value: the variance of where it looks, in pixels of the input along the vertical axis,
     and the pixels between two of its positions."""
 
     variance: float

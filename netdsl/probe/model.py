@@ -1,4 +1,4 @@
-"""What a probe finds, as values: words first, then numbers."""
+"""The findings of a probe, as values: sentences first, then numbers."""
 
 from __future__ import annotations
 

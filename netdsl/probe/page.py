@@ -1,4 +1,4 @@
-"""What a probe found as a page: one HTML file, words first, then plots and tables."""
+"""The findings of a probe as one HTML file: sentences first, then plots and tables."""
 
 from __future__ import annotations
 

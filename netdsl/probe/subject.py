@@ -1,4 +1,4 @@
-"""What is probed: a net with its weights, and samples for it; of a run, or made for the occasion."""
+"""The subject of a probe: a net with its weights, of a run or fresh ones, and samples for it."""
 
 from __future__ import annotations
 

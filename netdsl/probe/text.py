@@ -1,4 +1,4 @@
-"""What a probe found, for a terminal: words first, then the numbers."""
+"""The findings of a probe for a terminal: sentences first, then the numbers."""
 
 from __future__ import annotations
 

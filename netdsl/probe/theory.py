@@ -1,4 +1,4 @@
-"""What is to be expected of a net at its start: mean and mean square of every value, from those of its inputs.
+"""Theory of signal propagation at initialization: mean and mean square of every value, from those of its inputs.
 
 Weights are drawn independently and values are close to normal, so that the moments of an op's output follow from those
 of its inputs (He et al. 2015, Poole et al. 2016). Where they don't (pooling, attention), the measured ones take over.

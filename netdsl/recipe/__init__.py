@@ -1,1 +1,1 @@
-"""What a recipe can say: one schema, checked before torch is loaded."""
+"""Recipes: one schema of fields and components, checked before torch is loaded."""

@@ -14,7 +14,7 @@ from netdsl.recipe.component import Component, Duration, component_name
 
 
 class Kind(Struct, frozen=True, eq=False):
-    """What a field or an argument accepts.
+    """The values that a field or an argument accepts.
 
     `components`: those it accepts, by name. `choices`: bare names. `item`: the kind of the items of a list of any
     length. `weight`: the kind of the values of `weights(name=0.3, ...)`. `plain`: types of plain values. `expected`:

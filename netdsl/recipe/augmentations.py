@@ -1,4 +1,4 @@
-"""What is done to the images of a training batch, in the order written. Every draw is per sample."""
+"""Augmentations of training images, applied in the order written. Random parameters are drawn per sample."""
 
 from __future__ import annotations
 
@@ -271,7 +271,7 @@ Share = Annotated[Positive, Meta(description="chance to be the one for a batch, 
 
 
 class Mix(Component, frozen=True, kw_only=True):
-    """What mixes two samples of a batch: how often, and how the mixing is drawn."""
+    """The base of mixing two samples of a batch: its probability, and the distribution of the mixing weight."""
 
     p: Annotated[Probability, Meta(description="probability that a batch is mixed")] = 1.0
     per: Per = "batch"

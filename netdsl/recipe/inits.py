@@ -1,4 +1,4 @@
-"""How weights start. `->` applies one after the other: `kaiming(mode=fan_out, only=["conv"]) -> zero_last_norm`."""
+"""Weight initialization. `->` applies one after the other: `kaiming(mode=fan_out, only=["conv"]) -> zero_last_norm`."""
 
 from __future__ import annotations
 

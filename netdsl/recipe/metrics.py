@@ -1,4 +1,4 @@
-"""What can be measured of a net: each metric with the tasks that have it, declared once."""
+"""The metrics that a recipe can name: each with the tasks that it applies to, declared once."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ Momentum = Annotated[float, Meta(ge=0, lt=1, description="momentum")]
 
 
 class Optimizer(Component, frozen=True, kw_only=True):
-    """What all have. `per_batch`: the batch that `lr` is stated for; lr scales linearly with the recipe's."""
+    """The base of all optimizers. `per_batch`: the batch that `lr` is stated for; lr scales linearly with the
+    recipe's."""
 
     positional: ClassVar[int] = 1
     lr: Lr
@@ -67,7 +68,7 @@ class Sgd(Optimizer, frozen=True, tag="sgd", kw_only=True):
 
 
 class Adaptive(Optimizer, frozen=True, kw_only=True):
-    """What Adam and its kin share."""
+    """The base of Adam and its variants."""
 
     lr: Lr = 1e-3
     betas: Betas = (0.9, 0.999)

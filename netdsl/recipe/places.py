@@ -1,4 +1,4 @@
-"""Where the parts of a recipe are written."""
+"""The positions of a recipe's parts in the text."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Resolved(Struct, frozen=True, eq=False):
 
 
 class Lineage(Struct, frozen=True, eq=False):
-    """What a recipe says together with all that it extends: the last writing of each field, every group and freeze with
+    """A recipe together with all that it extends: the last writing of each field, every group and freeze with
     the chapter it stands in, where those are, and the mistakes in names of fields.
 
     It is made from the lineage of the base, so that a chain of any length costs its own text once.

@@ -1,4 +1,4 @@
-"""What may change when a run is resumed: what does not change the meaning of the steps and weights that are there."""
+"""Fields of a recipe that may change when a run is resumed: those that leave the finished steps valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run keeps: which checkpoints, and which weights it is measured with at the end."""
+"""Retention: the checkpoints that a run keeps, and the weights that are evaluated at its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Keep(Component, frozen=True, tag="keep"):
 
 
 class Final(Component, frozen=True):
-    """Which weights are measured and exported at the end."""
+    """The weights that are evaluated and exported at the end."""
 
 
 @component("final")

@@ -1,4 +1,4 @@
-"""Which samples an epoch shows, where not each of them once."""
+"""Sampling: the samples of an epoch, where it does not show each of them once."""
 
 from __future__ import annotations
 

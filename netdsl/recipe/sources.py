@@ -1,4 +1,4 @@
-"""Where samples come from, and what is done to them once: `data = cifar10("folder")`, `standardize = channel`."""
+"""Data sources, and processing that is done once: `data = cifar10("folder")`, `standardize = channel`."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def verdict(cases: Sequence[Case], gate: float) -> str:
 
 
 def cases_data(cases: Sequence[Case]) -> list[dict[str, Any]]:
-    """The comparisons for machines; `difference` is None where there is none, `accepted` what it was held to."""
+    """The comparisons as JSON data; `difference` is None where there is none, `accepted` what it was held to."""
     return [
         {
             "batch": c.batch,

@@ -126,7 +126,7 @@ def _marked(at: Place, window: Place) -> tuple[str, str, int]:
 
 
 def as_data(found: Diagnostic) -> dict[str, Any]:
-    """A diagnostic for machines: lines and columns count from 1, the end is exclusive."""
+    """A diagnostic as JSON data: lines and columns count from 1, the end is exclusive."""
     data: dict[str, Any] = {"severity": found.severity, "code": found.code, "message": found.message}
     data |= _range(found.at) | {"label": found.label or None, "path": found.path or None}
     data["labels"] = [{"message": label.message} | _range(label.at) for label in found.labels]

@@ -1,4 +1,5 @@
-"""What is generated in the page of recipes, between its markers: the published recipes, and every field and component.
+"""The generated parts of the page of recipes, between its markers: the published recipes, and every field and
+component.
 
 python -m netdsl.render.recipes specs docs/recipes.md
 """

@@ -1,4 +1,4 @@
-"""What is being done, while it takes long: one line on a terminal, nothing elsewhere."""
+"""A status line for long operations: one line on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A summary as data for machines. Sizes are integers, or text where they are symbolic."""
+"""A summary as JSON data. Sizes are integers, or text where they are symbolic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of one named size: a range, residues, perhaps finitely many values."""
+"""The known facts of one named size: a range, residues, perhaps finitely many values."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Axis:
         return True
 
     def _verdict(self, changed: bool) -> str:
-        """What became of the last question. Sets of residues that stay apart are taken to have a value in common."""
+        """The answer to the last question. Sets of residues that stay apart are taken to have a value in common."""
         if NOTHING in self.classes or (self.maximum is not None and self.maximum < self.minimum):
             return IMPOSSIBLE
         if self.values is not None:

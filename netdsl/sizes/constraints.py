@@ -1,4 +1,4 @@
-"""What must hold of the named sizes, derived while shapes are inferred.
+"""Constraints on named sizes, derived while shapes are inferred.
 
 `Assumptions` answers questions about sizes (`equal`, `divisible`, `at_least`, `require`): proven facts cost nothing,
 facts that can never hold are errors, and what lies between becomes a constraint on the named sizes. For one named size
@@ -98,7 +98,7 @@ class Relation(Struct, frozen=True):
 
 
 class Required(Relation, frozen=True):
-    """What a `require` asks of named sizes, with its message; `text` is how it reads."""
+    """The condition of a `require` on named sizes, with its message; `text` is its spelling."""
 
     message: str = ""
     text: str = ""
@@ -108,7 +108,7 @@ class Required(Relation, frozen=True):
 
 
 class Either(Struct, frozen=True):
-    """What a `require` asks of named sizes with `or`: all facts of one of these options."""
+    """The condition of a `require` on named sizes with `or`: all facts of one of these options."""
 
     options: tuple[tuple[Required, ...], ...]
     message: str = ""

@@ -1,4 +1,4 @@
-"""Whether a fact over several named sizes can hold at all, given what is known of each of them alone."""
+"""Satisfiability of a fact over several named sizes, given the known facts of each of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether several facts over named sizes contradict each other, as `H > W` and `H < W` do.
+"""Contradictions between several facts over named sizes, such as `H > W` and `H < W`.
 
 Each fact says that a size is at least 0. A size is a row: factors of its terms and a constant, where a product or a
 division is a term like a name, with the bounds that are known of it. Terms are eliminated one by one (Fourier and

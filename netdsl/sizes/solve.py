@@ -1,4 +1,4 @@
-"""Which values of one named size make an expression zero, or at least zero.
+"""Solutions for one named size: the values for which an expression is zero, or at least zero.
 
 An expression of floor divisions by numbers is linear plus bounded: between two parallel lines. Where the lines rise or
 fall, only the values between their zeros are in doubt, and an expression that only grows is bisected. Where they are

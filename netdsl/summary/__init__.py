@@ -1,4 +1,4 @@
-"""What a net amounts to, as a value: totals, inputs and outputs, and a tree of rows. How it looks is `render`'s."""
+"""The summary of a net, as a value: totals, inputs and outputs, and a tree of rows. `render` prints it."""
 
 from netdsl.summary.model import Port, Row, Summary
 from netdsl.summary.summarize import summarize, totals_of

@@ -48,7 +48,7 @@ class Row(Struct, frozen=True):
 
 
 class Summary(Struct, frozen=True):
-    """What a net amounts to, for one sample."""
+    """The totals, inputs, outputs and rows of a net, for one sample."""
 
     net: str
     doc: str

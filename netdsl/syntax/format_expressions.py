@@ -1,4 +1,4 @@
-"""How expressions are written: a method for each class of `netdsl.syntax.ast`."""
+"""The formatter's text of expressions: a method for each class of `netdsl.syntax.ast`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How statements and declarations are written: a method for each class of `netdsl.syntax.ast`."""
+"""The formatter's text of statements and declarations: a method for each class of `netdsl.syntax.ast`."""
 
 from __future__ import annotations
 

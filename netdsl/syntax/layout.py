@@ -1,4 +1,4 @@
-"""Which newlines end a statement: a filter between the lexer and the parser."""
+"""Newlines that end a statement: a filter between the lexer and the parser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large a spec may be. What is larger is refused before it is parsed, so that no text can exhaust the machine."""
+"""Limits on the size of a spec. A larger one is refused before it is parsed, so no text can exhaust the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the formatter puts each comment: beside or above the item that it was written at.
+"""Placement of comments by the formatter: beside or above the item that it was written at.
 
 Items are what stands on lines of its own when it is long: declarations, statements, fields, arguments, the items of
 lists, the stages of pipelines. The node whose items they are is their host.

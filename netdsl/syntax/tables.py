@@ -27,7 +27,7 @@ BUILT = Path(__file__).with_name("netdsl.tables")
 
 
 class Tables(msgspec.Struct, frozen=True, array_like=True):
-    """What lark keeps of a grammar. `stamp` says of which grammar, and for which lark."""
+    """The parse tables of lark for a grammar. `stamp` identifies the grammar and lark's version."""
 
     stamp: str
     data: dict[str, Any]

@@ -15,7 +15,8 @@ Callback = Callable[[dict[str, Any]], Any]
 
 
 class Stoppable(Protocol):
-    """What callbacks can end: `ending` after an evaluation and a checkpoint, `interrupted` with a checkpoint alone."""
+    """A training that callbacks can end: `ending` after an evaluation and a checkpoint, `interrupted` with a
+    checkpoint alone."""
 
     ending: bool
     interrupted: bool

@@ -63,7 +63,8 @@ SMALL = 500_000_000
 
 
 class Request(Struct, frozen=True, eq=False, kw_only=True):
-    """What is to be trained, where, and what is left out. `folder` None: the next free one under `runs`.
+    """The net and recipe to train, the run directory, and the outputs to leave out. `folder` None: the next free one
+    under `runs`.
 
     `checkpoint`: one of the kept, where a run does not resume from the newest; `before`: the recipe that it had so far.
     """

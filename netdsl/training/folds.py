@@ -1,4 +1,4 @@
-"""The runs of a cross-validation, one after the other, and what they say together."""
+"""Cross-validation: one run for each fold, and the mean of their results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which parameters train at a step: all but those that are frozen, permanently or until a time."""
+"""The trainable parameters at a step: all but those that are frozen, permanently or until a later step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from netdsl.recipe.schema import Recipe
 
 
 class Freezing:
-    """What is frozen, as a function of the step: nothing has to be restored.
+    """The frozen parameters as a function of the step, without state to restore.
 
     `never`: paths that are never trained. `together`: several processes add up gradients, and all must have the same
     ones: what is frozen for a time is computed there, and its gradient dropped.

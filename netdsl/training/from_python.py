@@ -25,7 +25,7 @@ from netdsl.training.python_data import as_data_set
 
 
 class Wishes(TypedDict, total=False):
-    """What a call asks for besides its net and recipe."""
+    """The options of a call besides its net and recipe."""
 
     test: Any
     target: str | None

@@ -1,4 +1,4 @@
-"""What a drawing of a definition consists of: its steps as items, equal neighbours folded, long bodies in segments."""
+"""The items of a drawing: the steps of a definition, with equal neighbours folded and long bodies in segments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the nodes of a grid stand from left to right: the main path straight down, branches beside it."""
+"""Horizontal positions of the nodes of a grid: the main path straight down, branches beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How lines run from port to port: down from a port, along a track between two layers, down again."""
+"""Routing of lines from port to port: down from a port, along a track between two layers, down again."""
 
 from __future__ import annotations
 

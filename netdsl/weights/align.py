@@ -22,7 +22,7 @@ from netdsl.weights.use import Use
 
 @dataclass
 class Alignment:
-    """Which unit of the file is which of the net's, by number, and why. `open`: layers that could be several."""
+    """The net's unit for each unit of the file, by number, and the reason. `open`: layers that could be several."""
 
     pairs: dict[int, Unit] = field(default_factory=dict)
     why: dict[int, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Whether a net with its weights computes what another did: shapes alone do not prove the constants between them."""
+"""Comparison of a net's outputs with recorded ones: matching shapes do not prove that constants such as eps match."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers that other projects write in other pieces: query, key and value apart, linears the other way round."""
+"""Layers that other projects store differently: separate query, key and value, transposed linears."""
 
 from __future__ import annotations
 

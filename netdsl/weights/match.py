@@ -1,4 +1,4 @@
-"""Which tensors of a foreign state dict are which of a net's, and why.
+"""Matching: the tensor of a foreign state dict for each tensor of a net, with the reason.
 
 In this order: what a mapping says; equal keys; then the alignment of the file's prefixes with the net's order of use
 (`align`), after what only one side has is set aside (`reconcile`). What evidence leaves open stays open: a match is
@@ -45,7 +45,7 @@ class Open(Struct, frozen=True):
 
 
 class Matching(Struct, frozen=True):
-    """What was matched, what the net still misses, what is left over, what is open.
+    """The result of matching: matched, missing, unused and ambiguous tensors.
 
     `filled`: tensors of the net that no file need have (counters, tables of indices, statistics of the data);
     `spared`: missing ones that only outputs while training need, or that were excluded.

@@ -1,4 +1,4 @@
-"""What names say: in which order things of one family come, and which words mean the same."""
+"""Information in names: the order of the members of one family, and words that mean the same."""
 
 from __future__ import annotations
 

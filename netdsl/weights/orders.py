@@ -1,4 +1,4 @@
-"""Orders of what stands under one prefix of a file: which the numbers in names allow, and which fit."""
+"""Orders of the keys under one prefix of a file: those that the numbers in names allow, and those that fit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Order = tuple[tuple[Node, int], ...]
 
 @dataclass(frozen=True)
 class Rule:
-    """Which parts must stand before which others: by the numbers in their names, but for some families."""
+    """A partial order of parts: by the numbers in their names, except for some families."""
 
     node: Node
     free: frozenset[str] = frozenset()

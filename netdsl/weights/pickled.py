@@ -23,7 +23,7 @@ MOST_TRIES = 64
 
 
 class Setting:
-    """What stands where a checkpoint has an object of settings."""
+    """A placeholder for an object of settings in a checkpoint."""
 
     def __new__(cls, *args: Any, **named: Any) -> Setting:
         return object.__new__(cls)

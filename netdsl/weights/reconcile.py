@@ -1,4 +1,4 @@
-"""What a file and a net have in common, where one has more than the other: heads, auxiliary outputs, other sizes.
+"""The common part of a file and a net where one has more than the other: heads, auxiliary outputs, other sizes.
 
 Layers are compared by their signatures. What only one side has is set aside, whole prefixes at a time, so that what is
 left is the same multiset of signatures on both sides. Layers that differ in one size only (classes, input channels,

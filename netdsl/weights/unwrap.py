@@ -1,4 +1,4 @@
-"""Where in a checkpoint the weights are: a state dict may be wrapped in any key, beside an optimizer and a config."""
+"""Locates the weights in a checkpoint: a state dict may be wrapped in any key, beside an optimizer and a config."""
 
 from __future__ import annotations
 

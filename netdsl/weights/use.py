@@ -1,4 +1,4 @@
-"""In which order a net uses its layers, and which of them feed which."""
+"""The order in which a net uses its layers, and the layers that feed each of them."""
 
 from __future__ import annotations
 

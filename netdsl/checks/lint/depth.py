@@ -1,4 +1,4 @@
-"""How many ops of a kind a signal passes in a row, block by block."""
+"""The number of ops of a kind in a row on the path of a signal, block by block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which op reads what which op gives, across the borders of blocks.
+"""The data flow between ops, across the borders of blocks.
 
 A block that is used many times is walked once: it keeps, for each input, the ops that read it first and, for each
 output, the op that gives it. So the cost follows the number of distinct blocks, as that of elaboration does.
@@ -58,8 +58,8 @@ Giver = tuple[Step | None, tuple[Use, ...]]
 
 
 class Ends(Struct, frozen=True, eq=False):
-    """What a definition shows to its callers: the first readers of each input, the numbers of the outputs that are
-    that input itself, and for each output the op that gives it, with those inside that read it too."""
+    """The interface of a definition to its callers: the first readers of each input, the numbers of the outputs that
+    are that input itself, and for each output the op that gives it, with those inside that read it too."""
 
     readers: tuple[tuple[Use, ...], ...]
     same: tuple[tuple[int, ...], ...]

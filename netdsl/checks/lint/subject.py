@@ -1,4 +1,4 @@
-"""What lints look at: a file with its elaborated nets, or a recipe with its net."""
+"""The input of a lint: a file with its elaborated nets, or a recipe with its net."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What moves pixels: the mask moves alike, read without blending."""
+"""Geometric augmentations: a mask is transformed like its image, with nearest-neighbour sampling."""
 
 from __future__ import annotations
 

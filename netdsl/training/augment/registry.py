@@ -17,7 +17,7 @@ Standard = tuple[Tensor, Tensor]
 
 
 class Frame(Struct, frozen=True, eq=False):
-    """What a step of the pipeline may draw from: its own purpose, the samples' draws, the epoch; and how the net
+    """The context of a step of the pipeline: its own purpose, the samples' draws, the epoch; and how the net
     standardises what it gives."""
 
     draws: KeyedRng

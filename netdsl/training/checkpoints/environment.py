@@ -1,4 +1,4 @@
-"""What a run's numbers depend on besides its recipe: versions, device, threads, kernels."""
+"""The environment that a run's results depend on besides its recipe: versions, device, threads, kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which samples a step sees, and in what form: a function of (seed, step)."""
+"""The batch of a training step: a function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Batch(Struct, frozen=True, eq=False):
 
 
 class Stage(Struct, frozen=True, eq=False):
-    """What is done to the images of some steps."""
+    """The processing of images in some range of steps."""
 
     recipe: Recipe
     augment: Pipeline

@@ -1,4 +1,4 @@
-"""What a loss makes of targets that are numbers: yes-or-no labels, or probabilities of classes."""
+"""Targets that are numbers, as a loss reads them: binary labels, or probabilities of classes."""
 
 from __future__ import annotations
 

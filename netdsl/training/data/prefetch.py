@@ -116,7 +116,7 @@ def _only_the_parent_is_interrupted(number: int) -> None:
 
 
 class Ahead:
-    """What `read` gives for shares of steps, known in advance; counts the time that was spent waiting for it.
+    """Reads the batches of known steps in advance with `read`, and measures the time spent waiting for them.
 
     `found`: what was read of one share after the other, by so many `workers`.
     """

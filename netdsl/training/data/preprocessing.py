@@ -1,4 +1,4 @@
-"""What a net does to raw pixels before its first layer: the recipe's `standardize`, and its numbers in the module."""
+"""Preprocessing inside the net: the recipe's `standardize` of raw pixels, and its statistics in the module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which samples a step sees: plain numbers, the same in the process that trains and in those that read."""
+"""The sample indices of a training step, equal in the training process and in the reading processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must hold of a data set, whatever it was read from, and of what a recipe does to it."""
+"""Checks of a data set after reading, whatever its source, and of the recipe's use of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory of the host: what a step frees, the next one needs again."""
+"""Host memory: keeps freed memory in the process, because the next step allocates it again."""
 
 from __future__ import annotations
 

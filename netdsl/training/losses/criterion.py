@@ -1,4 +1,4 @@
-"""What a net gives for a batch: one tensor, or several by name, and the weighted loss over them."""
+"""The outputs of a net for a batch, one tensor or several by name, and the weighted loss over them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slow weights that follow the trained ones and pull them back (Zhang et al. 2019)."""
+"""Lookahead (Zhang et al. 2019): slow weights, with which the trained ones are synchronized every k steps."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from netdsl.training.metrics import improves, score
 
 
 class Falls(Struct, frozen=True):
-    """What a plateau has seen: the best of its metric (less is better), the evaluations since then, and how often lr
-    has fallen."""
+    """The state of a plateau schedule: the best of its metric (less is better), the evaluations since then, and how
+    often lr has fallen."""
 
     best: float | None = None
     stale: int = 0

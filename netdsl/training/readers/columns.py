@@ -33,7 +33,7 @@ from netdsl.training.rng import permutation
 
 
 class Known(Struct, frozen=True, eq=False):
-    """What a net was trained on: the columns, and the names of the classes (none for regression targets)."""
+    """The columns of a net's training data: the columns, and the names of the classes (none for regression targets)."""
 
     columns: tuple[Column, ...]
     classes: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Data that were passed in Python, and are not here."""
+"""The reader of a recipe whose data were passed in Python and are not available."""
 
 from __future__ import annotations
 

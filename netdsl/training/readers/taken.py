@@ -1,4 +1,4 @@
-"""Data as a net takes them: what depends on its inputs, and not on the file that was read."""
+"""Adapts data to a net's inputs, whatever file they were read from."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a run shows: progress, HTML page, TensorBoard."""
+"""Reports of a run: progress, HTML page, TensorBoard."""
