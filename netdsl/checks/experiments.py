@@ -14,7 +14,7 @@ from netdsl.elaborate.builder import Options
 from netdsl.elaborate.elaborate import Elaborator
 from netdsl.elaborate.given import Expression
 from netdsl.elaborate.modules import Module
-from netdsl.elaborate.requested import elaborate
+from netdsl.elaborate.requested import Request, elaborate
 from netdsl.planning.demands import demands
 from netdsl.planning.experiment_entries import Read, read_experiment
 from netdsl.planning.experiments import ALPHA, Cell, Experiment, Factor, pairs_needed
@@ -99,7 +99,7 @@ class ExperimentCheck:
     def _elaborated(self, reference: NetReference, texts: Mapping[str, str]) -> CheckedNet | Diagnostic | None:
         arguments = {n: Expression(v) for n, v in texts.items()}
         reference = complete(reference, self.elaborator.evaluator, arguments) or reference
-        made = elaborate(reference.module, reference.name, arguments, {}, Options())
+        made = elaborate(Request(reference.module, reference.name, arguments, {}, Options()))
         if made.program is None:
             return made.diagnostics[0] if made.diagnostics else None
         return CheckedNet(reference, made.program, arguments)

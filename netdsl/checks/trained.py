@@ -9,7 +9,7 @@ from typing import Any
 from netdsl.checks.lint.flow import Flow
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.elaborate.builder import Options
-from netdsl.elaborate.requested import elaborate
+from netdsl.elaborate.requested import Request, elaborate
 from netdsl.ir.model import Program
 from netdsl.planning.recipes import NetReference
 
@@ -31,6 +31,6 @@ class CheckedNet:
 
     def resized(self, side: int) -> tuple[Program | None, tuple[Diagnostic, ...]]:
         if side not in self.sizes:
-            made = elaborate(self.module, self.name, self.arguments, {}, Options(image=side))
+            made = elaborate(Request(self.module, self.name, self.arguments, {}, Options(image=side)))
             self.sizes[side] = made.program, made.diagnostics
         return self.sizes[side]

@@ -15,7 +15,7 @@ from netdsl.tensors import TensorType
 
 HELPER = '''\
 class {name}(nn.{name}):
-    """torch.nn.{name} over [N, L, D] that gives the outputs of all steps."""
+    """torch.nn.{name} over [N, L, D] that returns the outputs of all steps."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x)[0]
@@ -23,7 +23,7 @@ class {name}(nn.{name}):
 
 STATES_HELPER = '''\
 class {own}(nn.{name}):
-    """torch.nn.{name} over [N, L, D] from a state [N, layers, H]; gives {results}."""
+    """torch.nn.{name} over [N, L, D] from a state [N, layers, H]; returns {results}."""
 
     def forward(self, x: Tensor, h0: Tensor | None = None) -> {hint}:
         if h0 is not None:
@@ -35,7 +35,7 @@ class {own}(nn.{name}):
 
 CELL_HELPER = '''\
 class {own}(nn.{name}):
-    """torch.nn.{name} over [N, L, D] from states [N, layers, H]; gives {results}."""
+    """torch.nn.{name} over [N, L, D] from states [N, layers, H]; returns {results}."""
 
     def forward(self, x: Tensor, h0: Tensor | None = None, c0: Tensor | None = None) -> {hint}:
         state = None
@@ -130,7 +130,7 @@ class Recurrent(Op, frozen=True):
         if not given and not self.states:
             return name, HELPER.format(name=name)
         returned = ", ".join(["y", *(f"{s}.transpose(0, 1)" for s in self.state)]) if self.states else "y"
-        results = "all outputs and the last state" if self.states else "all outputs"
+        results = "outputs and last state" if self.states else "all outputs"
         own = f"{name}States" if self.states else f"{name}From"
         source = CELL_HELPER if len(self.state) > 1 else STATES_HELPER
         hint = "tuple[Tensor, ...]" if self.states else "Tensor"

@@ -1,4 +1,4 @@
-"""What reading the entries of an experiment has in common: mistakes at their places, values as text."""
+"""Code shared by the readers of an experiment's entries: mistakes at their places, values as text."""
 
 from __future__ import annotations
 

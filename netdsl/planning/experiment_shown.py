@@ -1,4 +1,4 @@
-"""What an experiment measures, compares and draws."""
+"""The measures, comparisons and figures of an experiment."""
 
 from __future__ import annotations
 

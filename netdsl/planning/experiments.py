@@ -25,7 +25,7 @@ class Range(Struct, frozen=True):
 
 
 class Factor(Struct, frozen=True, eq=False):
-    """What varies: an argument of the net, or a field of the recipe (`of`), with its values as they are written, or a
+    """A factor that varies: an argument of the net, or a field of the recipe (`of`), with its values as they are written, or a
     range that a search draws from. `places` are those of the values."""
 
     path: str

@@ -1,4 +1,4 @@
-"""What an experiment can measure of a run, by path: `test.top1`, `params`, `seconds`."""
+"""The measures that an experiment can take of a run, by path: `test.top1`, `params`, `seconds`."""
 
 from __future__ import annotations
 

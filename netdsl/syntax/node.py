@@ -1,4 +1,4 @@
-"""What every node of the syntax tree is, and walks over the nodes inside one."""
+"""The base of all nodes of the syntax tree, and walks over the nodes inside one."""
 
 from __future__ import annotations
 

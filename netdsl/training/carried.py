@@ -29,7 +29,7 @@ Places = tuple[int, int]
 
 
 class Window(Struct, frozen=True, eq=False):
-    """What an evaluation computes at once: `rows` of a split, which are the next windows of the streams at `places`;
+    """A batch of an evaluation: `rows` of a split, which are the next windows of the streams at `places`;
     `fresh`: their first ones."""
 
     rows: Tensor

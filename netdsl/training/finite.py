@@ -23,7 +23,7 @@ LEAST_SCALE = 2.0**-24
 
 
 class Loop(Protocol):
-    """What is looked at of a training loop. `pending`: steps with their losses and gradient norms that nobody has
+    """The state of the finite checks of a training loop. `pending`: steps with their losses and gradient norms that nobody has
     looked at; `skipped`: steps in a row that the scaler of fp16 left out."""
 
     pending: list[tuple[int, Tensor]]

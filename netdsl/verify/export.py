@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from netdsl.backends.onnx.file import save
 from netdsl.backends.onnx.proto import annotate
 from netdsl.backends.onnx.weights import weights_hash
+from netdsl.weights.former import current
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,7 +73,6 @@ def live_module(net: Net, weights: Mapping[str, Any] | nn.Module | None) -> nn.M
     module = net.module(seed=0)
     if weights is not None:
         from netdsl.backends.torch.module import load_state
-        from netdsl.weights.former import current
 
         load_state(module, current(net.checked.main, weights))
     return module.eval()

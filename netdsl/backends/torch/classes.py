@@ -5,7 +5,7 @@ that the caller can give, become one class.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from itertools import chain, count
 from typing import Any, cast
@@ -304,14 +304,7 @@ def _make(
     state = _State(explainer, {n for n, _ in named}, optional)
     members = [(n, transform(optional.simplified(n, t), state.constructed)) for n, t in named]
     gone = {f"self.{n}" for n, tree in members if tree == Apply("nn.Identity")}
-
-    def change(node: Node) -> Node:
-        if isinstance(node, Apply) and node.function in gone and len(node.args) == 1:
-            (inner,) = node.args
-            return cast(Node, inner)
-        return state.read(node)
-
-    forward = [transform(tree, change) for tree in trees[size:]]
+    forward = [transform(tree, partial(_without, gone, state)) for tree in trees[size:]]
     operations = [
         Operation(op.targets, tree, op.weight, op.training, op.shared)
         for op, tree in zip(plans[0].operations, forward, strict=False)
@@ -329,6 +322,13 @@ def _make(
         tuple(forward[calls:]),
         optional.names(dict(kept)),
     )
+
+
+def _without(gone: Collection[str], state: _State, node: Node) -> Node:
+    """A node of the forward method; layers that do nothing in any use are not called."""
+    if isinstance(node, Apply) and node.function in gone and len(node.args) == 1:
+        return cast(Node, node.args[0])
+    return state.read(node)
 
 
 class _State:

@@ -3,7 +3,7 @@ by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 
 from netdsl.backends.torch.classes import Classes, TorchClass
@@ -112,20 +112,26 @@ def _constructor(made: TorchClass, layout: Layout) -> list[str]:
     lines = [*method("__init__", map(argument, made.arguments), "None"), f"{INDENT * 2}super().__init__()"]
     if is_loop(made):
         return [*lines, *constructor_lines(made, layout)]
-    computed = [(name, tree) for name, tree in reversed(made.state) if isinstance(tree, Apply)]
-    states: dict[Node, Node] = {tree: Text(f"self.{name}") for name, tree in computed}
-    branches = [(_branch(tree, states), name, tree) for name, tree in (*made.state, *made.members)]
-    groups = [(branch, list(found)) for branch, found in groupby(branches, lambda b: b[0])]
-    before: Branch | None = None
-    for number, (branch, found) in enumerate(groups):
+    states = _states(made)
+    members = [(_branch(tree, states), name, tree) for name, tree in (*made.state, *made.members)]
+    groups = [(branch, list(found)) for branch, found in groupby(members, lambda m: m[0])]
+    branches = [None, *(branch for branch, _ in groups), None]
+    for (branch, found), before, after in zip(groups, branches, branches[2:], strict=False):
         named = [(name, tree) for _, name, tree in found]
-        after = groups[number + 1][0] if number + 1 < len(groups) else None
-        if branch is None:
-            lines += [line for name, tree in named for line in layout.lines(f"self.{name} = ", tree)]
-        else:
+        if branch is not None:
             lines += _conditional(branch, named, made.optional, _is_otherwise(before, branch), after, layout)
-        before = branch
+            continue
+        lines += _assigned(named, layout)
     return lines
+
+
+def _states(made: TorchClass) -> dict[Node, Node]:
+    """The attributes that a class keeps, by the expressions whose values they have."""
+    return {tree: Text(f"self.{name}") for name, tree in reversed(made.state) if isinstance(tree, Apply)}
+
+
+def _assigned(members: Iterable[tuple[str, Node]], layout: Layout, indent: str = INDENT * 2) -> list[str]:
+    return [line for name, tree in members for line in layout.lines(f"self.{name} = ", tree, "", indent)]
 
 
 Branch = tuple[bool, Node]
@@ -165,7 +171,5 @@ def _conditional(
         lines.append(f"{INDENT * 2}self.{first} = None")
     text = layout.flat(condition, LOOSE if there else TIGHT)
     lines.append(f"{INDENT * 2}else:" if is_otherwise else f"{INDENT * 2}if {'' if there else 'not '}{text}:")
-    for name, tree in members:
-        value, _, otherwise = children(tree)
-        lines += layout.lines(f"self.{name} = ", value if there else otherwise, "", INDENT * 3)
-    return lines
+    inner = [(name, children(tree)[0 if there else 2]) for name, tree in members]
+    return [*lines, *_assigned(inner, layout, INDENT * 3)]
