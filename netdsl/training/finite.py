@@ -23,8 +23,8 @@ LEAST_SCALE = 2.0**-24
 
 
 class Loop(Protocol):
-    """The state of the finite checks of a training loop. `pending`: steps with their losses and gradient norms that nobody has
-    looked at; `skipped`: steps in a row that the scaler of fp16 left out."""
+    """The training loop as the finite checks see it. `pending`: steps with their losses and gradient norms that are not
+    checked yet; `skipped`: steps in a row that the scaler of fp16 left out."""
 
     pending: list[tuple[int, Tensor]]
     skipped: int
