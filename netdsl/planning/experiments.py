@@ -25,8 +25,8 @@ class Range(Struct, frozen=True):
 
 
 class Factor(Struct, frozen=True, eq=False):
-    """A factor: an argument of the net, or a field of the recipe (`of`), with its values as they are written, or a range
-    that a search draws from. `places` are those of the values."""
+    """A factor: an argument of the net, or a field of the recipe (`of`), with its values as written, or a range that a
+    search draws from. `places` are those of the values."""
 
     path: str
     of: Literal["net", "recipe"]

@@ -60,7 +60,7 @@ def export_onnx(
 def _state(net: Net, weights: Mapping[str, Any] | nn.Module | None) -> Mapping[str, Any]:
     """Arrays by state-dict key."""
     if isinstance(weights, Mapping):
-        return net.current(weights)
+        return current(net.checked.main, weights)
     from netdsl.verify.stress import state_of
 
     return state_of(live_module(net, weights))
