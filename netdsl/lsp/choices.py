@@ -1,4 +1,4 @@
-"""What completion offers, as values that need no package of a protocol: the page has none."""
+"""The choices of completion, as values that need no protocol package, which the page does not have."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Glance(Struct, frozen=True):
 
 
 class Explained(Struct, frozen=True):
-    """What a word means, as Markdown, and where it stands."""
+    """The explanation of a word, as Markdown, and its position."""
 
     start: int
     end: int

@@ -1,4 +1,4 @@
-"""What a run directory says of a run, as fields that can be shown, sorted and selected by name."""
+"""The record of a run in its directory, as fields that can be shown, sorted and selected by name."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def _some(function: Callable[..., Any], among: Tensor, index: Tensor, *more: Any
 
 
 class Refitted(Struct, frozen=True, eq=False):
-    """What a table's rows are once more, in their order."""
+    """A table's rows once more, in their order."""
 
     inputs: tuple[Tensor, ...]
     columns: tuple[Column, ...]

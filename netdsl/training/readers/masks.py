@@ -52,7 +52,7 @@ def _pairs(folder: Path) -> tuple[list[str], list[str]]:
 
 
 class Values:
-    """What the pixels of masks stand for: class numbers, or colours of classes."""
+    """The meaning of the pixels of masks: class numbers, or colours of classes."""
 
     def __init__(self, source: MaskFolder) -> None:
         self.ignore, self.void = source.ignore, -1

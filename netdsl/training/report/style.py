@@ -1,4 +1,4 @@
-"""How the pages about runs look, in light and dark."""
+"""The style of the pages about runs, in light and dark."""
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2937; --soft: #6b7280; --rule: #e5e7eb; --page: #fff }
