@@ -1,4 +1,4 @@
-"""What `compile` works on: a net of a spec, with a recipe or without, or the trained net of a run directory."""
+"""The subject of `compile`: a net of a spec, with a recipe or without, or the trained net of a run directory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Subject(Struct, frozen=True, eq=False):
-    """What is compiled. `init`: how fresh weights start, by the `recipe` that is named; `base`: the folder that its
+    """The net to compile. `init`: how fresh weights start, by the `recipe` that is named; `base`: the folder that its
     paths are relative to; `run`: the trained net of a run directory."""
 
     net: Net

@@ -1,4 +1,4 @@
-"""What a smaller file loses: both run in onnxruntime on the same samples."""
+"""The loss of a smaller file: both run in onnxruntime on the same samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from netdsl.training.export import forward_of
 
 
 class Loss(Struct, frozen=True):
-    """What is lost. `metric`: the one that tells how good a net of this task is, of the float file (`before`) and of
+    """The loss of a smaller file. `metric`: the one that tells how good a net of this task is, of the float file (`before`) and of
     the smaller one (`after`); `agreement`: the share of samples (or places) with the same class, None where there are
     none; `difference`: the largest of an output, relative to the largest output."""
 
@@ -60,7 +60,7 @@ class Comparison:
 
 
 class _Counts:
-    """What two outputs have in common, over batches."""
+    """The agreement of two outputs, over batches."""
 
     def __init__(self, task: str) -> None:
         self.task = task

@@ -23,7 +23,7 @@ SENSITIVE = 16
 
 
 class Wanted(Struct, frozen=True):
-    """What a smaller file is to be. `kind`: fp16 or int8; `most`: the largest loss that is accepted; `keep`: layers (or
+    """The request for a smaller file. `kind`: fp16 or int8; `most`: the largest loss that is accepted; `keep`: layers (or
     prefixes of them) that stay in float, None to choose those that lose most; `full_range`: see Int8."""
 
     kind: str
@@ -33,7 +33,7 @@ class Wanted(Struct, frozen=True):
 
 
 class Smaller(Struct, frozen=True):
-    """What became of a file. `loss`: None where there were no data to measure it on; `difference`: of the outputs on
+    """The result for a file. `loss`: None where there were no data to measure it on; `difference`: of the outputs on
     random inputs then; `kept`: layers in float; `sensitive`: layers and the difference that 8 bits in each of them
     alone make, largest first."""
 
