@@ -16,9 +16,9 @@ from netdsl.training.export import forward_of
 
 
 class Loss(Struct, frozen=True):
-    """The loss of a smaller file. `metric`: the one that tells how good a net of this task is, of the float file (`before`) and of
-    the smaller one (`after`); `agreement`: the share of samples (or places) with the same class, None where there are
-    none; `difference`: the largest of an output, relative to the largest output."""
+    """The loss of a smaller file. `metric`: the one that tells how good a net of this task is, of the float file
+    (`before`) and of the smaller one (`after`); `agreement`: the share of samples (or places) with the same
+    class, None where there are none; `difference`: the largest of an output, relative to the largest output."""
 
     metric: str
     before: float

@@ -23,8 +23,8 @@ SENSITIVE = 16
 
 
 class Wanted(Struct, frozen=True):
-    """The request for a smaller file. `kind`: fp16 or int8; `most`: the largest loss that is accepted; `keep`: layers (or
-    prefixes of them) that stay in float, None to choose those that lose most; `full_range`: see Int8."""
+    """The request for a smaller file. `kind`: fp16 or int8; `most`: the largest loss that is accepted; `keep`: layers
+    (or prefixes of them) that stay in float, None to choose those that lose most; `full_range`: see Int8."""
 
     kind: str
     most: float = 0.005
