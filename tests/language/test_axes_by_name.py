@@ -47,7 +47,7 @@ def test_sizes_are_given_a_few_at_a_time() -> None:
     [
         ('rearrange("l d -> d l", d=4, d=4)', "`d` is given twice"),
         ('rearrange("l (d e) -> d l e", d=0)', "a size is at least 1, found 0"),
-        ('rearrange("l d -> d l", d=1.5)', "`d` must be whole numbers, found 1.5"),
+        ('rearrange("l d -> d l", d=1.5)', "`d` must be whole numbers, found the number `1.5`"),
         ('rearrange("l (d -> d l")', 'a bracket is never closed in "l (d -> d l"'),
         ('rearrange("l d")', 'a pattern has one `->`, found "l d"'),
         ('rearrange("l d, m -> l")', "`rearrange` takes one value"),

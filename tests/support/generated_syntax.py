@@ -114,7 +114,7 @@ class Writer:
         if depth <= 0:
             return ast.ExprStatement(AT, inner())
         makers = (
-            lambda: ast.ExprStatement(AT, inner(), self.maybe(self.name)),
+            lambda: self.named(inner()),
             lambda: ast.Assign(AT, self.some(self.name, 1), inner()),
             lambda: ast.Share(AT, self.name(), inner()),
             lambda: ast.Label(AT, self.name(), self.statement(depth - 1)),
@@ -126,6 +126,11 @@ class Writer:
             lambda: ast.Output(AT, self.name(), self.maybe(inner), self.draw(st.booleans())),
         )
         return self.pick(makers)()
+
+    def named(self, value: Any) -> ast.ExprStatement:
+        """A statement with a name for its value; a bare `input as x` would begin a declaration."""
+        name = None if isinstance(value, ast.Name) else self.maybe(self.name)
+        return ast.ExprStatement(AT, value, name)
 
     def branches(self, depth: int) -> ast.If:
         other = self.pick((lambda: None, lambda: self.body(depth - 1), lambda: self.branches(depth)))()

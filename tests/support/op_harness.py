@@ -144,6 +144,8 @@ def python(form: Any) -> str:
         return f"{args[0]}[{', '.join(args[1:])}]"
     if form.name.startswith("."):
         return f"{args[0]}{form.name}({', '.join(args[1:])})"
+    if form.name == ":":
+        return ":".join(args)
     if not form.name[0].isalpha():
         left = f"({args[0]})" if args[0].startswith("-") else args[0]
         return f"({left} {form.name} {args[1]})" if len(args) == 2 else f"({form.name}{args[0]})"
