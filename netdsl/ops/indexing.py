@@ -25,7 +25,7 @@ GATHER_HELPER = '''\
 def gather(x: Tensor, index: Tensor) -> Tensor:
     """Rows of x [N, M, ...] by their numbers in index [N, E]."""
     rows = (index + x.shape[1] * torch.arange(len(x), device=x.device)[:, None]).flatten()
-    flat = x.flatten(2).flatten(0, 1)  # rows of one matrix: neither way needs more memory than what is gathered
+    flat = x.flatten(2).flatten(0, 1)  # as rows of one matrix, which needs less memory
     taken = flat.gather(0, rows[:, None].expand(-1, flat.shape[1]))
     return taken.reshape(*index.shape, *x.shape[2:])
 '''
