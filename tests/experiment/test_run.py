@@ -89,6 +89,7 @@ def test_what_has_ended_is_kept(done: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_more_seeds_keep_the_runs(done: Path, tmp_path: Path) -> None:
     subprocess.run(["cp", "-r", done, tmp_path / "more"], check=True)
     kept = (tmp_path / "more" / "width=4" / "seed-0" / "run.json").stat().st_mtime_ns
@@ -130,6 +131,7 @@ def wait_for(path: Path, pattern: str, seconds: float = 240) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_gives_the_same_table(done: Path, tmp_path: Path) -> None:
     """Killed once in the first run, once in the third: the second command goes on, and no byte differs."""
     out = tmp_path / "out"
@@ -165,6 +167,7 @@ def test_killed_at_ten_random_moments(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_worker_that_dies_is_named_and_its_run_tried_again(done: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = subprocess.Popen(
@@ -197,6 +200,7 @@ class Dying:
         return True
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_its_worker_twice_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from netdsl.experiment.pool import Pool
     from netdsl.experiment.worker import Job
@@ -215,6 +219,7 @@ def test_a_run_that_ends_its_worker_twice_fails(tmp_path: Path, monkeypatch: pyt
     assert [a.code for a in source.answers] == ["worker-died"]
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_checkpoint_and_no_process(tmp_path: Path) -> None:
     path = spec(tmp_path, ENTRIES.replace("[4, 8]", "[4]").replace("compare test.top1 against width = 4", ""))
@@ -339,6 +344,7 @@ def test_a_second_command_in_the_folder_is_refused(done: Path, tmp_path: Path) -
         pass
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_it_and_nothing_is_lost(
     done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

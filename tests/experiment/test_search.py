@@ -44,6 +44,7 @@ def test_trials_are_drawn_and_the_best_is_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_pruned_trials_end_early(tmp_path: Path) -> None:
     said: list[str] = []
     found = open_spec(spec("tpe(8, prune=median)", 2)).experiment(settings={"epochs": 6}).run(

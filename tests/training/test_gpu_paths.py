@@ -33,6 +33,7 @@ from netdsl.training.distributed.reach import unreached
 from netdsl.training.errors import DataError
 from netdsl.training.evaluate import Evaluator
 from netdsl.training.kernels import compiler
+from netdsl.training.kernels.cpu_convolutions import is_exact
 from netdsl.training.losses.criterion import Criterion
 from netdsl.training.optim.optimizers import MatrixMuon
 from netdsl.training.rng import KeyedRng
@@ -281,6 +282,10 @@ def trained(fields: str, module: nn.Module, half: torch.dtype | None = None, sca
     return loop
 
 
+EXACT = pytest.mark.skipif(not is_exact(torch.device("cpu")), reason="no AVX-512: channels-last is wrong in torch")
+
+
+@EXACT
 @pytest.mark.parametrize("net", [convolutions, small_net])
 def test_muon_is_the_same_in_every_layout(net: Callable[[], nn.Module]) -> None:
     modules = [net(), net()]
@@ -321,6 +326,7 @@ def test_muon_with_fp16_does_not_depend_on_the_scale(net: Callable[[], nn.Module
 # Evaluation.
 
 
+@EXACT
 def test_evaluation_is_computed_in_the_precision_and_layout_of_training() -> None:
     loop = loop_of(FIELDS + "layout = channels_last\nema = 0.5", module=small_net(norm=False))
     loop.autocast = torch.bfloat16
