@@ -30,7 +30,7 @@ from netdsl.training.evaluate import Evaluator, Forward
 from netdsl.training.finite import PATIENCE, check_finite, check_good
 from netdsl.training.freezing import Freezing
 from netdsl.training.kernels.compiler import compile_as_asked, is_compiled
-from netdsl.training.kernels.cpu_convolutions import is_exact, use_fast_convolutions, uses_channels_last
+from netdsl.training.kernels.cpu_convolutions import takes_channels_last, use_fast_convolutions
 from netdsl.training.kernels.memory import give_back, keep_memory
 from netdsl.training.losses.criterion import Criterion
 from netdsl.training.losses.denominators import Denominators
@@ -94,9 +94,7 @@ class Trainer:
         weights = dict.fromkeys(path for path in conv_or_linear if path not in self.freezing.never)
         self.factors = split(self.module, recipe, weights)
         self.groups = group(recipe, job.parameters, job.layers)
-        self.channels_last = (
-            recipe.shard is None and is_exact(self.device) and uses_channels_last(recipe.layout, self.module)
-        )
+        self.channels_last = recipe.shard is None and takes_channels_last(recipe.layout, self.module)
         self.criterion = Criterion(recipe, job.names, job.kept, job.deviation, job.teacher, job.own, job.whole)
         self.parallel: Any = self._distributed_module()
         self.sharded = is_sharded(self.module)

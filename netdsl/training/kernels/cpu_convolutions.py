@@ -47,6 +47,11 @@ def uses_channels_last(layout: str, module: nn.Module) -> bool:
     return sum(n for n in sizes if n > LARGE_KERNEL) <= sum(p.numel() for p in module.parameters()) / 2
 
 
+def takes_channels_last(layout: str, module: nn.Module) -> bool:
+    """Whether a module is trained on channels-last images: where the recipe means them and they are exact."""
+    return is_exact(next(module.parameters()).device) and uses_channels_last(layout, module)
+
+
 def use_fast_convolutions(module: nn.Module) -> None:
     """Let the convolutions of a channels-last module choose their form by the image they get.
 
