@@ -11,11 +11,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from netdsl.lift.model import Call, Lifted
+from netdsl.lift.model import Call, Lifted, LiftError
 from netdsl.lift.naming import value_names
 from netdsl.lift.term import IT, Term, items, seq, term
 
 Name = str
+
+MOST_VISITS = 10_000_000
+"""How many values may be visited in all, some ten seconds: what cells share in turns would be visited for ever."""
 
 
 class Decomposer:
@@ -28,6 +31,7 @@ class Decomposer:
         self.order |= {v.name: -1 for v in net.inputs}
         self.uses = Counter(v.name for c in net.calls for v in c.inputs)
         self.uses.update(o.value.name for o in net.outputs)
+        self.left = MOST_VISITS
 
     def body(self) -> Term:
         """The statements of the net, in the order of its text."""
@@ -109,7 +113,14 @@ class Decomposer:
                 if name not in found:
                     found.add(name)
                     waiting.append(name)
+        self._visit(len(found))
         return found
+
+    def _visit(self, values: int) -> None:
+        """Pay for visited values. Raises LiftError at the end of what may be visited."""
+        self.left -= values
+        if self.left < 0:
+            raise LiftError("its branches share too many values with each other to be written as blocks")
 
     def _step(self, entry: Name | None, value: Name, names: Mapping[Name, str]) -> list[Term]:
         """The statements from one cut to the next."""
@@ -160,6 +171,7 @@ class Decomposer:
                 if given.name not in found:
                     found.add(given.name)
                     waiting.append(given.name)
+        self._visit(len(found))
         return found
 
     def _let(self, entry: Name | None, call: Call, names: Mapping[Name, str]) -> tuple[Term, Mapping[Name, str]]:

@@ -12,6 +12,8 @@ from foreign_nets import HEAD, exported, stored, written
 from onnx import ModelProto
 
 from netdsl.cli.main import main
+from netdsl.lift.lift import lift_model
+from netdsl.lift.model import LiftError
 
 REFUSED = {
     "control flow": (
@@ -125,3 +127,10 @@ def test_damaged_graphs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         path = tmp_path / "model.onnx"
         path.write_bytes(model.SerializeToString())
         assert main(["lift", str(path)]) in (0, 1), capsys.readouterr().err
+
+
+def test_branches_that_share_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lifting ends: what may be visited is counted."""
+    monkeypatch.setattr("netdsl.lift.decompose.MOST_VISITS", 5)
+    with pytest.raises(LiftError, match="share too many values"):
+        lift_model(exported("lenet"))
