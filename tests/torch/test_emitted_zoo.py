@@ -177,7 +177,6 @@ def test_lines_fit_a_screen() -> None:
 
 
 REFORMATTED = {
-    "GCN_Edges": "a product whose first factor is a sum",
     "LeNet5_1998": "a table of 840 numbers, one to a line",
     "SwinV2_T": "a method of a conditional expression",
 }
