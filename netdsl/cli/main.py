@@ -73,7 +73,17 @@ def main(argv: list[str] | None = None) -> int:
         _abandon_output()
         return BROKEN_PIPE
     except Exception as error:
-        return _failed(error)
+        return _ended(_failed(error))
+
+
+def _ended(code: int) -> int:
+    """The exit code of a command that failed. One of several processes ends at once: taking the interpreter down waits
+    for exchanges with the others, who may be waiting for this process."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return code
+    from netdsl.training.distributed.launch import leave
+
+    return leave(code)
 
 
 def _failed(error: Exception) -> int:

@@ -10,7 +10,8 @@ from traceback import clear_frames
 import torch
 from msgspec import Struct
 
-from netdsl.diagnostics.memory import is_out_of_memory
+from netdsl.diagnostics.memory import is_out_of_memory, said
+from netdsl.training.data.dataset import Split
 from netdsl.training.errors import DataError
 
 
@@ -49,6 +50,18 @@ def within_memory(attempt: Callable[[], Attempt]) -> Iterator[None]:
         raise outgrown(attempt())
 
 
+def held_on(device: torch.device, split: Split, name: str) -> Split:
+    """A split whose samples lie on a device. Raises DataError where its memory does not hold them."""
+    try:
+        return split.to(device)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    message = f"the device has no memory for {len(split):,} samples of `{name}`: {said(split.held)}"
+    hint = "images in files (`imagefolder`, `parquet`, `shards`) are read batch by batch; `resident = 0` keeps none"
+    raise DataError("out-of-memory", message, f"{hint}; `--device cpu` takes the memory of the host")
+
+
 def outgrown(attempt: Attempt) -> DataError:
     """The advice for an attempt that did not fit: measured in a single process, halved where others wait."""
     tried = attempt.tried
@@ -64,9 +77,9 @@ def outgrown(attempt: Attempt) -> DataError:
     how = f"`--set micro_batch={micro}`"
     if attempt.folder is not None:
         how = f"`netdsl train --resume {attempt.folder} --set micro_batch={micro}`"
-    said = f"{message}; {fits} {'fit' if attempt.fits else 'may fit'}"
+    found = f"{message}; {fits} {'fit' if attempt.fits else 'may fit'}"
     return DataError(
-        "out-of-memory", said, f"{how}: {parts} micro-batches a step, with the same batch, gradient and lr"
+        "out-of-memory", found, f"{how}: {parts} micro-batches a step, with the same batch, gradient and lr"
     )
 
 

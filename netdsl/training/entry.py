@@ -120,14 +120,13 @@ def train_once(request: Request, show: Show) -> int:
     choose_arithmetic(request.recipe)
     say = show if ranks.first else _silent
     began = time.perf_counter()
-    try:
-        prepared = prepare(request.net, request.recipe, request.base, device, request.data, request.fold)
-        prepared = replace(prepared, own=request.own)
-        folder = _folder(request, ranks)
-        with owned(folder, ranks, request.resume), going_on(folder):
-            return _trained(request, prepared, folder, ranks, say, began)
-    finally:
-        ranks.close()
+    prepared = prepare(request.net, request.recipe, request.base, device, request.data, request.fold)
+    prepared = replace(prepared, own=request.own)
+    folder = _folder(request, ranks)
+    with owned(folder, ranks, request.resume), going_on(folder):
+        code = _trained(request, prepared, folder, ranks, say, began)
+    ranks.close()  # not after a mistake: the group would wait for processes that wait for this one
+    return code
 
 
 def _trained(request: Request, prepared: Prepared, folder: Path, ranks: ProcessGroup, say: Show, began: float) -> int:

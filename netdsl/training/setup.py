@@ -27,6 +27,7 @@ from netdsl.planning.initialization import NetParameters
 from netdsl.planning.outputs import class_argument
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Pixel, Text
+from netdsl.training.capacity import held_on
 from netdsl.training.carried import as_streams, carried_of
 from netdsl.training.checkpoints import format as files
 from netdsl.training.checkpoints.run_dir import ABOUT, LOG, RECIPE, SOURCE, WEIGHTS, About, Log, write_json, write_spec
@@ -122,11 +123,11 @@ def prepare(
     known = NetParameters.of(net.checked)
     about = Start(module, known, base, net.checked, net.spec.constant("weights"))
     said = initialize(recipe.init, about, recipe.seed)
-    held = (held if len(held) else data.test).to(device)
+    held = held_on(device, held if len(held) else data.test, data.name)
     mixing, more = read_mixing(recipe, base, tuple(train.example()[0].shape[1:]))
     mixing = mixing if mixing is None else mixing.to(device)
     notes = (*data.notes, *absent_classes(train, data), *more, *said)
-    train, module = train.to(device), module.to(device)
+    train, module = held_on(device, train, data.name), module.to(device)
     teacher = teacher_of(recipe, base, module, data, train)
     return Prepared(net, recipe, data, train, held, module, known.parameters, notes, mixing, teacher)
 
@@ -297,7 +298,7 @@ def finish(prepared: Prepared, loop: Trainer, folder: Path) -> dict[str, Any]:
     state = gathered(prepared.module.state_dict(), loop.ranks.first)
     if loop.ranks.first:
         files.save_tensors(folder / WEIGHTS, state, {"language": LANGUAGE})
-    test = prepared.data.test.to(next(prepared.module.parameters()).device)
+    test = held_on(loop.device, prepared.data.test, prepared.data.name)
     return loop.measured(prepared.module, test)
 
 

@@ -25,7 +25,7 @@ from netdsl.training.data.dataset import Split
 from netdsl.training.devices import autocasting, channels_last, half_precision
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.distributed.reach import hold_unreached
-from netdsl.training.distributed.shards import exchanged, gathered, is_sharded, rest, whole
+from netdsl.training.distributed.shards import blocks, exchanged, gathered, is_sharded, rest, whole
 from netdsl.training.evaluate import Evaluator, Forward
 from netdsl.training.finite import PATIENCE, check_finite, check_good
 from netdsl.training.freezing import Freezing
@@ -96,6 +96,7 @@ class Trainer:
         self.groups = group(recipe, job.parameters, job.layers)
         self.channels_last = recipe.shard is None and takes_channels_last(recipe.layout, self.module)
         self.criterion = Criterion(recipe, job.names, job.kept, job.deviation, job.teacher, job.own, job.whole)
+        self.autocast = half_precision(recipe, self.device)
         self.parallel: Any = self._distributed_module()
         self.sharded = is_sharded(self.module)
         self.carried = carried_of(self.module, job.feed.split)
@@ -119,7 +120,6 @@ class Trainer:
         self.trained = [p for p in self.module.parameters() if p.requires_grad]
         self.weights = [p for n, p in self.module.named_parameters() if n in weights]
         self.metric = recipe.stop.metric if recipe.stop else headline(job.task)
-        self.autocast = half_precision(recipe, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.autocast == torch.float16)
         self.state = State()
         self.store = CheckpointManager(job.folder, recipe, self.per_epoch, self.ranks.first, job.current)
@@ -133,13 +133,14 @@ class Trainer:
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             if self.device.type == "cpu" and self.recipe.compile != "on" and self.recipe.precision == "fp32":
                 use_fast_convolutions(self.module)
-        self.notes = compile_as_asked(self.module, self.recipe, self.device)
+        in_parts = self.recipe.shard is not None and self.ranks.world > 1
+        self.notes = compile_as_asked(blocks(self.module) if in_parts else [self.module], self.recipe, self.device)
         if self.recipe.dropout is not None and is_compiled(self.module):
             let_rates_vary(self.module)
         if self.ranks.world > 1:
             self.freezing.together = True
             hold_unreached(self.module, self.criterion, self.feed.split)
-        return self.ranks.wrap(self.module, self.recipe)
+        return self.ranks.wrap(self.module, self.recipe, self.autocast)
 
     def run(self) -> State:
         """Train to the end, to an early stop, or until `interrupted` is set; a checkpoint is left in each case.

@@ -14,22 +14,27 @@ import sys
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from training_harness import loop_of, samples, small_net
 
 import netdsl
+from netdsl.cli.main import main
 from netdsl.training.augment.pipeline import Pipeline
+from netdsl.training.capacity import held_on
 from netdsl.training.devices import choose_device
 from netdsl.training.diagnose import diagnose_gradient
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.distributed.reach import unreached
+from netdsl.training.distributed.shards import shard, whole
 from netdsl.training.errors import DataError
 from netdsl.training.evaluate import Evaluator
 from netdsl.training.kernels import compiler
@@ -123,6 +128,21 @@ def test_what_fits_is_measured_with_the_failed_activations_gone() -> None:
     assert not any(gate.alive)
 
 
+def test_data_that_a_device_does_not_hold_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer samples at once would not help."""
+    split = samples(64)
+
+    def refuse(self: object, device: torch.device) -> object:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(type(split), "to", refuse)
+    with pytest.raises(DataError, match=r"no memory for 64 samples of `mine`: 0.0 MiB") as found:
+        held_on(torch.device("cpu"), split, "mine")
+    assert split.held == sum(x.nbytes for x in split.inputs) + split.target.nbytes
+    assert "read batch by batch" in (found.value.hint or "")
+    assert "micro_batch" not in (found.value.hint or "")
+
+
 # The compiler.
 
 
@@ -177,14 +197,14 @@ def test_the_end_of_a_compiled_run_compiles_nothing(
 def test_auto_goes_on_without_a_compiler_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiler, "missing", lambda device: "needs Triton on a GPU, and there is none")
     module, recipe = small_net(), loop_of(FIELDS).recipe
-    said = compiler.compile_as_asked(module, recipe, torch.device("cuda", 0))
+    said = compiler.compile_as_asked([module], recipe, torch.device("cuda", 0))
     assert said == ["not compiled: torch's compiler needs Triton on a GPU, and there is none"]
     assert not compiler.is_compiled(module)
     on = loop_of(FIELDS + "compile = off").recipe
     from msgspec.structs import replace
 
     with pytest.raises(DataError, match="`compile = on` needs Triton"):
-        compiler.compile_as_asked(module, replace(on, compile="on"), torch.device("cuda", 0))
+        compiler.compile_as_asked([module], replace(on, compile="on"), torch.device("cuda", 0))
 
 
 def test_what_a_gpu_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,6 +217,38 @@ def test_what_a_gpu_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", "/nowhere")
     assert compiler.missing(gpu) == "needs a C compiler on a GPU, and there is none"
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_deterministic_run_is_compiled_deterministically(counting: Counting, asked: bool) -> None:
+    from torch._inductor import config
+
+    before = config.deterministic
+    try:
+        loop_of(FIELDS + f"compile = on\ndeterministic = {str(asked).lower()}")
+        assert config.deterministic is asked
+    finally:
+        config.deterministic = before
+
+
+def test_parts_of_a_net_are_compiled_and_computed_without(counting: Counting) -> None:
+    """As the blocks of a net in shards are."""
+    module = nn.Sequential(Own(nn.Linear(4, 4), nn.ReLU()), Own(nn.Linear(4, 4)))
+    recipe = loop_of(FIELDS + "compile = on").recipe
+    counting.compiled = 0
+    assert not compiler.compile_as_asked(list(module), recipe, torch.device("cpu"))
+    x = torch.randn(2, 4)
+    wanted = module(x)
+    assert counting.compiled == 2
+    assert compiler.is_compiled(module)
+    counting.called = 0
+    with compiler.eager(module):
+        torch.testing.assert_close(module(x), wanted)
+    assert not counting.called
+    module(x)
+    assert counting.called == 2
+    compiler.uncompile(module)
+    assert not compiler.is_compiled(module)
 
 
 class Own(nn.Sequential):
@@ -286,7 +338,7 @@ EXACT = pytest.mark.skipif(not is_exact(torch.device("cpu")), reason="no AVX-512
 
 
 @EXACT
-@pytest.mark.parametrize("net", [convolutions, small_net])
+@pytest.mark.parametrize("net", [convolutions, partial(small_net, norm=False)], ids=["convolutions", "with biases"])
 def test_muon_is_the_same_in_every_layout(net: Callable[[], nn.Module]) -> None:
     modules = [net(), net()]
     for module in modules:
@@ -390,6 +442,65 @@ def test_parameters_behind_an_output_of_weight_0_are_found() -> None:
     module = Branched()
     assert unreached(module, criterion, samples()) == {"aux.weight", "aux.bias"}
     assert all(p.device.type == "cpu" for p in module.parameters())
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[None]:
+    """A process group of one process."""
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def test_shards_are_gathered_in_the_precision_of_the_forward_pass(alone: None) -> None:
+    """Blocks without batch norms in bf16; gradients are float32, and those of autocast alone to bf16's rounding."""
+
+    class Block(nn.Module):
+        def __init__(self, *layers: nn.Module) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(*layers)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layers(x)
+
+    def net() -> nn.Module:
+        torch.manual_seed(0)
+        plain = Block(nn.Linear(64, 160), nn.LayerNorm(160), nn.ReLU())
+        return nn.Sequential(plain, Block(nn.Linear(160, 80), nn.BatchNorm1d(80), nn.Linear(80, 3)))
+
+    def gradients(module: nn.Module) -> dict[str, Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            module(samples().inputs[0].flatten(1)).float().square().sum().backward()
+        return {n: whole(p.grad) for n, p in module.named_parameters()}
+
+    sharded, seen = net(), {}
+    for number, block in enumerate(sharded):
+        block.layers[0].register_forward_pre_hook(lambda m, x, number=number: seen.update({number: m.weight.dtype}))
+    shard(sharded, 1, torch.device("cpu"), torch.bfloat16)
+    found, wanted = gradients(sharded), gradients(net())
+    assert seen == {0: torch.bfloat16, 1: torch.float32}
+    for name, gradient in wanted.items():
+        assert found[name].dtype == torch.float32
+        torch.testing.assert_close(found[name], gradient, rtol=0.05, atol=0.05 * float(gradient.abs().max()))
+
+
+def test_a_process_that_fails_waits_for_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Closing the group, or taking the interpreter down, would wait for processes that wait for this one."""
+    ended: list[int] = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(ProcessGroup, "from_environment", lambda device: ProcessGroup(1, 2))
+    monkeypatch.setattr(ProcessGroup, "close", lambda self: pytest.fail("the group is closed"))
+    monkeypatch.setattr("netdsl.training.distributed.launch.os._exit", ended.append)
+    (tmp_path / "a.net").write_text(AUX)
+    assert main(["train", str(tmp_path / "a.net"), "--data", 'npz("none.npz")', "--device", "cpu"]) == 1
+    assert ended == [1]
+
+
+@pytest.mark.parametrize("name", ["F", "nn", "Tensor"])
+def test_a_net_may_be_called_as_a_module_of_torch(name: str) -> None:
+    """`F` is what emitted code calls torch.nn.functional."""
+    net = netdsl.load(netdsl.Source(f"net {name} {{ input x [4]\n linear(3) -> relu -> linear(2) }}"))
+    assert net.module(0)(torch.randn(2, 4)).shape == (2, 2)
 
 
 AUX = """

@@ -106,6 +106,12 @@ class Split(Struct, frozen=True, eq=False):
         """Bytes of one sample's inputs, and of its target where that is read."""
         return sum(x.nbytes for x in self.stored(torch.arange(1))) if len(self) else 0
 
+    @property
+    def held(self) -> int:
+        """Bytes that stay in memory, of all samples."""
+        kept = self.read.kept if isinstance(self.read, Resident) else self.inputs
+        return sum(x.nbytes for x in (*kept, self.target))
+
     def pieces(self, places: Tensor) -> tuple[Tensor, ...]:
         """A list of samples in parts that are decoded at once where nothing else says how many."""
         return torch.split(places, max(1, min(CHUNK, PIECE // max(1, self.bytes))))

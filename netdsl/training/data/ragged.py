@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from netdsl.recipe.losses import Contrastive
-from netdsl.training.distributed.process_group import Norm, ProcessGroup
+from netdsl.training.distributed.process_group import ProcessGroup
+from netdsl.training.distributed.shards import Norm
 from netdsl.training.errors import DataError
 
 if TYPE_CHECKING:

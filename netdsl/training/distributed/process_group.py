@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from netdsl.recipe.schema import Recipe
+from netdsl.training.distributed.shards import Norm, shard
 from netdsl.training.errors import DataError
 
 OLD_NAME = "broadcast_buffers"
@@ -22,8 +23,6 @@ OLD_NAME = "broadcast_buffers"
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-Norm = nn.modules.batchnorm._BatchNorm
 
 
 class ProcessGroup:
@@ -61,8 +60,9 @@ class ProcessGroup:
         ends = [first + (last - first) * i // number for i in range(number + 1)]
         return [(a, b) for a, b in pairwise(ends) if a < b]
 
-    def wrap(self, module: nn.Module, recipe: Recipe) -> nn.Module:
-        """The module whose backward pass adds up gradients over the processes. Raises DataError."""
+    def wrap(self, module: nn.Module, recipe: Recipe, half: torch.dtype | None = None) -> nn.Module:
+        """The module whose backward pass adds up gradients over the processes. `half`: what a forward pass computes
+        in. Raises DataError."""
         if self.world == 1:
             return module
         device = next(module.parameters()).device
@@ -73,9 +73,7 @@ class ProcessGroup:
                 )
             module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
         if recipe.shard == "fsdp":
-            from netdsl.training.distributed.shards import shard
-
-            return shard(module, self.world, device)
+            return shard(module, self.world, device, half)
         # Weights with one input channel have two layouts that are the same.
         warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         ids = [device.index] if device.type == "cuda" else None

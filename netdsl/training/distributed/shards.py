@@ -19,14 +19,24 @@ LEAST = 10_000
 """Numbers in a block below which it is gathered together with what is around it."""
 
 
-def shard(module: nn.Module, world: int, device: torch.device) -> nn.Module:
-    """Split every weight over the processes, in place; each block is gathered when it is computed."""
+Norm = nn.modules.batchnorm._BatchNorm
+
+
+def shard(module: nn.Module, world: int, device: torch.device, half: torch.dtype | None = None) -> nn.Module:
+    """Split every weight over the processes, in place; each block is gathered when it is computed.
+
+    `half`: what autocast computes in. Blocks without batch norms, whose statistics are float32, are then gathered in
+    it, which is half as much to exchange; gradients are added up in float32.
+    """
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
     mesh = init_device_mesh(device.type, (world,))
+    whole_numbers = MixedPrecisionPolicy(cast_forward_inputs=False)
+    halved = MixedPrecisionPolicy(half, torch.float32, cast_forward_inputs=False)
     for block in blocks(module):
-        fully_shard(block, mesh=mesh)
+        normed = any(isinstance(m, Norm) for m in block.modules())
+        fully_shard(block, mesh=mesh, mp_policy=whole_numbers if half is None or normed else halved)
     fully_shard(module, mesh=mesh)
     return module
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -18,8 +18,8 @@ OLDEST = (7, 0)
 """The compute capability from which Triton generates code."""
 
 
-def compile_as_asked(module: nn.Module, recipe: Recipe, device: torch.device) -> list[str]:
-    """Compile a module where the recipe's `compile` says so; keys of the state dict stay.
+def compile_as_asked(parts: Sequence[nn.Module], recipe: Recipe, device: torch.device) -> list[str]:
+    """Compile the parts of a net where the recipe's `compile` says so; keys of the state dict stay.
 
     `auto` compiles on a GPU, where it can: the reason where it cannot. Raises DataError where `on` cannot.
     """
@@ -28,7 +28,12 @@ def compile_as_asked(module: nn.Module, recipe: Recipe, device: torch.device) ->
         return []
     reason = missing(device)
     if reason is None:
-        module.compile()
+        # The kernels of a deterministic run are chosen without measuring: measurements differ from run to run.
+        from torch._inductor import config
+
+        config.deterministic = recipe.deterministic
+        for part in parts:
+            part.compile()
         return []
     if auto:
         return [f"not compiled: torch's compiler {reason}"]
@@ -67,20 +72,23 @@ def _missing_on_cpu() -> str | None:
 
 
 def is_compiled(module: nn.Module) -> bool:
-    return module._compiled_call_impl is not None
+    """Whether a module or a part of it is computed by compiled code."""
+    return any(m._compiled_call_impl is not None for m in module.modules())
 
 
 def uncompile(module: nn.Module) -> None:
     """Let a module compute without the compiler: elsewhere than where it was compiled, all would be compiled again."""
-    module._compiled_call_impl = None
+    for part in module.modules():
+        part._compiled_call_impl = None
 
 
 @contextmanager
 def eager(module: nn.Module) -> Iterator[None]:
     """A module without the compiler for a while: compiled code does not see hooks that are added later."""
-    compiled = module._compiled_call_impl
+    compiled = {part: part._compiled_call_impl for part in module.modules()}
     uncompile(module)
     try:
         yield
     finally:
-        module._compiled_call_impl = compiled
+        for part, call in compiled.items():
+            part._compiled_call_impl = call
