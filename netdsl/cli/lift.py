@@ -36,10 +36,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from netdsl.lift.names import is_name
     from netdsl.render.status import working
 
-    if not args.name.isidentifier():
-        raise Failure(f"`{args.name}` is no name of a net", "letters, digits and `_`")
+    if not is_name(args.name):
+        raise Failure(f"`{args.name}` is no name of a net", "letters, digits and `_`, and no word of the language")
     with working(f"lifting {args.model}"):
         found = _lifted(args)
     if args.weights:
@@ -84,7 +85,7 @@ def _object(found: Lift) -> dict[str, Any]:
         "lines": len(found.text.splitlines()),
         "tensors": len(found.state),
         "proof": [
-            {"batch": c.batch, "sizes": dict(c.sizes), "difference": c.difference, "accepted": c.accepted}
+            {"batch": c.at.batch, "sizes": c.at.named, "difference": c.difference, "accepted": c.accepted}
             for c in found.proof
         ],
     }

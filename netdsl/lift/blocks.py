@@ -6,7 +6,7 @@ search is greedy, as grammar compression is (Re-Pair, Larsson & Moffat, 1999).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -53,15 +53,16 @@ class Candidate(Struct, frozen=True, eq=False):
     defaults: tuple[Any, ...]
 
 
-def shared(body: Term) -> tuple[Term, tuple[Block, ...]]:
-    """A net's body with its runs and blocks, and the blocks, each after those that it uses."""
+def shared(body: Term, taken: Collection[str] = ()) -> tuple[Term, tuple[Block, ...]]:
+    """A net's body with its runs and blocks, and the blocks, each after those that it uses, under names that are not
+    `taken`."""
     body = looped(body)
     blocks: list[Block] = []
     while len(blocks) < MOST_BLOCKS:
         found = _best([body, *(b.body for b in blocks)])
         if found is None:
             break
-        block = _block(found, {b.name for b in blocks})
+        block = _block(found, {*taken, *(b.name for b in blocks)})
         body = looped(_replaced(body, found, block))
         blocks = [Block(b.name, b.parameters, looped(_replaced(b.body, found, block))) for b in blocks]
         blocks.append(block)
@@ -172,6 +173,8 @@ def _ordered(blocks: Sequence[Block]) -> list[Block]:
     by_name, found = {b.name: b for b in blocks}, dict[str, Block]()
 
     def visit(block: Block) -> None:
+        if block.name in found:
+            return
         for used in _used(block.body):
             visit(by_name[used])
         found[block.name] = block

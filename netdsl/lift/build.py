@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from netdsl.ir.model import Value
 from netdsl.lift.integers import computed
@@ -42,6 +43,15 @@ class Laid(Struct, frozen=True):
     def type(self) -> TensorType:
         return self.value.type
 
+    def on(self, value: Value, batch: int | None = None) -> Laid:
+        """Another value laid out as this one, or with the batch at another axis."""
+        return replace(self, value=value, batch=self.batch if batch is None else batch)
+
+    @property
+    def layout(self) -> tuple[int, int, bool, bool]:
+        """Values of one layout meet axis by axis."""
+        return self.rank, self.batch, self.joined, self.last
+
     @property
     def rank(self) -> int:
         """The rank in the file."""
@@ -71,6 +81,7 @@ class Builder:
         self.calls: list[Call] = []
         self.assume = Assumptions()
         self.node = Node("", "", (), (), {})
+        self._sizes: dict[Any, str] = {}
         self.inputs = tuple(self._input(i) for i in file.inputs)
         self.uses = Counter(i for n in file.nodes for i in n.inputs) + Counter(file.outputs)
         self._params: dict[tuple[str, tuple[int, ...]], Value] = {}
@@ -78,33 +89,49 @@ class Builder:
     def _input(self, given: Input) -> Value:
         if not given.sizes:
             raise LiftError(f"the input `{given.name}` has no batch axis: its rank is 0")
-        shape = tuple(s if isinstance(s, int) and s > 0 else symbol(size_name(s, i)) for i, s in enumerate(given.sizes))
+        shape = tuple(self._size(given, i) for i in range(1, len(given.sizes)))
         dtype = "int64" if given.dtype == "int32" else given.dtype
         if dtype not in ("float32", "int64", "bool"):
             raise LiftError(f"the input `{given.name}` is of {given.dtype}", hint="float32, int64 and bool are read")
-        value = Value(identifier(given.name, "input"), TensorType(shape[1:], dtype))
+        taken = [x.value.name for x in self.known.values() if isinstance(x, Laid)]
+        value = Value(identifier(given.name, "input", taken), TensorType(shape, dtype))
         self.known[given.name] = Laid(value)
         return value
+
+    def _size(self, given: Input, axis: int) -> Dim:
+        """A size of an input. Sizes of one name are one size; each without a name is its own."""
+        size = given.sizes[axis]
+        if isinstance(size, int) and size > 0:
+            return size
+        key = size or (given.name, axis)
+        if key not in self._sizes:
+            self._sizes[key] = size_name(str(size or ""), axis, self._sizes.values())
+        return symbol(self._sizes[key])
 
     def run(self, rules: Mapping[str, Rule]) -> Lifted:
         """The net. Raises LiftError."""
         for node in self.file.nodes:
             self.node = node
-            if not self._constant(node):
-                self._convert(node, rules)
-        return Lifted(self.inputs, tuple(self.calls), tuple(self._output(name) for name in self.file.outputs))
+            self._convert(node, rules)
+        outputs: list[Output] = []
+        for name in self.file.outputs:
+            outputs.append(self._output(name, [*(v.name for v in self.inputs), *(o.name for o in outputs)]))
+        return Lifted(self.inputs, tuple(self.calls), tuple(outputs))
 
     def _convert(self, node: Node, rules: Mapping[str, Rule]) -> None:
-        rule = rules.get(node.op_type)
-        if rule is None:
-            raise self.refused(f"there is no form of `{node.op_type}` in the language")
         try:
-            rule(self, node)
+            if not self._constant(node):
+                self._rule(node, rules)(self, node)
         except OpError as error:
             raise self.refused(f"the language refuses it: {error.message}") from None
-        except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
             detail = f"{type(error).__name__}: {error}"
             raise self.refused(f"its attributes and inputs are not those of `{node.op_type}` ({detail})") from None
+
+    def _rule(self, node: Node, rules: Mapping[str, Rule]) -> Rule:
+        if node.op_type not in rules:
+            raise self.refused(f"there is no form of `{node.op_type}` in the language")
+        return rules[node.op_type]
 
     def _constant(self, node: Node) -> bool:
         """Work out a node whose inputs are numbers."""
@@ -124,13 +151,13 @@ class Builder:
             raise self.refused(f"it reads `{name}`, which nothing before it computes")
         return name
 
-    def _output(self, name: str) -> Output:
+    def _output(self, name: str, taken: list[str]) -> Output:
         found = self.known.get(name)
         if not isinstance(found, Laid):
             raise LiftError(f"the output `{name}` does not depend on the inputs")
         if found.batch or found.joined:
             raise LiftError(f"the first axis of the output `{name}` is not the batch")
-        return Output(identifier(name, "output"), found.value)
+        return Output(identifier(name, "output", taken), found.value)
 
     def refused(self, reason: str, hint: str | None = None) -> LiftError:
         return LiftError(reason, self.node.label, hint)
@@ -174,7 +201,9 @@ class Builder:
 
     def axis(self, x: Laid, axis: int) -> int:
         """The sample's axis of an axis in the file. Raises LiftError for that of the batch."""
-        axis = axis + x.rank if axis < 0 else axis
+        given, axis = axis, axis + x.rank if axis < 0 else axis
+        if not 0 <= axis < x.rank:
+            raise self.refused(f"there is no axis {given} of {x.rank}")
         if axis == x.batch:
             raise self.refused("it works over the batch axis, where samples are independent of each other")
         return axis if x.joined or axis < x.batch else axis - 1
@@ -193,9 +222,7 @@ class Builder:
 
     def give(self, value: Value | Laid, like: Laid | None = None, output: int = 0) -> None:
         """The node's result; its layout is that of `like`, or the usual one."""
-        laid = (
-            value if isinstance(value, Laid) else Laid(value, *((like.batch, like.joined, like.last) if like else ()))
-        )
+        laid = value if isinstance(value, Laid) else like.on(value) if like else Laid(value)
         self.known[self.node.outputs[output]] = laid
 
     def apply(self, op: Op, x: Laid, *others: Laid | Value, weights: Mapping[str, Any] | None = None) -> None:

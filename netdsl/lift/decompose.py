@@ -17,12 +17,16 @@ from netdsl.lift.term import IT, Term, items, seq, term
 
 Name = str
 
+DEEPEST = 60
+"""How deep branches may be nested in each other."""
+
 MOST_VISITS = 10_000_000
 """How many values may be visited in all, some ten seconds: what cells share in turns would be visited for ever."""
 
 
 class Decomposer:
-    """Makes terms of the calls of one net. `made`: the call that computes a value, by its name."""
+    """Makes terms of the calls of one net. `made`: the call that computes a value, by its name; `sources`: the values
+    that depend on no input (learnt tensors)."""
 
     def __init__(self, net: Lifted) -> None:
         self.net = net
@@ -31,7 +35,9 @@ class Decomposer:
         self.order |= {v.name: -1 for v in net.inputs}
         self.uses = Counter(v.name for c in net.calls for v in c.inputs)
         self.uses.update(o.value.name for o in net.outputs)
+        self.sources = _sources(net)
         self.left = MOST_VISITS
+        self.depth = 0
 
     def body(self) -> Term:
         """The statements of the net, in the order of its text."""
@@ -65,6 +71,15 @@ class Decomposer:
             return IT
         if end in names:
             return term("ref", (("name", names[end]),))
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise LiftError(f"its branches are nested more than {DEEPEST} deep")
+        found = self._chain(entry, end, names)
+        self.depth -= 1
+        return found
+
+    def _chain(self, entry: Name | None, end: Name, names: Mapping[Name, str]) -> Term:
+        """The statements from cut to cut."""
         cuts = self._cuts(entry, end, names)
         found: list[Term] = []
         if cuts[0] in names:
@@ -99,11 +114,7 @@ class Decomposer:
         """The values that a value is computed from, without those that depend on nothing (learnt tensors)."""
         if value == entry or value in names:
             return []
-        return [v.name for v in self.made[value].inputs if v.name in names or not self._is_source(v.name)]
-
-    def _is_source(self, value: Name) -> bool:
-        call = self.made.get(value)
-        return call is not None and all(self._is_source(v.name) for v in call.inputs)
+        return [v.name for v in self.made[value].inputs if v.name in names or v.name not in self.sources]
 
     def _above(self, end: Name, entry: Name | None, names: Mapping[Name, str]) -> set[Name]:
         """What `end` is computed from, up to the roots, and itself."""
@@ -185,6 +196,15 @@ class Decomposer:
             value = self.region(entry, call.outputs[0].name, names)
         given = {v.name: n for v, n in zip(call.outputs, own, strict=True)}
         return term("let", (("names", tuple(own)),), (value,)), {**names, **given}
+
+
+def _sources(net: Lifted) -> set[Name]:
+    """The values that depend on no input of the net."""
+    found: set[Name] = set()
+    for call in net.calls:
+        if all(v.name in found for v in call.inputs):
+            found.update(v.name for v in call.outputs)
+    return found
 
 
 def _meet(

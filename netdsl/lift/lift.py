@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 from onnx import ModelProto
 
+from netdsl.backends.onnx.file import load
 from netdsl.elaborate.builder import Options
 from netdsl.ir.flatten import flatten
 from netdsl.lift.blocks import shared
@@ -16,8 +17,8 @@ from netdsl.lift.decompose import Decomposer
 from netdsl.lift.fill import weights
 from netdsl.lift.idioms import idiomatic
 from netdsl.lift.model import Lifted, LiftError
-from netdsl.lift.proof import Comparison, compare
-from netdsl.lift.read import File, file_of, read
+from netdsl.lift.proof import Comparison, compare, stirred
+from netdsl.lift.read import file_of
 from netdsl.lift.rules import RULES
 from netdsl.lift.spec import written
 from netdsl.lift.term import forget
@@ -37,30 +38,45 @@ class Lift(Struct, frozen=True, eq=False):
     proof: tuple[Comparison, ...]
 
 
-def lift(path: str, name: str = "Net", *, proven: bool = True) -> Lift:
+def lift(path: str, name: str = "Net") -> Lift:
     """Lift an ONNX file. Raises OSError, UserError for what is no model, LiftError."""
-    model, file = read(path)
-    return lift_model(model, file, name, proven=proven)
+    return lift_model(load(path), name)
 
 
-def lift_model(model: ModelProto, file: File | None = None, name: str = "Net", *, proven: bool = True) -> Lift:
-    """Lift a model in memory."""
-    file = file or file_of(model)
+def lift_model(model: ModelProto, name: str = "Net") -> Lift:
+    """Lift a model in memory. Raises LiftError."""
+    file = file_of(model)
     flat = idiomatic(Builder(file).run(RULES))
     text = checked_text(flat, name)
     net = compiled(text)
     state = weights(flat, flatten(net.checked))
-    found = compare(model, net.onnx(state), net.checked) if proven else []
-    failed = [c for c in found if not c.ok]
+    proof = _held(compare(model, net.onnx(state), net.checked))
+    if not any(c.tells for c in proof):
+        proof = _held(_stirred(model, net))
+    return Lift(text, net, state, len(file.nodes), proof)
+
+
+def _stirred(model: ModelProto, net: Net) -> list[Comparison]:
+    """The comparisons with other weights, where those of the file give nothing but zeros: layers that begin at zero."""
+    other = stirred(model)
+    flat = idiomatic(Builder(file_of(other)).run(RULES))
+    found = compare(other, net.onnx(weights(flat, flatten(net.checked))), net.checked)
+    if not any(c.tells for c in found):
+        raise LiftError("an output of the file is nothing but zeros, with its weights and with others: no proof")
+    return found
+
+
+def _held(proof: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """The comparisons. Raises LiftError where one fails."""
+    failed = [c for c in proof if not c.ok]
     if failed:
         worst = max(failed, key=lambda c: c.difference)
-        at = ", ".join([f"N={worst.batch}", *(f"{k}={v}" for k, v in worst.sizes)])
         raise LiftError(
-            f"the lifted net computes something else: at {at} they differ by {worst.difference:.1e}, "
+            f"the lifted net computes something else: at {worst.at} they differ by {worst.difference:.1e}, "
             f"and {worst.accepted:.0e} is accepted",
             hint="nothing was written; this is a defect of lifting, please report it",
         )
-    return Lift(text, net, state, len(file.nodes), tuple(found))
+    return tuple(proof)
 
 
 def formatted(text: str) -> str:
@@ -82,7 +98,8 @@ def compiled(text: str) -> Net:
 
 def checked_text(flat: Lifted, name: str) -> str:
     """The spec of a flat net, in the standard style."""
-    body, blocks = shared(Decomposer(flat).body())
+    sizes = frozenset[str]().union(*(v.type.names for v in flat.inputs))
+    body, blocks = shared(Decomposer(flat).body(), {name, *sizes})
     text = written(body, flat, name, blocks)
     forget()
     return formatted(text)

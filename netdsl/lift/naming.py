@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netdsl.lift.model import Call
+from netdsl.lift.names import free
 from netdsl.lift.term import Term, items, walk
 
 KINDS = {"chunk": "part", "split": "part", "lstm": "y", "gru": "y", "rnn": "y", "topk": "top", "param": "learnt"}
@@ -35,11 +36,7 @@ SHOWN = {
 
 def block_name(body: Term, taken: set[str]) -> str:
     """What a block is called, by what it does."""
-    stem = _stem(body)
-    name, number = stem, 2
-    while name in taken:
-        name, number = f"{stem}{number}", number + 1
-    return name
+    return free(_stem(body), taken)
 
 
 def _stem(body: Term) -> str:

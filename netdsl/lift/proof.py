@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from math import inf, isnan
 from typing import Any
 
 import numpy as np
 from msgspec import Struct
-from onnx import ModelProto
+from onnx import ModelProto, numpy_helper
 
+from netdsl.backends.onnx.check import runnable
 from netdsl.backends.onnx.session import Session
 from netdsl.ir.model import Program
 from netdsl.lift.model import LiftError
 from netdsl.sizes.dims import evaluate
+from netdsl.verify.distance import GATE, accepted, distance
 from netdsl.verify.sizes import At, choose, index_limit
 
-GATE = 1e-5
-"""The largest difference that is accepted, relative to the largest number of an output."""
-
-ROUNDINGS = 4
-"""How many times the file's own rounding (with onnxruntime's optimisations off and on) is accepted where it is more."""
-
-LOOSEST = 1e-3
 BUDGET = 4e9
 """Multiply-accumulates that all comparisons may take; one is made whatever it takes."""
 
 
 class Comparison(Struct, frozen=True):
-    """One run of both files: the largest difference relative to the largest number, and what was accepted."""
+    """One run of both files: the largest difference relative to the largest number, and what was accepted.
 
-    batch: int
-    sizes: tuple[tuple[str, int], ...]
+    `tells`: whether no output of the file was nothing but zeros, of which equal ones prove nothing.
+    """
+
+    at: At
     difference: float
     accepted: float
+    tells: bool
 
     @property
     def ok(self) -> bool:
@@ -47,7 +46,8 @@ def compare(file: ModelProto, ours: ModelProto, program: Program, gate: float = 
 
 def _session(model: ModelProto, what: str, optimised: bool = True) -> Session:
     try:
-        return Session(model.SerializeToString(), optimised=optimised)
+        with runnable(model) as source:
+            return Session(source, optimised=optimised)
     except Exception as error:  # onnxruntime raises a type of its own for each reason
         raise LiftError(f"onnxruntime refuses {what}: {str(error).splitlines()[0]}") from None
 
@@ -68,24 +68,28 @@ def _points(given: Session, program: Program) -> Iterator[At]:
 def _compared(file: ModelProto, given: Session, made: Session, program: Program, at: At, gate: float) -> Comparison:
     """One comparison; where they differ by more than the gate, the file's own rounding is measured."""
     fed = dict(_inputs(given, program, at))
-    own = dict(zip(made.inputs, fed.values(), strict=True))
-    expected, found = _ran(given, fed, at), made.run(own)
-    difference = _largest(expected, found)
+    own = {n: x.astype(dtype) for (n, (_, dtype)), x in zip(made.inputs.items(), fed.values(), strict=True)}
+    expected, found = _ran(given, fed, "the file", at), _ran(made, own, "the lifted file", at)
+    difference, limit = _difference(expected, found), gate
     if difference > gate:
         plain = _session(file, "the file", optimised=False)
-        gate = min(LOOSEST, max(gate, ROUNDINGS * _largest(expected, _ran(plain, fed, at))))
-    return Comparison(at.batch, at.sizes, difference, gate)
+        limit = accepted(gate, _difference(expected, _ran(plain, fed, "the file", at)))
+    return Comparison(at, difference, limit, all(np.any(y) for y in expected))
 
 
-def _ran(session: Session, fed: dict[str, Any], at: At) -> dict[str, Any]:
+def _ran(session: Session, fed: dict[str, Any], what: str, at: At) -> list[Any]:
     try:
-        return session.run(fed)
+        return list(session.run(fed).values())
     except Exception as error:  # onnxruntime raises a type of its own for each reason
-        raise LiftError(f"onnxruntime cannot run the file at {at}: {str(error).splitlines()[0]}") from None
+        raise LiftError(f"onnxruntime cannot run {what} at {at}: {str(error).splitlines()[0]}") from None
 
 
-def _largest(expected: Mapping[str, Any], found: Mapping[str, Any]) -> float:
-    return max(_distance(a, b) for a, b in zip(expected.values(), found.values(), strict=True))
+def _difference(expected: Sequence[Any], found: Sequence[Any]) -> float:
+    """The largest difference; infinite for other shapes, and where a value is not finite."""
+    if [y.shape for y in expected] != [y.shape for y in found]:
+        return inf
+    difference = distance(expected, found)
+    return inf if isnan(difference) else difference
 
 
 def _inputs(given: Session, program: Program, at: At) -> Iterator[tuple[str, Any]]:
@@ -99,9 +103,14 @@ def _inputs(given: Session, program: Program, at: At) -> Iterator[tuple[str, Any
             yield name, random.integers(0, limit, shape).astype(dtype)
 
 
-def _distance(a: Any, b: Any) -> float:
-    """The largest difference relative to the largest number; infinite for other shapes, or numbers that are none."""
-    if a.shape != b.shape or not np.isfinite(b.astype("float64")).all():
-        return float("inf")
-    largest = np.abs(a.astype("float64")).max(initial=0.0)
-    return float(np.abs(a.astype("float64") - b).max(initial=0.0) / (largest or 1.0))
+def stirred(model: ModelProto) -> ModelProto:
+    """A copy of a model whose weights that are all zeros are random numbers."""
+    found = ModelProto()
+    found.CopyFrom(model)
+    random = np.random.default_rng(0)
+    for tensor in found.graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        if array.dtype == np.float32 and array.size and not array.any():
+            other = 0.1 * random.standard_normal(array.shape)
+            tensor.CopyFrom(numpy_helper.from_array(other.astype("float32"), tensor.name))
+    return found

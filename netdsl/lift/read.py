@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ class Node(Struct, frozen=True, eq=False):
     @property
     def label(self) -> str:
         """What it is called in messages."""
-        return f"{self.name} ({self.op_type})" if self.name else f"{self.outputs[0]} ({self.op_type})"
+        name = self.name or next(filter(None, self.outputs), "")
+        return f"{name} ({self.op_type})" if name else self.op_type
 
     def get(self, name: str, default: Any = None) -> Any:
         return self.attributes.get(name, default)
@@ -53,17 +54,6 @@ class File(Struct, frozen=True, eq=False):
     inputs: tuple[Input, ...]
     outputs: tuple[str, ...]
     opset: int
-    metadata: Mapping[str, str]
-
-
-def read(path: str) -> tuple[ModelProto, File]:
-    """A model and what it holds. Raises OSError, UserError for what is no model, LiftError for what is refused."""
-    from netdsl.backends.onnx.file import load
-
-    if os.path.isdir(path):
-        raise IsADirectoryError(21, os.strerror(21), path)
-    model = load(path)
-    return model, file_of(model)
 
 
 def file_of(model: ModelProto) -> File:
@@ -78,12 +68,8 @@ def file_of(model: ModelProto) -> File:
         raise LiftError("sparse weights are not read", graph.sparse_initializer[0].values.name)
     arrays = {t.name: _array(t) for t in graph.initializer}
     inputs = tuple(_input(v) for v in graph.input if v.name not in arrays)
-    nodes = tuple(_node(n) for n in graph.node)
-    return File(nodes, arrays, inputs, tuple(v.name for v in graph.output), opset, _metadata(model))
-
-
-def _metadata(model: ModelProto) -> dict[str, str]:
-    return {p.key: p.value for p in model.metadata_props}
+    nodes = tuple(_node(n, opset) for n in graph.node)
+    return File(nodes, arrays, inputs, tuple(v.name for v in graph.output), opset)
 
 
 def _array(tensor: onnx.TensorProto) -> Any:
@@ -102,19 +88,44 @@ def _input(value: onnx.ValueInfoProto) -> Input:
     return Input(value.name, sizes, np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type)).name)
 
 
-def _node(proto: onnx.NodeProto) -> Node:
+def _node(proto: onnx.NodeProto, opset: int) -> Node:
     node = Node(proto.op_type, proto.name, tuple(proto.input), tuple(proto.output), {})
     if proto.domain not in DOMAINS:
         raise LiftError(f"nodes of the domain `{proto.domain}` are not known", node.label)
     if proto.op_type in CONTROL_FLOW:
         hint = "export it with fixed choices: the graph may branch only over what is known when it is built"
         raise LiftError("control flow has no form in a spec", node.label, hint)
-    attributes = {a.name: _attribute(a) for a in proto.attribute}
+    attributes = {a.name: _attribute(a, node, opset) for a in proto.attribute}
     return Node(proto.op_type, proto.name, tuple(proto.input), tuple(proto.output), attributes)
 
 
-def _attribute(attribute: onnx.AttributeProto) -> Any:
-    value = helper.get_attribute_value(attribute)
+def _attribute(attribute: onnx.AttributeProto, node: Node, opset: int) -> Any:
+    """An attribute's value. Raises LiftError for another kind of value than the operator has under this name."""
+    wanted = _kinds(node.op_type, opset)
+    if wanted is not None and attribute.name not in wanted:
+        raise LiftError(f"it has no attribute `{attribute.name}` in opset {opset}", node.label)
+    if wanted is not None and attribute.type != wanted[attribute.name]:
+        kinds = onnx.AttributeProto.AttributeType
+        found = f"{kinds.Name(attribute.type)}, which should be {kinds.Name(wanted[attribute.name])}"
+        raise LiftError(f"its attribute `{attribute.name}` is of the kind {found}", node.label)
+    try:
+        return _value(helper.get_attribute_value(attribute))
+    except Exception as error:  # onnx raises whatever its decoder meets
+        raise LiftError(f"its attribute `{attribute.name}` cannot be read: {error}", node.label) from None
+
+
+@cache
+def _kinds(op_type: str, opset: int) -> Mapping[str, int] | None:
+    """The kinds of an operator's attributes, as numbers of `AttributeProto.AttributeType`; None for an unknown one."""
+    try:
+        found = onnx.defs.get_schema(op_type, opset, "")
+    except onnx.defs.SchemaError:
+        return None
+    types: Mapping[str, Any] = {name: a.type for name, a in found.attributes.items()}
+    return {name: kind.value for name, kind in types.items()}
+
+
+def _value(value: Any) -> Any:
     if isinstance(value, onnx.TensorProto):
         return numpy_helper.to_array(value)
     if isinstance(value, bytes):

@@ -39,12 +39,12 @@ def literal(value: Any) -> str:
     if isinstance(value, tuple):
         inside = ", ".join(map(literal, value))
         return f"({inside},)" if len(value) == 1 else f"({inside})"
-    if isinstance(value, float) and value == int(value) and abs(value) < 1e6:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
         return str(int(value))
     return str(value)
 
 
-def text_value(name: str, value: Any) -> str:
+def text_value(value: Any) -> str:
     """An argument's value: words of choices stay bare, patterns and operators are quoted."""
     if isinstance(value, str) and not value.isidentifier():
         return f'"{value}"'
@@ -173,7 +173,7 @@ class Writer:
         given = [] if op.takes_it else [self._inline(k, indent) for k in found.kids]
         for index, (name, value) in enumerate(found.fields):
             if not is_default(op, name, value):
-                text = text_value(name, value)
+                text = text_value(value)
                 given.append(text if index < positional else f"{name}={text}")
         if op.takes_it:
             operands = (*op.operands, *op.optional_operands)

@@ -16,20 +16,11 @@ from netdsl.backends.onnx.file import Model
 from netdsl.backends.onnx.session import Session
 from netdsl.diagnostics.diagnostic import UserError
 from netdsl.ir.model import Program
+from netdsl.verify.distance import GATE, accepted, distance
 from netdsl.verify.inputs import draw_inputs
-from netdsl.verify.reference import Reference, distance
+from netdsl.verify.reference import Reference
 from netdsl.verify.sizes import At, choose
 from netdsl.verify.stress import on_cpu, state_of, stress
-
-GATE = 1e-5
-"""The largest difference that is accepted, relative to the largest number of an output (of an output with few numbers,
-which may all happen to be small, over more samples)."""
-
-ROUNDINGS = 4
-"""How many times torch's own rounding error is accepted where that is more than the gate."""
-
-LOOSEST = 1e-3
-"""What is never accepted, whatever torch's rounding error."""
 
 Export = Callable[[Mapping[str, Any]], Model]
 """Makes a model from the weights of a state dict."""
@@ -142,11 +133,11 @@ def compared(
     for i, (point, reference) in enumerate(zip(points, references, strict=True)):
         for optimised, differences in found.items():
             difference, error = differences[i]
-            accepted = gate
+            limit = gate
             if not error and difference > gate >= GATE:  # a stricter gate is meant as it is said
-                accepted = min(max(gate, ROUNDINGS * reference.rounding), LOOSEST)
-            ok = not error and difference <= accepted
-            yield Case(point.batch, point.sizes, optimised, weights, difference, ok, error, accepted, gate)
+                limit = accepted(gate, reference.rounding)
+            ok = not error and difference <= limit
+            yield Case(point.batch, point.sizes, optimised, weights, difference, ok, error, limit, gate)
     module.train(was_training)
 
 

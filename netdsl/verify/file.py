@@ -14,9 +14,9 @@ from netdsl.backends.onnx.file import Model, load, metadata, renamed, transplant
 from netdsl.backends.onnx.model import export
 from netdsl.backends.onnx.session import Session
 from netdsl.ir.model import Program
-from netdsl.verify.compare import GATE, Case, compared, sessions
+from netdsl.verify.compare import Case, compared, sessions
+from netdsl.verify.distance import GATE, distance
 from netdsl.verify.inputs import draw_inputs
-from netdsl.verify.reference import distance
 from netdsl.verify.sizes import At, choose
 from netdsl.verify.stress import on_cpu, state_of, stress
 from netdsl.weights.former import former_paths, is_former

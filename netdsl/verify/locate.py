@@ -11,7 +11,7 @@ from onnx import helper
 from netdsl.backends.onnx.file import Model
 from netdsl.backends.onnx.session import Session
 from netdsl.diagnostics.diagnostic import UserError
-from netdsl.verify.reference import distance
+from netdsl.verify.distance import distance
 
 TAPS = 15
 """So many values are looked at in one run: the search takes as many runs as the number of layers has digits to the base

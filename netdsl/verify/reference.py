@@ -1,4 +1,4 @@
-"""The reference outputs of torch, their rounding error, and the distance of other outputs from them."""
+"""The reference outputs of torch, and their rounding error."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from netdsl.ir.model import Program
+from netdsl.verify.distance import distance, largest
 from netdsl.verify.inputs import draw_inputs
 from netdsl.verify.sizes import At
 
@@ -54,13 +55,13 @@ class Reference:
     @cached_property
     def sizes(self) -> list[float]:
         """The largest number of each output, over more samples where it has few numbers."""
-        sizes = [_largest(y) for y in self.outputs]
+        sizes = [largest(y) for y in self.outputs]
         if min((y.size for y in self.outputs), default=FEW) < FEW:
             more = draw_inputs(self.program, FEW, self.point.named, self.seed + 1, self.positive)
             others = outputs_of(self.module, more)
             for i, y in enumerate(self.outputs):
                 if y.size < FEW and np.isfinite(others[i]).all():
-                    sizes[i] = max(sizes[i], _largest(others[i]))
+                    sizes[i] = max(sizes[i], largest(others[i]))
         return sizes
 
 
@@ -71,24 +72,6 @@ def outputs_of(module: nn.Module, inputs: list[Tensor]) -> list[Any]:
     if isinstance(given, Tensor):
         given = [given]
     return [y.detach().numpy() for y in (given.values() if isinstance(given, Mapping) else given)]
-
-
-def distance(expected: list[Any], found: list[Any], sizes: list[float] | None = None) -> float:
-    """The largest of `max|found - y| / max|y|` over the outputs (or `/ sizes`); NaN where a number is not finite."""
-    sizes = sizes or [_largest(y) for y in expected]
-    return float(np.max([_relative(*each) for each in zip(expected, found, sizes, strict=True)], initial=0))
-
-
-def _largest(y: Any) -> float:
-    return float(np.abs(y).max(initial=0))
-
-
-def _relative(y: Any, ours: Any, largest: float) -> float:
-    """Infinity where only `y` is all zeros."""
-    difference = float(np.abs(y.astype("float64") - ours).max(initial=0))
-    if difference == 0:
-        return 0.0 if np.isfinite(largest) else float("nan")
-    return difference / largest if largest else float("inf")
 
 
 def _doubled(x: Tensor) -> Tensor:

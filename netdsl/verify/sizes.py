@@ -36,6 +36,9 @@ class At(Struct, frozen=True):
     def named(self) -> dict[str, int]:
         return dict(self.sizes)
 
+    def __str__(self) -> str:
+        return ", ".join([f"N={self.batch}", *(f"{k}={v}" for k, v in self.sizes)])
+
 
 def choose(program: Program, budget: float = BUDGET) -> tuple[At, ...]:
     """Sizes that satisfy the constraints of a net: N = 1 among them, and images that are not square.

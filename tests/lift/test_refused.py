@@ -134,3 +134,45 @@ def test_branches_that_share_without_end(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("netdsl.lift.decompose.MOST_VISITS", 5)
     with pytest.raises(LiftError, match="share too many values"):
         lift_model(exported("lenet"))
+
+
+def test_nested_too_deeply() -> None:
+    steps = "".join(f"r{i} = Relu(a{i})  a{i + 1} = Add(x, r{i}) " for i in range(90))
+    with pytest.raises(LiftError, match="nested more than 60 deep"):
+        lift_model(written(f"net (float[N,4] x) => (float[N,4] a90) {{ a0 = Neg(x) {steps} }}"))
+
+
+def test_attribute_of_another_kind() -> None:
+    """A diagnostic with the node, whatever the kind of its attribute."""
+    model = exported("lenet", "LeNet5")
+    conv = next(n for n in model.graph.node if n.op_type == "Conv")
+    conv.attribute.remove(next(a for a in conv.attribute if a.name == "pads"))
+    conv.attribute.append(onnx.helper.make_attribute("pads", "same"))
+    with pytest.raises(LiftError, match=r"\(Conv\)`: its attribute `pads` is of the kind STRING, which should be INTS"):
+        lift_model(model)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s = Constant <value = float[2] {2.0, 2.0}> ()  y = Reshape(x, s)",
+        "z = Constant <value_int = 0> ()  o = Constant <value_int = 4> ()  d = Mod(o, z)  y = Reshape(x, d)",
+        "y = Transpose <perm = [0, 1, 2]> (x)",
+        "i = Constant <value = float {1.0}> ()  z = Constant <value = float {0.0}> ()  f = Div(i, z)  y = Mul(x, f)",
+    ],
+)
+def test_numbers_that_make_no_sense(text: str) -> None:
+    with pytest.raises(LiftError, match=r"^node `"):
+        lift_model(written(f"net (float[N,4] x) => (float[N,4] y) {{ {text} }}"))
+
+
+@pytest.mark.parametrize("name", ["none", "class", "it", "Größe", "a b", ""])
+def test_no_name_of_a_net(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lift", stored(exported("lenet", "LeNet5"), tmp_path), "--name", name]) == 2
+    assert "is no name of a net" in capsys.readouterr().err
+
+
+def test_nothing_but_zeros_proves_nothing() -> None:
+    """Outputs that are zero whatever the weights: no proof, so no spec."""
+    with pytest.raises(LiftError, match="nothing but zeros"):
+        lift_model(written("net (float[N,4] x) => (float[N,4] y) { a = Relu(x)  b = Neg(a)  y = Relu(b) }"))

@@ -21,10 +21,11 @@ from netdsl.backends.onnx.model import export
 from netdsl.backends.onnx.session import Session
 from netdsl.ir.model import Program
 from netdsl.render.cases import cases_data, render_cases, verdict
-from netdsl.verify.compare import GATE, Case, VerificationError, compared, record, verified_model, verify
+from netdsl.verify.compare import Case, VerificationError, compared, record, verified_model, verify
+from netdsl.verify.distance import GATE, distance
 from netdsl.verify.file import verify_file
 from netdsl.verify.inputs import draw_inputs
-from netdsl.verify.reference import Reference, distance
+from netdsl.verify.reference import Reference
 from netdsl.verify.sizes import At, index_limit
 from netdsl.verify.stress import state_of, stress
 

@@ -264,8 +264,8 @@ class FPN(nn.Module):
         return self.out1(a), self.out2(b)
 
 
-IMAGE = torch.zeros(2, 3, 32, 32)
-TOKENS = torch.zeros(2, 7, dtype=torch.int64)
+IMAGE = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+TOKENS = torch.arange(14).reshape(2, 7)
 
 NETS = {
     "resnet": (resnet, IMAGE),

@@ -18,9 +18,10 @@ from netdsl.backends.onnx.check import runnable
 from netdsl.backends.onnx.session import Session
 from netdsl.ir.model import Program
 from netdsl.sizes.dims import evaluate
-from netdsl.verify.compare import GATE, verify
+from netdsl.verify.compare import verify
+from netdsl.verify.distance import GATE, distance
 from netdsl.verify.inputs import draw_inputs
-from netdsl.verify.reference import Reference, distance
+from netdsl.verify.reference import Reference
 from netdsl.verify.sizes import choose, macs
 from netdsl.verify.stress import state_of, stress
 

@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 
 import onnx
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from netdsl.backends.onnx.wire import GRAPH, INITIALIZER, part, pieces
 from netdsl.diagnostics.diagnostic import UserError
@@ -116,8 +116,14 @@ def _write(files: dict[Path, Iterable[bytes]]) -> None:
 
 def _padded(tensors: Iterable[TensorProto]) -> Iterable[bytes]:
     for tensor in tensors:
-        yield tensor.raw_data
-        yield bytes(-len(tensor.raw_data) % ALIGNMENT)
+        raw = _raw(tensor)
+        yield raw
+        yield bytes(-len(raw) % ALIGNMENT)
+
+
+def _raw(tensor: TensorProto) -> bytes:
+    """A weight's bytes, also where another exporter has written it as a list of numbers."""
+    return tensor.raw_data or numpy_helper.to_array(tensor).tobytes()
 
 
 def _external(model: ModelProto, location: str) -> ModelProto:
@@ -126,7 +132,7 @@ def _external(model: ModelProto, location: str) -> ModelProto:
     small.graph.CopyFrom(part(model.graph, lambda number: number != INITIALIZER))
     offset = 0
     for tensor in model.graph.initializer:
-        size = len(tensor.raw_data)
+        size = len(_raw(tensor))
         added = small.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
         added.data_location = TensorProto.EXTERNAL
         for key, value in (("location", location), ("offset", offset), ("length", size)):

@@ -14,14 +14,13 @@ from netdsl.lift.idioms.norms import NORMS
 from netdsl.lift.idioms.shapes import SHAPES
 from netdsl.lift.model import Lifted
 
-FAMILIES = (ACTIVATIONS, NORMS, SHAPES, CHANNELS, ATTENTION)
+FAMILIES = (ACTIVATIONS, NORMS, SHAPES, CHANNELS, ATTENTION, FOLDED)
 
 
-def idiomatic(net: Lifted, split_norms: bool = True) -> Lifted:
-    """The net with its idioms as single ops. `split_norms`: what was folded into convolutions is a norm again."""
-    families = (*FAMILIES, FOLDED) if split_norms else FAMILIES
+def idiomatic(net: Lifted) -> Lifted:
+    """The net with its idioms as single ops."""
     rules: dict[str, tuple[Rule, ...]] = {}
-    for family in families:
+    for family in FAMILIES:
         for kind, found in family.items():
             rules[kind] = (*rules.get(kind, ()), *found)
     return rewritten(net, rules)

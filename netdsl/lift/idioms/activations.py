@@ -41,20 +41,13 @@ def halves(x: Any, curve: Any) -> list[Any]:
 
 
 ERF = ("erf", (scaled("x", 1 / sqrt(2)),))
-CUBES = [
-    ("pow", ("x",), lambda op: op.exponent == 3),
-    ("mul", ("x", ("square", ("x",)))),
-    ("mul", ("x", ("mul", ("x", "x")))),
-]
+CUBES = [("pow", ("x",), lambda op: op.exponent == 3), ("mul", ("x", ("square", ("x",))))]
 TANHS = [("tanh", (scaled(("add", ("x", scaled(cube, 0.044715))), sqrt(2 / pi)),)) for cube in CUBES]
-TANHS += [
-    ("tanh", (("mul", (scaled("x", sqrt(2 / pi)), ("scalar", (scaled(square, 0.044715),), plus(1.0)))),))
-    for square in (("square", ("x",)), ("mul", ("x", "x")))
-]
+SQUARED = ("scalar", (scaled(("square", ("x",)), 0.044715),), plus(1.0))
+TANHS += [("tanh", (("mul", (scaled("x", sqrt(2 / pi)), SQUARED)),))]
 
 SHIFTED = ("scalar", ("x",), plus(3.0))
-CLIPPED = [("relu6", (SHIFTED,)), ("clamp", (SHIFTED,), lambda op: (op.min, op.max) == (0, 6))]
-UNIT = ("clamp", (("scalar", (scaled("x", 1 / 6),), plus(0.5)),), lambda op: (op.min, op.max) == (0, 1))
+CLIPPED = ("relu6", (SHIFTED,))
 
 
 def _table() -> dict[str, tuple[Rule, ...]]:
@@ -65,10 +58,8 @@ def _table() -> dict[str, tuple[Rule, ...]]:
     rows += [(("mul", ("x", ("hardsigmoid", ("x",)))), REGISTRY["hardswish"]())]
     rows += [(("mul", ("x", ("tanh", (("softplus", ("x",)),)))), REGISTRY["mish"]())]
     rows += [(("mul", ("x", "x")), REGISTRY["square"]())]
-    for clipped in CLIPPED:
-        rows.append((scaled(("mul", ("x", clipped)), 1 / 6), REGISTRY["hardswish"]()))
-        rows.append((scaled(clipped, 1 / 6), REGISTRY["hardsigmoid"]()))
-    rows.append((UNIT, REGISTRY["hardsigmoid"]()))
+    rows += [(scaled(("mul", ("x", CLIPPED)), 1 / 6), REGISTRY["hardswish"]())]
+    rows += [(scaled(CLIPPED, 1 / 6), REGISTRY["hardsigmoid"]())]
     found: dict[str, tuple[Rule, ...]] = {}
     for pattern, op in rows:
         found[pattern[0]] = (*found.get(pattern[0], ()), pattern_rule(pattern, becomes(op)))

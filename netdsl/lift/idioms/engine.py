@@ -33,6 +33,7 @@ class Net:
         for call in self.calls:
             for value in call.inputs:
                 self.readers.setdefault(value.name, []).append(call)
+        self.place = {v.name: i for i, c in enumerate(self.calls) for v in c.outputs}
         self.fresh = 0
 
     def source(self, value: Value, kind: str = "") -> Call | None:

@@ -25,16 +25,18 @@ MEAN = ("reduce_mean", ("x",), _over_last, "mean")
 CENTRED = ("sub", ("x", MEAN))
 
 
-def _spread(centred: Any) -> list[Any]:
-    squares = [("square", (centred,)), ("mul", (centred, centred)), ("pow", (centred,), lambda op: op.exponent == 2)]
-    return [("scalar", (("reduce_mean", (s,), _over_last),), _adds, "eps") for s in squares]
+def _spread(centred: str) -> tuple[Any, ...]:
+    """The variance of what is centred, and eps. `Mul(x, x)` and `Pow(x, 2)` are squares by now."""
+    return ("scalar", (("reduce_mean", (("square", (centred,)),), _over_last, "spread"),), _adds, "eps")
+
+
+def _is_last(axis: Any, rank: int) -> bool:
+    return (axis if isinstance(axis, int) else axis[0]) in (rank - 1, -1)
 
 
 def _norm(net: Net, call: Call, found: dict[str, Any], kind: str) -> list[Call] | None:
     x = found["x"]
-    axis = found["mean"].op.axis
-    axis = axis if isinstance(axis, int) else axis[0]
-    if axis not in (x.type.rank - 1, -1):
+    if not all(_is_last(found[n].op.axis, x.type.rank) for n in ("mean", "spread") if n in found):
         return None
     arrays = {}
     for name in ("weight", "bias"):
@@ -53,11 +55,7 @@ def _norm(net: Net, call: Call, found: dict[str, Any], kind: str) -> list[Call] 
 
 def _divided(centred: str, spread: Any) -> list[Any]:
     root = ("sqrt", (spread,))
-    return [
-        ("div", (centred, root)),
-        ("mul", (centred, ("reciprocal", (root,)))),
-        ("mul", (centred, ("rsqrt", (spread,)))),
-    ]
+    return [("div", (centred, root)), ("mul", (centred, ("reciprocal", (root,))))]
 
 
 def _layernorm(net: Net, call: Call) -> list[Call] | None:
@@ -72,19 +70,14 @@ def _layernorm(net: Net, call: Call) -> list[Call] | None:
     return None
 
 
-NORMALISED = [d for s in _spread("d") for d in _divided("d", s)]
-FORMS = [("add", (("mul", (n, "weight")), "bias")) for n in NORMALISED]
+FORMS = [("add", (("mul", (n, "weight")), "bias")) for n in _divided("d", _spread("d"))]
 
 
 def _rms(net: Net, call: Call, found: dict[str, Any]) -> list[Call] | None:
     return _norm(net, call, found, "rmsnorm")
 
 
-RMS = [
-    ("mul", (n, "weight"))
-    for square in (("square", ("x",)), ("mul", ("x", "x")), ("pow", ("x",), lambda op: op.exponent == 2))
-    for n in _divided("x", ("scalar", (("reduce_mean", (square,), _over_last, "mean"),), _adds, "eps"))
-]
+RMS = [("mul", (n, "weight")) for n in _divided("x", _spread("x"))]
 
 NORMS: dict[str, tuple[Rule, ...]] = {
     "add": (_layernorm,),

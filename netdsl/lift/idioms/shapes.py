@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from netdsl.lift.idioms.engine import Net, Rule
 from netdsl.lift.model import Call
 from netdsl.ops import REGISTRY
-from netdsl.ops.joining import Concat
 from netdsl.sizes.dims import product
 
 GLOBAL = {"adaptive_avgpool": "gap", "adaptive_maxpool": "gmp"}
@@ -64,24 +63,21 @@ def _shuffle(net: Net, call: Call) -> list[Call] | None:
 
 
 def _growing(net: Net, call: Call) -> list[Call] | None:
-    """A concat of everything so far and one more is one of the last concat and the new value."""
-    if len(call.inputs) < 3:
+    """A concat of everything so far and one more is one of the longest concat before it and the new values."""
+    names = tuple(v.name for v in call.inputs)
+    found = [c for c in net.readers.get(names[0], ()) if _begins(net, c, call)]
+    if not found:
         return None
-    names = tuple(v.name for v in call.inputs)
-    for other in net.readers.get(names[0], ()):
-        count = len(other.inputs)
-        if other.kind != "concat" or other is call or other.op != call.op or not 1 < count < len(names):
-            continue
-        if tuple(v.name for v in other.inputs) == names[:count] and _is_longest(net, call, other):
-            return [replace(call, inputs=(other.outputs[0], *call.inputs[count:]))]
-    return None
+    longest = max(found, key=lambda c: len(c.inputs))
+    return [replace(call, inputs=(longest.outputs[0], *call.inputs[len(longest.inputs) :]))]
 
 
-def _is_longest(net: Net, call: Call, found: Call) -> bool:
-    names = tuple(v.name for v in call.inputs)
-    others = [c for c in net.readers[names[0]] if c.kind == "concat" and c is not call and c.op == call.op]
-    starts = [len(c.inputs) for c in others if tuple(v.name for v in c.inputs) == names[: len(c.inputs)]]
-    return len(found.inputs) == max((n for n in starts if n < len(names)), default=0)
+def _begins(net: Net, other: Call, call: Call) -> bool:
+    """Whether another concat, computed before, joins the first of the values that a concat joins."""
+    if other.kind != "concat" or other.op != call.op or not 1 < len(other.inputs) < len(call.inputs):
+        return False
+    is_before = net.place[other.outputs[0].name] < net.place[call.outputs[0].name]
+    return is_before and all(a.name == b.name for a, b in zip(other.inputs, call.inputs, strict=False))
 
 
 def _means(net: Net, call: Call) -> list[Call] | None:
@@ -126,5 +122,3 @@ SHAPES: dict[str, tuple[Rule, ...]] = {
     "permute": (_doubled,),
     "conv": (_patches,),
 }
-
-__all__ = ["SHAPES", "Concat"]

@@ -40,17 +40,23 @@ def shape_of(found: TensorType) -> tuple[int, ...]:
 
 def traced(net: Net, value: Value) -> Traced | None:
     """Follow a value back to what computes its numbers; None where too many are followed."""
-    shape = shape_of(value.type)
+    way: list[tuple[Call, Value]] = []
     call = net.source(value)
-    if int(np.prod(shape)) > LARGEST:
+    while call is not None and _moves(call):
+        way.append((call, value))
+        value = call.inputs[0]
+        call = net.source(value)
+    shape = shape_of(value.type)
+    count, factor = int(np.prod(shape)), 1.0
+    if count > LARGEST:
         return None
-    if call is None or not _moves(call):
-        return Traced(call, value, np.arange(int(np.prod(shape))).reshape(shape), 1.0)
-    before = traced(net, call.inputs[0])
-    if before is None:
-        return None
-    places = _moved(call, before.places, [v.name for v in call.outputs].index(value.name))
-    return None if places is None else Traced(before.call, before.value, places, before.factor * factor_of(call))
+    places: Any = np.arange(count).reshape(shape)
+    for move, result in reversed(way):
+        places = _moved(move, places, [v.name for v in move.outputs].index(result.name))
+        if places is None:
+            return None
+        factor *= factor_of(move)
+    return Traced(call, value, places, factor)
 
 
 MOVES = ("reshape", "permute", "flatten", "squeeze", "unsqueeze", "chunk", "split", "take", "narrow", "identity")

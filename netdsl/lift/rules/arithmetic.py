@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from netdsl.lift.build import Builder, Laid, Rule
 from netdsl.lift.integers import is_symbolic
 from netdsl.lift.read import Node
 from netdsl.lift.rules.convolution import rounded
+from netdsl.lift.rules.windows import finite
 from netdsl.ops import REGISTRY
 from netdsl.ops.arithmetic import Add, Div, Maximum, Minimum, Mul, Scalar, Sub
 from netdsl.ops.base import Op, feature_axis
@@ -33,7 +35,7 @@ def _binary(builder: Builder, node: Node) -> None:
         _with_numbers(builder, op, sign)
     else:
         a, b = builder.tensor(0), builder.tensor(1)
-        if (a.rank, a.batch, a.joined) != (b.rank, b.batch, b.joined):
+        if a.layout != b.layout:
             raise builder.refused(f"{a.type} and {b.type} meet in a way that the language has no form for")
         if op is Op:
             raise builder.refused("a power of one value by another has no form")
@@ -47,7 +49,7 @@ def _many(builder: Builder, node: Node, op: type[Op]) -> None:
         builder.give(total)
         return
     for index in range(1, len(node.inputs)):
-        total = Laid(builder.call(op(), total, builder.tensor(index))[0], total.batch, total.joined)
+        total = total.on(builder.call(op(), total, builder.tensor(index))[0])
     builder.give(total)
 
 
@@ -69,19 +71,25 @@ def _with_numbers(builder: Builder, op: type[Op], sign: str) -> None:
 
 def _with_one(builder: Builder, x: Laid, array: Any, sign: str, reverse: bool) -> None:
     value = array.reshape(()).item()
-    number = rounded(value) if isinstance(value, float) else int(value)
+    number = rounded(finite(value)) if isinstance(value, float) else int(value)
+    if sign and not isfinite(value):
+        raise builder.refused(f"arithmetic with {value}")
     if not sign:
         ends = {"min": number} if builder.node.op_type == "Max" else {"max": number}
         builder.apply(REGISTRY["clamp"](**ends), x)
     elif not reverse and (sign, number) in (("*", 1), ("/", 1), ("+", 0), ("-", 0), ("**", 1)):
         builder.give(x)
     elif sign == "**" and not reverse:
-        ready: dict[float, Op] = {2: REGISTRY["square"](), 0.5: REGISTRY["sqrt"]()}
-        builder.apply(ready.get(number) or REGISTRY["pow"](exponent=float(number)), x)
+        builder.apply(_power(number), x)
     elif sign == "/" and "int" in x.type.dtype:
         builder.apply(Scalar("//", number, reverse), x)
     else:
         builder.apply(Scalar(sign, number, reverse), x)  # type: ignore[arg-type]
+
+
+def _power(exponent: float) -> Op:
+    ready: dict[float, Op] = {2: REGISTRY["square"](), 0.5: REGISTRY["sqrt"]()}
+    return ready.get(exponent) or REGISTRY["pow"](exponent=float(exponent))
 
 
 def _absorbed(builder: Builder, x: Laid, array: Any) -> bool:
@@ -139,10 +147,9 @@ def _compare(kind: str) -> Rule:
 def _where(builder: Builder, node: Node) -> None:
     condition = builder.tensor(0)
     if builder.is_array(1) and builder.array(1).size == 1 and not builder.is_array(2):
-        value = builder.array(1).reshape(()).item()
-        builder.give(
-            builder.call(REGISTRY["masked_fill"](value=value), builder.tensor(2), condition)[0], builder.tensor(2)
-        )
+        value = finite(builder.array(1).reshape(()).item())
+        masked = builder.call(REGISTRY["masked_fill"](value=value), builder.tensor(2), condition)[0]
+        builder.give(masked, builder.tensor(2))
         return
     builder.give(builder.call(REGISTRY["where"](), condition, builder.tensor(1), builder.tensor(2))[0], condition)
 

@@ -9,6 +9,7 @@ from netdsl.lift.integers import is_symbolic
 from netdsl.lift.read import Node
 from netdsl.lift.rules.convolution import rounded
 from netdsl.lift.rules.features import embedding
+from netdsl.lift.rules.windows import finite
 from netdsl.ops import REGISTRY
 from netdsl.ops.base import Op
 from netdsl.ops.cropping import Narrow, Pad, Take
@@ -30,7 +31,7 @@ def _joinable(builder: Builder, like: Laid, index: int) -> Any:
     """A value to join with others: numbers are a learnt tensor, the same for every sample."""
     if not builder.is_array(index):
         x = builder.tensor(index)
-        if (x.rank, x.batch, x.joined) != (like.rank, like.batch, like.joined):
+        if x.layout != like.layout:
             raise builder.refused("what it joins is laid out in different ways")
         return x
     array = builder.array(index)
@@ -75,7 +76,7 @@ def _cut(builder: Builder, x: Laid, axis: int, start: Dim, end: Dim, step: int) 
     at = builder.axis(x, axis)
     whole = x.type.shape[at]
     if step == -1 and (start == -1 or _is_end(start)):
-        return Laid(builder.call(REGISTRY["flip"](axis=at), x)[0], x.batch, x.joined)
+        return x.on(builder.call(REGISTRY["flip"](axis=at), x)[0])
     if step != 1:
         return _strided(builder, x, at, start, end, step)
     start, end = _position(start, whole), _position(end, whole)
@@ -83,7 +84,7 @@ def _cut(builder: Builder, x: Laid, axis: int, start: Dim, end: Dim, step: int) 
         raise builder.refused("it begins at a place that depends on the size of the image")
     if end - start == whole:
         return x
-    return Laid(builder.call(Narrow(start, end - start, at), x)[0], x.batch, x.joined)
+    return x.on(builder.call(Narrow(start, end - start, at), x)[0])
 
 
 def _is_end(place: Dim) -> bool:
@@ -105,7 +106,7 @@ def _strided(builder: Builder, x: Laid, at: int, start: Dim, end: Dim, step: int
     if not isinstance(whole, int) or isinstance(start, Size) or isinstance(end, Size) or step < 1:
         raise builder.refused(f"it takes every {step}th position of an axis whose size is not known")
     places = tuple(range(whole))[slice(start, end, step)]
-    return Laid(builder.call(Take(places, at), x)[0], x.batch, x.joined)
+    return x.on(builder.call(Take(places, at), x)[0])
 
 
 def _gather(builder: Builder, node: Node) -> None:
@@ -122,7 +123,7 @@ def _gather(builder: Builder, node: Node) -> None:
         builder.apply(Take(tuple(index.tolist()), axis), x)
         return
     moved = x.batch - 1 if node.get("axis", 0) % x.rank < x.batch else x.batch
-    builder.give(Laid(builder.call(Take(int(index), axis), x)[0], moved, x.joined))
+    builder.give(x.on(builder.call(Take(int(index), axis), x)[0], moved))
 
 
 REDUCTIONS = {
@@ -140,7 +141,7 @@ def _reduce(builder: Builder, node: Node) -> None:
     keep = bool(node.get("keepdims", 1))
     made = REGISTRY[REDUCTIONS[node.op_type]](axis=axes[0] if len(axes) == 1 else axes, keepdims=keep)
     below = 0 if keep else sum(1 for a in given if a % x.rank < x.batch)
-    builder.give(Laid(builder.call(made, x)[0], x.batch - below, x.joined))
+    builder.give(x.on(builder.call(made, x)[0], x.batch - below))
 
 
 def _pad(builder: Builder, node: Node) -> None:
@@ -154,7 +155,7 @@ def _pad(builder: Builder, node: Node) -> None:
     ]
     value = builder.numbers("value", 2) or (0.0,)
     margins = {builder.axis(x, a): s for a, s in sides.items()}
-    builder.give(_padded(builder, x, margins, mode, rounded(float(value[0]))))
+    builder.give(_padded(builder, x, margins, mode, rounded(finite(float(value[0])))))
 
 
 def _padded(builder: Builder, x: Laid, margins: dict[int, tuple[int, int]], mode: str, value: float) -> Laid:
@@ -168,7 +169,7 @@ def _padded(builder: Builder, x: Laid, margins: dict[int, tuple[int, int]], mode
         result = builder.call(Pad(spatial[0][0] if alike else sides, **options), result)[0]
     if 0 in margins:
         result = builder.call(Pad(margins[0], axis=0, **options), result)[0]
-    return Laid(result, x.batch, x.joined)
+    return x.on(result)
 
 
 def _resize(builder: Builder, node: Node) -> None:

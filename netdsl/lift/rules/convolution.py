@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from netdsl.lift.build import Builder, Rule
+from netdsl.lift.build import Builder, Laid, Rule
 from netdsl.lift.model import FOLDED_MARK
 from netdsl.lift.read import Node
 from netdsl.lift.rules.windows import padded, pads, per_axis, same, shown
 from netdsl.ops.base import Op
 from netdsl.ops.conv import Conv, DepthwiseConv, UpConv
-from netdsl.ops.cropping import Pad
 from netdsl.ops.normalization import BatchNorm
 
 
@@ -56,16 +55,16 @@ def _transposed(builder: Builder, node: Node) -> None:
     found = tuple(node.get("pads") or (0,) * (2 * axes))
     start, end = found[:axes], found[axes:]
     extra = per_axis(node, "output_padding", axes, 0)
-    crop = tuple((0, s - e) if s < e else (e - s, 0) for s, e in zip(start, end, strict=True))
+    both = tuple(map(min, start, end))
     groups = node.get("group", 1)
     op = UpConv(
-        int(weight.shape[1] * groups), shown(kernel), shown(stride), shown(tuple(map(min, start, end))), shown(extra),
-        groups, bias is not None, shown(dilation),
+        int(weight.shape[1] * groups), shown(kernel), shown(stride), shown(both), shown(extra), groups,
+        bias is not None, shown(dilation),
     )  # fmt: skip
-    value = builder.call(op, x, weights=_weights(node, weight, bias))[0]
-    if start != end:
-        sides: Any = tuple((-a if a > 0 else 0, b if b < 0 else -b) for a, b in crop)
-        value = builder.call(Pad(sides if axes > 1 else sides[0]), value)[0]
+    value = Laid(builder.call(op, x, weights=_weights(node, weight, bias))[0])
+    if start != end:  # the rest of the larger side is cut off
+        before, after = (tuple(b - p for b, p in zip(both, side, strict=True)) for side in (start, end))
+        value = padded(builder, value, before, after)
     builder.give(value)
 
 

@@ -50,7 +50,7 @@ def _matmul(builder: Builder, node: Node) -> None:
     if builder.is_array(0):
         raise builder.refused("a product of fixed numbers with a value")
     a, b = builder.tensor(0), builder.tensor(1)
-    if (a.rank, a.batch, a.joined) != (b.rank, b.batch, b.joined) or (not a.joined and a.batch > a.rank - 3):
+    if a.layout != b.layout or (not a.joined and a.batch > a.rank - 3):
         raise builder.refused(f"a product of {a.type} and {b.type}")
     builder.apply(MatMul(), a, b)
 

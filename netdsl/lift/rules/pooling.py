@@ -6,11 +6,9 @@ from typing import Any
 
 from netdsl.lift.build import Builder, Laid, Rule
 from netdsl.lift.read import Node
-from netdsl.lift.rules.windows import padded, pads, per_axis, shown
+from netdsl.lift.rules.windows import LOWEST, padded, pads, per_axis, shown
 from netdsl.ops.globalpool import AdaptiveAvgPool, AdaptiveMaxPool
 from netdsl.ops.pool import AvgPool, MaxPool
-
-LOWEST = -3.4028234663852886e38
 
 
 def _pool(builder: Builder, node: Node) -> None:

@@ -22,7 +22,7 @@ def _recurrent(builder: Builder, node: Node) -> None:
     options: dict[str, Any] = {"bidirectional": directions == 2, "bias": builder.has(3)}
     if kind is RNN:
         options["nonlinearity"] = (node.get("activations") or ("Tanh",))[0].lower()
-    starts = _starts(builder, kind, hidden, directions)
+    starts = _starts(builder, kind)
     options["states"] = any(node.outputs[1:])
     op = kind(hidden, **options)
     results = builder.call(op, x, *starts, weights=_weights(builder, kind, hidden, directions))
@@ -72,7 +72,7 @@ def _weights(builder: Builder, kind: type[Recurrent], hidden: int, directions: i
     return found
 
 
-def _starts(builder: Builder, kind: type[Recurrent], hidden: int, directions: int) -> list[Laid]:
+def _starts(builder: Builder, kind: type[Recurrent]) -> list[Laid]:
     """The states it begins with: none where they are zeros."""
     found = []
     for index in range(5, 5 + len(kind.state)):

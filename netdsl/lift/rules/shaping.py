@@ -32,7 +32,9 @@ def _is_batch(builder: Builder, size: Dim) -> bool:
 
 def _reshape(builder: Builder, node: Node) -> None:
     x = builder.tensor()
-    target = [*(node.get("shape") or builder.array(1, "shape").reshape(-1).tolist())]
+    target = [*(builder.numbers("shape", 1) or ())]
+    if any(isinstance(s, float) for s in target):
+        raise builder.refused("its shape is no whole numbers")
     if not node.get("allowzero", 0):
         target = [x.sizes[i] if s == 0 else s for i, s in enumerate(target)]
     reshaped(builder, x, target)
@@ -101,8 +103,10 @@ def _flatten(builder: Builder, node: Node) -> None:
 def _transpose(builder: Builder, node: Node) -> None:
     x = builder.tensor()
     order = tuple(node.get("perm") or reversed(range(x.rank)))
+    if sorted(order) != [*range(x.rank)]:
+        raise builder.refused(f"{[*order]} is no order of {x.rank} axes")
     if x.joined:
-        builder.give(Laid(_permuted(builder, x, order), order.index(x.batch), joined=True))
+        builder.give(x.on(_permuted(builder, x, order), order.index(x.batch)))
         return
     batch = order.index(x.batch)
     axes = tuple(a if a < x.batch else a - 1 for a in order if a != x.batch)
@@ -118,9 +122,9 @@ def _unsqueeze(builder: Builder, node: Node) -> None:
     axes = builder.numbers("axes", 1) or ()
     for axis in sorted(a + x.rank + len(axes) if a < 0 else a for a in axes):
         if axis <= x.batch:
-            x = Laid(builder.call(Unsqueeze(axis), x)[0], x.batch + 1, x.joined)
+            x = x.on(builder.call(Unsqueeze(axis), x)[0], x.batch + 1)
         else:
-            x = Laid(builder.call(Unsqueeze(axis if x.joined else axis - 1), x)[0], x.batch, x.joined)
+            x = x.on(builder.call(Unsqueeze(axis if x.joined else axis - 1), x)[0])
     builder.give(x)
 
 
@@ -130,7 +134,7 @@ def _squeeze(builder: Builder, node: Node) -> None:
     axes = [i for i, s in enumerate(x.sizes) if s == 1] if given is None else [a % x.rank for a in given]
     for axis in sorted(axes, reverse=True):
         at = builder.axis(x, axis)
-        x = Laid(builder.call(Squeeze(at), x)[0], x.batch - (axis < x.batch), x.joined)
+        x = x.on(builder.call(Squeeze(at), x)[0], x.batch - (axis < x.batch))
     builder.give(x)
 
 

@@ -9,6 +9,14 @@ from netdsl.lift.read import Node
 from netdsl.ops.cropping import Pad
 from netdsl.ops.spatial import compact
 
+LOWEST = -3.4028234663852886e38
+"""The least number of float32: an infinity has no literal, and pads and masks need none."""
+
+
+def finite(value: float) -> float:
+    """A number that can be written: infinities as the last numbers of float32."""
+    return min(max(value, LOWEST), -LOWEST)
+
 
 def per_axis(node: Node, name: str, axes: int, default: int = 1) -> tuple[int, ...]:
     return tuple(node.get(name) or (default,) * axes)
