@@ -181,17 +181,27 @@ class Applier:
         return op, outs
 
     def _arithmetic(self, arrow: ArithArrow, flow: Any, context: Context) -> Any:
-        left, right = arrow.left, arrow.right
-        if is_arrow(left) and is_arrow(right) and arrow.op in OPERATORS:
-            wires = [self.one(left, flow, context), self.one(right, flow, context)]
-            op = msgspec.convert({}, REGISTRY[OPERATORS[arrow.op]])
-            return self.step(op, wires, context, arrow.at, None)
-        if (is_arrow(left) and is_arrow(right)) or arrow.op == "@":
-            raise fault("operator-types", f"`{arrow.op}` is not defined for two tensors", arrow.at)
-        tensor, number = (left, right) if is_arrow(left) else (right, left)
-        fields = {"operator": arrow.op, "value": number, "reverse": tensor is right}
-        op = msgspec.convert(fields, REGISTRY["scalar"])
-        return self.step(op, [self.one(tensor, flow, context)], context, arrow.at, None)
+        def side(value: Any) -> Any:
+            return self.one(value, flow, context) if is_arrow(value) else value
+
+        result = side(arrow.first)
+        for operator, value, at in arrow.terms:
+            result = self._operation(operator, result, side(value), context, at)
+        return result
+
+    def _operation(self, operator: str, left: Any, right: Any, context: Context, at: Place) -> Wire:
+        """`left operator right` of two tensors, or of a tensor and a number."""
+        inputs = [side for side in (left, right) if isinstance(side, Wire)]
+        if len(inputs) == 2 and operator in OPERATORS:
+            op = msgspec.convert({}, REGISTRY[OPERATORS[operator]])
+        elif len(inputs) == 2 or operator == "@":
+            sides = "two tensors" if len(inputs) == 2 else "a tensor and a number"
+            raise fault("operator-types", f"`{operator}` is not defined for {sides}", at)
+        else:
+            reverse = inputs[0] is right
+            fields = {"operator": operator, "value": left if reverse else right, "reverse": reverse}
+            op = msgspec.convert(fields, REGISTRY["scalar"])
+        return self.builder.one(self.step(op, inputs, context, at, None), at)
 
     def _residual(self, arrow: ResidualArrow, flow: Any, context: Context) -> Any:
         x = self.builder.one(flow, arrow.at)

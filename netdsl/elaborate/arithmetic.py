@@ -187,17 +187,14 @@ def _summed(values: Sequence[Any], at: Place) -> ArithArrow | None:
     if not any(map(is_arrow, items)):
         return None
     first, *rest = sorted(items, key=is_arrow, reverse=True)
-    total = ArithArrow("+", first, rest[0] if rest else 0, at)
-    for item in rest[1:]:
-        spend(1)
-        total = ArithArrow("+", total, item, at)
+    spend(len(rest))
     for item in rest:
-        _check_term(item, at)
-    return total
+        check_term(item, at)
+    return ArithArrow(first, tuple([("+", item, at) for item in rest or (0,)]), at)
 
 
-def _check_term(item: Any, at: Place) -> None:
-    """Raise Fault for what cannot be added to a tensor."""
+def check_term(item: Any, at: Place) -> None:
+    """Raise Fault for what no operator takes beside a tensor."""
     if not is_arrow(item) and (isinstance(item, bool | Size) or not isinstance(item, int | float)):
         raise fault("operator-types", f"a tensor cannot meet {describe(item)}", at)
 

@@ -22,6 +22,7 @@ from netdsl.elaborate.arithmetic import (
     SMALL,
     binary,
     call,
+    check_term,
     compare,
     truth,
     unary,
@@ -287,28 +288,37 @@ class Evaluator:
     def _unary(self, node: ast.Unary, env: Env) -> Any:
         value = self.evaluate(node.operand, env)
         if is_arrow(value) and node.op == "-":
-            return ArithArrow("*", value, -1, env.place(node))
+            at = env.place(node)
+            return ArithArrow(value, (("*", -1, at),), at)
         return unary(node.op, value, env.place(node))
 
     def _binary(self, node: ast.Binary, env: Env) -> Any:
-        left = self.evaluate(node.left, env)
-        if node.op in ("and", "or"):
-            true = left if isinstance(left, bool) else truth(left, env.place(node.left))
-            return left if true == (node.op == "or") else self.evaluate(node.right, env)
-        right = self.evaluate(node.right, env)
-        if type(left) is int and type(right) is int and 0 <= left < SMALL and 0 <= right <= SAFE.get(node.op, -1):
-            return OPERATORS[node.op](left, right)
-        if is_arrow(left) or is_arrow(right):
-            return self._arrow_arithmetic(node, left, right, env)
-        return binary(node.op, left, right, env.place(node))
+        value = self.evaluate(node.first, env)
+        if node.ops[0] in ("and", "or"):
+            return self._logic(node, value, env)
+        terms: list[tuple[str, Any, Place]] = []
+        for op, written in zip(node.ops, node.rest, strict=True):
+            right = self.evaluate(written, env)
+            if terms or is_arrow(value) or is_arrow(right):
+                if not terms:
+                    check_term(value, env.place(node.first))
+                check_term(right, env.place(written))
+                terms.append((op, right, _up_to(node, written, env)))
+            elif type(value) is int and type(right) is int and 0 <= value < SMALL and 0 <= right <= SAFE.get(op, -1):
+                value = OPERATORS[op](value, right)
+            else:
+                value = binary(op, value, right, _up_to(node, written, env))
+        return ArithArrow(value, tuple(terms), env.place(node)) if terms else value
 
-    def _arrow_arithmetic(self, node: ast.Binary, left: Any, right: Any, env: Env) -> ArithArrow:
-        if node.op not in ("+", "-", "*", "/", "@", "**", "//", "%"):
-            raise fault("operator-types", f"`{node.op}` is not defined on tensors", env.place(node))
-        for side, value in ((node.left, left), (node.right, right)):
-            if not is_arrow(value) and (isinstance(value, bool | Size) or not isinstance(value, int | float)):
-                raise fault("operator-types", f"a tensor cannot meet {describe(value)}", env.place(side))
-        return ArithArrow(node.op, left, right, env.place(node))
+    def _logic(self, node: ast.Binary, value: Any, env: Env) -> Any:
+        """Python's `and` and `or`: the first value that decides, else the last."""
+        before = node.first
+        for written in node.rest:
+            true = value if isinstance(value, bool) else truth(value, env.place(before))
+            if true == (node.ops[0] == "or"):
+                return value
+            before, value = written, self.evaluate(written, env)
+        return value
 
     def _compare(self, node: ast.Compare, env: Env) -> bool:
         left = self.evaluate(node.first, env)
@@ -380,3 +390,8 @@ class Evaluator:
             free = self._free[id(node)] = frozenset(ast.names(node))
         captured = tuple((n, v) for n, v in env.locals.items() if n in free)
         return BodyArrow(node, env.module, captured, env.place(node))
+
+
+def _up_to(node: ast.Binary, term: ast.Node, env: Env) -> Place:
+    """The place of a sum or product up to one of its terms."""
+    return env.place(node) if term is node.rest[-1] else env.module.place(node.first.at.to(term.at))

@@ -41,19 +41,25 @@ class Requirements:
         """What has to hold so that a condition is true, or false where that is `wanted`."""
         if isinstance(node, ast.Unary) and node.op == "not":
             return self._options(node.operand, not wanted)
-        if isinstance(node, ast.Binary) and node.op in ("and", "or"):
-            left = self._options(node.left, wanted)
-            both = (node.op == "and") == wanted
-            if left == (FALSE if both else TRUE):
-                return left
-            right = self._options(node.right, wanted)
-            return self._all((left, right), node) if both else _any(left, right)
+        if isinstance(node, ast.Binary) and node.ops[0] in ("and", "or"):
+            return self._joined(node, wanted)
         if isinstance(node, ast.Compare):
             return self._compared(node, wanted)
         value = self.evaluator.evaluate(node, self.env)
         if isinstance(value, Size):
             return [[self._fact((node, value), "!=" if wanted else "==", (node, 0))]]
         return TRUE if truth(value, self.env.place(node)) == wanted else FALSE
+
+    def _joined(self, node: ast.Binary, wanted: bool) -> Options:
+        """What `a and b and c` or `a or b or c` asks; what is decided already is not evaluated further."""
+        both = (node.ops[0] == "and") == wanted
+        found = self._options(node.first, wanted)
+        for part in node.rest:
+            if found == (FALSE if both else TRUE):
+                return found
+            options = self._options(part, wanted)
+            found = self._all((found, options), node) if both else _any(found, options)
+        return found
 
     def _all(self, parts: Iterable[Options], node: ast.Node) -> Options:
         found = TRUE
@@ -91,9 +97,9 @@ class Requirements:
 
     def _text(self, node: ast.Node, value: Any) -> str:
         """A side as it reads over the named sizes: `H % 4`, not its normal form."""
-        if isinstance(node, ast.Binary) and node.op == "%" and isinstance(value, Size):
-            left, right = (self.evaluator.evaluate(side, self.env) for side in (node.left, node.right))
-            return f"{_bracketed(left)} % {_bracketed(right)}"
+        if isinstance(node, ast.Binary) and node.ops[-1] == "%" and isinstance(value, Size):
+            divided, divisor = (self.evaluator.evaluate(side, self.env) for side in (_divided(node), node.rest[-1]))
+            return f"{_bracketed(divided)} % {_bracketed(divisor)}"
         return str(value)
 
 
@@ -101,6 +107,13 @@ _TURNED = str.maketrans("<>", "><")
 _NEGATED = {"==": "!=", "<=": ">", ">=": "<", "in": "not in"}
 _NEGATED |= {negated: op for op, negated in _NEGATED.items()}
 _FACTS = ("==", "!=", "<=", ">=", "<", ">")
+
+
+def _divided(node: ast.Binary) -> ast.Expr:
+    """What stands before the last operator."""
+    if len(node.ops) == 1:
+        return node.first
+    return ast.Binary(node.first.at.to(node.rest[-2].at), node.first, node.ops[:-1], node.rest[:-1])
 
 
 def _any(*parts: Options) -> Options:

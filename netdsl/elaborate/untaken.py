@@ -128,7 +128,7 @@ def _flowing(node: ast.Node) -> Iterable[ast.Node]:
         case ast.Pipeline():
             return node.stages
         case ast.Binary():
-            return (node.left, node.right)
+            return (node.first, *node.rest)
         case ast.Call() if _takes_values(node):
             return [a.value for a in node.arguments]
     return ()
@@ -216,7 +216,7 @@ def _of(value: Any, env: Env, depth: int) -> Count:
         case PipeArrow():
             return every(value.stages)
         case ArithArrow():
-            return every((value.left, value.right))
+            return every(value.values)
         case ResidualArrow():
             return every((value.body, value.shortcut))
         case BodyArrow():

@@ -107,12 +107,16 @@ class PipeArrow(Struct, frozen=True):
 
 
 class ArithArrow(Struct, frozen=True):
-    """`left op right`, where at least one side is an arrow; a number on the other side stands for itself."""
+    """`first op value op value ...`, computed from the left. `first` or the first of the values is an arrow; a number
+    stands for itself. A term is an operator, its value, and the place of all up to it."""
 
-    op: str
-    left: Any
-    right: Any
+    first: Any
+    terms: tuple[tuple[str, Any, Place], ...]
     at: Place
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        return (self.first, *[value for _, value, _ in self.terms])
 
 
 class LabelArrow(Struct, frozen=True):
@@ -227,7 +231,7 @@ def is_closed(value: Any) -> bool:
     if isinstance(value, PipeArrow):
         return is_closed(value.stages[0])
     if isinstance(value, ArithArrow):
-        return all(is_closed(side) for side in (value.left, value.right) if is_arrow(side))
+        return all(is_closed(term) for term in value.values if is_arrow(term))
     if isinstance(value, LabelArrow):
         return is_closed(value.value)
     if isinstance(value, OpArrow):

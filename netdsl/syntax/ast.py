@@ -115,11 +115,12 @@ class Unary(Node, frozen=True):
 
 
 class Binary(Node, frozen=True):
-    """`op` is one of `+ - * / // % ** @ and or`."""
+    """`first ops[0] rest[0] ops[1] rest[1] ...`, computed from the left; ops are `+ - * / // % @ and or`, of one
+    precedence in one node, or `**`, alone."""
 
-    op: str
-    left: Expr
-    right: Expr
+    first: Expr
+    ops: tuple[str, ...]
+    rest: tuple[Expr, ...]
 
 
 class Compare(Node, frozen=True):

@@ -221,8 +221,7 @@ class Builder:
         return ast.Conditional(_span(c), c[0], c[2], c[3])
 
     def binary(self, c: Children) -> ast.Binary:
-        left, op, right = c
-        return ast.Binary(Span(left.at.start, right.at.end), str(op), left, right)
+        return ast.Binary(_span(c), c[0], tuple(map(str, c[1::2])), tuple(c[2::2]))
 
     def unary(self, c: Children) -> ast.Unary:
         return ast.Unary(_span(c), str(c[0]), c[1])

@@ -36,7 +36,7 @@ _UNPRINTABLE = re.compile(r'[\\"\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffd]')
 def level(node: Any) -> int:
     """How tightly an expression binds."""
     if isinstance(node, ast.Binary):
-        return _BINARY[node.op]
+        return _BINARY[node.ops[0]]
     if isinstance(node, ast.Unary):
         return NOT if node.op == "not" else UNARY
     return _LEVELS.get(type(node), ATOM)
@@ -192,20 +192,18 @@ class Expressions:
         return [node.op + (" " if node.op == "not" else ""), self.expression(node.operand, level(node), free)]
 
     def Binary(self, node: ast.Binary, free: bool) -> Doc:  # noqa: N802
-        if node.op == "**":
+        if node.ops[0] == "**":
             return self.power(node)
-        tight = level(node)
-        first: Any = node
-        parts: list[Doc] = []
-        while isinstance(first, ast.Binary) and level(first) == tight:
-            parts.append([Line(), first.op, " ", self.expression(first.right, tight + 1, True)])
-            first = first.left
-        return self.wrapped([self.expression(first, tight, True), *reversed(parts)], free)
+        tight = level(node) + 1
+        rest = zip(node.ops, node.rest, strict=True)
+        parts = [[Line(), op, " ", self.expression(operand, tight, True)] for op, operand in rest]
+        return self.wrapped([self.expression(node.first, tight, True), *parts], free)
 
     def power(self, node: ast.Binary) -> Doc:
-        simple = all(isinstance(side, ast.Name | ast.Number) for side in (node.left, node.right))
-        left, right = self.expression(node.left, POSTFIX), self.expression(node.right, UNARY)
-        return [left, "**" if simple else " ** ", right]
+        (exponent,) = node.rest
+        simple = all(isinstance(side, ast.Name | ast.Number) for side in (node.first, exponent))
+        base = self.expression(node.first, POSTFIX)
+        return [base, "**" if simple else " ** ", self.expression(exponent, UNARY)]
 
     def Compare(self, node: ast.Compare, free: bool) -> Doc:  # noqa: N802
         rest = zip(node.ops, node.rest, strict=True)

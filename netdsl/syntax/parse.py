@@ -26,10 +26,8 @@ MOST_READ = 300_000
 DEEPEST = 100
 """How many nodes may lie within each other; people write a dozen. It keeps every pass that descends safe."""
 
-SUM = 4
-"""How many terms of one sum or product, or cases of one `else if`, count as one node."""
-
-CHAINS = (("+", "-"), ("*", "/", "//", "%", "@"), ("and",), ("or",))
+CASE = 4
+"""How many cases of one `else if` count as one node."""
 
 
 def parse(source: Source) -> tuple[ast.File, tuple[Diagnostic, ...]]:
@@ -133,21 +131,17 @@ def _too_deep(declarations: tuple[Any, ...]) -> Span | None:
     waiting = [(node, 0) for node in reversed(declarations)]
     while waiting:
         node, depth = waiting.pop()
-        if depth >= DEEPEST * SUM:
+        if depth >= DEEPEST * CASE:
             at: Span = node.at
             return at
         beside = _continuation(node)
-        waiting += [(child, depth + (1 if child is beside else SUM)) for child in reversed(ast.children(node))]
+        waiting += [(child, depth + (1 if child is beside else CASE)) for child in reversed(ast.children(node))]
     return None
 
 
 def _continuation(node: Any) -> Any:
-    """The child that a node continues with: the terms of `a + b + c` and the cases of `else if` stand beside each
-    other."""
-    if isinstance(node, ast.Conditional | ast.If):
-        return node.otherwise if type(node.otherwise) is type(node) else None
-    same = isinstance(node, ast.Binary) and isinstance(node.left, ast.Binary)
-    return node.left if same and any(node.op in group and node.left.op in group for group in CHAINS) else None
+    """The child that a node continues with: the cases of `else if` stand beside each other."""
+    return node.otherwise if isinstance(node, ast.Conditional | ast.If) and type(node.otherwise) is type(node) else None
 
 
 def _junk(source: Source) -> Diagnostic | None:

@@ -94,9 +94,9 @@ def test_every_construct_of_the_grammar_occurs() -> None:
 def test_every_operator_occurs() -> None:
     found: set[str] = set()
     for node in nodes():
-        if isinstance(node, ast.Binary | ast.Unary):
-            found.add(node.op + (" unary" if isinstance(node, ast.Unary) else ""))
-        elif isinstance(node, ast.Compare):
+        if isinstance(node, ast.Unary):
+            found.add(f"{node.op} unary")
+        elif isinstance(node, ast.Binary | ast.Compare):
             found.update(node.ops)
     arithmetic = {"+", "-", "*", "/", "//", "%", "**", "@", "and", "or", "- unary", "+ unary", "not unary"}
     assert found == arithmetic | {"==", "!=", "<", "<=", ">", ">=", "in", "not in"}

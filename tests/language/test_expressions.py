@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast as python
 import re
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -80,8 +81,8 @@ def shape_of_ours(node: Any) -> Any:
             return ("constant", v)
         case ast.Name(id=name):
             return ("name", name)
-        case ast.Binary(op=op, left=a, right=b):
-            return (op, s(a), s(b))
+        case ast.Binary(first=a, ops=ops, rest=rest):
+            return reduce(lambda shape, term: (term[0], shape, s(term[1])), zip(ops, rest, strict=True), s(a))
         case ast.Unary(op=op, operand=a):
             return (op, s(a))
         case ast.Compare(first=a, ops=ops, rest=rest):

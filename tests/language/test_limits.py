@@ -143,12 +143,35 @@ def test_what_a_spec_needs_is_listed_once_however_often_it_is_imported(tmp_path:
 
 @pytest.mark.parametrize("op", ["+", "-", "*", "//", " and ", " or "])
 def test_terms_that_stand_beside_each_other_are_not_nested(op: str) -> None:
-    terms = ["true" if op in (" and ", " or ") else "1"] * 350
+    terms = ["true" if op in (" and ", " or ") else "1"] * 1_000
     text = f"X = {op.join(terms)}\nnet N {{\n  input x [3]\n  linear(8 if X else 9)\n}}\n"
     spec = Spec(Source(text, "sum.net"), read_import)
     assert spec.diagnostics == ()
     assert spec.constant("X") == eval(op.join(t.title() for t in terms))
     assert format_source(Source(text))[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "steps"),
+    [
+        ("tanh" + " + x" * 999, 1_000),
+        (" * ".join(["x", "0.5"] * 500), 999),
+        (" - ".join(["linear(3)"] * 1_000), 1_999),
+        (" -> ".join(["tanh"] * 1_000), 1_000),
+        ("concat(" + ", ".join(["x"] * 1_000) + ")", 1),
+        ("sum([tanh for i in range(1000)])", 1_999),
+    ],
+)
+def test_long_chains_of_layers_are_checked_and_emitted(body: str, steps: int) -> None:
+    net = Spec(Source(f"net N {{\n  input x [3]\n  {body}\n}}\n", "sum.net"), read_import).net("N")
+    assert len(net.checked.main.steps) == steps
+    compile(net.source(), "model.py", "exec")
+
+
+def test_a_mistake_in_a_long_sum_shows_the_sum_up_to_it() -> None:
+    text = 'net N {\n  input x [3]\n  x + linear(3) + linear(4) + linear(3)\n}\nX = 1 + 2 + "a" + 3\n'
+    found = {d.code: d.at.text for d in Spec(Source(text, "sum.net"), read_import).diagnostics if d.at}
+    assert found == {"shape-mismatch": "x + linear(3) + linear(4)", "operator-types": '1 + 2 + "a"'}
 
 
 def test_cases_that_stand_beside_each_other_are_not_nested() -> None:
@@ -162,13 +185,13 @@ def test_cases_that_stand_beside_each_other_are_not_nested() -> None:
     assert format_source(Source(text))[1] == ()
 
 
-def test_sums_of_layers_may_be_long() -> None:
-    body = " + ".join(["relu"] * 150)
-    assert Spec(Source(f"net N {{\n  input x [3]\n  {body}\n}}\n", "sum.net"), read_import).diagnostics == ()
-
-
 def test_what_nests_is_refused_at_any_length() -> None:
-    for text in ("X = " + "[" * 101 + "]" * 101, "X = " + "-" * 101 + "1", "X = " + "(1 + " * 101 + "1" + ")" * 101):
+    for text in (
+        "X = " + "[" * 101 + "]" * 101,
+        "X = " + "-" * 101 + "1",
+        "X = " + "(1 + " * 101 + "1" + ")" * 101,
+        "X = " + "(" * 101 + "1" + " + 1)" * 101,
+    ):
         (only,) = Spec(Source(text, "deep.net"), read_import).diagnostics
         assert only.message == "this is nested too deeply"
 

@@ -146,7 +146,7 @@ def test_words_are_not_cut() -> None:
     """`iffy` after a value is no `if`."""
     assert read(Source("A = x iffy y\n"))[1]
     assert read(Source("A = x orange y\n"))[1]
-    assert value("x or inner").right.id == "inner"
+    assert value("x or inner").rest[0].id == "inner"
 
 
 def test_declarations() -> None:

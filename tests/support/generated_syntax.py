@@ -14,7 +14,7 @@ AT = Span(0, 0)
 WORDS = ("x", "conv", "W", "_", "input", "output", "group", "when", "training", "steps", "share", "repeat")
 LONG = ("a_rather_long_name_for_a_layer", "another_name_that_is_long_enough_to_break_lines")
 NUMBERS = ("0", "3", "1_000", "2.5", "1e-6", "0x1F", ".5", "4.")
-OPERATORS = ("+", "-", "*", "/", "//", "%", "@", "**", "and", "or")
+OPERATORS = (("+", "-"), ("*", "/", "//", "%", "@"), ("and",), ("or",), ("**",))
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=", "in", "not in")
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
 
@@ -72,7 +72,7 @@ class Writer:
             lambda: ast.Index(AT, inner(), inner()),
             lambda: ast.Index(AT, inner(), ast.Slice(AT, self.maybe(inner), self.maybe(inner), self.maybe(inner))),
             lambda: ast.Unary(AT, self.pick(("-", "+", "not")), inner()),
-            lambda: ast.Binary(AT, self.pick(OPERATORS), inner(), inner()),
+            lambda: self.binary(inner),
             lambda: self.comparison(inner),
             lambda: ast.Conditional(AT, inner(), inner(), inner()),
             lambda: ast.Choice(AT, operands(2)),
@@ -93,6 +93,11 @@ class Writer:
         labelled = self.some(lambda: ast.Labelled(AT, self.name(), self.expression(depth - 1)), most=1)
         by_position += tuple(ast.Argument(AT, None, item) for item in labelled)
         return by_position + self.some(lambda: ast.Argument(AT, self.name(), self.expression(depth - 1)))
+
+    def binary(self, inner: Callable[[], Any]) -> ast.Binary:
+        level = self.pick(OPERATORS)
+        ops = self.some(lambda: self.pick(level), 1, 1 if level == ("**",) else 3)
+        return ast.Binary(AT, inner(), ops, tuple(inner() for _ in ops))
 
     def comparison(self, inner: Callable[[], Any]) -> ast.Compare:
         ops = self.some(lambda: self.pick(COMPARISONS), 1, 2)

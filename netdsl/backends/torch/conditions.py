@@ -12,6 +12,12 @@ from netdsl.syntax import ast
 from netdsl.syntax.parse import parse
 
 Row = Mapping[str, Any]
+Read = tuple[Node, list[Any]]
+"""An expression as a tree, and its value for each use of a block."""
+
+LONGEST = 8
+"""How many operators a condition may have: a longer one would not be read."""
+
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv,
     "%": operator.mod, "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
@@ -70,14 +76,18 @@ class _Reader:
         self.names = names
         self.used = False
 
-    def read(self, node: Any) -> tuple[Node, list[Any]]:
-        tree, values = self._read(node)
+    def read(self, node: Any) -> Read:
+        return self._plain(*self._read(node))
+
+    @staticmethod
+    def _plain(tree: Node, values: list[Any]) -> Read:
+        """A number instead of what is the same for every use, but for a name alone."""
         if isinstance(tree, Text):
             return tree, values
         plain = all(type(v) is type(values[0]) and v == values[0] for v in values)
         return (Num(values[0]), values) if plain and isinstance(values[0], bool | int | float) else (tree, values)
 
-    def _read(self, node: Any) -> tuple[Node, list[Any]]:
+    def _read(self, node: Any) -> Read:
         match node:
             case ast.Number() | ast.Literal():
                 return Num(node.value), [node.value] * len(self.rows)
@@ -88,15 +98,16 @@ class _Reader:
                 if node.op == "not":
                     return _opposite(tree), [not v for v in values]
                 raise Unknown
-            case ast.Binary() if node.op in ("and", "or"):
-                return self._logic(node)
-            case ast.Binary() if node.op in OPERATORS:
-                return self._apply(node.op, node.left, node.right)
-            case ast.Compare() if len(node.ops) == 1 and node.ops[0] in OPERATORS:
-                return self._apply(node.ops[0], node.first, node.rest[0])
+            case ast.Compare() if len(node.ops) > 1:
+                raise Unknown
+            case ast.Binary() | ast.Compare() if len(node.ops) <= LONGEST:
+                found = self.read(node.first)
+                for op, operand in zip(node.ops, node.rest, strict=True):
+                    found = self._joined(op, found, self.read(operand))
+                return found
         raise Unknown
 
-    def _name(self, name: str) -> tuple[Node, list[Any]]:
+    def _name(self, name: str) -> Read:
         if not all(name in row for row in self.rows):
             raise Unknown
         values = [row[name] for row in self.rows]
@@ -109,20 +120,15 @@ class _Reader:
             raise Unknown
         return Num(values[0]), values
 
-    def _apply(self, op: str, left: Any, right: Any) -> tuple[Node, list[Any]]:
-        (a, x), (b, y) = self.read(left), self.read(right)
-        return Apply(op, (a, b)), [OPERATORS[op](m, n) for m, n in zip(x, y, strict=True)]
-
-    def _logic(self, node: ast.Binary) -> tuple[Node, list[Any]]:
-        """`a and b`, without what always holds."""
-        (a, x), (b, y) = self.read(node.left), self.read(node.right)
-        both = node.op == "and"
-        values = [(m and n) if both else (m or n) for m, n in zip(x, y, strict=True)]
-        if isinstance(a, Num):
-            return b, values
-        if isinstance(b, Num):
-            return a, values
-        return Apply(node.op, (a, b)), values
+    def _joined(self, op: str, left: Read, right: Read) -> Read:
+        """`left op right`; of `and` and `or` without what always holds."""
+        (a, x), (b, y) = left, right
+        if op in OPERATORS:
+            return self._plain(Apply(op, (a, b)), [OPERATORS[op](m, n) for m, n in zip(x, y, strict=True)])
+        if op not in ("and", "or"):
+            raise Unknown
+        values = [(m and n) if op == "and" else (m or n) for m, n in zip(x, y, strict=True)]
+        return self._plain(b if isinstance(a, Num) else a if isinstance(b, Num) else Apply(op, (a, b)), values)
 
 
 def _opposite(tree: Node) -> Node:
