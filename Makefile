@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test test-all laws lint types format mutants bench docs playground site clean
+.PHONY: setup demo test test-all laws lint types format mutants bench gpu-test gpu-bench gpu-wheels docs playground site clean
 
 # torch first and by itself, so that nothing else chooses which build of it comes.
 $(READY): pyproject.toml constraints.txt requirements-dev.txt
@@ -48,6 +48,26 @@ format: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# On a machine with one H100 or H200 and torch; `DEVICE=cpu` rehearses at small sizes. No network is needed: `make gpu-wheels`
+# fills out/wheels before, which is installed from where it is there.
+DEVICE ?= cuda
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+GPU_NEEDS := lark msgspec rich safetensors onnx onnxruntime pillow
+GPU_RUN := PYTHONPATH=$(CURDIR):$(CURDIR)/out/site $(GPU_PYTHON)
+
+gpu-wheels: setup
+	$(BIN)/python -m pip download --quiet --dest out/wheels --only-binary=:all: -c constraints.txt $(GPU_NEEDS)
+
+out/site:
+	if [ -d out/wheels ]; then $(GPU_PYTHON) -m pip install --quiet --no-index --find-links out/wheels --target out/site $(GPU_NEEDS); \
+	else mkdir -p out/site; fi
+
+gpu-test: out/site
+	$(GPU_RUN) benchmarks/gpu_test.py --device $(DEVICE)
+
+gpu-bench: out/site
+	$(GPU_RUN) benchmarks/gpu_bench.py --device $(DEVICE)
 
 # Small changes of the source that some test should notice; hours for all areas: `make mutants AREA=sizes`.
 mutants: setup

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from generated import specs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import SPECS
 from printed import BINARY, COMPARE, ProvenLayout, proven_emit
 
+import netdsl
 from netdsl.backends.torch.layout import Layout
 from netdsl.backends.torch.naming import BUILTINS
 from netdsl.backends.torch.tree import Apply, Group, Members, Node, Num, Progress, Run, Text
@@ -138,3 +140,11 @@ def test_a_sum_before_a_long_chain_keeps_its_brackets() -> None:
     source = proven_emit(program, name)
     chains = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Attribute) and n.attr == "transpose"]
     assert any(isinstance(n.value, ast.BinOp) for n in chains)
+
+
+def test_numbers_that_alternate_in_a_loop_are_no_truth_values() -> None:
+    """`i % 2 == 1` is printed for false, true; a shift of 0, 1 is a number, which `torch.roll` demands."""
+    net = netdsl.load("swin", net="Swin", dim=8, depths=[6], heads=[2], window=2, size=16, classes=3)
+    assert "shift=i % 2 ==" not in net.source()
+    assert "for i in range(6)" in net.source()
+    assert net.module(0)(torch.randn(1, 3, 16, 16)).shape == (1, 3)

@@ -161,9 +161,11 @@ class Layout:
         if isinstance(node, Progress):
             return self._progress(node.start, node.step), SUM
         even, odd = node.even, node.odd
-        for value, other in ((0, True), (1, False)):
-            if even == Num(other) and odd == Num(not other):
-                return f"i % 2 == {value}", STRENGTH["=="]
+        match even, odd:  # by identity: 1 and 0 are equal to truth values, and are none
+            case Num(True), Num(False):
+                return "i % 2 == 0", STRENGTH["=="]
+            case Num(False), Num(True):
+                return "i % 2 == 1", STRENGTH["=="]
         return f"{self.flat(even, CHOICE)} if i % 2 == 0 else {self.flat(odd, CHOICE)}", LOOSE
 
     def _apply(self, call: Apply) -> tuple[str, int]:
