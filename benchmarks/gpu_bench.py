@@ -5,8 +5,8 @@
 
 Both sides have the same images in memory on the device (uint8, random), the same arithmetic (bf16 autocast,
 channels_last), a fused optimizer, and the compiler where it is said; they take turns, block by block, and the median of
-the ratios is reported. Then the feed of recipe A2 against transforms image by image on the device, as torchvision's, and
-an epoch of airbench94.
+the ratios is reported. Then the feed of recipe A2 against transforms image by image on the device, as torchvision's,
+and an epoch of airbench94.
 """
 
 from __future__ import annotations
