@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from netdsl.precision.shrink import Smaller, Wanted
 
 KINDS = ("fp16", "int8")
+BELONGS = {
+    "calibrate": (None, KINDS), "max_drop": ("0.5%", KINDS), "samples": (128, ("int8",)), "keep": ("auto", ("int8",)),
+    "full_range": (False, ("int8",)),
+}  # fmt: skip
+"""The default of each option, and for which precisions it means something."""
 
 
 def add_precision(parser: argparse.ArgumentParser) -> None:
@@ -24,14 +29,21 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
         "--calibrate", metavar="DATA", help="samples for int8, as in a recipe (a run: its own training split)"
     )
     group.add_argument(
-        "--samples", type=int, default=128, metavar="N", help="how many of them the ranges are measured on (128)"
+        "--samples",
+        type=int,
+        default=BELONGS["samples"][0],
+        metavar="N",
+        help="how many of them give the ranges (128)",
     )
     group.add_argument(
-        "--max-drop", default="0.5%", metavar="X", help="the largest loss of accuracy on the test split (0.5%%)"
+        "--max-drop",
+        default=BELONGS["max_drop"][0],
+        metavar="X",
+        help="the largest loss of accuracy on test data (0.5%%)",
     )
     group.add_argument(
         "--keep",
-        default="auto",
+        default=BELONGS["keep"][0],
         metavar="LAYERS",
         help="layers that stay in float: auto, none, or names with commas",
     )
@@ -42,18 +54,18 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
 
 def wanted_of(args: argparse.Namespace) -> Wanted | None:
     """The smaller file that a command asks for. Raises Failure."""
-    given = [n for n in ("calibrate", "full_range") if getattr(args, n)] + (["keep"] if args.keep != "auto" else [])
+    for option, (default, kinds) in BELONGS.items():
+        if getattr(args, option) != default and args.precision not in kinds:
+            raise Failure(f"`--{option.replace('_', '-')}` belongs to `--precision {kinds[-1]}`")
     if args.precision is None:
-        if given:
-            raise Failure(f"`--{given[0].replace('_', '-')}` belongs to `--precision int8`")
         return None
-    from netdsl.precision.shrink import Wanted
-
     if args.samples < 1:
         raise Failure("`--samples` is a count")
     names = tuple(n.strip() for n in args.keep.split(",") if n.strip())
-    keep = {"auto": None, "none": ()}.get(args.keep, names)
-    return Wanted(args.precision, _share(args.max_drop), keep, args.full_range)
+    keep, most = {"auto": None, "none": ()}.get(args.keep, names), _share(args.max_drop)
+    from netdsl.precision.shrink import Wanted
+
+    return Wanted(args.precision, most, keep, args.full_range)
 
 
 def _share(text: str) -> float:
@@ -70,7 +82,7 @@ def write_smaller(
     subject: Subject, wanted: Wanted, args: argparse.Namespace, export: Callable[[str], None], folder: str
 ) -> Smaller:
     """Write the smaller file into a folder: the float file is made and verified first, by `export`, and left out."""
-    from netdsl.backends.onnx.session import Session
+    from netdsl.inference.trained import session_of
     from netdsl.precision.data import calibration, comparison, random_samples, read, reopened
     from netdsl.precision.shrink import smaller
     from netdsl.render.status import working
@@ -85,10 +97,10 @@ def write_smaller(
         with working(f"writing and measuring {target.name}"):
             if not has_data:
                 return smaller(source, target, wanted, random_samples(subject.net.checked), None)
-            opened = reopened(source, subject.net.checked, subject.recipe, subject.base, subject.run)
+            session = session_of(source)
+            opened = reopened(session, subject.net.checked, subject.recipe, subject.base, subject.run)
             given = read(opened, args.calibrate)
             tested = read(opened, None) if subject.recipe is not None and args.calibrate else given
-            session = Session(source)
             samples = calibration(given.train, list(session.inputs), args.samples)
             compare = comparison(session, opened, tested)
             return smaller(source, target, wanted, samples, compare)

@@ -10,14 +10,14 @@ Ghahramani, 2016).
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from netdsl.cli.failure import Failure
-from netdsl.render.output import print_json
+from netdsl.cli.files import write
+from netdsl.render.output import csv_text, json_text, print_json
 
 if TYPE_CHECKING:
     from netdsl.inference.trained import Trained
@@ -106,26 +106,15 @@ def _give(found: Iterator[dict[str, Any]], file: Path | None, as_json: bool) -> 
     if file is None:
         print_json(every)
         return
-    try:
-        with open(file, "w", newline="", encoding="utf-8") as stream:
-            _write(every, stream, file.suffix.lower())
-    except OSError as error:
-        raise Failure(f"cannot write {file}: {error.strerror or error}") from None
+    write(str(file), _text(every, file.suffix.lower()))
     print(f"{len(every):,} predictions in {file}", file=sys.stderr)
 
 
-def _write(found: list[dict[str, Any]], stream: IO[str], kind: str) -> None:
+def _text(found: list[dict[str, Any]], kind: str) -> str:
+    """The predictions as a file of JSON or CSV."""
     if kind == ".json":
-        import json
-
-        json.dump(found, stream, indent=1)
-        stream.write("\n")
-        return
-    rows = [_cells(prediction) for prediction in found]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(stream, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+        return json_text(found) + "\n"
+    return csv_text([_cells(prediction) for prediction in found])
 
 
 def _cells(prediction: dict[str, Any]) -> dict[str, Any]:

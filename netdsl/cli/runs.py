@@ -7,13 +7,12 @@ Folders are searched at any depth (default: `runs`). Every setting of the recipe
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netdsl.cli.failure import Failure
-from netdsl.render.output import print_json
+from netdsl.render.output import csv_text, print_json
 from netdsl.render.paint import paint_for
 
 if TYPE_CHECKING:
@@ -66,17 +65,10 @@ def _show(records: list[Record], columns: list[str], args: argparse.Namespace) -
     if args.json:
         print_json({"runs": [dict(r.fields) for r in records]})
     elif args.csv:
-        _print_csv([dict(r.fields) for r in records])
+        print(csv_text([r.fields for r in records]), end="")
     elif records:
         from netdsl.records.table import table_text
 
         print(table_text(records, columns, paint_for(sys.stdout)))
     else:
         print("no runs")
-
-
-def _print_csv(rows: list[dict[str, str | int | float]]) -> None:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)

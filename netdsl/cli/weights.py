@@ -108,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
 def _repository(args: argparse.Namespace) -> Repository | None:
     """The repository that is named, which then stands for the file; what it is, is said. Raises Failure."""
     if args.pretrained is None:
+        if args.revision is not None:
+            raise Failure("`--revision` is a commit or tag of a repository", "name one with `--pretrained`")
         return None
     if args.file:
         raise Failure(f"{args.file} and `--pretrained` are two sources of weights", "name one of them")

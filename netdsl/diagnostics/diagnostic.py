@@ -121,6 +121,11 @@ class UserError(Fault):
         self.diagnostic = replace(self.diagnostic, hints=(*kept, *map(Hint, hints)))
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what another package says of its error; the name of its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 LONGEST_WORD = 80
 """Characters of a word that is compared with known ones: that takes the square of its length."""
 

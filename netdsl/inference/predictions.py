@@ -33,25 +33,25 @@ class Wanted(Struct, frozen=True):
 
 def predict(trained: Trained, paths: Iterable[Path], wanted: Wanted = Wanted()) -> Iterator[Prediction]:  # noqa: B008
     """What a net says of the samples in some files, one after the other. Raises DataError."""
-    written: set[str] = set()
+    written: set[Path] = set()
     compute = trained.compute if wanted.deviation else averaged(trained.compute, trained.recipe)
     for batch in batches(samples(trained, paths, wanted.invert), wanted.batch):
         inputs = (np.concatenate(x) for x in zip(*(s.inputs for s in batch), strict=True))
         outputs = _activated(trained, compute(*inputs), wanted)
         for i, sample in enumerate(batch):
-            found = {"sample": sample.name, **_said(trained, sample, outputs[:, i], wanted)}
-            _check_new(found, written)
-            yield found
+            yield {"sample": sample.name, **_said(trained, outputs[:, i], wanted, _mask_file(sample, wanted, written))}
 
 
-def _check_new(found: Prediction, written: set[str]) -> None:
-    """Raise DataError where a mask would take the place of another."""
-    if "mask" not in found:
-        return
-    if found["mask"] in written:
-        message = f"two samples have the mask {found['mask']}: the second is {found['sample']}"
+def _mask_file(sample: Sample, wanted: Wanted, written: set[Path]) -> Path | None:
+    """The file for a sample's mask, where masks are written. Raises DataError where it would replace another's."""
+    if wanted.masks is None:
+        return None
+    file = wanted.masks / f"{_stem(sample.name)}.png"
+    if file in written:
+        message = f"two samples have the mask {file}: the second is {sample.name}"
         raise DataError("unpaired-samples", message, "predict them into different folders")
-    written.add(found["mask"])
+    written.add(file)
+    return file
 
 
 def _activated(trained: Trained, output: np.ndarray, wanted: Wanted) -> np.ndarray:
@@ -82,15 +82,15 @@ def is_sigmoid(trained: Trained) -> bool:
     return trained.task == "labels" or isinstance(trained.recipe.loss, Bce)
 
 
-def _said(trained: Trained, sample: Sample, outputs: np.ndarray, wanted: Wanted) -> Prediction:
-    """One sample's prediction from its outputs, [passes, ...]."""
+def _said(trained: Trained, outputs: np.ndarray, wanted: Wanted, file: Path | None) -> Prediction:
+    """One sample's prediction from its outputs, [passes, ...]; a mask is written to the file."""
     mean, deviation = outputs.mean(0), outputs.std(0)
     if is_numbers(trained):
         return {"values": _named(target_names(trained, mean.size), mean.ravel())}
     if trained.task == "labels":
         return {"labels": _named(class_names(trained, len(mean)), mean)}
     if mean.ndim == 3:
-        return _mask(trained, sample, mean, wanted)
+        return _mask(trained, mean, file)
     if mean.ndim != 1:
         hint = "`predict` shows classes, labels, numbers and masks"
         raise DataError("unfit-net", f"the net gives {list(mean.shape)} for a sample", hint)
@@ -117,14 +117,13 @@ def target_names(trained: Trained, count: int) -> list[str]:
     return list(names) if len(names) == count else ["value"] if count == 1 else [f"value_{i}" for i in range(count)]
 
 
-def _mask(trained: Trained, sample: Sample, chances: np.ndarray, wanted: Wanted) -> Prediction:
+def _mask(trained: Trained, chances: np.ndarray, file: Path | None) -> Prediction:
     """The share of each class in a mask, and the mask itself as a PNG file of class numbers."""
     guess = chances.argmax(0).astype(np.uint8)
     counts = np.bincount(guess.ravel(), minlength=len(chances)) / guess.size
     names = class_names(trained, len(chances))
     found: Prediction = {"shares": _named(names, counts)}
-    if wanted.masks is not None:
-        file = wanted.masks / f"{_stem(sample.name)}.png"
+    if file is not None:
         write_mask(file, guess, _colors(trained))
         found["mask"] = str(file)
     return found

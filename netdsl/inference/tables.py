@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from netdsl.diagnostics.diagnostic import first_line
 from netdsl.inference.columns import MISSING, Raw
 from netdsl.inference.errors import DataError
 from netdsl.recipe.columns import Columns, Csv
@@ -79,7 +80,7 @@ def parquet_columns(file: Path) -> Raw:
     try:
         table = parquet.read_table(file)
     except (ArrowException, OSError) as error:
-        raise DataError("unreadable-data", f"{file} is not a parquet file: {str(error).splitlines()[0]}") from None
+        raise DataError("unreadable-data", f"{file} is not a parquet file: {first_line(error)}") from None
     found: Raw = {}
     for name in table.column_names:
         kind = table[name].type

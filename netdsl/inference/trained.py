@@ -12,6 +12,7 @@ import numpy as np
 from msgspec import Struct
 
 from netdsl.backends.onnx.session import Session
+from netdsl.diagnostics.diagnostic import first_line
 from netdsl.inference.columns import Column, Input
 from netdsl.inference.errors import CheckpointError
 from netdsl.inference.run_folder import ABOUT, ONNX, read_about
@@ -85,7 +86,7 @@ def session_of(path: Path) -> Session:
     try:
         return Session(path, threads=int(threads) if threads.isdecimal() else None)
     except Exception as error:  # onnxruntime raises a type of its own for each reason
-        raise CheckpointError("unreadable-model", f"onnxruntime refuses {path}: {str(error).splitlines()[0]}") from None
+        raise CheckpointError("unreadable-model", f"onnxruntime refuses {path}: {first_line(error)}") from None
 
 
 def of_session(session: Session) -> Trained:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from netdsl.diagnostics.diagnostic import first_line
 from netdsl.inference.errors import DataError
 
 BYTES = tuple(chr(b) if 32 < b < 127 else f"0x{b:02x}" for b in range(256))
@@ -67,7 +68,7 @@ class Tokenizer:
         try:
             self.engine: Any = Engine.from_file(str(file))
         except Exception as error:  # the package raises Exception itself
-            raise DataError("unreadable-data", f"{file} is no tokenizer: {str(error).splitlines()[0]}") from None
+            raise DataError("unreadable-data", f"{file} is no tokenizer: {first_line(error)}") from None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import torch
 from msgspec.structs import asdict, replace
 
 from netdsl.backends.onnx.session import Session
-from netdsl.inference.trained import of_session, session_of
+from netdsl.inference.trained import of_session
 from netdsl.ir.model import Program
 from netdsl.precision.measure import Comparison
 from netdsl.recipe.schema import Recipe
@@ -45,9 +45,8 @@ def random_samples(program: Program, count: int = 4) -> list[Feed]:
     return [{n: x.numpy() for n, x in zip(names, inputs, strict=True)} for inputs in drawn]
 
 
-def reopened(source: Path, program: Program, recipe: Recipe | None, base: Path, run: Opened | None) -> Opened:
+def reopened(session: Session, program: Program, recipe: Recipe | None, base: Path, run: Opened | None) -> Opened:
     """The float file as a net that can be run; what it is trained for stands in the run, or in a recipe."""
-    session = session_of(source)
     if run is not None:
         return replace(run, compute=session, forward=forward_of(session), module=None)
     size = next(o for o in program.main.outputs if not o.training).value.type.shape[0]

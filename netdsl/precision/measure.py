@@ -40,12 +40,13 @@ class Comparison:
 
     def __init__(self, source: Session, data: DataSet, evaluator: Evaluator) -> None:
         self.data, self.evaluator = data, evaluator
+        self.source = source
         self.expected = forward_of(source)
         self.metric = headline(data.task)
         self.before = self._measured(self.expected)
 
     def __call__(self, session: Session) -> Loss:
-        forward, count = forward_of(session), _Counts(self.data.task)
+        forward, count = forward_of(session), Agreement(self.data.task)
 
         def both(*inputs: Tensor) -> Tensor:
             found = first_output(forward(*inputs))
@@ -53,13 +54,28 @@ class Comparison:
             return found
 
         after = self._measured(both)
-        return Loss(self.metric, self.before, after, count.agreement, count.difference / max(count.largest, 1e-12))
+        return Loss(self.metric, self.before, after, count.share, count.difference / max(count.largest, 1e-12))
 
     def _measured(self, forward: Any) -> float:
         return float(self.evaluator(forward, self.data.test)[self.metric])
 
 
-class _Counts:
+def largest(values: np.ndarray) -> float:
+    """The largest magnitude among numbers; what is not a number does not count."""
+    return float(np.nanmax(np.abs(values), initial=0))
+
+
+def largest_difference(expected: np.ndarray, found: np.ndarray) -> float:
+    """The largest |expected - found|. A number where the other is none, or is infinite, is infinitely far; NaN and NaN,
+    or infinity and the same infinity, are equal."""
+    same = (expected == found) | (np.isnan(expected) & np.isnan(found))
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(np.subtract(expected, found, dtype=np.float64))
+    apart[np.isnan(apart)] = np.inf
+    return float(apart[~same].max(initial=0))
+
+
+class Agreement:
     """The agreement of two outputs, over batches."""
 
     def __init__(self, task: str) -> None:
@@ -68,15 +84,18 @@ class _Counts:
         self.difference = self.largest = 0.0
 
     def add(self, expected: np.ndarray, found: np.ndarray) -> None:
-        self.largest = max(self.largest, float(np.abs(expected).max(initial=0)))
-        self.difference = max(self.difference, float(np.abs(expected - found).max(initial=0)))
-        if self.task == "numbers":
+        self.largest = max(self.largest, largest(expected))
+        self.difference = max(self.difference, largest_difference(expected, found))
+        if self.task in ("numbers", "pairs"):
             return
         axis = -1 if self.task in ("tokens", "nodes") else 1
+        known = np.isnan(expected) == np.isnan(found)
         signs = self.task == "labels"
         same = (expected > 0) == (found > 0) if signs else expected.argmax(axis) == found.argmax(axis)
+        same &= known if signs else known.all(axis)
         self.same, self.places = self.same + int(same.sum()), self.places + same.size
 
     @property
-    def agreement(self) -> float | None:
+    def share(self) -> float | None:
+        """The share of samples, or places, with the same class; None where there are no classes."""
         return self.same / self.places if self.places else None

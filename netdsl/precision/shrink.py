@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from decimal import ROUND_CEILING, Context
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from netdsl.backends.onnx.file import load
+from netdsl.backends.onnx.file import load, metadata
 from netdsl.backends.onnx.session import Session
 from netdsl.diagnostics.diagnostic import UserError, did_you_mean
 from netdsl.precision.convert import Int8, half, write
-from netdsl.precision.measure import Comparison, Loss
+from netdsl.precision.measure import Comparison, Loss, largest, largest_difference
 from netdsl.recipe.metrics import said, title
 
 SENSITIVE = 16
@@ -68,7 +69,7 @@ def smaller(
         else:
             found, file = _int8(Int8(source, Path(folder), samples, wanted.full_range), wanted, compare)
         _check(found, wanted)
-        about = dict(Session(source).metadata)
+        about = metadata(load(source))
         write(load(file), target, about | {"precision": msgspec.json.encode(found.record, order="sorted").decode()})
     return found
 
@@ -78,9 +79,13 @@ def _half(
 ) -> tuple[Smaller, Path]:
     write(half(source), file, {})
     session = Session(file)
-    difference = _difference(Session(source), session, samples[:SENSITIVE])
     layers = sum(bool(n.input) for n in load(file).graph.node)
-    return Smaller("fp16", layers, compare(session) if compare else None, difference), file
+    if compare is not None:
+        loss = compare(session)
+        return Smaller("fp16", layers, loss, loss.difference), file
+    given = samples[:SENSITIVE]
+    difference = _difference(_outputs(Session(source), given), _outputs(session, given))
+    return Smaller("fp16", layers, None, difference), file
 
 
 def _int8(net: Int8, wanted: Wanted, compare: Comparison | None) -> tuple[Smaller, Path]:
@@ -93,7 +98,7 @@ def _int8(net: Int8, wanted: Wanted, compare: Comparison | None) -> tuple[Smalle
     loss = compare(Session(file))
     if loss.drop <= wanted.most or wanted.keep is not None:
         return Smaller("int8", count - len(kept), loss, loss.difference, _shown(kept)), file
-    ranked = _ranked(net)
+    ranked = _ranked(net, compare.source)
     most = (count + 1) // 2
     for number in sorted({min(2**i, most) for i in range(most.bit_length() + 1)}):
         kept = tuple(name for name, _ in ranked[:number])
@@ -105,12 +110,13 @@ def _int8(net: Int8, wanted: Wanted, compare: Comparison | None) -> tuple[Smalle
     return Smaller("int8", count - len(kept), loss, loss.difference, _shown(kept), shown[:8]), file
 
 
-def _ranked(net: Int8) -> list[tuple[str, float]]:
+def _ranked(net: Int8, plain: Session) -> list[tuple[str, float]]:
     """Every layer with the difference that 8 bits in it alone make at the output, largest first."""
-    plain, found = Session(net.source), []
+    samples, found = net.samples[:SENSITIVE], []
+    expected = _outputs(plain, samples)
     for layer in net.layers:
         others = [name for name in net.layers if name != layer]
-        found.append((layer, _difference(plain, Session(net.without(others)), net.samples[:SENSITIVE])))
+        found.append((layer, _difference(expected, _outputs(Session(net.without(others)), samples))))
     return sorted(found, key=lambda item: -item[1])
 
 
@@ -133,29 +139,33 @@ def _shown(nodes: Sequence[str]) -> tuple[str, ...]:
     return tuple(n.removeprefix("/").replace("/", ".") for n in nodes)
 
 
-def _difference(one: Session, two: Session, samples: Sequence[Mapping[str, Any]]) -> float:
-    """The largest difference of the outputs on some samples, relative to the largest output; NaN where one is not
-    finite."""
-    worst = 0.0
-    for sample in samples:
-        for a, b in zip(one.run(sample).values(), two.run(sample).values(), strict=True):
-            difference = float(np.abs(a.astype(np.float64) - b).max(initial=0))
-            worst = float(np.maximum(worst, difference / max(float(np.abs(a).max(initial=0)), 1e-12)))
-    return worst
+def _outputs(session: Session, samples: Sequence[Mapping[str, Any]]) -> list[np.ndarray]:
+    """All outputs for some samples, one after the other."""
+    return [output for sample in samples for output in session.run(sample).values()]
+
+
+def _difference(expected: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> float:
+    """The largest difference of outputs, relative to the largest of each; infinite where only one is finite."""
+    pairs = zip(expected, found, strict=True)
+    return max((largest_difference(a, b) / max(largest(a), 1e-12) for a, b in pairs), default=0.0)
 
 
 def _check(found: Smaller, wanted: Wanted) -> None:
     """Raise UserError where more is lost than is accepted."""
     loss = found.loss
-    if loss is None:
-        if not np.isfinite(found.difference):
-            hint = "numbers above 65,504 do not fit into 16 bits: int8, or weights of a smaller scale"
-            raise UserError("precision-loss", f"{found.kind} gives values that are not finite", hint)
-        return
-    if loss.drop <= wanted.most:
+    if not np.isfinite(found.difference):
+        hint = "numbers above 65,504 do not fit into 16 bits: int8, or weights of a smaller scale"
+        raise UserError("precision-loss", f"{found.kind} gives values that are not finite", hint)
+    if loss is None or loss.drop <= wanted.most:
         return
     change = f"{title(loss.metric)} {said(loss.metric, loss.before)} -> {said(loss.metric, loss.after)}"
     message = f"{found.kind} loses {loss.drop:.2%}, and {wanted.most:.2%} is accepted: {change}"
     worst = ", ".join(name for name, _ in found.sensitive[:4])
     layers = f"; most is lost in {worst}" if worst else ""
-    raise UserError("precision-loss", message, f"`--max-drop {100 * loss.drop:.2g}%` accepts it{layers}")
+    raise UserError("precision-loss", message, f"`--max-drop {bound(loss.drop)}` accepts it{layers}")
+
+
+def bound(drop: float) -> str:
+    """The least `--max-drop` of two digits that accepts a loss."""
+    percent = Context(prec=2, rounding=ROUND_CEILING).create_decimal_from_float(100 * drop)
+    return f"{percent:f}%"

@@ -105,9 +105,15 @@ def _arguments(path: str, part: Component) -> Iterator[tuple[str, Field]]:
 
 
 def found_in(paths: Sequence[Path]) -> tuple[list[Record], list[UserError]]:
-    """The runs in folders, at any depth, in natural order; and of those that cannot be read, why."""
+    """The runs in folders, at any depth, in natural order; and of those that cannot be read, why.
+
+    A folder that is named twice, also through one above it, is one run.
+    """
     records, refused = [], []
+    every: dict[Path, Path] = {}
     for folder in (f for path in paths for f in _folders(path)):
+        every.setdefault(folder.resolve(), folder)
+    for folder in every.values():
         try:
             records.append(Record(folder))
         except UserError as error:

@@ -1,9 +1,12 @@
-"""JSON on the standard output."""
+"""JSON on the standard output, and tables as CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -16,6 +19,16 @@ def json_text(data: Any) -> str:
     """JSON with keys in the order they were given, and lists of plain values (shapes) on one line."""
     text = json.dumps(data, indent=2, ensure_ascii=False)
     return re.sub(r"\[\n[^\[\]{}]*?\n *\]", _on_one_line, text)
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]], first: Sequence[str] = ()) -> str:
+    """CSV with a header: the columns `first`, then those of the rows in the order in which they come up."""
+    names = list(dict.fromkeys([*first, *(name for row in rows for name in row)]))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
 
 
 def _on_one_line(found: re.Match[str]) -> str:

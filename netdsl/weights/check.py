@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from netdsl.diagnostics.diagnostic import UserError
+from netdsl.diagnostics.diagnostic import UserError, first_line
 
 
 def difference(module: nn.Module, x: Any, expected: Any) -> tuple[float, float]:
@@ -25,9 +25,9 @@ def difference(module: nn.Module, x: Any, expected: Any) -> tuple[float, float]:
             try:
                 found = module(given[None])
             except (RuntimeError, ValueError, IndexError):
-                first = (str(error).strip().splitlines() or ["it is of another shape"])[0]
                 raise UserError(
-                    "shape-mismatch", f"the net does not take an input of shape {list(given.shape)}: {first}"
+                    "shape-mismatch",
+                    f"the net takes no input of shape {list(given.shape)}: {first_line(error)}",
                 ) from None
     output = found[0] if isinstance(found, tuple | list) else found
     values = output.numpy().astype("float64")

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from netdsl.diagnostics.diagnostic import first_line
 from netdsl.weights.unwrap import WeightsError
 
 WANTED = ("*.safetensors", "*.safetensors.index.json", "config.json", "preprocessor_config.json", "README.md")
@@ -93,9 +94,10 @@ def _snapshot(name: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(WANTED)))
     except (OSError, ValueError) as error:  # the package's own mistakes are of these
-        reason = str(error).strip().splitlines()[0]
         hint = "names are as on huggingface.co: `timm/resnet50.a1_in1k`; a folder with model.safetensors will do too"
-        raise WeightsError("no-such-file", f"there is no repository {name} to be had: {reason}", hint) from None
+        raise WeightsError(
+            "no-such-file", f"there is no repository {name} to be had: {first_line(error)}", hint
+        ) from None
 
 
 def _described(name: str, folder: Path, revision: str) -> Repository:

@@ -7,6 +7,7 @@ from typing import Any
 import onnx
 from onnx import ModelProto, NodeProto, numpy_helper
 
+from netdsl.diagnostics.diagnostic import first_line
 from netdsl.weights.unwrap import WeightsError
 
 
@@ -19,8 +20,7 @@ def initializers(path: str) -> dict[str, Any]:
     except OSError:
         raise
     except Exception as error:  # onnx raises whatever its parser and its checker raise
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError("unreadable-weights", f"{path} is not a readable ONNX file: {first}") from None
+        raise WeightsError("unreadable-weights", f"{path} is not a readable ONNX file: {first_line(error)}") from None
     turned = _multiplied(model)
     return {k: a.T if k in turned and a.ndim == 2 else a for k, a in arrays.items()}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from netdsl.diagnostics.diagnostic import first_line
 from netdsl.weights.unwrap import WeightsError
 
 CONFIGS = re.compile(
@@ -71,7 +72,7 @@ def _refused(path: str, error: Exception, name: str | None) -> WeightsError:
         return WeightsError(
             "unreadable-weights", f"{path} is not a file of plain tensors: it holds `{name}`, which is not loaded", hint
         )
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    first = first_line(error)
     known = not any(w in first for w in ("weights_only", "magic number", "pickle", "Pickle"))
     reason = first if known else "it is damaged or of another kind"
     hint = "weights are read from .safetensors, .npz, .onnx and from what `torch.save` writes"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
+from netdsl.diagnostics.diagnostic import first_line
 from netdsl.weights.slots import Slot
 from netdsl.weights.unwrap import WeightsError, inner, tensors_of
 
@@ -155,7 +156,7 @@ def _npz(path: str, inside: str | None) -> tuple[dict[str, Any], str]:
             return {name.replace("/", "."): arrays[name] for name in arrays.files}, ""
     except (ValueError, EOFError, zipfile.BadZipFile, KeyError, NotImplementedError) as error:
         raise WeightsError(
-            "unreadable-weights", f"{path} is not an .npz file of plain arrays: {_first_line(error)}"
+            "unreadable-weights", f"{path} is not an .npz file of plain arrays: {first_line(error)}"
         ) from None
 
 
@@ -175,7 +176,3 @@ def _torch(path: str, inside: str | None) -> tuple[dict[str, Any], str]:
 
     found, where = inner(path, load(path), inside)
     return tensors_of(found), where
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -15,6 +15,8 @@ from safetensors.numpy import load_file, save_file
 from netdsl.backends.onnx.file import load, metadata
 from netdsl.backends.onnx.session import Session
 from netdsl.cli.main import main
+from netdsl.precision.measure import Agreement, largest, largest_difference
+from netdsl.precision.shrink import bound
 
 SPEC = """
 net Digits(classes=10) {
@@ -150,7 +152,10 @@ def test_half_precision_of_random_weights(base: Path, capsys: pytest.CaptureFixt
         (("RUN", "--precision", "int8", "--calibrate", "nowhere"), "nowhere"),
         (("RUN", "--precision", "int8", "--calibrate", 'npz("BASE/nan.npz")'), "not finite"),
         (("RUN", "--precision", "int8", "--emit", "torch"), "makes an ONNX file"),
-        (("RUN", "--calibrate", "digits"), "belongs to"),
+        (("RUN", "--calibrate", "digits"), "`--calibrate` belongs to `--precision int8`"),
+        (("RUN", "--samples", "9"), "`--samples` belongs to `--precision int8`"),
+        (("RUN", "--precision", "fp16", "--keep", "head"), "`--keep` belongs to `--precision int8`"),
+        (("RUN", "--precision", "fp16", "--full-range"), "`--full-range` belongs to `--precision int8`"),
         (("RUN", "-p", "classes=3"), "compiled as it was trained"),
         (("EMPTY", "--precision", "int8"), "has no model.safetensors"),
     ],
@@ -170,3 +175,44 @@ def test_what_is_wrong_is_said(
     assert said in err
     assert "Traceback" not in err
     assert not (tmp_path / "out").exists()
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "difference"),
+    [
+        ([1, -3], [1.5, -3], 0.5),
+        ([NAN, 2], [NAN, 1], 1),
+        ([NAN, 2], [1, 2], INF),
+        ([1, 2], [1, NAN], INF),
+        ([INF, 2], [INF, 2], 0),
+        ([INF, 2], [-INF, 2], INF),
+        ([], [], 0),
+    ],
+)
+def test_a_number_is_infinitely_far_from_none(expected: list[float], found: list[float], difference: float) -> None:
+    assert largest_difference(np.float32(expected), np.float32(found)) == difference
+
+
+def test_agreement_counts_what_is_no_number() -> None:
+    count = Agreement("classes")
+    count.add(np.float32([[1, 2], [NAN, 2], [NAN, 2]]), np.float32([[1, 3], [0, 2], [NAN, 2]]))
+    assert count.share == 2 / 3
+    assert largest(np.float32([NAN, -2])) == 2
+    labels = Agreement("labels")
+    labels.add(np.float32([[1, -1, NAN]]), np.float32([[2, NAN, NAN]]))
+    assert labels.share == 2 / 3
+    for task in ("numbers", "pairs"):
+        none = Agreement(task)
+        none.add(np.float32([[1, 2]]), np.float32([[1, 2]]))
+        assert none.share is None
+
+
+@pytest.mark.parametrize(
+    ("drop", "said"), [(0.0, "0%"), (0.0121, "1.3%"), (0.5, "50%"), (0.991, "100%"), (2e-5, "0.0021%")]
+)
+def test_a_bound_that_is_advised_is_enough(drop: float, said: str) -> None:
+    assert bound(drop) == said
+    assert float(bound(drop).rstrip("%")) / 100 >= drop

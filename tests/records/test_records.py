@@ -183,6 +183,6 @@ def test_the_csv_log_is_the_log(runs: Path) -> None:
 
 def test_folders_are_searched_at_any_depth(runs: Path) -> None:
     make(runs / "deep/er/A-3", Recipe(name="R"), DONE)
-    records, refused = found_in([runs.parent])
+    records, refused = found_in([runs.parent, runs / "A-10", runs / ".." / "runs"])  # each is listed once
     assert [r.folder.name for r in records] == ["A-1", "A-2", "A-10", "A-3"]
     assert refused == []

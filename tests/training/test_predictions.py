@@ -165,10 +165,12 @@ def test_masks_are_png_files_of_classes(base: Path, capsys: pytest.CaptureFixtur
     assert list(found[0]["shares"].values())[1] == pytest.approx(float(expected.float().mean()))
     assert palette()[15 * 3 : 16 * 3] == [192, 128, 128]  # a person
     (tmp_path / "b").mkdir()
-    Image.fromarray(pixels).save(tmp_path / "b" / "a.png")
+    Image.fromarray(255 - pixels).save(tmp_path / "b" / "a.png")
     both = [str(base / "masks"), str(tmp_path / "a.png"), str(tmp_path / "b"), "-o", str(tmp_path / "two")]
     assert main(["predict", *both]) == 1
     assert "two samples have the mask" in capsys.readouterr().err
+    kept = [(tmp_path / folder / "a.png").read_bytes() for folder in ("out", "two")]
+    assert kept[0] == kept[1]  # the mask of the first stays
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,7 @@ def test_a_folder_with_a_licence_against_commerce(
         (("--pretrained", "PICKLED", "file.pth"), "two sources of weights"),
         (("file.pth", "--pretrained", "PICKLED"), "two sources of weights"),
         ((), "required: FILE"),
+        (("file.pth", "--revision", "main"), "`--revision` is a commit or tag of a repository"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -58,10 +58,11 @@ def add_types(model: ModelProto, graph: Finished, batch: str) -> None:
     said = {n: type_of(n, known_of[n], batch) for n in between if n in known_of}
     bare = _without_weights(model, graph)
     bare.graph.value_info.extend(said.values())
-    reshaped = _of_reshapes(graph, _inferred(bare), said, batch)
-    bare.graph.value_info.extend(reshaped.values())
-    said |= reshaped
-    types = dict(filter(lambda item: _is_known(item[1]), _inferred(bare).items())) | said
+    inferred = _inferred(bare)
+    if reshaped := _of_reshapes(graph, inferred, said, batch):
+        bare.graph.value_info.extend(reshaped.values())
+        said, inferred = said | reshaped, _inferred(bare)
+    types = dict(filter(lambda item: _is_known(item[1]), inferred.items())) | said
     model.graph.value_info.extend(types[n] for n in between if n in types)
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from netdsl.diagnostics.diagnostic import first_line
 from netdsl.recipe.schema import Recipe
 from netdsl.training.errors import DataError
 
@@ -66,8 +67,7 @@ def _missing_on_cpu() -> str | None:
     try:
         get_cpp_compiler()
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return f"needs a C++ compiler on a CPU, and there is none: {reason}"
+        return f"needs a C++ compiler on a CPU, and there is none: {first_line(error)}"
     return None
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 from netdsl.inference.run_folder import read_log
+from netdsl.render.output import csv_text
 from netdsl.training.checkpoints.format import write_atomic
 
 CSV = "metrics.csv"
@@ -18,9 +17,4 @@ def write_csv_log(folder: Path) -> None:
     Lists (metrics per class) are left out. Made from the log as it is, so a resumed run has no row twice.
     """
     rows = [{k: v for k, v in line.items() if isinstance(v, str | int | float)} for line in read_log(folder)]
-    names = list(dict.fromkeys(["step", "epoch", "kind", *(name for row in rows for name in row)]))
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomic(folder / CSV, stream.getvalue().encode())
+    write_atomic(folder / CSV, csv_text(rows, ("step", "epoch", "kind")).encode())
