@@ -45,7 +45,7 @@ def rules_of(args: argparse.Namespace, net: Net) -> Rules:
     given = read_mapping(args.map) if args.map else []
     hints = declared(net.spec.constant("weights"))
     keep = bool(getattr(args, "keep_dtype", False))
-    return Rules(tuple(given), tuple(hints), tuple(args.exclude), args.partial, args.channels, keep)
+    return Rules(tuple(given), tuple(hints), tuple(args.exclude), args.partial, channels=args.channels, keep_dtype=keep)
 
 
 def read_foreign(path: str, inside: str | None = None) -> Foreign:

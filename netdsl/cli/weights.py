@@ -21,10 +21,10 @@ from netdsl.render.output import print_json
 
 if TYPE_CHECKING:
     from netdsl.pipeline import Net
-    from netdsl.weights.hub import Repository
     from netdsl.weights.load import Loaded
     from netdsl.weights.match import Match, Matching
     from netdsl.weights.read import Foreign
+    from netdsl.weights.repository import Repository
 
 EXAMPLES = """\
 examples:
@@ -118,19 +118,11 @@ def _repository(args: argparse.Namespace) -> Repository | None:
     found = find(args.pretrained, args.revision)
     args.file = str(found.folder)
     if not args.json:
-        for line in _about(found):
+        for line in found.about:
             print(f"  {line}")
     if found.non_commercial:
         print(f"warning: the licence {found.license} of {found.name} forbids commercial use", file=sys.stderr)
     return found
-
-
-def _about(found: Repository) -> list[str]:
-    lines = [f"{found.name}" + (f" at {found.revision}" if found.revision else "")]
-    lines.append(f"licence: {found.license or 'nothing is said'}")
-    if found.preprocessing:
-        lines.append("images: " + ", ".join(f"{k} {v}" for k, v in found.preprocessing.items()))
-    return lines
 
 
 def _matched(net: Net, foreign: Foreign, args: argparse.Namespace) -> Matching:
@@ -242,9 +234,7 @@ def _how(m: Match) -> str:
 
 
 def _object(found: Matching, repository: Repository | None) -> dict[str, Any]:
-    about = (
-        {} if repository is None else {"repository": {**repository.notes, "preprocessing": repository.preprocessing}}
-    )
+    about = {} if repository is None else {"repository": {**repository.notes, "preprocessing": repository.images.said}}
     return about | {
         "matched": [
             {"keys": [*m.own.keys], "from": [*m.foreign.keys], "how": m.foreign.how, "why": m.why, "change": m.change}

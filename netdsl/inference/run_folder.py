@@ -24,7 +24,7 @@ class About(Struct, frozen=True, kw_only=True):
     of regression targets; `columns`: of a table;
     `functions`: what was given in Python, beside data; `fold`: which one of a cross-validation, from 0;
     `samples`: of the splits for training, choosing and testing; `changes`: what a resumed run
-    was told to do otherwise."""
+    was told to do otherwise; `pretrained`: name, revision, licence and SHA-256 of the weights that it began with."""
 
     net: str
     arguments: dict[str, str]
@@ -44,6 +44,7 @@ class About(Struct, frozen=True, kw_only=True):
     samples: tuple[int, ...] = ()
     environment: dict[str, Any] = {}
     changes: tuple[Change, ...] = ()
+    pretrained: tuple[dict[str, str], ...] = ()
     result: dict[str, Any] = {}
     language: int = 1
 

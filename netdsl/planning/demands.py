@@ -22,10 +22,12 @@ from netdsl.planning.net import PlannedNet
 from netdsl.planning.outputs import output_mistakes
 from netdsl.planning.rates import depth_rates
 from netdsl.recipe.component import component_name
-from netdsl.recipe.inits import Fixup, Init, SkipInit, ZeroLastNorm
+from netdsl.recipe.inits import Fixup, Init, Pretrained, SkipInit, ZeroLastNorm
 from netdsl.recipe.places import NOWHERE, Places
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Data, Text
+from netdsl.weights.hub import looks_like_a_path, mistake_of
+from netdsl.weights.part import no_part, part
 
 
 class AnyData(Data, frozen=True, tag="any"):
@@ -84,11 +86,24 @@ def _links(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnos
 
 def _initialisation(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     for step in recipe.init:
+        if isinstance(step, Pretrained):
+            yield from _by_name(step, program, places)
         if type(step) in NEEDS:
             try:
                 NEEDS[type(step)](program)
             except Fault as mistake:
                 yield _at(mistake.diagnostic, places, f"init.{component_name(step)}")
+
+
+def _by_name(step: Pretrained, program: Program, places: Places) -> Iterator[Diagnostic]:
+    """What is wrong with weights by name as far as nobody is asked for them."""
+    reason = None if looks_like_a_path(step.name) else mistake_of(step.name)
+    if reason is not None:
+        hint = "names are as on huggingface.co, such as timm/resnet50.a1_in1k; a folder with the files will do too"
+        yield diagnostic("unfit-weights", reason, places.at("init.pretrained.name"), hint)
+    if step.into and part(program, step.into) is None:
+        message, hint = no_part(step.into)
+        yield diagnostic("unfit-weights", message, places.at("init.pretrained.into"), hint)
 
 
 def _at(found: Diagnostic, places: Places, path: str) -> Diagnostic:

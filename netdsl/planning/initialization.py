@@ -21,6 +21,8 @@ from netdsl.recipe.text import shown
 
 WEIGHTS = ("conv", "linear")
 TABLES = ("embedding", "position")
+READ = (inits.Weights, inits.Pretrained)
+"""Components that take their numbers from files."""
 EXPLICIT = ("norm", "bias", "scale", "gate")
 """Roles that are set only if a selector names them."""
 
@@ -58,7 +60,7 @@ def initializations(components: Iterable[inits.Init], program: Program) -> tuple
     """
     net, found = NetParameters.of(program), []
     for component in components:
-        if isinstance(component, inits.Weights):
+        if isinstance(component, READ):
             message = f"`{shown(component)}` reads a file, which a module that imports only torch does not"
             hint = "set another `init`, for example `--set init=none`, and load the file into the module"
             raise fault("not-supported", message, None, hint)
@@ -166,7 +168,7 @@ ASSIGNMENTS: Executors[Assign] = Executors(
     "init",
     {
         inits.Default: lambda component, net: ((), None),
-        inits.Weights: lambda component, net: ((), None),  # the trainer reads the file
+        **dict.fromkeys(READ, lambda component, net: ((), None)),  # the trainer reads the file
         inits.TruncNormal: _drawn(lambda c: ("trunc_normal_", {"std": c.std}), (*WEIGHTS, *TABLES)),
         inits.Normal: _drawn(lambda c: ("normal_", {"std": c.std})),
         inits.Uniform: _drawn(

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from netdsl.recipe.component import Component, NonNegative, Positive
-from netdsl.recipe.paths import A_PATH
+from netdsl.recipe.paths import A_PATH, PERHAPS_A_PATH
 from netdsl.recipe.registry import component
 
 
@@ -132,6 +132,28 @@ class Weights(Init, frozen=True, tag="weights"):
     path: Annotated[str, Meta(description="a file of weights, or a run directory", extra=A_PATH)]
     strict: bool = True
     into: Annotated[str, Meta(description="the path of a part of the net; the whole net by default")] = ""
+
+
+@component("init")
+class Pretrained(Init, frozen=True, tag="pretrained"):
+    """Weights by name, matched as `netdsl weights` does: a repository of the Hugging Face Hub, torchvision's name of
+    weights, or a folder such as `netdsl push` writes. A head of other classes, or one that the file lacks, starts as it
+    is, and this is said. Pixels are standardised and images resized as they were for the weights, unless the recipe
+    says how (a `standardize` other than `channel`, a `resize`, a `crop`)."""
+
+    name: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description='`"timm/resnet50.a1_in1k"`, or a folder relative to the spec',
+            extra=PERHAPS_A_PATH,
+        ),
+    ]
+    revision: Annotated[str, Meta(description="a commit or tag of the repository; empty: the newest")] = ""
+    trunk: Annotated[bool, Meta(description="leave the head as it is, also where it has the same classes")] = False
+    exclude: Annotated[tuple[str, ...], Meta(description="prefixes, of the net or of the file, that are left out")] = ()
+    into: Annotated[str, Meta(description="the path of a part of the net; the whole net by default")] = ""
+    preprocessing: Annotated[bool, Meta(description="prepare images as for the weights")] = True
 
 
 @component("init")

@@ -33,7 +33,7 @@ from netdsl.training.diagnose import Diverged
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.errors import DataError
 from netdsl.training.evaluate import at_once
-from netdsl.training.export import forward_of, largest_difference, notes
+from netdsl.training.export import forward_of, largest_difference, notes, origins
 from netdsl.training.folds import about_folds, run_folds
 from netdsl.training.kernels.memory import resident
 from netdsl.training.own import Own
@@ -276,6 +276,7 @@ def _about(request: Request, prepared: Prepared, environment: dict[str, Any]) ->
         base=str(request.base.resolve()), environment=environment,
         samples=(len(prepared.train), len(prepared.held), len(prepared.data.test)),
         versions={"netdsl": __version__, "torch": str(torch.__version__)}, language=LANGUAGE,
+        pretrained=tuple(r.notes for r in prepared.pretrained),
     )  # fmt: skip
 
 
@@ -297,6 +298,7 @@ def _onnx(prepared: Prepared, folder: Path, say: Show) -> dict[str, Any]:
     module = prepared.module.cpu()
     data, standardized = prepared.data, prepared.net.options.standard is not None
     said = notes(prepared.recipe, data.task, data.classes, data.columns, standardized)
+    said |= origins(tuple(r.notes for r in prepared.pretrained))
     if prepared.recipe.tta is not None:
         say("onnxruntime: `tta` is no part of the file: whoever runs it averages the views of each image")
     export_onnx(prepared.net, folder / files.ONNX, module, metadata=said)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -40,6 +40,11 @@ def largest_difference(ours: Any, theirs: Any, split: Split, at_once: int) -> fl
         difference = max(difference, float((a - b).abs().max()))
         size = max(size, float(a.abs().max()))
     return difference / max(size, 1e-12)
+
+
+def origins(pretrained: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """What an ONNX file says of the weights that a training began with: names, revisions, licences, SHA-256."""
+    return {"pretrained": [dict(p) for p in pretrained]} if pretrained else {}
 
 
 def notes(

@@ -8,17 +8,20 @@ from typing import Any
 
 import torch
 from msgspec import Struct
+from msgspec.structs import replace
 from torch import Tensor, nn
 
+from netdsl.analysis.residual_branches import head
 from netdsl.ir.initial import Assignment
 from netdsl.ir.model import Program
 from netdsl.planning.initialization import ASSIGNMENTS, NetParameters
 from netdsl.recipe import inits
 from netdsl.training.data.dataset import DataError
+from netdsl.training.pretrained import repository_of
 from netdsl.training.rng import key
 from netdsl.weights.load import Rules, load
 from netdsl.weights.mapping import declared
-from netdsl.weights.part import part
+from netdsl.weights.part import no_part, part
 from netdsl.weights.read import read_file
 
 
@@ -50,6 +53,8 @@ def initialize(components: Sequence[inits.Init], start: Start, seed: int = 0) ->
                 _carry_out(assignment, tensors[assignment.path])
             if isinstance(component, inits.Weights):
                 note = _weights(component, start)
+            elif isinstance(component, inits.Pretrained):
+                note = _pretrained(component, start)
             notes += [note] if note else []
     return notes
 
@@ -67,20 +72,34 @@ def _weights(component: inits.Weights, start: Start) -> str | None:
     if not path.exists():
         hint = "say where they are: `--set 'init.weights.path=\"...\"'`; `--set init=none` starts without"
         raise DataError("no-such-file", f"there are no weights {path}", hint)
-    assert start.program is not None, "weights from a file need the program of the net"
-    own, prefix = start.program, f"{component.into}." if component.into else ""
-    if component.into:
-        inner = part(own, component.into)
+    notes = _filled(start, path, component.into, Rules(partial=not component.strict))
+    return f"weights of {path.name}: {'; '.join(notes)}" if notes else None
+
+
+def _pretrained(component: inits.Pretrained, start: Start) -> str | None:
+    assert start.program is not None, "weights by name need the program of the net"
+    last = None if component.into else head(start.program)
+    layer = last.rpartition(".")[0] if last else ""
+    without = (*component.exclude, *([layer] if component.trunk and layer else []))
+    folder = repository_of(component, start.base).folder
+    notes = _filled(start, folder, component.into, Rules(head=layer, exclude=without))
+    return f"weights of {component.name}: {'; '.join(notes)}" if notes else None
+
+
+def _filled(start: Start, path: Path, into: str, rules: Rules) -> tuple[str, ...]:
+    """Fill the module, or a part of it, from a file; gives what is not exactly the net's."""
+    own, prefix = start.program, f"{into}." if into else ""
+    assert own is not None
+    if into:
+        inner = part(own, into)
         if inner is None:
-            hint = "it is a path of the state dict, such as the label of a backbone"
-            raise DataError("unfit-weights", f"the net has no part `{component.into}`", hint)
+            raise DataError("unfit-weights", *no_part(into))
         own = inner
-    hints = () if component.into else tuple(declared(start.mapping))
-    rules = Rules(hints=hints, partial=not component.strict)
+    rules = replace(rules, hints=() if into else tuple(declared(start.mapping)))
     loaded = load(own, read_file(str(path)), lambda: _arrays(start.module, prefix), rules)
     state = {f"{prefix}{n}": torch.as_tensor(a) for n, a in loaded.state.items()}
     start.module.load_state_dict(state, strict=False)
-    return f"weights of {path.name}: {'; '.join(loaded.notes)}" if loaded.notes else None
+    return loaded.notes
 
 
 def _arrays(module: nn.Module, prefix: str) -> dict[str, Any]:

@@ -51,6 +51,7 @@ from netdsl.training.kernels.compiler import uncompile
 from netdsl.training.losses.distillation import Distillation
 from netdsl.training.optim.reparametrization import merge
 from netdsl.training.own import Own
+from netdsl.training.pretrained import taken_over
 from netdsl.training.readers import read
 from netdsl.training.readers.mixing import read_mixing
 from netdsl.training.readers.taken import check_vocabulary, inputs_of, taken
@@ -59,6 +60,7 @@ from netdsl.training.teacher import teacher_of
 from netdsl.training.trainer import Job, Trainer, Watch
 from netdsl.version import LANGUAGE
 from netdsl.weights.former import current
+from netdsl.weights.repository import Repository
 
 if TYPE_CHECKING:
     from netdsl.ir.model import Program
@@ -67,7 +69,7 @@ if TYPE_CHECKING:
 
 class Prepared(Struct, frozen=True, eq=False):
     """Everything before the first step. `net` has its preprocessing; `notes` are for the user; `mixing`: what
-    `pixmix` mixes in."""
+    `pixmix` mixes in; `pretrained`: where initial weights come from."""
 
     net: Net
     recipe: Recipe
@@ -79,6 +81,7 @@ class Prepared(Struct, frozen=True, eq=False):
     notes: tuple[str, ...]
     mixing: Tensor | None = None
     teacher: Distillation | None = None
+    pretrained: tuple[Repository, ...] = ()
     own: Own | None = None
 
     @property
@@ -106,7 +109,9 @@ def prepare(
     refuse(net, recipe)
     if device.type == "cpu":
         check_room(f"the weights and gradients of `{net.name}`", 8 * totals(net.checked.main).params)
-    data = load_data(net.checked, recipe, base, given, fold)
+    over = taken_over(recipe, net.checked, base)
+    recipe = over.recipe
+    data = over.named(load_data(net.checked, recipe, base, given, fold))
     limit = recipe.resident * 2**20
     train, held = (split.kept(limit) for split in held_out(data, recipe.validation, recipe.seed))
     data = replace(data, test=data.test.kept(limit))
@@ -126,10 +131,10 @@ def prepare(
     held = held_on(device, held if len(held) else data.test, data.name)
     mixing, more = read_mixing(recipe, base, tuple(train.example()[0].shape[1:]))
     mixing = mixing if mixing is None else mixing.to(device)
-    notes = (*data.notes, *absent_classes(train, data), *more, *said)
+    notes = (*over.notes, *data.notes, *absent_classes(train, data), *more, *said)
     train, module = held_on(device, train, data.name), module.to(device)
     teacher = teacher_of(recipe, base, module, data, train)
-    return Prepared(net, recipe, data, train, held, module, known.parameters, notes, mixing, teacher)
+    return Prepared(net, recipe, data, train, held, module, known.parameters, notes, mixing, teacher, over.repositories)
 
 
 def absent_classes(train: Split, data: DataSet) -> list[str]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 from pathlib import Path
-from typing import Any
-
-from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import first_line
+from netdsl.weights.repository import Repository, described
 from netdsl.weights.unwrap import WeightsError
 
 WANTED = ("*.safetensors", "*.safetensors.index.json", "config.json", "preprocessor_config.json", "README.md")
 """Files of a repository that are taken. Pickled weights are not among them."""
+
+NAME = re.compile(r"(?![.-])(?!.*(--|\.\.))[\w.-]{1,95}(/(?![.-])[\w.-]{1,95})?(?<![.-])")
+"""Names of the Hub: `timm/resnet50.a1_in1k`, `gpt2`."""
 
 TORCHVISION = re.compile(r"torchvision/(\w+?)_Weights\.(IMAGENET1K_V1|IMAGENET1K_V2)")
 OF_TORCHVISION = {
@@ -29,28 +28,18 @@ OF_TORCHVISION = {
 """torchvision's weights, which timm holds as safetensors: its name for the net, and how many versions there are."""
 
 
-class Repository(Struct, frozen=True):
-    """A repository as it lies on the disk. `revision`: the commit, empty for a plain folder; `sha256`: of each file of
-    weights; `license`: its identifier, empty where nothing is said; `preprocessing`: how its images were prepared."""
+def mistake_of(name: str) -> str | None:
+    """Why a name cannot be that of a repository; None where it can, as far as this is known without asking."""
+    try:
+        name = _of_torchvision(name)
+    except WeightsError as error:
+        return error.message
+    return None if NAME.fullmatch(name) else f"`{name}` is neither a folder nor the name of a repository"
 
-    name: str
-    folder: Path
-    revision: str
-    sha256: dict[str, str]
-    license: str
-    preprocessing: dict[str, Any]
 
-    @property
-    def non_commercial(self) -> bool:
-        """Whether the licence forbids commercial use, by its identifier."""
-        return bool(re.search(r"(^|-)nc(-|$)|non-?commercial", self.license))
-
-    @property
-    def notes(self) -> dict[str, str]:
-        """Where weights come from, as texts for the header of a file."""
-        files = " ".join(f"{name}:{digest}" for name, digest in self.sha256.items())
-        said = {"pretrained": self.name, "revision": self.revision, "sha256": files, "license": self.license}
-        return {k: v for k, v in said.items() if v}
+def looks_like_a_path(name: str) -> bool:
+    """Whether a name can only be that of a folder."""
+    return name.startswith((".", "/", "~")) or (name.count("/") > 1) or name.endswith("/")
 
 
 def find(name: str, revision: str | None = None) -> Repository:
@@ -60,10 +49,10 @@ def find(name: str, revision: str | None = None) -> Repository:
     the Hub says it is.
     """
     if os.path.isdir(name):
-        return _described(name, Path(name), "")
+        return described(name, Path(name), "")
     name = _of_torchvision(name)
     folder = _snapshot(name, revision)
-    found = _described(name, folder, folder.name)
+    found = described(name, folder, folder.name)
     for file, digest in found.sha256.items():
         stored = (folder / file).resolve().name  # the cache calls a large file by its SHA-256
         if len(stored) == 64 and stored != digest:
@@ -98,55 +87,3 @@ def _snapshot(name: str, revision: str | None) -> Path:
         raise WeightsError(
             "no-such-file", f"there is no repository {name} to be had: {first_line(error)}", hint
         ) from None
-
-
-def _described(name: str, folder: Path, revision: str) -> Repository:
-    weights = sorted(p.name for p in folder.glob("*.safetensors"))
-    if not weights:
-        pickled = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pth", ".pt"))
-        hint = f"{pickled[0]} can be named itself: `netdsl weights SPEC FILE`" if pickled else None
-        raise WeightsError("no-such-file", f"{name} holds no safetensors", hint)
-    digests = {file: _sha256(folder / file) for file in weights}
-    return Repository(name, folder, revision, digests, _license(folder), _preprocessing(folder))
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _license(folder: Path) -> str:
-    """The licence in the card's front matter: `license: apache-2.0`, or the name of another one."""
-    try:
-        text = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    head = re.match(r"---\r?\n(.*?)\r?\n---", text, re.S)
-    fields = re.findall(r"^(license|license_name):[ \t]*['\"]?([\w.+-]+)", head[1] if head else "", re.M)
-    said: dict[str, str] = dict(fields)
-    found = said.get("license", "")
-    return (said.get("license_name", found) if found in ("", "other") else found).lower()
-
-
-def _preprocessing(folder: Path) -> dict[str, Any]:
-    """Mean, deviation, size, crop and interpolation, as timm and transformers write them."""
-    timm = _json(folder / "config.json").get("pretrained_cfg", {})
-    own = _json(folder / "preprocessor_config.json")
-    found: dict[str, Any] = {}
-    for ours, theirs in (("mean", "mean"), ("std", "std"), ("size", "input_size"), ("interpolation", "interpolation")):
-        if isinstance(timm, dict) and theirs in timm:
-            found[ours] = timm[theirs][-1] if ours == "size" and timm[theirs] else timm[theirs]
-    if isinstance(timm, dict) and isinstance(timm.get("crop_pct"), int | float) and "size" in found:
-        found["resize"] = int(found["size"] / timm["crop_pct"])
-    for ours, theirs in (("mean", "image_mean"), ("std", "image_std"), ("size", "size")):
-        if theirs in own:
-            found.setdefault(ours, own[theirs])
-    return found
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

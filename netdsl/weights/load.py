@@ -33,12 +33,14 @@ CHANGES: dict[Change, str] = {
 class Rules(Struct, frozen=True):
     """How weights are taken over. `mapping`: pairs of a foreign and an own key or prefix; `hints`: the same, of the
     spec, for a layout that the file may have; `exclude`: prefixes, of the file or of the net, that are left out;
-    `partial`: what is not found starts fresh."""
+    `partial`: what is not found starts fresh; `head`: the path of a layer that does where its
+    classes are others, or the file lacks it."""
 
     mapping: tuple[tuple[str, str], ...] = ()
     hints: tuple[tuple[str, str], ...] = ()
     exclude: tuple[str, ...] = ()
     partial: bool = False
+    head: str = ""
     channels: Channels = "sum"
     keep_dtype: bool = False
 
@@ -105,9 +107,19 @@ def _integers(foreign: Foreign) -> str | None:
 def load(program: Program, foreign: Foreign, fresh: Fresh, rules: Rules) -> Loaded:
     """The whole state of a net from a file. Raises WeightsError where it is not complete, or not numbers."""
     found = matched(program, foreign, rules)
-    if not found.complete and not (rules.partial and not found.open):
+    if not found.complete and not _is_enough(found, rules):
         raise incomplete(foreign.path, found)
     return fill(program, foreign, found, fresh, rules)
+
+
+def _is_enough(found: Matching, rules: Rules) -> bool:
+    """Whether what is missing may start fresh."""
+    if found.open:
+        return False
+    if rules.partial:
+        return True
+    fresh = [*(s.key for s in found.missing), *(k for m in found.resized("classes") for k in m.own.keys)]
+    return bool(rules.head) and all(below(key, rules.head) for key in fresh)
 
 
 def incomplete(path: str, found: Matching) -> WeightsError:

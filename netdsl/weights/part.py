@@ -16,3 +16,8 @@ def part(program: Program, path: str) -> Program | None:
             return None
         definition, rest = found.callee, rest[len(found.name) + 1 :]
     return replace(program, main=definition, constraints=())
+
+
+def no_part(path: str) -> tuple[str, str]:
+    """The message and the hint where a net has no such part."""
+    return f"the net has no part `{path}`", "it is a path of the state dict, such as the label of a backbone"

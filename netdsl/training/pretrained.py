@@ -1,0 +1,104 @@
+"""Weights by name, before the data are read: where they lie, and how images are prepared for them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from netdsl.ir.model import Program
+from netdsl.recipe.inits import Pretrained
+from netdsl.recipe.schema import Recipe
+from netdsl.recipe.sources import Channel, Fixed, Images, MaskFolder
+from netdsl.training.data.dataset import DataSet
+from netdsl.weights.hub import find
+from netdsl.weights.repository import Preparation, Repository
+
+COMMERCE = "warning: the licence {} of {} forbids commercial use"
+
+
+class TakenOver(Struct, frozen=True, eq=False):
+    """A recipe with what its weights by name say of images, and each revision as it was found. `notes`: for the user;
+    `repositories`: in the order of the recipe."""
+
+    recipe: Recipe
+    repositories: tuple[Repository, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def named(self, data: DataSet) -> DataSet:
+        """The data with the weights' names of classes, where theirs are numbers and the head is taken over; with a note
+        where both have names, and they differ."""
+        steps = [c for c in self.recipe.init if isinstance(c, Pretrained)]
+        for step, repository in zip(steps, self.repositories, strict=True):
+            other = repository.classes
+            if step.trunk or step.exclude or step.into or len(other) != len(data.classes) or other == data.classes:
+                continue
+            if data.classes == tuple(map(str, range(len(other)))):
+                return replace(data, classes=other, notes=(*data.notes, "classes are called as those of the weights"))
+            pairs = enumerate(zip(data.classes, other, strict=True))
+            number, ours, theirs = next((i, a, b) for i, (a, b) in pairs if a != b)
+            note = f"warning: class {number} is `{ours}`, for the weights `{theirs}`: `trunk=true` leaves that head out"
+            return replace(data, notes=(*data.notes, note))
+        return data
+
+
+def taken_over(recipe: Recipe, program: Program, base: Path) -> TakenOver:
+    """Find the weights by name of a recipe; download what the cache lacks. Raises WeightsError."""
+    init: list[Any] = []
+    found: list[Repository] = []
+    notes: list[str] = []
+    for component in recipe.init:
+        if isinstance(component, Pretrained):
+            repository = repository_of(component, base)
+            found.append(repository)
+            notes += [f"weights of {line}" if i == 0 else line for i, line in enumerate(repository.about)]
+            notes += [COMMERCE.format(repository.license, repository.name)] if repository.non_commercial else []
+            component = replace(component, revision=repository.revision)
+            if component.preprocessing and not component.into:
+                recipe, said = prepared_as(recipe, repository.images, program)
+                notes += said
+        init.append(component)
+    return TakenOver(replace(recipe, init=tuple(init)), tuple(found), tuple(notes))
+
+
+def repository_of(component: Pretrained, base: Path) -> Repository:
+    """Where a component's weights lie: in a folder beside the spec, or in the Hub's cache."""
+    beside = base / component.name
+    return find(str(beside) if os.path.isdir(beside) else component.name, component.revision or None)
+
+
+def prepared_as(recipe: Recipe, images: Preparation, program: Program) -> tuple[Recipe, Sequence[str]]:
+    """The recipe that prepares images as weights saw them, in what it does not say itself; and what that is."""
+    shape, notes = program.main.inputs[0].type.shape, []
+    if len(shape) != 3:
+        return recipe, ()
+    if images.mean and recipe.standardize == Channel():
+        if len(images.mean) == shape[0]:
+            recipe = replace(recipe, standardize=Fixed(images.mean, images.std))
+            notes.append(f"standardize = fixed(mean={[*images.mean]}, std={[*images.std]}), as for the weights")
+        else:
+            notes.append(f"the weights are for {len(images.mean)} channels: their mean and deviation are left out")
+    own = recipe.data
+    if isinstance(own, Images) and not isinstance(own, MaskFolder) and not own.resize and not own.crop and images.size:
+        changes = _view(own, images, shape)
+        recipe = replace(recipe, data=replace(own, **changes))
+        notes += [f"data: {', '.join(f'{k} = {v}' for k, v in changes.items())}, as for the weights"] if changes else []
+    return recipe, notes
+
+
+def _view(own: Images, images: Preparation, shape: Sequence[Any]) -> dict[str, Any]:
+    """The arguments of a source of images by which they are resized and cut as for weights."""
+    fixed = isinstance(shape[1], int) and isinstance(shape[2], int)
+    if fixed and shape[1] != shape[2]:
+        return {}
+    side = shape[1] if fixed else images.size
+    found: dict[str, Any] = {} if fixed else {"crop": side}
+    if own.fit == "cut":
+        found |= {"fit": "warp"} if images.fit == "warp" else {"resize": images.resized_for(side)}
+    if own.interpolation == "bilinear" and images.interpolation not in ("", "bilinear"):
+        found["interpolation"] = images.interpolation
+    return {k: v for k, v in found.items() if v}
