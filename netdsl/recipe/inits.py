@@ -150,7 +150,10 @@ class Pretrained(Init, frozen=True, tag="pretrained"):
         ),
     ]
     revision: Annotated[str, Meta(description="a commit or tag of the repository; empty: the newest")] = ""
-    trunk: Annotated[bool, Meta(description="leave the head as it is, also where it has the same classes")] = False
+    head: Annotated[
+        Literal["auto", "new"],
+        Meta(description="auto: taken over where its classes are the same; new: it starts as it is"),
+    ] = "auto"
     exclude: Annotated[tuple[str, ...], Meta(description="prefixes, of the net or of the file, that are left out")] = ()
     into: Annotated[str, Meta(description="the path of a part of the net; the whole net by default")] = ""
     preprocessing: Annotated[bool, Meta(description="prepare images as for the weights")] = True

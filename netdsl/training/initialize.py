@@ -80,7 +80,7 @@ def _pretrained(component: inits.Pretrained, start: Start) -> str | None:
     assert start.program is not None, "weights by name need the program of the net"
     last = None if component.into else head(start.program)
     layer = last.rpartition(".")[0] if last else ""
-    without = (*component.exclude, *([layer] if component.trunk and layer else []))
+    without = (*component.exclude, *([layer] if component.head == "new" and layer else []))
     folder = repository_of(component, start.base).folder
     notes = _filled(start, folder, component.into, Rules(head=layer, exclude=without))
     return f"weights of {component.name}: {'; '.join(notes)}" if notes else None

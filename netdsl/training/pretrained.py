@@ -35,13 +35,19 @@ class TakenOver(Struct, frozen=True, eq=False):
         steps = [c for c in self.recipe.init if isinstance(c, Pretrained)]
         for step, repository in zip(steps, self.repositories, strict=True):
             other = repository.classes
-            if step.trunk or step.exclude or step.into or len(other) != len(data.classes) or other == data.classes:
+            if (
+                step.head == "new"
+                or step.exclude
+                or step.into
+                or len(other) != len(data.classes)
+                or other == data.classes
+            ):
                 continue
             if data.classes == tuple(map(str, range(len(other)))):
                 return replace(data, classes=other, notes=(*data.notes, "classes are called as those of the weights"))
             pairs = enumerate(zip(data.classes, other, strict=True))
             number, ours, theirs = next((i, a, b) for i, (a, b) in pairs if a != b)
-            note = f"warning: class {number} is `{ours}`, for the weights `{theirs}`: `trunk=true` leaves that head out"
+            note = f"warning: class {number} is `{ours}`, for the weights `{theirs}`: `head=new` leaves that head out"
             return replace(data, notes=(*data.notes, note))
         return data
 

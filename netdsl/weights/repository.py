@@ -21,8 +21,9 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 RESAMPLE = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 """Pillow's numbers of them, as `preprocessor_config.json` has them."""
 
-EVERY_SCALE = 0.875
-"""The part of a resized image that is cut out where ConvNeXt's `preprocessor_config.json` does not say it."""
+EVERY_SCALE, WARPED = 0.875, 384
+"""The part of a resized image that is cut out where ConvNeXt's `preprocessor_config.json` does not say it, and the side
+from which on its images are squeezed whole."""
 
 
 class Preparation(Struct, frozen=True):
@@ -133,7 +134,7 @@ def _classes(config: dict[str, Any]) -> tuple[str, ...]:
 def of_timm(said: dict[str, Any]) -> Preparation:
     """The preparation that a `pretrained_cfg` of timm says: the image is resized to `size / crop_pct`."""
     size = said.get("input_size")
-    side = _side(size[-1] if isinstance(size, list) and size else None)
+    side = _side(size[-1] if isinstance(size, list) and size[-1:] == size[-2:-1] else None)
     part = _number(said.get("crop_pct")) or 1.0
     warp = said.get("crop_mode") == "squash"
     resize = math.floor(side / part) if side and not warp else 0
@@ -146,33 +147,47 @@ def of_timm(said: dict[str, Any]) -> Preparation:
 def of_transformers(said: dict[str, Any]) -> Preparation:
     """The preparation that a `preprocessor_config.json` says. Without a cut, both sides are resized."""
     scale = 255 * (_number(said.get("rescale_factor")) or 1 / 255) if said.get("do_rescale", True) else 255.0
-    normal = said.get("do_normalize", True) and "image_mean" in said
-    mean, std = _statistics(said.get("image_mean"), said.get("image_std"), scale) if normal else ((), ())
-    size, cut = said.get("size"), said.get("crop_size")
-    shorter = _side(size.get("shortest_edge") if isinstance(size, dict) else size)
-    side = _side(cut.get("height") if isinstance(cut, dict) else cut)
-    whole = _side(size.get("height")) if isinstance(size, dict) else 0
-    interpolation = RESAMPLE.get(said["resample"], "") if isinstance(said.get("resample"), int) else ""
+    numbers = ("image_mean", "image_std") if said.get("do_normalize", True) else ()
+    mean, std = _statistics(*map(said.get, numbers), scale=scale)
+    number = said.get("resample")
+    interpolation = RESAMPLE.get(number, "") if isinstance(number, int) else ""
+    side, resize, fit = _cut(said)
+    return Preparation(mean, std, side, resize, interpolation, fit)
+
+
+def _cut(said: dict[str, Any]) -> tuple[int, int, Literal["cut", "warp"]]:
+    """The side of the cut, the shorter side before it, and whether whole images are squeezed into it."""
+    shorter, whole = _sides(said.get("size"))
+    side = max(_sides(said.get("crop_size")))
     if whole and not (side and said.get("do_center_crop")):
-        return Preparation(mean, std, whole, 0, interpolation, "warp")
+        return whole, 0, "warp"
     if "crop_pct" in said and shorter:  # ConvNeXt's: `size` is what is cut out
         part = _number(said["crop_pct"]) or EVERY_SCALE
-        warped = shorter >= 384  # such images are squeezed whole
-        if warped:
-            return Preparation(mean, std, shorter, 0, interpolation, "warp")
-        return Preparation(mean, std, shorter, int(shorter / part), interpolation)
-    return Preparation(mean, std, side or shorter, (shorter or whole) if side else 0, interpolation)
+        return (shorter, 0, "warp") if shorter >= WARPED else (shorter, int(shorter / part), "cut")
+    return (side, shorter or whole, "cut") if side else (shorter, 0, "cut")
 
 
-def _statistics(mean: Any, std: Any, scale: float = 1.0) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _sides(size: Any) -> tuple[int, int]:
+    """The shorter side, or the side of a square; 0 for what is not said."""
+    if isinstance(size, dict):
+        return _side(size.get("shortest_edge")), _side(size.get("height"))
+    return _side(size), 0
+
+
+def _statistics(mean: Any = None, std: Any = None, scale: float = 1.0) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of pixels from 0 to 1, where the numbers are of pixels times `scale`; none where they are not
     such numbers."""
-    means, stds = (tuple(map(_number, v)) if isinstance(v, list) else () for v in (mean, std))
-    found = [(m, s) for m, s in zip(means, stds, strict=False) if m is not None and s is not None and s > 0]
-    if not found or len(found) != len(means) or len(means) != len(stds):
-        return (), ()
     scale = 1.0 if abs(scale - 1) < 1e-6 else scale
-    return tuple(m / scale for m, _ in found), tuple(s / scale for _, s in found)
+    means, stds = _numbers(mean), _numbers(std)
+    if len(means) != len(stds) or min(stds, default=0) <= 0:
+        return (), ()
+    return tuple(m / scale for m in means), tuple(s / scale for s in stds)
+
+
+def _numbers(values: Any) -> list[float]:
+    """A list of numbers; empty where one of them is none."""
+    found = [_number(v) for v in values] if isinstance(values, list) else []
+    return [] if None in found else [v for v in found if v is not None]
 
 
 def _number(value: Any) -> float | None:

@@ -188,8 +188,8 @@ def test_what_a_recipe_says_stays(base: Path) -> None:
     assert (found.recipe.data, found.recipe.standardize) == (ImageFolder(folder="photos"), Channel())
 
 
-def test_a_trunk_keeps_its_new_head(base: Path) -> None:
-    found = prepared(base, "Small", init=(Pretrained("small", trunk=True),), data=FIVE)
+def test_a_new_head_is_asked_for(base: Path) -> None:
+    found = prepared(base, "Small", init=(Pretrained("small", head="new"),), data=FIVE)
     assert not head_of(found)
     assert found.data.classes == ("0", "1", "2", "3", "4")
     assert any("initialized: `linear.weight`" in n for n in found.notes)

@@ -52,10 +52,7 @@ def add_types(model: ModelProto, graph: Finished, batch: str) -> None:
     """Add the types of the values between nodes, in their order, to a model that has its nodes and not yet weights."""
     known = {o.name for o in model.graph.output}
     between = [name for node in graph.nodes for name in node.outputs if name not in known]
-    known_of = {
-        n: v for n, v in graph.results.items() if v.type.batched or len(v.type.shape) > 1
-    }  # vectors may go bare
-    said = {n: type_of(n, known_of[n], batch) for n in between if n in known_of}
+    said = {n: type_of(n, graph.results[n], batch) for n in between if _has_type(graph.results.get(n))}
     bare = _without_weights(model, graph)
     bare.graph.value_info.extend(said.values())
     inferred = _inferred(bare)
@@ -64,6 +61,11 @@ def add_types(model: ModelProto, graph: Finished, batch: str) -> None:
         said, inferred = said | reshaped, _inferred(bare)
     types = dict(filter(lambda item: _is_known(item[1]), inferred.items())) | said
     model.graph.value_info.extend(types[n] for n in between if n in types)
+
+
+def _has_type(value: Value | None) -> bool:
+    """Whether the net says how the file holds a value: vectors may go without the axis of samples."""
+    return value is not None and (value.type.batched or len(value.type.shape) > 1)
 
 
 def _of_reshapes(
