@@ -147,8 +147,8 @@ def of_timm(said: dict[str, Any]) -> Preparation:
 def of_transformers(said: dict[str, Any]) -> Preparation:
     """The preparation that a `preprocessor_config.json` says. Without a cut, both sides are resized."""
     scale = 255 * (_number(said.get("rescale_factor")) or 1 / 255) if said.get("do_rescale", True) else 255.0
-    numbers = ("image_mean", "image_std") if said.get("do_normalize", True) else ()
-    mean, std = _statistics(*map(said.get, numbers), scale=scale)
+    normal = said.get("do_normalize", True)
+    mean, std = _statistics(said.get("image_mean"), said.get("image_std"), scale) if normal else ((), ())
     number = said.get("resample")
     interpolation = RESAMPLE.get(number, "") if isinstance(number, int) else ""
     side, resize, fit = _cut(said)
@@ -174,7 +174,7 @@ def _sides(size: Any) -> tuple[int, int]:
     return _side(size), 0
 
 
-def _statistics(mean: Any = None, std: Any = None, scale: float = 1.0) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _statistics(mean: Any, std: Any, scale: float = 1.0) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of pixels from 0 to 1, where the numbers are of pixels times `scale`; none where they are not
     such numbers."""
     scale = 1.0 if abs(scale - 1) < 1e-6 else scale
