@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from netdsl.cache import remember, remembered
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, Label
 from netdsl.loader import LoadError, read_import
+from netdsl.plugins.known import stamp
 from netdsl.source import Place, Source, Span
 
 SHOWN = 50
@@ -90,7 +91,8 @@ class Stored(Struct, frozen=True, array_like=True):
 
 def check_source(source: Source) -> Checked:
     """Everything that is wrong with a spec, remembered from an earlier check where nothing has changed."""
-    name = f"checked-{sha256(f'{_package()} {source.name} {source.text}'.encode(errors='surrogatepass')).hexdigest()}"
+    decides = f"{_package()} {stamp()} {source.name} {source.text}"
+    name = f"checked-{sha256(decides.encode(errors='surrogatepass')).hexdigest()}"
     return _recalled(name, source) or _check(name, source)
 
 

@@ -28,7 +28,7 @@ FLOORS = (
     ("planning",),
     ("checks",),
     ("loader", "pipeline"),
-    ("checked", "selection", "fixes"),
+    ("checked", "selection", "fixes", "plugins"),
     ("summary",),
     ("render", "verify", "view"),
     ("diff", "lift"),

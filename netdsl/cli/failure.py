@@ -24,6 +24,7 @@ FILE_CODES = {
     "no-such-file", "is-a-directory", "unreadable", "cannot-write", "not-empty", "run-in-use",
     "not-a-run", "unfinished-run", "outdated-run", "damaged-checkpoint", "unreadable-model", "unreadable-weights",
     "unclear-weights", "not-an-experiment", "changed-experiment",
+    "unknown-plugin", "missing-plugin",
 }  # fmt: skip
 """Codes of files that cannot be read or written: a command that meets one exits with USAGE."""
 

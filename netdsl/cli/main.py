@@ -123,7 +123,9 @@ def _run(argv: list[str]) -> int:
         raise _unknown(name)
     with uncollected() if name in SHORT else nullcontext():
         command = import_module(f"netdsl.cli.{name}")
-        code = command.run(_parser(name, command).parse_args(argv[1:]))
+        args = _parser(name, command).parse_args(argv[1:])
+        _load_plugins(args.plugins)
+        code = command.run(args)
     assert isinstance(code, int)
     return code
 
@@ -137,7 +139,27 @@ def _parser(name: str, command: ModuleType) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     command.configure(parser)
+    parser.add_argument(
+        "--plugin",
+        dest="plugins",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="load a plug-in: that of an installed package, or a module; may be given several times",
+    )
     return parser
+
+
+def _load_plugins(asked: list[str]) -> None:
+    """Load the plug-ins of the project and those that the command line names; nothing else ever loads one."""
+    from netdsl.plugins.project import project_plugins
+
+    named, folder = project_plugins()
+    if named or asked:
+        from netdsl.plugins.loading import load_all
+
+        load_all(named, folder)
+        load_all(asked)
 
 
 def _overview() -> str:

@@ -21,6 +21,7 @@ from netdsl.ir.text import program_text
 from netdsl.pipeline import Net, Spec
 from netdsl.planning.experiments import Cell, Experiment
 from netdsl.planning.plan import plan
+from netdsl.plugins.used import used
 from netdsl.recipe.here import from_here
 from netdsl.recipe.schema import Recipe, training_size
 from netdsl.selection import Selection, select
@@ -108,6 +109,7 @@ def trials(setting: Setting, cell: Cell, net: Net, recipe: Recipe) -> tuple[Tria
     for number in range(setting.experiment.seeds):
         seeded = replace(recipe, seed=recipe.seed + number)
         decides = [LANGUAGE, text, dict(setting.sizes), msgspec.to_builtins(replace(seeded, name=""))]
+        decides += msgspec.to_builtins(used(net.checked, recipe))
         key = sha256(msgspec.json.encode(decides)).hexdigest()[:16]
         found.append(Trial(cell, number, seeded.seed, f"{folder_name(cell)}/seed-{seeded.seed}", key))
     return tuple(found)

@@ -18,6 +18,7 @@ from netdsl.experiment.planned import PlannedCell, Setting, Trial, Unfit, cores,
 from netdsl.experiment.pool import Pool, Say
 from netdsl.experiment.results import Results, results
 from netdsl.experiment.worker import Answer, Job
+from netdsl.plugins.known import loaded
 
 FATAL = ("cannot-write", "no-such-device")
 """Codes after which no other run would end better."""
@@ -92,6 +93,7 @@ def job_of(setting: Setting, folder: Path, trial: Trial, options: Options) -> Jo
         settings={**setting.settings, **trial.cell.recipe, "seed": str(trial.seed)}, sizes=setting.sizes,
         typed=tuple(setting.settings), folder=str((folder / trial.path).absolute()), path=trial.path, key=trial.key,
         label=trial.label, splits=files.missing_splits(e.wanted()), device=options.device,
+        plugins=tuple(p.name for p in loaded()),
     )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ class Job(Struct, frozen=True):
     below the experiment's; `splits`: those on which the trained net is measured beside the test split; `watched`: the
     measure that is reported while it trains.
 
+    `plugins`: those that are loaded where the job comes from, which the worker loads too.
     `typed`: the fields whose paths are relative to the working directory, and not to the spec.
     """
 
@@ -44,6 +45,7 @@ class Job(Struct, frozen=True):
     key: str
     label: str
     splits: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
     device: str | None = None
     watched: str = ""
 
@@ -97,9 +99,11 @@ def work(line: Line) -> None:
 def attempt(job: Job, line: Line | None = None) -> Answer:
     """Train one run and measure it; what goes wrong is the answer."""
     from netdsl.diagnostics.diagnostic import Fault
+    from netdsl.plugins.loading import load_all
     from netdsl.training.errors import diagnosed
 
     try:
+        load_all(job.plugins)
         return _trained(job, line)
     except Fault as mistake:
         found = mistake.diagnostic

@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from netdsl.inference.columns import Column
 from netdsl.inference.errors import CheckpointError
+from netdsl.plugins.used import Used, require
+from netdsl.recipe.registry import decoded
 from netdsl.recipe.resume import Change
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.stored import current, current_recipe
@@ -22,7 +24,8 @@ class About(Struct, frozen=True, kw_only=True):
     """What a run is, besides its spec and its recipe. `mean`, `std`: the statistics that the net standardises
     with, `per`: per channel, or per pixel (kept with the weights) or image (then 0 and 1). `units`: mean and deviation
     of regression targets; `columns`: of a table;
-    `functions`: what was given in Python, beside data; `fold`: which one of a cross-validation, from 0;
+    `functions`: what was given in Python, beside data; `plugins`: those that the net and the recipe need;
+    `fold`: which one of a cross-validation, from 0;
     `samples`: of the splits for training, choosing and testing; `changes`: what a resumed run
     was told to do otherwise; `pretrained`: name, revision, licence and SHA-256 of the weights that it began with."""
 
@@ -40,6 +43,7 @@ class About(Struct, frozen=True, kw_only=True):
     units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     columns: tuple[Column, ...] = ()
     functions: tuple[str, ...] = ()
+    plugins: tuple[Used, ...] = ()
     fold: int | None = None
     samples: tuple[int, ...] = ()
     environment: dict[str, Any] = {}
@@ -54,7 +58,9 @@ def read_about(folder: Path) -> tuple[About, Recipe]:
     try:
         about, written = (msgspec.json.decode((folder / n).read_bytes(), type=dict[str, Any]) for n in (ABOUT, RECIPE))
         about["changes"] = current(about.get("changes", ()))
-        return msgspec.convert(about, About), msgspec.convert(current_recipe(written), Recipe)
+        found = msgspec.convert(about, About)
+        require(found.plugins, f"the run in {folder}")
+        return found, msgspec.convert(current_recipe(written), Recipe, dec_hook=decoded)
     except OSError as error:
         name = Path(error.filename or ABOUT).name
         raise CheckpointError(

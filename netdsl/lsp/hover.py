@@ -14,6 +14,7 @@ from netdsl.lsp.experiments import entry_text, measure_text
 from netdsl.lsp.hints import shape
 from netdsl.lsp.occurrences import Occurrence, block
 from netdsl.ops import REGISTRY
+from netdsl.plugins.known import loaded
 from netdsl.recipe.reference import ComponentEntry, Entry, FieldEntry, fields
 from netdsl.render.numbers import grouped, plural, scaled
 from netdsl.render.reference import Page, page, pages
@@ -27,13 +28,30 @@ MOST = 6
 FENCE = "```netdsl\n{}\n```"
 
 op_page = cache(page)
-recipe_fields = cache(fields)
+
+
+def op_pages() -> dict[str, Page]:
+    """The reference of every op by name, without worked examples."""
+    return _op_pages(_plugins())
+
+
+def recipe_fields() -> dict[str, FieldEntry]:
+    """The reference of the fields of recipes by name."""
+    return _recipe_fields(_plugins())
+
+
+def _plugins() -> tuple[str, ...]:
+    return tuple(known.name for known in loaded())
 
 
 @cache
-def op_pages() -> dict[str, Page]:
-    """The reference of every op by name, without worked examples."""
+def _op_pages(plugins: tuple[str, ...]) -> dict[str, Page]:
     return {found.name: found for found in pages()}
+
+
+@cache
+def _recipe_fields(plugins: tuple[str, ...]) -> dict[str, FieldEntry]:
+    return fields()
 
 
 def hover(analysis: Analysis, offset: int) -> tuple[str, Span] | None:

@@ -39,6 +39,15 @@ class Registry(Mapping[str, type[Op]]):
         remember(name, msgpack.encode(index))
         return index
 
+    def add(self, op: type[Op]) -> None:
+        """Add an op of a plug-in, which is in no family."""
+        REGISTERED[op.kind] = op
+        self._index[op.kind] = op.__module__
+
+    def remove(self, name: str) -> None:
+        """Take an op of a plug-in out again."""
+        del REGISTERED[name], self._index[name]
+
     def __getitem__(self, name: str) -> type[Op]:
         if name not in REGISTERED:
             import_module(f"{__name__}.{self._index[name]}")

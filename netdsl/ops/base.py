@@ -100,6 +100,7 @@ class Torch(Struct, frozen=True):
     which is neither trained nor saved. `helper` is the source of the class (or function) that the form refers to,
     printed once per file with those of its options (see `ops.helper`) that are arguments of the module's, or among
     `options`, in some form. `owns` names tensors of the op's layer that the expression reads behind its inputs.
+    `imports`: modules other than torch's that the form's names stand in, by their full names.
     """
 
     module: Call | None = None
@@ -109,6 +110,7 @@ class Torch(Struct, frozen=True):
     helper: str = ""
     owns: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
 
 
 class Operand(Struct, frozen=True):
@@ -205,6 +207,8 @@ class Op(Struct, frozen=True):
     """Whether a recipe's `dropout` sets its rate."""
     takes_integers: ClassVar[bool] = False
     """Whether a layer with weights looks them up by integers (`embed`), where others compute with float32."""
+    without_onnx: ClassVar[str] = ""
+    """Of a plug-in's op: why it has no ONNX form, for the message that refuses an export."""
     hints: ClassVar[dict[str, str]] = {}
     """What to say, by argument, to a person who wrote a value of another type."""
 

@@ -11,6 +11,7 @@ from msgspec import NODEFAULT, UNSET, Meta, Struct
 from msgspec.structs import fields as struct_fields
 
 from netdsl.recipe.component import Component, Duration, component_name
+from netdsl.recipe.registry import Open
 
 
 class Kind(Struct, frozen=True, eq=False):
@@ -90,6 +91,12 @@ def kind_of(annotation: Any) -> Kind:
     )
 
 
+def forget() -> None:
+    """Read annotations again: what open types accept has changed."""
+    arguments.cache_clear()
+    kind_of.cache_clear()
+
+
 def _choices(members: tuple[Any, ...]) -> tuple[str, ...]:
     return tuple(str(v) for m in members if get_origin(m) is Literal for v in get_args(m))
 
@@ -107,6 +114,8 @@ def _extra(metas: tuple[Meta, ...], name: str) -> str:
 
 def _members(annotation: Any) -> tuple[Any, ...]:
     """The alternatives of a type, without its annotations."""
+    if isinstance(annotation, Open):
+        return _members(annotation.now())
     if get_origin(annotation) is Annotated:
         return _members(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):

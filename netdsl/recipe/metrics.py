@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-Metric = Literal[
-    "top1", "top5", "balanced_accuracy", "precision", "recall", "f1", "auroc", "average_precision", "mean_iou",
-    "per_class", "confusion", "rmse", "mae", "r2", "perplexity", "bits_per_byte",
-]  # fmt: skip
-Deciding = Literal[
-    "loss", "top1", "top5", "balanced_accuracy", "precision", "recall", "f1", "auroc", "average_precision", "mean_iou",
-    "rmse", "mae", "r2",
-]  # fmt: skip
-"""Metrics that can decide when to stop, or when lr falls."""
+from netdsl.recipe.registry import Open
 
 CLASSES = ("classes", "mask", "tokens", "nodes")
 """Tasks whose targets are one of several classes, for a sample or at each of its places."""
@@ -57,6 +49,14 @@ METRICS: dict[str, MetricKind] = {
     "bits_per_byte": MetricKind(("tokens",), "bits per byte", fraction=False, higher=False),
 }
 """All metrics, in the order in which they are shown."""
+
+if TYPE_CHECKING:
+    Metric = str
+    Deciding = str
+else:
+    Metric = Open("metric", lambda: Literal[tuple(METRICS)])
+    Deciding = Open("deciding", lambda: Literal[("loss", *(n for n, kind in METRICS.items() if kind.number))])
+"""Names of metrics; those that can decide when to stop, or when lr falls, are numbers."""
 
 
 def always_measured(task: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from netdsl.recipe.annotations import Argument, arguments
 from netdsl.recipe.component import Component
+from netdsl.recipe.registry import provider
 from netdsl.recipe.schema import SECTIONS, STRUCTURE, Recipe
 from netdsl.recipe.text import shown
 
@@ -72,7 +73,8 @@ def _entry(argument: Argument) -> Entry:
 
 def _component(name: str, cls: type[Component]) -> ComponentEntry:
     doc = " ".join((cls.__doc__ or "").split())
-    return ComponentEntry(name, doc, cls.source, tuple(map(_entry, arguments(cls).values())))
+    source = "; ".join(filter(None, (cls.source, provider(cls))))
+    return ComponentEntry(name, doc, source, tuple(map(_entry, arguments(cls).values())))
 
 
 def reference(only: str | None = None) -> list[str]:

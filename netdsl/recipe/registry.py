@@ -10,7 +10,9 @@ messages and the completeness check of `Executors` are read from the registry.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar, Union
+from typing import Any, Generic, Literal, TypeVar, Union, cast, get_args, get_origin
+
+import msgspec
 
 from netdsl.recipe.component import Component, component_name
 
@@ -18,6 +20,40 @@ C = TypeVar("C", bound=Component)
 F = TypeVar("F", bound=Callable[..., Any])
 
 _REGISTERED: dict[str, dict[str, type[Component]]] = {}
+_PROVIDED: dict[type[Component], Provided] = {}
+
+
+class Provided(msgspec.Struct, frozen=True, eq=False):
+    """A component of a plug-in: the plug-in in words, and how the executor is found when it is needed."""
+
+    plugin: str
+    executor: Callable[[], Callable[..., Any]]
+
+
+class Open(type):
+    """A type whose values are known at run time: the components of a field, or names, with those that a plug-in adds.
+
+    `now` gives the union or the literal of today. msgspec takes such a class for a custom type, which `decoded` reads.
+    """
+
+    now: Callable[[], Any]
+
+    def __new__(cls, name: str, now: Callable[[], Any]) -> Open:
+        return super().__new__(cls, name, (), {"now": staticmethod(now)})
+
+    def __init__(cls, name: str, now: Callable[[], Any]) -> None:
+        super().__init__(name, (), {})
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        known = cls.now()
+        return value in get_args(known) if get_origin(known) is Literal else isinstance(value, known)
+
+
+def decoded(kind: type, value: Any) -> Any:
+    """The `dec_hook` of msgspec for open types."""
+    if not isinstance(kind, Open):
+        raise NotImplementedError
+    return msgspec.convert(value, kind.now(), dec_hook=decoded)
 
 
 def component(*fields: str) -> Callable[[type[C]], type[C]]:
@@ -38,6 +74,22 @@ def component(*fields: str) -> Callable[[type[C]], type[C]]:
     return register
 
 
+def provide(field: str, cls: type[Component], provided: Provided) -> None:
+    """Add a component of a plug-in to a field. Raises ValueError where the field has one of this name."""
+    component(field)(cls)
+    _PROVIDED[cls] = provided
+
+
+def withdraw(field: str, cls: type[Component]) -> None:
+    """Take a component of a plug-in out of a field again."""
+    del _REGISTERED[field][component_name(cls)], _PROVIDED[cls]
+
+
+def provider(cls: type[Component]) -> str:
+    """The plug-in that a component comes from, in words; empty for one of netdsl's own."""
+    return _PROVIDED[cls].plugin if cls in _PROVIDED else ""
+
+
 def registered(field: str) -> dict[str, type[Component]]:
     """The components of a field by name, in the order in which they were registered."""
     return dict(_REGISTERED[field])
@@ -49,8 +101,8 @@ def registered_fields() -> tuple[str, ...]:
 
 
 def accepted(field: str) -> Any:
-    """The union of a field's components, as the annotation that values are checked and decoded against."""
-    return Union[tuple(_REGISTERED[field].values())]
+    """The type of a field's components, as the annotation that values are checked and decoded against."""
+    return Open(field, lambda: Union[tuple(_REGISTERED[field].values())])
 
 
 class Executors(Generic[F]):
@@ -81,8 +133,12 @@ class Executors(Generic[F]):
         return register
 
     def __getitem__(self, component: Component) -> F:
-        return self._functions[type(component)]
+        cls = type(component)
+        if cls not in self._functions and cls in _PROVIDED:
+            self.of(cls)(cast(F, _PROVIDED[cls].executor()))
+        return self._functions[cls]
 
     def missing(self) -> tuple[str, ...]:
         """The names of the field's components that have no executor."""
-        return tuple(n for n, cls in _REGISTERED[self.field].items() if cls not in self._functions)
+        own = (item for item in _REGISTERED[self.field].items() if item[1] not in _PROVIDED)
+        return tuple(name for name, cls in own if cls not in self._functions)

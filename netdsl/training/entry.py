@@ -14,9 +14,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.analysis.count import totals
+from netdsl.backends.onnx.weights import ExportError
+from netdsl.diagnostics.diagnostic import UserError
 from netdsl.elaborate.given import Expression
 from netdsl.loader import library
 from netdsl.pipeline import Net
+from netdsl.plugins.used import used
 from netdsl.recipe.metrics import said, title
 from netdsl.recipe.schema import Recipe
 from netdsl.training.callbacks import Callbacks
@@ -217,7 +220,7 @@ def _run(request: Request, loop: Trainer, folder: Path, say: Show) -> None:
     try:
         with interruptible(loop):
             loop.run()
-    except DataError as error:
+    except UserError as error:
         _advise(error, loop, folder)
         raise
     finally:
@@ -232,7 +235,7 @@ def _listed(lines: tuple[int, ...]) -> str:
     return f"1 line, number {which}" if len(lines) == 1 else f"{len(lines)} lines, numbers {which}"
 
 
-def _advise(error: DataError, loop: Trainer, folder: Path) -> None:
+def _advise(error: UserError, loop: Trainer, folder: Path) -> None:
     """Say how a run continues that an error has ended: with a lower lr, or once the data are whole."""
     if isinstance(error, Diverged):
         error.advise(advice(loop))
@@ -271,7 +274,7 @@ def _about(request: Request, prepared: Prepared, environment: dict[str, Any]) ->
     return About(
         net=net.name, arguments=arguments, sizes=dict(net.sizes), mean=mean, std=std, per=net.options.per,
         units=net.options.units, columns=prepared.data.columns, functions=request.own.names if request.own else (),
-        fold=request.fold,
+        plugins=used(net.checked, request.recipe), fold=request.fold,
         classes=prepared.data.classes, task=prepared.data.task, data=prepared.data.name,
         base=str(request.base.resolve()), environment=environment,
         samples=(len(prepared.train), len(prepared.held), len(prepared.data.test)),
@@ -285,7 +288,12 @@ def _deliver(
 ) -> None:
     say(f"test: {described(result)}")
     if request.onnx:
-        result |= _onnx(prepared, folder, say)
+        try:
+            result |= _onnx(prepared, folder, say)
+        except ExportError as error:
+            if error.diagnostic.code != "no-onnx-form":
+                raise
+            say(f"no {files.ONNX}: {error.message}")
     files.write_json(folder / files.ABOUT, replace(about, result=result))
     write_report(folder, prepared, result, about)
     say(f"{result['seconds']:.1f} s; everything is in {folder}")

@@ -24,7 +24,7 @@ from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.losses.criterion import Criterion, facing
 from netdsl.training.losses.pairs import likeness
 from netdsl.training.metrics import Metrics
-from netdsl.training.own import Own, measured
+from netdsl.training.own import Own, measured, with_plugins
 from netdsl.training.rng import KeyedRng, key
 
 Forward = Callable[..., Any]
@@ -52,7 +52,7 @@ class Evaluator:
         carried: Carried | None = None,
     ) -> None:
         self.carried = carried
-        self.own = own if own is not None and own.metrics else None
+        self.own = with_plugins(own, recipe.metrics)
         plain = replace(recipe, mix=(), loss=_without_smoothing(recipe.loss))
         self.criterion = Criterion(plain, names, kept, deviation)
         self.targets = Targets(plain, task, classes)

@@ -10,6 +10,8 @@ import torch
 from msgspec import Struct
 from torch import Tensor
 
+from netdsl.diagnostics.diagnostic import Fault
+from netdsl.plugins.register import metric_function
 from netdsl.training.errors import DataError
 
 
@@ -26,13 +28,21 @@ class Own(Struct, frozen=True, eq=False):
         return (*(["loss"] if self.loss is not None else []), *(f"metrics.{name}" for name in self.metrics))
 
 
+def with_plugins(own: Own | None, metrics: tuple[str, ...]) -> Own | None:
+    """The caller's functions and those of the plug-ins whose metrics a recipe names; None where no metric is
+    either's."""
+    given = dict(own.metrics) if own is not None else {}
+    given |= {name: function for name in metrics if (function := metric_function(name)) is not None}
+    return Own(None, given) if given else None
+
+
 def loss_terms(own: Own, result: Any, target: Tensor, inputs: tuple[Tensor, ...], whole: bool) -> Tensor:
     """The loss of each sample, [B]. `whole`: the batch of a step is computed at once. Raises DataError."""
     assert own.loss is not None
     more = inputs if _takes_inputs(own.loss) else ()
     try:
         found = own.loss(result, target, *more)
-    except DataError:
+    except Fault:
         raise
     except Exception as error:
         raise DataError("callback-failed", f"`loss` failed: {type(error).__name__}: {error}") from error
@@ -64,6 +74,8 @@ def measured(own: Own, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         try:
             with torch.no_grad():
                 found[name] = float(function(outputs, targets))
+        except Fault:
+            raise
         except Exception as error:
             message = f"the metric `{name}` failed: {type(error).__name__}: {error}"
             raise DataError("callback-failed", message) from error

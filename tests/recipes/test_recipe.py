@@ -12,6 +12,7 @@ from recipe_harness import recipe, resolved
 from netdsl.recipe.augmentations import Cutmix, Mixup
 from netdsl.recipe.component import Duration
 from netdsl.recipe.optimizers import AdamW, Sgd
+from netdsl.recipe.registry import decoded
 from netdsl.recipe.schedules import Cosine, Step, Warmup
 from netdsl.recipe.schema import Recipe
 
@@ -63,7 +64,7 @@ def test_extends_inherits_and_an_end_replaces_the_other() -> None:
 
 def test_a_resolved_recipe_survives_json() -> None:
     found, _ = resolved(CONVNEXT, "ImageNet300")
-    assert msgspec.json.decode(msgspec.json.encode(found), type=Recipe) == found
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Recipe, dec_hook=decoded) == found
 
 
 @pytest.mark.parametrize(

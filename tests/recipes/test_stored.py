@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from recipe_harness import recipe
 
+from netdsl.recipe.registry import decoded
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.stored import current_recipe
 from netdsl.training.checkpoints.run_dir import read_about, write_json
@@ -39,7 +40,7 @@ def test_the_name_of_a_component_was_under_another_key() -> None:
     before = old(now)
     assert "component" not in json.dumps(before)
     before.pop("standardize_targets")
-    read = msgspec.convert(current_recipe(before), Recipe)
+    read = msgspec.convert(current_recipe(before), Recipe, dec_hook=decoded)
     assert read == msgspec.structs.replace(found, standardize_targets=False)
     assert read.outputs["word"] == 0.3
 

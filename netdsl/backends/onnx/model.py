@@ -71,5 +71,6 @@ def _results(call: Placed, builder: GraphBuilder, operands: tuple[Operand, ...])
     try:
         result = call.op.onnx(builder, *operands)
     except OpError as error:
-        raise ExportError("opset", f"`{call.path}`: {error.message}") from None
+        code = error.code if error.code == "no-onnx-form" else "opset"
+        raise ExportError(code, f"`{call.path}`: {error.message}") from None
     return result if isinstance(result, tuple) else (result,)

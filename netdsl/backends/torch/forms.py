@@ -21,12 +21,15 @@ class Forms:
         self.signatures: dict[str, Signature] = torch_signatures()
         self.used: dict[str, set[str]] = {}
         """The helpers that were needed, each with the options that some form has."""
+        self.imports: dict[str, None] = {}
+        """The modules beside torch's that the forms need, in the order in which they were needed."""
         self.owners: dict[str, str] = {}
         """The helpers by the classes in them."""
 
     def of(self, op: Op, types: tuple[TensorType, ...]) -> Torch:
         """The PyTorch form of an op; its helper is remembered."""
         form = op.torch(*types)
+        self.imports |= dict.fromkeys(form.imports)
         if form.helper and form.helper not in self.used:
             self.used[form.helper] = set()
             own = helper_signatures(whole(form.helper), self.signatures)

@@ -50,7 +50,7 @@ class Printer:
         self.classes = classes = Classes(program, class_name)
         self.found = classes.run()
         constructed = (tree for made in self.found for _, tree in (*made.state, *made.members))
-        self.helpers = [helper.rstrip("\n") for helper in classes.forms.helpers(constructed)]
+        self.helpers = [helper.strip("\n") for helper in classes.forms.helpers(constructed)]
         self.layout = Layout(classes.forms.signatures)
         self.inner = ["\n".join(self._lines(made)) for made in self.found[:-1]]
         self.opening = _opening(self.found[-1], self.layout)
@@ -63,6 +63,8 @@ class Printer:
         opening = "\n".join(docstring(header, "", WIDTH)) + "\n\n" if header else ""
         imports = "\n".join(line for line, name in IMPORTS if _uses(body, name))
         imports = f"{CALLABLE}\n\n{imports}" if _uses(body, "Callable") else imports
+        needed = "\n".join(f"import {name}  # needed by the layers of a plug-in" for name in self.classes.forms.imports)
+        imports = f"{imports}\n\n{needed}" if needed else imports
         return f"{opening}{imports}\n\n\n{body}\n"
 
     def _with_init(self, init: Sequence[Initialization]) -> list[str]:

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.plugins.known import loaded as loaded_plugins
 from netdsl.training.errors import DataError, ReaderDied
 
 Inputs = tuple[Tensor, ...]
@@ -76,7 +78,7 @@ def loaded(
         return
     loader: DataLoader[Any] = DataLoader(
         Reading(read), batch_size=None, sampler=jobs, num_workers=workers, prefetch_factor=AHEAD, collate_fn=_as_it_is,
-        pin_memory=pinned, worker_init_fn=_only_the_parent_is_interrupted,
+        pin_memory=pinned, worker_init_fn=partial(_begin, tuple(p.name for p in loaded_plugins())),
         generator=torch.Generator(),  # the common one belongs to dropout
     )  # fmt: skip
     iterator = iter(loader)
@@ -110,7 +112,12 @@ def _as_it_is(found: Any) -> Any:
     return found
 
 
-def _only_the_parent_is_interrupted(number: int) -> None:
+def _begin(plugins: tuple[str, ...], number: int) -> None:
+    """Begin as a process that reads: with the plug-ins of the training process, which alone is interrupted."""
+    if plugins:
+        from netdsl.plugins.loading import load_all
+
+        load_all(plugins)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

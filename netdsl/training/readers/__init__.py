@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from netdsl.recipe.columns import Columns
+from netdsl.recipe.component import component_name
 from netdsl.recipe.sources import Npz
 from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.units import as_numbers
 from netdsl.training.data.validation import check_sound
+from netdsl.training.python_data import as_data_set
 from netdsl.training.readers.registry import READERS
 
 
@@ -22,6 +26,8 @@ def read(source: Any, base: Path, shape: tuple[int, ...], outputs: int, regressi
     load()
     try:
         found = READERS[source](source, base, shape, outputs)
+        if not isinstance(found, DataSet):  # of a plug-in, which gives what `net.train` takes
+            found = replace(as_data_set(*found), name=component_name(source))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise DataError("unreadable-data", f"cannot read the data: {where}{error.strerror or error}") from None

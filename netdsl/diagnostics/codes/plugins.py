@@ -1,0 +1,39 @@
+"""Codes of mistakes in plug-ins, and of plug-ins that are not there."""
+
+from netdsl.diagnostics.codes.code import Code
+
+PLUGINS = (
+    Code(
+        "unknown-plugin",
+        "There is no plug-in of this name",
+        "`--plugin NAME`, `[tool.netdsl] plugins` and `netdsl.plugins.load` take the name under which an installed "
+        "package registers itself in the entry points `netdsl.plugins`, or that of a Python module, which may lie in "
+        "the working directory. The message lists what is installed.",
+    ),
+    Code(
+        "unfit-plugin",
+        "What a plug-in provides cannot be used",
+        "A plug-in is checked before anything of it is registered: it is a `Plugin`, its names are new, ops have "
+        "`infer`, `torch`, a docstring and examples that become PyTorch, components extend the class of their field "
+        "and can be written in a recipe, functions are there. Further mistakes follow as notes.",
+    ),
+    Code(
+        "plugin-failed",
+        "A plug-in raises an exception",
+        "The message names the plug-in, what of it was called, and the line of its own file. While training, the run "
+        "is kept up to its last checkpoint, and `--resume` continues once the plug-in is corrected.",
+    ),
+    Code(
+        "missing-plugin",
+        "A run needs a plug-in that is not loaded",
+        "A run records the plug-ins that its net and recipe need. Opening it loads nothing by itself: name them with "
+        "`--plugin NAME`, with `[tool.netdsl] plugins` in the pyproject.toml of the working directory, or with "
+        "`netdsl.plugins.load`.",
+    ),
+    Code(
+        "no-onnx-form",
+        "A layer of a plug-in has no ONNX form",
+        "Its author has written no `onnx`, and the message repeats the reason where one is given. `--emit torch` "
+        "writes the net as PyTorch, and a training leaves everything but model.onnx.",
+    ),
+)

@@ -1,0 +1,422 @@
+"""Plug-ins: loaded only where they are named, checked, documented, recorded; and what is said of bad ones."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import netdsl
+from netdsl import plugins
+from netdsl.cli.main import main
+from netdsl.diagnostics.diagnostic import UserError
+
+EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "plugin"
+SPEC = EXAMPLE / "example.net"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _extras() -> Iterator[None]:
+    plugins.load("netdsl_extras", str(EXAMPLE))
+    yield
+    plugins.unload("netdsl_extras")
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let each test load what it likes."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = {p.name for p in plugins.loaded()}
+    yield
+    for name in {p.name for p in plugins.loaded()} - before:
+        plugins.unload(name)
+
+
+def written(folder: Path, name: str, text: str) -> str:
+    """A module of a plug-in in a folder; gives its name."""
+    (folder / f"{name}.py").write_text(textwrap.dedent(text))
+    sys.modules.pop(name, None)
+    return name
+
+
+def refused(name: str, folder: Path) -> UserError:
+    with pytest.raises(UserError) as found:
+        plugins.load(name, str(folder))
+    assert name not in {p.name for p in plugins.loaded()}
+    return found.value
+
+
+# What is provided
+
+
+def test_a_spec_is_checked_with_the_plug_in() -> None:
+    assert netdsl.check(SPEC) == ()
+
+
+def test_a_spec_alone_loads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.py").write_text("raise SystemExit('ran')")
+    spec = tmp_path / "x.net"
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "pyproject.toml").write_text('[tool.netdsl]\nplugins = ["evil"]\n')
+    for text in (
+        "from evil import Evil\nnet N {\n  input x [3]\n  evil\n}\n",
+        "net N {\n  input x [3]\n  evil.evil\n}\n",
+    ):
+        spec.write_text(text)
+        assert main(["check", str(spec)]) == 1
+        (tmp_path / "below" / "y.net").write_text(text)
+        assert main(["check", str(tmp_path / "below" / "y.net")]) == 1
+    assert "evil" not in sys.modules
+
+
+def test_emitted_pytorch_stands_alone_and_onnx_agrees() -> None:
+    net = netdsl.load(SPEC, "Digits")
+    source = net.source()
+    assert "class Snake(nn.Module):" in source
+    assert "netdsl_extras" not in source
+    assert not [case for case in net.verify() if not case.ok]
+
+
+def test_reference_and_completion_know_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ops", "snake"]) == 0
+    assert "Ziyin" in capsys.readouterr().out
+    assert main(["recipe", "--fields", "optimizer"]) == 0
+    said = capsys.readouterr().out
+    assert "signum" in said
+    assert "the plug-in `extras`" in said
+
+
+def test_an_editor_knows_it() -> None:
+    from netdsl.lsp.analysis import Analysis
+    from netdsl.lsp.completion import completion
+    from netdsl.lsp.hover import hover
+
+    analysis = Analysis(netdsl.Source(SPEC.read_text(), str(SPEC)), {}).run()
+    text = analysis.source.text
+    for word, said in (("snake\n", "Ziyin"), ("gamma(", "power of a gamma"), ("signum(", "sign of the momentum")):
+        found = hover(analysis, text.index(word) + 2)
+        assert found is not None
+        assert said in found[0]
+    assert "snake" in {c.label for c in completion(analysis, analysis, text.index("snake\n"))}
+    labels = {c.label for c in completion(analysis, analysis, text.index("signum(lr=2e-3"))}
+    assert {"signum", "sgd"} <= labels
+
+
+def test_a_misspelt_name_of_a_plug_in_is_suggested(tmp_path: Path) -> None:
+    (found,) = netdsl.check(netdsl.Source("net N {\n  input x [3]\n  snak\n}\n", "n.net"))
+    assert found.hint is not None
+    assert "`snake`" in found.hint
+
+
+def test_matthews_is_that_of_scikit_learn() -> None:
+    torch = pytest.importorskip("torch")
+    from sklearn.metrics import matthews_corrcoef
+
+    sys.path.append(str(EXAMPLE))
+    from netdsl_extras.in_torch import matthews
+
+    draws = torch.Generator().manual_seed(0)
+    outputs, targets = torch.randn(200, 4, generator=draws), torch.randint(4, (200,), generator=draws)
+    assert matthews(outputs, targets) == pytest.approx(matthews_corrcoef(targets, outputs.argmax(1)), abs=1e-12)
+
+
+def test_schedule_is_the_formula() -> None:
+    lr = netdsl.load(SPEC, "Digits").plan().lr
+    assert lr[23] == pytest.approx(2e-3)
+    assert lr[23 + 46] == pytest.approx(2e-3 * 0.5**0.5, rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with everything that the example provides."""
+    folder = tmp_path_factory.mktemp("plugins") / "run"
+    net = netdsl.load(SPEC, "Digits")
+    net.train(folder=folder, settings={"epochs": 3}, quiet=True)
+    return folder
+
+
+def test_a_run_records_its_plug_ins(run: Path) -> None:
+    about = json.loads((run / "run.json").read_text())
+    assert about["plugins"] == [{"name": "netdsl_extras", "version": "0.1"}]
+    assert about["result"]["matthews"] > 0.2
+    assert about["result"]["onnx_difference"] < 1e-5
+
+
+def test_a_run_without_it_records_nothing(tmp_path: Path) -> None:
+    text = "net N(classes=10) {\n  input x [1, 8, 8]\n  flatten -> linear(classes)\n}\n"
+    found = netdsl.open_spec(netdsl.Source(text, str(tmp_path / "n.net"))).net("N")
+    found.train(folder=tmp_path / "run", settings={"steps": 1}, quiet=True, onnx=False)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["plugins"] == []
+
+
+def test_a_run_is_refused_without_its_plug_in(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert netdsl.open_run(run).result["n"] == 359
+    plugins.unload("netdsl_extras")
+    try:
+        with pytest.raises(netdsl.TrainingError) as found:
+            netdsl.open_run(run)
+        assert found.value.code == "missing-plugin"
+        assert "--plugin netdsl_extras" in str(found.value.hint)
+        for command in (["eval", str(run)], ["predict", str(run), "x.png"], ["train", "--resume", str(run)]):
+            assert main(command) == 2
+            assert "--plugin netdsl_extras" in capsys.readouterr().err
+    finally:
+        plugins.load("netdsl_extras", str(EXAMPLE))
+
+
+def test_a_reader_gives_what_train_takes(tmp_path: Path) -> None:
+    found = netdsl.load(SPEC, "Moons").train(folder=tmp_path / "run", settings={"epochs": 3}, quiet=True, onnx=False)
+    assert found.about.samples == (480, 120, 120)
+    assert found.result["top1"] > 0.7
+
+
+# How one is found
+
+
+def test_flag_project_and_entry_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugins.unload("netdsl_extras")
+    monkeypatch.chdir(tmp_path)
+    spec = tmp_path / "s.net"
+    spec.write_text("net N {\n  input x [3]\n  snake\n}\n")
+    try:
+        assert main(["check", str(spec)]) == 1
+        sys.path.append(str(EXAMPLE))
+        assert main(["check", str(spec), "--plugin", "netdsl_extras"]) == 0
+        plugins.unload("netdsl_extras")
+        (tmp_path / "pyproject.toml").write_text('[tool.netdsl]\nplugins = ["netdsl_extras"]\n')
+        below = tmp_path / "below"
+        below.mkdir()
+        monkeypatch.chdir(below)
+        assert main(["check", str(spec)]) == 0
+        plugins.unload("netdsl_extras")
+        monkeypatch.chdir(EXAMPLE.parent)
+        point = metadata.EntryPoint("extras", "netdsl_extras:plugin", "netdsl.plugins")
+        monkeypatch.setattr(metadata, "entry_points", lambda **given: metadata.EntryPoints([point]).select(**given))
+        assert main(["check", str(spec), "--plugin", "extras"]) == 0
+        plugins.unload("extras")
+        capsys.readouterr()
+        assert main(["check", str(spec), "--plugin", "extra"]) == 2
+        assert "did you mean `extras`?" in capsys.readouterr().err
+    finally:
+        plugins.unload("extras")
+        plugins.load("netdsl_extras", str(EXAMPLE))
+
+
+def test_results_of_check_are_remembered_with_the_plug_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("NETDSL_CACHE", "on")
+    from netdsl.checked import check_source
+
+    source = netdsl.Source("net N {\n  input x [3]\n  snake\n}\n", "n.net")
+    assert not check_source(source).errors
+    plugins.unload("netdsl_extras")
+    try:
+        assert check_source(source).errors == 1
+    finally:
+        plugins.load("netdsl_extras", str(EXAMPLE))
+    assert not check_source(source).errors
+
+
+def test_a_project_that_says_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text('[tool.netdsl]\nplugins = "netdsl_extras"\n')
+    assert main(["zoo"]) == 1
+    assert "is a list of names" in capsys.readouterr().err
+    (tmp_path / "pyproject.toml").write_text('[tool.netdsl\nplugins = "x"\n')
+    assert main(["zoo"]) == 0
+
+
+# Bad ones
+
+
+BEGIN = "from netdsl.plugins import *\nfrom netdsl.plugins import Plugin, Op, Loss, Optimizer, Phase\n"
+START = f"{BEGIN}plugin = Plugin('p')\n"
+BAD: dict[str, tuple[str, str, str]] = {
+    "raises": ("raise ValueError('boom')", "plugin-failed", "ValueError: boom (raises.py, line 1)"),
+    "exits": ("import sys\nsys.exit(3)", "plugin-failed", "SystemExit: 3 (exits.py, line 2)"),
+    "broken": ("def f(:\n", "plugin-failed", "SyntaxError"),
+    "needs": ("import there_is_no_such_module", "plugin-failed", "No module named 'there_is_no_such_module'"),
+    "nothing": ("x = 1", "unfit-plugin", "has no `plugin`"),
+    "number": ("plugin = 5", "unfit-plugin", "is no Plugin, but `5`"),
+    "empty": (BEGIN + "plugin = Plugin('p')", "unfit-plugin", "it provides nothing"),
+    "shadow": (
+        START + "@plugin.op('relu')\nclass R(Op, frozen=True):\n  'Doc.'\n",
+        "unfit-plugin", "the op `relu` has the name of one of netdsl",
+    ),
+    "shadow_loss": (
+        START + "@plugin.loss(print)\nclass R(Loss, frozen=True, tag='mse'):\n  'Doc.'\n",
+        "unfit-plugin", "the loss `mse` has the name of one of netdsl",
+    ),
+    "shadow_extras": (
+        START + "@plugin.optimizer(print)\nclass R(Optimizer, frozen=True, tag='signum'):\n  'Doc.'\n",
+        "unfit-plugin", "has the name of one of the plug-in `extras`",
+    ),
+    "rubbish": (START + "plugin.op('x')(5)", "unfit-plugin", "is no class that extends Op"),
+    "wrong_base": (
+        START + "@plugin.schedule(print)\nclass R(Loss, frozen=True, tag='r'):\n  'Doc.'\n",
+        "unfit-plugin", "is no class that extends Phase",
+    ),
+    "no_tag": (
+        START + "@plugin.loss(print)\nclass MyLoss(Loss, frozen=True):\n  'Doc.'\n",
+        "unfit-plugin", "needs a name of small letters",
+    ),
+    "no_function": (
+        START + "@plugin.loss('nowhere')\nclass R(Loss, frozen=True, tag='r'):\n  'Doc.'\n",
+        "unfit-plugin", "has no function",
+    ),
+    "no_module": (
+        START + "@plugin.loss('no.where:f')\nclass R(Loss, frozen=True, tag='r'):\n  'Doc.'\n",
+        "unfit-plugin", "needs the module `no.where`, which is not there",
+    ),
+    "odd_type": (
+        START + "@plugin.loss(print)\nclass R(Loss, frozen=True, tag='r'):\n  'Doc.'\n  x: complex = 1j\n",
+        "unfit-plugin", "the argument `x`, whose type no recipe can write",
+    ),
+    "task": (
+        START + "plugin.metric('m', print, tasks=['classs'])\n",
+        "unfit-plugin", "is for classs: a task is one of",
+    ),
+    "infer": (
+        START + "@plugin.op('odd')\nclass R(Op, frozen=True):\n  'Doc.'\n"
+        "  examples = (Example('odd'),)\n  def infer(self, assume, *x):\n    return x[7]\n"
+        "  def torch(self, *x):\n    return Torch(None, X())\n",
+        "unfit-plugin", "IndexError: tuple index out of range (infer.py, line 9)",
+    ),
+    "torch": (
+        START + "@plugin.op('odd')\nclass R(Op, frozen=True):\n  'Doc.'\n"
+        "  examples = (Example('odd'),)\n  def infer(self, assume, *x):\n    return x[0]\n"
+        "  def torch(self, *x):\n    return 1 / 0\n",
+        "unfit-plugin", "ZeroDivisionError",
+    ),
+    "facets": (
+        START + "@plugin.op('odd')\nclass R(Op, frozen=True):\n  'Doc.'\n",
+        "unfit-plugin", "the op `odd` has no `infer`",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_ones_are_refused_with_their_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, code, said = BAD[name]
+    module = written(tmp_path, f"bad_{name}", text)
+    error = refused(module, tmp_path)
+    assert error.diagnostic.code == code
+    assert f"`{module}`" in error.message
+    assert said.replace(f"({name}.py", f"({module}.py") in error.message
+    monkeypatch.chdir(tmp_path)
+    assert main(["zoo", "--plugin", module]) == 1
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    assert "internal error" not in err
+    assert netdsl.check(SPEC) == ()  # nothing of it stayed
+
+
+def test_further_mistakes_are_notes(tmp_path: Path) -> None:
+    body = START + "@plugin.op('Bad')\nclass R(Op, frozen=True): pass\n"
+    error = refused(written(tmp_path, "bad_many", body), tmp_path)
+    assert len(error.diagnostic.notes) == 4
+
+
+WORKING = (
+    BEGIN
+    + """
+import torch
+plugin = Plugin("p")
+
+@plugin.op("twice")
+class Twice(Op, frozen=True):
+    "Two times x."
+    without_onnx = "its kernel is our own"
+    examples = (Example("twice"),)
+    def infer(self, assume, *x):
+        return x[0]
+    def torch(self, *x):
+        return Torch(None, Call("{module}.doubled", (X(),)), imports=("{module}",))
+
+def doubled(x):
+    return 2 * x
+
+@plugin.loss(lambda component, output, target: {loss})
+class Odd(Loss, frozen=True, tag="odd_loss"):
+    "Odd."
+
+plugin.metric("odd_metric", lambda outputs, targets: {metric}, tasks=("classes",))
+"""
+)
+
+
+def net_with(folder: Path, module: str, loss: str = "output.square().mean(1)", metric: str = "1.0") -> Any:
+    """A net of a plug-in whose layer is code of its own."""
+    plugins.load(written(folder, module, WORKING.format(module=module, loss=loss, metric=metric)), str(folder))
+    text = "net N(classes=10) {\n  input x [1, 8, 8]\n  flatten -> twice -> linear(classes)\n}\n"
+    return netdsl.open_spec(netdsl.Source(text, str(folder / "n.net"))).net("N")
+
+
+def test_a_layer_of_own_code(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    net = net_with(tmp_path, "own_code")
+    assert "import own_code  # needed by the layers of a plug-in" in net.source()
+    module = net.module(0)
+    x = torch.randn(2, 1, 8, 8)
+    assert torch.allclose(module(x), module.linear(2 * x.flatten(1)))
+    with pytest.raises(UserError) as found:
+        net.to_onnx(tmp_path / "x.onnx")
+    assert found.value.diagnostic.code == "no-onnx-form"
+    assert "its kernel is our own" in found.value.message
+    said = net.train(folder=tmp_path / "run", settings={"steps": 1}, quiet=True)
+    assert said.ended
+    assert not (tmp_path / "run" / "model.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("loss", "metric", "said"),
+    [
+        ("1 / 0", "1.0", "the loss `odd_loss` of the plug-in `p` failed: ZeroDivisionError"),
+        ("output.mean()", "1.0", "gives a tensor of shape [] for 64 samples"),
+        ("output.square().mean(1)", "outputs[10**9]", "the metric `odd_metric` of the plug-in `p` failed: IndexError"),
+    ],
+)
+def test_what_fails_while_training_is_named(loss: str, metric: str, said: str, tmp_path: Path) -> None:
+    net = net_with(tmp_path, f"failing_{abs(hash((loss, metric)))}", loss, metric)
+    settings = {"epochs": 1, "loss": "odd_loss", "metrics": "[odd_metric]"}
+    with pytest.raises(netdsl.TrainingError, match=r"plug-in") as found:
+        net.train(folder=tmp_path / "run", settings=settings, quiet=True, onnx=False)
+    assert said in found.value.message
+    assert found.value.code == "plugin-failed"
+
+
+def test_the_how_to_page_as_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import followed
+    import numpy as np
+
+    page = (EXAMPLE.parent.parent / "docs" / "how-to" / "write-a-plug-in.md").read_text()
+    files: dict[str, str] = {}
+    for block in followed.blocks(page):
+        if block.title:
+            files[block.title] = files.get(block.title, "") + block.text
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32)
+    np.savez("line.npz", x=x, y=x.sum(1))
+    lines = [line for line in page.splitlines() if line.startswith("netdsl ")]
+    assert len(lines) == 4
+    for line in lines:
+        assert main(line.split()[1:]) == 0, line
+    about = json.loads((tmp_path / "runs" / "line" / "run.json").read_text())
+    assert about["plugins"] == [{"name": "softer", "version": "0.1"}]
+    assert about["result"]["onnx_difference"] < 1e-5
+    assert about["result"]["worst"] == pytest.approx(about["result"]["onnx"]["worst"], rel=1e-5)
