@@ -36,7 +36,7 @@ class MetricPart(Struct, frozen=True, eq=False):
 
 
 class Plugin:
-    """What a package provides: ops, readers of data, augmentations, losses, metrics, optimizers, phases of a schedule.
+    """The things that a package provides: ops, readers of data, augmentations, losses, metrics, optimizers, phases of a schedule.
 
     plugin = Plugin("shrinkage", version="1.0")
 

@@ -1,4 +1,4 @@
-"""Which plug-ins a run needs: recorded in its folder, and asked for when it is opened."""
+"""The plug-ins that a run needs: recorded in its folder, and asked for when it is opened."""
 
 from __future__ import annotations
 
