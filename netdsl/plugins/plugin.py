@@ -36,7 +36,7 @@ class MetricPart(Struct, frozen=True, eq=False):
 
 
 class Plugin:
-    """The things that a package provides: ops, readers of data, augmentations, losses, metrics, optimizers, phases of a schedule.
+    """The ops, readers of data, augmentations, losses, metrics, optimizers and phases of a schedule of one package.
 
     plugin = Plugin("shrinkage", version="1.0")
 
