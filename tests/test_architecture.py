@@ -34,7 +34,7 @@ FLOORS = (
     ("diff", "lift"),
     ("inference",),
     ("training",),
-    ("probe", "records", "experiment", "precision"),
+    ("probe", "records", "experiment", "precision", "publish"),
     ("api",),
     ("cli", "lsp", "notebook", "highlight", "playground"),
     ("__init__", "__main__"),

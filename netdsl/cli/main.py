@@ -34,6 +34,7 @@ COMMANDS = {
     "compare": "compare runs: results, settings and curves",
     "generate": "continue a text with a trained language model",
     "verify": "compare the outputs of onnxruntime and PyTorch",
+    "push": "write a trained net as a folder for the Hugging Face Hub, and upload it",
     "lift": "write an ONNX model as a spec, with its weights",
     "weights": "load weights of torchvision, timm or Hugging Face into a net",
     "zoo": "list the installed specs and their nets",

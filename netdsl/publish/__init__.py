@@ -1,0 +1,1 @@
+"""Trained nets as folders for others: weights, spec, ONNX file, configuration and card."""

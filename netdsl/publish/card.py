@@ -1,0 +1,82 @@
+"""The card of a published net: `README.md` with the front matter that the Hub reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from netdsl.publish.shared import Shared, configuration
+from netdsl.recipe.metrics import METRICS, said, title
+from netdsl.recipe.text import shown
+
+PIPELINES = {
+    "classes": "image-classification", "distributions": "image-classification", "mask": "image-segmentation",
+    "tokens": "text-generation", "nodes": "graph-ml",
+}  # fmt: skip
+TABULAR = {"numbers": "tabular-regression", "classes": "tabular-classification"}
+NAMED = 40
+"""How many classes the card names."""
+
+SETTINGS = ("epochs", "steps", "batch", "optimizer", "schedule", "augment", "mix", "loss", "ema", "seed")
+
+
+def card(net: Shared, onnx: bool) -> str:
+    """The text of a card. `onnx`: whether the folder has an ONNX file."""
+    front = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in front_matter(net).items())
+    return f"---\n{front}\n---\n\n" + "\n".join(_body(net, onnx)) + "\n"
+
+
+def front_matter(net: Shared) -> dict[str, Any]:
+    """The fields of the card, in YAML's subset of JSON."""
+    about = net.about
+    found: dict[str, Any] = {"license": net.license} if net.license else {}
+    found |= {"library_name": "netdsl", "tags": ["netdsl", "onnx", "pytorch"]}
+    task = (TABULAR if about.columns else PIPELINES).get(about.task)
+    found |= {"pipeline_tag": task} if task else {}
+    named = [base["pretrained"] for base in net.bases if base.get("revision")]
+    found |= {"base_model": named} if named else {}
+    metrics = [{"type": "accuracy" if n == "top1" else n, "value": v} for n, v in _measures(net)]
+    results = {"task": {"type": task or about.task}, "dataset": {"name": net.data, "type": net.data}}
+    return found | {"model-index": [{"name": about.net, "results": [{**results, "metrics": metrics}]}]}
+
+
+def _measures(net: Shared) -> list[tuple[str, float]]:
+    """The metrics on the test split that are one number."""
+    known = ("loss", *(n for n, kind in METRICS.items() if kind.number))
+    return [(n, net.about.result[n]) for n in known if isinstance(net.about.result.get(n), float)]
+
+
+def _body(net: Shared, onnx: bool) -> Iterator[str]:
+    about = net.about
+    samples = f" on {about.result['n']:,} samples" if "n" in about.result else ""
+    yield f"# {about.net}\n"
+    given = ", ".join(f"{k} = {v}" for k, v in {**about.arguments, **about.sizes}.items())
+    yield f"`{about.net}`{f' with {given}' if given else ''}, {net.params:,} parameters, trained on `{net.data}`.\n"
+    yield f"| measured{samples} | |\n|---|---:|"
+    yield from (f"| {title(name)} | {said(name, value)} |" for name, value in _measures(net))
+    yield ""
+    for base in net.bases:
+        revision = f" at `{base['revision']}`" if base.get("revision") else ""
+        license = base.get("license") or "not said"
+        yield f"The training began with `{base['pretrained']}`{revision}, licence {license}.\n"
+    yield from _images(net)
+    if about.classes:
+        more = f" and {len(about.classes) - NAMED} more" if len(about.classes) > NAMED else ""
+        yield f"Classes: {', '.join(f'`{c}`' for c in about.classes[:NAMED])}{more}.\n"
+    yield "## Use\n\n```"
+    if onnx:
+        yield "netdsl predict model.onnx photograph.png"
+    yield f"netdsl compile spec.net:{about.net} --weights model.safetensors -o out\n```\n"
+    yield 'In a recipe, `init = pretrained("FOLDER OR NAME OF THE REPOSITORY")`.\n'
+    yield "## Recipe\n\n```"
+    settings = {n: shown(v) for n in SETTINGS if (v := getattr(net.recipe, n)) not in (None, ())}
+    yield from (f"{n} = {text}" for n, text in settings.items() if "/" not in text)  # no paths of the machine
+    yield "```"
+
+
+def _images(net: Shared) -> Iterator[str]:
+    cfg = configuration(net).get("pretrained_cfg")
+    if cfg is not None:
+        shown_ = ", ".join(f"{k} {v}" for k, v in cfg.items())
+        yield f"Images: pixels from 0 to 1, standardised inside the net; {shown_}.\n"
