@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from netdsl.analysis.count import totals
 from netdsl.cli.failure import Failure, Refused
 from netdsl.cli.files import folder, write
-from netdsl.cli.foreign import add_rules, state_from
+from netdsl.cli.foreign import add_pretrained, add_rules, repository_of, state_from
 from netdsl.cli.precision import add_precision, lines, remark, wanted_of, write_smaller
 from netdsl.cli.subject import Subject, subject_of
 from netdsl.cli.target import add_recipe_options, add_target, live_module, summary_of
@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from torch import nn
 
     from netdsl.precision.shrink import Smaller, Wanted
+    from netdsl.recipe.schema import Recipe
     from netdsl.verify.compare import Case
+    from netdsl.weights.repository import Repository
 
 EXAMPLES = """\
 examples:
   netdsl compile resnet.net:ResNet50 -o out
   netdsl compile unet.net -o out --emit onnx --weights trained.safetensors
+  netdsl compile resnet.net:ResNet50 -o out --pretrained timm/resnet50.a1_in1k
   netdsl compile unet.net -o out --size H=256 --size W=256 --opset 20
   netdsl compile resnet.net -o out --emit torch        writes model.py, without loading PyTorch
   netdsl compile runs/best --precision int8 -o out     model.int8.onnx, and what it loses on the run's test split
@@ -64,6 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--no-verify", action="store_true", help="write the ONNX file without comparing it with PyTorch"
     )
     parser.add_argument("--weights", metavar="FILE", help="weights, as `netdsl weights` reads them (else: fresh ones)")
+    add_pretrained(parser)
     add_rules(parser)
     add_precision(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of fresh weights (0)")
@@ -101,7 +105,21 @@ class Build:
         self.args, self.wanted = args, wanted
         self.cases: list[Case] = []
         self.smaller: Smaller | None = None
-        self.weights = state_from(self.net, args.weights, args) if args.weights else None
+        self.prepared: Recipe
+        self.repository = repository_of(args, args.weights)
+        if self.repository is not None:
+            self._prepare(self.repository)
+        path = args.weights if self.repository is None else str(self.repository.folder)
+        self.weights = state_from(self.net, path, args) if path else None
+
+    def _prepare(self, repository: Repository) -> None:
+        """Let the net standardise its images as the weights are used to."""
+        from netdsl.elaborate.builder import Options
+        from netdsl.planning.preparation import as_it_saw
+
+        self.prepared, standard = as_it_saw(repository.images, self.net.checked)
+        if standard is not None:
+            self.net = self.net.spec.net(self.net.name, self.net.arguments, self.net.sizes, Options(standard=standard))
 
     @cached_property
     def module(self) -> nn.Module:
@@ -158,12 +176,24 @@ class Build:
     def _notes(self) -> dict[str, Any]:
         """What the ONNX file of a run says of its data."""
         run = self.subject.run
+        if self.repository is not None:
+            return self._repository_notes(self.repository)
         if run is None:
             return {}
         from netdsl.training.export import notes
 
         standardized = self.net.options.standard is not None
         return notes(run.recipe, run.task, run.classes, run.columns, standardized)
+
+    def _repository_notes(self, repository: Repository) -> dict[str, Any]:
+        """Where the weights are from, how images are prepared for them, and what classes are called."""
+        from netdsl.inference.trained import preprocessing_of
+
+        found: dict[str, Any] = {"pretrained": [repository.notes]}
+        found["preprocessing"] = preprocessing_of(self.prepared, self.net.options.standard is not None)
+        shape = next(o for o in self.net.checked.main.outputs if not o.training).value.type.shape
+        named = shape == (len(repository.classes),)
+        return found | ({"class_names": [*repository.classes]} if named else {})
 
     def weights_file(self, folder: str) -> None:
         import numpy as np

@@ -7,10 +7,13 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from netdsl.cli.failure import Failure
+
 if TYPE_CHECKING:
     from netdsl.pipeline import Net
     from netdsl.weights.load import Loaded, Rules
     from netdsl.weights.read import Foreign
+    from netdsl.weights.repository import Repository
 
 CHANNELS = ("sum", "mean", "repeat")
 
@@ -35,6 +38,30 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
         default="sum",
         help="how the first convolution is converted to another number of channels (sum)",
     )
+
+
+def add_pretrained(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name weights."""
+    hub = "a repository of the Hugging Face Hub in place of --weights, or a folder with the same files"
+    parser.add_argument("--pretrained", metavar="NAME", help=hub)
+    parser.add_argument("--revision", metavar="REV", help="a commit or tag of it (main)")
+
+
+def repository_of(args: argparse.Namespace, other: str | None) -> Repository | None:
+    """The repository that is named; a licence that forbids commercial use is said. `other`: a file of weights that is
+    named as well. Raises Failure, and WeightsError."""
+    if args.pretrained is None:
+        if args.revision is not None:
+            raise Failure("`--revision` is a commit or tag of a repository", "name one with `--pretrained`")
+        return None
+    if other:
+        raise Failure(f"{other} and `--pretrained` are two sources of weights", "name one of them")
+    from netdsl.weights.hub import find
+
+    found = find(args.pretrained, args.revision)
+    if found.non_commercial:
+        print(f"warning: the licence {found.license} of {found.name} forbids commercial use", file=sys.stderr)
+    return found
 
 
 def rules_of(args: argparse.Namespace, net: Net) -> Rules:

@@ -51,7 +51,7 @@ def subject_of(args: argparse.Namespace) -> Subject:
 
 
 def _of_run(args: argparse.Namespace) -> Subject:
-    given = [n for n in ("recipe", "settings", "arguments", "sizes", "weights") if getattr(args, n)]
+    given = [n for n in ("recipe", "settings", "arguments", "sizes", "weights", "pretrained") if getattr(args, n)]
     if given:
         option = {"settings": "--set", "arguments": "-p", "sizes": "--size"}.get(given[0], f"--{given[0]}")
         raise Failure(f"a run is compiled as it was trained: `{option}` cannot change it", "name its spec")

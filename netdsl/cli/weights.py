@@ -8,12 +8,11 @@ to be filled in.
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any
 
 from netdsl.cli.failure import WRONG, Failure, unreadable
 from netdsl.cli.files import write
-from netdsl.cli.foreign import add_rules, fresh, read_foreign, rules_of
+from netdsl.cli.foreign import add_rules, fresh, read_foreign, repository_of, rules_of
 from netdsl.cli.target import add_target, live_module, open_net
 from netdsl.diagnostics.diagnostic import UserError
 from netdsl.render.numbers import plural
@@ -80,7 +79,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     net = open_net(args)
-    repository = _repository(args)
+    repository = repository_of(args, args.file)
+    if repository is not None:
+        args.file = str(repository.folder)
+        for line in () if args.json else repository.about:
+            print(f"  {line}")
     foreign = read_foreign(args.file, args.inside)
     found = _matched(net, foreign, args)
     if args.json:
@@ -103,26 +106,6 @@ def run(args: argparse.Namespace) -> int:
         if args.output:
             _write(args.output, loaded.state, repository.notes if repository else None)
     return 0
-
-
-def _repository(args: argparse.Namespace) -> Repository | None:
-    """The repository that is named, which then stands for the file; what it is, is said. Raises Failure."""
-    if args.pretrained is None:
-        if args.revision is not None:
-            raise Failure("`--revision` is a commit or tag of a repository", "name one with `--pretrained`")
-        return None
-    if args.file:
-        raise Failure(f"{args.file} and `--pretrained` are two sources of weights", "name one of them")
-    from netdsl.weights.hub import find
-
-    found = find(args.pretrained, args.revision)
-    args.file = str(found.folder)
-    if not args.json:
-        for line in found.about:
-            print(f"  {line}")
-    if found.non_commercial:
-        print(f"warning: the licence {found.license} of {found.name} forbids commercial use", file=sys.stderr)
-    return found
 
 
 def _matched(net: Net, foreign: Foreign, args: argparse.Namespace) -> Matching:

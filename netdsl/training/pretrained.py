@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.ir.model import Program
+from netdsl.planning.preparation import prepared_as
 from netdsl.recipe.inits import Pretrained
 from netdsl.recipe.schema import Recipe
-from netdsl.recipe.sources import Channel, Fixed, Images, MaskFolder
 from netdsl.training.data.dataset import DataSet
 from netdsl.weights.hub import find
-from netdsl.weights.repository import Preparation, Repository
+from netdsl.weights.repository import Repository
 
 COMMERCE = "warning: the licence {} of {} forbids commercial use"
 
@@ -75,36 +74,3 @@ def repository_of(component: Pretrained, base: Path) -> Repository:
     """Where a component's weights lie: in a folder beside the spec, or in the Hub's cache."""
     beside = base / component.name
     return find(str(beside) if os.path.isdir(beside) else component.name, component.revision or None)
-
-
-def prepared_as(recipe: Recipe, images: Preparation, program: Program) -> tuple[Recipe, Sequence[str]]:
-    """The recipe that prepares images as weights saw them, in what it does not say itself; and what that is."""
-    shape, notes = program.main.inputs[0].type.shape, []
-    if len(shape) != 3:
-        return recipe, ()
-    if images.mean and recipe.standardize == Channel():
-        if len(images.mean) == shape[0]:
-            recipe = replace(recipe, standardize=Fixed(images.mean, images.std))
-            notes.append(f"standardize = fixed(mean={[*images.mean]}, std={[*images.std]}), as for the weights")
-        else:
-            notes.append(f"the weights are for {len(images.mean)} channels: their mean and deviation are left out")
-    own = recipe.data
-    if isinstance(own, Images) and not isinstance(own, MaskFolder) and not own.resize and not own.crop and images.size:
-        changes = _view(own, images, shape)
-        recipe = replace(recipe, data=replace(own, **changes))
-        notes += [f"data: {', '.join(f'{k} = {v}' for k, v in changes.items())}, as for the weights"] if changes else []
-    return recipe, notes
-
-
-def _view(own: Images, images: Preparation, shape: Sequence[Any]) -> dict[str, Any]:
-    """The arguments of a source of images by which they are resized and cut as for weights."""
-    fixed = isinstance(shape[1], int) and isinstance(shape[2], int)
-    if fixed and shape[1] != shape[2]:
-        return {}
-    side = shape[1] if fixed else images.size
-    found: dict[str, Any] = {} if fixed else {"crop": side}
-    if own.fit == "cut":
-        found |= {"fit": "warp"} if images.fit == "warp" else {"resize": images.resized_for(side)}
-    if own.interpolation == "bilinear" and images.interpolation not in ("", "bilinear"):
-        found["interpolation"] = images.interpolation
-    return {k: v for k, v in found.items() if v}

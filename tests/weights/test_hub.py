@@ -90,7 +90,7 @@ def test_a_repository_of_the_cache(weights: Path, tmp_path: Path, asked: str, na
     assert f"{name} at {COMMIT}" in ran.stdout
     assert "licence: apache-2.0" in ran.stdout
     assert "mean [0.485, 0.456, 0.406]" in ran.stdout
-    assert "size 224, interpolation bicubic, resize 235" in ran.stdout
+    assert "size 224, resize 235, interpolation bicubic" in ran.stdout
     theirs, ours = load_file(weights), load_file(tmp_path / "out.safetensors")
     for mine, other in layouts.truth("resnet:ResNet18", "timm/resnet18").items():
         np.testing.assert_array_equal(ours[mine], theirs[other])

@@ -67,7 +67,7 @@ SHAPES |= {"fc.weight": (5, 8), "fc.bias": (5,)}
 
 def numbers(shapes: dict[str, tuple[int, ...]] = SHAPES) -> dict[str, Any]:
     rng = np.random.default_rng(0)
-    return {k: (rng.random(s) + 0.1).astype(np.float32) for k, s in shapes.items()}
+    return {k: (rng.random(s) * (0.1 if len(s) > 1 else 1) + 0.1).astype(np.float32) for k, s in shapes.items()}
 
 
 def repository(folder: Path, config: Any = TIMM, license: str = "apache-2.0", **files: Any) -> Path:
@@ -134,15 +134,21 @@ def test_licence_and_preparation_are_kept(trained: Path) -> None:
     assert recipe["standardize"] == {"component": "fixed", "mean": MEAN, "std": STD}
 
 
+def cut(photo: Path, resize: int, size: int) -> Any:
+    """Pixels [1, 3, size, size] from 0 to 1: the shorter side to `resize`, bicubic, and the middle."""
+    with Image.open(photo) as image:
+        small = image.resize((resize, int(resize * image.height / image.width)), Image.Resampling.BICUBIC)
+    left, top = round((small.width - size) / 2), round((small.height - size) / 2)
+    pixels = np.asarray(small.crop((left, top, left + size, top + size)), np.float32)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]) / 255
+
+
 def test_predict_prepares_images_as_the_file_says(
     trained: Path, base: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Both for the run and for its ONNX file alone: the shorter side to 32, bicubic, and the middle 24."""
+    """Both for the run and for its ONNX file alone."""
     photo = base / "photos" / "val" / "cat" / "0.png"
-    with Image.open(photo) as image:
-        small = image.resize((32, int(32 * 40 / 30)), Image.Resampling.BICUBIC)
-    left, top = round((small.width - 24) / 2), round((small.height - 24) / 2)
-    pixels = np.asarray(small.crop((left, top, left + 24, top + 24)), np.float32).transpose(2, 0, 1)[None] / 255
+    pixels = cut(photo, 32, 24)
     logits = onnxruntime.InferenceSession(trained / "model.onnx").run(None, {"image": pixels})[0][0]
     expected = np.exp(logits) / np.exp(logits).sum()
     for model in (trained, trained / "model.onnx"):
@@ -223,6 +229,28 @@ def test_other_names_of_classes_are_said(base: Path, tmp_path: Path) -> None:
     save_file(state, folder / "model.safetensors")
     found = prepared(base, "Two", init=(Pretrained(str(folder)),))
     assert any(n.startswith("warning: class 0 is `cat`, for the weights `cow`") for n in found.notes)
+
+
+def test_a_compiled_net_predicts_as_its_repository_says(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The ONNX file standardises, says how images are cut, what classes are called, and where its weights are from."""
+    out = tmp_path / "out"
+    assert main(["compile", f"{base}/nets.net:Small", "--pretrained", str(base / "small"), "-o", str(out)]) == 0
+    said = metadata(load(out / "model.onnx"))
+    assert json.loads(said["pretrained"])[0]["license"] == "apache-2.0"
+    photo = base / "photos" / "val" / "cat" / "0.png"
+    assert main(["predict", str(out / "model.onnx"), str(photo), "--probabilities", "--json"]) == 0
+    (found,) = json.loads("[" + capsys.readouterr().out.partition("\n[")[2])
+    plain = tmp_path / "plain"
+    assert main(["compile", f"{base}/nets.net:Small", "--weights", str(base / "small"), "-o", str(plain)]) == 0
+    pixels = (cut(photo, 32, 24) - np.float32(MEAN)[:, None, None]) / np.float32(STD)[:, None, None]
+    logits = onnxruntime.InferenceSession(plain / "model.onnx").run(None, {"image": pixels})[0][0]
+    expected = np.exp(logits) / np.exp(logits).sum()
+    assert found["probabilities"] == pytest.approx(dict(zip(TIMM["label_names"], expected, strict=True)), abs=1e-5)
+    assert main(["compile", f"{base}/run", "--pretrained", str(base / "small"), "-o", str(out)]) == 2
+    both = ["--pretrained", str(base / "small"), "--weights", "x.pth"]
+    assert main(["compile", f"{base}/nets.net:Small", *both, "-o", str(out)]) == 2
 
 
 @pytest.mark.parametrize(
