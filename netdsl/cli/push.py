@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.folder is None and args.repo is None:
-        raise Failure("where to?", "`netdsl push RUN FOLDER`, or `--repo user/name`")
+        raise Failure("where to?", "name a folder, or `--repo user/name`")
     if args.private and args.repo is None:
         raise Failure("`--private` is for `--repo`")
     _check_names(args)

@@ -79,11 +79,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     net = open_net(args)
-    repository = repository_of(args, args.file)
-    if repository is not None:
-        args.file = str(repository.folder)
-        for line in () if args.json else repository.about:
-            print(f"  {line}")
+    repository = _repository(args)
     foreign = read_foreign(args.file, args.inside)
     found = _matched(net, foreign, args)
     if args.json:
@@ -106,6 +102,16 @@ def run(args: argparse.Namespace) -> int:
         if args.output:
             _write(args.output, loaded.state, repository.notes if repository else None)
     return 0
+
+
+def _repository(args: argparse.Namespace) -> Repository | None:
+    """The repository that is named, which then stands for the file; what it is, is said. Raises Failure."""
+    found = repository_of(args, args.file)
+    if found is not None:
+        args.file = str(found.folder)
+        for line in () if args.json else found.about:
+            print(f"  {line}")
+    return found
 
 
 def _matched(net: Net, foreign: Foreign, args: argparse.Namespace) -> Matching:

@@ -49,28 +49,43 @@ def _measures(net: Shared) -> list[tuple[str, float]]:
 
 def _body(net: Shared, onnx: bool) -> Iterator[str]:
     about = net.about
-    samples = f" on {about.result['n']:,} samples" if "n" in about.result else ""
-    yield f"# {about.net}\n"
     given = ", ".join(f"{k} = {v}" for k, v in {**about.arguments, **about.sizes}.items())
+    yield f"# {about.net}\n"
     yield f"`{about.net}`{f' with {given}' if given else ''}, {net.params:,} parameters, trained on `{net.data}`.\n"
-    yield f"| measured{samples} | |\n|---|---:|"
-    yield from (f"| {title(name)} | {said(name, value)} |" for name, value in _measures(net))
-    yield ""
-    for base in net.bases:
-        revision = f" at `{base['revision']}`" if base.get("revision") else ""
-        license = base.get("license") or "not said"
-        yield f"The training began with `{base['pretrained']}`{revision}, licence {license}.\n"
+    yield from _measured(net)
+    yield from _origins(net)
     yield from _images(net)
     if about.classes:
         more = f" and {len(about.classes) - NAMED} more" if len(about.classes) > NAMED else ""
         yield f"Classes: {', '.join(f'`{c}`' for c in about.classes[:NAMED])}{more}.\n"
+    yield from _use(net, onnx)
+    yield from _recipe(net)
+
+
+def _measured(net: Shared) -> Iterator[str]:
+    samples = f" on {net.about.result['n']:,} samples" if "n" in net.about.result else ""
+    yield f"| measured{samples} | |\n|---|---:|"
+    yield from (f"| {title(name)} | {said(name, value)} |" for name, value in _measures(net))
+    yield ""
+
+
+def _origins(net: Shared) -> Iterator[str]:
+    for base in net.bases:
+        revision = f" at `{base['revision']}`" if base.get("revision") else ""
+        license = base.get("license") or "not said"
+        yield f"The training began with `{base['pretrained']}`{revision}, licence {license}.\n"
+
+
+def _use(net: Shared, onnx: bool) -> Iterator[str]:
     yield "## Use\n\n```"
-    if onnx:
-        yield "netdsl predict model.onnx photograph.png"
-    yield f"netdsl compile spec.net:{about.net} --weights model.safetensors -o out\n```\n"
+    yield from ["netdsl predict model.onnx photograph.png"] if onnx else []
+    yield f"netdsl compile spec.net:{net.about.net} --weights model.safetensors -o out\n```\n"
     yield 'In a recipe, `init = pretrained("FOLDER OR NAME OF THE REPOSITORY")`.\n'
-    yield "## Recipe\n\n```"
+
+
+def _recipe(net: Shared) -> Iterator[str]:
     settings = {n: shown(v) for n in SETTINGS if (v := getattr(net.recipe, n)) not in (None, ())}
+    yield "## Recipe\n\n```"
     yield from (f"{n} = {text}" for n, text in settings.items() if "/" not in text)  # no paths of the machine
     yield "```"
 

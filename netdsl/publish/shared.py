@@ -1,4 +1,4 @@
-"""What others are told of a trained net, from its run directory; no torch, and nothing of the machine it ran on."""
+"""A trained net as others see it, from its run directory; no torch, and nothing of the machine it ran on."""
 
 from __future__ import annotations
 
