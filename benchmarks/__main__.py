@@ -10,6 +10,7 @@ SCRIPTS = (
     ("startup.py", "3"),
     ("predict_startup.py", "5"),
     ("elaboration.py",),
+    ("editing.py", "20"),
     ("onnx_export.py",),
     ("growth.py",),
     ("train_overhead.py", "6"),

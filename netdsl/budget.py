@@ -44,6 +44,11 @@ class Budget:
         self.left = units
         self.suggestions = SUGGESTIONS
 
+    @property
+    def spent(self) -> int:
+        """Units that were spent so far."""
+        return UNITS - self.left
+
     @contextmanager
     def open(self) -> Iterator[None]:
         """Let everything that is done inside be paid from this budget."""

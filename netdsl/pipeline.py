@@ -15,7 +15,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from netdsl.budget import Budget
-from netdsl.checks.file import Programs, check_file
+from netdsl.checks.file import check_file
+from netdsl.checks.unchanged import Memory, Programs
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.elaborate import nets, requested
 from netdsl.elaborate.builder import Options
@@ -36,10 +37,11 @@ if TYPE_CHECKING:
 
 
 class Spec:
-    """One file: its module, its nets, and everything that is wrong with it."""
+    """One file: its module, its nets, and everything that is wrong with it. `memory`: what was found to be right in
+    earlier checks of the file, for an editor."""
 
-    def __init__(self, source: Source, read: Reader, trace: Trace | None = None) -> None:
-        self.source, self.read = source, read
+    def __init__(self, source: Source, read: Reader, trace: Trace | None = None, memory: Memory | None = None) -> None:
+        self.source, self.read, self.memory = source, read, memory
         self.elaborator = Elaborator(budget=Budget(), trace=trace)
         with self.elaborator.budget.open():
             self.module, self.mistakes = resolve(source, read)
@@ -47,7 +49,12 @@ class Spec:
     @cached_property
     def checked(self) -> tuple[Programs, tuple[Diagnostic, ...]]:
         """The nets that need no further arguments, elaborated, and all mistakes of the file."""
-        return check_file(self.module, self.elaborator, self.nets, self.mistakes)
+        found = check_file(self.module, self.elaborator, self.nets, self.mistakes, self.memory)
+        if found[0].unchanged.is_doubtful(self.elaborator.budget.spent):
+            whole = Spec(self.source, self.read, self.elaborator.trace)
+            self.module, self.mistakes, self.elaborator = whole.module, whole.mistakes, whole.elaborator
+            return whole.checked
+        return found
 
     @property
     def programs(self) -> Programs:

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from msgspec import Struct
 
 
-class Span(Struct, frozen=True, array_like=True):
+class Span(Struct, frozen=True, array_like=True, gc=False):
     """A half-open range of characters in one source."""
 
     start: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
 from netdsl.diagnostics.diagnostic import Diagnostic
@@ -10,6 +9,7 @@ from netdsl.elaborate.modules import Module
 from netdsl.source import Span
 from netdsl.syntax import ast
 from netdsl.syntax.parse import left_out
+from netdsl.syntax.words import WORD, words
 
 INDEPENDENT = frozenset((
     "unknown-name", "unknown-argument", "unknown-word", "unknown-field", "duplicate-field", "duplicate-name",
@@ -21,13 +21,11 @@ INDEPENDENT = frozenset((
 
 MISSING = ("unknown-name", "unknown-net")
 
-_WORD = re.compile(r"[A-Za-z_]\w*")
-
 
 def unaffected(module: Module, found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
     """The diagnostics that do not follow from parts of the file, or of a file it imports, that could not be read."""
     spans = left_out(module.source)
-    lost = {word for span in spans for word in _WORD.findall(module.source.text[span.start : span.end])}
+    lost = {word for span in spans for word in words(module.source.text[span.start : span.end])}
     lost |= _of_damaged_imports(module)
     tainted = _tainted(module, spans)
     for mistake in found:
@@ -58,12 +56,18 @@ def _tainted(module: Module, spans: tuple[Span, ...]) -> set[ast.Declaration]:
     tainted = {d for s in spans if (d := _around(module, s)) is not None}
     names = {name for s in spans if _around(module, s) is None for name in _declared(module.source.text, s)}
     names |= _named(tainted) | _of_damaged_imports(module)
+    written = [(d, words(module.place(d.at).text)) for d in module.file.declarations]
     while True:
-        more = {d for d in module.file.declarations if d not in tainted and names.intersection(ast.names(d))}
+        more = {d for d, found in written if _uses(d, found, names)} - tainted
         if not more:
             return tainted
         tainted |= more
         names = _named(more)
+
+
+def _uses(declaration: ast.Declaration, written: frozenset[str], names: set[str]) -> bool:
+    """Whether a declaration names one of these. `written`: the words of its text, which is known sooner."""
+    return not names.isdisjoint(written) and not names.isdisjoint(ast.names(declaration))
 
 
 def _named(declarations: Iterable[ast.Declaration]) -> set[str]:
@@ -72,8 +76,8 @@ def _named(declarations: Iterable[ast.Declaration]) -> set[str]:
 
 def _declared(text: str, span: Span) -> list[str]:
     """The names that a declaration may have given, where it could not be read."""
-    words = _WORD.findall(text[span.start : span.end])
-    return words if words[:1] in (["from"], ["import"]) else words[:2]
+    found = WORD.findall(text[span.start : span.end])
+    return found if found[:1] in (["from"], ["import"]) else found[:2]
 
 
 def _around(module: Module, span: Span) -> ast.Declaration | None:

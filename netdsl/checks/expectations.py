@@ -15,13 +15,14 @@ from netdsl.sizes.dims import symbol
 from netdsl.syntax import ast
 
 if TYPE_CHECKING:
+    from netdsl.checks.unchanged import Programs
     from netdsl.elaborate.elaborate import Elaborator
 
 
-def check_expectations(module: Module, elaborator: Elaborator, programs: Mapping[str, Program | None]) -> None:
+def check_expectations(module: Module, elaborator: Elaborator, programs: Programs) -> None:
     """Report every expectation of a file that its nets do not keep."""
     for node in module.file.declarations:
-        if isinstance(node, ast.Expect):
+        if isinstance(node, ast.Expect) and not programs.unchanged.skips("expectations", node):
             with elaborator.recording():
                 _check(node, module, elaborator, programs)
 

@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from netdsl.checks.trained import CheckedNet
+from netdsl.checks.unchanged import Unchanged
 from netdsl.diagnostics.diagnostic import Diagnostic, Label, diagnostic
 from netdsl.elaborate.builder import Options
 from netdsl.elaborate.elaborate import Elaborator
@@ -31,10 +32,10 @@ MOST_NAMED = 8
 """How many cells that don't check are named one by one."""
 
 
-def check_experiments(module: Module, elaborator: Elaborator) -> None:
+def check_experiments(module: Module, elaborator: Elaborator, unchanged: Unchanged) -> None:
     """Report every mistake in the experiments of a file."""
     for node in module.file.declarations:
-        if isinstance(node, ast.Experiment):
+        if isinstance(node, ast.Experiment) and not unchanged.skips("experiment", node, whole=True):
             with elaborator.recording():
                 for found in ExperimentCheck(module, elaborator).run(node):
                     elaborator.report(found)

@@ -8,45 +8,61 @@ from netdsl.checks.expectations import check_expectations
 from netdsl.checks.lint.rules import lint_file, told
 from netdsl.checks.lint.subject import File
 from netdsl.checks.names import check_names
+from netdsl.checks.unchanged import Memory, Programs, Unchanged
 from netdsl.diagnostics.diagnostic import Diagnostic, fault
 from netdsl.elaborate.calls import completed, missing
 from netdsl.elaborate.elaborate import Elaborator
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.nets import block_of
-from netdsl.ir.model import Program
 from netdsl.syntax import ast
 
 UNREADABLE = ("syntax", "too-large")
 """Codes of mistakes that leave a part of the text unread."""
 
-Programs = dict[str, Program | None]
-"""Elaborated nets by name; None for one with a mistake."""
-
 
 def check_file(
-    module: Module, elaborator: Elaborator, nets: Iterable[str], mistakes: Sequence[Diagnostic]
+    module: Module,
+    elaborator: Elaborator,
+    nets: Iterable[str],
+    mistakes: Sequence[Diagnostic],
+    memory: Memory | None = None,
 ) -> tuple[Programs, tuple[Diagnostic, ...]]:
-    """The nets of a file, elaborated, and all diagnostics of the file. `mistakes`: those of reading it."""
-    programs: Programs = {}
+    """The nets of a file, elaborated, and all diagnostics of the file. `mistakes`: those of reading it; `memory`: what
+    need not be checked again."""
+    unchanged = Unchanged(module, mistakes, memory)
+    programs = Programs(module, elaborator, nets, unchanged)
     with elaborator.recording():
-        programs |= {n: elaborator.net(module, n, {}, {}) for n in nets}
+        programs.check()
         _check_declarations(module, elaborator, programs)
+        before = len(elaborator.diagnostics)
+        unchanged.found(elaborator.diagnostics)
         if not _has_errors((*mistakes, *elaborator.diagnostics)):
-            for found in lint_file(File(module, [p for p in programs.values() if p is not None])):
-                elaborator.report(found)
+            _lint(module, elaborator, programs)
+            unchanged.found(elaborator.diagnostics[before:])
+        unchanged.remember(elaborator.budget.spent)
     return programs, _shown(module, mistakes, elaborator.diagnostics)
+
+
+def _lint(module: Module, elaborator: Elaborator, programs: Programs) -> None:
+    declarations = programs.unchanged.changed()
+    own = {d.name.id for d in declarations if isinstance(d, ast.Block | ast.Variant)}
+    made = [programs[n] for n in programs if n in own]
+    for found in lint_file(File(module, [p for p in made if p is not None], declarations)):
+        elaborator.report(found)
 
 
 def _check_declarations(module: Module, elaborator: Elaborator, programs: Programs) -> None:
     for declaration in module.declared(ast.Constant):
         assert isinstance(declaration, ast.Constant)
+        if programs.unchanged.skips("constant", declaration):
+            continue
         with elaborator.recording():
             elaborator.evaluator.declared.constant(module, declaration)
     for declaration in module.declared(ast.Variant):
         assert isinstance(declaration, ast.Variant)
         with elaborator.recording():
             _check_variant(module, elaborator, declaration)
-    check_names(module, elaborator)
+    check_names(module, elaborator, programs)
     check_expectations(module, elaborator, programs)
     if module.recipes:
         from netdsl.checks.recipes import RecipeCheck
@@ -55,7 +71,7 @@ def _check_declarations(module: Module, elaborator: Elaborator, programs: Progra
     if module.experiments:
         from netdsl.checks.experiments import check_experiments
 
-        check_experiments(module, elaborator)
+        check_experiments(module, elaborator, programs.unchanged)
 
 
 def _check_variant(module: Module, elaborator: Elaborator, declaration: ast.Variant) -> None:

@@ -19,6 +19,7 @@ from netdsl.ops.base import Op
 from netdsl.syntax import ast
 
 if TYPE_CHECKING:
+    from netdsl.checks.unchanged import Programs
     from netdsl.elaborate.elaborate import Elaborator
 
 DECLARING: dict[type, tuple[str, ...]] = {
@@ -39,24 +40,41 @@ SILENT: dict[type, tuple[str, ...]] = {
 """Fields whose names are neither declared nor used here."""
 
 
-def check_names(module: Module, elaborator: Elaborator) -> None:
+def check_names(module: Module, elaborator: Elaborator, programs: Programs) -> None:
     """Report names and arguments that mean nothing in what elaboration did not reach.
 
     In a block that no net uses, that is every name. In a statement with a mistake, which elaboration leaves at the
     first one, it is the layers that are called, and their arguments.
     """
-    done = {id(block.declaration) for block in elaborator.elaborated}
     mistaken = _mistaken(module, elaborator)
     for declaration in (d for d in module.file.declarations if isinstance(d, ast.Block)):
-        reached = id(declaration) in done
-        nodes = list(_broken(declaration, mistaken)) if reached else [declaration]
-        if not nodes:
+        reached = _is_reached(declaration, elaborator)
+        if not reached and programs.unchanged.skips("names", declaration):
             continue
-        names = _Names(module, declaration, mistaken)
-        for node in nodes:
-            written = _called(node) if reached else _used(node)
-            for mistake in (*names.unknown(written), *names.arguments(node)):
-                elaborator.report(mistake)
+        mistakes = _unreported(module, declaration, mistaken, reached)
+        if mistakes and not reached:
+            programs.meet(declaration)
+            if _is_reached(declaration, elaborator):
+                mistakes = _unreported(module, declaration, mistaken, True)
+        for mistake in mistakes:
+            elaborator.report(mistake)
+
+
+def _is_reached(declaration: ast.Block, elaborator: Elaborator) -> bool:
+    """Whether a block was elaborated, with any arguments."""
+    return any(block.declaration is declaration for block in elaborator.elaborated)
+
+
+def _unreported(module: Module, declaration: ast.Block, mistaken: list[int], reached: bool) -> list[Diagnostic]:
+    """What means nothing in a block: in its statements with a mistake, or everywhere where no net has reached it."""
+    nodes = list(_broken(declaration, mistaken)) if reached else [declaration]
+    names = _Names(module, declaration, mistaken) if nodes else None
+    return [
+        mistake
+        for node in nodes
+        if names is not None
+        for mistake in (*names.unknown(_called(node) if reached else _used(node)), *names.arguments(node))
+    ]
 
 
 def _mistaken(module: Module, elaborator: Elaborator) -> list[int]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from netdsl.checks.lint.rules import lint_recipe
 from netdsl.checks.lint.subject import Trained
 from netdsl.checks.trained import CheckedNet
+from netdsl.checks.unchanged import Programs
 from netdsl.diagnostics.diagnostic import diagnostic
 from netdsl.elaborate.elaborate import Elaborator
 from netdsl.elaborate.modules import Module
 from netdsl.ir.flatten import count_calls
-from netdsl.ir.model import Program
 from netdsl.planning.demands import demands
 from netdsl.planning.recipes import Family, NetReference, complete
 from netdsl.recipe.resolve import resolve_recipe
@@ -24,16 +22,16 @@ MOST_CALLS = 50_000
 class RecipeCheck:
     """Reports every mistake in the recipes of a file. `programs`: the file's own nets, elaborated."""
 
-    def __init__(self, module: Module, elaborator: Elaborator, programs: Mapping[str, Program | None]) -> None:
+    def __init__(self, module: Module, elaborator: Elaborator, programs: Programs) -> None:
         self.module = module
         self.elaborator = elaborator
-        self.programs = {(module.source.name, name): program for name, program in programs.items()}
+        self.programs = programs
         self.family = Family(elaborator.evaluator)
         self.nets: dict[tuple[str, str], CheckedNet | None] = {}
 
     def run(self) -> None:
         for node in self.module.file.declarations:
-            if isinstance(node, ast.Recipe):
+            if isinstance(node, ast.Recipe) and not self.programs.unchanged.skips("recipe", node, whole=True):
                 with self.elaborator.recording():
                     self._check(node)
 
@@ -62,8 +60,8 @@ class RecipeCheck:
             return None
         key = (complete_one.module.source.name, complete_one.name)
         if key not in self.nets:
-            if key not in self.programs:
-                self.programs[key] = self.elaborator.net(complete_one.module, complete_one.name, {}, {})
-            program = self.programs[key]
+            own = complete_one.module is self.module and complete_one.name in self.programs
+            elaborate = self.elaborator.net
+            program = self.programs[key[1]] if own else elaborate(complete_one.module, complete_one.name, {}, {})
             self.nets[key] = None if program is None else CheckedNet(complete_one, program)
         return self.nets[key]

@@ -31,18 +31,20 @@ MAYBE_IT = re.compile(
 
 def check_it(text: str, file: ast.File, place: Callable[[Span], Place]) -> Iterator[Diagnostic]:
     """What is called `it` in a file, which is the value that flows."""
-    for name in bound(file) if MAYBE_IT.search(text) else ():
-        if name.id == "it":
-            message = "`it` is the value that flows: nothing else can be called that"
-            yield diagnostic("reserved-name", message, place(name.at), "name it `it_`")
+    for declaration in file.declarations:
+        if MAYBE_IT.search(text, declaration.at.start, declaration.at.end):
+            for name in bound(declaration):
+                if name.id == "it":
+                    message = "`it` is the value that flows: nothing else can be called that"
+                    yield diagnostic("reserved-name", message, place(name.at), "name it `it_`")
 
 
-def bound(file: ast.File) -> Iterator[ast.Name]:
-    """Every name of a file that an expression may read: what is declared, an argument, an input, a local, a target.
+def bound(declaration: ast.Node) -> Iterator[ast.Name]:
+    """Every name in a node that an expression may read: what is declared, an argument, an input, a local, a target.
 
     Not labels and outputs, which nothing refers to by a bare name.
     """
-    for node in ast.walk(file):
+    for node in ast.walk(declaration):
         yield from (name for name in _binds(node) if isinstance(name, ast.Name))
 
 

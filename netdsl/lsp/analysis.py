@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import gc
 import re
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cached_property
 from time import monotonic, process_time
 
+from netdsl.checks.unchanged import Memory
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.scope import Scope
 from netdsl.elaborate.trace import Passed
 from netdsl.fixes.suggest import suggested
+from netdsl.garbage import uncollected
 from netdsl.ir.model import Program
 from netdsl.loader import read_import
 from netdsl.lsp.occurrences import Occurrence, occurrences
@@ -34,26 +35,18 @@ CANCELLED = -1 << 60
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
-YOUNG = 50_000
-"""How many new values there are before garbage is sought."""
-
-
-def spare_collector() -> None:
-    """Seek garbage rarely, and not among what is there already: else a third of a check goes into it."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG, 20, 20)
-
 
 class Analysis:
     """One text and what is known of it. `unsaved` are the texts of the editor by the real paths of their files.
 
-    `passed` holds what went through each statement of the file, by its span; `seconds` is how long the check took.
+    `memory` holds what need not be checked again; `passed` what went through each statement of the nets that were
+    elaborated, by its span (see `meet`); `seconds` is how long the check took.
     `run` does the work, in any one thread; `cancel`, called from another one, makes it end soon.
     """
 
-    def __init__(self, source: Source, unsaved: Mapping[str, Source]) -> None:
+    def __init__(self, source: Source, unsaved: Mapping[str, Source], memory: Memory | None = None) -> None:
         self.source = source
+        self.memory = memory
         self.unsaved = unsaved
         self.cancelled = False
         self.spec: Spec | None = None
@@ -67,7 +60,8 @@ class Analysis:
         """Check the text. A fault of netdsl's own is a diagnostic too: the editor and the next edit continue."""
         begun = monotonic()
         try:
-            self.diagnostics = self._opened().diagnostics
+            with uncollected():
+                self.diagnostics = self._opened().diagnostics
         except Exception as error:
             message = f"netdsl failed on this text, which is a bug in netdsl: {type(error).__name__}"
             hint = "please report it with the spec; `netdsl check` with NETDSL_DEBUG=1 shows where it happened"
@@ -85,15 +79,15 @@ class Analysis:
                 for net in spec.nets:
                     if declaration.name.id in _reached(spec.module, net):
                         spec.elaborator.net(spec.module, net, {}, {})
-                        if self.cancelled or self.instances(declaration):
+                        if self.cancelled or self._met(declaration):
                             break
-                return declaration if not self.cancelled and self.instances(declaration) else None
+                return declaration if not self.cancelled and self._met(declaration) else None
         except Exception:
             pass  # the check says what is wrong
         return None
 
     def _opened(self) -> Spec:
-        self.spec = Spec(self.source, self._read, self._trace)
+        self.spec = Spec(self.source, self._read, self._trace, self.memory)
         if self.cancelled:
             self.cancel()
         return self.spec
@@ -144,12 +138,20 @@ class Analysis:
 
     def instances(self, declaration: ast.Node) -> list[Scope]:
         """The ways in which a block or net is used, each once, in the order in which they were met."""
+        self.meet(declaration)
+        return self._met(declaration)
+
+    def _met(self, declaration: ast.Node) -> list[Scope]:
         found: dict[object, Scope] = {}
         for span, passes in self.passed.items():
             if declaration.at.start <= span.start and span.end <= declaration.at.end:
                 for p in passes:
                     found.setdefault(instance_key(p.root), p.root)
         return list(found.values())
+
+    def meet(self, declaration: ast.Node) -> None:
+        """Elaborate the nets that may use a declaration and that the check has skipped."""
+        self.checked.programs.meet(declaration)
 
     def program(self, name: str) -> Program | None:
         """A net of the file that needs no arguments, elaborated; None where it has mistakes."""

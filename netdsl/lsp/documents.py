@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
 from pygls.uris import from_fs_path, to_fs_path
 
+from netdsl.checks.unchanged import Memory
+from netdsl.garbage import is_due
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.hints import Glance, Hint, common, glance_at, kept
 from netdsl.lsp.positions import Positions
@@ -19,6 +23,9 @@ from netdsl.syntax import ast
 
 SLOW = 0.1
 """Seconds of a check from which on the declaration that is being edited is looked at first."""
+
+IDLE = 1.0
+"""Seconds without an edit before garbage is collected."""
 
 DEBOUNCE = 0.03
 """Seconds without an edit before a text is checked by itself."""
@@ -36,6 +43,7 @@ class Document:
         self.uri = uri
         self.name = path_of(uri)
         self.chosen: dict[str, int] = {}
+        self.memory = Memory()
         self.last: Analysis | None = None
         self.good: Analysis | None = None
         self.task: asyncio.Task[Analysis] | None = None
@@ -75,6 +83,7 @@ class Documents:
     def __init__(self, publish: Callable[[Document, Analysis], None]) -> None:
         self.publish = publish
         self.by_uri: dict[str, Document] = {}
+        self.tidying: asyncio.TimerHandle | None = None
         before = threading.stack_size(STACK)
         self.worker = ThreadPoolExecutor(1, "netdsl-check")
         self.worker.submit(int).result()  # starts the thread, with that stack
@@ -126,7 +135,7 @@ class Documents:
             unsaved = {d.key: d.source for d in self.by_uri.values()}
             if document.last is not None and document.last.seconds > SLOW:
                 self._look(document, unsaved)
-            document.current = Analysis(document.source, unsaved)
+            document.current = Analysis(document.source, unsaved, document.memory)
             document.task = asyncio.ensure_future(self._check(document, document.current))
         return document.task
 
@@ -152,9 +161,18 @@ class Documents:
         others = kept(good, document.source.text, document.chosen) if good is not None else ()
         return document, [*here, *(h for h in others if not span.start <= h.offset <= span.end)]
 
+    def _tidy_soon(self) -> None:
+        """Collect garbage as soon as nothing is typed for a while."""
+        if self.tidying is not None:
+            self.tidying.cancel()
+        loop = asyncio.get_running_loop()
+        tidy = partial(loop.run_in_executor, self.worker, gc.collect)
+        self.tidying = loop.call_later(IDLE, tidy) if is_due() else None
+
     async def _check(self, document: Document, analysis: Analysis) -> Analysis:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self.worker, _run, analysis)
+        self._tidy_soon()
         if not analysis.cancelled:
             document.last = analysis
             if analysis.is_readable:

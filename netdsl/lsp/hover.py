@@ -177,6 +177,9 @@ def _flow(found: Occurrence, analysis: Analysis) -> str:
     """Shapes and cost of the innermost statement around a layer, a block or a tensor."""
     if found.kind not in ("op", "block", "net", "local", "label"):
         return ""
+    declaration = analysis.declaration(found.at.start)
+    if declaration is not None:
+        analysis.meet(declaration)
     around = [s for s in analysis.passed if s.start <= found.at.start and found.at.end <= s.end]
     if not around:
         return ""

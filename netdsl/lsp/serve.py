@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from netdsl.lsp.analysis import spare_collector
+from netdsl.garbage import collect_on_request
 from netdsl.lsp.features import register
 from netdsl.lsp.server import Server, register_texts
 
@@ -21,7 +21,7 @@ def make() -> Server:
 def serve(port: int | None = None) -> None:
     """Answer one editor, over standard input and output or a port of this machine, until it leaves."""
     logging.basicConfig(level=logging.ERROR)
-    spare_collector()
+    collect_on_request()
     if port is None:
         output = os.fdopen(os.dup(1), "wb")
         os.dup2(2, 1)  # whatever else is printed must not come between messages

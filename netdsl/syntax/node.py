@@ -10,7 +10,9 @@ from msgspec.structs import astuple
 from netdsl.source import Span
 
 
-class Node(Struct, frozen=True, tag=True, array_like=True):
+class Node(Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """Nodes hold no cycles, so Python's collector of garbage need not look at them."""
+
     at: Span
 
 

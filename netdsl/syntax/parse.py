@@ -23,11 +23,6 @@ from netdsl.syntax.limits import tokens, too_large
 MOST_MISTAKES = 20
 MOST_READ = 300_000
 """How many tokens are read in all: a text is read again after each mistake, so fewer are found in a long one."""
-DEEPEST = 100
-"""How many nodes may lie within each other; people write a dozen. It keeps every pass that descends safe."""
-
-CASE = 4
-"""How many cases of one `else if` count as one node."""
 
 
 def parse(source: Source) -> tuple[ast.File, tuple[Diagnostic, ...]]:
@@ -73,15 +68,14 @@ def _declarations(source: Source) -> tuple[tuple[Any, ...], tuple[Diagnostic, ..
     from lark.exceptions import UnexpectedInput
 
     from netdsl.syntax.build import Misread
-    from netdsl.syntax.tables import parser
+    from netdsl.syntax.pieces import read_declarations
 
     text = source.text
     diagnostics: list[Diagnostic] = []
     regions: list[Span] = []
     for _ in range(_attempts(text)):
         try:
-            declarations: Any = parser().parse(text)
-            deep = _too_deep(declarations)
+            declarations, deep = read_declarations(text)
             if deep is None:
                 return declarations, tuple(diagnostics), tuple(regions)
             at = Place(source, deep)
@@ -126,24 +120,6 @@ def _without(text: str, region: Span) -> str:
     return text[: region.start] + blank + text[region.end :]
 
 
-def _too_deep(declarations: tuple[Any, ...]) -> Span | None:
-    """The first node that lies too deep, if one does."""
-    waiting = [(node, 0) for node in reversed(declarations)]
-    while waiting:
-        node, depth = waiting.pop()
-        if depth >= DEEPEST * CASE:
-            at: Span = node.at
-            return at
-        beside = _continuation(node)
-        waiting += [(child, depth + (1 if child is beside else CASE)) for child in reversed(ast.children(node))]
-    return None
-
-
-def _continuation(node: Any) -> Any:
-    """The child that a node continues with: the cases of `else if` stand beside each other."""
-    return node.otherwise if isinstance(node, ast.Conditional | ast.If) and type(node.otherwise) is type(node) else None
-
-
 def _junk(source: Source) -> Diagnostic | None:
     """The diagnostic of what is no text at all."""
     at = source.text.find("\0")
@@ -160,7 +136,7 @@ def _documented(declaration: Any, found: tuple[ast.Comment, ...], source: Source
 @cache
 def _edition() -> bytes:
     """What a tree depends on besides its text: the grammar and the code that makes the tree."""
-    code = ("ast", "node", "build", "comments", "layout", "limits", "parse")
+    code = ("ast", "node", "build", "comments", "depth", "layout", "limits", "parse", "pieces")
     return grammar().encode() + b"".join(map(_own_file, code))
 
 

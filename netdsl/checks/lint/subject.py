@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from msgspec import Struct
@@ -19,11 +19,21 @@ from netdsl.syntax import ast
 
 
 class File:
-    """A file without errors, and its nets."""
+    """A file without errors, and its nets. `declarations`: those that are looked at, with all that is connected with
+    them through names; all of the file's by default."""
 
-    def __init__(self, module: Module, programs: Iterable[Program]) -> None:
+    def __init__(
+        self, module: Module, programs: Iterable[Program], declarations: Sequence[ast.Declaration] | None = None
+    ) -> None:
         self.module = module
         self.programs = tuple(programs)
+        self.declarations = module.file.declarations if declarations is None else declarations
+
+    def declared(self, kind: type[ast.Node], keyword: str | None = None) -> Iterator[ast.Node]:
+        """The declarations of a kind that are looked at, in order."""
+        for declaration in self.declarations:
+            if isinstance(declaration, kind) and getattr(declaration, "keyword", keyword) == keyword:
+                yield declaration
 
     def owns(self, place: Place) -> bool:
         """Whether a place stands in this file: what it imports is checked on its own."""
@@ -36,13 +46,13 @@ class File:
     @cached_property
     def blocks(self) -> list[tuple[ast.Block, Names]]:
         """The blocks and nets, with the names in each."""
-        declared = (d for d in self.module.file.declarations if isinstance(d, ast.Block))
+        declared = (d for d in self.declarations if isinstance(d, ast.Block))
         return [(d, names_of(d)) for d in declared]
 
     @cached_property
     def used(self) -> frozenset[str]:
         """Every name that some declaration of the file uses."""
-        return frozenset(n for d in self.module.file.declarations for n in names_of(d).used)
+        return frozenset(n for d in self.declarations for n in names_of(d).used)
 
     def statements(self, place: Place) -> Iterator[ast.Node]:
         """The declaration and the statements around a place, from the outside in."""

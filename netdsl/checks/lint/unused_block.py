@@ -13,7 +13,7 @@ def check(file: File) -> Iterator[Diagnostic]:
     """A file without nets is a library, whose blocks other files use."""
     if not file.module.nets:
         return
-    for node in file.module.declared(ast.Block, "block"):
+    for node in file.declared(ast.Block, "block"):
         assert isinstance(node, ast.Block)
         if node.name.id not in file.used:
             message = f"no net of this file uses the block `{node.name.id}`"

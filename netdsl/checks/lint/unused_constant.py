@@ -16,7 +16,7 @@ def check(file: File) -> Iterator[Diagnostic]:
     """A file without nets and recipes is read by others, which may use its constants."""
     if not (file.module.nets or file.module.recipes):
         return
-    for node in file.module.declared(ast.Constant):
+    for node in file.declared(ast.Constant):
         assert isinstance(node, ast.Constant)
         if node.name.id not in file.used and node.name.id != READ_BY_NAME:
             hint = delete_lines("delete it", file.module.place(node.at))

@@ -14,7 +14,7 @@ def check(file: File) -> Iterator[Diagnostic]:
     """Nets and recipes may be imported to be trained from here, and a file without blocks may pass names on."""
     if not any(isinstance(d, ast.Block) for d in file.module.file.declarations):
         return
-    for node in file.module.declared(ast.Import):
+    for node in file.declared(ast.Import):
         assert isinstance(node, ast.Import)
         for item in node.names:
             name = item.alias or item.name
