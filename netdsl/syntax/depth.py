@@ -1,4 +1,4 @@
-"""How deep nodes lie within each other."""
+"""The depth to which nodes lie within each other, and its limit."""
 
 from __future__ import annotations
 
