@@ -14,8 +14,9 @@ from msgspec import Struct
 from netdsl.lift.loops import has_loop, is_closed, looped
 from netdsl.lift.naming import block_name
 from netdsl.lift.term import Term, filled, items, labels, parts, seq, size, term
-from netdsl.lift.unify import Unified, is_named, unify
+from netdsl.lift.unify import Name, Unified, unify
 from netdsl.lift.write import Block, Parameter
+from netdsl.sizes.dims import Size
 
 LONGEST = 16
 """The longest run of statements that may be a block."""
@@ -88,7 +89,12 @@ def _places(body: Term) -> Iterator[Place]:
                 yield Place(run)
     for statement in statements:
         for kid in statement.kids:
-            yield from _places(kid)
+            yield from _places(kid if _is_one(statement) else seq(items(kid)[:-1]))
+
+
+def _is_one(statement: Term) -> bool:
+    """Whether a statement is no assignment of several results, of which the last op has no single value."""
+    return statement.head != "let" or len(statement.fields[0][1]) == 1
 
 
 def _may_be_block(run: Sequence[Term], after: Sequence[Term]) -> bool:
@@ -103,7 +109,7 @@ def _may_be_block(run: Sequence[Term], after: Sequence[Term]) -> bool:
 
 def _candidate(places: list[Place]) -> Candidate | None:
     names = [n for s in places[0].statements for n in labels(s)]
-    unified = unify([p.row for p in places], names)
+    unified = unify([p.row for p in places], names, closed=True)
     if len(unified.names) > MOST_ARGUMENTS:
         return None
     defaults = _defaults(unified)
@@ -129,7 +135,7 @@ def _defaults(unified: Unified) -> tuple[Any, ...]:
     found = []
     for column in zip(*unified.rows, strict=True):
         usual = max(column, key=column.count)
-        is_usual = column.count(usual) * 2 >= len(column) and not is_named(usual) and usual is not None
+        is_usual = column.count(usual) * 2 >= len(column) and not isinstance(usual, Name | Size) and usual is not None
         found.append(usual if (is_usual and len(column) > 2) or (usual == 1 and column.count(1) > 1) else None)
     return tuple(found)
 

@@ -42,11 +42,15 @@ class Decomposer:
     def body(self) -> Term:
         """The statements of the net, in the order of its text."""
         flow = self.net.inputs[0].name if len(self.net.inputs) == 1 else None
-        names = {} if flow else {v.name: v.name for v in self.net.inputs}
+        names: Mapping[Name, str] = {} if flow else {v.name: v.name for v in self.net.inputs}
         ends = tuple(o.value.name for o in self.net.outputs)
-        if len(ends) == 1:
-            return self.region(flow, ends[0], names)
-        return self._several(flow, ends, names)
+        learnt: list[Term] = []
+        for call in self.net.calls:
+            if not call.inputs and self.uses[call.outputs[0].name] > 1:
+                statement, names = self._let(flow, call, names)
+                learnt.append(statement)
+        found = self.region(flow, ends[0], names) if len(ends) == 1 else self._several(flow, ends, names)
+        return seq((*learnt, found))
 
     def _several(self, flow: Name | None, ends: tuple[Name, ...], names: Mapping[Name, str]) -> Term:
         """A net with several outputs: what they share flows or has a name, then each is a statement."""
@@ -82,7 +86,7 @@ class Decomposer:
         """The statements from cut to cut."""
         cuts = self._cuts(entry, end, names)
         found: list[Term] = []
-        if cuts[0] in names:
+        if cuts[0] in names and cuts[0] != entry:
             found.append(term("ref", (("name", names[cuts[0]]),)))
         start = cuts[0] if cuts[0] == entry or cuts[0] in names else None
         at = entry if start is None else start
@@ -114,7 +118,7 @@ class Decomposer:
         """The values that a value is computed from, without those that depend on nothing (learnt tensors)."""
         if value == entry or value in names:
             return []
-        return [v.name for v in self.made[value].inputs if v.name in names or v.name not in self.sources]
+        return [v.name for v in self.made[value].inputs if v.name not in self.sources]
 
     def _above(self, end: Name, entry: Name | None, names: Mapping[Name, str]) -> set[Name]:
         """What `end` is computed from, up to the roots, and itself."""
@@ -157,31 +161,33 @@ class Decomposer:
         return found, names
 
     def _shared(self, entry: Name | None, ends: Sequence[Name], names: Mapping[Name, str]) -> list[Name]:
-        """What has to have a name: computed on the way to several values, and read outside of what they share."""
-        above = [self._all_above(e, entry, names) for e in ends]
+        """What has to have a name: computed on the way to several values. Each value belongs to the one that all its
+        readers belong to; where they belong to several, it has a name, and what only it needs belongs to it."""
+        inside = self._all_above(ends, entry, names)
+        owners: dict[int, set[Any]] = {}
+        for place, end in enumerate(ends):
+            owners.setdefault(self.order[end], set()).add(("end", place))
+        found: list[Name] = []
+        for index in sorted(inside, reverse=True):
+            call, own = self.net.calls[index], owners[index]
+            if len(own) > 1:
+                found += [v.name for v in call.outputs]
+                own = {index}
+            for value in call.inputs:
+                if self.order[value.name] in inside and value.name != entry and value.name not in names:
+                    owners.setdefault(self.order[value.name], set()).update(own)
+        return sorted(found, key=self.order.__getitem__)
+
+    def _all_above(self, ends: Sequence[Name], entry: Name | None, names: Mapping[Name, str]) -> set[int]:
+        """The calls that values are computed by, with those that depend on nothing."""
         known = {entry, *names, *(v.name for v in self.net.inputs)}
-        count = Counter(v for branch in above for v in branch - known)
-        shared = {v for v in count if count[v] > 1 or self._is_divided(v, above)}
-        outside = {i.name for v in count.keys() - shared for i in self.made[v].inputs}.union(ends)
-        several = {v for v in shared if len(self.made[v].outputs) > 1}
-        return sorted((shared & outside) | several, key=self.order.__getitem__)
-
-    def _is_divided(self, value: Name, above: Sequence[set[Name]]) -> bool:
-        """Whether a value is one of several results of a call that different branches read."""
-        names = {o.name for o in self.made[value].outputs}
-        return len(names) > 1 and sum(not names.isdisjoint(branch) for branch in above) > 1
-
-    def _all_above(self, end: Name, entry: Name | None, names: Mapping[Name, str]) -> set[Name]:
-        """What a value is computed from, with what depends on nothing."""
-        found, waiting = {end}, [end]
+        waiting = [e for e in ends if e not in known]
+        found = {self.order[e] for e in waiting}
         while waiting:
-            value = waiting.pop()
-            if value == entry or value in names or value not in self.made:
-                continue
-            for given in self.made[value].inputs:
-                if given.name not in found:
-                    found.add(given.name)
-                    waiting.append(given.name)
+            for value in self.made[waiting.pop()].inputs:
+                if value.name not in known and self.order[value.name] not in found:
+                    found.add(self.order[value.name])
+                    waiting.append(value.name)
         self._visit(len(found))
         return found
 

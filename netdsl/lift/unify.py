@@ -11,6 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from netdsl.sizes.dims import Size
+
 
 class Name(Struct, frozen=True):
     """An argument or a loop's variable, times a number."""
@@ -50,15 +52,15 @@ def is_named(value: Any) -> bool:
     return isinstance(value, Name)
 
 
-def unify(rows: Sequence[Sequence[Any]], labels: Sequence[str]) -> Unified:
-    """Columns of numbers, one row for each use, as few arguments."""
+def unify(rows: Sequence[Sequence[Any]], labels: Sequence[str], closed: bool = False) -> Unified:
+    """Columns of numbers, one row for each use, as few arguments; `closed`: of a block, to which sizes are given."""
     columns = list(zip(*rows, strict=True))
     found: list[Any] = [None] * len(columns)
     outer = {v.name for row in rows for v in row if is_named(v)}
     bases: dict[str, tuple[str, Sequence[Any]]] = {}
     for index in sorted(range(len(columns)), key=lambda i: _rank(columns[i], i)):
         column = columns[index]
-        found[index] = column[0] if _is_constant(column) else _named(column, labels[index], bases, outer)
+        found[index] = column[0] if _is_constant(column, closed) else _named(column, labels[index], bases, outer)
     order = _in_order(found, list(bases))
     arguments = tuple(zip(*(bases[n][1] for n in order), strict=True))
     return Unified(tuple(found), tuple(order), arguments or ((),) * len(rows))
@@ -81,9 +83,14 @@ def _rank(column: Sequence[Any], index: int) -> tuple[int, int]:
     return (sum(v for v in column if type(v) is int), index)
 
 
-def _is_constant(column: Sequence[Any]) -> bool:
+def _is_constant(column: Sequence[Any], closed: bool) -> bool:
+    """Whether a column is one number; `closed`: a named size is none, as nothing is known of it inside of a block."""
     first = column[0]
-    return not is_named(first) and all(type(v) is type(first) and v == first for v in column)
+    return (
+        not is_named(first)
+        and not (closed and isinstance(first, Size))
+        and all(type(v) is type(first) and v == first for v in column)
+    )
 
 
 def _factor(column: Sequence[Any], base: Sequence[Any]) -> int:

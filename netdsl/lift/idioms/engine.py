@@ -12,6 +12,7 @@ from netdsl.ir.model import Value
 from netdsl.lift.model import Call, Lifted
 from netdsl.ops.base import Op, OpError
 from netdsl.sizes.constraints import Assumptions
+from netdsl.tensors import TensorType
 
 COMMUTES = ("add", "mul", "maximum", "minimum")
 MOST_PASSES = 6
@@ -127,16 +128,17 @@ def _applied(state: Net, call: Call, rules: Mapping[str, tuple[Rule, ...]]) -> l
     for rule in rules.get(call.kind, ()):
         try:
             made = rule(state, call)
+            if made is not None and _types(made[-1]) == tuple(v.type for v in call.outputs):
+                return [*made[:-1], replace(made[-1], outputs=call.outputs)]
         except OpError:  # the op that the idiom would be does not take these values
             continue
-        if made is not None:
-            return _ending(made, call)
     return None
 
 
-def _ending(made: list[Call], call: Call) -> list[Call]:
-    """The calls, of which the last gives the results of the one that is replaced."""
-    return [*made[:-1], replace(made[-1], outputs=call.outputs)]
+def _types(call: Call) -> tuple[TensorType, ...]:
+    """The types that a call gives, which are those of the call that it replaces, or it is no idiom of it."""
+    found = call.op.resolve(*call.types).infer(Assumptions(), *call.types)
+    return found if isinstance(found, tuple) else (found,)
 
 
 def without_identities(net: Lifted) -> Lifted:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from msgspec.structs import replace
 
+from netdsl.ir.model import Value
 from netdsl.lift.idioms.engine import Net, Rule, pattern_rule
 from netdsl.lift.model import Call
 from netdsl.lift.rules.features import last
@@ -41,11 +43,8 @@ def _norm(net: Net, call: Call, found: dict[str, Any], kind: str) -> list[Call] 
     arrays = {}
     for name in ("weight", "bias"):
         if name in found:
-            made = net.source(found[name], "param")
-            if made is None:
-                return None
-            arrays[name] = made.weights[""].reshape(-1)
-            if arrays[name].size != x.type.shape[-1]:
+            arrays[name] = _learnt(net, found[name])
+            if arrays[name] is None or arrays[name].size != x.type.shape[-1]:
                 return None
     given = {} if "weight" in found else {"elementwise_affine": False}
     given |= {"bias": "bias" in found} if kind == "layernorm" and "weight" in found else {}
@@ -79,7 +78,37 @@ def _rms(net: Net, call: Call, found: dict[str, Any]) -> list[Call] | None:
 
 RMS = [("mul", (n, "weight")) for n in _divided("x", _spread("x"))]
 
+
+def _groupnorm(net: Net, call: Call) -> list[Call] | None:
+    """Exporters before opset 21: groups as channels of an instance norm without weights, then the weights."""
+    for pattern in GROUPED:
+        found: dict[str, Any] = {}
+        if net.match(call.outputs[0], pattern, found):
+            x, cut, norm = found["x"], found["cut"], found["norm"]
+            weight = found["scale"].weights["gamma"] if "scale" in found else _learnt(net, found["weight"])
+            bias = _learnt(net, found["bias"])
+            is_plain = np.all(norm.weights["weight"] == 1) and not np.any(norm.weights["bias"])
+            if weight is None or bias is None or not is_plain or call.outputs[0].type != x.type:
+                return None
+            if cut.outputs[0].type.rank != 2 or not weight.size == bias.size == x.type.shape[0]:
+                return None
+            op = REGISTRY["groupnorm"](cut.outputs[0].type.shape[0], eps=norm.op.eps)
+            return [replace(call, op=op, inputs=(x,), weights={"weight": weight, "bias": bias})]
+    return None
+
+
+def _learnt(net: Net, value: Value) -> Any:
+    made = net.source(value, "param")
+    return None if made is None else made.weights[""].reshape(-1)
+
+
+INSTANCES = ("reshape", (("instancenorm", (("reshape", ("x",), None, "cut"),), None, "norm"),))
+GROUPED = [
+    ("add", (("scale", (INSTANCES,), None, "scale"), "bias")),
+    ("add", (("mul", (INSTANCES, "weight")), "bias")),
+]
+
 NORMS: dict[str, tuple[Rule, ...]] = {
-    "add": (_layernorm,),
+    "add": (_layernorm, _groupnorm),
     "mul": tuple(pattern_rule(p, _rms) for p in RMS),
 }
