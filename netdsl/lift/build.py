@@ -1,13 +1,14 @@
 """From the nodes of a file to calls of the language's ops: what a value is like in the file, and how calls are made.
 
 A file counts axes with the batch, the language without it. `Laid` says where the batch is in the file's tensor: in
-front, elsewhere (after a transpose), or joined with the first axis of the sample (windows of an image).
+front, elsewhere (after a transpose), joined with the first axis of the sample (windows of an image), or nowhere (a
+table that is the same for every sample).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,10 @@ from netdsl.lift.integers import computed
 from netdsl.lift.model import Call, Lifted, LiftError, Output
 from netdsl.lift.names import identifier, size_name
 from netdsl.lift.read import File, Input, Node
+from netdsl.lift.sized import Causal, Sized, is_causal, worked_out
 from netdsl.ops.base import Op, OpError
+from netdsl.ops.masking import LogicalNot
+from netdsl.ops.reshaping import Reshape
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, symbol
 from netdsl.tensors import TensorType
@@ -32,6 +36,7 @@ class Laid(Struct, frozen=True):
     """A value and its layout in the file: `batch` is the position of the batch axis there.
 
     `joined`: the batch is one axis with the axis of the sample that comes after it; `last`: with the one before it.
+    A tensor of the file without a batch has the batch at -1, `joined`: its axes are those of the sample.
     """
 
     value: Value
@@ -48,6 +53,10 @@ class Laid(Struct, frozen=True):
         return replace(self, value=value, batch=self.batch if batch is None else batch)
 
     @property
+    def is_bare(self) -> bool:
+        return self.batch < 0
+
+    @property
     def layout(self) -> tuple[int, int, bool, bool]:
         """Values of one layout meet axis by axis."""
         return self.rank, self.batch, self.joined, self.last
@@ -61,19 +70,24 @@ class Laid(Struct, frozen=True):
     def sizes(self) -> tuple[Dim, ...]:
         """The shape in the file, with the batch."""
         shape: list[Dim] = [*self.type.shape]
-        if self.joined:
-            shape[self.batch] = BATCH * shape[self.batch]
-            return tuple(shape)
-        shape.insert(self.batch, BATCH)
+        samples: Dim = BATCH if self.type.batched else 1
+        if not self.joined:
+            shape.insert(self.batch, samples)
+        elif not self.is_bare:
+            shape[self.batch] = samples * shape[self.batch]
         return tuple(shape)
 
 
-Known = Laid | np.ndarray
+Known = Laid | Sized | np.ndarray
 Rule = Callable[["Builder", Node], None]
+
+LAYERS = ("MatMul", "Gemm", "LayerNormalization")
+"""Nodes that are layers also where their input is learnt, and does not depend on the net's."""
 
 
 class Builder:
-    """Makes the calls, node by node. `known`: what each value of the file is, numbers or `Laid`."""
+    """Makes the calls, node by node. `known`: what each value of the file is: an array, one that depends on named sizes
+    alone, or `Laid`."""
 
     def __init__(self, file: File) -> None:
         self.file = file
@@ -83,6 +97,7 @@ class Builder:
         self.node = Node("", "", (), (), {})
         self._sizes: dict[Any, str] = {}
         self.inputs = tuple(self._input(i) for i in file.inputs)
+        self.points = self._points()
         self.uses = Counter(i for n in file.nodes for i in n.inputs) + Counter(file.outputs)
         self._params: dict[tuple[str, tuple[int, ...]], Value] = {}
 
@@ -107,6 +122,13 @@ class Builder:
         if key not in self._sizes:
             self._sizes[key] = size_name(str(size or ""), axis, self._sizes.values())
         return symbol(self._sizes[key])
+
+    def _points(self) -> tuple[dict[str, int], ...]:
+        """Numbers for the named sizes: those of images can be halved many times."""
+        images = {n for v in self.inputs if v.type.rank > 2 for n in v.type.names}
+        names = {n: i for i, n in enumerate(sorted(self._sizes.values()))}
+        found = ({n: 64 * (2 + i + k) if n in images else 6 + 3 * i + 4 * k for n, i in names.items()} for k in (0, 1))
+        return tuple({**p, str(BATCH): 1} for p in found)
 
     def run(self, rules: Mapping[str, Rule]) -> Lifted:
         """The net. Raises LiftError."""
@@ -134,17 +156,38 @@ class Builder:
         return rules[node.op_type]
 
     def _constant(self, node: Node) -> bool:
-        """Work out a node whose inputs are numbers."""
+        """Work out a node whose inputs are arrays."""
         if node.op_type.startswith("Random") or node.op_type == "Shape":
             return False
         inputs = [self.known[i] if i else None for i in map(self._there, node.inputs)]
         if any(isinstance(x, Laid) for x in inputs):
             return False
-        found = computed(node, inputs, self.file.opset)
+        found = self._worked_out(node, inputs)
         if found is None:
             return False
         self.known.update((name, y) for name, y in zip(node.outputs, found, strict=False) if name)
         return True
+
+    def _worked_out(self, node: Node, inputs: Sequence[Any]) -> Sequence[Known] | None:
+        """The results of a node of arrays; None for a layer, whose input is learnt, and where there is a rule."""
+        if node.op_type in LAYERS and isinstance(inputs[0], np.ndarray) and inputs[0].dtype == np.float32:
+            return None
+        is_sized = any(isinstance(x, Sized) for x in inputs)
+        found = None if is_sized else computed(node, inputs, self.file.opset)
+        if found is not None or self._has_rule(node, inputs):
+            return found
+        return worked_out(node, inputs, self.file.opset, self.points)
+
+    @staticmethod
+    def _has_rule(node: Node, inputs: Sequence[Any]) -> bool:
+        """Whether a node of arrays and named sizes is more than an array: a part of a learnt table, a value for each
+        sample."""
+        if node.op_type in ("Slice", "Gather"):
+            return isinstance(inputs[0], np.ndarray) and inputs[0].dtype == np.float32
+        if node.op_type in ("Expand", "ConstantOfShape"):
+            shape = inputs[-1]
+            return isinstance(shape, np.ndarray) and shape.size > 0 and shape.reshape(-1)[0] == BATCH
+        return False
 
     def _there(self, name: str) -> str:
         if name and name not in self.known:
@@ -165,14 +208,51 @@ class Builder:
     # what rules ask
 
     def tensor(self, index: int = 0) -> Laid:
-        """An input that is no constant. Raises LiftError for a constant."""
+        """An input; an array of floats is a learnt tensor. Raises LiftError for another constant."""
         found = self.known[self.node.inputs[index]]
-        if not isinstance(found, Laid):
-            raise self.refused(f"its input `{self.node.inputs[index]}` is a constant")
-        return found
+        if isinstance(found, Sized):
+            return self._made(found)
+        return found if isinstance(found, Laid) else self._learnt(found, self.node.inputs[index])
+
+    def _learnt(self, array: Any, name: str) -> Laid:
+        """An array as a learnt tensor, the same for every sample. Raises LiftError for other kinds of numbers."""
+        if array.dtype != np.float32 or array.ndim == 0:
+            raise self.refused(f"its input `{name}` is a constant")
+        if array.ndim > 1 and array.shape[0] == 1:
+            return Laid(self.param(array[0], name))
+        return Laid(self.param(array, name), -1, joined=True)
+
+    def _made(self, found: Sized) -> Laid:
+        """What depends on named sizes alone, as a value: a causal mask, or its complement."""
+        shape = found.shape(self.points)
+        for turned in (False, True):
+            arrays = [~a if turned else a for a in found.arrays if not turned or a.dtype == bool]
+            if shape is not None and arrays and all(map(is_causal, arrays)):
+                value = self.call(Causal(shape[-1], str(arrays[0].dtype)))[0]
+                value = self.call(LogicalNot(), value)[0] if turned else value
+                value = value if len(shape) == 2 else self.call(Reshape(shape), value)[0]
+                return Laid(value, -1, joined=True)
+        raise self.refused("an array whose size depends on that of the input has no form")
+
+    def met(self, x: Laid, like: Laid) -> Laid:
+        """A value that meets another: one without a batch gets its layout. Raises LiftError where they differ."""
+        lacking = like.rank - x.rank
+        if x.layout == like.layout or (like.is_bare and x.is_bare):
+            return x
+        if lacking < 0 or not (x.is_bare or (lacking + x.batch, x.joined, x.last) == like.layout[1:]):
+            raise self.refused(f"{x.type} and {like.type} meet in a way that the language has no form for")
+        shape = [1] * lacking + [*x.type.shape]
+        if x.is_bare and not like.joined:
+            if shape[like.batch] != 1:
+                raise self.refused("a table that differs between samples")
+            del shape[like.batch]
+        value = x.value if tuple(shape) == x.type.shape else self.call(Reshape(tuple(shape)), x)[0]
+        return like.on(value)
 
     def is_array(self, index: int) -> bool:
-        return self.has(index) and isinstance(self.known[self.node.inputs[index]], np.ndarray)
+        """Whether an input is an array, or one number of any shape."""
+        found = self.known[self.node.inputs[index]] if self.has(index) else None
+        return isinstance(found, np.ndarray) or (isinstance(found, Sized) and found.number is not None)
 
     def has(self, index: int) -> bool:
         return len(self.node.inputs) > index and bool(self.node.inputs[index])
@@ -182,7 +262,9 @@ class Builder:
         if not self.has(index):
             return None
         found = self.known[self.node.inputs[index]]
-        if isinstance(found, Laid):
+        if isinstance(found, Sized) and found.number is not None:
+            return found.number
+        if not isinstance(found, np.ndarray):
             raise self.refused(f"its {what} `{self.node.inputs[index]}` is computed from the net's input")
         return found
 

@@ -8,10 +8,11 @@ gets a name.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from netdsl.lift.model import Call, Lifted, LiftError
+from netdsl.lift.names import free
 from netdsl.lift.naming import value_names
 from netdsl.lift.term import IT, Term, items, seq, term
 
@@ -32,7 +33,7 @@ class Decomposer:
         self.net = net
         self.made: dict[Name, Call] = {v.name: c for c in net.calls for v in c.outputs}
         self.order = {v.name: i for i, c in enumerate(net.calls) for v in c.outputs}
-        self.order |= {v.name: -1 for v in net.inputs}
+        self.order |= {v.name: i - len(net.inputs) for i, v in enumerate(net.inputs)}
         self.uses = Counter(v.name for c in net.calls for v in c.inputs)
         self.uses.update(o.value.name for o in net.outputs)
         self.sources = _sources(net)
@@ -83,32 +84,47 @@ class Decomposer:
         return found
 
     def _chain(self, entry: Name | None, end: Name, names: Mapping[Name, str]) -> Term:
-        """The statements from cut to cut."""
+        """The statements from cut to cut, after those that name what several of them read beside what flows."""
         cuts = self._cuts(entry, end, names)
         found: list[Term] = []
-        if cuts[0] in names and cuts[0] != entry:
-            found.append(term("ref", (("name", names[cuts[0]]),)))
         start = cuts[0] if cuts[0] == entry or cuts[0] in names else None
+        steps = cuts[1:] if start is not None else cuts
+        lets, names = self._let_all(entry, [[v.name for v in self.made[s].inputs] for s in steps], names, cuts)
+        if start is not None and start != entry:
+            found.append(term("ref", (("name", names[start]),)))
         at = entry if start is None else start
-        for value in cuts[1:] if start is not None else cuts:
+        for value in steps:
             found += self._step(at, value, names)
             at = value
-        return seq(tuple(found))
+        return seq((*lets, *_opened(found)))
 
     def _cuts(self, entry: Name | None, end: Name, names: Mapping[Name, str]) -> list[Name]:
-        """The values that every path to `end` passes, in order: from the one root of all paths on, if there is one."""
+        """The values that every path to `end` passes, in order: paths from what flows in, otherwise from the named
+        value that gives the longest chain."""
         inside = self._above(end, entry, names)
+        values = sorted(inside, key=self.order.__getitem__)
+        roots: list[Name | None] = [entry] if entry in inside else [v for v in values if v in names]
+        chains = [self._dominators(r, values, entry, names) for r in roots or [None]]
+        return max(chains, key=len)
+
+    def _dominators(
+        self, root: Name | None, values: Sequence[Name], entry: Name | None, names: Mapping[Name, str]
+    ) -> list[Name]:
+        """What all paths from a root to the last of the values pass; without a root, all paths."""
         dominator: dict[Name, Name | None] = {}
         depth: dict[Name | None, int] = {None: 0}
-        for value in sorted(inside, key=self.order.__getitem__):
-            above = [n for n in self._reads(value, entry, names) if n in inside]
+        for value in values:
+            above = [n for n in self._reads(value, entry, names) if n in dominator]
+            if root is not None and value != root and not above:
+                continue  # beside the paths
             best: Name | None = above[0] if above else None
             for other in above[1:]:
                 best = _meet(best, other, dominator, depth)
             dominator[value] = best
             depth[value] = depth[best] + 1
+        self._visit(len(values))
         chain: list[Name] = []
-        at: Name | None = end
+        at: Name | None = values[-1]
         while at is not None:
             chain.append(at)
             at = dominator[at]
@@ -146,27 +162,56 @@ class Decomposer:
         if len(call.outputs) > 1:
             more, inner = self._let(entry, call, inner)
             return [*lets, more, term("ref", (("name", inner[value]),))]
-        branches = [self.region(entry, v.name, inner) for v in call.inputs]
-        return [*lets, *_applied(call, branches)]
+        flow, inner, branches = self._branches(entry, call, inner)
+        return [*lets, *flow, *_applied(call, branches)]
+
+    def _branches(
+        self, entry: Name | None, call: Call, names: Mapping[Name, str]
+    ) -> tuple[list[Term], Mapping[Name, str], list[Term]]:
+        """The operands of a call. Where the first one flows into the op, the others cannot mean by `it` what flowed
+        before: it gets a name."""
+        if entry is None or not self._is_read_later(entry, call, names):
+            return [], names, [self.region(entry, v.name, names) for v in call.inputs]
+        flow: list[Term] = []
+        if entry not in self.made:
+            names = {**names, entry: entry}
+        elif entry not in names:
+            names = {**names, entry: free("x", set(names.values()))}
+            flow = [term("let", (("names", (names[entry],)),), (IT,))]
+        first, *others = (v.name for v in call.inputs)
+        return flow, names, [self.region(entry, first, names), *(self.region(None, v, names) for v in others)]
+
+    def _is_read_later(self, entry: Name, call: Call, names: Mapping[Name, str]) -> bool:
+        """Whether a later operand reads what flows, while another value flows into the op."""
+        if not call.op.takes_it or call.inputs[0].name == entry:
+            return False
+        return any(entry in self._above(v.name, entry, names) for v in call.inputs[1:] if v.name not in names)
 
     def _named(
         self, entry: Name | None, ends: Sequence[Name], names: Mapping[Name, str]
     ) -> tuple[list[Term], Mapping[Name, str]]:
         """Statements that name what several of the values `ends` share, and the names after them."""
+        return self._let_all(entry, [[e] for e in ends], names)
+
+    def _let_all(
+        self, entry: Name | None, groups: Sequence[Sequence[Name]], names: Mapping[Name, str], also: Sequence[Name] = ()
+    ) -> tuple[list[Term], Mapping[Name, str]]:
+        """Statements that name what several groups of values share; `also`: values that are known by then."""
         found: list[Term] = []
-        for value in self._shared(entry, ends, names):
+        for value in self._shared(groups, {entry, *names, *also, *(v.name for v in self.net.inputs)}):
             if value not in names:
                 statement, names = self._let(entry, self.made[value], names)
                 found.append(statement)
         return found, names
 
-    def _shared(self, entry: Name | None, ends: Sequence[Name], names: Mapping[Name, str]) -> list[Name]:
-        """What has to have a name: computed on the way to several values. Each value belongs to the one that all its
-        readers belong to; where they belong to several, it has a name, and what only it needs belongs to it."""
-        inside = self._all_above(ends, entry, names)
+    def _shared(self, groups: Sequence[Sequence[Name]], known: Collection[Name | None]) -> list[Name]:
+        """What has to have a name: computed on the way to several groups of values. Each value belongs to the one that
+        all its readers belong to; where they belong to several, it has a name, and what only it needs belongs to it."""
+        inside = self._all_above([e for g in groups for e in g], known)
         owners: dict[int, set[Any]] = {}
-        for place, end in enumerate(ends):
-            owners.setdefault(self.order[end], set()).add(("end", place))
+        for place, group in enumerate(groups):
+            for end in group:
+                owners.setdefault(self.order[end], set()).add(("end", place))
         found: list[Name] = []
         for index in sorted(inside, reverse=True):
             call, own = self.net.calls[index], owners[index]
@@ -174,13 +219,12 @@ class Decomposer:
                 found += [v.name for v in call.outputs]
                 own = {index}
             for value in call.inputs:
-                if self.order[value.name] in inside and value.name != entry and value.name not in names:
+                if value.name not in known:
                     owners.setdefault(self.order[value.name], set()).update(own)
         return sorted(found, key=self.order.__getitem__)
 
-    def _all_above(self, ends: Sequence[Name], entry: Name | None, names: Mapping[Name, str]) -> set[int]:
+    def _all_above(self, ends: Sequence[Name], known: Collection[Name | None]) -> set[int]:
         """The calls that values are computed by, with those that depend on nothing."""
-        known = {entry, *names, *(v.name for v in self.net.inputs)}
         waiting = [e for e in ends if e not in known]
         found = {self.order[e] for e in waiting}
         while waiting:
@@ -196,12 +240,23 @@ class Decomposer:
         own = value_names(call, [self.uses[v.name] > 0 for v in call.outputs], set(names.values()))
         if len(call.outputs) > 1:
             lets, inner = self._named(entry, tuple(v.name for v in call.inputs), names)
-            branches = [self.region(entry, v.name, inner) for v in call.inputs]
-            value = seq((*lets, *_applied(call, branches)))
+            flow, inner, branches = self._branches(entry, call, inner)
+            value = seq((*lets, *flow, *_applied(call, branches)))
         else:
             value = self.region(entry, call.outputs[0].name, names)
         given = {v.name: n for v, n in zip(call.outputs, own, strict=True)}
         return term("let", (("names", tuple(own)),), (value,)), {**names, **given}
+
+
+def _opened(found: list[Term]) -> tuple[Term, ...]:
+    """`x -> it + y` as `x + y`."""
+    if len(found) < 2 or found[0].head != "ref" or found[1].head not in OPERATORS or IT not in found[1].kids:
+        return tuple(found)
+    kids = tuple(found[0] if k is IT else k for k in found[1].kids)
+    return (term(found[1].head, found[1].fields, kids), *found[2:])
+
+
+OPERATORS = ("op:add", "op:sub", "op:mul", "op:div")
 
 
 def _sources(net: Lifted) -> set[Name]:

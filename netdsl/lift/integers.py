@@ -46,10 +46,17 @@ def _refuse_large(node: Node, inputs: Sequence[Any]) -> None:
     given = [x for x in inputs if x is not None]
     size = sum(x.size for x in given)
     if node.op_type in ("ConstantOfShape", "Expand", "Tile", "Resize", "OneHot", "Pad", "Range", "Upsample"):
-        numbers = [abs(float(v)) for x in given for v in x.reshape(-1)[:64] if x.dtype.kind in "iuf" and x.size <= 64]
+        numbers = _sizes(node, given)
         size = max([size, *numbers, float(np.prod([max(v, 1.0) for v in numbers])) if len(given) < 3 else 0.0])
     if size > LARGEST:
         raise LiftError(f"a constant of more than {LARGEST:,} numbers", node.label)
+
+
+def _sizes(node: Node, given: Sequence[Any]) -> list[float]:
+    """The numbers among the inputs of a node that may be sizes, or factors of them."""
+    kinds = "iuf" if node.op_type in ("Range", "Resize", "Upsample") else "iu"
+    few = [x.reshape(-1) for x in given if x.dtype.kind in kinds and x.size <= 64]
+    return [abs(float(v)) for x in few for v in x if v == v]
 
 
 def _evaluated(node: Node, inputs: Sequence[Any], opset: int) -> tuple[Any, ...]:

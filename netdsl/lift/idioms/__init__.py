@@ -12,7 +12,7 @@ from netdsl.lift.idioms.engine import Rule, rewritten
 from netdsl.lift.idioms.folded import FOLDED
 from netdsl.lift.idioms.norms import NORMS
 from netdsl.lift.idioms.shapes import SHAPES
-from netdsl.lift.model import Lifted
+from netdsl.lift.model import Lifted, LiftError
 
 FAMILIES = (ACTIVATIONS, NORMS, SHAPES, CHANNELS, ATTENTION, FOLDED)
 
@@ -23,4 +23,8 @@ def idiomatic(net: Lifted) -> Lifted:
     for family in FAMILIES:
         for kind, found in family.items():
             rules[kind] = (*rules.get(kind, ()), *found)
-    return rewritten(net, rules)
+    net = rewritten(net, rules)
+    left = next((c for c in net.calls if c.kind == "causal"), None)
+    if left is not None:
+        raise LiftError("a causal mask has no form outside of attention", left.node)
+    return net

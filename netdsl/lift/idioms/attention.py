@@ -17,7 +17,8 @@ from netdsl.ir.model import Value
 from netdsl.lift.idioms.engine import Net, Rule
 from netdsl.lift.idioms.views import factor_of, shape_of, traced
 from netdsl.lift.model import Call
-from netdsl.ops.attention import Attention
+from netdsl.lift.sized import HIDDEN, is_causal
+from netdsl.ops.attention import Attention, CrossAttention
 from netdsl.ops.linear import Linear
 
 
@@ -36,7 +37,7 @@ def _attention(net: Net, call: Call) -> list[Call] | None:
     if mixed is None:
         return None
     product, order = mixed
-    soft = net.source(product.inputs[0], "softmax")
+    soft = _softmax(net, product.inputs[0])
     if soft is None or (soft.op.axis not in (None, -1) and soft.op.axis != soft.inputs[0].type.rank - 1):  # type: ignore[attr-defined]
         return None
     scores, mask, factor = _scores(net, soft.inputs[0])
@@ -48,28 +49,74 @@ def _attention(net: Net, call: Call) -> list[Call] | None:
     q, k, v = found
     if q is None or k is None or v is None:
         return None
-    return _built(call, (q, k, v), order, mask, factor)
+    return _built(net, call, (q, k, v), order, mask, factor)
+
+
+def _softmax(net: Net, value: Value) -> Call | None:
+    """The softmax below a product with values; where its mask hides all, weights may be set to 0 after it."""
+    filled = net.source(value, "masked_fill")
+    is_zero = filled is not None and filled.op.value == 0  # type: ignore[attr-defined]
+    return net.source(filled.inputs[0] if filled is not None and is_zero else value, "softmax")
 
 
 def _built(
-    call: Call, qkv: tuple[Projected, Projected, Projected], order: Any, mask: Value | None, factor: float
+    net: Net, call: Call, qkv: tuple[Projected, Projected, Projected], order: Any, mask: Value | None, factor: float
 ) -> list[Call] | None:
-    q, k, v = qkv
-    alike = {(p.x.name, p.heads, p.bias is None) for p in qkv}
-    if len(alike) > 1 or call.outputs[0].type != q.x.type:
+    """Attention to itself with its weights packed, or to another value."""
+    q, k, _ = qkv
+    if not _is_alike(qkv) or call.outputs[0].type != q.x.type:
         return None
-    inner, op = q.weight.shape[0], call.op
+    op, inner, own = call.op, q.weight.shape[0], q.x.name == k.x.name
     assert isinstance(op, Linear)
-    wanted = factor * sqrt(inner // q.heads)
-    scale = np.float32(1 if abs(wanted - 1) < 1e-6 else wanted)
-    weights = {"in_proj_weight": np.concatenate([q.weight * scale, k.weight, v.weight])}
-    if q.bias is not None:
-        weights["in_proj_bias"] = np.concatenate([q.bias * scale, k.bias, v.bias])
+    weights = _weights(qkv, own, factor * sqrt(inner // q.heads))
     weights |= {f"out_proj.{n}": a for n, a in call.weights.items()}
     weights["out_proj.weight"] = call.weights["weight"][:, order]
-    dim = None if inner == q.x.type.shape[-1] else inner
-    made = Attention(q.heads, dim, bias=op.bias, qkv_bias=q.bias is not None)
-    return [replace(call, op=made, inputs=(q.x,) if mask is None else (q.x, mask), weights=weights)]
+    options: dict[str, Any] = {"bias": op.bias, "qkv_bias": q.bias is not None}
+    options["dim"] = None if inner == q.x.type.shape[-1] else inner
+    given = (q.x,) if own else (q.x, k.x)
+    if mask is not None and own and _is_causal(net, mask):
+        options["causal"] = True
+    elif mask is not None:
+        given = (*given, _plain(net, mask))
+    made = (Attention if own else CrossAttention)(q.heads, **options)
+    return [replace(call, op=made, inputs=given, weights=weights)]
+
+
+def _is_alike(qkv: tuple[Projected, Projected, Projected]) -> bool:
+    """Whether keys and values come from one value, in heads as those of the queries."""
+    return qkv[1].x.name == qkv[2].x.name and len({(p.heads, p.bias is None) for p in qkv}) == 1
+
+
+def _weights(qkv: tuple[Projected, Projected, Projected], packed: bool, wanted: float) -> dict[str, Any]:
+    """The weights of the projections; `wanted`: what the queries are multiplied by beside the usual."""
+    q, k, v = qkv
+    scale = np.float32(1 if abs(wanted - 1) < 1e-6 else wanted)
+    parts = {"weight": (q.weight * scale, k.weight, v.weight)}
+    if q.bias is not None:
+        parts["bias"] = (q.bias * scale, k.bias, v.bias)
+    if packed:
+        return {f"in_proj_{n}": np.concatenate(a) for n, a in parts.items()}
+    return {f"{p}_proj.{n}": a for n, arrays in parts.items() for p, a in zip("qkv", arrays, strict=True)}
+
+
+def _is_causal(net: Net, mask: Value) -> bool:
+    """Whether a mask is a causal one, of any length or of a fixed one."""
+    made = net.source(mask)
+    while made is not None and made.kind in ("reshape", "unsqueeze"):
+        made = net.source(made.inputs[0])
+    return made is not None and (made.kind == "causal" or (made.kind == "param" and is_causal(made.weights[""])))
+
+
+def _plain(net: Net, mask: Value) -> Value:
+    """A mask without the axes of size 1 before it, which attention adds by itself."""
+    made = net.source(mask)
+    while made is not None and made.kind in ("reshape", "unsqueeze") and made.inputs[0].type.batched:
+        inner, outer = made.inputs[0].type.shape, mask.type.shape
+        if outer[len(outer) - len(inner) :] != inner or any(s != 1 for s in outer[: len(outer) - len(inner)]):
+            break
+        mask = made.inputs[0]
+        made = net.source(mask)
+    return mask
 
 
 def _mixed(net: Net, call: Call) -> tuple[Call, Any] | None:
@@ -98,17 +145,31 @@ def _outer(x: Value, length: int) -> tuple[int | None, int]:
 
 
 def _scores(net: Net, value: Value) -> tuple[Call | None, Value | None, float]:
-    """The product of queries and keys, a mask that is added to it, and a factor."""
+    """The product of queries and keys, a mask of it, and a factor."""
     factor, mask = 1.0, None
     while (call := net.source(value)) is not None and net.is_single(value):
         if call.kind == "matmul":
             return call, mask, factor
-        if mask is not None or call.kind not in ("scalar", "reshape", "add") or not factor_of(call):
+        if call.kind in ("add", "masked_fill") and mask is None and factor == 1.0:
+            value, mask = _masked(net, call)
+            if mask is None:
+                break
+        elif call.kind in ("scalar", "reshape") and factor_of(call):
+            factor *= factor_of(call)
+            value = call.inputs[0]
+        else:
             break
-        factor *= factor_of(call)
-        value = call.inputs[0]
-        mask = call.inputs[1] if call.kind == "add" else None
     return None, None, 0.0
+
+
+def _masked(net: Net, call: Call) -> tuple[Value, Value | None]:
+    """The scores below a mask, and the mask: added, or of bool, which is true where a key is seen."""
+    scores, mask = call.inputs
+    if call.kind == "add":
+        return (scores, mask) if len(scores.type.shape) >= len(mask.type.shape) else (mask, scores)
+    turned = net.source(mask, "logical_not")
+    is_hidden = call.op.value <= HIDDEN and turned is not None  # type: ignore[attr-defined]
+    return scores, turned.inputs[0] if turned is not None and is_hidden else None
 
 
 def _projected(net: Net, value: Value, turned: bool) -> Projected | None:

@@ -35,10 +35,9 @@ def _binary(builder: Builder, node: Node) -> None:
         _with_numbers(builder, op, sign)
     else:
         a, b = builder.tensor(0), builder.tensor(1)
-        if a.layout != b.layout:
-            raise builder.refused(f"{a.type} and {b.type} meet in a way that the language has no form for")
         if op is Op:
             raise builder.refused("a power of one value by another has no form")
+        a, b = builder.met(a, b) if a.is_bare else a, builder.met(b, a) if b.is_bare or not a.is_bare else b
         builder.apply(op(), a, b)
 
 
@@ -125,6 +124,8 @@ def spread(builder: Builder, array: Any, x: Laid, adds: bool) -> Value:
 def _sample_shape(builder: Builder, array: Any, x: Laid) -> list[int]:
     """The shape of numbers that meet a value, without the batch. Raises LiftError where they differ between samples."""
     shape = [1] * (x.rank - array.ndim) + [*array.shape]
+    if x.is_bare:
+        return shape
     if len(shape) > x.rank:
         raise builder.refused(f"numbers of shape {[*array.shape]} meet {x.type}")
     if shape[x.batch] != 1:
@@ -146,11 +147,15 @@ def _compare(kind: str) -> Rule:
 
 def _where(builder: Builder, node: Node) -> None:
     condition = builder.tensor(0)
-    if builder.is_array(1) and builder.array(1).size == 1 and not builder.is_array(2):
-        value = finite(builder.array(1).reshape(()).item())
-        masked = builder.call(REGISTRY["masked_fill"](value=value), builder.tensor(2), condition)[0]
-        builder.give(masked, builder.tensor(2))
-        return
+    for index, other in ((1, 2), (2, 1)):
+        if builder.is_array(index) and builder.array(index).size == 1 and not builder.is_array(other):
+            x = builder.tensor(other)
+            hidden = builder.met(condition, x)
+            if index == 2:
+                hidden = hidden.on(builder.call(REGISTRY["logical_not"](), hidden)[0])
+            value = finite(builder.array(index).reshape(()).item())
+            builder.apply(REGISTRY["masked_fill"](value=value), x, hidden)
+            return
     builder.give(builder.call(REGISTRY["where"](), condition, builder.tensor(1), builder.tensor(2))[0], condition)
 
 

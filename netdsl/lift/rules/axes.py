@@ -10,18 +10,21 @@ from netdsl.lift.read import Node
 from netdsl.lift.rules.convolution import rounded
 from netdsl.lift.rules.features import embedding
 from netdsl.lift.rules.windows import finite
+from netdsl.lift.sized import Sized, is_count
 from netdsl.ops import REGISTRY
 from netdsl.ops.base import Op
 from netdsl.ops.cropping import Narrow, Pad, Take
 from netdsl.ops.joining import Chunk, Concat, Split
 from netdsl.ops.rearranging import PixelShuffle
+from netdsl.ops.reshaping import Reshape
 from netdsl.ops.resizing import Upsample
 from netdsl.sizes.dims import Dim, Size
 
 
 def _concat(builder: Builder, node: Node) -> None:
     found = [builder.known[i] for i in node.inputs]
-    like = next(x for x in found if isinstance(x, Laid))
+    laid = [x for x in found if isinstance(x, Laid)]
+    like = next((x for x in laid if not x.is_bare), laid[0])
     axis = builder.axis(like, node.get("axis"))
     values = [_joinable(builder, like, i) for i in range(len(found))]
     builder.give(values[0] if len(values) == 1 else builder.call(Concat(axis), *values)[0], like)
@@ -30,10 +33,7 @@ def _concat(builder: Builder, node: Node) -> None:
 def _joinable(builder: Builder, like: Laid, index: int) -> Any:
     """A value to join with others: numbers are a learnt tensor, the same for every sample."""
     if not builder.is_array(index):
-        x = builder.tensor(index)
-        if x.layout != like.layout:
-            raise builder.refused("what it joins is laid out in different ways")
-        return x
+        return builder.met(builder.tensor(index), like)
     array = builder.array(index)
     if array.ndim != like.rank or like.joined or array.shape[like.batch] != 1 or array.dtype != "float32":
         raise builder.refused("it joins fixed numbers")
@@ -111,7 +111,7 @@ def _strided(builder: Builder, x: Laid, at: int, start: Dim, end: Dim, step: int
 
 def _gather(builder: Builder, node: Node) -> None:
     if builder.is_array(0):
-        embedding(builder, node)
+        _rows(builder, node)
         return
     if not builder.is_array(1):
         raise builder.refused("positions that the net computes")
@@ -124,6 +124,20 @@ def _gather(builder: Builder, node: Node) -> None:
         return
     moved = x.batch - 1 if node.get("axis", 0) % x.rank < x.batch else x.batch
     builder.give(x.on(builder.call(Take(int(index), axis), x)[0], moved))
+
+
+def _rows(builder: Builder, node: Node) -> None:
+    """Rows of a table: the first ones, as many as a size says, or those of the numbers that the net computes."""
+    found = builder.known[node.inputs[1]]
+    if not isinstance(found, Sized):
+        embedding(builder, node)
+        return
+    shape, x = found.shape(builder.points), builder.tensor()
+    if shape is None or not all(map(is_count, found.arrays)) or node.get("axis", 0) % x.rank:
+        raise builder.refused("positions that depend on the size of the input")
+    rows = builder.call(Narrow(0, shape[-1], 0), x)[0]
+    whole = (*shape[:-1], *rows.type.shape)
+    builder.give(x.on(rows if len(shape) == 1 else builder.call(Reshape(whole), rows)[0]))
 
 
 REDUCTIONS = {

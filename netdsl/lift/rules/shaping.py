@@ -14,14 +14,21 @@ from netdsl.sizes.dims import Dim, Size, floordiv, product
 
 
 def _shape(builder: Builder, node: Node) -> None:
-    x = builder.known[node.inputs[0]]
-    sizes = x.sizes if isinstance(x, Laid) else x.shape
+    sizes = _sizes(builder, node)
     builder.known[node.outputs[0]] = settled(list(sizes[node.get("start", 0) : node.get("end")]))
 
 
 def _size(builder: Builder, node: Node) -> None:
+    builder.known[node.outputs[0]] = settled(product(_sizes(builder, node)))
+
+
+def _sizes(builder: Builder, node: Node) -> tuple[Dim, ...]:
+    """The shape of the node's input in the file."""
     x = builder.known[node.inputs[0]]
-    builder.known[node.outputs[0]] = settled(product(x.sizes if isinstance(x, Laid) else x.shape))
+    found = x.sizes if isinstance(x, Laid) else x.shape if isinstance(x, np.ndarray) else x.shape(builder.points)
+    if found is None:
+        raise builder.refused("the shape of an array whose size depends on that of the input")
+    return found
 
 
 def _is_batch(builder: Builder, size: Dim) -> bool:
@@ -43,6 +50,9 @@ def _reshape(builder: Builder, node: Node) -> None:
 def reshaped(builder: Builder, x: Laid, target: list[Any]) -> None:
     """The node's result: `x` in another shape of the file, where one size may be -1."""
     target = _worked_out(target, product(x.sizes))
+    if x.is_bare:
+        _give(builder, x, tuple(target), -1, joined=True)
+        return
     x = Laid(x.value, x.batch + 1) if x.last else x
     before, total = product(x.type.shape[: x.batch]), product(x.type.shape[x.batch :])
     at = next((i for i in range(len(target)) if product(target[:i]) == before), None)
@@ -51,7 +61,8 @@ def reshaped(builder: Builder, x: Laid, target: list[Any]) -> None:
         return
     prefix, lead, rest = tuple(target[:at]), target[at], tuple(target[at + 1 :])
     inside = product(rest)
-    if _is_batch(builder, lead) and inside == total:
+    samples = lead == 1 if not x.type.batched else _is_batch(builder, lead)
+    if samples and inside == total:
         _give(builder, x, (*prefix, *rest), at, joined=False)
         return
     joined = floordiv(lead, BATCH) if isinstance(lead, Size) else floordiv(lead, _fixed(builder))
@@ -106,7 +117,7 @@ def _transpose(builder: Builder, node: Node) -> None:
     if sorted(order) != [*range(x.rank)]:
         raise builder.refused(f"{[*order]} is no order of {x.rank} axes")
     if x.joined:
-        builder.give(x.on(_permuted(builder, x, order), order.index(x.batch)))
+        builder.give(x.on(_permuted(builder, x, order), -1 if x.is_bare else order.index(x.batch)))
         return
     batch = order.index(x.batch)
     axes = tuple(a if a < x.batch else a - 1 for a in order if a != x.batch)
@@ -146,10 +157,25 @@ def _expand(builder: Builder, node: Node) -> None:
     x = builder.tensor()
     shape = [1] * (x.rank - len(shape)) + shape
     sizes = [s if t == 1 else t for s, t in zip(x.sizes, shape, strict=False)]
+    if x.is_bare and len(shape) >= x.rank:
+        _expanded_table(builder, x, [1] * (len(shape) - x.rank), shape)
+        return
     if len(shape) != x.rank or x.joined or not _is_batch(builder, sizes[x.batch]):
         raise builder.refused("it repeats samples")
     del sizes[x.batch]
     builder.give(x.value if tuple(sizes) == x.type.shape else builder.call(Expand(tuple(sizes)), x)[0], x)
+
+
+def _expanded_table(builder: Builder, x: Laid, before: list[int], shape: list[Any]) -> None:
+    """A table repeated along axes of size 1; along the batch, which is its first axis then, it is as it was."""
+    own = [*before, *x.type.shape]
+    sizes = [o if t == 1 else t for o, t in zip(own, shape, strict=True)]
+    batch = -1
+    if sizes[0] == BATCH and own[0] == 1:
+        own, sizes, batch = own[1:], sizes[1:], 0
+    value = x.value if tuple(own) == x.type.shape else builder.call(Reshape(tuple(own)), x)[0]
+    value = value if sizes == own else builder.call(Expand(tuple(sizes)), value)[0]
+    builder.give(Laid(value, batch, joined=batch < 0))
 
 
 def _constant_of_shape(builder: Builder, node: Node) -> None:

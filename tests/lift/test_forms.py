@@ -1,0 +1,105 @@
+"""Forms of nets: small ones of the zoo, each with a form of its own, there and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from foreign_nets import exported, written
+
+from netdsl.analysis.count import totals
+from netdsl.api import load
+from netdsl.lift.lift import lift_model
+from netdsl.lift.model import LiftError
+
+FORMS: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {
+    "a causal mask, a part of a table": (
+        "gpt2", "GPT2", {"depth": 3, "dim": 16, "heads": 2, "vocabulary": 30, "context": 40},
+        ("attention(2, causal=true)", "param((40, 16)) -> narrow(0, L)", "repeat 3 {"),
+    ),
+    "a mask of padding, several inputs": (
+        "bert", "BERT", {"depth": 3, "dim": 16, "heads": 2, "vocabulary": 30, "context": 40},
+        ("attention(2, mask=keep)", "repeat 3 {", "output pooled = take(0)"),
+    ),
+    "values that many later ones read": (
+        "wavenet", "WaveNet", {"width": 8, "skip": 12, "stacks": 1, "depth": 4, "levels": 10}, ("x1 = ", "tanh"),
+    ),
+    "a decoder with states": ("seq2seq", None, {}, ("lstm",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms(form: str) -> None:
+    spec, name, arguments, said = FORMS[form]
+    net = load(spec, name, **arguments)
+    found = lift_model(exported(spec, name, **arguments))
+    assert [s for s in said if s not in found.text] == [], found.text
+    copied = 30 * 16 if spec == "gpt2" else 0  # a table that is read at both ends is two
+    assert totals(found.net.checked.main).params == totals(net.checked.main).params + copied
+    assert max(c.difference for c in found.proof) < 1e-5
+
+
+def lifted(text: str) -> str:
+    found = lift_model(written(f"net {text}"))
+    assert max(c.difference for c in found.proof) < 1e-5
+    return found.text
+
+
+HEADS = """(float[N,5,8] x, float[N,7,8] y) => (float[N,5,8] z)
+    <float[8,8] wq = {}, float[8,8] wk = {}, float[8,8] wv = {}, float[8,8] wo = {}, float[8] b = {}> {
+    cut = Constant <value_ints = [0, 0, 2, 4]> ()  whole = Constant <value_ints = [0, 0, 8]> ()
+    q0 = MatMul(x, wq)  q1 = Reshape(q0, cut)  q = Transpose <perm = [0, 2, 1, 3]> (q1)
+    k0 = MatMul(y, wk)  k1 = Reshape(k0, cut)  k = Transpose <perm = [0, 2, 3, 1]> (k1)
+    v0 = MatMul(y, wv)  v1 = Reshape(v0, cut)  v = Transpose <perm = [0, 2, 1, 3]> (v1)
+    s = MatMul(q, k)  half = Constant <value = float {0.5}> ()  t = Mul(s, half)  p = Softmax <axis = AXIS> (t)
+    a = MatMul(p, v)  m = Transpose <perm = [0, 2, 1, 3]> (a)  j = Reshape(m, whole)
+    o = MatMul(j, wo)  z = Add(o, b) }"""
+
+
+def test_attention_to_another_sequence() -> None:
+    assert "x -> cross_attention(2, qkv_bias=false, context=y)" in lifted(HEADS.replace("AXIS", "-1"))
+
+
+def test_softmax_over_queries_is_no_attention() -> None:
+    found = lifted(HEADS.replace("AXIS", "2"))
+    assert "attention" not in found
+    assert "softmax(axis=-2)" in found
+
+
+MASKED = """(float[N,L,L] x) => (float[N,L,L] y) {
+    s = Shape <start = 1, end = 3> (x)  n = Constant <value = float {-1e9}> ()  full = Expand(n, s)
+    k = Constant <value_int = 1> ()  m = Trilu <upper = UPPER> (full, k)  a = Add(x, m)  y = Relu(a) }"""
+
+
+def test_a_causal_mask_outside_of_attention() -> None:
+    with pytest.raises(LiftError, match="a causal mask has no form outside of attention"):
+        lifted(MASKED.replace("UPPER", "1"))
+
+
+def test_another_mask_whose_size_is_not_known() -> None:
+    with pytest.raises(LiftError, match=r"\(Add\)`: an array whose size depends on that of the input"):
+        lifted(MASKED.replace("UPPER", "0"))
+
+
+def test_values_beside_the_flow_are_computed_once() -> None:
+    """Two inputs: what follows from the second is read at several steps of the first, and has a name."""
+    found = lifted(
+        """(float[N,6] x, float[N,4] t) => (float[N,6] y) <float[4,6] w = {}, float[6,6] u = {}, float[6,6] v = {}> {
+        e0 = MatMul(t, w)  e = Tanh(e0)  a0 = MatMul(x, u)  a = Mul(a0, e)  b0 = MatMul(a, v)  y = Add(b0, e) }"""
+    )
+    assert found.count("tanh") == 1
+    assert "x1 = t -> linear(6, bias=false) -> tanh" in found or "x = t -> linear(6, bias=false) -> tanh" in found
+
+
+def test_what_flows_is_named_for_a_later_operand() -> None:
+    """`it` inside of an op's arguments is the value that flows into the op, not the one before."""
+    text = """(float[N,4] r) => (float[N,4] y) <float[4,4] w = {}> {
+        x = Tanh(r)  z = Constant <value = float {0.0}> ()  n = Constant <value = float {-1.0}> ()
+        m = Greater(x, z)  a = MatMul(x, w)  y = Where(m, n, a) }"""
+    found = lifted(text)
+    assert "  x = it\n  linear(4, bias=false) -> masked_fill(value=-1, mask = x -> greater(0))" in found
+    assert "mask = r -> greater(0))" in lifted(text.replace("x = Tanh(r)", "x = Identity(r)"))
+
+
+def test_inputs_are_taken_in_the_order_of_the_file() -> None:
+    assert "a + b" in lifted("(float[N,4] a, float[N,4] b) => (float[N,4] y) { s = Add(a, b)  y = Relu(s) }")
