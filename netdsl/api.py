@@ -102,8 +102,9 @@ class Spec(pipeline.Spec):
         from netdsl.experiment.from_python import Experiment
 
         fields = {path: _as_text(value) for path, value in (settings or {}).items()}
+        plain = pipeline.Spec(self.source, self.read)  # whose nets hold their mistakes: a cell may have some
         try:
-            return Experiment(self, name, fields, sizes or {}, seeds)
+            return Experiment(plain, name, fields, sizes or {}, seeds)
         except Fault as mistake:
             raise SpecError((mistake.diagnostic,)) from None
 

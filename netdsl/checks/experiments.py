@@ -22,6 +22,7 @@ from netdsl.planning.experiments import ALPHA, Cell, Experiment, Factor, pairs_n
 from netdsl.planning.outputs import measured
 from netdsl.planning.recipes import NetReference, complete, load_recipe
 from netdsl.recipe.resolve import Resolved
+from netdsl.recipe.schema import Recipe
 from netdsl.source import Place
 from netdsl.syntax import ast
 
@@ -69,7 +70,7 @@ class ExperimentCheck:
         broken = [found for cell in cells for found in self._broken(read, cell)]
         yield from _told(read.experiment, cells, broken, self.module)
         if not broken:
-            yield from self._unmeasured(read, node)
+            yield from self._unmeasured(read, node, cells)
             yield from _hopeless(read.experiment)
 
     def _known(self, experiment: Experiment, most: int) -> list[Cell]:
@@ -112,20 +113,28 @@ class ExperimentCheck:
             self.recipes[key] = load_recipe(module, self.elaborator.evaluator, name, settings)
         return self.recipes[key]
 
-    def _unmeasured(self, read: Read, node: ast.Experiment) -> Iterator[Diagnostic]:
-        """Measures that the recipe does not give."""
-        recipe = self._recipe(read, {}).recipe
-        if recipe is None:
-            return
+    def _unmeasured(self, read: Read, node: ast.Experiment, cells: Sequence[Cell]) -> Iterator[Diagnostic]:
+        """Measures that the recipe does not give, or that of some cells does not."""
+        chosen = list({tuple(c.recipe.items()): c.recipe for c in cells}.values()) or [{}]
+        recipes = [(c, found) for c in chosen if (found := self._recipe(read, c).recipe) is not None]
         for name in _measures(node):
-            split, _, metric = name.id.partition(".")
-            at = self.module.place(name.at)
-            if split == "validation" and not recipe.validation:
-                hint = "write `validation = 0.1` in the recipe"
-                yield diagnostic("unknown-measure", "the recipe holds nothing out for validation", at, hint)
-            elif metric and metric != "loss" and metric not in measured(recipe):
-                hint = f"write `metrics = [{', '.join((*recipe.metrics, metric))}]` in the recipe"
-                yield diagnostic("unknown-measure", f"the recipe does not measure `{metric}`", at, hint)
+            lacking = [(c, why) for c, recipe in recipes if (why := _lacks(recipe, name.id)) is not None]
+            if lacking:
+                settings, (message, hint) = lacking[0]
+                if len(lacking) < len(recipes):
+                    message += f" with `{', '.join(f'{path} = {value}' for path, value in settings.items())}`"
+                yield diagnostic("unknown-measure", message, self.module.place(name.at), hint)
+
+
+def _lacks(recipe: Recipe, measure: str) -> tuple[str, str] | None:
+    """Why a recipe does not give a measure, and what helps; None where it does."""
+    split, _, metric = measure.partition(".")
+    if split == "validation" and not recipe.validation:
+        return "the recipe holds nothing out for validation", "write `validation = 0.1` in the recipe"
+    if metric and metric != "loss" and metric not in measured(recipe):
+        hint = f"write `metrics = [{', '.join((*recipe.metrics, metric))}]` in the recipe"
+        return f"the recipe does not measure `{metric}`", hint
+    return None
 
 
 def _measures(node: ast.Experiment) -> Iterator[ast.Name]:

@@ -16,7 +16,7 @@ from netdsl.cli.failure import WRONG, Failure, Refused
 from netdsl.cli.target import given_sizes, open_spec, split_target
 
 if TYPE_CHECKING:
-    from netdsl.experiment.planned import PlannedCell, Setting, Unfit
+    from netdsl.experiment.from_python import Experiment
     from netdsl.experiment.results import Results
 
 FORMATS = ("text", "markdown", "latex", "json")
@@ -70,65 +70,34 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from netdsl.experiment.run import Options, gathered, plan_cells, run_grid
+    from netdsl.experiment.run import Options
 
-    setting = _setting(args)
-    folder = Path(args.output or f"experiments/{setting.experiment.name}")
-    if setting.experiment.search is not None:
-        return _search(args, setting, folder)
-    cells, unfit = plan_cells(setting)
-    if unfit:
-        raise Refused(_refusal(unfit))
+    say = _silent if args.quiet else _say
+    experiment = _experiment(args)
+    folder = experiment.folder(args.output)
     if args.plan:
-        print(_plan(setting, cells))
+        print(experiment)
         return 0
     if args.report:
-        found = gathered(setting, folder, cells)
+        found = experiment.results(folder).found
     else:
-        if not args.quiet:
-            _say(_plan(setting, cells))
-        options = Options(args.workers, args.device, args.on)
-        found = run_grid(setting, folder, cells, options, _silent if args.quiet else _say)
+        say(str(experiment))
+        found = experiment.trained(folder, Options(args.workers, args.device, args.on), say)
     return _show(args, found, folder)
 
 
-def _search(args: argparse.Namespace, setting: Setting, folder: Path) -> int:
-    from netdsl.experiment.run import Options
-    from netdsl.experiment.search import found_so_far, search_plan, search_trials
-
-    if args.plan:
-        print("\n".join(search_plan(setting)))
-        return 0
-    if args.report:
-        return _show(args, found_so_far(setting, folder), folder)
-    say = _silent if args.quiet else _say
-    return _show(args, search_trials(setting, folder, Options(args.workers, args.device, args.on), say), folder)
-
-
-def _setting(args: argparse.Namespace) -> Setting:
+def _experiment(args: argparse.Namespace) -> Experiment:
     """The experiment that is meant, without mistakes; its warnings are printed."""
-    from msgspec.structs import replace
-
     from netdsl.cli.training import settings_of
-    from netdsl.experiment.opened import opened
+    from netdsl.experiment.from_python import Experiment
 
     path, name = split_target(args.spec)
-    setting, warnings = opened(open_spec(path), name, settings_of(args), given_sizes(args))
-    if warnings and not args.quiet:
+    experiment = Experiment(open_spec(path), name, settings_of(args), given_sizes(args), args.seeds)
+    if experiment.warnings and not args.quiet:
         from netdsl.render.diagnostics import render_all
 
-        _say(render_all(warnings, sys.stderr))
-    if args.seeds is not None:
-        return replace(setting, experiment=replace(setting.experiment, seeds=args.seeds))
-    return setting
-
-
-def _refusal(unfit: list[Unfit]) -> tuple:  # type: ignore[type-arg]
-    from msgspec.structs import replace
-
-    first = unfit[0].diagnostics[0]
-    notes = tuple(f"{u.cell.label}: {u.diagnostics[0].message}" for u in unfit[:8])
-    return (replace(first, notes=notes),)
+        _say(render_all(experiment.warnings, sys.stderr))
+    return experiment
 
 
 def _say(text: str) -> None:
@@ -136,12 +105,6 @@ def _say(text: str) -> None:
 
 
 def _silent(text: str) -> None: ...
-
-
-def _plan(setting: Setting, cells: list[PlannedCell]) -> str:
-    from netdsl.experiment.text import plan_text
-
-    return plan_text(setting, cells)
 
 
 def _show(args: argparse.Namespace, found: Results, folder: Path) -> int:

@@ -17,6 +17,7 @@ from netdsl.experiment.statistics import deviation, mean
 from netdsl.experiment.table import heading
 from netdsl.planning.experiments import Figure
 from netdsl.planning.measures import measure_kind
+from netdsl.render.numbers import round_numbers
 
 WIDTH, HEIGHT = 560, 340
 LEFT, RIGHT, TOP, BOTTOM = 66, 18, 44, 52
@@ -72,7 +73,7 @@ class Axis(Struct, frozen=True):
 def svg(results: Results, figure: Figure, alone: bool = False) -> str:
     """A figure; `alone`: as a file of its own. Where nothing has been measured yet, it says so."""
     series = _series(results, figure)
-    title = figure.title or _title(results, figure)
+    title = figure.title or _title(figure)
     head = f'<svg class="figure" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
     head += f'aria-label="{escape(title)}">'
     style = f"<style>{STYLE}</style><rect width='{WIDTH}' height='{HEIGHT}' fill='#fff'/>" if alone else ""
@@ -93,8 +94,7 @@ def caption(results: Results, figure: Figure) -> str:
     return f"Mean and standard deviation over {' and '.join(over)}." if over else "Each mark is a run."
 
 
-def _title(results: Results, figure: Figure) -> str:
-    del results
+def _title(figure: Figure) -> str:
     title = f"{_name(figure.y)} by {_name(figure.x)}"
     return f"{title} and {figure.color}" if figure.color else title
 
@@ -131,7 +131,7 @@ def _runs(results: Results, figure: Figure, rows: Sequence[Row]) -> Iterator[Mar
     scale = _scale(figure.y)
     for row in rows:
         for trial, run in zip(row.trials, row.runs, strict=True):
-            x, y = _x(row, run, figure, names), run.get(figure.y)
+            x, y = _x(row, run or {}, figure, names), (run or {}).get(figure.y)
             if x is not None and y is not None and math.isfinite(y):
                 said = f"{trial.label}: {_name(figure.y)} {scale * y:.4g}"
                 yield Mark(x, scale * y, 0.0, said, f"{trial.path}/report.html")
@@ -150,8 +150,8 @@ def _means(results: Results, figure: Figure, rows: Sequence[Row]) -> Iterator[Ma
     scale = _scale(figure.y)
     values: dict[float, list[float]] = {}
     for row in rows:
-        for run in row.runs or ({},):
-            x, y = _x(row, run, figure, names), run.get(figure.y)
+        for run in row.runs:
+            x, y = _x(row, run or {}, figure, names), (run or {}).get(figure.y)
             if x is not None and y is not None and math.isfinite(y):
                 values.setdefault(x, []).append(scale * y)
     for x in sorted(values):
@@ -206,7 +206,7 @@ def _across(results: Results, figure: Figure, series: Sequence[Series]) -> Axis:
     if names:
         return Axis(start, end, -0.5, len(names) - 0.5, False, tuple((float(i), n) for i, n in enumerate(names)))
     values = sorted({m.x for s in series for m in s.marks})
-    log = figure.xscale == "log" or (not figure.xscale and _is_geometric(values))
+    log = values[0] > 0 and (figure.xscale == "log" or (not figure.xscale and _is_geometric(values)))
     few = tuple((v, _short(v)) for v in values) if len(values) <= 8 and figure.kind == "line" else ()
     inset = 0.04 * (end - start)
     return _axis(start + inset, end - inset, values, log, few)
@@ -234,19 +234,10 @@ def _axis(
             low, high = 10.0**lowest, 10.0**highest
         powers = tuple((10.0**p, _short(10.0**p)) for p in range(lowest, highest + 1))
         return Axis(start, end, low, high, True, ticks or powers)
-    marks = _round_numbers(low, high)
+    marks = round_numbers(low, high, 6)
     if round_ends or not ticks:
         low, high = marks[0], marks[-1]
     return Axis(start, end, low, high, False, ticks or tuple((m, _short(m)) for m in marks))
-
-
-def _round_numbers(low: float, high: float, about: int = 6) -> list[float]:
-    """Round numbers that reach from at most `low` to at least `high`."""
-    span = high - low or abs(high) or 1.0
-    power = 10.0 ** math.floor(math.log10(span / about))
-    step = next(power * m for m in (1, 2, 5, 10) if span / (power * m) <= about)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [n * step for n in range(first, max(last, first + 1) + 1)]
 
 
 def _is_geometric(values: Sequence[float]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from netdsl.diagnostics.diagnostic import Fault, UserError
+from netdsl.diagnostics.diagnostic import UserError
 from netdsl.experiment.planned import Trial
 from netdsl.version import __version__
 
@@ -46,10 +46,10 @@ class Failed(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True, eq=False):
-    """What became of a run: its results by measure, or how it failed; `failed` None and no results: not run yet."""
+    """What became of a run: its results by measure, or how it failed. `measures` None: it has not ended well."""
 
     trial: Trial
-    measures: dict[str, float]
+    measures: dict[str, float] | None
     failed: Failed | None = None
 
 
@@ -113,13 +113,15 @@ def outcome(folder: Path, trial: Trial, wanted: tuple[str, ...]) -> Outcome:
     path = folder / trial.path
     failed = read(path / FAILED, Failed)
     if failed is not None:
-        return Outcome(trial, {}, failed)
+        return Outcome(trial, None, failed)
     about = read(path / RUN, dict[str, Any]) or {}
-    result = about.get("result") or {}
+    result = about.get("result")
+    if not result:
+        return Outcome(trial, None)
     splits = read(path / SPLITS, dict[str, dict[str, Any]]) or {}
     known = {"test": result, **splits}
     found: dict[str, float] = {}
-    for measure in wanted if result else ():
+    for measure in wanted:
         split, dot, metric = measure.partition(".")
         value = known.get(split, {}).get(metric) if dot else result.get(measure)
         if isinstance(value, int | float):
@@ -143,7 +145,3 @@ def is_done(folder: Path, trial: Trial, wanted: tuple[str, ...]) -> bool:
         return False
     splits = read(path / SPLITS, dict[str, Any]) or {}
     return all(s in splits for s in missing_splits(wanted))
-
-
-def as_failed(error: Fault) -> Failed:
-    return Failed(error.diagnostic.code, error.diagnostic.message)

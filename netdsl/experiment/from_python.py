@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
-from netdsl.diagnostics.diagnostic import Fault
-from netdsl.experiment.figure import svg
+from netdsl.checks.experiments import MOST_NAMED
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault
+from netdsl.experiment.figure import STYLE, svg
 from netdsl.experiment.opened import opened
-from netdsl.experiment.page import SHEET, page
-from netdsl.experiment.planned import Setting
+from netdsl.experiment.page import page
+from netdsl.experiment.planned import Setting, Unfit
 from netdsl.experiment.pool import Say
 from netdsl.experiment.report import write_reports
 from netdsl.experiment.results import Results as Found
@@ -40,7 +41,7 @@ class Results:
             {**row.cell.values, "seed": trial.seed, **run, "folder": str(self.folder / trial.path)}
             for row in self.found.rows
             for trial, run in zip(row.trials, row.runs, strict=True)
-            if run
+            if run is not None
         ]
 
     @property
@@ -61,7 +62,7 @@ class Results:
 
     def _repr_html_(self) -> str:
         figures = "".join(svg(self.found, f) for f in self.found.experiment.figures)
-        return f"<style>{SHEET.partition('body{')[0]}</style>{figures}<pre>{escape(str(self))}</pre>"
+        return f"<style>{STYLE}</style>{figures}<pre>{escape(str(self))}</pre>"
 
 
 class Experiment:
@@ -76,7 +77,7 @@ class Experiment:
         self.setting: Setting = setting
         self.cells, unfit = plan_cells(setting) if setting.experiment.search is None else ([], [])
         if unfit:
-            raise Fault(unfit[0].diagnostics[0])
+            raise Fault(_refusal(unfit))
 
     @property
     def name(self) -> str:
@@ -95,18 +96,24 @@ class Experiment:
 
         `say` is called with a line for each run. Raises UserError for a folder of something else or a full disk.
         """
-        place = Path(folder) if folder is not None else Path("experiments") / self.name
-        options = Options(workers, device)
-        if self.setting.experiment.search is not None:
-            found = search_trials(self.setting, place, options, say or _silent)
-        else:
-            found = run_grid(self.setting, place, self.cells, options, say or _silent)
+        place = self.folder(folder)
+        found = self.trained(place, Options(workers, device), say or _silent)
         write_reports(found, place)
         return Results(found, place)
 
+    def trained(self, folder: Path, options: Options, say: Say) -> Found:
+        """Train every run that has not ended; no report is written. Raises UserError."""
+        if self.setting.experiment.search is not None:
+            return search_trials(self.setting, folder, options, say)
+        return run_grid(self.setting, folder, self.cells, options, say)
+
+    def folder(self, given: str | os.PathLike[str] | None = None) -> Path:
+        """Where runs go: what is given, else `experiments/<name>`."""
+        return Path(given) if given is not None else Path("experiments") / self.name
+
     def results(self, folder: str | os.PathLike[str] | None = None) -> Results:
         """What has ended in a folder by now; nothing is run."""
-        place = Path(folder) if folder is not None else Path("experiments") / self.name
+        place = self.folder(folder)
         if self.setting.experiment.search is not None:
             return Results(found_so_far(self.setting, place), place)
         return Results(gathered(self.setting, place, self.cells), place)
@@ -114,6 +121,12 @@ class Experiment:
     def __str__(self) -> str:
         searched = self.setting.experiment.search is not None
         return "\n".join(search_plan(self.setting)) if searched else plan_text(self.setting, self.cells)
+
+
+def _refusal(unfit: Sequence[Unfit]) -> Diagnostic:
+    """One mistake for all cells that don't check."""
+    notes = tuple(f"{u.cell.label}: {u.diagnostics[0].message}" for u in unfit[:MOST_NAMED])
+    return replace(unfit[0].diagnostics[0], notes=notes)
 
 
 def _silent(text: str) -> None: ...

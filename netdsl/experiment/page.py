@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from html import escape
 
 from netdsl.experiment.figure import STYLE, caption, svg
-from netdsl.experiment.results import Amount, Results, Row
+from netdsl.experiment.results import Amount, Compared, Results, Row
 from netdsl.experiment.table import Table, heading, shown, tables
+from netdsl.planning.experiments import ALPHA
 from netdsl.render.numbers import plural
 from netdsl.version import __version__
 
@@ -51,7 +52,9 @@ def page(results: Results) -> str:
         f"<figure>{svg(results, f)}<figcaption>{escape(caption(results, f))}</figcaption></figure>" for f in e.figures
     )
     figures = f"<div class=figures>{figures}</div>" if figures else ""
-    tests = "".join(f"<h2>{escape(t.title)}</h2>{_table(t, _sure(t))}" for t in comparisons)
+    tests = "".join(
+        f"<h2>{escape(t.title)}</h2>{_table(t, _sure(c))}" for t, c in zip(comparisons, results.compared, strict=True)
+    )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{escape(e.name)}</title><meta name="generator" content="netdsl {escape(__version__)}">
@@ -69,16 +72,15 @@ def _cells(results: Results, table: Table) -> str:
     for i, (row, found) in enumerate(zip(table.rows, results.rows, strict=True)):
         cells = [escape(text) for text in row]
         target = f"{found.trials[0].path}/report.html" if len(found.trials) == 1 else f"#cell-{i}"
-        ended = any(found.runs)
+        ended = found.n > 0
         linked = [f'<a href="{escape(target)}">{c}</a>' if c and ended else c for c in cells[first:]]
         rows.append([*cells[:first], *linked])
     return _html(table, rows)
 
 
-def _sure(table: Table) -> list[bool]:
-    """Which rows of a comparison are significant."""
-    last = [row[-1] for row in table.rows]
-    return [p.startswith("<") or (p != "" and float(p) < 0.05) for p in last]
+def _sure(compared: Compared) -> list[bool]:
+    """Which tests of a comparison are significant, by Holm."""
+    return [test.corrected is not None and test.corrected < ALPHA for test in compared.tests]
 
 
 def _table(table: Table, sure: Sequence[bool]) -> str:
@@ -112,15 +114,15 @@ def _runs(results: Results, align: str) -> str:
 
 def _lines(number: int, row: Row, factors: Sequence[str], kinds: Sequence[str], measures: Sequence[str]) -> list[str]:
     failed = {trial.path: why for trial, why in row.failed}
-    lines = []
-    for k, (trial, run) in enumerate(zip(row.trials, row.runs, strict=True)):
-        if not run and trial.path not in failed:
+    lines: list[str] = []
+    for trial, run in zip(row.trials, row.runs, strict=True):
+        if run is None and trial.path not in failed:
             continue
-        anchor = f' id="cell-{number}"' if k == 0 else ""
+        anchor = "" if lines else f' id="cell-{number}"'
         texts = zip(factors, kinds, strict=True)
         values = "".join(f"<td{k}>{escape(row.cell.values[p])}</td>" for p, k in texts)
         link = f'<a href="{escape(trial.path)}/report.html">{trial.seed}</a>'
-        if trial.path in failed:
+        if run is None:
             numbers = f'<td class="l bad" colspan={len(measures)}>{escape(failed[trial.path])}</td>'
             link = str(trial.seed)
         else:

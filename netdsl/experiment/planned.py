@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Sequence
 from hashlib import sha256
-from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -50,7 +49,8 @@ class Trial(Struct, frozen=True, eq=False):
 
 
 class PlannedCell(Struct, frozen=True, eq=False):
-    """A cell with its runs, and what one run costs. `macs`: of one sample, where that is known."""
+    """A cell with its runs, and what one run costs. `macs`: of one sample, where that is known; `memory`: bytes that
+    training takes at once."""
 
     cell: Cell
     trials: tuple[Trial, ...]
@@ -60,6 +60,7 @@ class PlannedCell(Struct, frozen=True, eq=False):
     steps: int | None
     flops: int | None
     seconds: float | None
+    memory: int | None
 
 
 class Setting(Struct, frozen=True, eq=False):
@@ -69,11 +70,6 @@ class Setting(Struct, frozen=True, eq=False):
     experiment: Experiment
     settings: dict[str, str]
     sizes: dict[str, int]
-
-    @property
-    def base(self) -> Path:
-        """The folder that the recipe's paths are relative to."""
-        return Path(self.spec.source.name).parent
 
     def selected(self, cell: Cell) -> Selection:
         """The net and the recipe of a cell, with every mistake."""
@@ -98,7 +94,7 @@ def planned(setting: Setting, cell: Cell, speed: float) -> PlannedCell:
     seconds = made.steps * CALL * calls + made.flops / 2 / speed if made.flops and made.steps else None
     return PlannedCell(
         cell, trials(setting, cell, found.net, recipe), counted.params, counted.buffers,
-        counted.macs if isinstance(counted.macs, int) else None, made.steps, made.flops, seconds,
+        counted.macs if isinstance(counted.macs, int) else None, made.steps, made.flops, seconds, made.memory,
     )  # fmt: skip
 
 

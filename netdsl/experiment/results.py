@@ -25,18 +25,18 @@ class Amount(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True, eq=False):
-    """A cell: its measures, each run's, and the runs that failed, with why."""
+    """A cell: its measures, each run's (None: it has not ended well), and the runs that failed, with why."""
 
     cell: Cell
     trials: tuple[Trial, ...]
     amounts: dict[str, Amount]
-    runs: tuple[dict[str, float], ...]
+    runs: tuple[dict[str, float] | None, ...]
     failed: tuple[tuple[Trial, str], ...]
 
     @property
     def n(self) -> int:
         """How many runs have ended."""
-        return sum(bool(run) for run in self.runs)
+        return sum(run is not None for run in self.runs)
 
 
 class Test(Struct, frozen=True, eq=False):
@@ -56,12 +56,16 @@ class Compared(Struct, frozen=True, eq=False):
 
 
 class Results(Struct, frozen=True, eq=False):
-    """Everything that an experiment has found so far. `total`: how many runs it has."""
+    """Everything that an experiment has found so far."""
 
     experiment: Experiment
     rows: tuple[Row, ...]
     compared: tuple[Compared, ...]
-    total: int
+
+    @property
+    def total(self) -> int:
+        """How many runs there are."""
+        return sum(len(row.trials) for row in self.rows)
 
     @property
     def ended(self) -> int:
@@ -74,12 +78,11 @@ def results(
     cells: Sequence[PlannedCell],
     outcomes: Mapping[str, Outcome],
     failures: Mapping[str, str],
-    total: int | None = None,
 ) -> Results:
     """The results of runs by their path. `failures`: runs that failed this time, by path, with why."""
     rows = tuple(_row(experiment, cell, outcomes, failures) for cell in cells)
     compared = () if experiment.search else tuple(_compared(c, rows) for c in experiment.comparisons)
-    return Results(experiment, rows, compared, total or sum(len(c.trials) for c in cells))
+    return Results(experiment, rows, compared)
 
 
 def _row(
@@ -89,13 +92,13 @@ def _row(
     why = {t.path: _failure(outcomes.get(t.path), failures.get(t.path)) for t in planned.trials}
     failed = tuple((t, said) for t in planned.trials if (said := why[t.path]) is not None)
     measured = [_measured(outcomes.get(t.path)) for t in planned.trials]
-    runs = [{**m, **known} if m else {} for m in measured]
+    runs = [None if m is None else {**m, **known} for m in measured]
     amounts = {m: _amount(runs, m, known.get(m)) for m in experiment.wanted()}
     return Row(planned.cell, planned.trials, {m: a for m, a in amounts.items() if a}, tuple(runs), failed)
 
 
-def _measured(found: Outcome | None) -> dict[str, float]:
-    return found.measures if found is not None else {}
+def _measured(found: Outcome | None) -> dict[str, float] | None:
+    return found.measures if found is not None else None
 
 
 def _failure(found: Outcome | None, now: str | None) -> str | None:
@@ -103,8 +106,8 @@ def _failure(found: Outcome | None, now: str | None) -> str | None:
     return found.failed.message if found is not None and found.failed is not None else now
 
 
-def _amount(runs: Sequence[Mapping[str, float]], measure: str, known: float | None) -> Amount | None:
-    values = [run[measure] for run in runs if measure in run]
+def _amount(runs: Sequence[Mapping[str, float] | None], measure: str, known: float | None) -> Amount | None:
+    values = [run[measure] for run in runs if run is not None and measure in run]
     if values:
         return Amount(mean(values), deviation(values), len(values))
     return Amount(known, None, 0) if known is not None else None
@@ -131,6 +134,6 @@ def _compared(comparison: Comparison, rows: Sequence[Row]) -> Compared:
 def _paired(measure: str, row: Row, reference: Row) -> Difference | None:
     """The differences of the runs of two cells with the same seed, where both have ended."""
     pairs = zip(row.runs, reference.runs, strict=True)
-    differences = [a[measure] - b[measure] for a, b in pairs if measure in a and measure in b]
+    differences = [a[measure] - b[measure] for a, b in pairs if a and b and measure in a and measure in b]
     differences = [d for d in differences if math.isfinite(d)]
     return difference(differences) if differences else None

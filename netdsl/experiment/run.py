@@ -58,8 +58,8 @@ class Engine(Struct, eq=False):
             self.say(f"{self._count()} {job.label}{_result(self, job)}")
         elif answer.code:
             self.ended += 1
-            self.failures[job.path] = answer.message
-            self.say(f"{self._count()} {job.label}: {answer.message}")
+            self.failures[job.path] = answer.said
+            self.say(f"{self._count()} {job.label}: {answer.said}")
             if answer.code in FATAL:
                 self.stopped = Diagnostic(answer.code, answer.message)
                 self.waiting.clear()

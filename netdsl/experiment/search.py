@@ -11,18 +11,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.diagnostics.diagnostic import Diagnostic, UserError
 from netdsl.experiment import files
-from netdsl.experiment.files import Outcome, open_folder, outcome
+from netdsl.experiment.files import Outcome, check_trial, open_folder, outcome
 from netdsl.experiment.planned import PlannedCell, Setting, Trial, Unfit, machine_speed, planned
 from netdsl.experiment.pool import Say
 from netdsl.experiment.results import PRUNED, Results, results
 from netdsl.experiment.run import FATAL, Options, held, job_of, pool_of
+from netdsl.experiment.statistics import mean
 from netdsl.experiment.worker import Answer, Job
 from netdsl.planning.experiments import Cell, Factor
 from netdsl.planning.measures import measure_kind
+from netdsl.render.numbers import plural
 
 JOURNAL = "search.journal"
 
@@ -64,115 +67,135 @@ def study(setting: Setting, folder: Path) -> Any:
     return found
 
 
+class Drawn(Struct, eq=False):
+    """A trial that was begun: Optuna's, its runs that have not been given yet, and the values of those that ended."""
+
+    trial: Any
+    left: list[Trial]
+    values: list[float]
+
+
 class Searching:
     """Gives a search's trials one by one, and takes what became of them. A trial has a run for each seed; its value is
-    the mean of the first measure over them."""
+    the mean of the first measure over them. `open`: the runs that are trained now, by path, with their trials."""
 
     def __init__(self, setting: Setting, folder: Path, options: Options, say: Say) -> None:
+        assert setting.experiment.search is not None
         self.setting = setting
+        self.search = setting.experiment.search
+        self.objective = setting.experiment.objective
         self.folder = folder
         self.options = options
         self.say = say
         self.study = study(setting, folder)
-        self.open: dict[str, tuple[Any, list[Trial], list[float]]] = {}
-        self.waiting: list[tuple[Any, list[Trial], list[float]]] = []
-        self.parked: list[tuple[Any, list[Trial], list[float]]] = []
+        self.states = optuna().trial.TrialState
+        self.open: dict[str, tuple[Drawn, Trial]] = {}
+        self.waiting: list[Drawn] = []
+        self.parked: list[Drawn] = []
         self.stopped: Diagnostic | None = None
         self.speed = machine_speed()
-        self.resume()
+        self._resume()
 
-    def resume(self) -> None:
+    def _resume(self) -> None:
         """Begin again with the trials that were begun: their runs continue."""
-        states = optuna().trial.TrialState
-        for frozen in self.study.get_trials(deepcopy=False, states=(states.RUNNING,)):
-            trial = optuna().trial.Trial(self.study, frozen._trial_id)
-            self.waiting.append((trial, list(self.runs(self.cell(trial))), []))
+        for frozen in self.study.get_trials(deepcopy=False, states=(self.states.RUNNING,)):
+            drawn = self._begun(optuna().trial.Trial(self.study, frozen._trial_id))
+            self.waiting += [drawn] if drawn is not None else []
 
-    def cell(self, trial: Any) -> Cell:
-        """The values of a trial, drawn where they are not yet."""
-        return self.setting.experiment.cell(tuple(_suggested(trial, f) for f in self.setting.experiment.factors))
-
-    def runs(self, cell: Cell) -> tuple[Trial, ...]:
-        return planned(self.setting, cell, self.speed).trials
+    def _begun(self, trial: Any) -> Drawn | None:
+        """A trial with its runs, its values drawn where they are not yet; None where its cell does not check: it has
+        failed. Raises UserError where its folder holds runs of another form."""
+        cell = _drawn_cell(self.setting, trial)
+        try:
+            runs = planned(self.setting, cell, self.speed).trials
+        except Unfit as mistake:
+            self.say(f"trial {trial.number + 1}: {cell.label} does not check: {mistake.diagnostics[0].message}")
+            self._fail(trial)
+            return None
+        for run in runs:
+            check_trial(self.folder, run)
+        return Drawn(trial, list(runs), [])
 
     def next(self) -> Job | None:
-        if self.stopped is not None:
-            return None
-        while True:
-            begun = self.waiting.pop(0) if self.waiting else self._asked()
-            if begun is None:
+        while self.stopped is None:
+            drawn = self.waiting.pop(0) if self.waiting else self._asked()
+            if drawn is None:
                 return None
-            job = self._job(*begun)
+            job = self._job(drawn)
             if job is not None:
                 return job
-
-    def _asked(self) -> tuple[Any, list[Trial], list[float]] | None:
-        """A new trial; None where there are as many as were asked for. One whose cell does not check has failed."""
-        search = self.setting.experiment.search
-        assert search is not None
-        while len(self.study.trials) < search.trials:
-            trial = self.study.ask()
-            cell = self.cell(trial)
-            try:
-                return trial, list(self.runs(cell)), []
-            except Unfit as mistake:
-                self.say(f"trial {trial.number + 1}: {cell.label} does not check: {mistake.diagnostics[0].message}")
-                self.study.tell(trial, state=optuna().trial.TrialState.FAIL)
         return None
 
-    def _job(self, trial: Any, left: list[Trial], values: list[float]) -> Job | None:
+    def _asked(self) -> Drawn | None:
+        """A new trial; None where there are as many as were asked for."""
+        while len(self.study.trials) < self.search.trials:
+            drawn = self._begun(self.study.ask())
+            if drawn is not None:
+                return drawn
+        return None
+
+    def _job(self, drawn: Drawn) -> Job | None:
         """The next run of a trial that has not ended; None where all have, and the trial is told."""
         wanted = self.setting.experiment.wanted()
-        while left:
-            run = left.pop(0)
+        while drawn.left:
+            run = drawn.left.pop(0)
             if run.path in self.open:  # another trial has drawn the same values: its run is this one's too
-                self.parked.append((trial, [run, *left], values))
+                drawn.left.insert(0, run)
+                self.parked.append(drawn)
                 return None
             if not files.is_done(self.folder, run, wanted):
-                self.open[run.path] = (trial, left, values)
+                self.open[run.path] = (drawn, run)
                 job = job_of(self.setting, self.folder, run, self.options)
-                pruned = self.setting.experiment.search is not None and self.setting.experiment.search.prune
-                return replace(job, watched=self.setting.experiment.objective if pruned and run.number == 0 else "")
-            self._add(run, values)
-        self._told(trial, values)
+                return replace(job, watched=self.objective if self.search.prune and run.number == 0 else "")
+            self._add(drawn, run)
+        value = mean(drawn.values)
+        if math.isfinite(value):
+            self.study.tell(drawn.trial, value)
+        else:
+            self._fail(drawn.trial)
         return None
 
-    def _add(self, run: Trial, values: list[float]) -> None:
-        found = outcome(self.folder, run, (self.setting.experiment.objective,))
-        values.append(found.measures.get(self.setting.experiment.objective, math.nan))
+    def _add(self, drawn: Drawn, run: Trial) -> None:
+        measures = outcome(self.folder, run, (self.objective,)).measures or {}
+        drawn.values.append(measures.get(self.objective, math.nan))
 
-    def _told(self, trial: Any, values: list[float]) -> None:
-        """Tell a trial's value; one with a run that failed has failed."""
-        value = math.fsum(values) / len(values) if values else math.nan
-        if math.isfinite(value):
-            self.study.tell(trial, value)
-        else:
-            self.study.tell(trial, state=optuna().trial.TrialState.FAIL)
+    def _fail(self, trial: Any) -> None:
+        self.study.tell(trial, state=self.states.FAIL)
 
     def may_continue(self, job: Job, step: int, value: float) -> bool:
-        trial = self.open[job.path][0]
+        trial = self.open[job.path][0].trial
         trial.report(value, step)
         return not trial.should_prune()
 
     def end(self, job: Job, answer: Answer) -> None:
-        trial, left, values = self.open.pop(job.path)
+        drawn, run = self.open.pop(job.path)
         self.waiting += self.parked
         self.parked = []
-        head = f"trial {trial.number + 1}: {job.label}"
+        head = f"trial {drawn.trial.number + 1}: {job.label}"
         if answer.pruned:
             self.say(f"{head}: pruned")
             files.write_json(Path(job.folder) / files.FAILED, files.Failed(PRUNED, PRUNED))
-            self.study.tell(trial, state=optuna().trial.TrialState.PRUNED)
+            self.study.tell(drawn.trial, state=self.states.PRUNED)
         elif answer.done:
-            self._add(next(r for r in self.runs(self.cell(trial)) if r.path == job.path), values)
-            self.say(f"{head}: {self.setting.experiment.objective} {values[-1]:.4g}")
-            self.waiting.insert(0, (trial, left, values))
+            self._add(drawn, run)
+            self.say(f"{head}: {self.objective} {drawn.values[-1]:.4g}")
+            self.waiting.insert(0, drawn)
         elif answer.code:
-            self.say(f"{head}: {answer.message}")
+            self.say(f"{head}: {answer.said}")
             if answer.code in FATAL:
                 self.stopped = Diagnostic(answer.code, answer.message)
             else:
-                self.study.tell(trial, state=optuna().trial.TrialState.FAIL)
+                self._fail(drawn.trial)
+
+
+def _drawn_cell(setting: Setting, trial: Any) -> Cell:
+    """The cell of a trial. Raises UserError where the trials before it were drawn from other values."""
+    try:
+        return setting.experiment.cell(tuple(_suggested(trial, f) for f in setting.experiment.factors))
+    except ValueError as error:
+        message = f"the trials of this search were drawn from other values: {error}"
+        hint = "what varies has changed since: choose another folder (`-o DIR`), or delete that one"
+        raise UserError("changed-experiment", message, hint) from None
 
 
 def _suggested(trial: Any, factor: Factor) -> str:
@@ -207,11 +230,19 @@ def found_so_far(setting: Setting, folder: Path) -> Results:
     found = study(setting, folder) if (folder / JOURNAL).exists() else None
     speed, factors = machine_speed(), setting.experiment.factors
     drawn = [t for t in (found.trials if found is not None else ()) if all(f.path in t.params for f in factors)]
-    cells = [planned(setting, _frozen_cell(setting, frozen), speed) for frozen in drawn]
+    cells = [cell for frozen in drawn for cell in _fit(setting, _frozen_cell(setting, frozen), speed)]
     distinct = list({c.trials[0].path: c for c in cells}.values())
     wanted = setting.experiment.wanted()
     outcomes: dict[str, Outcome] = {t.path: outcome(folder, t, wanted) for c in distinct for t in c.trials}
     return results(setting.experiment, _ranked(setting, distinct, outcomes), outcomes, {})
+
+
+def _fit(setting: Setting, cell: Cell, speed: float) -> list[PlannedCell]:
+    """A cell as it is run; nothing of one that does not check."""
+    try:
+        return [planned(setting, cell, speed)]
+    except Unfit:
+        return []
 
 
 def _frozen_cell(setting: Setting, frozen: Any) -> Cell:
@@ -229,8 +260,7 @@ def _ranked(setting: Setting, cells: Sequence[PlannedCell], outcomes: dict[str, 
     sign = -1.0 if kind is not None and kind.higher else 1.0
 
     def rank(cell: PlannedCell) -> float:
-        values = [outcomes[t.path].measures.get(objective, math.nan) for t in cell.trials]
-        value = math.fsum(values) / len(values)
+        value = mean([(outcomes[t.path].measures or {}).get(objective, math.nan) for t in cell.trials])
         return sign * value if math.isfinite(value) else math.inf
 
     return sorted(cells, key=rank)
@@ -242,7 +272,8 @@ def search_plan(setting: Setting) -> list[str]:
     search = e.search
     assert search is not None
     pruned = f", pruned by {search.prune}" if search.prune else ""
-    lines = [f"{e.name}: {search.trials} trials by {search.kind}{pruned}, {e.seeds} seeds each, of {e.net}"]
+    how = f"{plural(search.trials, 'trial')} by {search.kind}{pruned}"
+    lines = [f"{e.name}: {how}, {plural(e.seeds, 'seed')} each, of {e.net}"]
     for f in e.factors:
         span = f.range
         drawn = (

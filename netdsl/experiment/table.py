@@ -207,7 +207,7 @@ def data(results: Results) -> dict[str, Any]:
 
 def _row(row: Row) -> dict[str, Any]:
     amounts = {m: {"mean": _finite(a.mean), "deviation": a.deviation, "n": a.n} for m, a in row.amounts.items()}
-    runs = [{"seed": t.seed, "folder": t.path, **r} for t, r in zip(row.trials, row.runs, strict=True)]
+    runs = [{"seed": t.seed, "folder": t.path, **(r or {})} for t, r in zip(row.trials, row.runs, strict=True)]
     failed = [{"seed": t.seed, "folder": t.path, "why": why} for t, why in row.failed]
     return {"values": row.cell.values, "measures": amounts, "runs": runs, "failed": failed}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from netdsl.diagnostics.memory import available, said
 from netdsl.experiment.planned import PlannedCell, Setting, cores
 from netdsl.render.numbers import plural, scaled
 from netdsl.render.table import columns
@@ -31,7 +32,24 @@ def plan_text(setting: Setting, cells: Sequence[PlannedCell]) -> str:
         workers = min(cores(), runs)
         wall = START + sum(s * len(c.trials) for s, c in zip(known, cells, strict=True)) / workers
         lines.append(f"  about {duration(wall)} on {plural(workers, 'core')} of this machine")
+    lines += _too_large(cells, min(cores(), runs))
     return "\n".join(lines)
+
+
+def _too_large(cells: Sequence[PlannedCell], workers: int) -> list[str]:
+    """What is to be said where runs take more memory than is free here."""
+    free = available()
+    if free is None:
+        return []
+    large = [c for c in cells if (c.memory or 0) > free]
+    if large:
+        named = "; ".join(f"{c.cell.label}: {said(c.memory or 0)}" for c in large[:MOST])
+        return [f"  {plural(len(large), 'cell')} will not fit into the {said(free)} of memory that are free: {named}"]
+    most = max((c.memory or 0 for c in cells), default=0)
+    if workers * most > free:
+        fit = f"`--workers {free // most}` fits"
+        return [f"  {workers} runs at once take up to {said(workers * most)} of memory, {said(free)} are free: {fit}"]
+    return []
 
 
 def _cost(cell: PlannedCell) -> list[str]:

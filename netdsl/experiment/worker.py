@@ -62,6 +62,11 @@ class Answer(Struct, frozen=True):
     hint: str = ""
     report: tuple[int, float] | None = None
 
+    @property
+    def said(self) -> str:
+        """What went wrong, and what helps."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
 
 class Orders(Struct, frozen=True):
     """A line from the process that gives jobs: a job, or whether a watched run may continue."""

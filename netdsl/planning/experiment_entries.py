@@ -15,6 +15,7 @@ from netdsl.elaborate.nets import block_of
 from netdsl.planning.experiment_reading import FORMS
 from netdsl.planning.experiment_shown import Shown
 from netdsl.planning.experiments import Experiment, Factor, Range, Search, text_of
+from netdsl.planning.measures import OF_RUN
 from netdsl.planning.recipes import Family, NetReference, find_recipe, nets_of
 from netdsl.recipe.resolve import field_names
 from netdsl.source import Place
@@ -87,6 +88,7 @@ class _Reader(Shown):
         comparisons = self._each(ast.Comparison, lambda n: self._comparison(n, search))
         figures = self._each(ast.Plot, self._figure)
         self._attempt(self._check_size, factors, search)
+        self._attempt(self._check_objective, search, measures)
         if self.silent or any(d.severity == "error" for d in self.found) or self.net is None:
             return Read(None, tuple(self.found), self.net, self.recipe)
         made = Experiment(
@@ -291,6 +293,15 @@ class _Reader(Shown):
             raise fault(
                 "too-large", message, self._place(self.node.name), "a search draws some: `search = random(100)`"
             )
+
+    def _check_objective(self, search: Search | None, measures: tuple[str, ...]) -> None:
+        """Raise Fault for a search that looks at what needs no training."""
+        if search is not None and measures and measures[0] in OF_RUN and not OF_RUN[measures[0]].timed:
+            entry = self.entries["measure"]
+            assert isinstance(entry, ast.Measure)
+            message = f"a search looks at the first measure, and `{measures[0]}` is known without training"
+            hint = f"`measure = [validation.top1, {', '.join(measures)}]`; one factor and no `search` shows them all"
+            raise fault("bad-value", message, self._place(entry.paths[0]), hint)
 
 
 def _range(node: Any) -> ast.Call | None:

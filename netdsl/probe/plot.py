@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from netdsl.probe.model import Plot
-from netdsl.training.report.svg import marks
+from netdsl.render.numbers import round_numbers
 
 WIDTH, HEIGHT = 480, 260
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 30, 40
@@ -25,7 +25,7 @@ def plot(made: Plot) -> str:
     if not series:
         return ""
     every = [p for points in series.values() for p in points]
-    x_marks, y_marks = (marks(min(v), max(v)) for v in zip(*every, strict=True))
+    x_marks, y_marks = (round_numbers(min(v), max(v)) for v in zip(*every, strict=True))
     across, up = (LEFT, WIDTH - RIGHT, x_marks), (HEIGHT - BOTTOM, TOP, y_marks)
     head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(made.title)}">'
     title = f'<text x="{LEFT}" y="16" class="title">{escape(made.title)}</text>'

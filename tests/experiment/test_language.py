@@ -64,7 +64,7 @@ def test_components_and_constants_as_values() -> None:
 
 def test_ranges_are_whole_where_both_ends_are() -> None:
     made = experiment(
-        "vary width = log(4, 64)\nvary optimizer.lr = uniform(0, 0.5)\nsearch = random(5)\nmeasure=[params]"
+        "vary width = log(4, 64)\nvary optimizer.lr = uniform(0, 0.5)\nsearch = random(5)\nmeasure=[test.top1]"
     )
     ranges = [f.range for f in made.factors if f.range]
     assert [(r.low, r.high, r.log, r.whole) for r in ranges] == [(4, 64, True, True), (0, 0.5, False, False)]
@@ -80,11 +80,11 @@ def test_ranges_are_whole_where_both_ends_are() -> None:
         ("vary width = [8, 8]\nmeasure = [params]", "bad-value", "8"),
         ("vary width = [8]\nvary width = [4]\nmeasure = [params]", "duplicate-field", "width"),
         ("vary width = log(1, 8)\nmeasure = [params]", "field-value", "width"),
-        ("vary width = log(0, 8)\nsearch = random(3)\nmeasure = [params]", "bad-value", "log(0, 8)"),
-        ("search = random(3)\nmeasure = [params]", "empty-grid", "E"),
-        ("search = rando(3)\nvary width = [1]\nmeasure = [params]", "unknown-word", "rando(3)"),
-        ("search = tpe(3, prun=median)\nvary width = [1]\nmeasure = [params]", "unknown-argument", "prun=median"),
-        ("search = tpe(3, prune=mean)\nvary width = [1]\nmeasure = [params]", "unknown-word", "prune=mean"),
+        ("vary width = log(0, 8)\nsearch = random(3)\nmeasure = [test.top1]", "bad-value", "log(0, 8)"),
+        ("search = random(3)\nmeasure = [test.top1]", "empty-grid", "E"),
+        ("search = rando(3)\nvary width = [1]\nmeasure = [test.top1]", "unknown-word", "rando(3)"),
+        ("search = tpe(3, prun=median)\nvary width = [1]\nmeasure = [test.top1]", "unknown-argument", "prun=median"),
+        ("search = tpe(3, prune=mean)\nvary width = [1]\nmeasure = [test.top1]", "unknown-word", "prune=mean"),
         ("seeds = 0\nmeasure = [params]", "bad-value", "0"),
         ("seeds = true\nmeasure = [params]", "bad-value", "true"),
         ("recipe = Shrt\nmeasure = [params]", "unknown-recipe", "Shrt"),
@@ -103,12 +103,20 @@ def test_ranges_are_whole_where_both_ends_are() -> None:
         ("measure = [params]\nplot line(x=macs)", "missing-argument", "plot line(x=macs)"),
         ("measure = [params]\nplot line(x=macs, y=params, hue=macs)", "unknown-argument", "hue"),
         ("measure = [params]\nplot line(x=macs, y=params, yscale=lgo)", "unknown-word", "lgo"),
+        ("vary width = [1, 2]\nsearch = random(3)\nmeasure = [params, test.top1]", "bad-value", "params"),
+        ("vary validation = [0, 0.2]\nmeasure = [validation.top1]", "unknown-measure", "validation.top1"),
         ("vary width = [4, 0]\nmeasure = [params]", "unfit-cell", "0"),
         ("vary optimizer.lr = [0.1, nothing]\nmeasure = [params]", "unfit-cell", "nothing"),
     ],
 )
 def test_mistakes(entries: str, code: str, at: str) -> None:
     assert mistakes(entries) == [(code, at)]
+
+
+def test_a_measure_that_some_cells_do_not_have() -> None:
+    (found,) = spec("vary validation = [0.2, 0]\nmeasure = [validation.top1]").diagnostics
+    assert found.message == "the recipe holds nothing out for validation with `validation = 0`"
+    assert spec("vary validation = [0.2, 0.1]\nmeasure = [validation.top1]").diagnostics == ()
 
 
 def test_a_path_that_is_both() -> None:
@@ -150,6 +158,20 @@ def test_a_comparison_with_too_few_pairs() -> None:
     (found,) = spec(entries).diagnostics
     assert (found.severity, found.message) == ("warning", "5 pairs can't reach p < 0.05; 6 can")
     assert spec(entries.replace("5", "6")).diagnostics == ()
+
+
+def test_cells_that_do_not_fit_into_memory_are_said_in_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    from netdsl import open_spec
+    from netdsl.experiment import text as plan
+
+    made = spec("vary width = [8, 16]\nseeds = 2\nmeasure = [test.top1]").source
+    monkeypatch.setattr(plan, "cores", lambda: 2)
+    most = max(c.memory or 0 for c in open_spec(made).experiment().cells)
+    for free, expected in ((10 * most, ""), (most - 1, "1 cell will not fit"), (most, "`--workers 1` fits")):
+        monkeypatch.setattr(plan, "available", lambda free=free: free)
+        said = str(open_spec(made).experiment())
+        assert expected in said
+        assert ("memory" in said) == bool(expected)
 
 
 def test_words_of_experiments_stay_free_as_names() -> None:

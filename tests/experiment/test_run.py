@@ -89,7 +89,6 @@ def test_what_has_ended_is_kept(done: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_more_seeds_keep_the_runs(done: Path, tmp_path: Path) -> None:
     subprocess.run(["cp", "-r", done, tmp_path / "more"], check=True)
     kept = (tmp_path / "more" / "width=4" / "seed-0" / "run.json").stat().st_mtime_ns
@@ -167,7 +166,6 @@ def test_killed_at_ten_random_moments(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_worker_that_dies_is_named_and_its_run_tried_again(done: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = subprocess.Popen(
@@ -219,7 +217,6 @@ def test_a_run_that_ends_its_worker_twice_fails(tmp_path: Path, monkeypatch: pyt
     assert [a.code for a in source.answers] == ["worker-died"]
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_checkpoint_and_no_process(tmp_path: Path) -> None:
     path = spec(tmp_path, ENTRIES.replace("[4, 8]", "[4]").replace("compare test.top1 against width = 4", ""))
@@ -366,3 +363,64 @@ def test_a_full_disk_ends_it_and_nothing_is_lost(
     assert "No space left on device" in said
     assert (tmp_path / "full" / "index.html").read_bytes() == before
     assert not list((tmp_path / "full").glob(".*.tmp"))
+
+
+def amount(value: float) -> dict[str, float]:
+    return {"test.top1": value, "params": 1.0}
+
+
+@pytest.fixture
+def shown() -> Any:
+    """An experiment's results made by hand: the seed 0 of the first cell has not ended."""
+    import netdsl
+    from netdsl.experiment.files import Outcome
+    from netdsl.experiment.results import results
+
+    entries = ENTRIES.replace("seeds   = 2", "seeds   = 7").replace("[4, 8]", "[0, 4, 8]").replace("= 4", "= 8")
+    entries = entries.replace("y=test.top1", "y=test.top1, xscale=log")
+    net = NET.replace("linear(width)", "linear(1 + width)")
+    made = netdsl.open_spec(netdsl.Source(f"{net}experiment E for Example {{{entries}}}")).experiment()
+
+    def gain(trial: Any) -> float:
+        return {"0": 0.0, "4": 0.004, "8": 0.1}[trial.cell.values["width"]] * (1 + trial.number % 3)
+
+    trials = [t for c in made.cells for t in c.trials]
+    outcomes = {t.path: Outcome(t, amount(0.8 - gain(t)) if t is not trials[0] else None) for t in trials}
+    return results(made.setting.experiment, made.cells, outcomes, {})
+
+
+def test_what_is_sure_is_decided_by_holm(shown: Any) -> None:
+    """Seven pairs of one sign have p = .016, six .031: with two tests .031 each, or .062 where one pair is missing."""
+    from netdsl.experiment.page import page
+
+    (tests,) = (c.tests for c in shown.compared)
+    assert [t.found.pairs for t in tests] == [6, 7]
+    assert [round(t.corrected, 3) for t in tests] == [0.031, 0.031]
+    text = page(shown)
+    assert text.count("<span class=sure>") == 2 * 6
+    assert shown.total == 21
+    assert shown.ended == 20
+
+
+def test_the_numbers_of_a_cell_lead_to_its_first_run_that_ended(shown: Any) -> None:
+    from netdsl.experiment.page import page
+
+    text = page(shown)
+    for i in range(3):
+        assert text.count(f'id="cell-{i}"') == 1
+
+
+def test_an_axis_that_begins_at_0_is_not_logarithmic(shown: Any) -> None:
+    from netdsl.experiment.figure import svg
+
+    text = svg(shown, shown.experiment.figures[0])
+    assert text.count("<circle") == 3
+    assert "nan" not in text
+
+
+def test_a_notebook_shows_figures_with_their_style(shown: Any, tmp_path: Path) -> None:
+    from netdsl.experiment.from_python import Results
+
+    text = Results(shown, tmp_path)._repr_html_()
+    assert ".figure .c0{" in text
+    assert "body{" not in text

@@ -19,9 +19,10 @@ from paths import SPECS
 from PIL import Image
 
 from netdsl.cli.main import main
+from netdsl.render.numbers import round_numbers
 from netdsl.training.kernels.memory import resident
 from netdsl.training.report.progress import Progress
-from netdsl.training.report.svg import curves, data_url, marks, matrix, smoothed
+from netdsl.training.report.svg import curves, data_url, matrix, smoothed
 
 SPEC = """
 net Small(classes=10) {
@@ -139,7 +140,7 @@ def test_masks_are_shown_beside_the_truth(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0.003, 2.31), (1e-9, 3e-3), (5, 5), (0, 0), (-3, 7), (1, 138000)])
 def test_marks_are_round_and_enclose(low: float, high: float) -> None:
-    found = marks(low, high)
+    found = round_numbers(low, high)
     assert found[0] <= low + 1e-12
     assert found[-1] >= high - 1e-12 * abs(high)
     assert 2 <= len(found) <= 7

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from netdsl.render.numbers import round_numbers
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -30,7 +32,7 @@ def curves(title: str, series: Mapping[str, Series], noisy: bool = True, named: 
     if not shown:
         return ""
     xs, ys = zip(*(p for line in shown.values() for p in line), strict=True)
-    frame = _Frame(marks(min(xs), max(xs)), marks(min(ys), max(ys)))
+    frame = _Frame(round_numbers(min(xs), max(xs)), round_numbers(min(ys), max(ys)))
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
     parts += [f'<text x="8" y="16" class="title">{escape(title)}</text>', *frame.grid()]
     for name, line in shown.items():
@@ -79,15 +81,6 @@ class _Frame:
         below = f'y="{HEIGHT - 18}" class="middle"'
         parts += [f'<text x="{self.across(value):.1f}" {below}>{value:,.6g}</text>' for value in self.x]
         return [*parts, f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" class="right">step</text>']
-
-
-def marks(low: float, high: float, about: int = 4) -> list[float]:
-    """Round numbers from at most `low` to at least `high`, at steps of 1, 2 or 5 times a power of ten."""
-    span = high - low or abs(high) or 1.0
-    power = 10 ** math.floor(math.log10(span / about))
-    step = next(power * m for m in (1, 2, 5, 10) if span / (power * m) <= about)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [n * step for n in range(first, max(last, first + 1) + 1)]
 
 
 def smoothed(line: Series, least: int = 40) -> Series:
