@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test test-all laws lint types format mutants bench gpu-test gpu-bench gpu-wheels docs playground site clean
+.PHONY: setup demo test test-all laws lint types format mutants bench gpu-test gpu-bench gpu-wheels docs playground site course clean
 
 # torch first and by itself, so that nothing else chooses which build of it comes.
 $(READY): pyproject.toml constraints.txt requirements-dev.txt
@@ -87,6 +87,10 @@ playground: setup
 # The documentation as a site, a folder for any static server, with the playground where it was built before.
 site: setup
 	$(BIN)/python -m website.build out/site
+
+# Every figure of the course, by the commands that its lessons print; what was stopped goes on.
+course: setup
+	$(BIN)/python -m course.make
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,11 +15,11 @@ from mkdocs.utils import get_relative_url
 sys.path.insert(0, str(Path(__file__).parent.parent))  # MkDocs loads this file alone
 
 from website import fences
-from website.pages import api, commands, gallery, grammar, habits, lints, ops, project
+from website.pages import api, commands, course, gallery, grammar, habits, lints, ops, project
 
 HERE = Path(__file__).parent
 PLAYGROUND = HERE.parent / "out" / "playground"
-MADE = (grammar, ops, commands, api, lints, gallery, project)
+MADE = (grammar, ops, commands, api, lints, gallery, course, project)
 """Modules whose `pages()` are files of the site by path: Markdown and drawings."""
 
 FILLED = {"habits": habits.table}
@@ -37,6 +37,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     config.extra["playground"] = PLAYGROUND.is_dir()
     (shown,) = (part["Gallery"] for part in config.nav or [] if "Gallery" in part)
     shown += [f"gallery/{name}.md" for name in gallery.names()]
+    (lessons,) = (part["Course"] for part in config.nav or [] if "Course" in part)
+    lessons += course.paths()
     return config
 
 

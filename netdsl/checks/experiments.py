@@ -162,6 +162,9 @@ def _told(
     experiment: Experiment, cells: Sequence[Cell], broken: Sequence[Broken], module: Module
 ) -> Iterator[Diagnostic]:
     """A mistake for each value with which no cell checks, and one for all other cells that don't."""
+    if len(cells) > 1 and _all_alike(cells, broken):
+        yield _unfit("no cell checks", broken[0].mistake, experiment.at, module)
+        return
     rest = list(broken)
     for factor in experiment.factors:
         for value, place in zip(factor.values, factor.places, strict=True):
@@ -173,6 +176,11 @@ def _told(
         yield _unfit(f"the cell `{rest[0].cell.label}` does not check", rest[0].mistake, experiment.at, module)
     elif rest:
         yield _several(experiment, len(cells), rest)
+
+
+def _all_alike(cells: Sequence[Cell], broken: Sequence[Broken]) -> bool:
+    """Whether no cell checks, and all for one reason."""
+    return len({b.cell.label for b in broken}) == len(cells) and len({b.mistake.message for b in broken}) == 1
 
 
 def _blamed(factor: Factor, value: str, cells: Sequence[Cell], broken: Sequence[Broken]) -> list[Broken]:

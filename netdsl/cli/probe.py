@@ -12,6 +12,7 @@ The findings come first, in sentences; a table compares each measured value with
   updates    the size of weight updates relative to the weights
   curvature  the largest eigenvalue of the Hessian, and the largest stable learning rate
 
+Several nets are shown beside each other: `netdsl probe a.net:Plain a.net:Residual shatter`.
 Without SIGNAL: signal, field and spectrum. `dead`, `paths`, `lr`, `updates` and `curvature` use the recipe's data
 (`--data` chooses others).
 """
@@ -38,6 +39,7 @@ from netdsl.diagnostics.diagnostic import did_you_mean
 from netdsl.render.output import json_text
 
 if TYPE_CHECKING:
+    from netdsl.probe.model import Probed
     from netdsl.probe.subject import Subject
 
 NAMES = ("signal", "dead", "shatter", "field", "spectrum", "paths", "lr", "updates", "curvature")
@@ -49,6 +51,7 @@ EXAMPLES = """\
 examples:
   netdsl probe resnet_cifar:ResNet56                 signal, field and spectrum of fresh weights
   netdsl probe mlp.net:Deep signal --init xavier,kaiming,pytorch
+  netdsl probe a.net:Plain a.net:Residual shatter -o shatter.svg -o shatter.json
   netdsl probe lenet lr curvature -o lenet.html
   netdsl probe runs/LeNet5-1 dead spectrum --json
 """
@@ -56,36 +59,37 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_target(parser, what="a spec, and after a colon a net or a recipe of it; or a run directory")
-    parser.add_argument("signals", metavar="SIGNAL", nargs="*", help=", ".join(NAMES))
+    parser.add_argument("words", metavar="SIGNAL", nargs="*", help=f"{', '.join(NAMES)}; or another net or run")
     add_recipe_options(parser)
     parser.add_argument("--data", metavar="SOURCE", help="the data, as in a recipe (default: those of the recipe)")
     parser.add_argument("--init", metavar="A,B", help="compare initializations in `signal`: `--init xavier,kaiming`")
     parser.add_argument("--samples", type=int, default=64, metavar="N", help="the number of samples (64)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of weights and inputs (0)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("-o", "--output", metavar="FILE", help="the page to write (`.html`), instead of text")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", action="append", default=[],
+        help="write a page (.html), the plots (.svg) or the numbers (.json) instead of text; several times for several",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
-    _check(args)
+    signals = [w for w in args.words if w in NAMES]
+    targets = [args.spec, *(w for w in args.words if w not in NAMES)]
+    _check(args, signals)
     from netdsl.cli.training import guarded
 
     with guarded():
-        from netdsl.probe.signals import probe
-        from netdsl.probe.subject import with_init
+        from netdsl.probe.beside import beside
 
-        subject = _subject(args)
-        words = [w.strip() for w in (args.init or "").split(",") if w.strip()]
-        found = probe(subject, args.signals, [(w, with_init(subject, w)) for w in words])
+        each = [_probed(args, target, signals) for target in targets]
+        found = beside(each, [_name(target) or one.net for target, one in zip(targets, each, strict=True)])
+    for path in args.output:
+        write(path, _written(found, path))
+        print(path)
     if args.output:
-        from netdsl.probe.page import page
-
-        write(args.output, page(found))
-        print(args.output)
-    elif args.json:
-        from netdsl.probe.model import data
-
-        print(json_text(data(found)))
+        return 0
+    if args.json:
+        print(_written(found, ".json"), end="")
     else:
         from netdsl.probe.text import text
         from netdsl.render.paint import paint_for
@@ -94,30 +98,63 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check(args: argparse.Namespace) -> None:
+def _probed(args: argparse.Namespace, target: str, signals: list[str]) -> Probed:
+    """What is found of one net."""
+    from netdsl.probe.signals import probe
+    from netdsl.probe.subject import with_init
+
+    subject = _subject(args, target, signals)
+    words = [w.strip() for w in (args.init or "").split(",") if w.strip()]
+    return probe(subject, signals, [(w, with_init(subject, w)) for w in words])
+
+
+def _name(target: str) -> str | None:
+    """What a target is called: the net or the recipe behind the colon, or a run directory's name."""
+    return os.path.basename(os.path.normpath(target)) if os.path.isdir(target) else split_target(target)[1]
+
+
+def _written(found: Probed, path: str) -> str:
+    """What was found in the form that a file's name asks for."""
+    if path.endswith(".json"):
+        from netdsl.probe.model import data
+
+        return json_text(data(found)) + "\n"
+    from netdsl.probe.page import drawings, page
+
+    return drawings(found) if path.lower().endswith(".svg") else page(found)
+
+
+def _check(args: argparse.Namespace, signals: list[str]) -> None:
     """Raise Failure for what can be refused before torch is loaded."""
-    for name in args.signals:
-        if name not in NAMES:
+    for name in args.words:
+        if name not in NAMES and not _is_target(name):
             raise Failure(f"there is no signal `{name}`", did_you_mean(name, NAMES) or f"signals: {', '.join(NAMES)}")
     if args.samples < 1:
         raise Failure(f"`--samples {args.samples}` should be a number from 1")
-    if args.output and os.path.splitext(args.output)[1].lower() != ".html":
-        raise Failure(f"cannot write to {args.output}", "name a file that ends in .html, or print with `--json`")
-    if args.init and args.signals and "signal" not in args.signals:
+    for path in args.output:
+        if os.path.splitext(path)[1].lower() not in (".html", ".svg", ".json"):
+            raise Failure(f"cannot write to {path}", "name a file that ends in .html, .svg or .json")
+    if args.init and signals and "signal" not in signals:
         raise Failure("`--init` compares initialisations in `signal`, which is not asked for")
 
 
-def _subject(args: argparse.Namespace) -> Subject:
+def _is_target(word: str) -> bool:
+    """Whether a word is another net or run: none of them looks like a misspelt signal."""
+    return ":" in word or word.endswith(".net") or os.path.isdir(word)
+
+
+def _subject(args: argparse.Namespace, target: str, signals: list[str]) -> Subject:
     """The net of a spec with its recipe, or of a run with its weights."""
     from netdsl.probe.subject import Subject, of_known_sizes, of_run
 
-    if os.path.isdir(args.spec) and not args.spec.endswith(".net"):
-        return of_run(Path(args.spec), args.data, args.samples, args.seed)
+    if os.path.isdir(target) and not target.endswith(".net"):
+        return of_run(Path(target), args.data, args.samples, args.seed)
     from netdsl.cli.training import open_recipe, settings_of
     from netdsl.recipe.schema import Recipe
     from netdsl.selection import select
 
-    if READS_DATA.intersection(args.signals):
+    args = argparse.Namespace(**{**vars(args), "spec": target})
+    if READS_DATA.intersection(signals):
         net, recipe = open_recipe(args)
     else:  # a net that does not fit its recipe's data has signals all the same
         path, name = split_target(args.spec)

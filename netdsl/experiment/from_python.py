@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from netdsl.checks.experiments import MOST_NAMED
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
-from netdsl.experiment.figure import STYLE, svg
+from netdsl.experiment.figure import svg
 from netdsl.experiment.opened import opened
 from netdsl.experiment.page import page
 from netdsl.experiment.planned import Setting, Unfit
@@ -24,6 +24,7 @@ from netdsl.experiment.search import found_so_far, search_plan, search_trials
 from netdsl.experiment.table import data, text
 from netdsl.experiment.text import plan_text
 from netdsl.pipeline import Spec
+from netdsl.render.figure import STYLE
 
 
 class Results:

@@ -7,25 +7,27 @@ from html import escape
 from netdsl.probe.model import Finding, Probed
 from netdsl.probe.plot import plot
 from netdsl.probe.text import number
+from netdsl.render.figure import STYLE, stacked
 from netdsl.version import __version__
 
-SHEET = """
-:root{--b:#fff;--t:#1e293b;--m:#64748b;--l:#d5dce5;--c0:#2563eb;--c1:#dc2626;--c2:#15803d;--c3:#b45309;--c4:#7c3aed;
---c5:#0891b2;color-scheme:light dark}
-@media(prefers-color-scheme:dark){:root{--b:#0d1117;--t:#e5e9f0;--m:#9aa7b8;--l:#30363d;--c0:#6ea8fe;--c1:#f87171;
---c2:#4ade80;--c3:#fbbf24;--c4:#b79bff;--c5:#4dd4e8}}
+SHEET = (
+    """
+:root{--b:#fff;--t:#1e293b;--m:#64748b;--l:#d5dce5;color-scheme:light dark}
+@media(prefers-color-scheme:dark){:root{--b:#0d1117;--t:#e5e9f0;--m:#9aa7b8;--l:#30363d;--c0:#6ea8fe;--c1:#ff9f6b;
+--c2:#4ade80;--c3:#b79bff;--c4:#fbbf24;--c5:#4dd4e8;--c6:#f472b6;--c7:#cbd5e1}}
 body{margin:2rem auto;max-width:62rem;padding:0 1rem;background:var(--b);color:var(--t);
 font:15px/1.45 'Helvetica Neue',Helvetica,Arial,sans-serif}
 h1{font-size:1.5rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .4rem;border-top:1px solid var(--l);padding-top:1.2rem}
 p{margin:.2rem 0}.note{color:var(--m)}
 .plots{display:flex;flex-wrap:wrap;gap:1.2rem;margin:1rem 0}
-svg{width:29rem;max-width:100%}svg text{font:11px 'Helvetica Neue',Helvetica,Arial,sans-serif;fill:var(--m)}
-svg .title{font-size:13px;fill:var(--t)}svg line{stroke:var(--l)}polyline{fill:none;stroke-width:1.8}
+svg{width:29rem;max-width:100%}
 table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
 td,th{padding:.15rem .9rem .15rem 0;text-align:right;font-weight:400}
 th{color:var(--m);border-bottom:1px solid var(--l)}.text{text-align:left}
 details summary{cursor:pointer;color:var(--m);margin:.4rem 0}
-""" + "".join(f".s{i}{{stroke:var(--c{i})}}svg text.n{i}{{fill:var(--c{i})}}" for i in range(6))
+"""
+    + STYLE
+)
 
 OPEN = 14
 """A table of so many rows is open at first."""
@@ -40,6 +42,11 @@ def page(found: Probed) -> str:
 <title>{escape(found.net)}: probe</title><meta name="generator" content="netdsl {escape(__version__)}">
 <style>{SHEET}</style></head><body><h1>{escape(found.net)}</h1>{notes}{parts}</body></html>
 """
+
+
+def drawings(found: Probed) -> str:
+    """All plots as one SVG file, one below the other."""
+    return stacked([plot(p, alone=True) for f in found.findings for p in f.plots])
 
 
 def _finding(finding: Finding) -> str:

@@ -85,6 +85,12 @@ def layers(rows: Sequence[Row]) -> list[Row]:
     return sums if len(sums) > 1 else [r for r in rows if r.kind not in ("add", *_acting(rows))]
 
 
+def followed(rows: Sequence[Row]) -> list[Row]:
+    """The layers that a signal is followed over: all but the head."""
+    counted = layers(rows)
+    return counted[:-1] if len(counted) > 3 and counted[-1].kind != "add" else counted
+
+
 def _acting(rows: Sequence[Row]) -> set[str]:
     return {r.kind for r in rows if r.expected is not None and r.kind in ACTS} | set(ACTS)
 
@@ -99,7 +105,7 @@ def rate(numbers: Sequence[float | None]) -> float | None:
 
 
 def _said(name: str, rows: Sequence[Row]) -> list[str]:
-    counted = layers(rows)[:-1] if len(layers(rows)) > 3 else layers(rows)
+    counted = followed(rows)
     prefix = f"{name}: " if name else ""
     if len(counted) < 2:
         return [f"{prefix}the net has fewer than two layers: there is no course to follow"]
@@ -129,14 +135,16 @@ def _course(what: str, unit: str, count: int, numbers: Sequence[float | None]) -
 def _plots(rows: dict[str, list[Row]]) -> list[Plot]:
     forward: dict[str, tuple[tuple[float, float], ...]] = {}
     backward: dict[str, tuple[tuple[float, float], ...]] = {}
-    for name, found in rows.items():
-        label = name or "measured"
-        forward[label] = tuple((i, r.found.variance) for i, r in enumerate(found))
-        forward[f"{name} by theory".strip()] = tuple(
-            (i, r.expected.variance) for i, r in enumerate(found) if r.expected is not None
-        )
-        backward[label] = tuple((i, r.gradient) for i, r in enumerate(found) if r.gradient is not None)
+    unit = "layer"
+    for name, every in rows.items():
+        found = followed(every)
+        unit = "residual sum" if found and found[0].kind == "add" else "layer"
+        label = name if len(rows) > 1 else "measured"
+        forward[label] = tuple((i, r.found.variance) for i, r in enumerate(found, 1))
+        expected = tuple((i, r.expected.variance) for i, r in enumerate(found, 1) if r.expected is not None)
+        forward[f"{label} by theory"] = expected
+        backward[label] = tuple((i, r.gradient) for i, r in enumerate(found, 1) if r.gradient is not None)
     return [
-        Plot("variance of what each layer gives", "layer", "variance", forward, True),
-        Plot("squared gradient of what each layer gives", "layer", "gradient^2", backward, True),
+        Plot(f"variance after each {unit}", unit, "variance", forward, True),
+        Plot(f"squared gradient at each {unit}", unit, "squared gradient", backward, True),
     ]

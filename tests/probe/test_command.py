@@ -6,12 +6,14 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from probing import subject
 
 from netdsl.cli.main import main
 from netdsl.cli.probe import NAMES, READS_DATA
+from netdsl.probe.beside import beside
 from netdsl.probe.model import Finding, Plot, Probed, data
 from netdsl.probe.plot import plot
 from netdsl.probe.signals import SIGNALS
@@ -77,6 +79,28 @@ def test_json_and_page(run: Any) -> None:
     assert page.count("<h2>") == 2
     assert page.count("<svg") == 2
     assert not re.search(r"(src|href)=|@import|url\(|https?://", page)
+
+
+def test_several_nets_are_beside_each_other(run: Any) -> None:
+    words = ("a.net:N", "a.net:N", "spectrum", "-o", "b.svg", "-o", "b.json")
+    assert run(*words)[1] == "b.svg\nb.json\n"
+    found = json.loads(Path("b.json").read_text())
+    assert found["net"] == "N 1, N 2"
+    (finding,) = found["findings"]
+    assert finding["columns"][0] == "net"
+    assert {row[0] for row in finding["rows"]} == {"N 1", "N 2"}
+    ElementTree.fromstring(Path("b.svg").read_text())
+
+
+def test_what_is_the_same_for_all_nets_is_shown_once() -> None:
+    def of(net: str, y: float) -> Probed:
+        plot = Plot("t", "x", "y", {"the net": [(0, y)], "white noise": [(0, 1.0)]})
+        return Probed(net, (), (Finding("shatter", (f"it is {y}", "noise is 1"), ("d",), ((y,),), (plot,)),))
+
+    (finding,) = beside([of("A", 0.5), of("B", 0.25)], ["A", "B"]).findings
+    assert finding.said == ("A: it is 0.5", "B: it is 0.25", "noise is 1")
+    assert finding.rows == (("A", 0.5), ("B", 0.25))
+    assert list(finding.plots[0].series) == ["A", "B", "white noise"]
 
 
 def test_a_run_is_probed_with_its_weights(run: Any) -> None:

@@ -1,0 +1,1 @@
+"""The course: a folder for each lesson, with its text, its nets and what its commands have made."""

@@ -1,0 +1,92 @@
+"""Lessons as they are written: the commands of each, and the figures and the output below them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+_BLOCK = re.compile(r"^```console\n\$ (netdsl (?:.|\n)*?)\n```\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+class Lesson:
+    """One lesson: the text of its `lesson.md` and what stands in it. `number` and `name` are those of its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.number, _, self.name = folder.name.partition("-")
+        self.path = folder / "lesson.md"
+        self.text = self.path.read_text()
+
+    @property
+    def title(self) -> str:
+        return self.text.partition("\n")[0].removeprefix("# ")
+
+    @property
+    def idea(self) -> str:
+        """The first paragraph, as one line."""
+        return " ".join(self.text.split("\n\n")[1].split())
+
+    @property
+    def commands(self) -> list[Command]:
+        """The commands in order."""
+        return [Command(self.folder, m[1], m[2]) for m in _BLOCK.finditer(self.text)]
+
+    @property
+    def figures(self) -> list[str]:
+        """Paths of figures, below the lesson's folder."""
+        return re.findall(r"!\[[^\]]*\]\(([^)]+)\)", self.text)
+
+    def with_outputs(self) -> str:
+        """The text with what its commands said last."""
+        return _BLOCK.sub(
+            lambda m: f"```console\n$ {m[1]}\n```\n\n```text\n{Command(self.folder, m[1]).said}```", self.text
+        )
+
+
+class Command:
+    """A command of a lesson, which runs in the lesson's folder. `shown`: its output as the lesson shows it."""
+
+    def __init__(self, folder: Path, text: str, shown: str = "") -> None:
+        self.folder = folder
+        self.text = text
+        self.shown = shown
+
+    @property
+    def words(self) -> list[str]:
+        """The arguments behind `netdsl`."""
+        return shlex.split(self.text.replace("\\\n", " "))[1:]
+
+    @property
+    def kind(self) -> str:
+        return self.words[0]
+
+    @property
+    def made(self) -> Path:
+        """The folder of an experiment, or the JSON file of a probe."""
+        if self.kind == "experiment":
+            return self.folder / "experiments" / self.words[1].partition(":")[2]
+        return self.folder / next(w for w in self.words if w.endswith(".json"))
+
+    @property
+    def said(self) -> str:
+        """What the command found, as text: an experiment's tables, a probe's sentences."""
+        if self.kind == "experiment":
+            return (self.made / "table.txt").read_text()
+        found = json.loads(self.made.read_text())
+        return "".join(f"{line}\n" for finding in found["findings"] for line in finding["said"])
+
+
+def lessons() -> list[Lesson]:
+    """All lessons in order."""
+    return [Lesson(path.parent) for path in sorted(HERE.glob("*/lesson.md"))]
+
+
+def index() -> Iterator[str]:
+    """The lines of the course's list of lessons."""
+    for lesson in lessons():
+        yield f"- [{lesson.title}]({lesson.folder.name}/lesson.md): {lesson.idea}"

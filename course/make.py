@@ -1,0 +1,49 @@
+"""Makes all figures of the course, or those of some lessons: python -m course.make [NUMBER ...]
+
+Every command of a lesson is run in its folder. What was stopped continues where it was; delete a lesson's
+`experiments` to train it again from the start.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from course.lessons import HERE, Lesson, index, lessons
+
+MARK = "<!-- lessons -->\n"
+
+
+def main(numbers: list[str]) -> int:
+    """Run the commands. Returns the exit code of the first one that fails, else 0."""
+    for lesson in lessons():
+        if numbers and lesson.number not in numbers:
+            continue
+        for command in lesson.commands:
+            began = time.monotonic()
+            print(f"{lesson.folder.name}: {command.text}", flush=True)
+            done = _run(command.words, lesson.folder)
+            if done != 0:
+                return done
+            print(f"  {time.monotonic() - began:.0f} s", flush=True)
+        lesson.path.write_text(Lesson(lesson.folder).with_outputs())
+    page = HERE / "README.md"
+    before, mark, _ = page.read_text().partition(MARK)
+    page.write_text(f"{before}{mark}\n" + "\n".join(index()) + "\n")
+    return 0
+
+
+def _run(words: list[str], folder: Path) -> int:
+    path = os.pathsep.join(filter(None, (str(HERE.parent), os.environ.get("PYTHONPATH"))))
+    quiet = ["-q"] if words[0] == "experiment" else []
+    command = [sys.executable, "-m", "netdsl", *words, *quiet]
+    return subprocess.run(
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.DEVNULL
+    ).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

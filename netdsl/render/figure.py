@@ -1,0 +1,321 @@
+"""Charts as SVG: lines, bars and scattered points with their deviations, each mark with words and perhaps a link.
+
+Colours are classes (`c0` to `c7`), so that a page can have others in the dark; a file of its own brings its style.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from html import escape
+from itertools import pairwise
+from typing import Literal
+
+from msgspec import Struct
+
+from netdsl.render.numbers import round_numbers
+
+WIDTH, HEIGHT = 560, 340
+LEFT, RIGHT, TOP, BOTTOM = 66, 18, 34, 52
+"""Margins in pixels. Each row of the legend adds ROW above."""
+ROW = 18
+COLOURS = 8
+DODGE = 6.0
+"""Pixels between the lines of two colours at one value, where they have deviations."""
+MOST_POINTS = 12
+"""Marks of a line up to which each has a dot."""
+MOST_TICKS = 7
+RAISED = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
+
+STYLE = """
+.figure text{font:12px 'Helvetica Neue',Helvetica,Arial,sans-serif;fill:var(--m,#5b6676)}
+.figure .title{font-size:14px;font-weight:600;fill:var(--t,#1e293b)}.figure .axis{fill:var(--t,#1e293b)}
+.figure line{stroke:var(--l,#e3e8ef)}.figure .base{stroke:var(--m,#94a3b8)}
+.figure polyline{fill:none;stroke-width:2;stroke-linejoin:round}.figure .spread{stroke-width:1.5}
+.figure .dashed{stroke-width:1.5;stroke-dasharray:5 4;opacity:.8}
+.figure .mark{stroke:var(--b,#fff);stroke-width:1.5}.figure .run{fill-opacity:.75}
+""" + "".join(
+    f".figure .c{i}{{stroke:var(--c{i},{c})}}.figure .f{i}{{fill:var(--c{i},{c})}}"
+    for i, c in enumerate(("#2563eb", "#d9480f", "#15803d", "#7c3aed", "#b45309", "#0e7490", "#be185d", "#475569"))
+)
+
+
+class Mark(Struct, frozen=True):
+    """A point of a chart: where, how far its runs spread, what it is in words, and where it leads."""
+
+    x: float
+    y: float
+    spread: float = 0.0
+    said: str = ""
+    link: str = ""
+
+
+class Series(Struct, frozen=True):
+    """The marks of one colour. `dashed`: a reference; `alike`: with the colour of the series before it."""
+
+    name: str
+    marks: tuple[Mark, ...]
+    dashed: bool = False
+    alike: bool = False
+
+
+class Chart(Struct, frozen=True, kw_only=True):
+    """A chart. `across`, `up`: the headings of the axes; `names`: what stands along x where it is no number;
+    `legend`: what the names of the series are values of. `xlog` None: as the values are spread."""
+
+    title: str
+    kind: Literal["line", "bars", "scatter"] = "line"
+    across: str
+    up: str
+    series: tuple[Series, ...]
+    names: tuple[str, ...] = ()
+    legend: str = ""
+    xlog: bool | None = None
+    ylog: bool = False
+
+
+class Axis(Struct, frozen=True):
+    """Where numbers lie along an axis from `start` to `end`, and what stands at which of them."""
+
+    start: float
+    end: float
+    low: float
+    high: float
+    log: bool
+    ticks: tuple[tuple[float, str], ...]
+
+    def at(self, value: float) -> float:
+        """The place of a number in the image."""
+        low, high, value = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
+        return self.start + (value - low) / (high - low or 1.0) * (self.end - self.start)
+
+
+def draw(chart: Chart, alone: bool = False, empty: str = "nothing is measured yet") -> str:
+    """A chart as SVG; `alone`: as a file of its own. Without a mark it says so, as `empty`."""
+    top, legend = _legend(chart)
+    height = HEIGHT + top - TOP
+    space = ' xmlns="http://www.w3.org/2000/svg"' if alone else ""
+    head = f'<svg class="figure"{space} viewBox="0 0 {WIDTH} {height}" role="img" '
+    head += f'aria-label="{escape(chart.title)}">'
+    style = f"<style>{STYLE}</style><rect width='{WIDTH}' height='{height}' fill='#fff'/>" if alone else ""
+    parts = [head, style, f'<text x="{LEFT - 46}" y="20" class="title">{escape(chart.title)}</text>']
+    if any(s.marks for s in chart.series):
+        parts += [*_body(chart, top, float(height - BOTTOM)), *legend]
+    else:
+        parts.append(f'<text x="{WIDTH / 2}" y="{height / 2}" text-anchor="middle">{escape(empty)}</text>')
+    return "".join([*parts, "</svg>"])
+
+
+def stacked(drawings: Sequence[str]) -> str:
+    """Charts as files of their own, one below the other in one file."""
+    shown = [d for d in drawings if d]
+    if len(shown) == 1:
+        return shown[0]
+    heights = [int(re.findall(r'viewBox="0 0 \d+ (\d+)"', d)[0]) for d in shown]
+    places = [sum(heights[:i]) for i in range(len(shown))]
+    inner = "".join(
+        d.replace("<svg ", f'<svg y="{y}" width="{WIDTH}" height="{h}" ', 1)
+        for d, y, h in zip(shown, places, heights, strict=True)
+    )
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {sum(heights)}" role="img">{inner}</svg>'
+
+
+def _body(chart: Chart, top: int, base: float) -> Iterator[str]:
+    across, up = _across(chart), _up(chart, float(top + 8), base)
+    yield from _grid(chart, across, up)
+    if chart.kind == "bars":
+        yield from _bars(chart.series, across, up)
+        return
+    spread = any(m.spread for s in chart.series for m in s.marks)
+    beside = DODGE if spread and chart.kind == "line" else 0.0
+    for number, one in enumerate(chart.series):
+        shift = (number - (len(chart.series) - 1) / 2) * beside
+        yield from _curve(_colour(chart, number), one, across, up, shift, joined=chart.kind == "line")
+
+
+def _colour(chart: Chart, number: int) -> int:
+    """The colour of a series."""
+    plain = sum(not s.alike for s in chart.series[: number + 1])
+    return max(0, plain - 1) % COLOURS
+
+
+# Axes
+
+
+def _across(chart: Chart) -> Axis:
+    start, end = float(LEFT), float(WIDTH - RIGHT)
+    if chart.names:
+        ticks = tuple((float(i), n) for i, n in enumerate(chart.names))
+        return Axis(start, end, -0.5, len(chart.names) - 0.5, False, ticks)
+    values = sorted({m.x for s in chart.series for m in s.marks})
+    log = values[0] > 0 and (_is_geometric(values) if chart.xlog is None else chart.xlog)
+    few = tuple((v, _short(v)) for v in values) if len(values) <= 8 and chart.kind == "line" else ()
+    inset = 0.04 * (end - start)
+    return _axis(start + inset, end - inset, values, log, few)
+
+
+def _up(chart: Chart, top: float, base: float) -> Axis:
+    marks = [m for s in chart.series for m in s.marks]
+    log = chart.ylog and all(m.y > 0 for m in marks)
+    values = [v for m in marks for v in (m.y - m.spread, m.y + m.spread) if not log or v > 0] + [m.y for m in marks]
+    if chart.kind == "bars" and not log:
+        values.append(0.0)
+    return _axis(base, top, sorted(values), log, (), round_ends=True)
+
+
+def _axis(
+    start: float, end: float, values: Sequence[float], log: bool, ticks: tuple[tuple[float, str], ...],
+    round_ends: bool = False,
+) -> Axis:  # fmt: skip
+    """An axis over values, with round numbers at its ticks unless `ticks` are given."""
+    low, high = values[0], values[-1]
+    if log:
+        lowest, highest = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
+        highest += lowest == highest
+        step = -(-(highest - lowest) // (MOST_TICKS - 1))
+        highest = lowest + step * -(-(highest - lowest) // step)
+        if round_ends or not ticks:
+            low, high = 10.0**lowest, 10.0**highest
+        powers = tuple((10.0**p, _power(p)) for p in range(lowest, highest + 1, step))
+        return Axis(start, end, low, high, True, ticks or powers)
+    marks = round_numbers(low, high, MOST_TICKS - 1)
+    if round_ends or not ticks:
+        low, high = marks[0], marks[-1]
+    return Axis(start, end, low, high, False, ticks or tuple((m, _short(m)) for m in marks))
+
+
+def _is_geometric(values: Sequence[float]) -> bool:
+    """Whether numbers are spread by ratio: over a decade or more, the ratios nearer to each other than the steps
+    are."""
+    if len(values) < 3 or values[-1] < 10 * values[0]:
+        return False
+    ratios = [b / a for a, b in pairwise(values)]
+    steps = [b - a for a, b in pairwise(values)]
+    return max(ratios) / min(ratios) < max(steps) / min(steps)
+
+
+def _short(value: float) -> str:
+    if value and not 1e-3 <= abs(value) < 1e5:
+        digits, _, power = f"{value:.2e}".partition("e")
+        digits = digits.rstrip("0").rstrip(".")
+        return _raised(int(power)) if digits == "1" else f"{digits}\N{MULTIPLICATION SIGN}{_raised(int(power))}"
+    return f"{value:.6g}"
+
+
+def _power(exponent: int) -> str:
+    return f"{10.0**exponent:.6g}" if -4 < exponent < 4 else _raised(exponent)
+
+
+def _raised(exponent: int) -> str:
+    return f"10{str(exponent).translate(RAISED)}"
+
+
+def _grid(chart: Chart, across: Axis, up: Axis) -> Iterator[str]:
+    """Lines at the ticks of the upright axis, and what stands at the ticks of both."""
+    for value, text in up.ticks:
+        y = up.at(value)
+        yield f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
+    base = up.start
+    yield f'<line class="base" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{base}" y2="{base}"/>'
+    room = (across.end - across.start) / max(1, len(across.ticks))
+    longest = max((len(t) for _, t in across.ticks), default=0)
+    for value, text in across.ticks:
+        x = across.at(value)
+        shown = text if 6.4 * longest < room or len(across.ticks) < 3 else cut(text, int(room / 6.4))
+        label = f"<title>{escape(text)}</title>{escape(shown)}" if shown != text else escape(text)
+        yield f'<text x="{x:.1f}" y="{base + 18}" text-anchor="middle">{label}</text>'
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    yield f'<text class="axis" x="{middle}" y="{base + 42}" text-anchor="middle">{escape(chart.across)}</text>'
+    turned = f'transform="translate(16 {(up.end + base) / 2:.1f}) rotate(-90)"'
+    yield f'<text class="axis" {turned} text-anchor="middle">{escape(chart.up)}</text>'
+
+
+def cut(text: str, characters: int) -> str:
+    """A text of at most so many characters."""
+    return text if len(text) <= characters else f"{text[: max(1, characters - 1)]}\N{HORIZONTAL ELLIPSIS}"
+
+
+# Marks
+
+
+def _curve(colour: int, series: Series, across: Axis, up: Axis, shift: float, joined: bool) -> Iterator[str]:
+    """The marks of one colour, `shift` pixels to the right so that the deviations of others stay visible."""
+    if joined and len(series.marks) > 1:
+        points = " ".join(f"{across.at(m.x) + shift:.1f},{up.at(m.y):.1f}" for m in series.marks)
+        yield f'<polyline class="{"dashed " if series.dashed else ""}c{colour}" points="{points}"/>'
+    if series.dashed or (joined and len(series.marks) > MOST_POINTS):
+        return
+    for m in series.marks:
+        x, y = across.at(m.x) + shift, up.at(m.y)
+        spread = _spread(colour, x, m, up) if m.spread else ""
+        kind = "mark" if joined else "mark run"
+        dot = f'<circle class="{kind} f{colour}" cx="{x:.1f}" cy="{y:.1f}" r="{4.5 if joined else 5}"/>'
+        yield _linked(m, series.name, spread + dot)
+
+
+def _spread(colour: int, x: float, mark: Mark, up: Axis) -> str:
+    """A mark's deviation as an upright line with ends."""
+    top = up.at(mark.y + mark.spread)
+    low = mark.y - mark.spread
+    bottom = up.start if up.log and low <= 0 else up.at(max(low, up.low))
+    ends = "".join(
+        f'<line class="spread c{colour}" x1="{x - 4:.1f}" x2="{x + 4:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        for y in (top, bottom)
+    )
+    return f'<line class="spread c{colour}" x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"/>{ends}'
+
+
+def _bars(series: Sequence[Series], across: Axis, up: Axis) -> Iterator[str]:
+    """Bars beside each other at every value of x, with their deviations."""
+    slot = (across.end - across.start) / max(1, len(across.ticks))
+    width = min(64.0, 0.76 * slot / len(series))
+    base = up.at(max(up.low, 0.0)) if not up.log else up.start
+    for number, one in enumerate(series):
+        colour = number % COLOURS
+        for m in one.marks:
+            x = across.at(m.x) + (number - (len(series) - 1) / 2) * width
+            top, height = min(up.at(m.y), base), abs(up.at(m.y) - base)
+            bar = f'<rect class="mark f{colour}" x="{x - width / 2:.1f}" y="{top:.1f}" width="{width:.1f}" '
+            bar += f'height="{height:.1f}"/>'
+            spread = f'<g class="dark">{_spread(7, x, m, up)}</g>' if m.spread else ""
+            yield _linked(m, one.name, bar + spread)
+
+
+def _linked(mark: Mark, series: str, drawn: str) -> str:
+    if not mark.said:
+        return drawn
+    said = f"{series}, {mark.said}" if series else mark.said
+    return f'<a href="{escape(mark.link)}"><title>{escape(said)}</title>{drawn}</a>'
+
+
+def _legend(chart: Chart) -> tuple[int, list[str]]:
+    """The colours and their names above the chart, in rows; and where the chart begins below them."""
+    if len(chart.series) < 2:
+        return TOP, []
+    parts, x, y = [], float(LEFT), TOP + 6
+    if chart.legend:
+        parts.append(f'<text x="{x:.0f}" y="{y}">{escape(chart.legend)}</text>')
+        x += 6.6 * len(chart.legend) + 12
+    begins = x
+    named = {s.name: n for n, s in reversed([*enumerate(chart.series)])}  # references of one name are told once
+    for number, series in sorted(enumerate(chart.series), key=lambda pair: pair[1].dashed):
+        if named[series.name] != number:
+            continue
+        name = cut(series.name, 40)
+        width = 28 + 6.3 * len(name)
+        if x > begins and x + width > WIDTH - RIGHT:
+            x, y = begins, y + ROW
+        colour = COLOURS - 1 if series.alike else _colour(chart, number)
+        parts.append(_sample(x, y - 4, colour, series.dashed))
+        parts.append(f'<text x="{x + 17:.1f}" y="{y}">{escape(name)}</text>')
+        x += width
+    return y + 4, parts
+
+
+def _sample(x: float, y: int, colour: int, dashed: bool) -> str:
+    """How a series looks, for the legend."""
+    if dashed:
+        return f'<polyline class="dashed c{colour}" points="{x - 3:.1f},{y} {x + 13:.1f},{y}"/>'
+    return f'<circle class="f{colour}" cx="{x + 8:.1f}" cy="{y}" r="4"/>'
