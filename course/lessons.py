@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).parent
 
-_BLOCK = re.compile(r"^```console\n\$ (netdsl (?:.|\n)*?)\n```\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```console\n\$ (netdsl .*?)\n```\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""A block of one command, and its output below it."""
 
 
 class Lesson:
@@ -67,18 +71,28 @@ class Command:
 
     @property
     def made(self) -> Path:
-        """The folder of an experiment, or the JSON file of a probe."""
+        """The folder of an experiment, or the JSON file of a probe; the lesson's own folder for what leaves no file."""
         if self.kind == "experiment":
             return self.folder / "experiments" / self.words[1].partition(":")[2]
-        return self.folder / next(w for w in self.words if w.endswith(".json"))
+        return self.folder / next((w for w in self.words if w.endswith(".json")), "")
 
     @property
     def said(self) -> str:
-        """What the command found, as text: an experiment's tables, a probe's sentences."""
+        """What the command found, as text: an experiment's tables, a probe's sentences, what a diff prints."""
         if self.kind == "experiment":
             return (self.made / "table.txt").read_text()
+        if self.kind == "diff":
+            return self.run().stdout
         found = json.loads(self.made.read_text())
         return "".join(f"{line}\n" for finding in found["findings"] for line in finding["said"])
+
+    def run(self, *more: str) -> subprocess.CompletedProcess[str]:
+        """Run the command in the lesson's folder; what goes wrong is printed."""
+        path = os.pathsep.join(filter(None, (str(HERE.parent), os.environ.get("PYTHONPATH"))))
+        return subprocess.run(
+            [sys.executable, "-m", "netdsl", *self.words, *more], cwd=self.folder, text=True, stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path},
+        )  # fmt: skip
 
 
 def lessons() -> list[Lesson]:

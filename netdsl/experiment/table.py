@@ -16,6 +16,9 @@ from netdsl.render.numbers import plural
 from netdsl.render.paint import PLAIN, Paint
 from netdsl.render.table import columns, markdown
 
+LARGE = 1e6
+"""Measures from here on are printed with a power of ten: losses that have grown out of all bounds."""
+
 INTEGER = ("params", "buffers", "macs", "steps")
 
 
@@ -120,6 +123,9 @@ def shown(measure: str, amount: Amount | None) -> str:
         return f"{amount.mean:,.0f}"
     scale = 100 if kind.fraction else 1
     spread = scale * (amount.deviation or 0)
+    if not kind.fraction and max(abs(amount.mean), spread) >= LARGE:
+        around = "" if amount.deviation is None else f" \N{PLUS-MINUS SIGN} {spread:.2g}"
+        return f"{amount.mean:.3g}{around}"
     digits = _digits(spread or scale * abs(amount.mean) / 100, kind)
     if amount.deviation is None:
         return f"{scale * amount.mean:,.{digits}f}"

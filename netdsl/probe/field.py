@@ -103,12 +103,15 @@ def _finding(subject: Subject, node: Node, total: Tensor) -> Finding:
             said.append(f"the field is larger than the image of {len(share)} pixels: the border cuts it off")
     rows: list[tuple[Cell, ...]] = [("deviation", deviation, expected), ("90% of it", ninety, None)]
     rows += [("pixels reached", reached, size), ("pixels of the image", len(share), None)]
-    curve = tuple(zip(places.tolist(), share.tolist(), strict=True))
+    seen = places[total > 0]
+    near = (places >= seen.min() - 2) & (places <= seen.max() + 2)
+    away = (places - mean.round())[near].tolist()
+    curve = tuple(zip(away, share[near].tolist(), strict=True))
     series = {"measured": curve}
     if expected:
         normal = torch.exp(-(places - mean).square() / (2 * expected**2))
-        series["normal, by theory"] = tuple(zip(places.tolist(), (normal / normal.sum()).tolist(), strict=True))
-    plot = Plot("what the middle position looks at", "row of the input", "share of the squared gradient", series)
+        series["normal, by theory"] = tuple(zip(away, (normal / normal.sum())[near].tolist(), strict=True))
+    plot = Plot("what the middle position looks at", "pixels from the middle", "share of the squared gradient", series)
     return Finding("field", tuple(said), ("", "measured", "expected"), tuple(rows), (plot,))
 
 

@@ -42,6 +42,8 @@ METRICS: dict[str, MetricKind] = {
     "mean_iou": MetricKind((*CLASSES, "labels"), "mean IoU", pairs=True),
     "per_class": MetricKind((*CLASSES, "labels"), "of each class", pairs=True, number=False),
     "confusion": MetricKind(CLASSES, "confusion matrix", pairs=True, number=False),
+    "confidence": MetricKind(CLASSES, "confidence"),
+    "calibration_error": MetricKind(CLASSES, "calibration error", higher=False),
     "rmse": MetricKind(("numbers",), "rmse", fraction=False, higher=False),
     "mae": MetricKind(("numbers",), "mae", fraction=False, higher=False),
     "r2": MetricKind(("numbers",), "R2", fraction=False),

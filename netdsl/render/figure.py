@@ -180,8 +180,9 @@ def _axis(
         powers = tuple((10.0**p, _power(p)) for p in range(lowest, highest + 1, step))
         return Axis(start, end, low, high, True, ticks or powers)
     marks = round_numbers(low, high, MOST_TICKS - 1)
-    if round_ends or not ticks:
+    if round_ends:
         low, high = marks[0], marks[-1]
+    marks = [m for m in marks if low <= m <= high]
     return Axis(start, end, low, high, False, ticks or tuple((m, _short(m)) for m in marks))
 
 

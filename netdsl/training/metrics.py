@@ -104,6 +104,8 @@ class Metrics:
         if self.classes > 5 and "top5" in self.wanted:
             near = output.topk(5, axis).indices
             self._add("near", (near == target.unsqueeze(axis)).any(axis).sum())
+        if {"confidence", "calibration_error"}.intersection(self.wanted):
+            self._add("bins", binned(output.float().softmax(axis).amax(axis)[known], (guess == target)[known]))
         if self.classes <= MOST_PAIRED:
             cells = torch.where(known, target * self.classes + guess, 0).flatten()
             if "confusion" not in self.sums:
@@ -149,6 +151,8 @@ class Metrics:
             found["top1"] = float(sums["right"]) / places
             if "near" in sums:
                 found["top5"] = float(sums["near"]) / places
+            if "bins" in sums:
+                found |= {n: v for n, v in of_bins(sums["bins"], places).items() if n in self.wanted}
             found |= self._of_classes()
         if self.task == "tokens" and "loss" in found:
             found["perplexity"] = float(torch.tensor(found["loss"]).exp())
@@ -189,6 +193,27 @@ class Metrics:
         """Scores [N, C], and classes [N] or labels [N, C]."""
         scores, truth = self.sums["scores"], self.sums["truth"]
         return scores.flatten(0, -2), truth.flatten() if self.task != "labels" else truth.flatten(1)
+
+
+BINS = 15
+"""Bins of equal width that confidences are sorted into, as in Guo et al. 2017."""
+
+
+def binned(confidence: Tensor, right: Tensor) -> Tensor:
+    """Sums [2, BINS] over guesses by their confidence: of the confidence itself, and of those that are right."""
+    place = (confidence * BINS).ceil().long().sub(1).clamp(0, BINS - 1)
+    sums = torch.zeros(2, BINS, dtype=torch.float64, device=confidence.device)
+    return sums.index_add_(1, place, torch.stack([confidence.double(), right.double()]))
+
+
+def of_bins(sums: Tensor, places: float) -> dict[str, float]:
+    """The mean confidence, and the expected calibration error (Naeini et al. 2015; Guo et al. 2017): the distance of
+    confidence and accuracy in each bin, weighted by its guesses."""
+    confidence, right = sums
+    return {
+        "confidence": float(confidence.sum()) / places,
+        "calibration_error": float((confidence - right).abs().sum()) / places,
+    }
 
 
 SUMMED = ("recall", "balanced_accuracy")

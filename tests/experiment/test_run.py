@@ -418,6 +418,15 @@ def test_an_axis_that_begins_at_0_is_not_logarithmic(shown: Any) -> None:
     assert "nan" not in text
 
 
+def test_a_loss_out_of_all_bounds_has_a_power_of_ten() -> None:
+    from netdsl.experiment.results import Amount
+    from netdsl.experiment.table import shown
+
+    assert shown("train.loss", Amount(6.0696981e22, 3.4e22, 3)) == "6.07e+22 \N{PLUS-MINUS SIGN} 3.4e+22"
+    assert shown("train.loss", Amount(123456.0, 100.0, 3)) == "123,456 \N{PLUS-MINUS SIGN} 100"
+    assert shown("params", Amount(25_557_032.0, None, 0)) == "25,557,032"
+
+
 def test_a_notebook_shows_figures_with_their_style(shown: Any, tmp_path: Path) -> None:
     from netdsl.experiment.from_python import Results
 

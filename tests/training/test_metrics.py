@@ -19,7 +19,7 @@ from netdsl.recipe.metrics import METRICS
 from netdsl.training.data.dataset import Split
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.evaluate import Evaluator
-from netdsl.training.metrics import score
+from netdsl.training.metrics import Metrics, score
 from netdsl.training.ranking import area_under_roc, average_precision
 
 OF_CLASSES = ("balanced_accuracy", "precision", "recall", "f1", "auroc", "average_precision", "mean_iou", "per_class")
@@ -174,3 +174,22 @@ def test_a_run_measures_and_shows_them(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["eval", str(tmp_path / "run"), "--metrics", "average_precision,confusion,per_class"]) == 0
     out = capsys.readouterr().out
     assert "average precision" in out
+
+
+def test_confidence_and_its_error_against_bins_counted_by_hand() -> None:
+    """Naeini et al. 2015: in each of 15 bins of equal width, how far confidence is from accuracy."""
+    generator = torch.Generator().manual_seed(0)
+    output, target = 2 * torch.randn(500, 4, generator=generator), torch.randint(0, 4, (500,), generator=generator)
+    counted = Metrics("classes", 4, ("confidence", "calibration_error"))
+    for part in (slice(0, 200), slice(200, 500)):
+        counted.add(output[part], target[part], torch.zeros(len(target[part])))
+    found = counted.results()
+    chances = output.double().softmax(1).numpy()
+    confidence, right = chances.max(1), chances.argmax(1) == target.numpy()
+    error = 0.0
+    for low in range(15):
+        inside = (confidence > low / 15) & (confidence <= (low + 1) / 15)
+        if inside.any():
+            error += inside.mean() * abs(confidence[inside].mean() - right[inside].mean())
+    assert found["confidence"] == pytest.approx(confidence.mean())
+    assert found["calibration_error"] == pytest.approx(error, abs=1e-6)

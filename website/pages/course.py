@@ -24,4 +24,5 @@ def pages() -> dict[str, str]:
 def page(lesson: Lesson) -> str:
     """A lesson with its specs below it."""
     specs = [fences.block(path.read_text(), path.name) for path in sorted(lesson.folder.glob("*.net"))]
-    return "\n\n".join([lesson.text.rstrip("\n"), "## Source", *specs]) + "\n"
+    text = lesson.text.rstrip("\n").replace("](../../docs/", "](../../")
+    return "\n\n".join([text, *(["## Source", *specs] if specs else [])]) + "\n"
