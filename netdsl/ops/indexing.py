@@ -24,7 +24,9 @@ def indexed(kind: str, x: TensorType, index: TensorType) -> Dim:
 GATHER_HELPER = '''\
 def gather(x: Tensor, index: Tensor) -> Tensor:
     """Rows of x [N, M, ...] by their numbers in index [N, E]."""
-    rows = (index + x.shape[1] * torch.arange(len(x), device=x.device)[:, None]).flatten()
+    if len(x) > 1:
+        index = index + x.shape[1] * torch.arange(len(x), device=x.device)[:, None]
+    rows = index.flatten()
     flat = x.flatten(2).flatten(0, 1)  # as rows of one matrix, which needs less memory
     taken = flat.gather(0, rows[:, None].expand(-1, flat.shape[1]))
     return taken.reshape(*index.shape, *x.shape[2:])
@@ -84,7 +86,9 @@ def scatter(x: Tensor, index: Tensor, size: int, reduce: str) -> Tensor:
     if reduce == "amax":
         numbers = index.reshape(*index.shape, *[1] * (x.ndim - 2)).expand_as(x)
         return x.new_zeros(shape).scatter_reduce(1, numbers, x, reduce, include_self=False)
-    rows = (index + size * torch.arange(len(x), device=x.device)[:, None]).flatten()
+    if len(x) > 1:
+        index = index + size * torch.arange(len(x), device=x.device)[:, None]
+    rows = index.flatten()
     flat = x[:, :, None].flatten(2).flatten(0, 1)  # rows of one matrix, added up in place
     zeros = x.new_zeros(len(x) * size, flat.shape[1])
     total = zeros.scatter_add(0, rows[:, None].expand_as(flat), flat)

@@ -144,7 +144,7 @@ def test_every_form_occurs(form: str) -> None:
 RARE = {
     "cast", "constant", "equal", "gather", "greater", "less", "logical_not", "masked_fill", "one_hot", "where",
     "scatter", "window_bias", "argmax", "cumsum", "flip", "gaussian_noise", "reduce_std", "reduce_var", "stack", "topk",
-    "grid_sample",
+    "grid_sample", "propagate",
 }  # fmt: skip
 """Ops whose inputs are of other kinds: their examples are held in `tests/ops/test_interpreter.py`."""
 

@@ -17,7 +17,7 @@ from netdsl.source import Source
 NONE = frozenset((
     "bn", "instancenorm", "layernorm", "rmsnorm", "l2_normalize", "softmax", "log_softmax", "softmin", "glu", "flatten",
     "squeeze", "unsqueeze", "reduce_mean", "reduce_sum", "reduce_max", "reduce_min", "reduce_l2", "concat", "gelu",
-    "standardize", "sdpa", "masked_fill", "gather", "scatter", "stack", "flip",
+    "standardize", "sdpa", "masked_fill", "gather", "scatter", "propagate", "stack", "flip",
     "cumsum", "argmax", "reduce_var", "reduce_std", "grid_sample", "rotary",
 ))  # fmt: skip
 TWO = frozenset((

@@ -11,7 +11,7 @@ from op_harness import Use, onnx_outputs, torch_module, types_of, uses
 
 from netdsl.ops.base import OpError
 
-IMAGES_ONLY = {"bn", "dropout2d", "prelu", "groupnorm", "fill", "alpha_dropout", "scatter"}
+IMAGES_ONLY = {"bn", "dropout2d", "prelu", "groupnorm", "fill", "alpha_dropout", "scatter", "propagate"}
 """Ops for which a parameter that is a vector makes no sense."""
 
 

@@ -271,6 +271,15 @@ def scatter(op: Any, w: Weights, x: Tensor, index: Tensor) -> Tensor:
     return torch.stack([_collected(op, rows, to) for rows, to in zip(*_each(x, index), strict=True)])
 
 
+@rule("propagate")
+def propagate(op: Any, w: Weights, x: Tensor, source: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    total = torch.zeros_like(x)
+    for sample in range(len(x)):
+        for s, t, factor in zip(source[sample], target[sample], weight[sample], strict=True):
+            total[sample, t] += factor.reshape(*factor.shape, *[1] * (x.ndim - 2 - factor.ndim)) * x[sample, s]
+    return total
+
+
 def _each(x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     batch = max(x.shape[0], index.shape[0])
     return x.expand(batch, *x.shape[1:]), index.expand(batch, *index.shape[1:])

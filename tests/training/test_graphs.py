@@ -160,3 +160,26 @@ def test_the_zoos_graph_nets_train_on_a_graph(selector: str, tmp_path: Path, mon
     assert load_file(tmp_path / "run" / "model.safetensors")
     assert main(["eval", "run"]) == 0
     assert main(["eval", "run", "--onnx"]) == 0
+
+
+def test_weighted_messages_are_not_remembered() -> None:
+    """`propagate` gives what `gather`, a product and `scatter` give, and keeps none of the messages."""
+    inputs = "input x [5, 2, 2]\n input source [E] int64\n input to [E] int64\n input weight [E, 2]"
+    long = "unsqueeze(axis=2) -> expand((E, 2, 2)) -> it * (x -> gather(index=source)) -> scatter(index=to, size=5)"
+    short = "x -> propagate(source=source, target=to, weight=weight)"
+    random = torch.Generator().manual_seed(0)
+    source, to = torch.randint(0, 5, (2, 2, 70_000), generator=random)  # more edges than are computed at once
+    values = torch.randn(2, 5, 2, 2, generator=random), torch.rand(2, 70_000, 2, generator=random)
+    found = []
+    for body in (f"weight -> {long}", short):
+        module = Spec(Source(f"net A {{\n {inputs}\n {body}\n}}", "a.net"), read_import).net("A").module()
+        x, weight = (value.clone().requires_grad_() for value in values)
+        kept: list[Tensor] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):  # noqa: B023
+            result = module(x, source, to, weight)
+        result.square().mean().backward()
+        found.append((result, x.grad, weight.grad))
+    held = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in kept if t.is_floating_point()}
+    assert sum(held.values()) < 2 * 70_000 * 4 * 4  # the messages
+    for plain, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)

@@ -10,6 +10,10 @@ from pathlib import Path
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """The parameters of mallopt(3)."""
 
+LARGEST_KEPT = 2**25
+"""Bytes of the largest block that is kept. Larger ones, as the messages of a graph, would be cut up for small ones and
+be missing when they come back: the process then grows past what the step needs."""
+
 
 def resident() -> int:
     """Bytes of memory that this process uses now; where the system does not say, the most it has used."""
@@ -32,14 +36,15 @@ def _most_resident() -> int:
 def keep_memory() -> None:
     """Let glibc keep what is freed instead of giving it back to the system.
 
-    Activations and gradients come back at every step; mapping their pages again takes 10 to 25% of a small one.
+    Activations and gradients come back at every step; mapping their pages again takes 10 to 25% of a small one. Blocks
+    of more than `LARGEST_KEPT` bytes are given back.
     `NETDSL_KEEP_MEMORY=off` leaves the allocator as it is.
     """
     wanted = sys.platform == "linux" and os.environ.get("NETDSL_KEEP_MEMORY") != "off"
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if wanted else None
     if mallopt is not None:
         mallopt(TRIM_THRESHOLD, 2**31 - 1)
-        mallopt(MMAP_THRESHOLD, 2**30)
+        mallopt(MMAP_THRESHOLD, LARGEST_KEPT)
 
 
 def give_back() -> None:
