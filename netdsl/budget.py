@@ -17,7 +17,10 @@ from netdsl.source import Place
 UNITS = 1_500_000
 """What checking one spec may cost: a second or so. A net of 1,000 distinct layers costs about 50,000."""
 
-SUGGESTIONS = 200_000
+PER_TOKEN = 40
+"""What a token of a text costs where all of it is read again, to prove a fix."""
+
+SUGGESTIONS = 60_000
 """How many known words may be compared with misspelt ones."""
 
 

@@ -15,6 +15,7 @@ from hashlib import sha256
 from msgspec import DecodeError, Struct, msgpack
 from msgspec.structs import replace
 
+from netdsl.budget import UNITS
 from netdsl.cache import remember, remembered
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, Label
 from netdsl.loader import LoadError, read_import
@@ -27,7 +28,7 @@ SHOWN = 50
 
 class Checked(Struct, frozen=True):
     """The result of checking a file. `nets`, `recipes`, `experiments`: those that were checked; `empty`: the file
-    declares nothing."""
+    declares nothing; `spent`: units of the budget of work."""
 
     file: str
     nets: tuple[str, ...]
@@ -35,6 +36,7 @@ class Checked(Struct, frozen=True):
     recipes: tuple[str, ...] = ()
     empty: bool = False
     experiments: tuple[str, ...] = ()
+    spent: int = 0
 
     @property
     def errors(self) -> int:
@@ -87,6 +89,7 @@ class Stored(Struct, frozen=True, array_like=True):
     dependencies: tuple[Dependency, ...]
     diagnostics: tuple[StoredDiagnostic, ...]
     experiments: tuple[str, ...] = ()
+    spent: int = 0
 
 
 def check_source(source: Source) -> Checked:
@@ -115,7 +118,9 @@ def _recalled(name: str, source: Source) -> Checked | None:
         if found:
             sources[found.name] = found
     diagnostics = tuple(_restored(d, sources) for d in stored.diagnostics)
-    return Checked(source.name, stored.nets, diagnostics, stored.recipes, stored.empty, stored.experiments)
+    return Checked(
+        source.name, stored.nets, diagnostics, stored.recipes, stored.empty, stored.experiments, stored.spent
+    )
 
 
 def _check(name: str, source: Source) -> Checked:
@@ -143,10 +148,12 @@ def _check(name: str, source: Source) -> Checked:
     found = spec.diagnostics
     empty = not spec.module.file.declarations and not found
     module = spec.module
-    checked = Checked(source.name, spec.nets, found, tuple(module.recipes), empty, tuple(module.experiments))
+    spent = UNITS - spec.elaborator.budget.left
+    checked = Checked(source.name, spec.nets, found, tuple(module.recipes), empty, tuple(module.experiments), spent)
     if not unreadable and all(place.source.name in sources for place in _places(found)):
         stored = tuple(map(_storable, found))
-        kept = Stored(checked.nets, checked.recipes, empty, tuple(looked_up.values()), stored, checked.experiments)
+        imports = tuple(looked_up.values())
+        kept = Stored(checked.nets, checked.recipes, empty, imports, stored, checked.experiments, spent)
         with suppress(UnicodeEncodeError):  # names of files may hold bytes that are no text
             remember(name, msgpack.encode(kept))
     return checked

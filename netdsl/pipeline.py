@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from netdsl.budget import Budget
 from netdsl.checks.file import check_file
 from netdsl.checks.unchanged import Memory, Programs
 from netdsl.diagnostics.diagnostic import Diagnostic
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from netdsl.backends.torch.source import Printer
+    from netdsl.budget import Budget
     from netdsl.ir.initial import Initialization
     from netdsl.ir.model import Program
 
@@ -40,9 +40,16 @@ class Spec:
     """One file: its module, its nets, and everything that is wrong with it. `memory`: what was found to be right in
     earlier checks of the file, for an editor."""
 
-    def __init__(self, source: Source, read: Reader, trace: Trace | None = None, memory: Memory | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        read: Reader,
+        trace: Trace | None = None,
+        memory: Memory | None = None,
+        budget: Budget | None = None,
+    ) -> None:
         self.source, self.read, self.memory = source, read, memory
-        self.elaborator = Elaborator(budget=Budget(), trace=trace)
+        self.elaborator = Elaborator(budget=budget, trace=trace)
         with self.elaborator.budget.open():
             self.module, self.mistakes = resolve(source, read)
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from netdsl.budget import PER_TOKEN, UNITS, Budget
 from netdsl.checked import SHOWN, Checked, check_source
 from netdsl.cli.failure import FILE_CODES, OK, USAGE, WRONG, Failure, Refused
 from netdsl.cli.files import find_specs, read_spec, write
@@ -143,12 +144,23 @@ def _check(file: str, net: str | None, args: argparse.Namespace) -> Checked:
 
 
 def _with_fixes(source: Source, checked: Checked) -> Checked:
-    """The same, with edits in the hints that are verified."""
+    """The same, with edits in the hints that are verified; all together costs no more than half the budget of work."""
     if not checked.diagnostics:
         return checked
-    from netdsl.fixes.suggest import suggest
+    from netdsl.fixes.suggest import suggest, untried
+    from netdsl.pipeline import Spec
+    from netdsl.syntax.limits import tokens
 
-    return replace(checked, diagnostics=suggest(source, checked.diagnostics, _everything))
+    reading = PER_TOKEN * tokens(source.text)
+    budget = Budget(UNITS // 2 - checked.spent - reading)
+
+    def everything(text: Source) -> tuple[Diagnostic, ...]:
+        budget.left -= reading
+        return Spec(text, read_import, budget=budget).diagnostics if budget.left > 0 else checked.diagnostics
+
+    if budget.left < checked.spent + reading:
+        return replace(checked, diagnostics=untried(checked.diagnostics))
+    return replace(checked, diagnostics=suggest(source, checked.diagnostics, everything))
 
 
 def _check_one(file: str, net: str | None, args: argparse.Namespace) -> Checked:

@@ -84,6 +84,21 @@ def diagnostic(
     return Diagnostic(code, message, at, labels, hints, severity=severity)
 
 
+LONGEST = 600
+"""Characters of a message; sizes and names that a spec makes can be longer."""
+
+
+def shortened(found: Diagnostic) -> Diagnostic:
+    """A diagnostic whose words are cut where they are too long to be read."""
+    labels = tuple([replace(n, message=_cut(n.message)) for n in found.labels])
+    hints = tuple([h if len(h.message) <= LONGEST else Hint(_cut(h.message)) for h in found.hints])
+    return replace(found, message=_cut(found.message), labels=labels, hints=hints, notes=tuple(map(_cut, found.notes)))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
 def fault(code: str, message: str, at: Place | None, hint: str | Hint | None = None, *labels: Label) -> Fault:
     """A `Fault` with a new diagnostic, ready to be raised."""
     return Fault(diagnostic(code, message, at, hint, *labels))

@@ -44,7 +44,7 @@ from netdsl.sizes.constraints import IMPOSSIBLE
 from netdsl.source import Place
 from netdsl.tensors import TensorType, fits
 
-STEP = 30
+STEP = 50
 """What a layer costs of the budget of work."""
 
 OPERATORS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "@": "matmul"}

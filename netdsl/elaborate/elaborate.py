@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.budget import Budget, Exhausted, spend
-from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Label, fault
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Label, fault, shortened
 from netdsl.elaborate.apply import Applier
 from netdsl.elaborate.build import freeze
 from netdsl.elaborate.builder import Context, Options
@@ -54,9 +54,6 @@ NESTED = 400
 
 DEFINITION = 100
 """What a definition costs of the budget of work, or a nested scope."""
-
-LONGEST = 600
-"""Characters of a message; sizes and names that a spec makes can be longer."""
 
 
 class Made(Struct, frozen=True, eq=False):
@@ -179,8 +176,7 @@ class Elaborator:
             labels = (*labels, Label(f"`{block.name}` is used here", call))
         names = [block.name for block, _ in self._calls]
         path = ".".join(names if len(names) <= 8 else [*names[:3], "...", *names[-2:]])
-        message = found.message if len(found.message) <= LONGEST else f"{found.message[:LONGEST]}..."
-        self.diagnostics.append(replace(found, message=message, labels=labels, path=path))
+        self.diagnostics.append(shortened(replace(found, labels=labels, path=path)))
 
     def apply(self, arrow: Any, flow: Any, context: Context) -> Any:
         return self._applier.apply(arrow, flow, context)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from netdsl.fixes.calls import Call, calls, parts
+from netdsl.fixes.calls import Call, calls, near, parts
 
 Change = tuple[int, int, str]
 """From, to, and the text that comes there."""
@@ -102,12 +102,8 @@ def _in_call(call: Call, start: int, name: str, code: str) -> Iterator[list[Chan
 
 def _around(text: str, start: int, end: int) -> Call | None:
     """The innermost call with arguments that a mark lies in."""
-    first = text.rfind("\n\n", 0, start) + 1
-    last = text.find("\n\n", end)
     inside = [
-        c
-        for c in calls(text, first, len(text) if last < 0 else last)
-        if c.arguments is not None and c.start <= start and end <= c.end
+        c for c in near(text, start, end, "\n\n") if c.arguments is not None and c.start <= start and end <= c.end
     ]
     return inside[-1] if inside else None
 

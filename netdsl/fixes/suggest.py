@@ -10,7 +10,7 @@ from time import process_time
 from msgspec.structs import replace
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, did_you_mean
-from netdsl.fixes.calls import Call, arguments, calls, closed
+from netdsl.fixes.calls import NEAR, Call, arguments, calls, closed, near
 from netdsl.fixes.habits import HABITS, WORDS
 from netdsl.fixes.proof import Check, edited, mends
 from netdsl.fixes.quoted import Change, quoted, value_changes
@@ -58,7 +58,7 @@ def suggest(
     `first_only` ends at the first that can be fixed, safely where `unsafe` is not allowed.
     """
     if len(source.text) > LARGEST or any(d.code == "too-much-work" for d in found):
-        return tuple([replace(d, hints=tuple([replace(h, edits=()) for h in d.hints])) for d in found])
+        return untried(found)
     end = process_time() + SECONDS
     told: list[Diagnostic] = []
     for mistake in found[:MISTAKES]:
@@ -66,6 +66,11 @@ def suggest(
         if first_only and any(h.edits and (h.safe or unsafe) for h in told[-1].hints):
             break
     return (*told, *found[len(told) :])
+
+
+def untried(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+    """The same diagnostics with hints in words alone."""
+    return tuple([replace(d, hints=tuple([replace(h, edits=()) for h in d.hints])) for d in found])
 
 
 def suggested(
@@ -196,10 +201,9 @@ def _near(text: str, mistake: Diagnostic) -> list[Call]:
     """The calls of the line that a mistake lies in, touches or marks, the inner ones first."""
     assert mistake.at is not None
     start, end = mistake.at.span.start, mistake.at.span.end
-    first, last = text.rfind("\n", 0, start) + 1, text.find("\n", end)
     found = [
         c
-        for c in calls(text, first, len(text) if last < 0 else last)
+        for c in near(text, start, end, "\n")
         if c.start <= start <= (_applied_to(text, c) or c.end) or start <= c.start < end
     ]
     return found[::-1]
@@ -233,7 +237,7 @@ def _whole_line(text: str, at: int) -> list[Change]:
     if member:
         changes.append((member.start(1), member.end(), f"{member[2]}: "))
         reached = member.end()
-    for call in calls(text, reached, last):
+    for call in calls(text, reached, min(last, at + NEAR)):
         way = next(rewritten(text, call), None)
         foreign = "." in call.name or (call.arguments is not None and call.name not in REGISTRY)
         if call.start >= reached and way is not None and foreign:
