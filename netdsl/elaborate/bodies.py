@@ -9,12 +9,14 @@ from netdsl.diagnostics.diagnostic import Diagnostic, Label, diagnostic
 from netdsl.source import Place, Span
 from netdsl.syntax import ast
 
-Seen = dict[str, ast.Name]
-"""The names met so far on the way through a straight body, by what they name (`label stem`)."""
+Seen = dict[str, tuple[str, ast.Name]]
+"""The names met so far on the way through a straight body, by the keys they take (`layer stem`), each with its kind."""
 
 
 def check_bodies(file: ast.File, place: Callable[[Span], Place]) -> Iterator[Diagnostic]:
-    """The labels and inputs of a file that stand twice in one straight body.
+    """The labels, shared layers and inputs of a file whose names stand twice in one straight body.
+
+    A label and a shared layer of one name would be one layer to the state dict.
 
     The branches of an `if` go apart, so each may have the same ones; the rounds of a loop are numbered.
     """
@@ -85,6 +87,9 @@ class _Bodies:
                 yield from self.of(inner.body if isinstance(inner, ast.For | ast.Repeat) else _whole(inner), {})
             case ast.Input():
                 yield from self._once("input", node.name, seen)
+            case ast.Share():
+                yield from self._once("share", node.name, seen)
+                yield from self._expression(node.value, seen)
             case ast.If():
                 branches = [dict(seen) for _ in (node.body, node.otherwise)]
                 yield from self.of(node.body, branches[0])
@@ -110,17 +115,24 @@ class _Bodies:
             yield from self._expression(child, seen)
 
     def _once(self, kind: str, name: ast.Name, seen: Seen) -> Iterator[Diagnostic]:
-        key = f"{kind} {name.id}"
+        key = f"{kind if kind == 'input' else 'layer'} {name.id}"
         if key in seen:
-            article = "an" if kind == "input" else "a"
+            before, first = seen[key]
+            article, what = "an" if kind == "input" else "a", f"{_KINDS[kind]}s `{name.id}`"
+            told = (
+                f"there are two {what}" if kind == before else f"a label and a shared layer are both called `{name.id}`"
+            )
             yield diagnostic(
                 "duplicate-name",
-                f"there are two {kind}s `{name.id}` in this body: {article} {kind} stands once",
+                f"{told} in this body: {article} {_KINDS[kind]} stands once",
                 self.place(name.at),
-                f"name one of them otherwise: `{name.id}2`",
-                Label("the first stands here", self.place(seen[key].at)),
+                "give one of them another name" if kind == "share" else f"name one of them otherwise: `{name.id}2`",
+                Label("the first stands here", self.place(first.at)),
             )
-        seen.setdefault(key, name)
+        seen.setdefault(key, (kind, name))
+
+
+_KINDS = {"input": "input", "label": "label", "share": "shared layer"}
 
 
 def _whole(statement: ast.Statement | ast.Body) -> ast.Body:

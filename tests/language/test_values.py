@@ -83,6 +83,11 @@ def test_a_label_stands_once_in_a_straight_body() -> None:
     assert mistakes(body("a: { a: conv(4, 3) }")) == []
     assert mistakes(body("residual { a: conv(4, 3) }", "residual { b: conv(4, 3) }")) == []
     assert mistakes(body("concat(a: relu, a: conv(4, 1))")) == [("duplicate-name", "a", 3)]
+    for first, second in (("share a = conv(4, 3)", "a: bn"), ("a: bn", "share a = conv(4, 3)")):
+        assert mistakes(body(first, second, "a -> relu")) == [("duplicate-name", "a", 4)], "one container for both"
+    assert mistakes(body("share a = conv(4, 3)", "share a = conv(4, 3)", "a -> relu")) == [("duplicate-name", "a", 4)]
+    assert mistakes(body("repeat 2 {", "share a = conv(4, 3)", "a -> relu -> a -> relu", "}")) == []
+    assert mistakes(body("share a = conv(4, 3)", "residual {", "a: bn", "}", "a -> relu -> a")) == []
     assert keys(body("for i in range(2) { a: conv(4, 3) }"))[::2] == ["a.0.weight", "a.1.weight"]
 
 

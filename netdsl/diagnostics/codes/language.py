@@ -23,7 +23,8 @@ LANGUAGE = (
         "duplicate-name",
         "Two things have the same name",
         "Each name stands for one thing: two declarations of a file, two inputs or outputs, two labels of a body, "
-        "or an input and an output cannot share it, because state-dict keys and ONNX names are made of it.",
+        "a label and a `share`, or an input and an output cannot share it, because state-dict keys and ONNX names are "
+        "made of it.",
         "W = 3\nW = 4\n",
         "W = 3\nV = 4\n",
     ),
