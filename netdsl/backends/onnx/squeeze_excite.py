@@ -24,11 +24,12 @@ POINTWISE = frozenset(
 def with_gates_in_place(graph: Finished) -> Finished:
     """The graph with every gate between a global pool and its image in the image's own axes."""
     rewriter = Rewriter(graph)
-    pooled = {n.outputs[0] for n in graph.nodes if n.op_type in POOLS}
+    ranks = {v.name: v.type.rank for v in graph.inputs} | {name: v.type.rank for name, v in graph.results.items()}
+    pooled = {n.outputs[0]: ranks.get(n.inputs[0], 0) - 1 for n in graph.nodes if n.op_type in POOLS}
     axes: dict[str, int] = {}
     for node in graph.nodes:
         if node.op_type == "Flatten" and node.inputs[0] in pooled:
-            axes |= _gate(rewriter, node)
+            axes |= _gate(rewriter, node, pooled[node.inputs[0]])
 
     def rule(rewriter: Rewriter, node: GraphNode) -> bool:
         return node.outputs[0] in axes and _in_place(rewriter, node, axes[node.outputs[0]])
@@ -39,31 +40,29 @@ def with_gates_in_place(graph: Finished) -> Finished:
     return replace(rewriter.run(rule), results=flat)
 
 
-def _gate(rewriter: Rewriter, flatten: GraphNode) -> dict[str, int]:
-    """The nodes from a flattened pool to the image, by their results, with the number of the image's axes.
+def _gate(rewriter: Rewriter, flatten: GraphNode, axes: int) -> dict[str, int]:
+    """The nodes from a flattened pool to an image of so many axes, by their results, each with that number.
 
-    Nothing where what is flattened goes anywhere else.
+    Nothing where what is flattened goes anywhere else, or gets other axes than those that were pooled.
     """
     inside = {flatten.outputs[0]: flatten}
     pending = [flatten.outputs[0]]
-    lengths = set()
+    unsqueezed = set()
     while pending:
         name = pending.pop()
         if name in rewriter.outputs:
             return {}
         for node in rewriter.users.get(name, []):
             if node.op_type == "Unsqueeze":
-                lengths.add(_added_axes(rewriter, node))
+                unsqueezed.add(_added_axes(rewriter, node))
             elif not _keeps_shape(rewriter, node):
                 return {}
             elif node.outputs[0] not in inside:
                 pending.append(node.outputs[0])
             inside[node.outputs[0]] = node
-    if len(lengths) != 1 or None in lengths or not all(_is_closed(rewriter, n, inside) for n in inside.values()):
+    if unsqueezed != {axes} or not all(_is_closed(rewriter, n, inside) for n in inside.values()):
         return {}
-    (length,) = lengths
-    assert length is not None
-    return dict.fromkeys(inside, length)
+    return dict.fromkeys(inside, axes)
 
 
 def _added_axes(rewriter: Rewriter, unsqueeze: GraphNode) -> int | None:
