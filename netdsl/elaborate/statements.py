@@ -15,7 +15,7 @@ from netdsl.elaborate.builder import Builder, Context
 from netdsl.elaborate.calls import is_complete, missing, unpacked
 from netdsl.elaborate.names import Env, Silent, refused_layer_name
 from netdsl.elaborate.requirements import Requirements
-from netdsl.elaborate.scope import LayerBuilder, Wire
+from netdsl.elaborate.scope import LayerBuilder, Scope, Wire
 from netdsl.elaborate.signature import check_elements, input_type, match
 from netdsl.elaborate.trace import Passed
 from netdsl.elaborate.untaken import Untaken, most, reserve, taken
@@ -308,6 +308,7 @@ class Runner:
         if any(wire.name == name for wire in root.inputs):
             hint = "an ONNX file tells inputs and outputs apart by their names"
             raise fault("duplicate-name", f"the output `{name}` has the name of an input", env.place(node.name), hint)
+        _check_meant(node, env, flow, context.scope)
         inner = Context(context.scope, root, context.training or node.training, context.taps)
         result = flow if node.value is None else self._applied(node.value, self.inside(env, inner), flow, inner)
         wire = self.builder.one(result, at)
@@ -320,3 +321,14 @@ class Runner:
         else:
             arrow = self.evaluator.arrow(node, env)
         return self.builder.apply(arrow, flow, context)
+
+
+def _check_meant(node: ast.Output, env: Env, flow: Any, scope: Scope) -> None:
+    """Raise Fault for `output y` where `y` is a value that is named already, and another one flows."""
+    named = env.locals.get(node.name.id)
+    if node.value is not None or not isinstance(named, Tensor):
+        return
+    if not isinstance(flow, Wire) or scope.bring(named.wire) is not scope.bring(flow):
+        name, rest = node.name.id, " when training" if node.training else ""
+        message = f"`output {name}` gives the value that flows here, and `{name}` is another one"
+        raise fault("duplicate-name", message, env.place(node), f"write `output {name} = {name}{rest}`")

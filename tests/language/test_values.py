@@ -96,6 +96,18 @@ def test_an_input_stands_once() -> None:
     assert mistakes(text) == [("duplicate-name", "x", 3)]
 
 
+def test_an_output_is_the_value_of_its_name() -> None:
+    """`output y` gives what flows: under the name of another value it would be taken for that one."""
+    named = ("y = conv(4, 3)", "y, z = conv(4, 3) -> chunk(2)")
+    for line in named:
+        assert [code for code, _, _ in mistakes(body(line, "output y"))] == ["duplicate-name"]
+        assert mistakes(body(line, "output y = y", "output w = y -> relu")) in ([], [("unused-value", "z", 3)])
+    for line in ("conv(4, 3) as y", "y = conv(4, 3)\n  y", "a: conv(4, 3) as y", "a: { b: conv(4, 3) -> relu as y }"):
+        assert [m for m in mistakes(body(line, "output y")) if m[0] != "unused-value"] == []
+    several = body("y = x + z", "output y", inputs="input x [4]\n  input z [4]")
+    assert [code for code, _, _ in mistakes(several)] == ["duplicate-name"]
+
+
 def test_a_variant_with_nothing_left_to_bind() -> None:
     text = "net M(k) {\n  input x [4, 8, 8]\n  conv(k, 3)\n}\nnet M8 = M(8)\n"
     assert mistakes(text + "net M9 = M8(16)\n") == [("too-many-arguments", "16", 6)]
