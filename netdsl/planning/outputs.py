@@ -89,6 +89,9 @@ def _pairs(program: Program, main: MainOutput, recipe: Recipe, places: Places) -
     elif inputs == 1 and not recipe.augment:
         message = f"`{name}` compares two augmented views of each sample, and without `augment` they are the same"
         yield diagnostic("unfit-loss", message, places.at("loss"), "`augment = random_resized_crop(28) -> hflip`")
+    if recipe.outputs:
+        message = f"`{name}` compares the two outputs that the net gives, and they have no weights of their own"
+        yield diagnostic("conflicting-fields", message, places.at("outputs"), "leave out `outputs`")
     yield from _metrics_of_pairs(recipe, places)
 
 

@@ -235,7 +235,7 @@ class MaskFolder(Images, frozen=True, tag="maskfolder"):
     classes: Annotated[tuple[str, ...], Meta(description="names of the classes, from 0; none: their numbers")] = ()
     colors: Annotated[tuple[Color, ...], Meta(description="colour of each class in the masks, from 0: `#80c020`")] = ()
     ignore_color: Annotated[
-        Annotated[str, Meta(pattern=COLOR)] | None, Meta(description="colour of pixels that have no class")
+        Color | None, Meta(description="colour of pixels that have no class")
     ] = None
 
     def class_count(self) -> int | None:

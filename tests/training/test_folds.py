@@ -15,6 +15,7 @@ from netdsl.training.data.dataset import DataSet, Split
 from netdsl.training.data.folds import fold_of, parts_of
 from netdsl.training.errors import DataError
 from netdsl.training.rng import permutation
+from netdsl.training.splits import measure_splits
 
 LABELS = torch.tensor([0] * 50 + [1] * 23 + [2] * 7)
 
@@ -71,6 +72,11 @@ def test_runs_of_all_folds(base: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert whole["n"] == 60
     assert whole["top1"] == pytest.approx(np.mean(scores))
     assert whole["deviation"]["top1"] == pytest.approx(np.std(scores, ddof=1))
+    parts = measure_splits(base / "run", ["train"])["train"]
+    each = [measure_splits(base / "run" / f"fold-{i}", ["train"])["train"] for i in (1, 2, 3)]
+    assert [e["n"] for e in each] == [40, 40, 40]
+    assert parts["n"] == 120
+    assert parts["top1"] == pytest.approx(np.mean([e["top1"] for e in each]))
     for i in (1, 2, 3):  # what `eval` measures is the part that was left out
         assert main(["eval", str(base / "run" / f"fold-{i}"), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["loss"] == pytest.approx(results[i - 1]["loss"])

@@ -18,6 +18,7 @@ from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.targets import Targets
 from netdsl.training.readers import read
+from netdsl.training.readers.masks import in_colors
 
 COLORS = {0: (0, 0, 0), 1: (128, 192, 32), 2: (255, 0, 16)}
 WRITTEN = 'colors=["#000000", "#80c020", "#FF0010"]'
@@ -183,3 +184,11 @@ def test_what_colors_cannot_be_is_said_by_check(
     (tmp_path / "n.net").write_text(SPEC.format(fields=fields))
     assert main(["check", str(tmp_path / "n.net")]) == 1
     assert said in "".join(capsys.readouterr())
+
+
+def test_colours_of_a_photograph_are_listed_too(tmp_path: Path) -> None:
+    """Pillow lists the colours of an image up to a limit of its own, 256."""
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    error = in_colors("photo.png", Image.fromarray(pixels))
+    assert error.hint is not None
+    assert error.hint.count('"#') == 4

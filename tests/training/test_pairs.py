@@ -22,6 +22,7 @@ from netdsl.cli.main import main
 from netdsl.recipe.losses import NtXent, Triplet
 from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.targets import Targets
+from netdsl.training.losses.criterion import Criterion
 from netdsl.training.losses.pairs import pair_terms
 
 RANDOM = torch.Generator().manual_seed(0)
@@ -190,6 +191,7 @@ def test_two_outputs_are_a_pair(base: Path) -> None:
         ("shard = fsdp", "`shard` does not go with `nt_xent`"),
         ("batch = 1", "one is none"),
         ("metrics = [f1]", "`f1` cannot be measured"),
+        ("outputs = weights(projection=0.5)", "they have no weights of their own"),
     ],
 )
 def test_what_takes_a_batch_apart_is_refused_by_check(
@@ -212,6 +214,12 @@ def test_nets_that_give_no_pairs_are_refused_by_check(
     (base / "n.net").write_text(f"{SPEC}\n{more}\nrecipe Other for {net} {{ loss = nt_xent }}\n")
     assert main(["check", str(base / "n.net")]) == 1
     assert said in "".join(capsys.readouterr())
+
+
+def test_both_outputs_of_a_pair_count() -> None:
+    """A second output of weight 0 would be frozen where several processes train."""
+    criterion = Criterion(recipe("loss = nt_xent\naugment = hflip"), ("a", "b", "c"), ("a", "b"))
+    assert criterion.weights == {"a": 1.0, "b": 1.0, "c": 0.0}
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ import netdsl
 from netdsl.cli.main import main
 from netdsl.recipe.sources import Digits
 from netdsl.training.readers import read
+from netdsl.training.splits import measure_splits
 from netdsl.training.test_time import averaged
 
 IMAGES = torch.rand(6, 3, 8, 5, generator=torch.Generator().manual_seed(0))
@@ -94,6 +95,12 @@ def test_what_is_measured_and_predicted_is_the_mean(tmp_path: Path, capsys: pyte
     assert result["top1"] == pytest.approx(float((chances.argmax(1) == target).double().mean()))
     assert result["loss"] == pytest.approx(float(nn.functional.nll_loss(chances.log(), target)), rel=1e-5)
     assert result["onnx"]["loss"] == pytest.approx(result["loss"], rel=1e-5)
+    images, target = data.train.take(torch.arange(len(data.train)))
+    with torch.no_grad():
+        both = (module(images[0]).softmax(1) + module(images[0].flip(3)).softmax(1)) / 2
+    loss = measure_splits(run, ["train"])["train"]["loss"]
+    assert loss == pytest.approx(float(nn.functional.nll_loss(both.log(), target)), rel=1e-5)
+    images, target = data.test.take(torch.arange(len(data.test)))
     assert main(["eval", str(run), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["loss"] == pytest.approx(result["loss"], rel=1e-6)
     import numpy as np

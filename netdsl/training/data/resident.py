@@ -29,7 +29,7 @@ class Resident:
 
     def __call__(self, index: Tensor) -> Inputs:
         """The samples of an index (int64 [B], on the CPU), read now where they are not known."""
-        missing = _claimed(index, self.known.clone())
+        missing: Tensor = index[~self.known[index]].unique()  # type: ignore[no-untyped-call]
         if len(missing):
             self._keep(missing, self.read(missing))
         return self._of(index)

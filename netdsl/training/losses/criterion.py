@@ -21,7 +21,7 @@ class Criterion:
     """The loss of a net with one or several outputs, as sums over samples.
 
     `names`: the outputs while training, in order; `kept`: those at inference, of which the first is the main one. The
-    main output has weight 1, others 0 unless the recipe's `outputs` gives them one. Every output is compared with the
+    main output (of a loss over pairs both) has weight 1, others 0 unless the recipe's `outputs` gives them one. Every output is compared with the
     same target. `deviation`: that of every target, in which outputs and targets are compared. `teacher`: a
     model whose outputs are targets of the main output too, where the inputs are given; `own`: a loss that
     takes the place of all of these then, and `whole`: whether the batch of a step is computed at once.
@@ -44,7 +44,8 @@ class Criterion:
                 raise DataError(
                     "unknown-output", f"the net has no output `{name}`", f"its outputs: {', '.join(self.names)}"
                 )
-        self.weights = {n: recipe.outputs.get(n, 1.0 if n == self.kept[0] else 0.0) for n in self.names}
+        main = self.kept[: 2 if isinstance(recipe.loss, Contrastive) else 1]
+        self.weights = {n: recipe.outputs.get(n, 1.0 if n in main else 0.0) for n in self.names}
         self.teacher = teacher
         self.share = 1.0 if teacher is None else teacher.share
         self.own, self.whole = own if own is not None and own.loss is not None else None, whole

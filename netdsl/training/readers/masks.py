@@ -70,7 +70,7 @@ class Values:
         try:
             with Image.open(file) as image:
                 if not self.colors and image.mode not in ("P", "L", "1"):
-                    raise _in_colors(file, image)
+                    raise in_colors(file, image)
                 yield image.convert("RGB") if self.colors else image
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DataError("unreadable-data", f"{file} is not an image that can be read: {error}") from None
@@ -106,11 +106,11 @@ def _codes(pixels: Tensor) -> Tensor:
     return (pixels.to(torch.int32) * torch.tensor([1 << 16, 1 << 8, 1], dtype=torch.int32).view(3, 1, 1)).sum(0)
 
 
-def _in_colors(file: str, image: Any) -> DataError:
+def in_colors(file: str, image: Any) -> DataError:
     """The mistake of a mask in colours, with the colours as they could be written."""
     from PIL import Image
 
-    found = image.convert("RGB").resize((32, 32), Image.Resampling.NEAREST).getcolors() or []
+    found = image.convert("RGB").resize((32, 32), Image.Resampling.NEAREST).getcolors(32 * 32) or []
     listed = ", ".join('"#{:02x}{:02x}{:02x}"'.format(*color) for _, color in sorted(found, reverse=True)[:4])
     message = f"{file} has colours ({image.mode}), and a mask's pixels are class numbers"
     return DataError("data-type", message, f"say which class each colour is: `colors=[{listed}]`")
