@@ -25,6 +25,7 @@ COMMANDS = {
     "diff": "compare two nets or recipes, or a spec with a git revision",
     "compile": "write a net as PyTorch source and as an ONNX file",
     "train": "train a net as its recipe says",
+    "profile": "show where the time of a training step goes, by phase and by layer",
     "probe": "measure signals, dead units, receptive field, spectrum, curvature and learning rates of a net",
     "experiment": "train every cell of an experiment, and show what it says as tables and figures",
     "recipe": "show what a recipe will do before it is done",

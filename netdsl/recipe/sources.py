@@ -234,9 +234,7 @@ class MaskFolder(Images, frozen=True, tag="maskfolder"):
     ignore: Annotated[Index | None, Meta(description="value of a mask's pixels that have no class")] = None
     classes: Annotated[tuple[str, ...], Meta(description="names of the classes, from 0; none: their numbers")] = ()
     colors: Annotated[tuple[Color, ...], Meta(description="colour of each class in the masks, from 0: `#80c020`")] = ()
-    ignore_color: Annotated[
-        Color | None, Meta(description="colour of pixels that have no class")
-    ] = None
+    ignore_color: Annotated[Color | None, Meta(description="colour of pixels that have no class")] = None
 
     def class_count(self) -> int | None:
         return len(self.classes) or len(self.colors) or None

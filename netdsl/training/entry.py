@@ -40,6 +40,7 @@ from netdsl.training.export import forward_of, largest_difference, notes, origin
 from netdsl.training.folds import about_folds, run_folds
 from netdsl.training.kernels.memory import resident
 from netdsl.training.own import Own
+from netdsl.training.profiling import Profile, profile
 from netdsl.training.report.csv_log import write_csv_log
 from netdsl.training.report.page import write_report
 from netdsl.training.report.progress import Progress
@@ -154,6 +155,18 @@ def _trained(request: Request, prepared: Prepared, folder: Path, ranks: ProcessG
         result["seconds"] = time.perf_counter() - began
         _deliver(request, plain(prepared, folder), about, folder, result, say)
     return 0
+
+
+def profiled(net: Net, recipe: Recipe, base: Path, name: str | None, steps: int) -> Profile:
+    """Where the time of a training step goes, of a net that is trained for a few steps. Raises DataError."""
+    device = choose_device(name)
+    recipe = replace(recipe, compile="off")  # the layers of a compiled net are no longer apart
+    choose_threads(Request(net=net, recipe=recipe, base=base, folder=None))
+    choose_arithmetic(recipe)
+    prepared = prepare(net, recipe, base, device)
+    loop = start(prepared, Path(), ProcessGroup(), lambda what, numbers: None)
+    check_batches(loop)
+    return profile(prepared, loop, steps)
 
 
 def _silent(text: str) -> None: ...

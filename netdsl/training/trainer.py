@@ -42,6 +42,7 @@ from netdsl.training.optim.optimizers import Updater
 from netdsl.training.optim.plateau import judged
 from netdsl.training.optim.reparametrization import folded, split
 from netdsl.training.own import Own
+from netdsl.training.phases import Timed, untimed
 from netdsl.training.regularization import dropouts, set_drop_path, time_rate
 from netdsl.training.rng import key, seed_layers
 from netdsl.training.test_time import averaged
@@ -126,6 +127,7 @@ class Trainer:
         self.interrupted = self.ending = False
         self.pending: list[tuple[int, Tensor]] = []
         self.skipped = 0
+        self.timed: Timed = untimed
 
     def _distributed_module(self) -> nn.Module:
         """The module in its memory layout, compiled, and joined with those of other processes. Raises DataError."""
@@ -186,9 +188,15 @@ class Trainer:
         parts = self.microbatches(step)
         total = torch.zeros((), device=self.device)
         with within_memory(lambda: self._attempt(step)):
-            self.denominators.begin(step, parts)
+            with self.timed("data"):
+                self.denominators.begin(step, parts)
             for part in parts:
                 total += self._backward(step, *part, final=part == parts[-1])
+        with self.timed("optimizer"):
+            self._step(step, total, count)
+
+    def _step(self, step: int, total: Tensor, count: int) -> None:
+        """Update the weights by the gradient of a step, whose loss is `total`."""
         self.freezing.drop()
         if self.carried is not None:
             self.carried.join(self.ranks, count)
@@ -251,14 +259,17 @@ class Trainer:
 
     def _backward(self, step: int, first: int, last: int, final: bool) -> Tensor:
         """Add the gradient of a micro-batch, as its share of the whole; returns that share of the loss."""
-        batch = self.denominators.batch(step, first, last)
+        with self.timed("data"):
+            batch = self.denominators.batch(step, first, last)
         with self.ranks.accumulating(self.parallel, final), self._states(step, first, last):
-            result = self._computed(self.parallel, *batch.inputs)
-            terms = self.criterion(result, batch.target, batch.inputs)
-            summed = self.recipe.loss.reduction == "sum"
-            loss: Tensor = terms.loss.sum() if summed else terms.over(self.denominators.total(step, batch, result))
+            with self.timed("forward"):
+                result = self._computed(self.parallel, *batch.inputs)
+                terms = self.criterion(result, batch.target, batch.inputs)
+                summed = self.recipe.loss.reduction == "sum"
+                loss: Tensor = terms.loss.sum() if summed else terms.over(self.denominators.total(step, batch, result))
             # DDP averages over processes; the loss is already this share of the whole.
-            self.scaler.scale(loss * self.ranks.world).backward()  # type: ignore[no-untyped-call]
+            with self.timed("backward"):
+                self.scaler.scale(loss * self.ranks.world).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
     def _states(self, step: int, first: int, last: int) -> AbstractContextManager[None]:

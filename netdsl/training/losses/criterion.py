@@ -21,10 +21,11 @@ class Criterion:
     """The loss of a net with one or several outputs, as sums over samples.
 
     `names`: the outputs while training, in order; `kept`: those at inference, of which the first is the main one. The
-    main output (of a loss over pairs both) has weight 1, others 0 unless the recipe's `outputs` gives them one. Every output is compared with the
-    same target. `deviation`: that of every target, in which outputs and targets are compared. `teacher`: a
-    model whose outputs are targets of the main output too, where the inputs are given; `own`: a loss that
-    takes the place of all of these then, and `whole`: whether the batch of a step is computed at once.
+    main output has weight 1 (with a loss over pairs, both of them), others 0 unless the recipe's `outputs` gives them
+    one. Every output is compared with the same target. `deviation`: that of every target, in which outputs and targets
+    are compared. `teacher`: a model whose outputs are targets of the main output too, where the inputs are given;
+    `own`: a loss that takes the place of all of these then, and `whole`: whether the batch of a step is computed at
+    once.
     """
 
     def __init__(
