@@ -32,6 +32,10 @@ BACKWARD = 2
 """Multiply-accumulates of a backward pass for each of the forward pass: the gradients of inputs and of weights."""
 
 
+Times = dict[str, float]
+"""Seconds by the path of a module."""
+
+
 class LayerTime(Struct, frozen=True):
     """The layers of a line of the spec: seconds of a step's forward and backward passes, multiply-accumulates of a
     sample's forward pass, and floating-point operations a second over both passes (2 for each multiply-accumulate).
@@ -103,7 +107,7 @@ def profile(prepared: Prepared, loop: Trainer, steps: int) -> Profile:
         copies = _copies(loop, WARM) if loop.device.type == "cuda" else None
     finally:
         loop.feed.end()
-    parts = {name: clock.seconds[name] / steps for name in STEP}
+    parts: dict[str, float] = {name: clock.seconds[name] / steps for name in STEP}
     evaluation, every = _evaluation(loop)
     recipe = loop.recipe
     return Profile(
@@ -148,7 +152,7 @@ def _copies(loop: Trainer, step: int) -> float:
     with traced(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as found:
         loop.update(step)
     copies = (e.device_time_total for e in found.key_averages() if "HtoD" in e.key)
-    return sum(copies) / 1e6
+    return float(sum(copies)) / 1e6
 
 
 def _layers(prepared: Prepared, loop: Trainer, steps: range) -> tuple[LayerTime, ...]:
@@ -183,7 +187,7 @@ def _marked(name: str, module: nn.Module) -> list[Any]:
     return [module.register_forward_pre_hook(begin), module.register_forward_hook(end)]
 
 
-def attributed(events: Iterable[Any], gpu: bool) -> tuple[dict[str, float], dict[str, float]]:
+def attributed(events: Iterable[Any], gpu: bool) -> tuple[Times, Times]:
     """Seconds of the forward and the backward pass by module, from the events of a trace.
 
     An operation belongs to the innermost module that called it; one of the backward pass to the module whose operation
@@ -219,26 +223,33 @@ def _module_of(event: Any) -> str | None:
     return None
 
 
-def by_line(
-    program: Program, forward: dict[str, float], backward: dict[str, float], steps: int, batch: int
-) -> tuple[LayerTime, ...]:
+def by_line(program: Program, forward: Times, backward: Times, steps: int, batch: int) -> tuple[LayerTime, ...]:
     """Seconds of modules by path as seconds of a step by line of the spec, the slowest first."""
     nodes: dict[int, list[Node]] = defaultdict(list)
     for node in flatten(program, training=True):
-        if node.layer_path in forward or node.layer_path in backward:
+        if node.layer_path in forward.keys() | backward.keys():
             nodes[node.place.line].append(node)
     found = []
     for line, own in nodes.items():
         paths = tuple(dict.fromkeys(n.layer_path for n in own))
-        times = [sum(way.get(p, 0.0) for p in paths) / steps for way in (forward, backward)]
-        macs = sum(m for n in own if isinstance(m := n.op.macs(n.outputs[0].type, *n.types), int))
-        passes = 2 * macs * batch * (1 + BACKWARD)
-        flops = passes / sum(times) if sum(times) and times[1] else 0.0
-        found.append(LayerTime(line, paths, times[0], times[1], macs, flops))
-    named = {path for layer in found for path in layer.layers}
-    rest = [sum(t for p, t in way.items() if p not in named) / steps for way in (forward, backward)]
-    found += [LayerTime(0, (), rest[0], rest[1], 0, 0.0)] if sum(rest) else []
+        ahead, back = (_seconds(way, paths) / steps for way in (forward, backward))
+        macs = sum(map(_macs, own))
+        flops = 2 * macs * batch * (1 + BACKWARD) / (ahead + back) if back > 0 else 0.0
+        found.append(LayerTime(line, paths, ahead, back, macs, flops))
+    known = [path for layer in found for path in layer.layers]
+    ahead, back = (_seconds(way, way.keys() - set(known)) / steps for way in (forward, backward))
+    found += [LayerTime(0, (), ahead, back, 0, 0.0)] if ahead + back else []
     return tuple(sorted(found, key=lambda layer: -(layer.forward + layer.backward)))
+
+
+def _seconds(way: Times, paths: Iterable[str]) -> float:
+    return sum(way.get(path, 0.0) for path in paths)
+
+
+def _macs(node: Node) -> int:
+    """Multiply-accumulates of a call; 0 where its sizes are open."""
+    macs = node.op.macs(node.outputs[0].type, *node.types)
+    return macs if isinstance(macs, int) else 0
 
 
 def _hints(

@@ -24,7 +24,7 @@ def profile_text(found: Profile, lines: dict[int, str], paint: Paint = PLAIN) ->
 
 
 def _phases(found: Profile, paint: Paint) -> str:
-    rows = [_row(name, seconds, found.step) for name, seconds in found.phases.items()]
+    rows: list[tuple[str | Cell, ...]] = [_row(name, seconds, found.step) for name, seconds in found.phases.items()]
     if found.waiting:
         rows.insert(1, _row("  of it waiting for images", found.waiting, found.step))
     if found.copies is not None:
