@@ -37,11 +37,12 @@ from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.errors import DataError
 from netdsl.training.evaluate import at_once
 from netdsl.training.export import forward_of, largest_difference, notes, origins
-from netdsl.training.folds import about_folds, run_folds
+from netdsl.training.folds import about_folds, forget_unbegun, run_folds
 from netdsl.training.kernels.memory import resident
 from netdsl.training.own import Own
 from netdsl.training.profiling import Profile, profile
 from netdsl.training.report.csv_log import write_csv_log
+from netdsl.training.report.live import Live, notebook_display
 from netdsl.training.report.page import write_report
 from netdsl.training.report.progress import Progress
 from netdsl.training.setup import (
@@ -100,7 +101,8 @@ def train(request: Request, show: Show) -> int:
     net, recipe = request.net, request.recipe
     folder = request.folder or files.new_folder(net.name)
     about = about_folds(net.name, written_arguments(net), dict(net.sizes), recipe, request.base)
-    if not (folder / files.ABOUT).exists():
+    fresh = not (folder / files.ABOUT).exists()
+    if fresh:
         folder.mkdir(parents=True, exist_ok=True)
         files.write_spec(folder, net.spec.module, Path(library()))
         files.write_json(folder / files.RECIPE, recipe)
@@ -112,7 +114,12 @@ def train(request: Request, show: Show) -> int:
         more = {"folder": path, "fold": number, "resume": begun, "before": before, "recipe": again}
         return train_once(replace(request, **more), show)
 
-    return run_folds(folder, about, recipe, one, show)
+    try:
+        return run_folds(folder, about, recipe, one, show)
+    except DataError:
+        if fresh:
+            forget_unbegun(folder, request.recipe.folds or 0)
+        raise
 
 
 @deaths_in_words()
@@ -216,11 +223,15 @@ def _introduce(prepared: Prepared, loop: Trainer, notes: list[str], say: Show) -
 
 def _run(request: Request, loop: Trainer, folder: Path, say: Show) -> None:
     first = loop.ranks.first
-    progress = Progress(loop.total, loop.state.step, request.quiet or not first, used_on(loop.device))
+    display = None if request.quiet or not first else notebook_display()
+    live = Live(request.net.name, loop.total, loop.state.step, display) if display is not None else None
+    silent = request.quiet or not first or live is not None
+    progress = Progress(loop.total, loop.state.step, silent, used_on(loop.device))
     log = open_log(folder, loop.state.step) if first else None
     if log is not None and log.damaged:
         say(f"  {files.LOG} was damaged: left out {_listed(log.damaged)}")
     boards = _boards(request, folder, loop.state.step) if first else []
+    boards += [] if live is None else [live]
 
     def watch(what: str, numbers: dict[str, Any]) -> None:
         progress(what, numbers)
@@ -238,6 +249,8 @@ def _run(request: Request, loop: Trainer, folder: Path, say: Show) -> None:
         raise
     finally:
         progress.close()
+        if live is not None:
+            live.close()
         if request.csv and first:
             write_csv_log(folder)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,18 @@ def run_folds(folder: Path, about: About, recipe: Recipe, one: RunOne, say: Call
     files.write_json(folder / files.ABOUT, _ended(about, mean, deviation, results))
     say("all folds: " + ", ".join(f"{name} {mean[name]:.4f} +- {deviation[name]:.4f}" for name in mean))
     return 0
+
+
+def forget_unbegun(folder: Path, count: int) -> None:
+    """Take back the directory of a cross-validation whose first fold could not begin: another try finds it free."""
+    paths = [path for _, path in directories(folder, count) if path.exists()]
+    if any((path / files.ABOUT).exists() for path in paths):
+        return
+    for name in (files.ABOUT, files.RECIPE, files.SPEC):
+        (folder / name).unlink(missing_ok=True)
+    for path in (*paths, folder):
+        with suppress(OSError):  # it holds something of another
+            path.rmdir()
 
 
 def _ended(about: About, mean: dict[str, float], deviation: dict[str, float], each: list[dict[str, Any]]) -> About:

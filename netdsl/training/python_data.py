@@ -107,10 +107,7 @@ def _items(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
                 f"item {i} of `{what}` is {other}, item 0 is {first}",
                 "resize or pad them to one shape",
             )
-        if targets and y.shape != targets[0].shape:
-            raise DataError(
-                "uneven-samples", f"item {i} of `{what}` has a target {list(y.shape)}, item 0 {list(targets[0].shape)}"
-            )
+        _check_target(y, targets[0] if targets else y, f"item {i} of `{what}`")
         for values in (x, y):
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 raise DataError("not-finite-data", f"item {i} of `{what}` holds values that are not finite")
@@ -119,6 +116,20 @@ def _items(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
     if not inputs:
         raise DataError("no-samples", f"`{what}` has no items")
     return np.stack(inputs), np.stack(targets)
+
+
+KINDS = {"b": "a whole number", "i": "a whole number", "u": "a whole number", "f": "a number", "U": "a text"}
+
+
+def _check_target(y: np.ndarray, first: np.ndarray, item: str) -> None:
+    """Raise DataError for a target that is unlike that of the first item, or no class."""
+    if y.shape != first.shape:
+        raise DataError("uneven-samples", f"{item} has a target {list(y.shape)}, item 0 {list(first.shape)}")
+    ours, theirs = (KINDS.get(target.dtype.kind, str(target.dtype)) for target in (y, first))
+    if ours != theirs:
+        raise DataError("data-type", f"the target of {item} is {ours} ({y}), that of item 0 {theirs} ({first})")
+    if y.ndim == 0 and y.dtype.kind == "i" and y < 0:
+        raise DataError("unknown-class", f"{item} has class {y}", "classes are counted from 0")
 
 
 def _item(data: Any, i: int, what: str) -> tuple[np.ndarray, np.ndarray]:

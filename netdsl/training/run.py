@@ -10,14 +10,16 @@ from typing import Any, Unpack
 
 from torch import nn
 
+from netdsl.diagnostics.diagnostic import diagnostic, did_you_mean
 from netdsl.recipe.schema import Recipe
 from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.run_dir import About
 from netdsl.training.entry import described
+from netdsl.training.errors import TrainingError
 from netdsl.training.from_python import Wishes, go_on, in_words
 from netdsl.training.opened import open_trained
-from netdsl.training.report.page import charts
-from netdsl.training.report.style import STYLE
+from netdsl.training.report.charts import chart, charted, charts
+from netdsl.training.report.style import in_notebook
 
 
 class Run:
@@ -85,11 +87,31 @@ class Run:
         said = described(dict(about.result)) if about.result else "not ended"
         return f"{about.net} on {about.data}: {said}; {self.folder}"
 
+    def plot(self, *names: str) -> Plot:
+        """The curves of some numbers of the log, of all without names: `run.plot("loss", "top1")`. A notebook shows
+        them; `str()` of it is their SVG. Raises TrainingError for a name that the log does not have."""
+        lines = self.log
+        found = {name: chart(lines, name) for name in names or charted()}
+        unknown = [name for name in names if not found[name]]
+        if unknown:
+            there = [name for name in charted() if chart(lines, name)]
+            hint = did_you_mean(unknown[0], there) or f"it has {', '.join(there)}"
+            message = f"the log of {self.folder} has no `{unknown[0]}`"
+            raise TrainingError(diagnostic("unfit-metric", message, None, hint))
+        return Plot("".join(found.values()))
+
     def _repr_html_(self) -> str:
-        shown = f"<p><b>{escape(repr(self))}</b></p><div class=charts>{charts(self.log)}</div>"
-        return f"<style>{scoped(STYLE)}</style><div class=netdsl-run>{shown}</div>"
+        return in_notebook(f"<p><b>{escape(repr(self))}</b></p><div class=charts>{charts(self.log)}</div>")
 
 
-def scoped(style: str) -> str:
-    """The rules of a style for what is inside a run's element: a notebook has its own."""
-    return f".netdsl-run {{ {style} }}"
+class Plot:
+    """Curves of a run, which a notebook shows."""
+
+    def __init__(self, svg: str) -> None:
+        self.svg = svg
+
+    def __str__(self) -> str:
+        return self.svg
+
+    def _repr_html_(self) -> str:
+        return in_notebook(f"<div class=charts>{self.svg}</div>")

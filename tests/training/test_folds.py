@@ -100,6 +100,8 @@ def test_folds_that_have_not_ended_are_continued(base: Path, capsys: pytest.Capt
 
 def test_more_folds_than_samples(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(base, "--set", "folds=61") == 1
+    assert not (base / "run").exists()  # another try finds the folder free
+    assert train(base, "--set", "folds=61") == 1
     assert "`folds = 61` is more than the samples of" in capsys.readouterr().err
 
 

@@ -235,3 +235,28 @@ def test_a_table_names_its_target_and_its_classes(tmp_path: Path) -> None:
     columns["c1"][7] = np.nan
     with pytest.raises(netdsl.TrainingError, match="row 8 of data: column `c1` has no value"):
         net.train(data=Frame({**columns, "kind": kinds}), target="kind", folder=tmp_path / "no", **table())
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [(-1, "item 17 of `data` has class -1"), ("cat", r"item 17 of `data` is a text \(cat\)"), (1.5, r"is a number \(1.5\)")],
+)
+def test_a_spoilt_target_is_named(target: Any, said: str, tmp_path: Path) -> None:
+    """Stacked with the others it would be a class of its own, a text, or make all of them numbers."""
+    x = np.zeros((20, 4), np.float32)
+    items = [(x[i], i % 3 if i != 17 else target) for i in range(20)]
+    with pytest.raises(DataError, match=said):
+        as_data_set(Listed(items))
+
+
+class Listed:
+    """A Dataset of the items of a list."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, i: int) -> Any:
+        return self.items[i]

@@ -11,16 +11,17 @@ import torch
 
 from netdsl.inference.trained import targets_of
 from netdsl.recipe.component import component_name
-from netdsl.recipe.metrics import METRICS, headline, said, title
+from netdsl.recipe.metrics import headline, said, title
 from netdsl.recipe.schema import DEFAULT_EPOCHS
 from netdsl.training.checkpoints.format import write_atomic
 from netdsl.training.checkpoints.run_dir import RECIPE, About, read_log
 from netdsl.training.data.dataset import Split
 from netdsl.training.evaluate import at_once, first_output
 from netdsl.training.losses.criterion import facing
+from netdsl.training.report.charts import charts
 from netdsl.training.report.mistakes import Chunks, Confusions, Mistake, confusions, worst_masks
 from netdsl.training.report.style import STYLE
-from netdsl.training.report.svg import curves, data_url, matrix
+from netdsl.training.report.svg import data_url, matrix
 from netdsl.training.setup import Prepared
 from netdsl.training.test_time import averaged
 
@@ -91,27 +92,6 @@ def _changes(about: About) -> list[str]:
     """What a resumed run was told to do otherwise."""
     listed = "".join(f"<li>after step {c.step:,}: {escape(str(c))}</li>" for c in about.changes)
     return [f"<h2>Changed on the way</h2><ul>{listed}</ul>"] if listed else []
-
-
-def charts(lines: list[dict[str, Any]]) -> str:
-    """The curves of a run's log, as SVG."""
-    steps = [x for x in lines if x["kind"] == "step"]
-    held = [x for x in lines if x["kind"] == "evaluation"]
-    loss = {"training": [(x["step"], x["loss"]) for x in steps], **_held(held, "loss")}
-    charts = [curves("loss", loss)]
-    charts += [curves(title(name), _held(held, name)) for name, kind in METRICS.items() if kind.number]
-    charts.append(curves("learning rate", {"lr": [(x["step"], x["lr"]) for x in steps]}, noisy=False))
-    charts.append(
-        curves("norm of the gradient", {"gradient": [(x["step"], x["gradient"]) for x in steps if "gradient" in x]})
-    )
-    return "".join(charts)
-
-
-def _held(held: list[dict[str, Any]], name: str) -> dict[str, list[tuple[float, float]]]:
-    """A metric at the evaluations, of the average and the raw weights where there are both."""
-    own = "held out, averaged weights" if any("raw" in x for x in held) else "held out"
-    raw = [(x["step"], x["raw"][name]) for x in held if name in x.get("raw", {})]
-    return {own: [(x["step"], x[name]) for x in held if name in x], "held out, raw weights": raw}
 
 
 def _test(prepared: Prepared) -> Split:

@@ -23,3 +23,8 @@ table { border-collapse: collapse; font-size: 13px } td, th { padding: 3px 8px; 
 figure img { max-width: 110px; border: 1px solid var(--rule); border-radius: 4px; image-rendering: pixelated }
 figcaption { font-size: 12px; line-height: 1.3 } pre { overflow: auto; font-size: 12px }
 """
+
+
+def in_notebook(html: str) -> str:
+    """Part of a page for the output of a notebook's cell, which has a style of its own."""
+    return f"<style>.netdsl-run {{ {STYLE} }}</style><div class=netdsl-run>{html}</div>"
