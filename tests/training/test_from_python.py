@@ -10,6 +10,8 @@ import pytest
 import torch
 
 import netdsl
+from netdsl.training.errors import DataError
+from netdsl.training.python_data import as_data_set
 
 SPEC = """net Small {
   input image [1, 8, 8]
@@ -239,14 +241,17 @@ def test_a_table_names_its_target_and_its_classes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("target", "said"),
-    [(-1, "item 17 of `data` has class -1"), ("cat", r"item 17 of `data` is a text \(cat\)"), (1.5, r"is a number \(1.5\)")],
+    [
+        (-1, "item 17 of `data` has class -1"),
+        ("cat", r"item 17 of `data` is a text \(cat\)"),
+        (1.5, r"is a number \(1.5\)"),
+    ],
 )
-def test_a_spoilt_target_is_named(target: Any, said: str, tmp_path: Path) -> None:
+def test_a_spoilt_target_is_named(target: Any, said: str) -> None:
     """Stacked with the others it would be a class of its own, a text, or make all of them numbers."""
     x = np.zeros((20, 4), np.float32)
-    items = [(x[i], i % 3 if i != 17 else target) for i in range(20)]
     with pytest.raises(DataError, match=said):
-        as_data_set(Listed(items))
+        as_data_set(Listed([(x[i], i % 3 if i != 17 else target) for i in range(20)]))
 
 
 class Listed:
