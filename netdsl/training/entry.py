@@ -223,15 +223,11 @@ def _introduce(prepared: Prepared, loop: Trainer, notes: list[str], say: Show) -
 
 def _run(request: Request, loop: Trainer, folder: Path, say: Show) -> None:
     first = loop.ranks.first
-    display = None if request.quiet or not first else notebook_display()
-    live = Live(request.net.name, loop.total, loop.state.step, display) if display is not None else None
-    silent = request.quiet or not first or live is not None
-    progress = Progress(loop.total, loop.state.step, silent, used_on(loop.device))
+    progress = _progress(request, loop)
     log = open_log(folder, loop.state.step) if first else None
     if log is not None and log.damaged:
         say(f"  {files.LOG} was damaged: left out {_listed(log.damaged)}")
     boards = _boards(request, folder, loop.state.step) if first else []
-    boards += [] if live is None else [live]
 
     def watch(what: str, numbers: dict[str, Any]) -> None:
         progress(what, numbers)
@@ -249,10 +245,17 @@ def _run(request: Request, loop: Trainer, folder: Path, say: Show) -> None:
         raise
     finally:
         progress.close()
-        if live is not None:
-            live.close()
         if request.csv and first:
             write_csv_log(folder)
+
+
+def _progress(request: Request, loop: Trainer) -> Progress | Live:
+    """The progress of a training: curves in a notebook, else a bar or lines."""
+    silent = request.quiet or not loop.ranks.first
+    display = None if silent else notebook_display()
+    if display is not None:
+        return Live(request.net.name, loop.total, loop.state.step, display)
+    return Progress(loop.total, loop.state.step, silent, used_on(loop.device))
 
 
 def _listed(lines: tuple[int, ...]) -> str:

@@ -13,7 +13,6 @@ from netdsl.recipe.sources import Npz
 from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.units import as_numbers
 from netdsl.training.data.validation import check_sound
-from netdsl.training.python_data import as_data_set
 from netdsl.training.readers.registry import READERS
 
 
@@ -27,6 +26,8 @@ def read(source: Any, base: Path, shape: tuple[int, ...], outputs: int, regressi
     try:
         found = READERS[source](source, base, shape, outputs)
         if not isinstance(found, DataSet):  # of a plug-in, which gives what `net.train` takes
+            from netdsl.training.python_data import as_data_set
+
             found = replace(as_data_set(*found), name=component_name(source))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
