@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from netdsl.inference.errors import DataError
-from netdsl.inference.samples import Sample, batches, samples
+from netdsl.inference.samples import Sample, batches, samples, takes_graphs
 from netdsl.inference.test_time import averaged
 from netdsl.inference.trained import Trained
 from netdsl.recipe.losses import Bce
@@ -37,7 +37,10 @@ def predict(trained: Trained, paths: Iterable[Path], wanted: Wanted = Wanted()) 
     compute = trained.compute if wanted.deviation else averaged(trained.compute, trained.recipe)
     for batch in batches(samples(trained, paths, wanted.invert), wanted.batch):
         inputs = (np.concatenate(x) for x in zip(*(s.inputs for s in batch), strict=True))
-        outputs = _activated(trained, compute(*inputs), wanted)
+        computed = np.asarray(compute(*inputs))
+        if takes_graphs(trained):  # [..., B, 1, C]: each sample is a batch of one graph
+            computed = computed.squeeze(-2)
+        outputs = _activated(trained, computed, wanted)
         for i, sample in enumerate(batch):
             yield {"sample": sample.name, **_said(trained, outputs[:, i], wanted, _mask_file(sample, wanted, written))}
 

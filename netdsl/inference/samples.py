@@ -11,6 +11,7 @@ from msgspec import Struct
 from netdsl.inference.arrays import load_array, load_arrays
 from netdsl.inference.columns import encoded, for_inputs
 from netdsl.inference.errors import DataError
+from netdsl.inference.graphs import load_graphs
 from netdsl.inference.images import ImageView, filled, images_below, open_image
 from netdsl.inference.tables import load_columns
 from netdsl.inference.trained import Trained, longest, vocabulary
@@ -33,7 +34,9 @@ class Sample(Struct, frozen=True, eq=False):
 def samples(trained: Trained, paths: Iterable[Path], invert: bool = False) -> Iterator[Sample]:
     """The samples in some files, in order: an image each, a row each of arrays and tables. Raises DataError."""
     for path in paths:
-        if path.is_dir():
+        if takes_graphs(trained):
+            yield from _graphs(trained, path)
+        elif path.is_dir():
             found = images_below(path)
             if not found:
                 raise DataError("no-samples", f"{path} has no images")
@@ -48,6 +51,26 @@ def samples(trained: Trained, paths: Iterable[Path], invert: bool = False) -> It
             yield from _rows(path, _table(trained, path))
         else:
             yield _image(trained, path, invert)
+
+
+def takes_graphs(trained: Trained) -> bool:
+    """Whether a net takes batches of graphs, and gives something for each of them."""
+    return {"edges", "sizes"} <= {i.name for i in trained.inputs}
+
+
+def _graphs(trained: Trained, path: Path) -> Iterator[Sample]:
+    """Each graph of a file or folder. Raises DataError."""
+    if not path.exists():
+        raise DataError("no-such-file", f"there is no file {path}")
+    found = load_graphs(path)
+    names = ("nodes", *(i.name for i in trained.inputs[1:]))
+    _check_shape(trained, found.features.shape, path)
+    for at in range(len(found)):
+        arrays = found.one(at)
+        missing = next((n for n in names if n not in arrays), None)
+        if missing is not None:
+            raise DataError("missing-column", f"{path} has no array `{missing}`", f"it has {', '.join(arrays)}")
+        yield Sample(f"{path}:{at + 1}", tuple(arrays[n] for n in names))
 
 
 def _text(trained: Trained, path: Path) -> Sample:

@@ -67,6 +67,9 @@ def _for_each_sample_onnx(g: Graph, x: Operand) -> Any:
 
 
 def _mend(first: TensorType, other: TensorType, m: Dim, n: Dim) -> str | None:
+    if first.rank <= 2:  # rows, no images
+        differing = [axis for axis, (a, b) in enumerate(zip(first.shape, other.shape, strict=True)) if a != b]
+        return f"`axis={differing[0]}` joins them side by side" if len(differing) == 1 else None
     if not (isinstance(m, int) and isinstance(n, int)):
         return None
     small, large = sorted((m, n))

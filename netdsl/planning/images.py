@@ -7,6 +7,7 @@ from math import prod
 
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.ir.model import Program
+from netdsl.planning.graphs import graph_mistakes
 from netdsl.planning.net import PlannedNet
 from netdsl.planning.resolution import sizing, trained_size, unfit_sizes
 from netdsl.recipe.augmentations import Crop, Cutmix, RandomResizedCrop, Resize, Translate
@@ -39,6 +40,9 @@ def input_mistakes(program: Program, recipe: Recipe, places: Places) -> Iterator
             hint = f'an array for each: `data = npz("...", inputs=[{names}])`'
         message = f"the net has {len(inputs)} input{'s' * (len(inputs) != 1)}, and `{data}` gives {given}"
         yield diagnostic("unfit-input", message, at, hint)
+        return
+    if recipe.data.gives == "graphs":
+        yield from graph_mistakes(program, places)
         return
     if recipe.data.gives == "columns":
         yield from _vectors(program, at)

@@ -25,7 +25,7 @@ class Data(Component, frozen=True):
 
     task: ClassVar[str] = "classes"
     sure: ClassVar[bool] = True
-    gives: ClassVar[Literal["images", "tokens", "nodes", "columns", "anything"]] = "images"
+    gives: ClassVar[Literal["images", "tokens", "nodes", "graphs", "columns", "anything"]] = "images"
     published: ClassVar[int | None] = None
 
     def class_count(self) -> int | None:
@@ -307,6 +307,27 @@ class Graph(Data, frozen=True, tag="graph"):
 
     def input_count(self) -> int:
         return 2
+
+
+@component("data")
+class Graphs(Data, frozen=True, tag="graphs"):
+    """Many graphs, each with a class or numbers of its own: a numpy file, or a folder of the TU collection.
+
+    A batch is one graph whose parts are not joined. A net takes it by the names of its inputs: `nodes [N, F]` first,
+    `edges [2, E] int64`, `graph [N] int64` (the number of each node's graph), `sizes [G] int64` (the nodes of each
+    graph) and `edge_features [E, K]`. It gives something for each graph: `[G, classes]`.
+    """
+
+    source: ClassVar[str] = "batches: Fey & Lenssen 2019; folders: Morris et al. 2020"
+    sure = False
+    gives = "graphs"
+    path: Annotated[
+        str, Meta(min_length=1, description="file or folder of the graphs, relative to the spec", extra=A_PATH)
+    ]
+    test: Annotated[Fraction, Meta(description="held out where the file has no `train`")] = 0.2
+
+    def input_count(self) -> None:
+        return None
 
 
 @component("data")

@@ -69,6 +69,7 @@ class Evaluator:
     @torch.no_grad()
     def __call__(self, forward: Forward, split: Split) -> dict[str, Any]:
         """Metrics of a net in evaluation mode on a split."""
+        self.criterion.graphs = split.graphs is not None
         known = len(split), _origin(split), self.own is not None, split.bytes_per_token
         metrics = Metrics(self.task, self.classes, self.metrics, *known)
         if self.carried is not None and split.streams:
@@ -142,7 +143,8 @@ class Evaluator:
             rows = torch.arange(count, device=target.device)
             self._add(unused, forward(*(x[:count] for x in inputs)), target[:count], rows)
 
-        fits = (lambda count: fits_in_memory(lambda: passes(count))) if self.ranks.world == 1 else None
+        alone = self.ranks.world == 1 and not self.criterion.graphs
+        fits = (lambda count: fits_in_memory(lambda: passes(count))) if alone else None
         return Attempt(len(target), self.share, fits, self.folder, " in an evaluation")
 
 

@@ -22,11 +22,13 @@ from netdsl.elaborate.builder import Options
 from netdsl.inference.vocabulary import TOKENIZER
 from netdsl.loader import library
 from netdsl.planning.demands import refuse
+from netdsl.planning.graphs import not_by_graph
 from netdsl.planning.groups import Parameter
 from netdsl.planning.initialization import NetParameters
 from netdsl.planning.outputs import class_argument
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Pixel, Text
+from netdsl.tensors import TensorType
 from netdsl.training.capacity import held_on
 from netdsl.training.carried import as_streams, carried_of
 from netdsl.training.checkpoints import format as files
@@ -164,7 +166,7 @@ def load_data(
         data = as_numbers(given, outputs) if regression else given
     data = taken(validated(data, recipe, fold), inputs_of(program))
     check_vocabulary(program, data)
-    count = 1 if data.train.read else len(data.train.inputs)
+    count = 1 if data.train.read else len(data.train.example())
     if len(program.main.inputs) != count:
         names = ", ".join(f'"{v.name}"' for v in program.main.inputs)
         hint = f"an array for each: `--data 'npz(\"...\", inputs=[{names}])'`; a graph: `--data 'graph(\"...\")'`"
@@ -183,6 +185,8 @@ def load_data(
 def check_kind(program: Program, data: DataSet) -> None:
     """Raise DataError where the net gives something else than what the data ask for: one class, a map, a sequence."""
     main = next(o for o in program.main.outputs if not o.training).value.type
+    if data.train.graphs is not None:
+        main = each_graph(program, main, data)
     wanted = tuple(data.train.target.shape[1:])
     if data.task in ("numbers", "labels") and main.shape != wanted:
         raise DataError(
@@ -201,6 +205,18 @@ def check_kind(program: Program, data: DataSet) -> None:
         raise DataError(
             "unfit-loss", f"the net gives {main} for a sample, `{data.name}` asks for {asked[data.task]}", hint
         )
+
+
+def each_graph(program: Program, main: TensorType, data: DataSet) -> TensorType:
+    """The type of what a net gives for each graph. Raises DataError where it gives something else."""
+    if (mistake := not_by_graph(program)) is not None:
+        raise DataError("unfit-loss", f"{mistake[0]}, and `{data.name}` asks for the class of each graph", mistake[1])
+    takes, have = program.main.inputs[0].type.shape[-1], data.train.example()[0].shape[-1]
+    if isinstance(takes, int) and takes != have:
+        message = f"the net takes {takes} features of a node, and those of `{data.name}` have {have}"
+        arguments = [n for n, value in program.main.arguments if type(value) is int and value == takes]
+        raise DataError("unfit-input", message, f"`-p {arguments[0]}={have}`" if arguments else None)
+    return TensorType(main.shape[1:], main.dtype)
 
 
 def check_sizes(program: Program, data: DataSet) -> None:

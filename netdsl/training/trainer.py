@@ -97,6 +97,7 @@ class Trainer:
         self.groups = group(recipe, job.parameters, job.layers)
         self.channels_last = recipe.shard is None and takes_channels_last(recipe.layout, self.module)
         self.criterion = Criterion(recipe, job.names, job.kept, job.deviation, job.teacher, job.own, job.whole)
+        self.criterion.graphs = job.feed.split.graphs is not None
         self.autocast = half_precision(recipe, self.device)
         self.parallel: Any = self._distributed_module()
         self.sharded = is_sharded(self.module)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from netdsl.inference.columns import Column
+from netdsl.training.data.graphs import Graphs
 from netdsl.training.data.prefetch import loaded, processes
 from netdsl.training.data.resident import Resident
 from netdsl.training.errors import DataError
@@ -54,6 +55,7 @@ class Split(Struct, frozen=True, eq=False):
     `shards`: the number of samples in each file, in order, where an epoch is best read file by file.
     `streams`, for windows of a text whose states are carried: how many texts they are, one after the other.
     `bytes_per_token`: of the targets of a text; 0 where that is not known.
+    `graphs`: what each sample is, where they are graphs: `inputs` is then empty.
     """
 
     inputs: tuple[Tensor, ...]
@@ -65,6 +67,7 @@ class Split(Struct, frozen=True, eq=False):
     shards: tuple[int, ...] = ()
     streams: int = 0
     bytes_per_token: float = 0.0
+    graphs: Graphs | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -75,6 +78,8 @@ class Split(Struct, frozen=True, eq=False):
 
     def stored(self, index: Tensor) -> tuple[Tensor, ...]:
         """The inputs of some samples as they are stored, and behind them the targets that are read."""
+        if self.graphs is not None:
+            return self.graphs.batch(index)
         return self.read(index.cpu()) if self.read else tuple(x[index] for x in self.inputs)
 
     def paired(self, found: tuple[Tensor, ...], index: Tensor, with_target: bool) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -98,19 +103,19 @@ class Split(Struct, frozen=True, eq=False):
 
     def example(self) -> tuple[Tensor, ...]:
         """The inputs of the first sample, [1, ...], as they are stored."""
-        found = self.stored(torch.arange(1))
+        found = self.stored(torch.arange(1, device=self.target.device))
         return found[:-1] if self.reads_target else found
 
     @property
     def bytes(self) -> int:
         """Bytes of one sample's inputs, and of its target where that is read."""
-        return sum(x.nbytes for x in self.stored(torch.arange(1))) if len(self) else 0
+        return sum(x.nbytes for x in self.stored(torch.arange(1, device=self.target.device))) if len(self) else 0
 
     @property
     def held(self) -> int:
         """Bytes that stay in memory, of all samples."""
         kept = self.read.kept if isinstance(self.read, Resident) else self.inputs
-        return sum(x.nbytes for x in (*kept, self.target))
+        return sum(x.nbytes for x in (*kept, self.target)) + (self.graphs.nbytes if self.graphs is not None else 0)
 
     def pieces(self, places: Tensor) -> tuple[Tensor, ...]:
         """A list of samples in parts that are decoded at once where nothing else says how many."""
@@ -127,7 +132,9 @@ class Split(Struct, frozen=True, eq=False):
     def to(self, device: torch.device) -> Split:
         if isinstance(self.read, Resident):
             self.read.to(device)
-        return replace(self, inputs=tuple(x.to(device) for x in self.inputs), target=self.target.to(device))
+        graphs = self.graphs.to(device) if self.graphs is not None else None
+        inputs = tuple(x.to(device) for x in self.inputs)
+        return replace(self, inputs=inputs, target=self.target.to(device), graphs=graphs)
 
     def parted(self, count: int, seed: int = 0) -> tuple[Split, Split]:
         """The split without `count` random samples, and those: the same for every run of a seed."""
@@ -139,7 +146,8 @@ class Split(Struct, frozen=True, eq=False):
         inputs = tuple(x[index] for x in self.inputs)
         width = self.bytes_per_token
         own = self.reads_target, self.cuts_target
-        return Split(inputs, self.target[index], reading, cutting, *own, bytes_per_token=width)
+        graphs = self.graphs.subset(index) if self.graphs is not None else None
+        return Split(inputs, self.target[index], reading, cutting, *own, bytes_per_token=width, graphs=graphs)
 
 
 def _some(function: Callable[..., Any], among: Tensor, index: Tensor, *more: Any) -> Any:

@@ -49,5 +49,8 @@ def parts_of(classes: Tensor | None, samples: int, count: int, seed: int) -> Ten
 
 
 def _joined(a: Split, b: Split) -> Split:
+    if a.graphs is not None and b.graphs is not None:  # both are of the same graphs
+        graphs = replace(a.graphs, which=torch.cat((a.graphs.which, b.graphs.which)))
+        return Split((), torch.cat((a.target, b.target)), graphs=graphs)
     inputs = tuple(torch.cat(x) for x in zip(a.inputs, b.inputs, strict=True))
     return Split(inputs, torch.cat((a.target, b.target)))

@@ -47,6 +47,7 @@ def load() -> None:
         digits,
         folders,
         graph,
+        graphs,
         handed_over,
         idx,
         masks,

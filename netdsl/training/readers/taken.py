@@ -13,6 +13,7 @@ from netdsl.inference.columns import Encoded, Input, for_inputs
 from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
 from netdsl.training.data.dataset import DataError, DataSet, Split
+from netdsl.training.readers import graphs
 from netdsl.training.readers.graph import for_the_net, second_is_integer
 
 MOVES = frozenset(("reshape", "flatten", "squeeze", "unsqueeze", "permute"))
@@ -30,10 +31,13 @@ def inputs_of(program: Program) -> tuple[Input, ...]:
 
 
 def taken(data: DataSet, inputs: tuple[Input, ...]) -> DataSet:
-    """A graph by its edges or its adjacency, a table in one vector or by its categories; other data as they are.
+    """A graph by its edges or its adjacency, many graphs by the names of the inputs, a table in one vector or by its
+    categories; other data as they are.
 
     Raises DataError for what the net has no input for.
     """
+    if data.train.graphs is not None:
+        return graphs.for_the_net(data, inputs)
     if data.columns:
         train, test = (_columns(s, data, inputs) for s in (data.train, data.test))
         return replace(data, train=train, test=test)

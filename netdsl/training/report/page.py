@@ -16,6 +16,7 @@ from netdsl.recipe.schema import DEFAULT_EPOCHS
 from netdsl.training.checkpoints.format import write_atomic
 from netdsl.training.checkpoints.run_dir import RECIPE, About, read_log
 from netdsl.training.data.dataset import Split
+from netdsl.training.data.graphs import by_graph
 from netdsl.training.evaluate import at_once, first_output
 from netdsl.training.losses.criterion import facing
 from netdsl.training.report.charts import charts
@@ -107,7 +108,10 @@ def _chunks(prepared: Prepared, test: Split) -> Chunks:
 def _classes(prepared: Prepared) -> list[str]:
     """The most frequent confusions, and the wrong test samples with the largest loss."""
     classes, test = prepared.data.classes, _test(prepared)
-    found = confusions(averaged(prepared.module, prepared.recipe), _chunks(prepared, test), len(classes), WORST)
+    forward = averaged(prepared.module, prepared.recipe)
+    if test.graphs is not None:
+        forward = lambda *inputs: by_graph(prepared.module(*inputs))  # noqa: E731
+    found = confusions(forward, _chunks(prepared, test), len(classes), WORST)
     parts = ["<h2>What is taken for what</h2>"]
     if len(classes) <= LARGE:
         parts += ["<p class=soft>Rows are the truth, columns the guess.</p>"]

@@ -1,0 +1,204 @@
+"""Many graphs in one file or folder: what they are made of, checked, as arrays.
+
+A file of numpy has `features` [nodes, F] of the nodes of all graphs, one graph behind the other; `graph` [nodes], the
+number of each node's graph, or `sizes` [graphs], how many nodes each has; `edges` [2, E], pairs of rows of `features`;
+perhaps `edge_features` [E, K], `labels`, `class_names` and `train`. A folder is a data set of the TU collection
+(Morris et al. 2020): `NAME_A.txt`, `NAME_graph_indicator.txt`, `NAME_graph_labels.txt` and so on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+
+from netdsl.inference.arrays import load_arrays
+from netdsl.inference.errors import DataError
+
+
+class GraphArrays(Struct, frozen=True, eq=False):
+    """Graphs one behind the other. `features` [nodes, F] float32; `edges` [2, E] numbers of nodes of all graphs, each
+    edge once in both directions, graph by graph; `edge_features` [E, K] or None; `nodes_until` and `edges_until`
+    [graphs + 1]: where each graph begins; `labels`: what the file says of each graph, or None; `train`: which graphs
+    are to train on, or None."""
+
+    name: str
+    features: np.ndarray
+    edges: np.ndarray
+    edge_features: np.ndarray | None
+    nodes_until: np.ndarray
+    edges_until: np.ndarray
+    labels: np.ndarray | None
+    class_names: tuple[str, ...] = ()
+    train: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.nodes_until) - 1
+
+    def one(self, at: int) -> dict[str, np.ndarray]:
+        """A single graph by the names of a net's inputs, each [1, ...]."""
+        first, last = (int(n) for n in self.nodes_until[at : at + 2])
+        edges = slice(*(int(n) for n in self.edges_until[at : at + 2]))
+        found = {
+            "nodes": self.features[first:last],
+            "edges": self.edges[:, edges] - first,
+            "graph": np.zeros(last - first, np.int64),
+            "sizes": np.array([last - first]),
+        }
+        if self.edge_features is not None:
+            found["edge_features"] = self.edge_features[edges]
+        return {name: array[None] for name, array in found.items()}
+
+
+def load_graphs(path: Path) -> GraphArrays:
+    """The graphs of a file or folder. Raises DataError, which names the graph, the edge or the line."""
+    arrays = _tu_arrays(path) if path.is_dir() else load_arrays(path)
+    for name in ("features", "edges"):
+        if name not in arrays:
+            raise DataError("missing-column", f"{path} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
+    features = _floats(arrays["features"], "features", path)
+    until = _until(arrays, len(features), path)
+    given = arrays["edges"]
+    given = given if given.size else np.zeros((2, 0), np.int64)
+    if given.ndim != 2 or len(given) != 2 or given.dtype.kind not in "iu":
+        have = f"{list(given.shape)} of {given.dtype}"
+        raise DataError("unpaired-samples", f"{path}: `edges` is {have}, not whole numbers [2, E]")
+    given = given.astype(np.int64)
+    _check_edges(given, until, path)
+    edges, taken = _both_ways(given, len(features))
+    described = arrays.get("edge_features")
+    if described is not None:
+        described = _floats(described, "edge_features", path)
+        if len(described) != given.shape[1]:
+            message = f"{path}: `edge_features` has {len(described)} rows, and there are {given.shape[1]} edges"
+            raise DataError("unpaired-samples", message)
+        described = described[taken]
+    edges_until = np.searchsorted(edges[1], until)
+    labels, train = (_each_graph(arrays.get(n), n, len(until) - 1, path) for n in ("labels", "train"))
+    names = tuple(map(str, arrays.get("class_names", ())))
+    kept = None if train is None else train.astype(bool)
+    return GraphArrays(path.name, features, edges, described, until, edges_until, labels, names, kept)
+
+
+def _until(arrays: dict[str, Any], nodes: int, path: Path) -> np.ndarray:
+    """Where each graph begins, and where the last one ends."""
+    if "sizes" in arrays:
+        sizes = arrays["sizes"]
+    elif "graph" in arrays:
+        graph = arrays["graph"]
+        if graph.shape != (nodes,) or graph.dtype.kind not in "iu":
+            message = f"{path}: `graph` is {list(graph.shape)}, not a number for each of {nodes} nodes"
+            raise DataError("unpaired-samples", message)
+        back = np.flatnonzero(np.diff(graph.astype(np.int64)) < 0)
+        if len(back):
+            at = int(back[0]) + 1
+            message = f"{path}: node {at} is of graph {graph[at]}, behind nodes of graph {graph[at - 1]}"
+            raise DataError("data-value", message, "the nodes of a graph stand together: sort `features` by `graph`")
+        sizes = np.bincount(graph, minlength=int(graph.max(initial=-1)) + 1)
+    else:
+        hint = "`graph` [nodes] holds the number of each node's graph, `sizes` [graphs] their numbers of nodes"
+        raise DataError("missing-column", f"{path} has neither `graph` nor `sizes`", hint)
+    if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or int(sizes.sum()) != nodes:
+        message = f"{path}: `sizes` adds up to {sizes.sum()}, and `features` has {nodes} rows"
+        raise DataError("unpaired-samples", message)
+    if len(empty := np.flatnonzero(sizes < 1)):
+        raise DataError("data-value", f"{path}: graph {empty[0]} has no nodes", "leave it out, with its label")
+    return np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+
+
+def _check_edges(edges: np.ndarray, until: np.ndarray, path: Path) -> None:
+    """Raise DataError for an edge to a node that isn't there, or to another graph."""
+    nodes = int(until[-1])
+    if len(wrong := np.flatnonzero(((edges < 0) | (edges >= nodes)).any(0))):
+        at = int(wrong[0])
+        message = f"{path}: edge {at} joins the nodes {edges[0, at]} and {edges[1, at]}, of {nodes:,}, counted from 0"
+        raise DataError("data-value", message, "`edges` is [2, E]: two rows of row numbers of `features`")
+    graph = np.searchsorted(until, edges, side="right") - 1
+    if len(wrong := np.flatnonzero(graph[0] != graph[1])):
+        at = int(wrong[0])
+        message = (
+            f"{path}: edge {at} joins node {edges[0, at]} of graph {graph[0, at]} and node {edges[1, at]} of graph"
+        )
+        hint = "numbers of nodes go on from graph to graph: they are rows of `features`"
+        raise DataError("data-value", f"{message} {graph[1, at]}", hint)
+
+
+def _both_ways(edges: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Edges [2, E], each once in both directions and none from a node to itself, in the order of the nodes that they
+    lead to; and of each the number of the given edge that it comes from."""
+    joined = np.concatenate((edges, edges[::-1]), 1)
+    origin = np.tile(np.arange(edges.shape[1]), 2)
+    kept = joined[0] != joined[1]
+    joined, origin = joined[:, kept], origin[kept]
+    numbers, first = np.unique(joined[1] * nodes + joined[0], return_index=True)
+    return np.stack((numbers % max(nodes, 1), numbers // max(nodes, 1))), origin[first]
+
+
+def _floats(array: np.ndarray, name: str, path: Path) -> np.ndarray:
+    if array.ndim != 2 or array.dtype.kind not in "biuf":
+        raise DataError("data-type", f"{path}: `{name}` is {list(array.shape)}, not rows of numbers")
+    found = array.astype(np.float32)
+    if not (good := np.isfinite(found).all(1)).all():
+        row = int(np.argmin(good))
+        raise DataError("not-finite-data", f"{path}: `{name}` has values that are not finite, first in row {row}")
+    return found
+
+
+def _each_graph(array: Any, name: str, graphs: int, path: Path) -> np.ndarray | None:
+    if array is None:
+        return None
+    if array.ndim not in (1, 2) or len(array) != graphs:
+        raise DataError("unpaired-samples", f"{path}: `{name}` is {list(array.shape)}, and there are {graphs} graphs")
+    found: np.ndarray = array
+    return found
+
+
+# The TU collection.
+
+
+def _tu_arrays(folder: Path) -> dict[str, Any]:
+    """The files of a data set of the TU collection as the arrays of one file; labels are made one-hot features."""
+    found = sorted(folder.glob("*_A.txt"))
+    if not found:
+        hint = "a folder of the TU collection has NAME_A.txt and NAME_graph_indicator.txt"
+        raise DataError("missing-data", f"{folder} has no file of edges, NAME_A.txt", hint)
+    name = found[0].name.removesuffix("_A.txt")
+
+    def read(what: str, kind: Any = np.int64) -> np.ndarray | None:
+        file = folder / f"{name}_{what}.txt"
+        return _table(file, kind) if file.exists() else None
+
+    indicator = read("graph_indicator")
+    if indicator is None:
+        raise DataError("missing-data", f"{folder} has no file {name}_graph_indicator.txt")
+    graph = indicator[:, 0] - 1
+    arrays: dict[str, Any] = {"graph": graph, "edges": _table(found[0], np.int64).T - 1}
+    parts = [read("node_attributes", np.float64), _one_hot(read("node_labels"))]
+    described = [p for p in parts if p is not None]
+    arrays["features"] = np.concatenate(described, 1) if described else np.ones((len(graph), 1))
+    parts = [read("edge_attributes", np.float64), _one_hot(read("edge_labels"))]
+    if any(p is not None for p in parts):
+        arrays["edge_features"] = np.concatenate([p for p in parts if p is not None], 1)
+    if (labels := read("graph_labels")) is not None:
+        values, arrays["labels"] = np.unique(labels[:, 0], return_inverse=True)
+        arrays["class_names"] = values.astype(str)
+    elif (numbers := read("graph_attributes", np.float64)) is not None:
+        arrays["labels"] = numbers
+    return arrays
+
+
+def _table(file: Path, kind: Any) -> np.ndarray:
+    """Lines of numbers with commas, [lines, columns]. Raises DataError."""
+    try:
+        return np.loadtxt(file, dtype=kind, delimiter=",", ndmin=2)
+    except ValueError as error:
+        raise DataError("unreadable-data", f"{file}: {error}") from None
+
+
+def _one_hot(labels: np.ndarray | None) -> np.ndarray | None:
+    """Each column's values as places of its own."""
+    if labels is None:
+        return None
+    return np.concatenate([np.equal.outer(c, np.unique(c)).astype(np.float64) for c in labels.T], 1)

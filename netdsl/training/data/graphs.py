@@ -1,0 +1,90 @@
+"""Samples that are graphs: a batch of them is one graph whose parts are not joined.
+
+The nodes of the batch stand one graph behind the other, edges count them through, and every node knows the number of
+its graph. So a net sees one graph with more nodes, whatever it is; what it gives for each graph, [1, graphs, ...], is
+what others give for a batch, [graphs, ...].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from msgspec import Struct
+from msgspec.structs import replace
+from torch import Tensor
+
+from netdsl.inference.graphs import GraphArrays
+
+
+class Graphs(Struct, frozen=True, eq=False):
+    """Graphs one behind the other, as in `GraphArrays`, and which of them are the samples [N]. `takes`: the names of
+    the net's inputs, in order."""
+
+    features: Tensor
+    edges: Tensor
+    edge_features: Tensor | None
+    nodes_until: Tensor
+    edges_until: Tensor
+    which: Tensor
+    takes: tuple[str, ...] = ("nodes", "edges", "graph", "sizes")
+
+    @classmethod
+    def of(cls, arrays: GraphArrays) -> Graphs:
+        described = arrays.edge_features
+        return cls(
+            torch.from_numpy(arrays.features), torch.from_numpy(arrays.edges),
+            None if described is None else torch.from_numpy(described), torch.from_numpy(arrays.nodes_until),
+            torch.from_numpy(arrays.edges_until), torch.arange(len(arrays)),
+        )  # fmt: skip
+
+    def batch(self, index: Tensor) -> tuple[Tensor, ...]:
+        """The graphs of some samples as one, [1, ...] for each input of the net."""
+        graphs = self.which[index]
+        rows, graph = _spans(self.nodes_until, graphs)
+        places, of = _spans(self.edges_until, graphs)
+        sizes = self.nodes_until[graphs + 1] - self.nodes_until[graphs]
+        moved = sizes.cumsum(0) - sizes - self.nodes_until[graphs]
+        described = self.edge_features
+        found = {
+            "nodes": self.features[rows],
+            "edges": self.edges[:, places] + moved[of],
+            "graph": graph,
+            "sizes": sizes,
+        }
+        if described is not None:
+            found["edge_features"] = described[places]
+        return tuple(found[name][None] for name in self.takes)
+
+    def subset(self, index: Tensor) -> Graphs:
+        return replace(self, which=self.which[index])
+
+    def to(self, device: torch.device) -> Graphs:
+        moved = {n: x.to(device) for n, x in self._tensors().items()}
+        return replace(self, **moved)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(x.nbytes for x in self._tensors().values())
+
+    def _tensors(self) -> dict[str, Tensor]:
+        found = {n: getattr(self, n) for n in self.__struct_fields__}
+        return {n: x for n, x in found.items() if isinstance(x, Tensor)}
+
+
+def _spans(until: Tensor, graphs: Tensor) -> tuple[Tensor, Tensor]:
+    """The places of some graphs, one graph behind the other, and to which of them each belongs."""
+    first, counts = until[graphs], until[graphs + 1] - until[graphs]
+    of = torch.repeat_interleave(torch.arange(len(graphs), device=graphs.device), counts)
+    ahead = counts.cumsum(0) - counts
+    return torch.arange(len(of), device=graphs.device) + (first - ahead)[of], of
+
+
+def by_graph(result: Any) -> Any:
+    """What a net gives for a batch of graphs, [1, graphs, ...], as others give it, [graphs, ...]."""
+    if isinstance(result, Mapping):
+        return {name: by_graph(x) for name, x in result.items()}
+    if isinstance(result, tuple | list):
+        return tuple(map(by_graph, result))
+    return result.flatten(0, 1)

@@ -1,0 +1,306 @@
+"""Data sets of many graphs: how they are read and batched, and a net over a batch against dense matrices."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pytest
+import torch
+from paths import SPECS
+from recipe_harness import recipe
+from torch import Tensor
+
+import netdsl
+from netdsl.cli.main import main
+from netdsl.inference.graphs import load_graphs
+from netdsl.training.data.dataset import DataError, DataSet
+from netdsl.training.data.folds import fold_of
+from netdsl.training.readers import read
+from netdsl.training.readers.taken import inputs_of, taken
+
+
+def families(count: int, seed: int = 0) -> tuple[list[nx.Graph], np.ndarray]:
+    """Trees, and the same kind of trees with one edge more, which closes a cycle."""
+    random = np.random.default_rng(seed)
+    graphs = []
+    for i in range(count):
+        size = int(random.integers(6, 13))
+        graph = nx.random_labeled_tree(size, seed=int(random.integers(1 << 30)))
+        free = [(a, b) for a in range(size) for b in range(a) if not graph.has_edge(a, b)]
+        if i % 2:
+            graph.add_edge(*free[int(random.integers(len(free)))])
+        graphs.append(graph)
+    return graphs, np.arange(count) % 2
+
+
+def arrays(graphs: list[nx.Graph], features: int = 7) -> dict[str, Any]:
+    """Graphs as the arrays of a file: nodes by degree, each edge once."""
+    sizes = np.array([len(g) for g in graphs])
+    first = np.cumsum(sizes) - sizes
+    degrees = np.concatenate([[d for _, d in g.degree()] for g in graphs])
+    edges = [np.array(list(g.edges()), int).reshape(-1, 2).T + a for g, a in zip(graphs, first, strict=True)]
+    return {
+        "features": np.eye(features)[np.minimum(degrees, features - 1)],
+        "edges": np.concatenate(edges, 1),
+        "sizes": sizes,
+    }
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    graphs, labels = families(160)
+    path = tmp_path_factory.mktemp("graphs") / "families.npz"
+    np.savez(path, **arrays(graphs), labels=labels, class_names=["tree", "cycle"])
+    return path
+
+
+def data_of(path: Path, net: Any = None, more: str = "") -> DataSet:
+    program = (net or netdsl.load("gin")).program
+    found = read(recipe(f'data = graphs("{path.name}"{more})').data, path.parent, (0, 7), 2)
+    return taken(found, inputs_of(program))
+
+
+# Reading and batching.
+
+
+def test_a_batch_is_one_graph_whose_parts_are_not_joined(file: Path) -> None:
+    """In any order, also with the same graph twice: networkx's disjoint union."""
+    graphs, labels = families(160)
+    data = data_of(file)
+    index = torch.tensor([5, 0, 5, 17])
+    (nodes, edges, graph, sizes), target = data.train.take(index)
+    assert data.train.graphs is not None
+    which = data.train.graphs.which[index].tolist()
+    union = nx.disjoint_union_all([graphs[i] for i in which])
+    assert sizes.tolist() == [[len(graphs[i]) for i in which]]
+    assert graph[0].tolist() == [k for k, i in enumerate(which) for _ in graphs[i]]
+    assert nodes[0].argmax(1).tolist() == [d for _, d in union.degree()]
+    assert sorted(map(tuple, edges[0].T.tolist())) == sorted(union.to_directed().edges())
+    assert target.tolist() == labels[which].tolist()
+    assert data.classes == ("tree", "cycle")
+    assert (len(data.train), len(data.test)) == (128, 32)
+
+
+def test_a_folder_of_the_tu_collection_is_the_same(tmp_path: Path, file: Path) -> None:
+    """Both directions of each edge, numbers from 1, labels of nodes one-hot, classes of any numbers."""
+    graphs, labels = families(160)
+    stored = arrays(graphs)
+    both = np.concatenate((stored["edges"], stored["edges"][::-1]), 1)
+    tables = {
+        "A": both.T + 1,
+        "graph_indicator": np.repeat(np.arange(160), stored["sizes"]) + 1,
+        "node_labels": stored["features"].argmax(1),
+        "graph_labels": labels * 2 - 1,
+        "edge_labels": np.tile(np.arange(both.shape[1] // 2) % 3, 2),
+    }
+    for name, table in tables.items():
+        np.savetxt(tmp_path / f"FAM_{name}.txt", table, fmt="%d", delimiter=", ")
+    one, two = load_graphs(tmp_path), load_graphs(file)
+    assert one.class_names == ("-1", "1")
+    used = np.unique(two.features.argmax(1))
+    for a, b in ((one.features, two.features[:, used]), (one.edges, two.edges), (one.edges_until, two.edges_until)):
+        np.testing.assert_array_equal(a, b)
+    assert one.edge_features is not None
+    assert one.edge_features.shape == (one.edges.shape[1], 3)
+    place = {(a, b): i for i, (a, b) in enumerate(stored["edges"].T.tolist())}
+    kinds = [place[(a, b)] if (a, b) in place else place[(b, a)] for a, b in one.edges.T.tolist()]
+    np.testing.assert_array_equal(one.edge_features.argmax(1), np.array(kinds) % 3)
+
+
+GOOD = {"features": np.eye(4), "edges": [[0, 2], [1, 3]], "sizes": [2, 2], "labels": [0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"edges": [[0, 1], [1, 2]]}, "edge 1 joins node 1 of graph 0 and node 2 of graph 1"),
+        ({"edges": [[0, 2], [1, 4]]}, "edge 1 joins the nodes 2 and 4, of 4"),
+        ({"edges": [[0, 2, 1]]}, r"`edges` is \[1, 3\] of int64"),
+        ({"sizes": [2, 3]}, "`sizes` adds up to 5, and `features` has 4 rows"),
+        ({"sizes": [4, 0]}, "graph 1 has no nodes"),
+        ({"sizes": None}, "neither `graph` nor `sizes`"),
+        ({"sizes": None, "graph": [0, 1, 0, 1]}, "node 2 is of graph 0, behind nodes of graph 1"),
+        ({"labels": [0, 1, 1]}, r"`labels` is \[3\], and there are 2 graphs"),
+        ({"labels": None}, "no array `labels`"),
+        ({"features": np.full((4, 1), np.nan)}, "`features` has values that are not finite, first in row 0"),
+        ({"edge_features": np.eye(3)}, "`edge_features` has 3 rows, and there are 2 edges"),
+        ({"class_names": ["a"]}, "`class_names` has 1, and there are 2 classes"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_said(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    given = {n: x for n, x in (GOOD | change).items() if x is not None}
+    np.savez(tmp_path / "g.npz", **given)
+    with pytest.raises(DataError, match=said):
+        data_of(tmp_path / "g.npz", more=", test=0.5")
+
+
+def test_targets_are_classes_texts_labels_and_numbers(tmp_path: Path) -> None:
+    for labels, task, classes in (
+        (np.array(["b", "a"]), "classes", ("a", "b")),
+        (np.array([0.5, 1.5]), "numbers", ()),
+        (np.array([[0.5, 1.5], [2, 3]]), "numbers", ()),
+    ):
+        np.savez(tmp_path / "g.npz", **(GOOD | {"labels": labels, "train": [True, False]}))
+        found = data_of(tmp_path / "g.npz")
+        assert (found.task, found.classes) == (task, classes)
+        assert len(found.train) == len(found.test) == 1
+
+
+def test_folds_take_each_graph_once(file: Path) -> None:
+    data = data_of(file)
+    tested = [fold_of(data, 5, k, 0).test.graphs for k in range(5)]
+    assert sorted(i for g in tested if g is not None for i in g.which.tolist()) == list(range(160))
+
+
+# Nets.
+
+
+def dense(state: dict[str, Tensor], adjacency: Tensor, x: Tensor, owner: Tensor, training: bool) -> Tensor:
+    """GIN by hand, over the adjacency of all graphs of a batch; `owner` [graphs, nodes] says whose each node is."""
+
+    def linear(name: str, h: Tensor) -> Tensor:
+        return h @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+
+    def norm(name: str, h: Tensor) -> Tensor:
+        mean, variance = state[f"{name}.running_mean"], state[f"{name}.running_var"]
+        if training:
+            mean, variance = h.mean(0), h.var(0, correction=0)
+        return (h - mean) / (variance + 1e-5).sqrt() * state[f"{name}.weight"] + state[f"{name}.bias"]
+
+    scores = linear("linear1", owner @ x)
+    for i in range(1, 5):
+        layer = f"gin_conv{i}"
+        x = linear(f"{layer}.mlp.linear1", x + adjacency @ x)
+        x = linear(f"{layer}.mlp.linear2", norm(f"{layer}.mlp.node_norm.bn", x).relu())
+        x = norm(f"{layer}.node_norm.bn", x).relu()
+        scores = scores + linear(f"linear{i + 1}", owner @ x)
+    return scores
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_gin_over_a_batch_is_gin_over_dense_matrices(file: Path, training: bool) -> None:
+    """Outputs and gradients in double precision; alone, each graph gives what it gives in the batch."""
+    module = netdsl.load("gin").module(0).double()
+    random = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, tensor in module.state_dict().items():
+            if tensor.is_floating_point():
+                noise = torch.randn(tensor.shape, generator=random, dtype=torch.float64) * 0.3
+                tensor.copy_(noise.abs() + 0.5 if name.endswith("running_var") else noise)
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.Dropout):
+            layer.p = 0.0
+    module.train(training)
+    split = data_of(file).train
+    inputs, _ = split.take(torch.arange(9))
+    nodes, edges, graph, sizes = (x.double() if x.is_floating_point() else x for x in inputs)
+    count = nodes.shape[1]
+    adjacency = torch.zeros(count, count, dtype=torch.float64)
+    adjacency[edges[0, 1], edges[0, 0]] = 1
+    owner = torch.nn.functional.one_hot(graph[0]).T.double()
+    state = {n: t.detach().clone().requires_grad_(t.is_floating_point()) for n, t in module.state_dict().items()}
+    found, wanted = module(nodes, edges, graph, sizes)[0], dense(state, adjacency, nodes[0], owner, training)
+    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+    found.square().sum().backward()
+    wanted.square().sum().backward()
+    for name, parameter in module.named_parameters():
+        torch.testing.assert_close(parameter.grad, state[name].grad, rtol=1e-7, atol=1e-7)
+    if not training:
+        for i in range(9):
+            one = [x.double() if x.is_floating_point() else x for x in split.take(torch.tensor([i]))[0]]
+            torch.testing.assert_close(module(*one)[0, 0], found[i], rtol=1e-9, atol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def run(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """GIN, trained to tell trees from graphs with a cycle."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    settings = {"epochs": 12, "batch": 32, "optimizer": "adam(lr=0.01)", "metrics": "[auroc]"}
+    given = [part for k, v in settings.items() for part in ("--set", f"{k}={v}")]
+    given += ["--data", f'graphs("{file}")', "--device", "cpu"]
+    assert main(["train", "gin:GIN_Mean", *given, "-p", "depth=2", "-q", "-o", str(folder)]) == 0
+    return folder
+
+
+def test_a_net_learns_to_tell_families_of_graphs(run: Path) -> None:
+    result = json.loads((run / "run.json").read_text())["result"]
+    assert result["n"] == 32
+    assert result["top1"] > 0.85
+    assert result["onnx"]["top1"] == result["top1"]
+    assert result["onnx"]["n"] == 32
+    assert result["onnx_difference"] < 1e-5
+
+
+def test_it_is_evaluated_and_predicts_by_graph(
+    run: Path, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval", str(run), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n"] == 32
+    graphs, labels = families(20, seed=1)
+    alone = nx.Graph()
+    alone.add_node(0)
+    np.savez(tmp_path / "new.npz", **arrays([*graphs, alone]))
+    for model in (run, run / "model.onnx"):
+        assert main(["predict", str(model), str(tmp_path / "new.npz"), "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        guesses = [x["guesses"][0]["class"] for x in found]
+        assert len(guesses) == 21
+        right = [guess == ("tree", "cycle")[i] for guess, i in zip(guesses, labels, strict=False)]
+        assert np.mean(right) > 0.7
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("input sizes [G]", "input sizez [G]", "the net has an input `sizez`, and `graphs` gives none"),
+        ("input graph [N] int64", "input graph [M] int64", "`graph` takes [M] int64, and `graphs` gives [N] int64"),
+        ("\n  scores\n", "\n  h\n", "the net gives [N, 64], and `graphs` asks for the class of each graph"),
+        ("input nodes [N, features]", "input nodes [features]", "the nodes of graphs are rows"),
+    ],
+)
+def test_check_says_what_does_not_fit(old: str, new: str, said: str) -> None:
+    text = (SPECS / "gin.net").read_text().partition("# The same, read out")[0].replace(old, new)
+    found = netdsl.check(netdsl.Source(f'{text}\nrecipe R for GIN {{ data = graphs("g.npz") }}', "g.net"))
+    messages = [d.message for d in found]
+    assert any(said in m for m in messages) or any("broken" in d.code or "shape" in d.code for d in found), messages
+
+
+def test_other_features_than_the_nets_are_said_with_the_argument(file: Path) -> None:
+    with pytest.raises(netdsl.TrainingError, match=r"takes 9 features of a node, .* have 7") as error:
+        netdsl.load("gin", features=9).train(data=f'graphs("{file}")', folder=file.parent / "no", quiet=True)
+    assert error.value.hint == "`-p features=7`"
+
+
+EDGES = """
+net Described(kinds=3) {
+  input nodes [N, 1]
+  input edges [2, E] int64
+  input edge_features [E, kinds]
+  input graph [N] int64
+  input sizes [G] int64
+  sources, targets = edges -> chunk(2)
+  concat(nodes -> gather(index=sources -> squeeze(axis=0)), edge_features, axis=1) -> linear(8) -> relu
+  -> scatter(index=targets -> squeeze(axis=0), size=N) -> scatter(index=graph, size=G) -> linear(1)
+}
+"""
+
+
+def test_features_of_edges_and_numbers_to_predict(tmp_path: Path) -> None:
+    """How many edges of the first kind a graph has."""
+    graphs, _ = families(60)
+    stored = arrays(graphs, 1)
+    kinds = np.random.default_rng(0).integers(0, 3, stored["edges"].shape[1])
+    first = np.cumsum(stored["sizes"]) - stored["sizes"]
+    owner = np.searchsorted(first, stored["edges"][0], side="right") - 1
+    counts = np.bincount(owner, kinds == 0, minlength=60).astype(np.float32)
+    np.savez(tmp_path / "g.npz", **stored, edge_features=np.eye(3)[kinds], labels=counts)
+    net = netdsl.load(netdsl.Source(EDGES, str(tmp_path / "e.net")))
+    settings = {"epochs": 60, "batch": 16, "loss": "mse", "optimizer": "adam(lr=0.02)", "metrics": "[r2]"}
+    stored_at = tmp_path / "g.npz"
+    run = net.train(data=f'graphs("{stored_at}")', settings=settings, folder=tmp_path / "run", quiet=True, device="cpu")
+    assert run.result["r2"] > 0.8
+    assert run.result["onnx"]["r2"] == pytest.approx(run.result["r2"], abs=1e-3)
