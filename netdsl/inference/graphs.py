@@ -68,18 +68,24 @@ def load_graphs(path: Path) -> GraphArrays:
     given = given.astype(np.int64)
     _check_edges(given, until, path)
     edges, taken = _both_ways(given, len(features))
-    described = arrays.get("edge_features")
-    if described is not None:
-        described = _floats(described, "edge_features", path)
-        if len(described) != given.shape[1]:
-            message = f"{path}: `edge_features` has {len(described)} rows, and there are {given.shape[1]} edges"
-            raise DataError("unpaired-samples", message)
-        described = described[taken]
+    described = _described(arrays, given.shape[1], path)
+    described = None if described is None else described[taken]
     edges_until = np.searchsorted(edges[1], until)
     labels, train = (_each_graph(arrays.get(n), n, len(until) - 1, path) for n in ("labels", "train"))
     names = tuple(map(str, arrays.get("class_names", ())))
     kept = None if train is None else train.astype(bool)
     return GraphArrays(path.name, features, edges, described, until, edges_until, labels, names, kept)
+
+
+def _described(arrays: dict[str, Any], edges: int, path: Path) -> np.ndarray | None:
+    """The features of the edges as they are given, where there are any."""
+    if "edge_features" not in arrays:
+        return None
+    found = _floats(arrays["edge_features"], "edge_features", path)
+    if len(found) != edges:
+        message = f"{path}: `edge_features` has {len(found)} rows, and there are {edges} edges"
+        raise DataError("unpaired-samples", message)
+    return found
 
 
 def _until(arrays: dict[str, Any], nodes: int, path: Path) -> np.ndarray:
@@ -175,12 +181,10 @@ def _tu_arrays(folder: Path) -> dict[str, Any]:
         raise DataError("missing-data", f"{folder} has no file {name}_graph_indicator.txt")
     graph = indicator[:, 0] - 1
     arrays: dict[str, Any] = {"graph": graph, "edges": _table(found[0], np.int64).T - 1}
-    parts = [read("node_attributes", np.float64), _one_hot(read("node_labels"))]
-    described = [p for p in parts if p is not None]
-    arrays["features"] = np.concatenate(described, 1) if described else np.ones((len(graph), 1))
-    parts = [read("edge_attributes", np.float64), _one_hot(read("edge_labels"))]
-    if any(p is not None for p in parts):
-        arrays["edge_features"] = np.concatenate([p for p in parts if p is not None], 1)
+    features = _beside(read("node_attributes", np.float64), _one_hot(read("node_labels")))
+    arrays["features"] = np.ones((len(graph), 1)) if features is None else features
+    described = _beside(read("edge_attributes", np.float64), _one_hot(read("edge_labels")))
+    arrays |= {} if described is None else {"edge_features": described}
     if (labels := read("graph_labels")) is not None:
         values, arrays["labels"] = np.unique(labels[:, 0], return_inverse=True)
         arrays["class_names"] = values.astype(str)
@@ -195,6 +199,12 @@ def _table(file: Path, kind: Any) -> np.ndarray:
         return np.loadtxt(file, dtype=kind, delimiter=",", ndmin=2)
     except ValueError as error:
         raise DataError("unreadable-data", f"{file}: {error}") from None
+
+
+def _beside(*tables: np.ndarray | None) -> np.ndarray | None:
+    """The columns of the tables that there are, side by side."""
+    there = [table for table in tables if table is not None]
+    return np.concatenate(there, 1) if there else None
 
 
 def _one_hot(labels: np.ndarray | None) -> np.ndarray | None:

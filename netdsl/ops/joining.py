@@ -38,7 +38,9 @@ class Concat(Op, frozen=True):
             for axis, (m, n) in enumerate(zip(first.shape, x.shape, strict=True)):
                 if axis != at and assume.equal(m, n) == IMPOSSIBLE:
                     message = f"`concat` along axis {at} needs the other sizes to agree, found {first} and {x}"
-                    raise OpError(message, operand=i, hint=_mend(first, x, m, n))
+                    raise OpError(
+                        message, operand=i, hint=_mend(first, x, m, n) if first.rank > 2 else _turned(first, x)
+                    )
             total = total + x.shape[at]
         shape = (*first.shape[:at], total, *first.shape[at + 1 :])
         return TensorType(shape, first.dtype, any(x.batched for x in inputs))
@@ -66,10 +68,13 @@ def _for_each_sample_onnx(g: Graph, x: Operand) -> Any:
     return g.op("Expand", x.name, g.shape(*x.type.shape))
 
 
+def _turned(first: TensorType, other: TensorType) -> str | None:
+    """Rows that differ along one axis alone can be joined along it."""
+    differing = [axis for axis, (a, b) in enumerate(zip(first.shape, other.shape, strict=True)) if a != b]
+    return f"`axis={differing[0]}` joins them side by side" if len(differing) == 1 else None
+
+
 def _mend(first: TensorType, other: TensorType, m: Dim, n: Dim) -> str | None:
-    if first.rank <= 2:  # rows, no images
-        differing = [axis for axis, (a, b) in enumerate(zip(first.shape, other.shape, strict=True)) if a != b]
-        return f"`axis={differing[0]}` joins them side by side" if len(differing) == 1 else None
     if not (isinstance(m, int) and isinstance(n, int)):
         return None
     small, large = sorted((m, n))
