@@ -127,7 +127,7 @@ def _check_edges(edges: np.ndarray, until: np.ndarray, path: Path) -> None:
         message = (
             f"{path}: edge {at} joins node {edges[0, at]} of graph {graph[0, at]} and node {edges[1, at]} of graph"
         )
-        hint = "numbers of nodes go on from graph to graph: they are rows of `features`"
+        hint = "nodes are numbered over all graphs: they are rows of `features`"
         raise DataError("data-value", f"{message} {graph[1, at]}", hint)
 
 
