@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -72,21 +72,18 @@ def read_about(folder: Path) -> tuple[About, Recipe]:
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """The lines of a run's log that are whole, in order."""
-    return [msgspec.json.decode(line) for line in lines_of(folder / LOG) if step_of(line) is not None]
+    return [found for line in lines_of(folder / LOG) if (found := entry_of(line)) is not None]
 
 
-def step_of(line: bytes) -> float | None:
-    """The step of a line of the log; None for what is no such line."""
+def entry_of(line: bytes) -> dict[str, Any] | None:
+    """What a line of the log says, its `kind` and `step` among it; None for what is no such line."""
     try:
-        found = msgspec.json.decode(line, type=_Line)
-    except msgspec.DecodeError:
+        found = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return found.step
-
-
-class _Line(Struct):
-    kind: Literal["step", "evaluation"]
-    step: float
+    if not isinstance(found, dict) or found.get("kind") not in ("step", "evaluation"):
+        return None
+    return found if type(found.get("step")) in (int, float) else None
 
 
 def lines_of(path: Path) -> list[bytes]:

@@ -15,7 +15,7 @@ from netdsl.backends.onnx.session import Session
 from netdsl.diagnostics.diagnostic import first_line
 from netdsl.inference.columns import Column, Input
 from netdsl.inference.errors import CheckpointError
-from netdsl.inference.run_folder import ABOUT, ONNX, read_about
+from netdsl.inference.run_folder import ABOUT, ONNX, About, read_about
 from netdsl.inference.vocabulary import BYTES, TOKENIZER, Vocabulary, vocabulary_of
 from netdsl.recipe.columns import Columns
 from netdsl.recipe.losses import CrossEntropy
@@ -56,20 +56,19 @@ class Trained(Struct, frozen=True, eq=False, kw_only=True):
 
 def open_run(folder: Path) -> Trained | None:
     """The net of a run directory; None where the run has no ONNX file of its weights. Raises CheckpointError."""
-    about, _ = read_about(folder)
+    about, recipe = read_about(folder)
     if "onnx" not in about.result or not (folder / ONNX).is_file():
         return None
-    return of_run(folder, open_onnx(folder / ONNX))
+    return msgspec.structs.replace(open_onnx(folder / ONNX), **said_by(folder, about, recipe))
 
 
-def of_run(folder: Path, found: Trained) -> Trained:
-    """A net of the ONNX file in a run directory, with what the run says of its data."""
-    about, recipe = read_about(folder)
-    return msgspec.structs.replace(
-        found, recipe=recipe, base=Path(about.base), classes=about.classes, units=about.units, task=about.task,
-        columns=about.columns, targets=targets_of(recipe), fold=about.fold, view=view_of(recipe),
-        tokenizer=tokenizer_of(folder),
-    )  # fmt: skip
+def said_by(folder: Path, about: About, recipe: Recipe) -> dict[str, Any]:
+    """What a run says of its net and its data: fields of `Trained`."""
+    return {
+        "recipe": recipe, "base": Path(about.base), "classes": about.classes, "units": about.units, "task": about.task,
+        "columns": about.columns, "targets": targets_of(recipe), "fold": about.fold, "view": view_of(recipe),
+        "tokenizer": tokenizer_of(folder),
+    }  # fmt: skip
 
 
 def open_onnx(path: Path) -> Trained:

@@ -19,7 +19,7 @@ from netdsl.elaborate.given import Expression
 from netdsl.elaborate.migrate import outdated
 from netdsl.inference.errors import DataError
 from netdsl.inference.test_time import averaged
-from netdsl.inference.trained import Trained, of_run, of_session, session_of, targets_of, tokenizer_of, view_of
+from netdsl.inference.trained import Trained, of_session, said_by, session_of
 from netdsl.ir.model import Program
 from netdsl.loader import LoadError, load_source, read_import
 from netdsl.pipeline import Net, Spec
@@ -76,13 +76,9 @@ def open_trained(path: Path, onnx: bool = False) -> Opened:
     """The net of a run directory or an ONNX file. Raises CheckpointError for what is neither."""
     if path.is_dir() and not onnx:
         return _from_run(path)
-    file = path / files.ONNX if path.is_dir() else path
-    if path.is_dir():
-        files.read_about(path)
-    session = session_of(file)
-    found = of_session(session)
-    found = of_run(path, found) if path.is_dir() else found
-    return Opened(**msgspec.structs.asdict(found), forward=forward_of(session))
+    said = said_by(path, *files.read_about(path)) if path.is_dir() else {}
+    session = session_of(path / files.ONNX if path.is_dir() else path)
+    return Opened(**(msgspec.structs.asdict(of_session(session)) | said), forward=forward_of(session))
 
 
 def _from_run(folder: Path) -> Opened:
@@ -100,13 +96,11 @@ def run_of(folder: Path) -> tuple[Net, Opened]:
     main = net.checked.main
     size = next(o for o in main.outputs if not o.training).value.type.shape[0]
     return net, Opened(
-        compute=_computing(module), forward=module, module=module,
+        **said_by(folder, about, recipe), compute=_computing(module), forward=module, module=module,
         shape=tuple(s if isinstance(s, int) else None for s in main.inputs[0].type.shape),
         outputs=size if isinstance(size, int) else 0, kept=tuple(o.name for o in main.outputs if not o.training),
-        classes=about.classes, recipe=recipe, base=Path(about.base), units=about.units,
         names=axis_names(main.inputs[0].type), constraints=tuple(map(str, net.checked.constraints)),
-        inputs=inputs_of(net.checked), columns=about.columns, task=about.task, targets=targets_of(recipe),
-        fold=about.fold, view=view_of(recipe), tokenizer=tokenizer_of(folder),
+        inputs=inputs_of(net.checked),
     )  # fmt: skip
 
 

@@ -22,9 +22,10 @@ from torch import Tensor
 
 from netdsl.cli.main import main
 from netdsl.training.data.batches import BatchLoader
-from netdsl.training.data.dataset import DataError
+from netdsl.training.data.dataset import DataError, Split
 from netdsl.training.data.fit import fit, statistics
 from netdsl.training.data.prefetch import Ahead, loaded, processes
+from netdsl.training.data.sampler import EpochSampler
 from netdsl.training.data.targets import Targets
 from netdsl.training.readers import read
 
@@ -237,3 +238,10 @@ def test_images_that_are_read_have_the_statistics_of_all(root: Path) -> None:
     assert streamed is not None
     assert streamed[0] == pytest.approx(pixels.mean((0, 2, 3)), abs=1e-5)
     assert streamed[1] == pytest.approx(pixels.std((0, 2, 3)), abs=1e-5)
+
+
+def test_nothing_is_drawn_where_nothing_is_augmented(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = recipe("batch = 4")
+    feed = BatchLoader(Split((torch.rand(8, 3),), torch.zeros(8)), found, Targets(found, "classes", 2))
+    monkeypatch.setattr(EpochSampler, "draws", lambda *_: pytest.fail("drawn"))
+    assert feed.batch(0).inputs[0].shape == (4, 3)

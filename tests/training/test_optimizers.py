@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -319,3 +321,24 @@ def test_selectors_and_frozen_parameters() -> None:
 def test_a_later_group_wins() -> None:
     groups = group(recipe("group norm { weight_decay = 0 }\ngroup norm { weight_decay = 0.3 }"), roles_of(net()))
     assert {g.settings.get("weight_decay") for g in groups} == {None, 0.3}
+
+
+def test_the_first_step_loads_neither_the_compiler_nor_scikit_learn() -> None:
+    """They take 1.5 s each, and a run on digits needs none of them."""
+    program = """if True:
+        import sys
+        import torch
+        from netdsl.recipe.schema import Recipe
+        from netdsl.recipe.optimizers import AdamW
+        from netdsl.training.optim.optimizers import BUILDERS
+        from netdsl.training.readers.digits import _load
+        weight = torch.nn.Parameter(torch.ones(2))
+        (found,) = BUILDERS[AdamW()](AdamW(), [{"params": [weight], "weight_decay": 0.1}])
+        weight.grad = torch.ones(2)
+        found.step(), found.zero_grad(), found.load_state_dict(found.state_dict())
+        assert weight[0] < 1 and weight.grad is None
+        assert len(_load()[0]) == 1797
+        print(*({"torch._dynamo", "sklearn"} & set(sys.modules)))
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

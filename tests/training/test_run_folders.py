@@ -277,3 +277,15 @@ def test_an_epoch_by_default_warms_up_for_a_tenth_of_it() -> None:
     rates = [loop.schedule(step) for step in range(40)]
     assert max(rates) == pytest.approx(rates[4]) == pytest.approx(loop.recipe.optimizer.lr)
     assert rates[-1] < 0.01 * rates[4]
+
+
+def test_a_run_folder_is_read_once_to_open_its_net(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from netdsl.training.checkpoints import run_dir
+
+    read: list[Path] = []
+    monkeypatch.setattr(
+        run_dir, "read_about", lambda folder, inner=run_dir.read_about: read.append(folder) or inner(folder)
+    )
+    found = open_trained(run)
+    assert read == [run]
+    assert (found.task, found.recipe.steps, found.classes) == ("classes", 4, tuple("0123456789"))

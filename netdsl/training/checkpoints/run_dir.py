@@ -18,10 +18,10 @@ from netdsl.inference.run_folder import (
     SPEC,
     WEIGHTS,
     About,
+    entry_of,
     lines_of,
     read_about,
     read_log,
-    step_of,
 )  # fmt: skip
 from netdsl.training.checkpoints.format import write_atomic
 from netdsl.training.errors import CheckpointError, WriteError
@@ -93,9 +93,9 @@ class Log:
 
     def __init__(self, path: Path, after: int = 0) -> None:
         lines = lines_of(path) if after else []
-        steps = [step_of(line) for line in lines]
-        self.damaged = tuple(i for i, step in enumerate(steps, 1) if step is None)
-        kept = [line for line, step in zip(lines, steps, strict=True) if step is not None and step <= after]
+        entries = [entry_of(line) for line in lines]
+        self.damaged = tuple(i for i, entry in enumerate(entries, 1) if entry is None)
+        kept = [line for line, entry in zip(lines, entries, strict=True) if entry and entry["step"] <= after]
         write_atomic(path, b"".join(line + b"\n" for line in kept))
         self.file = open(path, "ab")  # noqa: SIM115 - it stays open for the run
 

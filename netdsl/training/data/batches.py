@@ -84,18 +84,20 @@ class Decoder(Struct, frozen=True, eq=False):
 
     def __call__(self, share: Share) -> tuple[Tensor, ...]:
         """The share's images and those of its mixing partners, uint8."""
-        step = share[0]
-        epoch = step // self.order.per_epoch
-        stage = self.stages.at(step)
         places = self.places(share)
-        samples = self.order.at(step, places)
-        draws = self.order.draws(step, places, samples)
-        how = [first_cut(stage.augment, d, epoch) for d in ((draws, second(draws)) if self.views else (draws,))]
-        if self.cut is not None and how[0] is not None:
-            found = [self.cut(samples, h) for h in how if h is not None]
+        samples = self.order.at(share[0], places)
+        if self.cut is not None and (how := self._cuts(share[0], places, samples)):
+            found = [self.cut(samples, h) for h in how]
             return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
         assert self.read is not None
         return self.read(samples)
+
+    def _cuts(self, step: int, places: Tensor, samples: Tensor) -> list[Cut]:
+        """What is cut out of images as they are decoded, for each view; nothing where augmentation doesn't begin so."""
+        draws = self.order.draws(step, places, samples)
+        augment, epoch = self.stages.at(step).augment, step // self.order.per_epoch
+        how = [first_cut(augment, d, epoch) for d in ((draws, second(draws)) if self.views else (draws,))]
+        return [h for h in how if h is not None]
 
 
 def _places(order: EpochSampler, mix: Mix | None, share: Share, device: torch.device | None = None) -> Tensor:
@@ -215,11 +217,12 @@ class BatchLoader:
         places = _places(self.numbers, mix, (step, first, last), self.split.target.device)
         samples = self.samples(step, places)
         inputs, target = self._read((step, first, last), samples)
-        draws = self.numbers.draws(step, places, samples)
-        if self.views:
-            inputs = both_views(stage.augment, inputs, target, draws, epoch, int(self.cuts))
-        elif stage.augment:
-            inputs, target = stage.augment(inputs, target, draws, epoch, after=int(self.cuts))
+        if self.views or stage.augment:
+            draws = self.numbers.draws(step, places, samples)
+            if self.views:
+                inputs = both_views(stage.augment, inputs, target, draws, epoch, int(self.cuts))
+            else:
+                inputs, target = stage.augment(inputs, target, draws, epoch, after=int(self.cuts))
         target = self.targets(target)
         if mix:
             inputs, target = mix.apply(inputs, target, places[: last - first])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -123,9 +124,22 @@ def _fused(groups: Groups, in_shards: bool = False) -> bool:
     return all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for g in groups for p in g["params"])
 
 
+def eager(kind: type[Optimizer]) -> Callable[..., Optimizer]:
+    """A class of torch's optimizers that does not load torch's compiler, 1.5 s of CPU.
+
+    Its methods load it when they are first called, so as to be left out of what it compiles; a run compiles its module
+    alone.
+    """
+    plain: dict[str, Any] = {"step": torch.no_grad()(inspect.unwrap(kind.step))}
+    for name, method in vars(Optimizer).items():
+        if name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
+            plain[name] = inspect.unwrap(method)
+    return type(kind.__name__, (kind,), plain)
+
+
 def _sgd(component: components.Sgd, groups: Groups) -> list[Optimizer]:
     return [
-        torch.optim.SGD(
+        eager(torch.optim.SGD)(
             groups,
             lr=component.lr,
             momentum=component.momentum,
@@ -136,11 +150,12 @@ def _sgd(component: components.Sgd, groups: Groups) -> list[Optimizer]:
     ]
 
 
-def _adam(cls: Callable[..., Optimizer], **more: Any) -> Callable[[Any, Groups], list[Optimizer]]:
+def _adam(cls: type[Optimizer], **more: Any) -> Callable[[Any, Groups], list[Optimizer]]:
     def build(component: Any, groups: Groups) -> list[Optimizer]:
         fused = {"fused": _fused(groups, in_shards=True)} if cls in (torch.optim.Adam, torch.optim.AdamW) else {}
         options = {torch_name: getattr(component, name) for torch_name, name in more.items()}
-        return [cls(groups, lr=component.lr, betas=component.betas, eps=component.eps, **fused, **options)]
+        made = eager(cls)(groups, lr=component.lr, betas=component.betas, eps=component.eps, **fused, **options)
+        return [made]
 
     return build
 
@@ -152,11 +167,11 @@ def _rmsprop(component: components.RmsProp, groups: Groups) -> list[Optimizer]:
         "momentum": component.momentum,
         "centered": component.centered,
     }
-    return [(RMSpropTF if component.tensorflow else torch.optim.RMSprop)(groups, lr=component.lr, **options)]
+    return [eager(RMSpropTF if component.tensorflow else torch.optim.RMSprop)(groups, lr=component.lr, **options)]
 
 
 def _adagrad(component: components.Adagrad, groups: Groups) -> list[Optimizer]:
-    return [torch.optim.Adagrad(groups, lr=component.lr, eps=component.eps, fused=_fused(groups))]
+    return [eager(torch.optim.Adagrad)(groups, lr=component.lr, eps=component.eps, fused=_fused(groups))]
 
 
 class MatrixMuon(torch.optim.Muon):
@@ -216,7 +231,7 @@ def _muon(component: components.Muon, groups: Groups) -> list[Optimizer]:
     if rest := [g for g in rest if g["params"]]:
         ratio = component.adamw_lr / component.lr
         scaled = [{**g, "lr_scale": g["lr_scale"] * ratio} for g in rest]
-        found.append(torch.optim.AdamW(scaled, lr=component.adamw_lr, fused=_fused(rest)))
+        found.append(eager(torch.optim.AdamW)(scaled, lr=component.adamw_lr, fused=_fused(rest)))
     return found
 
 

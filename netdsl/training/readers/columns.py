@@ -64,12 +64,12 @@ def table_of(
         raise DataError("no-samples", f"{where} has {len(rows)} rows to train on and {held} to test on")
     columns = known.columns if known else _columns(source, raw, rows, where)
     target, classes = _targets(source, raw, where, known.classes if known else None)
-    train = _split(raw, columns, target, where)
+    train = Split(_inputs(raw, columns, where), target)
     notes = tuple(described(columns, raw))
     if test is None:
         parts = train.subset(rows), train.subset(left)
     else:
-        parts = train, _split(test, columns, _targets(source, test, other, classes)[0], other)
+        parts = train, Split(_inputs(test, columns, other), _targets(source, test, other, classes)[0])
     task = "numbers" if target.is_floating_point() else "classes"
     rows_of = torch.cat((rows, left)) if test is None else torch.arange(count)
     again = None if known else partial(_refitted, source, raw, rows_of, where)
@@ -88,8 +88,7 @@ def _refitted(source: Columns, raw: Raw, rows: Tensor, where: str, chosen: Tenso
         replace(o, values=e.values, unseen=tuple(v for v in e.values if v not in o.values)) if o.values else o
         for o, e in zip(own, every, strict=True)
     )
-    split = _split(raw, columns, torch.zeros(len(rows)), where)
-    return Refitted(tuple(x[rows] for x in split.inputs), columns, tuple(described(columns, raw)))
+    return Refitted(tuple(x[rows] for x in _inputs(raw, columns, where)), columns, tuple(described(columns, raw)))
 
 
 def _columns(source: Columns, raw: Raw, rows: Tensor, where: str) -> tuple[Column, ...]:
@@ -105,9 +104,10 @@ def _check_names(source: Columns, raw: Raw, where: str) -> None:
             raise DataError("missing-column", f"{where} has no column `{name}`", hint)
 
 
-def _split(raw: Raw, columns: Sequence[Any], target: Tensor, where: str) -> Split:
+def _inputs(raw: Raw, columns: Sequence[Column], where: str) -> tuple[Tensor, Tensor]:
+    """The numbers and the codes of categories of all rows."""
     table = encoded(raw, columns, where)
-    return Split((torch.from_numpy(table.numbers), torch.from_numpy(table.codes)), target)
+    return torch.from_numpy(table.numbers), torch.from_numpy(table.codes)
 
 
 def _targets(

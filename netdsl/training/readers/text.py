@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from netdsl.training.readers.registry import READERS
 PIECE = 2**20
 """Bytes of a text that are decoded at once."""
 CODE_POINTS = 0x110000
+BytesOf = Callable[[int, int], float]
+"""How many bytes of a text the tokens first..last stand for."""
 
 
 @READERS.of(Text)
@@ -32,30 +35,45 @@ def read_text(source: Text, base: Path, known: tuple[str, ...] = (), tokenizer: 
     file = base / source.path
     if not file.is_file():
         raise DataError("missing-data", f"there is no file {file}", "say where it is: `--data 'text(\"...\")'`")
+    bytes_of: BytesOf
     if source.tokenizer:
-        tokens, classes, widths = _of_tokenizer(file, Tokenizer(tokenizer or base / source.tokenizer))
+        tokens, classes, bytes_of = _of_tokenizer(file, Tokenizer(tokenizer or base / source.tokenizer))
     elif source.tokens == "bytes":
         tokens, classes = torch.from_numpy(np.fromfile(file, dtype=np.uint8).astype(np.int16)), BYTES
-        widths = torch.ones(1).expand(len(tokens))
+        bytes_of = _one_each
     else:
         tokens, classes = _of_characters(file, known)
-        widths = torch.tensor([len(c.encode()) for c in classes], dtype=torch.float32)[tokens.long()]
+        bytes_of = partial(_counted, tokens, torch.tensor([len(c.encode()) for c in classes], dtype=torch.float64))
     cut = len(tokens) - round(source.test * len(tokens))
-    parts = [_windows(tokens[a:b], widths[a:b], source.length) for a, b in ((0, cut), (cut, len(tokens)))]
+    parts = [_windows(tokens, a, b, bytes_of, source.length) for a, b in ((0, cut), (cut, len(tokens)))]
     if min(map(len, parts)) == 0:
         unit = "tokens" if source.tokenizer else source.tokens
         raise DataError("no-samples", f"{file} is too short for windows of {source.length} {unit} in both splits")
     return DataSet(source.path, parts[0], parts[1], task="tokens", classes=classes, images=False)
 
 
-def _of_tokenizer(file: Path, tokenizer: Tokenizer) -> tuple[Tensor, tuple[str, ...], Tensor]:
-    """The tokens of a text, which is encoded as a whole, those that there are, and how many bytes each stands for."""
-    text = b"".join(points.tobytes() for points in _pieces(file)).decode("utf-32-le")
-    tokens, ends = tokenizer.encoded(text)
-    lengths = np.array([len(c.encode()) for c in text], dtype=np.int64).cumsum()
-    upto = torch.from_numpy(np.concatenate(([0], lengths)))[torch.tensor(ends, dtype=torch.int64)]
-    widths = upto.diff(prepend=torch.zeros(1, dtype=torch.int64)).float()
-    return smallest(torch.tensor(tokens, dtype=torch.int64)), tokenizer.names, widths
+def _one_each(first: int, last: int) -> float:
+    return float(last - first)
+
+
+def _counted(tokens: Tensor, widths: Tensor, first: int, last: int) -> float:
+    """The bytes of some tokens from those of each kind, by how often it occurs."""
+    counts = [torch.bincount(part, minlength=len(widths)) for part in tokens[first:last].split(PIECE)]  # type: ignore[no-untyped-call]
+    return float(torch.stack(counts).sum(0).double() @ widths)
+
+
+def _of_tokenizer(file: Path, tokenizer: Tokenizer) -> tuple[Tensor, tuple[str, ...], BytesOf]:
+    """The tokens of a text, which is encoded as a whole, those that there are, and how many bytes they stand for."""
+    points = np.concatenate(list(_pieces(file)))
+    tokens, ends = tokenizer.encoded(points.tobytes().decode("utf-32-le"))
+    widths = np.ones(len(points), dtype=np.uint8)  # of each character in UTF-8
+    for least in (0x80, 0x800, 0x10000):
+        widths += points >= least
+
+    def bytes_of(first: int, last: int) -> float:
+        return float(widths[ends[first - 1] if first else 0 : ends[last - 1]].sum(dtype=np.int64))
+
+    return smallest(torch.tensor(tokens, dtype=torch.int64)), tokenizer.names, bytes_of
 
 
 def _of_characters(file: Path, known: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
@@ -113,10 +131,10 @@ def _tokens(file: Path, letters: tuple[str, ...], count: int) -> Tensor:
     return torch.from_numpy(tokens)
 
 
-def _windows(tokens: Tensor, widths: Tensor, length: int) -> Split:
-    """Windows that do not overlap: every token is predicted once. `widths`: the bytes that each token stands for."""
-    count = max(0, (len(tokens) - 1) // length)
-    inputs = tokens[: count * length].reshape(count, length)
-    last = count * length + 1
-    each = float(widths[1:last].mean(dtype=torch.float64)) if count else 0.0
-    return Split((inputs,), tokens[1:last].reshape(count, length), bytes_per_token=each)
+def _windows(tokens: Tensor, first: int, end: int, bytes_of: BytesOf, length: int) -> Split:
+    """The tokens first..end in windows that do not overlap: every token is predicted once."""
+    count = max(0, (end - first - 1) // length)
+    last = first + count * length
+    inputs, target = (tokens[first + i : last + i].reshape(count, length) for i in (0, 1))
+    each = bytes_of(first + 1, last + 1) / (last - first) if count else 0.0
+    return Split((inputs,), target, bytes_per_token=each)
