@@ -176,18 +176,24 @@ def cross_attention(op: Any, w: Weights, x: Tensor, context: Tensor, *mask: Tens
     return joined(op, w, *projected, mask, False)
 
 
+def two(value: Any) -> tuple[int, int]:
+    """A number for each axis of an image."""
+    return value if isinstance(value, tuple) else (value, value)
+
+
 @rule("windows")
 def windows(op: Any, w: Weights, x: Tensor) -> Tensor:
-    s, (n, c, _, _) = op.size, x.shape
-    cut = x.roll((-op.shift, -op.shift), (2, 3)).unfold(2, s, s).unfold(3, s, s)
-    return cut.permute(0, 2, 3, 4, 5, 1).reshape(n, -1, s * s, c)
+    (a, b), (down, right) = two(op.size), two(op.shift)
+    cut = x.roll((-down, -right), (2, 3)).unfold(2, a, a).unfold(3, b, b)
+    return cut.permute(0, 2, 3, 4, 5, 1).reshape(len(x), -1, a * b, x.shape[1])
 
 
 @rule("unwindows")
 def unwindows(op: Any, w: Weights, x: Tensor) -> Tensor:
-    s, (n, _, area, c) = round(x.shape[2] ** 0.5), x.shape
+    n, _, area, c = x.shape
+    size = two(op.size or round(area**0.5))
     columns = x.permute(0, 3, 2, 1).reshape(n, c * area, -1)
-    return F.fold(columns, (op.height, op.width), s, stride=s).roll((op.shift, op.shift), (2, 3))
+    return F.fold(columns, (op.height, op.width), size, stride=size).roll(two(op.shift), (2, 3))
 
 
 @rule("window_bias")

@@ -20,17 +20,21 @@ def pieces(model: ModelProto) -> Iterator[bytes]:
 
 
 def part(message: Any, keep: Callable[[int], bool]) -> Any:
-    """A message of the same type with those of its fields whose numbers are kept."""
+    """A message of the same type with those of its fields whose numbers are kept. Others are not looked at: to read the
+    field of a weight's numbers copies them."""
     copied = type(message)()
-    for field, value in message.ListFields():
+    for field in message.DESCRIPTOR.fields:
+        name = field.name
         if not keep(field.number):
             continue
         if field.is_repeated:
-            getattr(copied, field.name).extend(value)
+            getattr(copied, name).extend(getattr(message, name))
+        elif not message.HasField(name):
+            continue
         elif field.message_type:
-            getattr(copied, field.name).CopyFrom(value)
+            getattr(copied, name).CopyFrom(getattr(message, name))
         else:
-            setattr(copied, field.name, value)
+            setattr(copied, name, getattr(message, name))
     return copied
 
 
