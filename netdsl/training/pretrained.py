@@ -14,8 +14,8 @@ from netdsl.planning.preparation import prepared_as
 from netdsl.recipe.inits import Pretrained
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataSet
-from netdsl.weights.hub import find
-from netdsl.weights.repository import Repository
+from netdsl.weights.hub import of_hub
+from netdsl.weights.repository import Repository, described
 
 COMMERCE = "warning: the licence {} of {} forbids commercial use"
 
@@ -73,4 +73,6 @@ def taken_over(recipe: Recipe, program: Program, base: Path) -> TakenOver:
 def repository_of(component: Pretrained, base: Path) -> Repository:
     """Where a component's weights lie: in a folder beside the spec, or in the Hub's cache."""
     beside = base / component.name
-    return find(str(beside) if os.path.isdir(beside) else component.name, component.revision or None)
+    if os.path.isdir(beside):
+        return described(str(beside), beside, "")
+    return of_hub(component.name, component.revision or None)

@@ -43,13 +43,16 @@ def looks_like_a_path(name: str) -> bool:
 
 
 def find(name: str, revision: str | None = None) -> Repository:
-    """A repository by its name on the Hub, torchvision's name for weights that timm holds there, or a folder.
+    """A folder, or what `of_hub` gives for a name. Raises WeightsError."""
+    return described(name, Path(name), "") if os.path.isdir(name) else of_hub(name, revision)
+
+
+def of_hub(name: str, revision: str | None = None) -> Repository:
+    """A repository by its name on the Hub, or torchvision's name for weights that timm holds there.
 
     Downloads what the cache lacks, unless `HF_HUB_OFFLINE` is set. Raises WeightsError, also where a file is not what
     the Hub says it is.
     """
-    if os.path.isdir(name):
-        return described(name, Path(name), "")
     name = _of_torchvision(name)
     folder = _snapshot(name, revision)
     found = described(name, folder, folder.name)

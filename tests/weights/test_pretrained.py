@@ -393,3 +393,12 @@ def test_a_bad_file_ends_before_anything_is_written(
     assert main(["train", f"{base}/nets.net", *given]) in (1, 2)
     assert "Traceback" not in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_is_looked_for_beside_the_spec(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of that name where the command was called is another one."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    repository(tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"no repository elsewhere|package `huggingface_hub`"):
+        prepared(base, "Two", init=(Pretrained("elsewhere"),))
