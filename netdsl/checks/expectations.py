@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from netdsl.analysis import count
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, diagnostic, fault
 from netdsl.elaborate.modules import Module
-from netdsl.elaborate.names import Env
+from netdsl.elaborate.names import Env, Silent
 from netdsl.elaborate.nets import other_net
 from netdsl.ir.model import Program
 from netdsl.sizes.dims import symbol
@@ -30,6 +30,8 @@ def check_expectations(module: Module, elaborator: Elaborator, programs: Program
 def _check(node: ast.Expect, module: Module, elaborator: Elaborator, programs: Mapping[str, Program | None]) -> None:
     name = node.target.id
     at = module.place(node.target.at)
+    if name in module.unresolved:
+        raise Silent  # its import is the mistake
     if name not in module.nets:
         raise fault("unknown-net", f"there is no net `{name}`", at, other_net(name, module.nets))
     if name not in programs:

@@ -149,6 +149,8 @@ class _Reader(Shown):
     def _net(self) -> None:
         if self.node.target is not None:
             name, at = self.node.target.id, self._place(self.node.target)
+            if name in self.module.unresolved:
+                raise Silent  # its import is the mistake
             if self.module.find(name) is None or name not in nets_of(self.module):
                 raise fault("unknown-net", f"there is no net `{name}`", at, did_you_mean(name, nets_of(self.module)))
             self.net = NetReference(self.module, name)

@@ -100,6 +100,8 @@ def _target(module: Module, recipe: ast.Recipe) -> NetReference | None:
         return None
     name, at = recipe.target.id, module.place(recipe.target.at)
     found = module.find(name)
+    if found is None and name in module.unresolved:
+        raise Silent  # its import is the mistake
     if found is None or not isinstance(found[1], ast.Block | ast.Variant):
         raise fault("unknown-net", f"there is no net `{name}`", at, other_net(name, nets_of(module)))
     return NetReference(module, name)

@@ -26,6 +26,20 @@ def test_outputs_in_a_loop_are_numbered() -> None:
     assert [o.name for o in found.program.main.outputs] == ["head0", "head1", "head2"]
 
 
+@pytest.mark.parametrize(
+    "user",
+    [
+        "recipe R for LeNet {\n  data = digits\n}",
+        "expect LeNet: params == 3",
+        "experiment E for LeNet {\n  seeds = 3\n  measure = [params]\n}",
+    ],
+)
+def test_what_is_for_a_net_whose_import_fails_is_silent(user: str) -> None:
+    found = spec(f"from lenet import LeNet\n{user}\n").diagnostics
+    assert [(d.code, d.at.text) for d in found if d.at] == [("unknown-name", "LeNet")]
+    assert "unknown-net" in {d.code for d in spec(f"{user}\n").diagnostics}
+
+
 def test_two_outputs_of_one_name_are_a_mistake() -> None:
     found = spec("net N {\n  input x [4]\n  output y = linear(2)\n  output y = linear(3)\n}").net()
     assert [d.code for d in found.diagnostics] == ["duplicate-name"]

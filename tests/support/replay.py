@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hypothesis import Phase, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.errors import UnsatisfiedAssumption
 
 EXAMPLES = 40
@@ -82,7 +82,14 @@ def _drawn(law: Any) -> list[dict[str, Any]]:
     own, inner = law._hypothesis_internal_use_settings, law.hypothesis.inner_test
     most = min(own.max_examples, EXAMPLES)
     law.hypothesis.inner_test = lambda **given: found.append(given)
-    law._hypothesis_internal_use_settings = settings(own, max_examples=most, phases=[Phase.generate], database=None)
+    law._hypothesis_internal_use_settings = settings(
+        own,
+        max_examples=most,
+        phases=[Phase.generate],
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),  # a loaded machine draws slowly
+    )
     try:
         seed(0)(law)()
     finally:
