@@ -36,3 +36,20 @@ def test_text_and_value_agree_at_every_size(body: str) -> None:
 )
 def test_what_is_no_constraint_on_known_sizes_breaks_nothing(text: str) -> None:
     assert broken([text], {"H": 3}) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("H in (2, 4)", (2, 4)),
+        ("-H >= -2", (1, 2)),
+        ("H % 2 == 0 or H > 3", (2, 4, 5, 6)),
+        ("H % 2 == 0 and H > 3", (4, 6)),
+        ("max(H, 4) == min(H, 6)", (4, 5, 6)),
+        ("H != 3", (1, 2, 4, 5, 6)),
+        ("H * 2 - 1 <= 2 * 2 + H // 3", (1, 2, 3)),
+        ("H + 1 < 3", (1,)),
+    ],
+)
+def test_every_form_of_a_constraint(text: str, kept: tuple[int, ...]) -> None:
+    assert tuple(h for h in range(1, 7) if not broken([text], {"H": h})) == kept
