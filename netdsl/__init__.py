@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from netdsl.version import __version__
 
 __all__ = [
-    "Net", "Run", "Source", "Spec", "SpecError", "TrainingError", "__version__", "check", "compare_runs", "load",
-    "open_run", "open_spec",
+    "Net", "Run", "Source", "Spec", "SpecError", "TrainingError", "__version__", "check", "compare_runs",
+    "from_onnx", "from_torch", "load", "open_run", "open_spec",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
-    from netdsl.api import Net, Spec, SpecError, check, compare_runs, load, open_run, open_spec
+    from netdsl.api import Net, Spec, SpecError, check, compare_runs, from_onnx, from_torch, load, open_run, open_spec
     from netdsl.source import Source
     from netdsl.training.errors import TrainingError
     from netdsl.training.run import Run

@@ -22,10 +22,11 @@ from netdsl.summary.model import Summary as Totals
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import nn
+    from torch import Tensor, nn
 
     from netdsl.experiment.from_python import Experiment
     from netdsl.ir.initial import Initialization
+    from netdsl.lift.lift import Lift
     from netdsl.planning.plan import Plan
     from netdsl.recipe.schema import Recipe
     from netdsl.training.from_python import Wishes
@@ -337,6 +338,23 @@ def open_spec(path: Path | Source) -> Spec:
         return Spec(load_source(locate(path)), read_import)
     except LoadError as error:
         raise SpecError((error.diagnostic,)) from None
+
+
+def from_onnx(path: Path, *, name: str = "Net") -> Lift:
+    """An ONNX file, or a program of torch.export (`.pt2`), as a spec (`text`) with its weights (`state`), proven in
+    onnxruntime to compute what the file computes. Raises OSError, and `diagnostics.UserError` for what has no form."""
+    from netdsl.lift.lift import lift
+
+    return lift(path, name)
+
+
+def from_torch(module: nn.Module, *inputs: Tensor, name: str = "Net") -> Lift:
+    """A PyTorch module as a spec with its weights, as `from_onnx`; `inputs` are what it is called with, and their first
+    axis is the batch. Torch exports it to ONNX in memory, which runs the module's code. Raises `UserError`."""
+    from netdsl.lift.exported import exported
+    from netdsl.lift.lift import lift_model
+
+    return lift_model(exported(module, inputs), name)
 
 
 def check(path: Path | Source) -> tuple[Diagnostic, ...]:

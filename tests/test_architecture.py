@@ -57,6 +57,7 @@ MAY_IMPORT = {
         "verify/",
         "precision/",
         "probe/",
+        "lift/exported.py",
         "api.py",
     ),
     "onnx": ("backends/onnx/", "verify/", "precision/", "weights/initializers.py", "lift/"),

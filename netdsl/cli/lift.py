@@ -1,4 +1,4 @@
-"""Write an ONNX model as a spec that can be read, changed and trained, with its weights.
+"""Write an ONNX model, or a PyTorch program, as a spec that can be read, changed and trained, with its weights.
 
 The graph is read as layers of the language: sizes that it computes become sizes again, what exporters take apart is
 put together. The spec is then compiled, filled with the weights of the file, and both run in onnxruntime at several
@@ -22,13 +22,14 @@ examples:
   netdsl lift model.onnx                                   print the spec
   netdsl lift model.onnx -o model.net --weights model.safetensors
   netdsl lift model.onnx -o model.net --name Detector
+  netdsl lift model.pt2 -o model.net                       a PyTorch program (this loads torch)
 
 exit codes: 0 lifted and proven, 1 the model has no form in the language, 2 a file cannot be read or written
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="an .onnx file")
+    parser.add_argument("model", metavar="MODEL", help="an .onnx file, or a .pt2 file that torch.export.save wrote")
     parser.add_argument("-o", "--output", metavar="FILE", help="the spec to write (without it: printed)")
     parser.add_argument("--weights", metavar="FILE", help="the .safetensors file to write")
     parser.add_argument("--name", default="Net", metavar="NAME", help="what the net is called (Net)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,8 +39,13 @@ class Lift(Struct, frozen=True, eq=False):
     proof: tuple[Comparison, ...]
 
 
-def lift(path: str, name: str = "Net") -> Lift:
-    """Lift an ONNX file. Raises OSError, UserError for what is no model, LiftError."""
+def lift(path: str | os.PathLike[str], name: str = "Net") -> Lift:
+    """Lift an ONNX file, or a program of torch.export (`.pt2`). Raises OSError, UserError for what is no model,
+    LiftError."""
+    if os.fspath(path).endswith(".pt2"):
+        from netdsl.lift.exported import opened
+
+        return lift_model(opened(path), name)
     return lift_model(load(path), name)
 
 

@@ -108,7 +108,26 @@ GROUPED = [
     ("add", (("mul", (INSTANCES, "weight")), "bias")),
 ]
 
+
+def _scaled_batchnorm(net: Net, call: Call) -> list[Call] | None:
+    """Caffe's batch norm has no weights; a `Scale` after it, a product and a sum, has them."""
+    x, *others = call.inputs
+    norm = net.source(x, "bn")
+    if norm is None or not net.is_single(x):
+        return None
+    learnt = call.weights["gamma"] if call.kind == "scale" else _learnt(net, others[0])
+    if learnt is None or learnt.size != x.type.shape[0] or (others and others[0].type.rank != 1):
+        return None
+    weights = dict(norm.weights)
+    if call.kind == "scale":
+        weights["weight"], weights["bias"] = weights["weight"] * learnt, weights["bias"] * learnt
+    else:
+        weights["bias"] = weights["bias"] + learnt
+    return [replace(norm, weights=weights)]
+
+
 NORMS: dict[str, tuple[Rule, ...]] = {
-    "add": (_layernorm, _groupnorm),
+    "add": (_layernorm, _groupnorm, _scaled_batchnorm),
+    "scale": (_scaled_batchnorm,),
     "mul": tuple(pattern_rule(p, _rms) for p in RMS),
 }

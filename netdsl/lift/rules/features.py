@@ -60,7 +60,7 @@ def _softmax(kind: str) -> Rule:
         x = builder.tensor()
         old = builder.file.opset < 13
         at = node.get("axis", 1 if old else -1)
-        if old and at % x.rank != x.rank - 1:
+        if old and any(s != 1 for s in x.sizes[at % x.rank + 1 :]):
             raise builder.refused("before opset 13 it runs over several axes")
         axis = builder.axis(x, at)
         builder.apply(REGISTRY[kind](axis=None if axis == feature_axis(x.type) else axis - x.type.rank), x)

@@ -25,9 +25,18 @@ def _pool(builder: Builder, node: Node) -> None:
         options["dilation"] = shown(dilation)
     if kind is AvgPool:
         options["count_include_pad"] = bool(node.get("count_include_pad", 0)) or not any((*start, *end))
+    if kind is AvgPool and not options["count_include_pad"] and _covers(x, start, end, kernel):
+        builder.apply(AdaptiveAvgPool(1), x)
+        return
     if start != end:
         x, start, options = _uneven(builder, x, start, end, (kernel, stride, dilation), options, kind)
     builder.apply(kind(shown(kernel), _stride(kernel, stride), shown(start), **options), x)
+
+
+def _covers(x: Laid, start: tuple[int, ...], end: tuple[int, ...], kernel: tuple[int, ...]) -> bool:
+    """Whether there is one window, over the whole image."""
+    sides = zip(x.type.spatial, start, end, kernel, strict=True)
+    return all(isinstance(s, int) and a + s <= k == a + s + b for s, a, b, k in sides)
 
 
 def _stride(kernel: tuple[int, ...], stride: tuple[int, ...]) -> Any:

@@ -1,0 +1,65 @@
+"""PyTorch modules and `.pt2` files as ONNX models: by torch's own exporter, in memory. This runs the module's code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from onnx import ModelProto
+from torch import nn
+
+from netdsl.lift.model import LiftError
+
+
+def exported(module: nn.Module, inputs: Sequence[torch.Tensor]) -> ModelProto:
+    """A module at rest, with the batch (the first axis of each input) free where its code allows that. Raises
+    LiftError for a module that torch cannot export."""
+    was_training = module.training
+    axes = tuple({0: torch.export.Dim.AUTO} if x.ndim else {} for x in inputs)
+    try:
+        with _quietly():
+            return _model(torch.export.export(module.eval(), tuple(inputs), dynamic_shapes=axes))
+    except Exception as error:  # torch.export raises whatever the module and its tracer raise
+        raise LiftError(f"torch cannot export the module: {_first_line(error)}") from None
+    finally:
+        module.train(was_training)
+
+
+def opened(path: str | os.PathLike[str]) -> ModelProto:
+    """The program of a `.pt2` file, as torch.export.save writes it. Raises OSError, LiftError."""
+    with open(path, "rb"):
+        pass
+    try:
+        with _quietly():
+            return _model(torch.export.load(os.fspath(path)))
+    except Exception as error:  # torch raises whatever its decoder and its exporter raise
+        raise LiftError(
+            f"{os.fspath(path)} cannot be read as a program of torch.export: {_first_line(error)}"
+        ) from None
+
+
+def _model(program: torch.export.ExportedProgram) -> ModelProto:
+    found: Any = torch.onnx.export(program, dynamo=True, verbose=False)
+    return found.model_proto
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0] or type(error).__name__
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the exporter's warnings, which are about torch itself."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
