@@ -45,7 +45,8 @@ def opened(path: str | os.PathLike[str]) -> ModelProto:
 
 def _model(program: torch.export.ExportedProgram) -> ModelProto:
     found: Any = torch.onnx.export(program, dynamo=True, verbose=False)
-    return found.model_proto
+    model: ModelProto = found.model_proto
+    return model
 
 
 def _first_line(error: Exception) -> str:

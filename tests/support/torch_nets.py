@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -287,13 +289,19 @@ NETS = {
 
 
 def built(name: str) -> tuple[nn.Module, Tensor]:
-    """A net at rest, with statistics that are not the initial ones, and an input."""
+    """A net at rest, and an input."""
     make, x = NETS[name]
+    return at_rest(make), x
+
+
+def at_rest(make: Callable[[], nn.Module]) -> nn.Module:
+    """A net in evaluation mode, whose norms have statistics and weights that are not the initial ones."""
     torch.manual_seed(0)
     net = make()
     for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
             nn.init.uniform_(module.running_mean, -0.2, 0.2)
             nn.init.uniform_(module.running_var, 0.5, 1.5)
             nn.init.uniform_(module.weight, 0.5, 1.5)
-    return net.eval(), x
+            nn.init.uniform_(module.bias, -0.2, 0.2)
+    return net.eval()

@@ -102,7 +102,7 @@ def _weights(qkv: tuple[Projected, Projected, Projected], packed: bool, wanted: 
 def _is_causal(net: Net, mask: Value) -> bool:
     """Whether a mask is a causal one, of any length or of a fixed one."""
     made = net.source(mask)
-    while made is not None and made.kind in ("reshape", "unsqueeze"):
+    while made is not None and made.kind in ("reshape", "unsqueeze", "expand"):
         made = net.source(made.inputs[0])
     return made is not None and (made.kind == "causal" or (made.kind == "param" and is_causal(made.weights[""])))
 

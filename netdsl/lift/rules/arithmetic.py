@@ -94,7 +94,8 @@ def _power(exponent: float) -> Op:
 def _absorbed(builder: Builder, x: Laid, array: Any) -> bool:
     """Whether the sum is the bias of the matrix product before it, which becomes a `linear` with a bias."""
     at = next((i for i, c in enumerate(builder.calls) if x.value in c.outputs), None)
-    if at is None or builder.uses[builder.node.inputs[0]] + builder.uses[builder.node.inputs[1]] > 2:
+    name = next(i for i in builder.node.inputs if isinstance(builder.known[i], Laid))
+    if at is None or builder.uses[name] > 1:
         return False
     before = builder.calls[at]
     if not isinstance(before.op, Linear) or before.op.bias or array.shape[-1] != array.size:

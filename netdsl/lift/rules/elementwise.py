@@ -45,7 +45,7 @@ def _elu(builder: Builder, node: Node) -> Any:
 
 
 def _gelu(builder: Builder, node: Node) -> Any:
-    return _op("gelu", approximate=node.get("approximate", "none"))
+    return _op("gelu", approximate="tanh") if node.get("approximate") == "tanh" else _op("gelu")
 
 
 def _hard_sigmoid(builder: Builder, node: Node) -> None:
