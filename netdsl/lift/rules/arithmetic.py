@@ -98,14 +98,20 @@ def _absorbed(builder: Builder, x: Laid, array: Any) -> bool:
     if at is None or builder.uses[name] > 1:
         return False
     before = builder.calls[at]
-    if not isinstance(before.op, Linear) or before.op.bias or array.shape[-1] != array.size:
-        return False
-    if (before.op.axis is None and x.type.rank > 2) or array.size != before.op.out_features:
+    if not _takes_bias(before.op, x, array):
         return False
     weights = {**before.weights, "bias": array.reshape(-1)}
-    builder.calls[at] = replace(before, op=replace(before.op, bias=True), weights=weights)
+    biased: Any = before.op
+    builder.calls[at] = replace(before, op=replace(biased, bias=True), weights=weights)
     builder.give(x)
     return True
+
+
+def _takes_bias(op: Op, x: Laid, array: Any) -> bool:
+    """Whether an array is the bias of a `linear` that has none."""
+    if not isinstance(op, Linear) or op.bias or array.shape[-1] != array.size:
+        return False
+    return not (op.axis is None and x.type.rank > 2) and bool(array.size == op.out_features)
 
 
 def spread(builder: Builder, array: Any, x: Laid, adds: bool) -> Value:

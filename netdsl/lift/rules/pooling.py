@@ -25,7 +25,7 @@ def _pool(builder: Builder, node: Node) -> None:
         options["dilation"] = shown(dilation)
     if kind is AvgPool:
         options["count_include_pad"] = bool(node.get("count_include_pad", 0)) or not any((*start, *end))
-    if kind is AvgPool and not options["count_include_pad"] and _covers(x, start, end, kernel):
+    if not options.get("count_include_pad", True) and _covers(x, start, end, kernel):
         builder.apply(AdaptiveAvgPool(1), x)
         return
     if start != end:
