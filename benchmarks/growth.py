@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,17 @@ def commanded(*words: str) -> Callable[[int, Path], Callable[[], object]]:
     return prepare
 
 
+def terms(count: int, folder: Path) -> Callable[[], object]:
+    """Checking, formatting and printing a flat sum."""
+    from netdsl.loader import read_import
+    from netdsl.pipeline import Spec
+    from netdsl.source import Source
+    from netdsl.syntax.format import format_source
+
+    source = Source(f"net A {{\n  input x [4]\n  {' + '.join(['tanh'] * count)}\n}}\n", "growth.net")
+    return lambda: (format_source(source), Spec(source, read_import).net("A").source())
+
+
 def nets(count: int, folder: Path) -> Callable[[], object]:
     """Checking files of one net each, which import a block of one file."""
     from netdsl.cli.main import main as command
@@ -157,8 +169,8 @@ def masks(pixels: int, folder: Path) -> Callable[[], object]:
     return lambda: command(["train", str(folder / "m.net"), "--no-onnx", "-q", "-o", str(folder / "run"), *given])
 
 
-def graph(nodes: int, folder: Path) -> Callable[[], object]:
-    """A GCN of 16 units trained for two steps over ten edges a node."""
+def graph_of(spec: str, nodes: int, folder: Path) -> Callable[[], object]:
+    """A graph net trained for two steps over ten edges a node."""
     import numpy as np
 
     from netdsl.cli.main import main as command
@@ -167,7 +179,7 @@ def graph(nodes: int, folder: Path) -> Callable[[], object]:
     arrays: dict[str, Any] = {"features": random.random((nodes, 32), dtype=np.float32)}
     arrays |= {"edges": random.integers(0, nodes, (2, 10 * nodes)), "labels": np.arange(nodes) % 7}
     np.savez(folder / "g.npz", train=np.arange(nodes) % 2 == 0, **arrays)
-    spec = str(Path(__file__).parent.parent / "specs" / "gcn.net:GCN_Edges")
+    spec = str(Path(__file__).parent.parent / "specs" / spec)
     size = ["-p", "features=32", "--data", f'graph("{folder / "g.npz"}")', "--set", "epochs=2", "--set", "batch=1"]
     return lambda: command(["train", spec, *size, "--no-onnx", "-q", "-o", str(folder / "run")])
 
@@ -245,6 +257,7 @@ SWEEPS = {
     "summary": Sweep("written lines", (1_250, 2_500, 5_000), commanded("summary"), seconds=1.2),
     "fmt-lines": Sweep("written lines", (1_250, 2_500, 5_000), commanded("fmt", "--check"), seconds=1.2),
     "view": Sweep("written lines", (250, 500, 1_000), commanded("view", "-o", "OUT"), seconds=1.2),
+    "terms": Sweep("of a flat sum", (2_500, 5_000, 10_000), terms, seconds=1.2),
     "files": Sweep("checked, of a net each", (50, 100, 200), nets, seconds=1.2),
     "emit-blocks": Sweep("equal blocks", (2_500, 5_000, 10_000), emission, seconds=1.2),
     "emit-lines": Sweep("written lines", (1_250, 2_500, 5_000), written, seconds=1.2),
@@ -252,7 +265,20 @@ SWEEPS = {
     "evaluation": Sweep("of masks, by samples", (40, 80, 160), evaluation, memory=1.1),
     "report": Sweep("of mistakes, by classes (samples: twice as many)", (250, 1000, 4000), report, memory=1.1),
     "masks": Sweep("in files, by pixels", (256**2, 512**2, 1024**2), masks, seconds=1.2, memory=1.1),
-    "graph": Sweep("of ten edges a node, by nodes", (1_000, 10_000, 100_000), graph, seconds=1.2, memory=1.1),
+    **{
+        name: Sweep(
+            "of ten edges a node, by nodes",
+            (1_000, 10_000, 100_000),
+            partial(graph_of, spec),
+            seconds=1.2,
+            memory=1.1,
+        )
+        for name, spec in (
+            ("graph-gcn", "gcn.net:GCN_Edges"),
+            ("graph-gat", "gat.net:GAT_Edges"),
+            ("graph-sage", "graphsage.net:GraphSAGE"),
+        )
+    },
     "text": Sweep("by characters", (10**6, 10**7, 10**8), text, seconds=1.2, memory=1.1),
     "checkpoint": Sweep("by parameters", (2**22, 2**24, 2**26), checkpoint, seconds=1.2, memory=1.1),
     "order": Sweep("of 100 steps, by samples in shards", (10**5, 10**6, 10**7), order, seconds=0.5, memory=1.1),

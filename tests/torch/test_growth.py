@@ -6,12 +6,11 @@ Counted, not timed, at small sizes; `benchmarks/growth.py` has the seconds.
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
+from work import lines_run
 
 from netdsl.backends.torch.source import emit
 from netdsl.ir.model import Program
@@ -43,24 +42,6 @@ def net(body: str) -> str:
 
 def program_of(text: str) -> Program:
     return Spec(Source(text, "test.net"), read_import).net("A").checked
-
-
-def lines_run(work: Callable[[], object]) -> int:
-    """How many lines of Python run, each round of a loop or comprehension counted."""
-    count = 0
-
-    def trace(frame: Any, event: str, argument: Any) -> Any:
-        nonlocal count
-        count += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 @pytest.mark.parametrize("kind", NETS)

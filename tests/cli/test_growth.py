@@ -1,0 +1,122 @@
+"""Commands cost what they read: the lines of code that run grow with the spec, not with its square.
+
+Counted, not timed, at small sizes; `benchmarks/growth.py` has the seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from work import lines_run
+
+from netdsl.analysis import count
+from netdsl.cli.main import main
+from netdsl.loader import load_source, read_import
+from netdsl.pipeline import Spec
+
+SIZE = 20
+BOUND = 4**1.2
+"""How much more work four times the size may be: the exponent that `benchmarks/growth.py` allows."""
+
+UNIT = "block U(c) = conv(c, 3) -> bn -> relu\n"
+NET = "net A {{ input x [4, 8, 8]\n {} }}\n"
+
+
+def lines(n: int) -> str:
+    return NET.format("\n".join(f"a{i} = conv(4, 1)\n it + a{i}" for i in range(n)))
+
+
+def stages(n: int) -> str:
+    """Layers of different widths, so that none is a repetition."""
+    return NET.format(" -> ".join(f"conv({4 + i % 5}, {1 + 2 * (i % 2)}) -> relu" for i in range(n)))
+
+
+def nets(n: int) -> str:
+    return UNIT + "".join(f"net N{i} {{ input x [4, 8, 8]\n U({i % 7 + 1})\n U(4) }}\n" for i in range(n))
+
+
+def terms(n: int) -> str:
+    return NET.format(" + ".join(f"conv({4}, 1)" for _ in range(n)))
+
+
+def extends(n: int) -> str:
+    chain = "".join(f"recipe R{i} extends R{i - 1} {{ seed = {i} }}\n" for i in range(1, n))
+    return NET.format("conv(4, 1) -> gap -> linear(3)") + f'recipe R0 for A {{ data = npz("a.npz") }}\n{chain}'
+
+
+def numbers(n: int) -> str:
+    rows = ",\n".join(", ".join(map(str, range(4 * i, 4 * i + 4))) for i in range(n))
+    return f"X = [\n{rows},\n]\n{lines(1)}"
+
+
+def cells(n: int) -> str:
+    values = ", ".join(str(i + 1) for i in range(n))
+    return (
+        "net A(c) { input x [4]\n linear(c) -> relu -> linear(3) }\n"
+        'recipe R for A { data = npz("a.npz") }\n'
+        f"experiment E for A {{ recipe = R\n vary c = [{values}]\n seeds = 1\n measure = [test.accuracy] }}\n"
+    )
+
+
+def command(*words: str) -> Callable[[Path, Path], object]:
+    def run(spec: Path, out: Path) -> object:
+        return main([words[0], str(spec), *(w.replace("OUT", str(out)) for w in words[1:])])
+
+    return run
+
+
+def files(spec: Path, out: Path) -> object:
+    """Each net of a spec in a file of its own."""
+    found = [spec.with_suffix(f".{i}.net") for i in range(spec.read_text().count("net "))]
+    for file in found:
+        file.write_text(lines(1))
+    return main(["check", *map(str, found)])
+
+
+def export(spec: Path, out: Path) -> object:
+    net = Spec(load_source(spec), read_import).net("A")
+    weights = {p.path: np.zeros(p.shape, "float32") for p in count.parameters(net.checked.main)}
+    return net.onnx(weights)
+
+
+def compared(spec: Path, out: Path) -> object:
+    other = spec.with_suffix(".other.net")
+    other.write_text(spec.read_text().replace("conv(4, 1)", "conv(4, 3)", 1))
+    return main(["diff", f"{spec}:A", f"{other}:A"])
+
+
+WORK: dict[str, tuple[Callable[[int], str], Callable[[Path, Path], object]]] = {
+    "check lines": (lines, command("check")),
+    "check nets": (nets, command("check")),
+    "check terms": (terms, command("check")),
+    "check recipes": (extends, command("check")),
+    "check cells": (cells, command("check")),
+    "summary": (lines, command("summary")),
+    "fmt lines": (lines, command("fmt", "--check")),
+    "fmt numbers": (numbers, command("fmt", "--check")),
+    "view": (lines, command("view", "-o", "OUT")),
+    "diff": (lines, compared),
+    "export": (stages, export),
+    "check files": (nets, files),
+}
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_work_is_linear(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NETDSL_CACHE", "off")
+    text, work = WORK[name]
+    size = 30 if name == "view" else SIZE  # its page reaches a limit at some 80 lines: more work, once
+    sizes = (2, size, 4 * size)
+    specs = [tmp_path / f"s{n}.net" for n in sizes]
+    for spec, n in zip(specs, sizes, strict=True):
+        spec.write_text(text(n))
+    _, one, four = (  # what is done once is done before
+        lines_run(lambda s=spec: work(s, tmp_path / "out.html")) for spec in specs
+    )  # type: ignore[misc]
+    assert "Traceback" not in capsys.readouterr().err
+    assert one < four < BOUND * one
