@@ -6,6 +6,7 @@ Every kind of import counts: eager, inside a function, and for type checking onl
 from __future__ import annotations
 
 import ast
+import re
 import statistics
 import sys
 from functools import cache
@@ -295,3 +296,12 @@ def test_reserved_names_are_those_of_torch() -> None:
     assert public <= RESERVED, sorted(public - RESERVED)
     assert {n for n in dir(torch.nn.ModuleDict()) if not n.startswith("_")} == public | DICT
     assert sys.version_info >= (3, 11)
+
+
+def test_the_page_names_places_that_exist() -> None:
+    page = (ROOT.parent / "docs" / "architecture.md").read_text()
+    for row in (line for line in page.splitlines() if line.startswith("| ")):
+        named = re.findall(r"`([\w/]+(?:\.\w+|/))`", row)
+        bases = [ROOT, ROOT.parent, ROOT.parent / "website", *(ROOT / name for name in named)]
+        assert [p for p in named if not any((base / p).exists() for base in bases)] == [], row
+    assert {room for rooms in FLOORS for room in rooms if (ROOT / room).is_dir() and f"`{room}/`" not in page} == set()

@@ -179,7 +179,9 @@ def test_it_asks_for_the_classes_of_modules(name: str) -> None:
 
 @pytest.mark.slow
 def test_every_recipe_of_the_zoo() -> None:
-    tried = 0
+    # A 1x1 convolution that acts as a linear layer is set by its block, before the modules inside the block are: Swin
+    # draws its weights in another order than the trainer.
+    redrawn = {}
     for path in sorted(SPECS.glob("*.net")):
         spec = Spec(load_source(path), read_import)
         for name in spec.module.recipes:
@@ -188,9 +190,9 @@ def test_every_recipe_of_the_zoo() -> None:
                 continue
             if any(isinstance(c, Weights) for c in found.recipe.init) or size(found.net) > 30_000_000:
                 continue
-            assert compare(found.net, found.recipe.init) <= 2, (path, name)
-            tried += 1
-    assert tried > 15
+            redrawn[f"{path.stem}:{name}"] = compare(found.net, found.recipe.init)
+    assert len(redrawn) > 15
+    assert {name for name, tensors in redrawn.items() if tensors > 2} <= {"swin:Torchvision300"}
 
 
 def size(own: Net) -> int:
