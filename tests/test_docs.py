@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import followed
 import pytest
+from forks import Forks
 
 from netdsl.loader import read_import
 from netdsl.pipeline import Spec
@@ -67,29 +66,32 @@ def test_there_are_examples() -> None:
     assert blocks("python")
 
 
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with Forks() as found:
+        yield found
+
+
 @pytest.mark.parametrize("line", commands())
-def test_commands_succeed(line: str, tmp_path: Path) -> None:
+def test_commands_succeed(line: str, tmp_path: Path, forks: Forks) -> None:
     words = shlex.split(line)
     assert words[0] == "netdsl"
     if words[1] in ("compile", "train"):
         words = [w if w != "out" else str(tmp_path / "out") for w in words]
         words += [] if "-o" in words else ["-o", str(tmp_path / "run")]
-    done = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    differs = words[1] == "diff" and done.returncode == 1
-    assert done.returncode == 0 or differs, done.stdout + done.stderr
+    code, said = forks.run(words[1:], ROOT, tmp_path / "said.txt")
+    differs = words[1] == "diff" and code == 1
+    assert code == 0 or differs, said
 
 
 @pytest.mark.parametrize(("page", "text"), programs())
-def test_python_prints_what_it_says(page: str, text: str, tmp_path: Path) -> None:
+def test_python_prints_what_it_says(page: str, text: str, tmp_path: Path, forks: Forks) -> None:
     if "@register" in text or "def infer" in text:
         pytest.skip("a fragment of a class")
-    own = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", text], cwd=tmp_path, env=own, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    for said in re.findall(r"^print\(.*\)\s+# ([\d{].*|True.*)$", text, re.MULTILINE):
-        assert said in done.stdout
+    code, said = forks.run(text, tmp_path, tmp_path / "said.txt")
+    assert code == 0, said
+    for line in re.findall(r"^print\(.*\)\s+# ([\d{].*|True.*)$", text, re.MULTILINE):
+        assert line in said
 
 
 def test_the_page_of_recipes_is_up_to_date() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,27 +77,34 @@ def test_the_main_job(tmp_path: Path) -> None:
     assert "onnxruntime" in done.stderr
 
 
-def test_a_run_is_measured_and_used_from_torch_and_from_onnx(tmp_path: Path, spec: Path) -> None:
-    done = netdsl("train", str(spec), "-o", "run", "--recipe", "Quick", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_a_run_is_measured_and_used_from_torch_and_from_onnx(
+    tmp_path: Path, spec: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def printed(*arguments: str) -> Any:
+        assert main([*arguments, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert main(["train", str(spec), "-o", "run", "--recipe", "Quick", "--quiet"]) == 0
     result = json.loads((tmp_path / "run" / "run.json").read_text())["result"]
     for what in (["run"], ["run", "--onnx"], ["run/model.onnx", "--data", "digits"]):
-        measured = json.loads(netdsl("eval", *what, "--json", cwd=tmp_path).stdout)
+        measured = printed("eval", *what)
         assert measured["n"] == 359
         assert measured["top1"] == pytest.approx(result["top1"])
     digits = load_digits()
     for i in range(3):
         Image.fromarray((digits.images[i] * 255 / 16).astype(np.uint8)).save(tmp_path / f"{i}.png")
-    images = ["0.png", "1.png", "2.png"]
-    a, b = (json.loads(netdsl("predict", m, *images, "--json", cwd=tmp_path).stdout) for m in ("run", "run/model.onnx"))
+    a, b = (printed("predict", model, "0.png", "1.png", "2.png") for model in ("run", "run/model.onnx"))
     assert [r["guesses"][0]["class"] for r in a] == [r["guesses"][0]["class"] for r in b]
     assert a[0]["guesses"][0]["probability"] == pytest.approx(b[0]["guesses"][0]["probability"], abs=1e-4)
-    drawn = json.loads(netdsl("predict", "run", "0.png", "--mc", "20", "--json", cwd=tmp_path).stdout)
+    drawn = printed("predict", "run", "0.png", "--mc", "20")
     assert drawn[0]["guesses"][0]["deviation"] > 0
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert {line["kind"] for line in lines} == {"step", "evaluation"}
 
 
+@pytest.mark.slow
 def test_two_runs_are_identical_and_a_killed_one_resumes_to_the_same_weights(tmp_path: Path, spec: Path) -> None:
     """Killed at some step, with EMA, mixup, dropout and drop-path on; twice, because it may be killed again."""
     arguments = [

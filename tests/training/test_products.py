@@ -80,6 +80,7 @@ def test_the_product_reaches_the_lasso(tmp_path: Path) -> None:
     np.testing.assert_allclose(got, want, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_l1_itself_comes_near(tmp_path: Path) -> None:
     x, y = table(tmp_path)
     want, got = oracle(x, y, 0.2), solved(tmp_path, "l1(0.2)", "--set", "schedule=linear(to=1e-4)")
@@ -87,6 +88,7 @@ def test_l1_itself_comes_near(tmp_path: Path) -> None:
     assert float(np.abs(got[:-1][want[:-1] == 0]).max()) < 2e-3
 
 
+@pytest.mark.slow
 def test_a_product_beside_another_penalty_is_the_elastic_net(tmp_path: Path) -> None:
     x, y = table(tmp_path)
     got = solved(tmp_path, "l1_by_product(0.2) -> l2(0.6)")

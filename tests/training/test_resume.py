@@ -36,7 +36,7 @@ recipe Everything for Small {
   dropout     = linear(0.0, 0.3)
   ema         = ema(0.9, every=2, warmup=true, buffers=average)
   clip        = 1.0
-  evaluate    = 4 steps
+  evaluate    = 8 steps
   checkpoint  = 3 steps
   keep        = keep(2, every=12 steps)
   final       = improving(2)
@@ -80,8 +80,8 @@ def here(tmp_path: Path) -> Path:
 
 
 def test_killed_at_any_step_with_everything_on(here: Path) -> None:
-    """Some steps at random, one before the first checkpoint, and one that is killed twice."""
-    steps = [2, *random.Random(7).sample(range(3, 40), 2)]
+    """A step at random, one before the first checkpoint, and one that is killed twice."""
+    steps = [2, random.Random(7).randrange(3, 40)]
     plan = [train("Everything", "whole")]
     for step in steps:
         plan += [train("Everything", f"at{step}", f"step:{step}"), resume(f"at{step}")]

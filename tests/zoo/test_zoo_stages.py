@@ -1,12 +1,12 @@
 """Every net of `specs/` through every stage: printed, built, run forward and backward, exported, verified.
 
-Shapes are checked on the meta device, which costs no arithmetic, at the net's own size. Nets that take more than a
-second or two run in onnxruntime on one sample; their whole verification is marked slow, as is all of the largest.
+Shapes are checked on the meta device, which costs no arithmetic, at the net's own size. The first net of each spec
+stands for its others, which are marked slow. Nets that take more than a second or two run in onnxruntime on one sample;
+their whole verification is marked slow too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,13 +32,8 @@ NODES = {name: entry["nodes"] for name, entry in ENTRIES.items() if "nodes" in e
 
 COSTLY_MACS = 4e8
 COSTLY_PARAMS = 12e6
-HUGE_MACS = 7e9
 HUGE_PARAMS = 150e6
 """Nets of more keep their own weights: there is no second copy of them in memory."""
-
-
-def is_costly(name: str) -> bool:
-    return is_above(name, COSTLY_MACS, COSTLY_PARAMS)
 
 
 def is_above(name: str, limit: float, params: float) -> bool:
@@ -51,23 +46,24 @@ def sizes_of(program: Program) -> dict[str, int]:
     return choose(program)[0].named
 
 
-def parameters(select: Any, slow: Callable[[str], bool] = is_costly) -> list[Any]:
-    return [pytest.param(n, marks=[pytest.mark.slow] if slow(n) else []) for n in select]
+def first_of_each() -> set[str]:
+    """The first net of each spec that is not among the largest."""
+    found: dict[str, str] = {}
+    for name, entry in ENTRIES.items():
+        if "slow" not in entry:
+            found.setdefault(name.partition(":")[0], name)
+    return set(found.values())
 
 
-def is_huge(name: str) -> bool:
-    return is_slow(name) or is_above(name, HUGE_MACS, HUGE_PARAMS)
-
-
-def is_slow(name: str) -> bool:
-    return "slow" in ENTRIES[name]
+FIRST = first_of_each()
+NETS = [pytest.param(n, marks=[] if n in FIRST else [pytest.mark.slow]) for n in ENTRIES]
 
 
 def shapes(outputs: Any) -> list[list[int]]:
     return [list(y.shape) for y in (outputs if isinstance(outputs, tuple | list) else [outputs])]
 
 
-@pytest.mark.parametrize("name", parameters(ENTRIES, is_slow))
+@pytest.mark.parametrize("name", NETS)
 def test_the_module_runs_forward_and_backward(name: str) -> None:
     found = net(name)
     program = found.checked
@@ -85,15 +81,28 @@ def test_the_module_runs_forward_and_backward(name: str) -> None:
     assert all(p.grad is not None for p in module.parameters())
 
 
-@pytest.mark.parametrize("name", parameters(ENTRIES, lambda n: is_slow(n) or is_costly(n)))
-def test_onnxruntime_agrees_on_a_stress_copy(name: str) -> None:
+@pytest.mark.parametrize("name", NETS)
+def test_onnxruntime_agrees(name: str) -> None:
+    if is_above(name, COSTLY_MACS, COSTLY_PARAMS):
+        agrees_on_one_sample(name)
+    else:
+        agrees_on_a_stress_copy(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENTRIES)
+def test_onnxruntime_agrees_on_a_stress_copy_of_a_costly_net(name: str) -> None:
+    if is_above(name, COSTLY_MACS, COSTLY_PARAMS):
+        agrees_on_a_stress_copy(name)
+
+
+def agrees_on_a_stress_copy(name: str) -> None:
     found = net(name)
     cases = verify(found.checked, found.module(seed=0), found.onnx)
     assert all(c.ok for c in cases), [c for c in cases if not c.ok][:3]
 
 
-@pytest.mark.parametrize("name", parameters([n for n in ENTRIES if is_costly(n)], is_huge))
-def test_onnxruntime_agrees_on_one_sample(name: str) -> None:
+def agrees_on_one_sample(name: str) -> None:
     found = net(name)
     program, point = found.checked, choose(found.checked)[0]
     module = found.module(seed=0).eval()
