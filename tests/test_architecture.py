@@ -302,6 +302,7 @@ def test_the_page_names_places_that_exist() -> None:
     page = (ROOT.parent / "docs" / "architecture.md").read_text()
     for row in (line for line in page.splitlines() if line.startswith("| ")):
         named = re.findall(r"`([\w/]+(?:\.\w+|/))`", row)
-        bases = [ROOT, ROOT.parent, ROOT.parent / "website", *(ROOT / name for name in named)]
+        homes = (ROOT, ROOT.parent, ROOT.parent / "website")
+        bases = [*homes, *(home / name for home in homes for name in named)]
         assert [p for p in named if not any((base / p).exists() for base in bases)] == [], row
     assert {room for rooms in FLOORS for room in rooms if (ROOT / room).is_dir() and f"`{room}/`" not in page} == set()
