@@ -55,11 +55,22 @@ class Budget:
     @contextmanager
     def open(self) -> Iterator[None]:
         """Let everything that is done inside be paid from this budget."""
+        before = None if _open.get() is self else self.left
         token = _open.set(self)
         try:
             yield
         finally:
             _open.reset(token)
+            if before is not None:
+                _paid[0] += min(UNITS, before - self.left)
+
+
+_paid = [0]
+
+
+def paid() -> int:
+    """Units of work that all budgets have paid so far."""
+    return _paid[0]
 
 
 _open: ContextVar[Budget | None] = ContextVar("budget", default=None)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
-from time import process_time
 
 from msgspec.structs import replace
 
+from netdsl.budget import paid
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, did_you_mean
 from netdsl.fixes.calls import NEAR, Call, arguments, calls, closed, near
 from netdsl.fixes.habits import HABITS, WORDS
@@ -26,8 +26,15 @@ TRIED = 60
 MISTAKES = 50
 """For how many mistakes of one file fixes are sought."""
 
-SECONDS = 1.3
-"""Time of the processor after which no more changes of a file are tried."""
+WORK = 1_500_000
+"""Units of work after which no more changes of a file are tried: a second or two. It is no time, so that a busy machine
+finds the same fixes."""
+
+CHECK = 3_000
+"""Units of work that the check of a text takes beside what is paid for."""
+
+CHARACTER = 6
+"""Units of work that reading a character takes."""
 
 LARGEST = 64 * 1024
 """Characters of a text that is checked again and again."""
@@ -50,6 +57,28 @@ OF_NAMES = ("duplicate-name", "endless-recursion")
 UNSAFE = frozenset(("randn", "rand", "zeros", "ones", "Parameter"))
 
 
+class Limit:
+    """The work that may still go into trying changes."""
+
+    def __init__(self) -> None:
+        self.left = WORK
+
+    @property
+    def is_spent(self) -> bool:
+        return self.left <= 0
+
+    def over(self, check: Check) -> Check:
+        """A check whose work is paid from what is left."""
+
+        def counted(source: Source) -> tuple[Diagnostic, ...]:
+            before = paid()
+            found = check(source)
+            self.left -= CHECK + CHARACTER * len(source.text) + paid() - before
+            return found
+
+        return counted
+
+
 def suggest(
     source: Source, found: tuple[Diagnostic, ...], check: Check, first_only: bool = False, unsafe: bool = True
 ) -> tuple[Diagnostic, ...]:
@@ -59,10 +88,10 @@ def suggest(
     """
     if len(source.text) > LARGEST or any(d.code == "too-much-work" for d in found):
         return untried(found)
-    end = process_time() + SECONDS
+    limit = Limit()
     told: list[Diagnostic] = []
     for mistake in found[:MISTAKES]:
-        told.append(suggested(source, found, mistake, check, end))
+        told.append(suggested(source, found, mistake, check, limit))
         if first_only and any(h.edits and (h.safe or unsafe) for h in told[-1].hints):
             break
     return (*told, *found[len(told) :])
@@ -74,9 +103,9 @@ def untried(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
 
 
 def suggested(
-    source: Source, found: tuple[Diagnostic, ...], mistake: Diagnostic, check: Check, end: float
+    source: Source, found: tuple[Diagnostic, ...], mistake: Diagnostic, check: Check, limit: Limit
 ) -> Diagnostic:
-    """One mistake with edits in its first hint, if a change is verified to fix it before `end` (a `process_time`)."""
+    """One mistake with edits in its first hint, if a change is verified to fix it within the limit."""
     at = mistake.at
     if at is None or at.source.name != source.name:
         return mistake
@@ -85,9 +114,9 @@ def suggested(
     mistake = replace(mistake, hints=tuple(kept))
     tried = ((words, _edits(source, changes), safe) for words, changes, safe in _candidates(source.text, mistake))
     for words, edits, safe in islice(chain(own, tried), TRIED):
-        if process_time() > end:
+        if limit.is_spent:
             break
-        if edits and mends(source, found, mistake, edits, check):
+        if edits and mends(source, found, mistake, edits, limit.over(check)):
             return replace(mistake, hints=_offered(source, edits, words, safe, kept))
     return replace(mistake, hints=tuple(kept))
 

@@ -6,14 +6,14 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cached_property
-from time import monotonic, process_time
+from time import monotonic
 
 from netdsl.checks.unchanged import Memory
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.scope import Scope
 from netdsl.elaborate.trace import Passed
-from netdsl.fixes.suggest import suggested
+from netdsl.fixes.suggest import Limit, suggested
 from netdsl.garbage import uncollected
 from netdsl.ir.model import Program
 from netdsl.loader import read_import
@@ -25,9 +25,6 @@ from netdsl.syntax import ast
 
 UNREADABLE = ("syntax", "too-large")
 """The mistakes of a text that could not be read to its end."""
-
-SECONDS = 1.0
-"""Time of the processor for seeking the fix of one mistake."""
 
 CANCELLED = -1 << 60
 """What is left of the budget of a check that an edit has cancelled."""
@@ -119,8 +116,8 @@ class Analysis:
     def mended(self, index: int) -> Diagnostic:
         """One of the diagnostics, with edits in its hint where a change is verified to fix it."""
         if index not in self._mended:
-            found, end = self.diagnostics, process_time() + SECONDS
-            self._mended[index] = suggested(self.source, found, found[index], self._everything, end)
+            found = self.diagnostics
+            self._mended[index] = suggested(self.source, found, found[index], self._everything, Limit())
         return self._mended[index]
 
     def _everything(self, source: Source) -> tuple[Diagnostic, ...]:

@@ -18,9 +18,9 @@ class Kind(Struct, frozen=True, eq=False):
     """The values that a field or an argument accepts.
 
     `components`: those it accepts, by name. `choices`: bare names. `item`: the kind of the items of a list of any
-    length. `weight`: the kind of the values of `weights(name=0.3, ...)`. `plain`: types of plain values. `expected`:
-    all of it in words, for a message. `path`: whether its text names a file (see `paths`). `section`: the part of the
-    reference that a field belongs to.
+    length. `weight`: the kind of the values of `weights(name=0.3, ...)`. `plain`: types of plain values. `limits`: of
+    a number, by `gt`, `ge`, `lt` and `le`. `expected`: all of it in words, for a message. `path`: whether its text
+    names a file (see `paths`). `section`: the part of the reference that a field belongs to.
     """
 
     annotation: Any
@@ -29,10 +29,17 @@ class Kind(Struct, frozen=True, eq=False):
     item: Kind | None
     weight: Kind | None
     plain: tuple[type, ...]
+    limits: dict[str, float]
     expected: str
     description: str
     path: str
     section: str
+
+    @property
+    def each(self) -> tuple[Kind, ...]:
+        """The kinds of the items of a list of a fixed length."""
+        lists = (get_args(m) for m in _members(self.annotation) if get_origin(m) is tuple)
+        return next((tuple(map(kind_of, parts)) for parts in lists if parts[-1] is not Ellipsis), ())
 
     @property
     def accepts_none(self) -> bool:
@@ -77,6 +84,7 @@ def kind_of(annotation: Any) -> Kind:
     metas = tuple(_metas(annotation))
     classes = tuple(m for m in members if isinstance(m, type))
     components = {component_name(m): m for m in classes if issubclass(m, Component)}
+    limits = _limits(metas)
     return Kind(
         annotation=annotation,
         components=components,
@@ -84,7 +92,8 @@ def kind_of(annotation: Any) -> Kind:
         item=_item(members),
         weight=next((kind_of(get_args(m)[1]) for m in members if get_origin(m) is dict), None),
         plain=tuple(m for m in classes if m not in components.values()),
-        expected=_expected(members, _bounds(metas), components),
+        limits=limits,
+        expected=_expected(members, _bounds(limits), components),
         description=next(filter(None, (m.description for m in metas)), ""),
         path=_extra(metas, "path"),
         section=_extra(metas, "section"),
@@ -134,9 +143,13 @@ def _metas(annotation: Any) -> Iterator[Meta]:
             yield from _metas(part)
 
 
-def _bounds(metas: tuple[Meta, ...]) -> str:
+def _limits(metas: tuple[Meta, ...]) -> dict[str, float]:
+    """The range of a number."""
+    return {n: getattr(m, n) for m in metas for n in ("gt", "ge", "lt", "le") if getattr(m, n) is not None}
+
+
+def _bounds(limits: dict[str, float]) -> str:
     """The range of a number in words: `from 0 to 1`, `above 0`."""
-    limits = {n: getattr(m, n) for m in metas for n in ("gt", "ge", "lt", "le") if getattr(m, n) is not None}
     if {"ge", "le"} <= limits.keys():
         return f"from {limits['ge']:g} to {limits['le']:g}"
     texts = {"gt": "above {:g}", "ge": "at least {:g}", "lt": "below {:g}", "le": "at most {:g}"}

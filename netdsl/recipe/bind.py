@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Hint, did_you_mean, fault
+from netdsl.recipe import near
 from netdsl.recipe.aliases import ARGUMENTS, VALUES, called
 from netdsl.recipe.annotations import Kind, arguments
 from netdsl.recipe.component import Component, Duration, component_name
@@ -68,6 +69,8 @@ class Binder:
             return (self.bind(item, written, path),)
         if kind.weight is not None:
             return self._weights(kind.weight, written, path)
+        if isinstance(node, ast.Unary) and isinstance(node.operand, ast.Quantity):
+            raise _not_a_time(written.place, written.origin.place(node.operand).text)
         if isinstance(node, ast.Quantity):
             return self._duration(kind, written, path)
         if isinstance(node, ast.Name) and node.id in kind.choices:
@@ -123,6 +126,8 @@ class Binder:
         if unit not in ("epochs", "steps"):
             hint = did_you_mean(node.unit, ("epochs", "steps")) or "time is counted in `epochs` or `steps`"
             raise fault("bad-unit", f"`{node.unit}` is not a unit of time", written.place, hint)
+        if not node.number.value and path not in FROM_START:
+            raise _not_a_time(written.place, f"1 {node.unit}")
         return Duration(float(node.number.value), "steps" if unit == "steps" else "epochs")
 
     def _component(self, kind: Kind, written: Written, path: str) -> Any:
@@ -150,8 +155,10 @@ class Binder:
     def _refuse_number(self, kind: Kind, written: Written, path: str) -> Any:
         text = written.place.text
         first = next(iter(kind.components))
-        is_number = isinstance(written.value, ast.Number)
-        hint = f"for example `{first}({text})`" if is_number else f"for example `{first}`"
+        hint = f"for example `{first}`"
+        if isinstance(written.value, ast.Number):
+            text = _fitting(kind.components[first], written.value)
+            hint = f"for example `{first}({text})`"
         if {"linear", "constant"} <= kind.components.keys():
             ends = "over the run" if path == "dropout" else "first to last"
             hint = f"say how it is spread: `linear(0, {text})`, {ends}, or `constant({text})`"
@@ -210,6 +217,10 @@ class Binder:
 
     def _plain(self, kind: Kind, written: Written, path: str) -> Any:
         value = self._evaluated(kind, written, path)
+        node = written.value
+        if isinstance(value, tuple) and isinstance(node, ast.ListExpr) and len(value) == len(node.items):
+            for item, part, each in zip(value, node.items, kind.each, strict=False):
+                self.convert(each, item, written.origin.place(part), path)
         return self.convert(kind, value, written.place, path)
 
     def _evaluated(self, kind: Kind, written: Written, path: str) -> Any:
@@ -234,13 +245,20 @@ class Binder:
         except msgspec.ValidationError:
             shown = f'"{value}"' if isinstance(value, str) else f"`{value}`"
             shown = f"`{str(value).lower()}`" if value is None or isinstance(value, bool) else shown
-            whole = isinstance(value, float) and value.is_integer() and int in kind.plain
-            mended = f"write `{int(value)}`" if whole else None
-            raise fault("bad-value", f"`{path}` takes {kind.expected}, found {shown}", at, mended) from None
+            hint = near.hint(kind, value)
+            raise fault("bad-value", f"`{path}` takes {kind.expected}, found {shown}", at, hint) from None
 
     def _unknown(self, name: str, written: Written, path: str, known: Any) -> Exception:
         hint = called(name, VALUES, known) or did_you_mean(name, known) or f"it can be {_listed(known)}"
         return fault("unknown-word", f"`{path}` cannot be `{name}`", written.place, hint)
+
+
+FROM_START = ("dropout.until", "dropout.after", "unfreeze.after.time")
+"""Times that may be the beginning of the run."""
+
+
+def _not_a_time(at: Place, instead: str) -> Fault:
+    return fault("bad-value", f"a time is above 0, found `{at.text}`", at, f"for example `{instead}`")
 
 
 @contextmanager
@@ -250,6 +268,13 @@ def _noting(mistakes: list[Diagnostic]) -> Iterator[None]:
         yield
     except Fault as mistake:
         mistakes.append(mistake.diagnostic)
+
+
+def _fitting(cls: type[Component], number: ast.Number) -> str:
+    """A number as the first argument of a component takes it: `0.75` for 75 percent."""
+    value = float(number.value)
+    kinds = [argument.kind for argument in arguments(cls).values()]
+    return f"{value / 100:g}" if kinds and near.is_percent(kinds[0], value) else number.text
 
 
 def _has_strays(given: tuple[ast.Argument, ...]) -> bool:

@@ -111,5 +111,20 @@ def test_a_text_that_takes_too_much_work_is_not_tried() -> None:
     assert not any(h.edits for d in suggest(source, found, check) for h in d.hints)
 
 
+def test_fixes_are_sought_for_a_counted_amount_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source("from resnet import Bottlenek\n\n" + net("Bottlenek(16) -> gap -> linear(10)"), "n.net")
+    tried: list[int] = []
+
+    def counted(text: Source) -> tuple[Diagnostic, ...]:
+        tried.append(1)
+        return check(text)
+
+    assert any(h.edits for d in suggest(source, check(source), counted) for h in d.hints)
+    enough = len(tried)
+    monkeypatch.setattr("netdsl.fixes.suggest.WORK", 1)
+    assert not any(h.edits for d in suggest(source, check(source), counted) for h in d.hints)
+    assert len(tried) == enough + 1
+
+
 def test_the_page_of_codes_is_current() -> None:
     assert (ROOT / "docs" / "errors.md").read_text() == page(), "run `make docs`"

@@ -1,4 +1,4 @@
-"""A bias that the batch or instance normalisation right behind it subtracts again."""
+"""A bias that the normalisation of each channel right behind it subtracts again."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from netdsl.checks.lint.flow import At, key, kind_of, op_of
 from netdsl.checks.lint.subject import File, warning
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint
+from netdsl.ir.model import Step
 from netdsl.source import Place, Span
 
 BIASED = ("conv", "dwconv", "upconv", "patchify", "linear")
-NORMS = {"bn", "instancenorm"}
+NORMS = ("bn", "instancenorm")
 
 
 def check(file: File) -> Iterator[Diagnostic]:
@@ -22,11 +23,18 @@ def check(file: File) -> Iterator[Diagnostic]:
             continue
         done.add(key(place))
         readers = [other.consumer for other in file.flow.from_place(place)]
-        norms = {kind_of(r) if r is not None else "" for r in readers}
-        if norms <= NORMS:
-            norm = min(norms)
+        if all(r is not None and _cancels(r) for r in readers):
+            norm = min(kind_of(r) for r in readers if r is not None)
             message = f"the bias of `{kind}` has no effect: `{norm}` subtracts the mean of each channel"
             yield warning("bias-before-norm", message, place, _without_bias(place))
+
+
+def _cancels(norm: Step) -> bool:
+    """Whether a step subtracts the mean of each channel by itself."""
+    if kind_of(norm) != "groupnorm":
+        return kind_of(norm) in NORMS
+    given = norm.inputs[0].type
+    return given.rank > 1 and given.shape[0] == op_of(norm).num_groups
 
 
 def _without_bias(place: Place) -> Hint:

@@ -90,8 +90,9 @@ LINTS = (
     Code(
         "bias-before-norm",
         "A normalisation cancels the bias before it",
-        "Batch and instance normalisation subtract the mean of each channel, and with it any bias. The parameter costs "
-        "memory and is trained for nothing; the norm has a shift of its own (Ioffe & Szegedy 2015, section 3.2).",
+        "Batch and instance normalisation, and `groupnorm` with a group for each channel, subtract the mean of each "
+        "channel, and with it any bias. The parameter costs memory and is trained for nothing; the norm has a shift of "
+        "its own (Ioffe & Szegedy 2015, section 3.2).",
         image("conv(8, 3) -> bn -> relu"),
         image("conv(8, 3, bias=false) -> bn -> relu"),
     ),

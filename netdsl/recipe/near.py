@@ -1,0 +1,100 @@
+"""Hints for values that a field or an argument does not take: what was meant, or where its range ends."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from netdsl.diagnostics.diagnostic import did_you_mean
+from netdsl.recipe.aliases import VALUES, called
+from netdsl.recipe.annotations import Kind
+
+_NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
+
+
+def hint(kind: Kind, value: Any) -> str | None:
+    """What to write for a value that `kind` does not take; None where that is not known."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return _other(kind, value)
+    if int not in kind.plain and float not in kind.plain:
+        return _no_number(kind, value)
+    return _meant(kind, value) or _end(kind.limits, value)
+
+
+def _other(kind: Kind, value: Any) -> str | None:
+    """What to write for what is no number."""
+    if isinstance(value, str) and value in kind.choices:
+        return f"write `{value}`, without quotes"
+    if isinstance(value, str) and _NUMBER.fullmatch(value) and takes(kind, number := _plain(float(value))):
+        return f"write `{number}`, without quotes"
+    if isinstance(value, tuple) and len(value) == 1 and takes(kind, value[0]):
+        return f"write `{value[0]}`, without brackets"
+    word = called(value, VALUES, kind.choices) or did_you_mean(value, kind.choices) if isinstance(value, str) else None
+    return word or _wanted(kind)
+
+
+def _plain(value: float) -> float:
+    """A number as it is written: whole ones without a fraction."""
+    return int(value) if value.is_integer() else value
+
+
+def _no_number(kind: Kind, value: float) -> str | None:
+    """What to write for a number where none is taken."""
+    if bool in kind.plain and value in (0, 1):
+        return f"write `{str(bool(value)).lower()}`"
+    return f'a text is written in quotes: `"{value:g}"`' if str in kind.plain else _wanted(kind)
+
+
+def _wanted(kind: Kind) -> str | None:
+    """What is written for a kind."""
+    if kind.choices:
+        return f"it can be {', '.join(f'`{c}`' for c in kind.choices)}"
+    if bool in kind.plain:
+        return "it is `true` or `false`"
+    if len(kind.each) > 1:
+        return f"a list of {len(kind.each)} is written `[..., ...]`"
+    return "a number is written without quotes and brackets" if {int, float} & set(kind.plain) else None
+
+
+def takes(kind: Kind, value: Any) -> bool:
+    """Whether a value is one of a kind."""
+    try:
+        msgspec.convert(value, kind.annotation)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _meant(kind: Kind, value: float) -> str | None:
+    """The number of which this one is a slip: with a sign, with a fraction, or in percent."""
+    if int in kind.plain and float not in kind.plain and not float(value).is_integer():
+        whole = round(value)
+        return f"it is a whole number, such as {whole}" if takes(kind, whole) else None
+    if isinstance(value, float) and value.is_integer() and takes(kind, int(value)):
+        return f"write `{int(value)}`"
+    if value < 0 and takes(kind, -value):
+        return f"write `{-value:g}`"
+    if is_percent(kind, value):
+        return f"write `{value / 100:g}`: {value:g} percent"
+    return None
+
+
+def is_percent(kind: Kind, value: float) -> bool:
+    """Whether a number stands for a share of a hundred where one of 1 is meant."""
+    largest = kind.limits.get("le", kind.limits.get("lt"))
+    return largest == 1 and 2 <= value <= 100 and takes(kind, value / 100)
+
+
+def _end(limits: dict[str, float], value: float) -> str | None:
+    """The end of the range that a number lies beyond."""
+    if value > limits.get("le", value):
+        return f"{limits['le']:g} is the largest"
+    if value >= limits.get("lt", value + 1):
+        return f"for example `{0.9 * limits['lt']:g}`"
+    if value < limits.get("ge", value):
+        return f"{limits['ge']:g} is the smallest"
+    if value <= limits.get("gt", value - 1):
+        return f"any number above {limits['gt']:g}, however small"
+    return None
