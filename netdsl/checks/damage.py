@@ -44,6 +44,8 @@ def _stands_clear(
     if inside is None or inside not in tainted:
         return True
     own = [s.start for s in spans if inside.at.start <= s.start < inside.at.end]
+    if isinstance(inside, ast.Experiment):
+        return False  # an entry that could not be read is missing where its name stands
     return code != "no-value" and bool(own) and span.end <= min(own)
 
 

@@ -167,6 +167,9 @@ def _told(
         return
     rest = list(broken)
     for factor in experiment.factors:
+        if len(factor.values) > 1 and _is_refused(factor, cells, rest):
+            yield _unfit(f"no value of `{factor.path}` checks", rest[0].mistake, factor.at, module)
+            return
         for value, place in zip(factor.values, factor.places, strict=True):
             blamed = _blamed(factor, value, cells, rest)
             if blamed:
@@ -188,6 +191,13 @@ def _blamed(factor: Factor, value: str, cells: Sequence[Cell], broken: Sequence[
     found = [b for b in broken if b.part in (factor.of, "both") and b.cell.values[factor.path] == value]
     everything = sum(cell.values[factor.path] == value for cell in cells)
     return found if len(found) == everything and len({b.mistake.message for b in found}) == 1 else []
+
+
+def _is_refused(factor: Factor, cells: Sequence[Cell], broken: Sequence[Broken]) -> bool:
+    """Whether no cell checks because of what varies, whatever its value."""
+    reasons = {b.mistake.message for b in broken if b.part in (factor.of, "both")}
+    about = all(f"{factor.path}` names" in reason for reason in reasons)
+    return len(reasons) == 1 and len(broken) == len(cells) and about
 
 
 def _several(experiment: Experiment, cells: int, broken: Sequence[Broken]) -> Diagnostic:

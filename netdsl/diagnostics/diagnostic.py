@@ -152,6 +152,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     known = list(known)
     if len(word) > LONGEST_WORD or not affords_suggestion(len(known)):
         return None
-    spelt = {k.lower(): k for k in known if not k.startswith("_")}
+    capital = word[:1].isupper()
+    spelt = {k.lower(): k for k in sorted(known, key=lambda k: k[:1].isupper() == capital) if not k.startswith("_")}
     near = [spelt[n] for n in get_close_matches(word.lower(), spelt, n=2, cutoff=0.6) if spelt[n] != word]
     return f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else None

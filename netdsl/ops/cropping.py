@@ -170,7 +170,8 @@ class Crop(Op, frozen=True):
             raise OpError(message, argument="size" if len(inputs) == 1 else None, code="argument-value")
         for old, new in zip(x.spatial, self.size, strict=True):
             require(assume.at_least(new, 1), f"cannot crop to a size of {new}", argument="size")
-            require(assume.at_least(old - new, 0), f"cannot crop a size of {old} to {new}", argument="size")
+            hint = f"at most {old}"
+            require(assume.at_least(old - new, 0), f"cannot crop a size of {old} to {new}", argument="size", hint=hint)
         return x.with_shape(x.shape[0], *self.size)
 
     def torch(self, *inputs: TensorType) -> Torch:

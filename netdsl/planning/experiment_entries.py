@@ -17,7 +17,9 @@ from netdsl.planning.experiment_shown import Shown
 from netdsl.planning.experiments import Experiment, Factor, Range, Search, text_of
 from netdsl.planning.measures import OF_RUN
 from netdsl.planning.recipes import Family, NetReference, find_recipe, nets_of
+from netdsl.recipe.annotations import arguments
 from netdsl.recipe.resolve import field_names
+from netdsl.recipe.schema import Recipe
 from netdsl.source import Place
 from netdsl.syntax import ast
 
@@ -205,7 +207,7 @@ class _Reader(Shown):
             return "recipe"
         if path in free:
             return "net"
-        near = did_you_mean(first, (*free, *fields))
+        near = _meant(path, free) or did_you_mean(first, (*free, *fields))
         arguments = f"its arguments: {', '.join(f'`{n}`' for n in free)}" if free else "it takes no arguments"
         message = f"`{path}` is neither an argument of `{net}` nor a field of a recipe"
         raise fault("unknown-path", message, at, near or arguments)
@@ -239,9 +241,9 @@ class _Reader(Shown):
             return 1
         value, at = self._value(entry.value), self._place(entry.value)  # type: ignore[union-attr]
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_SEEDS:
-            raise fault(
-                "bad-value", f"`seeds` is a whole number from 1 to {MOST_SEEDS:,}", at, "`seeds = 3`: 0, 1 and 2"
-            )
+            listed = isinstance(value, tuple) and value == tuple(range(len(value)))
+            hint = f"write `{len(value)}`: how many there are" if listed else "`seeds = 3`: 0, 1 and 2"
+            raise fault("bad-value", f"`seeds` is a whole number from 1 to {MOST_SEEDS:,}", at, hint)
         return value
 
     def _search(self) -> Search | None:
@@ -255,7 +257,8 @@ class _Reader(Shown):
             raise fault("field-value", "`search` says how trials are chosen", at, hint)
         kind = node.function.id
         if kind not in ("random", "tpe"):
-            hint = did_you_mean(kind, ("random", "tpe")) or hint
+            whole = "without `search` every combination is trained: leave it out"
+            hint = whole if kind in ("grid", "full", "all") else did_you_mean(kind, ("random", "tpe")) or hint
             raise fault("unknown-word", f"`search` cannot be `{kind}`", at, hint)
         given = self._arguments_of_search(node)
         trials = self._value(given["trials"].value) if "trials" in given else None
@@ -304,6 +307,16 @@ class _Reader(Shown):
             message = f"a search looks at the first measure, and `{measures[0]}` is known without training"
             hint = f"`measure = [validation.top1, {', '.join(measures)}]`; one factor and no `search` shows them all"
             raise fault("bad-value", message, self._place(entry.paths[0]), hint)
+
+
+def _meant(path: str, free: tuple[str, ...]) -> str | None:
+    """A path that was written with the net before it, or without the optimizer."""
+    last = path.rpartition(".")[2]
+    if last in free:
+        return f"did you mean `{last}`?"
+    optimizers = arguments(Recipe)["optimizer"].kind.components.values()
+    known = any(path in arguments(optimizer) for optimizer in optimizers)
+    return f"did you mean `optimizer.{path}`?" if known else None
 
 
 def _range(node: Any) -> ast.Call | None:

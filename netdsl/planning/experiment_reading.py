@@ -21,7 +21,10 @@ FORMS = {
     "measure": "measures are written `measure = [test.top1, params]`",
     "metrics": "it is called `measure`",
     "seed": "it is called `seeds`: how many runs each cell has",
+    "repeat": "it is called `seeds`",
     "repeats": "it is called `seeds`",
+    "runs": "it is called `seeds`",
+    "trials": "it is called `seeds`: how many runs each cell has; a search has its own, `search = random(20)`",
     "group": "a group is an entry of a recipe",
     "freeze": "`freeze` is an entry of a recipe",
 }  # fmt: skip

@@ -147,7 +147,8 @@ def _windows(side: int | None, recipe: Recipe, places: Places) -> Iterator[Diagn
     for component in recipe.augment:
         if side is not None and (reason := _too_large(component, side)) is not None:
             message = f"{reason} than images of {side} x {side}"
-            yield diagnostic("unfit-size", message, places.at(f"augment.{component_name(component)}"))
+            at = places.at(f"augment.{component_name(component)}")
+            yield diagnostic("unfit-size", message, at, f"at most {side}, or images that are larger")
             return
         if isinstance(component, Crop | RandomResizedCrop | Resize):
             side = component.size or side

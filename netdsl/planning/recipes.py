@@ -34,9 +34,17 @@ def find_recipe(module: Module, name: str, at: Place | None = None) -> tuple[Mod
     """The recipe of a name, and the file it stands in. Raises Fault."""
     found = module.find(name)
     if found is None or not isinstance(found[1], ast.Recipe):
-        hint = did_you_mean(name, module.recipes) or f"its recipes: {', '.join(module.recipes) or 'none'}"
+        others = [n for n in module.recipes if not _contains(module, n, at)]
+        only = f"did you mean `{others[0]}`?" if len(others) == 1 else None
+        hint = did_you_mean(name, others) or only or f"its recipes: {', '.join(others) or 'none'}"
         raise fault("unknown-recipe", f"{module.source.name} declares no recipe `{name}`", at, hint)
     return found[0], found[1]
+
+
+def _contains(module: Module, recipe: str, at: Place | None) -> bool:
+    """Whether a place is in a recipe, which extends another one and not itself."""
+    found = module.names.get(recipe)
+    return isinstance(found, ast.Recipe) and at is not None and found.at.start <= at.span.start < found.at.end
 
 
 class Family:

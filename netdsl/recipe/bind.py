@@ -70,7 +70,7 @@ class Binder:
         if kind.weight is not None:
             return self._weights(kind.weight, written, path)
         if isinstance(node, ast.Unary) and isinstance(node.operand, ast.Quantity):
-            raise _not_a_time(written.place, written.origin.place(node.operand).text)
+            raise _not_a_time(written.place, f"write `{written.origin.place(node.operand).text}`")
         if isinstance(node, ast.Quantity):
             return self._duration(kind, written, path)
         if isinstance(node, ast.Name) and node.id in kind.choices:
@@ -127,7 +127,7 @@ class Binder:
             hint = did_you_mean(node.unit, ("epochs", "steps")) or "time is counted in `epochs` or `steps`"
             raise fault("bad-unit", f"`{node.unit}` is not a unit of time", written.place, hint)
         if not node.number.value and path not in FROM_START:
-            raise _not_a_time(written.place, f"1 {node.unit}")
+            raise _not_a_time(written.place, f"such as 1 {unit.removesuffix('s')}")
         return Duration(float(node.number.value), "steps" if unit == "steps" else "epochs")
 
     def _component(self, kind: Kind, written: Written, path: str) -> Any:
@@ -257,8 +257,8 @@ FROM_START = ("dropout.until", "dropout.after", "unfreeze.after.time")
 """Times that may be the beginning of the run."""
 
 
-def _not_a_time(at: Place, instead: str) -> Fault:
-    return fault("bad-value", f"a time is above 0, found `{at.text}`", at, f"for example `{instead}`")
+def _not_a_time(at: Place, hint: str) -> Fault:
+    return fault("bad-value", f"a time is above 0, found `{at.text}`", at, hint)
 
 
 @contextmanager

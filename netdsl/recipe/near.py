@@ -92,7 +92,7 @@ def _end(limits: dict[str, float], value: float) -> str | None:
     if value > limits.get("le", value):
         return f"{limits['le']:g} is the largest"
     if value >= limits.get("lt", value + 1):
-        return f"for example `{0.9 * limits['lt']:g}`"
+        return f"it is below {limits['lt']:g}, such as {0.9 * limits['lt']:g}"
     if value < limits.get("ge", value):
         return f"{limits['ge']:g} is the smallest"
     if value <= limits.get("gt", value - 1):

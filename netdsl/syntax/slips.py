@@ -80,6 +80,8 @@ _SLIPS = (
     Slip("a tuple is written in parentheses", r",", r"(?<![=!<>])=(?!=)[^{]*$", "_NEWLINE"),
     Slip(_OWN_LINES, r",", expected="_NEWLINE"),
     Slip("`for` stands before `extends`", r"for\b", r"\bextends\b"),
+    Slip("the net stands in the head: `recipe Name for Net { ... }`", r"for\b", expected="GROUP"),
+    Slip("values are listed: `[8, 16]`, or computed: `[*range(8, 17)]`", r"\.", r"[0-9]\.?$", "_NEWLINE"),
     Slip("a pipeline begins with a layer; `it` is the value that flows in", r"->", expected="SHARE"),
     Slip(NO_LAYER, r"", r"->\s*$"),
     Slip(
