@@ -11,7 +11,7 @@ const archive = new Uint8Array(gunzipSync(fs.readFileSync(path.join(site, "pytho
 py.unpackArchive(archive, "tar", { extractDir: "/netdsl" });
 py.runPython("import sys; sys.path.insert(0, '/netdsl')");
 const { Session, answer } = py.pyimport("netdsl.playground.session");
-py.pyimport("netdsl.lsp.analysis").spare_collector();
+py.pyimport("netdsl.garbage").collect_on_request();
 const session = Session();
 
 function ask(question, given) {

@@ -24,19 +24,25 @@ async function boot({ wasm, stdlib, archive }) {
   py.unpackArchive(archive, "tar", { extractDir: "/netdsl" });
   py.runPython("import sys; sys.path.insert(0, '/netdsl')");
   const { Session, answer } = py.pyimport("netdsl.playground.session");
-  py.pyimport("netdsl.lsp.analysis").spare_collector();
+  const garbage = py.pyimport("netdsl.garbage");
+  garbage.collect_on_request();
+  tidy = () => garbage.collect_if_due();
   const session = Session();
   return (question, given) => answer(session, question, given);
 }
 
-let answer;
+const IDLE = 1000; // ms without a question before garbage is collected
+
+let answer, tidy, tidying;
 self.onmessage = async ({ data }) => {
+  clearTimeout(tidying);
   try {
     if (data.boot) {
       answer = await boot(data.boot);
       self.postMessage({ ready: true });
     } else {
       self.postMessage({ answer: answer(data.question, data.given) });
+      tidying = setTimeout(tidy, IDLE);
     }
   } catch (error) {
     self.postMessage({ failed: String(error) });
