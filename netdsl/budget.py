@@ -41,16 +41,16 @@ class Exhausted(Exception):  # noqa: N818 - no mistake of ours: it is the end of
 class Budget:
     """Units of work that are left."""
 
-    __slots__ = ("left", "suggestions")
+    __slots__ = ("left", "suggestions", "units")
 
     def __init__(self, units: int = UNITS) -> None:
-        self.left = units
+        self.units = self.left = units
         self.suggestions = SUGGESTIONS
 
     @property
     def spent(self) -> int:
         """Units that were spent so far."""
-        return UNITS - self.left
+        return self.units - self.left
 
     @contextmanager
     def open(self) -> Iterator[None]:
