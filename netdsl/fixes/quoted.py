@@ -120,10 +120,7 @@ def value_changes(text: str, start: int, end: int) -> Iterator[str]:
         stages = [text[a:b].strip() for a, b in parts(text, start, end, "->")]
         yield " -> ".join([*stages[-1:], *stages[:-1]])
     if re.fullmatch(r"[\d_.]+", value):
-        yield from (f"{value} epochs", f"{value} steps", f'"{value}"', f"({value}, {value})")
-        whole, _, fraction = value.partition(".")
-        if not fraction.strip("0") or len(whole) > 1:  # 1.5 of something is not 1 of it
-            yield whole
+        yield from _other_numbers(value)
     if re.fullmatch(r"-[\d_.]+", value):
         yield value[1:]
     yield from (m[1] for m in [re.match(r"([\d_.]+) *(?:epochs?|steps?)$", value)] if m)
@@ -132,6 +129,13 @@ def value_changes(text: str, start: int, end: int) -> Iterator[str]:
     if re.fullmatch(r"[A-Za-z_][\w./-]*", value):
         yield f'"{value}"'
         yield value.lower()
+
+
+def _other_numbers(value: str) -> Iterator[str]:
+    yield from (f"{value} epochs", f"{value} steps", f'"{value}"', f"({value}, {value})")
+    whole, _, fraction = value.partition(".")
+    if not fraction.strip("0") or len(whole) > 1:  # 1.5 of something is not 1 of it
+        yield whole
 
 
 def _other_brackets(text: str, start: int, end: int) -> Iterator[str]:

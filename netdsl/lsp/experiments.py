@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.choices import Kinds
 from netdsl.lsp.context import Typing
 from netdsl.lsp.occurrences import block
+from netdsl.planning.experiment_entries import read_experiment
 from netdsl.planning.measures import known, measure_kind
 from netdsl.recipe.annotations import arguments
 from netdsl.recipe.resolve import field_names
 from netdsl.recipe.schema import Recipe
+from netdsl.render.numbers import plural
+from netdsl.syntax import ast
 
 Found = tuple[str, Kinds, str]
 """What can be chosen: its text, its kind, and a word about it."""
@@ -27,6 +31,9 @@ ENTRIES = {
     "plot": "a figure: `line`, `bars` or `scatter`",
 }
 """The entries of an experiment, and what they say."""
+
+MOST = 40
+"""How many cells a tooltip names."""
 
 PLOTS = ("line", "bars", "scatter")
 ARGUMENTS = ("x", "y", "color", "title", "xscale", "yscale")
@@ -83,6 +90,22 @@ def _paths(line: str, text: str, analysis: Analysis) -> Iterator[Found]:
 def _said(path: str) -> str:
     kind = measure_kind(path)
     return kind.said if kind is not None else ""
+
+
+def experiment_hints(analysis: Analysis, node: ast.Experiment) -> Iterator[tuple[int, str, str]]:
+    """Offset, text and tooltip of what an experiment's lines come to: its cells, and its runs."""
+    if any(d.severity == "error" for d in analysis.diagnostics):
+        return
+    made = read_experiment(analysis.checked.module, node, analysis.checked.elaborator.evaluator).experiment
+    if made is None:
+        return
+    varied = [entry for entry in node.entries if isinstance(entry, ast.Vary)]
+    cells = "\n".join(islice((cell.label for cell in made.cells()), MOST)) if made.search is None else ""
+    if varied:
+        yield varied[-1].at.end, plural(made.size, "cell"), cells
+    for entry in node.entries:
+        if isinstance(entry, ast.Field) and entry.name.id == "seeds":
+            yield entry.at.end, plural(made.size * made.seeds, "run"), ""
 
 
 def entry_text(name: str) -> str:

@@ -13,6 +13,7 @@ from netdsl.elaborate.trace import Passed
 from netdsl.elaborate.values import Tensor
 from netdsl.lsp import costs
 from netdsl.lsp.analysis import Analysis, instance_key
+from netdsl.lsp.experiments import experiment_hints
 from netdsl.lsp.recipes import recipe_hints
 from netdsl.render.numbers import grouped
 from netdsl.source import Span
@@ -71,6 +72,8 @@ def hints(analysis: Analysis, span: Span, chosen: Mapping[str, int]) -> list[Hin
                 found[hint.offset] = hint
         elif isinstance(declaration, ast.Recipe):
             found |= {h[0]: Hint(*h) for h in recipe_hints(analysis, declaration)}
+        elif isinstance(declaration, ast.Experiment):
+            found |= {h[0]: Hint(*h) for h in experiment_hints(analysis, declaration)}
     return [found[offset] for offset in sorted(found)]
 
 

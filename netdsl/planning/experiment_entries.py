@@ -207,10 +207,8 @@ class _Reader(Shown):
             return "recipe"
         if path in free:
             return "net"
-        near = _meant(path, free) or did_you_mean(first, (*free, *fields))
-        arguments = f"its arguments: {', '.join(f'`{n}`' for n in free)}" if free else "it takes no arguments"
         message = f"`{path}` is neither an argument of `{net}` nor a field of a recipe"
-        raise fault("unknown-path", message, at, near or arguments)
+        raise fault("unknown-path", message, at, _meant(path, free) or _near(first, free))
 
     def _values(self, node: ast.Vary, of: str) -> tuple[tuple[str, ...], tuple[Place, ...]]:
         """The values as text, and where they stand."""
@@ -317,6 +315,12 @@ def _meant(path: str, free: tuple[str, ...]) -> str | None:
     optimizers = arguments(Recipe)["optimizer"].kind.components.values()
     known = any(path in arguments(optimizer) for optimizer in optimizers)
     return f"did you mean `optimizer.{path}`?" if known else None
+
+
+def _near(first: str, free: tuple[str, ...]) -> str:
+    """What a path that means nothing is near to, or what can vary of the net."""
+    arguments = f"its arguments: {', '.join(f'`{n}`' for n in free)}" if free else "it takes no arguments"
+    return did_you_mean(first, (*free, *field_names())) or arguments
 
 
 def _range(node: Any) -> ast.Call | None:

@@ -69,9 +69,7 @@ class Binder:
             return (self.bind(item, written, path),)
         if kind.weight is not None:
             return self._weights(kind.weight, written, path)
-        if isinstance(node, ast.Unary) and isinstance(node.operand, ast.Quantity):
-            raise _not_a_time(written.place, f"write `{written.origin.place(node.operand).text}`")
-        if isinstance(node, ast.Quantity):
+        if isinstance(_unsigned(node), ast.Quantity):
             return self._duration(kind, written, path)
         if isinstance(node, ast.Name) and node.id in kind.choices:
             return node.id
@@ -118,7 +116,9 @@ class Binder:
             raise Fault(mistakes[0])
 
     def _duration(self, kind: Kind, written: Written, path: str) -> Duration:
-        node = written.value
+        node = _unsigned(written.value)
+        if node is not written.value:
+            raise _not_a_time(written.place, f"write `{written.origin.place(node).text}`")
         if not kind.accepts_duration:
             message = f"`{path}` takes {kind.expected}, without a unit"
             raise fault("bad-unit", message, written.place)
@@ -255,6 +255,11 @@ class Binder:
 
 FROM_START = ("dropout.until", "dropout.after", "unfreeze.after.time")
 """Times that may be the beginning of the run."""
+
+
+def _unsigned(node: Any) -> Any:
+    """What a sign stands before; the expression itself, where there is none."""
+    return node.operand if isinstance(node, ast.Unary) else node
 
 
 def _not_a_time(at: Place, hint: str) -> Fault:

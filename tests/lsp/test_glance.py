@@ -9,7 +9,7 @@ import pytest
 from netdsl.loader import zoo
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.hints import glance_at, hints
-from netdsl.source import Source
+from netdsl.source import Source, Span
 from netdsl.syntax import ast
 
 
@@ -52,3 +52,17 @@ def test_a_look_that_is_cancelled_says_nothing() -> None:
     analysis = Analysis(Source(text), {})
     analysis.cancel()
     assert glance_at(analysis, 3, {}) is None
+
+
+def test_what_an_experiment_comes_to_is_shown() -> None:
+    net = "net N(width=8) {\n  input x [16]\n  linear(width) -> relu -> linear(10)\n}\n"
+    recipe = "recipe R for N {\n  data = synthetic\n  epochs = 2\n}\n"
+    entries = "vary width = [8, 16, 32]\n  vary optimizer.lr = [0.1, 0.01]\n  seeds = 4\n  measure = [test.top1]"
+    text = f"{net}{recipe}experiment E for N {{\n  {entries}\n}}\n"
+    analysis = Analysis(Source(text, "e.net"), {}).run()
+    start = text.index("experiment")
+    shown = {text.count("\n", start, h.offset): h for h in hints(analysis, Span(start, len(text)), {})}
+    assert {line: h.text for line, h in shown.items()} == {2: "6 cells", 3: "24 runs"}
+    assert shown[2].more.splitlines()[1] == "width = 8, optimizer.lr = 0.01"
+    broken = Analysis(Source(text.replace("seeds = 4", "seeds = 0"), "e.net"), {}).run()
+    assert hints(broken, Span(start, len(text)), {}) == []
