@@ -245,8 +245,8 @@ class Binder:
         except msgspec.ValidationError:
             shown = f'"{value}"' if isinstance(value, str) else f"`{value}`"
             shown = f"`{str(value).lower()}`" if value is None or isinstance(value, bool) else shown
-            hint = near.hint(kind, value)
-            raise fault("bad-value", f"`{path}` takes {kind.expected}, found {shown}", at, hint) from None
+            message = f"`{path}` takes {kind.expected}, found {shown}"
+            raise fault("bad-value", message, at, near.hint(kind, value)) from None
 
     def _unknown(self, name: str, written: Written, path: str, known: Any) -> Exception:
         hint = called(name, VALUES, known) or did_you_mean(name, known) or f"it can be {_listed(known)}"
