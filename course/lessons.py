@@ -86,6 +86,15 @@ class Command:
         found = json.loads(self.made.read_text())
         return "".join(f"{line}\n" for finding in found["findings"] for line in finding["said"])
 
+    @property
+    def complete(self) -> bool:
+        """Whether a command has done what it should though its exit code is not 0: nets that differ are what a diff is
+        for, and a run whose loss is not finite is a result of an experiment."""
+        if self.kind != "experiment":
+            return self.kind == "diff"
+        found = json.loads((self.made / "results.json").read_text()) if (self.made / "results.json").exists() else {}
+        return bool(found) and found["ended"] == found["runs"]
+
     def run(self, *more: str) -> subprocess.CompletedProcess[str]:
         """Run the command in the lesson's folder; what goes wrong is printed."""
         path = os.pathsep.join(filter(None, (str(HERE.parent), os.environ.get("PYTHONPATH"))))

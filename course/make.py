@@ -23,7 +23,7 @@ def main(numbers: list[str]) -> int:
             began = time.monotonic()
             print(f"{lesson.folder.name}: {command.text}", flush=True)
             done = command.run(*(["-q"] if command.kind == "experiment" else [])).returncode
-            if done != 0 and command.kind != "diff":  # two nets that differ are what a diff is for
+            if done != 0 and not command.complete:
                 return done
             print(f"  {time.monotonic() - began:.0f} s", flush=True)
         lesson.path.write_text(Lesson(lesson.folder).with_outputs())

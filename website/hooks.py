@@ -58,6 +58,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     markdown = _FILL.sub(lambda m: FILLED[m[1]](m[2]), markdown)
     if page.file.src_uri == "errors.md":
         markdown = markdown.replace("```text", "```net")
+    markdown = markdown.replace("](../course/README.md)", "](course/index.md)")
     markdown = re.sub(r"\]\(\.\./specs/(\w+)\.net\)", r"](gallery/\1.md)", markdown)
     parts = _CODE.split(markdown)
     return "".join(part if i % 2 else listed(part) for i, part in enumerate(parts))

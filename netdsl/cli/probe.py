@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         from netdsl.probe.beside import beside
 
         each = [_probed(args, target, signals) for target in targets]
-        found = beside(each, [_name(target) or one.net for target, one in zip(targets, each, strict=True)])
+        found = beside(each, _names(targets, [one.net for one in each]))
     for path in args.output:
         write(path, _written(found, path))
         print(path)
@@ -108,9 +108,17 @@ def _probed(args: argparse.Namespace, target: str, signals: list[str]) -> Probed
     return probe(subject, signals, [(w, with_init(subject, w)) for w in words])
 
 
-def _name(target: str) -> str | None:
-    """What a target is called: the net or the recipe behind the colon, or a run directory's name."""
-    return os.path.basename(os.path.normpath(target)) if os.path.isdir(target) else split_target(target)[1]
+def _names(targets: list[str], nets: list[str]) -> list[str]:
+    """What targets are called: the net or the recipe behind the colon, the end of a run directory's path, of as many
+    folders as tell them apart."""
+    paths = [Path(os.path.abspath(t)).parts if os.path.isdir(t) else () for t in targets]
+    plain = ["" if path else split_target(t)[1] or net for t, path, net in zip(targets, paths, nets, strict=True)]
+    names = plain
+    for count in range(1, max(map(len, paths)) + 1):
+        names = ["/".join(path[-count:]) or name for path, name in zip(paths, plain, strict=True)]
+        if len(set(names)) == len(names):
+            break
+    return names
 
 
 def _written(found: Probed, path: str) -> str:

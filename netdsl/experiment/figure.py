@@ -19,6 +19,7 @@ def svg(results: Results, figure: Figure, alone: bool = False) -> str:
         title=figure.title or _title(figure), kind=figure.kind, across=_heading(figure.x), up=_heading(figure.y),
         series=tuple(_series(results, figure)), names=_categories(results, figure), legend=figure.color,
         xlog={"log": True, "linear": False, "": None}[figure.xscale], ylog=figure.yscale == "log",
+        most=_scale(figure.y) if _scale(figure.y) > 1 else None,
     )  # fmt: skip
     return draw(chart, alone)
 

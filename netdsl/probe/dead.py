@@ -43,8 +43,10 @@ def dead(subject: Subject) -> Finding:
         said.append(f"most of them in `{worst.path}`: {worst.dead:.0%} of {worst.count:,} units")
     said += _elbows(machine, values)
     plots = (
-        Plot("dead units", "ReLU", "share", {"dead": [(i, u.dead) for i, u in enumerate(found)]}),
-        Plot("how often a unit is above 0", "ReLU", "share", {"active": [(i, u.active) for i, u in enumerate(found)]}),
+        Plot("dead units", "ReLU", "share", {"dead": [(i, u.dead) for i, u in enumerate(found, 1)]}),
+        Plot(
+            "how often a unit is above 0", "ReLU", "share", {"active": [(i, u.active) for i, u in enumerate(found, 1)]}
+        ),
     )
     rows = tuple((u.path, u.count, u.dead, u.active) for u in found)
     return Finding("dead", tuple(said), ("layer", "units", "dead", "active"), rows, plots)

@@ -62,7 +62,8 @@ class Series(Struct, frozen=True):
 
 class Chart(Struct, frozen=True, kw_only=True):
     """A chart. `across`, `up`: the headings of the axes; `names`: what stands along x where it is no number;
-    `legend`: what the names of the series are values of. `xlog` None: as the values are spread."""
+    `legend`: what the names of the series are values of. `xlog` None: as the values are spread; `most`: no
+    deviation goes beyond it."""
 
     title: str
     kind: Literal["line", "bars", "scatter"] = "line"
@@ -73,6 +74,7 @@ class Chart(Struct, frozen=True, kw_only=True):
     legend: str = ""
     xlog: bool | None = None
     ylog: bool = False
+    most: float | None = None
 
 
 class Axis(Struct, frozen=True):
@@ -161,6 +163,8 @@ def _up(chart: Chart, top: float, base: float) -> Axis:
     values = [v for m in marks for v in (m.y - m.spread, m.y + m.spread) if not log or v > 0] + [m.y for m in marks]
     if chart.kind == "bars" and not log:
         values.append(0.0)
+    if chart.most is not None:
+        values = [min(v, max(chart.most, *(m.y for m in marks))) for v in values]
     return _axis(base, top, sorted(values), log, (), round_ends=True)
 
 
@@ -258,7 +262,7 @@ def _curve(colour: int, series: Series, across: Axis, up: Axis, shift: float, jo
 
 def _spread(colour: int, x: float, mark: Mark, up: Axis) -> str:
     """A mark's deviation as an upright line with ends."""
-    top = up.at(mark.y + mark.spread)
+    top = up.at(min(mark.y + mark.spread, up.high))
     low = mark.y - mark.spread
     bottom = up.start if up.log and low <= 0 else up.at(max(low, up.low))
     ends = "".join(

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from netdsl.cli.main import main
 from netdsl.diagnostics.codes.experiments import NET
+from netdsl.planning.experiments import Figure
 
 ENTRIES = """
   vary width = [4, 8]
@@ -425,6 +427,16 @@ def test_a_loss_out_of_all_bounds_has_a_power_of_ten() -> None:
     assert shown("train.loss", Amount(6.0696981e22, 3.4e22, 3)) == "6.07e+22 \N{PLUS-MINUS SIGN} 3.4e+22"
     assert shown("train.loss", Amount(123456.0, 100.0, 3)) == "123,456 \N{PLUS-MINUS SIGN} 100"
     assert shown("params", Amount(25_557_032.0, None, 0)) == "25,557,032"
+
+
+def test_the_axis_of_an_accuracy_ends_at_100(shown: Any) -> None:
+    from netdsl.experiment.figure import svg
+
+    wide = Figure(kind="bars", x="width", y="test.top1")
+    rows = [replace(r, runs=tuple(amount(v) for v in (0.2, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0))) for r in shown.rows]
+    text = svg(replace(shown, rows=tuple(rows)), wide)
+    assert ">100<" in text
+    assert ">120<" not in text
 
 
 def test_a_notebook_shows_figures_with_their_style(shown: Any, tmp_path: Path) -> None:

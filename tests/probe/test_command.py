@@ -12,7 +12,7 @@ import pytest
 from probing import subject
 
 from netdsl.cli.main import main
-from netdsl.cli.probe import NAMES, READS_DATA
+from netdsl.cli.probe import NAMES, READS_DATA, _names
 from netdsl.probe.beside import beside
 from netdsl.probe.model import Finding, Plot, Probed, data
 from netdsl.probe.plot import plot
@@ -90,6 +90,14 @@ def test_several_nets_are_beside_each_other(run: Any) -> None:
     assert finding["columns"][0] == "net"
     assert {row[0] for row in finding["rows"]} == {"N 1", "N 2"}
     ElementTree.fromstring(Path("b.svg").read_text())
+
+
+def test_runs_are_called_by_the_end_of_their_paths(tmp_path: Path) -> None:
+    for folder in ("a/seed-0", "b/seed-0"):
+        (tmp_path / folder).mkdir(parents=True)
+    runs = [str(tmp_path / "a" / "seed-0"), str(tmp_path / "b" / "seed-0")]
+    assert _names([*runs, "x.net:M", "x.net"], ["N", "N", "M", "N"]) == ["a/seed-0", "b/seed-0", "M", "N"]
+    assert _names(runs[:1], ["N"]) == ["seed-0"]
 
 
 def test_what_is_the_same_for_all_nets_is_shown_once() -> None:
