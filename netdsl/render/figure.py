@@ -160,12 +160,17 @@ def _across(chart: Chart) -> Axis:
 def _up(chart: Chart, top: float, base: float) -> Axis:
     marks = [m for s in chart.series for m in s.marks]
     log = chart.ylog and all(m.y > 0 for m in marks)
-    values = [v for m in marks for v in (m.y - m.spread, m.y + m.spread) if not log or v > 0] + [m.y for m in marks]
+    values = [m.y for m in marks] + [end for m in marks for end in _ends(m, chart.most)]
+    values = [v for v in values if not log or v > 0]
     if chart.kind == "bars" and not log:
         values.append(0.0)
-    if chart.most is not None:
-        values = [min(v, max(chart.most, *(m.y for m in marks))) for v in values]
     return _axis(base, top, sorted(values), log, (), round_ends=True)
+
+
+def _ends(mark: Mark, most: float | None) -> tuple[float, float]:
+    """Where a mark's deviation begins and ends."""
+    high = mark.y + mark.spread
+    return mark.y - mark.spread, high if most is None else min(high, max(most, mark.y))
 
 
 def _axis(
