@@ -159,10 +159,11 @@ def _across(chart: Chart) -> Axis:
 
 def _up(chart: Chart, top: float, base: float) -> Axis:
     marks = [m for s in chart.series for m in s.marks]
-    log = chart.ylog and all(m.y > 0 for m in marks)
-    values = [m.y for m in marks] + [end for m in marks for end in _ends(m, chart.most)]
-    values = [v for v in values if not log or v > 0]
-    if chart.kind == "bars" and not log:
+    log = chart.ylog and min(m.y for m in marks) > 0
+    values = [v for m in marks for v in (m.y, *_ends(m, chart.most))]
+    if log:
+        values = [v for v in values if v > 0]
+    elif chart.kind == "bars":
         values.append(0.0)
     return _axis(base, top, sorted(values), log, (), round_ends=True)
 
