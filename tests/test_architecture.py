@@ -115,7 +115,6 @@ COMPLEX: dict[str, int] = {
     "training/kernels/cpu_convolutions:uses_channels_last": 13,
     "training/readers/mixing:read_mixing": 13,
     "training/readers/tables:_classes": 19,
-    "training/report/page:_summary": 13,
     "training/report/svg:curves": 19,
     "training/trainer:__init__": 13,
     "verify/compare:_difference": 13,

@@ -14,6 +14,7 @@ from netdsl.inference.samples import Sample, batches, samples, takes_graphs
 from netdsl.inference.test_time import averaged
 from netdsl.inference.trained import Trained
 from netdsl.recipe.losses import Bce
+from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import MaskFolder
 
 Prediction = dict[str, Any]
@@ -127,7 +128,7 @@ def _mask(trained: Trained, chances: np.ndarray, file: Path | None) -> Predictio
     names = class_names(trained, len(chances))
     found: Prediction = {"shares": _named(names, counts)}
     if file is not None:
-        write_mask(file, guess, _colors(trained))
+        write_mask(file, guess, class_colors(trained.recipe))
         found["mask"] = str(file)
     return found
 
@@ -137,9 +138,10 @@ def _stem(name: str) -> str:
     return f"{Path(path).stem}-{row}" if path and row.isdigit() else Path(name).stem
 
 
-def _colors(trained: Trained) -> list[int]:
-    """The colours of classes: those of the masks that a run was trained on, else those of PASCAL VOC."""
-    own = trained.recipe.data.colors if isinstance(trained.recipe.data, MaskFolder) else ()
+def class_colors(recipe: Recipe) -> list[int]:
+    """The colours of classes, three numbers each: those of the masks that a run was trained on, else those of PASCAL
+    VOC."""
+    own = recipe.data.colors if isinstance(recipe.data, MaskFolder) else ()
     named = [int(color[at : at + 2], 16) for color in own for at in (1, 3, 5)]
     return named + palette()[len(named) :]
 

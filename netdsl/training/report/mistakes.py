@@ -99,3 +99,25 @@ def worst_masks(forward: Callable[..., Any], chunks: Chunks, count: int) -> list
         parts.append(right.flatten(1).double().mean(1).cpu())
     shares = torch.cat(parts)
     return [(i, float(shares[i])) for i in shares.argsort(stable=True)[:count].tolist()]
+
+
+@torch.no_grad()
+def mask_confusion(forward: Callable[..., Any], chunks: Chunks, classes: int) -> Tensor:
+    """The places of each class that are taken for each class, [C, C] float64; rows are the truth."""
+    total = torch.zeros(classes * classes, dtype=torch.float64)
+    for inputs, target in chunks:
+        output = first_output(forward(*inputs))
+        truth = facing(target, output)
+        known = truth >= 0
+        cells = truth[known] * classes + output.argmax(1)[known]
+        total += torch.bincount(cells.cpu(), minlength=classes * classes)
+    return total.view(classes, classes)
+
+
+@torch.no_grad()
+def predictions(forward: Callable[..., Any], chunks: Chunks, most: int) -> tuple[Tensor, Tensor]:
+    """Targets and outputs of up to `most` samples, spread over the split: [N, F] each."""
+    pairs = [(target.flatten(1).cpu(), first_output(forward(*inputs)).flatten(1).cpu()) for inputs, target in chunks]
+    truth, guess = (torch.cat(parts).float() for parts in zip(*pairs, strict=True))
+    rows = torch.arange(min(most, len(truth))) * len(truth) // max(1, min(most, len(truth)))
+    return truth[rows], guess[rows]

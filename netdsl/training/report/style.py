@@ -6,7 +6,7 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 980px; padding: 0 1rem; color: var(--ink);
   background: var(--page) }
 h1 { margin: 0 } h2 { margin: 2rem 0 .5rem; font-size: 1.1rem } .soft, summary { color: var(--soft) }
-.big { font-size: 2.6rem; font-weight: 650; margin: .5rem 0 0 }
+.big { font-size: 2.6rem; font-weight: 650; margin: .5rem 0 0 } .big .soft { font-size: 1rem; font-weight: 500 }
 .facts { display: flex; flex-wrap: wrap; gap: .4rem 2rem; margin: 1rem 0 }
 .facts div { min-width: 7rem } .facts b { display: block; font-weight: 600 }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(400px, 1fr)); gap: 1rem }
@@ -21,6 +21,13 @@ table { border-collapse: collapse; font-size: 13px } td, th { padding: 3px 8px; 
 .matrix td { min-width: 1.6rem; border: 1px solid var(--rule) } .matrix .share { border: 0; color: var(--soft) }
 .scroll { overflow: auto } .images { display: flex; flex-wrap: wrap; gap: 14px } figure { margin: 0; width: 110px }
 figure img { max-width: 110px; border: 1px solid var(--rule); border-radius: 4px; image-rendering: pixelated }
+figure.pair { width: 210px } figure.pair img { max-width: 100px; margin-right: 4px }
+figure.three { width: 340px } figure.three img { margin-right: 3px }
+.net img { max-width: 100%; max-height: 720px }
+svg .equal { stroke: var(--soft); stroke-dasharray: 4 3; stroke-width: 1 }
+svg .dot { fill: #2563eb; fill-opacity: .45; stroke: none }
+.legend th:first-child { text-align: left } .legend i { display: inline-block; width: 12px; height: 12px;
+  border-radius: 3px; margin-right: 8px; border: 1px solid var(--rule); vertical-align: -1px }
 figcaption { font-size: 12px; line-height: 1.3 } pre { overflow: auto; font-size: 12px }
 """
 

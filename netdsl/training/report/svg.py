@@ -44,6 +44,21 @@ def curves(title: str, series: Mapping[str, Series], noisy: bool = True, named: 
     return "".join([*parts, "</svg>"])
 
 
+def scatter(title: str, truth: Sequence[float], guess: Sequence[float]) -> str:
+    """Predictions over the truth as SVG text, both on one scale, with the line on which they are equal."""
+    points = [(t, g) for t, g in zip(truth, guess, strict=True) if math.isfinite(t) and math.isfinite(g)]
+    if not points:
+        return ""
+    low, high = min(map(min, points)), max(map(max, points))
+    frame = _Frame(marks(low, high), marks(low, high))
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
+    parts += [f'<text x="8" y="16" class="title">{escape(title)}</text>', *frame.grid("truth")]
+    parts.append(f'<text x="{LEFT}" y="{TOP - 6}">prediction</text>')
+    parts.append(frame.line([(x, x) for x in (frame.x[0], frame.x[-1])], "equal"))
+    parts += [f'<circle cx="{frame.across(t):.1f}" cy="{frame.up(g):.1f}" r="2.5" class="dot"/>' for t, g in points]
+    return "".join([*parts, "</svg>"])
+
+
 class _Frame:
     """Where numbers lie on a chart; the outermost marks are its borders."""
 
@@ -72,7 +87,7 @@ class _Frame:
         path = " ".join(f"{self.across(x):.1f},{self.up(y):.1f}" for x, y in points)
         return f'<polyline points="{path}" class="{style}"/>'
 
-    def grid(self) -> list[str]:
+    def grid(self, below_it: str = "step") -> list[str]:
         parts = []
         for value in self.y:
             at = self.up(value)
@@ -80,7 +95,7 @@ class _Frame:
             parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" class="right">{value:.4g}</text>')
         below = f'y="{HEIGHT - 18}" class="middle"'
         parts += [f'<text x="{self.across(value):.1f}" {below}>{value:,.6g}</text>' for value in self.x]
-        return [*parts, f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" class="right">step</text>']
+        return [*parts, f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" class="right">{below_it}</text>']
 
 
 def smoothed(line: Series, least: int = 40) -> Series:
