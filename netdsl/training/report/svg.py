@@ -50,7 +50,7 @@ def scatter(title: str, truth: Sequence[float], guess: Sequence[float]) -> str:
     if not points:
         return ""
     low, high = min(map(min, points)), max(map(max, points))
-    frame = _Frame(marks(low, high), marks(low, high))
+    frame = _Frame(round_numbers(low, high), round_numbers(low, high))
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
     parts += [f'<text x="8" y="16" class="title">{escape(title)}</text>', *frame.grid("truth")]
     parts.append(f'<text x="{LEFT}" y="{TOP - 6}">prediction</text>')
