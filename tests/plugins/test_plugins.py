@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -420,3 +422,56 @@ def test_the_how_to_page_as_it_is_written(tmp_path: Path, monkeypatch: pytest.Mo
     assert about["plugins"] == [{"name": "softer", "version": "0.1"}]
     assert about["result"]["onnx_difference"] < 1e-5
     assert about["result"]["worst"] == pytest.approx(about["result"]["onnx"]["worst"], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_an_installed_package_is_found_by_its_entry_point(tmp_path: Path) -> None:
+    """Its own name is that of the entry point; it is not loaded until it is named; its version is the package's."""
+    site = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", str(site)]
+    subprocess.run([*install, str(EXAMPLE)], check=True, timeout=300)
+    own = {**os.environ, "PYTHONPATH": os.pathsep.join((str(EXAMPLE.parent.parent), str(site)))}
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "netdsl", *words]
+        return subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, timeout=300)
+
+    assert run("check", str(SPEC)).returncode == 1
+    assert run("check", str(SPEC), "--plugin", "extras").returncode == 0
+    assert "did you mean `extras`?" in run("check", str(SPEC), "--plugin", "extra").stderr
+    settings = ["--set", "epochs=1", "-q", "--no-onnx", "-o", "run", "--plugin", "extras"]
+    done = run("train", f"{SPEC}:Points", *settings)
+    assert done.returncode == 0, done.stderr
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["plugins"] == [{"name": "extras", "version": "0.1"}]
+
+
+@pytest.mark.slow
+def test_workers_of_an_experiment_load_it_too(tmp_path: Path) -> None:
+    spec = tmp_path / "e.net"
+    spec.write_text(EXPERIMENT)
+    command = [sys.executable, "-m", "netdsl", "experiment", str(spec), "--plugin", "netdsl_extras"]
+    own = {**os.environ, "PYTHONPATH": str(EXAMPLE.parent.parent)}
+    done = subprocess.run(
+        [*command, "-o", str(tmp_path / "out")], cwd=EXAMPLE, env=own, capture_output=True, text=True, timeout=400
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Matthews correlation" in done.stdout
+
+
+EXPERIMENT = """net Moons(classes=2) {
+  input point [2]
+  linear(8) -> snake -> linear(classes)
+}
+recipe Points for Moons {
+  data    = two_moons(samples=200)
+  epochs  = 2
+  metrics = [matthews]
+}
+experiment Rates for Moons {
+  recipe = Points
+  seeds = 1
+  vary optimizer.lr = [1e-3, 1e-2]
+  measure = [test.matthews, test.top1]
+}
+"""
