@@ -7,6 +7,7 @@ import builtins
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from paths import SPECS
 from printed import BINARY, COMPARE, ProvenLayout, proven_emit
 
 import netdsl
+from netdsl.backends.torch import layout
 from netdsl.backends.torch.layout import Layout
 from netdsl.backends.torch.naming import BUILTINS
 from netdsl.backends.torch.tree import Apply, Group, Members, Node, Num, Progress, Run, Text
@@ -85,11 +87,22 @@ def trees(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Node:
     return Grower(draw).tree(draw(st.integers(0, 5)))
 
 
-@given(trees(), st.sampled_from(["x = ", "return ", "x, y = "]))
-@settings(max_examples=200)
-def test_every_tree_is_printed_as_it_is_meant(tree: Node, before: str) -> None:
-    ProvenLayout({}).lines(before, tree)
-    ProvenLayout({}).flat(tree)
+@given(trees(), st.sampled_from(["x = ", "return ", "x, y = "]), st.sampled_from([20, 40, 100]))
+@settings(max_examples=300)
+def test_every_tree_is_printed_as_it_is_meant(tree: Node, before: str, width: int) -> None:
+    """On short lines too, where almost everything is broken."""
+    with patch.object(layout, "WIDTH", width):
+        ProvenLayout({}).lines(before, tree)
+        ProvenLayout({}).flat(tree)
+
+
+def test_a_call_that_is_broken_over_lines_keeps_the_bracket_around_its_operator() -> None:
+    long = Apply("torch.cat", (Text("a" * 50), Text("b" * 50)))
+    tree = Apply("*", (Apply("-", (Num(1), long)), Text("scale")))
+    text = "\n".join(ProvenLayout({}).lines("x = ", tree))
+    assert ast.dump(ast.parse(text.strip())) == ast.dump(
+        ast.parse(f"x = (1 - torch.cat({'a' * 50}, {'b' * 50})) * scale")
+    )
 
 
 def test_the_proof_finds_a_bracket_that_is_lost() -> None:

@@ -85,7 +85,7 @@ class Layout:
         its own, so that only one that fits on a line may need another.
         """
         one = f"{indent}{before}{self.flat(node, strength)}{after}"
-        opened = self._open(node) if len(one) > WIDTH else None
+        opened = self._open(node, strength) if len(one) > WIDTH else None
         if opened is None:
             return [one]
         start, items, separator, end = opened
@@ -202,8 +202,11 @@ class Layout:
             return self.flat(args[0], TIGHT) + name, items[1:]
         return name, items
 
-    def _open(self, node: Node) -> Opened | None:
-        """A tree as a bracket to be broken over lines, or None where it has none."""
+    def _open(self, node: Node, strength: int = LOOSE) -> Opened | None:
+        """A tree as a bracket to be broken over lines, or None where it has none.
+
+        An operator that binds less tightly than what is around it has a bracket around all of it.
+        """
         match node:
             case Group((Run(count, child) as run,), "[") if count != Num(1):
                 return "[", [Item("", child), Item(self._loop(run), Text(""))], "", "]"
@@ -219,7 +222,7 @@ class Layout:
                 tail = f"if {self.flat(condition, CHOICE)} else "
                 return "(", [Item("", value, CHOICE), Item(tail, otherwise, CHOICE)], "", ")"
             case Apply(name, (_, _)) if name in STRENGTH:
-                return self._open_last(node) or ("(", self._operands(node), "", ")")
+                return self._open_last(node, strength) or ("(", self._operands(node), "", ")")
             case Apply(name) if name not in (*STRENGTH, "[]", ":"):
                 return self._open_call(node)
         return None
@@ -238,10 +241,15 @@ class Layout:
         first = self._operands(left) if inner and before == STRENGTH[node.function] else [Item("", left, before)]
         return [*first, Item(f"{node.function} ", right, after)]
 
-    def _open_last(self, node: Apply) -> Opened | None:
-        """An operator between something short and a call as the bracket of the call."""
+    def _open_last(self, node: Apply, strength: int) -> Opened | None:
+        """An operator between something short and a call as the bracket of the call, where it needs none around it."""
         left, right = node.args
-        if not isinstance(left, Num | Text) or is_method(right) or not _is_plain_call(right):
+        if (
+            STRENGTH[node.function] < strength
+            or not isinstance(left, Num | Text)
+            or is_method(right)
+            or not _is_plain_call(right)
+        ):
             return None
         opened = self._open(right)
         lead = f"{self.flat(left, _around(node)[0])} {node.function} "
