@@ -165,7 +165,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     micro_batch: Annotated[Index, in_section("devices", "samples that fit at once on one device; 0: all of them")] = 0
     precision: Annotated[
         Literal["fp32", "tf32", "bf16", "fp16"], in_section("devices", "numbers of the forward pass; on a CPU fp32")
-    ] = "fp32"
+    ] = "tf32"
     compile: Annotated[Literal["auto", "on", "off"], in_section("devices", "torch's compiler; auto: on a GPU only")] = (
         "auto"
     )

@@ -128,7 +128,7 @@ def train_once(request: Request, show: Show) -> int:
     device = choose_device(request.device)
     ranks = ProcessGroup.from_environment(device)
     choose_threads(request)
-    choose_arithmetic(request.recipe)
+    choose_arithmetic(request.recipe, device)
     say = show if ranks.first else _silent
     began = time.perf_counter()
     prepared = prepare(request.net, request.recipe, request.base, device, request.data, request.fold)
@@ -169,7 +169,7 @@ def profiled(net: Net, recipe: Recipe, base: Path, name: str | None, steps: int)
     device = choose_device(name)
     recipe = replace(recipe, compile="off")  # the layers of a compiled net are no longer apart
     choose_threads(Request(net=net, recipe=recipe, base=base, folder=None))
-    choose_arithmetic(recipe)
+    choose_arithmetic(recipe, device)
     prepared = prepare(net, recipe, base, device)
     loop = start(prepared, Path(), ProcessGroup(), lambda what, numbers: None)
     check_batches(loop)
@@ -190,10 +190,11 @@ def choose_threads(request: Request) -> None:
         torch.set_num_threads(1)
 
 
-def choose_arithmetic(recipe: Recipe) -> None:
-    """Which kernels torch may use: tf32 or whole float32, deterministic or the fastest."""
-    torch.set_float32_matmul_precision("high" if recipe.precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = recipe.precision == "tf32"
+def choose_arithmetic(recipe: Recipe, device: torch.device) -> None:
+    """Choose the kernels of torch: tf32 or whole float32, which a CPU always computes in, deterministic or the fastest."""
+    rounded = recipe.precision == "tf32" and device.type != "cpu"
+    torch.set_float32_matmul_precision("high" if rounded else "highest")
+    torch.backends.cudnn.allow_tf32 = rounded
     torch.backends.cudnn.benchmark = not recipe.deterministic
     if recipe.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

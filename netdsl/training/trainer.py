@@ -134,7 +134,7 @@ class Trainer:
         """The module in its memory layout, compiled, and joined with those of other processes. Raises DataError."""
         if self.channels_last:
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            if self.device.type == "cpu" and self.recipe.compile != "on" and self.recipe.precision == "fp32":
+            if self.device.type == "cpu" and self.recipe.compile != "on" and self.recipe.precision in ("fp32", "tf32"):
                 use_fast_convolutions(self.module)
         in_parts = self.recipe.shard is not None and self.ranks.world > 1
         self.notes = compile_as_asked(blocks(self.module) if in_parts else [self.module], self.recipe, self.device)

@@ -229,7 +229,7 @@ def test_half_precision() -> None:
         "airbench:CIFAR10",
     }
     assert having(lambda r: r.precision == "fp16") == mixed
-    assert having(lambda r: r.precision == "fp32") == set(NAMES) - mixed
+    assert having(lambda r: r.precision == "tf32") == set(NAMES) - mixed
 
 
 def test_losses() -> None:

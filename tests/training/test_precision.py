@@ -16,11 +16,13 @@ from typing import Any
 
 import pytest
 import torch
+from recipe_harness import recipe
 from torch import Tensor, nn
 from training_harness import loop_of, small_net
 
 from netdsl.cli.main import main
 from netdsl.training.diagnose import Diverged
+from netdsl.training.entry import choose_arithmetic
 
 FIELDS = "steps = 12\nbatch = 16\noptimizer = sgd(lr=0.05, momentum=0.9)\nschedule = cosine\n"
 
@@ -143,6 +145,24 @@ def test_compiling_without_a_compiler_is_refused_before_the_run(tmp_path: Path) 
     assert "`compile = on` needs a C++ compiler on a CPU" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+def test_a_gpu_rounds_to_tf32_unless_told_otherwise() -> None:
+    """As hand-written loops ask for (torch's `high`); a CPU computes whole float32 whatever is asked for."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
+    try:
+        for fields, device, wanted in (
+            ("", "cuda", "high"),
+            ("precision = fp32", "cuda", "highest"),
+            ("precision = bf16", "cuda", "highest"),
+            ("", "cpu", "highest"),
+        ):
+            choose_arithmetic(recipe(fields), torch.device(device))
+            assert torch.get_float32_matmul_precision() == wanted
+            assert torch.backends.cudnn.allow_tf32 is (wanted == "high")
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = before[1:]
 
 
 def test_determinism_is_set_and_recorded(tmp_path: Path) -> None:
