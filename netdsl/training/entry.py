@@ -191,7 +191,7 @@ def choose_threads(request: Request) -> None:
 
 
 def choose_arithmetic(recipe: Recipe, device: torch.device) -> None:
-    """Choose the kernels of torch: tf32 or whole float32, which a CPU always computes in, deterministic or the fastest."""
+    """Choose the kernels of torch: tf32 or whole float32, as a CPU always has; deterministic or the fastest."""
     rounded = recipe.precision == "tf32" and device.type != "cpu"
     torch.set_float32_matmul_precision("high" if rounded else "highest")
     torch.backends.cudnn.allow_tf32 = rounded

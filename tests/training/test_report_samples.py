@@ -80,6 +80,8 @@ def test_grad_cam_is_that_of_the_paper() -> None:
             heat += alpha * maps[k]
         heat = heat.clamp(min=0)
     torch.testing.assert_close(found, heat / heat.max(), atol=1e-6, rtol=1e-5)
+    conv.requires_grad_(False)
+    assert torch.equal(grad_cam(module, conv, image, 2), found)
     shown = overlay(image[0].clamp(0, 1), found)
     assert shown.shape == (3, 6, 7)
     assert 0 <= float(shown.min()) <= float(shown.max()) <= 1

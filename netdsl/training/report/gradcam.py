@@ -32,17 +32,25 @@ def last_maps(module: nn.Module, forward: Callable[[], Any]) -> nn.Module | None
 
 def grad_cam(module: nn.Module, layer: nn.Module, image: Tensor, target: int) -> Tensor:
     """The map [H, W] of an image [1, C, H, W], from 0 to 1: relu(sum_k a_k A_k), where A are the maps of a layer, a_k
-    is the mean gradient of the class's logit by A_k, resized to the image and divided by the largest value."""
-    kept: list[Tensor] = []
-    hook = layer.register_forward_hook(lambda layer, inputs, output: kept.append(output))
+    is the mean gradient of the class's logit by A_k, resized to the image and divided by the largest value. A layer that
+    is called several times counts as its last call."""
+    maps = torch.empty(0)
+
+    def leaf(layer: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        """The maps as a leaf of the graph: weights before it may be frozen."""
+        nonlocal maps
+        maps = output.detach().requires_grad_()
+        return maps
+
+    hook = layer.register_forward_hook(leaf)
     try:
         with torch.enable_grad():
             logit = first_output(module(image))[0, target]
-            (gradient,) = torch.autograd.grad(logit, kept[0])
+            (gradient,) = torch.autograd.grad(logit, maps, allow_unused=True, materialize_grads=True)
     finally:
         hook.remove()
     weights = gradient.mean((2, 3), keepdim=True)
-    found = (weights * kept[0]).sum(1, keepdim=True).detach().relu()
+    found = (weights * maps).sum(1, keepdim=True).detach().relu()
     found = functional.interpolate(found, image.shape[2:], mode="bilinear", align_corners=False)[0, 0]
     return found / found.max().clamp(min=torch.finfo(found.dtype).tiny)
 
