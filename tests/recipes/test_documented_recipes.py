@@ -81,6 +81,15 @@ def files(folder: Path) -> None:
         )
     (folder / "houses.csv").write_text("\n".join(rows) + "\n")
     (folder / "book.txt").write_text("Call me anything. Some years ago I went to sea. " * 40)
+    path = np.stack([np.arange(5), np.arange(1, 6)])  # of six atoms in a row; the molecules of one class are closed
+    edges = [np.concatenate([path, [[5], [0]]], 1) if i % 2 else path for i in range(40)]
+    np.savez(
+        folder / "molecules.npz",
+        features=generator.normal(size=(240, 7)).astype("float32"),
+        sizes=np.full(40, 6),
+        edges=np.concatenate([e + 6 * i for i, e in enumerate(edges)], 1),
+        labels=np.arange(40) % 2,
+    )
 
 
 @pytest.mark.parametrize(("text", "name"), [pytest.param(*e, id=e[1]) for e in TASKS])

@@ -32,8 +32,8 @@ def last_maps(module: nn.Module, forward: Callable[[], Any]) -> nn.Module | None
 
 def grad_cam(module: nn.Module, layer: nn.Module, image: Tensor, target: int) -> Tensor:
     """The map [H, W] of an image [1, C, H, W], from 0 to 1: relu(sum_k a_k A_k), where A are the maps of a layer, a_k
-    is the mean gradient of the class's logit by A_k, resized to the image and divided by the largest value. A layer that
-    is called several times counts as its last call."""
+    is the mean gradient of the class's logit by A_k, resized to the image and divided by the largest value. Of a layer
+    that is called several times it is the last call."""
     maps = torch.empty(0)
 
     def leaf(layer: nn.Module, inputs: Any, output: Tensor) -> Tensor:
