@@ -15,6 +15,7 @@ SCRIPTS = (
     ("growth.py",),
     ("train_overhead.py", "6"),
     ("train_speed.py", "3"),
+    ("image_folder.py", "3"),
     ("train_plain.py", "10", "2"),
 )
 

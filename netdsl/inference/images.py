@@ -73,7 +73,8 @@ class ImageView:
 
     def array(self, image: Any) -> np.ndarray:
         """An image's pixels, uint8 [C, H, W]."""
-        return np.array(image).reshape(image.height, image.width, self.channels).transpose(2, 0, 1)
+        planes = bytearray().join(image.tobytes("raw", band) for band in image.getbands())
+        return np.frombuffer(planes, np.uint8).reshape(self.channels, image.height, image.width)
 
 
 def resized(image: Any, size: tuple[int, int], interpolation: str) -> Any:
@@ -94,6 +95,9 @@ def open_image(file: str | Path | BinaryIO, channels: int, name: str = "") -> An
 
     try:
         with Image.open(file) as image:
+            if channels == 3 and image.mode == "RGB":
+                image.load()  # `convert` would copy it; (grey pixels may be mapped from the file, and need the copy)
+                return image
             return _levels(image).convert("L" if channels == 1 else "RGB")
     except UnidentifiedImageError:
         raise DataError("unreadable-data", f"{name or file} is not an image that can be read") from None

@@ -11,6 +11,7 @@ from PIL import Image
 from recipe_harness import recipe
 from torch import Tensor
 
+from netdsl.training.augment.cuts import first_cut
 from netdsl.training.augment.geometry import crop_boxes
 from netdsl.training.augment.pipeline import Pipeline
 from netdsl.training.data.batches import BatchLoader
@@ -19,6 +20,7 @@ from netdsl.training.data.fit import fit
 from netdsl.training.data.resident import Resident
 from netdsl.training.data.targets import Targets
 from netdsl.training.readers import read
+from netdsl.training.readers.images import View
 from netdsl.training.rng import KeyedRng, key
 
 HIGH, WIDE = 30, 48
@@ -107,3 +109,35 @@ def test_warped_images_show_everything(root: Path) -> None:
     cut, warped = (split(root, f'data = imagefolder(".", crop=16{more})') for more in ("", ", fit=warp"))
     assert float(cut.take(torch.arange(12))[0][0][:, 1].max()) < 4 * 40 / 255
     assert float(warped.take(torch.arange(12))[0][0][:, 1].max()) > 4 * 45 / 255
+
+
+def test_boxes_of_a_batch_are_those_of_each_sample_alone() -> None:
+    """Whatever the sizes of the images and the order in which they are asked for."""
+    for augment in ("random_resized_crop(16)", "crop(12)"):
+        pipeline = Pipeline(recipe(f"augment = {augment}").augment)
+        together = first_cut(pipeline, KeyedRng(7, torch.arange(9)), 0)
+        assert together is not None
+        for i in (8, 0, 3, 8):
+            alone = first_cut(pipeline, KeyedRng(7, torch.tensor([i])), 0)
+            assert alone is not None
+            for height, width in ((30, 48), (17, 400), (48, 30)):
+                assert together.box(i, height, width) == alone.box(0, height, width)
+
+
+def test_moved_bytes_are_the_moved_floats() -> None:
+    """Augmentations that only move pixels work on bytes; every pipeline gives what it gives for floats."""
+    x = torch.randint(0, 256, (6, 3, 12, 12), dtype=torch.uint8)
+    for augment in ("hflip", "vflip -> crop(padding=2) -> hflip", "translate(3)", "crop(8) -> grayscale(0.5) -> hflip"):
+        pipeline = Pipeline(recipe(f"augment = {augment}").augment)
+        draws = KeyedRng(3, torch.arange(6))
+        (stored,), _ = pipeline((x,), torch.zeros(6), draws, 0)
+        (floats,), _ = pipeline((x.float() / 255,), torch.zeros(6), draws, 0)
+        assert torch.equal(stored, floats), augment
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_becomes_planes(channels: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (170, 201, 3), np.uint8)  # more than one buffer of Pillow's
+    opened = Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
+    expected = np.asarray(opened).reshape(170, 201, channels).transpose(2, 0, 1)
+    assert np.array_equal(View((channels, 8, 8)).array(opened), expected)

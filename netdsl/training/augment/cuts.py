@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
+import torch
+
 from netdsl.recipe.augmentations import Crop, RandomResizedCrop
-from netdsl.training.augment.geometry import crop_boxes
+from netdsl.training.augment.geometry import boxes_of, crop_draws
 from netdsl.training.augment.pipeline import Pipeline
+from netdsl.training.augment.registry import Frame
 from netdsl.training.data.dataset import Box, Cut, DataError
 from netdsl.training.rng import KeyedRng
 
@@ -28,25 +32,34 @@ def first_cut(pipeline: Pipeline, draws: KeyedRng, epoch: int) -> Cut | None:
     """
     if not cuts(pipeline.components):
         return None
-    component = pipeline.components[0]
-    samples = draws.samples.cpu()
+    component, on_cpu = pipeline.components[0], KeyedRng(draws.base, draws.samples.cpu())
+    frame = pipeline.frame(0, on_cpu, epoch)
+    if isinstance(component, RandomResizedCrop):
+        return Cut(_resized_boxes(component, frame), component.size, component.interpolation, scaled=False)
+    return Cut(_boxes(component, frame), component.size, "bilinear", scaled=True)
+
+
+def _resized_boxes(component: RandomResizedCrop, frame: Frame) -> Callable[[int, int, int], Box]:
+    """The boxes of a batch are computed together for each size that its images have: a data set has few."""
+    draws = crop_draws(component, frame)
+
+    @cache
+    def boxes(height: int, width: int) -> list[list[float]]:
+        return torch.stack(boxes_of(component, height, width, draws), 1).tolist()
 
     def box(i: int, height: int, width: int) -> Box:
-        frame = pipeline.frame(0, KeyedRng(draws.base, samples[i : i + 1]), epoch)
-        if isinstance(component, RandomResizedCrop):
-            top, left, h, w = (int(part) for part in crop_boxes(component, height, width, frame))
-            return top, left, h, w
-        assert isinstance(component, Crop)
-        if component.size > min(height, width):
-            raise DataError("unfit-size", f"`crop({component.size})` is larger than an image of {height} x {width}")
-        spare = frame.uniform("corner", 2)[0].tolist()
-        return (
-            int(spare[0] * (height - component.size + 1)),
-            int(spare[1] * (width - component.size + 1)),
-            component.size,
-            component.size,
-        )
+        top, left, h, w = (int(part) for part in boxes(height, width)[i])
+        return top, left, h, w
 
-    if isinstance(component, RandomResizedCrop):
-        return Cut(box, component.size, component.interpolation, scaled=False)
-    return Cut(box, component.size, "bilinear", scaled=True)
+    return box
+
+
+def _boxes(component: Crop, frame: Frame) -> Callable[[int, int, int], Box]:
+    size, spare = component.size, frame.uniform("corner", 2).tolist()
+
+    def box(i: int, height: int, width: int) -> Box:
+        if size > min(height, width):
+            raise DataError("unfit-size", f"`crop({size})` is larger than an image of {height} x {width}")
+        return int(spare[i][0] * (height - size + 1)), int(spare[i][1] * (width - size + 1)), size, size
+
+    return box

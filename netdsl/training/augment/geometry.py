@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,7 +36,11 @@ def per_sample(x: Tensor, rank: int = 4) -> Tensor:
 
 
 def _flip(x: Tensor | None, which: Tensor, axis: int) -> Tensor | None:
-    return None if x is None else torch.where(per_sample(which), x.flip(axis), x)
+    """The samples of x, those of `which` flipped. Whole samples are selected, several times as fast as pixels are."""
+    if x is None:
+        return None
+    both = torch.cat((x, x.flip(axis)))
+    return both.index_select(0, torch.arange(len(x), device=x.device) + len(x) * which)
 
 
 @APPLY.of(Hflip, Vflip)
@@ -208,8 +212,27 @@ def random_resized_crop(component: RandomResizedCrop, x: Tensor, mask: Tensor | 
 
 def crop_boxes(component: RandomResizedCrop, h: int, w: int, frame: Frame) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Boxes (top, left, height, width), float [B]: the first try of ten that fits, else all within the ratio."""
-    area = frame.between("area", *component.scale, TRIES) * h * w
-    ratio = frame.between("ratio", math.log(component.ratio[0]), math.log(component.ratio[1]), TRIES).exp()
+    return boxes_of(component, h, w, crop_draws(component, frame))
+
+
+class CropDraws(NamedTuple):
+    """Area as a fraction and width over height of every try, [B, TRIES], and where the corner lies, [B, 2]."""
+
+    area: Tensor
+    ratio: Tensor
+    corner: Tensor
+
+
+def crop_draws(component: RandomResizedCrop, frame: Frame) -> CropDraws:
+    """What the boxes of a batch are made of, whatever the images' sizes."""
+    low, high = (math.log(r) for r in component.ratio)
+    area = frame.between("area", *component.scale, TRIES)
+    return CropDraws(area, frame.between("ratio", low, high, TRIES).exp(), frame.uniform("corner", 2))
+
+
+def boxes_of(component: RandomResizedCrop, h: int, w: int, draws: CropDraws) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The boxes in images of one size."""
+    area, ratio, corner = draws.area * h * w, draws.ratio, draws.corner
     width, height = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
     fits = (width >= 1) & (width <= w) & (height >= 1) & (height <= h)
     first = fits.int().argmax(1, keepdim=True)
@@ -218,7 +241,6 @@ def crop_boxes(component: RandomResizedCrop, h: int, w: int, frame: Frame) -> tu
     found = fits.any(1)
     width = torch.where(found, width.gather(1, first)[:, 0], float(whole_w))
     height = torch.where(found, height.gather(1, first)[:, 0], float(whole_h))
-    corner = frame.uniform("corner", 2)
     top, left = (corner[:, 0] * (h - height + 1)).floor(), (corner[:, 1] * (w - width + 1)).floor()
     middle = ((h - height) / 2).floor(), ((w - width) / 2).floor()
     return torch.where(found, top, middle[0]), torch.where(found, left, middle[1]), height, width

@@ -8,9 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from netdsl.recipe.augmentations import Crop, Hflip, Translate, Vflip
 from netdsl.training.augment import color, erasing, geometry, pixmix, policies  # noqa: F401 - they register themselves
 from netdsl.training.augment.registry import APPLY, Frame, Standard
+from netdsl.training.data.dataset import as_floats
 from netdsl.training.rng import KeyedRng
+
+
+def only_moves(component: Any) -> bool:
+    """Whether an augmentation moves whole pixels and computes none: bytes then stay bytes, a quarter of the memory."""
+    if isinstance(component, Crop | Translate):
+        return component.mode == "zeros"
+    return isinstance(component, Hflip | Vflip)
 
 
 class Pipeline:
@@ -41,11 +50,12 @@ class Pipeline:
     def __call__(
         self, inputs: tuple[Tensor, ...], target: Tensor, draws: KeyedRng, epoch: int, after: int = 0
     ) -> tuple[tuple[Tensor, ...], Tensor]:
-        """All augmentations but the first `after`."""
+        """All augmentations but the first `after`. Images may be stored as uint8; they become floats from 0 to 1."""
         images, mask = inputs[0], target[:, None].to(torch.float32) if self.mask else None
         for place, component in enumerate(self.components[after:], after):
             frame = self.frame(place, draws, epoch)
+            images = images if only_moves(component) else as_floats(images)
             images, mask = APPLY[component](component, images, mask, frame)
         if mask is not None:
             target = mask[:, 0].round().to(torch.int64)
-        return (images, *inputs[1:]), target
+        return (as_floats(images), *inputs[1:]), target

@@ -15,7 +15,7 @@ from netdsl.recipe.schema import Recipe
 from netdsl.training.augment.cuts import cuts, first_cut
 from netdsl.training.augment.pipeline import Pipeline
 from netdsl.training.augment.registry import Standard
-from netdsl.training.data.dataset import Cut, Split, as_classes
+from netdsl.training.data.dataset import Cut, Split, as_classes, as_floats
 from netdsl.training.data.imbalance import balance_of
 from netdsl.training.data.mix import Mix, Mixer
 from netdsl.training.data.pairs import both_views, second, takes_views
@@ -202,11 +202,12 @@ class BatchLoader:
             self.ahead.go_on()
 
     def _read(self, share: Share, samples: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-        """The inputs and targets of some samples: those in memory, or those that were decoded for a share."""
+        """The inputs of some samples as they are stored, and their targets: those in memory, or those that were decoded
+        for a share."""
         if self.decoder is None:
-            return self.split.take(samples)
+            return self.split.placed(self.split.stored(samples), samples, self.split.reads_target)
         found = self.ahead.take(share) if self.ahead else self.decoder(share)
-        return self.split.paired(found, samples, self.split.cuts_target if self.cuts else self.split.reads_target)
+        return self.split.placed(found, samples, self.split.cuts_target if self.cuts else self.split.reads_target)
 
     def batch(self, step: int, first: int = 0, last: int | None = None) -> Batch:
         """The places first..last of step `step`."""
@@ -223,7 +224,7 @@ class BatchLoader:
                 inputs = both_views(stage.augment, inputs, target, draws, epoch, int(self.cuts))
             else:
                 inputs, target = stage.augment(inputs, target, draws, epoch, after=int(self.cuts))
-        target = self.targets(target)
+        inputs, target = tuple(map(as_floats, inputs)), self.targets(target)
         if mix:
             inputs, target = mix.apply(inputs, target, places[: last - first])
         return Batch(inputs, target, count)

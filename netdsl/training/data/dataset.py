@@ -84,10 +84,14 @@ class Split(Struct, frozen=True, eq=False):
 
     def paired(self, found: tuple[Tensor, ...], index: Tensor, with_target: bool) -> tuple[tuple[Tensor, ...], Tensor]:
         """What is stored of some samples, `with_target` behind it, as inputs and targets on the split's device."""
+        inputs, target = self.placed(found, index, with_target)
+        return tuple(map(as_floats, inputs)), target
+
+    def placed(self, found: tuple[Tensor, ...], index: Tensor, with_target: bool) -> tuple[tuple[Tensor, ...], Tensor]:
+        """`paired` with inputs as they are stored: pixels as bytes."""
         device = self.target.device
         *inputs, target = found if with_target else (*found, self.target[index])
-        taken = tuple(as_floats(x.to(device, non_blocking=True)) for x in inputs)
-        return taken, as_classes(target.to(device, non_blocking=True))
+        return tuple(x.to(device, non_blocking=True) for x in inputs), as_classes(target.to(device, non_blocking=True))
 
     def batches(self, parts: Sequence[Tensor], workers: int | str = 0) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
         """`take` of one list of samples after the other; images in files are decoded ahead by processes."""
@@ -187,7 +191,7 @@ class DataSet(Struct, frozen=True, eq=False):
 def as_floats(x: Tensor) -> Tensor:
     """Pixels from 0 to 1 as float32; tokens stay integers, as int64."""
     if x.dtype == torch.uint8:
-        return x.to(torch.float32) / 255
+        return x.to(torch.float32).div_(255)
     return as_classes(x)
 
 
