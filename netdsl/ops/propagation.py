@@ -17,13 +17,15 @@ def propagate(x: Tensor, source: Tensor, target: Tensor, weight: Tensor) -> Tens
     if len(x) > 1:  # all samples as rows of one matrix
         first = x.shape[1] * torch.arange(len(x), device=x.device)[:, None]
         source, target = source + first, target + first
-    nodes, edges = x.flatten(2).flatten(0, 1), (source.flatten(), target.flatten(), weight.flatten(0, 1))
+    nodes = x.reshape(len(x) * x.shape[1], x.shape[2:].numel())
+    edges = source.flatten(), target.flatten(), weight.flatten(0, 1)
+    width = nodes.shape[1] // weight.shape[2:].numel()  # numbers that share a weight
 
     def messages(nodes: Tensor, source: Tensor, weight: Tensor) -> Tensor:
         sent = nodes.gather(0, source[:, None].expand(-1, nodes.shape[1]))
-        return (sent.reshape(*weight.shape, -1) * weight[..., None]).flatten(1)
+        return (sent.reshape(*weight.shape, width) * weight[..., None]).flatten(1)
 
-    total = torch.zeros_like(nodes)
+    total = torch.zeros_like(nodes, dtype=torch.result_type(x, weight))  # autocast: they may differ
     for source, target, weight in zip(*(part.split(2**17) for part in edges)):
         sent = torch.utils.checkpoint.checkpoint(
             messages, nodes, source, weight, use_reentrant=False, preserve_rng_state=False
@@ -46,6 +48,7 @@ class Propagate(Op, frozen=True):
         Example("propagate(source=y, target=z, weight=w)", ("[4, 6]", "[5] int64", "[5] int64", "[5]")),
         Example("propagate(source=y, target=z, weight=w)", ("[4, 2, 3]", "[5] int64", "[5] int64", "[5, 2]")),
         Example("propagate(source=y, target=z, weight=w)", ("[4, 3]", "[5] int64", "[5] int64", "[5, 3]")),
+        Example("propagate(source=y, target=z, weight=w)", ("[4]", "[5] int64", "[5] int64", "[5]")),
     )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:

@@ -86,13 +86,17 @@ class Unwindows(Op, frozen=True):
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         (x,) = inputs
         (rows, columns), _ = window_of(self._size(x), self.shift)
-        count = floordiv(size_of(self.height, "height"), rows) * floordiv(size_of(self.width, "width"), columns)
+        height, width = size_of(self.height, "height"), size_of(self.width, "width")
         message = f"{x} are not the windows of an image of {self.height} x {self.width}"
         if x.rank != 3:
             raise OpError(message, operand=0)
         require(assume.equal(x.shape[1], rows * columns), message, operand=0)
+        for name, side, size in (("height", height, rows), ("width", width, columns)):
+            tiles = f"windows of {size} do not tile a size of {side}"
+            require(assume.divisible(side, size), tiles, argument=name, code="indivisible")
+        count = floordiv(height, rows) * floordiv(width, columns)
         require(assume.equal(x.shape[0], count), message, operand=0)
-        return x.with_shape(x.shape[2], self.height, self.width)
+        return x.with_shape(x.shape[2], height, width)
 
     def torch(self, *inputs: TensorType) -> Torch:
         rows, columns = fields("size", self._size(inputs[0]))

@@ -61,6 +61,8 @@ REFUSED = [
     ("windows((2, 4), shift=2)", "[8, 4, 4]", "argument-value", "shift", None),
     ("unwindows(4, 6, size=(2, 3))", "[4, 5, 8]", "shape-mismatch", 0, None),
     ("unwindows(4, 4)", "[4, 5, 8]", "shape-mismatch", 0, None),
+    ("unwindows(7, 9, size=3)", "[6, 9, 4]", "indivisible", "height", None),
+    ("unwindows(6, 10, size=3)", "[6, 9, 4]", "indivisible", "width", None),
     ("reduce_mean(axis=(0, 0))", "[8, 4, 4]", "bad-axis", "axis", None),
     ("reduce_mean(axis=3)", "[8, 4, 4]", "bad-axis", "axis", None),
     ("standardize(mean=(1, 2))", "[3, 4, 4]", "shape-mismatch", "mean", None),

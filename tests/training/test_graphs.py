@@ -183,3 +183,17 @@ def test_weighted_messages_are_not_remembered() -> None:
     assert sum(held.values()) < 2 * 70_000 * 4 * 4  # the messages
     for plain, ours in zip(*found, strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_weighted_messages_of_no_edges_and_in_two_precisions(autocast: bool) -> None:
+    """Autocast gives bfloat16 rows and float32 weights. A graph may have no edges, a batch no graphs."""
+    module = net("gat.net", "GAT_Edges", features=5, classes=3).module(0).train()
+    for batch, count in ((1, 6), (1, 0), (0, 6)):
+        x, edges = torch.ones(batch, 4, 5), (torch.arange(2 * batch * count) % 4).reshape(batch, 2, count)
+        with torch.autocast("cpu", torch.bfloat16, autocast):
+            found = module(x, edges)
+        assert found.shape == (batch, 4, 3)
+        module.zero_grad()
+        found.float().square().sum().backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
