@@ -72,8 +72,7 @@ def load_graphs(path: Path) -> GraphArrays:
     described = None if described is None else described[taken]
     edges_until = np.searchsorted(edges[1], until)
     labels, train = (_each_graph(arrays.get(n), n, len(until) - 1, path) for n in ("labels", "train"))
-    names = tuple(map(str, arrays.get("class_names", ())))
-    kept = None if train is None else train.astype(bool)
+    kept, names = _mask(train, path), _names(arrays, path)
     return GraphArrays(path.name, features, edges, described, until, edges_until, labels, names, kept)
 
 
@@ -93,25 +92,36 @@ def _until(arrays: dict[str, Any], nodes: int, path: Path) -> np.ndarray:
     if "sizes" in arrays:
         sizes = arrays["sizes"]
     elif "graph" in arrays:
-        graph = arrays["graph"]
-        if graph.shape != (nodes,) or graph.dtype.kind not in "iu":
-            message = f"{path}: `graph` is {list(graph.shape)}, not a number for each of {nodes} nodes"
-            raise DataError("unpaired-samples", message)
-        back = np.flatnonzero(np.diff(graph.astype(np.int64)) < 0)
-        if len(back):
-            at = int(back[0]) + 1
-            message = f"{path}: node {at} is of graph {graph[at]}, behind nodes of graph {graph[at - 1]}"
-            raise DataError("data-value", message, "the nodes of a graph stand together: sort `features` by `graph`")
-        sizes = np.bincount(graph, minlength=int(graph.max(initial=-1)) + 1)
+        sizes = _counted(arrays["graph"], nodes, path)
     else:
         hint = "`graph` [nodes] holds the number of each node's graph, `sizes` [graphs] their numbers of nodes"
         raise DataError("missing-column", f"{path} has neither `graph` nor `sizes`", hint)
-    if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or int(sizes.sum()) != nodes:
-        message = f"{path}: `sizes` adds up to {sizes.sum()}, and `features` has {nodes} rows"
-        raise DataError("unpaired-samples", message)
+    if sizes.ndim != 1 or sizes.dtype.kind not in "iu":
+        have = f"{list(sizes.shape)} of {sizes.dtype}"
+        raise DataError("unpaired-samples", f"{path}: `sizes` is {have}, not a whole number for each graph")
+    if (total := sum(sizes.tolist())) != nodes:
+        raise DataError("unpaired-samples", f"{path}: `sizes` adds up to {total}, and `features` has {nodes} rows")
     if len(empty := np.flatnonzero(sizes < 1)):
         raise DataError("data-value", f"{path}: graph {empty[0]} has no nodes", "leave it out, with its label")
     return np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+
+
+def _counted(graph: np.ndarray, nodes: int, path: Path) -> np.ndarray:
+    """How many nodes each graph has, from the number of each node's graph."""
+    if graph.shape != (nodes,) or graph.dtype.kind not in "iu":
+        message = f"{path}: `graph` is {list(graph.shape)} of {graph.dtype}, not a number for each of {nodes} nodes"
+        raise DataError("unpaired-samples", message)
+    if len(wrong := np.flatnonzero((graph < 0) | (graph >= nodes))):
+        message = (
+            f"{path}: node {wrong[0]} is of graph {graph[wrong[0]]}, and {nodes} nodes are of at most {nodes} graphs"
+        )
+        raise DataError("data-value", message, "graphs are numbered from 0, and none is left out")
+    graph = graph.astype(np.int64)
+    if len(back := np.flatnonzero(np.diff(graph) < 0)):
+        at = int(back[0]) + 1
+        message = f"{path}: node {at} is of graph {graph[at]}, behind nodes of graph {graph[at - 1]}"
+        raise DataError("data-value", message, "the nodes of a graph stand together: sort `features` by `graph`")
+    return np.bincount(graph)
 
 
 def _check_edges(edges: np.ndarray, until: np.ndarray, path: Path) -> None:
@@ -161,6 +171,25 @@ def _each_graph(array: Any, name: str, graphs: int, path: Path) -> np.ndarray | 
     return found
 
 
+def _names(arrays: dict[str, Any], path: Path) -> tuple[str, ...]:
+    """The names of the classes, where there are any."""
+    names = arrays.get("class_names", np.array([], str))
+    if names.ndim != 1 or names.dtype.kind not in "iuU":
+        have = f"{list(names.shape)} of {names.dtype}"
+        raise DataError("wrong-count", f"{path}: `class_names` is {have}, not a text for each class")
+    return tuple(map(str, names))
+
+
+def _mask(train: np.ndarray | None, path: Path) -> np.ndarray | None:
+    """Which graphs are to train on, as bool [graphs], where the file says it."""
+    if train is None:
+        return None
+    if train.ndim != 1 or train.dtype.kind not in "biuf" or not np.isin(train, (0, 1)).all():
+        have = f"{list(train.shape)} of {train.dtype}"
+        raise DataError("data-type", f"{path}: `train` is {have}, not true or false (1 or 0) for each graph")
+    return train.astype(bool)
+
+
 # The TU collection.
 
 
@@ -179,11 +208,14 @@ def _tu_arrays(folder: Path) -> dict[str, Any]:
     indicator = read("graph_indicator")
     if indicator is None:
         raise DataError("missing-data", f"{folder} has no file {name}_graph_indicator.txt")
+    if len(wrong := np.flatnonzero(indicator[:, 0] < 1)):
+        message = f"{folder / name}_graph_indicator.txt: line {wrong[0] + 1}: graph {indicator[wrong[0], 0]}"
+        raise DataError("data-value", message, "graphs are numbered from 1")
     graph = indicator[:, 0] - 1
     arrays: dict[str, Any] = {"graph": graph, "edges": _table(found[0], np.int64).T - 1}
-    features = _beside(read("node_attributes", np.float64), _one_hot(read("node_labels")))
+    features = _beside(read("node_attributes", np.float64), _one_hot(read("node_labels")), folder / f"{name}_node")
     arrays["features"] = np.ones((len(graph), 1)) if features is None else features
-    described = _beside(read("edge_attributes", np.float64), _one_hot(read("edge_labels")))
+    described = _beside(read("edge_attributes", np.float64), _one_hot(read("edge_labels")), folder / f"{name}_edge")
     arrays |= {} if described is None else {"edge_features": described}
     if (labels := read("graph_labels")) is not None:
         values, arrays["labels"] = np.unique(labels[:, 0], return_inverse=True)
@@ -201,10 +233,14 @@ def _table(file: Path, kind: Any) -> np.ndarray:
         raise DataError("unreadable-data", f"{file}: {error}") from None
 
 
-def _beside(*tables: np.ndarray | None) -> np.ndarray | None:
-    """The columns of the tables that there are, side by side."""
-    there = [table for table in tables if table is not None]
-    return np.concatenate(there, 1) if there else None
+def _beside(attributes: np.ndarray | None, labels: np.ndarray | None, start: Path) -> np.ndarray | None:
+    """The columns of the tables that there are, side by side; `start`: of their files' names. Raises DataError."""
+    if attributes is None or labels is None:
+        return labels if attributes is None else attributes
+    if len(attributes) != len(labels):
+        message = f"{start}_attributes.txt has {len(attributes)} lines, {start.name}_labels.txt {len(labels)}"
+        raise DataError("unpaired-samples", message)
+    return np.concatenate((attributes, labels), 1)
 
 
 def _one_hot(labels: np.ndarray | None) -> np.ndarray | None:

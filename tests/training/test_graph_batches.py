@@ -129,6 +129,23 @@ GOOD = {"features": np.eye(4), "edges": [[0, 2], [1, 3]], "sizes": [2, 2], "labe
         ({"features": np.full((4, 1), np.nan)}, "`features` has values that are not finite, first in row 0"),
         ({"edge_features": np.eye(3)}, "`edge_features` has 3 rows, and there are 2 edges"),
         ({"class_names": ["a"]}, "`class_names` has 1, and there are 2 classes"),
+        ({"class_names": "a"}, r"g.npz: `class_names` is \[\] of <U1"),
+        ({"sizes": None, "graph": [-1, 0, 0, 1]}, "g.npz: node 0 is of graph -1"),
+        (
+            {"sizes": None, "graph": np.array([0, 0, 1, 2**64 - 1], np.uint64)},
+            "node 3 is of graph 18446744073709551615",
+        ),
+        ({"sizes": None, "graph": [0, 0, 1, 10**13]}, "node 3 is of graph 10000000000000"),
+        ({"sizes": None, "graph": list("aabb")}, r"`graph` is \[4\] of <U1"),
+        ({"sizes": ["2", "2"]}, r"g.npz: `sizes` is \[2\] of <U1"),
+        ({"train": [[1, 0], [0, 1]]}, r"g.npz: `train` is \[2, 2\] of int64"),
+        ({"train": ["no", "yes"]}, r"`train` is \[2\] of <U3"),
+        ({"train": [0, 2]}, r"`train` is \[2\] of int64, not true or false"),
+        ({"train": [True, True]}, "g.npz has 2 graphs to train on and 0 to test on"),
+        (
+            {"features": np.zeros((0, 1)), "edges": np.zeros((2, 0), int), "sizes": np.zeros(0, int), "labels": []},
+            "g.npz has no graphs",
+        ),
     ],
 )
 def test_what_is_wrong_in_a_file_is_said(tmp_path: Path, change: dict[str, Any], said: str) -> None:
@@ -136,6 +153,21 @@ def test_what_is_wrong_in_a_file_is_said(tmp_path: Path, change: dict[str, Any],
     np.savez(tmp_path / "g.npz", **given)
     with pytest.raises(DataError, match=said):
         data_of(tmp_path / "g.npz", more=", test=0.5")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"graph_indicator": [0, 0, 1]}, "F_graph_indicator.txt: line 1: graph 0"),
+        ({"node_labels": [1, 2]}, "F_node_attributes.txt has 3 lines, F_node_labels.txt 2"),
+    ],
+)
+def test_what_is_wrong_in_a_folder_is_said(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    good = {"A": [[1, 2]], "graph_indicator": [1, 1, 2], "node_labels": [1, 2, 1], "node_attributes": [1, 2, 3]}
+    for name, table in (good | {"graph_labels": [0, 1]} | change).items():
+        np.savetxt(tmp_path / f"F_{name}.txt", table, fmt="%d", delimiter=", ")
+    with pytest.raises(DataError, match=said):
+        load_graphs(tmp_path)
 
 
 def test_targets_are_classes_texts_labels_and_numbers(tmp_path: Path) -> None:

@@ -26,12 +26,17 @@ def read(source: Source, base: Path, shape: tuple[int, ...], outputs: int) -> Da
     arrays = load_graphs(path)
     if arrays.labels is None:
         raise DataError("missing-column", f"{path} has no array `labels`: one class or number for each graph")
+    if not len(arrays):
+        raise DataError("no-samples", f"{path} has no graphs")
     whole, names = _labelled(arrays, path)
     if arrays.train is not None:
         train, test = (whole.subset(torch.from_numpy(m.nonzero()[0])) for m in (arrays.train, ~arrays.train))
     else:
         train, test = whole.parted(round(source.test * len(whole)))
-    task, classes = task_of(train, test) if len(train) and len(test) else ("classes", ())
+    if not len(train) or not len(test):
+        hint = "give `train`, true and false, or another `test`: the fraction that is held out"
+        raise DataError("no-samples", f"{path} has {len(train)} graphs to train on and {len(test)} to test on", hint)
+    task, classes = task_of(train, test)
     if names and len(names) < len(classes):
         raise DataError("wrong-count", f"{path}: `class_names` has {len(names)}, and there are {len(classes)} classes")
     named = tuple(names) if names and classes else classes
