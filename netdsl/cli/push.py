@@ -1,7 +1,8 @@
 """Write a trained net as a folder that the Hugging Face Hub takes, and upload it where a repository is named.
 
 The folder holds the weights, the spec, the ONNX file, config.json (how images are prepared, names of classes) and
-README.md, a card with the licence and what was measured. Paths and the machine of the run are not in it. A recipe can
+README.md, a card with the licence and what was measured. The machine of the run is not in it, and absolute paths in the
+spec and the ONNX file are cut down to their last part, which is said. Comments and relative paths stay. A recipe can
 begin with it: `init = pretrained("FOLDER")`.
 """
 

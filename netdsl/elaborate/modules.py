@@ -88,6 +88,18 @@ class Module:
         return found is not None and isinstance(found[1], ast.Recipe)
 
 
+def imported(module: Module) -> list[Module]:
+    """The modules whose declarations a module has by import, directly or through others."""
+    found: dict[str, Module] = {}
+    todo = [module]
+    while todo:
+        for name in todo.pop().names.values():
+            if isinstance(name, Imported) and name.module.source.name not in found:
+                found[name.module.source.name] = name.module
+                todo.append(name.module)
+    return list(found.values())
+
+
 def _is_net(node: ast.Declaration) -> TypeGuard[ast.Block | ast.Variant]:
     return isinstance(node, ast.Variant) or (isinstance(node, ast.Block) and node.keyword == "net")
 

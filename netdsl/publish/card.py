@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,9 +44,10 @@ def front_matter(net: Shared) -> dict[str, Any]:
 
 
 def _measures(net: Shared) -> list[tuple[str, float]]:
-    """The metrics on the test split that are one number."""
+    """The metrics on the test split that are one number, and a finite one."""
     known = ("loss", *(n for n, kind in METRICS.items() if kind.number))
-    return [(n, net.about.result[n]) for n in known if isinstance(net.about.result.get(n), float)]
+    said = [(n, net.about.result.get(n)) for n in known]
+    return [(n, v) for n, v in said if isinstance(v, float) and math.isfinite(v)]
 
 
 def _body(net: Shared, onnx: bool) -> Iterator[str]:
@@ -77,10 +80,31 @@ def _origins(net: Shared) -> Iterator[str]:
 
 
 def _use(net: Shared, onnx: bool) -> Iterator[str]:
-    yield "## Use\n\n```"
-    yield from ["netdsl predict model.onnx photograph.png"] if onnx else []
-    yield f"netdsl compile spec.net:{net.about.net} --weights model.safetensors -o out\n```\n"
+    whole = _is_whole(net)
+    lines = ["netdsl predict model.onnx photograph.png"] if onnx else []
+    lines += [f"netdsl compile spec.net:{net.about.net}{_options(net)} -o out"] if whole else []
+    yield "## Use\n"
+    if net.about.plugins:
+        yield f"Needs {', '.join(f'the plug-in `{p.name}` {p.version}'.rstrip() for p in net.about.plugins)}.\n"
+    yield from ["```", *lines, "```\n"] if lines else []
+    if not whole:
+        yield "The net standardises its inputs or targets with numbers that the spec and config.json do not have.\n"
     yield 'In a recipe, `init = pretrained("FOLDER OR NAME OF THE REPOSITORY")`.\n'
+
+
+def _options(net: Shared) -> str:
+    """What `compile` is given in the folder, so that its net is the one that was trained."""
+    about = net.about
+    given = [("-p", f"{k}={v}") for k, v in about.arguments.items()]
+    given += [("--size", f"{k}={v}") for k, v in about.sizes.items()]
+    given += [("--pretrained", "."), *(("--plugin", p.name) for p in about.plugins)]
+    return "".join(f" {option} {shlex.quote(value)}" for option, value in given)
+
+
+def _is_whole(net: Shared) -> bool:
+    """Whether config.json has all that the net does to its inputs and outputs beside the spec."""
+    standard = net.about.mean is not None
+    return net.about.units is None and (not standard or "mean" in configuration(net).get("pretrained_cfg", {}))
 
 
 def _recipe(net: Shared) -> Iterator[str]:

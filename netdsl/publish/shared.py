@@ -11,12 +11,14 @@ from msgspec import Struct
 from netdsl.analysis.count import totals
 from netdsl.diagnostics.diagnostic import UserError
 from netdsl.elaborate.given import Expression
+from netdsl.elaborate.modules import Module
 from netdsl.elaborate.standardize import NAME
 from netdsl.inference.errors import CheckpointError
 from netdsl.inference.run_folder import SPEC, WEIGHTS, About, read_about
 from netdsl.ir.model import Program
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
+from netdsl.publish.sources import last, paths_in
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Images
 from netdsl.version import LANGUAGE, __version__
@@ -30,6 +32,7 @@ class Shared(Struct, frozen=True, eq=False):
     about: About
     recipe: Recipe
     program: Program
+    module: Module
     license: str
 
     @property
@@ -40,18 +43,20 @@ class Shared(Struct, frozen=True, eq=False):
     def bases(self) -> tuple[dict[str, str], ...]:
         """The weights that the training began with; a folder by its name alone."""
         return tuple(
-            b if b.get("revision") else {**b, "pretrained": _last(b["pretrained"])} for b in self.about.pretrained
+            b if b.get("revision") else {**b, "pretrained": last(b["pretrained"])} for b in self.about.pretrained
         )
 
     @property
     def data(self) -> str:
         """What the data are called, without where they lie."""
-        return _last(self.about.data)
+        return last(self.about.data)
 
     @property
     def warnings(self) -> list[str]:
-        """What whoever publishes the net should know about its licence."""
-        said = [] if self.license else ["no licence is said: nobody may use it (`--license apache-2.0`)"]
+        """What whoever publishes the net should know: paths in its spec, and its licence."""
+        shortened = paths_in(self.run, self.module)
+        said = [f"the spec names {p}: published as `{last(p)}`" for p in shortened]
+        said += [] if self.license else ["no licence is said: nobody may use it (`--license apache-2.0`)"]
         for base in self.bases:
             theirs = base.get("license", "")
             if theirs and self.license and theirs != self.license:
@@ -61,16 +66,15 @@ class Shared(Struct, frozen=True, eq=False):
         return said
 
 
-def _last(path: str) -> str:
-    return Path(path).name or path
-
-
 def shared(run: Path, license: str | None = None) -> Shared:
     """What is told of a run. `license`: an identifier; None for that of the weights it began with.
 
     Raises CheckpointError for what is no finished run.
     """
     about, recipe = read_about(run)
+    if recipe.folds is not None and about.fold is None:
+        message = f"{run} is a cross-validation: each of its folds is a net"
+        raise CheckpointError("not-a-run", message, f"push one of them, `{run}/fold-1`")
     if not (run / WEIGHTS).is_file() or not about.result:
         hint = f"`netdsl train --resume {run}` continues with it"
         raise CheckpointError("unfinished-run", f"{run} has no {WEIGHTS}: the run has not ended", hint)
@@ -80,7 +84,7 @@ def shared(run: Path, license: str | None = None) -> Shared:
         raise UserError("outdated-run", f"{run / SPEC}: {net.diagnostics[0].message}", f"`netdsl check {run / SPEC}`")
     inherited = {base["license"] for base in about.pretrained if base.get("license")}
     found = license if license is not None else inherited.pop() if len(inherited) == 1 else ""
-    return Shared(run, about, recipe, net.checked, found.lower())
+    return Shared(run, about, recipe, net.checked, spec.module, found.lower())
 
 
 def configuration(net: Shared) -> dict[str, Any]:
@@ -88,6 +92,7 @@ def configuration(net: Shared) -> dict[str, Any]:
     about = net.about
     own = {"version": __version__, "language": LANGUAGE, "net": about.net, "task": about.task}
     own |= {"arguments": about.arguments, "sizes": about.sizes, "parameters": net.params}
+    own |= {"plugins": [{"name": p.name, "version": p.version} for p in about.plugins]} if about.plugins else {}
     found: dict[str, Any] = {"library": "netdsl", "architecture": about.net}
     if about.classes:
         found |= {"num_classes": len(about.classes), "label_names": [*about.classes]}

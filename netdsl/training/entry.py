@@ -131,13 +131,22 @@ def train_once(request: Request, show: Show) -> int:
     choose_arithmetic(request.recipe, device)
     say = show if ranks.first else _silent
     began = time.perf_counter()
-    prepared = prepare(request.net, request.recipe, request.base, device, request.data, request.fold)
+    before = _before(request)
+    prepared = prepare(request.net, request.recipe, request.base, device, request.data, request.fold, before)
     prepared = replace(prepared, own=request.own)
     folder = _folder(request, ranks)
     with owned(folder, ranks, request.resume), going_on(folder):
         code = _trained(request, prepared, folder, ranks, say, began)
     ranks.close()  # not after a mistake: the group would wait for processes that wait for this one
     return code
+
+
+def _before(request: Request) -> About | None:
+    """The run that continues from a checkpoint; None for one that begins."""
+    if not request.resume or request.folder is None:
+        return None
+    there = request.checkpoint is not None or (request.folder / files.CHECKPOINT).exists()
+    return files.read_about(request.folder)[0] if there else None
 
 
 def _trained(request: Request, prepared: Prepared, folder: Path, ranks: ProcessGroup, say: Show, began: float) -> int:
@@ -319,7 +328,7 @@ def _deliver(
     say(f"test: {described(result)}")
     if request.onnx:
         try:
-            result |= _onnx(prepared, folder, say)
+            result |= _onnx(prepared, about, folder, say)
         except ExportError as error:
             if error.diagnostic.code != "no-onnx-form":
                 raise
@@ -329,14 +338,14 @@ def _deliver(
     say(f"{result['seconds']:.1f} s; everything is in {folder}")
 
 
-def _onnx(prepared: Prepared, folder: Path, say: Show) -> dict[str, Any]:
+def _onnx(prepared: Prepared, about: About, folder: Path, say: Show) -> dict[str, Any]:
     """Write model.onnx, verified, and run it on the test split."""
     from netdsl.backends.onnx.session import Session
 
     module = prepared.module.cpu()
     data, standardized = prepared.data, prepared.net.options.standard is not None
     said = notes(prepared.recipe, data.task, data.classes, data.columns, standardized)
-    said |= origins(tuple(r.notes for r in prepared.pretrained))
+    said |= origins(about.pretrained)
     if prepared.recipe.tta is not None:
         say("onnxruntime: `tta` is no part of the file: whoever runs it averages the views of each image")
     export_onnx(prepared.net, folder / files.ONNX, module, metadata=said)

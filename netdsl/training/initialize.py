@@ -28,7 +28,8 @@ from netdsl.weights.read import read_file
 class Start(Struct, frozen=True, eq=False):
     """A module to initialize, and what is known of its parameters. `base`: the folder that paths are relative to.
 
-    `program`: the net, and `mapping`: the spec's mapping of foreign keys, both for weights from a file.
+    `program`: the net, and `mapping`: the spec's mapping of foreign keys, both for weights from a file; `resumed`: a
+    checkpoint follows, which has these weights: no file of them is looked for.
     """
 
     module: nn.Module
@@ -36,6 +37,7 @@ class Start(Struct, frozen=True, eq=False):
     base: Path
     program: Program | None = None
     mapping: Any = None
+    resumed: bool = False
 
 
 def initialize(components: Sequence[inits.Init], start: Start, seed: int = 0) -> list[str]:
@@ -51,7 +53,9 @@ def initialize(components: Sequence[inits.Init], start: Start, seed: int = 0) ->
             assignments, note = ASSIGNMENTS[component](component, start.parameters)
             for assignment in assignments:
                 _carry_out(assignment, tensors[assignment.path])
-            if isinstance(component, inits.Weights):
+            if start.resumed:
+                note = None
+            elif isinstance(component, inits.Weights):
                 note = _weights(component, start)
             elif isinstance(component, inits.Pretrained):
                 note = _pretrained(component, start)

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from netdsl.inference.run_folder import About
 from netdsl.ir.model import Program
 from netdsl.planning.preparation import prepared_as
 from netdsl.recipe.inits import Pretrained
@@ -49,6 +50,13 @@ class TakenOver(Struct, frozen=True, eq=False):
             note = f"warning: class {number} is `{ours}`, for the weights `{theirs}`: `head=new` leaves that head out"
             return replace(data, notes=(*data.notes, note))
         return data
+
+
+def called(data: DataSet, recipe: Recipe, before: About) -> DataSet:
+    """The data with the names of classes of a run that is resumed, where they were those of its weights by name."""
+    numbered = data.classes == tuple(map(str, range(len(before.classes))))
+    named = numbered and any(isinstance(c, Pretrained) for c in recipe.init)
+    return replace(data, classes=before.classes) if named else data
 
 
 def taken_over(recipe: Recipe, program: Program, base: Path) -> TakenOver:

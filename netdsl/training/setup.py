@@ -53,7 +53,7 @@ from netdsl.training.kernels.compiler import uncompile
 from netdsl.training.losses.distillation import Distillation
 from netdsl.training.optim.reparametrization import merge
 from netdsl.training.own import Own
-from netdsl.training.pretrained import taken_over
+from netdsl.training.pretrained import TakenOver, called, taken_over
 from netdsl.training.readers import read
 from netdsl.training.readers.mixing import read_mixing
 from netdsl.training.readers.taken import check_vocabulary, inputs_of, taken
@@ -101,19 +101,26 @@ class Prepared(Struct, frozen=True, eq=False):
 
 
 def prepare(
-    net: Net, recipe: Recipe, base: Path, device: torch.device, given: DataSet | None = None, fold: int | None = None
+    net: Net,
+    recipe: Recipe,
+    base: Path,
+    device: torch.device,
+    given: DataSet | None = None,
+    fold: int | None = None,
+    before: About | None = None,
 ) -> Prepared:
     """Data read and fitted, the net with its preprocessing and initial weights. Raises DataError.
 
     `base`: the folder that the recipe's paths are relative to; `given`: data that are not to be read; `fold`: the part
-    that is tested on.
+    that is tested on; `before`: the run whose checkpoint follows, which has the weights by name and what they said.
     """
     refuse(net, recipe)
     if device.type == "cpu":
         check_room(f"the weights and gradients of `{net.name}`", 8 * totals(net.checked.main).params)
-    over = taken_over(recipe, net.checked, base)
+    over = taken_over(recipe, net.checked, base) if before is None else TakenOver(recipe)
     recipe = over.recipe
-    data = over.named(load_data(net.checked, recipe, base, given, fold))
+    data = load_data(net.checked, recipe, base, given, fold)
+    data = over.named(data) if before is None else called(data, recipe, before)
     limit = recipe.resident * 2**20
     train, held = (split.kept(limit) for split in held_out(data, recipe.validation, recipe.seed))
     data = replace(data, test=data.test.kept(limit))
@@ -128,7 +135,7 @@ def prepare(
     if isinstance(recipe.standardize, Pixel):
         keep(module, net.checked, pixel_statistics(train, recipe.standardize, recipe.workers))
     known = NetParameters.of(net.checked)
-    about = Start(module, known, base, net.checked, net.spec.constant("weights"))
+    about = Start(module, known, base, net.checked, net.spec.constant("weights"), before is not None)
     said = initialize(recipe.init, about, recipe.seed)
     held = held_on(device, held if len(held) else data.test, data.name)
     mixing, more = read_mixing(recipe, base, tuple(train.example()[0].shape[1:]))

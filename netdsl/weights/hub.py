@@ -53,6 +53,8 @@ def of_hub(name: str, revision: str | None = None) -> Repository:
     Downloads what the cache lacks, unless `HF_HUB_OFFLINE` is set. Raises WeightsError, also where a file is not what
     the Hub says it is.
     """
+    if looks_like_a_path(name):
+        raise WeightsError("no-such-file", f"there is no folder {name}", "a folder with model.safetensors is wanted")
     name = _of_torchvision(name)
     folder = _snapshot(name, revision)
     found = described(name, folder, folder.name)
@@ -62,6 +64,15 @@ def of_hub(name: str, revision: str | None = None) -> Repository:
             hint = f"delete {(folder / file).resolve()} and load it again"
             raise WeightsError("unreadable-weights", f"{file} of {name} is damaged: its SHA-256 is {digest}", hint)
     return found
+
+
+def mistakes() -> tuple[type[Exception], ...]:
+    """What `huggingface_hub` raises: mistakes of its own, which are of the first two, and those of its transport."""
+    try:
+        from httpx import HTTPError
+    except ImportError:
+        return OSError, ValueError
+    return OSError, ValueError, HTTPError
 
 
 def _of_torchvision(name: str) -> str:
@@ -85,7 +96,7 @@ def _snapshot(name: str, revision: str | None) -> Path:
         raise WeightsError("missing-package", "weights by name need the package `huggingface_hub`", hint) from None
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(WANTED)))
-    except (OSError, ValueError) as error:  # the package's own mistakes are of these
+    except mistakes() as error:
         hint = "names are as on huggingface.co: `timm/resnet50.a1_in1k`; a folder with model.safetensors will do too"
         raise WeightsError(
             "no-such-file", f"there is no repository {name} to be had: {first_line(error)}", hint

@@ -26,6 +26,10 @@ EVERY_SCALE, WARPED = 0.875, 384
 from which on its images are squeezed whole."""
 
 
+SMALLEST_PART = 0.01
+"""Of an image that is cut out: below it the image before the cut would have more pixels than any."""
+
+
 class Preparation(Struct, frozen=True):
     """How images become what a net takes. `mean`, `std`: of pixels from 0 to 1, empty where the net takes these;
     `size`: the side of the cut, 0 where nothing is said; `resize`: the shorter side before it; `fit`: as `fit` of a
@@ -135,7 +139,7 @@ def of_timm(said: dict[str, Any]) -> Preparation:
     """The preparation that a `pretrained_cfg` of timm says: the image is resized to `size / crop_pct`."""
     size = said.get("input_size")
     side = _side(size[-1] if isinstance(size, list) and size[-1:] == size[-2:-1] else None)
-    part = _number(said.get("crop_pct")) or 1.0
+    part = _part(said.get("crop_pct"), 1.0)
     warp = said.get("crop_mode") == "squash"
     resize = math.floor(side / part) if side and not warp else 0
     return Preparation(
@@ -162,7 +166,7 @@ def _cut(said: dict[str, Any]) -> tuple[int, int, Literal["cut", "warp"]]:
     if whole and not (side and said.get("do_center_crop")):
         return whole, 0, "warp"
     if "crop_pct" in said and shorter:  # ConvNeXt's: `size` is what is cut out
-        part = _number(said["crop_pct"]) or EVERY_SCALE
+        part = _part(said["crop_pct"], EVERY_SCALE)
         return (shorter, 0, "warp") if shorter >= WARPED else (shorter, int(shorter / part), "cut")
     return (side, shorter or whole, "cut") if side else (shorter, 0, "cut")
 
@@ -191,8 +195,20 @@ def _numbers(values: Any) -> list[float]:
 
 
 def _number(value: Any) -> float | None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if good else None
+    """A finite number; None for what is none."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:  # JSON's integers have any length
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _part(value: Any, usual: float) -> float:
+    """The part of an image that is cut out; the usual one for what is none."""
+    found = _number(value)
+    return found if found is not None and SMALLEST_PART <= found <= 1 else usual
 
 
 def _side(value: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from netdsl.recipe.inits import Pretrained
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Channel, Fixed, ImageFolder, Nothing, Synthetic
 from netdsl.training.setup import prepare
-from netdsl.weights.hub import mistake_of
+from netdsl.weights.hub import find, mistake_of
 from netdsl.weights.repository import Preparation, described, of_timm, of_transformers
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -156,6 +157,32 @@ def test_predict_prepares_images_as_the_file_says(
         assert main(["predict", str(model), str(photo), "--probabilities", "--json"]) == 0
         (found,) = json.loads(capsys.readouterr().out)
         assert list(found["probabilities"].values()) == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+def test_a_run_resumes_without_its_repository(trained: Path, base: Path, tmp_path: Path) -> None:
+    """The checkpoint has every weight; what is said of where they began stays."""
+    shutil.copytree(trained, tmp_path / "run")
+    before = json.loads((trained / "run.json").read_text())
+    (base / "small").rename(base / "away")
+    try:
+        assert main(["train", "--resume", str(tmp_path / "run"), "--set", "epochs=2", "-q"]) == 0
+    finally:
+        (base / "away").rename(base / "small")
+    after = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert after["pretrained"] == before["pretrained"] != []
+    said = metadata(load(tmp_path / "run" / "model.onnx"))["pretrained"]
+    assert json.loads(said) == before["pretrained"]
+
+
+@pytest.mark.parametrize("part", [1e-320, -1, 0, 2, 10**400, "a", float("nan")])
+def test_a_part_that_is_none_is_the_usual_one(part: Any) -> None:
+    assert of_timm({"input_size": [3, 224, 224], "crop_pct": part, "mean": [10**400] * 3}).resize == 224
+    assert of_transformers({"size": {"shortest_edge": 224}, "crop_pct": part}).resize == 256
+
+
+def test_a_path_that_is_no_folder_is_said_to_be_none(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no folder"):
+        find(str(tmp_path / "nothing"))
 
 
 def test_a_run_resumes_without_its_repository_changing(trained: Path, base: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,12 +15,15 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from msgspec.structs import replace
 from PIL import Image
 
 from netdsl.cli.main import main
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
-from netdsl.publish.shared import crop_part
+from netdsl.plugins.used import Used
+from netdsl.publish.card import card
+from netdsl.publish.shared import configuration, crop_part, shared
 from netdsl.recipe.inits import Pretrained
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import ImageFolder
@@ -179,6 +184,104 @@ def test_an_upload_is_of_the_whole_folder(base: Path, monkeypatch: pytest.Monkey
     assert main(["push", f"{base}/run", "--repo", "me/refused"]) == 2
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     assert main(["push", f"{base}/run", "--repo", "me/pets"]) != 0
+
+
+SECRET = """
+from nets import Small
+net Table(k=2) {
+  input image [3, 24, 24]
+  body: Small(classes=2)
+  linear(k) -> relu -> linear(2)
+}
+recipe Tune for Table {
+  data = imagefolder("FOLDER")
+  init = pretrained("PRE", into="body")
+  epochs = 1
+  batch = 4
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def secret(base: Path) -> Path:
+    """A run with an argument, whose spec names absolute paths; beside its spec lie files that are none of it."""
+    text = SECRET.replace("FOLDER", str(base / "photos")).replace("PRE", str(base / "pushed"))
+    (base / "table.net").write_text(text)
+    given = ["-p", "k=3", "-q", "-o", str(base / "secret")]
+    assert main(["train", f"{base}/table.net", *given]) == 0
+    (base / "secret" / "notes.net").write_text("secret")
+    (base / "secret" / "host.net").symlink_to("/etc/hostname")
+    return base / "secret"
+
+
+def test_what_is_used_as_the_card_says_gives_the_same_outputs(
+    secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["push", str(secret), str(tmp_path / "out"), "--license", "mit"]) == 0
+    said = capsys.readouterr().err
+    files = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert files == ["README.md", "config.json", "model.onnx", "model.safetensors", "nets.net", "parts.net", "spec.net"]
+    told = b"".join(p.read_bytes() for p in (tmp_path / "out").iterdir())
+    assert str(secret.parent).encode() not in told
+    assert str(secret.parent / "photos") in said  # whoever pushes is told
+    monkeypatch.chdir(tmp_path / "out")
+    (line,) = re.findall(r"^netdsl (compile .*) -o out$", Path("README.md").read_text(), re.M)
+    assert main([*shlex.split(line), "-o", str(tmp_path / "compiled"), "--emit", "onnx"]) == 0
+    x = np.random.default_rng(2).random((3, 3, 24, 24), dtype=np.float32)
+    ours, theirs = (
+        onnxruntime.InferenceSession(folder / "model.onnx").run(None, {"image": x})[0]
+        for folder in (tmp_path / "compiled", secret)
+    )
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_spec_that_is_a_link_is_not_published(secret: Path, tmp_path: Path) -> None:
+    shutil.copytree(secret, tmp_path / "run", symlinks=True)
+    (tmp_path / "run" / "spec.net").unlink()
+    (tmp_path / "run" / "spec.net").symlink_to(secret / "spec.net")
+    assert main(["push", str(tmp_path / "run"), str(tmp_path / "out")]) != 0
+    assert not (tmp_path / "out").exists()
+
+
+def changed(run: Path, to: Path, **fields: Any) -> Path:
+    """A copy of a run with other fields in one of its files."""
+    shutil.copytree(run, to)
+    for name, values in fields.items():
+        path = to / f"{name}.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    return to
+
+
+def test_a_cross_validation_is_pushed_by_a_fold(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = changed(base / "run", tmp_path / "run", recipe={"folds": 3})
+    assert main(["push", str(run), str(tmp_path / "out")]) != 0
+    assert "fold-1" in capsys.readouterr().err
+
+
+def test_the_card_names_plugins_and_finite_measures(base: Path, tmp_path: Path) -> None:
+    run = changed(base / "run", tmp_path / "run")
+    net = shared(run)
+    plugin = Used("rotary", "1.2")
+    net = replace(net, about=replace(net.about, plugins=(plugin,), result={**net.about.result, "loss": float("nan")}))
+    text = card(net, True)
+    assert "`rotary` 1.2" in text
+    assert "--pretrained . --plugin rotary -o out" in text
+    assert "NaN" not in text
+    assert configuration(net)["netdsl"]["plugins"] == [{"name": "rotary", "version": "1.2"}]
+
+
+def test_an_upload_without_a_network_is_no_traceback(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    class HTTPError(Exception):
+        """What httpx raises, which is no OSError."""
+
+    class HfApi:
+        def create_repo(self, name: str, **options: Any) -> None:
+            raise HTTPError("no network")
+
+    monkeypatch.setitem(sys.modules, "httpx", SimpleNamespace(HTTPError=HTTPError))
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(HfApi=HfApi))
+    assert main(["push", f"{base}/run", "--repo", "me/pets"]) == 2
 
 
 @pytest.mark.parametrize(("side", "resize"), [(224, 256), (24, 31), (288, 303), (299, 341), (7, 7), (384, 384)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from math import prod
 from pathlib import Path
@@ -61,6 +61,20 @@ def load(path: str | os.PathLike[str]) -> ModelProto:
 def metadata(model: ModelProto) -> dict[str, str]:
     """What a model says about itself."""
     return {p.key: p.value for p in model.metadata_props}
+
+
+def copy(source: Path, target: Path, changes: Mapping[str, Callable[[str], str]]) -> None:
+    """Copy a model with changes to what it says about itself, byte for byte where these change nothing. Raises OSError.
+
+    Weights in a second file stay there.
+    """
+    data = source.read_bytes()
+    model = ModelProto.FromString(data)
+    before = metadata(model)
+    for entry in model.metadata_props:
+        if entry.key in changes:
+            entry.value = changes[entry.key](entry.value)
+    target.write_bytes(data if metadata(model) == before else model.SerializeToString(deterministic=True))
 
 
 def renamed(model: ModelProto, rename: Callable[[str], str]) -> ModelProto:

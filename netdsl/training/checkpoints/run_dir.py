@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from netdsl.elaborate.modules import Imported, Module
+from netdsl.elaborate.modules import Module, imported
 from netdsl.inference.run_folder import (
     ABOUT,
     CHECKPOINT,
@@ -64,23 +64,12 @@ def write_spec(folder: Path, module: Module, library: Path) -> None:
     """The spec, and beside it the files that it imports from its own folder."""
     root = Path(module.source.name).parent.resolve()
     write_atomic(folder / SPEC, module.source.text.encode())
-    for other in _imports(module):
+    for other in imported(module):
         path = Path(other.source.name).resolve()
         if path.is_relative_to(root) and not path.is_relative_to(library.resolve()):
             target = folder / path.relative_to(root)
             make_folder(target.parent)
             write_atomic(target, other.source.text.encode())
-
-
-def _imports(module: Module) -> list[Module]:
-    found: dict[str, Module] = {}
-    todo = [module]
-    while todo:
-        for name in todo.pop().names.values():
-            if isinstance(name, Imported) and name.module.source.name not in found:
-                found[name.module.source.name] = name.module
-                todo.append(name.module)
-    return list(found.values())
 
 
 def write_json(path: Path, value: Any) -> None:
