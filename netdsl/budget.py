@@ -24,6 +24,10 @@ SUGGESTIONS = 60_000
 """How many known words may be compared with misspelt ones."""
 
 
+CANCELLED = -1 << 60
+"""What is left of a budget that was cancelled."""
+
+
 class Exhausted(Exception):  # noqa: N818 - no mistake of ours: it is the end of what a spec may cost
     """The budget is spent. `construct` and `at` say on what, as soon as somebody who knows it has caught this."""
 
@@ -41,16 +45,22 @@ class Exhausted(Exception):  # noqa: N818 - no mistake of ours: it is the end of
 class Budget:
     """Units of work that are left."""
 
-    __slots__ = ("left", "suggestions", "units")
+    __slots__ = ("cancelled", "left", "suggestions", "units")
 
     def __init__(self, units: int = UNITS) -> None:
         self.units = self.left = units
         self.suggestions = SUGGESTIONS
+        self.cancelled = False
 
     @property
     def spent(self) -> int:
         """Units that were spent so far."""
         return self.units - self.left
+
+    def cancel(self) -> None:
+        """Make what is paid from it end soon; may be called from another thread."""
+        self.cancelled = True
+        self.left = CANCELLED
 
     @contextmanager
     def open(self) -> Iterator[None]:

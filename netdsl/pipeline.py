@@ -57,9 +57,12 @@ class Spec:
     def checked(self) -> tuple[Programs, tuple[Diagnostic, ...]]:
         """The nets that need no further arguments, elaborated, and all mistakes of the file."""
         found = check_file(self.module, self.elaborator, self.nets, self.mistakes, self.memory)
-        if found[0].unchanged.is_doubtful(self.elaborator.budget.spent):
+        budget = self.elaborator.budget
+        if not budget.cancelled and found[0].unchanged.is_doubtful(budget.spent):
             whole = Spec(self.source, self.read, self.elaborator.trace)
             self.module, self.mistakes, self.elaborator = whole.module, whole.mistakes, whole.elaborator
+            if budget.cancelled:  # meanwhile, by another thread
+                whole.elaborator.budget.cancel()
             return whole.checked
         return found
 

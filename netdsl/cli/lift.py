@@ -3,6 +3,7 @@
 The graph is read as layers of the language: sizes that it computes become sizes again, what exporters take apart is
 put together. The spec is then compiled, filled with the weights of the file, and both run in onnxruntime at several
 sizes; nothing is written unless they compute the same. What has no form in the language is refused, with the node.
+A .pt2 file is read by torch, whose loader may run code that the file holds: open only files that you trust.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ exit codes: 0 lifted and proven, 1 the model has no form in the language, 2 a fi
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="an .onnx file, or a .pt2 file that torch.export.save wrote")
+    parser.add_argument(
+        "model", metavar="MODEL", help="an .onnx file, or a .pt2 file that torch.export.save wrote (may run its code)"
+    )
     parser.add_argument("-o", "--output", metavar="FILE", help="the spec to write (without it: printed)")
     parser.add_argument("--weights", metavar="FILE", help="the .safetensors file to write")
     parser.add_argument("--name", default="Net", metavar="NAME", help="what the net is called (Net)")

@@ -104,7 +104,8 @@ def check_trial(folder: Path, trial: Trial) -> None:
     mark = read(folder / trial.path / TRIAL, Mark)
     if mark is not None and mark.key != trial.key:
         message = f"{folder / trial.path} holds a run of another form of this experiment"
-        hint = "the net, the recipe or the seed has changed since: choose another folder (`-o DIR`), or delete that one"
+        changed = "the net, the recipe, the seed, a file of weights or a plug-in has changed since"
+        hint = f"{changed}: choose another folder (`-o DIR`), or delete that one"
         raise UserError("changed-experiment", message, hint)
 
 

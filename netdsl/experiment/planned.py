@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Sequence
 from hashlib import sha256
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 from netdsl.analysis.count import totals
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.elaborate.given import Expression
+from netdsl.experiment.weights import digests
 from netdsl.ir.flatten import count_calls
 from netdsl.ir.text import program_text
 from netdsl.pipeline import Net, Spec
@@ -101,11 +103,13 @@ def planned(setting: Setting, cell: Cell, speed: float) -> PlannedCell:
 def trials(setting: Setting, cell: Cell, net: Net, recipe: Recipe) -> tuple[Trial, ...]:
     """The runs of a cell: run k begins from the recipe's seed and k, so that it draws the same in every cell."""
     text = program_text(net.checked)
+    plugins = msgspec.to_builtins(used(net.checked, recipe))
+    weights = digests(recipe, Path(setting.spec.source.name).parent)
     found = []
     for number in range(setting.experiment.seeds):
         seeded = replace(recipe, seed=recipe.seed + number)
         decides = [LANGUAGE, text, dict(setting.sizes), msgspec.to_builtins(replace(seeded, name=""))]
-        decides += msgspec.to_builtins(used(net.checked, recipe))
+        decides += [*plugins, *weights]
         key = sha256(msgspec.json.encode(decides)).hexdigest()[:16]
         found.append(Trial(cell, number, seeded.seed, f"{folder_name(cell)}/seed-{seeded.seed}", key))
     return tuple(found)

@@ -93,7 +93,7 @@ def job_of(setting: Setting, folder: Path, trial: Trial, options: Options) -> Jo
         settings={**setting.settings, **trial.cell.recipe, "seed": str(trial.seed)}, sizes=setting.sizes,
         typed=tuple(setting.settings), folder=str((folder / trial.path).absolute()), path=trial.path, key=trial.key,
         label=trial.label, splits=files.missing_splits(e.wanted()), device=options.device,
-        plugins=tuple(p.name for p in loaded()),
+        plugins=tuple(p.place for p in loaded()),
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ class Job(Struct, frozen=True):
     below the experiment's; `splits`: those on which the trained net is measured beside the test split; `watched`: the
     measure that is reported while it trains.
 
-    `plugins`: those that are loaded where the job comes from, which the worker loads too.
+    `plugins`: those that are loaded where the job comes from, with their folders; the worker loads them too.
     `typed`: the fields whose paths are relative to the working directory, and not to the spec.
     """
 
@@ -45,7 +45,7 @@ class Job(Struct, frozen=True):
     key: str
     label: str
     splits: tuple[str, ...] = ()
-    plugins: tuple[str, ...] = ()
+    plugins: tuple[tuple[str, str], ...] = ()
     device: str | None = None
     watched: str = ""
 
@@ -104,11 +104,12 @@ def work(line: Line) -> None:
 def attempt(job: Job, line: Line | None = None) -> Answer:
     """Train one run and measure it; what goes wrong is the answer."""
     from netdsl.diagnostics.diagnostic import Fault
-    from netdsl.plugins.loading import load_all
+    from netdsl.plugins.loading import load
     from netdsl.training.errors import diagnosed
 
     try:
-        load_all(job.plugins)
+        for name, folder in job.plugins:
+            load(name, folder)
         return _trained(job, line)
     except Fault as mistake:
         found = mistake.diagnostic

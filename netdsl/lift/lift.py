@@ -18,7 +18,7 @@ from netdsl.lift.decompose import Decomposer
 from netdsl.lift.fill import weights
 from netdsl.lift.idioms import idiomatic
 from netdsl.lift.model import Lifted, LiftError
-from netdsl.lift.proof import Comparison, compare, stirred
+from netdsl.lift.proof import Comparison, compare, hiding, stirred
 from netdsl.lift.read import file_of
 from netdsl.lift.rules import RULES
 from netdsl.lift.spec import written
@@ -59,6 +59,8 @@ def lift_model(model: ModelProto, name: str = "Net") -> Lift:
     proof = _held(compare(model, net.onnx(state), net.checked))
     if not any(c.tells for c in proof):
         proof = _held(_stirred(model, net))
+    elif names := hiding(model):
+        proof += _held(_seen(model, net, names, text, name))
     return Lift(text, net, state, len(file.nodes), proof)
 
 
@@ -70,6 +72,20 @@ def _stirred(model: ModelProto, net: Net) -> list[Comparison]:
     if not any(c.tells for c in found):
         raise LiftError("an output of the file is nothing but zeros, with its weights and with others: no proof")
     return found
+
+
+def _seen(model: ModelProto, net: Net, names: frozenset[str], text: str, name: str) -> Sequence[Comparison]:
+    """The comparisons with other weights in place of zeros that hide a part of the net. None where the zeros are
+    part of the spec: the file with others is another net."""
+    other = stirred(model, names)
+    try:
+        flat = idiomatic(Builder(file_of(other)).run(RULES))
+        same = checked_text(flat, name) == text
+    except LiftError:
+        same = False
+    if not same:
+        return ()
+    return compare(other, net.onnx(weights(flat, flatten(net.checked))), net.checked)
 
 
 def _held(proof: Sequence[Comparison]) -> tuple[Comparison, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
-from onnx import ModelProto, numpy_helper
+from onnx import ModelProto, TensorProto, numpy_helper
 
 from netdsl.backends.onnx.check import runnable
 from netdsl.backends.onnx.session import Session
@@ -103,12 +103,36 @@ def _inputs(given: Session, program: Program, at: At) -> Iterator[tuple[str, Any
             yield name, random.integers(0, limit, shape).astype(dtype)
 
 
-def stirred(model: ModelProto) -> ModelProto:
-    """A copy of a model whose weights that are all zeros are random numbers."""
+SCALES = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "BatchNormalization": 1, "InstanceNormalization": 1,
+          "LayerNormalization": 1, "GroupNormalization": 1, "MatMul": None, "Mul": None}  # fmt: skip
+"""Which input of an op multiplies the others: where it is zero, nothing of them is seen. None: any of them."""
+
+MOVES = frozenset({"Identity", "Transpose", "Reshape", "Unsqueeze", "Squeeze", "Cast"})
+
+
+def hiding(model: ModelProto) -> frozenset[str]:
+    """The weights that multiply something by nothing but zeros, so that a comparison says nothing of it: the last norm
+    of a residual branch that begins at zero."""
+    tensors = {t.name: t for t in model.graph.initializer if t.data_type == TensorProto.FLOAT}
+    moved = {name: name for name in tensors}
+    found = set()
+    for node in model.graph.node:
+        if node.op_type in MOVES and node.input[0] in moved:
+            moved[node.output[0]] = moved[node.input[0]]
+        place = SCALES.get(node.op_type, -1)
+        inputs = node.input if place is None else node.input[place : place + 1] if place >= 0 else ()
+        found |= {moved[name] for name in inputs if name in moved}
+    return frozenset(name for name in found if not numpy_helper.to_array(tensors[name]).any())
+
+
+def stirred(model: ModelProto, names: frozenset[str] | None = None) -> ModelProto:
+    """A copy of a model whose weights that are all zeros, or those of these names, are random numbers."""
     found = ModelProto()
     found.CopyFrom(model)
     random = np.random.default_rng(0)
     for tensor in found.graph.initializer:
+        if names is not None and tensor.name not in names:
+            continue
         array = numpy_helper.to_array(tensor)
         if array.dtype == np.float32 and array.size and not array.any():
             other = 0.1 * random.standard_normal(array.shape)

@@ -26,10 +26,6 @@ from netdsl.syntax import ast
 UNREADABLE = ("syntax", "too-large")
 """The mistakes of a text that could not be read to its end."""
 
-CANCELLED = -1 << 60
-"""What is left of the budget of a check that an edit has cancelled."""
-
-
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -93,7 +89,7 @@ class Analysis:
         """Make the check end soon; what it then says is worthless."""
         self.cancelled = True
         if self.spec is not None:
-            self.spec.elaborator.budget.left = CANCELLED
+            self.spec.elaborator.budget.cancel()
 
     def _read(self, module: str, importer: Source) -> Source | None:
         return read_import(module, importer, self.unsaved)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from msgspec import Struct
 
@@ -11,12 +12,18 @@ from netdsl.plugins.plugin import Plugin
 
 class Loaded(Struct, frozen=True, eq=False):
     """A plug-in that is loaded, by the name that was asked for. `version`: as it says, else that of its package;
-    `files`: its Python files, whose change may change what it does."""
+    `files`: its Python files, whose change may change what it does; `folder`: where its module may lie."""
 
     name: str
     version: str
     plugin: Plugin
     files: tuple[str, ...]
+    folder: str
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """What another process loads it by: its name and the folder."""
+        return self.name, self.folder
 
 
 LOADED: dict[str, Loaded] = {}
@@ -26,6 +33,18 @@ LOADED: dict[str, Loaded] = {}
 def loaded() -> tuple[Loaded, ...]:
     """The plug-ins that are loaded, in the order of loading."""
     return tuple(LOADED.values())
+
+
+def packages(plugin: Plugin) -> set[str]:
+    """The packages, or modules in none, in which a plug-in's classes and functions stand, imported or not."""
+    given: list[Any] = [part.cls for part in plugin.parts]
+    given += [part.function for part in plugin.parts] + [metric.function for metric in plugin.metrics]
+    return {_module(one).partition(".")[0] for one in given} - {"", "None", "netdsl", "builtins"}
+
+
+def _module(one: Any) -> str:
+    """The module of a class or function, which may be given as `"module:name"`."""
+    return one.partition(":")[0] if isinstance(one, str) else str(getattr(one, "__module__", ""))
 
 
 def stamp() -> str:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from netdsl.diagnostics.diagnostic import UserError
 from netdsl.plugins.calls import reason
 from netdsl.plugins.checks import mistakes
-from netdsl.plugins.known import LOADED, Loaded
+from netdsl.plugins.known import LOADED, Loaded, packages
 from netdsl.plugins.plugin import Plugin
 from netdsl.plugins.register import broken_examples, register, withdraw
 
@@ -31,7 +31,8 @@ def load(name: str, folder: str | None = None) -> Plugin:
     """
     if name in LOADED:
         return LOADED[name].plugin
-    value, version = _imported(name, folder or os.getcwd())
+    folder = os.path.abspath(folder or os.getcwd())
+    value, version = _imported(name, folder)
     if not isinstance(value, Plugin):
         hint = 'plugin = netdsl.plugins.Plugin("name"), and what it provides'
         raise UserError("unfit-plugin", f"the plug-in `{name}` is no Plugin, but `{value!r:.60}`", hint)
@@ -44,7 +45,7 @@ def load(name: str, folder: str | None = None) -> Plugin:
         except UserError:
             withdraw(value)
             raise
-    LOADED[name] = Loaded(name, value.version or version, value, _files(value))
+    LOADED[name] = Loaded(name, value.version or version, value, _files(value), folder)
     return value
 
 
@@ -81,13 +82,18 @@ def _imported(name: str, folder: str) -> tuple[Any, str]:
         return _attribute(import_module(module), attribute or ATTRIBUTE, name), ""
     except ModuleNotFoundError as error:
         sys.path[:] = path
-        if point is None and error.name is not None and name.partition(":")[0].startswith(error.name):
+        if point is None and error.name is not None and _is_of(name.partition(":")[0], error.name):
             raise _unknown(name) from None
         raise _failed(name, error) from error
     except UserError:
         raise
     except (Exception, SystemExit) as error:
         raise _failed(name, error) from error
+
+
+def _is_of(module: str, missing: str) -> bool:
+    """Whether a missing module is this one or a package that it would lie in."""
+    return module == missing or module.startswith(f"{missing}.")
 
 
 def _attribute(module: Any, attribute: str, name: str) -> Any:
@@ -120,13 +126,6 @@ def _unknown(name: str) -> UserError:
 
 def _files(plugin: Plugin) -> tuple[str, ...]:
     """The Python files of the packages in which a plug-in's classes and functions stand."""
-    given: list[Any] = [part.cls for part in plugin.parts]
-    given += [part.function for part in plugin.parts] + [metric.function for metric in plugin.metrics]
-    tops = {_module(one).partition(".")[0] for one in given} - {"", "netdsl", "builtins"}
+    tops = packages(plugin)
     files = (getattr(m, "__file__", None) for n, m in list(sys.modules.items()) if n.partition(".")[0] in tops)
     return tuple(sorted({f for f in files if f}))
-
-
-def _module(one: Any) -> str:
-    """The module of a class or function, which may be given as `"module:name"`."""
-    return one.partition(":")[0] if isinstance(one, str) else str(getattr(one, "__module__", ""))

@@ -48,8 +48,9 @@ def _add_op(part: Part, who: str) -> None:
     cls: type[Op] = part.cls
     cls.kind = part.name
     for facet in FACETS:
-        if facet in vars(cls):
-            setattr(cls, facet, guarded(vars(cls)[facet], f"`{facet}` of {who}", facet in ("resolve", "infer")))
+        written = getattr(cls, facet)  # by the class, or one of the plug-in's that it extends
+        if written is not getattr(Op, facet):
+            setattr(cls, facet, guarded(written, f"`{facet}` of {who}", facet in ("resolve", "infer")))
     if cls.onnx is Op.onnx:
         setattr(cls, "onnx", _without_onnx(who, cls))  # noqa: B010 - a method is replaced
     REGISTRY.add(cls)

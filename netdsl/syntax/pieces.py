@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from threading import Lock
 from typing import Any
 
 from msgspec import Struct
@@ -36,29 +37,36 @@ _SCAN = re.compile(
 
 
 class Pieces:
-    """The pieces of the texts that were read last: the offset of each, and its declarations."""
+    """The pieces of the texts that were read last: the offset of each, and its declarations. Threads may share it."""
 
     def __init__(self) -> None:
         self.kept: dict[str, tuple[int, tuple[Any, ...]]] = {}
         self.size = 0
+        self.lock = Lock()
 
     def declarations(self, text: str, offset: int) -> tuple[Any, ...] | None:
         """The declarations of a piece that begins at an offset; None where it cannot be read by itself."""
-        known = self.kept.pop(text, None)
+        known = self.kept.get(text)
         if known is None:
             known = _read(text)
             if known is None:
                 return None
-            self.size += len(text)
         before, found = known
         if offset != before:
             found = moved(found, offset - before)
-        self.kept[text] = offset, found
-        while self.size > MOST_KEPT:
-            oldest = next(iter(self.kept))
-            del self.kept[oldest]
-            self.size -= len(oldest)
+        self._keep(text, (offset, found))
         return found
+
+    def _keep(self, text: str, piece: tuple[int, tuple[Any, ...]]) -> None:
+        """Keep a piece as the newest, and forget the oldest ones."""
+        with self.lock:
+            if self.kept.pop(text, None) is None:
+                self.size += len(text)
+            self.kept[text] = piece
+            while self.size > MOST_KEPT:
+                oldest = next(iter(self.kept))
+                del self.kept[oldest]
+                self.size -= len(oldest)
 
 
 PIECES = Pieces()

@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from threading import Barrier, Thread
 from typing import Any
 
 import pytest
 
+from netdsl import pipeline
 from netdsl.checks.unchanged import Memory
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.loader import read_import, zoo
@@ -123,3 +125,37 @@ def test_pieces_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     for text in ("a = 1\n", "b = [1, 2, 3]\n", "c = 100_000_000\n", "b = [1, 2, 3]\n", "c = " + "1" * 40):
         assert kept.declarations(text, 0)
         assert sum(map(len, kept.kept)) == kept.size <= 30
+
+
+def test_threads_share_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that read the same piece at once count it once; one that is too long for all is not kept."""
+    kept, met = pieces.Pieces(), Barrier(4)
+
+    def read(text: str) -> tuple[int, tuple[Any, ...]]:
+        met.wait()
+        return 0, (text,)
+
+    monkeypatch.setattr(pieces, "_read", read)
+    threads = [Thread(target=kept.declarations, args=("a = 1\n", 0)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert kept.size == 6
+    monkeypatch.setattr(pieces, "MOST_KEPT", 3)
+    monkeypatch.setattr(pieces, "_read", lambda text: (0, (text,)))
+    assert kept.declarations("b = 12\n", 0) == ("b = 12\n",)
+    assert (kept.size, kept.kept) == (0, {})
+
+
+def test_a_cancelled_check_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Memory()
+    checked(TWO, "two.net", memory).diagnostics  # noqa: B018 - it fills the memory
+    spec = checked(TWO.replace("Spare(2)", "Spare(3)"), "two.net", memory)
+    budget = spec.elaborator.budget
+    seen: list[int] = []
+    monkeypatch.setattr(pipeline, "Spec", lambda *given: seen.append(1))
+    budget.cancel()
+    assert spec.diagnostics is not None
+    assert budget.spent > 1 << 59
+    assert not seen

@@ -18,6 +18,7 @@ from netdsl.ir.model import Value
 from netdsl.lift.decompose import Decomposer
 from netdsl.lift.lift import lift_model
 from netdsl.lift.model import Call, Lifted, Output
+from netdsl.lift.proof import hiding
 from netdsl.lift.term import items
 from netdsl.ops import REGISTRY
 from netdsl.tensors import TensorType
@@ -61,6 +62,22 @@ def test_zeros_are_proven_with_other_weights() -> None:
     found = lift_model(model)
     assert all(c.tells for c in found.proof)
     assert not found.state["linear.weight"].any()
+
+
+def test_a_branch_that_begins_at_zero_is_compared_with_other_weights_too() -> None:
+    """Its last layer hides it: what stands before, lifted wrongly, would give the same outputs."""
+    model = written(
+        "net (float[N,4] x) => (float[N,4] y) <float[4,8] u = {}, float[8,4] w = {}>"
+        "{ a = MatMul(x, u) b = Tanh(a) c = MatMul(b, w) y = Add(x, c) }"
+    )
+    plain = lift_model(model)
+    zeros = numpy_helper.from_array(np.zeros((8, 4), "float32"), "w")
+    model.graph.initializer[1].CopyFrom(zeros)
+    found = lift_model(model)
+    assert hiding(model) == {"w"}
+    assert found.text == plain.text
+    assert len(found.proof) == 2 * len(plain.proof)
+    assert not found.state["linear2.weight"].any()
 
 
 def test_long_chains() -> None:

@@ -7,17 +7,26 @@ import os
 import subprocess
 import sys
 import textwrap
+import warnings
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import netdsl
 from netdsl import plugins
 from netdsl.cli.main import main
 from netdsl.diagnostics.diagnostic import UserError
+from netdsl.experiment.opened import opened
+from netdsl.experiment.planned import planned
+from netdsl.experiment.run import Options, job_of
+from netdsl.experiment.worker import Job, attempt
+from netdsl.loader import read_import
+from netdsl.pipeline import Spec
+from netdsl.plugins.used import Used, require
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "plugin"
 SPEC = EXAMPLE / "example.net"
@@ -146,7 +155,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_records_its_plug_ins(run: Path) -> None:
     about = json.loads((run / "run.json").read_text())
-    assert about["plugins"] == [{"name": "netdsl_extras", "version": "0.1"}]
+    assert [(p["name"], p["version"], len(p["code"])) for p in about["plugins"]] == [("netdsl_extras", "0.1", 16)]
     assert about["result"]["matthews"] > 0.2
     assert about["result"]["onnx_difference"] < 1e-5
 
@@ -419,7 +428,7 @@ def test_the_how_to_page_as_it_is_written(tmp_path: Path, monkeypatch: pytest.Mo
     for line in lines:
         assert main(line.split()[1:]) == 0, line
     about = json.loads((tmp_path / "runs" / "line" / "run.json").read_text())
-    assert about["plugins"] == [{"name": "softer", "version": "0.1"}]
+    assert [(p["name"], p["version"]) for p in about["plugins"]] == [("softer", "0.1")]
     assert about["result"]["onnx_difference"] < 1e-5
     assert about["result"]["worst"] == pytest.approx(about["result"]["onnx"]["worst"], rel=1e-5)
 
@@ -443,7 +452,7 @@ def test_an_installed_package_is_found_by_its_entry_point(tmp_path: Path) -> Non
     done = run("train", f"{SPEC}:Points", *settings)
     assert done.returncode == 0, done.stderr
     about = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert about["plugins"] == [{"name": "extras", "version": "0.1"}]
+    assert [(p["name"], p["version"]) for p in about["plugins"]] == [("extras", "0.1")]
 
 
 @pytest.mark.slow
@@ -475,3 +484,118 @@ experiment Rates for Moons {
   measure = [test.matthews, test.top1]
 }
 """
+
+
+OWN = (
+    BEGIN
+    + """plugin = Plugin("own", version="1")
+
+@plugin.loss("own_torch:compute")
+class Own(Loss, frozen=True, tag="own_loss"):
+    "One of its own."
+"""
+)
+
+SMALL = """net Small {
+  input x [2]
+  linear(2)
+}
+recipe R for Small {
+  data = two_moons(samples=20)
+  epochs = 1
+  loss = own_loss
+  init = weights("pre") -> pretrained("pre2")
+}
+experiment E for Small {
+  recipe = R
+  seeds = 1
+  measure = [params]
+}
+"""
+
+
+def job_in(path: Path) -> Job:
+    """The first run of the experiment in a file, as a worker takes it."""
+    spec = Spec(netdsl.Source(path.read_text(), str(path)), read_import)
+    setting = opened(spec, "E", {}, {})[0]
+    trial = planned(setting, next(iter(setting.experiment.cells())), 1e9).trials[0]
+    return job_of(setting, path.parent / "out", trial, Options())
+
+
+def test_the_key_of_a_run_holds_the_code_of_plug_ins_and_the_weights(tmp_path: Path) -> None:
+    module, torch = tmp_path / "own.py", tmp_path / "own_torch.py"
+    spec, weights = tmp_path / "e.net", [tmp_path / name / "model.safetensors" for name in ("pre", "pre2")]
+    for path in weights:
+        path.parent.mkdir()
+        path.write_bytes(b"1")
+    module.write_text(OWN)
+    torch.write_text("def compute(component, output, target): return output.mean(1)\n")
+    spec.write_text(SMALL)
+    plugins.load("own", str(tmp_path))
+    keys = [job_in(spec).key]
+    assert job_in(spec).key == keys[0]
+    assert "own_torch" not in sys.modules
+    for path in (module, torch, *weights):
+        path.write_bytes(path.read_bytes() + b"\n")
+        keys.append(job_in(spec).key)
+    assert len({*keys}) == 5
+
+
+def test_workers_look_where_the_plug_in_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project's plug-in lies beside its pyproject.toml, which may be above the working directory."""
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    name = written(
+        tmp_path, "project_plug", OWN.replace("own_loss", "project_loss").replace("own_torch:compute", "math:sqrt")
+    )
+    plugins.load(name, "..")
+    spec = tmp_path / "e.net"
+    spec.write_text(SMALL.replace("own_loss", "project_loss"))
+    job = job_in(spec)
+    assert (name, str(tmp_path)) in job.plugins
+    plugins.unload(name)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p != str(tmp_path)])
+    sys.modules.pop(name)
+    assert "plug-in" not in attempt(replace(job, source="", text="")).said
+    assert name in {p.name for p in plugins.loaded()}
+
+
+def test_another_version_is_noted_when_a_run_is_opened(tmp_path: Path) -> None:
+    plugins.load(
+        written(
+            tmp_path, "versioned", OWN.replace("own_loss", "versioned_loss").replace("own_torch:compute", "math:sqrt")
+        ),
+        str(tmp_path),
+    )
+    with pytest.warns(UserWarning, match=r"the run in x was made with the plug-in `versioned` 0\.9; loaded is 1"):
+        require([Used("versioned", "0.9")], "the run in x")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        require([Used("versioned", "1")], "the run in x")
+
+
+def test_a_missing_package_whose_name_begins_that_of_the_plug_in(tmp_path: Path) -> None:
+    error = refused(written(tmp_path, "torchfoo_plug", "import torchfoo"), tmp_path)
+    assert (error.diagnostic.code, "No module named 'torchfoo'" in str(error)) == ("plugin-failed", True)
+
+
+def test_a_facet_of_a_base_class_is_guarded_too(tmp_path: Path) -> None:
+    text = """
+    from netdsl.plugins import *
+    plugin = Plugin("based")
+
+    class Base(Op, frozen=True):
+        def infer(self, assume, *x):
+            return {}["shape"]
+
+    @plugin.op("based")
+    class Based(Base, frozen=True):
+        "Its base infers."
+        without_onnx = "it is for a test"
+        examples = (Example("based"),)
+        def torch(self, *x):
+            return Torch(None, Call("torch.abs", (X(),)))
+    """
+    error = refused(written(tmp_path, "based_plug", text), tmp_path)
+    assert error.diagnostic.code == "unfit-plugin"
+    assert "`infer` of the op `based` of the plug-in `based` failed: KeyError" in str(error)

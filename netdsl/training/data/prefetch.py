@@ -78,7 +78,7 @@ def loaded(
         return
     loader: DataLoader[Any] = DataLoader(
         Reading(read), batch_size=None, sampler=jobs, num_workers=workers, prefetch_factor=AHEAD, collate_fn=_as_it_is,
-        pin_memory=pinned, worker_init_fn=partial(_begin, tuple(p.name for p in loaded_plugins())),
+        pin_memory=pinned, worker_init_fn=partial(_begin, tuple(p.place for p in loaded_plugins())),
         generator=torch.Generator(),  # the common one belongs to dropout
     )  # fmt: skip
     iterator = iter(loader)
@@ -112,12 +112,12 @@ def _as_it_is(found: Any) -> Any:
     return found
 
 
-def _begin(plugins: tuple[str, ...], number: int) -> None:
+def _begin(plugins: tuple[tuple[str, str], ...], number: int) -> None:
     """Begin as a process that reads: with the plug-ins of the training process, which alone is interrupted."""
-    if plugins:
-        from netdsl.plugins.loading import load_all
+    for name, folder in plugins:
+        from netdsl.plugins.loading import load
 
-        load_all(plugins)
+        load(name, folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

@@ -1,0 +1,43 @@
+"""The weights on the disk that a recipe's runs begin with or learn from, as part of the key of a run."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import file_digest
+from pathlib import Path
+
+from netdsl.recipe.annotations import arguments
+from netdsl.recipe.component import Component
+from netdsl.recipe.schema import Recipe
+
+BESIDE = ("config.json", "preprocessor_config.json")
+"""Files of a folder of weights that say how images are prepared for them."""
+
+SUFFIXES = (".safetensors", ".onnx", ".bin", ".pt", ".pth")
+
+
+def digests(recipe: Recipe, base: Path) -> list[list[str]]:
+    """The path of each file of weights that a recipe names, as it is written, with its SHA-256. Paths are relative to
+    `base`. A name of the Hub is no path: its revision is part of the recipe."""
+    components: tuple[Component, ...] = (*recipe.init, *((recipe.distill,) if recipe.distill is not None else ()))
+    paths = [getattr(c, n) for c in components for n, a in arguments(type(c)).items() if a.kind.path]
+    return [[path, file.name, _sha256(file)] for path in paths if path for file in _files(base / path)]
+
+
+def _files(path: Path) -> list[Path]:
+    """A file itself; of a folder, those that hold weights or say how they are used."""
+    if path.is_dir():
+        return sorted(p for p in path.iterdir() if p.is_file() and (p.suffix in SUFFIXES or p.name in BESIDE))
+    return [path] if path.is_file() else []
+
+
+def _sha256(path: Path) -> str:
+    about = path.stat()
+    return _digest(path, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(256)
+def _digest(path: Path, size: int, time: int) -> str:
+    """A digest that every run of a grid asks for: computed again once the file has another size or time."""
+    with open(path, "rb") as file:
+        return file_digest(file, "sha256").hexdigest()
