@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
-from onnx import ModelProto, TensorProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from netdsl.backends.onnx.check import runnable
 from netdsl.backends.onnx.session import Session
@@ -119,10 +119,17 @@ def hiding(model: ModelProto) -> frozenset[str]:
     for node in model.graph.node:
         if node.op_type in MOVES and node.input[0] in moved:
             moved[node.output[0]] = moved[node.input[0]]
-        place = SCALES.get(node.op_type, -1)
-        inputs = node.input if place is None else node.input[place : place + 1] if place >= 0 else ()
-        found |= {moved[name] for name in inputs if name in moved}
+        found |= {moved[name] for name in _scales(node) if name in moved}
     return frozenset(name for name in found if not numpy_helper.to_array(tensors[name]).any())
+
+
+def _scales(node: NodeProto) -> list[str]:
+    """The inputs of a node that multiply the others."""
+    if node.op_type not in SCALES:
+        return []
+    place = SCALES[node.op_type]
+    inputs = list(node.input)
+    return inputs if place is None else inputs[place : place + 1]
 
 
 def stirred(model: ModelProto, names: frozenset[str] | None = None) -> ModelProto:
