@@ -70,6 +70,15 @@ def write(path: str, content: str | bytes) -> int:
     return len(data)
 
 
+def check_apart(*paths: str | None) -> None:
+    """Raise Failure where two of the files that a command reads and writes are the same one."""
+    known: set[str] = set()
+    for path in filter(None, paths):
+        if (real := os.path.realpath(path)) in known:
+            raise Failure(f"{path} would be written over itself", "name another file to write")
+        known.add(real)
+
+
 @contextmanager
 def replacing(path: str) -> Iterator[str]:
     """A temporary path to write to, which takes the place of `path` if nothing is raised. Raises Failure."""

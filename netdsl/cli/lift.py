@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from netdsl.cli.failure import OK, Failure, unreadable
-from netdsl.cli.files import write
+from netdsl.cli.files import check_apart, write
 
 if TYPE_CHECKING:
     from netdsl.lift.lift import Lift
@@ -41,10 +41,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from netdsl.lift.names import is_name
+    from netdsl.ops import REGISTRY
     from netdsl.render.status import working
 
-    if not is_name(args.name):
-        raise Failure(f"`{args.name}` is no name of a net", "letters, digits and `_`, and no word of the language")
+    if not is_name(args.name) or args.name in REGISTRY:
+        raise Failure(
+            f"`{args.name}` is no name of a net", "letters, digits and `_`, no word of the language and no op"
+        )
+    check_apart(args.model, args.output, args.weights)
     with working(f"lifting {args.model}"):
         found = _lifted(args)
     if args.weights:

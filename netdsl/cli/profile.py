@@ -27,6 +27,8 @@ examples:
   netdsl profile runs/LeNet5-1
 """
 
+MOST_STEPS = 10_000
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_target(parser, what="a spec, and after a colon a net or a recipe of it; or a run directory")
@@ -38,8 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.steps < 1:
-        raise Failure("`--steps` is the number of steps that are measured", "for example `--steps 10`")
+    if not 1 <= args.steps <= MOST_STEPS:
+        raise Failure(f"`--steps` goes from 1 to {MOST_STEPS:,}, found {args.steps}", "for example `--steps 10`")
     from netdsl.cli.training import guarded
 
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # torch's tracer speaks on the error stream

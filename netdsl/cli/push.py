@@ -62,6 +62,8 @@ def _check_names(args: argparse.Namespace) -> None:
 
     if args.folder is not None and Path(args.folder).is_dir() and any(Path(args.folder).iterdir()):
         raise Failure(f"{args.folder} is not empty", "name a new folder")
+    if args.folder is not None and Path(args.folder).resolve().is_relative_to(Path(args.run).resolve()):
+        raise Failure(f"{args.folder} lies in the run", "name a folder outside of it")
     if args.repo is not None and not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", args.repo):
         raise Failure(f"`{args.repo}` is not the name of a repository", "`--repo user/name`")
     if args.license is not None and not re.fullmatch(r"[\w.+-]+", args.license):

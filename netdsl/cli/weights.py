@@ -11,7 +11,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from netdsl.cli.failure import WRONG, Failure, unreadable
-from netdsl.cli.files import write
+from netdsl.cli.files import check_apart, write
 from netdsl.cli.foreign import add_rules, fresh, read_foreign, repository_of, rules_of
 from netdsl.cli.target import add_target, live_module, open_net
 from netdsl.diagnostics.diagnostic import UserError
@@ -80,6 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     net = open_net(args)
     repository = _repository(args)
+    check_apart(args.file, args.output, args.stub)
     foreign = read_foreign(args.file, args.inside)
     found = _matched(net, foreign, args)
     if args.json:

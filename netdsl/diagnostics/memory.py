@@ -18,6 +18,10 @@ WORDS = (
 """Torch's messages on a GPU, on a CPU under Linux, Windows and macOS; onnxruntime's; the C++ library's."""
 
 
+class NoRoom(MemoryError):  # noqa: N818 - it is what is said
+    """Memory that is known not to suffice, before anything is made."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out. On a CPU, torch raises a plain RuntimeError that only its message distinguishes."""
     return isinstance(error, MemoryError) or (
@@ -29,6 +33,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def out_of_memory(error: BaseException, less: str = "a smaller net, batch or data set needs less") -> Diagnostic:
     """The diagnostic of memory that ran out; `less` is the hint."""
+    if isinstance(error, NoRoom):
+        return diagnostic("out-of-memory", f"there is not enough memory: {error}", None, "a smaller net needs less")
     if isinstance(error, MemoryError):
         what = f": {error}" if str(error) else ""
         return diagnostic("out-of-memory", f"there is not enough memory{what}", None, less)
@@ -36,10 +42,10 @@ def out_of_memory(error: BaseException, less: str = "a smaller net, batch or dat
 
 
 def check_room(what: str, needed: int) -> None:
-    """Raise MemoryError, in words, where `what` takes more bytes than are free."""
+    """Raise NoRoom, in words, where `what` takes more bytes than are free."""
     there = available()
     if there is not None and needed > there:
-        raise MemoryError(f"{what} take {said(needed)} of memory, and {said(there)} are free")
+        raise NoRoom(f"{what} take {said(needed)} of memory, and {said(there)} are free")
 
 
 def said(size: int) -> str:

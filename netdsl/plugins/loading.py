@@ -71,7 +71,7 @@ def _check(name: str, wrong: list[str]) -> None:
 
 def _imported(name: str, folder: str) -> tuple[Any, str]:
     """The value that a name means, and the version of its package."""
-    point = _entry_point(name)
+    point = _found(name)
     path = list(sys.path)
     if folder not in path:
         sys.path.append(folder)
@@ -94,6 +94,19 @@ def _imported(name: str, folder: str) -> tuple[Any, str]:
 def _is_of(module: str, missing: str) -> bool:
     """Whether a missing module is this one or a package that it would lie in."""
     return module == missing or module.startswith(f"{missing}.")
+
+
+def _found(name: str) -> Any:
+    """The entry point of a name; None for a module. Raises UserError for what can be neither."""
+    point = _entry_point(name)
+    if point is None and not _is_module(name.partition(":")[0]):
+        raise _unknown(name)
+    return point
+
+
+def _is_module(name: str) -> bool:
+    """Whether a module can be called this."""
+    return all(map(str.isidentifier, name.split(".")))
 
 
 def _attribute(module: Any, attribute: str, name: str) -> Any:
@@ -119,6 +132,10 @@ def _unknown(name: str) -> UserError:
     from netdsl.diagnostics.diagnostic import did_you_mean
 
     installed = sorted({point.name for point in entry_points(group=GROUP)})
+    if name.endswith(".py") or "/" in name or os.sep in name:
+        module = name.replace(os.sep, "/").rpartition("/")[2].removesuffix(".py")
+        hint = f"a plug-in is named as Python imports it, from the folder of its file: `--plugin {module}`"
+        return UserError("unknown-plugin", f"there is no plug-in `{name}`: it is written as a file", hint)
     there = f"installed: {', '.join(installed)}" if installed else "no installed package registers one"
     hint = did_you_mean(name, installed) or f"{there}; a module is looked for in the working directory too"
     return UserError("unknown-plugin", f"there is no plug-in `{name}`", hint)

@@ -41,6 +41,8 @@ def diagnosed(error: Exception, setting: str) -> Diagnostic | None:
         return diagnostic("damaged-checkpoint", str(error))
     if isinstance(error, PermissionError):
         return diagnostic("unreadable", f"{error.filename}: {error.strerror}")
+    if isinstance(error, MemoryError):  # of the weights, or of arrays of the data: not of a batch
+        return out_of_memory(error)
     if is_out_of_memory(error):
         less = f"{setting} computes the gradient of the same batch from fewer samples at a time"
         return out_of_memory(error, less)

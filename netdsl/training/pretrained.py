@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from netdsl.planning.preparation import prepared_as
 from netdsl.recipe.inits import Pretrained
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataSet
-from netdsl.weights.hub import of_hub
-from netdsl.weights.repository import Repository, described
+from netdsl.weights.hub import beside, of_hub
+from netdsl.weights.repository import Repository
 
 COMMERCE = "warning: the licence {} of {} forbids commercial use"
 
@@ -80,7 +79,4 @@ def taken_over(recipe: Recipe, program: Program, base: Path) -> TakenOver:
 
 def repository_of(component: Pretrained, base: Path) -> Repository:
     """Where a component's weights lie: in a folder beside the spec, or in the Hub's cache."""
-    beside = base / component.name
-    if os.path.isdir(beside):
-        return described(str(beside), beside, "")
-    return of_hub(component.name, component.revision or None)
+    return beside(component.name, base / component.name) or of_hub(component.name, component.revision or None)

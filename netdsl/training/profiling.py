@@ -61,6 +61,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     device: str
     threads: int
     batch: int
+    samples: float
     steps: int
     step: float
     phases: dict[str, float]
@@ -109,13 +110,19 @@ def profile(prepared: Prepared, loop: Trainer, steps: int) -> Profile:
         loop.feed.end()
     parts: dict[str, float] = {name: clock.seconds[name] / steps for name in STEP}
     evaluation, every = _evaluation(loop)
-    recipe = loop.recipe
+    recipe, samples = loop.recipe, _samples(loop, range(WARM, WARM + steps))
     return Profile(
         net=prepared.net.name, recipe=recipe.name, data=prepared.data.name, device=str(loop.device),
-        threads=torch.get_num_threads(), batch=recipe.batch, steps=steps, step=whole, phases=parts,
+        threads=torch.get_num_threads(), batch=recipe.batch, samples=samples, steps=steps, step=whole,
+        phases=parts,
         other=max(0.0, whole - sum(parts.values())), waiting=waiting, copies=copies, evaluation=evaluation,
         every=every, layers=layers, hints=_hints(loop, whole, parts, waiting, evaluation, every),
     )  # fmt: skip
+
+
+def _samples(loop: Trainer, steps: range) -> float:
+    """Samples of a step: fewer than the batch at the end of an epoch, or where the data has fewer."""
+    return sum(map(loop.feed.count, steps)) / len(steps)
 
 
 def _phases(loop: Trainer, steps: int) -> tuple[float, Clock, float]:
@@ -170,7 +177,7 @@ def _layers(prepared: Prepared, loop: Trainer, steps: range) -> tuple[LayerTime,
         for hook in hooks:
             hook.remove()
     forward, backward = attributed(found.events() or (), gpu)
-    return by_line(prepared.net.checked, forward, backward, len(steps), loop.recipe.batch)
+    return by_line(prepared.net.checked, forward, backward, len(steps), _samples(loop, steps))
 
 
 def _marked(name: str, module: nn.Module) -> list[Any]:
@@ -223,7 +230,7 @@ def _module_of(event: Any) -> str | None:
     return None
 
 
-def by_line(program: Program, forward: Times, backward: Times, steps: int, batch: int) -> tuple[LayerTime, ...]:
+def by_line(program: Program, forward: Times, backward: Times, steps: int, samples: float) -> tuple[LayerTime, ...]:
     """Seconds of modules by path as seconds of a step by line of the spec, the slowest first."""
     nodes: dict[int, list[Node]] = defaultdict(list)
     for node in flatten(program, training=True):
@@ -234,7 +241,7 @@ def by_line(program: Program, forward: Times, backward: Times, steps: int, batch
         paths = tuple(dict.fromkeys(n.layer_path for n in own))
         ahead, back = (_seconds(way, paths) / steps for way in (forward, backward))
         macs = sum(map(_macs, own))
-        flops = 2 * macs * batch * (1 + BACKWARD) / (ahead + back) if back > 0 else 0.0
+        flops = 2 * macs * samples * (1 + BACKWARD) / (ahead + back) if back > 0 else 0.0
         found.append(LayerTime(line, paths, ahead, back, macs, flops))
     known = [path for layer in found for path in layer.layers]
     ahead, back = (_seconds(way, way.keys() - set(known)) / steps for way in (forward, backward))

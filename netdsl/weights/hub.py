@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -44,7 +43,15 @@ def looks_like_a_path(name: str) -> bool:
 
 def find(name: str, revision: str | None = None) -> Repository:
     """A folder, or what `of_hub` gives for a name. Raises WeightsError."""
-    return described(name, Path(name), "") if os.path.isdir(name) else of_hub(name, revision)
+    return beside(name, Path(name)) or of_hub(name, revision)
+
+
+def beside(name: str, path: Path) -> Repository | None:
+    """What a folder holds; None where there is none. Raises WeightsError, also for a file."""
+    if path.is_file():
+        how = f'`--weights {name}`, in a recipe `init = weights("{name}")`'
+        raise WeightsError("unfit-weights", f"{name} is a file, neither a folder nor the name of a repository", how)
+    return described(str(path), path, "") if path.is_dir() else None
 
 
 def of_hub(name: str, revision: str | None = None) -> Repository:

@@ -15,8 +15,11 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from netdsl.diagnostics.diagnostic import first_line
 from netdsl.weights.unwrap import WeightsError
 
+LOOKED_FOR = "a model.safetensors is looked for, as on the Hub"
+NO_JSON = "it says how images are prepared: load it again, or delete it where the recipe says that itself"
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 RESAMPLE = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 """Pillow's numbers of them, as `preprocessor_config.json` has them."""
@@ -94,10 +97,10 @@ def forbids_commerce(license: str) -> bool:
 
 def described(name: str, folder: Path, revision: str) -> Repository:
     """What a folder says of its weights. Raises WeightsError where it has none that are safetensors."""
-    weights = sorted(p.name for p in folder.glob("*.safetensors"))
+    weights = sorted(p.name for p in folder.glob("*.safetensors") if p.is_file())
     if not weights:
         pickled = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pth", ".pt"))
-        hint = f"{pickled[0]} can be named itself: `netdsl weights SPEC FILE`" if pickled else None
+        hint = f"{pickled[0]} can be named itself: `netdsl weights SPEC FILE`" if pickled else LOOKED_FOR
         raise WeightsError("no-such-file", f"{name} holds no safetensors", hint)
     digests = {file: _sha256(folder / file) for file in weights}
     config, processor = _json(folder / "config.json"), _json(folder / "preprocessor_config.json")
@@ -221,8 +224,14 @@ def _interpolation(value: Any) -> str:
 
 
 def _json(path: Path) -> dict[str, Any]:
+    """What a file says; nothing where there is none. Raises WeightsError for one that cannot be read: images would be
+    prepared otherwise than for the weights."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+    except FileNotFoundError:
         return {}
-    return found if isinstance(found, dict) else {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError("unreadable-weights", f"{path} cannot be read: {first_line(error)}", NO_JSON) from None
+    if not isinstance(found, dict):
+        raise WeightsError("unreadable-weights", f"{path} is no JSON object", NO_JSON)
+    return found

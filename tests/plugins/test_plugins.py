@@ -599,3 +599,15 @@ def test_a_facet_of_a_base_class_is_guarded_too(tmp_path: Path) -> None:
     error = refused(written(tmp_path, "based_plug", text), tmp_path)
     assert error.diagnostic.code == "unfit-plugin"
     assert "`infer` of the op `based` of the plug-in `based` failed: KeyError" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("../softer", "--plugin softer"), ("softer.py", "--plugin softer"), ("a/softer.py", "--plugin softer"),
+     ("", "installed"), (".", "installed"), ("a..b", "installed"), ("a b", "installed")],
+)  # fmt: skip
+def test_what_is_no_name_of_a_module(name: str, hint: str, tmp_path: Path) -> None:
+    found = refused(name, tmp_path).diagnostic
+    assert found.code == "unknown-plugin"
+    assert found.hint is not None
+    assert hint in found.hint

@@ -107,3 +107,19 @@ def test_a_run_is_profiled_and_left_as_it_is(spec: Path, tmp_path: Path, capsys:
     assert main(["profile", str(tmp_path / "run"), "--set", "batch=2"]) == 2
     assert main(["profile", str(spec), "--steps", "0"]) == 2
     capsys.readouterr()
+
+
+def test_samples_are_those_that_there_are(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["profile", str(spec), "--set", "batch=100000", "--steps", "1", "--json", "--device", "cpu"]
+    assert main(given) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["batch"], found["samples"]) == (100_000, 1438)
+    conv = next(layer for layer in found["layers"] if layer["line"] == 4)
+    seconds = conv["forward"] + conv["backward"]
+    assert conv["flops"] == pytest.approx(3 * 2 * conv["macs"] * 1438 / seconds)
+
+
+@pytest.mark.parametrize("steps", ["0", "-1", "10001"])
+def test_a_number_of_steps_that_is_none(spec: Path, steps: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", str(spec), "--steps", steps]) == 2
+    assert "goes from 1 to 10,000" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from recipe_harness import recipe
 from netdsl.cli.main import main
 from netdsl.diagnostics import memory
 from netdsl.training.data.dataset import DataError
+from netdsl.training.errors import diagnosed
 from netdsl.training.readers import read
 
 HUGE = """
@@ -40,6 +41,18 @@ def test_weights_that_cannot_fit_are_refused_before_they_are_drawn(
     assert "are free" in said
     assert "internal error" not in said
     assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_the_hint_is_of_what_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A smaller micro-batch helps activations, not weights or the arrays of the data."""
+    monkeypatch.setattr(memory, "available", lambda: 0)
+    with pytest.raises(MemoryError) as weights:
+        memory.check_room("the weights of `Huge`", 2**40)
+    activations = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+    found = [diagnosed(e, "`micro_batch`") for e in (weights.value, MemoryError("an array"), activations)]
+    hints = [d.hint or "" for d in found if d is not None]
+    assert [("micro_batch" in h) for h in hints] == [False, False, True]
+    assert hints[0] == "a smaller net needs less"
 
 
 def test_check_says_nothing_of_memory(tmp_path: Path) -> None:

@@ -24,8 +24,9 @@ from netdsl.recipe.inits import Pretrained
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Channel, Fixed, ImageFolder, Nothing, Synthetic
 from netdsl.training.setup import prepare
-from netdsl.weights.hub import find, mistake_of
+from netdsl.weights.hub import beside, find, mistake_of
 from netdsl.weights.repository import Preparation, described, of_timm, of_transformers
+from netdsl.weights.unwrap import WeightsError
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 CARD = "---\nlicense: {}\ntags:\n- image-classification\n---\n# A card\n"
@@ -337,7 +338,7 @@ def test_a_repository_of_transformers(tmp_path: Path) -> None:
     config = {"architectures": ["ResNet"], "id2label": {"0": "tench", "1": "goldfish"}}
     found = described("x", repository(tmp_path / "hf", config, "other\nlicense_name: llama2"), "")
     assert (found.classes, found.license, found.images) == (("tench", "goldfish"), "llama2", Preparation())
-    counted = repository(tmp_path / "b", {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}, preprocessor_config=[])
+    counted = repository(tmp_path / "b", {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}, preprocessor_config={})
     assert described("x", counted, "").classes == ()
 
 
@@ -429,3 +430,20 @@ def test_a_folder_is_looked_for_beside_the_spec(base: Path, tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"no repository elsewhere|package `huggingface_hub`"):
         prepared(base, "Two", init=(Pretrained("elsewhere"),))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "\xff"])
+def test_a_file_of_the_preparation_that_cannot_be_read(text: str, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(WeightsError, match=r"config\.json"):
+        described("x", tmp_path, "")
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "some.pth").write_bytes(b"")
+    with pytest.raises(WeightsError, match="is a file") as refused:
+        beside("some.pth", tmp_path / "some.pth")
+    assert refused.value.hint is not None
+    assert 'weights("some.pth")' in refused.value.hint
+    assert beside("none", tmp_path / "none") is None

@@ -165,6 +165,12 @@ def test_what_is_wrong_is_said(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_in_the_run_is_refused(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["push", f"{base}/run", f"{base}/run/sub"]) == 2
+    assert "lies in the run" in capsys.readouterr().err
+    assert not (base / "run" / "sub").exists()
+
+
 def test_an_upload_is_of_the_whole_folder(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[Any] = []
 

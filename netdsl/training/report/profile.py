@@ -15,7 +15,7 @@ def profile_text(found: Profile, lines: dict[int, str], paint: Paint = PLAIN) ->
     """The whole profile; `lines`: the text of the spec by line."""
     on = f"{found.device}, {found.threads} thread{'s' * (found.threads != 1)}"
     head = f"{found.net} on {found.data}, batch {found.batch}, {on}"
-    speed = f"{_time(found.step)} a step, {found.batch / found.step:,.0f} samples/s (mean of {found.steps} steps)"
+    speed = f"{_time(found.step)} a step, {found.samples / found.step:,.0f} samples/s (mean of {found.steps} steps)"
     parts = [paint(head, "bold") + f"\n{speed}", _phases(found, paint)]
     if found.layers:
         parts.append(_layers(found, lines, paint))
