@@ -10,7 +10,7 @@ from netdsl.tensors import TensorType
 
 HELPER = '''\
 def propagate(x: Tensor, source: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Rows of x [N, M, ...] sent along edges [N, E], times their weight [N, E, ...], summed where they arrive.
+    """Rows of x [N, M, ...] sent along edges [N, E], times their weight [N, E, ...], and summed.
 
     Some messages are computed at once, and again for the gradient: memory never holds all of them.
     """
@@ -26,7 +26,7 @@ def propagate(x: Tensor, source: Tensor, target: Tensor, weight: Tensor) -> Tens
         return (sent.reshape(*weight.shape, width) * weight[..., None]).flatten(1)
 
     total = torch.zeros_like(nodes, dtype=torch.result_type(x, weight))  # autocast: they may differ
-    for source, target, weight in zip(*(part.split(2**17) for part in edges)):
+    for source, target, weight in zip(*(part.split(2**17) for part in edges), strict=True):
         sent = torch.utils.checkpoint.checkpoint(
             messages, nodes, source, weight, use_reentrant=False, preserve_rng_state=False
         )
