@@ -77,9 +77,14 @@ class CheckpointManager:
             return
         assert self.folder is not None
         files.save_tensors(self.folder / CHECKPOINT, tensors, {"state": state, **about})
+        self._keep(state)
+        self._remove(state)
+
+    def _keep(self, state: State) -> None:
+        """Keep the newest checkpoint where the recipe says so."""
+        assert self.folder is not None
         if self.last > 1 or (self.every and state.step % self.every == 0):
             files.link(self.folder / CHECKPOINT, self.path("step", state.step))
-        self._remove(state)
 
     def save_best(self, state: State, weights: Mapping[str, Tensor]) -> None:
         """Write the weights of an evaluation that improved."""
@@ -114,9 +119,12 @@ class CheckpointManager:
             error.advise(self.advice())
             raise
         try:
-            return self.current(tensors), about, msgspec.convert(about["state"], State)
+            state = msgspec.convert(about["state"], State)
         except (KeyError, msgspec.ValidationError) as error:
             raise CheckpointError("damaged-checkpoint", f"{path} is not a checkpoint: {error}") from None
+        if file is None and self.writes:
+            self._keep(state)  # the run may have died between writing and keeping it
+        return self.current(tensors), about, state
 
     def advice(self) -> str:
         """How to continue where the newest checkpoint is damaged: from the newest that is not, if one is kept."""
