@@ -45,7 +45,7 @@ def opened(spec: Any, net: str | None, recipe: str | None, settings: dict[str, s
 
 def trainer(found: Any, data: DataSet, device: torch.device, folder: Path | None = None) -> Trainer:
     """The trainer of a run on these data, at its first step."""
-    choose_arithmetic(found.recipe)
+    choose_arithmetic(found.recipe, device)
     prepared = prepare(found.net, found.recipe, Path.cwd(), device, data)
     folder = Path(tempfile.mkdtemp()) if folder is None else folder
     return start(prepared, folder, ProcessGroup(), lambda what, numbers: None)

@@ -282,7 +282,7 @@ def propagate(op: Any, w: Weights, x: Tensor, source: Tensor, target: Tensor, we
     total = torch.zeros_like(x)
     for sample in range(len(x)):
         for s, t, factor in zip(source[sample], target[sample], weight[sample], strict=True):
-            total[sample, t] += factor.reshape(*factor.shape, *[1] * (x.ndim - 2 - factor.ndim)) * x[sample, s]
+            total[sample, t] += factor.reshape((*factor.shape, *[1] * (x.ndim - 2 - factor.ndim))) * x[sample, s]
     return total
 
 
