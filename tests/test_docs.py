@@ -25,8 +25,14 @@ FOLLOWED = "docs/tutorial.md"
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
+    """The blocks of a language, but for the files of a plug-in, which tests/plugins loads together."""
     found = ((str(page.relative_to(ROOT)), followed.blocks(page.read_text())) for page in PAGES)
-    return [(page, block.text) for page, inside in found for block in inside if block.language == language]
+    return [
+        (page, block.text)
+        for page, inside in found
+        for block in inside
+        if block.language == language and not (language == "python" and block.title)
+    ]
 
 
 def commands() -> list[Any]:
