@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from paths import ROOT
-from PIL import Image
+from photographs import write_photographs
 
 from netdsl.cli.main import main
 
@@ -29,17 +29,6 @@ OF_IMAGES = examples("data.md", "recipes.md")
 TASKS = examples("tasks.md")
 
 
-def images(folder: Path) -> None:
-    """Two classes of two photographs each, to train and to test on."""
-    generator = np.random.default_rng(0)
-    for split in ("train", "val"):
-        for label in ("cat", "dog"):
-            (folder / split / label).mkdir(parents=True)
-            for i in range(2):
-                pixels = generator.integers(0, 255, (270, 300, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / split / label / f"{i}.jpg")
-
-
 SHORT = {"Quick": ["--set", "epochs=1"], "Pets": ["--set", "epochs=1", "--set", "progressive.size=[64, 96]"]}
 """What makes an example short enough for every run of the tests; the others are slow."""
 
@@ -55,7 +44,7 @@ def test_the_recipe_trains(text: str, name: str, tmp_path: Path) -> None:
     if name != "Quick":  # the others read images, of as many classes as the reader's own
         settings = [*settings, "--set", "batch=2", "-p", "classes=2"]
         for folder in {"imagenet", *FOLDERS.findall(text)}:
-            images(tmp_path / folder)
+            write_photographs(tmp_path / folder, ("cat", "dog"), 2, (270, 300, 3), suffix="jpg")
     run = tmp_path / "run"
     assert main(["train", f"{tmp_path}/example.net:{name}", *settings, "-q", "--no-onnx", "-o", str(run)]) == 0
     about = json.loads((run / "run.json").read_text())

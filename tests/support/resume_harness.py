@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 from paths import ROOT, TESTS
+from safetensors.torch import load_file
 
 from netdsl.training.checkpoints.format import load_tensors
 
@@ -44,3 +47,22 @@ def assert_same(one: Path, other: Path) -> None:
     assert a.keys() == b.keys()
     for name in a:
         assert a[name] == b[name], name
+
+
+def log(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_close(one: Path, other: Path, loss: float = 1e-4, weights: float = 2e-5) -> None:
+    """The same losses at every step and evaluation, and the same weights, to rounding."""
+    lines = log(one), log(other)
+    assert [(x["kind"], x["step"]) for x in lines[0]] == [(x["kind"], x["step"]) for x in lines[1]]
+    for a, b in zip(*lines, strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], rel=loss), (a, b)
+        assert a.get("n") == b.get("n")
+        assert a.get("lr") == b.get("lr")
+    for name in ("model.safetensors", "best.safetensors"):
+        a, b = load_file(one / name), load_file(other / name)
+        assert a.keys() == b.keys()
+        for key in a:
+            np.testing.assert_allclose(a[key], b[key], rtol=2e-3, atol=weights, err_msg=key)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from PIL import Image
+from photographs import write_photographs
 
 import netdsl
 from netdsl.cli.main import main
@@ -77,13 +77,7 @@ def test_names_of_too_few_classes_are_refused(base: Path, capsys: pytest.Capture
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_an_image_that_breaks_in_the_middle_of_a_run_is_named(tmp_path: Path, workers: str) -> None:
     """The run is kept, and resumed once the file is whole it has the bits of one that never stopped."""
-    rng = np.random.default_rng(0)
-    for split in ("train", "val"):
-        for label in ("a", "b"):
-            (tmp_path / "d" / split / label).mkdir(parents=True)
-            for i in range(5):
-                pixels = rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(tmp_path / "d" / split / label / f"{i}.png")
+    write_photographs(tmp_path / "d", ("a", "b"), 5, (16, 16, 3))
     fields = f"epochs = 4\n batch = 4\n resident = 0\n workers = {workers}\n augment = random_resized_crop(8)"
     net = "net N { input image [3, 8, 8]\n conv(4, 3) -> relu -> gap -> linear(2) }"
     (tmp_path / "n.net").write_text(f'{net}\nrecipe R for N {{ data = imagefolder("d")\n {fields} }}\n')

@@ -11,10 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from resume_harness import assert_same, commands
+from resume_harness import assert_close, assert_same, commands, log
 from safetensors.torch import load_file
 from torch import nn
 
@@ -77,25 +76,6 @@ def train(folder: str, *settings: str, recipe: str = "Everything", processes: in
 def resume(folder: str, *settings: str, processes: int = 1) -> dict[str, Any]:
     given = [part for s in settings for part in ("--set", s)]
     return {"arguments": ["train", "--resume", folder, "--no-onnx", "-q", *given], "processes": processes}
-
-
-def log(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def assert_close(one: Path, other: Path) -> None:
-    """The same losses at every step and evaluation, and the same weights, to rounding."""
-    lines = log(one), log(other)
-    assert [(x["kind"], x["step"]) for x in lines[0]] == [(x["kind"], x["step"]) for x in lines[1]]
-    for a, b in zip(*lines, strict=True):
-        assert a["loss"] == pytest.approx(b["loss"], rel=1e-4), (a, b)
-        assert a.get("n") == b.get("n")
-        assert a.get("lr") == b.get("lr")
-    for name in ("model.safetensors", "best.safetensors"):
-        a, b = load_file(one / name), load_file(other / name)
-        assert a.keys() == b.keys()
-        for key in a:
-            np.testing.assert_allclose(a[key], b[key], rtol=2e-3, atol=2e-5, err_msg=key)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import onnxruntime
 import pytest
 import torch
 from missing import run_without
+from photographs import write_photographs
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -249,13 +250,7 @@ def test_an_onnx_file_knows_how_its_pictures_are_cut(
     base: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """resize and crop of the run's data, beside the file's input size."""
-    rng = np.random.default_rng(0)
-    for split in ("train", "val"):
-        for name in ("a", "b"):
-            (tmp_path / "data" / split / name).mkdir(parents=True)
-            for i in range(4):
-                pixels = rng.integers(0, 255, (13, 21), dtype=np.uint8)
-                Image.fromarray(pixels).save(tmp_path / "data" / split / name / f"{i}.png")
+    write_photographs(tmp_path / "data", ("a", "b"), 4, (13, 21))
     data = f'imagefolder("{tmp_path}/data", resize=10, crop=8, interpolation=bicubic)'
     given = [
         "--recipe",

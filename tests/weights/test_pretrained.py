@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from photographs import write_photographs
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
@@ -88,13 +89,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A spec, photographs of two classes, and a repository, all in one folder."""
     base = tmp_path_factory.mktemp("pretrained")
     (base / "nets.net").write_text(SPEC)
-    rng = np.random.default_rng(1)
-    for split in ("train", "val"):
-        for kind in ("cat", "dog"):
-            (base / "photos" / split / kind).mkdir(parents=True)
-            for i in range(4):
-                pixels = rng.integers(0, 256, (40, 30, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(base / "photos" / split / kind / f"{i}.png")
+    write_photographs(base / "photos", ("cat", "dog"), 4, (40, 30, 3), seed=1)
     repository(base / "small")
     return base
 

@@ -16,7 +16,7 @@ import onnxruntime
 import pytest
 import torch
 from msgspec.structs import replace
-from PIL import Image
+from photographs import write_photographs
 
 from netdsl.cli.main import main
 from netdsl.loader import load_source, read_import
@@ -53,13 +53,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("push")
     (base / "nets.net").write_text(SPEC)
     (base / "parts.net").write_text(PARTS)
-    rng = np.random.default_rng(1)
-    for split in ("train", "val"):
-        for kind in ("a cat", "dog: 'x'"):
-            (base / "photos" / split / kind).mkdir(parents=True)
-            for i in range(4):
-                pixels = rng.integers(0, 256, (40, 30, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(base / "photos" / split / kind / f"{i}.png")
+    write_photographs(base / "photos", ("a cat", "dog: 'x'"), 4, (40, 30, 3), seed=1)
     assert main(["train", f"{base}/nets.net", "-q", "-o", str(base / "run")]) == 0
     assert main(["push", f"{base}/run", f"{base}/pushed", "--license", "MIT"]) == 0
     return base
