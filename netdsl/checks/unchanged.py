@@ -16,7 +16,7 @@ from msgspec import Struct
 from netdsl.budget import UNITS
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.elaborate.elaborate import Elaborator
-from netdsl.elaborate.modules import Module
+from netdsl.elaborate.modules import Module, imported
 from netdsl.ir.model import Program
 from netdsl.syntax import ast
 from netdsl.syntax.parse import left_out
@@ -58,6 +58,8 @@ class Unchanged:
         self.memory = memory
         self.declarations = module.file.declarations
         self.relied: dict[bytes, Finished] = {}
+        self.owed: dict[int, int] = {}
+        """Units of work of the checks that are relied on, each once."""
         self.checked: dict[bytes, frozenset[int]] = {}
         self.right: set[bytes] = set()
 
@@ -86,8 +88,9 @@ class Unchanged:
             return False
         key = self._digest(what, parts)
         found = self.memory.find(key)
-        if found is not None and self._spent({**self.relied, key: found}) <= AFFORDED:
+        if found is not None and sum({**self.owed, id(found): found.spent}.values()) <= AFFORDED:
             self.relied[key] = found
+            self.owed[id(found)] = found.spent
             return True
         self.checked[key] = parts
         return False
@@ -108,17 +111,11 @@ class Unchanged:
 
     def is_doubtful(self, spent: int) -> bool:
         """Whether a check of everything might have spent the budget, where this one relied on others."""
-        return bool(self.relied) and spent + self._spent(self.relied) > UNITS
+        return bool(self.relied) and spent + sum(self.owed.values()) > UNITS
 
     def closure(self, index: int) -> frozenset[int]:
         """A declaration and all that it names, directly or through others."""
-        found = {index}
-        waiting = [index]
-        while waiting:
-            new = self._uses[waiting.pop()] - found
-            found |= new
-            waiting += new
-        return frozenset(found)
+        return _reached(index, self._uses)
 
     def using(self, declaration: ast.Node) -> Iterator[str]:
         """The nets that name a declaration, directly or through others."""
@@ -138,18 +135,21 @@ class Unchanged:
     def _digest(self, what: str, parts: frozenset[int]) -> bytes:
         digest = sha256(what.encode())
         for i in sorted(parts):
-            digest.update(b"\0" + self._texts[i].encode("utf-8", "surrogatepass"))
-            digest.update(self._imported(self.declarations[i]))
+            digest.update(self._digests[i])
         return digest.digest()
+
+    @cached_property
+    def _digests(self) -> list[bytes]:
+        """A digest of each declaration's text, and of the files that it imports, directly or through others."""
+        return [
+            sha256(text.encode("utf-8", "surrogatepass") + b"\0" + self._imported(declaration)).digest()
+            for text, declaration in zip(self._texts, self.declarations, strict=True)
+        ]
 
     def _imported(self, declaration: ast.Node) -> bytes:
         other = self.module.imports.get(declaration.module) if isinstance(declaration, ast.Import) else None
-        modules = () if other is None else (other, *other.below().values())
+        modules = () if other is None else (other, *imported(other))
         return b"".join(sha256(m.source.text.encode("utf-8", "surrogatepass")).digest() for m in modules)
-
-    @staticmethod
-    def _spent(relied: Mapping[bytes, Finished]) -> int:
-        return sum(f.spent for f in {id(f): f for f in relied.values()}.values())
 
     @cached_property
     def _index(self) -> dict[int, int]:
@@ -191,13 +191,19 @@ class Unchanged:
         found: dict[int, frozenset[int]] = {}
         for i in range(len(near)):
             if i not in found:
-                together, waiting = {i}, [i]
-                while waiting:
-                    new = near[waiting.pop()] - together
-                    together |= new
-                    waiting += new
-                found |= dict.fromkeys(together, frozenset(together))
+                together = _reached(i, near)
+                found |= dict.fromkeys(together, together)
         return [found[i] for i in range(len(near))]
+
+
+def _reached(start: int, near: Sequence[set[int]]) -> frozenset[int]:
+    """A declaration and all that can be reached from it."""
+    found, waiting = {start}, [start]
+    while waiting:
+        new = near[waiting.pop()] - found
+        found |= new
+        waiting += new
+    return frozenset(found)
 
 
 def _declared(declaration: ast.Declaration) -> Iterator[str]:

@@ -123,7 +123,7 @@ def _names(targets: list[str], nets: list[str]) -> list[str]:
 
 def _written(found: Probed, path: str) -> str:
     """What was found in the form that a file's name asks for."""
-    if path.endswith(".json"):
+    if path.lower().endswith(".json"):
         from netdsl.probe.model import data
 
         return json_text(data(found)) + "\n"
@@ -171,4 +171,4 @@ def _subject(args: argparse.Namespace, target: str, signals: list[str]) -> Subje
         if found.net is None or found.net.program is None or (found.recipe is None and (args.recipe or args.settings)):
             raise Refused(found.diagnostics)
         net, recipe = found.net, found.recipe or Recipe()
-    return Subject(of_known_sizes(net), recipe, Path(net.spec.source.name).parent, args.seed, args.samples)
+    return Subject(of_known_sizes(net), recipe, Path(split_target(target)[0]).parent, args.seed, args.samples)

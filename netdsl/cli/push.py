@@ -60,11 +60,13 @@ def _check_names(args: argparse.Namespace) -> None:
     """Raise Failure for a folder with anything in it, and for what is no name of a repository."""
     import re
 
+    from netdsl.weights.hub import NAME
+
     if args.folder is not None and Path(args.folder).is_dir() and any(Path(args.folder).iterdir()):
         raise Failure(f"{args.folder} is not empty", "name a new folder")
     if args.folder is not None and Path(args.folder).resolve().is_relative_to(Path(args.run).resolve()):
         raise Failure(f"{args.folder} lies in the run", "name a folder outside of it")
-    if args.repo is not None and not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", args.repo):
+    if args.repo is not None and ("/" not in args.repo or not NAME.fullmatch(args.repo)):
         raise Failure(f"`{args.repo}` is not the name of a repository", "`--repo user/name`")
     if args.license is not None and not re.fullmatch(r"[\w.+-]+", args.license):
         raise Failure(f"`{args.license}` is not the identifier of a licence", "for example apache-2.0, mit, cc-by-4.0")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -64,12 +64,10 @@ def _graphs(trained: Trained, path: Path) -> Iterator[Sample]:
         raise DataError("no-such-file", f"there is no file {path}")
     found = load_graphs(path)
     names = ("nodes", *(i.name for i in trained.inputs[1:]))
-    _check_shape(trained, found.features.shape, path)
     for at in range(len(found)):
         arrays = found.one(at)
-        missing = next((n for n in names if n not in arrays), None)
-        if missing is not None:
-            raise DataError("missing-column", f"{path} has no array `{missing}`", f"it has {', '.join(arrays)}")
+        _check_there(names, arrays, path)
+        _check_shape(trained, arrays["nodes"].shape[1:], path)
         yield Sample(f"{path}:{at + 1}", tuple(arrays[n] for n in names))
 
 
@@ -126,14 +124,19 @@ def _arrays(trained: Trained, path: Path) -> tuple[np.ndarray, ...]:
     names = [i.name for i in trained.inputs]
     if len(names) == 1 and names[0] not in arrays and "x" in arrays:
         arrays[names[0]] = arrays["x"]
-    missing = next((n for n in names if n not in arrays), None)
-    if missing is not None:
-        raise DataError("missing-column", f"{path} has no array `{missing}`", f"it has {', '.join(arrays)}")
+    _check_there(names, arrays, path)
     found = tuple(_numbers(arrays[n], n, path) for n in names)
     if found[0].ndim == len(trained.shape):
         found = _with_axis(found, trained)
     _check_shape(trained, tuple(found[0].shape[1:]), path)
     return found
+
+
+def _check_there(names: Iterable[str], arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """Raise DataError for an input that no array is called like."""
+    missing = next((n for n in names if n not in arrays), None)
+    if missing is not None:
+        raise DataError("missing-column", f"{path} has no array `{missing}`", f"it has {', '.join(arrays)}")
 
 
 def _with_axis(found: tuple[np.ndarray, ...], trained: Trained) -> tuple[np.ndarray, ...]:

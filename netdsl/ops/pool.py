@@ -41,7 +41,7 @@ class Pool(Op, frozen=True):
                 raise OpError(message, argument="padding", code="argument-value")
             output = (size + p + self._end(p, s, e) - e) // s + 1
             message = f"a window of {e} does not fit a size of {size} with padding {p}"
-            hint = f"at most {size}"
+            hint = f"at most {size}" if e == k and not p else None
             require(assume.at_least(output, 1), message, argument="kernel_size", code="kernel-too-large", hint=hint)
             if self.fills_window:
                 require(assume.at_least(size, k), message, argument="kernel_size", code="kernel-too-large")

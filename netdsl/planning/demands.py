@@ -26,7 +26,6 @@ from netdsl.recipe.inits import Fixup, Init, Pretrained, SkipInit, ZeroLastNorm
 from netdsl.recipe.places import NOWHERE, Places
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Data, Text
-from netdsl.weights.hub import looks_like_a_path, mistake_of
 from netdsl.weights.part import no_part, part
 
 
@@ -97,6 +96,8 @@ def _initialisation(program: Program, recipe: Recipe, places: Places) -> Iterato
 
 def _by_name(step: Pretrained, program: Program, places: Places) -> Iterator[Diagnostic]:
     """What is wrong with weights by name as far as nobody is asked for them."""
+    from netdsl.weights.hub import looks_like_a_path, mistake_of
+
     reason = None if looks_like_a_path(step.name) else mistake_of(step.name)
     if reason is not None:
         hint = "names are as on huggingface.co, such as timm/resnet50.a1_in1k; a folder with the files will do too"

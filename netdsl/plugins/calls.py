@@ -16,7 +16,7 @@ from netdsl.diagnostics.memory import is_out_of_memory
 from netdsl.ops.base import OpError
 from netdsl.plugins.plugin import Function
 
-HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
 
 
 class At(Struct, frozen=True):

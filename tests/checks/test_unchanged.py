@@ -159,3 +159,18 @@ def test_a_cancelled_check_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> N
     assert spec.diagnostics is not None
     assert budget.spent > 1 << 59
     assert not seen
+
+
+def test_two_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    """`m` imports `d`, which imports `c` and `p.b`; `p/b.net` imports its own `c`."""
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "c.net").write_text("block D() = relu\n")
+    (tmp_path / "p" / "b.net").write_text("from c import D\nblock B() = D()\n")
+    (tmp_path / "d.net").write_text("from c import C\nfrom p.b import B\nblock Both() = C() -> B()\n")
+    text = "from d import Both\nnet N {\n  input x [3, 8, 8]\n  Both()\n}\n"
+    memory = Memory()
+    for outer, mistakes in (("relu", 0), ("conv(3, 9, padding=0)", 1), ("relu", 0)):
+        (tmp_path / "c.net").write_text(f"block C() = {outer}\n")
+        found, fresh = (checked(text, str(tmp_path / "m.net"), m).diagnostics for m in (memory, None))
+        assert told(found) == told(fresh)
+        assert bool(found) == bool(mistakes)
