@@ -13,7 +13,7 @@ from netdsl.recipe.metrics import Metric
 from netdsl.recipe.optimizers import AdamW
 from netdsl.recipe.registry import accepted
 from netdsl.recipe.regularizers import Ema, LayerDecay, Lookahead, Stop, Swa
-from netdsl.recipe.retention import Keep
+from netdsl.recipe.retention import Best, Keep, Last
 from netdsl.recipe.schedules import Cosine, Phase, Warmup
 from netdsl.recipe.sources import Channel, Digits
 
@@ -218,6 +218,11 @@ class Recipe(Struct, frozen=True, kw_only=True):
     @property
     def has_end(self) -> bool:
         return self.epochs is not None or self.steps is not None
+
+    @property
+    def evaluated(self) -> Finals:
+        """The weights that are evaluated at the end: `final`, else the best where training may stop early."""
+        return self.final or (Last() if self.stop is None else Best())
 
 
 def updates_per_epoch(samples: int, batch: int, drop_last: bool) -> int:

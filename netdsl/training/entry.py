@@ -102,9 +102,10 @@ def train(request: Request, show: Show) -> int:
     folder = request.folder or files.new_folder(net.name)
     about = about_folds(net.name, written_arguments(net), dict(net.sizes), recipe, request.base)
     fresh = not (folder / files.ABOUT).exists()
+    written: list[Path] = []
     if fresh:
         folder.mkdir(parents=True, exist_ok=True)
-        files.write_spec(folder, net.spec.module, Path(library()))
+        written = files.write_spec(folder, net.spec.module, Path(library()))
         files.write_json(folder / files.RECIPE, recipe)
         files.write_json(folder / files.ABOUT, about)
 
@@ -116,9 +117,9 @@ def train(request: Request, show: Show) -> int:
 
     try:
         return run_folds(folder, about, recipe, one, show)
-    except DataError:
+    except UserError:
         if fresh:
-            forget_unbegun(folder, request.recipe.folds or 0)
+            forget_unbegun(folder, recipe.folds or 0, written)
         raise
 
 
@@ -180,7 +181,7 @@ def profiled(net: Net, recipe: Recipe, base: Path, name: str | None, steps: int)
     choose_threads(Request(net=net, recipe=recipe, base=base, folder=None))
     choose_arithmetic(recipe, device)
     prepared = prepare(net, recipe, base, device)
-    loop = start(prepared, Path(), ProcessGroup(), lambda what, numbers: None)
+    loop = start(prepared, None, ProcessGroup(), lambda what, numbers: None)
     check_batches(loop)
     return profile(prepared, loop, steps)
 

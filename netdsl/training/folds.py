@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -43,14 +43,18 @@ def run_folds(folder: Path, about: About, recipe: Recipe, one: RunOne, say: Call
     return 0
 
 
-def forget_unbegun(folder: Path, count: int) -> None:
-    """Take back the directory of a cross-validation whose first fold could not begin: another try finds it free."""
+def forget_unbegun(folder: Path, count: int, spec: Sequence[Path]) -> None:
+    """Take back the directory of a cross-validation whose first fold could not begin: another try finds it free.
+
+    `spec`: the files of its spec.
+    """
     paths = [path for _, path in directories(folder, count) if path.exists()]
     if any((path / files.ABOUT).exists() for path in paths):
         return
-    for name in (files.ABOUT, files.RECIPE, files.SPEC):
-        (folder / name).unlink(missing_ok=True)
-    for path in (*paths, folder):
+    for path in (*spec, folder / files.ABOUT, folder / files.RECIPE):
+        path.unlink(missing_ok=True)
+    inside = {parent for path in spec for parent in path.parents if parent.is_relative_to(folder)}
+    for path in (*paths, *sorted(inside, reverse=True), folder):
         with suppress(OSError):  # it holds something of another
             path.rmdir()
 

@@ -250,7 +250,7 @@ def _classes(program: Program, recipe: Recipe) -> int | None:
     return size if isinstance(size, int) and recipe.data.task != "numbers" else None
 
 
-def start(prepared: Prepared, folder: Path, ranks: ProcessGroup, watch: Watch) -> Trainer:
+def start(prepared: Prepared, folder: Path | None, ranks: ProcessGroup, watch: Watch) -> Trainer:
     """The loop of a run, at its first step."""
     p = prepared
     standard = kept_statistics(p.module, p.net.checked) if p.net.options.standard else None

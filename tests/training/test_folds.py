@@ -105,6 +105,19 @@ def test_more_folds_than_samples(base: Path, capsys: pytest.CaptureFixture[str])
     assert "`folds = 61` is more than the samples of" in capsys.readouterr().err
 
 
+def test_a_cross_validation_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
+    """Not even the files that its spec imports: the same command can be tried again."""
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "body.net").write_text("block Body() = relu -> linear(4)\n")
+    np.savez(tmp_path / "d.npz", x=np.zeros((8, 4), np.float32), y=np.arange(8) % 2)
+    net = "net N {\n  input x [4]\n  Body()\n  linear(2)\n}\n"
+    recipe = 'recipe R for N {\n  data = npz("d.npz")\n  epochs = 1\n  folds = 3\n  init = pretrained("gone")\n}\n'
+    (tmp_path / "n.net").write_text("from parts.body import Body\n\n" + net + recipe)
+    for _ in range(2):
+        assert main(["train", f"{tmp_path}/n.net", "-q", "-o", str(tmp_path / "run")]) != 0
+        assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [("folds = 1", "bad-value"), ('folds = 3\ndata = graph("g.npz")', "not-supported"), ("kfold = 3", "unknown-field")],

@@ -21,7 +21,7 @@ import torch
 from msgspec import Struct
 from torch import Tensor
 
-from netdsl.recipe.retention import Best, Improving, Last
+from netdsl.recipe.retention import Improving, Last
 from netdsl.recipe.schema import Recipe
 from netdsl.training.checkpoints import format as files
 from netdsl.training.errors import CheckpointError
@@ -59,7 +59,7 @@ class CheckpointManager:
         self.writes = writes and folder is not None
         self.last = recipe.keep.last
         self.every = recipe.keep.every.steps(per_epoch) or 1 if recipe.keep.every else 0
-        self.final = recipe.final or (Best() if recipe.stop else Last())
+        self.final = recipe.evaluated
         self.improving = self.final.count if isinstance(self.final, Improving) else 1
 
     @property

@@ -60,16 +60,18 @@ def check_free(folder: Path, resume: str) -> None:
         raise CheckpointError("not-empty", f"{folder} is not empty", hint)
 
 
-def write_spec(folder: Path, module: Module, library: Path) -> None:
-    """The spec, and beside it the files that it imports from its own folder."""
+def write_spec(folder: Path, module: Module, library: Path) -> list[Path]:
+    """Write the spec, and beside it the files that it imports from its own folder; returns the paths of all."""
     root = Path(module.source.name).parent.resolve()
-    write_atomic(folder / SPEC, module.source.text.encode())
+    texts = {folder / SPEC: module.source.text}
     for other in imported(module):
         path = Path(other.source.name).resolve()
         if path.is_relative_to(root) and not path.is_relative_to(library.resolve()):
-            target = folder / path.relative_to(root)
-            make_folder(target.parent)
-            write_atomic(target, other.source.text.encode())
+            texts[folder / path.relative_to(root)] = other.source.text
+    for target, text in texts.items():
+        make_folder(target.parent)
+        write_atomic(target, text.encode())
+    return list(texts)
 
 
 def write_json(path: Path, value: Any) -> None:

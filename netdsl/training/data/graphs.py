@@ -46,15 +46,14 @@ class Graphs(Struct, frozen=True, eq=False):
         places, of = _spans(self.edges_until, graphs)
         sizes = self.nodes_until[graphs + 1] - self.nodes_until[graphs]
         moved = sizes.cumsum(0) - sizes - self.nodes_until[graphs]
-        described = self.edge_features
         found = {
             "nodes": self.features[rows],
             "edges": self.edges[:, places] + moved[of],
             "graph": graph,
             "sizes": sizes,
         }
-        if described is not None:
-            found["edge_features"] = described[places]
+        if self.edge_features is not None and "edge_features" in self.takes:
+            found["edge_features"] = self.edge_features[places]
         return tuple(found[name][None] for name in self.takes)
 
     def subset(self, index: Tensor) -> Graphs:

@@ -227,7 +227,7 @@ def _muon(component: components.Muon, groups: Groups) -> list[Optimizer]:
     found: list[Optimizer] = []
     if matrices := [g for g in matrices if g["params"]]:
         options = {"momentum": component.momentum, "nesterov": component.nesterov, "adjust_lr_fn": component.adjust}
-        found.append(MatrixMuon(matrices, lr=component.lr, **options))
+        found.append(eager(MatrixMuon)(matrices, lr=component.lr, **options))
     if rest := [g for g in rest if g["params"]]:
         ratio = component.adamw_lr / component.lr
         scaled = [{**g, "lr_scale": g["lr_scale"] * ratio} for g in rest]
@@ -246,10 +246,10 @@ BUILDERS: Executors[Callable[[Any, Groups], list[Optimizer]]] = Executors(
         components.RmsProp: _rmsprop,
         components.Adagrad: _adagrad,
         components.Muon: _muon,
-        components.Lion: lambda component, groups: [Lion(groups, lr=component.lr, betas=component.betas)],
+        components.Lion: lambda component, groups: [eager(Lion)(groups, lr=component.lr, betas=component.betas)],
         components.Lamb: _adam(Lamb, max_norm="max_norm"),
         components.Lars: lambda component, groups: [
-            Lars(groups, lr=component.lr, momentum=component.momentum, trust=component.trust)
+            eager(Lars)(groups, lr=component.lr, momentum=component.momentum, trust=component.trust)
         ],
     },
 )

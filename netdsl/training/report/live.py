@@ -13,6 +13,7 @@ from torch import Tensor
 
 from netdsl.recipe.metrics import said, title
 from netdsl.training.report.charts import charts
+from netdsl.training.report.progress import left
 from netdsl.training.report.style import in_notebook
 
 EVERY = 1.0
@@ -73,8 +74,7 @@ class Live:
         shown = [(n, v) for n, v in held.items() if isinstance(v, float) and n not in ("epoch", "waiting")]
         parts = [f"{title(n)} {said(n, v)}" for n, v in shown]
         if not self.ended and self.step > self.start:
-            seconds = (time.monotonic() - self.began) / (self.step - self.start) * (self.total - self.step)
-            parts.append(f"{int(seconds) // 60}:{int(seconds) % 60:02d} left")
+            parts.append(left(time.monotonic() - self.began, self.step - self.start, self.total - self.step))
         return "".join(f", {part}" for part in parts)
 
     def _repr_html_(self) -> str:

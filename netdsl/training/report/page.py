@@ -9,7 +9,7 @@ from typing import Any
 
 from netdsl.recipe.component import component_name
 from netdsl.recipe.metrics import headline, said, title
-from netdsl.recipe.retention import Best, Improving, Last
+from netdsl.recipe.retention import Best, Improving
 from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
 from netdsl.training.checkpoints.format import write_atomic
 from netdsl.training.checkpoints.run_dir import RECIPE, About, read_log
@@ -81,7 +81,7 @@ def _summary(prepared: Prepared, result: dict[str, Any], about: About) -> list[s
 
 def shown_weights(recipe: Recipe) -> str:
     """The weights that the page is about: which step's, and whether they are an average."""
-    final = recipe.final or (Best() if recipe.stop is not None else Last())
+    final = recipe.evaluated
     average = "EMA of " if recipe.ema is not None else "SWA of " if recipe.swa is not None else ""
     if isinstance(final, Improving):
         return f"{average}the last {final.count} evaluations that improved"

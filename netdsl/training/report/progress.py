@@ -65,10 +65,7 @@ class Progress:
 
     def _left(self, step: int) -> str:
         """The time left, evaluations included, if what is left goes as what was done."""
-        spent = time.perf_counter() - self.began
-        seconds = round(spent / max(1, step - self.start) * (self.total - step))
-        hours, minutes = divmod(seconds // 60, 60)
-        return f"{hours}:{minutes:02d}:{seconds % 60:02d} left" if hours else f"{minutes}:{seconds % 60:02d} left"
+        return left(time.perf_counter() - self.began, step - self.start, self.total - step)
 
     def _evaluation(self, numbers: dict[str, Any]) -> None:
         shown = {k: v for k, v in numbers.items() if isinstance(v, float) and k not in ("epoch", "n")}
@@ -95,3 +92,10 @@ def _shown(name: str, value: float) -> str:
     if name == "waiting":
         return f"for data {value:.0%}"
     return said(name, value)
+
+
+def left(spent: float, done: int, todo: int) -> str:
+    """The time left, if the steps to do take as long as those that are done took in `spent` seconds."""
+    seconds = round(spent / max(1, done) * todo)
+    hours, minutes = divmod(seconds // 60, 60)
+    return f"{hours}:{minutes:02d}:{seconds % 60:02d} left" if hours else f"{minutes}:{seconds % 60:02d} left"

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from netdsl.inference.predictions import class_colors
 from netdsl.inference.trained import targets_of
@@ -111,8 +111,9 @@ def _classes(prepared: Prepared) -> list[str]:
     if not prepared.data.images or len(first) != 4 or first[1] not in (1, 3):
         return parts
     parts.append("<h2>Worst mistakes</h2>" if found.worst else "<p>There is no mistake on the test split.</p>")
-    figures = [_figure(prepared, test, mistake, classes) for mistake in found.worst]
-    note = "<p class=soft>On the right, where the net looks for its guess (Grad-CAM).</p>" if found.worst else ""
+    layer = _looks_through(prepared, test) if found.worst else None
+    figures = [_figure(prepared, test, mistake, classes, layer) for mistake in found.worst]
+    note = "" if layer is None else "<p class=soft>On the right, where the net looks for its guess (Grad-CAM).</p>"
     return [*parts, note, f"<div class=images>{''.join(figures)}</div>"]
 
 
@@ -133,11 +134,11 @@ def _each_class(result: dict[str, Any], classes: Sequence[str]) -> list[str]:
     return [f"<h2>Each class</h2><div class=scroll><table><tr>{head}</tr>{''.join(lines)}</table></div>"]
 
 
-def _figure(prepared: Prepared, test: Split, m: Mistake, classes: Sequence[str]) -> str:
+def _figure(prepared: Prepared, test: Split, m: Mistake, classes: Sequence[str], layer: nn.Module | None) -> str:
     """A mistake as the net sees it, and where it looks for its guess."""
     inputs = test.take(torch.tensor([m.index], device=test.target.device))[0]
     images = [inputs[0][0]]
-    heat = _looked_at(prepared, inputs, m.guess)
+    heat = None if layer is None else grad_cam(prepared.module, layer, inputs[0], m.guess)
     images += [] if heat is None else [overlay(inputs[0][0], heat)]
     shown = "".join(f'<img src="{data_url(x)}" alt="">' for x in images)
     said = f"<b>{escape(classes[m.truth])}</b> ({m.of_truth:.1%}) taken for <b>{escape(classes[m.guess])}</b>"
@@ -145,11 +146,10 @@ def _figure(prepared: Prepared, test: Split, m: Mistake, classes: Sequence[str])
     return f"<figure{wide}>{shown}<figcaption>{said} ({m.of_guess:.1%})</figcaption></figure>"
 
 
-def _looked_at(prepared: Prepared, inputs: tuple[Tensor, ...], guess: int) -> Tensor | None:
-    """The map of a class; None for a net without convolutions that end in maps, or with several inputs."""
-    module = prepared.module
-    layer = last_maps(module, lambda: module(*inputs)) if len(inputs) == 1 else None
-    return None if layer is None else grad_cam(module, layer, inputs[0], guess)
+def _looks_through(prepared: Prepared, test: Split) -> nn.Module | None:
+    """The layer of Grad-CAM; None for a net without convolutions that end in maps, or with several inputs."""
+    inputs = test.take(torch.zeros(1, dtype=torch.int64, device=test.target.device))[0]
+    return last_maps(prepared.module, lambda: prepared.module(*inputs)) if len(inputs) == 1 else None
 
 
 def _pairs(found: Confusions, classes: Sequence[str]) -> str:
