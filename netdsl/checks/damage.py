@@ -43,9 +43,9 @@ def _stands_clear(
     inside = _around(module, span)
     if inside is None or inside not in tainted:
         return True
-    own = [s.start for s in spans if inside.at.start <= s.start < inside.at.end]
     if isinstance(inside, ast.Experiment):
         return False  # an entry that could not be read is missing where its name stands
+    own = [s.start for s in spans if inside.at.start <= s.start < inside.at.end]
     return code != "no-value" and bool(own) and span.end <= min(own)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from netdsl.analysis import count
@@ -27,7 +26,7 @@ def check_expectations(module: Module, elaborator: Elaborator, programs: Program
                 _check(node, module, elaborator, programs)
 
 
-def _check(node: ast.Expect, module: Module, elaborator: Elaborator, programs: Mapping[str, Program | None]) -> None:
+def _check(node: ast.Expect, module: Module, elaborator: Elaborator, programs: Programs) -> None:
     name = node.target.id
     at = module.place(node.target.at)
     if name in module.unresolved:

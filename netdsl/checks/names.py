@@ -68,11 +68,12 @@ def _is_reached(declaration: ast.Block, elaborator: Elaborator) -> bool:
 def _unreported(module: Module, declaration: ast.Block, mistaken: list[int], reached: bool) -> list[Diagnostic]:
     """What means nothing in a block: in its statements with a mistake, or everywhere where no net has reached it."""
     nodes = list(_broken(declaration, mistaken)) if reached else [declaration]
-    names = _Names(module, declaration, mistaken) if nodes else None
+    if not nodes:
+        return []
+    names = _Names(module, declaration, mistaken)
     return [
         mistake
         for node in nodes
-        if names is not None
         for mistake in (*names.unknown(_called(node) if reached else _used(node)), *names.arguments(node))
     ]
 

@@ -59,8 +59,8 @@ def repository_of(args: argparse.Namespace, other: str | None) -> Repository | N
     from netdsl.weights.hub import find
 
     found = find(args.pretrained, args.revision)
-    if found.non_commercial:
-        print(f"warning: the licence {found.license} of {found.name} forbids commercial use", file=sys.stderr)
+    for line in found.warnings:
+        print(line, file=sys.stderr)
     return found
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from hashlib import file_digest
 from pathlib import Path
 
 from netdsl.recipe.annotations import arguments
 from netdsl.recipe.component import Component
 from netdsl.recipe.schema import Recipe
+from netdsl.weights.repository import sha256_of
 
 BESIDE = ("config.json", "preprocessor_config.json")
 """Files of a folder of weights that say how images are prepared for them."""
@@ -21,7 +20,7 @@ def digests(recipe: Recipe, base: Path) -> list[list[str]]:
     `base`. A name of the Hub is no path: its revision is part of the recipe."""
     components: tuple[Component, ...] = (*recipe.init, *((recipe.distill,) if recipe.distill is not None else ()))
     paths = [getattr(c, n) for c in components for n, a in arguments(type(c)).items() if a.kind.path]
-    return [[path, file.name, _sha256(file)] for path in paths if path for file in _files(base / path)]
+    return [[path, file.name, sha256_of(file)] for path in paths if path for file in _files(base / path)]
 
 
 def _files(path: Path) -> list[Path]:
@@ -29,15 +28,3 @@ def _files(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(p for p in path.iterdir() if p.is_file() and (p.suffix in SUFFIXES or p.name in BESIDE))
     return [path] if path.is_file() else []
-
-
-def _sha256(path: Path) -> str:
-    about = path.stat()
-    return _digest(path, about.st_size, about.st_mtime_ns)
-
-
-@lru_cache(256)
-def _digest(path: Path, size: int, time: int) -> str:
-    """A digest that every run of a grid asks for: computed again once the file has another size or time."""
-    with open(path, "rb") as file:
-        return file_digest(file, "sha256").hexdigest()

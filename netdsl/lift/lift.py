@@ -19,7 +19,7 @@ from netdsl.lift.fill import weights
 from netdsl.lift.idioms import idiomatic
 from netdsl.lift.model import Lifted, LiftError
 from netdsl.lift.proof import Comparison, compare, hiding, stirred
-from netdsl.lift.read import file_of
+from netdsl.lift.read import File, file_of
 from netdsl.lift.rules import RULES
 from netdsl.lift.spec import written
 from netdsl.lift.term import forget
@@ -52,7 +52,7 @@ def lift(path: str | os.PathLike[str], name: str = "Net") -> Lift:
 def lift_model(model: ModelProto, name: str = "Net") -> Lift:
     """Lift a model in memory. Raises LiftError."""
     file = file_of(model)
-    flat = idiomatic(Builder(file).run(RULES))
+    flat = _flat(file)
     text = checked_text(flat, name)
     net = compiled(text)
     state = weights(flat, flatten(net.checked))
@@ -67,8 +67,7 @@ def lift_model(model: ModelProto, name: str = "Net") -> Lift:
 def _stirred(model: ModelProto, net: Net) -> list[Comparison]:
     """The comparisons with other weights, where those of the file give nothing but zeros: layers that begin at zero."""
     other = stirred(model)
-    flat = idiomatic(Builder(file_of(other)).run(RULES))
-    found = compare(other, net.onnx(weights(flat, flatten(net.checked))), net.checked)
+    found = _compared(other, _flat(file_of(other)), net)
     if not any(c.tells for c in found):
         raise LiftError("an output of the file is nothing but zeros, with its weights and with others: no proof")
     return found
@@ -79,13 +78,23 @@ def _seen(model: ModelProto, net: Net, names: frozenset[str], text: str, name: s
     part of the spec: the file with others is another net."""
     other = stirred(model, names)
     try:
-        flat = idiomatic(Builder(file_of(other)).run(RULES))
+        flat = _flat(file_of(other))
         same = checked_text(flat, name) == text
     except LiftError:
         same = False
     if not same:
         return ()
-    return compare(other, net.onnx(weights(flat, flatten(net.checked))), net.checked)
+    return _compared(other, flat, net)
+
+
+def _flat(file: File) -> Lifted:
+    """The net of a file in single ops."""
+    return idiomatic(Builder(file).run(RULES))
+
+
+def _compared(model: ModelProto, flat: Lifted, net: Net) -> list[Comparison]:
+    """A model compared with the lifted net, which has the model's weights."""
+    return compare(model, net.onnx(weights(flat, flatten(net.checked))), net.checked)
 
 
 def _held(proof: Sequence[Comparison]) -> tuple[Comparison, ...]:

@@ -18,7 +18,6 @@ from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, Size, evaluate
 from netdsl.tensors import TensorType
 
-POINTS = 2
 HIDDEN = -1e4
 """Scores up to this are as good as minus infinity."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cached_property
@@ -22,11 +21,10 @@ from netdsl.pipeline import Spec
 from netdsl.planning.plan import Plan
 from netdsl.source import Place, Source, Span
 from netdsl.syntax import ast
+from netdsl.syntax.words import WORD
 
 UNREADABLE = ("syntax", "too-large")
 """The mistakes of a text that could not be read to its end."""
-
-_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 class Analysis:
@@ -176,7 +174,7 @@ def _reached(module: Module, net: str) -> set[str]:
         name = waiting.pop()
         if name in named and name not in reached:
             reached.add(name)
-            waiting += _NAME.findall(module.place(named[name].at).text)
+            waiting += WORD.findall(module.place(named[name].at).text)
     return reached
 
 

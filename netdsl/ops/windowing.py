@@ -121,9 +121,9 @@ class Unwindows(Op, frozen=True):
 
     def _size(self, x: TensorType) -> Any:
         """The size of a window, as `size` of `windows`."""
-        positions = x.shape[1] if x.rank == 3 else 0
         if self.size is not None:
             return self.size
+        positions = x.shape[1] if x.rank == 3 else 0
         message = f"`unwindows` needs square windows [N, size * size, C], found {x}"
         if not isinstance(positions, int):
             raise OpError(message, operand=0, code="symbolic-size")

@@ -38,8 +38,7 @@ def _unfit(value: Value, nodes: Value) -> tuple[str, str | None] | None:
         hint = did_you_mean(value.name, SHAPES) or f"its inputs may be called {', '.join(INPUTS)}"
         return f"the net has an input `{value.name}`, and `graphs` gives none", hint
     integer = value.type.dtype.startswith("int")
-    ranks = {"edges": 2, "graph": 1, "sizes": 1, "edge_features": 2}
-    fits = len(shape) == ranks[value.name] and integer == wanted.endswith("int64")
+    fits = len(shape) == wanted.count(",") + 1 and integer == wanted.endswith("int64")
     fits = (
         fits and (value.name != "edges" or shape[0] == 2) and (value.name != "graph" or shape[0] == nodes.type.shape[0])
     )

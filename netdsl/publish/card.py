@@ -34,7 +34,8 @@ def front_matter(net: Shared) -> dict[str, Any]:
     about = net.about
     found: dict[str, Any] = {"license": net.license} if net.license else {}
     found |= {"library_name": "netdsl", "tags": ["netdsl", "onnx", "pytorch"]}
-    task = (TABULAR if about.columns else PIPELINES).get(about.task)
+    task = (TABULAR if about.columns else PIPELINES).get(about.task, "")
+    task = "" if task.startswith("image-") and not _is_of_images(net) else task
     found |= {"pipeline_tag": task} if task else {}
     named = [base["pretrained"] for base in net.bases if base.get("revision")]
     found |= {"base_model": named} if named else {}
@@ -81,7 +82,8 @@ def _origins(net: Shared) -> Iterator[str]:
 
 def _use(net: Shared, onnx: bool) -> Iterator[str]:
     whole = _is_whole(net)
-    lines = ["netdsl predict model.onnx photograph.png"] if onnx else []
+    file = "rows.csv" if net.about.columns else "photograph.png" if _is_of_images(net) else "FILE"
+    lines = [f"netdsl predict model.onnx {file}"] if onnx else []
     lines += [f"netdsl compile spec.net:{net.about.net}{_options(net)} -o out"] if whole else []
     yield "## Use\n"
     if net.about.plugins:
@@ -99,6 +101,10 @@ def _options(net: Shared) -> str:
     given += [("--size", f"{k}={v}") for k, v in about.sizes.items()]
     given += [("--pretrained", "."), *(("--plugin", p.name) for p in about.plugins)]
     return "".join(f" {option} {shlex.quote(value)}" for option, value in given)
+
+
+def _is_of_images(net: Shared) -> bool:
+    return "pretrained_cfg" in configuration(net)
 
 
 def _is_whole(net: Shared) -> bool:

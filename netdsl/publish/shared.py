@@ -18,7 +18,7 @@ from netdsl.inference.run_folder import SPEC, WEIGHTS, About, read_about
 from netdsl.ir.model import Program
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
-from netdsl.publish.sources import last, paths_in
+from netdsl.publish.sources import bases, last, paths_in
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Images
 from netdsl.version import LANGUAGE, __version__
@@ -42,9 +42,7 @@ class Shared(Struct, frozen=True, eq=False):
     @property
     def bases(self) -> tuple[dict[str, str], ...]:
         """The weights that the training began with; a folder by its name alone."""
-        return tuple(
-            b if b.get("revision") else {**b, "pretrained": last(b["pretrained"])} for b in self.about.pretrained
-        )
+        return tuple(bases(self.about.pretrained))
 
     @property
     def data(self) -> str:
@@ -54,7 +52,7 @@ class Shared(Struct, frozen=True, eq=False):
     @property
     def warnings(self) -> list[str]:
         """What whoever publishes the net should know: paths in its spec, and its licence."""
-        shortened = paths_in(self.run, self.module)
+        shortened = paths_in(self.module)
         said = [f"the spec names {p}: published as `{last(p)}`" for p in shortened]
         said += [] if self.license else ["no licence is said: nobody may use it (`--license apache-2.0`)"]
         for base in self.bases:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from netdsl.diagnostics.diagnostic import UserError
@@ -20,12 +21,10 @@ def texts(run: Path, module: Module) -> dict[str, str]:
 
     Raises UserError for one that lies elsewhere: a link.
     """
-    root, own = run.resolve(), Path(library()).resolve()
+    root = run.resolve()
     found = {}
-    for part in (module, *imported(module)):
+    for part in _own(module):
         path = Path(part.source.name)
-        if path.resolve().is_relative_to(own):
-            continue
         if path.is_symlink() or not path.resolve().is_relative_to(root):
             raise UserError(
                 "unreadable", f"{path} is a link, or lies outside {run}", "put the file itself in its place"
@@ -35,11 +34,15 @@ def texts(run: Path, module: Module) -> dict[str, str]:
     return found
 
 
-def paths_in(run: Path, module: Module) -> list[str]:
+def paths_in(module: Module) -> list[str]:
     """The absolute paths in the texts of a spec and of its imports."""
-    own = Path(library()).resolve()
-    parts = [m for m in (module, *imported(module)) if not Path(m.source.name).resolve().is_relative_to(own)]
-    return sorted({match[1] for part in parts for match in ABSOLUTE.finditer(part.source.text)})
+    return sorted({match[1] for part in _own(module) for match in ABSOLUTE.finditer(part.source.text)})
+
+
+def _own(module: Module) -> list[Module]:
+    """A spec and its imports, but for those of the zoo."""
+    zoo = Path(library()).resolve()
+    return [m for m in (module, *imported(module)) if not Path(m.source.name).resolve().is_relative_to(zoo)]
 
 
 def without_paths(text: str) -> str:
@@ -52,10 +55,13 @@ def last(path: str) -> str:
     return re.split(r"[/\\]", path.rstrip("/\\"))[-1] or path
 
 
-def _bases(text: str) -> str:
+def bases(said: Iterable[dict[str, str]]) -> list[dict[str, str]]:
     """The weights that a training began with; a folder by its name alone."""
-    said = [b if b.get("revision") else {**b, "pretrained": last(b["pretrained"])} for b in json.loads(text)]
-    return json.dumps(said, sort_keys=True, separators=(",", ":"))
+    return [b if b.get("revision") else {**b, "pretrained": last(b["pretrained"])} for b in said]
+
+
+def _bases(text: str) -> str:
+    return json.dumps(bases(json.loads(text)), sort_keys=True, separators=(",", ":"))
 
 
 FIELDS = {"pretrained": _bases, "spec": without_paths}

@@ -19,6 +19,7 @@ from netdsl.syntax import ast
 from netdsl.syntax.comments import comments, doc_above, opening_doc
 from netdsl.syntax.grammar import grammar
 from netdsl.syntax.limits import tokens, too_large
+from netdsl.syntax.words import blank
 
 MOST_MISTAKES = 20
 MOST_READ = 300_000
@@ -116,8 +117,7 @@ def _without(text: str, region: Span) -> str:
     part = text[region.start : region.end]
     if not part.strip():
         return " " * len(text)
-    blank = "".join("\n" if c == "\n" else " " for c in part)
-    return text[: region.start] + blank + text[region.end :]
+    return text[: region.start] + blank(part) + text[region.end :]
 
 
 def _junk(source: Source) -> Diagnostic | None:

@@ -18,11 +18,10 @@ from msgspec.structs import astuple
 from netdsl.source import Span
 from netdsl.syntax.build import Misread
 from netdsl.syntax.depth import too_deep
+from netdsl.syntax.words import blank
 
 MOST_KEPT = 1 << 20
 """Characters of the pieces that are kept: two of the largest specs."""
-
-_BLANK = re.compile(r"[^\n]")
 
 _SCAN = re.compile(
     r"""
@@ -83,7 +82,7 @@ def read_declarations(text: str) -> tuple[tuple[Any, ...], Span | None]:
     for span in split(text):
         declarations = PIECES.declarations(text[span.start : span.end], span.start)
         if declarations is None:
-            rest: Any = parser().parse(_BLANK.sub(" ", text[: span.start]) + text[span.start :])
+            rest: Any = parser().parse(blank(text[: span.start]) + text[span.start :])
             return (*found, *rest), too_deep(rest)
         found += declarations
     return tuple(found), None

@@ -14,10 +14,8 @@ from netdsl.planning.preparation import prepared_as
 from netdsl.recipe.inits import Pretrained
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataSet
-from netdsl.weights.hub import beside, of_hub
+from netdsl.weights.hub import find
 from netdsl.weights.repository import Repository
-
-COMMERCE = "warning: the licence {} of {} forbids commercial use"
 
 
 class TakenOver(Struct, frozen=True, eq=False):
@@ -68,7 +66,7 @@ def taken_over(recipe: Recipe, program: Program, base: Path) -> TakenOver:
             repository = repository_of(component, base)
             found.append(repository)
             notes += [f"weights of {line}" if i == 0 else line for i, line in enumerate(repository.about)]
-            notes += [COMMERCE.format(repository.license, repository.name)] if repository.non_commercial else []
+            notes += repository.warnings
             component = replace(component, revision=repository.revision)
             if component.preprocessing and not component.into:
                 recipe, said = prepared_as(recipe, repository.images, program)
@@ -79,4 +77,4 @@ def taken_over(recipe: Recipe, program: Program, base: Path) -> TakenOver:
 
 def repository_of(component: Pretrained, base: Path) -> Repository:
     """Where a component's weights lie: in a folder beside the spec, or in the Hub's cache."""
-    return beside(component.name, base / component.name) or of_hub(component.name, component.revision or None)
+    return find(component.name, component.revision or None, base)

@@ -41,9 +41,9 @@ def looks_like_a_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or (name.count("/") > 1) or name.endswith("/")
 
 
-def find(name: str, revision: str | None = None) -> Repository:
-    """A folder, or what `of_hub` gives for a name. Raises WeightsError."""
-    return beside(name, Path(name)) or of_hub(name, revision)
+def find(name: str, revision: str | None = None, base: str | Path = "") -> Repository:
+    """A folder in `base`, or what `of_hub` gives for a name. Raises WeightsError."""
+    return beside(name, Path(base, name)) or of_hub(name, revision)
 
 
 def beside(name: str, path: Path) -> Repository | None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,9 +70,10 @@ class Repository(Struct, frozen=True):
     classes: tuple[str, ...] = ()
 
     @property
-    def non_commercial(self) -> bool:
-        """Whether the licence forbids commercial use, by its identifier."""
-        return forbids_commerce(self.license)
+    def warnings(self) -> list[str]:
+        """What its licence forbids, as far as its identifier says so."""
+        forbids = forbids_commerce(self.license)
+        return [f"warning: the licence {self.license} of {self.name} forbids commercial use"] if forbids else []
 
     @property
     def notes(self) -> dict[str, str]:
@@ -102,14 +104,21 @@ def described(name: str, folder: Path, revision: str) -> Repository:
         pickled = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pth", ".pt"))
         hint = f"{pickled[0]} can be named itself: `netdsl weights SPEC FILE`" if pickled else LOOKED_FOR
         raise WeightsError("no-such-file", f"{name} holds no safetensors", hint)
-    digests = {file: _sha256(folder / file) for file in weights}
+    digests = {file: sha256_of(folder / file) for file in weights}
     config, processor = _json(folder / "config.json"), _json(folder / "preprocessor_config.json")
     timm = config.get("pretrained_cfg")
     images = of_timm(timm) if isinstance(timm, dict) else of_transformers(processor)
     return Repository(name, folder, revision, digests, _license(folder), images, _classes(config))
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal digits, computed again only once the file has another size or time."""
+    about = path.stat()
+    return _sha256(path, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(256)
+def _sha256(path: Path, size: int, time: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

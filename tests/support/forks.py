@@ -49,6 +49,7 @@ def become(program: str | list[str], cwd: str, out: str) -> int:
     """Do in this process what was asked for."""
     signal.alarm(LONGEST)
     os.chdir(cwd)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     file = os.open(out, os.O_CREAT | os.O_WRONLY)
     os.dup2(file, 1)
     os.dup2(file, 2)
@@ -64,6 +65,8 @@ def fork(request: Any) -> int:
         code = 1
         try:
             code = become(*request)
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         except BaseException:
             sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
         sys.stdout.flush()

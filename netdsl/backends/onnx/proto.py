@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -16,12 +15,11 @@ from netdsl.backends.onnx.graph import Finished, GraphNode
 from netdsl.backends.onnx.names import name_nodes
 from netdsl.backends.onnx.shapes import add_types, batch_name, element_type, type_of
 from netdsl.backends.onnx.weights import ExportError
+from netdsl.syntax.words import WORD
 
 IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13, 26: 13}
 """The IR version that was current with each opset: a newer stamp would be refused by the runtimes of that time. The
 newest opset is that of onnxruntime 1.31."""
-
-WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 def to_proto(
