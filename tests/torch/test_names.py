@@ -24,7 +24,10 @@ QUICK = ("F", "super", "half", "_", "_1", "__class__", "layer")
 """Names tried everywhere in the quick test: an import, a builtin, attributes, what methods call their own."""
 OF_THE_NET = {"net", "net with a size"}
 SIZES = {"size", "two sizes"}
-REFUSALS = {"syntax", "reserved-name", "bad-type", "not-a-size", "unknown-name", "duplicate-name", "duplicate-argument"}
+REFUSALS = {
+    "syntax", "reserved-name", "argument-type", "operator-types", "not-a-size", "unknown-name", "duplicate-name",
+    "duplicate-argument",
+}  # fmt: skip
 
 
 def read(text: str) -> Spec:
@@ -36,7 +39,7 @@ def run(place: str, name: str) -> list[Any] | None:
     found = read(spec(place, name))
     if refused := [d for d in found.diagnostics if d.severity == "error"]:
         codes = {d.code for d in refused}  # `False(4)` and `not(4)` are refused too, where a block is no such name
-        assert codes <= REFUSALS or codes <= {"syntax", "not-callable", "not-a-layer"}, refused
+        assert codes <= REFUSALS or codes <= {"syntax", "not-callable", "not-a-layer", "operator-types"}, refused
         return None
     return outputs(found.net(name if place in OF_THE_NET else "Big"))
 
