@@ -263,7 +263,7 @@ SWEEPS = {
     "emit-lines": Sweep("written lines", (1_250, 2_500, 5_000), written, seconds=1.2),
     "export": Sweep("equal blocks to ONNX", (2_500, 5_000, 10_000), onnx_export, seconds=1.2),
     "evaluation": Sweep("of masks, by samples", (40, 80, 160), evaluation, memory=1.1),
-    "report": Sweep("of mistakes, by classes (samples: twice as many)", (250, 1000, 4000), report, memory=1.1),
+    "report": Sweep("of mistakes, by classes (samples: twice as many)", (1_000, 4_000, 16_000), report, memory=1.1),
     "masks": Sweep("in files, by pixels", (256**2, 512**2, 1024**2), masks, seconds=1.2, memory=1.1),
     **{
         name: Sweep(

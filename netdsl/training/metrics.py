@@ -226,8 +226,12 @@ def _lists(each: dict[str, list[float | None]], shown: Iterable[str]) -> dict[st
 
 def from_confusion(matrix: Tensor) -> tuple[Tensor, ...]:
     """Of every class: true positives, false negatives, false positives and true negatives."""
-    right, truth, guess = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
-    return right, truth - right, guess - right, matrix.sum() - truth - guess + right
+    return from_places(matrix.diagonal(), matrix.sum(1), matrix.sum(0))
+
+
+def from_places(right: Tensor, truth: Tensor, guess: Tensor) -> tuple[Tensor, ...]:
+    """The same, from what is right of every class, what has it, and what is taken for it."""
+    return right, truth - right, guess - right, truth.sum() - truth - guess + right
 
 
 def of_pairs(counts: Iterable[Tensor], apart: bool = False) -> dict[str, list[float | None]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
 import torch
+from sklearn.metrics import confusion_matrix
 from torch import Tensor, nn
 from torch.nn import functional
 
-from netdsl.training.report.mistakes import confusions, worst_masks
+from netdsl.training.report.mistakes import confusions, masks, predictions
 
 
 def chunked(x: Tensor, target: Tensor, size: int) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
@@ -55,7 +57,48 @@ def test_what_is_kept_grows_with_the_samples_and_not_with_the_classes() -> None:
 def test_the_worst_masks_are_those_with_the_fewest_right_positions() -> None:
     torch.manual_seed(0)
     output, truth = torch.randn(9, 3, 4, 4), torch.randint(-1, 3, (9, 4, 4))
-    found = worst_masks(nn.Identity(), chunked(output, truth, 2), 4)
-    right = ((output.argmax(1) == truth) | (truth < 0)).flatten(1).double().mean(1)
-    assert [share for _, share in found] == sorted(right.tolist())[:4]
-    assert all(share == float(right[i]) for i, share in found)
+    found = masks(nn.Identity(), chunked(output, truth, 2), 3, 4)
+    guess = output.argmax(1)
+    right = ((guess == truth) | (truth < 0)).flatten(1).double().mean(1)
+    assert [share for _, share in found.worst] == sorted(right.tolist())[:4]
+    assert all(share == float(right[i]) for i, share in found.worst)
+    expected = confusion_matrix(truth[truth >= 0], guess[truth >= 0])
+    assert found.right.tolist() == expected.diagonal().tolist()
+    assert found.truth.tolist() == expected.sum(1).tolist()
+    assert found.guess.tolist() == expected.sum(0).tolist()
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 200])
+def test_predictions_are_spread_over_the_split(size: int) -> None:
+    output, truth = torch.randn(200, 2, 4), torch.randn(200, 8)
+    found = predictions(nn.Identity(), chunked(output, truth, size), 200, 60, 6)
+    rows = torch.arange(60) * 200 // 60
+    assert torch.equal(found[0], truth[rows, :6])
+    assert torch.equal(found[1], output.flatten(1)[rows, :6])
+    assert len(predictions(nn.Identity(), chunked(output[:5], truth[:5], 2), 5, 60, 6)[0]) == 5
+
+
+def tensors() -> int:
+    return sum(type(thing) is Tensor for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("task", ["classes", "masks", "numbers"])
+def test_no_tensor_is_kept_from_a_chunk_to_the_next(task: str) -> None:
+    """A small one between large ones that are free again keeps glibc from using their place: 16,000 classes on 32,000
+    samples took 1.9 GB, as much as all outputs."""
+    size = (60, 4, 4) if task == "masks" else (60, 3) if task == "numbers" else (60,)
+    output, truth = torch.randn(60, 3, *size[1:3] * (task == "masks")), torch.randint(0, 3, size)
+    alive = []
+
+    def counted() -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
+        for chunk in chunked(output, truth, 10):
+            alive.append(tensors())
+            yield chunk
+
+    if task == "classes":
+        confusions(nn.Identity(), counted(), 3, 16)
+    elif task == "masks":
+        masks(nn.Identity(), counted(), 3, 8)
+    else:
+        predictions(nn.Identity(), counted(), 60, 60, 6)
+    assert len(set(alive[1:])) == 1

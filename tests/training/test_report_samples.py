@@ -15,7 +15,7 @@ from torch import nn
 import netdsl
 from netdsl.cli.main import main
 from netdsl.training.report.gradcam import grad_cam, last_maps, overlay
-from netdsl.training.report.mistakes import mask_confusion
+from netdsl.training.report.mistakes import masks
 from netdsl.training.report.svg import scatter
 
 SPEC = """net C(classes=10) {
@@ -131,7 +131,9 @@ def test_masks_have_a_legend_with_the_iou_of_each_class(folder: Path) -> None:
 def test_confusions_of_masks_leave_out_what_has_no_class() -> None:
     output = torch.tensor([[[[2.0, 0.0]], [[0.0, 1.0]]]])
     chunks = [((torch.zeros(1, 1, 1, 2),), torch.tensor([[target]])) for target in ([0, -1], [1, 1])]
-    assert mask_confusion(lambda x: output, chunks, 2).tolist() == [[1, 0], [1, 1]]
+    found = masks(lambda x: output, chunks, 2, 8)
+    assert [found.right.tolist(), found.truth.tolist(), found.guess.tolist()] == [[1, 1], [1, 2], [2, 1]]
+    assert found.worst == [(1, 0.5), (0, 1.0)]
 
 
 def test_predictions_lie_over_the_truth(folder: Path) -> None:

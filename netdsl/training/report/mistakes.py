@@ -1,11 +1,14 @@
 """The mistakes of a net on a split, found chunk by chunk: which classes it confuses, and its worst samples.
 
 Nothing that grows with samples times classes is kept: a chunk's outputs are dropped when its arg-max and its worst
-losses are known.
+losses are known. Nor is a tensor kept from one chunk to the next, however small: one that lies behind the outputs of
+its chunk keeps the allocator from giving their place to the next (glibc seeks some bytes more than an aligned block that
+is free again has), so that all outputs would stay in memory.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -53,18 +56,17 @@ class Confusions(Struct, frozen=True):
 @torch.no_grad()
 def confusions(forward: Callable[..., Any], chunks: Chunks, classes: int, worst: int) -> Confusions:
     """The confusions of a classifier, and its `worst` mistakes."""
-    cells: list[Tensor] = []
+    cells: Counter[int] = Counter()
     found: list[Mistake] = []
     start = 0
     for inputs, target in chunks:
         logits = first_output(forward(*inputs)).float().cpu()
         truth = target.cpu()
         guess = logits.argmax(1)
-        cells.append(truth * classes + guess)
+        cells.update((truth * classes + guess).tolist())
         found = _worst([*found, *_mistakes(logits, truth, guess, start, worst)], worst)
         start += len(truth)
-    values, counts = torch.unique(torch.cat(cells), return_counts=True)
-    pairs = {divmod(v, classes): n for v, n in zip(values.tolist(), counts.tolist(), strict=True)}
+    pairs = {divmod(cell, classes): n for cell, n in sorted(cells.items())}
     samples: dict[int, int] = {}
     for (i, _), n in pairs.items():
         samples[i] = samples.get(i, 0) + n
@@ -88,36 +90,48 @@ def _mistakes(logits: Tensor, truth: Tensor, guess: Tensor, start: int, worst: i
     return found
 
 
-@torch.no_grad()
-def worst_masks(forward: Callable[..., Any], chunks: Chunks, count: int) -> list[tuple[int, float]]:
-    """The samples whose masks are furthest from the truth, and the fraction of their positions that is right."""
-    parts = []
-    for inputs, target in chunks:
-        output = first_output(forward(*inputs))
-        truth = facing(target, output)
-        right = (output.argmax(1) == truth) | (truth < 0)
-        parts.append(right.flatten(1).double().mean(1).cpu())
-    shares = torch.cat(parts)
-    return [(i, float(shares[i])) for i in shares.argsort(stable=True)[:count].tolist()]
+class Masks(Struct, frozen=True):
+    """The masks of a split. `worst`: the samples furthest from the truth, and the fraction of their places that is
+    right; `right`, `truth`, `guess` [C]: places of each class that are found, that it has, that are taken for it."""
+
+    worst: list[tuple[int, float]]
+    right: Tensor
+    truth: Tensor
+    guess: Tensor
 
 
 @torch.no_grad()
-def mask_confusion(forward: Callable[..., Any], chunks: Chunks, classes: int) -> Tensor:
-    """The places of each class that are taken for each class, [C, C] float64; rows are the truth."""
-    total = torch.zeros(classes * classes, dtype=torch.float64)
+def masks(forward: Callable[..., Any], chunks: Chunks, classes: int, worst: int) -> Masks:
+    """The places of each class, and the `worst` masks, in one pass. What has no class counts as right."""
+    places = torch.zeros(3, classes, dtype=torch.float64)
+    found: list[tuple[int, float]] = []
+    start = 0
     for inputs, target in chunks:
         output = first_output(forward(*inputs))
-        truth = facing(target, output)
+        truth, guess = facing(target, output), output.argmax(1)
         known = truth >= 0
-        cells = truth[known] * classes + output.argmax(1)[known]
-        total += torch.bincount(cells.cpu(), minlength=classes * classes)
-    return total.view(classes, classes)
+        right = guess == truth
+        for row, some in zip(places, (truth[right], truth[known], guess[known]), strict=True):
+            row += some.bincount(minlength=classes).cpu()
+        shares = (right | ~known).flatten(1).double().mean(1).tolist()
+        found = sorted([*found, *enumerate(shares, start)], key=lambda f: f[1])[:worst]
+        start += len(shares)
+    return Masks(found, *places)
 
 
 @torch.no_grad()
-def predictions(forward: Callable[..., Any], chunks: Chunks, most: int) -> tuple[Tensor, Tensor]:
-    """Targets and outputs of up to `most` samples, spread over the split: [N, F] each."""
-    pairs = [(target.flatten(1).cpu(), first_output(forward(*inputs)).flatten(1).cpu()) for inputs, target in chunks]
-    truth, guess = (torch.cat(parts).float() for parts in zip(*pairs, strict=True))
-    rows = torch.arange(min(most, len(truth))) * len(truth) // max(1, min(most, len(truth)))
-    return truth[rows], guess[rows]
+def predictions(
+    forward: Callable[..., Any], chunks: Chunks, samples: int, most: int, outputs: int
+) -> tuple[Tensor, Tensor]:
+    """The first `outputs` targets and outputs of up to `most` of the `samples`, spread over the split: [N, F] each."""
+    count = min(most, samples)
+    rows = [i * samples // count for i in range(count)]
+    pairs: list[list[list[float]]] = []
+    start = 0
+    for inputs, target in chunks:
+        here = [r - start for r in rows if start <= r < start + len(target)]
+        both = torch.stack((target.flatten(1)[here], first_output(forward(*inputs)).flatten(1)[here].to(target)))
+        pairs += both[:, :, :outputs].transpose(0, 1).tolist()
+        start += len(target)
+    truth, guess = torch.tensor(pairs).unbind(1)
+    return truth, guess

@@ -16,16 +16,16 @@ from netdsl.training.data.dataset import Split
 from netdsl.training.data.graphs import by_graph
 from netdsl.training.evaluate import at_once, first_output
 from netdsl.training.losses.criterion import facing
-from netdsl.training.metrics import from_confusion, of_pairs
+from netdsl.training.metrics import from_places, of_pairs
 from netdsl.training.report.gradcam import grad_cam, last_maps, overlay
 from netdsl.training.report.mistakes import (
     Chunks,
     Confusions,
+    Masks,
     Mistake,
     confusions,
-    mask_confusion,
+    masks,
     predictions,
-    worst_masks,
 )
 from netdsl.training.report.svg import data_url, matrix, scatter
 from netdsl.training.setup import Prepared, evaluator_of
@@ -71,11 +71,11 @@ def on_training_samples(prepared: Prepared) -> dict[str, Any]:
 def _numbers(prepared: Prepared) -> list[str]:
     """Predictions over the truth, a chart for each output."""
     test = _test(prepared)
-    truth, guess = predictions(_forward(prepared, test), _chunks(prepared, test), DOTS)
+    truth, guess = predictions(_forward(prepared, test), _chunks(prepared, test), len(test), DOTS, OUTPUTS)
     names = targets_of(prepared.recipe)
     charts = [
         scatter(names[i] if i < len(names) else f"output {i + 1}", truth[:, i].tolist(), guess[:, i].tolist())
-        for i in range(min(OUTPUTS, truth.shape[1]))
+        for i in range(truth.shape[1])
     ]
     note = "<p class=soft>Each dot is a test sample; on the line, the prediction is the truth.</p>"
     return [f"<h2>Predictions</h2>{note}<div class=charts>{''.join(charts)}</div>"]
@@ -169,9 +169,10 @@ def _masks(prepared: Prepared) -> list[str]:
     classes = prepared.data.classes
     colors = torch.tensor(class_colors(prepared.recipe), device=test.target.device).view(-1, 3)
     colors[255] = 128  # what has no class
-    parts = [f"<h2>Each class</h2>{_iou(prepared, test, classes, colors)}"] if classes else []
+    found = masks(module, _chunks(prepared, test), len(classes), WORST // 2)
+    parts = [f"<h2>Each class</h2>{_iou(found, classes, colors)}"]
     figures = []
-    for i, right in worst_masks(module, _chunks(prepared, test), WORST // 2):
+    for i, right in found.worst:
         (image, *more), target = test.take(torch.tensor([i], device=test.target.device))
         output = first_output(module(image, *more))
         truth, guess = facing(target, output)[0], output.argmax(1)[0]
@@ -183,12 +184,10 @@ def _masks(prepared: Prepared) -> list[str]:
     return [*parts, f"<h2>Worst masks</h2>{note}<div class=images>{''.join(figures)}</div>"]
 
 
-def _iou(prepared: Prepared, test: Split, classes: Sequence[str], colors: Tensor) -> str:
+def _iou(found: Masks, classes: Sequence[str], colors: Tensor) -> str:
     """The legend of the masks: colour, name, IoU, recall and share of the places of each class."""
-    module = averaged(prepared.module, prepared.recipe)
-    counts = mask_confusion(module, _chunks(prepared, test), len(classes))
-    each = of_pairs(from_confusion(counts))
-    share = counts.sum(1) / counts.sum().clamp(min=1)
+    each = of_pairs(from_places(found.right, found.truth, found.guess))
+    share = found.truth / found.truth.sum().clamp(min=1)
     rows = []
     for i, name in enumerate(classes):
         color = "#{:02x}{:02x}{:02x}".format(*colors[i % 256].tolist())
