@@ -2,8 +2,8 @@
 
 Nothing that grows with samples times classes is kept: a chunk's outputs are dropped when its arg-max and its worst
 losses are known. Nor is a tensor kept from one chunk to the next, however small: one that lies behind the outputs of
-its chunk keeps the allocator from giving their place to the next (glibc seeks some bytes more than an aligned block that
-is free again has), so that all outputs would stay in memory.
+its chunk keeps the allocator from giving their place to the next (glibc seeks some bytes more than an aligned block
+that is free again has), so that all outputs would stay in memory.
 """
 
 from __future__ import annotations
