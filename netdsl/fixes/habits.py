@@ -199,6 +199,7 @@ COMPONENTS = {
     "HuberLoss": "huber", "NLLLoss": "cross_entropy", "SparseCategoricalCrossentropy": "cross_entropy",
     "CategoricalCrossentropy": "cross_entropy", "RandomCrop": "crop", "RandomHorizontalFlip": "hflip",
     "RandomVerticalFlip": "vflip", "RandomRotation": "rotate", "RandomResizedCrop": "random_resized_crop",
+    "ScaleJitter": "scale_jitter", "LargeScaleJitter": "scale_jitter",
     "Resize": "resize", "ColorJitter": "color_jitter", "RandAugment": "randaugment",
     "TrivialAugmentWide": "trivialaugment", "RandomErasing": "random_erasing", "EarlyStopping": "early_stopping",
     "MixUp": "mixup", "Mixup": "mixup", "CutMix": "cutmix", "ImageFolder": "imagefolder", "RandomFlip": "hflip",

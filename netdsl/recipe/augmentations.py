@@ -71,6 +71,19 @@ class RandomResizedCrop(Augment, frozen=True, tag="random_resized_crop"):
 
 
 @component("augment")
+class ScaleJitter(Augment, frozen=True, tag="scale_jitter"):
+    """Resizes an image to `scale` times what fits into `size` by `size`, keeping its form, then cuts a window of that
+    size from what is larger and fills up what is smaller, on the right and below, with `fill`."""
+
+    source: ClassVar[str] = "Ghiasi et al. 2021 (large-scale jitter)"
+    masks = "moves"
+    size: Count
+    scale: tuple[Positive, Positive] = (0.1, 2.0)
+    interpolation: Interpolation = "bilinear"
+    fill: Fill = 0.0
+
+
+@component("augment")
 class Resize(Augment, frozen=True, tag="resize"):
     """Resizes images to `size` by `size`, antialiased."""
 
@@ -301,8 +314,8 @@ class Cutmix(Mix, frozen=True, tag="cutmix"):
 @component("progressive")
 class Progressive(Component, frozen=True, tag="progressive"):
     """Training in `stages` of the same length, each with larger images and more regularisation, from the first number
-    to the second in equal steps: `size` of `random_resized_crop` or `resize`, `strength` of `randaugment`, rate of
-    `dropout`, alpha of `mixup` and `cutmix` (0: not mixed)."""
+    to the second in equal steps: `size` of `random_resized_crop`, `scale_jitter` or `resize`, `strength` of
+    `randaugment`, rate of `dropout`, alpha of `mixup` and `cutmix` (0: not mixed)."""
 
     source: ClassVar[str] = "Tan & Le 2021 (EfficientNetV2)"
     stages: Count = 4

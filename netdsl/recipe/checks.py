@@ -167,6 +167,10 @@ def _optimizer(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         )
 
 
+RANGES = ("scale", "ratio")
+"""Arguments of augmentations that are the two ends of what is drawn."""
+
+
 def _augmentation(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     policies = [a for a in recipe.augment if isinstance(a, RandAugment | TrivialAugment | AutoAugment)]
     if len(policies) > 1:
@@ -176,6 +180,7 @@ def _augmentation(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
             "more than one augmentation policy is applied to every image",
             places.at("augment"),
         )
+    yield from _ranges(recipe, places)
     if recipe.repeat > 1 and not recipe.augment:
         yield _say(
             "warning",
@@ -188,6 +193,17 @@ def _augmentation(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield _say("error", "not-supported", message, places.at("tta"))
     if recipe.augment and recipe.data.task == "tokens":
         yield _say("error", "not-supported", "augmentations are for images", places.at("augment"))
+
+
+def _ranges(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """What is drawn between two numbers has the smaller one first."""
+    for component in recipe.augment:
+        for name in RANGES:
+            low, high = getattr(component, name, (0, 0))
+            if low > high:
+                at = places.at(f"augment.{component_name(component)}.{name}")
+                message = f"`{name}` is drawn from {low:g} to {high:g}, which is less"
+                yield _say("error", "bad-value", message, at, f"`{name}=[{high:g}, {low:g}]`")
 
 
 def _imbalance(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:

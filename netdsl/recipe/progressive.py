@@ -6,12 +6,13 @@ from typing import Any
 
 from msgspec.structs import fields, replace
 
-from netdsl.recipe.augmentations import Cutmix, Mixup, RandAugment, RandomResizedCrop, Resize
+from netdsl.recipe.augmentations import Cutmix, Mixup, RandAugment, RandomResizedCrop, Resize, ScaleJitter
 from netdsl.recipe.regularizers import Flat
 from netdsl.recipe.schema import Recipe
 
 GROWS: dict[str, tuple[type, ...]] = {
-    "size": (RandomResizedCrop, Resize), "strength": (RandAugment,), "mixup": (Mixup,), "cutmix": (Cutmix,),
+    "size": (RandomResizedCrop, ScaleJitter, Resize), "strength": (RandAugment,), "mixup": (Mixup,),
+    "cutmix": (Cutmix,),
 }  # fmt: skip
 """What each argument of `progressive` changes: these components of `augment` and `mix`."""
 

@@ -227,7 +227,8 @@ class Hub(Table, frozen=True, tag="hf"):
 class MaskFolder(Images, frozen=True, tag="maskfolder"):
     """Segmentation pairs: folders `images` and `masks` under `train` and `val`, file by file; a mask's pixels are
     class numbers, or with `colors` the colour of each class. Both are resized and cut as in `imagefolder`, masks
-    without blending; with `random_resized_crop` or `crop` first in `augment`, both are cut from the whole files."""
+    without blending; with `random_resized_crop`, `scale_jitter` or `crop` first in `augment`, both are cut from the
+    whole files."""
 
     task = "mask"
     folder: Folder

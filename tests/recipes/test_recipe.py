@@ -83,6 +83,8 @@ def test_a_resolved_recipe_survives_json() -> None:
         ("schedule = cosine | constant", "field-value", "cosine | constant", "one after the other"),
         ("mix = mixup -> cutmix", "field-value", "mixup -> cutmix", "one of them per batch"),
         ("batch = 2.5", "bad-value", "2.5", None),
+        ("augment = random_resized_crop(4, scale=[1, 0.5])", "bad-value", "[1, 0.5]", "`scale=[0.5, 1]`"),
+        ("augment = scale_jitter(4, scale=[2, 0.1])", "bad-value", "[2, 0.1]", "`scale=[0.1, 2]`"),
         ("batch = 20 epochs", "bad-unit", "20 epochs", None),
         ("epochs = 0", "bad-value", "0", None),
         ("ema = 2", "bad-value", "2", None),

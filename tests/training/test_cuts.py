@@ -113,7 +113,7 @@ def test_warped_images_show_everything(root: Path) -> None:
 
 def test_boxes_of_a_batch_are_those_of_each_sample_alone() -> None:
     """Whatever the sizes of the images and the order in which they are asked for."""
-    for augment in ("random_resized_crop(16)", "crop(12)"):
+    for augment in ("random_resized_crop(16)", "crop(12)", "scale_jitter(16)"):
         pipeline = Pipeline(recipe(f"augment = {augment}").augment)
         together = first_cut(pipeline, KeyedRng(7, torch.arange(9)), 0)
         assert together is not None
@@ -121,7 +121,7 @@ def test_boxes_of_a_batch_are_those_of_each_sample_alone() -> None:
             alone = first_cut(pipeline, KeyedRng(7, torch.tensor([i])), 0)
             assert alone is not None
             for height, width in ((30, 48), (17, 400), (48, 30)):
-                assert together.box(i, height, width) == alone.box(0, height, width)
+                assert together.part(i, height, width) == alone.part(0, height, width)
 
 
 def test_moved_bytes_are_the_moved_floats() -> None:

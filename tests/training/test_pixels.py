@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from netdsl.training.augment.geometry import inverse_matrix, warp
 from netdsl.training.augment.learned import POLICIES
 from netdsl.training.augment.operations import RAND, TIMM, WIDE, Range, Reading, amount_of, operate
 from netdsl.training.augment.pipeline import Pipeline
+from netdsl.training.augment.registry import Frame
 from netdsl.training.data.fit import resize
 from netdsl.training.data.mix import Mix
 from netdsl.training.readers.images import View
@@ -332,6 +332,42 @@ def test_random_resized_crop_of_arrays_is_pillows(interpolation: str, size: int)
         assert np.mean(moved[i].numpy() != near) < 0.02
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
+def test_scale_jitter_of_arrays_is_pillows(interpolation: str) -> None:
+    """As from files: the image is resized as a whole, cut, and filled up. Between odd sides there are no ties."""
+    photo, count = photograph("flower.jpg", (0, 0, 121, 97)), 6
+    x = tensor(photo).expand(count, -1, -1, -1).contiguous()
+    word = f"scale_jitter(64, scale=[0.2, 2], interpolation={interpolation}, fill=0.4)"
+    found, (frame, moved) = applied(word, x, 1, (x[:, 0] * 255).long())
+    for i, (expected, shown) in enumerate(by_pillow(photo, 64, frame, interpolation)):
+        off = levels(found[i : i + 1], expected)
+        assert float(off.max()) <= (0.01 if interpolation == "nearest" else 1.3)
+        near = by_pillow(photo, 64, frame, "nearest")[i][0]
+        truth = np.full((64, 64), -1)
+        truth[shown] = np.asarray(near)[shown][..., 0]
+        np.testing.assert_array_equal(moved[i].numpy(), truth)
+
+
+def by_pillow(
+    photo: Image.Image, size: int, frame: Frame, interpolation: str
+) -> list[tuple[Image.Image, tuple[slice, slice]]]:
+    """torchvision's ScaleJitter and FixedSizeCrop on Pillow, and which part of the square is shown, for each draw."""
+    from netdsl.training.augment.geometry import jitter_draws
+
+    draws, found = jitter_draws(words.ScaleJitter(size=size, scale=(0.2, 2.0)), frame), []
+    for scale, corner in zip(draws.scale.tolist(), draws.corner.tolist(), strict=True):
+        assert 0.2 <= scale <= 2
+        ratio = min(size / photo.height, size / photo.width) * scale
+        width, height = int(photo.width * ratio), int(photo.height * ratio)
+        resized = photo.resize((width, height), Image.Resampling[interpolation.upper()])
+        top, left = (int(c * (max(0, s - size) + 1)) for c, s in zip(corner, (height, width), strict=True))
+        shown = slice(0, min(height, size)), slice(0, min(width, size))
+        whole = Image.new("RGB", (size, size), (102, 102, 102))
+        whole.paste(resized.crop((left, top, left + shown[1].stop, top + shown[0].stop)))
+        found.append((whole, shown))
+    return found
+
+
 @pytest.mark.parametrize(("shape", "ratio"), [((90, 20), (0.75, 4 / 3)), ((21, 90), (0.75, 4 / 3))])
 def test_random_resized_crop_falls_back_to_torchvisions_middle(
     shape: tuple[int, int], ratio: tuple[float, float]
@@ -429,16 +465,17 @@ def test_cutmix_pastes_the_papers_box(size: tuple[int, int], per: str) -> None:
         assert float(target[i, 1]) == pytest.approx(float(expected.mean()), abs=1e-6)
 
 
-def test_images_of_files_and_of_arrays_are_cut_alike(tmp_path: Path) -> None:
-    """The same draw of `random_resized_crop` gives the same pixels, whether the image lies in a file or in memory."""
+@pytest.mark.parametrize("word", ["random_resized_crop(48)", "scale_jitter(48, scale=[0.2, 2], fill=0.5)"])
+def test_images_of_files_and_of_arrays_are_cut_alike(word: str) -> None:
+    """The same draw gives the same pixels, whether the image lies in a file or in memory."""
     from netdsl.training.augment.cuts import first_cut
 
     photo = photograph("flower.jpg", (0, 0, 300, 200))
-    pipeline = Pipeline(recipe("augment = random_resized_crop(48)").augment)
+    pipeline = Pipeline(recipe(f"augment = {word}").augment)
     draws = KeyedRng(2, torch.arange(5))
     cut = first_cut(pipeline, draws, 0)
     assert cut is not None
     view = View((3, 48, 48))
     (found,), _ = pipeline((tensor(photo).expand(5, -1, -1, -1).contiguous(),), torch.zeros(5), draws, 0)
     for i in range(5):
-        assert float((found[i] * 255 - view.cut(photo, i, cut)).abs().max()) <= 1.3
+        assert float((found[i] * 255 - cut.filled(view.cut(photo, i, cut), cut.fill)).abs().max()) <= 1.3

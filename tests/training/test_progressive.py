@@ -128,7 +128,7 @@ def test_strength_goes_on_in_proportion() -> None:
     ("fields", "code", "words"),
     [
         ("progressive = progressive", "idle-option", "nothing that grows"),
-        ("progressive = progressive(size=[4, 8])", "idle-option", "no `random_resized_crop` or `resize` in `augment`"),
+        ("progressive = progressive(size=[4, 8])", "idle-option", "`scale_jitter` or `resize` in `augment`"),
         ("progressive = progressive(strength=[4, 8])", "idle-option", "no `randaugment`"),
         ("progressive = progressive(mixup=[0, 1])", "idle-option", "no `mixup` in `mix`"),
         ("dropout = constant(0.1)\nprogressive = progressive(dropout=[0, 1])", "conflicting-fields", "both say"),

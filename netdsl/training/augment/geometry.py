@@ -18,6 +18,7 @@ from netdsl.recipe.augmentations import (
     RandomResizedCrop,
     Resize,
     Rotate,
+    ScaleJitter,
     Translate,
     Vflip,
 )
@@ -204,9 +205,7 @@ def random_resized_crop(component: RandomResizedCrop, x: Tensor, mask: Tensor | 
     columns = resampling(left, width, component.size, x.shape[3], component.interpolation)
     images = (rows[:, None] @ (x @ columns[:, None].transpose(2, 3)).clamp(0, 1)).clamp(0, 1)
     if mask is not None:
-        rows, columns = (nearest(*b, component.size) for b in ((top, height), (left, width)))
-        mask = mask[torch.arange(len(mask), device=x.device)[:, None, None], 0, rows[:, :, None], columns[:, None]]
-        mask = mask[:, None]
+        mask = _read_at(mask, *(nearest(*b, component.size) for b in ((top, height), (left, width))))
     return images, mask
 
 
@@ -246,6 +245,71 @@ def boxes_of(component: RandomResizedCrop, h: int, w: int, draws: CropDraws) -> 
     return torch.where(found, top, middle[0]), torch.where(found, left, middle[1]), height, width
 
 
+@APPLY.of(ScaleJitter)
+def scale_jitter(component: ScaleJitter, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
+    size, draws = component.size, jitter_draws(component, frame)
+    top, left, height, width = jittered(component, x.shape[2], x.shape[3], draws)
+    rows = windowed(top, height, size, x.shape[2], component.interpolation)
+    columns = windowed(left, width, size, x.shape[3], component.interpolation)
+    inside = _inside(height, size)[:, None, :, None] & _inside(width, size)[:, None, None, :]
+    images = (rows[:, None] @ (x @ columns[:, None].transpose(2, 3)).clamp(0, 1)).clamp(0, 1)
+    images = torch.where(inside, images, component.fill)
+    if mask is not None:
+        mask = _read_at(mask, *(_nearest_of(*w, size) for w in ((top, height, x.shape[2]), (left, width, x.shape[3]))))
+        mask = torch.where(inside, mask, VOID)
+    return images, mask
+
+
+class JitterDraws(NamedTuple):
+    """The scale of each image, [B], and where the corner of the window lies, [B, 2]."""
+
+    scale: Tensor
+    corner: Tensor
+
+
+def jitter_draws(component: ScaleJitter, frame: Frame) -> JitterDraws:
+    """What scales and windows of a batch are made of, whatever the images' sizes."""
+    return JitterDraws(frame.between("scale", *component.scale), frame.uniform("corner", 2))
+
+
+def jittered(component: ScaleJitter, h: int, w: int, draws: JitterDraws) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of images of one size, int64 [B]: top and left of the window, and the height and width that they are resized to
+    before (torchvision's ScaleJitter: whole pixels, cut off)."""
+    ratio = min(component.size / h, component.size / w) * draws.scale.double()
+    height, width = ((side * ratio).long().clamp(min=1) for side in (h, w))
+    top, left = (
+        (draws.corner[:, i] * ((side - component.size).clamp(min=0) + 1)).long()
+        for i, side in enumerate((height, width))
+    )
+    return top, left, height, width
+
+
+def _inside(length: Tensor, size: int) -> Tensor:
+    """Which of `size` places an axis of `length` [B] pixels fills, [B, size]."""
+    return torch.arange(size, device=length.device) < length[:, None]
+
+
+def windowed(first: Tensor, length: Tensor, size: int, whole: int, interpolation: str) -> Tensor:
+    """Weights [B, size, whole] that resize an axis of `whole` pixels to `length` [B] and show `size` of them, from
+    `first` [B] on; what lies behind the end shows the last pixel."""
+    if interpolation == "nearest":
+        return functional.one_hot(_nearest_of(first, length, whole, size), whole).to(torch.float32)
+    places = (first[:, None] + torch.arange(size, device=first.device)).minimum(length[:, None] - 1)
+    return weights(places, whole / length, torch.zeros_like(first), torch.full_like(first, whole), whole, interpolation)
+
+
+def _nearest_of(first: Tensor, length: Tensor, whole: int, size: int) -> Tensor:
+    """The pixels [B, size] that `windowed` reads without blending."""
+    places = (first[:, None] + torch.arange(size, device=first.device)).minimum(length[:, None] - 1)
+    return (2 * places + 1) * whole // (2 * length[:, None])
+
+
+def _read_at(mask: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """A mask [B, 1, H, W] at some rows and columns, [B, size] each."""
+    batch = torch.arange(len(mask), device=mask.device)[:, None, None]
+    return mask[batch, 0, rows[:, :, None], columns[:, None]][:, None]
+
+
 def nearest(start: Tensor, length: Tensor, size: int) -> Tensor:
     """The pixels [B, size] that a part of an axis, from `start` over `length` [B], is read from without blending."""
     odd = 2 * torch.arange(size, device=start.device) + 1
@@ -257,8 +321,14 @@ def resampling(start: Tensor, length: Tensor, size: int, whole: int, interpolati
     made smaller, the filter is as wide as what a pixel stands for."""
     if interpolation == "nearest":
         return functional.one_hot(nearest(start, length, size), whole).to(torch.float32)
-    scale = (length / size)[:, None, None]
-    centre = (torch.arange(size, device=start.device)[:, None] + 0.5) * scale
+    return weights(torch.arange(size, device=start.device)[None], length / size, start, length, whole, interpolation)
+
+
+def weights(places: Tensor, scale: Tensor, start: Tensor, length: Tensor, whole: int, interpolation: str) -> Tensor:
+    """Weights [B, size, whole] of the pixels of an axis at `places` [B, size] of its resized part: that from `start`
+    over `length` [B], in which a place stands for `scale` [B] pixels."""
+    scale = scale[:, None, None]
+    centre = (places[:, :, None] + 0.5) * scale
     pixel = torch.arange(whole, device=start.device) + 0.5 - start[:, None, None]
     distance = (pixel - centre).abs() / scale.clamp(min=1)
     weight = FILTERS[interpolation](distance) * ((pixel > 0) & (pixel < length[:, None, None]))

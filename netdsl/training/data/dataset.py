@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from msgspec import Struct
 from msgspec.structs import replace
 from torch import Tensor
+from torch.nn import functional
 
 from netdsl.inference.columns import Column
 from netdsl.training.data.graphs import Graphs
@@ -32,14 +33,31 @@ Box = tuple[int, int, int, int]
 """Top, left, height and width of a part of an image, in pixels."""
 
 
-class Cut(Struct, frozen=True, eq=False):
-    """How training images are cut from the whole images of their files: `box(i, height, width)` is what the i-th of
-    a batch shows, resized to `size`. `scaled`: of the image resized as for evaluation, not of the file's."""
+class Part(NamedTuple):
+    """What is shown of an image: `box` of it, resized to the height and width `size`, and `window` of that."""
 
-    box: Callable[[int, int, int], Box]
+    box: Box
+    size: tuple[int, int]
+    window: Box
+
+
+class Cut(Struct, frozen=True, eq=False):
+    """How training images are cut from the whole images of their files: `part(i, height, width)` is what the i-th of
+    a batch shows, of an image of that size. What it leaves of `size` by `size` is filled with `fill`, from 0 to 255, on
+    the right and below. `scaled`: of the image resized as for evaluation, not of the file's."""
+
+    part: Callable[[int, int, int], Part]
     size: int
     interpolation: str
     scaled: bool
+    fill: int = 0
+
+    def filled(self, shown: Tensor, fill: int) -> Tensor:
+        """What is shown, [..., H, W], with what is left of the square."""
+        height, width = shown.shape[-2:]
+        if height == width == self.size:
+            return shown
+        return functional.pad(shown, (0, self.size - width, 0, self.size - height), value=fill)
 
 
 class Split(Struct, frozen=True, eq=False):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from netdsl.inference.images import ImageView, resized
-from netdsl.training.data.dataset import Cut, Split
+from netdsl.training.data.dataset import Box, Cut, Split
 from netdsl.training.data.prefetch import in_process
 
 THREADS = 8
@@ -30,7 +31,11 @@ class Images:
     def cut(self, index: Tensor, how: Cut) -> tuple[Tensor, ...]:
         """The parts of the whole images that a batch shows, uint8 [B, C, size, size]."""
         chosen = index.tolist()
-        return (stacked(lambda at: self.view.cut(self.open(chosen[at]), at, how), range(len(chosen))),)
+        shown = partial(self._shown, chosen, how)
+        return (stacked(shown, range(len(chosen))),)
+
+    def _shown(self, chosen: list[int], how: Cut, at: int) -> Tensor:
+        return how.filled(self.view.cut(self.open(chosen[at]), at, how), how.fill)
 
     def split(self, target: Tensor) -> Split:
         return Split((), target, self.read, self.cut)
@@ -52,8 +57,13 @@ class View(ImageView):
         return torch.from_numpy(self.pixels(image))
 
     def cut(self, image: Any, i: int, how: Cut) -> Tensor:
-        """The part of an image that the i-th of a batch shows, uint8 [C, size, size]."""
+        """What the i-th of a batch shows of an image, uint8 [C, H, W] of at most the cut's size."""
         image = self.scaled(image) if how.scaled else image
-        top, left, height, width = how.box(i, image.height, image.width)
-        part = image.crop((left, top, left + width, top + height))
-        return torch.from_numpy(self.array(resized(part, (how.size, how.size), how.interpolation)))
+        part = how.part(i, image.height, image.width)
+        image = resized(_cropped(image, part.box), part.size[::-1], how.interpolation)
+        return torch.from_numpy(self.array(_cropped(image, part.window)))
+
+
+def _cropped(image: Any, box: Box) -> Any:
+    top, left, height, width = box
+    return image if (height, width) == image.size[::-1] else image.crop((left, top, left + width, top + height))

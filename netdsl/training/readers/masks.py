@@ -173,10 +173,11 @@ class Masked:
     def cut(self, index: Tensor, how: Cut) -> tuple[Tensor, ...]:
         """The parts of whole images that a batch shows, and the same parts of their masks."""
         chosen, sharp = index.tolist(), replace(how, interpolation="nearest")
-        masks = stacked(
-            lambda at: self._mask(chosen[at], lambda image: self.view.cut(image, at, sharp)), range(len(chosen))
-        )
-        return (*self.images.cut(index, how), masks)
+
+        def mask(at: int) -> Tensor:
+            return how.filled(self._mask(chosen[at], lambda image: self.view.cut(image, at, sharp)), -1)
+
+        return (*self.images.cut(index, how), stacked(mask, range(len(chosen))))
 
     def _mask(self, i: int, view: Callable[[Any], Tensor]) -> Tensor:
         """Class numbers [H, W] of what is seen of the i-th mask, never blended; -1 for none."""
