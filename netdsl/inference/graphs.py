@@ -2,8 +2,8 @@
 
 A file of numpy has `features` [nodes, F] of the nodes of all graphs, one graph behind the other; `graph` [nodes], the
 number of each node's graph, or `sizes` [graphs], how many nodes each has; `edges` [2, E], pairs of rows of `features`;
-perhaps `edge_features` [E, K], `labels`, `class_names` and `train`. A folder is a data set of the TU collection
-(Morris et al. 2020): `NAME_A.txt`, `NAME_graph_indicator.txt`, `NAME_graph_labels.txt` and so on.
+perhaps `edge_features` [E, K], `labels` of the graphs or of the nodes, `class_names` and `train`. A folder is a data
+set of the TU collection (Morris et al. 2020): `NAME_A.txt`, `NAME_graph_indicator.txt`, `NAME_graph_labels.txt`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from netdsl.inference.errors import DataError
 class GraphArrays(Struct, frozen=True, eq=False):
     """Graphs one behind the other. `features` [nodes, F] float32; `edges` [2, E] numbers of nodes of all graphs, each
     edge once in both directions, graph by graph; `edge_features` [E, K] or None; `nodes_until` and `edges_until`
-    [graphs + 1]: where each graph begins; `labels`: what the file says of each graph, or None; `train`: which graphs
-    are to train on, or None."""
+    [graphs + 1]: where each graph begins; `labels`: what the file says of each graph, or of each node, or None;
+    `train`: which graphs are to train on, or None."""
 
     name: str
     features: np.ndarray
@@ -52,28 +52,43 @@ class GraphArrays(Struct, frozen=True, eq=False):
         return {name: array[None] for name, array in found.items()}
 
 
-def load_graphs(path: Path) -> GraphArrays:
-    """The graphs of a file or folder. Raises DataError, which names the graph, the edge or the line."""
+def load_graphs(path: Path, single: bool = False) -> GraphArrays:
+    """The graphs of a file or folder; `single`: a file may be one graph, without a word about it. Raises DataError,
+    which names the graph, the edge or the line."""
     arrays = _tu_arrays(path) if path.is_dir() else load_arrays(path)
     for name in ("features", "edges"):
         if name not in arrays:
             raise DataError("missing-column", f"{path} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
     features = _floats(arrays["features"], "features", path)
+    arrays = _as_one(arrays, len(features)) if single else arrays
     until = _until(arrays, len(features), path)
-    given = arrays["edges"]
+    given = _edges(arrays["edges"], until, path)
+    edges, taken = _both_ways(given, len(features))
+    described = _described(arrays, given.shape[1], path)
+    described = None if described is None else described[taken]
+    edges_until = np.searchsorted(edges[1], until)
+    labels = _each_graph(arrays.get("labels"), "labels", until, path, or_node=True)
+    train = _each_graph(arrays.get("train"), "train", until, path)
+    kept, names = _mask(train, path), _names(arrays, path)
+    return GraphArrays(path.name, features, edges, described, until, edges_until, labels, names, kept)
+
+
+def _as_one(arrays: dict[str, Any], nodes: int) -> dict[str, Any]:
+    """The arrays of a file of one graph, where it does not say whose each node is; its labels are of no use."""
+    if "sizes" in arrays or "graph" in arrays:
+        return arrays
+    return {n: x for n, x in arrays.items() if n not in ("labels", "train")} | {"sizes": np.array([nodes])}
+
+
+def _edges(given: np.ndarray, until: np.ndarray, path: Path) -> np.ndarray:
+    """The edges as they are given, int64 [2, E]. Raises DataError."""
     given = given if given.size else np.zeros((2, 0), np.int64)
     if given.ndim != 2 or len(given) != 2 or given.dtype.kind not in "iu":
         have = f"{list(given.shape)} of {given.dtype}"
         raise DataError("unpaired-samples", f"{path}: `edges` is {have}, not whole numbers [2, E]")
     given = given.astype(np.int64)
     _check_edges(given, until, path)
-    edges, taken = _both_ways(given, len(features))
-    described = _described(arrays, given.shape[1], path)
-    described = None if described is None else described[taken]
-    edges_until = np.searchsorted(edges[1], until)
-    labels, train = (_each_graph(arrays.get(n), n, len(until) - 1, path) for n in ("labels", "train"))
-    kept, names = _mask(train, path), _names(arrays, path)
-    return GraphArrays(path.name, features, edges, described, until, edges_until, labels, names, kept)
+    return given
 
 
 def _described(arrays: dict[str, Any], edges: int, path: Path) -> np.ndarray | None:
@@ -162,11 +177,15 @@ def _floats(array: np.ndarray, name: str, path: Path) -> np.ndarray:
     return found
 
 
-def _each_graph(array: Any, name: str, graphs: int, path: Path) -> np.ndarray | None:
+def _each_graph(array: Any, name: str, until: np.ndarray, path: Path, or_node: bool = False) -> np.ndarray | None:
+    """An array of a value for each graph, `or_node` for each node."""
     if array is None:
         return None
-    if array.ndim not in (1, 2) or len(array) != graphs:
-        raise DataError("unpaired-samples", f"{path}: `{name}` is {list(array.shape)}, and there are {graphs} graphs")
+    graphs, nodes = len(until) - 1, int(until[-1])
+    if array.ndim not in (1, 2) or len(array) not in ((graphs, nodes) if or_node else (graphs,)):
+        more = f" of {nodes} nodes" if or_node else ""
+        message = f"{path}: `{name}` is {list(array.shape)}, and there are {graphs} graphs{more}"
+        raise DataError("unpaired-samples", message)
     found: np.ndarray = array
     return found
 

@@ -39,11 +39,20 @@ def predict(trained: Trained, paths: Iterable[Path], wanted: Wanted = Wanted()) 
     for batch in batches(samples(trained, paths, wanted.invert), wanted.batch):
         inputs = (np.concatenate(x) for x in zip(*(s.inputs for s in batch), strict=True))
         computed = np.asarray(compute(*inputs))
-        if takes_graphs(trained):  # [..., B, 1, C]: each sample is a batch of one graph
+        if takes_graphs(trained) and trained.task != "nodes":  # [..., B, 1, C]: each sample is a batch of one graph
             computed = computed.squeeze(-2)
         outputs = _activated(trained, computed, wanted)
         for i, sample in enumerate(batch):
+            if trained.task == "nodes":
+                yield from _of_nodes(trained, sample, outputs[:, i], wanted)
+                continue
             yield {"sample": sample.name, **_said(trained, outputs[:, i], wanted, _mask_file(sample, wanted, written))}
+
+
+def _of_nodes(trained: Trained, sample: Sample, outputs: np.ndarray, wanted: Wanted) -> Iterator[Prediction]:
+    """What a net says of each node of a graph, counted from 1, from its outputs [passes, nodes, C]."""
+    for node in range(outputs.shape[1]):
+        yield {"sample": f"{sample.name}:{node + 1}", **_said(trained, outputs[:, node], wanted, None)}
 
 
 def _mask_file(sample: Sample, wanted: Wanted, written: set[Path]) -> Path | None:
@@ -67,7 +76,7 @@ def _activated(trained: Trained, output: np.ndarray, wanted: Wanted) -> np.ndarr
     if is_sigmoid(trained):
         chances: np.ndarray = np.exp(-np.logaddexp(np.float32(0), -output))
         return chances
-    return output if is_numbers(trained) else softmax(output, 2)
+    return output if is_numbers(trained) else softmax(output, -1 if trained.task == "nodes" else 2)
 
 
 def softmax(x: np.ndarray, axis: int) -> np.ndarray:

@@ -54,15 +54,15 @@ def samples(trained: Trained, paths: Iterable[Path], invert: bool = False) -> It
 
 
 def takes_graphs(trained: Trained) -> bool:
-    """Whether a net takes batches of graphs, and gives something for each of them."""
-    return {"edges", "sizes"} <= {i.name for i in trained.inputs}
+    """Whether a net takes graphs by their edges: a batch of them is one graph, [1, ...]."""
+    return "edges" in {i.name for i in trained.inputs[1:]}
 
 
 def _graphs(trained: Trained, path: Path) -> Iterator[Sample]:
     """Each graph of a file or folder. Raises DataError."""
     if not path.exists():
         raise DataError("no-such-file", f"there is no file {path}")
-    found = load_graphs(path)
+    found = load_graphs(path, single=True)
     names = ("nodes", *(i.name for i in trained.inputs[1:]))
     for at in range(len(found)):
         arrays = found.one(at)

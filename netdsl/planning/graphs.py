@@ -1,4 +1,5 @@
-"""Checks of a net against many graphs in a batch: its inputs by name and shape, and what it gives for each graph."""
+"""Checks of a net against many graphs in a batch: its inputs by name and shape, and what it gives for each graph or
+each node."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ INPUTS = ("nodes", *SHAPES)
 
 
 def graph_mistakes(program: Program, places: Places) -> Iterator[Diagnostic]:
-    """Inputs that are none of a batch of graphs, or of another shape; an output that isn't one for each graph."""
+    """Inputs that are none of a batch of graphs, or of another shape; an output that isn't one for each graph or each
+    node."""
     at, inputs = places.at("data"), program.main.inputs
     first = inputs[0]
     if first.type.rank != 2 or first.type.dtype != "float32":
@@ -26,9 +28,9 @@ def graph_mistakes(program: Program, places: Places) -> Iterator[Diagnostic]:
     unfit = [found for value in inputs[1:] if (found := _unfit(value, first)) is not None]
     for message, hint in unfit:
         yield diagnostic("unfit-input", message, at, hint)
-    if not unfit and (mistake := not_by_graph(program)) is not None:
+    if not unfit and not_by_node(program) and (mistake := not_by_graph(program)) is not None:
         message, hint = mistake
-        yield diagnostic("unfit-loss", f"{message}, and `graphs` asks for the class of each graph", at, hint)
+        yield diagnostic("unfit-loss", f"{message}, and `graphs` asks for the class of each graph or node", at, hint)
 
 
 def _unfit(value: Value, nodes: Value) -> tuple[str, str | None] | None:
@@ -45,6 +47,16 @@ def _unfit(value: Value, nodes: Value) -> tuple[str, str | None] | None:
     if fits:
         return None
     return f"`{value.name}` takes {value.type}, and `graphs` gives {wanted}", f"declare `input {value.name} {wanted}`"
+
+
+def not_by_node(program: Program) -> tuple[str, str] | None:
+    """Why a net gives nothing for each node, and a hint; None where its main output is `[N, ...]` with the length of
+    its nodes."""
+    main = next(o for o in program.main.outputs if not o.training).value.type
+    count = program.main.inputs[0].type.shape[0]
+    if main.rank == 2 and main.shape[0] == count:
+        return None
+    return f"the net gives {main}", f"end with `linear(classes)` over the nodes, `[{count}, classes]`"
 
 
 def not_by_graph(program: Program) -> tuple[str, str] | None:

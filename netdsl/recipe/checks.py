@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Severity, diagnostic
 from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
-from netdsl.recipe.columns import Columns
 from netdsl.recipe.component import component_name
+from netdsl.recipe.data_checks import DATA_RULES
 from netdsl.recipe.losses import Bce, Contrastive, CrossEntropy, DiceCe
 from netdsl.recipe.optimizers import Adam, Lamb, Lars, Lion, Muon, Sgd
 from netdsl.recipe.places import Places
@@ -16,7 +16,7 @@ from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, LayerDecay
 from netdsl.recipe.retention import Best
 from netdsl.recipe.schedules import Linear, Plateau, Warmup
 from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
-from netdsl.recipe.sources import Images, MaskFolder, Shards, Text
+from netdsl.recipe.sources import Shards
 from netdsl.source import Place
 
 
@@ -167,10 +167,6 @@ def _optimizer(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         )
 
 
-RANGES = ("scale", "ratio")
-"""Arguments of augmentations that are the two ends of what is drawn."""
-
-
 def _augmentation(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     policies = [a for a in recipe.augment if isinstance(a, RandAugment | TrivialAugment | AutoAugment)]
     if len(policies) > 1:
@@ -180,7 +176,6 @@ def _augmentation(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
             "more than one augmentation policy is applied to every image",
             places.at("augment"),
         )
-    yield from _ranges(recipe, places)
     if recipe.repeat > 1 and not recipe.augment:
         yield _say(
             "warning",
@@ -193,17 +188,6 @@ def _augmentation(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield _say("error", "not-supported", message, places.at("tta"))
     if recipe.augment and recipe.data.task == "tokens":
         yield _say("error", "not-supported", "augmentations are for images", places.at("augment"))
-
-
-def _ranges(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    """What is drawn between two numbers has the smaller one first."""
-    for component in recipe.augment:
-        for name in RANGES:
-            low, high = getattr(component, name, (0, 0))
-            if low > high:
-                at = places.at(f"augment.{component_name(component)}.{name}")
-                message = f"`{name}` is drawn from {low:g} to {high:g}, which is less"
-                yield _say("error", "bad-value", message, at, f"`{name}=[{high:g}, {low:g}]`")
 
 
 def _imbalance(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
@@ -266,65 +250,6 @@ def _unfreezing(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
             yield _say("error", "schedule-too-long", message, at)
 
 
-def _columns(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    """A table has something to predict, which is not left out."""
-    data = recipe.data
-    if not isinstance(data, Columns):
-        return
-    if not data.targets:
-        yield _say("error", "bad-value", "`data.target` names no column", places.at("data.target"))
-    for name in data.targets:
-        if name in data.ignore:
-            message = f"`{name}` is to be predicted, and `ignore` leaves it out"
-            yield _say("error", "conflicting-fields", message, places.at("data.ignore"))
-
-
-def _images(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    """Images are resized before they are cut."""
-    data = recipe.data
-    if isinstance(data, Images) and data.resize and data.crop > data.resize:
-        message = f"`crop={data.crop}` is larger than `resize={data.resize}`: images are resized, then cut"
-        yield _say("error", "unfit-size", message, places.at("data.crop"))
-
-
-def _masks(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    if recipe.data.task != "mask":
-        return
-    if isinstance(recipe.data, MaskFolder):
-        yield from _colors(recipe.data, places)
-    for component in recipe.augment:
-        if component.masks == "refused":
-            message = f"`{component_name(component)}` would move the image and not its mask"
-            yield _say(
-                "error",
-                "not-supported",
-                message,
-                places.at(f"augment.{component_name(component)}"),
-                "use `hflip`, `crop`, `rotate` or `affine`",
-            )
-
-
-def _colors(data: MaskFolder, places: Places) -> Iterator[Diagnostic]:
-    """A colour for each class, and each once."""
-    at, colors = places.at("data.colors"), [c.lower() for c in (*data.colors, data.ignore_color or "")]
-    if data.colors and data.classes and len(data.colors) != len(data.classes):
-        message = f"`colors` has {len(data.colors)} values, `classes` names {len(data.classes)}"
-        yield _say("error", "wrong-count", message, at)
-    twice = next((c for i, c in enumerate(colors) if c in colors[:i]), None)
-    if twice is not None:
-        yield _say("error", "bad-value", f"`{twice}` is the colour of two classes", at)
-    yield from _ignored(data, places)
-
-
-def _ignored(data: MaskFolder, places: Places) -> Iterator[Diagnostic]:
-    """What has no class is said by its colour where classes are colours."""
-    if data.ignore_color and not data.colors:
-        yield _say("error", "idle-option", "`ignore_color` acts only with `colors`", places.at("data.ignore_color"))
-    if data.ignore is not None and data.colors:
-        message = "with `colors`, what has no class is said by `ignore_color`"
-        yield _say("error", "conflicting-fields", message, places.at("data.ignore"))
-
-
 def _sharding(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """What needs the whole of a weight, where each device has a part of it."""
     if recipe.shard is None:
@@ -381,32 +306,8 @@ def _contrastive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield _say("error", "bad-value", f"`{loss}` compares the samples of a batch: one is none", places.at("batch"))
 
 
-def _texts(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    """States are carried through a text from its beginning to its end."""
-    data = recipe.data
-    if not isinstance(data, Text):
-        return
-    if data.tokenizer and data.tokens == "bytes":
-        message = "`tokens` and `tokenizer` both say what a token is"
-        yield _say("error", "conflicting-fields", message, places.at("data.tokens"), "leave out one of them")
-    if not data.carry:
-        return
-    jumps = {
-        "validation": bool(recipe.validation), "folds": recipe.folds is not None, "repeat": recipe.repeat > 1,
-        "shard": recipe.shard is not None, "compile": recipe.compile == "on",
-    }  # fmt: skip
-    reasons = {
-        "shard": "a layer in parts keeps no states", "compile": "compiled code keeps no states",
-    }  # fmt: skip
-    for field in (name for name, said in jumps.items() if said):
-        reason = reasons.get(field, "it reads a text from its beginning to its end")
-        message = f"`{field}` does not go with `carry`: {reason}"
-        yield _say("error", "conflicting-fields", message, places.at(field, "data"))
-
-
 RULES = (
     _time, _schedule, _targets, _mixing, _selection, _optimizer, _augmentation, _imbalance, _folds, _distillation,
-    _columns, _images, _masks, _sharding, _unfreezing, _progressive, _texts,
-    _contrastive,
+    *DATA_RULES, _sharding, _unfreezing, _progressive, _contrastive,
 )  # fmt: skip
 """The rules of a recipe on its own; what it asks of a net is in `netdsl.planning`."""

@@ -69,7 +69,6 @@ class Evaluator:
     @torch.no_grad()
     def __call__(self, forward: Forward, split: Split) -> dict[str, Any]:
         """Metrics of a net in evaluation mode on a split."""
-        self.criterion.graphs = split.graphs is not None
         known = len(split), _origin(split), self.own is not None, split.bytes_per_token
         metrics = Metrics(self.task, self.classes, self.metrics, *known)
         if self.carried is not None and split.streams:
@@ -93,10 +92,10 @@ class Evaluator:
         waited = self._chunks(len(split)) - len(parts)
         parts += [torch.zeros(1, dtype=mine.dtype, device=mine.device)] * waited
         for place, (inputs, target) in enumerate(split.batches(parts, self.workers), 1):
-            with within_memory(partial(self._attempt, forward, inputs, target)):
+            with within_memory(partial(self._attempt, forward, inputs, target, split.graphs is None)):
                 counted = None if place <= len(parts) - waited else 0
-                result, target = first_of(forward(*inputs), counted), target[:counted]
-                self._add(metrics, result, target, parts[place - 1][:counted])
+                result, target = split.by_sample(forward(*inputs), target)
+                self._add(metrics, first_of(result, counted), target[:counted], parts[place - 1][:counted])
 
     def _follow(self, carried: Carried, metrics: Metrics, forward: Forward, split: Split) -> None:
         """Add this process's streams, window after window, from the states in which the ones before ended."""
@@ -135,15 +134,16 @@ class Evaluator:
         truth = target.argmax(1) if self.likeliest else facing(target, main)
         metrics.add(main, truth, terms.loss, terms.count, rows)
 
-    def _attempt(self, forward: Forward, inputs: tuple[Tensor, ...], target: Tensor) -> Attempt:
-        """The evaluation of a chunk that did not fit, to be tried with its first samples; its result is dropped."""
+    def _attempt(self, forward: Forward, inputs: tuple[Tensor, ...], target: Tensor, apart: bool = True) -> Attempt:
+        """The evaluation of a chunk that did not fit, to be tried with its first samples, where they are `apart`; its
+        result is dropped."""
 
         def passes(count: int) -> None:
             unused = Metrics(self.task, self.classes, self.metrics, count)
             rows = torch.arange(count, device=target.device)
             self._add(unused, forward(*(x[:count] for x in inputs)), target[:count], rows)
 
-        alone = self.ranks.world == 1 and not self.criterion.graphs
+        alone = self.ranks.world == 1 and apart
         fits = (lambda count: fits_in_memory(lambda: passes(count))) if alone else None
         return Attempt(len(target), self.share, fits, self.folder, " in an evaluation")
 

@@ -22,7 +22,7 @@ from netdsl.elaborate.builder import Options
 from netdsl.inference.vocabulary import TOKENIZER
 from netdsl.loader import library
 from netdsl.planning.demands import refuse
-from netdsl.planning.graphs import not_by_graph
+from netdsl.planning.graphs import not_by_graph, not_by_node
 from netdsl.planning.groups import Parameter
 from netdsl.planning.initialization import NetParameters
 from netdsl.planning.outputs import class_argument
@@ -193,7 +193,8 @@ def check_kind(program: Program, data: DataSet) -> None:
     """Raise DataError where the net gives something else than what the data ask for: one class, a map, a sequence."""
     main = next(o for o in program.main.outputs if not o.training).value.type
     if data.train.graphs is not None:
-        main = each_graph(program, main, data)
+        main = main if data.task == "nodes" else TensorType(main.shape[1:], main.dtype)
+        check_graphs(program, data)
     wanted = tuple(data.train.target.shape[1:])
     if data.task in ("numbers", "labels") and main.shape != wanted:
         raise DataError(
@@ -214,16 +215,17 @@ def check_kind(program: Program, data: DataSet) -> None:
         )
 
 
-def each_graph(program: Program, main: TensorType, data: DataSet) -> TensorType:
-    """The type of what a net gives for each graph. Raises DataError where it gives something else."""
-    if (mistake := not_by_graph(program)) is not None:
-        raise DataError("unfit-loss", f"{mistake[0]}, and `{data.name}` asks for the class of each graph", mistake[1])
+def check_graphs(program: Program, data: DataSet) -> None:
+    """Raise DataError where a net gives something else than what is asked for of each graph, or each node, or takes
+    nodes of other features."""
+    what, mistake = ("node", not_by_node(program)) if data.task == "nodes" else ("graph", not_by_graph(program))
+    if mistake is not None:
+        raise DataError("unfit-loss", f"{mistake[0]}, and `{data.name}` asks for the class of each {what}", mistake[1])
     takes, have = program.main.inputs[0].type.shape[-1], data.train.example()[0].shape[-1]
     if isinstance(takes, int) and takes != have:
         message = f"the net takes {takes} features of a node, and those of `{data.name}` have {have}"
         arguments = [n for n, value in program.main.arguments if type(value) is int and value == takes]
         raise DataError("unfit-input", message, f"`-p {arguments[0]}={have}`" if arguments else None)
-    return TensorType(main.shape[1:], main.dtype)
 
 
 def check_sizes(program: Program, data: DataSet) -> None:

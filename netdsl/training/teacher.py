@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataSet, Split
+from netdsl.training.data.graphs import by_graph
 from netdsl.training.errors import DataError
 from netdsl.training.evaluate import Forward, first_output
 from netdsl.training.losses.distillation import Distillation
@@ -19,6 +20,10 @@ def teacher_of(recipe: Recipe, base: Path, module: nn.Module, data: DataSet, tra
     """The teacher that a recipe names, compared with the net on a sample. Raises DataError where they do not fit."""
     if recipe.distill is None:
         return None
+    if data.task == "nodes" and train.graphs is not None:
+        raise DataError(
+            "not-supported", f"`distill` compares samples, and `{data.name}` has the nodes of several graphs"
+        )
     path = base / recipe.distill.path
     if not path.exists():
         hint = "a run directory or an ONNX file, relative to the spec"
@@ -32,7 +37,9 @@ def teacher_of(recipe: Recipe, base: Path, module: nn.Module, data: DataSet, tra
         return first_output(found.forward(*inputs))
 
     _check(found, forward, module, data, train, path)
-    return Distillation(recipe.distill, forward)
+    if train.graphs is None:
+        return Distillation(recipe.distill, forward)
+    return Distillation(recipe.distill, lambda *inputs: by_graph(forward(*inputs)))
 
 
 def _check(found: Opened, forward: Forward, module: nn.Module, data: DataSet, train: Split, path: Path) -> None:

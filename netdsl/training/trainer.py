@@ -97,7 +97,6 @@ class Trainer:
         self.groups = group(recipe, job.parameters, job.layers)
         self.channels_last = recipe.shard is None and takes_channels_last(recipe.layout, self.module)
         self.criterion = Criterion(recipe, job.names, job.kept, job.deviation, job.teacher, job.own, job.whole)
-        self.criterion.graphs = job.feed.split.graphs is not None
         self.autocast = half_precision(recipe, self.device)
         self.parallel: Any = self._distributed_module()
         self.sharded = is_sharded(self.module)
@@ -264,8 +263,9 @@ class Trainer:
             batch = self.denominators.batch(step, first, last)
         with self.ranks.accumulating(self.parallel, final), self._states(step, first, last):
             with self.timed("forward"):
-                result = self._computed(self.parallel, *batch.inputs)
-                terms = self.criterion(result, batch.target, batch.inputs)
+                computed = self._computed(self.parallel, *batch.inputs)
+                result, target = self.feed.split.by_sample(computed, batch.target)
+                terms = self.criterion(result, target, batch.inputs)
                 summed = self.recipe.loss.reduction == "sum"
                 loss: Tensor = terms.loss.sum() if summed else terms.over(self.denominators.total(step, batch, result))
             # DDP averages over processes; the loss is already this share of the whole.

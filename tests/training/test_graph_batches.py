@@ -12,6 +12,7 @@ import pytest
 import torch
 from paths import SPECS
 from recipe_harness import recipe
+from safetensors.torch import load_file
 from torch import Tensor
 
 import netdsl
@@ -19,6 +20,7 @@ from netdsl.cli.main import main
 from netdsl.inference.graphs import load_graphs
 from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.folds import fold_of
+from netdsl.training.losses.criterion import Criterion
 from netdsl.training.readers import read
 from netdsl.training.readers.taken import inputs_of, taken
 
@@ -290,7 +292,11 @@ def test_it_is_evaluated_and_predicts_by_graph(
     [
         ("input sizes [G]", "input sizez [G]", "the net has an input `sizez`, and `graphs` gives none"),
         ("input graph [N] int64", "input graph [M] int64", "`graph` takes [M] int64, and `graphs` gives [N] int64"),
-        ("\n  scores\n", "\n  h\n", "the net gives [N, 64], and `graphs` asks for the class of each graph"),
+        (
+            "\n  scores\n",
+            "\n  h -> permute((1, 0))\n",
+            "the net gives [64, N], and `graphs` asks for the class of each graph or node",
+        ),
         ("input nodes [N, features]", "input nodes [features]", "the nodes of graphs are rows"),
     ],
 )
@@ -336,3 +342,116 @@ def test_features_of_edges_and_numbers_to_predict(tmp_path: Path) -> None:
     run = net.train(data=f'graphs("{stored_at}")', settings=settings, folder=tmp_path / "run", quiet=True, device="cpu")
     assert run.result["r2"] > 0.8
     assert run.result["onnx"]["r2"] == pytest.approx(run.result["r2"], abs=1e-3)
+
+
+# A class for each node.
+
+NODES = """
+net Degrees(features=1, classes=3) {
+  input nodes [N, features]
+  input edges [2, E] int64
+  sources, targets = edges -> chunk(2)
+  neighbours = nodes -> gather(index=sources -> squeeze(axis=0)) -> scatter(index=targets -> squeeze(axis=0), size=N)
+  concat(nodes, neighbours, axis=1) -> linear(16) -> relu -> linear(classes)
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def nodes_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """How many neighbours a node has, from 1 to 3; of the first graph's first node that is not said."""
+    graphs, _ = families(60)
+    stored = arrays(graphs, 1)
+    degrees = np.concatenate([[d for _, d in g.degree()] for g in graphs])
+    labels = np.where(np.arange(len(degrees)) == 0, -1, np.minimum(degrees, 3) - 1)
+    path = tmp_path_factory.mktemp("nodes") / "nodes.npz"
+    np.savez(path, **stored, labels=labels, class_names=["end", "middle", "fork"], train=np.arange(60) < 45)
+    return path
+
+
+def nodes_net(path: Path) -> Any:
+    return netdsl.load(netdsl.Source(NODES, str(path.parent / "n.net")))
+
+
+def test_a_loss_over_nodes_is_torchs_over_all_nodes_of_the_batch(nodes_file: Path) -> None:
+    data = data_of(nodes_file, nodes_net(nodes_file))
+    assert (data.task, data.classes, len(data.train)) == ("nodes", ("end", "middle", "fork"), 45)
+    module = nodes_net(nodes_file).module(0)
+    index = torch.tensor([3, 0, 7])
+    inputs, target = data.train.take(index)
+    criterion = Criterion(recipe("loss = cross_entropy(weight=[1, 2, 3])"), ("output",))
+    result, target = data.train.by_sample(module(*inputs), target)
+    stored = np.load(nodes_file)
+    until = np.concatenate(([0], np.cumsum(stored["sizes"])))
+    truth = torch.from_numpy(np.concatenate([stored["labels"][until[i] : until[i + 1]] for i in index.tolist()]))
+    expected = torch.nn.functional.cross_entropy(
+        module(*inputs)[0], truth, torch.tensor([1.0, 2.0, 3.0]), ignore_index=-1
+    )
+    torch.testing.assert_close(criterion(result, target).mean(), expected)
+    assert (target >= 0).sum() == (truth >= 0).sum() == len(truth) - 1
+
+
+def train_nodes(path: Path, folder: Path, **more: Any) -> Any:
+    settings = {"epochs": 25, "batch": 8, "optimizer": "adam(lr=0.02)", "metrics": "[auroc, f1]", **more}
+    source = f'graphs("{path}")'
+    return nodes_net(path).train(data=source, settings=settings, folder=folder, quiet=True, device="cpu")
+
+
+def test_classes_of_nodes_are_trained_measured_and_predicted(
+    nodes_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Metrics are scikit-learn's of what `predict` says of the nodes of the test graphs, one line each."""
+    from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+
+    run = train_nodes(nodes_file, tmp_path / "run")
+    assert run.result["n"] == 15
+    assert run.result["top1"] > 0.95
+    assert run.result["onnx"]["auroc"] == pytest.approx(run.result["auroc"], abs=1e-6)
+    stored = np.load(nodes_file)
+    until = np.concatenate(([0], np.cumsum(stored["sizes"])))
+    for model in (tmp_path / "run", tmp_path / "run" / "model.onnx"):
+        assert main(["predict", str(model), str(nodes_file), "--probabilities", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert [x["sample"] for x in found[:2]] == [f"{nodes_file}:1:1", f"{nodes_file}:1:2"]
+        chances = np.array([list(x["probabilities"].values()) for x in found])[until[45] :]
+        truth, guess = stored["labels"][until[45] :], chances.argmax(1)
+        result = run.result
+        assert result["top1"] == pytest.approx(accuracy_score(truth, guess), abs=1e-9)
+        assert result["f1"] == pytest.approx(f1_score(truth, guess, average="macro"), abs=1e-9)
+        each = [roc_auc_score(truth == c, chances[:, c]) for c in range(3)]
+        assert result["auroc"] == pytest.approx(np.mean(each), abs=1e-4)
+    alone = {n: stored[n][: until[1]] for n in ("features",)} | {"edges": arrays(families(60)[0][:1], 1)["edges"]}
+    np.savez(tmp_path / "one.npz", **alone)
+    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "one.npz"), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == until[1]
+
+
+def test_parts_of_a_step_over_nodes_are_the_whole(nodes_file: Path, tmp_path: Path) -> None:
+    """Graphs of several sizes and a node without a class: the mean is over the nodes of the step."""
+    short = {"epochs": 1, "loss": "cross_entropy(weight=balanced)"}
+    train_nodes(nodes_file, tmp_path / "whole", **short)
+    train_nodes(nodes_file, tmp_path / "parts", micro_batch=3, **short)
+    whole, parts = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    for name, tensor in whole.items():
+        torch.testing.assert_close(tensor, parts[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([0, 1, 1], r"`labels` is \[3\], and there are 2 graphs of 4 nodes"),
+        ([0.5, 1, 1, 0], r"`labels` is \[4\] of float64, not a class for each of the nodes"),
+        ([[0, 1]] * 4, r"`labels` is \[4, 2\] of int64, not a class for each of the nodes"),
+    ],
+)
+def test_labels_of_nodes_that_are_none_are_said(tmp_path: Path, labels: Any, said: str) -> None:
+    np.savez(tmp_path / "g.npz", **(GOOD | {"labels": labels}))
+    with pytest.raises(DataError, match=said):
+        data_of(tmp_path / "g.npz", more=", test=0.5")
+
+
+def test_a_net_over_graphs_does_not_fit_classes_of_nodes(nodes_file: Path, file: Path, tmp_path: Path) -> None:
+    with pytest.raises(netdsl.TrainingError, match=r"asks for the class of each node"):
+        netdsl.load("gin", features=1).train(data=f'graphs("{nodes_file}")', folder=tmp_path / "a", quiet=True)
+    with pytest.raises(netdsl.TrainingError, match=r"asks for the class of each graph"):
+        nodes_net(file).train(data=f'graphs("{file}")', folder=tmp_path / "b", quiet=True)

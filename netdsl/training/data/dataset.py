@@ -34,7 +34,7 @@ Box = tuple[int, int, int, int]
 
 
 class Part(NamedTuple):
-    """What is shown of an image: `box` of it, resized to the height and width `size`, and `window` of that."""
+    """A part of an image: `box` of it, resized to the height and width `size`, and `window` of that."""
 
     box: Box
     size: tuple[int, int]
@@ -122,6 +122,10 @@ class Split(Struct, frozen=True, eq=False):
         read = self.read.in_order(jobs, load) if isinstance(self.read, Resident) else load(self.read, jobs)
         for index, found in zip(parts, read, strict=True):
             yield self.paired(found, index, self.reads_target)
+
+    def by_sample(self, result: Any, target: Tensor) -> tuple[Any, Tensor]:
+        """What a net gives for some samples, and their targets, sample by sample: graphs are computed as one."""
+        return (result, target) if self.graphs is None else self.graphs.by_sample(result, target)
 
     def example(self) -> tuple[Tensor, ...]:
         """The inputs of the first sample, [1, ...], as they are stored."""

@@ -2,7 +2,8 @@
 
 The nodes of the batch stand one graph behind the other, edges count them through, and every node knows the number of
 its graph. So a net sees one graph with more nodes, whatever it is; what it gives for each graph, [1, graphs, ...], is
-what others give for a batch, [graphs, ...].
+what others give for a batch, [graphs, ...]. What it gives for each node, [1, nodes, ...], is put beside the targets of
+its graph: [graphs, nodes of the largest, ...].
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from netdsl.inference.graphs import GraphArrays
 
 class Graphs(Struct, frozen=True, eq=False):
     """Graphs one behind the other, as in `GraphArrays`, and which of them are the samples [N]. `takes`: the names of
-    the net's inputs, in order."""
+    the net's inputs, in order. `of_nodes`: whether every node has a target, and not the graph."""
 
     features: Tensor
     edges: Tensor
@@ -29,6 +30,7 @@ class Graphs(Struct, frozen=True, eq=False):
     edges_until: Tensor
     which: Tensor
     takes: tuple[str, ...] = ("nodes", "edges", "graph", "sizes")
+    of_nodes: bool = False
 
     @classmethod
     def of(cls, arrays: GraphArrays) -> Graphs:
@@ -56,6 +58,12 @@ class Graphs(Struct, frozen=True, eq=False):
             found["edge_features"] = self.edge_features[places]
         return tuple(found[name][None] for name in self.takes)
 
+    def by_sample(self, result: Any, target: Tensor) -> tuple[Any, Tensor]:
+        """What a net gives for a batch, and its targets, sample by sample."""
+        if not self.of_nodes:
+            return by_graph(result), target
+        return by_node(result, target != NO_NODE), target.clamp(min=-1)
+
     def subset(self, index: Tensor) -> Graphs:
         return replace(self, which=self.which[index])
 
@@ -78,6 +86,20 @@ def _spans(until: Tensor, graphs: Tensor) -> tuple[Tensor, Tensor]:
     of = torch.repeat_interleave(torch.arange(len(graphs), device=graphs.device), counts)
     ahead = counts.cumsum(0) - counts
     return torch.arange(len(of), device=graphs.device) + (first - ahead)[of], of
+
+
+NO_NODE = -2
+"""Where a graph has fewer nodes than the largest; a node without a class is -1."""
+
+
+def by_node(result: Any, there: Tensor) -> Any:
+    """What a net gives for each node of a batch, [1, nodes, C], as [graphs, places, C]: in the places that are `there`,
+    [graphs, places], in order, and zeros in the others."""
+    if isinstance(result, Mapping):
+        return {name: by_node(x, there) for name, x in result.items()}
+    if isinstance(result, tuple | list):
+        return tuple(by_node(x, there) for x in result)
+    return result.new_zeros(*there.shape, result.shape[-1]).masked_scatter(there[..., None], result)
 
 
 def by_graph(result: Any) -> Any:

@@ -11,7 +11,6 @@ from torch import Tensor
 from netdsl.recipe.losses import Contrastive
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataError
-from netdsl.training.data.graphs import by_graph
 from netdsl.training.losses.distillation import Distillation
 from netdsl.training.losses.losses import Terms, counts_of, loss_of
 from netdsl.training.losses.pairs import pair_terms
@@ -52,15 +51,12 @@ class Criterion:
         self.share = 1.0 if teacher is None else teacher.share
         self.own, self.whole = own if own is not None and own.loss is not None else None, whole
         self.component = recipe.loss
-        self.graphs = False
-        """Whether samples are graphs, which a net computes as one: results are [1, graphs, ...]."""
         self.loss = loss_of(recipe.loss)
         self.deviation = None if deviation is None else torch.tensor(deviation)
 
     def __call__(self, result: Any, target: Tensor, inputs: tuple[Tensor, ...] = ()) -> Terms:
         """The terms of every weighed output's loss, and of the loss against the teacher."""
         if self.own is not None and inputs:
-            result = by_graph(result) if self.graphs else result
             found_own = loss_terms(self.own, result, target, inputs, self.whole)[None]
             return Terms(found_own, torch.ones_like(found_own))
         if isinstance(self.component, Contrastive):
@@ -110,7 +106,6 @@ class Criterion:
 
     def named(self, result: Any) -> dict[str, Tensor]:
         """A module's result by output name: a tensor, a tuple in order, or a dict."""
-        result = by_graph(result) if self.graphs else result
         if isinstance(result, Mapping):
             return dict(result)
         if isinstance(result, tuple | list):
