@@ -312,11 +312,13 @@ class Graph(Data, frozen=True, tag="graph"):
 
 @component("data")
 class Graphs(Data, frozen=True, tag="graphs"):
-    """Many graphs, each with a class or numbers of its own: a numpy file, or a folder of the TU collection.
+    """Many graphs, each with a class or numbers of its own, or with a class for each node: a numpy file, or a folder
+    of the TU collection.
 
     A batch is one graph whose parts are not joined. A net takes it by the names of its inputs: `nodes [N, F]` first,
     `edges [2, E] int64`, `graph [N] int64` (the number of each node's graph), `sizes [G] int64` (the nodes of each
-    graph) and `edge_features [E, K]`. It gives something for each graph: `[G, classes]`.
+    graph) and `edge_features [E, K]`. It gives something for each graph, `[G, classes]`, or for each node, `[N,
+    classes]`: as `labels` of the file has it.
     """
 
     source: ClassVar[str] = "batches: Fey & Lenssen 2019; folders: Morris et al. 2020"
