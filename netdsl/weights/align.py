@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from netdsl.weights.names import PREVIOUS, concepts, earlier, is_final, is_repeated, tokens
+from netdsl.weights.names import PREVIOUS, concepts, earlier, is_final, is_repeated, stamp, tokens
 from netdsl.weights.orders import MOST_ORDERS, Exhausted, Order, Orders, Rule, attempts, family
 from netdsl.weights.slots import Unit
 from netdsl.weights.tree import Node
@@ -264,11 +264,7 @@ def _beside(node: Node, order: Order) -> set[tuple[str, str]]:
     depth = len(node.path)
     names = [item.path[depth] if item.unit and len(item.path) == depth + 1 else "" for item, _ in order]
     pairs = ((min(pair), max(pair)) for pair in pairwise(names))
-    return {(a, b) for a, b in pairs if _numbers(a) == _numbers(b) != () and family(a) != family(b)}
-
-
-def _numbers(name: str) -> tuple[str, ...]:
-    return tuple(t for t in tokens(name) if t.isdecimal())
+    return {(a, b) for a, b in pairs if stamp(a) == stamp(b) != () and family(a) != family(b)}
 
 
 def _common(all_units: Sequence[Unit], start: int, size: int) -> int:

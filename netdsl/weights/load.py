@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from netdsl.weights.convert import Channels, own_values
 from netdsl.weights.match import Matching, match
 from netdsl.weights.read import Foreign, is_floating
 from netdsl.weights.reconcile import Change
-from netdsl.weights.slots import Slot, slots
+from netdsl.weights.slots import Shape, Slot, slots
 from netdsl.weights.tied import superfluous
 from netdsl.weights.unwrap import WeightsError
 
@@ -58,14 +59,28 @@ def matched(program: Program, foreign: Foreign, rules: Rules) -> Matching:
     given = foreign.slots()
     _check_excluded(rules.exclude, [s.key for s in (*slots(program.main), *given)])
     twice = superfluous(foreign.tensors, [s.shape for s in slots(program.main)])
-    theirs = [s for s in given if s.key not in twice and not _is_excluded(s.key, rules.exclude)]
-    found = match(program, theirs, rules.mapping, rules.hints)
-    found = _without(found, rules.exclude)
-    found = replace(found, left_over=(*found.left_over, *(s for s in given if s.key in twice)))
+    found = _matched(program, given, twice, rules)
+    if (
+        twice and not found.complete
+    ):  # equal numbers may be copied layers, as those of an encoder that was never trained
+        found = min(found, _matched(program, given, (), rules), key=_undecided)
     if not found.matches and not found.open:
         reasons = f": {'; '.join(found.reasons[:3])}" if found.reasons else ""
-        raise WeightsError("unfit-weights", f"{foreign.path} has no weights of this net{reasons}", _integers(foreign))
+        message, hint = f"{foreign.path} has no weights of this net{reasons}", _several(foreign) or _integers(foreign)
+        raise WeightsError("unfit-weights", message, hint)
     return found
+
+
+def _matched(program: Program, given: Sequence[Slot], twice: Collection[str], rules: Rules) -> Matching:
+    """The matching of a file without what it holds `twice`."""
+    theirs = [s for s in given if s.key not in twice and not _is_excluded(s.key, rules.exclude)]
+    found = _without(match(program, theirs, rules.mapping, rules.hints), rules.exclude)
+    return replace(found, left_over=(*found.left_over, *(s for s in given if s.key in twice)))
+
+
+def _undecided(found: Matching) -> int:
+    """How many tensors of the net a matching has nothing for."""
+    return len(found.missing) + sum(len(o.own) for o in found.open)
 
 
 def _check_excluded(prefixes: Sequence[str], known: Sequence[str]) -> None:
@@ -97,6 +112,23 @@ def _without(found: Matching, excluded: Sequence[str]) -> Matching:
         open=tuple(o for o in found.open if all(map(kept, o.own))),
         spared=(*found.spared, *gone),
     )
+
+
+def _several(foreign: Foreign) -> str | None:
+    """What to do about a file with the same tensors below several prefixes, as a net and the average of its weights."""
+    inside: dict[str, list[tuple[str, Shape]]] = {}
+    for key, array in sorted(foreign.tensors.items()):
+        first, _, rest = key.partition(".")
+        inside.setdefault(first, []).append((rest, tuple(array.shape)))
+    alike: dict[tuple[tuple[str, Shape], ...], list[str]] = {}
+    for prefix, found in inside.items():
+        alike.setdefault(tuple(found), []).append(prefix)
+    same, names = max(alike.items(), key=lambda pair: len(pair[0]) * len(pair[1]))
+    are_nets = any("." in rest for rest, _ in same) and len(same) * len(names) >= 0.9 * len(foreign.tensors)
+    if len(names) < 2 or not are_nets:
+        return None
+    listed = ", ".join(f"`{name}`" for name in names[:6])
+    return f"it has the same tensors below {listed}: `--inside {names[0]}` takes one of them"
 
 
 def _integers(foreign: Foreign) -> str | None:
@@ -142,12 +174,22 @@ def incomplete(path: str, found: Matching) -> WeightsError:
         )
     first = found.missing[0]
     reasons = f" ({'; '.join(found.reasons[:2])})" if found.reasons else ""
-    return WeightsError(
-        "unfit-weights",
-        f"{path} has no `{first.key}` {[*first.shape]}"
-        + (f" and {len(found.missing) - 1} more of the net's tensors" if len(found.missing) > 1 else "")
-        + reasons,
-        "`--partial` initializes what is missing (`strict=false` in a recipe)",
+    more = f" and {len(found.missing) - 1} more of the net's tensors" if len(found.missing) > 1 else ""
+    message = f"{path} has no `{first.key}` {[*first.shape]}{more}{reasons}"
+    return WeightsError("unfit-weights", message, _other_form(first, found) or PARTIAL)
+
+
+PARTIAL = "`--partial` initializes what is missing (`strict=false` in a recipe)"
+
+
+def _other_form(first: Slot, found: Matching) -> str | None:
+    """A matrix of the file that has as many numbers as a missing kernel: patches may be flattened in several orders."""
+    same = (s for s in found.left_over if len(s.shape) == 2 < len(first.shape) and s.shape[0] == first.shape[0])
+    flat = next((s for s in same if prod(s.shape) == prod(first.shape)), None)
+    if flat is None:
+        return None
+    return (
+        f"`{flat.key}` {[*flat.shape]} has as many numbers, in an order that its shape does not show: reshape it there"
     )
 
 

@@ -44,6 +44,10 @@ BACKWARDS = frozenset({"dec", "decoder", "up", "upconv", "deconv", "upsample", "
 """Families that are numbered from the top by some and from the bottom by others: only shapes tell their order."""
 
 
+COUNTING = frozenset("abcdef")
+"""Letters that people count with: `conv_a`, `conv_b`; further ones stand for words."""
+
+
 @lru_cache(maxsize=1 << 16)
 def tokens(name: str) -> tuple[str, ...]:
     """The words and numbers of a name; `3x3` is a word: `Conv2d_1a_3x3` is conv 2 d 1 a 3x3."""
@@ -72,7 +76,14 @@ def _parts_before(x: str, y: str, before: str) -> bool | None:
     if x.isdecimal() and y.isdecimal():
         return int(x) < int(y)
     letters = len(x) == len(y) == 1 and f"{x}{y}".isalpha()
-    return x < y if letters and before.isdecimal() else None
+    counted = before.isdecimal() or (before and {x, y} <= COUNTING)
+    return x < y if letters and counted else None
+
+
+def stamp(name: str) -> tuple[str, ...]:
+    """The numbers of a name, and the letters that count: what the layers `conv1` and `bn1` have in common."""
+    found = tokens(name)
+    return tuple(t for i, t in enumerate(found) if t.isdecimal() or (i and t in COUNTING))
 
 
 def lettered(names: Sequence[str]) -> bool:

@@ -19,7 +19,11 @@ from torch import Tensor, nn
 
 import netdsl
 from netdsl.cli.main import main
-from netdsl.weights.read import read_file
+from netdsl.loader import read_import
+from netdsl.pipeline import Spec
+from netdsl.source import Source
+from netdsl.weights.load import Rules, load
+from netdsl.weights.read import Foreign, read_file
 from netdsl.weights.unwrap import WeightsError
 
 SPEC = """
@@ -32,7 +36,7 @@ net Small(classes=4, channels=3) {
 """
 
 
-class Foreign(nn.Module):
+class Other(nn.Module):
     """The same net with other names."""
 
     def __init__(self) -> None:
@@ -48,7 +52,7 @@ class Foreign(nn.Module):
 def state(seed: int = 0) -> dict[str, Tensor]:
     """A state dict in which every tensor is different."""
     torch.manual_seed(seed)
-    found = Foreign().state_dict()
+    found = Other().state_dict()
     return {k: torch.randn_like(v) if v.is_floating_point() else v for k, v in found.items()}
 
 
@@ -272,3 +276,23 @@ def test_whole_numbers_are_no_weights(spec: str, tmp_path: Path, capsys: pytest.
     torch.save({k: (v * 10).to(torch.int8) for k, v in state().items()}, tmp_path / "int8.pth")
     assert main(["weights", spec, str(tmp_path / "int8.pth")]) == 1
     assert "quantised" in capsys.readouterr().err
+
+
+def test_a_net_beside_its_average_is_asked_for(spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What holds the same tensors twice below two prefixes says so; one of them is taken."""
+    both = {f"{name}.{k}": v for i, name in enumerate(("online_model", "ema_model")) for k, v in state(i).items()}
+    torch.save({**both, "initted": torch.tensor(True)}, tmp_path / "ema.pth")
+    assert main(["weights", spec, str(tmp_path / "ema.pth")]) == 1
+    assert "`--inside ema_model`" in capsys.readouterr().err
+    assert is_right(taken(spec, tmp_path / "ema.pth", "--inside", "ema_model"), state(1))
+
+
+def test_patches_in_an_order_that_no_shape_shows_are_refused() -> None:
+    """A linear layer over flattened patches has the numbers of the convolution, in an order of its own."""
+    text = "net N { input image [3, 16, 16]\n patchify(8, 4) -> flatten(start=1) -> permute((1, 0)) -> linear(5) }"
+    net = Spec(Source(text, "n.net"), read_import).net("N")
+    shapes = {"embed.weight": (8, 48), "embed.bias": (8,), "fc.weight": (5, 8), "fc.bias": (5,)}
+    file = Foreign("f", {k: np.ones(shape, "float32") for k, shape in shapes.items()})
+    with pytest.raises(WeightsError) as refused:
+        load(net.checked, file, dict, Rules())
+    assert "`embed.weight` [8, 48]" in str(refused.value.hint)

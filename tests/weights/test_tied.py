@@ -54,3 +54,15 @@ def test_a_net_that_does_not_tie_takes_both() -> None:
 def test_what_is_no_copy_or_was_never_trained_is_refused(head: np.ndarray, table: np.ndarray) -> None:
     with pytest.raises(WeightsError):
         load(net(TIED).checked, file(head, table), dict, Rules())
+
+
+def test_layers_that_were_copied_are_no_tied_weights() -> None:
+    """torch's encoder copies its first layer: all layers of one that was never trained hold the same numbers."""
+    text = "net N { input x [8, 3, 3]\n repeat 3 { residual { conv(16, 1) -> relu -> conv(8, 1) } } }"
+    numbers = np.arange(128, dtype="float32")
+    one = {
+        "linear1.weight": numbers.reshape(16, 8), "linear1.bias": numbers[:16], "linear2.bias": numbers[:8],
+        "linear2.weight": numbers.reshape(8, 16),
+    }  # fmt: skip
+    layers = {f"encoder.layers.{i}.{key}": array for i in range(3) for key, array in one.items()}
+    assert not load(net(text).checked, Foreign("f", layers), dict, Rules()).found.left_over

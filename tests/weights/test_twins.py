@@ -27,6 +27,11 @@ from weight_twins import (
 import netdsl
 from netdsl.backends.torch.module import load_state
 from netdsl.cli.main import main
+from netdsl.loader import read_import
+from netdsl.pipeline import Spec
+from netdsl.source import Source
+from netdsl.weights.load import Rules, matched
+from netdsl.weights.read import read_file
 
 RESNET18 = """
 block CB(c, k, stride) = conv(c, k, stride=stride, bias=false) -> bn
@@ -285,3 +290,36 @@ def test_weights_go_back(name: str, tmp_path: Path) -> None:
     found = load_file(back)
     assert set(found) == set(expected)
     assert all(torch.equal(torch.from_numpy(found[k]), expected[k]) for k in expected)
+
+
+class LetteredBlock(nn.Module):
+    """Layers that are counted by letters, the last ones registered first."""
+
+    def __init__(self, given: int, c: int, stride: int) -> None:
+        super().__init__()
+        self.proj_norm = nn.BatchNorm2d(c)
+        self.proj = nn.Conv2d(given, c, 1, stride, bias=False)
+        self.norm_b, self.norm_a = nn.BatchNorm2d(c), nn.BatchNorm2d(c)
+        self.conv_b = nn.Conv2d(c, c, 3, 1, 1, bias=False)
+        self.conv_a = nn.Conv2d(given, c, 3, stride, 1, bias=False)
+
+
+def test_letters_count(tmp_path: Path) -> None:
+    groups = nn.ModuleList([LetteredBlock(8, 8, 1), LetteredBlock(8, 16, 2)])
+    file = saved(nn.ModuleDict({"groups": groups}).state_dict(), tmp_path / "f.safetensors", 1)
+    text = """
+        net N { input x [8, 8, 8]
+          for i, c in enumerate([8, 16]) {
+            residual(shortcut=conv(c, 1, stride=1 + i, bias=false) -> bn) {
+              conv(c, 3, stride=1 + i, bias=false) -> bn -> relu -> conv(c, 3, bias=false) -> bn
+            }
+          }
+        }"""
+    net = Spec(Source(text, "n.net"), read_import).net("N")
+    found = matched(net.checked, read_file(file), Rules())
+    assert found.complete
+    order = [m.foreign.key.removeprefix("groups.").rpartition(".")[0] for m in found.matches if m.own.key.endswith("t")]
+    used = ("proj", "proj_norm", "conv_a", "norm_a", "conv_b", "norm_b")
+    assert set(order) == {f"{i}.{name}" for i in (0, 1) for name in used}
+    kept = [name for name in order if name.partition(".")[2] in used[2:]]
+    assert kept == [f"{i}.{name}" for i in (0, 1) for name in used[2:]]
