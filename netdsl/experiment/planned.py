@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from netdsl.analysis.count import totals
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.elaborate.given import Expression
-from netdsl.experiment.weights import digests
+from netdsl.experiment.weights import digests, unpinned
 from netdsl.ir.flatten import count_calls
 from netdsl.ir.text import program_text
 from netdsl.pipeline import Net, Spec
@@ -36,13 +36,15 @@ CALL = 25e-6
 
 
 class Trial(Struct, frozen=True, eq=False):
-    """One run of a cell: where it goes, below the experiment's folder, and the key of all that decides its numbers."""
+    """One run of a cell: where it goes, below the experiment's folder, and the key of all that decides its numbers but
+    for the commits of weights `by_name`, which the experiment's folder keeps."""
 
     cell: Cell
     number: int
     seed: int
     path: str
     key: str
+    by_name: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -104,14 +106,15 @@ def trials(setting: Setting, cell: Cell, net: Net, recipe: Recipe) -> tuple[Tria
     """The runs of a cell: run k begins from the recipe's seed and k, so that it draws the same in every cell."""
     text = program_text(net.checked)
     plugins = msgspec.to_builtins(used(net.checked, recipe))
-    weights = digests(recipe, Path(setting.spec.source.name).parent)
+    base = Path(setting.spec.source.name).parent
+    weights, by_name = digests(recipe, base), unpinned(recipe, base)
     found = []
     for number in range(setting.experiment.seeds):
         seeded = replace(recipe, seed=recipe.seed + number)
         decides = [LANGUAGE, text, dict(setting.sizes), msgspec.to_builtins(replace(seeded, name=""))]
         decides += [*plugins, *weights]
         key = sha256(msgspec.json.encode(decides)).hexdigest()[:16]
-        found.append(Trial(cell, number, seeded.seed, f"{folder_name(cell)}/seed-{seeded.seed}", key))
+        found.append(Trial(cell, number, seeded.seed, f"{folder_name(cell)}/seed-{seeded.seed}", key, by_name))
     return tuple(found)
 
 

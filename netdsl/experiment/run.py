@@ -17,6 +17,7 @@ from netdsl.experiment.files import Outcome, check_trial, is_done, open_folder, 
 from netdsl.experiment.planned import PlannedCell, Setting, Trial, Unfit, cores, machine_speed, planned
 from netdsl.experiment.pool import Pool, Say
 from netdsl.experiment.results import Results, results
+from netdsl.experiment.revisions import revisions
 from netdsl.experiment.worker import Answer, Job
 from netdsl.plugins.known import loaded
 
@@ -85,7 +86,7 @@ def _result(engine: Engine, job: Job) -> str:
 
 
 def job_of(setting: Setting, folder: Path, trial: Trial, options: Options) -> Job:
-    """A run as it is told to a worker."""
+    """A run as it is told to a worker. Raises WeightsError where weights by name are not to be had."""
     e = setting.experiment
     return Job(
         source=str(Path(setting.spec.source.name).absolute()), text=setting.spec.source.text, net=e.net,
@@ -93,7 +94,7 @@ def job_of(setting: Setting, folder: Path, trial: Trial, options: Options) -> Jo
         settings={**setting.settings, **trial.cell.recipe, "seed": str(trial.seed)}, sizes=setting.sizes,
         typed=tuple(setting.settings), folder=str((folder / trial.path).absolute()), path=trial.path, key=trial.key,
         label=trial.label, splits=files.missing_splits(e.wanted()), device=options.device,
-        plugins=tuple(p.place for p in loaded()),
+        plugins=tuple(p.place for p in loaded()), revisions=revisions(folder, trial.by_name),
     )  # fmt: skip
 
 
@@ -122,6 +123,7 @@ def run_grid(setting: Setting, folder: Path, cells: Sequence[PlannedCell], optio
     if engine.ended and open_ones:
         say(f"{engine.ended:,} of {len(trials):,} runs have ended before")
     if open_ones:
+        revisions(folder, [name for t in open_ones for name in t.by_name])
         with held(folder):
             pool_of(options, folder, len(open_ones), say).run(engine)
     if engine.stopped is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from netdsl.recipe.annotations import arguments
 from netdsl.recipe.component import Component
+from netdsl.recipe.inits import Pretrained
 from netdsl.recipe.schema import Recipe
 from netdsl.weights.repository import sha256_of
 
@@ -17,10 +18,16 @@ SUFFIXES = (".safetensors", ".onnx", ".bin", ".pt", ".pth")
 
 def digests(recipe: Recipe, base: Path) -> list[list[str]]:
     """The path of each file of weights that a recipe names, as it is written, with its SHA-256. Paths are relative to
-    `base`. A name of the Hub is no path: its revision is part of the recipe."""
+    `base`. A name of the Hub is no path: its revision is part of the recipe, or `unpinned`."""
     components: tuple[Component, ...] = (*recipe.init, *((recipe.distill,) if recipe.distill is not None else ()))
     paths = [getattr(c, n) for c in components for n, a in arguments(type(c)).items() if a.kind.path]
     return [[path, file.name, sha256_of(file)] for path in paths if path for file in _files(base / path)]
+
+
+def unpinned(recipe: Recipe, base: Path) -> tuple[str, ...]:
+    """The names of the Hub that a recipe takes weights of without saying which commit."""
+    steps = (c for c in recipe.init if isinstance(c, Pretrained) and not c.revision)
+    return tuple(dict.fromkeys(c.name for c in steps if not Path(base, c.name).exists()))
 
 
 def _files(path: Path) -> list[Path]:

@@ -29,6 +29,7 @@ class Job(Struct, frozen=True):
     measure that is reported while it trains.
 
     `plugins`: those that are loaded where the job comes from, with their folders; the worker loads them too.
+    `revisions`: the commits of weights by name.
     `typed`: the fields whose paths are relative to the working directory, and not to the spec.
     """
 
@@ -46,6 +47,7 @@ class Job(Struct, frozen=True):
     label: str
     splits: tuple[str, ...] = ()
     plugins: tuple[tuple[str, str], ...] = ()
+    revisions: dict[str, str] = {}
     device: str | None = None
     watched: str = ""
 
@@ -156,6 +158,7 @@ def _train(job: Job, folder: Path, begun: bool, watching: _Watching | None) -> i
     """Train a run, or resume it. Returns the exit code."""
     from netdsl.diagnostics.diagnostic import Fault
     from netdsl.elaborate.given import Expression
+    from netdsl.experiment.revisions import pinned
     from netdsl.loader import read_import
     from netdsl.pipeline import Spec
     from netdsl.recipe.here import from_here
@@ -170,7 +173,7 @@ def _train(job: Job, folder: Path, begun: bool, watching: _Watching | None) -> i
     found = select(spec, job.net, job.recipe, job.settings, arguments, job.sizes)
     if found.net is None or found.recipe is None:
         raise Fault(next(d for d in found.diagnostics if d.severity == "error"))
-    recipe = from_here(found.recipe, job.typed)
+    recipe = pinned(from_here(found.recipe, job.typed), job.revisions)
     request = Request(
         net=found.net, recipe=recipe, base=Path(job.source).parent, folder=folder, resume=begun,
         before=read_about(folder)[1] if begun else None, device=job.device, onnx=False, quiet=True,
