@@ -54,6 +54,8 @@ PACKAGES = {
     "tokenizers": "netdsl[text]", "pygls": "netdsl[lsp]", "lsprotocol": "netdsl[lsp]",
 }  # fmt: skip
 """Packages that only some commands import, by module."""
+HEAVY = ("torch", "numpy", "onnx", "onnxruntime", "safetensors", "sklearn", "PIL")
+"""What a light installation lacks: the hint at the first of them names all, or each would be found missing in turn."""
 
 INTERNAL, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
 
@@ -220,9 +222,17 @@ def _missing(error: ModuleNotFoundError) -> int:
     if module not in PACKAGES:
         return _unforeseen(error)
     package = PACKAGES[module]
-    return _say(
-        _message(f"this needs the package `{package}`, which is not installed", f"pip install {package}"), USAGE
-    )
+    hint = f"pip install {' '.join(PACKAGES[m] for m in HEAVY if _is_missing(m)) if module in HEAVY else package}"
+    return _say(_message(f"this needs the package `{package}`, which is not installed", hint), USAGE)
+
+
+def _is_missing(module: str) -> bool:
+    from importlib.util import find_spec
+
+    try:
+        return find_spec(module) is None
+    except ImportError:
+        return True
 
 
 def _unforeseen(error: Exception) -> int:

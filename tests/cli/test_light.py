@@ -45,3 +45,4 @@ def test_a_missing_package_is_named_in_one_line(arguments: tuple[str, ...], tmp_
     assert ran.returncode == 2
     assert ran.stderr.startswith("error: this needs the package `")
     assert ran.stderr.count("\n") == 2, "the message and its hint"
+    assert "pip install torch numpy onnx onnxruntime safetensors scikit-learn pillow" in ran.stderr
