@@ -47,7 +47,7 @@ class _Tables:
             return
         if draft.inputs or op.is_table:
             (out,) = draft.outs
-            self.made[out] = Expression(op, tuple(self.made[w] for w in draft.inputs), out.type)
+            self.made[out] = Expression(op, tuple(self.made[w] for w in draft.inputs), out.type, out.name)
             self.sizes[out] = 1 + sum(self.sizes[w] for w in draft.inputs)
             self.drafts[out] = draft
 

@@ -77,6 +77,10 @@ class Field(Struct, frozen=True):
     value: int
 
 
+NAMED = ":="
+"""The call of a name (as `Code`) and a form: the form, which has that name where it is used several times."""
+
+
 class Call(Struct, frozen=True):
     """A call in a PyTorch form: `name(*args, **kwargs)`.
 

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from netdsl.ops.base import Buffer, Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, register
+from netdsl.ops.base import NAMED, Buffer, Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, register
 from netdsl.ops.described import described
 from netdsl.ops.spatial import Positive
 from netdsl.sizes.constraints import Assumptions
@@ -123,11 +123,12 @@ class Linspace(Op, frozen=True):
 
 
 class Expression(Struct, frozen=True):
-    """An op on the values of further expressions, with their types."""
+    """An op on the values of further expressions, with their types. `name`: what the author calls its value."""
 
     op: Op
     inputs: tuple["Expression", ...]
     type: TensorType
+    name: str = ""
 
     @property
     def types(self) -> tuple[TensorType, ...]:
@@ -160,9 +161,10 @@ class Table(Op, frozen=True):
 
 
 def _composed(expression: Expression) -> Any:
-    """The PyTorch form of an expression: those of its ops, one inside the other."""
+    """The PyTorch form of an expression: those of its ops, one inside the other, named where the author does."""
     form = expression.op.torch(*expression.types).expression
-    return _filled(form, [_composed(i) for i in expression.inputs])
+    made = _filled(form, [_composed(i) for i in expression.inputs])
+    return Call(NAMED, (Code(expression.name), made)) if expression.name else made
 
 
 def _filled(form: Any, values: list[Any]) -> Any:

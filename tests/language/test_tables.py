@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import onnx
@@ -75,6 +76,29 @@ def test_offsets_in_a_window_are_swins() -> None:
 def test_what_is_read_by_nothing_but_a_table_is_no_layer() -> None:
     found = net("input rows [6]\n  a = arange(6) -> cast(float32)\n  b = a * a\n  it + b")
     assert [layer.name for layer in found.checked.main.layers] == ["b"]
+
+
+SHARED = """
+block Offsets(window, nn) {
+  window = arange(window) + nn
+  super = window -> cast(float32)
+  it + ((super -> sin) + (super -> cos) * (window -> cast(float32)))
+}"""
+
+
+def test_what_a_table_uses_twice_has_the_name_of_the_author() -> None:
+    """A local that has the name of an argument, or of something that the printed file needs, gets another one."""
+    body = "input x [6]\n  Offsets(6, 1) -> Offsets(6, 2)"
+    found = net(body, SHARED)
+    (constructor,) = re.findall(r"super\(\).__init__\(\)\n(.*?)\n\n", found.source(), re.DOTALL)[:1]
+    names = re.findall(r"^ +(\w+) = ", constructor, re.MULTILINE)
+    assert names == ["window", "super_"] or names == ["window_", "super_"], constructor
+    assert constructor.count("torch.arange") == 1
+    given = expected = torch.randn(2, 6)
+    for start in (1, 2):
+        at = torch.arange(6) + start
+        expected = expected + at.sin() + at.cos() * at
+    torch.testing.assert_close(found.module(seed=0)(given), expected)
 
 
 def test_a_long_chain_of_tables_is_cut() -> None:

@@ -244,8 +244,12 @@ class _Restricted(Explainer):
     def _number(self, column: Column) -> Node:
         if varies(column.values):
             return super()._number(column)
-        named = [a for a in self.given if a.name == column.hint and column.equals(a.values)]
-        return self._use(named[0]) if named else Num(column.values[0])
+        equal = [a for a in (*self.given, *self.own) if column.equals(a.values)]
+        named = [a for a in equal if a.name == column.hint]
+        wide = [a for a in equal if a.is_wide]
+        if not named and len(wide) != 1:
+            return Num(column.values[0])
+        return self._use((named or wide)[0])  # one width is no coincidence, two are
 
     def _use(self, argument: Argument) -> Text:
         return self.outer._use(self.full[argument.name])

@@ -102,11 +102,17 @@ class _Merge:
     def _name(self, difference: Difference, a: int, arm: tuple[int, ...]) -> str:
         """What the condition is called where it has no name of the author's."""
         calls, others = _called(self.base, arm), _called(difference.other, difference.theirs[a])
-        members = [found[1] for call in calls if (found := MEMBER.match(call))]
+        members = [self._stem(found[1]) for call in calls if (found := MEMBER.match(call))]
         plain = [name for call in calls if call not in others and (name := call.rpartition(".")[2]).isidentifier()]
         name = "residual" if not members and "+" in calls else f"has_{[*members, *plain, 'first'][0]}"
         names = {c.name for c in self.choices.values()}
         return next(n for n in chain((name,), (f"{name}{i}" for i in count(2))) if n not in names)
+
+    def _stem(self, member: str) -> str:
+        """A member's name without its number, where some form has no other member of that name."""
+        stem = member.rstrip("0123456789")
+        lacking = (all(n.rstrip("0123456789") != stem for n, _ in form[0].members) for form in self.forms)
+        return stem if any(lacking) else member
 
     def _order(self) -> list[_Choice | int]:
         """The operations of the base that are in no arm, each after the choices that it reads."""

@@ -11,6 +11,7 @@ from netdsl.backends.torch.forward import Forward
 from netdsl.backends.torch.hints import argument, fitting, method
 from netdsl.backends.torch.initial import NAME, Modules, method_lines
 from netdsl.backends.torch.layout import INDENT, LOOSE, TIGHT, WIDTH, Layout, is_call
+from netdsl.backends.torch.locals import Locals
 from netdsl.backends.torch.loops import constructor_lines, forward_lines, is_loop
 from netdsl.backends.torch.naming import class_name
 from netdsl.backends.torch.quoting import comment, docstring
@@ -118,12 +119,13 @@ def _constructor(made: TorchClass, layout: Layout) -> list[str]:
     members = [(_branch(tree, states), name, tree) for name, tree in (*made.state, *made.members)]
     groups = [(branch, list(found)) for branch, found in groupby(members, lambda m: m[0])]
     branches = [None, *(branch for branch, _ in groups), None]
+    taken = [a.name for a in made.arguments]
     for (branch, found), before, after in zip(groups, branches, branches[2:], strict=False):
         named = [(name, tree) for _, name, tree in found]
         if branch is not None:
-            lines += _conditional(branch, named, made.optional, _is_otherwise(before, branch), after, layout)
+            lines += _conditional(branch, named, made.optional, _is_otherwise(before, branch), after, layout, taken)
             continue
-        lines += _assigned(named, layout)
+        lines += _assigned(named, layout, taken)
     return lines
 
 
@@ -132,8 +134,16 @@ def _states(made: TorchClass) -> dict[Node, Node]:
     return {tree: Text(f"self.{name}") for name, tree in reversed(made.state) if isinstance(tree, Apply)}
 
 
-def _assigned(members: Iterable[tuple[str, Node]], layout: Layout, indent: str = INDENT * 2) -> list[str]:
-    return [line for name, tree in members for line in layout.lines(f"self.{name} = ", tree, "", indent)]
+def _assigned(
+    members: Iterable[tuple[str, Node]], layout: Layout, taken: Collection[str], indent: str = INDENT * 2
+) -> list[str]:
+    """The lines that set members. `taken`: what values that they need more than once cannot be called."""
+    lines: list[str] = []
+    for name, tree in members:
+        found = Locals(tree, layout, (*taken, *layout.signatures))
+        named = [*found.assigned, (f"self.{name}", found.tree)]
+        lines += [line for own, value in named for line in layout.lines(f"{own} = ", value, "", indent)]
+    return lines
 
 
 Branch = tuple[bool, Node]
@@ -160,6 +170,7 @@ def _conditional(
     is_otherwise: bool,
     after: Branch | None,
     layout: Layout,
+    taken: Collection[str],
 ) -> list[str]:
     """The members of one branch of a condition. The first may be None where the condition does not hold."""
     there, condition = branch
@@ -167,11 +178,11 @@ def _conditional(
     first, tree = members[0]
     if first in optional:
         if len(members) == 1 and not _is_otherwise(branch, after):
-            one = layout.lines(f"self.{first} = ", tree)
+            one = _assigned([(first, tree)], layout, taken)
             if len(one) == 1:
                 return one
         lines.append(f"{INDENT * 2}self.{first} = None")
     text = layout.flat(condition, LOOSE if there else TIGHT)
     lines.append(f"{INDENT * 2}else:" if is_otherwise else f"{INDENT * 2}if {'' if there else 'not '}{text}:")
     inner = [(name, children(tree)[0 if there else 2]) for name, tree in members]
-    return [*lines, *_assigned(inner, layout, INDENT * 3)]
+    return [*lines, *_assigned(inner, layout, taken, INDENT * 3)]
