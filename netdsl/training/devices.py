@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -49,6 +51,36 @@ def _index(device: torch.device) -> int:
     if index >= count:
         raise DataError("no-such-device", f"there is no `cuda:{index}`: {have}")
     return index
+
+
+def sent(tensors: Iterable[Tensor], device: torch.device) -> tuple[Tensor, ...]:
+    """Tensors on a device. A GPU copies them by a stream of its own, from page-locked memory, while it computes what it
+    has been given before; only what comes after waits for them.
+
+    A copy from pageable memory, or in the stream that computes, would begin when everything before is computed.
+    """
+    given = tuple(tensors)
+    if device.type != "cuda":
+        return tuple(x.to(device) for x in given)
+    copying, computing = _copying(device), torch.cuda.current_stream(device)
+    with torch.cuda.stream(copying):
+        found = tuple(x if x.device == device else locked(x).to(device, non_blocking=True) for x in given)
+    computing.wait_stream(copying)
+    for x, before in zip(found, given, strict=True):
+        if x is not before:
+            x.record_stream(computing)  # its memory is of the stream that copied, and is used by the other
+    return found
+
+
+def locked(x: Tensor) -> Tensor:
+    """A tensor of the host in page-locked memory, from which a GPU copies by itself."""
+    return x if x.is_pinned() else x.pin_memory()
+
+
+@cache
+def _copying(device: torch.device) -> torch.cuda.Stream:
+    """The stream in which a GPU copies."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def half_precision(recipe: Recipe, device: torch.device) -> torch.dtype | None:

@@ -104,8 +104,7 @@ def profile(prepared: Prepared, loop: Trainer, steps: int) -> Profile:
         for step in range(WARM):
             loop.update(step)
         whole, clock, waiting = _phases(loop, steps)
-        layers = _layers(prepared, loop, range(WARM + steps, WARM + 2 * steps))
-        copies = _copies(loop, WARM) if loop.device.type == "cuda" else None
+        layers, copies = _layers(prepared, loop, range(WARM + steps, WARM + 2 * steps))
     finally:
         loop.feed.end()
     parts: dict[str, float] = {name: clock.seconds[name] / steps for name in STEP}
@@ -151,19 +150,13 @@ def _evaluation(loop: Trainer) -> tuple[float, int]:
     return clock.seconds["evaluation"] * len(held) / max(1, len(some)), every
 
 
-def _copies(loop: Trainer, step: int) -> float:
-    """Seconds that copies from the host to a GPU take in a step."""
-    from torch.profiler import ProfilerActivity
-    from torch.profiler import profile as traced
-
-    with traced(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as found:
-        loop.update(step)
-    copies = (e.device_time_total for e in found.key_averages() if "HtoD" in e.key)
-    return float(sum(copies)) / 1e6
+def copied(totals: Iterable[Any]) -> float:
+    """Seconds that copies from the host to a GPU take, from the totals of a trace."""
+    return float(sum(e.device_time_total for e in totals if "HtoD" in e.key)) / 1e6
 
 
-def _layers(prepared: Prepared, loop: Trainer, steps: range) -> tuple[LayerTime, ...]:
-    """The time of the layers, by line of the spec, the slowest first."""
+def _layers(prepared: Prepared, loop: Trainer, steps: range) -> tuple[tuple[LayerTime, ...], float | None]:
+    """The time of the layers, by line of the spec, the slowest first, and of a step's copies to a GPU."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as traced
 
@@ -177,7 +170,8 @@ def _layers(prepared: Prepared, loop: Trainer, steps: range) -> tuple[LayerTime,
         for hook in hooks:
             hook.remove()
     forward, backward = attributed(found.events() or (), gpu)
-    return by_line(prepared.net.checked, forward, backward, len(steps), _samples(loop, steps))
+    layers = by_line(prepared.net.checked, forward, backward, len(steps), _samples(loop, steps))
+    return layers, copied(found.key_averages()) / len(steps) if gpu else None
 
 
 def _marked(name: str, module: nn.Module) -> list[Any]:

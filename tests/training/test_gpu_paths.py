@@ -22,13 +22,13 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from recipe_harness import recipe
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from training_harness import loop_of, samples, small_net
 
 import netdsl
 from netdsl.cli.main import main
-from netdsl.training.augment.pipeline import Pipeline
+from netdsl.planning.groups import ParameterGroup
 from netdsl.training.capacity import held_on
 from netdsl.training.devices import choose_device
 from netdsl.training.diagnose import diagnose_gradient
@@ -40,8 +40,7 @@ from netdsl.training.evaluate import Evaluator
 from netdsl.training.kernels import compiler
 from netdsl.training.kernels.cpu_convolutions import is_exact
 from netdsl.training.losses.criterion import Criterion
-from netdsl.training.optim.optimizers import MatrixMuon
-from netdsl.training.rng import KeyedRng
+from netdsl.training.optim.optimizers import MatrixMuon, Updater
 from netdsl.training.varying_dropout import let_rates_vary, set_rate
 
 FIELDS = "steps = 12\nbatch = 16\nschedule = cosine\n"
@@ -452,6 +451,26 @@ def alone(tmp_path: Path) -> Iterator[None]:
     dist.destroy_process_group()
 
 
+@pytest.mark.parametrize("fields", ["lion(lr=0.01)", "rmsprop(lr=0.01, tensorflow=true, momentum=0.9)"])
+def test_optimizers_of_our_own_take_weights_in_parts(alone: None, fields: str) -> None:
+    """Each process updates its part; torch's operators over many tensors do not all take parts."""
+    nets, x = [], torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    for parted in (False, True):
+        torch.manual_seed(0)
+        net = nn.Linear(5, 7)
+        if parted:
+            shard(net, 1, torch.device("cpu"))
+        groups = [ParameterGroup(tuple(n for n, _ in net.named_parameters()), 1.0, {"weight_decay": 0.1})]
+        updater = Updater(net, groups, recipe(f"optimizer = {fields}"), 10)
+        for _ in range(3):
+            updater.set_lr(0.01)
+            updater.zero()
+            net(x).square().sum().backward()
+            updater.step()
+        nets.append([whole(p) for p in net.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*nets, strict=True))
+
+
 def test_shards_are_gathered_in_the_precision_of_the_forward_pass(alone: None) -> None:
     """Blocks without batch norms in bf16; gradients are float32, and those of autocast alone to bf16's rounding."""
 
@@ -564,50 +583,3 @@ def test_a_signal_gives_a_time_to_leave(monkeypatch: pytest.MonkeyPatch) -> None
     began = time.monotonic()
     assert room._wait([child], [began]) == 0
     assert time.monotonic() - began < 10
-
-
-# The feed.
-
-
-class Calls(TorchDispatchMode):
-    """Counts the calls of torch's operators."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.counts[function._schema.name.removeprefix("aten::")] += 1
-        return function(*args, **(kwargs or {}))
-
-
-WAITS = ("nonzero", "_local_scalar_dense", "masked_select", "index_copy")
-"""Operators that make the host wait for a device, or copy a whole batch for each operation."""
-
-
-@pytest.mark.parametrize("words", ["randaugment(2, 9)", "trivialaugment", "autoaugment"])
-def test_policies_hardly_wait_for_the_device(words: str) -> None:
-    from recipe_harness import recipe
-
-    pipeline = Pipeline(recipe(f"augment = {words}").augment)
-    draws = KeyedRng(3, torch.arange(64))
-    x = torch.rand(64, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    with Calls() as calls:
-        pipeline((x,), torch.zeros(64), draws, 0)
-    assert not [name for name in WAITS if calls.counts[name]]
-    assert sum(calls.counts.values()) < 1300
-
-
-def test_metrics_do_not_wait_for_the_device() -> None:
-    from netdsl.training.metrics import Metrics
-
-    metrics = Metrics("mask", 3)
-    output, target = torch.randn(2, 3, 4, 4), torch.randint(-1, 3, (2, 4, 4))
-    loss = torch.ones(1, 2)
-    with Calls() as calls:
-        metrics.add(output, target, loss)
-    assert not [name for name in WAITS if calls.counts[name]]
-    known = target >= 0
-    guess = output.argmax(1)
-    wanted = [[int(((target == i) & (guess == j) & known).sum()) for j in range(3)] for i in range(3)]
-    assert metrics.sums["confusion"].tolist() == wanted

@@ -226,5 +226,5 @@ class BatchLoader:
                 inputs, target = stage.augment(inputs, target, draws, epoch, after=int(self.cuts))
         inputs, target = tuple(map(as_floats, inputs)), self.targets(target)
         if mix:
-            inputs, target = mix.apply(inputs, target, places[: last - first])
+            inputs, target = mix.apply(inputs, target, self.numbers.places(step, first, last))
         return Batch(inputs, target, count)

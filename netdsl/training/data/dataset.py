@@ -16,6 +16,7 @@ from netdsl.inference.columns import Column
 from netdsl.training.data.graphs import Graphs
 from netdsl.training.data.prefetch import loaded, processes
 from netdsl.training.data.resident import Resident
+from netdsl.training.devices import sent
 from netdsl.training.errors import DataError
 from netdsl.training.rng import permutation
 
@@ -107,9 +108,8 @@ class Split(Struct, frozen=True, eq=False):
 
     def placed(self, found: tuple[Tensor, ...], index: Tensor, with_target: bool) -> tuple[tuple[Tensor, ...], Tensor]:
         """`paired` with inputs as they are stored: pixels as bytes."""
-        device = self.target.device
-        *inputs, target = found if with_target else (*found, self.target[index])
-        return tuple(x.to(device, non_blocking=True) for x in inputs), as_classes(target.to(device, non_blocking=True))
+        *inputs, target = sent(found if with_target else (*found, self.target[index]), self.target.device)
+        return tuple(inputs), as_classes(target)
 
     def batches(self, parts: Sequence[Tensor], workers: int | str = 0) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
         """`take` of one list of samples after the other; images in files are decoded ahead by processes."""

@@ -12,6 +12,7 @@ from msgspec import Struct
 from torch import Tensor
 
 from netdsl.recipe.augmentations import Cutmix
+from netdsl.training.devices import sent
 from netdsl.training.rng import KeyedRng, beta, key, scramble
 
 Inputs = tuple[Tensor, ...]
@@ -61,11 +62,18 @@ class Mix(Struct, frozen=True, eq=False):
         return torch.where(partner < count, partner, places)
 
     def share(self, places: Tensor) -> Tensor:
-        """How much of each sample is left, float32 [B]: one value for the step, for each pair or each batch index."""
+        """How much of each sample is left, float32 [B], on the host: one value for the step, each pair or each batch
+        index."""
         if self.component.per == "batch":
-            return beta(self.base, self.component.alpha).to(places.device).expand(len(places))
-        drawn = torch.cat([beta(key(self.base, p), self.component.alpha) for p in self._draws(places).tolist()])
-        return drawn.to(places.device)
+            return beta(self.base, self.component.alpha).expand(len(places))
+        return torch.cat([beta(key(self.base, p), self.component.alpha) for p in self._draws(places).tolist()])
+
+    def _share_on(self, device: torch.device, places: Tensor) -> Tensor:
+        """The same on a device, which nobody waits for: one value is filled in."""
+        share = self.share(places)
+        if self.component.per == "batch":
+            return torch.full((len(places),), float(share[0]), device=device)
+        return sent((share,), device)[0]
 
     def _draws(self, places: Tensor) -> Tensor:
         """What the places draw from: the same number means the same draw."""
@@ -76,10 +84,11 @@ class Mix(Struct, frozen=True, eq=False):
         return places // (2 * self.repeat) * self.repeat + places % self.repeat
 
     def apply(self, inputs: Inputs, target: Tensor, places: Tensor) -> tuple[Inputs, Tensor]:
-        """Mix the first B rows with the last B of inputs and targets that have some rows more than the B `places`."""
+        """Mix the first B rows with the last B of inputs and targets that have some rows more than the B `places` (on
+        the host)."""
         count = len(places)
         x, partner = inputs[0][:count], inputs[0][-count:]
-        share = self.share(places)
+        share = self._share_on(x.device, places)
         if isinstance(self.component, Cutmix):
             inside = self._box(places, share, x.shape[2], x.shape[3])
             mixed = torch.where(inside[:, None], partner, x)
@@ -92,11 +101,12 @@ class Mix(Struct, frozen=True, eq=False):
 
     def _box(self, places: Tensor, share: Tensor, height: int, width: int) -> Tensor:
         """bool [B, H, W]: a box of the area 1 - share around a uniform centre, cut at the border."""
-        centre = KeyedRng(self.base, self._draws(places)).uniform("box", 2)
+        draws = sent((self._draws(places),), share.device)[0]
+        centre = KeyedRng(self.base, draws).uniform("box", 2)
         inside = []
         for axis, size in enumerate((height, width)):
             middle = (centre[:, axis] * size).floor()
             half = (0.5 * (1 - share).sqrt() * size).floor()
-            at = torch.arange(size, device=places.device)
+            at = torch.arange(size, device=share.device)
             inside.append((at >= (middle - half)[:, None]) & (at < (middle + half)[:, None]))
         return inside[0][:, :, None] & inside[1][:, None, :]

@@ -77,11 +77,15 @@ def clip(how: Clip | None, parameters: Sequence[Tensor]) -> None:
 
 
 def _adaptive(how: ClipAdaptive, parameters: Sequence[Tensor]) -> None:
-    for p in parameters:
-        assert p.grad is not None
-        limit = _unit_norm(p).clamp(min=how.eps) * how.limit
-        norm = _unit_norm(p.grad)
-        p.grad.mul_(torch.where(norm > limit, limit / norm.clamp(min=1e-6), torch.ones_like(norm)))
+    """The units of all weights are compared at once: on a GPU three launches a weight, not ten."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if not gradients:
+        return
+    units = [_unit_norms(p) for p in parameters]
+    limit, norm = torch.cat(units).clamp(min=how.eps) * how.limit, torch.cat([_unit_norms(g) for g in gradients])
+    factor = torch.where(norm > limit, limit / norm.clamp(min=1e-6), torch.ones_like(norm))
+    for g, own in zip(gradients, torch.split(factor, [len(u) for u in units]), strict=True):
+        g.mul_(own.view(-1, *[1] * (g.ndim - 1)) if g.ndim > 1 else own)
 
 
 CLIPS: Executors[Callable[[Any, Sequence[Tensor]], Any]] = Executors(
@@ -94,8 +98,7 @@ CLIPS: Executors[Callable[[Any, Sequence[Tensor]], Any]] = Executors(
 )
 
 
-def _unit_norm(x: Tensor) -> Any:
-    """The 2-norm of each output unit, broadcastable to x; of the whole tensor for vectors (Brock et al. 2021)."""
-    if x.ndim <= 1:
-        return x.norm()
-    return x.flatten(1).norm(dim=1).view(-1, *[1] * (x.ndim - 1))
+def _unit_norms(x: Tensor) -> Tensor:
+    """The 2-norms of the output units of a weight; of the whole tensor for vectors, one (Brock et al. 2021)."""
+    found: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1) if x.ndim > 1 else torch.linalg.vector_norm(x)[None]
+    return found

@@ -1,4 +1,8 @@
-"""Optimizers that torch does not have: Lion, LAMB and LARS, each as its paper's algorithm, and TensorFlow's RMSprop."""
+"""Optimizers that torch does not have: Lion, LAMB and LARS, each as its paper's algorithm, and TensorFlow's RMSprop.
+
+Each step goes through all weights of a group at once (torch's `_foreach_` operators): on a GPU a handful of launches
+whatever the number of weights, and one more for each weight that is scaled by a length of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,36 +13,61 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from netdsl.training.distributed.shards import local
+
 Groups = list[dict[str, Any]]
+Tensors = list[Tensor]
 
 
-def _kept(state: dict[str, Tensor], name: str, like: Tensor) -> Tensor:
-    """A tensor of a parameter's state, which begins with zeros."""
-    if name not in state:
-        state[name] = torch.zeros_like(like)
-    return state[name]
+class Grouped(Optimizer):
+    """An optimizer that updates the weights of a group together: `update(weights, gradients, group)`."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            if weights := [p for p in group["params"] if p.grad is not None]:
+                self.update(weights, [local(p.grad) for p in weights], group)
+
+    def update(self, weights: Tensors, gradients: Tensors, group: dict[str, Any]) -> None:
+        """Change weights (each a key of `state`) in place; gradients are this process's parts."""
+        raise NotImplementedError
+
+    def kept(self, weights: Tensors, name: str, first: Callable[..., Tensor] = torch.zeros_like) -> Tensors:
+        """This process's part of a tensor of each weight's state, which begins as `first` makes it."""
+        states = [self.state[p] for p in weights]
+        for p, state in zip(weights, states, strict=True):
+            if name not in state:
+                state[name] = first(p)
+        return [local(state[name]) for state in states]
 
 
-class Lion(Optimizer):
+def _scale(tensors: Tensors, factors: Tensor) -> None:
+    """Multiply each tensor by a number of its own, in place, which the device alone knows."""
+    for tensor, factor in zip(tensors, factors.unbind(), strict=True):
+        tensor.mul_(factor)
+
+
+def _lengths(tensors: Tensors) -> Tensor:
+    return torch.stack(torch._foreach_norm(tensors))
+
+
+class Lion(Grouped):
     """w -= lr * (sign(b1 * m + (1 - b1) * g) + decay * w); m = b2 * m + (1 - b2) * g (Chen et al. 2023)."""
 
     def __init__(self, params: Groups, lr: float, betas: tuple[float, float], weight_decay: float = 0.0) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            first, second = group["betas"]
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                moment = _kept(self.state[p], "moment", p)
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(torch.lerp(p.grad, moment, first).sign_(), alpha=-group["lr"])
-                moment.lerp_(p.grad, 1 - second)
+    def update(self, weights: Tensors, gradients: Tensors, group: dict[str, Any]) -> None:
+        first, second = group["betas"]
+        moments, own = self.kept(weights, "moment"), [local(p) for p in weights]
+        directions = torch._foreach_lerp(gradients, moments, first)
+        torch._foreach_sign_(directions)
+        torch._foreach_mul_(own, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(own, directions, alpha=-group["lr"])
+        torch._foreach_lerp_(moments, gradients, 1 - second)
 
 
-class Lamb(Optimizer):
+class Lamb(Grouped):
     """Adam's direction plus decay * w, its length scaled to |w| (You et al. 2020, algorithm 2).
 
     The gradient is first clipped to the global norm `max_norm` (0: not). Tensors without weight decay (norms, biases)
@@ -57,38 +86,44 @@ class Lamb(Optimizer):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, defaults)
         self.max_norm = max_norm
+        self.shrink = torch.ones(())
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         gradients = [p.grad for g in self.param_groups for p in g["params"] if p.grad is not None]
         if not gradients:
             return
-        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
-        shrink = (self.max_norm / norm).clamp(max=1) if self.max_norm else torch.ones_like(norm)
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    p.add_(self._direction(p, p.grad * shrink, group), alpha=-group["lr"])
+        norm = torch.linalg.vector_norm(_lengths(gradients))
+        self.shrink = (self.max_norm / norm).clamp(max=1) if self.max_norm else torch.ones_like(norm)
+        super().step()
 
-    def _direction(self, p: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
-        state = self.state[p]
-        if not state:
-            state |= {"step": torch.zeros(()), "mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
+    def update(self, weights: Tensors, gradients: Tensors, group: dict[str, Any]) -> None:
+        updates = self._directions(weights, list(torch._foreach_mul(gradients, self.shrink)), group)
+        if decay := group["weight_decay"]:
+            torch._foreach_add_(updates, weights, alpha=decay)
+            sizes, lengths = _lengths(weights), _lengths(updates)
+            _scale(updates, torch.where((sizes > 0) & (lengths > 0), sizes / lengths, torch.ones_like(sizes)))
+        torch._foreach_add_(weights, updates, alpha=-group["lr"])
+
+    def _directions(self, weights: Tensors, gradients: Tensors, group: dict[str, Any]) -> Tensors:
+        """Adam's, with the bias of each weight's averages corrected by the steps that it has trained."""
         first, second = group["betas"]
-        state["step"] += 1
-        state["mean"].lerp_(gradient, 1 - first)
-        state["square"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        n = state["step"].item()
-        denominator = (state["square"] / (1 - second**n)).sqrt_().add_(group["eps"])
-        update: Tensor = state["mean"] / (1 - first**n) / denominator
-        if not group["weight_decay"]:
-            return update
-        update = update.add(p, alpha=group["weight_decay"])
-        size, length = torch.linalg.vector_norm(p), torch.linalg.vector_norm(update)
-        return update * torch.where((size > 0) & (length > 0), size / length, torch.ones_like(size))
+        means, squares = self.kept(weights, "mean"), self.kept(weights, "square")
+        steps = self.kept(weights, "step", lambda p: torch.zeros(()))  # on the host
+        torch._foreach_add_(steps, 1)
+        torch._foreach_lerp_(means, gradients, 1 - first)
+        torch._foreach_mul_(squares, second)
+        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - second)
+        numbers = [n.item() for n in steps]
+        denominators = torch._foreach_div(squares, [1 - second**n for n in numbers])
+        torch._foreach_sqrt_(denominators)
+        torch._foreach_add_(denominators, group["eps"])
+        updates = torch._foreach_div(means, [1 - first**n for n in numbers])
+        torch._foreach_div_(updates, denominators)
+        return list(updates)
 
 
-class Lars(Optimizer):
+class Lars(Grouped):
     """v = momentum * v + lr * trust * |w| / (|g| + decay * |w|) * (g + decay * w); w -= v (You et al. 2017, algorithm
     1).
 
@@ -99,25 +134,19 @@ class Lars(Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         self.trust = trust
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            decay = group["weight_decay"]
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                update, scale = p.grad, torch.ones((), device=p.device)
-                if decay:
-                    size, length = torch.linalg.vector_norm(p), torch.linalg.vector_norm(p.grad)
-                    trusted = self.trust * size / (length + decay * size)
-                    scale = torch.where((size > 0) & (length > 0), trusted, scale)
-                    update = update.add(p, alpha=decay)
-                buffer = _kept(self.state[p], "momentum_buffer", p)
-                buffer.mul_(group["momentum"]).add_(update * scale, alpha=group["lr"])
-                p.sub_(buffer)
+    def update(self, weights: Tensors, gradients: Tensors, group: dict[str, Any]) -> None:
+        buffers, updates = self.kept(weights, "momentum_buffer"), gradients
+        if decay := group["weight_decay"]:
+            sizes, lengths = _lengths(weights), _lengths(gradients)
+            trusted = self.trust * sizes / (lengths + decay * sizes)
+            updates = list(torch._foreach_add(gradients, weights, alpha=decay))
+            _scale(updates, torch.where((sizes > 0) & (lengths > 0), trusted, torch.ones_like(sizes)))
+        torch._foreach_mul_(buffers, group["momentum"])
+        torch._foreach_add_(buffers, updates, alpha=group["lr"])
+        torch._foreach_sub_(weights, buffers)
 
 
-class RMSpropTF(Optimizer):
+class RMSpropTF(Grouped):
     """TensorFlow's RMSprop: s starts at 1; s += (1 - alpha) * (g^2 - s); b = momentum * b + lr * g / sqrt(s + eps);
     w -= b. `centered` subtracts the square of the gradient's own average under the root."""
 
@@ -135,23 +164,22 @@ class RMSpropTF(Optimizer):
         super().__init__(params, defaults)
         self.centered = centered
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    p.sub_(self._moved(p, p.grad.add(p, alpha=group["weight_decay"]), group))
-
-    def _moved(self, p: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
-        state, new = self.state[p], 1 - group["alpha"]
-        square: Tensor = state.setdefault("square_avg", torch.ones_like(p))
-        square.lerp_(gradient.square(), new)
+    def update(self, weights: Tensors, gradients: Tensors, group: dict[str, Any]) -> None:
+        new, own = 1 - group["alpha"], [local(p) for p in weights]
+        gradients = list(torch._foreach_add(gradients, own, alpha=group["weight_decay"]))
+        squares = self.kept(weights, "square_avg", torch.ones_like)
+        torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), new)
         if self.centered:
-            mean = state.setdefault("grad_avg", torch.zeros_like(p)).lerp_(gradient, new)
-            square = square - mean.square()
-        update: Tensor = gradient / (square + group["eps"]).sqrt_() * group["lr"]
-        if not group["momentum"]:
-            return update
-        buffer = _kept(state, "momentum_buffer", p)
-        buffer.mul_(group["momentum"]).add_(update)
-        return buffer
+            means = self.kept(weights, "grad_avg")
+            torch._foreach_lerp_(means, gradients, new)
+            squares = list(torch._foreach_sub(squares, torch._foreach_mul(means, means)))
+        roots = torch._foreach_add(squares, group["eps"])
+        torch._foreach_sqrt_(roots)
+        updates = list(torch._foreach_div(gradients, roots))
+        torch._foreach_mul_(updates, group["lr"])
+        if group["momentum"]:
+            buffers = self.kept(weights, "momentum_buffer")
+            torch._foreach_mul_(buffers, group["momentum"])
+            torch._foreach_add_(buffers, updates)
+            updates = buffers
+        torch._foreach_sub_(own, updates)
