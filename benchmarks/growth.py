@@ -1,4 +1,4 @@
-"""How cost grows with size: CPU seconds and peak memory of a sweep, and the exponent between its last two sizes.
+"""How cost grows with size: CPU seconds and peak memory of a sweep, and the exponents between its sizes.
 
 python benchmarks/growth.py [NAME ...]      all sweeps, or those whose names begin so
 
@@ -9,6 +9,7 @@ bound stands in brackets. Memory is what the work adds to the process's peak.
 from __future__ import annotations
 
 import math
+import os
 import resource
 import subprocess
 import sys
@@ -17,17 +18,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """`prepare(size, folder)` gives the work to measure; `seconds`, `memory` bound the exponents that count."""
+    """`prepare(size, folder)` gives the work to measure; `seconds`, `memory` bound the exponents that count. Work of
+    the size `tiny` comes before it: what is imported and computed once does not count."""
 
     what: str
     sizes: tuple[int, ...]
     prepare: Callable[[int, Path], Callable[[], object]]
+    tiny: int = 4
     seconds: float | None = None
     memory: float | None = None
 
@@ -256,7 +260,7 @@ SWEEPS = {
     "check": Sweep("written lines", (1_250, 2_500, 5_000), commanded("check"), seconds=1.2),
     "summary": Sweep("written lines", (1_250, 2_500, 5_000), commanded("summary"), seconds=1.2),
     "fmt-lines": Sweep("written lines", (1_250, 2_500, 5_000), commanded("fmt", "--check"), seconds=1.2),
-    "view": Sweep("written lines", (250, 500, 1_000), commanded("view", "-o", "OUT"), seconds=1.2),
+    "view": Sweep("written lines", (60, 240, 960), commanded("view", "-o", "OUT"), seconds=1.2),
     "terms": Sweep("of a flat sum", (2_500, 5_000, 10_000), terms, seconds=1.2),
     "files": Sweep("checked, of a net each", (50, 100, 200), nets, seconds=1.2),
     "emit-blocks": Sweep("equal blocks", (2_500, 5_000, 10_000), emission, seconds=1.2),
@@ -264,12 +268,13 @@ SWEEPS = {
     "export": Sweep("equal blocks to ONNX", (2_500, 5_000, 10_000), onnx_export, seconds=1.2),
     "evaluation": Sweep("of masks, by samples", (40, 80, 160), evaluation, memory=1.1),
     "report": Sweep("of mistakes, by classes (samples: twice as many)", (1_000, 4_000, 16_000), report, memory=1.1),
-    "masks": Sweep("in files, by pixels", (256**2, 512**2, 1024**2), masks, seconds=1.2, memory=1.1),
+    "masks": Sweep("in files, by pixels", (256**2, 512**2, 1024**2), masks, 16**2, seconds=1.2, memory=1.1),
     **{
         name: Sweep(
             "of ten edges a node, by nodes",
             (1_000, 10_000, 100_000),
             partial(graph_of, spec),
+            50,
             seconds=1.2,
             memory=1.1,
         )
@@ -279,17 +284,21 @@ SWEEPS = {
             ("graph-sage", "graphsage.net:GraphSAGE"),
         )
     },
-    "text": Sweep("by characters", (10**6, 10**7, 10**8), text, seconds=1.2, memory=1.1),
-    "checkpoint": Sweep("by parameters", (2**22, 2**24, 2**26), checkpoint, seconds=1.2, memory=1.1),
-    "order": Sweep("of 100 steps, by samples in shards", (10**5, 10**6, 10**7), order, seconds=0.5, memory=1.1),
-    "listing": Sweep("of images, by files", (1_000, 10_000, 100_000), listing, seconds=1.2, memory=1.1),
+    "text": Sweep("by characters", (10**6, 10**7, 10**8), text, 90_000, seconds=1.2, memory=1.1),
+    "checkpoint": Sweep("by parameters", (2**22, 2**24, 2**26), checkpoint, 2**20, seconds=1.2, memory=1.1),
+    "order": Sweep("of 100 steps, by samples in shards", (10**5, 10**6, 10**7), order, 10_000, seconds=0.5, memory=1.1),
+    "listing": Sweep("of images, by files", (1_000, 10_000, 100_000), listing, 10, seconds=1.2, memory=1.1),
 }
 
 
 def measured(name: str, size: int) -> tuple[float, float]:
     """CPU seconds, and bytes that are added to the peak."""
+    about = SWEEPS[name]
+    os.environ["NETDSL_CACHE"] = "off"
     with tempfile.TemporaryDirectory() as folder:
-        work = SWEEPS[name].prepare(size, Path(folder))
+        about.prepare(about.tiny, Path(folder))()
+    with tempfile.TemporaryDirectory() as folder:
+        work = about.prepare(size, Path(folder))
         before, began = _peak(), time.process_time()
         work()
         return time.process_time() - began, _peak() - before
@@ -299,9 +308,10 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def exponent(sizes: tuple[int, ...], costs: list[float]) -> float:
-    """The growth of cost between the last two sizes."""
-    return math.log(max(costs[-1], 1e-9) / max(costs[-2], 1e-9)) / math.log(sizes[-1] / sizes[-2])
+def exponents(sizes: tuple[int, ...], costs: list[float]) -> list[float]:
+    """The growth of cost between one size and the next."""
+    grown = zip(pairwise(sizes), pairwise(costs), strict=True)
+    return [math.log(max(d, 1e-9) / max(c, 1e-9)) / math.log(b / a) for (a, b), (c, d) in grown]
 
 
 def sweep(name: str) -> None:
@@ -321,7 +331,7 @@ def sweep(name: str) -> None:
         print(f"  {size:>10,}  {s:8.2f} s  {m / 2**20:8.1f} MiB")
     for what, costs, bound in (("seconds", seconds, about.seconds), ("memory", memory, about.memory)):
         if bound is not None:
-            print(f"  exponent of {what}: {exponent(about.sizes, costs):.2f} ({bound})")
+            print(f"  exponents of {what}: {', '.join(f'{e:.2f}' for e in exponents(about.sizes, costs))} ({bound})")
 
 
 def main() -> None:

@@ -87,6 +87,7 @@ class Drawings:
         self.bodies = Bodies()
         self._made: dict[tuple[Definition, int, bool], Drawing] = {}
         self._depths: dict[Definition, int] = {}
+        self._grids: dict[Definition, Grid] = {}
 
     def of(self, definition: Definition, depth: int, nested: bool = False) -> Drawing:
         """The drawing with `depth` levels of boxes; `nested`: inside of another, without its ports' names."""
@@ -117,14 +118,20 @@ class Drawings:
             total += 1 + (self.boxes(item.body, deeper) if item.body and deeper else 0)
         return total
 
+    def _grid(self, definition: Definition, body: Body) -> Grid:
+        """Which layer every item is in, and the order within it: the same at all depths."""
+        if definition not in self._grids:
+            inputs = [Node(0, outs=(v,), port=i) for i, v in enumerate(body.inputs)]
+            items = [Node(1, i.inputs, i.outs, number) for number, i in enumerate(body.items)]
+            outputs = [Node(1, (o.value,), port=i) for i, o in enumerate(body.outputs)]
+            self._grids[definition] = arrange([*inputs, *items, *outputs])
+        return self._grids[definition]
+
     def _draw(self, definition: Definition, depth: int, nested: bool) -> Drawing:
         body = self.bodies.of(definition)
-        inputs = [Node(0, outs=(v,), port=i) for i, v in enumerate(body.inputs)]
-        items = [Node(1, i.inputs, i.outs, number) for number, i in enumerate(body.items)]
-        outputs = [Node(1, (o.value,), port=i) for i, o in enumerate(body.outputs)]
-        if not inputs and not items:
+        if not body.inputs and not body.items:
             return Drawing(definition, 40, 20, (), (), (), ())
-        grid = arrange([*inputs, *items, *outputs])
+        grid = self._grid(definition, body)
         inner = [self._inside(definition, i.body, depth) for i in body.items]
         cells = _cells(grid, body, inner, nested)
         lanes = place(grid, cells)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import accumulate, pairwise
 
 from msgspec import Struct
 
@@ -80,19 +81,28 @@ class Bodies:
                 continue
             steps.append(Step(step.outs, step.callee, inputs, step.place, step.layer, step.training, step.residual))
         outputs = tuple(Output(o.name, same.get(o.value.name, o.value), o.training) for o in definition.outputs)
-        items = self._items(steps, outputs, {layer.name: layer for layer in definition.layers})
-        return Body(definition.inputs, items, outputs)
-
-    def _items(self, steps: list[Step], outputs: tuple[Output, ...], layers: dict[str, Layer]) -> tuple[Item, ...]:
         uses = Counter(v.name for s in steps for v in set(s.inputs))
         uses.update(o.value.name for o in outputs)
+        items = self._items(steps, uses, {layer.name: layer for layer in definition.layers})
+        return Body(definition.inputs, items, outputs)
+
+    def _items(self, steps: list[Step], uses: Counter[str], layers: dict[str, Layer]) -> tuple[Item, ...]:
         free = dict(layers)  # a shared layer counts where it is used first
         items = [self._item(tuple(run), _owned(run, free)) for run in _runs(steps, uses)]
         items = [_repeated(g, size, layers) if size < len(g) else g[0] for g, size in _repeats(items, uses)]
+        return self._grouped(items, uses, layers)
+
+    def _grouped(self, items: list[Item], uses: Counter[str], layers: dict[str, Layer]) -> tuple[Item, ...]:
+        """Items, several in a row as one where there are many. What is inside of that one is known already."""
         for gather in (_blocks_alike, _segments):
             groups = gather(items, uses) if len(items) > LONG else []
             if 1 < len(groups) < len(items):
-                items = [g[0] if len(g) == 1 else _gathered(g, outputs, items, layers) for g in groups]
+                items = []
+                for group in groups:
+                    items.append(group[0] if len(group) == 1 else _gathered(group, uses, layers))
+                    body = items[-1].body
+                    if body is not None and len(group) > 1:
+                        self._made[body] = Body(body.inputs, self._grouped(group, uses, layers), body.outputs)
         return tuple(items)
 
     def _item(self, run: tuple[Step, ...], owned: list[Layer]) -> Item:
@@ -222,21 +232,35 @@ def _is_alike(last: Item, item: Item, uses: Counter[str]) -> bool:
 
 
 def _segments(items: list[Item], uses: Counter[str]) -> list[list[Item]]:
-    """Consecutive items in at most `MOST / 2` groups, where there are too many to draw."""
+    """Consecutive items in at most `MOST / 2` groups, where there are too many to draw: cut where the fewest values
+    pass, so that a block that is written out stays together."""
     if len(items) <= MOST:
         return [[i] for i in items]
-    size = -(-len(items) * 2 // MOST)
-    return [items[i : i + size] for i in range(0, len(items), size)]
+    size, passing = -(-len(items) * 2 // MOST), _passing(items)
+    cuts = [0]
+    while cuts[-1] < len(items):
+        cuts.append(min(range(cuts[-1] + size, cuts[-1] + 2 * size), key=lambda i: passing[min(i, len(items))]))
+    return [items[a:b] for a, b in pairwise(cuts)]
 
 
-def _gathered(group: list[Item], outputs: tuple[Output, ...], items: list[Item], layers: dict[str, Layer]) -> Item:
+def _passing(items: list[Item]) -> list[int]:
+    """How many values pass from what is before each item, and from before the first, to it or to what is after it."""
+    last = {v.name: i for i, item in enumerate(items) for v in item.inputs}
+    change = [0] * (len(items) + 1)
+    made = {v.name: i + 1 for i, item in enumerate(items) for v in item.outs}
+    for name, end in last.items():
+        change[made.get(name, 0)] += 1
+        change[end + 1] -= 1
+    return list(accumulate(change))
+
+
+def _gathered(group: list[Item], uses: Counter[str], layers: dict[str, Layer]) -> Item:
     """One item for several in a row; its body is a definition of their steps."""
     first, steps = group[0], tuple(s for i in group for s in i.steps)
     alike = len({i.label for i in group}) == 1
     label = first.label if alike else f"{first.label} ... {group[-1].label}"
-    inside = set(map(id, group))
-    read = {v.name for i in items if id(i) not in inside for v in i.inputs}
-    read.update(o.value.name for o in outputs)
+    inside = Counter(v.name for s in steps for v in set(s.inputs))
+    read = {v.name for s in steps for v in s.outs if uses[v.name] > inside[v.name]}
     body = _enclosed(steps, read, f"{len(steps):,} steps: {label}", layers)
     detail, number = ("of several sizes", len(steps)) if alike else (f"{len(steps):,} steps", 1)
     outs = tuple(o.value for o in body.outputs)

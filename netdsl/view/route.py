@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 from msgspec import Struct
@@ -47,10 +48,17 @@ class Routes:
     ) -> None:
         self._grid, self._cells, self._lanes, self._sides = grid, cells, lanes, sides
         self._quiet = quiet
+        self._readers = Counter(link.value.name for link in grid.links)
+        self._beside: dict[tuple[int, bool], list[int]] = {}
+        for i, (_, right) in sorted(sides.items()):
+            self._beside.setdefault((id(grid.links[i].target), right), []).append(i)
         self._arriving = self._ports()
         self._runs = [self._pieces(i, link) for i, link in enumerate(grid.links)]
         self._tracks: dict[tuple[int, tuple[str, object]], int] = {}
-        counts = [self._assign(gap) for gap in range(len(grid.layers))]
+        gaps: list[list[Run]] = [[] for _ in grid.layers]
+        for run in (r for runs in self._runs for r in runs):
+            gaps[run.gap].append(run)
+        counts = [self._assign(gap, runs) for gap, runs in enumerate(gaps)]
         self._stack(counts)
         self.ways = self._ways()
 
@@ -79,7 +87,7 @@ class Routes:
 
     def _pieces(self, number: int, link: Link) -> list[Run]:
         """The horizontal pieces of a link, from the top down."""
-        fan = sum(other.value == link.value for other in self._grid.links) > 1
+        fan = self._readers[link.value.name] > 1
         key: tuple[str, object] = ("from", link.value.name) if fan else ("to", id(link.target))
         into: tuple[str, object] = ("to", id(link.target))
         if link.skip:
@@ -94,10 +102,10 @@ class Routes:
             Run(a.layer, x, to, key) for (a, _), x, to in zip(hops(link), stops, stops[1:], strict=False) if x != to
         ]
 
-    def _assign(self, gap: int) -> int:
+    def _assign(self, gap: int, runs: list[Run]) -> int:
         """Give the pieces in a gap their tracks, so that those of different values do not overlap; how many."""
         spans: dict[tuple[str, object], tuple[float, float]] = {}
-        for run in (r for runs in self._runs for r in runs if r.gap == gap):
+        for run in runs:
             low, high = sorted((run.start, run.end))
             before = spans.get(run.key, (low, high))
             spans[run.key] = min(low, before[0]), max(high, before[1])
@@ -147,12 +155,9 @@ class Routes:
         if number not in self._sides:
             return [*points, (self._arriving[number], self.top(link.target))]
         x, right = self._sides[number]
-        beside = [i for i, (_, r) in sorted(self._sides.items()) if r == right and self._is_target(i, link.target)]
+        beside = self._beside[id(link.target), right]
         y = self.top(link.target) + target.height * (beside.index(number) + 1) / (len(beside) + 1)
         return [*points, (x, y), (target.left + (target.width if right else 0.0), y)]
-
-    def _is_target(self, number: int, node: Node) -> bool:
-        return self._grid.links[number].target is node
 
 
 def leaving(link: Link, node: Node, cells: Cells) -> float:

@@ -110,8 +110,7 @@ def test_work_is_linear(
 ) -> None:
     monkeypatch.setenv("NETDSL_CACHE", "off")
     text, work = WORK[name]
-    size = 30 if name == "view" else SIZE  # its page reaches a limit at some 80 lines: more work, once
-    sizes = (2, size, 4 * size)
+    sizes = (2, SIZE, 4 * SIZE)
     specs = [tmp_path / f"s{n}.net" for n in sizes]
     for spec, n in zip(specs, sizes, strict=True):
         spec.write_text(text(n))

@@ -195,3 +195,15 @@ def test_a_long_net_is_drawn_in_segments() -> None:
     assert 1 < len(drawing.boxes) <= MOST
     assert all(box.item.count > 1 for box in drawing.boxes[:-1])
     assert sum(len(box.item.steps) for box in drawing.boxes) == 5000
+
+
+@pytest.mark.parametrize("blocks", [61, 80, 125, 333, 1000])
+def test_segments_are_cut_between_blocks_that_are_written_out(blocks: int) -> None:
+    """Not inside of them, where two values pass: such drawings cost four times as much, and are harder to read."""
+    net = program("net Long {{ input x [8]\n{} }}".format("\n".join(f"a{i} = tanh\n it + a{i}" for i in range(blocks))))
+    drawings = Drawings()
+    segments = [i for i in drawings.bodies.of(net.main).items if i.body is not None]
+    assert 1 < len(segments) <= MOST // 2
+    assert all(len(s.inputs) == len(s.outs) == 1 for s in segments)
+    inner = [i for s in segments for i in drawings.bodies.of(s.body).items]  # type: ignore[arg-type]
+    assert sum(len(i.steps) for i in inner) == len(net.main.steps)
