@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from netdsl.diagnostics.diagnostic import Diagnostic
@@ -21,16 +22,22 @@ INDEPENDENT = frozenset((
 
 MISSING = ("unknown-name", "unknown-net")
 
+_STAR = re.compile(r"\s*from\b[^\n]*\bimport\s*\*")
+"""An import of everything: any name may come from it."""
+
 
 def unaffected(module: Module, found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
     """The diagnostics that do not follow from parts of the file, or of a file it imports, that could not be read."""
     spans = left_out(module.source)
     lost = {word for span in spans for word in words(module.source.text[span.start : span.end])}
     lost |= _of_damaged_imports(module)
+    takes_all = any(_STAR.match(module.source.text, span.start) for span in spans)
     tainted = _tainted(module, spans)
     for mistake in found:
         at = mistake.at
-        if at is None or at.source is not module.source or (mistake.code in MISSING and at.text in lost):
+        if at is None or at.source is not module.source:
+            continue
+        if mistake.code in MISSING and (takes_all or at.text in lost):
             continue
         if mistake.code in INDEPENDENT or _stands_clear(module, mistake.code, at.span, tainted, spans):
             yield mistake

@@ -147,12 +147,48 @@ LONGEST_WORD = 80
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint naming the known words nearest to a misspelt one, or None."""
-    from difflib import get_close_matches
-
     known = list(known)
     if len(word) > LONGEST_WORD or not affords_suggestion(len(known)):
         return None
+    close = _close(word, known)
+    near = [k for k in close if _loose(k) == _loose(word)] or [k for k in close if is_slip(word, k)][:2]
+    return f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else None
+
+
+def _close(word: str, known: list[str]) -> list[str]:
+    """The words that share most letters with one, the nearest first."""
+    from difflib import get_close_matches
+
     capital = word[:1].isupper()
     spelt = {k.lower(): k for k in sorted(known, key=lambda k: k[:1].isupper() == capital) if not k.startswith("_")}
-    near = [spelt[n] for n in get_close_matches(word.lower(), spelt, n=2, cutoff=0.6) if spelt[n] != word]
-    return f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else None
+    return [spelt[n] for n in get_close_matches(word.lower(), spelt, n=6, cutoff=0.5) if spelt[n] != word]
+
+
+def is_slip(word: str, known: str) -> bool:
+    """Whether one word may be another one misspelt or shortened, rather than one that only looks like it."""
+    if word.startswith("no_") != known.startswith("no_"):
+        return False
+    a, b = sorted((_loose(word), _loose(known)), key=len)
+    return (len(a) >= SHORTEST and a in b) or _slips(a, b) <= max(1, len(a) // 4)
+
+
+SHORTEST = 3
+"""Characters of a word that stands for a longer one that it is a part of."""
+
+
+def _loose(word: str) -> str:
+    return word.lower().replace("_", "").replace(".", "")
+
+
+def _slips(a: str, b: str) -> int:
+    """How many letters were left out, put in, changed or exchanged with the next (Damerau 1964)."""
+    before: list[int] = []
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a):
+        new = [i + 1]
+        for j, y in enumerate(b):
+            new.append(min(row[j] + (x != y), row[j + 1] + 1, new[j] + 1))
+            if i and j and (x, y) == (b[j - 1], a[i - 1]):
+                new[-1] = min(new[-1], before[j - 1] + 1)
+        before, row = row, new
+    return row[-1]

@@ -137,7 +137,7 @@ def call(name: str, function: Callable[..., Any], values: Sequence[Any], at: Pla
         raise fault("argument-value", message, at) from None
     if isinstance(value, int) and value.bit_length() > BITS:
         raise fault("argument-value", f"`{name}`: this number is too large to be a size or a count", at)
-    return value
+    return replace(value, at=at) if isinstance(value, BlockArrow) else value
 
 
 def _range(*bounds: int) -> tuple[int, ...]:

@@ -110,7 +110,7 @@ def _pytorch(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) 
     """The call with PyTorch's arguments under their names here; None where they have no such meaning."""
     torch_name, parameters = PYTORCH.get(op.kind, ("", ""))
     names = parameters.split()
-    if not names or len(given) > len(names):
+    if not _may_stand(names, given):
         return None
     said: dict[str, str] = {}
     for name, item in zip(names, given, strict=False):
@@ -125,6 +125,13 @@ def _pytorch(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) 
             return None
         said[own] = text
     return Reading(_ordered(op, fields, said), _because(torch_name, names[: len(given)]))
+
+
+def _may_stand(names: list[str], given: tuple[Written, ...]) -> bool:
+    """Whether arguments may be those of PyTorch by these names: a width that is inferred here is no fraction."""
+    if not names or len(given) > len(names):
+        return False
+    return not (given and names[0] in INFERRED and isinstance(given[0].value, float))
 
 
 def _because(torch_name: str, names: list[str]) -> str:

@@ -95,7 +95,7 @@ class Runner:
     def _after_mistake(self, statement: ast.Statement, env: Env, flow: Any) -> Any:
         if isinstance(statement, ast.Assign):
             env.locals.update({target.id: BROKEN for target in statement.targets})
-            return flow
+            return BROKEN if flow is None else flow  # what would have begun the flow is unknown
         if isinstance(statement, ast.Share):
             env.locals[statement.name.id] = BROKEN
             return flow

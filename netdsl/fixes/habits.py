@@ -22,7 +22,7 @@ class Habit(Struct, frozen=True):
 _TABLE = """
 Conv2d Conv1d Conv3d conv2d conv1d Conv conv | conv | -in_channels out_channels kernel_size stride padding dilation
     groups bias padding_mode -device -dtype
-Conv2D Conv1D Conv3D Convolution2D SeparableConv2D | conv | filters>out_channels kernel_size strides>stride padding
+Conv2D Conv1D Conv3D Convolution2D | conv | filters>out_channels kernel_size strides>stride padding
     -data_format dilation_rate>dilation groups activation! use_bias>bias KERAS
 DepthwiseConv2D | dwconv | kernel_size strides>stride padding activation! use_bias>bias KERAS
 ConvTranspose2d ConvTranspose1d conv_transpose2d upconv | upconv | -in_channels out_channels kernel_size stride
@@ -47,8 +47,8 @@ GRU gru | gru | -input_size hidden_size num_layers bias -batch_first dropout bid
     units>hidden_size
 MultiheadAttention | attention | -embed_dim num_heads>heads dropout bias -batch_first
 MultiHeadAttention | attention | num_heads>heads -key_dim -value_dim dropout
-MaxPool2d MaxPool1d MaxPool3d max_pool2d max_pool1d maxpool max_pool | maxpool | kernel_size stride padding dilation
-    -return_indices ceil_mode
+MaxPool2d MaxPool1d MaxPool3d max_pool2d max_pool1d maxpool max_pool pool pooling Pool | maxpool |
+    kernel_size stride padding dilation -return_indices ceil_mode
 MaxPooling2D MaxPool2D MaxPooling1D | maxpool | pool_size>kernel_size strides>stride padding -data_format
 AvgPool2d AvgPool1d avg_pool2d avgpool avg_pool | avgpool | kernel_size stride padding ceil_mode count_include_pad
 AveragePooling2D AveragePooling1D | avgpool | pool_size>kernel_size strides>stride padding -data_format
@@ -186,6 +186,19 @@ WORDS = {
     "print": "nothing is printed: `netdsl summary` shows shapes, and `expect` holds a net to them",
     "Input": "an input is declared, without the batch and channels first: `input image [3, 32, 32]`",
     "InputLayer": "an input is declared, without the batch and channels first: `input image [3, 32, 32]`",
+    "input": "an input is declared, without the batch and channels first: `input image [3, 32, 32]`",
+    "ToTensor": "pixels are numbers by themselves",
+    "assert": "what a body demands of sizes and arguments is written `require c % 8 == 0`",
+    "logspace": "values are listed, `[1e-4, 1e-3]`; a range of a search is `log(1e-4, 1e-1)`",
+    "Mlp": "it is written out: `linear(4 * dim) -> gelu -> linear(dim)`",
+    "MLP": "it is written out: `linear(4 * dim) -> gelu -> linear(dim)`",
+    "SqueezeExcite": "it is written out: `it * (gap -> linear(c // 16) -> relu -> linear(c) -> sigmoid)`",
+    "SEModule": "it is written out: `it * (gap -> linear(c // 16) -> relu -> linear(c) -> sigmoid)`",
+    "SELayer": "it is written out: `it * (gap -> linear(c // 16) -> relu -> linear(c) -> sigmoid)`",
+    "TransformerEncoderLayer": "it is written out: `residual { layernorm -> attention(8) }` and "
+    "`residual { layernorm -> linear(4 * dim) -> gelu -> linear(dim) }`",
+    "normalize": "images are normalised as the field `standardize` says; a vector, as `l2_normalize` does",
+    "Normalize": "images are normalised as the field `standardize` says",
     "forward": "a body is a list of statements: `x -> layer`",
 }  # fmt: skip
 """What to say where no edit can be verified to fix."""

@@ -22,6 +22,7 @@ DEFAULTS = {"maxpool": "2", "avgpool": "2", "upsample": "2"}
 UNPADDED = re.compile(r"Conv[123][dD]")
 """Convolutions of PyTorch and Keras, which do not pad unless told to."""
 
+_FRACTION = re.compile(r"\d*\.\d*|\d+e-\d+")
 _POINT = re.compile(r"[\s1,()]+")
 
 
@@ -36,7 +37,10 @@ class Said(Struct, frozen=True):
 def layers(name: str, given: list[Argument], function: bool = False) -> Iterator[str]:
     """A layer of elsewhere with these arguments; `function` where the tensor was one of them."""
     if name in ("Activation", "activation") and len(given) == 1:
-        yield word(given[0].text)
+        own = HABITS.get(word(given[0].text))
+        yield own.op if own is not None else word(given[0].text)
+    if _loose(name) in ("separableconv2d", "separableconv1d"):
+        yield from _separable(given)
     yield from shaped(name, given)
     habit = HABITS.get(name) or _loosely().get(_loose(name)) or _without_rank().get(_loose(name))
     if habit is not None:
@@ -58,6 +62,17 @@ def _habitual(name: str, habit: Habit, given: list[Argument]) -> Iterator[str]:
     yield from _called(habit, given)
     if habit.op == "upsample" and given and not given[0].name:
         yield from _called(habit, [Argument("scale_factor", given[0].text, 0, 0), *given[1:]])
+
+
+def _separable(given: list[Argument]) -> Iterator[str]:
+    """A convolution of each channel by itself, then one of all channels at each place (Keras)."""
+    filters = [a for a in given if a.name in ("", "filters")][:1]
+    last = [a for a in given if a.name in ("use_bias", "activation")]
+    first = [a for a in given if a not in (*filters, *last)]
+    padded = [] if any(a.name == "padding" for a in first) else [Argument("padding", "0", 0, 0)]
+    for depthwise in _called(HABITS["DepthwiseConv2D"], [*first, *padded, Argument("use_bias", "false", 0, 0)]):
+        for pointwise in _called(HABITS["Conv2D"], [*filters, Argument("kernel_size", "1", 0, 0), *last]):
+            yield f"{depthwise} -> {pointwise}"
 
 
 def _is_global(given: list[Argument]) -> bool:
@@ -96,7 +111,9 @@ def _own(op: str) -> tuple[str, ...]:
 
 
 def _said(entry: str, text: str, own: tuple[str, ...]) -> Said | None:
-    """What an argument of elsewhere is here; None where it has no name here."""
+    """What an argument of elsewhere is here; None where it has no name here, or is no width where one is inferred."""
+    if entry.startswith(("-num_", "-in_")) and _FRACTION.fullmatch(text):
+        return None
     if entry.startswith("-"):
         return Said()
     if entry.endswith("!"):

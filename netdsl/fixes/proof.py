@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
@@ -15,6 +16,17 @@ Check = Callable[[Source], tuple[Diagnostic, ...]]
 
 UNKNOWN = ("unknown-name", "unknown-word")
 """Mistakes of a word by itself: one that no edit wrote was there before."""
+
+OF_CALLS = (
+    *UNKNOWN, "unknown-argument", "unknown-field", "unknown-measure", "too-many-arguments", "missing-argument",
+    "argument-type", "duplicate-argument",
+)  # fmt: skip
+"""Mistakes of a call by itself, which a mistake in syntax hides."""
+
+_NAME = re.compile(r"[A-Za-z_]")
+
+LOST = ("unused-value", "dropped-value", "unused-input")
+"""Warnings of a value that nothing uses."""
 
 
 def edited(text: str, edits: Iterable[Edit]) -> str:
@@ -40,8 +52,16 @@ def mends(
     before = Counter(map(_key, found))
     if left[_key(mistake)] >= before[_key(mistake)]:
         return False
-    new = [d for d in after if _key(d) not in before and d.severity == "error"]
-    return not new or _only_shown(mistake, edits, new)
+    new = [d for d in after if left[_key(d)] > before[_key(d)] and d.severity == "error"]
+    return not (any(_loses(d, edits) for d in after)) and (not new or _only_shown(mistake, edits, new))
+
+
+def _loses(found: Diagnostic, edits: tuple[Edit, ...]) -> bool:
+    """Whether nothing uses a value any more that the text which the edits take out has named."""
+    if found.code not in LOST or found.at is None:
+        return False
+    name = re.compile(rf"(?<![\w.]){re.escape(found.at.text)}(?!\w)")
+    return any(name.search(edit.at.text) and not name.search(edit.text) for edit in edits)
 
 
 def _only_shown(mistake: Diagnostic, edits: tuple[Edit, ...], new: list[Diagnostic]) -> bool:
@@ -50,24 +70,34 @@ def _only_shown(mistake: Diagnostic, edits: tuple[Edit, ...], new: list[Diagnost
     for found in new:
         if found.at is None or found.code == "syntax":
             return False
-        if found.at.line in lines and not _is_own(found, edits):
+        if found.at.line in lines and not _is_own(found, edits, OF_CALLS if mistake.code == "syntax" else UNKNOWN):
             return False
     return mistake.code == "syntax" or all(d.code in INDEPENDENT for d in new)
 
 
-def _is_own(found: Diagnostic, edits: tuple[Edit, ...]) -> bool:
-    """Whether a mistake of the edited text is that of a word which no edit wrote or touches."""
-    if found.at is None or found.code not in UNKNOWN:
+def _is_own(found: Diagnostic, edits: tuple[Edit, ...], codes: tuple[str, ...]) -> bool:
+    """Whether a mistake of the edited text is that of a word or a call which no edit wrote or touches."""
+    if found.at is None or found.code not in codes:
         return False
-    return not any(start <= found.at.span.end and found.at.span.start <= end for start, end in _written(edits))
+    if codes is OF_CALLS and not all(_NAME.search(edit.text) for edit in edits):
+        return False
+    a, b = found.at.span.start, found.at.span.end
+    return not any(start <= b and a <= end and not _encloses(edit) for start, end, edit in _written(edits))
 
 
-def _written(edits: tuple[Edit, ...]) -> Iterator[tuple[int, int]]:
+def _encloses(edit: Edit) -> bool:
+    """Whether an edit keeps what it takes the place of, in brackets."""
+    return (
+        edit.text[:1] in ("[", "(") and edit.at.text.strip() != "" and edit.at.text.strip() == edit.text[1:-1].strip()
+    )
+
+
+def _written(edits: tuple[Edit, ...]) -> Iterator[tuple[int, int, Edit]]:
     """Where the edited text is new."""
     moved = 0
     for edit in sorted(edits, key=lambda e: e.at.span.start):
         start = edit.at.span.start + moved
-        yield start, start + len(edit.text)
+        yield start, start + len(edit.text), edit
         moved += len(edit.text) - (edit.at.span.end - edit.at.span.start)
 
 

@@ -16,8 +16,8 @@ _QUOTED = re.compile(r"`([^`\n]+)`")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(?!=)(.+)", re.DOTALL)
 _VALUE = re.compile(r"[A-Za-z_]\w*\s*=(?!=)\s*([A-Za-z_]\w*)")
-_TAKES = re.compile(r"it (?:takes|can be)|its \w+(?: \w+)?:|for example `\w+`")
-"""A list of all that is possible is no suggestion."""
+_TAKES = re.compile(r"it (?:takes|can be)|its \w+(?: \w+)?:|for example `\w+`|it is written out|images are normalised")
+"""A list of all that is possible is no suggestion, nor is an outline."""
 
 MOST = 6
 """How many suggestions of one hint are tried."""
@@ -35,9 +35,12 @@ def quoted(text: str, start: int, end: int, hint: str) -> Iterator[list[Change]]
 
 
 def _changes(text: str, start: int, end: int, code: str) -> Iterator[list[Change]]:
+    if code == "->" and text[start - 1 : start].strip():
+        code = " ->"
     word = _NAME.match(text, start, end)
     named = _NAMED.fullmatch(code)
     if _NAME.fullmatch(code) and word:
+        yield from [[(start, word.end() + 2, code)]] * text.startswith("()", word.end())
         value = _VALUE.match(text, start, end)
         yield [(value.start(1), value.end(1), code)] if value else [(start, word.end(), code)]
         yield [(start, word.end(), code)]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from itertools import islice
 
 from netdsl.fixes.calls import Argument, Call, calls, depth
-from netdsl.fixes.habits import COMPONENTS, NAMESPACES
+from netdsl.fixes.habits import BINARY, COMPONENTS, JOINED, NAMESPACES
 from netdsl.fixes.layers import layers
 from netdsl.fixes.tensors import several
 from netdsl.fixes.written import call as written
@@ -25,6 +25,12 @@ DEEPEST = 40
 
 MOST = 8
 """How many ways of writing a call are tried."""
+
+SEVERAL = frozenset((*JOINED.values(), *BINARY.values(), "attention", "cross_attention", "einsum"))
+"""Ops that are given tensors."""
+
+AUTOMATIC = ("ToTensor", "PILToTensor", "ToImage", "ToDtype", "ConvertImageDtype", "Normalize")
+"""Transforms of elsewhere that happen here without being told."""
 
 NEEDLESS = ("contiguous", "detach", "clone", "cuda", "cpu", "to", "requires_grad_")
 """Methods that change nothing here: devices and memory are not the spec's."""
@@ -62,11 +68,19 @@ def whole(code: str) -> str:
         return code
     found, last = "", 0
     for call in calls(code):
-        way = None if call.name in REGISTRY or call.start < last else next(_rewritten(call), None)
+        way = None if _is_native(call) or call.start < last else next(_rewritten(call), None)
         if way is not None:
             found += code[last : call.start] + way
             last = call.end
     return found + code[last:]
+
+
+def _is_native(call: Call) -> bool:
+    """Whether a call is one of this language: a layer is given no tensor, as in `relu(x)`."""
+    if call.name not in REGISTRY:
+        return False
+    bare = [a for a in call.given if not a.name]
+    return call.name in SEVERAL or len(bare) <= REGISTRY[call.name].positional
 
 
 def _rewritten(call: Call) -> Iterator[str]:
@@ -91,12 +105,19 @@ def _free(name: str, given: list[Argument], spaced: bool) -> Iterator[str]:
     if takes_tensor:
         yield from _function(name, given)
     if name.lower() in ("sequential", "modulelist"):
-        yield " -> ".join(map(whole, listed(given)))
+        yield from _sequence(listed(given))
     yield from layers(name, given, function=spaced)
     if bare and not takes_tensor:
         yield from _function(name, given)
     if name in COMPONENTS or name.lower() != name or any(a.name in ARGUMENTS for a in given):
         yield from _component(name, given)
+
+
+def _sequence(items: list[str]) -> Iterator[str]:
+    """Layers one after another; those of a list in a loop."""
+    if len(items) == 1 and re.fullmatch(r"\*\w+", items[0]):
+        yield f"for layer in {items[0][1:]} {{ layer }}"
+    yield " -> ".join(map(whole, items))
 
 
 def _own_call(call: Call, name: str) -> Iterator[str]:
@@ -116,6 +137,12 @@ def _function(name: str, given: list[Argument]) -> Iterator[str]:
     yield from (f"{flow} -> {w}" for w in layers(name, given[1:], function=True))
 
 
+def chained(items: Iterable[str]) -> str:
+    """Components of elsewhere one after another, without those that happen by themselves here."""
+    ways = [whole(item) for item in items]
+    return " -> ".join(way for way in ways if way.partition("(")[0].rpartition(".")[2] not in AUTOMATIC)
+
+
 @cache
 def _components() -> frozenset[str]:
     """The names of all components of recipes."""
@@ -125,11 +152,13 @@ def _components() -> frozenset[str]:
 def _timed(said: str) -> str:
     """An argument of a schedule whose numbers count epochs elsewhere: `every=30 epochs`."""
     name = said.rpartition("=")[0]
-    return said if name and name not in TIMES else re.sub(r"\b\d+\b(?!\.)", r"\g<0> epochs", said)
+    return said if name and name not in TIMES else re.sub(r"(?<![\w.])\d+\b(?!\.)", r"\g<0> epochs", said)
 
 
 def _component(name: str, given: list[Argument]) -> Iterator[str]:
     """A component of a recipe: an optimizer, a phase, a loss, an augmentation."""
+    if name == "Compose":
+        yield chained(listed(given))
     said = [f"{ARGUMENTS.get(a.name, a.name)}={value(a.text)}" if a.name else a.text for a in given]
     for own in (name.lower(), COMPONENTS.get(name, name.lower())):
         if own not in _components():

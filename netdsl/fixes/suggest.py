@@ -10,15 +10,17 @@ from msgspec.structs import replace
 
 from netdsl.budget import paid
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, did_you_mean
-from netdsl.fixes.calls import NEAR, Call, arguments, calls, closed, near
+from netdsl.fixes.calls import NEAR, Call, arguments, calls, closed, near, parts
 from netdsl.fixes.habits import HABITS, WORDS
+from netdsl.fixes.places import among, labelled, methods, projected
 from netdsl.fixes.proof import Check, edited, mends
 from netdsl.fixes.quoted import Change, quoted, value_changes
-from netdsl.fixes.rewrite import applied, rewritten
+from netdsl.fixes.rewrite import applied, chained, rewritten
 from netdsl.fixes.slips import line_of, other_slips, part_of_tensor, slips
-from netdsl.loader import beside, zoo
+from netdsl.loader import beside, read_import, zoo
 from netdsl.ops import REGISTRY
 from netdsl.source import Place, Source, Span
+from netdsl.syntax.words import words as words_of
 
 TRIED = 60
 """How many changes are tried for one mistake."""
@@ -47,12 +49,17 @@ Candidate = tuple[str, list[Change], bool]
 _BATCHED = re.compile(r"(input \w+ )\[([A-Za-z_]\w*,\s*)(\d.*)\]")
 _MEMBER = re.compile(r"\s*(self\.([A-Za-z_]\w*)\s*=\s*)")
 _FIELD = re.compile(r"\w+\s*=\s*([^#\n]*[^#\s])")
+_STAR = re.compile(r"\s*from\s+(\w+)\s+import\s*(\*)")
+_DECLARED = re.compile(r"^(?:net|block)\s+(\w+)|^([A-Z]\w*)(?=\s*=)", re.MULTILINE)
 _NAMED = re.compile(r"[A-Za-z_]\w*\s*=(?!=)\s*")
 _WORD = re.compile(r"\s*([A-Za-z_]\w*)")
 _QUOTED_WORD = re.compile(r"`([A-Za-z_]\w*)`")
 
 OF_NAMES = ("duplicate-name", "endless-recursion")
 """Mistakes of what a name stands for: another spelling of it only hides them."""
+
+GUESSES = ("did you mean", "an argument is declared by")
+"""How hints begin that only guess: where a fix says something else, they are wrong."""
 
 UNSAFE = frozenset(("randn", "rand", "zeros", "ones", "Parameter"))
 
@@ -129,7 +136,7 @@ def _offered(source: Source, edits: tuple[Edit, ...], words: str, safe: bool, ke
     """The hints with the edits in the one that says them, or in a new one before them."""
     if any(h.message == words for h in kept):
         return tuple([replace(h, edits=edits, safe=safe) if h.message == words else h for h in kept])
-    return (Hint(words or _said(source, edits), edits, safe), *kept)
+    return (Hint(words or _said(source, edits), edits, safe), *(h for h in kept if not h.message.startswith(GUESSES)))
 
 
 def _said(source: Source, edits: tuple[Edit, ...]) -> str:
@@ -157,7 +164,7 @@ def _with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[H
         return [Hint(near), *kept] if near else kept
     for call in _near(source.text, mistake):
         name = call.name.rpartition(".")[2]
-        if name in WORDS and (mistake.code in ("syntax", "unknown-name")):
+        if name in WORDS and mistake.code in ("syntax", "unknown-name", "unknown-word"):
             return [Hint(WORDS[name])]
     return kept
 
@@ -165,21 +172,33 @@ def _with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[H
 def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     """Changes to try: the words of the hint they do ("" for none), and whether the meaning is not in doubt."""
     assert mistake.at is not None
-    start, end = mistake.at.span.start, mistake.at.span.end
     seen: set[tuple[Change, ...]] = set()
     habits: Iterable[Candidate] = _habits(text, mistake)
-    said = ((h.message, c, True) for h in mistake.hints for c in quoted(text, start, end, h.message))
-    hints: Iterable[Candidate] = chain(_filled(text, mistake), said)
+    hints: Iterable[Candidate] = chain(_filled(text, mistake), _told(text, mistake))
     if mistake.code in OF_NAMES:
         habits = ()
     first, second = (habits, hints) if _is_foreign(text, mistake) else (hints, habits)
-    of_shapes = chain(_cropped(text, mistake), _without_batch(mistake))
+    of_shapes = chain(
+        _cropped(text, mistake),
+        (("", changes, True) for changes in projected(text, mistake)),
+        _without_batch(mistake),
+        _with_integers(mistake),
+        ((words, changes, True) for words, changes in labelled(text, mistake)),
+    )
     ways = [hints] if mistake.severity == "warning" else [of_shapes, first, second, _others(text, mistake)]
     for words, changes, safe in chain.from_iterable(ways):
         key = tuple(changes)
         if key not in seen:
             seen.add(key)
             yield words, changes, safe
+
+
+def _told(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
+    """What the hints quote."""
+    assert mistake.at is not None
+    for hint in mistake.hints:
+        changes = quoted(text, mistake.at.span.start, mistake.at.span.end, hint.message)
+        yield from ((hint.message, c, not _has_two_readings(hint.message)) for c in changes)
 
 
 def _filled(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
@@ -190,6 +209,8 @@ def _filled(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     if field is not None:
         for code in re.findall(r"`(\w+ = [^`]*\.\.\.[^`]*)`", mistake.hint or ""):
             yield mistake.hint or "", [(start, field.end(), code.replace("...", field[1]))], True
+        for code in re.findall(r"^it is written `(\w+ = [^`.]*)`$", mistake.hint or ""):
+            yield mistake.hint or "", [(start, field.end(), code)], False
 
 
 def _cropped(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
@@ -213,17 +234,29 @@ def _without_batch(mistake: Diagnostic) -> Iterator[Candidate]:
             yield words, [(start + written.start(2), start + written.start(3), "")], True
 
 
+def _with_integers(mistake: Diagnostic) -> Iterator[Candidate]:
+    """The input that a mistake comes from, declared to hold integers."""
+    for label in mistake.labels if mistake.code == "dtype-mismatch" else ():
+        if re.fullmatch(r"input \w+ \[[^\]]*\]", label.at.text):
+            yield mistake.hint or "", [(label.at.span.end, label.at.span.end, " int64")], True
+
+
+def _has_two_readings(hint: str) -> bool:
+    """Whether a hint tells what PyTorch means by a call and what it would mean here."""
+    return "is inferred here; " in hint
+
+
 def _is_foreign(text: str, mistake: Diagnostic) -> bool:
     """Whether a call of elsewhere stands at a mistake."""
     return any(
-        "." in c.name or c.name in WORDS or (c.name in HABITS and c.name not in REGISTRY) or _is_widths(c)
+        "." in c.name or c.name in WORDS or (c.name in HABITS and c.name not in REGISTRY) or _is_told_so(c)
         for c in _near(text, mistake)
     )
 
 
-def _is_widths(call: Call) -> bool:
-    """Whether a call says a width that is inferred here."""
-    return any(a.name.startswith("in_") for a in call.given)
+def _is_told_so(call: Call) -> bool:
+    """Whether a call has arguments that only frameworks of elsewhere take: a width that is inferred, an activation."""
+    return any(a.name.startswith("in_") or a.name in ("activation", "kernel_initializer") for a in call.given)
 
 
 def _near(text: str, mistake: Diagnostic) -> list[Call]:
@@ -252,9 +285,14 @@ def _habits(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
         if then is not None:
             tensors = list(arguments(text, call.end + 1, then))
             ways = applied(call.name.rpartition(".")[2], list(call.given), tensors)
-            yield from (("", [(call.start, then + 1, code)], safe) for code in islice(ways, 4))
-        yield from (("", [(call.start, call.end, code)], safe) for code in rewritten(text, call))
+            yield from (("", [_change(text, call.start, then + 1, code)], safe) for code in islice(ways, 4))
+        yield from (("", [_change(text, call.start, call.end, code)], safe) for code in rewritten(text, call))
     yield "", _whole_line(text, mistake.at.span.start), True
+    yield "", methods(text, *line_of(text, mistake.at.span.start)), True
+
+
+def _change(text: str, start: int, end: int, code: str) -> Change:
+    return start, end, among(text, start, end, code)
 
 
 def _whole_line(text: str, at: int) -> list[Change]:
@@ -270,8 +308,10 @@ def _whole_line(text: str, at: int) -> list[Change]:
         way = next(rewritten(text, call), None)
         foreign = "." in call.name or (call.arguments is not None and call.name not in REGISTRY)
         if call.start >= reached and way is not None and foreign:
-            changes.append((call.start, call.end, way))
+            changes.append(_change(text, call.start, call.end, way))
             reached = call.end
+    inside = [(a, b) for a, b, _ in changes]
+    changes += [c for c in methods(text, first, last) if not any(a <= c[0] < b for a, b in inside)]
     return changes
 
 
@@ -281,16 +321,38 @@ def _others(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     start, end = mistake.at.span.start, mistake.at.span.end
     named = _NAMED.match(text, start, end) if mistake.code != "syntax" else None
     begin = named.end() if named else start
-    if mistake.code == "not-a-list":
-        yield "", [(begin, end, f"range({text[begin:end]})")], True
-    if mistake.code not in OF_NAMES:
-        yield from (("", [(begin, end, value)], True) for value in value_changes(text, begin, end))
+    yield from (("", [(begin, end, value)], True) for value in _values(text, begin, end, mistake.code))
     if mistake.code == "syntax":
         yield from _first_word(text, mistake)
+        yield from _imported(text, mistake)
     of_line = slips(text, start, end) if mistake.code == "syntax" else other_slips(text, start)
     for changes in chain(part_of_tensor(text, start), of_line):
         yield "", changes, any(new or b - a <= 2 for a, b, new in changes)
-    yield from _shortened(text, mistake)
+    if mistake.code != "syntax":
+        yield from _shortened(text, mistake)
+
+
+def _imported(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
+    """`from resnet import *` with the names that are used."""
+    assert mistake.at is not None
+    line = _STAR.match(text, line_of(text, mistake.at.span.start)[0])
+    other = read_import(line[1], mistake.at.source) if line is not None else None
+    if line is not None and other is not None:
+        declared = ["".join(names) for names in _DECLARED.findall(other.text)]
+        used = words_of(text[: line.start()] + text[line.end() :])
+        yield "", [(line.start(2), line.end(2), ", ".join(n for n in declared if n in used))], True
+
+
+def _values(text: str, start: int, end: int, code: str) -> Iterator[str]:
+    """Other ways to write a value: a list as components one after another, and what stands in no name's place."""
+    if code in OF_NAMES:
+        return
+    if code == "not-a-list":
+        yield f"range({text[start:end]})"
+    if text[start : start + 1] in ("[", "(") and closed(text, start) == end - 1:
+        yield chained(text[a:b].strip() for a, b in parts(text, start + 1, end - 1, ","))
+    if code != "unknown-name":
+        yield from value_changes(text, start, end)
 
 
 def _shortened(text: str, mistake: Diagnostic) -> Iterator[Candidate]:

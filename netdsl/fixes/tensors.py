@@ -40,7 +40,7 @@ def _made(name: str, given: list[Argument]) -> Iterator[str]:
     """A tensor of a shape, perhaps with the batch: what is learned is a parameter."""
     init = {"zeros": ", init=zeros", "ones": ", init=ones"}.get(name, "")
     sizes = listed(given)
-    for shape in (sizes, sizes[1:]):
+    for shape in (sizes[1:], sizes) if sizes[:1] == ["1"] else (sizes, sizes[1:]):
         if shape and "(" not in "".join(shape):
             yield f"param({as_tuple(shape)}{init})"
     inner = given[0].text.partition("(")[2].rstrip(")")
@@ -62,11 +62,15 @@ def shaped(name: str, given: list[Argument]) -> Iterator[str]:
 def _reshaped(values: list[str]) -> Iterator[str]:
     if len(values) <= 2 and values[-1:] == ["-1"]:
         yield "flatten"
-    if len(values) > 1:
-        yield f"reshape({as_tuple(values[1:])})"
+    ways = [values[1:], values] if _is_batch(values[:1]) else [values, values[1:]]
+    yield from (f"reshape({as_tuple(way)})" for way in ways if way)
     if values:
-        yield f"reshape({as_tuple(values)})"
         yield "flatten"
+
+
+def _is_batch(first: list[str]) -> bool:
+    """Whether the first of several sizes is that of the batch: no number but -1 and 1."""
+    return first != [] and (not first[0].isdigit() or first[0] == "1")
 
 
 def _permuted(values: list[str]) -> Iterator[str]:

@@ -18,7 +18,10 @@ FIELDS = {
     "weight_decay": OF_OPTIMIZER.format("adamw(weight_decay=...)"),
     "momentum": OF_OPTIMIZER.format("sgd(lr=0.1, momentum=...)"),
     "batch_size": "it is called `batch`", "dataset": "it is called `data`", "augmentation": "it is called `augment`",
-    "transforms": "it is called `augment`", "transform": "it is called `augment`", "amp": "it is called `precision`",
+    "transforms": "it is called `augment`", "transform": "it is called `augment`",
+    "amp": "it is written `precision = bf16`",
+    "mixed_precision": "it is written `precision = bf16`", "fp16": "it is written `precision = fp16`",
+    "clip_grad_norm": "it is called `clip`", "max_grad_norm": "it is called `clip`", "grad_norm": "it is called `clip`",
     "label_smoothing": OF_LOSS.format("label_smoothing=..."), "smoothing": OF_LOSS.format("label_smoothing=..."),
     "class_weight": OF_LOSS.format("weight=balanced"), "class_weights": OF_LOSS.format("weight=balanced"),
     "mixup": "it is written `mix = mixup(...)`", "cutmix": "it is written `mix = cutmix(...)`",
@@ -63,7 +66,7 @@ ARGUMENTS = {
     "T_mult": "times", "total_steps": "over", "epochs": "over", "steps": "over", "pct_start": "rise", "beta": "betas",
     "epsilon": "eps", "smoothing": "label_smoothing", "probability": "p", "prob": "p", "mu": "momentum",
     "class_weights": "weight", "weights": "weight", "class_weight": "weight", "root": "folder", "dir": "folder",
-    "max_norm": "limit", "value": "limit",
+    "max_norm": "limit", "value": "limit", "n": "count", "num_ops": "count", "m": "strength", "magnitude": "strength",
 }  # fmt: skip
 
 VALUES = {
@@ -75,6 +78,8 @@ VALUES = {
     "poly": "polynomial", "agc": "adaptive", "rand_augment": "randaugment", "trivial_augment": "trivialaugment",
     "focal_loss": "focal", "roc_auc": "auroc", "auc": "auroc", "ap": "average_precision", "map": "average_precision",
     "f1_score": "f1", "macro_f1": "f1", "sensitivity": "recall", "iou_score": "mean_iou",
+    "sparse_categorical_crossentropy": "cross_entropy", "categorical_crossentropy": "cross_entropy",
+    "binary_crossentropy": "bce", "mixed": "bf16", "onecyclelr": "onecycle",
     "lasso": "l1", "ridge": "l2", "random_crop": "crop", "horizontal_flip": "hflip", "flip": "hflip",
 }  # fmt: skip
 

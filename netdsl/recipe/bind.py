@@ -159,7 +159,10 @@ class Binder:
         if isinstance(written.value, ast.Number):
             text = _fitting(kind.components[first], written.value)
             hint = f"for example `{first}({text})`"
-        if {"linear", "constant"} <= kind.components.keys():
+        value = written.value
+        if isinstance(value, ast.String):
+            hint = _quoted(value.value, kind.components) or hint
+        elif {"linear", "constant"} <= kind.components.keys():
             ends = "over the run" if path == "dropout" else "first to last"
             hint = f"say how it is spread: `linear(0, {text})`, {ends}, or `constant({text})`"
         raise fault("field-value", f"`{path}` takes {kind.expected}", written.place, hint)
@@ -329,3 +332,10 @@ def _named(cls: type[Component], position: int, argument: ast.Argument, place: P
 
 PIPELINES = ("schedule", "augment", "mix", "init", "penalty", "unfreeze")
 """Fields with several components: an argument of one is overridden by its name, `schedule.cosine.to`."""
+
+
+def _quoted(name: str, known: Mapping[str, Any]) -> str | None:
+    """A hint for the name of a component in quotes."""
+    if name in known:
+        return f"write `{name}`, without quotes"
+    return called(name.lower(), VALUES, known) or did_you_mean(name, known)

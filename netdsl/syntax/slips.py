@@ -96,6 +96,7 @@ _SLIPS = (
     Slip("arguments are splatted with one `*`, from a list", r"\*\*", expected="STAR"),
     Slip("no word is needed: `name = value`", r"[A-Za-z_]", r"^\s*(?:let|const|var|val|set)\s+$"),
     Slip(_IMPORTED, r"", r"^\s*(?:import|from)\b"),
+    Slip(_IMPORTED, r"import\b", r"^\s*$", "top"),
     Slip(
         "declarations stand at the top of the file",
         r"[A-Za-z_]",
@@ -109,6 +110,7 @@ _SLIPS = (
     Slip("a field is written `name = value`", r"", r"^\s*[A-Za-z_]\w*\s*$", "field"),
     Slip(BRACES, _VALUE, expected="braces"),
     Slip("an operator or a comma is missing", _VALUE, expected="COMMA"),
+    Slip("one value stands after `=`, and nothing else", r"[A-Za-z_]", r"(?:^|\n)\s*\w+\s*=\s*[\d._]+\s+$", "_NEWLINE"),
     Slip("`->` is missing between two layers, or a new line between two statements", _VALUE, expected="_NEWLINE"),
 )
 _COMPILED = tuple((slip, re.compile(slip.at), re.compile(slip.before)) for slip in _SLIPS)

@@ -7,7 +7,7 @@ import re
 import pytest
 from paths import ROOT, TESTS
 
-from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic, did_you_mean
 from netdsl.fixes.apply import fix
 from netdsl.fixes.proof import edited, mends
 from netdsl.fixes.suggest import suggest
@@ -70,6 +70,48 @@ def test_habits_are_mended(text: str) -> None:
     mended = fix(Source(text, "spec.net"), check, unsafe=True)
     assert MENDED[text] in [line.strip() for line in mended.text.splitlines()], mended.text
     assert not [d for d in check(Source(mended.text, "spec.net")) if d.severity == "error"]
+
+
+MEANT = {
+    "x + F.relu(y)": "x + (y -> relu)",
+    "x * torch.sigmoid(F.max_pool2d(y, 3, 1, 1))": "x * (y -> maxpool(3, stride=1, padding=1) -> sigmoid)",
+    "torch.tanh(x) - y": "(x -> tanh) - y",
+    "F.relu(x + y) * x": "(x + y -> relu) * x",
+    "x - relu(y)": "x - (y -> relu)",
+    "bn(relu(x)) + y": "(x -> relu -> bn) + y",
+    "(x + y).relu().chunk(2, dim=1)": "x + y -> relu -> chunk(2)",
+    "concat(F.relu(x), y)": "concat(x -> relu, y)",
+}  # fmt: skip
+"""What PyTorch computes, and the same as it is said here."""
+
+
+@pytest.mark.parametrize("typed", MEANT)
+def test_a_rewritten_call_computes_what_it_did(typed: str) -> None:
+    head = "a, b = " if "chunk" in typed else ""
+    tail = "\na + b" if head else ""
+    texts = [net(f"x = conv(8, 3)\ny = conv(8, 5)\n{head}{said}{tail}") for said in (typed, MEANT[typed])]
+    mended = fix(Source(texts[0], "spec.net"), check, unsafe=True)
+    sources = [Spec(Source(text, "spec.net"), read_import).net("N").source() for text in (mended.text, texts[1])]
+    assert sources[0] == sources[1], mended.text
+
+
+def test_no_guess_stands_beside_another_fix() -> None:
+    """`mean((2, 3))` is `gap`, and nobody meant `expand`."""
+    for text in MENDED:
+        for found in suggest(Source(text, "spec.net"), check(Source(text, "spec.net")), check):
+            first, *rest = [h.message for h in found.hints] or [""]
+            assert not first.startswith("write") or not [r for r in rest if r.startswith("did you mean")], (text, rest)
+
+
+def test_only_slips_of_a_word_are_asked_after() -> None:
+    known = ["out_channels", "dilation", "dropout", "maxpool", "lstm", "topk", "cast", "expand", "bn", "conv"]
+    asked = {word: did_you_mean(word, known) for word in ("drpout", "MaxPool2d", "dropout_", "cnv", "Dropout")}
+    assert asked == {
+        "drpout": "did you mean `dropout`?", "MaxPool2d": "did you mean `maxpool`?", "cnv": "did you mean `conv`?",
+        "dropout_": "did you mean `dropout`?", "Dropout": "did you mean `dropout`?",
+    }  # fmt: skip
+    for word in ("in_channels", "activation", "stem", "tokens", "causal", "mean", "no_dropout"):
+        assert did_you_mean(word, known) is None, word
 
 
 def test_crop_takes_the_size_of_the_other_value() -> None:

@@ -148,7 +148,7 @@ LINTS = (
         "input-layout",
         "The shape of an input is written in another layout",
         "Shapes are those of one sample, channels first: `[3, 224, 224]`. `[224, 224, 3]` is read as 224 channels of "
-        "224 x 3 pixels, and `[16, 3, 32, 32]` as a volume of 16 channels.",
+        "224 x 3 pixels, `[16, 3, 32, 32]` as a volume of 16 channels, and `[28, 28]` as a sequence of 28 channels.",
         net("input image [32, 32, 3]\nconv(8, 3) -> relu -> gap -> linear(10)"),
         net("input image [3, 32, 32]\nconv(8, 3) -> relu -> gap -> linear(10)"),
     ),

@@ -1,0 +1,77 @@
+"""The surroundings of a mistake: operators around a call, methods of a result, labels, links around a layer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.fixes.calls import Call, arguments, calls, closed
+from netdsl.fixes.layers import layers
+from netdsl.fixes.quoted import Change
+from netdsl.fixes.rewrite import NEEDLESS
+
+_METHOD = re.compile(r"(?<=[)\]])[^\S\n]*\.[^\S\n]*([A-Za-z_]\w*)")
+_OPERATOR_BEFORE = re.compile(r"(?:[-+*/%@]|\*\*)\s*$")
+_OPERATOR_AFTER = re.compile(r"\s*(?:[+*/%@]|-(?!>))")
+_STRIDE = re.compile(r"\bstride\s*=\s*([A-Za-z_]\w*|\d+)")
+_RESIDUAL = re.compile(r"residual(?=\s*\{)")
+
+CHANNELS = ("conv", "scaled_conv", "upconv", "patchify", "linear")
+"""Layers whose first argument is the number of channels that they give."""
+
+REACH = 12
+"""Characters before and after a call in which an operator is sought."""
+
+
+def among(text: str, start: int, end: int, code: str) -> str:
+    """Code that takes the place of a part of a text: a pipeline in brackets where an operator would take it apart."""
+    before, after = text[max(0, start - REACH) : start], text[end : end + REACH]
+    if "->" in code and (_OPERATOR_BEFORE.search(before) or _OPERATOR_AFTER.match(after)):
+        return f"({code})"
+    return code
+
+
+def methods(text: str, first: int, last: int) -> list[Change]:
+    """`conv(8, 3).chunk(2, dim=1)`: the methods of results in a part of a text as layers after them."""
+    changes: list[Change] = []
+    for match in _METHOD.finditer(text, first, last):
+        closing = closed(text, match.end()) if text[match.end() : match.end() + 1] == "(" else None
+        end = match.end() if closing is None else closing + 1
+        given = list(arguments(text, match.end() + 1, end - 1)) if closing is not None else []
+        way = "" if match[1] in NEEDLESS else next(layers(match[1], given, function=True), None)
+        if way is None:
+            return []
+        changes.append((match.start(), end, f" -> {way}" if way else ""))
+    return changes
+
+
+def labelled(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change]]]:
+    """A name that is a label: the value of the statement that it labels is named too."""
+    assert mistake.at is not None
+    name = mistake.at.text
+    if mistake.code != "unknown-name" or not name.isidentifier():
+        return
+    line = re.compile(rf"^[^\S\n]*{name}:[^\S\n]*[^\n#{{]*[^\s#{{]", re.MULTILINE)
+    found = list(line.finditer(text, 0, mistake.at.span.start))
+    if found:
+        words = f"`{name}` is a label, the name of layers; `as` names the value: `{name}: ... as {name}`"
+        yield words, [(found[-1].end(), found[-1].end(), f" as {name}")]
+
+
+def projected(text: str, mistake: Diagnostic) -> Iterator[list[Change]]:
+    """A residual link in a block, its shortcut brought to the shape of the branch in the words of the block."""
+    assert mistake.at is not None
+    start, end = mistake.at.span.start, mistake.at.span.end
+    link = _RESIDUAL.match(text, start, end) if mistake.code == "shape-mismatch" else None
+    if link is None:
+        return
+    widths = [c.given[0].text for c in calls(text, start, end) if _gives_channels(c)]
+    strides = dict.fromkeys(m[1] for m in _STRIDE.finditer(text, start, end) if widths)
+    for stride in (*strides, "") if any(not said.isdigit() for said in (*widths, *strides)) else ():
+        said = f", stride={stride}" if stride else ""
+        yield [(link.end(), link.end(), f"(shortcut=conv({widths[-1]}, 1{said}))")]
+
+
+def _gives_channels(call: Call) -> bool:
+    return call.name in CHANNELS and bool(call.given) and not call.given[0].name
