@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.ir.model import Value
-from netdsl.lift.integers import computed
+from netdsl.lift.integers import computed, is_symbolic
 from netdsl.lift.model import Call, Lifted, LiftError, Output
 from netdsl.lift.names import identifier, size_name
 from netdsl.lift.read import File, Input, Node
@@ -100,6 +100,12 @@ class Builder:
         self.points = self._points()
         self.uses = Counter(i for n in file.nodes for i in n.inputs) + Counter(file.outputs)
         self._params: dict[tuple[str, tuple[int, ...]], Value] = {}
+        self._made: dict[str, int] = {}
+        self._settled: set[str] = set()
+        self._readers: dict[str, list[Node]] = {}
+        for node in file.nodes:
+            for name in dict.fromkeys(node.inputs):
+                self._readers.setdefault(name, []).append(node)
 
     def _input(self, given: Input) -> Value:
         if not given.sizes:
@@ -133,8 +139,9 @@ class Builder:
     def run(self, rules: Mapping[str, Rule]) -> Lifted:
         """The net. Raises LiftError."""
         for node in self.file.nodes:
-            self.node = node
-            self._convert(node, rules)
+            if self._settled.isdisjoint(node.outputs):
+                self.node = node
+                self._convert(node, rules)
         outputs: list[Output] = []
         for name in self.file.outputs:
             outputs.append(self._output(name, [*(v.name for v in self.inputs), *(o.name for o in outputs)]))
@@ -184,6 +191,9 @@ class Builder:
         sample."""
         if node.op_type in ("Slice", "Gather"):
             return isinstance(inputs[0], np.ndarray) and inputs[0].dtype == np.float32
+        learnt = isinstance(inputs[0], np.ndarray) and inputs[0].dtype == np.float32 and inputs[0].size > 1
+        if node.op_type == "Expand" and learnt and not isinstance(inputs[1], Sized) and is_symbolic(inputs[1]):
+            return True
         if node.op_type in ("Expand", "ConstantOfShape"):
             shape = inputs[-1]
             return isinstance(shape, np.ndarray) and shape.size > 0 and shape.reshape(-1)[0] == BATCH
@@ -211,7 +221,7 @@ class Builder:
         """An input; an array of floats is a learnt tensor. Raises LiftError for another constant."""
         found = self.known[self.node.inputs[index]]
         if isinstance(found, Sized):
-            return self._made(found)
+            return self._of_sizes(found)
         return found if isinstance(found, Laid) else self._learnt(found, self.node.inputs[index])
 
     def _learnt(self, array: Any, name: str) -> Laid:
@@ -222,7 +232,7 @@ class Builder:
             return Laid(self.param(array[0], name))
         return Laid(self.param(array, name), -1, joined=True)
 
-    def _made(self, found: Sized) -> Laid:
+    def _of_sizes(self, found: Sized) -> Laid:
         """What depends on named sizes alone, as a value: a causal mask, or its complement."""
         shape = found.shape(self.points)
         for turned in (False, True):
@@ -299,6 +309,7 @@ class Builder:
         found = op.resolve(*types).infer(self.assume, *types)
         results = found if isinstance(found, tuple) else (found,)
         made = tuple(Value(f"v{len(self.calls)}.{i}", t) for i, t in enumerate(results))
+        self._made.update((v.name, len(self.calls)) for v in made)
         self.calls.append(Call(op, values, made, weights or {}, self.node.name))
         return made
 
@@ -306,6 +317,23 @@ class Builder:
         """The node's result; its layout is that of `like`, or the usual one."""
         laid = value if isinstance(value, Laid) else like.on(value) if like else Laid(value)
         self.known[self.node.outputs[output]] = laid
+
+    def source(self, value: Value) -> Call | None:
+        """The call that computes a value."""
+        return self.calls[self._made[value.name]] if value.name in self._made else None
+
+    def change(self, value: Value, call: Call) -> None:
+        """Put another call in the place of the one that computes a value."""
+        self.calls[self._made[value.name]] = call
+
+    def readers(self, name: str) -> list[Node]:
+        """The nodes that read a value of the file; none where it is an output."""
+        return [] if name in self.file.outputs else self._readers.get(name, [])
+
+    def settle(self, nodes: Sequence[Node], result: Laid) -> None:
+        """Nodes that come later are part of this one: `result` is that of the last of them."""
+        self._settled.update(name for n in nodes for name in n.outputs)
+        self.known[nodes[-1].outputs[0]] = result
 
     def apply(self, op: Op, x: Laid, *others: Laid | Value, weights: Mapping[str, Any] | None = None) -> None:
         """The node is this op, whose result is laid out as `x`."""

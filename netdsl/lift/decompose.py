@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from netdsl.lift.model import Call, Lifted, LiftError
@@ -20,6 +21,9 @@ Name = str
 
 DEEPEST = 60
 """How deep branches may be nested in each other."""
+
+LONG, AGAIN = 5, 3
+"""How long a chain has to be that flows beside a value with a name, and at how many of its steps this is read."""
 
 MOST_VISITS = 10_000_000
 """How many values may be visited in all, some ten seconds: what cells share in turns would be visited for ever."""
@@ -85,7 +89,10 @@ class Decomposer:
 
     def _chain(self, entry: Name | None, end: Name, names: Mapping[Name, str]) -> Term:
         """The statements from cut to cut, after those that name what several of them read beside what flows."""
-        cuts = self._cuts(entry, end, names)
+        return self._statements(entry, self._cuts(entry, end, names), names)
+
+    def _statements(self, entry: Name | None, cuts: Sequence[Name], names: Mapping[Name, str]) -> Term:
+        """The statements from cut to cut."""
         found: list[Term] = []
         start = cuts[0] if cuts[0] == entry or cuts[0] in names else None
         steps = cuts[1:] if start is not None else cuts
@@ -94,7 +101,7 @@ class Decomposer:
             found.append(term("ref", (("name", names[start]),)))
         at = entry if start is None else start
         for value in steps:
-            found += self._step(at, value, names)
+            found += self._beside(at, value, names) or self._step(at, value, names)
             at = value
         return seq((*lets, *_opened(found)))
 
@@ -105,7 +112,28 @@ class Decomposer:
         values = sorted(inside, key=self.order.__getitem__)
         roots: list[Name | None] = [entry] if entry in inside else [v for v in values if v in names]
         chains = [self._dominators(r, values, entry, names) for r in roots or [None]]
-        return max(chains, key=len)
+        return max(chains, key=lambda c: (len(c), len(c) > 1 and self.made[c[1]].inputs[0].name == c[0]))
+
+    def _beside(self, entry: Name | None, end: Name, names: Mapping[Name, str]) -> list[Term]:
+        """The statements from one cut to the next where a chain flows beside a value that its steps read again and
+        again: this has a name. None where there is no such chain."""
+        inside = self._above(end, entry, names)
+        reads = Counter(n for v in inside for n in self._reads(v, entry, names) if n == entry)
+        if entry is None or max(reads.values(), default=0) < AGAIN:
+            return []
+        values = sorted(inside.difference((entry, *names)), key=self.order.__getitem__)
+        chain = self._dominators(None, values, entry, names)
+        if len(chain) < LONG or not self._reads_again(chain, entry, names):
+            return []
+        flow, names = self._entry_named(entry, names)
+        return [*flow, *items(self._statements(None, chain, names))]
+
+    def _reads_again(self, chain: Sequence[Name], entry: Name, names: Mapping[Name, str]) -> bool:
+        """Whether the ways from cut to cut read a value again and again, as those of a decoder read what was
+        encoded."""
+        names = {**names, entry: entry}
+        ways = (self._above(value, before, names) for before, value in pairwise(chain))
+        return sum(entry in way for way in ways) >= AGAIN
 
     def _dominators(
         self, root: Name | None, values: Sequence[Name], entry: Name | None, names: Mapping[Name, str]
@@ -172,20 +200,25 @@ class Decomposer:
         before: it gets a name."""
         if entry is None or not self._is_read_later(entry, call, names):
             return [], names, [self.region(entry, v.name, names) for v in call.inputs]
-        flow: list[Term] = []
-        if entry not in self.made:
-            names = {**names, entry: entry}
-        elif entry not in names:
-            names = {**names, entry: free("x", set(names.values()))}
-            flow = [term("let", (("names", (names[entry],)),), (IT,))]
+        flow, names = self._entry_named(entry, names)
         first, *others = (v.name for v in call.inputs)
         return flow, names, [self.region(entry, first, names), *(self.region(None, v, names) for v in others)]
+
+    def _entry_named(self, entry: Name, names: Mapping[Name, str]) -> tuple[list[Term], Mapping[Name, str]]:
+        """What flows, with a name, and the statement that gives it one."""
+        if entry not in self.made:
+            return [], {**names, entry: entry}
+        if entry in names:
+            return [], names
+        names = {**names, entry: free("x", set(names.values()))}
+        return [term("let", (("names", (names[entry],)),), (IT,))], names
 
     def _is_read_later(self, entry: Name, call: Call, names: Mapping[Name, str]) -> bool:
         """Whether a later operand reads what flows, while another value flows into the op."""
         if not call.op.takes_it or call.inputs[0].name == entry:
             return False
-        return any(entry in self._above(v.name, entry, names) for v in call.inputs[1:] if v.name not in names)
+        others = [v.name for v in call.inputs[1:] if v.name == entry or v.name not in names]
+        return any(entry in self._above(other, entry, names) for other in others)
 
     def _named(
         self, entry: Name | None, ends: Sequence[Name], names: Mapping[Name, str]
@@ -249,7 +282,9 @@ class Decomposer:
 
 
 def _opened(found: list[Term]) -> tuple[Term, ...]:
-    """`x -> it + y` as `x + y`."""
+    """`x -> it + y` as `x + y`, and `x` alone before a chain that begins with another value as that chain."""
+    if len(found) > 1 and found[0].head == "ref" == found[1].head:
+        found = found[1:]
     if len(found) < 2 or found[0].head != "ref" or found[1].head not in OPERATORS or IT not in found[1].kids:
         return tuple(found)
     kids = tuple(found[0] if k is IT else k for k in found[1].kids)

@@ -31,7 +31,7 @@ class Sized(Struct, frozen=True, eq=False):
     @property
     def number(self) -> Any:
         """The one number that all elements are, with the same rank; None where they differ."""
-        values = {v for a in self.arrays for v in np.unique(a).tolist()}
+        values = {v for a in self.arrays for v in np.unique(a if any(a.strides) else a.flat[:1]).tolist()}
         if len(values) != 1:
             return None
         return np.full((1,) * self.arrays[0].ndim, values.pop(), self.arrays[0].dtype)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from foreign_nets import exported, written
+from foreign_nets import written
 
 from netdsl.analysis.count import totals
 from netdsl.api import load
 from netdsl.lift.lift import lift_model
 from netdsl.lift.model import LiftError
+from netdsl.source import Source
 
 FORMS: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {
     "a causal mask, a part of a table": (
@@ -25,6 +26,24 @@ FORMS: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {
         "wavenet", "WaveNet", {"width": 8, "skip": 12, "stacks": 1, "depth": 4, "levels": 10}, ("x1 = ", "tanh"),
     ),
     "a decoder with states": ("seq2seq", None, {}, ("lstm",)),
+    "means of messages": (
+        "graphsage", "GraphSAGE", {"features": 6, "hidden": 5, "classes": 3},
+        ("scatter(size=N, reduce=mean, index = part2 -> squeeze(axis=0))",),
+    ),
+    "sums of messages": ("gcn", "GCN_Edges", {"features": 6, "hidden": 5, "classes": 3}, ("scatter(size=N, index=",)),
+    "weighted messages": (
+        "gat", "GAT_Edges", {"features": 6, "heads": 2, "dim": 3, "classes": 4},
+        ("propagate(source=", "scatter(size=N, reduce=max, index="),
+    ),
+    "volumes, and the middle of them": ("unet3d", "UNet3D", {"width": 4, "depth": 2}, ("crop(like=x)",)),
+    "shifted windows": (
+        "swin", "Swin", {"dim": 8, "depths": [2, 2], "heads": [2, 4], "window": 4, "size": 32, "classes": 5},
+        ("windows(4, shift=shift2)", "window_bias(", "unwindows("),
+    ),
+    "learnt queries, a decoder that reads what was encoded at each layer": (
+        "detr", "DETR_ResNet50", {"dim": 16, "heads": 2, "depth": 4, "hidden": 24, "queries": 6, "limit": 9},
+        ("cross_attention(2, context=x)", "repeat 3 {"),
+    ),
 }  # fmt: skip
 
 
@@ -32,11 +51,26 @@ FORMS: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {
 def test_forms(form: str) -> None:
     spec, name, arguments, said = FORMS[form]
     net = load(spec, name, **arguments)
-    found = lift_model(exported(spec, name, **arguments))
+    state = {k: v.numpy() for k, v in net.module(0).eval().state_dict().items()}
+    found = lift_model(net.onnx(state, folded=False))
     assert [s for s in said if s not in found.text] == [], found.text
     copied = 30 * 16 if spec == "gpt2" else 0  # a table that is read at both ends is two
     assert totals(found.net.checked.main).params == totals(net.checked.main).params + copied
     assert max(c.difference for c in found.proof) < 1e-5
+
+
+def test_adaptive_pools_of_an_image_of_any_size() -> None:
+    """The windows of each axis are computed from its size in the graph."""
+    text = """net Pools {
+      input image [2, H, W]
+      x = it
+      pooled = [adaptive_avgpool(n) -> conv(3, 1) -> upsample(like=x, mode=bilinear) for n in [1, 2, 3]]
+      concat(x, *pooled, adaptive_maxpool((2, 3)) -> upsample(like=x))
+    }"""
+    net = load(Source(text))
+    found = lift_model(net.onnx({k: v.numpy() for k, v in net.module(0).eval().state_dict().items()}))
+    assert max(c.difference for c in found.proof) < 1e-5
+    assert [s for s in ("(2)", "(3)", "adaptive_maxpool((2, 3))") if s not in found.text] == [], found.text
 
 
 def lifted(text: str) -> str:

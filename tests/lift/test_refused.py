@@ -137,9 +137,17 @@ def test_branches_that_share_without_end(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_nested_too_deeply() -> None:
-    steps = "".join(f"r{i} = Relu(a{i})  a{i + 1} = Add(x, r{i}) " for i in range(90))
+    """An hourglass of 90 levels."""
+    down = "".join(f"d{i + 1} = Relu(d{i})  " for i in range(90))
+    up = "".join(f"t{i} = Tanh(u{i + 1})  u{i} = Add(d{i}, t{i})  " for i in reversed(range(90)))
     with pytest.raises(LiftError, match="nested more than 60 deep"):
-        lift_model(written(f"net (float[N,4] x) => (float[N,4] a90) {{ a0 = Neg(x) {steps} }}"))
+        lift_model(written(f"net (float[N,4] d0) => (float[N,4] u0) {{ {down} u90 = Neg(d90)  {up} }}"))
+
+
+def test_a_value_that_is_read_at_many_steps_nests_nothing() -> None:
+    steps = "".join(f"r{i} = Relu(a{i})  a{i + 1} = Add(x, r{i}) " for i in range(90))
+    found = lift_model(written(f"net (float[N,4] x) => (float[N,4] a90) {{ a0 = Neg(x) {steps} }}"))
+    assert "repeat 90 { relu -> x + it }" in found.text, found.text
 
 
 def test_attribute_of_another_kind() -> None:

@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 from more_torch_nets import MORE
+from odd_torch_nets import ODD
 from onnx import ModelProto
 from torch import Tensor, nn
 from torch_nets import NETS, at_rest
@@ -20,7 +21,7 @@ from netdsl.lift.exported import exported
 from netdsl.lift.lift import lift_model
 from netdsl.verify.distance import distance
 
-ALL = {**{n: (make, (x,)) for n, (make, x) in NETS.items()}, **MORE}
+ALL = {**{n: (make, (x,)) for n, (make, x) in NETS.items()}, **MORE, **ODD}
 FEWER = {
     ("deeplab", False): 8, ("deeplab", True): 8, ("dcgan_generator", True): 16, ("pointnet", False): 24,
     ("pointnet", True): 48, ("gpt", False): 80, ("gpt", True): 80, ("transformer", True): 32,

@@ -11,10 +11,12 @@ from netdsl.lift.idioms.channels import CHANNELS
 from netdsl.lift.idioms.engine import Rule, rewritten
 from netdsl.lift.idioms.folded import FOLDED
 from netdsl.lift.idioms.norms import NORMS
+from netdsl.lift.idioms.rows import ROWS
 from netdsl.lift.idioms.shapes import SHAPES
+from netdsl.lift.idioms.windows import WINDOWS
 from netdsl.lift.model import Lifted, LiftError
 
-FAMILIES = (ACTIVATIONS, NORMS, SHAPES, CHANNELS, ATTENTION, FOLDED)
+FAMILIES = (ACTIVATIONS, NORMS, SHAPES, CHANNELS, ATTENTION, WINDOWS, ROWS, FOLDED)
 
 
 def idiomatic(net: Lifted) -> Lifted:

@@ -20,6 +20,7 @@ from netdsl.lift.model import Call
 from netdsl.lift.sized import HIDDEN, is_causal
 from netdsl.ops.attention import Attention, CrossAttention
 from netdsl.ops.linear import Linear
+from netdsl.ops.parameter import Parameter
 
 
 class Projected(Struct, frozen=True, eq=False):
@@ -40,7 +41,7 @@ def _attention(net: Net, call: Call) -> list[Call] | None:
     soft = _softmax(net, product.inputs[0])
     if soft is None or (soft.op.axis not in (None, -1) and soft.op.axis != soft.inputs[0].type.rank - 1):  # type: ignore[attr-defined]
         return None
-    scores, mask, factor = _scores(net, soft.inputs[0])
+    scores, masks, factor = _scores(net, soft.inputs[0])
     if scores is None:
         return None
     found = [
@@ -49,7 +50,7 @@ def _attention(net: Net, call: Call) -> list[Call] | None:
     q, k, v = found
     if q is None or k is None or v is None:
         return None
-    return _built(net, call, (q, k, v), order, mask, factor)
+    return _built(net, call, (q, k, v), order, masks, factor)
 
 
 def _softmax(net: Net, value: Value) -> Call | None:
@@ -60,11 +61,11 @@ def _softmax(net: Net, value: Value) -> Call | None:
 
 
 def _built(
-    net: Net, call: Call, qkv: tuple[Projected, Projected, Projected], order: Any, mask: Value | None, factor: float
+    net: Net, call: Call, qkv: tuple[Projected, Projected, Projected], order: Any, masks: list[Value], factor: float
 ) -> list[Call] | None:
     """Attention to itself with its weights packed, or to another value."""
     q, k, _ = qkv
-    if not _is_alike(qkv) or call.outputs[0].type != q.x.type:
+    if not _is_alike(qkv) or call.outputs[0].type.shape != q.x.type.shape:
         return None
     op, inner, own = call.op, q.weight.shape[0], q.x.name == k.x.name
     assert isinstance(op, Linear)
@@ -73,13 +74,56 @@ def _built(
     weights["out_proj.weight"] = call.weights["weight"][:, order]
     options: dict[str, Any] = {"bias": op.bias, "qkv_bias": q.bias is not None}
     options["dim"] = None if inner == q.x.type.shape[-1] else inner
+    return _attending(net, replace(call, weights=weights), (q, k), options, masks)
+
+
+def _attending(
+    net: Net, call: Call, qk: tuple[Projected, Projected], options: dict[str, Any], masks: list[Value]
+) -> list[Call] | None:
+    """The call as attention with a mask, and what the mask takes."""
+    q, k = qk
+    own, (mask, made) = q.x.name == k.x.name, _mask(net, masks)
+    if masks and mask is None:
+        return None
     given = (q.x,) if own else (q.x, k.x)
     if mask is not None and own and _is_causal(net, mask):
         options["causal"] = True
     elif mask is not None:
-        given = (*given, _plain(net, mask))
-    made = (Attention if own else CrossAttention)(q.heads, **options)
-    return [replace(call, op=made, inputs=given, weights=weights)]
+        given = (*given, mask)
+    attends = (Attention if own else CrossAttention)(q.heads, **options)
+    return [*made, replace(call, op=attends, inputs=given)]
+
+
+def _mask(net: Net, masks: list[Value]) -> tuple[Value | None, list[Call]]:
+    """One mask, without axes of size 1 before it, and what it takes; None where several are no fixed numbers."""
+    if not masks:
+        return None, []
+    arrays = [_numbers(net, m) for m in masks]
+    known = [a for a in arrays if a is not None]
+    if len(known) < len(masks) or (len(masks) == 1 and known[0].shape[0] != 1):
+        return (_plain(net, masks[0]), []) if len(masks) == 1 else (None, [])
+    total = sum(known[1:], start=known[0])
+    while total.shape[0] == 1 and total.ndim > 2:
+        total = total[0]
+    source = net.source(masks[0])
+    assert source is not None
+    made = _param(net, total, source)
+    return made.outputs[0], [made]
+
+
+def _numbers(net: Net, mask: Value) -> Any:
+    """The numbers of a learnt or fixed mask; None for another."""
+    made = net.source(mask)
+    while made is not None and made.kind == "expand":
+        made = net.source(made.inputs[0])
+    if made is None or made.kind != "param":
+        return None
+    return made.weights[""].reshape(made.outputs[0].type.shape)
+
+
+def _param(net: Net, array: Any, like: Call) -> Call:
+    op = Parameter(tuple(int(s) for s in array.shape))
+    return net.call(op, weights={"": array.reshape(op.params()[""].shape)}, like=like)
 
 
 def _is_alike(qkv: tuple[Projected, Projected, Projected]) -> bool:
@@ -144,22 +188,23 @@ def _outer(x: Value, length: int) -> tuple[int | None, int]:
     return (tokens // length if len(shape) >= 2 and shape[-2] == length else None), shape[-1]
 
 
-def _scores(net: Net, value: Value) -> tuple[Call | None, Value | None, float]:
-    """The product of queries and keys, a mask of it, and a factor."""
-    factor, mask = 1.0, None
+def _scores(net: Net, value: Value) -> tuple[Call | None, list[Value], float]:
+    """The product of queries and keys, the masks that are added to it, and a factor."""
+    factor, masks = 1.0, list[Value]()
     while (call := net.source(value)) is not None and net.is_single(value):
         if call.kind == "matmul":
-            return call, mask, factor
-        if call.kind in ("add", "masked_fill") and mask is None and factor == 1.0:
+            return call, masks, factor
+        if call.kind in ("add", "masked_fill") and factor == 1.0:
             value, mask = _masked(net, call)
             if mask is None:
                 break
+            masks.append(mask)
         elif call.kind in ("scalar", "reshape") and factor_of(call):
             factor *= factor_of(call)
             value = call.inputs[0]
         else:
             break
-    return None, None, 0.0
+    return None, [], 0.0
 
 
 def _masked(net: Net, call: Call) -> tuple[Value, Value | None]:

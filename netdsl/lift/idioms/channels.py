@@ -6,52 +6,53 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from netdsl.ir.model import Value
 from netdsl.lift.idioms.engine import Net, Rule
 from netdsl.lift.model import Call
-from netdsl.ops.arithmetic import Scalar
+from netdsl.ops import REGISTRY
+from netdsl.ops.arithmetic import Add, Mul, Scalar, Sub
 from netdsl.ops.base import Op, feature_axis
 from netdsl.ops.elementwise import Elementwise
 from netdsl.ops.featurenorm import LayerNorm, RMSNorm
 from netdsl.ops.layerscale import Scale
 from netdsl.ops.linear import Linear
+from netdsl.ops.rearranging import Roll
+from netdsl.ops.reshaping import Permute
 
 
 def _moved(net: Net, call: Call) -> list[Call] | None:
-    """`permute((1, 2, 0))`, layers of the last axis, `permute((2, 0, 1))`: the layers alone, of the channels."""
-    rank = call.inputs[0].type.rank
-    if tuple(call.op.axes) != (rank - 1, *range(rank - 1)) or rank < 3:  # type: ignore[attr-defined]
+    """A layer of the last axis, after the channels were moved there: of the channels, before they are moved."""
+    moves = [net.source(v, "permute") for v in call.inputs]
+    rank = call.outputs[0].type.rank
+    last = (*range(1, rank), 0)
+    if rank < 3 or not moves or any(m is None or tuple(m.op.axes) != last for m in moves):  # type: ignore[attr-defined]
         return None
-    chain: list[Call] = []
-    value = call.inputs[0]
-    while net.is_single(value):
-        before = net.source(value)
-        if before is None:
-            return None
-        if before.kind == "permute":
-            forth = tuple(before.op.axes) == (*range(1, rank), 0)  # type: ignore[attr-defined]
-            return _rebuilt(net, call, before.inputs[0], chain[::-1]) if forth and chain else None
-        if _of_channels(before.op) is None:
-            return None
-        chain.append(before)
-        value = before.inputs[0]
-    return None
+    op: Any = _of_channels(call.op, rank)
+    if op is None:
+        return None
+    made = net.call(op, *(m.inputs[0] for m in moves if m is not None), weights=call.weights, like=call)
+    return [made, replace(call, op=Permute(last), inputs=made.outputs, weights={})]
 
 
-def _of_channels(op: Op) -> Op | None:
-    """A layer of the last axis as one of the channels; None for what works on other axes."""
+def _of_channels(op: Op, rank: int) -> Op | None:
+    """The op over channels; None for one that is not of the last axis, or not of each number."""
     if isinstance(op, Linear | LayerNorm | RMSNorm | Scale):
         return replace(op, axis=None) if op.axis == -1 else None
-    return op if isinstance(op, Elementwise | Scalar) else None
+    if isinstance(op, Roll):
+        return replace(op, axes=tuple((a + 1) % rank for a in op.axes)) if op.axes else None
+    return op if isinstance(op, Elementwise | Scalar | Add | Sub | Mul) else None
 
 
-def _rebuilt(net: Net, call: Call, x: Value, chain: list[Call]) -> list[Call]:
-    made: list[Call] = []
-    for layer in chain:
-        op: Any = _of_channels(layer.op)
-        made.append(net.call(op, x, weights=layer.weights, like=layer))
-        x = made[-1].outputs[0]
-    return made
+def _pooled(net: Net, call: Call) -> list[Call] | None:
+    """The mean of an image whose channels are last."""
+    before = net.source(call.inputs[0], "permute")
+    rank = call.inputs[0].type.rank
+    op: Any = call.op
+    if before is None or rank < 3 or tuple(before.op.axes) != (*range(1, rank), 0) or op.keepdims:  # type: ignore[attr-defined]
+        return None
+    axes = op.axis if isinstance(op.axis, tuple) else (op.axis,)
+    if tuple(sorted(a % rank for a in axes)) != tuple(range(rank - 1)):
+        return None
+    return [replace(call, op=replace(op, axis=tuple(range(1, rank))), inputs=before.inputs)]
 
 
 def _scale(net: Net, call: Call) -> list[Call] | None:
@@ -70,4 +71,10 @@ def _scale(net: Net, call: Call) -> list[Call] | None:
     return None
 
 
-CHANNELS: dict[str, tuple[Rule, ...]] = {"permute": (_moved,), "mul": (_scale,)}
+CHANNELS: dict[str, tuple[Rule, ...]] = {
+    **dict.fromkeys(("linear", "layernorm", "rmsnorm", "scale", "roll", "scalar", "add", "sub"), (_moved,)),
+    **{kind: (_moved,) for kind, op in REGISTRY.items() if issubclass(op, Elementwise)},
+    "mul": (_scale, _moved),
+    "reduce_mean": (_pooled,),
+    "reduce_max": (_pooled,),
+}

@@ -10,8 +10,11 @@ from msgspec.structs import replace
 from netdsl.ir.model import Value
 from netdsl.lift.idioms.engine import Net, Rule, pattern_rule
 from netdsl.lift.model import Call
+from netdsl.lift.rules.convolution import rounded
 from netdsl.lift.rules.features import last
 from netdsl.ops import REGISTRY
+from netdsl.ops.base import feature_axis
+from netdsl.ops.featurenorm import L2Normalize
 
 
 def _over_last(op: Any) -> bool:
@@ -126,7 +129,22 @@ def _scaled_batchnorm(net: Net, call: Call) -> list[Call] | None:
     return [replace(norm, weights=weights)]
 
 
+LENGTH = ("reduce_l2", ("x",), lambda op: bool(op.keepdims), "length")
+UNIT = ("div", ("x", ("clamp", (LENGTH,), lambda op: op.max is None and 0 < op.min < 1, "eps")))
+
+
+def _unit(net: Net, call: Call, found: dict[str, Any]) -> list[Call] | None:
+    """Features of length 1."""
+    x, axis = found["x"], found["length"].op.axis
+    axis = axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
+    if not isinstance(axis, int):
+        return None
+    shown = None if axis % x.type.rank == feature_axis(x.type) else axis
+    return [replace(call, op=L2Normalize(rounded(found["eps"].op.min), shown), inputs=(x,))]
+
+
 NORMS: dict[str, tuple[Rule, ...]] = {
+    "div": (pattern_rule(UNIT, _unit),),
     "add": (_layernorm, _groupnorm, _scaled_batchnorm),
     "scale": (_scaled_batchnorm,),
     "mul": tuple(pattern_rule(p, _rms) for p in RMS),

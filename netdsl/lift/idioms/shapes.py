@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from netdsl.lift.idioms.engine import Net, Rule
 from netdsl.lift.model import Call
 from netdsl.ops import REGISTRY
-from netdsl.sizes.dims import product
+from netdsl.ops.cropping import Crop
+from netdsl.sizes.dims import Size, floordiv, product
 
 GLOBAL = {"adaptive_avgpool": "gap", "adaptive_maxpool": "gmp"}
 
@@ -112,11 +113,71 @@ def _patches(net: Net, call: Call) -> list[Call] | None:
     return [replace(call, op=REGISTRY["patchify"](op.out_channels, op.kernel_size, bias=op.bias))]
 
 
+def _cropped(net: Net, call: Call) -> list[Call] | None:
+    """The middle of one axis after the other: of the whole image at once."""
+    sizes = _middle(call)
+    before = net.source(call.inputs[0])
+    inner = _middle(before) if before is not None and net.is_single(call.inputs[0]) else None
+    if sizes is None or before is None or inner is None:
+        return None
+    x = before.inputs[0].type.spatial
+    if any(a != b and b != c for a, b, c in zip(x, inner, sizes, strict=True)):
+        return None  # an axis twice
+    shown = sizes[0] if len(set(sizes)) == 1 else sizes
+    return [replace(call, op=Crop(shown), inputs=before.inputs)]
+
+
+def _middle(call: Call) -> tuple[Any, ...] | None:
+    """The sizes of an image's middle that a `narrow` or `crop` gives; None where it gives something else."""
+    if call.kind not in ("crop", "narrow"):
+        return None
+    x, made = call.inputs[0].type, call.outputs[0].type
+    if call.kind == "crop":
+        return made.spatial
+    if x.rank < 3 or x.shape[0] != made.shape[0]:
+        return None
+    op: Any = call.op
+    at = op.axis % x.rank
+    return made.spatial if op.start == floordiv(x.shape[at] - made.shape[at], 2) else None
+
+
+def _like(net: Net, call: Call) -> list[Call] | None:
+    """A middle whose size depends on that of the image, joined with a value of this size: `crop(like=...)`."""
+    for place, value in enumerate(call.inputs):
+        made = net.source(value, "crop")
+        others = [v for v in call.inputs if v.name != value.name and net.source(v, "crop") is None]
+        if (
+            made is None
+            or len(made.inputs) > 1
+            or not others
+            or not any(isinstance(s, Size) for s in value.type.spatial)
+        ):
+            continue
+        cut = net.call(Crop(), made.inputs[0], others[0], like=made)
+        return [cut, replace(call, inputs=(*call.inputs[:place], cut.outputs[0], *call.inputs[place + 1 :]))]
+    return None
+
+
+def _pooled(net: Net, call: Call) -> list[Call] | None:
+    """An adaptive pool of one axis after that of another: of both at once."""
+    before = net.source(call.inputs[0], call.kind)
+    if before is None or not net.is_single(call.inputs[0]):
+        return None
+    x, inner, made = (v.type.spatial for v in (before.inputs[0], call.inputs[0], call.outputs[0]))
+    if any(a != b and b != c for a, b, c in zip(x, inner, made, strict=True)):
+        return None
+    return [replace(call, op=type(call.op)(made[0] if len(set(made)) == 1 else made), inputs=before.inputs)]
+
+
 SHAPES: dict[str, tuple[Rule, ...]] = {
     "flatten": (_vector, _chained),
     "reshape": (_vector, _shuffle, _chained, _flat),
     "squeeze": (_vector,),
-    "concat": (_growing,),
+    "concat": (_growing, _like),
+    "narrow": (_cropped,),
+    "crop": (_cropped,),
+    "adaptive_avgpool": (_pooled,),
+    "adaptive_maxpool": (_pooled,),
     "reduce_mean": (_means,),
     "reduce_max": (_means,),
     "permute": (_doubled,),

@@ -59,7 +59,19 @@ def traced(net: Net, value: Value) -> Traced | None:
     return Traced(call, value, places, factor)
 
 
-MOVES = ("reshape", "permute", "flatten", "squeeze", "unsqueeze", "chunk", "split", "take", "narrow", "identity")
+MOVES = (
+    "reshape",
+    "permute",
+    "flatten",
+    "squeeze",
+    "unsqueeze",
+    "chunk",
+    "split",
+    "take",
+    "narrow",
+    "identity",
+    "roll",
+)
 
 
 def _moves(call: Call) -> bool:
@@ -86,6 +98,9 @@ def _moved(call: Call, places: Any, output: int) -> Any:
         return np.split(places, op.chunks, op.axis)[output]
     if call.kind == "split":
         return np.split(places, np.cumsum(op.sizes)[:-1], op.axis)[output]
+    if call.kind == "roll":
+        axes = op.axes or tuple(range(1, places.ndim))
+        return np.roll(places, op.shifts if isinstance(op.shifts, tuple) else (op.shifts,) * len(axes), axes)
     if call.kind == "take":
         return np.take(places, op.index, op.axis)
     if call.kind == "narrow":

@@ -10,9 +10,10 @@ from netdsl.lift.rules.elementwise import ELEMENTWISE
 from netdsl.lift.rules.features import FEATURES
 from netdsl.lift.rules.pooling import POOLING
 from netdsl.lift.rules.recurrent import RECURRENT
+from netdsl.lift.rules.rows import ROWS
 from netdsl.lift.rules.shaping import SHAPING
 
 RULES: dict[str, Rule] = {
-    **ARITHMETIC, **AXES, **CONVOLUTION, **ELEMENTWISE, **FEATURES, **POOLING, **RECURRENT, **SHAPING
+    **ARITHMETIC, **AXES, **CONVOLUTION, **ELEMENTWISE, **FEATURES, **POOLING, **RECURRENT, **ROWS, **SHAPING
 }  # fmt: skip
 """By the type of the node."""

@@ -93,16 +93,13 @@ def _power(exponent: float) -> Op:
 
 def _absorbed(builder: Builder, x: Laid, array: Any) -> bool:
     """Whether the sum is the bias of the matrix product before it, which becomes a `linear` with a bias."""
-    at = next((i for i, c in enumerate(builder.calls) if x.value in c.outputs), None)
+    before = builder.source(x.value)
     name = next(i for i in builder.node.inputs if isinstance(builder.known[i], Laid))
-    if at is None or builder.uses[name] > 1:
-        return False
-    before = builder.calls[at]
-    if not _takes_bias(before.op, x, array):
+    if before is None or builder.uses[name] > 1 or not _takes_bias(before.op, x, array):
         return False
     weights = {**before.weights, "bias": array.reshape(-1)}
     biased: Any = before.op
-    builder.calls[at] = replace(before, op=replace(biased, bias=True), weights=weights)
+    builder.change(x.value, replace(before, op=replace(biased, bias=True), weights=weights))
     builder.give(x)
     return True
 

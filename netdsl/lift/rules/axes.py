@@ -9,16 +9,17 @@ from netdsl.lift.integers import is_symbolic
 from netdsl.lift.read import Node
 from netdsl.lift.rules.convolution import rounded
 from netdsl.lift.rules.features import embedding
+from netdsl.lift.rules.pooling import pooled
 from netdsl.lift.rules.windows import finite
 from netdsl.lift.sized import Sized, is_count
 from netdsl.ops import REGISTRY
 from netdsl.ops.base import Op
-from netdsl.ops.cropping import Narrow, Pad, Take
+from netdsl.ops.cropping import Crop, Narrow, Pad, Take
 from netdsl.ops.joining import Chunk, Concat, Split
 from netdsl.ops.rearranging import PixelShuffle
 from netdsl.ops.reshaping import Reshape
 from netdsl.ops.resizing import Upsample
-from netdsl.sizes.dims import Dim, Size
+from netdsl.sizes.dims import Dim, Size, floordiv
 
 
 def _concat(builder: Builder, node: Node) -> None:
@@ -70,6 +71,14 @@ def _slice(builder: Builder, node: Node) -> None:
     builder.give(x)
 
 
+def _middle(builder: Builder, x: Laid, at: int, start: Dim, length: Dim) -> Laid:
+    """A part of an image that begins at a place that depends on its size: its middle. Raises LiftError for another."""
+    if not 1 <= at < x.type.rank or start != floordiv(x.type.shape[at] - length, 2):
+        raise builder.refused("it begins at a place that depends on the size of the image")
+    sizes = (*x.type.shape[1:at], length, *x.type.shape[at + 1 :])
+    return x.on(builder.call(Crop(sizes), x)[0])
+
+
 def _cut(builder: Builder, x: Laid, axis: int, start: Dim, end: Dim, step: int) -> Laid:
     if start == 0 and step == 1 and (end == x.sizes[axis] or _is_end(end)):
         return x
@@ -81,7 +90,7 @@ def _cut(builder: Builder, x: Laid, axis: int, start: Dim, end: Dim, step: int) 
         return _strided(builder, x, at, start, end, step)
     start, end = _position(start, whole), _position(end, whole)
     if not isinstance(start, int):
-        raise builder.refused("it begins at a place that depends on the size of the image")
+        return _middle(builder, x, at, start, end - start)
     if end - start == whole:
         return x
     return x.on(builder.call(Narrow(start, end - start, at), x)[0])
@@ -113,17 +122,35 @@ def _gather(builder: Builder, node: Node) -> None:
     if builder.is_array(0):
         _rows(builder, node)
         return
+    x = builder.tensor()
+    axis = builder.axis(x, node.get("axis", 0))
+    if pooled(builder, node, x, axis):
+        return
     if not builder.is_array(1):
         raise builder.refused("positions that the net computes")
-    x, index = builder.tensor(), builder.array(1, "index")
-    axis = builder.axis(x, node.get("axis", 0))
-    if is_symbolic(index) or index.ndim > 1:
-        raise builder.refused("a table of positions has no form")
+    index = builder.array(1, "index")
+    if is_symbolic(index):
+        raise builder.refused("positions that depend on the size of the input")
     if index.ndim:
-        builder.apply(Take(tuple(index.tolist()), axis), x)
+        _table(builder, x, index, axis)
         return
     moved = x.batch - 1 if node.get("axis", 0) % x.rank < x.batch else x.batch
     builder.give(x.on(builder.call(Take(int(index), axis), x)[0], moved))
+
+
+def _table(builder: Builder, x: Laid, index: Any, axis: int) -> None:
+    """Positions by a list or a table of numbers, whose axes stand in the place of the axis."""
+    places, whole = index.reshape(-1).tolist(), x.type.shape[axis]
+    value, start = x.value, int(places[0]) if places else 0
+    if start < 0 or places != [*range(start, start + len(places))]:
+        value = builder.call(Take(tuple(places), axis), x)[0]
+    elif len(places) != whole:
+        value = builder.call(Narrow(start, len(places), axis), x)[0]
+    batch = x.batch + index.ndim - 1 if 0 <= axis < x.batch else x.batch
+    if index.ndim > 1:
+        shape = x.type.shape
+        value = builder.call(Reshape((*shape[:axis], *index.shape, *shape[axis + 1 :])), value)[0]
+    builder.give(x.on(value, batch))
 
 
 def _rows(builder: Builder, node: Node) -> None:

@@ -75,7 +75,18 @@ def _batch_norm(builder: Builder, node: Node) -> None:
     names = ("weight", "bias", "running_mean", "running_var")
     arrays = {n: builder.array(i + 1, n) for i, n in enumerate(names)}
     arrays["num_batches_tracked"] = np.asarray(0, "int64")
-    builder.apply(BatchNorm(rounded(node.get("epsilon", 1e-5))), x, weights=arrays)
+    is_plain = np.all(arrays["weight"] == 1) and not np.any(arrays["bias"])
+    affine = not (is_plain and all(_is_filler(builder, name) for name in node.inputs[1:3]))
+    builder.apply(BatchNorm(rounded(node.get("epsilon", 1e-5)), affine=affine), x, weights=arrays)
+
+
+FILLER = re.compile(r"(^const(ant)?s?[._]\d+$|^onnx::\w+_\d+$)")
+"""What netdsl and torch call numbers that are no one's weights."""
+
+
+def _is_filler(builder: Builder, name: str) -> bool:
+    """Whether the ones of a norm are there only because the operator wants some: several norms have the same."""
+    return name not in builder.file.arrays or builder.uses[name] > 1 or FILLER.search(name) is not None
 
 
 def rounded(value: float) -> float:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from netdsl.lift.build import Builder, Laid, Rule
 from netdsl.lift.read import Node
 from netdsl.lift.rules.windows import LOWEST, padded, pads, per_axis, shown
+from netdsl.lift.sized import Sized
 from netdsl.ops.globalpool import AdaptiveAvgPool, AdaptiveMaxPool
 from netdsl.ops.pool import AvgPool, MaxPool
+from netdsl.sizes.dims import evaluate
 
 
 def _pool(builder: Builder, node: Node) -> None:
@@ -63,6 +67,52 @@ def _global(kind: Any) -> Rule:
         builder.apply(kind(1), builder.image())
 
     return rule
+
+
+def pooled(builder: Builder, node: Node, x: Laid, axis: int) -> bool:
+    """Whether a `Gather` picks the windows of an adaptive pool along an axis of an image; if so, it is that pool,
+    with the nodes after it. The other axis of the image is pooled by another one."""
+    index = builder.known[node.inputs[1]]
+    arrays = index.arrays if isinstance(index, Sized) else (index,) if isinstance(index, np.ndarray) else ()
+    kind, nodes = _after_windows(builder, node)
+    if kind is None or x.batch or x.joined or axis < 1 or not arrays or arrays[0].ndim != 2:
+        return False
+    count = arrays[0].shape[0]
+    sizes = [evaluate(x.type.shape[axis], p) for p in builder.points[: len(arrays)]]
+    if not all(np.array_equal(a, _windows(s, count)) for a, s in zip(arrays, sizes, strict=True)):
+        return False
+    targets = (*x.type.shape[1:axis], count, *x.type.shape[axis + 1 :])
+    builder.settle(nodes, Laid(builder.call(kind(targets), x)[0]))
+    return True
+
+
+def _windows(size: int, count: int) -> Any:
+    """The positions of each window, as torch cuts them; the last one is repeated in the shorter ones."""
+    starts, ends = np.arange(count) * size // count, -(np.arange(1, count + 1) * -size // count)
+    longest = max(ends - starts)
+    return np.minimum(starts[:, None] + np.arange(longest), ends[:, None] - 1)
+
+
+AFTER = {
+    ("ReduceMax",): AdaptiveMaxPool,
+    ("ReduceMean",): AdaptiveAvgPool,
+    ("Mul", "ReduceSum", "Div"): AdaptiveAvgPool,
+}
+"""The nodes after the windows of an adaptive pool. What is repeated counts once: it is multiplied by 0."""
+
+
+def _after_windows(builder: Builder, node: Node) -> tuple[Any, list[Node]]:
+    for wanted, kind in AFTER.items():
+        found, at = list[Node](), node
+        for op_type in wanted:
+            after = builder.readers(at.outputs[0])
+            if len(after) != 1 or after[0].op_type != op_type:
+                break
+            at = after[0]
+            found.append(at)
+        else:
+            return kind, found
+    return None, []
 
 
 POOLING: dict[str, Rule] = {

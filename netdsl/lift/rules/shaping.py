@@ -9,8 +9,9 @@ import numpy as np
 from netdsl.lift.build import BATCH, Builder, Laid, Rule
 from netdsl.lift.integers import settled
 from netdsl.lift.read import Node
+from netdsl.lift.sized import Sized
 from netdsl.ops.reshaping import Cast, Expand, Flatten, Permute, Reshape, Squeeze, Unsqueeze
-from netdsl.sizes.dims import Dim, Size, floordiv, product
+from netdsl.sizes.dims import Dim, Size, evaluate, floordiv, product
 
 
 def _shape(builder: Builder, node: Node) -> None:
@@ -151,16 +152,21 @@ def _squeeze(builder: Builder, node: Node) -> None:
 
 def _expand(builder: Builder, node: Node) -> None:
     shape = builder.array(1, "shape").reshape(-1).tolist()
-    if builder.is_array(0):
-        _expanded_array(builder, shape)
-        return
-    x = builder.tensor()
+    if builder.is_array(0) and builder.array(0).size == 1:
+        _uniform(builder, shape, builder.array(0))
+    else:
+        _expanded(builder, builder.tensor(), shape)
+
+
+def _expanded(builder: Builder, x: Laid, shape: list[Any]) -> None:
+    """A value repeated along its axes of size 1."""
     shape = [1] * (x.rank - len(shape)) + shape
     sizes = [s if t == 1 else t for s, t in zip(x.sizes, shape, strict=False)]
     if x.is_bare and len(shape) >= x.rank:
         _expanded_table(builder, x, [1] * (len(shape) - x.rank), shape)
         return
-    if len(shape) != x.rank or x.joined or not _is_batch(builder, sizes[x.batch]):
+    alike = not x.type.batched and sizes[x.batch] == 1
+    if len(shape) != x.rank or x.joined or not (alike or _is_batch(builder, sizes[x.batch])):
         raise builder.refused("it repeats samples")
     del sizes[x.batch]
     builder.give(x.value if tuple(sizes) == x.type.shape else builder.call(Expand(tuple(sizes)), x)[0], x)
@@ -185,23 +191,10 @@ def _constant_of_shape(builder: Builder, node: Node) -> None:
 def _uniform(builder: Builder, shape: list[Any], value: Any) -> None:
     """One number for every sample: states that a recurrent layer begins with."""
     sizes = [1 if s == BATCH else s for s in shape]
-    if any(isinstance(s, Size) for s in sizes):
-        raise builder.refused("numbers whose count depends on the size of the input")
-    builder.known[builder.node.outputs[0]] = np.full(sizes, value.reshape(-1)[0])
-
-
-def _expanded_array(builder: Builder, shape: list[Any]) -> None:
-    """A learnt tensor, the same for every sample: a class token."""
-    array = builder.array(0)
-    if array.size == 1:
-        _uniform(builder, shape, array)
-        return
-    whole = [1] * (len(shape) - array.ndim) + [*array.shape]
-    if not shape or not _is_batch(builder, shape[0]) or whole[0] != 1 or array.dtype != np.float32:
-        raise builder.refused("numbers are repeated in a way that follows no sample")
-    value = builder.param(array.reshape(whole[1:]), builder.node.inputs[0])
-    sizes = tuple(w if s == 1 else s for w, s in zip(whole[1:], shape[1:], strict=True))
-    builder.give(value if sizes == tuple(whole[1:]) else builder.call(Expand(sizes), value)[0])
+    named = frozenset(s for s in sizes if isinstance(s, Size))
+    at = ([evaluate(s, p) for s in sizes] for p in builder.points)
+    arrays = tuple(np.broadcast_to(value.reshape(-1)[0], where) for where in at)  # takes no memory
+    builder.known[builder.node.outputs[0]] = Sized(arrays, named) if named else np.full(sizes, value.reshape(-1)[0])
 
 
 DTYPES = {1: "float32", 7: "int64", 9: "bool", 6: "int64"}
