@@ -23,7 +23,7 @@ from netdsl.training.data.folds import validated
 from netdsl.training.data.labels import as_distributions, as_labels
 from netdsl.training.data.pairs import as_pairs
 from netdsl.training.data.units import is_regression
-from netdsl.training.data.validation import check_metrics, check_sound
+from netdsl.training.data.validation import check_metrics, check_sound, task_of
 from netdsl.training.opened import Opened
 from netdsl.training.readers import read
 from netdsl.training.readers.columns import Known, read_columns
@@ -34,7 +34,8 @@ from netdsl.training.test_time import averaged
 
 
 def measure(trained: Opened, data: str | None, metrics: tuple[str, ...]) -> dict[str, Any]:
-    """Metrics on the test split of the run's data, or of other data written as in a recipe. Raises DataError."""
+    """The metrics of the run's recipe and others, on the test split of the run's data, or of other data written as in a
+    recipe. Raises DataError."""
     known = arguments(Recipe)["metrics"].kind.annotation
     try:
         wanted = msgspec.convert(metrics, known)
@@ -46,7 +47,8 @@ def measure(trained: Opened, data: str | None, metrics: tuple[str, ...]) -> dict
         ) from None
     found = data_of(trained, data)
     check_metrics(wanted, found)
-    recipe = replace(trained.recipe, metrics=wanted)
+    own = (m for m in trained.recipe.metrics if task_of(found) in METRICS[m].tasks)
+    recipe = replace(trained.recipe, metrics=tuple(dict.fromkeys((*own, *wanted))))
     found = as_streams(replace(found, units=trained.units), recipe)
     forward = averaged(trained.forward, recipe)
     return evaluator_of(recipe, found, trained.kept, module=trained.module)(forward, found.test)

@@ -160,6 +160,16 @@ def test_a_run_records_its_plug_ins(run: Path) -> None:
     assert about["result"]["onnx_difference"] < 1e-5
 
 
+def test_an_evaluation_measures_what_the_run_measured(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its own metrics and those of plug-ins, without being asked for them again."""
+    wanted = json.loads((run / "run.json").read_text())["result"]["matthews"]
+    for more in ([], ["--onnx", "--metrics", "f1"]):
+        assert main(["eval", str(run), "--json", *more]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["matthews"] == pytest.approx(wanted, abs=1e-6)
+        assert ("f1" in found) == bool(more)
+
+
 def test_a_run_without_it_records_nothing(tmp_path: Path) -> None:
     text = "net N(classes=10) {\n  input x [1, 8, 8]\n  flatten -> linear(classes)\n}\n"
     found = netdsl.open_spec(netdsl.Source(text, str(tmp_path / "n.net"))).net("N")

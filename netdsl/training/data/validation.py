@@ -110,9 +110,14 @@ def _check_weights(recipe: Recipe, data: DataSet) -> None:
         )
 
 
+def task_of(data: DataSet) -> str:
+    """What metrics measure of a data set: of probabilities of classes, the likeliest class."""
+    return "classes" if data.task == "distributions" else data.task
+
+
 def check_metrics(metrics: tuple[str, ...], data: DataSet) -> None:
     """Raise DataError for a metric that the targets do not have."""
-    task = "classes" if data.task == "distributions" else data.task
+    task = task_of(data)
     for name in metrics:
         if task not in METRICS[name].tasks:
             asked = " or ".join(METRICS[name].tasks)
