@@ -2,6 +2,8 @@
 
     python benchmarks/image_folder.py [rounds] [image height] [workers...]
 
+Once pixel for pixel alike, and once where netdsl decodes JPEG files at a reduced size (`reduced=true`).
+
 Both give standardised float batches of 64 x 3 x 224 x 224 after `random_resized_crop(224) -> hflip`. The peer is what
 torchvision does with its defaults, written out with Pillow: RandomResizedCrop (bilinear, antialiased),
 RandomHorizontalFlip, ToTensor, Normalize, and a DataLoader's own collation. The two take turns, block by block; what
@@ -108,10 +110,12 @@ def peer(files: list[str], workers: int) -> Iterator[Tensor]:
         yield x
 
 
-def ours(folder: Path, workers: int) -> Iterator[Tensor]:
+def ours(folder: Path, workers: int, reduced: bool = False) -> Iterator[Tensor]:
     """A run's batches, standardised as a net does that begins with `standardize`."""
     augment = (RandomResizedCrop(size=SIZE), Hflip())
-    recipe = Recipe(data=ImageFolder(folder="."), batch=BATCH, steps=10**6, augment=augment, workers=workers)
+    recipe = Recipe(
+        data=ImageFolder(folder=".", reduced=reduced), batch=BATCH, steps=10**6, augment=augment, workers=workers
+    )
     shape = (3, SIZE, SIZE)
     split = fit(read(recipe.data, folder, shape, 2), shape, 2).train
     feed = BatchLoader(split, recipe, Targets(recipe, "classes", 2))
@@ -171,12 +175,13 @@ def main() -> None:
         size = f"{height * 4 // 3} x {height}, {os.path.getsize(files[0]) // 1024} KB"
         print(f"{IMAGES} JPEGs of {size}, torch {torch.__version__}")
         for workers in counts or [1, 2]:
-            sides = Side(peer(files, workers)), Side(ours(Path(name), workers))
-            pairs = [tuple(side.timed() for side in sides) for _ in range(rounds)]
-            theirs, mine = (statistics.median(times) for times in zip(*pairs, strict=True))
-            ratio = statistics.median(a / b for a, b in pairs)
-            each = f"peer {theirs:.2f} ms, netdsl {mine:.2f} ms of CPU an image"
-            print(f"{workers} workers: {each}; ratio {ratio:.2f}", flush=True)
+            for reduced in (False, True):
+                sides = Side(peer(files, workers)), Side(ours(Path(name), workers, reduced))
+                pairs = [tuple(side.timed() for side in sides) for _ in range(rounds)]
+                theirs, mine = (statistics.median(times) for times in zip(*pairs, strict=True))
+                ratio = statistics.median(a / b for a, b in pairs)
+                each = f"peer {theirs:.2f} ms, netdsl {mine:.2f} ms of CPU an image"
+                print(f"{workers} workers{', reduced' * reduced}: {each}; ratio {ratio:.2f}", flush=True)
 
 
 if __name__ == "__main__":

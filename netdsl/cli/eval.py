@@ -23,7 +23,8 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="RUN|FILE.onnx", help="a run directory, or an ONNX file")
     parser.add_argument("--data", metavar="SOURCE", help="the data, as in a recipe (default: that of the run)")
-    parser.add_argument("--metrics", metavar="A,B", default="", help=f"metrics besides those of the run: {', '.join(METRICS)}")
+    more = f"metrics besides those of the run: {', '.join(METRICS)}"
+    parser.add_argument("--metrics", metavar="A,B", default="", help=more)
     parser.add_argument("--onnx", action="store_true", help="evaluate the ONNX file of a run directory")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -25,6 +26,7 @@ class ImageView:
         crop: int = 0,
         interpolation: str = "bilinear",
         warp: bool = False,
+        reduced: bool = False,
     ) -> None:
         if len(shape) != 3 or shape[0] not in (1, 3):
             hint = "declare an input such as `input image [3, 32, 32]`"
@@ -42,11 +44,12 @@ class ImageView:
         self.resize = resize
         self.interpolation = interpolation
         self.warp = warp
+        self.reduced = reduced
 
     @classmethod
     def of(cls, source: sources.Images, shape: tuple[int, ...]) -> Self:
         """How images of a source are resized and cut for a net that takes `shape`."""
-        return cls(shape, source.resize, source.crop, source.interpolation, source.fit == "warp")
+        return cls(shape, source.resize, source.crop, source.interpolation, source.fit == "warp", source.reduced)
 
     def pixels(self, image: Any) -> np.ndarray:
         """uint8 [C, H, W] of an open image with the right channels: torchvision's Resize and CenterCrop."""
@@ -60,16 +63,26 @@ class ImageView:
     def scaled(self, image: Any) -> Any:
         """The image with its shorter side as `resize` says, or as small as covers the cut; the other side's length is
         cut to whole pixels, as torchvision does."""
+        return resized(image, self._scaled(image.width, image.height), self.interpolation)
+
+    def _scaled(self, wide: int, high: int) -> tuple[int, int]:
+        """The width and height that an image of `wide` by `high` is resized to before it is cut."""
         height, width = self.size
         if self.resize:
-            by_height, side = image.height < image.width, self.resize
+            by_height, side = high < wide, self.resize
         else:
-            by_height = height * image.width > width * image.height
+            by_height = height * wide > width * high
             side = height if by_height else width
-        known, other = (image.height, image.width) if by_height else (image.width, image.height)
+        known, other = (high, wide) if by_height else (wide, high)
         along = int(side * other / known)
-        size = (max(width, along), side) if by_height else (side, max(height, along))
-        return resized(image, size, self.interpolation)
+        return (max(width, along), side) if by_height else (side, max(height, along))
+
+    @property
+    def least(self) -> Least | None:
+        """What `open_image` needs to decode of an image that is seen as a whole, where less than all of it."""
+        if not self.reduced:
+            return None
+        return (lambda wide, high: (self.size[1], self.size[0])) if self.warp else self._scaled
 
     def array(self, image: Any) -> np.ndarray:
         """An image's pixels, uint8 [C, H, W]."""
@@ -77,11 +90,15 @@ class ImageView:
         return np.frombuffer(planes, np.uint8).reshape(self.channels, image.height, image.width)
 
 
-def resized(image: Any, size: tuple[int, int], interpolation: str) -> Any:
-    """An image at another (width, height), antialiased."""
+def resized(
+    image: Any, size: tuple[int, int], interpolation: str, box: tuple[float, float, float, float] | None = None
+) -> Any:
+    """An image, or a box (left, top, right, bottom) of it, at another (width, height), antialiased."""
     from PIL import Image
 
-    return image if image.size == size else image.resize(size, Image.Resampling[interpolation.upper()])
+    if box is None and image.size == size:
+        return image
+    return image.resize(size, Image.Resampling[interpolation.upper()], box)
 
 
 def filled(shape: tuple[int, ...], first: Any) -> tuple[int, ...]:
@@ -89,12 +106,19 @@ def filled(shape: tuple[int, ...], first: Any) -> tuple[int, ...]:
     return (shape[0], shape[1] or first.height, shape[2] or first.width)
 
 
-def open_image(file: str | Path | BinaryIO, channels: int, name: str = "") -> Any:
-    """An image with 1 or 3 channels. `name`: what it is called where it is not a file. Raises DataError."""
+Least = Callable[[int, int], tuple[int, int]]
+"""The width and height that are needed of an image of a width and height."""
+
+
+def open_image(file: str | Path | BinaryIO, channels: int, name: str = "", least: Least | None = None) -> Any:
+    """An image with 1 or 3 channels. `name`: what it is called where it is not a file. `least`: a JPEG file may be
+    decoded at a half, a quarter or an eighth of its size that is no smaller. Raises DataError."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(file) as image:
+            if least is not None:
+                image.draft(None, least(*image.size))
             if channels == 3 and image.mode == "RGB":
                 image.load()  # `convert` would copy it; (grey pixels may be mapped from the file, and need the copy)
                 return image

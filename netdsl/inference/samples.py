@@ -12,7 +12,7 @@ from netdsl.inference.arrays import load_array, load_arrays
 from netdsl.inference.columns import encoded, for_inputs
 from netdsl.inference.errors import DataError
 from netdsl.inference.graphs import load_graphs
-from netdsl.inference.images import ImageView, filled, images_below, open_image
+from netdsl.inference.images import ImageView, Least, filled, images_below, open_image
 from netdsl.inference.tables import load_columns
 from netdsl.inference.trained import Trained, longest, vocabulary
 from netdsl.recipe.columns import Columns, Csv, ParquetTable
@@ -92,7 +92,7 @@ def _image(trained: Trained, path: Path, invert: bool) -> Sample:
     """An image from 0 to 1, resized and cut as the run's own test images."""
     if len(trained.shape) != 3 or trained.shape[0] not in (1, 3):
         raise DataError("unfit-input", f"the net takes {list(trained.shape)}, not images of 1 or 3 channels")
-    image = open_image(path, trained.shape[0])
+    image = open_image(path, trained.shape[0], least=_least(trained))
     if trained.task == "mask":
         shape = filled(tuple(s or 0 for s in trained.shape), image)
     else:
@@ -101,6 +101,13 @@ def _image(trained: Trained, path: Path, invert: bool) -> Sample:
     check_sizes(trained, pixels.shape)
     found = as_floats(pixels[None])
     return Sample(str(path), (1 - found if invert else found,))
+
+
+def _least(trained: Trained) -> Least | None:
+    """What needs to be decoded of an image; all of it where the net takes any size."""
+    if not all(trained.shape) and not trained.view.crop:
+        return None
+    return _view(trained.view, tuple(s or 0 for s in trained.shape)).least
 
 
 def _view(own: Images, shape: tuple[int, ...]) -> ImageView:

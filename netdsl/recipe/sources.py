@@ -160,6 +160,9 @@ class Images(Data, frozen=True, kw_only=True):
     crop: Annotated[Index, Meta(description="side of the cut; 0: what the net takes")] = 0
     interpolation: Literal["bilinear", "nearest", "bicubic"] = "bilinear"
     fit: Annotated[Literal["cut", "warp"], Meta(description="cut the middle, or squeeze the whole into `crop`")] = "cut"
+    reduced: Annotated[
+        bool, Meta(description="decode JPEG files at a half, a quarter or an eighth where that is enough: other pixels")
+    ] = False
 
 
 @component("data")

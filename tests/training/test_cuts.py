@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 from recipe_harness import recipe
 from torch import Tensor
 
+from netdsl.inference import samples
 from netdsl.training.augment.cuts import first_cut
 from netdsl.training.augment.geometry import crop_boxes
 from netdsl.training.augment.pipeline import Pipeline
@@ -141,3 +145,71 @@ def test_an_image_becomes_planes(channels: int) -> None:
     opened = Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
     expected = np.asarray(opened).reshape(170, 201, channels).transpose(2, 0, 1)
     assert np.array_equal(View((channels, 8, 8)).array(opened), expected)
+
+
+# JPEG files at a reduced size.
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """JPEG files of 320 x 240 of a smooth image, in which a pixel's place can be read."""
+    rows, columns = np.mgrid[0:240, 0:320]
+    pixels = np.stack([rows * 255 / 239, columns * 255 / 319, 0 * rows + 90], 2).astype(np.uint8)
+    for part in ("train", "val"):
+        for name in ("cat", "dog"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for i in range(3):
+                Image.fromarray(pixels).save(tmp_path / part / name / f"{i}.jpg", quality=95, subsampling=0)
+    return tmp_path
+
+
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The sizes at which images are decoded."""
+    seen: list[tuple[int, int]] = []
+    load = JpegImageFile.load
+
+    def noted(self: JpegImageFile) -> Any:
+        seen.append(self.size)
+        return load(self)
+
+    monkeypatch.setattr(JpegImageFile, "load", noted)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("augment", "largest"),
+    [
+        ("random_resized_crop(16, scale=[0.5, 1], ratio=[1, 1.3])", 80),
+        ("scale_jitter(16, scale=[0.5, 1])", 80),
+        ("random_resized_crop(200, scale=[0.5, 1])", 320),  # nothing is decoded smaller than it is shown
+        ("crop(16)", 40),
+    ],
+)
+def test_jpeg_files_are_decoded_as_small_as_shows_enough(
+    photos: Path, sizes: list[tuple[int, int]], augment: str, largest: int
+) -> None:
+    """The same part of each image, to a few levels of a smooth one, from a part of the pixels."""
+    source = "imagefolder('.', resize=20, crop=16{})".replace("'", '"')
+    found = []
+    for reduced in ("", ", reduced=true"):
+        sizes.clear()
+        x = batch(photos, f"data = {source.format(reduced)}\naugment = {augment}", size=16)[1]
+        found.append((x, {width for width, _ in sizes[1:]}))
+    (whole, at), (some, less) = found
+    assert at == {320}
+    assert max(less) <= largest
+    assert float((whole - some).abs().max()) * 255 < 8
+
+
+def test_evaluation_and_prediction_see_the_same_reduced_images(photos: Path, sizes: list[tuple[int, int]]) -> None:
+    fields = 'data = imagefolder(".", resize=20, crop=16, reduced=true)'
+    found = split(photos, fields)
+    (x,), _ = found.take(torch.arange(1))
+    assert sizes[-1] == (40, 30)
+    trained = SimpleNamespace(
+        shape=(3, 16, 16), task="classes", view=recipe(fields).data, names=(None, None, None), constraints=(),
+    )  # fmt: skip
+    sample = samples._image(trained, photos / "train/cat/0.jpg", False)  # type: ignore[arg-type]
+    assert sizes[-1] == (40, 30)
+    np.testing.assert_allclose(sample.inputs[0], x.numpy(), atol=1e-6)

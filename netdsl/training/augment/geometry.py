@@ -37,9 +37,12 @@ def per_sample(x: Tensor, rank: int = 4) -> Tensor:
 
 
 def _flip(x: Tensor | None, which: Tensor, axis: int) -> Tensor | None:
-    """The samples of x, those of `which` flipped. Whole samples are selected, several times as fast as pixels are."""
+    """The samples of x, those of `which` flipped. Whole samples are selected, several times as fast as pixels are; a
+    CPU flips no other."""
     if x is None:
         return None
+    if x.device.type == "cpu" and len(x):
+        return torch.stack([one.flip(axis - 1) if yes else one for one, yes in zip(x, which.tolist(), strict=True)])
     both = torch.cat((x, x.flip(axis)))
     return both.index_select(0, torch.arange(len(x), device=x.device) + len(x) * which)
 

@@ -18,6 +18,7 @@ from netdsl.training.data.prefetch import loaded, processes
 from netdsl.training.data.resident import Resident
 from netdsl.training.devices import sent
 from netdsl.training.errors import DataError
+from netdsl.training.kernels.memory import large_floats
 from netdsl.training.rng import permutation
 
 __all__ = ["DataError", "DataSet", "Split", "as_floats"]
@@ -35,11 +36,13 @@ Box = tuple[int, int, int, int]
 
 
 class Part(NamedTuple):
-    """A part of an image: `box` of it, resized to the height and width `size`, and `window` of that."""
+    """A part of an image: `box` of it, resized to the height and width `size`, and `window` of that. `of`: the height
+    and width of the image that the box is counted in, where it may be decoded smaller."""
 
     box: Box
     size: tuple[int, int]
     window: Box
+    of: tuple[int, int] | None = None
 
 
 class Cut(Struct, frozen=True, eq=False):
@@ -213,7 +216,8 @@ class DataSet(Struct, frozen=True, eq=False):
 def as_floats(x: Tensor) -> Tensor:
     """Pixels from 0 to 1 as float32; tokens stay integers, as int64."""
     if x.dtype == torch.uint8:
-        return x.to(torch.float32).div_(255)
+        host = x.device.type == "cpu" and x.is_contiguous()
+        return (large_floats(x.shape).copy_(x) if host else x.to(torch.float32)).div_(255)
     return as_classes(x)
 
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """The parameters of mallopt(3)."""
@@ -45,6 +51,15 @@ def keep_memory() -> None:
     if mallopt is not None:
         mallopt(TRIM_THRESHOLD, 2**31 - 1)
         mallopt(MMAP_THRESHOLD, LARGEST_KEPT)
+
+
+def large_floats(shape: Sequence[int]) -> Tensor:
+    """Memory for numbers, float32 without values, in large pages where it is a block that `keep_memory` does not keep:
+    numpy asks the system for them, torch does not. Mapping small pages takes three times as long as converting a
+    batch of images."""
+    if 4 * math.prod(shape) <= LARGEST_KEPT:
+        return torch.empty(*shape)
+    return torch.from_numpy(np.empty(tuple(shape), np.float32))
 
 
 def give_back() -> None:

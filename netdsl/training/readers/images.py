@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from math import ceil
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from netdsl.inference.images import ImageView, resized
-from netdsl.training.data.dataset import Box, Cut, Split
+from netdsl.inference.images import ImageView, Least, resized
+from netdsl.training.data.dataset import Box, Cut, Part, Split
 from netdsl.training.data.prefetch import in_process
 
 THREADS = 8
@@ -20,13 +21,13 @@ THREADS = 8
 class Images:
     """Images that are opened by number, and how they become tensors: what a process that reads holds."""
 
-    def __init__(self, open_one: Callable[[int], Any], view: View) -> None:
+    def __init__(self, open_one: Callable[[int, Least | None], Any], view: View) -> None:
         self.open = open_one
         self.view = view
 
     def read(self, index: Tensor) -> tuple[Tensor, ...]:
         """The images as they are evaluated, uint8 [B, C, H, W]. Raises DataError for what is not an image."""
-        return (stacked(lambda i: self.view(self.open(i)), index.tolist()),)
+        return (stacked(lambda i: self.view(self.open(i, self.view.least)), index.tolist()),)
 
     def cut(self, index: Tensor, how: Cut) -> tuple[Tensor, ...]:
         """The parts of the whole images that a batch shows, uint8 [B, C, size, size]."""
@@ -35,16 +36,32 @@ class Images:
         return (stacked(shown, range(len(chosen))),)
 
     def _shown(self, chosen: list[int], how: Cut, at: int) -> Tensor:
-        return how.filled(self.view.cut(self.open(chosen[at]), at, how), how.fill)
+        """What the image at a place of a batch shows, uint8 [C, size, size]."""
+        if not self.view.reduced or how.scaled:
+            shown = self.view.cut(self.open(chosen[at], self.view.least if how.scaled else None), at, how)
+        else:
+            parts: list[Part] = []
+            image = self.open(chosen[at], lambda wide, high: needed(parts, how.part(at, high, wide), wide, high))
+            shown = self.view.shown(image, parts[0], how)
+        return how.filled(shown, how.fill)
 
     def split(self, target: Tensor) -> Split:
         return Split((), target, self.read, self.cut)
 
 
+def shared(like: Tensor, count: int) -> Tensor:
+    """Memory that processes share, without values, for so many tensors: what is written there need not be copied to be
+    passed."""
+    storage = torch.UntypedStorage._new_shared(like.nbytes * count, device="cpu")  # type: ignore[no-untyped-call]
+    found: Tensor = torch.empty(0, dtype=like.dtype)
+    return found.set_(storage, 0, (count, *like.shape))  # type: ignore[call-overload, no-any-return]
+
+
 def stacked(function: Callable[[int], Tensor], each: Any) -> Tensor:
     """A tensor for each, one after the other in a process that reads; Pillow decodes several at once elsewhere."""
     if in_process():
-        return torch.stack([function(i) for i in each])
+        parts = [function(i) for i in each]
+        return torch.stack(parts, out=shared(parts[0], len(parts)))
     with ThreadPoolExecutor(THREADS) as pool:
         return torch.stack(list(pool.map(function, each)))
 
@@ -59,9 +76,27 @@ class View(ImageView):
     def cut(self, image: Any, i: int, how: Cut) -> Tensor:
         """What the i-th of a batch shows of an image, uint8 [C, H, W] of at most the cut's size."""
         image = self.scaled(image) if how.scaled else image
-        part = how.part(i, image.height, image.width)
-        image = resized(_cropped(image, part.box), part.size[::-1], how.interpolation)
+        return self.shown(image, how.part(i, image.height, image.width), how)
+
+    def shown(self, image: Any, part: Part, how: Cut) -> Tensor:
+        """A part of an image, which may have been decoded at a lower size than the part is counted in."""
+        high, wide = part.of or image.size[::-1]
+        rows, columns = image.height / high, image.width / wide
+        if rows == columns == 1:
+            image = resized(_cropped(image, part.box), part.size[::-1], how.interpolation)
+        else:
+            top, left, height, width = part.box
+            box = left * columns, top * rows, (left + width) * columns, (top + height) * rows
+            image = resized(image, part.size[::-1], how.interpolation, box)
         return torch.from_numpy(self.array(_cropped(image, part.window)))
+
+
+def needed(parts: list[Part], part: Part, wide: int, high: int) -> tuple[int, int]:
+    """The width and height at which an image of `wide` by `high` shows a part as large as it is asked for; the part,
+    and what it is counted in, are kept."""
+    parts.append(part._replace(of=(high, wide)))
+    (_, _, height, width), size = part.box, part.size
+    return ceil(wide * min(1, size[1] / width)), ceil(high * min(1, size[0] / height))
 
 
 def _cropped(image: Any, box: Box) -> Any:

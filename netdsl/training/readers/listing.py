@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from netdsl.inference.errors import DataError
-from netdsl.inference.images import filled, images_below, open_image
+from netdsl.inference.images import Least, filled, images_below, open_image
 
 
 def subfolder(root: Path, *names: str) -> Path:
@@ -29,6 +29,6 @@ def known(shape: tuple[int, ...], folder: Path) -> tuple[int, ...]:
     return filled(shape, open_image(files[0], shape[0])) if files else shape
 
 
-def open_one(files: tuple[str, ...], channels: int, i: int) -> object:
+def open_one(files: tuple[str, ...], channels: int, i: int, least: Least | None = None) -> object:
     """The i-th of some files, open."""
-    return open_image(files[i], channels)
+    return open_image(files[i], channels, least=least)

@@ -20,7 +20,7 @@ import torch
 from msgspec import Struct
 from msgspec.structs import replace
 
-from netdsl.inference.images import ENDINGS, filled, open_image
+from netdsl.inference.images import ENDINGS, Least, filled, open_image
 from netdsl.recipe.sources import Shards
 from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
 from netdsl.training.data.sharded import LANES
@@ -105,11 +105,11 @@ class Opened:
         self.shards, self.channels = shards, channels
         self.ends = np.cumsum([len(s.labels) for s in shards])
 
-    def __call__(self, i: int) -> Any:
+    def __call__(self, i: int, least: Least | None = None) -> Any:
         which = int(np.searchsorted(self.ends, i, side="right"))
         shard = self.shards[which]
         inside = i - (int(self.ends[which - 1]) if which else 0)
-        return open_image(BytesIO(shard.image(inside)), self.channels, f"sample {inside} of {shard}")
+        return open_image(BytesIO(shard.image(inside)), self.channels, f"sample {inside} of {shard}", least)
 
 
 class Tar(Struct, frozen=True, eq=False):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from netdsl.diagnostics.diagnostic import did_you_mean
-from netdsl.inference.images import filled, open_image
+from netdsl.inference.images import Least, filled, open_image
 from netdsl.recipe.sources import Hub, Parquet, Table
 from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.readers.images import Images, View
@@ -188,10 +188,10 @@ class Rows:
         self.table = table.select_columns([column]).cast_column(column, _library().Image(decode=False))
         self.column, self.name, self.channels = column, name, channels
 
-    def __call__(self, i: int) -> Any:
+    def __call__(self, i: int, least: Least | None = None) -> Any:
         cell = self.table[i][self.column]
         where = f"row {i} of `{self.name}`"
         if cell is None or (cell["bytes"] is None and cell["path"] is None):
             raise DataError("unpaired-samples", f"{where} has no image")
         file = BytesIO(cell["bytes"]) if cell["bytes"] is not None else Path(cell["path"])
-        return open_image(file, self.channels, where)
+        return open_image(file, self.channels, where, least)
