@@ -44,6 +44,7 @@ class Analysis:
         self.diagnostics: tuple[Diagnostic, ...] = ()
         self.plans: dict[str, Plan | None] = {}
         self.seconds = 0.0
+        self.looked = False
         self._mended: dict[int, Diagnostic] = {}
         self.passed: dict[Span, list[Passed]] = defaultdict(list)
 
@@ -63,6 +64,7 @@ class Analysis:
     def look(self, offset: int) -> ast.Block | None:
         """Find out only what is beside the block or net at an offset, by the first net that uses it: a small part of
         the work of `run`, and no check. Gives the declaration; None where nothing can be said of it."""
+        self.looked = True
         try:
             spec = self._opened()
             declaration = self.declaration(offset)
@@ -141,8 +143,10 @@ class Analysis:
         return list(found.values())
 
     def meet(self, declaration: ast.Node) -> None:
-        """Elaborate the nets that may use a declaration and that the check has skipped."""
-        self.checked.programs.meet(declaration)
+        """Elaborate the nets that may use a declaration and that the check has skipped; none, where only a look was
+        asked for: their programs are those of the whole check."""
+        if not self.looked:
+            self.checked.programs.meet(declaration)
 
     def program(self, name: str) -> Program | None:
         """A net of the file that needs no arguments, elaborated; None where it has mistakes."""

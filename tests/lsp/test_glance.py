@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from netdsl.budget import paid
 from netdsl.loader import zoo
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.hints import glance_at, hints
@@ -32,6 +33,17 @@ def test_a_glance_says_what_the_check_says(name: str) -> None:
             )
             said += 1
         assert said == len([b for b in blocks if whole.instances(b)]), path
+
+
+def test_a_glance_is_a_small_part_of_a_check() -> None:
+    """Counted in units of work: one net of several is elaborated, and nothing is checked."""
+    path = zoo()["resnet"]
+    text = Path(path).read_text()
+    begun = paid()
+    assert glance_at(Analysis(Source(text, path), {}), text.index("residual"), {}) is not None
+    looked = paid() - begun
+    Analysis(Source(text, path), {}).run()
+    assert 0 < 3 * looked < paid() - begun - looked
 
 
 @pytest.mark.parametrize(
