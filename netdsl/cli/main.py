@@ -8,9 +8,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from contextlib import nullcontext, suppress
 from importlib import import_module
 from types import ModuleType
+from typing import TextIO
 
 from netdsl.cli.failure import USAGE, WRONG, Failure, Refused, exit_code
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
@@ -56,6 +58,9 @@ PACKAGES = {
 """Packages that only some commands import, by module."""
 HEAVY = ("torch", "numpy", "onnx", "onnxruntime", "safetensors", "sklearn", "PIL")
 """What a light installation lacks: the hint at the first of them names all, or each would be found missing in turn."""
+
+OWN = "netdsl"
+"""Where warnings of netdsl's own say that they come from, in place of a file."""
 
 INTERNAL, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
 
@@ -128,10 +133,25 @@ def _run(argv: list[str]) -> int:
     with uncollected() if name in SHORT else nullcontext():
         command = import_module(f"netdsl.cli.{name}")
         args = _parser(name, command).parse_args(argv[1:])
-        _load_plugins(args.plugins)
-        code = command.run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = _shown
+            _load_plugins(args.plugins)
+            code = command.run(args)
     assert isinstance(code, int)
     return code
+
+
+def _shown(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning to the error output: one of netdsl's own as a line, those of packages as Python does."""
+    foreign = warnings.formatwarning(message, category, filename, lineno, line)
+    print(f"warning: {message}\n" if filename == OWN else foreign, end="", file=file or sys.stderr)
 
 
 def _parser(name: str, command: ModuleType) -> argparse.ArgumentParser:

@@ -584,6 +584,25 @@ def test_another_version_is_noted_when_a_run_is_opened(tmp_path: Path) -> None:
         require([Used("versioned", "1")], "the run in x")
 
 
+def test_the_command_line_tells_of_another_version_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A warning of ours is a sentence; nothing of Python's surrounds it."""
+    name = written(
+        tmp_path, "told_plug", OWN.replace("own_loss", "told_loss").replace("own_torch:compute", "math:sqrt")
+    )
+    plugins.load(name, str(tmp_path))
+
+    def command(args: object) -> int:
+        require([Used(name, "0.9")], "the run in x")
+        return 0
+
+    monkeypatch.setattr("netdsl.cli.zoo.run", command)
+    assert main(["zoo"]) == 0
+    said = capsys.readouterr().err
+    assert said == "warning: the run in x was made with the plug-in `told_plug` 0.9; loaded is 1\n"
+
+
 def test_a_missing_package_whose_name_begins_that_of_the_plug_in(tmp_path: Path) -> None:
     error = refused(written(tmp_path, "torchfoo_plug", "import torchfoo"), tmp_path)
     assert (error.diagnostic.code, "No module named 'torchfoo'" in str(error)) == ("plugin-failed", True)

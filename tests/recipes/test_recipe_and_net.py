@@ -185,3 +185,17 @@ def test_equal_ops_and_weights_at_another_size_are_equal_code(file: str) -> None
         if same_ops(net.checked.main, program.main) and weights[0] == weights[1]:
             assert printed[0] == printed[1]
         assert (refused(net, other) is None) == (printed[0] == printed[1])
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        'data = imagefolder("gone")',
+        'init = weights("gone.pt")',
+        'init = pretrained("/gone")',
+        'distill = teacher("gone")',
+    ],
+)
+def test_a_check_opens_no_file_that_training_needs(field: str) -> None:
+    """Data and weights may be on another machine; `train` says what is missing."""
+    assert not found(IMAGES, f"  {field}\n  epochs = 2\n  optimizer = adamw(1e-3)")
