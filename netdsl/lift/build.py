@@ -81,6 +81,8 @@ class Laid(Struct, frozen=True):
 Known = Laid | Sized | np.ndarray
 Rule = Callable[["Builder", Node], None]
 
+NONE = frozenset[str]()
+
 LAYERS = ("MatMul", "Gemm", "LayerNormalization")
 """Nodes that are layers also where their input is learnt, and does not depend on the net's."""
 
@@ -101,6 +103,7 @@ class Builder:
         self.uses = Counter(i for n in file.nodes for i in n.inputs) + Counter(file.outputs)
         self._params: dict[tuple[str, tuple[int, ...]], Value] = {}
         self._made: dict[str, int] = {}
+        self._origins = {name: frozenset((name,)) for name in file.arrays}
         self._settled: set[str] = set()
         self._readers: dict[str, list[Node]] = {}
         for node in file.nodes:
@@ -173,6 +176,7 @@ class Builder:
         if found is None:
             return False
         self.known.update((name, y) for name, y in zip(node.outputs, found, strict=False) if name)
+        self._origins.update(dict.fromkeys(node.outputs, self.origin()))
         return True
 
     def _worked_out(self, node: Node, inputs: Sequence[Any]) -> Sequence[Known] | None:
@@ -310,13 +314,17 @@ class Builder:
         results = found if isinstance(found, tuple) else (found,)
         made = tuple(Value(f"v{len(self.calls)}.{i}", t) for i, t in enumerate(results))
         self._made.update((v.name, len(self.calls)) for v in made)
-        self.calls.append(Call(op, values, made, weights or {}, self.node.name))
+        self.calls.append(Call(op, values, made, weights or {}, self.node.name, self.origin() if weights else NONE))
         return made
 
     def give(self, value: Value | Laid, like: Laid | None = None, output: int = 0) -> None:
         """The node's result; its layout is that of `like`, or the usual one."""
         laid = value if isinstance(value, Laid) else like.on(value) if like else Laid(value)
         self.known[self.node.outputs[output]] = laid
+
+    def origin(self) -> frozenset[str]:
+        """The initialisers that the node's arrays came from."""
+        return NONE.union(*(self._origins.get(name, NONE) for name in self.node.inputs))
 
     def source(self, value: Value) -> Call | None:
         """The call that computes a value."""

@@ -15,7 +15,8 @@ from typing import Any
 from netdsl.lift.model import Call, Lifted, LiftError
 from netdsl.lift.names import free
 from netdsl.lift.naming import value_names
-from netdsl.lift.term import IT, Term, items, seq, term
+from netdsl.lift.term import IT, Term, WeightOf, items, seq, term
+from netdsl.ops.linear import TiedLinear
 
 Name = str
 
@@ -320,6 +321,9 @@ ADDS = ("add",)
 
 def _applied(call: Call, branches: list[Term]) -> list[Term]:
     """An op on what flows in: the op itself where it takes one value, otherwise with its branches inside."""
+    if call.share and not isinstance(call.op, TiedLinear):
+        first, *others = branches
+        return [*items(first), term(f"shared:{call.share}", (), tuple(others))]
     fields = fields_of(call)
     head = f"op:{call.kind}"
     if not call.op.takes_it:
@@ -334,7 +338,19 @@ def _applied(call: Call, branches: list[Term]) -> list[Term]:
 def fields_of(call: Call) -> tuple[tuple[str, Any], ...]:
     """The arguments of an op, as literals: lists are tuples."""
     hidden = {call.op.unpacked} if call.op.unpacked and len(call.outputs) > 1 else set()
-    return tuple((n, getattr(call.op, n)) for n in call.op.__struct_fields__ if n not in hidden)
+    fields = tuple((n, getattr(call.op, n)) for n in call.op.__struct_fields__ if n not in hidden)
+    if isinstance(call.op, TiedLinear):
+        return ("axis", call.op.axis), ("weight", WeightOf(call.share)), ("bias", False)
+    return fields
+
+
+def layers_of(net: Lifted) -> dict[str, Term]:
+    """The shared layers of a net, by name."""
+    return {
+        c.share: term(f"op:{c.kind}", fields_of(c))
+        for c in reversed(net.calls)
+        if c.share and not isinstance(c.op, TiedLinear)
+    }
 
 
 def _sum(call: Call, branches: list[Term]) -> Term:

@@ -17,6 +17,7 @@ from netdsl.ir.model import Value
 from netdsl.lift.idioms.engine import COMMUTES
 from netdsl.lift.model import Call, Lifted, LiftError
 from netdsl.ops.base import Op
+from netdsl.ops.linear import TiedLinear
 
 
 def weights(net: Lifted, flat: Flat) -> dict[str, Any]:
@@ -31,6 +32,11 @@ def weights(net: Lifted, flat: Flat) -> dict[str, Any]:
         if not found:
             message = f"the spec has a `{node.op.kind}` at `{node.path}` that the file has not"
             raise LiftError(message, hint="this is a defect of lifting, please report it")
+        if isinstance(node.op, TiedLinear):
+            call = net.calls[found[0]]
+            same.update((b.name, a.name) for a, b in zip(call.outputs, node.outputs, strict=True))
+            found.pop(0)
+            continue
         call = net.calls[found.pop(0) if len(found) > 1 else found[0]]
         same.update((b.name, a.name) for a, b in zip(call.outputs, node.outputs, strict=True))
         state.update(_arrays(call, node))

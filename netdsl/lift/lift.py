@@ -14,7 +14,8 @@ from netdsl.elaborate.builder import Options
 from netdsl.ir.flatten import flatten
 from netdsl.lift.blocks import shared
 from netdsl.lift.build import Builder
-from netdsl.lift.decompose import Decomposer
+from netdsl.lift.compose import composed
+from netdsl.lift.decompose import Decomposer, layers_of
 from netdsl.lift.fill import weights
 from netdsl.lift.idioms import idiomatic
 from netdsl.lift.model import Lifted, LiftError
@@ -22,7 +23,8 @@ from netdsl.lift.proof import Comparison, compare, hiding, stirred
 from netdsl.lift.read import File, file_of
 from netdsl.lift.rules import RULES
 from netdsl.lift.spec import written
-from netdsl.lift.term import forget
+from netdsl.lift.term import forget, seq
+from netdsl.lift.tied import tied
 from netdsl.loader import read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.source import Source
@@ -89,7 +91,7 @@ def _seen(model: ModelProto, net: Net, names: frozenset[str], text: str, name: s
 
 def _flat(file: File) -> Lifted:
     """The net of a file in single ops."""
-    return idiomatic(Builder(file).run(RULES))
+    return tied(idiomatic(Builder(file).run(RULES)))
 
 
 def _compared(model: ModelProto, flat: Lifted, net: Net) -> list[Comparison]:
@@ -130,7 +132,9 @@ def compiled(text: str) -> Net:
 def checked_text(flat: Lifted, name: str) -> str:
     """The spec of a flat net, in the standard style."""
     sizes = frozenset[str]().union(*(v.type.names for v in flat.inputs))
-    body, blocks = shared(Decomposer(flat).body(), {name, *sizes})
+    taken = {name, *sizes, *(v.name for v in flat.inputs), *(o.name for o in flat.outputs)}
+    statements = composed(Decomposer(flat).body(), layers_of(flat), taken)
+    body, blocks = shared(seq(statements), {name, *sizes})
     text = written(body, flat, name, blocks)
     forget()
     return formatted(text)

@@ -20,7 +20,8 @@ class Call(Struct, frozen=True, eq=False):
     """One op call, as it would be written: `op` has the arguments of a person (`padding=same`).
 
     `weights`: the arrays of its parameters and buffers, by their names in the layer; `node`: what the exporter called
-    the node that it came from.
+    the node that it came from; `origin`: the initialisers that its weights came from; `share`: the name of the shared
+    layer that it is a use of.
     """
 
     op: Op
@@ -28,6 +29,8 @@ class Call(Struct, frozen=True, eq=False):
     outputs: tuple[Value, ...]
     weights: Mapping[str, Any]
     node: str = ""
+    origin: frozenset[str] = frozenset()
+    share: str = ""
 
     @property
     def kind(self) -> str:

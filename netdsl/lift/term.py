@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from msgspec import Struct
+
 from netdsl.ops import REGISTRY
 from netdsl.ops.base import Op
 
@@ -93,7 +95,7 @@ def _opened(value: Any) -> tuple[Any, list[Any]]:
     if isinstance(value, tuple):
         inner = [_opened(v) for v in value]
         return tuple(s for s, _ in inner), [v for _, vs in inner for v in vs]
-    if isinstance(value, str):
+    if isinstance(value, str | WeightOf):
         return value, []
     return HOLE, [value]
 
@@ -119,13 +121,28 @@ def labels(found: Term) -> Iterator[str]:
         yield from labels(kid)
 
 
+class WeightOf(Struct, frozen=True):
+    """The weight of a shared layer, as an argument."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name}.weight"
+
+
+def shared_name(found: Term) -> str:
+    """The name of the shared layer that a term is a use of, or nothing."""
+    return found.head[7:] if found.head.startswith("shared:") else ""
+
+
 def free(found: Term) -> frozenset[str]:
     """The names that a term reads and does not bind."""
     if found.head == "ref":
         return frozenset((found.fields[0][1],))
     if found.head == "seq":
         return free_of(found.kids)
-    return frozenset[str]().union(*map(free, found.kids))
+    own = {str(v.name) for _, v in found.fields if isinstance(v, WeightOf)} | {shared_name(found)} - {""}
+    return frozenset(own).union(*map(free, found.kids))
 
 
 def free_of(statements: Iterable[Term]) -> frozenset[str]:
@@ -140,6 +157,8 @@ def free_of(statements: Iterable[Term]) -> frozenset[str]:
 
 def bound(found: Term) -> frozenset[str]:
     """The names that a statement binds."""
+    if found.head == "share":
+        return frozenset((found.fields[0][1],))
     return frozenset(found.fields[0][1]) if found.head == "let" else frozenset()
 
 

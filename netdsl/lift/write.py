@@ -62,7 +62,7 @@ class Writer:
         lines: list[str] = []
         chain: list[str] = []
         for item in items(found) or (found,):
-            if item.head in ("let", "for", "repeat", "output", "label"):
+            if item.head in ("let", "for", "repeat", "output", "label", "share"):
                 lines += self._ended(chain, indent)
                 lines.append(indent + self._statement(item, indent))
             else:
@@ -81,6 +81,8 @@ class Writer:
         fields = dict(item.fields)
         if item.head == "let":
             return f"{', '.join(fields['names'])} = {self._inline(item.kids[0], indent)}"
+        if item.head == "share":
+            return f"share {fields['name']} = {self._inline(item.kids[0], indent)}"
         if item.head == "output":
             return f"output {fields['name']} = {self._inline(item.kids[0], indent)}"
         if item.head == "label":
@@ -142,6 +144,8 @@ class Writer:
             return "it"
         if found.head == "ref":
             return str(fields["name"])
+        if found.head.startswith("shared:"):
+            return self._shared(kind, found, indent)
         if found.head == "residual":
             shortcut, branch = found.kids
             said = "" if shortcut.head == "it" else f"(shortcut={self._inline(shortcut, indent)})"
@@ -167,14 +171,20 @@ class Writer:
             given.append(f"{parameter.name}={literal(value)}" if named else literal(value))
         return f"{name}({', '.join(given)})" if given else name
 
+    def _shared(self, name: str, found: Term, indent: str) -> str:
+        """A use of a shared layer, with what else it reads."""
+        operands = ("context", "mask") if len(found.kids) > 1 else ("mask",)
+        given = [f"{n}={self._inline(k, indent)}" for n, k in zip(operands, found.kids, strict=False)]
+        return f"{name}({', '.join(given)})" if given else name
+
     def _op(self, kind: str, found: Term, indent: str) -> str:
         op = REGISTRY[kind]
-        positional = 0 if kind == "concat" else op.positional
+        positional = () if kind == "concat" else op.__struct_fields__[: op.positional]
         given = [] if op.takes_it else [self._inline(k, indent) for k in found.kids]
-        for index, (name, value) in enumerate(found.fields):
+        for name, value in found.fields:
             if not is_default(op, name, value):
                 text = text_value(value)
-                given.append(text if index < positional else f"{name}={text}")
+                given.append(text if name in positional else f"{name}={text}")
         if op.takes_it:
             operands = (*op.operands, *op.optional_operands)
             given += [f"{n}={self._inline(k, indent)}" for n, k in zip(operands, found.kids, strict=False)]

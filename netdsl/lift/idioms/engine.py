@@ -53,7 +53,7 @@ class Net:
         self.fresh += 1
         results = found if isinstance(found, tuple) else (found,)
         made = tuple(Value(f"{like.outputs[0].name}~{self.fresh}.{i}", t) for i, t in enumerate(results))
-        return Call(op, inputs, made, weights or {}, like.node)
+        return Call(op, inputs, made, weights or {}, like.node, like.origin)
 
     def match(self, value: Value, pattern: Any, found: dict[str, Any], inner: bool = False) -> bool:
         """Whether a value is computed as a pattern says; names in it are bound in `found`, also to calls.

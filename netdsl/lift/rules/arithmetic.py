@@ -99,7 +99,10 @@ def _absorbed(builder: Builder, x: Laid, array: Any) -> bool:
         return False
     weights = {**before.weights, "bias": array.reshape(-1)}
     biased: Any = before.op
-    builder.change(x.value, replace(before, op=replace(biased, bias=True), weights=weights))
+    builder.change(
+        x.value,
+        replace(before, op=replace(biased, bias=True), weights=weights, origin=before.origin | builder.origin()),
+    )
     builder.give(x)
     return True
 

@@ -23,7 +23,7 @@ def last(x: TensorType) -> int | None:
 
 
 def _linear(builder: Builder, x: Laid, weight: Any, bias: Any = None) -> None:
-    weights = {"weight": np.ascontiguousarray(weight)} | ({} if bias is None else {"bias": bias})
+    weights = {"weight": weight} | ({} if bias is None else {"bias": bias})
     builder.apply(Linear(int(weight.shape[0]), bias is not None, last(x.type)), x, weights=weights)
 
 
