@@ -47,16 +47,16 @@ def _names(run: Sequence[Term]) -> Iterator[str]:
 
 
 def _may_be_shared(run: tuple[Term, ...], tied: set[str]) -> bool:
+    """Whether a run is a chain of shared layers and of ops without weights, that reads nothing beside what flows."""
     names = set(_names(run))
-    plain = len(run) == 1 and bool(shared_name(run[0]))
-    own = frozenset[str]().union(*map(bound, run))
-    has_output = any(t.head == "output" for s in run for t in walk(s))
-    others = {t.head for s in run for t in walk(s) if t.head.startswith("op:") and _has_weights(t)}
-    return bool(names) and not plain and not own and not has_output and not others and free_of(run) <= names - tied
+    if not names or (len(run) == 1 and shared_name(run[0])) or any(map(bound, run)):
+        return False
+    heads = {t.head for s in run for t in walk(s)}
+    return free_of(run) <= names - tied and "output" not in heads and not any(map(_has_weights, heads))
 
 
-def _has_weights(found: Term) -> bool:
-    return bool(REGISTRY[found.head[3:]].is_layer)
+def _has_weights(head: str) -> bool:
+    return head.startswith("op:") and bool(REGISTRY[head[3:]].is_layer)
 
 
 def _runs(body: Term) -> Iterator[tuple[Term, ...]]:

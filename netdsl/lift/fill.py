@@ -32,14 +32,9 @@ def weights(net: Lifted, flat: Flat) -> dict[str, Any]:
         if not found:
             message = f"the spec has a `{node.op.kind}` at `{node.path}` that the file has not"
             raise LiftError(message, hint="this is a defect of lifting, please report it")
-        if isinstance(node.op, TiedLinear):
-            call = net.calls[found[0]]
-            same.update((b.name, a.name) for a, b in zip(call.outputs, node.outputs, strict=True))
-            found.pop(0)
-            continue
         call = net.calls[found.pop(0) if len(found) > 1 else found[0]]
         same.update((b.name, a.name) for a, b in zip(call.outputs, node.outputs, strict=True))
-        state.update(_arrays(call, node))
+        state.update({} if isinstance(node.op, TiedLinear) else _arrays(call, node))
     return state
 
 

@@ -21,6 +21,7 @@ from netdsl.lift.idioms import idiomatic
 from netdsl.lift.model import Lifted, LiftError
 from netdsl.lift.proof import Comparison, compare, hiding, stirred
 from netdsl.lift.read import File, file_of
+from netdsl.lift.registers import registered
 from netdsl.lift.rules import RULES
 from netdsl.lift.spec import written
 from netdsl.lift.term import forget, seq
@@ -134,7 +135,7 @@ def checked_text(flat: Lifted, name: str) -> str:
     sizes = frozenset[str]().union(*(v.type.names for v in flat.inputs))
     taken = {name, *sizes, *(v.name for v in flat.inputs), *(o.name for o in flat.outputs)}
     statements = composed(Decomposer(flat).body(), layers_of(flat), taken)
-    body, blocks = shared(seq(statements), {name, *sizes})
+    body, blocks = shared(registered(seq(statements), taken), {name, *sizes})
     text = written(body, flat, name, blocks)
     forget()
     return formatted(text)

@@ -40,15 +40,13 @@ def _rolled(run: Any, statements: list[Term]) -> list[Term]:
 
 def is_closed(run: Sequence[Term], after: Sequence[Term]) -> bool:
     """Whether statements neither read names of before nor bind some that are read afterwards."""
-    return not free_of(run) and may_repeat(run, after)
-
-
-def may_repeat(run: Sequence[Term], after: Sequence[Term]) -> bool:
-    """Whether statements can stand in a loop: what they bind is read in them alone."""
     names = frozenset[str]().union(*map(bound, run))
-    if any(s.head == "output" for s in run):
-        return False
-    return not names or (names.isdisjoint(free_of(after)) and names.isdisjoint(free_of(run)))
+    return not free_of(run) and names.isdisjoint(free_of(after)) and may_repeat(run)
+
+
+def may_repeat(run: Sequence[Term]) -> bool:
+    """Whether statements can stand in a loop, whose rounds see the names that those before them bound."""
+    return all(s.head not in ("output", "share") for s in run)
 
 
 def _equal(statements: list[Term], start: int) -> Iterator[tuple[int, Term]]:
@@ -59,7 +57,7 @@ def _equal(statements: list[Term], start: int) -> Iterator[tuple[int, Term]]:
         while statements[stop : stop + period] == first:
             stop += period
         count = (stop - start) // period
-        if count > 1 and may_repeat(first, statements[start + period :]):
+        if count > 1 and may_repeat(first):
             yield stop, term("repeat", (("count", count),), (seq(tuple(first)),))
 
 
@@ -81,7 +79,7 @@ def _alike(statements: list[Term], start: int) -> Iterator[tuple[int, Term]]:
         while shapes[stop : stop + period] == shapes[:period]:
             stop += period
         first = statements[start : start + period]
-        if stop > period and not any(map(has_loop, first)) and may_repeat(first, statements[start + period :]):
+        if stop > period and not any(map(has_loop, first)) and may_repeat(first):
             yield start + stop, _for(statements[start : start + stop], period)
 
 

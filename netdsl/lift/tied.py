@@ -9,6 +9,7 @@ parameter that both read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -70,21 +71,48 @@ def _arrays(call: Call) -> Iterator[tuple[str, Any]]:
 
 def _held(net: Lifted, groups: Sequence[list[int]]) -> list[list[int]]:
     """The groups that are one layer: of numbers that are no filling, and what follows on them or comes before."""
-    made = {v.name: i for i, c in enumerate(net.calls) for v in c.outputs}
-    read: dict[str, int] = {}
-    for index, call in enumerate(net.calls):
-        for value in call.inputs:
-            read.setdefault(value.name, index)
     of = {i: n for n, group in enumerate(groups) for i in group}
-    sure = {n for n, g in enumerate(groups) if any(_tells(a) for _, a in _arrays(net.calls[g[0]]))}
-    ways = [[of.get(_next(net, i, step), -1) for i in range(len(net.calls))] for step in (made, read)]
+    sure = {n for n, g in enumerate(groups) if _is_filled(net.calls[g[0]])}
+    ways = [[of.get(i, -1) for i in way] for way in (_before(net), _after(net))]
     more = sure
     while more:
-        near = [{way[i] for i in group} for group in groups for way in ways]
-        beside = (n // len(ways) for n, found in enumerate(near) if len(found) == 1 and found <= sure)
-        more = {n for n in beside if n not in sure}
-        sure |= more
+        beside = {n for n, group in enumerate(groups) if any(_is_beside(group, way, sure) for way in ways)}
+        more = beside - sure
+        sure = sure | more
     return [groups[n] for n in sorted(sure)]
+
+
+def _is_filled(call: Call) -> bool:
+    """Whether some weights of a layer are no filling of one value."""
+    return any(_tells(a) for _, a in _arrays(call))
+
+
+def _is_beside(group: Sequence[int], way: Sequence[int], sure: set[int]) -> bool:
+    """Whether the layers next to those of a group are one layer."""
+    found = {way[i] for i in group}
+    return len(found) == 1 and found <= sure
+
+
+def _before(net: Lifted) -> list[int]:
+    """For each call, the place of the nearest layer that flows into it; -1 where there is none."""
+    found: list[int] = []
+    made = {v.name: i for i, c in enumerate(net.calls) for v in c.outputs}
+    for call in net.calls:
+        at = made.get(call.inputs[0].name, -1) if call.inputs else -1
+        found.append(at if at < 0 or net.calls[at].weights else found[at])
+    return found
+
+
+def _after(net: Lifted) -> list[int]:
+    """For each call, the place of the nearest layer that its result flows into; -1 where there is none."""
+    found = [-1] * len(net.calls)
+    read: dict[str, int] = {}
+    for index in reversed(range(len(net.calls))):
+        call = net.calls[index]
+        at = read.get(call.outputs[0].name, -1)
+        found[index] = at if at < 0 or net.calls[at].weights else found[at]
+        read.update((v.name, index) for v in call.inputs)
+    return found
 
 
 def _tells(array: Any) -> bool:
@@ -108,39 +136,44 @@ def _next(net: Lifted, index: int, step: dict[str, int]) -> int:
 def _by_weight(net: Lifted) -> Lifted:
     """Each `linear` whose weight is that of an embedding, or of another `linear`, by this weight."""
     owners: dict[Any, int] = {}
-    calls = list(net.calls)
-    made: list[list[Call]] = [[c] for c in calls]
-    for index, call in enumerate(calls):
-        if not isinstance(call.op, Embed | Linear) or isinstance(call.op, TiedLinear) or "weight" not in call.weights:
+    made: list[list[Call]] = [[c] for c in net.calls]
+    for index, call in enumerate(net.calls):
+        if type(call.op) not in (Embed, Linear) or "weight" not in call.weights:
             continue
         weight = np.asarray(call.weights["weight"])
         owner = owners.setdefault((weight.shape, weight.tobytes()), index)
-        if owner == index or not isinstance(call.op, Linear) or repr(calls[owner].op) == repr(call.op):
-            continue
         first = made[owner][0]
-        if not _is_same(first, call, weight):
-            continue
-        name = first.share or free("table", {c.share for g in made for c in g})
-        param = first.op.params(*first.types)["weight"]
-        found = _tied_linear(call, TiedLinear(call.op.out_features, axis=call.op.axis, weight=param), name)
+        found = _tied_linear(call, first, _names(made)) if owner != index else None
         if found is not None:
+            name = next(c.share for c in found if isinstance(c.op, TiedLinear))
             made[owner][0], made[index] = replace(first, share=name), found
     return replace(net, calls=tuple(c for group in made for c in group))
 
 
-def _is_same(first: Call, second: Call, weight: Any) -> bool:
+def _names(made: Sequence[Sequence[Call]]) -> set[str]:
+    return {c.share for group in made for c in group}
+
+
+def _is_same(first: Call, second: Call) -> bool:
     """Whether equal numbers are one weight: one that the file has once, or so large that it is no chance."""
+    weight = np.asarray(first.weights["weight"])
     apart = isinstance(first.op, Embed) and weight.size >= SURE
     return _tells(weight) and (apart or not first.origin.isdisjoint(second.origin))
 
 
-def _tied_linear(call: Call, op: TiedLinear, name: str) -> list[Call] | None:
+def _tied_linear(call: Call, first: Call, taken: set[str]) -> list[Call] | None:
+    """A `linear` by the weight of another layer; None where it is the same layer, or none by a weight."""
+    op = call.op
+    if not isinstance(op, Linear) or repr(first.op) == repr(op) or not _is_same(first, call):
+        return None
+    made = TiedLinear(op.out_features, axis=op.axis, weight=first.op.params(*first.types)["weight"])
     try:
-        op.infer(Assumptions(), *call.types)
+        made.infer(Assumptions(), *call.types)
     except OpError:  # over the channels of an image: it stays a layer of its own
         return None
     weights = {"weight": call.weights["weight"]}
-    return _with_bias(call, [replace(call, op=op, weights=weights, share=name)])
+    name = first.share or free("table", taken)
+    return _with_bias(call, [replace(call, op=made, weights=weights, share=name)])
 
 
 def _with_bias(call: Call, made: list[Call]) -> list[Call]:
@@ -166,14 +199,12 @@ def _turned(net: Lifted) -> Lifted:
     made: list[list[Call]] = [[c] for c in net.calls]
     plain = [i for i, c in enumerate(net.calls) if type(c.op) is Linear and c.origin and not c.share]
     done: set[int] = set()
-    for place, first in enumerate(plain):
-        for second in plain[place + 1 :]:
-            a, b = net.calls[first], net.calls[second]
-            if first not in done and second not in done and _is_turned(a, b):
-                weight = _parameter(a, np.asarray(a.weights["weight"]), "weight")
-                made[first] = [weight, *_product(a, weight, 0)]
-                made[second] = _product(b, weight, 1)
-                done |= {first, second}
+    for first, second in combinations(plain, 2):
+        a, b = net.calls[first], net.calls[second]
+        if done.isdisjoint((first, second)) and _is_turned(a, b):
+            weight = _parameter(a, np.asarray(a.weights["weight"]), "weight")
+            made[first], made[second] = [weight, *_product(a, weight, 0)], _product(b, weight, 1)
+            done |= {first, second}
     return replace(net, calls=tuple(c for group in made for c in group))
 
 

@@ -71,11 +71,16 @@ def _named(column: Sequence[Any], label: str, bases: dict[str, tuple[str, Sequen
     kind = family(label)
     for name, (other, values) in bases.items():
         factor = _factor(column, values) if other == kind else 0
-        if factor == 1 or (factor and kind == "width"):
-            return Name(name, factor)
+        if factor == 1 or (factor and kind == "width") or _is_the_same(column, values):
+            return Name(name, factor or 1)
     name = _fresh(kind, label, outer | set(bases))
     bases[name] = (kind, column)
     return Name(name)
+
+
+def _is_the_same(column: Sequence[Any], base: Sequence[Any]) -> bool:
+    """Whether numbers of another kind are the same in so many uses that it is no chance: a padding as its dilation."""
+    return len(column) > 2 < len({*column}) and _factor(column, base) == 1
 
 
 def _rank(column: Sequence[Any], index: int) -> tuple[int, int]:

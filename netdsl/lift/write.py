@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -13,6 +13,10 @@ from netdsl.ops import REGISTRY
 SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 WIDTH = 100
 """A chain that would be longer is broken after layers that end a step."""
+
+
+SOME = 6
+"""How many numbers are better said by an expression."""
 
 
 class Parameter(Struct, frozen=True):
@@ -49,6 +53,19 @@ def text_value(value: Any) -> str:
     if isinstance(value, str) and not value.isidentifier():
         return f'"{value}"'
     return literal(value)
+
+
+def powers(rows: Sequence[tuple[Any, ...]]) -> str:
+    """Numbers that double, and begin again with 1 after some, as an expression; nothing for others or a few."""
+    values = [row[0] for row in rows]
+    if len(rows) < SOME or len(rows[0]) > 1 or any(type(v) is not int or v < 1 for v in values):
+        return ""
+    first, end = values[0].bit_length() - 1, len(values) + values[0].bit_length() - 1
+    for period in range(1, end + 1):
+        if values == [2 ** (i % period) for i in range(first, end)]:
+            power = "i" if period == end else f"(i % {period})"
+            return f"2 ** {power} for i in range({first}, {end})"
+    return ""
 
 
 class Writer:
@@ -90,7 +107,7 @@ class Writer:
         if item.head == "repeat":
             return f"repeat {literal(fields['count'])} {self._braced(item.kids[0], indent)}"
         names = ", ".join(fields["names"])
-        table = ", ".join(self._row(r) for r in fields["rows"])
+        table = powers(fields["rows"]) or ", ".join(self._row(r) for r in fields["rows"])
         return f"for {names} in [{table}] {self._braced(item.kids[0], indent)}"
 
     def _labelled(self, found: Term, indent: str) -> str:

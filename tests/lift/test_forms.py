@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from foreign_nets import written
+from foreign_nets import exported, written
 
 from netdsl.analysis.count import totals
 from netdsl.api import load
@@ -26,7 +26,8 @@ FORMS: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {
         ("attention(2, mask=keep)", "repeat 3 {", "output pooled = take(0)"),
     ),
     "values that many later ones read": (
-        "wavenet", "WaveNet", {"width": 8, "skip": 12, "stacks": 1, "depth": 4, "levels": 10}, ("x1 = ", "tanh"),
+        "wavenet", "WaveNet", {"width": 8, "skip": 12, "stacks": 1, "depth": 4, "levels": 10},
+        ("tanh", "x2 = x1 -> Block(2)"),
     ),
     "a decoder with states": ("seq2seq", None, {}, ("lstm",)),
     "means of messages": (
@@ -59,6 +60,13 @@ def test_forms(form: str) -> None:
     assert [s for s in said if s not in found.text] == [], found.text
     assert totals(found.net.checked.main).params == totals(net.checked.main).params
     assert max(c.difference for c in found.proof) < 1e-5
+
+
+def test_steps_that_hand_on_several_values_are_a_loop() -> None:
+    """Each step of a WaveNet gives what the next one reads and a part of the sum at the end."""
+    found = lift_model(exported("wavenet", "WaveNet", width=8, skip=12, stacks=1, depth=10, levels=10))
+    assert "for padding in [2**i for i in range(1, 8)] {" in found.text, found.text
+    assert len(found.text.splitlines()) <= 22
 
 
 def test_adaptive_pools_of_an_image_of_any_size() -> None:

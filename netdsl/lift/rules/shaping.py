@@ -97,7 +97,8 @@ def _fixed(builder: Builder) -> int:
 def _give(builder: Builder, x: Laid, shape: tuple[Dim, ...], batch: int, joined: bool) -> None:
     """The value in a shape of the sample; one that has it already stays."""
     value = x.value if shape == x.type.shape else builder.call(Reshape(shape), x)[0]
-    builder.give(Laid(value, batch, joined))
+    bare = joined and not batch and not x.type.batched
+    builder.give(Laid(value, -1 if bare else batch, joined))
 
 
 def _flatten(builder: Builder, node: Node) -> None:
