@@ -78,11 +78,11 @@ class Spec:
 
     @cached_property
     def nets(self) -> tuple[str, ...]:
-        """The nets that need no further arguments, in order."""
-        return self.nets_for(())
+        """The nets that the file declares and that need no further arguments, in order."""
+        return self.nets_for(()) if self.module.nets else ()
 
     def nets_for(self, arguments: Iterable[str]) -> tuple[str, ...]:
-        """The nets that take these arguments and need no others, in order."""
+        """The nets that take these arguments and need no others, in order: the file's own, else those it imports."""
         return nets.complete(self.module, self.elaborator, arguments)
 
     def constant(self, name: str) -> Any:

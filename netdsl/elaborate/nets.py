@@ -21,6 +21,21 @@ def block_of(module: Module, name: str, evaluator: Evaluator) -> BlockArrow | No
     return value if isinstance(value, BlockArrow) else None
 
 
+def nets_of(module: Module) -> list[str]:
+    """The nets that can be named in a file: its own, and those it imports."""
+    return [n for n in module.names if n in module.nets or _is_imported_net(module, n)]
+
+
+def _is_imported_net(module: Module, name: str) -> bool:
+    found = module.find(name)
+    return found is not None and found[0] is not module and _is_net(found[0], found[1])
+
+
+def _is_net(module: Module, declared: ast.Node) -> bool:
+    """Whether a declaration is one of a module's nets."""
+    return isinstance(declared, ast.Block | ast.Variant) and declared.name.id in module.nets
+
+
 def other_net(name: str, known: Iterable[str]) -> str | None:
     """A hint where a name is that of no net: the one it is near, the only one there is, or all of them."""
     nets = tuple(known)
@@ -36,9 +51,10 @@ def takes(block: BlockArrow, arguments: Collection[str]) -> bool:
 
 
 def complete(module: Module, elaborator: Elaborator, arguments: Iterable[str]) -> tuple[str, ...]:
-    """The nets of a module that take these arguments and need no others, in order."""
+    """The nets of a module that take these arguments and need no others, in order. A file that declares none means those
+    it imports."""
     given, found = set(arguments), list[str]()
-    for name in module.nets:
+    for name in module.nets or nets_of(module):
         with elaborator.recording():
             block = block_of(module, name, elaborator.evaluator)
             found += [name] if block is not None and takes(block, given) else []
@@ -67,11 +83,13 @@ def chosen(
 def find_net(module: Module, name: str | None, complete: Collection[str]) -> str:
     """The net of a name; without one, the first of those that are complete, else the first. Raises Fault."""
     if name is not None:
+        if module.is_recipe(name):
+            raise fault("unknown-net", f"`{name}` is a recipe, and no net", None, other_net(name, nets_of(module)))
         if name not in module.nets and not (module.find(name) and name in module.names):
-            hint = did_you_mean(name, module.nets) or f"its nets: {', '.join(module.nets)}"
+            hint = did_you_mean(name, nets_of(module)) or f"its nets: {', '.join(nets_of(module))}"
             raise fault("unknown-net", f"{module.source.name} declares no net `{name}`", None, hint)
         return name
-    candidates = (*complete, *module.nets)
+    candidates = (*complete, *(module.nets or nets_of(module)))
     if not candidates:
         hint = "a net begins with `net Name { input image [3, 224, 224] ... }`"
         raise fault("no-net", f"{module.source.name} declares no net", None, hint)

@@ -56,7 +56,7 @@ class About(Struct, frozen=True, kw_only=True):
 def read_about(folder: Path) -> tuple[About, Recipe]:
     """What a run is. Raises CheckpointError for a folder that is not a run directory."""
     try:
-        about, written = (msgspec.json.decode((folder / n).read_bytes(), type=dict[str, Any]) for n in (ABOUT, RECIPE))
+        about, written = (_read(folder / name) for name in (ABOUT, RECIPE))
         about["changes"] = current(about.get("changes", ()))
         found = msgspec.convert(about, About)
         require(found.plugins, f"the run in {folder}")
@@ -68,6 +68,17 @@ def read_about(folder: Path) -> tuple[About, Recipe]:
         ) from None
     except msgspec.DecodeError as error:
         raise CheckpointError("not-a-run", f"{folder} is not a run directory: {error}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A file of a run. Raises DecodeError with its name for one that is damaged."""
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise msgspec.DecodeError(f"{path.name} is damaged: {error}") from None
+    if path.name == RECIPE and "data" not in found:  # what is left out would be a default
+        raise msgspec.DecodeError(f"{path.name} says no `data`")
+    return found
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

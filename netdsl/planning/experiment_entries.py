@@ -11,12 +11,12 @@ from netdsl.diagnostics.diagnostic import Diagnostic, Label, did_you_mean, fault
 from netdsl.elaborate.expressions import Evaluator
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.names import Silent
-from netdsl.elaborate.nets import block_of
+from netdsl.elaborate.nets import block_of, nets_of
 from netdsl.planning.experiment_reading import FORMS
 from netdsl.planning.experiment_shown import Shown
 from netdsl.planning.experiments import Experiment, Factor, Range, Search, text_of
 from netdsl.planning.measures import OF_RUN
-from netdsl.planning.recipes import Family, NetReference, find_recipe, nets_of
+from netdsl.planning.recipes import Family, NetReference, find_recipe
 from netdsl.recipe.annotations import arguments
 from netdsl.recipe.resolve import field_names
 from netdsl.recipe.schema import Recipe

@@ -12,7 +12,7 @@ from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
 from netdsl.elaborate.expressions import Evaluator
 from netdsl.elaborate.modules import Module, Reader, resolve
 from netdsl.elaborate.names import Env, Silent
-from netdsl.elaborate.nets import block_of, other_net, takes
+from netdsl.elaborate.nets import block_of, nets_of, other_net, takes
 from netdsl.elaborate.weight import too_much_work
 from netdsl.recipe.bind import Origin, Written
 from netdsl.recipe.resolve import Chapter, Lineage, Resolved, changed_recipe, extended, resolve_recipe
@@ -113,21 +113,6 @@ def _target(module: Module, recipe: ast.Recipe) -> NetReference | None:
     if found is None or not isinstance(found[1], ast.Block | ast.Variant):
         raise fault("unknown-net", f"there is no net `{name}`", at, other_net(name, nets_of(module)))
     return NetReference(module, name)
-
-
-def nets_of(module: Module) -> list[str]:
-    """The nets that can be named in a file: its own, and those it imports."""
-    return [n for n in module.names if n in module.nets or _is_imported_net(module, n)]
-
-
-def _is_imported_net(module: Module, name: str) -> bool:
-    found = module.find(name)
-    return found is not None and found[0] is not module and _is_net(found[0], found[1])
-
-
-def _is_net(module: Module, declared: ast.Node) -> bool:
-    """Whether a declaration is one of a module's nets."""
-    return isinstance(declared, ast.Block | ast.Variant) and declared.name.id in module.nets
 
 
 def complete(reference: NetReference, evaluator: Evaluator, arguments: Collection[str] = ()) -> NetReference | None:

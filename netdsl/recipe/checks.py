@@ -89,6 +89,9 @@ def _targets(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     if isinstance(loss, DiceCe) and recipe.data.sure and recipe.data.task != "mask":
         message = f"`dice_ce` is for masks, `{component_name(recipe.data)}` has none"
         yield _say("error", "hard-loss", message, places.at("loss", "data"))
+    if loss.class_weights and not any(loss.class_weights):
+        message = f"every class has the weight 0 in `loss.{loss.balances}`: nothing is learnt"
+        yield _say("error", "bad-value", message, places.at(f"loss.{loss.balances}"))
     if isinstance(loss, CrossEntropy | Bce) and loss.label_smoothing > 0.5:
         yield _say(
             "warning",

@@ -34,7 +34,7 @@ from netdsl.training.data.ragged import check_batches
 from netdsl.training.devices import choose_device
 from netdsl.training.diagnose import Diverged
 from netdsl.training.distributed.process_group import ProcessGroup
-from netdsl.training.errors import DataError
+from netdsl.training.errors import DataError, ReaderDied, WriteError
 from netdsl.training.evaluate import at_once
 from netdsl.training.export import forward_of, largest_difference, notes, origins
 from netdsl.training.folds import about_folds, forget_unbegun, run_folds
@@ -238,6 +238,8 @@ def _run(request: Request, loop: Trainer, folder: Path, say: Show) -> None:
     log = open_log(folder, loop.state.step) if first else None
     if log is not None and log.damaged:
         say(f"  {files.LOG} was damaged: left out {_listed(log.damaged)}")
+    if log is not None and log.lost and loop.state.step * 100 >= loop.total:  # before, nothing need be logged
+        say(f"  {files.LOG} has nothing of the first {loop.state.step:,} steps: curves begin at the next")
     boards = _boards(request, folder, loop.state.step) if first else []
 
     def watch(what: str, numbers: dict[str, Any]) -> None:
@@ -279,7 +281,7 @@ def _advise(error: UserError, loop: Trainer, folder: Path) -> None:
     """Say how a run continues that an error has ended: with a lower lr, or once the data are whole."""
     if isinstance(error, Diverged):
         error.advise(advice(loop))
-    elif loop.store.saved:
+    elif loop.store.saved and not isinstance(error, WriteError | ReaderDied):  # `going_on` says it of those
         error.advise(f"the run is kept: `netdsl train --resume {folder}` continues with it", more=True)
 
 

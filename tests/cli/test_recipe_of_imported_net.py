@@ -120,6 +120,11 @@ def test_every_command_takes_it(folder: Path, capsys: pytest.CaptureFixture[str]
         assert capsys.readouterr().out.startswith("Small by Mine")
     assert main(["train", "own.net", "-o", "run", "-q", "--no-onnx"]) == 0
     assert main(["eval", "run"]) == 0
+    for command in ("summary", "compile"):  # a file without nets means the first that it imports
+        assert main([command, "own.net", *(["--emit", "torch"] if command == "compile" else [])]) == 0
+    capsys.readouterr()
+    assert main(["summary", "own.net:Mine"]) == 1
+    assert "`Mine` is a recipe, and no net\nhint: did you mean `Small`?" in capsys.readouterr().err
     (folder / "own.net").write_text(IMPORTING.replace("epochs", "freeze linear, bias\n  epochs"))
     capsys.readouterr()
     for command in (["check", "own.net"], ["check", "own.net:Mine"], ["recipe", "own.net"], ["train", "own.net"]):

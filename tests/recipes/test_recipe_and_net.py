@@ -65,6 +65,7 @@ def shown(diagnostic: Diagnostic) -> tuple[str, str, list[str]]:
         # outputs, losses, metrics
         (IMAGES, "outputs = weights(aux=0.3)", "unknown-output", "aux=0.3"),
         (IMAGES, "loss = cross_entropy(weight=[1, 2])", "wrong-count", "[1, 2]"),
+        (FEW, "loss = cross_entropy(weight=[0, 0, 0])", "bad-value", "[0, 0, 0]"),
         (VALUES, "loss = cross_entropy", "unfit-loss", "linear(1)"),
         (IMAGES, "loss = dice_ce\ndata = clutter", "unfit-loss", "linear(classes)"),
         (MASKS, "data = digits", "unfit-loss", "conv(2, 3)"),

@@ -265,6 +265,7 @@ def test_a_full_disk_ends_a_run_in_words_and_harms_nothing(
     said = capsys.readouterr().err
     assert os.strerror(number) in said
     assert "the file that was there is unharmed" in said
+    assert said.count("--resume") == 1
     assert "internal error" not in said
     step = files.load_tensors(here / "run" / "checkpoint.safetensors")[1]["state"]["step"]
     assert 1 < step < 9

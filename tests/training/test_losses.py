@@ -92,6 +92,29 @@ def test_a_batch_without_a_valid_position_has_no_loss() -> None:
     assert float(logits.grad.abs().max()) == 0
 
 
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("focal", -torch.ones(2, 3, 3, dtype=torch.int64)),
+        ("dice_ce\ndata = clutter", -torch.ones(2, 3, 3, dtype=torch.int64)),
+        ("cross_entropy(weight=[0, 1, 1, 1, 1], label_smoothing=0.1)", torch.zeros(2, 3, 3, dtype=torch.int64)),
+        ("cross_entropy(weight=[0, 1, 1, 1, 1])", torch.zeros(2, dtype=torch.int64)),
+        ("focal(weight=[0, 1, 1, 1, 1])", torch.zeros(2, dtype=torch.int64)),
+    ],
+)
+def test_a_batch_in_which_nothing_counts_moves_nothing(text: str, target: Tensor) -> None:
+    """torch divides 0 by 0: positions without a class, classes of weight 0."""
+    logits = torch.randn(2, 5, *target.shape[1:], requires_grad=True)
+    found = loss(text, logits, target)
+    found.backward()  # type: ignore[no-untyped-call]
+    assert torch.isfinite(found)
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+    if not text.startswith("dice"):  # its other term is about overlaps, which are of every image
+        assert float(found.detach()) == 0
+        assert float(logits.grad.abs().max()) == 0
+
+
 def test_smoothing_has_one_owner() -> None:
     """Smoothed targets, where they are to be mixed, give torch's label_smoothing; the loss never smooths again."""
     found = recipe("loss = cross_entropy(label_smoothing=0.1)\nmix = mixup")

@@ -155,6 +155,25 @@ def test_damaged_lines_of_the_log_are_told_before_the_first_step(run: Path, caps
     assert steps == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_log_that_is_gone_is_said(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "metrics.jsonl").unlink()
+    assert main(["train", "--resume", "run", "--set", "steps=6", "--no-onnx"]) == 0
+    assert "metrics.jsonl has nothing of the first 4 steps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [("run.json", "{", "run.json is damaged: "), ("recipe.json", "{}", "recipe.json says no `data`")],
+)
+def test_a_damaged_file_of_a_run_is_named(
+    run: Path, file: str, text: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / file).write_text(text)
+    for command in (["train", "--resume", "run"], ["eval", "run"]):
+        assert main(command) == 2
+        assert f"run is not a run directory: {said}" in capsys.readouterr().err
+
+
 def test_a_log_keeps_what_was_before_a_step(tmp_path: Path) -> None:
     log = Log(tmp_path / "log")
     for step in range(1, 5):

@@ -80,13 +80,14 @@ def write_json(path: Path, value: Any) -> None:
 
 class Log:
     """Lines of JSON, one for each evaluation and a sample of the steps. On resuming, what lies after the step is
-    forgotten, and so is a damaged line, whose number is in `damaged`."""
+    forgotten, and so is a damaged line, whose number is in `damaged`. `lost`: whether nothing is left of a log."""
 
     def __init__(self, path: Path, after: int = 0) -> None:
         lines = lines_of(path) if after else []
         entries = [entry_of(line) for line in lines]
         self.damaged = tuple(i for i, entry in enumerate(entries, 1) if entry is None)
         kept = [line for line, entry in zip(lines, entries, strict=True) if entry and entry["step"] <= after]
+        self.lost = after > 0 and not kept
         write_atomic(path, b"".join(line + b"\n" for line in kept))
         self.file = open(path, "ab")  # noqa: SIM115 - it stays open for the run
 

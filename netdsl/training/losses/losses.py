@@ -26,8 +26,9 @@ class Terms(Struct, frozen=True, eq=False):
 
     def over(self, total: Tensor) -> Tensor:
         """The share of these samples in the mean of a batch whose counts add up to `total` [T]; 0 where nothing
-        counts."""
-        return torch.where(total > 0, self.loss.sum(1) / total, self.loss.new_zeros(())).sum()
+        counts, and so is its gradient: nothing is divided by 0 on the way back either."""
+        counts = total > 0
+        return (self.loss.sum(1) * counts / torch.where(counts, total, 1)).sum()
 
     def mean(self) -> Tensor:
         return self.over(self.count.sum(1))
