@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,13 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 from recipe_harness import recipe
+from scipy.ndimage import map_coordinates
 from sklearn.datasets import load_sample_image
 from torch import Tensor
 from torch.nn import functional
 
 from netdsl.recipe import augmentations as words
+from netdsl.recipe.registry import registered
 from netdsl.training.augment import pixels
 from netdsl.training.augment.geometry import inverse_matrix, warp
 from netdsl.training.augment.learned import POLICIES
@@ -479,3 +483,190 @@ def test_images_of_files_and_of_arrays_are_cut_alike(word: str) -> None:
     (found,), _ = pipeline((tensor(photo).expand(5, -1, -1, -1).contiguous(),), torch.zeros(5), draws, 0)
     for i in range(5):
         assert float((found[i] * 255 - cut.filled(view.cut(photo, i, cut), cut.fill)).abs().max()) <= 1.3
+
+
+def void_or(mask: np.ndarray, inverse: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+    """A mask as Pillow moves it without blending; -1 for what comes in from outside."""
+    moved = np.asarray(inverse(Image.fromarray(mask.astype(np.float32) + 1, "F")))
+    return moved.astype(np.int64) - 1
+
+
+def masks_of(x: Tensor) -> Tensor:
+    """Classes that follow the picture: a fifth of its levels each."""
+    return (x[:, 0] * 4.99).long()
+
+
+@pytest.mark.parametrize("fill", [0.0, 0.5])
+def test_rotate_is_pillows_with_its_mask(fill: float) -> None:
+    photo = photograph()
+    x = tensor(photo).expand(5, -1, -1, -1).contiguous()
+    found, (frame, moved) = applied(f"rotate(40, interpolation=nearest, fill={fill})", x, 4, masks_of(x))
+    angle = frame.between("angle", -40, 40)
+    for i, a in enumerate(angle.tolist()):
+        colour = (round(fill * 255),) * 3
+        off = (found[i] - tensor(photo.rotate(-a, Nearest, fillcolor=colour))[0]).abs().amax(0) > 2 / 255
+        assert float(off.float().mean()) < 0.003  # ties between two pixels
+        mask = void_or(masks_of(x)[0].numpy(), lambda image, a=a: image.rotate(-a, Nearest))
+        assert np.mean(moved[i].numpy() != mask) < 0.003
+
+
+def test_affine_is_pillows_with_its_mask() -> None:
+    """torchvision draws a shift in whole pixels up to a share of each side, a scale, a turn and a shear along x."""
+    photo = photograph()
+    x = tensor(photo).expand(5, -1, -1, -1).contiguous()
+    text = "affine(30, (0.2, 0.1), (0.7, 1.4), 12, interpolation=nearest)"
+    found, (frame, moved) = applied(text, x, 2, masks_of(x))
+    size = torch.tensor(photo.size)
+    shift = (frame.between("shift", -1, 1, 2) * size * torch.tensor([0.2, 0.1])).round()
+    drawn = zip(
+        *(
+            frame.between(n, *r).tolist()
+            for n, r in (("angle", (-30, 30)), ("scale", (0.7, 1.4)), ("shear", (-12, 12)))
+        ),
+        shift.tolist(),
+        strict=True,
+    )
+    centre = np.array([*photo.size]) / 2
+    for i, (angle, scale, shear, by) in enumerate(drawn):
+        turn, lean = math.radians(angle), math.radians(shear)
+        rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+        forward = rotation @ np.array([[1, -math.tan(lean)], [0, 1]]) * scale
+        inverse = np.linalg.inv(forward)
+        offset = centre - inverse @ (centre + np.array(by))
+        m = tuple(np.column_stack([inverse, offset]).ravel())
+        expected = tensor(photo.transform(photo.size, Affine, m, Nearest))[0]
+        assert float(((found[i] - expected).abs().amax(0) > 1e-3).float().mean()) < 0.003
+        mask = void_or(masks_of(x)[0].numpy(), lambda image, m=m: image.transform(image.size, Affine, m, Nearest))
+        assert np.mean(moved[i].numpy() != mask) < 0.003
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate"])
+def test_translate_is_a_shift_by_whole_pixels(mode: str) -> None:
+    photo = photograph()
+    x = tensor(photo).expand(6, -1, -1, -1).contiguous()
+    found, (_, moved) = applied(f"translate(7, mode={mode})", x, 3, masks_of(x))
+    how: Any = {"zeros": "constant", "reflect": "reflect", "replicate": "edge"}[mode]
+    height, width = x.shape[2:]
+    padded = np.pad(x[0].numpy(), ((0, 0), (7, 7), (7, 7)), mode=how)
+    outside = {"constant_values": -1} if mode == "zeros" else {}
+    mask = np.pad(masks_of(x)[0].numpy(), 7, mode=how, **outside)
+    places = set()
+    for i in range(6):
+        fits = [
+            (t, left)
+            for t in range(15)
+            for left in range(15)
+            if np.array_equal(found[i].numpy(), padded[:, t : t + height, left : left + width])
+        ]
+        assert len(fits) == 1
+        t, left = fits[0]
+        places.add(fits[0])
+        np.testing.assert_array_equal(moved[i].numpy(), mask[t : t + height, left : left + width])
+    assert len(places) > 3
+
+
+def cubic_field(points: np.ndarray, size: int) -> np.ndarray:
+    """A row of points [P, ...] read at `size` places from end to end by Keys' cubic, a = -0.75, ends repeated."""
+    at = np.linspace(0, len(points) - 1, size)
+    found = np.zeros((size, *points.shape[1:]))
+    for i, place in enumerate(at):
+        base = min(int(place), len(points) - 1)
+        for k in range(base - 1, base + 3):
+            d = abs(place - k)
+            near = (1.25 * d - 2.25) * d * d + 1
+            far = ((-0.75 * d + 3.75) * d - 6) * d + 3
+            weight = near if d <= 1 else far if d < 2 else 0.0
+            found[i] += weight * points[min(max(k, 0), len(points) - 1)]
+    return found
+
+
+@pytest.mark.parametrize("grid", [3, 5])
+def test_elastic_is_scipys_reading_of_a_cubic_field(grid: int) -> None:
+    """Ronneberger et al.: displacements on a coarse grid, those of pixels by bicubic interpolation; mirrored."""
+    photo = photograph()
+    x = tensor(photo).expand(2, -1, -1, -1).contiguous()
+    found, (frame, moved) = applied(f"elastic(6, grid={grid})", x, 5, masks_of(x))
+    points = 6 * frame.normal("moved", 2, grid, grid).double().numpy()
+    height, width = x.shape[2:]
+    rows, columns = np.mgrid[0:height, 0:width]
+    for i in range(2):
+        fields = [cubic_field(cubic_field(p, height).T, width).T for p in points[i]]
+        at = np.stack([rows + fields[1], columns + fields[0]])
+        expected = np.stack([map_coordinates(c.double().numpy(), at, order=1, mode="reflect") for c in x[i]])
+        assert float(np.abs(found[i].numpy() - expected).max()) < 1e-3
+        mask = map_coordinates(masks_of(x)[i].numpy(), at, order=0, mode="reflect")
+        assert np.mean(moved[i].numpy() != mask) < 0.002
+
+
+@pytest.mark.parametrize("times", [False, True])
+def test_noise_is_added_or_multiplied(times: bool) -> None:
+    x = tensor(photograph()).expand(40, -1, -1, -1).contiguous()
+    found, _ = applied(f"gaussian_noise(0.2, multiplicative={str(times).lower()})", x, 1)
+    drawn = (found / x.clamp(min=1e-3) - 1)[x > 0.1] if times else found - x
+    assert float(drawn.mean()) == pytest.approx(0, abs=2e-3)
+    assert float(drawn.std()) == pytest.approx(0.2, rel=0.01)
+    assert float(((drawn / 0.2) ** 4).mean()) == pytest.approx(3, rel=0.05)  # of a normal distribution
+
+
+@pytest.mark.parametrize("size", [16, 40])
+def test_cutout_is_the_papers_square(size: int) -> None:
+    """Their code: from `centre - length // 2` to `centre + length // 2`, cut off at the border."""
+    x = tensor(photograph()).expand(8, -1, -1, -1).contiguous()
+    found, (frame, _) = applied(f"cutout({size})", x)
+    height, width = x.shape[2:]
+    for i, (down, right) in enumerate(frame.uniform("centre", 2).tolist()):
+        y, left = int(down * height), int(right * width)
+        expected = x[i].clone()
+        expected[:, max(0, y - size // 2) : y + size // 2, max(0, left - size // 2) : left + size // 2] = 0
+        assert torch.equal(found[i], expected)
+
+
+@pytest.mark.parametrize("policy", ["imagenet", "cifar10"])
+def test_autoaugment_is_torchvisions_pair_of_operations(policy: str) -> None:
+    """Of a drawn pair each operation with its chance, by torchvision's amounts and Pillow's pixels."""
+    photo = photograph()
+    x = tensor(photo).expand(24, -1, -1, -1).contiguous()
+    found, (frame, _) = applied(f"autoaugment({policy})", x, 6)
+    pairs = frame.integers("policy", len(POLICIES[policy])).tolist()
+    used = [frame.uniform(f"used{turn}").tolist() for turn in range(2)]
+    signs = [torch.where(frame.uniform(f"sign{turn}") < 0.5, -1.0, 1.0).tolist() for turn in range(2)]
+    for i, pair in enumerate(pairs):
+        image = photo
+        for turn, (name, chance, level) in enumerate(POLICIES[policy][pair]):
+            if used[turn][i] < chance:
+                signed = {**RAND, **TIMM}[name].signed
+                amount = torchvision_level("auto", name, level, photo.size) * (signs[turn][i] if signed else 1)
+                image = torchvision_op(image, name, amount)
+        off = (found[i] - tensor(image)[0]).abs().amax(0) * 255
+        assert float((off > 6).float().mean()) < 0.02, POLICIES[policy][pair]
+
+
+@pytest.mark.parametrize("increasing", [False, True])
+def test_randaugment_is_its_operations_in_turn(increasing: bool) -> None:
+    photo = photograph()
+    x = tensor(photo).expand(24, -1, -1, -1).contiguous()
+    space = TIMM if increasing else RAND
+    found, (frame, _) = applied(f"randaugment(2, 6, increasing={str(increasing).lower()}, p=0.7)", x, 8)
+    which = [frame.integers(f"which{turn}", len(space)).tolist() for turn in range(2)]
+    used = [(frame.uniform(f"used{turn}") < 0.7).tolist() for turn in range(2)]
+    signs = [torch.where(frame.uniform(f"sign{turn}") < 0.5, -1.0, 1.0).tolist() for turn in range(2)]
+    for i in range(24):
+        image = photo
+        for turn in range(2):
+            name = tuple(space)[which[turn][i]]
+            if not used[turn][i] or name == "identity":
+                continue
+            if increasing:
+                image = timm_op(image, name, signs[turn][i], 6)
+            else:
+                sign = signs[turn][i] if space[name].signed else 1
+                image = torchvision_op(image, name, sign * torchvision_level("rand", name, 18, photo.size))
+        off = (found[i] - tensor(image)[0]).abs().amax(0) * 255
+        assert float((off > 6).float().mean()) < 0.02, (i, [tuple(space)[w[i]] for w in which])
+
+
+def test_every_augmentation_is_held_by_its_pixels() -> None:
+    """A new one is to be held here against Pillow, or a reference written by hand (`pixmix`: test_pixmix.py)."""
+    text = Path(__file__).read_text()
+    elsewhere = {"pixmix"}
+    assert not {n for n in registered("augment") if not re.search(rf'["= ]{n}[("{{]', text)} - elsewhere
