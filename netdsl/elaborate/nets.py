@@ -51,8 +51,10 @@ def takes(block: BlockArrow, arguments: Collection[str]) -> bool:
 
 
 def complete(module: Module, elaborator: Elaborator, arguments: Iterable[str]) -> tuple[str, ...]:
-    """The nets of a module that take these arguments and need no others, in order. A file that declares none means those
-    it imports."""
+    """The nets of a module that take these arguments and need no others, in order.
+
+    A file that declares none means those it imports.
+    """
     given, found = set(arguments), list[str]()
     for name in module.nets or nets_of(module):
         with elaborator.recording():
