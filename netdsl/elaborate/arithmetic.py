@@ -11,8 +11,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from netdsl.budget import spend
-from netdsl.diagnostics.diagnostic import fault
-from netdsl.elaborate.values import ArithArrow, BlockArrow, describe, is_arrow
+from netdsl.diagnostics.diagnostic import Fault, fault
+from netdsl.elaborate.values import ArithArrow, BlockArrow, Captured, Tensor, describe, is_arrow
 from netdsl.sizes.dims import Dim, Size, extreme
 from netdsl.source import Place
 from netdsl.syntax.limits import BITS
@@ -98,7 +98,10 @@ def truth(value: Any, at: Place) -> bool:
 
 
 def compare(op: str, left: Any, right: Any, at: Place) -> bool:
-    """`left op right`. Raises Fault where it depends on a symbolic size or has no meaning."""
+    """`left op right`. Raises Fault where it depends on a symbolic size or on a tensor, or has no meaning."""
+    if (_is_number(left) and is_arrow(right)) or (is_arrow(left) and _is_number(right)):
+        hint = "what a tensor holds is not known when a spec is compiled: `equal(0)`, `less` and `greater` are layers"
+        raise fault("operator-types", f"cannot compare {describe(left)} with {describe(right)}", at, hint)
     if isinstance(left, Size) or isinstance(right, Size):
         left, right = _compared_sizes(op, left, right, at)
     if op.endswith("in") and not isinstance(right, tuple | str):
@@ -107,6 +110,23 @@ def compare(op: str, left: Any, right: Any, at: Place) -> bool:
         return bool(COMPARISONS[op](left, right))
     except TypeError:
         raise fault("operator-types", f"cannot compare {describe(left)} with {describe(right)}", at) from None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | Size) and not isinstance(value, bool)
+
+
+def is_mask(value: Any) -> bool:
+    """Whether a value is a tensor of bool."""
+    known = value.wire.type if isinstance(value, Tensor) else value.type if isinstance(value, Captured) else None
+    return known is not None and known.dtype == "bool"
+
+
+def two_masks(op: str, at: Place) -> Fault:
+    """The mistake of `and` or `or` between two masks: of things that may be absent it would take one."""
+    message = f"`{op}` does not join what two tensors hold: it chooses one of two values when a spec is compiled"
+    joined = f"where(condition=a, a={'b, b=a' if op == 'and' else 'a, b=b'})"
+    return fault("operator-types", message, at, f"`{joined}` is `a {op} b` at every place")
 
 
 def _compared_sizes(op: str, left: Any, right: Any, at: Place) -> tuple[Any, int]:

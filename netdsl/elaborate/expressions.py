@@ -24,7 +24,9 @@ from netdsl.elaborate.arithmetic import (
     call,
     check_term,
     compare,
+    is_mask,
     truth,
+    two_masks,
     unary,
 )
 from netdsl.elaborate.declared import Declared
@@ -315,9 +317,15 @@ class Evaluator:
         before = node.first
         for written in node.rest:
             true = value if isinstance(value, bool) else truth(value, env.place(before))
-            if true == (node.ops[0] == "or"):
+            decided = true == (node.ops[0] == "or")
+            if decided and not is_mask(value):
                 return value
-            before, value = written, self.evaluate(written, env)
+            following = self.evaluate(written, env)
+            if is_mask(value) and is_mask(following):
+                raise two_masks(node.ops[0], env.place(node))
+            if decided:
+                return value
+            before, value = written, following
         return value
 
     def _compare(self, node: ast.Compare, env: Env) -> bool:

@@ -61,6 +61,18 @@ def cells(n: int) -> str:
     )
 
 
+def inputs(n: int) -> str:
+    """Inputs that nothing reads, each of named sizes of its own."""
+    declared = "\n".join(f"input x{i} [A{i}, B{i}]" for i in range(n))
+    return f"net A {{\n{declared}\n x0 -> linear(3)\n}}\n"
+
+
+def allowed(n: int) -> str:
+    """Warnings that comments silence, the first of them by many."""
+    comment = "# netdsl: allow bias-before-norm: it is published\n"
+    return NET.format("\n" + comment * n + f"{comment}conv(4, 1) -> bn\n" * n)
+
+
 def command(*words: str) -> Callable[[Path, Path], object]:
     def run(spec: Path, out: Path) -> object:
         return main([words[0], str(spec), *(w.replace("OUT", str(out)) for w in words[1:])])
@@ -92,6 +104,8 @@ WORK: dict[str, tuple[Callable[[int], str], Callable[[Path, Path], object]]] = {
     "check lines": (lines, command("check")),
     "check nets": (nets, command("check")),
     "check terms": (terms, command("check")),
+    "check inputs": (inputs, command("check")),
+    "check allowed": (allowed, command("check")),
     "check recipes": (extends, command("check")),
     "check cells": (cells, command("check")),
     "summary": (lines, command("summary")),

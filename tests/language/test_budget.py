@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from agreement import agree
 
 from netdsl.budget import Budget, Exhausted, spend
 from netdsl.cli.main import main
@@ -292,6 +293,34 @@ def test_a_stride_in_a_number_is_a_mistake() -> None:
     (only,) = Spec(Source(text, "stride.net"), read_import).diagnostics
     assert only.code == "operator-types"
     assert only.message == "`in` needs a list, found the number `2`"
+
+
+@pytest.mark.parametrize("text", ["x == 3", "it != 0", "conv(3, 3) == 2", "H == x", "mask and other", "other or mask"])
+def test_what_tensors_hold_is_not_compared_by_operators(text: str) -> None:
+    """`x == 3` was false and `mask and other` was `other`, without a word."""
+    inputs = "  input x [3, H]\n  input mask [H] bool\n  input other [H] bool\n  x -> tanh\n"
+    (only,) = Spec(Source(f"net N {{\n{inputs}  if {text} {{ relu }}\n}}\n", "a.net"), read_import).diagnostics
+    assert only.code == "operator-types"
+    assert only.at is not None
+    assert only.at.text == text
+
+
+def test_what_may_be_absent_is_asked_for_by_operators() -> None:
+    text = """
+block Attend(mask=none, other=none, act=none) {
+  seen = mask or other
+  if seen { attention(2, mask=seen) } else { attention(2) }
+  if act != none and act == relu { act }
+}
+net N {
+  input x [L, 4]
+  input keep [L] bool
+  x -> Attend -> Attend(keep) -> Attend(other=keep, act=relu)
+}
+"""
+    net = Spec(Source(text, "a.net"), read_import).net("N")
+    assert not net.diagnostics
+    assert agree(net, 0, onnx=False)
 
 
 def test_sizes_fit_a_tensor() -> None:

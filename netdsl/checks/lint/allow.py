@@ -30,9 +30,10 @@ def silenced(module: Module, found: Iterable[Diagnostic], known: Iterable[str]) 
     silences nothing. `known`: the codes that there are."""
     allowances = list(_allowances(module))
     idle = set(allowances)
+    at_lines = _at_lines(allowances)
     broken = False
     for diagnostic in found:
-        by = [a for a in allowances if _covers(a, diagnostic, module)]
+        by = _covering(at_lines, diagnostic, module)
         idle.difference_update(by)
         broken = broken or diagnostic.severity == "error"
         if not by:
@@ -49,14 +50,26 @@ def silenced(module: Module, found: Iterable[Diagnostic], known: Iterable[str]) 
 
 def unsilenced(found: Iterable[Diagnostic], modules: Iterable[Module]) -> tuple[Diagnostic, ...]:
     """The diagnostics but for the warnings that comments of these files allow; of the comments nothing is said."""
-    allowances = [(a, module) for module in dict.fromkeys(modules) for a in _allowances(module)]
-    return tuple(d for d in found if not any(_covers(a, d, module) for a, module in allowances))
+    allowances = [(_at_lines(_allowances(module)), module) for module in dict.fromkeys(modules)]
+    return tuple(d for d in found if not any(_covering(at_lines, d, module) for at_lines, module in allowances))
 
 
-def _covers(allowance: Allowance, found: Diagnostic, module: Module) -> bool:
+AtLines = dict[tuple[str, int], list[Allowance]]
+"""Allowances by their code and the line they refer to."""
+
+
+def _at_lines(allowances: Iterable[Allowance]) -> AtLines:
+    found: AtLines = {}
+    for allowance in allowances:
+        found.setdefault((allowance.code, allowance.line), []).append(allowance)
+    return found
+
+
+def _covering(allowances: AtLines, found: Diagnostic, module: Module) -> list[Allowance]:
+    """The allowances of a file that silence a diagnostic."""
     at = found.at
-    own = found.severity == "warning" and at is not None and at.source is module.source
-    return own and found.code == allowance.code and at is not None and at.line == allowance.line
+    own = allowances and found.severity == "warning" and at is not None and at.source is module.source
+    return allowances.get((found.code, at.line), []) if own and at is not None else []
 
 
 def _idle(allowance: Allowance, known: Iterable[str]) -> Diagnostic:
@@ -70,14 +83,23 @@ def _idle(allowance: Allowance, known: Iterable[str]) -> Diagnostic:
 
 def _allowances(module: Module) -> Iterator[Allowance]:
     """The comments of a file that allow something; one on a line of its own refers to the next statement."""
-    source = module.source
-    for comment in module.file.comments:
-        match = _FORM.match(comment.text)
-        if match is None:
-            continue
-        line = source.position(comment.at.start)[0]
+    place = module.source.position
+    matched = [(c, m) for c in module.file.comments if (m := _FORM.match(c.text)) is not None]
+    meant = _next_statements(module) if matched else {}
+    for comment, match in matched:
+        line = place(comment.at.start)[0]
+        yield Allowance(match["code"], (match["reason"] or "").strip(), meant.get(line, line), module.place(comment.at))
+
+
+def _next_statements(module: Module) -> dict[int, int]:
+    """The line of the next statement, by that of each comment on a line of its own. From the last one on: each leads to
+    the one below it."""
+    source, found = module.source, dict[int, int]()
+    for comment in reversed(module.file.comments):
         if comment.own_line:
+            above = line = source.position(comment.at.start)[0]
             line += 1
             while line < len(source.line_starts) and source.line(line).lstrip(" \t")[:1] in ("", "#"):
-                line += 1
-        yield Allowance(match["code"], (match["reason"] or "").strip(), line, module.place(comment.at))
+                line = found.get(line, line + 1)
+            found[above] = line
+    return found

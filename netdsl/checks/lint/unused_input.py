@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from netdsl.checks.lint.subject import File, warning
 from netdsl.diagnostics.diagnostic import Diagnostic
-from netdsl.ir.model import Definition, Value
+from netdsl.ir.model import Definition
 from netdsl.syntax import ast
 
 
@@ -16,9 +17,11 @@ def check(file: File) -> Iterator[Diagnostic]:
     for main in file.flow.mains:
         if file.owns(main.place):
             ends = file.flow.definitions[main]
-            for value, readers, same in zip(main.inputs, ends.readers, ends.same, strict=True):
+            used = [bool(readers or same) for readers, same in zip(ends.readers, ends.same, strict=True)]
+            lengths = frozenset[str]() if all(used) else _lengths(main)
+            for value, reads in zip(main.inputs, used, strict=True):
                 known = main.place.span.start, value.name
-                read[known] = read.get(known, False) or bool(readers or same) or _sizes_others(main, value)
+                read[known] = read.get(known, False) or reads or not lengths.isdisjoint(value.type.names)
     for block, _ in file.blocks:
         if isinstance(block.body, ast.Body):
             for node in block.body.statements:
@@ -27,8 +30,8 @@ def check(file: File) -> Iterator[Diagnostic]:
                     yield warning("unused-input", message, file.module.place(node.name.at))
 
 
-def _sizes_others(main: Definition, value: Value) -> bool:
-    """Whether the input says how long other values are, by a size that no other input has."""
-    others = frozenset[str]().union(*(v.type.names for v in main.inputs if v is not value))
-    own = value.type.names - others
-    return any(own & out.type.names for step in main.steps for out in step.outs)
+def _lengths(main: Definition) -> frozenset[str]:
+    """The named sizes that a single input has, and values inside of the net: it says how long those are."""
+    inputs = Counter(name for value in main.inputs for name in value.type.names)
+    inside = frozenset[str]().union(*(out.type.names for step in main.steps for out in step.outs))
+    return frozenset(name for name in inside if inputs[name] == 1)
