@@ -27,3 +27,17 @@ def test_operations_of_groups(groups: int, kernel: int) -> None:
 def test_a_norm_behind_weights_that_are_computed(kind: str, layer: str) -> None:
     """It is folded into plain weights alone."""
     assert agree(net(f"{layer.format(kind)} -> bn -> relu"), 0)
+
+
+@pytest.mark.parametrize(
+    ("layer", "nodes"),
+    [
+        ("conv(4, 3)", ["Conv"]),
+        ("conv(4, 3, padding=0, padding_mode=circular)", ["Conv"]),
+        ("conv(4, 3, padding_mode=reflect)", ["Pad", "Conv"]),
+    ],
+)
+def test_only_margins_that_a_convolution_cannot_make_are_made_before_it(layer: str, nodes: list[str]) -> None:
+    found = net(layer)
+    weights = {k: v.numpy() for k, v in found.module(0).state_dict().items()}
+    assert [n.op_type for n in found.onnx(weights).graph.node] == nodes

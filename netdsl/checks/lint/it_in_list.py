@@ -10,7 +10,7 @@ from netdsl.syntax import ast
 
 
 def check(file: File) -> Iterator[Diagnostic]:
-    """`[it]` and `[*skips, it]`; beside other layers, as in `[it, relu]`, `it` is one more of them."""
+    """`[it]`, `[*skips, it]` and `skips + [it]`; beside other layers, as in `[it, relu]`, `it` is one more of them."""
     for block, _ in file.blocks:
         for node in ast.walk(block.body):
             kept = _kept(node)
@@ -22,8 +22,15 @@ def check(file: File) -> Iterator[Diagnostic]:
 
 def _kept(node: ast.Node) -> ast.Name | None:
     """The `it` of a named list that holds nothing else but what other lists hold."""
-    if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.ListExpr | ast.TupleExpr)):
+    if not isinstance(node, ast.Assign):
         return None
-    plain = [item for item in node.value.items if not isinstance(item, ast.Splat)]
+    plain = [item for item in _items(node.value) if not isinstance(item, ast.Splat)]
     found = next((item for item in plain if isinstance(item, ast.Name) and item.id == "it"), None)
     return found if len(plain) == 1 else None
+
+
+def _items(node: ast.Node) -> list[ast.Node]:
+    """The items that are written in a list, or in the lists of a sum such as `skips + [it]`."""
+    if isinstance(node, ast.Binary) and set(node.ops) == {"+"}:
+        return [item for term in (node.first, *node.rest) for item in _items(term)]
+    return list(node.items) if isinstance(node, ast.ListExpr | ast.TupleExpr) else []
