@@ -89,9 +89,6 @@ def _targets(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     if isinstance(loss, DiceCe) and recipe.data.sure and recipe.data.task != "mask":
         message = f"`dice_ce` is for masks, `{component_name(recipe.data)}` has none"
         yield _say("error", "hard-loss", message, places.at("loss", "data"))
-    if loss.class_weights and not any(loss.class_weights):
-        message = f"every class has the weight 0 in `loss.{loss.balances}`: nothing is learnt"
-        yield _say("error", "bad-value", message, places.at(f"loss.{loss.balances}"))
     if isinstance(loss, CrossEntropy | Bce) and loss.label_smoothing > 0.5:
         yield _say(
             "warning",
@@ -106,6 +103,13 @@ def _targets(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     if recipe.label_noise and recipe.data.task != "classes":
         message = f"`label_noise` replaces classes, and `{component_name(recipe.data)}` has none for a sample"
         yield _say("error", "not-supported", message, places.at("label_noise"))
+
+
+def _weights(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    given, path = recipe.loss.class_weights, f"loss.{recipe.loss.balances}"
+    if given and not any(given):
+        message = f"every class has the weight 0 in `{path}`: nothing is learnt"
+        yield _say("error", "bad-value", message, places.at(path))
 
 
 def _mixing(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
@@ -310,7 +314,7 @@ def _contrastive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 
 RULES = (
-    _time, _schedule, _targets, _mixing, _selection, _optimizer, _augmentation, _imbalance, _folds, _distillation,
+    _time, _schedule, _targets, _weights, _mixing, _selection, _optimizer, _augmentation, _imbalance, _folds, _distillation,
     *DATA_RULES, _sharding, _unfreezing, _progressive, _contrastive,
 )  # fmt: skip
 """The rules of a recipe on its own; what it asks of a net is in `netdsl.planning`."""

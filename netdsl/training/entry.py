@@ -27,7 +27,7 @@ from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.environment import environment
 from netdsl.training.checkpoints.lock import going_on, owned
 from netdsl.training.checkpoints.resume import advice, resume
-from netdsl.training.checkpoints.run_dir import About
+from netdsl.training.checkpoints.run_dir import About, Log
 from netdsl.training.data.dataset import DataSet
 from netdsl.training.data.prefetch import deaths_in_words
 from netdsl.training.data.ragged import check_batches
@@ -236,10 +236,8 @@ def _run(request: Request, loop: Trainer, folder: Path, say: Show) -> None:
     first = loop.ranks.first
     progress = _progress(request, loop)
     log = open_log(folder, loop.state.step) if first else None
-    if log is not None and log.damaged:
-        say(f"  {files.LOG} was damaged: left out {_listed(log.damaged)}")
-    if log is not None and log.lost and loop.state.step * 100 >= loop.total:  # before, nothing need be logged
-        say(f"  {files.LOG} has nothing of the first {loop.state.step:,} steps: curves begin at the next")
+    if log is not None:
+        _say_losses(log, loop, say)
     boards = _boards(request, folder, loop.state.step) if first else []
 
     def watch(what: str, numbers: dict[str, Any]) -> None:
@@ -269,6 +267,14 @@ def _progress(request: Request, loop: Trainer) -> Progress | Live:
     if display is not None:
         return Live(request.net.name, loop.total, loop.state.step, display)
     return Progress(loop.total, loop.state.step, silent, used_on(loop.device))
+
+
+def _say_losses(log: Log, loop: Trainer, say: Show) -> None:
+    """What is left out of a log that is continued."""
+    if log.damaged:
+        say(f"  {files.LOG} was damaged: left out {_listed(log.damaged)}")
+    if log.lost and loop.state.step * 100 >= loop.total:  # before, nothing need be logged
+        say(f"  {files.LOG} has nothing of the first {loop.state.step:,} steps: curves begin at the next")
 
 
 def _listed(lines: tuple[int, ...]) -> str:

@@ -32,7 +32,7 @@ from replay import Replay
 AREAS: dict[str, tuple[list[str], list[str], int | None]] = {
     "sizes": (["sizes"], ["tests/sizes"], None),
     "elaborate": (["elaborate"], ["tests/language", "tests/ops/test_op_errors.py", "tests/zoo/test_zoo.py"], 150),
-    "conv": (["ops/conv"], ["tests/ops", "tests/language/test_laws.py"], 150),
+    "conv": (["ops/conv"], ["tests/ops", "tests/language/test_laws.py", "tests/language/test_positions.py"], 150),
     "printer": (["backends/torch"], ["tests/torch", "tests/language/test_laws.py"], 150),
     "weights": (["weights"], ["tests/weights"], 60),
     "recipes": (["recipe/checks", "checks/recipes"], ["tests/recipes"], 150),
