@@ -25,8 +25,8 @@ from netdsl.elaborate.arithmetic import (
     check_term,
     compare,
     is_mask,
+    joined,
     truth,
-    two_masks,
     unary,
 )
 from netdsl.elaborate.declared import Declared
@@ -314,18 +314,12 @@ class Evaluator:
 
     def _logic(self, node: ast.Binary, value: Any, env: Env) -> Any:
         """Python's `and` and `or`: the first value that decides, else the last."""
-        before = node.first
+        before, op = node.first, node.ops[0]
         for written in node.rest:
             true = value if isinstance(value, bool) else truth(value, env.place(before))
-            decided = true == (node.ops[0] == "or")
-            if decided and not is_mask(value):
+            if true == (op == "or") and not is_mask(value):
                 return value
-            following = self.evaluate(written, env)
-            if is_mask(value) and is_mask(following):
-                raise two_masks(node.ops[0], env.place(node))
-            if decided:
-                return value
-            before, value = written, following
+            before, value = written, joined(op, value, self.evaluate(written, env), env.place(node))
         return value
 
     def _compare(self, node: ast.Compare, env: Env) -> bool:

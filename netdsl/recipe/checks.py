@@ -314,7 +314,7 @@ def _contrastive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 
 RULES = (
-    _time, _schedule, _targets, _weights, _mixing, _selection, _optimizer, _augmentation, _imbalance, _folds, _distillation,
-    *DATA_RULES, _sharding, _unfreezing, _progressive, _contrastive,
+    _time, _schedule, _targets, _weights, _mixing, _selection, _optimizer, _augmentation, _imbalance, _folds,
+    _distillation, *DATA_RULES, _sharding, _unfreezing, _progressive, _contrastive,
 )  # fmt: skip
 """The rules of a recipe on its own; what it asks of a net is in `netdsl.planning`."""
