@@ -13,6 +13,17 @@ from netdsl.syntax import ast
 
 def check(file: File) -> Iterator[Diagnostic]:
     """Each input of the file that is read in no net that declares it."""
+    read = _read(file)
+    for block, _ in file.blocks:
+        if isinstance(block.body, ast.Body):
+            for node in block.body.statements:
+                if isinstance(node, ast.Input) and not read.get((block.at.start, node.name.id), True):
+                    message = f"nothing reads the input `{node.name.id}`"
+                    yield warning("unused-input", message, file.module.place(node.name.at))
+
+
+def _read(file: File) -> dict[tuple[int, str], bool]:
+    """Whether some net reads an input, by where its block begins and its name."""
     read: dict[tuple[int, str], bool] = {}
     for main in file.flow.mains:
         if file.owns(main.place):
@@ -22,12 +33,7 @@ def check(file: File) -> Iterator[Diagnostic]:
             for value, reads in zip(main.inputs, used, strict=True):
                 known = main.place.span.start, value.name
                 read[known] = read.get(known, False) or reads or not lengths.isdisjoint(value.type.names)
-    for block, _ in file.blocks:
-        if isinstance(block.body, ast.Body):
-            for node in block.body.statements:
-                if isinstance(node, ast.Input) and not read.get((block.at.start, node.name.id), True):
-                    message = f"nothing reads the input `{node.name.id}`"
-                    yield warning("unused-input", message, file.module.place(node.name.at))
+    return read
 
 
 def _lengths(main: Definition) -> frozenset[str]:
