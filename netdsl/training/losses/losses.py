@@ -26,7 +26,7 @@ class Terms(Struct, frozen=True, eq=False):
 
     def over(self, total: Tensor) -> Tensor:
         """The share of these samples in the mean of a batch whose counts add up to `total` [T]; 0 where nothing
-        counts, and so is its gradient: nothing is divided by 0 on the way back either."""
+        counts, and so is its gradient."""
         counts = total > 0
         return (self.loss.sum(1) * counts / torch.where(counts, total, 1)).sum()
 
