@@ -288,14 +288,15 @@ def feature_axis(x: TensorType) -> int:
     return x.rank - 1 if x.rank <= 2 else 0
 
 
-def known(size: Dim, what: str, *, operand: int = 0) -> int:
+def known(size: Dim, what: str, *, operand: int = 0, hint: str = "") -> int:
     """A size that weights depend on, which must be a number. Raises OpError for a symbolic one."""
     if isinstance(size, int):
         return size
     raise OpError(
         f"{what} must be a number to size the weights, found `{size}`",
         operand=operand,
-        hint="weights cannot depend on the image: average over it (`gap`), or fix the size with "
+        hint=hint
+        or "weights cannot depend on the image: average over it (`gap`), or fix the size with "
         f"`--size {min(map(str, _names(size)))}=...`",
         code="symbolic-weight",
     )

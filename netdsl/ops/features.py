@@ -54,7 +54,13 @@ def first_or_last(x: TensorType, axis: int | None) -> int:
 
 def feature_size(x: TensorType, axis: int | None = None) -> int:
     """The number of features, which must be known to size weights."""
-    return known(x.shape[features_at(x, axis)], "the number of features")
+    at = features_at(x, axis)
+    last = x.shape[-1]
+    is_other = axis is None and at < x.rank - 1 and isinstance(last, int)
+    hint = (
+        f"`axis={x.rank - 1}` takes the last axis, of size {last}, as windows of an image have it" if is_other else ""
+    )
+    return known(x.shape[at], "the number of features", hint=hint)
 
 
 def number_for(x: TensorType, value: float, kind: str, argument: str = "value") -> int | float:

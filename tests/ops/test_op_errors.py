@@ -26,6 +26,10 @@ REFUSED = [
     ("conv(8, 3, weight_standardization=true)", "[3, 8]", "argument-conflict", "weight_standardization", None),
     ("conv(8, (3, 3, 3))", "[3, 8, 8]", "argument-value", "kernel_size", None),
     ("groupnorm(3)", "[8, 4, 4]", "indivisible", "num_groups", r"groupnorm\(2\)"),
+    ("window_bias(2, (2, 4), shift=(1, 4))", "[4, 6, 8]", "argument-value", "shift", None),
+    ("window_bias(2, (2, 4))", "[4, 6, 6]", "indivisible", "size", None),
+    ("blurpool((3, 3, 3))", "[3, 8, 8]", "argument-value", "kernel_size", None),
+    ("blurpool((3, 9))", "[3, 8, 4]", "kernel-too-large", "kernel_size", None),
     ("maxpool(2, padding=2)", "[3, 8, 8]", "argument-value", "padding", None),
     ("maxpool(3)", "[3, 2, 8]", "kernel-too-large", "kernel_size", None),
     ("lrn(4)", "[8, 4, 4]", "argument-value", "size", None),
@@ -192,3 +196,10 @@ def test_an_op_without_inputs_is_blamed_at_its_argument() -> None:
     text = "net N {\n  input x [3, H, W]\n  x -> gap\n  p = param((H, 3))\n  p -> reduce_mean(axis=0)\n}\n"
     (found,) = Spec(Source(text, "n.net"), read_import).diagnostics
     assert found.code == "symbolic-weight"
+
+
+def test_a_norm_over_windows_of_an_open_size_is_told_its_axis() -> None:
+    text = "net N {\n  input x [8, H, W]\n  windows(2) -> layernorm\n}\n"
+    (found,) = Spec(Source(text, "n.net"), read_import).diagnostics
+    assert found.code == "symbolic-weight"
+    assert "`axis=2`" in str(found.hint)

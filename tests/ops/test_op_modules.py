@@ -77,20 +77,26 @@ def test_windows_and_back() -> None:
     close(back(windows), x)
 
 
-@pytest.mark.parametrize("shift", [0, 1, 2])
-def test_window_bias(shift: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "shift"),
+    [((3, 3), (s, s)) for s in (0, 1, 2)] + [((2, 3), (0, 0)), ((2, 3), (1, 2)), ((3, 1), (2, 0)), ((6, 3), (0, 1))],
+)
+def test_window_bias(size: tuple[int, int], shift: tuple[int, int]) -> None:
     """A bias by offset, and -100 between positions whose places in the image before the roll were far apart."""
-    module, (x,) = made(f"window_bias(2, 3, shift={shift})", "[4, 6, 9]")
+    said = f"{size[0]}, shift={shift[0]}" if size == (3, 3) else f"{size}, shift={shift}"
+    module, (x,) = made(f"window_bias(2, {said})", "[4, 6, 9]")
     table, bias = module.layer.relative_position_bias_table, module(x)
-    cells = [(i, j) for i in range(3) for j in range(3)]
-    for index in range(6 if shift else 1):
-        top, left = 3 * (index // 3), 3 * (index % 3)
+    (rows, columns), moved = size, any(shift)
+    cells = [(i, j) for i in range(rows) for j in range(columns)]
+    assert bias.shape[1:-3] == ((54 // len(cells),) if moved else ())
+    for index in range(54 // len(cells) if moved else 1):
+        top, left = rows * (index // (9 // columns)), columns * (index % (9 // columns))
         for a, (i, j) in enumerate(cells):
             for b, (k, m) in enumerate(cells):
-                before = [((top + r + shift) % 6, (left + c + shift) % 9) for r, c in ((i, j), (k, m))]
-                near = abs(before[0][0] - before[1][0]) < 3 and abs(before[0][1] - before[1][1]) < 3
-                want = table[(i - k + 2) * 5 + j - m + 2] - (0 if near or not shift else 100)
-                got = bias[0, index, :, a, b] if shift else bias[0, :, a, b]
+                before = [((top + r + shift[0]) % 6, (left + c + shift[1]) % 9) for r, c in ((i, j), (k, m))]
+                near = abs(before[0][0] - before[1][0]) < rows and abs(before[0][1] - before[1][1]) < columns
+                want = table[(i - k + rows - 1) * (2 * columns - 1) + j - m + columns - 1] - (0 if near else 100)
+                got = bias[0, index, :, a, b] if moved else bias[0, :, a, b]
                 close(got, want)
 
 

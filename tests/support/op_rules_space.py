@@ -133,8 +133,7 @@ def subsample(op: Any, w: Weights, x: Tensor) -> Tensor:
 
 @rule("blurpool")
 def blurpool(op: Any, w: Weights, x: Tensor) -> Tensor:
-    k = op.kernel_size
-    x = padded_by(x, [(0, 0), *[((k - 1) // 2, k // 2)] * (x.ndim - 2)], "reflect")
+    x = padded_by(x, [(0, 0), *(((k - 1) // 2, k // 2) for k in op.kernel_size)], "reflect")
     conv = (F.conv1d, F.conv2d, F.conv3d)[x.ndim - 3]
     return conv(x, w["weight"], None, op.stride, 0, 1, x.shape[1])
 

@@ -199,17 +199,18 @@ def unwindows(op: Any, w: Weights, x: Tensor) -> Tensor:
 @rule("window_bias")
 def window_bias(op: Any, w: Weights, x: Tensor) -> Tensor:
     """Swin's: a learnt number by offset, and -100 between the regions that its authors paint in the image."""
-    s, table = op.size, w["relative_position_bias_table"]
-    places = [(i, j) for i in range(s) for j in range(s)]
-    index = [[(a - c + s - 1) * (2 * s - 1) + b - d + s - 1 for c, d in places] for a, b in places]
+    (s, t), shifts, table = two(op.size), two(op.shift), w["relative_position_bias_table"]
+    places = [(i, j) for i in range(s) for j in range(t)]
+    index = [[(a - c + s - 1) * (2 * t - 1) + b - d + t - 1 for c, d in places] for a, b in places]
     bias = table[torch.tensor(index)].permute(2, 0, 1)
-    if not op.shift:
+    if not any(shifts):
         return bias[None]
     painted = torch.zeros(1, 1, *x.shape[2:])
-    cuts = (slice(0, -s), slice(-s, -op.shift), slice(-op.shift, None))
-    for number, (rows, columns) in enumerate((r, c) for r in cuts for c in cuts):
+    ends = [(n, n - side, n - shift) for n, side, shift in zip(x.shape[2:], (s, t), shifts, strict=True)]
+    cuts = [(slice(0, b), slice(b, c), slice(c, a)) for a, b, c in ends]
+    for number, (rows, columns) in enumerate((r, c) for r in cuts[0] for c in cuts[1]):
         painted[:, :, rows, columns] = number
-    region = painted.unfold(2, s, s).unfold(3, s, s).reshape(-1, s * s)
+    region = painted.unfold(2, s, s).unfold(3, t, t).reshape(-1, s * t)
     apart = (region[:, None] != region[:, :, None]) * -100.0
     return (bias + apart[:, None])[None]
 
