@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import ModelProto, NodeProto, numpy_helper
 from safetensors.numpy import load_file, save_file
 
 from netdsl.cli.main import main
@@ -60,3 +64,79 @@ def test_what_cannot_be_compared_is_refused(folder: Path, tmp_path: Path) -> Non
     assert against(folder, tmp_path / "nothing.safetensors") == 2
     save_file({"x": load_file(folder / "model.safetensors")["stem.0.weight"]}, tmp_path / "one.safetensors")
     assert against(folder, tmp_path / "one.safetensors") == 1
+
+
+EDITED = """
+net Edited {
+  input image [3, 8, 8]
+  stem: conv(6, 3) -> relu -> conv(6, 3) -> relu
+  flatten(start=1) -> permute((1, 0))
+  body: repeat 4 { residual { layernorm -> linear(6) -> silu -> linear(6) } }
+  take(0)
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def edited(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A net whose weights are all different, with its file."""
+    path = tmp_path_factory.mktemp("edited")
+    (path / "e.net").write_text(EDITED)
+    words = ["compile", str(path / "e.net"), "-o", str(path), "--emit", "onnx,weights", "--no-verify"]
+    assert main(words) == 0
+    draw = np.random.default_rng(0)
+    state = {
+        k: v + draw.normal(0, 0.3, v.shape).astype(v.dtype) for k, v in load_file(path / "model.safetensors").items()
+    }
+    save_file(state, path / "other.safetensors")
+    assert main([*words, "--weights", str(path / "other.safetensors")]) == 0
+    return path
+
+
+def node(model: ModelProto, path: str) -> NodeProto:
+    (found,) = (n for n in model.graph.node if n.name == path)
+    return found
+
+
+def other_eps(model: ModelProto) -> None:
+    (eps,) = (a for a in node(model, "/body/1/layernorm").attribute if a.name == "epsilon")
+    eps.f = 0.1
+
+
+def no_bias(model: ModelProto) -> None:
+    del node(model, "/stem/2").input[2]
+
+
+def transposed_kernel(model: ModelProto) -> None:
+    (kernel,) = (t for t in model.graph.initializer if t.name == "stem.2.weight")
+    turned = numpy_helper.to_array(kernel).transpose(0, 1, 3, 2)
+    kernel.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(turned), kernel.name))
+
+
+def other_activation(model: ModelProto) -> None:
+    node(model, "/stem/1").op_type = "Elu"
+
+
+def swapped_layers(model: ModelProto) -> None:
+    one, two = node(model, "/body/1/linear2/MatMul"), node(model, "/body/3/linear2/MatMul")
+    one.input[1], two.input[1] = two.input[1], one.input[1]
+
+
+@pytest.mark.parametrize(
+    ("edit", "path"),
+    [
+        (other_eps, "/body/1/layernorm"),
+        (no_bias, "/stem/2"),
+        (transposed_kernel, "/stem/2"),
+        (other_activation, "/stem/1"),
+        (swapped_layers, "/body/1/linear2/MatMul"),
+    ],
+)
+def test_the_first_layer_of_an_edited_graph_is_named(
+    edit: Callable[[ModelProto], None], path: str, edited: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = onnx.load(edited / "model.onnx")
+    edit(model)
+    onnx.save(model, edited / "edited.onnx")
+    assert main(["verify", str(edited / "edited.onnx"), "--against", str(edited / "other.safetensors")]) == 1
+    assert f"part at {path} " in capsys.readouterr().out
