@@ -132,7 +132,8 @@ def units(all_slots: Sequence[Slot]) -> list[Unit]:
             found.append(Unit(place, tuple((role, source) for role, _, source in members)))
         else:
             for role, name, source in members:
-                alone = place if name in ("weight", "bias") and len(members) == 1 else (*place, name)
+                is_whole = not role or (name in ("weight", "bias") and len(members) == 1)
+                alone = place if is_whole else (*place, name)
                 found.append(Unit(alone, ((role, source),)))
     return found
 
