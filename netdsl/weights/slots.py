@@ -129,11 +129,11 @@ def units(all_slots: Sequence[Slot]) -> list[Unit]:
     for place, members in groups.items():
         roles = [role for role, _, _ in members]
         if len(members) > 1 and len(set(roles)) == len(roles):
-            found.append(Unit(place, tuple((role, source) for role, _, source in members)))
+            found.append(Unit(place or ("",), tuple((role, source) for role, _, source in members)))
         else:
             for role, name, source in members:
                 is_whole = not role or (name in ("weight", "bias") and len(members) == 1)
-                alone = place if is_whole else (*place, name)
+                alone = (place if is_whole else (*place, name)) or ("",)
                 found.append(Unit(alone, ((role, source),)))
     return found
 

@@ -98,3 +98,11 @@ def test_what_is_not_of_the_net_stays_as_it_is_in_the_file() -> None:
     assert {a.dtype.name for a in back.values()} == {"float64"}
     assert np.array_equal(back["aux.weight"], state["aux.weight"])
     assert all(np.allclose(back[k], state[k] + 1, atol=1e-6) for k in shapes if k not in kept)
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(4, 3), nn.Linear(4, 3, bias=False), nn.PReLU(4)])
+def test_a_file_of_one_layer_has_no_prefix(layer: nn.Module) -> None:
+    line = "prelu(4)" if isinstance(layer, nn.PReLU) else f"linear(3{'' if layer.bias is not None else ', bias=false'})"
+    found = taken(f"net N {{ input x [4]\n {line} }}", layer.state_dict())
+    assert len(found.state) == len(layer.state_dict())
+    assert not found.found.left_over
