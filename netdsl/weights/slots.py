@@ -125,16 +125,18 @@ def units(all_slots: Sequence[Slot]) -> list[Unit]:
         path = tuple(source_key.split("."))
         place, role = _placed(path)
         groups.setdefault(place, []).append((role, path[-1], source))
-    found: list[Unit] = []
-    for place, members in groups.items():
-        roles = [role for role, _, _ in members]
-        if len(members) > 1 and len(set(roles)) == len(roles):
-            found.append(Unit(place or ("",), tuple((role, source) for role, _, source in members)))
-        else:
-            for role, name, source in members:
-                is_whole = not role or (name in ("weight", "bias") and len(members) == 1)
-                alone = (place if is_whole else (*place, name)) or ("",)
-                found.append(Unit(alone, ((role, source),)))
+    return [unit for place, members in groups.items() for unit in _units_at(place, members)]
+
+
+def _units_at(place: tuple[str, ...], members: Sequence[tuple[str, str, Source]]) -> list[Unit]:
+    """The tensors at a place as one layer, where each has a role of its own, or a layer each."""
+    roles = [role for role, _, _ in members]
+    if len(members) > 1 and len(set(roles)) == len(roles):
+        return [Unit(place or ("",), tuple((role, source) for role, _, source in members))]
+    found = []
+    for role, name, source in members:
+        is_whole = not role or (name in ("weight", "bias") and len(members) == 1)
+        found.append(Unit((place if is_whole else (*place, name)) or ("",), ((role, source),)))
     return found
 
 
