@@ -38,7 +38,7 @@ class Rule:
             if x != y:
                 if self.letters and depth == len(self.node.path) and len(x) == len(y) == 1:
                     return x < y
-                return None if family(x) in self.free else comes_before(x, y)
+                return None if self.free & {family(x), family(y)} else comes_before(x, y)
             depth += 1
         return None
 
