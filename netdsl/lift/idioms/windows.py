@@ -209,7 +209,7 @@ def _biased(net: Net, call: Call) -> list[Call] | None:
     table = _table(mask.weights[""].reshape(-1, heads, size**2, size**2), size, shift, _known(image.type))
     if table is None:
         return None
-    index = np.asarray(relative_index(size), "int64")
+    index = np.asarray(relative_index(size, size), "int64")
     weights = {"relative_position_bias_table": table, "relative_position_index": index}
     bias = net.call(WindowBias(heads, size, shift), image, weights=weights, like=mask)
     made = [*([] if there else cut), bias]
@@ -230,7 +230,7 @@ def _single(net: Net, call: Call) -> list[Call]:
 
 def _table(scores: Any, size: int, shift: int, image: tuple[int, ...] | None) -> Any:
     """A row for each relative position; None for scores that are not made of such."""
-    index = np.asarray(relative_index(size))
+    index = np.asarray(relative_index(size, size))
     rows = scores[0].reshape(len(scores[0]), -1).T
     table = np.zeros(((2 * size - 1) ** 2, scores.shape[1]), "float32")
     table[index] = rows
