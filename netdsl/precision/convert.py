@@ -86,7 +86,8 @@ def _silent() -> Iterator[None]:
 
 
 def write(model: ModelProto, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write a model with the metadata of the file that it was made from."""
+    """Write a model with the metadata of the file that it was made from, and the types of all values."""
+    model = onnx.shape_inference.infer_shapes(model)  # what the quantiser put between nodes has none
     del model.metadata_props[:]
     for key in sorted(metadata):
         model.metadata_props.add(key=key, value=metadata[key])

@@ -91,6 +91,8 @@ def test_int8_is_8_bits_for_each_channel(base: Path, capsys: pytest.CaptureFixtu
     compiled(capsys, base / "run", "--precision", "int8", "-o", tmp_path)
     model = load(tmp_path / "model.int8.onnx")
     weights = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    typed = {v.name for v in (*model.graph.value_info, *model.graph.output)}
+    assert typed >= {name for node in model.graph.node for name in node.output}
     kernels = [a for a in weights.values() if a.dtype == np.int8 and a.ndim > 1]
     assert len(kernels) == 3
     assert max(int(np.abs(k).max()) for k in kernels) <= 64  # 7 bits: sums of two products fit into 16
