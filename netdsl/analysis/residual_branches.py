@@ -55,11 +55,6 @@ def head(program: Program) -> str | None:
     return found[-1] if found else None
 
 
-def last_norms(program: Program) -> tuple[str, ...]:
-    """The gain of the last norm of every residual branch, in order, each once."""
-    return tuple(dict.fromkeys(b.norm for b in branches(program) if b.norm is not None))
-
-
 class _Graph:
     """The calls of a net and what makes each value."""
 
@@ -80,7 +75,7 @@ class _Graph:
         return Branch(link.path, tuple(weights), norms[0] if norms else None, multiplier)
 
     def ending(self, value: str) -> Ending:
-        """What gives a value, looked for backwards through what neither weighs nor normalises."""
+        """Follow a value backwards, past ops without weights or norms, to where it comes from."""
         multipliers: list[str] = []
         while value in self.maker:
             node = self.nodes[self.maker[value]]

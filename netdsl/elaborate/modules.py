@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeGuard, Union
 
 from msgspec import Struct
@@ -25,6 +25,15 @@ class Imported(Struct, frozen=True, eq=False):
 
     module: Module
     name: str
+
+
+def of_kind(
+    declarations: Iterable[ast.Declaration], kind: type[ast.Node], keyword: str | None = None
+) -> Iterator[ast.Node]:
+    """The declarations of a kind, of those that begin with a keyword the ones with this, in order."""
+    for declaration in declarations:
+        if isinstance(declaration, kind) and getattr(declaration, "keyword", keyword) == keyword:
+            yield declaration
 
 
 class Module:
@@ -52,9 +61,7 @@ class Module:
 
     def declared(self, kind: type[ast.Node], keyword: str | None = None) -> Iterator[ast.Node]:
         """The file's own declarations of a kind, in order."""
-        for declaration in self.file.declarations:
-            if isinstance(declaration, kind) and getattr(declaration, "keyword", keyword) == keyword:
-                yield declaration
+        return of_kind(self.file.declarations, kind, keyword)
 
     def below(self) -> dict[str, Module]:
         """Every module that this one needs, by the name it is imported by."""

@@ -139,7 +139,7 @@ class Decomposer:
     def _dominators(
         self, root: Name | None, values: Sequence[Name], entry: Name | None, names: Mapping[Name, str]
     ) -> list[Name]:
-        """What all paths from a root to the last of the values pass; without a root, all paths."""
+        """The values that all paths from a root to the last of the values pass; without a root, all paths."""
         dominator: dict[Name, Name | None] = {}
         depth: dict[Name | None, int] = {None: 0}
         for value in values:
@@ -166,7 +166,7 @@ class Decomposer:
         return [v.name for v in self.made[value].inputs if v.name not in self.sources]
 
     def _above(self, end: Name, entry: Name | None, names: Mapping[Name, str]) -> set[Name]:
-        """What `end` is computed from, up to the roots, and itself."""
+        """The values that `end` is computed from, up to the roots, and itself."""
         found, waiting = {end}, [end]
         while waiting:
             for name in self._reads(waiting.pop(), entry, names):
@@ -239,8 +239,9 @@ class Decomposer:
         return found, names
 
     def _shared(self, groups: Sequence[Sequence[Name]], known: Collection[Name | None]) -> list[Name]:
-        """What has to have a name: computed on the way to several groups of values. Each value belongs to the one that
-        all its readers belong to; where they belong to several, it has a name, and what only it needs belongs to it."""
+        """The values that need a name: computed on the way to several groups of values. Each value belongs to the one
+        that all its readers belong to; where they belong to several, it has a name, and what only it needs belongs to
+        it."""
         inside = self._all_above([e for g in groups for e in g], known)
         owners: dict[int, set[Any]] = {}
         for place, group in enumerate(groups):
@@ -314,9 +315,6 @@ def _meet(
         else:
             b = dominator[b] if b is not None else None
     return a
-
-
-ADDS = ("add",)
 
 
 def _applied(call: Call, branches: list[Term]) -> list[Term]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -102,11 +104,18 @@ def _warn(message: str) -> None:
 def digest(plugin: Plugin) -> str:
     """Of the Python files of a plug-in as they are now, those of modules that are imported later among them: 16
     hexadecimal digits of a SHA-256. Other packages that it imports do not count."""
+    files = [(name, at, str(path)) for name in sorted(packages(plugin)) for at, path in _sources(name)]
+    return _digest(tuple((*file, (about := os.stat(file[2])).st_size, about.st_mtime_ns) for file in files))
+
+
+@lru_cache(maxsize=16)
+def _digest(files: tuple[tuple[str, str, str, int, int], ...]) -> str:
+    """The digest of files: package, position in it, path, size and time. It is kept, for each run that is opened
+    asks."""
     found = sha256()
-    for name in sorted(packages(plugin)):
-        for at, path in _sources(name):
-            content = path.read_bytes()
-            found.update(f"{name} {at} {len(content)}\n".encode() + content)
+    for name, at, path, *_ in files:
+        content = Path(path).read_bytes()
+        found.update(f"{name} {at} {len(content)}\n".encode() + content)
     return found.hexdigest()[:16]
 
 

@@ -109,7 +109,7 @@ def _said(name: str, rows: Sequence[Row]) -> list[str]:
     prefix = f"{name}: " if name else ""
     if len(counted) < 2:
         return [f"{prefix}the net has fewer than two layers: there is no course to follow"]
-    unit = "residual sum" if counted and counted[0].kind == "add" else "layer"
+    unit = _unit(counted)
     lines = [f"{prefix}{_course('the variance', unit, len(counted), [r.found.variance for r in counted])}"]
     theory = rate([r.expected.variance if r.expected else None for r in counted])
     if theory is not None:
@@ -118,6 +118,11 @@ def _said(name: str, rows: Sequence[Row]) -> list[str]:
     if rate(slopes) is not None:
         lines.append(f"{prefix}{_course('backward, the squared gradient', unit, len(counted), slopes)}")
     return lines
+
+
+def _unit(rows: Sequence[Row]) -> str:
+    """A word for the rows that are counted."""
+    return "residual sum" if rows and rows[0].kind == "add" else "layer"
 
 
 def _course(what: str, unit: str, count: int, numbers: Sequence[float | None]) -> str:
@@ -138,7 +143,7 @@ def _plots(rows: dict[str, list[Row]]) -> list[Plot]:
     unit = "layer"
     for name, every in rows.items():
         found = followed(every)
-        unit = "residual sum" if found and found[0].kind == "add" else "layer"
+        unit = _unit(found)
         label = name if len(rows) > 1 else "measured"
         forward[label] = tuple((i, r.found.variance) for i, r in enumerate(found, 1))
         expected = tuple((i, r.expected.variance) for i, r in enumerate(found, 1) if r.expected is not None)

@@ -216,10 +216,6 @@ class Recipe(Struct, frozen=True, kw_only=True):
         return self.steps if self.steps is not None else (self.epochs or DEFAULT_EPOCHS) * per_epoch
 
     @property
-    def has_end(self) -> bool:
-        return self.epochs is not None or self.steps is not None
-
-    @property
     def evaluated(self) -> Finals:
         """The weights that are evaluated at the end: `final`, else the best where training may stop early."""
         return self.final or (Last() if self.stop is None else Best())

@@ -93,8 +93,8 @@ class Axis(Struct, frozen=True):
         return self.start + (value - low) / (high - low or 1.0) * (self.end - self.start)
 
 
-def draw(chart: Chart, alone: bool = False, empty: str = "nothing is measured yet") -> str:
-    """A chart as SVG; `alone`: as a file of its own. Without a mark it says so, as `empty`."""
+def draw(chart: Chart, alone: bool = False) -> str:
+    """A chart as SVG; `alone`: as a file of its own. Without a mark it says so."""
     top, legend = _legend(chart)
     height = HEIGHT + top - TOP
     space = ' xmlns="http://www.w3.org/2000/svg"' if alone else ""
@@ -105,7 +105,7 @@ def draw(chart: Chart, alone: bool = False, empty: str = "nothing is measured ye
     if any(s.marks for s in chart.series):
         parts += [*_body(chart, top, float(height - BOTTOM)), *legend]
     else:
-        parts.append(f'<text x="{WIDTH / 2}" y="{height / 2}" text-anchor="middle">{escape(empty)}</text>')
+        parts.append(f'<text x="{WIDTH / 2}" y="{height / 2}" text-anchor="middle">nothing is measured yet</text>')
     return "".join([*parts, "</svg>"])
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Sequence
 from typing import Any
 
 from netdsl.weights.match import Matching
 from netdsl.weights.unwrap import WeightsError
-
-Pairs = Sequence[tuple[str, str]]
 
 HEAD = """\
 # Which tensor of the file is which of the net: "key of the net" = "key of the file".

@@ -10,7 +10,7 @@ from msgspec import Struct
 from netdsl.checks.lint.flow import Flow
 from netdsl.checks.lint.names import Names, names_of
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, diagnostic
-from netdsl.elaborate.modules import Module
+from netdsl.elaborate.modules import Module, of_kind
 from netdsl.ir.model import Program
 from netdsl.recipe.places import Places
 from netdsl.recipe.schema import Recipe
@@ -31,9 +31,7 @@ class File:
 
     def declared(self, kind: type[ast.Node], keyword: str | None = None) -> Iterator[ast.Node]:
         """The declarations of a kind that are looked at, in order."""
-        for declaration in self.declarations:
-            if isinstance(declaration, kind) and getattr(declaration, "keyword", keyword) == keyword:
-                yield declaration
+        return of_kind(self.declarations, kind, keyword)
 
     def owns(self, place: Place) -> bool:
         """Whether a place stands in this file: what it imports is checked on its own."""

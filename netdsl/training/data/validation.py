@@ -17,10 +17,6 @@ NO_VOID = ("classes",)
 """Tasks whose targets are all known; in the others a negative class means that a place does not count."""
 
 
-MIXED = ("classes", "distributions", "labels", "numbers")
-"""Tasks whose targets can be mixed."""
-
-
 def check_sound(data: DataSet) -> None:
     """Raise DataError for a data set that is empty, at odds with itself, or holds what is no number."""
     for split, purpose in ((data.train, "train"), (data.test, "test")):
