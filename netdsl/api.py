@@ -237,7 +237,7 @@ class Net(pipeline.Net):
     def plan(
         self, recipe: str | None = None, *, samples: int | None = None, settings: Mapping[str, str] | None = None
     ) -> Plan:
-        """What a recipe will do before it is done, as `netdsl recipe` shows it: steps, rates, groups, cost.
+        """Plan what a recipe will do, without doing it, as `netdsl recipe` shows it: steps, rates, groups, cost.
 
         `recipe`: one of the spec's, `SPEC:NAME` of another spec, or `"none"` for the defaults; without it, the spec's
         own. `samples`: of the training split, where the data are not here; `settings`: fields of the recipe by path,

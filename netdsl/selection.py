@@ -37,7 +37,8 @@ def select(
     arguments: Mapping[str, Any] | None = None,
     sizes: Mapping[str, int] | None = None,
 ) -> Selection:
-    """What a spec, the name of a net or a recipe in it, and a recipe (`A2`, `resnet:A2`, `none`) mean together.
+    """Select the net and the recipe that a spec, the name of either in it, and a recipe (`A2`, `resnet:A2`, `none`)
+    mean together.
 
     `settings` are fields of the recipe by path, as text; `arguments` and `sizes` are the net's.
     """
@@ -58,7 +59,7 @@ def select(
 
 
 def _between(net: Net, resolved: Resolved) -> tuple[Diagnostic, ...]:
-    """What does not fit between a net and a recipe, where both are right alone, or is hardly meant."""
+    """Report what does not fit between a net and a recipe, where both are right alone, or is hardly meant."""
     recipe, places = resolved.recipe, resolved.places
     if recipe is None or net.program is None:
         return ()

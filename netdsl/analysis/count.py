@@ -112,7 +112,8 @@ def _is_tensor(layer: Layer) -> bool:
 
 
 def totals(definition: Definition, memo: Memo | None = None) -> Totals:
-    """What a definition amounts to. `memo` keeps what was counted for the definitions inside."""
+    """Count a definition: parameters, buffers, MACs, activations, residual links. `memo` keeps what was counted for the
+    definitions inside."""
     memo = {} if memo is None else memo
     if definition not in memo:
         total = Totals()
@@ -125,7 +126,7 @@ def totals(definition: Definition, memo: Memo | None = None) -> Totals:
 
 
 def layer_totals(layer: Layer, memo: Memo) -> Totals:
-    """What a layer owns: parameters and buffers."""
+    """The parameters and buffers of a layer."""
     if isinstance(layer.callee, Definition):
         inner = totals(layer.callee, memo)
         return Totals(inner.params, inner.param_tensors, inner.buffers, inner.buffer_tensors)
@@ -135,7 +136,7 @@ def layer_totals(layer: Layer, memo: Memo) -> Totals:
 
 
 def step_totals(step: Step, memo: Memo) -> Totals:
-    """What one call costs: multiply-accumulates, activations, residual links."""
+    """The cost of one call: multiply-accumulates, activations, residual links."""
     if isinstance(step.callee, Definition):
         inner = totals(step.callee, memo)
         cost = Totals(

@@ -177,7 +177,7 @@ def _in_place(reach: Reach, out: TensorType) -> Reach:
 
 
 def _called(reach: Reach, inputs: list[Reach]) -> Reach:
-    """What the caller's value depends on, from what the definition's output does."""
+    """The reach of the caller's value, from that of the definition's output."""
     parts = []
     for i, bounds in reach.bounds:
         given = inputs[i]

@@ -56,7 +56,7 @@ def _check_names(condition: ast.Expr, env: Env) -> None:
 
 
 def facts(program: Program) -> dict[str, Any]:
-    """What can be expected of a net, by name; the named sizes of its inputs stand for themselves."""
+    """The facts of a net that `expect` can name; the named sizes of its inputs stand for themselves."""
     main = program.main
     totals = count.totals(main)
     outputs = [o for o in main.outputs if not o.training]

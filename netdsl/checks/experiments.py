@@ -148,7 +148,7 @@ def _measures(node: ast.Experiment) -> Iterator[ast.Name]:
 
 
 def _shown(entry: ast.Entry) -> Iterator[ast.Name]:
-    """What an entry shows: measures, and along the axes of a plot also what varies."""
+    """The names that an entry shows: measures, and along the axes of a plot also what varies."""
     if isinstance(entry, ast.Measure):
         yield from entry.paths
     elif isinstance(entry, ast.Comparison):

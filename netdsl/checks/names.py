@@ -66,7 +66,8 @@ def _is_reached(declaration: ast.Block, elaborator: Elaborator) -> bool:
 
 
 def _unreported(module: Module, declaration: ast.Block, mistaken: list[int], reached: bool) -> list[Diagnostic]:
-    """What means nothing in a block: in its statements with a mistake, or everywhere where no net has reached it."""
+    """Report names without a meaning in a block: in its statements with a mistake, or everywhere where no net has
+    reached it."""
     nodes = list(_broken(declaration, mistaken)) if reached else [declaration]
     if not nodes:
         return []

@@ -122,7 +122,7 @@ def _all(args: argparse.Namespace) -> Iterator[Checked]:
 
 
 def _key(found: Diagnostic) -> tuple[str, str, int, str]:
-    """What tells one mistake from another: a file that several others import is reported once."""
+    """A key that tells one mistake from another: a file that several others import is reported once."""
     at = found.at
     return found.code, os.path.normpath(at.source.name) if at else "", at.span.start if at else 0, found.message
 
@@ -221,7 +221,7 @@ def _print_text(found: list[Checked]) -> None:
 
 
 def _counts(found: list[Checked]) -> Iterator[str]:
-    """What the last line counts: mistakes, or all that was checked; and warnings."""
+    """The counts of the last line: mistakes, or all that was checked; and warnings."""
     errors, warnings = sum(c.errors for c in found), sum(c.warnings for c in found)
     lengths = [(len(c.nets), len(c.recipes), len(c.experiments)) for c in found]
     counts = zip(map(sum, zip(*lengths, strict=True)), ("net", "recipe", "experiment"), strict=True)

@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _kinds(emit: str) -> list[str]:
-    """What is to be written. Raises Failure."""
+    """The kinds of files to write. Raises Failure for an unknown one."""
     kinds = [k.strip() for k in emit.split(",") if k.strip()]
     unknown = [k for k in kinds if k not in EMITTERS]
     if unknown or not kinds:
@@ -174,7 +174,7 @@ class Build:
         return export_onnx(self.net, path, weights, metadata=notes, **options)
 
     def _notes(self) -> dict[str, Any]:
-        """What the ONNX file of a run says of its data."""
+        """The metadata on data that the ONNX file of a run has."""
         run = self.subject.run
         if self.repository is not None:
             return self._repository_notes(self.repository)

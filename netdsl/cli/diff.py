@@ -182,7 +182,7 @@ def _recipes(before: Target, after: Target, a: str | None, b: str | None, args: 
 
 
 def _titles(before: Target, after: Target, a: str, b: str) -> tuple[str, str]:
-    """What both sides are called: by their names alone where these differ."""
+    """Titles for both sides: by their names alone where these differ."""
     if a != b:
         return a, b
     return f"{before.title}:{a}", f"{after.title}:{b}"

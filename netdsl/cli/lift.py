@@ -77,7 +77,7 @@ def _lifted(args: argparse.Namespace) -> Lift:
 
 
 def _report(found: Lift, args: argparse.Namespace) -> None:
-    """What was lifted, on the error stream, so that the spec alone is printed."""
+    """Report what was lifted, on the error stream, so that the spec alone is printed."""
     lines = len(found.text.splitlines())
     worst = max(c.difference for c in found.proof)
     places = [p for p in (args.output, args.weights) if p]

@@ -214,7 +214,7 @@ def _message(text: str, hint: str | None = None) -> str:
 
 
 def os_message(error: OSError) -> str:
-    """What the system refused, in one line."""
+    """The message of the system's error, in one line, with the file's name."""
     reason = error.strerror or str(error)
     return f"{error.filename}: {reason}" if error.filename else reason
 
@@ -256,7 +256,7 @@ def _is_missing(module: str) -> bool:
 
 
 def _unforeseen(error: Exception) -> int:
-    """What no part of the compiler has foreseen: too little memory, or a bug."""
+    """Report an error that no part of the compiler has foreseen: too little memory, or a bug."""
     if is_out_of_memory(error):
         from netdsl.render.diagnostics import render_all
 

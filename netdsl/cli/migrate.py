@@ -50,7 +50,7 @@ def _errors(source: Source) -> tuple[Spec, tuple[Diagnostic, ...]]:
 
 
 def _moved(spec: Spec) -> tuple[Diagnostic, ...]:
-    """What is computed elsewhere today, in a spec whose diagnostics were asked for."""
+    """Hints for expressions that version 2 evaluates elsewhere, in a spec whose diagnostics were asked for."""
     return moved(at for at in spec.elaborator.computed if at.source is spec.source)
 
 

@@ -107,7 +107,7 @@ def write_smaller(
 
 
 def remark(found: Smaller) -> str:
-    """What the list of written files says of it."""
+    """The remark on a smaller file in the list of written files."""
     from netdsl.recipe.metrics import said, title
 
     loss = found.loss
@@ -120,7 +120,7 @@ def remark(found: Smaller) -> str:
 
 
 def lines(found: Smaller) -> list[str]:
-    """What is said below the list of written files: layers in float, and what each of them loses alone."""
+    """The lines below the list of written files: layers in float, and what each of them loses alone."""
     if not found.kept:
         return []
     alone = dict(found.sensitive)

@@ -70,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _opened(path: Path, passes: int) -> Trained:
-    """What predicts: onnxruntime without torch, but for dropout and for a run without an ONNX file of its weights."""
+    """Open what predicts: onnxruntime without torch, but for dropout and for a run without an ONNX file of its
+    weights."""
     from netdsl.inference.trained import open_onnx, open_run
 
     if not passes:

@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _probed(args: argparse.Namespace, target: str, signals: list[str]) -> Probed:
-    """What is found of one net."""
+    """Probe one net."""
     from netdsl.probe.signals import probe
     from netdsl.probe.subject import with_init
 
@@ -109,7 +109,7 @@ def _probed(args: argparse.Namespace, target: str, signals: list[str]) -> Probed
 
 
 def _names(targets: list[str], nets: list[str]) -> list[str]:
-    """What targets are called: the net or the recipe behind the colon, the end of a run directory's path, of as many
+    """Names for targets: the net or the recipe behind the colon, the end of a run directory's path, of as many
     folders as tell them apart."""
     paths = [Path(os.path.abspath(t)).parts if os.path.isdir(t) else () for t in targets]
     plain = ["" if path else split_target(t)[1] or net for t, path, net in zip(targets, paths, nets, strict=True)]
@@ -122,7 +122,7 @@ def _names(targets: list[str], nets: list[str]) -> list[str]:
 
 
 def _written(found: Probed, path: str) -> str:
-    """What was found in the form that a file's name asks for."""
+    """The findings in the form that a file's name asks for."""
     if path.lower().endswith(".json"):
         from netdsl.probe.model import data
 

@@ -63,7 +63,7 @@ def _report(mistakes: Any, fatal: bool) -> None:
 
 
 def open_request(args: argparse.Namespace) -> Any:
-    """What `train` is asked to do."""
+    """The request of `netdsl train`, from its arguments."""
     from netdsl.training.checkpoints.run_dir import check_free
     from netdsl.training.entry import Request
 

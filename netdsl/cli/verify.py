@@ -116,7 +116,7 @@ def _refuse_older(cases: list[Case], said: dict[str, str], path: str, net: Net) 
 
 
 def _outdated(said: dict[str, str], path: str, net: Net, reason: str) -> UserError | None:
-    """What is wrong with a file whose spec means something else today; None for a file of this version."""
+    """Explain a file whose spec means something else today; None for a file of this version."""
     from netdsl.elaborate.migrate import outdated
     from netdsl.version import LANGUAGE
 
@@ -174,7 +174,7 @@ def _is_of(net: Net, module: Any, said: dict[str, str]) -> bool:
 
 
 def _said(path: str) -> dict[str, str]:
-    """What an ONNX file says of itself. Raises Failure."""
+    """The metadata of an ONNX file. Raises Failure."""
     from netdsl.backends.onnx.file import load, metadata
 
     try:

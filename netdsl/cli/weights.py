@@ -200,7 +200,7 @@ def _print(found: Matching, everything: bool) -> None:
 
 
 def _print_rest(found: Matching) -> None:
-    """What was not matched, and why."""
+    """Print what was not matched, and why."""
     for title, items in (("missing", found.missing), ("left over", found.left_over)):
         for slot in items:
             print(f"  {title}: {slot.key} {[*slot.shape]}")
@@ -215,7 +215,7 @@ def _changed(m: Match) -> bool:
 
 
 def _how(m: Match) -> str:
-    """What is done to the file's tensors, where it is more than taking them."""
+    """Describe how the file's tensors are changed; empty where they are taken as they are."""
     said: list[str] = [] if m.foreign.how == "as it is" else [m.foreign.how]
     said += ["split"] if not m.own.key else []
     said += [f"other {m.change}"] if m.change else []

@@ -122,7 +122,7 @@ class UserError(Fault):
 
     @property
     def message(self) -> str:
-        """What is wrong."""
+        """The message, in one line."""
         return self.diagnostic.message
 
     @property

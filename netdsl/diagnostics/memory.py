@@ -65,8 +65,8 @@ def available() -> int | None:
 
 
 def _left_in_container() -> int:
-    """What a container's limit leaves (cgroup v2 and v1), cached files not counted as used; a very large number where
-    there is no limit."""
+    """The bytes that a container's limit leaves (cgroup v2 and v1), cached files not counted as used; a very large
+    number where there is no limit."""
     root = Path("/sys/fs/cgroup")
     versions = (
         ("memory.max", "memory.current", "memory.stat"),

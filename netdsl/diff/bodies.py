@@ -35,7 +35,7 @@ class Bodies:
         return self._made[key]
 
     def totals(self, definition: Definition) -> Cost:
-        """What a definition costs."""
+        """The cost of a definition."""
         found = count.totals(definition, self._costs)
         return Cost(found.params, found.macs, found.activation_bytes)
 
@@ -99,7 +99,7 @@ class _Maker:
         return Item(name, step.callee, given, outs, cost, training, step.residual, first, scope.place(step))
 
     def _cost(self, step: Step, training: bool, owned: int) -> Cost:
-        """What a step costs: its MACs and activations count at inference only."""
+        """The cost of a step: its MACs and activations count at inference only."""
         found = count.Totals() if training else count.step_totals(step, self._costs)
         return Cost(owned, found.macs, found.activation_bytes)
 

@@ -16,7 +16,7 @@ CALLEE = "calls"
 
 
 def fields_of(a: Item, b: Item) -> Iterator[Field]:
-    """What two steps say that differs."""
+    """The fields in which two steps differ."""
     if isinstance(a.callee, Definition) or isinstance(b.callee, Definition):
         if a.label != b.label:
             yield Field(CALLEE, a.label, b.label)

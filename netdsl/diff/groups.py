@@ -60,12 +60,12 @@ class Group(Struct, frozen=True, eq=False):
 
     @property
     def delta(self) -> Cost:
-        """What they cost more, all together."""
+        """The difference in cost, over all entries."""
         return sum((t.entry.delta(t.owned) for t in self.told), Cost())
 
     @property
     def labels(self) -> list[str]:
-        """What the blocks or ops are called: one name, or that before and that after."""
+        """The names of the blocks or ops: one, or that before and that after."""
         return list(dict.fromkeys(i.label for i in self.first.items))
 
     @property
@@ -76,7 +76,7 @@ class Group(Struct, frozen=True, eq=False):
 
     @property
     def fields(self) -> list[str]:
-        """What differs, in words, with the values of all entries: `groups 1 → 64, 128`."""
+        """The differences in words, with the values of all entries: `groups 1 → 64, 128`."""
         names = dict.fromkeys(f.name for f in self.first.fields if f.name != CALLEE)
         return [changed(name, [f for e in self.entries for f in e.fields if f.name == name]) for name in names]
 
@@ -88,7 +88,7 @@ class Group(Struct, frozen=True, eq=False):
 
     @property
     def title(self) -> str:
-        """What changed: where, names that say something, and the block or the op, with how many there are."""
+        """A title: where, names that say something, and the block or the op, with how many there are."""
         labels = self.labels
         names = dict.fromkeys(t.entry.items[-1].name for t in self.told)
         parts = _span(list(dict.fromkeys(t.part for t in self.told if t.part)))
@@ -117,7 +117,7 @@ def _gathered(entries: Iterable[Told], memo: dict[Pair, Signature]) -> tuple[tup
 
 
 def _resized(entry: Entry, owned: Owned) -> Rest:
-    """What changed in size only in a step of which nothing is told."""
+    """The sizes that changed in a step of which nothing else is told."""
     if entry.body is not None:
         return sum((_resized(e, entry.inside(owned)) for e in entry.body.entries), Rest())
     return Rest(1, entry.delta(owned)) if entry.kind == "resized" else Rest(0, entry.delta(owned))
@@ -147,7 +147,7 @@ def _inside(told: list[Told]) -> Iterator[Told]:
 
 
 def _signature(entry: Entry, memo: dict[Pair, Signature]) -> Signature:
-    """What an entry says without its numbers."""
+    """A key of an entry without its numbers."""
     sides = tuple(side.label if side else None for side in (entry.before, entry.after))
     names = tuple(f.name for f in entry.fields)
     return entry.kind, entry.moved, sides, names, _of_body(entry.body, memo) if entry.body else ()

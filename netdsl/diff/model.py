@@ -81,7 +81,7 @@ class Entry(Struct, frozen=True, eq=False):
     arguments: tuple[Field, ...] = ()
 
     def delta(self, owned: Owned = (True, True)) -> Cost:
-        """What it costs more. `owned`: whether what is around it has its own parameters, or shares them, on each
+        """The difference in cost. `owned`: whether what is around it has its own parameters, or shares them, on each
         side."""
         before, after = (_paid(item, own) for item, own in zip((self.before, self.after), owned, strict=True))
         return after - before
@@ -171,7 +171,7 @@ class RecipeDiff(Struct, frozen=True):
 
 
 def _paid(item: Item | None, owned: bool) -> Cost:
-    """What a step costs; parameters that are shared count elsewhere."""
+    """The cost of a step; parameters that are shared count elsewhere."""
     if item is None:
         return Cost()
     return item.cost if owned else Cost(0, item.cost.macs, item.cost.bytes)

@@ -59,7 +59,7 @@ def _needs(program: Program) -> dict[str, str]:
 
 
 def _tensors(pair: Pair, before: str, after: str) -> Iterator[Tensor]:
-    """What becomes of every tensor of the state dict, each shared one once."""
+    """Every tensor of the state dict with what becomes of it, each shared one once."""
     for entry in pair.entries:
         a, b = entry.before, entry.after
         if entry.body is not None and a is not None and b is not None and a.first and b.first:

@@ -24,7 +24,7 @@ Planned = tuple[PlannedNet, Recipe]
 
 
 def compare_recipes(before: Planned, after: Planned, names: tuple[str, str]) -> RecipeDiff:
-    """What differs between two recipes. Fields that a recipe does not write have their defaults."""
+    """Compare two recipes. Fields that a recipe does not write have their defaults."""
     ours, theirs = before[1], after[1]
     fields = [f for name in arguments(Recipe) if name not in STRUCTURE for f in _field(name, ours, theirs)]
     fields += _differences(_groups(ours), _groups(theirs))
@@ -34,7 +34,7 @@ def compare_recipes(before: Planned, after: Planned, names: tuple[str, str]) -> 
 
 
 def _field(name: str, ours: Recipe, theirs: Recipe) -> Iterator[Field]:
-    """What differs in one field: the arguments of its components, or the whole."""
+    """The differences in one field: the arguments of its components, or the whole."""
     a, b = getattr(ours, name), getattr(theirs, name)
     if a == b:
         return
@@ -102,7 +102,8 @@ def _frozen(recipe: Recipe) -> dict[str, str]:
 
 
 def _consequences(net: PlannedNet, recipe: Recipe) -> dict[str, str]:
-    """What a recipe comes to: its steps, its highest learning rate, the phases, what each group trains."""
+    """The consequences of a recipe, by name: its steps, its highest learning rate, the phases, what each group
+    trains."""
     try:
         made = plan(net, recipe, training_size(recipe))
     except Fault:

@@ -63,7 +63,7 @@ def _stacked(sign: str, value: str | None, paint: Paint) -> Iterator[str]:
 
 
 def figures(diff: NetDiff) -> list[tuple[str, ...]]:
-    """What both nets amount to, and how much more that is: rows of a table."""
+    """The totals of both nets and their differences: rows of a table."""
     before, after = diff.before.cost, diff.after.cost
     return [
         _figure("parameters", before.params, after.params, grouped),
@@ -126,7 +126,7 @@ def told(rest: Rest) -> str:
 
 
 def line_of(group: Group) -> tuple[str, str, Group]:
-    """What is told of a group, its sign, and the group that it is told of: a chain of single ones is one line."""
+    """The line for a group, its sign, and the group that it describes: a chain of single ones is one line."""
     text = _titled(group)
     while group.plain and len(group.inside) == 1:
         (group,) = group.inside
@@ -159,7 +159,7 @@ def _wrapped(text: str, most: int) -> Iterator[str]:
 
 
 def state_dict(tensors: tuple[Tensor, ...]) -> str:
-    """What becomes of the tensors of a state dict, in words."""
+    """Describe what becomes of the tensors of a state dict."""
     count = Counter(_fate(t) for t in tensors)
     total = sum(t.before is not None for t in tensors)
     told = [f"{count['stays']:,} of {total:,} tensors keep key and shape"]

@@ -24,7 +24,7 @@ class Wiring:
         self._after = _Sources(theirs, {j: n for n, (_, j) in enumerate(matches)})
 
     def inputs(self, a: Item, b: Item) -> Iterator[Field]:
-        """What a pair of steps reads that differs."""
+        """The differences in what a pair of steps reads."""
         if len(a.inputs) != len(b.inputs):
             yield Field("inputs", str(len(a.inputs)), str(len(b.inputs)))
         elif a.label == b.label and a.label in SYMMETRIC:
@@ -35,7 +35,7 @@ class Wiring:
                 yield from self._field(name, v, w)
 
     def outputs(self) -> tuple[Field, ...]:
-        """Which outputs come from somewhere else."""
+        """The differences in where outputs come from."""
         ours, theirs = self._ours.outputs, self._theirs.outputs
         if len(ours) != len(theirs):
             names = (", ".join(o.name or "1" for o in side) for side in (ours, theirs))
@@ -48,7 +48,7 @@ class Wiring:
             yield Field(name, self._before.name(before), self._after.name(after))
 
     def _unordered(self, before: Sequence[Value], after: Sequence[Value]) -> Iterator[Field]:
-        """What differs where the order says nothing: each value is paired with the first that can be it."""
+        """The differences where order means nothing: each value is paired with the first that can be it."""
         left = list(after)
         alone = []
         for value in before:
@@ -81,5 +81,5 @@ class _Sources:
         return self._found[value]
 
     def name(self, value: Value) -> str:
-        """What makes a value, in a word."""
+        """A word for what makes a value."""
         return self._names[value.name]

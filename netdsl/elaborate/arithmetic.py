@@ -147,7 +147,7 @@ class Refused(Exception):  # noqa: N818 - what a function says of its arguments,
 
 
 def call(name: str, function: Callable[..., Any], values: Sequence[Any], at: Place) -> Any:
-    """What a function of BUILTINS gives. Raises Fault for values it does not take; Python's own words stay inside."""
+    """Call a function of BUILTINS. Raises Fault for values it does not take; Python's own words stay inside."""
     if name == "sum" and (total := _summed(values, at)) is not None:
         return total
     try:

@@ -32,7 +32,7 @@ MAYBE_IT = re.compile(
 
 
 def check_it(text: str, file: ast.File, place: Callable[[Span], Place]) -> Iterator[Diagnostic]:
-    """What is called `it` in a file, which is the value that flows."""
+    """Report declarations called `it`, which is the value that flows."""
     for declaration in file.declarations:
         if MAYBE_IT.search(text, declaration.at.start, declaration.at.end):
             for name in bound(declaration):

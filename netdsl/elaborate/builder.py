@@ -39,7 +39,7 @@ class Options(Struct, frozen=True):
 
     @property
     def stored(self) -> dict[str, Any]:
-        """What an ONNX file says of these options, so that its net can be elaborated again."""
+        """These options as an ONNX file keeps them, so that its net can be elaborated again."""
         every = {"links": self.links, "standard": self.standard, "per": self.per, "units": self.units}
         return {name: value for name, value in every.items() if value != getattr(Options(), name)}
 

@@ -25,7 +25,7 @@ class Declared:
         self._blocks: dict[int, BlockValue] = {}
 
     def value(self, module: Module, declaration: ast.Node, at: Place) -> Any:
-        """What a declaration stands for. Raises Fault for a recipe or an experiment."""
+        """The value of a declaration. Raises Fault for a recipe or an experiment."""
         if isinstance(declaration, ast.Block):
             return BlockArrow(self._block(module, declaration), (), at)
         if isinstance(declaration, ast.Constant | ast.Variant):

@@ -352,7 +352,7 @@ class Elaborator:
         return SEVERAL if result is SEVERAL else self.leave(child, result)
 
     def leave(self, child: Scope, result: Any) -> Any:
-        """What a nested scope gives to the one around it."""
+        """The value that a nested scope gives to the one around it."""
         if isinstance(result, tuple):
             return tuple(self.leave(child, r) for r in result)
         if result is None or result is BROKEN:

@@ -120,7 +120,7 @@ class Evaluator:
         return value
 
     def lookup(self, name: str, env: Env, at: Place) -> Any:
-        """What a name stands for; None where it is unknown."""
+        """Look up the value of a name; None where it is unknown."""
         if name in env.locals:
             return env.locals[name]
         if name == "it":

@@ -101,7 +101,7 @@ def refusal(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) -
 
 
 def readings(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) -> list[Reading]:
-    """What a call with too many arguments by position may mean, PyTorch's meaning first."""
+    """The meanings that a call with too many arguments by position may have, PyTorch's first."""
     found = [r for r in (_pytorch(op, fields, given), _own(op, fields, given)) if r is not None]
     return found[:1] if len(found) == 2 and found[0].arguments == found[1].arguments else found
 

@@ -38,7 +38,7 @@ class Requirements:
         return self.assume.require_one(self._options(condition, True), self.message)
 
     def _options(self, node: ast.Node, wanted: bool) -> Options:
-        """What has to hold so that a condition is true, or false where that is `wanted`."""
+        """The facts that make a condition true where that is `wanted`, else false."""
         if isinstance(node, ast.Unary) and node.op == "not":
             return self._options(node.operand, not wanted)
         if isinstance(node, ast.Binary) and node.ops[0] in ("and", "or"):
@@ -51,7 +51,7 @@ class Requirements:
         return TRUE if truth(value, self.env.place(node)) == wanted else FALSE
 
     def _joined(self, node: ast.Binary, wanted: bool) -> Options:
-        """What `a and b and c` or `a or b or c` asks; what is decided already is not evaluated further."""
+        """The facts that `a and b and c` or `a or b or c` needs; nothing is evaluated behind what decides it."""
         both = (node.ops[0] == "and") == wanted
         found = self._options(node.first, wanted)
         for part in node.rest:
@@ -81,7 +81,7 @@ class Requirements:
         return self._all(links, node) if wanted else _any(*links)
 
     def _link(self, left: tuple[ast.Node, Any], op: str, right: tuple[ast.Node, Any], node: ast.Compare) -> Options:
-        """What one comparison of a chain asks."""
+        """The facts that one comparison of a chain needs."""
         if op in ("in", "not in") and _among_sizes(left[1], right[1]):
             each = [self._fact(left, "==" if op == "in" else "!=", (right[0], item)) for item in right[1]]
             return [[fact] for fact in each] if op == "in" else [each]
@@ -110,7 +110,7 @@ _FACTS = ("==", "!=", "<=", ">=", "<", ">")
 
 
 def _divided(node: ast.Binary) -> ast.Expr:
-    """What stands before the last operator."""
+    """The operand before the last operator."""
     if len(node.ops) == 1:
         return node.first
     return ast.Binary(node.first.at.to(node.rest[-2].at), node.first, node.ops[:-1], node.rest[:-1])

@@ -64,7 +64,7 @@ class _Tables:
             self.need(part)
 
     def step(self, draft: StepBuilder, scope: Scope) -> StepBuilder | None:
-        """What becomes of a step: itself, a table, or nothing where only tables read it."""
+        """Replace a step: by itself, a table, or nothing where only tables read it."""
         out = draft.outs[0] if draft.outs else None
         if out is None or out not in self.made or out in self.kept:
             return draft

@@ -62,7 +62,8 @@ class Untaken:
         self._choices: dict[int, tuple[tuple[ast.Conditional, int], ...]] = {}
 
     def before(self, node: ast.Node, env: Env, scope: Scope) -> Waiting:
-        """What the conditionals of a statement, or of the expression that is a block's body, are about to leave out."""
+        """The layers that the conditionals of a statement, or of a block's body that is an expression, are about to
+        leave out."""
         found = self._choices.get(id(node))
         if found is None:
             found = self._choices[id(node)] = tuple(_choices(node))
@@ -189,7 +190,7 @@ def _shortcut(node: ast.Residual) -> list[ast.Node]:
 
 
 def _named(name: str, env: Env, depth: int) -> Count:
-    """What a name adds: a block or an op by itself, a constant what it was given."""
+    """The layers that a name adds: a block or an op itself, a constant those of its value."""
     if name in env.locals:
         return _of(env.locals[name], env, depth + 1)
     module, found = env.module.find(name) or (env.module, None)
@@ -201,7 +202,7 @@ def _named(name: str, env: Env, depth: int) -> Count:
 
 
 def _of(value: Any, env: Env, depth: int) -> Count:
-    """What an arrow that is known already adds."""
+    """The layers that an arrow of a known value adds."""
 
     def every(values: Iterable[Any]) -> Count:
         return sum((_of(v, env, depth + 1) for v in values), Counter[str]())

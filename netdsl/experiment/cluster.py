@@ -66,7 +66,7 @@ class Cluster:
 
 
 def _answer(job: Job, submitted: Any) -> Answer:
-    """What a job says; how it died, where it says nothing."""
+    """The answer of a job; how it died, where it gave none."""
     error = submitted.exception()
     if error is None:
         result: Answer = submitted.result()

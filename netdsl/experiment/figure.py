@@ -1,4 +1,4 @@
-"""What the figures of an experiment show: marks of runs or of their means, each linked to its run or its cell."""
+"""The charts of an experiment's figures: marks of runs or of their means, each linked to its run or its cell."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def svg(results: Results, figure: Figure, alone: bool = False) -> str:
 
 
 def caption(results: Results, figure: Figure) -> str:
-    """What the marks of a figure are means over."""
+    """A caption: what the marks of a figure are means over."""
     if figure.kind == "scatter":
         return "Each point is a run."
     others = [f.path for f in results.experiment.factors if f.path not in (figure.x, figure.color)]

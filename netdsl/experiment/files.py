@@ -24,7 +24,7 @@ MANIFEST, TRIAL, RUN, SPLITS, FAILED = "experiment.json", "trial.json", "run.jso
 
 
 class Manifest(Struct, frozen=True):
-    """What a folder is: of which experiment, in which form."""
+    """The description of a folder: of which experiment it is, in which form."""
 
     format: int
     name: str
@@ -32,7 +32,7 @@ class Manifest(Struct, frozen=True):
 
 
 class Mark(Struct, frozen=True):
-    """What decides a run's numbers (`key`), and what it is in words."""
+    """A run: the key of all that decides its numbers, and a description in words."""
 
     key: str
     label: str
@@ -46,7 +46,7 @@ class Failed(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True, eq=False):
-    """What became of a run: its results by measure, or how it failed. `measures` None: it has not ended well."""
+    """The outcome of a run: its results by measure, or how it failed. `measures` None: it has not ended well."""
 
     trial: Trial
     measures: dict[str, float] | None
@@ -110,7 +110,7 @@ def check_trial(folder: Path, trial: Trial) -> None:
 
 
 def outcome(folder: Path, trial: Trial, wanted: tuple[str, ...]) -> Outcome:
-    """What a run's folder says of it."""
+    """The outcome of a run, read from its directory."""
     path = folder / trial.path
     failed = read(path / FAILED, Failed)
     if failed is not None:

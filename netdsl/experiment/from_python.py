@@ -28,7 +28,7 @@ from netdsl.render.figure import STYLE
 
 
 class Results:
-    """What an experiment has found. `str()` of it is its tables, and a notebook shows its page."""
+    """The results of an experiment. `str()` of it is its tables, and a notebook shows its page."""
 
     def __init__(self, found: Found, folder: Path) -> None:
         self.found = found
@@ -113,7 +113,7 @@ class Experiment:
         return Path(given) if given is not None else Path("experiments") / self.name
 
     def results(self, folder: str | os.PathLike[str] | None = None) -> Results:
-        """What has ended in a folder by now; nothing is run."""
+        """The results in a folder so far; nothing is run."""
         place = self.folder(folder)
         if self.setting.experiment.search is not None:
             return Results(found_so_far(self.setting, place), place)

@@ -80,7 +80,7 @@ def _cells(results: Results, table: Table) -> str:
 
 
 def _sure(compared: Compared) -> list[bool]:
-    """Which tests of a comparison are significant, by Holm."""
+    """Mark the tests of a comparison that are significant, by Holm."""
     return [test.corrected is not None and test.corrected < ALPHA for test in compared.tests]
 
 

@@ -1,4 +1,4 @@
-"""What an experiment will do: every cell checked, every run with its folder and its key, and what it will cost."""
+"""The plan of an experiment: every cell checked, every run with its folder and its key, and what it will cost."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 
 
 class Source(Protocol):
-    """What gives runs and takes what became of them."""
+    """A source of runs, which takes their outcomes."""
 
     def next(self) -> Job | None:
         """The next run, or None where there is none now."""
@@ -69,7 +69,7 @@ class Worker:
             self.process.stdin.flush()
 
     def read(self) -> Answer | None:
-        """What the worker says next; None where it has ended."""
+        """Read the worker's next answer; None where it has ended."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         return msgspec.json.decode(line, type=Answer) if line.endswith(b"\n") else None

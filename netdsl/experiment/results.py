@@ -1,4 +1,4 @@
-"""What the runs of an experiment say: a row for each cell, and what its comparisons come to."""
+"""The results of an experiment: a row for each cell, and what its comparisons come to."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _amount(runs: Sequence[Mapping[str, float] | None], measure: str, known: flo
 
 
 def _known(planned: PlannedCell) -> dict[str, float]:
-    """What is known of a cell without running it."""
+    """The measures of a cell that are known without running it."""
     found = {"params": planned.params, "buffers": planned.buffers, "macs": planned.macs, "steps": planned.steps}
     return {name: float(value) for name, value in found.items() if value is not None}
 

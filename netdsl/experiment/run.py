@@ -142,7 +142,7 @@ def pool_of(options: Options, folder: Path, runs: int, say: Say) -> Pool | Clust
 def gathered(
     setting: Setting, folder: Path, cells: Sequence[PlannedCell], failures: dict[str, str] | None = None
 ) -> Results:
-    """What the runs in a folder say by now."""
+    """Collect the results of the runs in a folder so far."""
     wanted = setting.experiment.wanted()
     found: dict[str, Outcome] = {t.path: outcome(folder, t, wanted) for c in cells for t in c.trials}
     return results(setting.experiment, cells, found, failures or {})

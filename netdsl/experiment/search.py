@@ -226,7 +226,7 @@ def search_trials(setting: Setting, folder: Path, options: Options, say: Say) ->
 
 
 def found_so_far(setting: Setting, folder: Path) -> Results:
-    """What the trials of a folder say by now, the best first."""
+    """Collect the trials of a folder so far, the best first."""
     found = study(setting, folder) if (folder / JOURNAL).exists() else None
     speed, factors = machine_speed(), setting.experiment.factors
     drawn = [t for t in (found.trials if found is not None else ()) if all(f.path in t.params for f in factors)]
@@ -267,7 +267,7 @@ def _ranked(setting: Setting, cells: Sequence[PlannedCell], outcomes: dict[str, 
 
 
 def search_plan(setting: Setting) -> list[str]:
-    """What a search will do, in words."""
+    """Describe what a search will do."""
     e = setting.experiment
     search = e.search
     assert search is not None

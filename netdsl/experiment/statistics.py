@@ -39,7 +39,7 @@ class Difference(Struct, frozen=True):
 
 
 def difference(differences: Sequence[float]) -> Difference:
-    """What paired differences say. Raises ValueError for none."""
+    """Summarise paired differences: their mean, its interval, and p. Raises ValueError for none."""
     if not differences:
         raise ValueError("there are no pairs")
     center, spread = mean(differences), deviation(differences)

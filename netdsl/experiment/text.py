@@ -1,4 +1,4 @@
-"""What an experiment will do, in words."""
+"""The plan of an experiment as text."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def plan_text(setting: Setting, cells: Sequence[PlannedCell]) -> str:
 
 
 def _too_large(cells: Sequence[PlannedCell], workers: int) -> list[str]:
-    """What is to be said where runs take more memory than is free here."""
+    """Warn where runs take more memory than is free here."""
     free = available()
     if free is None:
         return []

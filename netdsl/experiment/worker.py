@@ -53,7 +53,7 @@ class Job(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """What became of a job: `done`, `stopped` (Ctrl-C, with a checkpoint), `pruned`, or how it failed. `report`: a step
+    """The outcome of a job: `done`, `stopped` (Ctrl-C, with a checkpoint), `pruned`, or how it failed. `report`: a step
     and the value of the watched measure; the worker waits for `go`."""
 
     done: bool = False
@@ -66,7 +66,7 @@ class Answer(Struct, frozen=True):
 
     @property
     def said(self) -> str:
-        """What went wrong, and what helps."""
+        """The error in words, with its hint."""
         return f"{self.message}; {self.hint}" if self.hint else self.message
 
 

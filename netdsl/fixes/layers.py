@@ -111,7 +111,7 @@ def _own(op: str) -> tuple[str, ...]:
 
 
 def _said(entry: str, text: str, own: tuple[str, ...]) -> Said | None:
-    """What an argument of elsewhere is here; None where it has no name here, or is no width where one is inferred."""
+    """Translate an argument of another library; None where it has no name here, or is no width where one is inferred."""
     if entry.startswith(("-num_", "-in_")) and _FRACTION.fullmatch(text):
         return None
     if entry.startswith("-"):
@@ -156,7 +156,7 @@ def _called(habit: Habit, given: list[Argument], **meant: str) -> Iterator[str]:
 
 
 def _arguments(habit: Habit, given: list[Argument]) -> list[Said] | None:
-    """What arguments of elsewhere, in their order there, are here; None where one is unknown."""
+    """Translate arguments in the order of another library; None where one is unknown."""
     entries = {_plain(e): e for e in habit.arguments.split()}
     order = iter(_order(habit, len(given)))
     pairs = [(entries.get(a.name, a.name) if a.name else next(order, ""), a.text) for a in given]
@@ -181,7 +181,7 @@ def _order(habit: Habit, given: int) -> list[str]:
 
 
 def _told(pairs: list[tuple[str, str]], own: tuple[str, ...]) -> list[Said] | None:
-    """What entries of the table and the texts given for them are here; None where one has no name here."""
+    """Translate entries of the table with the texts given for them; None where one has no name here."""
     told: list[Said] = []
     for entry, text in pairs:
         said = _said(entry, text, own)

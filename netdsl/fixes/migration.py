@@ -119,7 +119,7 @@ def _named(source: Source, at: Place) -> Iterator[Edit]:
 
 
 def _fields(call: Call) -> list[str]:
-    """What version 1 called the arguments of an op that are not taken by position today."""
+    """The names that version 1 had for those arguments of an op that are not taken by position today."""
     op = REGISTRY[call.name]
     named = {a.name for a in call.given}
     today = sum(f not in named for f in op.__struct_fields__[: op.positional])

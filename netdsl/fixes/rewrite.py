@@ -37,13 +37,13 @@ NEEDLESS = ("contiguous", "detach", "clone", "cuda", "cpu", "to", "requires_grad
 
 
 def rewritten(text: str, call: Call) -> Iterator[str]:
-    """What a call may be here, the likeliest first."""
+    """Rewrite a call of another library, the likeliest form first."""
     ways = _staged(call) if text[: call.start].rstrip().endswith("->") else _rewritten(call)
     yield from islice(dict.fromkeys(w for w in ways if w != text[call.start : call.end]), MOST)
 
 
 def _staged(call: Call) -> Iterator[str]:
-    """What a stage of a pipeline may be: the tensor is what flows in, so that none of its arguments is one."""
+    """Rewrite a stage of a pipeline: the tensor is what flows in, so that none of its arguments is one."""
     receiver, _, name = call.name.rpartition(".")
     if not receiver or receiver in NAMESPACES:
         yield from layers(name, list(call.given))

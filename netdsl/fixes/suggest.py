@@ -140,7 +140,7 @@ def _offered(source: Source, edits: tuple[Edit, ...], words: str, safe: bool, ke
 
 
 def _said(source: Source, edits: tuple[Edit, ...]) -> str:
-    """What edits do, in words."""
+    """Describe edits in words."""
     lines = {edit.at.line for edit in edits}
     if len(lines) > 1 or "\n" in "".join(e.text for e in edits):
         return "it can be rewritten"
@@ -158,7 +158,7 @@ def _tells(new: str) -> bool:
 
 
 def _with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hint]:
-    """What the table of habits says of a name of elsewhere, before all other hints; the specs that may be meant."""
+    """Hints from the table of habits for a name of another library, before all others; the specs that may be meant."""
     if mistake.code == "unknown-module" and mistake.at is not None:
         near = did_you_mean(mistake.at.text, (*beside(source.name), *zoo()))
         return [Hint(near), *kept] if near else kept

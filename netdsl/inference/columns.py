@@ -49,7 +49,7 @@ class Column(Struct, frozen=True):
 
 
 def column_of(name: str, raw: np.ndarray, rows: np.ndarray, where: str, category: bool, missing: str) -> Column:
-    """What a column is: its kind by all its values, its mean or its categories by those in `rows`, the training split.
+    """Describe a column: its kind by all its values, its mean or its categories by those in `rows`, the training split.
 
     Raises DataError for one that mixes both kinds, has no values, or hardly two that are the same.
     """

@@ -200,7 +200,7 @@ def _names(arrays: dict[str, Any], path: Path) -> tuple[str, ...]:
 
 
 def _mask(train: np.ndarray | None, path: Path) -> np.ndarray | None:
-    """Which graphs are to train on, as bool [graphs], where the file says it."""
+    """The graphs to train on, as bool [graphs], where the file says it."""
     if train is None:
         return None
     if train.ndim != 1 or train.dtype.kind not in "biuf" or not np.isin(train, (0, 1)).all():

@@ -1,4 +1,4 @@
-"""Whether a process trains into a run directory; asked without torch."""
+"""The lock of a run directory that a process trains into, looked at without torch."""
 
 from __future__ import annotations
 

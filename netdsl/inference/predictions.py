@@ -33,7 +33,7 @@ class Wanted(Struct, frozen=True):
 
 
 def predict(trained: Trained, paths: Iterable[Path], wanted: Wanted = Wanted()) -> Iterator[Prediction]:  # noqa: B008
-    """What a net says of the samples in some files, one after the other. Raises DataError."""
+    """Predict the samples of some files, one after the other. Raises DataError."""
     written: set[Path] = set()
     compute = trained.compute if wanted.deviation else averaged(trained.compute, trained.recipe)
     for batch in batches(samples(trained, paths, wanted.invert), wanted.batch):
@@ -125,7 +125,7 @@ def class_names(trained: Trained, count: int) -> list[str]:
 
 
 def target_names(trained: Trained, count: int) -> list[str]:
-    """What regression targets are called: by their columns in a table."""
+    """Names for regression targets: those of their columns in a table."""
     names = trained.targets
     return list(names) if len(names) == count else ["value"] if count == 1 else [f"value_{i}" for i in range(count)]
 

@@ -1,4 +1,4 @@
-"""What a run's directory says of itself: its files, and what `run.json` and `recipe.json` hold."""
+"""Reading a run directory: its files, and what `run.json` and `recipe.json` hold."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOG, SPEC, RECIPE, ABOUT = "metrics.jsonl", "spec.net", "recipe.json", "run.json
 
 
 class About(Struct, frozen=True, kw_only=True):
-    """What a run is, besides its spec and its recipe. `mean`, `std`: the statistics that the net standardises
+    """A description of a run, besides its spec and its recipe. `mean`, `std`: the statistics that the net standardises
     with, `per`: per channel, or per pixel (kept with the weights) or image (then 0 and 1). `units`: mean and deviation
     of regression targets; `columns`: of a table;
     `functions`: what was given in Python, beside data; `plugins`: those that the net and the recipe need;
@@ -54,7 +54,7 @@ class About(Struct, frozen=True, kw_only=True):
 
 
 def read_about(folder: Path) -> tuple[About, Recipe]:
-    """What a run is. Raises CheckpointError for a folder that is not a run directory."""
+    """Read what a run is, and its recipe. Raises CheckpointError for a folder that is not a run directory."""
     try:
         about, written = (_read(folder / name) for name in (ABOUT, RECIPE))
         about["changes"] = current(about.get("changes", ()))
@@ -87,7 +87,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 
 
 def entry_of(line: bytes) -> dict[str, Any] | None:
-    """What a line of the log says, its `kind` and `step` among it; None for what is no such line."""
+    """Parse a line of the log, with its `kind` and `step`; None for what is no such line."""
     try:
         found = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -63,7 +63,7 @@ def open_run(folder: Path) -> Trained | None:
 
 
 def said_by(folder: Path, about: About, recipe: Recipe) -> dict[str, Any]:
-    """What a run says of its net and its data: fields of `Trained`."""
+    """The facts of a run's net and data: fields of `Trained`."""
     return {
         "recipe": recipe, "base": Path(about.base), "classes": about.classes, "units": about.units, "task": about.task,
         "columns": about.columns, "targets": targets_of(recipe), "fold": about.fold, "view": view_of(recipe),
@@ -110,7 +110,7 @@ def tokenizer_of(folder: Path) -> Path | None:
 
 
 def vocabulary(trained: Trained) -> Vocabulary:
-    """What makes tokens of a text for a language model. Raises DataError."""
+    """The vocabulary of a language model, which makes tokens of a text. Raises DataError."""
     own = trained.recipe.data
     kind = own.tokens if isinstance(own, Text) else "bytes" if trained.classes == BYTES else "characters"
     return vocabulary_of(kind, trained.classes, trained.tokenizer)
@@ -128,7 +128,7 @@ def longest(trained: Trained) -> int:
 
 
 def targets_of(recipe: Recipe) -> tuple[str, ...]:
-    """What regression targets are called, where they are columns of a table."""
+    """The names of regression targets that are columns of a table."""
     return recipe.data.targets if isinstance(recipe.data, Columns) else ()
 
 
@@ -138,7 +138,7 @@ def view_of(recipe: Recipe) -> Images:
 
 
 def preprocessing_of(recipe: Recipe, standardized: bool) -> dict[str, Any]:
-    """What an ONNX file says of its images: what its pixels are, and how one is resized and cut."""
+    """The metadata of an ONNX file on its images: what its pixels are, and how one is resized and cut."""
     said: dict[str, Any] = {"pixels": "float32 from 0 to 1", "standardized": standardized}
     if isinstance(recipe.data, Images):
         said |= {name: getattr(recipe.data, name) for name in Images.__struct_fields__}
@@ -150,7 +150,7 @@ def _input(name: str, sizes: tuple[Size, ...], dtype: str) -> Input:
 
 
 def _decoded(text: str, kind: Any) -> Any:
-    """What the file says of itself as JSON; nothing where it is something else."""
+    """Decode metadata that is JSON; nothing where it is something else."""
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.DecodeError:

@@ -72,7 +72,7 @@ class Tokenizer:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What every token is called."""
+        """The text of every token."""
         known: dict[str, int] = self.engine.get_vocab(with_added_tokens=True)
         found = {number: name for name, number in known.items()}
         return tuple(found.get(i, str(i)) for i in range(max(found, default=-1) + 1))

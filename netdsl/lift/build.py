@@ -237,7 +237,7 @@ class Builder:
         return Laid(self.param(array, name), -1, joined=True)
 
     def _of_sizes(self, found: Sized) -> Laid:
-        """What depends on named sizes alone, as a value: a causal mask, or its complement."""
+        """Lay a value that depends on named sizes alone: a causal mask, or its complement."""
         shape = found.shape(self.points)
         for turned in (False, True):
             arrays = [~a if turned else a for a in found.arrays if not turned or a.dtype == bool]
@@ -289,7 +289,7 @@ class Builder:
         raise self.refused(f"it depends on the size `{size}`, which is not known")
 
     def numbers(self, attribute: str, index: int) -> tuple[Any, ...] | None:
-        """What newer opsets have as an input and older ones as an attribute."""
+        """The numbers that newer opsets have as an input and older ones as an attribute."""
         if self.has(index):
             return tuple(self.array(index, attribute).reshape(-1).tolist())
         found = self.node.get(attribute)

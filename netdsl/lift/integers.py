@@ -1,4 +1,4 @@
-"""What a graph computes of sizes alone: arrays of whole numbers and symbolic sizes, worked out while it is read.
+"""Values that a graph computes of sizes alone: arrays of whole numbers and symbolic sizes, worked out while it is read.
 
 Exporters write `Shape -> Gather -> Concat -> Reshape` where a person writes the sizes; here they are sizes again.
 """

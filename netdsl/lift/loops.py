@@ -67,7 +67,7 @@ def has_loop(found: Term) -> bool:
 
 
 def _counted(statement: Term) -> tuple[Term, int]:
-    """What a statement repeats, and how often."""
+    """The term that a statement repeats, and how often."""
     return (statement.kids[0], statement.fields[0][1]) if statement.head == "repeat" else (statement, 1)
 
 

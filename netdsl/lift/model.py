@@ -1,4 +1,4 @@
-"""What lifting works on: the net of a foreign file as calls of the language's ops, flat, with their weights."""
+"""The input of lifting: the net of a foreign file as calls of the language's ops, flat, with their weights."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Lifted(Struct, frozen=True, eq=False):
 
 
 class LiftError(UserError):
-    """What cannot be said in the language: names the node and the reason."""
+    """A model that the language cannot express: names the node and the reason."""
 
     def __init__(self, reason: str, node: str = "", hint: str | None = None) -> None:
         where = f"node `{node}`: " if node else ""

@@ -35,7 +35,7 @@ SHOWN = {
 
 
 def block_name(body: Term, taken: set[str]) -> str:
-    """What a block is called, by what it does."""
+    """A name for a block, by what it does."""
     return free(_stem(body), taken)
 
 

@@ -30,7 +30,7 @@ class Node(Struct, frozen=True, eq=False):
 
     @property
     def label(self) -> str:
-        """What it is called in messages."""
+        """The name in messages."""
         name = self.name or next(filter(None, self.outputs), "")
         return f"{name} ({self.op_type})" if name else self.op_type
 
@@ -47,7 +47,7 @@ class Input(Struct, frozen=True):
 
 
 class File(Struct, frozen=True, eq=False):
-    """What a file holds. `arrays`: its initialisers by name."""
+    """The contents of a file. `arrays`: its initialisers by name."""
 
     nodes: tuple[Node, ...]
     arrays: Mapping[str, Any]
@@ -57,7 +57,7 @@ class File(Struct, frozen=True, eq=False):
 
 
 def file_of(model: ModelProto) -> File:
-    """What a model holds. Raises LiftError."""
+    """Read an ONNX model. Raises LiftError."""
     if model.functions:
         model = inliner.inline_local_functions(model)
     opset = next((i.version for i in model.opset_import if i.domain in DOMAINS), 0)

@@ -61,7 +61,7 @@ def seq(items: tuple[Term, ...]) -> Term:
 
 
 def items(found: Term) -> tuple[Term, ...]:
-    """What a sequence consists of; another term is one of itself."""
+    """The members of a sequence; another term is its own only member."""
     return found.kids if found.head == "seq" else () if found.head == "it" else (found,)
 
 

@@ -42,7 +42,7 @@ RESERVED = frozenset(("it", "H", "W"))
 
 
 def family(label: str) -> str:
-    """What a number is: numbers of one family can be one argument."""
+    """The kind of a number: numbers of one family can be one argument."""
     field = label.rpartition(".")[2]
     return "width" if field in WIDTHS else field
 

@@ -16,7 +16,7 @@ from netdsl.source import Span
 
 
 def actions(document: Document, analysis: Analysis, span: Span) -> list[types.CodeAction]:
-    """What can be fixed in a span: every fix of every mistake there, and the line that allows a warning."""
+    """The code actions in a span: every fix of every mistake there, and the line that allows a warning."""
     found: list[types.CodeAction] = []
     for index, d in enumerate(analysis.diagnostics):
         at = d.at

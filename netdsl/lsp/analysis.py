@@ -183,5 +183,5 @@ def _reached(module: Module, net: str) -> set[str]:
 
 
 def instance_key(scope: Scope) -> tuple[object, ...]:
-    """What tells one use of a block from another: a net's name, or a block's arguments and input types."""
+    """A key that tells one use of a block from another: a net's name, or a block's arguments and input types."""
     return scope.name, str(scope.arguments), tuple(str(w.type) for w in scope.inputs)

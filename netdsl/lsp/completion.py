@@ -29,7 +29,7 @@ TARGETS = {
 
 
 def completion(analysis: Analysis, good: Analysis | None, offset: int) -> list[Choice]:
-    """What can be written at an offset. `good`: the newest analysis of a text that could be read to its end."""
+    """Complete at an offset. `good`: the newest analysis of a text that could be read to its end."""
     now = typing(analysis.source.text, offset)
     found = {item.label: item for item in reversed(list(_items(now, analysis, good, offset)))}
     return list(found.values())[::-1]

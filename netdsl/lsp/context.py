@@ -41,7 +41,7 @@ class Typing(Struct, frozen=True):
 
 
 def typing(text: str, offset: int) -> Typing:
-    """What is being typed at an offset of a text."""
+    """Find what is being typed at an offset of a text."""
     start = offset
     while start and (text[start - 1].isalnum() or text[start - 1] == "_"):
         start -= 1

@@ -41,7 +41,7 @@ WORDS = {"prune": ("hyperband", "median"), "xscale": ("linear", "log"), "yscale"
 
 
 def possible(now: Typing, analysis: Analysis, text: str) -> Iterator[Found]:
-    """What can stand at the cursor inside an experiment, whose text before it is `text`."""
+    """Complete at the cursor inside an experiment, whose text before it is `text`."""
     line = now.line.strip()
     module = analysis.checked.module
     word = (line.split() or [""])[0]
@@ -61,7 +61,7 @@ def possible(now: Typing, analysis: Analysis, text: str) -> Iterator[Found]:
 
 
 def _shown(now: Typing, word: str, line: str, varied: Sequence[str]) -> Iterator[Found]:
-    """What is measured, compared and drawn."""
+    """Complete what is measured, compared and drawn."""
     if word == "plot" and "(" not in line:
         yield from ((kind, Kinds.Function, "plot") for kind in PLOTS)
     elif word == "plot" and not now.named:
@@ -74,7 +74,8 @@ def _shown(now: Typing, word: str, line: str, varied: Sequence[str]) -> Iterator
 
 
 def _paths(line: str, text: str, analysis: Analysis) -> Iterator[Found]:
-    """What can vary: arguments of the net and fields of a recipe, or after a dot what the field's components take."""
+    """Complete what can vary: arguments of the net and fields of a recipe, or after a dot what the field's components
+    take."""
     field, dot, _ = line.removeprefix("vary").strip().partition(".")
     if dot:
         kind = arguments(Recipe)[field].kind if field in arguments(Recipe) else None
@@ -109,12 +110,12 @@ def experiment_hints(analysis: Analysis, node: ast.Experiment) -> Iterator[tuple
 
 
 def entry_text(name: str) -> str:
-    """What an entry of an experiment says."""
+    """Describe an entry of an experiment."""
     return f"`{name}`: {ENTRIES[name]}" if name in ENTRIES else ""
 
 
 def measure_text(path: str) -> str:
-    """What a measure is, and which way is better."""
+    """Describe a measure, and which way is better."""
     kind = measure_kind(path)
     if kind is None:
         return ""

@@ -55,7 +55,7 @@ def _recipe_fields(plugins: tuple[str, ...]) -> dict[str, FieldEntry]:
 
 
 def hover(analysis: Analysis, offset: int) -> tuple[str, Span] | None:
-    """What is under the cursor, as Markdown, and where it is; None where nothing can be said of it."""
+    """Describe what is under the cursor as Markdown, with its span; None where nothing is known of it."""
     found = analysis.occurrence(offset)
     if found is None:
         return None
@@ -133,7 +133,7 @@ def _net(name: str, analysis: Analysis) -> str:
 
 
 def field_text(name: str, field: FieldEntry) -> str:
-    """What a field of a recipe accepts and means."""
+    """Describe a field of a recipe: what it accepts and means."""
     return "\n\n".join([FENCE.format(f"{name} = {field.entry.accepts}"), field.entry.doc, _default(field.entry)])
 
 
@@ -148,7 +148,7 @@ def component_of(owner: str, name: str) -> ComponentEntry | None:
 
 
 def component_text(found: ComponentEntry) -> str:
-    """What a component means, its arguments and its source."""
+    """Describe a component: what it means, its arguments and its source."""
     inside = ", ".join(a.name if a.written is None else f"{a.name}={a.written}" for a in found.arguments)
     rows = [f"- `{a.name}`: {a.accepts}; {a.doc}" if a.doc else f"- `{a.name}`: {a.accepts}" for a in found.arguments]
     source = f"source: {found.source}" if found.source else ""
@@ -192,7 +192,7 @@ def _flow(found: Occurrence, analysis: Analysis) -> str:
 
 
 def _line(found: Occurrence, passed: Passed, memo: Memo) -> str:
-    """What one run of a statement says of a name in it."""
+    """The line that one run of a statement adds for a name in it."""
     if found.kind in ("local", "label"):
         text = shape(passed)
         return text and text + _costs(costs.parameters(passed.drafts, memo), 0)

@@ -157,7 +157,7 @@ class _Reader:
                 self._components(entry.value, entry.name.id)
 
     def _path(self, name: ast.Name, node: Any, measured: bool) -> None:
-        """What varies or is measured: an argument of the net, a field of the recipe, or a measure."""
+        """Record what varies or is measured: an argument of the net, a field of the recipe, or a measure."""
         first = name.id.partition(".")[0]
         net = node.target.id if node.target is not None else ""
         parameter = self._parameter(net, name.id)

@@ -71,7 +71,7 @@ def workspace_symbols(documents: list[tuple[Document, Analysis]], query: str) ->
 
 
 def folds(document: Document, analysis: Analysis) -> list[types.FoldingRange]:
-    """What can be folded: bodies, groups and longer comments."""
+    """The ranges that can be folded: bodies, groups and longer comments."""
     found: list[types.FoldingRange] = []
     for node in ast.walk(analysis.checked.module.file):
         if isinstance(node, ast.Body | ast.Recipe | ast.Group | ast.Experiment):

@@ -30,7 +30,7 @@ def signature(document: Document, analysis: Analysis, offset: int) -> types.Sign
 
 
 def _arguments(name: str, field: str, analysis: Analysis) -> tuple[str, Parameters]:
-    """What something says of itself, and its arguments: as they are written, and what they mean."""
+    """A description of something callable, and its arguments: as they are written, and what they mean."""
     if field:
         component = component_of(field, name)
         if component is None:

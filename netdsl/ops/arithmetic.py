@@ -65,7 +65,7 @@ def _one_channel(a: TensorType, b: TensorType) -> str | None:
 
 
 def mend(a: TensorType, b: TensorType) -> str | None:
-    """What would make the shapes equal: a projection of the larger image, or of the channels alone."""
+    """A hint that makes the shapes equal: a projection of the larger image, or of the channels alone."""
     if a.rank != b.rank or a.rank < 1:
         return _mend_vector(a, b)
     if a.rank <= 2:
@@ -96,7 +96,7 @@ def _mend_images(a: TensorType, b: TensorType) -> str | None:
 
 
 def _mend_vector(a: TensorType, b: TensorType) -> str | None:
-    """What would let a vector meet the other value."""
+    """A hint that lets a vector meet the other value."""
     big, small = (a, b) if a.rank > b.rank else (b, a)
     if small.rank != 1:
         return "`unsqueeze` and `expand` bring a value to another shape"

@@ -225,7 +225,7 @@ class Op(Struct, frozen=True):
         raise NotImplementedError
 
     def layer_name(self, *inputs: TensorType) -> str:
-        """What a layer of it is called that the author gave no name."""
+        """The name of a layer of this op that the author gave none."""
         return self.kind
 
     def params(self, *inputs: TensorType) -> dict[str, Param]:

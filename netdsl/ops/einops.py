@@ -238,7 +238,7 @@ class Reduce(ByName, frozen=True):
         return super()._call(pattern).replace(f'"{pattern}"', f'"{pattern}", {self.reduction}', 1)
 
     def _lost(self) -> tuple[int, ...]:
-        """Which names of the left are reduced."""
+        """The positions on the left of the names that are reduced."""
         pattern = self._read()
         return tuple(i for i, n in enumerate(flat(pattern.inputs[0])) if n not in flat(pattern.result))
 

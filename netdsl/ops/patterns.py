@@ -74,7 +74,7 @@ def _side(text: str, whole: str) -> Groups:
 
 
 def _foreign(part: str, whole: str) -> tuple[str, str]:
-    """What is said of a part that has no meaning in a pattern."""
+    """The message and hint for a part that has no meaning in a pattern."""
     message = f'`{part}` has no meaning in "{whole}"'
     if part == "...":
         return message, "all axes of a sample are named, and the batch is not written"

@@ -110,7 +110,7 @@ class Upsample(Op, frozen=True):
         return Torch(module, expression)
 
     def _target(self) -> tuple[tuple[str, Any], ...]:
-        """What PyTorch is told of the size of the result."""
+        """The keyword of PyTorch that gives the size of the result."""
         if self.size is not None:
             return (("size", compact(self.size)),)
         factors = tuple(int(f) if f == int(f) else f for f in self._factors())

@@ -11,7 +11,7 @@ RESIDUAL = "write them as `residual { ... }`"
 
 
 def fixup_factors(branches: Sequence[Branch]) -> dict[str, float]:
-    """What the weights of residual branches are multiplied by, by path. Raises Fault where it cannot be said."""
+    """The factors of the weights of residual branches, by path. Raises Fault where they cannot be derived."""
     if not branches:
         raise fault("no-residual-links", "`fixup` scales residual branches, and this net has none", None, RESIDUAL)
     factors: dict[str, float] = {}

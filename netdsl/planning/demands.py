@@ -95,7 +95,7 @@ def _initialisation(program: Program, recipe: Recipe, places: Places) -> Iterato
 
 
 def _by_name(step: Pretrained, program: Program, places: Places) -> Iterator[Diagnostic]:
-    """What is wrong with weights by name as far as nobody is asked for them."""
+    """Check weights by name as far as that goes without asking the Hub."""
     from netdsl.weights.hub import looks_like_a_path, mistake_of
 
     reason = None if looks_like_a_path(step.name) else mistake_of(step.name)

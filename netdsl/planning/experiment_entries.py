@@ -41,7 +41,7 @@ class Read(Struct, frozen=True, eq=False):
 
 
 def read_experiment(module: Module, node: ast.Experiment, evaluator: Evaluator) -> Read:
-    """What an experiment of a file says."""
+    """Read an experiment of a file, with its mistakes."""
     return _Reader(module, node, evaluator).read()
 
 
@@ -318,7 +318,7 @@ def _meant(path: str, free: tuple[str, ...]) -> str | None:
 
 
 def _near(first: str, free: tuple[str, ...]) -> str:
-    """What a path that means nothing is near to, or what can vary of the net."""
+    """A hint for a path that means nothing: what it is near to, or what can vary of the net."""
     arguments = f"its arguments: {', '.join(f'`{n}`' for n in free)}" if free else "it takes no arguments"
     return did_you_mean(first, (*free, *field_names())) or arguments
 

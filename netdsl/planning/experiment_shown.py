@@ -33,7 +33,7 @@ class Shown(Reading):
         return tuple(dict.fromkeys(m for m in found if m is not None))
 
     def _written(self) -> list[str]:
-        """What varies, mistaken or not."""
+        """The paths that vary, mistaken or not."""
         return [e.path.id for e in self.node.entries if isinstance(e, ast.Vary)]
 
     def _varied(self, name: ast.Name) -> Factor:
@@ -82,7 +82,7 @@ class Shown(Reading):
         return Figure(node.kind.id, **given)  # type: ignore[arg-type]
 
     def _plotted(self, name: str, argument: ast.Argument) -> str:
-        """What a plot shows along an axis or as colours. Raises Fault."""
+        """The path that a plot shows along an axis or as colours. Raises Fault."""
         value, at = argument.value, self._place(argument.value)
         if name == "title" and isinstance(value, ast.String):
             return value.value
@@ -128,7 +128,7 @@ def _equal(a: str, b: str) -> bool:
 
 
 def _measure_hint(path: str) -> str:
-    """What a measure was meant to be: with its split, or spelt otherwise."""
+    """A hint for a measure: with its split, or spelt otherwise."""
     if measure_kind(f"test.{path}") is not None:
         return f"of which split? `test.{path}`, `validation.{path}` or `train.{path}`"
     other = {"accuracy": "top1", "acc": "top1", "error": "top1", "val": "validation", "valid": "validation"}

@@ -21,7 +21,7 @@ from netdsl.source import Place
 
 
 def image_mistakes(net: PlannedNet, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    """What augmentation does, and the net's inputs do not take."""
+    """Report augmentation whose images the net's inputs do not take."""
     unfit = list(_augmented(net.checked, recipe, places))
     yield from unfit
     shape = net.checked.main.inputs[0].type.shape

@@ -31,7 +31,7 @@ OF_RUN: dict[str, MeasureKind] = {
 
 
 def metrics() -> tuple[str, ...]:
-    """What a split is measured by: the loss, and every metric that is one number."""
+    """The measures of a split: the loss, and every metric that is one number."""
     return ("loss", *(name for name, kind in METRICS.items() if kind.number))
 
 

@@ -63,7 +63,7 @@ def class_argument(program: Program, classes: int) -> str | None:
 
 
 def output_mistakes(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    """What the loss, the targets and the metrics ask, and the net does not give."""
+    """Report outputs that the loss, the targets or the metrics ask for, and the net does not give."""
     main = main_output(program)
     if recipe.loss.task == "pairs":
         yield from _pairs(program, main, recipe, places)
@@ -176,7 +176,7 @@ def _class_weights(main: MainOutput, recipe: Recipe, places: Places) -> Iterator
 
 
 def _metrics(main: MainOutput, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    """What is measured, or decides when to stop or to lower lr, must be measurable."""
+    """Report metrics, asked for or deciding when to stop or to lower lr, that cannot be measured."""
     for metric in recipe.metrics:
         if (reason := _unmeasurable(metric, main, recipe)) is not None:
             yield diagnostic("unfit-metric", f"`{metric}` cannot be measured: {reason}", places.at(f"metrics.{metric}"))
@@ -199,7 +199,7 @@ def _deciding(recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 
 def _always(recipe: Recipe) -> tuple[str, ...]:
-    """What is measured unasked; where only the data know the task, what any task measures."""
+    """The metrics that are measured unasked; where only the data know the task, those of any task."""
     return always_measured(recipe.data.task) if recipe.data.sure else ("top1", "rmse")
 
 

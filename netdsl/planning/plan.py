@@ -87,7 +87,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 def plan(net: PlannedNet, recipe: Recipe, samples: int | None) -> Plan:
-    """What a recipe will do with a net. `samples`: those that are trained on. Raises Fault for what the net cannot
+    """Plan what a recipe will do with a net. `samples`: those that are trained on. Raises Fault for what the net cannot
     have: a selector that selects nothing, links or branches that are not there, unknown outputs."""
     refuse(net, recipe)
     counted = parameters(net.checked.main)
@@ -120,7 +120,7 @@ def plan(net: PlannedNet, recipe: Recipe, samples: int | None) -> Plan:
 
 
 def _curves(recipe: Recipe, steps: int | None, per_epoch: int | None) -> dict[str, Any]:
-    """What changes over time: lr, its phases, the rate of dropout."""
+    """The curves over time: lr, its phases, the rate of dropout."""
     if not steps:
         return {"lr": (), "spans": (), "dropout": ()}
     times = range(0, steps, max(1, steps // POINTS))

@@ -56,7 +56,7 @@ class Family:
         self._nets: dict[int, NetReference | None] = {}
 
     def lineage(self, module: Module, recipe: ast.Recipe) -> Lineage:
-        """What a recipe and all that it extends say. Raises Fault for a circle or an unknown base."""
+        """Collect what a recipe and all that it extends say. Raises Fault for a circle or an unknown base."""
         above: dict[int, tuple[Module, ast.Recipe]] = {}
         while id(recipe) not in self._lineages:
             above[id(recipe)] = (module, recipe)
@@ -237,7 +237,7 @@ def change_recipe(recipe: Recipe, evaluator: Evaluator, settings: Mapping[str, s
 
 
 def _within_budget(resolved: Callable[[], Resolved]) -> Resolved:
-    """What is resolved, paid from a budget of its own: constants, and what `--set` makes of them, end too."""
+    """Resolve a recipe with a budget of its own: constants, and what `--set` makes of them, end too."""
     try:
         with Budget().open():
             return resolved()

@@ -97,7 +97,7 @@ class Session:
         return self.checked()
 
     def glance(self, text: str, at: int, name: str = "spec.net") -> Glance | None:
-        """What is beside the declaration at the cursor of a new text, which is checked later."""
+        """Show what stands beside the declaration at the cursor of a new text, which is checked later."""
         offsets = Offsets(text)
         found = glance_at(Analysis(Source(text, name), {}), offsets.characters(at), self.chosen)
         if found is None:
@@ -112,7 +112,7 @@ class Session:
         return self.checked()
 
     def checked(self) -> Checked:
-        """What is known of the text."""
+        """The result of checking the text."""
         analysis, offsets = self.analysis, self.offsets
         found = analysis.diagnostics
         errors, warnings = (sum(d.severity == severity for d in found) for severity in ("error", "warning"))
@@ -142,7 +142,7 @@ class Session:
         return problem(self.analysis.mended(index), self.analysis, self.offsets)
 
     def explain(self, at: int) -> Explained | None:
-        """What the word at a place of the checked text means."""
+        """Explain the word at a place of the checked text."""
         found = hover(self.analysis, self.offsets.characters(at)) if self.analysis.spec is not None else None
         if found is None:
             return None
@@ -150,13 +150,13 @@ class Session:
         return Explained(self.offsets.units(span.start), self.offsets.units(span.end), text)
 
     def complete(self, text: str, at: int, name: str = "spec.net") -> list[Choice]:
-        """What can be written at a place of a text."""
+        """Complete at a place of a text."""
         if text != self.analysis.source.text:
             self.check(text, name)
         return completion(self.analysis, self.good, Offsets(text).characters(at))
 
     def summary(self, net: str) -> dict[str, Any]:
-        """What a net amounts to."""
+        """Summarise a net."""
         from netdsl.summary import summarize
 
         found = self._net(net)
@@ -181,7 +181,7 @@ class Session:
         return page(found.checked, found.name)
 
     def recipe(self, name: str) -> str:
-        """What a recipe will do, as `netdsl recipe` shows it."""
+        """Plan what a recipe will do, as `netdsl recipe` shows it."""
         from netdsl.planning.plan import plan
         from netdsl.planning.text import lines
         from netdsl.recipe.schema import training_size

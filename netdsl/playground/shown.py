@@ -100,7 +100,7 @@ def summary_data(summary: Summary) -> dict[str, Any]:
 
 
 def _cards(summary: Summary) -> Iterator[tuple[str, str]]:
-    """What is asked first of a net, in few digits."""
+    """The figures of a net that are asked for first, in few digits."""
     yield "parameters", scaled(summary.params)
     yield "MACs", scaled(summary.macs)
     yield "activations", in_bytes(summary.totals.activation_bytes)

@@ -48,7 +48,7 @@ def mistakes(plugin: Plugin) -> list[str]:
 
 
 def name_of(part: Part) -> str:
-    """What a part is called in a spec."""
+    """The name of a part in a spec."""
     if not part.field:
         return part.name
     try:
@@ -136,6 +136,6 @@ def _function(function: Function | None) -> Iterator[str]:
 
 
 def _own(cls: type, base: type, name: str) -> Any:
-    """What a class says itself, and not only the base."""
+    """The attribute that a class itself sets; None where only the base does."""
     value = getattr(cls, name, None)
     return value if value is not getattr(base, name, None) else None

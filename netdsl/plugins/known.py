@@ -22,7 +22,7 @@ class Loaded(Struct, frozen=True, eq=False):
 
     @property
     def place(self) -> tuple[str, str]:
-        """What another process loads it by: its name and the folder."""
+        """The name and the folder by which another process loads it."""
         return self.name, self.folder
 
 

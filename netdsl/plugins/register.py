@@ -86,7 +86,7 @@ def metric_function(name: str) -> Any:
 
 
 def broken_examples(plugin: Plugin) -> list[str]:
-    """What is wrong with the examples of a plug-in's ops: each goes through the compiler."""
+    """Check the examples of a plug-in's ops: each goes through the compiler."""
     wrong = []
     for part in (p for p in plugin.parts if not p.field):
         for example in part.cls.examples:

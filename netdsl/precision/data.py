@@ -63,6 +63,6 @@ def read(opened: Opened, written: str | None) -> DataSet:
 
 
 def comparison(source: Session, opened: Opened, data: DataSet) -> Comparison:
-    """What smaller files of `source` are compared with, on the data's test split."""
+    """Prepare the comparison of smaller files with `source`, on the data's test split."""
     recipe = replace(opened.recipe, metrics=(), tta=None)
     return Comparison(source, data, evaluator_of(recipe, replace(data, units=opened.units), opened.kept))

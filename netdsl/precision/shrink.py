@@ -47,7 +47,7 @@ class Smaller(Struct, frozen=True):
 
     @property
     def record(self) -> dict[str, Any]:
-        """What the metadata of the file say, and `--json`."""
+        """The facts that the metadata of the file and `--json` have."""
         found: dict[str, Any] = {"kind": self.kind, "layers": self.layers, "kept": [*self.kept]}
         if self.loss is None:
             return found | {"largest_difference": self.difference}

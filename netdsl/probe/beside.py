@@ -8,8 +8,8 @@ from netdsl.probe.model import Finding, Plot, Probed
 
 
 def beside(found: Sequence[Probed], names: Sequence[str]) -> Probed:
-    """What was found of several nets as one; `names`: what each is called. What is the same for all of them, such as
-    white noise, is shown once."""
+    """Join the findings of several nets; `names`: what each is called. What is the same for all of them, such as white
+    noise, is shown once."""
     if len(found) == 1:
         return found[0]
     names = _distinct(names)

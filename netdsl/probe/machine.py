@@ -65,7 +65,7 @@ class Machine:
         return [values[o.value.name] for o in self.flat.outputs]
 
     def call(self, node: Node, given: Sequence[Tensor], tensors: Mapping[str, Tensor] | None = None) -> list[Tensor]:
-        """What one op gives; without `tensors`, one that has none."""
+        """Run one op; without `tensors`, one that has none."""
         module = self._op(node)
         own = {name: join(node.layer_path, name.removeprefix(LAYER).lstrip(".")) for name in _tensors(module)}
         bound = {name: tensors[path] for name, path in own.items() if tensors and path in tensors}

@@ -41,7 +41,7 @@ class Probed(Struct, frozen=True):
 
 
 def data(found: Probed) -> Any:
-    """What was found as JSON, where infinities and NaN are null."""
+    """The findings as JSON, where infinities and NaN are null."""
     return _finite(msgspec.to_builtins(found))
 
 

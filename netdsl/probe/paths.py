@@ -18,7 +18,7 @@ DRAWS = 3
 
 
 def paths(subject: Subject) -> Finding:
-    """What each residual branch does, on test samples. Raises Fault for a net without residual links."""
+    """Measure each residual branch on test samples. Raises Fault for a net without residual links."""
     made = subject.prepared()
     program = made.net.checked
     machine = Machine(program, subject.filled(made.module).eval())
@@ -58,7 +58,7 @@ def removing(gone: Sequence[str]) -> Edit:
 
 
 def _score(subject: Subject, task: str, whole: Tensor, target: Tensor) -> Callable[[Tensor], float]:
-    """What an output is worth: of a trained net that tells classes apart its accuracy, else how like the whole net's
+    """A score of an output: of a trained net that tells classes apart its accuracy, else how like the whole net's
     it is (1: the same, 0: as far off as it is large)."""
     if subject.trained is not None and task == "classes":
         return lambda x: (x.argmax(1) == target).float().mean().item()

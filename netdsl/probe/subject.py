@@ -74,7 +74,7 @@ class Subject(Struct, frozen=True, eq=False):
         return max(min(2, samples), min(samples, ROOM // max(1, self.bytes()), WORK // max(1, work)))
 
     def bytes(self) -> int:
-        """What all values of one sample take with their gradients, in float64."""
+        """The bytes that all values of one sample take with their gradients, in float64."""
         written = totals(self.program.main).activation_bytes
         return 4 * written if isinstance(written, int) else 0
 

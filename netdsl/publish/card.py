@@ -95,7 +95,7 @@ def _use(net: Shared, onnx: bool) -> Iterator[str]:
 
 
 def _options(net: Shared) -> str:
-    """What `compile` is given in the folder, so that its net is the one that was trained."""
+    """The options of `compile` in the folder, so that its net is the one that was trained."""
     about = net.about
     given = [("-p", f"{k}={v}") for k, v in about.arguments.items()]
     given += [("--size", f"{k}={v}") for k, v in about.sizes.items()]

@@ -46,12 +46,12 @@ class Shared(Struct, frozen=True, eq=False):
 
     @property
     def data(self) -> str:
-        """What the data are called, without where they lie."""
+        """A name for the data, without where they lie."""
         return last(self.about.data)
 
     @property
     def warnings(self) -> list[str]:
-        """What whoever publishes the net should know: paths in its spec, and its licence."""
+        """Warnings for whoever publishes the net: paths in its spec, and its licence."""
         shortened = paths_in(self.module)
         said = [f"the spec names {p}: published as `{last(p)}`" for p in shortened]
         said += [] if self.license else ["no licence is said: nobody may use it (`--license apache-2.0`)"]
@@ -65,7 +65,7 @@ class Shared(Struct, frozen=True, eq=False):
 
 
 def shared(run: Path, license: str | None = None) -> Shared:
-    """What is told of a run. `license`: an identifier; None for that of the weights it began with.
+    """Gather what the folder of a run says. `license`: an identifier; None for that of the weights it began with.
 
     Raises CheckpointError for what is no finished run.
     """

@@ -117,7 +117,7 @@ def _item(members: tuple[Any, ...]) -> Kind | None:
 
 
 def _extra(metas: tuple[Meta, ...], name: str) -> str:
-    """What the outermost annotation that has it says beside its description."""
+    """An extra fact, from the outermost annotation that has it; "" without one."""
     return next((str(m.extra[name]) for m in metas if m.extra and name in m.extra), "")
 
 
@@ -157,7 +157,7 @@ def _bounds(limits: dict[str, float]) -> str:
 
 
 def _expected(members: tuple[Any, ...], bounds: str, components: dict[str, type[Component]]) -> str:
-    """What a type accepts, in the words of a message: `a number above 0`, `one of relu, linear`."""
+    """Describe what a type accepts, in the words of a message: `a number above 0`, `one of relu, linear`."""
     parts: list[str] = []
     for member in members:
         name = PLAIN.get(member) if isinstance(member, type) else None

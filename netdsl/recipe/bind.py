@@ -261,7 +261,7 @@ FROM_START = ("dropout.until", "dropout.after", "unfreeze.after.time")
 
 
 def _unsigned(node: Any) -> Any:
-    """What a sign stands before; the expression itself, where there is none."""
+    """The expression behind a sign; itself, where there is none."""
     return node.operand if isinstance(node, ast.Unary) else node
 
 

@@ -21,7 +21,7 @@ from netdsl.source import Place
 
 
 def check(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    """What is wrong or questionable about a recipe as a whole, each at the field to blame."""
+    """Report what is wrong or questionable about a recipe as a whole, each at the field to blame."""
     for rule in RULES:
         yield from rule(recipe, places)
 
@@ -258,7 +258,7 @@ def _unfreezing(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 
 def _sharding(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    """What needs the whole of a weight, where each device has a part of it."""
+    """Report what needs the whole of a weight, where each device has a part of it."""
     if recipe.shard is None:
         return
     whole: list[tuple[str, str]] = []

@@ -76,7 +76,7 @@ def _colors(data: MaskFolder, places: Places) -> Iterator[Diagnostic]:
 
 
 def _ignored(data: MaskFolder, places: Places) -> Iterator[Diagnostic]:
-    """What has no class is said by its colour where classes are colours."""
+    """Report `ignore_color` without `colors`, and `ignore` with them."""
     if data.ignore_color and not data.colors:
         yield diagnostic("idle-option", "`ignore_color` acts only with `colors`", places.at("data.ignore_color"))
     if data.ignore is not None and data.colors:

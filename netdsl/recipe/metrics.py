@@ -73,7 +73,7 @@ def said(name: str, value: float, digits: str = ".4f") -> str:
 
 
 def title(name: str) -> str:
-    """What a metric is called where people read it."""
+    """The name of a metric for readers."""
     return METRICS[name].said if name in METRICS else name
 
 

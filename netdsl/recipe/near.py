@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
 
 
 def hint(kind: Kind, value: Any) -> str | None:
-    """What to write for a value that `kind` does not take; None where that is not known."""
+    """Suggest what to write for a value that `kind` does not take; None where that is not known."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return _other(kind, value)
     if int not in kind.plain and float not in kind.plain:
@@ -24,7 +24,7 @@ def hint(kind: Kind, value: Any) -> str | None:
 
 
 def _other(kind: Kind, value: Any) -> str | None:
-    """What to write for what is no number."""
+    """Suggest what to write for what is no number."""
     if isinstance(value, str) and value in kind.choices:
         return f"write `{value}`, without quotes"
     if isinstance(value, str) and _NUMBER.fullmatch(value) and takes(kind, number := _plain(float(value))):
@@ -41,14 +41,14 @@ def _plain(value: float) -> float:
 
 
 def _no_number(kind: Kind, value: float) -> str | None:
-    """What to write for a number where none is taken."""
+    """Suggest what to write for a number where none is taken."""
     if bool in kind.plain and value in (0, 1):
         return f"write `{str(bool(value)).lower()}`"
     return f'a text is written in quotes: `"{value:g}"`' if str in kind.plain else _wanted(kind)
 
 
 def _wanted(kind: Kind) -> str | None:
-    """What is written for a kind."""
+    """An example of what is written for a kind."""
     if kind.choices:
         return f"it can be {', '.join(f'`{c}`' for c in kind.choices)}"
     if bool in kind.plain:

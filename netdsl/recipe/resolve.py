@@ -228,7 +228,7 @@ class _Resolver:
 
 
 def _no_argument(name: str, argument: str, value: Any) -> str:
-    """What can be set of a field's value, where `argument` cannot."""
+    """A hint: the arguments of a field's value, where `argument` is none of them."""
     parts = value if isinstance(value, tuple) else (value,)
     known = []
     for component in (p for p in parts if isinstance(p, Component)):

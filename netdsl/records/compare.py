@@ -25,7 +25,7 @@ def results(records: Sequence[Record]) -> dict[str, list[Field | None]]:
 
 
 def best(name: str, values: Sequence[Field | None]) -> int | None:
-    """Which run has the best value of a metric; None where none has, or all have the same."""
+    """The index of the run with the best value of a metric; None where none has, or all have the same."""
     numbers = [(v, i) for i, v in enumerate(values) if isinstance(v, float)]
     if name not in MEASURED or len({v for v, _ in numbers}) < 2:
         return None

@@ -38,7 +38,7 @@ def _row(case: Case, names: list[str]) -> Cells:
 
 
 def verdict(cases: Sequence[Case], gate: float) -> str:
-    """What all comparisons say, in a sentence: a gate that was widened is never said to have been met."""
+    """Sum up all comparisons in a sentence: a gate that was widened is never said to have been met."""
     worst = max((c.difference for c in cases), default=0.0)
     failed, total = sum(not c.ok for c in cases), plural(len(cases), "case")
     widened = [c for c in cases if c.widened]

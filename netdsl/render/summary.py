@@ -76,7 +76,7 @@ def _first_sentence(doc: str) -> str:
 
 
 def facts(summary: Summary) -> Iterator[tuple[str, str]]:
-    """What stands below the tree: totals, inputs and outputs, conditions, by name."""
+    """The facts below the tree: totals, inputs and outputs, conditions, by name."""
     t = summary.totals
     yield "parameters", f"{grouped(t.params)} in {plural(t.param_tensors, 'tensor')}, {in_bytes(4 * t.params)}"
     if t.buffers:

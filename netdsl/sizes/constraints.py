@@ -278,7 +278,7 @@ class Assumptions:
         return verdict
 
     def _tried(self, facts: Sequence[Required]) -> str:
-        """What would become of facts if all of them were assumed."""
+        """Decide what would become of facts if all of them were assumed."""
         return self._copy()._all(facts)
 
     def _different(self, left: Dim, right: Dim) -> str:
@@ -327,7 +327,7 @@ class Assumptions:
 
 
 def _fact(relation: Relation) -> tuple[Dim, bool]:
-    """What a relation says: a size that is 0, or one that is not negative."""
+    """The fact in a relation: a size that is 0, or one that is not negative."""
     left, right = relation.left, relation.right
     if relation.op == "==":
         return left - right, True
@@ -336,7 +336,7 @@ def _fact(relation: Relation) -> tuple[Dim, bool]:
 
 
 def _of_axis(name: str, axis: Axis) -> list[Constraint]:
-    """What is known of one named size, least form first."""
+    """The constraints on one named size, the least form first."""
     few = axis.few()
     if few is not None:
         return [OneOf(name, tuple(few))]

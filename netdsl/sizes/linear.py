@@ -64,7 +64,7 @@ def _bounded(rows: set[Row]) -> set[Row]:
 
 
 def _known(term: Term) -> list[Dim]:
-    """What is at least 0 because of what a term is: its distance to its bounds, the rest of a division."""
+    """The sizes that are at least 0 because of what a term is: its distance to its bounds, the rest of a division."""
     itself = Size(((term, 1),))
     low, high = interval(itself)
     facts: list[Dim] = [itself - low] if isinstance(low, int) else []
@@ -88,7 +88,7 @@ def _next_term(rows: set[Row]) -> Term | None:
 
 
 def _without(term: Term, rows: set[Row]) -> set[Row]:
-    """What rows say of the other terms."""
+    """Eliminate a term: what the rows say of the others."""
     above: list[tuple[int, dict[Term, int], int]] = []
     below: list[tuple[int, dict[Term, int], int]] = []
     rest: set[Row] = set()

@@ -77,7 +77,7 @@ def _name(callee: Op | Definition) -> str:
 
 
 def kind(step: Step) -> str:
-    """What a step is, in a word or two: the block's name, or the op with its window (`conv 7x7 /2`)."""
+    """Name a step in a word or two: the block's name, or the op with its window (`conv 7x7 /2`)."""
     callee = step.callee
     if isinstance(callee, Definition):
         return "" if step.layer and callee.name in step.layer.split(".") else callee.name

@@ -45,7 +45,7 @@ def _summary(program: Program, name: str, everything: bool) -> Summary:
 
 
 def totals_of(program: Program, memo: Memo | None = None) -> Totals:
-    """What a net costs, as sums of products of its named sizes where its constraints allow it."""
+    """The totals of a net, as sums of products of its named sizes where its constraints allow it."""
     counted, known = totals(program.main, memo), _multiples(program.constraints)
     return replace(
         counted,

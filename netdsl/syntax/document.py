@@ -240,7 +240,7 @@ class _Printer:
 
 
 def _parts(doc: Doc, flat: bool) -> list[tuple[bool, Doc]]:
-    """What a composite document consists of, and whether that is flat."""
+    """The parts of a composite document, and whether each is flat."""
     if isinstance(doc, list):
         return [(flat, part) for part in doc]
     if isinstance(doc, Nest | Box):

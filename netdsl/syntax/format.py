@@ -50,7 +50,7 @@ def format_file(file: ast.File, text: str = "") -> str:
 
 
 def canonical_text(file: ast.File) -> str:
-    """What a file says, without its comments and whatever its layout: equal for files that say the same."""
+    """The text of a file in one layout, without comments: equal for files that say the same."""
     return format_file(replace(file, comments=()))
 
 
@@ -69,7 +69,7 @@ def _bare(value: Any) -> Any:
 
 
 def _difference(file: ast.File, again: ast.File) -> str:
-    """What a formatted file has lost of the file that it was made from; "" where that is nothing."""
+    """Describe what a formatted file has lost of the file that it was made from; "" where that is nothing."""
     if not same(file, again):
         return "it would say something else"
     if _docs(file) != _docs(again):

@@ -278,7 +278,7 @@ def _has_braces(node: Any) -> bool:
 
 
 def _aligns(item: Any) -> type:
-    """What an item is aligned with: its own kind; `measure` is written as a field."""
+    """The kind of items that an item is aligned with: its own; `measure` is written as a field."""
     return ast.Field if isinstance(item, ast.Measure) else type(item)
 
 

@@ -118,7 +118,7 @@ def _of_python(source: Source, text: str, offset: int, colon: int, region: Span)
 
 
 def _region(skeleton: Skeleton, offset: int, accepted: set[str]) -> Span:
-    """What to leave out: the statement; a brace too many alone; where one is missing, what was to stand in it."""
+    """The span to leave out: the statement; a brace too many alone; where one is missing, what was to stand in it."""
     region = skeleton.statement(offset)
     if skeleton.text[offset : offset + 1] == "{" and any(not p.closed and p.start < offset for p in skeleton.pairs):
         return Span(offset, offset + 1)
@@ -172,7 +172,7 @@ def _listed(accepted: set[str]) -> str:
 
 
 def _expected(accepted: set[str]) -> list[str]:
-    """What could stand there, the least that helps: operators are not listed where something ends."""
+    """The tokens that could stand there, the least that helps: operators are not listed where something ends."""
     if accepted >= {"BLOCK", "RECIPE"}:
         return ["a declaration"]
     if "SHARE" in accepted:

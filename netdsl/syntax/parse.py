@@ -96,7 +96,7 @@ def _declarations(source: Source) -> tuple[tuple[Any, ...], tuple[Diagnostic, ..
 
 
 def _without_semicolon(found: re.Match[str]) -> str:
-    """What a `;` was meant to be: a comma inside brackets, the end of a statement elsewhere."""
+    """The text that a `;` was meant to be: a comma inside brackets, the end of a statement elsewhere."""
     if found[0] != ";":
         return found[0]
     line = found.string[found.string.rfind("\n", 0, found.start()) + 1 : found.start()]
@@ -135,7 +135,7 @@ def _documented(declaration: Any, found: tuple[ast.Comment, ...], source: Source
 
 @cache
 def _edition() -> bytes:
-    """What a tree depends on besides its text: the grammar and the code that makes the tree."""
+    """A digest of what a tree depends on besides its text: the grammar and the code that makes the tree."""
     code = ("ast", "node", "build", "comments", "depth", "layout", "limits", "parse", "pieces")
     return grammar().encode() + b"".join(map(_own_file, code))
 

@@ -154,7 +154,7 @@ class Skeleton:
         return Span(ends[place - 1] if place else start, ends[place] if place < len(ends) else end)
 
     def spoilt(self, pair: Pair) -> Span:
-        """What an unclosed bracket spoils: its statement, as far as that can be told."""
+        """The span that an unclosed bracket spoils: its statement, as far as that can be told."""
         whole = self.statement(pair.start)
         if pair.bracket == "{":
             return Span(whole.start, pair.end)

@@ -139,7 +139,8 @@ def slip(text: str, start: int, at: int, expected: Set[str]) -> tuple[str, str |
 
 
 def _misspelt(before: str, word: str, expected: Set[str]) -> str | None:
-    """What a word was meant to be: the unit after a number, or the keyword that a statement begins with."""
+    """The word that was meant by a misspelt one: the unit after a number, or the keyword that a statement begins
+    with."""
     if "UNIT" in expected and before.endswith(" "):
         return did_you_mean(word, _UNITS)
     first = before.strip()

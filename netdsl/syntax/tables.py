@@ -69,7 +69,7 @@ def _kept() -> Tables | None:
 
 
 def stamp() -> str:
-    """What tables depend on: the grammar and the version of lark."""
+    """A digest of what tables depend on: the grammar and the version of lark."""
     from lark import __version__
 
     return f"lark {__version__} {sha256(grammar().encode()).hexdigest()}"

@@ -109,7 +109,7 @@ class Carried:
         ranks.sum(self.states)
 
     def tensors(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps."""
+        """The tensors that a checkpoint keeps."""
         return self.states
 
     def load(self, tensors: dict[str, Tensor], device: torch.device) -> None:

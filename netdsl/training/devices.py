@@ -84,7 +84,8 @@ def _copying(device: torch.device) -> torch.cuda.Stream:
 
 
 def half_precision(recipe: Recipe, device: torch.device) -> torch.dtype | None:
-    """What the forward pass is cast to, or None. A CPU computes in fp32: half precision would be many times slower."""
+    """The type to which the forward pass is cast, or None. A CPU computes in fp32: half precision would be many times
+    slower."""
     return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision) if device.type != "cpu" else None
 
 

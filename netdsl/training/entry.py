@@ -297,7 +297,7 @@ def used_on(device: torch.device) -> Callable[[], int]:
 
 
 def _boards(request: Request, folder: Path, after: int) -> list[Callable[[str, dict[str, Any]], None]]:
-    """What else writes a log, where it is asked for."""
+    """The writers of a log beside the run's own, where they are asked for."""
     found = []
     if request.tensorboard:
         from netdsl.training.report.tensorboard import tensorboard

@@ -43,14 +43,14 @@ def largest_difference(ours: Any, theirs: Any, split: Split, at_once: int) -> fl
 
 
 def origins(pretrained: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """What an ONNX file says of the weights that a training began with: names, revisions, licences, SHA-256."""
+    """The metadata of an ONNX file on the weights that a training began with: names, revisions, licences, SHA-256."""
     return {"pretrained": [dict(p) for p in pretrained]} if pretrained else {}
 
 
 def notes(
     recipe: Recipe, task: str, classes: Sequence[str], columns: Sequence[Column], standardized: bool
 ) -> dict[str, Any]:
-    """What an ONNX file says of a trained net, beside the spec: how data go in, and what the outputs are."""
+    """The metadata of an ONNX file of a trained net, beside the spec: how data go in, and what the outputs are."""
     found: dict[str, Any] = {
         "class_names": [*classes],
         "preprocessing": preprocessing_of(recipe, standardized),

@@ -74,7 +74,7 @@ def summarized(results: list[dict[str, Any]]) -> tuple[dict[str, float], dict[st
 
 
 def about_folds(net: str, arguments: dict[str, str], sizes: dict[str, int], recipe: Recipe, base: Path) -> About:
-    """What the directory of a cross-validation says of itself before its folds have ended."""
+    """The `about` of a cross-validation's directory before its folds have ended."""
     return About(
         net=net, arguments=arguments, sizes=sizes, mean=None, std=None, classes=(), task="",
         data=component_name(recipe.data), base=str(base.resolve()), versions={"netdsl": __version__}, language=LANGUAGE,

@@ -170,7 +170,7 @@ class Metrics:
         return found
 
     def _of_classes(self) -> dict[str, Any]:
-        """What was asked for of the classes: a mean over them, their values, and the pairs of them."""
+        """The metrics of classes that were asked for: a mean over them, their values, and the pairs of them."""
         each, asked = self._each(), {*self.wanted, *always_measured(self.task)}
         means = {name: _mean(values) for name, values in each.items() if name in asked}
         found: dict[str, Any] = {name: mean for name, mean in means.items() if mean is not None}

@@ -68,7 +68,7 @@ def reopened(folder: Path) -> tuple[Net, Recipe, About]:
 
 
 def program_of(folder: Path) -> Program:
-    """What the net of a run directory computes. Raises CheckpointError."""
+    """The program of the net of a run directory. Raises CheckpointError."""
     return reopened(folder)[0].checked
 
 
@@ -159,5 +159,5 @@ def _loaded(folder: Path, net: Net, about: files.About) -> nn.Module:
 
 
 def axis_names(x: TensorType) -> tuple[str | None, ...]:
-    """What the sizes of an input are called that may vary."""
+    """Names for the sizes of an input that may vary."""
     return tuple(None if isinstance(s, int) else str(s) for s in x.shape)

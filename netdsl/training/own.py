@@ -24,7 +24,7 @@ class Own(Struct, frozen=True, eq=False):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What a run that is resumed needs again."""
+        """The names of what a resumed run has to be given again."""
         return (*(["loss"] if self.loss is not None else []), *(f"metrics.{name}" for name in self.metrics))
 
 

@@ -256,7 +256,7 @@ def _macs(node: Node) -> int:
 def _hints(
     loop: Trainer, step: float, phases: dict[str, float], waiting: float, evaluation: float, every: int
 ) -> tuple[str, ...]:
-    """What limits a step, where something does, and what to do."""
+    """Hints on what limits a step, where something does, and what to do."""
     found = []
     if waiting > MUCH * step:
         found.append(f"the loader is the limit: {waiting / step:.0%} of a step waits for images; {_faster(loop)}")
@@ -271,7 +271,7 @@ def _hints(
 
 
 def _faster(loop: Trainer) -> str:
-    """What makes reading images faster."""
+    """A hint on what makes reading images faster."""
     workers = loop.feed.ahead.workers if loop.feed.ahead is not None else 0
     if workers < cores() - 1:
         return f"`--set workers={cores() - 1}` reads with every core"

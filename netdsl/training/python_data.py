@@ -19,7 +19,7 @@ FORMS = "(x, y), a DataFrame with `target=`, or a torch Dataset of (x, y)"
 
 
 def as_data_set(data: Any, test: Any = None, target: str | None = None, held_out: float = 0.2) -> DataSet:
-    """What was passed, as a training and a test split. Without `test`, a part of the samples is held out.
+    """Make a training and a test split of what was passed. Without `test`, a part of the samples is held out.
 
     Class names that are texts become classes in alphabetical order. Raises DataError.
     """

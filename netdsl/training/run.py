@@ -52,7 +52,7 @@ class Run:
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """What was measured, in order: `kind` is `step` or `evaluation`, the rest are numbers by name."""
+        """The log of what was measured, in order: `kind` is `step` or `evaluation`, the rest are numbers by name."""
         return files.read_log(self.folder)
 
     @property

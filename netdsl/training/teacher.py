@@ -68,7 +68,7 @@ def _check_classes(theirs: tuple[str, ...], data: DataSet, path: Path) -> None:
 
 @torch.no_grad()
 def _shape(forward: Forward, inputs: tuple[Tensor, ...]) -> list[int]:
-    """What a net gives for a sample at inference."""
+    """The shape of a net's output for a sample, at inference."""
     training = isinstance(forward, nn.Module) and forward.training
     if isinstance(forward, nn.Module):
         forward.eval()

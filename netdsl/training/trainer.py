@@ -274,7 +274,7 @@ class Trainer:
         return loss.detach()
 
     def _states(self, step: int, first: int, last: int) -> AbstractContextManager[None]:
-        """What recurrent layers begin a window of a text with, where their states are carried."""
+        """Give recurrent layers the states with which they begin a window of a text, where states are carried."""
         if self.carried is None:
             return nullcontext()
         return self.carried.window((first, last), step % self.per_epoch == 0, self.feed.split.streams)
@@ -338,8 +338,8 @@ class Trainer:
         return self.recipe.stop is not None and self.state.stale >= self.recipe.stop.patience
 
     def final_weights(self) -> dict[str, Tensor]:
-        """What is evaluated and exported, in the net's own keys: the average where there is one, else the raw
-        weights."""
+        """The weights that are evaluated and exported, in the net's own keys: the average where there is one, else the
+        raw weights."""
         average = self.averages.state()
         state = average if average is not None else self.module.state_dict()
         return folded(gathered(state), self.recipe, self.factors)

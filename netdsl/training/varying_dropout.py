@@ -48,7 +48,7 @@ class Varying(nn.Module):
     rate: Tensor
 
     def kept(self, shape: Any, like: Tensor) -> Tensor:
-        """What is not dropped."""
+        """A random mask of what is not dropped."""
         return torch.rand(shape, device=like.device) >= self.rate
 
     def scaled(self, x: Tensor, shape: Any) -> Tensor:

@@ -81,8 +81,8 @@ def verified_model(
     program: Program, module: nn.Module, make: Callable[[Mapping[str, Any]], Made], *,
     at: Sequence[At] | None = None, gate: float = GATE,
 ) -> tuple[list[Case], Made]:  # fmt: skip
-    """What `verify` does, and the model of the module's own weights. It is made when the stress copy and its model are
-    gone: weights are held as few times as can be."""
+    """Verify, and return the cases with the model of the module's own weights. It is made when the stress copy and its
+    model are gone: weights are held as few times as can be."""
     points = tuple(at or choose(program))
     module = on_cpu(module)
     cases = _stressed(program, module, make, points, gate)
@@ -98,7 +98,7 @@ def _stressed(
 
 
 def record(cases: Sequence[Case]) -> dict[str, Any]:
-    """What a model's metadata says of its verification: no measured numbers, so that equal inputs give equal bytes.
+    """The metadata of a model on its verification: no measured numbers, so that equal inputs give equal bytes.
 
     `widened`: more than the gate was accepted somewhere, because torch's own rounding is larger.
     """

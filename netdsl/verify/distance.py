@@ -19,7 +19,7 @@ LOOSEST = 1e-3
 
 
 def accepted(gate: float, rounding: float) -> float:
-    """What is accepted where the reference itself is so far from the exact result."""
+    """The distance that is accepted where the reference itself is so far from the exact result."""
     return min(max(gate, ROUNDINGS * rounding), LOOSEST)
 
 

@@ -68,7 +68,7 @@ def _names(program: Program) -> list[str]:
 
 
 def _target(program: Program, name: str, case: int) -> int:
-    """What the size should be near: images are larger than sequences, and not square."""
+    """A number that a size should be near: images are larger than sequences, and not square."""
     for value in program.main.inputs:
         if name in value.type.names and value.type.rank >= 3:
             axis = next(i for i, s in enumerate(value.type.shape) if str(s) == name or name in str(s))
@@ -104,7 +104,8 @@ def _combinations(choices: list[list[int]], exhaustive: bool) -> Iterator[tuple[
 
 
 def index_limit(program: Program, name: str, sizes: Mapping[str, int]) -> int:
-    """What an integer input must stay below: the least of the tables and axes that are read with it; 2 without any."""
+    """The number that an integer input must stay below: the least of the tables and axes that are read with it; 2
+    without any."""
     same = {name}
     limits: list[int] = []
     for node in flatten(program):

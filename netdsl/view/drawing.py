@@ -255,7 +255,7 @@ def sign(item: Item) -> str:
 
 
 def title(item: Item) -> str:
-    """What stands in a box: the label, and how many equal ones there are."""
+    """The text in a box: the label, and how many equal ones there are."""
     return f"{item.label} {TIMES} {item.count:,}" if item.count > 1 else item.label
 
 

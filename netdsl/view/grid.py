@@ -137,7 +137,7 @@ def _order(layers: list[list[Node]], links: list[Link]) -> None:
 
 
 def _neighbours(links: list[Link]) -> tuple[dict[int, list[Node]], dict[int, list[Node]]]:
-    """What every node is connected to in the layer above, and in the layer below."""
+    """The neighbours of every node in the layer above, and in the layer below."""
     above: dict[int, list[Node]] = {}
     below: dict[int, list[Node]] = {}
     for a, b in (pair for link in links if not link.skip for pair in hops(link)):

@@ -158,7 +158,7 @@ def _equal(a: Step, b: Step) -> bool:
 
 
 def _fed(a: Step, b: Step, uses: Counter[str]) -> list[int]:
-    """Which inputs of `b` are outputs of `a`; none where something else reads those, or another input differs."""
+    """The inputs of `b` that are outputs of `a`; none where something else reads those, or another input differs."""
     made = {v.name for v in a.outs}
     places = [i for i, v in enumerate(b.inputs) if v.name in made]
     same = all(v == w or w.name in made for v, w in zip(a.inputs, b.inputs, strict=True))
@@ -326,7 +326,7 @@ FAMILIES = {
 
 
 def family(callee: Op | Definition) -> str:
-    """What kind of thing a step calls, in a word: its colour."""
+    """The kind of what a step calls, in a word: it decides the colour."""
     if isinstance(callee, Definition):
         return "block"
     file = type(callee).__module__.rpartition(".")[2]

@@ -47,7 +47,7 @@ def find(name: str, revision: str | None = None, base: str | Path = "") -> Repos
 
 
 def beside(name: str, path: Path) -> Repository | None:
-    """What a folder holds; None where there is none. Raises WeightsError, also for a file."""
+    """The weights in a folder; None where there is none. Raises WeightsError, also for a file."""
     if path.is_file():
         how = f'`--weights {name}`, in a recipe `init = weights("{name}")`'
         raise WeightsError("unfit-weights", f"{name} is a file, neither a folder nor the name of a repository", how)
@@ -74,7 +74,8 @@ def of_hub(name: str, revision: str | None = None) -> Repository:
 
 
 def mistakes() -> tuple[type[Exception], ...]:
-    """What `huggingface_hub` raises: mistakes of its own, which are of the first two, and those of its transport."""
+    """The exceptions of `huggingface_hub`: mistakes of its own, which are of the first two, and those of its
+    transport."""
     try:
         from httpx import HTTPError
     except ImportError:

@@ -40,7 +40,7 @@ def joined(all_units: Sequence[Unit], parts: Mapping[str, str] = NO_PARTS) -> li
 
 
 def attention_part(name: str) -> tuple[str, str]:
-    """What stands around the letter or word in `q_proj`, `query`, `to_k`, `wv`, and which part it is ("" for none)."""
+    """The text around the letter or word in `q_proj`, `query`, `to_k`, `wv`, and which part it is ("" for none)."""
     tokens = re.findall(r"[a-z]+", re.sub(r"([A-Z])", r"_\1", name).lower())
     if len(tokens) == 1 and re.fullmatch(r"w[qkv]", tokens[0]):
         tokens = ["w", tokens[0][1]]

@@ -55,7 +55,7 @@ class Loaded(Struct, frozen=True):
 
 
 def matched(program: Program, foreign: Foreign, rules: Rules) -> Matching:
-    """Which tensors of a file are which of a net's. Raises WeightsError where nothing is."""
+    """Match the tensors of a file with those of a net. Raises WeightsError where nothing is."""
     given = foreign.slots()
     _check_excluded(rules.exclude, [s.key for s in (*slots(program.main), *given)])
     twice = superfluous(foreign.tensors, [s.shape for s in slots(program.main)])
@@ -207,7 +207,7 @@ def fill(program: Program, foreign: Foreign, found: Matching, fresh: Fresh, rule
 
 
 def _taken(own: Sequence[Slot], foreign: Foreign, found: Matching, rules: Rules) -> dict[str, Any]:
-    """What the file gives, by the net's keys. Heads of other classes are not taken."""
+    """The tensors that the file gives, by the net's keys. Heads of other classes are not taken."""
     shapes = {s.key: s.shape for s in own}
     state: dict[str, Any] = {}
     for each in found.matches:

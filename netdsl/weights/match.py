@@ -283,7 +283,7 @@ def _parts(own: Unit, foreign: Unit) -> list[tuple[Source, Source]]:
 
 
 def _differences(common: Common) -> list[str]:
-    """What the two sides do not have in common, a line for each kind of layer."""
+    """Describe what the two sides do not have in common, a line for each kind of layer."""
     own, foreign = (Counter(common.signatures[u] for u in side) for side in (common.own, common.foreign))
     lines = []
     for signature in sorted((own - foreign) | (foreign - own)):

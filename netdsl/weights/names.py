@@ -93,7 +93,7 @@ def lettered(names: Sequence[str]) -> bool:
 
 
 def concepts(name: str) -> frozenset[str]:
-    """What the words of a name mean, without those that say nothing."""
+    """The meanings of the words of a name, without those that say nothing."""
     said = [t for t in tokens(name) if t not in SILENT and not t.isdecimal()]
     return frozenset(SYNONYMS.get(t, t) for t in said)
 

@@ -37,7 +37,7 @@ class Setting:
 
 
 def load(path: str) -> Any:
-    """What a file of `torch.save` holds, tensors on the CPU. Raises WeightsError."""
+    """Load a file of `torch.save`, tensors on the CPU. Raises WeightsError."""
     allowed: dict[str, type] = {}
     for _ in range(MOST_TRIES):
         known: list[Any] = [(kind, name) for name, kind in allowed.items()]

@@ -40,7 +40,8 @@ class Common:
 
 
 def reconcile(own: Sequence[Unit], foreign: Sequence[Unit], labels: dict[Unit, int]) -> Common:
-    """What both sides have in common. `labels`: layers that a mapping puts together have the same label."""
+    """Find the layers that both sides have in common. `labels`: layers that a mapping puts together have the same
+    label."""
     foreign = _turned(own, foreign)
     own, foreign = _comparable(own, foreign)
     signatures = {u: (*u.signature, *_labelled(labels.get(u))) for u in (*own, *foreign)}
@@ -140,7 +141,8 @@ def _by_change(all_units: Sequence[Unit], named: bool) -> dict[str, list[Unit]]:
 
 
 def _changes(unit: Unit, named: bool) -> list[str]:
-    """What a layer is but for one size: as a head but for its classes, a first convolution but for its channels."""
+    """Keys of a layer without one of its sizes: as a head but for its classes, a first convolution but for its
+    channels."""
     parts = dict(unit.parts)
     roles = ", ".join(sorted(parts))
     found = [f"positions {width}" for width in _width_of_table(unit, named)]

@@ -48,7 +48,7 @@ class Preparation(Struct, frozen=True):
 
     @property
     def said(self) -> dict[str, Any]:
-        """What is known, by name."""
+        """The known facts, by name."""
         found = {n: getattr(self, n) for n in self.__struct_fields__ if n != "fit" or self.fit == "warp"}
         return {n: [*v] if isinstance(v, tuple) else v for n, v in found.items() if v}
 
@@ -71,7 +71,7 @@ class Repository(Struct, frozen=True):
 
     @property
     def warnings(self) -> list[str]:
-        """What its licence forbids, as far as its identifier says so."""
+        """Warnings of what its licence forbids, as far as its identifier says so."""
         forbids = forbids_commerce(self.license)
         return [f"warning: the licence {self.license} of {self.name} forbids commercial use"] if forbids else []
 
@@ -84,7 +84,7 @@ class Repository(Struct, frozen=True):
 
     @property
     def about(self) -> list[str]:
-        """What to tell whoever takes the weights."""
+        """The lines for whoever takes the weights."""
         lines = [f"{self.name}" + (f" at {self.revision}" if self.revision else "")]
         lines.append(f"licence: {self.license or 'nothing is said'}")
         if said := self.images.said:
@@ -98,7 +98,7 @@ def forbids_commerce(license: str) -> bool:
 
 
 def described(name: str, folder: Path, revision: str) -> Repository:
-    """What a folder says of its weights. Raises WeightsError where it has none that are safetensors."""
+    """Read what a folder says of its weights. Raises WeightsError where it has none that are safetensors."""
     weights = sorted(p.name for p in folder.glob("*.safetensors") if p.is_file())
     if not weights:
         pickled = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pth", ".pt"))
@@ -233,7 +233,7 @@ def _interpolation(value: Any) -> str:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """What a file says; nothing where there is none. Raises WeightsError for one that cannot be read: images would be
+    """Read a JSON file; nothing where there is none. Raises WeightsError for one that cannot be read: images would be
     prepared otherwise than for the weights."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

@@ -86,7 +86,7 @@ GATES = frozenset({"silu", "gelu", "sigmoid"})
 
 
 def _words(units: Sequence[Unit], at: dict[Unit, int], nodes: Sequence[Node]) -> list[frozenset[str]]:
-    """What the structure shows of every layer that a name may say."""
+    """The words for every layer that its name may have, as the structure shows them."""
     pooled = _pooled(nodes, set(at.values()))
     gated = {v.name for node in nodes if node.op.kind in GATES for v in node.inputs}
     found = []
@@ -142,8 +142,8 @@ def _union(masks: object) -> int:
 
 
 def attention_parts(program: Program) -> dict[str, str]:
-    """Which layers give an attention its query, key and value, by their paths: the operands of `sdpa`, and of the two
-    matrix products around a softmax. What several attentions read is none of them."""
+    """The layers that give an attention its query, key and value, by their paths: the operands of `sdpa`, and of the
+    two matrix products around a softmax. What several attentions read is none of them."""
     nodes = tuple(flatten(program, training=True))
     producer = {v.name: node for node in nodes for v in node.outputs}
     found: dict[str, set[str]] = {}

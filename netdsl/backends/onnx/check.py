@@ -18,7 +18,7 @@ INLINE = 2**24
 
 
 def check_model(model: ModelProto) -> str | None:
-    """What onnx's full check, with strict shape inference, finds wrong with a model, or None."""
+    """Return the message of onnx's full check, with strict shape inference, or None for a valid model."""
     try:
         with runnable(model) as source:
             onnx.checker.check_model(source, full_check=True)
@@ -29,8 +29,8 @@ def check_model(model: ModelProto) -> str | None:
 
 @contextmanager
 def runnable(model: ModelProto) -> Iterator[bytes | str]:
-    """What onnx and onnxruntime can read: the bytes of a small model, or the path of a temporary file, which takes no
-    memory and may be larger than 2 GB."""
+    """Give a model in the form that onnx and onnxruntime read: the bytes of a small model, or the path of a temporary
+    file, which takes no memory and may be larger than 2 GB."""
     if weight_bytes(model) <= INLINE:
         yield b"".join(pieces(model))
         return

@@ -59,7 +59,7 @@ def load(path: str | os.PathLike[str]) -> ModelProto:
 
 
 def metadata(model: ModelProto) -> dict[str, str]:
-    """What a model says about itself."""
+    """The metadata of a model, by name."""
     return {p.key: p.value for p in model.metadata_props}
 
 

@@ -41,7 +41,7 @@ def name_nodes(graph: Finished) -> tuple[Finished, tuple[str, ...]]:
 
 
 def _known(facts: Mapping[str, Fact], final: Mapping[str, str]) -> dict[str, Fact]:
-    """What is known of values, by their final names; of those that are still there."""
+    """The facts of values under their final names, for those that are still there."""
     return {final[name]: fact for name, fact in facts.items() if name in final}
 
 

@@ -23,7 +23,7 @@ class Session:
 
     @property
     def constraints(self) -> tuple[str, ...]:
-        """What the model says must hold of its named sizes."""
+        """The conditions on named sizes in the model's metadata."""
         try:
             found = json.loads(self.metadata.get("constraints", "[]"))
         except ValueError:

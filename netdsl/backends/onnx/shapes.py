@@ -71,7 +71,7 @@ def _has_type(value: Value | None) -> bool:
 def _of_reshapes(
     graph: Finished, found: Mapping[str, ValueInfoProto], said: Collection[str], batch: str
 ) -> dict[str, ValueInfoProto]:
-    """What nodes within an op give that reshape to named sizes, which onnx's inference does not work out."""
+    """The shapes behind nodes within an op that reshape to named sizes: onnx's inference does not work them out."""
     types = {}
     for name, (shape, batched) in graph.reshaped.items():
         if name in found and name not in said and not _is_known(found[name]):
@@ -81,7 +81,7 @@ def _of_reshapes(
 
 
 def _inferred(bare: ModelProto) -> dict[str, ValueInfoProto]:
-    """What onnx's shape inference says of the values between nodes."""
+    """The shapes that onnx's inference finds for the values between nodes."""
     return {v.name: v for v in onnx.shape_inference.infer_shapes(bare, data_prop=True).graph.value_info}
 
 

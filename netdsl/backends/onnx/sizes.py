@@ -29,7 +29,7 @@ class Sizes:
         self._known: dict[Dim, str] = {}
 
     def reshape(self, sizes: tuple[Dim, ...], batch: bool, copied: bool) -> str:
-        """What a Reshape is given: its 0 copies the batch size (`copied`: the first axis of its input), and its -1
+        """The shape input of a Reshape: its 0 copies the batch size (`copied`: the first axis of its input), and its -1
         stands for the one size that would be the hardest to compute."""
         entries: list[Dim | None] = [0, *sizes] if batch else [*sizes]
         if batch and not copied:

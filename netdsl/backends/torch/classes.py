@@ -48,7 +48,7 @@ class Plan(Struct, frozen=True, eq=False):
 
     @property
     def frame(self) -> Any:
-        """What definitions printed as one class must have in common, whatever their layers are."""
+        """A key that definitions printed as one class must share, whatever their layers are."""
         members = tuple(name for name, _ in self.body.members)
         calls = tuple((op.targets, op.training) for op in self.operations)
         return (members, calls, self.body.returns, len(self.body.definition.inputs))
@@ -221,8 +221,8 @@ def _planned(body: Body) -> Plan:
 
 
 def differences(first: Plan, other: Plan) -> list[str]:
-    """What tells a class from the first one of its block, for its name: that it is the end of a recursion, a layer that
-    only one of them has, that it is shorter or longer."""
+    """The suffixes that may tell a class from the first one of its block: that it is the end of a recursion, a layer
+    that only one of them has, that it is shorter or longer."""
     (own, recursive), (others, elsewhere) = _parts_of(other), _parts_of(first)
     lengths = len(other.body.operations) - len(first.body.operations)
     size = "Longer" if lengths > 0 else "Shorter" if lengths < 0 else "Alternative"
@@ -233,7 +233,7 @@ def differences(first: Plan, other: Plan) -> list[str]:
 
 
 def _parts_of(plan: Plan) -> tuple[list[str], bool]:
-    """What a class constructs, in words, and whether it may be constructed inside itself."""
+    """The names of the classes that a class constructs, and whether it may be constructed inside itself."""
     nodes = [node for _, tree in plan.body.members for node in walk(tree)]
     calls = [n.function.rpartition(".")[2] for n in nodes if isinstance(n, Apply) and isinstance(n.function, str)]
     named = [camel(re.sub(r"\dd$", "", name)) for name in calls if name[:1].isupper() and name != "Identity"]

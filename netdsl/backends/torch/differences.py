@@ -79,7 +79,7 @@ def _may_move(op: Operation) -> bool:
 
 
 def expression(body: Body, arm: Collection[int], value: int, known: Mapping[int, int]) -> Node:
-    """What the operations of an arm compute, as one tree over values under their numbers in `known`."""
+    """Nest the operations of an arm into one tree over values under their numbers in `known`."""
     producer = {t: i for i in arm for t in body.operations[i].targets}
 
     def inside(node: Node) -> Node:
@@ -166,7 +166,7 @@ def outline(node: Node) -> Any:
 
 
 def _named(node: Node) -> Any:
-    """What makes a node; functions of values alone are alike, whichever they are."""
+    """A key of a node; functions of values alone are alike, whichever they are."""
     if isinstance(node, Apply) and isinstance(node.function, str) and node.function.startswith("F."):
         literal = node.kwargs or any(isinstance(a, Num) for a in node.args)
         return head(node) if literal else ("F.", len(node.args))

@@ -43,7 +43,7 @@ def freed(printer: Printer, elaborate: Elaborate) -> Program:
 
 
 def code(program: Program) -> str:
-    """What a net computes as PyTorch: its source without guards and comments."""
+    """The PyTorch source of a net without guards and comments: equal for nets that compute the same."""
     return _code(Printer(program, "Net"))
 
 

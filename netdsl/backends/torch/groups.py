@@ -71,7 +71,7 @@ def numbered(definitions: Iterable[Definition]) -> set[int]:
 
 
 def output_names(main: Definition) -> dict[int, tuple[str, ...]]:
-    """What the outputs of the net, and of the definitions that give them, are called."""
+    """The names of the outputs of the net, and of the definitions that give them."""
     found = {id(main): tuple("" if o.name == "output" else o.name for o in main.outputs)}
     stack = [main]
     while stack:

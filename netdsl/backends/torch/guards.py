@@ -49,7 +49,7 @@ class Shapes:
         return lines
 
     def _names(self, index: int) -> list[str]:
-        """What the axes of an input are called: their named sizes, or letters; empty where there is none."""
+        """Names for the axes of an input: their named sizes, or letters; empty where there is none."""
         shape = self.inputs[index].type.shape
         letters = AXES.get(len(shape), "")
         names = [self._letter(size, letter) for size, letter in zip(shape, letters, strict=bool(letters))]
@@ -113,7 +113,8 @@ class Shapes:
 
 
 def _told(constraints: Sequence[Constraint], net: str) -> list[tuple[str, list[Constraint]]]:
-    """What a net says it needs, and the constraints meant: those of a `require` in its words, the rest together."""
+    """The conditions that a net's message names, each with its constraints: those of a `require` in its words, the rest
+    together."""
     said = [c for c in constraints if isinstance(c, Required | Either) and c.message]
     rest = [c for c in constraints if not (isinstance(c, Required | Either) and c.message)]
     told: list[tuple[str, list[Constraint]]] = [(f"{net}: {c.message} (needs {c})", [c]) for c in said]

@@ -61,7 +61,8 @@ class Argument(Struct, frozen=True):
 
 
 def given(definitions: Sequence[Definition]) -> list[Argument]:
-    """What a reader knows by name: the author's arguments, the width of the inputs, the sizes of the signature."""
+    """The numbers that a reader knows by name: the author's arguments, the width of the inputs, the sizes of the
+    signature."""
     found: list[Argument] = []
     widths = [width(definitions, i) for i in range(min(len(d.inputs) for d in definitions))]
     for rank, rows in ((1, [d.arguments for d in definitions]), (2, [d.sizes for d in definitions])):

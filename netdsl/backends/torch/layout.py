@@ -192,7 +192,7 @@ class Layout:
         return f"{start} : {stop}".strip()
 
     def _arguments(self, call: Apply) -> tuple[str, Items]:
-        """What is called, and its arguments with what stands before each."""
+        """The text of the function, and the arguments with the text before each."""
         args, kwargs = call.args, call.kwargs
         name = call.function.code if isinstance(call.function, Text) else call.function
         if name in self.signatures and not kwargs:

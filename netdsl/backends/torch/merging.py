@@ -100,7 +100,7 @@ class _Merge:
             self.choices[a] = replace(choice, name=names.setdefault(made, choice.name))
 
     def _name(self, difference: Difference, a: int, arm: tuple[int, ...]) -> str:
-        """What the condition is called where it has no name of the author's."""
+        """A name for a condition that the author gave none."""
         calls, others = _called(self.base, arm), _called(difference.other, difference.theirs[a])
         members = [self._stem(found[1]) for call in calls if (found := MEMBER.match(call))]
         plain = [name for call in calls if call not in others and (name := call.rpartition(".")[2]).isidentifier()]
@@ -184,7 +184,7 @@ class _Merge:
         return Operation((step.target,), tree, "heavy" if heavy else "light")
 
     def _mine(self, step: _Choice, body: Body, number: int) -> Node:
-        """What the base computes, as one tree of a body's."""
+        """The base's side of a choice, as one tree of a body's."""
         arm = {t: op for i in step.arm if (op := self._lifted(i, body, number)) for t in op.targets}
 
         def inside(node: Node) -> Node:
@@ -193,7 +193,7 @@ class _Merge:
         return inside(Read(step.value))
 
     def _theirs(self, step: _Choice, body: Body, number: int) -> Node:
-        """What stands in the place of it: as a body has it, or as the first that has it."""
+        """The other side of a choice: as a body has it, or as the first that has it."""
         if self._is_on(step, number):
             return step.otherwise
         difference = self.differences[number - 1]
@@ -227,7 +227,7 @@ class _Merge:
         raise Misfit
 
     def _member(self, name: str, choice: _Choice | None, body: Body, number: int) -> Node:
-        """What the constructor sets under a name: for one body that lacks it, what another has."""
+        """The tree that the constructor sets under a name: a body that lacks it takes that of another."""
         own = dict(body.members)
         if choice is None:
             return own[name]

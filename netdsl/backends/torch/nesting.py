@@ -124,7 +124,7 @@ def reads(node: Node) -> list[int]:
 
 
 def _cost(node: Node) -> int:
-    """What a call adds to the depth: operators, indices and attributes add nothing."""
+    """The depth that a call adds: operators, indices and attributes add nothing."""
     if not isinstance(node, Apply) or node.function in STRENGTH or node.function == "[]":
         return 0
     arguments = sum(isinstance(c, Num | Text | Shape | Field) for c in children(node))

@@ -157,7 +157,7 @@ def rebuild(node: Node, new: list[Any]) -> Node:
 
 
 def head(node: Node) -> Any:
-    """What makes a node, its children apart; literals are alike whatever their value."""
+    """A key of a node without its children; literals are alike whatever their value."""
     match node:
         case Num():
             return "literal"

@@ -91,7 +91,7 @@ class Unifier:
         return self._unify(trees, hint, call)
 
     def _present(self, trees: Sequence[Node], hint: str, call: int) -> Node:
-        """What some trees have and others lack."""
+        """Unify trees of which some are absent."""
         rows, outer = self.rows or tuple(range(len(trees))), self.rows
         there = [(row, tree) for row, tree in zip(rows, trees, strict=True) if not isinstance(tree, Ghost)]
         self.rows = tuple(row for row, _ in there)
@@ -152,7 +152,7 @@ class Unifier:
         return unified
 
     def _hints(self, node: Node, hint: str) -> list[str]:
-        """What the children of a node are called there."""
+        """Names for the children of a node: the parameters of its call."""
         if isinstance(node, Members):
             return list(node.names)
         if isinstance(node, Field):

@@ -95,7 +95,7 @@ def lint_recipe(trained: Trained) -> Iterator[Diagnostic]:
 
 
 def told(module: Module, found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """What is told of everything found in a file: nothing that a comment allows, and mere costs only by themselves."""
+    """Filter the findings of a file: drop those that a comment allows, and mere costs next to mistakes."""
     kept = tuple(silenced(module, found, TABLE))
     weighty = tuple(d for d in kept if d.code not in COSTS)
     return weighty or kept

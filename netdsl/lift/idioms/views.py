@@ -1,4 +1,4 @@
-"""Where the numbers of a value come from, through ops that only move them: found by moving their places."""
+"""The origin of a value's numbers, through ops that only move them: found by moving their positions."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _moves(call: Call) -> bool:
 
 
 def factor_of(call: Call) -> float:
-    """What an op multiplies by: 0 for what it does not."""
+    """The factor that an op multiplies by; 0 for other ops."""
     if call.kind != "scalar":
         return 1.0
     op: Any = call.op

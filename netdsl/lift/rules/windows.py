@@ -1,4 +1,4 @@
-"""What convolutions and pools share: windows, paddings, how a person writes them."""
+"""The common part of convolutions and pools: windows, paddings, how a person writes them."""
 
 from __future__ import annotations
 

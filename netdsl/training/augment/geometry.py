@@ -226,7 +226,7 @@ class CropDraws(NamedTuple):
 
 
 def crop_draws(component: RandomResizedCrop, frame: Frame) -> CropDraws:
-    """What the boxes of a batch are made of, whatever the images' sizes."""
+    """Draw the numbers that the boxes of a batch are made of, whatever the images' sizes."""
     low, high = (math.log(r) for r in component.ratio)
     area = frame.between("area", *component.scale, TRIES)
     return CropDraws(area, frame.between("ratio", low, high, TRIES).exp(), frame.uniform("corner", 2))

@@ -36,5 +36,5 @@ def environment(device: torch.device, ranks: ProcessGroup) -> dict[str, Any]:
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What has changed, in words."""
+    """Describe what has changed."""
     return [f"{n}: {before[n]} -> {now[n]}" for n in now if n in before and before[n] != now[n]]

@@ -93,7 +93,7 @@ def _said(loop: Trainer, before: Recipe, found: list[Change]) -> list[str]:
 
 
 def kept_before(folder: Path, step: int) -> str | None:
-    """Which kept checkpoint to resume from instead."""
+    """A hint: the kept checkpoint to resume from instead."""
     earlier = [p for n, p in numbered(folder, "step") if n < step]
     return f"resume from a kept checkpoint: `netdsl train --resume {earlier[-1]}`" if earlier else None
 
@@ -111,7 +111,7 @@ def good_checkpoint(loop: Trainer) -> tuple[int, Path] | None:
 
 
 def advice(loop: Trainer) -> str:
-    """What can be done about a run that is no longer finite: the last good checkpoint, with other settings."""
+    """Advise on a run that is no longer finite: the last good checkpoint, with other settings."""
     lower = f"optimizer.lr={loop.recipe.optimizer.lr / 3:.2g}"
     found = good_checkpoint(loop)
     if found is None:

@@ -93,7 +93,8 @@ class Decoder(Struct, frozen=True, eq=False):
         return self.read(samples)
 
     def _cuts(self, step: int, places: Tensor, samples: Tensor) -> list[Cut]:
-        """What is cut out of images as they are decoded, for each view; nothing where augmentation doesn't begin so."""
+        """The boxes cut out of images as they are decoded, for each view; nothing where augmentation doesn't begin
+        so."""
         draws = self.order.draws(step, places, samples)
         augment, epoch = self.stages.at(step).augment, step // self.order.per_epoch
         how = [first_cut(augment, d, epoch) for d in ((draws, second(draws)) if self.views else (draws,))]

@@ -105,7 +105,8 @@ class Split(Struct, frozen=True, eq=False):
         return self.read(index.cpu()) if self.read else tuple(x[index] for x in self.inputs)
 
     def paired(self, found: tuple[Tensor, ...], index: Tensor, with_target: bool) -> tuple[tuple[Tensor, ...], Tensor]:
-        """What is stored of some samples, `with_target` behind it, as inputs and targets on the split's device."""
+        """The stored tensors of some samples, `with_target` behind them, as inputs and targets on the split's
+        device."""
         inputs, target = self.placed(found, index, with_target)
         return tuple(map(as_floats, inputs)), target
 

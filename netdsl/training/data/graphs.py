@@ -103,7 +103,7 @@ def by_node(result: Any, there: Tensor) -> Any:
 
 
 def by_graph(result: Any) -> Any:
-    """What a net gives for a batch of graphs, [1, graphs, ...], as others give it, [graphs, ...]."""
+    """Reshape the output for a batch of graphs, [1, graphs, ...], to that of other nets, [graphs, ...]."""
     if isinstance(result, Mapping):
         return {name: by_graph(x) for name, x in result.items()}
     if isinstance(result, tuple | list):

@@ -58,7 +58,7 @@ def _yes_weights(yes: Tensor, total: Tensor) -> Tensor:
 
 
 def balance_of(recipe: Recipe, train: Split) -> Balance | None:
-    """What an epoch's order is balanced by, where the recipe asks for it."""
+    """The balance of an epoch's order, where the recipe asks for one."""
     if recipe.sampling is None:
         return None
     return Balance.of(train.target.reshape(len(train)), recipe.sampling.power)

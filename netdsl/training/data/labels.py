@@ -53,7 +53,7 @@ def as_distributions(data: DataSet, recipe: Recipe, outputs: int | None) -> Data
 
 
 def _wrong(y: Tensor) -> Tensor:
-    """Which rows are no probabilities."""
+    """Mark the rows that are no probabilities."""
     return (y < 0).any(1) | ((y.sum(1) - 1).abs() > SLACK)
 
 

@@ -76,7 +76,7 @@ class Mix(Struct, frozen=True, eq=False):
         return sent((share,), device)[0]
 
     def _draws(self, places: Tensor) -> Tensor:
-        """What the places draw from: the same number means the same draw."""
+        """The numbers by which samples draw: the same number means the same draw."""
         if self.component.per == "batch":
             return torch.zeros_like(places)
         if self.component.per == "sample":

@@ -24,7 +24,7 @@ def takes_views(recipe: Recipe, split: Split) -> bool:
 
 
 def second(draws: KeyedRng) -> KeyedRng:
-    """What the second view of the samples draws from."""
+    """The random keys of the second view of the samples."""
     return KeyedRng(key(draws.base, "second view"), draws.samples)
 
 

@@ -73,7 +73,7 @@ def _claimed(index: Tensor, claimed: Tensor) -> Tensor:
 
 
 def _missing(parts: Iterable[tuple[Tensor, Tensor]], count: int) -> Iterator[Tensor]:
-    """What is missing of each part, until `count` samples have been named."""
+    """The missing samples of each part, until `count` have been named."""
     for _, missing in parts:
         if len(missing):
             count -= len(missing)

@@ -65,7 +65,7 @@ class EpochSampler(Struct, frozen=True):
         return torch.arange(first, last, device=device) % self.count(step)
 
     def draws(self, step: int, places: Tensor, samples: Tensor) -> KeyedRng:
-        """What the augmentation of some places draws from; copies of a sample differ."""
+        """The random keys for the augmentation of some samples; copies of one differ."""
         epoch, within = divmod(step, self.per_epoch)
         if self.balance is None:
             copies = (within * self.batch + places) % self.repeat

@@ -59,7 +59,7 @@ def launch(devices: int, argv: list[str]) -> int:
 
 
 def killed(rank: int, devices: int, number: int, argv: list[str]) -> str:
-    """What to say of a process that a signal has ended, which could say nothing itself."""
+    """The message for a process that a signal has ended, which could say nothing itself."""
     name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
     why = " (often: too little memory)" if name == "SIGKILL" else ""
     said = f"netdsl: process {rank} of {devices} (counted from 0) was ended by {name}{why}\n"

@@ -45,8 +45,8 @@ def compile_as_asked(parts: Sequence[nn.Module], recipe: Recipe, device: torch.d
 
 
 def missing(device: torch.device) -> str | None:
-    """What torch's compiler lacks for a device, or None. On a GPU: Triton, a C compiler for its launchers, and a card
-    that Triton knows."""
+    """Name what torch's compiler lacks for a device; None where it is complete. On a GPU: Triton, a C compiler for its
+    launchers, and a card that Triton knows."""
     if device.type != "cuda":
         return _missing_on_cpu()
     from torch.utils._triton import has_triton_package

@@ -22,7 +22,7 @@ class Distillation(Struct, frozen=True, eq=False):
 
     @property
     def share(self) -> float:
-        """What is left of the loss against the targets."""
+        """The weight of the loss against the targets, 1 - alpha."""
         return 1 - self.component.alpha
 
     def __call__(self, output: Tensor, inputs: tuple[Tensor, ...], target: Tensor) -> Tensor:

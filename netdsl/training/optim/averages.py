@@ -68,7 +68,7 @@ class Averages:
         return self.swa if self.count else None
 
     def tensors(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps."""
+        """The tensors that a checkpoint keeps."""
         slow = {f"{SLOW}{n}": t for n, t in self.slow.state.items()} if self.slow is not None else {}
         if self.ema is not None:
             return slow | self.ema.state

@@ -84,7 +84,7 @@ class Updater:
 
 
 def decay_factor(recipe: Recipe, updates: int) -> float:
-    """What weight decay is multiplied by so that torch's lr * decay is the recipe's kind of decay.
+    """The factor of weight decay by which torch's lr * decay becomes the recipe's kind of decay.
 
     `schedule`: the multiplier of the schedule alone; `normalized`: times sqrt(batch / (samples * epochs)) = 1 /
     sqrt(steps).

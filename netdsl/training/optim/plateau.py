@@ -24,7 +24,7 @@ class Falls(Struct, frozen=True):
 
 
 def judged(component: Plateau, falls: Falls, numbers: Mapping[str, Any]) -> Falls:
-    """What has been seen after one more evaluation."""
+    """Take one more evaluation into account."""
     found = score(component.metric, numbers)
     if improves(found, falls.best, component.least):
         return Falls(found, 0, falls.count)

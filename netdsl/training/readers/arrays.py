@@ -64,7 +64,7 @@ def _splits(source: Npz, arrays: dict[str, Any], file: Path) -> tuple[Split, Spl
 
 
 def task_of(train: Split, test: Split) -> tuple[str, tuple[str, ...]]:
-    """What targets are, and the names of their classes; none where nobody tells so many apart."""
+    """The kind of targets, and the names of their classes; none where there are too many to name."""
     if train.target.is_floating_point():
         return "numbers", ()
     count = int(max(train.target.max(), test.target.max())) + 1

@@ -92,7 +92,7 @@ def _refitted(source: Columns, raw: Raw, rows: Tensor, where: str, chosen: Tenso
 
 
 def _columns(source: Columns, raw: Raw, rows: Tensor, where: str) -> tuple[Column, ...]:
-    """What the columns are, but for those to predict and to leave out."""
+    """Describe the columns, but for those to predict and to leave out."""
     names = (n for n in raw if n not in source.ignore and n not in source.targets)
     return tuple(column_of(n, raw[n], rows.numpy(), where, n in source.categories, source.missing) for n in names)
 

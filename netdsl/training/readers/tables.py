@@ -143,7 +143,7 @@ def _check_columns(source: Table, name: str, table: Any) -> None:
 
 
 def _kind(feature: Any) -> str:
-    """What a column holds: `Image`, `ClassLabel`, or its plain type."""
+    """The kind of a column: `Image`, `ClassLabel`, or its plain type."""
     return str(getattr(feature, "dtype", "")) if type(feature).__name__ == "Value" else type(feature).__name__
 
 

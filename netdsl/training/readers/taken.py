@@ -93,7 +93,7 @@ def _embeds(program: Program, numbers: Mapping[str, Upto]) -> Iterator[tuple[str
 
 
 def _left(op: Any, upto: Upto, rank: int) -> Upto | None:
-    """What is left of a vector of categories by an op that moves its places or takes some; None for another op."""
+    """The categories that an op leaves which moves the positions of a vector or takes some; None for another op."""
     if op.kind in MOVES:
         return upto
     if rank != 1 or op.kind not in ("take", "narrow") or op.axis not in (0, -1):

@@ -104,6 +104,6 @@ def _number(name: str, value: float) -> str:
 
 
 def _changes(about: About) -> list[str]:
-    """What a resumed run was told to do otherwise."""
+    """The settings that were changed when the run was resumed."""
     listed = "".join(f"<li>after step {c.step:,}: {escape(str(c))}</li>" for c in about.changes)
     return [f"<h2>Changed on the way</h2><ul>{listed}</ul>"] if listed else []

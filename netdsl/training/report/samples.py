@@ -118,7 +118,7 @@ def _classes(prepared: Prepared) -> list[str]:
 
 
 def _each_class(result: dict[str, Any], classes: Sequence[str]) -> list[str]:
-    """What `per_class` measured of each class, as a table."""
+    """A table of what `per_class` measured of each class."""
     end = "_per_class"
     columns = {"recall": result.get("per_class", ())} | {
         title(n[: -len(end)]): values for n, values in result.items() if n.endswith(end)
