@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from netdsl.checks.trained import CheckedNet
+from netdsl.checks.recipe_net import CheckedNet
 from netdsl.checks.unchanged import Unchanged
 from netdsl.diagnostics.diagnostic import Diagnostic, Label, diagnostic
 from netdsl.elaborate.builder import Options

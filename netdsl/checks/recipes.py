@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netdsl.checks.lint.rules import lint_recipe
 from netdsl.checks.lint.subject import Trained
-from netdsl.checks.trained import CheckedNet
+from netdsl.checks.recipe_net import CheckedNet
 from netdsl.checks.unchanged import Programs
 from netdsl.diagnostics.diagnostic import diagnostic
 from netdsl.elaborate.elaborate import Elaborator

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     with guarded():
         from netdsl.inference.predictions import class_names
         from netdsl.training.opened import open_trained
-        from netdsl.training.trained import measure
+        from netdsl.training.run_evaluation import measure
 
         trained = open_trained(Path(args.model), args.onnx)
         wanted = tuple(m for m in args.metrics.split(",") if m)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from netdsl.cli.failure import WRONG, Failure, Refused
 from netdsl.cli.target import given_arguments, given_sizes, open_spec, split_target
-from netdsl.recipe.here import from_here
+from netdsl.recipe.typed_paths import from_here
 
 if TYPE_CHECKING:
     from netdsl.pipeline import Net

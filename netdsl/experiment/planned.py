@@ -23,8 +23,8 @@ from netdsl.pipeline import Net, Spec
 from netdsl.planning.experiments import Cell, Experiment
 from netdsl.planning.plan import plan
 from netdsl.plugins.used import used
-from netdsl.recipe.here import from_here
 from netdsl.recipe.schema import Recipe, training_size
+from netdsl.recipe.typed_paths import from_here
 from netdsl.selection import Selection, select
 from netdsl.version import LANGUAGE
 

@@ -161,7 +161,7 @@ def _train(job: Job, folder: Path, begun: bool, watching: _Watching | None) -> i
     from netdsl.experiment.revisions import pinned
     from netdsl.loader import read_import
     from netdsl.pipeline import Spec
-    from netdsl.recipe.here import from_here
+    from netdsl.recipe.typed_paths import from_here
     from netdsl.selection import select
     from netdsl.source import Source
     from netdsl.training.callbacks import Callbacks

@@ -19,8 +19,8 @@ from netdsl.training.export import forward_of
 from netdsl.training.opened import Opened
 from netdsl.training.readers.taken import inputs_of
 from netdsl.training.rng import permutation
+from netdsl.training.run_evaluation import data_of
 from netdsl.training.setup import evaluator_of
-from netdsl.training.trained import data_of
 from netdsl.verify.inputs import draw_inputs
 from netdsl.verify.sizes import choose
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Hint, did_you_mean, fault
-from netdsl.recipe import near
+from netdsl.recipe import hints
 from netdsl.recipe.aliases import ARGUMENTS, VALUES, called
 from netdsl.recipe.annotations import Kind, arguments
 from netdsl.recipe.component import Component, Duration, component_name
@@ -249,7 +249,7 @@ class Binder:
             shown = f'"{value}"' if isinstance(value, str) else f"`{value}`"
             shown = f"`{str(value).lower()}`" if value is None or isinstance(value, bool) else shown
             message = f"`{path}` takes {kind.expected}, found {shown}"
-            raise fault("bad-value", message, at, near.hint(kind, value)) from None
+            raise fault("bad-value", message, at, hints.hint(kind, value)) from None
 
     def _unknown(self, name: str, written: Written, path: str, known: Any) -> Exception:
         hint = called(name, VALUES, known) or did_you_mean(name, known) or f"it can be {_listed(known)}"
@@ -282,7 +282,7 @@ def _fitting(cls: type[Component], number: ast.Number) -> str:
     """A number as the first argument of a component takes it: `0.75` for 75 percent."""
     value = float(number.value)
     kinds = [argument.kind for argument in arguments(cls).values()]
-    return f"{value / 100:g}" if kinds and near.is_percent(kinds[0], value) else number.text
+    return f"{value / 100:g}" if kinds and hints.is_percent(kinds[0], value) else number.text
 
 
 def _has_strays(given: tuple[ast.Argument, ...]) -> bool:

@@ -39,7 +39,6 @@ from netdsl.training.evaluate import at_once
 from netdsl.training.export import forward_of, largest_difference, notes, origins
 from netdsl.training.folds import about_folds, forget_unbegun, run_folds
 from netdsl.training.kernels.memory import resident
-from netdsl.training.own import Own
 from netdsl.training.profiling import Profile, profile
 from netdsl.training.report.csv_log import write_csv_log
 from netdsl.training.report.live import Live, notebook_display
@@ -59,6 +58,7 @@ from netdsl.training.setup import (
 )
 from netdsl.training.test_time import averaged
 from netdsl.training.trainer import Trainer
+from netdsl.training.user_functions import Own
 from netdsl.verify.export import export_onnx
 
 Show = Callable[[str], None]

@@ -16,7 +16,6 @@ from netdsl.recipe.losses import Bce, Contrastive, CrossEntropy
 from netdsl.recipe.schema import Recipe
 from netdsl.training.augment.pipeline import Pipeline
 from netdsl.training.capacity import Attempt, fits_in_memory, within_memory
-from netdsl.training.carried import Carried, windows
 from netdsl.training.data.dataset import CHUNK, Split
 from netdsl.training.data.pairs import both_views, takes_views
 from netdsl.training.data.targets import Targets
@@ -24,8 +23,9 @@ from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.losses.criterion import Criterion, facing
 from netdsl.training.losses.pairs import likeness
 from netdsl.training.metrics import Metrics
-from netdsl.training.own import Own, measured, with_plugins
+from netdsl.training.recurrent_states import Carried, windows
 from netdsl.training.rng import KeyedRng, key
+from netdsl.training.user_functions import Own, measured, with_plugins
 
 Forward = Callable[..., Any]
 

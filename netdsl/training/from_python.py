@@ -12,16 +12,16 @@ from msgspec.structs import replace
 
 from netdsl.diagnostics.diagnostic import Fault, diagnostic
 from netdsl.pipeline import Net
-from netdsl.recipe.here import from_here
 from netdsl.recipe.schema import Recipe
+from netdsl.recipe.typed_paths import from_here
 from netdsl.training.callbacks import Callback, Callbacks
 from netdsl.training.checkpoints.run_dir import check_free, new_folder
 from netdsl.training.data.dataset import DataSet
 from netdsl.training.entry import Request, train
 from netdsl.training.errors import TrainingError, diagnosed
 from netdsl.training.opened import reopened
-from netdsl.training.own import Own
 from netdsl.training.python_data import as_data_set
+from netdsl.training.user_functions import Own
 
 
 class Wishes(TypedDict, total=False):

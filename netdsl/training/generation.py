@@ -14,10 +14,10 @@ from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
 from netdsl.ops.elementwise import Elementwise
 from netdsl.ops.recurrent import Recurrent
-from netdsl.training.carried import Carried
 from netdsl.training.errors import DataError
 from netdsl.training.evaluate import first_output
 from netdsl.training.opened import Opened
+from netdsl.training.recurrent_states import Carried
 from netdsl.training.rng import KeyedRng, key
 
 POINTWISE = frozenset(

@@ -30,7 +30,6 @@ from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Pixel, Text
 from netdsl.tensors import TensorType
 from netdsl.training.capacity import held_on
-from netdsl.training.carried import as_streams, carried_of
 from netdsl.training.checkpoints import format as files
 from netdsl.training.checkpoints.run_dir import ABOUT, LOG, RECIPE, SOURCE, WEIGHTS, About, Log, write_json, write_spec
 from netdsl.training.data.batches import BatchLoader
@@ -52,14 +51,15 @@ from netdsl.training.initialize import Start, initialize
 from netdsl.training.kernels.compiler import uncompile
 from netdsl.training.losses.distillation import Distillation
 from netdsl.training.optim.reparametrization import merge
-from netdsl.training.own import Own
 from netdsl.training.pretrained import TakenOver, called, taken_over
 from netdsl.training.readers import read
 from netdsl.training.readers.mixing import read_mixing
 from netdsl.training.readers.taken import check_vocabulary, inputs_of, taken
+from netdsl.training.recurrent_states import as_streams, carried_of
 from netdsl.training.rng import key, seed_layers
 from netdsl.training.teacher import teacher_of
 from netdsl.training.trainer import Job, Trainer, Watch
+from netdsl.training.user_functions import Own
 from netdsl.version import LANGUAGE
 from netdsl.weights.former import current
 from netdsl.weights.repository import Repository

@@ -17,7 +17,6 @@ from netdsl.planning.schedule import Schedule, peak_lr
 from netdsl.recipe.metrics import headline
 from netdsl.recipe.schema import Recipe
 from netdsl.training.capacity import Attempt, fits_in_memory, within_memory
-from netdsl.training.carried import carried_of
 from netdsl.training.checkpoints import format as files
 from netdsl.training.checkpoints.manager import CheckpointManager, Current, State
 from netdsl.training.data.batches import BatchLoader
@@ -27,7 +26,7 @@ from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.distributed.reach import hold_unreached
 from netdsl.training.distributed.shards import blocks, exchanged, gathered, is_sharded, rest, whole
 from netdsl.training.evaluate import Evaluator, Forward
-from netdsl.training.finite import PATIENCE, check_finite, check_good
+from netdsl.training.finite_checks import PATIENCE, check_finite, check_good
 from netdsl.training.freezing import Freezing
 from netdsl.training.kernels.compiler import compile_as_asked, is_compiled
 from netdsl.training.kernels.cpu_convolutions import takes_channels_last, use_fast_convolutions
@@ -41,11 +40,12 @@ from netdsl.training.optim.gradients import add_penalties, clip
 from netdsl.training.optim.optimizers import Updater
 from netdsl.training.optim.plateau import judged
 from netdsl.training.optim.reparametrization import folded, split
-from netdsl.training.own import Own
 from netdsl.training.phases import Timed, untimed
+from netdsl.training.recurrent_states import carried_of
 from netdsl.training.regularization import dropouts, set_drop_path, time_rate
 from netdsl.training.rng import key, seed_layers
 from netdsl.training.test_time import averaged
+from netdsl.training.user_functions import Own
 from netdsl.training.varying_dropout import let_rates_vary, set_rate
 
 Watch = Callable[[str, dict[str, Any]], None]

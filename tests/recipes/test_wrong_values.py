@@ -11,7 +11,7 @@ from netdsl.fixes.suggest import suggest
 from netdsl.pipeline import Spec
 from netdsl.recipe.annotations import Kind, arguments
 from netdsl.recipe.component import Component, component_name
-from netdsl.recipe.near import takes
+from netdsl.recipe.hints import takes
 from netdsl.recipe.schema import Recipe
 from netdsl.source import Source
 

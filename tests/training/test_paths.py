@@ -11,10 +11,10 @@ from paths import ROOT
 
 from netdsl.cli.main import main
 from netdsl.recipe.augmentations import Hflip, PixMix
-from netdsl.recipe.here import from_here
 from netdsl.recipe.inits import Weights
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Hub, Parquet
+from netdsl.recipe.typed_paths import from_here
 
 SPEC = """\
 net Small(classes=2) {

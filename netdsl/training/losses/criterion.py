@@ -14,7 +14,7 @@ from netdsl.training.data.dataset import DataError
 from netdsl.training.losses.distillation import Distillation
 from netdsl.training.losses.losses import Terms, counts_of, loss_of
 from netdsl.training.losses.pairs import pair_terms
-from netdsl.training.own import Own, loss_terms
+from netdsl.training.user_functions import Own, loss_terms
 
 
 class Criterion:

@@ -16,7 +16,6 @@ from netdsl.recipe.columns import Columns
 from netdsl.recipe.metrics import METRICS
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Data, Text
-from netdsl.training.carried import as_streams
 from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.fit import fit
 from netdsl.training.data.folds import validated
@@ -29,6 +28,7 @@ from netdsl.training.readers import read
 from netdsl.training.readers.columns import Known, read_columns
 from netdsl.training.readers.taken import taken
 from netdsl.training.readers.text import read_text
+from netdsl.training.recurrent_states import as_streams
 from netdsl.training.setup import evaluator_of
 from netdsl.training.test_time import averaged
 

@@ -18,12 +18,12 @@ from torch.nn import functional
 from training_harness import stop_after
 
 from netdsl.cli.main import main
-from netdsl.training.carried import Carried, windows
 from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.dataset import Split
 from netdsl.training.data.sampler import side_by_side
 from netdsl.training.data.targets import Targets
 from netdsl.training.distributed.process_group import ProcessGroup
+from netdsl.training.recurrent_states import Carried, windows
 from netdsl.training.trainer import Job, Trainer
 
 LETTERS, LENGTH = 5, 4
