@@ -50,7 +50,7 @@ def predict(trained: Trained, paths: Iterable[Path], wanted: Wanted = Wanted()) 
 
 
 def _of_nodes(trained: Trained, sample: Sample, outputs: np.ndarray, wanted: Wanted) -> Iterator[Prediction]:
-    """What a net says of each node of a graph, counted from 1, from its outputs [passes, nodes, C]."""
+    """Predict each node of a graph, counted from 1, from its outputs [passes, nodes, C]."""
     for node in range(outputs.shape[1]):
         yield {"sample": f"{sample.name}:{node + 1}", **_said(trained, outputs[:, node], wanted, None)}
 

@@ -16,7 +16,7 @@ RANGES = ("scale", "ratio")
 
 
 def _ranges(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    """What is drawn between two numbers has the smaller one first."""
+    """Report ranges of random numbers whose smaller end does not come first."""
     for component in recipe.augment:
         for name in RANGES:
             low, high = getattr(component, name, (0, 0))

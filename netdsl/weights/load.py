@@ -115,7 +115,7 @@ def _without(found: Matching, excluded: Sequence[str]) -> Matching:
 
 
 def _several(foreign: Foreign) -> str | None:
-    """What to do about a file with the same tensors below several prefixes, as a net and the average of its weights."""
+    """A hint for a file with the same tensors below several prefixes, as a net and the average of its weights."""
     inside: dict[str, list[tuple[str, Shape]]] = {}
     for key, array in sorted(foreign.tensors.items()):
         first, _, rest = key.partition(".")

@@ -271,7 +271,7 @@ class JitterDraws(NamedTuple):
 
 
 def jitter_draws(component: ScaleJitter, frame: Frame) -> JitterDraws:
-    """What scales and windows of a batch are made of, whatever the images' sizes."""
+    """Draw the numbers that scales and windows of a batch are made of, whatever the images' sizes."""
     return JitterDraws(frame.between("scale", *component.scale), frame.uniform("corner", 2))
 
 
@@ -288,7 +288,7 @@ def jittered(component: ScaleJitter, h: int, w: int, draws: JitterDraws) -> tupl
 
 
 def _inside(length: Tensor, size: int) -> Tensor:
-    """Which of `size` places an axis of `length` [B] pixels fills, [B, size]."""
+    """Mark those of `size` positions that an axis of `length` [B] pixels fills, [B, size]."""
     return torch.arange(size, device=length.device) < length[:, None]
 
 

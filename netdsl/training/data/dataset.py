@@ -57,7 +57,7 @@ class Cut(Struct, frozen=True, eq=False):
     fill: int = 0
 
     def filled(self, shown: Tensor, fill: int) -> Tensor:
-        """What is shown, [..., H, W], with what is left of the square."""
+        """The part that is shown, [..., H, W], with the rest of the square filled."""
         height, width = shown.shape[-2:]
         if height == width == self.size:
             return shown
@@ -128,7 +128,7 @@ class Split(Struct, frozen=True, eq=False):
             yield self.paired(found, index, self.reads_target)
 
     def by_sample(self, result: Any, target: Tensor) -> tuple[Any, Tensor]:
-        """What a net gives for some samples, and their targets, sample by sample: graphs are computed as one."""
+        """Outputs for some samples, and their targets, sample by sample: graphs are computed as one."""
         return (result, target) if self.graphs is None else self.graphs.by_sample(result, target)
 
     def example(self) -> tuple[Tensor, ...]:

@@ -59,7 +59,7 @@ class Graphs(Struct, frozen=True, eq=False):
         return tuple(found[name][None] for name in self.takes)
 
     def by_sample(self, result: Any, target: Tensor) -> tuple[Any, Tensor]:
-        """What a net gives for a batch, and its targets, sample by sample."""
+        """Outputs for a batch, and its targets, sample by sample."""
         if not self.of_nodes:
             return by_graph(result), target
         return by_node(result, target != NO_NODE), target.clamp(min=-1)
@@ -93,8 +93,8 @@ NO_NODE = -2
 
 
 def by_node(result: Any, there: Tensor) -> Any:
-    """What a net gives for each node of a batch, [1, nodes, C], as [graphs, places, C]: in the places that are `there`,
-    [graphs, places], in order, and zeros in the others."""
+    """Arrange the outputs for the nodes of a batch, [1, nodes, C], as [graphs, places, C]: in the places that are
+    `there`, [graphs, places], in order, and zeros in the others."""
     if isinstance(result, Mapping):
         return {name: by_node(x, there) for name, x in result.items()}
     if isinstance(result, tuple | list):

@@ -74,7 +74,7 @@ class View(ImageView):
         return torch.from_numpy(self.pixels(image))
 
     def cut(self, image: Any, i: int, how: Cut) -> Tensor:
-        """What the i-th of a batch shows of an image, uint8 [C, H, W] of at most the cut's size."""
+        """The cut that the i-th of a batch shows of an image, uint8 [C, H, W] of at most the cut's size."""
         image = self.scaled(image) if how.scaled else image
         return self.shown(image, how.part(i, image.height, image.width), how)
 
