@@ -1,4 +1,4 @@
-"""Which commits the weights by name of an experiment are: asked for once, the same in all of its runs."""
+"""The commits of the weights by name of an experiment: asked for once, the same in all of its runs."""
 
 from __future__ import annotations
 
