@@ -65,7 +65,7 @@ class Shared(Struct, frozen=True, eq=False):
 
 
 def shared(run: Path, license: str | None = None) -> Shared:
-    """Gather what the folder of a run says. `license`: an identifier; None for that of the weights it began with.
+    """Gather what a run directory says. `license`: an identifier; None for that of the weights it began with.
 
     Raises CheckpointError for what is no finished run.
     """
