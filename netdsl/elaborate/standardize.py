@@ -29,11 +29,7 @@ def standardized(program: Program, mean: Any, std: Any, per: str = "channel") ->
     if own is not None:
         return replace(program, main=_with_statistics(main, own, mean, std, per))
     op = REGISTRY[NAME](mean=mean, std=std, per=per).resolve(source.type)
-    layers, steps = main.layers, main.steps
-    if main.chain:
-        names = {layer.name: str(int(layer.name) + 1) for layer in layers}
-        layers = tuple(replace(layer, name=names[layer.name]) for layer in layers)
-        steps = tuple(replace(step, layer=names[step.layer]) if step.layer else step for step in steps)
+    layers, steps = _moved_up(main) if main.chain else (main.layers, main.steps)
     name = ("0" if main.chain else NAME) if op.is_layer else None
     made = (Layer(name, op, (source.type,)),) if name is not None else ()
     values = {v: Value(_free_name(f"{v.name}_standard", main), v.type) for v in main.inputs if v.type == source.type}
@@ -44,6 +40,13 @@ def standardized(program: Program, mean: Any, std: Any, per: str = "channel") ->
         main, layers=(*made, *layers), steps=(*first, *reads), outputs=outputs, chain=main.chain and op.is_layer
     )
     return replace(program, main=changed)
+
+
+def _moved_up(main: Definition) -> tuple[tuple[Layer, ...], tuple[Step, ...]]:
+    """The layers and steps of a chain, whose numbers go up by one."""
+    names = {layer.name: str(int(layer.name) + 1) for layer in main.layers}
+    layers = tuple(replace(layer, name=names[layer.name]) for layer in main.layers)
+    return layers, tuple(replace(step, layer=names[step.layer]) if step.layer else step for step in main.steps)
 
 
 def in_units(program: Program, mean: tuple[float, ...], std: tuple[float, ...]) -> Program:

@@ -55,14 +55,7 @@ class Pad(Op, frozen=True):
     def _sides(self, x: TensorType) -> tuple[tuple[int, int], ...]:
         """The margins before and after, for every axis of the sample."""
         if self.axis is not None:
-            at = axis_of(x, self.axis)
-            pair = (self.padding,) * 2 if isinstance(self.padding, int) else self.padding
-            if len(pair) != 2 or not all(isinstance(p, int) for p in pair):
-                raise OpError(
-                    "with `axis`, `padding` is a number or a pair", argument="padding", code="argument-conflict"
-                )
-            before, after = (p for p in pair if isinstance(p, int))
-            return tuple((before, after) if i == at else (0, 0) for i in range(x.rank))
+            return self._of_axis(x, axis_of(x, self.axis))
         axes = max(x.rank - 1, 1)
         sides = (self.padding,) * axes if isinstance(self.padding, int) else self.padding
         pairs = tuple(p for p in sides if isinstance(p, tuple))
@@ -76,6 +69,14 @@ class Pad(Op, frozen=True):
             raise OpError(message, argument="padding", code="argument-value")
         around = tuple(p if isinstance(p, tuple) else (p, p) for p in sides)
         return ((0, 0),) * (x.rank - axes) + around
+
+    def _of_axis(self, x: TensorType, at: int) -> tuple[tuple[int, int], ...]:
+        """The margins, where only one axis has some."""
+        pair = (self.padding,) * 2 if isinstance(self.padding, int) else self.padding
+        if len(pair) != 2 or not all(isinstance(p, int) for p in pair):
+            raise OpError("with `axis`, `padding` is a number or a pair", argument="padding", code="argument-conflict")
+        before, after = (p for p in pair if isinstance(p, int))
+        return tuple((before, after) if i == at else (0, 0) for i in range(x.rank))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         (x,) = inputs

@@ -22,7 +22,8 @@ from netdsl.recipe.annotations import arguments
 from netdsl.recipe.component import Component, component_name
 from netdsl.recipe.losses import Bce
 from netdsl.recipe.progressive import grown
-from netdsl.recipe.regularizers import ByProduct
+from netdsl.recipe.regularizers import ByProduct, Ema
+from netdsl.recipe.schedules import Plateau
 from netdsl.recipe.schema import STRUCTURE, Recipe, default_schedule, updates_per_epoch
 from netdsl.recipe.text import shown
 
@@ -174,7 +175,6 @@ def _targets(recipe: Recipe) -> str:
 
 def _notes(net: PlannedNet, recipe: Recipe, samples: int | None, steps: int | None) -> Iterator[str]:
     """Warnings about a recipe and a net together."""
-    kinds = {p.op for p in parameters(net.checked.main)}
     if samples and samples < recipe.batch:
         yield f"a batch of {recipe.batch:,} is more than all {samples:,} samples: one update an epoch"
     if recipe.layer_decay is not None and not totals(net.checked.main).residual_links:
@@ -182,16 +182,21 @@ def _notes(net: PlannedNet, recipe: Recipe, samples: int | None, steps: int | No
     if recipe.dropout is not None and not _has_dropout(net):
         yield "`dropout` sets the rate of dropout layers, and this net has none"
     if recipe.ema is not None and not recipe.ema.scaled:
-        memory = recipe.ema.every / (1 - recipe.ema.decay)
-        if steps and memory > steps / 2 and not recipe.ema.warmup:
-            yield f"the average goes back about {memory:,.0f} steps, more than half of the run: use a smaller decay"
-        if recipe.ema.decay > 0.999 and recipe.ema.buffers == "copy" and kinds & set(NORMS_WITH_STATE):
-            yield "averaged weights meet batch-norm statistics of the raw ones: `buffers=average` averages them too"
-    schedule = [component_name(p) for p in recipe.schedule]
-    if "plateau" in schedule:
+        yield from _ema_notes(recipe.ema, net, steps)
+    if any(isinstance(p, Plateau) for p in recipe.schedule):
         yield "when lr falls at a plateau is not known before: the curve shows lr without falls"
     if any(isinstance(p, ByProduct) for p in recipe.penalty):
         yield "`l1_by_product` splits the weights of convolutions and linears in two factors, without weight decay"
+
+
+def _ema_notes(ema: Ema, net: PlannedNet, steps: int | None) -> Iterator[str]:
+    """Warnings about an average that is older than the run, or meets the statistics of other weights."""
+    memory = ema.every / (1 - ema.decay)
+    if steps and memory > steps / 2 and not ema.warmup:
+        yield f"the average goes back about {memory:,.0f} steps, more than half of the run: use a smaller decay"
+    kinds = {p.op for p in parameters(net.checked.main)}
+    if ema.decay > 0.999 and ema.buffers == "copy" and kinds & set(NORMS_WITH_STATE):
+        yield "averaged weights meet batch-norm statistics of the raw ones: `buffers=average` averages them too"
 
 
 def _has_dropout(net: PlannedNet) -> bool:

@@ -40,6 +40,9 @@ def _time(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield _say("error", "conflicting-fields", message, places.at("micro_batch"))
 
 
+TWO_ENDS = "`{}` and `factor` both say where `{}` leads from or to"
+
+
 def _schedule(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     at = places.at("schedule")
     open_ended = [i for i, p in enumerate(recipe.schedule) if p.length is None]
@@ -47,29 +50,34 @@ def _schedule(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     if any(isinstance(p, Plateau) for p in recipe.schedule) and not recipe.validation:
         hint = "hold out a part of the training split: `validation = 0.1`"
         yield _say("warning", "stops-on-test", "a plateau of the test split chooses lr by what it reports", at, hint)
-    lengths = [p.length for p in recipe.schedule if p.length is not None]
     epochs = recipe.epochs or (DEFAULT_EPOCHS if recipe.steps is None else None)
     for unit, end in (("epochs", epochs), ("steps", recipe.steps)):
-        if end is None or any(d.unit != unit for d in lengths):
-            continue
-        total = sum(d.amount for d in lengths)
-        if total > end:
-            message = f"the phases last {total:g} {unit}, training ends after {end}"
-            hint = f"shorten a phase, or train longer: `{unit} = {total:g}`"
-            yield _say("error", "schedule-too-long", message, at, hint)
-        elif open_ended and total == end:
-            idle = component_name(recipe.schedule[-1])
-            message = f"the phases before `{idle}` last all {end} {unit}: it is never reached"
-            yield _say("warning", "idle-phase", message, at)
-        elif not open_ended and total < end:
-            message = f"the phases end after {total:g} {unit} of {end}: the last value is kept until the end"
-            yield _say("warning", "schedule-too-short", message, at)
+        if end is not None:
+            yield from _lengths(recipe, unit, end, bool(open_ended), at)
     for phase in recipe.schedule:
-        start = phase.start if isinstance(phase, Warmup) else phase.to if isinstance(phase, Linear) else 0
-        if start and isinstance(phase, Warmup | Linear) and phase.factor is not None:
-            name = "start" if isinstance(phase, Warmup) else "to"
-            message = f"`{name}` and `factor` both say where `{component_name(phase)}` leads from or to"
-            yield _say("error", "conflicting-fields", message, at)
+        if isinstance(phase, Warmup) and phase.start and phase.factor is not None:
+            yield _say("error", "conflicting-fields", TWO_ENDS.format("start", component_name(phase)), at)
+        if isinstance(phase, Linear) and phase.to and phase.factor is not None:
+            yield _say("error", "conflicting-fields", TWO_ENDS.format("to", component_name(phase)), at)
+
+
+def _lengths(recipe: Recipe, unit: str, end: int, open_ended: bool, at: Place | None) -> Iterator[Diagnostic]:
+    """Phases, all of them in this unit, that do not last as long as the training does."""
+    lengths = [p.length for p in recipe.schedule if p.length is not None]
+    if any(d.unit != unit for d in lengths):
+        return
+    total = sum(d.amount for d in lengths)
+    if total > end:
+        message = f"the phases last {total:g} {unit}, training ends after {end}"
+        hint = f"shorten a phase, or train longer: `{unit} = {total:g}`"
+        yield _say("error", "schedule-too-long", message, at, hint)
+    elif open_ended and total == end:
+        idle = component_name(recipe.schedule[-1])
+        message = f"the phases before `{idle}` last all {end} {unit}: it is never reached"
+        yield _say("warning", "idle-phase", message, at)
+    elif not open_ended and total < end:
+        message = f"the phases end after {total:g} {unit} of {end}: the last value is kept until the end"
+        yield _say("warning", "schedule-too-short", message, at)
 
 
 def _order(recipe: Recipe, open_ended: list[int], at: Place | None) -> Iterator[Diagnostic]:

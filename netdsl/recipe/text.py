@@ -8,14 +8,17 @@ from netdsl.recipe.annotations import arguments
 from netdsl.recipe.component import Component, component_name
 
 
+def _component(component: Component) -> str:
+    values = ((a, getattr(component, a.name)) for a in arguments(type(component)).values())
+    given = [f"{a.name}={shown(v, quoted=a.kind.is_text)}" for a, v in values if a.required or v != a.default]
+    return f"{component_name(component)}({', '.join(given)})" if given else component_name(component)
+
+
 def shown(value: Any, sign: str = " -> ", quoted: bool = False) -> str:
     """A value as it could be written in a recipe; arguments that have their default are left out. `quoted`: texts are
     texts and not names."""
     if isinstance(value, Component):
-        values = ((a, getattr(value, a.name)) for a in arguments(type(value)).values())
-        given = [f"{a.name}={shown(v, quoted=a.kind.is_text)}" for a, v in values if a.required or v != a.default]
-        inside = ", ".join(given)
-        return f"{component_name(value)}({inside})" if inside else component_name(value)
+        return _component(value)
     if isinstance(value, tuple):
         texts = [shown(v, quoted=quoted) for v in value]
         components = bool(value) and isinstance(value[0], Component)

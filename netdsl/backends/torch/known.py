@@ -63,21 +63,28 @@ class Argument(Struct, frozen=True):
 def given(definitions: Sequence[Definition]) -> list[Argument]:
     """The numbers that a reader knows by name: the author's arguments, the width of the inputs, the sizes of the
     signature."""
-    found: list[Argument] = []
     widths = [width(definitions, i) for i in range(min(len(d.inputs) for d in definitions))]
-    for rank, rows in ((1, [d.arguments for d in definitions]), (2, [d.sizes for d in definitions])):
-        tables = [dict(row) for row in rows]
-        for i, name in enumerate(tables[0]):
-            values = tuple(table.get(name) for table in tables)
-            kind = "word" if any(isinstance(v, str) for v in values) else "number"
-            if all(_is_plain(v) for v in values) and varies(values):
-                of_input = rank == 2 and any(values == w for _, w in widths)
-                if not (of_input and name.isupper()):
-                    found.append(Argument(name, kind, values, (0 if of_input else rank, i)))
+    found = _varying([d.arguments for d in definitions], 1)
+    for size in _varying([d.sizes for d in definitions], 2):
+        of_input = any(size.values == w for _, w in widths)
+        if not (of_input and size.name.isupper()):
+            found.append(replace(size, rank=(0, size.rank[1])) if of_input else size)
     for i, (name, values) in enumerate(widths):
         known = any(a.name == name or a.values == values for a in found)
         if all(type(v) is int for v in values) and varies(values) and not known:
             found.append(Argument(name, "number", values, (0, i)))
+    return found
+
+
+def _varying(rows: Sequence[Sequence[tuple[str, Any]]], rank: int) -> list[Argument]:
+    """The named values of all definitions that a constructor can be given and that differ between them."""
+    tables = [dict(row) for row in rows]
+    found = []
+    for i, name in enumerate(tables[0]):
+        values = tuple(table.get(name) for table in tables)
+        kind = "word" if any(isinstance(v, str) for v in values) else "number"
+        if all(_is_plain(v) for v in values) and varies(values):
+            found.append(Argument(name, kind, values, (rank, i)))
     return found
 
 

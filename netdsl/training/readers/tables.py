@@ -163,14 +163,18 @@ def _labels(source: Table, name: str, table: Any) -> list[Any]:
 
 def _classes(name: str, feature: Any, labels: list[list[Any]]) -> tuple[tuple[str, ...], list[Tensor]]:
     """The names of the classes, and the labels of every split as their numbers."""
-    if not all(isinstance(v, str) for part in labels for v in part):
-        if any(isinstance(v, str) for part in labels for v in part):
-            raise DataError(
-                "uneven-samples", f"the classes of `{name}` are names in one split and numbers in the other"
-            )
-        count = 1 + max((int(v) for part in labels for v in part), default=-1)
-        names = tuple(getattr(feature, "names", None) or map(str, range(count)))
-        return names, [torch.tensor([int(v) for v in part], dtype=torch.int64) for part in labels]
+    texts = [isinstance(v, str) for part in labels for v in part]
+    if all(texts):
+        return _named_classes(name, labels)
+    if any(texts):
+        raise DataError("uneven-samples", f"the classes of `{name}` are names in one split and numbers in the other")
+    count = 1 + max(int(v) for part in labels for v in part)
+    names = tuple(getattr(feature, "names", None) or map(str, range(count)))
+    return names, [torch.tensor([int(v) for v in part], dtype=torch.int64) for part in labels]
+
+
+def _named_classes(name: str, labels: list[list[str]]) -> tuple[tuple[str, ...], list[Tensor]]:
+    """Classes in alphabetical order, those of the training split. Raises DataError for another one."""
     names = tuple(sorted(set(labels[0])))
     known = {n: i for i, n in enumerate(names)}
     for value in (v for part in labels[1:] for v in part):
