@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from netdsl.backends.torch.layout import Layout, is_call
+from netdsl.backends.torch.layout import is_call
 from netdsl.backends.torch.naming import python_name
 from netdsl.backends.torch.tree import Node, Text, children, rebuild
 from netdsl.ops.base import NAMED
@@ -14,8 +14,7 @@ from netdsl.ops.base import NAMED
 class Locals:
     """The named parts of one tree. `assigned`: those used more than once, each after the parts that it uses."""
 
-    def __init__(self, tree: Node, layout: Layout, taken: Iterable[str]) -> None:
-        self.layout = layout
+    def __init__(self, tree: Node, taken: Iterable[str]) -> None:
         self.taken = set(taken)
         self.uses: Counter[str] = Counter()
         self.names: dict[str, str] = {}
@@ -24,9 +23,9 @@ class Locals:
         self.tree = self._replaced(tree)
 
     def _count(self, node: Node) -> None:
-        """Count the uses of each part by its text, for 1 and 1.0 are equal; what is inside it counts once."""
+        """Count the uses of each part by its text, for 1 and 1.0 are equal; those inside of it count once."""
         if is_call(node, NAMED):
-            key = self.layout.flat(node)
+            key = repr(node)
             self.uses[key] += 1
             if self.uses[key] > 1:
                 return
@@ -37,7 +36,7 @@ class Locals:
         if not is_call(node, NAMED):
             return rebuild(node, list(map(self._replaced, children(node))))
         name, value = children(node)
-        key = self.layout.flat(node)
+        key = repr(node)
         if self.uses[key] == 1:
             return self._replaced(value)
         if key not in self.names:

@@ -140,7 +140,7 @@ def _assigned(
     """The lines that set members. `taken`: what values that they need more than once cannot be called."""
     lines: list[str] = []
     for name, tree in members:
-        found = Locals(tree, layout, (*taken, *layout.signatures))
+        found = Locals(tree, (*taken, *layout.signatures))
         named = [*found.assigned, (f"self.{name}", found.tree)]
         lines += [line for own, value in named for line in layout.lines(f"{own} = ", value, "", indent)]
     return lines
