@@ -16,7 +16,7 @@ from unittest import mock
 from netdsl.backends.torch.layout import Layout
 from netdsl.backends.torch.signatures import Signature
 from netdsl.backends.torch.source import emit
-from netdsl.backends.torch.tree import Apply, Cycle, Group, Members, Node, Num, Progress, Run, Text, walk
+from netdsl.backends.torch.tree import Apply, Cycle, Group, Members, Node, Num, Power, Progress, Run, Text, walk
 from netdsl.ir.model import Program
 
 BINARY = {
@@ -124,6 +124,10 @@ def meaning(node: Any, signatures: Mapping[str, Signature]) -> ast.expr:
         case Progress(start, step):
             grown = _expression("i") if step == Num(1) else ast.BinOp(of(step), ast.Mult(), _expression("i"))
             return grown if start == Num(0) else ast.BinOp(of(start), ast.Add(), grown)
+        case Power(start, factor, period):
+            index = _expression(f"i % {period.value}" if period.value else "i")
+            power = ast.BinOp(of(factor), ast.Pow(), index)
+            return power if start == Num(1) else ast.BinOp(of(start), ast.Mult(), power)
         case Cycle(Num(True), Num(False)):
             return _expression("i % 2 == 0")
         case Cycle(Num(False), Num(True)):
@@ -144,7 +148,7 @@ def _literal(value: Any) -> ast.expr:
 
 
 def _comprehension(run: Run, signatures: Mapping[str, Signature]) -> ast.ListComp:
-    variable = "i" if any(isinstance(n, Progress | Cycle) for n in walk(run.child)) else "_"
+    variable = "i" if any(isinstance(n, Progress | Power | Cycle) for n in walk(run.child)) else "_"
     count = ast.Call(ast.Name("range", ast.Load()), [meaning(run.count, signatures)], [])
     loop = ast.comprehension(ast.Name(variable, ast.Store()), count, [], 0)
     return ast.ListComp(meaning(run.child, signatures), [loop])

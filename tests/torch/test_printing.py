@@ -161,3 +161,28 @@ def test_numbers_that_alternate_in_a_loop_are_no_truth_values() -> None:
     assert "shift=i % 2 ==" not in net.source()
     assert "for i in range(6)" in net.source()
     assert net.module(0)(torch.randn(1, 3, 16, 16)).shape == (1, 3)
+
+
+def dilations(numbers: list[int]) -> tuple[str, list[int]]:
+    """The text of a chain of convolutions with these dilations, and the dilations of the module that it makes."""
+    text = f"net N {{ input x [4, 256]\n  for d in {numbers} {{ conv(4, 2, dilation=d, padding=0) }} }}"
+    net = Spec(Source(text, "test.net"), read_import).net("N")
+    made = [m.dilation[0] for m in net.module(0).modules() if isinstance(m, torch.nn.Conv1d)]
+    return proven_emit(net.checked, "N"), made
+
+
+@pytest.mark.parametrize(
+    ("numbers", "printed"),
+    [
+        ([1, 2, 4, 8], "dilation=2**i"),
+        ([1, 2, 4, 8, 1, 2, 4, 8, 1], "dilation=2 ** (i % 4)"),
+        ([3, 9, 27, 81, 3], "dilation=3 * 3 ** (i % 4)"),
+        ([3, 6, 12, 24, 25], "dilation=3 * 2**i"),
+        ([1, 2, 4], ""),
+        ([2, 2, 4, 8], ""),
+    ],
+)
+def test_numbers_that_are_multiplied_each_time_are_a_power(numbers: list[int], printed: str) -> None:
+    source, made = dilations(numbers)
+    assert made == numbers
+    assert printed in source if printed else "**" not in source

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from netdsl.backends.torch.containers import Containers
 from netdsl.backends.torch.forms import Forms
@@ -16,6 +17,7 @@ from netdsl.backends.torch.tree import (
     Cycle,
     Node,
     Num,
+    Power,
     Progress,
     Read,
     Run,
@@ -25,6 +27,7 @@ from netdsl.backends.torch.tree import (
     outline,
     rebuild,
     same,
+    transform,
     walk,
 )
 from netdsl.diagnostics.diagnostic import fault
@@ -39,7 +42,7 @@ TENSORS = frozenset(("nn.Parameter", "nn.Buffer"))
 AUTOMATIC = re.compile(r"x\d*")
 """Names of values that the author did not choose."""
 ALTERNATING = 4
-"""Fewer layers than this in turns are written out."""
+"""Fewer layers than this in turns, or with a number that is multiplied each time, are written out."""
 Construct = Callable[[Definition], Node]
 """Gives the tree that constructs a definition as a submodule."""
 
@@ -112,7 +115,10 @@ def runs(trees: Sequence[Node]) -> tuple[Run, ...]:
             found.append(Run(Num(steps), _progress(trees[start], trees[start + 1])))
         elif end - start == 1 and (steps := _alternating(trees, start)) >= ALTERNATING:
             end = start + steps
-            found.append(Run(Num(steps), _cycle(trees[start], trees[start + 1])))
+            found.append(Run(Num(steps), _paired(trees[start], trees[start + 1], Cycle)))
+        elif end - start == 1 and (multiplied := _multiplied(trees, start)) is not None:
+            found.append(multiplied)
+            end = start + multiplied.count.value
         else:
             found.append(Run(Num(end - start), trees[start]))
         start = end
@@ -123,10 +129,7 @@ def _growing(trees: Sequence[Node], start: int) -> int:
     """How many of the trees from `start` on differ only in numbers that grow by the same step each time."""
     if len(trees) - start < 3 or not _alike(trees[start], trees[start + 1]):
         return 1
-    grown, count = _progress(trees[start], trees[start + 1]), 2
-    while start + count < len(trees) and trees[start + count] == _member(grown, count):
-        count += 1
-    return count
+    return _count(trees, start, _progress(trees[start], trees[start + 1]))
 
 
 def _alternating(trees: Sequence[Node], start: int) -> int:
@@ -134,7 +137,7 @@ def _alternating(trees: Sequence[Node], start: int) -> int:
     pair = trees[start : start + 2]
     if len(pair) < 2 or outline(pair[0]) != outline(pair[1]) or any(isinstance(n, Run) for n in walk(pair[0])):
         return 1
-    if sum(isinstance(n, Cycle) for n in walk(_cycle(*pair))) != 1:
+    if sum(isinstance(n, Cycle) for n in walk(_paired(*pair, Cycle))) != 1:
         return 1
     count = 2
     while start + count < len(trees) and trees[start + count] == pair[count % 2]:
@@ -142,16 +145,40 @@ def _alternating(trees: Sequence[Node], start: int) -> int:
     return count
 
 
-def _cycle(even: Node, odd: Node) -> Node:
-    """The child of a run whose members are two trees in turns."""
-    if isinstance(even, Num):
-        return even if isinstance(odd, Num) and same(even.value, odd.value) else Cycle(even, odd)
-    return rebuild(even, [_cycle(a, b) for a, b in zip(children(even), children(odd), strict=True)])
+def _multiplied(trees: Sequence[Node], start: int) -> Run | None:
+    """The trees from `start` on in which one number is multiplied each time, perhaps from the first on again."""
+    pair = trees[start : start + 2]
+    if len(pair) < 2 or not _alike(*pair):
+        return None
+    child = _paired(*pair, lambda a, b: Power(a, Num(b.value // a.value if a.value else 0), Num(0)))
+    powers = [n for n in walk(child) if isinstance(n, Power)]
+    if len(powers) != 1 or powers[0].factor.value < 2 or _member(child, 1) != pair[1]:
+        return None
+    count = _count(trees, start, child)
+    if trees[start + count : start + count + 1] == trees[start : start + 1]:
+        child = transform(child, lambda n: replace(n, period=Num(count)) if isinstance(n, Power) else n)
+        count = _count(trees, start, child)
+    return Run(Num(count), child) if count >= ALTERNATING else None
+
+
+def _count(trees: Sequence[Node], start: int, child: Node) -> int:
+    """How many of the trees from `start` on are the members of a run with this child."""
+    members = enumerate(trees[start:])
+    return next((i for i, tree in members if tree != _member(child, i)), len(trees) - start)
+
+
+def _paired(first: Node, second: Node, made: Callable[[Num, Num], Node]) -> Node:
+    """The child of a run whose first two members are given, with something `made` where their literals differ."""
+    if isinstance(first, Num) and isinstance(second, Num):
+        return first if same(first.value, second.value) else made(first, second)
+    if isinstance(first, Run):
+        return first
+    return rebuild(first, [_paired(a, b, made) for a, b in zip(children(first), children(second), strict=True)])
 
 
 def _alike(a: Node, b: Node) -> bool:
     """Whether two trees are the same but for whole numbers (those of inner runs included)."""
-    if isinstance(a, Run | Progress | Cycle):
+    if isinstance(a, Run | Progress | Power | Cycle):
         return a == b
     if isinstance(a, Num) and isinstance(b, Num):
         return a == b or (type(a.value) is int and type(b.value) is int)
@@ -159,18 +186,17 @@ def _alike(a: Node, b: Node) -> bool:
 
 
 def _progress(first: Node, second: Node) -> Node:
-    """The child of a run whose first two members are given."""
-    if isinstance(first, Num) and isinstance(second, Num):
-        return first if first == second else Progress(first, Num(second.value - first.value))
-    if isinstance(first, Run):
-        return first
-    return rebuild(first, [_progress(a, b) for a, b in zip(children(first), children(second), strict=True)])
+    """The child of a run whose first two members are given, and whose numbers grow evenly."""
+    return _paired(first, second, lambda a, b: Progress(a, Num(b.value - a.value)))
 
 
 def _member(tree: Node, i: int) -> Node:
     """Member `i` of a run with this child."""
     if isinstance(tree, Progress):
         return Num(tree.start.value + tree.step.value * i)
+    if isinstance(tree, Power):
+        passed = i % tree.period.value if tree.period.value else i
+        return Num(tree.start.value * tree.factor.value**passed)
     if isinstance(tree, Run):
         return tree
     return rebuild(tree, [_member(child, i) for child in children(tree)])

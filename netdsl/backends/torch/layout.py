@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from netdsl.backends.torch.quoting import quoted
 from netdsl.backends.torch.signatures import Signature
-from netdsl.backends.torch.tree import Apply, Cycle, Group, Members, Node, Num, Progress, Run, Text, varies
+from netdsl.backends.torch.tree import Apply, Cycle, Group, Members, Node, Num, Power, Progress, Run, Text, varies
 
 WIDTH = 100
 INDENT = "    "
@@ -137,7 +137,7 @@ class Layout:
                 return "{" + ", ".join(f"{literal_text(n)}: {self.flat(item)}" for n, item in pairs) + "}", TIGHT
             case Run():
                 return self._run(node), TIGHT
-            case Progress() | Cycle():
+            case Progress() | Power() | Cycle():
                 return self._counted(node)
             case Apply():
                 return self._apply(node)
@@ -156,10 +156,14 @@ class Layout:
         grown = "i" if step == Num(1) else f"{self.flat(step, STRENGTH['*'])} * i"
         return grown if start == Num(0) else f"{self.flat(start, SUM)} + {grown}"
 
-    def _counted(self, node: Progress | Cycle) -> tuple[str, int]:
+    def _counted(self, node: Progress | Power | Cycle) -> tuple[str, int]:
         """A literal that changes along a run."""
         if isinstance(node, Progress):
             return self._progress(node.start, node.step), SUM
+        if isinstance(node, Power):
+            index = f" ** (i % {node.period.value})" if node.period.value else "**i"
+            power = f"{node.factor.value}{index}"
+            return (power, STRENGTH["**"]) if node.start == Num(1) else (f"{node.start.value} * {power}", STRENGTH["*"])
         even, odd = node.even, node.odd
         match even, odd:  # by identity: 1 and 0 are equal to truth values, and are none
             case Num(True), Num(False):

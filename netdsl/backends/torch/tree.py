@@ -73,6 +73,14 @@ class Progress(Struct, frozen=True):
     step: Any
 
 
+class Power(Struct, frozen=True):
+    """A number that is multiplied along a `Run`, and begins again after `period` (0: never): `start * factor**i`."""
+
+    start: Any
+    factor: Any
+    period: Any
+
+
 class Cycle(Struct, frozen=True):
     """A literal that alternates along a `Run`: `even if i % 2 == 0 else odd`."""
 
@@ -112,7 +120,9 @@ class Ghost(Struct, frozen=True):
     tree: Any
 
 
-Node = Union[Num, Text, Read, Shape, Apply, Group, Members, Run, Progress, Cycle, Field, Recursive, Slot, Switch, Ghost]
+Node = Union[
+    Num, Text, Read, Shape, Apply, Group, Members, Run, Progress, Power, Cycle, Field, Recursive, Slot, Switch, Ghost
+]
 
 
 def children(node: Node) -> tuple[Any, ...]:
@@ -127,6 +137,7 @@ _INSIDE: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     Members: lambda node: node.items,
     Run: lambda node: (node.count, node.child),
     Progress: lambda node: (node.start, node.step),
+    Power: lambda node: (node.start, node.factor, node.period),
     Cycle: lambda node: (node.even, node.odd),
     Field: lambda node: (node.value,),
     Ghost: lambda node: (node.tree,),
@@ -147,6 +158,8 @@ def rebuild(node: Node, new: list[Any]) -> Node:
             return Run(*new)
         case Progress():
             return Progress(*new)
+        case Power():
+            return Power(*new)
         case Cycle():
             return Cycle(*new)
         case Field():
@@ -169,7 +182,7 @@ def head(node: Node) -> Any:
             return node.names
         case Field():
             return ("field", node.name)
-        case Run() | Progress() | Cycle() | Ghost():
+        case Run() | Progress() | Power() | Cycle() | Ghost():
             return type(node)
     return node
 
@@ -198,7 +211,7 @@ def walk(node: Node) -> Iterator[Any]:
 
 def varies(run: Run) -> bool:
     """Whether the children of a run differ, so that they need their number."""
-    return any(isinstance(n, Progress | Cycle) for n in walk(run.child))
+    return any(isinstance(n, Progress | Power | Cycle) for n in walk(run.child))
 
 
 def literal(node: Node) -> Any:
