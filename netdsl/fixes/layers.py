@@ -111,7 +111,7 @@ def _own(op: str) -> tuple[str, ...]:
 
 
 def _said(entry: str, text: str, own: tuple[str, ...]) -> Said | None:
-    """Translate an argument of another library; None where it has no name here, or is no width where one is inferred."""
+    """Translate an argument of another library; None where it has no name here, or no width where one is inferred."""
     if entry.startswith(("-num_", "-in_")) and _FRACTION.fullmatch(text):
         return None
     if entry.startswith("-"):

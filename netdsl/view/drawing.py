@@ -119,7 +119,7 @@ class Drawings:
         return total
 
     def _grid(self, definition: Definition, body: Body) -> Grid:
-        """Which layer every item is in, and the order within it: the same at all depths."""
+        """Assign every item its layer, and the order within it: the same at all depths."""
         if definition not in self._grids:
             inputs = [Node(0, outs=(v,), port=i) for i, v in enumerate(body.inputs)]
             items = [Node(1, i.inputs, i.outs, number) for number, i in enumerate(body.items)]
