@@ -194,7 +194,7 @@ def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
 
 
 def _told(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
-    """The texts that the hints quote."""
+    """The candidates that the hints quote."""
     assert mistake.at is not None
     for hint in mistake.hints:
         changes = quoted(text, mistake.at.span.start, mistake.at.span.end, hint.message)
