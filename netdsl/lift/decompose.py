@@ -206,7 +206,7 @@ class Decomposer:
         return flow, names, [self.region(entry, first, names), *(self.region(None, v, names) for v in others)]
 
     def _entry_named(self, entry: Name, names: Mapping[Name, str]) -> tuple[list[Term], Mapping[Name, str]]:
-        """What flows, with a name, and the statement that gives it one."""
+        """The value that flows, with a name, and the statement that gives it one."""
         if entry not in self.made:
             return [], {**names, entry: entry}
         if entry in names:

@@ -38,7 +38,7 @@ def _sums(call: Call) -> bool:
 
 
 def _below(net: Net, value: Value) -> Call | None:
-    """What computes a value, which is only spread over more axes after that."""
+    """The call that computes a value, which is only spread over more axes after that."""
     made = net.source(value)
     while made is not None and made.kind in SPREADS:
         made = net.source(made.inputs[0])
