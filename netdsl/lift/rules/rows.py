@@ -93,7 +93,7 @@ def _shape_of(builder: Builder, name: str) -> tuple[Dim, ...]:
 
 
 def _messages(builder: Builder, rows: Value, found: Any) -> Value:
-    """The messages that are collected: a value of each row, or one number for all of them, as where edges are counted."""
+    """The collected messages: a value of each row, or one number for all of them, as where edges are counted."""
     if isinstance(found, Laid):
         return builder.usual(found).value
     number = found.number if isinstance(found, Sized) else found
