@@ -104,7 +104,7 @@ def _image(trained: Trained, path: Path, invert: bool) -> Sample:
 
 
 def _least(trained: Trained) -> Least | None:
-    """What needs to be decoded of an image; all of it where the net takes any size."""
+    """The size that needs to be decoded of an image; all of it where the net takes any size."""
     if not all(trained.shape) and not trained.view.crop:
         return None
     return _view(trained.view, tuple(s or 0 for s in trained.shape)).least

@@ -107,7 +107,7 @@ def _check_weights(recipe: Recipe, data: DataSet) -> None:
 
 
 def task_of(data: DataSet) -> str:
-    """What metrics measure of a data set: of probabilities of classes, the likeliest class."""
+    """The task by which metrics measure a data set: of probabilities of classes, the likeliest class."""
     return "classes" if data.task == "distributions" else data.task
 
 

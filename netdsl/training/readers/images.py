@@ -36,7 +36,7 @@ class Images:
         return (stacked(shown, range(len(chosen))),)
 
     def _shown(self, chosen: list[int], how: Cut, at: int) -> Tensor:
-        """What the image at a place of a batch shows, uint8 [C, size, size]."""
+        """The part that the image at a position of a batch shows, uint8 [C, size, size]."""
         if not self.view.reduced or how.scaled:
             shown = self.view.cut(self.open(chosen[at], self.view.least if how.scaled else None), at, how)
         else:
