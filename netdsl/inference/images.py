@@ -79,7 +79,7 @@ class ImageView:
 
     @property
     def least(self) -> Least | None:
-        """The part that `open_image` needs to decode of an image that is seen as a whole, where less than all of it."""
+        """The size that `open_image` needs to decode of an image seen as a whole, by its own; None for all of it."""
         if not self.reduced:
             return None
         return (lambda wide, high: (self.size[1], self.size[0])) if self.warp else self._scaled

@@ -137,7 +137,7 @@ def _alternating(trees: Sequence[Node], start: int) -> int:
     pair = trees[start : start + 2]
     if len(pair) < 2 or outline(pair[0]) != outline(pair[1]) or any(isinstance(n, Run) for n in walk(pair[0])):
         return 1
-    if sum(isinstance(n, Cycle) for n in walk(_paired(*pair, Cycle))) != 1:
+    if sum(isinstance(n, Cycle) for n in walk(_paired(pair[0], pair[1], Cycle))) != 1:
         return 1
     count = 2
     while start + count < len(trees) and trees[start + count] == pair[count % 2]:
@@ -150,7 +150,7 @@ def _multiplied(trees: Sequence[Node], start: int) -> Run | None:
     pair = trees[start : start + 2]
     if len(pair) < 2 or not _alike(*pair):
         return None
-    child = _paired(*pair, lambda a, b: Power(a, Num(b.value // a.value if a.value else 0), Num(0)))
+    child = _paired(pair[0], pair[1], lambda a, b: Power(a, Num(b.value // a.value if a.value else 0), Num(0)))
     powers = [n for n in walk(child) if isinstance(n, Power)]
     if len(powers) != 1 or powers[0].factor.value < 2 or _member(child, 1) != pair[1]:
         return None
