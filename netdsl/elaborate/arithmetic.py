@@ -123,8 +123,8 @@ def is_mask(value: Any) -> bool:
 
 
 def joined(op: str, left: Any, right: Any, at: Place) -> Any:
-    """What `and` or `or` takes where its left side does not decide, or is a mask. Raises Fault for two masks: of things
-    that may be absent it would take one."""
+    """The operand that `and` or `or` gives where its left side does not decide, or is a mask. Raises Fault for two
+    masks: of things that may be absent it would take one."""
     if is_mask(left) and is_mask(right):
         message = f"`{op}` does not join what two tensors hold: it chooses one of two values when a spec is compiled"
         instead = f"where(condition=a, a={'b, b=a' if op == 'and' else 'a, b=b'})"

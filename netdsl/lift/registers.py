@@ -59,7 +59,7 @@ def _known_at(part: Term, place: Mapping[str, int]) -> int:
 
 
 def _summands(tail: Sequence[Term]) -> tuple[list[Term], Sequence[Term]]:
-    """What is added up at the beginning of a chain, and the chain after that."""
+    """The summands at the beginning of a chain, and the chain after that."""
     first = tail[0]
     if first.head == "op:add" and IT not in first.kids:
         return [*_summands(items(first.kids[0]))[0], *_summands_of(first.kids[0]), first.kids[1]], tail[1:]

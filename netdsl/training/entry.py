@@ -270,7 +270,7 @@ def _progress(request: Request, loop: Trainer) -> Progress | Live:
 
 
 def _say_losses(log: Log, loop: Trainer, say: Show) -> None:
-    """What is left out of a log that is continued."""
+    """Say what is left out of a log that is continued."""
     if log.damaged:
         say(f"  {files.LOG} was damaged: left out {_listed(log.damaged)}")
     if log.lost and loop.state.step * 100 >= loop.total:  # before, nothing need be logged
