@@ -587,7 +587,7 @@ FIXABLE = "net N {\n  input image [3, 8, 8]\n  cnv(4, 3) -> relu\n}\n"
 def test_check_fix_mends_the_file(run: Any, tmp_path: Path) -> None:
     path = tmp_path / "a.net"
     path.write_text(FIXABLE)
-    assert "(`--fix` writes `conv`)" in run("check", path).out
+    assert "(`--fix` does it)" in run("check", path).out
     result = run("check", path, "--fix")
     assert result.code == 0
     assert "fixed 1 mistake" in result.out
