@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import netdsl.weights.orders as orders
 from netdsl.loader import read_import
 from netdsl.pipeline import Spec
 from netdsl.source import Source
@@ -106,3 +107,15 @@ def test_a_file_of_one_layer_has_no_prefix(layer: nn.Module) -> None:
     found = taken(f"net N {{ input x [4]\n {line} }}", layer.state_dict())
     assert len(found.state) == len(layer.state_dict())
     assert not found.found.left_over
+
+
+@pytest.mark.parametrize("most", [3, 2])
+def test_layers_that_no_order_puts_as_the_net_uses_them(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prefix that the net cuts through is taken apart; where that would be too many parts, the reason is said."""
+    monkeypatch.setattr(orders, "MOST_PARTS", most)
+    program = Spec(Source("net N { input x [3]\n linear(4) -> linear(5) -> linear(6) }", "n.net"), read_import).net("N")
+    shapes = {"a.one": (4, 3), "a.two": (6, 5), "b": (5, 4)}
+    file = [Slot(f"{k}.{r}", s[: 2 - (r == "bias")]) for k, s in shapes.items() for r in ("weight", "bias")]
+    found = match(program.checked, file)
+    assert found.complete == (most == 3)
+    assert found.reasons == (() if most == 3 else ("the layers are the same, but not in the same order of use",))
