@@ -119,3 +119,20 @@ def test_layers_that_no_order_puts_as_the_net_uses_them(most: int, monkeypatch: 
     found = match(program.checked, file)
     assert found.complete == (most == 3)
     assert found.reasons == (() if most == 3 else ("the layers are the same, but not in the same order of use",))
+
+
+def test_one_layer_too_many_of_a_shape_is_not_guessed() -> None:
+    """Which of three equal layers a net of two has, nothing says."""
+    draw = np.random.default_rng(0)
+    state = {f"{n}.weight": draw.normal(size=(4, 4)).astype("float32") for n in ("a", "b", "c")}
+    with pytest.raises(WeightsError, match="the net has 2 and the file 3"):
+        taken("net N { input x [4]\n linear(4, bias=false) -> relu -> linear(4, bias=false) }", state)
+
+
+def test_a_convolution_over_the_whole_map_is_the_linear_layer_after_flatten() -> None:
+    draw = np.random.default_rng(0)
+    shapes = {"fc6.weight": (8, 3, 4, 4), "fc6.bias": (8,), "fc7.weight": (5, 8, 1, 1), "fc7.bias": (5,)}
+    state = {k: draw.normal(size=s).astype("float32") for k, s in shapes.items()}
+    found = taken("net N { input x [3, 4, 4]\n flatten -> linear(8) -> relu -> linear(5) }", state).state
+    assert [a.shape for a in found.values()] == [(8, 48), (8,), (5, 8), (5,)]
+    assert all(np.array_equal(a, b.reshape(a.shape)) for a, b in zip(found.values(), state.values(), strict=True))
