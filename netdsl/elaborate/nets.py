@@ -23,7 +23,8 @@ def block_of(module: Module, name: str, evaluator: Evaluator) -> BlockArrow | No
 
 def nets_of(module: Module) -> list[str]:
     """The nets that can be named in a file: its own, and those it imports."""
-    return [n for n in module.names if n in module.nets or _is_imported_net(module, n)]
+    own = frozenset(module.nets)
+    return [n for n in module.names if n in own or _is_imported_net(module, n)]
 
 
 def _is_imported_net(module: Module, name: str) -> bool:

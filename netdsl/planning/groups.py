@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -43,6 +43,22 @@ def selects(selector: str, parameter: Parameter) -> bool:
     return f".{selector}." in f".{parameter.path}."
 
 
+class Selectors:
+    """Several selectors, asked together: what one parameter is meant by is found without a look at each of them."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.words = frozenset(words)
+        self.lengths = sorted({w.count(".") + 1 for w in self.words})
+
+    def meaning(self, parameter: Parameter) -> set[str]:
+        """Those of the selectors that mean a parameter, as `selects` says of each."""
+        parts = parameter.path.split(".")
+        windows = (".".join(parts[i : i + n]) for n in self.lengths for i in range(len(parts) - n + 1))
+        found = {w for w in windows if w in self.words} - {*ROLES, "vector"}
+        kinds = {parameter.role} & {*ROLES} | ({"vector"} if len(parameter.shape) <= 1 else set())
+        return found | (self.words & kinds)
+
+
 def frozen(recipe: Recipe, parameters: Sequence[Parameter]) -> frozenset[str]:
     """The paths that are never trained."""
     return _stopped(recipe, parameters) - unfrozen(recipe, parameters).keys()
@@ -50,7 +66,8 @@ def frozen(recipe: Recipe, parameters: Sequence[Parameter]) -> frozenset[str]:
 
 def _stopped(recipe: Recipe, parameters: Sequence[Parameter]) -> frozenset[str]:
     """The paths that `freeze` names."""
-    return frozenset(p.path for p in parameters if any(selects(s, p) for s in recipe.freeze))
+    selectors = Selectors(recipe.freeze)
+    return frozenset(p.path for p in parameters if selectors.meaning(p))
 
 
 def unfrozen(recipe: Recipe, parameters: Sequence[Parameter]) -> dict[str, int]:
@@ -98,16 +115,15 @@ def selector_mistakes(recipe: Recipe, parameters: Sequence[Parameter], places: P
 
     A group, or an initialisation, may name roles that a net does not have: recipes are written for families.
     """
-    for path, selector in _written(recipe):
+    written = list(_written(recipe))
+    selectors = Selectors(selector for _, selector in written)
+    met = {word for p in parameters for word in selectors.meaning(p)}
+    labels = sorted({part for p in parameters for part in p.path.split(".")[:-1] if not part.isdigit()})
+    for path, selector in written:
         role = selector in (*ROLES, "vector") and not path.startswith("freeze")
-        if not role and not any(selects(selector, p) for p in parameters):
-            at = places.at(path)
-            yield diagnostic(
-                "unknown-selector",
-                f"`{selector}` selects no parameter of this net",
-                at,
-                _near(selector, parameters, at),
-            )
+        if not role and selector not in met:
+            at, message = places.at(path), f"`{selector}` selects no parameter of this net"
+            yield diagnostic("unknown-selector", message, at, _near(selector, labels, at))
     for i, step in enumerate(recipe.unfreeze):
         if parameters and i not in unfrozen(recipe, parameters).values() and not _unknown(step.layers, parameters):
             message = f"nothing is still frozen that `after({step.time})` could unfreeze"
@@ -130,9 +146,8 @@ def _unknown(selectors: Sequence[str], parameters: Sequence[Parameter]) -> bool:
     return any(not any(selects(s, p) for p in parameters) for s in selectors)
 
 
-def _near(selector: str, parameters: Sequence[Parameter], at: Place | None) -> Hint:
+def _near(selector: str, labels: Sequence[str], at: Place | None) -> Hint:
     """The roles and labels nearest to a selector, or all there are."""
-    labels = sorted({part for p in parameters for part in p.path.split(".")[:-1] if not part.isdigit()})
     near = did_you_mean(selector, [*ROLES, "vector", *labels])
     if near is None:
         return Hint(f"roles: {', '.join(ROLES)}; labels: {', '.join(labels)}")

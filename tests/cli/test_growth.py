@@ -73,6 +73,17 @@ def allowed(n: int) -> str:
     return NET.format("\n" + comment * n + f"{comment}conv(4, 1) -> bn\n" * n)
 
 
+def selectors(n: int) -> str:
+    """A recipe that freezes all layers but one by their labels."""
+    labels = "\n".join(f"l{i}: conv(4, 1)" for i in range(n))
+    return NET.format(labels) + f"recipe R for A {{\n freeze {', '.join(f'l{i}' for i in range(n - 1))}\n}}\n"
+
+
+def experiments(n: int) -> str:
+    one = "experiment E{} for A {{\n vary batch = [1, 2]\n seeds = 1\n measure = [test.top1]\n}}\n"
+    return NET.format("gap -> linear(10)") + "".join(one.format(i) for i in range(n))
+
+
 def command(*words: str) -> Callable[[Path, Path], object]:
     def run(spec: Path, out: Path) -> object:
         return main([words[0], str(spec), *(w.replace("OUT", str(out)) for w in words[1:])])
@@ -106,6 +117,8 @@ WORK: dict[str, tuple[Callable[[int], str], Callable[[Path, Path], object]]] = {
     "check terms": (terms, command("check")),
     "check inputs": (inputs, command("check")),
     "check allowed": (allowed, command("check")),
+    "check selectors": (selectors, command("check")),
+    "check experiments": (experiments, command("check")),
     "check recipes": (extends, command("check")),
     "check cells": (cells, command("check")),
     "summary": (lines, command("summary")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from random import Random
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from netdsl.analysis.count import parameters
 from netdsl.analysis.stages import layer_numbers
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
-from netdsl.planning.groups import Parameter, group, selector_mistakes
+from netdsl.planning.groups import ROLES, Parameter, Selectors, group, selector_mistakes, selects
 from netdsl.planning.schedule import peak_lr
 from netdsl.recipe.places import NOWHERE
 from netdsl.training.optim.optimizers import Updater
@@ -316,6 +317,15 @@ def test_selectors_and_frozen_parameters() -> None:
     }
     (mistake,) = selector_mistakes(recipe("group stemm { lr = 2 * lr }"), found, NOWHERE)
     assert "selects no parameter" in mistake.message
+
+
+def test_selectors_asked_together_mean_what_each_means() -> None:
+    draw, words = Random(0), ["a", "b", "conv", "0", "vector", "norm", "bias", "stem"]
+    for _ in range(500):
+        asked = [".".join(draw.choices(words, k=draw.randint(1, 3))) for _ in range(draw.randint(0, 5))]
+        path = ".".join(draw.choices(words, k=draw.randint(1, 5)))
+        one = Parameter(path, draw.choice([*ROLES, "other"]), (3,) * draw.randint(0, 3))
+        assert Selectors(asked).meaning(one) == {word for word in asked if selects(word, one)}
 
 
 def test_a_later_group_wins() -> None:
