@@ -115,6 +115,18 @@ def selector_mistakes(recipe: Recipe, parameters: Sequence[Parameter], places: P
 
     A group, or an initialisation, may name roles that a net does not have: recipes are written for families.
     """
+    yield from _idle_selectors(recipe, parameters, places)
+    for i, step in enumerate(recipe.unfreeze):
+        if parameters and i not in unfrozen(recipe, parameters).values() and not _unknown(step.layers, parameters):
+            message = f"nothing is still frozen that `after({step.time})` could unfreeze"
+            yield diagnostic("idle-option", message, places.at("unfreeze.after"), severity="warning")
+    if parameters and len(_stopped(recipe, parameters)) == len(parameters):
+        hint = "leave out the layers that should learn"
+        yield diagnostic("all-frozen", "`freeze` leaves nothing to train", places.at("freeze"), hint)
+
+
+def _idle_selectors(recipe: Recipe, parameters: Sequence[Parameter], places: Places) -> Iterator[Diagnostic]:
+    """Selectors that select no parameter."""
     written = list(_written(recipe))
     selectors = Selectors(selector for _, selector in written)
     met = {word for p in parameters for word in selectors.meaning(p)}
@@ -124,13 +136,6 @@ def selector_mistakes(recipe: Recipe, parameters: Sequence[Parameter], places: P
         if not role and selector not in met:
             at, message = places.at(path), f"`{selector}` selects no parameter of this net"
             yield diagnostic("unknown-selector", message, at, _near(selector, labels, at))
-    for i, step in enumerate(recipe.unfreeze):
-        if parameters and i not in unfrozen(recipe, parameters).values() and not _unknown(step.layers, parameters):
-            message = f"nothing is still frozen that `after({step.time})` could unfreeze"
-            yield diagnostic("idle-option", message, places.at("unfreeze.after"), severity="warning")
-    if parameters and len(_stopped(recipe, parameters)) == len(parameters):
-        hint = "leave out the layers that should learn"
-        yield diagnostic("all-frozen", "`freeze` leaves nothing to train", places.at("freeze"), hint)
 
 
 def _written(recipe: Recipe) -> Iterator[tuple[str, str]]:
