@@ -19,6 +19,7 @@ from netdsl.elaborate.requested import Request, elaborate
 from netdsl.planning.demands import demands
 from netdsl.planning.experiment_entries import Read, read_experiment
 from netdsl.planning.experiments import ALPHA, Cell, Experiment, Factor, pairs_needed
+from netdsl.planning.measures import SPLITS
 from netdsl.planning.outputs import measured
 from netdsl.planning.recipes import NetReference, complete, load_recipe
 from netdsl.recipe.resolve import Resolved
@@ -131,7 +132,7 @@ def _lacks(recipe: Recipe, measure: str) -> tuple[str, str] | None:
     split, _, metric = measure.partition(".")
     if split == "validation" and not recipe.validation:
         return "the recipe holds nothing out for validation", "write `validation = 0.1` in the recipe"
-    if metric and metric != "loss" and metric not in measured(recipe):
+    if split in SPLITS and metric != "loss" and metric not in measured(recipe):
         hint = f"write `metrics = [{', '.join((*recipe.metrics, metric))}]` in the recipe"
         return f"the recipe does not measure `{metric}`", hint
     return None

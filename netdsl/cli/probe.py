@@ -8,13 +8,14 @@ The findings come first, in sentences; a table compares each measured value with
   field      the effective receptive field
   spectrum   singular values of the weights
   paths      the outputs of a residual net when branches are removed
+  shifts     the guesses for images that are moved by whole pixels
   lr         a learning-rate range test: the loss while the learning rate rises
   updates    the size of weight updates relative to the weights
   curvature  the largest eigenvalue of the Hessian, and the largest stable learning rate
 
 Several nets are shown beside each other: `netdsl probe a.net:Plain a.net:Residual shatter`.
-Without SIGNAL: signal, field and spectrum. `dead`, `paths`, `lr`, `updates` and `curvature` use the recipe's data
-(`--data` chooses others).
+Without SIGNAL: signal, field and spectrum. `dead`, `paths`, `shifts`, `lr`, `updates` and `curvature` use the recipe's
+data (`--data` chooses others).
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ if TYPE_CHECKING:
     from netdsl.probe.model import Probed
     from netdsl.probe.subject import Subject
 
-NAMES = ("signal", "dead", "shatter", "field", "spectrum", "paths", "lr", "updates", "curvature")
+NAMES = ("signal", "dead", "shatter", "field", "spectrum", "paths", "shifts", "lr", "updates", "curvature")
 
-READS_DATA = {"dead", "paths", "lr", "updates", "curvature"}
+READS_DATA = {"dead", "paths", "shifts", "lr", "updates", "curvature"}
 """Signals that look at the recipe's data."""
 
 EXAMPLES = """\

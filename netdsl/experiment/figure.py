@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import replace
+
 from netdsl.experiment.results import Results, Row
 from netdsl.experiment.statistics import deviation, mean
 from netdsl.experiment.table import heading
@@ -15,6 +17,7 @@ from netdsl.render.figure import Chart, Mark, Series, draw
 
 def svg(results: Results, figure: Figure, alone: bool = False) -> str:
     """A figure; `alone`: as a file of its own. Where nothing has been measured yet, it says so."""
+    results = replace(results, rows=tuple(row for row in results.rows if figure.shows(row.cell)))
     chart = Chart(
         title=figure.title or _title(figure), kind=figure.kind, across=_heading(figure.x), up=_heading(figure.y),
         series=tuple(_series(results, figure)), names=_categories(results, figure), legend=figure.color,
@@ -28,14 +31,16 @@ def caption(results: Results, figure: Figure) -> str:
     """A caption: what the marks of a figure are means over."""
     if figure.kind == "scatter":
         return "Each point is a run."
-    others = [f.path for f in results.experiment.factors if f.path not in (figure.x, figure.color)]
+    shown = (figure.x, figure.color, *(path for path, _ in figure.only))
+    others = [f.path for f in results.experiment.factors if f.path not in shown]
     over = ["seeds"] * (results.experiment.seeds > 1) + others
     return f"Mean and standard deviation over {' and '.join(over)}." if over else "Each mark is a run."
 
 
 def _title(figure: Figure) -> str:
-    title = f"{_name(figure.y)} by {_name(figure.x)}"
-    return f"{title} and {figure.color}" if figure.color else title
+    title = f"{_name(figure.y)} by {_name(figure.x)}" + (f" and {figure.color}" if figure.color else "")
+    only = ", ".join(f"{path} = {value}" for path, value in figure.only)
+    return f"{title}, {only}" if only else title
 
 
 def _heading(path: str) -> str:
@@ -62,7 +67,10 @@ def _series(results: Results, figure: Figure) -> list[Series]:
         groups = [("", list(results.rows))]
     if figure.kind == "scatter":
         return [Series(name, tuple(_runs(results, figure, rows))) for name, rows in groups]
-    return [Series(name, tuple(_means(results, figure, rows))) for name, rows in groups]
+    return [
+        Series(name, tuple(_means(results, figure, rows)), lost=tuple(_lost(results, figure, rows)))
+        for name, rows in groups
+    ]
 
 
 def _runs(results: Results, figure: Figure, rows: Sequence[Row]) -> Iterator[Mark]:
@@ -109,6 +117,16 @@ def _means(results: Results, figure: Figure, rows: Sequence[Row]) -> Iterator[Ma
         said = f"{figure.x} = {at}: {_name(figure.y)} {center:.4g}"
         said += f" \N{PLUS-MINUS SIGN} {spread:.2g}{count}" if spread else count
         yield Mark(x, center, spread, said, "#runs")
+
+
+def _lost(results: Results, figure: Figure, rows: Sequence[Row]) -> Iterator[Mark]:
+    """A mark for each value of x of which every run failed."""
+    names = _categories(results, figure)
+    for row in rows:
+        if len(row.failed) == len(row.trials) and figure.x in row.cell.values:
+            x, alike = _place(row.cell.values[figure.x], names), row.cell.values[figure.x]
+            if x is not None and not any(r.n for r in rows if r.cell.values[figure.x] == alike):
+                yield Mark(x, 0.0, 0.0, f"{figure.x} = {alike}: all runs failed", "#runs")
 
 
 def _categories(results: Results, figure: Figure) -> tuple[str, ...]:

@@ -62,6 +62,7 @@ class PlannedCell(Struct, frozen=True, eq=False):
     buffers: int
     macs: int | None
     steps: int | None
+    samples: int | None
     flops: int | None
     seconds: float | None
     memory: int | None
@@ -98,7 +99,8 @@ def planned(setting: Setting, cell: Cell, speed: float) -> PlannedCell:
     seconds = made.steps * CALL * calls + made.flops / 2 / speed if made.flops and made.steps else None
     return PlannedCell(
         cell, trials(setting, cell, found.net, recipe), counted.params, counted.buffers,
-        counted.macs if isinstance(counted.macs, int) else None, made.steps, made.flops, seconds, made.memory,
+        counted.macs if isinstance(counted.macs, int) else None, made.steps, made.samples, made.flops, seconds,
+        made.memory,
     )  # fmt: skip
 
 

@@ -115,7 +115,8 @@ def _amount(runs: Sequence[Mapping[str, float] | None], measure: str, known: flo
 
 def _known(planned: PlannedCell) -> dict[str, float]:
     """The measures of a cell that are known without running it."""
-    found = {"params": planned.params, "buffers": planned.buffers, "macs": planned.macs, "steps": planned.steps}
+    names = ("params", "buffers", "macs", "steps", "samples")
+    found = {name: getattr(planned, name) for name in names}
     return {name: float(value) for name, value in found.items() if value is not None}
 
 

@@ -19,7 +19,7 @@ from netdsl.render.table import columns, markdown
 LARGE = 1e6
 """Measures from here on are printed with a power of ten: losses that have grown out of all bounds."""
 
-INTEGER = ("params", "buffers", "macs", "steps")
+INTEGER = ("params", "buffers", "macs", "steps", "samples")
 
 
 class Table(Struct, frozen=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from contextlib import suppress
+import traceback
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO
@@ -209,9 +209,17 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     line = Line(sys.stdin.buffer, answers)
-    warm_up()
-    with suppress(KeyboardInterrupt, BrokenPipeError):
+    try:
+        warm_up()
         work(line)
+    except (KeyboardInterrupt, BrokenPipeError):
+        pass
+    except BaseException:
+        # An ordinary end would wait for the thread that reads, which Python answers by aborting: it would look as if
+        # the system had ended the worker.
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
 
 
 if __name__ == "__main__":

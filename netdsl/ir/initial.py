@@ -10,13 +10,15 @@ from msgspec import Struct
 class Assignment(Struct, frozen=True):
     """One call that sets a tensor: `torch.nn.init.<function>(tensor, **arguments)`, or `tensor.mul_(factor)`.
 
-    `path` is the tensor's key in the state dict. `square`: only the first outputs are set, as many as there are inputs.
+    `path` is the tensor's key in the state dict. `square`: only the first outputs are set, as many as there are inputs;
+    `rows`: only those from the first up to the second number.
     """
 
     path: str
     function: str
     arguments: tuple[tuple[str, Any], ...] = ()
     square: bool = False
+    rows: tuple[int, int] | None = None
 
 
 class Initialization(Struct, frozen=True):

@@ -62,15 +62,20 @@ def possible(now: Typing, analysis: Analysis, text: str) -> Iterator[Found]:
 
 def _shown(now: Typing, word: str, line: str, varied: Sequence[str]) -> Iterator[Found]:
     """Complete what is measured, compared and drawn."""
-    if word == "plot" and "(" not in line:
-        yield from ((kind, Kinds.Function, "plot") for kind in PLOTS)
-    elif word == "plot" and not now.named:
-        yield from ((f"{name}=", Kinds.Field, "") for name in ARGUMENTS)
-    else:
-        if word != "measure":
-            yield from ((path, Kinds.Property, "varies") for path in varied)
-        if "against" not in line and now.named != "color":
-            yield from ((path, Kinds.Property, _said(path)) for path in known())
+    value = re.search(r"\bagainst\b|\)\s*where\b", line)
+    if word == "plot" and not (now.named or value):
+        yield from _of_a_plot("(" in line)
+        return
+    yield from ((path, Kinds.Property, "varies") for path in varied if word != "measure")
+    if not value and now.named != "color":
+        yield from ((path, Kinds.Property, _said(path)) for path in known())
+
+
+def _of_a_plot(begun: bool) -> list[Found]:
+    """The kinds of plots, or the arguments of one whose bracket is open."""
+    if begun:
+        return [(f"{name}=", Kinds.Field, "") for name in ARGUMENTS]
+    return [(kind, Kinds.Function, "plot") for kind in PLOTS]
 
 
 def _paths(line: str, text: str, analysis: Analysis) -> Iterator[Found]:

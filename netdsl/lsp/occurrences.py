@@ -252,8 +252,13 @@ def _paths(node: ast.Experiment) -> Iterator[tuple[ast.Name, bool]]:
             yield entry.measure, True
             yield entry.path, False
         elif isinstance(entry, ast.Plot):
-            axes = [(a.name.id, a.value) for a in entry.arguments if a.name is not None]
-            yield from ((v, n != "color") for n, v in axes if n in ("x", "y", "color") and isinstance(v, ast.Name))
+            yield from _plotted(entry)
+
+
+def _plotted(node: ast.Plot) -> Iterator[tuple[ast.Name, bool]]:
+    axes = [(a.name.id, a.value) for a in node.arguments if a.name is not None]
+    yield from ((v, n != "color") for n, v in axes if n in ("x", "y", "color") and isinstance(v, ast.Name))
+    yield from ((a.name, False) for a in node.only if a.name is not None)
 
 
 def block(module: Module, name: str) -> tuple[Module, ast.Block] | None:

@@ -54,12 +54,16 @@ class Shown(Reading):
         if len(factor.values) == 1:
             message = f"`{factor.path}` has one value: there is nothing to compare"
             raise fault("bad-value", message, self._place(node.path))
-        text = self._text(node.value)
-        against = next((v for v in factor.values if v == text or _equal(v, text)), None)
-        if against is None:
-            hint = f"its values: {', '.join(factor.values)}"
-            raise fault("bad-value", f"`{factor.path}` is never `{text}`", self._place(node.value), hint)
-        return Comparison(measure, factor.path, against, self._place(node))
+        return Comparison(measure, factor.path, self._one_of(factor, node.value), self._place(node))
+
+    def _one_of(self, factor: Factor, node: ast.Node) -> str:
+        """The value of a factor that is meant. Raises Fault where it never has it."""
+        text = self._text(node)
+        value = next((v for v in factor.values if v == text or _equal(v, text)), None)
+        if value is None:
+            hint = f"its values: {', '.join(factor.values)}" if factor.values else "its values are drawn from a range"
+            raise fault("bad-value", f"`{factor.path}` is never `{text}`", self._place(node), hint)
+        return value
 
     def _figure(self, node: ast.Plot) -> Figure:
         kinds = ("line", "bars", "scatter")
@@ -69,7 +73,7 @@ class Shown(Reading):
         given: dict[str, str] = {}
         for argument in node.arguments:
             name = argument.name.id if argument.name else ""
-            known = [n for n in get_type_hints(Figure) if n != "kind"]
+            known = [n for n in get_type_hints(Figure) if n not in ("kind", "only")]
             if name not in known:
                 near = did_you_mean(name, known)
                 raise fault("unknown-argument", f"a plot has no `{name}`", self._place(argument.name or argument), near)
@@ -79,7 +83,21 @@ class Shown(Reading):
         for name in ("x", "y"):
             if name not in given:
                 raise fault("missing-argument", f"the plot has no `{name}`", self._place(node), FORMS["plot"])
-        return Figure(node.kind.id, **given)  # type: ignore[arg-type]
+        return Figure(node.kind.id, **given, only=self._only(node, given))  # type: ignore[arg-type]
+
+    def _only(self, node: ast.Plot, given: dict[str, str]) -> tuple[tuple[str, str], ...]:
+        """The factors of which a plot shows one value. Raises Fault for one that it shows along an axis."""
+        found: dict[str, str] = {}
+        for only in node.only:
+            assert only.name is not None
+            factor, at = self._varied(only.name), self._place(only.name)
+            axis = next((name for name, path in given.items() if path == factor.path), None)
+            if axis is not None:
+                raise fault("argument-conflict", f"the plot shows all values of `{factor.path}` as `{axis}`", at)
+            if factor.path in found:
+                raise fault("duplicate-argument", f"`{factor.path}` is given twice", at)
+            found[factor.path] = self._one_of(factor, only.value)
+        return tuple(found.items())
 
     def _plotted(self, name: str, argument: ast.Argument) -> str:
         """The path that a plot shows along an axis or as colours. Raises Fault."""

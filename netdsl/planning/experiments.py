@@ -54,7 +54,8 @@ class Comparison(Struct, frozen=True, eq=False):
 
 
 class Figure(Struct, frozen=True):
-    """A plot: `x` is a factor or a measure, `y` a measure, `color` a factor."""
+    """A plot: `x` is a factor or a measure, `y` a measure, `color` a factor. `only`: factors with the one value of
+    which it shows the cells."""
 
     kind: Literal["line", "bars", "scatter"]
     x: str
@@ -63,6 +64,11 @@ class Figure(Struct, frozen=True):
     title: str = ""
     xscale: Literal["", "linear", "log"] = ""
     yscale: Literal["linear", "log"] = "linear"
+    only: tuple[tuple[str, str], ...] = ()
+
+    def shows(self, cell: Cell) -> bool:
+        """Whether a cell belongs to what is plotted."""
+        return all(cell.values[path] == value for path, value in self.only)
 
 
 class Cell(Struct, frozen=True):

@@ -131,6 +131,38 @@ def _biases(component: inits.Biases, net: NetParameters) -> Assigned:
     return tuple(_set(p.path, component.value) for p in net.biases(component.only)), None
 
 
+def _gates(component: inits.Gates, net: NetParameters) -> Assigned:
+    """The keeping gate is the second of PyTorch's in an LSTM (input, forget, cell, output) and in a GRU (reset, update,
+    new). One of the two biases of a layer is set, the other one's rows become 0: the gate adds both."""
+    states = {_twin(p.path, "bias_ih"): p.shape for p in net.parameters if _recurrent(p) and p.shape[0] > p.shape[1]}
+    found: list[Assignment] = []
+    for path in [p.path for p in net.parameters if p.path in states]:
+        gates, width = states[path]
+        if component.coupled and gates == 4 * width:
+            found += _gate(path, (0, width), -component.bias)
+        found += _gate(path, (width, 2 * width), component.bias)
+    return tuple(found), None if found else "`gates` found no LSTM and no GRU with biases"
+
+
+def _gate(path: str, rows: tuple[int, int], bias: float) -> list[Assignment]:
+    return [
+        Assignment(path, "constant_", (("val", bias),), rows=rows),
+        Assignment(_twin(path, "bias_hh"), "zeros_", rows=rows),
+    ]
+
+
+def _recurrent(parameter: Parameter) -> bool:
+    """Whether it is the weight, [gates * width, width], by which a recurrent layer reads its own state."""
+    return parameter.role == "recurrent" and parameter.path.rpartition(".")[2].startswith("weight_hh")
+
+
+def _twin(path: str, name: str) -> str:
+    """The path of another tensor of the same layer and direction: `lstm.weight_hh_l0` and `bias_ih` give
+    `lstm.bias_ih_l0`."""
+    owner, dot, own = path.rpartition(".")
+    return f"{owner}{dot}{name}_{own.split('_', 2)[2]}"
+
+
 def _zero_last_norm(component: inits.ZeroLastNorm, net: NetParameters) -> Assigned:
     norms = dict.fromkeys(b.norm for b in net.branches if b.norm is not None)
     note = None if norms else "`zero_last_norm` found no norm at the end of a residual branch"
@@ -180,6 +212,7 @@ ASSIGNMENTS: Executors[Assign] = Executors(
         inits.Constant: _drawn(lambda c: ("constant_", {"val": c.value})),
         inits.Dirac: _dirac,
         inits.Biases: _biases,
+        inits.Gates: _gates,
         inits.ZeroLastNorm: _zero_last_norm,
         inits.HeadScale: _head_scale,
         inits.Fixup: _fixup,

@@ -6,6 +6,9 @@ from msgspec import Struct
 
 from netdsl.recipe.metrics import METRICS
 
+WEIGHTS = "weights"
+"""What stands where others have a split: measures of the weights themselves."""
+
 SPLITS = {"test": "test", "validation": "validation", "train": "training"}
 """Splits that a trained net is measured on, by the name of their measures, with what people call them."""
 
@@ -25,9 +28,18 @@ OF_RUN: dict[str, MeasureKind] = {
     "buffers": MeasureKind("buffers"),
     "macs": MeasureKind("MACs"),
     "steps": MeasureKind("steps"),
+    "samples": MeasureKind("samples"),
     "seconds": MeasureKind("seconds", timed=True),
 }
 """Measures without a split."""
+
+
+OF_WEIGHTS: dict[str, MeasureKind] = {
+    "zeros": MeasureKind("weights near 0", fraction=True, higher=True),
+    "norm": MeasureKind("norm of the weights"),
+}
+"""Measures of the final weights, matrices and kernels: the share of those below 1e-3 in size, and the Euclidean norm of
+all."""
 
 
 def metrics() -> tuple[str, ...]:
@@ -37,7 +49,11 @@ def metrics() -> tuple[str, ...]:
 
 def known() -> tuple[str, ...]:
     """The paths of all measures."""
-    return (*(f"{split}.{metric}" for split in SPLITS for metric in metrics()), *OF_RUN)
+    return (
+        *(f"{split}.{metric}" for split in SPLITS for metric in metrics()),
+        *(f"{WEIGHTS}.{name}" for name in OF_WEIGHTS),
+        *OF_RUN,
+    )
 
 
 def measure_kind(path: str) -> MeasureKind | None:
@@ -45,6 +61,8 @@ def measure_kind(path: str) -> MeasureKind | None:
     split, dot, metric = path.partition(".")
     if not dot:
         return OF_RUN.get(path)
+    if split == WEIGHTS:
+        return OF_WEIGHTS.get(metric)
     if split not in SPLITS or metric not in metrics():
         return None
     if metric == "loss":

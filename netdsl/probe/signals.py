@@ -12,6 +12,7 @@ from netdsl.probe.field import field
 from netdsl.probe.model import Finding, Probed
 from netdsl.probe.paths import paths
 from netdsl.probe.shatter import shatter
+from netdsl.probe.shifts import shifts
 from netdsl.probe.signal import signal
 from netdsl.probe.spectrum import spectrum
 from netdsl.probe.steps import learning_rates, updates
@@ -24,6 +25,7 @@ SIGNALS: dict[str, Callable[[Subject], Finding]] = {
     "field": field,
     "spectrum": spectrum,
     "paths": paths,
+    "shifts": shifts,
     "lr": learning_rates,
     "updates": updates,
     "curvature": curvature,

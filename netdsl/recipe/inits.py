@@ -109,6 +109,17 @@ class Biases(Draw, frozen=True, tag="biases"):
 
 
 @component("init")
+class Gates(Init, frozen=True, tag="gates"):
+    """The gate that decides what a recurrent layer keeps starts open: the bias of an LSTM's forget gate and of a GRU's
+    update gate. A gate of bias b keeps a share of 1 / (1 + e^-b) at each step, so that log(T - 1) remembers for T
+    steps. What a GRU keeps it does not overwrite; `coupled` closes an LSTM's input gate by as much."""
+
+    source: ClassVar[str] = "Gers et al. 2000; Jozefowicz et al. 2015; `coupled`: Tallec & Ollivier 2018"
+    bias: float = 1.0
+    coupled: bool = False
+
+
+@component("init")
 class ZeroLastNorm(Init, frozen=True, tag="zero_last_norm"):
     """The gain of the last norm of every residual branch is 0, so that each block starts as the identity."""
 

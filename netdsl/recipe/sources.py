@@ -49,13 +49,15 @@ class Data(Component, frozen=True):
 class Digits(Data, frozen=True, tag="digits"):
     """1,797 handwritten digits of 8 x 8 pixels (scikit-learn's, embedded), resized to what the net takes.
 
-    `test`: the fraction of every class that is held out; the same samples in every run.
+    `test`: the fraction of every class that is held out; the same samples in every run. `margin`: blank pixels around
+    each digit, so that it can be moved.
     """
 
     source: ClassVar[str] = "Alpaydin & Kaynak 1998"
     counts: ClassVar[tuple[int, ...]] = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
     """Samples of each class."""
     test: Fraction = 0.2
+    margin: Annotated[int, Meta(ge=0, le=100)] = 0
 
     def training_samples(self) -> int:
         return sum(not (k + 0.5) / n < self.test for n in self.counts for k in range(n))
@@ -64,7 +66,8 @@ class Digits(Data, frozen=True, tag="digits"):
         return len(self.counts)
 
     def image_shape(self) -> tuple[int, int, int]:
-        return 1, 8, 8
+        side = 8 + 2 * self.margin
+        return 1, side, side
 
 
 @component("data")

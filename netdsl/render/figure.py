@@ -20,12 +20,17 @@ WIDTH, HEIGHT = 560, 340
 LEFT, RIGHT, TOP, BOTTOM = 66, 18, 34, 52
 """Margins in pixels. Each row of the legend adds ROW above."""
 ROW = 18
+LINE = 14
+"""Pixels between the lines of a name along x."""
 COLOURS = 8
 DODGE = 6.0
 """Pixels between the lines of two colours at one value, where they have deviations."""
 MOST_POINTS = 12
 """Marks of a line up to which each has a dot."""
 MOST_TICKS = 7
+MOST_LINES = 3
+LETTER = 6.4
+"""Pixels that a letter takes, at most."""
 RAISED = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 
 STYLE = """
@@ -34,6 +39,7 @@ STYLE = """
 .figure line{stroke:var(--l,#e3e8ef)}.figure .base{stroke:var(--m,#94a3b8)}
 .figure polyline{fill:none;stroke-width:2;stroke-linejoin:round}.figure .spread{stroke-width:1.5}
 .figure .dashed{stroke-width:1.5;stroke-dasharray:5 4;opacity:.8}
+.figure .lost{stroke-width:2;fill:none}
 .figure .mark{stroke:var(--b,#fff);stroke-width:1.5}.figure .run{fill-opacity:.75}
 """ + "".join(
     f".figure .c{i}{{stroke:var(--c{i},{c})}}.figure .f{i}{{fill:var(--c{i},{c})}}"
@@ -52,12 +58,14 @@ class Mark(Struct, frozen=True):
 
 
 class Series(Struct, frozen=True):
-    """The marks of one colour. `dashed`: a reference; `alike`: with the colour of the series before it."""
+    """The marks of one colour. `dashed`: a reference; `alike`: with the colour of the series before it; `lost`: marks
+    that have no height, whose place along x is crossed."""
 
     name: str
     marks: tuple[Mark, ...]
     dashed: bool = False
     alike: bool = False
+    lost: tuple[Mark, ...] = ()
 
 
 class Chart(Struct, frozen=True, kw_only=True):
@@ -96,14 +104,15 @@ class Axis(Struct, frozen=True):
 def draw(chart: Chart, alone: bool = False) -> str:
     """A chart as SVG; `alone`: as a file of its own. Without a mark it says so."""
     top, legend = _legend(chart)
-    height = HEIGHT + top - TOP
+    names = _names(chart)
+    height = HEIGHT + top - TOP + LINE * (max(map(len, names), default=1) - 1)
     space = ' xmlns="http://www.w3.org/2000/svg"' if alone else ""
     head = f'<svg class="figure"{space} viewBox="0 0 {WIDTH} {height}" role="img" '
     head += f'aria-label="{escape(chart.title)}">'
     style = f"<style>{STYLE}</style><rect width='{WIDTH}' height='{height}' fill='#fff'/>" if alone else ""
     parts = [head, style, f'<text x="{LEFT - 46}" y="20" class="title">{escape(chart.title)}</text>']
     if any(s.marks for s in chart.series):
-        parts += [*_body(chart, top, float(height - BOTTOM)), *legend]
+        parts += [*_body(chart, top, float(HEIGHT + top - TOP - BOTTOM), names), *legend]
     else:
         parts.append(f'<text x="{WIDTH / 2}" y="{height / 2}" text-anchor="middle">nothing is measured yet</text>')
     return "".join([*parts, "</svg>"])
@@ -123,9 +132,25 @@ def stacked(drawings: Sequence[str]) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {sum(heights)}" role="img">{inner}</svg>'
 
 
-def _body(chart: Chart, top: int, base: float) -> Iterator[str]:
+def _names(chart: Chart) -> list[list[str]]:
+    """What stands along x where it is no number, each in lines."""
+    room = int((WIDTH - RIGHT - LEFT) / max(1, len(chart.names)) / LETTER)
+    return [in_lines(name, room) for name in chart.names]
+
+
+def in_lines(text: str, room: int) -> list[str]:
+    """A text in a few lines of about so many characters, parted where its arguments are."""
+    lines = [""]
+    for piece in re.findall(r".+?(?:[(,=] ?|$| (?:-> )?)", text):
+        if lines[-1] and len(lines[-1] + piece.rstrip()) > room and len(lines) < MOST_LINES:
+            lines.append("")
+        lines[-1] += piece
+    return [cut(line.strip(), room) for line in lines]
+
+
+def _body(chart: Chart, top: int, base: float, names: Sequence[Sequence[str]]) -> Iterator[str]:
     across, up = _across(chart), _up(chart, float(top + 8), base)
-    yield from _grid(chart, across, up)
+    yield from _grid(chart, across, up, names)
     if chart.kind == "bars":
         yield from _bars(chart.series, across, up)
         return
@@ -133,6 +158,7 @@ def _body(chart: Chart, top: int, base: float) -> Iterator[str]:
     beside = DODGE if spread and chart.kind == "line" else 0.0
     for number, one in enumerate(chart.series):
         shift = (number - (len(chart.series) - 1) / 2) * beside
+        yield from _crosses(_colour(chart, number), one, across, up, shift)
         yield from _curve(_colour(chart, number), one, across, up, shift, joined=chart.kind == "line")
 
 
@@ -150,7 +176,7 @@ def _across(chart: Chart) -> Axis:
     if chart.names:
         ticks = tuple((float(i), n) for i, n in enumerate(chart.names))
         return Axis(start, end, -0.5, len(chart.names) - 0.5, False, ticks)
-    values = sorted({m.x for s in chart.series for m in s.marks})
+    values = sorted({m.x for s in chart.series for m in (*s.marks, *s.lost)})
     log = values[0] > 0 and (_is_geometric(values) if chart.xlog is None else chart.xlog)
     few = tuple((v, _short(v)) for v in values) if len(values) <= 8 and chart.kind == "line" else ()
     inset = 0.04 * (end - start)
@@ -222,7 +248,7 @@ def _raised(exponent: int) -> str:
     return f"10{str(exponent).translate(RAISED)}"
 
 
-def _grid(chart: Chart, across: Axis, up: Axis) -> Iterator[str]:
+def _grid(chart: Chart, across: Axis, up: Axis, names: Sequence[Sequence[str]]) -> Iterator[str]:
     """Lines at the ticks of the upright axis, and what stands at the ticks of both."""
     for value, text in up.ticks:
         y = up.at(value)
@@ -230,15 +256,13 @@ def _grid(chart: Chart, across: Axis, up: Axis) -> Iterator[str]:
         yield f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
     base = up.start
     yield f'<line class="base" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{base}" y2="{base}"/>'
-    room = (across.end - across.start) / max(1, len(across.ticks))
-    longest = max((len(t) for _, t in across.ticks), default=0)
-    for value, text in across.ticks:
-        x = across.at(value)
-        shown = text if 6.4 * longest < room or len(across.ticks) < 3 else cut(text, int(room / 6.4))
-        label = f"<title>{escape(text)}</title>{escape(shown)}" if shown != text else escape(text)
-        yield f'<text x="{x:.1f}" y="{base + 18}" text-anchor="middle">{label}</text>'
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    yield f'<text class="axis" x="{middle}" y="{base + 42}" text-anchor="middle">{escape(chart.across)}</text>'
+    for number, (value, text) in enumerate(across.ticks):
+        lines = names[number] if names else [text]
+        for row, line in enumerate(lines):
+            label = f"<title>{escape(text)}</title>{escape(line)}" if line != text else escape(text)
+            yield f'<text x="{across.at(value):.1f}" y="{base + 18 + LINE * row}" text-anchor="middle">{label}</text>'
+    middle, below = (LEFT + WIDTH - RIGHT) / 2, base + 42 + LINE * (max(map(len, names), default=1) - 1)
+    yield f'<text class="axis" x="{middle}" y="{below}" text-anchor="middle">{escape(chart.across)}</text>'
     turned = f'transform="translate(16 {(up.end + base) / 2:.1f}) rotate(-90)"'
     yield f'<text class="axis" {turned} text-anchor="middle">{escape(chart.up)}</text>'
 
@@ -264,6 +288,14 @@ def _curve(colour: int, series: Series, across: Axis, up: Axis, shift: float, jo
         kind = "mark" if joined else "mark run"
         dot = f'<circle class="{kind} f{colour}" cx="{x:.1f}" cy="{y:.1f}" r="{4.5 if joined else 5}"/>'
         yield _linked(m, series.name, spread + dot)
+
+
+def _crosses(colour: int, series: Series, across: Axis, up: Axis, shift: float) -> Iterator[str]:
+    """The places along x of marks that have no height."""
+    for m in series.lost:
+        x, y = across.at(m.x) + shift, up.start - 8
+        cross = f"M{x - 4:.1f},{y - 4:.1f}l8,8m0,-8l-8,8"
+        yield _linked(m, series.name, f'<path class="lost c{colour}" d="{cross}"/>')
 
 
 def _spread(colour: int, x: float, mark: Mark, up: Axis) -> str:

@@ -353,10 +353,11 @@ class Comparison(Node, frozen=True):
 
 
 class Plot(Node, frozen=True):
-    """`plot kind(arguments)`: what an axis or a colour shows is a Name whose id may be dotted."""
+    """`plot kind(arguments) where only`: what an axis or a colour shows, and the names of `only`, may be dotted."""
 
     kind: Name
     arguments: tuple[Argument, ...]
+    only: tuple[Argument, ...]
 
 
 class Experiment(Node, frozen=True):

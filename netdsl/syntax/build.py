@@ -160,7 +160,11 @@ class Builder:
         return ast.Comparison(_span(c), c[1], c[2], c[3])
 
     def plot(self, c: Children) -> ast.Plot:
-        return ast.Plot(_span(c), c[1], _nodes(c[2:]))
+        end = next(i for i, child in enumerate(c) if child == ")")
+        return ast.Plot(_span(c), c[1], _nodes(c[2:end]), _nodes(c[end:]))
+
+    def only(self, c: Children) -> ast.Argument:
+        return ast.Argument(_span(c), c[0], c[1])
 
     def plot_argument(self, c: Children) -> ast.Argument:
         return ast.Argument(_span(c), c[0], c[1])

@@ -265,7 +265,12 @@ class Declarations(Statements):
         return self.assigned(f"compare {node.measure.id} against {node.path.id}", node.value)
 
     def Plot(self, node: ast.Plot, _: bool) -> Doc:  # noqa: N802
-        return [f"plot {node.kind.id}", self.listed(node, node.arguments, "(", ")")]
+        only = [part for o in node.only for part in (", ", self.assigned(_named(o), o.value))]
+        return [
+            f"plot {node.kind.id}",
+            self.listed(node, node.arguments, "(", ")"),
+            *([" where ", only[1:]] if only else []),
+        ]
 
     def Freeze(self, node: ast.Freeze, _: bool) -> Doc:  # noqa: N802
         return f"freeze {', '.join(s.id for s in node.selectors)}"
@@ -275,6 +280,10 @@ def _has_braces(node: Any) -> bool:
     return isinstance(node, ast.Recipe | ast.Experiment) or (
         isinstance(node, ast.Block) and isinstance(node.body, ast.Body)
     )
+
+
+def _named(argument: ast.Argument) -> str:
+    return argument.name.id if argument.name else ""
 
 
 def _aligns(item: Any) -> type:

@@ -23,7 +23,7 @@ _WORDS = {
     "_EQUAL": "`=`", "COLON": "`:`", "COMMA": "`,`", "LPAR": "`(`", "LSQB": "`[`", "RPAR": "`)`", "RSQB": "`]`",
     "ARROW": "`->`", "FOR": "`for`", "TRAINING": "`training`", "_IN": "`in`", "_ELSE": "`else`", "WHEN": "`when`",
     "_IMPORT": "`import`", "PATH": "a name or a path such as `optimizer.lr`",
-    "_AGAINST": "`against`", "_EXTENDS": "`extends`", "_AS": "`as`",
+    "_AGAINST": "`against`", "_WHERE": "`where`", "_EXTENDS": "`extends`", "_AS": "`as`",
 }  # fmt: skip
 _HEAD = re.compile(
     r"[ \t]*(?:net|block|recipe|experiment|class|def|while|with)\b[^{}\n#]*?(?=:[ \t]*(?:#.*)?$)()", re.MULTILINE

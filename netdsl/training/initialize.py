@@ -68,6 +68,7 @@ def _carry_out(assignment: Assignment, tensor: Tensor) -> None:
         tensor.mul_(assignment.arguments[0][1])
         return
     target = tensor[: tensor.shape[1]] if assignment.square else tensor
+    target = target[slice(*assignment.rows)] if assignment.rows else target
     getattr(nn.init, assignment.function)(target, **dict(assignment.arguments))
 
 

@@ -103,6 +103,18 @@ def test_ranges_are_whole_where_both_ends_are() -> None:
         ("measure = [params]\nplot line(x=macs)", "missing-argument", "plot line(x=macs)"),
         ("measure = [params]\nplot line(x=macs, y=params, hue=macs)", "unknown-argument", "hue"),
         ("measure = [params]\nplot line(x=macs, y=params, yscale=lgo)", "unknown-word", "lgo"),
+        (
+            "vary width = [1, 2]\nmeasure = [params]\nplot line(x=width, y=params) where width = 1",
+            "argument-conflict",
+            "width",
+        ),
+        ("vary width = [1, 2]\nmeasure = [params]\nplot line(x=macs, y=params) where width = 3", "bad-value", "3"),
+        ("vary width = [1, 2]\nmeasure = [params]\nplot line(x=macs, y=params) where wdth = 1", "unknown-path", "wdth"),
+        (
+            "vary width = [1, 2]\nmeasure = [params]\nplot line(x=macs, y=params) where width = 1, width = 2",
+            "duplicate-argument",
+            "width",
+        ),
         ("vary width = [1, 2]\nsearch = random(3)\nmeasure = [params, test.top1]", "bad-value", "params"),
         ("vary validation = [0, 0.2]\nmeasure = [validation.top1]", "unknown-measure", "validation.top1"),
         ("vary width = [4, 0]\nmeasure = [params]", "unfit-cell", "0"),
@@ -191,7 +203,8 @@ def test_the_format() -> None:
     text = NET + "# Doc.\nexperiment  E for Example {\n recipe=Short\n vary width=[ 8,16 ] # two\n"
     text += " vary optimizer.lr=log(1e-4,.1)\n"
     text += " search = tpe( 60,prune = hyperband )\n seeds=3\n measure=[test.top1,params]\n"
-    text += " plot line( x=width,y=test.top1, title='a b' )\n}\n"
+    text += " plot line( x=width,y=test.top1, title='a b' )\n"
+    text += " plot line(x=width,y=test.top1)  where optimizer.lr=.1 ,epochs=2\n}\n"
     made, diagnostics = format_source(Source(text))
     assert not diagnostics
     assert made is not None
@@ -204,5 +217,6 @@ def test_the_format() -> None:
         "  seeds   = 3\n"
         "  measure = [test.top1, params]\n"
         '  plot line(x=width, y=test.top1, title="a b")\n'
+        "  plot line(x=width, y=test.top1) where optimizer.lr = .1, epochs = 2\n"
         "}\n"
     )

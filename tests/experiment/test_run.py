@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
+from safetensors.numpy import load_file
 
 from netdsl.cli.main import main
 from netdsl.diagnostics.codes.experiments import NET
@@ -22,7 +24,7 @@ from netdsl.planning.experiments import Figure
 ENTRIES = """
   vary width = [4, 8]
   seeds   = 2
-  measure = [test.top1, train.loss, params]
+  measure = [test.top1, train.loss, params, samples, weights.zeros, weights.norm]
   compare test.top1 against width = 4
   plot line(x=width, y=test.top1)
 """
@@ -80,6 +82,17 @@ def test_measures_on_the_training_split(done: Path) -> None:
     assert splits["train"]["n"] == 1438
     cell = json.loads((done / "results.json").read_text())["cells"][0]
     assert cell["runs"][0]["train.loss"] == splits["train"]["loss"]
+
+
+def test_measures_of_the_weights(done: Path) -> None:
+    found = json.loads((done / "results.json").read_text())
+    for cell in found["cells"]:
+        for run in cell["runs"]:
+            tensors = load_file(done / run["folder"] / "model.safetensors")
+            weights = np.concatenate([t.ravel() for n, t in tensors.items() if n.endswith("weight")])
+            assert run["samples"] == 1438
+            assert run["weights.norm"] == pytest.approx(np.linalg.norm(weights), rel=1e-5)
+            assert run["weights.zeros"] == pytest.approx((np.abs(weights) < 1e-3).mean())
 
 
 def test_what_has_ended_is_kept(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -418,6 +431,38 @@ def test_an_axis_that_begins_at_0_is_not_logarithmic(shown: Any) -> None:
     text = svg(shown, shown.experiment.figures[0])
     assert text.count("<circle") == 3
     assert "nan" not in text
+
+
+def test_a_cell_whose_runs_all_failed_is_crossed(shown: Any) -> None:
+    from netdsl.experiment.figure import svg
+
+    rows = [replace(r, runs=(None,) * 7, failed=tuple((t, "lost") for t in r.trials)) for r in shown.rows[:1]]
+    figure = shown.experiment.figures[0]
+    text = svg(replace(shown, rows=(*rows, *shown.rows[1:])), figure)
+    assert text.count('class="lost') == 1
+    assert "width = 0: all runs failed" in text
+    assert 'class="lost' not in svg(shown, figure)
+
+
+def test_long_values_stand_in_lines() -> None:
+    from netdsl.render.figure import in_lines
+
+    assert in_lines("adam(3e-3, weight_decay=1e-3)", 13) == ["adam(3e-3,", "weight_decay=", "1e-3)"]
+    assert in_lines("none", 13) == ["none"]
+    for text in ("warmup(over=8 epochs) -> cosine", "early(0.5, until=30 epochs)", "averyverylongname"):
+        lines = in_lines(text, 15)
+        assert all(len(line) <= 15 for line in lines)
+        assert len(lines) <= 3
+
+
+def test_a_plot_of_one_value_shows_its_cells_alone(shown: Any) -> None:
+    from netdsl.experiment.figure import caption, svg
+
+    some = Figure(kind="scatter", x="params", y="test.top1", only=(("width", "4"),))
+    assert svg(shown, some).count("<circle") == 7
+    assert svg(shown, replace(some, only=())).count("<circle") == 20
+    assert "width = 4" in svg(shown, some)
+    assert caption(shown, replace(some, kind="line")) == "Mean and standard deviation over seeds."
 
 
 def test_a_loss_out_of_all_bounds_has_a_power_of_ten() -> None:

@@ -62,6 +62,11 @@ net Normed {
   flatten -> linear(5, spectral_norm=true) -> linear(5)
 }
 
+net Memory {
+  input x [7, 3]
+  lstm(6) -> lstm(5, num_layers=2, bidirectional=true) -> gru(5) -> gru(4, bias=false) -> rnn(6)
+}
+
 net Plain {
   input tokens [6] int64
   embed(20, 8)
@@ -134,6 +139,11 @@ def similar(a: Tensor, b: Tensor) -> bool:
 @pytest.mark.parametrize("text", INITS)
 def test_a_printed_module_starts_as_the_trainers(text: str) -> None:
     assert compare(net("Small"), recipe(f"init = {text}").init) == 0
+
+
+@pytest.mark.parametrize("text", ["gates(2)", "gates(2, coupled=true)"])
+def test_gates_of_recurrent_layers_of_several_sizes(text: str) -> None:
+    assert compare(net("Memory"), recipe(f"init = {text}").init) == 0
 
 
 def test_residual_branches_without_norms() -> None:

@@ -213,6 +213,14 @@ def test_synthetic_images_have_the_nets_shape() -> None:
     assert set(found.train.target.tolist()) == {0, 1, 2, 3}
 
 
+def test_a_margin_is_blank() -> None:
+    plain, larger = data("digits", Path()), data("digits(margin=3)", Path())
+    images = larger.train.inputs[0]
+    assert images.shape[1:] == (1, 14, 14)
+    assert torch.equal(images[:, :, 3:11, 3:11], plain.train.inputs[0])
+    assert images.long().sum() == plain.train.inputs[0].long().sum()
+
+
 def digits() -> DataSet:
     return data("digits", Path())
 

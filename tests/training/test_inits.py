@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from roles import roles_of
 from torch import Tensor, nn
 
 from netdsl.diagnostics.diagnostic import Fault
+from netdsl.planning.groups import Parameter
 from netdsl.planning.initialization import NetParameters
 from netdsl.training.initialize import Start, initialize
 
@@ -113,6 +116,39 @@ def test_constants_and_identities() -> None:
     torch.testing.assert_close(nn.functional.conv2d(x, after["0.weight"], padding=1)[:, :3], x)
     assert torch.equal(after["0.weight"][3:], before["0.weight"][3:])
     assert torch.equal(after["3.weight"], before["3.weight"])
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_an_open_gate_keeps_the_state(kind: Any) -> None:
+    """With all else 0, torch's own layer multiplies its state by the gate at each step."""
+    layer = kind(2, 3, num_layers=2, batch_first=True)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+    found = [Parameter(n, "bias" if "bias" in n else "recurrent", tuple(p.shape)) for n, p in layer.named_parameters()]
+    notes = initialize(recipe("init = gates(1.5)").init, Start(layer, NetParameters(tuple(found)), Path()))
+    assert notes == []
+    assert {n for n, p in layer.named_parameters() if p.any()} == {"bias_ih_l0", "bias_ih_l1"}
+    state = torch.ones(2, 1, 3)
+    last = layer(torch.zeros(1, 4, 2), state if kind is nn.GRU else (torch.zeros_like(state), state))[1]
+    kept = last if kind is nn.GRU else last[1]
+    gate = 1 / (1 + math.exp(-1.5))
+    torch.testing.assert_close(kept, torch.full((2, 1, 3), gate**4))
+
+
+def test_a_coupled_gate_lets_in_what_the_other_forgets() -> None:
+    layer = nn.LSTM(2, 3)
+    found = [Parameter(n, "bias" if "bias" in n else "recurrent", tuple(p.shape)) for n, p in layer.named_parameters()]
+    initialize(recipe("init = gates(2, coupled=true)").init, Start(layer, NetParameters(tuple(found)), Path()))
+    reads, keeps = (layer.bias_ih_l0 + layer.bias_hh_l0).sigmoid()[:6].view(2, 3)
+    torch.testing.assert_close(reads + keeps, torch.ones(3))
+
+
+def test_gates_without_a_gate_are_said() -> None:
+    layer = nn.RNN(2, 3)
+    found = tuple(Parameter(n, "recurrent", tuple(p.shape)) for n, p in layer.named_parameters())
+    notes = initialize(recipe("init = gates").init, Start(layer, NetParameters(found), Path()))
+    assert notes == ["`gates` found no LSTM and no GRU with biases"]
 
 
 def test_the_head_is_scaled_with_its_bias() -> None:

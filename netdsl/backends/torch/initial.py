@@ -207,7 +207,8 @@ def _by_path(rules: list[Rule], layout: Layout) -> list[str]:
 def _calls(target: str, calls: Calls, layout: Layout, indent: str) -> list[str]:
     lines: list[str] = []
     for call in calls:
-        tensor = Text(f"{target}[: {target}.shape[1]]" if call.square else target)
+        rows = f": {target}.shape[1]" if call.square else f"{call.rows[0]}:{call.rows[1]}" if call.rows else ""
+        tensor = Text(f"{target}[{rows}]" if rows else target)
         given = tuple((name, Num(value)) for name, value in call.arguments)
         if call.function == "mul_":
             tree = Apply(".mul_", (tensor, *(value for _, value in given)))

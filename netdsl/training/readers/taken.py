@@ -42,7 +42,25 @@ def taken(data: DataSet, inputs: tuple[Input, ...]) -> DataSet:
         train, test = (_columns(s, data, inputs) for s in (data.train, data.test))
         return replace(data, train=train, test=test)
     dtypes = ["int64" if i.integer else "float32" for i in inputs]
+    if data.task != "nodes" and data.train.read is None and len(data.train.inputs) == len(inputs):
+        train, test = (_of_kind(s, data, inputs) for s in (data.train, data.test))
+        data = replace(data, train=train, test=test)
     return for_the_net(data, second_is_integer(dtypes))
+
+
+def _of_kind(split: Split, data: DataSet, inputs: tuple[Input, ...]) -> Split:
+    """A split with whole numbers where the net reads such, and floats where it reads those: bytes are both, tokens or
+    pixels. Raises DataError for floats that the net would read as whole numbers."""
+    found = []
+    for x, taken_by in zip(split.inputs, inputs, strict=True):
+        if taken_by.integer and x.is_floating_point():
+            message = f"the input `{taken_by.name}` takes whole numbers, and those of `{data.name}` are floats"
+            raise DataError("unfit-input", message, "store whole numbers, or leave out `int64` where the input stands")
+        if taken_by.integer:
+            found.append(x.long() if x.dtype == torch.uint8 else x)
+        else:
+            found.append(x if x.is_floating_point() or x.dtype == torch.uint8 else x.float())
+    return replace(split, inputs=tuple(found))
 
 
 def _columns(split: Split, data: DataSet, inputs: tuple[Input, ...]) -> Split:
