@@ -133,7 +133,7 @@ def stacked(drawings: Sequence[str]) -> str:
 
 
 def _names(chart: Chart) -> list[list[str]]:
-    """What stands along x where it is no number, each in lines."""
+    """The names along x, of values that are no numbers, each in lines."""
     room = int((WIDTH - RIGHT - LEFT) / max(1, len(chart.names)) / LETTER)
     return [in_lines(name, room) for name in chart.names]
 
@@ -141,7 +141,7 @@ def _names(chart: Chart) -> list[list[str]]:
 def in_lines(text: str, room: int) -> list[str]:
     """A text in a few lines of about so many characters, parted where its arguments are."""
     lines = [""]
-    for piece in re.findall(r".+?(?:[(,=] ?|$| (?:-> )?)", text):
+    for piece in re.findall(r".+?(?:[(,=_] ?|$| (?:-> )?)", text):
         if lines[-1] and len(lines[-1] + piece.rstrip()) > room and len(lines) < MOST_LINES:
             lines.append("")
         lines[-1] += piece
