@@ -53,8 +53,9 @@ def read_file(path: str, inside: str | None = None) -> Foreign:
         raise WeightsError("unreadable", f"cannot read {path}: {error.strerror or error}") from None
     if inside and not where:
         found, where = _below(path, found, inside), inside
-    if not found:
-        raise WeightsError("unreadable-weights", f"{path} holds no tensors")
+    if not found or "" in found:
+        what = "a tensor without a name" if found else "no tensors"
+        raise WeightsError("unreadable-weights", f"{path} holds {what}")
     return Foreign(path, found, where)
 
 
@@ -135,8 +136,8 @@ def _sharded(path: str, inside: str | None) -> tuple[dict[str, Any], str]:
         ) from None
     found: dict[str, Any] = {}
     for name in files:
-        if not isinstance(name, str) or os.path.basename(name) != name:
-            raise WeightsError("no-such-file", f"{path} names the file `{name}`, which is not beside it")
+        if not isinstance(name, str) or os.path.basename(name) != name or name.endswith(".json"):
+            raise WeightsError("no-such-file", f"{path} names the file `{name}`, which is no file of weights beside it")
         found |= read_file(os.path.join(os.path.dirname(path), name)).tensors
     missing = [k for k in where if k not in found]
     if missing:

@@ -78,7 +78,11 @@ def _only(path: str, found: Mapping[str, Mapping[str, Any]]) -> str:
 
 def tensors_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """The tensors of a state dict as arrays, without what wrappers put before all keys."""
-    arrays = {str(k): _as_array(v) for k, v in state.items() if is_tensor(v)}
+    tensors = {str(k): v for k, v in state.items() if is_tensor(v)}
+    empty = next((k for k, v in tensors.items() if getattr(v, "is_meta", False)), None)
+    if empty is not None:
+        raise WeightsError("unreadable-weights", f"`{empty}` has no numbers: it was saved from the device `meta`")
+    arrays = {k: _as_array(v) for k, v in tensors.items()}
     for prefix in (*PREFIXES, *PREFIXES):
         if arrays and all(k.startswith(prefix) for k in arrays):
             arrays = {k.removeprefix(prefix): a for k, a in arrays.items()}

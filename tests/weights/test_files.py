@@ -234,6 +234,9 @@ BAD: dict[str, Callable[[Path], None]] = {
     "text.json": lambda path: path.write_text("{"),  # type: ignore[dict-item, return-value]
     "gone.json": missing_shard,
     "elsewhere.json": shard_elsewhere,
+    "meta.pth": lambda path: torch.save({"a.weight": torch.ones(2, 2, device="meta")}, path),
+    "unnamed.pth": lambda path: torch.save({"": torch.ones(2, 2)}, path),
+    "itself.json": lambda path: path.write_text('{"weight_map": {"a.weight": "itself.json"}}'),  # type: ignore[dict-item, return-value]
     "keras.h5": lambda path: path.write_text("HDF"),  # type: ignore[dict-item, return-value]
 }
 
