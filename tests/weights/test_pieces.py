@@ -136,3 +136,15 @@ def test_a_convolution_over_the_whole_map_is_the_linear_layer_after_flatten() ->
     found = taken("net N { input x [3, 4, 4]\n flatten -> linear(8) -> relu -> linear(5) }", state).state
     assert [a.shape for a in found.values()] == [(8, 48), (8,), (5, 8), (5,)]
     assert all(np.array_equal(a, b.reshape(a.shape)) for a, b in zip(found.values(), state.values(), strict=True))
+
+
+def test_a_norm_called_final_before_the_body_is_doubtful() -> None:
+    """The shapes allow it, but the file is of a net that has its norm at the end."""
+    program = Spec(
+        Source("net N { input x [5, 8]\n layernorm\n repeat 2 { linear(8) -> relu } }", "n.net"), read_import
+    )
+    file = [Slot("norm.weight", (8,)), Slot("norm.bias", (8,))]
+    file += [Slot(f"layers.{i}.{r}", (8,) * (2 - (r == "bias"))) for i in range(2) for r in ("weight", "bias")]
+    assert match(program.net("N").checked, file).open
+    first = [Slot(s.key.replace("norm", "entry"), s.shape) for s in file]
+    assert match(program.net("N").checked, first).complete
