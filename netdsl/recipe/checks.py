@@ -280,6 +280,8 @@ def _sharding(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         whole.append(("precision", "the scaler of fp16 needs whole gradients: use `bf16`"))
     if recipe.layout == "channels_last":
         whole.append(("layout", "weights are cut along their memory: leave `layout` at `auto`"))
+    if recipe.exchange != "fp32":
+        whole.append(("exchange", "parts of gradients are exchanged as they are: leave `exchange` out"))
     if recipe.compile == "on":
         whole.append(("compile", "a net in shards is not compiled: leave `compile` out"))
     for field, reason in whole:

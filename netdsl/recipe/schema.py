@@ -191,6 +191,10 @@ class Recipe(Struct, frozen=True, kw_only=True):
         Literal["fsdp"] | None,
         in_section("devices", "what several devices hold: each the whole net, or each a part of every weight (FSDP2)"),
     ] = None
+    exchange: Annotated[
+        Literal["fp32", "bf16", "fp16"],
+        in_section("devices", "numbers in which processes add up their gradients: half as many bytes between machines"),
+    ] = "fp32"
     deterministic: Annotated[bool, in_section("devices", "only deterministic kernels")] = False
 
     evaluate: Annotated[Duration, in_section("checkpoints", "how often to evaluate")] = Duration(1, "epochs")

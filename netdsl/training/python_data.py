@@ -78,7 +78,8 @@ def _arrays(data: Any, target: str | None, what: str) -> tuple[np.ndarray, np.nd
         return x, y
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, Mapping | str | Sequence):
         return _items(data, what)
-    raise DataError("data-type", f"`{what}` is none of {FORMS}")
+    hint = "items are drawn by their number, in a new order each epoch: a Dataset with `__getitem__` and `__len__`"
+    raise DataError("data-type", f"`{what}` is none of {FORMS}", hint if hasattr(data, "__iter__") else None)
 
 
 def _array(part: Any, what: str) -> np.ndarray:
@@ -140,6 +141,8 @@ def _item(data: Any, i: int, what: str) -> tuple[np.ndarray, np.ndarray]:
             "unreadable-data", f"item {i} of `{what}` cannot be read: {type(error).__name__}: {error}"
         ) from error
     if not isinstance(item, tuple | list) or len(item) != 2:
-        raise DataError("data-type", f"item {i} of `{what}` is no pair of an input and a target")
+        names = f", and has {', '.join(map(repr, item))}" if isinstance(item, Mapping) else ""
+        hint = "`__getitem__` returns (x, y)"
+        raise DataError("data-type", f"item {i} of `{what}` is no pair of an input and a target{names}", hint)
     x, y = (_array(part, f"the values of item {i} of `{what}`") for part in item)
     return x, y

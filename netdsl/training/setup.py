@@ -197,9 +197,11 @@ def check_kind(program: Program, data: DataSet) -> None:
         check_graphs(program, data)
     wanted = tuple(data.train.target.shape[1:])
     if data.task in ("numbers", "labels") and main.shape != wanted:
-        raise DataError(
-            "unfit-loss", f"the net gives {main} for a sample, `{data.name}` asks for the {data.task} {list(wanted)}"
-        )
+        have = main.shape[0] if main.rank == len(wanted) == 1 else None
+        argument = class_argument(program, have) if isinstance(have, int) else None
+        hint = f"`-p {argument}={wanted[0]}`" if argument else None
+        message = f"the net gives {main} for a sample, `{data.name}` asks for the {data.task} {list(wanted)}"
+        raise DataError("unfit-loss", message, hint)
     ranks = {"classes": 1, "distributions": 1, "mask": 3, "tokens": 2, "nodes": 2}
     if data.task in ranks and main.rank != ranks[data.task]:
         asked = {

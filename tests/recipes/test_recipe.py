@@ -111,6 +111,7 @@ def test_a_resolved_recipe_survives_json() -> None:
         ("shard = fsdp\noptimizer = muon", "conflicting-fields", "muon", "adamw"),
         ("shard = fsdp\nclip = adaptive", "conflicting-fields", "adaptive", "1.0"),
         ("shard = fsdp\nprecision = fp16", "conflicting-fields", "fp16", "bf16"),
+        ("shard = fsdp\nexchange = bf16", "conflicting-fields", "bf16", None),
         ("shard = fsdp\ncompile = on", "conflicting-fields", "on", None),
         ("shard = fsdp\nlayout = channels_last", "conflicting-fields", "channels_last", "auto"),
     ],

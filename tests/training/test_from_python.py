@@ -265,3 +265,30 @@ class Listed:
 
     def __getitem__(self, i: int) -> Any:
         return self.items[i]
+
+
+class OfDicts(torch.utils.data.Dataset[Any]):
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, i: int) -> Any:
+        return {"image": torch.zeros(4), "label": 0}
+
+
+class Endless(torch.utils.data.IterableDataset[Any]):
+    def __iter__(self) -> Any:
+        yield torch.zeros(4), 0
+
+
+@pytest.mark.parametrize(
+    ("data", "said", "hint"),
+    [
+        (OfDicts(), "no pair of an input and a target, and has 'image', 'label'", "returns (x, y)"),
+        (Endless(), "is none of (x, y)", "`__getitem__` and `__len__`"),
+    ],
+)
+def test_datasets_of_another_kind_are_told_what_is_wanted(data: Any, said: str, hint: str) -> None:
+    with pytest.raises(DataError) as found:
+        as_data_set(data)
+    assert said in found.value.diagnostic.message
+    assert hint in (found.value.diagnostic.hint or "")

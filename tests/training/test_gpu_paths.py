@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ from netdsl.planning.groups import ParameterGroup
 from netdsl.training.capacity import held_on
 from netdsl.training.devices import choose_device
 from netdsl.training.diagnose import diagnose_gradient
+from netdsl.training.distributed import process_group
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.distributed.reach import unreached
 from netdsl.training.distributed.shards import shard, whole
@@ -421,6 +423,29 @@ def test_every_process_evaluates_equally_often(count: int) -> None:
 
 
 # Several processes.
+
+
+@pytest.mark.parametrize(
+    ("backend", "numbers", "hook"),
+    [
+        ("nccl", "bf16", "bf16_compress_hook"),
+        ("gloo", "fp16", "fp16_compress_hook"),
+        ("nccl", "fp32", None),
+        ("gloo", "bf16", "refused"),
+    ],
+)
+def test_gradients_are_exchanged_by_torchs_hooks(
+    monkeypatch: pytest.MonkeyPatch, backend: str, numbers: str, hook: str | None
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(dist, "get_backend", lambda: backend)
+    joined = SimpleNamespace(register_comm_hook=lambda state, function: seen.append(function.__name__))
+    if hook == "refused":
+        with pytest.raises(DataError, match="cannot add up bf16"):
+            process_group._exchanging(joined, numbers)
+    else:
+        assert process_group._exchanging(joined, numbers) is joined
+        assert seen == ([hook] if hook else [])
 
 
 class Branched(nn.Module):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from inspect import signature
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -79,8 +79,8 @@ class ProcessGroup:
         ids = [device.index] if device.type == "cuda" else None
         parallel: Any = nn.parallel.DistributedDataParallel
         unshared = "forward_sync_buffers" if "forward_sync_buffers" in signature(parallel).parameters else OLD_NAME
-        joined: nn.Module = parallel(module, device_ids=ids, **{unshared: False})
-        return joined
+        joined = parallel(module, device_ids=ids, **{unshared: False})
+        return _exchanging(joined, recipe.exchange)
 
     @contextmanager
     def accumulating(self, module: Any, final: bool) -> Iterator[None]:
@@ -152,6 +152,18 @@ class ProcessGroup:
     def close(self) -> None:
         if self.world > 1 and dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _exchanging(joined: Any, numbers: str) -> nn.Module:
+    """A module of several processes that adds up its gradients in some numbers. Raises DataError."""
+    from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
+
+    if numbers == "bf16" and dist.get_backend() == "gloo":
+        raise DataError("not-supported", "processes on a CPU cannot add up bf16", "`exchange = fp16`, or leave it out")
+    hooks = {"bf16": default_hooks.bf16_compress_hook, "fp16": default_hooks.fp16_compress_hook}
+    if numbers in hooks:
+        joined.register_comm_hook(None, hooks[numbers])
+    return cast(nn.Module, joined)
 
 
 def divided(items: Sequence[T], work: Callable[[T], R]) -> list[R]:
