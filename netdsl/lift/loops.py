@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 from netdsl.lift.term import Term, bound, filled, free_of, labels, parts, seq, size, term
@@ -10,6 +11,9 @@ from netdsl.lift.unify import unify
 
 LONGEST = 24
 """The longest period that is looked for."""
+
+Runs = Callable[[list[Term]], Iterator[tuple[int, int, Term]]]
+"""Finds runs of statements: where each starts and stops, and what can stand for it."""
 
 
 def looped(found: Term) -> Term:
@@ -23,15 +27,15 @@ def looped(found: Term) -> Term:
     return found if tuple(statements) == found.kids else seq(tuple(statements))
 
 
-def _rolled(run: Any, statements: list[Term]) -> list[Term]:
+def _rolled(runs: Runs, statements: list[Term]) -> list[Term]:
     """Statements with the best run of each place rolled up."""
     while True:
+        upto = [0, *accumulate(map(size, statements))]
         best: tuple[int, int, int, Term] | None = None
-        for start in range(len(statements)):
-            for stop, made in run(statements, start):
-                gain = sum(map(size, statements[start:stop])) - size(made)
-                if gain > 0 and (best is None or gain > best[0]):
-                    best = (gain, start, stop, made)
+        for start, stop, made in runs(statements):
+            gain = upto[stop] - upto[start] - size(made)
+            if gain > 0 and (best is None or gain > best[0]):
+                best = (gain, start, stop, made)
         if best is None:
             return statements
         _, start, stop, made = best
@@ -49,16 +53,33 @@ def may_repeat(run: Sequence[Term]) -> bool:
     return all(s.head not in ("output", "share") for s in run)
 
 
-def _equal(statements: list[Term], start: int) -> Iterator[tuple[int, Term]]:
-    """Runs of equal statements from a place on, as a `repeat`."""
-    for period in range(1, min(LONGEST, (len(statements) - start) // 2) + 1):
+def _periodic(what: Sequence[Any]) -> Iterator[tuple[int, int, int]]:
+    """Where something comes at least twice in a row: the start, the period, and how often it comes, from the first
+    place on, short periods first. Equal things are one object."""
+    periods = range(1, min(LONGEST, len(what) // 2) + 1)
+    same = {p: _same(what, p) for p in periods}
+    for start in range(len(what)):
+        for period in periods:
+            if count := same[period][start] // period:
+                yield start, period, count + 1
+
+
+def _same(what: Sequence[Any], period: int) -> list[int]:
+    """From each place on, how many things in a row are what comes a period later."""
+    found = [0] * len(what)
+    for i in range(len(what) - period - 1, -1, -1):
+        found[i] = found[i + 1] + 1 if what[i] is what[i + period] else 0
+    return found
+
+
+def _equal(statements: list[Term]) -> Iterator[tuple[int, int, Term]]:
+    """Runs of equal statements, as a `repeat`. One that begins later in the same run gains less: it is left out."""
+    ended = dict.fromkeys(range(1, LONGEST + 1), 0)
+    for start, period, count in _periodic(statements):
         first = statements[start : start + period]
-        stop = start + period
-        while statements[stop : stop + period] == first:
-            stop += period
-        count = (stop - start) // period
-        if count > 1 and may_repeat(first):
-            yield stop, term("repeat", (("count", count),), (seq(tuple(first)),))
+        if start >= ended[period] and may_repeat(first):
+            ended[period] = start + (count - 1) * period + 1
+            yield start, start + count * period, term("repeat", (("count", count),), (seq(tuple(first)),))
 
 
 def has_loop(found: Term) -> bool:
@@ -71,16 +92,12 @@ def _counted(statement: Term) -> tuple[Term, int]:
     return (statement.kids[0], statement.fields[0][1]) if statement.head == "repeat" else (statement, 1)
 
 
-def _alike(statements: list[Term], start: int) -> Iterator[tuple[int, Term]]:
+def _alike(statements: list[Term]) -> Iterator[tuple[int, int, Term]]:
     """Runs of statements that are equal up to numbers, as a `for`. A statement once and one repeated are alike."""
-    shapes = [parts(_counted(s)[0])[0] for s in statements[start:]]
-    for period in range(1, min(LONGEST, len(shapes) // 2) + 1):
-        stop = period
-        while shapes[stop : stop + period] == shapes[:period]:
-            stop += period
-        first = statements[start : start + period]
-        if stop > period and not any(map(has_loop, first)) and may_repeat(first):
-            yield start + stop, _for(statements[start : start + stop], period)
+    for start, period, count in _periodic([parts(_counted(s)[0])[0] for s in statements]):
+        first, stop = statements[start : start + period], start + count * period
+        if not any(map(has_loop, first)) and may_repeat(first):
+            yield start, stop, _for(statements[start:stop], period)
 
 
 def _for(statements: Sequence[Term], period: int) -> Term:
