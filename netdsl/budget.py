@@ -8,6 +8,7 @@ is open is found through a context variable.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,8 @@ PER_TOKEN = 40
 SUGGESTIONS = 60_000
 """How many known words may be compared with misspelt ones."""
 
+CALLS = 20_000
+"""How deep calls may nest where the language limits how deep blocks do."""
 
 CANCELLED = -1 << 60
 """What is left of a budget that was cancelled."""
@@ -102,3 +105,14 @@ def affords_suggestion(words: int) -> bool:
         return True
     budget.suggestions -= words
     return budget.suggestions >= 0
+
+
+@contextmanager
+def deep() -> Iterator[None]:
+    """Let calls nest meanwhile as deep as blocks may, some fifty for each of them."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, CALLS))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)

@@ -3,8 +3,9 @@ statements with a mistake."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -40,6 +41,10 @@ SILENT: dict[type, tuple[str, ...]] = {
 """Fields whose names are neither declared nor used here."""
 
 
+GIVEN = frozenset(("it", "_", *REGISTRY, *BUILTINS))
+"""Names that mean something everywhere."""
+
+
 def check_names(module: Module, elaborator: Elaborator, programs: Programs) -> None:
     """Report names and arguments that mean nothing in what elaboration did not reach.
 
@@ -62,7 +67,7 @@ def check_names(module: Module, elaborator: Elaborator, programs: Programs) -> N
 
 def _is_reached(declaration: ast.Block, elaborator: Elaborator) -> bool:
     """Whether a block was elaborated, with any arguments."""
-    return any(block.declaration is declaration for block in elaborator.elaborated)
+    return id(declaration) in elaborator.elaborated
 
 
 def _unreported(module: Module, declaration: ast.Block, mistaken: list[int], reached: bool) -> list[Diagnostic]:
@@ -90,29 +95,42 @@ class _Names:
 
     def __init__(self, module: Module, declaration: ast.Block, mistaken: list[int]) -> None:
         self.module = module
-        self.own = frozenset((*module.names, *_declared(declaration)))
-        self.known = frozenset(("it", "_", *self.own, *module.unresolved, *REGISTRY, *BUILTINS))
-        self.told = frozenset(mistaken)
+        self.inside = _declared(declaration)
+        self.mistaken = mistaken
 
     def unknown(self, names: Iterable[ast.Name]) -> Iterator[Diagnostic]:
         """A mistake for each name that means nothing."""
         for name in names:
-            if name.id not in self.known and name.at.start not in self.told:
+            if not self._knows(name.id) and not self._is_told(name.at.start):
                 yield unknown_name(name.id, self.known, self.module.place(name.at)).diagnostic
+
+    def _is_own(self, name: str) -> bool:
+        return name in self.inside or name in self.module.names
+
+    def _knows(self, name: str) -> bool:
+        return name in GIVEN or self._is_own(name) or name in self.module.unresolved
+
+    def _is_told(self, start: int) -> bool:
+        return bisect_left(self.mistaken, start) < bisect_right(self.mistaken, start)
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """All of them, where one is sought that was meant."""
+        return frozenset((*GIVEN, *self.inside, *self.module.names, *self.module.unresolved))
 
     def arguments(self, node: ast.Node) -> Iterator[Diagnostic]:
         """A mistake for each argument that an op does not take."""
         for call in ast.walk(node):
             if not isinstance(call, ast.Call) or not isinstance(call.function, ast.Name):
                 continue
-            op = REGISTRY.get(call.function.id) if call.function.id not in self.own else None
+            op = REGISTRY.get(call.function.id) if not self._is_own(call.function.id) else None
             if op is not None and not op.named_sizes:
                 yield from self._of_call(call, op)
 
     def _of_call(self, call: ast.Call, op: type[Op]) -> Iterator[Diagnostic]:
         fields = list(op_fields(op))
         for argument in call.arguments:
-            if argument.name is None or isinstance(argument.value, ast.Weight) or argument.at.start in self.told:
+            if argument.name is None or isinstance(argument.value, ast.Weight) or self._is_told(argument.at.start):
                 continue
             name = argument.name.id
             if name not in (*fields, *op.operands, *op.optional_operands):

@@ -7,6 +7,7 @@ such a part and may be silent because of it, is checked each time. So diagnostic
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
@@ -98,9 +99,10 @@ class Unchanged:
     def found(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Take the diagnostics of what was checked since the last time: the parts without any are right."""
         everything = (*self.mistakes, *diagnostics)
-        own = [d.at.span.start for d in everything if d.at is not None and d.at.source is self.module.source]
+        own = sorted(d.at.span.start for d in everything if d.at is not None and d.at.source is self.module.source)
         if len(own) == len(everything):
-            wrong = {i for i, d in enumerate(self.declarations) if any(d.at.start <= at <= d.at.end for at in own)}
+            spans = [(d.at.start, d.at.end) for d in self.declarations]
+            wrong = {i for i, (a, b) in enumerate(spans) if bisect_left(own, a) < bisect_right(own, b)}
             self.right |= {key for key, parts in self.checked.items() if not parts & wrong}
         self.checked = {}
 

@@ -14,6 +14,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TextIO
 
+from netdsl.budget import deep
 from netdsl.cli.failure import USAGE, WRONG, Failure, Refused, exit_code
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.diagnostics.memory import is_out_of_memory, out_of_memory
@@ -130,7 +131,7 @@ def _run(argv: list[str]) -> int:
         return 0
     if name not in COMMANDS:
         raise _unknown(name)
-    with uncollected() if name in SHORT else nullcontext():
+    with deep(), uncollected() if name in SHORT else nullcontext():
         command = import_module(f"netdsl.cli.{name}")
         args = _parser(name, command).parse_args(argv[1:])
         with warnings.catch_warnings():

@@ -6,7 +6,6 @@ cost follows the number of distinct blocks, not the depth of the net, and a mist
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from netdsl.budget import Budget, Exhausted, spend
+from netdsl.budget import Budget, Exhausted, deep, spend
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Label, fault, shortened
 from netdsl.elaborate.apply import Applier
 from netdsl.elaborate.build import freeze
@@ -88,7 +87,8 @@ class Elaborator:
         self._symbolic: dict[Any, Made] = {}
         self._applied: dict[tuple[int, TensorType | None], tuple[BlockArrow, Definition]] = {}
         self._calls: list[tuple[BlockValue, Place]] = []
-        self.elaborated: set[BlockValue] = set()
+        self.elaborated: set[int] = set()
+        """The declarations of blocks that were run, by identity."""
 
     @property
     def computed(self) -> list[Place]:
@@ -101,18 +101,13 @@ class Elaborator:
         self._symbolic = {}
         self._applied = {}
         before = len(self.diagnostics)
-        limit = sys.getrecursionlimit()
-        sys.setrecursionlimit(max(limit, 20_000))
-        try:
-            with self.recording():
-                arrow = self._net_arrow(module, name, arguments)
-                definition = self._main(arrow, name, sizes)
-                if definition is not None and len(self.diagnostics) == before:
-                    _check_length(name, definition)
-                    doc = getattr(module.names.get(name), "doc", "") or arrow.block.declaration.doc
-                    return Program(definition, self.assume.constraints(), doc)
-        finally:
-            sys.setrecursionlimit(limit)
+        with deep(), self.recording():
+            arrow = self._net_arrow(module, name, arguments)
+            definition = self._main(arrow, name, sizes)
+            if definition is not None and len(self.diagnostics) == before:
+                _check_length(name, definition)
+                doc = getattr(module.names.get(name), "doc", "") or arrow.block.declaration.doc
+                return Program(definition, self.assume.constraints(), doc)
         return None
 
     def _net_arrow(self, module: Module, name: str, arguments: Mapping[str, Any]) -> BlockArrow:
@@ -258,7 +253,7 @@ class Elaborator:
         self, scope: Scope, block: BlockValue, arguments: dict[str, Any], flow: Wire | None, context: Context
     ) -> Any:
         """Bind a block's arguments and sizes, and run its body; gives the value that flows out."""
-        self.elaborated.add(block)
+        self.elaborated.add(id(block.declaration))
         env = self._runner.inside(Env(block.module, dict(scope.sizes)), context)
         for parameter in block.declaration.parameters:
             name = parameter.name.id

@@ -14,7 +14,7 @@ from netdsl.source import Place, Source, Span
 from netdsl.syntax import ast
 from netdsl.syntax.parse import parse
 
-DEPTH = 64
+DEPTH = 256
 """How many specs may import each other in a chain."""
 
 Declared = Union[ast.Constant, ast.Block, ast.Variant, ast.Recipe, ast.Experiment]
