@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from netdsl.diagnostics.diagnostic import first_line
+from netdsl.diagnostics.memory import available, said
 from netdsl.inference.columns import MISSING, Raw
 from netdsl.inference.errors import DataError
 from netdsl.recipe.columns import Columns, Csv
@@ -70,7 +71,7 @@ def _row(cells: list[str], names: list[str], i: int, file: Path) -> list[str | N
 def parquet_columns(file: Path) -> Raw:
     """The columns of a parquet file; what is no number is a text. Raises DataError."""
     try:
-        from pyarrow import ArrowException, parquet, types
+        from pyarrow import ArrowException, ArrowMemoryError, float64, parquet, types
     except ImportError:
         raise DataError("missing-package", "parquet files need `pyarrow`", "`pip install pyarrow`") from None
     if not file.is_file():
@@ -78,15 +79,34 @@ def parquet_columns(file: Path) -> Raw:
             "missing-data", f"there is no file {file}", "say where it is: `--data 'table(\"...\", target=...)'`"
         )
     try:
+        about = parquet.read_metadata(file)
+        check_rows(file, about.num_rows, about.num_columns)
         table = parquet.read_table(file)
+    except ArrowMemoryError:
+        raise
     except (ArrowException, OSError) as error:
         raise DataError("unreadable-data", f"{file} is not a parquet file: {first_line(error)}") from None
     found: Raw = {}
     for name in table.column_names:
-        kind = table[name].type
-        number = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
-        found[name] = plain(table[name].to_pylist(), number or types.is_null(kind))
+        column, kind = table[name], table[name].type
+        if types.is_integer(kind) or types.is_boolean(kind) or types.is_float32(kind) or types.is_float64(kind):
+            found[name] = np.array(column.cast(float64(), safe=False).to_numpy())  # none are NaN
+        else:
+            numbers = types.is_floating(kind) or types.is_decimal(kind) or types.is_null(kind)
+            found[name] = plain(column.to_pylist(), numbers)
     return found
+
+
+VALUE = 16
+"""Bytes that a value of a table takes at least while it is read: in the table, and as a number."""
+
+
+def check_rows(file: Path, rows: int, columns: int) -> None:
+    """Raise DataError for a table that declares more rows than fit into memory: equal ones take no room in a file."""
+    needed, there = rows * columns * VALUE, available()
+    if there is not None and needed > there:
+        declared = f"{file} declares {rows:,} rows of {columns:,} columns, {said(needed)}"
+        raise DataError("out-of-memory", f"{declared}, and {said(there)} of memory are free", "fewer rows need less")
 
 
 def plain(values: list[Any], numbers: bool) -> np.ndarray:

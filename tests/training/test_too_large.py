@@ -15,6 +15,7 @@ from recipe_harness import recipe
 
 from netdsl.cli.main import main
 from netdsl.diagnostics import memory
+from netdsl.inference.arrays import load_array
 from netdsl.training.data.dataset import DataError
 from netdsl.training.errors import diagnosed
 from netdsl.training.readers import read
@@ -82,6 +83,51 @@ def test_arrays_that_do_not_fit_into_memory(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("netdsl.inference.arrays.available", lambda: 1000)
     with pytest.raises(DataError, match=r"`x` declares 100 x 1,000 numbers, 0\.4 MiB, and 0\.0 MiB of memory are free"):
         read(recipe('data = npz("a.npz")').data, tmp_path, (1000,), 10)
+
+
+def test_rows_of_an_array_that_its_file_does_not_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`predict x.npy`: seen before memory is taken."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f4", "fortran_order": False, "shape": (1_000_000_000, 100)}
+    )
+    (tmp_path / "x.npy").write_bytes(header.getvalue() + bytes(40))
+    monkeypatch.setattr(np, "load", None)
+    with pytest.raises(DataError, match=r"the array declares 1,000,000,000 x 100 numbers, 372\.5 GiB, and the file"):
+        load_array(tmp_path / "x.npy")
+
+
+def of_many_rows(file: Path, column: str) -> None:
+    """A parquet file of ten rows that says a billion: the numbers of rows are zigzag varints behind 0x16."""
+    from pyarrow import parquet, table
+
+    parquet.write_table(table({column: list(range(10)), "label": [0, 1] * 5}), file)
+    data = file.read_bytes()
+    length = int.from_bytes(data[-8:-4], "little")
+    body, footer = data[: -8 - length], data[-8 - length : -8]
+    billion = bytes((2_000_000_000 >> 7 * i & 127) | (128 if i < 4 else 0) for i in range(5))
+    footer = footer.replace(bytes((0x16, 20)), b"\x16" + billion)
+    file.write_bytes(body + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    assert parquet.read_metadata(file).num_rows == 10**9
+
+
+@pytest.mark.parametrize("source", ['table("a.parquet", target="label")', 'shards("a.parquet", test="a.parquet")'])
+def test_rows_that_a_parquet_file_declares(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A billion equal rows take a few kilobytes in a file."""
+    of_many_rows(tmp_path / "a.parquet", "image")
+    monkeypatch.setattr("netdsl.inference.tables.available", lambda: 2**33)
+    with pytest.raises(DataError, match=r"declares 1,000,000,000 rows of . columns, .* GiB, and 8\.0 GiB of memory"):
+        read(recipe(f"data = {source}").data, tmp_path, (3, 8, 8), 2)
+
+
+def test_pixels_that_an_idx_file_declares(tmp_path: Path) -> None:
+    for stem, sizes in (("images-idx3", (10**9, 28, 28)), ("labels-idx1", (10**9,))):
+        header = struct.pack(f">BBBB{len(sizes)}I", 0, 0, 8, len(sizes), *sizes)
+        (tmp_path / f"train-{stem}-ubyte").write_bytes(header + bytes(7840))
+    with pytest.raises(DataError, match=r"declares 1,000,000,000 x 28 x 28 bytes, and holds 7,840"):
+        read(recipe('data = mnist(folder=".")').data, tmp_path, (1, 28, 28), 10)
 
 
 def test_ten_million_classes_are_counted_before_they_are_named(tmp_path: Path) -> None:

@@ -60,5 +60,6 @@ def _parse(data: bytes, file: Path, rank: int) -> Tensor:
         raise DataError("unreadable-data", f"{file} is not an idx file of {rank} axes of bytes")
     sizes = struct.unpack(f">{rank}I", data[4:header])
     if len(data) - header != math.prod(sizes):
-        raise DataError("unreadable-data", f"{file} says {sizes} and holds {len(data) - header} bytes")
+        declared = f"{' x '.join(f'{n:,}' for n in sizes)} bytes"
+        raise DataError("unreadable-data", f"{file} declares {declared}, and holds {len(data) - header:,}")
     return torch.from_numpy(np.frombuffer(data, np.uint8, offset=header).reshape(sizes).copy())

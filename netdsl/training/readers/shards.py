@@ -21,6 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.inference.images import ENDINGS, Least, filled, open_image
+from netdsl.inference.tables import check_rows
 from netdsl.recipe.sources import Shards
 from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
 from netdsl.training.data.sharded import LANES
@@ -215,7 +216,10 @@ def _row_groups(source: Shards, file: str) -> list[Shard]:
     try:
         with parquet.ParquetFile(file) as table:
             _check_columns(file, table.schema_arrow.names, (image, label))
+            check_rows(Path(file), table.metadata.num_rows, 1)
             groups = [table.read_row_group(i, [label])[label].to_pylist() for i in range(table.num_row_groups)]
+    except pyarrow.ArrowMemoryError:
+        raise
     except pyarrow.ArrowException as error:
         raise DataError("unreadable-data", f"{file} is not a parquet file: {error}") from None
     for group in groups:
