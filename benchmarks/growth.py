@@ -37,7 +37,7 @@ class Sweep:
 
 
 def evaluation(samples: int, folder: Path) -> Callable[[], object]:
-    """A small net on masks of 128 x 128, two at once."""
+    """A small net on masks of 512 x 512, two at once."""
     import torch
     from torch import nn
 
@@ -47,8 +47,8 @@ def evaluation(samples: int, folder: Path) -> Callable[[], object]:
     from netdsl.training.evaluate import Evaluator
 
     module = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 2, 1)).eval()
-    pixels = torch.zeros(samples, 3, 128, 128, dtype=torch.uint8)
-    split = Split((pixels,), torch.zeros(samples, 128, 128, dtype=torch.int64))
+    pixels = torch.zeros(samples, 3, 512, 512, dtype=torch.uint8)
+    split = Split((pixels,), torch.zeros(samples, 512, 512, dtype=torch.int64))
     evaluator = Evaluator(Recipe(batch=2), ("output",), ("output",), "mask", 2, ProcessGroup())
     return lambda: evaluator(module, split)
 
@@ -242,6 +242,56 @@ def extends(recipes: int, folder: Path) -> Callable[[], object]:
     return lambda: spec.diagnostics
 
 
+def checked(text: Callable[[int], str]) -> Callable[[int, Path], Callable[[], object]]:
+    """Checking a spec of some size."""
+
+    def prepare(size: int, folder: Path) -> Callable[[], object]:
+        from netdsl.loader import read_import
+        from netdsl.pipeline import Spec
+        from netdsl.source import Source
+
+        source = Source(text(size), str(folder / "growth.net"))
+        return lambda: Spec(source, read_import).diagnostics
+
+    return prepare
+
+
+def residues(rounds: int) -> str:
+    """Pairs that bring a size down and up again, each by a factor of its own."""
+    pair = "residual { maxpool(2 + i) -> upsample(2 + i) }"
+    return f"net A {{\n  input x [4, H]\n  for i in range({rounds}) {{ {pair} }}\n}}\n"
+
+
+def unused(blocks: int) -> str:
+    """Blocks of which one is used."""
+    return "".join(f"block B{i} = conv({i % 7 + 1}, 1)\n" for i in range(blocks)) + "net A { input x [4, 8, 8]\n B0 }\n"
+
+
+def blank(lines: int) -> str:
+    """A net below lines that are empty."""
+    return "\n" * lines + "net A { input x [4]\n linear(3) }\n"
+
+
+def unrolled(steps: int, folder: Path) -> Callable[[], object]:
+    """PyTorch source of an RNN that is written out."""
+    from netdsl.api import load
+
+    net = load(Path(__file__).parent.parent / "specs" / "char_rnn.net", "UnrolledRNN", steps=steps)
+    return net.source
+
+
+def imports(files: int, folder: Path) -> Callable[[], object]:
+    """Checking the last of a chain of files, each with a block that calls the one before."""
+    from netdsl.cli.main import main as command
+
+    (folder / "f0.net").write_text("block B0(c) = conv(c, 3) -> relu\n")
+    for i in range(1, files):
+        (folder / f"f{i}.net").write_text(f"from f{i - 1} import B{i - 1}\nblock B{i}(c) = B{i - 1}(c) -> relu\n")
+    last = f"from f{files - 1} import B{files - 1}\nnet A {{ input x [4, 8, 8]\n B{files - 1}(4) }}\n"
+    (folder / "last.net").write_text(last)
+    return lambda: command(["check", str(folder / "last.net")])
+
+
 def rows_of_numbers(numbers: int, folder: Path) -> Callable[[], object]:
     """Formatting a list in rows of twenty."""
     from netdsl.source import Source
@@ -263,6 +313,11 @@ SWEEPS = {
     "view": Sweep("written lines", (60, 240, 960), commanded("view", "-o", "OUT"), seconds=1.2),
     "terms": Sweep("of a flat sum", (2_500, 5_000, 10_000), terms, seconds=1.2),
     "files": Sweep("checked, of a net each", (50, 100, 200), nets, seconds=1.2),
+    "residues": Sweep("of sizes, by rounds", (16, 32, 64), checked(residues), seconds=1.2),
+    "unused": Sweep("blocks", (1_500, 3_000, 6_000), checked(unused), seconds=1.2),
+    "blank": Sweep("lines", (750_000, 1_500_000, 3_000_000), checked(blank), seconds=1.2),
+    "unrolled": Sweep("steps of an RNN", (250, 500, 1_000), unrolled, seconds=1.2),
+    "imports": Sweep("in a chain, by files", (15, 30, 60), imports, seconds=1.2),
     "emit-blocks": Sweep("equal blocks", (2_500, 5_000, 10_000), emission, seconds=1.2),
     "emit-lines": Sweep("written lines", (1_250, 2_500, 5_000), written, seconds=1.2),
     "export": Sweep("equal blocks to ONNX", (2_500, 5_000, 10_000), onnx_export, seconds=1.2),

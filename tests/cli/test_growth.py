@@ -14,6 +14,11 @@ from work import lines_run
 
 from netdsl.analysis import count
 from netdsl.cli.main import main
+from netdsl.experiment import run
+from netdsl.experiment.files import RUN, TRIAL, Mark, write_json
+from netdsl.experiment.pool import Source
+from netdsl.experiment.worker import Answer, Job
+from netdsl.lift.lift import lift_model
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
 
@@ -38,6 +43,10 @@ def nets(n: int) -> str:
     return UNIT + "".join(f"net N{i} {{ input x [4, 8, 8]\n U({i % 7 + 1})\n U(4) }}\n" for i in range(n))
 
 
+def unused(n: int) -> str:
+    return "".join(f"block B{i} = conv({i % 7 + 1}, 1)\n" for i in range(n)) + lines(1)
+
+
 def terms(n: int) -> str:
     return NET.format(" + ".join(f"conv({4}, 1)" for _ in range(n)))
 
@@ -57,7 +66,7 @@ def cells(n: int) -> str:
     return (
         "net A(c) { input x [4]\n linear(c) -> relu -> linear(3) }\n"
         'recipe R for A { data = npz("a.npz") }\n'
-        f"experiment E for A {{ recipe = R\n vary c = [{values}]\n seeds = 1\n measure = [test.accuracy] }}\n"
+        f"experiment E for A {{ recipe = R\n vary c = [{values}]\n seeds = 1\n measure = [test.top1] }}\n"
     )
 
 
@@ -102,7 +111,31 @@ def files(spec: Path, out: Path) -> object:
 def export(spec: Path, out: Path) -> object:
     net = Spec(load_source(spec), read_import).net("A")
     weights = {p.path: np.zeros(p.shape, "float32") for p in count.parameters(net.checked.main)}
+    weights |= {b.path: np.ones(b.shape, b.dtype) for b in count.buffers(net.checked.main)}
     return net.onnx(weights)
+
+
+def lifted(spec: Path, out: Path) -> object:
+    return lift_model(export(spec, out))
+
+
+class Untrained:
+    """A pool whose runs have ended at once: what an experiment does around training."""
+
+    def run(self, source: Source) -> None:
+        job: Job | None
+        while (job := source.next()) is not None:
+            write_json(Path(job.folder) / TRIAL, Mark(job.key, job.label))
+            write_json(Path(job.folder) / RUN, {"result": {"top1": 0.5}})
+            source.end(job, Answer(done=True))
+
+
+def experiment(spec: Path, out: Path) -> None:
+    """Everything but training: the plan, the folders, the table and the page."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "pool_of", lambda *_: Untrained())
+        assert main(["experiment", str(spec), "-o", str(spec.with_suffix("")), "-q"]) == 0
+    assert (spec.with_suffix("") / "index.html").exists()
 
 
 def compared(spec: Path, out: Path) -> object:
@@ -114,6 +147,7 @@ def compared(spec: Path, out: Path) -> object:
 WORK: dict[str, tuple[Callable[[int], str], Callable[[Path, Path], object]]] = {
     "check lines": (lines, command("check")),
     "check nets": (nets, command("check")),
+    "check unused": (unused, command("check")),
     "check terms": (terms, command("check")),
     "check inputs": (inputs, command("check")),
     "check allowed": (allowed, command("check")),
@@ -128,6 +162,8 @@ WORK: dict[str, tuple[Callable[[int], str], Callable[[Path, Path], object]]] = {
     "diff": (lines, compared),
     "export": (stages, export),
     "check files": (nets, files),
+    "lift lines": (lines, lifted),
+    "experiment": (cells, experiment),
 }
 
 
@@ -146,3 +182,24 @@ def test_work_is_linear(
     )  # type: ignore[misc]
     assert "Traceback" not in capsys.readouterr().err
     assert one < four < BOUND * one
+
+
+def chain(folder: Path) -> Path:
+    """Two hundred files, each with a block that calls the one before."""
+    (folder / "f0.net").write_text("block B0(c) = conv(c, 1)\n")
+    for i in range(1, 200):
+        called = f"from f{i - 1} import B{i - 1}\nblock B{i}(c) {{\n  B{i - 1}(c)\n  relu\n}}\n"
+        (folder / f"f{i}.net").write_text(called)
+    (folder / "last.net").write_text("from f199 import B199\nnet A { input x [2, 2, 2]\n B199(2) }\n")
+    return folder / "last.net"
+
+
+def test_a_chain_of_two_hundred_files(tmp_path: Path) -> None:
+    assert main(["check", str(chain(tmp_path))]) == 0
+
+
+@pytest.mark.slow
+def test_a_chain_of_two_hundred_files_is_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Python's limit of calls is none of ours: copies of the module nest five for each block."""
+    assert main(["compile", str(chain(tmp_path)), "-o", str(tmp_path / "out")]) == 0
+    assert "verified" in capsys.readouterr().out
