@@ -204,8 +204,17 @@ class RowGroup(Struct, frozen=True, eq=False):
 
 
 def _row_groups(source: Shards, file: str) -> list[Shard]:
-    """The row groups of a parquet file: only their classes are read. Raises DataError."""
+    """The row groups of a parquet file. Raises DataError."""
     image, label = source.image or "image", source.label or "label"
+    groups = _class_columns(file, image, label)
+    for group in groups:
+        if wrong := [v for v in group if not isinstance(v, int | str)]:
+            raise DataError("data-type", f"{file} has {wrong[0]!r} and not a class in column `{label}`")
+    return [RowGroup(file, i, image, _array(group)) for i, group in enumerate(groups) if group]
+
+
+def _class_columns(file: str, image: str, label: str) -> list[list[Any]]:
+    """The classes of each row group of a parquet file: nothing else is read. Raises DataError."""
     try:
         import pyarrow
         from pyarrow import parquet
@@ -217,15 +226,11 @@ def _row_groups(source: Shards, file: str) -> list[Shard]:
         with parquet.ParquetFile(file) as table:
             _check_columns(file, table.schema_arrow.names, (image, label))
             check_rows(Path(file), table.metadata.num_rows, 1)
-            groups = [table.read_row_group(i, [label])[label].to_pylist() for i in range(table.num_row_groups)]
+            return [table.read_row_group(i, [label])[label].to_pylist() for i in range(table.num_row_groups)]
     except pyarrow.ArrowMemoryError:
         raise
     except pyarrow.ArrowException as error:
         raise DataError("unreadable-data", f"{file} is not a parquet file: {error}") from None
-    for group in groups:
-        if wrong := [v for v in group if not isinstance(v, int | str)]:
-            raise DataError("data-type", f"{file} has {wrong[0]!r} and not a class in column `{label}`")
-    return [RowGroup(file, i, image, _array(group)) for i, group in enumerate(groups) if group]
 
 
 def _check_columns(file: str, there: list[str], wanted: tuple[str, ...]) -> None:
