@@ -108,7 +108,6 @@ COMPLEX: dict[str, int] = {
     "syntax/mistakes:_region": 15,
     "syntax/placement:_between": 14,
     "syntax/placement:_place": 13,
-    "syntax/slips:slip": 14,
     "training/checkpoints/format:restore_optimizers": 14,
     "training/data/fit:fit": 13,
     "training/data/ragged:check_batches": 17,

@@ -270,7 +270,8 @@ class Evaluator:
             return value[start:stop:step]
         index = self._integer(node.index, env)
         if not -len(value) <= index < len(value):
-            raise fault("bad-index", f"there is no item {index} in a list of {len(value)}", env.place(node.index))
+            hint = f"the first is number 0, the last number {len(value) - 1}" if value else None
+            raise fault("bad-index", f"there is no item {index} in a list of {len(value)}", env.place(node.index), hint)
         return value[index]
 
     def _integer(self, node: ast.Node, env: Env) -> int:

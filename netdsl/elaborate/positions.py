@@ -131,6 +131,8 @@ def _may_stand(names: list[str], given: tuple[Written, ...]) -> bool:
     """Whether arguments may be those of PyTorch by these names: a width that is inferred here is no fraction."""
     if not names or len(given) > len(names):
         return False
+    if names[0] == "split_size":
+        return not (given and isinstance(given[0].value, int))
     return not (given and names[0] in INFERRED and isinstance(given[0].value, float))
 
 

@@ -59,6 +59,19 @@ def labelled(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change]
         yield words, [(found[-1].end(), found[-1].end(), f" as {name}")]
 
 
+def shared(text: str, mistake: Diagnostic) -> Iterator[list[Change]]:
+    """A layer that is made under a name and then called, as a member of a module is: its weights are shared."""
+    assert mistake.at is not None
+    call = next(calls(text, mistake.at.span.start, mistake.at.span.end), None)
+    if mistake.code != "not-callable" or call is None or len(call.given) != 1:
+        return
+    made = re.compile(rf"^[^\S\n]*(?={call.name}[^\S\n]*=(?!=))", re.MULTILINE)
+    found = list(made.finditer(text, 0, call.start))
+    if found:
+        code = among(text, call.start, call.end, f"{call.given[0].text} -> {call.name}")
+        yield [(found[-1].end(), found[-1].end(), "share "), (call.start, call.end, code)]
+
+
 def projected(text: str, mistake: Diagnostic) -> Iterator[list[Change]]:
     """A residual link in a block, its shortcut brought to the shape of the branch in the words of the block."""
     assert mistake.at is not None

@@ -12,8 +12,8 @@ from netdsl.budget import paid
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, did_you_mean
 from netdsl.fixes.calls import NEAR, Call, arguments, calls, closed, near, parts
 from netdsl.fixes.habits import HABITS, WORDS
-from netdsl.fixes.places import among, labelled, methods, projected
-from netdsl.fixes.proof import Check, edited, mends
+from netdsl.fixes.places import among, labelled, methods, projected, shared
+from netdsl.fixes.proof import UNKNOWN, Check, edited, mends
 from netdsl.fixes.quoted import Change, quoted, value_changes
 from netdsl.fixes.rewrite import applied, chained, rewritten
 from netdsl.fixes.slips import line_of, other_slips, part_of_tensor, slips
@@ -164,7 +164,8 @@ def _with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[H
         return [Hint(near), *kept] if near else kept
     for call in _near(source.text, mistake):
         name = call.name.rpartition(".")[2]
-        if name in WORDS and mistake.code in ("syntax", "unknown-name", "unknown-word"):
+        is_marked = mistake.at is not None and call.start == mistake.at.span.start
+        if name in WORDS and (mistake.code == "syntax" or (mistake.code in UNKNOWN and is_marked)):
             return [Hint(WORDS[name])]
     return kept
 
@@ -184,6 +185,7 @@ def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
         _without_batch(mistake),
         _with_integers(mistake),
         ((words, changes, True) for words, changes in labelled(text, mistake)),
+        (("", changes, True) for changes in shared(text, mistake)),
     )
     ways = [hints] if mistake.severity == "warning" else [of_shapes, first, second, _others(text, mistake)]
     for words, changes, safe in chain.from_iterable(ways):

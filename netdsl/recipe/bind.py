@@ -14,6 +14,7 @@ from netdsl.recipe import hints
 from netdsl.recipe.aliases import ARGUMENTS, VALUES, called
 from netdsl.recipe.annotations import Kind, arguments
 from netdsl.recipe.component import Component, Duration, component_name
+from netdsl.recipe.registry import registered, registered_fields
 from netdsl.source import Place, Source
 from netdsl.syntax import ast
 
@@ -252,7 +253,8 @@ class Binder:
             raise fault("bad-value", message, at, hints.hint(kind, value)) from None
 
     def _unknown(self, name: str, written: Written, path: str, known: Any) -> Exception:
-        hint = called(name, VALUES, known) or did_you_mean(name, known) or f"it can be {_listed(known)}"
+        meant = called(name, VALUES, known) or _elsewhere(name) or did_you_mean(name, known)
+        hint = meant or f"it can be {_listed(known)}"
         return fault("unknown-word", f"`{path}` cannot be `{name}`", written.place, hint)
 
 
@@ -318,7 +320,8 @@ def _named(cls: type[Component], position: int, argument: ast.Argument, place: P
     most = min(len(known), cls.positional)
     if isinstance(argument.value, ast.Splat) or (argument.name is None and position >= most):
         rest = f"name the others: {_listed(known[most:])}" if most < len(known) else None
-        message = f"`{component_name(cls)}` takes at most {most} arguments{' by position' if rest else ''}"
+        count = "1 argument" if most == 1 else f"{most} arguments"
+        message = f"`{component_name(cls)}` takes at most {count}{' by position' if rest else ''}"
         raise fault("too-many-arguments", message, place, rest)
     if argument.name is None:
         return known[position]
@@ -332,6 +335,12 @@ def _named(cls: type[Component], position: int, argument: ast.Argument, place: P
 
 PIPELINES = ("schedule", "augment", "mix", "init", "penalty", "unfreeze")
 """Fields with several components: an argument of one is overridden by its name, `schedule.cosine.to`."""
+
+
+def _elsewhere(name: str) -> str | None:
+    """A hint for a component of another field."""
+    field = next((f for f in registered_fields() if name in registered(f)), None)
+    return f"it belongs to another field: `{field} = {name}(...)`" if field is not None else None
 
 
 def _quoted(name: str, known: Mapping[str, Any]) -> str | None:

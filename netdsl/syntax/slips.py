@@ -20,6 +20,8 @@ _WORDS = {
     "while": "loops are unrolled when the spec is compiled: `for x in list { ... }` or `repeat n { ... }`",
     "is": "values are compared with `==`",
 }
+_HEADS = ("class", "def")
+"""Words that begin a declaration elsewhere; anywhere else they are meant as names."""
 _STATEMENTS = ("input", "output", "share", "repeat", "require", "for", "if")
 _DECLARATIONS = ("block", "net", "recipe", "expect", "from", "experiment")
 _ENTRIES = ("group", "freeze", "vary", "measure", "compare", "plot")
@@ -117,6 +119,13 @@ _COMPILED = tuple((slip, re.compile(slip.at), re.compile(slip.before)) for slip 
 _WORD = re.compile(r"[^\W\d]\w*")
 
 
+def _of_python(word: str, before: str) -> str | None:
+    """A hint for a word of Python's: what stands for it here, or that nothing can be called that."""
+    if word in _WORDS and (word not in _HEADS or not before.rpartition("\n")[2].strip()):
+        return _WORDS[word]
+    return f"`{word}` is a word of Python's, which a name cannot be" if word in kwlist and word not in _OURS else None
+
+
 def slip(text: str, start: int, at: int, expected: Set[str]) -> tuple[str, str | None]:
     """A message of its own ("" for the usual one) and a hint for a mistake at an offset, in a statement from `start`.
 
@@ -125,10 +134,9 @@ def slip(text: str, start: int, at: int, expected: Set[str]) -> tuple[str, str |
     """
     before = text[start:at] if at - start < LONG else text[start : start + LONG // 2] + text[at - LONG // 2 : at]
     word = _WORD.match(text, at)
-    if word and word[0] in _WORDS:
-        return "", _WORDS[word[0]]
-    if word and word[0] in kwlist and word[0] not in _OURS:
-        return "", f"`{word[0]}` is a word of Python's, which a name cannot be"
+    python = _of_python(word[0], before) if word else None
+    if python:
+        return "", python
     meant = _misspelt(before, word[0], expected) if word else None
     if meant:
         return "", meant
