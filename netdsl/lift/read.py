@@ -66,6 +66,8 @@ def file_of(model: ModelProto) -> File:
     graph = model.graph
     if graph.sparse_initializer:
         raise LiftError("sparse weights are not read", graph.sparse_initializer[0].values.name)
+    if not graph.output:
+        raise LiftError("the graph has no output")
     arrays = {t.name: _array(t) for t in graph.initializer}
     inputs = tuple(_input(v) for v in graph.input if v.name not in arrays)
     nodes = tuple(_node(n, opset) for n in graph.node)

@@ -38,6 +38,7 @@ REFUSED = {
         "net (float[N,4] x) => (float[2] y) { y = Constant <value = float[2] {1.0, 2.0}> () }",
         "the output `y` does not depend on the inputs",
     ),
+    "nothing that comes out": ("net (float[N,4] x) => () { y = Relu(x) }", "the graph has no output"),
     "random numbers": (
         "net (float[N,4] x) => (float[N,4] y) { r = RandomNormal <shape = [1, 4]> ()  y = Add(x, r) }",
         "there is no form of `RandomNormal`",
