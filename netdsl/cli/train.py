@@ -49,6 +49,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--tensorboard", action="store_true", help="also write a TensorBoard log into the run directory"
     )
     parser.add_argument("--csv", action="store_true", help="also write the log as metrics.csv into the run directory")
+    parser.add_argument(
+        "--track", choices=("mlflow", "wandb"), default="", help="also log into MLflow or Weights & Biases"
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="print only the result")
 
 

@@ -67,7 +67,7 @@ def open_request(args: argparse.Namespace) -> Any:
     from netdsl.training.checkpoints.run_dir import check_free
     from netdsl.training.entry import Request
 
-    logs = {"tensorboard": args.tensorboard, "csv": args.csv}
+    logs = {"tensorboard": args.tensorboard, "csv": args.csv, "track": args.track}
     common = {"device": args.device, "onnx": not args.no_onnx, "quiet": args.quiet, **logs}
     if args.resume:
         return _resumed(args, common)

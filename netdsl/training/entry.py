@@ -86,6 +86,7 @@ class Request(Struct, frozen=True, eq=False, kw_only=True):
     quiet: bool = False
     tensorboard: bool = False
     csv: bool = False
+    track: str = ""
     callbacks: Callbacks | None = None
     data: DataSet | None = None
     own: Own | None = None
@@ -303,6 +304,10 @@ def _boards(request: Request, folder: Path, after: int) -> list[Callable[[str, d
         from netdsl.training.report.tensorboard import tensorboard
 
         found.append(tensorboard(folder, after))
+    if request.track:
+        from netdsl.training.report.trackers import tracker
+
+        found.append(tracker(request.track, folder, request.net.name, request.recipe))
     if request.csv:
         found.append(lambda what, numbers: write_csv_log(folder) if what == "saved" else None)
     return found

@@ -7,9 +7,13 @@ import io
 import json
 import mmap
 import re
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +23,7 @@ from paths import SPECS
 from PIL import Image
 
 from netdsl.cli.main import main
+from netdsl.inference.run_folder import read_log as log_of
 from netdsl.render.numbers import round_numbers
 from netdsl.training.kernels.memory import resident
 from netdsl.training.report.progress import Progress
@@ -268,3 +273,81 @@ def test_masks_of_a_net_that_loses_its_border(tmp_path: Path) -> None:
     more = ["--data", "clutter(8, 4)", "--set", "epochs=1", "--set", "batch=8", "-o", str(tmp_path / "run"), "-q"]
     assert main(["train", str(spec), *more, "--no-onnx"]) == 0
     assert "Worst masks" in (tmp_path / "run" / "report.html").read_text()
+
+
+# MLflow and Weights & Biases, of which a stand-in keeps what it is told.
+
+
+class Tracking:
+    """The part of MLflow and of Weights & Biases that is called."""
+
+    def __init__(self) -> None:
+        self.params: dict[str, str] = {}
+        self.numbers: list[tuple[str, float, int]] = []
+        self.begun: list[Any] = []
+
+    # MLflow
+    def MlflowClient(self) -> Tracking:  # noqa: N802 - as it is called there
+        return self
+
+    @contextmanager
+    def start_run(self, run_name: str) -> Iterator[Any]:
+        self.begun.append(run_name)
+        yield SimpleNamespace(info=SimpleNamespace(run_id="abc"))
+
+    def log_param(self, run: str, name: str, value: str) -> None:
+        assert run == "abc"
+        self.params[name] = value
+
+    def log_metric(self, run: str, name: str, value: float, step: int) -> None:
+        assert run == "abc"
+        self.numbers.append((name, value, step))
+
+    # Weights & Biases
+    def init(self, **given: Any) -> Any:
+        self.begun.append(given["id"])
+        self.params = given["config"]
+        return SimpleNamespace(id="abc", log=self.log)
+
+    def log(self, numbers: dict[str, float]) -> None:
+        self.numbers += [(k, v, int(numbers["step"])) for k, v in numbers.items() if k != "step"]
+
+
+@pytest.mark.parametrize("which", ["mlflow", "wandb"])
+def test_a_run_is_tracked_and_goes_on_in_the_same_one(
+    which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Tracking()
+    monkeypatch.setitem(sys.modules, which, kept)  # type: ignore[arg-type]
+    (tmp_path / "small.net").write_text(SPEC)
+    folder = tmp_path / "run"
+    assert main(["train", str(tmp_path / "small.net"), "--no-onnx", "-q", "-o", str(folder), "--track", which]) == 0
+    first = [line["step"] for line in log_of(folder) if line["kind"] == "evaluation"]
+    assert main(["train", "--resume", str(folder), "--no-onnx", "-q", "--set", "epochs=3", "--track", which]) == 0
+    evaluated = [line for line in log_of(folder) if line["kind"] == "evaluation"]
+    seen = [(value, step) for name, value, step in kept.numbers if name == "evaluation.top1"]
+    assert seen == [(line["top1"], line["step"]) for line in evaluated]
+    assert len(evaluated) > len(first)
+    assert kept.begun == (["run"] if which == "mlflow" else [None, "abc"])
+    assert kept.params["batch"] == "64"
+
+
+def test_what_a_tracker_raises_is_said_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run is kept up to its last checkpoint."""
+    kept = Tracking()
+    monkeypatch.setitem(sys.modules, "mlflow", kept)  # type: ignore[arg-type]
+    monkeypatch.setattr(kept, "log_metric", lambda *more, **named: 1 / 0)
+    (tmp_path / "small.net").write_text(SPEC)
+    assert main(["train", str(tmp_path / "small.net"), "-q", "-o", str(tmp_path / "run"), "--track", "mlflow"]) == 1
+    assert "`mlflow` failed: ZeroDivisionError: division by zero" in capsys.readouterr().err
+
+
+def test_a_tracker_that_is_missing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    (tmp_path / "small.net").write_text(SPEC)
+    assert main(["train", str(tmp_path / "small.net"), "-o", str(tmp_path / "run"), "--track", "mlflow"]) == 1
+    assert "`--track mlflow` needs the package mlflow\nhint: pip install mlflow" in capsys.readouterr().err
