@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netdsl.budget import Budget, Exhausted
-from netdsl.sizes.constraints import ASSUMED, IMPOSSIBLE, PROVED, Assumptions
+from netdsl.sizes.constraints import (
+    ASSUMED,
+    IMPOSSIBLE,
+    PROVED,
+    Assumptions,
+    AtLeast,
+    AtMost,
+    Relation,
+    Residues,
+    broken_by,
+)
 from netdsl.sizes.dims import Dim, evaluate, extreme, floordiv, symbol
 from netdsl.sizes.interval import ANY, interval
 
@@ -364,3 +374,81 @@ def test_the_least_size_leaves_residues_that_stay_apart() -> None:
         assert assumptions.at_least(H % prime, 1) == ASSUMED
     assert assumptions.at_least(H, 97) == ASSUMED
     assert "H >= 98" in summed(assumptions)
+
+
+# What is known of each of several names counts for all of them together.
+
+
+def test_least_sizes_bound_a_sum_of_names() -> None:
+    for minimum, verdict in ((13, PROVED), (14, ASSUMED)):
+        assumptions = Assumptions()
+        assert assumptions.at_least(W - H, 3) == ASSUMED
+        assert assumptions.at_least(H, 5) == ASSUMED
+        assert assumptions.at_least(H + W, minimum) == verdict
+
+
+def test_largest_sizes_bound_a_sum_of_names() -> None:
+    for minimum, verdict in ((10, PROVED), (11, ASSUMED)):
+        assumptions = Assumptions()
+        assert assumptions.at_least(H - W, 0) == ASSUMED
+        assert assumptions.at_least(5 - H, 0) == ASSUMED
+        assert assumptions.at_least(20 - H - W, minimum) == verdict
+
+
+@pytest.mark.parametrize(("left", "right"), [(3 * H, W), (W, 3 * H), (3 * H - W, 0), (W - 3 * H, 0), (-W, -3 * H)])
+def test_a_name_is_solved_for_on_either_side(left: Dim, right: Dim) -> None:
+    assumptions = Assumptions()
+    assert assumptions.equal(left, right) == ASSUMED
+    assert assumptions.equal(W // 3, H) == PROVED
+    assert assumptions.equal(W, 12) == ASSUMED
+    assert "H == 4" in summed(assumptions)
+
+
+@pytest.mark.parametrize(("op", "right"), [("==", 12), (">=", 5), (">", 4)])
+def test_a_condition_takes_the_place_of_the_same_fact(op: str, right: int) -> None:
+    """And of no other: `H*W == 12` is not `H*W >= 12`."""
+    assumptions = Assumptions()
+    assert assumptions.require(H * W, op, right, "", "as it is written") == ASSUMED
+    assert summed(assumptions) == ["as it is written"]
+    assert assumptions.at_least(H * W - 3 * W, 1) == ASSUMED
+    assert summed(assumptions) == ["H*W - 3*W >= 1", "as it is written"]
+
+
+def test_facts_are_told_apart_by_what_they_say() -> None:
+    def said(*steps: tuple[str, Dim, int]) -> list[str]:
+        assumptions = Assumptions()
+        for op, size, number in steps:
+            if op.startswith("require "):
+                assert assumptions.require(size, op[8:], number, "", "as it is written") == ASSUMED
+            else:
+                assert (assumptions.equal if op == "==" else assumptions.at_least)(size, number) == ASSUMED
+        return summed(assumptions)
+
+    assert said((">=", H * W, 12), ("require ==", H * W, 12)) == ["H*W >= 12", "as it is written"]
+    assert said(("require >=", H * W, 12), ("==", H * W, 12)) == ["H*W == 12", "as it is written"]
+    assert said(("==", H * W - 12, 0), ("require ==", H * W, 12)) == ["as it is written"]
+    assert said(("require ==", H * W, 12), ("==", H * W * W, 24)) == ["H*W*W == 24", "as it is written"]
+
+
+def test_a_name_that_stands_on_both_sides_is_not_solved_for() -> None:
+    assumptions = Assumptions()
+    assert assumptions.equal(W + W // 2, H) == ASSUMED
+    assert assumptions.equal(H - W, W // 2) == PROVED
+    assert assumptions.equal(W, 4) == ASSUMED
+    assert assumptions.equal(H, 6) == PROVED
+
+
+def test_residues_are_in_order() -> None:
+    assumptions = Assumptions()
+    assert assumptions.equal((H % 16 - 7) // 3, 0) == ASSUMED
+    assert summed(assumptions) == ["H % 16 in (7, 8, 9)"]
+
+
+def test_a_fixed_size_breaks_what_a_named_one_must_hold() -> None:
+    even, narrow = Residues("H", 2, (0,)), Relation(W, "<=", H)
+    assert broken_by({"H": 7}, frozenset("H"), [even], []) == even
+    assert broken_by({"H": 8}, frozenset("H"), [even], []) is None
+    # W stands for any size: at some the relation breaks, but for those at which the fixed net does not hold either.
+    assert broken_by({"H": 8}, frozenset("HW"), [even, narrow], []) == narrow
+    assert broken_by({"H": 8}, frozenset("HW"), [even, narrow], [AtMost("W", 8)]) is None
+    assert broken_by({"H": 8}, frozenset("HW"), [narrow], [AtLeast("W", 300)]) is None
