@@ -13,6 +13,24 @@ from netdsl.pipeline import Spec
 from netdsl.source import Source
 
 NETS = {
+    "kernels and dilations as arguments": """\
+block Wide(k, d) = conv(4, k, dilation=d) -> relu
+net Seen {
+  input x [4, 12, 11]
+  Wide(3, 1) -> Wide(5, 2) -> Wide(3, 2) -> Wide(5, 1)
+}
+""",
+    "layers that take turns": """\
+block Turn(c, biased) { residual { conv(c, 3, bias=biased) } }
+net Turns {
+  input x [4, 6, 5]
+  even: for i in range(4) { conv(4, 3, bias=(i % 2 == 0)) }
+  odd: for i in range(4) { conv(4, 3, bias=(i % 2 == 1)) }
+  blocks: for i in range(6) { Turn(4, i % 2 == 0) }
+  kernels: for i in range(4) { conv(4, 1 + 2 * (i % 2)) }
+  steps: for i in range(3) { conv(4, 3, dilation=1 + 2 * i) }
+}
+""",
     "a transformer with gated layers": """\
 block Geglu(d, hidden) {
   a, b = linear(2 * hidden) -> chunk(2, axis=-1)
