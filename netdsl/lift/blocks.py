@@ -11,9 +11,26 @@ from typing import Any
 
 from msgspec import Struct
 
-from netdsl.lift.loops import has_loop, is_closed, looped
+from netdsl.lift.loops import has_loop, looped, may_repeat
 from netdsl.lift.naming import block_name
-from netdsl.lift.term import Term, filled, items, labels, parts, seq, size, term
+from netdsl.lift.term import (
+    Beside,
+    Term,
+    WeightOf,
+    bound,
+    canonical,
+    filled,
+    free_of,
+    items,
+    labels,
+    parts,
+    said,
+    seq,
+    shared_name,
+    size,
+    term,
+    walk,
+)
 from netdsl.lift.unify import Name, Unified, unify
 from netdsl.lift.write import Block, Parameter
 from netdsl.sizes.dims import Size
@@ -25,6 +42,9 @@ LEAST = 4
 """The least size of a block's body: shorter ones say more where they are used."""
 
 MOST_ARGUMENTS = 8
+MOST_BESIDE = 2
+"""The most values that a block is given beside what flows."""
+
 OVERHEAD = 3
 """What a declaration costs beside its body."""
 
@@ -32,9 +52,10 @@ MOST_BLOCKS = 24
 
 
 class Place(Struct, frozen=True, eq=False):
-    """A run of statements in a sequence."""
+    """A run of statements in a sequence, with the names of its places. `beside`: the values that it reads."""
 
     statements: tuple[Term, ...]
+    beside: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[Term, ...]:
@@ -86,7 +107,7 @@ def _places(body: Term) -> Iterator[Place]:
         for stop in range(start + 1, min(start + LONGEST, len(statements)) + 1):
             run = statements[start:stop]
             if _may_be_block(run, statements[stop:]):
-                yield Place(run)
+                yield Place(*canonical(run))
     for statement in statements:
         for kid in statement.kids:
             yield from _places(kid if _is_one(statement) else seq(items(kid)[:-1]))
@@ -98,13 +119,27 @@ def _is_one(statement: Term) -> bool:
 
 
 def _may_be_block(run: Sequence[Term], after: Sequence[Term]) -> bool:
-    heads = {s.head for s in run}
-    if sum(map(size, run)) < LEAST or not heads.isdisjoint(("output", "label")) or any(map(has_loop, run)):
+    if sum(map(size, run)) < LEAST or any(s.head in ("output", "label", "share") or has_loop(s) for s in run):
         return False
-    alone = run[0] if len(run) == 1 else None
-    if alone is not None and (alone.head in ("for", "repeat", "let") or not alone.kids):
+    if run[0].head == "ref":
+        return False  # what it begins with may flow in
+    if len(run) == 1 and (run[0].head in ("for", "repeat", "let") or not run[0].kids):
         return False
-    return is_closed(run, after)
+    names = free_of(run)
+    return len(names) <= MOST_BESIDE and _binds_own(run, after) and (not names or names.isdisjoint(_layers(run)))
+
+
+def _binds_own(run: Sequence[Term], after: Sequence[Term]) -> bool:
+    """Whether nothing that statements bind is read after them."""
+    own = frozenset[str]().union(*map(bound, run))
+    return may_repeat(run) and (not own or own.isdisjoint(free_of(after)))
+
+
+def _layers(run: Sequence[Term]) -> set[str]:
+    """The shared layers that statements use: no values, that a block could be given."""
+    inside = [t for s in run for t in walk(s)]
+    tied = {v.name for t in inside for _, v in t.fields if isinstance(v, WeightOf)}
+    return tied | {name for t in inside if (name := shared_name(t))}
 
 
 def _candidate(places: list[Place]) -> Candidate | None:
@@ -115,6 +150,7 @@ def _candidate(places: list[Place]) -> Candidate | None:
     defaults = _defaults(unified)
     given = sum(1 + sum(v != d for v, d in zip(row, defaults, strict=True)) for row in unified.rows)
     length = size(seq(places[0].statements))
+    given += sum(len(p.beside) for p in places)
     saved = sum(size(seq(p.statements)) for p in places) - given - OVERHEAD - length - len(unified.names)
     gain = saved + _taste(places[0].statements)
     return Candidate(gain, tuple(places), unified, defaults) if saved > 0 else None
@@ -144,8 +180,16 @@ def _block(found: Candidate, taken: set[str]) -> Block:
     unified, statements = found.unified, found.places[0].statements
     values = iter(unified.values)
     body = seq(tuple(filled(parts(s)[0], values) for s in statements))
+    beside = besides(found.places[0])
+    body = said(body, beside, {*beside, *unified.names})
     pairs = sorted(zip(unified.names, found.defaults, strict=True), key=lambda p: p[1] is not None)
-    return Block(block_name(body, taken), tuple(Parameter(n, d) for n, d in pairs), body)
+    parameters = (*(Parameter(n) for n in beside), *(Parameter(n, d) for n, d in pairs))
+    return Block(block_name(body, taken), parameters, body)
+
+
+def besides(place: Place) -> tuple[str, ...]:
+    """What the values are called that a block is given."""
+    return tuple("other" if i == 0 else f"other{i + 1}" for i in range(len(place.beside)))
 
 
 def _replaced(body: Term, found: Candidate, block: Block) -> Term:
@@ -158,9 +202,9 @@ def _replaced(body: Term, found: Candidate, block: Block) -> Term:
         index = 0
         while index < len(statements):
             run = statements[index : index + len(key)]
-            row = Place(run).row if len(run) == len(key) and Place(run).key == key else None
-            if row in uses and _may_be_block(run, statements[index + len(key) :]):
-                made.append(term(f"use:{block.name}", tuple(zip(found.unified.names, uses[row], strict=True))))
+            row, beside = _same(run, key, statements[index + len(key) :])
+            if row in uses:
+                made.append(term(f"use:{block.name}", (*beside, *zip(found.unified.names, uses[row], strict=True))))
                 index += len(key)
             else:
                 made.append(inside(statements[index]))
@@ -172,6 +216,16 @@ def _replaced(body: Term, found: Candidate, block: Block) -> Term:
         return statement if kids == statement.kids else term(statement.head, statement.fields, kids)
 
     return change(body)
+
+
+def _same(run: tuple[Term, ...], key: tuple[Term, ...], after: Sequence[Term]) -> tuple[Any, Any]:
+    """The numbers of a run, and the values that it is given, if it is a use of a block; None otherwise."""
+    if len(run) != len(key) or not _may_be_block(run, after):
+        return None, ()
+    place = Place(*canonical(run))
+    if place.key != key:
+        return None, ()
+    return place.row, tuple((n, Beside(v)) for n, v in zip(besides(place), place.beside, strict=True))
 
 
 def _ordered(blocks: Sequence[Block]) -> list[Block]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
-from netdsl.lift.term import Term, bound, filled, free_of, labels, parts, seq, size, term
+from netdsl.lift.term import Term, filled, labels, parts, seq, size, term
 from netdsl.lift.unify import unify
 
 LONGEST = 24
@@ -40,12 +40,6 @@ def _rolled(runs: Runs, statements: list[Term]) -> list[Term]:
             return statements
         _, start, stop, made = best
         statements = [*statements[:start], made, *statements[stop:]]
-
-
-def is_closed(run: Sequence[Term], after: Sequence[Term]) -> bool:
-    """Whether statements neither read names of before nor bind some that are read afterwards."""
-    names = frozenset[str]().union(*map(bound, run))
-    return not free_of(run) and names.isdisjoint(free_of(after)) and may_repeat(run)
 
 
 def may_repeat(run: Sequence[Term]) -> bool:

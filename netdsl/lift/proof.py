@@ -70,6 +70,8 @@ def _compared(file: ModelProto, given: Session, made: Session, program: Program,
     fed = dict(_inputs(given, program, at))
     own = {n: x.astype(dtype) for (n, (_, dtype)), x in zip(made.inputs.items(), fed.values(), strict=True)}
     expected, found = _ran(given, fed, "the file", at), _ran(made, own, "the lifted file", at)
+    if not all(np.isfinite(y).all() for y in expected):
+        raise LiftError(f"an output of the file is not finite at {at}: no proof")
     difference, limit = _difference(expected, found), gate
     if difference > gate:
         plain = _session(file, "the file", optimised=False)

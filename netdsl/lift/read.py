@@ -58,8 +58,7 @@ class File(Struct, frozen=True, eq=False):
 
 def file_of(model: ModelProto) -> File:
     """Read an ONNX model. Raises LiftError."""
-    if model.functions:
-        model = inliner.inline_local_functions(model)
+    model = _without_functions(model)
     opset = next((i.version for i in model.opset_import if i.domain in DOMAINS), 0)
     if opset not in OPSETS:
         raise LiftError(f"opset {opset} is not one of {OPSETS[0]} to {OPSETS[-1]}")
@@ -71,7 +70,27 @@ def file_of(model: ModelProto) -> File:
     arrays = {t.name: _array(t) for t in graph.initializer}
     inputs = tuple(_input(v) for v in graph.input if v.name not in arrays)
     nodes = tuple(_node(n, opset) for n in graph.node)
-    return File(nodes, arrays, inputs, tuple(v.name for v in graph.output), opset)
+    return File(nodes, arrays, inputs, _outputs(graph), opset)
+
+
+def _without_functions(model: ModelProto) -> ModelProto:
+    """The model with its functions written out where they are called."""
+    if not model.functions:
+        return model
+    try:
+        return inliner.inline_local_functions(model)
+    except Exception as error:  # onnx raises whatever its checker meets
+        raise LiftError(f"its functions cannot be written out: {str(error).splitlines()[0]}") from None
+
+
+def _outputs(graph: onnx.GraphProto) -> tuple[str, ...]:
+    names = tuple(v.name for v in graph.output)
+    if not names:
+        raise LiftError("it has no outputs")
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice is not None:
+        raise LiftError(f"it has several outputs `{twice}`")
+    return names
 
 
 def _array(tensor: onnx.TensorProto) -> Any:
@@ -79,6 +98,10 @@ def _array(tensor: onnx.TensorProto) -> Any:
         array = numpy_helper.to_array(tensor)
     except Exception as error:  # onnx raises whatever its decoder meets
         raise LiftError(f"the weight `{tensor.name}` cannot be read: {error}") from None
+    if array.dtype.kind not in "fiubV":
+        raise LiftError(f"the weight `{tensor.name}` is of {array.dtype}")
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise LiftError(f"the weight `{tensor.name}` holds values that are no numbers (NaN)")
     return array.astype("float32") if array.dtype.name in ("float16", "bfloat16") else array
 
 

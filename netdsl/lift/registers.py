@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from netdsl.lift.loops import looped
 from netdsl.lift.names import free as free_name
-from netdsl.lift.term import IT, Term, bound, free, items, seq, size, term, walk
+from netdsl.lift.term import IT, Term, bound, free, items, renamed, seq, size, term, walk
 
 MOST = 2000
 """The most statements that are looked at."""
@@ -91,7 +91,7 @@ def _renamed(statements: list[Term], taken: set[str]) -> list[Term]:
     until: dict[str, int] = {}
     found: list[Term] = []
     for index, statement in enumerate(statements):
-        made = _with_names(statement, names)
+        made = renamed(statement, names)
         own = tuple(bound(statement))
         if statement.head == "let" and len(own) == 1:
             over = [n for n, end in until.items() if end <= index]
@@ -113,18 +113,3 @@ def _last_reads(statements: Sequence[Term]) -> list[int]:
                 found[binds[name]] = index
         binds.update(dict.fromkeys(bound(statement), index))
     return found
-
-
-def _with_names(found: Term, names: Mapping[str, str]) -> Term:
-    """A term that reads values by other names."""
-    if not names or free(found).isdisjoint(names):
-        return found
-    if found.head == "ref":
-        return term("ref", (("name", names[found.fields[0][1]]),))
-    if found.head != "seq":
-        return term(found.head, found.fields, tuple(_with_names(k, names) for k in found.kids))
-    made: list[Term] = []
-    for kid in found.kids:
-        made.append(_with_names(kid, names))
-        names = {old: new for old, new in names.items() if old not in bound(kid)}
-    return term("seq", (), tuple(made))

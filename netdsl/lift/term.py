@@ -10,11 +10,12 @@ value), `residual` (inside: shortcut, branch), `repeat`, `for`, `use:BLOCK` (fie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
+from netdsl.lift.names import free as spare
 from netdsl.ops import REGISTRY
 from netdsl.ops.base import Op
 
@@ -24,10 +25,11 @@ Fields = tuple[tuple[str, Any], ...]
 class Term:
     """An interned term: compared and hashed by identity."""
 
-    __slots__ = ("fields", "head", "kids", "parts", "size")
+    __slots__ = ("fields", "free", "head", "kids", "parts", "size")
 
     def __init__(self, head: str, fields: Fields, kids: tuple[Term, ...]) -> None:
         self.head, self.fields, self.kids = head, fields, kids
+        self.free: frozenset[str] | None = None
         self.parts: tuple[Term, tuple[Any, ...]] | None = None
         self.size = 0
         """How long it is to write; 0 until it is asked for."""
@@ -51,6 +53,7 @@ IT = term("it")
 def forget() -> None:
     """Drop all terms: those of one net are of no use to the next."""
     _TERMS.clear()
+    _CANONICAL.clear()
     _TERMS["it", (), ()] = IT
 
 
@@ -95,7 +98,7 @@ def _opened(value: Any) -> tuple[Any, list[Any]]:
     if isinstance(value, tuple):
         inner = [_opened(v) for v in value]
         return tuple(s for s, _ in inner), [v for _, vs in inner for v in vs]
-    if isinstance(value, str | WeightOf):
+    if isinstance(value, str | WeightOf | Beside):
         return value, []
     return HOLE, [value]
 
@@ -130,6 +133,15 @@ class WeightOf(Struct, frozen=True):
         return f"{self.name}.weight"
 
 
+class Beside(Struct, frozen=True):
+    """A value that a block is given beside what flows, as an argument."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
 def shared_name(found: Term) -> str:
     """The name of the shared layer that a term is a use of, or nothing."""
     return found.head[7:] if found.head.startswith("shared:") else ""
@@ -137,12 +149,100 @@ def shared_name(found: Term) -> str:
 
 def free(found: Term) -> frozenset[str]:
     """The names that a term reads and does not bind."""
+    if found.free is None:
+        found.free = _free(found)
+    return found.free
+
+
+def _free(found: Term) -> frozenset[str]:
     if found.head == "ref":
         return frozenset((found.fields[0][1],))
     if found.head == "seq":
         return free_of(found.kids)
-    own = {str(v.name) for _, v in found.fields if isinstance(v, WeightOf)} | {shared_name(found)} - {""}
+    own = {v.name for _, v in found.fields if isinstance(v, WeightOf | Beside)} | {shared_name(found)} - {""}
     return frozenset(own).union(*map(free, found.kids))
+
+
+def renamed(found: Term, names: Mapping[str, str]) -> Term:
+    """A term that reads values by other names."""
+    if not names or free(found).isdisjoint(names):
+        return found
+    if found.head == "ref":
+        return term("ref", (("name", names[found.fields[0][1]]),))
+    if found.head != "seq":
+        fields = tuple((n, Beside(names.get(v.name, v.name)) if isinstance(v, Beside) else v) for n, v in found.fields)
+        return term(found.head, fields, tuple(renamed(k, names) for k in found.kids))
+    made: list[Term] = []
+    for kid in found.kids:
+        made.append(renamed(kid, names))
+        names = {old: new for old, new in names.items() if old not in bound(kid)}
+    return term("seq", (), tuple(made))
+
+
+def canonical(run: Sequence[Term]) -> tuple[tuple[Term, ...], tuple[str, ...]]:
+    """Statements whose names are those of their places, and the names that they read and do not bind, in order."""
+    key = tuple(run)
+    if key not in _CANONICAL:
+        whole = free_of(key)
+        outer = dict.fromkeys(n for s in key for n in _read(s) if n in whole) if whole else {}
+        names = {name: f"{BESIDE}{i}" for i, name in enumerate(outer)}
+        _CANONICAL[key] = tuple(_canonical(key, names, [0])), tuple(outer)
+    return _CANONICAL[key]
+
+
+_CANONICAL: dict[tuple[Term, ...], tuple[tuple[Term, ...], tuple[str, ...]]] = {}
+
+
+BESIDE, OWN = "beside ", "own "
+"""How names are called by their place: no name has a blank in it."""
+
+
+def _read(found: Term) -> Iterator[str]:
+    """The names that a term mentions, in the order of its text."""
+    if found.head == "ref":
+        yield found.fields[0][1]
+    yield from (v.name for _, v in found.fields if isinstance(v, Beside))
+    for kid in found.kids:
+        yield from _read(kid)
+
+
+def _canonical(run: Iterable[Term], names: dict[str, str], count: list[int]) -> Iterator[Term]:
+    """Statements by the names of their places; `count`: how many names were bound so far."""
+    for found in run:
+        made = _canonical_one(found, names, count)
+        for name in found.fields[0][1] if found.head == "let" and made.head == "let" else ():
+            names[name] = name if name == "_" else f"{OWN}{count[0]}"
+            count[0] += 1
+        own = tuple(names.get(n, n) for n in found.fields[0][1]) if found.head == "let" else ()
+        yield term("let", (("names", own),), made.kids) if own else made
+
+
+def _canonical_one(found: Term, names: dict[str, str], count: list[int]) -> Term:
+    if found.head == "ref":
+        name = found.fields[0][1]
+        return term("ref", (("name", names.get(name, name)),))
+    if found.head == "seq":
+        return seq(tuple(_canonical(found.kids, dict(names), count)))
+    fields = tuple((n, Beside(names.get(v.name, v.name)) if isinstance(v, Beside) else v) for n, v in found.fields)
+    return term(found.head, fields, tuple(_canonical_one(k, names, count) for k in found.kids))
+
+
+def said(found: Term, beside: Sequence[str], taken: set[str]) -> Term:
+    """A term of canonical names with names that can be written."""
+    names = {f"{BESIDE}{i}": name for i, name in enumerate(beside)}
+    own = sorted({n for t in walk(found) for n in bound(t) if n.startswith(OWN)}, key=lambda n: int(n[len(OWN) :]))
+    for name in own:
+        names[name] = spare("x", taken | set(names.values()))
+    return _said(found, names)
+
+
+def _said(found: Term, names: Mapping[str, str]) -> Term:
+    fields: list[tuple[str, Any]] = []
+    for name, value in found.fields:
+        if found.head in ("ref", "let"):
+            value = tuple(names.get(v, v) for v in value) if isinstance(value, tuple) else names.get(value, value)
+        fields.append((name, Beside(names.get(value.name, value.name)) if isinstance(value, Beside) else value))
+    return term(found.head, tuple(fields), tuple(_said(k, names) for k in found.kids))
 
 
 def free_of(statements: Iterable[Term]) -> frozenset[str]:

@@ -32,12 +32,12 @@ FORMS: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {
     "a decoder with states": ("seq2seq", None, {}, ("lstm",)),
     "means of messages": (
         "graphsage", "GraphSAGE", {"features": 6, "hidden": 5, "classes": 3},
-        ("scatter(size=N, reduce=mean, index = part2 -> squeeze(axis=0))",),
+        ("reduce=mean, index = x2 -> squeeze(axis=0))", "nodes -> Block(edges, 5, N) -> relu"),
     ),
     "sums of messages": ("gcn", "GCN_Edges", {"features": 6, "hidden": 5, "classes": 3}, ("scatter(size=N, index=",)),
     "weighted messages": (
         "gat", "GAT_Edges", {"features": 6, "heads": 2, "dim": 3, "classes": 4},
-        ("propagate(source=", "scatter(size=N, reduce=max, index="),
+        ("propagate(source=", "reduce=max, index="),
     ),
     "volumes, and the middle of them": ("unet3d", "UNet3D", {"width": 4, "depth": 2}, ("crop(like=x)",)),
     "shifted windows": (
@@ -67,6 +67,19 @@ def test_steps_that_hand_on_several_values_are_a_loop() -> None:
     found = lift_model(exported("wavenet", "WaveNet", width=8, skip=12, stacks=1, depth=10, levels=10))
     assert "for padding in [2**i for i in range(1, 8)] {" in found.text, found.text
     assert len(found.text.splitlines()) <= 22
+
+
+def test_blocks_that_are_given_values() -> None:
+    """What is written twice and reads a value of before is a block that is given the value."""
+    step = "a{0} = MatMul(h{0}, w{0})  b{0} = Tanh(a{0})  c{0} = Mul(b{0}, g)  d{0} = MatMul(c{0}, u{0})  "
+    step += "e{0} = Add(d{0}, g)  h{1} = Relu(e{0})  "
+    weights = ", ".join(f"float[{n},{n}] {k}{i} = {{}}" for i, n in ((0, 6), (1, 6)) for k in "wu")
+    found = lifted(
+        f"(float[N,6] h0, float[N,6] z) => (float[N,6] y) <{weights}> {{ g = Sigmoid(z)  {step.format(0, 1)}"
+        f"r = Neg(h1)  h1b = Abs(r)  {step.format(1, 2).replace('h1,', 'h1b,')} y = Neg(h2) }}"
+    )
+    assert found.count("linear(6, bias=false)") == 2, found
+    assert "(other) = linear(6, bias=false) -> tanh" in found, found
 
 
 def test_adaptive_pools_of_an_image_of_any_size() -> None:

@@ -43,6 +43,36 @@ REFUSED = {
         "net (float[N,4] x) => (float[N,4] y) { r = RandomNormal <shape = [1, 4]> ()  y = Add(x, r) }",
         "there is no form of `RandomNormal`",
     ),
+    "outputs that grow without end": (
+        "net (float[N,4] x) => (float[N,4] y) { a = Exp(x)  b = Exp(a)  c = Exp(b)  d = Exp(c)  y = Exp(d) }",
+        "an output of the file is not finite",
+    ),
+    "a cycle": (
+        "net (float[N,4] x) => (float[N,4] y) { a = Add(x, b)  b = Relu(a)  y = Relu(b) }",
+        "`a (Add)`: it reads `b`, which nothing before it computes",
+    ),
+    "one name for two values": (
+        "net (float[N,4] x) => (float[N,4] y) { a = Relu(x)  a = Neg(x)  y = Relu(a) }",
+        "onnxruntime refuses the file",
+    ),
+    "an output twice": (
+        "net (float[N,4] x) => (float[N,4] y, float[N,4] y) { y = Relu(x) }",
+        "it has several outputs `y`",
+    ),
+    "other numbers inside": (
+        "net (float[N,4] x) => (float[N,4] y) { a = Cast <to = 11> (x)  b = Neg(a)  y = Cast <to = 1> (b) }",
+        "`a (Cast)`: it converts to a type that specs do not compute with",
+    ),
+    "samples that pick from each other": (
+        "net (float[N,4] x, int64[N,4] i) => (float[N,4] y) { y = GatherElements <axis = 0> (x, i) }",
+        "`y (GatherElements)`: it picks values by numbers of their own",
+    ),
+    "rows that are put over each other": (
+        """net (float[N,5,4] x, int64[N,5] i) => (float[N,5,4] y) {
+        a = Constant <value = int64[1] {2}> ()  b = Unsqueeze(i, a)  s = Shape(x)  j = Expand(b, s)
+        y = ScatterElements <axis = 1> (x, j, x) }""",
+        "`y (ScatterElements)`: rows that are collected with `none`",
+    ),
     "a bomb": (
         """net (float[N,4] x) => (float[N,4] y) {
         s = Constant <value = int64[3] {100000, 100000, 100000}> ()
@@ -128,6 +158,24 @@ def test_damaged_graphs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         path = tmp_path / "model.onnx"
         path.write_bytes(model.SerializeToString())
         assert main(["lift", str(path)]) in (0, 1), capsys.readouterr().err
+
+
+def test_no_outputs_and_functions_of_themselves() -> None:
+    model = written("net (float[N,4] x) => (float[N,4] y) { y = Relu(x) }")
+    del model.graph.output[:]
+    with pytest.raises(LiftError, match="it has no outputs"):
+        lift_model(model)
+    text = """net (float[N,4] x) => (float[N,4] y) { y = d.F(x) }
+    <domain: "d", opset_import: ["" : 18, "d" : 1]> F (p) => (q) { q = d.F(p) }"""
+    with pytest.raises(LiftError, match="its functions cannot be written out: "):
+        lift_model(written(text, HEAD.replace("]>", ', "d" : 1]>')))
+
+
+def test_weights_that_are_no_numbers() -> None:
+    model = written("net (float[N,4] x) => (float[N,3] y) <float[4,3] w = {}> { y = MatMul(x, w) }")
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.full((4, 3), np.nan, "float32"), "w"))
+    with pytest.raises(LiftError, match="the weight `w` holds values that are no numbers"):
+        lift_model(model)
 
 
 def test_branches_that_share_without_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,10 +25,11 @@ ALL = {**{n: (make, (x,)) for n, (make, x) in NETS.items()}, **MORE, **ODD}
 FEWER = {
     ("deeplab", False): 8, ("deeplab", True): 8, ("dcgan_generator", True): 16, ("pointnet", False): 24,
     ("pointnet", True): 48, ("gpt", False): 80, ("gpt", True): 80, ("transformer", True): 32,
-    ("vit_torchvision", True): 48,
+    ("vit_torchvision", True): 48, ("sequence", True): 24, ("tied", True): -120,
 }  # fmt: skip
 """Parameters that are not in a file: of norms folded into a layer with a bias, biases of zeros, positions beyond the
-exported length."""
+exported length; equal small arrays, which the newer exporter stores once. A
+weight that it turns is stored apart: there are more."""
 
 QUICK = ("resnet", "shufflenet", "vit_timm", "fpn")
 CASES = [pytest.param(n, d, marks=() if n in QUICK and not d else pytest.mark.slow) for n in ALL for d in (False, True)]
@@ -62,4 +63,4 @@ def test_exported_by_torch(name: str, dynamo: bool) -> None:
     assert distance(expected, [*ours.run(fed).values()]) < 1e-5
     fewer = FEWER.get((name, dynamo), 0)
     assert totals(found.net.checked.main).params == sum(p.numel() for p in net.parameters()) - fewer
-    assert len(found.text.splitlines()) <= 26
+    assert len(found.text.splitlines()) <= (36 if name in ODD else 26)

@@ -171,7 +171,7 @@ class Scales(nn.Module):
         self.coarse = nn.ModuleList(conv_bn(16, 16) for _ in range(2))
         self.up = nn.ModuleList(nn.Conv2d(16, 8, 1) for _ in range(2))
         self.across = nn.ModuleList(nn.Conv2d(8, 16, 3, 2, 1) for _ in range(2))
-        self.mask, self.kind = nn.Conv2d(8, 2, 1), nn.Linear(16 * 14, 5)
+        self.mask, self.kind = nn.Conv2d(8, 2, 1), nn.Linear(16 * 21, 5)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         fine = self.stem(x)
@@ -180,7 +180,7 @@ class Scales(nn.Module):
             a, b = f(fine), c(coarse)
             fine = F.relu(a + F.interpolate(up(b), scale_factor=2, mode="bilinear", align_corners=False))
             coarse = F.relu(b + to(a))
-        pooled = [F.adaptive_avg_pool2d(coarse, n).flatten(1) for n in (1, 2, 3)]
+        pooled = [F.adaptive_avg_pool2d(coarse, n).flatten(1) for n in (1, 2, 4)]
         mask = F.interpolate(self.mask(fine), scale_factor=2, mode="nearest")
         return mask, self.kind(torch.cat(pooled, 1))
 
