@@ -188,7 +188,7 @@ def _block(found: Candidate, taken: set[str]) -> Block:
 
 
 def besides(place: Place) -> tuple[str, ...]:
-    """What the values are called that a block is given."""
+    """Name the values that a block is given."""
     return tuple("other" if i == 0 else f"other{i + 1}" for i in range(len(place.beside)))
 
 

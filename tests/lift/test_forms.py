@@ -82,6 +82,18 @@ def test_blocks_that_are_given_values() -> None:
     assert "(other) = linear(6, bias=false) -> tanh" in found, found
 
 
+NORM = """(float[N,3,4,4] x) => (float[N,3,4,4] y) <float[3] m = {}, float[3] b = {}> {
+    o = Constant <value = float[3] {1.0, 1.0, 1.0}> ()  z = Constant <value = float[3] {0.0, 0.0, 0.0}> ()
+    v = Constant <value = float[3] {1.5, 2.0, 0.5}> ()  n = BatchNormalization(x, o, z, m, v)
+    i = Constant <value = int64[2] {1, 2}> ()  c = Unsqueeze(b, i)  y = OP(n, c) }"""
+
+
+def test_norms_without_weights() -> None:
+    """Ones and zeros that are there because the operator wants some are no weights; a gain after them is one."""
+    assert "bn(affine=false) -> it + param((3,))" in lifted(NORM.replace("OP", "Add"))
+    assert "affine" not in lifted(NORM.replace("OP", "Mul"))
+
+
 def test_adaptive_pools_of_an_image_of_any_size() -> None:
     """The windows of each axis are computed from its size in the graph."""
     text = """net Pools {

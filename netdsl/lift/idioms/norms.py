@@ -118,6 +118,9 @@ def _scaled_batchnorm(net: Net, call: Call) -> list[Call] | None:
     norm = net.source(x, "bn")
     if norm is None or not net.is_single(x):
         return None
+    op: Any = norm.op
+    if call.kind == "add" and not op.affine:
+        return None  # a shift without a gain: the norm has both or none
     learnt = call.weights["gamma"] if call.kind == "scale" else _learnt(net, others[0])
     if learnt is None or learnt.size != x.type.shape[0] or (others and others[0].type.rank != 1):
         return None
@@ -126,7 +129,7 @@ def _scaled_batchnorm(net: Net, call: Call) -> list[Call] | None:
         weights["weight"], weights["bias"] = weights["weight"] * learnt, weights["bias"] * learnt
     else:
         weights["bias"] = weights["bias"] + learnt
-    return [replace(norm, weights=weights)]
+    return [replace(norm, op=replace(op, affine=True), weights=weights)]
 
 
 LENGTH = ("reduce_l2", ("x",), lambda op: bool(op.keepdims), "length")
