@@ -450,6 +450,11 @@ def test_labels_of_nodes_that_are_none_are_said(tmp_path: Path, labels: Any, sai
         data_of(tmp_path / "g.npz", more=", test=0.5")
 
 
+def test_a_loss_that_is_none_of_classes_of_nodes_is_refused(nodes_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(netdsl.TrainingError, match=r"cannot compare with the targets of .*: classes of nodes"):
+        train_nodes(nodes_file, tmp_path / "run", loss="bce")
+
+
 def test_a_net_over_graphs_does_not_fit_classes_of_nodes(nodes_file: Path, file: Path, tmp_path: Path) -> None:
     with pytest.raises(netdsl.TrainingError, match=r"asks for the class of each node"):
         netdsl.load("gin", features=1).train(data=f'graphs("{nodes_file}")', folder=tmp_path / "a", quiet=True)

@@ -98,6 +98,9 @@ def check_recipe(recipe: Recipe, data: DataSet) -> None:
 
 
 def _check_weights(recipe: Recipe, data: DataSet) -> None:
+    if data.task == "nodes" and not isinstance(recipe.loss, CrossEntropy):
+        message = f"`{component_name(recipe.loss)}` cannot compare with the targets of `{data.name}`: classes of nodes"
+        raise DataError("unfit-loss", message, "use `loss = cross_entropy`")
     given = recipe.loss.class_weights
     if given and data.classes and len(given) != len(data.classes):
         path = f"loss.{recipe.loss.balances}"
