@@ -58,6 +58,9 @@ _QUOTED_WORD = re.compile(r"`([A-Za-z_]\w*)`")
 OF_NAMES = ("duplicate-name", "endless-recursion")
 """Mistakes of what a name stands for: another spelling of it only hides them."""
 
+INSTEAD = ("use `", "did you mean")
+"""How a hint begins that names what belongs in the place of the marked words."""
+
 GUESSES = ("did you mean", "an argument is declared by")
 """How hints begin that only guess: where a fix says something else, they are wrong."""
 
@@ -196,9 +199,11 @@ def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
 
 
 def _told(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
-    """The candidates that the hints quote."""
+    """The candidates that the hints quote. Of a warning, only what to use in the place of the marked words: other hints
+    tell what could be done elsewhere."""
     assert mistake.at is not None
-    for hint in mistake.hints:
+    is_warning = mistake.severity == "warning"
+    for hint in [h for h in mistake.hints if not is_warning or h.message.startswith(INSTEAD)]:
         changes = quoted(text, mistake.at.span.start, mistake.at.span.end, hint.message)
         yield from ((hint.message, c, not _has_two_readings(hint.message)) for c in changes)
 

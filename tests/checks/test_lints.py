@@ -11,6 +11,7 @@ from paths import ROOT
 from netdsl.checks.lint.rules import COSTS, FILE_RULES, RECIPE_RULES
 from netdsl.diagnostics.codes import TABLE
 from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.fixes.suggest import suggest
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
 from netdsl.source import Source
@@ -18,6 +19,9 @@ from netdsl.source import Source
 EXAMPLES = {p.stem: p for p in sorted((ROOT / "tests/checks/lints").glob("*.net"))}
 RULES = FILE_RULES | COSTS | RECIPE_RULES
 MARK = re.compile(r"^# (INVALID|VALID): (.*)\n", re.MULTILINE)
+
+
+NAMES = re.compile(r"^(?:net|block) (\w+)", re.MULTILINE)
 
 
 def examples(kind: str) -> list[tuple[str, str, str]]:
@@ -73,3 +77,23 @@ def test_nothing_in_the_zoo_is_warned_of(path: Path) -> None:
     """What a paper really did is allowed in its spec, with the reason."""
     found = Spec(load_source(path), read_import).diagnostics
     assert not found, [(d.code, d.message) for d in found]
+
+
+def suggested(text: str) -> tuple[Diagnostic, ...]:
+    return suggest(Source(text, "example.net"), check(text), lambda other: check(other.text))
+
+
+@pytest.mark.parametrize(("code", "title", "text"), examples("INVALID"), ids=lambda v: v[:40].replace("\n", " "))
+def test_a_fix_takes_the_warning_away_and_renames_nothing(code: str, title: str, text: str) -> None:
+    """A hint that tells what to add elsewhere is no fix: `relu` in the place of the name of a deep net of tanh."""
+    for found in suggested(text):
+        if any(hint.edits for hint in found.hints):
+            after = fixed(text, found)
+            assert code not in {d.code for d in check(after)}, after
+            assert NAMES.findall(after) == NAMES.findall(text)
+
+
+def test_dropout_is_not_replaced_by_a_norm() -> None:
+    body = "input image [3, 8, 8]\n  conv(4, 3) -> relu -> dropout(0.2) -> bn -> gap"
+    (found,) = suggested(f"net N {{\n  {body}\n}}\n")
+    assert (found.code, [h.edits for h in found.hints]) == ("dropout-before-norm", [()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -560,7 +561,7 @@ def test_workers_look_where_the_plug_in_was_found(tmp_path: Path, monkeypatch: p
     )
     plugins.load(name, "..")
     spec = tmp_path / "e.net"
-    spec.write_text(SMALL.replace("own_loss", "project_loss"))
+    spec.write_text(re.sub(r"  init = .*\n", "", SMALL.replace("own_loss", "project_loss")))
     job = job_in(spec)
     assert (name, str(tmp_path)) in job.plugins
     plugins.unload(name)
