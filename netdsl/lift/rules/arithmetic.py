@@ -38,7 +38,20 @@ def _binary(builder: Builder, node: Node) -> None:
         if op is Op:
             raise builder.refused("a power of one value by another has no form")
         a, b = builder.met(a, b) if a.is_bare else a, builder.met(b, a) if b.is_bare or not a.is_bare else b
+        if sign in "+-":
+            a, b = _widened(builder, a, b), _widened(builder, b, a)
         builder.apply(op(), a, b)
+
+
+def _widened(builder: Builder, x: Laid, like: Laid) -> Laid:
+    """A value of one feature that is added to many: that it is meant for all is said."""
+    shape = x.type.shape
+    if not shape or x.type.rank != like.type.rank:
+        return x
+    at = feature_axis(like.type)
+    if shape[at] != 1 or like.type.shape[at] == 1:
+        return x
+    return x.on(builder.call(Expand((*shape[:at], like.type.shape[at], *shape[at + 1 :])), x)[0])
 
 
 def _many(builder: Builder, node: Node, op: type[Op]) -> None:
