@@ -48,6 +48,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tensorboard", action="store_true", help="also write a TensorBoard log into the run directory"
     )
+    parser.add_argument(
+        "--probe", action="store_true", help="also look at updates and dead units while training (in the report)"
+    )
     parser.add_argument("--csv", action="store_true", help="also write the log as metrics.csv into the run directory")
     parser.add_argument(
         "--track", choices=("mlflow", "wandb"), default="", help="also log into MLflow or Weights & Biases"

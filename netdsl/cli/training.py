@@ -68,7 +68,11 @@ def open_request(args: argparse.Namespace) -> Any:
     from netdsl.training.entry import Request
 
     logs = {"tensorboard": args.tensorboard, "csv": args.csv, "track": args.track}
-    common = {"device": args.device, "onnx": not args.no_onnx, "quiet": args.quiet, **logs}
+    common: dict[str, Any] = {"device": args.device, "onnx": not args.no_onnx, "quiet": args.quiet, **logs}
+    if args.probe:
+        from netdsl.probe.during import during
+
+        common["watchers"] = (during,)
     if args.resume:
         return _resumed(args, common)
     net, recipe = open_recipe(args)

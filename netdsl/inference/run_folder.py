@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from netdsl.recipe.stored import current, current_recipe
 
 CHECKPOINT, WEIGHTS, ONNX, SOURCE = "checkpoint.safetensors", "model.safetensors", "model.onnx", "model.py"
 LOG, SPEC, RECIPE, ABOUT = "metrics.jsonl", "spec.net", "recipe.json", "run.json"
+SIGNALS = "signals.jsonl"
+"""The signals of a run that `train --probe` has looked at, a line for each look."""
 
 
 class About(Struct, frozen=True, kw_only=True):
@@ -84,6 +87,23 @@ def _read(path: Path) -> dict[str, Any]:
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """The lines of a run's log that are whole, in order."""
     return [found for line in lines_of(folder / LOG) if (found := entry_of(line)) is not None]
+
+
+class Look(Struct, frozen=True):
+    """A look at a step: by how much of its size it changed each weight, and the share of dead units of each ReLU."""
+
+    step: int
+    updates: dict[str, float]
+    dead: dict[str, float]
+
+
+def read_signals(folder: Path) -> list[Look]:
+    """The looks at a run that was probed while it trained, in order; empty for one that was not."""
+    found = []
+    for line in lines_of(folder / SIGNALS):
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            found.append(msgspec.json.decode(line, type=Look))
+    return found
 
 
 def entry_of(line: bytes) -> dict[str, Any] | None:

@@ -67,9 +67,13 @@ SMALL = 500_000_000
 """Multiply-accumulates of a step's forward pass below which one thread is enough."""
 
 
+Watcher = Callable[[Prepared, Trainer, Path], Callable[[str, dict[str, Any]], None]]
+"""Made for a run that begins: hears of its steps, evaluations and checkpoints."""
+
+
 class Request(Struct, frozen=True, eq=False, kw_only=True):
     """The net and recipe to train, the run directory, and the outputs to leave out. `folder` None: the next free one
-    under `runs`.
+    under `runs`. `watchers`: what hears of every step, beside progress and log.
 
     `checkpoint`: one of the kept, where a run does not resume from the newest; `before`: the recipe that it had so far.
     """
@@ -87,6 +91,7 @@ class Request(Struct, frozen=True, eq=False, kw_only=True):
     tensorboard: bool = False
     csv: bool = False
     track: str = ""
+    watchers: tuple[Watcher, ...] = ()
     callbacks: Callbacks | None = None
     data: DataSet | None = None
     own: Own | None = None
@@ -161,7 +166,7 @@ def _trained(request: Request, prepared: Prepared, folder: Path, ranks: ProcessG
     elif ranks.first:
         begin_folder(folder, prepared, about)
     _introduce(prepared, loop, notes, _silent if request.quiet else say)
-    _run(request, loop, folder, say)
+    _run(request, prepared, loop, folder, say)
     if loop.interrupted:
         say(f"stopped at step {loop.state.step}; continue with: netdsl train --resume {folder}")
         return INTERRUPTED
@@ -233,13 +238,15 @@ def _introduce(prepared: Prepared, loop: Trainer, notes: list[str], say: Show) -
     say(f"recipe {prepared.recipe.name}: {loop.total:,} steps of {prepared.recipe.batch}; into {into}")
 
 
-def _run(request: Request, loop: Trainer, folder: Path, say: Show) -> None:
+def _run(request: Request, prepared: Prepared, loop: Trainer, folder: Path, say: Show) -> None:
     first = loop.ranks.first
     progress = _progress(request, loop)
     log = open_log(folder, loop.state.step) if first else None
     if log is not None:
         _say_losses(log, loop, say)
-    boards = _boards(request, folder, loop.state.step) if first else []
+    boards = (
+        [*_boards(request, folder, loop.state.step), *_watchers(request, prepared, loop, folder, say)] if first else []
+    )
 
     def watch(what: str, numbers: dict[str, Any]) -> None:
         progress(what, numbers)
@@ -259,6 +266,16 @@ def _run(request: Request, loop: Trainer, folder: Path, say: Show) -> None:
         progress.close()
         if request.csv and first:
             write_csv_log(folder)
+
+
+def _watchers(
+    request: Request, prepared: Prepared, loop: Trainer, folder: Path, say: Show
+) -> list[Callable[[str, dict[str, Any]], None]]:
+    """The watchers of a run whose weights are whole on its first device."""
+    if request.watchers and loop.sharded:
+        say("  no signals: each device holds a part of each weight")
+        return []
+    return [watcher(prepared, loop, folder) for watcher in request.watchers]
 
 
 def _progress(request: Request, loop: Trainer) -> Progress | Live:

@@ -15,6 +15,7 @@ from netdsl.training.checkpoints.format import write_atomic
 from netdsl.training.checkpoints.run_dir import RECIPE, About, read_log
 from netdsl.training.report.charts import charts
 from netdsl.training.report.samples import on_training_samples, samples
+from netdsl.training.report.signals import signals
 from netdsl.training.report.style import STYLE
 from netdsl.training.setup import Prepared
 from netdsl.view import image
@@ -31,6 +32,7 @@ def write_report(folder: Path, prepared: Prepared, result: dict[str, Any], about
     title = f"{prepared.net.name} on {prepared.data.name}"
     parts = [f"<h1>{escape(title)}</h1>", *_summary(prepared, result, about), *_changes(about)]
     parts.append(f"<h2>Training</h2><div class=charts>{charts(lines)}</div>")
+    parts += signals(folder)
     parts += samples(prepared, result)
     parts += _drawing(prepared)
     recipe = escape((folder / RECIPE).read_text())
