@@ -34,6 +34,12 @@ LONGEST = 80
 CALL = 25e-6
 """Seconds that one op call of a step costs besides its arithmetic: forward, backward and update, on one core."""
 
+STEP = 8e-4
+"""Seconds that a step costs besides its ops: drawing a batch, the optimizer's calls, the log."""
+
+RUN = 0.2
+"""Seconds that a run costs besides its steps: its spec and data, checkpoints, the evaluation and the report."""
+
 
 class Trial(Struct, frozen=True, eq=False):
     """One run of a cell: where it goes, below the experiment's folder, and the key of all that decides its numbers but
@@ -95,8 +101,8 @@ def planned(setting: Setting, cell: Cell, speed: float) -> PlannedCell:
         made = plan(found.net, recipe, training_size(recipe))
     except Fault as mistake:
         raise Unfit(cell, (mistake.diagnostic,)) from None
-    calls = count_calls(found.net.checked.main)
-    seconds = made.steps * CALL * calls + made.flops / 2 / speed if made.flops and made.steps else None
+    each = STEP + CALL * count_calls(found.net.checked.main)
+    seconds = RUN + made.steps * each + made.flops / 2 / speed if made.flops and made.steps else None
     return PlannedCell(
         cell, trials(setting, cell, found.net, recipe), counted.params, counted.buffers,
         counted.macs if isinstance(counted.macs, int) else None, made.steps, made.samples, made.flops, seconds,

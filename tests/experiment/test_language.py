@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from paths import ROOT
 
 from netdsl.diagnostics.codes.experiments import NET
 from netdsl.loader import read_import
@@ -191,6 +192,19 @@ def test_cells_that_do_not_fit_into_memory_are_said_in_the_plan(monkeypatch: pyt
         said = str(open_spec(made).experiment())
         assert expected in said
         assert ("memory" in said) == bool(expected)
+
+
+def test_the_time_of_small_runs_is_that_of_their_steps() -> None:
+    """Runs of the course took so many seconds of a busy processor, without the start of Python."""
+    from netdsl import open_spec
+    from netdsl.experiment.planned import planned
+
+    measured = {"24-adamw/decay.net": ("Decay", 17.6), "31-elbows/elbows.net": ("Curves", 22.1)}
+    for path, (name, seconds) in measured.items():
+        setting = open_spec(ROOT / "course" / path).experiment(name).setting
+        cells = [planned(setting, cell, speed=1e10) for cell in setting.experiment.cells()]
+        found = sum((c.seconds or 0) * len(c.trials) for c in cells)
+        assert seconds / 2 < found < seconds * 1.5
 
 
 def test_words_of_experiments_stay_free_as_names() -> None:
