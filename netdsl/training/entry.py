@@ -57,7 +57,7 @@ from netdsl.training.setup import (
     watching,
 )
 from netdsl.training.test_time import averaged
-from netdsl.training.trainer import Trainer
+from netdsl.training.trainer import Trainer, Watch
 from netdsl.training.user_functions import Own
 from netdsl.verify.export import export_onnx
 
@@ -67,7 +67,7 @@ SMALL = 500_000_000
 """Multiply-accumulates of a step's forward pass below which one thread is enough."""
 
 
-Watcher = Callable[[Prepared, Trainer, Path], Callable[[str, dict[str, Any]], None]]
+Watcher = Callable[[Prepared, Trainer, Path], Watch]
 """Made for a run that begins: hears of its steps, evaluations and checkpoints."""
 
 
@@ -268,9 +268,7 @@ def _run(request: Request, prepared: Prepared, loop: Trainer, folder: Path, say:
             write_csv_log(folder)
 
 
-def _watchers(
-    request: Request, prepared: Prepared, loop: Trainer, folder: Path, say: Show
-) -> list[Callable[[str, dict[str, Any]], None]]:
+def _watchers(request: Request, prepared: Prepared, loop: Trainer, folder: Path, say: Show) -> list[Watch]:
     """The watchers of a run whose weights are whole on its first device."""
     if request.watchers and loop.sharded:
         say("  no signals: each device holds a part of each weight")
