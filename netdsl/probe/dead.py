@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import torch
 from msgspec import Struct
 from torch import Tensor
@@ -12,6 +14,9 @@ from netdsl.probe.model import Finding, Plot
 from netdsl.probe.subject import Subject, kinds, no_such
 
 RELUS = ("relu", "relu6")
+
+POINTS = 121
+"""Places at which elbows are counted."""
 
 
 class Units(Struct, frozen=True):
@@ -41,15 +46,20 @@ def dead(subject: Subject) -> Finding:
     worst = max(found, key=lambda u: u.dead)
     if worst.dead:
         said.append(f"most of them in `{worst.path}`: {worst.dead:.0%} of {worst.count:,} units")
-    said += _elbows(machine, values)
-    plots = (
-        Plot("dead units", "ReLU", "share", {"dead": [(i, u.dead) for i, u in enumerate(found, 1)]}),
-        Plot(
-            "how often a unit is above 0", "ReLU", "share", {"active": [(i, u.active) for i, u in enumerate(found, 1)]}
-        ),
-    )
+    elbows = _elbows(machine, values)
+    if elbows is not None:
+        said.append(elbows.said)
     rows = tuple((u.path, u.count, u.dead, u.active) for u in found)
+    plots = (*_by_layer(found), *((elbows.plot(),) if elbows is not None else ()))
     return Finding("dead", tuple(said), ("layer", "units", "dead", "active"), rows, plots)
+
+
+def _by_layer(found: Sequence[Units]) -> Iterator[Plot]:
+    """The units of each ReLU, where there are several."""
+    if len(found) > 1:
+        yield Plot("dead units", "ReLU", "share", {"dead": [(i, u.dead) for i, u in enumerate(found, 1)]})
+        active = [(i, u.active) for i, u in enumerate(found, 1)]
+        yield Plot("how often a unit is above 0", "ReLU", "share", {"active": active})
 
 
 def _share(x: Tensor) -> float:
@@ -63,20 +73,38 @@ def by_unit(node: Node, x: Tensor) -> Tensor:
     return x.movedim(axis, -1).reshape(-1, x.shape[axis])
 
 
-def _elbows(machine: Machine, values: Values) -> list[str]:
-    """Where the units of the first layer of a net of one input begin to act: at -b/w (a unit of another sign ends)."""
+class Elbows(Struct, frozen=True, eq=False):
+    """The places at which the units of a layer over one input begin or end to act, and where samples lie."""
+
+    layer: str
+    places: Tensor
+    low: float
+    high: float
+
+    @property
+    def said(self) -> str:
+        inside = ((self.places >= self.low) & (self.places <= self.high)).float().mean().item()
+        middle = self.places.abs().median().item()
+        return (
+            f"{inside:.1%} of the {len(self.places):,} elbows of `{self.layer}` (-b/w) are among the samples, from "
+            f"{self.low:.3g} to {self.high:.3g}; half of them are nearer to 0 than {middle:.3g}"
+        )
+
+    def plot(self) -> Plot:
+        """The share of elbows up to a place, from as far beside the samples as they reach."""
+        width = self.high - self.low
+        xs = torch.linspace(self.low - width, self.high + width, POINTS).tolist()
+        share = [(x, (self.places <= x).float().mean().item()) for x in xs]
+        return Plot("share of elbows up to a place", "place", "share", {"elbows": share})
+
+
+def _elbows(machine: Machine, values: Values) -> Elbows | None:
+    """The elbows of the first layer of a net of one input: at -b/w."""
     first = machine.flat.nodes[0]
     single = [v.type.shape for v in machine.flat.inputs] == [(1,)]
     tensors = dict(machine.tensors)
     weight, bias = tensors.get(f"{first.layer_path}.weight"), tensors.get(f"{first.layer_path}.bias")
     if not single or first.op.kind != "linear" or weight is None or bias is None:
-        return []
+        return None
     x = values[first.inputs[0].name]
-    places = -bias / weight.flatten()
-    low, high = x.min(), x.max()
-    inside = ((places >= low) & (places <= high)).float().mean().item()
-    middle = places.abs().median().item()
-    return [
-        f"{inside:.1%} of the {len(places):,} elbows of `{first.layer_path}` (-b/w) are among the samples, from "
-        f"{low.item():.3g} to {high.item():.3g}; half of them are nearer to 0 than {middle:.3g}"
-    ]
+    return Elbows(first.layer_path, -bias.detach() / weight.detach().flatten(), x.min().item(), x.max().item())

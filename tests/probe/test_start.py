@@ -215,3 +215,21 @@ def test_every_net_of_the_zoo_can_be_looked_at(name: str) -> None:
         found = probe(made, ()).findings
         assert found[0].signal == "signal"
         assert all(f.said for f in found)
+
+
+def test_elbows_are_counted_up_to_a_place(tmp_path: Path) -> None:
+    rows = "\n".join(f"{i / 10},{i}" for i in range(-10, 11))
+    (tmp_path / "a.csv").write_text(f"x,y\n{rows}\n")
+    data = f'csv("{tmp_path}/a.csv", target="y", hold_out=0.1)'
+    net = "net N { input x [1]\n linear(40) -> relu -> linear(1) }"
+    text = f"{net}\nrecipe R for N {{ data = {data}\n loss = mse\n standardize = none }}"
+    made = subject(text)
+    module = made.module()
+    found = dead(replace(made, trained=module))
+    weight, bias = (p.detach().flatten() for p in list(module.parameters())[:2])
+    places = (-bias / weight).numpy()
+    (plot,) = found.plots  # one ReLU alone has no curve over ReLUs
+    for x, share in plot.series["elbows"]:
+        assert share == pytest.approx((places <= x).mean(), abs=1e-6)
+    (said,) = (line for line in found.said if " elbows of " in line)
+    assert said.startswith(f"{((places >= -1) & (places <= 1)).mean():.1%} of the 40 elbows")
