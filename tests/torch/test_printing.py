@@ -96,6 +96,15 @@ def test_every_tree_is_printed_as_it_is_meant(tree: Node, before: str, width: in
         ProvenLayout({}).flat(tree)
 
 
+def test_every_two_operators_are_printed_as_they_are_meant() -> None:
+    a, b, c = (Text(name) for name in "abc")
+    operators = [*BINARY, *COMPARE, "or", "and"]
+    for outer in operators:
+        for inner in operators:
+            for tree in (Apply(outer, (a, Apply(inner, (b, c)))), Apply(outer, (Apply(inner, (a, b)), c))):
+                ProvenLayout({}).flat(tree)
+
+
 def test_a_call_that_is_broken_over_lines_keeps_the_bracket_around_its_operator() -> None:
     long = Apply("torch.cat", (Text("a" * 50), Text("b" * 50)))
     tree = Apply("*", (Apply("-", (Num(1), long)), Text("scale")))
