@@ -17,6 +17,7 @@ from paths import SPECS
 from PIL import Image
 from recipe_harness import recipe
 
+from netdsl.inference.columns import Input
 from netdsl.inference.images import images_below
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
@@ -24,6 +25,7 @@ from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.data.fit import fit, held_out, resize, statistics, with_noise
 from netdsl.training.readers import read
 from netdsl.training.readers.graph import for_the_net
+from netdsl.training.readers.taken import taken
 
 RNG = np.random.default_rng(0)
 
@@ -219,6 +221,20 @@ def test_a_margin_is_blank() -> None:
     assert images.shape[1:] == (1, 14, 14)
     assert torch.equal(images[:, :, 3:11, 3:11], plain.train.inputs[0])
     assert images.long().sum() == plain.train.inputs[0].long().sum()
+
+
+@pytest.mark.parametrize("stored", [np.uint8, np.int64, np.float32])
+@pytest.mark.parametrize("integer", [False, True])
+def test_arrays_are_whole_numbers_where_the_net_reads_such(stored: type, integer: bool, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=RNG.integers(0, 8, (10, 4)).astype(stored), y=np.arange(10))
+    found, inputs = data('npz("a.npz")', tmp_path), (Input("x", integer, None),)
+    if integer and stored is np.float32:
+        with pytest.raises(DataError, match="takes whole numbers"):
+            taken(found, inputs)
+        return
+    x = taken(found, inputs).train.inputs[0]
+    assert x.dtype == (torch.int64 if integer else torch.uint8 if stored is np.uint8 else torch.float32)
+    assert torch.equal(x.long(), found.train.inputs[0].long())
 
 
 def digits() -> DataSet:
