@@ -79,7 +79,7 @@ VALUES = {
     "focal_loss": "focal", "roc_auc": "auroc", "auc": "auroc", "ap": "average_precision", "map": "average_precision",
     "f1_score": "f1", "macro_f1": "f1", "sensitivity": "recall", "iou_score": "mean_iou",
     "sparse_categorical_crossentropy": "cross_entropy", "categorical_crossentropy": "cross_entropy",
-    "binary_crossentropy": "bce", "mixed": "bf16", "onecyclelr": "onecycle",
+    "binary_crossentropy": "bce", "mixed": "bf16", "onecyclelr": "onecycle", "cosinus": "cosine",
     "lasso": "l1", "ridge": "l2", "random_crop": "crop", "horizontal_flip": "hflip", "flip": "hflip",
 }  # fmt: skip
 

@@ -78,7 +78,7 @@ def test_a_resolved_recipe_survives_json() -> None:
         ("optimizer = adamw(1e-3, lr=1e-3)", "duplicate-argument", "lr=1e-3", None),
         ("optimizer = adamw(betas=[0.9, 1.5])", "bad-value", "1.5", None),
         ("optimizer = adamw(lr=true)", "bad-value", "true", None),
-        ("schedule = warmup(20 epoch) -> cosinus", "unknown-word", "cosinus", "did you mean `cosine`?"),
+        ("schedule = warmup(20 epoch) -> cosinus", "unknown-word", "cosinus", "it is called `cosine`"),
         ("schedule = warmup(20)", "bad-unit", "20", "write `20 epochs` or `20 steps`"),
         ("schedule = cosine | constant", "field-value", "cosine | constant", "one after the other"),
         ("mix = mixup -> cutmix", "field-value", "mixup -> cutmix", "one of them per batch"),

@@ -194,7 +194,8 @@ OPTIONS = [
 class Asked:
     """The tests of an area that can notice a change, run by pytest in forks of this process."""
 
-    def __init__(self, files: list[Path], tests: list[str]) -> None:
+    def __init__(self, files: list[Path], tests: list[str], seconds: float = ALL_SECONDS) -> None:
+        self.seconds = seconds
         self.folder = Path(tempfile.mkdtemp())
         recorded = self.folder / "reach.json"
         for heavy in ("torch", "onnx", "onnxruntime", "sklearn.datasets", "rich", "netdsl.cli.main"):
@@ -205,7 +206,7 @@ class Asked:
 
     def notice(self, mutant: Mutant) -> bool:
         """Whether one of them fails, or never ends: of laws few examples first, then all that a law asks for."""
-        names = self.reach.of(mutant.path, mutant.line, ALL_SECONDS)
+        names = self.reach.of(mutant.path, mutant.line, self.seconds)
         if not names:
             return False
         for examples in (FEW_EXAMPLES, ALL_EXAMPLES):
@@ -255,17 +256,17 @@ def _of_sizes() -> Callable[[Mutant], bool]:
     return lambda mutant: _forked(lambda: (mutant.load(replay.room), replay.passes())[1])
 
 
-def run(area: str, seed: int, most: int | None, share: tuple[int, int]) -> None:
+def run(area: str, args: argparse.Namespace) -> None:
     """Run the mutants of one area, or of one file of it (`sizes/solve`); print the survivors and the share killed."""
     name, _, file = area.partition("/")
     names, tests, drawn = AREAS[name]
+    seed, most, (part, parts) = args.seed, args.most, map(int, args.part.split("/"))
     found = mutants([f for f in files_of(names) if file in ("", f.stem)])
     count = most or drawn
     if count and count < len(found):
         found = sorted(random.Random(seed).sample(found, count))
-    noticed = _of_sizes() if name == "sizes" else Asked(files_of(names), tests).notice
+    noticed = _of_sizes() if name == "sizes" else Asked(files_of(names), args.tests or tests, args.seconds).notice
     survivors, begun = [], time.monotonic()
-    part, parts = share
     for i, made in enumerate(found[part::parts]):
         mutant = Mutant(*made)
         if not noticed(mutant):
@@ -283,11 +284,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="what the drawn mutants depend on")
     parser.add_argument("--most", type=int, help="how many mutants of each area")
     parser.add_argument("--part", default="0/1", help="every n-th mutant only: `0/2` and `1/2` are run side by side")
+    parser.add_argument("--tests", nargs="+", help="ask these files instead of all tests of the area")
+    parser.add_argument("--seconds", type=float, default=ALL_SECONDS, help="of tests that a mutant is shown to")
     args = parser.parse_args()
-    part, parts = map(int, args.part.split("/"))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     for area in args.areas:
-        run(area, args.seed, args.most, (part, parts))
+        run(area, args)
 
 
 if __name__ == "__main__":
