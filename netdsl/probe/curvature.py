@@ -31,7 +31,7 @@ def curvature(subject: Subject) -> Finding:
     trainer.module.train()
     for layer in dropouts(trainer.module):
         layer.eval()
-    loss = trainer.criterion(trainer.module(*batch.inputs), batch.target).mean()
+    loss = trainer.judged(trainer.module(*batch.inputs), batch.target).mean()
     size = sum(p.numel() for p in trainer.trained)
     found, steps = largest(hessian(loss, trainer.trained), size)
     said = [f"the largest eigenvalue of the Hessian is {found:.4g}, on one batch of {batch.size} ({steps} products)"]

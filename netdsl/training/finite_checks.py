@@ -13,7 +13,7 @@ from netdsl.training.devices import autocasting
 from netdsl.training.diagnose import Diverged, diagnose, diagnose_gradient
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.distributed.shards import local
-from netdsl.training.losses.criterion import Criterion
+from netdsl.training.losses.losses import Terms
 
 PATIENCE = 50
 """Steps after which a device is asked whether the losses were finite: asking makes it wait."""
@@ -31,7 +31,6 @@ class Loop(Protocol):
     module: nn.Module
     trained: list[nn.Parameter]
     feed: BatchLoader
-    criterion: Criterion
     ranks: ProcessGroup
     device: torch.device
     autocast: torch.dtype | None
@@ -39,6 +38,8 @@ class Loop(Protocol):
     state: State
 
     def microbatches(self, step: int) -> list[tuple[int, int]]: ...
+
+    def judged(self, result: Any, target: Tensor) -> Terms: ...
 
 
 def check_finite(loop: Loop) -> None:
@@ -57,7 +58,7 @@ def check_finite(loop: Loop) -> None:
     batch = loop.feed.batch(steps[worst], *loop.microbatches(steps[worst])[0])
     if bool(finite[worst, 0]):
         with autocasting(loop.device, loop.autocast):
-            raise Diverged(steps[worst], diagnose_gradient(loop.module, batch, loop.criterion), "gradient")
+            raise Diverged(steps[worst], diagnose_gradient(loop.module, batch, loop.judged), "gradient")
     raise Diverged(steps[worst], _diagnosed(loop, batch))
 
 
@@ -71,7 +72,7 @@ def _check_scale(loop: Loop, steps: list[int], finite: Tensor) -> None:
 
 def _diagnosed(loop: Loop, batch: Batch) -> str:
     with autocasting(loop.device, loop.autocast):
-        return diagnose(loop.module, batch, loop.criterion)
+        return diagnose(loop.module, batch, loop.judged)
 
 
 def check_good(loop: Loop) -> None:

@@ -34,6 +34,7 @@ from netdsl.training.kernels.memory import give_back, keep_memory
 from netdsl.training.losses.criterion import Criterion
 from netdsl.training.losses.denominators import Denominators
 from netdsl.training.losses.distillation import Distillation
+from netdsl.training.losses.losses import Terms
 from netdsl.training.metrics import improves, score
 from netdsl.training.optim.averages import Averages
 from netdsl.training.optim.gradients import add_penalties, clip
@@ -230,6 +231,10 @@ class Trainer:
 
         share = -(-self.recipe.batch // self.ranks.world)
         return Attempt(last - first, share, fits if self.ranks.world == 1 else None, self.job.folder)
+
+    def judged(self, result: Any, target: Tensor) -> Terms:
+        """The terms of the recipe's loss, from what the net gives for a batch of the training split."""
+        return self.criterion(*self.feed.split.by_sample(result, target))
 
     def _gradient_norm(self) -> Tensor:
         """The 2-norm of the gradient, which is finite where it is; 0 with fp16, whose scaler looks after it."""

@@ -16,7 +16,7 @@ from training_harness import loop_of, samples, small_net, stop_after
 
 from netdsl.diagnostics.diagnostic import Fault
 from netdsl.planning.rates import depth_rates
-from netdsl.recipe.regularizers import Ema
+from netdsl.recipe.regularizers import ClipAdaptive, Ema
 from netdsl.training.checkpoints import format as files
 from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.dataset import Split
@@ -26,6 +26,7 @@ from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.evaluate import Evaluator
 from netdsl.training.optim.averages import Averages
 from netdsl.training.optim.ema import Average, effective_decay
+from netdsl.training.optim.gradients import clip
 from netdsl.training.regularization import time_rate
 
 EVERYTHING = """
@@ -441,6 +442,17 @@ def test_clipping_equals_torch() -> None:
         torch.testing.assert_close(a * 0.01 / norm, b, rtol=1e-4, atol=1e-8)
     for a, b in zip(base, gradient("steps = 5\nbatch = 16\nclip = value(1e-3)"), strict=True):
         torch.testing.assert_close(a.clamp(-1e-3, 1e-3), b, rtol=1e-4, atol=1e-8)
+
+
+def test_adaptive_clipping_takes_tensors_of_any_rank() -> None:
+    """A weight that is one number, such as a learned scale `param(())`, has no unit of its own either."""
+    shapes = ((), (3,), (2, 3), (2, 3, 1, 1))
+    weights = [nn.Parameter(torch.full(shape, 2.0)) for shape in shapes]
+    for w in weights:
+        w.grad = torch.full_like(w, 5.0)
+    clip(ClipAdaptive(0.1), weights)
+    for w in weights:
+        torch.testing.assert_close(w.grad, torch.full_like(w, 0.2))
 
 
 def test_adaptive_clipping_is_equation_3() -> None:

@@ -85,7 +85,7 @@ def _adaptive(how: ClipAdaptive, parameters: Sequence[Tensor]) -> None:
     limit, norm = torch.cat(units).clamp(min=how.eps) * how.limit, torch.cat([_unit_norms(g) for g in gradients])
     factor = torch.where(norm > limit, limit / norm.clamp(min=1e-6), torch.ones_like(norm))
     for g, own in zip(gradients, torch.split(factor, [len(u) for u in units]), strict=True):
-        g.mul_(own.view(-1, *[1] * (g.ndim - 1)) if g.ndim > 1 else own)
+        g.mul_(own.view(-1, *[1] * (g.ndim - 1)) if g.ndim else own[0])
 
 
 CLIPS: Executors[Callable[[Any, Sequence[Tensor]], Any]] = Executors(
