@@ -39,14 +39,20 @@ def predict(trained: Trained, paths: Iterable[Path], wanted: Wanted = Wanted()) 
     for batch in batches(samples(trained, paths, wanted.invert), wanted.batch):
         inputs = (np.concatenate(x) for x in zip(*(s.inputs for s in batch), strict=True))
         computed = np.asarray(compute(*inputs))
-        if takes_graphs(trained) and trained.task != "nodes":  # [..., B, 1, C]: each sample is a batch of one graph
+        of_nodes = _gives_nodes(trained, computed)
+        if takes_graphs(trained) and not of_nodes:  # [..., B, 1, C]: each sample is a batch of one graph
             computed = computed.squeeze(-2)
-        outputs = _activated(trained, computed, wanted)
+        outputs = _activated(trained, computed, wanted, -1 if of_nodes else 2)
         for i, sample in enumerate(batch):
-            if trained.task == "nodes":
+            if of_nodes:
                 yield from _of_nodes(trained, sample, outputs[:, i], wanted)
                 continue
             yield {"sample": sample.name, **_said(trained, outputs[:, i], wanted, _mask_file(sample, wanted, written))}
+
+
+def _gives_nodes(trained: Trained, computed: np.ndarray) -> bool:
+    """Whether outputs [..., C] are those of nodes. A file that stands alone need not say its task."""
+    return trained.task == "nodes" or (not trained.task and takes_graphs(trained) and computed.shape[-2] != 1)
 
 
 def _of_nodes(trained: Trained, sample: Sample, outputs: np.ndarray, wanted: Wanted) -> Iterator[Prediction]:
@@ -67,8 +73,9 @@ def _mask_file(sample: Sample, wanted: Wanted, written: set[Path]) -> Path | Non
     return file
 
 
-def _activated(trained: Trained, output: np.ndarray, wanted: Wanted) -> np.ndarray:
-    """The outputs of a batch, [passes, B, ...]: probabilities of classes and labels, numbers as they are."""
+def _activated(trained: Trained, output: np.ndarray, wanted: Wanted, axis: int) -> np.ndarray:
+    """The outputs of a batch, [passes, B, ...]: probabilities of classes, along an axis, and of labels; numbers as they
+    are."""
     output = np.asarray(output, dtype=np.float32)
     output = output if wanted.deviation else output[None]
     if trained.task == "tokens":
@@ -76,7 +83,7 @@ def _activated(trained: Trained, output: np.ndarray, wanted: Wanted) -> np.ndarr
     if is_sigmoid(trained):
         chances: np.ndarray = np.exp(-np.logaddexp(np.float32(0), -output))
         return chances
-    return output if is_numbers(trained) else softmax(output, -1 if trained.task == "nodes" else 2)
+    return output if is_numbers(trained) else softmax(output, axis)
 
 
 def softmax(x: np.ndarray, axis: int) -> np.ndarray:

@@ -54,8 +54,8 @@ def samples(trained: Trained, paths: Iterable[Path], invert: bool = False) -> It
 
 
 def takes_graphs(trained: Trained) -> bool:
-    """Whether a net takes graphs by their edges: a batch of them is one graph, [1, ...]."""
-    return "edges" in {i.name for i in trained.inputs[1:]}
+    """Whether a net takes graphs by their edges, numbers of nodes: a batch of them is one graph, [1, ...]."""
+    return len(trained.shape) == 2 and any(i.name == "edges" and i.integer for i in trained.inputs[1:])
 
 
 def _graphs(trained: Trained, path: Path) -> Iterator[Sample]:

@@ -20,6 +20,7 @@ from netdsl.cli.main import main
 from netdsl.inference.graphs import load_graphs
 from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.folds import fold_of
+from netdsl.training.errors import TrainingError
 from netdsl.training.losses.criterion import Criterion
 from netdsl.training.readers import read
 from netdsl.training.readers.taken import inputs_of, taken
@@ -424,6 +425,37 @@ def test_classes_of_nodes_are_trained_measured_and_predicted(
     np.savez(tmp_path / "one.npz", **alone)
     assert main(["predict", str(tmp_path / "run"), str(tmp_path / "one.npz"), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == until[1]
+
+
+def test_a_gradient_over_graphs_that_is_not_finite_is_said(nodes_file: Path, tmp_path: Path) -> None:
+    """The root of 0 is finite, its slope is not: where it begins is looked for with the loss of graphs and nodes."""
+    text = NODES.replace("relu", "it * 0.0 -> sqrt")
+    net = netdsl.load(netdsl.Source(text, str(nodes_file.parent / "n.net")))
+    with pytest.raises(TrainingError, match="the loss is finite, but its gradient is not finite: it ceases to be"):
+        net.train(data=f'graphs("{nodes_file}")', settings={"epochs": 1}, folder=tmp_path / "run", device="cpu")
+
+
+def test_a_file_that_stands_alone_predicts_nodes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It does not say what it was trained for."""
+    (tmp_path / "n.net").write_text(NODES)
+    assert main(["compile", str(tmp_path / "n.net"), "-o", str(tmp_path), "--emit", "onnx", "--no-verify"]) == 0
+    np.savez(tmp_path / "one.npz", features=np.ones((4, 1)), edges=[[0, 1], [1, 2]])
+    capsys.readouterr()
+    assert main(["predict", str(tmp_path / "model.onnx"), str(tmp_path / "one.npz"), "--probabilities", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [x["sample"][-4:] for x in found] == [f":1:{node}" for node in (1, 2, 3, 4)]
+    assert all(sum(x["probabilities"].values()) == pytest.approx(1) for x in found)
+
+
+def test_edges_of_an_image_are_no_graph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inputs = "input image [3, 8, 8]\n  input edges [1, 8, 8]"
+    text = f"net E {{\n  {inputs}\n  concat(image, edges) -> conv(4, 3) -> gap -> linear(3)\n}}\n"
+    (tmp_path / "e.net").write_text(text)
+    assert main(["compile", str(tmp_path / "e.net"), "-o", str(tmp_path), "--emit", "onnx", "--no-verify"]) == 0
+    np.savez(tmp_path / "two.npz", image=np.ones((2, 3, 8, 8)), edges=np.ones((2, 1, 8, 8)))
+    capsys.readouterr()
+    assert main(["predict", str(tmp_path / "model.onnx"), str(tmp_path / "two.npz"), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
 
 
 def test_parts_of_a_step_over_nodes_are_the_whole(nodes_file: Path, tmp_path: Path) -> None:
