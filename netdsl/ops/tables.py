@@ -123,12 +123,26 @@ class Linspace(Op, frozen=True):
 
 
 class Expression(Struct, frozen=True):
-    """An op on the values of further expressions, with their types. `name`: what the author calls its value."""
+    """An op on the values of further expressions, with their types. `name`: what the author calls its value, which
+    changes nothing of it: neither its equals nor its text have it."""
 
     op: Op
     inputs: tuple["Expression", ...]
     type: TensorType
     name: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Expression) and self._content == other._content
+
+    def __hash__(self) -> int:
+        return hash(self._content)
+
+    def __repr__(self) -> str:
+        return f"Expression(op={self.op!r}, inputs={self.inputs!r}, type={self.type!r})"
+
+    @property
+    def _content(self) -> tuple[Any, ...]:
+        return self.op, self.inputs, self.type
 
     @property
     def types(self) -> tuple[TensorType, ...]:

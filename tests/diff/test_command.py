@@ -60,6 +60,16 @@ def test_two_nets(run: Any) -> None:
     assert run("a.net:A", "a.net:A")[:2] == (0, "a.net:A → a.net:A: the same net\n")
 
 
+def test_names_of_parts_of_tables_are_no_change(run: Any) -> None:
+    text = "net A {\n  input x [6, 4]\n  f = linspace(0, 5, 6) * 0.5\n  x -> linear(6) * (sin(f) + f)\n}\n"
+    text = text.replace("sin(f)", "(f -> sin)")
+    Path("one.net").write_text(text)
+    Path("other.net").write_text(text.replace("f =", "angle =").replace("(f ->", "(angle ->").replace("+ f", "+ angle"))
+    code, said, _ = run("one.net", "other.net")
+    assert code == 0
+    assert "the same net" in said
+
+
 def test_json_adds_up(run: Any) -> None:
     data = json.loads(run("a.net:A", "a.net:B", "--format", "json")[1])
     (net,) = data["nets"]
