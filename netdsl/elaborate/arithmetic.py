@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from netdsl.budget import spend
-from netdsl.diagnostics.diagnostic import fault
+from netdsl.diagnostics.diagnostic import Fault, fault
 from netdsl.elaborate.values import ArithArrow, BlockArrow, Captured, Tensor, describe, is_arrow
 from netdsl.sizes.dims import Dim, Size, extreme
 from netdsl.source import Place
@@ -122,14 +122,21 @@ def is_mask(value: Any) -> bool:
     return known is not None and known.dtype == "bool"
 
 
-def joined(op: str, left: Any, right: Any, at: Place) -> Any:
-    """The operand that `and` or `or` gives where its left side does not decide, or is a mask. Raises Fault for two
-    masks: of things that may be absent it would take one."""
+def joined(op: str, left: Any, evaluate: Callable[[], Any], at: Place) -> Any:
+    """The operand that `and` or `or` gives where its left side does not decide, or is a mask; `evaluate` gives the
+    right one. Raises Fault for two masks: of things that may be absent it would take one."""
+    decided = op == "or" and is_mask(left)
+    try:
+        right = evaluate()
+    except Fault:
+        if decided:  # it may ask for something that is absent
+            return left
+        raise
     if is_mask(left) and is_mask(right):
         message = f"`{op}` does not join what two tensors hold: it chooses one of two values when a spec is compiled"
         instead = f"where(condition=a, a={'b, b=a' if op == 'and' else 'a, b=b'})"
         raise fault("operator-types", message, at, f"`{instead}` is `a {op} b` at every place")
-    return left if op == "or" and is_mask(left) else right
+    return left if decided else right
 
 
 def _compared_sizes(op: str, left: Any, right: Any, at: Place) -> tuple[Any, int]:

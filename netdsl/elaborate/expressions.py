@@ -320,7 +320,7 @@ class Evaluator:
             true = value if isinstance(value, bool) else truth(value, env.place(before))
             if true == (op == "or") and not is_mask(value):
                 return value
-            before, value = written, joined(op, value, self.evaluate(written, env), env.place(node))
+            before, value = written, joined(op, value, partial(self.evaluate, written, env), env.place(node))
         return value
 
     def _compare(self, node: ast.Compare, env: Env) -> bool:

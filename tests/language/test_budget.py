@@ -323,6 +323,24 @@ net N {
     assert agree(net, 0, onnx=False)
 
 
+def test_what_stands_behind_a_mask_may_be_absent() -> None:
+    """`or` is decided by the mask that is given: `n > 3` is not asked for."""
+    text = """
+block Attend(mask=none, n=none) {
+  seen = mask or n > 3
+  if seen { attention(2, mask=seen) } else { attention(2) }
+}
+net N {
+  input x [L, 4]
+  input keep [L] bool
+  x -> Attend(n=2) -> Attend(keep)
+}
+"""
+    net = Spec(Source(text, "a.net"), read_import).net("N")
+    assert not net.diagnostics
+    assert agree(net, 0, onnx=False)
+
+
 def test_sizes_fit_a_tensor() -> None:
     text = f"net N {{\n{IMAGE}  conv(8, 3, padding=10**30)\n}}\n"
     (only,) = Spec(Source(text, "size.net"), read_import).diagnostics
