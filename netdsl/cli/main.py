@@ -243,7 +243,11 @@ def _missing(error: ModuleNotFoundError) -> int:
     if module not in PACKAGES:
         return _unforeseen(error)
     package = PACKAGES[module]
-    hint = f"pip install {' '.join(PACKAGES[m] for m in HEAVY if _is_missing(m)) if module in HEAVY else package}"
+    lacking = [PACKAGES[m] for m in HEAVY if _is_missing(m)] if module in HEAVY else []
+    if module in HEAVY and package not in lacking:  # it is there, and has no such part
+        message = f"this needs `{error.name}`, which the installed `{package}` does not have"
+        return _say(_message(message, f"pip install --upgrade {package}"), USAGE)
+    hint = f"pip install {' '.join(lacking) or package}"
     return _say(_message(f"this needs the package `{package}`, which is not installed", hint), USAGE)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from missing import run_without
 
+from netdsl.cli.main import _missing
+
 HEAVY = ("torch", "numpy", "onnx", "onnxruntime", "safetensors", "sklearn", "scipy", "PIL")
 
 
@@ -46,3 +48,10 @@ def test_a_missing_package_is_named_in_one_line(arguments: tuple[str, ...], tmp_
     assert ran.stderr.startswith("error: this needs the package `")
     assert ran.stderr.count("\n") == 2, "the message and its hint"
     assert "pip install torch numpy onnx onnxruntime safetensors scikit-learn pillow" in ran.stderr
+
+
+def test_a_package_without_a_part_is_not_said_to_be_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _missing(ModuleNotFoundError("no", name="onnxruntime.nothing.there")) == 2
+    said = capsys.readouterr().err
+    assert "this needs `onnxruntime.nothing.there`, which the installed `onnxruntime` does not have" in said
+    assert "hint: pip install --upgrade onnxruntime\n" in said
