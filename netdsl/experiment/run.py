@@ -123,8 +123,8 @@ def run_grid(setting: Setting, folder: Path, cells: Sequence[PlannedCell], optio
     if engine.ended and open_ones:
         say(f"{engine.ended:,} of {len(trials):,} runs have ended before")
     if open_ones:
-        revisions(folder, [name for t in open_ones for name in t.by_name])
         with held(folder):
+            revisions(folder, [name for t in open_ones for name in t.by_name])
             pool_of(options, folder, len(open_ones), say).run(engine)
     if engine.stopped is not None:
         hint = "what has ended is kept: the same command continues"

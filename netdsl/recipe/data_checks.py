@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
+from netdsl.recipe.augmentations import Affine, RandomErasing, RandomResizedCrop, ScaleJitter
 from netdsl.recipe.columns import Columns
 from netdsl.recipe.component import component_name
 from netdsl.recipe.places import Places
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Images, MaskFolder, Text
 
+RANDOM = (RandomResizedCrop, ScaleJitter, Affine, RandomErasing)
 RANGES = ("scale", "ratio")
-"""Arguments of augmentations that are the two ends of what is drawn."""
+"""Arguments of these augmentations that are the two ends of what is drawn; what they are in others is not known."""
 
 
 def _ranges(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """Report ranges of random numbers whose smaller end does not come first."""
-    for component in recipe.augment:
+    for component in (a for a in recipe.augment if isinstance(a, RANDOM)):
         for name in RANGES:
             low, high = getattr(component, name, (0, 0))
             if low > high:

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 import netdsl.weights.hub as hub
+from netdsl.diagnostics.diagnostic import UserError
+from netdsl.experiment.files import open_folder
 from netdsl.experiment.from_python import Experiment
-from netdsl.experiment.revisions import pinned
-from netdsl.experiment.run import Options, job_of
+from netdsl.experiment.revisions import REVISIONS, pinned
+from netdsl.experiment.run import Options, held, job_of, run_grid
 from netdsl.loader import read_import
 from netdsl.pipeline import Spec
 from netdsl.recipe.inits import Pretrained
@@ -55,3 +57,13 @@ def test_a_commit_that_is_said_and_a_folder_are_not_asked_for(tmp_path: Path) ->
     assert all(t.by_name == () for cell in said.cells for t in cell.trials)
     (tmp_path / "someone" / "small").mkdir(parents=True)
     assert all(t.by_name == () for cell in of(tmp_path).cells for t in cell.trials)
+
+
+def test_nothing_is_asked_for_beside_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that begin at once would take the commits of whichever wrote last."""
+    monkeypatch.setattr(hub, "of_hub", lambda name: pytest.fail("it was asked for"))
+    made = of(tmp_path)
+    open_folder(tmp_path, "E")
+    with held(tmp_path), pytest.raises(UserError, match="another process trains"):
+        run_grid(made.setting, tmp_path, made.cells, Options(), print)
+    assert not (tmp_path / REVISIONS).exists()

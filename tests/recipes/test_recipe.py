@@ -7,11 +7,14 @@ import sys
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from recipe_harness import recipe, resolved
 
-from netdsl.recipe.augmentations import Cutmix, Mixup
+from netdsl.recipe.augmentations import Augment, Cutmix, Mixup
+from netdsl.recipe.checks import check
 from netdsl.recipe.component import Duration
 from netdsl.recipe.optimizers import AdamW, Sgd
+from netdsl.recipe.places import Places
 from netdsl.recipe.registry import decoded
 from netdsl.recipe.schedules import Cosine, Step, Warmup
 from netdsl.recipe.schema import Recipe
@@ -203,3 +206,11 @@ def test_checking_a_recipe_imports_nothing_heavy() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_the_scale_of_an_augmentation_of_a_plugin_need_be_no_range() -> None:
+    class Enlarged(Augment, frozen=True, tag="enlarged_here"):
+        scale: float = 2.0
+        ratio: tuple[float, float] = (2.0, 1.0)
+
+    assert not list(check(replace(recipe(""), augment=(Enlarged(),)), Places({})))

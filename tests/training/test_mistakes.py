@@ -76,6 +76,8 @@ def test_predictions_are_spread_over_the_split(size: int) -> None:
     assert torch.equal(found[0], truth[rows, :6])
     assert torch.equal(found[1], output.flatten(1)[rows, :6])
     assert len(predictions(nn.Identity(), chunked(output[:5], truth[:5], 2), 5, 60, 6)[0]) == 5
+    whole = predictions(nn.Identity(), chunked(output, truth.long(), size), 200, 60, 6)
+    assert torch.equal(whole[1], found[1]), "fractions of guesses stay where the truth has none"
 
 
 def tensors() -> int:

@@ -130,7 +130,7 @@ def predictions(
     start = 0
     for inputs, target in chunks:
         here = [r - start for r in rows if start <= r < start + len(target)]
-        both = torch.stack((target.flatten(1)[here], first_output(forward(*inputs)).flatten(1)[here].to(target)))
+        both = torch.stack([x.flatten(1)[here].float() for x in (target, first_output(forward(*inputs)))])
         pairs += both[:, :, :outputs].transpose(0, 1).tolist()
         start += len(target)
     truth, guess = torch.tensor(pairs).unbind(1)
