@@ -63,7 +63,7 @@ class ImageView:
     def scaled(self, image: Any) -> Any:
         """The image with its shorter side as `resize` says, or as small as covers the cut; the other side's length is
         cut to whole pixels, as torchvision does."""
-        return resized(image, self._scaled(image.width, image.height), self.interpolation)
+        return resized(image, self._scaled(*whole_size(image)), self.interpolation)
 
     def _scaled(self, wide: int, high: int) -> tuple[int, int]:
         """The width and height that an image of `wide` by `high` is resized to before it is cut."""
@@ -106,6 +106,16 @@ def filled(shape: tuple[int, ...], first: Any) -> tuple[int, ...]:
     return (shape[0], shape[1] or first.height, shape[2] or first.width)
 
 
+WHOLE = "whole size"
+"""Under this name an image that may have been decoded smaller knows the width and height of its file."""
+
+
+def whole_size(image: Any) -> tuple[int, int]:
+    """The width and height that an image has in its file, by which it is cut and resized: its mask, too."""
+    found: tuple[int, int] = image.info.get(WHOLE, image.size)
+    return found
+
+
 Least = Callable[[int, int], tuple[int, int]]
 """The width and height that are needed of an image of a width and height."""
 
@@ -118,6 +128,7 @@ def open_image(file: str | Path | BinaryIO, channels: int, name: str = "", least
     try:
         with Image.open(file) as image:
             if least is not None:
+                image.info[WHOLE] = image.size
                 image.draft(None, least(*image.size))
             if channels == 3 and image.mode == "RGB":
                 image.load()  # `convert` would copy it; (grey pixels may be mapped from the file, and need the copy)

@@ -15,6 +15,7 @@ from recipe_harness import recipe
 from torch import Tensor
 
 from netdsl.inference import samples
+from netdsl.inference.images import open_image
 from netdsl.training.augment.cuts import first_cut
 from netdsl.training.augment.geometry import crop_boxes
 from netdsl.training.augment.pipeline import Pipeline
@@ -213,3 +214,27 @@ def test_evaluation_and_prediction_see_the_same_reduced_images(photos: Path, siz
     sample = samples._image(trained, photos / "train/cat/0.jpg", False)  # type: ignore[arg-type]
     assert sizes[-1] == (40, 30)
     np.testing.assert_allclose(sample.inputs[0], x.numpy(), atol=1e-6)
+
+
+def test_a_reduced_image_lies_on_its_mask(tmp_path: Path) -> None:
+    """Odd sizes are rounded up when they are halved: by its own, an image would be cut a pixel beside its mask."""
+    sides = [(w, h) for w in range(161, 180, 6) for h in range(131, 150, 6)]
+    for part in ("train", "val"):
+        for kind in ("images", "masks"):
+            (tmp_path / part / kind).mkdir(parents=True)
+    for i, (wide, high) in enumerate(sides):
+        rows, columns = np.mgrid[0:high, 0:wide]
+        mask = ((rows // 40 + columns // 40) % 2).astype(np.uint8)
+        Image.fromarray(mask).save(tmp_path / "train/masks" / f"{i}.png")
+        Image.fromarray(mask * 255).save(tmp_path / "train/images" / f"{i}.jpg", quality=95)
+    for kind, name in (("images", "0.jpg"), ("masks", "0.png")):
+        (tmp_path / "val" / kind / name).write_bytes((tmp_path / "train" / kind / name).read_bytes())
+    view = View((1, 32, 32), resize=40, reduced=True)
+    for i in range(len(sides)):
+        with Image.open(tmp_path / "train/images" / f"{i}.jpg") as image:
+            whole = view.scaled(image).size
+        assert view.scaled(open_image(tmp_path / "train/images" / f"{i}.jpg", 1, least=view.least)).size == whole
+    source = recipe('data = maskfolder(".", resize=40, crop=32, reduced=true)').data
+    split = fit(read(source, tmp_path, (1, 32, 32), 2), (1, 32, 32), 2).train
+    (x,), mask = split.take(torch.arange(len(sides)))
+    assert ((x[:, 0] > 0.5) == mask.bool()).float().mean() > 0.97

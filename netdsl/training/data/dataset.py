@@ -36,13 +36,11 @@ Box = tuple[int, int, int, int]
 
 
 class Part(NamedTuple):
-    """A part of an image: `box` of it, resized to the height and width `size`, and `window` of that. `of`: the height
-    and width of the image that the box is counted in, where it may be decoded smaller."""
+    """A part of an image: `box` of it, resized to the height and width `size`, and `window` of that."""
 
     box: Box
     size: tuple[int, int]
     window: Box
-    of: tuple[int, int] | None = None
 
 
 class Cut(Struct, frozen=True, eq=False):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from netdsl.inference.images import ImageView, Least, resized
+from netdsl.inference.images import ImageView, Least, resized, whole_size
 from netdsl.training.data.dataset import Box, Cut, Part, Split
 from netdsl.training.data.prefetch import in_process
 
@@ -37,13 +37,10 @@ class Images:
 
     def _shown(self, chosen: list[int], how: Cut, at: int) -> Tensor:
         """The part that the image at a position of a batch shows, uint8 [C, size, size]."""
-        if not self.view.reduced or how.scaled:
-            shown = self.view.cut(self.open(chosen[at], self.view.least if how.scaled else None), at, how)
-        else:
-            parts: list[Part] = []
-            image = self.open(chosen[at], lambda wide, high: needed(parts, how.part(at, high, wide), wide, high))
-            shown = self.view.shown(image, parts[0], how)
-        return how.filled(shown, how.fill)
+        least = self.view.least
+        if least is not None and not how.scaled:
+            least = partial(needed, partial(how.part, at))
+        return how.filled(self.view.cut(self.open(chosen[at], least), at, how), how.fill)
 
     def split(self, target: Tensor) -> Split:
         return Split((), target, self.read, self.cut)
@@ -75,13 +72,16 @@ class View(ImageView):
 
     def cut(self, image: Any, i: int, how: Cut) -> Tensor:
         """The cut that the i-th of a batch shows of an image, uint8 [C, H, W] of at most the cut's size."""
-        image = self.scaled(image) if how.scaled else image
-        return self.shown(image, how.part(i, image.height, image.width), how)
+        if how.scaled:
+            image = self.scaled(image)
+            return self.shown(image, how.part(i, image.height, image.width), image.size, how)
+        wide, high = whole_size(image)
+        return self.shown(image, how.part(i, high, wide), (wide, high), how)
 
-    def shown(self, image: Any, part: Part, how: Cut) -> Tensor:
-        """A part of an image, which may have been decoded at a lower size than the part is counted in."""
-        high, wide = part.of or image.size[::-1]
-        rows, columns = image.height / high, image.width / wide
+    def shown(self, image: Any, part: Part, of: tuple[int, int], how: Cut) -> Tensor:
+        """A part of an image, which is counted in pixels of the width and height `of`, as which it may have been
+        decoded smaller."""
+        columns, rows = image.width / of[0], image.height / of[1]
         if rows == columns == 1:
             image = resized(_cropped(image, part.box), part.size[::-1], how.interpolation)
         else:
@@ -91,11 +91,9 @@ class View(ImageView):
         return torch.from_numpy(self.array(_cropped(image, part.window)))
 
 
-def needed(parts: list[Part], part: Part, wide: int, high: int) -> tuple[int, int]:
-    """The width and height at which an image of `wide` by `high` shows a part as large as it is asked for; the part,
-    and what it is counted in, are kept."""
-    parts.append(part._replace(of=(high, wide)))
-    (_, _, height, width), size = part.box, part.size
+def needed(part: Callable[[int, int], Part], wide: int, high: int) -> tuple[int, int]:
+    """The width and height at which an image of `wide` by `high` shows its part as large as it is asked for."""
+    (_, _, height, width), size, _ = part(high, wide)
     return ceil(wide * min(1, size[1] / width)), ceil(high * min(1, size[0] / height))
 
 
