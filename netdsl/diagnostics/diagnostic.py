@@ -150,7 +150,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     known = list(known)
     if len(word) > LONGEST_WORD or not affords_suggestion(len(known)):
         return None
-    near = _meant(word, _close(word, known))
+    close = _close(word, known)
+    near = [k for k in close if _loose(k) == _loose(word)] or [k for k in close if is_slip(word, k)][:2]
     return f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else None
 
 
@@ -163,26 +164,12 @@ def _close(word: str, known: list[str]) -> list[str]:
     return [spelt[n] for n in get_close_matches(word.lower(), spelt, n=6, cutoff=0.5) if spelt[n] != word]
 
 
-def _meant(word: str, close: list[str]) -> list[str]:
-    """The closest words that a misspelt one may stand for: the same, slips of it, or one with its beginning."""
-    same = [k for k in close if _loose(k) == _loose(word)]
-    slips = [k for k in close if is_slip(word, k)]
-    return same or slips[:2] or [k for k in close if _begins_as(word, k)][:1]
-
-
 def is_slip(word: str, known: str) -> bool:
     """Whether one word may be another one misspelt or shortened, rather than one that only looks like it."""
     if word.startswith("no_") != known.startswith("no_"):
         return False
     a, b = sorted((_loose(word), _loose(known)), key=len)
     return (len(a) >= SHORTEST and a in b) or _slips(a, b) <= max(1, len(a) // 4)
-
-
-def _begins_as(word: str, known: str) -> bool:
-    """Whether two words differ only in their ending: `cosinus` and `cosine`."""
-    a, b = _loose(word), _loose(known)
-    most = 2 * max(len(a), len(b)) // 3 + 1
-    return a[:most] == b[:most]
 
 
 SHORTEST = 3
