@@ -58,7 +58,7 @@ def large_floats(shape: Sequence[int]) -> Tensor:
     numpy asks the system for them, torch does not. Mapping small pages takes three times as long as converting a
     batch of images."""
     if 4 * math.prod(shape) <= LARGEST_KEPT:
-        return torch.empty(*shape)
+        return torch.empty(tuple(shape))
     return torch.from_numpy(np.empty(tuple(shape), np.float32))
 
 
