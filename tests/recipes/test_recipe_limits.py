@@ -122,3 +122,14 @@ SAID: list[tuple[str, list[str]]] = [
 def test_a_rule_speaks_at_its_edge_and_not_beyond(fields: str, codes: list[str]) -> None:
     _, said = resolved("recipe Test {\n" + fields + "\n}")
     assert [d.code for d in said] == codes, [d.message for d in said]
+
+
+def test_the_phase_that_is_never_reached_is_named() -> None:
+    _, said = resolved("recipe Test {\n epochs = 3\n schedule = warmup(3 epochs) -> cosine\n}")
+    assert [d.message.partition(" last")[0] for d in said] == ["the phases before `cosine`"]
+
+
+@pytest.mark.parametrize(("name", "field"), [("mixup", "mix"), ("cutmix", "mix"), ("strength", "augment")])
+def test_the_field_that_lacks_what_grows_is_named(name: str, field: str) -> None:
+    _, said = resolved(f"recipe Test {{\n data = cifar10\n progressive = progressive({name}=[0.1, 0.2])\n}}")
+    assert [d.message.endswith(f" in `{field}`") for d in said] == [True], said

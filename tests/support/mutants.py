@@ -194,7 +194,7 @@ OPTIONS = [
 class Asked:
     """The tests of an area that can notice a change, run by pytest in forks of this process."""
 
-    def __init__(self, files: list[Path], tests: list[str], seconds: float = ALL_SECONDS) -> None:
+    def __init__(self, files: list[Path], tests: list[str], seconds: float) -> None:
         self.seconds = seconds
         self.folder = Path(tempfile.mkdtemp())
         recorded = self.folder / "reach.json"
@@ -265,7 +265,8 @@ def run(area: str, args: argparse.Namespace) -> None:
     count = most or drawn
     if count and count < len(found):
         found = sorted(random.Random(seed).sample(found, count))
-    noticed = _of_sizes() if name == "sizes" else Asked(files_of(names), args.tests or tests, args.seconds).notice
+    asked = ["-k", args.only, *(args.tests or tests)]
+    noticed = _of_sizes() if name == "sizes" else Asked(files_of(names), asked, args.seconds).notice
     survivors, begun = [], time.monotonic()
     for i, made in enumerate(found[part::parts]):
         mutant = Mutant(*made)
@@ -285,6 +286,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, help="how many mutants of each area")
     parser.add_argument("--part", default="0/1", help="every n-th mutant only: `0/2` and `1/2` are run side by side")
     parser.add_argument("--tests", nargs="+", help="ask these files instead of all tests of the area")
+    parser.add_argument("--only", default="", help="of the tests, those that pytest's -k chooses")
     parser.add_argument("--seconds", type=float, default=ALL_SECONDS, help="of tests that a mutant is shown to")
     args = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
