@@ -37,8 +37,8 @@ class Freezing:
                 p.requires_grad_(name not in still)
         self.still = still
         for name, layer in self.module.named_modules():
-            if f"{name}.weight" in self.still and isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                layer.eval()
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                layer.train(f"{name}.weight" not in self.still)
 
     def drop(self) -> None:
         """Forget the gradients of what is frozen at this step: they are neither measured nor followed."""

@@ -37,7 +37,7 @@ from netdsl.training.losses.distillation import Distillation
 from netdsl.training.losses.losses import Terms
 from netdsl.training.metrics import improves, score
 from netdsl.training.optim.averages import Averages
-from netdsl.training.optim.gradients import add_penalties, clip
+from netdsl.training.optim.gradients import add_penalties, clip, norm_of
 from netdsl.training.optim.optimizers import Updater
 from netdsl.training.optim.plateau import judged
 from netdsl.training.optim.reparametrization import folded, split
@@ -202,21 +202,24 @@ class Trainer:
         if self.carried is not None:
             self.carried.join(self.ranks, count)
         total = self.ranks.sum({"loss": total})["loss"]
-        norm = self._gradient_norm()
-        self.pending.append((step, torch.stack((total, norm))))
+        # finite where the gradient is; the scaler of fp16 looks after that itself
+        norm = torch.zeros_like(total) if self.scaler.is_enabled() else norm_of(self.trained)
+        shown = whole(norm)
+        self.pending.append((step, torch.stack((total, shown))))
         if self.device.type == "cpu" or len(self.pending) >= PATIENCE:
             check_finite(self)
         if self.recipe.clip is not None or self.recipe.penalty:
             for optimizer in self.updater.optimizers:
                 self.scaler.unscale_(optimizer)
             add_penalties(self.recipe.penalty, self.weights, tuple(self.factors.values()))
-            clip(self.recipe.clip, self.trained)
+            known = norm if not (self.scaler.is_enabled() or self.recipe.penalty) else None
+            clip(self.recipe.clip, self.trained, known)
         for optimizer in self.updater.optimizers:
             self.scaler.step(optimizer)
         self.scaler.update()
         self.averages.update(self.module, step + 1)
         numbers: dict[str, Any] = {"step": step + 1, "loss": total, "lr": self.updater.lr, "samples": count}
-        self.watch("step", numbers if self.scaler.is_enabled() else {**numbers, "gradient": norm})
+        self.watch("step", numbers if self.scaler.is_enabled() else {**numbers, "gradient": shown})
 
     def _attempt(self, step: int) -> Attempt:
         """The passes of a training step, to be tried with fewer samples after they did not fit."""
@@ -236,18 +239,13 @@ class Trainer:
         """The terms of the recipe's loss, from what the net gives for a batch of the training split."""
         return self.criterion(*self.feed.split.by_sample(result, target))
 
-    def _gradient_norm(self) -> Tensor:
-        """The 2-norm of the gradient, which is finite where it is; 0 with fp16, whose scaler looks after it."""
-        if self.scaler.is_enabled():
-            return torch.zeros((), device=self.device)
-        return whole(nn.utils.get_total_norm([p.grad for p in self.trained if p.grad is not None]))
-
     def microbatches(self, step: int) -> list[tuple[int, int]]:
         """This process's places of a step, first and last of what is computed at once."""
         return self.ranks.parts(self.feed.count(step), self.recipe.micro_batch)
 
     def _prepare(self, step: int) -> None:
-        self.parallel.train()
+        if not self.module.training:  # after an evaluation: walking through all layers takes a step's time
+            self.parallel.train()
         self.freezing.set(step)
         seed_layers(key(self.recipe.seed, "layers", step, self.ranks.rank))
         self.set_dropout(step)

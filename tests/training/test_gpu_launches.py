@@ -15,13 +15,16 @@ import torch
 from recipe_harness import recipe
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from training_harness import loop_of, small_net
 
 from netdsl.planning.groups import ParameterGroup
 from netdsl.recipe.augmentations import Cutmix, Mixup
 from netdsl.training import devices
 from netdsl.training.augment.pipeline import Pipeline
 from netdsl.training.data.mix import Mix
+from netdsl.training.losses.losses import class_weights
 from netdsl.training.metrics import Metrics
+from netdsl.training.optim.ema import Average
 from netdsl.training.optim.gradients import clip
 from netdsl.training.optim.optimizers import Updater
 from netdsl.training.profiling import copied
@@ -119,6 +122,81 @@ def test_a_step_launches_as_much_for_many_weights_as_for_few(fields: str, each: 
     few, many = launches(fields, 10), launches(fields, 50)
     assert few < 60 + 10 * each
     assert (many - few) / 40 == each
+
+
+class Lists(TorchDispatchMode):
+    """Notes for each call of an operator over lists of tensors how many types those have: CUDA takes several one by
+    one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.types: list[int] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if "_foreach_" in function._schema.name:
+            lists = [a for a in args if isinstance(a, list | tuple)]
+            self.types.append(len({t.dtype for each in lists for t in each if isinstance(t, torch.Tensor)}))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("buffers", ["average", "copy"])
+def test_a_moving_average_is_a_launch_for_each_type(buffers: str) -> None:
+    """Statistics that are copied are floats, and their counters whole numbers."""
+    many = nn.Sequential(*(nn.BatchNorm2d(3) for _ in range(20)))
+    found = recipe(f"ema = ema(0.9, buffers={buffers})").ema
+    assert found is not None
+    average = Average(many, found, 0.9)
+    many(torch.randn(4, 3, 2, 2))
+    with Lists() as lists:
+        average.update(many, 1)
+    assert lists.types == [1] * (2 if buffers == "average" else 3)
+    for name, tensor in many.state_dict().items():
+        if name not in average.averaged:
+            assert torch.equal(average.state[name], tensor)
+
+
+def test_class_weights_are_on_the_device_once() -> None:
+    """Every copy from the host makes it wait."""
+    first, other = (recipe("loss = cross_entropy(weight=[1, 2, 3])").loss for _ in range(2))
+    with Calls() as calls:
+        found = [class_weights(c, torch.device("meta")) for c in (first, other, first)]
+    assert all(f is found[0] for f in found)
+    assert calls.counts["lift_fresh"] <= 1
+
+
+def once_a_step(fields: str) -> tuple[int, int]:
+    """Norms of the gradient that a step computes, and walks through all layers in six steps with an evaluation after
+    the third."""
+    loop = loop_of(f"epochs = 2\nbatch = 17\n{fields}", module=small_net(norm=False))
+    walks: list[bool] = []
+    own = loop.module.train
+    loop.module.train = lambda mode=True: walks.append(mode) or own(mode)  # type: ignore[func-returns-value,method-assign]
+    with Calls() as calls:
+        loop.run()
+    assert loop.state.step == 6
+    return calls.counts["_foreach_norm"] // 6, walks.count(True)
+
+
+@pytest.mark.parametrize("fields", ["", "clip = norm(1)", "clip = value(0.1)"])
+def test_a_step_measures_its_gradient_once(fields: str) -> None:
+    norms, walks = once_a_step(fields)
+    assert norms == 1
+    assert walks <= 2
+
+
+@pytest.mark.parametrize("fields", ["", "penalty = l1(0.01)"])
+def test_clipping_by_the_norm_is_torchs_to_the_bit(fields: str) -> None:
+    """The norm is that of the gradient that is clipped: penalties come in between."""
+    found: list[list[nn.Parameter]] = []
+    for more in ("", "clip = norm(0.01)"):
+        loop = loop_of(f"steps = 1\n{fields}\n{more}", module=small_net())
+        loop.run()
+        found.append(loop.trained)
+    torch.nn.utils.clip_grad_norm_(found[0], 0.01)
+    for ours, theirs in zip(*found, strict=True):
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        assert torch.equal(ours.grad, theirs.grad)
 
 
 # Copies.

@@ -26,6 +26,7 @@ batch = 16
 optimizer = adamw(lr=1e-2, weight_decay=0.1)
 schedule = constant
 checkpoint = 3 steps
+evaluate = 7 steps
 freeze stem, norm
 unfreeze = after(4 steps, ["norm"]) -> after(8 steps, lr=0.1)
 """

@@ -28,7 +28,8 @@ class Average:
         }
         self.state: dict[str, Tensor] = {n: t.detach().clone() for n, t in state.items()}
         self.averaged = sorted(averaged)
-        self.copied = sorted(state.keys() - averaged)
+        copied = sorted(state.keys() - averaged)
+        self.copied = {d: [n for n in copied if state[n].dtype == d] for d in {state[n].dtype for n in copied}}
 
     def weight(self, step: int) -> float:
         """The share of the old average at the step after optimizer step `step` (counted from 1)."""
@@ -62,8 +63,8 @@ class Average:
         old = [self.state[n] for n in self.averaged]
         new = [state[n] for n in self.averaged]
         torch._foreach_lerp_(old, new, 1 - keep)
-        if self.copied:
-            torch._foreach_copy_([self.state[n] for n in self.copied], [state[n] for n in self.copied])
+        for names in self.copied.values():  # tensors of several types would be copied one by one
+            torch._foreach_copy_([self.state[n] for n in names], [state[n] for n in names])
 
 
 def effective_decay(policy: Ema, batch: int, epochs: float) -> float:

@@ -69,11 +69,19 @@ PENALTIES: Executors[Callable[[Any, Tensor], Any]] = Executors(
 )
 
 
+def norm_of(parameters: Sequence[Tensor]) -> Tensor:
+    """The 2-norm of the gradients together, in parts where they are."""
+    return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+
+
 @torch.no_grad()
-def clip(how: Clip | None, parameters: Sequence[Tensor]) -> None:
-    """Clip the gradients in place, where the recipe does."""
-    if how is not None:
-        CLIPS[how](how, [p for p in parameters if p.grad is not None])
+def clip(how: Clip | None, parameters: Sequence[Tensor], norm: Tensor | None = None) -> None:
+    """Clip the gradients in place, where the recipe does. `norm`: their 2-norm, where it is known."""
+    given = [p for p in parameters if p.grad is not None]
+    if isinstance(how, ClipNorm) and norm is not None:
+        torch.nn.utils.clip_grads_with_norm_(given, how.limit, norm)
+    elif how is not None:
+        CLIPS[how](how, given)
 
 
 def _adaptive(how: ClipAdaptive, parameters: Sequence[Tensor]) -> None:
