@@ -22,8 +22,10 @@ from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.folds import fold_of
 from netdsl.training.errors import TrainingError
 from netdsl.training.losses.criterion import Criterion
+from netdsl.training.opened import open_trained
 from netdsl.training.readers import read
 from netdsl.training.readers.taken import inputs_of, taken
+from netdsl.training.teacher import teacher_of
 
 
 def families(count: int, seed: int = 0) -> tuple[list[nx.Graph], np.ndarray]:
@@ -343,6 +345,23 @@ def test_features_of_edges_and_numbers_to_predict(tmp_path: Path) -> None:
     run = net.train(data=f'graphs("{stored_at}")', settings=settings, folder=tmp_path / "run", quiet=True, device="cpu")
     assert run.result["r2"] > 0.8
     assert run.result["onnx"]["r2"] == pytest.approx(run.result["r2"], abs=1e-3)
+
+
+def test_a_teacher_is_compared_graph_by_graph(file: Path, run: Path) -> None:
+    """Kullback and Leibler's divergence of torch between what both say of each graph of a batch."""
+    net = netdsl.load("gin", "GIN_Mean", depth=1)
+    data, module = data_of(file, net), net.module(0).eval()
+    fields = recipe(f'distill = teacher("{run.name}", temperature=2, alpha=1)')
+    teacher = teacher_of(fields, run.parent, module, data, data.train)
+    assert teacher is not None
+    inputs, target = data.train.take(torch.arange(9))
+    with torch.no_grad():
+        ours, theirs = (m(*inputs)[0] / 2 for m in (module, open_trained(run).module))
+        output, target = data.train.by_sample(module(*inputs), target)
+        found = teacher(output, inputs, target)
+    assert found.shape == (9,)
+    wanted = torch.nn.KLDivLoss(reduction="batchmean")(ours.log_softmax(-1), theirs.softmax(-1))
+    torch.testing.assert_close(found.mean(), 4 * wanted)
 
 
 # A class for each node.
