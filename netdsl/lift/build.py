@@ -241,7 +241,7 @@ class Builder:
         shape = found.shape(self.points)
         for turned in (False, True):
             arrays = [~a if turned else a for a in found.arrays if not turned or a.dtype == bool]
-            if shape is not None and arrays and all(map(is_causal, arrays)):
+            if shape is not None and arrays and found.is_general and all(map(is_causal, arrays)):
                 value = self.call(Causal(shape[-1], str(arrays[0].dtype)))[0]
                 value = self.call(LogicalNot(), value)[0] if turned else value
                 value = value if len(shape) == 2 else self.call(Reshape(shape), value)[0]

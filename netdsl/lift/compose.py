@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from netdsl.lift.names import free
-from netdsl.lift.term import Term, WeightOf, bound, free_of, items, seq, shared_name, size, term, walk
+from netdsl.lift.term import IT, Term, WeightOf, bound, free_of, items, seq, shared_name, size, term, walk
 from netdsl.ops import REGISTRY
 
 LONGEST = 64
@@ -39,7 +39,14 @@ def _longest(body: Term) -> tuple[Term, ...] | None:
         for run, count in found.items()
         if count > 1 and all(total[n] == count * own for n, own in Counter(_names(run)).items())
     ]
-    return max(fitting, key=lambda run: sum(map(size, run)), default=None)
+    fitting.sort(key=lambda run: sum(map(size, run)), reverse=True)
+    return next((run for run in fitting if _is_whole(body, run)), None)
+
+
+def _is_whole(body: Term, run: tuple[Term, ...]) -> bool:
+    """Whether no layer of a run is used beside its places, of which two may overlap."""
+    rest = _replaced(body, run, IT)
+    return set(_names(run)).isdisjoint(_names((rest,)))
 
 
 def _names(run: Sequence[Term]) -> Iterator[str]:

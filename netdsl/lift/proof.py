@@ -102,7 +102,16 @@ def _inputs(given: Session, program: Program, at: At) -> Iterator[tuple[str, Any
             yield name, random.standard_normal(shape).astype(dtype)
         else:
             limit = 2 if dtype == "bool" else index_limit(program, value.name, at.named)
-            yield name, random.integers(0, limit, shape).astype(dtype)
+            yield name, _numbered(random, limit, shape).astype(dtype)
+
+
+def _numbered(random: np.random.Generator, limit: int, shape: tuple[int, ...]) -> Any:
+    """Whole numbers below a limit. Some are the first ones, or the last, which mostly mean something: padding."""
+    found = random.integers(0, limit, shape)
+    if len(shape) > 1:
+        special = found[..., 1::3]
+        special[...] = random.choice([*range(min(limit, 4)), limit - 1], special.shape)
+    return found
 
 
 SCALES = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "BatchNormalization": 1, "InstanceNormalization": 1,

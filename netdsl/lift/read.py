@@ -65,10 +65,10 @@ def file_of(model: ModelProto) -> File:
     graph = model.graph
     if graph.sparse_initializer:
         raise LiftError("sparse weights are not read", graph.sparse_initializer[0].values.name)
-    if not graph.output:
-        raise LiftError("the graph has no output")
     arrays = {t.name: _array(t) for t in graph.initializer}
     inputs = tuple(_input(v) for v in graph.input if v.name not in arrays)
+    if not inputs:
+        raise LiftError("the graph has no input")
     nodes = tuple(_node(n, opset) for n in graph.node)
     return File(nodes, arrays, inputs, _outputs(graph), opset)
 
@@ -86,7 +86,7 @@ def _without_functions(model: ModelProto) -> ModelProto:
 def _outputs(graph: onnx.GraphProto) -> tuple[str, ...]:
     names = tuple(v.name for v in graph.output)
     if not names:
-        raise LiftError("it has no outputs")
+        raise LiftError("the graph has no output")
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice is not None:
         raise LiftError(f"it has several outputs `{twice}`")

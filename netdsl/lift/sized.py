@@ -23,10 +23,12 @@ HIDDEN = -1e4
 
 
 class Sized(Struct, frozen=True, eq=False):
-    """`arrays`: the values at each point; `sizes`: the symbolic sizes that they were computed from."""
+    """`arrays`: the values at each point; `sizes`: the symbolic sizes that they were computed from; `until`: a size
+    from which on they may be something else, such as the width of a sliding window; 0 where there is none."""
 
     arrays: tuple[Any, ...]
     sizes: frozenset[Size]
+    until: int = 0
 
     @property
     def number(self) -> Any:
@@ -46,6 +48,11 @@ class Sized(Struct, frozen=True, eq=False):
             return at[0]
         return next((s for s in self.sizes if tuple(evaluate(s, p) for p in points) == at), None)
 
+    @property
+    def is_general(self) -> bool:
+        """Whether what they are at the points they are at all sizes."""
+        return all(self.until < a.shape[-1] for a in self.arrays)
+
 
 def worked_out(
     node: Node, inputs: Sequence[Any], opset: int, points: Sequence[Mapping[str, int]]
@@ -54,7 +61,29 @@ def worked_out(
     sizes = frozenset[Size]().union(*map(_sizes, inputs))
     at = [computed(node, [_at(x, i, p) for x in inputs], opset) for i, p in enumerate(points)]
     found = [results for results in at if results is not None]
-    return tuple(Sized(arrays, sizes) for arrays in zip(*found, strict=True)) if len(found) == len(at) else None
+    until = max((_until(node, x) for x in inputs), default=0)
+    return tuple(Sized(arrays, sizes, until) for arrays in zip(*found, strict=True)) if len(found) == len(at) else None
+
+
+SHIFTS = frozenset(("Add", "Sub", "Div", "Mod"))
+COMPARES = frozenset(("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Min", "Max", "Clip", "Trilu"))
+
+
+def _until(node: Node, x: Any) -> int:
+    """The size from which on an input of a node may change what the result is."""
+    if isinstance(x, Sized):
+        return x.until
+    if x is None or x.dtype.kind not in "bif":
+        return 0
+    if x.size == 1 and (node.op_type in COMPARES or (node.op_type in SHIFTS and x.dtype.kind == "i")):
+        value = abs(float(x.reshape(-1)[0]))
+        return int(value) if value < LONGEST else 0
+    is_square = x.ndim > 1 and x.dtype.kind in "bi" and x.shape[-1] == x.shape[-2] > 1
+    return x.shape[-1] if is_square and not (is_causal(x != 0) or is_causal(x == 0)) else 0
+
+
+LONGEST = 2**24
+"""Numbers from this on are no size of a mask, but as good as infinite."""
 
 
 def _sizes(x: Any) -> frozenset[Size]:

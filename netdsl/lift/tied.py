@@ -43,12 +43,17 @@ def tied(net: Lifted) -> Lifted:
 def _shared(net: Lifted) -> Lifted:
     groups = [g for g in _groups(net.calls) if len(g) > 1]
     named: dict[int, str] = {}
-    taken = {v.name for v in net.inputs} | {o.name for o in net.outputs} | {c.share for c in net.calls}
+    taken = _taken(net) | {c.share for c in net.calls}
     for group in _held(net, groups):
         name = net.calls[group[0]].share or free(_stem(net.calls[group[0]]), taken)
         taken.add(name)
         named |= dict.fromkeys(group, name)
     return replace(net, calls=tuple(replace(c, share=named.get(i, c.share)) for i, c in enumerate(net.calls)))
+
+
+def _taken(net: Lifted) -> set[str]:
+    """The names of the inputs and outputs."""
+    return {v.name for v in net.inputs} | {o.name for o in net.outputs}
 
 
 def _stem(call: Call) -> str:
@@ -72,7 +77,7 @@ def _arrays(call: Call) -> Iterator[tuple[str, Any]]:
 def _held(net: Lifted, groups: Sequence[list[int]]) -> list[list[int]]:
     """The groups that are one layer: of numbers that are no filling, and what follows on them or comes before."""
     of = {i: n for n, group in enumerate(groups) for i in group}
-    sure = {n for n, g in enumerate(groups) if _is_filled(net.calls[g[0]])}
+    sure = {n for n, g in enumerate(groups) if _is_sure(net.calls[g[0]])}
     ways = [[of.get(i, -1) for i in way] for way in (_before(net), _after(net))]
     more = sure
     while more:
@@ -82,8 +87,8 @@ def _held(net: Lifted, groups: Sequence[list[int]]) -> list[list[int]]:
     return [groups[n] for n in sorted(sure)]
 
 
-def _is_filled(call: Call) -> bool:
-    """Whether some weights of a layer are no filling of one value."""
+def _is_sure(call: Call) -> bool:
+    """Whether some weights of a layer are more than a filling of one value."""
     return any(_tells(a) for _, a in _arrays(call))
 
 
@@ -120,19 +125,6 @@ def _tells(array: Any) -> bool:
     return array.size > 1 and array.dtype.kind == "f" and bool(np.any(array != array.flat[0]))
 
 
-def _next(net: Lifted, index: int, step: dict[str, int]) -> int:
-    """The nearest layer before a call or after it, along the flow; -1 where there is none."""
-    before = all(step.get(v.name) == index for v in net.calls[index].outputs)
-    at: int | None = index
-    while at is not None:
-        call = net.calls[at]
-        value = (call.inputs[0] if before else call.outputs[0]) if call.inputs else None
-        at = None if value is None else step.get(value.name)
-        if at is not None and net.calls[at].weights:
-            return at
-    return -1
-
-
 def _by_weight(net: Lifted) -> Lifted:
     """Each `linear` whose weight is that of an embedding, or of another `linear`, by this weight."""
     owners: dict[Any, int] = {}
@@ -143,7 +135,7 @@ def _by_weight(net: Lifted) -> Lifted:
         weight = np.asarray(call.weights["weight"])
         owner = owners.setdefault((weight.shape, weight.tobytes()), index)
         first = made[owner][0]
-        found = _tied_linear(call, first, _names(made)) if owner != index else None
+        found = _tied_linear(call, first, _taken(net) | _names(made)) if owner != index else None
         if found is not None:
             name = next(c.share for c in found if isinstance(c.op, TiedLinear))
             made[owner][0], made[index] = replace(first, share=name), found
@@ -161,10 +153,16 @@ def _is_same(first: Call, second: Call) -> bool:
     return _tells(weight) and (apart or not first.origin.isdisjoint(second.origin))
 
 
+def _is_one_layer(first: Call, second: Call) -> bool:
+    """Whether two layers are equal, with their biases."""
+    one, other = (np.asarray(c.weights.get("bias", ())) for c in (first, second))
+    return repr(first.op) == repr(second.op) and np.array_equal(one, other)
+
+
 def _tied_linear(call: Call, first: Call, taken: set[str]) -> list[Call] | None:
     """A `linear` by the weight of another layer; None where it is the same layer, or none by a weight."""
     op = call.op
-    if not isinstance(op, Linear) or repr(first.op) == repr(op) or not _is_same(first, call):
+    if not isinstance(op, Linear) or _is_one_layer(first, call) or not _is_same(first, call):
         return None
     made = TiedLinear(op.out_features, axis=op.axis, weight=first.op.params(*first.types)["weight"])
     try:

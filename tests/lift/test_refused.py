@@ -38,6 +38,14 @@ REFUSED = {
         "net (float[N,4] x) => (float[2] y) { y = Constant <value = float[2] {1.0, 2.0}> () }",
         "the output `y` does not depend on the inputs",
     ),
+    "nothing that goes in": (
+        "net () => (float[1,4] y) <float[1,4] c = {}, float[4,4] w = {}> { y = MatMul(c, w) }",
+        "the graph has no input",
+    ),
+    "an axis before the batch": (
+        "net (float[N,4] x) => (float[1,N,4] y) <float[1,1,1] c = {2.0}> { y = Mul(x, c) }",
+        "`y (Mul)`: a number of shape [1, 1, 1] adds axes before the batch",
+    ),
     "nothing that comes out": ("net (float[N,4] x) => () { y = Relu(x) }", "the graph has no output"),
     "random numbers": (
         "net (float[N,4] x) => (float[N,4] y) { r = RandomNormal <shape = [1, 4]> ()  y = Add(x, r) }",
@@ -163,7 +171,7 @@ def test_damaged_graphs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_no_outputs_and_functions_of_themselves() -> None:
     model = written("net (float[N,4] x) => (float[N,4] y) { y = Relu(x) }")
     del model.graph.output[:]
-    with pytest.raises(LiftError, match="it has no outputs"):
+    with pytest.raises(LiftError, match="the graph has no output"):
         lift_model(model)
     text = """net (float[N,4] x) => (float[N,4] y) { y = d.F(x) }
     <domain: "d", opset_import: ["" : 18, "d" : 1]> F (p) => (q) { q = d.F(p) }"""

@@ -54,10 +54,27 @@ def _attention(net: Net, call: Call) -> list[Call] | None:
 
 
 def _softmax(net: Net, value: Value) -> Call | None:
-    """The softmax below a product with values; where its mask hides all, weights may be set to 0 after it."""
+    """The softmax below a product with values; what its mask hides may be set to 0 once more after it."""
     filled = net.source(value, "masked_fill")
-    is_zero = filled is not None and filled.op.value == 0  # type: ignore[attr-defined]
-    return net.source(filled.inputs[0] if filled is not None and is_zero else value, "softmax")
+    if filled is None or filled.op.value != 0:  # type: ignore[attr-defined]
+        return net.source(value, "softmax")
+    soft = net.source(filled.inputs[0], "softmax")
+    before = net.source(soft.inputs[0], "masked_fill") if soft is not None else None
+    is_same = before is not None and _is_same(net, before.inputs[1], filled.inputs[1])
+    return soft if is_same else None  # another mask hides more, and random inputs may never show it
+
+
+def _is_same(net: Net, a: Value, b: Value) -> bool:
+    """Whether two masks are one value, or the same turned and reshaped twice."""
+    if a.name == b.name:
+        return True
+    one, other = net.source(a), net.source(b)
+    if one is None or other is None or one.kind not in TURNS or repr(one.op) != repr(other.op):
+        return False
+    return _is_same(net, one.inputs[0], other.inputs[0])
+
+
+TURNS = ("logical_not", "reshape", "unsqueeze")
 
 
 def _built(
@@ -86,8 +103,8 @@ def _attending(
     if masks and mask is None:
         return None
     given = (q.x,) if own else (q.x, k.x)
-    if mask is not None and own and _is_causal(net, mask):
-        options["causal"] = True
+    if mask is not None and own and _is_causal(net, made[0] if made else net.source(mask)):
+        options["causal"], made = True, []
     elif mask is not None:
         given = (*given, mask)
     attends = (Attention if own else CrossAttention)(q.heads, **options)
@@ -143,9 +160,8 @@ def _weights(qkv: tuple[Projected, Projected, Projected], packed: bool, wanted: 
     return {f"{p}_proj.{n}": a for n, arrays in parts.items() for p, a in zip("qkv", arrays, strict=True)}
 
 
-def _is_causal(net: Net, mask: Value) -> bool:
-    """Whether a mask is a causal one, of any length or of a fixed one."""
-    made = net.source(mask)
+def _is_causal(net: Net, made: Call | None) -> bool:
+    """Whether the mask that a call makes is a causal one, of any length or of a fixed one."""
     while made is not None and made.kind in ("reshape", "unsqueeze", "expand"):
         made = net.source(made.inputs[0])
     return made is not None and (made.kind == "causal" or (made.kind == "param" and is_causal(made.weights[""])))

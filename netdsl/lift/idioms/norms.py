@@ -15,6 +15,7 @@ from netdsl.lift.rules.features import last
 from netdsl.ops import REGISTRY
 from netdsl.ops.base import feature_axis
 from netdsl.ops.featurenorm import L2Normalize
+from netdsl.tensors import TensorType
 
 
 def _over_last(op: Any) -> bool:
@@ -27,7 +28,7 @@ def _adds(op: Any) -> bool:
 
 
 MEAN = ("reduce_mean", ("x",), _over_last, "mean")
-CENTRED = ("sub", ("x", MEAN))
+CENTRED = [("sub", ("x", mean)) for mean in (MEAN, ("expand", (MEAN,)))]
 
 
 def _spread(centred: str) -> tuple[Any, ...]:
@@ -43,16 +44,12 @@ def _norm(net: Net, call: Call, found: dict[str, Any], kind: str) -> list[Call] 
     x = found["x"]
     if not all(_is_last(found[n].op.axis, x.type.rank) for n in ("mean", "spread") if n in found):
         return None
-    arrays = {}
-    for name in ("weight", "bias"):
-        if name in found:
-            arrays[name] = _learnt(net, found[name])
-            if arrays[name] is None or arrays[name].size != x.type.shape[-1]:
-                return None
-    given = {} if "weight" in found else {"elementwise_affine": False}
-    given |= {"bias": "bias" in found} if kind == "layernorm" and "weight" in found else {}
+    weight = _learnt(net, found["weight"], x.type, x.type.rank - 1)
+    if weight is None:
+        return None
+    given = {"bias": False} if kind == "layernorm" else {}
     op = REGISTRY[kind](eps=float(found["eps"].op.value), axis=last(x.type), **given)
-    return [replace(call, op=op, inputs=(x,), weights=arrays)]
+    return [replace(call, op=op, inputs=(x,), weights={"weight": weight})]
 
 
 def _divided(centred: str, spread: Any) -> list[Any]:
@@ -60,26 +57,29 @@ def _divided(centred: str, spread: Any) -> list[Any]:
     return [("div", (centred, root)), ("mul", (centred, ("reciprocal", (root,))))]
 
 
-def _layernorm(net: Net, call: Call) -> list[Call] | None:
-    """The centred value is read twice, so that it is matched apart."""
-    for pattern in FORMS:
-        found: dict[str, Any] = {}
-        if not net.match(call.outputs[0], pattern, found):
-            continue
+def _normed(net: Net, call: Call, found: dict[str, Any]) -> list[Call] | None:
+    """A root-mean-square norm; of a centred value, which is read twice and so matched apart, a layer norm."""
+    for pattern in CENTRED:
         inner: dict[str, Any] = {}
-        if net.match(found["d"], CENTRED, inner):
+        if net.match(found["x"], pattern, inner):
             return _norm(net, call, {**found, **inner}, "layernorm")
-    return None
-
-
-FORMS = [("add", (("mul", (n, "weight")), "bias")) for n in _divided("d", _spread("d"))]
-
-
-def _rms(net: Net, call: Call, found: dict[str, Any]) -> list[Call] | None:
     return _norm(net, call, found, "rmsnorm")
 
 
-RMS = [("mul", (n, "weight")) for n in _divided("x", _spread("x"))]
+NORMED = [("mul", (n, "weight")) for n in _divided("x", _spread("x"))]
+
+
+def _shifted(net: Net, call: Call) -> list[Call] | None:
+    """A layer norm and a learnt number for each feature."""
+    for x, other in (call.inputs, call.inputs[::-1]):
+        norm = net.source(x, "layernorm")
+        op: Any = norm.op if norm is not None else None
+        if norm is None or not net.is_single(x) or op.bias or not norm.weights:
+            continue
+        bias = _learnt(net, other, x.type, x.type.rank - 1 if op.axis == -1 else feature_axis(x.type))
+        if bias is not None:
+            return [replace(norm, op=replace(op, bias=True), weights={**norm.weights, "bias": bias})]
+    return None
 
 
 def _groupnorm(net: Net, call: Call) -> list[Call] | None:
@@ -88,21 +88,37 @@ def _groupnorm(net: Net, call: Call) -> list[Call] | None:
         found: dict[str, Any] = {}
         if net.match(call.outputs[0], pattern, found):
             x, cut, norm = found["x"], found["cut"], found["norm"]
-            weight = found["scale"].weights["gamma"] if "scale" in found else _learnt(net, found["weight"])
-            bias = _learnt(net, found["bias"])
+            scale = found.get("scale")
+            weight = _gain(scale) if scale is not None else _learnt(net, found["weight"], x.type, 0)
+            bias = _learnt(net, found["bias"], x.type, 0)
             is_plain = np.all(norm.weights["weight"] == 1) and not np.any(norm.weights["bias"])
             if weight is None or bias is None or not is_plain or call.outputs[0].type != x.type:
                 return None
-            if cut.outputs[0].type.rank != 2 or not weight.size == bias.size == x.type.shape[0]:
+            if cut.outputs[0].type.rank != 2:
                 return None
             op = REGISTRY["groupnorm"](cut.outputs[0].type.shape[0], eps=norm.op.eps)
             return [replace(call, op=op, inputs=(x,), weights={"weight": weight, "bias": bias})]
     return None
 
 
-def _learnt(net: Net, value: Value) -> Any:
-    made = net.source(value, "param")
-    return None if made is None else made.weights[""].reshape(-1)
+def _learnt(net: Net, value: Value, x: TensorType, axis: int) -> Any:
+    """The numbers of a learnt tensor that gives each place along one axis of `x` its own; None for another."""
+    made = net.source(value)
+    if made is not None and made.kind == "expand":
+        made = net.source(made.inputs[0])
+    if made is None or made.kind != "param":
+        return None
+    shape = made.outputs[0].type.shape
+    if len(shape) == 1:
+        shape = tuple(shape[0] if i == feature_axis(x) else 1 for i in range(x.rank))
+    is_along = len(shape) == x.rank and all(s == (x.shape[i] if i == axis else 1) for i, s in enumerate(shape))
+    return made.weights[""].reshape(-1) if is_along else None
+
+
+def _gain(scale: Call) -> Any:
+    """The numbers of a `scale` of channels; None for one of another axis."""
+    op: Any = scale.op
+    return scale.weights["gamma"] if op.axis is None or scale.inputs[0].type.rank < 2 else None
 
 
 INSTANCES = ("reshape", (("instancenorm", (("reshape", ("x",), None, "cut"),), None, "norm"),))
@@ -121,8 +137,8 @@ def _scaled_batchnorm(net: Net, call: Call) -> list[Call] | None:
     op: Any = norm.op
     if call.kind == "add" and not op.affine:
         return None  # a shift without a gain: the norm has both or none
-    learnt = call.weights["gamma"] if call.kind == "scale" else _learnt(net, others[0])
-    if learnt is None or learnt.size != x.type.shape[0] or (others and others[0].type.rank != 1):
+    learnt = _gain(call) if call.kind == "scale" else _learnt(net, others[0], x.type, 0)
+    if learnt is None:
         return None
     weights = dict(norm.weights)
     if call.kind == "scale":
@@ -148,7 +164,7 @@ def _unit(net: Net, call: Call, found: dict[str, Any]) -> list[Call] | None:
 
 NORMS: dict[str, tuple[Rule, ...]] = {
     "div": (pattern_rule(UNIT, _unit),),
-    "add": (_layernorm, _groupnorm, _scaled_batchnorm),
+    "add": (_shifted, _groupnorm, _scaled_batchnorm),
     "scale": (_scaled_batchnorm,),
-    "mul": tuple(pattern_rule(p, _rms) for p in RMS),
+    "mul": tuple(pattern_rule(p, _normed) for p in NORMED),
 }

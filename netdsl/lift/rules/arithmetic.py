@@ -82,6 +82,8 @@ def _with_numbers(builder: Builder, op: type[Op], sign: str) -> None:
 
 
 def _with_one(builder: Builder, x: Laid, array: Any, sign: str, reverse: bool) -> None:
+    if array.ndim > x.rank and not x.is_bare:
+        raise builder.refused(f"a number of shape {[*array.shape]} adds axes before the batch")
     value = array.reshape(()).item()
     number = rounded(finite(value)) if isinstance(value, float) else int(value)
     if sign and not isfinite(value):
