@@ -34,13 +34,14 @@ def _longest(body: Term) -> tuple[Term, ...] | None:
     if max(total.values(), default=0) < 2:
         return None
     found = Counter(run for run in _runs(body) if _may_be_shared(run, names))
-    fitting = [
-        run
-        for run, count in found.items()
-        if count > 1 and all(total[n] == count * own for n, own in Counter(_names(run)).items())
-    ]
+    fitting = [run for run, count in found.items() if count > 1 and _has_all(run, count, total)]
     fitting.sort(key=lambda run: sum(map(size, run)), reverse=True)
     return next((run for run in fitting if _is_whole(body, run)), None)
+
+
+def _has_all(run: tuple[Term, ...], count: int, total: Mapping[str, int]) -> bool:
+    """Whether a run that occurs so often has all uses of its layers, as far as their numbers show."""
+    return all(total[n] == count * own for n, own in Counter(_names(run)).items())
 
 
 def _is_whole(body: Term, run: tuple[Term, ...]) -> bool:

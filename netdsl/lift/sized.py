@@ -75,11 +75,17 @@ def _until(node: Node, x: Any) -> int:
         return x.until
     if x is None or x.dtype.kind not in "bif":
         return 0
-    if x.size == 1 and (node.op_type in COMPARES or (node.op_type in SHIFTS and x.dtype.kind == "i")):
+    if x.size == 1:
         value = abs(float(x.reshape(-1)[0]))
-        return int(value) if value < LONGEST else 0
+        turns = node.op_type in COMPARES or (node.op_type in SHIFTS and x.dtype.kind == "i")
+        return int(value) if turns and value < LONGEST else 0
+    return x.shape[-1] if _is_other_mask(x) else 0
+
+
+def _is_other_mask(x: Any) -> bool:
+    """Whether an array is a stored mask, and no causal one."""
     is_square = x.ndim > 1 and x.dtype.kind in "bi" and x.shape[-1] == x.shape[-2] > 1
-    return x.shape[-1] if is_square and not (is_causal(x != 0) or is_causal(x == 0)) else 0
+    return is_square and not (is_causal(x != 0) or is_causal(x == 0))
 
 
 LONGEST = 2**24

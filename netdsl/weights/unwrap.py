@@ -27,7 +27,9 @@ class WeightsError(UserError):
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether a value of a checkpoint is a tensor or an array."""
+    """Whether a value of a checkpoint is a tensor or an array; one of ragged rows, which has no shape, is none."""
+    if getattr(value, "is_nested", False):
+        return False
     return hasattr(value, "shape") and hasattr(value, "dtype") and hasattr(value, "__getitem__")
 
 
@@ -77,30 +79,36 @@ def _only(path: str, found: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def tensors_of(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The tensors of a state dict as arrays, without what wrappers put before all keys."""
+    """The tensors of a state dict as arrays, without what wrappers put before all keys. Raises WeightsError."""
     tensors = {str(k): v for k, v in state.items() if is_tensor(v)}
     empty = next((k for k, v in tensors.items() if getattr(v, "is_meta", False)), None)
     if empty is not None:
         raise WeightsError("unreadable-weights", f"`{empty}` has no numbers: it was saved from the device `meta`")
-    arrays = {k: _as_array(v) for k, v in tensors.items()}
+    arrays = {k: _as_array(k, v) for k, v in tensors.items()}
     for prefix in (*PREFIXES, *PREFIXES):
         if arrays and all(k.startswith(prefix) for k in arrays):
             arrays = {k.removeprefix(prefix): a for k, a in arrays.items()}
     return arrays
 
 
-def _as_array(value: Any) -> Any:
+NARROW = {"bfloat16": "int16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}
+"""Types that NumPy has from `ml_dtypes`, and those of as many bits."""
+
+
+def _as_array(name: str, value: Any) -> Any:
     if not hasattr(value, "detach"):
         return value
     tensor = value.detach().cpu()
-    if str(tensor.dtype) == "torch.bfloat16":
-        import ml_dtypes
+    tensor = tensor.dequantize() if tensor.is_quantized else tensor.to_dense().resolve_conj()
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    try:
+        return _narrow(tensor, dtype) if dtype in NARROW else tensor.numpy()
+    except TypeError:
+        raise WeightsError("unreadable-weights", f"`{name}` is of type {dtype}, which is not read") from None
 
-        return tensor.contiguous().view(_int16()).numpy().view(ml_dtypes.bfloat16)
-    return (tensor.dequantize() if tensor.is_quantized else tensor.to_dense()).numpy()
 
-
-def _int16() -> Any:
+def _narrow(tensor: Any, dtype: str) -> Any:
+    import ml_dtypes
     import torch
 
-    return torch.int16
+    return tensor.contiguous().view(getattr(torch, NARROW[dtype])).numpy().view(getattr(ml_dtypes, dtype))

@@ -44,7 +44,7 @@ REFUSED = {
     ),
     "an axis before the batch": (
         "net (float[N,4] x) => (float[1,N,4] y) <float[1,1,1] c = {2.0}> { y = Mul(x, c) }",
-        "`y (Mul)`: a number of shape [1, 1, 1] adds axes before the batch",
+        "`y (Mul)`: numbers of shape [1, 1, 1] add axes before the batch",
     ),
     "nothing that comes out": ("net (float[N,4] x) => () { y = Relu(x) }", "the graph has no output"),
     "random numbers": (

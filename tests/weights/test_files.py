@@ -235,6 +235,8 @@ BAD: dict[str, Callable[[Path], None]] = {
     "gone.json": missing_shard,
     "elsewhere.json": shard_elsewhere,
     "meta.pth": lambda path: torch.save({"a.weight": torch.ones(2, 2, device="meta")}, path),
+    "fnuz.pth": lambda path: torch.save({"a.weight": torch.ones(2).to(torch.float8_e5m2fnuz)}, path),
+    "ragged.pth": lambda path: torch.save({"a": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])}, path),
     "unnamed.pth": lambda path: torch.save({"": torch.ones(2, 2)}, path),
     "itself.json": lambda path: path.write_text('{"weight_map": {"a.weight": "itself.json"}}'),  # type: ignore[dict-item, return-value]
     "keras.h5": lambda path: path.write_text("HDF"),  # type: ignore[dict-item, return-value]
@@ -253,6 +255,17 @@ def test_what_is_no_file_of_weights_is_refused(
     assert "Traceback" not in said.err
     assert "code ran" not in said.out
     assert not out.exists()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int16", "bool"])
+def test_types_are_read_alike_from_both_kinds_of_file(dtype: str, tmp_path: Path) -> None:
+    tensors = {"a.weight": torch.tensor([[0.0, 1.0, -2.0], [0.5, 3.0, 1.0]]).to(getattr(torch, dtype))}
+    torch.save(tensors, tmp_path / "a.pth")
+    save_file(tensors, tmp_path / "a.safetensors")
+    (pickled,), (plain,) = (read_file(str(tmp_path / f"a.{k}")).tensors.values() for k in ("pth", "safetensors"))
+    assert pickled.dtype == plain.dtype
+    assert np.array_equal(pickled.astype("float64"), tensors["a.weight"].double().numpy())
+    assert np.array_equal(plain.astype("float64"), pickled.astype("float64"))
 
 
 def test_reading_names_what_it_refuses(tmp_path: Path) -> None:

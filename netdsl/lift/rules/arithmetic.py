@@ -70,6 +70,8 @@ def _with_numbers(builder: Builder, op: type[Op], sign: str) -> None:
     x, array = builder.tensor(1 if reverse else 0), builder.array(0 if reverse else 1)
     if is_symbolic(array):
         raise builder.refused("it computes with the size of its input")
+    if array.ndim > x.rank and not x.is_bare:
+        raise builder.refused(f"numbers of shape {[*array.shape]} add axes before the batch")
     if array.size == 1:
         _with_one(builder, x, array, sign, reverse)
         return
@@ -82,8 +84,6 @@ def _with_numbers(builder: Builder, op: type[Op], sign: str) -> None:
 
 
 def _with_one(builder: Builder, x: Laid, array: Any, sign: str, reverse: bool) -> None:
-    if array.ndim > x.rank and not x.is_bare:
-        raise builder.refused(f"a number of shape {[*array.shape]} adds axes before the batch")
     value = array.reshape(()).item()
     number = rounded(finite(value)) if isinstance(value, float) else int(value)
     if sign and not isfinite(value):
