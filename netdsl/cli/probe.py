@@ -110,16 +110,12 @@ def _probed(args: argparse.Namespace, target: str, signals: list[str]) -> Probed
 
 
 def _names(targets: list[str], nets: list[str]) -> list[str]:
-    """Names for targets: the net or the recipe behind the colon, the end of a run directory's path, of as many
-    folders as tell them apart."""
-    paths = [Path(os.path.abspath(t)).parts if os.path.isdir(t) else () for t in targets]
-    plain = ["" if path else split_target(t)[1] or net for t, path, net in zip(targets, paths, nets, strict=True)]
-    names = plain
-    for count in range(1, max(map(len, paths)) + 1):
-        names = ["/".join(path[-count:]) or name for path, name in zip(paths, plain, strict=True)]
-        if len(set(names)) == len(names):
-            break
-    return names
+    """Names for targets: the net or the recipe behind the colon, of run directories what tells their paths apart."""
+    from netdsl.records.names import told_apart
+
+    runs = [t for t in targets if os.path.isdir(t)]
+    names = dict(zip(runs, told_apart(runs), strict=True))
+    return [names.get(t) or split_target(t)[1] or net for t, net in zip(targets, nets, strict=True)]
 
 
 def _written(found: Probed, path: str) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from netdsl.inference.run_folder import SPEC
 from netdsl.recipe.metrics import METRICS, title
-from netdsl.records.record import MEASURED, Field, Record, varying
+from netdsl.records.names import told_apart
+from netdsl.records.record import MEASURED, SIGNALS, Field, Record, varying
 from netdsl.records.table import cell_text
 from netdsl.render.paint import PLAIN, Paint
 from netdsl.render.table import RULE, Cell, columns
@@ -18,9 +18,10 @@ WIDEST = 44
 
 
 def results(records: Sequence[Record]) -> dict[str, list[Field | None]]:
-    """The state, the metrics and the time of each run, by field."""
-    known = [n for n in ("net", "state", "step", *MEASURED, "seconds") if any(n in r.fields for r in records)]
-    found: dict[str, list[Field | None]] = {n: [r.fields.get(n) for r in records] for n in known}
+    """The state, the metrics, the last signals of `train --probe` and the time of each run, by field."""
+    shown = [{**r.fields, **r.signals} for r in records]
+    known = [n for n in ("net", "state", "step", *MEASURED, *SIGNALS, "seconds") if any(n in one for one in shown)]
+    found: dict[str, list[Field | None]] = {n: [one.get(n) for one in shown] for n in known}
     return {n: v for n, v in found.items() if n not in ("net", "state") or any(x != v[0] for x in v)}
 
 
@@ -51,7 +52,7 @@ def comparison_data(records: Sequence[Record]) -> dict[str, Any]:
 
 def comparison_text(records: Sequence[Record], paint: Paint = PLAIN) -> str:
     """The comparison for a terminal: results, then the settings that differ. The best value of a metric is marked."""
-    names = short_names(records)
+    names = told_apart([r.folder for r in records])
     differ = varying(records)
     long = [n for n, values in differ.items() if max(len(cell_text(n, v)) for v in values) > WIDEST]
     short = [[n, *(cell_text(n, v) for v in values)] for n, values in differ.items() if n not in long]
@@ -83,9 +84,3 @@ def _result_rows(records: Sequence[Record]) -> Iterator[list[str | Cell]]:
 
 def _cell(name: str, value: Field | None, first: bool) -> Cell:
     return Cell(f"{cell_text(name, value)}{' *' if first else ''}", "hint" if first else "")
-
-
-def short_names(records: Sequence[Record]) -> list[str]:
-    """The folders' names; whole paths where two have the same name."""
-    names = [Path(r.folder).resolve().name for r in records]
-    return names if len(set(names)) == len(names) else [r.name for r in records]

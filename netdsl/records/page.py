@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from netdsl.recipe.metrics import METRICS, title
-from netdsl.records.compare import best, results, short_names, specs_differ
+from netdsl.records.compare import best, results, specs_differ
+from netdsl.records.names import told_apart
 from netdsl.records.record import Field, Record, varying
 from netdsl.records.table import cell_text
+from netdsl.training.report.signals import some_of
 from netdsl.training.report.style import STYLE
 from netdsl.training.report.svg import Series, curves
 
@@ -24,7 +27,7 @@ td.best { font-weight: 700 } td.best::after { content: " ★"; color: #d97706 }
 
 def comparison_page(records: Sequence[Record]) -> str:
     """The page as HTML. Every run has one colour; beyond eight runs the same colours again, dashed."""
-    names = short_names(records)
+    names = told_apart([r.folder for r in records])
     heading = " · ".join(dict.fromkeys(r.about.net for r in records))
     parts = [f"<h1>{escape(heading)}</h1><p class=soft>{len(records)} runs</p>", _legend(names)]
     parts.append(f"<h2>Results</h2>{_table(names, results(records), best)}")
@@ -34,6 +37,8 @@ def comparison_page(records: Sequence[Record]) -> str:
     if specs_differ(records):
         parts.append("<p>The specs differ; <code>netdsl diff</code> compares them.</p>")
     parts.append(f"<h2>Curves</h2><div class=charts>{_charts(records, names)}</div>")
+    if signals := _signals(records, names):
+        parts.append(f"<h2>Signals</h2><div class=charts>{signals}</div>")
     head = '<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">'
     style = STYLE + OWN_STYLE + "".join(_style(i) for i in range(len(records)))
     return f"{head}<title>{escape(heading)}</title><style>{style}</style>{''.join(parts)}</html>"
@@ -78,6 +83,20 @@ def _charts(records: Sequence[Record], names: Sequence[str]) -> str:
     for heading, kind, field in wanted:
         lines = {name: _line(record, kind, field) for name, record in zip(names, records, strict=True)}
         charts.append(curves(heading, lines, noisy=kind == "step" and field != "lr", named=False))
+    return "".join(charts)
+
+
+def _signals(records: Sequence[Record], names: Sequence[str]) -> str:
+    """Charts of what `train --probe` saw: one for each weight and each ReLU (of many, some), a line for each run."""
+    looks = {name: record.looks for name, record in zip(names, records, strict=True)}
+    every = [look for of_one in looks.values() for look in of_one]
+    charts = []
+    for weight in some_of(look.updates for look in every):
+        sizes = {n: [(x.step, math.log10(u)) for x in ls if (u := x.updates.get(weight))] for n, ls in looks.items()}
+        charts.append(curves(f"log10 of step to weight: {weight}", sizes, noisy=False, named=False))
+    for relu in some_of(look.dead for look in every):
+        dead = {n: [(x.step, x.dead[relu]) for x in ls if relu in x.dead] for n, ls in looks.items()}
+        charts.append(curves(f"dead units: {relu}", dead, noisy=False, named=False))
     return "".join(charts)
 
 

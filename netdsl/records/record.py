@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any
 
 from netdsl.diagnostics.diagnostic import UserError
 from netdsl.inference.in_use import in_use
-from netdsl.inference.run_folder import ABOUT, read_about, read_log
+from netdsl.inference.run_folder import ABOUT, Look, read_about, read_log, read_signals
 from netdsl.recipe.annotations import arguments
 from netdsl.recipe.component import Component, component_name
 from netdsl.recipe.metrics import METRICS
@@ -21,6 +22,9 @@ from netdsl.recipe.text import shown
 Field = str | int | float
 MEASURED = ("loss", *(name for name, kind in METRICS.items() if kind.number))
 """What a run is measured by, in the order in which it is shown."""
+
+SIGNALS = ("step_to_weight", "dead_units")
+"""What a look of `train --probe` comes to, over all weights and ReLUs."""
 
 TAKEN = frozenset({*MEASURED, "run", "net", "recipe", "state", "step", "seconds", "device", "netdsl"})
 """Names of fields that are not settings: a setting of such a name is `recipe.precision`."""
@@ -49,6 +53,21 @@ class Record:
         held = [line for line in self.log if line["kind"] == "evaluation"]
         found = self.about.result or (held[-1] if held else {})
         return {name: found[name] for name in MEASURED if isinstance(found.get(name), float)}
+
+    @cached_property
+    def signals(self) -> Mapping[str, float]:
+        """At the last look of `train --probe`: the size of a step relative to the weight, the median over the weights,
+        and the share of dead units, the mean over the ReLUs. Empty for a run that was not looked at."""
+        if not self.looks:
+            return {}
+        last = self.looks[-1]
+        updates = {SIGNALS[0]: median(last.updates.values())} if last.updates else {}
+        return updates | ({SIGNALS[1]: fmean(last.dead.values())} if last.dead else {})
+
+    @cached_property
+    def looks(self) -> Sequence[Look]:
+        """The looks of `train --probe`, in order."""
+        return read_signals(self.folder)
 
     @cached_property
     def settings(self) -> Mapping[str, Field]:

@@ -12,6 +12,7 @@ import pytest
 from netdsl.cli.main import main
 from netdsl.recipe.optimizers import AdamW, Sgd
 from netdsl.recipe.schema import Recipe
+from netdsl.records.names import told_apart
 from netdsl.records.record import Record, found_in
 from netdsl.training.checkpoints.lock import locked
 from netdsl.training.checkpoints.run_dir import ABOUT, LOG, RECIPE, SPEC, About, write_json
@@ -163,6 +164,44 @@ def test_compare_page_has_a_line_of_each_run_and_needs_nothing_else(
         assert charts["held-out accuracy"].count(f'class="line{i}"') == 1
     assert not re.search(r"(src|href)=|https?://", page)
     assert "The specs differ" in page
+
+
+def test_compare_shows_what_a_probe_saw(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "dead_units" not in out(capsys, "compare", "runs")
+    for folder, scale in ((runs / "A-2", 1), (runs / "A-10", 10)):
+        looks = [
+            {"step": s, "updates": {"a<": 0.01 * scale, "b": 0.0, "c": 0.001}, "dead": {"r1": 0.0, "r2": s / 100}}
+            for s in (20, 40)
+        ]
+        (folder / "signals.jsonl").write_text("".join(json.dumps(look) + "\n" for look in looks))
+    data = json.loads(out(capsys, "compare", "runs", "--json"))["results"]
+    assert data["step_to_weight"] == [None, 0.001, 0.001]
+    assert data["dead_units"] == [None, 0.2, 0.2]
+    out(capsys, "compare", "runs", "-o", "page.html")
+    charts = dict(re.findall(r'<svg[^>]*aria-label="([^"]+)">(.*?)</svg>', Path("page.html").read_text(), re.DOTALL))
+    assert charts.keys() >= {"dead units: r1", "dead units: r2", "log10 of step to weight: a&lt;"}
+    assert "log10 of step to weight: b" not in charts, "a weight that stays has no logarithm"
+    lines = charts["log10 of step to weight: a&lt;"]
+    low, high = (float(re.findall(rf'points="[\d.]+,([\d.]+) [^"]*" class="line{i}"', lines)[0]) for i in (1, 2))
+    assert low > high, "ten times the step is higher up, where y is less"
+    assert 'class="line0"' not in lines
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        ([], []),
+        (["x/A-1"], ["A-1"]),
+        (["x/A-1", "y/A-2"], ["A-1", "A-2"]),
+        (["e/shrink=Max/seed-0", "e/shrink=Mean/seed-0"], ["shrink=Max", "shrink=Mean"]),
+        (["e/shrink=Max/seed-0", "e/shrink=Max/seed-1"], ["seed-0", "seed-1"]),
+        (["e/a=1,b=2/seed-0", "e/a=1,b=3/seed-0", "e/a=1,b=3/seed-1"], ["b=2/seed-0", "b=3/seed-0", "b=3/seed-1"]),
+        (["e/a=f(1, 2),b=1/s", "e/a=f(1, 3),b=1/s"], ["a=f(1, 2)", "a=f(1, 3)"]),
+        (["e/a=1/s", "e/a=1,b=2/s"], ["a=1/s", "a=1,b=2/s"]),
+    ],
+)
+def test_runs_are_called_by_what_tells_them_apart(folders: list[str], names: list[str]) -> None:
+    assert told_apart(folders) == names
 
 
 @pytest.mark.parametrize(

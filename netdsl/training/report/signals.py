@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from netdsl.inference.run_folder import Look, read_signals
@@ -34,10 +34,15 @@ def charts(looks: Sequence[Look]) -> Iterator[Chart]:
 
 
 def _series(looks: Sequence[tuple[int, dict[str, float]]], above_0: bool = False) -> tuple[Series, ...]:
-    names = list(dict.fromkeys(name for _, values in looks for name in values))
-    chosen = names if len(names) <= MOST else [names[round(i * (len(names) - 1) / (MOST - 1))] for i in range(MOST)]
+    chosen = some_of([values for _, values in looks])
     found = (Series(n, tuple(Mark(s, v[n]) for s, v in looks if n in v and (v[n] > 0 or not above_0))) for n in chosen)
     return tuple(series for series in found if series.marks)
+
+
+def some_of(values: Iterable[Mapping[str, float]]) -> list[str]:
+    """The names that stand in any of these, in order; of many, `MOST`."""
+    names = list(dict.fromkeys(name for one in values for name in one))
+    return names if len(names) <= MOST else [names[round(i * (len(names) - 1) / (MOST - 1))] for i in range(MOST)]
 
 
 def _url(svg: str) -> str:
