@@ -96,7 +96,7 @@ def test_runs_are_called_by_the_end_of_their_paths(tmp_path: Path) -> None:
     for folder in ("a/seed-0", "b/seed-0"):
         (tmp_path / folder).mkdir(parents=True)
     runs = [str(tmp_path / "a" / "seed-0"), str(tmp_path / "b" / "seed-0")]
-    assert _names([*runs, "x.net:M", "x.net"], ["N", "N", "M", "N"]) == ["a/seed-0", "b/seed-0", "M", "N"]
+    assert _names([*runs, "x.net:M", "x.net"], ["N", "N", "M", "N"]) == ["a", "b", "M", "N"]
     assert _names(runs[:1], ["N"]) == ["seed-0"]
 
 
