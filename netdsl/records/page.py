@@ -88,15 +88,21 @@ def _charts(records: Sequence[Record], names: Sequence[str]) -> str:
 
 def _signals(records: Sequence[Record], names: Sequence[str]) -> str:
     """Charts of what `train --probe` saw: one for each weight and each ReLU (of many, some), a line for each run."""
-    looks = {name: record.looks for name, record in zip(names, records, strict=True)}
-    every = [look for of_one in looks.values() for look in of_one]
+    looks = dict(zip(names, (record.looks for record in records), strict=True))
+    sizes = {
+        n: [(x.step, {w: math.log10(size) for w, size in x.updates.items() if size > 0}) for x in of_one]
+        for n, of_one in looks.items()
+    }
+    dead = {n: [(x.step, x.dead) for x in of_one] for n, of_one in looks.items()}
+    return _each("log10 of step to weight", sizes) + _each("dead units", dead)
+
+
+def _each(heading: str, runs: Mapping[str, Sequence[tuple[int, Mapping[str, float]]]]) -> str:
+    """A chart for each name that has values in any run."""
     charts = []
-    for weight in some_of(look.updates for look in every):
-        sizes = {n: [(x.step, math.log10(u)) for x in ls if (u := x.updates.get(weight))] for n, ls in looks.items()}
-        charts.append(curves(f"log10 of step to weight: {weight}", sizes, noisy=False, named=False))
-    for relu in some_of(look.dead for look in every):
-        dead = {n: [(x.step, x.dead[relu]) for x in ls if relu in x.dead] for n, ls in looks.items()}
-        charts.append(curves(f"dead units: {relu}", dead, noisy=False, named=False))
+    for name in some_of(values for looks in runs.values() for _, values in looks):
+        lines = {run: [(step, v[name]) for step, v in looks if name in v] for run, looks in runs.items()}
+        charts.append(curves(f"{heading}: {name}", lines, noisy=False, named=False))
     return "".join(charts)
 
 
