@@ -1,4 +1,4 @@
-"""What runs are called beside each other: what tells their paths apart."""
+"""Names of runs that stand beside each other: the parts of their paths that differ."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ MEASURED = ("loss", *(name for name, kind in METRICS.items() if kind.number))
 """What a run is measured by, in the order in which it is shown."""
 
 SIGNALS = ("step_to_weight", "dead_units")
-"""What a look of `train --probe` comes to, over all weights and ReLUs."""
+"""Numbers of a look of `train --probe`, over all weights and ReLUs."""
 
 TAKEN = frozenset({*MEASURED, "run", "net", "recipe", "state", "step", "seconds", "device", "netdsl"})
 """Names of fields that are not settings: a setting of such a name is `recipe.precision`."""
