@@ -169,9 +169,17 @@ RUNS = [
 ]  # fmt: skip
 
 
+def restless(cell: dict[str, Any]) -> tuple[bool, float]:
+    """Whether runs of a cell failed, and how far apart the others are."""
+    runs = cell["runs"]
+    measures = [m for m, v in runs[0].items() if isinstance(v, float) and all(m in r for r in runs)] if runs else []
+    return cell["failed"] != [], max((max(r[m] for r in runs) - min(r[m] for r in runs) for m in measures), default=0.0)
+
+
 @pytest.mark.parametrize(("lesson", "command"), RUNS)
 def test_a_run_gives_what_the_lesson_shows(lesson: Lesson, command: Command, tmp_path: Path) -> None:
-    """The run with the fewest steps: other machines round otherwise, so that what is the same is nearly so."""
+    """The run with the fewest steps, of the cell whose runs differ least: other machines round otherwise, and where
+    seeds lead far apart, so does that."""
     from netdsl import open_spec
     from netdsl.experiment.files import outcome
     from netdsl.experiment.run import Options, job_of
@@ -180,7 +188,7 @@ def test_a_run_gives_what_the_lesson_shows(lesson: Lesson, command: Command, tmp
     path, _, name = command.words[1].partition(":")
     planned = open_spec(lesson.folder / path).experiment(name)
     cells = json.loads((command.made / "results.json").read_text())["cells"]
-    number = min(range(len(cells)), key=lambda i: (planned.cells[i].seconds or 0, cells[i]["failed"] != []))
+    number = min(range(len(cells)), key=lambda i: (planned.cells[i].seconds or 0, *restless(cells[i])))
     trial = planned.cells[number].trials[0]
     answer = attempt(job_of(planned.setting, tmp_path, trial, Options()))
     assert answer.done, answer.said
