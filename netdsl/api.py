@@ -340,21 +340,22 @@ def open_spec(path: Path | Source) -> Spec:
         raise SpecError((error.diagnostic,)) from None
 
 
-def from_onnx(path: Path, *, name: str = "Net") -> Lift:
+def from_onnx(path: Path, *, name: str = "Net", library: bool = True) -> Lift:
     """An ONNX file, or a program of torch.export (`.pt2`), as a spec (`text`) with its weights (`state`), proven in
-    onnxruntime to compute what the file computes. Raises OSError, and `diagnostics.UserError` for what has no form."""
+    onnxruntime to compute what the file computes. `library`: a net of the installed zoo is an import of it (`zoo` says
+    which). Raises OSError, and `diagnostics.UserError` for what has no form."""
     from netdsl.lift.lift import lift
 
-    return lift(path, name)
+    return lift(path, name, library)
 
 
-def from_torch(module: nn.Module, *inputs: Tensor, name: str = "Net") -> Lift:
+def from_torch(module: nn.Module, *inputs: Tensor, name: str = "Net", library: bool = True) -> Lift:
     """A PyTorch module as a spec with its weights, as `from_onnx`; `inputs` are what it is called with, and their first
     axis is the batch. Torch exports it to ONNX in memory, which runs the module's code. Raises `UserError`."""
     from netdsl.lift.exported import exported
     from netdsl.lift.lift import lift_model
 
-    return lift_model(exported(module, inputs), name)
+    return lift_model(exported(module, inputs), name, library)
 
 
 def check(path: Path | Source) -> tuple[Diagnostic, ...]:

@@ -3,6 +3,7 @@
 The graph is read as layers of the language: sizes that it computes become sizes again, what exporters take apart is
 put together. The spec is then compiled, filled with the weights of the file, and both run in onnxruntime at several
 sizes; nothing is written unless they compute the same. What has no form in the language is refused, with the node.
+A net of the installed zoo becomes an import of it.
 A .pt2 file is read by torch, whose loader may run code that the file holds: open only files that you trust.
 """
 
@@ -23,6 +24,7 @@ examples:
   netdsl lift model.onnx                                   print the spec
   netdsl lift model.onnx -o model.net --weights model.safetensors
   netdsl lift model.onnx -o model.net --name Detector
+  netdsl lift resnet50.onnx --no-library                   layer by layer, though it is a net of the zoo
   netdsl lift model.pt2 -o model.net                       a PyTorch program (this loads torch)
 
 exit codes: 0 lifted and proven, 1 the model has no form in the language, 2 a file cannot be read or written
@@ -36,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", help="the spec to write (without it: printed)")
     parser.add_argument("--weights", metavar="FILE", help="the .safetensors file to write")
     parser.add_argument("--name", default="Net", metavar="NAME", help="what the net is called (Net)")
+    parser.add_argument("--no-library", action="store_true", help="write the layers of a net of the zoo out")
     parser.add_argument("--json", action="store_true", help="print what was found as JSON")
 
 
@@ -68,10 +71,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _lifted(args: argparse.Namespace) -> Lift:
-    from netdsl.lift.lift import lift
+    from netdsl.lift.lift import PLACE, lift
 
     try:
-        return lift(args.model, args.name)
+        return lift(args.model, args.name, not args.no_library, args.output or PLACE)
     except OSError as error:
         raise unreadable(args.model, error) from None
 
@@ -84,11 +87,15 @@ def _report(found: Lift, args: argparse.Namespace) -> None:
     written = f" -> {', '.join(places)}" if places else ""
     said = f"{args.model}: {found.nodes} nodes, {lines} lines{written}; equal in onnxruntime in {len(found.proof)} runs"
     print(f"{said} (largest difference {worst:.1e})", file=sys.stderr)
+    if found.zoo:
+        file, _, net = found.zoo.partition(":")
+        print(f"this net is {net} of the zoo's {file}; --no-library writes its layers out", file=sys.stderr)
 
 
 def _object(found: Lift) -> dict[str, Any]:
     return {
         "spec": found.text,
+        "zoo": found.zoo or None,
         "nodes": found.nodes,
         "lines": len(found.text.splitlines()),
         "tensors": len(found.state),

@@ -22,7 +22,7 @@ from netdsl.ops.linear import TiedLinear
 
 def weights(net: Lifted, flat: Flat) -> dict[str, Any]:
     """The state dict: the arrays of the file by the keys of the spec. Raises LiftError where the two differ."""
-    ours = [_Side(_exact(c), c.inputs, c.outputs) for c in net.calls]
+    ours = [_Side(exact(c), c.inputs, c.outputs) for c in net.calls]
     theirs = [_Side(n.op, n.inputs, n.outputs) for n in flat]
     waiting = _by_key(ours, _after(ours, [o.value for o in net.outputs]))
     same = {b.name: a.name for a, b in zip(net.inputs, flat.inputs, strict=True)}
@@ -38,7 +38,20 @@ def weights(net: Lifted, flat: Flat) -> dict[str, Any]:
     return state
 
 
-def _exact(call: Call) -> Op:
+def in_order(net: Lifted, flat: Flat) -> dict[str, Any]:
+    """The state dict by the order of use: the n-th layer of the file is the n-th of the spec, whatever computes what
+    lies between them. Only runs of both can prove it. Raises LiftError where numbers or sizes differ."""
+    calls = [c for c in net.calls if c.weights]
+    nodes = [n for n in flat if n.op.params(*n.types) or any(b.persistent for b in n.op.buffers(*n.types).values())]
+    if len(calls) != len(nodes):
+        raise LiftError(f"the file has {len(calls)} layers with weights, the spec {len(nodes)}")
+    state: dict[str, Any] = {}
+    for call, node in zip(calls, nodes, strict=True):
+        state.update(_arrays(call, node))
+    return state
+
+
+def exact(call: Call) -> Op:
     """The op with the arguments that the compiler gives it."""
     return call.op.resolve(*call.types) if call.inputs else call.op
 
@@ -55,7 +68,8 @@ class _Side:
 
     def __init__(self, op: Any, inputs: Sequence[Value], outputs: Sequence[Value]) -> None:
         self.op, self.inputs, self.outputs = op, inputs, outputs
-        self.said = (op.kind, *(str(v.type) for v in (*inputs, *outputs)), str(op.params(*(v.type for v in inputs))))
+        shapes = tuple((n, p.shape) for n, p in op.params(*(v.type for v in inputs)).items())
+        self.said = (op.kind, *(str(v.type) for v in (*inputs, *outputs)), shapes)
         self.commutes = op.kind in COMMUTES
 
     def key(self, inputs: list[str], after: int) -> Any:
@@ -84,12 +98,25 @@ def _arrays(call: Call, node: Node) -> Mapping[str, Any]:
         if buffer.persistent:
             wanted[name], dtypes[name] = buffer.shape, buffer.dtype
     found = {}
+    weights = _with_eps(call, node)
     for name, shape in wanted.items():
-        if name not in call.weights:
+        if name not in weights:
             raise LiftError(f"the file has no `{name}` for `{node.path}`: a defect of lifting", call.node)
-        array = np.asarray(call.weights[name], dtypes[name])
+        array = np.asarray(weights[name], dtypes[name])
         if array.size != prod(shape):
             raise LiftError(f"its `{name}` is {[*array.shape]} where {[*shape]} is needed", call.node)
         array = array.reshape(shape)
         found[f"{node.layer_path}.{name}" if name else node.layer_path] = array
     return found
+
+
+def _with_eps(call: Call, node: Node) -> Mapping[str, Any]:
+    """The weights of a call for a layer that may have another `eps`: a difference too small for the comparisons. A
+    folded norm has the `eps` of its layer. Raises LiftError where the file has another one."""
+    mine, eps = (getattr(op, "eps", None) for op in (call.op, node.op))
+    if mine == eps or call.kind != node.op.kind:
+        return call.weights
+    variance = call.weights.get("running_var")
+    if variance is None or eps is None or not (variance == np.float32(1) - np.float32(mine)).all():
+        raise LiftError(f"`eps` is {mine} in the file and {eps} in the spec", call.node)
+    return {**call.weights, "running_var": np.ones_like(variance) - np.float32(eps)}

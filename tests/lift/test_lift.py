@@ -28,7 +28,7 @@ def test_lenet_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     """The spec and the weights, compiled by the ordinary commands, compute what the file computes."""
     path = stored(exported("lenet", "LeNet5"), tmp_path)
     spec, weights, out = (str(tmp_path / n) for n in ("lifted.net", "lifted.safetensors", "out"))
-    assert main(["lift", path, "-o", spec, "--weights", weights, "--name", "Digits"]) == 0
+    assert main(["lift", path, "-o", spec, "--weights", weights, "--name", "Digits", "--no-library"]) == 0
     assert "12 nodes" in capsys.readouterr().err
     assert main(["check", spec]) == 0
     assert main(["compile", spec, "--weights", weights, "-o", out, "--emit", "onnx"]) == 0
@@ -40,12 +40,13 @@ def test_lenet_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["lift", stored(exported("lenet", "LeNet5"), tmp_path), "--json"]) == 0
+    assert main(["lift", stored(exported("lenet", "LeNet5"), tmp_path), "--json", "--no-library"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["nodes"] == 12
     assert found["tensors"] == 10
     assert [p["batch"] for p in found["proof"]] == [1, 2, 3]
     assert found["spec"].startswith("net Net {")
+    assert found["zoo"] is None
 
 
 def lifted(text: str) -> str:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
-
-import onnx
 import pytest
 import torch
+from foreign_nets import by_torchscript
 from more_torch_nets import MORE
 from odd_torch_nets import ODD
-from onnx import ModelProto
-from torch import Tensor, nn
 from torch_nets import NETS, at_rest
 
 from netdsl.analysis.count import totals
@@ -33,20 +27,6 @@ weight that it turns is stored apart: there are more."""
 
 QUICK = ("resnet", "shufflenet", "vit_timm", "fpn")
 CASES = [pytest.param(n, d, marks=() if n in QUICK and not d else pytest.mark.slow) for n in ALL for d in (False, True)]
-
-
-def by_torchscript(net: nn.Module, inputs: tuple[Tensor, ...]) -> ModelProto:
-    """The file of torch's older exporter."""
-    names = [f"x{i}" for i in range(len(inputs))]
-    found = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.disable(logging.CRITICAL)
-        torch.onnx.export(
-            net, inputs, found, dynamo=False, dynamic_axes={n: {0: "n"} for n in names}, input_names=names
-        )
-        logging.disable(logging.NOTSET)
-    return onnx.load_from_string(found.getvalue())
 
 
 @pytest.mark.parametrize(("name", "dynamo"), CASES)

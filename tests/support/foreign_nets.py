@@ -1,13 +1,18 @@
-"""ONNX models for the tests of lifting: from specs, and from onnx's own text form."""
+"""ONNX models for the tests of lifting: from specs, and from onnx's own text form, from torch's older exporter."""
 
 from __future__ import annotations
 
+import io
+import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from onnx import ModelProto, numpy_helper, parser
+from torch import Tensor, nn
 
 from netdsl.api import load
 
@@ -35,3 +40,17 @@ def stored(model: ModelProto, folder: Path, name: str = "model.onnx") -> str:
     path = str(folder / name)
     onnx.save(model, path)
     return path
+
+
+def by_torchscript(net: nn.Module, inputs: tuple[Tensor, ...]) -> ModelProto:
+    """The file of torch's older exporter."""
+    names = [f"x{i}" for i in range(len(inputs))]
+    found = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        torch.onnx.export(
+            net, inputs, found, dynamo=False, dynamic_axes={n: {0: "n"} for n in names}, input_names=names
+        )
+        logging.disable(logging.NOTSET)
+    return onnx.load_from_string(found.getvalue())
