@@ -261,7 +261,8 @@ class Net(pipeline.Net):
         """Train the net with a recipe, as `netdsl train` does, and return the run.
 
         `recipe`: as for `plan`; `data`: a source as in a recipe (`"digits"`), arrays `(x, y)`, a DataFrame
-        with `target="column"`, or a torch Dataset, and `test` of the same kind, without which a part is held out;
+        with `target="column"` (and `missing="mean"` where numbers are missing), or a torch Dataset, and `test` of the
+        same kind, without which a part is held out;
         `settings`: fields of the recipe by path (`{"epochs": 3, "optimizer.lr": 1e-3}`); `folder`: of the run, by
         default the next `runs/<net>-<n>`;
         `device`: `"cpu"`, `"cuda"`, `"cuda:1"`; `onnx=False` leaves out model.onnx, `quiet=True` what is printed.

@@ -76,7 +76,7 @@ def _number(name: str, values: np.ndarray, own: np.ndarray, where: str, missing:
     if np.isinf(values).any():
         raise DataError("not-finite-data", f"row {_row(np.isinf(values))} of {where}: column `{name}` is infinite")
     if gone.any() and missing == "refuse":
-        hint = "fill it in; in a recipe, `missing=mean` takes the mean of the column"
+        hint = 'fill it in, or take the mean of the column: `missing=mean` (in Python `missing="mean"`)'
         raise DataError("data-value", f"row {_row(gone)} of {where}: column `{name}` has no value", hint)
     if np.isnan(own).all():
         raise DataError("data-value", f"column `{name}` of {where} has no values", f'leave it out: `ignore=["{name}"]`')

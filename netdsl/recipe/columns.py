@@ -14,6 +14,9 @@ from netdsl.recipe.sources import Data
 Names = Annotated[str, Meta(min_length=1)] | Annotated[tuple[str, ...], Meta(min_length=1)]
 
 
+Missing = Literal["mean", "refuse"]
+
+
 class Columns(Data, frozen=True, kw_only=True):
     """A file whose columns are numbers or categories, and one or several of them what is to be predicted."""
 
@@ -29,7 +32,7 @@ class Columns(Data, frozen=True, kw_only=True):
     categories: Annotated[tuple[str, ...], Meta(description="columns of numbers that are names, such as codes")] = ()
     ignore: Annotated[tuple[str, ...], Meta(description="columns to leave out, such as row numbers")] = ()
     missing: Annotated[
-        Literal["mean", "refuse"],
+        Missing,
         Meta(description="numbers that are missing are the column's mean in the training split, or an error"),
     ] = "mean"
 

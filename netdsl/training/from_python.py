@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from netdsl.diagnostics.diagnostic import Fault, diagnostic
 from netdsl.pipeline import Net
+from netdsl.recipe.columns import Missing
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.typed_paths import from_here
 from netdsl.training.callbacks import Callback, Callbacks
@@ -29,6 +30,7 @@ class Wishes(TypedDict, total=False):
 
     test: Any
     target: str | None
+    missing: Missing
     device: str | None
     onnx: bool
     quiet: bool
@@ -54,7 +56,9 @@ def begin(net: Net, recipe: Recipe, typed: tuple[str, ...], folder: Path | None,
 
 
 def _data(data: Any, wishes: Wishes) -> DataSet | None:
-    return None if data is None else as_data_set(data, wishes.get("test"), wishes.get("target"))
+    if data is None:
+        return None
+    return as_data_set(data, wishes.get("test"), wishes.get("target"), missing=wishes.get("missing"))
 
 
 def go_on(folder: Path, data: Any, wishes: Wishes) -> None:

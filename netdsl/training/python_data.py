@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from torch import Tensor
 
-from netdsl.recipe.columns import Columns
+from netdsl.recipe.columns import Columns, Missing
 from netdsl.training.data.dataset import DataSet
 from netdsl.training.data.validation import check_sound
 from netdsl.training.errors import DataError
@@ -18,13 +18,20 @@ from netdsl.training.readers.columns import frame_columns, table_of
 FORMS = "(x, y), a DataFrame with `target=`, or a torch Dataset of (x, y)"
 
 
-def as_data_set(data: Any, test: Any = None, target: str | None = None, held_out: float = 0.2) -> DataSet:
+def as_data_set(
+    data: Any, test: Any = None, target: str | None = None, held_out: float = 0.2, missing: Missing | None = None
+) -> DataSet:
     """Make a training and a test split of what was passed. Without `test`, a part of the samples is held out.
 
-    Class names that are texts become classes in alphabetical order. Raises DataError.
+    Class names that are texts become classes in alphabetical order. `missing`: what numbers that a DataFrame lacks
+    become, as in the source `csv`; without it they are an error. Raises DataError.
     """
+    if missing not in (None, *get_args(Missing)):
+        raise DataError("bad-value", f'`missing` is "mean" or "refuse", not {missing!r}')
     if is_frame(data):
-        return _frames(data, test, target, held_out)
+        return _frames(data, test, target, held_out, missing or "refuse")
+    if missing is not None:
+        raise DataError("data-type", "`missing` is about the columns of a DataFrame, and `data` is none")
     parts = [_arrays(d, target, what) for d, what in ((data, "data"), (test, "test")) if d is not None]
     parts, names = _named(parts)
     splits = [
@@ -52,7 +59,7 @@ def is_frame(data: Any) -> bool:
     return hasattr(data, "columns") and hasattr(data, "to_numpy")
 
 
-def _frames(data: Any, test: Any, target: str | None, held_out: float) -> DataSet:
+def _frames(data: Any, test: Any, target: str | None, held_out: float, missing: Missing) -> DataSet:
     """DataFrames by their columns, as the source `csv` reads them."""
     names = [str(name) for name in data.columns]
     if target is None or target not in names:
@@ -60,7 +67,7 @@ def _frames(data: Any, test: Any, target: str | None, held_out: float) -> DataSe
         raise DataError("missing-column", f"`data` is a table with {have}", f"its columns: {', '.join(names[:12])}")
     if test is not None and not is_frame(test):
         raise DataError("data-type", "`test` is no DataFrame, and `data` is one", f"give {FORMS}")
-    component = Columns(file="data", target=target, hold_out=held_out, missing="refuse")
+    component = Columns(file="data", target=target, hold_out=held_out, missing=missing)
     other = None if test is None else frame_columns(test, "test")
     found = table_of(component, frame_columns(data, "data"), other, "data", "test")
     check_sound(found)

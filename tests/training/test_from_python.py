@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.impute import SimpleImputer
 
 import netdsl
 from netdsl.training.errors import DataError
@@ -213,6 +214,9 @@ def test_other_data_are_refused_in_words(tmp_path: Path) -> None:
             net.train(data=data, folder=tmp_path / "run", **table())
 
 
+SPLITS = slice(0, 40), slice(40, 50)
+
+
 class Frame:
     """The part of a DataFrame that is read."""
 
@@ -235,8 +239,31 @@ def test_a_table_names_its_target_and_its_classes(tmp_path: Path) -> None:
     with pytest.raises(netdsl.TrainingError, match="no column `sort`"):
         net.train(data=Frame({**columns, "kind": kinds}), target="sort", folder=tmp_path / "no", **table())
     columns["c1"][7] = np.nan
-    with pytest.raises(netdsl.TrainingError, match="row 8 of data: column `c1` has no value"):
-        net.train(data=Frame({**columns, "kind": kinds}), target="kind", folder=tmp_path / "no", **table())
+    spoilt = Frame({**columns, "kind": kinds})
+    with pytest.raises(netdsl.TrainingError, match="row 8 of data: column `c1` has no value") as caught:
+        net.train(data=spoilt, target="kind", folder=tmp_path / "no", **table())
+    assert 'missing="mean"' in str(caught.value)
+    run = net.train(data=spoilt, target="kind", missing="mean", folder=tmp_path / "mean", **table())
+    assert run.result["top1"] == 1.0
+    run.resume(data=spoilt, target="kind", missing="mean", quiet=True)
+
+
+def test_what_a_table_lacks_is_scikit_learns_mean() -> None:
+    """Of the rows to train on; missing texts are a category of their own, whatever stands for them."""
+    rng = np.random.default_rng(0)
+    numbers = np.where(rng.random(50) < 0.2, np.nan, rng.normal(size=50))
+    absent = type("NAType", (), {})()  # as pandas calls it
+    towns = np.array([("Ulm", "Bonn", absent, None)[i % 4] for i in range(50)], dtype=object)
+    frames = [Frame({"a": numbers[s], "town": towns[s], "y": rng.normal(size=len(numbers[s]))}) for s in SPLITS]
+    data = as_data_set(*frames, target="y", missing="mean")
+    imputer = SimpleImputer().fit(numbers[SPLITS[0], None])
+    for split, rows in zip((data.train, data.test), SPLITS, strict=True):
+        expected = imputer.transform(numbers[rows, None])
+        np.testing.assert_allclose(split.inputs[0].numpy(), expected, rtol=1e-6)
+        assert split.inputs[1].flatten().tolist() == [(2, 1, 0, 0)[i % 4] for i in range(50)][rows]
+    for given, said in (({"missing": "median"}, "not 'median'"), ({"missing": "mean"}, "columns of a DataFrame")):
+        with pytest.raises(DataError, match=said):
+            as_data_set((np.zeros((9, 2)), np.zeros(9)), **given)
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def frame_columns(frame: Any, what: str) -> Raw:
     found: Raw = {}
     for name in frame.columns:
         array = np.asarray(frame[name])
-        values = array.tolist()
+        values = [None if type(v).__name__ == "NAType" else v for v in array.tolist()]  # pandas.NA
         numbers = all(v is None or isinstance(v, int | float) for v in values)
         if array.dtype.kind not in "biufOU" or not all(v is None or isinstance(v, str | int | float) for v in values):
             message = f"the values in column `{name}` of `{what}` are neither numbers nor texts"
