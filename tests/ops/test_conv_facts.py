@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from agreement import agree
 
 from netdsl.analysis.count import totals
@@ -41,3 +42,23 @@ def test_only_margins_that_a_convolution_cannot_make_are_made_before_it(layer: s
     found = net(layer)
     weights = {k: v.numpy() for k, v in found.module(0).state_dict().items()}
     assert [n.op_type for n in found.onnx(weights).graph.node] == nodes
+
+
+@pytest.mark.parametrize(
+    ("layer", "same"),
+    [
+        ("conv(4, 3)", torch.nn.Conv2d(4, 4, 3, padding=1)),
+        ("dwconv(3)", torch.nn.Conv2d(4, 4, 3, padding=1, groups=4)),
+        ("patchify(4, 2)", torch.nn.Conv2d(4, 4, 2, stride=2)),
+        ("upconv(4, 3)", torch.nn.ConvTranspose2d(4, 4, 3)),
+    ],
+)
+def test_what_is_left_out_is_as_in_torch(layer: str, same: torch.nn.Module) -> None:
+    module, x = net(layer).module(0), torch.randn(2, 4, 6, 5)
+    same.load_state_dict({name.rpartition(".")[2]: value for name, value in module.state_dict().items()})
+    torch.testing.assert_close(module(x), same(x))
+
+
+@pytest.mark.parametrize("layer", ["conv(4, 3, 2)", "dwconv(3, 2)", "patchify(4, 2, false)", "upconv(4, 3, 2)"])
+def test_what_comes_after_the_kernel_is_named(layer: str) -> None:
+    assert [d.code for d in net(layer).diagnostics] == ["too-many-arguments"]
