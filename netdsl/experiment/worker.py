@@ -159,16 +159,14 @@ def _train(job: Job, folder: Path, begun: bool, watching: _Watching | None) -> i
     from netdsl.diagnostics.diagnostic import Fault
     from netdsl.elaborate.given import Expression
     from netdsl.experiment.revisions import pinned
-    from netdsl.loader import read_import
-    from netdsl.pipeline import Spec
+    from netdsl.experiment.warm import warm
     from netdsl.recipe.typed_paths import from_here
     from netdsl.selection import select
-    from netdsl.source import Source
     from netdsl.training.callbacks import Callbacks
     from netdsl.training.checkpoints.run_dir import read_about
     from netdsl.training.entry import Request, train
 
-    spec = Spec(Source(job.text, job.source), read_import)
+    spec = warm(job.text, job.source, job.plugins)
     arguments = {n: Expression(v) for n, v in job.arguments.items()}
     found = select(spec, job.net, job.recipe, job.settings, arguments, job.sizes)
     if found.net is None or found.recipe is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from netdsl.training.rng import KeyedRng, permutation
 NAMES = tuple("0123456789")
 
 
+@cache
 def _load() -> tuple[Tensor, Tensor]:
-    """The images [N, 1, 8, 8] uint8 and their classes, from the file of scikit-learn: importing the package takes
-    longer than a hundred steps. Raises ModuleNotFoundError without it."""
+    """The images [N, 1, 8, 8] uint8 and their classes, read once and changed by nobody, from the file of scikit-learn:
+    importing the package takes longer than a hundred steps. Raises ModuleNotFoundError without it."""
     package = find_spec("sklearn")
     if package is None or package.origin is None:
         raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
