@@ -15,6 +15,7 @@ from netdsl.lift.model import LiftError
 
 CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 DOMAINS = ("", "ai.onnx")
+KINDS = frozenset(onnx.TensorProto.DataType.values()) - {onnx.TensorProto.UNDEFINED}
 OPSETS = range(7, 27)
 """The opsets that are understood: before 7, broadcasting was another."""
 
@@ -110,6 +111,8 @@ def _input(value: onnx.ValueInfoProto) -> Input:
     if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
         raise LiftError(f"the input `{value.name}` has no shape", hint="onnx.shape_inference, or export it again")
     sizes = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param for d in kind.shape.dim)
+    if kind.elem_type not in KINDS:
+        raise LiftError(f"the input `{value.name}` has no type of numbers that is known ({kind.elem_type})")
     return Input(value.name, sizes, np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type)).name)
 
 

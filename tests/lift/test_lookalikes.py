@@ -111,6 +111,28 @@ def test_weights_set_to_zero_after_softmax(before: bool) -> None:
     assert ("attention(" in text) == before
 
 
+POOLED = """g (float[N,3,4,6] x) => (float[{y}] y) {{ i = Constant <value = int64[2,3] {{0, 1, 2, 3, 4, 5}}> ()
+    axis = Constant <value = int64[1] {{{axis}}}> ()  w = Gather <axis = 3> (x, i)
+    y = ReduceMax <keepdims = {kept}> (w, axis) }}"""
+
+
+@pytest.mark.parametrize(
+    ("axis", "kept", "y"),
+    [(4, 0, "N,3,4,2"), (-1, 0, "N,3,4,2"), (4, 1, "N,3,4,2,1"), (3, 0, "N,3,4,3"), (1, 0, "N,4,2,3")],
+)
+def test_windows_that_are_reduced_along_another_axis(axis: int, kept: int, y: str) -> None:
+    text = lift_model(written(POOLED.format(axis=axis, kept=kept, y=y))).text
+    assert ("adaptive_maxpool((4, 2))" in text) == (axis in (4, -1) and not kept)
+
+
+@pytest.mark.parametrize(("start", "end"), [(-100, 2), (-100, 100), (-2, 100), (1, -1)])
+def test_ends_of_a_slice_beyond_its_axis(start: int, end: int) -> None:
+    size = len(range(4)[start:end])
+    found = lift_model(written(f"""g (float[N,4] x) => (float[N,{size}] y) {{ s = Constant <value = int64[1] {{{start}}}> ()
+        e = Constant <value = int64[1] {{{end}}}> ()  a = Constant <value = int64[1] {{1}}> ()  y = Slice(x, s, e, a) }}"""))  # fmt: skip # noqa: E501
+    assert found.net.checked.main.outputs[0].value.type.shape == (size,)
+
+
 def test_layers_of_runs_that_overlap_are_declared() -> None:
     found = lift_model(written("""g (float[N,4] x) => (float[N,4] y) <float[4,4] w = {}> {
         a = MatMul(x, w)  b = Relu(a)  c = MatMul(b, w)  d = Relu(c)  e = MatMul(d, w)  f = Tanh(e)

@@ -168,6 +168,14 @@ def test_damaged_graphs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         assert main(["lift", str(path)]) in (0, 1), capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", [0, 99])
+def test_an_input_of_no_type(kind: int) -> None:
+    model = written("net (float[N,4] x) => (float[N,4] y) { y = Relu(x) }")
+    model.graph.input[0].type.tensor_type.elem_type = kind
+    with pytest.raises(LiftError, match="`x` has no type of numbers"):
+        lift_model(model)
+
+
 def test_no_outputs_and_functions_of_themselves() -> None:
     model = written("net (float[N,4] x) => (float[N,4] y) { y = Relu(x) }")
     del model.graph.output[:]

@@ -106,7 +106,7 @@ def _position(value: Dim, whole: Dim) -> Dim:
     if isinstance(value, Size):
         return value
     if value < 0:
-        return whole + value
+        return max(whole + value, 0) if isinstance(whole, int) else whole + value
     return min(value, whole) if isinstance(whole, int) else (whole if _is_end(value) else value)
 
 

@@ -77,6 +77,8 @@ def pooled(builder: Builder, node: Node, x: Laid, axis: int) -> bool:
     kind, nodes = _after_windows(builder, node)
     if kind is None or x.batch or x.joined or axis < 1 or not arrays or arrays[0].ndim != 2:
         return False
+    if not _is_over(builder, nodes, axis + 2, x.rank + 1):
+        return False
     count = arrays[0].shape[0]
     sizes = [evaluate(x.type.shape[axis], p) for p in builder.points[: len(arrays)]]
     if not all(np.array_equal(a, _windows(s, count)) for a, s in zip(arrays, sizes, strict=True)):
@@ -84,6 +86,16 @@ def pooled(builder: Builder, node: Node, x: Laid, axis: int) -> bool:
     targets = (*x.type.shape[1:axis], count, *x.type.shape[axis + 1 :])
     builder.settle(nodes, Laid(builder.call(kind(targets), x)[0]))
     return True
+
+
+def _is_over(builder: Builder, nodes: list[Node], axis: int, rank: int) -> bool:
+    """Whether nodes reduce the axis of the windows alone, as far as the axis is known by now."""
+    reduction = next(n for n in nodes if n.op_type.startswith("Reduce"))
+    given = reduction.get("axes")
+    if given is None:
+        found = builder.known.get(reduction.inputs[1]) if len(reduction.inputs) > 1 else None
+        given = found.reshape(-1).tolist() if isinstance(found, np.ndarray) else [axis]
+    return not reduction.get("keepdims", 1) and [a % rank for a in given] == [axis]
 
 
 def _windows(size: int, count: int) -> Any:
