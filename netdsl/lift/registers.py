@@ -59,22 +59,19 @@ def _known_at(part: Term, place: Mapping[str, int]) -> int:
 
 
 def _summands(tail: Sequence[Term]) -> tuple[list[Term], Sequence[Term]]:
-    """The summands at the beginning of a chain, and the chain after that."""
+    """The summands at the beginning of a chain, and the chain after that. A sum with layers after it is left alone:
+    these are given as a summand that reads what flows."""
     first = tail[0]
     if first.head == "op:add" and IT not in first.kids:
-        return [*_summands(items(first.kids[0]))[0], *_summands_of(first.kids[0]), first.kids[1]], tail[1:]
+        parts, rest = _summands(items(first.kids[0]))
+        after = [term("seq", (), tuple(rest))] if rest else []
+        return [*parts, *after, first.kids[1]], tail[1:]
     stop = next((i for i, t in enumerate(tail) if t.head == "op:add" and IT in t.kids), len(tail))
     parts = [seq(tuple(tail[:stop]))]
     while stop < len(tail) and tail[stop].head == "op:add" and IT in tail[stop].kids:
         parts.append(next(k for k in tail[stop].kids if k is not IT))
         stop += 1
     return parts, tail[stop:]
-
-
-def _summands_of(found: Term) -> list[Term]:
-    """Nothing where a sum goes to its end; a sum with layers after it is one summand, which is left alone."""
-    rest = _summands(items(found))[1]
-    return [term("seq", (), tuple(rest))] if rest else []
 
 
 def _reads_flow(found: Term) -> bool:

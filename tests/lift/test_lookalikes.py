@@ -12,6 +12,8 @@ from onnx import numpy_helper
 from netdsl.analysis.count import totals
 from netdsl.lift.lift import lift_model
 from netdsl.lift.model import LiftError
+from netdsl.lift.registers import registered
+from netdsl.lift.term import seq, term
 
 OLD = HEAD.replace("18", "16")
 
@@ -131,6 +133,15 @@ def test_ends_of_a_slice_beyond_its_axis(start: int, end: int) -> None:
     found = lift_model(written(f"""g (float[N,4] x) => (float[N,{size}] y) {{ s = Constant <value = int64[1] {{{start}}}> ()
         e = Constant <value = int64[1] {{{end}}}> ()  a = Constant <value = int64[1] {{1}}> ()  y = Slice(x, s, e, a) }}"""))  # fmt: skip # noqa: E501
     assert found.net.checked.main.outputs[0].value.type.shape == (size,)
+
+
+def test_a_sum_within_a_sum_within_a_sum() -> None:
+    """Sixty sums are opened once each: twice each would never end."""
+    made = [term("let", (("names", (f"a{i}",)),), (term("op:relu"),)) for i in range(61)]
+    total, *others = (term("ref", (("name", f"a{i}"),)) for i in range(61))
+    for other in others:
+        total = term("op:add", (), (total, other))
+    assert registered(seq((*made, total)), set()).head == "seq"
 
 
 def test_layers_of_runs_that_overlap_are_declared() -> None:

@@ -74,10 +74,8 @@ def pooled(builder: Builder, node: Node, x: Laid, axis: int) -> bool:
     with the nodes after it. The other axis of the image is pooled by another one."""
     index = builder.known[node.inputs[1]]
     arrays = index.arrays if isinstance(index, Sized) else (index,) if isinstance(index, np.ndarray) else ()
-    kind, nodes = _after_windows(builder, node)
+    kind, nodes = _after_windows(builder, node, axis + 2, x.rank + 1)
     if kind is None or x.batch or x.joined or axis < 1 or not arrays or arrays[0].ndim != 2:
-        return False
-    if not _is_over(builder, nodes, axis + 2, x.rank + 1):
         return False
     count = arrays[0].shape[0]
     sizes = [evaluate(x.type.shape[axis], p) for p in builder.points[: len(arrays)]]
@@ -113,7 +111,8 @@ AFTER = {
 """The nodes after the windows of an adaptive pool. What is repeated counts once: it is multiplied by 0."""
 
 
-def _after_windows(builder: Builder, node: Node) -> tuple[Any, list[Node]]:
+def _after_windows(builder: Builder, node: Node, axis: int, rank: int) -> tuple[Any, list[Node]]:
+    """The pool of an axis of windows, and its nodes."""
     for wanted, kind in AFTER.items():
         found, at = list[Node](), node
         for op_type in wanted:
@@ -123,7 +122,7 @@ def _after_windows(builder: Builder, node: Node) -> tuple[Any, list[Node]]:
             at = after[0]
             found.append(at)
         else:
-            return kind, found
+            return (kind, found) if _is_over(builder, found, axis, rank) else (None, [])
     return None, []
 
 
