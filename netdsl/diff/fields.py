@@ -8,8 +8,9 @@ import msgspec
 
 from netdsl.diff.model import Field, Item
 from netdsl.ir.model import Definition
-from netdsl.ir.text import literal
+from netdsl.ir.text import literal, op_text
 from netdsl.ops.base import Op, Param
+from netdsl.ops.tables import Expression
 
 CALLEE = "calls"
 """The name of the field that says what a step calls."""
@@ -47,9 +48,18 @@ def argument(value: object) -> str:
     """An argument as a person writes it: `3` for `(3, 3)`."""
     if isinstance(value, Param):
         return f"[{', '.join(map(str, value.shape))}] of another layer"
+    if isinstance(value, Expression):
+        return _call(value)
     if isinstance(value, tuple) and len(value) > 1 and len(set(value)) == 1:
         return literal(value[0])
     return literal(value)
+
+
+def _call(made: Expression) -> str:
+    """An expression of a table, its inputs as its first arguments: `sin(mul(arange(steps=4), value=2))`."""
+    inside, text = ", ".join(map(_call, made.inputs)), op_text(made.op)
+    name, bracket, rest = text.partition("(")
+    return f"{name}({inside}, {rest}" if inside and bracket else f"{name}({inside})" if inside else text
 
 
 def _yes(value: bool) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,11 @@ def read_about(folder: Path) -> tuple[About, Recipe]:
     try:
         about, written = (_read(folder / name) for name in (ABOUT, RECIPE))
         about["changes"] = current(about.get("changes", ()))
-        found = msgspec.convert(about, About)
+        with _named(ABOUT):
+            found = msgspec.convert(about, About)
         require(found.plugins, f"the run in {folder}")
-        return found, msgspec.convert(current_recipe(written), Recipe, dec_hook=decoded)
+        with _named(RECIPE):
+            return found, msgspec.convert(current_recipe(written), Recipe, dec_hook=decoded)
     except OSError as error:
         name = Path(error.filename or ABOUT).name
         raise CheckpointError(
@@ -71,6 +74,15 @@ def read_about(folder: Path) -> tuple[About, Recipe]:
         ) from None
     except msgspec.DecodeError as error:
         raise CheckpointError("not-a-run", f"{folder} is not a run directory: {error}") from None
+
+
+@contextmanager
+def _named(file: str) -> Iterator[None]:
+    """Says in which file a value is of another type."""
+    try:
+        yield
+    except msgspec.ValidationError as error:
+        raise msgspec.ValidationError(f"{file}: {error}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:

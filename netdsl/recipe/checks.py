@@ -116,7 +116,8 @@ def _targets(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 def _weights(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     given, path = recipe.loss.class_weights, f"loss.{recipe.loss.balances}"
     if given and not any(given):
-        message = f"every class has the weight 0 in `{path}`: nothing is learnt"
+        learnt = "only noes are" if isinstance(recipe.loss, Bce) else "nothing is"
+        message = f"every class has the weight 0 in `{path}`: {learnt} learnt"
         yield _say("error", "bad-value", message, places.at(path))
 
 

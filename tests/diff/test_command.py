@@ -70,6 +70,14 @@ def test_names_of_parts_of_tables_are_no_change(run: Any) -> None:
     assert "the same net" in said
 
 
+def test_a_change_within_a_table_is_told_as_calls(run: Any) -> None:
+    text = "net A {\n  input x [6, 4]\n  f = linspace(0, 5, 6) * 0.5\n  x -> linear(6) * (f -> sin)\n}\n"
+    Path("one.net").write_text(text)
+    Path("other.net").write_text(text.replace("0.5", "0.25"))
+    said = " ".join(run("one.net", "other.net")[1].split())
+    assert "steps=6), operator=*, value=0.5)) → sin(scalar(linspace(start=0.0," in said
+
+
 def test_json_adds_up(run: Any) -> None:
     data = json.loads(run("a.net:A", "a.net:B", "--format", "json")[1])
     (net,) = data["nets"]

@@ -85,11 +85,6 @@ def _alone() -> Any:
     return ProcessGroup()
 
 
-def test_looks_are_counted_and_not_timed() -> None:
-    """A look costs about a step: at most one in twenty."""
-    assert during.APART >= 20
-
-
 def test_a_resumed_run_keeps_the_looks_up_to_its_checkpoint(tmp_path: Path) -> None:
     prepared = subject(TEXT).prepared()
     loop: Any = start(prepared, tmp_path, _alone(), lambda what, numbers: None)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,8 +25,11 @@ from PIL import Image
 
 from netdsl.cli.main import main
 from netdsl.inference.run_folder import read_log as log_of
+from netdsl.recipe.schema import Recipe
 from netdsl.render.numbers import round_numbers
+from netdsl.training.errors import DataError
 from netdsl.training.kernels.memory import resident
+from netdsl.training.report import trackers
 from netdsl.training.report.progress import Progress
 from netdsl.training.report.svg import curves, data_url, matrix, smoothed
 
@@ -285,6 +289,7 @@ class Tracking:
         self.params: dict[str, str] = {}
         self.numbers: list[tuple[str, float, int]] = []
         self.begun: list[Any] = []
+        self.current: Any = None
 
     # MLflow
     def MlflowClient(self) -> Tracking:  # noqa: N802 - as it is called there
@@ -305,9 +310,11 @@ class Tracking:
 
     # Weights & Biases
     def init(self, **given: Any) -> Any:
-        self.begun.append(given["id"])
+        if self.current is None or given.get("reinit") == "create_new":  # else the run that goes on, as there
+            self.begun.append(given["id"])
+            self.current = SimpleNamespace(id=given["id"] or "abc" + "'" * (len(self.begun) - 1), log=self.log)
         self.params = given["config"]
-        return SimpleNamespace(id="abc", log=self.log)
+        return self.current
 
     def log(self, numbers: dict[str, float]) -> None:
         self.numbers += [(k, v, int(numbers["step"])) for k, v in numbers.items() if k != "step"]
@@ -332,6 +339,14 @@ def test_a_run_is_tracked_and_goes_on_in_the_same_one(
     assert kept.params["batch"] == "64"
 
 
+def test_each_fold_is_a_run_of_its_own_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", Tracking())  # type: ignore[arg-type]
+    (tmp_path / "small.net").write_text(SPEC)
+    words = ["--set", "folds=2", "--set", "epochs=1", "--track", "wandb", "--no-onnx", "-q"]
+    assert main(["train", str(tmp_path / "small.net"), "-o", str(tmp_path / "run"), *words]) == 0
+    assert [(tmp_path / "run" / f / "wandb.txt").read_text() for f in ("fold-1", "fold-2")] == ["abc", "abc'"]
+
+
 def test_what_a_tracker_raises_is_said_with_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -342,6 +357,14 @@ def test_what_a_tracker_raises_is_said_with_its_name(
     (tmp_path / "small.net").write_text(SPEC)
     assert main(["train", str(tmp_path / "small.net"), "-q", "-o", str(tmp_path / "run"), "--track", "mlflow"]) == 1
     assert "`mlflow` failed: ZeroDivisionError: division by zero" in capsys.readouterr().err
+
+
+def test_a_folder_that_a_tracker_left_is_not_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(trackers, "import_module", lambda which: import_module(f"of_{which}"))
+    (tmp_path / "of_wandb").mkdir()
+    with pytest.raises(DataError, match="needs the package wandb"):
+        trackers.tracker("wandb", tmp_path, "N", Recipe())
 
 
 def test_a_tracker_that_is_missing_is_said(

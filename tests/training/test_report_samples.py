@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
+from probing import subject
 from torch import nn
 
 import netdsl
 from netdsl.cli.main import main
 from netdsl.training.report.gradcam import grad_cam, last_maps, overlay
 from netdsl.training.report.mistakes import masks
+from netdsl.training.report.samples import samples
 from netdsl.training.report.svg import scatter
 
 SPEC = """net C(classes=10) {
@@ -126,6 +129,13 @@ def test_masks_have_a_legend_with_the_iou_of_each_class(folder: Path) -> None:
     assert [(color, name) for color, name, _ in rows] == [("#000000", "clutter"), ("#800000", "digit")]
     result = json.loads((folder / "Rm" / "run.json").read_text())["result"]
     assert np.mean([float(v) for _, _, v in rows]) == pytest.approx(100 * result["mean_iou"], abs=0.01)
+
+
+def test_masks_without_names_of_classes_have_no_legend() -> None:
+    made = subject(SPEC[SPEC.index("net M") : SPEC.index("net R")]).prepared()
+    text = "".join(samples(replace(made, data=replace(made.data, classes=())), {}))
+    assert "<h2>Worst masks</h2>" in text
+    assert "<h2>Each class</h2>" not in text
 
 
 def test_confusions_of_masks_leave_out_what_has_no_class() -> None:

@@ -163,7 +163,12 @@ def test_a_log_that_is_gone_is_said(run: Path, capsys: pytest.CaptureFixture[str
 
 @pytest.mark.parametrize(
     ("file", "text", "said"),
-    [("run.json", "{", "run.json is damaged: "), ("recipe.json", "{}", "recipe.json says no `data`")],
+    [
+        ("run.json", "{", "run.json is damaged: "),
+        ("run.json", "{}", "run.json: Object missing required field `net`"),
+        ("recipe.json", "{}", "recipe.json says no `data`"),
+        ("recipe.json", '{"data": {"component": "digits"}, "batch": "8"}', "recipe.json: Expected `int`, got `str`"),
+    ],
 )
 def test_a_damaged_file_of_a_run_is_named(
     run: Path, file: str, text: str, said: str, capsys: pytest.CaptureFixture[str]

@@ -169,8 +169,10 @@ def _masks(prepared: Prepared) -> list[str]:
     classes = prepared.data.classes
     colors = torch.tensor(class_colors(prepared.recipe), device=test.target.device).view(-1, 3)
     colors[255] = 128  # what has no class
-    found = masks(module, _chunks(prepared, test), len(classes), WORST // 2)
-    parts = [f"<h2>Each class</h2>{_iou(found, classes, colors)}"]
+    (channels, *_) = prepared.net.checked.main.outputs[0].value.type.shape
+    count = max(len(classes), channels if isinstance(channels, int) else 0)  # classes need no names
+    found = masks(module, _chunks(prepared, test), count, WORST // 2)
+    parts = [f"<h2>Each class</h2>{_iou(found, classes, colors)}"] if classes else []
     figures = []
     for i, right in found.worst:
         (image, *more), target = test.take(torch.tensor([i], device=test.target.device))

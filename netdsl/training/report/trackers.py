@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,7 @@ def tracker(which: str, folder: Path, net: str, recipe: Recipe) -> Callable[[str
 
     Raises DataError where the package is not installed.
     """
-    try:
-        package = import_module(which)
-    except ImportError:
-        message = f"`--track {which}` needs the package {which}"
-        raise DataError("missing-package", message, f"pip install {which}") from None
+    package = _imported(which)
     fields = {k: str(v)[:SHOWN] for k, v in msgspec.to_builtins(recipe).items()} | {"net": net}
     with said_of(which):
         send = TRACKERS[which](package, folder, fields)
@@ -46,6 +42,17 @@ def tracker(which: str, folder: Path, net: str, recipe: Recipe) -> Callable[[str
                 send({f"{what}.{k}": v for k, v in plain.items()}, numbers["step"])
 
     return watch
+
+
+def _imported(which: str) -> Any:
+    """A tracker's package. A folder of its name, as its runs leave one, is none."""
+    found = None
+    with suppress(ImportError):
+        found = import_module(which)
+    if found is None or getattr(found, "__file__", "") is None:
+        message = f"`--track {which}` needs the package {which}"
+        raise DataError("missing-package", message, f"pip install {which}")
+    return found
 
 
 @contextmanager
@@ -77,11 +84,12 @@ def _mlflow(mlflow: Any, folder: Path, fields: Mapping[str, str]) -> Send:
 
 
 def _wandb(wandb: Any, folder: Path, fields: Mapping[str, str]) -> Send:
-    """A run of Weights & Biases; WANDB_MODE=offline writes into the run directory, for `wandb sync` later."""
+    """A run of Weights & Biases; WANDB_MODE=offline writes into the run directory, for `wandb sync` later. Each is one
+    of its own, where a process has several: folds, or a run that the caller has begun."""
     known = folder / "wandb.txt"
     run = wandb.init(
         dir=str(folder), name=folder.name, config=dict(fields), resume="allow",
-        id=known.read_text() if known.exists() else None,
+        reinit="create_new", id=known.read_text() if known.exists() else None,
     )  # fmt: skip
     write_atomic(known, run.id.encode())
     return lambda numbers, step: run.log({**numbers, "step": step})
