@@ -21,12 +21,14 @@ class Span(Struct, frozen=True, array_like=True, gc=False):
 class Source:
     """One text and the name it is known by (a path, or `<string>`).
 
-    `stored`: the text is that of a file, so what is worked out from it is worth keeping for the next command.
+    `stored`: the text is that of a file, so what is worked out from it is worth keeping for the next command. `option`:
+    the text is made of an option of a command, which is its name, so that its lines are nobody's.
     """
 
-    __slots__ = ("_starts", "name", "stored", "text")
+    __slots__ = ("_starts", "name", "option", "stored", "text")
 
-    def __init__(self, text: str, name: str = "<string>", stored: bool = False) -> None:
+    def __init__(self, text: str, name: str = "<string>", stored: bool = False, option: bool = False) -> None:
+        self.option = option
         self.text = text
         self.name = name
         self.stored = stored

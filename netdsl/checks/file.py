@@ -40,7 +40,8 @@ def check_file(
             _lint(module, elaborator, programs)
             unchanged.found(elaborator.diagnostics[before:])
         unchanged.remember(elaborator.budget.spent)
-    return programs, _shown(module, mistakes, elaborator.diagnostics)
+    with elaborator.budget.open():  # words of comments may be misspelt too
+        return programs, _shown(module, mistakes, elaborator.diagnostics)
 
 
 def _lint(module: Module, elaborator: Elaborator, programs: Programs) -> None:

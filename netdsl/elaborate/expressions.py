@@ -24,6 +24,7 @@ from netdsl.elaborate.arithmetic import (
     call,
     check_term,
     compare,
+    counts,
     is_mask,
     joined,
     truth,
@@ -186,8 +187,7 @@ class Evaluator:
             self.assign((target,) if isinstance(target, ast.Name) else target.items, item, env, at)
 
     def truth(self, node: ast.Node, env: Env) -> bool:
-        value = self.evaluate(node, env)
-        return value if isinstance(value, bool) else truth(value, env.place(node))
+        return truth(self.evaluate(node, env), env.place(node))
 
     def _call(self, node: ast.Call, env: Env) -> Any:
         function = self.evaluate(node.function, env)
@@ -317,7 +317,7 @@ class Evaluator:
         """Python's `and` and `or`: the first value that decides, else the last."""
         before, op = node.first, node.ops[0]
         for written in node.rest:
-            true = value if isinstance(value, bool) else truth(value, env.place(before))
+            true = value if isinstance(value, bool) else counts(value, env.place(before))
             if true == (op == "or") and not is_mask(value):
                 return value
             before, value = written, joined(op, value, partial(self.evaluate, written, env), env.place(node))

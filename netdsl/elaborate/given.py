@@ -18,7 +18,7 @@ def value_of(given: Any, module: Module, evaluator: Evaluator) -> Any:
         return tuple(value_of(v, module, evaluator) for v in given)
     if not isinstance(given, Expression):
         return given
-    source = Source(f"argument = {given.text}", f"-p {given.text}")
+    source = Source(f"argument = {given.text}", f"-p {given.text}", option=True)
     other, mistakes = resolve(source, lambda name, importer: None)
     if mistakes:
         raise Fault(mistakes[0])

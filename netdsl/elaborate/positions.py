@@ -15,6 +15,7 @@ _RECURRENT = "input_size hidden_size num_layers bias batch_first dropout bidirec
 
 PYTORCH: dict[str, tuple[str, str]] = {
     "conv": ("nn.Conv2d", _CONV), "scaled_conv": ("nn.Conv2d", _CONV), "upconv": ("nn.ConvTranspose2d", _TRANSPOSED),
+    "dwconv": ("", "in_channels kernel_size stride padding dilation"),
     "linear": ("nn.Linear", "in_features out_features bias"),
     "bn": ("nn.BatchNorm2d", "num_features eps momentum affine"),
     "instancenorm": ("nn.InstanceNorm2d", "num_features eps momentum affine"),
@@ -49,7 +50,7 @@ PYTORCH: dict[str, tuple[str, str]] = {
     "fold": ("nn.Fold", "output_size kernel_size dilation padding stride"),
     "upsample": ("nn.Upsample", "size scale_factor mode align_corners"), "pad": ("F.pad", "pad mode value"),
 }  # fmt: skip
-"""What PyTorch calls an op, and its arguments in order."""
+"""What PyTorch calls an op, and its arguments in order; "" where nothing of PyTorch's is meant but a width."""
 
 INFERRED = frozenset((
     "in_channels", "in_features", "num_features", "num_channels", "normalized_shape", "input_size", "embed_dim",
@@ -100,6 +101,11 @@ def refusal(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) -
     return message, f"name this argument: {rest}" if rest else None
 
 
+def _is_width(op: type[Op], given: tuple[Written, ...]) -> bool:
+    """Whether the first of several arguments of `dwconv` may be a width: `dwconv(3, 2)` is a kernel and a stride."""
+    return op.kind != "dwconv" or (len(given) > 1 and isinstance(given[1].value, int) and given[1].value > 2)
+
+
 def readings(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) -> list[Reading]:
     """The meanings that a call with too many arguments by position may have, PyTorch's first."""
     found = [r for r in (_pytorch(op, fields, given), _own(op, fields, given)) if r is not None]
@@ -110,7 +116,7 @@ def _pytorch(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) 
     """The call with PyTorch's arguments under their names here; None where they have no such meaning."""
     torch_name, parameters = PYTORCH.get(op.kind, ("", ""))
     names = parameters.split()
-    if not _may_stand(names, given):
+    if not _may_stand(names, given) or not _is_width(op, given):
         return None
     said: dict[str, str] = {}
     for name, item in zip(names, given, strict=False):
@@ -138,6 +144,8 @@ def _may_stand(names: list[str], given: tuple[Written, ...]) -> bool:
 
 def _because(torch_name: str, names: list[str]) -> str:
     inferred = [n for n in names if n in INFERRED]
+    if inferred and not torch_name:
+        return f"has no width: `{inferred[0]}` is inferred here"
     if inferred:
         return f"is PyTorch's `{torch_name}({', '.join(names)})`: `{inferred[0]}` is inferred here"
     if AXES.intersection(names):

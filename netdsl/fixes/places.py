@@ -9,7 +9,7 @@ from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.fixes.calls import Call, arguments, calls, closed
 from netdsl.fixes.layers import layers
 from netdsl.fixes.quoted import Change
-from netdsl.fixes.rewrite import NEEDLESS
+from netdsl.fixes.rewrite import NEEDLESS, rewritten
 
 _METHOD = re.compile(r"(?<=[)\]])[^\S\n]*\.[^\S\n]*([A-Za-z_]\w*)")
 _OPERATOR_BEFORE = re.compile(r"(?:[-+*/%@]|\*\*)\s*$")
@@ -19,6 +19,13 @@ _RESIDUAL = re.compile(r"residual(?=\s*\{)")
 
 CHANNELS = ("conv", "scaled_conv", "upconv", "patchify", "linear")
 """Layers whose first argument is the number of channels that they give."""
+
+_NAMES = r"(?P<names>\w+(?:\s*,\s*\w+)+)"
+_TARGETS = (
+    re.compile(rf"\s*(?P<all>(?P<value>[^#\n]*\S)\s+as\s+[\[(]\s*{_NAMES}\s*[\])])"),
+    re.compile(rf"\s*(?P<all>[\[(]\s*{_NAMES}\s*[\])]\s*=\s*(?P<value>[^#\n]*[^#\s]))"),
+)
+"""Statements that name several values in brackets."""
 
 REACH = 12
 """Characters before and after a call in which an operator is sought."""
@@ -44,6 +51,19 @@ def methods(text: str, first: int, last: int) -> list[Change]:
             return []
         changes.append((match.start(), end, f" -> {way}" if way else ""))
     return changes
+
+
+def unpacked(text: str, first: int, last: int) -> Iterator[list[Change]]:
+    """`value as [a, b]` and `(a, b) = value`: several names stand before the value, without brackets."""
+    for pattern in _TARGETS:
+        match = pattern.match(text, first, last)
+        if match is not None:
+            said = f"{match['names']} = {match['value']}"
+            yield [(match.start("all"), match.end("all"), said)]
+            calling = next((c for c in calls(said) if c.arguments is not None), None)
+            if calling is not None:
+                ways = [said[: calling.start] + way + said[calling.end :] for way in rewritten(said, calling)]
+                yield from ([(match.start("all"), match.end("all"), way)] for way in ways)
 
 
 def labelled(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change]]]:

@@ -50,10 +50,19 @@ def mends(
     after = check(Source(edited(source.text, edits), source.name))
     left = Counter(map(_key, after))
     before = Counter(map(_key, found))
-    if left[_key(mistake)] >= before[_key(mistake)]:
+    if left[_key(mistake)] >= before[_key(mistake)] or _stays(mistake, edits, after):
         return False
     new = [d for d in after if left[_key(d)] > before[_key(d)] and d.severity == "error"]
     return not (any(_loses(d, edits) for d in after)) and (not new or _only_shown(mistake, edits, new))
+
+
+def _stays(mistake: Diagnostic, edits: tuple[Edit, ...], after: tuple[Diagnostic, ...]) -> bool:
+    """Whether a mistake is still told where it was: another like it may only be hidden by what the edits open."""
+    if mistake.at is None:
+        return False
+    start = mistake.at.span.start
+    moved = sum(len(e.text) - len(e.at.text) for e in edits if e.at.span.end <= start)
+    return any(d.at is not None and d.at.span.start == start + moved and _key(d) == _key(mistake) for d in after)
 
 
 def _loses(found: Diagnostic, edits: tuple[Edit, ...]) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
-from itertools import islice
+from itertools import chain, islice
 
 from netdsl.fixes.calls import Argument, Call, calls, depth
 from netdsl.fixes.habits import BINARY, COMPONENTS, JOINED, NAMESPACES
 from netdsl.fixes.layers import layers
 from netdsl.fixes.tensors import several
+from netdsl.fixes.written import batchless, is_plain, listed, shown, value
 from netdsl.fixes.written import call as written
-from netdsl.fixes.written import is_plain, listed, shown, value
 from netdsl.ops import REGISTRY
 from netdsl.recipe.aliases import ARGUMENTS
 from netdsl.recipe.registry import registered, registered_fields
@@ -32,14 +32,46 @@ SEVERAL = frozenset((*JOINED.values(), *BINARY.values(), "attention", "cross_att
 AUTOMATIC = ("ToTensor", "PILToTensor", "ToImage", "ToDtype", "ConvertImageDtype", "Normalize")
 """Transforms of elsewhere that happen here without being told."""
 
+_TARGETS = re.compile(r"^\s*\w+(?:\s*,\s*\w+)+(?=\s*=)")
+"""The names of several values, at the beginning of a statement."""
+
 NEEDLESS = ("contiguous", "detach", "clone", "cuda", "cpu", "to", "requires_grad_")
 """Methods that change nothing here: devices and memory are not the spec's."""
 
 
 def rewritten(text: str, call: Call) -> Iterator[str]:
     """Rewrite a call of another library, the likeliest form first."""
-    ways = _staged(call) if text[: call.start].rstrip().endswith("->") else _rewritten(call)
+    staged = text[: call.start].rstrip().endswith("->")
+    ways = chain(_parted(text, call, staged), _staged(call) if staged else _rewritten(call))
     yield from islice(dict.fromkeys(w for w in ways if w != text[call.start : call.end]), MOST)
+
+
+def _parted(text: str, call: Call, staged: bool) -> Iterator[str]:
+    """`a, b = split(x, 2, dim=1)`: parts of a size, as many as there are names, or that number of parts."""
+    receiver, _, name = call.name.rpartition(".")
+    named = _TARGETS.search(text[: call.start].rpartition("\n")[2])
+    if name != "split" or named is None:
+        return
+    given = list(call.given)
+    if receiver and receiver not in NAMESPACES:
+        lead = f"{receiver} -> "
+    else:
+        has_tensor = not staged and bool(given) and not given[0].name and not is_plain(given[0].text)
+        lead = f"{given.pop(0).text} -> " if has_tensor else ""
+    yield from (f"{lead}{way}" for way in _parts(given, named[0].count(",") + 1))
+
+
+def _parts(given: list[Argument], count: int) -> Iterator[str]:
+    """So many parts, of the size that `split` is given elsewhere, or of equal sizes."""
+    names = ("size", "dim")
+    own = {"split_size": "size", "split_size_or_sections": "size", "axis": "dim"}
+    said = {own.get(a.name, a.name) or names[min(i, 1)]: a.text for i, a in enumerate(given)}
+    size = said.get("size", "")
+    axis = batchless(said.get("dim", "0"))
+    if size.isdigit() and set(said) <= set(names):
+        rest = f", axis={axis}" if axis not in (None, "0") else ""
+        yield f"split(({', '.join([size] * count)}){rest})"
+        yield from [f"chunk({count}{rest})"] * (int(size) == count)
 
 
 def _staged(call: Call) -> Iterator[str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import takewhile
 
-from netdsl.fixes.calls import parts
+from netdsl.fixes.calls import closed, parts
 from netdsl.fixes.quoted import Change
 
 _LINES: tuple[tuple[str, str], ...] = (
@@ -36,6 +36,7 @@ _LINES: tuple[tuple[str, str], ...] = (
     (r"^(\s*)if\s+([^{}]*?)\s+then\s+(.*\S)\s*$", r"\1if \2 { \3 }"),
     (r"^(\s*)group\s+([^:{}]+?)\s*:\s*(.+\S)\s*$", r"\1group \2 { \3 }"),
     (r"^(\s*)(\w+\s*=.*\S)\s*,\s*([A-Za-z_]\w*\s*=(?!=).*)$", r"\1\2\n\1\3"),
+    (r"^(\s*)(\w+\s*=.*[^\s,])\s+([A-Za-z_]\w*\s+=(?!=).*)$", r"\1\2\n\1\3"),
     (r"\belif\b|\belse\s*:?\s*if\b|\belsif\b", "else if"),
     (r"^(\s*)(?:def|function|fn|func|module|layer)\s+(?=[A-Za-z_])", r"\1block "),
     (r"^(\s*)(?:class|model|network)\s+(?=[A-Za-z_])", r"\1net "),
@@ -167,6 +168,8 @@ _OTHERS: tuple[tuple[str, str], ...] = (
 _COMPILED = tuple((re.compile(pattern), into) for pattern, into in _LINES)
 _COMPILED_OTHERS = tuple((re.compile(pattern), into) for pattern, into in _OTHERS)
 _SLICE = re.compile(r"([A-Za-z_]\w*)\[([^\]]*)\]")
+_OUTPUTS = re.compile(r"([^\S\n]*)outputs?\s*=?\s*\{")
+_OUTPUT = re.compile(r"[\"']?([A-Za-z_]\w*)[\"']?\s*[:=]\s*(?=\S)")
 _OPENS = re.compile(r"^(\s*)(?:net|block|class|def|while|recipe|if|else|for|repeat|residual|group|\w+\s*:)")
 _HEADS = re.compile(r"^\s*(?:net|block|class|def|while|recipe|if|else|for|repeat|residual)\b")
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
@@ -179,6 +182,7 @@ def slips(text: str, start: int, end: int) -> Iterator[list[Change]]:
         yield [(start, end, " =")]
     if ";" in text[first:last]:
         yield _semicolons(text)
+    yield from _outputs(text, first)
     yield from _braces(text, first, last)
     yield from _patterns(text, start, _COMPILED)
     yield from _brackets(text, start, end, first, last)
@@ -215,6 +219,20 @@ def _semicolons(text: str) -> list[Change]:
         said = [text[a:b].strip() for a, b in parts(text, match.start(2), match.end(2), ";")]
         changes.append((match.start(2), match.end(2), f"\n{match[1]}".join(said)))
     return changes
+
+
+def _outputs(text: str, first: int) -> Iterator[list[Change]]:
+    """`outputs { a: ..., b: ... }`: a statement for each."""
+    head = _OUTPUTS.match(text, first)
+    end = closed(text, head.end() - 1) if head else None
+    if head is None or end is None:
+        return
+    inside = text[head.end() : end]
+    said = [inside[a:b].strip() for a, b in parts(inside, 0, len(inside), "," if "," in inside else "\n")]
+    named = [(part, m) for part in said if (m := _OUTPUT.match(part)) is not None]
+    if named and len(named) == len(said):
+        lines = [f"{head[1]}output {m[1]} = {part[m.end() :]}" for part, m in named]
+        yield [(first, end + 1, "\n".join(lines))]
 
 
 def part_of_tensor(text: str, start: int) -> Iterator[list[Change]]:

@@ -12,7 +12,7 @@ from netdsl.budget import paid
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, did_you_mean
 from netdsl.fixes.calls import NEAR, Call, arguments, calls, closed, near, parts
 from netdsl.fixes.habits import HABITS, WORDS
-from netdsl.fixes.places import among, labelled, methods, projected, shared
+from netdsl.fixes.places import among, labelled, methods, projected, shared, unpacked
 from netdsl.fixes.proof import UNKNOWN, Check, edited, mends
 from netdsl.fixes.quoted import Change, quoted, value_changes
 from netdsl.fixes.rewrite import applied, chained, rewritten
@@ -64,7 +64,7 @@ INSTEAD = ("use `", "did you mean")
 GUESSES = ("did you mean", "an argument is declared by")
 """How hints begin that only guess: where a fix says something else, they are wrong."""
 
-UNSAFE = frozenset(("randn", "rand", "zeros", "ones", "Parameter"))
+UNSAFE = frozenset(("randn", "rand", "zeros", "ones", "Parameter", "split"))
 
 
 class Limit:
@@ -168,6 +168,8 @@ def _with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[H
     for call in _near(source.text, mistake):
         name = call.name.rpartition(".")[2]
         is_marked = mistake.at is not None and call.start == mistake.at.span.start
+        if (mistake.hint or "").startswith("it is called"):
+            break
         if name in WORDS and (mistake.code == "syntax" or (mistake.code in UNKNOWN and is_marked)):
             return [Hint(WORDS[name])]
     return kept
@@ -249,8 +251,8 @@ def _with_integers(mistake: Diagnostic) -> Iterator[Candidate]:
 
 
 def _has_two_readings(hint: str) -> bool:
-    """Whether a hint tells what PyTorch means by a call and what it would mean here."""
-    return "is inferred here; " in hint
+    """Whether a hint tells what PyTorch means by a call and what it would mean here, or only what may be meant."""
+    return "is inferred here; " in hint or hint.startswith("it may mean")
 
 
 def _is_foreign(text: str, mistake: Diagnostic) -> bool:
@@ -332,6 +334,7 @@ def _others(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     if mistake.code == "syntax":
         yield from _first_word(text, mistake)
         yield from _imported(text, mistake)
+        yield from (("", changes, True) for changes in unpacked(text, *line_of(text, start)))
     of_line = slips(text, start, end) if mistake.code == "syntax" else other_slips(text, start)
     for changes in chain(part_of_tensor(text, start), of_line):
         yield "", changes, any(new or b - a <= 2 for a, b, new in changes)
@@ -352,7 +355,7 @@ def _imported(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
 
 def _values(text: str, start: int, end: int, code: str) -> Iterator[str]:
     """Other ways to write a value: a list as components one after another, and what stands in no name's place."""
-    if code in OF_NAMES:
+    if code in OF_NAMES or code == "operator-types":  # a tensor that is no condition is none in quotes either
         return
     if code == "not-a-list":
         yield f"range({text[start:end]})"

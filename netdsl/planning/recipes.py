@@ -203,7 +203,7 @@ def _elsewhere(module: Module, recipe: str, read: Reader) -> tuple[Module, str]:
 
 def parse_override(path: str, text: str, evaluator: Evaluator) -> Written:
     """The value of `--set path=text` as an expression. Raises Fault."""
-    source = Source(f"recipe Set {{\n  value = {text}\n}}", f"--set {path}={text}")
+    source = Source(f"recipe Set {{\n  value = {text}\n}}", f"--set {path}={text}", option=True)
     module, mistakes = resolve(source, lambda name, importer: None)
     declarations = module.file.declarations
     whole = len(declarations) == 1 and isinstance(declarations[0], ast.Recipe) and len(declarations[0].entries) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 
 OF_OPTIMIZER = "it is an argument of the optimizer: `optimizer = {}`"
 OF_LOSS = "it is an argument of the loss: `loss = cross_entropy({})`"
@@ -80,11 +80,39 @@ VALUES = {
     "f1_score": "f1", "macro_f1": "f1", "sensitivity": "recall", "iou_score": "mean_iou",
     "sparse_categorical_crossentropy": "cross_entropy", "categorical_crossentropy": "cross_entropy",
     "binary_crossentropy": "bce", "mixed": "bf16", "onecyclelr": "onecycle", "cosinus": "cosine",
+    "ones": "constant(1)", "zeros": "constant(0)", "zero": "constant(0)",
     "lasso": "l1", "ridge": "l2", "random_crop": "crop", "horizontal_flip": "hflip", "flip": "hflip",
 }  # fmt: skip
+
+
+POSITIONS = {
+    "sgd": ("lr", "momentum", "weight_decay", "nesterov"), "adam": ("lr", "betas", "eps", "weight_decay"),
+    "adamw": ("lr", "betas", "eps", "weight_decay"), "lamb": ("lr", "betas", "eps", "weight_decay"),
+    "lion": ("lr", "betas", "weight_decay"),
+}  # fmt: skip
+"""What people give to an optimizer by position, in order; lists of it are `betas` alone."""
+
+
+def positioned(name: str, given: Sequence[tuple[str, str]], known: Container[str]) -> str | None:
+    """A call with the arguments that are given by position under their names; None where they have none.
+
+    `given`: the name ("" for none) and the text of each argument. The first stands by position here too.
+    """
+    order, said = list(POSITIONS.get(name, ())), list[str]()
+    bare = [not own for own, _ in given]
+    if bare != sorted(bare, reverse=True):  # what follows a name may be a part of its value: `lr=0,1`
+        return None
+    for own, text in given:
+        is_list = text[:1] in ("(", "[")
+        fitting = [own] if own else [n for n in order if (n == "betas") == is_list and n in known]
+        if not fitting:
+            return None
+        order = order[order.index(fitting[0]) + 1 :] if fitting[0] in order else order
+        said.append(f"{fitting[0]}={text}" if said or own else text)
+    return f"{name}({', '.join(said)})"
 
 
 def called(name: str, table: Mapping[str, str], known: Container[str]) -> str | None:
     """A hint where a name is called otherwise here."""
     other = table.get(name)
-    return f"it is called `{other}`" if other is not None and other in known else None
+    return f"it is called `{other}`" if other is not None and other.partition("(")[0] in known else None

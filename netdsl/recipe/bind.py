@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Hint, did_you_mean, fault
 from netdsl.recipe import hints
-from netdsl.recipe.aliases import ARGUMENTS, VALUES, called
+from netdsl.recipe.aliases import ARGUMENTS, VALUES, called, positioned
 from netdsl.recipe.annotations import Kind, arguments
 from netdsl.recipe.component import Component, Duration, component_name
 from netdsl.recipe.registry import registered, registered_fields
@@ -198,7 +198,7 @@ class Binder:
             place = written.origin.place(argument)
             with _noting(mistakes):
                 _refuse_bare_name(argument, known, place)
-                name = _named(cls, position, argument, place)
+                name = _named(cls, position, argument, place, _by_name(cls, given, written))
                 if name in found:
                     raise fault("duplicate-argument", f"`{name}` is given twice", place)
                 found[name] = written.part(argument.value)
@@ -314,23 +314,34 @@ def _refuse_bare_name(argument: ast.Argument, known: Container[str], place: Plac
         raise fault("missing-argument", f"`{name}` is an argument and needs a value", place, f"`{name}=...`")
 
 
-def _named(cls: type[Component], position: int, argument: ast.Argument, place: Place) -> str:
-    """The name of an argument of a component. Raises Fault where there is none of it."""
+def _by_name(cls: type[Component], given: tuple[ast.Argument, ...], written: Written) -> str | None:
+    """A hint that gives the arguments by position of an optimizer the names that people mean."""
+    told = [(a.name.id if a.name else "", written.origin.place(a.value).text) for a in given]
+    call = positioned(component_name(cls), told, arguments(cls))
+    return f"it may mean `{call}`" if call else None
+
+
+def _named(cls: type[Component], position: int, argument: ast.Argument, place: Place, meant: str | None = None) -> str:
+    """The name of an argument of a component. Raises Fault where there is none of it, with what may be `meant`."""
     known = list(arguments(cls))
     most = min(len(known), cls.positional)
     if isinstance(argument.value, ast.Splat) or (argument.name is None and position >= most):
         rest = f"name the others: {_listed(known[most:])}" if most < len(known) else None
         count = "1 argument" if most == 1 else f"{most} arguments"
         message = f"`{component_name(cls)}` takes at most {count}{' by position' if rest else ''}"
-        raise fault("too-many-arguments", message, place, rest)
+        raise fault("too-many-arguments", message, place, meant or rest)
     if argument.name is None:
         return known[position]
     name = argument.name.id
     if name not in known:
-        hint = called(name, ARGUMENTS, known) or did_you_mean(name, known)
-        hint = hint or f"it takes {_listed(known) or 'none'}"
-        raise fault("unknown-argument", f"`{component_name(cls)}` has no argument `{name}`", place, hint)
+        raise _unknown_argument(cls, name, known, place)
     return name
+
+
+def _unknown_argument(cls: type[Component], name: str, known: list[str], place: Place) -> Fault:
+    hint = called(name, ARGUMENTS, known) or did_you_mean(name, known)
+    hint = hint or f"it takes {_listed(known) or 'none'}"
+    return fault("unknown-argument", f"`{component_name(cls)}` has no argument `{name}`", place, hint)
 
 
 PIPELINES = ("schedule", "augment", "mix", "init", "penalty", "unfreeze")

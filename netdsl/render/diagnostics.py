@@ -80,6 +80,9 @@ def _snippet(marks: list[Mark], gutter: int, arrow: str, paint: Paint) -> Iterat
     """Where the first mark is, then each marked line of one file with its marks below; `...` for lines between."""
     margin, bar = " " * gutter, paint("|", "guide")
     first = marks[0].at
+    if first.source.option:
+        yield f"{margin}{paint(arrow, 'guide')} {visible(first.source.name)}"
+        return
     yield f"{margin}{paint(arrow, 'guide')} {first.source.name}:{first.line}:{first.column}"
     yield f"{margin} {bar}"
     last = 0
@@ -144,8 +147,9 @@ def _edit(edit: Edit) -> dict[str, Any]:
 
 
 def _range(at: Place | None) -> dict[str, Any]:
-    if at is None:
-        return {"file": None, "line": None, "column": None, "end_line": None, "end_column": None}
+    if at is None or at.source.option:
+        name = at.source.name if at is not None else None
+        return {"file": name, "line": None, "column": None, "end_line": None, "end_column": None}
     end_line, end_column = at.source.position(at.span.end)
     names = {"file": at.source.name, "line": at.line, "column": at.column}
     return names | {"end_line": end_line, "end_column": end_column}

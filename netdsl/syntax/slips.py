@@ -29,7 +29,7 @@ _OURS = ("for", "in", "if", "else", "and", "or", "not", "True", "False", "None",
 _UNITS = ("epochs", "steps")
 
 _VALUE = r"[\w\"'(\[{]"
-_IMPORTED = "names are imported as `from resnet import Bottleneck`"
+_IMPORTED = "names are imported at the top of the file: `from resnet import Bottleneck`"
 NO_LAYER = "a layer is missing after `->`"
 BRACES = "a body is written in braces: `{ ... }`"
 _OWN_LINES = "every statement and every field stands on a line of its own"
@@ -78,7 +78,11 @@ _SLIPS = (
     Slip("shared weights have a name: `share f = conv(64, 3)`", r"", r"^\s*share\b", "_EQUAL"),
     Slip("a loop is written `for name in list { ... }`", r"", expected="_IN"),
     Slip(_OWN_LINES, r",\s*[A-Za-z_]\w*\s*=(?!=)", expected="_NEWLINE"),
+    Slip(_OWN_LINES, r"[A-Za-z_]\w*\s+=(?!=)", r"^\s*\w+\s*=.*\s$", "_NEWLINE"),
     Slip("components follow each other with `->`", r",", r"^\s*(?:augment|schedule|init|mix)\s*=(?!=)", "_NEWLINE"),
+    Slip("several names stand before `=`: `a, b = ...`", r"[\[(]", r"\bas\s+$"),
+    Slip("names stand before `=` without brackets: `a, b = ...`", r"=(?!=)", r"^\s*\([\w\s,]*\)\s*$"),
+    Slip("each output is a statement of its own: `output name = ...`", r"\{", r"^\s*outputs?\s*$"),
     Slip("a tuple is written in parentheses", r",", r"(?<![=!<>])=(?!=)[^{]*$", "_NEWLINE"),
     Slip(_OWN_LINES, r",", expected="_NEWLINE"),
     Slip("`for` stands before `extends`", r"for\b", r"\bextends\b"),
@@ -94,11 +98,16 @@ _SLIPS = (
     Slip("a list is written `[...]`; values have names only as arguments", r":", r"^[\"'][^{}]*$"),
     Slip("sizes are named by the block's signature: `block B(c): [C, H, W] -> [c, H, W]`", r"\.", r"\bit$"),
     Slip("the type of an input follows its shape: `input tokens [L] int64`", r":", r"^\s*input\b.*\]\s*$"),
+    Slip(
+        "it is written out where it is used, `x -> conv(64, 3)`; `share f = conv(64, 3)` names what is used again",
+        r"\.",
+        r"\bself$",
+    ),
     Slip("names have no dots: a layer is called by its own name", r"\.", r"[A-Za-z0-9_)\]]$"),
     Slip("arguments are splatted with one `*`, from a list", r"\*\*", expected="STAR"),
     Slip("no word is needed: `name = value`", r"[A-Za-z_]", r"^\s*(?:let|const|var|val|set)\s+$"),
     Slip(_IMPORTED, r"", r"^\s*(?:import|from)\b"),
-    Slip(_IMPORTED, r"import\b", r"^\s*$", "top"),
+    Slip(_IMPORTED, r"import\b", r"^\s*$"),
     Slip(
         "declarations stand at the top of the file",
         r"[A-Za-z_]",
@@ -116,6 +125,8 @@ _SLIPS = (
     Slip("`->` is missing between two layers, or a new line between two statements", _VALUE, expected="_NEWLINE"),
 )
 _COMPILED = tuple((slip, re.compile(slip.at), re.compile(slip.before)) for slip in _SLIPS)
+_COMMENTS = re.compile(r"\A(?:[^\S\n]*(?:#[^\n]*)?\n)+")
+"""The lines of comments above a statement."""
 _WORD = re.compile(r"[^\W\d]\w*")
 
 
@@ -133,6 +144,7 @@ def slip(text: str, start: int, at: int, expected: Set[str]) -> tuple[str, str |
     nothing but they can follow.
     """
     before = text[start:at] if at - start < LONG else text[start : start + LONG // 2] + text[at - LONG // 2 : at]
+    before = _COMMENTS.sub("", before)
     word = _WORD.match(text, at)
     python = _of_python(word[0], before) if word else None
     if python:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from netdsl import budget
+from netdsl.diagnostics.codes import TABLE
 from netdsl.loader import read_import
 from netdsl.pipeline import Spec
 from netdsl.selection import select
@@ -62,3 +64,12 @@ def test_a_recipe_that_is_chosen_is_linted_too() -> None:
         spec = Spec(Source(NET.format("  conv(8, 3) -> relu") + recipe.format(comment), "example.net"), read_import)
         assert [d.code for d in select(spec, "R").diagnostics] == expected
         assert [d.code for d in spec.diagnostics] == expected
+
+
+def test_few_misspelt_comments_get_a_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparing words costs more than reading them: a file has suggestions for so many of its comments alone."""
+    monkeypatch.setattr(budget, "SUGGESTIONS", 10 * len(TABLE))
+    comments = "  # netdsl: allow repeated-activaton: a slip\n" * 30
+    found = Spec(Source(NET.format(f"{comments}  conv(8, 3) -> relu"), "example.net"), read_import).diagnostics
+    assert len(found) == 30
+    assert sum(d.hint is not None for d in found) == 10

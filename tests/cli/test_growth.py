@@ -13,14 +13,17 @@ import pytest
 from work import lines_run
 
 from netdsl.analysis import count
+from netdsl.checks.lint.rules import lint_file
+from netdsl.checks.lint.subject import File
 from netdsl.cli.main import main
 from netdsl.experiment import run
 from netdsl.experiment.files import RUN, TRIAL, Mark, write_json
-from netdsl.experiment.pool import Source
+from netdsl.experiment.pool import Source as Jobs
 from netdsl.experiment.worker import Answer, Job
 from netdsl.lift.lift import lift_model
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
+from netdsl.source import Source
 
 SIZE = 20
 BOUND = 4**1.2
@@ -122,7 +125,7 @@ def lifted(spec: Path, out: Path) -> object:
 class Untrained:
     """A pool whose runs have ended at once: what an experiment does around training."""
 
-    def run(self, source: Source) -> None:
+    def run(self, source: Jobs) -> None:
         job: Job | None
         while (job := source.next()) is not None:
             write_json(Path(job.folder) / TRIAL, Mark(job.key, job.label))
@@ -182,6 +185,19 @@ def test_work_is_linear(
     )  # type: ignore[misc]
     assert "Traceback" not in capsys.readouterr().err
     assert one < four < BOUND * one
+
+
+def lint(n: int) -> int:
+    """The lines that the lints of a file of `n` nets run."""
+    text = "".join(f"net N{i} {{ input x [4]\n linear(4) }}\n" for i in range(n))
+    spec = Spec(Source(text, "nets.net"), read_import)
+    file = File(spec.module, [p for name in spec.nets if (p := spec.programs[name]) is not None])
+    return lines_run(lambda: list(lint_file(file)))
+
+
+def test_lints_are_linear() -> None:
+    """By themselves: beside what it costs to elaborate a net, the square of the number of nets is not seen."""
+    assert lint(8 * SIZE) < BOUND * lint(2 * SIZE)
 
 
 def chain(folder: Path) -> Path:

@@ -7,14 +7,14 @@ import re
 import pytest
 from paths import ROOT, TESTS
 
-from netdsl.diagnostics.diagnostic import Diagnostic, did_you_mean
+from netdsl.diagnostics.diagnostic import Diagnostic, Edit, did_you_mean
 from netdsl.fixes.apply import fix
 from netdsl.fixes.proof import edited, mends
 from netdsl.fixes.suggest import suggest
 from netdsl.loader import read_import
 from netdsl.pipeline import Spec
 from netdsl.render.errors import page
-from netdsl.source import Source
+from netdsl.source import Place, Source, Span
 
 
 def check(source: Source) -> tuple[Diagnostic, ...]:
@@ -134,10 +134,9 @@ def corpus() -> list[Source]:
 @pytest.mark.parametrize("source", corpus(), ids=lambda s: s.name)
 def test_every_fix_mends_and_changes_nothing_else(source: Source) -> None:
     before = check(source)
-    for found in suggest(source, before, check):
+    for mistake, found in zip(before, suggest(source, before, check), strict=True):
         for hint in found.hints:
             if hint.edits:
-                mistake = next(d for d in before if (d.code, d.message) == (found.code, found.message))
                 assert mends(source, before, mistake, hint.edits, check), hint.message
                 assert edited(source.text, hint.edits) != source.text
 
@@ -170,3 +169,13 @@ def test_fixes_are_sought_for_a_counted_amount_of_work(monkeypatch: pytest.Monke
 
 def test_the_page_of_codes_is_current() -> None:
     assert (ROOT / "docs" / "errors.md").read_text() == page(), "run `make docs`"
+
+
+def test_a_mistake_that_another_hides_is_not_mended() -> None:
+    """Taking out `)` leaves the first mistake and hides the second, which is told in the same words."""
+    source = Source("net A {\n  input x [3, 8, 8]\n  x = self.a(x)\n  x = self.b(x)\n  relu\n}\n", "spec.net")
+    found = check(source)
+    closing = source.text.index(")")
+    edit = Edit(Place(source, Span(closing, closing + 1)), "")
+    assert len(found) == 2
+    assert not mends(source, found, found[0], (edit,), check)

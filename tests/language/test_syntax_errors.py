@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from paths import TESTS
 
 from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.loader import read_import
+from netdsl.pipeline import Spec
 from netdsl.source import Source
 from netdsl.syntax import ast
 from netdsl.syntax.parse import MOST_MISTAKES, parse, read
@@ -175,3 +177,16 @@ def test_time_grows_with_length(line: str) -> None:
 
     seconds(10)
     assert seconds(4000) < 10 * max(seconds(1000), 0.01)
+
+
+@pytest.mark.parametrize(
+    "line", ["a := 3", "input image 3", "conv 64 3", "import a", "outputs { a: relu }", "let a = 3"]
+)
+def test_comments_above_a_statement_change_no_hint(line: str) -> None:
+    """What a statement begins with is what stands behind its comments."""
+    plain, below = (
+        Spec(Source(f"net A {{\n  input x [3, 8, 8]\n{above}  {line}\n}}\n"), read_import).diagnostics
+        for above in ("", "  # one\n\n  # two\n")
+    )
+    assert [(d.message, d.hint) for d in plain] == [(d.message, d.hint) for d in below]
+    assert plain[0].hint is not None

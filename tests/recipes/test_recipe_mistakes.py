@@ -52,7 +52,7 @@ recipe R for Small {
         ("epoch = 3", "epoch", "did you mean `epochs`?"),
         ("nonsense = 3", "nonsense", "`netdsl recipe --fields`"),
         # shapes of values
-        ("optimizer = sgd(0.1, 0.9)", "0.9", "name the others"),
+        ("optimizer = sgd(0.1, 0.9)", "0.9", "it may mean `sgd(0.1, momentum=0.9)`"),
         ("optimizer = sgd(lr=0.1, momentum=0.9, nesterov)", "nesterov", "`nesterov=...`"),
         ("optimizer = sgd(lr=peak)", "peak", "`optimizer.lr` takes a number above 0"),
         ("penalty = 1e-4", "1e-4", "`l1(1e-4)`"),

@@ -7,12 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.elaborate.elaborate import Elaborator
 from netdsl.fixes.suggest import suggest
+from netdsl.loader import read_import
 from netdsl.pipeline import Spec
+from netdsl.planning.recipes import load_recipe
 from netdsl.recipe.annotations import Kind, arguments
 from netdsl.recipe.component import Component, component_name
 from netdsl.recipe.hints import takes
 from netdsl.recipe.schema import Recipe
+from netdsl.render.diagnostics import as_data, render
 from netdsl.source import Source
 
 NET = "net A {\n  input image [3, 32, 32]\n  conv(16, 3, bias=false) -> bn -> relu -> gap -> linear(10)\n}\n"
@@ -123,3 +127,12 @@ def test_what_was_meant_is_a_fix(line: str, fixed: str) -> None:
     for edit in sorted(edits, key=lambda e: -e.at.span.start):
         text = text[: edit.at.span.start] + edit.text + text[edit.at.span.end :]
     assert fixed in text
+
+
+def test_an_option_has_no_lines() -> None:
+    """What is wrong in `--set` is told with the option for a place: its text is made by us."""
+    resolved = load_recipe(Spec(Source(NET), read_import).module, Elaborator().evaluator, None, {"batch": "-1"})
+    found = resolved.diagnostics[0]
+    assert "--> --set batch=-1\n" in render(found)
+    assert as_data(found)["file"] == "--set batch=-1"
+    assert as_data(found)["line"] is None

@@ -38,8 +38,7 @@ Known = dict[Definition, Depths]
 
 def deepest(file: File, block: ast.Block, count: Count, known: Known) -> int:
     """The longest row that a signal passes in the nets of a declaration. `known`: what was found for definitions."""
-    mains = [m for m in file.flow.mains if file.owns(m.place) and m.place.span == block.at]
-    return max((_depths(m, count, known).peak for m in mains), default=0)
+    return max((_depths(m, count, known).peak for m in file.mains.get(block.at, ())), default=0)
 
 
 def _depths(definition: Definition, count: Count, known: Known) -> Depths:

@@ -11,7 +11,7 @@ from netdsl.checks.lint.flow import Flow
 from netdsl.checks.lint.names import Names, names_of
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, diagnostic
 from netdsl.elaborate.modules import Module, of_kind
-from netdsl.ir.model import Program
+from netdsl.ir.model import Definition, Program
 from netdsl.recipe.places import Places
 from netdsl.recipe.schema import Recipe
 from netdsl.source import Place, Span
@@ -40,6 +40,15 @@ class File:
     @cached_property
     def flow(self) -> Flow:
         return Flow(self.programs)
+
+    @cached_property
+    def mains(self) -> dict[Span, list[Definition]]:
+        """The nets of this file by where they are declared."""
+        found: dict[Span, list[Definition]] = {}
+        for main in self.flow.mains:
+            if self.owns(main.place):
+                found.setdefault(main.place.span, []).append(main)
+        return found
 
     @cached_property
     def blocks(self) -> list[tuple[ast.Block, Names]]:
