@@ -208,7 +208,7 @@ EXAMPLES = {
     "crop": "crop(padding=2)", "random_resized_crop": "random_resized_crop(24)", "resize": "resize(12)",
     "rotate": "rotate(30)", "affine": "affine(10, (0.1, 0.1), (0.8, 1.2), 5)", "elastic": "elastic(3)",
     "translate": "translate(3)", "color_jitter": "color_jitter(0.4, 0.4, 0.4, 0.1)",
-    "gaussian_noise": "gaussian_noise(0.1)", "cutout": "cutout(8)",
+    "gaussian_noise": "gaussian_noise(0.1)", "cutout": "cutout(8)", "scale_jitter": "scale_jitter(24)",
 }  # fmt: skip
 
 
