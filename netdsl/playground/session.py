@@ -137,8 +137,11 @@ class Session:
         named = [(getattr(d, "name", None), d.at) for d in self.analysis.checked.module.file.declarations]
         return [Declared(n.id, offsets.units(at.start), offsets.units(at.end)) for n, at in named if n is not None]
 
-    def fix(self, index: int) -> Problem:
-        """One of the mistakes shown, with edits in its hints where some are verified to fix it."""
+    def fix(self, index: int, text: str) -> Problem | None:
+        """One of the mistakes shown of a text, with edits in its hints where some are verified to fix it; None where
+        another text has been checked since."""
+        if text != self.analysis.source.text:
+            return None
         return problem(self.analysis.mended(index), self.analysis, self.offsets)
 
     def explain(self, at: int) -> Explained | None:

@@ -147,7 +147,7 @@ function shown(found) {
 /** Seek the fixes of what is wrong, one mistake at a time, while nobody types. */
 async function mend(text) {
   for (let index = 0; index < checked.shown.length && text === editor.text; index += 1) {
-    const mended = await ask("fix", { index });
+    const mended = await ask("fix", { index, text });
     if (!mended || text !== editor.text) return;
     checked.shown[index] = mended;
     editor.mark(checked.shown);
