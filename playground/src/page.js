@@ -276,9 +276,12 @@ async function menu(isOpen = $("menu").hidden) {
   $("menu").hidden = !isOpen;
   $("zoo").setAttribute("aria-expanded", String(isOpen));
   if (!isOpen) return;
-  const found = await loadZoo();
   const input = $("menu").querySelector("input");
-  const list = () => {
+  input.value = "";
+  input.focus();
+  const zoo = loadZoo(); // what is typed while it comes is kept
+  const list = async () => {
+    const found = await zoo;
     const wanted = input.value.toLowerCase();
     const matching = found.filter((s) => `${s.name} ${firstSentence(s.text)}`.toLowerCase().includes(wanted));
     matching.sort((a, b) => b.name.startsWith(wanted) - a.name.startsWith(wanted));
@@ -291,11 +294,9 @@ async function menu(isOpen = $("menu").hidden) {
       );
     $("specs").replaceChildren(...matching.map(entry));
   };
-  input.value = "";
   input.oninput = list;
-  input.onkeydown = (event) => event.key === "Enter" && $("specs").firstChild?.click();
-  list();
-  input.focus();
+  input.onkeydown = ({ key }) => key === "Enter" && list().then(() => $("specs").firstChild?.click());
+  await list();
 }
 
 function theme(dark) {
