@@ -167,7 +167,7 @@ _OTHERS: tuple[tuple[str, str], ...] = (
 
 _COMPILED = tuple((re.compile(pattern), into) for pattern, into in _LINES)
 _COMPILED_OTHERS = tuple((re.compile(pattern), into) for pattern, into in _OTHERS)
-_SLICE = re.compile(r"([A-Za-z_]\w*)\[([^\]]*)\]")
+_SLICE = re.compile(r"\b([A-Za-z_]\w*)\[([^\]]*)\]")
 _OUTPUTS = re.compile(r"([^\S\n]*)outputs?\s*=?\s*\{")
 _OUTPUT = re.compile(r"[\"']?([A-Za-z_]\w*)[\"']?\s*[:=]\s*(?=\S)")
 _OPENS = re.compile(r"^(\s*)(?:net|block|class|def|while|recipe|if|else|for|repeat|residual|group|\w+\s*:)")

@@ -112,12 +112,16 @@ def untried(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
     return tuple([replace(d, hints=tuple([replace(h, edits=()) for h in d.hints])) for d in found])
 
 
+TOO_LARGE = "too-large"
+"""The code of a text that is not read, nor looked through for fixes."""
+
+
 def suggested(
     source: Source, found: tuple[Diagnostic, ...], mistake: Diagnostic, check: Check, limit: Limit
 ) -> Diagnostic:
     """One mistake with edits in its first hint, if a change is verified to fix it within the limit."""
     at = mistake.at
-    if at is None or at.source.name != source.name:
+    if at is None or at.source.name != source.name or mistake.code == TOO_LARGE:
         return mistake
     own = [(h.message, h.edits, h.safe) for h in mistake.hints if h.edits]
     kept = _with_words(source, mistake, [replace(h, edits=()) for h in mistake.hints])

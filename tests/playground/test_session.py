@@ -163,3 +163,9 @@ def test_it_needs_nothing_that_a_browser_lacks() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
     assert "fix" in QUESTIONS
+
+
+def test_a_text_above_the_limit_is_not_looked_through_for_fixes() -> None:
+    session, text = Session(), "#" + "x" * 3_000_000
+    assert ask(session, "check", text=text)["shown"][0]["code"] == "too-large"
+    assert ask(session, "fix", index=0, text=text)["code"] == "too-large"
