@@ -96,7 +96,7 @@ def suggest(
 
     `first_only` ends at the first that can be fixed, safely where `unsafe` is not allowed.
     """
-    if len(source.text) > LARGEST or any(d.code == "too-much-work" for d in found):
+    if _is_beyond(source, found):
         return untried(found)
     limit = Limit()
     told: list[Diagnostic] = []
@@ -112,8 +112,9 @@ def untried(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
     return tuple([replace(d, hints=tuple([replace(h, edits=()) for h in d.hints])) for d in found])
 
 
-TOO_LARGE = "too-large"
-"""The code of a text that is not read, nor looked through for fixes."""
+def _is_beyond(source: Source, found: tuple[Diagnostic, ...]) -> bool:
+    """Whether no fix is sought: the text is too large to be read, or takes too much work to be checked again."""
+    return len(source.text) > LARGEST or any(d.code == "too-much-work" for d in found)
 
 
 def suggested(
@@ -121,8 +122,10 @@ def suggested(
 ) -> Diagnostic:
     """One mistake with edits in its first hint, if a change is verified to fix it within the limit."""
     at = mistake.at
-    if at is None or at.source.name != source.name or mistake.code == TOO_LARGE:
+    if at is None or at.source.name != source.name:
         return mistake
+    if _is_beyond(source, found):
+        return untried((mistake,))[0]
     own = [(h.message, h.edits, h.safe) for h in mistake.hints if h.edits]
     kept = _with_words(source, mistake, [replace(h, edits=()) for h in mistake.hints])
     mistake = replace(mistake, hints=tuple(kept))
