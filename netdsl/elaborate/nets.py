@@ -89,7 +89,8 @@ def find_net(module: Module, name: str | None, complete: Collection[str]) -> str
         if module.is_recipe(name):
             raise fault("unknown-net", f"`{name}` is a recipe, and no net", None, other_net(name, nets_of(module)))
         if name not in module.nets and not (module.find(name) and name in module.names):
-            hint = did_you_mean(name, nets_of(module)) or f"its nets: {', '.join(nets_of(module))}"
+            known = nets_of(module)
+            hint = did_you_mean(name, known) or f"its nets: {', '.join(known)}"
             raise fault("unknown-net", f"{module.source.name} declares no net `{name}`", None, hint)
         return name
     candidates = (*complete, *(module.nets or nets_of(module)))

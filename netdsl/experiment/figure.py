@@ -122,11 +122,14 @@ def _means(results: Results, figure: Figure, rows: Sequence[Row]) -> Iterator[Ma
 def _lost(results: Results, figure: Figure, rows: Sequence[Row]) -> Iterator[Mark]:
     """A mark for each value of x of which every run failed."""
     names = _categories(results, figure)
+    alike: dict[str, list[Row]] = {}
     for row in rows:
-        if len(row.failed) == len(row.trials) and figure.x in row.cell.values:
-            x, alike = _place(row.cell.values[figure.x], names), row.cell.values[figure.x]
-            if x is not None and not any(r.n for r in rows if r.cell.values[figure.x] == alike):
-                yield Mark(x, 0.0, 0.0, f"{figure.x} = {alike}: all runs failed", "#runs")
+        if figure.x in row.cell.values:
+            alike.setdefault(row.cell.values[figure.x], []).append(row)
+    for value, those in alike.items():
+        x = _place(value, names)
+        if x is not None and all(len(row.failed) == len(row.trials) for row in those):
+            yield Mark(x, 0.0, 0.0, f"{figure.x} = {value}: all runs failed", "#runs")
 
 
 def _categories(results: Results, figure: Figure) -> tuple[str, ...]:

@@ -18,8 +18,10 @@ REVISIONS = "revisions.json"
 
 def revisions(folder: Path, names: Sequence[str]) -> dict[str, str]:
     """The commit of each name: as it was when the experiment first needed it. Raises WeightsError."""
+    if not names:
+        return {}
     known: dict[str, str] = read(folder / REVISIONS, dict[str, str]) or {}
-    lacking = [name for name in names if name not in known]
+    lacking = [name for name in dict.fromkeys(names) if name not in known]
     if lacking:
         from netdsl.weights.hub import of_hub
 

@@ -187,7 +187,7 @@ WORDS = {
     "Input": "an input is declared, without the batch and channels first: `input image [3, 32, 32]`",
     "InputLayer": "an input is declared, without the batch and channels first: `input image [3, 32, 32]`",
     "input": "an input is declared, without the batch and channels first: `input image [3, 32, 32]`",
-    "ToTensor": "pixels are numbers by themselves",
+    "ToTensor": "leave it out: images are read as numbers from 0 to 1",
     "assert": "what a body demands of sizes and arguments is written `require c % 8 == 0`",
     "logspace": "values are listed, `[1e-4, 1e-3]`; a range of a search is `log(1e-4, 1e-1)`",
     "Mlp": "it is written out: `linear(4 * dim) -> gelu -> linear(dim)`",

@@ -61,6 +61,8 @@ def read_about(folder: Path) -> tuple[About, Recipe]:
     """Read what a run is, and its recipe. Raises CheckpointError for a folder that is not a run directory."""
     try:
         about, written = (_read(folder / name) for name in (ABOUT, RECIPE))
+        if "data" not in written:  # what is left out would be a default
+            raise msgspec.DecodeError(f"{RECIPE} says no `data`")
         about["changes"] = current(about.get("changes", ()))
         with _named(ABOUT):
             found = msgspec.convert(about, About)
@@ -91,8 +93,6 @@ def _read(path: Path) -> dict[str, Any]:
         found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise msgspec.DecodeError(f"{path.name} is damaged: {error}") from None
-    if path.name == RECIPE and "data" not in found:  # what is left out would be a default
-        raise msgspec.DecodeError(f"{path.name} says no `data`")
     return found
 
 

@@ -26,6 +26,8 @@ def registered(body: Term, taken: set[str]) -> Term:
     if not LEAST <= sum(s.head == "let" for s in statements) <= MOST:
         return body
     found = seq(tuple(_renamed(_added(list(statements), taken), taken)))
+    if found is body:
+        return body
     return found if 5 * size(looped(found)) < 4 * size(looped(body)) else body
 
 

@@ -210,11 +210,13 @@ def _canonical(run: Iterable[Term], names: dict[str, str], count: list[int]) -> 
     """Statements by the names of their places; `count`: how many names were bound so far."""
     for found in run:
         made = _canonical_one(found, names, count)
-        for name in found.fields[0][1] if found.head == "let" and made.head == "let" else ():
+        if found.head != "let":
+            yield made
+            continue
+        for name in found.fields[0][1]:
             names[name] = name if name == "_" else f"{OWN}{count[0]}"
             count[0] += 1
-        own = tuple(names.get(n, n) for n in found.fields[0][1]) if found.head == "let" else ()
-        yield term("let", (("names", own),), made.kids) if own else made
+        yield term("let", (("names", tuple(names[n] for n in found.fields[0][1])),), made.kids)
 
 
 def _canonical_one(found: Term, names: dict[str, str], count: list[int]) -> Term:

@@ -9,6 +9,7 @@ parameter that both read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 from itertools import combinations
 from typing import Any
 
@@ -65,9 +66,14 @@ def _groups(calls: Sequence[Call]) -> list[list[int]]:
     found: dict[Any, list[int]] = {}
     for index, call in enumerate(calls):
         if len(call.inputs) == 1 and call.origin and not isinstance(call.op, TiedLinear):
-            key = (repr(call.op), call.origin, tuple((n, a.shape, a.tobytes()) for n, a in _arrays(call)))
+            key = (repr(call.op), call.origin, tuple((n, *_digest(a)) for n, a in _arrays(call)))
             found.setdefault(key, []).append(index)
     return list(found.values())
+
+
+def _digest(array: Any) -> tuple[tuple[int, ...], bytes]:
+    """The shape of an array and a digest of its numbers: equal for equal arrays, and small where it is kept."""
+    return array.shape, blake2b(array.tobytes()).digest()
 
 
 def _arrays(call: Call) -> Iterator[tuple[str, Any]]:
@@ -133,7 +139,7 @@ def _by_weight(net: Lifted) -> Lifted:
         if type(call.op) not in (Embed, Linear) or "weight" not in call.weights:
             continue
         weight = np.asarray(call.weights["weight"])
-        owner = owners.setdefault((weight.shape, weight.tobytes()), index)
+        owner = owners.setdefault(_digest(weight), index)
         first = made[owner][0]
         found = _tied_linear(call, first, _taken(net) | _names(made)) if owner != index else None
         if found is not None:

@@ -39,7 +39,7 @@ def dead(subject: Subject) -> Finding:
     for node in machine.flat:
         if node.op.kind in RELUS:
             active = by_unit(node, values[node.outputs[0].name]) > 0
-            found.append(Units(node.path, active.shape[1], _share(~active.any(0)), _share(active)))
+            found.append(Units(node.path, active.shape[1], share(~active.any(0)), share(active)))
     units = sum(u.count for u in found)
     whole = sum(u.count * u.dead for u in found) / units
     said = [f"{whole:.1%} of {units:,} units are 0 for all of {len(inputs[0]):,} samples of {names[0]}"]
@@ -62,7 +62,8 @@ def _by_layer(found: Sequence[Units]) -> Iterator[Plot]:
         yield Plot("how often a unit is above 0", "ReLU", "share", {"active": active})
 
 
-def _share(x: Tensor) -> float:
+def share(x: Tensor) -> float:
+    """How many of the truths hold, from 0 to 1."""
     return x.float().mean().item()
 
 
@@ -83,7 +84,7 @@ class Elbows(Struct, frozen=True, eq=False):
 
     @property
     def said(self) -> str:
-        inside = ((self.places >= self.low) & (self.places <= self.high)).float().mean().item()
+        inside = share((self.places >= self.low) & (self.places <= self.high))
         middle = self.places.abs().median().item()
         return (
             f"{inside:.1%} of the {len(self.places):,} elbows of `{self.layer}` (-b/w) are among the samples, from "
@@ -94,8 +95,8 @@ class Elbows(Struct, frozen=True, eq=False):
         """The share of elbows up to a place, from as far beside the samples as they reach."""
         width = self.high - self.low
         xs = torch.linspace(self.low - width, self.high + width, POINTS).tolist()
-        share = [(x, (self.places <= x).float().mean().item()) for x in xs]
-        return Plot("share of elbows up to a place", "place", "share", {"elbows": share})
+        below = [(x, share(self.places <= x)) for x in xs]
+        return Plot("share of elbows up to a place", "place", "share", {"elbows": below})
 
 
 def _elbows(machine: Machine, values: Values) -> Elbows | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from netdsl.inference.run_folder import SIGNALS, Look, read_signals
 from netdsl.ir.flatten import flatten
-from netdsl.probe.dead import RELUS, by_unit
+from netdsl.probe.dead import RELUS, by_unit, share
 from netdsl.probe.machine import Machine
 from netdsl.training.setup import Prepared
 from netdsl.training.trainer import Trainer
@@ -76,7 +76,7 @@ class During:
         for node in self.machine.flat:
             if node.op.kind in RELUS:
                 active = by_unit(node, values[node.outputs[0].name]) > 0
-                yield node.path, (~active.any(0)).float().mean().item()
+                yield node.path, share(~active.any(0))
 
 
 def during(prepared: Prepared, loop: Trainer, folder: Path) -> Callable[[str, dict[str, Any]], None]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from netdsl.diagnostics.diagnostic import fault
+from netdsl.probe.dead import share
 from netdsl.probe.machine import Machine
 from netdsl.probe.model import Finding, Plot
 from netdsl.probe.subject import Subject, no_such
@@ -46,10 +47,10 @@ def shifts(subject: Subject) -> Finding:
             return machine.outputs(machine.run((x,)))[0].argmax(1)
 
         still = guesses(images)
-        rows = [(0, 1.0, _share(still == target))]
+        rows = [(0, 1.0, share(still == target))]
         for pixels in range(1, max(1, min(FARTHEST, min(images.shape[2:]) // 4)) + 1):
             found = [guesses(x) for x in moved(images, pixels)]
-            stays, right = (_share(torch.stack([g == other for g in found])) for other in (still, target))
+            stays, right = (share(torch.stack([g == other for g in found])) for other in (still, target))
             rows.append((pixels, stays, right))
     plots = (
         Plot("guesses that stay", "pixels moved", "share", {"stays": [(r[0], r[1]) for r in rows]}),
@@ -65,10 +66,6 @@ def moved(images: Tensor, pixels: int) -> Iterator[Tensor]:
     for y, x in WAYS:
         top, left = pixels * (1 - y), pixels * (1 - x)
         yield larger[:, :, top : top + height, left : left + width]
-
-
-def _share(x: Tensor) -> float:
-    return x.float().mean().item()
 
 
 def _said(rows: list[tuple[int, float, float]]) -> Iterator[str]:

@@ -5,6 +5,7 @@ Colours are classes (`c0` to `c7`), so that a page can have others in the dark; 
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -116,6 +117,11 @@ def draw(chart: Chart, alone: bool = False) -> str:
     else:
         parts.append(f'<text x="{WIDTH / 2}" y="{height / 2}" text-anchor="middle">nothing is measured yet</text>')
     return "".join([*parts, "</svg>"])
+
+
+def address(svg: str) -> str:
+    """An SVG image as the address of an image, whose styles are its own in the page that shows it."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
 def stacked(drawings: Sequence[str]) -> str:

@@ -68,8 +68,9 @@ def _at_lines(allowances: Iterable[Allowance]) -> AtLines:
 def _covering(allowances: AtLines, found: Diagnostic, module: Module) -> list[Allowance]:
     """The allowances of a file that silence a diagnostic."""
     at = found.at
-    own = allowances and found.severity == "warning" and at is not None and at.source is module.source
-    return allowances.get((found.code, at.line), []) if own and at is not None else []
+    if not allowances or at is None or at.source is not module.source or found.severity != "warning":
+        return []
+    return allowances.get((found.code, at.line), [])
 
 
 def _idle(allowance: Allowance, known: Iterable[str]) -> Diagnostic:

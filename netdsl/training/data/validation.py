@@ -77,7 +77,7 @@ def check_recipe(recipe: Recipe, data: DataSet) -> None:
         raise DataError(
             "not-supported", f"`mix` has no meaning for targets that are a {data.task}, or for several inputs"
         )
-    _check_weights(recipe, data)
+    _check_loss(recipe, data)
     check_sampling(recipe, data)
     check_metrics(recipe.metrics, data)
     if recipe.label_noise and data.task != "classes":
@@ -97,7 +97,7 @@ def check_recipe(recipe: Recipe, data: DataSet) -> None:
         raise DataError("unfit-loss", f"`{data.name}` has regression targets, and `{name}` is a loss for classes", hint)
 
 
-def _check_weights(recipe: Recipe, data: DataSet) -> None:
+def _check_loss(recipe: Recipe, data: DataSet) -> None:
     if data.task == "nodes" and not isinstance(recipe.loss, CrossEntropy):
         message = f"`{component_name(recipe.loss)}` cannot compare with the targets of `{data.name}`: classes of nodes"
         raise DataError("unfit-loss", message, "use `loss = cross_entropy`")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from netdsl.recipe.component import component_name
 from netdsl.recipe.metrics import headline, said, title
 from netdsl.recipe.retention import Best, Improving
 from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
+from netdsl.render.figure import address
 from netdsl.training.checkpoints.format import write_atomic
 from netdsl.training.checkpoints.run_dir import RECIPE, About, read_log
 from netdsl.training.report.charts import charts
@@ -95,8 +95,7 @@ def _drawing(prepared: Prepared) -> list[str]:
     drawn = image(prepared.net.checked, prepared.net.name)
     if len(drawn) > LARGEST:
         return []
-    address = f"data:image/svg+xml;base64,{base64.b64encode(drawn.encode()).decode()}"
-    return [f'<h2>Net</h2><div class="scroll net"><img src="{address}" alt="{escape(prepared.net.name)}"></div>']
+    return [f'<h2>Net</h2><div class="scroll net"><img src="{address(drawn)}" alt="{escape(prepared.net.name)}"></div>']
 
 
 def _number(name: str, value: float) -> str:

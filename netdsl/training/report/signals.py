@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from netdsl.inference.run_folder import Look, read_signals
-from netdsl.render.figure import Chart, Mark, Series, draw
+from netdsl.render.figure import Chart, Mark, Series, address, draw
 
 MOST = 8
 """Curves of a chart: of more weights, some that are evenly spread from the first to the last."""
@@ -18,7 +17,7 @@ def signals(folder: Path) -> list[str]:
     looks = read_signals(folder)
     if len(looks) < 2:
         return []
-    drawn = "".join(f'<img alt="{chart.title}" src="{_url(draw(chart, alone=True))}">' for chart in charts(looks))
+    drawn = "".join(f'<img alt="{chart.title}" src="{address(draw(chart, alone=True))}">' for chart in charts(looks))
     return [f"<h2>Signals</h2><div class=charts>{drawn}</div>"]
 
 
@@ -43,7 +42,3 @@ def some_of(values: Iterable[Mapping[str, float]]) -> list[str]:
     """The names that stand in any of these, in order; of many, `MOST`."""
     names = list(dict.fromkeys(name for one in values for name in one))
     return names if len(names) <= MOST else [names[round(i * (len(names) - 1) / (MOST - 1))] for i in range(MOST)]
-
-
-def _url(svg: str) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
