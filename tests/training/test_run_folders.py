@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from training_harness import loop_of, samples, stop_after
 
 from netdsl.cli.main import main
 from netdsl.inference.predictions import predict
+from netdsl.training.checkpoints import stream
 from netdsl.training.checkpoints.format import load_tensors, save_tensors
 from netdsl.training.checkpoints.lock import going_on, locked
 from netdsl.training.checkpoints.resume import advice
@@ -71,6 +74,20 @@ def test_files_of_tensors_have_a_checksum_and_are_still_safetensors(tmp_path: Pa
     for name, tensor in tensors.items():
         assert torch.equal(found[name], tensor)
         assert torch.equal(library[name], tensor)
+
+
+def test_a_large_file_is_sent_to_the_disk_as_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One tensor or many: memory of the system's for the whole of a large file costs more than writing it."""
+    sizes: list[int] = []
+    monkeypatch.setattr(stream, "SENT", 1 << 10)
+    monkeypatch.setattr(os, "posix_fadvise", lambda file, *_: sizes.append(os.fstat(file).st_size))
+    tensors = {"large": torch.arange(1_000), **{f"small{i}": torch.full((32,), i) for i in range(16)}}
+    save_tensors(tmp_path / "x", tensors)
+    steps = [b - a for a, b in pairwise(sizes)]
+    assert len(sizes) == 11
+    assert max(steps) < 2 << 10
+    found = load_tensors(tmp_path / "x")[0]
+    assert all(torch.equal(found[n], t) for n, t in tensors.items())
 
 
 def test_any_changed_byte_is_noticed(tmp_path: Path) -> None:
@@ -190,6 +207,7 @@ def test_a_log_keeps_what_was_before_a_step(tmp_path: Path) -> None:
 def test_a_folder_belongs_to_one_run_at_a_time(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = f"""
 import sys
+from itertools import pairwise
 from pathlib import Path
 from netdsl.training.checkpoints.lock import locked
 with locked(Path({str(run)!r})):
