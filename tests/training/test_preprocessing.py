@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from netdsl.cli.main import main
 from netdsl.training.data.dataset import DataError, Split
+from netdsl.training.data.fit import statistics
 from netdsl.training.data.preprocessing import pixel_statistics
 from netdsl.training.opened import open_trained
 
@@ -34,6 +35,18 @@ def test_statistics_per_pixel_are_scikit_learns(scale: bool) -> None:
     reference = StandardScaler().fit(pixels.reshape(5000, -1) / 255)
     assert np.allclose(mean.numpy().ravel(), reference.mean_, atol=1e-6)
     assert np.allclose(std.numpy().ravel(), reference.scale_ if scale else 1, atol=1e-6)
+
+
+def test_statistics_per_channel_are_scikit_learns_in_any_unit() -> None:
+    """Also of numbers about 1e-9, and of those that differ in their seventh digit; a constant keeps its scale."""
+    rows = np.random.default_rng(0).standard_normal((300, 6)) * [1e-9, 3, 1, 1e30, 0, 0.1] + [0, 2451545, 0, 0, 0.1, 4e4]
+    rows = rows.astype(np.float32)
+    split = Split((torch.from_numpy(rows),), torch.zeros(300))
+    found = statistics(split, recipe("standardize = channel").standardize)
+    assert found is not None
+    reference = StandardScaler().fit(rows.astype(np.float64))
+    np.testing.assert_allclose(found[1], reference.scale_, rtol=1e-3)
+    assert (np.abs(found[0] - reference.mean_) <= 1e-3 * reference.scale_).all()
 
 
 @pytest.mark.parametrize("word", ["pixel(scale=false)", "image"])

@@ -124,6 +124,16 @@ def test_weights_are_those_of_standardised_targets(folder: Path, loss: str, torc
         torch.testing.assert_close(got[name], p, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize(("middle", "scale"), [(2451545.37, 3), (-7e7, 900), (0, 1e-9), (1e30, 3e30), (5e5, 3.6e4)])
+def test_targets_are_standardised_in_any_unit(folder: Path, middle: float, scale: float) -> None:
+    """Also those that differ in their seventh digit alone."""
+    _, y = save(lambda x: (middle + scale * x[:, 0]).astype(np.float32))  # type: ignore[arg-type]
+    (mean,), (std,) = train("steps=1")["units"]
+    standard = (y[:180].astype(np.float64) - mean) / std
+    assert abs(standard.mean()) < 5e-3
+    assert standard.std() == pytest.approx(1, abs=1e-3)
+
+
 def test_whole_numbers_are_regression_with_a_loss_of_numbers(folder: Path) -> None:
     """Negative and large ones too, which no class has."""
     for scale, shift in ((40, 0), (3e4, 5e5)):

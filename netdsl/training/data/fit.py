@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -145,7 +146,8 @@ def statistics(
 ) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Mean and deviation per channel over the training split, to six digits; None for no such numbers.
 
-    A channel that hardly changes keeps its scale, so that nothing explodes.
+    A channel that hardly changes keeps its scale, so that nothing explodes: in pixels by a quarter of a level, in other
+    numbers by no more than rounding does, whatever their unit.
     """
     if isinstance(component, Fixed):
         return component.mean, component.std
@@ -158,8 +160,15 @@ def statistics(
         total, squares = total + x.sum(1), squares + x.square().sum(1)
     mean = total / count
     std = (squares / count - mean.square()).clamp(min=0).sqrt()
-    std = torch.where(std < 1e-3, torch.ones_like(std), std)
-    return tuple(round(v, 6) for v in mean.tolist()), tuple(round(v, 6) for v in std.tolist())
+    least = torch.full_like(std, 1e-3) if split.example()[0].dtype == torch.uint8 else 1e-6 * mean.abs()
+    std = torch.where(std <= least, torch.ones_like(std), std)
+    places = [6 if s >= 1e-3 else 5 - math.floor(math.log10(s)) for s in std.tolist()]
+    return _rounded(mean, places), _rounded(std, places)
+
+
+def _rounded(values: Tensor, places: Sequence[int]) -> tuple[float, ...]:
+    """Numbers as they stand in the net's source, each to so many decimal places."""
+    return tuple(round(v, n) for v, n in zip(values.tolist(), places, strict=True))
 
 
 def measured(split: Split) -> tuple[Tensor, ...]:

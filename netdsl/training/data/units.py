@@ -61,8 +61,16 @@ def target_units(recipe: Recipe, train: Split, task: str, program: Program) -> U
     target = train.target.double()
     each = target.movedim(1, -1).reshape(-1, target.shape[1])
     mean, std = each.mean(0), each.std(0, correction=0)
-    constant = std <= 1e-12 * mean.abs().clamp(min=1)
-    return _rounded(mean), _rounded(torch.where(constant, torch.ones_like(std), std))
+    constant = std <= 1e-12 * mean.abs()
+    std = torch.where(constant, torch.ones_like(std), std)
+    return tuple(map(_rounded, mean.tolist(), std.tolist())), tuple(_rounded(s, s) for s in std.tolist())
+
+
+def _rounded(value: float, scale: float) -> float:
+    """A number as it stands in the net's source: six digits, or more where they are less than a thousandth of a
+    scale, as those of 2,451,545 are of 3."""
+    times = math.log10(abs(value) / scale) if value else 0.0
+    return float(f"{value:.{6 + max(0, math.ceil(times) - 3)}g}")
 
 
 def is_unbounded(definition: Definition, value: Value) -> bool:
@@ -74,8 +82,3 @@ def is_unbounded(definition: Definition, value: Value) -> bool:
         return is_unbounded(step.callee, step.callee.outputs[step.outs.index(value)].value)
     kind = step.callee.kind
     return kind in UNBOUNDED or (kind in SAME and is_unbounded(definition, step.inputs[0]))
-
-
-def _rounded(values: Tensor) -> tuple[float, ...]:
-    """Six digits, as they stand in the net's source."""
-    return tuple(float(f"{v:.6g}") for v in values.tolist())
