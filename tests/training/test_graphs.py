@@ -162,6 +162,36 @@ def test_the_zoos_graph_nets_train_on_a_graph(selector: str, tmp_path: Path, mon
     assert main(["eval", "run", "--onnx"]) == 0
 
 
+def test_a_trained_gcn_is_the_papers_formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights after three steps on `graph(...)`: softmax(A relu(A X W0 + b0) W1 + b1), A = D^-1/2 (A + I) D^-1/2."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(1)
+    x, pairs, y, known = rng.random((40, 7)), rng.integers(0, 40, (2, 90)), rng.integers(0, 3, 40), rng.random(40) < 0.5
+    np.savez("g.npz", features=x, edges=pairs, labels=y, train=known)
+    layers = "nodes -> GraphConv(links, 5) -> relu -> GraphConv(links, 3)"
+    inputs = "input nodes [N, 7]\n input adjacency [N, N]"
+    text = f"net G {{\n {inputs}\n links = adjacency -> Normalise\n {layers}\n}}\n"
+    Path("g.net").write_text(f"from gcn import GraphConv, Normalise\n{text}")
+    for folder, steps, lr in (("begun", 1, 1e-30), ("run", 3, 0.5)):
+        settings = (f"steps={steps}", f"optimizer=sgd(lr={lr})", "schedule=constant", "standardize=none")
+        given = [part for s in settings for part in ("--set", s)]
+        assert main(["train", "g.net", "--data", 'graph("g.npz")', *given, "-q", "--no-onnx", "-o", folder]) == 0
+    weights = {k: v.double().requires_grad_() for k, v in load_file("begun/model.safetensors").items()}
+    b0, w0, b1, w1 = weights.values()
+    a = np.zeros((40, 40))
+    a[pairs[0], pairs[1]] = a[pairs[1], pairs[0]] = 1
+    np.fill_diagonal(a, 1)
+    links = torch.from_numpy(a / np.sqrt(np.outer(a.sum(0), a.sum(0))))
+    for _ in range(3):
+        scores = links @ ((links @ (torch.from_numpy(x) @ w0.T) + b0).relu() @ w1.T) + b1
+        loss = torch.nn.functional.cross_entropy(scores[torch.from_numpy(known)], torch.from_numpy(y[known]))
+        for weight, gradient in zip(weights.values(), torch.autograd.grad(loss, list(weights.values())), strict=True):
+            weight.data -= 0.5 * gradient
+    found = load_file("run/model.safetensors")
+    for name, weight in weights.items():
+        torch.testing.assert_close(found[name].double(), weight.detach(), rtol=1e-5, atol=1e-6)
+
+
 def test_weighted_messages_are_not_remembered() -> None:
     """`propagate` gives what `gather`, a product and `scatter` give, and keeps none of the messages."""
     inputs = "input x [5, 2, 2]\n input source [E] int64\n input to [E] int64\n input weight [E, 2]"
