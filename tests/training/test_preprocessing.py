@@ -39,8 +39,8 @@ def test_statistics_per_pixel_are_scikit_learns(scale: bool) -> None:
 
 def test_statistics_per_channel_are_scikit_learns_in_any_unit() -> None:
     """Also of numbers about 1e-9, and of those that differ in their seventh digit; a constant keeps its scale."""
-    rows = np.random.default_rng(0).standard_normal((300, 6)) * [1e-9, 3, 1, 1e30, 0, 0.1] + [0, 2451545, 0, 0, 0.1, 4e4]
-    rows = rows.astype(np.float32)
+    scale, middle = [1e-9, 3, 1, 1e30, 0, 0.1], [0, 2451545, 0, 0, 0.1, 4e4]
+    rows = (np.random.default_rng(0).standard_normal((300, 6)) * scale + middle).astype(np.float32)
     split = Split((torch.from_numpy(rows),), torch.zeros(300))
     found = statistics(split, recipe("standardize = channel").standardize)
     assert found is not None

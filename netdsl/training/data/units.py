@@ -6,7 +6,6 @@ import math
 
 import torch
 from msgspec.structs import replace
-from torch import Tensor
 
 from netdsl.ir.model import Definition, Program, Value
 from netdsl.recipe.losses import L1, Huber, Mse
