@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from netdsl.lift.names import free
-from netdsl.lift.term import IT, Term, WeightOf, bound, free_of, items, seq, shared_name, size, term, walk
+from netdsl.lift.term import IT, Term, WeightOf, bound, free_of, items, seq, shared_name, size, term, use_of, walk
 from netdsl.ops import REGISTRY
 
 LONGEST = 64
-MARK = "shared:"
 
 
 def composed(body: Term, layers: Mapping[str, Term], taken: set[str]) -> tuple[Term, ...]:
@@ -19,7 +18,7 @@ def composed(body: Term, layers: Mapping[str, Term], taken: set[str]) -> tuple[T
     while (run := _longest(body)) is not None:
         name = free("encoder", taken)
         taken.add(name)
-        body = _replaced(body, run, term(MARK + name))
+        body = _replaced(body, run, use_of(name))
         made[name] = _opened(seq(run), made)
         for used in _names(run):
             made.pop(used, None)

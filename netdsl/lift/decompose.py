@@ -15,7 +15,7 @@ from typing import Any
 from netdsl.lift.model import Call, Lifted, LiftError
 from netdsl.lift.names import free
 from netdsl.lift.naming import value_names
-from netdsl.lift.term import IT, Term, WeightOf, items, seq, term
+from netdsl.lift.term import IT, Term, WeightOf, items, seq, term, use_of
 from netdsl.ops.linear import TiedLinear
 
 Name = str
@@ -321,7 +321,7 @@ def _applied(call: Call, branches: list[Term]) -> list[Term]:
     """An op on what flows in: the op itself where it takes one value, otherwise with its branches inside."""
     if call.share and not isinstance(call.op, TiedLinear):
         first, *others = branches
-        return [*items(first), term(f"shared:{call.share}", (), tuple(others))]
+        return [*items(first), use_of(call.share, others)]
     fields = fields_of(call)
     head = f"op:{call.kind}"
     if not call.op.takes_it:

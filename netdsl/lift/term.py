@@ -20,6 +20,8 @@ from netdsl.ops import REGISTRY
 from netdsl.ops.base import Op
 
 Fields = tuple[tuple[str, Any], ...]
+SHARED = "shared:"
+"""Heads of uses of a shared layer: `shared:NAME`."""
 
 
 class Term:
@@ -144,7 +146,12 @@ class Beside(Struct, frozen=True):
 
 def shared_name(found: Term) -> str:
     """The name of the shared layer that a term is a use of, or nothing."""
-    return found.head[7:] if found.head.startswith("shared:") else ""
+    return found.head[len(SHARED) :] if found.head.startswith(SHARED) else ""
+
+
+def use_of(share: str, others: Sequence[Term] = ()) -> Term:
+    """A use of a shared layer on what flows, and on `others`."""
+    return term(SHARED + share, (), tuple(others))
 
 
 def free(found: Term) -> frozenset[str]:
@@ -163,6 +170,10 @@ def _free(found: Term) -> frozenset[str]:
     return frozenset(own).union(*map(free, found.kids))
 
 
+def _renamed_value(value: Any, names: Mapping[str, str]) -> Any:
+    return Beside(names.get(value.name, value.name)) if isinstance(value, Beside) else value
+
+
 def renamed(found: Term, names: Mapping[str, str]) -> Term:
     """A term that reads values by other names."""
     if not names or free(found).isdisjoint(names):
@@ -170,7 +181,7 @@ def renamed(found: Term, names: Mapping[str, str]) -> Term:
     if found.head == "ref":
         return term("ref", (("name", names[found.fields[0][1]]),))
     if found.head != "seq":
-        fields = tuple((n, Beside(names.get(v.name, v.name)) if isinstance(v, Beside) else v) for n, v in found.fields)
+        fields = tuple((n, _renamed_value(v, names)) for n, v in found.fields)
         return term(found.head, fields, tuple(renamed(k, names) for k in found.kids))
     made: list[Term] = []
     for kid in found.kids:
@@ -225,7 +236,7 @@ def _canonical_one(found: Term, names: dict[str, str], count: list[int]) -> Term
         return term("ref", (("name", names.get(name, name)),))
     if found.head == "seq":
         return seq(tuple(_canonical(found.kids, dict(names), count)))
-    fields = tuple((n, Beside(names.get(v.name, v.name)) if isinstance(v, Beside) else v) for n, v in found.fields)
+    fields = tuple((n, _renamed_value(v, names)) for n, v in found.fields)
     return term(found.head, fields, tuple(_canonical_one(k, names, count) for k in found.kids))
 
 
@@ -243,7 +254,7 @@ def _said(found: Term, names: Mapping[str, str]) -> Term:
     for name, value in found.fields:
         if found.head in ("ref", "let"):
             value = tuple(names.get(v, v) for v in value) if isinstance(value, tuple) else names.get(value, value)
-        fields.append((name, Beside(names.get(value.name, value.name)) if isinstance(value, Beside) else value))
+        fields.append((name, _renamed_value(value, names)))
     return term(found.head, tuple(fields), tuple(_said(k, names) for k in found.kids))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from netdsl.lift.term import Term, is_default, items
+from netdsl.lift.term import Term, is_default, items, shared_name
 from netdsl.ops import REGISTRY
 
 SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
@@ -161,7 +161,7 @@ class Writer:
             return "it"
         if found.head == "ref":
             return str(fields["name"])
-        if found.head.startswith("shared:"):
+        if shared_name(found):
             return self._shared(kind, found, indent)
         if found.head == "residual":
             shortcut, branch = found.kids

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -198,7 +199,7 @@ class Binder:
             place = written.origin.place(argument)
             with _noting(mistakes):
                 _refuse_bare_name(argument, known, place)
-                name = _named(cls, position, argument, place, _by_name(cls, given, written))
+                name = _named(cls, position, argument, place, partial(_by_name, cls, given, written))
                 if name in found:
                     raise fault("duplicate-argument", f"`{name}` is given twice", place)
                 found[name] = written.part(argument.value)
@@ -321,7 +322,9 @@ def _by_name(cls: type[Component], given: tuple[ast.Argument, ...], written: Wri
     return f"it may mean `{call}`" if call else None
 
 
-def _named(cls: type[Component], position: int, argument: ast.Argument, place: Place, meant: str | None = None) -> str:
+def _named(
+    cls: type[Component], position: int, argument: ast.Argument, place: Place, meant: Callable[[], str | None]
+) -> str:
     """The name of an argument of a component. Raises Fault where there is none of it, with what may be `meant`."""
     known = list(arguments(cls))
     most = min(len(known), cls.positional)
@@ -329,7 +332,7 @@ def _named(cls: type[Component], position: int, argument: ast.Argument, place: P
         rest = f"name the others: {_listed(known[most:])}" if most < len(known) else None
         count = "1 argument" if most == 1 else f"{most} arguments"
         message = f"`{component_name(cls)}` takes at most {count}{' by position' if rest else ''}"
-        raise fault("too-many-arguments", message, place, meant or rest)
+        raise fault("too-many-arguments", message, place, meant() or rest)
     if argument.name is None:
         return known[position]
     name = argument.name.id

@@ -276,6 +276,20 @@ net Net { input image [4, 6, 6]
     assert "for layer in self.parts:\n            x = layer(x, first)" in source
 
 
+def test_the_last_call_of_a_loop_is_in_it_though_its_result_is_read_once() -> None:
+    source = check(
+        program_of("""
+net Net { input words [3, 8]
+  input memory [5, 8]
+  words
+  layers: repeat 3 { residual { cross_attention(2, context=memory) } }
+  norm: layernorm
+}
+""")
+    )
+    assert "for layer in self.layers:\n            x = layer(x, memory)\n        return self.norm(x)" in source
+
+
 def test_members_without_numbers_are_called_by_name() -> None:
     source = check(
         program_of("""

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from itertools import chain, count
 
 from netdsl.backends.torch.body import AUTOMATIC, Operation
 from netdsl.backends.torch.classes import TorchClass
+from netdsl.backends.torch.container_loops import lengths, loop_end
 from netdsl.backends.torch.guards import Shapes
 from netdsl.backends.torch.hints import method, result
-from netdsl.backends.torch.layout import INDENT, WIDTH, Layout, is_call
+from netdsl.backends.torch.layout import INDENT, WIDTH, Layout
 from netdsl.backends.torch.naming import RESERVED, SHADOWED, python_name, python_names
-from netdsl.backends.torch.tree import Apply, Group, Node, Num, Read, Shape, Text, children, transform, walk
+from netdsl.backends.torch.tree import Apply, Group, Node, Num, Read, Shape, Text, transform, walk
 from netdsl.ir.model import Program
 
 SHORT = 30
 """Longer shapes say more than a reader wants to know."""
-MEMBER = re.compile(r"self\.(\w+)\[(\d+)\]")
 FRESH = ("x", "y", "z")
 
 
@@ -48,7 +47,9 @@ class Forward:
         self.chosen = chosen | self.inputs.taken - set(inputs)
         self.shapes = _shapes(made)
         self.shown: set[str] = set()
-        self.lengths = {name: _length(tree) for name, tree in made.members}
+        self.lengths = lengths(made.members)
+        trees = [op.node for op in made.operations] + list(made.returns)
+        self.uses = Counter(value for tree in trees for value in self._reads(tree))
         self.live = Counter(v for i, v in self.variables.items() if i in self.last)
         """The variables that are still read, each with how many values it stands for: one, or in passing two."""
         self.ending: dict[int, list[int]] = {}
@@ -73,7 +74,7 @@ class Forward:
         operations = self.made.operations
         start = 0
         while start < len(operations):
-            end = self._loop_end(start)
+            end = loop_end(operations, start, self.lengths, self.uses)
             if end > start + 1:
                 lines += self._loop(start, end)
                 start = end
@@ -84,24 +85,6 @@ class Forward:
             lines += self._lines(start, end)
             start = end
         return lines + self._returns()
-
-    def _loop_end(self, start: int) -> int:
-        """Where the operations end that call each member of a container in order, each on what the one before gave."""
-        first = self.made.operations[start]
-        if not isinstance(first.node, Apply) or first.training:
-            return start
-        match, rest = MEMBER.fullmatch(first.node.function), first.node.args[1:]
-        if match is None or match[2] != "0" or len(first.targets) != 1:
-            return start
-        end, previous = start + 1, first
-        while end < len(self.made.operations):
-            op, function = self.made.operations[end], f"self.{match[1]}[{end - start}]"
-            flow = (Read(previous.targets[0]), *rest)
-            single = self.last.get(previous.targets[0]) == end
-            if op.node != Apply(function, flow) or len(op.targets) != 1 or not single:
-                break
-            end, previous = end + 1, op
-        return end if self.lengths.get(match[1]) == end - start else start
 
     def _loop(self, start: int, end: int) -> list[str]:
         """A loop over the members of a container."""
@@ -214,13 +197,6 @@ class Forward:
         lines = self.layout.lines("return ", self._named(trees[0]), "", indent)
         named = isinstance(trees[0], Read)
         return lines if named else self._commented(lines, self.outputs[0][0])
-
-
-def _length(container: Node) -> int:
-    """How many members a container of numbered members has."""
-    if not is_call(container, "nn.ModuleList"):
-        return 0
-    return sum(run.count.value for run in children(children(container)[0]))
 
 
 def _shapes(made: TorchClass) -> dict[int, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from netdsl.backends.torch.body import AUTOMATIC, Body, Operation
+from netdsl.backends.torch.container_loops import lengths, loop_end
 from netdsl.backends.torch.layout import STRENGTH
 from netdsl.backends.torch.tree import Apply, Field, Ghost, Group, Node, Num, Read, Shape, Text, children, rebuild, walk
 
@@ -29,10 +30,17 @@ class _Nesting:
         self.uses.update(value for value, _ in body.returns)
         self.producer = {op.targets[0]: i for i, op in enumerate(self.operations) if len(op.targets) == 1}
         self.named = {i for i, name in enumerate(body.names) if not AUTOMATIC.fullmatch(name)}
+        self.named |= self._loop_results()
         self.inlined: set[int] = set()
         self.level = 0
         self.log: list[int] = []
         """What was written inside another call, in order, so that the last of it can be taken back."""
+
+    def _loop_results(self) -> set[int]:
+        """What the loops over containers give: the last call of a loop stays with the others."""
+        members = lengths(self.body.members)
+        ends = (loop_end(self.operations, i, members, self.uses) - i for i in range(len(self.operations)))
+        return {self.operations[i + n - 1].targets[0] for i, n in enumerate(ends) if n > 1}
 
     def result(self) -> tuple[list[Operation], list[Node]]:
         returns: list[Node] = [Read(value) for value, _ in self.body.returns]

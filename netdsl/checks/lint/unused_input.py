@@ -25,14 +25,13 @@ def check(file: File) -> Iterator[Diagnostic]:
 def _read(file: File) -> dict[tuple[int, str], bool]:
     """Whether some net reads an input, by where its block begins and its name."""
     read: dict[tuple[int, str], bool] = {}
-    for main in file.flow.mains:
-        if file.owns(main.place):
-            ends = file.flow.definitions[main]
-            used = [bool(readers or same) for readers, same in zip(ends.readers, ends.same, strict=True)]
-            lengths = frozenset[str]() if all(used) else _lengths(main)
-            for value, reads in zip(main.inputs, used, strict=True):
-                known = main.place.span.start, value.name
-                read[known] = read.get(known, False) or reads or not lengths.isdisjoint(value.type.names)
+    for main in (main for mains in file.mains.values() for main in mains):
+        ends = file.flow.definitions[main]
+        used = [bool(readers or same) for readers, same in zip(ends.readers, ends.same, strict=True)]
+        lengths = frozenset[str]() if all(used) else _lengths(main)
+        for value, reads in zip(main.inputs, used, strict=True):
+            known = main.place.span.start, value.name
+            read[known] = read.get(known, False) or reads or not lengths.isdisjoint(value.type.names)
     return read
 
 
