@@ -37,7 +37,7 @@ class _Nesting:
         """What was written inside another call, in order, so that the last of it can be taken back."""
 
     def _loop_results(self) -> set[int]:
-        """What the loops over containers give: the last call of a loop stays with the others."""
+        """The results of loops over containers: the last call of a loop stays with the others."""
         members = lengths(self.body.members)
         ends = (loop_end(self.operations, i, members, self.uses) - i for i in range(len(self.operations)))
         return {self.operations[i + n - 1].targets[0] for i, n in enumerate(ends) if n > 1}
