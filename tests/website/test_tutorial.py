@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import torch
 from followed import Shell, blocks, said
 from paths import ROOT
@@ -46,7 +45,6 @@ def share_packages(environment: Path) -> None:
     (packages / "dependencies.pth").write_text(f"{Path(torch.__file__).parent.parent}\n")
 
 
-@pytest.mark.slow
 def test_every_command_prints_what_the_page_says(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
