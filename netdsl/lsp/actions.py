@@ -44,7 +44,7 @@ def _edit(hint: Hint, document: Document, analysis: Analysis) -> types.Workspace
     for edit in hint.edits:
         own = edit.at.source is analysis.source
         positions = document.positions if own else Positions(edit.at.source.text)
-        uri = document.uri if own else uri_of(edit.at.source)
+        uri = document.uri if own else uri_of(edit.at.source, analysis)
         changes[uri].append(types.TextEdit(positions.range(edit.at.span), edit.text))
     return types.WorkspaceEdit(dict(changes))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from time import monotonic
 
@@ -18,6 +19,7 @@ from netdsl.ir.model import Program
 from netdsl.loader import read_import
 from netdsl.lsp.occurrences import Occurrence, occurrences
 from netdsl.pipeline import Spec
+from netdsl.planning.groups import Parameter
 from netdsl.planning.plan import Plan
 from netdsl.source import Place, Source, Span
 from netdsl.syntax import ast
@@ -39,10 +41,12 @@ class Analysis:
         self.source = source
         self.memory = memory
         self.unsaved = unsaved
+        self.addresses: Mapping[str, str] = {}
+        """The URIs of the editor's texts by the real paths of their files."""
         self.cancelled = False
         self.spec: Spec | None = None
         self.diagnostics: tuple[Diagnostic, ...] = ()
-        self.plans: dict[str, Plan | None] = {}
+        self.plans: dict[str, tuple[Plan, tuple[Parameter, ...]] | None] = {}
         self.seconds = 0.0
         self.looked = False
         self._mended: dict[int, Diagnostic] = {}
@@ -59,6 +63,12 @@ class Analysis:
             hint = "please report it with the spec; `netdsl check` with NETDSL_DEBUG=1 shows where it happened"
             self.diagnostics = (diagnostic("internal-error", message, Place(self.source, Span(0, 0)), hint),)
         self.seconds = monotonic() - begun
+        return self
+
+    def read(self) -> Analysis:
+        """Find out only what the text says, without a check: its declarations and their names."""
+        with suppress(Exception):  # the check says what is wrong
+            self._opened()
         return self
 
     def look(self, offset: int) -> ast.Block | None:

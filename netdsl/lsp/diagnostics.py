@@ -54,5 +54,5 @@ def _visible(span: Span, text: str) -> Span:
 def _related(words: str, at: Place, document: Document, analysis: Analysis) -> types.DiagnosticRelatedInformation:
     own = at.source is analysis.source
     positions = document.positions if own else Positions(at.source.text)
-    uri = document.uri if own else uri_of(at.source)
+    uri = document.uri if own else uri_of(at.source, analysis)
     return types.DiagnosticRelatedInformation(types.Location(uri, positions.range(at.span)), words)

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -18,6 +18,7 @@ from netdsl.garbage import is_due
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.hints import Glance, Hint, common, glance_at, kept
 from netdsl.lsp.positions import Positions
+from netdsl.lsp.workspace import Workspace
 from netdsl.source import Source
 from netdsl.syntax import ast
 
@@ -84,6 +85,7 @@ class Documents:
         self.publish = publish
         self.by_uri: dict[str, Document] = {}
         self.tidying: asyncio.TimerHandle | None = None
+        self.workspace = Workspace()
         before = threading.stack_size(STACK)
         self.worker = ThreadPoolExecutor(1, "netdsl-check")
         self.worker.submit(int).result()  # starts the thread, with that stack
@@ -136,6 +138,7 @@ class Documents:
             if document.last is not None and document.last.seconds > SLOW:
                 self._look(document, unsaved)
             document.current = Analysis(document.source, unsaved, document.memory)
+            document.current.addresses = {d.key: d.uri for d in self.by_uri.values()}
             document.task = asyncio.ensure_future(self._check(document, document.current))
         return document.task
 
@@ -189,10 +192,14 @@ class Documents:
                     return document, analysis
         return None
 
-    async def all(self) -> list[tuple[Document, Analysis]]:
-        """Every open text with its check."""
+    async def all(self, paths: Iterable[str], word: str = "") -> list[tuple[Document, Analysis]]:
+        """Every open text with its check, then the specs of some paths that hold a word, only read."""
         found = [await self.analysis(uri) for uri in list(self.by_uri)]
-        return [pair for pair in found if pair is not None and pair[1].spec is not None]
+        unsaved = {d.key: d.source for d in self.by_uri.values()}
+        loop = asyncio.get_running_loop()
+        closed = await loop.run_in_executor(self.worker, self.workspace.specs, paths, unsaved, word)
+        others = [(Document(uri_of(a.source, a), a.source.text, None), a) for a in closed]
+        return [pair for pair in (*found, *others) if pair is not None and pair[1].spec is not None]
 
 
 def _run(analysis: Analysis) -> None:
@@ -210,6 +217,7 @@ def path_of(uri: str) -> str:
     return path or uri
 
 
-def uri_of(source: Source) -> str:
-    """The URI of a source."""
-    return (from_fs_path(os.path.abspath(source.name)) or source.name) if "://" not in source.name else source.name
+def uri_of(source: Source, analysis: Analysis) -> str:
+    """The URI of a source, as the editor writes it where the text is open."""
+    known = analysis.addresses.get(os.path.realpath(source.name))
+    return known or from_fs_path(os.path.abspath(source.name)) or source.name

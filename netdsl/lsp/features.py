@@ -7,7 +7,7 @@ from contextlib import suppress
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from netdsl.lsp import navigation, outline
+from netdsl.lsp import navigation, outline, rename
 from netdsl.lsp.actions import actions
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.choices import Choice
@@ -19,6 +19,7 @@ from netdsl.lsp.pages import written
 from netdsl.lsp.server import Server
 from netdsl.lsp.signature import signature
 from netdsl.lsp.tokens import LEGEND, tokens
+from netdsl.lsp.workspace import below
 from netdsl.source import Span
 
 
@@ -109,7 +110,7 @@ def _places(server: Server) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_REFERENCES)
     async def referred(ls: Server, params: types.ReferenceParams) -> list[types.Location]:
-        everything = [a for _, a in await ls.documents.all()]
+        everything = await ls.naming(params)
         declaration = params.context.include_declaration
         return await ls.at(params, lambda d, a, at: navigation.references(a, at, everything, declaration), [])
 
@@ -119,12 +120,15 @@ def _places(server: Server) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_PREPARE_RENAME)
     async def renamable(ls: Server, params: types.PrepareRenameParams) -> types.Range | None:
-        return await ls.at(params, navigation.renamable, None)
+        return await ls.at(params, rename.renamable, None)
 
     @server.feature(types.TEXT_DOCUMENT_RENAME, types.RenameOptions(prepare_provider=True))
     async def renamed(ls: Server, params: types.RenameParams) -> types.WorkspaceEdit | None:
-        everything = [a for _, a in await ls.documents.all()]
-        return await ls.at(params, lambda d, a, at: navigation.rename(d, a, at, params.new_name, everything), None)
+        everything = await ls.naming(params)
+        try:
+            return await ls.at(params, lambda d, a, at: rename.rename(d, a, at, params.new_name, everything), None)
+        except rename.Refused as refused:
+            raise JsonRpcException(str(refused), types.LSPErrorCodes.RequestFailed) from None
 
 
 def _outlines(server: Server) -> None:
@@ -134,7 +138,7 @@ def _outlines(server: Server) -> None:
 
     @server.feature(types.WORKSPACE_SYMBOL)
     async def found(ls: Server, params: types.WorkspaceSymbolParams) -> list[types.WorkspaceSymbol]:
-        return outline.workspace_symbols(await ls.documents.all(), params.query)
+        return outline.workspace_symbols(await ls.documents.all(below(ls.folders())), params.query)
 
     @server.feature(types.TEXT_DOCUMENT_FOLDING_RANGE)
     async def folded(ls: Server, params: types.FoldingRangeParams) -> list[types.FoldingRange]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from functools import cache
 
 from netdsl.analysis.count import Memo, totals
 from netdsl.analysis.receptive_field import receptive_field
+from netdsl.elaborate.arithmetic import TAKES
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.trace import Passed
 from netdsl.lsp import costs
@@ -14,6 +17,7 @@ from netdsl.lsp.experiments import entry_text, measure_text
 from netdsl.lsp.hints import shape
 from netdsl.lsp.occurrences import Occurrence, block
 from netdsl.ops import REGISTRY
+from netdsl.planning.groups import ROLES
 from netdsl.plugins.known import loaded
 from netdsl.recipe.reference import ComponentEntry, Entry, FieldEntry, fields
 from netdsl.render.numbers import grouped, plural, scaled
@@ -24,6 +28,8 @@ from netdsl.syntax import ast
 
 MOST = 6
 """How many uses of a block are shown."""
+
+VALUE = "`it`: the value that flows here, from the statement or the arrow before"
 
 FENCE = "```netdsl\n{}\n```"
 
@@ -64,24 +70,46 @@ def hover(analysis: Analysis, offset: int) -> tuple[str, Span] | None:
 
 
 def _meaning(found: Occurrence, analysis: Analysis) -> str:
-    if found.kind == "op":
-        return op_text(op_page(found.name))
-    if found.kind in ("block", "net", "constant", "recipe", "experiment") and found.target is not None:
-        return declared_text(found, analysis)
-    if found.kind == "field" and found.name in recipe_fields():
-        return field_text(found.name, recipe_fields()[found.name])
-    if found.kind == "entry":
-        return entry_text(found.name)
-    if found.kind == "measure":
-        return measure_text(found.name)
+    name = found.name
+    if found.kind in ("block", "net", "constant", "recipe", "experiment"):
+        return declared_text(found, analysis) if found.target is not None else ""
     if found.kind == "component":
-        component = component_of(found.owner, found.name)
+        component = component_of(found.owner, name)
         return component_text(component) if component else ""
     if found.kind == "argument":
         return _argument(found, analysis.checked.module)
-    if found.kind == "label":
-        return f"label `{found.name}`: the submodule of that name, and the prefix of its keys in the state dict"
-    return ""
+    said = _SAID.get(found.kind)
+    return said(name) if said is not None else ""
+
+
+def _field(name: str) -> str:
+    """Describe a field of a recipe; in a group, a setting of the optimizer."""
+    if name in recipe_fields():
+        return field_text(name, recipe_fields()[name])
+    arguments = (a for c in recipe_fields()["optimizer"].components for a in c.arguments)
+    setting = next((a for a in arguments if a.name == name), None)
+    return f"`{name}` of these parameters alone: {setting.accepts}. {setting.doc}".strip() if setting else ""
+
+
+def _selector(name: str) -> str:
+    if name == "vector":
+        return "`vector`: parameters with one axis, such as biases and the scales of norms"
+    if name in ROLES:
+        return f"`{name}`: parameters whose role is `{name}`"
+    return f"`{name}`: parameters below the label or path `{name}`"
+
+
+_SAID: dict[str, Callable[[str], str]] = {
+    "op": lambda name: op_text(op_page(name)),
+    "field": _field,
+    "entry": entry_text,
+    "measure": measure_text,
+    "selector": _selector,
+    "builtin": lambda name: f"`{name}` takes {TAKES[name]}" if name in TAKES else VALUE,
+    "output": lambda name: f"output `{name}`: what the net or block gives under this name",
+    "label": lambda name: f"label `{name}`: the submodule of that name, and the prefix of its keys in the state dict",
+}
+"""The meaning of a name by its kind, where that is all it depends on."""
 
 
 def op_text(found: Page) -> str:
@@ -117,9 +145,11 @@ def declared_text(found: Occurrence, analysis: Analysis) -> str:
 def head(module: Module, node: ast.Node) -> str:
     """The first line of a declaration, without the brace that opens its body."""
     text = module.place(node.at).text
-    if isinstance(node, ast.Block):
+    if isinstance(node, ast.Recipe | ast.Experiment):
+        text = text.partition("{")[0]
+    elif isinstance(node, ast.Block):
         text = text[: node.body.at.start - node.at.start] if isinstance(node.body, ast.Body) else text
-    return text.strip().split("\n")[0].rstrip(" {=")
+    return re.split(r"[\r\n]", text.strip())[0].rstrip(" {=")
 
 
 def _net(name: str, analysis: Analysis) -> str:
@@ -175,7 +205,7 @@ def _argument(found: Occurrence, module: Module) -> str:
 
 def _flow(found: Occurrence, analysis: Analysis) -> str:
     """Shapes and cost of the innermost statement around a layer, a block or a tensor."""
-    if found.kind not in ("op", "block", "net", "local", "label"):
+    if found.kind not in ("op", "block", "net", "local", "label", "output"):
         return ""
     declaration = analysis.declaration(found.at.start)
     if declaration is not None:
@@ -193,7 +223,7 @@ def _flow(found: Occurrence, analysis: Analysis) -> str:
 
 def _line(found: Occurrence, passed: Passed, memo: Memo) -> str:
     """The line that one run of a statement adds for a name in it."""
-    if found.kind in ("local", "label"):
+    if found.kind in ("local", "label", "output"):
         text = shape(passed)
         return text and text + _costs(costs.parameters(passed.drafts, memo), 0)
     part = Span(found.at.start, passed.node.at.end)

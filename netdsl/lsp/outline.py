@@ -61,7 +61,7 @@ def _labels(node: ast.Node) -> Iterator[ast.Label]:
 
 
 def workspace_symbols(documents: list[tuple[Document, Analysis]], query: str) -> list[types.WorkspaceSymbol]:
-    """The declarations of all open files whose names hold a text."""
+    """The declarations of files whose names hold a text."""
     return [
         types.WorkspaceSymbol(types.Location(document.uri, symbol.selection_range), symbol.name, symbol.kind)
         for document, analysis in documents

@@ -2,46 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import prod
 
+from netdsl.analysis.count import parameters
 from netdsl.diagnostics.diagnostic import Fault
 from netdsl.lsp.analysis import Analysis
+from netdsl.planning.groups import Parameter, Selectors
 from netdsl.planning.plan import Plan, plan
 from netdsl.recipe.schema import training_size
-from netdsl.render.numbers import grouped
+from netdsl.render.numbers import grouped, plural
 from netdsl.selection import select
 from netdsl.syntax import ast
+
+MOST = 20
+"""How many paths a tooltip names."""
 
 
 def recipe_hints(analysis: Analysis, node: ast.Recipe) -> Iterator[tuple[int, str, str]]:
     """Offset, text and tooltip of what a recipe's lines come to; nothing for one that has mistakes."""
     if node.name.id not in analysis.plans:
         analysis.plans[node.name.id] = _plan(analysis, node)
-    made = analysis.plans[node.name.id]
-    if made is None:
+    known = analysis.plans[node.name.id]
+    if known is None:
         return
+    made, trained = known
     for entry in node.entries:
         text = _field(entry.name.id, made) if isinstance(entry, ast.Field) else ""
         if text:
             yield entry.at.end, text, ""
-    if len(made.groups) > 1:
-        lines = [f"{len(g.paths):,} tensors, {n:,} parameters" for g, n in zip(made.groups, made.members, strict=True)]
-        for entry in node.entries:
-            if isinstance(entry, ast.Group):
-                yield entry.at.end, f"{len(made.groups)} parameter groups", "\n".join(lines)
     for entry in node.entries:
-        if isinstance(entry, ast.Freeze):
-            yield entry.at.end, f"{len(made.frozen):,} tensors frozen", "\n".join(made.frozen[:20])
+        if isinstance(entry, ast.Group | ast.Freeze):
+            yield entry.at.end, *_selected(entry, trained)
 
 
-def _plan(analysis: Analysis, node: ast.Recipe) -> Plan | None:
+def _selected(entry: ast.Group | ast.Freeze, trained: Sequence[Parameter]) -> tuple[str, str]:
+    """How much a line selects, and the first paths of it."""
+    selectors = Selectors(s.id for s in entry.selectors)
+    found = [p for p in trained if selectors.meaning(p)]
+    text = f"{plural(len(found), 'tensor')}, {plural(sum(prod(p.shape) for p in found), 'parameter')}"
+    more = [f"and {len(found) - MOST:,} more"] * (len(found) > MOST)
+    return text, "\n".join([*(p.path for p in found[:MOST]), *more])
+
+
+def _plan(analysis: Analysis, node: ast.Recipe) -> tuple[Plan, tuple[Parameter, ...]] | None:
     if any(d.severity == "error" for d in analysis.diagnostics):
         return None
     try:
         found = select(analysis.checked, node.name.id)
         if found.recipe is None or found.net is None or found.net.program is None:
             return None
-        return plan(found.net, found.recipe, training_size(found.recipe, None))
+        made = plan(found.net, found.recipe, training_size(found.recipe, None))
+        return made, tuple(Parameter(p.path, p.role, p.shape) for p in parameters(found.net.checked.main))
     except Fault:
         return None
 

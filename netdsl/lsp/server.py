@@ -14,7 +14,8 @@ from pygls.lsp.server import LanguageServer
 
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.diagnostics import published
-from netdsl.lsp.documents import Document, Documents
+from netdsl.lsp.documents import Document, Documents, path_of
+from netdsl.lsp.workspace import around
 from netdsl.version import __version__
 
 T = TypeVar("T")
@@ -84,6 +85,19 @@ class Server(LanguageServer):
 
         return await self.ask(params.text_document.uri, placed, otherwise)
 
+    def folders(self) -> list[str]:
+        """The folders that the editor has opened."""
+        workspace = self.workspace
+        uris = [f.uri for f in workspace.folders.values()] or [workspace.root_uri or ""]
+        return [path_of(uri) for uri in uris if uri.startswith("file:")]
+
+    async def naming(self, params: Places) -> list[Analysis]:
+        """What may use the name at a position: the open texts, and the specs of the workspace that hold it, or that
+        stand beside this one."""
+        name = await self.at(params, lambda d, a, offset: getattr(a.occurrence(offset), "name", ""), "")
+        paths = around(path_of(params.text_document.uri), self.folders())
+        return [a for _, a in await self.documents.all(paths, name)] if name else []
+
     def ask_again(self) -> None:
         """Tell the editor that what it shows beside the text has changed."""
         workspace = self.client_capabilities.workspace
@@ -96,6 +110,16 @@ class Server(LanguageServer):
 def register_texts(server: Server) -> None:
     """Register what an editor says of its texts."""
     documents = server.documents
+
+    @server.feature(types.INITIALIZED)
+    def begun(ls: Server, params: types.InitializedParams) -> None:
+        """Ask to be told what changes on the disk, where the editor has to be asked."""
+        workspace = ls.client_capabilities.workspace
+        watched = workspace.did_change_watched_files if workspace is not None else None
+        if watched is not None and watched.dynamic_registration:
+            options = types.DidChangeWatchedFilesRegistrationOptions([types.FileSystemWatcher("**/*.net")])
+            wanted = types.Registration("specs", types.WORKSPACE_DID_CHANGE_WATCHED_FILES, options)
+            ls.client_register_capability(types.RegistrationParams([wanted]))
 
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     def opened(ls: Server, params: types.DidOpenTextDocumentParams) -> None:

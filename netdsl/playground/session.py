@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from netdsl.checks.unchanged import Memory
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.choices import Choice
@@ -84,6 +85,8 @@ class Session:
         self.analysis = Analysis(Source("", "spec.net"), {})
         self.good: Analysis | None = None
         self.chosen: dict[str, int] = {}
+        self.memory = Memory()
+        self.name = ""
 
     @property
     def offsets(self) -> Offsets:
@@ -91,7 +94,9 @@ class Session:
 
     def check(self, text: str, name: str = "spec.net") -> Checked:
         """Take a new text: its mistakes, and what is shown beside it."""
-        self.analysis = Analysis(Source(text, name), {}).run()
+        if name != self.name:
+            self.name, self.memory = name, Memory()
+        self.analysis = Analysis(Source(text, name), {}, self.memory).run()
         if self.analysis.is_readable:
             self.good = self.analysis
         return self.checked()
@@ -154,9 +159,8 @@ class Session:
 
     def complete(self, text: str, at: int, name: str = "spec.net") -> list[Choice]:
         """Complete at a place of a text."""
-        if text != self.analysis.source.text:
-            self.check(text, name)
-        return completion(self.analysis, self.good, Offsets(text).characters(at))
+        known = self.analysis if text == self.analysis.source.text else Analysis(Source(text, name), {}).read()
+        return completion(known, self.good, Offsets(text).characters(at)) if known.spec is not None else []
 
     def summary(self, net: str) -> dict[str, Any]:
         """Summarise a net."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from netdsl.diagnostics.codes import TABLE
-from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint
 from netdsl.source import Place
 from netdsl.version import __version__
 
@@ -54,31 +56,29 @@ def _rule(name: str) -> dict[str, Any]:
 
 
 def _result(found: Diagnostic) -> dict[str, Any]:
-    result: dict[str, Any] = {"ruleId": found.code, "level": found.severity, "message": {"text": found.message}}
+    text = "\n".join((found.message, *found.notes, *(f"hint: {hint.message}" for hint in found.hints)))
+    result: dict[str, Any] = {"ruleId": found.code, "level": found.severity, "message": {"text": text}}
     if found.at is not None:
         result["locations"] = [{"physicalLocation": _location(found.at)}]
     related = [{"physicalLocation": _location(label.at), "message": {"text": label.message}} for label in found.labels]
     if related:
         result["relatedLocations"] = related
-    fixes = [
-        {
-            "description": {"text": hint.message},
-            "artifactChanges": [
-                {
-                    "artifactLocation": _artifact(hint.edits[0].at),
-                    "replacements": [
-                        {"deletedRegion": _region(edit.at), "insertedContent": {"text": edit.text}}
-                        for edit in hint.edits
-                    ],
-                }
-            ],
-        }
-        for hint in found.hints
-        if hint.edits
-    ]
+    fixes = [_fix(hint) for hint in found.hints if hint.edits]
     if fixes:
         result["fixes"] = fixes
     return result
+
+
+def _fix(hint: Hint) -> dict[str, Any]:
+    by_file: dict[str, list[Edit]] = {}
+    for edit in hint.edits:
+        by_file.setdefault(edit.at.source.name, []).append(edit)
+    changes = [{"artifactLocation": _artifact(e[0].at), "replacements": list(map(_edit, e))} for e in by_file.values()]
+    return {"description": {"text": hint.message}, "artifactChanges": changes}
+
+
+def _edit(edit: Edit) -> dict[str, Any]:
+    return {"deletedRegion": _region(edit.at), "insertedContent": {"text": edit.text}}
 
 
 def _location(at: Place) -> dict[str, Any]:
@@ -86,7 +86,9 @@ def _location(at: Place) -> dict[str, Any]:
 
 
 def _artifact(at: Place) -> dict[str, str]:
-    return {"uri": at.source.name.replace(os.sep, "/")}
+    """The file of a place as a URI: relative to where `check` runs, as its name is."""
+    name = at.source.name
+    return {"uri": Path(name).as_uri() if os.path.isabs(name) else quote(name.replace(os.sep, "/"))}
 
 
 def _region(at: Place) -> dict[str, int]:

@@ -5,8 +5,8 @@ import { make, words } from "./make.js";
 import { packed, unpacked } from "./share.js";
 import { TABS } from "./tabs.js";
 
-const PAUSE = 20; // ms without a key before a text is checked
-const SLOW = 60; // ms of a check from which on the declaration at the cursor is looked at first
+const SLOW = 30; // ms of a check from which on the declaration at the cursor is looked at first
+const PAUSE = 120; // ms without a key before a check that takes so long, which cannot be given up for the next key
 const REST = 350; // ms without a key before fixes are sought
 const $ = (id) => document.getElementById(id);
 
@@ -63,7 +63,9 @@ const editor = new Editor($("editor"), {
     $("notice").hidden = true;
     clearTimeout(pause);
     clearTimeout(rest);
-    pause = setTimeout(check, PAUSE);
+    const isSlow = engine.took > SLOW;
+    if (isSlow) glance();
+    pause = setTimeout(check, isSlow ? PAUSE : 0);
   },
   moved: follow,
   lens: ({ action, name: of }) => {
@@ -111,16 +113,18 @@ function stopped(why) {
   $("status").replaceChildren(make("b", { class: "error" }, "stopped"));
 }
 
+async function glance() {
+  const text = editor.text;
+  const since = keyed;
+  const found = await ask("glance", { text, at: editor.cursor, name });
+  if (!found || isCurrent || text !== editor.text) return;
+  editor.glance(found);
+  measured(since);
+}
+
 async function check() {
   const text = editor.text;
   const since = keyed;
-  if (engine.took > SLOW) {
-    ask("glance", { text, at: editor.cursor, name }).then((found) => {
-      if (!found || isCurrent || text !== editor.text) return;
-      editor.glance(found);
-      measured(since);
-    });
-  }
   const found = await ask("check", { text, name });
   if (!found || text !== editor.text) return;
   isCurrent = true;

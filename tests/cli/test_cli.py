@@ -608,6 +608,24 @@ def test_check_for_other_programs(run: Any, tmp_path: Path) -> None:
     assert run("check", path, "--format", "json").out == run("check", path, "--json").out
 
 
+def test_files_in_a_log_are_uris_whatever_they_are_called(run: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "a b%"
+    folder.mkdir()
+    path = folder / "\u00e9,x:1.net"
+    path.write_text(FIXABLE)
+
+    def uri(name: Path | str) -> str:
+        (result,) = json.loads(run("check", name, "--format", "sarif").out)["runs"][0]["results"]
+        assert result["message"]["text"].endswith("hint: did you mean `conv`?")
+        found: str = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        assert found == result["fixes"][0]["artifactChanges"][0]["artifactLocation"]["uri"]
+        return found
+
+    assert uri(path) == path.as_uri()
+    os.chdir(folder)
+    assert uri(path.name) == "%C3%A9%2Cx%3A1.net"
+
+
 def test_explain(run: Any) -> None:
     assert "shape-mismatch" in run("explain").out
     shown = run("explain", "indivisible").out

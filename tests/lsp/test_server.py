@@ -90,6 +90,15 @@ def test_shapes_and_parameters(editor: Editor) -> None:
     assert found[14] == ["peak lr 0.1"]
 
 
+def test_lines_that_select_parameters_say_how_many(editor: Editor) -> None:
+    text = SMALL.replace("sgd(lr=0.1)", "sgd(lr=0.1)\n  group bias, stem { weight_decay = 0 }\n  freeze head")
+    editor.open("selected.net", text)
+    found = hints(editor, "selected.net", text)
+    assert (found[15], found[16]) == (["5 tensors, 1,402 parameters"], ["2 tensors, 170 parameters"])
+    for what, words in (("bias,", "role is `bias`"), ("stem {", "below the label"), ("weight_decay =", "alone")):
+        assert words in editor.ask("textDocument/hover", "selected.net", position=at(text, what)).contents.value
+
+
 def test_the_lens_chooses_the_instance_of_a_block(editor: Editor) -> None:
     editor.open("lens.net", SMALL)
     lenses = editor.ask("textDocument/codeLens", "lens.net")

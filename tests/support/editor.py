@@ -29,7 +29,9 @@ class Editor:
         self.published: dict[str, tuple[int | None, list[types.Diagnostic]]] = {}
         self.news = asyncio.Event()
         self.opened: list[str] = []
+        self.registered: list[types.RegistrationParams] = []
         self.client.feature(types.WINDOW_SHOW_DOCUMENT)(lambda ls, asked: self._open(asked))
+        self.client.feature(types.CLIENT_REGISTER_CAPABILITY)(lambda ls, asked: self.registered.append(asked))
         self.client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)(lambda ls, sent: self._publish(sent))
 
     def _open(self, params: types.ShowDocumentParams) -> types.ShowDocumentResult:
@@ -55,7 +57,8 @@ class Editor:
         return self.loop.run_until_complete(asyncio.wait_for(answer, PATIENCE))
 
     def uri(self, name: str) -> str:
-        return (self.folder / name).as_uri()
+        """The address of a file of the folder; an address stays as it is."""
+        return name if ":" in name else (self.folder / name).as_uri()
 
     def open(self, name: str, text: str) -> list[types.Diagnostic]:
         """Open a text, or replace it; gives the diagnostics of that version."""
