@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from paths import SPECS
 
@@ -150,6 +152,24 @@ def test_training_at_another_size_than_the_net_is_declared_for_is_a_warning() ->
     (one,) = found(IMAGES, "augment = random_resized_crop(224) -> hflip")
     assert (one.severity, one.code, shown(one)[1]) == ("warning", "unfit-size", "random_resized_crop(224)")
     assert "trains on images of 224 x 224 and is tested on 32 x 32" in one.message
+
+
+def test_rules_of_recipes_are_for_those_that_fit_their_net() -> None:
+    fast = "optimizer = adamw(lr=0.5)"
+    assert [d.code for d in found(FEW, f"data = cifar10\n{fast}")] == ["wrong-count"]
+    warned = found(IMAGES, f"augment = random_resized_crop(224) -> hflip\n{fast}")
+    assert {d.code for d in warned} == {"unfit-size", "lr-out-of-range"}
+
+
+def test_the_net_of_an_imported_recipe_is_not_a_net_of_the_same_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nets.net").write_text(f"{IMAGES}recipe Base for N {{\n  data = cifar10\n}}\n")
+    monkeypatch.chdir(tmp_path)
+    for head, codes in (("extends Base", []), ("for N", ["wrong-count"])):
+        text = f"from nets import Base\n{FEW}recipe Mine {head} {{\n  data = cifar10\n}}\n"
+        spec = Spec(Source(text, "own.net"), read_import)
+        assert [d.code for d in spec.diagnostics] == codes
 
 
 def test_an_argument_is_proposed_only_where_the_net_has_one() -> None:

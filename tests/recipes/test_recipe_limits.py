@@ -82,6 +82,7 @@ SAID: list[tuple[str, list[str]]] = [
     ("epochs = 9\nunfreeze = after(3 epochs)", ["idle-option"]),
     ("epochs = 9\nfreeze head\nunfreeze = after(3 epochs)", []),
     ("epochs = 9\nfreeze head\nunfreeze = after(8 epochs)", []),
+    ("epochs = 9\nfreeze head\nunfreeze = after(0.5 epochs)", []),
     ("epochs = 9\nfreeze head\nunfreeze = after(9 epochs)", ["schedule-too-long"]),
     ("steps = 9\nfreeze head\nunfreeze = after(9 epochs)", []),
     ("steps = 9\nfreeze head\nunfreeze = after(9 steps)", ["schedule-too-long"]),
@@ -124,8 +125,9 @@ def test_a_rule_speaks_at_its_edge_and_not_beyond(fields: str, codes: list[str])
     assert [d.code for d in said] == codes, [d.message for d in said]
 
 
-def test_the_phase_that_is_never_reached_is_named() -> None:
-    _, said = resolved("recipe Test {\n epochs = 3\n schedule = warmup(3 epochs) -> cosine\n}")
+@pytest.mark.parametrize("first", ["warmup(3 epochs)", "warmup(1 epochs) -> constant(2 epochs)"])
+def test_the_phase_that_is_never_reached_is_named(first: str) -> None:
+    _, said = resolved(f"recipe Test {{\n epochs = 3\n schedule = {first} -> cosine\n}}")
     assert [d.message.partition(" last")[0] for d in said] == ["the phases before `cosine`"]
 
 

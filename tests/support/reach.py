@@ -1,4 +1,4 @@
-"""Which tests call which functions, and what each test costs: a mutant is shown to those alone that can notice it.
+"""Which tests reach which lines, and what each test costs: a mutant is shown to those alone that can notice it.
 
 A test is recorded with all it calls from its set-up on. What a module computes once and keeps is recorded for the first
 test that asks for it only, so a mutant may be missed, but never killed by mistake.
@@ -6,97 +6,87 @@ test that asks for it only, so a mutant may be missed, but never killed by mista
 
 from __future__ import annotations
 
-import ast
-import json
-import resource
+import functools
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import CodeType, FrameType
 from typing import Any
 
-import pytest
+from mutations import Mutant
 
-Function = tuple[str, int]
-"""A file and the line on which the function begins, decorators included."""
+ENTRIES = 50
+"""How many calls of a function are looked at in one test: following all of them would take most of a run."""
+
+Test = dict[str, Any]
+"""Of one test: `seconds` of CPU, `lines` by file (bit n is line n), `failed`."""
 
 
-class Recorder:
-    """A plugin of pytest that writes down the functions of some files that each test calls, and its CPU seconds."""
+class Tracer:
+    """The lines of some files that are run while a function is called, and what that costs."""
 
-    def __init__(self, files: list[Path], to: Path) -> None:
+    def __init__(self, files: list[Path]) -> None:
         self.files = {str(f.absolute()) for f in files}
-        self.to = to
-        self.found: dict[str, Any] = {}
 
-    @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtest_protocol(self, item: Any) -> Iterator[None]:
-        called: set[Function] = set()
-
-        def trace(frame: Any, event: str, _: Any) -> None:
-            code = frame.f_code
-            if code.co_filename in self.files:
-                called.add((code.co_filename, code.co_firstlineno))
-
+    def of(self, call: Callable[[], Any]) -> Test:
+        """A test that was called."""
+        self.reached: dict[str, set[int]] = {name: set() for name in self.files}
+        self.entered: Counter[CodeType] = Counter()
         began = time.process_time()
-        sys.settrace(trace)
-        yield
-        sys.settrace(None)
-        self.found[item.nodeid] = {"seconds": time.process_time() - began, "called": sorted(called)}
+        sys.settrace(self._enter)
+        try:
+            call()
+        finally:
+            sys.settrace(None)
+        lines = {name: hex(sum(1 << n for n in reached)) for name, reached in self.reached.items() if reached}
+        return {"seconds": time.process_time() - began, "lines": lines}
 
-    def pytest_sessionfinish(self) -> None:
-        self.to.write_text(json.dumps(self.found))
+    def _enter(self, frame: FrameType, event: str, _: Any) -> Any:
+        code = frame.f_code
+        reached = self.reached.get(code.co_filename)
+        if reached is None or self.entered[code] >= ENTRIES or _lines(code) <= reached:
+            return None
+        self.entered[code] += 1
+
+        def ran(frame: FrameType, event: str, _: Any) -> Any:
+            reached.add(frame.f_lineno)
+            return ran
+
+        return ran(frame, event, None)
+
+
+@functools.cache
+def _lines(code: CodeType) -> frozenset[int]:
+    return frozenset(line for _, _, line in code.co_lines() if line)
 
 
 class Reach:
-    """What was recorded. `killers`: the tests that noticed a mutant lately, which are asked first."""
+    """What was recorded, by the names of the tests. `kills`: how many mutants each has noticed."""
 
-    def __init__(self, recorded: Path) -> None:
-        self.tests: dict[str, Any] = json.loads(recorded.read_text())
-        self.killers: list[str] = []
+    def __init__(self, tests: dict[str, Test]) -> None:
+        self.tests = {name: test for name, test in tests.items() if not test["failed"]}
+        self.kills: dict[str, int] = {}
 
-    def of(self, path: Path, line: int, most: float) -> list[str]:
-        """The tests to ask about a line: those that call its function, the cheapest first, up to `most` seconds."""
-        function = _function_at(path, line)
+    def of(self, mutant: Mutant | None, most: float) -> list[str]:
+        """The tests that reach the lines of a mutant, up to `most` seconds: what kills cheaply first.
+
+        Outside of functions: the tests that reach any line of the file. Of no mutant: all tests.
+        """
+        reaching = self.tests if mutant is None else filter(partial(self._reaches, mutant), self.tests)
         asked, spent = [], 0.0
-        for name in sorted(self.tests, key=self._turn):
-            test = self.tests[name]
-            if function is None or [str(path.absolute()), function] in test["called"]:
-                spent += test["seconds"]
-                if spent > most and asked:
-                    break
-                asked.append(name)
+        for name in sorted(reaching, key=self._turn):
+            spent += self.tests[name]["seconds"]
+            if spent > most and asked:
+                break
+            asked.append(name)
         return asked
 
-    def _turn(self, name: str) -> tuple[int, float]:
-        recent = self.killers[-20:]
-        return (0 if name in recent and self.tests[name]["seconds"] < 3 else 1), self.tests[name]["seconds"]
+    def _reaches(self, mutant: Mutant, name: str) -> bool:
+        wanted = sum(1 << n for n in mutant.lines) if mutant.owner else -1
+        return bool(int(self.tests[name]["lines"].get(str(mutant.path.absolute()), "0"), 16) & wanted)
 
-
-def _function_at(path: Path, line: int) -> int | None:
-    """The line on which the innermost function around a line begins; None outside of all functions."""
-    best = None
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            begins = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            if node.lineno <= line <= (node.end_lineno or line) and (best is None or begins > best):
-                best = begins
-    return best
-
-
-class Chosen:
-    """A plugin of pytest that runs some tests in a given order, each with a limit of its own; says which one failed."""
-
-    def __init__(self, names: list[str], seconds: int, to: Path) -> None:
-        self.turn = {name: i for i, name in enumerate(names)}
-        self.seconds, self.to = seconds, to
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        items[:] = sorted((i for i in items if i.nodeid in self.turn), key=lambda item: self.turn[item.nodeid])
-
-    def pytest_runtest_setup(self, item: Any) -> None:
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + self.seconds, hard))
-        self.to.write_text(item.nodeid)
+    def _turn(self, name: str) -> float:
+        return float((self.tests[name]["seconds"] + 0.01) / (1 + 5 * self.kills.get(name, 0)))
