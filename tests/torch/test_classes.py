@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+from typing import Any
 
 import pytest
 import torch
@@ -59,3 +61,54 @@ def test_the_padding_that_keeps_a_size_follows_from_kernel_and_dilation(
     assert printed in made.source()
     convs = [m for m in made.module(0).modules() if isinstance(m, torch.nn.Conv2d)]
     assert [c.padding for c in convs] == [(d * (k - 1) // 2,) * 2 for k, d in calls]
+
+
+COMMENTED = re.compile(r"( *)(return|\w+ =) (.*?)  # \[(.*)\]$", re.MULTILINE)
+
+
+def said_and_made(source: str, x: torch.Tensor, sizes: dict[str, int]) -> list[tuple[list[int], list[int]]]:
+    """Of each line of a net `N` with a comment: the shape that it says and that of the value, without the batch."""
+    found: list[tuple[list[int], list[int]]] = []
+
+    def noted(value: torch.Tensor, said: str) -> torch.Tensor:
+        found.append((eval(f"[{said}]", {}, sizes), list(value.shape[1:])))
+        return value
+
+    module: dict[str, Any] = {"noted": noted, "__name__": "emitted"}
+    exec(COMMENTED.sub(r"\1\2 noted(\3, '\4')", source), module)
+    module["N"]()(x)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            "input x [4, H, W]\n conv(4, 3, stride=2) -> maxpool(2) -> relu\n conv(5, 1)",
+            ["4, (H + 1)//2, (W + 1)//2", "4, (H + 1)//4, (W + 1)//4", "5, (H + 1)//4, (W + 1)//4"],
+        ),
+        (
+            "input x [4, H, W]\n a, b = x -> split((1, 3))\n p = a -> conv(2, 3)\n q = b -> conv(2, 3)\n p + q -> gap",
+            ["2, H, W", "2"],
+        ),
+        (
+            'input x [4, H, W]\n states, last = x -> rearrange("c h w -> (h w) c") -> gru(8)\n last -> linear(3)',
+            ["1, 3"],
+        ),
+    ],
+)
+def test_the_shapes_in_comments_are_those_of_values_each_said_once(body: str, said: list[str]) -> None:
+    source = net(f"net N {{\n {body}\n}}\n").source()
+    assert [m[4] for m in COMMENTED.finditer(source)] == said
+    found = said_and_made(source, torch.randn(2, 4, 16, 24), {"H": 16, "W": 24})
+    assert len(found) == len(said)
+    assert all(a == b for a, b in found)
+
+
+def test_values_without_a_name_are_called_by_the_first_letters_that_are_free() -> None:
+    body = "linear(4)"
+    for _ in range(5):
+        body = f"residual {{ relu -> {body} }} -> tanh"
+    source = net(f"net N {{\n input x [4]\n {body}\n}}\n").source()
+    names = re.findall(r"^ +(\w+) = (?!nn)", source, re.MULTILINE)
+    assert list(dict.fromkeys(names))[:5] == ["y", "z", "x1", "x2", "x3"]
