@@ -14,11 +14,17 @@ from netdsl.ops.base import Op
 from netdsl.tensors import TensorType
 from netdsl.view.items import family
 
+SHORTCUT = "shortcut"
+"""The name of the layer that a residual link has beside its branch."""
+
 ENOUGH = 0.3
 """From which likeness on one step can have become another."""
 
 SAME_KIND, SAME_FAMILY = 0.5, 0.35
 """Ops of one kind that differ in every argument; ops of one family (two activations)."""
+
+OTHER_ROLE = 0.6
+"""How much of a likeness remains between the shortcut of a residual link and a step of a branch."""
 
 NAME = 0.2
 """The part of the likeness of two blocks that is their name."""
@@ -48,6 +54,8 @@ class Likeness:
         found = self._callees(a, b)
         if a.training != b.training or a.residual != b.residual:
             found *= 0.9
+        if (a.name == SHORTCUT) != (b.name == SHORTCUT):
+            found *= OTHER_ROLE
         share = 0.01 if a.name[-1:].isdigit() else 0.1
         return (1 - share) * found + share * (a.name == b.name) if found else 0.0
 

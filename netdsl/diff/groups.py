@@ -92,7 +92,8 @@ class Group(Struct, frozen=True, eq=False):
         labels = self.labels
         names = dict.fromkeys(t.entry.items[-1].name for t in self.told)
         parts = _span(list(dict.fromkeys(t.part for t in self.told if t.part)))
-        told = _span([n for n in names if not n.isdigit() and not _made_of(n, labels)])
+        saying = [n for n in names if not n.isdigit()]
+        told = "" if any(_made_of(n, labels) for n in saying) else _span(saying)
         text = f" {ARROW} ".join(labels)
         if told and told != text:
             text = f"{told} {text}" if told.rpartition(".")[0] != text else told

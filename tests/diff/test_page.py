@@ -74,9 +74,9 @@ def test_lines_and_boxes_lead_to_each_other(tmp_path: Path) -> None:
     )
     assert seen["title"] == "T_Width → T_Inverted"
     assert seen["columns"] == ["T_Width", "T_Inverted"]
-    assert seen["line"] == "Shortcut"
+    assert seen["line"] == "shortcut ConvBN"
     assert seen["on"] == [1, 1]  # the block that has lost its shortcut, closed
-    assert seen["deeper"][0] == ["Shortcut"]
+    assert seen["deeper"][0][0] == "ConvBN"
     assert seen["deeper"][1][0].startswith("Inverted")  # what it is gone from, open
     assert "Bottleneck" in seen["clicked"]
 
