@@ -89,16 +89,18 @@ class Group(Struct, frozen=True, eq=False):
     @property
     def title(self) -> str:
         """A title: where, names that say something, and the block or the op, with how many there are."""
-        labels = self.labels
-        names = dict.fromkeys(t.entry.items[-1].name for t in self.told)
         parts = _span(list(dict.fromkeys(t.part for t in self.told if t.part)))
-        saying = [n for n in names if not n.isdigit()]
-        told = "" if any(_made_of(n, labels) for n in saying) else _span(saying)
-        text = f" {ARROW} ".join(labels)
-        if told and told != text:
-            text = f"{told} {text}" if told.rpartition(".")[0] != text else told
+        name, text = self._name(), f" {ARROW} ".join(self.labels)
+        if name and name != text:
+            text = f"{name} {text}" if name.rpartition(".")[0] != text else name
         text = f"{text} {TIMES} {len(self.told)}" if len(self.told) > 1 else text
         return f"{parts} {WITHIN} {text}" if parts else text
+
+    def _name(self) -> str:
+        """The names of the layers in short, where each of them says something."""
+        names = dict.fromkeys(t.entry.items[-1].name for t in self.told)
+        saying = [n for n in names if not n.isdigit()]
+        return "" if any(_made_of(n, self.labels) for n in saying) else _span(saying)
 
 
 def groups(entries: Iterable[Entry]) -> tuple[tuple[Group, ...], Rest]:
