@@ -162,15 +162,24 @@ def _shown(entry: ast.Entry) -> Iterator[ast.Name]:
 def _told(
     experiment: Experiment, cells: Sequence[Cell], broken: Sequence[Broken], module: Module
 ) -> Iterator[Diagnostic]:
-    """A mistake for each value with which no cell checks, and one for all other cells that don't."""
+    """The mistakes of cells, by what they are blamed on: what varies, the whole experiment, or single values."""
+    refused = [f for f in experiment.factors if _is_refused(f, cells, broken)]
+    if refused:
+        what = f"no value of `{refused[0].path}` checks"
+        yield _unfit(what, broken[0].mistake, refused[0].at, module, own=True)
+        return
     if len(cells) > 1 and _all_alike(cells, broken):
         yield _unfit("no cell checks", broken[0].mistake, experiment.at, module)
-        return
+    else:
+        yield from _of_values(experiment, cells, broken, module)
+
+
+def _of_values(
+    experiment: Experiment, cells: Sequence[Cell], broken: Sequence[Broken], module: Module
+) -> Iterator[Diagnostic]:
+    """A mistake for each value with which no cell checks, and one for the rest."""
     rest = list(broken)
     for factor in experiment.factors:
-        if len(factor.values) > 1 and _is_refused(factor, cells, rest):
-            yield _unfit(f"no value of `{factor.path}` checks", rest[0].mistake, factor.at, module)
-            return
         for value, place in zip(factor.values, factor.places, strict=True):
             blamed = _blamed(factor, value, cells, rest)
             if blamed:
@@ -208,10 +217,12 @@ def _several(experiment: Experiment, cells: int, broken: Sequence[Broken]) -> Di
     return Diagnostic("unfit-cell", message, experiment.at, notes=tuple(notes))
 
 
-def _unfit(what: str, mistake: Diagnostic, at: Place, module: Module) -> Diagnostic:
-    """The mistake of a cell, with the place in the file that it comes from."""
-    own = mistake.at is not None and mistake.at.source is module.source
-    labels = (Label(mistake.message, mistake.at),) if own and mistake.at is not None else ()
+def _unfit(what: str, mistake: Diagnostic, at: Place, module: Module, own: bool = False) -> Diagnostic:
+    """The mistake of a cell, with the place in the file that it comes from; `own`: its hints are for this place."""
+    here = mistake.at is not None and mistake.at.source is module.source
+    labels = (Label(mistake.message, mistake.at),) if here and mistake.at is not None else ()
+    if own:
+        return Diagnostic("unfit-cell", f"{what}: {mistake.message}", at, labels, mistake.hints)
     hints = tuple(h.message for h in mistake.hints)
     return Diagnostic("unfit-cell", f"{what}: {mistake.message}", at, labels, notes=hints)
 

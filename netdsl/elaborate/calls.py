@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
+from netdsl.elaborate.hints import bracketed, of_argument
 from netdsl.elaborate.positions import Written, refusal
 from netdsl.elaborate.tied import tied
 from netdsl.elaborate.values import (
@@ -283,8 +284,7 @@ def _refused_position(arrow: OpArrow, given: list[Given], item: Given) -> Fault:
     by_position = [g for g in plain if g.name is None]
     numbers = [g.value for g in by_position]
     if len(fields) == 1 == op.positional and all(isinstance(n, int) for n in numbers):
-        bracketed = f"numbers that belong together stand in brackets: `{op.kind}({numbers})`"
-        return fault("too-many-arguments", f"`{op.kind}` takes 1 argument", item.at, bracketed)
+        return fault("too-many-arguments", f"`{op.kind}` takes 1 argument", item.at, bracketed(op.kind, numbers))
     told_whole = not arrow.arguments and by_position == plain  # else a position may mean anything
     written = tuple(Written(g.at.text, g.value) for g in by_position) if told_whole else ()
     message, hint = refusal(op, fields, written)
@@ -321,7 +321,7 @@ def _bad_argument(arrow: OpArrow, message: str) -> Fault:
     expected = re.search(r"Expected (.*?)(, got| - at|$)", message)
     wanted = _in_words(expected[1]) if expected else "something else"
     message = f"`{name}` of `{arrow.op.kind}` must be {wanted}, found {describe(value)}"
-    return fault("argument-type", message, at, arrow.op.hints.get(name))
+    return fault("argument-type", message, at, of_argument(value, at.text) or arrow.op.hints.get(name))
 
 
 def _in_words(expected: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from netdsl.budget import Exhausted, spend
 from netdsl.diagnostics.diagnostic import did_you_mean, fault
-from netdsl.elaborate import calls
+from netdsl.elaborate import calls, hints
 from netdsl.elaborate.arithmetic import (
     BUILTINS,
     LIMIT,
@@ -180,8 +180,7 @@ class Evaluator:
             return
         if not isinstance(value, tuple) or len(value) != len(targets):
             found = f"{len(value)} values" if isinstance(value, tuple) else describe(value)
-            more = isinstance(value, tuple) and len(value) > len(targets)
-            hint = "a value that is not used is called `_`" if more else None
+            hint = hints.of_parts(value, len(targets), at.text)
             raise fault("unpack", f"{len(targets)} names for {found}", at, hint)
         for target, item in zip(targets, value, strict=True):
             self.assign((target,) if isinstance(target, ast.Name) else target.items, item, env, at)
@@ -277,7 +276,8 @@ class Evaluator:
     def _integer(self, node: ast.Node, env: Env) -> int:
         value = self.evaluate(node, env)
         if not isinstance(value, int):
-            raise fault("not-a-number", f"a whole number is needed here, found {describe(value)}", env.place(node))
+            message, at = f"a whole number is needed here, found {describe(value)}", env.place(node)
+            raise fault("not-a-number", message, at, hints.of_number(value, at.text))
         return value
 
     def count(self, node: ast.Node, env: Env) -> int:

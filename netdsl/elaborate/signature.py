@@ -88,8 +88,17 @@ def match(
             text = f"axis {axis} should be {wanted}" + (
                 "" if isinstance(node, ast.Number) else f" (`{env.place(node).text}`)"
             )
-            raise fault("shape-mismatch", f"{text}, found {size} in {type}", env.place(node), None, note)
+            raise fault(
+                "shape-mismatch", f"{text}, found {size} in {type}", env.place(node), _stride(size, wanted), note
+            )
     return bound
+
+
+def _stride(found: Dim, wanted: Dim) -> str | None:
+    """A hint where a side of an image is so many times what is declared."""
+    if isinstance(found, int) and isinstance(wanted, int) and 0 < wanted < found and found % wanted == 0:
+        return f"`stride={found // wanted}` in the body would give {wanted}, or the signature says another size"
+    return None
 
 
 def _is_side(axis: int, type: TensorType, declared: Dim) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 _KERAS = "-data_format -input_shape -name -kernel_initializer -bias_initializer -kernel_regularizer"
+_HEADS = "num_attention_heads>heads n_heads>heads n_head>heads nhead>heads -d_model -hidden_size"
 
 
 class Habit(Struct, frozen=True):
@@ -21,48 +22,64 @@ class Habit(Struct, frozen=True):
 
 _TABLE = """
 Conv2d Conv1d Conv3d conv2d conv1d Conv conv | conv | -in_channels out_channels kernel_size stride padding dilation
-    groups bias padding_mode -device -dtype
+    groups bias padding_mode -device -dtype features>out_channels strides>stride use_bias>bias
+    kernel_dilation>dilation feature_group_count>groups channels>out_channels out>out_channels kernel>kernel_size
+    -rngs -key activation!
 Conv2D Conv1D Conv3D Convolution2D | conv | filters>out_channels kernel_size strides>stride padding
     -data_format dilation_rate>dilation groups activation! use_bias>bias KERAS
 DepthwiseConv2D | dwconv | kernel_size strides>stride padding activation! use_bias>bias KERAS
-ConvTranspose2d ConvTranspose1d conv_transpose2d upconv | upconv | -in_channels out_channels kernel_size stride
-    padding output_padding groups bias dilation
+ConvTranspose2d ConvTranspose1d conv_transpose2d conv_transpose deconv upconv | upconv | -in_channels
+    out_channels kernel_size stride padding output_padding groups bias dilation features>out_channels
+    strides>stride use_bias>bias
 Conv2DTranspose | upconv | filters>out_channels kernel_size strides>stride padding activation! KERAS
-Linear linear LazyLinear | linear | -in_features out_features bias
-Dense dense fc FC | linear | units>out_features activation! use_bias>bias KERAS
+Linear linear LazyLinear | linear | -in_features out_features bias -device -dtype -rngs -key
+    num_classes>out_features classes>out_features out>out_features features>out_features out_dim>out_features
+    hidden_size>out_features output_dim>out_features hidden_dim>out_features activation!
+Dense dense fc FC fully_connected | linear | units>out_features activation! use_bias>bias features>out_features
+    num_classes>out_features KERAS
 BatchNorm2d BatchNorm1d BatchNorm3d SyncBatchNorm batch_norm bn | bn | -num_features eps momentum affine
     -track_running_stats
-BatchNormalization BatchNorm batchnorm | bn | -axis -momentum epsilon>eps -center -scale
+BatchNormalization BatchNorm batchnorm | bn | -axis -momentum epsilon>eps -center -scale -use_running_average
+    -axis_name -use_bias -use_scale
 InstanceNorm2d InstanceNorm1d instance_norm instancenorm | instancenorm | -num_features eps -momentum affine
 GroupNorm group_norm groupnorm | groupnorm | num_groups -num_channels eps affine
 GroupNormalization | groupnorm | groups>num_groups -axis epsilon>eps
-LayerNorm layer_norm LayerNorm2d layernorm ln | layernorm | -normalized_shape eps elementwise_affine bias
+LayerNorm layer_norm LayerNorm2d layernorm ln | layernorm | -normalized_shape eps elementwise_affine bias epsilon>eps
+    use_bias>bias
 LayerNormalization | layernorm | -axis epsilon>eps
 RMSNorm rms_norm rmsnorm | rmsnorm | -normalized_shape eps elementwise_affine
 LocalResponseNorm lrn | lrn | size alpha beta k
 RNN rnn | rnn | -input_size hidden_size num_layers nonlinearity bias -batch_first dropout bidirectional
+    units>hidden_size -return_sequences
 LSTM lstm | lstm | -input_size hidden_size num_layers bias -batch_first dropout bidirectional
-    units>hidden_size
+    units>hidden_size -return_sequences
 GRU gru | gru | -input_size hidden_size num_layers bias -batch_first dropout bidirectional
-    units>hidden_size
-MultiheadAttention | attention | -embed_dim num_heads>heads dropout bias -batch_first
-MultiHeadAttention | attention | num_heads>heads -key_dim -value_dim dropout
+    units>hidden_size -return_sequences
+MultiheadAttention | attention | -embed_dim num_heads>heads dropout bias -batch_first HEADS
+MultiHeadAttention SelfAttention attention mha | attention | num_heads>heads -key_dim -value_dim dropout -qkv_features
+    dropout_rate>dropout -embed_dim HEADS
 MaxPool2d MaxPool1d MaxPool3d max_pool2d max_pool1d maxpool max_pool pool pooling Pool | maxpool |
-    kernel_size stride padding dilation -return_indices ceil_mode
+    kernel_size stride padding dilation -return_indices ceil_mode strides>stride window_shape>kernel_size
+    pool_size>kernel_size
 MaxPooling2D MaxPool2D MaxPooling1D | maxpool | pool_size>kernel_size strides>stride padding -data_format
-AvgPool2d AvgPool1d avg_pool2d avgpool avg_pool | avgpool | kernel_size stride padding ceil_mode count_include_pad
+AvgPool2d AvgPool1d avg_pool2d avgpool avg_pool average_pool | avgpool | kernel_size stride padding ceil_mode
+    count_include_pad strides>stride window_shape>kernel_size pool_size>kernel_size
 AveragePooling2D AveragePooling1D | avgpool | pool_size>kernel_size strides>stride padding -data_format
 AdaptiveAvgPool2d AdaptiveAvgPool1d adaptive_avg_pool2d | adaptive_avgpool | output_size
 AdaptiveMaxPool2d adaptive_max_pool2d | adaptive_maxpool | output_size
-GlobalAveragePooling2D GlobalAveragePooling1D GlobalAvgPool2d SelectAdaptivePool2d global_avg_pool GAP | gap |
+GlobalAveragePooling2D GlobalAveragePooling1D GlobalAvgPool2d SelectAdaptivePool2d global_avg_pool
+    global_average_pool global_average_pooling global_pool GAP | gap |
     -output_size -pool_type -flatten -keepdims
 GlobalMaxPooling2D GlobalMaxPool2D | gmp | -keepdims
-Dropout dropout Dropout1d SpatialDropout1D | dropout | p -inplace -training -seed rate>p
+Dropout dropout Dropout1d SpatialDropout1D | dropout | p -inplace -training -seed rate>p prob>p
+    -deterministic -rngs
 Dropout2d SpatialDropout2D dropout2d | dropout2d | p -inplace rate>p
 AlphaDropout alpha_dropout | alpha_dropout | p -inplace
 GaussianDropout | gaussian_dropout | rate>p
 DropPath StochasticDepth droppath stochastic_depth | drop_path | p mode drop_prob>p
-Embedding embedding | embed | num_embeddings embedding_dim -padding_idx
+Embedding Embed embedding embed | embed | num_embeddings embedding_dim -padding_idx input_dim>num_embeddings
+    output_dim>embedding_dim features>embedding_dim hidden_size>embedding_dim vocab_size>num_embeddings
+    embed_dim>embedding_dim dim>embedding_dim -mask_zero -input_length
 Flatten flatten | flatten | @start_dim>start @end_dim>end -data_format
 PReLU prelu | prelu | num_parameters init
 LeakyReLU leaky_relu | leaky_relu | negative_slope -inplace alpha>negative_slope
@@ -130,7 +147,7 @@ to type astype | cast | dtype
 
 def _parsed() -> dict[str, Habit]:
     found: dict[str, Habit] = {}
-    for entry in _TABLE.strip().replace("\n    ", " ").replace("KERAS", _KERAS).splitlines():
+    for entry in _TABLE.strip().replace("\n    ", " ").replace("KERAS", _KERAS).replace("HEADS", _HEADS).splitlines():
         names, op, arguments = (part.strip() for part in entry.split("|"))
         found |= {name: Habit(op, arguments) for name in names.split()}
     return found
@@ -139,13 +156,33 @@ def _parsed() -> dict[str, Habit]:
 HABITS = _parsed()
 """Every layer and function of elsewhere by its own name."""
 
+EXACT = {
+    "gelu_new": "gelu(approximate=tanh)", "gelu_tanh": "gelu(approximate=tanh)",
+    "gelu_pytorch_tanh": "gelu(approximate=tanh)", "gelu_fast": "gelu(approximate=tanh)",
+    "quick_gelu": "it * (it * 1.702 -> sigmoid)", "QuickGELU": "it * (it * 1.702 -> sigmoid)",
+    "Softmax2d": "softmax(axis=0)", "softsign": "softsign", "LogSigmoid": "logsigmoid", "log_sigmoid": "logsigmoid",
+}  # fmt: skip
+"""Layers of elsewhere that are said whole, with arguments or by several layers."""
+
 NAMESPACES = frozenset((
     "nn", "torch", "torch.nn", "F", "nn.functional", "torch.nn.functional", "functional", "np", "jnp", "jax.nn",
     "optim", "torch.optim", "lr_scheduler", "optim.lr_scheduler", "transforms", "T", "v2", "torchvision.transforms",
     "keras", "layers", "keras.layers", "tf", "tf.nn", "tf.keras", "tf.keras.layers", "tf.keras.activations",
-    "flax.linen", "timm.layers", "einops",
+    "flax.linen", "timm.layers", "einops", "losses", "regularizers", "schedules",
 ))  # fmt: skip
 """What stands before a dot and is no tensor."""
+
+PACKAGES = frozenset((
+    "torch", "torchvision", "torchaudio", "timm", "transformers", "einops", "tf", "tensorflow", "keras", "tfa", "jax",
+    "flax", "nnx", "optax", "eqx", "equinox", "hk", "haiku", "mmengine", "lightning", "pl", "albumentations",
+))  # fmt: skip
+"""Packages: whatever stands behind one of them and before the last dot is no tensor either."""
+
+
+def is_namespace(receiver: str) -> bool:
+    """Whether what stands before the last dot is a part of a package, and no tensor."""
+    return receiver in NAMESPACES or receiver.partition(".")[0] in PACKAGES
+
 
 JOINED = {"cat": "concat", "concat": "concat", "concatenate": "concat", "Concatenate": "concat", "hstack": "concat",
           "stack": "stack"}  # fmt: skip
@@ -155,6 +192,15 @@ BINARY = {
     "where": "where", "scaled_dot_product_attention": "sdpa",
 }  # fmt: skip
 """Functions of several tensors."""
+
+_ENCODER = (
+    "it is written out: `residual { layernorm -> attention(8) }` and "
+    "`residual { layernorm -> linear(4 * dim) -> gelu -> linear(dim) }`"
+)
+_PHASES = "phases follow each other: `schedule = warmup(5 epochs) -> cosine`"
+_MLP = "it is written out: `linear(4 * dim) -> gelu -> linear(dim)`"
+_SQUEEZE = "it is written out: `it * (gap -> linear(c // 16) -> relu -> linear(c) -> sigmoid)`"
+_CONV_NORM = "it is written out: `conv(64, 3, bias=false) -> bn -> relu`"
 
 WORDS = {
     "stack": "tensors are stacked along a new axis as `stack(a, b)`; axes are counted without the batch",
@@ -183,6 +229,15 @@ WORDS = {
     "Parameter": "a learned tensor is `param((4, 8))`",
     "size": "sizes are named by the input, `input image [3, H, W]`, or by the signature of a block",
     "shape": "sizes are named by the input, `input image [3, H, W]`, or by the signature of a block",
+    "positional_encoding": "learnt positions are added to the tokens, `it + param((64, 128))`; the tables of "
+    "Vaswani et al. are computed from `arange`",
+    "warmup_cosine_decay_schedule": _PHASES, "get_cosine_schedule_with_warmup": _PHASES,
+    "get_linear_schedule_with_warmup": _PHASES, "LinearWarmupCosineAnnealingLR": _PHASES, "SequentialLR": _PHASES,
+    "OneCycleLR": "it is called `onecycle(rise=0.3)`; its peak is the `lr` of the optimizer",
+    "where": "it is written `where(condition=x -> greater(0), a=x, b=0.1 * x)`",
+    "DepthwiseConv2D": "it is called `dwconv`; several filters for each channel are `conv(2 * c, 3, groups=c)`",
+    "Save": "a value is named by `as`: `conv(64, 3) as skip`; `concat(it, skip)` takes it up again",
+    "Load": "a value is named by `as`: `conv(64, 3) as skip`; `concat(it, skip)` takes it up again",
     "print": "nothing is printed: `netdsl summary` shows shapes, and `expect` holds a net to them",
     "Input": "an input is declared, without the batch and channels first: `input image [3, 32, 32]`",
     "InputLayer": "an input is declared, without the batch and channels first: `input image [3, 32, 32]`",
@@ -190,18 +245,32 @@ WORDS = {
     "ToTensor": "leave it out: images are read as numbers from 0 to 1",
     "assert": "what a body demands of sizes and arguments is written `require c % 8 == 0`",
     "logspace": "values are listed, `[1e-4, 1e-3]`; a range of a search is `log(1e-4, 1e-1)`",
-    "Mlp": "it is written out: `linear(4 * dim) -> gelu -> linear(dim)`",
-    "MLP": "it is written out: `linear(4 * dim) -> gelu -> linear(dim)`",
-    "SqueezeExcite": "it is written out: `it * (gap -> linear(c // 16) -> relu -> linear(c) -> sigmoid)`",
-    "SEModule": "it is written out: `it * (gap -> linear(c // 16) -> relu -> linear(c) -> sigmoid)`",
-    "SELayer": "it is written out: `it * (gap -> linear(c // 16) -> relu -> linear(c) -> sigmoid)`",
-    "TransformerEncoderLayer": "it is written out: `residual { layernorm -> attention(8) }` and "
-    "`residual { layernorm -> linear(4 * dim) -> gelu -> linear(dim) }`",
+    "Mlp": _MLP, "SqueezeExcite": _SQUEEZE, "SEModule": _SQUEEZE, "SELayer": _SQUEEZE, "SqueezeExcitation": _SQUEEZE,
+    "SEBlock": _SQUEEZE,
+    "TransformerEncoderLayer": _ENCODER, "TransformerEncoder": _ENCODER, "transformer_block": _ENCODER,
+    "transformer": _ENCODER, "TransformerEncoderBlock": _ENCODER, "transformer_layer": _ENCODER,
+    "FeedForward": _MLP, "ffn": _MLP,
+    "Repeat": "a tensor is repeated by `expand` or `upsample`; layers, by `repeat 3 { conv(64, 3) -> relu }`",
+    "DropBlock2d": "there is no DropBlock: `dropout2d(0.1)` drops whole channels, `dropout(0.1)` single numbers",
+    "DropBlock": "there is no DropBlock: `dropout2d(0.1)` drops whole channels, `dropout(0.1)` single numbers",
+    "ConvNormAct": _CONV_NORM, "ConvBNAct": _CONV_NORM, "ConvBnAct": _CONV_NORM, "ConvBNReLU": _CONV_NORM,
+    "Conv2dNormActivation": _CONV_NORM, "ConvModule": _CONV_NORM,
+    "create_model": "a net of the zoo is imported, `from resnet import ResNet18`, and used as a part, `ResNet18`",
+    "Model": "a net is declared as `net Name { ... }`, and its input in it: `input image [3, 32, 32]`",
+    "from_pretrained": 'weights by name are a field of the recipe: `init = pretrained("timm/resnet50.a1_in1k")`',
     "normalize": "images are normalised as the field `standardize` says; a vector, as `l2_normalize` does",
     "Normalize": "images are normalised as the field `standardize` says",
     "forward": "a body is a list of statements: `x -> layer`",
 }  # fmt: skip
 """What to say where no edit can be verified to fix."""
+
+_LOOSE = {name.lower().replace("_", ""): words for name, words in reversed(WORDS.items())}
+
+
+def words_for(name: str) -> str | None:
+    """The words for a name of elsewhere, however it is spelt: `TransformerBlock`, `transformer_block`."""
+    return WORDS.get(name) or _LOOSE.get(name.lower().replace("_", ""))
+
 
 COMPONENTS = {
     "StepLR": "step", "MultiStepLR": "multistep", "step": "multistep", "multistep": "step",
@@ -216,6 +285,10 @@ COMPONENTS = {
     "Resize": "resize", "ColorJitter": "color_jitter", "RandAugment": "randaugment",
     "TrivialAugmentWide": "trivialaugment", "RandomErasing": "random_erasing", "EarlyStopping": "early_stopping",
     "MixUp": "mixup", "Mixup": "mixup", "CutMix": "cutmix", "ImageFolder": "imagefolder", "RandomFlip": "hflip",
-    "CIFAR10": "cifar10", "CIFAR100": "cifar100", "MNIST": "mnist", "FashionMNIST": "fashion_mnist",
+    "BinaryCrossentropy": "bce",
+    "MeanSquaredError": "mse", "MeanAbsoluteError": "l1", "cosine_decay_schedule": "cosine",
+    "GlorotUniform": "xavier", "HeNormal": "kaiming", "RandomAffine": "affine", "clip_by_global_norm": "norm",
+    "clip_grad_norm_": "norm", "CIFAR10": "cifar10", "CIFAR100": "cifar100", "MNIST": "mnist",
+    "FashionMNIST": "fashion_mnist",
 }  # fmt: skip
 """Components of recipes by their names elsewhere; others are tried in small letters."""

@@ -10,8 +10,8 @@ from itertools import takewhile
 from msgspec import Struct
 from msgspec.structs import fields
 
-from netdsl.fixes.calls import Argument
-from netdsl.fixes.habits import HABITS, Habit
+from netdsl.fixes.calls import Argument, calls
+from netdsl.fixes.habits import EXACT, HABITS, Habit
 from netdsl.fixes.tensors import shaped
 from netdsl.fixes.written import batchless, call, is_plain, shown, value, word
 from netdsl.ops import REGISTRY
@@ -22,6 +22,16 @@ DEFAULTS = {"maxpool": "2", "avgpool": "2", "upsample": "2"}
 UNPADDED = re.compile(r"Conv[123][dD]")
 """Convolutions of PyTorch and Keras, which do not pad unless told to."""
 
+WRAPPERS: dict[str, tuple[str, str] | None] = {
+    "Bidirectional": ("bidirectional", "true"), "TimeDistributed": None,
+    "spectral_norm": ("spectral_norm", "true"), "weight_norm": ("weight_norm", "true"),
+}  # fmt: skip
+"""Layers of elsewhere that are given another layer, and the option of it that they stand for."""
+
+POOLS = {"max": "maxpool", "avg": "avgpool", "average": "avgpool", "mean": "avgpool"}
+"""Stages of a pipeline that are pooling where all they are told is a small number, which would be an axis elsewhere."""
+
+_SIX = ([("max_value", "6")], [("max_value", "6.0")], [("", "6")], [("", "6.0")])
 _FRACTION = re.compile(r"\d*\.\d*|\d+e-\d+")
 _POINT = re.compile(r"[\s1,()]+")
 
@@ -36,17 +46,49 @@ class Said(Struct, frozen=True):
 
 def layers(name: str, given: list[Argument], function: bool = False) -> Iterator[str]:
     """A layer of elsewhere with these arguments; `function` where the tensor was one of them."""
-    if name in ("Activation", "activation") and len(given) == 1:
-        own = HABITS.get(word(given[0].text))
-        yield own.op if own is not None else word(given[0].text)
-    if _loose(name) in ("separableconv2d", "separableconv1d"):
-        yield from _separable(given)
+    yield from _whole(name, given)
+    if not function:
+        yield from _pooled(name, given)
     yield from shaped(name, given)
     habit = HABITS.get(name) or _loosely().get(_loose(name)) or _without_rank().get(_loose(name))
     if habit is not None:
         yield from _habitual(name, habit, given)
     elif name in REGISTRY and function:
         yield call(name, [shown(a) for a in given])
+
+
+def _whole(name: str, given: list[Argument]) -> Iterator[str]:
+    """Layers of no table: named activations, wrappers, and layers that are several here."""
+    if name in ("Activation", "activation") and len(given) == 1:
+        own = HABITS.get(word(given[0].text))
+        yield own.op if own is not None else word(given[0].text)
+    if name in EXACT and not given:
+        yield EXACT[name]
+    if name in WRAPPERS and given and not given[0].name:
+        yield from _wrapped(WRAPPERS[name], given[0].text)
+    yield from _several(_loose(name), given)
+
+
+def _several(name: str, given: list[Argument]) -> Iterator[str]:
+    """A layer that is another one here, or two, because of what it is given."""
+    if name == "relu" and [(a.name, a.text) for a in given] in _SIX:
+        yield "relu6"
+    if name in ("separableconv2d", "separableconv1d"):
+        yield from _separable(given)
+
+
+def _pooled(name: str, given: list[Argument]) -> Iterator[str]:
+    """A stage of a pipeline that is told nothing but a small number."""
+    if name in POOLS and len(given) == 1 and re.fullmatch(r"[2-9]", given[0].text):
+        yield f"{POOLS[name]}({given[0].text})"
+
+
+def _wrapped(option: tuple[str, str] | None, inner: str) -> Iterator[str]:
+    """The layer inside of a wrapper, with the option that the wrapper stands for."""
+    made = next(calls(inner), None)
+    if made is not None and (made.start, made.end) == (0, len(inner)):
+        given = [*made.given, *([Argument(*option, 0, 0)] if option is not None else [])]
+        yield from layers(made.name.rpartition(".")[2], given, function=True)
 
 
 def _habitual(name: str, habit: Habit, given: list[Argument]) -> Iterator[str]:
@@ -105,6 +147,11 @@ def _plain(entry: str) -> str:
     return entry.lstrip("-@").partition(">")[0].rstrip("!")
 
 
+def _target(entry: str) -> str:
+    """The argument here that an entry of the table stands for."""
+    return entry.lstrip("-@").rstrip("!").rpartition(">")[2]
+
+
 @cache
 def _own(op: str) -> tuple[str, ...]:
     return tuple(f.name for f in fields(REGISTRY[op]))
@@ -158,7 +205,7 @@ def _called(habit: Habit, given: list[Argument], **meant: str) -> Iterator[str]:
 def _arguments(habit: Habit, given: list[Argument]) -> list[Said] | None:
     """Translate arguments in the order of another library; None where one is unknown."""
     entries = {_plain(e): e for e in habit.arguments.split()}
-    order = iter(_order(habit, len(given)))
+    order = iter(_order(habit, given))
     pairs = [(entries.get(a.name, a.name) if a.name else next(order, ""), a.text) for a in given]
     if any(entry == "-inplace" and not is_plain(text) for entry, text in pairs):
         return None
@@ -172,12 +219,14 @@ def _unpadded(habit: Habit, given: list[Argument]) -> Iterator[str]:
         yield from _called(habit, given, padding="0")
 
 
-def _order(habit: Habit, given: int) -> list[str]:
+def _order(habit: Habit, given: list[Argument]) -> list[str]:
     """The arguments of elsewhere by position, without the inferred ones where there are too few for all."""
     order = habit.arguments.split()
     inferred = list(takewhile(lambda entry: entry.startswith(("-in_", "-input_size")), order))
-    required = sum(f.required for f in fields(REGISTRY[habit.op]))
-    return order[len(inferred) :] if given < len(inferred) + required else order
+    required = [f.name for f in fields(REGISTRY[habit.op]) if f.required]
+    named = {_target(entry) for entry in order if _plain(entry) in {a.name for a in given if a.name}}
+    told = sum(not a.name for a in given) + sum(name in named for name in required)
+    return order[len(inferred) :] if told < len(inferred) + len(required) else order
 
 
 def _told(pairs: list[tuple[str, str]], own: tuple[str, ...]) -> list[Said] | None:

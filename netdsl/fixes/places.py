@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.fixes.calls import Call, arguments, calls, closed
 from netdsl.fixes.layers import layers
+from netdsl.fixes.operators import among
 from netdsl.fixes.quoted import Change
 from netdsl.fixes.rewrite import NEEDLESS, rewritten
 
 _METHOD = re.compile(r"(?<=[)\]])[^\S\n]*\.[^\S\n]*([A-Za-z_]\w*)")
-_OPERATOR_BEFORE = re.compile(r"(?:[-+*/%@]|\*\*)\s*$")
-_OPERATOR_AFTER = re.compile(r"\s*(?:[+*/%@]|-(?!>))")
 _STRIDE = re.compile(r"\bstride\s*=\s*([A-Za-z_]\w*|\d+)")
 _RESIDUAL = re.compile(r"residual(?=\s*\{)")
 
@@ -26,17 +25,6 @@ _TARGETS = (
     re.compile(rf"\s*(?P<all>[\[(]\s*{_NAMES}\s*[\])]\s*=\s*(?P<value>[^#\n]*[^#\s]))"),
 )
 """Statements that name several values in brackets."""
-
-REACH = 12
-"""Characters before and after a call in which an operator is sought."""
-
-
-def among(text: str, start: int, end: int, code: str) -> str:
-    """Code that takes the place of a part of a text: a pipeline in brackets where an operator would take it apart."""
-    before, after = text[max(0, start - REACH) : start], text[end : end + REACH]
-    if "->" in code and (_OPERATOR_BEFORE.search(before) or _OPERATOR_AFTER.match(after)):
-        return f"({code})"
-    return code
 
 
 def methods(text: str, first: int, last: int) -> list[Change]:

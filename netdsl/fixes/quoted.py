@@ -13,6 +13,7 @@ Change = tuple[int, int, str]
 """From, to, and the text that comes there."""
 
 _QUOTED = re.compile(r"`([^`\n]+)`")
+_NUMBER = re.compile(r"(?<![\w.])\d[\d._]*(?:e-?\d+)?")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(?!=)(.+)", re.DOTALL)
 _VALUE = re.compile(r"[A-Za-z_]\w*\s*=(?!=)\s*([A-Za-z_]\w*)")
@@ -23,11 +24,13 @@ MOST = 6
 """How many suggestions of one hint are tried."""
 
 
-def quoted(text: str, start: int, end: int, hint: str) -> Iterator[list[Change]]:
-    """Changes that would do what a hint says at a mark."""
+def quoted(text: str, start: int, end: int, hint: str, line: str | None = None) -> Iterator[list[Change]]:
+    """Changes that would do what a hint says at a mark; `line`: the one whose numbers it may use, or any."""
     if _TAKES.match(hint):
         return
     codes = [code.strip() for code in _QUOTED.findall(hint)[:MOST] if "..." not in code]
+    if line is not None:
+        codes = [code for code in codes if set(_NUMBER.findall(code)) <= set(_NUMBER.findall(line))]
     for code in codes:
         yield from _same_call(text, start, end, code)
     for code in codes:

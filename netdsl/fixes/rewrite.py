@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
-from itertools import chain, islice
+from itertools import chain, islice, product
 
 from netdsl.fixes.calls import Argument, Call, calls, depth
-from netdsl.fixes.habits import BINARY, COMPONENTS, JOINED, NAMESPACES
+from netdsl.fixes.habits import BINARY, COMPONENTS, JOINED, is_namespace
 from netdsl.fixes.layers import layers
 from netdsl.fixes.tensors import several
 from netdsl.fixes.written import batchless, is_plain, listed, shown, value
@@ -32,6 +32,15 @@ SEVERAL = frozenset((*JOINED.values(), *BINARY.values(), "attention", "cross_att
 AUTOMATIC = ("ToTensor", "PILToTensor", "ToImage", "ToDtype", "ConvertImageDtype", "Normalize")
 """Transforms of elsewhere that happen here without being told."""
 
+BETAS = {"beta_1": 0, "beta_2": 1, "beta1": 0, "beta2": 1, "b1": 0, "b2": 1}
+"""The decay rates of Adam by name elsewhere, and which of the two it is."""
+
+NEEDLESS_ARGUMENTS = ("from_logits", "verbose", "last_epoch", "name", "reduction_axis")
+"""Arguments of components of elsewhere that mean nothing here."""
+
+_OPTIMIZED = re.compile(r"(?:self\.)?(?:optimi[sz]er|opt|params|parameters)|[\w.]*\bparameters\(\)")
+"""What an optimizer and its schedule are given elsewhere: weights, and the optimizer."""
+
 _TARGETS = re.compile(r"^\s*\w+(?:\s*,\s*\w+)+(?=\s*=)")
 """The names of several values, at the beginning of a statement."""
 
@@ -53,7 +62,7 @@ def _parted(text: str, call: Call, staged: bool) -> Iterator[str]:
     if name != "split" or named is None:
         return
     given = list(call.given)
-    if receiver and receiver not in NAMESPACES:
+    if receiver and not is_namespace(receiver):
         lead = f"{receiver} -> "
     else:
         has_tensor = not staged and bool(given) and not given[0].name and not is_plain(given[0].text)
@@ -77,7 +86,7 @@ def _parts(given: list[Argument], count: int) -> Iterator[str]:
 def _staged(call: Call) -> Iterator[str]:
     """Rewrite a stage of a pipeline: the tensor is what flows in, so that none of its arguments is one."""
     receiver, _, name = call.name.rpartition(".")
-    if not receiver or receiver in NAMESPACES:
+    if not receiver or is_namespace(receiver):
         yield from layers(name, list(call.given))
     yield from _rewritten(call)
 
@@ -121,7 +130,7 @@ def _rewritten(call: Call) -> Iterator[str]:
     if receiver.split(".")[0] in ("self", "model"):
         yield from _own_call(call, name)
         receiver = ""
-    if receiver and receiver not in NAMESPACES:
+    if receiver and not is_namespace(receiver):
         if name in NEEDLESS:
             yield receiver
         yield from (f"{receiver} -> {w}" for w in layers(name, given, function=True))
@@ -141,7 +150,7 @@ def _free(name: str, given: list[Argument], spaced: bool) -> Iterator[str]:
     yield from layers(name, given, function=spaced)
     if bare and not takes_tensor:
         yield from _function(name, given)
-    if name in COMPONENTS or name.lower() != name or any(a.name in ARGUMENTS for a in given):
+    if spaced or name in COMPONENTS or name.lower() != name or any(a.name in ARGUMENTS for a in given):
         yield from _component(name, given)
 
 
@@ -191,11 +200,32 @@ def _component(name: str, given: list[Argument]) -> Iterator[str]:
     """A component of a recipe: an optimizer, a phase, a loss, an augmentation."""
     if name == "Compose":
         yield chained(listed(given))
-    said = [f"{ARGUMENTS.get(a.name, a.name)}={value(a.text)}" if a.name else a.text for a in given]
-    for own in (name.lower(), COMPONENTS.get(name, name.lower())):
-        if own not in _components():
-            continue
-        yield written(own, said)
-        yield written(own, [_timed(part) for part in said])
-        if given and not given[0].name:
-            yield written(own, said[1:])
+    given = _with_betas([a for a in given if a.name not in NEEDLESS_ARGUMENTS])
+    ways = [[a for a in given if a.name or not _OPTIMIZED.fullmatch(a.text)]]
+    if given and not given[0].name:
+        ways.append(given[1:])
+    for component, kept in product(dict.fromkeys((name.lower(), COMPONENTS.get(name, ""))), ways):
+        if component in _components():
+            yield from _written(component, [_said(argument) for argument in kept])
+
+
+def _written(component: str, said: list[str]) -> Iterator[str]:
+    """A component with its arguments as they are, and with times where they count epochs."""
+    yield written(component, said)
+    yield written(component, [_timed(part) for part in said])
+
+
+def _said(argument: Argument) -> str:
+    """An argument of a component under its name here."""
+    name = ARGUMENTS.get(argument.name, argument.name)
+    return f"{name}={value(argument.text)}" if name else argument.text
+
+
+def _with_betas(given: list[Argument]) -> list[Argument]:
+    """The two decay rates of Adam as one list."""
+    betas = {BETAS[a.name]: a for a in given if a.name in BETAS}
+    if not betas:
+        return given
+    said = [betas[i].text if i in betas else default for i, default in enumerate(("0.9", "0.999"))]
+    kept = [a for a in given if a.name not in BETAS]
+    return [*kept, Argument("betas", f"[{', '.join(said)}]", 0, 0)]

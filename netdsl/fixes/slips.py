@@ -7,14 +7,47 @@ from collections.abc import Iterator
 from itertools import takewhile
 
 from netdsl.fixes.calls import closed, parts
+from netdsl.fixes.operators import among
 from netdsl.fixes.quoted import Change
+
+_BATCH = r"batch\w*|BATCH\w*|bs|[Nn]one|\?|-1|:"
+"""How the batch is written in shapes elsewhere, where it is no name of a size."""
+
+_TIMES = r"\s*[xX\u00d7*,]\s*"
+_TRAINING = "train|training|trainer|compile|fit|config|learn|run|setup|hyperparameters"
+"""Words that a recipe begins with elsewhere."""
 
 _LINES: tuple[tuple[str, str], ...] = (
     (r"^(\s*)//+\s*(.*)$", r"\1# \2"),
     (r"\s*//+(?=\s).*$", ""),
     (r"^(\s*)/\*+\s*(.*?)\s*\*+/\s*$", r"\1# \2"),
     (r"/\*+\s*(.*?)\s*\*+/\s*$", r"# \1"),
-    (r"^(\s*)input\s*:\s*(\w+)\s*(?=\[)", r"\1input \2 "),
+    (r"^(\s*)[Ii]nputs?\s*:\s*(\w+)\s*(?=\[)", r"\1input \2 "),
+    (rf"^(\s*input\s+\w+\s*\[)(?:{_BATCH})\s*,\s*", r"\1"),
+    (r"^(\s*)input\s+(\w+)\s*[:=]\s*[A-Za-z_][\w.]*\s*[\[(]+([^\])]*)[\])]+\s*$", r"\1input \2 [\3]"),
+    (rf"^(\s*)input\s+(\w+)\s+(\d+){_TIMES}(\d+){_TIMES}(\d+)\s*$", r"\1input \2 [\3, \4, \5]"),
+    (r"^(?!\s*input\b)(.*?)\b(\d+)[xX\u00d7]\2\b", r"\1\2"),
+    (r"(?<=\d)\s+(?:classes|filters|channels|units|neurons|features|outputs|hidden)\b", ""),
+    (r"([(,]\s*)([a-z_]+)\s+(\d[\d.]*)(?=\s*[,)])", r"\1\2=\3"),
+    (r"^(\s*)(\w+)\s+times\s*(?=\{)", r"\1repeat \2 "),
+    (r"^(\s*repeat\s+\w+)\s+[A-Za-z]+\s*(?=\{)", r"\1 "),
+    (r"^(\s*\w+)\s+(?:is|equals|be)\s+", r"\1 = "),
+    (r"^(\s*)[A-Za-z]+\s+(?=(?:net|block|recipe|experiment)\s+[A-Za-z_])", r"\1"),
+    (r"^(\s*)(?:layer|stage|op|module|new|var)\s+(?=\w+\s*:)", r"\1"),
+    (r"(=\s*)(?:layer|new|op|module)\s+(?=\w+\s*\()", r"\1"),
+    (rf"^(?:{_TRAINING})\s+([A-Za-z_]\w*)\s*:?\s*\{{", r"recipe \1Recipe for \1 {"),
+    (r"^recipe\s+for\s+(\w+)", r"recipe \1Recipe for \1"),
+    (r"^(recipe\s+\w+\s+)(?!for\b|extends\b)[A-Za-z]+(?=\s+\w+\s*\{)", r"\1for"),
+    (r"^((?:block|net)\s+\w+(?:\([^()]*\))?\s*)(?:[-=]>|:=?)\s*(?=[a-z(])", r"\1= "),
+    (r"^(\s*)(.*\S)\s*->\s*output\s+([A-Za-z_]\w*)\s*$", r"\1output \3 = \2"),
+    (r"\s*->\s*@(\w+)\s*$", r" as \1"),
+    (r"^(\s*\w+\s*=\s*\w+)\s*\{\s*([^{}]*?)\s*\}\s*$", r"\1(\2)"),
+    (
+        r"^(\s*)(?:parallel|branch(?:es)?|concat|fork|inception)\s*[\[{]\s*([^\[\]{};]*?)\s*[\]}](?:\s*->\s*concat)?",
+        r"\1concat(\2)",
+    ),
+    (r"^(\s*)grid\s+(?=[\w.]+\s*=)", r"\1vary "),
+    (r"^(\s*compare\s+\S+\s+)(?:vs\.?|versus|with|to|over|on)\s+", r"\1against "),
     (r"^(\s*)(net|block)\s+([A-Za-z_]\w*)\s+([A-Za-z_]\w*)(?=\s*[({:=])", r"\1\2 \3_\4"),
     (r"(?<=\bin )(\w+)\s*\.\.\s*(\w+)", r"range(\1, \2)"),
     (r"(?<=\bin )(\w+)\s*\.\.(?:=|\.)\s*(\w+)", r"range(\1, \2 + 1)"),
@@ -24,10 +57,10 @@ _LINES: tuple[tuple[str, str], ...] = (
     (r"^(\s*)(?:measures?|metrics?)\s*=\s*\[?([^\[\]\n]*?)\]?\s*$", r"\1measure = [\2]"),
     (r"^(\s*)(?:--|%+|\"\"\"|''')\s*(.*?)(?:\"\"\"|''')?$", r"\1# \2"),
     (r"^(\s*)[\"'](.*)[\"']\s*$", r"\1# \2"),
-    (r"[=~]>|-+>>?|\|>|[\u2190-\u21ff\u27f6\u2794\u279c]|[\u2013\u2014]\s*>?|-\s+>|>>", "->"),
+    (r"[=~+]>|-+>>?|\|>|[\u2190-\u21ff\u27f6\u2794\u279c]|[\u2013\u2014]\s*>?|-\s+>|>>", "->"),
     (r"[\u201c-\u201f\u00ab\u00bb]", '"'),
     (r"[\u2018-\u201b`]", "'"),
-    (r"^(\s*)(?:let|const|var|val|set)\s+", r"\1"),
+    (r"^(\s*)(?:let|const|var|val|set|int|float|double|bool|str|auto|final|static|export)\s+", r"\1"),
     (r"^(\s*)return\s+", r"\1"),
     (r"^\s*return\s*$", ""),
     (r"^(\s*)print\(.*\)\s*$", ""),
@@ -93,7 +126,6 @@ _LINES: tuple[tuple[str, str], ...] = (
     (r"\b([A-Za-z_]\w*)\s+(\d+)\s+(\d+)(?=\s*(?:->|$))", r"\1(\2, \3)"),
     (r"\b([a-z]\w*)\s+(\d+)(?=\s*(?:->|$))", r"\1(\2)"),
     (r"\s+(?:then|do|begin|times)\b", ""),
-    (r"^(\s*recipe\s+\w+\s+)(?:of|on|to|in|by|using)\b", r"\1for"),
     (r"\b(\d)(\d)%", r"0.\1\2"),
     (r"\b(\d)%", r"0.0\1"),
     (r"\^", "**"),
@@ -139,6 +171,9 @@ _LINES: tuple[tuple[str, str], ...] = (
 """What is tried on the line of a mistake: at every place where the pattern stands near it, the replacement."""
 
 _OTHERS: tuple[tuple[str, str], ...] = (
+    (r"([(,]\s*)([a-z_]\w*)\s*==\s*", r"\1\2="),
+    (rf"^(\s*input\s+\w+\s*\[)(?:{_BATCH})\s*,\s*", r"\1"),
+    (r"^(\s*)[Ii]nputs?\s*[:=]\s*\[([\w, ]+)\]\s*$", r"\1input image [\2]"),
     (r"^(\s*)(?:--|%+|//+)\s*(.*)$", r"\1# \2"),
     (r"\s//+(?=\s)", " #"),
     (r"^(\s*)[\"']+(.*?)[\"']+\s*$", r"\1# \2"),
@@ -157,11 +192,16 @@ _OTHERS: tuple[tuple[str, str], ...] = (
     (r"^(\s*)residual\s*\[(.*)\]", r"\1residual {\2}"),
     (r"^(\s*)freeze\s*=\s*[\[(]?([\w., ]+?)[\])]?\s*$", r"\1freeze \2"),
     (r"^\s*print\(.*\)\s*$", ""),
+    (
+        r"^(\s*)(\w+)\s*=\s*(?:[\w.]+\.)?[Ii]nput\(\s*(?:shape\s*=\s*)?[\[(]?(\d+), (\d+), ([134])[\])]+\s*$",
+        r"\1input \2 [\5, \3, \4]",
+    ),
     (r"^(\s*)(\w+)\s*=\s*[Ii]nput\(\s*(?:shape\s*=\s*)?[\[(]?([\d, ]*)[\])]*\s*$", r"\1input \2 [\3]"),
     (r"^(\s*)[Ii]nput\(\s*(?:shape\s*=\s*)?[\[(]?(\d+), (\d+), ([134])[\])]+\s*$", r"\1input image [\4, \2, \3]"),
     (r"^(\s*)[Ii]nput\(\s*(?:shape\s*=\s*)?[\[(]?([\d, ]*)[\])]+\s*$", r"\1input image [\2]"),
     (r"^\s*[Ii]nput\([^()]*(?:\([\d, ]*\))?[^()]*\)\s*\n", ""),
     (r"^from\s+\w+\s+import\s.*$", ""),
+    (r"^(\s*)callbacks?\s*=\s*\[?\s*(?:[\w.]+\.)?EarlyStopping\(([^()]*)\)\s*\]?\s*$", r"\1stop = early_stopping(\2)"),
 )
 """What is tried on the line of a mistake that is not one of syntax."""
 
@@ -238,21 +278,33 @@ def _outputs(text: str, first: int) -> Iterator[list[Change]]:
 def part_of_tensor(text: str, start: int) -> Iterator[list[Change]]:
     """`x[0:2]`: a part of the first axis; `x[:, 0:2]` counts the batch."""
     first, last = line_of(text, start)
+    changes: list[Change] = []
     for match in _SLICE.finditer(text, first, last):
-        items = [i.strip() for i in match[2].split(",")]
-        counts_batch = len(items) > 1 and items[0] in (":", "...")
-        for axis, item in enumerate(items[1:] if counts_batch else items):
-            layer = _part(item, f", axis={axis}" if axis else "")
-            if layer:
-                yield [(match.start(), match.end(), f"{match[1]} -> {layer}")]
+        layers = _parts([i.strip() for i in match[2].split(",")])
+        if layers:
+            written = f"{match[1]} -> {layers}"
+            changes.append((match.start(), match.end(), among(text, match.start(), match.end(), written)))
+    yield from ([c] for c in changes)
+    if len(changes) > 1:
+        yield changes
 
 
-def _part(item: str, axis: str) -> str:
-    """The layer that takes a slice or an item of an axis."""
+def _parts(items: list[str]) -> str:
+    """The layers that take slices and items of axes, the last axis first: an item leaves its axis out."""
+    counts_batch = len(items) > 1 and items[0] in (":", "...")
+    found = enumerate(items[1:] if counts_batch else items)
+    said = [_part(item, f", axis={axis}" if axis or item.startswith("-") else "") for axis, item in found]
+    return " -> ".join(layer for layer in reversed(said) if layer) if None not in said else ""
+
+
+def _part(item: str, axis: str) -> str | None:
+    """The layer that takes a slice or an item of an axis, "" for the whole axis; None where it is neither."""
     begin, colon, stop = item.partition(":")
     if colon and stop.isdigit() and (begin or "0").isdigit():
         return f"narrow({begin or 0}, {int(stop) - int(begin or 0)}{axis})"
-    return f"take({item}{axis})" if item.isdigit() else ""
+    if item in (":", "..."):
+        return ""
+    return f"take({item}{axis})" if item.removeprefix("-").isdigit() else None
 
 
 def _braces(text: str, first: int, last: int) -> Iterator[list[Change]]:
@@ -320,6 +372,10 @@ def _brackets(text: str, start: int, end: int, first: int, last: int) -> Iterato
         line = text[first:last]
         if marked == "{":
             indent = len(line) - len(line.lstrip())
+            for match in re.finditer(
+                rf"^[^\S\n]{{{indent}}}(end\w*(?:[^\S\n]+\w+)?)[^\S\n]*$", text[last:], re.MULTILINE
+            ):
+                yield [(last + match.start(1), last + match.end(1), closer)]
             for match in re.finditer(r"\n(?=\n|[^\s}]|$)", text[last:]):
                 yield [(last + match.start(), last + match.start(), f"\n{' ' * indent}}}")]
             yield [(len(text.rstrip()), len(text), f"\n{' ' * indent}}}\n")]

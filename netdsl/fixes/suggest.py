@@ -9,15 +9,16 @@ from itertools import chain, islice
 from msgspec.structs import replace
 
 from netdsl.budget import paid
-from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, did_you_mean
-from netdsl.fixes.calls import NEAR, Call, arguments, calls, closed, near, parts
-from netdsl.fixes.habits import HABITS, WORDS
-from netdsl.fixes.places import among, labelled, methods, projected, shared, unpacked
+from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint
+from netdsl.fixes.calls import NEAR, Call, arguments, calls, closed, parts
+from netdsl.fixes.nearby import applied_to, is_foreign, near_calls, with_words
+from netdsl.fixes.operators import among
+from netdsl.fixes.places import labelled, methods, projected, shared, unpacked
 from netdsl.fixes.proof import UNKNOWN, Check, edited, mends
 from netdsl.fixes.quoted import Change, quoted, value_changes
 from netdsl.fixes.rewrite import applied, chained, rewritten
 from netdsl.fixes.slips import line_of, other_slips, part_of_tensor, slips
-from netdsl.loader import beside, read_import, zoo
+from netdsl.loader import read_import
 from netdsl.ops import REGISTRY
 from netdsl.source import Place, Source, Span
 from netdsl.syntax.words import words as words_of
@@ -58,13 +59,19 @@ _QUOTED_WORD = re.compile(r"`([A-Za-z_]\w*)`")
 OF_NAMES = ("duplicate-name", "endless-recursion")
 """Mistakes of what a name stands for: another spelling of it only hides them."""
 
+OF_WORDS = ("syntax", *UNKNOWN, "unknown-field")
+"""Mistakes whose hints are not made for the numbers of their line: those that they quote are an example's."""
+
+OF_THE_WORD = "it is called `"
+"""How a hint begins that names the marked word's own spelling, with all that belongs to it."""
+
 INSTEAD = ("use `", "did you mean")
 """How a hint begins that names what belongs in the place of the marked words."""
 
 GUESSES = ("did you mean", "an argument is declared by")
 """How hints begin that only guess: where a fix says something else, they are wrong."""
 
-UNSAFE = frozenset(("randn", "rand", "zeros", "ones", "Parameter", "split"))
+UNSAFE = frozenset(("randn", "rand", "zeros", "ones", "Parameter", "split", "Concatenate", "concatenate"))
 
 
 class Limit:
@@ -127,7 +134,7 @@ def suggested(
     if _is_beyond(source, found):
         return untried((mistake,))[0]
     own = [(h.message, h.edits, h.safe) for h in mistake.hints if h.edits]
-    kept = _with_words(source, mistake, [replace(h, edits=()) for h in mistake.hints])
+    kept = with_words(source, mistake, [replace(h, edits=()) for h in mistake.hints])
     mistake = replace(mistake, hints=tuple(kept))
     tried = ((words, _edits(source, changes), safe) for words, changes, safe in _candidates(source.text, mistake))
     for words, edits, safe in islice(chain(own, tried), TRIED):
@@ -167,21 +174,6 @@ def _tells(new: str) -> bool:
     return (len(new) > 2 or new in REGISTRY) and not new.endswith((":", "="))
 
 
-def _with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hint]:
-    """Hints from the table of habits for a name of another library, before all others; the specs that may be meant."""
-    if mistake.code == "unknown-module" and mistake.at is not None:
-        near = did_you_mean(mistake.at.text, (*beside(source.name), *zoo()))
-        return [Hint(near), *kept] if near else kept
-    for call in _near(source.text, mistake):
-        name = call.name.rpartition(".")[2]
-        is_marked = mistake.at is not None and call.start == mistake.at.span.start
-        if (mistake.hint or "").startswith("it is called"):
-            break
-        if name in WORDS and (mistake.code == "syntax" or (mistake.code in UNKNOWN and is_marked)):
-            return [Hint(WORDS[name])]
-    return kept
-
-
 def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     """Changes to try: the words of the hint they do ("" for none), and whether the meaning is not in doubt."""
     assert mistake.at is not None
@@ -190,7 +182,7 @@ def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     hints: Iterable[Candidate] = chain(_filled(text, mistake), _told(text, mistake))
     if mistake.code in OF_NAMES:
         habits = ()
-    first, second = (habits, hints) if _is_foreign(text, mistake) else (hints, habits)
+    first, second = (habits, hints) if is_foreign(text, mistake) else (hints, habits)
     of_shapes = chain(
         _cropped(text, mistake),
         (("", changes, True) for changes in projected(text, mistake)),
@@ -212,8 +204,10 @@ def _told(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     tell what could be done elsewhere."""
     assert mistake.at is not None
     is_warning = mistake.severity == "warning"
+    line = text[slice(*line_of(text, mistake.at.span.start))] if mistake.code in OF_WORDS else None
     for hint in [h for h in mistake.hints if not is_warning or h.message.startswith(INSTEAD)]:
-        changes = quoted(text, mistake.at.span.start, mistake.at.span.end, hint.message)
+        own = None if hint.message.startswith(OF_THE_WORD) else line
+        changes = quoted(text, mistake.at.span.start, mistake.at.span.end, hint.message, own)
         yield from ((hint.message, c, not _has_two_readings(hint.message)) for c in changes)
 
 
@@ -259,45 +253,15 @@ def _with_integers(mistake: Diagnostic) -> Iterator[Candidate]:
 
 def _has_two_readings(hint: str) -> bool:
     """Whether a hint tells what PyTorch means by a call and what it would mean here, or only what may be meant."""
-    return "is inferred here; " in hint or hint.startswith("it may mean")
-
-
-def _is_foreign(text: str, mistake: Diagnostic) -> bool:
-    """Whether a call of elsewhere stands at a mistake."""
-    return any(
-        "." in c.name or c.name in WORDS or (c.name in HABITS and c.name not in REGISTRY) or _is_told_so(c)
-        for c in _near(text, mistake)
-    )
-
-
-def _is_told_so(call: Call) -> bool:
-    """Whether a call has arguments that only frameworks of elsewhere take: a width that is inferred, an activation."""
-    return any(a.name.startswith("in_") or a.name in ("activation", "kernel_initializer") for a in call.given)
-
-
-def _near(text: str, mistake: Diagnostic) -> list[Call]:
-    """The calls of the line that a mistake lies in, touches or marks, the inner ones first."""
-    assert mistake.at is not None
-    start, end = mistake.at.span.start, mistake.at.span.end
-    found = [
-        c
-        for c in near(text, start, end, "\n")
-        if c.start <= start <= (_applied_to(text, c) or c.end) or start <= c.start < end
-    ]
-    return found[::-1]
-
-
-def _applied_to(text: str, call: Call) -> int | None:
-    """The end of the tensors that a layer is applied to, as in `Dense(10)(x)`; None where there are none."""
-    return closed(text, call.end) if text[call.end : call.end + 1] == "(" else None
+    return "is inferred here; " in hint or hint.startswith(("it may mean", "usual is"))
 
 
 def _habits(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     """Calls of elsewhere as they are written here: the one at the mark, and all of the line."""
     assert mistake.at is not None
-    for call in _near(text, mistake):
+    for call in near_calls(text, mistake):
         safe = call.name.rpartition(".")[2] not in UNSAFE
-        then = _applied_to(text, call)
+        then = applied_to(text, call)
         if then is not None:
             tensors = list(arguments(text, call.end + 1, then))
             ways = applied(call.name.rpartition(".")[2], list(call.given), tensors)
@@ -375,7 +339,7 @@ def _values(text: str, start: int, end: int, code: str) -> Iterator[str]:
 def _shortened(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     """Calls without the argument at the mark."""
     assert mistake.at is not None
-    for call in _near(text, mistake):
+    for call in near_calls(text, mistake):
         blamed = [i for i, a in enumerate(call.given) if a.start <= mistake.at.span.start < a.end]
         yield from (("", [_without(call, i)], False) for i in blamed)
 

@@ -16,7 +16,7 @@ def several(name: str, given: list[Argument]) -> Iterator[str]:
     if not given:
         return
     if name in JOINED:
-        yield from _joined(JOINED[name], given)
+        yield from _joined(name, JOINED[name], given)
     if name in BINARY:
         yield f"{BINARY[name]}({', '.join(listed(given))})"
     if name == "einsum":
@@ -25,13 +25,14 @@ def several(name: str, given: list[Argument]) -> Iterator[str]:
         yield from _made(name, given)
 
 
-def _joined(op: str, given: list[Argument]) -> Iterator[str]:
+def _joined(name: str, op: str, given: list[Argument]) -> Iterator[str]:
     """`cat([a, b], 1)`: axis 1 counts the batch."""
     is_one = is_list(given[0].text)
     bare = [a.text for a in given if not a.name]
     tensors, rest = (items(bare[0]), bare[1:]) if is_one and bare else (bare, [])
     named = next((a.text for a in given if a.name in ("dim", "axis")), rest[0] if rest else "0")
-    for axis in (batchless(named), named):
+    is_last = op == "concat" and named in ("-1", "3") and name[-4:] == "nate"  # channels come last there
+    for axis in dict.fromkeys((*[None] * is_last, batchless(named), named)):
         said = f", axis={axis}" if axis not in (None, "0") else ""
         yield f"{op}({', '.join(tensors)}{said})"
 

@@ -90,7 +90,7 @@ def _mend_images(a: TensorType, b: TensorType) -> str | None:
         if side == "left":
             return f"`{projection}` on the left brings it to {b}; in a residual link: `residual(shortcut={projection})`"
         return f"`{projection}` on the right brings it to {a}"
-    if a.shape[0] == b.shape[0]:
+    if a.spatial != b.spatial:
         return "the images differ: look at kernel sizes and paddings on both sides (`padding=same` keeps the size)"
     return None
 

@@ -132,7 +132,12 @@ class Conv(Op, frozen=True):
         for size, k, s, p, d in zip(x.spatial, *self._windows(), strict=True):
             output = window_output(size, k, s, p, d)
             message = f"a kernel of {d * (k - 1) + 1} does not fit a size of {size} with padding {p}"
-            require(assume.at_least(output, 1), message, argument="kernel_size", code="kernel-too-large")
+            hint = (
+                "it may mean `padding=same`, which keeps the size"
+                if all(size % 2 for size in self._windows()[0])
+                else None
+            )
+            require(assume.at_least(output, 1), message, argument="kernel_size", code="kernel-too-large", hint=hint)
             if self.padding_mode in ("reflect", "circular"):
                 least, verb = (p + 1, "reflect") if self.padding_mode == "reflect" else (p, "wrap")
                 require(assume.at_least(size, least), f"cannot {verb} {p} of a size of {size}", argument="padding")

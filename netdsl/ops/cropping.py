@@ -274,7 +274,8 @@ class Take(Op, frozen=True):
             raise OpError("`index` names no position", argument="index", code="argument-value")
         for i in (self.index,) if isinstance(self.index, int) else self.index:
             message = f"axis {at} of {x} has no position {i}"
-            require(assume.at_least(x.shape[at], i + 1 if i >= 0 else -i), message, argument="index")
+            hint = f"the last one is `{x.shape[at] - 1}`, or `-1`" if isinstance(x.shape[at], int) else None
+            require(assume.at_least(x.shape[at], i + 1 if i >= 0 else -i), message, argument="index", hint=hint)
         kept = () if isinstance(self.index, int) else (len(self.index),)
         return x.with_shape(*x.shape[:at], *kept, *x.shape[at + 1 :])
 

@@ -200,8 +200,18 @@ class Split(Op, frozen=True):
         (x,) = inputs
         at, total = axis_of(x, self.axis), sum(self.sizes)
         message = f"parts of {total} in all, of a size of {x.shape[at]}"
-        require(assume.equal(x.shape[at], total), message, argument="sizes")
+        require(assume.equal(x.shape[at], total), message, argument="sizes", hint=self._adding_up(x.shape[at]))
         return tuple(x.with_shape(*x.shape[:at], size, *x.shape[at + 1 :]) for size in self.sizes)
+
+    def _adding_up(self, size: Dim) -> str | None:
+        """A hint with parts that add up to a size: equal ones, or with another last one."""
+        count, axis = len(self.sizes), f", axis={self.axis}" if self.axis else ""
+        if not isinstance(size, int) or count < 2:
+            return None
+        if len(set(self.sizes)) == 1 and size % count == 0:
+            return f"`split({(size // count,) * count}{axis})` adds up to {size}"
+        rest = size - sum(self.sizes[:-1])
+        return f"`split({(*self.sizes[:-1], rest)}{axis})` adds up to {size}" if rest > 0 else None
 
     def torch(self, *inputs: TensorType) -> Torch:
         dim = (("dim", dim_of(inputs[0], self.axis)),)

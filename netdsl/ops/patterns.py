@@ -102,7 +102,9 @@ def given_sizes(sizes: tuple[tuple[str, Any], ...], names: tuple[str, ...]) -> d
     for name, value in sizes:
         if name not in names:
             message = f"the pattern has no axis `{name}`"
-            raise OpError(message, argument=name, code="unknown-argument", hint=f"its axes: {', '.join(names)}")
+            short = [n for n in names if name.startswith(n)]
+            hint = f"it is called `{short[0]}` in the pattern" if len(short) == 1 else f"its axes: {', '.join(names)}"
+            raise OpError(message, argument=name, code="unknown-argument", hint=hint)
         if isinstance(size_of(value, name), int) and value < 1:
             raise OpError(f"a size is at least 1, found {value}", argument=name, code="argument-value")
     return dict(sizes)

@@ -1,5 +1,6 @@
 """The same numbers in another shape: `flatten`, `reshape`, `permute`, `unsqueeze`, `squeeze`, `expand`; `cast`."""
 
+from math import isqrt, prod
 from typing import Any, Literal
 
 from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, register, require
@@ -69,6 +70,32 @@ class Flatten(Op, frozen=True):
         return reshaped(g, x[0], *self.infer(Assumptions(), x[0].type).shape)
 
 
+def _filled(elements: Dim, sizes: list[Dim]) -> str | None:
+    """A hint with a shape that a value of so many numbers fills: one size is another, or both sides of an image are."""
+    whole = [s for s in sizes if isinstance(s, int)]
+    if not isinstance(elements, int) or len(whole) < len(sizes):
+        return None
+    ways = [_square(elements, whole), *(_replaced(elements, whole, i) for i in reversed(range(len(whole))))]
+    found = next((way for way in ways if way is not None), None)
+    return (
+        None if found is None else f"`reshape(({', '.join(map(str, found))}{',' * (len(found) == 1)}))` has {elements}"
+    )
+
+
+def _square(elements: int, sizes: list[int]) -> list[int] | None:
+    """So many channels of a square image."""
+    if len(sizes) != 3 or sizes[1] != sizes[2]:
+        return None
+    side = isqrt(elements // sizes[0])
+    return [sizes[0], side, side] if sizes[0] * side * side == elements else None
+
+
+def _replaced(elements: int, sizes: list[int], axis: int) -> list[int] | None:
+    """The sizes with another one on an axis."""
+    size, rest = divmod(elements, prod(sizes[:axis] + sizes[axis + 1 :]))
+    return None if rest or not size else [*sizes[:axis], size, *sizes[axis + 1 :]]
+
+
 @register("reshape")
 class Reshape(Op, frozen=True):
     """The same numbers, in the same order, in another shape (without the batch); one size may be -1, which is then
@@ -95,7 +122,8 @@ class Reshape(Op, frozen=True):
             raise OpError("sizes are at least 1", argument="shape", code="argument-value")
         message = f"{x} has {x.elements} numbers, which do not fill [{', '.join(map(str, sizes))}]"
         if -1 not in sizes:
-            require(assume.equal(x.elements, given), message, argument="shape")
+            hint = _filled(x.elements, sizes)
+            require(assume.equal(x.elements, given), message, argument="shape", hint=hint)
         else:
             require(assume.equal(x.elements % given, 0), message, argument="shape")
             sizes[sizes.index(-1)] = floordiv(x.elements, given)

@@ -228,7 +228,10 @@ class _Reader(Shown):
         low, high = ends
         if not low < high or (log and low <= 0):
             above = " above 0" if log else ""
-            raise fault("bad-value", f"a range goes from a smaller to a larger number{above}", self._place(node))
+            message = f"a range goes from a smaller to a larger number{above}"
+            swapped = ", ".join(self._place(a.value).text for a in reversed(node.arguments))
+            hint = f"write `{node.function.id}({swapped})`" if 0 < high < low else None  # type: ignore[union-attr]
+            raise fault("bad-value", message, self._place(node), hint)
         return Range(low, high, log, all(isinstance(end, int) for end in ends))
 
     # How often, and how

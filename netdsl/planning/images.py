@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from math import prod
 
@@ -50,7 +51,15 @@ def input_mistakes(program: Program, recipe: Recipe, places: Places) -> Iterator
     takes = f"`{inputs[0].name}` takes {inputs[0].type}"
     reason = _unfit(recipe, inputs[0].type.shape)
     if reason is not None:
-        yield diagnostic("unfit-input", f"{takes}, and {reason}", at)
+        yield diagnostic("unfit-input", f"{takes}, and {reason}", at, _declared(program, reason))
+
+
+def _declared(program: Program, reason: str) -> str | None:
+    """A hint with the input as it would be declared for images of so many channels."""
+    value, channels = program.main.inputs[0], re.search(r"have (\d+) channels", reason)
+    if channels is None or value.type.rank != 3:
+        return None
+    return f"declare `input {value.name} {value.type.with_shape(int(channels[1]), *value.type.shape[1:])}`"
 
 
 def _vectors(program: Program, at: Place | None) -> Iterator[Diagnostic]:

@@ -8,6 +8,8 @@ OF_OPTIMIZER = "it is an argument of the optimizer: `optimizer = {}`"
 OF_LOSS = "it is an argument of the loss: `loss = cross_entropy({})`"
 PHASE = "it is a phase: `schedule = warmup(5 epochs) -> cosine`"
 MICRO = "`micro_batch` says how many samples are computed at once; `batch` stays the samples of a step"
+BATCH = "it is called `batch`, and counts the samples of all devices together"
+LOGGED = "every step is written to `metrics.jsonl` of the run"
 CALLBACKS = "what a callback does is a field: `stop = early_stopping(5)`, `checkpoint = 1 epochs`, `ema = 0.999`"
 GROUPS = "groups are written in the recipe: `group norm { weight_decay = 0 }`"
 AUGMENTS = "it is a part of `augment`: `augment = hflip -> {}`"
@@ -25,6 +27,7 @@ FIELDS = {
     "label_smoothing": OF_LOSS.format("label_smoothing=..."), "smoothing": OF_LOSS.format("label_smoothing=..."),
     "class_weight": OF_LOSS.format("weight=balanced"), "class_weights": OF_LOSS.format("weight=balanced"),
     "mixup": "it is written `mix = mixup(...)`", "cutmix": "it is written `mix = cutmix(...)`",
+    "mixup_alpha": "it is written `mix = mixup(...)`", "cutmix_alpha": "it is written `mix = cutmix(...)`",
     "warmup": PHASE, "warmup_epochs": PHASE, "early_stopping": "it is called `stop`",
     "min_lr": "it is an argument of the schedule: `schedule = cosine(to=...)`",
     "patience": "it is an argument: `stop = early_stopping(5)`, `schedule = plateau(0.1, patience=5)`",
@@ -39,8 +42,9 @@ FIELDS = {
     "train_pipeline": "it is called `augment`", "train_dataloader": "it is called `data`, beside `batch` and `workers`",
     "dataloader": "it is called `data`, beside `batch` and `workers`", "val_check_interval": "it is called `evaluate`",
     "train_cfg": "it is called `epochs`, or `steps`", "max_iters": "it is called `steps`",
-    "samples_per_gpu": "it is called `batch`, and counts the samples of all devices together",
-    "num_epochs": "it is called `epochs`",
+    "samples_per_gpu": BATCH, "per_device_train_batch_size": BATCH, "per_device_batch_size": BATCH,
+    "batch_size_per_gpu": BATCH, "train_batch_size": "it is called `batch`", "batchsize": "it is called `batch`",
+    "num_epochs": "it is called `epochs`", "num_train_epochs": "it is called `epochs`",
     "max_epochs": "it is called `epochs`", "max_steps": "it is called `steps`", "iterations": "it is called `steps`",
     "num_workers": "it is called `workers`", "val_split": "it is called `validation`",
     "validation_split": "it is called `validation`",
@@ -57,13 +61,31 @@ FIELDS = {
     "test_time_augmentation": "it is called `tta`", "augment_test": "it is called `tta`",
     "kfold": "it is called `folds`", "cv": "it is called `folds`",
     "teacher": "it is written `distill = teacher(\"runs/Large-1\")`", "distillation": "it is called `distill`",
-    "criterion": "it is called `loss`",
+    "criterion": "it is called `loss`", "warmup_ratio": PHASE, "warmup_steps": PHASE, "num_warmup_steps": PHASE,
+    "warmup_lr": "it is what a warm-up starts from: `schedule = warmup(5 epochs, start=1e-6) -> cosine`",
+    "gradient_accumulation_steps": MICRO, "accumulation_steps": MICRO, "grad_accum": MICRO, "accum_steps": MICRO,
+    "load_best_model_at_end": "the best weights are kept beside the last; `final = best` reports them",
+    "save_best_only": "the best weights are kept beside the last; `final = best` reports them",
+    "logging_steps": LOGGED, "log_interval": LOGGED, "print_freq": LOGGED, "log_every_n_steps": LOGGED,
+    "save_steps": "it is written `checkpoint = 500 steps`", "save_every": "it is written `checkpoint = 1 epochs`",
+    "eval_steps": "it is written `evaluate = 1 epochs`", "eval_every": "it is written `evaluate = 1 epochs`",
+    "steps_per_epoch": "an epoch shows every sample once; `steps` counts those of the whole run",
+    "shuffle": "the training split is shuffled in every epoch",
+    "pin_memory": "how batches reach a device is not a recipe's: leave it out",
+    "persistent_workers": "how batches reach a device is not a recipe's: leave it out",
+    "validation_data": "`validation = 0.1` holds out a part of the training split; the source of data has a test split",
+    "lr_scheduler_type": "it is called `schedule`", "optim": "it is called `optimizer`",
+    "loss_fn": "it is called `loss`", "loss_function": "it is called `loss`",
+    "auto_augment": AUGMENTS.format("randaugment(2, 9)"), "random_erasing": AUGMENTS.format("random_erasing(0.25)"),
+    "color_jitter": AUGMENTS.format("color_jitter(0.4, 0.4, 0.4)"),
 }  # fmt: skip
 
 ARGUMENTS = {
     "learning_rate": "lr", "wd": "weight_decay", "l2": "weight_decay", "decay_rate": "factor", "gamma": "factor",
     "step_size": "every", "milestones": "at", "eta_min": "to", "min_lr": "to", "T_max": "over", "T_0": "first",
-    "T_mult": "times", "total_steps": "over", "epochs": "over", "steps": "over", "pct_start": "rise", "beta": "betas",
+    "T_mult": "times",
+    "rho": "alpha", "beta_1": "betas", "beta_2": "betas", "b1": "betas", "b2": "betas",
+    "total_steps": "over", "epochs": "over", "steps": "over", "pct_start": "rise", "beta": "betas",
     "epsilon": "eps", "smoothing": "label_smoothing", "probability": "p", "prob": "p", "mu": "momentum",
     "class_weights": "weight", "weights": "weight", "class_weight": "weight", "root": "folder", "dir": "folder",
     "max_norm": "limit", "value": "limit", "n": "count", "num_ops": "count", "m": "strength", "magnitude": "strength",

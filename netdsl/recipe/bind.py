@@ -123,7 +123,10 @@ class Binder:
             raise _not_a_time(written.place, f"write `{written.origin.place(node).text}`")
         if not kind.accepts_duration:
             message = f"`{path}` takes {kind.expected}, without a unit"
-            raise fault("bad-unit", message, written.place)
+            other = node.unit.rstrip("s") + "s"
+            is_other = {path, other} == {"epochs", "steps"}
+            hint = f"write `{other} = {written.origin.place(node.number).text}`" if is_other else None
+            raise fault("bad-unit", message, written.place, hint)
         unit = node.unit if node.unit.endswith("s") else f"{node.unit}s"
         if unit not in ("epochs", "steps"):
             hint = did_you_mean(node.unit, ("epochs", "steps")) or "time is counted in `epochs` or `steps`"

@@ -12,11 +12,11 @@ from netdsl.recipe.losses import Bce, Contrastive, CrossEntropy, DiceCe
 from netdsl.recipe.optimizers import Adam, Lamb, Lars, Lion, Muon, Sgd
 from netdsl.recipe.places import Places
 from netdsl.recipe.progressive import GROWS, grown
-from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, LayerDecay
+from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, DropPath, Flat, LayerDecay, Ramp
 from netdsl.recipe.retention import Best
-from netdsl.recipe.schedules import Linear, Plateau, Warmup
+from netdsl.recipe.schedules import Linear, Multistep, Plateau, Step, Warmup
 from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
-from netdsl.recipe.sources import Shards
+from netdsl.recipe.sources import Fixed, Shards
 from netdsl.source import Place
 
 
@@ -54,11 +54,23 @@ def _schedule(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     for unit, end in (("epochs", epochs), ("steps", recipe.steps)):
         if end is not None:
             yield from _lengths(recipe, unit, end, bool(open_ended), at)
+            yield from _falls(recipe, unit, end, at)
     for phase in recipe.schedule:
         if isinstance(phase, Warmup) and phase.start and phase.factor is not None:
             yield _say("error", "conflicting-fields", TWO_ENDS.format("start", component_name(phase)), at)
         if isinstance(phase, Linear) and phase.to and phase.factor is not None:
             yield _say("error", "conflicting-fields", TWO_ENDS.format("to", component_name(phase)), at)
+
+
+def _falls(recipe: Recipe, unit: str, end: int, at: Place | None) -> Iterator[Diagnostic]:
+    """A schedule that first falls when training has ended."""
+    before = sum(p.length.amount for p in recipe.schedule if p.length is not None)
+    for phase in recipe.schedule:
+        times = (phase.every,) if isinstance(phase, Step) else phase.at if isinstance(phase, Multistep) else ()
+        if times and all(t.unit == unit for t in times) and before + min(t.amount for t in times) >= end:
+            first = min(t.amount for t in times)
+            message = f"`{component_name(phase)}` first falls after {first:g} {unit}, training ends after {end}"
+            yield _say("warning", "idle-phase", message, at, f"an earlier time, or a longer run: `{unit} = ...`")
 
 
 def _lengths(recipe: Recipe, unit: str, end: int, open_ended: bool, at: Place | None) -> Iterator[Diagnostic]:
@@ -74,7 +86,7 @@ def _lengths(recipe: Recipe, unit: str, end: int, open_ended: bool, at: Place | 
     elif open_ended and total == end:
         idle = component_name(recipe.schedule[-1])
         message = f"the phases before `{idle}` last all {end} {unit}: it is never reached"
-        yield _say("warning", "idle-phase", message, at)
+        yield _say("warning", "idle-phase", message, at, f"shorten them, or train longer: `{unit} = ...`")
     elif not open_ended and total < end:
         message = f"the phases end after {total:g} {unit} of {end}: the last value is kept until the end"
         yield _say("warning", "schedule-too-short", message, at)
@@ -161,10 +173,13 @@ def _shorter(recipe: Recipe, steps: int) -> bool:
     return recipe.steps is not None and recipe.steps < steps
 
 
+NESTEROV = "usual is `momentum=0.9`"
+
+
 def _optimizer(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     chosen, at = recipe.optimizer, places.at("optimizer")
     if isinstance(chosen, Sgd) and chosen.nesterov and (not chosen.momentum or chosen.dampening):
-        yield _say("error", "conflicting-fields", "`nesterov` needs momentum and no dampening", at)
+        yield _say("error", "conflicting-fields", "`nesterov` needs momentum and no dampening", at, NESTEROV)
     if isinstance(chosen, Adam) and chosen.weight_decay >= 1e-3:
         message = "`adam` adds the decay to the gradient, where its denominator mostly cancels it"
         yield _say("warning", "coupled-decay", message, at, "use `adamw` for decoupled decay")
@@ -306,6 +321,29 @@ def _progressive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield _say("error", "conflicting-fields", "`progressive` and `dropout` both say the rate of dropout", at)
 
 
+def _pixels(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Means and deviations of pixels that were counted from 0 to 255."""
+    chosen = recipe.standardize
+    if isinstance(chosen, Fixed) and max((*chosen.mean, *chosen.std), default=0) > SCALE:
+        message = "pixels are numbers from 0 to 1, and these are a mean and a deviation of pixels from 0 to 255"
+        mean, std = ([float(f"{number / 255:.3g}") for number in each] for each in (chosen.mean, chosen.std))
+        hint = f"did you mean `fixed({mean}, {std})`?"
+        yield _say("warning", "scaled-pixels", message, places.at("standardize"), hint)
+
+
+SCALE = 2.0
+"""More than any mean or deviation of pixels from 0 to 1, in whatever units they are turned into."""
+
+
+def _always_dropped(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """A residual branch that no sample ever passes."""
+    rates = recipe.drop_path.rates if isinstance(recipe.drop_path, DropPath) else recipe.drop_path
+    highest = rates.rate if isinstance(rates, Flat) else max(rates.start, rates.to) if isinstance(rates, Ramp) else 0
+    if highest == 1:
+        message = "a rate of 1 drops the branch for every sample: it never learns anything"
+        yield _say("warning", "always-dropped", message, places.at("drop_path"), "usual are 0.1 to 0.5")
+
+
 def _contrastive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """Every sample of a batch is compared with every other: nothing may take it apart, and no target counts."""
     if not isinstance(recipe.loss, Contrastive):
@@ -326,6 +364,7 @@ def _contrastive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 RULES = (
     _time, _schedule, _targets, _weights, _mixing, _selection, _optimizer, _augmentation, _imbalance, _folds,
-    _distillation, *DATA_RULES, _sharding, _unfreezing, _progressive, _contrastive,
+    _distillation, *DATA_RULES, _sharding, _unfreezing, _progressive, _contrastive, _pixels,
+    _always_dropped,
 )  # fmt: skip
 """The rules of a recipe on its own; what it asks of a net is in `netdsl.planning`."""

@@ -9,8 +9,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Label, did_you_mean, fault
-from netdsl.recipe.aliases import FIELDS
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Hint, Label, did_you_mean, fault
+from netdsl.recipe.aliases import ARGUMENTS, FIELDS, called
 from netdsl.recipe.annotations import arguments
 from netdsl.recipe.bind import PIPELINES, Binder, Origin, Written
 from netdsl.recipe.checks import check
@@ -93,7 +93,7 @@ def extended(base: Lineage | None, chapter: Chapter) -> Lineage:
 def _check_field(entry: ast.Field, here: Mapping[str, ast.Field], origin: Origin) -> None:
     name, place = entry.name.id, origin.place(entry.name)
     if name not in field_names():
-        hint = FIELDS.get(name) or did_you_mean(name, field_names()) or EVERYTHING
+        hint = field_hint(name)
         raise fault("unknown-field", f"a recipe has no field `{name}`", place, hint)
     if name in here:
         first = Label("first written here", origin.place(here[name].name))
@@ -196,7 +196,7 @@ class _Resolver:
     def _unused_overrides(self, values: Mapping[str, Any]) -> None:
         for path in self.overrides.keys() - self.binder.used:
             name, _, argument = path.partition(".")
-            hint = FIELDS.get(name) or did_you_mean(name, field_names()) or EVERYTHING
+            hint = field_hint(name)
             if name in field_names():
                 hint = _no_argument(name, argument, values.get(name, getattr(self.base, name)))
             message = f"`--set {path}` names no field of this recipe"
@@ -221,10 +221,32 @@ class _Resolver:
             hint = did_you_mean(name, allowed) or f"it can be {', '.join(f'`{n}`' for n in allowed)}"
             raise fault("unknown-field", f"a group cannot set `{name}`", origin.place(field.name), hint)
         readable = {n: getattr(recipe.optimizer, n) for n in allowed}
-        value = origin.evaluate(field.value, readable)
+        try:
+            value = origin.evaluate(field.value, readable)
+        except Fault as mistake:
+            raise _renamed(mistake, readable) from None
         if name == "lr" and value == 0:
             raise fault("bad-value", "an lr of 0 still decays weights: use `freeze`", origin.place(field.value))
         return self.binder.convert(known[name].kind, value, origin.place(field.value), name)
+
+
+COUNTS = ("num", "n", "max", "total", "nb")
+"""What stands before the name of a field where it is meant."""
+
+
+def field_hint(name: str) -> str:
+    """A hint for a field that recipes do not have; a longer name that only ends with a field's is another thing."""
+    first, *rest = name.split("_")
+    others = rest if first not in COUNTS else ()
+    near = did_you_mean(name, [n for n in field_names() if n not in others])
+    return FIELDS.get(name) or near or EVERYTHING
+
+
+def _renamed(mistake: Fault, known: Mapping[str, Any]) -> Fault:
+    """A mistake of a name of elsewhere that stands for a known value, with what it is called here."""
+    at = mistake.diagnostic.at
+    hint = called(at.text, ARGUMENTS, known) if at is not None and mistake.diagnostic.code == "unknown-name" else None
+    return mistake if hint is None else Fault(replace(mistake.diagnostic, hints=(Hint(hint),)))
 
 
 def _no_argument(name: str, argument: str, value: Any) -> str:

@@ -35,6 +35,17 @@ BRACES = "a body is written in braces: `{ ... }`"
 _OWN_LINES = "every statement and every field stands on a line of its own"
 
 
+_NEEDLESS = ("let", "const", "var", "val", "set", "int", "float", "double", "bool", "str", "auto", "final", "static")
+_TRAINING = "how a net is trained is a declaration of its own: `recipe Name for Net { ... }`"
+_NAMED = "a value is named by `as`: `conv(64, 3) as skip`"
+_BRANCHES = r"add|parallel|branch|branches|concat|fork|inception|sum"
+_JOINED = (
+    "branches stand in the call that joins them: `concat(conv(8, 3), conv(8, 1))`; `residual { ... }` adds its input"
+)
+_PARTS = "a part of a tensor is `x -> narrow(0, 2)`, one position `x -> take(-1, axis=0)`; the batch is no axis"
+_HEAD = r"^\s*(?:block|net)\s+\w+\s*(?:\([^\[\]]*\))?\s*$"
+_ARGUMENT = r"^\s*(?:block|net)\s+\w+\s*\((?:[^()]*,)?\s*$"
+
 LONG = 600
 """Characters of a statement that are looked at: its beginning and its end."""
 
@@ -51,7 +62,27 @@ class Slip(Struct, frozen=True):
 
 _SLIPS = (
     Slip("the arrow is `->`", r"=+>|~+>|-+>|-\s+>|\|+>|[\u2190-\u21ff\u27f6\u2794\u279c]|[\u2013\u2014]\s*>?"),
-    Slip("the arrow is `->`", r">", r"(?:-\s+|~|>)$"),
+    Slip("the arrow is `->`", r">", r"(?:-\s+|~|>|\+)$"),
+    Slip(_NAMED, r"@", r"->\s*$"),
+    Slip("nothing begins with `@`: a file holds nets, blocks, recipes and what they need", r"@", r"^\s*$"),
+    Slip("no word is needed before it", r"(?:net|block|recipe|experiment)\b", r"^\s*[A-Za-z]+\s+$"),
+    Slip("no word is needed before it", r"[A-Za-z_]\w*\s*:", r"^\s*(?:layer|stage|op|module)\s+$"),
+    Slip("no word is needed before it", r"[A-Za-z_]\w*\s*\(", r"=\s*(?:layer|new|op|module)\s+$"),
+    Slip(_TRAINING, r"[A-Za-z_]", r"^\s*(?:train|training|trainer|compile|fit|learn|config)\s+$", "top"),
+    Slip(_TRAINING, r"\.(?:compile|fit|train)\b", r"^\s*\w+$"),
+    Slip("a recipe has a name: `recipe Name for Net { ... }`", r"for\b", r"^\s*recipe\s+$"),
+    Slip("the net follows the word `for`: `recipe Name for Net { ... }`", r"[A-Za-z]", r"^\s*recipe\s+\w+\s+$"),
+    Slip("layers are repeated by `repeat 3 { ... }`", r"times\b", r"^\s*\w+\s+$"),
+    Slip("the number is followed by braces: `repeat 3 { ... }`", r"[A-Za-z]\w*\s*\{", r"^\s*repeat\s+\w+\s+$"),
+    Slip(_JOINED, r"\{", rf"^\s*(?:{_BRANCHES})\s*$"),
+    Slip(_JOINED, r",", rf"^\s*(?:{_BRANCHES})\s*\[[^\]]*$"),
+    Slip(_PARTS, r"[,:]", r"\w\[[^\]]*$", "COLON"),
+    Slip(_PARTS, r"[,:]", r"\w\[\s*:?[^\]\s]*$"),
+    Slip("an output is a statement: `output name = ...`", r"[A-Za-z]", r"->\s*output\s+$"),
+    Slip("`=` stands before a single expression: `block B(c) = conv(c, 3)`", r"[-=]>", _HEAD),
+    Slip("arguments have names: `net N(width=8)`; the input is declared in the body", r"[0-9\[(\"']", _ARGUMENT),
+    Slip("an argument is given as `name=value`", r"\d", r"[(,]\s*[a-z_]+\s+$", "COMMA"),
+    Slip("a square kernel is one number: `conv(64, 3)`", r"[xX]\d", r"^(?!\s*input\b)[\s\S]*\d$"),
     Slip('strings are quoted with a plain `"`', r"[\u2018-\u201f\u00ab\u00bb`]"),
     Slip(
         "it ends with the quote that opened it", r"\"(?![^\"\n]*\")|'(?![^'\n]*')", message="the string is not closed"
@@ -103,9 +134,10 @@ _SLIPS = (
         r"\.",
         r"\bself$",
     ),
+    Slip("a label stands for all that is in it: `freeze stem`", r"\.\*", r"^\s*(?:freeze|group)\b"),
     Slip("names have no dots: a layer is called by its own name", r"\.", r"[A-Za-z0-9_)\]]$"),
     Slip("arguments are splatted with one `*`, from a list", r"\*\*", expected="STAR"),
-    Slip("no word is needed: `name = value`", r"[A-Za-z_]", r"^\s*(?:let|const|var|val|set)\s+$"),
+    Slip("no word is needed: `name = value`", r"[A-Za-z_]", rf"^\s*(?:{'|'.join(_NEEDLESS)})\s+$"),
     Slip(_IMPORTED, r"", r"^\s*(?:import|from)\b"),
     Slip(_IMPORTED, r"import\b", r"^\s*$"),
     Slip(
@@ -128,10 +160,13 @@ _COMPILED = tuple((slip, re.compile(slip.at), re.compile(slip.before)) for slip 
 _COMMENTS = re.compile(r"\A(?:[^\S\n]*(?:#[^\n]*)?\n)+")
 """The lines of comments above a statement."""
 _WORD = re.compile(r"[^\W\d]\w*")
+_STATED = re.compile(r"^\s*\w+\s+$")
 
 
 def _of_python(word: str, before: str) -> str | None:
     """A hint for a word of Python's: what stands for it here, or that nothing can be called that."""
+    if word == "is" and _STATED.search(before):
+        return "it is written `name = value`"
     if word in _WORDS and (word not in _HEADS or not before.rpartition("\n")[2].strip()):
         return _WORDS[word]
     return f"`{word}` is a word of Python's, which a name cannot be" if word in kwlist and word not in _OURS else None
@@ -165,6 +200,6 @@ def _misspelt(before: str, word: str, expected: Set[str]) -> str | None:
         return did_you_mean(word, _UNITS)
     first = before.strip()
     known = _DECLARATIONS if "top" in expected else _ENTRIES if "field" in expected else _STATEMENTS
-    if not first.isidentifier() or first in _DECLARATIONS + _ENTRIES + _STATEMENTS:
+    if not first.isidentifier() or first in _NEEDLESS + _DECLARATIONS + _ENTRIES + _STATEMENTS:
         return None
     return did_you_mean(first, known)

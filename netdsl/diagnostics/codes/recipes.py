@@ -119,6 +119,16 @@ RECIPES = (
         "holds the initial weights.",
     ),
     Code(
+        "scaled-pixels",
+        "Pixels are standardised by numbers of another scale",
+        "Images are read as numbers from 0 to 1. A mean of 124 is one of pixels from 0 to 255: divide it by 255.",
+    ),
+    Code(
+        "always-dropped",
+        "A residual branch is dropped for every sample",
+        "A rate of stochastic depth is the chance that a branch is left out. At 1 it never learns anything.",
+    ),
+    Code(
         "two-policies",
         "Two augmentation policies act on every image",
         "Policies such as RandAugment and TrivialAugment are tuned alone.",

@@ -1,0 +1,61 @@
+"""The calls at a mistake: which of them are of elsewhere, and what is said of those."""
+
+from __future__ import annotations
+
+from netdsl.diagnostics.diagnostic import Diagnostic, Hint, did_you_mean
+from netdsl.fixes.calls import Call, closed, near
+from netdsl.fixes.habits import EXACT, HABITS, WORDS, words_for
+from netdsl.fixes.proof import UNKNOWN
+from netdsl.loader import beside, zoo
+from netdsl.ops import REGISTRY
+from netdsl.source import Source
+
+FOREIGN = EXACT.keys() | WORDS.keys()
+"""Names of elsewhere, whatever they are given."""
+
+
+def with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hint]:
+    """Hints from the table of habits for a name of another library, before all others; the specs that may be meant."""
+    if mistake.code == "unknown-module" and mistake.at is not None:
+        meant = did_you_mean(mistake.at.text, (*beside(source.name), *zoo()))
+        return [Hint(meant), *kept] if meant else kept
+    for call in near_calls(source.text, mistake):
+        name = call.name.rpartition(".")[2]
+        is_marked = mistake.at is not None and call.start == mistake.at.span.start
+        if (mistake.hint or "").startswith("it is called"):
+            break
+        is_unknown = mistake.code in UNKNOWN and is_marked
+        words = WORDS.get(name) if mistake.code == "syntax" else words_for(name) if is_unknown else None
+        if words is not None:
+            return [Hint(words)]
+    return kept
+
+
+def is_foreign(text: str, mistake: Diagnostic) -> bool:
+    """Whether a call of elsewhere stands at a mistake."""
+    return any(
+        "." in c.name or c.name in FOREIGN or (c.name in HABITS and c.name not in REGISTRY) or _is_told_so(c)
+        for c in near_calls(text, mistake)
+    )
+
+
+def _is_told_so(call: Call) -> bool:
+    """Whether a call has arguments that only frameworks of elsewhere take: a width that is inferred, an activation."""
+    return any(a.name.startswith("in_") or a.name in ("activation", "kernel_initializer") for a in call.given)
+
+
+def near_calls(text: str, mistake: Diagnostic) -> list[Call]:
+    """The calls of the line that a mistake lies in, touches or marks, the inner ones first."""
+    assert mistake.at is not None
+    start, end = mistake.at.span.start, mistake.at.span.end
+    found = [
+        c
+        for c in near(text, start, end, "\n")
+        if c.start <= start <= (applied_to(text, c) or c.end) or start <= c.start < end
+    ]
+    return found[::-1]
+
+
+def applied_to(text: str, call: Call) -> int | None:
+    """The end of the tensors that a layer is applied to, as in `Dense(10)(x)`; None where there are none."""
+    return closed(text, call.end) if text[call.end : call.end + 1] == "(" else None
