@@ -262,7 +262,8 @@ class Net(pipeline.Net):
 
         `recipe`: as for `plan`; `data`: a source as in a recipe (`"digits"`), arrays `(x, y)`, a DataFrame
         with `target="column"` (and `missing="mean"` where numbers are missing), or a torch Dataset, and `test` of the
-        same kind, without which a part is held out;
+        same kind, without which a part is held out; `group`: the column, or an array with the group of each sample
+        that testing and training do not share; `ordered=True`: samples are in the order of time;
         `settings`: fields of the recipe by path (`{"epochs": 3, "optimizer.lr": 1e-3}`); `folder`: of the run, by
         default the next `runs/<net>-<n>`;
         `device`: `"cpu"`, `"cuda"`, `"cuda:1"`; `onnx=False` leaves out model.onnx, `quiet=True` what is printed.

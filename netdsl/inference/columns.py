@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
+from netdsl.inference.dates import days, is_date
 from netdsl.inference.errors import DataError
 
 Raw = dict[str, np.ndarray]
@@ -21,24 +23,39 @@ MANY = 1000
 
 
 class Column(Struct, frozen=True):
-    """One column: a number with the value that stands for missing ones, or a category with its values in order. The
-    number 0 of a category stands for what is missing, or was not in the training split; `unseen` are values of the data
-    set that were not, and have a number that no row has."""
+    """One column: a number with the value that stands for missing ones, a date as days since the first of the training
+    split (`origin`, in days since 1970), or a category with its values in order. The number 0 of a category stands for
+    what is missing, or was not in the training split; `unseen` are values of the data set that were not, and have a
+    number that no row has."""
 
     name: str
-    kind: Literal["number", "category"]
+    kind: Literal["number", "date", "category"]
     fill: float = 0.0
     values: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
+    origin: float = 0.0
+
+    @property
+    def is_category(self) -> bool:
+        return self.kind == "category"
 
     @property
     def levels(self) -> int:
         """How many numbers a category takes."""
         return len(self.values) + 1
 
+    def found(self, raw: np.ndarray) -> np.ndarray:
+        """The column's numbers, float64 [N], NaN where one is missing."""
+        return days(raw) - self.origin if self.kind == "date" else as_numbers(raw)
+
+    def filled(self, raw: np.ndarray) -> list[str]:
+        """A note on numbers that are missing."""
+        gone = int(np.isnan(self.found(raw)).sum())
+        return [f"`{self.name}`: {gone:,} missing, filled with the mean {self.fill:g}"] if gone else []
+
     def numbers(self, raw: np.ndarray) -> np.ndarray:
         """The column's numbers, float32 [N]."""
-        found = as_numbers(raw)
+        found = self.found(raw)
         return np.where(np.isnan(found), self.fill, found).astype(np.float32)
 
     def codes(self, raw: np.ndarray) -> np.ndarray:
@@ -46,6 +63,13 @@ class Column(Struct, frozen=True):
         known = {value: i for i, value in enumerate(self.values, 1) if value not in self.unseen}
         codes = [known.get(text, 0) if text is not None else 0 for text in as_texts(raw)]
         return np.array(codes, dtype=np.int64)
+
+    def check(self, raw: np.ndarray, where: str) -> None:
+        """Raise DataError where a column of another table holds something else than in training."""
+        if self.kind == "number" and not is_number(self.name, raw, where):
+            raise DataError("data-type", f"column `{self.name}` of {where} holds texts, and numbers in training")
+        if self.kind == "date" and (raw.dtype.kind == "f" or not is_date(self.name, raw, where)):
+            raise DataError("data-type", f"column `{self.name}` of {where} holds no dates, and dates in training")
 
 
 def column_of(name: str, raw: np.ndarray, rows: np.ndarray, where: str, category: bool, missing: str) -> Column:
@@ -56,6 +80,10 @@ def column_of(name: str, raw: np.ndarray, rows: np.ndarray, where: str, category
     own = raw[rows]
     if not category and is_number(name, raw, where):
         return _number(name, as_numbers(raw), as_numbers(own), where, missing)
+    if not category and is_date(name, raw, where):
+        found = _number(name, days(raw), days(own), where, missing)
+        origin = float(np.nanmin(days(own)))
+        return replace(found, kind="date", fill=found.fill - origin, origin=origin)
     values = sorted({text for text in as_texts(own) if text is not None}, key=_order)
     if len(values) > MANY and 2 * len(values) > len(own):
         message = f"column `{name}` of {where} has {len(values):,} different texts in {len(own):,} rows"
@@ -140,11 +168,11 @@ class Encoded(Struct, frozen=True, eq=False):
 
     @property
     def of_numbers(self) -> list[Column]:
-        return [c for c in self.columns if c.kind == "number"]
+        return [c for c in self.columns if not c.is_category]
 
     @property
     def of_categories(self) -> list[Column]:
-        return [c for c in self.columns if c.kind == "category"]
+        return [c for c in self.columns if c.is_category]
 
     def code(self, name: str) -> np.ndarray:
         """The codes of one category."""
@@ -157,11 +185,10 @@ def encoded(raw: Raw, columns: Sequence[Column], where: str) -> Encoded:
         if column.name not in raw:
             hint = f"it has {listed(raw)}"
             raise DataError("missing-column", f"{where} has no column `{column.name}`", hint)
-        if column.kind == "number" and not is_number(column.name, raw[column.name], where):
-            raise DataError("data-type", f"column `{column.name}` of {where} holds texts, and numbers in training")
+        column.check(raw[column.name], where)
     rows = len(next(iter(raw.values()))) if raw else 0
-    numbers = [c.numbers(raw[c.name]) for c in columns if c.kind == "number"]
-    codes = [c.codes(raw[c.name]) for c in columns if c.kind == "category"]
+    numbers = [c.numbers(raw[c.name]) for c in columns if not c.is_category]
+    codes = [c.codes(raw[c.name]) for c in columns if c.is_category]
     return Encoded(
         np.stack(numbers, 1) if numbers else np.empty((rows, 0), np.float32),
         np.stack(codes, 1) if codes else np.empty((rows, 0), np.int64),
@@ -267,12 +294,17 @@ def _disjoint(table: Encoded, rest: Sequence[Column]) -> np.ndarray:
 
 def described(columns: Sequence[Column], raw: Mapping[str, np.ndarray]) -> list[str]:
     """Notes about the columns that are read."""
-    numbers = [c for c in columns if c.kind == "number"]
-    categories = [c for c in columns if c.kind == "category"]
-    counts = ", ".join(f"`{c.name}` {c.levels - 1}" for c in categories[:6]) + (", ..." if len(categories) > 6 else "")
-    said = [f"{len(numbers)} columns of numbers" + (f", {len(categories)} categories ({counts})" if categories else "")]
-    for column in numbers:
-        gone = int(np.isnan(as_numbers(raw[column.name])).sum())
-        if gone:
-            said.append(f"`{column.name}`: {gone:,} missing, filled with the mean {column.fill:g}")
-    return said
+    numbers = [c for c in columns if not c.is_category]
+    categories = [c for c in columns if c.is_category]
+    said = [f"{len(numbers)} columns of numbers" + _counted(categories)]
+    if dates := [c.name for c in numbers if c.kind == "date"]:
+        said.append(f"{listed(dates)}: dates, counted in days from the first one to train on")
+    return [*said, *(note for c in numbers for note in c.filled(raw[c.name]))]
+
+
+def _counted(categories: Sequence[Column], most: int = 6) -> str:
+    """Categories and how many values each has, for a note; nothing where there are none."""
+    if not categories:
+        return ""
+    counts = ", ".join(f"`{c.name}` {c.levels - 1}" for c in categories[:most])
+    return f", {len(categories)} categories ({counts}{', ...' * (len(categories) > most)})"

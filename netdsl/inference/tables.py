@@ -71,7 +71,7 @@ def _row(cells: list[str], names: list[str], i: int, file: Path) -> list[str | N
 def parquet_columns(file: Path) -> Raw:
     """The columns of a parquet file; what is no number is a text. Raises DataError."""
     try:
-        from pyarrow import ArrowException, ArrowMemoryError, float64, parquet, types
+        from pyarrow import ArrowException, ArrowMemoryError, parquet
     except ImportError:
         raise DataError("missing-package", "parquet files need `pyarrow`", "`pip install pyarrow`") from None
     if not file.is_file():
@@ -86,17 +86,26 @@ def parquet_columns(file: Path) -> Raw:
         raise
     except (ArrowException, OSError) as error:
         raise DataError("unreadable-data", f"{file} is not a parquet file: {first_line(error)}") from None
-    found: Raw = {}
-    for name in table.column_names:
-        column, kind = table[name], table[name].type
-        if types.is_integer(kind) or types.is_boolean(kind) or types.is_float32(kind) or types.is_float64(kind):
-            found[name] = np.array(column.cast(float64(), safe=False).to_numpy())  # none are NaN
-        else:
-            numbers = types.is_floating(kind) or types.is_decimal(kind) or types.is_null(kind)
-            found[name] = plain(column.to_pylist(), numbers)
-    return found
+    return {name: _of_arrow(table[name]) for name in table.column_names}
 
 
+def _of_arrow(column: Any) -> np.ndarray:
+    """A column of pyarrow: numbers and times between two dates, in days, as float64, others as texts."""
+    from pyarrow import duration, float64, int64, timestamp, types
+
+    kind = column.type
+    if types.is_integer(kind) or types.is_boolean(kind) or types.is_float32(kind) or types.is_float64(kind):
+        return np.array(column.cast(float64(), safe=False).to_numpy())  # none are NaN
+    if types.is_duration(kind):
+        micro = column.cast(duration("us"), safe=False).cast(int64()).cast(float64(), safe=False)
+        return np.array(micro.to_numpy()) / MICROSECONDS
+    if types.is_timestamp(kind):
+        column = column.cast(timestamp("us", kind.tz), safe=False)
+    return plain(column.to_pylist(), types.is_floating(kind) or types.is_decimal(kind) or types.is_null(kind))
+
+
+MICROSECONDS = 86_400e6
+"""Of a day."""
 VALUE = 16
 """Bytes that a value of a table takes at least while it is read: in the table, and as a number."""
 

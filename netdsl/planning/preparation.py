@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from netdsl.ir.model import Program
 from netdsl.recipe.schema import Recipe
-from netdsl.recipe.sources import Channel, Fixed, ImageFolder, Images, MaskFolder
+from netdsl.recipe.sources import ImageFolder, Images, MaskFolder
+from netdsl.recipe.standardization import Channel, Fixed
 from netdsl.weights.repository import Preparation
 
 

@@ -16,7 +16,8 @@ from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, DropPath, Flat, 
 from netdsl.recipe.retention import Best
 from netdsl.recipe.schedules import Linear, Multistep, Plateau, Step, Warmup
 from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
-from netdsl.recipe.sources import Fixed, Shards
+from netdsl.recipe.sources import Shards
+from netdsl.recipe.standardization import Fixed
 from netdsl.source import Place
 
 

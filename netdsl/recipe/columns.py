@@ -35,6 +35,12 @@ class Columns(Data, frozen=True, kw_only=True):
         Missing,
         Meta(description="numbers that are missing are the column's mean in the training split, or an error"),
     ] = "mean"
+    group: Annotated[
+        str, Meta(description="column of what rows belong to, such as a patient; no input, and never divided")
+    ] = ""
+    ordered: Annotated[
+        bool, Meta(description="rows stand in the order of time: the last ones are tested on, and folds go forward")
+    ] = False
 
     @property
     def targets(self) -> tuple[str, ...]:

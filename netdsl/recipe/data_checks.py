@@ -41,6 +41,17 @@ def _columns(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
             yield diagnostic("conflicting-fields", message, places.at("data.ignore"))
 
 
+def _order(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Samples are divided by their group or in time."""
+    data = recipe.data
+    if getattr(data, "group", "") and getattr(data, "ordered", False):
+        message = "`group` and `ordered` both say how samples are divided"
+        yield diagnostic("conflicting-fields", message, places.at("data.ordered"), "leave out one of them")
+    if isinstance(data, Columns) and data.group in data.targets:
+        message = f"`{data.group}` is to be predicted, and `group` divides the rows by it"
+        yield diagnostic("conflicting-fields", message, places.at("data.group"))
+
+
 def _images(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """Images are resized before they are cut."""
     data = recipe.data
@@ -109,5 +120,5 @@ def _texts(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield diagnostic("conflicting-fields", message, places.at(field, "data"))
 
 
-DATA_RULES = (_columns, _images, _masks, _ranges, _texts)
+DATA_RULES = (_columns, _order, _images, _masks, _ranges, _texts)
 """The rules of where samples come from and how they are changed."""

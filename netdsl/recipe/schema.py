@@ -15,7 +15,8 @@ from netdsl.recipe.registry import accepted
 from netdsl.recipe.regularizers import Ema, LayerDecay, Lookahead, Stop, Swa
 from netdsl.recipe.retention import Best, Keep, Last
 from netdsl.recipe.schedules import Cosine, Phase, Warmup
-from netdsl.recipe.sources import Channel, Digits
+from netdsl.recipe.sources import Digits
+from netdsl.recipe.standardization import Channel
 
 if TYPE_CHECKING:  # what is registered is known at run time; a type checker sees the base class of its components
     from netdsl.recipe.augmentations import Augment as Augments
@@ -32,7 +33,7 @@ if TYPE_CHECKING:  # what is registered is known at run time; a type checker see
     from netdsl.recipe.sampling import BalancedSampling as Samplings
     from netdsl.recipe.schedules import Phase as Phases
     from netdsl.recipe.sources import Data as Sources
-    from netdsl.recipe.sources import Standardization as Standardizations
+    from netdsl.recipe.standardization import Standardization as Standardizations
     from netdsl.recipe.test_time import TestTime as TestTimes
     from netdsl.recipe.unfreezing import After as Unfreezings
 else:

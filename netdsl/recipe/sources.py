@@ -1,4 +1,4 @@
-"""Data sources, and processing that is done once: `data = cifar10("folder")`, `standardize = channel`."""
+"""Data sources: `data = cifar10("folder")`."""
 
 from __future__ import annotations
 
@@ -187,6 +187,7 @@ class Table(Images, frozen=True, kw_only=True):
     image: Annotated[str, Meta(description="column of the images")] = "image"
     label: Annotated[str, Meta(description="column of the classes: names, numbers, or a list of names")] = "label"
     hold_out: Annotated[Fraction, Meta(description="part of the training split to test on where `test` is empty")] = 0.2
+    group: Annotated[str, Meta(description="column of what images belong to, such as a patient; never divided")] = ""
 
 
 @component("data")
@@ -257,6 +258,10 @@ class Npz(Data, frozen=True, tag="npz"):
     path: Path
     inputs: Annotated[tuple[str, ...], Meta(min_length=1, description="the array of each input, in order")] = ("x",)
     test: Annotated[Fraction, Meta(description="held out where the file has no x_test")] = 0.2
+    group: Annotated[str, Meta(description="array of what samples belong to, such as a patient; never divided")] = ""
+    ordered: Annotated[
+        bool, Meta(description="samples stand in the order of time: the last ones are tested on, and folds go forward")
+    ] = False
 
     def input_count(self) -> int:
         return len(self.inputs)
@@ -302,7 +307,10 @@ class Text(Data, frozen=True, tag="text"):
 
 @component("data")
 class Graph(Data, frozen=True, tag="graph"):
-    """One graph as a numpy file: `features` [nodes, F], `edges` [2, E], `labels` [nodes], `train` mask.
+    """One graph as a numpy file: `features` [nodes, F], `edges` [2, E], `labels` [nodes] (-1: none), `train` mask.
+
+    A mask `val` says which nodes weights are chosen by, `test` which are tested on (without it, all others). The arrays
+    may be called as in PyTorch Geometric: `x`, `edge_index`, `y`, `train_mask` ...
 
     A net with `input edges [2, E] int64` gets the edges, from and to, each once in both directions and none to itself;
     another one the adjacency [nodes, nodes]: 1 where two are joined in either direction, and on the diagonal.
@@ -356,41 +364,3 @@ class Synthetic(Data, frozen=True, tag="synthetic"):
 
     def class_count(self) -> int | None:
         return self.classes or None
-
-
-class Standardization(Component, frozen=True):
-    """How pixels are standardised, inside the net."""
-
-
-@component("standardize")
-class Channel(Standardization, frozen=True, tag="channel"):
-    """(x - mean) / std per channel, computed on the training split."""
-
-
-@component("standardize")
-class Pixel(Standardization, frozen=True, tag="pixel"):
-    """(x - mean) / std per pixel and channel, computed on the training split; `scale=false` only subtracts the mean
-    (He 2016)."""
-
-    scale: bool = True
-
-
-@component("standardize")
-class Image(Standardization, frozen=True, tag="image"):
-    """Every image by its own mean and deviation over all pixels and channels; the deviation is at least
-    1 / sqrt(values in an image)."""
-
-    source: ClassVar[str] = "TensorFlow's per_image_standardization"
-
-
-@component("standardize")
-class Fixed(Standardization, frozen=True, tag="fixed"):
-    """(x - mean) / std with the given numbers per channel, of pixels from 0 to 1."""
-
-    mean: tuple[float, ...]
-    std: tuple[Annotated[float, Meta(gt=0)], ...]
-
-
-@component("standardize")
-class Nothing(Standardization, frozen=True, tag="none"):
-    """Pixels from 0 to 1 as they are."""

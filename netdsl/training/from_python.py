@@ -31,6 +31,8 @@ class Wishes(TypedDict, total=False):
     test: Any
     target: str | None
     missing: Missing
+    group: Any
+    ordered: bool
     device: str | None
     onnx: bool
     quiet: bool
@@ -58,7 +60,8 @@ def begin(net: Net, recipe: Recipe, typed: tuple[str, ...], folder: Path | None,
 def _data(data: Any, wishes: Wishes) -> DataSet | None:
     if data is None:
         return None
-    return as_data_set(data, wishes.get("test"), wishes.get("target"), missing=wishes.get("missing"))
+    about: dict[str, Any] = {n: wishes.get(n) for n in ("test", "target", "missing", "group")}
+    return as_data_set(data, **about, ordered=wishes.get("ordered", False))
 
 
 def go_on(folder: Path, data: Any, wishes: Wishes) -> None:

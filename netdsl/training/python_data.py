@@ -12,31 +12,49 @@ from netdsl.recipe.columns import Columns, Missing
 from netdsl.training.data.dataset import DataSet
 from netdsl.training.data.validation import check_sound
 from netdsl.training.errors import DataError
-from netdsl.training.readers.arrays import split_of, task_of
+from netdsl.training.readers.arrays import divided, split_of, task_of
 from netdsl.training.readers.columns import frame_columns, table_of
 
 FORMS = "(x, y), a DataFrame with `target=`, or a torch Dataset of (x, y)"
 
 
 def as_data_set(
-    data: Any, test: Any = None, target: str | None = None, held_out: float = 0.2, missing: Missing | None = None
+    data: Any,
+    test: Any = None,
+    target: str | None = None,
+    held_out: float = 0.2,
+    missing: Missing | None = None,
+    group: Any = None,
+    ordered: bool = False,
 ) -> DataSet:
     """Make a training and a test split of what was passed. Without `test`, a part of the samples is held out.
 
     Class names that are texts become classes in alphabetical order. `missing`: what numbers that a DataFrame lacks
-    become, as in the source `csv`; without it they are an error. Raises DataError.
+    become, as in the source `csv`; without it they are an error. `group`: a column, or an array with the group of each
+    sample, none of which is divided; `ordered`: samples stand in the order of time. Raises DataError.
     """
     if missing not in (None, *get_args(Missing)):
         raise DataError("bad-value", f'`missing` is "mean" or "refuse", not {missing!r}')
+    if group is not None and ordered:
+        raise DataError("conflicting-fields", "`group` and `ordered` both say how samples are divided")
     if is_frame(data):
-        return _frames(data, test, target, held_out, missing or "refuse")
+        if not isinstance(group, str | None):
+            raise DataError("data-type", "`group` of a DataFrame is the name of a column", "add it as a column")
+        return _frames(data, test, target, held_out, missing=missing or "refuse", group=group or "", ordered=ordered)
     if missing is not None:
         raise DataError("data-type", "`missing` is about the columns of a DataFrame, and `data` is none")
+    return _in_memory(data, test, target, held_out, group, ordered)
+
+
+def _in_memory(data: Any, test: Any, target: str | None, held_out: float, group: Any, ordered: bool) -> DataSet:
+    """Arrays or Datasets as a data set."""
     parts = [_arrays(d, target, what) for d, what in ((data, "data"), (test, "test")) if d is not None]
     parts, names = _named(parts)
     splits = [
         split_of({"x": x, "y": y}, ("x",), "y", what) for (x, y), what in zip(parts, ("data", "test"), strict=False)
     ]
+    groups = None if group is None else _array(group, "`group`")
+    splits[0] = divided(splits[0], groups, ordered, "`group`")
     train, held = splits if len(splits) == 2 else splits[0].parted(round(held_out * len(splits[0])))
     if not len(train) or not len(held):
         raise DataError("no-samples", f"`data` has {len(splits[0])} samples: too few to hold some out", "give `test=`")
@@ -59,7 +77,7 @@ def is_frame(data: Any) -> bool:
     return hasattr(data, "columns") and hasattr(data, "to_numpy")
 
 
-def _frames(data: Any, test: Any, target: str | None, held_out: float, missing: Missing) -> DataSet:
+def _frames(data: Any, test: Any, target: str | None, held_out: float, **about: Any) -> DataSet:
     """DataFrames by their columns, as the source `csv` reads them."""
     names = [str(name) for name in data.columns]
     if target is None or target not in names:
@@ -67,7 +85,7 @@ def _frames(data: Any, test: Any, target: str | None, held_out: float, missing: 
         raise DataError("missing-column", f"`data` is a table with {have}", f"its columns: {', '.join(names[:12])}")
     if test is not None and not is_frame(test):
         raise DataError("data-type", "`test` is no DataFrame, and `data` is one", f"give {FORMS}")
-    component = Columns(file="data", target=target, hold_out=held_out, missing=missing)
+    component = Columns(file="data", target=target, hold_out=held_out, **about)
     other = None if test is None else frame_columns(test, "test")
     found = table_of(component, frame_columns(data, "data"), other, "data", "test")
     check_sound(found)

@@ -27,7 +27,8 @@ from netdsl.planning.groups import Parameter
 from netdsl.planning.initialization import NetParameters
 from netdsl.planning.outputs import class_argument
 from netdsl.recipe.schema import Recipe
-from netdsl.recipe.sources import Pixel, Text
+from netdsl.recipe.sources import Text
+from netdsl.recipe.standardization import Pixel
 from netdsl.tensors import TensorType
 from netdsl.training.capacity import held_on
 from netdsl.training.checkpoints import format as files

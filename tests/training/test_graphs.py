@@ -19,6 +19,7 @@ from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.source import Source
 from netdsl.training.data.dataset import DataError, DataSet
+from netdsl.training.data.fit import held_out
 from netdsl.training.readers import read
 from netdsl.training.readers.graph import both_ways, for_the_net
 
@@ -48,6 +49,37 @@ def test_the_adjacency_is_0_and_1_and_1_on_the_diagonal(tmp_path: Path) -> None:
     expected = [[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 1]]
     assert data.train.inputs[1].tolist() == [expected]
     assert data.train.inputs[1] is data.test.inputs[1]
+
+
+def test_masks_of_three_splits_by_the_names_of_pytorch_geometric(tmp_path: Path) -> None:
+    """The weights are chosen by `val`; nodes of no mask count nowhere."""
+    masks = {f"{n}_mask": np.arange(6) == i for i, n in enumerate(("train", "val", "test"))}
+    np.savez(tmp_path / "g.npz", x=np.eye(6), edge_index=[[0], [1]], y=np.arange(6) % 2, **masks)
+    data = read(recipe('data = graph("g.npz")').data, tmp_path, (6, 6), 2)
+    splits = [data.train, *held_out(data, 0.0, 0)[1:], data.test]
+    assert [s.target.tolist() for s in splits] == [
+        [[0, -1, -1, -1, -1, -1]], [[-1, 1, -1, -1, -1, -1]], [[-1, -1, 0, -1, -1, -1]],
+    ]  # fmt: skip
+    assert held_out(for_the_net(data, takes_edges=False), 0.0, 0)[1].inputs[1].shape == (1, 6, 6)
+    with pytest.raises(DataError, match="has one of its own to validate on"):
+        held_out(data, 0.1, 0)
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        ({"train": [1, 1, 0, 0], "val": [0, 1, 0, 0]}, "node 1 is in two of train, val, test"),
+        ({"train": [1, 1, 0]}, r"`train` is \[3\] of int64, not true or false for each of 4 nodes"),
+        ({"train": [0, 1, 3, 2]}, "not true or false"),
+        ({"train": [1, 1, 1, 1]}, "`test` has no node with a class"),
+        ({"train": [1, 1, 0, 0], "test": [0, 0, 0, 1]}, "`test` has no node with a class"),
+    ],
+)
+def test_masks_that_are_wrong(tmp_path: Path, masks: dict[str, list[int]], message: str) -> None:
+    arrays = {n: np.array(m) for n, m in masks.items()}
+    np.savez(tmp_path / "g.npz", features=np.eye(4), edges=[[0], [1]], labels=[0, 1, 0, -1], **arrays)
+    with pytest.raises(DataError, match=message):
+        read(recipe('data = graph("g.npz")').data, tmp_path, (4, 4), 2)
 
 
 def test_an_edge_to_a_node_that_does_not_exist(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
 from netdsl.recipe.inits import Pretrained
 from netdsl.recipe.schema import Recipe
-from netdsl.recipe.sources import Channel, Fixed, ImageFolder, Nothing, Synthetic
+from netdsl.recipe.sources import ImageFolder, Synthetic
+from netdsl.recipe.standardization import Channel, Fixed, Nothing
 from netdsl.training.setup import prepare
 from netdsl.weights.hub import beside, find, mistake_of
 from netdsl.weights.repository import Preparation, described, of_timm, of_transformers

@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from netdsl.inference.columns import Column
+from netdsl.training.data.division import held_rows
 from netdsl.training.data.graphs import Graphs
 from netdsl.training.data.prefetch import loaded, processes
 from netdsl.training.data.resident import Resident
 from netdsl.training.devices import sent
 from netdsl.training.errors import DataError
 from netdsl.training.kernels.memory import large_floats
-from netdsl.training.rng import permutation
 
 __all__ = ["DataError", "DataSet", "Split", "as_floats"]
 
@@ -76,6 +76,8 @@ class Split(Struct, frozen=True, eq=False):
     `streams`, for windows of a text whose states are carried: how many texts they are, one after the other.
     `bytes_per_token`: of the targets of a text; 0 where that is not known.
     `graphs`: what each sample is, where they are graphs: `inputs` is then empty.
+    `groups`: the number of each sample's group [N], none of which is divided between training and testing.
+    `ordered`: whether samples stand in the order of time, and later ones are tested on.
     """
 
     inputs: tuple[Tensor, ...]
@@ -88,6 +90,8 @@ class Split(Struct, frozen=True, eq=False):
     streams: int = 0
     bytes_per_token: float = 0.0
     graphs: Graphs | None = None
+    groups: Tensor | None = None
+    ordered: bool = False
 
     def __len__(self) -> int:
         return len(self.target)
@@ -165,9 +169,10 @@ class Split(Struct, frozen=True, eq=False):
         return replace(self, inputs=inputs, target=self.target.to(device), graphs=graphs)
 
     def parted(self, count: int, seed: int = 0) -> tuple[Split, Split]:
-        """The split without `count` random samples, and those: the same for every run of a seed."""
-        order = permutation(seed, len(self))
-        return self.subset(order[count:]), self.subset(order[:count])
+        """The split without `count` samples, and those: drawn, the same for every run of a seed; the last ones in time;
+        or, about so many, whole groups."""
+        left, held = held_rows(len(self), count, seed, self.groups, self.ordered)
+        return self.subset(left), self.subset(held)
 
     def subset(self, index: Tensor) -> Split:
         reading, cutting = (partial(_some, f, index.cpu()) if f else None for f in (self.read, self.cut))
@@ -175,7 +180,11 @@ class Split(Struct, frozen=True, eq=False):
         width = self.bytes_per_token
         own = self.reads_target, self.cuts_target
         graphs = self.graphs.subset(index) if self.graphs is not None else None
-        return Split(inputs, self.target[index], reading, cutting, *own, bytes_per_token=width, graphs=graphs)
+        groups = None if self.groups is None else self.groups[index.to(self.groups.device)]
+        return Split(
+            inputs, self.target[index], reading, cutting, *own, bytes_per_token=width, graphs=graphs, groups=groups,
+            ordered=self.ordered,
+        )  # fmt: skip
 
 
 def _some(function: Callable[..., Any], among: Tensor, index: Tensor, *more: Any) -> Any:
@@ -191,7 +200,8 @@ class Refitted(Struct, frozen=True, eq=False):
 
 
 class DataSet(Struct, frozen=True, eq=False):
-    """A training and a test split. `task`: classes, labels, numbers, mask, tokens or nodes; `classes`: their names."""
+    """A training and a test split, and one to choose weights by (`validation`) where the data have one of their own.
+    `task`: classes, labels, numbers, mask, tokens or nodes; `classes`: their names."""
 
     name: str
     train: Split
@@ -210,6 +220,12 @@ class DataSet(Struct, frozen=True, eq=False):
     first, alone."""
     units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     """Mean and deviation of the targets, by which the loss standardises them."""
+    validation: Split | None = None
+
+    def changed(self, function: Callable[[Split], Split]) -> DataSet:
+        """The data set with each of its splits changed alike."""
+        held = None if self.validation is None else function(self.validation)
+        return replace(self, train=function(self.train), test=function(self.test), validation=held)
 
 
 def as_floats(x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from netdsl.recipe.schema import validation_samples
-from netdsl.recipe.sources import Channel, Fixed
+from netdsl.recipe.standardization import Channel, Fixed
 from netdsl.training.data.dataset import DataError, DataSet, Split, as_floats
 from netdsl.training.rng import KeyedRng, permutation
 
@@ -77,7 +77,7 @@ def _flattened(data: DataSet, have: tuple[int, ...], features: Size) -> DataSet:
     if features != count:
         message = f"the net takes {features} numbers, an image of `{data.name}` has {count}"
         raise DataError("unfit-input", message, f"declare `input pixels [{count}]`, or an image input")
-    splits = [Split((as_floats(s.inputs[0]).flatten(1),), s.target) for s in (data.train, data.test)]
+    splits = [replace(s, inputs=(as_floats(s.inputs[0]).flatten(1),)) for s in (data.train, data.test)]
     return replace(data, train=splits[0], test=splits[1], images=False, notes=(*data.notes, "images flattened"))
 
 
@@ -118,8 +118,15 @@ def resize(images: Tensor, size: tuple[int, ...]) -> Tensor:
 def held_out(data: DataSet, fraction: float, seed: int) -> tuple[Split, Split]:
     """The training split and the validation part taken from it (empty for 0); the same for every run of a seed.
 
-    Raises DataError where nothing would be left.
+    Raises DataError where nothing would be left, or the data have a validation split of their own.
     """
+    if data.validation is not None:
+        if fraction:
+            message = (
+                f"`validation` would divide the training split, and `{data.name}` has one of its own to validate on"
+            )
+            raise DataError("conflicting-fields", message, "leave out `validation`")
+        return data.train, data.validation
     if not fraction:
         return data.train, data.train.subset(torch.arange(0))
     count = validation_samples(fraction, len(data.train))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import torch
 from msgspec.structs import replace
-from torch import Tensor
 
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataSet, Split
+from netdsl.training.data.division import numbers_of, parts_in_time, parts_of
 from netdsl.training.errors import DataError
-from netdsl.training.rng import key, permutation
 
 
 def validated(data: DataSet, recipe: Recipe, fold: int | None) -> DataSet:
@@ -20,17 +19,20 @@ def validated(data: DataSet, recipe: Recipe, fold: int | None) -> DataSet:
 def fold_of(data: DataSet, count: int, number: int, seed: int) -> DataSet:
     """The data set whose test split is one of `count` parts, and whose training split is the others.
 
-    Every class is spread evenly over the parts. What a table's columns are is taken from the others alone. A test
-    split that was drawn from the same samples belongs to them, any other one is left out. Raises DataError for more
-    parts than samples.
+    Every class is spread evenly over the parts, and no group has samples in two of them. Samples in time are trained on
+    up to a part, and tested in it. What a table's columns are is taken from the samples to train on alone. A test split
+    that was drawn from the same samples belongs to them, any other one is left out. Raises DataError for more parts
+    than samples or groups.
     """
     whole = _joined(data.train, data.test) if data.drawn else data.train
-    if count > len(whole):
-        hint = f"`folds = {len(whole)}` leaves out one sample at a time" if len(whole) > 1 else None
-        message = f"`folds = {count}` is more than the samples of `{data.name}`: {len(whole)}"
-        raise DataError("few-samples", message, hint)
-    part = parts_of(whole.target if data.task == "classes" else None, len(whole), count, seed)
-    train, test = (torch.nonzero(chosen)[:, 0] for chosen in (part != number, part == number))
+    _check_enough(whole, count, data.name)
+    if whole.ordered:
+        part = parts_in_time(len(whole), count)
+        train, test = (torch.nonzero(chosen)[:, 0] for chosen in (part <= number, part == number + 1))
+    else:
+        classes = whole.target if data.task == "classes" else None
+        part = parts_of(classes, len(whole), count, seed, whole.groups)
+        train, test = (torch.nonzero(chosen)[:, 0] for chosen in (part != number, part == number))
     if data.refitted is not None:
         again = data.refitted(train)
         whole = replace(whole, inputs=again.inputs)
@@ -38,14 +40,17 @@ def fold_of(data: DataSet, count: int, number: int, seed: int) -> DataSet:
     return replace(data, train=whole.subset(train), test=whole.subset(test), drawn=False, refitted=None)
 
 
-def parts_of(classes: Tensor | None, samples: int, count: int, seed: int) -> Tensor:
-    """The part of every sample, [N]: in an order of the seed, class after class."""
-    order = permutation(key(seed, "folds"), samples)
-    if classes is not None:
-        order = order[classes.cpu()[order].argsort(stable=True)]
-    part = torch.empty(samples, dtype=torch.int64)
-    part[order] = torch.arange(samples) % count
-    return part
+def _check_enough(whole: Split, count: int, name: str) -> None:
+    """Raise DataError for more parts than samples, groups or times."""
+    most, of = len(whole), "samples"
+    if whole.groups is not None:
+        most, of = int(numbers_of(whole.groups).max()) + 1, "groups"
+    if count <= most - whole.ordered:
+        return
+    hint = None
+    if most > 1 and not whole.ordered:
+        hint = f"`folds = {most}` leaves out one {of[:-1]} at a time"
+    raise DataError("few-samples", f"`folds = {count}` is more than the {of} of `{name}`: {most}", hint)
 
 
 def _joined(a: Split, b: Split) -> Split:
@@ -53,4 +58,5 @@ def _joined(a: Split, b: Split) -> Split:
         graphs = replace(a.graphs, which=torch.cat((a.graphs.which, b.graphs.which)))
         return Split((), torch.cat((a.target, b.target)), graphs=graphs)
     inputs = tuple(torch.cat(x) for x in zip(a.inputs, b.inputs, strict=True))
-    return Split(inputs, torch.cat((a.target, b.target)))
+    groups = None if a.groups is None or b.groups is None else torch.cat((a.groups, b.groups))
+    return Split(inputs, torch.cat((a.target, b.target)), groups=groups, ordered=a.ordered)

@@ -11,7 +11,7 @@ from netdsl.elaborate.standardize import NAME
 from netdsl.ir.model import Program
 from netdsl.recipe.augmentations import Cutout, RandomErasing
 from netdsl.recipe.schema import Recipe
-from netdsl.recipe.sources import Image, Pixel
+from netdsl.recipe.standardization import Image, Pixel
 from netdsl.training.data.dataset import DataError, Split
 from netdsl.training.data.fit import measured, statistics
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 from netdsl.inference.arrays import load_arrays
 from netdsl.recipe.sources import Npz
 from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
+from netdsl.training.data.division import group_numbers
 from netdsl.training.readers.registry import READERS
 
 MOST = 1_000_000
@@ -23,7 +25,7 @@ MOST = 1_000_000
 def read(source: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     file = base / source.path
     arrays = load_arrays(file)
-    for name in (*source.inputs, "y"):
+    for name in (*source.inputs, "y", *([source.group] if source.group else [])):
         if name not in arrays:
             raise DataError("missing-column", f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
     train, test = _splits(source, arrays, file)
@@ -48,6 +50,7 @@ def _named(arrays: dict[str, Any], classes: tuple[str, ...], file: Path) -> tupl
 def _splits(source: Npz, arrays: dict[str, Any], file: Path) -> tuple[Split, Split]:
     """The training split, and the file's test split or one that is held out."""
     train = split_of(arrays, source.inputs, "y", file)
+    train = divided(train, arrays[source.group] if source.group else None, source.ordered, f"{file}: `{source.group}`")
     tests = [f"{name}_test" for name in (*source.inputs, "y")]
     missing = [name for name in tests if name not in arrays]
     if missing and len(missing) < len(tests):
@@ -61,6 +64,16 @@ def _splits(source: Npz, arrays: dict[str, Any], file: Path) -> tuple[Split, Spl
         hint = "give `x_test` and `y_test`, or another `test`: the fraction that is held out"
         raise DataError("no-samples", f"{file} has {len(train)} rows to train on and {len(test)} to test on", hint)
     return train, test
+
+
+def divided(split: Split, groups: Any, ordered: bool, what: str) -> Split:
+    """The split whose samples are divided by their groups, an array [N], or in time. Raises DataError."""
+    if groups is None:
+        return replace(split, ordered=ordered)
+    if groups.shape != (len(split),):
+        message = f"{what} is {list(groups.shape)}, and there are {len(split)} samples"
+        raise DataError("unpaired-samples", message, "one name or number for each sample")
+    return replace(split, groups=group_numbers(groups.tolist()))
 
 
 def task_of(train: Split, test: Split) -> tuple[str, tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date, datetime, time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,12 @@ from netdsl.inference.columns import (
     is_number,
     listed,
 )
+from netdsl.inference.dates import is_date
 from netdsl.inference.tables import load_columns, plain
 from netdsl.recipe.columns import Columns, Csv, ParquetTable
 from netdsl.training.data.dataset import DataError, DataSet, Refitted, Split
+from netdsl.training.data.division import group_numbers, held_rows, in_both
 from netdsl.training.readers.registry import READERS
-from netdsl.training.rng import permutation
 
 
 class Known(Struct, frozen=True, eq=False):
@@ -57,26 +59,46 @@ def table_of(
     """The data set of a table by columns, and of one to test on (without it, a part of the rows)."""
     _check_names(source, raw, where)
     count = len(raw[source.targets[0]])
-    order = permutation(0, count)
-    held = 0 if test is not None else round(source.hold_out * count)
-    rows, left = order[held:].sort().values, order[:held].sort().values
-    if not len(rows) or (test is None and not held):
-        raise DataError("no-samples", f"{where} has {len(rows)} rows to train on and {held} to test on")
+    groups = _groups(source, (raw,) if test is None else (raw, test), where)
+    own = None if groups is None else groups[:count]
+    rows, left = _rows(source, count, own, test is None, where)
     columns = known.columns if known else _columns(source, raw, rows, where)
     target, classes = _targets(source, raw, where, known.classes if known else None)
-    train = Split(_inputs(raw, columns, where), target)
-    notes = tuple(described(columns, raw))
+    train = Split(_inputs(raw, columns, where), target, groups=own, ordered=source.ordered)
+    notes = described(columns, raw)
     if test is None:
         parts = train.subset(rows), train.subset(left)
     else:
         parts = train, Split(_inputs(test, columns, other), _targets(source, test, other, classes)[0])
+        notes += in_both(groups, count)
     task = "numbers" if target.is_floating_point() else "classes"
     rows_of = torch.cat((rows, left)) if test is None else torch.arange(count)
     again = None if known else partial(_refitted, source, raw, rows_of, where)
     drawn = test is None
     return DataSet(
-        where, *parts, task, classes, images=False, notes=notes, columns=columns, drawn=drawn, refitted=again
+        where, *parts, task, classes, images=False, notes=tuple(notes), columns=columns, drawn=drawn, refitted=again
     )
+
+
+def _rows(source: Columns, count: int, groups: Tensor | None, drawn: bool, where: str) -> tuple[Tensor, Tensor]:
+    """The rows to train on and, where they are `drawn` from the same, those to test on. Raises DataError for none."""
+    if not drawn:
+        return torch.arange(count), torch.arange(0)
+    rows, left = held_rows(count, round(source.hold_out * count), 0, groups, source.ordered)
+    if not len(rows) or not len(left):
+        raise DataError("no-samples", f"{where} has {len(rows)} rows to train on and {len(left)} to test on")
+    return rows.sort().values, left.sort().values
+
+
+def _groups(source: Columns, tables: Sequence[Raw], where: str) -> Tensor | None:
+    """The groups of the rows of some tables, one table behind the other. Raises DataError for a row without one."""
+    if not source.group:
+        return None
+    names = [name for raw in tables if source.group in raw for name in as_texts(raw[source.group])]
+    if None in names:
+        row = names.index(None) + 1
+        raise DataError("data-value", f"row {row:,} of {where} has no `{source.group}`, by which rows belong together")
+    return group_numbers(names)
 
 
 def _refitted(source: Columns, raw: Raw, rows: Tensor, where: str, chosen: Tensor) -> Refitted:
@@ -93,12 +115,13 @@ def _refitted(source: Columns, raw: Raw, rows: Tensor, where: str, chosen: Tenso
 
 def _columns(source: Columns, raw: Raw, rows: Tensor, where: str) -> tuple[Column, ...]:
     """Describe the columns, but for those to predict and to leave out."""
-    names = (n for n in raw if n not in source.ignore and n not in source.targets)
+    names = (n for n in raw if n not in (*source.ignore, *source.targets, source.group))
     return tuple(column_of(n, raw[n], rows.numpy(), where, n in source.categories, source.missing) for n in names)
 
 
 def _check_names(source: Columns, raw: Raw, where: str) -> None:
-    for name in (*source.targets, *source.categories, *source.ignore):
+    grouped = (source.group,) if source.group else ()
+    for name in (*source.targets, *source.categories, *source.ignore, *grouped):
         if name not in raw:
             hint = did_you_mean(name, list(raw)) or f"it has {listed(raw)}"
             raise DataError("missing-column", f"{where} has no column `{name}`", hint)
@@ -147,7 +170,12 @@ def _target_is_number(source: Columns, name: str, raw: Raw, where: str) -> bool:
     gone = [text is None for text in as_texts(raw[name])]
     if any(gone):
         raise DataError("data-value", f"row {gone.index(True) + 1:,} of {where} has no `{name}` to predict")
-    return name not in source.categories and is_number(name, raw[name], where)
+    if name in source.categories or is_number(name, raw[name], where):
+        return name not in source.categories
+    if is_date(name, raw[name], where):
+        hint = f'predict a number, such as the days until then; if they are classes: `categories=["{name}"]`'
+        raise DataError("data-type", f"the target `{name}` of {where} holds dates", hint)
+    return False
 
 
 def _whole(values: np.ndarray) -> bool:
@@ -172,11 +200,29 @@ def frame_columns(frame: Any, what: str) -> Raw:
     """The columns of a DataFrame, by their names as texts."""
     found: Raw = {}
     for name in frame.columns:
-        array = np.asarray(frame[name])
-        values = [None if type(v).__name__ == "NAType" else v for v in array.tolist()]  # pandas.NA
+        array = _undated(np.asarray(frame[name]))
+        values = [_cell(v) for v in array.tolist()]
         numbers = all(v is None or isinstance(v, int | float) for v in values)
         if array.dtype.kind not in "biufOU" or not all(v is None or isinstance(v, str | int | float) for v in values):
             message = f"the values in column `{name}` of `{what}` are neither numbers nor texts"
             raise DataError("data-type", message, "convert them first, or leave the column out")
         found[str(name)] = plain(values, numbers)
     return found
+
+
+def _undated(array: np.ndarray) -> np.ndarray:
+    """Dates of numpy as texts, and times between two dates as days."""
+    if array.dtype.kind == "m":
+        return array / np.timedelta64(1, "D")
+    if array.dtype.kind != "M":
+        return array
+    texts = np.datetime_as_string(array, unit="us").astype(object)
+    texts[np.isnat(array)] = None
+    return texts
+
+
+def _cell(value: Any) -> Any:
+    """A value of a column of objects: None for what is missing in pandas, dates and times as ISO texts."""
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    return value.isoformat() if isinstance(value, date | datetime | time) else value

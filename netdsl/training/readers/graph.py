@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from msgspec.structs import replace
 from torch import Tensor
@@ -20,26 +22,62 @@ from netdsl.training.readers.registry import READERS
 
 @READERS.of(Graph)
 def read(source: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    """Inputs [1, N, F] and edges [1, 2, E]; targets [1, N], -1 for nodes of the other split."""
+    """Inputs [1, N, F] and edges [1, 2, E]; targets [1, N], -1 for nodes of the other splits."""
     file = base / source.path
-    arrays = load_arrays(file)
+    arrays = _named(load_arrays(file))
     for name in ("features", "edges", "labels", "train"):
         if name not in arrays:
             raise DataError("missing-column", f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
     features = torch.from_numpy(arrays["features"]).to(torch.float32)
     edges, labels = (torch.from_numpy(arrays[n]).to(torch.int64) for n in ("edges", "labels"))
-    known = torch.from_numpy(arrays["train"]).to(torch.bool)
     nodes = len(features)
-    if edges.ndim != 2 or len(edges) != 2 or len(labels) != nodes or len(known) != nodes:
-        raise DataError(
-            "unpaired-samples", f"{file}: `edges` must be [2, E]; `labels` and `train` must have {nodes} items"
-        )
+    if edges.ndim != 2 or len(edges) != 2 or len(labels) != nodes:
+        raise DataError("unpaired-samples", f"{file}: `edges` must be [2, E]; `labels` must have {nodes} items")
+    masks = _masks(file, arrays, labels)
     _check_nodes(file, edges, nodes)
     inputs = (features[None], smallest(both_ways(edges, nodes))[None])
-    parts = [Split(inputs, torch.where(m, labels, -1)[None]) for m in (known, ~known)]
+    parts = {name: Split(inputs, torch.where(m, labels, -1)[None]) for name, m in masks.items()}
     count = int(labels.max()) + 1
     classes = tuple(map(str, range(count))) if count <= MOST else ()
-    return DataSet(source.path, parts[0], parts[1], task="nodes", classes=classes, images=False)
+    return DataSet(
+        source.path, parts["train"], parts["test"], task="nodes", classes=classes, images=False,
+        validation=parts.get("val"),
+    )  # fmt: skip
+
+
+MASKS = ("train", "val", "test")
+NAMES = {"features": "x", "edges": "edge_index", "labels": "y", **{n: f"{n}_mask" for n in MASKS}}
+"""The arrays, and what they are called in PyTorch Geometric."""
+
+
+def _named(arrays: dict[str, Any]) -> dict[str, Any]:
+    return {
+        n: arrays.get(n, arrays.get(other)) for n, other in NAMES.items() if n in arrays or other in arrays
+    } | arrays
+
+
+def _masks(file: Path, arrays: dict[str, Any], labels: Tensor) -> dict[str, Tensor]:
+    """The nodes [N] of each split; without `test`, the nodes of no other one. Raises DataError for a split without
+    nodes, or a node of two."""
+    nodes = len(labels)
+    for name in MASKS:
+        mask = arrays.get(name)
+        if mask is not None and (mask.shape != (nodes,) or not np.isin(mask, (0, 1)).all()):
+            shape = f"{list(mask.shape)} of {mask.dtype}"
+            raise DataError(
+                "unpaired-samples", f"{file}: `{name}` is {shape}, not true or false for each of {nodes} nodes"
+            )
+    found: dict[str, Tensor] = {}
+    for name in (n for n in MASKS if n in arrays):
+        found[name] = torch.from_numpy(arrays[name]).to(torch.bool)
+    found.setdefault("test", ~found["train"] & ~found.get("val", torch.zeros(nodes, dtype=torch.bool)))
+    twice = torch.stack(list(found.values())).sum(0) > 1
+    if twice.any():
+        raise DataError("data-value", f"{file}: node {int(twice.int().argmax())} is in two of {', '.join(found)}")
+    for name, mask in found.items():
+        if not (mask & (labels >= 0)).any():
+            raise DataError("no-samples", f"{file}: `{name}` has no node with a class")
+    return found
 
 
 def _check_nodes(file: Path, edges: Tensor, nodes: int) -> None:
@@ -77,7 +115,7 @@ def for_the_net(data: DataSet, takes_edges: bool) -> DataSet:
             "a net over a list of edges needs little: `input edges [2, E] int64`, as GCN_Edges",
         )
     inputs = (features, adjacency(edges[0], nodes)[None])
-    return replace(data, train=replace(data.train, inputs=inputs), test=replace(data.test, inputs=inputs))
+    return data.changed(lambda split: replace(split, inputs=inputs))
 
 
 def takes_edges(inputs: Sequence[Value]) -> bool:

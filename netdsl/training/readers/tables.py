@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 from netdsl.diagnostics.diagnostic import did_you_mean
 from netdsl.inference.images import Least, filled, open_image
 from netdsl.recipe.sources import Hub, Parquet, Table
 from netdsl.training.data.dataset import DataError, DataSet
+from netdsl.training.data.division import group_numbers
 from netdsl.training.readers.images import Images, View
 from netdsl.training.readers.registry import READERS
 
@@ -120,11 +122,21 @@ def _data(source: Table, name: str, train: Any, test: Any, shape: tuple[int, ...
         shape = filled(shape, rows[0](0))
     view = View.of(source, shape)
     splits = [Images(r, view).split(n) for r, n in zip(rows, numbers, strict=True)]
+    splits[0] = replace(splits[0], groups=_groups(source.group, name, train))
     if test is None:
         splits = list(splits[0].parted(max(1, round(source.hold_out * len(splits[0])))))
     if not all(map(len, splits)):
         raise DataError("no-samples", f"`{name}` has {len(splits[0])} rows to train on and {len(splits[1])} to test on")
     return DataSet(name, splits[0], splits[1], classes=classes)
+
+
+def _groups(column: str, name: str, table: Any) -> Tensor | None:
+    if not column:
+        return None
+    if column not in table.features:
+        hint = did_you_mean(column, list(table.features))
+        raise DataError("missing-column", f"`{name}` has no column `{column}`", hint)
+    return group_numbers(table.select_columns([column]).to_dict()[column])
 
 
 def _check_columns(source: Table, name: str, table: Any) -> None:

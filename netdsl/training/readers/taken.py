@@ -88,7 +88,7 @@ Upto = tuple[int, ...]
 def _numbers(program: Program, data: DataSet) -> dict[str, Upto]:
     """The numbers that inputs of categories hold: those of a column of its own from 0, else each category's behind
     those of the one before."""
-    levels = {c.name: c.levels for c in data.columns if c.kind == "category"}
+    levels = {c.name: c.levels for c in data.columns if c.is_category}
     names = [v.name for v in program.main.inputs if v.type.dtype.startswith("int")]
     rest = tuple(accumulate(count for name, count in levels.items() if name not in names))
     return {name: (levels[name],) if name in levels else rest for name in names}
