@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from netdsl.sizes.dims import Dim, product, symbols
 
 LARGEST = 2**63 - 1
 """The largest size of a tensor, in PyTorch and in ONNX."""
+
+
+UNCLEAR = -1
+"""The place of features that can't be told any more: of values that were cut apart, or joined across axes."""
 
 
 def fits(size: Dim) -> bool:
@@ -19,12 +25,14 @@ class TensorType(Struct, frozen=True):
     """A tensor of one sample: `[C, H, W]` for an image, `[L, D]` for a sequence, `[F]` for a vector.
 
     `batched` is False for what is the same for every sample (a parameter): its batch axis has size 1, or is absent
-    where it is a vector.
+    where it is a vector. `features`: the axis that layers work along where what made the value says so, or `UNCLEAR`;
+    None where only the rank does: the last of `[L, D]`, the channels of `[C, H, W]`.
     """
 
     shape: tuple[Dim, ...]
     dtype: str = "float32"
     batched: bool = True
+    features: int | None = None
 
     @property
     def rank(self) -> int:
@@ -47,9 +55,25 @@ class TensorType(Struct, frozen=True):
     def with_shape(self, *shape: Dim) -> TensorType:
         return TensorType(shape, self.dtype, self.batched)
 
+    def with_features(self, axis: int | None) -> TensorType:
+        """The same with its features there. Those of a vector are where they are."""
+        axis = axis if self.rank > 1 else None
+        return self if axis == self.features else TensorType(self.shape, self.dtype, self.batched, axis)
+
+    def same(self, other: TensorType) -> bool:
+        """Whether both have one shape and one kind of numbers, wherever their features are."""
+        return self.shape == other.shape and self.dtype == other.dtype and self.batched == other.batched
+
     def __str__(self) -> str:
         text = f"[{', '.join(map(str, self.shape))}]"
         return text if self.dtype == "float32" else f"{text} {self.dtype}"
+
+
+def joined(rank: int, values: Iterable[TensorType]) -> int | None:
+    """Where the features of a result of several values are: a known place wins, two of them are unclear."""
+    found = {x.features for x in values if x.rank == rank} - {None}
+    known = found - {UNCLEAR}
+    return next(iter(known)) if len(known) == 1 else UNCLEAR if found else None
 
 
 UNKNOWN = TensorType((), "unknown")

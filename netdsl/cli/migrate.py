@@ -8,7 +8,7 @@ from netdsl.cli.failure import OK, WRONG
 from netdsl.cli.files import find_specs, write
 from netdsl.cli.target import open_spec, split_target
 from netdsl.diagnostics.diagnostic import Diagnostic
-from netdsl.elaborate.migrate import moved, rewritten
+from netdsl.elaborate.migrate import followed, moved, rewritten
 from netdsl.fixes.migration import listed, modernised
 from netdsl.loader import read_import
 from netdsl.pipeline import Spec
@@ -50,8 +50,11 @@ def _errors(source: Source) -> tuple[Spec, tuple[Diagnostic, ...]]:
 
 
 def _moved(spec: Spec) -> tuple[Diagnostic, ...]:
-    """Hints for expressions that version 2 evaluates elsewhere, in a spec whose diagnostics were asked for."""
-    return moved(at for at in spec.elaborator.computed if at.source is spec.source)
+    """Hints for what version 2 evaluates elsewhere, or along other axes, in a spec whose diagnostics were asked for."""
+    computed, along = spec.elaborator.computed, spec.elaborator.followed
+    return moved(at for at in computed if at.source is spec.source) + followed(
+        (at, axis) for at, axis in along if at.source is spec.source
+    )
 
 
 def _print(found: dict[str, tuple[Diagnostic, ...]]) -> int:

@@ -37,8 +37,9 @@ from netdsl.elaborate.values import (
 from netdsl.ir.model import Definition
 from netdsl.ops import REGISTRY
 from netdsl.ops.arithmetic import mend
-from netdsl.ops.base import Op, OpError
+from netdsl.ops.base import Op, OpError, feature_axis
 from netdsl.ops.features import check_elements
+from netdsl.ops.layout import check_layout, follows, placed
 from netdsl.ops.linear import TiedLinear
 from netdsl.sizes.constraints import IMPOSSIBLE
 from netdsl.source import Place
@@ -56,6 +57,7 @@ class Applier:
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
         self.shared: dict[LayerBuilder, Any] = {}
+        self.followed: list[tuple[Place, int]] = []
         self._anonymous_made: dict[tuple[LayerBuilder, TensorType], Definition] = {}
         self._rules: dict[type, Callable[[Any, Any, Context], Any]] = {
             It: lambda arrow, flow, context: flow,
@@ -170,12 +172,15 @@ class Applier:
     def _infer(self, op: Op, inputs: list[Wire], at: Place) -> tuple[Op, tuple[TensorType, ...]]:
         types = [w.type for w in inputs]
         try:
+            check_layout(op, *types)
             op = op.resolve(*types)
             result = op.infer(self.builder.assume, *types)
             check_elements(op, *types)
         except OpError as error:
             raise _op_fault(error, inputs, at) from None
-        outs = result if isinstance(result, tuple) else (result,)
+        outs = placed(op, result if isinstance(result, tuple) else (result,), *types)
+        if types and follows(op, types[0]):
+            self.followed.append((at, feature_axis(types[0].with_features(None)) - types[0].rank))
         if not all(fits(size) for out in outs for size in out.shape):
             raise fault("too-large", f"`{op.kind}` would give a size beyond 2**63, the largest of a tensor", at)
         return op, outs

@@ -35,6 +35,7 @@ from netdsl.elaborate.values import (
     BlockValue,
     describe,
 )
+from netdsl.elaborate.variants import Variants
 from netdsl.elaborate.weight import too_much_work
 from netdsl.ir.flatten import MOST_CALLS, count_calls
 from netdsl.ir.model import Definition, Program
@@ -85,6 +86,7 @@ class Elaborator:
         self._reported: set[tuple[str, str, int]] = set()
         self._made: dict[Any, Made] = {}
         self._symbolic: dict[Any, Made] = {}
+        self._variants = Variants()
         self._applied: dict[tuple[int, TensorType | None], tuple[BlockArrow, Definition]] = {}
         self._calls: list[tuple[BlockValue, Place]] = []
         self.elaborated: set[int] = set()
@@ -94,6 +96,11 @@ class Elaborator:
     def computed(self) -> list[Place]:
         """Where closed arrows with weights were computed as items or arguments."""
         return self._runner.computed
+
+    @property
+    def followed(self) -> list[tuple[Place, int]]:
+        """Layers along features that are elsewhere than the rank says, and the axis that it says, from the end."""
+        return self._applier.followed
 
     def net(self, module: Module, name: str, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> Program | None:
         """The program of a net of a module; None where a mistake was found (see `diagnostics`)."""
@@ -198,7 +205,7 @@ class Elaborator:
             memory = self._symbolic if any(t.names for t in types) else self._made
             memory[key] = RUNNING
             try:
-                made = Made(self._define(arrow, dict(arguments), flow, wires))
+                made = Made(self._variants.one_of(key, types, self._define(arrow, dict(arguments), flow, wires)))
             finally:
                 memory[key] = made or Made(None)
         if made is RUNNING:

@@ -14,11 +14,34 @@ SPEC = "spec.net"
 MOVED = "computed here, once; in version 1 each use built layers of its own, inside the block where it was an argument"
 
 
+FOLLOWED = "works along the features, wherever they are; in version 1 along the last of two axes, the first of more"
+
+
 def moved(places: Iterable[Place]) -> tuple[Diagnostic, ...]:
     """A note for each item or argument with weights that is computed where it stands, and how to say it as before."""
-    unique = {(at.source.name, at.span.start): at for at in places}
-    found = sorted(unique.values(), key=lambda at: at.span.start)
+    found = _in_order(places)
     return tuple(Diagnostic("migration", MOVED, at, hints=(_in_braces(at),), severity="note") for at in found)
+
+
+def followed(places: Iterable[tuple[Place, int]]) -> tuple[Diagnostic, ...]:
+    """A note for each layer along features that are elsewhere than the rank says, and how to say it as before."""
+    given = [*places]
+    axes = {(at.source.name, at.span.start): -1 if axis == -1 else 0 for at, axis in given}
+    found = _in_order(at for at, _ in given)
+    notes = ((at, _with_axis(at, axes[at.source.name, at.span.start])) for at in found)
+    return tuple(Diagnostic("migration", FOLLOWED, at, hints=(hint,), severity="note") for at, hint in notes)
+
+
+def _with_axis(at: Place, axis: int) -> Hint:
+    end = at.span.end - at.text.endswith(")")
+    given = f"axis={axis}" if at.text.endswith(")") else f"(axis={axis})"
+    separator = ", " if at.text.endswith(")") and not at.text.endswith("()") else ""
+    return Hint(f"`axis={axis}` is the axis of version 1", (Edit(Place(at.source, Span(end, end)), separator + given),))
+
+
+def _in_order(places: Iterable[Place]) -> list[Place]:
+    unique = {(at.source.name, at.span.start): at for at in places}
+    return sorted(unique.values(), key=lambda at: at.span.start)
 
 
 def outdated(where: object, language: int, found: Iterable[Diagnostic], reason: str = "") -> Diagnostic:

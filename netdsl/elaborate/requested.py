@@ -12,7 +12,7 @@ from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.elaborate.builder import Options
 from netdsl.elaborate.elaborate import Elaborator
 from netdsl.elaborate.given import value_of
-from netdsl.elaborate.migrate import moved
+from netdsl.elaborate.migrate import followed, moved
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.standardize import in_units, standardized
 from netdsl.ir.model import Program
@@ -47,11 +47,13 @@ class Request(Struct, frozen=True, eq=False):
 
 
 class Elaborated(Struct, frozen=True):
-    """The program of a net, or its diagnostics. `moved`: what version 1 of the language read in another way."""
+    """The program of a net, or its diagnostics. `moved`: what version 1 of the language read in another way;
+    `followed`: what of it may give other numbers with the same weights."""
 
     program: Program | None
     diagnostics: tuple[Diagnostic, ...]
     moved: tuple[Diagnostic, ...] = ()
+    followed: tuple[Diagnostic, ...] = ()
 
 
 def elaborate(request: Request) -> Elaborated:
@@ -64,9 +66,11 @@ def elaborate(request: Request) -> Elaborated:
     program = None if elaborator.diagnostics else elaborator.net(module, name, values, sizes)
     if program is not None and 1 in sizes.values():
         elaborator.diagnostics.extend(_not_repeated(program, replace(request, arguments=values)))
+    along = followed(elaborator.followed)
+    notes = moved(elaborator.computed) + along
     if program is None or elaborator.diagnostics:
-        return Elaborated(None, tuple(elaborator.diagnostics), moved(elaborator.computed))
-    return Elaborated(_for_training(program, options), (), moved(elaborator.computed))
+        return Elaborated(None, tuple(elaborator.diagnostics), notes)
+    return Elaborated(_for_training(program, options), (), notes, along)
 
 
 def _for_training(program: Program, options: Options) -> Program:

@@ -32,7 +32,7 @@ def standardized(program: Program, mean: Any, std: Any, per: str = "channel") ->
     layers, steps = _moved_up(main) if main.chain else (main.layers, main.steps)
     name = ("0" if main.chain else NAME) if op.is_layer else None
     made = (Layer(name, op, (source.type,)),) if name is not None else ()
-    values = {v: Value(_free_name(f"{v.name}_standard", main), v.type) for v in main.inputs if v.type == source.type}
+    values = {v: Value(_free_name(f"{v.name}_standard", main), v.type) for v in main.inputs if v.type.same(source.type)}
     first = (Step((value,), op, (v,), main.place, name) for v, value in values.items())
     reads = (replace(s, inputs=tuple(values.get(v, v) for v in s.inputs)) for s in steps)
     outputs = tuple(replace(o, value=values.get(o.value, o.value)) for o in main.outputs)
@@ -57,7 +57,7 @@ def in_units(program: Program, mean: tuple[float, ...], std: tuple[float, ...]) 
     op = _inverse(mean, std).resolve(kind)
     name = str(len(main.layers)) if main.chain else _free(UNITS, {layer.name for layer in main.layers})
     values = {
-        o.value: Value(_free_name(f"{o.value.name}_units", main), kind) for o in main.outputs if o.value.type == kind
+        o.value: Value(_free_name(f"{o.value.name}_units", main), kind) for o in main.outputs if o.value.type.same(kind)
     }
     kept = {o.value for o in main.outputs if not o.training}
     steps = (Step((new,), op, (v,), main.place, name, training=v not in kept) for v, new in values.items())

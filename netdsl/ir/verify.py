@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from netdsl.ir.model import Definition, Program, Step, Value
 from netdsl.ops.base import Op
+from netdsl.tensors import TensorType
 
 
 def violations(program: Program) -> list[str]:
@@ -55,7 +56,7 @@ def _step(step: Step, layers: Mapping[str, object]) -> Iterator[str]:
         yield f"no layer {step.layer}"
     types = tuple(v.type for v in step.inputs)
     if isinstance(step.callee, Definition):
-        if types != tuple(v.type for v in step.callee.inputs):
+        if not _are_those(types, step.callee.inputs):
             yield f"{step.callee.name} is called with other types than its own"
         if [v.type for v in step.outs] != [o.value.type for o in step.callee.outputs]:
             yield f"{step.callee.name} gives other types than its own"
@@ -67,3 +68,8 @@ def _step(step: Step, layers: Mapping[str, object]) -> Iterator[str]:
 def _owns_something(op: Op, step: Step) -> bool:
     types = [v.type for v in step.inputs]
     return bool(op.params(*types) or op.buffers(*types))
+
+
+def _are_those(types: tuple[TensorType, ...], own: tuple[Value, ...]) -> bool:
+    """Whether types are those of a definition's own inputs, wherever their features are."""
+    return len(types) == len(own) and all(t.same(v.type) for t, v in zip(types, own, strict=True))

@@ -20,6 +20,7 @@ from netdsl.lift.compose import composed
 from netdsl.lift.decompose import Decomposer, layers_of
 from netdsl.lift.fill import weights
 from netdsl.lift.idioms import idiomatic
+from netdsl.lift.laid import laid_out
 from netdsl.lift.model import Lifted, LiftError
 from netdsl.lift.proof import Comparison, compare, hiding, stirred
 from netdsl.lift.read import File, file_of
@@ -117,7 +118,7 @@ def _seen(model: ModelProto, net: Net, names: frozenset[str], fill: Fill, same: 
 
 def _flat(file: File) -> Lifted:
     """The net of a file in single ops."""
-    return tied(idiomatic(Builder(file).run(RULES)))
+    return laid_out(tied(idiomatic(Builder(file).run(RULES))))
 
 
 def _laid_over(flat: Lifted, net: Net) -> State:

@@ -6,7 +6,7 @@ from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, To
 from netdsl.ops.features import floating, number_for
 from netdsl.sizes.constraints import IMPOSSIBLE, Assumptions
 from netdsl.sizes.dims import Dim
-from netdsl.tensors import TensorType
+from netdsl.tensors import TensorType, joined
 
 
 def broadcast(assume: Assumptions, a: TensorType, b: TensorType, symbol: str) -> TensorType:
@@ -30,11 +30,16 @@ def _shape_of(assume: Assumptions, a: TensorType, b: TensorType, adds: bool) -> 
     """The shape in which two values meet; `adds`: not one feature over many, unless both are the same for every
     sample."""
     if a.rank == b.rank:
-        fixed = feature_axis(a) if adds and a.rank and (a.batched or b.batched) else None
+        at = joined(a.rank, (a, b))
+        fixed = feature_axis(a.with_features(at)) if adds and a.rank and (a.batched or b.batched) else None
         return met(assume, a.shape, b.shape, fixed)
     big, small = (a, b) if a.rank >= b.rank else (b, a)
     if small.rank == 0:
         return big.shape
+    if small.rank == 1 and big.features not in (None, 0, big.rank - 1):
+        message = f"a vector meets the features, which of this {big} are not told"
+        hint = "`unsqueeze` gives it the axes that it lacks"
+        raise OpError(message, operand=int(big is a), code="feature-axis", hint=hint)
     own = big.shape[feature_axis(big)]
     return big.shape if small.rank == 1 and assume.equal(own, small.shape[0]) != IMPOSSIBLE else None
 

@@ -81,6 +81,7 @@ class MultiHead(Op, frozen=True):
     qkv_bias: bool = True
     dropout: Rate = 0.0
 
+    layout = "sequence"
     is_layer = True
     hints = FOREIGN_MASKS
     saves_beside = 4  # queries, keys, values, what they give
@@ -227,6 +228,7 @@ class CrossAttention(MultiHead, frozen=True):
     """Multi-head attention of a sequence `[L, D]` to a context `[S, E]` (Vaswani et al., 2017): queries come from the
     value that flows in, keys and values from `context`. Arguments and `mask` are those of `attention`."""
 
+    laid_out = 2
     positional = 1
     operands = ("context",)
     optional_operands = ("mask",)

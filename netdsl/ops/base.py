@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from netdsl.sizes.constraints import IMPOSSIBLE, Assumptions
 from netdsl.sizes.dims import Dim
-from netdsl.tensors import TensorType
+from netdsl.tensors import UNCLEAR, TensorType, joined
 
 
 class OpError(Exception):
@@ -213,6 +213,11 @@ class Op(Struct, frozen=True):
     """Whether a layer with weights looks them up by integers (`embed`), where others compute with float32."""
     without_onnx: ClassVar[str] = ""
     """Of a plug-in's op: why it has no ONNX form, for the message that refuses an export."""
+    layout: ClassVar[Literal["any", "channels", "sequence", "along"]] = "any"
+    """Where it takes the features to be: on the first axis (`channels` of an image), on the last (a `sequence` of
+    vectors), `along` its argument `axis`, by default where they are, or it makes no difference."""
+    laid_out: ClassVar[int] = 1
+    """How many of its inputs, from the first on, have that layout."""
     hints: ClassVar[dict[str, str]] = {}
     """What to say, by argument, to a person who wrote a value of another type."""
 
@@ -223,6 +228,16 @@ class Op(Struct, frozen=True):
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType | tuple[TensorType, ...]:
         """The type of the result, or the types of several. Raises OpError; records what it must assume of sizes."""
         raise NotImplementedError
+
+    def layout_of(self, x: TensorType) -> str:
+        """Its `layout` for such an input, where that follows from its arguments."""
+        return self.layout
+
+    def features(self, result: TensorType, *inputs: TensorType) -> int | None:
+        """Where the features of a result are: an axis, `UNCLEAR`, or None where only its rank says so."""
+        if self.layout == "channels":
+            return 0
+        return result.rank - 1 if self.layout == "sequence" else joined(result.rank, inputs)
 
     def layer_name(self, *inputs: TensorType) -> str:
         """The name of a layer of this op that the author gave none."""
@@ -284,7 +299,10 @@ def require(verdict: str, message: str, **blame: Any) -> None:
 
 
 def feature_axis(x: TensorType) -> int:
-    """The axis `linear` and `layernorm` act on: the last of `[L, D]` and `[F]`, the channels of `[C, H, W]`."""
+    """The axis `linear` and `layernorm` act on: where the features are; where only the rank says so, the last of
+    `[L, D]` and `[F]`, the channels of `[C, H, W]`."""
+    if x.features is not None and x.features != UNCLEAR:
+        return x.features
     return x.rank - 1 if x.rank <= 2 else 0
 
 

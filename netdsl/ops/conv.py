@@ -78,6 +78,7 @@ class Conv(Op, frozen=True):
     weight_norm: bool = False
     spectral_norm: bool = False
 
+    layout = "channels"
     positional = 2
     is_layer = True
     examples: ClassVar[tuple[Example, ...]] = (
@@ -243,6 +244,7 @@ class DepthwiseConv(Op, frozen=True):
     dilation: Spatial = 1
     bias: bool = True
 
+    layout = "channels"
     positional = 1
     is_layer = True
     examples = (Example("dwconv(3)"), Example("dwconv(5, stride=2, bias=false)"))
@@ -263,6 +265,7 @@ class Patchify(Op, frozen=True):
     kernel_size: Spatial
     bias: bool = True
 
+    layout = "channels"
     positional = 2
     is_layer = True
     examples = (Example("patchify(6, 4)", ("[3, 8, 12]",)),)
@@ -289,6 +292,7 @@ class UpConv(Op, frozen=True):
     bias: bool = True
     dilation: Spatial = 1
 
+    layout = "channels"
     positional = 2
     is_layer = True
     examples = (

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Torch, Window, X, register, require
-from netdsl.ops.features import axis_of, dim_of, is_bare, number_for
+from netdsl.ops.features import axis_of, dim_of, features_without, is_bare, number_for
 from netdsl.ops.lowering import padded, reshaped
 from netdsl.ops.reshaping import size_of
 from netdsl.ops.spatial import spatial_axes
@@ -51,6 +51,9 @@ class Pad(Op, frozen=True):
         if inputs[0].rank == 0:
             raise OpError(f"{inputs[0]} has no axes to pad", operand=0)
         return replace(self, padding=self._sides(inputs[0]), axis=None)
+
+    def layout_of(self, x: TensorType) -> str:
+        return "channels" if self.axis is None else "any"
 
     def _sides(self, x: TensorType) -> tuple[tuple[int, int], ...]:
         """The margins before and after, for every axis of the sample."""
@@ -143,6 +146,7 @@ class Crop(Op, frozen=True):
 
     size: Any = None
 
+    layout = "channels"
     positional = 1
     optional_operands = ("like",)
     saves = "view"
@@ -278,6 +282,14 @@ class Take(Op, frozen=True):
             require(assume.at_least(x.shape[at], i + 1 if i >= 0 else -i), message, argument="index", hint=hint)
         kept = () if isinstance(self.index, int) else (len(self.index),)
         return x.with_shape(*x.shape[:at], *kept, *x.shape[at + 1 :])
+
+    def features(self, result: TensorType, *inputs: TensorType) -> int | None:
+        kept = not isinstance(self.index, int)
+        return (
+            super().features(result, *inputs)
+            if kept
+            else features_without(result, inputs[0], (axis_of(inputs[0], self.axis),))
+        )
 
     def torch(self, *inputs: TensorType) -> Torch:
         at = dim_of(inputs[0], self.axis)

@@ -70,6 +70,7 @@ class Dropout(Noise, frozen=True):
 class Dropout2d(Noise, frozen=True):
     """Zeroes whole channels with probability `p` while training (Tompson et al., 2015), as torch.nn.Dropout2d."""
 
+    layout = "channels"
     positional = 1
     module = "nn.Dropout2d"
     examples = (Example("dropout2d(0.2)"), Example("dropout2d", ("[4, 9]",)), Example("dropout2d", ("[2, 3, 4, 5]",)))

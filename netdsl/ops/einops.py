@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, Operand, OpError, Torch, Window, X, register
 from netdsl.ops.features import dim_of, floating, is_bare
 from netdsl.ops.lowering import full_shape, reduction, transposed
-from netdsl.ops.patterns import Groups, Pattern, bind, flat, given_sizes, read_pattern, spelled
+from netdsl.ops.patterns import Groups, Pattern, bind, features_by_name, flat, given_sizes, read_pattern, spelled
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, product
 from netdsl.tensors import TensorType
@@ -22,6 +22,10 @@ class ByName(Op, frozen=True):
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         sizes = self._sizes(assume, inputs[0])
         return inputs[0].with_shape(*(product(sizes[n] for n in group) for group in self._read().result))
+
+    def features(self, result: TensorType, *inputs: TensorType) -> int | None:
+        pattern = self._read()
+        return features_by_name(pattern.inputs[0], pattern.result, inputs[0])
 
     def window(self, *inputs: TensorType) -> Window | str | None:
         """It looks at the whole image, unless positions only go to and from the features, as in a pixel shuffle."""

@@ -5,8 +5,8 @@ from string import ascii_letters
 from typing import Any
 
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register
-from netdsl.ops.features import floating, is_bare, same_elements
-from netdsl.ops.patterns import Pattern, bind, flat, read_pattern
+from netdsl.ops.features import floating, is_bare, same_elements, unclear
+from netdsl.ops.patterns import Pattern, bind, features_of, flat, read_pattern
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, product
 from netdsl.tensors import TensorType
@@ -38,6 +38,15 @@ class Einsum(Op, frozen=True):
         same_elements("einsum", *inputs)
         shape = tuple(sizes[n] for n in flat(self._read().result))
         return TensorType(shape, inputs[0].dtype, any(x.batched for x in inputs))
+
+    def features(self, result: TensorType, *inputs: TensorType) -> int | None:
+        """That of the inputs' features which alone is left in the result."""
+        pattern = self._read()
+        names = flat(pattern.result)
+        left = {n for side, x in zip(pattern.inputs, inputs, strict=True) for n in features_of(flat(side), x)} & {
+            *names
+        }
+        return unclear(result) if result.rank <= 2 or len(left) != 1 else names.index(left.pop())
 
     def macs(self, output: TensorType, *inputs: TensorType) -> Dim:
         """Value by value from the left; a product without a sum counts nothing."""

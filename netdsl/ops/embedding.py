@@ -36,6 +36,9 @@ class Embed(Op, frozen=True):
         x = integers(inputs[0], "embed")
         return TensorType((*x.shape, self.embedding_dim), batched=x.batched)
 
+    def features(self, result: TensorType, *inputs: TensorType) -> int | None:
+        return result.rank - 1
+
     def params(self, *inputs: TensorType) -> dict[str, Param]:
         return {"weight": Param((self.num_embeddings, self.embedding_dim), "embedding")}
 
@@ -60,6 +63,9 @@ class OneHot(Op, frozen=True):
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         x = integers(inputs[0], "one_hot")
         return TensorType((*x.shape, self.num_classes), batched=x.batched)
+
+    def features(self, result: TensorType, *inputs: TensorType) -> int | None:
+        return result.rank - 1
 
     def torch(self, *inputs: TensorType) -> Torch:
         return Torch(expression=Call(".to", (Call("F.one_hot", (X(), self.num_classes)), Code("torch.float32"))))

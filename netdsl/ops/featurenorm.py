@@ -58,6 +58,7 @@ class LayerNorm(Op, frozen=True):
     bias: bool = True
     axis: int | None = None
 
+    layout = "along"
     is_layer = True
     examples = (
         Example("layernorm"),
@@ -101,6 +102,7 @@ class RMSNorm(Op, frozen=True):
     elementwise_affine: bool = True
     axis: int | None = None
 
+    layout = "along"
     is_layer = True
     examples = (
         Example("rmsnorm"),
@@ -158,6 +160,7 @@ class LocalResponseNorm(Op, frozen=True):
     beta: Annotated[float, Meta(gt=0)] = 0.75
     k: float = 1.0
 
+    layout = "channels"
     positional = 1
     examples = (Example("lrn(5)"), Example("lrn(3, alpha=0.5, beta=0.6, k=2)"))
 
@@ -191,6 +194,7 @@ class L2Normalize(Op, frozen=True):
     eps: Epsilon = 1e-12
     axis: int | None = None
 
+    layout = "along"
     examples = (
         Example("l2_normalize"),
         Example("l2_normalize(eps=2)", ("[6]",)),

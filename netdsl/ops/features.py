@@ -1,7 +1,7 @@
 """The axis that an op works along (the feature axis by default), and the dtypes that it takes."""
 
 from netdsl.ops.base import Op, OpError, feature_axis, known
-from netdsl.tensors import TensorType
+from netdsl.tensors import UNCLEAR, TensorType
 
 
 def nearest_divisor(size: int, wanted: int, power: int = 1) -> int:
@@ -37,11 +37,38 @@ def is_bare(x: TensorType) -> bool:
     return not x.batched and x.rank < 2
 
 
+def unclear(result: TensorType) -> int | None:
+    """Features that can't be told of a result; of a vector or matrix they are where they are by rank."""
+    return None if result.rank <= 2 else UNCLEAR
+
+
+def features_without(result: TensorType, x: TensorType, axes: tuple[int, ...]) -> int | None:
+    """Where the features are in a result that lacks these axes of `x`."""
+    if x.features is None or x.features == UNCLEAR:
+        return x.features if x.features is None else unclear(result)
+    return unclear(result) if x.features in axes else x.features - sum(a < x.features for a in axes)
+
+
+def features_with(x: TensorType, at: int) -> int | None:
+    """Where the features are in a result with a new axis: before the others it may stand for channels."""
+    if x.rank < 2 or x.features == UNCLEAR:
+        return None if x.rank < 2 else UNCLEAR
+    if at == 0:
+        return UNCLEAR
+    own = feature_axis(x)
+    return own + (at <= own)
+
+
 def features_at(x: TensorType, axis: int | None) -> int:
     """The axis of the features: `axis`; by default the last of `[L, D]` and `[F]`, the channels of `[C, H, W]`."""
     if x.rank == 0:
         raise OpError(f"needs features, found {x}", operand=0)
     return feature_axis(x) if axis is None else axis_of(x, axis)
+
+
+def settled(result: TensorType, x: TensorType, axis: int | None) -> int | None:
+    """Where the features are after a layer along them: its axis, unless they are known to be elsewhere."""
+    return features_at(result, axis) if x.features is None or x.features == UNCLEAR else x.features
 
 
 def first_or_last(x: TensorType, axis: int | None) -> int:

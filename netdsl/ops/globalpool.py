@@ -29,6 +29,8 @@ class GlobalPool(Op, frozen=True):
     module: ClassVar[str]
     module_doc: ClassVar[str]
 
+    layout = "channels"
+
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         (x,) = inputs
         spatial_rank(floating(x, self.kind), self.kind)
@@ -78,6 +80,8 @@ class AdaptivePool(Op, frozen=True):
     nodes: ClassVar[tuple[str, str]]
 
     output_size: Spatial
+
+    layout = "channels"
 
     def resolve(self, *inputs: TensorType) -> Op:
         axes = spatial_rank(inputs[0], self.kind)

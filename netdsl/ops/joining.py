@@ -3,7 +3,7 @@
 from typing import Any
 
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register, require
-from netdsl.ops.features import axis_of, dim_of, is_bare, nearest_divisor
+from netdsl.ops.features import axis_of, dim_of, features_with, is_bare, nearest_divisor, unclear
 from netdsl.ops.lowering import full_shape
 from netdsl.ops.spatial import Positive
 from netdsl.sizes.constraints import IMPOSSIBLE, Assumptions
@@ -122,6 +122,10 @@ class Stack(Op, frozen=True):
                 raise OpError(message, operand=i, hint="`concat` joins values along an axis that they have")
         shape = (*first.shape[:at], len(inputs), *first.shape[at:])
         return TensorType(shape, first.dtype, any(x.batched for x in inputs))
+
+    def features(self, result: TensorType, *inputs: TensorType) -> int | None:
+        places = {features_with(x, axis_of(x, self.axis, extra=1)) for x in inputs}
+        return places.pop() if len(places) == 1 else unclear(result)
 
     def torch(self, *inputs: TensorType) -> Torch:
         batch = next((X(i) for i, x in enumerate(inputs) if x.batched), None)

@@ -32,6 +32,7 @@ class Scale(Op, frozen=True):
     init: float = 1.0
     axis: int | None = None
 
+    layout = "along"
     positional = 1
     is_layer = True
     examples = (

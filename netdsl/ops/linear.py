@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Param, Torch, X, register
 from netdsl.ops.conv import absorb_outputs
-from netdsl.ops.features import feature_size, features_at, first_or_last, floating
+from netdsl.ops.features import feature_size, features_at, first_or_last, floating, settled
 from netdsl.ops.spatial import Positive, optional
 from netdsl.ops.weightnorm import Normed
 from netdsl.sizes.constraints import Assumptions
@@ -33,6 +33,7 @@ class Linear(Op, frozen=True):
     weight_norm: bool = False
     spectral_norm: bool = False
 
+    layout = "along"
     positional = 1
     is_layer = True
     layer_names = ("linear", POINTWISE)
@@ -57,6 +58,9 @@ class Linear(Op, frozen=True):
             message = f"`{self.kind}` over channels is for 1 to 3 spatial axes, found {x}"
             raise OpError(message, operand=0, hint="`axis=-1` takes the last axis")
         return x.with_shape(*x.shape[:at], self.out_features, *x.shape[at + 1 :])
+
+    def features(self, result: TensorType, *inputs: TensorType) -> int | None:
+        return settled(result, inputs[0], self.axis)
 
     def layer_name(self, *inputs: TensorType) -> str:
         return POINTWISE if self._is_pointwise(inputs[0]) else self.kind

@@ -44,6 +44,7 @@ class BatchNorm(Op, frozen=True):
     momentum: Annotated[float, Meta(ge=0, le=1)] | None = 0.1
     affine: bool = True
 
+    layout = "channels"
     is_layer = True
     examples = (
         Example("bn"),
@@ -104,6 +105,7 @@ class GroupNorm(Op, frozen=True):
     eps: Epsilon = 1e-5
     affine: bool = True
 
+    layout = "channels"
     positional = 1
     is_layer = True
     examples = (
@@ -158,6 +160,7 @@ class InstanceNorm(Op, frozen=True):
     eps: Epsilon = 1e-5
     affine: bool = False
 
+    layout = "channels"
     is_layer = True
     examples = (
         Example("instancenorm"),

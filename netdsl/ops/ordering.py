@@ -3,7 +3,7 @@
 from typing import Any
 
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register, require
-from netdsl.ops.features import axis_of, dim_of, features_at, floating
+from netdsl.ops.features import axis_of, dim_of, features_at, features_without, floating
 from netdsl.ops.spatial import Positive, optional
 from netdsl.sizes.constraints import Assumptions
 from netdsl.tensors import TensorType
@@ -90,6 +90,7 @@ class Argmax(Op, frozen=True):
     axis: int | None = None
     keepdims: bool = False
 
+    layout = "along"
     saves = "nothing"
     examples = (
         Example("argmax"),
@@ -103,6 +104,10 @@ class Argmax(Op, frozen=True):
         at = features_at(x, self.axis)
         kept = (1,) if self.keepdims else ()
         return TensorType((*x.shape[:at], *kept, *x.shape[at + 1 :]), "int64", x.batched)
+
+    def features(self, result: TensorType, *inputs: TensorType) -> int | None:
+        at = features_at(inputs[0], self.axis)
+        return super().features(result, *inputs) if self.keepdims else features_without(result, inputs[0], (at,))
 
     def torch(self, *inputs: TensorType) -> Torch:
         dim = dim_of(inputs[0], features_at(inputs[0], self.axis))
@@ -122,6 +127,7 @@ class TopK(Op, frozen=True):
     axis: int | None = None
     largest: bool = True
 
+    layout = "along"
     positional = 1
     saves = "nothing"
     saves_beside = 1  # the places, for half of the results

@@ -16,6 +16,8 @@ from netdsl.tensors import TensorType
 class Patches(Op, frozen=True):
     """The base of both: patches of `kernel_size`, `stride` apart, over an image with a margin of `padding` zeros."""
 
+    layout = "channels"
+
     def _numbers(self) -> dict[str, tuple[int, ...]]:
         """The sizes of the patches, one for each axis."""
         return {n: per_axis(getattr(self, n), 2, n) for n in ("kernel_size", "dilation", "padding", "stride")}

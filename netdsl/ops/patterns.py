@@ -9,11 +9,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from netdsl.ops.base import OpError, require
+from netdsl.ops.base import OpError, feature_axis, require
 from netdsl.ops.reshaping import size_of
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, floordiv, product
-from netdsl.tensors import TensorType
+from netdsl.tensors import UNCLEAR, TensorType
 
 Groups = tuple[tuple[str, ...], ...]
 """The axes of one value: each is the product of the names in its group."""
@@ -140,3 +140,29 @@ def _unknown(group: tuple[str, ...], size: Dim, sizes: dict[str, Dim]) -> str | 
 
 def _axes(count: int) -> str:
     return f"{count} ax{'i' if count == 1 else 'e'}s"
+
+
+def features_of(names: tuple[Any, ...], x: TensorType) -> tuple[Any, ...]:
+    """The features of a value by the names of its side, as a tuple of one; nothing where they can't be told."""
+    return () if x.rank == 0 or x.features == UNCLEAR else (names[feature_axis(x)],)
+
+
+def features_by_name(left: Groups, result: Groups, x: TensorType) -> int | None:
+    """Where the features are in a result whose axes are those of `x` by name: in the group that holds them whole.
+
+    In a matrix whose axes were moved or joined they are where its author takes them to be.
+    """
+    matrix = len(result) <= 2
+    if matrix and (x.features is None or not _keeps_axes(left, result)):
+        return None
+    for group in features_of(left, x):
+        holding = [j for j, names in enumerate(result) if set(names) & set(group)]
+        if len(holding) == 1 and set(group) <= set(result[holding[0]]):
+            return holding[0]
+    return None if matrix else UNCLEAR
+
+
+def _keeps_axes(left: Groups, result: Groups) -> bool:
+    """Whether the result has axes of the value alone, in their order."""
+    kept = [n for n in flat(left) if n in flat(result)]
+    return kept == [*flat(result)] and all(len(group) <= 1 for group in (*left, *result))

@@ -19,6 +19,8 @@ class Pool(Op, frozen=True):
     padding: Margin = 0
     ceil_mode: bool = False
 
+    layout = "channels"
+
     def resolve(self, *inputs: TensorType) -> Op:
         axes = spatial_rank(inputs[0], self.kind)
         stride = self.kernel_size if self.stride is None else self.stride
@@ -187,6 +189,7 @@ class LPPool(Op, frozen=True):
     stride: Spatial | None = None
     ceil_mode: bool = False
 
+    layout = "channels"
     positional = 2
     examples = (
         Example("lppool(2, 2)"),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from netdsl.ops.base import GLOBAL, Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, register, require
-from netdsl.ops.features import floating, is_bare, same_elements
+from netdsl.ops.features import floating, is_bare, same_elements, unclear
 from netdsl.sizes.constraints import IMPOSSIBLE, Assumptions
 from netdsl.sizes.dims import Dim, product
 from netdsl.tensors import TensorType
@@ -42,6 +42,9 @@ class MatMul(Op, frozen=True):
         hint = "`permute((1, 0))` on the right exchanges its axes" if turned else None
         require(assume.equal(a.shape[-1], b.shape[-2]), message, operand=1, hint=hint)
         return TensorType((*a.shape[:-1], b.shape[-1]), a.dtype, batched)
+
+    def features(self, result: TensorType, *inputs: TensorType) -> int | None:
+        return unclear(result)
 
     def macs(self, output: TensorType, *inputs: TensorType) -> Dim:
         return product(output.shape) * inputs[0].shape[-1]
@@ -134,6 +137,8 @@ class ScaledDotProduct(Op, frozen=True):
     causal: bool = False
     scale: float | None = None
 
+    layout = "sequence"
+    laid_out = 3
     operands = ("query", "key", "value")
     optional_operands = ("mask",)
     takes_it = False

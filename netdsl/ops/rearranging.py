@@ -26,6 +26,7 @@ class PixelShuffle(Op, frozen=True):
 
     upscale_factor: Positive
 
+    layout = "channels"
     positional = 1
     saves = "nothing"
     examples = (Example("pixel_shuffle(2)", ("[12, 3, 4]",)), Example("pixel_shuffle(3)", ("[9, 3, 4]",)))
@@ -68,6 +69,7 @@ class PixelUnshuffle(Op, frozen=True):
 
     downscale_factor: Positive
 
+    layout = "channels"
     positional = 1
     saves = "nothing"
     examples = (Example("pixel_unshuffle(2)", ("[3, 4, 6]",)), Example("pixel_unshuffle(3)", ("[1, 6, 9]",)))
@@ -103,6 +105,7 @@ class ChannelShuffle(Op, frozen=True):
 
     groups: Positive
 
+    layout = "channels"
     positional = 1
     saves = "nothing"
     examples = (Example("channel_shuffle(2)"), Example("channel_shuffle(3)", ("[6, 5]",)))
@@ -179,6 +182,9 @@ class Roll(Op, frozen=True):
         if isinstance(size, int):
             return g.const((-shift % size,), "int64")
         return g.op("Mod", g.const((-shift,), "int64"), g.shape(size, batch=False))
+
+    def layout_of(self, x: TensorType) -> str:
+        return "channels" if self.axes is None else "any"
 
     def _moves(self, x: TensorType) -> list[tuple[int, int]]:
         """Pairs of a shift and its axis; those that move nothing are left out."""

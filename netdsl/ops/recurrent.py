@@ -66,6 +66,7 @@ class Recurrent(Op, frozen=True):
     dropout: Annotated[float, Meta(ge=0, le=1)] = 0.0
     states: bool = False
 
+    layout = "sequence"
     is_layer = True
     optional_operands: ClassVar[tuple[str, ...]] = ("h0",)
     unpacked = "states"

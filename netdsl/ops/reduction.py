@@ -4,7 +4,7 @@
 from typing import Any, ClassVar
 
 from netdsl.ops.base import GLOBAL, Call, Example, Graph, Op, Operand, OpError, Torch, X, register, require
-from netdsl.ops.features import axis_of, dim_of, floating
+from netdsl.ops.features import axis_of, dim_of, features_without, floating
 from netdsl.ops.lowering import reduction
 from netdsl.ops.spatial import Natural, optional
 from netdsl.sizes.constraints import Assumptions
@@ -29,6 +29,10 @@ class Reduction(Op, frozen=True):
         axes = self._axes(x)
         kept = (1 if i in axes else size for i, size in enumerate(x.shape) if self.keepdims or i not in axes)
         return x.with_shape(*kept)
+
+    def features(self, result: TensorType, *inputs: TensorType) -> int | None:
+        kept = self.keepdims
+        return super().features(result, *inputs) if kept else features_without(result, inputs[0], self._axes(inputs[0]))
 
     def torch(self, *inputs: TensorType) -> Torch:
         axes = tuple(dim_of(inputs[0], a) for a in self._axes(inputs[0]))

@@ -3,13 +3,14 @@
 from math import isqrt, prod
 from typing import Any, Literal
 
-from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, register, require
+from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, feature_axis, register, require
 from netdsl.ops.described import described
-from netdsl.ops.features import axis_of, dim_of, is_bare
+from netdsl.ops.features import axis_of, dim_of, features_with, features_without, is_bare
+from netdsl.ops.layout import reshaped_features
 from netdsl.ops.lowering import reshaped, transposed
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, Size, floordiv, product
-from netdsl.tensors import TensorType
+from netdsl.tensors import UNCLEAR, TensorType
 
 
 @register("identity")
@@ -52,6 +53,9 @@ class Flatten(Op, frozen=True):
         if start > end:
             raise OpError(f"`start` {start} comes after `end` {end}", argument="start", code="argument-value")
         return x.with_shape(*x.shape[:start], product(x.shape[start : end + 1]), *x.shape[end + 1 :])
+
+    def features(self, result: TensorType, *inputs: TensorType) -> int | None:
+        return reshaped_features(inputs[0], result)
 
     def torch(self, *inputs: TensorType) -> Torch:
         if is_bare(inputs[0]):
@@ -129,6 +133,9 @@ class Reshape(Op, frozen=True):
             sizes[sizes.index(-1)] = floordiv(x.elements, given)
         return x.with_shape(*sizes)
 
+    def features(self, result: TensorType, *inputs: TensorType) -> int | None:
+        return reshaped_features(inputs[0], result)
+
     def torch(self, *inputs: TensorType) -> Torch:
         shape = self.infer(Assumptions(), *inputs).shape
         if len(self.shape) == 1 and inputs[0].rank > 1:
@@ -159,6 +166,12 @@ class Permute(Op, frozen=True):
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         return inputs[0].with_shape(*(inputs[0].shape[a] for a in self._order(inputs[0])))
+
+    def features(self, result: TensorType, *inputs: TensorType) -> int | None:
+        (x,) = inputs
+        if x.rank <= 2:
+            return None  # rows of columns are what their author takes them for
+        return UNCLEAR if x.features == UNCLEAR else self._order(x).index(feature_axis(x))
 
     def torch(self, *inputs: TensorType) -> Torch:
         order = self._order(inputs[0])
@@ -196,6 +209,9 @@ class Unsqueeze(Op, frozen=True):
         at = axis_of(x, self.axis, extra=1)
         return x.with_shape(*x.shape[:at], 1, *x.shape[at:])
 
+    def features(self, result: TensorType, *inputs: TensorType) -> int | None:
+        return features_with(inputs[0], axis_of(inputs[0], self.axis, extra=1))
+
     def torch(self, *inputs: TensorType) -> Torch:
         (x,) = inputs
         if is_bare(x):
@@ -226,6 +242,9 @@ class Squeeze(Op, frozen=True):
         at = axis_of(x, self.axis)
         require(assume.equal(x.shape[at], 1), f"axis {at} of {x} is not of size 1", argument="axis")
         return x.with_shape(*x.shape[:at], *x.shape[at + 1 :])
+
+    def features(self, result: TensorType, *inputs: TensorType) -> int | None:
+        return features_without(result, inputs[0], (axis_of(inputs[0], self.axis),))
 
     def torch(self, *inputs: TensorType) -> Torch:
         return Torch(expression=Call(".squeeze", (X(), dim_of(inputs[0], self.axis))))

@@ -34,6 +34,7 @@ class Upsample(Op, frozen=True):
     align_corners: bool = False
     antialias: bool = False
 
+    layout = "channels"
     positional = 1
     optional_operands = ("like",)
     saves = "nothing"

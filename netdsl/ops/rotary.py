@@ -43,6 +43,7 @@ class Rotary(Op, frozen=True):
     base: Annotated[float, Meta(gt=0)] = 10000.0
     interleaved: bool = False
 
+    layout = "sequence"
     is_layer = True
     saves = "inputs"
     examples = (

@@ -23,6 +23,7 @@ class GridSample(Op, frozen=True):
     padding_mode: Literal["zeros", "border", "reflection"] = "zeros"
     align_corners: bool = False
 
+    layout = "channels"
     operands = ("grid",)
     examples = (
         Example("grid_sample(grid=y)", ("[3, 6, 7]", "[4, 5, 2]")),

@@ -19,6 +19,8 @@ class AlongAxis(Op, frozen=True):
 
     axis: int | None = None
 
+    layout = "along"
+
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         features_at(inputs[0], self.axis)
         return floating(inputs[0], self.kind)
@@ -134,6 +136,9 @@ class PReLU(Op, frozen=True):
 
     def params(self, *inputs: TensorType) -> dict[str, Param]:
         return {"weight": Param((self.num_parameters,), "scale")}
+
+    def layout_of(self, x: TensorType) -> str:
+        return "channels" if self.num_parameters != 1 else "any"
 
     def torch(self, *inputs: TensorType) -> Torch:
         sizes = () if self.num_parameters == 1 else (self.num_parameters,)

@@ -42,6 +42,7 @@ class Subsample(Op, frozen=True):
 
     stride: Spatial
 
+    layout = "channels"
     positional = 1
     saves = "view"
     examples = (Example("subsample(2)"), Example("subsample((2, 3))"), Example("subsample(3)", ("[4, 10]",)))
@@ -79,6 +80,7 @@ class BlurPool(Op, frozen=True):
     kernel_size: Spatial = 3
     stride: Spatial = 2
 
+    layout = "channels"
     positional = 1
     is_layer = True
     examples = (

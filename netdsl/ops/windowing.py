@@ -26,6 +26,7 @@ class Windows(Op, frozen=True):
     size: Spatial
     shift: Shift = 0
 
+    layout = "channels"
     positional = 1
     saves = "nothing"
     examples = (
@@ -42,6 +43,9 @@ class Windows(Op, frozen=True):
             require(assume.divisible(side, size), message, argument="size", code="indivisible")
         count = floordiv(height, rows) * floordiv(width, columns)
         return inputs[0].with_shape(count, rows * columns, channels)
+
+    def features(self, result: TensorType, *inputs: TensorType) -> int | None:
+        return 2
 
     def torch(self, *inputs: TensorType) -> Torch:
         height, width = fields("size", self.size)
@@ -75,6 +79,7 @@ class Unwindows(Op, frozen=True):
     shift: Shift = 0
     size: Spatial | None = None
 
+    layout = "sequence"
     positional = 2
     saves = "nothing"
     examples = (
@@ -97,6 +102,9 @@ class Unwindows(Op, frozen=True):
         count = floordiv(height, rows) * floordiv(width, columns)
         require(assume.equal(x.shape[0], count), message, operand=0)
         return x.with_shape(x.shape[2], height, width)
+
+    def features(self, result: TensorType, *inputs: TensorType) -> int | None:
+        return 0
 
     def torch(self, *inputs: TensorType) -> Torch:
         rows, columns = fields("size", self._size(inputs[0]))

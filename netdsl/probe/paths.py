@@ -22,7 +22,7 @@ def paths(subject: Subject) -> Finding:
     made = subject.prepared()
     program = made.net.checked
     machine = Machine(program, subject.filled(made.module).eval())
-    links = [n for n in machine.flat if n.residual and n.inputs[0].type == n.outputs[0].type]
+    links = [n for n in machine.flat if n.residual and n.inputs[0].type.same(n.outputs[0].type)]
     if not links:
         raise no_such(subject, "residual links", "no branch can be left out of it")
     split = made.data.test

@@ -108,7 +108,7 @@ class Theory:
 
     def activated(self, node: Node, given: Sequence[Moments]) -> Moments | None:
         """A function of each number, integrated over the normal distribution with the given moments."""
-        same = len(given) == 1 and node.inputs[0].type == node.outputs[0].type
+        same = len(given) == 1 and node.inputs[0].type.same(node.outputs[0].type)
         if not same or node.op.kind in ("softmax", "log_softmax", "softmin", "prelu"):
             return None
         deviation = math.sqrt(max(given[0].variance, 0.0))

@@ -47,7 +47,7 @@ class Rows:
         )
 
     def _is_shown(self, step: Step) -> bool:
-        if self.everything or not step.inputs or any(o.type != step.inputs[0].type for o in step.outs):
+        if self.everything or not step.inputs or not all(o.type.same(step.inputs[0].type) for o in step.outs):
             return True
         if isinstance(step.callee, Definition):
             return bool(self.of(step.callee))

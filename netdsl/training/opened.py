@@ -155,6 +155,8 @@ def _loaded(folder: Path, net: Net, about: files.About) -> nn.Module:
         if about.language < LANGUAGE:
             raise CheckpointError.of(outdated(folder, about.language, net.elaborated.moved, str(error))) from None
         raise
+    if about.language < LANGUAGE and net.elaborated.followed:
+        raise CheckpointError.of(outdated(folder, about.language, net.elaborated.followed))
     return module
 
 

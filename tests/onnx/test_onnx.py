@@ -158,7 +158,7 @@ def test_equal_input_gives_equal_bytes_in_every_process(tmp_path: Path) -> None:
 
 def test_folding_keeps_what_it_must_not_touch() -> None:
     """A norm along another axis than the layer's features; a layer whose result has a second reader."""
-    program = compiled("net Net { input x [8, 8]\n linear(8) -> bn }")
+    program = compiled("net Net { input x [8, 8]\n linear(8) -> reshape((8, 8)) -> bn }")
     assert "BatchNormalization" in ops(made(program))
     agrees(program)
     program = compiled("net Net { input x [3, 5, 5]\n y = conv(4, 3)\n a = y -> bn\n a + y }")

@@ -198,8 +198,8 @@ def test_an_op_without_inputs_is_blamed_at_its_argument() -> None:
     assert found.code == "symbolic-weight"
 
 
-def test_a_norm_over_windows_of_an_open_size_is_told_its_axis() -> None:
-    text = "net N {\n  input x [8, H, W]\n  windows(2) -> layernorm\n}\n"
+def test_a_norm_over_an_open_size_is_told_its_axis() -> None:
+    text = "net N {\n  input x [H, W, 8]\n  layernorm\n}\n"
     (found,) = Spec(Source(text, "n.net"), read_import).diagnostics
     assert found.code == "symbolic-weight"
     assert "`axis=2`" in str(found.hint)

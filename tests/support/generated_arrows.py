@@ -231,15 +231,16 @@ class Arrows:
             )
         c, h, w = t
         reduced = self.pick(("mean", "sum", "max", "min", "l2"))
+        image = f"reshape(({c}, {h}, {w}))"  # its layout is meant, whatever was there before
         return str(self.pick((
-            f"flatten(start=1){between} -> reshape(({c}, {h}, {w}))",
-            f"flatten(start=1) -> permute((1, 0)){between} -> permute((1, 0)) -> reshape(({c}, {h}, {w}))",
+            f"flatten(start=1){between} -> {image} -> {image}",
+            f"flatten(start=1) -> permute((1, 0)){between} -> permute((1, 0)) -> {image} -> {image}",
             f"permute((1, 2, 0)){between} -> permute((2, 0, 1))",
             f'rearrange("c h w -> (h w) c"){between} -> rearrange("(h w) c -> c h w", h={h})',
             f"unsqueeze(axis=1){between} -> squeeze(axis=1)",
-            f"reduce_{reduced}(axis=0, keepdims=true){between} -> expand(({c}, {h}, {w}))",
-            f"take(0){between} -> unsqueeze(axis=0) -> expand(({c}, {h}, {w}))",
-            f"flatten(start=0, end=1){between} -> reshape(({c}, {h}, {w}))",
+            f"reduce_{reduced}(axis=0, keepdims=true){between} -> expand(({c}, {h}, {w})) -> {image}",
+            f"take(0){between} -> unsqueeze(axis=0) -> expand(({c}, {h}, {w})) -> {image}",
+            f"flatten(start=0, end=1){between} -> {image} -> {image}",
         )))  # fmt: skip
 
     # Arrows that change the type

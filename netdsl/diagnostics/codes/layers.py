@@ -63,6 +63,16 @@ LAYERS = (
         net("input x [3, 4]\nsoftmax(axis=1)"),
     ),
     Code(
+        "feature-axis",
+        "The features are on another axis, or can't be told",
+        "Images are channels first, `[C, H, W]`, sequences have their features last, `[L, D]`. What made a value says "
+        "where its features are: a convolution gives them first, a linear layer, an embedding and attention last. A "
+        "layer for the other layout would take positions for features; `permute` brings them there, and a `reshape` "
+        "to the same shape says that it is meant. Where features can't be told, `axis` says which axis a layer is for.",
+        net("input tokens [16] int64\nembed(100, 8) -> conv(32, 3)"),
+        net("input tokens [16] int64\nembed(100, 8) -> permute((1, 0)) -> conv(32, 3)"),
+    ),
+    Code(
         "argument-value",
         "An argument has a value that the layer cannot take",
         "The kind is right, the value is not: a negative size, an even window where a centre is needed, a "
