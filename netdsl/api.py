@@ -361,11 +361,17 @@ def from_torch(module: nn.Module, *inputs: Tensor, name: str = "Net", library: b
 
 
 def check(path: Path | Source) -> tuple[Diagnostic, ...]:
-    """Every mistake of a spec, as `netdsl check` reports it: empty where there is none. Never imports torch."""
+    """Every mistake of a spec, as `netdsl check` reports it: empty where there is none. Never imports torch.
+
+    They are values; printed, or as the last line of a notebook's cell, they are shown as the command line shows them.
+    """
+    from netdsl.render.diagnostics import Diagnostics
+
     try:
-        return open_spec(path).diagnostics
+        found = open_spec(path).diagnostics
     except SpecError as error:
-        return error.diagnostics
+        found = error.diagnostics
+    return Diagnostics(found)
 
 
 def load(

@@ -13,3 +13,8 @@ def load_ipython_extension(shell: Any) -> None:
         return run_cell(line, cell, shell.user_ns)
 
     shell.register_magic_function(net, magic_kind="cell", magic_name="net")
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take `%%net` away again."""
+    shell.magics_manager.magics["cell"].pop("net", None)

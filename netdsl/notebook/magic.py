@@ -7,29 +7,10 @@ from html import escape
 from typing import Any
 
 from netdsl.api import Spec, SpecError, open_spec
-from netdsl.diagnostics.diagnostic import Diagnostic
-from netdsl.render.diagnostics import render
+from netdsl.render.diagnostics import Diagnostics
 from netdsl.source import Source
 
 CELL = "cell.net"
-
-
-class Mistakes:
-    """The mistakes of a cell, as the command line shows them."""
-
-    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
-        self.diagnostics = diagnostics
-
-    def __repr__(self) -> str:
-        return "\n\n".join(render(d) for d in self.diagnostics)
-
-    def _repr_html_(self) -> str:
-        parts = (f'<pre style="color: {_colour(d)}">{escape(render(d))}</pre>' for d in self.diagnostics)
-        return "\n".join(parts)
-
-
-def _colour(found: Diagnostic) -> str:
-    return "#b00020" if found.severity == "error" else "#8a6d00"
 
 
 class Cell:
@@ -38,6 +19,7 @@ class Cell:
     def __init__(self, spec: Spec, shown: str) -> None:
         self.spec = spec
         self.shown = shown
+        self.warnings = Diagnostics(spec.diagnostics)
 
     @property
     def text(self) -> str:
@@ -48,22 +30,24 @@ class Cell:
         return f"no mistakes; declares {names}"
 
     def __repr__(self) -> str:
-        return self.text
+        return f"{self.warnings}\n\n{self.text}" if self.warnings else self.text
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(self.text)}</pre>"
+        table = f"<pre>{escape(self.text)}</pre>"
+        return f"{self.warnings._repr_html_()}\n{table}" if self.warnings else table
 
 
-def run_cell(line: str, cell: str, names: dict[str, Any]) -> Cell | Mistakes:
-    """Check a cell and put its complete nets into a notebook's variables. `line`: the net to show, or nothing."""
+def run_cell(line: str, cell: str, names: dict[str, Any]) -> Cell | Diagnostics:
+    """Check a cell and put its complete nets into a notebook's variables; none where there are mistakes, and warnings
+    are shown above the table. `line`: the net to show, or nothing."""
     try:
         spec = open_spec(Source(cell, os.path.join(os.getcwd(), CELL)))
-        if spec.diagnostics:
-            return Mistakes(spec.diagnostics)
+        if any(d.severity == "error" for d in spec.diagnostics):
+            return Diagnostics(spec.diagnostics)
         shown = line.strip() or next(iter(spec.nets), "")
         if shown:
             spec.net(shown)
         names.update({name: spec.net(name) for name in spec.nets})
     except SpecError as error:
-        return Mistakes(error.diagnostics)
+        return Diagnostics(error.diagnostics)
     return Cell(spec, shown)

@@ -26,6 +26,10 @@ LONGEST = 160
 """Source lines longer than this are cut around the mistake."""
 
 
+COLOURS = {"error": "#c4314b", "warning": "#9a6700", "note": "#57606a"}
+"""Colours of HTML by severity, to be read on light and dark ground."""
+
+
 class Mark(Struct, frozen=True):
     """A marked span: the character of its marks, their style, and the words beside them."""
 
@@ -60,6 +64,22 @@ def _mended_by(hint: Hint) -> str:
     option = "--fix" if hint.safe else "--fix --unsafe"
     which = f"writes `{visible(hint.edits[0].text)}`" if "` or `" in hint.message else "does it"
     return f" (`{option}` {which})"
+
+
+class Diagnostics(tuple[Diagnostic, ...]):
+    """Diagnostics that show themselves: as the command line has them, in a notebook with colours."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return render_all(self) or "no mistakes"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return "\n".join(f'<pre style="color: {COLOURS[d.severity]}">{escape(render(d))}</pre>' for d in self) or repr(
+            self
+        )
 
 
 def render_all(found: Iterable[Diagnostic], stream: TextIO | None = None) -> str:
