@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-_DECLARATION = re.compile(r"^(block|net|recipe|expect|from|experiment(?=[ \t]+\w))\b[ \t]*([\w.]*)", re.MULTILINE)
+_DECLARATION = re.compile(
+    r"^\ufeff?(block|net|recipe|expect|from|experiment(?=[ \t]+\w))\b[ \t]*([\w.]*)", re.MULTILINE
+)
 _BINDS = re.compile(
     r"\binput[ \t]+(\w+)|\bas[ \t]+(\w+)|\bshare[ \t]+(\w+)|\bfor[ \t]+([\w, ()]+?)[ \t]+in\b"
     r"|^[ \t]+(\w+(?:[ \t]*,[ \t]*\w+)*)[ \t]*=(?!=)|:[ \t]*\[([\w, \t]*)\][ \t]*->",
@@ -67,7 +69,7 @@ def bound_before(text: str, offset: int) -> list[str]:
     head = _head(text, offset)
     if head is None:
         return []
-    code = _code(text[head.start() : offset])
+    code = _code(text[head.start(1) : offset])
     parameters = re.match(r"\w+[ \t]+\w+[ \t]*\(([^{]*?)\)[ \t]*(?=[{=:])", code)
     found = [part.partition("=")[0].strip() for part in parameters[1].split(",")] if parameters else []
     for match in _BINDS.finditer(code):
@@ -80,7 +82,7 @@ def _around(text: str, offset: int) -> str:
     last = _head(text, offset)
     if last is None:
         return ""
-    inside = _code(text[last.start() : offset])
+    inside = _code(text[last.start(1) : offset])
     opened = inside.count("{") > inside.count("}")
     single = "{" not in inside and "\n" not in inside
     goes_on = inside.rstrip(" \t")[-1:] in ("=", ",") or inside.rstrip()[-2:] == "->"
