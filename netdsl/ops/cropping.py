@@ -10,7 +10,7 @@ from netdsl.ops.lowering import padded, reshaped
 from netdsl.ops.reshaping import size_of
 from netdsl.ops.spatial import spatial_axes
 from netdsl.sizes.constraints import Assumptions
-from netdsl.sizes.dims import Dim, floordiv
+from netdsl.sizes.dims import Dim, Size, floordiv
 from netdsl.tensors import TensorType
 
 Sides = int | tuple[int | tuple[int, int], ...]
@@ -93,6 +93,9 @@ class Pad(Op, frozen=True):
             sizes.append(size + before + after)
             message = f"a margin of {before} and {after} leaves nothing of a size of {size}"
             require(assume.at_least(sizes[-1], 1), message, argument="padding")
+            cut = min(before, 0) + min(after, 0)
+            message = f"a margin of {before} and {after} cuts off more than a size of {size}"
+            require(assume.at_least(size + cut, 0), message, argument="padding")
         return x.with_shape(*sizes)
 
     def _check_margin(self, assume: Assumptions, size: Dim, before: int, after: int) -> None:
@@ -241,15 +244,21 @@ class Narrow(Op, frozen=True):
 
     def torch(self, *inputs: TensorType) -> Torch:
         at, stop = dim_of(inputs[0], self.axis), self.start + self.length
+        if self.start < 0 and isinstance(stop, Size):  # which may be 0, that is no end
+            return Torch(expression=Call(".narrow", (X(), at, self.start, self.length)))
         start, end = self.start or None, None if self.start < 0 and stop == 0 else stop
         before = (Code(":"),) * at if at >= 0 else (Code("..."),)
         return Torch(expression=Call("[]", (X(), *before, Call(":", (start, end)))))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
-        stop = self.start + self.length
+        start: Dim = self.start
+        stop = start + self.length
+        if self.start < 0 and isinstance(stop, Size):
+            start += x[0].type.shape[axis_of(x[0].type, self.axis)]
+            stop = start + self.length
         end = 2**31 - 1 if self.start < 0 and stop == 0 else stop
         axis = g.const((dim_of(x[0].type, self.axis),), "int64")
-        return g.op("Slice", x[0].name, g.const((self.start,), "int64"), vector(g, (end,)), axis)
+        return g.op("Slice", x[0].name, vector(g, (start,)), vector(g, (end,)), axis)
 
 
 @register("take")

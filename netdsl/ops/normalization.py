@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Param, Torch, known, register
+from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Param, Torch, known, register, require
 from netdsl.ops.features import floating, is_bare, nearest_divisor
 from netdsl.ops.lowering import reshaped
 from netdsl.ops.spatial import Positive, optional
@@ -173,8 +173,8 @@ class InstanceNorm(Op, frozen=True):
         (x,) = inputs
         if not 2 <= x.rank <= 4:
             raise OpError(f"`instancenorm` needs channels and 1 to 3 spatial axes, found {x}", operand=0)
-        if set(x.spatial) == {1}:
-            raise OpError(f"`instancenorm` of one position is 0, which PyTorch refuses; found {x}", operand=0)
+        message = f"`instancenorm` of one position is 0, which PyTorch refuses; found {x}"
+        require(assume.at_least(prod(x.spatial), 2), message, operand=0)
         known(x.shape[0], "the number of channels")
         return floating(x, "instancenorm")
 

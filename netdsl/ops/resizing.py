@@ -1,6 +1,9 @@
 """Images resized: `upsample`."""
 
-from math import ceil, floor
+import struct
+from fractions import Fraction
+from functools import cache
+from math import ceil, floor, inf, nextafter
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -9,6 +12,7 @@ from msgspec.structs import replace
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, Window, X, register, require
 from netdsl.ops.features import floating
 from netdsl.ops.lowering import full_shape
+from netdsl.ops.nearest import picked
 from netdsl.ops.reshaping import size_of
 from netdsl.ops.spatial import compact, per_axis, spatial_axes, spatial_rank
 from netdsl.sizes.constraints import Assumptions
@@ -70,7 +74,7 @@ class Upsample(Op, frozen=True):
             return replace(self, size=tuple(size_of(s, "size") for s in sizes))
         factor = self.scale_factor
         factors = factor if isinstance(factor, tuple) else (factor,) * axes
-        return replace(self, scale_factor=per_axis(factors, axes, "scale_factor"))
+        return replace(self, scale_factor=tuple(_rounding_up(f) for f in per_axis(factors, axes, "scale_factor")))
 
     def _like(self, axes: int, other: TensorType) -> Op:
         """The op with the size of another value."""
@@ -83,13 +87,17 @@ class Upsample(Op, frozen=True):
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         x = floating(inputs[0], "upsample")
         self._check_mode(x)
-        if self.size is not None:
-            for size in self.size:
-                require(assume.at_least(size, 1), f"the image would have size {size}", argument="size")
-            return x.with_shape(x.shape[0], *self.size)
-        sizes = [_scaled(size, factor) for size, factor in zip(x.spatial, self._factors(), strict=True)]
+        sizes, said = self.size, "size"
+        if sizes is None:
+            sizes = [_scaled(size, factor) for size, factor in zip(x.spatial, self._factors(), strict=True)]
+            said = "scale_factor"
         for size in sizes:
-            require(assume.at_least(size, 1), f"the image would have size {size}", argument="scale_factor")
+            require(assume.at_least(size, 1), f"the image would have size {size}", argument=said)
+        if self.antialias and sizes[0] != x.spatial[0]:
+            message = "PyTorch resizes the rows of an image wrongly where `antialias` makes it one column"
+            require(
+                assume.at_least(sizes[1], 2), message, argument="antialias", hint="resize the columns by themselves"
+            )
         return x.with_shape(x.shape[0], *sizes)
 
     def _check_mode(self, x: TensorType) -> None:
@@ -120,9 +128,17 @@ class Upsample(Op, frozen=True):
     def onnx(self, g: Graph, *x: Operand) -> Any:
         if self.antialias and g.opset < 18:
             raise OpError("`antialias` needs ONNX opset 18", argument="antialias", code="opset")
-        if self.antialias and self.mode == "bilinear" and 1 in self.infer(Assumptions(), x[0].type).spatial:
-            message = "onnxruntime computes an `antialias` to a single row or column wrongly"
-            raise OpError(message, argument="antialias", code="opset", hint="`mode=bicubic`, or an average, is right")
+        if self.antialias and self.align_corners:
+            message = "onnxruntime computes `antialias` with `align_corners` otherwise than PyTorch"
+            raise OpError(message, argument="align_corners", code="opset", hint="leave one of them out")
+        kind, scales = x[0].type, None
+        if self.size is None:
+            scales = [_single(f, size) for f, size in zip(self._factors(), kind.spatial, strict=True)]
+        if self.mode == "nearest":
+            factors = list(zip(self._factors(), scales, strict=True)) if scales else None
+            name = picked(g, x[0].name, kind, self.infer(Assumptions(), kind).spatial, factors)
+            if name is not None:
+                return name
         mode = {"nearest": "nearest", "bilinear": "linear", "bicubic": "cubic"}[self.mode]
         corners = "align_corners" if self.align_corners else "half_pixel"
         attributes: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": corners}
@@ -132,9 +148,9 @@ class Upsample(Op, frozen=True):
             attributes["cubic_coeff_a"] = -0.5 if self.antialias else -0.75
         if self.antialias:
             attributes |= {"antialias": 1, "exclude_outside": 1}
-        if self.size is None:
-            return g.op("Resize", x[0].name, "", g.const((1, 1, *map(float, self._factors()))), **attributes)
-        return g.op("Resize", x[0].name, "", "", full_shape(g, x[0].type, x[0].type.shape[0], *self.size), **attributes)
+        if scales is not None:
+            return g.op("Resize", x[0].name, "", g.const((1.0, 1.0, *scales)), **attributes)
+        return g.op("Resize", x[0].name, "", "", full_shape(g, kind, kind.shape[0], *self.size), **attributes)
 
     def window(self, *inputs: TensorType) -> Window | None:
         """That of a transposed convolution, where the factors are whole and positions keep their distances."""
@@ -156,7 +172,48 @@ def _span(factor: int, reach: float) -> tuple[int, int]:
     return last - first + 1, -first
 
 
+TRIED = 4096
+"""Sizes up to this one are tried with a factor, where an image's is open."""
+
+
 def _scaled(size: Dim, factor: float) -> Dim:
-    """`floor(size * factor)`, exactly."""
-    above, below = float(factor).as_integer_ratio()
-    return size * above // below
+    """`floor(size * factor)`, with the fraction that a factor stands for."""
+    meant = _fraction(factor)
+    return size * meant.numerator // meant.denominator
+
+
+def _fraction(factor: float) -> Fraction:
+    """What a factor stands for: 3/10 or 1/3, though binary numbers only come near; others exactly."""
+    meant = Fraction(factor).limit_denominator(100_000)
+    return meant if factor in (float(meant), nextafter(float(meant), inf)) else Fraction(factor)
+
+
+@cache
+def _rounding_up(factor: float) -> float:
+    """The factor with which PyTorch, which cuts a double off, gets all whole sizes that the fraction gives: 100 times
+    0.29 is 28.999999999999996, so that 0.29 becomes the number above it."""
+    meant = _fraction(factor)
+    if meant == factor:
+        return factor
+    times = range(1, max(64, 16 * TRIED // meant.denominator))
+    below = any(int(k * meant.denominator * factor) < k * meant.numerator for k in times)
+    return nextafter(factor, inf) if below else factor
+
+
+@cache
+def _single(factor: float, size: Dim) -> float:
+    """The factor in single precision with which onnxruntime, which cuts its product off, gets the same sizes. Raises
+    OpError where there is none."""
+    sizes = (size,) if isinstance(size, int) else range(1, TRIED)
+    (near,) = struct.unpack("I", struct.pack("f", factor))
+    for bits in (near, near + 1, near - 1):
+        (single,) = struct.unpack("f", struct.pack("I", bits))
+        if all(int(_rounded(single * n)) == _scaled(n, factor) for n in sizes):
+            return float(single)
+    message = f"onnxruntime cuts {factor:g} times a size off otherwise than PyTorch"
+    raise OpError(message, argument="scale_factor", code="opset", hint="say `size`")
+
+
+def _rounded(number: float) -> float:
+    """A number in single precision."""
+    return float(struct.unpack("f", struct.pack("f", number))[0])

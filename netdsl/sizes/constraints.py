@@ -173,7 +173,9 @@ class Assumptions:
         solved = self._solved(rest, positives) if isinstance(rest, Size) else None
         if solved is not None:
             return solved
-        if interval(a)[0] >= minimum or (self._relations and contradictory([*self._facts(), minimum - 1 - a])):
+        if reachable(a, self._axes)[0] >= minimum or (
+            self._relations and contradictory([*self._facts(), minimum - 1 - a])
+        ):
             return PROVED
         self._relations[Relation(a, ">=", minimum)] = None
         return ASSUMED if self._consistent() else IMPOSSIBLE
@@ -220,8 +222,12 @@ class Assumptions:
         own = [c for name in sorted(self._axes) for c in _of_axis(name, self._axes[name])]
         said = {str(r) for r in self._required}
         facts = {_fact(r) for r in self._required}
-        relations = [r for r in self._relations if _fact(r) not in facts]
+        relations = [r for r in self._relations if _fact(r) not in facts and not self._follows(r)]
         return (*(c for c in own if str(c) not in said), *relations, *self._required, *self._choices)
+
+    def _follows(self, relation: Relation) -> bool:
+        """Whether an inequality follows from what is known of each named size by now."""
+        return relation.op == ">=" and reachable(relation.left - relation.right, self._axes)[0] >= 0
 
     def _consistent(self) -> bool:
         """Whether every fact over several names can hold with what is known of each, and all of them together."""

@@ -1,0 +1,146 @@
+"""What `check` accepts at open sizes runs at every small size that its constraints allow, and at no other: interpreter,
+emitted module and onnxruntime."""
+
+from __future__ import annotations
+
+from itertools import product
+from math import nextafter
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from agreement import doubled
+from generated_open_sizes import open_net
+from interpreter import Rounding, interpret, randomized, worst
+from PIL import Image
+from torch.nn import functional
+
+from netdsl.backends.onnx.session import Session
+from netdsl.diagnostics.diagnostic import Fault
+from netdsl.loader import read_import
+from netdsl.pipeline import Net, Spec
+from netdsl.source import Source
+from netdsl.verify.inputs import draw_inputs
+
+LARGEST = 7
+"""Every combination of sizes up to this one is tried."""
+
+
+def net_of(text: str) -> Net:
+    return Spec(Source(text, "n.net"), read_import).net("N")
+
+
+def body(text: str, shape: str = "[2, H, W]") -> Net:
+    return net_of(f"net N {{\n  input x {shape}\n  {text}\n}}\n")
+
+
+def held(net: Net, seed: int, largest: int = LARGEST) -> int:
+    """At how many sizes the three agree. Raises AssertionError where they do not, or where a size that the constraints
+    exclude is not refused."""
+    program = net.checked
+    names = sorted(frozenset[str]().union(*(v.type.names for v in program.main.inputs)))
+    module = net.module(seed=seed).eval()
+    state = {k: v.clone() for k, v in randomized(module, seed).items()}
+    weights = {k: doubled(v) for k, v in state.items()}
+    session = exported(net, {k: v.numpy() for k, v in state.items()})
+    module, compared, draw = module.double(), 0, Random(seed)
+    for numbers in product(range(1, largest + 1), repeat=len(names)):
+        sizes = dict(zip(names, numbers, strict=True))
+        inputs = draw_inputs(program, 2, sizes, seed)
+        given = [doubled(x) for x in inputs]
+        if not all(c.holds(sizes) for c in program.constraints):
+            with pytest.raises((ValueError, RuntimeError)), torch.no_grad():
+                module(*given)
+            continue
+        wanted = interpret(program, weights, given, sizes)
+        with torch.no_grad():
+            found = module(*given)
+        near(net, found, wanted, (weights, given, sizes), 2.0**-52, 1e-8)
+        compared += 1
+        if session is not None and (compared == 1 or draw.random() < 0.15):
+            feed = {n: x.numpy() for n, x in zip(session.inputs, inputs, strict=True)}
+            near(net, tuple(session.run(feed).values()), wanted, (weights, given, sizes), 2.0**-23, 1e-4)
+    return compared
+
+
+def exported(net: Net, weights: dict[str, Any]) -> Session | None:
+    """The net in onnxruntime; None where its export is refused in words."""
+    try:
+        return Session(net.onnx(weights).SerializeToString(), threads=1)
+    except Fault:
+        return None
+
+
+def near(net: Net, found: Any, wanted: Any, given: Any, unit: float, gate: float) -> None:
+    apart = worst(found, wanted)
+    if apart > gate:
+        moved = [interpret(net.checked, *given, rounding=Rounding(unit, i)) for i in range(2)]
+        most = 10 * max(worst(tuple(m.values()), wanted) for m in moved)
+        assert apart <= most, f"{apart:.1e} apart at {given[2]}"
+
+
+@pytest.mark.parametrize("first", range(0, 120, 20))
+def test_what_is_accepted_runs_at_every_size(first: int) -> None:
+    accepted = 0
+    for seed in range(first, first + 20):
+        net = net_of(open_net(seed))
+        if not net.diagnostics:
+            accepted += 1
+            try:
+                held(net, seed)
+            except Exception as error:
+                raise AssertionError(f"seed {seed}:\n{open_net(seed)}{error}") from error
+    assert accepted >= 4
+
+
+@pytest.mark.parametrize(
+    ("text", "constraint"),
+    [
+        ("narrow(-1, H - 1, axis=2)", "H == 2"),  # ends at the last position, which `[-1:0]` is not
+        ("narrow(-2, H, axis=1)", "H == 2"),
+        ("instancenorm", "H*W >= 2"),
+        ("avgpool(3) -> instancenorm", "-"),
+        ("pad(((0, 0), (-2, 2)))", "W >= 2"),
+        ("upsample(0.5, mode=bilinear, antialias=true)", "W >= 4"),
+        ("upsample(size=(H, 1), mode=bilinear, antialias=true)", "-"),
+    ],
+)
+def test_sizes_at_which_pytorch_does_otherwise_are_excluded(text: str, constraint: str) -> None:
+    net = body(text)
+    said = [str(c) for c in net.checked.constraints]
+    assert constraint in said or constraint == "-", said
+    assert held(net, 0)
+
+
+def test_what_later_sizes_imply_is_not_said() -> None:
+    """`H*W >= 2` of the norm follows from the pool behind it."""
+    assert [str(c) for c in body("instancenorm -> maxpool(3)").checked.constraints] == ["H >= 3", "W >= 3"]
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.3, 0.7, 0.29, 1.4, 2.33, 1 / 3, 7 / 3, 0.57, 1.13, 34 / 7])
+def test_a_factor_means_what_is_written(factor: float) -> None:
+    """Whole sizes stay whole: PyTorch cuts a double off, which 100 * 0.29 leaves below 29, onnxruntime a float."""
+    net = body(f"upsample({factor!r}) -> reduce_max(axis=1)", "[1, H, 12]")
+    module, session = net.module(0), Session(net.onnx({}).SerializeToString(), threads=1)
+    for size in (10, 41, 45, 70, 90, 100, 107, 200, 300, 900):
+        x = torch.randn(1, 1, size, 12)
+        (node,) = [s for s in net.checked.main.steps if getattr(s.callee, "kind", "") == "upsample"]
+        emitted = node.callee.scale_factor[0]  # type: ignore[union-attr]
+        assert emitted in (factor, nextafter(factor, 9))
+        wanted = functional.interpolate(x, scale_factor=emitted).shape[2]
+        assert wanted == round(size * factor, 9) // 1
+        assert torch.equal(module(x), torch.as_tensor(session(x.numpy())))
+
+
+def test_antialias_is_pillows() -> None:
+    """Also where the image becomes a row; a column, of which PyTorch repeats the first pixel, is refused."""
+    pixels = np.random.default_rng(0).random((12, 9), dtype=np.float32)
+    for height, width in ((5, 4), (1, 4), (12, 1), (3, 2)):
+        net = body(f"upsample(size=({height}, {width}), mode=bilinear, antialias=true)", "[1, 12, 9]")
+        found = net.module(0)(torch.from_numpy(pixels)[None, None])[0, 0].numpy()
+        pillows = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
+        np.testing.assert_allclose(found, np.asarray(pillows), atol=1e-6)
+    (refused,) = body("upsample(size=(3, 1), mode=bilinear, antialias=true)", "[1, 12, 9]").diagnostics
+    assert "one column" in refused.message
