@@ -27,7 +27,8 @@ def picked(
 
     `factors`: those of each axis in PyTorch and in the graph; None where the sizes are given.
     """
-    pairs = list(zip(x.spatial, sizes, factors or [None] * len(sizes), strict=True))
+    each: Sequence[tuple[float, float] | None] = factors or [None] * len(sizes)
+    pairs = list(zip(x.spatial, sizes, each, strict=True))
     if all(old == new or _alike(old, new, factor) for old, new, factor in pairs):
         return None
     for axis, (old, new, factor) in zip(count(2), pairs, strict=False):
@@ -77,6 +78,20 @@ def _places(g: Graph, old: Dim, new: Dim, factor: tuple[float, float] | None) ->
         return g.const(np.minimum(places, old - 1), "int64")
     one, zero, first = g.const(1, "int64"), g.const(0, "int64"), g.const((0,), "int64")
     there, wanted = (g.op("Squeeze", g.shape(size, batch=False), first) for size in (old, new))
-    between = g.const(step) if step is not None else g.op("Div", *(g.op("Cast", n, to=1) for n in (there, wanted)))
-    far = g.op("Mul", g.op("Cast", g.op("Range", zero, wanted, one), to=1), between)
-    return str(g.op("Min", g.op("Cast", g.op("Floor", far), to=7), g.op("Sub", there, one)))
+    if step is not None:
+        between = g.const(step, "float64")
+    else:
+        between = _single(g, g.op("Div", *(g.op("Cast", n, to=DOUBLE) for n in (there, wanted))))
+    places = g.op("Cast", g.op("Range", zero, wanted, one), to=DOUBLE)
+    far = g.op("Floor", _single(g, g.op("Mul", places, between)))
+    return str(g.op("Min", g.op("Cast", far, to=7), g.op("Sub", there, one)))
+
+
+DOUBLE = 11
+"""float64 in ONNX. In a file of float16 numbers of this type stay what they are."""
+
+
+def _single(g: Graph, x: str) -> str:
+    """A number of float64 rounded as float32 is (Dekker, 1971)."""
+    times = g.op("Mul", x, g.const(2**29 + 1, "float64"))
+    return str(g.op("Sub", times, g.op("Sub", times, x)))

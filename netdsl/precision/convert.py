@@ -31,27 +31,8 @@ def half(source: Path) -> ModelProto:
     from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
 
-    model = load(source)
-    found: ModelProto = convert_float_to_float16(
-        model, keep_io_types=True, disable_shape_infer=True, node_block_list=_counting(model)
-    )
+    found: ModelProto = convert_float_to_float16(load(source), keep_io_types=True, disable_shape_infer=True)
     OnnxModel.graph_topological_sort(found.graph, is_deterministic=True)
-    return found
-
-
-def _counting(model: ModelProto) -> list[str]:
-    """The nodes that compute positions as real numbers: float16 has no whole numbers above 2048."""
-    makers = {name: node for node in model.graph.node for name in node.output}
-    todo = [
-        n for n in model.graph.node if n.op_type == "Cast" and any(a.i == onnx.TensorProto.INT64 for a in n.attribute)
-    ]
-    found: list[str] = []
-    while todo:
-        node = todo.pop()
-        inner = [makers[name] for name in node.input if name in makers]
-        if node.op_type in ("Cast", "Floor", "Mul", "Div"):
-            found.append(node.name)
-            todo += inner
     return found
 
 
