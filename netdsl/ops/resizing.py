@@ -139,18 +139,20 @@ class Upsample(Op, frozen=True):
             name = picked(g, x[0].name, kind, self.infer(Assumptions(), kind).spatial, factors)
             if name is not None:
                 return name
-        mode = {"nearest": "nearest", "bilinear": "linear", "bicubic": "cubic"}[self.mode]
-        corners = "align_corners" if self.align_corners else "half_pixel"
-        attributes: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": corners}
-        if mode == "nearest":
-            attributes |= {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        if mode == "cubic":
-            attributes["cubic_coeff_a"] = -0.5 if self.antialias else -0.75
-        if self.antialias:
-            attributes |= {"antialias": 1, "exclude_outside": 1}
         if scales is not None:
-            return g.op("Resize", x[0].name, "", g.const((1.0, 1.0, *scales)), **attributes)
-        return g.op("Resize", x[0].name, "", "", full_shape(g, kind, kind.shape[0], *self.size), **attributes)
+            return g.op("Resize", x[0].name, "", g.const((1.0, 1.0, *scales)), **self._attributes())
+        shape = full_shape(g, kind, kind.shape[0], *self.size)
+        return g.op("Resize", x[0].name, "", "", shape, **self._attributes())
+
+    def _attributes(self) -> dict[str, Any]:
+        """How ONNX's Resize computes."""
+        if self.mode == "nearest":
+            return {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        corners = "align_corners" if self.align_corners else "half_pixel"
+        attributes: dict[str, Any] = {"mode": "linear", "coordinate_transformation_mode": corners}
+        if self.mode == "bicubic":
+            attributes |= {"mode": "cubic", "cubic_coeff_a": -0.5 if self.antialias else -0.75}
+        return attributes | ({"antialias": 1, "exclude_outside": 1} if self.antialias else {})
 
     def window(self, *inputs: TensorType) -> Window | None:
         """That of a transposed convolution, where the factors are whole and positions keep their distances."""
