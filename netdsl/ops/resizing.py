@@ -185,7 +185,7 @@ def _scaled(size: Dim, factor: float) -> Dim:
 
 
 def _fraction(factor: float) -> Fraction:
-    """What a factor stands for: 3/10 or 1/3, though binary numbers only come near; others exactly."""
+    """The fraction that a factor stands for: 3/10 or 1/3, though binary numbers only come near; others exactly."""
     meant = Fraction(factor).limit_denominator(100_000)
     return meant if factor in (float(meant), nextafter(float(meant), inf)) else Fraction(factor)
 
