@@ -19,9 +19,11 @@ from netdsl.checks.lint import (
     input_layout,
     it_in_list,
     lr_out_of_range,
+    narrow_field,
     plain_depth,
     pooled_sum,
     repeated_activation,
+    repeated_item,
     saturating_depth,
     skipped_pixels,
     small_batch_norm,
@@ -60,6 +62,8 @@ FILE_RULES: dict[str, Callable[[File], Iterator[Diagnostic]]] = {
     "pooled-sum": pooled_sum.check,
     "plain-depth": plain_depth.check,
     "saturating-depth": saturating_depth.check,
+    "narrow-field": narrow_field.check,
+    "repeated-item": repeated_item.check,
 }
 """The lints of a file and its nets."""
 

@@ -12,6 +12,28 @@ def image(body: str, before: str = "") -> str:
 
 LINTS = (
     Code(
+        "narrow-field",
+        "Each position sees a small part of the image",
+        "Averaging over positions at the end lets a net count what its positions have seen, and nothing that is larger "
+        "than their field (Brendel & Bethge 2019: with 33 of 224 pixels a tenth of the accuracy is lost). Strides and "
+        "pooling widen the field of all layers behind them; `netdsl summary` shows it. A net of fewer than four layers "
+        "is a sketch.",
+        net("input image [3, 64, 64]\nrepeat 6 { conv(16, 3) -> relu }\ngap -> linear(10)"),
+        net(
+            "input image [3, 64, 64]\n"
+            "repeat 3 { conv(16, 3) -> relu -> conv(16, 3) -> relu -> maxpool(2) }\ngap -> linear(10)"
+        ),
+    ),
+    Code(
+        "repeated-item",
+        "A layer of a list is used more than once",
+        "A list holds layers as they are written, and each use makes its own weights: nothing is shared, as it would "
+        "be by modules of PyTorch. `share` keeps one set of weights for all uses; braces say that each use is to have "
+        "its own.",
+        image("layers = [conv(8, 3) -> relu, conv(8, 5)]\nlayers[0] -> layers[1] -> relu -> layers[0]"),
+        image("share first = conv(8, 3)\nconv(8, 3) -> relu -> first -> relu -> first"),
+    ),
+    Code(
         "allow-without-reason",
         "A comment allows a warning and does not say why",
         "`# netdsl: allow CODE: reason` on a line, or above it, silences a warning there. Whoever reads the spec next "
@@ -125,7 +147,7 @@ LINTS = (
         "A stride is larger than the kernel",
         "Some positions of the input are never read: a 1x1 convolution with stride 2 drops three pixels of four. The "
         "strided projection of a residual shortcut is usual and is not reported (He et al. 2019, Bag of tricks, "
-        "ResNet-D, shows what it costs elsewhere).",
+        "ResNet-D, shows what it costs elsewhere). Patches that do not tile the image leave its last rows out.",
         image("conv(8, 1, stride=2) -> relu"),
         image("conv(8, 3, stride=2) -> relu"),
     ),
