@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 import netdsl
-from netdsl.training import entry
+from netdsl.training import begun
 from netdsl.training.augment.pipeline import Pipeline
 from netdsl.training.data.mix import Mixer
 from netdsl.training.diagnose import diagnose_gradient
@@ -132,14 +132,14 @@ def devices(device: torch.device) -> str:
 
 def ending(device: torch.device) -> str:
     """A compiled run to its end: nothing is compiled behind the last evaluation; without a compiler it says so."""
-    finish, at = entry.finish, []
+    finish, at = begun.finish, []
 
     def finished(*arguments: Any) -> Any:
         found = finish(*arguments)
         at.append(compilations())
         return found
 
-    entry.finish = finished
+    begun.finish = finished
     try:
         with cheap(device):
             torch._dynamo.reset()
@@ -149,7 +149,7 @@ def ending(device: torch.device) -> str:
             assert compilations() == at[0], f"{compilations() - at[0]} compilations after training"
             assert run.result["onnx_difference"] < 1e-3
     finally:
-        entry.finish = finish
+        begun.finish = finish
     if device.type != "cuda":
         return f"{at[0] - began} compilations, none after training"
     code = (

@@ -40,6 +40,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, metavar="N", help="processes that train (default: one for each core)")
     parser.add_argument("--seeds", type=int, metavar="N", help="another number of seeds")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 ... (default: cuda if there is one)")
+    parser.add_argument(
+        "--batch-seeds", choices=("auto", "on", "off"), default="auto",
+        help="train the seeds of a cell as one batched model; auto: where its first steps are faster",
+    )  # fmt: skip
     parser.add_argument("--on", choices=("local", "slurm"), default="local", help="this machine (local), or Slurm")
     parser.add_argument(
         "--set", dest="settings", metavar="FIELD=VALUE", action="append", default=[],
@@ -82,7 +86,7 @@ def _run(args: argparse.Namespace) -> int:
         found = experiment.results(folder).found
     else:
         say(str(experiment))
-        found = experiment.trained(folder, Options(args.workers, args.device, args.on), say)
+        found = experiment.trained(folder, Options(args.workers, args.device, args.on, args.batch_seeds), say)
     return _show(args, found, folder)
 
 

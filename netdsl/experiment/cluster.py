@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from netdsl.diagnostics.diagnostic import UserError
+from netdsl.experiment.jobs import Answer, Job
 from netdsl.experiment.pool import Say, Source
-from netdsl.experiment.worker import Answer, Job, attempt
+from netdsl.experiment.worker import attempt
 
 AT_ONCE = 64
 """Jobs that are submitted at once, unless `--workers` says otherwise."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
@@ -90,15 +90,17 @@ class Experiment:
         *,
         workers: int | None = None,
         device: str | None = None,
+        batch_seeds: Literal["auto", "on", "off"] = "auto",
         say: Say | None = None,
     ) -> Results:
         """Train every run that has not ended, in `workers` processes (by default one for each core), and write the
-        tables, figures and index.html into `folder` (by default `experiments/<name>`).
+        tables, figures and index.html into `folder` (by default `experiments/<name>`). `batch_seeds`: whether seeds of
+        a cell are trained as one batched model; `auto`: where its first steps are faster.
 
         `say` is called with a line for each run. Raises UserError for a folder of something else or a full disk.
         """
         place = self.folder(folder)
-        found = self.trained(place, Options(workers, device), say or _silent)
+        found = self.trained(place, Options(workers, device, batch=batch_seeds), say or _silent)
         write_reports(found, place)
         return Results(found, place)
 

@@ -20,6 +20,7 @@ from netdsl.experiment.weights import digests, unpinned
 from netdsl.ir.flatten import count_calls
 from netdsl.ir.text import program_text
 from netdsl.pipeline import Net, Spec
+from netdsl.planning.batching import obstacle
 from netdsl.planning.experiments import Cell, Experiment
 from netdsl.planning.plan import plan
 from netdsl.plugins.used import used
@@ -60,7 +61,7 @@ class Trial(Struct, frozen=True, eq=False):
 
 class PlannedCell(Struct, frozen=True, eq=False):
     """A cell with its runs, and what one run costs. `macs`: of one sample, where that is known; `memory`: bytes that
-    training takes at once."""
+    training takes at once. `obstacle`: what keeps its runs from being trained as one batched model."""
 
     cell: Cell
     trials: tuple[Trial, ...]
@@ -72,6 +73,7 @@ class PlannedCell(Struct, frozen=True, eq=False):
     flops: int | None
     seconds: float | None
     memory: int | None
+    obstacle: str | None = None
 
 
 class Setting(Struct, frozen=True, eq=False):
@@ -106,7 +108,7 @@ def planned(setting: Setting, cell: Cell, speed: float) -> PlannedCell:
     return PlannedCell(
         cell, trials(setting, cell, found.net, recipe), counted.params, counted.buffers,
         counted.macs if isinstance(counted.macs, int) else None, made.steps, made.samples, made.flops, seconds,
-        made.memory,
+        made.memory, obstacle(found.net.checked, recipe),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from netdsl.experiment.worker import Answer, Job, Orders
+from netdsl.experiment.jobs import Answer, Job, Orders
 
 PATIENCE = 60.0
 """Seconds that an interrupted worker has to write its checkpoint."""

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from netdsl.diagnostics.diagnostic import Diagnostic, UserError
 from netdsl.experiment import files
 from netdsl.experiment.cluster import Cluster
+from netdsl.experiment.decisions import ANY, FASTER, Decision, Decisions, parts
 from netdsl.experiment.files import Outcome, check_trial, is_done, open_folder, outcome
+from netdsl.experiment.jobs import Answer, Job
 from netdsl.experiment.planned import PlannedCell, Setting, Trial, Unfit, cores, machine_speed, planned
 from netdsl.experiment.pool import Pool, Say
 from netdsl.experiment.results import Results, results
 from netdsl.experiment.revisions import revisions
-from netdsl.experiment.worker import Answer, Job
 from netdsl.plugins.known import loaded
 
 FATAL = ("cannot-write", "no-such-device")
@@ -27,34 +29,68 @@ FATAL = ("cannot-write", "no-such-device")
 
 class Options(Struct, frozen=True):
     """How runs are trained: in so many processes (None: one for each core), on a device, `on` this machine (`local`)
-    or a cluster (`slurm`)."""
+    or a cluster (`slurm`). `batch`: whether seeds of a cell are trained as one batched model (`on`, `off`), or where
+    that is faster (`auto`)."""
 
     workers: int | None = None
     device: str | None = None
     on: str = "local"
+    batch: str = "auto"
 
 
 class Engine(Struct, eq=False):
-    """Gives the runs of a grid that have not ended, and takes what became of them."""
+    """Gives the runs of a grid that have not ended, and takes what became of them. What is `waiting` is trained as one
+    where it is of several runs."""
 
     setting: Setting
     folder: Path
     options: Options
-    waiting: deque[Trial]
+    waiting: deque[tuple[Trial, ...]]
+    decisions: Decisions
     say: Say
     failures: dict[str, str] = {}
+    trials: tuple[Trial, ...] = ()
     ended: int = 0
-    total: int = 0
     stopped: Diagnostic | None = None
 
     def next(self) -> Job | None:
-        return job_of(self.setting, self.folder, self.waiting.popleft(), self.options) if self.waiting else None
+        if not self.waiting:
+            return None
+        trials = self.waiting.popleft()
+        jobs = [job_of(self.setting, self.folder, t, self.options) for t in trials]
+        return jobs[0] if len(jobs) == 1 else self._together(trials, jobs)
+
+    def _together(self, trials: tuple[Trial, ...], jobs: list[Job]) -> Job:
+        """Several runs as one: those that have ended leave their row empty."""
+        wanted = self.setting.experiment.wanted()
+        rows = [replace(job, row=row) for row, job in enumerate(jobs)]
+        left = tuple(j for j, t in zip(rows, trials, strict=True) if not is_done(self.folder, t, wanted))
+        label = f"{trials[0].cell.label}, seeds {trials[0].seed} to {trials[-1].seed}"
+        decided = self._cell(jobs[0]) in self.decisions.each
+        return replace(jobs[0], label=label, together=left, rows=len(rows), decided=decided)
+
+    @staticmethod
+    def _cell(job: Job) -> str:
+        """The folder of the cell that a run belongs to."""
+        return job.path.rpartition("/")[0]
 
     def may_continue(self, job: Job, step: int, value: float) -> bool:
-        return True
+        """Whether runs are trained as one, whose first steps were `value` times faster so."""
+        cell = self._cell(job)
+        if cell not in self.decisions.each:
+            batched = value >= (FASTER if self.options.batch == "auto" else ANY)
+            self.decisions.keep(cell, Decision(job.rows if batched else 1, round(value, 2)))
+            if batched:
+                self.say(f"{job.label}: {job.rows} at once, whose first steps are {value:.1f} times faster so")
+        return self.decisions.each[cell].at_once > 1
 
     def end(self, job: Job, answer: Answer) -> None:
-        if answer.done:
+        if job.together and (answer.apart or answer.code == "worker-died"):
+            self._take_apart(job, answer)
+        elif job.together:
+            for one, its in zip(job.together, answer.each or [answer] * len(job.together), strict=True):
+                self.end(one, its)
+        elif answer.done:
             self.ended += 1
             self.say(f"{self._count()} {job.label}{_result(self, job)}")
         elif answer.code:
@@ -65,8 +101,17 @@ class Engine(Struct, eq=False):
                 self.stopped = Diagnostic(answer.code, answer.message)
                 self.waiting.clear()
 
+    def _take_apart(self, job: Job, answer: Answer) -> None:
+        """Train runs one by one that were to be trained as one."""
+        cell = self._cell(job)
+        if answer.code:
+            self.say(f"{answer.said}; its runs are trained one by one")
+        self.decisions.keep(cell, Decision(1, self.decisions.each.get(cell, Decision(1)).faster))
+        paths = {one.path for one in job.together}
+        self.waiting.extendleft([(t,) for t in reversed(self.trials) if t.path in paths])
+
     def _count(self) -> str:
-        return f"[{self.ended:>{len(str(self.total))}}/{self.total}]"
+        return f"[{self.ended:>{len(str(len(self.trials)))}}/{len(self.trials)}]"
 
 
 def _result(engine: Engine, job: Job) -> str:
@@ -118,18 +163,30 @@ def run_grid(setting: Setting, folder: Path, cells: Sequence[PlannedCell], optio
     for trial in trials:
         check_trial(folder, trial)
     open_ones = [t for t in trials if not is_done(folder, t, wanted)]
-    by_seed = sorted(open_ones, key=lambda t: t.number)  # a first table after one run of each cell
-    engine = Engine(setting, folder, options, deque(by_seed), say, {}, len(trials) - len(open_ones), len(trials))
+    engine = engine_of(setting, folder, cells, options, say, open_ones)
     if engine.ended and open_ones:
         say(f"{engine.ended:,} of {len(trials):,} runs have ended before")
     if open_ones:
         with held(folder):
             revisions(folder, [name for t in open_ones for name in t.by_name])
-            pool_of(options, folder, len(open_ones), say).run(engine)
+            pool_of(options, folder, len(engine.waiting), say).run(engine)
     if engine.stopped is not None:
         hint = "what has ended is kept: the same command continues"
         raise UserError(engine.stopped.code, engine.stopped.message, hint)
     return gathered(setting, folder, cells, engine.failures)
+
+
+def engine_of(
+    setting: Setting, folder: Path, cells: Sequence[PlannedCell], options: Options, say: Say, left: Sequence[Trial]
+) -> Engine:
+    """The engine of a grid, of which `left` are the runs that have not ended."""
+    decisions, paths = Decisions(folder), {t.path for t in left}
+    mode = options.batch if options.on == "local" else "off"
+    groups = parts(cells, folder, decisions, options.workers or cores(), mode)
+    waiting = [g for g in groups if paths.intersection(t.path for t in g)]
+    by_seed = sorted(waiting, key=lambda g: g[0].number)  # a first table after one run of each cell
+    trials = tuple(t for cell in cells for t in cell.trials)
+    return Engine(setting, folder, options, deque(by_seed), decisions, say, {}, trials, len(trials) - len(left))
 
 
 def pool_of(options: Options, folder: Path, runs: int, say: Say) -> Pool | Cluster:

@@ -17,12 +17,12 @@ from msgspec.structs import replace
 from netdsl.diagnostics.diagnostic import Diagnostic, UserError
 from netdsl.experiment import files
 from netdsl.experiment.files import Outcome, check_trial, open_folder, outcome
+from netdsl.experiment.jobs import Answer, Job
 from netdsl.experiment.planned import PlannedCell, Setting, Trial, Unfit, machine_speed, planned
 from netdsl.experiment.pool import Say
 from netdsl.experiment.results import PRUNED, Results, results
 from netdsl.experiment.run import FATAL, Options, held, job_of, pool_of
 from netdsl.experiment.statistics import mean
-from netdsl.experiment.worker import Answer, Job
 from netdsl.planning.experiments import Cell, Factor
 from netdsl.planning.measures import measure_kind
 from netdsl.render.numbers import plural

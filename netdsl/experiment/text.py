@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from netdsl.diagnostics.memory import available, said
+from netdsl.experiment.decisions import LEAST
 from netdsl.experiment.planned import PlannedCell, Setting, cores
 from netdsl.render.numbers import plural, scaled
 from netdsl.render.table import columns
@@ -32,8 +33,20 @@ def plan_text(setting: Setting, cells: Sequence[PlannedCell]) -> str:
         workers = min(cores(), runs)
         wall = START + sum(s * len(c.trials) for s, c in zip(known, cells, strict=True)) / workers
         lines.append(f"  about {duration(wall)} on {plural(workers, 'core')} of this machine")
+    lines += _batches(setting, cells)
     lines += _too_large(cells, min(cores(), runs))
     return "\n".join(lines)
+
+
+def _batches(setting: Setting, cells: Sequence[PlannedCell]) -> list[str]:
+    """Say whether seeds may be trained as one, and of one cell why not."""
+    if setting.experiment.seeds < LEAST:
+        return []
+    apart = [c for c in cells if c.obstacle]
+    if not apart:
+        return ["  less where the seeds of a cell are faster as one batched model"]
+    which = "" if len(apart) == len(cells) else f" of {len(apart)} of {len(cells)} cells"
+    return [f"  seeds{which} are trained one by one: {apart[0].obstacle}"]
 
 
 def _too_large(cells: Sequence[PlannedCell], workers: int) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from msgspec import Struct
@@ -287,8 +287,14 @@ def watching(log: Log | None, progress: Callable[[str, dict[str, Any]], None], e
     return watch
 
 
+class Interruptible(Protocol):
+    """A training that Ctrl-C ends after its step."""
+
+    interrupted: bool
+
+
 @contextmanager
-def interruptible(loop: Trainer) -> Iterator[None]:
+def interruptible(loop: Interruptible) -> Iterator[None]:
     """Ctrl-C ends training after the current step, with a checkpoint; a second one ends it at once.
 
     A launcher passes on what the terminal has told every process already: what follows within a second is the same.

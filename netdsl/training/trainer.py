@@ -106,17 +106,9 @@ class Trainer:
         self.averages = Averages(self.module, recipe, self.total, self.per_epoch)
         self.denominators = Denominators(recipe.loss, self.criterion, job.feed, job.ranks)
         self.evaluator = Evaluator(
-            recipe,
-            job.names,
-            job.kept,
-            job.task,
-            job.classes,
-            job.ranks,
-            job.folder,
-            job.deviation,
-            job.own,
+            recipe, job.names, job.kept, job.task, job.classes, job.ranks, job.folder, job.deviation, job.own,
             self.carried,
-        )
+        )  # fmt: skip
         if recipe.drop_path is not None:
             set_drop_path(self.module, recipe.drop_path)
         self.trained = [p for p in self.module.parameters() if p.requires_grad]
@@ -158,28 +150,37 @@ class Trainer:
             self.feed.end()
 
     def _run(self) -> State:
-        every, save = (d.steps(self.per_epoch) or 1 for d in (self.recipe.evaluate, self.recipe.checkpoint))
-        state = self.state
-        while not self._is_over():
-            self.update(state.step)
-            state.step += 1
-            if state.step % every == 0 or self._is_over():
-                check_good(self)
-                self.evaluate()
-            interrupted = self._is_interrupted()
-            if state.step % save == 0 or self._is_over() or interrupted:
-                check_good(self)
-                self.save()
-            if interrupted:
+        while not self.is_over():
+            self.update(self.state.step)
+            if self.advance():
                 break
-        return state
+        return self.state
+
+    @property
+    def intervals(self) -> tuple[int, int]:
+        """Steps between evaluations, and between checkpoints."""
+        return self.recipe.evaluate.steps(self.per_epoch) or 1, self.recipe.checkpoint.steps(self.per_epoch) or 1
+
+    def advance(self) -> bool:
+        """Count a step that was made, evaluate and save where that is due; whether the run was interrupted."""
+        every, save = self.intervals
+        self.state.step += 1
+        if self.state.step % every == 0 or self.is_over():
+            check_good(self)
+            self.evaluate()
+        interrupted = self._is_interrupted()
+        if self.state.step % save == 0 or self.is_over() or interrupted:
+            check_good(self)
+            self.save()
+        return interrupted
 
     def _is_interrupted(self) -> bool:
         """Whether any process is told to end. Asking the others makes a device wait: now and then is enough."""
         asked = self.ranks.world == 1 or self.device.type == "cpu" or self.state.step % 10 == 0
         return asked and self.ranks.any(self.interrupted)
 
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """Whether no step is left to be made."""
         return self.state.step >= self.total or self.state.stopped or self.ending
 
     def update(self, step: int) -> None:
@@ -362,7 +363,8 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint: weights, averages, the optimizer's tensors, where the run stands."""
-        if self.job.folder is None:
+        ends = self.is_over() or self.interrupted
+        if self.job.folder is None or (not ends and self.store.is_early(self.state.step)):
             return
         self._sync_buffers()
         tensors = files.prefixed("model", self.module.state_dict())

@@ -18,8 +18,8 @@ from netdsl.checks.lint.subject import File
 from netdsl.cli.main import main
 from netdsl.experiment import run
 from netdsl.experiment.files import RUN, TRIAL, Mark, write_json
+from netdsl.experiment.jobs import Answer, Job
 from netdsl.experiment.pool import Source as Jobs
-from netdsl.experiment.worker import Answer, Job
 from netdsl.lift.lift import lift_model
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec

@@ -14,7 +14,7 @@ from netdsl import Source, open_spec
 from netdsl.diagnostics.codes.experiments import NET
 from netdsl.diagnostics.diagnostic import UserError
 from netdsl.experiment.files import Mark, write_json
-from netdsl.experiment.worker import Answer
+from netdsl.experiment.jobs import Answer
 
 HELD = NET.replace("epochs = 3", "epochs = 3\n  validation = 0.2")
 

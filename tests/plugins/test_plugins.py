@@ -21,10 +21,11 @@ import netdsl
 from netdsl import plugins
 from netdsl.cli.main import main
 from netdsl.diagnostics.diagnostic import UserError
+from netdsl.experiment.jobs import Job
 from netdsl.experiment.opened import opened
 from netdsl.experiment.planned import planned
 from netdsl.experiment.run import Options, job_of
-from netdsl.experiment.worker import Job, attempt
+from netdsl.experiment.worker import attempt
 from netdsl.loader import read_import
 from netdsl.pipeline import Spec
 from netdsl.plugins.used import Used, require

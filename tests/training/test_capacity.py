@@ -132,7 +132,7 @@ def test_memory_that_runs_out_anywhere_is_no_internal_error(
     def refuse(*args: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("netdsl.training.entry.prepare", refuse)
+    monkeypatch.setattr("netdsl.training.begun.prepare", refuse)
     assert train("run") == 1
     assert "error[out-of-memory]: there is not enough memory" in capsys.readouterr().err
 

@@ -177,16 +177,16 @@ def test_the_end_of_a_compiled_run_compiles_nothing(
 ) -> None:
     """From the last evaluation on, which measures the result, the compiled net is not called: on the host it would be
     compiled once more."""
-    from netdsl.training import entry
+    from netdsl.training import begun
 
-    finish, calls = entry.finish, []
+    finish, calls = begun.finish, []
 
     def finished(*arguments: Any) -> Any:
         found = finish(*arguments)
         calls.append((counting.compiled, counting.called))
         return found
 
-    monkeypatch.setattr(entry, "finish", finished)
+    monkeypatch.setattr(begun, "finish", finished)
     net = netdsl.load(netdsl.Source("net A { input image [1, 8, 8]\n flatten -> linear(10) }"))
     settings = {"steps": 3, "batch": 32, "compile": "on"}
     run = net.train(data="digits(test=0.05)", settings=settings, folder=tmp_path / "run", quiet=True, device="cpu")

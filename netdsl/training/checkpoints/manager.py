@@ -12,6 +12,8 @@ says.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +51,11 @@ class State(Struct):
 
 class CheckpointManager:
     """Reads and writes the checkpoints of a folder. Without a folder, or where another process writes, nothing is
-    written."""
+    written.
+
+    `pause`: seconds that checkpoints lie apart at least, but for those that the recipe keeps: where an epoch is shorter
+    than writing a file, the files would take most of the time.
+    """
 
     def __init__(
         self, folder: Path | None, recipe: Recipe, per_epoch: int, writes: bool = True, current: Current = dict
@@ -61,6 +67,8 @@ class CheckpointManager:
         self.every = recipe.keep.every.steps(per_epoch) or 1 if recipe.keep.every else 0
         self.final = recipe.evaluated
         self.improving = self.final.count if isinstance(self.final, Improving) else 1
+        self.pause, self.written = 0.0, -math.inf
+        self.held: dict[int, dict[str, Tensor]] = {}
 
     @property
     def saved(self) -> bool:
@@ -71,12 +79,19 @@ class CheckpointManager:
         assert self.folder is not None
         return self.folder / KEPT / f"{kind}-{step:06d}.safetensors"
 
+    def is_early(self, step: int) -> bool:
+        """Whether the last checkpoint was written just now, and nobody asks for one of this step."""
+        kept = self.last > 1 or (self.every and step % self.every == 0)
+        return self.writes and not kept and time.monotonic() - self.written < self.pause
+
     def save(self, state: State, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
         """Write the newest checkpoint, keep it where the recipe says so, and remove what is no longer needed."""
         if not self.writes:
             return
         assert self.folder is not None
+        self._write_held(state)
         files.save_tensors(self.folder / CHECKPOINT, tensors, {"state": state, **about})
+        self.written = time.monotonic()
         self._keep(state)
         self._remove(state)
 
@@ -87,12 +102,24 @@ class CheckpointManager:
             files.link(self.folder / CHECKPOINT, self.path("step", state.step))
 
     def save_best(self, state: State, weights: Mapping[str, Tensor]) -> None:
-        """Write the weights of an evaluation that improved."""
+        """Write the weights of an evaluation that improved: before the checkpoint that knows of it."""
         if not self.writes:
             return
+        self.held[state.step] = dict(weights)
+        if self.is_early(state.step):
+            self.held = {s: w for s, w in self.held.items() if s in state.improved}
+            self.held[state.step] = {n: t.clone() for n, t in weights.items()}
+        else:
+            self._write_held(state)
+
+    def _write_held(self, state: State) -> None:
+        """Write the weights of evaluations that were to be written with the next checkpoint."""
         assert self.folder is not None
-        files.save_tensors(self.path("best", state.step), weights, {"step": state.step})
-        files.link(self.path("best", state.step), self.folder / BEST)
+        for step, weights in self.held.items():
+            if step in (state.step, *state.improved):
+                files.save_tensors(self.path("best", step), weights, {"step": step})
+                files.link(self.path("best", step), self.folder / BEST)
+        self.held = {}
 
     def _remove(self, state: State) -> None:
         assert self.folder is not None

@@ -145,6 +145,12 @@ class BatchLoader:
         self.ahead: Ahead | None = None
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
 
+    @property
+    def bare(self) -> bool:
+        """Whether batches are samples in memory as they are stored: nothing is drawn for them but their order."""
+        drawn = any(stage.augment or stage.mixer.components for stage in self.stages.each)
+        return self.decoder is None and not self.views and not drawn and not self.split.shards
+
     def order(self, epoch: int) -> Tensor:
         """The samples of an epoch in order, int64, on the split's device."""
         if self._order[0] != epoch:
