@@ -51,12 +51,13 @@ def predict(trained: Trained, paths: Iterable[Path], wanted: Wanted = Wanted()) 
 
 
 def _gives_nodes(trained: Trained, computed: np.ndarray) -> bool:
-    """Whether outputs [..., C] are those of nodes. A file that stands alone need not say its task."""
-    return trained.task == "nodes" or (not trained.task and takes_graphs(trained) and computed.shape[-2] != 1)
+    """Whether outputs [..., C] are those of nodes, or of the places of a sequence. A file that stands alone need not
+    say its task."""
+    return trained.task in ("nodes", "tags") or (not trained.task and takes_graphs(trained) and computed.shape[-2] != 1)
 
 
 def _of_nodes(trained: Trained, sample: Sample, outputs: np.ndarray, wanted: Wanted) -> Iterator[Prediction]:
-    """Predict each node of a graph, counted from 1, from its outputs [passes, nodes, C]."""
+    """Predict each node of a graph, or place of a sequence, counted from 1, from its outputs [passes, nodes, C]."""
     for node in range(outputs.shape[1]):
         yield {"sample": f"{sample.name}:{node + 1}", **_said(trained, outputs[:, node], wanted, None)}
 

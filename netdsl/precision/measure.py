@@ -88,7 +88,7 @@ class Agreement:
         self.difference = max(self.difference, largest_difference(expected, found))
         if self.task in ("numbers", "pairs"):
             return
-        axis = -1 if self.task in ("tokens", "nodes") else 1
+        axis = -1 if self.task in ("tokens", "tags", "nodes") else 1
         known = np.isnan(expected) == np.isnan(found)
         signs = self.task == "labels"
         same = (expected > 0) == (found > 0) if signs else expected.argmax(axis) == found.argmax(axis)

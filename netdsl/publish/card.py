@@ -14,7 +14,7 @@ from netdsl.recipe.text import shown
 
 PIPELINES = {
     "classes": "image-classification", "distributions": "image-classification", "mask": "image-segmentation",
-    "tokens": "text-generation", "nodes": "graph-ml",
+    "tokens": "text-generation", "tags": "token-classification", "nodes": "graph-ml",
 }  # fmt: skip
 TABULAR = {"numbers": "tabular-regression", "classes": "tabular-classification"}
 NAMED = 40

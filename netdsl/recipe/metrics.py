@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from netdsl.recipe.registry import Open
 
-CLASSES = ("classes", "mask", "tokens", "nodes")
+CLASSES = ("classes", "mask", "tokens", "tags", "nodes")
 """Tasks whose targets are one of several classes, for a sample or at each of its places."""
 
 

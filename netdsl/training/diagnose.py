@@ -62,7 +62,7 @@ def diagnose(module: nn.Module, batch: Any, criterion: Any) -> str:
         return f"the layer `{found[0]}` is the first whose output is not finite"
     if not _finite(result):
         return "the net's output is not finite, although every layer's is"
-    if not _finite(criterion(result, batch.target).loss):
+    if not _finite(criterion(result, batch.target, batch.inputs).loss):
         return "the net's output is finite, the loss of it is not"
     return "it does not happen again on the same samples without dropout and augmentation"
 
@@ -76,7 +76,7 @@ def diagnose_gradient(module: nn.Module, batch: Any, criterion: Any) -> str:
             hooks.append(layer.register_forward_hook(_watcher(name, order)))
     try:
         with eager(module):
-            criterion(module(*batch.inputs), batch.target).loss.sum().backward()
+            criterion(module(*batch.inputs), batch.target, batch.inputs).loss.sum().backward()
     finally:
         for hook in hooks:
             hook.remove()

@@ -19,7 +19,7 @@ from netdsl.recipe.sources import Data, Text
 from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.fit import fit
 from netdsl.training.data.folds import validated
-from netdsl.training.data.labels import as_distributions, as_labels
+from netdsl.training.data.labels import as_distributions, as_labels, as_tags
 from netdsl.training.data.pairs import as_pairs
 from netdsl.training.data.units import is_regression
 from netdsl.training.data.validation import check_metrics, check_sound, task_of
@@ -79,5 +79,13 @@ def _read(trained: Opened, component: Data, base: Path, fold: int | None) -> Dat
         found = read(component, base, shape, trained.outputs or 1, is_regression(trained.recipe))
     found = taken(validated(found, trained.recipe, fold), trained.inputs)
     found = as_labels(found, trained.recipe, trained.outputs)
-    found = as_pairs(as_distributions(found, trained.recipe, trained.outputs), trained.recipe)
+    found = as_distributions(found, trained.recipe, trained.outputs)
+    found = as_pairs(_as_tags(trained, found), trained.recipe)
     return fit(found, tuple(s or "any" for s in trained.shape), trained.outputs or None)
+
+
+def _as_tags(trained: Opened, data: DataSet) -> DataSet:
+    """Whole numbers as the classes of places, for a net that was trained on such."""
+    if trained.task != "tags":
+        return data
+    return as_tags(data, trained.recipe, (None, len(trained.classes)))

@@ -25,7 +25,7 @@ from netdsl.planning.demands import refuse
 from netdsl.planning.graphs import not_by_graph, not_by_node
 from netdsl.planning.groups import Parameter
 from netdsl.planning.initialization import NetParameters
-from netdsl.planning.outputs import class_argument
+from netdsl.planning.outputs import class_argument, main_output
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Text
 from netdsl.recipe.standardization import Pixel
@@ -38,7 +38,7 @@ from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.data.fit import check_shape, fit, held_out, with_noise
 from netdsl.training.data.folds import validated
 from netdsl.training.data.imbalance import balanced
-from netdsl.training.data.labels import as_distributions, as_labels
+from netdsl.training.data.labels import as_distributions, as_labels, as_tags
 from netdsl.training.data.pairs import as_pairs
 from netdsl.training.data.preprocessing import keep, kept_statistics, pixel_statistics, preprocessing
 from netdsl.training.data.targets import Targets
@@ -181,7 +181,8 @@ def load_data(
         raise DataError(
             "unfit-input", f"the net has {len(program.main.inputs)} inputs, `{data.name}` gives {count}", hint
         )
-    data = as_pairs(as_distributions(as_labels(data, recipe, outputs), recipe, outputs), recipe)
+    data = as_distributions(as_labels(data, recipe, outputs), recipe, outputs)
+    data = as_pairs(as_tags(data, recipe, main_output(program).type.shape), recipe)
     check_kind(program, data)
     argument = class_argument(program, outputs) if outputs is not None else None
     data = fit(data, shape, outputs, argument)
@@ -203,13 +204,14 @@ def check_kind(program: Program, data: DataSet) -> None:
         hint = f"`-p {argument}={wanted[0]}`" if argument else None
         message = f"the net gives {main} for a sample, `{data.name}` asks for the {data.task} {list(wanted)}"
         raise DataError("unfit-loss", message, hint)
-    ranks = {"classes": 1, "distributions": 1, "mask": 3, "tokens": 2, "nodes": 2}
+    ranks = {"classes": 1, "distributions": 1, "mask": 3, "tokens": 2, "tags": 2, "nodes": 2}
     if data.task in ranks and main.rank != ranks[data.task]:
         asked = {
             "classes": "one class",
             "distributions": "one class",
             "mask": "a mask",
             "tokens": "the next token at every place",
+            "tags": "a class at every place",
             "nodes": "a class per node",
         }
         hint = "choose other data: `--data clutter` has masks, `--data digits` classes"

@@ -236,9 +236,10 @@ class Trainer:
         share = -(-self.recipe.batch // self.ranks.world)
         return Attempt(last - first, share, fits if self.ranks.world == 1 else None, self.job.folder)
 
-    def judged(self, result: Any, target: Tensor) -> Terms:
-        """The terms of the recipe's loss, from what the net gives for a batch of the training split."""
-        return self.criterion(*self.feed.split.by_sample(result, target))
+    def judged(self, result: Any, target: Tensor, inputs: tuple[Tensor, ...] = ()) -> Terms:
+        """The terms of the loss, from what the net gives for a batch of the training split; without its inputs, of the
+        recipe's alone."""
+        return self.criterion(*self.feed.split.by_sample(result, target), inputs)
 
     def microbatches(self, step: int) -> list[tuple[int, int]]:
         """This process's places of a step, first and last of what is computed at once."""

@@ -122,3 +122,8 @@ def test_items_of_a_dataset_that_are_wrong_are_named(tmp_path: Path, row: str) -
 
     with pytest.raises(netdsl.TrainingError, match="item 13"):
         netdsl.load(netdsl.Source(TABLE)).train(data=Items(), folder=tmp_path / "run", quiet=True)
+
+
+def test_a_loss_that_is_not_finite_is_to_blame_itself(tmp_path: Path) -> None:
+    with pytest.raises(netdsl.TrainingError, match="the net's output is finite, the loss of it is not"):
+        train(tmp_path / "run", loss=lambda output, target: output.sum(1) * float("nan"))

@@ -88,7 +88,7 @@ class Decoder(Struct, frozen=True, eq=False):
         samples = self.order.at(share[0], places)
         if self.cut is not None and (how := self._cuts(share[0], places, samples)):
             found = [self.cut(samples, h) for h in how]
-            return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
+            return found[0] if len(found) == 1 else tuple(torch.cat(parts) for parts in zip(*found, strict=True))
         assert self.read is not None
         return self.read(samples)
 

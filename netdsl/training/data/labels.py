@@ -1,7 +1,11 @@
-"""Targets that are numbers, as a loss reads them: binary labels, or probabilities of classes."""
+"""Targets that are numbers, as a loss reads them: binary labels, probabilities of classes, or a class for each place
+of a sequence."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from msgspec.structs import replace
 from torch import Tensor
 
@@ -50,6 +54,22 @@ def as_distributions(data: DataSet, recipe: Recipe, outputs: int | None) -> Data
             hint = "probabilities are at least 0 and add up to 1; labels of which several may hold: `--set loss=bce`"
             raise DataError("data-value", message, hint)
     return replace(data, task="distributions", classes=tuple(map(str, range(y.shape[1]))))
+
+
+def as_tags(data: DataSet, recipe: Recipe, shape: tuple[Any, ...]) -> DataSet:
+    """With `cross_entropy` and `focal`, rows of whole numbers are the classes of the places of a sequence, where a net
+    gives some for each, `shape` [length, classes]; -1 is no class. Other data sets stay what they are."""
+    y = data.train.target
+    if not isinstance(recipe.loss, CrossEntropy) or data.task != "numbers" or len(shape) != 2 or y.ndim != 2:
+        return data
+    if shape[0] not in (y.shape[1], None) and isinstance(shape[0], int):
+        return data
+    both = torch.cat((y.flatten(), data.test.target.flatten()))
+    if not bool(((both == both.floor()) & (both >= -1)).all()):
+        return data
+    count = max(int(both.max()) + 1, shape[1] if isinstance(shape[1], int) else 0)
+    found = data.changed(lambda split: replace(split, target=split.target.long()))
+    return replace(found, task="tags", classes=tuple(map(str, range(count))))
 
 
 def _wrong(y: Tensor) -> Tensor:

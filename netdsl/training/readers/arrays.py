@@ -93,7 +93,7 @@ def split_of(arrays: dict[str, Any], names: Sequence[str], y: str, file: Path | 
             raise DataError("unpaired-samples", f"{file}: `{name}` has {len(x)} rows, `{y}` {len(target)}")
     if not target.is_floating_point():
         target = _classes(target, inputs[0], y, file)
-        target = smallest(target) if target.ndim > 2 else target
+        target = smallest(target) if target.ndim == 3 else target
     elif target.ndim == 1:
         target = target[:, None]
     # grey images, whose one channel has no axis
@@ -102,10 +102,11 @@ def split_of(arrays: dict[str, Any], names: Sequence[str], y: str, file: Path | 
 
 
 def _classes(target: Tensor, inputs: Tensor, name: str, file: Path | str) -> Tensor:
-    """Classes [N] or masks [N, H, W]; several whole numbers for a row are regression targets, or labels."""
+    """Classes [N] or masks [N, H, W]; several whole numbers for a row are regression targets, labels or classes of
+    places, and so are those of images."""
     if target.ndim == 2 and target.shape[1] == 1:
         return target[:, 0]
-    if target.ndim == 2:
+    if target.ndim == 2 or target.ndim > 3:
         return target.to(torch.float32)
     if target.ndim == 1 or (target.ndim == 3 and target.shape[1:] == inputs.shape[-2:]):
         return target

@@ -33,8 +33,8 @@ def read(source: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> Dat
     nodes = len(features)
     if edges.ndim != 2 or len(edges) != 2 or len(labels) != nodes:
         raise DataError("unpaired-samples", f"{file}: `edges` must be [2, E]; `labels` must have {nodes} items")
-    masks = _masks(file, arrays, labels)
     _check_nodes(file, edges, nodes)
+    masks = _masks(file, arrays, labels)
     inputs = (features[None], smallest(both_ways(edges, nodes))[None])
     parts = {name: Split(inputs, torch.where(m, labels, -1)[None]) for name, m in masks.items()}
     count = int(labels.max()) + 1
