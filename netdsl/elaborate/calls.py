@@ -28,6 +28,7 @@ from netdsl.elaborate.values import (
     describe,
     is_arrow,
 )
+from netdsl.ops import REGISTRY
 from netdsl.ops.base import Op
 from netdsl.source import Place
 from netdsl.syntax import ast
@@ -104,6 +105,15 @@ def unpacked(value: Any) -> Any:
     if not isinstance(value, OpArrow) or not value.op.unpacked:
         return value
     return replace(value, arguments=tuple(sorted({**dict(value.arguments), value.op.unpacked: True}.items())))
+
+
+def not_callable(value: Any, written: ast.Node, at: Place) -> Fault:
+    """The mistake of a call of what takes no arguments; perhaps of a layer whose name something else took."""
+    if isinstance(written, ast.Name) and written.id in REGISTRY:
+        hint = "give that another name: the layer of this name is hidden by it"
+        return fault("not-callable", f"`{written.id}` is {describe(value)} here, which cannot be called", at, hint)
+    hint = "a name or a number takes no arguments" if not is_arrow(value) else "write `->` to apply a layer"
+    return fault("not-callable", f"{describe(value)} cannot be called", at, hint)
 
 
 def shared_call(shared: Shared, given: list[Given], at: Place) -> SharedCall:

@@ -24,7 +24,7 @@ from netdsl.elaborate.expressions import Evaluator
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.names import Env, Silent
 from netdsl.elaborate.scope import LayerBuilder, Scope, StepBuilder, Wire, snake
-from netdsl.elaborate.signature import bind_inputs, check_outputs, check_sizes
+from netdsl.elaborate.signature import bind_inputs, check_names, check_outputs, check_sizes
 from netdsl.elaborate.statements import Runner
 from netdsl.elaborate.taps import Taps, prune
 from netdsl.elaborate.trace import Trace
@@ -112,6 +112,7 @@ class Elaborator:
             arrow = self._net_arrow(module, name, arguments)
             definition = self._main(arrow, name, sizes)
             if definition is not None and len(self.diagnostics) == before:
+                check_names(arrow.block, [o.name for o in definition.outputs])
                 _check_length(name, definition)
                 doc = getattr(module.names.get(name), "doc", "") or arrow.block.declaration.doc
                 return Program(definition, self.assume.constraints(), doc)

@@ -195,8 +195,7 @@ class Evaluator:
         if isinstance(function, Shared):
             return calls.shared_call(function, self._arguments(node, None, env), env.place(node))
         if not isinstance(function, OpArrow | BlockArrow):
-            hint = "a name or a number takes no arguments" if not is_arrow(function) else "write `->` to apply a layer"
-            raise fault("not-callable", f"{describe(function)} cannot be called", env.place(node), hint)
+            raise calls.not_callable(function, node.function, env.place(node))
         if isinstance(function, BlockArrow):
             return self._block_call(node, function, env)
         if function.op.kind in NUMERIC and not function.operands and len(node.arguments) == 1:

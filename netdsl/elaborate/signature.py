@@ -45,6 +45,16 @@ def check_outputs(builder: Builder, block: BlockValue, result: Any, env: Env) ->
         match(builder, signature.outputs, wire.type, env, block.module.place(signature.at), wire.place)
 
 
+def check_names(net: BlockValue, outputs: Iterable[str]) -> None:
+    """Raise a fault where an input is called as an output is: those that have a name, or the result that has none."""
+    body = net.declaration.body
+    for statement in body.statements if isinstance(body, ast.Body) else ():
+        if isinstance(statement, ast.Input) and statement.name.id in outputs:
+            name, hint = statement.name.id, "name the input otherwise, or the result, by `output logits` at the end"
+            message = f"the net's result is called `{name}`, as this input is"
+            raise fault("duplicate-name", message, net.module.place(statement.name.at), hint)
+
+
 def check_sizes(net: BlockValue, sizes: Iterable[str]) -> None:
     """Raise Fault for a size, given from outside, that is not a named size of a net's inputs."""
     declaration = net.declaration
