@@ -81,6 +81,17 @@ const scenarios = {
       await drawn(other, tab);
       seen.tabs[tab] = (await other.textContent("#panel")).slice(0, 4000);
     }
+    await other.click('[data-tab="torch"]');
+    await drawn(other, "torch");
+    await other.click(".torch .cm-line:has-text('self.conv2 =')");
+    await other.waitForSelector(".torch .cm-linked");
+    seen.linked = {
+      selected: await other.evaluate(() => {
+        const { state } = playground.editor.view;
+        return state.sliceDoc(state.selection.main.from, state.selection.main.to);
+      }),
+      marked: await other.$$eval(".torch .cm-linked", (all) => all.map((line) => line.textContent.trim())),
+    };
     await other.click('[data-tab="view"]');
     await other.waitForFunction(() => document.querySelector(".view img")?.naturalHeight > 100);
     await other.selectOption("#net", { index: 1 });

@@ -17,6 +17,7 @@ from netdsl.lsp.hints import glance_at, hints_of
 from netdsl.lsp.hover import hover
 from netdsl.lsp.lenses import lenses_of
 from netdsl.pipeline import Net
+from netdsl.playground.linked import Link, links
 from netdsl.playground.offsets import Offsets
 from netdsl.playground.shown import Problem, problem, summary_data
 from netdsl.source import Source, Span
@@ -56,6 +57,13 @@ class Explained(Struct, frozen=True):
     start: int
     end: int
     text: str
+
+
+class Torch(Struct, frozen=True):
+    """PyTorch source, and the places that its lines come from."""
+
+    text: str
+    links: list[Link]
 
 
 class Declared(Struct, frozen=True):
@@ -169,9 +177,12 @@ class Session:
         found = self._net(net)
         return summary_data(summarize(found.checked, found.name))
 
-    def torch(self, net: str) -> str:
-        """A net as PyTorch source."""
-        return self._net(net).source()
+    def torch(self, net: str) -> Torch:
+        """A net as PyTorch source, its lines linked with the text."""
+        found, offsets = self._net(net), self.offsets
+        text = found.source()
+        linked = links(text, found.printer.found, self.analysis.source)
+        return Torch(text, [Link(line, offsets.units(at.start), offsets.units(at.end)) for line, at in linked])
 
     def view(self, net: str, depth: int | None = None) -> str:
         """A net as an SVG image."""

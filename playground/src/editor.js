@@ -188,10 +188,10 @@ export class Editor {
     this.view.focus();
   }
 
-  /** Put the cursor somewhere, in sight. */
-  go(at) {
-    const anchor = Math.min(at, this.view.state.doc.length);
-    this.view.dispatch({ selection: { anchor }, effects: EditorView.scrollIntoView(anchor, { y: "center" }) });
+  /** Put the cursor somewhere, in sight, or select what ends at `end`. */
+  go(at, end = at) {
+    const [anchor, head] = [at, end].map((place) => Math.min(place, this.view.state.doc.length));
+    this.view.dispatch({ selection: { anchor, head }, effects: EditorView.scrollIntoView(anchor, { y: "center" }) });
     this.view.focus();
   }
 }

@@ -48,6 +48,7 @@ let name = "spec.net";
 let checked = { errors: 0, warnings: 0, shown: [], hints: [], lenses: [], nets: [], recipes: [] };
 let tab = "summary";
 let pause, rest, keyed;
+let linked = null; // shows the lines of what is drawn that belong to a place of the text
 let isCurrent = false; // whether what is known is of the text as it is
 
 const engine = new Engine(tell);
@@ -67,7 +68,10 @@ const editor = new Editor($("editor"), {
     if (isSlow) glance();
     pause = setTimeout(check, isSlow ? PAUSE : 0);
   },
-  moved: follow,
+  moved: (at) => {
+    follow(at);
+    if (isCurrent) linked?.(at);
+  },
   lens: ({ action, name: of }) => {
     if (action === "next") ask("next_use", { name: of }).then((found) => found && shown(found));
     else if (action === "train") open("recipe", of);
@@ -218,18 +222,21 @@ async function draw(anew = false) {
     return make("div", { class: "empty" }, make("p", {}, ...words(error.message)));
   });
   if (own !== drawing || !node) return;
+  if (tab !== "torch") linked = null;
   const top = panel.scrollTop;
   panel.replaceChildren(node);
   panel.scrollTop = anew ? 0 : top;
   panel.classList.remove("stale");
   panel.dataset.drawn = tab;
+  if (isCurrent) linked?.(editor.cursor);
 }
 
 async function content() {
   const of = $("net").value;
   if (tab === "problems") return TABS.problems(ask, { checked, editor });
   if (tab === "recipe" && checked.recipes.length) return TABS.recipe(ask, { recipe: of });
-  if (checked.nets.length) return TABS[tab === "recipe" ? "summary" : tab](ask, { net: of });
+  const more = { net: of, editor, follow: (show) => (linked = show) };
+  if (checked.nets.length) return TABS[tab === "recipe" ? "summary" : tab](ask, more);
   if (!isCurrent) return make("div", { class: "empty" }, "Python is on its way: the first time takes some seconds.");
   return make("div", { class: "empty" }, checked.errors ? "What is wrong comes first." : "There is no net here yet.");
 }

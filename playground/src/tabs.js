@@ -1,7 +1,7 @@
 // The tabs: each asks the engine for what it shows of a net, and draws it.
 import { python } from "@codemirror/lang-python";
-import { EditorState } from "@codemirror/state";
-import { EditorView, lineNumbers } from "@codemirror/view";
+import { EditorState, StateEffect, StateField } from "@codemirror/state";
+import { Decoration, EditorView, lineNumbers } from "@codemirror/view";
 import { colours } from "./language.js";
 import { copier, download, label, make, words } from "./make.js";
 
@@ -67,9 +67,18 @@ async function summary(ask, { net }) {
   );
 }
 
-async function torch(ask, { net }) {
-  const text = await ask("torch", { net });
-  if (text === null) return null;
+const marked = StateEffect.define();
+const lines = StateField.define({
+  create: () => Decoration.none,
+  update: (found, change) => change.effects.findLast((effect) => effect.is(marked))?.value ?? found,
+  provide: (field) => EditorView.decorations.from(field),
+});
+
+/** PyTorch source. A click on a line selects in the spec what it comes from; `follow` hears where the cursor stands there. */
+async function torch(ask, { net, editor, follow }) {
+  const found = await ask("torch", { net });
+  if (found === null) return null;
+  const { text, links } = found;
   const bar = make(
     "div",
     { class: "bar" },
@@ -79,8 +88,29 @@ async function torch(ask, { net }) {
     make("button", { onclick: () => download("model.py", text) }, "Download"),
   );
   const node = make("div", { class: "torch" }, bar);
-  const extensions = [lineNumbers(), python(), colours, EditorState.readOnly.of(true), EditorView.editable.of(false)];
-  new EditorView({ doc: text, parent: node, extensions });
+  const select = EditorView.domEventHandlers({
+    click(event, own) {
+      const at = own.posAtCoords(event);
+      const link = at !== null && own.state.selection.main.empty && byLine.get(own.state.doc.lineAt(at).number);
+      if (link) editor.go(link.start, link.end);
+    },
+  });
+  const byLine = new Map(links.map((link) => [link.line, link]));
+  const fixed = [EditorState.readOnly.of(true), EditorView.editable.of(false)];
+  const shown = new EditorView({ doc: text, parent: node, extensions: [lineNumbers(), python(), colours, lines, select, fixed] });
+  const start = (line) => shown.state.doc.line(line).from;
+  follow((cursor) => {
+    const around = links.filter((link) => link.start <= cursor && cursor <= link.end);
+    const size = Math.min(...around.map((link) => link.end - link.start));
+    const here = around.filter((link) => link.end - link.start === size);
+    const decorations = Decoration.set(here.map(({ line }) => Decoration.line({ class: "cm-linked" }).range(start(line))));
+    shown.dispatch({ effects: marked.of(decorations) });
+    const panel = node.parentElement;
+    if (!here.length || !panel) return;
+    const top = shown.dom.offsetTop - panel.offsetTop + shown.lineBlockAt(start(here[0].line)).top;
+    const isSeen = panel.scrollTop <= top && top <= panel.scrollTop + panel.clientHeight - 30;
+    if (!isSeen) panel.scrollTop = Math.max(0, top - panel.clientHeight / 3);
+  });
   return node;
 }
 

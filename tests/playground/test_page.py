@@ -139,6 +139,8 @@ def test_a_visit(address: str) -> None:
     assert "nn.Conv2d(1, 6, 5)" in seen["tabs"]["torch"]
     assert seen["tabs"]["recipe"].startswith("LeNet5 by Digits")
     assert seen["tabs"]["problems"] == "No mistakes, no warnings."
+    assert seen["linked"]["selected"].startswith("conv(16, 5")
+    assert seen["linked"]["marked"][0].startswith("self.conv2 = ")
     assert seen["weight"] < HEAVIEST
 
 

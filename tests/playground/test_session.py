@@ -67,12 +67,37 @@ def test_questions_about_a_net_give_what_the_command_line_prints(capsys: pytest.
     assert ask(session, "view", net="LeNet5") == capsys.readouterr().out
     assert main(["recipe", "lenet:Digits"]) == 0
     assert ask(session, "recipe", name="Digits") + "\n" == capsys.readouterr().out
-    assert ask(session, "torch", net="LeNet5").startswith('"""LeNet5, compiled from lenet.net')
+    assert ask(session, "torch", net="LeNet5")["text"].startswith('"""LeNet5, compiled from lenet.net')
     assert ask(session, "page", net="LeNet5").startswith("<!doctype html>")
     data = ask(session, "summary", net="LeNet5")
     assert ["parameters", "61.71 k"] in data["cards"]
     assert data["total"] == ["61,706", "416.5 k"]
     assert [row["params"] for row in data["rows"] if row["name"] == "conv1"] == ["156"]
+
+
+def test_lines_of_the_source_are_linked_with_the_text() -> None:
+    session, text = Session(), Path(zoo()["resnet"]).read_text()
+    ask(session, "check", text=text, name="resnet.net")
+    found = ask(session, "torch", net="ResNet18")
+    lines = found["text"].split("\n")
+    linked = {lines[k["line"] - 1].strip(): text[k["start"] : k["end"]] for k in found["links"]}
+    assert linked["class Basic(nn.Module):  # resnet.net:11"].startswith("block Basic(c, stride=1")
+    assert linked["self.conv_bn1 = ConvBN(in_channels, c, 3, stride=stride)"] == "ConvBN(c, 3, stride)"
+    assert linked["self.head = nn.Sequential(GlobalAvgPool2d(), nn.Linear(512, 1000))"] == "gap -> linear(classes)"
+    assert linked["nn.MaxPool2d(3, stride=2, padding=1),"].startswith("ConvBN(64, 7, stride=2) -> relu")
+    assert linked["x = self.stem(image)  # [64, 56, 56]"] == linked["nn.ReLU(),"]
+    assert not any("x.mean" in line for line in linked)
+
+
+def test_every_net_of_the_zoo_has_linked_lines() -> None:
+    for name in ("lenet", "unet", "vit", "googlenet"):
+        session, text = Session(), Path(zoo()[name]).read_text()
+        net = ask(session, "check", text=text, name=f"{name}.net")["nets"][0]["name"]
+        found = ask(session, "torch", net=net)
+        lines = enumerate(found["text"].split("\n"), 1)
+        heads = [i for i, line in lines if line.startswith("class ") and f"# {name}.net" in line]
+        assert set(heads) <= {k["line"] for k in found["links"]}
+        assert all(0 <= k["start"] < k["end"] <= len(text) for k in found["links"])
 
 
 def test_a_block_shows_each_of_its_uses_in_turn() -> None:
