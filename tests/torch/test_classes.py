@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from agreement import agree
 
 from netdsl.loader import read_import
 from netdsl.pipeline import Net, Spec
@@ -112,3 +113,12 @@ def test_values_without_a_name_are_called_by_the_first_letters_that_are_free() -
     source = net(f"net N {{\n input x [4]\n {body}\n}}\n").source()
     names = re.findall(r"^ +(\w+) = (?!nn)", source, re.MULTILINE)
     assert list(dict.fromkeys(names))[:5] == ["y", "z", "x1", "x2", "x3"]
+
+
+def test_blocks_that_use_each_other_are_made_from_outside() -> None:
+    made = net(
+        "block Odd(n, c) {\n  if n > 1 { Even(n - 1, c) -> relu } else { conv(c, 3) }\n}\n"
+        "block Even(n, c) {\n  conv(c, 1) -> relu\n  Odd(n - 1, c + 1) -> tanh\n}\n"
+        "net N {\n  input x [3, 8, 8]\n  Odd(5, 4) -> Even(2, 4)\n}\n"
+    )
+    assert agree(made, 0)
