@@ -122,3 +122,10 @@ def test_blocks_that_use_each_other_are_made_from_outside() -> None:
         "net N {\n  input x [3, 8, 8]\n  Odd(5, 4) -> Even(2, 4)\n}\n"
     )
     assert agree(made, 0)
+
+
+@pytest.mark.parametrize("size", ["3", "3, H, W", "3, 8, W"])
+def test_long_conditions_of_a_guard_are_broken_over_lines(size: str) -> None:
+    name = "an_image_with_a_name_that_fills_half_a_line_of_code"
+    source = net(f"net N {{\n  input {name} [{size}]\n  relu\n}}\n").source()
+    assert max(map(len, source.splitlines())) <= 100
