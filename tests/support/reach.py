@@ -29,7 +29,7 @@ class Tracer:
     """The lines of some files that are run while a function is called, and what that costs."""
 
     def __init__(self, files: list[Path]) -> None:
-        self.files = {str(f.absolute()) for f in files}
+        self.files = {str(f.absolute()): str(f) for f in files}
 
     def of(self, call: Callable[[], Any]) -> Test:
         """A test that was called."""
@@ -41,7 +41,7 @@ class Tracer:
             call()
         finally:
             sys.settrace(None)
-        lines = {name: hex(sum(1 << n for n in reached)) for name, reached in self.reached.items() if reached}
+        lines = {self.files[f]: hex(sum(1 << n for n in reached)) for f, reached in self.reached.items() if reached}
         return {"seconds": _spent() - began, "lines": lines}
 
     def _enter(self, frame: FrameType, event: str, _: Any) -> Any:
@@ -91,7 +91,7 @@ class Reach:
 
     def _reaches(self, mutant: Mutant, name: str) -> bool:
         wanted = sum(1 << n for n in mutant.lines) if mutant.owner else -1
-        return bool(int(self.tests[name]["lines"].get(str(mutant.path.absolute()), "0"), 16) & wanted)
+        return bool(int(self.tests[name]["lines"].get(str(mutant.path), "0"), 16) & wanted)
 
     def _turn(self, name: str) -> float:
         return float((self.tests[name]["seconds"] + 0.01) / (1 + 5 * self.kills.get(name, 0)))

@@ -10,6 +10,8 @@ import pytest
 import torch
 from agreement import agree
 
+from netdsl.backends.torch.layout import Layout
+from netdsl.backends.torch.tree import Apply, Text
 from netdsl.loader import read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.source import Source
@@ -129,3 +131,60 @@ def test_long_conditions_of_a_guard_are_broken_over_lines(size: str) -> None:
     name = "an_image_with_a_name_that_fills_half_a_line_of_code"
     source = net(f"net N {{\n  input {name} [{size}]\n  relu\n}}\n").source()
     assert max(map(len, source.splitlines())) <= 100
+
+
+IMAGES, VECTORS, TOKENS = "[8, 64, 64]", "[8]", "[L, 8]"
+CONV = "block B(c, stride) = conv(c, 3, stride=stride) -> relu"
+
+
+@pytest.mark.parametrize(
+    ("block", "shape", "calls", "signature"),
+    [
+        ("block B(c) = conv(c, 3) -> relu", IMAGES, ["8", "6", "8"], "in_channels: int, c: int"),
+        ("block B(c) = linear(c) -> relu", VECTORS, ["8", "6", "8"], "in_features: int, c: int"),
+        ("block B(c) = linear(c) -> relu", TOKENS, ["8", "6", "8"], "dim: int, c: int"),
+        (CONV, IMAGES, ["6, 1", "4, 2", "4, 1"], "in_channels: int, c: int, stride: int = 1"),
+        (CONV, IMAGES, ["6, 3", "4, 2", "4, 2"], "in_channels: int, c: int, stride: int"),
+        (
+            "block B(bias) = conv(8, 3, bias=bias) -> relu",
+            IMAGES,
+            ["false", "true"],
+            "in_channels: int, bias: bool = False",
+        ),
+        (
+            "block B(c, act) = conv(c, 3) -> act",
+            IMAGES,
+            ["6, relu", "4, silu"],
+            "in_channels: int, c: int, act: Callable",
+        ),
+    ],
+)
+def test_the_arguments_of_a_class(block: str, shape: str, calls: list[str], signature: str) -> None:
+    body = " -> ".join(f"B({c})" for c in calls)
+    made = net(f"{block}\nnet N {{\n  input x {shape}\n  {body}\n}}\n")
+    assert f"class B(nn.Module):  # test.net:1\n    def __init__(self, {signature}) -> None:" in made.source()
+    assert agree(made, 0, onnx=False)
+
+
+def test_the_width_of_a_second_input_is_called_by_its_name() -> None:
+    for shape, op, noun in (("[{}, 8, 8]", "conv(5, 1)", "channels"), ("[{}]", "linear(5)", "features")):
+        first, second, third = (shape.format(n) for n in (4, 6, 8))
+        block = f"block B(other) {{\n  own = it -> {op}\n  second = other -> {op}\n  own + second\n}}"
+        inputs = f"  input p {first}\n  input q {second}\n  input r {third}\n"
+        made = net(f"{block}\nnet N {{\n{inputs}  a = p -> B(q)\n  b = q -> B(r)\n  c = p -> B(r)\n  a + b + c\n}}\n")
+        assert f"(self, in_{noun}: int, q_{noun}: int) -> None:" in made.source()
+        assert agree(made, 0, onnx=False)
+
+
+@pytest.mark.parametrize(
+    ("widths", "lines"),
+    [
+        ((18, 19), ["x = torch.add({a}, {b}).reshape(", "    {c}, {c}", ")"]),
+        ((19, 19), ["x = torch.add(", "    {a}, {b}", ").reshape({c}, {c})"]),
+    ],
+)
+def test_a_method_of_a_call_that_fills_half_a_line(widths: tuple[int, int], lines: list[str]) -> None:
+    """The call is broken where it has 51 letters, what the method is given where it has 50."""
+    a, b, c = "a" * widths[0], "b" * widths[1], "c" * 20
+    tree = Apply(".reshape", (Apply("torch.add", (Text(a), Text(b))), Text(c), Text(c)))
+    assert Layout({}).lines("x = ", tree, "", "") == [line.format(a=a, b=b, c=c) for line in lines]

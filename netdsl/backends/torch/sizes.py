@@ -76,9 +76,11 @@ def _quotient(size: Size, known: list[Found]) -> Node | None:
     for dim, shape in known:
         if symbols(size) != symbols(dim):
             continue
+        at = dict.fromkeys(symbols(size), 10_007)
+        wanted, whole = evaluate(size, at), evaluate(dim, at)
         for divisor in range(2, DIVISORS + 1):
-            for rest in range(1 - divisor, divisor):
-                if floordiv(dim + rest, divisor) == size:
+            for rest in range(1 - divisor, divisor):  # numbers first: thousands of divisions of sizes take a second
+                if (whole + rest) // divisor == wanted and floordiv(dim + rest, divisor) == size:
                     return Apply("//", (_affine(shape, 1, rest), Num(divisor)))
     return None
 
