@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from typing import Any
 
 import pytest
 import torch
 from agreement import agree
+from paths import SPECS
 
 from netdsl.backends.torch.layout import Layout
 from netdsl.backends.torch.tree import Apply, Text
-from netdsl.loader import read_import
+from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.source import Source
 
@@ -188,3 +190,46 @@ def test_a_method_of_a_call_that_fills_half_a_line(widths: tuple[int, int], line
     a, b, c = "a" * widths[0], "b" * widths[1], "c" * 20
     tree = Apply(".reshape", (Apply("torch.add", (Text(a), Text(b))), Text(c), Text(c)))
     assert Layout({}).lines("x = ", tree, "", "") == [line.format(a=a, b=b, c=c) for line in lines]
+
+
+def test_the_layers_of_both_sides_of_a_choice_are_in_the_order_of_the_block() -> None:
+    made = net(
+        "block B(t) {\n  a: conv(8, 3) -> relu\n"
+        "  if t { b: conv(8, 1) -> relu } else { f: conv(8, 5) -> tanh }\n  c: conv(8, 3) -> sigmoid\n"
+        "  if not t { d: dwconv(3) -> tanh }\n  e: conv(8, 1) -> relu\n}\n"
+        "net N {\n  input x [8, 8, 8]\n  B(true) -> B(false)\n}\n"
+    )
+    assert "\n        x = self.f(x) if self.f is not None else self.b(x)\n" in made.source()
+    assert made.source().count("class ") == 2
+    assert list(made.module(0).b2._modules) == ["a", "f", "c", "d", "e"]
+    assert agree(made, 0, onnx=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "op"),
+    [("Attention", "attention(2)"), ("DropPath", "drop_path(0.1)"), ("GaussianNoise", "gaussian_noise(1)")],
+)
+def test_a_block_called_as_the_helper_that_it_uses(name: str, op: str) -> None:
+    made = net(
+        f"block {name} = residual {{ linear(8) -> {op} }}\nnet N {{\n  input x [L, 8]\n  {name} -> linear(3)\n}}\n"
+    )
+    classes = [c.name for c in ast.parse(made.source()).body if isinstance(c, ast.ClassDef)]
+    assert classes == [name, f"{name}2", "N"]
+    assert agree(made, 0, onnx=False)
+
+
+def test_a_constructor_names_what_it_uses_more_than_once() -> None:
+    """A part of a table that is used once is written where it is used; the table itself has its name."""
+    source = Spec(load_source(SPECS / "swin.net"), read_import).net("Swin_T").source()
+    inits = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+    lines = [n for init in inits for n in init.body if isinstance(n, ast.Assign)]
+    assigned = [t.id for n in lines for t in n.targets if isinstance(t, ast.Name)]
+    assert assigned == ["offsets", "position", "offset", "index"]
+
+
+@pytest.mark.parametrize(("residue", "height", "wrong"), [(0, 8, 9), (1, 9, 8), (2, 10, 9)])
+def test_a_guard_asks_for_a_remainder(residue: int, height: int, wrong: int) -> None:
+    module = net(f"net N {{\n  input x [3, H, W]\n  require H % 4 == {residue}\n  relu\n}}\n").module(0)
+    assert module(torch.ones(1, 3, height, 5)).shape == (1, 3, height, 5)
+    with pytest.raises(ValueError, match=f"found H={wrong}"):
+        module(torch.ones(1, 3, wrong, 5))
