@@ -61,6 +61,7 @@ def test_what_is_printed_for_a_size_comes_to_that_size(tree: Any, shapes: list[t
         (H * (W // 4), [(8, H), (W // 4, 3)]),
         (3 * H + W + 1, [(H, W)]),
         (2 * H * W, [(H, W)]),
+        (2 * (H // 3) * (W // 5), [(H, W)]),
         ((H + W) // 3 + 1, [(H, W)]),
     ],
 )
