@@ -80,8 +80,9 @@ def sites(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None]]:
 class Mutant:
     """One change of one file.
 
-    `lines`: a test that reaches none of them can't notice. `owner`: the qualified name of the outermost function that
-    is changed, None where the change is outside of functions.
+    `owner`: the qualified name of the outermost function that is changed, None where the change is outside of
+    functions. `begin`: the lines on which that function begins: a test that reaches none of them can't notice. `lines`:
+    those of the statement.
     """
 
     def __init__(self, path: Path, number: int, turn: int) -> None:
@@ -90,7 +91,7 @@ class Mutant:
         parent, field, index = list(sites(self.tree))[number]
         old = getattr(parent, field) if index is None else getattr(parent, field)[index]
         new = ast.fix_missing_locations(ast.copy_location(changes(old)[turn], old))
-        self.owner, self.lines = _place(self.tree, old)
+        self.owner, self.begin, self.lines = _place(self.tree, old)
         if index is None:
             setattr(parent, field, new)
         else:
@@ -130,10 +131,11 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(constant)
 
 
-def _place(tree: ast.Module, node: ast.AST) -> tuple[str | None, set[int]]:
-    """The outermost function around a node, and the lines of the node and of the statement that it is part of."""
+def _place(tree: ast.Module, node: ast.AST) -> tuple[str | None, set[int], set[int]]:
+    """The outermost function around a node, where it begins, and the lines of the statement around the node."""
     names: list[str] = []
     owner: str | None = None
+    begin: set[int] = set()
     parts, statement = tree.body, None
     while inner := next((s for s in parts if any(n is node for n in ast.walk(s))), None):
         statement = inner
@@ -143,11 +145,12 @@ def _place(tree: ast.Module, node: ast.AST) -> tuple[str | None, set[int]]:
             names.append(inner.name)
             if isinstance(inner, ast.FunctionDef) and any(n is node for s in inner.body for n in ast.walk(s)):
                 owner = ".".join(names)
+                begin = set(range(min([inner.lineno, *(d.lineno for d in inner.decorator_list)]), inner.lineno + 1))
     assert statement is not None
     ends = min((s.lineno - 1 for s in parts), default=statement.end_lineno or statement.lineno)
     lines = set(range(statement.lineno, max(statement.lineno, ends) + 1))
     first = getattr(node, "lineno", statement.lineno)
-    return owner, lines | set(range(first, getattr(node, "end_lineno", first) + 1))
+    return owner, begin, lines | set(range(first, getattr(node, "end_lineno", first) + 1))
 
 
 def _short(node: ast.AST) -> str:

@@ -11,7 +11,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -19,7 +18,8 @@ from typing import Any
 from mutations import Mutant
 
 ENTRIES = 50
-"""How many calls of a function are looked at in one test: following all of them would take most of a run."""
+"""After how many calls of a function that reach no new line a test's other calls of it are not looked at: following all
+of them would take most of a run."""
 
 Test = dict[str, Any]
 """Of one test: `seconds` of CPU, `lines` by file (bit n is line n), `failed`."""
@@ -52,7 +52,9 @@ class Tracer:
         self.entered[code] += 1
 
         def ran(frame: FrameType, event: str, _: Any) -> Any:
-            reached.add(frame.f_lineno)
+            if frame.f_lineno not in reached:
+                reached.add(frame.f_lineno)
+                self.entered[code] = 0
             return ran
 
         return ran(frame, event, None)
@@ -76,22 +78,26 @@ class Reach:
         self.kills: dict[str, int] = {}
 
     def of(self, mutant: Mutant | None, most: float) -> list[str]:
-        """The tests that reach the lines of a mutant, up to `most` seconds: what kills cheaply first.
+        """The tests to ask about a mutant, up to `most` seconds: what reaches its lines and kills cheaply first.
 
-        Outside of functions: the tests that reach any line of the file. Of no mutant: all tests.
+        Tests that call its function follow, for not every call is looked at. Outside of functions: the tests that reach
+        any line of the file. Of no mutant: all tests.
         """
-        reaching = self.tests if mutant is None else filter(partial(self._reaches, mutant), self.tests)
+        wanted = (mutant.lines, mutant.lines | mutant.begin) if mutant is not None and mutant.owner else (None, None)
+        near, far = (self._reaching(mutant, lines) for lines in wanted)
         asked, spent = [], 0.0
-        for name in sorted(reaching, key=self._turn):
+        for name in sorted(far, key=lambda n: (n not in near, self._turn(n))):
             spent += self.tests[name]["seconds"]
             if spent > most and asked:
                 break
             asked.append(name)
         return asked
 
-    def _reaches(self, mutant: Mutant, name: str) -> bool:
-        wanted = sum(1 << n for n in mutant.lines) if mutant.owner else -1
-        return bool(int(self.tests[name]["lines"].get(str(mutant.path), "0"), 16) & wanted)
+    def _reaching(self, mutant: Mutant | None, lines: set[int] | None) -> set[str]:
+        if mutant is None:
+            return set(self.tests)
+        file, wanted = str(mutant.path), -1 if lines is None else sum(1 << n for n in lines)
+        return {name for name, test in self.tests.items() if int(test["lines"].get(file, "0"), 16) & wanted}
 
     def _turn(self, name: str) -> float:
         return float((self.tests[name]["seconds"] + 0.01) / (1 + 5 * self.kills.get(name, 0)))

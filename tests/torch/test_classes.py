@@ -12,8 +12,10 @@ from agreement import agree
 from paths import SPECS
 
 from netdsl.backends.torch.layout import Layout
-from netdsl.backends.torch.tree import Apply, Text
+from netdsl.backends.torch.locals import Locals
+from netdsl.backends.torch.tree import Apply, Node, Text
 from netdsl.loader import load_source, read_import
+from netdsl.ops.base import NAMED
 from netdsl.pipeline import Net, Spec
 from netdsl.source import Source
 
@@ -224,6 +226,18 @@ def test_a_constructor_names_what_it_uses_more_than_once() -> None:
     lines = [n for init in inits for n in init.body if isinstance(n, ast.Assign)]
     assigned = [t.id for n in lines for t in n.targets if isinstance(t, ast.Name)]
     assert assigned == ["offsets", "position", "offset", "index"]
+
+
+def test_a_part_of_what_is_named_is_used_once() -> None:
+    def named(name: str, value: Node) -> Node:
+        return Apply(NAMED, (Text(name), value))
+
+    inner = Apply("abs", (named("inner", Text("w")),))
+    found = Locals(Apply("+", (named("outer", inner), named("outer", inner))), ())
+    assert found.assigned == [("outer", Apply("abs", (Text("w"),)))]
+    assert found.tree == Apply("+", (Text("outer"), Text("outer")))
+    once = Locals(Apply("+", (named("outer", inner), Text("v"))), ())
+    assert (once.assigned, once.tree) == ([], Apply("+", (Apply("abs", (Text("w"),)), Text("v"))))
 
 
 @pytest.mark.parametrize(("residue", "height", "wrong"), [(0, 8, 9), (1, 9, 8), (2, 10, 9)])
