@@ -28,18 +28,25 @@ def looped(found: Term) -> Term:
 
 
 def _rolled(runs: Runs, statements: list[Term]) -> list[Term]:
-    """Statements with the best run of each place rolled up."""
+    """Statements with the best run of each place rolled up; those that lie apart are, in one go."""
     while True:
         upto = [0, *accumulate(map(size, statements))]
-        best: tuple[int, int, int, Term] | None = None
-        for start, stop, made in runs(statements):
-            gain = upto[stop] - upto[start] - size(made)
-            if gain > 0 and (best is None or gain > best[0]):
-                best = (gain, start, stop, made)
-        if best is None:
+        gains = [(upto[stop] - upto[start] - size(made), start, stop, made) for start, stop, made in runs(statements)]
+        chosen = _apart([g for g in gains if g[0] > 0], len(statements))
+        if not chosen:
             return statements
-        _, start, stop, made = best
-        statements = [*statements[:start], made, *statements[stop:]]
+        for start, stop, made in reversed(chosen):
+            statements[start:stop] = [made]
+
+
+def _apart(gains: list[tuple[int, int, int, Term]], length: int) -> list[tuple[int, int, Term]]:
+    """Of runs with their gains, those that no better one overlaps or touches, in order."""
+    taken, found = bytearray(length + 1), []
+    for _, start, stop, made in sorted(gains, key=lambda g: (-g[0], g[1])):
+        if 1 not in taken[start : stop + 1]:
+            found.append((start, stop, made))
+        taken[start : stop + 1] = b"\1" * (stop + 1 - start)
+    return sorted(found, key=lambda f: f[0])
 
 
 def may_repeat(run: Sequence[Term]) -> bool:
@@ -88,15 +95,46 @@ def _counted(statement: Term) -> tuple[Term, int]:
 
 def _alike(statements: list[Term]) -> Iterator[tuple[int, int, Term]]:
     """Runs of statements that are equal up to numbers, as a `for`. A statement once and one repeated are alike."""
+    later = set[tuple[int, int]]()
     for start, period, count in _periodic([parts(_counted(s)[0])[0] for s in statements]):
-        first, stop = statements[start : start + period], start + count * period
-        if not any(map(has_loop, first)) and may_repeat(first):
-            yield start, stop, _for(statements[start:stop], period)
+        known, first, stop = (start, period) in later, statements[start : start + period], start + count * period
+        later.add((start + period, period))
+        if not known and not any(map(has_loop, first)) and may_repeat(first):
+            for skipped, made in _tails([statements[at : at + period] for at in range(start, stop, period)]):
+                yield start + skipped * period, stop, made
 
 
-def _for(statements: Sequence[Term], period: int) -> Term:
-    groups = [statements[i : i + period] for i in range(0, len(statements), period)]
-    repeated = [any(g[i].head == "repeat" for g in groups) for i in range(period)]
+def _tails(rounds: list[list[Term]]) -> Iterator[tuple[int, Term]]:
+    """The loops over the last of some rounds that may save most, each with how many of the first it leaves out.
+
+    What holds of all rounds holds of fewer: where a loop over many and one over few have as many variables and as long
+    a body, so have all between, and how much each saves follows from the lengths of the rounds.
+    """
+    made = dict[int, Term]()
+
+    def kind(skipped: int) -> tuple[int, int]:
+        """How many variables a loop has, and how long its body is."""
+        if skipped not in made:
+            made[skipped] = _for(rounds[skipped:])
+        found = made[skipped]
+        return len(found.fields[0][1]) if found.head == "for" else 0, size(found.kids[0])
+
+    between = [(0, len(rounds) - 2)]
+    while between:
+        low, high = between.pop()
+        if kind(low) == kind(high):
+            row, _ = kind(low)
+            saved = [0, *accumulate(row - sum(map(size, r)) for r in rounds[low:high])]
+            kind(low + saved.index(max(saved)))
+        elif high - low > 1:
+            middle = (low + high) // 2
+            between += (low, middle), (middle, high)
+    yield from sorted(made.items())
+
+
+def _for(groups: Sequence[Sequence[Term]]) -> Term:
+    """Rounds that are equal up to numbers, as a loop over these."""
+    repeated = [any(g[i].head == "repeat" for g in groups) for i in range(len(groups[0]))]
     rows = [tuple(v for s, r in zip(g, repeated, strict=True) for v in _numbers(s, r)) for g in groups]
     unified = unify(rows, [n for s, r in zip(groups[0], repeated, strict=True) for n in _labels(s, r)])
     values = iter(unified.values)

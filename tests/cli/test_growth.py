@@ -20,7 +20,9 @@ from netdsl.experiment import run
 from netdsl.experiment.files import RUN, TRIAL, Mark, write_json
 from netdsl.experiment.jobs import Answer, Job
 from netdsl.experiment.pool import Source as Jobs
+from netdsl.lift import loops
 from netdsl.lift.lift import lift_model
+from netdsl.lift.term import Term, seq, term
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
 from netdsl.source import Source
@@ -198,6 +200,29 @@ def lint(n: int) -> int:
 def test_lints_are_linear() -> None:
     """By themselves: beside what it costs to elaborate a net, the square of the number of nets is not seen."""
     assert lint(8 * SIZE) < BOUND * lint(2 * SIZE)
+
+
+def rolled(n: int, same: int, patch: pytest.MonkeyPatch) -> int:
+    """How many layers stand in the loops that are tried for `n` of them, of which so many in a row are of one width."""
+    tried: list[int] = []
+
+    def loop(rounds: list[list[Term]]) -> Term:
+        tried.append(sum(map(len, rounds)))
+        return made(rounds)
+
+    layers = [term("op:conv", (("out_channels", i // same * 7919 % 61), ("kernel_size", (3, 3)))) for i in range(n)]
+    made = loops._for
+    with patch.context() as during:
+        during.setattr(loops, "_for", loop)
+        during.setattr(loops, "LONGEST", 4)
+        loops.looped(seq(tuple(layers)))
+    return sum(tried)
+
+
+@pytest.mark.parametrize("same", [1, 3])
+def test_loops_of_a_lifted_net_are_linear(same: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long run of layers: not every place of it is tried as the loop's begin."""
+    assert rolled(8 * SIZE, same, monkeypatch) < BOUND * rolled(2 * SIZE, same, monkeypatch)
 
 
 def chain(folder: Path) -> Path:

@@ -162,9 +162,9 @@ def statistics(
         return None
     count, total, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     for (images, *_), _ in split.batches(measured(split), workers):
-        x = images.double().transpose(0, 1).flatten(1)
+        x = images.to(torch.float64, copy=True).transpose(0, 1).flatten(1)
         count += x.shape[1]
-        total, squares = total + x.sum(1), squares + x.square().sum(1)
+        total, squares = total + x.sum(1), squares + x.square_().sum(1)
     mean = total / count
     std = (squares / count - mean.square()).clamp(min=0).sqrt()
     least = torch.full_like(std, 1e-3) if split.example()[0].dtype == torch.uint8 else 1e-6 * mean.abs()
