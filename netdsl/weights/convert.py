@@ -41,7 +41,7 @@ def evaluate(source: Source, state: Arrays) -> Any:
     if source.how == "zeros":
         return np.zeros(source.shape, "float32")
     if source.how == "transposed":
-        return values[0].T
+        return values[0].transpose(_first_two(values[0].ndim))
     if source.how == "joined":
         return np.concatenate([np.asarray(v, values[0].dtype) for v in values])
     if source.how == "weight norm":
@@ -49,6 +49,11 @@ def evaluate(source: Source, state: Arrays) -> Any:
     if source.how == "spectral norm":
         return _spectral_norm(*values)
     return values[0].reshape(source.shape)
+
+
+def _first_two(rank: int) -> list[int]:
+    """The order of axes that puts the last two first, in the other order: outputs, then inputs."""
+    return [rank - 1, rank - 2, *range(rank - 2)]
 
 
 def _weight_norm(direction: Any, length: Any) -> Any:
@@ -139,7 +144,9 @@ def _undone(source: Source, value: Any) -> dict[str, Any]:
         return {direction.key: value, length.key: _lengths(value, length.shape)}
     if source.how == "spectral norm":
         raise WeightsError("no-way-back", f"`{source.inputs[0].key}` is spectrally normalised: there is no way back")
-    return _undone(source.inputs[0], value.T if source.how == "transposed" else value.reshape(source.inputs[0].shape))
+    if source.how == "transposed":
+        return _undone(source.inputs[0], value.transpose(np.argsort(_first_two(value.ndim))))
+    return _undone(source.inputs[0], value.reshape(source.inputs[0].shape))
 
 
 def _lengths(direction: Any, shape: Shape) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
@@ -15,9 +16,10 @@ from netdsl.weights.convert import Channels, own_values
 from netdsl.weights.match import Matching, match
 from netdsl.weights.read import Foreign, is_floating
 from netdsl.weights.reconcile import Change
-from netdsl.weights.slots import Shape, Slot, slots
+from netdsl.weights.slots import KERNEL, Shape, Slot, slots
 from netdsl.weights.tied import superfluous
 from netdsl.weights.unwrap import WeightsError
+from netdsl.weights.use import over_images
 
 Fresh = Callable[[], Mapping[str, Any]]
 """Makes the tensors that the net starts with, by key."""
@@ -144,6 +146,43 @@ def load(program: Program, foreign: Foreign, fresh: Fresh, rules: Rules) -> Load
     return fill(program, foreign, found, fresh, rules)
 
 
+ADAPTERS = re.compile(r"(^|[._])(lora|loha|lokr|hada|ia3|dora|adapters?)([._]|$)", re.I)
+"""Names of matrices that are added to the weights beside which they stand (LoRA and the like)."""
+
+
+def _check_beside(path: str, found: Matching) -> None:
+    """Refuse what is left over of layers that are taken: with it they compute something else."""
+    taken = {k.rpartition(".")[0] for m in found.matches for k in m.foreign.keys if k.endswith((".weight", ".kernel"))}
+    left = [s.key for s in found.left_over if not s.constant]
+    adapter = next((k for k in left if ADAPTERS.search(k)), None)
+    beside = adapter or next((k for k in left if k.rpartition(".")[0] in taken or _is_norm_among(k, taken)), None)
+    if beside is not None:
+        message = f"`{beside}` of {path} is part of what is taken over, and the net has no such tensor"
+        hint = "merge adapters into the weights first (`merge_and_unload` of peft)" if adapter else None
+        raise WeightsError("unfit-weights", message, hint or f"`--exclude {beside}` leaves it out")
+
+
+def _is_norm_among(key: str, taken: Collection[str]) -> bool:
+    """Whether a tensor is a batch norm's that stands among layers that are taken over."""
+    owner, _, name = key.rpartition(".")
+    around = owner.rpartition(".")[0]
+    return name in ("running_var", "moving_variance") and any(t.rpartition(".")[0] == around for t in taken)
+
+
+def _check_flattened(program: Program, path: str, found: Matching) -> None:
+    """Refuse a kernel of Keras or Flax over a flattened image: there the channels come last, here first."""
+    kernels = {m.own.keys[0]: m.foreign.keys[0] for m in found.matches if KERNEL.fullmatch(m.foreign.keys[0])}
+    if not kernels:
+        return
+    flat = next((f"{p}.weight" for p in over_images(program) if f"{p}.weight" in kernels), None)
+    if flat is not None:
+        message = (
+            f"`{kernels[flat]}` of {path} is over a flattened image, whose channels come last there and first here"
+        )
+        hint = f"`--exclude {flat.removesuffix('.weight')}` leaves the layer out"
+        raise WeightsError("unfit-weights", message, hint)
+
+
 def _is_enough(found: Matching, rules: Rules) -> bool:
     """Whether what is missing may start fresh."""
     if found.open:
@@ -195,6 +234,8 @@ def _other_form(first: Slot, found: Matching) -> str | None:
 
 def fill(program: Program, foreign: Foreign, found: Matching, fresh: Fresh, rules: Rules) -> Loaded:
     """The state of a net by a matching; what the file does not give is what the net starts with."""
+    _check_beside(foreign.path, found)
+    _check_flattened(program, foreign.path, found)
     own = slots(program.main)
     state = _taken(own, foreign, found, rules)
     rest = [s for s in own if s.key not in state]

@@ -30,6 +30,7 @@ SILENT = frozenset({
 EARLIER = (
     ("before", "after"), ("pre", "post"), ("encoder", "decoder"), ("first", "second"), ("first", "last"),
     ("in", "out"), ("input", "output"), ("left", "right"), ("reduce", "expand"), ("start", "end"),
+    ("self", "encoder"), ("self", "final"), ("encoder", "final"),  # norms of fairseq, BART, OPT, Whisper
 )  # fmt: skip
 """Pairs of words of which the first names what is used first, where one of the two feeds the other."""
 
@@ -43,6 +44,11 @@ PREVIOUS = frozenset({"prev", "previous"})
 BACKWARDS = frozenset({"dec", "decoder", "up", "upconv", "deconv", "upsample", "expand", "conv_up", "us"})
 """Families that are numbered from the top by some and from the bottom by others: only shapes tell their order."""
 
+
+KERAS = re.compile(
+    r"(dense|(conv|depthwise_conv|separable_conv)\dd(_transpose)?|(batch|layer|group)_normalization)(_\d+)?"
+)
+"""What Keras calls layers without a name: the first of a kind has no number."""
 
 COUNTING = frozenset("abcdef")
 """Letters that people count with: `conv_a`, `conv_b`; further ones stand for words."""
@@ -63,6 +69,8 @@ def comes_before(a: str, b: str) -> bool | None:
         if x == y:
             continue
         return _parts_before(x, y, first[i - 1] if i else "")
+    if KERAS.fullmatch(a) and KERAS.fullmatch(b):
+        return len(first) < len(second)  # dense, dense_1
     shorter, longer = sorted((first, second), key=len)
     if len(longer) == len(shorter) + 1 and longer[-1].isalpha() and len(longer[-1]) == 1:
         return len(first) < len(second)  # conv2, conv2b

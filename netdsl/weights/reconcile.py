@@ -74,7 +74,8 @@ def _turned(own: Sequence[Unit], foreign: Sequence[Unit]) -> list[Unit]:
     found = []
     for unit in foreign:
         role, source = unit.parts[0]
-        if len(unit.parts) == 1 and len(source.shape) == 2 and not wanted[unit.signature]:
+        may_turn = len(unit.parts) == 1 and len(source.shape) == 2 and source.how != "transposed"
+        if may_turn and not wanted[unit.signature]:
             turned = Unit(unit.path, ((role, source.transposed()),))
             if wanted[turned.signature] > given[turned.signature]:
                 unit = turned

@@ -46,7 +46,8 @@ class Source(Struct, frozen=True):
         return (self.key,) if self.key else tuple(k for s in self.inputs for k in s.keys)
 
     def transposed(self) -> Source:
-        return Source("transposed", self.shape[::-1], inputs=(self,))
+        """With its last two axes first, in the other order: the kernel of a convolution `[..., in, out]` too."""
+        return Source("transposed", (*self.shape[:-3:-1], *self.shape[:-2]), inputs=(self,))
 
 
 Signature = tuple[tuple[str, Shape], ...]
@@ -115,6 +116,9 @@ ROLES = {
 }  # fmt: skip
 """What a tensor is to its layer, by the names of PyTorch, TensorFlow and Keras."""
 
+KERNEL = re.compile(r"(|.*[./])kernel(|:0)")
+"""What Keras and Flax call the weight of a linear layer or a convolution."""
+
 RECURRENT = re.compile(r"^((?:weight|bias)_(?:ih|hh|hr))(?:_(l\d+))?(_reverse)?$")
 
 
@@ -122,7 +126,7 @@ def units(all_slots: Sequence[Slot]) -> list[Unit]:
     """The layers of a state dict, each with the sources of its tensors. Constants belong to none."""
     groups: dict[tuple[str, ...], list[tuple[str, str, Source]]] = {}
     for source_key, source in normalised(all_slots):
-        path = tuple(source_key.split("."))
+        path = tuple(re.split(r"[./]", source_key.removesuffix(":0")))  # "dense_1/kernel:0"
         place, role = _placed(path)
         groups.setdefault(place, []).append((role, path[-1], source))
     return [unit for place, members in groups.items() for unit in _units_at(place, members)]
@@ -163,11 +167,21 @@ def normalised(all_slots: Sequence[Slot]) -> list[tuple[str, Source]]:
             found.append(computed)
             used.update(computed[1].keys)
             used.update(k for k in _estimates(computed[0]) if k in known)
+    kernels = _kernels(known)
     for key, slot in known.items():
         if key not in used:
-            found.append((key, plain(slot)))
+            found.append((key, plain(slot).transposed() if key in kernels else plain(slot)))
     place = {s.key: i for i, s in enumerate(all_slots)}
     return sorted(found, key=lambda pair: place[pair[1].keys[0]])
+
+
+def _kernels(known: dict[str, Slot]) -> set[str]:
+    """The tensors that are kernels of Keras or Flax, `[..., in, out]`, which their name says; none where a bias shows
+    that the outputs of some come first."""
+    found = {s.key: m for s in known.values() if len(s.shape) > 1 and (m := KERNEL.fullmatch(s.key))}
+    biases = ((known.get(f"{m[1]}bias{m[2]}"), known[k].shape) for k, m in found.items())
+    others = any(b is not None and b.shape == shape[:1] != shape[-1:] for b, shape in biases)
+    return set() if others else set(found)
 
 
 def plain(slot: Slot) -> Source:

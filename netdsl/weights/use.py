@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from netdsl.ir.flatten import Node, flatten
 from netdsl.ir.model import Program
+from netdsl.tensors import TensorType
 from netdsl.weights.slots import Unit
 
 ORDERED = frozenset({"concat"})
@@ -180,3 +181,23 @@ def _projection(name: str, producer: dict[str, Node]) -> str | None:
     """The path of the linear layer that a value comes from, but for its shape."""
     node = _back(name, producer, "linear")
     return node.layer_path if node is not None else None
+
+
+def over_images(program: Program) -> list[str]:
+    """The paths of linear layers over a flattened image, whose inputs are in the order of the image's axes."""
+    flat: set[str] = set()
+    found: list[str] = []
+    for node in flatten(program, training=True):
+        given, made = node.inputs[:1], [v for v in node.outputs if v.type.rank == 1]
+        if node.op.kind == "linear" and given and given[0].name in flat:
+            found.append(node.layer_path)
+        elif node.op.kind in ("flatten", "reshape", "rearrange"):
+            flat.update(v.name for v in made if given and given[0].type.rank > 1 and is_image(given[0].type))
+        elif given and given[0].name in flat:
+            flat.update(v.name for v in made if v.type.same(given[0].type))
+    return found
+
+
+def is_image(x: TensorType) -> bool:
+    """Whether there is more than one position."""
+    return any(size != 1 for size in x.spatial)
