@@ -83,6 +83,9 @@ Rule = Callable[["Builder", Node], None]
 
 NONE = frozenset[str]()
 
+RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
+"""Nodes whose results are drawn."""
+
 LAYERS = ("MatMul", "Gemm", "LayerNormalization")
 """Nodes that are layers also where their input is learnt, and does not depend on the net's."""
 
@@ -161,6 +164,10 @@ class Builder:
             raise self.refused(f"its attributes and inputs are not those of `{node.op_type}` ({detail})") from None
 
     def _rule(self, node: Node, rules: Mapping[str, Rule]) -> Rule:
+        if node.op_type in RANDOM:
+            raise self.refused(
+                "it draws numbers, so that no two runs of the model agree", "make the draws an input of it"
+            )
         if node.op_type not in rules:
             raise self.refused(f"there is no form of `{node.op_type}` in the language")
         return rules[node.op_type]

@@ -34,6 +34,13 @@ class DropPath(nn.Module):
 '''
 
 
+AT_INFERENCE = dict.fromkeys(
+    ("always", "training", "inference"),
+    "it draws while training alone, so that a net gives the same for the same input; draws at inference are an input "
+    "of the net: `input draws [16]`, then `mean + deviation * draws`",
+)
+
+
 class Noise(Op, frozen=True):
     """The base of all noise: the type stays, and it is the identity at inference."""
 
@@ -44,6 +51,7 @@ class Noise(Op, frozen=True):
     is_layer = True
     vanishes = True
     has_dropout = True
+    hints = AT_INFERENCE
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         return inputs[0]
@@ -137,6 +145,7 @@ class GaussianNoise(Op, frozen=True):
     is_layer = True
     vanishes = True
     saves = "nothing"
+    hints = AT_INFERENCE
     examples = (Example("gaussian_noise(0.1)"), Example("gaussian_noise(0.5)", ("[7]",)))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
@@ -166,6 +175,7 @@ class NoiseLike(Op, frozen=True):
     is_layer = True
     zero_at_zero = True
     saves = "nothing"
+    hints = AT_INFERENCE
     examples = (Example("noise"), Example("noise", ("[7]",)))
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:

@@ -49,7 +49,7 @@ REFUSED = {
     "nothing that comes out": ("net (float[N,4] x) => () { y = Relu(x) }", "the graph has no output"),
     "random numbers": (
         "net (float[N,4] x) => (float[N,4] y) { r = RandomNormal <shape = [1, 4]> ()  y = Add(x, r) }",
-        "there is no form of `RandomNormal`",
+        "it draws numbers, so that no two runs of the model agree",
     ),
     "outputs that grow without end": (
         "net (float[N,4] x) => (float[N,4] y) { a = Exp(x)  b = Exp(a)  c = Exp(b)  d = Exp(c)  y = Exp(d) }",

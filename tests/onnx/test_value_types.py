@@ -87,3 +87,12 @@ def test_files_grow_little() -> None:
 @pytest.mark.parametrize("name", [n for n, facts in zoo_tables.entries().items() if not facts.get("slow")])
 def test_every_value_of_the_zoo_has_its_type(name: str) -> None:
     hold(zoo_tables.net(name).checked)
+
+
+@pytest.mark.parametrize("op", ["reduce_std(axis=0)", "take(0) -> square"])
+def test_an_output_that_is_the_same_for_every_sample_has_the_rank_it_has(op: str) -> None:
+    """A vector of a learnt table: with the table's axis of samples."""
+    program = compiled(f"net Net {{ input x [6]\n q = param((6, 6), init=normal)\n q\n {op} }}")
+    model = made(program)
+    onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    assert sizes_of(model.graph.output[0]) == [1, 6]

@@ -203,3 +203,13 @@ def test_a_norm_over_an_open_size_is_told_its_axis() -> None:
     (found,) = Spec(Source(text, "n.net"), read_import).diagnostics
     assert found.code == "symbolic-weight"
     assert "`axis=2`" in str(found.hint)
+
+
+@pytest.mark.parametrize(
+    "noise", ["noise(always=true)", "gaussian_noise(0.1, training=true)", "dropout(0.5, always=true)"]
+)
+def test_draws_at_inference_are_an_input(noise: str) -> None:
+    """A net gives the same for the same input, in every runtime."""
+    (found,) = Spec(Source(f"net N {{\n  input x [4]\n  {noise}\n}}\n", "n.net"), read_import).diagnostics
+    assert found.code == "unknown-argument"
+    assert "draws at inference are an input of the net" in str(found.hint)

@@ -59,6 +59,9 @@ def add_types(model: ModelProto, graph: Finished, batch: str) -> None:
     if reshaped := _of_reshapes(graph, inferred, said, batch):
         bare.graph.value_info.extend(reshaped.values())
         said, inferred = said | reshaped, _inferred(bare)
+    for output in model.graph.output:
+        if _is_loose(graph.results.get(output.name)) and _is_known(inferred[output.name]):
+            output.CopyFrom(inferred[output.name])
     types = dict(filter(lambda item: _is_known(item[1]), inferred.items())) | said
     model.graph.value_info.extend(types[n] for n in between if n in types)
 
@@ -66,6 +69,11 @@ def add_types(model: ModelProto, graph: Finished, batch: str) -> None:
 def _has_type(value: Value | None) -> bool:
     """Whether the net says how the file holds a value: vectors may go without the axis of samples."""
     return value is not None and (value.type.batched or len(value.type.shape) > 1)
+
+
+def _is_loose(value: Value | None) -> bool:
+    """Whether an output is a vector that is the same for every sample: with an axis of samples or without, as made."""
+    return value is not None and not _has_type(value) and len(value.type.shape) == 1
 
 
 def _of_reshapes(
@@ -81,8 +89,9 @@ def _of_reshapes(
 
 
 def _inferred(bare: ModelProto) -> dict[str, ValueInfoProto]:
-    """The shapes that onnx's inference finds for the values between nodes."""
-    return {v.name: v for v in onnx.shape_inference.infer_shapes(bare, data_prop=True).graph.value_info}
+    """The shapes that onnx's inference finds for the values between nodes and for the outputs."""
+    graph = onnx.shape_inference.infer_shapes(bare, data_prop=True).graph
+    return {v.name: v for v in (*graph.value_info, *graph.output)}
 
 
 def _is_known(value: ValueInfoProto) -> bool:
@@ -96,6 +105,9 @@ def _without_weights(model: ModelProto, graph: Finished) -> ModelProto:
     shape, mean anything to it."""
     bare = ModelProto()
     bare.CopyFrom(model)
+    for output in bare.graph.output:
+        if _is_loose(graph.results.get(output.name)):
+            output.type.tensor_type.ClearField("shape")
     for name, array in graph.initialisers.items():
         element = element_type(array.dtype.name)
         if array.dtype.kind == "i" or array.size <= SMALL:
