@@ -152,14 +152,19 @@ ADAPTERS = re.compile(r"(^|[._])(lora|loha|lokr|hada|ia3|dora|adapters?)([._]|$)
 
 def _check_beside(path: str, found: Matching) -> None:
     """Refuse what is left over of layers that are taken: with it they compute something else."""
-    taken = {k.rpartition(".")[0] for m in found.matches for k in m.foreign.keys if k.endswith((".weight", ".kernel"))}
     left = [s.key for s in found.left_over if not s.constant]
-    adapter = next((k for k in left if ADAPTERS.search(k)), None)
-    beside = adapter or next((k for k in left if k.rpartition(".")[0] in taken or _is_norm_among(k, taken)), None)
+    adapter = next(filter(ADAPTERS.search, left), None)
+    beside = adapter or _part_of_taken(left, [k for m in found.matches for k in m.foreign.keys])
     if beside is not None:
         message = f"`{beside}` of {path} is part of what is taken over, and the net has no such tensor"
         hint = "merge adapters into the weights first (`merge_and_unload` of peft)" if adapter else None
         raise WeightsError("unfit-weights", message, hint or f"`--exclude {beside}` leaves it out")
+
+
+def _part_of_taken(left: Sequence[str], keys: Sequence[str]) -> str | None:
+    """A tensor that is left over of a layer whose weight is taken, or of a norm among such layers."""
+    taken = {k.rpartition(".")[0] for k in keys if k.endswith((".weight", ".kernel"))}
+    return next((k for k in left if k.rpartition(".")[0] in taken or _is_norm_among(k, taken)), None)
 
 
 def _is_norm_among(key: str, taken: Collection[str]) -> bool:

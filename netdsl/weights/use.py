@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from netdsl.ir.flatten import Node, flatten
 from netdsl.ir.model import Program
-from netdsl.tensors import TensorType
 from netdsl.weights.slots import Unit
 
 ORDERED = frozenset({"concat"})
@@ -188,16 +187,16 @@ def over_images(program: Program) -> list[str]:
     flat: set[str] = set()
     found: list[str] = []
     for node in flatten(program, training=True):
-        given, made = node.inputs[:1], [v for v in node.outputs if v.type.rank == 1]
-        if node.op.kind == "linear" and given and given[0].name in flat:
+        if not node.inputs:
+            continue
+        is_flat = node.inputs[0].name in flat
+        if node.op.kind == "linear" and is_flat:
             found.append(node.layer_path)
-        elif node.op.kind in ("flatten", "reshape", "rearrange"):
-            flat.update(v.name for v in made if given and given[0].type.rank > 1 and is_image(given[0].type))
-        elif given and given[0].name in flat:
-            flat.update(v.name for v in made if v.type.same(given[0].type))
+        elif is_flat or _flattens(node):
+            flat.update(v.name for v in node.outputs if v.type.rank == 1)
     return found
 
 
-def is_image(x: TensorType) -> bool:
-    """Whether there is more than one position."""
-    return any(size != 1 for size in x.spatial)
+def _flattens(node: Node) -> bool:
+    """Whether an image of more than one position is made a vector."""
+    return node.op.kind in ("flatten", "reshape", "rearrange") and any(s != 1 for s in node.inputs[0].type.spatial)

@@ -59,9 +59,7 @@ def add_types(model: ModelProto, graph: Finished, batch: str) -> None:
     if reshaped := _of_reshapes(graph, inferred, said, batch):
         bare.graph.value_info.extend(reshaped.values())
         said, inferred = said | reshaped, _inferred(bare)
-    for output in model.graph.output:
-        if _is_loose(graph.results.get(output.name)) and _is_known(inferred[output.name]):
-            output.CopyFrom(inferred[output.name])
+    _settle_outputs(model, graph, inferred)
     types = dict(filter(lambda item: _is_known(item[1]), inferred.items())) | said
     model.graph.value_info.extend(types[n] for n in between if n in types)
 
@@ -69,6 +67,12 @@ def add_types(model: ModelProto, graph: Finished, batch: str) -> None:
 def _has_type(value: Value | None) -> bool:
     """Whether the net says how the file holds a value: vectors may go without the axis of samples."""
     return value is not None and (value.type.batched or len(value.type.shape) > 1)
+
+
+def _settle_outputs(model: ModelProto, graph: Finished, inferred: Mapping[str, ValueInfoProto]) -> None:
+    for output in model.graph.output:
+        if _is_loose(graph.results.get(output.name)) and _is_known(inferred[output.name]):
+            output.CopyFrom(inferred[output.name])
 
 
 def _is_loose(value: Value | None) -> bool:
