@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
-from netdsl.elaborate.hints import bracketed, of_argument
+from netdsl.elaborate.hints import bracketed, of_argument, of_recipes
 from netdsl.elaborate.positions import Written, refusal
 from netdsl.elaborate.tied import tied
 from netdsl.elaborate.values import (
@@ -146,15 +146,20 @@ def word(
     one that takes words alone (`role=bias`) also where a tensor, a layer or a number does."""
     if not isinstance(node, ast.Name) or not isinstance(function, OpArrow) or name is None:
         return None
-    if name not in op_fields(function.op):
-        return None
-    found = lookup(node.id)
+    op, found = function.op, lookup(node.id)
+    if name not in op_fields(op):  # the argument is told, whatever its value was to be
+        return node.id if found is None and not _is_operand(op, name) else None
     choices, nothing_else = words(function.op, name)
     if node.id in choices:
         meant = _is_free(node.id, found) or (nothing_else and not isinstance(found, str))
     else:
         meant = nothing_else and found is None
     return node.id if meant else None
+
+
+def _is_operand(op: type[Op], name: str) -> bool:
+    """Whether a name may be that of an operand, a size or a tied weight."""
+    return bool(op.named_sizes) or name in (*op.operands, *op.optional_operands, "weight")
 
 
 def _is_free(name: str, found: Any) -> bool:
@@ -279,7 +284,8 @@ def _place_argument(
 def unknown_argument(function: str, known: list[str], name: str, at: Place, hint: str | None = None) -> Fault:
     """The mistake of an argument that a function does not have, by name."""
     taken = ", ".join(f"`{k}`" for k in known)
-    hint = hint or did_you_mean(name, known) or (f"it takes {taken}" if known else "it takes no arguments")
+    hint = hint or of_recipes(name) or did_you_mean(name, known)
+    hint = hint or (f"it takes {taken}" if known else "it takes no arguments")
     return fault("unknown-argument", f"`{function}` takes no argument `{name}`", at, hint)
 
 

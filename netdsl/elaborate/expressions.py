@@ -259,7 +259,7 @@ class Evaluator:
     def _index(self, node: ast.Index, env: Env) -> Any:
         value = self.evaluate(node.value, env)
         if not isinstance(value, tuple | str):
-            raise fault("not-a-list", f"only a list has items, found {describe(value)}", env.place(node))
+            raise hints.no_items(value, env.place(node))
         if isinstance(node.index, ast.Slice):
             bounds = (node.index.start, node.index.stop, node.index.step)
             start, stop, step = (None if b is None else self._integer(b, env) for b in bounds)

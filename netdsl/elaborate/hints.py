@@ -5,6 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from netdsl.diagnostics.diagnostic import Fault, fault
+from netdsl.elaborate.values import Tensor, describe
+from netdsl.source import Place
+
+INITIAL = ("init", "initializer", "weight_init", "kernel_init", "bias_init", "kernel_initializer", "bias_initializer")
+"""Arguments of layers elsewhere that say how weights begin."""
+
 
 def of_parts(value: Any, names: int, text: str) -> str | None:
     """A hint for so many names before a value that has another number of parts."""
@@ -37,3 +44,15 @@ def bracketed(kind: str, numbers: list[int]) -> str:
     if kind == "reshape" and numbers[:1] == [-1] and -1 not in numbers[1:]:
         return f"the batch is not written: `{kind}({numbers[1:]})`"
     return f"numbers that belong together stand in brackets: `{kind}({numbers})`"
+
+
+def of_recipes(name: str) -> str | None:
+    """A hint for an argument that no layer has, because a recipe says it."""
+    return "how weights begin is a field of the recipe: `init = kaiming`" if name in INITIAL else None
+
+
+def no_items(value: Any, at: Place) -> Fault:
+    """The mistake of asking for items of what is no list; a tensor has parts along an axis."""
+    part = "a part of a tensor is `x -> narrow(0, 2)`, one position `x -> take(-1, axis=0)`; the batch is no axis"
+    message = f"only a list has items, found {describe(value)}"
+    return fault("not-a-list", message, at, part if isinstance(value, Tensor) else None)

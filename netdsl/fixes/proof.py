@@ -19,7 +19,7 @@ UNKNOWN = ("unknown-name", "unknown-word")
 
 OF_CALLS = (
     *UNKNOWN, "unknown-argument", "unknown-field", "unknown-measure", "too-many-arguments", "missing-argument",
-    "argument-type", "duplicate-argument",
+    "argument-type", "duplicate-argument", "not-a-list",
 )  # fmt: skip
 """Mistakes of a call by itself, which a mistake in syntax hides."""
 

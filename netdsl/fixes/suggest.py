@@ -59,7 +59,7 @@ _QUOTED_WORD = re.compile(r"`([A-Za-z_]\w*)`")
 OF_NAMES = ("duplicate-name", "endless-recursion")
 """Mistakes of what a name stands for: another spelling of it only hides them."""
 
-OF_WORDS = ("syntax", *UNKNOWN, "unknown-field")
+OF_WORDS = ("syntax", *UNKNOWN, "unknown-field", "unknown-argument", "not-a-list")
 """Mistakes whose hints are not made for the numbers of their line: those that they quote are an example's."""
 
 OF_THE_WORD = "it is called `"

@@ -20,6 +20,7 @@ from netdsl.checks.lint import (
     it_in_list,
     lr_out_of_range,
     narrow_field,
+    output_named_layer,
     plain_depth,
     pooled_sum,
     repeated_activation,
@@ -64,6 +65,7 @@ FILE_RULES: dict[str, Callable[[File], Iterator[Diagnostic]]] = {
     "saturating-depth": saturating_depth.check,
     "narrow-field": narrow_field.check,
     "repeated-item": repeated_item.check,
+    "output-named-layer": output_named_layer.check,
 }
 """The lints of a file and its nets."""
 

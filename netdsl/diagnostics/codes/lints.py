@@ -12,6 +12,14 @@ def image(body: str, before: str = "") -> str:
 
 LINTS = (
     Code(
+        "output-named-layer",
+        "An output is called as a layer is, which is not applied",
+        "`output softmax` gives the value that flows the name `softmax`, as `output logits` would name it `logits`. "
+        "What is computed stands behind `=`: `output probabilities = softmax`.",
+        net("input image [3, 32, 32]\nconv(8, 3) -> gap -> linear(10)\noutput softmax"),
+        net("input image [3, 32, 32]\nconv(8, 3) -> gap -> linear(10)\noutput probabilities = softmax"),
+    ),
+    Code(
         "narrow-field",
         "Each position sees a small part of the image",
         "Averaging over positions at the end lets a net count what its positions have seen, and nothing that is larger "
