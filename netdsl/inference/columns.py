@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from netdsl.inference.dates import days, is_date
 from netdsl.inference.errors import DataError
+from netdsl.inference.notations import check_notation
 
 Raw = dict[str, np.ndarray]
 """Columns by name: numbers as float64 (NaN where one is missing), or texts as objects (None)."""
@@ -84,6 +85,8 @@ def column_of(name: str, raw: np.ndarray, rows: np.ndarray, where: str, category
         found = _number(name, days(raw), days(own), where, missing)
         origin = float(np.nanmin(days(own)))
         return replace(found, kind="date", fill=found.fill - origin, origin=origin)
+    if not category:
+        check_notation(name, raw, where)
     values = sorted({text for text in as_texts(own) if text is not None}, key=_order)
     if len(values) > MANY and 2 * len(values) > len(own):
         message = f"column `{name}` of {where} has {len(values):,} different texts in {len(own):,} rows"

@@ -12,16 +12,20 @@ from netdsl.diagnostics.diagnostic import first_line
 from netdsl.diagnostics.memory import available, said
 from netdsl.inference.columns import MISSING, Raw
 from netdsl.inference.errors import DataError
+from netdsl.inference.notations import with_points
 from netdsl.recipe.columns import Columns, Csv
 
 
 def load_columns(file: Path, source: Columns) -> Raw:
     """The columns of a file of the kind that a recipe's component names."""
-    return csv_columns(file, source.separator) if isinstance(source, Csv) else parquet_columns(file)
+    if isinstance(source, Csv):
+        return csv_columns(file, source.separator, source.decimal == ",")
+    return parquet_columns(file)
 
 
-def csv_columns(file: Path, separator: str = "") -> Raw:
-    """The columns of a CSV file as texts. Raises DataError for a line that has other cells than the first."""
+def csv_columns(file: Path, separator: str = "", comma: bool = False) -> Raw:
+    """The columns of a CSV file as texts; `comma`: numbers have one in place of a point. Raises DataError for a line
+    that has other cells than the first."""
     if not file.is_file():
         raise DataError(
             "missing-data", f"there is no file {file}", "say where it is: `--data 'csv(\"...\", target=...)'`"
@@ -34,8 +38,10 @@ def csv_columns(file: Path, separator: str = "") -> Raw:
             names = [name.strip() for name in next(lines, [])]
             _check_header(names, file)
             rows = [_row(cells, names, i, file) for i, cells in enumerate(lines, 1) if cells]
+            rows = list(map(with_points, rows)) if comma else rows
     except UnicodeDecodeError as error:
-        raise DataError("unreadable-data", f"{file} is not UTF-8 text: {error.reason} at byte {error.start}") from None
+        message = f"{file} is not UTF-8 text: {error.reason} at byte {error.start}"
+        raise DataError("unreadable-data", message, "save it as UTF-8: `iconv -f latin1 -t utf-8`") from None
     except csv.Error as error:
         raise DataError("unreadable-data", f"{file} is not a CSV file: {error}") from None
     if not rows:

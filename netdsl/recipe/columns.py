@@ -63,6 +63,7 @@ class Csv(Columns, frozen=True, kw_only=True, tag="csv"):
     separator: Annotated[
         str, Meta(max_length=1, description="between cells; empty: `,`, `;`, `|` or tab, as the first line has")
     ] = ""
+    decimal: Annotated[Literal[".", ","], Meta(description="what stands before the fraction of a number")] = "."
 
 
 @component("data")

@@ -343,3 +343,48 @@ def test_parquet_is_read_as_csv(file: Path) -> None:
     (file.parent / "bad.parquet").write_text("no")
     with pytest.raises(DataError, match="is not a parquet file"):
         read_columns(ParquetTable(file="bad.parquet", target="price"), file.parent)
+
+
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [
+        (("0,5", "12,25", "3"), '`csv(..., decimal=",")`'),
+        (("1,234.5", "7,000.0", "8.5"), "write them as 1234.5"),
+        (("$1.50", "$2", "$3"), "write them as 1234.5"),
+        (("5%", "7.5 %", "8%"), "write them as 1234.5"),
+    ],
+)
+def test_numbers_that_are_written_otherwise(tmp_path: Path, values: tuple[str, ...], hint: str) -> None:
+    """As categories they would tell nothing."""
+    for name, other in (("size", "price"), ("price", "size")):
+        rows = [[values[i % 3], i] for i in range(30)]
+        file = write(tmp_path / "t.csv", [name, other], rows)
+        with pytest.raises(DataError, match=f"column `{name}` of t.csv holds numbers written as") as found:
+            read(file, ignore=())
+        assert hint in (found.value.hint or "")
+        read(file, ignore=(), categories=(name,))
+
+
+@pytest.mark.parametrize("values", [("A,1", "B,2"), ("5kg", "3B"), ("1.2.3", "1.2.4"), ("10.0.0.1", "a"), ("a$", "b")])
+def test_texts_that_are_no_numbers(tmp_path: Path, values: tuple[str, ...]) -> None:
+    file = write(tmp_path / "t.csv", ["code", "price"], [[values[i % 2], i + 0.5] for i in range(30)])
+    assert read(file, ignore=()).columns[0].values == tuple(sorted(values))
+
+
+def test_decimal_commas(tmp_path: Path) -> None:
+    rows = [[i + 0.25, 2 * i + 0.5, f"a,{i % 2}"] for i in range(30)]
+    points = write(tmp_path / "p.csv", ["size", "price", "name"], rows, ";")
+    commas = [[*(str(v).replace(".", ",") for v in row[:2]), row[2]] for row in rows]
+    file = write(tmp_path / "t.csv", ["size", "price", "name"], commas, ";")
+    ours, theirs = read(file, ignore=(), decimal=","), read(points, ignore=())
+    assert ours.columns == theirs.columns
+    assert torch.equal(ours.train.target, theirs.train.target)
+
+
+def test_a_column_without_a_name(tmp_path: Path) -> None:
+    """The row numbers that pandas writes would be a number to learn from."""
+    file = write(tmp_path / "t.csv", ["", "size", "price"], [[i, i, i + 0.5] for i in range(30)])
+    with pytest.raises(DataError, match=r"column 1 of t\.csv has no name") as found:
+        read(file, ignore=())
+    assert "to_csv(index=False)" in (found.value.hint or "")
+    assert [c.name for c in read(file, ignore=("",)).columns] == ["size"]

@@ -27,6 +27,7 @@ from netdsl.inference.columns import (
     listed,
 )
 from netdsl.inference.dates import is_date
+from netdsl.inference.notations import check_notation
 from netdsl.inference.tables import load_columns, plain
 from netdsl.recipe.columns import Columns, Csv, ParquetTable
 from netdsl.training.data.dataset import DataError, DataSet, Refitted, Split
@@ -120,6 +121,10 @@ def _columns(source: Columns, raw: Raw, rows: Tensor, where: str) -> tuple[Colum
 
 
 def _check_names(source: Columns, raw: Raw, where: str) -> None:
+    if "" in raw and "" not in source.ignore:
+        message = f"column {list(raw).index('') + 1} of {where} has no name"
+        hint = 'leave it out: `ignore=[""]`; pandas writes row numbers so, but for `to_csv(index=False)`'
+        raise DataError("unreadable-data", message, hint)
     grouped = (source.group,) if source.group else ()
     for name in (*source.targets, *source.categories, *source.ignore, *grouped):
         if name not in raw:
@@ -175,6 +180,7 @@ def _target_is_number(source: Columns, name: str, raw: Raw, where: str) -> bool:
     if is_date(name, raw[name], where):
         hint = f'predict a number, such as the days until then; if they are classes: `categories=["{name}"]`'
         raise DataError("data-type", f"the target `{name}` of {where} holds dates", hint)
+    check_notation(name, raw[name], where)
     return False
 
 

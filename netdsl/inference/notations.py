@@ -1,0 +1,36 @@
+"""Numbers in a table that are written otherwise than as `1234.5`."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+import numpy as np
+
+from netdsl.inference.errors import DataError
+
+EXAMINED = 100
+"""Values of a column that are looked at."""
+NUMBER = re.compile(r"[$€£¥]?\s?[+-]?\d[\d.,']*(?:[eE][+-]?\d+)?\s?[%$€£¥]?")
+MARKS = re.compile(r"[$€£¥%,']")
+COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+"""A number with a decimal comma."""
+
+
+def with_points(cells: list[str | None]) -> list[str | None]:
+    """Cells with a point in place of each decimal comma."""
+    return [c.replace(",", ".") if c is not None and COMMA.fullmatch(c) else c for c in cells]
+
+
+def check_notation(name: str, raw: np.ndarray, where: str) -> None:
+    """Raise DataError for a column of texts most of which are numbers with a decimal comma, thousands, a currency or a
+    percent sign: as categories they would tell nothing."""
+    some = list(islice((text for text in raw if text is not None), EXAMINED))
+    numbers = [text for text in some if NUMBER.fullmatch(text)]
+    marked = [text for text in numbers if MARKS.search(text)]
+    if not marked or 2 * len(numbers) <= len(some):
+        return
+    names = f'if they are names: `categories=["{name}"]`'
+    comma = all(COMMA.fullmatch(text) for text in marked)
+    hint = f'`csv(..., decimal=",")`; {names}' if comma else f"write them as 1234.5; {names}"
+    raise DataError("data-type", f"column `{name}` of {where} holds numbers written as `{marked[0]}`", hint)
