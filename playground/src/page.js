@@ -121,7 +121,11 @@ async function glance() {
   const text = editor.text;
   const since = keyed;
   const found = await ask("glance", { text, at: editor.cursor, name });
-  if (!found || isCurrent || text !== editor.text) return;
+  if (isCurrent || text !== editor.text) return;
+  if (!found) {
+    clearTimeout(pause);
+    return check(); // only a check can say it: of a recipe, or of a text that cannot be read
+  }
   editor.glance(found);
   measured(since);
 }

@@ -84,6 +84,26 @@ def test_files_that_are_not_open_are_renamed_and_found_too(editor: Editor) -> No
     assert editor.uri("closed/whole.net") in {s.location.uri for s in found}
 
 
+def test_folders_that_are_added_and_removed(editor: Editor, tmp_path: Path) -> None:
+    """Specs of every folder that is open are found by name."""
+    (tmp_path / "elsewhere.net").write_text("block Elsewhere = relu\n")
+
+    def found() -> list[str]:
+        query = types.WorkspaceSymbolParams("elsewhere")
+        return [s.name for s in editor.wait(editor.client.workspace_symbol_async(query)) or ()]
+
+    def change(added: list[types.WorkspaceFolder], removed: list[types.WorkspaceFolder]) -> None:
+        event = types.WorkspaceFoldersChangeEvent(added, removed)
+        editor.client.workspace_did_change_workspace_folders(types.DidChangeWorkspaceFoldersParams(event))
+
+    here, other = (types.WorkspaceFolder(f.as_uri(), f.name) for f in (editor.folder, tmp_path))
+    assert found() == []
+    change([here, other], [])
+    assert found() == ["Elsewhere"]
+    change([], [other])
+    assert found() == []
+
+
 @pytest.mark.parametrize("name", ["for", "1st", "a b", "relu", "c", ""])
 def test_a_rename_that_would_change_the_meaning_is_refused(name: str, editor: Editor) -> None:
     text = "block Unit(c, stride=1) = conv(c, 3, stride=stride) -> relu\n\nnet N {\n  input x [3, 8, 8]\n  Unit(4)\n}\n"
