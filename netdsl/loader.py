@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, diagnostic, did_you_mean
+from netdsl.diagnostics.regular import check_regular
 from netdsl.source import Source
 from netdsl.syntax.limits import LARGEST
 
@@ -44,7 +44,7 @@ def load_source(path: str | os.PathLike[str]) -> Source:
     """The text of a spec. Raises LoadError for a missing file, a directory, or what is not UTF-8 text."""
     name = os.fspath(path)
     try:
-        _check_kind(name)
+        check_regular(name)
         with open(name, "rb") as file:
             data = file.read(LARGEST + 1)
     except OSError as error:
@@ -64,17 +64,6 @@ def decoded(data: bytes, name: str) -> Source:
         line = data[: error.start].count(b"\n") + 1
         message = f"{name} is not UTF-8 text: byte {error.start} (line {line}) is 0x{data[error.start]:02x}"
         raise LoadError(diagnostic("not-utf8", message, hint="save the file as UTF-8")) from None
-
-
-def _check_kind(name: str) -> None:
-    """Raise LoadError for what can be opened but never read to its end: pipes, sockets, devices.
-
-    A pipe that the shell opens (`netdsl check <(command)`) is one of its open files, and ends with the command.
-    """
-    mode = os.stat(name).st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode) and not name.startswith(("/dev/fd/", "/proc/self/fd/")):
-        kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
-        raise LoadError(Diagnostic("unreadable", f"cannot read {name}: it is {kind}, not a file"))
 
 
 def _unreadable(name: str, error: OSError) -> Diagnostic:

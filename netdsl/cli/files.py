@@ -13,6 +13,7 @@ from typing import Any
 
 from netdsl.cli.failure import Failure, Refused, unreadable
 from netdsl.diagnostics.diagnostic import diagnostic
+from netdsl.diagnostics.regular import check_regular
 from netdsl.loader import LoadError, decoded, load_source
 from netdsl.source import Source
 from netdsl.syntax.limits import LARGEST
@@ -52,6 +53,7 @@ def read_weights(path: str) -> dict[str, Any]:
     from safetensors.numpy import load
 
     try:
+        check_regular(path)
         with open(path, "rb") as file:
             return dict(load(file.read()))
     except OSError as error:

@@ -9,6 +9,7 @@ begin with it: `init = pretrained("FOLDER")`.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -64,7 +65,7 @@ def _check_names(args: argparse.Namespace) -> None:
 
     if args.folder is not None and Path(args.folder).is_dir() and any(Path(args.folder).iterdir()):
         raise Failure(f"{args.folder} is not empty", "name a new folder")
-    if args.folder is not None and Path(args.folder).resolve().is_relative_to(Path(args.run).resolve()):
+    if args.folder is not None and Path(os.path.realpath(args.folder)).is_relative_to(os.path.realpath(args.run)):
         raise Failure(f"{args.folder} lies in the run", "name a folder outside of it")
     if args.repo is not None and ("/" not in args.repo or not NAME.fullmatch(args.repo)):
         raise Failure(f"`{args.repo}` is not the name of a repository", "`--repo user/name`")

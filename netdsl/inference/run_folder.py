@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from netdsl.diagnostics.regular import check_regular
 from netdsl.inference.columns import Column
 from netdsl.inference.errors import CheckpointError
 from netdsl.plugins.used import Used, require
@@ -90,6 +91,7 @@ def _named(file: str) -> Iterator[None]:
 def _read(path: Path) -> dict[str, Any]:
     """A file of a run. Raises DecodeError with its name for one that is damaged."""
     try:
+        check_regular(path)
         found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise msgspec.DecodeError(f"{path.name} is damaged: {error}") from None
@@ -132,7 +134,10 @@ def entry_of(line: bytes) -> dict[str, Any] | None:
 def lines_of(path: Path) -> list[bytes]:
     """The whole lines of a log; a line that was cut off is left out."""
     try:
+        check_regular(path)
         data = path.read_bytes()
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise CheckpointError("unreadable", f"cannot read {path}: {error.strerror or error}") from None
     return data.split(b"\n")[:-1]

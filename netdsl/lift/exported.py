@@ -13,6 +13,7 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
+from netdsl.diagnostics.regular import check_regular
 from netdsl.lift.model import LiftError
 
 
@@ -32,6 +33,7 @@ def exported(module: nn.Module, inputs: Sequence[torch.Tensor]) -> ModelProto:
 
 def opened(path: str | os.PathLike[str]) -> ModelProto:
     """The program of a `.pt2` file, as torch.export.save writes it. Raises OSError, LiftError."""
+    check_regular(path)
     with open(path, "rb"):
         pass
     try:

@@ -131,7 +131,7 @@ def found_in(paths: Sequence[Path]) -> tuple[list[Record], list[UserError]]:
     records, refused = [], []
     every: dict[Path, Path] = {}
     for folder in (f for path in paths for f in _folders(path)):
-        every.setdefault(folder.resolve(), folder)
+        every.setdefault(Path(os.path.realpath(folder)), folder)
     for folder in every.values():
         try:
             records.append(Record(folder))

@@ -6,6 +6,7 @@ import json
 import tomllib
 from typing import Any
 
+from netdsl.diagnostics.regular import check_regular
 from netdsl.weights.match import Matching
 from netdsl.weights.unwrap import WeightsError
 
@@ -18,6 +19,7 @@ HEAD = """\
 def read_mapping(path: str) -> list[tuple[str, str]]:
     """Pairs of a foreign and an own key, or prefix of keys, out of a TOML file. Raises WeightsError."""
     try:
+        check_regular(path)
         with open(path, "rb") as file:
             content = tomllib.load(file)
     except OSError as error:

@@ -12,6 +12,7 @@ import numpy as np
 from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import first_line
+from netdsl.diagnostics.regular import check_regular
 from netdsl.weights.slots import Slot
 from netdsl.weights.unwrap import WeightsError, inner, tensors_of
 
@@ -82,6 +83,7 @@ Reader = Callable[[str, str | None], tuple[dict[str, Any], str]]
 
 def _reader(path: str) -> Reader:
     """How a file is read: by its ending, and for the endings of PyTorch by what it begins with."""
+    check_regular(path)
     name = path.lower()
     if name.endswith(".json"):
         return _sharded

@@ -13,6 +13,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from netdsl.backends.onnx.wire import GRAPH, INITIALIZER, part, pieces
 from netdsl.diagnostics.diagnostic import UserError
+from netdsl.diagnostics.regular import check_regular
 
 Model = ModelProto
 """An ONNX model in memory."""
@@ -48,6 +49,7 @@ def weight_bytes(model: ModelProto) -> int:
 def load(path: str | os.PathLike[str]) -> ModelProto:
     """The model of a file, with its weights. Raises OSError, or UserError for what is not an ONNX model."""
     try:
+        check_regular(path)
         model = onnx.load(os.fspath(path), load_external_data=True)
     except OSError:
         raise

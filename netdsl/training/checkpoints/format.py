@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from netdsl.diagnostics.regular import check_regular
 from netdsl.training.checkpoints.stream import CHECKSUM, is_damaged, write_tensors
 from netdsl.training.distributed.shards import assign, is_sharded, placed
 from netdsl.training.errors import CheckpointError, WriteError
@@ -85,6 +86,7 @@ def save_tensors(path: Path, tensors: Tensors, about: Mapping[str, Any] | None =
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors of a file by name, and its JSON values. Raises CheckpointError for what is damaged."""
     try:
+        check_regular(path)
         with open(path, "rb") as plain:
             if is_damaged(plain):
                 raise CheckpointError(
