@@ -107,6 +107,7 @@ class Net:
         self, spec: Spec, name: str | None, arguments: Mapping[str, Any], sizes: Mapping[str, int], options: Options
     ) -> None:
         self.spec, self.arguments, self.sizes, self.options = spec, arguments, sizes, options
+        self._texts: dict[str, str] = {}
         self.name, self._mistakes = nets.chosen(spec.module, name, lambda: spec.nets_for(arguments))
 
     @property
@@ -166,8 +167,11 @@ class Net:
 
         `init`: the steps of the module's method `init_weights` (see `planning.initialization`); empty: PyTorch's own.
         """
-        with uncollected():
-            return self.printer.text(self.guard, self.request.title, init)
+        key = repr(init)
+        if key not in self._texts:
+            with uncollected():
+                self._texts[key] = self.printer.text(self.guard, self.request.title, init)
+        return self._texts[key]
 
     def module(self, seed: int | None = None, init: Sequence[Initialization] = ()) -> nn.Module:
         """The net as a live module; `seed` fixes its initial weights and leaves torch's own generator as it was.

@@ -174,6 +174,7 @@ class Stack:
         loop, self.rows[row] = self.rows[row], None
         if loop is None:
             return
+        loop.latest = -1, {}  # its rows round by where they lie: what is reported is measured of tensors of its own
         for own in tensors_of(loop.module):
             own.data = own.data.clone()
         if loop.averages.ema is not None:

@@ -105,10 +105,8 @@ class Trainer:
         self.updater = Updater(self.module, self.groups, recipe, self.total, self.factors)
         self.averages = Averages(self.module, recipe, self.total, self.per_epoch)
         self.denominators = Denominators(recipe.loss, self.criterion, job.feed, job.ranks)
-        self.evaluator = Evaluator(
-            recipe, job.names, job.kept, job.task, job.classes, job.ranks, job.folder, job.deviation, job.own,
-            self.carried,
-        )  # fmt: skip
+        more = job.folder, job.deviation, job.own, self.carried
+        self.evaluator = Evaluator(recipe, job.names, job.kept, job.task, job.classes, job.ranks, *more)
         if recipe.drop_path is not None:
             set_drop_path(self.module, recipe.drop_path)
         self.trained = [p for p in self.module.parameters() if p.requires_grad]
@@ -119,7 +117,7 @@ class Trainer:
         self.store = CheckpointManager(job.folder, recipe, self.per_epoch, self.ranks.first, job.current)
         self.interrupted = self.ending = False
         self.pending: list[tuple[int, Tensor]] = []
-        self.skipped = 0
+        self.skipped, self.latest = 0, (-1, dict[str, Any]())
         self.timed: Timed = untimed
 
     def _distributed_module(self) -> nn.Module:
@@ -295,7 +293,8 @@ class Trainer:
         self.module.eval()
         numbers: dict[str, Any] = {"step": self.state.step, "epoch": self.state.step / self.per_epoch}
         waiting = self.feed.pause()
-        numbers |= self.measured(self.module, self.job.held)
+        self.latest = self.state.step, self.measured(self.module, self.job.held)
+        numbers |= self.latest[1]
         if (average := self.averages.state()) is not None:
             numbers["raw"] = {k: v for k, v in numbers.items() if isinstance(v, float) and k != "epoch"}
             numbers |= self._evaluate_with(average)

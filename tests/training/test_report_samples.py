@@ -74,7 +74,7 @@ def test_grad_cam_is_that_of_the_paper() -> None:
     module = nn.Sequential(conv, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear)
     image = torch.randn(1, 3, 6, 7)
     assert last_maps(module, lambda: module(image)) is conv
-    found = grad_cam(module, conv, image, 2)
+    found = grad_cam(module, conv, image, [2])[0]
     with torch.no_grad():
         maps = conv(image)[0]
         heat = torch.zeros(6, 7)
@@ -84,7 +84,7 @@ def test_grad_cam_is_that_of_the_paper() -> None:
         heat = heat.clamp(min=0)
     torch.testing.assert_close(found, heat / heat.max(), atol=1e-6, rtol=1e-5)
     conv.requires_grad_(False)
-    assert torch.equal(grad_cam(module, conv, image, 2), found)
+    assert torch.equal(grad_cam(module, conv, image, [2])[0], found)
     shown = overlay(image[0].clamp(0, 1), found)
     assert shown.shape == (3, 6, 7)
     assert 0 <= float(shown.min()) <= float(shown.max()) <= 1

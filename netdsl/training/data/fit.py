@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from netdsl.recipe.schema import validation_samples
 from netdsl.recipe.standardization import Channel, Fixed
+from netdsl.training.data.constant import constant, is_constant, made_of
 from netdsl.training.data.dataset import DataError, DataSet, Split, as_floats
 from netdsl.training.rng import KeyedRng, permutation
 
@@ -85,7 +86,7 @@ def _resized(split: Split, channels: int, size: tuple[int, ...], task: str) -> S
     if split.read is not None:
         return replace(split, read=partial(_read_resized, split.read, channels, size))
     have, target = split.inputs[0].shape[1:], split.target
-    inputs = (_images(x, channels, size) if x.shape[1:] == have else x for x in split.inputs)
+    inputs = (_kept_images(x, channels, size) if x.shape[1:] == have else x for x in split.inputs)
     if task == "mask" and tuple(target.shape[1:]) != size:
         target = functional.interpolate(target[:, None].to(torch.float32), size=size, mode="nearest-exact")[:, 0].to(
             target.dtype
@@ -98,6 +99,16 @@ def _read_resized(
 ) -> tuple[Tensor, ...]:
     first, *others = read(index)
     return (_images(first, channels, size), *others)
+
+
+def _kept_images(images: Tensor, channels: int, size: tuple[int, ...]) -> Tensor:
+    """Images at another size; of constant ones constant."""
+    made = made_of(images)
+    if (channels, size) not in made:
+        resized = _images(images, channels, size)
+        made[channels, size] = constant(resized) if is_constant(images) else resized
+    found: Tensor = made[channels, size]
+    return found
 
 
 def _images(images: Tensor, channels: int, size: tuple[int, ...]) -> Tensor:
@@ -160,6 +171,14 @@ def statistics(
         return component.mean, component.std
     if not isinstance(component, Channel) or not len(split) or not as_floats(split.example()[0]).is_floating_point():
         return None
+    made = made_of(split.inputs[0]) if split.inputs else {}
+    if "statistics" not in made:
+        made["statistics"] = _statistics(split, workers)
+    found: tuple[tuple[float, ...], tuple[float, ...]] = made["statistics"]
+    return found
+
+
+def _statistics(split: Split, workers: int | str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     count, total, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     for (images, *_), _ in split.batches(measured(split), workers):
         x = images.to(torch.float64, copy=True).transpose(0, 1).flatten(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from netdsl.recipe.sources import Clutter, Digits
+from netdsl.training.data.constant import constant
 from netdsl.training.data.dataset import DataSet, Split
 from netdsl.training.readers.registry import READERS
 from netdsl.training.rng import KeyedRng, permutation
@@ -34,8 +35,14 @@ def _load() -> tuple[Tensor, Tensor]:
 @READERS.of(Digits)
 def read(source: Digits, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     """1,797 images [1, 8, 8], larger by the margin; the held-out part of every class is the same in every run."""
+    return _digits(source.test, source.margin)
+
+
+@lru_cache(maxsize=2)
+def _digits(held_out: float, margin: int) -> DataSet:
+    """Both splits, whose tensors nobody changes: what is made of them is kept as long as they are."""
     pixels, labels = _load()
-    pixels = torch.nn.functional.pad(pixels, (source.margin,) * 4)
+    pixels = torch.nn.functional.pad(pixels, (margin,) * 4)
     order = permutation(0, len(labels))
     rank = torch.empty(len(labels), dtype=torch.int64)
     share = torch.empty(len(labels))
@@ -43,25 +50,28 @@ def read(source: Digits, base: Path, shape: tuple[int, ...], outputs: int) -> Da
         members = order[labels[order] == c]
         rank[members] = torch.arange(len(members))
         share[members] = (rank[members].float() + 0.5) / len(members)
-    test = share < source.test
-    splits = [Split((pixels[m],), labels[m]) for m in (~test, test)]
+    test = share < held_out
+    splits = [Split((constant(pixels[m]),), labels[m]) for m in (~test, test)]
     return DataSet("digits", splits[0], splits[1], classes=NAMES)
 
 
 @READERS.of(Clutter)
 def read_clutter(source: Clutter, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     """Images [1, S, S] with a digit of twice its size among strokes of others; the mask is 1 on its pixels."""
-    pixels, _ = _load()
-    half = len(pixels) * 4 // 5
     splits = [
-        _cluttered(pixels[:half], source.train, source.size, source.seed * 2),
-        _cluttered(pixels[half:], source.test, source.size, source.seed * 2 + 1),
+        _cluttered(True, source.train, source.size, source.seed * 2),
+        _cluttered(False, source.test, source.size, source.seed * 2 + 1),
     ]
     return DataSet("clutter", splits[0], splits[1], task="mask", classes=("clutter", "digit"))
 
 
-def _cluttered(pixels: Tensor, count: int, size: int, seed: int) -> Split:
-    """Each image: one whole digit at 16 x 16, twelve 4 x 4 scraps of other digits' strokes, and noise."""
+@lru_cache(maxsize=4)
+def _cluttered(train: bool, count: int, size: int, seed: int) -> Split:
+    """Each image: one whole digit at 16 x 16, twelve 4 x 4 scraps of other digits' strokes, and noise; the digits are
+    those to train with, or the others."""
+    pixels, _ = _load()
+    half = len(pixels) * 4 // 5
+    pixels = pixels[:half] if train else pixels[half:]
     draws = KeyedRng(seed + 1, torch.arange(count))
     large = torch.nn.functional.interpolate(pixels.float() / 255, scale_factor=2, mode="bilinear", align_corners=False)
     which = draws.integers("digit", len(pixels))

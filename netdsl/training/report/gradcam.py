@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -30,10 +30,10 @@ def last_maps(module: nn.Module, forward: Callable[[], Any]) -> nn.Module | None
     return found[-1] if found else None
 
 
-def grad_cam(module: nn.Module, layer: nn.Module, image: Tensor, target: int) -> Tensor:
-    """The map [H, W] of an image [1, C, H, W], from 0 to 1: relu(sum_k a_k A_k), where A are the maps of a layer, a_k
-    is the mean gradient of the class's logit by A_k, resized to the image and divided by the largest value. Of a layer
-    that is called several times it is the last call."""
+def grad_cam(module: nn.Module, layer: nn.Module, images: Tensor, targets: Sequence[int]) -> Tensor:
+    """The maps [N, H, W] of images [N, C, H, W], from 0 to 1, each for its target: relu(sum_k a_k A_k), where A are the
+    maps of a layer, a_k is the mean gradient of the class's logit by A_k, resized to the image and divided by the
+    largest value. Of a layer that is called several times it is the last call."""
     maps = torch.empty(0)
 
     def leaf(layer: nn.Module, inputs: Any, output: Tensor) -> Tensor:
@@ -45,14 +45,14 @@ def grad_cam(module: nn.Module, layer: nn.Module, image: Tensor, target: int) ->
     hook = layer.register_forward_hook(leaf)
     try:
         with torch.enable_grad():
-            logit = first_output(module(image))[0, target]
-            (gradient,) = torch.autograd.grad(logit, maps, allow_unused=True, materialize_grads=True)
+            logits = first_output(module(images))[range(len(targets)), list(targets)].sum()
+            (gradient,) = torch.autograd.grad(logits, maps, allow_unused=True, materialize_grads=True)
     finally:
         hook.remove()
     weights = gradient.mean((2, 3), keepdim=True)
     found = (weights * maps).sum(1, keepdim=True).detach().relu()
-    found = functional.interpolate(found, image.shape[2:], mode="bilinear", align_corners=False)[0, 0]
-    return found / found.max().clamp(min=torch.finfo(found.dtype).tiny)
+    found = functional.interpolate(found, images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+    return found / found.amax((1, 2), keepdim=True).clamp(min=torch.finfo(found.dtype).tiny)
 
 
 def overlay(image: Tensor, heat: Tensor) -> Tensor:

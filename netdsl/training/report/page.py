@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from netdsl.ir.model import Program
 from netdsl.recipe.component import component_name
 from netdsl.recipe.metrics import headline, said, title
 from netdsl.recipe.retention import Best, Improving
@@ -92,10 +94,16 @@ def shown_weights(recipe: Recipe) -> str:
 
 def _drawing(prepared: Prepared) -> list[str]:
     """The net as `netdsl view` draws it. Its styles are its own: it stands in the page as an image."""
-    drawn = image(prepared.net.checked, prepared.net.name)
+    drawn = _drawn(prepared.net.checked, prepared.net.name)
     if len(drawn) > LARGEST:
         return []
     return [f'<h2>Net</h2><div class="scroll net"><img src="{address(drawn)}" alt="{escape(prepared.net.name)}"></div>']
+
+
+@lru_cache(maxsize=1)
+def _drawn(program: Program, name: str) -> str:
+    """The drawing of a net, kept for the next run of it."""
+    return image(program, name)
 
 
 def _number(name: str, value: float) -> str:

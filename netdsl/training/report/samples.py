@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
+from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from netdsl.inference.predictions import class_colors
 from netdsl.inference.trained import targets_of
@@ -111,9 +112,12 @@ def _classes(prepared: Prepared) -> list[str]:
     if not prepared.data.images or len(first) != 4 or first[1] not in (1, 3):
         return parts
     parts.append("<h2>Worst mistakes</h2>" if found.worst else "<p>There is no mistake on the test split.</p>")
-    layer = _looks_through(prepared, test) if found.worst else None
-    figures = [_figure(prepared, test, mistake, classes, layer) for mistake in found.worst]
-    note = "" if layer is None else "<p class=soft>On the right, where the net looks for its guess (Grad-CAM).</p>"
+    images = (
+        test.take(torch.tensor([m.index for m in found.worst], device=test.target.device))[0] if found.worst else ()
+    )
+    heats = _heats(prepared, images, found.worst)
+    figures = [_figure(images[0][i], heats, i, mistake, classes) for i, mistake in enumerate(found.worst)]
+    note = "" if heats is None else "<p class=soft>On the right, where the net looks for its guess (Grad-CAM).</p>"
     return [*parts, note, f"<div class=images>{''.join(figures)}</div>"]
 
 
@@ -134,22 +138,25 @@ def _each_class(result: dict[str, Any], classes: Sequence[str]) -> list[str]:
     return [f"<h2>Each class</h2><div class=scroll><table><tr>{head}</tr>{''.join(lines)}</table></div>"]
 
 
-def _figure(prepared: Prepared, test: Split, m: Mistake, classes: Sequence[str], layer: nn.Module | None) -> str:
+def _figure(image: Tensor, heats: Tensor | None, place: int, m: Mistake, classes: Sequence[str]) -> str:
     """A mistake as the net sees it, and where it looks for its guess."""
-    inputs = test.take(torch.tensor([m.index], device=test.target.device))[0]
-    images = [inputs[0][0]]
-    heat = None if layer is None else grad_cam(prepared.module, layer, inputs[0], m.guess)
-    images += [] if heat is None else [overlay(inputs[0][0], heat)]
+    images = [image] if heats is None else [image, overlay(image, heats[place])]
     shown = "".join(f'<img src="{data_url(x)}" alt="">' for x in images)
     said = f"<b>{escape(classes[m.truth])}</b> ({m.of_truth:.1%}) taken for <b>{escape(classes[m.guess])}</b>"
-    wide = " class=pair" if heat is not None else ""
+    wide = " class=pair" if heats is not None else ""
     return f"<figure{wide}>{shown}<figcaption>{said} ({m.of_guess:.1%})</figcaption></figure>"
 
 
-def _looks_through(prepared: Prepared, test: Split) -> nn.Module | None:
-    """The layer of Grad-CAM; None for a net without convolutions that end in maps, or with several inputs."""
-    inputs = test.take(torch.zeros(1, dtype=torch.int64, device=test.target.device))[0]
-    return last_maps(prepared.module, lambda: prepared.module(*inputs)) if len(inputs) == 1 else None
+def _heats(prepared: Prepared, images: tuple[Tensor, ...], mistakes: Sequence[Mistake]) -> Tensor | None:
+    """Where a net looks for its guesses, [N, H, W]; None for a net without convolutions that end in maps, or with
+    several inputs."""
+    module = prepared.module
+    layer = last_maps(module, lambda: module(images[0][:1])) if len(images) == 1 else None
+    if layer is None:
+        return None
+    parts = torch.split(images[0], at_once(prepared.recipe))
+    guesses = iter([m.guess for m in mistakes])
+    return torch.cat([grad_cam(module, layer, part, list(islice(guesses, len(part)))) for part in parts])
 
 
 def _pairs(found: Confusions, classes: Sequence[str]) -> str:

@@ -123,7 +123,7 @@ def data_url(pixels: Tensor, size: int = 96) -> str:
         times = max(1, size // longest)
         image = image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
     stream = io.BytesIO()
-    image.save(stream, "PNG")
+    image.save(stream, "PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
