@@ -46,13 +46,14 @@ def run(args: argparse.Namespace) -> int:
         raise Failure("`--tokens`, `--temperature` and `--top-k` are at least 0, `--top-p` is above 0 and at most 1")
     with guarded():
         from netdsl.inference.trained import vocabulary
-        from netdsl.training.generation import Sampling, generate
+        from netdsl.training.generation import Sampling, check_task, generate
         from netdsl.training.opened import open_trained, program_of
 
         folder = Path(args.model)
         if not folder.is_dir():
             raise Failure(f"{folder} is no run directory", "`generate` needs the run: its net and what its tokens are")
         trained = open_trained(folder)
+        check_task(trained)
         known = vocabulary(trained)
         prompt = known.encode(args.prompt)
         sampling = Sampling(args.temperature, args.top_k, args.top_p, args.seed)

@@ -48,14 +48,19 @@ class Sampling(Struct, frozen=True):
         return int(order[min(int(torch.searchsorted(upto, drawn, right=True)), len(upto) - 1)])
 
 
+def check_task(trained: Opened) -> None:
+    """Raise DataError for a net that cannot continue a text."""
+    if trained.task != "tokens" or trained.module is None:
+        raise DataError("unfit-net", "only a net that was trained on a text continues one", "`data = text(...)`")
+
+
 def generate(trained: Opened, program: Program, prompt: Sequence[int], sampling: Sampling, count: int) -> Iterator[int]:
     """`count` tokens that follow a prompt, one after the other.
 
     A net whose only memory is recurrent reads each token once and keeps its states; another reads the text again for
     each token, as much of it as it was trained on at once. Raises DataError.
     """
-    if trained.task != "tokens" or trained.module is None:
-        raise DataError("unfit-net", "only a net that was trained on a text continues one", "`data = text(...)`")
+    check_task(trained)
     if not prompt:
         raise DataError("no-samples", "the prompt is empty: there is nothing to continue")
     scores = _steps(trained) if reads_once(program) else _contexts(trained)

@@ -178,3 +178,13 @@ def test_other_texts_are_read_with_the_characters_of_the_run(
     (tmp_path / "b.txt").write_text("the zebra " * 20)
     assert main(["eval", str(runs["Learn"]), "--data", f'text("{tmp_path}/b.txt", length=6)']) != 0
     assert "not trained on: 'b', 'r', 'z'" in capsys.readouterr().err
+
+
+def test_a_net_that_was_trained_on_no_text_continues_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The names of its classes are no characters."""
+    (tmp_path / "n.net").write_text("net N {\n  input x [1, 8, 8]\n  flatten -> linear(10)\n}\n")
+    given = ["--data", "digits", "--set", "steps=1", "-q", "--no-onnx", "-o", str(tmp_path / "run")]
+    assert main(["train", f"{tmp_path}/n.net", *given]) == 0
+    capsys.readouterr()
+    assert main(["generate", str(tmp_path / "run"), "--prompt", "x"]) == 1
+    assert "only a net that was trained on a text continues one" in capsys.readouterr().err
