@@ -333,6 +333,17 @@ def test_symbols_folding_tokens_and_format(editor: Editor) -> None:
     assert applied(wild, edits) == SMALL
 
 
+def test_edits_end_lines_as_the_text_does(editor: Editor) -> None:
+    text = SMALL.replace("\n", "\r\n")
+    (found,) = editor.open("ends.net", text)
+    options = types.FormattingOptions(2, True)
+    assert editor.ask("textDocument/formatting", "ends.net", options=options) is None
+    context = types.CodeActionContext([])
+    actions = editor.ask("textDocument/codeAction", "ends.net", range=found.range, context=context)
+    (allow,) = (a for a in actions if a.title.startswith("Allow"))
+    assert allow.edit.changes[editor.uri("ends.net")][0].new_text == "  # netdsl: allow unused-value: \r\n"
+
+
 def test_columns_count_utf_16_units() -> None:
     text = "a😀b\r\nc\rd\n"
     positions = Positions(text)

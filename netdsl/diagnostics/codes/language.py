@@ -140,7 +140,13 @@ LANGUAGE = (
         "Version 2 of the language reads this in another way",
         "`netdsl check --migrate` lists what meant something else in version 1; `docs/language.md` ends with changes.",
     ),
-    Code("duplicate-argument", "An argument is given twice", "Once by position and once by name, or twice by name."),
+    Code(
+        "duplicate-argument",
+        "An argument is given twice",
+        "Once by position and once by name, or twice by name.",
+        net("input x [3, 8, 8]\nconv(4, 3, stride=2, stride=1)"),
+        net("input x [3, 8, 8]\nconv(4, 3, stride=2)"),
+    ),
     Code(
         "too-many-arguments",
         "More values than there are positions",
@@ -217,6 +223,8 @@ LANGUAGE = (
         "unknown-dtype",
         "There is no such element type",
         "Inputs are float32 unless said otherwise: `input tokens [L] int64`.",
+        net("input tokens [16] integer\none_hot(100)"),
+        net("input tokens [16] int64\none_hot(100)"),
     ),
     Code(
         "undecided",

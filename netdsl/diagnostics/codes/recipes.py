@@ -2,13 +2,28 @@
 
 from netdsl.diagnostics.codes.code import Code, recipe
 
+SMALL = "net Example {\n  input x [3]\n  linear(10)\n}\n\n"
+RESIDUAL = (
+    "input image [1, 8, 8]\n  conv(8, 3)\n  residual { conv(8, 3, bias=false) -> bn }\n  relu\n  gap -> linear(10)"
+)
+
 RECIPES = (
     Code(
         "unknown-recipe",
         "There is no recipe of this name",
         "`--recipe NAME` and `extends NAME` name a recipe of the file, or of a file it imports.",
+        SMALL + "recipe Long for Example extends Shrt {\n  epochs = 3\n}\n",
+        SMALL
+        + "recipe Short for Example {\n  epochs = 1\n}\n\nrecipe Long for Example extends Short {\n  epochs = 3\n}\n",
     ),
-    Code("cyclic-recipe", "A recipe extends itself", "Each recipe of the circle waits for the values of another."),
+    Code(
+        "cyclic-recipe",
+        "A recipe extends itself",
+        "Each recipe of the circle waits for the values of another.",
+        SMALL
+        + "recipe A for Example extends B {\n  epochs = 1\n}\n\nrecipe B for Example extends A {\n  batch = 8\n}\n",
+        SMALL + "recipe A for Example {\n  epochs = 1\n}\n\nrecipe B for Example extends A {\n  batch = 8\n}\n",
+    ),
     Code(
         "unknown-field",
         "A recipe has no field of this name",
@@ -69,48 +84,82 @@ RECIPES = (
         "schedule-too-short",
         "The phases end before training does",
         "The last phase has a duration, and nothing says what follows.",
+        recipe("epochs = 6\nschedule = warmup(2 epochs) -> constant(3 epochs)"),
+        recipe("epochs = 6\nschedule = warmup(2 epochs) -> constant"),
     ),
-    Code("idle-phase", "A phase has no steps", "The phases before it take all of training."),
+    Code(
+        "idle-phase",
+        "A phase has no steps",
+        "The phases before it take all of training.",
+        recipe("epochs = 2\nschedule = warmup(2 epochs) -> cosine"),
+        recipe("epochs = 20\nschedule = warmup(2 epochs) -> cosine"),
+    ),
     Code(
         "late-warmup",
         "A warm-up follows another phase",
         "It starts again from its low learning rate: usually the warm-up comes first.",
+        recipe("epochs = 9\nschedule = cosine -> warmup(1 epochs)"),
+        recipe("epochs = 9\nschedule = warmup(1 epochs) -> cosine"),
     ),
     Code(
         "stops-on-test",
         "The test split decides when training ends",
         "The score that is reported was then chosen on the same samples, and is too good. Hold out a "
         "validation split: `validation = 0.1`.",
+        recipe("stop = early_stopping(3)"),
+        recipe("stop = early_stopping(3)\nvalidation = 0.1"),
     ),
     Code(
         "chosen-on-test",
         "The test split chooses the weights",
         "The score that is reported was then chosen on the same samples, and is too good. Hold out a "
         "validation split: `validation = 0.1`.",
+        recipe("final = best"),
+        recipe("final = best\nvalidation = 0.1"),
     ),
     Code(
         "hard-loss",
         "The loss cannot take soft targets",
         "Mixup, cutmix and label smoothing make targets that are distributions over classes. Use a loss that "
         "takes them, such as `cross_entropy` or `bce`.",
+        recipe("loss = mse\nmix = mixup(0.2)"),
+        recipe("loss = cross_entropy\nmix = mixup(0.2)"),
     ),
     Code(
         "heavy-smoothing",
         "Label smoothing hides the label",
         "More than half of every target is spread over all classes. Usual values are 0.1 to 0.2.",
+        recipe("loss = cross_entropy(label_smoothing=0.6)"),
+        recipe("loss = cross_entropy(label_smoothing=0.1)"),
     ),
-    Code("idle-option", "An option has no effect", "It acts only together with another one that is not there."),
-    Code("clipped-twice", "Gradients are clipped twice", "The optimizer clips by itself. Drop one of the two."),
+    Code(
+        "idle-option",
+        "An option has no effect",
+        "It acts only together with another one that is not there.",
+        recipe("epochs = 9\nunfreeze = after(3 epochs)"),
+        recipe("epochs = 9"),
+    ),
+    Code(
+        "clipped-twice",
+        "Gradients are clipped twice",
+        "The optimizer clips by itself. Drop one of the two.",
+        recipe("optimizer = lamb(lr=1e-3)\nclip = 1.0"),
+        recipe("optimizer = lamb(lr=1e-3)"),
+    ),
     Code(
         "coupled-decay",
         "Weight decay acts through Adam's step",
         "Adam divides L2 decay by the gradient's size, so strongly trained weights hardly decay. AdamW decays"
         " weights directly (Loshchilov & Hutter 2019).",
+        recipe("optimizer = adam(lr=1e-3, weight_decay=0.05)"),
+        recipe("optimizer = adamw(lr=1e-3, weight_decay=0.05)"),
     ),
     Code(
         "large-lr",
         "The learning rate is far above what the optimizer takes",
         "Lion's steps all have the size of the learning rate: 3 to 10 times below AdamW's is usual.",
+        recipe("optimizer = lion(lr=1e-2)"),
+        recipe("optimizer = lion(lr=1e-4)"),
     ),
     Code(
         "slow-average",
@@ -127,11 +176,24 @@ RECIPES = (
         "always-dropped",
         "A residual branch is dropped for every sample",
         "A rate of stochastic depth is the chance that a branch is left out. At 1 it never learns anything.",
+        recipe(
+            "drop_path = constant(1)",
+            RESIDUAL,
+        ),
+        recipe(
+            "drop_path = constant(0.1)",
+            RESIDUAL,
+        ),
     ),
     Code(
         "two-policies",
         "Two augmentation policies act on every image",
         "Policies such as RandAugment and TrivialAugment are tuned alone.",
+        recipe(
+            "augment = randaugment -> trivialaugment",
+            "input image [1, 8, 8]\n  conv(8, 3) -> relu -> gap -> linear(10)",
+        ),
+        recipe("augment = trivialaugment", "input image [1, 8, 8]\n  conv(8, 3) -> relu -> gap -> linear(10)"),
     ),
     Code("not-supported", "The combination is not supported", "The message names what cannot be combined."),
     Code(
