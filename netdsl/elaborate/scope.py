@@ -94,6 +94,8 @@ class Scope:
         self.inputs: list[Wire] = []
         self.drafts: list[StepBuilder] = []
         self.outputs: list[tuple[str, Wire, bool]] = []
+        self._output_names: set[str] = set()
+        self._output_stems: dict[str, int] = {}
         self.exports: dict[Wire, Wire] = {}
         self.imports: dict[Wire, Wire] = {}
         self.call: StepBuilder | None = None
@@ -113,6 +115,19 @@ class Scope:
         wire = Wire(self, type, place)
         self.inputs.append(wire)
         return wire
+
+    def output_names(self) -> set[str]:
+        """The names of the outputs so far."""
+        for name, _, _ in self.outputs[len(self._output_names) :]:
+            stem = name.rstrip("0123456789")
+            self._output_names.add(name)
+            self._output_stems[stem] = self._output_stems.get(stem, 0) + 1
+        return self._output_names
+
+    def outputs_called(self, stem: str) -> int:
+        """How many outputs have a name or, behind it, a number."""
+        self.output_names()
+        return self._output_stems.get(stem, 0)
 
     def bring(self, wire: Wire) -> Wire:
         """The wire as it is known in this scope, wherever it was made."""

@@ -302,8 +302,8 @@ class Runner:
         name, at = node.name.id, env.place(node)
         root = context.root
         if root.loops:  # `output heat` in a loop gives heat0, heat1, ...
-            name += str(sum(n.rstrip("0123456789") == name for n, _, _ in root.outputs))
-        if any(n == name for n, _, _ in root.outputs):
+            name += str(root.outputs_called(name))
+        if name in root.output_names():
             raise fault("duplicate-name", f"there are two outputs `{name}`", env.place(node.name))
         if any(wire.name == name for wire in root.inputs):
             hint = "an ONNX file tells inputs and outputs apart by their names"

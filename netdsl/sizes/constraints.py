@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
+from netdsl.budget import spend
 from netdsl.sizes.axis import ASSUMED, IMPOSSIBLE, PROVED, Axis
 from netdsl.sizes.dims import Dim, Size, evaluate, substitute, symbol, symbols
 from netdsl.sizes.interval import interval
@@ -231,6 +232,7 @@ class Assumptions:
 
     def _consistent(self) -> bool:
         """Whether every fact over several names can hold with what is known of each, and all of them together."""
+        spend(10 * len(self._relations) + 20 * len(self._required))
         for relation in self._relations:
             difference = relation.left - relation.right
             if relation.op == "==":
@@ -268,6 +270,7 @@ class Assumptions:
 
     def _copy(self) -> Assumptions:
         """The same facts, to be added to; without the choices."""
+        spend(10 + 10 * len(self._axes) + len(self._relations) + len(self._required))
         other = Assumptions()
         other._axes = {name: axis.copy() for name, axis in self._axes.items()}
         other._relations, other._required = dict(self._relations), dict(self._required)

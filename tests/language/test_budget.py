@@ -114,6 +114,7 @@ SPECS = {
     "wide enlargements": "repeat 9000 { upsample(10 ** 60) }",
     "big products": "reshape([10 ** 60] * 90000)",
     "long formulas": "x = 1 " + "".join(f"+ {i} " for i in range(90)),
+    "outputs": "repeat 20000 { output y = conv(1, 1) }",
     "unknown names": "\n".join(f"  nope{i}" for i in range(12000)),
     "unknown arguments": "\n".join(f"  conv(8, 3, nope{i}=3)" for i in range(4000)),
 }
@@ -223,6 +224,12 @@ ANY_SIZE = [pytest.param(f"{name}, any size", marks=pytest.mark.slow) for name i
 @pytest.mark.parametrize("name", [*SPECS, *ANY_SIZE])
 def test_what_repeats_ends(name: str) -> None:
     check(name, FAMILY[name])
+
+
+def test_choices_that_meet_end() -> None:
+    """Each `require` of two options is tried with all others."""
+    lines = [f"  require H % {n} != 1 or W % {n + 1} != 2" for n in range(2, 300)]
+    check("requirements", "net N {\n  input x [3, H, W]\n" + "\n".join(lines) + "\n  relu\n}\n")
 
 
 @pytest.mark.parametrize(
