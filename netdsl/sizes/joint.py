@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from math import lcm, prod
+from math import gcd, lcm, prod
 
 from netdsl.budget import spend
 from netdsl.sizes.axis import Axis
@@ -45,9 +45,10 @@ def _ends(name: str, axis: Axis) -> Iterator[Dim]:
 
 
 def can_vanish(difference: Dim, axes: Mapping[str, Axis]) -> bool:
-    """False where a size is never 0: its bounds exclude it, or its rest by the moduli of its names does."""
+    """False where a size is never 0: its bounds exclude it, its rest by the moduli of its names does, or the common
+    factor of its terms does not divide its number."""
     low, high = reachable(difference, axes)
-    if low > 0 or high < 0:
+    if low > 0 or high < 0 or not _divides(difference):
         return False
     names = sorted(symbols(difference))
     modulus = lcm(*(c.modulus for n in names if n in axes for c in axes[n].classes))
@@ -59,6 +60,14 @@ def can_vanish(difference: Dim, axes: Mapping[str, Axis]) -> bool:
         return True
     spend(tries)
     return any(evaluate(difference, dict(zip(names, v, strict=True))) % modulus == 0 for v in product(*rests))
+
+
+def _divides(difference: Dim) -> bool:
+    """Whether the common factor of the terms with names divides the number: `2*H - 2*W` is never 1."""
+    if isinstance(difference, int):
+        return difference == 0
+    factor = gcd(*(c for monomial, c in difference.terms if monomial))
+    return not factor or all(c % factor == 0 for monomial, c in difference.terms if not monomial)
 
 
 def _rests(axis: Axis | None, modulus: int) -> list[int]:

@@ -45,8 +45,11 @@ CASES: list[tuple[Dim, dict[str, Axis], bool]] = [
     (H // 2 - W, {"H": axis(rest(4, 0)), "W": ODD}, True),  # no polynomial: it is not examined
     (H - W, {"H": axis(rest(MOST_MODULUS, 0)), "W": axis(rest(MOST_MODULUS, 1))}, False),
     (H - W, {"H": axis(rest(MOST_MODULUS + 1, 0)), "W": axis(rest(MOST_MODULUS + 1, 1))}, True),  # nor a long period
-    (2 * H + 2 * W - 2 * D - 1, {n: axis(rest(66, *range(0, 66, 2))) for n in "HWD"}, True),  # nor many combinations
+    (3 * H + 2 * W - 2 * D - 1, {n: axis(rest(66, *range(0, 66, 2))) for n in "HWD"}, True),  # nor many combinations
     (H - W, {"H": axis(Range(5, None)), "W": axis(Range(1, 4))}, False),
+    (2 * H - 2 * W - 1, {}, False),
+    (6 * H - 4 * W - 2, {}, True),
+    (4 * (H // 3) - 2 * W * W - 1, {}, False),
     (H - W, {"H": axis(Range(5, None)), "W": axis(Range(1, 5))}, True),
 ]
 
