@@ -377,3 +377,18 @@ def test_the_command_ends(kind: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(["check", str(spec)]) == 1
     assert time.process_time() - began < 10
     assert "internal" not in capsys.readouterr().err
+
+
+def test_a_text_that_never_ends_costs_no_more_than_its_size() -> None:
+    """A string without its second quote: the lexer kept a kilobyte for each character."""
+    code = (
+        "import resource\n"
+        "from netdsl.syntax.parse import read\n"
+        "from netdsl.source import Source\n"
+        "read(Source('X = 1'))\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "read(Source('X = \"' + 'a' * 400_000))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(found.stdout) < 100_000
