@@ -144,6 +144,7 @@ def _free(name: str, given: list[Argument], spaced: bool) -> Iterator[str]:
     bare = bool(given) and not given[0].name
     takes_tensor = bare and not is_plain(given[0].text)
     if takes_tensor:
+        yield from _class(name, given, spaced)
         yield from _function(name, given)
     if name.lower() in ("sequential", "modulelist"):
         yield from _sequence(listed(given))
@@ -152,6 +153,12 @@ def _free(name: str, given: list[Argument], spaced: bool) -> Iterator[str]:
         yield from _function(name, given)
     if spaced or name in COMPONENTS or name.lower() != name or any(a.name in ARGUMENTS for a in given):
         yield from _component(name, given)
+
+
+def _class(name: str, given: list[Argument], spaced: bool) -> Iterator[str]:
+    """A layer that is made of a class, which is given sizes, whatever they are called."""
+    if name[:1].isupper():
+        yield from layers(name, given, function=spaced)
 
 
 def _sequence(items: list[str]) -> Iterator[str]:
