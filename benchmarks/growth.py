@@ -22,11 +22,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from growth_texts import blank, inputs, lines_of, residues, sized, stages, unused
+
 
 @dataclass(frozen=True)
 class Sweep:
     """`prepare(size, folder)` gives the work to measure; `seconds`, `memory` bound the exponents that count. Work of
-    the size `tiny` comes before it: what is imported and computed once does not count."""
+    the size `tiny` comes before it: what is imported and computed once does not count, unless it is `whole`."""
 
     what: str
     sizes: tuple[int, ...]
@@ -34,6 +36,7 @@ class Sweep:
     tiny: int = 4
     seconds: float | None = None
     memory: float | None = None
+    whole: bool = False
 
 
 def evaluation(samples: int, folder: Path) -> Callable[[], object]:
@@ -96,12 +99,6 @@ def written(lines: int, folder: Path) -> Callable[[], object]:
     net = Spec(Source(lines_of(lines), "growth.net"), read_import).net("A")
     assert net.checked
     return lambda: net.source()
-
-
-def lines_of(lines: int) -> str:
-    """A spec whose lines are all written out."""
-    body = "\n".join(f"  a{i} = conv(4, 1)\n  it + a{i}" for i in range(lines // 2))
-    return f"net A {{\n  input x [4, 8, 8]\n{body}\n}}\n"
 
 
 def commanded(*words: str) -> Callable[[int, Path], Callable[[], object]]:
@@ -242,6 +239,32 @@ def extends(recipes: int, folder: Path) -> Callable[[], object]:
     return lambda: spec.diagnostics
 
 
+def lifted(layers: int, folder: Path) -> Callable[[], object]:
+    """A spec for an ONNX model of layers that differ."""
+    import numpy as np
+
+    from netdsl.analysis import count
+    from netdsl.lift.lift import lift_model
+    from netdsl.loader import read_import
+    from netdsl.pipeline import Spec
+    from netdsl.source import Source
+
+    net = Spec(Source(stages(layers), "growth.net"), read_import).net("A")
+    model = net.onnx({p.path: np.zeros(p.shape, "float32") for p in count.parameters(net.checked.main)})
+    return lambda: lift_model(model)
+
+
+def resnet(side: str) -> Callable[[int, Path], Callable[[], object]]:
+    """Four steps of ResNet-18 at 64 pixels by `netdsl train` or by a plain loop, as `train_memory.py` compares them."""
+
+    def prepare(batch: int, folder: Path) -> Callable[[], object]:
+        import train_memory
+
+        return lambda: getattr(train_memory, side)(batch)
+
+    return prepare
+
+
 def checked(text: Callable[[int], str]) -> Callable[[int, Path], Callable[[], object]]:
     """Checking a spec of some size."""
 
@@ -254,22 +277,6 @@ def checked(text: Callable[[int], str]) -> Callable[[int, Path], Callable[[], ob
         return lambda: Spec(source, read_import).diagnostics
 
     return prepare
-
-
-def residues(rounds: int) -> str:
-    """Pairs that bring a size down and up again, each by a factor of its own."""
-    pair = "residual { maxpool(2 + i) -> upsample(2 + i) }"
-    return f"net A {{\n  input x [4, H]\n  for i in range({rounds}) {{ {pair} }}\n}}\n"
-
-
-def unused(blocks: int) -> str:
-    """Blocks of which one is used."""
-    return "".join(f"block B{i} = conv({i % 7 + 1}, 1)\n" for i in range(blocks)) + "net A { input x [4, 8, 8]\n B0 }\n"
-
-
-def blank(lines: int) -> str:
-    """A net below lines that are empty."""
-    return "\n" * lines + "net A { input x [4]\n linear(3) }\n"
 
 
 def unrolled(steps: int, folder: Path) -> Callable[[], object]:
@@ -315,6 +322,9 @@ SWEEPS = {
     "files": Sweep("checked, of a net each", (50, 100, 200), nets, seconds=1.2),
     "residues": Sweep("of sizes, by rounds", (16, 32, 64), checked(residues), seconds=1.2),
     "unused": Sweep("blocks", (1_500, 3_000, 6_000), checked(unused), seconds=1.2),
+    "size": Sweep("named as its net, by lines", (250, 500, 1_000), checked(sized), seconds=1.2),
+    "inputs": Sweep("of one net", (250, 500, 1_000), checked(inputs), seconds=1.2, memory=1.1),
+    "lift": Sweep("layers that differ", (100, 200, 400), lifted, seconds=1.2),
     "blank": Sweep("lines", (125_000, 250_000, 500_000), checked(blank), seconds=1.2),
     "unrolled": Sweep("steps of an RNN", (250, 500, 1_000), unrolled, seconds=1.2),
     "imports": Sweep("in a chain, by files", (15, 30, 60), imports, seconds=1.2),
@@ -339,6 +349,8 @@ SWEEPS = {
             ("graph-sage", "graphsage.net:GraphSAGE"),
         )
     },
+    "train-resnet": Sweep("18 at 64 px, by batch", (8, 16, 32), resnet("ours"), memory=1.1, whole=True),
+    "plain-resnet": Sweep("18 in a plain loop, by batch", (8, 16, 32), resnet("plain"), memory=1.1, whole=True),
     "text": Sweep("by characters", (10**6, 10**7, 10**8), text, 90_000, seconds=1.2, memory=1.1),
     "checkpoint": Sweep("by parameters", (2**22, 2**24, 2**26), checkpoint, 2**20, seconds=1.2, memory=1.1),
     "order": Sweep("of 100 steps, by samples in shards", (10**5, 10**6, 10**7), order, 10_000, seconds=0.5, memory=1.1),
@@ -350,11 +362,12 @@ def measured(name: str, size: int) -> tuple[float, float]:
     """CPU seconds, and bytes that are added to the peak."""
     about = SWEEPS[name]
     os.environ["NETDSL_CACHE"] = "off"
-    with tempfile.TemporaryDirectory() as folder:
-        about.prepare(about.tiny, Path(folder))()
+    if not about.whole:
+        with tempfile.TemporaryDirectory() as folder:
+            about.prepare(about.tiny, Path(folder))()
     with tempfile.TemporaryDirectory() as folder:
         work = about.prepare(size, Path(folder))
-        before, began = _peak(), time.process_time()
+        before, began = 0 if about.whole else _peak(), time.process_time()
         work()
         return time.process_time() - began, _peak() - before
 

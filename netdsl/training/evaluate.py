@@ -17,6 +17,7 @@ from netdsl.recipe.schema import Recipe
 from netdsl.training.augment.pipeline import Pipeline
 from netdsl.training.capacity import Attempt, fits_in_memory, within_memory
 from netdsl.training.data.dataset import CHUNK, Split
+from netdsl.training.data.graphs import each
 from netdsl.training.data.pairs import both_views, takes_views
 from netdsl.training.data.targets import Targets
 from netdsl.training.distributed.process_group import ProcessGroup
@@ -164,11 +165,7 @@ def _without_smoothing(loss: Any) -> Any:
 
 def first_of(result: Any, count: int | None) -> Any:
     """The first samples of a module's result; None: all of them."""
-    if count is None:
-        return result
-    if isinstance(result, dict):
-        return {name: first_of(x, count) for name, x in result.items()}
-    return [first_of(x, count) for x in result] if isinstance(result, tuple | list) else result[:count]
+    return result if count is None else each(result, lambda x: x[:count])
 
 
 def first_output(result: Any) -> Tensor:

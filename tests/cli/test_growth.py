@@ -81,6 +81,12 @@ def inputs(n: int) -> str:
     return f"net A {{\n{declared}\n x0 -> linear(3)\n}}\n"
 
 
+def added(n: int) -> str:
+    """Inputs that are all read."""
+    declared = "\n".join(f"input x{i} [4]" for i in range(n))
+    return f"net A {{\n{declared}\n sum([{', '.join(f'x{i}' for i in range(n))}]) -> linear(3)\n}}\n"
+
+
 def allowed(n: int) -> str:
     """Warnings that comments silence, the first of them by many."""
     comment = "# netdsl: allow bias-before-norm: it is published\n"
@@ -155,6 +161,7 @@ WORK: dict[str, tuple[Callable[[int], str], Callable[[Path, Path], object]]] = {
     "check unused": (unused, command("check")),
     "check terms": (terms, command("check")),
     "check inputs": (inputs, command("check")),
+    "check added": (added, command("check")),
     "check allowed": (allowed, command("check")),
     "check selectors": (selectors, command("check")),
     "check experiments": (experiments, command("check")),

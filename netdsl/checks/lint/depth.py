@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
@@ -20,10 +20,10 @@ Count = Callable[[Step], int]
 
 
 class Depth(Struct, frozen=True):
-    """The depth of an output: `own` at least, and `through[i]` more than input `i` has; None where that is cut off."""
+    """The depth of an output: `own` at least, and `through[i]` more than input `i` has, of the inputs that reach it."""
 
     own: int
-    through: tuple[int | None, ...]
+    through: Mapping[int, int]
 
 
 class Depths(Struct, frozen=True):
@@ -43,37 +43,30 @@ def deepest(file: File, block: ast.Block, count: Count, known: Known) -> int:
 
 def _depths(definition: Definition, count: Count, known: Known) -> Depths:
     if definition not in known:
-        width, peak = len(definition.inputs), 0
-        start = {v.name: Depth(0, _only(i, width)) for i, v in enumerate(definition.inputs)}
+        peak = 0
+        start = {v.name: Depth(0, {i: 0}) for i, v in enumerate(definition.inputs)}
         for step in definition.steps:
             given = [start[v.name] for v in step.inputs]
             inner = _inner(step, len(given), count, known)
-            start.update((v.name, _after(d, given, width)) for v, d in zip(step.outs, inner.outputs, strict=True))
+            start.update((v.name, _after(d, given)) for v, d in zip(step.outs, inner.outputs, strict=True))
             peak = max(peak, inner.peak, *(start[v.name].own for v in step.outs))
         known[definition] = Depths(tuple(start[o.value.name] for o in definition.outputs), peak)
     return known[definition]
 
 
-def _only(index: int, width: int) -> tuple[int | None, ...]:
-    return tuple(0 if i == index else None for i in range(width))
-
-
 def _inner(step: Step, width: int, count: Count, known: Known) -> Depths:
     if isinstance(step.callee, Definition):
         return _depths(step.callee, count, known)
-    through = None if kind_of(step) in BREAKS else count(step)
-    return Depths((Depth(0, (through,) * width),) * len(step.outs), 0)
+    reaching = 0 if kind_of(step) in BREAKS else width
+    return Depths((Depth(0, dict.fromkeys(range(reaching), count(step))),) * len(step.outs), 0)
 
 
-def _after(inner: Depth, given: list[Depth], width: int) -> Depth:
+def _after(inner: Depth, given: list[Depth]) -> Depth:
     """The depth of what comes out, in the inputs of the definition around the step."""
     own = inner.own
-    through: list[int | None] = [None] * width
-    for more, depth in zip(inner.through, given, strict=True):
-        if more is None:
-            continue
-        own = max(own, depth.own + more)
-        for i, before in enumerate(depth.through):
-            if before is not None:
-                through[i] = max(through[i] or 0, before + more)
-    return Depth(own, tuple(through))
+    through: dict[int, int] = {}
+    for index, more in inner.through.items():
+        own = max(own, given[index].own + more)
+        for i, before in given[index].through.items():
+            through[i] = max(through.get(i, 0), before + more)
+    return Depth(own, through)

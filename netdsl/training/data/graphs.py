@@ -8,7 +8,7 @@ its graph: [graphs, nodes of the largest, ...].
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -95,17 +95,16 @@ NO_NODE = -2
 def by_node(result: Any, there: Tensor) -> Any:
     """Arrange the outputs for the nodes of a batch, [1, nodes, C], as [graphs, places, C]: in the places that are
     `there`, [graphs, places], in order, and zeros in the others."""
-    if isinstance(result, Mapping):
-        return {name: by_node(x, there) for name, x in result.items()}
-    if isinstance(result, tuple | list):
-        return tuple(by_node(x, there) for x in result)
-    return result.new_zeros(*there.shape, result.shape[-1]).masked_scatter(there[..., None], result)
+    return each(result, lambda x: x.new_zeros(*there.shape, x.shape[-1]).masked_scatter(there[..., None], x))
 
 
 def by_graph(result: Any) -> Any:
     """Reshape the output for a batch of graphs, [1, graphs, ...], to that of other nets, [graphs, ...]."""
+    return each(result, lambda x: x.flatten(0, 1))
+
+
+def each(result: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The results of a module, one tensor, several or by name, with each tensor changed."""
     if isinstance(result, Mapping):
-        return {name: by_graph(x) for name, x in result.items()}
-    if isinstance(result, tuple | list):
-        return tuple(map(by_graph, result))
-    return result.flatten(0, 1)
+        return {name: each(x, change) for name, x in result.items()}
+    return tuple(each(x, change) for x in result) if isinstance(result, tuple | list) else change(result)
