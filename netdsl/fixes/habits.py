@@ -42,7 +42,7 @@ BatchNorm2d BatchNorm1d BatchNorm3d SyncBatchNorm batch_norm bn | bn | -num_feat
 BatchNormalization BatchNorm batchnorm | bn | -axis -momentum epsilon>eps -center -scale -use_running_average
     -axis_name -use_bias -use_scale
 InstanceNorm2d InstanceNorm1d instance_norm instancenorm | instancenorm | -num_features eps -momentum affine
-GroupNorm group_norm groupnorm | groupnorm | num_groups -num_channels eps affine
+GroupNorm group_norm groupnorm | groupnorm | num_groups -num_channels eps affine groups>num_groups
 GroupNormalization | groupnorm | groups>num_groups -axis epsilon>eps
 LayerNorm layer_norm LayerNorm2d layernorm ln | layernorm | -normalized_shape eps elementwise_affine bias epsilon>eps
     use_bias>bias

@@ -167,7 +167,9 @@ class Binder:
         value = written.value
         if isinstance(value, ast.String):
             hint = _quoted(value.value, kind.components) or hint
-        elif {"linear", "constant"} <= kind.components.keys():
+        elif path in PIPELINES and isinstance(value, ast.Binary):
+            hint = _joined(path, [written.origin.place(term).text for term in (value.first, *value.rest)])
+        elif {"linear", "constant"} <= kind.components.keys() and path not in PIPELINES:
             ends = "over the run" if path == "dropout" else "first to last"
             hint = f"say how it is spread: `linear(0, {text})`, {ends}, or `constant({text})`"
         raise fault("field-value", f"`{path}` takes {kind.expected}", written.place, hint)
@@ -365,3 +367,10 @@ def _quoted(name: str, known: Mapping[str, Any]) -> str | None:
     if name in known:
         return f"write `{name}`, without quotes"
     return called(name.lower(), VALUES, known) or did_you_mean(name, known)
+
+
+def _joined(path: str, terms: list[str]) -> str:
+    """A hint with the components of a sum as they are joined: one after another, or one of them for each batch."""
+    if path == "mix":
+        return f"one of them is drawn for each batch: `{' | '.join(terms)}`"
+    return f"they follow each other: `{' -> '.join(terms)}`"
