@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,9 @@ class Subject(Struct, frozen=True, eq=False):
         return self.net.checked
 
     def module(self, seed: int = 0, init: Sequence[Any] | None = None) -> nn.Module:
-        """The trained module, or a fresh one with the recipe's init, or another one."""
+        """A copy of the trained module, which a signal may change; or a fresh one with the recipe's init, or another."""
         if self.trained is not None:
-            return self.trained
+            return deepcopy(self.trained)
         module = self.net.module(self.seed + seed)
         about = Start(module, NetParameters.of(self.program), self.base, self.program)
         initialize(self.recipe.init if init is None else init, about, self.seed + seed)

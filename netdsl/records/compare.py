@@ -36,7 +36,7 @@ def best(name: str, values: Sequence[Field | None]) -> int | None:
 
 def specs_differ(records: Sequence[Record]) -> bool:
     """Whether the runs' specs are different texts."""
-    return len({(r.folder / SPEC).read_bytes() if (r.folder / SPEC).exists() else b"" for r in records}) > 1
+    return len({(r.folder / SPEC).read_bytes() if (r.folder / SPEC).is_file() else b"" for r in records}) > 1
 
 
 def comparison_data(records: Sequence[Record]) -> dict[str, Any]:

@@ -157,3 +157,12 @@ def test_plots_leave_out_what_cannot_be_drawn() -> None:
     assert "nan" not in drawn
     assert len(re.findall(r'points="([^"]*)"', drawn)[0].split()) == 2
     assert plot(Plot("t", "x", "y", {"a": [(0, 0.0)]}, True)) == ""
+
+
+def test_a_run_is_probed_with_all_its_signals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One signal computes in double precision: the trained net of the next one stays as it was."""
+    monkeypatch.chdir(tmp_path)
+    Path("n.net").write_text("net N {\n  input image [1, 8, 8]\n  conv(4, 3) -> relu -> gap -> linear(10)\n}\n")
+    given = ("--data", "digits", "--set", "steps=1", "-q", "--no-onnx", "-o", "run")
+    assert main(["train", "n.net", *given]) == 0
+    assert main(["probe", "run"]) == 0
