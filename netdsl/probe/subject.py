@@ -54,7 +54,7 @@ class Subject(Struct, frozen=True, eq=False):
         return self.net.checked
 
     def module(self, seed: int = 0, init: Sequence[Any] | None = None) -> nn.Module:
-        """A copy of the trained module, which a signal may change; or a fresh one with the recipe's init, or another."""
+        """A copy of the trained module, which a signal may change; or a fresh one with the recipe's init."""
         if self.trained is not None:
             return deepcopy(self.trained)
         module = self.net.module(self.seed + seed)
