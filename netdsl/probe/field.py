@@ -47,7 +47,8 @@ def field(subject: Subject) -> Finding:
 
 def last_map(flat: Flat) -> Node | None:
     """The last op that gives a map with the axes of the image, before it is pooled to one position or flattened."""
-    images = {v.name for v in flat.inputs if v.type.rank >= 3 and v.type.dtype == "float32"}
+    least = _least_rank(flat)
+    images = {v.name for v in flat.inputs if v.type.rank >= least and v.type.dtype == "float32"}
     rank = max((v.type.rank for v in flat.inputs if v.name in images), default=0)
     found = None
     for node in flat:
@@ -55,6 +56,12 @@ def last_map(flat: Flat) -> Node | None:
             images.update(v.name for v in node.outputs)
             found = node if _is_map(node, rank) else found
     return found
+
+
+def _least_rank(flat: Flat) -> int:
+    """The axes of what is looked through: of an image, or of a sequence where convolutions read one."""
+    sequences = [n for n in flat if n.op.kind == "conv" and n.inputs[0].type.rank == 2]
+    return 2 if sequences else 3
 
 
 def _is_map(node: Node, rank: int) -> bool:

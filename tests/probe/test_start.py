@@ -115,6 +115,13 @@ net N {
     assert len(pairs) == 11
 
 
+def test_the_effective_field_of_a_sequence() -> None:
+    """Six convolutions of three taps: a deviation of sqrt(2 * 6 / 3)."""
+    text = "net N {\n  input wave [2, 64]\n  repeat 6 { conv(16, 3) }\n  gap -> linear(3)\n}"
+    cell = next(row[1] for row in field(subject(text, "N")).rows if row[0] == "deviation")
+    assert cell == pytest.approx(2, rel=0.1)
+
+
 @pytest.mark.parametrize("depth", [4, 12])
 def test_the_effective_field_is_as_wide_as_theory_says(depth: int) -> None:
     found = field(subject(DEEP, "Line", depth=depth))
