@@ -151,8 +151,26 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     if len(word) > LONGEST_WORD or not affords_suggestion(len(known)):
         return None
     close = _close(word, known)
-    near = [k for k in close if _loose(k) == _loose(word)] or [k for k in close if is_slip(word, k)][:2]
+    near = (
+        [k for k in close if _loose(k) == _loose(word)]
+        or _abbreviated(word, known)[:2]
+        or [k for k in close if is_slip(word, k)][:2]
+    )
     return f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else None
+
+
+def _abbreviated(word: str, known: list[str]) -> list[str]:
+    """The known words that begin with a word, part by part (`lab_smooth`, `label_smoothing`), the shortest first."""
+    parts = word.lower().split("_")
+    if len(parts[0]) < SHORTEST:
+        return []
+    begun = {k for k in known if k != word and _begins(parts, k.lower().split("_"))}
+    whole = [k for k in begun if not any(k.startswith(f"{b}_") for b in begun)]  # `padding`, not `padding_mode`
+    return sorted(whole, key=lambda k: (len(k), k))
+
+
+def _begins(parts: list[str], whole: list[str]) -> bool:
+    return len(parts) <= len(whole) and all(w.startswith(p) for p, w in zip(parts, whole, strict=False))
 
 
 def _close(word: str, known: list[str]) -> list[str]:

@@ -114,6 +114,18 @@ def test_only_slips_of_a_word_are_asked_after() -> None:
         assert did_you_mean(word, known) is None, word
 
 
+def test_a_word_that_begins_a_known_one_means_that_one() -> None:
+    known = ["linear", "sin", "min", "max", "maxpool", "conv", "upconv", "concat", "cosine", "const", "warmup"]
+    known += ["label_smoothing", "labels", "weight_decay", "tanh", "_lines", "padding", "padding_mode"]
+    meant = {
+        "lin": "`linear`", "maxp": "`maxpool`", "con": "`conv` or `const`", "cos": "`cosine`", "warm": "`warmup`",
+        "lab_smooth": "`label_smoothing`", "weight_dec": "`weight_decay`", "tan": "`tanh`", "pad": "`padding`",
+    }  # fmt: skip
+    for word, words in meant.items():
+        assert did_you_mean(word, known) == f"did you mean {words}?"
+    assert did_you_mean("li", known) is None, "two letters begin too much"
+
+
 def test_crop_takes_the_size_of_the_other_value() -> None:
     body = "b = conv(4, 3, stride=2)\nc = maxpool(4) -> conv(8, 3)\nc -> upsample(2) -> concat(it, b -> crop(174))"
     text = net(body, "[3, 350, 525]")

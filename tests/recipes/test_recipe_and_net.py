@@ -22,7 +22,7 @@ IMAGES = (
 """A classifier of images of any size."""
 FLAT = "net N {\n  input image [3, 32, 32]\n  conv(4, 3) -> flatten -> linear(10)\n}\n"
 RESIDUAL = (
-    "net N {\n  input image [3, 32, 32]\n  conv(8, 3)\n  repeat 3 { residual { conv(8, 3, bias=false) -> bn } }\n"
+    "net N {\n  input image [3, 8, 8]\n  conv(8, 3)\n  repeat 3 { residual { conv(8, 3, bias=false) -> bn } }\n"
     "  gap -> linear(10)\n}\n"
 )
 PREACT = RESIDUAL.replace("conv(8, 3, bias=false) -> bn", "bn -> conv(8, 3, bias=false)")
