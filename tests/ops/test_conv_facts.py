@@ -62,3 +62,35 @@ def test_what_is_left_out_is_as_in_torch(layer: str, same: torch.nn.Module) -> N
 @pytest.mark.parametrize("layer", ["conv(4, 3, 2)", "dwconv(3, 2)", "patchify(4, 2, false)", "upconv(4, 3, 2)"])
 def test_what_comes_after_the_kernel_is_named(layer: str) -> None:
     assert [d.code for d in net(layer).diagnostics] == ["too-many-arguments"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "code"),
+    [
+        ("conv(4, 3, 2)", "too-many-arguments"),
+        ("conv(4, 3, weight_standardization=true, weight_norm=true)", "argument-conflict"),
+        ("conv(4, 3, weight_norm=true, spectral_norm=true)", "argument-conflict"),
+        ("conv(4, 4)", "even-kernel"),
+        ("conv(4, 4, dilation=3)", "even-kernel"),
+        ("conv(4, 3, padding=4, padding_mode=reflect)", None),
+        ("conv(4, 3, padding=5, padding_mode=reflect)", "shape-mismatch"),
+        ("conv(4, 3, padding=5, padding_mode=circular)", None),
+        ("conv(4, 3, padding=6, padding_mode=circular)", "shape-mismatch"),
+        ("conv(4, 3, padding=9, padding_mode=replicate)", None),
+        ("conv(4, 3, padding=9)", None),
+    ],
+)
+def test_what_is_refused(layer: str, code: str | None) -> None:
+    assert [d.code for d in net(layer).diagnostics if d.severity == "error"] == ([code] if code else [])
+
+
+@pytest.mark.parametrize("options", ["3, dilation=3", "5, dilation=2", "4, dilation=2", "(1, 5), dilation=(3, 1)"])
+def test_a_window_of_any_reach_keeps_the_size(options: str) -> None:
+    found = net(f"conv(3, {options})")
+    assert str(found.checked.main.outputs[0].value.type) == "[3, 6, 5]"
+    assert found.module(0)(torch.randn(2, 4, 6, 5)).shape == (2, 3, 6, 5)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "circular", "replicate"])
+def test_a_margin_on_one_axis(mode: str) -> None:
+    assert agree(net(f"conv(4, 3, padding=(0, 1), padding_mode={mode})"), 0)
