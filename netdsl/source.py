@@ -40,6 +40,12 @@ class Source:
             self._starts = [0, *(i + 1 for i, c in enumerate(self.text) if c == "\n")]
         return self._starts
 
+    @property
+    def newline(self) -> str:
+        """How the first line ends, and so those that are added; mixed files are written in that way."""
+        first = self.text.find("\n")
+        return "\r\n" if first > 0 and self.text[first - 1] == "\r" else "\n"
+
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column of an offset, both counted from 1."""
         line = bisect_right(self.line_starts, offset)

@@ -146,7 +146,7 @@ def suggested(
 
 
 def _edits(source: Source, changes: list[Change]) -> tuple[Edit, ...]:
-    return tuple([Edit(Place(source, Span(a, b)), text) for a, b, text in changes])
+    return tuple([Edit(Place(source, Span(a, b)), text.replace("\n", source.newline)) for a, b, text in changes])
 
 
 def _offered(source: Source, edits: tuple[Edit, ...], words: str, safe: bool, kept: list[Hint]) -> tuple[Hint, ...]:

@@ -56,7 +56,7 @@ def _allow(d: Diagnostic, document: Document, analysis: Analysis) -> types.CodeA
     indent = line[: len(line) - len(line.lstrip())]
     start = d.at.source.line_starts[d.at.line - 1]
     at = document.positions.range(Span(start, start))
-    text = types.TextEdit(at, f"{indent}# netdsl: allow {d.code}: {document.positions.newline}")
+    text = types.TextEdit(at, f"{indent}# netdsl: allow {d.code}: {document.source.newline}")
     return types.CodeAction(
         f"Allow `{d.code}` here, with a reason",
         kind=types.CodeActionKind.QuickFix,

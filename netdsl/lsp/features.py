@@ -98,7 +98,6 @@ def _formatted(document: Document, analysis: Analysis) -> list[types.TextEdit] |
     from netdsl.syntax.format import format_source
 
     text, _ = format_source(document.source)
-    text = text and text.replace("\n", document.positions.newline)
     if text is None or text == document.source.text:
         return None
     return [types.TextEdit(document.positions.range(Span(0, len(document.source.text))), text)]

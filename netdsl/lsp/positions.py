@@ -17,7 +17,6 @@ class Positions:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.newline = "\r\n" if "\r\n" in text else "\n"
         self.starts = [0, *(m.end() for m in _BREAK.finditer(text))]
 
     def position(self, offset: int) -> types.Position:

@@ -20,7 +20,7 @@ MOST_PASSES = 4
 
 
 def format_source(source: Source) -> tuple[str | None, tuple[Diagnostic, ...]]:
-    """The text of a source in the standard style; None where its syntax has mistakes.
+    """The text of a source in the standard style, its lines ended as its first; None where its syntax has mistakes.
 
     A text that would not say the same, lose a comment or change when formatted again is not given out: the diagnostic
     is `format-unsafe`, and it is a defect of the formatter.
@@ -41,7 +41,7 @@ def format_source(source: Source) -> tuple[str | None, tuple[Diagnostic, ...]]:
         message = f"this file cannot be formatted safely: {fault}"
         hint = "it is left as it is; this is a defect of the formatter, please report it"
         return None, (diagnostic("format-unsafe", message, Place(source, Span(0, 0)), hint),)
-    return text, ()
+    return text.replace("\n", source.newline), ()
 
 
 def format_file(file: ast.File, text: str = "") -> str:

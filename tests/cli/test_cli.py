@@ -344,6 +344,14 @@ def test_fmt_writes_checks_and_shows(run: Any, tmp_path: Path) -> None:
     assert run("fmt", "--check", path).code == 0
 
 
+def test_fmt_keeps_the_ends_of_lines(run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.net"
+    path.write_bytes(b"X=1\r\nY=2\r\n")
+    assert run("fmt", path).code == 0
+    assert path.read_bytes() == b"X = 1\r\nY = 2\r\n"
+    assert run("fmt", "--check", path).code == 0
+
+
 def test_fmt_of_the_standard_input() -> None:
     done = shell("fmt", "-", input="X=1\n")
     assert (done.returncode, done.stdout, done.stderr) == (0, "X = 1\n", "")

@@ -126,6 +126,11 @@ def test_a_word_that_begins_a_known_one_means_that_one() -> None:
     assert did_you_mean("li", known) is None, "two letters begin too much"
 
 
+def test_a_fix_ends_lines_as_the_file_does() -> None:
+    text = recipe("epochs = 3, batch = 8").replace("\n", "\r\n")
+    assert "\r\n  epochs = 3\r\n  batch = 8\r\n}" in fix(Source(text, "spec.net"), check).text
+
+
 def test_crop_takes_the_size_of_the_other_value() -> None:
     body = "b = conv(4, 3, stride=2)\nc = maxpool(4) -> conv(8, 3)\nc -> upsample(2) -> concat(it, b -> crop(174))"
     text = net(body, "[3, 350, 525]")

@@ -104,8 +104,13 @@ def test_examples() -> None:
     assert formatted(CASES.with_name("format_before.net").read_text()) == after
 
 
-def test_crlf_tabs_and_a_byte_order_mark_are_tidied() -> None:
-    assert formatted("\ufeffnet A {\r\n\tconv(3)\r\n}\r\n") == "net A {\n  conv(3)\n}\n"
+def test_tabs_and_a_byte_order_mark_are_tidied_and_lines_end_as_the_first_does() -> None:
+    tidy = "net A {\r\n  conv(3)  # c\r\n\r\n  relu\r\n}\r\n"
+    assert formatted("\ufeffnet A {\r\n\tconv(3) # c\r\n\r\n\r\n relu\r\n}\r\n") == tidy
+    assert formatted(tidy) == tidy
+    assert formatted("net A {\r\n  conv(3)\n}\n") == "net A {\r\n  conv(3)\r\n}\r\n"
+    assert formatted("net A {\n  conv(3)\r\n}\r\n") == "net A {\n  conv(3)\n}\n"
+    assert formatted("X=3") == "X = 3\n"
 
 
 def test_mistakes_are_reported_and_nothing_is_formatted() -> None:
