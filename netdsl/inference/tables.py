@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,22 +79,32 @@ def _row(cells: list[str], names: list[str], i: int, file: Path) -> list[str | N
 def parquet_columns(file: Path) -> Raw:
     """The columns of a parquet file; what is no number is a text. Raises DataError."""
     try:
-        from pyarrow import ArrowException, ArrowMemoryError, parquet
+        from pyarrow import parquet
     except ImportError:
         raise DataError("missing-package", "parquet files need `pyarrow`", "`pip install pyarrow`") from None
     if not file.is_file():
         raise DataError(
             "missing-data", f"there is no file {file}", "say where it is: `--data 'table(\"...\", target=...)'`"
         )
-    try:
+    with as_parquet(file):
         about = parquet.read_metadata(file)
         check_rows(file, about.num_rows, about.num_columns)
         table = parquet.read_table(file)
+    return {name: _of_arrow(table[name]) for name in table.column_names}
+
+
+@contextmanager
+def as_parquet(file: Path | str) -> Iterator[None]:
+    """Reading of a parquet file: pyarrow's complaints become a DataError that names the file."""
+    from pyarrow import ArrowException, ArrowMemoryError
+
+    try:
+        yield
     except ArrowMemoryError:
         raise
-    except (ArrowException, OSError) as error:
-        raise DataError("unreadable-data", f"{file} is not a parquet file: {first_line(error)}") from None
-    return {name: _of_arrow(table[name]) for name in table.column_names}
+    except (ArrowException, OSError) as error:  # pyarrow's own are mostly OSErrors
+        said_of_it = "".join(c for c in first_line(error) if c.isprintable() and c != "\ufffd")
+        raise DataError("unreadable-data", f"{file} is not a parquet file: {said_of_it}") from None
 
 
 def _of_arrow(column: Any) -> np.ndarray:

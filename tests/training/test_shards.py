@@ -235,6 +235,8 @@ def test_parquet_is_read_by_row_groups(tmp_path: Path) -> None:
     assert target.tolist() == [0, 0, 0, 1]
     with pytest.raises(DataError, match="has no column `photo`; it has `image`, `label`"):
         data(tmp_path, 'shards("train-*.parquet", test="val-*.parquet", image="photo")')
-    (tmp_path / "train-1.parquet").write_bytes(b"PAR1 nothing")
-    with pytest.raises(DataError, match=r"train-1\.parquet is not a parquet file"):
-        data(tmp_path, 'shards("train-*.parquet", test="val-*.parquet")')
+    for damaged in (b"PAR1 nothing", b"PAR1" + bytes(100) + b"PAR1", b"PAR1" + bytes(96) + b"d\0\0\0PAR1"):
+        (tmp_path / "train-1.parquet").write_bytes(damaged)
+        with pytest.raises(DataError, match=r"train-1\.parquet is not a parquet file") as error:
+            data(tmp_path, 'shards("train-*.parquet", test="val-*.parquet")')
+        assert str(error.value).isprintable()

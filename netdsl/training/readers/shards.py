@@ -21,7 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.inference.images import ENDINGS, Least, filled, open_image
-from netdsl.inference.tables import check_rows
+from netdsl.inference.tables import as_parquet, check_rows
 from netdsl.recipe.sources import Shards
 from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
 from netdsl.training.data.sharded import LANES
@@ -216,21 +216,15 @@ def _row_groups(source: Shards, file: str) -> list[Shard]:
 def _class_columns(file: str, image: str, label: str) -> list[list[Any]]:
     """The classes of each row group of a parquet file: nothing else is read. Raises DataError."""
     try:
-        import pyarrow
         from pyarrow import parquet
     except ImportError:
         raise DataError(
             "missing-package", "parquet files are read with `pyarrow`, which is not here", "`pip install pyarrow`"
         ) from None
-    try:
-        with parquet.ParquetFile(file) as table:
-            _check_columns(file, table.schema_arrow.names, (image, label))
-            check_rows(Path(file), table.metadata.num_rows, 1)
-            return [table.read_row_group(i, [label])[label].to_pylist() for i in range(table.num_row_groups)]
-    except pyarrow.ArrowMemoryError:
-        raise
-    except pyarrow.ArrowException as error:
-        raise DataError("unreadable-data", f"{file} is not a parquet file: {error}") from None
+    with as_parquet(file), parquet.ParquetFile(file) as table:
+        _check_columns(file, table.schema_arrow.names, (image, label))
+        check_rows(Path(file), table.metadata.num_rows, 1)
+        return [table.read_row_group(i, [label])[label].to_pylist() for i in range(table.num_row_groups)]
 
 
 def _check_columns(file: str, there: list[str], wanted: tuple[str, ...]) -> None:
@@ -246,5 +240,5 @@ def _column(file: str, number: int, column: str) -> Any:
     """A column of a row group."""
     from pyarrow import parquet
 
-    with parquet.ParquetFile(file) as table:
+    with as_parquet(file), parquet.ParquetFile(file) as table:
         return table.read_row_group(number, [column])[column]
