@@ -300,8 +300,7 @@ class Applier:
         op = context.scope.drafts[-1].callee
         assert isinstance(op, Op)
         if first and op.params(x.type) != layer_params(layer, first):
-            message = f"`{layer.base}` was first used on {first[0]}, and its weights do not fit {x.type}"
-            raise fault("shape-mismatch", message, declared.at, None, Label("this is the second input", x.place))
+            raise _other_weights(layer, x, declared.at)
         return result
 
     def _shared_definition(self, declared: Any, layer: LayerBuilder, x: Wire, context: Context) -> Definition:
@@ -320,10 +319,7 @@ class Applier:
 
             assert isinstance(layer.callee, Definition)
             if [p.shape for p in parameters(definition)] != [p.shape for p in parameters(layer.callee)]:
-                message = f"`{layer.base}` was first used on {layer.inputs[0]}, and its weights do not fit {x.type}"
-                raise fault(
-                    "shape-mismatch", message, _place(declared), None, Label("this is the second input", x.place)
-                )
+                raise _other_weights(layer, x, _place(declared))
         return definition
 
     def _anonymous(self, declared: Any, layer: LayerBuilder, x: Wire) -> Definition:
@@ -335,6 +331,19 @@ class Applier:
         wire = self.one(declared, start, Context(scope, scope))
         scope.outputs = [("output", wire, False)]
         return freeze(scope)
+
+
+def _other_weights(layer: LayerBuilder, x: Wire, at: Place) -> Fault:
+    """The mistake of a shared layer on a value that other weights fit."""
+    first, second, hint = layer.inputs[0], x.type, None
+    said = [str(first), str(second)]
+    if first.rank == second.rank and feature_axis(first) != feature_axis(second):
+        said = [f"{t} with its features on axis {feature_axis(t)}" for t in (first, second)]
+        hint = (
+            "`permute` brings the features of one to where those of the other are, or `axis=` says which axis is meant"
+        )
+    message = f"`{layer.base}` was first used on {said[0]}, and its weights do not fit {said[1]}"
+    return fault("shape-mismatch", message, at, hint, Label("this is the second input", x.place))
 
 
 def layer_params(layer: LayerBuilder, types: tuple[TensorType, ...]) -> Any:

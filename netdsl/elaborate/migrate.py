@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint
@@ -16,6 +17,11 @@ MOVED = "computed here, once; in version 1 each use built layers of its own, ins
 
 FOLLOWED = "works along the features, wherever they are; in version 1 along the last of two axes, the first of more"
 
+LAYER = re.compile(r"\w+(?:\s*\((.*)\))?", re.S)
+"""A layer with its arguments."""
+
+COMMENT = re.compile(r"#[^\n]*")
+
 
 def moved(places: Iterable[Place]) -> tuple[Diagnostic, ...]:
     """A note for each item or argument with weights that is computed where it stands, and how to say it as before."""
@@ -26,17 +32,32 @@ def moved(places: Iterable[Place]) -> tuple[Diagnostic, ...]:
 def followed(places: Iterable[tuple[Place, int]]) -> tuple[Diagnostic, ...]:
     """A note for each layer along features that are elsewhere than the rank says, and how to say it as before."""
     given = [*places]
-    axes = {(at.source.name, at.span.start): -1 if axis == -1 else 0 for at, axis in given}
+    axes: dict[tuple[str, int], set[int]] = {}
+    for at, axis in given:
+        axes.setdefault((at.source.name, at.span.start), set()).add(-1 if axis == -1 else 0)
     found = _in_order(at for at, _ in given)
     notes = ((at, _with_axis(at, axes[at.source.name, at.span.start])) for at in found)
     return tuple(Diagnostic("migration", FOLLOWED, at, hints=(hint,), severity="note") for at, hint in notes)
 
 
-def _with_axis(at: Place, axis: int) -> Hint:
-    end = at.span.end - at.text.endswith(")")
-    given = f"axis={axis}" if at.text.endswith(")") else f"(axis={axis})"
-    separator = ", " if at.text.endswith(")") and not at.text.endswith("()") else ""
-    return Hint(f"`axis={axis}` is the axis of version 1", (Edit(Place(at.source, Span(end, end)), separator + given),))
+def _with_axis(at: Place, axes: set[int]) -> Hint:
+    """How to say the axes of version 1; written into a layer that has one in all its uses."""
+    said = " or ".join(f"`axis={axis}`" for axis in sorted(axes))
+    begin, end = at.span.start, at.span.end
+    while (inner := at.source.text[begin:end].strip()).startswith("(") and inner.endswith(")"):
+        begin = at.source.text.index("(", begin) + 1
+        end = at.source.text.rindex(")", begin, end)
+    begin = at.source.text.index(inner, begin)
+    found = LAYER.fullmatch(inner)
+    if found is None or len(axes) > 1:
+        return Hint(f"{said} is the axis of version 1")
+    argument, arguments = f"axis={min(axes)}", found[1]
+    if arguments is None:
+        end, argument = begin + len(inner), f"({argument})"
+    else:
+        end, before = begin + found.end(1), COMMENT.sub("", arguments).rstrip()
+        argument = argument if before[-1:] in ("", ",") else f", {argument}"
+    return Hint(f"{said} is the axis of version 1", (Edit(Place(at.source, Span(end, end)), argument),))
 
 
 def _in_order(places: Iterable[Place]) -> list[Place]:

@@ -13,7 +13,9 @@ from paths import TESTS
 from netdsl.backends.onnx.session import Session
 from netdsl.cli.main import main
 from netdsl.elaborate.builder import Options
+from netdsl.ir.flatten import flatten
 from netdsl.ops import REGISTRY
+from netdsl.ops.features import features_at
 from netdsl.pipeline import Spec
 from netdsl.source import Source
 from netdsl.training.errors import CheckpointError
@@ -201,3 +203,63 @@ def test_a_file_of_a_run_holds_how_its_net_was_elaborated(tmp_path: Path) -> Non
     export_onnx(net, path, verified=False)
     assert main(["verify", str(path)]) == 0
     assert Options.of_stored(json.loads(Session(path).metadata["options"])) == options
+
+
+ALONG = """\
+block Mlp(norm=layernorm) {
+  norm -> linear(
+    8,
+  ) -> (layernorm) -> softmax
+}
+
+block Scaled = layernorm(eps=1e-3)  # (a comment)
+
+net A {
+  input x [8, 8, 8]
+  permute((1, 2, 0)) -> Mlp -> Mlp(norm=rmsnorm(eps=1e-3)) -> linear((4)) -> Scaled
+}
+
+net B {
+  input x [4, 8]
+  conv(8, 3) -> linear(5) -> layernorm()
+}
+"""
+
+
+def test_layers_along_features_are_given_the_axis_of_version_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "old.net"
+    path.write_text(ALONG)
+    assert main(["check", str(path), "--migrate"]) == 1
+    assert "`axis=-1` is the axis of version 1" in capsys.readouterr().out
+    assert main(["check", str(path), "--migrate", "--fix"]) == 0
+    text = path.read_text()
+    first, second = text.split("net B")
+    assert (first.count("axis=0"), first.count("axis=-1")) == (7, 0)
+    assert "linear(5, axis=-1) -> layernorm(axis=-1)" in second
+    assert "(layernorm(axis=0)) -> softmax(axis=0)" in first
+    spec = Spec(Source(text), lambda name, importer: None)
+    assert spec.diagnostics == ()
+    for name, rank in (("A", 3), ("B", 2)):
+        program = spec.net(name).program
+        assert program is not None
+        along = [n for n in flatten(program) if n.op.layout == "along"]
+        assert {features_at(n.types[0], n.op.axis) for n in along} == {0 if rank > 2 else rank - 1}  # type: ignore[attr-defined]
+
+
+def test_a_layer_on_values_of_two_ranks_has_no_axis_to_write() -> None:
+    text = """\
+block Soft = softmax
+
+net A {
+  input image [4, 8, 8]
+  input row [4, 8]
+  output a = image -> permute((1, 2, 0)) -> Soft
+  output b = row -> conv(4, 3) -> Soft
+}
+"""
+    (note,) = Spec(Source(text), lambda name, importer: None).net("A").elaborated.followed
+    (hint,) = note.hints
+    assert hint.message.startswith("`axis=-1` or `axis=0`")
+    assert hint.edits == ()

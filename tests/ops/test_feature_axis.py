@@ -165,3 +165,15 @@ def test_what_is_silent_in_pytorch_is_told(text: str) -> None:
     (mistake,) = found.diagnostics
     assert mistake.code == "feature-axis"
     assert REFUSALS[text] in (mistake.hint or "")
+
+
+@pytest.mark.parametrize("shared", ["linear(5)", "{ linear(5) -> relu }"])
+def test_a_shared_layer_on_both_layouts_is_told_where_the_features_are(shared: str) -> None:
+    moved = "output p = x -> linear(4) -> permute((1, 2, 0)) -> a"
+    lines = ["input x [8, 4, 8]", f"share a = {shared}", moved, "output q = x -> a"]
+    found = Spec(Source("net Net {\n" + "\n".join(lines) + "\n}\n"), lambda name, importer: None).net("Net")
+    (mistake,) = found.diagnostics
+    assert mistake.code == "shape-mismatch"
+    assert "[4, 8, 4] with its features on axis 2" in mistake.message
+    assert "[8, 4, 8] with its features on axis 0" in mistake.message
+    assert "axis=" in (mistake.hint or "")
