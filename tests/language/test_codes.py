@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
+from pathlib import Path
 
 import pytest
 from paths import ROOT
 
+from netdsl.cli.main import main
 from netdsl.diagnostics.codes import TABLE
 from netdsl.diagnostics.codes.code import Code
 from netdsl.loader import read_import
@@ -59,7 +61,21 @@ def codes_of(text: str) -> set[str]:
     return {d.code for d in Spec(Source(text, "example.net"), read_import).diagnostics}
 
 
-@pytest.mark.parametrize("code", [c for c in TABLE.values() if c.wrong], ids=lambda c: c.name)
+WRITTEN = [c for c in TABLE.values() if c.wrong and not c.wrong.startswith("$ ")]
+TYPED = [c for c in TABLE.values() if c.wrong.startswith("$ ")]
+
+
+@pytest.mark.parametrize("code", TYPED, ids=lambda c: c.name)
+def test_examples_of_command_lines(
+    code: Code, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(code.wrong.split()[2:]) != 0
+    assert f"[{code.name}]" in capsys.readouterr().err
+    assert main(code.right.split()[2:]) == 0
+
+
+@pytest.mark.parametrize("code", WRITTEN, ids=lambda c: c.name)
 def test_examples(code: Code) -> None:
     assert code.name in codes_of(code.wrong), codes_of(code.wrong)
     assert not codes_of(code.right)

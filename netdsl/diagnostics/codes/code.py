@@ -8,8 +8,8 @@ from msgspec import Struct
 class Code(Struct, frozen=True):
     """One kind of mistake: its name, a title, why it is one, and a wrong and a right spec.
 
-    `wrong` gives a diagnostic of this code when checked and `right` gives none of it; both may be empty where a spec
-    alone cannot show the mistake (a missing file, data).
+    `wrong` gives a diagnostic of this code when checked and `right` gives none of it. Where the mistake is one of a
+    command line both are one, `$ netdsl ...`; both are empty where neither can show it (data, a machine).
     """
 
     name: str

@@ -28,6 +28,8 @@ EXPERIMENTS = (
         "unknown-experiment",
         "There is no experiment of this name",
         "`netdsl experiment SPEC:NAME` names an experiment of the file; a file with one needs no name.",
+        "$ netdsl experiment lenet:Widths --plan\n",
+        "$ netdsl experiment lenet --plan\n",
     ),
     Code(
         "unknown-path",

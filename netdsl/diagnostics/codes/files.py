@@ -8,11 +8,15 @@ FILES = (
         "There is no file of this name",
         "The path is looked up from the folder you are in. A spec of the installed zoo is named without a path and "
         "without `.net`: `resnet:ResNet50`. `netdsl zoo` lists them.",
+        "$ netdsl summary lenett\n",
+        "$ netdsl summary lenet\n",
     ),
     Code(
         "is-a-directory",
         "A spec was expected, and this is a folder",
         "Name one file in it, or check the whole folder: `netdsl check FOLDER`.",
+        "$ netdsl summary .\n",
+        "$ netdsl summary lenet\n",
     ),
     Code(
         "unreadable",

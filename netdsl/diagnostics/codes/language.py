@@ -79,6 +79,8 @@ LANGUAGE = (
         "not-a-net",
         "The name is not a net",
         "A command or an `expect` names something that is declared, but is no net: a constant, a block or a recipe.",
+        "$ netdsl summary mobilenet_v3:LARGE\n",
+        "$ netdsl summary mobilenet_v3:MobileNetV3_Large\n",
     ),
     Code(
         "unknown-net",
@@ -92,6 +94,8 @@ LANGUAGE = (
         "unknown-size",
         "The inputs have no size of this name",
         "`--size H=224` gives a number to a named size of the net's inputs. An argument of the net is given with `-p`.",
+        "$ netdsl summary fcn --size T=224\n",
+        "$ netdsl summary fcn --size H=224\n",
     ),
     Code(
         "endless-recursion",

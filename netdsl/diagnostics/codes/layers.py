@@ -53,6 +53,8 @@ LAYERS = (
         "The layer needs a size that is a number",
         "What the layer computes depends on a size that is only known when the net runs. Fix it with `--size`, or use "
         "a layer that takes any size.",
+        net("input x [T]\nx + (arange(T) -> cast(dtype=float32))"),
+        net("input x [T]\nx + (arange(512) -> narrow(0, T) -> cast(dtype=float32))"),
     ),
     Code(
         "bad-axis",

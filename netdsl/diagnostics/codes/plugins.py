@@ -9,6 +9,8 @@ PLUGINS = (
         "`--plugin NAME`, `[tool.netdsl] plugins` and `netdsl.plugins.load` take the name under which an installed "
         "package registers itself in the entry points `netdsl.plugins`, or that of a Python module, which may lie in "
         "the working directory. The message lists what is installed.",
+        "$ netdsl summary lenet --plugin nowhere\n",
+        "$ netdsl summary lenet\n",
     ),
     Code(
         "unfit-plugin",

@@ -6,6 +6,8 @@ SMALL = "net Example {\n  input x [3]\n  linear(10)\n}\n\n"
 RESIDUAL = (
     "input image [1, 8, 8]\n  conv(8, 3)\n  residual { conv(8, 3, bias=false) -> bn }\n  relu\n  gap -> linear(10)"
 )
+GRAY = "input image [1, 28, 28]\n  flatten -> linear(10)"
+TWO = "input x [20]\n  output main = linear(10)\n  output side = x -> linear(10)"
 
 RECIPES = (
     Code(
@@ -166,11 +168,15 @@ RECIPES = (
         "The average of the weights lasts longer than training",
         "An EMA of decay d averages about 1 / (1 - d) steps. Where training is shorter, the average still "
         "holds the initial weights.",
+        recipe("steps = 100\nema = 0.9999"),
+        recipe("steps = 100\nema = 0.95"),
     ),
     Code(
         "scaled-pixels",
         "Pixels are standardised by numbers of another scale",
         "Images are read as numbers from 0 to 1. A mean of 124 is one of pixels from 0 to 255: divide it by 255.",
+        recipe("data = mnist\nstandardize = fixed([33.3], [78.6])", GRAY),
+        recipe("data = mnist\nstandardize = fixed([0.1307], [0.3081])", GRAY),
     ),
     Code(
         "always-dropped",
@@ -195,11 +201,19 @@ RECIPES = (
         ),
         recipe("augment = trivialaugment", "input image [1, 8, 8]\n  conv(8, 3) -> relu -> gap -> linear(10)"),
     ),
-    Code("not-supported", "The combination is not supported", "The message names what cannot be combined."),
+    Code(
+        "not-supported",
+        "The combination is not supported",
+        "The message names what cannot be combined.",
+        recipe('data = graph("citations.npz")\nfolds = 3'),
+        recipe('data = npz("measurements.npz")\nfolds = 3'),
+    ),
     Code(
         "unknown-output",
         "The net has no output of this name",
         "A loss, a weight or a metric names an output that the net does not declare.",
+        recipe("outputs = weights(aux=0.3)", TWO),
+        recipe("outputs = weights(side=0.3)", TWO),
     ),
     Code(
         "unknown-selector",
@@ -237,6 +251,8 @@ RECIPES = (
         "A residual branch has no form that the initialization needs",
         "Fixup and SkipInit scale the layers of each residual branch, and the branch must end with a layer "
         "that has weights.",
+        recipe("init = zero_last_norm", RESIDUAL.replace(" -> bn", "")),
+        recipe("init = zero_last_norm", RESIDUAL),
     ),
     Code(
         "unfit-size",
