@@ -210,6 +210,13 @@ def test_shards_that_cannot_be_read_are_named(here: Path, content: bytes | None,
         data(here)
 
 
+def test_more_classes_than_can_be_named(here: Path) -> None:
+    """A damaged number is no reason to list all below it."""
+    write_tar(here / "train-3.tar", range(3), lambda i: str(10**15))
+    with pytest.raises(DataError, match="1000000000000000 as its targets, too many for classes"):
+        data(here)
+
+
 def test_a_shard_that_was_cut_off_and_a_sample_without_a_class(here: Path) -> None:
     whole = (here / "train-3.tar").read_bytes()
     (here / "train-3.tar").write_bytes(whole[: len(whole) // 2 + 700])

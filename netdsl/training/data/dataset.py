@@ -31,6 +31,9 @@ PIECE = 16 * 2**20
 INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64)
 """Types that classes and tokens are stored in."""
 
+MOST_CLASSES = 1_000_000
+"""Classes that a net may distinguish."""
+
 Box = tuple[int, int, int, int]
 """Top, left, height and width of a part of an image, in pixels."""
 
@@ -234,6 +237,11 @@ def as_floats(x: Tensor) -> Tensor:
         host = x.device.type == "cpu" and x.is_contiguous()
         return (large_floats(x.shape).copy_(x) if host else x.to(torch.float32)).div_(255)
     return as_classes(x)
+
+
+def numbered(count: int) -> tuple[str, ...]:
+    """The names of classes that have none, their numbers; none where there are too many to name."""
+    return tuple(map(str, range(count))) if count <= MOST_CLASSES else ()
 
 
 def as_classes(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from netdsl.recipe.losses import Bce, CrossEntropy
 from netdsl.recipe.schema import Recipe
-from netdsl.training.data.dataset import DataSet, Split
+from netdsl.training.data.dataset import DataSet, Split, numbered
 from netdsl.training.errors import DataError
 
 
@@ -68,8 +68,10 @@ def as_tags(data: DataSet, recipe: Recipe, shape: tuple[Any, ...]) -> DataSet:
     if not bool(((both == both.floor()) & (both >= -1)).all()):
         return data
     count = max(int(both.max()) + 1, shape[1] if isinstance(shape[1], int) else 0)
+    if not (names := numbered(count)):
+        return data
     found = data.changed(lambda split: replace(split, target=split.target.long()))
-    return replace(found, task="tags", classes=tuple(map(str, range(count))))
+    return replace(found, task="tags", classes=names)
 
 
 def _wrong(y: Tensor) -> Tensor:

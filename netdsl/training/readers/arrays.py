@@ -13,12 +13,9 @@ from torch import Tensor
 
 from netdsl.inference.arrays import load_arrays
 from netdsl.recipe.sources import Npz
-from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
+from netdsl.training.data.dataset import DataError, DataSet, Split, numbered, smallest
 from netdsl.training.data.division import group_numbers
 from netdsl.training.readers.registry import READERS
-
-MOST = 1_000_000
-"""Classes that a net may distinguish."""
 
 
 @READERS.of(Npz)
@@ -81,8 +78,7 @@ def task_of(train: Split, test: Split) -> tuple[str, tuple[str, ...]]:
     if train.target.is_floating_point():
         return "numbers", ()
     count = int(max(train.target.max(), test.target.max())) + 1
-    classes = tuple(map(str, range(count))) if count <= MOST else ()
-    return "mask" if train.target.ndim > 1 else "classes", classes
+    return "mask" if train.target.ndim > 1 else "classes", numbered(count)
 
 
 def split_of(arrays: dict[str, Any], names: Sequence[str], y: str, file: Path | str) -> Split:

@@ -15,8 +15,7 @@ from netdsl.diagnostics.memory import available, said
 from netdsl.inference.arrays import load_arrays
 from netdsl.ir.model import Value
 from netdsl.recipe.sources import Graph
-from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
-from netdsl.training.readers.arrays import MOST
+from netdsl.training.data.dataset import DataError, DataSet, Split, numbered, smallest
 from netdsl.training.readers.registry import READERS
 
 
@@ -37,8 +36,7 @@ def read(source: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> Dat
     masks = _masks(file, arrays, labels)
     inputs = (features[None], smallest(both_ways(edges, nodes))[None])
     parts = {name: Split(inputs, torch.where(m, labels, -1)[None]) for name, m in masks.items()}
-    count = int(labels.max()) + 1
-    classes = tuple(map(str, range(count))) if count <= MOST else ()
+    classes = numbered(int(labels.max()) + 1)
     return DataSet(
         source.path, parts["train"], parts["test"], task="nodes", classes=classes, images=False,
         validation=parts.get("val"),

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from netdsl.inference.images import ENDINGS, Least, filled, open_image
 from netdsl.inference.tables import as_parquet, check_rows
 from netdsl.recipe.sources import Shards
-from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
+from netdsl.training.data.dataset import DataError, DataSet, Split, numbered, smallest
 from netdsl.training.data.sharded import LANES
 from netdsl.training.distributed.process_group import divided
 from netdsl.training.readers.images import Images, View
@@ -77,7 +77,7 @@ def _classes(source: Shards, train: Any, test: Any) -> tuple[tuple[str, ...], tu
     """The names of the classes, and the samples' classes as their numbers. Raises DataError for one that only the test
     split has."""
     if train.dtype.kind in "iu" and test.dtype.kind in "iu":
-        return tuple(map(str, range(int(train.max()) + 1))), (train, test)
+        return numbered(int(train.max()) + 1), (train, test)
     train, test = train.astype(str), test.astype(str)
     names = np.unique(train)
     if len(new := np.setdiff1d(test, names)):

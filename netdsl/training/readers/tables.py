@@ -18,7 +18,7 @@ from torch import Tensor
 from netdsl.diagnostics.diagnostic import did_you_mean
 from netdsl.inference.images import Least, filled, open_image
 from netdsl.recipe.sources import Hub, Parquet, Table
-from netdsl.training.data.dataset import DataError, DataSet
+from netdsl.training.data.dataset import DataError, DataSet, numbered
 from netdsl.training.data.division import group_numbers
 from netdsl.training.readers.images import Images, View
 from netdsl.training.readers.registry import READERS
@@ -181,7 +181,7 @@ def _classes(name: str, feature: Any, labels: list[list[Any]]) -> tuple[tuple[st
     if any(texts):
         raise DataError("uneven-samples", f"the classes of `{name}` are names in one split and numbers in the other")
     count = 1 + max(int(v) for part in labels for v in part)
-    names = tuple(getattr(feature, "names", None) or map(str, range(count)))
+    names = tuple(getattr(feature, "names", None) or numbered(count))
     return names, [torch.tensor([int(v) for v in part], dtype=torch.int64) for part in labels]
 
 
