@@ -38,6 +38,9 @@ class Cell(Struct, eq=False):
         return max(self.width, max(self.outs, default=0.0) + self.label)
 
 
+STANDS = 8
+"""How often columns that push one another aside are set upright again."""
+
 Cells = dict[int, Cell]
 Pull = tuple[int, float, float]
 """Another node, the offset at which a link would be straight, and how strongly it pulls."""
@@ -55,8 +58,7 @@ def place(grid: Grid, cells: Cells) -> list[float]:
                 pulls = [_pull(n, cells, above, below, upward, sweep > 1) for n in layer]
                 _settle(layer, cells, pulls, firm)
             _align(chains, cells)
-        for layer in grid.layers:
-            _settle(layer, cells, [cells[id(n)].left for n in layer], firm)
+        _stand(grid, cells, firm)
     _shift(cells)
     return _lanes(grid, cells)
 
@@ -141,6 +143,44 @@ def _pulls(grid: Grid, cells: Cells) -> tuple[dict[int, list[Pull]], dict[int, l
         above.setdefault(id(b), []).append((id(a), offset, weight))
         below.setdefault(id(a), []).append((id(b), -offset, weight))
     return above, below
+
+
+def _stand(grid: Grid, cells: Cells, firm: set[int]) -> None:
+    """Have every chain of nodes stand straight, where its neighbours let it: a line does not jog by some pixels."""
+    columns = _columns(grid, cells)
+    bases = [_base(column, cells, firm) for column in columns]
+    for _ in range(STANDS):
+        for column, base in zip(columns, bases, strict=True):
+            for node, offset in column:
+                cells[node].left = base + offset
+        for layer in grid.layers:
+            _settle(layer, cells, [cells[id(n)].left for n in layer], firm)
+        moved = [max((cells[n].left - o - b for n, o in c), key=abs) for c, b in zip(columns, bases, strict=True)]
+        if max(map(abs, moved), default=0.0) < 0.01:
+            return
+        bases = [base + by for base, by in zip(bases, moved, strict=True)]
+
+
+def _columns(grid: Grid, cells: Cells) -> list[list[tuple[int, float]]]:
+    """Chains of nodes that read nothing but one another, and where each starts if the links between them are straight.
+
+    A node of no chain is none of these.
+    """
+    pairs = [(link, a, b) for link in grid.links if not link.skip for a, b in hops(link)]
+    leaving, arriving = Counter(id(a) for _, a, _ in pairs), Counter(id(b) for _, _, b in pairs)
+    found: dict[int, list[tuple[int, float]]] = {}
+    for link, a, b in sorted(pairs, key=lambda p: p[1].layer):
+        if leaving[id(a)] == 1 and arriving[id(b)] == 1:
+            column = found.setdefault(id(a), [(id(a), 0.0)])
+            column.append((id(b), column[-1][1] + _out(link, a, cells) - _in(link, b, cells)))
+            found[id(b)] = column
+    return list({id(column): column for column in found.values()}.values())
+
+
+def _base(column: list[tuple[int, float]], cells: Cells, firm: set[int]) -> float:
+    """Where a column starts: where its firm nodes stand, or else the mean of all."""
+    held = [(n, o) for n, o in column if n in firm] or column
+    return sum(cells[n].left - o for n, o in held) / len(held)
 
 
 def _pull(

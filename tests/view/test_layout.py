@@ -187,6 +187,29 @@ def test_a_residual_link_is_a_lane_and_the_branch_is_straight() -> None:
     assert len(straight) == 1
 
 
+TOWERS = """net N {
+  input image [3, 32, 32]
+  input extra [12]
+  e = extra -> linear(256) -> layernorm -> gelu -> linear(16)
+  image -> conv(16, 3) -> relu
+  it * e -> gap -> linear(10)
+}"""
+BRANCHES = """net N {
+  input x [3, 32, 32]
+  conv(16, 3)
+  a = conv(8, 1) -> relu -> conv(8, 3)
+  b = conv(8, 1) -> relu -> conv(8, 3) -> relu
+  concat(conv(8, 1), a, b, maxpool(3, stride=1, padding=1) -> conv(8, 1))
+}"""
+
+
+@pytest.mark.parametrize("text", [TOWERS, BRANCHES])
+def test_a_line_between_boxes_of_different_widths_does_not_jog(text: str) -> None:
+    drawing = Drawings().of(program(text).main, 1)
+    corners = [(a, b) for line in drawing.lines for a, b in zip(line.points, line.points[1:], strict=False)]
+    assert all(a[0] == b[0] or abs(a[0] - b[0]) > 10 for a, b in corners)
+
+
 def test_a_long_net_is_drawn_in_segments() -> None:
     layers = "\n".join(f"linear({8 + i % 7})" for i in range(5000))
     net = program(f"net Long {{ input x [8]\n{layers}\n}}")
