@@ -31,14 +31,16 @@ MOST_VISITS = 10_000_000
 
 
 class Decomposer:
-    """Makes terms of the calls of one net. `made`: the call that computes a value, by its name; `sources`: the values
-    that depend on no input (learnt tensors)."""
+    """Makes terms of the calls of one net. `made`: the call that computes a value, by its name; `order`: the place of
+    that call; `rank`: the place of the value itself, as the results of one call have one `order`; `sources`: the
+    values that depend on no input (learnt tensors)."""
 
     def __init__(self, net: Lifted) -> None:
         self.net = net
         self.made: dict[Name, Call] = {v.name: c for c in net.calls for v in c.outputs}
         self.order = {v.name: i for i, c in enumerate(net.calls) for v in c.outputs}
         self.order |= {v.name: i - len(net.inputs) for i, v in enumerate(net.inputs)}
+        self.rank = {name: i for i, name in enumerate((*(v.name for v in net.inputs), *self.made))}
         self.uses = Counter(v.name for c in net.calls for v in c.inputs)
         self.uses.update(o.value.name for o in net.outputs)
         self.sources = _sources(net)
@@ -110,7 +112,7 @@ class Decomposer:
         """The values that every path to `end` passes, in order: paths from what flows in, otherwise from the named
         value that gives the longest chain."""
         inside = self._above(end, entry, names)
-        values = sorted(inside, key=self.order.__getitem__)
+        values = sorted(inside, key=self.rank.__getitem__)
         roots: list[Name | None] = [entry] if entry in inside else [v for v in values if v in names]
         chains = [self._dominators(r, values, entry, names) for r in roots or [None]]
         return max(chains, key=lambda c: (len(c), len(c) > 1 and self.made[c[1]].inputs[0].name == c[0]))
@@ -122,7 +124,7 @@ class Decomposer:
         reads = Counter(n for v in inside for n in self._reads(v, entry, names) if n == entry)
         if entry is None or max(reads.values(), default=0) < AGAIN:
             return []
-        values = sorted(inside.difference((entry, *names)), key=self.order.__getitem__)
+        values = sorted(inside.difference((entry, *names)), key=self.rank.__getitem__)
         chain = self._dominators(None, values, entry, names)
         if len(chain) < LONG or not self._reads_again(chain, entry, names):
             return []

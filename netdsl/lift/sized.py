@@ -46,7 +46,8 @@ class Sized(Struct, frozen=True, eq=False):
     def _size(self, at: tuple[int, ...], points: Sequence[Mapping[str, int]]) -> Dim | None:
         if len(set(at)) == 1:
             return at[0]
-        return next((s for s in self.sizes if tuple(evaluate(s, p) for p in points) == at), None)
+        found = [s for s in self.sizes if tuple(evaluate(s, p) for p in points) == at]
+        return min(found, key=str, default=None)  # a set has another order in each process
 
     @property
     def is_general(self) -> bool:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from foreign_nets import exported, written
+from msgspec.structs import replace
 
 from netdsl.analysis.count import totals
 from netdsl.api import load
-from netdsl.lift.lift import lift_model
-from netdsl.lift.model import LiftError
+from netdsl.ir.model import Value
+from netdsl.lift.lift import _flat, checked_text, lift_model
+from netdsl.lift.model import Lifted, LiftError
+from netdsl.lift.read import file_of
 from netdsl.source import Source
 
 FORMS: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {
@@ -180,3 +184,25 @@ def test_what_flows_is_named_for_a_later_operand() -> None:
 
 def test_inputs_are_taken_in_the_order_of_the_file() -> None:
     assert "a + b" in lifted("(float[N,4] a, float[N,4] b) => (float[N,4] y) { s = Add(a, b)  y = Relu(s) }")
+
+
+def test_names_of_values_do_not_count() -> None:
+    """They lie in sets, whose order is another in each process, and the results of one call have one place."""
+    attend = "q, k, v = linear(24) -> chunk(3, axis=1)\n matmul(matmul(q * 0.3, k -> permute((1, 0))) -> softmax, v)"
+    net = load(Source(f"net Net {{ input x [5, 8]\n repeat 3 {{ {attend}\n }}\n }}"))
+    flat = _flat(file_of(net.onnx({k: v.numpy() for k, v in net.module(0).eval().state_dict().items()})))
+    texts = {checked_text(_renamed(flat, prefix), "Net") for prefix in ("", "b", "zz", "n", "m", "p")}
+    assert len(texts) == 1
+    assert "repeat 3 {" in texts.pop()
+
+
+def _renamed(flat: Lifted, prefix: str) -> Lifted:
+    """The net with a prefix before the names of its values, but for the inputs'."""
+    own = {v.name for v in flat.inputs}
+
+    def named(values: Sequence[Value]) -> tuple[Value, ...]:
+        return tuple(v if v.name in own else replace(v, name=prefix + v.name) for v in values)
+
+    calls = tuple(replace(c, inputs=named(c.inputs), outputs=named(c.outputs)) for c in flat.calls)
+    outputs = tuple(replace(o, value=named([o.value])[0]) for o in flat.outputs)
+    return replace(flat, calls=calls, outputs=outputs)
