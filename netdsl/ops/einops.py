@@ -25,7 +25,7 @@ class ByName(Op, frozen=True):
 
     def features(self, result: TensorType, *inputs: TensorType) -> int | None:
         pattern = self._read()
-        return features_by_name(pattern.inputs[0], pattern.result, inputs[0])
+        return features_by_name(pattern.inputs[0], pattern.result, inputs[0], result)
 
     def window(self, *inputs: TensorType) -> Window | str | None:
         """It looks at the whole image, unless positions only go to and from the features, as in a pixel shuffle."""

@@ -49,14 +49,23 @@ def features_without(result: TensorType, x: TensorType, axes: tuple[int, ...]) -
     return unclear(result) if x.features in axes else x.features - sum(a < x.features for a in axes)
 
 
-def features_with(x: TensorType, at: int) -> int | None:
+def features_with(x: TensorType, at: int, result: TensorType) -> int | None:
     """Where the features are in a result with a new axis: before the others it may stand for channels."""
     if x.rank < 2 or x.features == UNCLEAR:
         return None if x.rank < 2 else UNCLEAR
     if at == 0:
         return UNCLEAR
     own = feature_axis(x)
-    return own + (at <= own)
+    return moved(x, own + (at <= own), result)
+
+
+def moved(x: TensorType, at: int, result: TensorType) -> int | None:
+    """Where the features of `x` are in a result that has them at `at`. Of an input or a parameter nothing but the
+    rank says where they are: `[H, W, C]` is no image before it is turned, and where it is then is its reader's to say.
+    """
+    if x.features is not None:
+        return at
+    return None if at == feature_axis(result.with_features(None)) else UNCLEAR
 
 
 def features_at(x: TensorType, axis: int | None) -> int:

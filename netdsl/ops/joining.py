@@ -124,7 +124,7 @@ class Stack(Op, frozen=True):
         return TensorType(shape, first.dtype, any(x.batched for x in inputs))
 
     def features(self, result: TensorType, *inputs: TensorType) -> int | None:
-        places = {features_with(x, axis_of(x, self.axis, extra=1)) for x in inputs}
+        places = {features_with(x, axis_of(x, self.axis, extra=1), result) for x in inputs}
         return places.pop() if len(places) == 1 else unclear(result)
 
     def torch(self, *inputs: TensorType) -> Torch:

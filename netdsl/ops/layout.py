@@ -3,6 +3,7 @@
 from math import inf
 
 from netdsl.ops.base import Op, OpError, feature_axis
+from netdsl.ops.features import moved
 from netdsl.sizes.dims import product
 from netdsl.tensors import UNCLEAR, TensorType
 
@@ -71,5 +72,5 @@ def reshaped_features(x: TensorType, shape: TensorType) -> int | None:
     for j in range(shape.rank):
         if product(shape.shape[:j]) in starts and product(shape.shape[: j + 1]) in ends:
             new = j > 0 and shape.shape[0] == 1
-            return UNCLEAR if new else j
+            return UNCLEAR if new else moved(x, j, shape)
     return UNCLEAR

@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from netdsl.ops.base import OpError, feature_axis, require
+from netdsl.ops.features import moved
 from netdsl.ops.reshaping import size_of
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, floordiv, product
@@ -147,7 +148,7 @@ def features_of(names: tuple[Any, ...], x: TensorType) -> tuple[Any, ...]:
     return () if x.rank == 0 or x.features == UNCLEAR else (names[feature_axis(x)],)
 
 
-def features_by_name(left: Groups, result: Groups, x: TensorType) -> int | None:
+def features_by_name(left: Groups, result: Groups, x: TensorType, given: TensorType) -> int | None:
     """Where the features are in a result whose axes are those of `x` by name: in the group that holds them whole.
 
     In a matrix whose axes were moved or joined they are where its author takes them to be.
@@ -158,7 +159,7 @@ def features_by_name(left: Groups, result: Groups, x: TensorType) -> int | None:
     for group in features_of(left, x):
         holding = [j for j, names in enumerate(result) if set(names) & set(group)]
         if len(holding) == 1 and set(group) <= set(result[holding[0]]):
-            return holding[0]
+            return moved(x, holding[0], given)
     return None if matrix else UNCLEAR
 
 

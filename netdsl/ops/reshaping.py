@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from netdsl.ops.base import Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, feature_axis, register, require
 from netdsl.ops.described import described
-from netdsl.ops.features import axis_of, dim_of, features_with, features_without, is_bare
+from netdsl.ops.features import axis_of, dim_of, features_with, features_without, is_bare, moved
 from netdsl.ops.layout import reshaped_features
 from netdsl.ops.lowering import reshaped, transposed
 from netdsl.sizes.constraints import Assumptions
@@ -171,7 +171,7 @@ class Permute(Op, frozen=True):
         (x,) = inputs
         if x.rank <= 2:
             return None  # rows of columns are what their author takes them for
-        return UNCLEAR if x.features == UNCLEAR else self._order(x).index(feature_axis(x))
+        return UNCLEAR if x.features == UNCLEAR else moved(x, self._order(x).index(feature_axis(x)), result)
 
     def torch(self, *inputs: TensorType) -> Torch:
         order = self._order(inputs[0])
@@ -210,7 +210,7 @@ class Unsqueeze(Op, frozen=True):
         return x.with_shape(*x.shape[:at], 1, *x.shape[at:])
 
     def features(self, result: TensorType, *inputs: TensorType) -> int | None:
-        return features_with(inputs[0], axis_of(inputs[0], self.axis, extra=1))
+        return features_with(inputs[0], axis_of(inputs[0], self.axis, extra=1), result)
 
     def torch(self, *inputs: TensorType) -> Torch:
         (x,) = inputs

@@ -177,3 +177,24 @@ def test_a_shared_layer_on_both_layouts_is_told_where_the_features_are(shared: s
     assert "[4, 8, 4] with its features on axis 2" in mistake.message
     assert "[8, 4, 8] with its features on axis 0" in mistake.message
     assert "axis=" in (mistake.hint or "")
+
+
+TURNED = (
+    "input x [16, 16, 3]\npermute((2, 0, 1)) -> conv(4, 3) -> bn -> linear(2)",
+    "input x [9, 7, 3]\npermute((2, 1, 0)) -> conv(4, 3)",
+    "input x [6, 3, 8, 8]\npermute((1, 0, 2, 3)) -> conv(4, 3) -> gap",
+    'input x [16, 16, 3]\nrearrange("h w c -> c h w") -> conv(4, 3)',
+    'input x [6, 40]\nrearrange("c l -> c 1 l") -> conv(4, (1, 3))',
+    "input x [6, 40]\nunsqueeze(axis=1) -> conv(4, (1, 3))",
+    "input x [6, 40]\nreshape((6, 1, 40)) -> conv(4, (1, 3))",
+    "input x [3, 8, 8]\n(conv(4, 3)) + (param((8, 8, 4)) -> permute((2, 0, 1))) -> bn",
+    "input x [4, 12, 8]\npermute((1, 2, 0)) -> layernorm(axis=-1) -> attention(2)",
+)
+"""Inputs and parameters that are laid out otherwise, and brought to where the layer that reads them has features."""
+
+
+def test_inputs_that_are_turned_are_what_their_reader_takes_them_for() -> None:
+    for text in TURNED:
+        assert isinstance(compiled(*text.split("\n")), Program), text
+    for turn in ("permute((2, 0, 1))", 'rearrange("h w c -> c h w")'):
+        assert compiled("input x [16, 16, 3]", f"{turn} -> layernorm") == {"feature-axis"}
