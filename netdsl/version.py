@@ -2,5 +2,5 @@
 
 __version__ = "0.3.0"
 
-LANGUAGE = 2
+LANGUAGE = 3
 """The version of the language, written into run directories and ONNX files; `docs/language.md` lists the changes."""

@@ -32,7 +32,7 @@ examples:
   netdsl check specs                      every spec below a folder
   netdsl check resnet.net:ResNet -p unit=Basic -p depths=[1,1]
   netdsl check resnet.net --fix           apply the verified fixes
-  netdsl check old.net --migrate          lines whose meaning has changed since version 1 of the language
+  netdsl check old.net --migrate          lines whose meaning has changed since older versions of the language
   netdsl check specs --json | jq '.files[].diagnostics[]'
   netdsl check specs --format github      annotations in a workflow; sarif for code scanning
 
@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--migrate",
         action="store_true",
-        help="list lines whose meaning has changed since version 1; --fix rewrites them",
+        help="list lines whose meaning has changed since older versions; --fix rewrites them",
     )
     parser.add_argument("--format", choices=FORMATS, default="text", help="the output format (text)")
     parser.add_argument("--json", action="store_const", dest="format", const="json", help="the same as --format json")

@@ -50,7 +50,7 @@ def _errors(source: Source) -> tuple[Spec, tuple[Diagnostic, ...]]:
 
 
 def _moved(spec: Spec) -> tuple[Diagnostic, ...]:
-    """Hints for what version 2 evaluates elsewhere, or along other axes, in a spec whose diagnostics were asked for."""
+    """Hints for what is evaluated elsewhere today, or along other axes, in a spec whose diagnostics were asked for."""
     computed, along = spec.elaborator.computed, spec.elaborator.followed
     return moved(at for at in computed if at.source is spec.source) + followed(
         (at, axis) for at, axis in along if at.source is spec.source

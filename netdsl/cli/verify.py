@@ -121,7 +121,7 @@ def _outdated(said: dict[str, str], path: str, net: Net, reason: str) -> UserErr
     from netdsl.version import LANGUAGE
 
     language = int(said.get("language", 1))
-    found = net.elaborated.moved if net.program is not None else net.diagnostics
+    found = net.elaborated.changed_since(language) if net.program is not None else net.diagnostics
     return UserError.of(outdated(path, language, found, reason)) if language < LANGUAGE else None
 
 

@@ -15,7 +15,7 @@ SPEC = "spec.net"
 MOVED = "computed here, once; in version 1 each use built layers of its own, inside the block where it was an argument"
 
 
-FOLLOWED = "works along the features, wherever they are; in version 1 along the last of two axes, the first of more"
+FOLLOWED = "works along the features, wherever they are; before version 3 along the last of two axes, the first of more"
 
 LAYER = re.compile(r"\w+(?:\s*\((.*)\))?", re.S)
 """A layer with its arguments."""
@@ -41,7 +41,7 @@ def followed(places: Iterable[tuple[Place, int]]) -> tuple[Diagnostic, ...]:
 
 
 def _with_axis(at: Place, axes: set[int]) -> Hint:
-    """How to say the axes of version 1; written into a layer that has one in all its uses."""
+    """How to say the axes of before version 3; written into a layer that has one in all its uses."""
     said = " or ".join(f"`axis={axis}`" for axis in sorted(axes))
     begin, end = at.span.start, at.span.end
     while (inner := at.source.text[begin:end].strip()).startswith("(") and inner.endswith(")"):
@@ -50,14 +50,14 @@ def _with_axis(at: Place, axes: set[int]) -> Hint:
     begin = at.source.text.index(inner, begin)
     found = LAYER.fullmatch(inner)
     if found is None or len(axes) > 1:
-        return Hint(f"{said} is the axis of version 1")
+        return Hint(f"{said} was the axis before")
     argument, arguments = f"axis={min(axes)}", found[1]
     if arguments is None:
         end, argument = begin + len(inner), f"({argument})"
     else:
         end, before = begin + found.end(1), COMMENT.sub("", arguments).rstrip()
         argument = argument if before[-1:] in ("", ",") else f", {argument}"
-    return Hint(f"{said} is the axis of version 1", (Edit(Place(at.source, Span(end, end)), argument),))
+    return Hint(f"{said} was the axis before", (Edit(Place(at.source, Span(end, end)), argument),))
 
 
 def _in_order(places: Iterable[Place]) -> list[Place]:

@@ -18,7 +18,7 @@ from netdsl.elaborate.standardize import in_units, standardized
 from netdsl.ir.model import Program
 from netdsl.sizes.constraints import broken_by
 from netdsl.sizes.dims import Dim
-from netdsl.version import __version__
+from netdsl.version import LANGUAGE, __version__
 
 
 class Request(Struct, frozen=True, eq=False):
@@ -47,13 +47,17 @@ class Request(Struct, frozen=True, eq=False):
 
 
 class Elaborated(Struct, frozen=True):
-    """The program of a net, or its diagnostics. `moved`: what version 1 of the language read in another way;
-    `followed`: what of it may give other numbers with the same weights."""
+    """The program of a net, or its diagnostics. `moved`: what older versions of the language read in another way;
+    `followed`: what of it version 2 did too, which gives other numbers with the same weights."""
 
     program: Program | None
     diagnostics: tuple[Diagnostic, ...]
     moved: tuple[Diagnostic, ...] = ()
     followed: tuple[Diagnostic, ...] = ()
+
+    def changed_since(self, language: int) -> tuple[Diagnostic, ...]:
+        """What a version of the language read in another way."""
+        return self.moved if language < 2 else self.followed if language < LANGUAGE else ()
 
 
 def elaborate(request: Request) -> Elaborated:

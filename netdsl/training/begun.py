@@ -18,6 +18,7 @@ from netdsl.analysis.count import totals
 from netdsl.backends.onnx.weights import ExportError
 from netdsl.diagnostics.diagnostic import UserError
 from netdsl.elaborate.given import Expression
+from netdsl.elaborate.migrate import outdated
 from netdsl.pipeline import Net
 from netdsl.plugins.used import used
 from netdsl.recipe.metrics import said, title
@@ -33,7 +34,7 @@ from netdsl.training.data.ragged import check_batches
 from netdsl.training.devices import choose_device
 from netdsl.training.diagnose import Diverged
 from netdsl.training.distributed.process_group import ProcessGroup
-from netdsl.training.errors import ReaderDied, WriteError
+from netdsl.training.errors import CheckpointError, ReaderDied, WriteError
 from netdsl.training.evaluate import at_once
 from netdsl.training.export import forward_of, largest_difference, notes, origins
 from netdsl.training.kernels.memory import resident
@@ -57,6 +58,7 @@ from netdsl.training.test_time import averaged
 from netdsl.training.trainer import Trainer, Watch
 from netdsl.training.user_functions import Own
 from netdsl.verify.export import export_onnx
+from netdsl.version import LANGUAGE, __version__
 
 Show = Callable[[str], None]
 INTERRUPTED = 130
@@ -175,6 +177,7 @@ def begun(request: Request, show: Show, prepared: Prepared | None = None) -> Ite
         loop.store.pause = request.pause
         notes = [*loop.notes, *check_batches(loop), *loop.averages.doubts(loop.total)]
         if request.resume:
+            _check_language(folder, prepared.net)
             about = resume(loop, request.before or request.recipe, request.checkpoint, about, say)
         elif ranks.first:
             begin_folder(folder, prepared, about)
@@ -190,6 +193,14 @@ def _before(request: Request) -> About | None:
         return None
     there = request.checkpoint is not None or (request.folder / files.CHECKPOINT).exists()
     return files.read_about(request.folder)[0] if there else None
+
+
+def _check_language(folder: Path | None, net: Net) -> None:
+    """Raise CheckpointError for a run that began when its layers worked along other axes."""
+    assert folder is not None
+    language = files.read_about(folder)[0].language
+    if language < LANGUAGE and net.elaborated.followed:
+        raise CheckpointError.of(outdated(folder, language, net.elaborated.followed))
 
 
 def _silent(text: str) -> None: ...
@@ -318,8 +329,6 @@ def written_arguments(net: Net) -> dict[str, str]:
 
 
 def _about(request: Request, prepared: Prepared, environment: dict[str, Any]) -> About:
-    from netdsl.version import LANGUAGE, __version__
-
     net = prepared.net
     arguments = written_arguments(net)
     mean, std = net.options.standard or (None, None)

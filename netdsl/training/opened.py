@@ -153,7 +153,8 @@ def _loaded(folder: Path, net: Net, about: files.About) -> nn.Module:
         load_state(module, current(net.checked.main, tensors))
     except UserError as error:
         if about.language < LANGUAGE:
-            raise CheckpointError.of(outdated(folder, about.language, net.elaborated.moved, str(error))) from None
+            changed = net.elaborated.changed_since(about.language)
+            raise CheckpointError.of(outdated(folder, about.language, changed, str(error))) from None
         raise
     if about.language < LANGUAGE and net.elaborated.followed:
         raise CheckpointError.of(outdated(folder, about.language, net.elaborated.followed))

@@ -46,7 +46,7 @@ def test_a_run_that_means_something_else_is_refused_with_its_line() -> None:
 
 def test_new_files_say_their_version() -> None:
     net = Spec(Source("net A {\n  input x [3]\n  linear(2)\n}\n"), lambda name, importer: None).net("A")
-    assert net.metadata["language"] == LANGUAGE == 2
+    assert net.metadata["language"] == LANGUAGE == 3
 
 
 OLD = """\
@@ -232,7 +232,7 @@ def test_layers_along_features_are_given_the_axis_of_version_1(
     path = tmp_path / "old.net"
     path.write_text(ALONG)
     assert main(["check", str(path), "--migrate"]) == 1
-    assert "`axis=-1` is the axis of version 1" in capsys.readouterr().out
+    assert "`axis=-1` was the axis before" in capsys.readouterr().out
     assert main(["check", str(path), "--migrate", "--fix"]) == 0
     text = path.read_text()
     first, second = text.split("net B")

@@ -22,6 +22,7 @@ from netdsl.loader import read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.source import Source
 from netdsl.training.checkpoints.format import load_tensors
+from netdsl.training.errors import CheckpointError
 from netdsl.training.opened import open_trained
 from netdsl.weights.former import current, former
 from netdsl.weights.match import match
@@ -101,6 +102,22 @@ def test_the_run_of_0_2_goes_on(tmp_path: Path) -> None:
     assert about["state"]["step"] == 46
     keys = load_file(folder / "model.safetensors").keys()
     assert "stages.0.pwconv.weight" in keys
+
+
+def test_a_run_of_0_2_whose_layers_have_other_axes_today_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "Renamed-1"
+    shutil.copytree(RUN, folder)
+    moved = "head: permute((1, 2, 0)) -> softmax -> permute((2, 0, 1)) -> gap"
+    (folder / "spec.net").write_text((RUN / "spec.net").read_text().replace("head: gap", moved))
+    with pytest.raises(CheckpointError, match="does not give the net") as raised:
+        open_trained(folder)
+    version, line = raised.value.diagnostic.notes
+    assert "version 2 of the language" in version
+    assert "`softmax`" in line
+    assert main(["train", "--resume", str(folder), "--set", "epochs=2"]) == 2
+    assert "outdated-run" in capsys.readouterr().err
 
 
 def test_weights_of_0_2_are_taken(tmp_path: Path) -> None:

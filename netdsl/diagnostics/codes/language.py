@@ -141,8 +141,8 @@ LANGUAGE = (
     ),
     Code(
         "migration",
-        "Version 2 of the language reads this in another way",
-        "`netdsl check --migrate` lists what meant something else in version 1; `docs/language.md` ends with changes.",
+        "This version of the language reads it in another way",
+        "`netdsl check --migrate` lists what meant something else before; `docs/language.md` ends with changes.",
     ),
     Code(
         "duplicate-argument",
