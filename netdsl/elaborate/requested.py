@@ -56,7 +56,7 @@ class Elaborated(Struct, frozen=True):
     followed: tuple[Diagnostic, ...] = ()
 
     def changed_since(self, language: int) -> tuple[Diagnostic, ...]:
-        """What a version of the language read in another way."""
+        """The notes of lines that a version of the language read in another way."""
         return self.moved if language < 2 else self.followed if language < LANGUAGE else ()
 
 

@@ -11,12 +11,13 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
+from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
 from netdsl.weights.convert import Channels, own_values
 from netdsl.weights.match import Matching, match
 from netdsl.weights.read import Foreign, is_floating
 from netdsl.weights.reconcile import Change
-from netdsl.weights.slots import KERNEL, Shape, Slot, slots
+from netdsl.weights.slots import KERNEL, Shape, Slot, Source, slots
 from netdsl.weights.tied import superfluous
 from netdsl.weights.unwrap import WeightsError
 from netdsl.weights.use import over_images
@@ -150,6 +151,10 @@ ADAPTERS = re.compile(r"(^|[._])(lora|loha|lokr|hada|ia3|dora|adapters?)([._]|$)
 """Names of matrices that are added to the weights beside which they stand (LoRA and the like)."""
 
 
+OF_KERAS = re.compile(r":0$|conv\dd_transpose")
+"""Keys that TensorFlow or Keras has given, not Flax."""
+
+
 def _check_beside(path: str, found: Matching) -> None:
     """Refuse what is left over of layers that are taken: with it they compute something else."""
     left = [s.key for s in found.left_over if not s.constant]
@@ -163,29 +168,47 @@ def _check_beside(path: str, found: Matching) -> None:
 
 def _part_of_taken(left: Sequence[str], keys: Sequence[str]) -> str | None:
     """A tensor that is left over of a layer whose weight is taken, or of a norm among such layers."""
-    taken = {k.rpartition(".")[0] for k in keys if k.endswith((".weight", ".kernel"))}
-    return next((k for k in left if k.rpartition(".")[0] in taken or _is_norm_among(k, taken)), None)
+    taken = {_owner(k) for k in keys if _parts(k)[-1] in ("weight", "kernel")}
+    around = {owner[:-1] for owner in taken}
+    return next((k for k in left if _owner(k) in taken or (_is_variance(k) and _owner(k)[:-1] in around)), None)
 
 
-def _is_norm_among(key: str, taken: Collection[str]) -> bool:
-    """Whether a tensor is a batch norm's that stands among layers that are taken over."""
-    owner, _, name = key.rpartition(".")
-    around = owner.rpartition(".")[0]
-    return name in ("running_var", "moving_variance") and any(t.rpartition(".")[0] == around for t in taken)
+def _parts(key: str) -> tuple[str, ...]:
+    """The parts of a key. `:0` of TensorFlow and the collections of Flax say nothing."""
+    return tuple(re.split(r"[./]", re.sub(r"^(params|batch_stats)[./]|:0$", "", key)))
 
 
-def _check_flattened(program: Program, path: str, found: Matching) -> None:
-    """Refuse a kernel of Keras or Flax over a flattened image: there the channels come last, here first."""
-    kernels = {m.own.keys[0]: m.foreign.keys[0] for m in found.matches if KERNEL.fullmatch(m.foreign.keys[0])}
-    if not kernels:
+def _owner(key: str) -> tuple[str, ...]:
+    return _parts(key)[:-1]
+
+
+def _is_variance(key: str) -> bool:
+    """Whether a tensor is the variance that a batch norm has seen."""
+    return _parts(key)[-1] in ("running_var", "moving_variance") or bool(re.fullmatch(r"batch_stats[./].*\bvar", key))
+
+
+def _check_kernels(program: Program, path: str, found: Matching) -> None:
+    """Refuse kernels of Keras and Flax that mean something else than their axes in another order."""
+    taken = {m.own.keys[0]: m.foreign for m in found.matches if KERNEL.fullmatch(m.foreign.keys[0])}
+    if not taken:
         return
-    flat = next((f"{p}.weight" for p in over_images(program) if f"{p}.weight" in kernels), None)
-    if flat is not None:
-        message = (
-            f"`{kernels[flat]}` of {path} is over a flattened image, whose channels come last there and first here"
-        )
-        hint = f"`--exclude {flat.removesuffix('.weight')}` leaves the layer out"
-        raise WeightsError("unfit-weights", message, hint)
+    flat = [k for layer in over_images(program) if (k := f"{layer}.weight") in taken]
+    for keys, what in (
+        (flat, "is over a flattened image, whose channels come last there and first here"),
+        (
+            _mirrored(program, taken),
+            "is of a transposed convolution: those of Flax are mirrored, and have their inputs first",
+        ),
+    ):
+        for key in keys[:1]:
+            hint = f"`--exclude {key.removesuffix('.weight')}` leaves the layer out"
+            raise WeightsError("unfit-weights", f"`{taken[key].keys[0]}` of {path} {what}", hint)
+
+
+def _mirrored(program: Program, taken: Mapping[str, Source]) -> list[str]:
+    """The weights of transposed convolutions that are kernels of Flax, as far as names tell."""
+    ups = (f"{n.layer_path}.weight" for n in flatten(program, training=True) if n.op.kind == "upconv")
+    return [k for k in ups if k in taken and taken[k].how == "transposed" and not OF_KERAS.search(taken[k].keys[0])]
 
 
 def _is_enough(found: Matching, rules: Rules) -> bool:
@@ -240,7 +263,7 @@ def _other_form(first: Slot, found: Matching) -> str | None:
 def fill(program: Program, foreign: Foreign, found: Matching, fresh: Fresh, rules: Rules) -> Loaded:
     """The state of a net by a matching; what the file does not give is what the net starts with."""
     _check_beside(foreign.path, found)
-    _check_flattened(program, foreign.path, found)
+    _check_kernels(program, foreign.path, found)
     own = slots(program.main)
     state = _taken(own, foreign, found, rules)
     rest = [s for s in own if s.key not in state]

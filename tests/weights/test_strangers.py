@@ -40,8 +40,8 @@ BARE = CHAIN.replace(" -> bn", "")
 Arrays = dict[str, Any]
 
 KERAS = {
-    "conv": "conv2d", "bn": "batch_normalization", "linear": "dense", "bias": "bias", "running_mean": "moving_mean",
-    "running_var": "moving_variance",
+    "conv": "conv2d", "upconv": "conv2d_transpose", "bn": "batch_normalization", "linear": "dense", "bias": "bias",
+    "running_mean": "moving_mean", "running_var": "moving_variance",
 }  # fmt: skip
 
 
@@ -89,6 +89,10 @@ def fairseq(state: Arrays) -> Arrays:
 
 CASES: dict[str, tuple[str, Callable[[Arrays], Arrays]]] = {
     "keras": (CHAIN, keras),
+    "transposed convolutions of keras": (
+        "net Net {\n  input x [4, 4, 4]\n  upconv(4, 2, stride=2) -> relu -> upconv(4, 2, stride=2)\n}\n",
+        keras,
+    ),
     "flax": ("net Net {\n  input x [8]\n  linear(8) -> relu -> linear(8) -> relu -> linear(8)\n}\n", flax),
     "fairseq": (LAYER, fairseq),
     "kernels with their outputs first": (
@@ -128,6 +132,21 @@ ADDED: dict[str, tuple[str, Callable[[Arrays], Arrays]]] = {
     "a dense layer of Keras over a flattened image": (
         "net Net {\n  input x [3, 4, 4]\n  flatten -> dropout(0.1) -> linear(5)\n}\n",
         lambda s: {f"dense.{'kernel' if k == 'linear.weight' else 'bias'}": a.T for k, a in s.items()},
+    ),
+    "a transposed convolution of Flax": (
+        "net Net {\n  input x [4, 4, 4]\n  upconv(4, 2, stride=2)\n}\n",
+        lambda s: {
+            "params.ConvTranspose_0.kernel": s["upconv.weight"].transpose(2, 3, 0, 1).copy(),
+            "params.ConvTranspose_0.bias": s["upconv.bias"],
+        },
+    ),
+    "a norm of Keras between": (
+        BARE,
+        lambda s: keras(s) | {"batch_normalization/moving_variance:0": np.ones(8, "float32")},
+    ),
+    "a norm of Flax between": (
+        "net Net {\n  input x [8]\n  linear(8) -> linear(8)\n}\n",
+        lambda s: flax(s) | {"batch_stats.BatchNorm_0.var": np.ones(8, "float32")},
     ),
     "a norm between": (BARE, lambda s: s | {"bn1.running_var": np.ones(8, "float32")}),
 }
