@@ -196,6 +196,15 @@ def text(characters: int, folder: Path) -> Callable[[], object]:
     return lambda: read(Text(path="a.txt"), folder, (0,), 1)
 
 
+def columns(count: int, folder: Path) -> Callable[[], object]:
+    """A CSV file of fifty rows."""
+    from netdsl.inference.tables import csv_columns
+
+    row = ",".join(["1.5"] * count)
+    (folder / "a.csv").write_text("\n".join([",".join(f"c{i}" for i in range(count)), *[row] * 50]))
+    return lambda: csv_columns(folder / "a.csv")
+
+
 def checkpoint(parameters: int, folder: Path) -> Callable[[], object]:
     """Tensors of 2^20 elements written to a file."""
     import torch
@@ -352,6 +361,7 @@ SWEEPS = {
     "train-resnet": Sweep("18 at 64 px, by batch", (8, 16, 32), resnet("ours"), memory=1.1, whole=True),
     "plain-resnet": Sweep("18 in a plain loop, by batch", (8, 16, 32), resnet("plain"), memory=1.1, whole=True),
     "text": Sweep("by characters", (10**6, 10**7, 10**8), text, 90_000, seconds=1.2, memory=1.1),
+    "columns": Sweep("of a CSV file", (2_500, 5_000, 10_000), columns, seconds=1.2, memory=1.1),
     "checkpoint": Sweep("by parameters", (2**22, 2**24, 2**26), checkpoint, 2**20, seconds=1.2, memory=1.1),
     "order": Sweep("of 100 steps, by samples in shards", (10**5, 10**6, 10**7), order, 10_000, seconds=0.5, memory=1.1),
     "listing": Sweep("of images, by files", (1_000, 10_000, 100_000), listing, 10, seconds=1.2, memory=1.1),

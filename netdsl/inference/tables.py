@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,7 +57,7 @@ def _separator(first: str) -> str:
 
 
 def _check_header(names: list[str], file: Path) -> None:
-    twice = next((n for i, n in enumerate(names) if n in names[:i]), None)
+    twice = next((n for n, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise DataError(
             "unreadable-data", f"{file} has two columns called `{twice}`", "the first line names the columns"
