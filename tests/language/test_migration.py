@@ -216,7 +216,7 @@ block Scaled = layernorm(eps=1e-3)  # (a comment)
 
 net A {
   input x [8, 8, 8]
-  permute((1, 2, 0)) -> Mlp -> Mlp(norm=rmsnorm(eps=1e-3)) -> linear((4)) -> Scaled
+  conv(8, 1) -> permute((1, 2, 0)) -> Mlp -> Mlp(norm=rmsnorm(eps=1e-3)) -> linear((4)) -> Scaled
 }
 
 net B {
@@ -255,7 +255,7 @@ block Soft = softmax
 net A {
   input image [4, 8, 8]
   input row [4, 8]
-  output a = image -> permute((1, 2, 0)) -> Soft
+  output a = image -> conv(4, 1) -> permute((1, 2, 0)) -> Soft
   output b = row -> conv(4, 3) -> Soft
 }
 """
