@@ -64,12 +64,15 @@ def _schedule(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 
 def _falls(recipe: Recipe, unit: str, end: int, at: Place | None) -> Iterator[Diagnostic]:
-    """A schedule that first falls when training has ended."""
-    before = sum(p.length.amount for p in recipe.schedule if p.length is not None)
-    for phase in recipe.schedule:
+    """A schedule that first falls when training has ended, where all its times are in this unit."""
+    for i, phase in enumerate(recipe.schedule):
+        earlier = () if phase.spans_run else recipe.schedule[:i]
+        lengths = [p.length for p in earlier if p.length is not None]
         times = (phase.every,) if isinstance(phase, Step) else phase.at if isinstance(phase, Multistep) else ()
-        if times and all(t.unit == unit for t in times) and before + min(t.amount for t in times) >= end:
-            first = min(t.amount for t in times)
+        if not times or any(t.unit != unit for t in (*times, *lengths)):
+            continue
+        first = sum(d.amount for d in lengths) + min(t.amount for t in times)
+        if first >= end:
             message = f"`{component_name(phase)}` first falls after {first:g} {unit}, training ends after {end}"
             yield _say("warning", "idle-phase", message, at, f"an earlier time, or a longer run: `{unit} = ...`")
 
@@ -323,9 +326,9 @@ def _progressive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 
 def _pixels(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    """Means and deviations of pixels that were counted from 0 to 255."""
+    """Means and deviations of pixels that were counted from 0 to 255; other data hold any numbers."""
     chosen = recipe.standardize
-    if isinstance(chosen, Fixed) and max((*chosen.mean, *chosen.std), default=0) > SCALE:
+    if recipe.data.gives == "images" and isinstance(chosen, Fixed) and max((*chosen.mean, *chosen.std), default=0) > SCALE:
         message = "pixels are numbers from 0 to 1, and these are a mean and a deviation of pixels from 0 to 255"
         mean, std = ([float(f"{number / 255:.3g}") for number in each] for each in (chosen.mean, chosen.std))
         hint = f"did you mean `fixed({mean}, {std})`?"

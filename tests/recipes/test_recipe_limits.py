@@ -35,6 +35,14 @@ SAID: list[tuple[str, list[str]]] = [
     ("schedule = linear(to=0.1, factor=0.1)", ["conflicting-fields"]),
     ("schedule = linear(to=0.1)", []),
     ("schedule = linear(factor=0.1)", []),
+    ("epochs = 9\nschedule = warmup(4 epochs) -> step(5 epochs)", ["idle-phase"]),
+    ("epochs = 9\nschedule = warmup(4 epochs) -> step(4 epochs)", []),
+    ("epochs = 9\nschedule = warmup(500 steps) -> step(5 epochs)", []),
+    ("epochs = 9\nschedule = step(5 epochs, over=9 epochs)", []),
+    ("epochs = 9\nschedule = warmup(4 epochs) -> step(5 epochs, whole=true)", []),
+    # pixels
+    ("data = cifar10\nstandardize = fixed([120, 120, 120], [50, 60, 60])", ["scaled-pixels"]),
+    ('data = npz("a.npz")\nstandardize = fixed([36.5], [12])', []),
     # targets
     ("loss = cross_entropy(label_smoothing=0.5)", []),
     ("loss = cross_entropy(label_smoothing=0.51)", ["heavy-smoothing"]),
