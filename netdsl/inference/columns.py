@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from netdsl.inference.dates import days, is_date
+from netdsl.inference.dates import days, is_date, is_time
 from netdsl.inference.errors import DataError
 from netdsl.inference.notations import check_notation
 
@@ -24,13 +24,13 @@ MANY = 1000
 
 
 class Column(Struct, frozen=True):
-    """One column: a number with the value that stands for missing ones, a date as days since the first of the training
-    split (`origin`, in days since 1970), or a category with its values in order. The number 0 of a category stands for
-    what is missing, or was not in the training split; `unseen` are values of the data set that were not, and have a
-    number that no row has."""
+    """One column: a number with the value that stands for missing ones, a date or a time of day as days since the first
+    of the training split (`origin`, in days since 1970 or midnight), or a category with its values in order. The number
+    0 of a category stands for what is missing, or was not in the training split; `unseen` are values of the data set
+    that were not, and have a number that no row has."""
 
     name: str
-    kind: Literal["number", "date", "category"]
+    kind: Literal["number", "date", "time", "category"]
     fill: float = 0.0
     values: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
@@ -41,13 +41,17 @@ class Column(Struct, frozen=True):
         return self.kind == "category"
 
     @property
+    def is_dated(self) -> bool:
+        return self.kind in ("date", "time")
+
+    @property
     def levels(self) -> int:
         """How many numbers a category takes."""
         return len(self.values) + 1
 
     def found(self, raw: np.ndarray) -> np.ndarray:
         """The column's numbers, float64 [N], NaN where one is missing."""
-        return days(raw) - self.origin if self.kind == "date" else as_numbers(raw)
+        return days(raw) - self.origin if self.is_dated else as_numbers(raw)
 
     def filled(self, raw: np.ndarray) -> list[str]:
         """A note on numbers that are missing."""
@@ -69,8 +73,17 @@ class Column(Struct, frozen=True):
         """Raise DataError where a column of another table holds something else than in training."""
         if self.kind == "number" and not is_number(self.name, raw, where):
             raise DataError("data-type", f"column `{self.name}` of {where} holds texts, and numbers in training")
-        if self.kind == "date" and (raw.dtype.kind == "f" or not is_date(self.name, raw, where)):
-            raise DataError("data-type", f"column `{self.name}` of {where} holds no dates, and dates in training")
+        missing = all(text is None for text in as_texts(raw))
+        if self.is_dated and not missing and _dated(self.name, raw, where) != self.kind:
+            message = f"column `{self.name}` of {where} holds no {self.kind}s, and {self.kind}s in training"
+            raise DataError("data-type", message)
+
+
+def _dated(name: str, raw: np.ndarray, where: str) -> Literal["date", "time"] | None:
+    """What a column holds, where it is of dates or times of day. Raises DataError as `is_date`."""
+    if raw.dtype.kind == "f" or not is_date(name, raw, where):
+        return None
+    return "time" if is_time(raw) else "date"
 
 
 def column_of(name: str, raw: np.ndarray, rows: np.ndarray, where: str, category: bool, missing: str) -> Column:
@@ -81,10 +94,11 @@ def column_of(name: str, raw: np.ndarray, rows: np.ndarray, where: str, category
     own = raw[rows]
     if not category and is_number(name, raw, where):
         return _number(name, as_numbers(raw), as_numbers(own), where, missing)
-    if not category and is_date(name, raw, where):
-        found = _number(name, days(raw), days(own), where, missing)
-        origin = float(np.nanmin(days(own)))
-        return replace(found, kind="date", fill=found.fill - origin, origin=origin)
+    if not category and (kind := _dated(name, raw, where)):
+        found = days(raw)
+        origin = float(np.nanmin(found[rows], initial=np.inf))
+        since = found - (origin if np.isfinite(origin) else 0.0)
+        return replace(_number(name, since, since[rows], where, missing), kind=kind, origin=origin)
     if not category:
         check_notation(name, raw, where)
     values = sorted({text for text in as_texts(own) if text is not None}, key=_order)
@@ -300,7 +314,7 @@ def described(columns: Sequence[Column], raw: Mapping[str, np.ndarray]) -> list[
     numbers = [c for c in columns if not c.is_category]
     categories = [c for c in columns if c.is_category]
     said = [f"{len(numbers)} columns of numbers" + _counted(categories)]
-    if dates := [c.name for c in numbers if c.kind == "date"]:
+    if dates := [c.name for c in numbers if c.is_dated]:
         said.append(f"{listed(dates)}: dates, counted in days from the first one to train on")
     return [*said, *(note for c in numbers for note in c.filled(raw[c.name]))]
 

@@ -45,9 +45,15 @@ def is_date(name: str, raw: np.ndarray, where: str) -> bool:
 def days(raw: np.ndarray) -> np.ndarray:
     """Days since 1970-01-01 (UTC where no zone is said), of times those since midnight, as float64; NaN where a value
     is missing or neither."""
-    known = next((text for text in raw if text is not None), "")
-    parse = _time if TIME.fullmatch(known) else _date
+    if raw.dtype.kind == "f":  # all are missing
+        return np.full(len(raw), np.nan)
+    parse = _time if is_time(raw) else _date
     return np.array([np.nan if text is None else parse(text) for text in raw], dtype=np.float64)
+
+
+def is_time(raw: np.ndarray) -> bool:
+    """Whether a column of dates or times holds times of day, by its first value."""
+    return TIME.fullmatch(next((text for text in raw if text is not None), "")) is not None
 
 
 def _most(pattern: re.Pattern[str], texts: list[str]) -> bool:

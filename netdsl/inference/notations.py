@@ -17,9 +17,19 @@ COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 """A number with a decimal comma."""
 
 
-def with_points(cells: list[str | None]) -> list[str | None]:
-    """Cells with a point in place of each decimal comma."""
-    return [c.replace(",", ".") if c is not None and COMMA.fullmatch(c) else c for c in cells]
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+")
+
+
+def with_points(name: str, raw: np.ndarray, where: str) -> np.ndarray:
+    """A column of texts with a point in place of each decimal comma. Raises DataError where all its points may stand
+    between thousands: `1.234` would be read as a number a thousand times smaller."""
+    pointed = [text for text in raw if text is not None and "." in text]
+    if pointed and all(THOUSANDS.fullmatch(text) for text in pointed):
+        message = f"column `{name}` of {where} holds `{pointed[0]}`, and `decimal` is a comma"
+        names = f'if they are names: `categories=["{name}"]`'
+        raise DataError("data-type", message, f"write numbers without points between thousands; {names}")
+    cells = [c.replace(",", ".") if c is not None and COMMA.fullmatch(c) else c for c in raw]
+    return np.array(cells, dtype=object)
 
 
 def check_notation(name: str, raw: np.ndarray, where: str) -> None:

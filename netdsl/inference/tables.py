@@ -21,14 +21,17 @@ from netdsl.recipe.columns import Columns, Csv
 
 def load_columns(file: Path, source: Columns) -> Raw:
     """The columns of a file of the kind that a recipe's component names."""
-    if isinstance(source, Csv):
-        return csv_columns(file, source.separator, source.decimal == ",")
-    return parquet_columns(file)
+    if not isinstance(source, Csv):
+        return parquet_columns(file)
+    found = csv_columns(file, source.separator)
+    if source.decimal == ".":
+        return found
+    names = (*source.ignore, *source.categories)
+    return {n: raw if n in names else with_points(n, raw, str(file)) for n, raw in found.items()}
 
 
-def csv_columns(file: Path, separator: str = "", comma: bool = False) -> Raw:
-    """The columns of a CSV file as texts; `comma`: numbers have one in place of a point. Raises DataError for a line
-    that has other cells than the first."""
+def csv_columns(file: Path, separator: str = "") -> Raw:
+    """The columns of a CSV file as texts. Raises DataError for a line that has other cells than the first."""
     if not file.is_file():
         raise DataError(
             "missing-data", f"there is no file {file}", "say where it is: `--data 'csv(\"...\", target=...)'`"
@@ -41,7 +44,6 @@ def csv_columns(file: Path, separator: str = "", comma: bool = False) -> Raw:
             names = [name.strip() for name in next(lines, [])]
             _check_header(names, file)
             rows = [_row(cells, names, i, file) for i, cells in enumerate(lines, 1) if cells]
-            rows = list(map(with_points, rows)) if comma else rows
     except UnicodeDecodeError as error:
         message = f"{file} is not UTF-8 text: {error.reason} at byte {error.start}"
         raise DataError("unreadable-data", message, "save it as UTF-8: `iconv -f latin1 -t utf-8`") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Severity, diagnostic
 from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
@@ -14,7 +14,7 @@ from netdsl.recipe.places import Places
 from netdsl.recipe.progressive import GROWS, grown
 from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, DropPath, Flat, LayerDecay, Ramp
 from netdsl.recipe.retention import Best
-from netdsl.recipe.schedules import Linear, Multistep, Plateau, Step, Warmup
+from netdsl.recipe.schedules import Linear, Multistep, Phase, Plateau, Step, Warmup
 from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
 from netdsl.recipe.sources import Shards
 from netdsl.recipe.standardization import Fixed
@@ -64,17 +64,22 @@ def _schedule(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 
 def _falls(recipe: Recipe, unit: str, end: int, at: Place | None) -> Iterator[Diagnostic]:
-    """A schedule that first falls when training has ended, where all its times are in this unit."""
+    """A schedule that first falls when training has ended."""
     for i, phase in enumerate(recipe.schedule):
-        earlier = () if phase.spans_run else recipe.schedule[:i]
-        lengths = [p.length for p in earlier if p.length is not None]
-        times = (phase.every,) if isinstance(phase, Step) else phase.at if isinstance(phase, Multistep) else ()
-        if not times or any(t.unit != unit for t in (*times, *lengths)):
-            continue
-        first = sum(d.amount for d in lengths) + min(t.amount for t in times)
-        if first >= end:
+        first = _first_fall(phase, recipe.schedule[:i], unit)
+        if first is not None and first >= end:
             message = f"`{component_name(phase)}` first falls after {first:g} {unit}, training ends after {end}"
             yield _say("warning", "idle-phase", message, at, f"an earlier time, or a longer run: `{unit} = ...`")
+
+
+def _first_fall(phase: Phase, before: Sequence[Phase], unit: str) -> float | None:
+    """When a phase first falls, since the beginning of the run; None where it is no such phase, or where other units
+    say when."""
+    times = (phase.every,) if isinstance(phase, Step) else phase.at if isinstance(phase, Multistep) else ()
+    lengths = [] if phase.spans_run else [p.length for p in before if p.length is not None]
+    if not times or any(t.unit != unit for t in (*times, *lengths)):
+        return None
+    return sum(d.amount for d in lengths) + min(t.amount for t in times)
 
 
 def _lengths(recipe: Recipe, unit: str, end: int, open_ended: bool, at: Place | None) -> Iterator[Diagnostic]:
@@ -328,7 +333,9 @@ def _progressive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 def _pixels(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """Means and deviations of pixels that were counted from 0 to 255; other data hold any numbers."""
     chosen = recipe.standardize
-    if recipe.data.gives == "images" and isinstance(chosen, Fixed) and max((*chosen.mean, *chosen.std), default=0) > SCALE:
+    if recipe.data.gives != "images" or not isinstance(chosen, Fixed):
+        return
+    if max((*chosen.mean, *chosen.std), default=0) > SCALE:
         message = "pixels are numbers from 0 to 1, and these are a mean and a deviation of pixels from 0 to 255"
         mean, std = ([float(f"{number / 255:.3g}") for number in each] for each in (chosen.mean, chosen.std))
         hint = f"did you mean `fixed({mean}, {std})`?"

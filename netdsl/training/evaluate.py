@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from netdsl.recipe.losses import Bce, Contrastive, CrossEntropy
+from netdsl.recipe.metrics import always_measured
 from netdsl.recipe.schema import Recipe
 from netdsl.training.augment.pipeline import Pipeline
 from netdsl.training.capacity import Attempt, fits_in_memory, within_memory
@@ -26,7 +27,7 @@ from netdsl.training.losses.pairs import likeness
 from netdsl.training.metrics import Metrics
 from netdsl.training.recurrent_states import Carried, windows
 from netdsl.training.rng import KeyedRng, key
-from netdsl.training.user_functions import Own, measured, with_plugins
+from netdsl.training.user_functions import Own, check_names, measured, with_plugins
 
 Forward = Callable[..., Any]
 
@@ -53,6 +54,7 @@ class Evaluator:
         carried: Carried | None = None,
     ) -> None:
         self.carried = carried
+        check_names(own, (*always_measured(task), *recipe.metrics))
         self.own = with_plugins(own, recipe.metrics)
         plain = replace(recipe, mix=(), loss=_without_smoothing(recipe.loss))
         self.criterion = Criterion(plain, names, kept, deviation)

@@ -36,6 +36,18 @@ def with_plugins(own: Own | None, metrics: tuple[str, ...]) -> Own | None:
     return Own(None, given) if given else None
 
 
+MEASURED = ("loss", "n", "step", "epoch", "raw", "seconds")
+"""What an evaluation or a result holds whatever is measured."""
+
+
+def check_names(own: Own | None, measured: tuple[str, ...]) -> None:
+    """Raise DataError for a metric of the caller that is called as something that is `measured` beside it."""
+    for name in own.metrics if own is not None else ():
+        if name in (*MEASURED, *measured):
+            message = f"a function of `metrics` is called `{name}`, and so is a number that is measured already"
+            raise DataError("conflicting-fields", message, f"give it another name: `own_{name}`")
+
+
 def loss_terms(own: Own, result: Any, target: Tensor, inputs: tuple[Tensor, ...], whole: bool) -> Tensor:
     """The loss of each sample, [B]. `whole`: the batch of a step is computed at once. Raises DataError."""
     assert own.loss is not None

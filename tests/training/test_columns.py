@@ -381,6 +381,26 @@ def test_decimal_commas(tmp_path: Path) -> None:
     assert torch.equal(ours.train.target, theirs.train.target)
 
 
+def test_points_beside_decimal_commas(tmp_path: Path) -> None:
+    """`1.500` would be one and a half where it is a thousand and a half; `1.5` is no thousands."""
+    for written, refused in (("1.500", True), ("12.345.678", True), ("1.5", False), ("a.500", False)):
+        rows = [[written if i % 2 else "7", f"{i},5"] for i in range(30)]
+        file = write(tmp_path / "t.csv", ["size", "price"], rows, ";")
+        if refused:
+            with pytest.raises(
+                DataError, match=f"column `size` of .*t.csv holds `{written}`, and `decimal` is a comma"
+            ):
+                read(file, ignore=(), decimal=",")
+        read(file, ignore=(), decimal=",", categories=("size",) if refused or "a" in written else ())
+
+
+def test_a_row_without_a_group_is_one_of_its_file(tmp_path: Path) -> None:
+    file = write(tmp_path / "t.csv", ["who", "size", "price"], [["ab"[i % 2], i, i + 0.5] for i in range(30)])
+    write(tmp_path / "test.csv", ["who", "size", "price"], [["a", 1, 0.5], ["", 2, 0.5]])
+    with pytest.raises(DataError, match=r"row 2 of test\.csv has no `who`"):
+        read(file, ignore=(), test="test.csv", group="who")
+
+
 def test_a_column_without_a_name(tmp_path: Path) -> None:
     """The row numbers that pandas writes would be a number to learn from."""
     file = write(tmp_path / "t.csv", ["", "size", "price"], [[i, i, i + 0.5] for i in range(30)])

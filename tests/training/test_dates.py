@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from netdsl.cli.main import main
+from netdsl.inference.columns import encoded
 from netdsl.inference.dates import days, is_date
 from netdsl.recipe.columns import Csv, ParquetTable
 from netdsl.training.data.dataset import DataSet
@@ -84,7 +85,7 @@ def same_tables(folder: Path) -> list[DataSet]:
 
 def test_csv_and_parquet_agree(tmp_path: Path) -> None:
     ours, theirs = same_tables(tmp_path)
-    assert [c.kind for c in theirs.columns] == ["date", "date", "date", "number"]
+    assert [c.kind for c in theirs.columns] == ["date", "date", "time", "number"]
     assert "`day`, `moment`, `time`: dates, counted in days from the first one to train on" in theirs.notes
     torch.testing.assert_close(ours.train.inputs[0], theirs.train.inputs[0])
     target = theirs.train.target[:, 0] - 0.5  # the number of the row
@@ -112,6 +113,27 @@ def test_a_target_of_dates_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"the target `y` of t\.csv holds dates"):
         read_columns(Csv(file="t.csv", target="y"), tmp_path)
     assert read_columns(Csv(file="t.csv", target="y", categories=("y",)), tmp_path).task == "classes"
+
+
+def test_another_table_may_lack_dates_and_has_no_times_for_them(tmp_path: Path) -> None:
+    """The mean is one of the times, however short they all lie apart, and stands for what is missing."""
+    lines = [f"2024-06-01T10:{i:02}:00,{i:02}:00,{i % 2}" for i in range(12)]
+    (tmp_path / "t.csv").write_text("\n".join(["at,hour,y", *lines]) + "\n")
+    columns = read_columns(Csv(file="t.csv", target="y", hold_out=0.5), tmp_path).columns
+    at, hour = columns
+    assert (at.kind, hour.kind) == ("date", "time")
+    for missing in (texts(None), np.array([np.nan])):
+        assert encoded({"at": missing, "hour": missing}, columns, "t").numbers.tolist()[0] == pytest.approx(
+            [at.fill, hour.fill]
+        )
+    minutes = days(texts(*(line.split(",")[0] for line in lines))) - at.origin
+    assert minutes.min() < at.fill < minutes.max()
+    for raw in (
+        {"at": texts("10:05"), "hour": texts("05:00")},
+        {"at": texts("2024-06-01"), "hour": texts("2024-06-01")},
+    ):
+        with pytest.raises(DataError, match=r"holds no (dates|times), and (dates|times) in training"):
+            encoded(raw, columns, "t")
 
 
 def test_a_net_is_used_with_dates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from netdsl.cli.main import main
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Net, Spec
+from netdsl.recipe.sources import Graph
 from netdsl.source import Source
 from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.fit import held_out
@@ -80,6 +81,31 @@ def test_masks_that_are_wrong(tmp_path: Path, masks: dict[str, list[int]], messa
     np.savez(tmp_path / "g.npz", features=np.eye(4), edges=[[0], [1]], labels=[0, 1, 0, -1], **arrays)
     with pytest.raises(DataError, match=message):
         read(recipe('data = graph("g.npz")').data, tmp_path, (4, 4), 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("labels", np.eye(2)[[0, 1, 0, 1]], r"`labels` is \[4, 2\], not \[4\]"),
+        ("labels", np.array(list("abab")), "`labels` holds no numbers"),
+        ("labels", np.array(1), r"`labels` is \[\], not \[4\]"),
+        ("features", np.ones(4), r"`features` is \[4\], not \[nodes, F\]"),
+        ("features", np.array(1.0), r"`features` is \[\], not"),
+        ("edges", np.zeros((3, 2), np.int64), r"`edges` is \[3, 2\], not \[2, E\]"),
+    ],
+)
+def test_arrays_of_other_shapes_and_kinds(tmp_path: Path, name: str, value: np.ndarray, message: str) -> None:
+    arrays = {"features": np.eye(4), "edges": np.array([[0], [1]]), "labels": [0, 1, 0, 1], "train": [1, 1, 0, 0]}
+    np.savez(tmp_path / "g.npz", **(arrays | {name: value}))
+    with pytest.raises(DataError, match=message):
+        read(Graph(path="g.npz"), tmp_path, (4, 4), 2)
+
+
+def test_labels_in_a_column(tmp_path: Path) -> None:
+    """As Open Graph Benchmark has them; any negative class is none."""
+    np.savez(tmp_path / "g.npz", x=np.eye(4), edges=[[0], [1]], y=[[0], [1], [-100], [1]], train_mask=[1, 1, 0, 0])
+    data = read(Graph(path="g.npz"), tmp_path, (4, 4), 2)
+    assert (data.train.target.tolist(), data.test.target.tolist()) == ([[0, 1, -1, -1]], [[-1, -1, -1, 1]])
 
 
 def test_an_edge_to_a_node_that_does_not_exist(tmp_path: Path) -> None:

@@ -74,6 +74,19 @@ def test_metrics_see_the_whole_split_in_order(tmp_path: Path) -> None:
     assert len(run.curves["mine"]) == 3
 
 
+@pytest.mark.parametrize("name", ["top1", "loss", "n", "f1"])
+def test_a_metric_replaces_no_number_that_is_measured(tmp_path: Path, name: str) -> None:
+    with pytest.raises(netdsl.TrainingError, match=f"`metrics` is called `{name}`, and so is") as error:
+        train(tmp_path / "run", {"metrics": ["f1"]}, metrics={name: lambda outputs, targets: 0.0})
+    assert error.value.code == "conflicting-fields"
+
+
+def test_targets_of_one_class(tmp_path: Path) -> None:
+    net = netdsl.load(netdsl.Source(TABLE))
+    with pytest.raises(netdsl.TrainingError, match="every target of `data` is the class 0: there is nothing"):
+        net.train(data=(X, 0 * Y), folder=tmp_path / "run", onnx=False, quiet=True)
+
+
 def test_a_run_goes_on_with_the_same_functions(tmp_path: Path) -> None:
     def stop(numbers: dict[str, Any]) -> None:
         if numbers["step"] == 7:

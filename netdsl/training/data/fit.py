@@ -67,6 +67,9 @@ def check_classes(data: DataSet, outputs: int | None, argument: str | None = Non
     """Raise DataError where the net has another number of outputs than the data has classes. `argument`: the net's own
     that says how many, where it has one."""
     count = len(data.classes)
+    if outputs is not None and count == 1 and outputs > 1:
+        message = f"every target of `{data.name}` is the class {data.classes[0]}: there is nothing to tell apart"
+        raise DataError("wrong-count", message, "look at the column, array or folder of the targets")
     if outputs is not None and count and outputs != count:
         bind = f"bind the net's argument: `-p {argument}={count}`"
         hint = bind if argument else f"let the net end with {count} outputs"

@@ -60,7 +60,7 @@ def table_of(
     """The data set of a table by columns, and of one to test on (without it, a part of the rows)."""
     _check_names(source, raw, where)
     count = len(raw[source.targets[0]])
-    groups = _groups(source, (raw,) if test is None else (raw, test), where)
+    groups = _groups(source, ((where, raw),) if test is None else ((where, raw), (other, test)))
     own = None if groups is None else groups[:count]
     rows, left = _rows(source, count, own, test is None, where)
     columns = known.columns if known else _columns(source, raw, rows, where)
@@ -91,14 +91,17 @@ def _rows(source: Columns, count: int, groups: Tensor | None, drawn: bool, where
     return rows.sort().values, left.sort().values
 
 
-def _groups(source: Columns, tables: Sequence[Raw], where: str) -> Tensor | None:
+def _groups(source: Columns, tables: Sequence[tuple[str, Raw]]) -> Tensor | None:
     """The groups of the rows of some tables, one table behind the other. Raises DataError for a row without one."""
     if not source.group:
         return None
-    names = [name for raw in tables if source.group in raw for name in as_texts(raw[source.group])]
-    if None in names:
-        row = names.index(None) + 1
-        raise DataError("data-value", f"row {row:,} of {where} has no `{source.group}`, by which rows belong together")
+    names: list[str | None] = []
+    for where, raw in tables:
+        own = as_texts(raw[source.group]) if source.group in raw else []
+        if None in own:
+            message = f"row {own.index(None) + 1:,} of {where} has no `{source.group}`, by which rows belong together"
+            raise DataError("data-value", message)
+        names += own
     return group_numbers(names)
 
 

@@ -27,11 +27,11 @@ def read(source: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> Dat
     for name in ("features", "edges", "labels", "train"):
         if name not in arrays:
             raise DataError("missing-column", f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
+    _check_arrays(file, arrays)
     features = torch.from_numpy(arrays["features"]).to(torch.float32)
     edges, labels = (torch.from_numpy(arrays[n]).to(torch.int64) for n in ("edges", "labels"))
     nodes = len(features)
-    if edges.ndim != 2 or len(edges) != 2 or len(labels) != nodes:
-        raise DataError("unpaired-samples", f"{file}: `edges` must be [2, E]; `labels` must have {nodes} items")
+    labels = labels.reshape(nodes).clamp(min=-1)
     _check_nodes(file, edges, nodes)
     masks = _masks(file, arrays, labels)
     inputs = (features[None], smallest(both_ways(edges, nodes))[None])
@@ -52,6 +52,21 @@ def _named(arrays: dict[str, Any]) -> dict[str, Any]:
     return {
         n: arrays.get(n, arrays.get(other)) for n, other in NAMES.items() if n in arrays or other in arrays
     } | arrays
+
+
+def _check_arrays(file: Path, arrays: dict[str, Any]) -> None:
+    """Raise DataError for features, edges or labels of another shape or kind than those of nodes."""
+    for name in ("features", "edges", "labels"):
+        if arrays[name].dtype.kind not in "biuf":
+            raise DataError("data-type", f"{file}: `{name}` holds no numbers, but {arrays[name].dtype}")
+    features, edges, labels = (arrays[name].shape for name in ("features", "edges", "labels"))
+    if len(features) != 2:
+        raise DataError("unpaired-samples", f"{file}: `features` is {list(features)}, not [nodes, F]")
+    if len(edges) != 2 or edges[0] != 2:
+        raise DataError("unpaired-samples", f"{file}: `edges` is {list(edges)}, not [2, E]")
+    if labels not in ((features[0],), (features[0], 1)):
+        hint = "one class for each node: `labels.argmax(1)`" if len(labels) == 2 else None
+        raise DataError("unpaired-samples", f"{file}: `labels` is {list(labels)}, not [{features[0]}]", hint)
 
 
 def _masks(file: Path, arrays: dict[str, Any], labels: Tensor) -> dict[str, Tensor]:
