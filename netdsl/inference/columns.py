@@ -80,7 +80,7 @@ class Column(Struct, frozen=True):
 
 
 def _dated(name: str, raw: np.ndarray, where: str) -> Literal["date", "time"] | None:
-    """What a column holds, where it is of dates or times of day. Raises DataError as `is_date`."""
+    """The kind of a column of dates or of times of day, None of any other. Raises DataError as `is_date`."""
     if raw.dtype.kind == "f" or not is_date(name, raw, where):
         return None
     return "time" if is_time(raw) else "date"
