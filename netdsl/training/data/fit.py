@@ -68,7 +68,7 @@ def check_classes(data: DataSet, outputs: int | None, argument: str | None = Non
     that says how many, where it has one."""
     count = len(data.classes)
     if outputs is not None and count == 1 and outputs > 1:
-        message = f"every target of `{data.name}` is the class {data.classes[0]}: there is nothing to tell apart"
+        message = f"every target of `{data.name}` is the class {data.classes[0]}: there is nothing to distinguish"
         raise DataError("wrong-count", message, "look at the column, array or folder of the targets")
     if outputs is not None and count and outputs != count:
         bind = f"bind the net's argument: `-p {argument}={count}`"
