@@ -24,7 +24,7 @@ _TABLE = """
 Conv2d Conv1d Conv3d conv2d conv1d Conv conv | conv | -in_channels out_channels kernel_size stride padding dilation
     groups bias padding_mode -device -dtype features>out_channels strides>stride use_bias>bias
     kernel_dilation>dilation feature_group_count>groups channels>out_channels out>out_channels kernel>kernel_size
-    -rngs -key activation!
+    -rngs -key activation! act!
 Conv2D Conv1D Conv3D Convolution2D | conv | filters>out_channels kernel_size strides>stride padding
     -data_format dilation_rate>dilation groups activation! use_bias>bias KERAS
 DepthwiseConv2D | dwconv | kernel_size strides>stride padding activation! use_bias>bias KERAS
@@ -34,7 +34,7 @@ ConvTranspose2d ConvTranspose1d conv_transpose2d conv_transpose deconv upconv | 
 Conv2DTranspose | upconv | filters>out_channels kernel_size strides>stride padding activation! KERAS
 Linear linear LazyLinear | linear | -in_features out_features bias -device -dtype -rngs -key
     num_classes>out_features classes>out_features out>out_features features>out_features out_dim>out_features
-    hidden_size>out_features output_dim>out_features hidden_dim>out_features activation!
+    hidden_size>out_features output_dim>out_features hidden_dim>out_features activation! act!
 Dense dense fc FC fully_connected | linear | units>out_features activation! use_bias>bias features>out_features
     num_classes>out_features KERAS
 BatchNorm2d BatchNorm1d BatchNorm3d SyncBatchNorm batch_norm bn | bn | -num_features eps momentum affine

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 from netdsl.diagnostics.diagnostic import Diagnostic, Hint, did_you_mean
 from netdsl.fixes.calls import Call, closed, near
 from netdsl.fixes.habits import EXACT, HABITS, WORDS, words_for
 from netdsl.fixes.proof import UNKNOWN
-from netdsl.loader import beside, zoo
+from netdsl.loader import beside, read_import, zoo
 from netdsl.ops import REGISTRY
 from netdsl.source import Source
 
 FOREIGN = EXACT.keys() | WORDS.keys()
 """Names of elsewhere, whatever they are given."""
+
+_NET = re.compile(r"^net\s+(\w+)", re.MULTILINE)
 
 
 def with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hint]:
@@ -28,7 +32,26 @@ def with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hi
         words = WORDS.get(name) if mistake.code == "syntax" else words_for(name) if is_unknown else None
         if words is not None:
             return [Hint(words)]
-    return kept
+    imported = _of_zoo(source, mistake)
+    return kept if imported is None else [Hint(imported)]
+
+
+def _of_zoo(source: Source, mistake: Diagnostic) -> str | None:
+    """How a net of the zoo is imported, however its name is spelt: `resnet50`; None for another name."""
+    is_near = (mistake.hint or "").startswith(("did you mean", "it is called"))
+    if mistake.code != "unknown-name" or mistake.at is None or is_near:
+        return None
+    loose = _loose(mistake.at.text)
+    for module in zoo():
+        spec = read_import(module, source) if loose.startswith(_loose(module)) else None
+        net = next((n for n in _NET.findall(spec.text) if _loose(n) == loose), None) if spec else None
+        if net is not None:
+            return f"it is a net of the zoo: `from {module} import {net}` at the top, and `{net}` here"
+    return None
+
+
+def _loose(name: str) -> str:
+    return name.lower().replace("_", "")
 
 
 def is_foreign(text: str, mistake: Diagnostic) -> bool:
@@ -41,7 +64,7 @@ def is_foreign(text: str, mistake: Diagnostic) -> bool:
 
 def _is_told_so(call: Call) -> bool:
     """Whether a call has arguments that only frameworks of elsewhere take: a width that is inferred, an activation."""
-    return any(a.name.startswith("in_") or a.name in ("activation", "kernel_initializer") for a in call.given)
+    return any(a.name.startswith("in_") or a.name in ("activation", "act", "kernel_initializer") for a in call.given)
 
 
 def near_calls(text: str, mistake: Diagnostic) -> list[Call]:

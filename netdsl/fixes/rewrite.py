@@ -29,6 +29,9 @@ MOST = 8
 SEVERAL = frozenset((*JOINED.values(), *BINARY.values(), "attention", "cross_attention", "einsum"))
 """Ops that are given tensors."""
 
+SELF_ATTENDING = ("MultiheadAttention", "MultiHeadAttention", "Attention")
+"""Layers that are told the same tensor as query, key and value where it attends to itself."""
+
 AUTOMATIC = ("ToTensor", "PILToTensor", "ToImage", "ToDtype", "ConvertImageDtype", "Normalize")
 """Transforms of elsewhere that happen here without being told."""
 
@@ -40,6 +43,9 @@ NEEDLESS_ARGUMENTS = ("from_logits", "verbose", "last_epoch", "name", "reduction
 
 _OPTIMIZED = re.compile(r"(?:self\.)?(?:optimi[sz]er|opt|params|parameters)|[\w.]*\bparameters\(\)")
 """What an optimizer and its schedule are given elsewhere: weights, and the optimizer."""
+
+_SHARE = re.compile(r"0?\.\d+")
+"""What a schedule multiplies by, and no time."""
 
 _TARGETS = re.compile(r"^\s*\w+(?:\s*,\s*\w+)+(?=\s*=)")
 """The names of several values, at the beginning of a statement."""
@@ -93,6 +99,9 @@ def _staged(call: Call) -> Iterator[str]:
 
 def applied(name: str, given: list[Argument], tensors: list[Argument]) -> Iterator[str]:
     """`Layer(arguments)(x)`, as in Keras: `x -> layer(arguments)`."""
+    alike = dict.fromkeys(t.text for t in tensors)
+    if name in SELF_ATTENDING and len(alike) == 1 and not any(t.name for t in tensors):
+        tensors = tensors[:1]
     yield from several(name, [*tensors, *given])
     if len(tensors) == 1:
         yield from (f"{tensors[0].text} -> {w}" for w in layers(name, given, function=True))
@@ -209,7 +218,9 @@ def _component(name: str, given: list[Argument]) -> Iterator[str]:
         yield chained(listed(given))
     given = _with_betas([a for a in given if a.name not in NEEDLESS_ARGUMENTS])
     ways = [[a for a in given if a.name or not _OPTIMIZED.fullmatch(a.text)]]
-    if given and not given[0].name:
+    if name == "step" and given and not given[0].name and _SHARE.fullmatch(given[0].text):
+        ways.insert(0, [*given[1:], Argument("factor", given[0].text, 0, 0)])
+    if given and not given[0].name and not is_plain(given[0].text):
         ways.append(given[1:])
     for component, kept in product(dict.fromkeys((name.lower(), COMPONENTS.get(name, ""))), ways):
         if component in _components():

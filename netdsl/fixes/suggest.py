@@ -261,14 +261,19 @@ def _habits(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     assert mistake.at is not None
     for call in near_calls(text, mistake):
         safe = call.name.rpartition(".")[2] not in UNSAFE
-        then = applied_to(text, call)
-        if then is not None:
-            tensors = list(arguments(text, call.end + 1, then))
-            ways = applied(call.name.rpartition(".")[2], list(call.given), tensors)
-            yield from (("", [_change(text, call.start, then + 1, code)], safe) for code in islice(ways, 4))
-        yield from (("", [_change(text, call.start, call.end, code)], safe) for code in rewritten(text, call))
+        yield from (("", [change], safe) for change in _ways(text, call))
     yield "", _whole_line(text, mistake.at.span.start), True
     yield "", methods(text, *line_of(text, mistake.at.span.start)), True
+
+
+def _ways(text: str, call: Call) -> Iterator[Change]:
+    """The ways to write a call here, with the tensors that it is applied to, which would be lost without it."""
+    then = applied_to(text, call)
+    if then is None:
+        yield from (_change(text, call.start, call.end, code) for code in rewritten(text, call))
+        return
+    ways = applied(call.name.rpartition(".")[2], list(call.given), list(arguments(text, call.end + 1, then)))
+    yield from (_change(text, call.start, then + 1, code) for code in islice(ways, 4))
 
 
 def _change(text: str, start: int, end: int, code: str) -> Change:
@@ -285,11 +290,11 @@ def _whole_line(text: str, at: int) -> list[Change]:
         changes.append((member.start(1), member.end(), f"{member[2]}: "))
         reached = member.end()
     for call in calls(text, reached, min(last, at + NEAR)):
-        way = next(rewritten(text, call), None)
+        way = next(_ways(text, call), None)
         foreign = "." in call.name or (call.arguments is not None and call.name not in REGISTRY)
         if call.start >= reached and way is not None and foreign:
-            changes.append(_change(text, call.start, call.end, way))
-            reached = call.end
+            changes.append(way)
+            reached = way[1]
     inside = [(a, b) for a, b, _ in changes]
     changes += [c for c in methods(text, first, last) if not any(a <= c[0] < b for a, b in inside)]
     return changes

@@ -47,6 +47,13 @@ MENDED = {
     net("x = conv(8, 3)\nx[0:2] -> gap"): "x -> narrow(0, 2) -> gap",
     net("interpolate(scale_factor=2)"): "upsample(2)",
     net("conv(8, 3) -> mean(dim=[2, 3])"): "conv(8, 3) -> gap",
+    net("conv(8, 3) as a -> maxpool(2) as b -> relu"): "maxpool(2) as b",
+    net("conv(8, 3) -> if 2 > 1 { relu }"): "if 2 > 1 { relu }",
+    net("conv(8, 3) followed by relu"): "conv(8, 3) -> relu",
+    net("conv(8, 3) -> residual_block(8) { conv(8, 3) }"): "conv(8, 3) -> residual { conv(8, 3) }",
+    net("conv(8, 3, act=relu)"): "conv(8, 3) -> relu",
+    net("y = nn.MultiheadAttention(16, 4)(image, image, image)\ny", "[64, 16]"): "y = image -> attention(4)",
+    recipe("schedule = step(0.5, at=[3, 4])"): "schedule = multistep(at=(3 epochs, 4 epochs), factor=0.5)",
     net("image + randn(3, 32, 32)"): "image + param((3, 32, 32))",
     net("conv(8, 3) -> view(-1) -> linear(10)"): "conv(8, 3) -> flatten -> linear(10)",
     net("flatten(start=1) -> transpose(1, 2)"): "flatten(start=1) -> permute((1, 0))",
@@ -196,3 +203,27 @@ def test_a_mistake_that_another_hides_is_not_mended() -> None:
     edit = Edit(Place(source, Span(closing, closing + 1)), "")
     assert len(found) == 2
     assert not mends(source, found, found[0], (edit,), check)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (net("resnet50"), "`from resnet import ResNet50`"),
+        (net("conv(8, 3) -> MLP"), "linear(4 * dim)"),
+        (net("conv(8, 3) -> residual_block(8, stride=2) { conv(8, 3) }"), "`residual { ... }`"),
+        (recipe("schedule = warmup(10%) -> cosine"), "`5 epochs`"),
+    ],
+)
+def test_a_hint_without_a_fix_says_what_belongs_there(text: str, words: str) -> None:
+    found = suggest(Source(text, "n.net"), check(Source(text, "n.net")), check)
+    assert len(found) == 1
+    assert words in (found[0].hint or "")
+    assert not any(h.edits for h in found[0].hints)
+
+
+def test_no_fix_leaves_the_tensors_of_a_layer_behind() -> None:
+    """An image is no sequence: attention cannot be applied to it, and `attention(4)(x, x, x)` is none either."""
+    text = net("x = conv(16, 3)\nnn.MultiheadAttention(16, 4)(x, x, x)")
+    found = suggest(Source(text, "n.net"), check(Source(text, "n.net")), check)
+    assert not any(")(x" in e.text for d in found for h in d.hints for e in h.edits)
+    assert not any(h.edits for h in found[0].hints)
