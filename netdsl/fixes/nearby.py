@@ -25,15 +25,18 @@ def with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hi
         return [Hint(meant), *kept] if meant else kept
     for call in near_calls(source.text, mistake):
         name = call.name.rpartition(".")[2]
-        is_marked = mistake.at is not None and call.start == mistake.at.span.start
         if (mistake.hint or "").startswith("it is called"):
             break
-        is_unknown = mistake.code in UNKNOWN and is_marked
+        is_unknown = mistake.code in UNKNOWN and _begins(mistake, call)
         words = WORDS.get(name) if mistake.code == "syntax" else words_for(name) if is_unknown else None
         if words is not None:
             return [Hint(words)]
     imported = _of_zoo(source, mistake)
     return kept if imported is None else [Hint(imported)]
+
+
+def _begins(mistake: Diagnostic, call: Call) -> bool:
+    return mistake.at is not None and call.start == mistake.at.span.start
 
 
 def _of_zoo(source: Source, mistake: Diagnostic) -> str | None:

@@ -31,6 +31,8 @@ def quoted(text: str, start: int, end: int, hint: str, line: str | None = None) 
     codes = [code.strip() for code in _QUOTED.findall(hint)[:MOST] if "..." not in code]
     if line is not None:
         codes = [code for code in codes if set(_NUMBER.findall(code)) <= set(_NUMBER.findall(line))]
+    around = _around(text, start, end)
+    codes = [code for code in codes if around is None or code != around.name]  # a call is no argument of itself
     for code in codes:
         yield from _same_call(text, start, end, code)
     for code in codes:

@@ -217,14 +217,19 @@ def _component(name: str, given: list[Argument]) -> Iterator[str]:
     if name == "Compose":
         yield chained(listed(given))
     given = _with_betas([a for a in given if a.name not in NEEDLESS_ARGUMENTS])
-    ways = [[a for a in given if a.name or not _OPTIMIZED.fullmatch(a.text)]]
-    if name == "step" and given and not given[0].name and _SHARE.fullmatch(given[0].text):
-        ways.insert(0, [*given[1:], Argument("factor", given[0].text, 0, 0)])
-    if given and not given[0].name and not is_plain(given[0].text):
-        ways.append(given[1:])
-    for component, kept in product(dict.fromkeys((name.lower(), COMPONENTS.get(name, ""))), ways):
+    for component, kept in product(dict.fromkeys((name.lower(), COMPONENTS.get(name, ""))), _kept(name, given)):
         if component in _components():
             yield from _written(component, [_said(argument) for argument in kept])
+
+
+def _kept(name: str, given: list[Argument]) -> Iterator[list[Argument]]:
+    """The arguments that are kept: what an optimizer and its schedule are given elsewhere is left out, no number."""
+    leads = bool(given) and not given[0].name
+    if name == "step" and leads and _SHARE.fullmatch(given[0].text):
+        yield [*given[1:], Argument("factor", given[0].text, 0, 0)]
+    yield [a for a in given if a.name or not _OPTIMIZED.fullmatch(a.text)]
+    if leads and not is_plain(given[0].text):
+        yield given[1:]
 
 
 def _written(component: str, said: list[str]) -> Iterator[str]:

@@ -315,6 +315,7 @@ def _others(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     for changes in chain(part_of_tensor(text, start), of_line):
         yield "", changes, any(new or b - a <= 2 for a, b, new in changes)
     if mistake.code != "syntax":
+        yield from _percent(mistake)
         yield from _shortened(text, mistake)
 
 
@@ -339,6 +340,14 @@ def _values(text: str, start: int, end: int, code: str) -> Iterator[str]:
         yield chained(text[a:b].strip() for a, b in parts(text, start + 1, end - 1, ","))
     if code != "unknown-name":
         yield from value_changes(text, start, end)
+
+
+def _percent(mistake: Diagnostic) -> Iterator[Candidate]:
+    """A share that is said in percent: `dropout(50)`."""
+    said = re.search(r"(?<![\w.])[1-9]\d$", mistake.at.text) if mistake.at and mistake.code == "argument-type" else None
+    if said and mistake.at:
+        end = mistake.at.span.end
+        yield "", [(end - 2, end, f"{int(said[0]) / 100:g}")], False
 
 
 def _shortened(text: str, mistake: Diagnostic) -> Iterator[Candidate]:

@@ -66,6 +66,7 @@ _SLIPS = (
     Slip("the arrow is `->`", r"followed\b|(?:and\s+)?then\b", r"^(?!\s*(?:if|else)\b)[\s\S]*[\w)]\s+$"),
     Slip("the arrow is `->`", r"by\b", r"\bfollowed\s+$"),
     Slip("a residual link is written `residual { ... }`", r"\{", r"(?i)\bres\w*\s*\([^()]*\)\s*$"),
+    Slip("what varies stands before `=`: `vary width = [8, 16]`", r"=(?!=)", r"^\s*vary\s*="),
     Slip("a share is written `0.1`, a time `5 epochs` or `500 steps`", r"[,)]", r"[(=,]\s*[\d.]+\s*%$"),
     Slip("the arrow is `->`", r"=+>|~+>|--+>|-\s+>|\|+>|[\u2190-\u21ff\u27f6\u2794\u279c]|[\u2013\u2014]\s*>?"),
     Slip("the arrow is `->`", r">", r"(?:-\s+|~|>|\+)$"),
