@@ -84,19 +84,25 @@ def read(path: Path, kind: type[Any]) -> Any:
 
 def open_folder(folder: Path, name: str) -> None:
     """Make the folder of an experiment, or open it again. Raises UserError for a folder of anything else."""
+    if check_folder(folder, name) is None:
+        write_json(folder / MANIFEST, Manifest(FORMAT, name, __version__))
+
+
+def check_folder(folder: Path, name: str) -> Manifest | None:
+    """The manifest of a folder, None where nothing is in it. Raises UserError for a folder of anything else."""
     found = read(folder / MANIFEST, Manifest)
     if found is None:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             what = "holds no experiment" if folder.is_dir() else "is a file"
             raise UserError("not-an-experiment", f"{folder} {what}", "choose a new or an empty folder: `-o DIR`")
-        write_json(folder / MANIFEST, Manifest(FORMAT, name, __version__))
-        return
+        return None
     if found.format > FORMAT:
         message = f"{folder} was written by netdsl {found.netdsl}, which this version ({__version__}) cannot read"
         raise UserError("not-an-experiment", message, "choose another folder, or update netdsl")
     if found.name != name:
         hint = "choose another folder: `-o DIR`"
         raise UserError("not-an-experiment", f"{folder} holds the experiment `{found.name}`, not `{name}`", hint)
+    return found
 
 
 def check_trial(folder: Path, trial: Trial) -> None:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from netdsl.checks.experiments import MOST_NAMED
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.experiment.figure import svg
+from netdsl.experiment.files import check_folder
 from netdsl.experiment.opened import opened
 from netdsl.experiment.page import page
 from netdsl.experiment.planned import Setting, Unfit
@@ -115,8 +116,9 @@ class Experiment:
         return Path(given) if given is not None else Path("experiments") / self.name
 
     def results(self, folder: str | os.PathLike[str] | None = None) -> Results:
-        """The results in a folder so far; nothing is run."""
+        """The results in a folder so far; nothing is run. Raises UserError for a folder of anything else."""
         place = self.folder(folder)
+        check_folder(place, self.setting.experiment.name)
         if self.setting.experiment.search is not None:
             return Results(found_so_far(self.setting, place), place)
         return Results(gathered(self.setting, place, self.cells), place)

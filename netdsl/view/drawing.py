@@ -209,7 +209,9 @@ def _item_cell(item: Item, inner: Drawing | None, label: float) -> Cell:
     else:
         width = max(len(title(item)) * CHAR, len(item.detail) * SMALL, LEAST - 18) + 18
         height = 36.0 if item.detail else 24.0
-    outs = [width * (i + 1) / (many + 1) for i in range(many)]
+    if many > 1:  # their shapes stand beside one another
+        width = max(width, many * (label + SMALL))
+    outs = [width * (i + 0.5) / many for i in range(many)]
     return Cell(width, height, [width / 2] * len(item.inputs), outs, label)
 
 

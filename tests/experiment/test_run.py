@@ -205,6 +205,7 @@ def test_folders_of_something_else(done: Path, tmp_path: Path, capsys: pytest.Ca
     path = done.parent / "e.net"
 
     def refused(folder: Path) -> str:
+        assert experiment(path, "-o", folder, "-q", "--report") == 2
         assert experiment(path, "-o", folder, "-q") == 2
         return capsys.readouterr().err
 

@@ -210,6 +210,13 @@ def test_a_line_between_boxes_of_different_widths_does_not_jog(text: str) -> Non
     assert all(a[0] == b[0] or abs(a[0] - b[0]) > 10 for a, b in corners)
 
 
+def test_the_shapes_of_several_outputs_stand_beside_one_another() -> None:
+    drawing = Drawings().of(spec("wavenet").net("WaveNet").checked.main, 1)
+    starts = [line.points[0] for line in drawing.lines]
+    apart = {abs(a[0] - b[0]) for a in starts for b in starts if a[1] == b[1] and a[0] != b[0]}
+    assert min(apart) > 40
+
+
 def test_a_long_net_is_drawn_in_segments() -> None:
     layers = "\n".join(f"linear({8 + i % 7})" for i in range(5000))
     net = program(f"net Long {{ input x [8]\n{layers}\n}}")
