@@ -90,7 +90,7 @@ def open_folder(folder: Path, name: str) -> None:
 
 def check_folder(folder: Path, name: str) -> Manifest | None:
     """The manifest of a folder, None where nothing is in it. Raises UserError for a folder of anything else."""
-    found = read(folder / MANIFEST, Manifest)
+    found: Manifest | None = read(folder / MANIFEST, Manifest)
     if found is None:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             what = "holds no experiment" if folder.is_dir() else "is a file"

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 
 from netdsl.lift.model import LiftError
@@ -164,7 +165,7 @@ def _concat(node: Node, *parts: Any) -> Any:
 
 SYMBOLIC: dict[str, Callable[..., Any]] = {
     "Identity": lambda node, x: x,
-    "Cast": lambda node, x: x,
+    "Cast": lambda node, x: None if node.get("to") == TensorProto.DOUBLE else x,
     "Floor": lambda node, x: x,
     "Ceil": lambda node, x: None,
     "Unsqueeze": _unsqueeze,

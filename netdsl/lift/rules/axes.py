@@ -10,6 +10,7 @@ from netdsl.lift.read import Node
 from netdsl.lift.rules.convolution import rounded
 from netdsl.lift.rules.features import embedding
 from netdsl.lift.rules.pooling import pooled
+from netdsl.lift.rules.resizing import resized
 from netdsl.lift.rules.windows import finite
 from netdsl.lift.sized import Sized, is_count
 from netdsl.ops import REGISTRY
@@ -124,7 +125,7 @@ def _gather(builder: Builder, node: Node) -> None:
         return
     x = builder.tensor()
     axis = builder.axis(x, node.get("axis", 0))
-    if pooled(builder, node, x, axis):
+    if pooled(builder, node, x, axis) or resized(builder, node, x, axis):
         return
     if not builder.is_array(1):
         raise builder.refused("positions that the net computes")
