@@ -94,7 +94,10 @@ def test_swin_block_that_is_one_window_is_not_shifted() -> None:
 
 
 def test_swin_merging() -> None:
-    hold(block("swin", "Merge", "[4, 6, 8]"), twins.SwinMerge(4), noise(4, 6, 8))
+    # In the net a layer before it has said that the features come first: here a pool that takes each position alone.
+    text = "from swin import Merge\nnet Twin {\n  input x [4, 6, 8]\n  maxpool(1) -> Merge\n}\n"
+    net = Spec(Source(text, str(ROOT / "specs" / "n.net")), read_import).net("Twin")
+    hold(net, twins.SwinMerge(4), noise(4, 6, 8))
 
 
 def test_swin_refuses_a_image_that_windows_do_not_tile() -> None:
