@@ -68,14 +68,20 @@ def _over(a: Dim, b: Dim) -> Any:
     return np.float32(times) if times * b == a else np.float32(1) / np.float32(times)
 
 
-def _places(g: Graph, old: Dim, new: Dim, factor: tuple[float, float] | None) -> str:
-    """The position that each position of the result is, `min(floor(i * step), old - 1)`, int64."""
+def positions(old: int, new: int, step: Any = None) -> Any:
+    """The position of `old` that each of `new` is, int64: `min(floor(i * step), old - 1)` in single precision."""
     import numpy as np
 
+    step = _over(old, new) if step is None else step
+    places = np.floor(np.arange(new, dtype=np.float32) * step).astype(np.int64)
+    return np.minimum(places, old - 1)
+
+
+def _places(g: Graph, old: Dim, new: Dim, factor: tuple[float, float] | None) -> str:
+    """The same in the graph, where a size may be open."""
     step = _step(old, new, factor)
     if isinstance(old, int) and isinstance(new, int):
-        places = np.floor(np.arange(new, dtype=np.float32) * step).astype(np.int64)
-        return g.const(np.minimum(places, old - 1), "int64")
+        return g.const(positions(old, new, step), "int64")
     one, zero, first = g.const(1, "int64"), g.const(0, "int64"), g.const((0,), "int64")
     there, wanted = (g.op("Squeeze", g.shape(size, batch=False), first) for size in (old, new))
     if step is not None:

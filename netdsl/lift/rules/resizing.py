@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from netdsl.lift.build import Builder, Laid
 from netdsl.lift.read import Node
 from netdsl.lift.sized import Sized
+from netdsl.ops.nearest import positions
 from netdsl.ops.resizing import Upsample
 from netdsl.sizes.dims import evaluate
 
@@ -22,15 +21,9 @@ def resized(builder: Builder, node: Node, x: Laid, axis: int) -> bool:
     shape = index.shape(builder.points)
     olds = [evaluate(x.type.shape[axis], p) for p in builder.points]
     if shape is None or not all(
-        np.array_equal(a, _nearest(s, len(a))) for a, s in zip(index.arrays, olds, strict=True)
+        np.array_equal(a, positions(s, len(a))) for a, s in zip(index.arrays, olds, strict=True)
     ):
         return False
     size = (*x.type.spatial[: axis - 1], shape[0], *x.type.spatial[axis:])
     builder.give(Laid(builder.call(Upsample(size=size), x)[0]))
     return True
-
-
-def _nearest(old: int, new: int) -> Any:
-    """The position that each position of the result is, as PyTorch picks it."""
-    step = np.float32(old) / np.float32(new)
-    return np.minimum(np.floor(np.arange(new, dtype=np.float32) * step).astype(np.int64), old - 1)
