@@ -10,6 +10,7 @@ from itertools import islice
 import numpy as np
 
 from netdsl.inference.errors import DataError
+from netdsl.inference.notations import or_names
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
 TIME = re.compile(r"\d\d:\d\d(:\d\d([.,]\d+)?)?")
@@ -38,7 +39,7 @@ def is_date(name: str, raw: np.ndarray, where: str) -> bool:
     if 2 * len(wrong) >= sum(text is not None for text in raw):
         return False
     row = wrong[0]
-    hint = f"a missing value is an empty cell, `NA` or `nan`; if they are names: {_names(name)}"
+    hint = f"a missing value is an empty cell, `NA` or `nan`; {or_names(name)}"
     raise DataError("data-type", f"row {row + 1:,} of {where}: `{name}` is `{raw[row]}`, and a date above", hint)
 
 
@@ -84,8 +85,4 @@ def _time(text: str) -> float:
 
 
 def _left_out(name: str) -> str:
-    return f'`ignore=["{name}"]`, or {_names(name)}'
-
-
-def _names(name: str) -> str:
-    return f'`categories=["{name}"]`'
+    return f'`ignore=["{name}"]`, or `categories=["{name}"]`'

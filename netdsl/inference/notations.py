@@ -20,14 +20,18 @@ COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+")
 
 
+def or_names(name: str) -> str:
+    """The end of a hint: a column whose texts are names is one of categories."""
+    return f'if they are names: `categories=["{name}"]`'
+
+
 def with_points(name: str, raw: np.ndarray, where: str) -> np.ndarray:
     """A column of texts with a point in place of each decimal comma. Raises DataError where all its points may stand
     between thousands: `1.234` would be read as a number a thousand times smaller."""
     pointed = [text for text in raw if text is not None and "." in text]
     if pointed and all(THOUSANDS.fullmatch(text) for text in pointed):
         message = f"column `{name}` of {where} holds `{pointed[0]}`, and `decimal` is a comma"
-        names = f'if they are names: `categories=["{name}"]`'
-        raise DataError("data-type", message, f"write numbers without points between thousands; {names}")
+        raise DataError("data-type", message, f"write numbers without points between thousands; {or_names(name)}")
     cells = [c.replace(",", ".") if c is not None and COMMA.fullmatch(c) else c for c in raw]
     return np.array(cells, dtype=object)
 
@@ -40,7 +44,8 @@ def check_notation(name: str, raw: np.ndarray, where: str) -> None:
     marked = [text for text in numbers if MARKS.search(text)]
     if not marked or 2 * len(numbers) <= len(some):
         return
-    names = f'if they are names: `categories=["{name}"]`'
     comma = all(COMMA.fullmatch(text) for text in marked)
-    hint = f'`csv(..., decimal=",")`; {names}' if comma else f"write them as 1234.5; {names}"
-    raise DataError("data-type", f"column `{name}` of {where} holds numbers written as `{marked[0]}`", hint)
+    mend = '`csv(..., decimal=",")`' if comma else "write them as 1234.5"
+    raise DataError(
+        "data-type", f"column `{name}` of {where} holds numbers written as `{marked[0]}`", f"{mend}; {or_names(name)}"
+    )

@@ -44,9 +44,9 @@ def unclear(result: TensorType) -> int | None:
 
 def features_without(result: TensorType, x: TensorType, axes: tuple[int, ...]) -> int | None:
     """Where the features are in a result that lacks these axes of `x`."""
-    if x.features is None or x.features == UNCLEAR:
-        return x.features if x.features is None else unclear(result)
-    return unclear(result) if x.features in axes else x.features - sum(a < x.features for a in axes)
+    if x.features is None:
+        return None
+    return unclear(result) if x.features in (UNCLEAR, *axes) else x.features - sum(a < x.features for a in axes)
 
 
 def features_with(x: TensorType, at: int, result: TensorType) -> int | None:

@@ -1,7 +1,5 @@
 """The place of features: what a layer takes it to be is compared with what made the value."""
 
-from math import inf
-
 from netdsl.ops.base import Op, OpError, feature_axis
 from netdsl.ops.features import moved
 from netdsl.sizes.dims import product
@@ -47,9 +45,9 @@ def _check_along(op: Op, x: TensorType, index: int) -> None:
 
 def _misplaced(op: Op, x: TensorType, index: int, layout: str) -> OpError:
     assert x.features is not None
-    wanted, axes = ("first", 0) if layout == "channels" else ("last", inf)
+    wanted = "first" if layout == "channels" else "last"
     rest = [i for i in range(x.rank) if i != x.features]
-    order = (x.features, *rest) if axes == 0 else (*rest, x.features)
+    order = (x.features, *rest) if wanted == "first" else (*rest, x.features)
     message = f"`{op.kind}` takes the {wanted} axis for the features, and those of this {x} are on axis {x.features}"
     hint = f"`permute(({', '.join(map(str, order))}))` before it brings them there; {MEANT}"
     return OpError(message, operand=index, code="feature-axis", hint=hint)
@@ -63,7 +61,6 @@ def reshaped_features(x: TensorType, shape: TensorType) -> int | None:
     """
     if x.rank < 2 or shape.rank <= 2 or x.shape == shape.shape:
         return None
-
     if x.features == UNCLEAR:
         return UNCLEAR
     at = feature_axis(x)
