@@ -19,6 +19,7 @@ from netdsl.ir.model import Value
 from netdsl.lift.integers import computed, is_symbolic
 from netdsl.lift.model import Call, Lifted, LiftError, Output
 from netdsl.lift.names import identifier, size_name
+from netdsl.lift.origins import Origins
 from netdsl.lift.read import File, Input, Node
 from netdsl.lift.sized import Causal, Sized, is_causal, worked_out
 from netdsl.ops.base import Op, OpError
@@ -81,8 +82,6 @@ class Laid(Struct, frozen=True):
 Known = Laid | Sized | np.ndarray
 Rule = Callable[["Builder", Node], None]
 
-NONE = frozenset[str]()
-
 RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
 """Nodes whose results are drawn."""
 
@@ -106,7 +105,7 @@ class Builder:
         self.uses = Counter(i for n in file.nodes for i in n.inputs) + Counter(file.outputs)
         self._params: dict[tuple[str, tuple[int, ...]], Value] = {}
         self._made: dict[str, int] = {}
-        self._origins = {name: frozenset((name,)) for name in file.arrays}
+        self._origins = Origins(file)
         self._settled: set[str] = set()
         self._readers: dict[str, list[Node]] = {}
         for node in file.nodes:
@@ -183,7 +182,7 @@ class Builder:
         if found is None:
             return False
         self.known.update((name, y) for name, y in zip(node.outputs, found, strict=False) if name)
-        self._origins.update(dict.fromkeys(node.outputs, self.origin()))
+        self._origins.follow(node)
         return True
 
     def _worked_out(self, node: Node, inputs: Sequence[Any]) -> Sequence[Known] | None:
@@ -321,7 +320,9 @@ class Builder:
         results = found if isinstance(found, tuple) else (found,)
         made = tuple(Value(f"v{len(self.calls)}.{i}", t) for i, t in enumerate(results))
         self._made.update((v.name, len(self.calls)) for v in made)
-        self.calls.append(Call(op, values, made, weights or {}, self.node.name, self.origin() if weights else NONE))
+        self.calls.append(
+            Call(op, values, made, weights or {}, self.node.name, self.origin() if weights else frozenset())
+        )
         return made
 
     def give(self, value: Value | Laid, like: Laid | None = None, output: int = 0) -> None:
@@ -331,7 +332,7 @@ class Builder:
 
     def origin(self) -> frozenset[str]:
         """The initialisers that the node's arrays came from."""
-        return NONE.union(*(self._origins.get(name, NONE) for name in self.node.inputs))
+        return self._origins.of(self.node)
 
     def source(self, value: Value) -> Call | None:
         """The call that computes a value."""

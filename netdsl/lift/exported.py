@@ -17,6 +17,10 @@ from netdsl.diagnostics.regular import check_regular
 from netdsl.lift.model import LiftError
 
 
+STORED_ONCE = 1024
+"""So large at most are arrays of which onnxscript's optimizer keeps one of several equal ones."""
+
+
 def exported(module: nn.Module, inputs: Sequence[torch.Tensor]) -> ModelProto:
     """A module at rest, with the batch (the first axis of each input) free where its code allows that. Raises
     LiftError for a module that torch cannot export."""
@@ -46,9 +50,27 @@ def opened(path: str | os.PathLike[str]) -> ModelProto:
 
 
 def _model(program: torch.export.ExportedProgram) -> ModelProto:
-    found: Any = torch.onnx.export(program, dynamo=True, verbose=False)
+    found: Any = torch.onnx.export(program, dynamo=True, verbose=False, optimize=False)
+    graph = found.model.graph
+    own = len(graph.inputs)
+    graph.inputs.extend(graph.initializers[name] for name in _equal_weights(program) if name in graph.initializers)
+    found.optimize()
+    del graph.inputs[own:]
     model: ModelProto = found.model_proto
     return model
+
+
+def _equal_weights(program: torch.export.ExportedProgram) -> list[str]:
+    """The weights that equal another one without being it, as the layers of `nn.TransformerEncoder` begin.
+
+    The optimizer of onnxscript stores equal small arrays once, but for those that are inputs of the graph as well.
+    """
+    alike: dict[Any, dict[int, str]] = {}
+    for name, weight in program.state_dict.items():
+        if 1 < weight.numel() <= STORED_ONCE:
+            key = (weight.dtype, weight.shape, weight.detach().cpu().numpy().tobytes())
+            alike.setdefault(key, {})[weight.data_ptr()] = name
+    return [name for names in alike.values() if len(names) > 1 for name in names.values()]
 
 
 def _first_line(error: Exception) -> str:

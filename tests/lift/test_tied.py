@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
-from foreign_nets import written
+import torch
+from foreign_nets import by_torchscript, written
 from onnx import ModelProto, numpy_helper
+from torch import Tensor, nn
 
 from netdsl.analysis.count import totals
 from netdsl.lift.lift import Lift, lift_model
@@ -68,3 +72,28 @@ def lifted(model: ModelProto) -> Lift:
     found = lift_model(model)
     assert max(c.difference for c in found.proof) < 1e-5
     return found
+
+
+class Stack(nn.Module):
+    """Three blocks that are one module, or copies of one, as those of `nn.TransformerEncoder`."""
+
+    def __init__(self, shared: bool, bias: bool) -> None:
+        super().__init__()
+        block = nn.Sequential(nn.Linear(6, 9, bias=bias), nn.GELU(), nn.Linear(9, 6, bias=bias))
+        self.blocks = nn.ModuleList(block if shared else copy.deepcopy(block) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = x + block(x)
+        return x
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("shape", [(2, 6), (2, 5, 6)])
+def test_copied_layers_are_not_tied(shared: bool, bias: bool, shape: tuple[int, ...]) -> None:
+    """Layers that begin with equal weights are tied where the module shares them."""
+    net = Stack(shared, bias).eval()
+    found = lift_model(by_torchscript(net, (torch.ones(shape),)))
+    assert totals(found.net.checked.main).params == sum(p.numel() for p in net.parameters())
+    assert ("share " in found.text) == shared
