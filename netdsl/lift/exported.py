@@ -16,7 +16,6 @@ from torch import nn
 from netdsl.diagnostics.regular import check_regular
 from netdsl.lift.model import LiftError
 
-
 STORED_ONCE = 1024
 """So large at most are arrays of which onnxscript's optimizer keeps one of several equal ones."""
 

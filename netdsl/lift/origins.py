@@ -14,8 +14,8 @@ CALL = re.compile(r"_\d+$")
 class Origins:
     """The initialisers behind each array of a file.
 
-    torch's older exporter stores equal initialisers once, and writes an `Identity` for those that are another parameter
-    (the copied layers of `nn.TransformerEncoder`, before they are trained). The names of its nodes tell such layers apart.
+    torch's older exporter stores equal initialisers once, and an `Identity` for those that are another parameter: the
+    layers of an `nn.TransformerEncoder` that was never trained. The names of its nodes tell such layers apart.
     """
 
     def __init__(self, file: File) -> None:
