@@ -10,6 +10,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from netdsl import open_spec
+from netdsl.experiment.figure import svg
+from netdsl.experiment.files import Outcome
+from netdsl.experiment.results import Results, results
+from netdsl.probe.model import Probed
+from netdsl.probe.page import drawings
+
+if TYPE_CHECKING:
+    from netdsl.experiment.from_python import Experiment
 
 HERE = Path(__file__).parent
 
@@ -86,6 +99,20 @@ class Command:
         found = json.loads(self.made.read_text())
         return "".join(f"{line}\n" for finding in found["findings"] for line in finding["said"])
 
+    def drawn(self) -> dict[Path, str]:
+        """The figures of the command's numbers as they are drawn today, by their files; nothing is run."""
+        if self.kind == "diff":
+            return {}
+        if self.kind == "experiment":
+            path, _, name = self.words[1].partition(":")
+            found = kept(
+                open_spec(self.folder / path).experiment(name), json.loads((self.made / "results.json").read_text())
+            )
+            figures = enumerate(found.experiment.figures, 1)
+            return {self.made / "figures" / f"{n}-{f.kind}.svg": svg(found, f, alone=True) for n, f in figures}
+        files = [self.folder / w for w in self.words if w.endswith(".svg")]
+        return {file: drawings(msgspec.convert(json.loads(self.made.read_text()), Probed)) for file in files}
+
     @property
     def complete(self) -> bool:
         """Whether a command has done what it should though its exit code is not 0: nets that differ are what a diff is
@@ -102,6 +129,18 @@ class Command:
             [sys.executable, "-m", "netdsl", *self.words, *more], cwd=self.folder, text=True, stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},
         )  # fmt: skip
+
+
+def kept(experiment: Experiment, found: dict[str, Any]) -> Results:
+    """The results of an experiment from its results.json."""
+    outcomes, failures = {}, {}
+    for cell, planned in zip(found["cells"], experiment.cells, strict=True):
+        lost = {f["folder"]: f["why"] for f in cell["failed"]}
+        failures |= lost
+        for trial, run in zip(planned.trials, cell["runs"], strict=True):
+            numbers = {name: value for name, value in run.items() if name not in ("seed", "folder")}
+            outcomes[trial.path] = Outcome(trial, None if trial.path in lost else numbers)
+    return results(experiment.setting.experiment, experiment.cells, outcomes, failures)
 
 
 def lessons() -> list[Lesson]:

@@ -14,7 +14,7 @@ from mkdocs.utils import get_relative_url
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # MkDocs loads this file alone
 
-from website import fences
+from website import fences, lines
 from website.pages import api, commands, course, gallery, grammar, habits, lints, ops, project
 
 HERE = Path(__file__).parent
@@ -75,6 +75,11 @@ def listed(text: str) -> str:
         inner = re.match(r"( +)", line)
         lines.append(" " * len(inner[1]) + line if inner and len(inner[1]) in (2, 3) else line)
     return "\n".join(lines)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """A page whose long lines of output can be read on a narrow screen."""
+    return lines.wrapped(html)
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:

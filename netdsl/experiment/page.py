@@ -9,15 +9,14 @@ from netdsl.experiment.figure import caption, svg
 from netdsl.experiment.results import Amount, Compared, Results, Row
 from netdsl.experiment.table import Table, heading, shown, tables
 from netdsl.planning.experiments import ALPHA
-from netdsl.render.figure import STYLE
+from netdsl.render.figure import NIGHT, STYLE
 from netdsl.render.numbers import plural
 from netdsl.version import __version__
 
 SHEET = (
     """
 :root{--b:#fff;--t:#1e293b;--m:#5b6676;--l:#e3e8ef;--h:#f6f8fb;--a:#2563eb;--bad:#b91c1c;color-scheme:light dark}
-@media(prefers-color-scheme:dark){:root{--b:#0d1117;--t:#e5e9f0;--m:#9aa7b8;--l:#2b313a;--h:#151b23;--a:#6ea8fe;
---bad:#f87171;--c0:#6ea8fe;--c1:#ff9f6b;--c2:#4ade80;--c3:#b79bff;--c4:#fbbf24;--c5:#4dd4e8;--c6:#f472b6;--c7:#cbd5e1}}
+@media(prefers-color-scheme:dark){:root{@night;--h:#151b23;--a:#6ea8fe;--bad:#f87171}}
 body{margin:2.5rem auto;max-width:76rem;padding:0 1.5rem;background:var(--b);color:var(--t);
 font:15px/1.5 'Helvetica Neue',Helvetica,Arial,sans-serif}
 h1{font-size:1.7rem;margin:0}h2{font-size:1.15rem;margin:2.4rem 0 .6rem}p{margin:.3rem 0}.m{color:var(--m)}
@@ -31,7 +30,7 @@ td,th{padding:.28rem 1.6rem .28rem 0;text-align:right;white-space:nowrap}th{colo
 thead th{border-bottom:1px solid var(--m)}tbody tr:hover{background:var(--h)}tbody td{border-bottom:1px solid var(--l)}
 .l{text-align:left}.sure{font-weight:600}.bad{color:var(--bad)}
 details summary{cursor:pointer;color:var(--m);margin:2rem 0 .6rem}.notes{color:var(--m);font-size:13px;margin:.5rem 0}
-"""
+""".replace("@night", NIGHT)
     + STYLE
 )
 

@@ -7,14 +7,13 @@ from html import escape
 from netdsl.probe.model import Finding, Probed
 from netdsl.probe.plot import plot
 from netdsl.probe.text import number
-from netdsl.render.figure import STYLE, stacked
+from netdsl.render.figure import NIGHT, STYLE, stacked
 from netdsl.version import __version__
 
 SHEET = (
     """
 :root{--b:#fff;--t:#1e293b;--m:#64748b;--l:#d5dce5;color-scheme:light dark}
-@media(prefers-color-scheme:dark){:root{--b:#0d1117;--t:#e5e9f0;--m:#9aa7b8;--l:#30363d;--c0:#6ea8fe;--c1:#ff9f6b;
---c2:#4ade80;--c3:#b79bff;--c4:#fbbf24;--c5:#4dd4e8;--c6:#f472b6;--c7:#cbd5e1}}
+@media(prefers-color-scheme:dark){:root{@night}}
 body{margin:2rem auto;max-width:62rem;padding:0 1rem;background:var(--b);color:var(--t);
 font:15px/1.45 'Helvetica Neue',Helvetica,Arial,sans-serif}
 h1{font-size:1.5rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .4rem;border-top:1px solid var(--l);padding-top:1.2rem}
@@ -25,7 +24,7 @@ table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
 td,th{padding:.15rem .9rem .15rem 0;text-align:right;font-weight:400}
 th{color:var(--m);border-bottom:1px solid var(--l)}.text{text-align:left}
 details summary{cursor:pointer;color:var(--m);margin:.4rem 0}
-"""
+""".replace("@night", NIGHT)
     + STYLE
 )
 

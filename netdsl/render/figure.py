@@ -6,16 +6,14 @@ Colours are classes (`c0` to `c7`), so that a page can have others in the dark; 
 from __future__ import annotations
 
 import base64
-import math
 import re
 from collections.abc import Iterator, Sequence
 from html import escape
-from itertools import pairwise
 from typing import Literal
 
 from msgspec import Struct
 
-from netdsl.render.numbers import round_numbers
+from netdsl.render.axis import Axis, axis, is_geometric, short
 
 WIDTH, HEIGHT = 560, 340
 LEFT, RIGHT, TOP, BOTTOM = 66, 18, 34, 52
@@ -28,11 +26,10 @@ DODGE = 6.0
 """Pixels between the lines of two colours at one value, where they have deviations."""
 MOST_POINTS = 12
 """Marks of a line up to which each has a dot."""
-MOST_TICKS = 7
 MOST_LINES = 3
-LETTER = 6.4
-"""Pixels that a letter takes, at most."""
-RAISED = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
+LETTER = 6.6
+"""Pixels that a letter takes on average, but for these."""
+NARROW, WIDE = " ()[].,:;'ijlftrI/-", "mwMW%@"
 
 STYLE = """
 .figure text{font:12px 'Helvetica Neue',Helvetica,Arial,sans-serif;fill:var(--m,#5b6676)}
@@ -46,6 +43,15 @@ STYLE = """
     f".figure .c{i}{{stroke:var(--c{i},{c})}}.figure .f{i}{{fill:var(--c{i},{c})}}"
     for i, c in enumerate(("#2563eb", "#d9480f", "#15803d", "#7c3aed", "#b45309", "#0e7490", "#be185d", "#475569"))
 )
+
+NIGHT = (
+    "--b:#0d1117;--t:#e5e9f0;--m:#9aa7b8;--l:#30363d;"
+    "--c0:#6ea8fe;--c1:#ff9f6b;--c2:#4ade80;--c3:#b79bff;--c4:#fbbf24;--c5:#4dd4e8;--c6:#f472b6;--c7:#cbd5e1"
+)
+"""Ground, texts, lines and the colours of series on a dark page, as variables."""
+
+ALONE = f".figure .ground{{fill:var(--b,#fff)}}@media(prefers-color-scheme:dark){{.figure{{{NIGHT}}}}}"
+"""Further styles of a file of its own."""
 
 
 class Mark(Struct, frozen=True):
@@ -86,22 +92,6 @@ class Chart(Struct, frozen=True, kw_only=True):
     most: float | None = None
 
 
-class Axis(Struct, frozen=True):
-    """Where numbers lie along an axis from `start` to `end`, and what stands at which of them."""
-
-    start: float
-    end: float
-    low: float
-    high: float
-    log: bool
-    ticks: tuple[tuple[float, str], ...]
-
-    def at(self, value: float) -> float:
-        """The place of a number in the image."""
-        low, high, value = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
-        return self.start + (value - low) / (high - low or 1.0) * (self.end - self.start)
-
-
 def draw(chart: Chart, alone: bool = False) -> str:
     """A chart as SVG; `alone`: as a file of its own. Without a mark it says so."""
     top, legend = _legend(chart)
@@ -110,7 +100,7 @@ def draw(chart: Chart, alone: bool = False) -> str:
     space = ' xmlns="http://www.w3.org/2000/svg"' if alone else ""
     head = f'<svg class="figure"{space} viewBox="0 0 {WIDTH} {height}" role="img" '
     head += f'aria-label="{escape(chart.title)}">'
-    style = f"<style>{STYLE}</style><rect width='{WIDTH}' height='{height}' fill='#fff'/>" if alone else ""
+    style = f"<style>{STYLE}{ALONE}</style><rect class='ground' width='{WIDTH}' height='{height}'/>" if alone else ""
     parts = [head, style, f'<text x="{LEFT - 46}" y="20" class="title">{escape(chart.title)}</text>']
     if any(s.marks for s in chart.series):
         parts += [*_body(chart, top, float(HEIGHT + top - TOP - BOTTOM), names), *legend]
@@ -183,10 +173,10 @@ def _across(chart: Chart) -> Axis:
         ticks = tuple((float(i), n) for i, n in enumerate(chart.names))
         return Axis(start, end, -0.5, len(chart.names) - 0.5, False, ticks)
     values = sorted({m.x for s in chart.series for m in (*s.marks, *s.lost)})
-    log = values[0] > 0 and (_is_geometric(values) if chart.xlog is None else chart.xlog)
-    few = tuple((v, _short(v)) for v in values) if len(values) <= 8 and chart.kind == "line" else ()
+    log = values[0] > 0 and (is_geometric(values) if chart.xlog is None else chart.xlog)
+    few = tuple((v, short(v)) for v in values) if len(values) <= 8 and chart.kind == "line" else ()
     inset = 0.04 * (end - start)
-    return _axis(start + inset, end - inset, values, log, few)
+    return axis(start + inset, end - inset, values, log, few)
 
 
 def _up(chart: Chart, top: float, base: float) -> Axis:
@@ -195,63 +185,15 @@ def _up(chart: Chart, top: float, base: float) -> Axis:
     values = [v for m in marks for v in (m.y, *_ends(m, chart.most))]
     if log:
         values = [v for v in values if v > 0]
-    elif chart.kind == "bars":
+    elif chart.kind == "bars" or min(values) == max(values):
         values.append(0.0)
-    return _axis(base, top, sorted(values), log, (), round_ends=True)
+    return axis(base, top, sorted(values), log, (), round_ends=True)
 
 
 def _ends(mark: Mark, most: float | None) -> tuple[float, float]:
     """Where a mark's deviation begins and ends."""
     high = mark.y + mark.spread
     return mark.y - mark.spread, high if most is None else min(high, max(most, mark.y))
-
-
-def _axis(
-    start: float, end: float, values: Sequence[float], log: bool, ticks: tuple[tuple[float, str], ...],
-    round_ends: bool = False,
-) -> Axis:  # fmt: skip
-    """An axis over values, with round numbers at its ticks unless `ticks` are given."""
-    low, high = values[0], values[-1]
-    if log:
-        lowest, highest = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
-        highest += lowest == highest
-        step = -(-(highest - lowest) // (MOST_TICKS - 1))
-        highest = lowest + step * -(-(highest - lowest) // step)
-        if round_ends or not ticks:
-            low, high = 10.0**lowest, 10.0**highest
-        powers = tuple((10.0**p, _power(p)) for p in range(lowest, highest + 1, step))
-        return Axis(start, end, low, high, True, ticks or powers)
-    marks = round_numbers(low, high, MOST_TICKS - 1)
-    if round_ends:
-        low, high = marks[0], marks[-1]
-    marks = [m for m in marks if low <= m <= high]
-    return Axis(start, end, low, high, False, ticks or tuple((m, _short(m)) for m in marks))
-
-
-def _is_geometric(values: Sequence[float]) -> bool:
-    """Whether numbers are spread by ratio: over a decade or more, the ratios nearer to each other than the steps
-    are."""
-    if len(values) < 3 or values[-1] < 10 * values[0]:
-        return False
-    ratios = [b / a for a, b in pairwise(values)]
-    steps = [b - a for a, b in pairwise(values)]
-    return max(ratios) / min(ratios) < max(steps) / min(steps)
-
-
-def _short(value: float) -> str:
-    if value and not 1e-3 <= abs(value) < 1e5:
-        digits, _, power = f"{value:.2e}".partition("e")
-        digits = digits.rstrip("0").rstrip(".")
-        return _raised(int(power)) if digits == "1" else f"{digits}\N{MULTIPLICATION SIGN}{_raised(int(power))}"
-    return f"{value:.6g}"
-
-
-def _power(exponent: int) -> str:
-    return f"{10.0**exponent:.6g}" if -4 < exponent < 4 else _raised(exponent)
-
-
-def _raised(exponent: int) -> str:
-    return f"10{str(exponent).translate(RAISED)}"
 
 
 def _grid(chart: Chart, across: Axis, up: Axis, names: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -346,14 +288,14 @@ def _legend(chart: Chart) -> tuple[int, list[str]]:
     parts, x, y = [], float(LEFT), TOP + 6
     if chart.legend:
         parts.append(f'<text x="{x:.0f}" y="{y}">{escape(chart.legend)}</text>')
-        x += 6.6 * len(chart.legend) + 12
+        x += _wide(chart.legend) + 12
     begins = x
     named = {s.name: n for n, s in reversed([*enumerate(chart.series)])}  # references of one name are told once
     for number, series in sorted(enumerate(chart.series), key=lambda pair: pair[1].dashed):
         if named[series.name] != number:
             continue
         name = cut(series.name, 40)
-        width = 28 + 6.3 * len(name)
+        width = 34 + _wide(name)
         if x > begins and x + width > WIDTH - RIGHT:
             x, y = begins, y + ROW
         colour = COLOURS - 1 if series.alike else _colour(chart, number)
@@ -361,6 +303,11 @@ def _legend(chart: Chart) -> tuple[int, list[str]]:
         parts.append(f'<text x="{x + 17:.1f}" y="{y}">{escape(name)}</text>')
         x += width
     return y + 4, parts
+
+
+def _wide(text: str) -> float:
+    """About how many pixels a text takes."""
+    return sum(3.6 if c in NARROW else 9.6 if c in WIDE else LETTER for c in text)
 
 
 def _sample(x: float, y: int, colour: int, dashed: bool) -> str:

@@ -47,6 +47,14 @@ def test_a_lesson_shows_what_its_commands_made(lesson: Lesson) -> None:
         assert heading in lesson.text
 
 
+@by_lesson
+def test_the_figures_of_a_lesson_are_what_its_numbers_look_like_today(lesson: Lesson) -> None:
+    """`python -m course.make --draw` draws them again."""
+    for command in lesson.commands:
+        for path, svg in command.drawn().items():
+            assert path.read_text() == svg, path.name
+
+
 def _makes(command: Command, figure: Path) -> bool:
     if command.kind == "experiment":
         return command.made in figure.parents

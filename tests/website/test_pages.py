@@ -19,7 +19,7 @@ from netdsl.cli.main import COMMANDS
 from netdsl.loader import zoo
 from netdsl.ops import REGISTRY
 from netdsl.recipe.schema import Recipe
-from website import fences, hooks
+from website import fences, hooks, lines
 from website.pages import api, commands, gallery, grammar, habits, lints, ops
 
 SPEC = "net N {\n  input x [4]\n  linear(2)\n}\n"
@@ -103,3 +103,17 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     for name, text in pages.items():
         assert not re.search(r'<(script|link|img)[^>]+(src|href)="https?:', text), name
         assert fences.ROOT not in text, name
+
+
+def test_sentences_and_commands_wrap_and_what_is_aligned_does_not() -> None:
+    def block(language: str, *texts: str) -> str:
+        spans = "".join(f'<span id="__span-0-{i}">{t}\n</span>' for i, t in enumerate(texts, 1))
+        return f'<div class="language-{language} highlight"><pre><code>{spans}</code></pre></div>'
+
+    said, row, source = "a sentence " * 8, "a  b" * 20, "layer = 1 " * 9
+    shown = lines.wrapped(block("text", said, row, "short"))
+    assert shown.count('class="said"') == 1
+    assert f'<span class="said">{said}</span>\n{row}\nshort\n' in shown
+    assert '<div class="highlight">' in shown
+    assert "said" not in lines.wrapped(block("python", source))
+    assert "said" not in lines.wrapped(block("text", source, "  |    ^^^"))
