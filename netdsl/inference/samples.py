@@ -15,7 +15,7 @@ from netdsl.inference.graphs import load_graphs
 from netdsl.inference.images import ImageView, Least, filled, images_below, open_image
 from netdsl.inference.tables import load_columns
 from netdsl.inference.trained import Trained, longest, vocabulary
-from netdsl.recipe.columns import Columns, Csv, ParquetTable
+from netdsl.recipe.columns import Columns, ParquetTable
 from netdsl.recipe.sources import Images
 from netdsl.sizes.stated import broken
 
@@ -180,10 +180,7 @@ def _table(trained: Trained, path: Path) -> tuple[np.ndarray, ...]:
     """The rows of a table, by the columns that the net was trained on."""
     if not trained.columns:
         raise DataError("unfit-input", f"{path} is a table, and the net was not trained on one")
-    component: Columns = ParquetTable(file=str(path), target="")
-    if path.suffix != ".parquet":
-        own = trained.recipe.data
-        component = own if isinstance(own, Csv) else Csv(file=str(path), target="")
+    component: Columns = ParquetTable(file=str(path), target="") if path.suffix == ".parquet" else trained.written
     table = encoded(load_columns(path, component), trained.columns, str(path))
     return for_inputs(table, trained.inputs, str(path))
 

@@ -17,7 +17,7 @@ from netdsl.inference.columns import Column, Input
 from netdsl.inference.errors import CheckpointError
 from netdsl.inference.run_folder import ABOUT, ONNX, About, read_about
 from netdsl.inference.vocabulary import BYTES, TOKENIZER, Vocabulary, vocabulary_of
-from netdsl.recipe.columns import Columns
+from netdsl.recipe.columns import Columns, Csv
 from netdsl.recipe.losses import CrossEntropy
 from netdsl.recipe.registry import registered
 from netdsl.recipe.schema import Recipe
@@ -26,14 +26,17 @@ from netdsl.sizes.stated import broken
 
 Size = int | None
 
+ANY_CSV = Csv(file="", target="")
+"""A CSV file as it is usually written."""
+
 
 class Trained(Struct, frozen=True, eq=False, kw_only=True):
     """A net that can be run. `compute`: its first output, [B, ...] float32, from an array for each input; where it
     draws, several times, [passes, B, ...]. `shape`: its first input (None: any size); `recipe`: the run's; `inputs`:
     what data depend on; `columns`: of a table; `task`: empty where that is not known; `targets`: columns to predict;
     `fold`: the part of a cross-validation that it is tested on; `view`: how images in files are resized and cut;
-    `tokenizer`: the file of what makes tokens of a text. `constraints`: what must hold of the sizes that are called
-    `names`."""
+    `written`: how numbers and cells stand in CSV files; `tokenizer`: the file of what makes tokens of a text.
+    `constraints`: what must hold of the sizes that are called `names`."""
 
     compute: Callable[..., np.ndarray]
     shape: tuple[Size, ...]
@@ -51,6 +54,7 @@ class Trained(Struct, frozen=True, eq=False, kw_only=True):
     targets: tuple[str, ...] = ()
     fold: int | None = None
     view: Images = Images()
+    written: Csv = ANY_CSV
     tokenizer: Path | None = None
 
 
@@ -67,7 +71,7 @@ def said_by(folder: Path, about: About, recipe: Recipe) -> dict[str, Any]:
     return {
         "recipe": recipe, "base": Path(about.base), "classes": about.classes, "units": about.units, "task": about.task,
         "columns": about.columns, "targets": targets_of(recipe), "fold": about.fold, "view": view_of(recipe),
-        "tokenizer": tokenizer_of(folder),
+        "written": recipe.data if isinstance(recipe.data, Csv) else ANY_CSV, "tokenizer": tokenizer_of(folder),
     }  # fmt: skip
 
 
@@ -95,11 +99,13 @@ def of_session(session: Session) -> Trained:
     prediction = _decoded(said.get("prediction", "{}"), dict[str, Any]) or {}
     loss: Any = registered("loss").get(prediction.get("loss", ""), CrossEntropy)
     view = _decoded(said.get("preprocessing", "{}"), Images) or Images()
+    notation = _decoded(said.get("csv", "{}"), dict[str, str]) or {}
     return Trained(
         compute=session, shape=next(iter(session.inputs.values()))[0][1:], outputs=len(names), kept=session.outputs,
         classes=names, recipe=Recipe(loss=loss()), view=view, names=next(iter(session.names.values()))[1:],
         constraints=session.constraints, task=prediction.get("task", ""), targets=tuple(prediction.get("targets", ())),
         columns=_decoded(said.get("columns", "[]"), tuple[Column, ...]),
+        written=msgspec.structs.replace(ANY_CSV, **{n: notation[n] for n in NOTATION if n in notation}),
         inputs=tuple(_input(name, sizes, dtype) for name, (sizes, dtype) in session.inputs.items()),
     )  # fmt: skip
 
@@ -135,6 +141,15 @@ def targets_of(recipe: Recipe) -> tuple[str, ...]:
 def view_of(recipe: Recipe) -> Images:
     """How the images of a recipe's data are resized and cut, where they lie in files."""
     return recipe.data if isinstance(recipe.data, Images) else Images()
+
+
+NOTATION = ("separator", "decimal")
+"""Fields of a `csv(...)` that say how the file is written."""
+
+
+def notation_of(recipe: Recipe) -> dict[str, str]:
+    """The metadata of an ONNX file on how the CSV files are written that its net reads; nothing for other data."""
+    return {n: getattr(recipe.data, n) for n in NOTATION} if isinstance(recipe.data, Csv) else {}
 
 
 def preprocessing_of(recipe: Recipe, standardized: bool) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
 from netdsl.recipe.component import component_name
 from netdsl.recipe.data_checks import DATA_RULES
 from netdsl.recipe.losses import Bce, Contrastive, CrossEntropy, DiceCe
+from netdsl.recipe.metrics import TARGETS
 from netdsl.recipe.optimizers import Adam, Lamb, Lars, Lion, Muon, Sgd
 from netdsl.recipe.places import Places
 from netdsl.recipe.progressive import GROWS, grown
@@ -148,7 +149,7 @@ def _mixing(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     if not recipe.mix:
         return
     if recipe.data.task in ("mask", "tokens", "nodes"):
-        message = f"`mix` mixes classes or numbers, and the targets are {recipe.data.task}"
+        message = f"`mix` mixes classes or numbers, and the targets are {TARGETS[recipe.data.task]}"
         yield _say("error", "hard-loss", message, places.at("mix"))
     elif not recipe.loss.soft:
         yield _say("error", "hard-loss", f"`{loss}` cannot take the mixed targets of `mix`", places.at("mix"))

@@ -11,6 +11,12 @@ from netdsl.recipe.registry import Open
 CLASSES = ("classes", "mask", "tokens", "tags", "nodes")
 """Tasks whose targets are one of several classes, for a sample or at each of its places."""
 
+TARGETS = {
+    "classes": "classes", "distributions": "shares of classes", "mask": "masks", "tokens": "the next tokens",
+    "tags": "classes of places", "nodes": "classes of nodes", "labels": "labels", "numbers": "numbers",
+    "pairs": "other views",
+}  # fmt: skip
+"""The targets of each task, for readers."""
 
 MOST_PAIRED = 1000
 """Classes above which pairs of true and guessed classes are not counted."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from netdsl.backends.onnx.session import Session
 from netdsl.inference.columns import Column
-from netdsl.inference.trained import preprocessing_of, targets_of
+from netdsl.inference.trained import notation_of, preprocessing_of, targets_of
 from netdsl.recipe.component import component_name
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import Split
@@ -58,6 +58,8 @@ def notes(
     }
     if columns:
         found["columns"] = msgspec.to_builtins(columns)
+    if written := notation_of(recipe):
+        found["csv"] = written
     if recipe.tta is not None:
         found["not_contained"] = ["tta"]
     return found

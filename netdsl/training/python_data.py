@@ -54,7 +54,7 @@ def _in_memory(data: Any, test: Any, target: str | None, held_out: float, group:
         split_of({"x": x, "y": y}, ("x",), "y", what) for (x, y), what in zip(parts, ("data", "test"), strict=False)
     ]
     groups = None if group is None else _array(group, "`group`")
-    splits[0] = divided(splits[0], groups, ordered, "`group`")
+    splits[0] = divided(splits[0], groups, ordered, "group", "data")
     train, held = splits if len(splits) == 2 else splits[0].parted(round(held_out * len(splits[0])))
     if not len(train) or not len(held):
         raise DataError("no-samples", f"`data` has {len(splits[0])} samples: too few to hold some out", "give `test=`")

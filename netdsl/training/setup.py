@@ -44,7 +44,7 @@ from netdsl.training.data.pairs import as_pairs
 from netdsl.training.data.preprocessing import keep, kept_statistics, pixel_statistics, preprocessing
 from netdsl.training.data.targets import Targets
 from netdsl.training.data.units import as_numbers, is_regression, target_units
-from netdsl.training.data.validation import check_recipe
+from netdsl.training.data.validation import absent_classes, check_recipe
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.distributed.shards import gathered, is_sharded
 from netdsl.training.distributed.signals import handling
@@ -139,26 +139,14 @@ def prepare(
     known = NetParameters.of(net.checked)
     about = Start(module, known, base, net.checked, net.spec.constant("weights"), before is not None)
     said = initialize(recipe.init, about, recipe.seed)
+    absent = absent_classes(data, {"train": train, "validate": held, "test": data.test})
     held = held_on(device, held if len(held) else data.test, data.name)
     mixing, more = read_mixing(recipe, base, tuple(train.example()[0].shape[1:]))
     mixing = mixing if mixing is None else mixing.to(device)
-    notes = (*over.notes, *data.notes, *absent_classes(train, data), *more, *said)
+    notes = (*over.notes, *data.notes, *absent, *more, *said)
     train, module = held_on(device, train, data.name), module.to(device)
     teacher = teacher_of(recipe, base, module, data, train)
     return Prepared(net, recipe, data, train, held, module, known.parameters, notes, mixing, teacher, over.repositories)
-
-
-def absent_classes(train: Split, data: DataSet) -> list[str]:
-    """Notes about classes that have no sample to train on."""
-    if data.task != "classes" or not data.classes:
-        return []
-    counts = torch.bincount(train.target.cpu(), minlength=len(data.classes))
-    absent = [f"`{name}`" for name, count in zip(data.classes, counts.tolist(), strict=True) if not count]
-    if not absent:
-        return []
-    named = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
-    which = f"class {named} has" if len(absent) == 1 else f"{len(absent)} of {len(data.classes)} classes ({named}) have"
-    return [f"{which} no sample to train on"]
 
 
 def load_data(

@@ -68,10 +68,29 @@ def test_names_are_shown(
     assert all(f"<th>{name}</th>" in report for name in names)
 
 
+def test_names_of_the_classes_of_places_and_of_labels_are_those_of_the_file(tmp_path: Path) -> None:
+    """What the targets of an npz file are is known only beside the net and the loss."""
+    words, labels = np.arange(60).reshape(12, 5) % 3, np.arange(24).reshape(12, 2) % 2
+    np.savez(tmp_path / "tags.npz", x=words, y=words, class_names=np.array(["noun", "verb", "other"]))
+    np.savez(tmp_path / "labels.npz", x=np.ones((12, 4)), y=labels, class_names=np.array(["wet", "cold"]))
+    text = (
+        "net Tags {\n  input words [L] int64\n  embed(3, 4) -> linear(3)\n}\n"
+        "net Labels {\n  input x [4]\n  linear(2)\n}\n"
+    )
+    (tmp_path / "n.net").write_text(text)
+    for net, loss, names in (("Tags", "cross_entropy", ("noun", "verb", "other")), ("Labels", "bce", ("wet", "cold"))):
+        settings = {"epochs": 1, "loss": loss}
+        data = f'npz("{tmp_path}/{net.lower()}.npz")'
+        run = netdsl.load(tmp_path / "n.net", net).train(
+            "none", data=data, settings=settings, folder=tmp_path / net, onnx=False, quiet=True
+        )
+        assert run.about.classes == names
+
+
 def test_names_of_too_few_classes_are_refused(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(base / "a.npz", x=np.ones((9, 2), np.float32), y=np.arange(9) % 2, class_names=np.array(["rain"]))
     assert main(["train", f"{base}/n.net:Classes", "-q", "-o", str(base / "run")]) != 0
-    assert "`class_names` is [1]" in capsys.readouterr().err
+    assert "`class_names` of `a.npz` are 1, and there are 2 classes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])

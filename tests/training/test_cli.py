@@ -204,7 +204,7 @@ def test_two_processes_train_as_one(tmp_path: Path, spec: Path) -> None:
         (["train", "small.net", "--recipe", "Quick", "--data", 'npz("small.net")'], 1, "not an npz file"),
         (["train", "--resume", "nothing"], 2, "not a run directory"),
         (["train", "small.net", "--recipe", "Quick", "-o", "small.net"], 2, "not empty"),
-        (["train", "small.net", "--recipe", "Quick", "--set", "data=graph(\"x\")"], 1, "the targets are nodes"),
+        (["train", "small.net", "--recipe", "Quick", "--set", "data=graph(\"x\")"], 1, "are classes of nodes"),
         (["eval", "small.net"], 2, "small.net"),
         (["eval", "nothing"], 2, "there is no file"),
         (["predict", "small.net", "x.png"], 2, "small.net"),

@@ -381,6 +381,26 @@ def test_decimal_commas(tmp_path: Path) -> None:
     assert torch.equal(ours.train.target, theirs.train.target)
 
 
+def test_an_exported_net_reads_files_as_it_was_trained_on_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run directory and its ONNX file say the same of a file with decimal commas, and of one with points."""
+    commas = "\n".join(["a;b;y", *(f"{i / 8};{i % 3}.5;{i / 4}".replace(".", ",") for i in range(20))])
+    (tmp_path / "t.csv").write_text(commas)
+    (tmp_path / "p.csv").write_text(commas.replace(",", "."))
+    (tmp_path / "n.net").write_text("net N {\n  input x [2]\n  linear(1)\n}\n")
+    data = f'csv("{tmp_path}/t.csv", target="y", decimal=",")'
+    net, run = f"{tmp_path}/n.net", str(tmp_path / "run")
+    assert main(["train", net, "--recipe", "none", "--data", data, "--set", "loss=mse", "-q", "-o", run]) == 0
+    found = []
+    for file in ("t.csv", "p.csv"):
+        for model in (run, f"{run}/model.onnx"):
+            capsys.readouterr()
+            assert main(["predict", model, str(tmp_path / file), "--json"]) == 0
+            found.append([p["values"] for p in json.loads(capsys.readouterr().out)])
+    assert all(other == found[0] for other in found)
+
+
 def test_points_beside_decimal_commas(tmp_path: Path) -> None:
     """`1.500` would be one and a half where it is a thousand and a half; `1.5` is no thousands."""
     for written, refused in (("1.500", True), ("12.345.678", True), ("1.5", False), ("a.500", False)):

@@ -15,11 +15,13 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, TimeSeries
 
 from netdsl.cli.main import main
 from netdsl.recipe.columns import Csv
+from netdsl.recipe.sources import Npz
 from netdsl.training.data.dataset import DataSet, Split
 from netdsl.training.data.division import held_rows, parts_in_time, parts_of
 from netdsl.training.data.folds import fold_of
 from netdsl.training.errors import DataError
 from netdsl.training.python_data import as_data_set
+from netdsl.training.readers import read
 from netdsl.training.readers.columns import read_columns
 
 
@@ -155,3 +157,12 @@ def test_folds_of_a_split_without_groups_are_as_before() -> None:
 )
 def test_recipes_that_divide_twice(source: str, code: str) -> None:
     assert code in [d.code for d in resolved(f"recipe Test {{\ndata = {source}\n}}")[1]]
+
+
+@pytest.mark.parametrize("missing", [np.nan, ""])
+def test_a_sample_without_a_group_is_refused(tmp_path: Path, missing: object) -> None:
+    """All such samples would be one group."""
+    groups = np.array([1, 2, missing, 3, missing, 4])
+    np.savez(tmp_path / "a.npz", x=np.ones((6, 2)), y=np.arange(6) % 2, group=groups)
+    with pytest.raises(DataError, match=r"row 2 of .*a\.npz has no `group`, by which rows belong together"):
+        read(Npz(path="a.npz", group="group"), tmp_path, (2,), 2)

@@ -133,7 +133,7 @@ GOOD = {"features": np.eye(4), "edges": [[0, 2], [1, 3]], "sizes": [2, 2], "labe
         ({"labels": None}, "no array `labels`"),
         ({"features": np.full((4, 1), np.nan)}, "`features` has values that are not finite, first in row 0"),
         ({"edge_features": np.eye(3)}, "`edge_features` has 3 rows, and there are 2 edges"),
-        ({"class_names": ["a"]}, "`class_names` has 1, and there are 2 classes"),
+        ({"class_names": ["a"]}, "`class_names` of `g.npz` are 1, and there are 2 classes"),
         ({"class_names": "a"}, r"g.npz: `class_names` is \[\] of <U1"),
         ({"sizes": None, "graph": [-1, 0, 0, 1]}, "g.npz: node 0 is of graph -1"),
         (

@@ -106,7 +106,7 @@ def test_a_net_with_two_images(base: Path, capsys: pytest.CaptureFixture[str]) -
         ((":Labels", "--data", "numbers"), "`bce` takes labels from 0 to 1, and those of .* go from 0 to 3"),
         ((":Labels", "-p", "count=2"), r"the net gives \[2\] for a sample, .* asks for the labels \[3\]"),
         ((":Twins", "--data", "several"), "the net has 2 inputs, .* gives 1"),
-        ((":Twins", "--set", "mix=mixup(0.2)"), "`mix` has no meaning"),
+        ((":Twins", "--set", "mix=mixup(0.2)"), "`mix` mixes samples of one input"),
         ((":Twins", "--set", "augment=hflip"), "is for nets with one input"),
         ((":Labels", "--set", "label_noise=0.5"), "`label_noise` replaces classes"),
     ],

@@ -303,13 +303,14 @@ def test_absent_classes_and_a_last_batch_of_one_are_said(
     rng = np.random.default_rng(0)
     y = rng.permutation(33) % 3
     y[y == 1] = 0
-    arrays = {"x": rng.random((33, 4)), "y": y, "x_test": rng.random((9, 4)), "y_test": np.arange(9) % 3}
+    arrays = {"x": rng.random((33, 4)), "y": y, "x_test": rng.random((9, 4)), "y_test": np.arange(9) % 2}
     word = saved(tmp_path, **arrays)
     Path("n.net").write_text("net N {\n  input x [4]\n  linear(3)\n}\n")
     settings = ["--set", "epochs=1", "--set", "batch=8", "--no-onnx", "-o", "run"]
     assert main(["train", "n.net", "--data", word, *settings]) == 0
     said = capsys.readouterr().err
     assert "class `1` has no sample to train on" in said
+    assert "class `2` has no sample to test on" in said
     assert "the last step of an epoch has 1 sample, whose gradient counts as much as a batch's" in said
     assert "drop_last = true" in said
 

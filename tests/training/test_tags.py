@@ -60,3 +60,13 @@ def test_a_class_that_the_net_lacks(tmp_path: Path) -> None:
     net = netdsl.load(netdsl.Source(NET))
     with pytest.raises(TrainingError, match="the net has 3 outputs, `data` has 4 classes"):
         net.train(data=(np.zeros((9, 5), int), np.full((9, 5), 3)), folder=tmp_path / "run", quiet=True)
+
+
+def test_targets_without_a_class_are_refused(tmp_path: Path) -> None:
+    """A net would train on nothing, and say so nowhere."""
+    words = np.zeros((12, 4), np.int64)
+    net = netdsl.load(netdsl.Source(NET))
+    for y, test, purpose in ((-1, 0, "train"), (0, -1, "test")):
+        np.savez(tmp_path / "d.npz", x=words, y=words + y, x_test=words, y_test=words + test)
+        with pytest.raises(TrainingError, match=f"nothing with a class to {purpose} on"):
+            net.train("none", data=f'npz("{tmp_path}/d.npz")', folder=tmp_path / "run", quiet=True)

@@ -224,6 +224,16 @@ class DataSet(Struct, frozen=True, eq=False):
     units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     """Mean and deviation of the targets, by which the loss standardises them."""
     validation: Split | None = None
+    names: tuple[str, ...] = ()
+    """Names that the file has for classes or labels, where its targets may be something else."""
+
+    def called(self, count: int) -> tuple[str, ...]:
+        """The names of `count` classes or labels: those of the file, else their numbers. Raises DataError where the
+        file has others."""
+        if self.names and len(self.names) < count:
+            message = f"`class_names` of `{self.name}` are {len(self.names)}, and there are {count:,} classes"
+            raise DataError("wrong-count", message)
+        return self.names or numbered(count)
 
     def changed(self, function: Callable[[Split], Split]) -> DataSet:
         """The data set with each of its splits changed alike."""

@@ -18,6 +18,14 @@ def group_numbers(names: Sequence[object]) -> Tensor:
     return torch.tensor([found.setdefault(str(name), len(found)) for name in names], dtype=torch.int64)
 
 
+def check_grouped(names: Sequence[object], group: str, where: str, first: int = 0) -> None:
+    """Raise DataError for a row that has no group: all such rows would be one. Rows are counted from `first`."""
+    row = next((i for i, name in enumerate(names, first) if name is None or name != name or name == ""), None)
+    if row is not None:
+        message = f"row {row:,} of {where} has no `{group}`, by which rows belong together"
+        raise DataError("data-value", message, "leave the row out, or give it a group of its own")
+
+
 def numbers_of(groups: Tensor) -> Tensor:
     """The groups of some of all samples, counted without gaps, [N]."""
     return torch.from_numpy(np.unique(groups.cpu().numpy(), return_inverse=True)[1])

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from netdsl.recipe.component import component_name
 from netdsl.recipe.losses import Bce
+from netdsl.recipe.metrics import TARGETS
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.balance import Balance
 from netdsl.training.data.dataset import DataSet, Split
@@ -69,5 +70,5 @@ def check_sampling(recipe: Recipe, data: DataSet) -> None:
     yes_or_no = data.task == "labels" and data.train.target.shape[1:] == (1,)
     if recipe.sampling is None or data.task == "classes" or yes_or_no:
         return
-    message = f"`sampling` chooses samples by their class, and the targets of `{data.name}` are {data.task}"
+    message = f"`sampling` chooses samples by their class, and the targets of `{data.name}` are {TARGETS[data.task]}"
     raise DataError("not-supported", message)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from netdsl.recipe.losses import Bce, CrossEntropy
 from netdsl.recipe.schema import Recipe
-from netdsl.training.data.dataset import DataSet, Split, numbered
+from netdsl.training.data.dataset import DataSet, Split
 from netdsl.training.errors import DataError
 
 
@@ -27,7 +27,8 @@ def as_labels(data: DataSet, recipe: Recipe, outputs: int | None) -> DataSet:
     else:
         return data
     train, test = splits
-    return replace(data, train=train, test=test, task="labels", classes=())
+    names = data.called(train.target.shape[1]) if data.names and data.task == "numbers" else ()
+    return replace(data, train=train, test=test, task="labels", classes=names)
 
 
 SLACK = 1e-3
@@ -53,7 +54,7 @@ def as_distributions(data: DataSet, recipe: Recipe, outputs: int | None) -> Data
             message = f"row {row} of `{data.name}` to {purpose} on is no share of each class: it adds up to {total:.4g}"
             hint = "probabilities are at least 0 and add up to 1; labels of which several may hold: `--set loss=bce`"
             raise DataError("data-value", message, hint)
-    return replace(data, task="distributions", classes=tuple(map(str, range(y.shape[1]))))
+    return replace(data, task="distributions", classes=data.called(y.shape[1]))
 
 
 def as_tags(data: DataSet, recipe: Recipe, shape: tuple[Any, ...]) -> DataSet:
@@ -68,7 +69,7 @@ def as_tags(data: DataSet, recipe: Recipe, shape: tuple[Any, ...]) -> DataSet:
     if not bool(((both == both.floor()) & (both >= -1)).all()):
         return data
     count = max(int(both.max()) + 1, shape[1] if isinstance(shape[1], int) else 0)
-    if not (names := numbered(count)):
+    if not (names := data.called(count)):
         return data
     found = data.changed(lambda split: replace(split, target=split.target.long()))
     return replace(found, task="tags", classes=names)

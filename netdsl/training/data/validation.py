@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from netdsl.recipe.component import component_name
 from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
-from netdsl.recipe.metrics import METRICS
+from netdsl.recipe.metrics import METRICS, TARGETS
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataSet, Split
 from netdsl.training.data.imbalance import check_sampling
@@ -67,23 +69,43 @@ def _first(y: Tensor, value: int) -> int:
     return int((y == value).flatten(1).any(1).int().argmax()) if y.ndim > 1 else int((y == value).int().argmax())
 
 
+def absent_classes(data: DataSet, parts: Mapping[str, Split]) -> list[str]:
+    """Notes about classes that have no sample in the parts of a data set, by what each is for: to train, to test.
+    Raises DataError for a part in which nothing has a class."""
+    if data.task not in ("classes", "mask", "tags", "nodes") or not data.classes:
+        return []
+    notes = []
+    for purpose, part in parts.items():
+        if not len(part) or part.reads_target:
+            continue
+        y = part.target[part.target >= 0].long()
+        if not len(y):
+            raise DataError("no-samples", f"`{data.name}` has nothing with a class to {purpose} on: all are below 0")
+        notes += _absent(data.classes, torch.bincount(y.cpu(), minlength=len(data.classes)) == 0, purpose)
+    return notes
+
+
+def _absent(classes: tuple[str, ...], absent: Tensor, purpose: str) -> list[str]:
+    """The note on the classes [C] that are absent, where there are any."""
+    names = [f"`{classes[i]}`" for i in absent.nonzero()[:5, 0].tolist()]
+    count = int(absent.sum())
+    if count < 2:
+        return [f"class {names[0]} has no sample to {purpose} on"] if count else []
+    named = ", ".join(names) + (", ..." if count > len(names) else "")
+    return [f"{count:,} of {len(classes):,} classes ({named}) have no sample to {purpose} on"]
+
+
 def check_recipe(recipe: Recipe, data: DataSet) -> None:
     """Raise DataError where a recipe does to a data set what has no meaning. Some of it is known only now: what the
     targets of an `npz` are."""
     _check_augment(recipe, data)
-    if recipe.mix and (
-        data.task not in ("classes", "distributions", "labels", "numbers") or len(data.train.inputs) > 1
-    ):
-        raise DataError(
-            "not-supported", f"`mix` has no meaning for targets that are a {data.task}, or for several inputs"
-        )
+    _check_mix(recipe, data)
     _check_loss(recipe, data)
     check_sampling(recipe, data)
     check_metrics(recipe.metrics, data)
     if recipe.label_noise and data.task != "classes":
-        raise DataError(
-            "not-supported", f"`label_noise` replaces classes, and the targets of `{data.name}` are {data.task}"
-        )
+        message = f"`label_noise` replaces classes, and the targets of `{data.name}` are {TARGETS[data.task]}"
+        raise DataError("not-supported", message)
     if data.task == "numbers" and isinstance(recipe.loss, CrossEntropy | Bce | DiceCe):
         name = component_name(recipe.loss)
         hint = "`--set loss=mse`, `l1` or `huber`"
@@ -95,6 +117,16 @@ def check_recipe(recipe: Recipe, data: DataSet) -> None:
                 else "labels, several of which may hold: `bce`"
             )
         raise DataError("unfit-loss", f"`{data.name}` has regression targets, and `{name}` is a loss for classes", hint)
+
+
+def _check_mix(recipe: Recipe, data: DataSet) -> None:
+    message = None
+    if data.task not in ("classes", "distributions", "labels", "numbers"):
+        message = f"`mix` mixes classes, labels or numbers, and the targets of `{data.name}` are {TARGETS[data.task]}"
+    elif len(data.train.inputs) > 1:
+        message = f"`mix` mixes samples of one input, and those of `{data.name}` have {len(data.train.inputs)}"
+    if recipe.mix and message:
+        raise DataError("not-supported", message)
 
 
 def _check_loss(recipe: Recipe, data: DataSet) -> None:
@@ -119,8 +151,8 @@ def check_metrics(metrics: tuple[str, ...], data: DataSet) -> None:
     task = task_of(data)
     for name in metrics:
         if task not in METRICS[name].tasks:
-            asked = " or ".join(METRICS[name].tasks)
-            message = f"`{name}` cannot be measured: the targets of `{data.name}` are {data.task}"
+            asked = " or ".join(TARGETS[t] for t in METRICS[name].tasks)
+            message = f"`{name}` cannot be measured: the targets of `{data.name}` are {TARGETS[task]}"
             raise DataError("unfit-metric", message, f"it is for {asked}")
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from netdsl.inference.arrays import load_arrays
 from netdsl.recipe.sources import Npz
 from netdsl.training.data.dataset import DataError, DataSet, Split, numbered, smallest
-from netdsl.training.data.division import group_numbers
+from netdsl.training.data.division import check_grouped, group_numbers
 from netdsl.training.readers.registry import READERS
 
 
@@ -27,27 +27,27 @@ def read(source: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataS
             raise DataError("missing-column", f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
     train, test = _splits(source, arrays, file)
     task, classes = task_of(train, test)
-    classes = _named(arrays, classes, file)
-    return DataSet(
-        source.path, train, test, task, classes, images=train.inputs[0].ndim == 4, drawn="y_test" not in arrays
-    )
+    names = _names(arrays, file)
+    found = DataSet(
+        source.path, train, test, task, classes, images=train.inputs[0].ndim == 4, drawn="y_test" not in arrays,
+        names=names,
+    )  # fmt: skip
+    return replace(found, classes=found.called(len(classes))) if classes else found
 
 
-def _named(arrays: dict[str, Any], classes: tuple[str, ...], file: Path) -> tuple[str, ...]:
-    """The names of the classes where the file has them: texts in an array `class_names`. Raises DataError."""
-    names = arrays.get("class_names")
-    if names is None or not classes:
-        return classes
-    if names.dtype.kind != "U" or names.ndim != 1 or len(names) < len(classes):
+def _names(arrays: dict[str, Any], file: Path) -> tuple[str, ...]:
+    """The texts in an array `class_names`, where the file has it. Raises DataError for what are none."""
+    names = arrays.get("class_names", np.array([], str))
+    if names.dtype.kind != "U" or names.ndim != 1:
         have = f"{list(names.shape)} of {names.dtype}"
-        raise DataError("wrong-count", f"{file}: `class_names` is {have}, and there are {len(classes)} classes")
+        raise DataError("wrong-count", f"{file}: `class_names` is {have}, not a text for each class")
     return tuple(names.tolist())
 
 
 def _splits(source: Npz, arrays: dict[str, Any], file: Path) -> tuple[Split, Split]:
     """The training split, and the file's test split or one that is held out."""
     train = split_of(arrays, source.inputs, "y", file)
-    train = divided(train, arrays[source.group] if source.group else None, source.ordered, f"{file}: `{source.group}`")
+    train = divided(train, arrays[source.group] if source.group else None, source.ordered, source.group, file)
     tests = [f"{name}_test" for name in (*source.inputs, "y")]
     missing = [name for name in tests if name not in arrays]
     if missing and len(missing) < len(tests):
@@ -63,14 +63,16 @@ def _splits(source: Npz, arrays: dict[str, Any], file: Path) -> tuple[Split, Spl
     return train, test
 
 
-def divided(split: Split, groups: Any, ordered: bool, what: str) -> Split:
+def divided(split: Split, groups: Any, ordered: bool, name: str, where: Path | str) -> Split:
     """The split whose samples are divided by their groups, an array [N], or in time. Raises DataError."""
     if groups is None:
         return replace(split, ordered=ordered)
     if groups.shape != (len(split),):
-        message = f"{what} is {list(groups.shape)}, and there are {len(split)} samples"
+        message = f"{where}: `{name}` is {list(groups.shape)}, and there are {len(split)} samples"
         raise DataError("unpaired-samples", message, "one name or number for each sample")
-    return replace(split, groups=group_numbers(groups.tolist()))
+    names = groups.tolist()
+    check_grouped(names, name, str(where))
+    return replace(split, groups=group_numbers(names))
 
 
 def task_of(train: Split, test: Split) -> tuple[str, tuple[str, ...]]:

@@ -31,7 +31,7 @@ from netdsl.inference.notations import check_notation
 from netdsl.inference.tables import load_columns, plain
 from netdsl.recipe.columns import Columns, Csv, ParquetTable
 from netdsl.training.data.dataset import DataError, DataSet, Refitted, Split
-from netdsl.training.data.division import group_numbers, held_rows, in_both
+from netdsl.training.data.division import check_grouped, group_numbers, held_rows, in_both
 from netdsl.training.readers.registry import READERS
 
 
@@ -98,9 +98,7 @@ def _groups(source: Columns, tables: Sequence[tuple[str, Raw]]) -> Tensor | None
     names: list[str | None] = []
     for where, raw in tables:
         own = as_texts(raw[source.group]) if source.group in raw else []
-        if None in own:
-            message = f"row {own.index(None) + 1:,} of {where} has no `{source.group}`, by which rows belong together"
-            raise DataError("data-value", message)
+        check_grouped(own, source.group, where, first=1)
         names += own
     return group_numbers(names)
 

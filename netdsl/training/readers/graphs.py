@@ -39,10 +39,9 @@ def read(source: Source, base: Path, shape: tuple[int, ...], outputs: int) -> Da
     train, test = _parted(whole, arrays.train, source.test, path)
     task, classes = task_of(train, test)
     task = "nodes" if whole.graphs is not None and whole.graphs.of_nodes else task
-    if names and len(names) < len(classes):
-        raise DataError("wrong-count", f"{path}: `class_names` has {len(names)}, and there are {len(classes)} classes")
-    named = tuple(names) if names and classes else classes
-    return DataSet(source.path, train, test, task, named, images=False, drawn=arrays.train is None)
+    drawn = arrays.train is None
+    found = DataSet(source.path, train, test, task, classes, images=False, drawn=drawn, names=names)
+    return replace(found, classes=found.called(len(classes))) if classes else found
 
 
 def _parted(whole: Split, train: np.ndarray | None, share: float, path: Path) -> tuple[Split, Split]:

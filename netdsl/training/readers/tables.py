@@ -19,7 +19,7 @@ from netdsl.diagnostics.diagnostic import did_you_mean
 from netdsl.inference.images import Least, filled, open_image
 from netdsl.recipe.sources import Hub, Parquet, Table
 from netdsl.training.data.dataset import DataError, DataSet, numbered
-from netdsl.training.data.division import group_numbers
+from netdsl.training.data.division import check_grouped, group_numbers
 from netdsl.training.readers.images import Images, View
 from netdsl.training.readers.registry import READERS
 
@@ -136,7 +136,9 @@ def _groups(column: str, name: str, table: Any) -> Tensor | None:
     if column not in table.features:
         hint = did_you_mean(column, list(table.features))
         raise DataError("missing-column", f"`{name}` has no column `{column}`", hint)
-    return group_numbers(table.select_columns([column]).to_dict()[column])
+    groups = table.select_columns([column]).to_dict()[column]
+    check_grouped(groups, column, f"`{name}`")
+    return group_numbers(groups)
 
 
 def _check_columns(source: Table, name: str, table: Any) -> None:
