@@ -109,5 +109,8 @@ class RReLU(Elementwise, frozen=True):
     rising = ("lower", "upper")
     examples = (Example("rrelu"), Example("rrelu(0.1, 0.3)"))
 
+    def alone(self) -> bool:
+        return True
+
     def onnx(self, g: Graph, *x: Operand) -> Any:
         return g.op("LeakyRelu", x[0].name, alpha=(self.lower + self.upper) / 2)

@@ -86,6 +86,9 @@ class MultiHead(Op, frozen=True):
     hints = FOREIGN_MASKS
     saves_beside = 4  # queries, keys, values, what they give
 
+    def alone(self) -> bool:
+        return self.dropout > 0
+
     def widths(self, x: TensorType) -> tuple[int, int]:
         """The width of the input and that inside. Raises OpError unless the heads divide it."""
         width = known(floating(x, self.kind).shape[-1], "the width of the tokens") if x.rank >= 2 else 0

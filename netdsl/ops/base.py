@@ -267,6 +267,11 @@ class Op(Struct, frozen=True):
         """The receptive field: a Window, GLOBAL, or None for an op that works at each position."""
         return None
 
+    def alone(self) -> bool:
+        """Whether seeds of a net with it are trained one by one: in a batched model of all (torch.vmap) it would draw
+        other numbers, see those of other runs, or have no rule. `tests/training/test_stack.py` tries every op."""
+        return False
+
     def as_affine(self, weights: Mapping[str, Any]) -> tuple[Any, Any] | None:
         """`(scale, shift)` per feature where the op is `x * scale + shift` at inference, from arrays; else None."""
         return None

@@ -99,6 +99,9 @@ class Conv(Op, frozen=True):
         Example("conv(4, 3)", ("[2, 5, 6, 7]",)),
     )
 
+    def alone(self) -> bool:
+        return self._normed().active
+
     def resolve(self, *inputs: TensorType) -> Op:
         axes = spatial_rank(inputs[0], "conv")
         standardized_ = self.weight_standardization or self.kind != "conv"

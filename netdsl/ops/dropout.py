@@ -53,6 +53,9 @@ class Noise(Op, frozen=True):
     has_dropout = True
     hints = AT_INFERENCE
 
+    def alone(self) -> bool:
+        return True
+
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         return inputs[0]
 
@@ -148,6 +151,9 @@ class GaussianNoise(Op, frozen=True):
     hints = AT_INFERENCE
     examples = (Example("gaussian_noise(0.1)"), Example("gaussian_noise(0.5)", ("[7]",)))
 
+    def alone(self) -> bool:
+        return True
+
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         return floating(inputs[0], "gaussian_noise")
 
@@ -177,6 +183,9 @@ class NoiseLike(Op, frozen=True):
     saves = "nothing"
     hints = AT_INFERENCE
     examples = (Example("noise"), Example("noise", ("[7]",)))
+
+    def alone(self) -> bool:
+        return True
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         return floating(inputs[0], "noise")
@@ -217,6 +226,9 @@ class DropConnect(Linear, frozen=True, kw_only=True):
         Example("dropconnect(5, p=0.2, bias=false)", ("[7]",)),
         Example("dropconnect(6)", ("[5, 4]",)),
     )
+
+    def alone(self) -> bool:
+        return True
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         if self._is_pointwise(inputs[0]):

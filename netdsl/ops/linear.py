@@ -49,6 +49,9 @@ class Linear(Op, frozen=True):
         Example("linear(6, spectral_norm=true, bias=false)", ("[5, 4]",)),
     )
 
+    def alone(self) -> bool:
+        return self._normed().active
+
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         (x,) = inputs
         self._normed().check("" if self.kind == "linear" else self.kind)

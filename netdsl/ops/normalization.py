@@ -55,6 +55,9 @@ class BatchNorm(Op, frozen=True):
         Example("bn(momentum=none)", ("[2, 3, 4, 5]",)),
     )
 
+    def alone(self) -> bool:
+        return self.momentum is None
+
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         (x,) = inputs
         if not 1 <= x.rank <= 4:

@@ -51,6 +51,9 @@ class Propagate(Op, frozen=True):
         Example("propagate(source=y, target=z, weight=w)", ("[4]", "[5] int64", "[5] int64", "[5]")),
     )
 
+    def alone(self) -> bool:
+        return True
+
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         x, source, target, weight = inputs
         same_elements("propagate", floating(x, "propagate"), floating(weight, "propagate", 3))

@@ -72,6 +72,9 @@ class Recurrent(Op, frozen=True):
     unpacked = "states"
     saves_beside = 6  # about its gates and states
 
+    def alone(self) -> bool:
+        return True
+
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType | tuple[TensorType, ...]:
         x = floating(inputs[0], self.kind)
         if x.rank != 2:

@@ -49,6 +49,9 @@ class Arange(Op, frozen=True):
         Example("arange(0, 1, 0.25)", ()),
     )
 
+    def alone(self) -> bool:
+        return True
+
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         start, end, step = numbers = self._bounds()
         if step == 0:
@@ -109,6 +112,9 @@ class Linspace(Op, frozen=True):
         Example("linspace(-1.5, 3, 4)", ()),
         Example("linspace(2, 3, 1)", ()),
     )
+
+    def alone(self) -> bool:
+        return True
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         _check_length(self.steps, "steps")

@@ -1,4 +1,4 @@
-"""Runs that can be trained as one batched model: those whose every part is on these lists.
+"""Runs that can be trained as one batched model: ops say it themselves, other parts are on these lists.
 
 Runs of one net that differ in their seed alone compute the same ops on tensors of the same shapes. What draws random
 numbers inside the net would draw others in a batch, and what looks at a whole tensor would see those of all runs.
@@ -10,36 +10,11 @@ from collections.abc import Iterator
 
 from netdsl.ir.flatten import count_calls, flatten
 from netdsl.ir.model import Program
-from netdsl.ops.base import Op
 from netdsl.recipe import losses, optimizers
 from netdsl.recipe.component import component_name
 from netdsl.recipe.regularizers import ClipNorm, ClipValue, L1Penalty, L2Penalty
 from netdsl.recipe.schedules import Plateau
 from netdsl.recipe.schema import Recipe
-
-OPS = frozenset({
-    "exp", "log", "sqrt", "absolute", "neg", "reciprocal", "sin", "cos", "erf", "sign", "floor", "ceil", "square",
-    "rsqrt", "clamp", "pow",
-    "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish", "hardsigmoid",
-    "hardtanh", "sigmoid", "logsigmoid", "tanh", "tanhshrink",
-    "softplus", "softsign", "softshrink", "hardshrink", "threshold", "glu", "prelu", "softmax", "log_softmax",
-    "softmin",
-    "add", "sub", "mul", "div", "maximum", "minimum", "scalar", "matmul", "linear", "conv", "scaled_conv", "dwconv",
-    "patchify", "upconv",
-    "attention", "cross_attention", "sdpa", "embed", "one_hot", "param", "constant", "fill", "affine", "scale",
-    "rotary", "window_bias",
-    "identity", "flatten", "reshape", "permute", "unsqueeze", "squeeze", "expand", "cast", "pad", "crop", "narrow",
-    "take", "concat", "stack", "chunk", "split",
-    "rearrange", "reduce", "einsum", "flip", "roll", "gather", "scatter", "cumsum", "argmax", "topk", "windows",
-    "unwindows", "fold", "unfold",
-    "greater", "less", "equal", "logical_not", "masked_fill", "where",
-    "bn", "groupnorm", "instancenorm", "layernorm", "rmsnorm", "lrn", "l2_normalize", "standardize",
-    "maxpool", "avgpool", "lppool", "adaptive_avgpool", "adaptive_maxpool", "gap", "gmp", "blurpool", "subsample",
-    "upsample", "grid_sample",
-    "reduce_mean", "reduce_sum", "reduce_max", "reduce_min", "reduce_l2", "reduce_var", "reduce_std",
-    "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
-})  # fmt: skip
-"""Ops that a batched model computes as each run alone does; a test trains each of them both ways."""
 
 OPTIMIZERS = (
     optimizers.Sgd, optimizers.Adam, optimizers.AdamW, optimizers.NAdam, optimizers.RAdam, optimizers.RmsProp,
@@ -59,12 +34,6 @@ UNSUPPORTED = (
     "shard",
 )  # fmt: skip
 """Fields that a batched model does not know, where they are given."""
-
-
-def is_batchable(op: Op) -> bool:
-    """Whether a batched model computes an op with these arguments."""
-    refused = any(getattr(op, name, False) for name in ("dropout", "weight_norm", "spectral_norm"))
-    return op.kind in OPS and not refused and not (op.kind == "bn" and op.momentum is None)  # type: ignore[attr-defined]
 
 
 def obstacle(program: Program, recipe: Recipe) -> str | None:
@@ -89,7 +58,7 @@ def _in_net(program: Program) -> Iterator[str]:
         yield "the size of the net"
         return
     for node in flatten(program, training=True).nodes:
-        if not is_batchable(node.op):
+        if node.op.alone():
             yield f"`{node.op.kind}` in the net"
 
 
