@@ -88,7 +88,6 @@ COMPLEX: dict[str, int] = {
     "elaborate/elaborate:run_block": 13,
     "elaborate/expressions:_block_call": 14,
     "elaborate/signature:check_sizes": 15,
-    "elaborate/standardize:standardized": 16,
     "elaborate/statements:_input": 17,
     "ir/verify:_definition": 16,
     "ops/cropping:_sides": 14,

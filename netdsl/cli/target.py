@@ -14,7 +14,6 @@ from netdsl.cli.files import read_spec
 if TYPE_CHECKING:
     from torch import nn
 
-    from netdsl.elaborate.builder import Options
     from netdsl.elaborate.given import Expression
     from netdsl.ir.initial import Initialization
     from netdsl.pipeline import Net, Spec
@@ -123,10 +122,10 @@ def live_module(net: Net, seed: int, weights: dict[str, Any] | None, init: Seque
     return module
 
 
-def open_net(args: argparse.Namespace, options: Options | None = None) -> Net:
+def open_net(args: argparse.Namespace) -> Net:
     """The net a command works on, elaborated. Raises Refused with its mistakes; warnings are printed."""
     path, name = split_target(args.spec)
-    net = open_spec(path).net(name, given_arguments(args), given_sizes(args), options)
+    net = open_spec(path).net(name, given_arguments(args), given_sizes(args))
     if net.program is None:
         raise Refused(net.diagnostics)
     if net.diagnostics:

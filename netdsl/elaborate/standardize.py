@@ -20,8 +20,8 @@ def standardized(program: Program, mean: Any, std: Any, per: str = "channel") ->
     """The program with `standardize(mean, std, per)` as the first step on its first input, and on others of its type
     (the two images of a Siamese net).
 
-    An input keeps its name and type; everything that read it reads the standardised value. In a net whose layers are
-    numbered, the numbers go up by one. Where the net standardises its input itself, its numbers are replaced.
+    An input keeps its name and type; everything that read it reads the standardised value. Where the net standardises
+    its input itself, its statistics are replaced.
     """
     main = program.main
     source = main.inputs[0]
@@ -29,24 +29,13 @@ def standardized(program: Program, mean: Any, std: Any, per: str = "channel") ->
     if own is not None:
         return replace(program, main=_with_statistics(main, own, mean, std, per))
     op = REGISTRY[NAME](mean=mean, std=std, per=per).resolve(source.type)
-    layers, steps = _moved_up(main) if main.chain else (main.layers, main.steps)
-    name = ("0" if main.chain else NAME) if op.is_layer else None
-    made = (Layer(name, op, (source.type,)),) if name is not None else ()
+    layers = (Layer(NAME, op, (source.type,)),) if op.is_layer else ()
     values = {v: Value(_free_name(f"{v.name}_standard", main), v.type) for v in main.inputs if v.type.same(source.type)}
-    first = (Step((value,), op, (v,), main.place, name) for v, value in values.items())
-    reads = (replace(s, inputs=tuple(values.get(v, v) for v in s.inputs)) for s in steps)
+    first = (Step((value,), op, (v,), main.place, NAME if layers else None) for v, value in values.items())
+    reads = (replace(s, inputs=tuple(values.get(v, v) for v in s.inputs)) for s in main.steps)
     outputs = tuple(replace(o, value=values.get(o.value, o.value)) for o in main.outputs)
-    changed = replace(
-        main, layers=(*made, *layers), steps=(*first, *reads), outputs=outputs, chain=main.chain and op.is_layer
-    )
+    changed = replace(main, layers=(*layers, *main.layers), steps=(*first, *reads), outputs=outputs)
     return replace(program, main=changed)
-
-
-def _moved_up(main: Definition) -> tuple[tuple[Layer, ...], tuple[Step, ...]]:
-    """The layers and steps of a chain, whose numbers go up by one."""
-    names = {layer.name: str(int(layer.name) + 1) for layer in main.layers}
-    layers = tuple(replace(layer, name=names[layer.name]) for layer in main.layers)
-    return layers, tuple(replace(step, layer=names[step.layer]) if step.layer else step for step in main.steps)
 
 
 def in_units(program: Program, mean: tuple[float, ...], std: tuple[float, ...]) -> Program:
@@ -55,7 +44,7 @@ def in_units(program: Program, mean: tuple[float, ...], std: tuple[float, ...]) 
     main = program.main
     kind = next(o for o in main.outputs if not o.training).value.type
     op = _inverse(mean, std).resolve(kind)
-    name = str(len(main.layers)) if main.chain else _free(UNITS, {layer.name for layer in main.layers})
+    name = _free(UNITS, {layer.name for layer in main.layers})
     values = {
         o.value: Value(_free_name(f"{o.value.name}_units", main), kind) for o in main.outputs if o.value.type.same(kind)
     }

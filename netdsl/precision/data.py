@@ -37,11 +37,11 @@ def calibration(split: Split, names: Sequence[str], count: int) -> list[Feed]:
     return [{n: x.numpy() for n, x in zip(names, inputs, strict=True)} for inputs, _ in batches]
 
 
-def random_samples(program: Program, count: int = 4) -> list[Feed]:
-    """Random inputs, where there are no data."""
+def random_samples(program: Program) -> list[Feed]:
+    """Four random inputs, where there are no data."""
     point = choose(program)[0]
     names = [v.name for v in program.main.inputs]
-    drawn = (draw_inputs(program, point.batch, point.named, seed) for seed in range(count))
+    drawn = (draw_inputs(program, point.batch, point.named, seed) for seed in range(4))
     return [{n: x.numpy() for n, x in zip(names, inputs, strict=True)} for inputs in drawn]
 
 

@@ -50,11 +50,11 @@ def _averaged(gradients: Callable[[int], Tensor], nets: int) -> list[float]:
     return [float(v) for v in every.nanmean(0).tolist()]
 
 
-def correlation(g: Tensor, lags: int = LAGS) -> Tensor:
-    """The correlation of a sequence with itself, a distance of 0 to `lags` apart."""
+def correlation(g: Tensor) -> Tensor:
+    """The correlation of a sequence with itself, a distance of 0 to LAGS apart."""
     g = g.double() - g.double().mean()
     whole = g.square().sum()
-    return torch.stack([(g[: len(g) - lag] * g[lag:]).sum() / whole for lag in range(lags + 1)])
+    return torch.stack([(g[: len(g) - lag] * g[lag:]).sum() / whole for lag in range(LAGS + 1)])
 
 
 def _gradients(subject: Subject, seed: int) -> Tensor:

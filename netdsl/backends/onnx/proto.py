@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -20,6 +20,13 @@ from netdsl.syntax.words import WORD
 IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13, 26: 13}
 """The IR version that was current with each opset: a newer stamp would be refused by the runtimes of that time. The
 newest opset is that of onnxruntime 1.31."""
+
+AS_TYPED: dict[int, Callable[[Any], Any]] = {
+    AttributeProto.INT: int,
+    AttributeProto.FLOAT: float,
+    AttributeProto.TENSOR: lambda value: onnx.numpy_helper.from_array(np.asarray(value)),
+}
+"""A value in the form that an attribute of a type takes, where ops give others: truth values, whole numbers, arrays."""
 
 
 def to_proto(
@@ -75,7 +82,8 @@ def _add_node(proto: onnx.GraphProto, node: GraphNode, name: str, opset: int) ->
     for key, value in node.attributes:
         if key not in types:
             raise ExportError("opset", f"{node.op_type} has no attribute `{key}` in opset {opset}")
-        _set_attribute(added.attribute.add(name=key, type=types[key]), value)
+        written = AS_TYPED[types[key]](value) if types[key] in AS_TYPED else value
+        added.attribute.append(onnx.helper.make_attribute(key, written, attr_type=types[key]))
 
 
 @cache
@@ -86,24 +94,3 @@ def _attribute_types(op_type: str, opset: int) -> dict[str, int]:
     except onnx.defs.SchemaError:
         raise ExportError("opset", f"opset {opset} has no {op_type}") from None
     return {name: int(a.type.value) for name, a in schema.attributes.items()}  # type: ignore[attr-defined]
-
-
-def _set_attribute(attribute: AttributeProto, value: Any) -> None:
-    kinds = AttributeProto
-    if attribute.type == kinds.INT:
-        attribute.i = int(value)
-    elif attribute.type == kinds.FLOAT:
-        attribute.f = float(value)
-    elif attribute.type == kinds.STRING:
-        attribute.s = value.encode()
-    elif attribute.type == kinds.INTS:
-        attribute.ints.extend(int(v) for v in value)
-    elif attribute.type == kinds.FLOATS:
-        attribute.floats.extend(float(v) for v in value)
-    elif attribute.type == kinds.STRINGS:
-        attribute.strings.extend(v.encode() for v in value)
-    elif attribute.type == kinds.TENSOR:
-        array = np.asarray(value)
-        attribute.t.CopyFrom(onnx.numpy_helper.from_array(array))
-    else:
-        raise ExportError("not-exportable", f"attribute `{attribute.name}`: {value!r}")

@@ -95,9 +95,9 @@ def pattern_rule(pattern: Any, make: Callable[[Net, Call, dict[str, Any]], list[
     return rule
 
 
-def becomes(op: Op, value: str = "x") -> Callable[[Net, Call, dict[str, Any]], list[Call]]:
-    """The idiom is one op of one value."""
-    return lambda net, call, found: [replace(call, op=op, inputs=(found[value],), weights={})]
+def becomes(op: Op) -> Callable[[Net, Call, dict[str, Any]], list[Call]]:
+    """The idiom is one op of the value `x`."""
+    return lambda net, call, found: [replace(call, op=op, inputs=(found["x"],), weights={})]
 
 
 def rewritten(net: Lifted, rules: Mapping[str, tuple[Rule, ...]]) -> Lifted:

@@ -32,8 +32,9 @@ __all__ = [
 ]  # fmt: skip
 
 
-def new_folder(net: str, parent: Path = Path("runs")) -> Path:
+def new_folder(net: str) -> Path:
     """The next free `runs/<net>-<n>`, made."""
+    parent = Path("runs")
     for n in range(1, 100_000):
         path = parent / f"{net}-{n}"
         try:
