@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from netdsl.analysis.count import join
-from netdsl.ir.model import Definition, Program
+from netdsl.analysis.count import join, parameters
+from netdsl.ir.model import Definition, Program, Step
 
 
 class Unit(Struct, frozen=True):
@@ -68,32 +68,29 @@ def _walk(definition: Definition, prefix: str, memo: dict[Definition, bool]) -> 
     direct: list[str] = []
     open_link = any(s.residual for s in definition.steps)
     for step in definition.steps:
-        path = join(prefix, step.layer) if step.layer else prefix
+        callee, path = step.callee, join(prefix, step.layer) if step.layer else prefix
         shape = tuple(step.outs[0].type.shape) if step.outs else ()
-        if isinstance(step.callee, Definition):
-            if _is_block(step.callee, memo):
-                yield Unit(_paths(step.callee, path), shape, True)
-            elif open_link and not _has_block(step.callee, memo):
-                direct += _paths(step.callee, path)
-            else:
-                yield from _walk(step.callee, path, memo)
-            continue
-        own = [join(path, n) for n in step.callee.params(*(v.type for v in step.inputs))] if step.layer else []
-        if open_link:
-            direct += own
+        if isinstance(callee, Definition) and _is_block(callee, memo):
+            yield Unit(_paths(step, path), shape, True)
+        elif isinstance(callee, Definition) and not (open_link and not _has_block(callee, memo)):
+            yield from _walk(callee, path, memo)
+        elif open_link:
+            direct += _paths(step, path)
             if step.residual:
                 yield Unit(tuple(direct), shape, True)
                 direct = []
-        elif own:
-            yield Unit(tuple(own), shape, False)
+        elif own := _paths(step, path):
+            yield Unit(own, shape, False)
     if direct:
         yield Unit(tuple(direct), (), False)
 
 
-def _paths(definition: Definition, prefix: str) -> tuple[str, ...]:
-    from netdsl.analysis.count import parameters
-
-    return tuple(join(prefix, p.path) for p in parameters(definition))
+def _paths(step: Step, prefix: str) -> tuple[str, ...]:
+    """The parameters of what a step calls."""
+    if isinstance(step.callee, Definition):
+        return tuple(join(prefix, p.path) for p in parameters(step.callee))
+    own = step.callee.params(*(v.type for v in step.inputs)) if step.layer else ()
+    return tuple(join(prefix, name) for name in own)
 
 
 def _has_block(definition: Definition, memo: dict[Definition, bool]) -> bool:

@@ -33,8 +33,7 @@ def _freeze(scope: Scope) -> tuple[Definition, list[int]]:
     outputs = _outputs(scope, same)
     drafts = fold_tables(scope, drafts, outputs)
     present = [d for d in drafts if d.callee is not None]
-    used = {w for d in present for w in d.inputs} | {w for _, w, _ in outputs}
-    kept = [i for i, w in enumerate(scope.inputs) if scope.is_block or w in used]
+    kept = _kept(scope, present, outputs)
     inputs = [scope.inputs[i] for i in kept]
     chain = not scope.is_block and _is_chain(inputs, present, outputs)
     names, former = _named(drafts, chain, scope.passes)
@@ -48,6 +47,12 @@ def _freeze(scope: Scope) -> tuple[Definition, list[int]]:
         scope.place, scope.arguments, scope.doc, chain, scope.sizes,
     )  # fmt: skip
     return replace(definition, wraps=_wraps(scope, drafts, definition)), kept
+
+
+def _kept(scope: Scope, drafts: list[StepBuilder], outputs: list[tuple[str, Wire, bool]]) -> list[int]:
+    """The inputs that a definition has: all of a block's, and those of a labelled part that something reads."""
+    used = {w for d in drafts for w in d.inputs} | {w for _, w, _ in outputs}
+    return [i for i, w in enumerate(scope.inputs) if scope.is_block or w in used]
 
 
 def _layers(drafts: list[StepBuilder], steps: tuple[Step, ...], former: dict[StepBuilder, str]) -> tuple[Layer, ...]:

@@ -263,13 +263,7 @@ class Elaborator:
         """Bind a block's arguments and sizes, and run its body; gives the value that flows out."""
         self.elaborated.add(id(block.declaration))
         env = self._runner.inside(Env(block.module, dict(scope.sizes)), context)
-        for parameter in block.declaration.parameters:
-            name = parameter.name.id
-            if name in arguments:
-                env.locals[name] = arguments.pop(name)
-            else:
-                assert parameter.default is not None
-                env.locals[name] = self.evaluator.settled(parameter.default, env)
+        self._bind_parameters(block, arguments, env)
         scope.arguments = tuple((n, v) for n, v in env.locals.items() if isinstance(v, int | float | str | tuple))
         env.locals.update(arguments)
         bound = bind_inputs(self, block, flow, env)
@@ -288,6 +282,15 @@ class Elaborator:
         if context.taps is None and result is not BROKEN:
             self._check_result(scope, block, result, env)
         return result
+
+    def _bind_parameters(self, block: BlockValue, arguments: dict[str, Any], env: Env) -> None:
+        """Bind the parameters of a block, or their defaults; `arguments` keeps what is no parameter: inputs."""
+        for parameter in block.declaration.parameters:
+            name, default = parameter.name.id, parameter.default
+            if name not in arguments:
+                assert default is not None
+                arguments[name] = self.evaluator.settled(default, env)
+            env.locals[name] = arguments.pop(name)
 
     def _check_result(self, scope: Scope, block: BlockValue, result: Any, env: Env) -> None:
         """Hold what a block gives to its signature, where it declares no outputs."""

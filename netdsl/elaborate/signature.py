@@ -95,12 +95,9 @@ def match(
             continue
         wanted = builder.size(node, env)
         if not (part and _is_side(axis, type, wanted)) and builder.assume.equal(size, wanted) == IMPOSSIBLE:
-            text = f"axis {axis} should be {wanted}" + (
-                "" if isinstance(node, ast.Number) else f" (`{env.place(node).text}`)"
-            )
-            raise fault(
-                "shape-mismatch", f"{text}, found {size} in {type}", env.place(node), _stride(size, wanted), note
-            )
+            written = "" if isinstance(node, ast.Number) else f" (`{env.place(node).text}`)"
+            message = f"axis {axis} should be {wanted}{written}, found {size} in {type}"
+            raise fault("shape-mismatch", message, env.place(node), _stride(size, wanted), note)
     return bound
 
 
@@ -139,12 +136,8 @@ def input_type(builder: Builder, node: ast.Input, env: Env) -> TensorType:
     if dtype not in DTYPES:
         assert node.dtype is not None
         hint = f"it is called `{SHORT[dtype]}` here" if dtype in SHORT else did_you_mean(dtype, DTYPES)
-        raise fault(
-            "unknown-dtype",
-            f"there is no dtype `{dtype}`",
-            env.place(node.dtype),
-            hint or f"one of {', '.join(DTYPES)}",
-        )
+        hint = hint or f"one of {', '.join(DTYPES)}"
+        raise fault("unknown-dtype", f"there is no dtype `{dtype}`", env.place(node.dtype), hint)
     return TensorType(tuple(shape), dtype)
 
 

@@ -25,8 +25,7 @@ def standardized(program: Program, mean: Any, std: Any, per: str = "channel") ->
     """
     main = program.main
     source = main.inputs[0]
-    own = next((s for s in main.steps if s.inputs == (source,) and getattr(s.callee, "kind", "") == NAME), None)
-    if own is not None:
+    if (own := _own(main, source)) is not None:
         return replace(program, main=_with_statistics(main, own, mean, std, per))
     op = REGISTRY[NAME](mean=mean, std=std, per=per).resolve(source.type)
     layers = (Layer(NAME, op, (source.type,)),) if op.is_layer else ()
@@ -36,6 +35,14 @@ def standardized(program: Program, mean: Any, std: Any, per: str = "channel") ->
     outputs = tuple(replace(o, value=values.get(o.value, o.value)) for o in main.outputs)
     changed = replace(main, layers=(*layers, *main.layers), steps=(*first, *reads), outputs=outputs)
     return replace(program, main=changed)
+
+
+def _own(main: Definition, source: Value) -> Step | None:
+    """The step with which a net standardises its input itself."""
+    for step in main.steps:
+        if step.inputs == (source,) and isinstance(step.callee, Op) and step.callee.kind == NAME:
+            return step
+    return None
 
 
 def in_units(program: Program, mean: tuple[float, ...], std: tuple[float, ...]) -> Program:

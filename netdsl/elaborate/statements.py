@@ -272,29 +272,36 @@ class Runner:
         at = env.place(node)
         if context.scope is not scope and context.scope.parent is not None:
             raise fault("misplaced", "an input belongs at the start of a net", at)
-        given = env.locals.get(node.name.id)
-        wire: Wire | None = None
-        if given is not None and is_arrow(given):
-            wire = self.builder.one(self.builder.apply(given, flow, context), at)
-        elif flow is not None and flow is not BROKEN and scope.inputs and flow is scope.inputs[0] and not scope.fed:
-            wire, scope.fed = flow, True
-        if wire is not None:
-            match(self.builder, node.shape, wire.type, env, at, wire.place, part=True)
-            check_elements(node, wire.type, env, wire.place)
-        else:
-            kind, side = input_type(self.builder, node, env), self.builder.options.image
-            if side and not scope.inputs and kind.rank == 3:
-                kind = TensorType((kind.shape[0], side, side), kind.dtype)
-            kind = self._resized(kind, node.name.id)
-            wire = scope.add_input(kind, at)
+        wire = self._given_input(node, env, flow, context)
+        if wire is None:
+            wire = scope.add_input(self._declared(node, env, is_first=not scope.inputs), at)
             wire.name = node.name.id
             scope.fed = True
+        else:
+            match(self.builder, node.shape, wire.type, env, at, wire.place, part=True)
+            check_elements(node, wire.type, env, wire.place)
         env.locals[node.name.id] = Tensor(wire)
         several = isinstance(flow, Wire) and flow is not wire
         return SEVERAL if several or flow is SEVERAL else wire
 
+    def _given_input(self, node: ast.Input, env: Env, flow: Any, context: Context) -> Wire | None:
+        """The value that the caller of a net gives for this input; None where the input is one of the program."""
+        scope, given = context.root, env.locals.get(node.name.id)
+        if given is not None and is_arrow(given):
+            return self.builder.one(self.builder.apply(given, flow, context), env.place(node))
+        if isinstance(flow, Wire) and scope.inputs and flow is scope.inputs[0] and not scope.fed:
+            scope.fed = True
+            return flow
+        return None
+
+    def _declared(self, node: ast.Input, env: Env, is_first: bool) -> TensorType:
+        """The declared type of an input, with the sizes that are asked for in the place of its own."""
+        kind, side = input_type(self.builder, node, env), self.builder.options.image
+        if side and is_first and kind.rank == 3:
+            kind = TensorType((kind.shape[0], side, side), kind.dtype)
+        return self._resized(kind, node.name.id)
+
     def _resized(self, kind: TensorType, name: str) -> TensorType:
-        """A declared type with the sizes that are asked for in the place of its own."""
         other = {axis: size for of, axis, size in self.builder.options.sizes if of == name}
         return replace(kind, shape=tuple(other.get(i, s) for i, s in enumerate(kind.shape))) if other else kind
 

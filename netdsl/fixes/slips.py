@@ -1,11 +1,11 @@
-"""Fixes of single characters and lines: arrows, quotes, semicolons, comments, braces, inputs, statements of Python."""
+"""Fixes of single characters and lines: arrows, quotes, semicolons, comments, inputs, statements of Python."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import takewhile
 
+from netdsl.fixes.braces import braces, brackets, left_out
 from netdsl.fixes.calls import closed, parts
 from netdsl.fixes.operators import among
 from netdsl.fixes.quoted import Change
@@ -219,9 +219,7 @@ _COMPILED_OTHERS = tuple((re.compile(pattern), into) for pattern, into in _OTHER
 _SLICE = re.compile(r"\b([A-Za-z_]\w*)\[([^\]]*)\]")
 _OUTPUTS = re.compile(r"([^\S\n]*)outputs?\s*=?\s*\{")
 _OUTPUT = re.compile(r"[\"']?([A-Za-z_]\w*)[\"']?\s*[:=]\s*(?=\S)")
-_OPENS = re.compile(r"^(\s*)(?:net|block|class|def|while|recipe|if|else|for|repeat|residual|group|\w+\s*:)")
 _HEADS = re.compile(r"^\s*(?:net|block|class|def|while|recipe|if|else|for|repeat|residual)\b")
-_CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 
 def slips(text: str, start: int, end: int) -> Iterator[list[Change]]:
@@ -232,10 +230,10 @@ def slips(text: str, start: int, end: int) -> Iterator[list[Change]]:
     if ";" in text[first:last]:
         yield _semicolons(text)
     yield from _outputs(text, first)
-    yield from _braces(text, first, last)
+    yield from braces(text, first, last)
     yield from _patterns(text, start, _COMPILED)
-    yield from _brackets(text, start, end, first, last)
-    yield from _left_out(text, first, last)
+    yield from brackets(text, start, end, first, last)
+    yield from left_out(text, first, last)
 
 
 def other_slips(text: str, start: int) -> Iterator[list[Change]]:
@@ -314,85 +312,3 @@ def _part(item: str, axis: str) -> str | None:
     if item in (":", "..."):
         return ""
     return f"take({item}{axis})" if item.removeprefix("-").isdigit() else None
-
-
-def _braces(text: str, first: int, last: int) -> Iterator[list[Change]]:
-    """`net N:` and the lines indented under it, in braces: with all that is written so below it, or alone."""
-    lines = text[first:].splitlines(keepends=True)
-    if not lines or not _OPENS.match(lines[0]) or not lines[0].split("#")[0].rstrip().endswith((":", ")")):
-        yield from _missing_brace(text, first, last)
-        return
-    yield [(first, len(text), _braced(text[first:]))]
-
-
-def _left_out(text: str, first: int, last: int) -> Iterator[list[Change]]:
-    """A statement with the lines indented under it gone."""
-    line = text[first:last]
-    if not line[:1].isspace() or not _OPENS.match(line) or not line.split("#")[0].rstrip().endswith((":", ")")):
-        return
-    rest = text[last:].splitlines(keepends=True)
-    indent = len(line) - len(line.lstrip())
-    inside = takewhile(lambda line: not line.strip() or len(line) - len(line.lstrip()) > indent, rest)
-    yield [(first, last + sum(map(len, inside)), "")]
-
-
-def _braced(text: str) -> str:
-    """A text with every indented block after a colon in braces."""
-    out: list[str] = []
-    waiting: list[int] = []
-    for line in text.splitlines():
-        indent = len(line) - len(line.lstrip())
-        if line.strip():
-            while waiting and indent <= waiting[-1]:
-                depth = waiting.pop()
-                at = len(out)
-                while at and not out[at - 1].strip():
-                    at -= 1
-                out.insert(at, f"{' ' * depth}}}")
-        opened = _OPENS.match(line) and line.split("#")[0].rstrip().endswith(":")
-        if opened:
-            waiting.append(indent)
-            head = line.split("#")[0].rstrip()[:-1].rstrip()
-            head = re.sub(r"^(\s*)(?:class|model)\s+(\w+)(?:\(.*\))?$", r"\1net \2", head)
-            head = re.sub(r"^(\s*(?:net|block)\s+\w+)\(\s*(?:nn\.Module|Module|self)?\s*\)$", r"\1", head)
-            out.append(f"{head} {{")
-        else:
-            out.append(line)
-    while waiting:
-        while out and not out[-1].strip():
-            out.pop()
-        out.append(f"{' ' * waiting.pop()}}}")
-    return "\n".join(out) + "\n"
-
-
-def _missing_brace(text: str, first: int, last: int) -> Iterator[list[Change]]:
-    """`net N` without the brace that opens its body."""
-    line = text[first:last]
-    if _OPENS.match(line) and not line.rstrip().endswith("{"):
-        yield [(first + len(line.rstrip()), first + len(line.rstrip()), " {")]
-        yield [(first, len(text), _braced(f"{line.rstrip()}:{text[last:]}"))]
-
-
-def _brackets(text: str, start: int, end: int, first: int, last: int) -> Iterator[list[Change]]:
-    """A bracket closed at the end of its line, after its block, or taken away."""
-    marked = text[start:end]
-    if marked in _CLOSERS:
-        closer = _CLOSERS[marked]
-        line = text[first:last]
-        if marked == "{":
-            indent = len(line) - len(line.lstrip())
-            for match in re.finditer(
-                rf"^[^\S\n]{{{indent}}}(end\w*(?:[^\S\n]+\w+)?)[^\S\n]*$", text[last:], re.MULTILINE
-            ):
-                yield [(last + match.start(1), last + match.end(1), closer)]
-            for match in re.finditer(r"\n(?=\n|[^\s}]|$)", text[last:]):
-                yield [(last + match.start(), last + match.start(), f"\n{' ' * indent}}}")]
-            yield [(len(text.rstrip()), len(text), f"\n{' ' * indent}}}\n")]
-        for stop in (*(m.start() for m in re.finditer(r"\s*(?:->|$|\{|,|[\])}])", text[end:last])),):
-            yield [(end + stop, end + stop, closer)]
-        ahead = text.find("\n}", last)
-        if ahead >= 0:
-            yield [(ahead, ahead, closer)]
-    if marked and marked in "()[]{}":
-        yield [(start, end, "")]
-        yield from ([(start, end, other)] for other in ")]}" if other != marked)

@@ -91,33 +91,48 @@ def plan(net: PlannedNet, recipe: Recipe, samples: int | None) -> Plan:
     """Plan what a recipe will do with a net. `samples`: those that are trained on. Raises Fault for what the net cannot
     have: a selector that selects nothing, links or branches that are not there, unknown outputs."""
     refuse(net, recipe)
-    counted = parameters(net.checked.main)
-    found = tuple(Parameter(p.path, p.role, p.shape) for p in counted)
-    decay = recipe.layer_decay
-    layers = layer_numbers(net.checked, decay.blocks, decay.layers) if decay else None
-    groups = group(recipe, found, layers)
-    roles = {p.path: p.role for p in found}
-    sizes = {p.path: prod(p.shape) for p in found}
     per_epoch = updates_per_epoch(samples, recipe.batch, recipe.drop_last) if samples else None
     steps = recipe.steps or (recipe.total_steps(per_epoch) if per_epoch else None)
-    parts = _memory(net, recipe, counted)
-    cost = training_flops(net.checked)
     links = totals(net.checked.main).residual_links
     written, defaults = _fields(recipe)
     return Plan(
         net=net.name, recipe=recipe.name, samples=samples, steps=steps, per_epoch=per_epoch, batch=recipe.batch,
         short=0 if recipe.drop_last or not samples else samples % recipe.batch, peak_lr=peak_lr(recipe),
-        **_curves(recipe, steps, per_epoch), groups=groups,
-        roles=tuple(tuple(dict.fromkeys(roles[p] for p in g.paths)) for g in groups),
-        members=tuple(sum(sizes[p] for p in g.paths) for g in groups), frozen=tuple(sorted(frozen(recipe, found))),
+        **_curves(recipe, steps, per_epoch), **_groups(net, recipe), **_costs(net, recipe, steps),
         drop_path=tuple(depth_rates(recipe.drop_path, links)) if recipe.drop_path else (),
         stages=tuple(grown(recipe, i) for i in range(recipe.progressive.stages)) if recipe.progressive else (),
-        cost=cost if isinstance(cost, int) else None,
-        flops=cost * recipe.batch * steps if steps and isinstance(cost, int) else None, parts=parts,
-        memory=parts.fixed + parts.sample * (recipe.micro_batch or recipe.batch) if parts else None,
         open_sizes=tuple(dict.fromkeys(_open_sizes(net))), targets=_targets(recipe), written=written, defaults=defaults,
         notes=tuple(_notes(net, recipe, samples, steps)),
     )  # fmt: skip
+
+
+def _groups(net: PlannedNet, recipe: Recipe) -> dict[str, Any]:
+    """The parameter groups with their roles and numbers of parameters, and what is frozen."""
+    found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
+    decay = recipe.layer_decay
+    layers = layer_numbers(net.checked, decay.blocks, decay.layers) if decay else None
+    groups = group(recipe, found, layers)
+    by_path = {p.path: p for p in found}
+    members = [[by_path[path] for path in g.paths] for g in groups]
+    return {
+        "groups": groups,
+        "roles": tuple(tuple(dict.fromkeys(p.role for p in each)) for each in members),
+        "members": tuple(sum(prod(p.shape) for p in each) for each in members),
+        "frozen": tuple(sorted(frozen(recipe, found))),
+    }
+
+
+def _costs(net: PlannedNet, recipe: Recipe, steps: int | None) -> dict[str, Any]:
+    """FLOPs of a sample and of the run, and bytes of memory; None where they depend on sizes that are open."""
+    parts = _memory(net, recipe, parameters(net.checked.main))
+    flops = training_flops(net.checked)
+    cost = flops if isinstance(flops, int) else None
+    return {
+        "cost": cost,
+        "flops": cost * recipe.batch * steps if steps and cost is not None else None,
+        "parts": parts,
+        "memory": parts.fixed + parts.sample * (recipe.micro_batch or recipe.batch) if parts else None,
+    }
 
 
 def _curves(recipe: Recipe, steps: int | None, per_epoch: int | None) -> dict[str, Any]:

@@ -138,21 +138,22 @@ class Binder:
     def _component(self, kind: Kind, written: Written, path: str) -> Any:
         node = written.value
         known = kind.components
-        if isinstance(node, ast.Pipeline | ast.Choice):
-            raise fault("field-value", f"`{path}` takes one component, and no sequence or choice", written.place)
-        if isinstance(node, ast.Literal) and node.value is None and "none" in known:
-            return known["none"]()
-        if isinstance(node, ast.Literal) and node.value is None and kind.accepts_none:
-            return None
-        function = node.function if isinstance(node, ast.Call) else node
-        if isinstance(function, ast.Name) and (isinstance(node, ast.Call) or function.id in known):
-            if function.id not in known:
-                raise self._unknown(function.id, written.part(function), path, known)
-            given = node.arguments if isinstance(node, ast.Call) else ()
-            return self._build(known[function.id], given, written, path)
-        bare = next((w for w in known.values() if w.bare), None)
-        if isinstance(node, ast.Name) and bare is None:
-            raise self._unknown(node.id, written, path, known)
+        bare = next((c for c in known.values() if c.bare), None)
+        match node:
+            case ast.Pipeline() | ast.Choice():
+                raise fault("field-value", f"`{path}` takes one component, and no sequence or choice", written.place)
+            case ast.Literal(value=None) if "none" in known:
+                return known["none"]()
+            case ast.Literal(value=None) if kind.accepts_none:
+                return None
+            case ast.Call(function=ast.Name(id=name), arguments=given) if name in known:
+                return self._build(known[name], given, written, path)
+            case ast.Call(function=ast.Name(id=name) as function):
+                raise self._unknown(name, written.part(function), path, known)
+            case ast.Name(id=name) if name in known:
+                return self._build(known[name], (), written, path)
+            case ast.Name(id=name) if bare is None:
+                raise self._unknown(name, written, path, known)
         if bare is None:
             return self._refuse_number(kind, written, path)
         return self._build(bare, (ast.Argument(node.at, None, node),), written, path)

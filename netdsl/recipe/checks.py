@@ -49,15 +49,21 @@ def _schedule(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     at = places.at("schedule")
     open_ended = [i for i, p in enumerate(recipe.schedule) if p.length is None]
     yield from _order(recipe, open_ended, at)
-    if any(isinstance(p, Plateau) for p in recipe.schedule) and not recipe.validation:
-        hint = "hold out a part of the training split: `validation = 0.1`"
-        yield _say("warning", "stops-on-test", "a plateau of the test split chooses lr by what it reports", at, hint)
     epochs = recipe.epochs or (DEFAULT_EPOCHS if recipe.steps is None else None)
     for unit, end in (("epochs", epochs), ("steps", recipe.steps)):
         if end is not None:
             yield from _lengths(recipe, unit, end, bool(open_ended), at)
             yield from _falls(recipe, unit, end, at)
+
+
+def _phases(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Mistakes of single phases of the schedule."""
+    at = places.at("schedule")
     for phase in recipe.schedule:
+        if isinstance(phase, Plateau) and not recipe.validation:
+            hint = "hold out a part of the training split: `validation = 0.1`"
+            message = "a plateau of the test split chooses lr by what it reports"
+            yield _say("warning", "stops-on-test", message, at, hint)
         if isinstance(phase, Warmup) and phase.start and phase.factor is not None:
             yield _say("error", "conflicting-fields", TWO_ENDS.format("start", component_name(phase)), at)
         if isinstance(phase, Linear) and phase.to and phase.factor is not None:
@@ -375,7 +381,7 @@ def _contrastive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 
 RULES = (
-    _time, _schedule, _targets, _weights, _mixing, _selection, _optimizer, _augmentation, _imbalance, _folds,
+    _time, _schedule, _phases, _targets, _weights, _mixing, _selection, _optimizer, _augmentation, _imbalance, _folds,
     _distillation, *DATA_RULES, _sharding, _unfreezing, _progressive, _contrastive, _pixels,
     _always_dropped,
 )  # fmt: skip

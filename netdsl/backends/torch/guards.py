@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from netdsl.backends.torch.layout import WIDTH, Layout
@@ -33,20 +32,25 @@ class Shapes:
 
     def bind(self, trees: Sequence[Node], always: bool = False) -> list[str]:
         """Lines that name the sizes which these trees read, where there are several of them (or `always`)."""
-        lines = []
-        reads = Counter(n for tree in trees for n in walk(tree) if isinstance(n, Shape) and n.index < len(self.inputs))
+        reads = [n for tree in trees for n in walk(tree) if isinstance(n, Shape) and n.index < len(self.inputs)]
+        lines: list[str] = []
         for index, variable in enumerate(self.variables):
-            axes = sorted({s.axis for s in reads if s.index == index and s not in self.bound})
-            count = sum(n for s, n in reads.items() if s.index == index)
-            names = self._names(index)[min(axes) - 1 :] if axes else []
-            if not names or self.taken.intersection(names) or not (count > 1 or always):
-                continue
-            shown = names[: max(axes) - min(axes) + 1] if len(axes) == 1 else names
-            end = f"[{min(axes)}]" if len(shown) == 1 else f"[{min(axes)}:]"
-            lines.append(f"{', '.join(shown)} = {variable}.shape{end}")
-            self.bound |= {Shape(index, min(axes) + i): name for i, name in enumerate(shown)}
-            self.taken.update(shown)
+            own = [shape for shape in reads if shape.index == index]
+            axes = {shape.axis for shape in own if shape not in self.bound}
+            if axes and (len(own) > 1 or always):
+                lines += self._unpacked(index, variable, axes)
         return lines
+
+    def _unpacked(self, index: int, variable: str, axes: set[int]) -> list[str]:
+        """The line that names these axes of an input: one alone, or the first of them and all that follow it."""
+        first = min(axes)
+        names = self._names(index)[first - 1 :]
+        if not names or self.taken.intersection(names):
+            return []
+        shown = names[:1] if len(axes) == 1 else names
+        self.bound |= {Shape(index, first + i): name for i, name in enumerate(shown)}
+        self.taken.update(shown)
+        return [f"{', '.join(shown)} = {variable}.shape[{first}{':' if len(shown) > 1 else ''}]"]
 
     def _names(self, index: int) -> list[str]:
         """Names for the axes of an input: their named sizes, or letters; empty where there is none."""

@@ -65,14 +65,16 @@ def given(definitions: Sequence[Definition]) -> list[Argument]:
     signature."""
     widths = [width(definitions, i) for i in range(min(len(d.inputs) for d in definitions))]
     found = _varying([d.arguments for d in definitions], 1)
+    of_inputs = [values for _, values in widths]
     for size in _varying([d.sizes for d in definitions], 2):
-        of_input = any(size.values == w for _, w in widths)
-        if not (of_input and size.name.isupper()):
-            found.append(replace(size, rank=(0, size.rank[1])) if of_input else size)
+        if size.values not in of_inputs:
+            found.append(size)
+        elif not size.name.isupper():
+            found.append(replace(size, rank=(0, size.rank[1])))
     for i, (name, values) in enumerate(widths):
-        known = any(a.name == name or a.values == values for a in found)
-        if all(type(v) is int for v in values) and varies(values) and not known:
-            found.append(Argument(name, "number", values, (0, i)))
+        own = Argument(name, "number", values, (0, i))
+        if own.is_size and varies(values) and not any(a.name == name or a.values == values for a in found):
+            found.append(own)
     return found
 
 

@@ -29,19 +29,22 @@ def check_batches(loop: Trainer) -> list[str]:
         raise DataError(
             "few-samples", f"{_update(loop, step)}, which {world} processes cannot take one by one", "`micro_batch = 2`"
         )
-    norms = {n: m for n, m in loop.module.named_modules() if isinstance(m, Norm) and m.training is not None}
     shared = loop.recipe.batch_norm == "sync" and world > 1 and count > 1
-    if size > 1 or not norms or shared:
-        return _single(loop)
+    alone = [] if size > 1 or shared else _alone(loop, step)
+    return alone or _single(loop)
+
+
+def _alone(loop: Trainer, step: int) -> list[str]:
+    """Notes about batch norms in a step of which a process computes one sample at once. Raises DataError for one that
+    would see a single value of each channel."""
+    norms = {n: m for n, m in loop.module.named_modules() if isinstance(m, Norm) and m.training is not None}
     where = f"{_update(loop, step)}{_split(loop, step)}"
-    places = _places(loop, norms)
+    places = _places(loop, norms) if norms else {}
     for name, number in places.items():
         if number == 1:
             message = f"{where}: the batch norm `{name}` would have a single number for each channel"
             raise DataError("few-samples", message, _hint(loop, step))
-    if not places:
-        return _single(loop)
-    return [f"{where}: batch norm takes its statistics from one sample; {_hint(loop, step)}"]
+    return [f"{where}: batch norm takes its statistics from one sample; {_hint(loop, step)}"] if places else []
 
 
 def _check_pairs(loop: Trainer, step: int) -> None:

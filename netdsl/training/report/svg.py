@@ -26,9 +26,9 @@ def curves(title: str, series: Mapping[str, Series], noisy: bool = True, named: 
 
     Points that are not finite (in a log: null) are left out; empty for series without others.
     """
-    shown = {n: [p for p in line if all(v is not None and math.isfinite(v) for v in p)] for n, line in series.items()}
-    places = {n: i for i, n in enumerate(n for n, line in shown.items() if line or not named)}
-    shown = {n: line for n, line in shown.items() if line}
+    finite = {name: _finite(line) for name, line in series.items()}
+    places = {n: i for i, n in enumerate(n for n, line in finite.items() if line or not named)}
+    shown = {n: line for n, line in finite.items() if line}
     if not shown:
         return ""
     xs, ys = zip(*(p for line in shown.values() for p in line), strict=True)
@@ -37,11 +37,14 @@ def curves(title: str, series: Mapping[str, Series], noisy: bool = True, named: 
     parts += [f'<text x="8" y="16" class="title">{escape(title)}</text>', *frame.grid()]
     for name, line in shown.items():
         parts += frame.series(line, places[name], noisy)
-    if named and len(shown) > 1:
-        parts += [
-            f'<text x="{WIDTH - RIGHT}" y="{15 + 14 * i}" class="name{i}">{escape(n)}</text>' for n, i in places.items()
-        ]
+    labels = places.items() if named and len(shown) > 1 else ()
+    parts += [f'<text x="{WIDTH - RIGHT}" y="{15 + 14 * i}" class="name{i}">{escape(n)}</text>' for n, i in labels]
     return "".join([*parts, "</svg>"])
+
+
+def _finite(line: Series) -> list[tuple[float, float]]:
+    """The points of a line but for those that are not finite or, from a log, None."""
+    return [p for p in line if all(v is not None and math.isfinite(v) for v in p)]
 
 
 def scatter(title: str, truth: Sequence[float], guess: Sequence[float]) -> str:
