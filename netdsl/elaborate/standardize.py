@@ -28,9 +28,10 @@ def standardized(program: Program, mean: Any, std: Any, per: str = "channel") ->
     if (own := _own(main, source)) is not None:
         return replace(program, main=_with_statistics(main, own, mean, std, per))
     op = REGISTRY[NAME](mean=mean, std=std, per=per).resolve(source.type)
-    layers = (Layer(NAME, op, (source.type,)),) if op.is_layer else ()
+    name = _free(NAME, {layer.name for layer in main.layers})
+    layers = (Layer(name, op, (source.type,)),) if op.is_layer else ()
     values = {v: Value(_free_name(f"{v.name}_standard", main), v.type) for v in main.inputs if v.type.same(source.type)}
-    first = (Step((value,), op, (v,), main.place, NAME if layers else None) for v, value in values.items())
+    first = (Step((value,), op, (v,), main.place, name if layers else None) for v, value in values.items())
     reads = (replace(s, inputs=tuple(values.get(v, v) for v in s.inputs)) for s in main.steps)
     outputs = tuple(replace(o, value=values.get(o.value, o.value)) for o in main.outputs)
     changed = replace(main, layers=(*layers, *main.layers), steps=(*first, *reads), outputs=outputs)

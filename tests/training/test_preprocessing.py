@@ -14,6 +14,11 @@ from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 
 from netdsl.cli.main import main
+from netdsl.elaborate.builder import Options
+from netdsl.ir.verify import violations
+from netdsl.loader import read_import
+from netdsl.pipeline import Spec
+from netdsl.source import Source
 from netdsl.training.data.dataset import DataError, Split
 from netdsl.training.data.fit import statistics
 from netdsl.training.data.preprocessing import pixel_statistics
@@ -47,6 +52,20 @@ def test_statistics_per_channel_are_scikit_learns_in_any_unit() -> None:
     reference = StandardScaler().fit(rows.astype(np.float64))
     np.testing.assert_allclose(found[1], reference.scale_, rtol=1e-3)
     assert (np.abs(found[0] - reference.mean_) <= 1e-3 * reference.scale_).all()
+
+
+def test_a_standardised_net_is_the_same_net_behind_standardised_pixels() -> None:
+    """Also where a layer of the net has the name of the one that standardises; its state-dict keys stay."""
+    text = "net A {\n  input x [2, 6, 6]\n  standardize: conv(4, 3)\n  relu\n}"
+    spec = Spec(Source(text, "a.net"), read_import)
+    plain, whole = spec.net("A"), spec.net("A", options=Options(standard=((0.5, -2.0), (0.2, 3.0))))
+    assert not violations(whole.checked)
+    a, b = plain.module(1).eval(), whole.module(1).eval()
+    b.load_state_dict(a.state_dict(), strict=False)
+    assert set(a.state_dict()) <= set(b.state_dict())
+    x = torch.randn(3, 2, 6, 6)
+    mean, std = (torch.tensor(v)[:, None, None] for v in ((0.5, -2.0), (0.2, 3.0)))
+    torch.testing.assert_close(b(x), a((x - mean) / std))
 
 
 @pytest.mark.parametrize("word", ["pixel(scale=false)", "image"])

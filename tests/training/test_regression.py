@@ -179,7 +179,7 @@ def test_bounded_nets_and_recipes_that_say_so_keep_their_targets(folder: Path) -
 
 
 def test_outputs_in_units_are_the_same_net_scaled() -> None:
-    """In a chain, and in a net with named values and several outputs; state-dict keys of the net stay."""
+    """Whatever the layers of the net are called, whose state-dict keys stay."""
     for text in (
         "net A {\n  input x [4]\n  linear(8) -> relu -> linear(2)\n}",
         "net A {\n  input x [4]\n  units: linear(8)\n  h = relu\n  h -> linear(2)\n}",
