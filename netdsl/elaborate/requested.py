@@ -90,8 +90,7 @@ def _not_repeated(program: Program, request: Request) -> Sequence[Diagnostic]:
     given = {n: size for n, size in sizes.items() if size != 1}
     named = elaborator.net(request.module, name, request.arguments, given)
     if named is None:
-        mistakes = elaborator.diagnostics
-        return mistakes if all(d.code == "shape-mismatch" for d in mistakes) else ()
+        return [d for d in elaborator.diagnostics if d.code == "shape-mismatch"]  # others: what only numbers can size
     names = frozenset(n for v in named.main.inputs for n in v.type.names)
     broken = broken_by(sizes, names, named.constraints, program.constraints)
     if broken is None:

@@ -70,6 +70,14 @@ def test_a_size_that_is_1_by_an_option_is_not_repeated() -> None:
     assert not net("input x [L, 6]", "input y [1, 6]", "x * y", L=1).diagnostics
 
 
+@pytest.mark.parametrize("other", [(), ("output b = x -> linear(3, axis=0)",)])
+def test_a_size_of_1_never_hides_what_no_size_gives(other: tuple[str, ...]) -> None:
+    """Whatever else of the net needs the size as a number."""
+    (found,) = net("input x [H, 8]", "input y [2 * H, 8]", "output a = x + y", *other, H=1).diagnostics
+    assert (found.code, found.message) == ("shape-mismatch", "`+` needs equal shapes, found [H, 8] and [2*H, 8]")
+    assert not net("input x [H, 8]", "output b = x -> linear(3, axis=0)", H=1).diagnostics
+
+
 def test_the_module_is_made_for_a_declared_size_of_1() -> None:
     module = net("input x [1, 6]", "input y [3, 6]", "x * y").module(seed=0)
     assert module(torch.ones(2, 1, 6), torch.ones(2, 3, 6)).shape == (2, 3, 6)
