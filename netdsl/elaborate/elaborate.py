@@ -229,7 +229,7 @@ class Elaborator:
             wire.name = outer.name
         own = {n: release(v, taken) for n, v in arguments.items()}
         with self._inside(arrow):
-            return self._fill(scope, arrow.block, own, start, Taps(arrow, self.evaluator.truth) if arrow.taps else None)
+            return self._fill(scope, arrow.block, own, start, Taps(arrow, self._runner.untaken) if arrow.taps else None)
 
     def _fill(
         self, scope: Scope, block: BlockValue, arguments: dict[str, Any], flow: Wire | None, taps: Taps | None = None

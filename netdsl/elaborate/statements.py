@@ -18,7 +18,7 @@ from netdsl.elaborate.requirements import Requirements
 from netdsl.elaborate.scope import LayerBuilder, Scope, Wire
 from netdsl.elaborate.signature import check_elements, input_type, match
 from netdsl.elaborate.trace import Passed
-from netdsl.elaborate.untaken import Untaken, most, reserve, taken
+from netdsl.elaborate.untaken import Untaken, reserve, taken
 from netdsl.elaborate.values import BROKEN, SEVERAL, BodyArrow, Shared, Tensor, describe, is_arrow
 from netdsl.elaborate.weight import CONSTRUCTS
 from netdsl.sizes.constraints import IMPOSSIBLE
@@ -253,7 +253,7 @@ class Runner:
         chosen = chosen or case  # type: ignore[assignment]
         scope, before = context.scope, len(context.scope.drafts)
         scope.varies = scope.varies or any(not isinstance(o, ast.Body) or o.statements for o in others)
-        spare = Counter() if scope.rounds else most(others, env)
+        spare = Counter() if scope.rounds else self.untaken.most(others, env)
         flow = self.run(chosen.statements, env, flow, context) if chosen else flow
         reserve(scope, spare - taken(scope, before), env.place(node))
         return flow

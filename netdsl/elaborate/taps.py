@@ -6,13 +6,13 @@ its unnamed layers, so that the state-dict keys are those of the whole net.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
 from netdsl.elaborate.names import Env, Silent
 from netdsl.elaborate.scope import Scope, StepBuilder, Wire
-from netdsl.elaborate.untaken import kinds, reserve
+from netdsl.elaborate.untaken import Untaken, reserve
 from netdsl.elaborate.values import BROKEN, BlockArrow, Tensor
 from netdsl.syntax import ast
 
@@ -20,9 +20,9 @@ from netdsl.syntax import ast
 class Taps:
     """The labels asked of a net, and the values of its labels found so far: a loop's label has one for each round."""
 
-    def __init__(self, arrow: BlockArrow, truth: Callable[[ast.Node, Env], bool]) -> None:
+    def __init__(self, arrow: BlockArrow, untaken: Untaken) -> None:
         self.arrow = arrow
-        self.truth = truth
+        self.untaken = untaken
         self.body = arrow.block.declaration.body
         self.wanted = {name.partition(".")[0] for name in arrow.taps}
         self.found: dict[str, list[Any]] = {}
@@ -52,7 +52,7 @@ class Taps:
             return False
         at = env.place(statements[index])
         for rest in statements[index + 1 :]:
-            reserve(scope, kinds(rest, env), at)
+            reserve(scope, self.untaken.kinds(rest, env), at)
             for statement in self._run(rest, env):
                 _read(statement, env, scope)
         return True
@@ -71,7 +71,7 @@ class Taps:
     def _holds(self, condition: ast.Expr, env: Env) -> bool:
         """Whether a condition holds; one that is a mistake, or reads what is not there yet, does not."""
         try:
-            return self.truth(condition, env)
+            return self.untaken.truth(condition, env)
         except (Fault, Silent):
             return False
 

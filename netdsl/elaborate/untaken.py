@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from netdsl.budget import spend
 from netdsl.diagnostics.diagnostic import Fault
+from netdsl.elaborate.modules import Module
 from netdsl.elaborate.names import Env, Silent
 from netdsl.elaborate.scope import LayerBuilder, Scope, StepBuilder, snake
 from netdsl.elaborate.values import (
@@ -29,17 +31,14 @@ from netdsl.syntax import ast
 
 Count = Counter[str]
 """How many unnamed layers of each kind there are."""
-DEEP = 60
-"""Constants are followed this far."""
 LINKS = ("scale", "drop_path")
 """The arguments of `residual` that are layers."""
 
 
 def reserve(scope: Scope, kinds: Count, at: Place, index: int | None = None) -> None:
     """Keep names for layers that are not there, from step number `index` on."""
-    drafts = [
-        StepBuilder(None, [], [], at, LayerBuilder(scope, kind)) for kind, n in sorted(kinds.items()) for _ in range(n)
-    ]
+    spend(kinds.total())
+    drafts = [StepBuilder(None, [], [], at, LayerBuilder(scope, kind)) for kind in kinds.elements()]
     index = len(scope.drafts) if index is None else index
     scope.drafts[index:index] = drafts
 
@@ -52,29 +51,40 @@ def taken(scope: Scope, start: int) -> Count:
 
 Waiting = list[tuple[int, Count]]
 """Where in the text of a statement names are kept, and for which layers."""
+Choices = tuple[tuple[ast.Conditional, int | None], ...]
+"""Conditionals, each with where it stands in the order of use if that is not where it begins."""
 
 
 class Untaken:
-    """The branches that conditionals inside the expressions of statements do not take."""
+    """The branches that conditionals do not take, and the unnamed layers that they would add."""
 
     def __init__(self, truth: Callable[[ast.Node, Env], bool]) -> None:
         self.truth = truth
-        self._choices: dict[int, tuple[tuple[ast.Conditional, int], ...]] = {}
+        self._constants: dict[tuple[Module, str], Count] = {}
+        self._choices: dict[int, Choices] = {}
 
     def before(self, node: ast.Node, env: Env, scope: Scope) -> Waiting:
         """The layers that the conditionals of a statement, or of a block's body that is an expression, are about to
         leave out."""
-        found = self._choices.get(id(node))
-        if found is None:
-            found = self._choices[id(node)] = tuple(_choices(node))
-        if not found or scope.rounds:
+        if scope.rounds:
             return []
         waiting = []
-        for choice, at in found:
+        found = [*self._within(node)]
+        for choice, after in found:
             arms, chosen = self._arms(choice, env)
             scope.varies = scope.varies or any(_does_something(arm) for arm in arms)
-            waiting.append((at, most(arms, env) - (kinds(chosen, env) if chosen else Counter())))
+            spare = self.most(arms, env)
+            if chosen is not None:
+                spare -= self.kinds(chosen, env)
+                found += self._within(chosen, after)
+            waiting.append((after or choice.at.start, spare))
         return [(at, spare) for at, spare in waiting if spare]
+
+    def _within(self, node: ast.Node, after: int | None = None) -> Choices:
+        """The conditionals through which the value of a piece may flow, but for those in their branches."""
+        if id(node) not in self._choices:
+            self._choices[id(node)] = tuple(_choices(node, after))
+        return self._choices[id(node)]
 
     def keep(self, waiting: Waiting, node: ast.Node, scope: Scope, start: int) -> None:
         """Keep the names of what was left out, among the steps that the statement added from number `start` on."""
@@ -97,6 +107,71 @@ class Untaken:
             return [], None  # it is reported where it is evaluated
         return arms, rest
 
+    def most(self, arms: Iterable[ast.Node], env: Env) -> Count:
+        """The unnamed layers for which branches of one condition need names: they share them."""
+        found: Count = Counter()
+        for arm in arms:
+            found |= self.kinds(arm, env)
+        return found
+
+    def kinds(self, node: ast.Node, env: Env) -> Count:
+        """The unnamed layers that a piece of a spec would add to the scope it stands in, as far as its text shows."""
+        spend(2)
+        if isinstance(node, ast.Name):
+            return self._named(node.id, env)
+        if isinstance(node, ast.Conditional):
+            return self.most((node.then, node.otherwise), env)
+        if isinstance(node, ast.If):
+            return self.most((node.body, node.otherwise) if node.otherwise else (node.body,), env)
+        found: Count = Counter()
+        if isinstance(node, ast.Residual):
+            found.update(a.name.id for a in node.arguments if a.name and a.name.id in LINKS)
+        for inner in _inside(node):
+            found += self.kinds(inner, env)
+        return found
+
+    def _named(self, name: str, env: Env) -> Count:
+        """The layers that a name adds: a block or an op itself, a constant those of its value."""
+        if name in env.locals:
+            return self._of(env.locals[name])
+        module, found = env.module.find(name) or (env.module, None)
+        if isinstance(found, ast.Block):
+            return Counter([snake(found.name.id)])
+        if isinstance(found, ast.Constant | ast.Variant):
+            return self._of_constant(module, found)
+        return _of_op(REGISTRY[name]) if name in REGISTRY else Counter()
+
+    def _of_constant(self, module: Module, declared: ast.Constant | ast.Variant) -> Count:
+        """The layers that the value of a constant adds, found once; one that is defined by itself adds none."""
+        key = (module, declared.name.id)
+        if key not in self._constants:
+            self._constants[key] = Counter()
+            self._constants[key] = self.kinds(declared.value, Env(module, {}))
+        return self._constants[key]
+
+    def _of(self, value: Any) -> Count:
+        """The layers that an arrow of a known value adds."""
+        found: Count = Counter()
+        waiting = [value]
+        while waiting:
+            spend(2)
+            match waiting.pop():
+                case OpArrow() as arrow:
+                    found += _of_op(arrow.op)
+                    waiting += [v for _, v in arrow.operands]
+                case BlockArrow() as arrow:
+                    found[snake(arrow.block.name)] += 1
+                case PipeArrow() as arrow:
+                    waiting += arrow.stages
+                case ArithArrow() as arrow:
+                    waiting += arrow.values
+                case ResidualArrow() as arrow:
+                    found.update(link for link in LINKS if getattr(arrow, link) is not None)
+                    waiting += [arrow.body, arrow.shortcut]
+                case BodyArrow() as arrow:
+                    found += self.kinds(arrow.body, Env(arrow.module, dict(arrow.captured)))
+        return found
+
 
 def _does_something(arm: ast.Node) -> bool:
     """Whether a branch is more than a name of a value that is there."""
@@ -107,16 +182,15 @@ def _is_after(place: Place, at: Place, node: ast.Node) -> bool:
     return place.source is at.source and at.span.start < place.span.start < node.at.end
 
 
-def _choices(node: ast.Node) -> Iterator[tuple[ast.Conditional, int]]:
-    """The conditionals through which the value of a statement may flow, each with where it stands in the order of use:
-    a shortcut comes after the branch."""
-    stack: list[tuple[Any, int | None]] = [(node, None)]
+def _choices(node: ast.Node, after: int | None) -> Iterator[tuple[ast.Conditional, int | None]]:
+    """The conditionals through which the value of a piece may flow; a shortcut comes after the branch."""
+    stack: list[tuple[Any, int | None]] = [(node, after)]
     while stack:
         inner, after = stack.pop()
         if isinstance(inner, ast.Conditional):
-            yield inner, after or inner.at.start
+            yield inner, after
         elif isinstance(inner, ast.Residual):
-            stack += [(value, inner.at.end - 1) for value in _shortcut(inner)]
+            stack += [(value, inner.at.end) for value in _shortcut(inner)]
         else:
             stack += [(child, after) for child in _flowing(inner)]
 
@@ -125,7 +199,7 @@ def _flowing(node: ast.Node) -> Iterable[ast.Node]:
     """The expressions through which a value flows on its way through one, but for bodies."""
     match node:
         case ast.ExprStatement() | ast.Assign() | ast.Labelled() | ast.Output():
-            return () if node.value is None or isinstance(node.value, ast.Body) else (node.value,)
+            return () if node.value is None else (node.value,)
         case ast.Pipeline():
             return node.stages
         case ast.Binary():
@@ -141,32 +215,6 @@ def _takes_values(call: ast.Call) -> bool:
     return op is not None and (op.variadic or bool(op.operands))
 
 
-def most(arms: Iterable[ast.Node], env: Env, depth: int = 0) -> Count:
-    """The unnamed layers for which branches of one condition need names: they share them."""
-    found: Count = Counter()
-    for arm in arms:
-        found |= kinds(arm, env, depth)
-    return found
-
-
-def kinds(node: ast.Node, env: Env, depth: int = 0) -> Count:
-    """The unnamed layers that a piece of a spec would add to the scope it stands in, as far as its text shows."""
-    if depth > DEEP:
-        return Counter()
-    if isinstance(node, ast.Name):
-        return _named(node.id, env, depth)
-    if isinstance(node, ast.Conditional):
-        return most((node.then, node.otherwise), env, depth + 1)
-    if isinstance(node, ast.If):
-        return most((node.body, node.otherwise) if node.otherwise else (node.body,), env, depth + 1)
-    found: Count = Counter()
-    if isinstance(node, ast.Residual):
-        found.update(a.name.id for a in node.arguments if a.name and a.name.id in LINKS)
-    for inner in _inside(node):
-        found += kinds(inner, env, depth + 1)
-    return found
-
-
 def _inside(node: ast.Node) -> Iterable[ast.Node]:
     """The pieces of a piece that add layers to the same scope: none of what has a label."""
     match node:
@@ -180,49 +228,11 @@ def _inside(node: ast.Node) -> Iterable[ast.Node]:
             return node.statements
         case ast.For() | ast.Repeat():
             return (node.body,)
-        case ast.ExprStatement() | ast.Assign() | ast.Output():
-            return (node.value,) if node.value is not None else ()
     return () if isinstance(node, ast.Labelled) else _flowing(node)
 
 
 def _shortcut(node: ast.Residual) -> list[ast.Node]:
     return [a.value for a in node.arguments if a.name and a.name.id == "shortcut"]
-
-
-def _named(name: str, env: Env, depth: int) -> Count:
-    """The layers that a name adds: a block or an op itself, a constant those of its value."""
-    if name in env.locals:
-        return _of(env.locals[name], env, depth + 1)
-    module, found = env.module.find(name) or (env.module, None)
-    if isinstance(found, ast.Block):
-        return Counter([snake(found.name.id)])
-    if isinstance(found, ast.Constant | ast.Variant):
-        return kinds(found.value, Env(module, {}), depth + 1)
-    return _of_op(REGISTRY[name]) if name in REGISTRY else Counter()
-
-
-def _of(value: Any, env: Env, depth: int) -> Count:
-    """The layers that an arrow of a known value adds."""
-
-    def every(values: Iterable[Any]) -> Count:
-        return sum((_of(v, env, depth + 1) for v in values), Counter[str]())
-
-    match value:
-        case _ if depth > DEEP:
-            return Counter()
-        case OpArrow():
-            return _of_op(value.op) + every(v for _, v in value.operands)
-        case BlockArrow():
-            return Counter([snake(value.block.name)])
-        case PipeArrow():
-            return every(value.stages)
-        case ArithArrow():
-            return every(value.values)
-        case ResidualArrow():
-            return every((value.body, value.shortcut))
-        case BodyArrow():
-            return kinds(value.body, Env(value.module, dict(value.captured)), depth + 1)
-    return Counter()
 
 
 def _of_op(op: type[Op]) -> Count:

@@ -49,6 +49,27 @@ def test_a_label_stands_once_in_a_body(body: str, twice: bool) -> None:
     assert [code for code, _ in said(body)] == ["duplicate-name"] * twice
 
 
+@pytest.mark.parametrize(
+    ("before", "body", "mistake"),
+    [
+        ("", "(conv(3, 1) if nothing else it) -> conv(3, 3)", ("unknown-name", "nothing")),
+        ("A = A -> A", "if 1 > 2 { A }\n  relu", ("endless-recursion", "A = A -> A")),
+        ("", "if 1 > 2 { residual(2) { relu } }\n  relu", None),
+    ],
+)
+def test_branches_that_are_not_taken_end(before: str, body: str, mistake: tuple[str, str] | None) -> None:
+    """Their layers are counted, whatever they are."""
+    assert said(body, before=before) == ([mistake] if mistake else [])
+
+
+@pytest.mark.slow
+def test_a_branch_that_is_not_taken_costs_what_it_says() -> None:
+    """Each block hands on twice what it was given: 2 ** 60 layers that are not there."""
+    blocks = [f"block B{i}(f) = B{i + 1}({{ f -> f }})" for i in range(60)]
+    found = said("B0(conv(3, 3))", before="\n".join([*blocks, "block B60(f) { if 1 > 2 { f }\n relu }"]))
+    assert [code for code, _ in found] == ["too-much-work"]
+
+
 @pytest.mark.parametrize("values", [("true", "1"), ("[true]", "[1]"), ("[[true]]", "[[1]]")])
 def test_true_and_1_are_not_the_same_argument(values: tuple[str, str]) -> None:
     first, second = values
