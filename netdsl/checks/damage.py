@@ -53,7 +53,14 @@ def _stands_clear(
     if isinstance(inside, ast.Experiment):
         return False  # an entry that could not be read is missing where its name stands
     own = [s.start for s in spans if inside.at.start <= s.start < inside.at.end]
+    if isinstance(inside, ast.Block) and inside.signature is not None and _promised(inside.signature, span):
+        return False  # what the body gives is not known
     return code != "no-value" and bool(own) and span.end <= min(own)
+
+
+def _promised(signature: ast.Signature, span: Span) -> bool:
+    """Whether a mistake is in what a signature says of the result."""
+    return any(out.at.start <= span.start < out.at.end for out in signature.outputs)
 
 
 def _of_damaged_imports(module: Module) -> set[str]:

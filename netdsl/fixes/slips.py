@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 
 from netdsl.fixes.braces import braces, brackets, left_out
-from netdsl.fixes.calls import closed, parts
+from netdsl.fixes.calls import parts
 from netdsl.fixes.operators import among
+from netdsl.fixes.outputs import outputs
 from netdsl.fixes.quoted import Change
 
 _BATCH = r"batch\w*|BATCH\w*|bs|[Nn]one|\?|-1|:"
@@ -29,6 +30,7 @@ _LINES: tuple[tuple[str, str], ...] = (
     (r"^(\s*)(?:followed\s+by|then)\s+(?=\w)", r"\1-> "),
     (r"->\s*->", "->"),
     (r"\b(?:[Rr]es(?:idual)?_?[Bb]lock|Residual)\s*\(\s*\d*\s*\)\s*(?=\{)", "residual "),
+    (r"(?<=[(,])(\s*)if\s*=(?!=)\s*", r"\1when = "),
     (r"^(\s*)[Ii]nputs?\s*:\s*(\w+)\s*(?=\[)", r"\1input \2 "),
     (rf"^(\s*input\s+\w+\s*\[)(?:{_BATCH})\s*,\s*", r"\1"),
     (r"^(\s*)input\s+(\w+)\s*[:=]\s*[A-Za-z_][\w.]*\s*[\[(]+([^\])]*)[\])]+\s*$", r"\1input \2 [\3]"),
@@ -217,8 +219,6 @@ _OTHERS: tuple[tuple[str, str], ...] = (
 _COMPILED = tuple((re.compile(pattern), into) for pattern, into in _LINES)
 _COMPILED_OTHERS = tuple((re.compile(pattern), into) for pattern, into in _OTHERS)
 _SLICE = re.compile(r"\b([A-Za-z_]\w*)\[([^\]]*)\]")
-_OUTPUTS = re.compile(r"([^\S\n]*)outputs?\s*=?\s*\{")
-_OUTPUT = re.compile(r"[\"']?([A-Za-z_]\w*)[\"']?\s*[:=]\s*(?=\S)")
 _HEADS = re.compile(r"^\s*(?:net|block|class|def|while|recipe|if|else|for|repeat|residual)\b")
 
 
@@ -229,7 +229,7 @@ def slips(text: str, start: int, end: int) -> Iterator[list[Change]]:
         yield [(start, end, " =")]
     if ";" in text[first:last]:
         yield _semicolons(text)
-    yield from _outputs(text, first)
+    yield from outputs(text, first, last)
     yield from braces(text, first, last)
     yield from _patterns(text, start, _COMPILED)
     yield from brackets(text, start, end, first, last)
@@ -239,6 +239,7 @@ def slips(text: str, start: int, end: int) -> Iterator[list[Change]]:
 def other_slips(text: str, start: int) -> Iterator[list[Change]]:
     """Changes on the line of a mistake that is not one of syntax."""
     yield from _patterns(text, start, _COMPILED_OTHERS)
+    yield from outputs(text, *line_of(text, start))
 
 
 def line_of(text: str, at: int) -> tuple[int, int]:
@@ -266,20 +267,6 @@ def _semicolons(text: str) -> list[Change]:
         said = [text[a:b].strip() for a, b in parts(text, match.start(2), match.end(2), ";")]
         changes.append((match.start(2), match.end(2), f"\n{match[1]}".join(said)))
     return changes
-
-
-def _outputs(text: str, first: int) -> Iterator[list[Change]]:
-    """`outputs { a: ..., b: ... }`: a statement for each."""
-    head = _OUTPUTS.match(text, first)
-    end = closed(text, head.end() - 1) if head else None
-    if head is None or end is None:
-        return
-    inside = text[head.end() : end]
-    said = [inside[a:b].strip() for a, b in parts(inside, 0, len(inside), "," if "," in inside else "\n")]
-    named = [(part, m) for part in said if (m := _OUTPUT.match(part)) is not None]
-    if named and len(named) == len(said):
-        lines = [f"{head[1]}output {m[1]} = {part[m.end() :]}" for part, m in named]
-        yield [(first, end + 1, "\n".join(lines))]
 
 
 def part_of_tensor(text: str, start: int) -> Iterator[list[Change]]:

@@ -68,6 +68,9 @@ OF_THE_WORD = "it is called `"
 INSTEAD = ("use `", "did you mean")
 """How a hint begins that names what belongs in the place of the marked words."""
 
+SAID_LINES = 3
+"""How many lines of a fix its hint shows."""
+
 GUESSES = ("did you mean", "an argument is declared by")
 """How hints begin that only guess: where a fix says something else, they are wrong."""
 
@@ -160,13 +163,27 @@ def _said(source: Source, edits: tuple[Edit, ...]) -> str:
     """Describe edits in words."""
     lines = {edit.at.line for edit in edits}
     if len(lines) > 1 or "\n" in "".join(e.text for e in edits):
-        return "it can be rewritten"
+        return _said_lines(source, edits)
     new, old = edits[0].text.strip(), edits[0].at.text.strip()
     if len(edits) > 1 or (new and not (old and _tells(new))):
         return f"write `{Source(edited(source.text, edits)).line(lines.pop()).strip()}`"
     if new:
         return f"write `{new}`"
     return f"leave out `{old}`" if old and "\n" not in old else "it can be left out"
+
+
+def _said_lines(source: Source, edits: tuple[Edit, ...]) -> str:
+    """Describe edits that put a few lines in the place of one."""
+    before, after = source.text.splitlines(), edited(source.text, edits).splitlines()
+    first = edits[0].at.line - 1
+    new = [line.strip() for line in after[first : len(after) - len(before) + first + 1]]
+    if (
+        not 1 < len(new) <= SAID_LINES
+        or before[first + 1 :] != after[first + len(new) :]
+        or not all(line.strip("}") for line in new)
+    ):
+        return "it can be rewritten"
+    return f"write {', then '.join(f'`{line}`' for line in new)} on lines of their own"
 
 
 def _tells(new: str) -> bool:
