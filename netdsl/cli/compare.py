@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from netdsl.cli.failure import Failure
-from netdsl.cli.files import write
+from netdsl.cli.files import check_ending, write
 from netdsl.render.output import print_json
 from netdsl.render.paint import paint_for
 
@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from netdsl.records.page import comparison_page
     from netdsl.records.record import found_in
 
+    check_ending(args.output, ".html", ".htm")
     for folder in map(Path, args.folders):
         if not folder.is_dir():
             raise Failure(f"there is no folder {folder}")

@@ -17,6 +17,7 @@ from netdsl.analysis.count import totals
 from netdsl.cli.failure import Failure, Refused
 from netdsl.cli.files import folder, write
 from netdsl.cli.foreign import add_pretrained, add_rules, repository_of, state_from
+from netdsl.cli.numbers import seed, whole
 from netdsl.cli.precision import add_precision, lines, remark, wanted_of, write_smaller
 from netdsl.cli.subject import Subject, subject_of
 from netdsl.cli.target import add_recipe_options, add_target, live_module, summary_of
@@ -59,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(parser)
     parser.add_argument("-o", "--output", metavar="DIR", default="out", help="the folder to write to (out)")
     parser.add_argument("--emit", metavar="KINDS", default="torch,onnx", help="what to write (torch,onnx)")
-    parser.add_argument("--opset", type=int, default=18, metavar="N", help="ONNX opset, 17 to 26 (18)")
+    parser.add_argument("--opset", type=whole(17, 26), default=18, metavar="N", help="ONNX opset, 17 to 26 (18)")
     parser.add_argument(
         "--target", choices=TARGETS, default=TARGETS[0], help="the runtime that the ONNX file is written for"
     )
@@ -70,7 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_pretrained(parser)
     add_rules(parser)
     add_precision(parser)
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of fresh weights (0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="the seed of fresh weights (0)")
     parser.add_argument("--json", action="store_true", help="print the written files as JSON")
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from netdsl.cli.failure import Failure, Refused
-from netdsl.cli.files import write
+from netdsl.cli.files import check_ending, write
 from netdsl.cli.target import add_bindings, given_arguments, given_sizes, open_spec
 from netdsl.loader import locate
 from netdsl.render.output import json_text
@@ -45,15 +45,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--git", metavar="REV", help="with one spec: the git revision to compare with (HEAD)")
     add_bindings(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text", help="the output format (text)")
-    parser.add_argument("-o", "--output", metavar="FILE", help="the file to write (`.html`: a page)")
+    parser.add_argument("-o", "--output", metavar="FILE", help="the file to write (.html: a page; .txt, .md, .json)")
 
 
 def run(args: argparse.Namespace) -> int:
+    ending = check_ending(args.output, ".txt", ".html", ".htm", ".json", ".md")
     found = compared(*_sides(args), args)
-    if args.output and os.path.splitext(args.output)[1].lower() in (".html", ".htm"):
+    if ending in (".html", ".htm"):
         text = page_of(found)
     else:
-        text = _json(found) if args.format == "json" else _text(found, args.output)
+        text = _json(found) if "json" in (args.format, ending[1:]) else _text(found, args.output)
     if args.output:
         write(args.output, text)
         print(args.output)

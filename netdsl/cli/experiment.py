@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netdsl.cli.failure import WRONG, Failure, Refused
+from netdsl.cli.numbers import whole
 from netdsl.cli.target import given_sizes, open_spec, split_target
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="DIR", help="the folder (default: experiments/<name>)")
     parser.add_argument("--format", choices=FORMATS, default="text", help="how tables are printed (text)")
     parser.add_argument("--json", action="store_const", dest="format", const="json", help="the same as --format json")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes that train (default: one for each core)")
-    parser.add_argument("--seeds", type=int, metavar="N", help="another number of seeds")
+    parser.add_argument(
+        "--workers", type=whole(1), metavar="N", help="processes that train (default: one for each core)"
+    )
+    parser.add_argument("--seeds", type=whole(1), metavar="N", help="another number of seeds")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 ... (default: cuda if there is one)")
     parser.add_argument(
         "--batch-seeds", choices=("auto", "on", "off"), default="auto",
@@ -66,9 +69,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    for name in ("workers", "seeds"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise Failure(f"`--{name} {getattr(args, name)}` should be a number from 1")
     if args.plan and args.report:
         raise Failure("`--plan` shows what will be run, `--report` what has ended", "choose one of them")
 

@@ -72,6 +72,17 @@ def write(path: str, content: str | bytes) -> int:
     return len(data)
 
 
+def check_ending(path: str | None, *endings: str) -> str:
+    """The ending of a file to write, in small letters. Raises Failure for one that says something else: a spec, or an
+    image, is not written over by a name in the wrong place."""
+    ending = os.path.splitext(path)[1].lower() if path is not None else endings[0]
+    if ending not in endings:
+        *others, last = endings
+        names = f"{', '.join(others)} or {last}" if others else last
+        raise Failure(f"cannot tell what to write to {path}", f"name a file that ends in {names}")
+    return ending
+
+
 def check_apart(*paths: str | None) -> None:
     """Raise Failure where two of the files that a command reads and writes are the same one."""
     known: set[str] = set()

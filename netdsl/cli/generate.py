@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netdsl.cli.failure import Failure
+from netdsl.cli.numbers import real, seed, whole
 from netdsl.render.output import print_json
 
 if TYPE_CHECKING:
@@ -31,19 +32,21 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="RUN", help="a run directory")
     parser.add_argument("--prompt", default="\n", metavar="TEXT", help="what is continued (default: a new line)")
-    parser.add_argument("--tokens", type=int, default=200, metavar="N", help="how many tokens to write (200)")
-    parser.add_argument("--temperature", type=float, default=1.0, metavar="T", help="below 1: fewer surprises; 0: none")
-    parser.add_argument("--top-k", type=int, default=0, metavar="K", help="draw from the K likeliest tokens")
-    parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest that make up P")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, another text (0)")
+    parser.add_argument("--tokens", type=whole(0), default=200, metavar="N", help="how many tokens to write (200)")
+    parser.add_argument(
+        "--temperature", type=real(least=0), default=1.0, metavar="T", help="below 1: fewer surprises; 0: none"
+    )
+    parser.add_argument("--top-k", type=whole(0), default=0, metavar="K", help="draw from the K likeliest tokens")
+    parser.add_argument(
+        "--top-p", type=real(above=0, most=1), default=1.0, metavar="P", help="draw from the likeliest that make up P"
+    )
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="another seed, another text (0)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     from netdsl.cli.training import guarded
 
-    if args.tokens < 0 or args.temperature < 0 or args.top_k < 0 or not 0 < args.top_p <= 1:
-        raise Failure("`--tokens`, `--temperature` and `--top-k` are at least 0, `--top-p` is above 0 and at most 1")
     with guarded():
         from netdsl.inference.trained import vocabulary
         from netdsl.training.generation import Sampling, check_task, generate

@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from netdsl.cli.failure import OK, Failure, unreadable
-from netdsl.cli.files import check_apart, write
+from netdsl.cli.files import check_apart, check_ending, write
 
 if TYPE_CHECKING:
     from netdsl.lift.lift import Lift
@@ -51,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
         raise Failure(
             f"`{args.name}` is no name of a net", "letters, digits and `_`, no word of the language and no op"
         )
+    check_ending(args.output, ".net")
+    check_ending(args.weights, ".safetensors")
     check_apart(args.model, args.output, args.weights)
     with working(f"lifting {args.model}"):
         found = _lifted(args)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 
+from netdsl.cli.numbers import whole
+
 EXAMPLES = """\
 examples:
   netdsl lsp                   started by an editor, over standard input and output
@@ -15,7 +17,7 @@ examples:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tcp", type=int, metavar="PORT", help="listen on this port of this machine")
+    parser.add_argument("--tcp", type=whole(1, 65535), metavar="PORT", help="listen on this port of this machine")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -63,6 +63,8 @@ HEAVY = ("torch", "numpy", "onnx", "onnxruntime", "safetensors", "sklearn", "PIL
 OWN = "netdsl"
 """Where warnings of netdsl's own say that they come from, in place of a file."""
 
+MAY_BE_EMPTY = ("--prompt",)
+
 INTERNAL, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
 
 
@@ -133,6 +135,7 @@ def _run(argv: list[str]) -> int:
         raise _unknown(name)
     with deep(), uncollected() if name in SHORT else nullcontext():
         command = import_module(f"netdsl.cli.{name}")
+        _check_values(argv[1:])
         args = _parser(name, command).parse_args(argv[1:])
         with warnings.catch_warnings():
             warnings.showwarning = _shown
@@ -140,6 +143,16 @@ def _run(argv: list[str]) -> int:
             code = command.run(args)
     assert isinstance(code, int)
     return code
+
+
+def _check_values(argv: list[str]) -> None:
+    """Refuse empty values, which commands take for none given, and `--option=--`, of which argparse makes a list."""
+    for before, text in zip(["", *argv], argv, strict=False):
+        option, equals, value = text.partition("=")
+        if not text and before not in MAY_BE_EMPTY:
+            raise Failure("an argument is empty" if not before.startswith("-") else f"`{before}` has an empty value")
+        if text.startswith("-") and equals and value in ("", "--") and option not in MAY_BE_EMPTY:
+            raise Failure(f"`{text}`: `{option}` has no value")
 
 
 def _shown(

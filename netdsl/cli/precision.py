@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netdsl.cli.failure import Failure
+from netdsl.cli.numbers import whole
 from netdsl.cli.subject import Subject
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--samples",
-        type=int,
+        type=whole(1),
         default=BELONGS["samples"][0],
         metavar="N",
         help="how many of them give the ranges (128)",
@@ -59,8 +60,6 @@ def wanted_of(args: argparse.Namespace) -> Wanted | None:
             raise Failure(f"`--{option.replace('_', '-')}` belongs to `--precision {kinds[-1]}`")
     if args.precision is None:
         return None
-    if args.samples < 1:
-        raise Failure("`--samples` is a count")
     names = tuple(n.strip() for n in args.keep.split(",") if n.strip())
     keep, most = {"auto": None, "none": ()}.get(args.keep, names), _share(args.max_drop)
     from netdsl.precision.shrink import Wanted

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netdsl.cli.failure import Failure
-from netdsl.cli.files import write
+from netdsl.cli.files import check_apart, write
+from netdsl.cli.numbers import whole
 from netdsl.render.output import csv_text, json_text, print_json
 
 if TYPE_CHECKING:
@@ -35,11 +36,11 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="RUN|FILE.onnx", help="a run directory, or an ONNX file")
     parser.add_argument("inputs", metavar="FILE", nargs="+", help="images, folders of images, arrays, tables")
-    parser.add_argument("--top", type=int, default=1, metavar="N", help="how many classes to show")
+    parser.add_argument("--top", type=whole(1), default=1, metavar="N", help="how many classes to show")
     parser.add_argument("--probabilities", action="store_true", help="the probabilities of all classes")
-    parser.add_argument("--batch", type=int, default=32, metavar="N", help="the batch size")
+    parser.add_argument("--batch", type=whole(1), default=32, metavar="N", help="the batch size")
     parser.add_argument(
-        "--mc", type=int, default=0, metavar="N", help="Monte Carlo dropout with N passes (run directories only)"
+        "--mc", type=whole(0), default=0, metavar="N", help="Monte Carlo dropout with N passes (run directories only)"
     )
     parser.add_argument(
         "--invert",
@@ -55,8 +56,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from netdsl.cli.training import guarded
 
-    if args.top < 1 or args.mc < 0 or args.batch < 1:
-        raise Failure("`--top`, `--mc` and `--batch` are counts")
+    for path in (args.model, *args.inputs):
+        check_apart(path, args.output)
     output = Path(args.output) if args.output else None
     file = output if output is not None and output.suffix.lower() in (".csv", ".json") else None
     with guarded():

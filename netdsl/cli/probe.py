@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netdsl.cli.failure import Failure, Refused
-from netdsl.cli.files import write
+from netdsl.cli.files import check_ending, write
+from netdsl.cli.numbers import seed, whole
 from netdsl.cli.target import (
     add_recipe_options,
     add_target,
@@ -64,8 +65,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(parser)
     parser.add_argument("--data", metavar="SOURCE", help="the data, as in a recipe (default: those of the recipe)")
     parser.add_argument("--init", metavar="A,B", help="compare initializations in `signal`: `--init xavier,kaiming`")
-    parser.add_argument("--samples", type=int, default=64, metavar="N", help="the number of samples (64)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of weights and inputs (0)")
+    parser.add_argument("--samples", type=whole(1), default=64, metavar="N", help="the number of samples (64)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="the seed of weights and inputs (0)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "-o", "--output", metavar="FILE", action="append", default=[],
@@ -134,11 +135,8 @@ def _check(args: argparse.Namespace, signals: list[str]) -> None:
     for name in args.words:
         if name not in NAMES and not _is_target(name):
             raise Failure(f"there is no signal `{name}`", did_you_mean(name, NAMES) or f"signals: {', '.join(NAMES)}")
-    if args.samples < 1:
-        raise Failure(f"`--samples {args.samples}` should be a number from 1")
     for path in args.output:
-        if os.path.splitext(path)[1].lower() not in (".html", ".svg", ".json"):
-            raise Failure(f"cannot write to {path}", "name a file that ends in .html, .svg or .json")
+        check_ending(path, ".html", ".svg", ".json")
     if args.init and signals and "signal" not in signals:
         raise Failure("`--init` compares initialisations in `signal`, which is not asked for")
 

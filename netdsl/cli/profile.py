@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netdsl.cli.failure import Failure
+from netdsl.cli.numbers import whole
 from netdsl.cli.target import add_recipe_options, add_target, split_target
 from netdsl.render.output import json_text
 
@@ -35,13 +36,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(parser)
     parser.add_argument("--data", metavar="SOURCE", help="the data, as in a recipe")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 ... (default: cuda if there is one)")
-    parser.add_argument("--steps", type=int, default=10, metavar="N", help="steps that are measured (default: 10)")
+    parser.add_argument(
+        "--steps", type=whole(1, MOST_STEPS), default=10, metavar="N", help="steps that are measured (default: 10)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON: seconds")
 
 
 def run(args: argparse.Namespace) -> int:
-    if not 1 <= args.steps <= MOST_STEPS:
-        raise Failure(f"`--steps` goes from 1 to {MOST_STEPS:,}, found {args.steps}", "for example `--steps 10`")
     from netdsl.cli.training import guarded
 
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # torch's tracer speaks on the error stream

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from netdsl.cli.failure import Failure, Refused
+from netdsl.cli.files import check_ending, replacing
+from netdsl.cli.numbers import whole
 from netdsl.cli.target import add_recipe_options, add_target
 from netdsl.render.output import print_json
 
@@ -32,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(parser)
     parser.add_argument(
         "--samples",
-        type=int,
+        type=whole(1),
         metavar="N",
         help="samples of the training split, before a validation split is taken from it (if the data are not here)",
     )
@@ -49,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         return _reference(args.fields)
     if not args.spec:
         raise Failure("which spec?", "`netdsl recipe SPEC`, or `netdsl recipe --fields`")
+    check_ending(args.png, ".png")
     from netdsl.cli.training import open_recipe
     from netdsl.diagnostics.diagnostic import Fault
     from netdsl.planning.plan import plan
@@ -56,8 +59,6 @@ def run(args: argparse.Namespace) -> int:
     from netdsl.recipe.schema import training_size
 
     net, recipe = open_recipe(args)
-    if args.samples is not None and args.samples < 1:
-        raise Failure(f"`--samples {args.samples}` should be a number from 1")
     try:
         made = plan(net, recipe, training_size(recipe, args.samples))
     except Fault as mistake:
@@ -84,7 +85,6 @@ def _reference(field: str) -> int:
 
 def _draw(path: str, made: Plan) -> None:
     """The curves of a plan as an image."""
-    from netdsl.cli.files import replacing
     from netdsl.render.chart import Panel, draw
 
     if made.steps is None:

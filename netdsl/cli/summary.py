@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from netdsl.cli.numbers import whole
 from netdsl.cli.target import add_target, open_net, summary_of
 from netdsl.render.output import print_json
 
@@ -28,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_target(parser)
     parser.add_argument(
         "--depth",
-        type=int,
+        type=whole(1),
         metavar="N",
         help="levels of the tree to show (as many as fit into 40 rows; all with --json)",
     )

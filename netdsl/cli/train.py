@@ -11,6 +11,7 @@ import argparse
 import sys
 
 from netdsl.cli.failure import Failure
+from netdsl.cli.numbers import whole
 from netdsl.cli.target import add_recipe_options, add_target
 
 EXAMPLES = """\
@@ -35,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help='the data, as in a recipe: `synthetic`, `cifar10("folder")`; paths are relative to the working directory',
     )
-    parser.add_argument("--seed", type=int, metavar="N", help="the random seed")
+    parser.add_argument("--seed", type=whole(0), metavar="N", help="the random seed")
     parser.add_argument("-o", "--output", metavar="DIR", help="the run directory (default: runs/<net>-<n>)")
     parser.add_argument(
         "--resume",
@@ -43,7 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="resume the run in this folder, or from one of its kept checkpoints; `--set` may change fields",
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 ... (default: cuda if there is one)")
-    parser.add_argument("--devices", type=int, default=1, metavar="N", help="number of processes, one for each device")
+    parser.add_argument(
+        "--devices", type=whole(1), default=1, metavar="N", help="number of processes, one for each device"
+    )
     parser.add_argument("--no-onnx", action="store_true", help="do not write model.onnx")
     parser.add_argument(
         "--tensorboard", action="store_true", help="also write a TensorBoard log into the run directory"

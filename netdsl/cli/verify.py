@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from netdsl.cli.failure import OK, WRONG, Failure, Refused, unreadable
 from netdsl.cli.files import read_weights
+from netdsl.cli.numbers import real, seed, whole
 from netdsl.cli.target import add_target, live_module, open_net
 from netdsl.diagnostics.diagnostic import UserError
 
@@ -45,12 +46,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="weights or a run: show the first layer of the .onnx file that computes something else",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of fresh weights (0)")
-    parser.add_argument("--opset", type=int, default=18, metavar="N", help="ONNX opset, 17 to 26 (18)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="the seed of fresh weights (0)")
+    parser.add_argument("--opset", type=whole(17, 26), default=18, metavar="N", help="ONNX opset, 17 to 26 (18)")
     parser.add_argument(
         "--target", choices=TARGETS, default=TARGETS[0], help="the runtime that the ONNX form is written for"
     )
-    parser.add_argument("--gate", type=float, default=1e-5, metavar="X", help="the largest difference accepted (1e-5)")
+    parser.add_argument(
+        "--gate", type=real(above=0), default=1e-5, metavar="X", help="the largest difference accepted (1e-5)"
+    )
     parser.add_argument("--json", action="store_true", help="print all comparisons as JSON")
 
 

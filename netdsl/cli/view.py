@@ -8,10 +8,9 @@ to show the layers inside. The image (`.svg`, or `.tex` for TikZ) is for papers 
 from __future__ import annotations
 
 import argparse
-import os
 
-from netdsl.cli.failure import Failure
-from netdsl.cli.files import write
+from netdsl.cli.files import check_ending, write
+from netdsl.cli.numbers import whole
 from netdsl.cli.target import add_target, open_net
 
 EXAMPLES = """\
@@ -32,7 +31,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the file to write: `.html`, `.svg`, or `.tex` for TikZ (the name of the net with .html; `-` prints SVG)",
     )
-    parser.add_argument("--depth", type=_depth, metavar="N", help="levels of blocks to open (as many as stay readable)")
+    parser.add_argument(
+        "--depth", type=whole(1), metavar="N", help="levels of blocks to open (as many as stay readable)"
+    )
     parser.add_argument(
         "--diff", metavar="OTHER[:Net]", help="a page with both nets side by side and their differences"
     )
@@ -43,10 +44,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.diff:
         return _compare(args)
-    form = {None: ".html", "-": ".svg"}.get(args.output) or os.path.splitext(args.output)[1].lower()
-    forms = {".svg": image, ".html": page, ".tex": tex}
-    if form not in forms:
-        raise Failure(f"cannot tell what to write to {args.output}", "name a file that ends in .html, .svg or .tex")
+    forms = {".html": page, ".svg": image, ".tex": tex}
+    form = ".svg" if args.output == "-" else check_ending(args.output, *forms)
     net = open_net(args)
     text = forms[form](net.checked, net.name, args.depth)
     if args.output == "-":
@@ -63,14 +62,7 @@ def _compare(args: argparse.Namespace) -> int:
     from netdsl.cli.diff import Target, compared, page_of
 
     path = args.output or "diff.html"
-    if os.path.splitext(path)[1].lower() != ".html":
-        raise Failure(f"cannot write a comparison to {path}", "name a file that ends in .html")
+    check_ending(path, ".html")
     write(path, page_of(compared(Target(args.spec), Target(args.diff), args)))
     print(path)
     return 0
-
-
-def _depth(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("a depth is a whole number of at least 1")
-    return int(text)

@@ -11,8 +11,9 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from netdsl.cli.failure import WRONG, Failure, unreadable
-from netdsl.cli.files import check_apart, write
+from netdsl.cli.files import check_apart, check_ending, write
 from netdsl.cli.foreign import add_rules, fresh, read_foreign, repository_of, rules_of
+from netdsl.cli.numbers import seed
 from netdsl.cli.target import add_target, live_module, open_net
 from netdsl.diagnostics.diagnostic import UserError
 from netdsl.render.numbers import plural
@@ -71,13 +72,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reverse", metavar="OURS", help="write OURS, weights of this net, under the keys of FILE")
     parser.add_argument("--keep-dtype", action="store_true", help="keep fp16, bf16 and fp64 (default: convert to fp32)")
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="the seed for tensors that are not in the file (0)"
+        "--seed", type=seed, default=0, metavar="N", help="the seed for tensors that are not in the file (0)"
     )
     parser.add_argument("--list", action="store_true", help="list every tensor that was matched, and why")
     parser.add_argument("--json", action="store_true", help="print the matches as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
+    check_ending(args.output, ".safetensors")
+    check_ending(args.stub, ".toml")
     net = open_net(args)
     repository = _repository(args)
     check_apart(args.file, args.output, args.stub)

@@ -32,6 +32,7 @@ from netdsl.elaborate.values import (
     TiedArrow,
     describe,
     is_arrow,
+    is_closed,
     leaves,
 )
 from netdsl.ir.model import Definition
@@ -75,8 +76,8 @@ class Applier:
         }
 
     def apply(self, arrow: Any, flow: Any, context: Context) -> Any:
-        """The value (or the tuple of values) an arrow gives. Raises Fault, or Silent where the input is broken."""
-        if flow is BROKEN and not isinstance(arrow, Tensor):
+        """The value (or the tuple of values) an arrow gives. Raises Fault, or Silent where it needs a broken one."""
+        if flow is BROKEN and not isinstance(arrow, BodyArrow | ResidualArrow) and not is_closed(arrow):
             raise Silent
         return self._rules[type(arrow)](arrow, flow, context)
 
@@ -209,6 +210,9 @@ class Applier:
         return self.builder.one(self.step(op, inputs, context, at, None), at)
 
     def _residual(self, arrow: ResidualArrow, flow: Any, context: Context) -> Any:
+        if flow is BROKEN:
+            self.apply(arrow.body, flow, context)  # its statements may begin with sound values
+            raise Silent
         x = self.builder.one(flow, arrow.at)
         branch = self.one(arrow.body, x, context)
         if not arrow.when:

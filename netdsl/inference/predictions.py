@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -63,13 +64,16 @@ def _of_nodes(trained: Trained, sample: Sample, outputs: np.ndarray, wanted: Wan
 
 
 def _mask_file(sample: Sample, wanted: Wanted, written: set[Path]) -> Path | None:
-    """The file for a sample's mask, where masks are written. Raises DataError where it would replace another's."""
+    """The file for a sample's mask, where masks are written. Raises DataError where it would replace another's, or
+    the image that it is of."""
     if wanted.masks is None:
         return None
     file = wanted.masks / f"{_stem(sample.name)}.png"
     if file in written:
         message = f"two samples have the mask {file}: the second is {sample.name}"
         raise DataError("unpaired-samples", message, "predict them into different folders")
+    if file.exists() and os.path.realpath(file) == os.path.realpath(sample.name):
+        raise DataError("cannot-write", f"the mask of {sample.name} would be written over it", "name another folder")
     written.add(file)
     return file
 

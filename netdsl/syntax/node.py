@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from msgspec import Struct
-from msgspec.structs import astuple
 
 from netdsl.source import Span
 
@@ -16,10 +15,30 @@ class Node(Struct, frozen=True, tag=True, array_like=True, gc=False):
     at: Span
 
 
+PLAIN = {"Span", "str", "bool", "int", "float", "int | float", "bool | None", "str | None"}
+"""Annotations of fields that never hold a node: most of them, and walks need not look there."""
+
+_holding: dict[type[Node], tuple[str, ...]] = {}
+
+
 def children(node: Node) -> list[Node]:
     """The nodes that a node is made of, in the order of its fields."""
-    flat = [item for value in astuple(node) for item in (value if type(value) is tuple else (value,))]
-    return [item for item in flat if isinstance(item, Node)]
+    kind = type(node)
+    found: list[Node] = []
+    for field in _holding.get(kind) or _fields(kind):
+        value = getattr(node, field)
+        if type(value) is tuple:
+            found += [item for item in value if isinstance(item, Node)]
+        elif isinstance(value, Node):
+            found.append(value)
+    return found
+
+
+def _fields(kind: type[Node]) -> tuple[str, ...]:
+    """The fields that may hold nodes."""
+    notes = {name: note for base in kind.__mro__ for name, note in vars(base).get("__annotations__", {}).items()}
+    _holding[kind] = tuple(name for name in kind.__struct_fields__ if notes[name] not in PLAIN)
+    return _holding[kind]
 
 
 def walk(node: Node) -> Iterator[Node]:

@@ -34,8 +34,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(
     "command",
     [
-        "weights a.net pipe.pth -o o", "weights a.net pipe.safetensors -o o", "weights a.net pipe.onnx -o o",
-        "weights a.net pipe.json -o o", "weights a.net /dev/zero -o o",
+        "weights a.net pipe.pth -o o.safetensors", "weights a.net pipe.safetensors -o o.safetensors",
+        "weights a.net pipe.onnx -o o.safetensors", "weights a.net pipe.json -o o.safetensors",
+        "weights a.net /dev/zero -o o.safetensors",
         "verify a.net --weights pipe.safetensors", "verify a.net --weights /dev/zero", "verify pipe.onnx",
         "compile a.net --weights pipe.safetensors -o o", "lift pipe.onnx", "lift pipe.pt2", "lift /dev/zero",
         "check pipe.net", "fmt pipe.net", "predict run pipe.png", "predict rec pipe.png", "eval run", "eval rec",
@@ -48,6 +49,7 @@ def test_a_pipe_is_said(command: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert "pipe" in said.err + said.out or "device" in said.err or "no file" in said.err
     assert "internal error" not in said.err
     assert not Path("o").exists()
+    assert not Path("o.safetensors").exists()
 
 
 def test_runs_beside_pipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -130,6 +130,27 @@ recipe R for A { epochs = 3 }
     assert codes(text) == ["unknown-name"]
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "x -> conv(8, 3) -> maxpool(77)", "x -> linear(4) -> maxpool(77) as y", "{ x -> maxpool(77) }",
+        "x + (x -> maxpool(3))", "concat(x -> maxpool(2), x)", "stem: x -> maxpool(77)", "u, v = x -> chunk(5)",
+        "for k in [3, 77] { x -> maxpool(k) }", "repeat 2 { x -> maxpool(77) }", "if true { x -> maxpool(77) }",
+        "output y = x -> maxpool(77)", "residual { x -> maxpool(77) }", "y = x -> maxpool(77)",
+        "share f = maxpool(77)\n  x -> f", "x -> Pooled", "x -> conv(8, 3) -> relu", "{ relu }",
+        "residual { conv(3, 3) }",
+    ],
+)  # fmt: skip
+def test_what_begins_with_a_sound_value_is_checked_behind_a_mistake(statement: str) -> None:
+    """A mistake hides only what follows from it, and makes no other."""
+
+    def codes(before: str) -> list[str]:
+        found = net(f"{before}{statement}", "input x [3, 32, 32]", "block Pooled = maxpool(77)").spec.diagnostics
+        return [d.code for d in found if d.severity == "error"]
+
+    assert codes("conv(8, 3, groups=2)\n") == ["indivisible", *codes("")]
+
+
 def test_a_file_that_onnxruntime_refuses_is_no_success() -> None:
     found = net("conv(4, 3) -> relu -> gap")
 

@@ -150,7 +150,7 @@ def test_half_precision_of_random_weights(base: Path, capsys: pytest.CaptureFixt
         (("SPEC", "--precision", "int8"), "int8 needs samples to calibrate on"),
         (("RUN", "--precision", "int8", "--keep", "heads"), "did you mean `head`"),
         (("RUN", "--precision", "int8", "--max-drop", "much"), "is not a share"),
-        (("RUN", "--precision", "int8", "--samples", "0"), "is a count"),
+        (("RUN", "--precision", "int8", "--samples", "0"), "a whole number from 1"),
         (("RUN", "--precision", "int8", "--calibrate", "nowhere"), "nowhere"),
         (("RUN", "--precision", "int8", "--calibrate", 'npz("BASE/nan.npz")'), "not finite"),
         (("RUN", "--precision", "int8", "--emit", "torch"), "makes an ONNX file"),

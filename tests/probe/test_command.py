@@ -123,7 +123,7 @@ def test_a_run_is_probed_with_its_weights(run: Any) -> None:
     ("arguments", "code", "said"),
     [
         (("a.net", "sgnal"), 2, "did you mean `signal`"),
-        (("a.net", "--samples", "0"), 2, "should be a number from 1"),
+        (("a.net", "--samples", "0"), 2, "a whole number from 1"),
         (("a.net", "-o", "x.pdf"), 2, "name a file that ends in .html"),
         (("a.net", "spectrum", "--init", "xavier"), 2, "`--init` compares"),
         (("a.net", "signal", "--init", "xavir"), 1, "xavir"),

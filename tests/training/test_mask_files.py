@@ -196,3 +196,14 @@ def test_colours_of_a_photograph_are_listed_too(tmp_path: Path) -> None:
     error = in_colors("photo.png", Image.fromarray(pixels))
     assert error.hint is not None
     assert error.hint.count('"#') == 4
+
+
+def test_a_split_of_void_alone_is_said(tmp_path: Path) -> None:
+    masks(tmp_path)
+    splits = tmp_path / "d" / "train", tmp_path / "d" / "val"
+    for void, kept in (splits, reversed(splits)):
+        for i, size in enumerate(SIZES):
+            Image.new("L", size, 255).save(void / "masks" / f"{i}.png")
+            Image.new("L", size, 1).save(kept / "masks" / f"{i}.png")
+        with pytest.raises(DataError, match=f"to {'train' if void is splits[0] else 'test'} on: all pixels are void"):
+            data(tmp_path, ", ignore=255")

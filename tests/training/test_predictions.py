@@ -187,7 +187,7 @@ def test_masks_are_png_files_of_classes(base: Path, capsys: pytest.CaptureFixtur
         (("houses", "texts.csv"), "column `size` of"),
         (("digits", "empty"), "has no images"),
         (("digits", "digits.npy", "-o", "masks-here"), "a folder is for masks"),
-        (("digits", "digits.npy", "--top", "0"), "are counts"),
+        (("digits", "digits.npy", "--top", "0"), "a whole number from 1"),
     ],
 )
 def test_what_is_wrong_is_said(

@@ -122,4 +122,4 @@ def test_samples_are_those_that_there_are(spec: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize("steps", ["0", "-1", "10001"])
 def test_a_number_of_steps_that_is_none(spec: Path, steps: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", str(spec), "--steps", steps]) == 2
-    assert "goes from 1 to 10,000" in capsys.readouterr().err
+    assert "a whole number from 1 to 10,000" in capsys.readouterr().err

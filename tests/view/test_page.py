@@ -141,7 +141,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     ("words", "said"),
     [
         (["lenet", "-o", "lenet.png"], "ends in .html, .svg or .tex"),
-        (["lenet", "--depth", "0"], "a depth is a whole number of at least 1"),
+        (["lenet", "--depth", "0"], "a whole number from 1"),
         (["lenet:Nothing"], "Nothing"),
         (["resnet:ResNet", "-o", "x.svg"], "`ResNet` needs"),
     ],

@@ -11,8 +11,8 @@ from netdsl.syntax import ast
 
 def check(file: File) -> Iterator[Diagnostic]:
     """`[it]`, `[*skips, it]` and `skips + [it]`; beside other layers, as in `[it, relu]`, `it` is one more of them."""
-    for block, _ in file.blocks:
-        for node in ast.walk(block.body):
+    for _, names in file.blocks:
+        for node in names.assigned:
             kept = _kept(node)
             if kept is not None:
                 message = "`it` in a list is not this value, but what flows in where the list is used"
@@ -20,10 +20,8 @@ def check(file: File) -> Iterator[Diagnostic]:
                 yield warning("it-in-list", message, file.module.place(kept.at), hint)
 
 
-def _kept(node: ast.Node) -> ast.Name | None:
+def _kept(node: ast.Assign) -> ast.Name | None:
     """The `it` of a named list that holds nothing else but what other lists hold."""
-    if not isinstance(node, ast.Assign):
-        return None
     plain = [item for item in _items(node.value) if not isinstance(item, ast.Splat)]
     found = next((item for item in plain if isinstance(item, ast.Name) and item.id == "it"), None)
     return found if len(plain) == 1 else None

@@ -19,16 +19,20 @@ BOUND: dict[type, tuple[str, ...]] = {
 
 
 class Names(Struct, frozen=True, eq=False):
-    """`values`: the names that each assignment, `share` or `as` binds."""
+    """`values`: the names that each assignment, `share` or `as` binds; `assigned`, `outputs`: those statements."""
 
     used: frozenset[str]
     values: tuple[tuple[ast.Name, ...], ...]
+    assigned: tuple[ast.Assign, ...]
+    outputs: tuple[ast.Output, ...]
 
 
 def names_of(declaration: ast.Node) -> Names:
     """The names in a declaration."""
     used: set[str] = set()
     values: list[tuple[ast.Name, ...]] = []
+    assigned: list[ast.Assign] = []
+    outputs: list[ast.Output] = []
     waiting = [declaration]
     while waiting:
         node = waiting.pop()
@@ -37,10 +41,13 @@ def names_of(declaration: ast.Node) -> Names:
             continue
         if isinstance(node, ast.Assign):
             values.append(node.targets)
+            assigned.append(node)
         elif isinstance(node, ast.Share | ast.ExprStatement) and node.name is not None:
             values.append((node.name,))
+        elif isinstance(node, ast.Output):
+            outputs.append(node)
         waiting += _read(node)
-    return Names(frozenset(used), tuple(values))
+    return Names(frozenset(used), tuple(values), tuple(assigned), tuple(outputs))
 
 
 def _read(node: ast.Node) -> list[ast.Node]:

@@ -16,9 +16,9 @@ LAYERS = frozenset((*ACTIVATIONS, "gap", "gmp", "flatten", "layernorm", "rmsnorm
 
 def check(file: File) -> Iterator[Diagnostic]:
     """A name that the file gives to something else is no layer's there."""
-    for block, _ in file.blocks:
-        for node in ast.walk(block.body):
-            if isinstance(node, ast.Output) and _is_layer(node, file):
+    for _, names in file.blocks:
+        for node in names.outputs:
+            if _is_layer(node, file):
                 name, at = node.name.id, file.module.place(node.name.at)
                 end = Place(at.source, Span(at.span.end, at.span.end))
                 hint = Hint(f"`output {name} = {name}` applies it", (Edit(end, f" = {name}"),), safe=False)

@@ -17,8 +17,8 @@ HINT = "`share name = ...` before the list keeps one set of weights; braces, `{ 
 def check(file: File) -> Iterator[Diagnostic]:
     """A list made in each round of a loop is left out, and so is an item in braces, which says that uses differ."""
     used = _uses(file)
-    for block, _ in file.blocks:
-        for statement in _once(block.body):
+    for block, names in file.blocks:
+        for statement in _once(block.body) if names.assigned else ():
             for item in _items(statement):
                 inside = [n for at, n in used.items() if item.at.start <= at.start and at.end <= item.at.end]
                 if max(inside, default=0) > 1:

@@ -51,15 +51,19 @@ class File:
         return found
 
     @cached_property
+    def named(self) -> list[tuple[ast.Declaration, Names]]:
+        """The declarations, with the names in each."""
+        return [(d, names_of(d)) for d in self.declarations]
+
+    @cached_property
     def blocks(self) -> list[tuple[ast.Block, Names]]:
         """The blocks and nets, with the names in each."""
-        declared = (d for d in self.declarations if isinstance(d, ast.Block))
-        return [(d, names_of(d)) for d in declared]
+        return [(d, names) for d, names in self.named if isinstance(d, ast.Block)]
 
     @cached_property
     def used(self) -> frozenset[str]:
         """Every name that some declaration of the file uses."""
-        return frozenset(n for d in self.declarations for n in names_of(d).used)
+        return frozenset(n for _, names in self.named for n in names.used)
 
     def statements(self, place: Place) -> Iterator[ast.Node]:
         """The declaration and the statements around a place, from the outside in."""

@@ -53,10 +53,7 @@ def _check_target(data: DataSet, split: Split, purpose: str) -> None:
         return
     low, high = int(y.min()), int(y.max())
     if not data.classes:
-        hint = "regression targets have a net that gives one, and `--set loss=mse`"
-        raise DataError(
-            "unfit-loss", f"`{data.name}` has whole numbers up to {high} as its targets, too many for classes", hint
-        )
+        raise _no_classes(data.name, high, purpose)
     if high >= len(data.classes) or (low < 0 and data.task in NO_VOID):
         wrong = high if high >= len(data.classes) else low
         row = _first(y, wrong)
@@ -65,8 +62,23 @@ def _check_target(data: DataSet, split: Split, purpose: str) -> None:
         raise DataError("unknown-class", message, why)
 
 
+def _no_classes(name: str, high: int, purpose: str) -> DataError:
+    """The mistake of whole numbers up to `high` that are no classes."""
+    if high < 0:
+        return nothing_counts(name, purpose)
+    hint = "regression targets have a net that gives one, and `--set loss=mse`"
+    return DataError(
+        "unfit-loss", f"`{name}` has whole numbers up to {high} as its targets, too many for classes", hint
+    )
+
+
 def _first(y: Tensor, value: int) -> int:
     return int((y == value).flatten(1).any(1).int().argmax()) if y.ndim > 1 else int((y == value).int().argmax())
+
+
+def nothing_counts(name: str, purpose: str, why: str = "all are below 0") -> DataError:
+    """The mistake of targets to train, validate or test on that are all void."""
+    return DataError("no-samples", f"`{name}` has nothing with a class to {purpose} on: {why}")
 
 
 def absent_classes(data: DataSet, parts: Mapping[str, Split]) -> list[str]:
@@ -80,7 +92,7 @@ def absent_classes(data: DataSet, parts: Mapping[str, Split]) -> list[str]:
             continue
         y = part.target[part.target >= 0].long()
         if not len(y):
-            raise DataError("no-samples", f"`{data.name}` has nothing with a class to {purpose} on: all are below 0")
+            raise nothing_counts(data.name, purpose)
         notes += _absent(data.classes, torch.bincount(y.cpu(), minlength=len(data.classes)) == 0, purpose)
     return notes
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from netdsl.inference.images import images_below
 from netdsl.recipe.sources import MaskFolder
 from netdsl.training.data.dataset import Cut, DataError, DataSet, Split
+from netdsl.training.data.validation import nothing_counts
 from netdsl.training.readers.images import THREADS, Images, View, stacked
 from netdsl.training.readers.listing import known, open_one, subfolder
 from netdsl.training.readers.registry import READERS
@@ -117,18 +118,20 @@ def in_colors(file: str, image: Any) -> DataError:
 
 
 def _classes(source: MaskFolder, values: Values, pairs: list[tuple[list[str], list[str]]]) -> int:
-    """The number of classes in some masks, which are looked at one by one.
+    """The number of classes in some masks, to train and to test on, which are looked at one by one.
 
-    Raises DataError for masks whose values cannot be class numbers: 0 and 255 for two classes.
+    Raises DataError for masks whose values cannot be class numbers, 0 and 255 for two classes, and for void alone.
     """
-    seen: set[int] = set()
+    parts: list[set[int]] = []
     with ThreadPoolExecutor(THREADS) as pool:
         for images, masks in pairs:
-            for found in pool.map(partial(_seen, values), masks, images):
-                seen |= found
+            parts.append(set[int]().union(*pool.map(partial(_seen, values), masks, images)))
+    numbers = sorted(set[int]().union(*parts))
+    for purpose, found in zip(("train", "test"), parts, strict=True):
+        if not found and (numbers or source.colors):
+            raise nothing_counts(source.folder, purpose, "all pixels are void")
     if source.colors:
         return len(source.colors)
-    numbers = sorted(seen)
     if not numbers or (len(numbers) < numbers[-1] + 1 and numbers[-1] > 1 + 2 * len(numbers)):
         listed = ", ".join(map(str, numbers[:5])) + (" ..." if len(numbers) > 5 else "")
         hint = "classes are 0, 1, 2 ...; `ignore=255` leaves out what has no class"
