@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from recipe_harness import resolved
+from recipe_harness import recipe, resolved
 
 from netdsl.cli.main import main
+from netdsl.recipe.columns import Csv
 from netdsl.training.data.dataset import DataSet, Split
-from netdsl.training.data.folds import fold_of, parts_of
+from netdsl.training.data.fit import held_out
+from netdsl.training.data.folds import fold_of, parts_of, validated
 from netdsl.training.errors import DataError
+from netdsl.training.readers.columns import read_columns
 from netdsl.training.rng import permutation
 from netdsl.training.splits import measure_splits
 
@@ -194,3 +197,26 @@ def test_an_embedding_of_some_columns_has_vectors_for_their_values(
         run = tmp_path / f"run{levels}"
         assert main(["train", f"{tmp_path}/t.net:R", "-q", "--no-onnx", "--set", "folds=none", "-o", str(run)]) == code
         assert code == 0 or f"has {needed} values" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("fold", "test"), [(None, ""), (None, "other.csv"), (1, "")])
+def test_columns_are_those_of_rows_that_are_trained_on_and_not_validated(
+    tmp_path: Path, fold: int | None, test: str
+) -> None:
+    rng = np.random.default_rng(0)
+    for name, rows in (("t.csv", 60), ("other.csv", 9)):
+        sizes = [f"{size:.3f}" if i % 4 else "" for i, size in enumerate(rng.normal(size=rows))]
+        lines = [f"{size},k{i % 50},{i % 2}" for i, size in enumerate(sizes)]
+        (tmp_path / name).write_text("\n".join(["size,kind,y", *lines]))
+    chosen = recipe("validation = 0.25\nfolds = 3")
+    data = validated(read_columns(Csv(file="t.csv", target="y", test=test), tmp_path), chosen, fold)
+    train, held = held_out(data, 0.25, chosen.seed)
+    size, kind = data.columns
+    known = {*train.inputs[1][:, 0].tolist()}
+    filled = train.inputs[0][:, 0] == np.float32(size.fill)
+    assert float(train.inputs[0][~filled].double().mean()) == pytest.approx(size.fill, rel=1e-6)
+    assert 0 not in known  # a value that is trained on has a number of its own
+    assert len(kind.values) - len(kind.unseen) == len(known)
+    for split in (held, data.test):
+        assert {*split.inputs[1][:, 0].tolist()} <= {0, *known}
+        assert bool((split.inputs[0][:, 0] == np.float32(size.fill)).any())

@@ -195,7 +195,7 @@ def _some(function: Callable[..., Any], among: Tensor, index: Tensor, *more: Any
 
 
 class Refitted(Struct, frozen=True, eq=False):
-    """A table's rows once more, in their order."""
+    """A table's rows once more: those of the training split, then those of the test split."""
 
     inputs: tuple[Tensor, ...]
     columns: tuple[Column, ...]
@@ -218,9 +218,9 @@ class DataSet(Struct, frozen=True, eq=False):
     """Whether the test split was drawn from the same samples."""
     columns: tuple[Column, ...] = ()
     """Of a table: what its inputs are made of."""
-    refitted: Callable[[Tensor], Refitted] | None = None
-    """Of a table: its inputs again, with what columns are taken from some of all rows, those of the training split
-    first, alone."""
+    refitted: Callable[..., Refitted] | None = None
+    """Of a table: its inputs again, with what columns are taken from some rows alone (counted from the first of the
+    training split), and with numbers for the categories that given columns have."""
     units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     """Mean and deviation of the targets, by which the loss standardises them."""
     validation: Split | None = None

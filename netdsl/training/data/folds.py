@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from msgspec.structs import replace
+from torch import Tensor
 
-from netdsl.recipe.schema import Recipe
-from netdsl.training.data.dataset import DataSet, Split
-from netdsl.training.data.division import numbers_of, parts_in_time, parts_of
+from netdsl.inference.columns import Column
+from netdsl.recipe.schema import Recipe, validation_samples
+from netdsl.training.data.dataset import DataSet, Refitted, Split
+from netdsl.training.data.division import held_rows, numbers_of, parts_in_time, parts_of
 from netdsl.training.errors import DataError
 
 
 def validated(data: DataSet, recipe: Recipe, fold: int | None) -> DataSet:
-    """The data set of a fold of the recipe's cross-validation; the whole one for None."""
-    return data if fold is None or recipe.folds is None else fold_of(data, recipe.folds, fold, recipe.seed)
+    """The data set of a fold of the recipe's cross-validation, the whole one for None. The columns of a table are those
+    of the rows that are trained on: without the fold's own, and without `validation`."""
+    found = data if fold is None or recipe.folds is None else fold_of(data, recipe.folds, fold, recipe.seed)
+    samples = len(found.train)
+    count = validation_samples(recipe.validation, samples)
+    if found.refitted is None or not 0 < count < samples:
+        return found
+    chosen, _ = held_rows(samples, count, recipe.seed, found.train.groups, found.train.ordered)
+    again = found.refitted(chosen, found.columns)
+    parts = zip(*((x[:samples], x[samples:]) for x in again.inputs), strict=True)
+    train, test = (replace(s, inputs=tuple(x)) for s, x in zip((found.train, found.test), parts, strict=True))
+    said = (*again.notes, *found.notes[len(again.notes) :])
+    return replace(found, train=train, test=test, columns=again.columns, notes=said)
 
 
 def fold_of(data: DataSet, count: int, number: int, seed: int) -> DataSet:
@@ -35,9 +51,16 @@ def fold_of(data: DataSet, count: int, number: int, seed: int) -> DataSet:
         train, test = (torch.nonzero(chosen)[:, 0] for chosen in (part != number, part == number))
     if data.refitted is not None:
         again = data.refitted(train)
-        whole = replace(whole, inputs=again.inputs)
-        data = replace(data, columns=again.columns, notes=again.notes)
-    return replace(data, train=whole.subset(train), test=whole.subset(test), drawn=False, refitted=None)
+        whole = replace(whole, inputs=tuple(x[: len(whole)] for x in again.inputs))
+        within = partial(_within, data.refitted, torch.cat((train, test)))
+        data = replace(data, columns=again.columns, notes=again.notes, refitted=within)
+    return replace(data, train=whole.subset(train), test=whole.subset(test), drawn=False)
+
+
+def _within(refitted: Callable[..., Refitted], order: Tensor, chosen: Tensor, slots: tuple[Column, ...]) -> Refitted:
+    """`refitted` of a part of its rows, in another order."""
+    again = refitted(order[chosen], slots)
+    return replace(again, inputs=tuple(x[order] for x in again.inputs))
 
 
 def _check_enough(whole: Split, count: int, name: str) -> None:

@@ -42,6 +42,10 @@ class Known(Struct, frozen=True, eq=False):
     classes: tuple[str, ...]
 
 
+Named = tuple[Raw, str]
+"""A table and where it comes from."""
+
+
 @READERS.of(Csv, ParquetTable)
 def read(source: Columns, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     return read_columns(source, base)
@@ -74,7 +78,9 @@ def table_of(
         notes += in_both(groups, count)
     task = "numbers" if target.is_floating_point() else "classes"
     rows_of = torch.cat((rows, left)) if test is None else torch.arange(count)
-    again = None if known else partial(_refitted, source, raw, rows_of, where)
+    again = (
+        None if known else partial(_refitted, source, (raw, where), None if test is None else (test, other), rows_of)
+    )
     drawn = test is None
     return DataSet(
         where, *parts, task, classes, images=False, notes=tuple(notes), columns=columns, drawn=drawn, refitted=again
@@ -103,16 +109,23 @@ def _groups(source: Columns, tables: Sequence[tuple[str, Raw]]) -> Tensor | None
     return group_numbers(names)
 
 
-def _refitted(source: Columns, raw: Raw, rows: Tensor, where: str, chosen: Tensor) -> Refitted:
-    """The inputs of `rows`, with means and categories of those that are `chosen` among them. A category keeps a number
-    for each value of all rows, so that the net fits whichever are chosen."""
-    every = _columns(source, raw, rows, where)
+def _refitted(
+    source: Columns, table: Named, test: Named | None, rows: Tensor, chosen: Tensor, slots: tuple[Column, ...] = ()
+) -> Refitted:
+    """The inputs of the rows of a table and behind them those of one to test on, with means and categories of the rows
+    that are `chosen` among the first. A category keeps a number for each value that it has in `slots` (without them, in
+    all rows), so that the net fits whichever are chosen."""
+    raw, where = table
+    every = slots or _columns(source, raw, rows, where)
     own = _columns(source, raw, rows[chosen].sort().values, where)
     columns = tuple(
-        replace(o, values=e.values, unseen=tuple(v for v in e.values if v not in o.values)) if o.values else o
+        replace(o, values=e.values, unseen=tuple(v for v in e.values if v not in o.values)) if e.values else o
         for o, e in zip(own, every, strict=True)
     )
-    return Refitted(tuple(x[rows] for x in _inputs(raw, columns, where)), columns, tuple(described(columns, raw)))
+    inputs = tuple(x[rows] for x in _inputs(raw, columns, where))
+    if test is not None:
+        inputs = tuple(map(torch.cat, zip(inputs, _inputs(test[0], columns, test[1]), strict=True)))
+    return Refitted(inputs, columns, tuple(described(columns, raw)))
 
 
 def _columns(source: Columns, raw: Raw, rows: Tensor, where: str) -> tuple[Column, ...]:
