@@ -290,6 +290,45 @@ net Net { input words [3, 8]
     assert "for layer in self.layers:\n            x = layer(x, memory)\n        return self.norm(x)" in source
 
 
+COLLECTING = """
+net Net {{ input image [4, 6, 6]
+  stem: conv(4, 1) -> relu
+  first = it
+  heard = []
+  layers: for i in range(4) {{
+    y = {layer}
+    heard = [*heard, y -> conv(3, 1)]
+    {rest}
+  }}
+  {read}
+  head: conv(2, 1)
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("layer", "rest", "read", "lines"),
+    [
+        ("conv(4, 3) -> tanh", "it + y", "last = it\n  sum(heard) + (last -> conv(3, 1))", "sum(heard)"),
+        ("conv(4, 3) -> tanh", "it + y", "x = it\n  concat(*heard, x)", "torch.cat([*heard, x], dim=1)"),
+        ("conv(4, 3) -> tanh", "it + y", "x = it\n  concat(concat(*heard), x)", "torch.cat(heard, dim=1)"),
+        ("(it + first) -> conv(4, 3)", "it * y", "(it -> conv(3, 1)) * sum(heard)", "= layer(x, first)"),
+        ("conv(4, 3)", "if i < 3 { it + y }", "sum(heard)", "for layer in self.layers[:-1]:"),
+    ],
+)
+def test_values_that_a_loop_collects_are_a_list(layer: str, rest: str, read: str, lines: str) -> None:
+    source = check(program_of(COLLECTING.format(layer=layer, rest=rest, read=read)))
+    assert "heard.append(" in source
+    assert lines in source
+
+
+def test_values_of_a_loop_that_are_read_elsewhere_too_are_written_out() -> None:
+    text = COLLECTING.format(
+        layer="conv(4, 3)", rest="it + y", read="it + y\n  (it -> conv(3, 1)) + sum(heard) * heard[0]"
+    )
+    assert "append" not in check(program_of(text))
+
+
 def test_members_without_numbers_are_called_by_name() -> None:
     source = check(
         program_of("""

@@ -216,7 +216,7 @@ class Classes:
 
 
 def _planned(body: Body) -> Plan:
-    operations, returns = nested(body)
+    body, operations, returns = nested(body)
     return Plan(body, tuple(operations), tuple(returns))
 
 

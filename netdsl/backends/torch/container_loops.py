@@ -29,21 +29,28 @@ def loop_end(operations: Sequence[Operation], start: int, lengths: Mapping[str, 
     `lengths`: how many members each container has. `uses`: how often each value is read; what flows is read once.
     Returns `start` where none begins.
     """
-    called = _called(operations[start])
-    if called is None or called.number != 0:
+    first = called(operations[start])
+    if first is None or first.number != 0:
         return start
-    container, rest = called.container, called.rest
+    container, rest = first.container, first.rest
     end, flow = start + 1, operations[start].targets[0]
     while end < len(operations):
-        if _called(operations[end]) != Called(container, end - start, Read(flow), rest) or uses[flow] != 1:
+        if called(operations[end]) != Called(container, end - start, Read(flow), rest) or uses[flow] != 1:
             break
         end, flow = end + 1, operations[end].targets[0]
     return end if lengths.get(container) == end - start else start
 
 
-def _called(op: Operation) -> Called | None:
-    """The member of a container that an operation calls, or None where it does something else."""
-    if not isinstance(op.node, Apply) or len(op.targets) != 1 or op.training or not op.node.args or op.node.kwargs:
+def called(op: Operation, results: int = 1) -> Called | None:
+    """The member of a container that an operation calls, which gives so many results; None where it does something
+    else."""
+    if (
+        not isinstance(op.node, Apply)
+        or len(op.targets) != results
+        or op.training
+        or not op.node.args
+        or op.node.kwargs
+    ):
         return None
     match = MEMBER.fullmatch(str(op.node.function))
     return Called(match[1], int(match[2]), op.node.args[0], op.node.args[1:]) if match else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from itertools import chain, count
 
 from netdsl.backends.torch.body import AUTOMATIC, Operation
@@ -12,7 +13,7 @@ from netdsl.backends.torch.guards import Shapes
 from netdsl.backends.torch.hints import method, result
 from netdsl.backends.torch.layout import INDENT, WIDTH, Layout
 from netdsl.backends.torch.naming import RESERVED, SHADOWED, python_name, python_names
-from netdsl.backends.torch.tree import Apply, Group, Node, Num, Read, Shape, Text, transform, walk
+from netdsl.backends.torch.tree import Apply, Gather, Group, Node, Num, Read, Shape, Text, transform, walk
 from netdsl.ir.model import Program
 
 SHORT = 30
@@ -74,6 +75,10 @@ class Forward:
         operations = self.made.operations
         start = 0
         while start < len(operations):
+            if isinstance(operations[start].node, Gather):
+                lines += self._gathering(operations[start], start)
+                start += 1
+                continue
             end = loop_end(operations, start, self.lengths, self.uses)
             if end > start + 1:
                 lines += self._loop(start, end)
@@ -101,6 +106,30 @@ class Forward:
             f"{INDENT * 2}for {layer} in {container}:",
             f"{INDENT * 3}{name} = {layer}({', '.join(arguments)})",
         ]
+
+    def _gathering(self, op: Operation, at: int) -> list[str]:
+        """A loop over members of a container that collects one of their two results."""
+        assert isinstance(op.node, Gather)
+        flow, *rest = (self.layout.flat(self._named(a)) for a in op.node.args)
+        held = [self.variables[v] for a in op.node.args[1:] for v in self._reads(a)]
+        self.live.update(held)  # read in every round
+        name, found = (self._target(t, op, at) for t in op.targets)
+        layer, item = python_name("layer", self.chosen), self._unused()
+        self.live.subtract(held)
+        results = (name, item) if op.node.flow == 0 else (item, name)
+        left = self.lengths[op.node.container] - op.node.count
+        return [
+            *([f"{INDENT * 2}{name} = {flow}"] if flow != name else []),
+            f"{INDENT * 2}{found} = []",
+            f"{INDENT * 2}for {layer} in self.{op.node.container}{f'[:-{left}]' if left else ''}:",
+            f"{INDENT * 3}{', '.join(results)} = {layer}({', '.join([name, *rest])})",
+            f"{INDENT * 3}{found}.append({item})",
+        ]
+
+    def _unused(self, candidates: Iterable[str] = ()) -> str:
+        """The first of these variables, or of fresh ones, that stands for nothing which is still read."""
+        names = chain(candidates, FRESH, (f"x{i}" for i in count(1)))
+        return next(n for n in names if not self.live[n] and n not in self.chosen)
 
     def _last_reads(self) -> dict[int, int]:
         """For each value the operation that reads it last; the outputs are read after all."""
@@ -159,8 +188,7 @@ class Forward:
             variable = self.spelled[again if free else name]
         else:
             ended = [self.variables[v] for v in self._reads(op.node) if v in self.variables]
-            candidates = chain((n for n in ended if n not in self.chosen), FRESH, (f"x{i}" for i in count(1)))
-            variable = next(n for n in candidates if not self.live[n] and n not in self.chosen)
+            variable = self._unused(ended)
         self.variables[value] = variable
         self.live[variable] += 1
         return variable

@@ -12,7 +12,7 @@ from netdsl.ops.base import Op
 
 MODULES = ("torch", "nn", "F", "Tensor", "Callable")
 """What the file imports."""
-BUILTINS = ("super", "range", "len", "enumerate", "float", "tuple", "max", "min", "zip", "ValueError")
+BUILTINS = ("super", "range", "len", "enumerate", "float", "tuple", "max", "min", "sum", "zip", "ValueError")
 """What the printer calls; a test looks for others in the nets of the zoo."""
 INSIDE = ("self", "i", "_")
 """What methods and comprehensions call their own."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from netdsl.backends.torch.body import AUTOMATIC, Body, Operation
 from netdsl.backends.torch.container_loops import lengths, loop_end
+from netdsl.backends.torch.gathering import gathered
 from netdsl.backends.torch.layout import STRENGTH
 from netdsl.backends.torch.tree import Apply, Field, Ghost, Group, Node, Num, Read, Shape, Text, children, rebuild, walk
 
@@ -17,17 +19,19 @@ LEVELS = 16
 """How many operations are written inside one another, operators included, whatever they add to the depth."""
 
 
-def nested(body: Body) -> tuple[list[Operation], list[Node]]:
-    """The operations that get a line of their own, and the trees of the outputs."""
-    return _Nesting(body).result()
+def nested(body: Body) -> tuple[Body, list[Operation], list[Node]]:
+    """The body with lists for what loops collect, the operations that get a line of their own, and the trees of the
+    outputs."""
+    body, live = gathered(body, *_live(body))
+    operations, returns = _Nesting(body, live).result()
+    return body, operations, returns
 
 
 class _Nesting:
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Body, operations: list[Operation]) -> None:
         self.body = body
-        self.operations = _live(body)
-        self.uses = Counter(i for op in self.operations for i in reads(op.node))
-        self.uses.update(value for value, _ in body.returns)
+        self.operations = operations
+        self.uses = _uses(body, operations)
         self.producer = {op.targets[0]: i for i, op in enumerate(self.operations) if len(op.targets) == 1}
         self.named = {i for i, name in enumerate(body.names) if not AUTOMATIC.fullmatch(name)}
         self.named |= self._loop_results()
@@ -139,12 +143,19 @@ def _cost(node: Node) -> int:
     return (METHOD if node.function.startswith(".") else CALL) + arguments // 2
 
 
-def _live(body: Body) -> list[Operation]:
-    """The operations whose results are used."""
+def _uses(body: Body, operations: Sequence[Operation]) -> Counter[int]:
+    """How often each value is read."""
+    uses = Counter(i for op in operations for i in reads(op.node))
+    uses.update(value for value, _ in body.returns)
+    return uses
+
+
+def _live(body: Body) -> tuple[list[Operation], Counter[int]]:
+    """The operations whose results are used, and how often each value is read by them."""
     needed = {value for value, _ in body.returns}
     kept = []
     for op in reversed(body.operations):
         if needed.intersection(op.targets):
             needed.update(reads(op.node))
             kept.append(op)
-    return kept[::-1]
+    return kept[::-1], _uses(body, kept)

@@ -114,6 +114,16 @@ class Switch(Struct, frozen=True):
     on: bool
 
 
+class Gather(Struct, frozen=True):
+    """Calls of the first `count` members of a container, each on what the one before gave: result number `flow` of
+    its two. The other results become a list."""
+
+    container: str
+    count: int
+    flow: int
+    args: tuple[Any, ...]
+
+
 class Ghost(Struct, frozen=True):
     """A tree of another block, in the place of one that this block does not have (see `merging`)."""
 
@@ -121,8 +131,9 @@ class Ghost(Struct, frozen=True):
 
 
 Node = Union[
-    Num, Text, Read, Shape, Apply, Group, Members, Run, Progress, Power, Cycle, Field, Recursive, Slot, Switch, Ghost
-]
+    Num, Text, Read, Shape, Apply, Group, Members, Run, Progress, Power, Cycle, Field, Recursive, Slot, Switch, Ghost,
+    Gather,
+]  # fmt: skip
 
 
 def children(node: Node) -> tuple[Any, ...]:
@@ -133,6 +144,7 @@ def children(node: Node) -> tuple[Any, ...]:
 
 _INSIDE: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     Apply: lambda node: (*node.args, *[v for _, v in node.kwargs]) if node.kwargs else node.args,
+    Gather: lambda node: node.args,
     Group: lambda node: node.items,
     Members: lambda node: node.items,
     Run: lambda node: (node.count, node.child),
@@ -154,6 +166,8 @@ def rebuild(node: Node, new: list[Any]) -> Node:
             return Apply(node.function, tuple(new[:count]), tuple(zip(names, new[count:], strict=True)))
         case Group() | Members():
             return replace(node, items=tuple(new))
+        case Gather():
+            return replace(node, args=tuple(new))
         case Run():
             return Run(*new)
         case Progress():
@@ -180,6 +194,8 @@ def head(node: Node) -> Any:
             return (node.bracket, len(node.items))
         case Members():
             return node.names
+        case Gather():
+            return (Gather, node.container, node.count, node.flow, len(node.args))
         case Field():
             return ("field", node.name)
         case Run() | Progress() | Power() | Cycle() | Ghost():
