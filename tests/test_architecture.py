@@ -73,7 +73,6 @@ COMPLEX: dict[str, int] = {
     "backends/torch/arguments:_arithmetic": 13,
     "backends/torch/arguments:_padding": 13,
     "backends/torch/containers:_chain": 14,
-    "backends/torch/forward:_target": 13,
     "backends/torch/guards:bind": 13,
     "backends/torch/known:given": 15,
     "backends/torch/layout:_flat": 17,

@@ -68,6 +68,14 @@ block Down(c, wide) {
 net A { input x [4, 16, 16]
   Down(4, 3) -> Down(6, 1) -> Down(8, 5) }
 """
+ROUNDS = """
+block Coarser(c, steps) {
+  repeat steps - 1 { conv(4, 3, stride=2) -> relu }
+  conv(c, 3, stride=2)
+}
+net A { input x [4, 16, 16]
+  Coarser(6, 2) + Coarser(6, 2) + (Coarser(8, 3) -> upsample(2) -> conv(6, 1)) }
+"""
 CASES = {
     "a link": (LINK, ["self.residual = stride == 1 and cin == c", "return x + y if self.residual else y"]),
     "a projection": (
@@ -78,6 +86,7 @@ CASES = {
     "the author's own switch": (OWN_NAME, ["gate: bool", "if gate else None", "if self.linear is not None else x"]),
     "no argument": (LOOP, []),
     "two arms": (ELSE, ["wide > 2"]),
+    "rounds": (ROUNDS, ["steps: int", "steps > 2"]),
 }
 
 

@@ -15,6 +15,9 @@ Row = Mapping[str, Any]
 Read = tuple[Node, list[Any]]
 """An expression as a tree, and its value for each use of a block."""
 
+Asks = Callable[[Node, Sequence[Any], Sequence[bool]], Node | None]
+"""Makes a condition that holds for some uses of an expression with its values, where there is one."""
+
 LONGEST = 8
 """How many operators a condition may have: a longer one would not be read."""
 
@@ -37,24 +40,45 @@ def condition(definitions: Sequence[Definition], truths: Sequence[bool], names: 
     is the same in all uses is a number.
     """
     rows = [dict(d.sizes) | dict(d.arguments) for d in definitions]
-    for written in _written(definitions[0]):
+    for written, asks in _written(definitions[0]):
         reader = _Reader(rows, names)
         try:
             tree, values = reader.read(written)
-            held = [bool(v) for v in values]
-            if not reader.used:
-                continue
-            if held == list(truths):
-                return tree
-            if [not h for h in held] == list(truths):
-                return _opposite(tree)
+            found = asks(tree, values, truths) if reader.used else None
         except (Unknown, ArithmeticError, TypeError):
             continue
+        if found is not None:
+            return found
     return None
 
 
-def _written(definition: Definition) -> Iterator[ast.Expr]:
-    """The conditions in the text of a block."""
+def _holds(tree: Node, values: Sequence[Any], truths: Sequence[bool]) -> Node | None:
+    """A condition, or its opposite, where it holds for just these uses."""
+    held = [bool(v) for v in values]
+    if held == list(truths):
+        return tree
+    return _opposite(tree) if held == [not t for t in truths] else None
+
+
+def _is_more(tree: Node, values: Sequence[Any], truths: Sequence[bool]) -> Node | None:
+    """A condition for the uses that repeat something more often, or less often, than all others."""
+    these = [v for v, true in zip(values, truths, strict=True) if true]
+    others = [v for v, true in zip(values, truths, strict=True) if not true]
+    if min(these) > max(others):
+        return _above(tree, max(others))
+    return _opposite(_above(tree, max(these))) if max(these) < min(others) else None
+
+
+def _above(tree: Node, number: int) -> Node:
+    """`steps > 2` of `steps - 1` and 1."""
+    match tree:
+        case Apply("-", (left, Num(int(less)))):
+            return Apply(">", (left, Num(number + less)))
+    return Apply(">", (tree, Num(number)))
+
+
+def _written(definition: Definition) -> Iterator[tuple[ast.Expr, Asks]]:
+    """The conditions in the text of a block and its counts of rounds, with what makes a condition of each."""
     file, _ = parse(definition.place.source)
     span = definition.place.span
     blocks = [d for d in file.declarations if isinstance(d, ast.Block) and d.at == span]
@@ -62,9 +86,11 @@ def _written(definition: Definition) -> Iterator[ast.Expr]:
     while stack:
         node = stack.pop()
         if isinstance(node, ast.If | ast.Conditional):
-            yield node.condition
+            yield node.condition, _holds
+        if isinstance(node, ast.Repeat):
+            yield node.count, _is_more
         if isinstance(node, ast.Argument) and node.name is not None and node.name.id == "when":
-            yield node.value  # type: ignore[misc]
+            yield node.value, _holds  # type: ignore[misc]
         stack += reversed(ast.children(node))
 
 
