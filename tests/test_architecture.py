@@ -9,6 +9,7 @@ import ast
 import re
 import statistics
 import sys
+import tomllib
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -194,6 +195,25 @@ def test_heavy_libraries_stay_in_their_rooms(library: str) -> None:
         relative = str(path.relative_to(ROOT))
         if any(name.split(".")[0] == library for name in imports(path, types=False)):
             assert relative.startswith(MAY_IMPORT[library]), f"{relative} imports {library}"
+
+
+BROUGHT = {"PIL": "pillow", "sklearn": "scikit-learn", "ml_dtypes": "ml-dtypes", "huggingface_hub": "huggingface-hub"}
+"""Packages by what is imported of them, where it is called otherwise."""
+BROUGHT |= {"lsprotocol": "pygls", "httpx": "huggingface-hub", "pyarrow": "datasets"}
+HOSTS = {"pygments"}
+"""Imported only by code that runs inside them."""
+
+
+def test_what_is_imported_is_declared_and_explained() -> None:
+    """A package that comes with another one may go with it."""
+    about = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
+    lists = [about["dependencies"], *about["optional-dependencies"].values()]
+    declared = {re.split(r"[><=]", entry)[0] for entries in lists for entry in entries}
+    roots = {name.split(".")[0] for path in FILES for name in imports(path)}
+    foreign = roots - set(sys.stdlib_module_names) - {"netdsl"} - HOSTS
+    assert {BROUGHT.get(name, name) for name in foreign} <= declared
+    page = (ROOT.parent / "docs" / "dependencies.md").read_text().lower()
+    assert [n for n in declared if n.replace("-skinny", "") not in page and n.replace("-", "_") not in page] == []
 
 
 def test_no_reaching_into_private_members() -> None:
