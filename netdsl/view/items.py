@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from itertools import accumulate, pairwise
 
 from msgspec import Struct
 
@@ -13,15 +12,7 @@ from netdsl.ir.model import Definition, Layer, Output, Step, Value
 from netdsl.ops.base import Op
 from netdsl.sizes.dims import Dim
 from netdsl.summary.rows import kind
-
-MOST = 120
-"""The most items one drawing of a definition shows: a longer body is cut into segments."""
-
-PERIOD = 3
-"""How many blocks in a row are looked at as what is repeated (a window and a shifted window of Swin are 2)."""
-
-LONG, ALIKE = 12, 4
-"""In a body of more than `LONG` items, one stands for `ALIKE` blocks or more in a row, alike but for their sizes."""
+from netdsl.view.folds import LONG, MOST, PERIOD, blocks_alike, cycles, repeats, runs, segments
 
 
 class Item(Struct, frozen=True, eq=False):
@@ -88,13 +79,15 @@ class Bodies:
 
     def _items(self, steps: list[Step], uses: Counter[str], layers: dict[str, Layer]) -> tuple[Item, ...]:
         free = dict(layers)  # a shared layer counts where it is used first
-        items = [self._item(tuple(run), _owned(run, free)) for run in _runs(steps, uses)]
-        items = [_repeated(g, size, layers) if size < len(g) else g[0] for g, size in _repeats(items, uses)]
+        items = [self._item(tuple(run), _owned(run, free)) for run in runs(steps, uses)]
+        for gather in (repeats, cycles):
+            if gather is repeats or len(items) > MOST:
+                items = [_repeated(g, size, layers) if size < len(g) else g[0] for g, size in gather(items, uses)]
         return self._grouped(items, uses, layers)
 
     def _grouped(self, items: list[Item], uses: Counter[str], layers: dict[str, Layer]) -> tuple[Item, ...]:
         """Items, several in a row as one where there are many. What is inside of that one is known already."""
-        for gather in (_blocks_alike, _segments):
+        for gather in (blocks_alike, segments):
             groups = gather(items, uses) if len(items) > LONG else []
             if 1 < len(groups) < len(items):
                 items = []
@@ -135,123 +128,18 @@ def _owned(run: list[Step], free: dict[str, Layer]) -> list[Layer]:
     return [free.pop(s.layer) for s in run if s.layer in free]
 
 
-def _runs(steps: list[Step], uses: Counter[str]) -> list[list[Step]]:
-    """Steps in groups of equal neighbours, each of which reads only what the one before it gives."""
-    runs: list[list[Step]] = []
-    places: list[int] = []
-    for step in steps:
-        last = runs[-1][-1] if runs else None
-        fed = _fed(last, step, uses) if last and _equal(last, step) else []
-        if fed and (len(runs[-1]) == 1 or fed == places):
-            runs[-1].append(step)
-            places = fed
-        else:
-            runs.append([step])
-    return runs
-
-
-def _equal(a: Step, b: Step) -> bool:
-    """Whether two steps call the same on equal types."""
-    same = a.callee is b.callee or (not isinstance(a.callee, Definition) and a.callee == b.callee)
-    types = [v.type for v in (*a.inputs, *a.outs)]
-    return same and a.training == b.training and types == [v.type for v in (*b.inputs, *b.outs)]
-
-
-def _fed(a: Step, b: Step, uses: Counter[str]) -> list[int]:
-    """The inputs of `b` that are outputs of `a`; none where something else reads those, or another input differs."""
-    made = {v.name for v in a.outs}
-    places = [i for i, v in enumerate(b.inputs) if v.name in made]
-    same = all(v == w or w.name in made for v, w in zip(a.inputs, b.inputs, strict=True))
-    return places if same and all(uses[name] <= 1 for name in made) else []
-
-
-def _blocks_alike(items: list[Item], uses: Counter[str]) -> list[list[Item]]:
-    """Chains of blocks that differ only in their sizes, as the layers of a dense block do."""
-    groups: list[list[Item]] = []
-    for item in items:
-        if groups and _is_alike(groups[-1][-1], item, uses):
-            groups[-1].append(item)
-        else:
-            groups.append([item])
-    short = [g for g in groups if len(g) < ALIKE]
-    return [part for g in groups for part in ([[i] for i in g] if g in short else [g])]
-
-
-def _repeats(items: list[Item], uses: Counter[str]) -> list[tuple[list[Item], int]]:
-    """Items in groups: blocks that come again in the same order (and how many they are), or one by itself."""
-    groups: list[tuple[list[Item], int]] = []
-    start = 0
-    while start < len(items):
-        size, end = max(((p, _repeat_end(items, start, p, uses)) for p in range(2, PERIOD + 1)), key=lambda f: f[1])
-        if end < start + 2 * size:
-            size, end = 1, start + 1
-        groups.append((items[start:end], size))
-        start = end
-    return groups
-
-
-def _repeat_end(items: list[Item], start: int, size: int, uses: Counter[str]) -> int:
-    """Where a chain of blocks ends that continues as its first `size` ones, whole repeats only."""
-    end = start + 1
-    while end < len(items) and _feeds(items[end - 1], items[end], uses):
-        if end >= start + size and not _is_same(items[end - size], items[end]):
-            break
-        end += 1
-    return end - (end - start) % size
-
-
-def _feeds(a: Item, b: Item, uses: Counter[str]) -> bool:
-    """Whether a block gives all that the next one reads, and to nothing else."""
-    made = {v.name for v in a.outs}
-    chained = all(v.name in made for v in b.inputs) and all(uses[name] <= 1 for name in made)
-    return chained and a.body is not None and b.body is not None
-
-
-def _is_same(a: Item, b: Item) -> bool:
-    return a.count == b.count and _equal(a.steps[0], b.steps[0])
-
-
 def _repeated(group: list[Item], size: int, layers: dict[str, Layer]) -> Item:
     """One item for `size` blocks that come several times; its body is those of the first time."""
     first, times = group[:size], len(group) // size
     steps = tuple(s for i in first for s in i.steps)
-    label = ", ".join(i.label for i in first)
+    labels = [i.label for i in first]
+    label = ", ".join(labels) if size <= PERIOD else f"{labels[0]} ... {labels[-1]}"
     body = _enclosed(steps, {v.name for v in first[-1].outs}, f"{len(steps):,} steps: {label}", layers)
     params, macs, memory = _costs(group)
     every = tuple(s for i in group for s in i.steps)
     return Item(
-        first[0].name, label, "", "block", every, first[0].inputs, group[-1].outs, times, body, params, macs, memory
+        first[0].name, label, "", "block", every, body.inputs, group[-1].outs, times, body, params, macs, memory
     )
-
-
-def _is_alike(last: Item, item: Item, uses: Counter[str]) -> bool:
-    """Whether a block is called like the one before it, and reads what that gives, as nothing else does."""
-    made = {v.name for v in last.outs}
-    chained = any(v.name in made for v in item.inputs) and all(uses[name] <= 1 for name in made)
-    return chained and last.body is not None and item.body is not None and last.label == item.label
-
-
-def _segments(items: list[Item], uses: Counter[str]) -> list[list[Item]]:
-    """Consecutive items in at most `MOST / 2` groups, where there are too many to draw: cut where the fewest values
-    pass, so that a block that is written out stays together."""
-    if len(items) <= MOST:
-        return [[i] for i in items]
-    size, passing = -(-len(items) * 2 // MOST), _passing(items)
-    cuts = [0]
-    while cuts[-1] < len(items):
-        cuts.append(min(range(cuts[-1] + size, cuts[-1] + 2 * size), key=lambda i: passing[min(i, len(items))]))
-    return [items[a:b] for a, b in pairwise(cuts)]
-
-
-def _passing(items: list[Item]) -> list[int]:
-    """How many values pass from what is before each item, and from before the first, to it or to what is after it."""
-    last = {v.name: i for i, item in enumerate(items) for v in item.inputs}
-    change = [0] * (len(items) + 1)
-    made = {v.name: i + 1 for i, item in enumerate(items) for v in item.outs}
-    for name, end in last.items():
-        change[made.get(name, 0)] += 1
-        change[end + 1] -= 1
-    return list(accumulate(change))
 
 
 def _gathered(group: list[Item], uses: Counter[str], layers: dict[str, Layer]) -> Item:

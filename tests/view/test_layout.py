@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from random import Random
 
 import pytest
@@ -17,7 +17,7 @@ from netdsl.ops.base import Op
 from netdsl.pipeline import Spec
 from netdsl.source import Source
 from netdsl.view.drawing import Box, Drawing, Drawings, fitting
-from netdsl.view.items import MOST
+from netdsl.view.folds import ALIKE, MOST
 
 FEW = [(path.stem, spec(path.stem).nets[-1]) for path in specs() if spec(path.stem).nets]
 EVERY = [(path.stem, net) for path in specs() for net in spec(path.stem).nets]
@@ -218,7 +218,7 @@ def test_the_shapes_of_several_outputs_stand_beside_one_another() -> None:
 
 
 def test_a_long_net_is_drawn_in_segments() -> None:
-    layers = "\n".join(f"linear({8 + i % 7})" for i in range(5000))
+    layers = "\n".join(f"linear({8 + i * i % 29})" for i in range(5000))
     net = program(f"net Long {{ input x [8]\n{layers}\n}}")
     drawings = Drawings()
     drawing = drawings.of(net.main, fitting(drawings, net.main))
@@ -227,10 +227,50 @@ def test_a_long_net_is_drawn_in_segments() -> None:
     assert sum(len(box.item.steps) for box in drawing.boxes) == 5000
 
 
+def written_out(lines: Iterable[str]) -> str:
+    return "net Long {{ input x [8]\n{} }}".format("\n".join(lines))
+
+
+@pytest.mark.parametrize("pairs", [100, 333, 2000])
+def test_segments_are_cut_between_pairs(pairs: int) -> None:
+    drawings = Drawings()
+    main = program(written_out(f"linear({8 + i * i % 11}) -> relu" for i in range(pairs))).main
+    assert {i.label for i in drawings.bodies.of(main).items} == {"linear ... relu"}
+
+
+ROUNDS = {
+    "linear(8) -> relu": "linear, relu",
+    "residual { layernorm -> linear(8) -> gelu }": "layernorm ... add",
+    "a{i} = tanh\n it * a{i}": "tanh, mul",
+}
+
+
+@pytest.mark.parametrize("line", ROUNDS)
+@pytest.mark.parametrize("rounds", [70, 2500])
+def test_equal_rounds_of_a_long_net_fold(line: str, rounds: int) -> None:
+    drawings = Drawings()
+    net = program(written_out(line.replace("{i}", str(i)) for i in range(rounds)))
+    (item,) = drawings.bodies.of(net.main).items
+    assert (item.label, item.count) == (ROUNDS[line], rounds)
+    assert item.body
+    assert len(item.steps) == rounds * len(item.body.steps) == len(net.main.steps)
+    check(net)
+
+
+@pytest.mark.parametrize("at", [0, 1, 3, 67, 68, 69])
+def test_what_is_read_from_outside_of_a_round_does_not_fold(at: int) -> None:
+    """A round of which something later reads another value than its last one, and those that this value passes."""
+    lines = [f"linear(8) as a{i}\n relu" for i in range(70)]
+    net = program(written_out([*lines, f"it + a{at}"]))
+    check(net)
+    items = Drawings().bodies.of(net.main).items
+    assert sum(i.count for i in items if i.label == "linear, relu") == (at if at >= ALIKE else 0)
+
+
 @pytest.mark.parametrize("blocks", [61, 80, 125, 333, 1000])
 def test_segments_are_cut_between_blocks_that_are_written_out(blocks: int) -> None:
     """Not inside of them, where two values pass: such drawings cost four times as much, and are harder to read."""
-    net = program("net Long {{ input x [8]\n{} }}".format("\n".join(f"a{i} = tanh\n it + a{i}" for i in range(blocks))))
+    net = program(written_out(f"a{i} = tanh\n it {'+*'[i * i % 7 > 3]} a{i}" for i in range(blocks)))
     drawings = Drawings()
     segments = [i for i in drawings.bodies.of(net.main).items if i.body is not None]
     assert 1 < len(segments) <= MOST // 2
