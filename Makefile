@@ -79,6 +79,7 @@ docs: setup
 	$(BIN)/python -m netdsl.render.recipes specs docs/recipes.md
 	$(BIN)/python -m netdsl.render.errors docs/errors.md
 	$(BIN)/python -m netdsl.diff.roadmap specs docs/roadmap.md
+	$(BIN)/python -m website.images
 	$(BIN)/python -m netdsl.lift.zoo > netdsl/lift/zoo.txt.new
 	mv netdsl/lift/zoo.txt.new netdsl/lift/zoo.txt
 

@@ -2,7 +2,8 @@
 box.
 
 The page (`.html`) is a single file that works offline: a box shows its parameters, its MACs and its source, and opens
-to show the layers inside. The image (`.svg`, or `.tex` for TikZ) is for papers and documentation.
+to show the layers inside. The image (`.svg`, or `.tex` for TikZ) is for papers and documentation; `.pdf` and `.png`
+need rsvg-convert, inkscape or chromium on this machine.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        help="the file to write: `.html`, `.svg`, or `.tex` for TikZ (the name of the net with .html; `-` prints SVG)",
+        help="the file to write: `.html`, `.svg`, `.pdf`, `.png`, or `.tex` for TikZ "
+        "(the name of the net with .html; `-` prints SVG)",
     )
     parser.add_argument(
         "--depth", type=whole(1), metavar="N", help="levels of blocks to open (as many as stay readable)"
@@ -44,10 +46,12 @@ def run(args: argparse.Namespace) -> int:
 
     if args.diff:
         return _compare(args)
-    forms = {".html": page, ".svg": image, ".tex": tex}
+    forms = {".html": page, ".svg": image, ".pdf": image, ".png": image, ".tex": tex}
     form = ".svg" if args.output == "-" else check_ending(args.output, *forms)
     net = open_net(args)
-    text = forms[form](net.checked, net.name, args.depth)
+    text: str | bytes = forms[form](net.checked, net.name, args.depth)
+    if form in (".pdf", ".png"):
+        text = _converted(str(text), args.output)
     if args.output == "-":
         print(text, end="")
         return 0
@@ -55,6 +59,18 @@ def run(args: argparse.Namespace) -> int:
     write(path, text)
     print(path)
     return 0
+
+
+def _converted(svg: str, path: str) -> bytes:
+    """A drawing as PDF or PNG. Raises Failure where nothing here can make one."""
+    from netdsl.view.convert import ConversionError, converted
+
+    stem, form = os.path.splitext(path)
+    try:
+        return converted(svg, form.lower())
+    except ConversionError as reason:
+        hint = f"write {stem}.svg (any program that reads SVG converts it) or {stem}.tex (pdflatex makes a PDF of it)"
+        raise Failure(f"cannot write {path}: {reason}", hint) from None
 
 
 def _compare(args: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import browser
 import pytest
 from zoo_tables import spec
 
@@ -23,6 +24,7 @@ from netdsl.loader import read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.source import Source
 from netdsl.view import image, page
+from website.images import images
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -140,7 +142,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["lenet", "-o", "lenet.png"], "ends in .html, .svg or .tex"),
+        (["lenet", "-o", "lenet.jpg"], "ends in .html, .svg, .pdf, .png or .tex"),
         (["lenet", "--depth", "0"], "a whole number from 1"),
         (["lenet:Nothing"], "Nothing"),
         (["resnet:ResNet", "-o", "x.svg"], "`ResNet` needs"),
@@ -149,6 +151,46 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
 def test_what_the_command_cannot_do(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["view", *words]) != 0
     assert said in capsys.readouterr().err
+
+
+def test_the_drawings_of_the_documentation_are_those_of_today() -> None:
+    """`make docs` draws them again."""
+    for path, svg in images().items():
+        assert path.read_text() == svg, path.name
+
+
+@pytest.mark.parametrize("form", [".pdf", ".png"])
+@pytest.mark.parametrize("program", ["rsvg-convert", "inkscape", "chromium"])
+def test_a_drawing_is_converted_by_what_is_there(
+    form: str, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program gets the drawing, and the file that it writes is the result."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("shutil.which", lambda name: str(tmp_path / name) if name == program else None)
+    script = tmp_path / program
+    script.write_text("""#!/bin/sh
+for word; do case "$word" in *=*/drawing.p*) out="${word#*=}";; */drawing.p*) out="$word";; esac; done
+cat "$(dirname "$out")/drawing.svg" > "$out"
+""")
+    script.chmod(0o755)
+    assert main(["view", "lenet", "-o", str(tmp_path / f"lenet{form}")]) == 0
+    assert (tmp_path / f"lenet{form}").read_bytes().startswith(b"<svg ")
+
+
+def test_a_drawing_that_nothing_converts(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert main(["view", "lenet", "-o", "lenet.pdf"]) != 0
+    said = capsys.readouterr().err
+    assert "neither rsvg-convert" in said
+    assert "write lenet.svg" in said
+
+
+@pytest.mark.slow
+@browser.needed
+@pytest.mark.parametrize("form", [".pdf", ".png"])
+def test_a_drawing_is_converted(form: str, tmp_path: Path) -> None:
+    assert main(["view", "lenet", "-o", str(tmp_path / f"lenet{form}")]) == 0
+    assert (tmp_path / f"lenet{form}").read_bytes()[:4] in (b"%PDF", b"\x89PNG")
 
 
 def test_a_page_of_a_very_long_net_says_what_it_leaves_out() -> None:
