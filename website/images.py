@@ -15,9 +15,9 @@ def images() -> dict[Path, str]:
     """The SVG of each image, by its file: two nets of the zoo, and the net at the top of README.md."""
     (text, *_) = re.findall(r"^```net\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     return {
-        IMAGES / "resnet18.svg": netdsl.load("resnet", "ResNet18").view(depth=3),
-        IMAGES / "unet.svg": netdsl.load("unet").view(),
-        IMAGES / "small.svg": netdsl.load(netdsl.Source(text, "small.net"), "Small").view(),
+        IMAGES / "resnet18.svg": netdsl.load("resnet", "ResNet18").view(),
+        IMAGES / "unet.svg": netdsl.load("unet", depth=2).view(),
+        IMAGES / "small.svg": netdsl.load(netdsl.Source(text, "small.net"), "Small").view(depth=2),
     }
 
 

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from netdsl.ir.model import Definition, Value
 from netdsl.view.grid import Grid, Node, arrange
-from netdsl.view.items import Bodies, Body, Item
+from netdsl.view.item import Body, Item
+from netdsl.view.items import Bodies
 from netdsl.view.place import Cell, Cells, place
 from netdsl.view.route import Point, Routes, Way, from_above
 

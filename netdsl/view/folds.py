@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
 
 from netdsl.ir.model import Definition, Step
-
-if TYPE_CHECKING:
-    from netdsl.view.items import Item
+from netdsl.view.item import Item
 
 MOST = 120
 """The most items one drawing of a definition shows: a longer body is cut into segments."""

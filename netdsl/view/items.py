@@ -5,47 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from msgspec import Struct
-
 from netdsl.analysis import count
 from netdsl.ir.model import Definition, Layer, Output, Step, Value
 from netdsl.ops.base import Op
 from netdsl.sizes.dims import Dim
 from netdsl.summary.rows import kind
 from netdsl.view.folds import LONG, MOST, PERIOD, blocks_alike, cycles, repeats, runs, segments
-
-
-class Item(Struct, frozen=True, eq=False):
-    """One box: a step, or the `steps` of several. `count` equal ones are folded; `body` is what opening it shows.
-
-    `name` is the layer's (of the first step), relative to the definition. The costs are those of all its steps.
-    """
-
-    name: str
-    label: str
-    detail: str
-    family: str
-    steps: tuple[Step, ...]
-    inputs: tuple[Value, ...]
-    outs: tuple[Value, ...]
-    count: int = 1
-    body: Definition | None = None
-    params: int = 0
-    macs: Dim = 0
-    bytes: Dim = 0
-
-    @property
-    def training(self) -> bool:
-        """Whether it exists only while training."""
-        return all(step.training for step in self.steps)
-
-
-class Body(Struct, frozen=True, eq=False):
-    """The items of a definition, and the values its outputs are (steps that compute nothing are left out)."""
-
-    inputs: tuple[Value, ...]
-    items: tuple[Item, ...]
-    outputs: tuple[Output, ...]
+from netdsl.view.item import Body, Item
 
 
 class Bodies:

@@ -21,7 +21,7 @@ from netdsl.sizes.dims import Dim, substitute, symbols
 from netdsl.source import Source
 from netdsl.version import __version__
 from netdsl.view.drawing import Drawing, Drawings, fitting, title
-from netdsl.view.items import Item
+from netdsl.view.item import Item
 from netdsl.view.svg import Ids, content, style
 
 ROOM = 200_000
