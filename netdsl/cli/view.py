@@ -9,7 +9,9 @@ need rsvg-convert, inkscape or chromium on this machine.
 from __future__ import annotations
 
 import argparse
+import os
 
+from netdsl.cli.failure import Failure
 from netdsl.cli.files import check_ending, write
 from netdsl.cli.numbers import whole
 from netdsl.cli.target import add_target, open_net
