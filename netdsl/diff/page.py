@@ -10,10 +10,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from netdsl.diff.groups import ARROW, Group, Rest, groups
+from netdsl.diff.groups import ARROW, Rest, groups
 from netdsl.diff.marks import Marks
 from netdsl.diff.model import Entry, Field, NetDiff, Pair, RecipeDiff
-from netdsl.diff.text import figures, line_of, signed, state_dict, told
+from netdsl.diff.text import Line, figures, lines, signed, state_dict, told
 from netdsl.ir.model import Definition
 from netdsl.render.numbers import grouped, scaled
 from netdsl.version import __version__
@@ -39,14 +39,14 @@ def _title(before: str, after: str) -> str:
 def _net(diff: NetDiff) -> dict[str, Any]:
     numbers: dict[Entry, int] = {}
     _number(diff.pair, numbers, set())
-    found, rest = groups(diff.pair.entries)
+    found, rest = lines(*groups(diff.pair.entries))
     return {
         "title": _title(diff.before.name, diff.after.name),
         "equal": diff.equal,
         "names": [diff.before.name, diff.after.name],
         "figures": figures(diff),
         "fields": [_field(f) for f in (*diff.fields, *diff.pair.fields)],
-        "groups": [_group(g, numbers) for g in found],
+        "groups": [_line(line, numbers) for line in found],
         "rest": _rest(rest) if rest.count else "",
         "keys": state_dict(diff.tensors),
         "sides": _sides(diff, numbers),
@@ -78,17 +78,16 @@ def _number(pair: Pair, numbers: dict[Entry, int], seen: set[Pair]) -> None:
             _number(entry.body, numbers, seen)
 
 
-def _group(group: Group, numbers: dict[Entry, int]) -> dict[str, Any]:
-    text, sign, group = line_of(group)
-    delta = group.delta
+def _line(line: Line, numbers: dict[Entry, int]) -> dict[str, Any]:
+    delta = line.group.delta
     return {
-        "sign": sign,
-        "text": text,
+        "sign": line.sign,
+        "text": line.text,
         "params": signed(delta.params, grouped),
         "macs": signed(delta.macs, scaled),
-        "entries": sorted({numbers[e] for e in group.entries}),
-        "inside": [_group(g, numbers) for g in group.inside],
-        "rest": _rest(group.rest) if group.inside and (group.rest.cost.params or group.rest.cost.macs) else "",
+        "entries": sorted({numbers[e] for e in line.group.entries}),
+        "inside": [_line(inner, numbers) for inner in line.inside],
+        "rest": _rest(line.rest) if line.inside and (line.rest.cost.params or line.rest.cost.macs) else "",
     }
 
 

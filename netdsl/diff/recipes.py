@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from netdsl.diagnostics.diagnostic import Fault
 from netdsl.diff.model import Field, RecipeDiff
@@ -59,13 +60,33 @@ def _component(name: str, a: Component, b: Component) -> Iterator[Field]:
 
 
 def _components(name: str, ours: Mapping[str, Component], theirs: Mapping[str, Component]) -> Iterator[Field]:
-    """The components of a chain that differ, each by its name."""
-    for part in dict.fromkeys([*ours, *theirs]):
-        a, b = ours.get(part), theirs.get(part)
-        if a is not None and b is not None:
-            yield from _component(f"{name}.{part}", a, b)
+    """The components of a chain that differ, each by its name; what stands in the place of others is one change."""
+    both = [part for part in ours if part in theirs]
+    for common, (gone, new) in zip([*both, None], _between(both, ours, theirs), strict=True):
+        if gone and new:
+            sign = SIGNS.get(name, " -> ")
+            yield Field(
+                f"{name}.{gone[0]}" if both else name, shown(_all(ours, gone), sign), shown(_all(theirs, new), sign)
+            )
         else:
-            yield Field(f"{name}.{part}", shown(a) if a else None, shown(b) if b else None)
+            yield from (Field(f"{name}.{part}", shown(ours[part]), None) for part in gone)
+            yield from (Field(f"{name}.{part}", None, shown(theirs[part])) for part in new)
+        if common is not None:
+            yield from _component(f"{name}.{common}", ours[common], theirs[common])
+
+
+def _between(both: Sequence[str], *sides: Mapping[str, Component]) -> Iterator[tuple[list[str], ...]]:
+    """The names on each side before the first that both have, between it and the next, and so on."""
+    gaps = []
+    for side in sides:
+        names = list(side)
+        places = [-1, *map(names.index, both), len(names)]
+        gaps.append([names[a + 1 : b] for a, b in pairwise(places)])
+    return zip(*gaps, strict=True)
+
+
+def _all(side: Mapping[str, Component], names: Sequence[str]) -> tuple[Component, ...]:
+    return tuple(side[name] for name in names)
 
 
 def _by_name(value: object) -> dict[str, Component]:

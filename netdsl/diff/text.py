@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from msgspec import Struct
+
 from netdsl.diff.groups import ARROW, WITHIN, Group, Rest, changed, groups
 from netdsl.diff.model import Cost, Field, NetDiff, RecipeDiff, Tensor
 from netdsl.render.numbers import grouped, in_bytes, scaled
@@ -29,8 +31,8 @@ def net_text(diff: NetDiff, paint: Paint = PLAIN) -> str:
     if diff.equal:
         return f"{head}: the same net"
     table: list[Cells | None] = [("", "before", "after", "difference", ""), RULE, *figures(diff)]
-    lines = [head, "", columns(table, "<>>>>", paint), "", columns(list(_changes(diff)), "<>>", paint)]
-    return "\n".join(lines)
+    parts = [head, "", columns(table, "<>>>>", paint), "", columns(list(_changes(diff)), "<>>", paint)]
+    return "\n".join(parts)
 
 
 def recipe_text(diff: RecipeDiff, paint: Paint = PLAIN) -> str:
@@ -95,29 +97,28 @@ def _changes(diff: NetDiff) -> Iterator[Cells]:
             "",
             "",
         )
-    found, rest = groups(diff.pair.entries)
-    for group in found:
-        yield from _group(group, 0)
+    found, rest = lines(*groups(diff.pair.entries))
+    for line in found:
+        yield from _line(line, 0)
     if rest.count:
         yield _row("  ", told(rest), rest.cost, "dim")
-    for n, line in enumerate(_wrapped(f"state dict: {state_dict(diff.tensors)}", WIDEST)):
-        yield Cell(("  " if n == 0 else "    ") + line, "dim"), "", ""
+    for n, text in enumerate(_wrapped(f"state dict: {state_dict(diff.tensors)}", WIDEST)):
+        yield Cell(("  " if n == 0 else "    ") + text, "dim"), "", ""
 
 
 def _one_sided(field: Field) -> str:
     return f"+ {field.name} {field.after}" if field.before is None else f"- {field.name} {field.before}"
 
 
-def _group(group: Group, depth: int) -> Iterator[Cells]:
-    """A group and those inside it."""
-    text, sign, group = line_of(group)
-    for n, line in enumerate(_wrapped(text, WIDEST - 2 * depth - 4)):
-        lead = "  " * depth + (f"{sign} " if n == 0 else "    ")
-        yield _row(lead, line, group.delta if n == 0 else Cost(), STYLES[sign])
-    for inner in group.inside:
-        yield from _group(inner, depth + 1)
-    if group.inside and (group.rest.cost.params or group.rest.cost.macs):
-        yield _row("  " * depth + "    ", told(group.rest), group.rest.cost, "dim")
+def _line(line: Line, depth: int) -> Iterator[Cells]:
+    """A line and those inside it."""
+    for n, text in enumerate(_wrapped(line.text, WIDEST - 2 * depth - 4)):
+        lead = "  " * depth + (f"{line.sign} " if n == 0 else "    ")
+        yield _row(lead, text, line.group.delta if n == 0 else Cost(), STYLES[line.sign])
+    for inner in line.inside:
+        yield from _line(inner, depth + 1)
+    if line.inside and (line.rest.cost.params or line.rest.cost.macs):
+        yield _row("  " * depth + "    ", told(line.rest), line.rest.cost, "dim")
 
 
 def told(rest: Rest) -> str:
@@ -125,13 +126,29 @@ def told(rest: Rest) -> str:
     return "1 other changed in size only" if rest.count == 1 else f"{rest.count:,} others changed in size only"
 
 
-def line_of(group: Group) -> tuple[str, str, Group]:
-    """The line for a group, its sign, and the group that it describes: a chain of single ones is one line."""
-    text = _titled(group)
-    while group.plain and len(group.inside) == 1:
-        (group,) = group.inside
-        text += f" {WITHIN} {_titled(group)}"
-    return text, group.sign, group
+class Line(Struct, frozen=True, eq=False):
+    """A change as it is told: a chain of groups each of which only holds the next is one line, with the cost of the
+    last, `group`. `rest`: what else changed inside of it in size only."""
+
+    sign: str
+    text: str
+    group: Group
+    inside: tuple[Line, ...]
+    rest: Rest
+
+
+def lines(found: tuple[Group, ...], rest: Rest) -> tuple[tuple[Line, ...], Rest]:
+    """The lines of groups, and what else changed beside them in size only, within chains too: the costs of all of it
+    add up to those of the groups and the rest."""
+    told = []
+    for group in found:
+        text = _titled(group)
+        while group.plain and len(group.inside) == 1:
+            rest += group.rest
+            (group,) = group.inside
+            text += f" {WITHIN} {_titled(group)}"
+        told.append(Line(group.sign, text, group, *lines(group.inside, group.rest)))
+    return tuple(told), rest
 
 
 def _titled(group: Group) -> str:

@@ -1,4 +1,4 @@
-"""Which steps and items of a body are drawn as one: equal neighbours, what comes again, parts of a long body."""
+"""Steps and items of a body that are drawn as one: equal neighbours, what comes again, parts of a long body."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def cycles(items: list[Item], uses: Counter[str]) -> list[tuple[list[Item], int]
 
 
 class _Wiring:
-    """Which items of a body give what the others read."""
+    """Where the items of a body read from, and what passes between them."""
 
     def __init__(self, items: list[Item], uses: Counter[str]) -> None:
         self.items = items

@@ -11,7 +11,7 @@ from netdsl.diff.align import align
 from netdsl.diff.groups import TIMES, WITHIN, groups
 from netdsl.diff.model import NetDiff
 from netdsl.diff.nets import compare_nets
-from netdsl.diff.text import line_of
+from netdsl.diff.text import Line, lines
 from netdsl.loader import read_import
 from netdsl.pipeline import Spec
 from netdsl.source import Source
@@ -28,16 +28,15 @@ def compared(before: str, after: str, blocks: str = "") -> NetDiff:
 def told(before: str, after: str, blocks: str = "") -> list[str]:
     """The lines of a comparison, those inside of others indented."""
     diff = compared(before, after, blocks)
-    lines: list[str] = [f"{f.name}: {f.before} / {f.after}" for f in diff.pair.fields]
+    said = [f"{f.name}: {f.before} / {f.after}" for f in diff.pair.fields]
 
-    def tell(found: object, depth: int) -> None:
-        for group in found:  # type: ignore[attr-defined]
-            text, sign, deepest = line_of(group)
-            lines.append("  " * depth + f"{sign} {text}")
-            tell(deepest.inside, depth + 1)
+    def tell(found: tuple[Line, ...], depth: int) -> None:
+        for line in found:
+            said.append("  " * depth + f"{line.sign} {line.text}")
+            tell(line.inside, depth + 1)
 
-    tell(groups(diff.pair.entries)[0], 0)
-    return lines
+    tell(lines(*groups(diff.pair.entries))[0], 0)
+    return said
 
 
 def best(rows: int, columns: int, fits: dict[tuple[int, int], int]) -> int:

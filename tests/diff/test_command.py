@@ -108,6 +108,29 @@ def test_two_recipes(run: Any) -> None:
     assert run("a.net:R", "a.net:R")[:2] == (0, "a.net:R → a.net:R: the same recipe\n")
 
 
+STEP = "step(every=30 epochs)"
+WARM = "warmup(over=5 epochs)"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (STEP, f"{WARM} -> cosine", {"schedule": (STEP, f"{WARM} -> cosine")}),
+        (f"{WARM} -> {STEP}", f"{WARM} -> cosine", {"schedule.step": (STEP, "cosine")}),
+        ("cosine", f"{WARM} -> cosine", {"schedule.warmup": (None, WARM)}),
+        (f"{WARM} -> cosine", "warmup(3 epochs) -> cosine", {"schedule.warmup.over": ("5 epochs", "3 epochs")}),
+    ],
+)
+def test_what_stands_in_the_place_of_a_component_is_one_change(
+    run: Any, before: str, after: str, told: dict[str, tuple[str | None, str]]
+) -> None:
+    net = "net N {\n  input image [1, 8, 8]\n  flatten -> linear(10)\n}\nrecipe R for N {\n  epochs = 90\n  schedule = "
+    Path("one.net").write_text(f"{net}{before}\n}}\n")
+    Path("other.net").write_text(f"{net}{after}\n}}\n")
+    (recipe,) = json.loads(run("one.net:R", "other.net:R", "--format", "json")[1])["recipes"]
+    assert {f["name"]: (f["before"] or None, f["after"]) for f in recipe["fields"]} == told
+
+
 def test_files_are_compared_by_the_names_that_both_have(run: Any) -> None:
     Path("b.net").write_text(SPEC.replace("net B = A(width=8)", "net C = A(width=8)").replace("relu", "gelu"))
     code, out, _ = run("a.net", "b.net")

@@ -16,6 +16,7 @@ from netdsl.diff.compare import Comparer
 from netdsl.diff.groups import Group, Rest, groups
 from netdsl.diff.model import Cost, Entry, NetDiff, Pair, mirrored
 from netdsl.diff.nets import compare_nets, walk
+from netdsl.diff.text import Line, lines
 from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Definition, Program
 
@@ -103,15 +104,24 @@ def test_costs_add_up_at_every_level(before: Named, after: Named) -> None:
                 assert paid == Cost(counted.params, counted.macs, counted.activation_bytes)
     whole = diff.after.cost - diff.before.cost
     assert sum((f.delta for f in walk(diff.pair)), Cost()) == whole
-    check_lines(*groups(diff.pair.entries), whole)
+    check_groups(*groups(diff.pair.entries), whole)
+    check_lines(*lines(*groups(diff.pair.entries)), whole)
 
 
-def check_lines(found: tuple[Group, ...], rest: Rest, whole: Cost) -> None:
-    """The lines of a comparison add up to what it is a comparison of, at every level."""
+def check_groups(found: tuple[Group, ...], rest: Rest, whole: Cost) -> None:
+    """The groups of a comparison add up to what it is a comparison of, at every level."""
     assert sum((g.delta for g in found), rest.cost) == whole
     for group in found:
         if group.first.body is not None:
-            check_lines(group.inside, group.rest, group.delta)
+            check_groups(group.inside, group.rest, group.delta)
+
+
+def check_lines(found: tuple[Line, ...], rest: Rest, whole: Cost) -> None:
+    """So do the lines that a reader sees."""
+    assert sum((line.group.delta for line in found), rest.cost) == whole
+    for line in found:
+        if line.inside:
+            check_lines(line.inside, line.rest, line.group.delta)
 
 
 @pairs
