@@ -129,7 +129,7 @@ class Applier:
         waiting = calls.missing(arrow)
         if waiting:
             names = ", ".join(f"`{n}`" for n in waiting)
-            hint = calls.completed(arrow.at.text, waiting)
+            hint = calls.explained(arrow, waiting) or calls.completed(arrow.at.text, waiting)
             raise fault("missing-argument", f"{describe(arrow)} needs {names}", arrow.at, hint)
 
     def _call(

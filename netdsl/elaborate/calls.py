@@ -79,6 +79,12 @@ def missing(value: Any) -> list[str]:
     return []
 
 
+def explained(arrow: Any, waiting: list[str]) -> str | None:
+    """The hint that an op has for an argument that it lacks; None where it has none."""
+    hints = arrow.op.hints if isinstance(arrow, OpArrow) else {}
+    return next((hints[name] for name in waiting if name in hints), None)
+
+
 def completed(written: str, waiting: list[str]) -> str | None:
     """A call on one line with the arguments that it lacks, as a hint: `` `linear(out_features=...)` ``."""
     if "\n" in written or "->" in written:

@@ -202,6 +202,10 @@ _MLP = "it is written out: `linear(4 * dim) -> gelu -> linear(dim)`"
 _SQUEEZE = "it is written out: `it * (gap -> linear(c // 16) -> relu -> linear(c) -> sigmoid)`"
 _CONV_NORM = "it is written out: `conv(64, 3, bias=false) -> bn -> relu`"
 
+_LAST = (
+    "the last place of a sequence is `take(-1, axis=0)`; a recurrent layer also gives its last state: `y, h = gru(64)`"
+)
+
 WORDS = {
     "stack": "tensors are stacked along a new axis as `stack(a, b)`; axes are counted without the batch",
     "randn": "`param((4, 8))` is a learned tensor, `constant(...)` a fixed one; `x -> noise` is noise while training",
@@ -260,6 +264,7 @@ WORDS = {
     "from_pretrained": 'weights by name are a field of the recipe: `init = pretrained("timm/resnet50.a1_in1k")`',
     "normalize": "images are normalised as the field `standardize` says; a vector, as `l2_normalize` does",
     "Normalize": "images are normalised as the field `standardize` says",
+    "last": _LAST, "last_step": _LAST, "last_state": _LAST, "take_last": _LAST,
     "forward": "a body is a list of statements: `x -> layer`",
 }  # fmt: skip
 """What to say where no edit can be verified to fix."""

@@ -19,8 +19,8 @@ Raw = dict[str, np.ndarray]
 MISSING = frozenset(
     ("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null", "none", "?")
 )  # fmt: skip
-MANY = 1000
-"""Values of a column of texts above which it is hardly a category."""
+MANY, FEW, SENTENCE = 1000, 20, 3
+"""Values of a column of texts above which it is hardly a category; where most have so many words, above few."""
 
 
 class Column(Struct, frozen=True):
@@ -102,10 +102,18 @@ def column_of(name: str, raw: np.ndarray, rows: np.ndarray, where: str, category
     if not category:
         check_notation(name, raw, where)
     values = sorted({text for text in as_texts(own) if text is not None}, key=_order)
-    if len(values) > MANY and 2 * len(values) > len(own):
-        message = f"column `{name}` of {where} has {len(values):,} different texts in {len(own):,} rows"
-        raise DataError("data-type", message, f'leave it out: `ignore=["{name}"]`')
+    _check_names(name, values, len(own), where)
     return Column(name, "category", values=tuple(values))
+
+
+def _check_names(name: str, values: list[str], rows: int, where: str) -> None:
+    """Raise DataError for a column whose texts are no names of categories: hardly two are the same, and there are many,
+    or most are sentences."""
+    sentences = 2 * sum(len(text.split()) >= SENTENCE for text in values) > len(values) > FEW
+    if 2 * len(values) > rows and (len(values) > MANY or sentences):
+        message = f"column `{name}` of {where} has {len(values):,} different texts in {rows:,} rows"
+        words = "; a net reads words as numbers, from an `npz` file" if sentences else ""
+        raise DataError("data-type", message, f'leave it out: `ignore=["{name}"]`{words}')
 
 
 def _order(text: str) -> tuple[float, str]:
@@ -297,7 +305,8 @@ def _check_size(given: Input, values: np.ndarray, table: Encoded, where: str) ->
         return
     of = [c.name for c in (table.of_categories if given.integer else table.of_numbers)]
     hot = count - len(of) if not given.integer else 0
-    kind = "categories" if given.integer else "numbers" + (f" and {hot} one-hot" if hot > 0 else "")
+    one, many = ("category", "categories") if given.integer else ("number", "numbers")
+    kind = (one if len(of) == 1 else many) + (f" and {hot} one-hot" if hot > 0 else "")
     message = f"`{given.name}` takes {given.size}, and a row of {where} has {len(of)} {kind}: {listed(of)}"
     raise DataError("unfit-input", message, f"declare `input {given.name} [{count}]`, or bind the net's argument")
 

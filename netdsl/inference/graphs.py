@@ -52,10 +52,24 @@ class GraphArrays(Struct, frozen=True, eq=False):
         return {name: array[None] for name, array in found.items()}
 
 
+NAMES = {
+    "features": "x", "edges": "edge_index", "edge_features": "edge_attr", "labels": "y", "graph": "batch",
+    "train": "train_mask", "val": "val_mask", "test": "test_mask",
+}  # fmt: skip
+"""The arrays of a file, and what they are called in PyTorch Geometric."""
+
+
+def load_graph_arrays(path: Path) -> dict[str, Any]:
+    """The arrays of a file of one graph or many, under the names that they have here. Raises DataError."""
+    arrays = load_arrays(path)
+    own = {name: arrays[other] for name, other in NAMES.items() if other in arrays and name not in arrays}
+    return own | arrays
+
+
 def load_graphs(path: Path, single: bool = False) -> GraphArrays:
     """The graphs of a file or folder; `single`: a file may be one graph, without a word about it. Raises DataError,
     which names the graph, the edge or the line."""
-    arrays = _tu_arrays(path) if path.is_dir() else load_arrays(path)
+    arrays = _tu_arrays(path) if path.is_dir() else load_graph_arrays(path)
     for name in ("features", "edges"):
         if name not in arrays:
             raise DataError("missing-column", f"{path} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")

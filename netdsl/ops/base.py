@@ -219,7 +219,7 @@ class Op(Struct, frozen=True):
     laid_out: ClassVar[int] = 1
     """How many of its inputs, from the first on, have that layout."""
     hints: ClassVar[dict[str, str]] = {}
-    """What to say, by argument, to a person who wrote a value of another type."""
+    """What to say, by argument, to a person who wrote a value of another type, or none where one is needed."""
 
     def resolve(self, *inputs: TensorType) -> "Op":
         """The op with its arguments made exact for these inputs (`3` becomes `(3, 3)`); may be another op."""

@@ -44,6 +44,9 @@ class Propagate(Op, frozen=True):
     """
 
     operands = ("source", "target", "weight")
+    hints = {
+        "weight": "messages without weights are two steps: `gather(index=source) -> scatter(index=target, size=N)`",
+    }
     examples = (
         Example("propagate(source=y, target=z, weight=w)", ("[4, 6]", "[5] int64", "[5] int64", "[5]")),
         Example("propagate(source=y, target=z, weight=w)", ("[4, 2, 3]", "[5] int64", "[5] int64", "[5, 2]")),

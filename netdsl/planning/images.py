@@ -69,7 +69,10 @@ def _vectors(program: Program, at: Place | None) -> Iterator[Diagnostic]:
     matrix = next((v for v in inputs if v.type.rank != 1), None)
     if matrix is not None:
         message = f"`{matrix.name}` takes {matrix.type}, and a row of a table is a vector, `[columns]`"
-        yield diagnostic("unfit-input", message, at)
+        hint = (
+            'windows of a series are cut in Python and read as `npz("series.npz", ordered=true)`, of `x` [N, length, 1]'
+        )
+        yield diagnostic("unfit-input", message, at, hint)
     elif len(several) > 1:
         names = " and ".join(f"`{v.name}`" for v in several[:2])
         hint = "one input takes all numbers, those of integers take categories"

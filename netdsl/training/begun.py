@@ -389,4 +389,4 @@ def described(result: dict[str, Any]) -> str:
     for name, value in result.items():
         if isinstance(value, float) and name not in ("seconds", "onnx_difference"):
             parts.append(f"{title(name)} {said(name, value)}")
-    return ", ".join(parts) + f" on {result['n']:,} samples"
+    return ", ".join(parts) + f" on {result['n']:,} sample{'s' * (result['n'] != 1)}"

@@ -148,6 +148,7 @@ class Metrics:
             found |= self._of_numbers(n)
         if "right" in sums:
             places = max(1.0, float(sums["places"]))
+            found["n"] = int(sums["places"]) if self.task == "nodes" else found["n"]
             found["top1"] = float(sums["right"]) / places
             if "near" in sums:
                 found["top5"] = float(sums["near"]) / places

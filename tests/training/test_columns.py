@@ -371,6 +371,20 @@ def test_texts_that_are_no_numbers(tmp_path: Path, values: tuple[str, ...]) -> N
     assert read(file, ignore=()).columns[0].values == tuple(sorted(values))
 
 
+def test_sentences_are_no_categories(tmp_path: Path) -> None:
+    """One-hot they would tell nothing; names of two words, and sentences that come again, are."""
+    for words, rows, refused in ((3, 40, True), (2, 40, False), (3, 12, False)):
+        text = [[" ".join(f"w{i}" for _ in range(words)), i % 2] for i in range(rows)]
+        file = write(tmp_path / "t.csv", ["text", "price"], text)
+        if refused:
+            with pytest.raises(DataError, match=r"column `text` of .*t\.csv has 32 different texts in 32 rows"):
+                read(file, ignore=())
+        else:
+            assert read(file, ignore=()).columns[0].is_category
+    again = write(tmp_path / "t.csv", ["text", "price"], [[f"a b {i % 9}", i % 2] for i in range(40)])
+    assert read(again, ignore=()).columns[0].is_category
+
+
 def test_decimal_commas(tmp_path: Path) -> None:
     rows = [[i + 0.25, 2 * i + 0.5, f"a,{i % 2}"] for i in range(30)]
     points = write(tmp_path / "p.csv", ["size", "price", "name"], rows, ";")

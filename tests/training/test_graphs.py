@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -285,3 +286,27 @@ def test_weighted_messages_of_no_edges_and_in_two_precisions(autocast: bool) -> 
         module.zero_grad()
         found.float().square().sum().backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
+
+
+def test_a_file_of_pytorch_geometrics_names_is_trained_on_and_predicted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same file, as for a file of several graphs; nodes are counted, and called as the file calls them."""
+    names = np.array(["left", "right"])
+    edges, train = np.array([[0, 1, 3, 4], [1, 2, 4, 5]]), np.array([1, 0, 0, 1, 0, 0])
+    np.savez(
+        tmp_path / "g.npz", x=np.eye(6), edge_index=edges, y=np.arange(6) // 3, train_mask=train, class_names=names
+    )
+    (tmp_path / "n.net").write_text(
+        "net N {\n  input nodes [N, 6]\n  input edges [2, E] int64\n  sources, targets = edges -> chunk(2)\n"
+        "  sent = nodes -> gather(index=sources -> squeeze(axis=0))\n"
+        "  nodes + (sent -> scatter(index=targets -> squeeze(axis=0), size=N)) -> linear(2)\n}\n"
+    )
+    file, run = str(tmp_path / "g.npz"), str(tmp_path / "run")
+    given = ["--recipe", "none", "--data", f'graph("{file}")', "--set", "epochs=2", "-o", run]
+    assert main(["train", f"{tmp_path}/n.net", *given]) == 0
+    assert "on 4 samples" in capsys.readouterr().err
+    assert main(["predict", run, file, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found) == 6
+    assert {f["guesses"][0]["class"] for f in found} <= {"left", "right"}

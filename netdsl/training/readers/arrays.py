@@ -27,7 +27,7 @@ def read(source: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataS
             raise DataError("missing-column", f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
     train, test = _splits(source, arrays, file)
     task, classes = task_of(train, test)
-    names = _names(arrays, file)
+    names = names_in(arrays, file)
     found = DataSet(
         source.path, train, test, task, classes, images=train.inputs[0].ndim == 4, drawn="y_test" not in arrays,
         names=names,
@@ -35,7 +35,7 @@ def read(source: Npz, base: Path, shape: tuple[int, ...], outputs: int) -> DataS
     return replace(found, classes=found.called(len(classes))) if classes else found
 
 
-def _names(arrays: dict[str, Any], file: Path) -> tuple[str, ...]:
+def names_in(arrays: dict[str, Any], file: Path) -> tuple[str, ...]:
     """The texts in an array `class_names`, where the file has it. Raises DataError for what are none."""
     names = arrays.get("class_names", np.array([], str))
     if names.dtype.kind != "U" or names.ndim != 1:

@@ -12,10 +12,11 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from netdsl.diagnostics.memory import available, said
-from netdsl.inference.arrays import load_arrays
+from netdsl.inference.graphs import load_graph_arrays
 from netdsl.ir.model import Value
 from netdsl.recipe.sources import Graph
-from netdsl.training.data.dataset import DataError, DataSet, Split, numbered, smallest
+from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
+from netdsl.training.readers.arrays import names_in
 from netdsl.training.readers.registry import READERS
 
 
@@ -23,7 +24,7 @@ from netdsl.training.readers.registry import READERS
 def read(source: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
     """Inputs [1, N, F] and edges [1, 2, E]; targets [1, N], -1 for nodes of the other splits."""
     file = base / source.path
-    arrays = _named(load_arrays(file))
+    arrays = load_graph_arrays(file)
     for name in ("features", "edges", "labels", "train"):
         if name not in arrays:
             raise DataError("missing-column", f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
@@ -36,22 +37,14 @@ def read(source: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> Dat
     masks = _masks(file, arrays, labels)
     inputs = (features[None], smallest(both_ways(edges, nodes))[None])
     parts = {name: Split(inputs, torch.where(m, labels, -1)[None]) for name, m in masks.items()}
-    classes = numbered(int(labels.max()) + 1)
-    return DataSet(
-        source.path, parts["train"], parts["test"], task="nodes", classes=classes, images=False,
-        validation=parts.get("val"),
+    found = DataSet(
+        source.path, parts["train"], parts["test"], task="nodes", images=False, validation=parts.get("val"),
+        names=names_in(arrays, file),
     )  # fmt: skip
+    return replace(found, classes=found.called(int(labels.max()) + 1))
 
 
 MASKS = ("train", "val", "test")
-NAMES = {"features": "x", "edges": "edge_index", "labels": "y", **{n: f"{n}_mask" for n in MASKS}}
-"""The arrays, and what they are called in PyTorch Geometric."""
-
-
-def _named(arrays: dict[str, Any]) -> dict[str, Any]:
-    return {
-        n: arrays.get(n, arrays.get(other)) for n, other in NAMES.items() if n in arrays or other in arrays
-    } | arrays
 
 
 def _check_arrays(file: Path, arrays: dict[str, Any]) -> None:
