@@ -34,12 +34,12 @@ class Rule:
         if not self.numbers:
             return None
         depth = len(self.node.path)
-        for x, y in zip(a.path[depth:], b.path[depth:], strict=False):
-            if x != y:
-                if self.letters and depth == len(self.node.path) and len(x) == len(y) == 1:
-                    return x < y
-                return None if self.free & {family(x), family(y)} else comes_before(x, y)
-            depth += 1
+        for level, (x, y) in enumerate(zip(a.path[depth:], b.path[depth:], strict=False)):
+            if x == y:
+                continue
+            if self.letters and level == 0 and len(x) == len(y) == 1:
+                return x < y
+            return None if self.free & {family(x), family(y)} else comes_before(x, y)
         return None
 
 
@@ -63,9 +63,8 @@ def attempts(node: Node) -> Iterator[tuple[tuple[Node, ...], Rule]]:
 def _laxer(node: Node, names: Sequence[str], letters: bool) -> Iterator[Rule]:
     """Rules that leave out the numbers of one family, then of all."""
     families = [f for f in dict.fromkeys(map(family, names)) if sum(family(n) == f for n in names) > 1]
-    if len(families) > 1:
-        for one in families:
-            yield Rule(node, frozenset({one}), letters=letters)
+    for one in families:
+        yield Rule(node, frozenset({one}), letters=letters)
     if families or letters:
         yield Rule(node, numbers=False)
 
@@ -150,6 +149,6 @@ def _levels(node: Node) -> Iterator[tuple[Node, ...]]:
         deeper = tuple(
             child for item in items for child in ((item,) if item.unit is not None else item.children.values())
         )
-        if len(deeper) == len(items) and all(a is b for a, b in zip(deeper, items, strict=True)):
+        if deeper == items:
             return
         items = deeper

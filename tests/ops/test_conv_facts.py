@@ -94,3 +94,53 @@ def test_a_window_of_any_reach_keeps_the_size(options: str) -> None:
 @pytest.mark.parametrize("mode", ["reflect", "circular", "replicate"])
 def test_a_margin_on_one_axis(mode: str) -> None:
     assert agree(net(f"conv(4, 3, padding=(0, 1), padding_mode={mode})"), 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "nodes"),
+    [
+        ("3", ["ConvTranspose"]),
+        ("3, stride=2, padding=1, output_padding=1, bias=false", ["ConvTranspose"]),
+        ("(2, 3), stride=(2, 3), padding=(0, 1), output_padding=(1, 0), groups=2", ["ConvTranspose"]),
+        ("3, dilation=2, padding=1, output_padding=1", ["ConvTranspose"]),
+        ("3, dilation=2, output_padding=1", ["Pad", "ConvTranspose"]),
+        ("3, stride=(2, 1), dilation=(1, 3), padding=1, output_padding=(1, 2)", ["Pad", "ConvTranspose"]),
+        ("2, stride=2, dilation=4, padding=1, output_padding=(3, 1), groups=2", ["Pad", "ConvTranspose"]),
+    ],
+)
+def test_what_a_transposed_convolution_adds_at_the_end(options: str, nodes: list[str]) -> None:
+    """onnxruntime refuses as much as the stride: less is cut off, or zeros at the input's end make more."""
+    found = net(f"upconv(6, {options})")
+    weights = {k: v.numpy() for k, v in found.module(0).state_dict().items()}
+    assert [n.op_type for n in found.onnx(weights).graph.node] == nodes
+    assert agree(found, 0)
+    assert found.module(0)(torch.randn(1, 4, 6, 5)).shape[1:] == found.checked.main.outputs[0].value.type.shape
+
+
+@pytest.mark.parametrize(
+    ("options", "argument"),
+    [
+        ("3, stride=2, output_padding=1", None),
+        ("3, stride=2, output_padding=2", "output_padding=2"),
+        ("3, dilation=2, output_padding=1", None),
+        ("3, stride=2, dilation=3, output_padding=2", None),
+        ("3, stride=3, dilation=2, output_padding=3", "output_padding=3"),
+        ("3, padding=3", None),
+        ("3, padding=(4, 1)", "padding=(4, 1)"),
+        ("3, groups=3", "groups=3"),
+    ],
+)
+def test_limits_of_a_transposed_convolution(options: str, argument: str | None) -> None:
+    found = [d.at.text for d in net(f"upconv(4, {options})").diagnostics if d.severity == "error" and d.at]
+    assert found == ([argument] if argument else [])
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_norm_behind_a_transposed_convolution(groups: int) -> None:
+    """Folded into it where its outputs are one group."""
+    found = net(f"upconv(6, 3, groups={groups}) -> bn")
+    counted = totals(net(f"upconv(6, 3, groups={groups}, bias=false)").checked.main)
+    assert (counted.params, counted.macs) == (4 * 6 // groups * 9, 4 * 6 // groups * 9 * 30)
+    weights = {k: v.numpy() for k, v in found.module(0).state_dict().items()}
+    assert len(found.onnx(weights).graph.node) == groups
+    assert agree(found, 0)

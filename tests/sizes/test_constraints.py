@@ -452,3 +452,36 @@ def test_a_fixed_size_breaks_what_a_named_one_must_hold() -> None:
     assert broken_by({"H": 8}, frozenset("HW"), [even, narrow], []) == narrow
     assert broken_by({"H": 8}, frozenset("HW"), [even, narrow], [AtMost("W", 8)]) is None
     assert broken_by({"H": 8}, frozenset("HW"), [narrow], [AtLeast("W", 300)]) is None
+
+
+def test_a_bound_of_a_sum_that_follows_from_those_of_its_names_is_not_said() -> None:
+    for least, said in ((5, ["H >= 5", "W >= 5"]), (4, ["H >= 4", "W >= 5", "H + W >= 10"])):
+        assume_ = Assumptions()
+        assert assume_.at_least(H + W, 10) == ASSUMED
+        assert assume_.at_least(W, 5) == assume_.at_least(H, least) == ASSUMED
+        assert [str(c) for c in assume_.constraints()] == said
+
+
+@pytest.mark.parametrize(("least", "verdict"), [(5, ASSUMED), (6, IMPOSSIBLE)])
+def test_names_whose_ranges_are_apart_are_never_equal(least: int, verdict: str) -> None:
+    assume_ = Assumptions()
+    assert assume_.at_least(H, least) == assume_.at_least(5 - W, 0) == ASSUMED
+    assert assume_.equal(H, W) == verdict
+
+
+def test_sums_at_their_least() -> None:
+    assert Assumptions().equal(2 - H - W, 0) == Assumptions().equal(H + W, 2) == ASSUMED
+    assert Assumptions().equal(1 - H - W, 0) == Assumptions().equal(H + W, 1) == IMPOSSIBLE
+
+
+@pytest.mark.parametrize(("left", "right"), [(1, H), (H, 1), (2, 2 * H), (3 * H, 3)])
+def test_what_differs_from_the_least_size_is_larger(left: Dim, right: Dim) -> None:
+    assume_ = Assumptions()
+    assert assume_.require(left, "!=", right, "", "") == ASSUMED
+    assert assume_.constraints() == (AtLeast("H", 2),)
+
+
+def test_a_size_that_may_be_smaller_or_larger_is_only_another() -> None:
+    assume_ = Assumptions()
+    assert assume_.require(2, "!=", H, "", "2 != H") == ASSUMED
+    assert kept(assume_) == {*RANGE} - {2}

@@ -179,9 +179,8 @@ class _Merge:
         mine, theirs = self._mine(step, body, number), self._theirs(step, body, number)
         value = mine if on or isinstance(mine, Read) else Ghost(mine)
         otherwise = theirs if not on or isinstance(theirs, Read) else Ghost(theirs)
-        heavy = any(self.base.operations[i].weight == "heavy" for i in step.arm)
         tree = Apply("if", (value, Switch(step.name, on), otherwise))
-        return Operation((step.target,), tree, "heavy" if heavy else "light")
+        return Operation((step.target,), tree, "light")
 
     def _mine(self, step: _Choice, body: Body, number: int) -> Node:
         """The base's side of a choice, as one tree of a body's."""

@@ -1,0 +1,189 @@
+"""Names and orders: what numbers and words say, and the orders of parts against all permutations."""
+
+from __future__ import annotations
+
+from itertools import pairwise, permutations, product
+from random import Random
+
+import pytest
+
+from netdsl.loader import read_import
+from netdsl.pipeline import Spec
+from netdsl.source import Source
+from netdsl.weights import orders
+from netdsl.weights.match import Matching, match
+from netdsl.weights.names import comes_before, concepts, earlier, is_final, is_repeated, lettered, stamp, tokens
+from netdsl.weights.orders import MOST_ORDERS, Exhausted, Order, Orders, Rule, family
+from netdsl.weights.slots import Shape, Slot, Unit, plain, spelled
+from netdsl.weights.tree import Node, tree
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("conv1", "conv2"), ("conv9", "conv10"), ("conv1_2", "conv2_1"), ("conv_a", "conv_b"),
+        ("Conv2d_1a_3x3", "Conv2d_2a"), ("conv2_x", "conv2_y"),
+        ("conv2", "conv2b"), ("conv2b", "conv2c"), ("dense", "dense_1"), ("conv2d", "conv2d_3"),
+        ("batch_normalization", "batch_normalization_10"), ("stage_1_unit_2", "stage_1_unit_3"), ("0", "1"),
+        ("9", "10"),
+    ],
+)  # fmt: skip
+def test_numbers_and_letters_that_count(first: str, second: str) -> None:
+    assert comes_before(first, second) is True
+    assert comes_before(second, first) is False
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("conv1", "bn2"), ("conv", "pool"), ("dec1", "dec2"), ("up_1", "up_2"), ("conv_x", "conv_y"), ("a", "b"),
+        ("conv2", "conv2_bias"), ("conv_1x1", "conv_3x3"), ("query", "query_1"), ("conv1", "conv1"), ("b1", "b1a1"),
+        ("conv", "conv_ab"), ("conv_a", "conv_bb"),
+    ],
+)  # fmt: skip
+def test_names_that_say_nothing_about_an_order(first: str, second: str) -> None:
+    """Other families, families that some count from the top, letters that stand for words, shapes of kernels."""
+    assert comes_before(first, second) is None
+    assert comes_before(second, first) is None
+
+
+def test_parts_of_names() -> None:
+    assert tokens("Conv2d_1a_3x3") == ("conv", "2", "d", "1", "a", "3x3")
+    assert tokens("selfABCNorm") == ("self", "abc", "norm")
+    assert family("conv2d_bn12a") == "conv d bn a"
+    stamps = {"conv1": ("1",), "bn1": ("1",), "conv_a": ("a",), "a": (), "conv2_1b": ("2", "1", "b"), "conv_x": ()}
+    assert {name: stamp(name) for name in stamps} == stamps
+
+
+@pytest.mark.parametrize(
+    ("names", "is_series"),
+    [("ab", True), ("bca", True), ("AB", True), ("a", False), ("ac", False), ("bc", False), ("12", False), ("", False)],
+)
+def test_letters_from_a_on_are_a_series(names: str, is_series: bool) -> None:
+    assert lettered([*names, "conv", "ab"]) is is_series
+
+
+def test_words_that_mean_one_thing() -> None:
+    assert concepts("downsample") == concepts("skip") == {"shortcut"}
+    assert concepts("conv1") == concepts("layer2_norm") == frozenset()
+    assert concepts("self_attn") == {"self"}
+    assert concepts("q_proj_1x1") == {"query", "1x1"}
+    said = {("pre_norm", "post_norm"): True, ("out_proj", "in_proj"): False, ("conv", "bn"): None}
+    said |= {("encoder", "encoder_decoder"): None, ("in_left", "in_right"): True}
+    assert {pair: earlier(*pair) for pair in said} == said
+    assert [is_repeated(n) for n in ("Layers", "h", "norm")] == [True, True, False]
+    assert [is_final(n) for n in ("LN_f", "norm", "layers")] == [True, True, False]
+
+
+def test_shapes_in_one_spelling() -> None:
+    """Only what says nothing is left out: the axes of a pointwise kernel, those around a vector or a table."""
+    shapes: dict[tuple[str, Shape], Shape] = {
+        ("weight", (8, 4, 1, 1)): (8, 4), ("weight", (8, 4, 3, 3)): (8, 4, 3, 3),
+        ("weight", (8, 4, 1, 3)): (8, 4, 1, 3),
+        ("weight", (8, 1, 3, 3)): (8, 1, 3, 3), ("weight", (1, 1, 3, 3)): (1, 1, 3, 3), ("weight", ()): (),
+        ("weight", (8, 1)): (8,), ("weight", (1, 8, 1, 1)): (8,), ("weight_ih", (1, 4)): (4,),
+        ("bias", (1, 8, 1)): (8,), ("", (1, 5, 8)): (5, 8),
+    }  # fmt: skip
+    assert {given: spelled(*given) for given in shapes} == shapes
+
+
+def leaves(*keys: str) -> Node:
+    """The tree of layers with these names; a name `a*2` has two layers below it."""
+    names = [f"{k[:-2]}.{i}" if k.endswith("*2") else k for k in keys for i in range(2 if k.endswith("*2") else 1)]
+    units = [Unit(tuple(n.split(".")), (("weight", plain(Slot(f"{n}.weight", (4,)))),)) for n in names]
+    return tree(units, dict.fromkeys(units, 1))
+
+
+def permuted(items: tuple[Node, ...], rule: Rule, fits: dict[tuple[str, int], bool], start: int) -> set[Order]:
+    """All orders of items that fit and that the rule allows, by trying every one."""
+    found = set()
+    for order in permutations(items):
+        places = [start + sum(item.size for item in order[:i]) for i in range(len(order))]
+        pairs = [(a, b) for i, a in enumerate(order) for b in order[i + 1 :]]
+        if all(fits[i.path[-1], at] for i, at in zip(order, places, strict=True)) and not any(
+            rule.before(b, a) for a, b in pairs
+        ):
+            found.add(tuple(zip(order, places, strict=True)))
+    return found
+
+
+@pytest.mark.parametrize("names", [["a1", "a2", "b*2", "c"], ["conv1", "bn1", "conv2", "bn2*2"], ["x", "y", "z*2"]])
+def test_orders_are_all_permutations_that_fit(names: list[str]) -> None:
+    node, draw = leaves(*names), Random(0)
+    items = tuple(node.children.values())
+    rules = (Rule(node), Rule(node, numbers=False), Rule(node, frozenset({"conv"})))
+    for rule, start, share in product(rules, (0, 3), (0.4, 0.6, 0.8, 1.0)):
+        fits = {(i.path[-1], at): draw.random() <= share for i in items for at in range(start, start + node.size)}
+        given = Orders(items, rule, lambda item, at, fits=fits: fits[item.path[-1], at])  # type: ignore[misc]
+        found = given.from_(start)
+        assert len(found) == len(set(found))
+        assert set(found) == permuted(items, rule, fits, start)
+
+
+def test_more_orders_than_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = leaves("a", "b", "c", "d", "e")
+    items = tuple(node.children.values())
+    found = Orders(items, Rule(node), lambda item, at: True).from_(0)
+    assert len(set(found)) == len(found) == MOST_ORDERS
+    found = Orders(items, Rule(node), lambda item, at: (item.path, at) != (("b",), 1)).from_(0)  # 18 begin with `a`
+    assert len(set(found)) == len(found) == MOST_ORDERS
+    monkeypatch.setattr(orders, "MOST_STEPS", 20)
+    with pytest.raises(Exhausted):
+        Orders(items, Rule(node), lambda item, at: True).from_(0)
+    assert Orders(items[:2], Rule(node), lambda item, at: True).from_(0)
+
+
+def test_what_a_rule_leaves_out() -> None:
+    node = leaves("conv1*2", "conv2", "bn1", "bn2", "a", "b")
+    parts = {n.path[-1]: n for n in node.children.values()} | {
+        f"1.{k}": n for k, n in node.children["conv1"].children.items()
+    }
+
+    def said(rule: Rule, *pairs: tuple[str, str]) -> list[bool | None]:
+        return [rule.before(parts[x], parts[y]) for x, y in pairs]
+
+    pairs = (("conv1", "conv2"), ("bn2", "bn1"), ("a", "b"), ("1.0", "1.1"), ("1.1", "conv2"), ("conv1", "bn2"))
+    assert said(Rule(node), *pairs) == [True, False, None, True, True, None]
+    assert said(Rule(node, frozenset({"conv"})), *pairs) == [None, False, None, True, None, None]
+    assert said(Rule(node, letters=True), *pairs) == [True, False, True, True, True, None]
+    assert said(Rule(node, numbers=False), *pairs) == [None] * 6
+
+
+def matched(layers: str, shapes: dict[str, Shape]) -> Matching:
+    """The matching of a chain of layers without bias with a file of these weights."""
+    program = Spec(Source(f"net N {{ input x [4]\n {layers} }}", "n.net"), read_import).net("N").checked
+    return match(program, [Slot(f"{k}.weight", s) for k, s in shapes.items()])
+
+
+def chain(*widths: int) -> str:
+    return " -> relu -> ".join(f"linear({n}, bias=false)" for n in widths)
+
+
+@pytest.mark.parametrize("prefix", ["", "body."])
+@pytest.mark.parametrize(
+    ("widths", "names"),
+    [
+        ((4, 4, 6, 8), "a1 a2 b2 b1"),
+        ((4, 4, 6, 8), "2 3 1 0"),
+        ((6, 8), "b2 b1"),
+        ((5, 6, 7, 8), "a2 a1 b2 b1"),
+    ],
+)
+def test_shapes_show_which_numbers_say_no_order(widths: tuple[int, ...], names: str, prefix: str) -> None:
+    """Numbers of one family hold where those of another do not; what no family can say alone is left open."""
+    shapes = dict(zip(names.split(), pairwise((4, *widths)), strict=True))
+    found = matched(chain(*widths), {prefix + n: shapes[n][::-1] for n in sorted(shapes, reverse=True)})
+    if names[0] == "2":
+        assert not found.complete
+    else:
+        assert found.complete
+        assert [m.foreign.key.split(".")[-2] for m in found.matches] == names.split()
+
+
+@pytest.mark.parametrize("names", [("before", "after"), ("input", "output"), ("reduce", "expand"), ("one", "other")])
+def test_words_decide_between_equal_layers(names: tuple[str, str]) -> None:
+    """Where they say nothing, nothing is guessed."""
+    found = matched(chain(4, 4), dict.fromkeys(names[::-1], (4, 4)))
+    said = [m.foreign.key.split(".")[0] for m in found.matches]
+    assert said == ([] if "other" in names else [*names])
+    assert found.complete == bool(said)
