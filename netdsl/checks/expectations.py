@@ -33,6 +33,8 @@ def _check(node: ast.Expect, module: Module, elaborator: Elaborator, programs: P
         raise Silent  # its import is the mistake
     if name not in module.nets:
         raise fault("unknown-net", f"there is no net `{name}`", at, other_net(name, module.nets))
+    if name not in programs and _is_told(name, module, elaborator.diagnostics):
+        raise Silent
     if name not in programs:
         raise fault("missing-argument", f"`{name}` needs arguments: nothing can be expected of it", at)
     program = programs[name]
@@ -44,6 +46,15 @@ def _check(node: ast.Expect, module: Module, elaborator: Elaborator, programs: P
             _check_names(condition, env)
             if not elaborator.evaluator.truth(condition, env):
                 elaborator.report(_broken(condition, name, env, elaborator))
+
+
+def _is_told(name: str, module: Module, found: list[Diagnostic]) -> bool:
+    """Whether a mistake stands in the declaration of a net itself."""
+    own = (d for d in module.declared(ast.Variant) if isinstance(d, ast.Variant) and d.name.id == name)
+    span = next((d.at for d in own), None)
+    return span is not None and any(
+        d.at is not None and d.at.source is module.source and span.start <= d.at.span.start < span.end for d in found
+    )
 
 
 def _check_names(condition: ast.Expr, env: Env) -> None:

@@ -69,7 +69,8 @@ class ExperimentCheck:
             return
         cells = self._known(read.experiment, most)
         broken = [found for cell in cells for found in self._broken(read, cell)]
-        yield from _told(read.experiment, cells, broken, self.module)
+        known = {_key(d) for d in self.elaborator.diagnostics}  # a mistake of the recipe as it is written is told there
+        yield from _told(read.experiment, cells, [b for b in broken if _key(b.mistake) not in known], self.module)
         if not broken:
             yield from self._unmeasured(read, node, cells)
             yield from _hopeless(read.experiment)
@@ -125,6 +126,10 @@ class ExperimentCheck:
                 if len(lacking) < len(recipes):
                     message += f" with `{', '.join(f'{path} = {value}' for path, value in settings.items())}`"
                 yield diagnostic("unknown-measure", message, self.module.place(name.at), hint)
+
+
+def _key(found: Diagnostic) -> tuple[str, str, int]:
+    return found.code, found.message, found.at.span.start if found.at is not None else -1
 
 
 def _lacks(recipe: Recipe, measure: str) -> tuple[str, str] | None:

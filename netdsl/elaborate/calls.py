@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, get_origin
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
-from netdsl.elaborate.hints import bracketed, of_argument, of_recipes
+from netdsl.elaborate.hints import TOGETHER, bracketed, of_argument, of_recipes, of_weight
 from netdsl.elaborate.positions import Written, refusal
 from netdsl.elaborate.tied import tied
 from netdsl.elaborate.values import (
@@ -208,7 +208,8 @@ def _bind_block(arrow: BlockArrow, given: list[Given], at: Place) -> BlockArrow:
             raise _nothing_left(arrow, own, item)
         if name not in own:
             _require_input(arrow, name, item)
-        _place_argument(arrow.block.name, names, name, item, now, arguments)
+        sole = did_you_mean(name, names) or f"it may mean `{names[0]}`, the only argument of `{arrow.block.name}`"
+        _place_argument(arrow.block.name, names, name, item, now, arguments, sole if names == own[:1] else None)
     ordered = tuple((n, arguments[n]) for n in names if n in arguments)
     return BlockArrow(arrow.block, ordered, CallPlace(at, _places(arrow.at) | now), arrow.taps)
 
@@ -250,7 +251,8 @@ def _bind_op(arrow: OpArrow, given: list[Given], at: Place) -> OpArrow:
             _place_argument(op.kind, [name], name, item, now, sizes)
             arguments[op.named_sizes] = tuple(sizes.items())
             continue
-        _place_argument(op.kind, fields, name, item, now, arguments, op.hints.get(name))
+        hint = op.hints.get(name) or of_weight(name, item.at.text, isinstance(item.value, Shared))
+        _place_argument(op.kind, fields, name, item, now, arguments, hint)
     places = CallPlace(at, _places(arrow.at) | now)
     bound = OpArrow(op, tuple(sorted(arguments.items())), tuple(operands.items()), places)
     if is_complete(bound):
@@ -307,10 +309,19 @@ def _refused_position(arrow: OpArrow, given: list[Given], item: Given) -> Fault:
     numbers = [g.value for g in by_position]
     if len(fields) == 1 == op.positional and all(isinstance(n, int) for n in numbers):
         return fault("too-many-arguments", f"`{op.kind}` takes 1 argument", item.at, bracketed(op.kind, numbers))
+    if len(numbers) > 1 and op.positional == 1 and _takes_list(op) and all(isinstance(n, int) for n in numbers):
+        listed = ", ".join(g.at.text for g in by_position)
+        hint = f"{TOGETHER}: `({listed})`"
+        return fault("too-many-arguments", f"`{op.kind}` takes one argument by position", item.at, hint)
     told_whole = not arrow.arguments and by_position == plain  # else a position may mean anything
     written = tuple(Written(g.at.text, g.value) for g in by_position) if told_whole else ()
     message, hint = refusal(op, fields, written)
     return fault("too-many-arguments", message, item.at, hint)
+
+
+def _takes_list(op: type[Op]) -> bool:
+    """Whether the first argument of an op is several numbers, and never one."""
+    return get_origin(next(iter(msgspec.structs.fields(op))).type) is tuple
 
 
 def _count(number: int) -> str:

@@ -39,16 +39,29 @@ def of_argument(value: Any, text: str) -> str | None:
     return f"`max(1, {said})` is never 0" if value == 0 and "//" in said else None
 
 
+TOGETHER = "numbers that belong together stand in brackets"
+
+
 def bracketed(kind: str, numbers: list[int]) -> str:
     """A hint for numbers that are given one by one: `reshape(-1, 4, 4)` of elsewhere counts the batch."""
     if kind == "reshape" and numbers[:1] == [-1] and -1 not in numbers[1:]:
-        return f"the batch is not written: `{kind}({numbers[1:]})`"
-    return f"numbers that belong together stand in brackets: `{kind}({numbers})`"
+        return f"the batch is not written: `{kind}({_in_brackets(numbers[1:])})`"
+    return f"{TOGETHER}: `{kind}({_in_brackets(numbers)})`"
+
+
+def _in_brackets(numbers: list[int]) -> str:
+    return str(tuple(numbers) if len(numbers) > 1 else numbers)
 
 
 def of_recipes(name: str) -> str | None:
     """A hint for an argument that no layer has, because a recipe says it."""
     return "how weights begin is a field of the recipe: `init = kaiming`" if name in INITIAL else None
+
+
+def of_weight(name: str, text: str, is_shared: bool) -> str | None:
+    """A hint for a shared layer where its weight is meant."""
+    said = re.sub(r"^[A-Za-z_]\w*\s*=(?!=)\s*", "", text)
+    return f"a layer's weight is named behind a dot: `{name}={said}.weight`" if is_shared and name == "weight" else None
 
 
 def no_items(value: Any, at: Place) -> Fault:

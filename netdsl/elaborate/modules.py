@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeGuard, Union
 
@@ -16,6 +17,8 @@ from netdsl.syntax.parse import parse
 
 DEPTH = 256
 """How many specs may import each other in a chain."""
+
+_QUOTED = re.compile(r"`(\w+)`")
 
 Declared = Union[ast.Constant, ast.Block, ast.Variant, ast.Recipe, ast.Experiment]
 
@@ -37,7 +40,8 @@ def of_kind(
 
 
 class Module:
-    """One parsed file and the names it knows. `unresolved` are names whose import failed, which is reported there.
+    """One parsed file and the names it knows. `unresolved` are names whose import failed, or that one
+    which failed may have meant: it is reported there.
 
     Compared by identity.
     """
@@ -173,7 +177,7 @@ class _Resolver:
                 near = did_you_mean(item.name.id, other.names)
                 message = f"`{node.module}` declares no `{item.name.id}`"
                 self.diagnostics.append(fault("unknown-name", message, module.place(item.name.at), near).diagnostic)
-                module.unresolved.add((item.alias or item.name).id)
+                module.unresolved |= {(item.alias or item.name).id, *_QUOTED.findall(near or "")}
                 continue
             self.declare(module, item.alias or item.name, Imported(other, item.name.id))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from keyword import iskeyword
 from typing import Any
 
-from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
+from netdsl.diagnostics.diagnostic import Diagnostic, Fault, did_you_mean, fault
 from netdsl.elaborate.modules import Module
 from netdsl.ir.reserved import free_name, is_reserved
 from netdsl.ops import REGISTRY
@@ -33,13 +33,22 @@ def unknown_name(name: str, known: Iterable[str], at: Place) -> Fault:
     return fault("unknown-name", f"nothing is called `{name}`", at, hint or _declared(name))
 
 
+AS_ARGUMENT = "an argument is declared by"
+"""How the hint for a name begins that nothing is like."""
+
+
+def is_undeclared(found: Diagnostic) -> bool:
+    """Whether a name is unknown that is no other one misspelt."""
+    return found.code == "unknown-name" and (found.hint or "").startswith(AS_ARGUMENT)
+
+
 def _declared(name: str) -> str | None:
     """How a name that nothing is like would be declared; a name in capitals may be one of many things."""
     if name in FLOWING:
         return "the value that flows in is `it`; an input has the name that `input` gives it"
     if not name.islower():
         return None
-    return f"an argument is declared by the block or net, `net Name({name})`, a value by `{name} = ...`"
+    return f"{AS_ARGUMENT} the block or net, `net Name({name})`, a value by `{name} = ...`"
 
 
 class Silent(Exception):  # noqa: N818 - not an error of ours: there is nothing more to say about the user's

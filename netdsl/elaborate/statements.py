@@ -13,7 +13,7 @@ from netdsl.budget import Exhausted, spend
 from netdsl.diagnostics.diagnostic import Fault, fault
 from netdsl.elaborate.builder import Builder, Context
 from netdsl.elaborate.calls import is_complete, missing, unpacked
-from netdsl.elaborate.names import Env, Silent, refused_layer_name
+from netdsl.elaborate.names import Env, Silent, is_undeclared, refused_layer_name
 from netdsl.elaborate.requirements import Requirements
 from netdsl.elaborate.scope import LayerBuilder, Scope, Wire
 from netdsl.elaborate.signature import check_elements, input_type, match
@@ -64,7 +64,7 @@ class Runner:
                 raise
             except (Fault, Silent, RecursionError) as mistake:
                 self.builder.record(mistake)
-                flow = self._after_mistake(statement, env, flow)
+                flow = self._after_mistake(statement, mistake, env, flow)
             if context.taps is not None and context.taps.ends(statements, index, env, context.scope):
                 break
         return flow
@@ -92,15 +92,18 @@ class Runner:
             return tuple(Tensor(self.builder.one(wire, at)) for wire in result)
         return Tensor(self.builder.one(result, at))
 
-    def _after_mistake(self, statement: ast.Statement, env: Env, flow: Any) -> Any:
+    def _after_mistake(self, statement: ast.Statement, mistake: Exception, env: Env, flow: Any) -> Any:
+        """What flows on behind a mistake; the names that the statement was to give are known to be wrong."""
         if isinstance(statement, ast.Assign):
             env.locals.update({target.id: BROKEN for target in statement.targets})
             return BROKEN if flow is None else flow  # what would have begun the flow is unknown
         if isinstance(statement, ast.Share):
             env.locals[statement.name.id] = BROKEN
             return flow
-        if isinstance(statement, ast.ExprStatement) and statement.name is not None:
-            env.locals[statement.name.id] = BROKEN
+        named = statement.name if isinstance(statement, ast.ExprStatement | ast.Input) else None
+        named = named or _named_last(statement, mistake)
+        if named is not None:
+            env.locals[named.id] = BROKEN
         return flow if isinstance(statement, ast.Output) else BROKEN
 
     def _expression(self, node: ast.ExprStatement, env: Env, flow: Any, context: Context) -> Any:
@@ -328,6 +331,14 @@ class Runner:
         else:
             arrow = self.evaluator.arrow(node, env)
         return self.builder.apply(arrow, flow, context)
+
+
+def _named_last(statement: ast.Statement, mistake: Exception) -> ast.Name | None:
+    """The unknown name at the end of a pipeline that is like no other: `conv(8, 3) -> skip` was to name the value."""
+    pipeline = statement.value if isinstance(statement, ast.ExprStatement) else None
+    last = pipeline.stages[-1] if isinstance(pipeline, ast.Pipeline) else None
+    at = mistake.diagnostic.at if isinstance(mistake, Fault) and is_undeclared(mistake.diagnostic) else None
+    return last if isinstance(last, ast.Name) and at is not None and at.span == last.at else None
 
 
 def _check_meant(node: ast.Output, env: Env, flow: Any, scope: Scope) -> None:

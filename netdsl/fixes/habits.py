@@ -156,6 +156,20 @@ def _parsed() -> dict[str, Habit]:
 HABITS = _parsed()
 """Every layer and function of elsewhere by its own name."""
 
+NEEDLESS_ARGUMENTS = (
+    "from_logits", "verbose", "last_epoch", "name", "reduction_axis", "inplace", "batch_first", "device", "dtype",
+    "training", "seed", "rngs", "key", "foreach", "fused", "download", "root", "num_workers", "pin_memory",
+)  # fmt: skip
+"""Arguments of elsewhere that say nothing here, whatever takes them."""
+
+
+def is_needless(op: str, argument: str) -> bool:
+    """Whether an argument of elsewhere is not written here: what it says is inferred, or has no meaning."""
+    return argument in NEEDLESS_ARGUMENTS or any(
+        h.op == op and f"-{argument}" in h.arguments.split() for h in HABITS.values()
+    )
+
+
 EXACT = {
     "gelu_new": "gelu(approximate=tanh)", "gelu_tanh": "gelu(approximate=tanh)",
     "gelu_pytorch_tanh": "gelu(approximate=tanh)", "gelu_fast": "gelu(approximate=tanh)",

@@ -6,12 +6,19 @@ import re
 from collections.abc import Iterator
 
 from netdsl.diagnostics.diagnostic import Diagnostic
+from netdsl.elaborate.hints import TOGETHER
+from netdsl.elaborate.names import is_undeclared
 from netdsl.fixes.calls import Call, arguments, calls, closed
 from netdsl.fixes.layers import layers
 from netdsl.fixes.operators import among
 from netdsl.fixes.quoted import Change
 from netdsl.fixes.rewrite import NEEDLESS, rewritten
 
+_LAST = re.compile(r"^[^\S\n]+(\w+)([^\S\n]*=)(?!=)[^\n]*\n(?:[^\S\n]*(?:#[^\n]*)?\n)*\}", re.MULTILINE)
+OF_RESULT = ("unfit-loss", "unfit-metric", "unfit-data", "broken-expectation", "wrong-rank")
+"""Mistakes of what a net gives, which its last statement says."""
+
+_ARROW = re.compile(r"[^\S\n]*->[^\S\n]*\Z")
 _METHOD = re.compile(r"(?<=[)\]])[^\S\n]*\.[^\S\n]*([A-Za-z_]\w*)")
 _STRIDE = re.compile(r"\bstride\s*=\s*([A-Za-z_]\w*|\d+)")
 _RESIDUAL = re.compile(r"residual(?=\s*\{)")
@@ -65,6 +72,41 @@ def labelled(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change]
     if found:
         words = f"`{name}` is a label, the name of layers; `as` names the value: `{name}: ... as {name}`"
         yield words, [(found[-1].end(), found[-1].end(), f" as {name}")]
+
+
+def bracketed(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change]]]:
+    """`param(1, 64)`: the numbers that are given one by one, in brackets, as the hint says."""
+    assert mistake.at is not None
+    if mistake.code == "too-many-arguments" and (mistake.hint or "").startswith(TOGETHER):
+        around = [c for c in calls(text, *_line(text, mistake)) if c.start < mistake.at.span.start < c.end]
+        bare = [a for a in around[-1].given if not a.name] if around else []
+        if len(bare) > 1:
+            changes = [(bare[0].start, bare[0].start, "("), (bare[-1].end, bare[-1].end, ")")]
+            yield mistake.hint or "", changes
+
+
+def _line(text: str, mistake: Diagnostic) -> tuple[int, int]:
+    assert mistake.at is not None
+    end = text.find("\n", mistake.at.span.end)
+    return text.rfind("\n", 0, mistake.at.span.start) + 1, len(text) if end < 0 else end
+
+
+def relabelled(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change]]]:
+    """`head = gap -> ...` at the end of a net, which names a value that nothing uses: a label is meant."""
+    for last in _LAST.finditer(text) if mistake.code in OF_RESULT else ():
+        if len(re.findall(rf"\b{last[1]}\b", text)) == 1:
+            words = f"`{last[1]} = ...` names a value beside the one that flows; `{last[1]}: ...` is a label"
+            yield words, [(last.end(1), last.end(2), ":")]
+
+
+def named(text: str, mistake: Diagnostic) -> Iterator[list[Change]]:
+    """`conv(8, 3) -> skip` at the end of a line, where `skip` is used below: the value is named by `as`."""
+    assert mistake.at is not None
+    start, end = mistake.at.span.start, mistake.at.span.end
+    arrow = _ARROW.search(text, 0, start) if is_undeclared(mistake) else None
+    rest = text[end:].partition("\n")
+    if arrow is not None and not rest[0].partition("#")[0].strip() and re.search(rf"\b{mistake.at.text}\b", rest[2]):
+        yield [(arrow.start(), start, " as ")]
 
 
 def shared(text: str, mistake: Diagnostic) -> Iterator[list[Change]]:

@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from itertools import chain, islice, product
 
 from netdsl.fixes.calls import Argument, Call, calls, depth
-from netdsl.fixes.habits import BINARY, COMPONENTS, JOINED, is_namespace
+from netdsl.fixes.habits import BINARY, COMPONENTS, JOINED, NEEDLESS_ARGUMENTS, is_namespace
 from netdsl.fixes.layers import layers
 from netdsl.fixes.tensors import several
 from netdsl.fixes.written import batchless, is_plain, listed, shown, value
@@ -37,9 +37,6 @@ AUTOMATIC = ("ToTensor", "PILToTensor", "ToImage", "ToDtype", "ConvertImageDtype
 
 BETAS = {"beta_1": 0, "beta_2": 1, "beta1": 0, "beta2": 1, "b1": 0, "b2": 1}
 """The decay rates of Adam by name elsewhere, and which of the two it is."""
-
-NEEDLESS_ARGUMENTS = ("from_logits", "verbose", "last_epoch", "name", "reduction_axis")
-"""Arguments of components of elsewhere that mean nothing here."""
 
 _OPTIMIZED = re.compile(r"(?:self\.)?(?:optimi[sz]er|opt|params|parameters)|[\w.]*\bparameters\(\)")
 """What an optimizer and its schedule are given elsewhere: weights, and the optimizer."""

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from netdsl.budget import paid
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint
 from netdsl.fixes.calls import NEAR, Call, arguments, calls, closed, parts
+from netdsl.fixes.habits import is_needless
 from netdsl.fixes.nearby import applied_to, is_foreign, near_calls, with_words
 from netdsl.fixes.operators import among
-from netdsl.fixes.places import labelled, methods, projected, shared, unpacked
+from netdsl.fixes.places import bracketed, labelled, methods, named, projected, relabelled, shared, unpacked
 from netdsl.fixes.proof import UNKNOWN, Check, edited, mends
 from netdsl.fixes.quoted import Change, quoted, value_changes
 from netdsl.fixes.rewrite import applied, chained, rewritten
@@ -136,7 +137,8 @@ def suggested(
         return mistake
     if _is_beyond(source, found):
         return untried((mistake,))[0]
-    own = [(h.message, h.edits, h.safe) for h in mistake.hints if h.edits]
+    own = [(words, _edits(source, changes), True) for words, changes in relabelled(source.text, mistake)]
+    own += [(h.message, h.edits, h.safe) for h in mistake.hints if h.edits]
     kept = with_words(source, mistake, [replace(h, edits=()) for h in mistake.hints])
     mistake = replace(mistake, hints=tuple(kept))
     tried = ((words, _edits(source, changes), safe) for words, changes, safe in _candidates(source.text, mistake))
@@ -205,8 +207,8 @@ def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
         (("", changes, True) for changes in projected(text, mistake)),
         _without_batch(mistake),
         _with_integers(mistake),
-        ((words, changes, True) for words, changes in labelled(text, mistake)),
-        (("", changes, True) for changes in shared(text, mistake)),
+        ((words, changes, True) for words, changes in chain(labelled(text, mistake), bracketed(text, mistake))),
+        (("", changes, True) for changes in chain(named(text, mistake), shared(text, mistake))),
     )
     ways = [hints] if mistake.severity == "warning" else [of_shapes, first, second, _others(text, mistake)]
     for words, changes, safe in chain.from_iterable(ways):
@@ -368,11 +370,15 @@ def _percent(mistake: Diagnostic) -> Iterator[Candidate]:
 
 
 def _shortened(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
-    """Calls without the argument at the mark."""
+    """The call around the mark without the argument there; the calls around that would lose more than is wrong."""
     assert mistake.at is not None
     for call in near_calls(text, mistake):
         blamed = [i for i, a in enumerate(call.given) if a.start <= mistake.at.span.start < a.end]
+        if mistake.code == "unknown-argument":  # what any other one says would be lost
+            blamed = [i for i in blamed if is_needless(call.name, call.given[i].name)]
         yield from (("", [_without(call, i)], False) for i in blamed)
+        if call.start < mistake.at.span.start:
+            return
 
 
 def _first_word(text: str, mistake: Diagnostic) -> Iterator[Candidate]:

@@ -70,6 +70,10 @@ class Recurrent(Op, frozen=True):
     is_layer = True
     optional_operands: ClassVar[tuple[str, ...]] = ("h0",)
     unpacked = "states"
+    hints = dict.fromkeys(
+        ("initial_state", "hx", "initial_h", "hidden"),
+        "the states that it begins with are `h0=` (and `c0=` of an `lstm`)",
+    )
     saves_beside = 6  # about its gates and states
 
     def alone(self) -> bool:

@@ -9,6 +9,7 @@ from netdsl.elaborate.names import Silent
 from netdsl.planning.experiment_reading import FORMS, Reading
 from netdsl.planning.experiments import Comparison, Factor, Figure, Search
 from netdsl.planning.measures import known, measure_kind
+from netdsl.recipe.aliases import PLOTTED, called
 from netdsl.syntax import ast
 
 
@@ -75,7 +76,7 @@ class Shown(Reading):
             name = argument.name.id if argument.name else ""
             known = [n for n in get_type_hints(Figure) if n not in ("kind", "only")]
             if name not in known:
-                near = did_you_mean(name, known)
+                near = called(name, PLOTTED, known) or did_you_mean(name, known)
                 raise fault("unknown-argument", f"a plot has no `{name}`", self._place(argument.name or argument), near)
             if name in given:
                 raise fault("duplicate-argument", f"`{name}` is given twice", self._place(argument))

@@ -85,7 +85,8 @@ ARGUMENTS = {
     "learning_rate": "lr", "wd": "weight_decay", "l2": "weight_decay", "decay_rate": "factor", "gamma": "factor",
     "step_size": "every", "milestones": "at", "eta_min": "to", "min_lr": "to", "T_max": "over", "T_0": "first",
     "T_mult": "times",
-    "rho": "alpha", "beta_1": "betas", "beta_2": "betas", "b1": "betas", "b2": "betas",
+    "rho": "alpha", "beta_1": "betas", "beta_2": "betas", "beta1": "betas", "beta2": "betas",
+    "b1": "betas", "b2": "betas",
     "total_steps": "over", "epochs": "over", "steps": "over", "pct_start": "rise", "beta": "betas",
     "epsilon": "eps", "smoothing": "label_smoothing", "probability": "p", "prob": "p", "mu": "momentum",
     "class_weights": "weight", "weights": "weight", "class_weight": "weight", "root": "folder", "dir": "folder",
@@ -107,6 +108,12 @@ VALUES = {
     "lasso": "l1", "ridge": "l2", "random_crop": "crop", "horizontal_flip": "hflip", "flip": "hflip",
 }  # fmt: skip
 
+
+PLOTTED = {
+    "hue": "color", "c": "color", "colour": "color", "style": "color", "by": "color", "groupby": "color",
+    "label": "title", "name": "title", "logx": "xscale", "log_x": "xscale", "logy": "yscale", "log_y": "yscale",
+}  # fmt: skip
+"""What a plot of elsewhere is told, and what it is called here."""
 
 POSITIONS = {
     "sgd": ("lr", "momentum", "weight_decay", "nesterov"), "adam": ("lr", "betas", "eps", "weight_decay"),

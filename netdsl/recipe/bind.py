@@ -211,7 +211,7 @@ class Binder:
                 found[name] = written.part(argument.value)
         if mistakes and _has_strays(given):
             raise Fault(mistakes[0])
-        return found, mistakes
+        return found, _once_each(mistakes)
 
     def _weights(self, weight: Kind, written: Written, path: str) -> dict[str, Any]:
         node = written.value
@@ -260,7 +260,8 @@ class Binder:
             raise fault("bad-value", message, at, hints.hint(kind, value)) from None
 
     def _unknown(self, name: str, written: Written, path: str, known: Any) -> Exception:
-        meant = called(name, VALUES, known) or _elsewhere(name) or did_you_mean(name, known)
+        own = did_you_mean(name, [k for k in known if k.startswith(f"{name}_")])
+        meant = called(name, VALUES, known) or own or _elsewhere(name) or did_you_mean(name, known)
         hint = meant or f"it can be {_listed(known)}"
         return fault("unknown-word", f"`{path}` cannot be `{name}`", written.place, hint)
 
@@ -276,6 +277,16 @@ def _unsigned(node: Any) -> Any:
 
 def _not_a_time(at: Place, hint: str) -> Fault:
     return fault("bad-value", f"a time is above 0, found `{at.text}`", at, hint)
+
+
+def _once_each(mistakes: list[Diagnostic]) -> list[Diagnostic]:
+    """Without those that give one argument under a second name: `beta1` and `beta2` are `betas`."""
+    kept: list[Diagnostic] = []
+    for mistake in mistakes:
+        is_alias = (mistake.hint or "").startswith("it is called")
+        if not (is_alias and any(m.hint == mistake.hint for m in kept)):
+            kept.append(mistake)
+    return kept
 
 
 @contextmanager

@@ -16,11 +16,21 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
 
 def hint(kind: Kind, value: Any) -> str | None:
     """Suggest what to write for a value that `kind` does not take; None where that is not known."""
+    if isinstance(value, bool) and bool not in kind.plain and {int, float} & set(kind.plain):
+        return _switch(kind, value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return _other(kind, value)
     if int not in kind.plain and float not in kind.plain:
         return _no_number(kind, value)
     return _meant(kind, value) or _end(kind.limits, value)
+
+
+def _switch(kind: Kind, value: bool) -> str:
+    """Suggest what to write for a switch in the place of a number."""
+    if not value:
+        return "what is not done is left out"
+    largest = kind.limits.get("le", kind.limits.get("lt"))
+    return "a number says how much" + (f", such as {0.9 * largest:g}" if largest is not None else "")
 
 
 def _other(kind: Kind, value: Any) -> str | None:
