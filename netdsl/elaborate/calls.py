@@ -311,8 +311,8 @@ def _refused_position(arrow: OpArrow, given: list[Given], item: Given) -> Fault:
         return fault("too-many-arguments", f"`{op.kind}` takes 1 argument", item.at, bracketed(op.kind, numbers))
     if len(numbers) > 1 and op.positional == 1 and _takes_list(op) and all(isinstance(n, int) for n in numbers):
         listed = ", ".join(g.at.text for g in by_position)
-        hint = f"{TOGETHER}: `({listed})`"
-        return fault("too-many-arguments", f"`{op.kind}` takes one argument by position", item.at, hint)
+        message = f"`{op.kind}` takes one argument by position"
+        return fault("too-many-arguments", message, item.at, f"{TOGETHER}: `({listed})`")
     told_whole = not arrow.arguments and by_position == plain  # else a position may mean anything
     written = tuple(Written(g.at.text, g.value) for g in by_position) if told_whole else ()
     message, hint = refusal(op, fields, written)
