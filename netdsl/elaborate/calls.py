@@ -208,14 +208,18 @@ def _bind_block(arrow: BlockArrow, given: list[Given], at: Place) -> BlockArrow:
             raise _nothing_left(arrow, own, item)
         if name not in own:
             _require_input(arrow, name, item)
-        sole = did_you_mean(name, names) or f"it may mean `{names[0]}`, the only argument of `{arrow.block.name}`"
-        _place_argument(arrow.block.name, names, name, item, now, arguments, sole if names == own[:1] else None)
+        _place_argument(arrow.block.name, names, name, item, now, arguments)
     ordered = tuple((n, arguments[n]) for n in names if n in arguments)
     return BlockArrow(arrow.block, ordered, CallPlace(at, _places(arrow.at) | now), arrow.taps)
 
 
 def _require_input(arrow: BlockArrow, name: str, item: Given) -> None:
-    if name in block_parameters(arrow.block) and not is_arrow(item.value):
+    """Raises Fault for a name that is no argument of a block, unless it is an input that is given a tensor."""
+    known = list(block_parameters(arrow.block))
+    if name not in known:
+        sole = f"it may mean `{known[0]}`, the only argument of `{arrow.block.name}`" if len(known) == 1 else None
+        raise unknown_argument(arrow.block.name, known, name, item.at, did_you_mean(name, known) or sole)
+    if not is_arrow(item.value):
         message = f"`{name}` is an input of `{arrow.block.name}`, found {describe(item.value)}"
         raise fault("argument-type", message, item.at)
 
@@ -251,13 +255,17 @@ def _bind_op(arrow: OpArrow, given: list[Given], at: Place) -> OpArrow:
             _place_argument(op.kind, [name], name, item, now, sizes)
             arguments[op.named_sizes] = tuple(sizes.items())
             continue
-        hint = op.hints.get(name) or of_weight(name, item.at.text, isinstance(item.value, Shared))
-        _place_argument(op.kind, fields, name, item, now, arguments, hint)
+        _place_argument(op.kind, fields, name, item, now, arguments, _hint(op, name, item))
     places = CallPlace(at, _places(arrow.at) | now)
     bound = OpArrow(op, tuple(sorted(arguments.items())), tuple(operands.items()), places)
     if is_complete(bound):
         make(bound)
     return bound
+
+
+def _hint(op: type[Op], name: str, item: Given) -> str | None:
+    """What an op says of an argument that it does not have."""
+    return op.hints.get(name) or of_weight(name, item.at.text, isinstance(item.value, Shared))
 
 
 def _operand(op: type[Op], item: Given, taken: dict[str, Any]) -> str | None:
@@ -306,17 +314,30 @@ def _refused_position(arrow: OpArrow, given: list[Given], item: Given) -> Fault:
     op, fields = arrow.op, tuple(op_fields(arrow.op))
     plain = [g for g in given if not is_arrow(g.value)]
     by_position = [g for g in plain if g.name is None]
-    numbers = [g.value for g in by_position]
-    if len(fields) == 1 == op.positional and all(isinstance(n, int) for n in numbers):
-        return fault("too-many-arguments", f"`{op.kind}` takes 1 argument", item.at, bracketed(op.kind, numbers))
-    if len(numbers) > 1 and op.positional == 1 and _takes_list(op) and all(isinstance(n, int) for n in numbers):
-        listed = ", ".join(g.at.text for g in by_position)
-        message = f"`{op.kind}` takes one argument by position"
-        return fault("too-many-arguments", message, item.at, f"{TOGETHER}: `({listed})`")
+    together = _together(op, by_position)
+    if together is not None:
+        return fault(
+            "too-many-arguments",
+            f"`{op.kind}` takes {_count(1)}{' by position' * (len(fields) > 1)}",
+            item.at,
+            together,
+        )
     told_whole = not arrow.arguments and by_position == plain  # else a position may mean anything
     written = tuple(Written(g.at.text, g.value) for g in by_position) if told_whole else ()
     message, hint = refusal(op, fields, written)
     return fault("too-many-arguments", message, item.at, hint)
+
+
+def _together(op: type[Op], given: list[Given]) -> str | None:
+    """A hint for the numbers of one argument that are given one by one; None where they are nothing such."""
+    numbers = [g.value for g in given]
+    if op.positional != 1 or not all(isinstance(n, int) for n in numbers):
+        return None
+    if len(op_fields(op)) == 1:
+        return bracketed(op.kind, numbers)
+    if len(numbers) == 1 or not _takes_list(op):
+        return None
+    return f"{TOGETHER}: `({', '.join(g.at.text for g in given)})`"
 
 
 def _takes_list(op: type[Op]) -> bool:

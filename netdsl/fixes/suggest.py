@@ -137,8 +137,7 @@ def suggested(
         return mistake
     if _is_beyond(source, found):
         return untried((mistake,))[0]
-    own = [(words, _edits(source, changes), True) for words, changes in relabelled(source.text, mistake)]
-    own += [(h.message, h.edits, h.safe) for h in mistake.hints if h.edits]
+    own = _own(source, mistake)
     kept = with_words(source, mistake, [replace(h, edits=()) for h in mistake.hints])
     mistake = replace(mistake, hints=tuple(kept))
     tried = ((words, _edits(source, changes), safe) for words, changes, safe in _candidates(source.text, mistake))
@@ -148,6 +147,12 @@ def suggested(
         if edits and mends(source, found, mistake, edits, limit.over(check)):
             return replace(mistake, hints=_offered(source, edits, words, safe, kept))
     return replace(mistake, hints=tuple(kept))
+
+
+def _own(source: Source, mistake: Diagnostic) -> list[tuple[str, tuple[Edit, ...], bool]]:
+    """The edits that a mistake comes with, and before them those of a statement elsewhere which it follows from."""
+    told = [(h.message, h.edits, h.safe) for h in mistake.hints if h.edits]
+    return [(words, _edits(source, changes), True) for words, changes in relabelled(source.text, mistake)] + told
 
 
 def _edits(source: Source, changes: list[Change]) -> tuple[Edit, ...]:

@@ -76,8 +76,8 @@ class Shown(Reading):
             name = argument.name.id if argument.name else ""
             known = [n for n in get_type_hints(Figure) if n not in ("kind", "only")]
             if name not in known:
-                near = called(name, PLOTTED, known) or did_you_mean(name, known)
-                raise fault("unknown-argument", f"a plot has no `{name}`", self._place(argument.name or argument), near)
+                at, near = self._place(argument.name or argument), _near(name, known)
+                raise fault("unknown-argument", f"a plot has no `{name}`", at, near)
             if name in given:
                 raise fault("duplicate-argument", f"`{name}` is given twice", self._place(argument))
             given[name] = self._plotted(name, argument)
@@ -136,6 +136,11 @@ class Shown(Reading):
             or f"what varies: {', '.join(self._written()) or 'nothing'}"
         )
         raise fault("unknown-path", f"`{value.id}` neither varies nor is measured", self._place(value), hint)
+
+
+def _near(name: str, known: list[str]) -> str | None:
+    """A hint for an argument that a plot does not have."""
+    return called(name, PLOTTED, known) or did_you_mean(name, known)
 
 
 def _equal(a: str, b: str) -> bool:
