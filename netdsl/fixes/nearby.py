@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Hint, did_you_mean
 from netdsl.fixes.calls import Call, closed, near
-from netdsl.fixes.habits import EXACT, HABITS, WORDS, words_for
+from netdsl.fixes.habits import EXACT, HABITS, WORDS, is_needless, words_for
 from netdsl.fixes.proof import UNKNOWN
+from netdsl.fixes.quoted import Change
 from netdsl.loader import beside, read_import, zoo
 from netdsl.ops import REGISTRY
 from netdsl.source import Source
@@ -85,3 +87,24 @@ def near_calls(text: str, mistake: Diagnostic) -> list[Call]:
 def applied_to(text: str, call: Call) -> int | None:
     """The end of the tensors that a layer is applied to, as in `Dense(10)(x)`; None where there are none."""
     return closed(text, call.end) if text[call.end : call.end + 1] == "(" else None
+
+
+def shortened(text: str, mistake: Diagnostic) -> Iterator[list[Change]]:
+    """The call around the mark without the argument there; the calls around that would lose more than is wrong."""
+    assert mistake.at is not None
+    for call in near_calls(text, mistake):
+        blamed = [i for i, a in enumerate(call.given) if a.start <= mistake.at.span.start < a.end]
+        if mistake.code == "unknown-argument":  # what any other one says would be lost
+            blamed = [i for i in blamed if is_needless(call.name, call.given[i].name)]
+        yield from ([_without(call, i)] for i in blamed)
+        if call.start < mistake.at.span.start:
+            return
+
+
+def _without(call: Call, index: int) -> Change:
+    """A call with one argument less."""
+    kept = [a for i, a in enumerate(call.given) if i != index]
+    if not kept:
+        return call.start, call.end, call.name
+    shown = ", ".join(f"{a.name}={a.text}" if a.name else a.text for a in kept)
+    return call.start, call.end, f"{call.name}({shown})"

@@ -11,8 +11,7 @@ from msgspec.structs import replace
 from netdsl.budget import paid
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint
 from netdsl.fixes.calls import NEAR, Call, arguments, calls, closed, parts
-from netdsl.fixes.habits import is_needless
-from netdsl.fixes.nearby import applied_to, is_foreign, near_calls, with_words
+from netdsl.fixes.nearby import applied_to, is_foreign, near_calls, shortened, with_words
 from netdsl.fixes.operators import among
 from netdsl.fixes.places import bracketed, labelled, methods, named, projected, relabelled, shared, unpacked
 from netdsl.fixes.proof import UNKNOWN, Check, edited, mends
@@ -340,7 +339,7 @@ def _others(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
         yield "", changes, any(new or b - a <= 2 for a, b, new in changes)
     if mistake.code != "syntax":
         yield from _percent(mistake)
-        yield from _shortened(text, mistake)
+        yield from (("", changes, False) for changes in shortened(text, mistake))
 
 
 def _imported(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
@@ -374,18 +373,6 @@ def _percent(mistake: Diagnostic) -> Iterator[Candidate]:
         yield "", [(end - 2, end, f"{int(said[0]) / 100:g}")], False
 
 
-def _shortened(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
-    """The call around the mark without the argument there; the calls around that would lose more than is wrong."""
-    assert mistake.at is not None
-    for call in near_calls(text, mistake):
-        blamed = [i for i, a in enumerate(call.given) if a.start <= mistake.at.span.start < a.end]
-        if mistake.code == "unknown-argument":  # what any other one says would be lost
-            blamed = [i for i in blamed if is_needless(call.name, call.given[i].name)]
-        yield from (("", [_without(call, i)], False) for i in blamed)
-        if call.start < mistake.at.span.start:
-            return
-
-
 def _first_word(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     """The word that a line begins with, as a hint spells it."""
     assert mistake.at is not None
@@ -394,12 +381,3 @@ def _first_word(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     for code in _QUOTED_WORD.findall(mistake.hint or "") if word else ():
         assert word is not None
         yield mistake.hint or "", [(word.start(1), word.end(1), code)], True
-
-
-def _without(call: Call, index: int) -> Change:
-    """A call with one argument less."""
-    kept = [a for i, a in enumerate(call.given) if i != index]
-    if not kept:
-        return call.start, call.end, call.name
-    shown = ", ".join(f"{a.name}={a.text}" if a.name else a.text for a in kept)
-    return call.start, call.end, f"{call.name}({shown})"
