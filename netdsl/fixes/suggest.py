@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 
 from msgspec.structs import replace
 
@@ -339,7 +339,7 @@ def _others(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
         yield "", changes, any(new or b - a <= 2 for a, b, new in changes)
     if mistake.code != "syntax":
         yield from _percent(mistake)
-        yield from (("", changes, False) for changes in shortened(text, mistake))
+        yield from zip(repeat(""), shortened(text, mistake), repeat(False))
 
 
 def _imported(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
