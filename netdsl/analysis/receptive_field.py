@@ -1,6 +1,7 @@
 """The receptive field: which rows of the image one row of the last map depends on.
 
-Along one axis (the vertical one), the output at index `i` depends on the input indices from `low(i)` to `high(i)`.
+Along one axis (the vertical one, unless `across` says the other), the output at index `i` depends on the input
+indices from `low(i)` to `high(i)`.
 Both bounds are linear plus periodic in `i` (periodic because of upsampling: two neighbours may share their input), so
 they are kept exactly, as one period of each. A join takes the union over its paths. The numbers agree with the closed
 form of Araujo, Norris and Sim (Distill, 2019), which knows no upsampling.
@@ -108,10 +109,11 @@ NOWHERE = Reach((), TensorType(()), ended=True)
 Memo = dict[Definition, tuple[Reach, ...]]
 
 
-def receptive_field(program: Program) -> Field | None:
-    """The field of the net's first output in its images; None without images, or where it is not one number."""
+def receptive_field(program: Program, across: bool = False) -> Field | None:
+    """The field of the net's first output in its images, down or `across` them; None without images, or where it is
+    not one number."""
     main = program.main
-    reaches = _outputs(main, {})
+    reaches = _outputs(main, {}, across)
     found = next((r for r, o in zip(reaches, main.outputs, strict=True) if not o.training), NOWHERE)
     seen = [b for i, b in found.bounds if main.inputs[i].type.rank >= 2]
     if found.whole and any(v.type.rank >= 3 for v in main.inputs):
@@ -130,34 +132,33 @@ def _union(bounds: list[Bounds]) -> Bounds:
     return result
 
 
-def _outputs(definition: Definition, memo: Memo) -> tuple[Reach, ...]:
+def _outputs(definition: Definition, memo: Memo, across: bool) -> tuple[Reach, ...]:
     """The reach of each output of a definition, once for all its uses."""
     if definition not in memo:
         known = {v: Reach(((i, IDENTITY),), v.type, ended=v.type.rank < 2) for i, v in enumerate(definition.inputs)}
         for step in definition.steps:
-            known.update(zip(step.outs, _step(step, [known[v] for v in step.inputs], memo), strict=True))
+            known.update(zip(step.outs, _step(step, [known[v] for v in step.inputs], memo, across), strict=True))
         memo[definition] = tuple(known[o.value] for o in definition.outputs)
     return memo[definition]
 
 
-def _step(step: Step, inputs: list[Reach], memo: Memo) -> list[Reach]:
+def _step(step: Step, inputs: list[Reach], memo: Memo, across: bool) -> list[Reach]:
     if isinstance(step.callee, Definition):
-        return [_called(reach, inputs) for reach in _outputs(step.callee, memo)]
+        return [_called(reach, inputs) for reach in _outputs(step.callee, memo, across)]
     types = [v.type for v in step.inputs]
     window = step.callee.window(*types)
     joined = _join(inputs)
     if isinstance(window, Window):
-        return [_windowed(joined, window, out.type) for out in step.outs]
+        return [_windowed(joined, _bounds(window, across), out.type) for out in step.outs]
     if window is not None:
         return [_mixed(joined, types[0], out.type) for out in step.outs]
     return [_in_place(joined, out.type) for out in step.outs]
 
 
-def _windowed(reach: Reach, window: Window, out: TensorType) -> Reach:
+def _windowed(reach: Reach, here: Bounds, out: TensorType) -> Reach:
     """Through an op that slides a window."""
     if reach.ended:
         return reach
-    here = _bounds(window)
     return replace(reach, bounds=tuple((i, here.after(b)) for i, b in reach.bounds), map=out)
 
 
@@ -206,9 +207,9 @@ def _widest(reach: Reach) -> int:
     return max((b.size for _, b in reach.bounds), default=0)
 
 
-def _bounds(window: Window) -> Bounds:
-    """The bounds of one sliding window along the vertical axis (the only one of a sequence)."""
-    axis = max(0, len(window.size) - 2)
+def _bounds(window: Window, across: bool) -> Bounds:
+    """The bounds of one sliding window along the vertical axis (the only one of a sequence), or `across`."""
+    axis = len(window.size) - 1 if across else max(0, len(window.size) - 2)
     size, stride, padding = window.size[axis], window.stride[axis], window.padding[axis]
     if not window.transposed:
         return Bounds(stride, (-padding,), (size - 1 - padding,))

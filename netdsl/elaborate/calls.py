@@ -264,7 +264,7 @@ def _bind_op(arrow: OpArrow, given: list[Given], at: Place) -> OpArrow:
 
 
 def _hint(op: type[Op], name: str, item: Given) -> str | None:
-    """What an op says of an argument that it does not have."""
+    """The words of an op on an argument that it does not have."""
     return op.hints.get(name) or of_weight(name, item.at.text, isinstance(item.value, Shared))
 
 

@@ -93,7 +93,7 @@ class Runner:
         return Tensor(self.builder.one(result, at))
 
     def _after_mistake(self, statement: ast.Statement, mistake: Exception, env: Env, flow: Any) -> Any:
-        """What flows on behind a mistake; the names that the statement was to give are known to be wrong."""
+        """The flow behind a mistake; the names that the statement was to give are known to be wrong."""
         if isinstance(statement, ast.Assign):
             env.locals.update({target.id: BROKEN for target in statement.targets})
             return BROKEN if flow is None else flow  # what would have begun the flow is unknown

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netdsl.analysis.receptive_field import receptive_field
+from netdsl.analysis.receptive_field import Field, receptive_field
 from netdsl.checks.lint.flow import kind_of, op_of
 from netdsl.checks.lint.subject import File, warning
 from netdsl.diagnostics.diagnostic import Diagnostic
-from netdsl.ir.model import Definition, Step
+from netdsl.ir.model import Definition, Program, Step
 from netdsl.ops.base import Window
+from netdsl.sizes.dims import Dim
 
-SHARE = 0.5
-"""AllCNN and NiN see 27 of 32 pixels, SqueezeNet 155 of 224; nets that see 33 of 224 lose a tenth of the accuracy
-(Brendel & Bethge 2019, BagNet)."""
+SHARE = 33 / 224
+"""ResNet-50's layers with fields of 33 of 224 pixels have 87.6% of ImageNet (top 5; the whole net 93%), of 17
+what AlexNet has (Brendel & Bethge 2019, BagNet). The narrowest field of the zoo is SqueezeNet's, 155 of 224."""
 
 FEWEST = 4
 """A net of fewer layers is a sketch: what it sees is plain."""
@@ -28,15 +29,32 @@ def check(file: File) -> Iterator[Diagnostic]:
         head = _head(program.main)
         if head is None or not file.owns(head.place) or head.place.span in done:
             continue
-        image, field = program.main.inputs[0].type, receptive_field(program)
-        if field is None or field.size is None or image.rank != 3 or field.map != head.inputs[0].type:
-            continue
-        side = image.shape[1]
-        if isinstance(side, int) and field.size < SHARE * side and field.map.spatial != (1, 1):
+        seen = _seen(program, head)
+        if seen is not None:
             done.add(head.place.span)
-            message = f"`{kind_of(head)}` averages over positions that see {field.size} of {side} pixels each"
+            message = f"`{kind_of(head)}` averages over positions that see {seen} pixels each"
             hint = "a stem of stride 4, or pooling between the layers, lets each see more"
             yield warning("narrow-field", message, head.place, hint)
+
+
+def _seen(program: Program, head: Step) -> str | None:
+    """How much of the image each position of the pooled map sees, in words; None where that is enough, or not known.
+
+    A field that is wide along one of the axes is none of BagNet's.
+    """
+    image = program.main.inputs[0].type
+    down, across = receptive_field(program), receptive_field(program, across=True)
+    if image.rank != 3 or down is None or across is None or down.map != head.inputs[0].type:
+        return None
+    if down.map.spatial == (1, 1) or not (_is_narrow(down, image.shape[1]) and _is_narrow(across, image.shape[2])):
+        return None
+    if down.size == across.size and image.shape[1] == image.shape[2]:
+        return f"{down.size} of {image.shape[1]}"
+    return f"{down.size} x {across.size} of {image.shape[1]} x {image.shape[2]}"
+
+
+def _is_narrow(field: Field, side: Dim) -> bool:
+    return field.size is not None and isinstance(side, int) and field.size <= SHARE * side
 
 
 def _head(main: Definition) -> Step | None:

@@ -23,12 +23,13 @@ LINTS = (
         "narrow-field",
         "Each position sees a small part of the image",
         "Averaging over positions at the end lets a net count what its positions have seen, and nothing that is larger "
-        "than their field (Brendel & Bethge 2019: with 33 of 224 pixels a tenth of the accuracy is lost). Strides and "
-        "pooling widen the field of all layers behind them; `netdsl summary` shows it. A net of fewer than four layers "
-        "is a sketch.",
-        net("input image [3, 64, 64]\nrepeat 6 { conv(16, 3) -> relu }\ngap -> linear(10)"),
+        "than their field. ResNet-50 whose positions see 33 of 224 pixels has 87.6% of ImageNet (top 5), not 93; "
+        "with 17 pixels what AlexNet has (Brendel & Bethge 2019); 33 of 224, along both axes, is the bound here. "
+        "Strides and pooling widen the field of all layers behind them; `netdsl summary` shows it. A net of fewer than "
+        "four layers is a sketch.",
+        net("input image [3, 96, 96]\nrepeat 6 { conv(16, 3) -> relu }\ngap -> linear(10)"),
         net(
-            "input image [3, 64, 64]\n"
+            "input image [3, 96, 96]\n"
             "repeat 3 { conv(16, 3) -> relu -> conv(16, 3) -> relu -> maxpool(2) }\ngap -> linear(10)"
         ),
     ),
