@@ -6,8 +6,8 @@ layers: one that is called several times counts once, while every call counts it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from operator import add
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -15,7 +15,7 @@ from msgspec.structs import astuple
 
 from netdsl.ir.model import Definition, Layer, Step
 from netdsl.ops.base import Buffer, Op, Param
-from netdsl.sizes.dims import Dim, product
+from netdsl.sizes.dims import Dim, product, total
 from netdsl.tensors import TensorType
 
 DTYPE_BYTES = {"float32": 4, "int64": 8, "int32": 4, "float16": 2, "bfloat16": 2, "float64": 8, "bool": 1, "uint8": 1}
@@ -57,8 +57,11 @@ class Totals(Struct, frozen=True):
     activation_bytes: Dim = 0
     residual_links: int = 0
 
-    def __add__(self, other: Totals) -> Totals:
-        return Totals(*map(add, astuple(self), astuple(other)))
+    @staticmethod
+    def of(parts: Iterable[Totals]) -> Totals:
+        """The sum of some totals."""
+        sums: Iterator[Any] = map(total, zip(*map(astuple, (Totals(), *parts)), strict=True))
+        return Totals(*sums)
 
 
 T = TypeVar("T")
@@ -116,12 +119,8 @@ def totals(definition: Definition, memo: Memo | None = None) -> Totals:
     definitions inside."""
     memo = {} if memo is None else memo
     if definition not in memo:
-        total = Totals()
-        for layer in definition.layers:
-            total += layer_totals(layer, memo)
-        for step in definition.steps:
-            total += step_totals(step, memo)
-        memo[definition] = total
+        layers = (layer_totals(layer, memo) for layer in definition.layers)
+        memo[definition] = Totals.of(chain(layers, (step_totals(step, memo) for step in definition.steps)))
     return memo[definition]
 
 
@@ -156,10 +155,7 @@ def step_totals(step: Step, memo: Memo) -> Totals:
 
 def sum_bytes(types: Iterable[TensorType]) -> Dim:
     """The bytes of values of these types, for one sample."""
-    total: Dim = 0
-    for t in types:
-        total = total + t.elements * DTYPE_BYTES.get(t.dtype, 4)
-    return total
+    return total(t.elements * DTYPE_BYTES.get(t.dtype, 4) for t in types)
 
 
 def join(prefix: str, name: str) -> str:
@@ -168,9 +164,6 @@ def join(prefix: str, name: str) -> str:
 
 
 def _elements(tensors: dict[str, Param] | dict[str, Buffer]) -> int:
-    total = 0
-    for tensor in tensors.values():
-        elements = product(tensor.shape)
-        assert isinstance(elements, int)
-        total += elements
-    return total
+    found = total(product(tensor.shape) for tensor in tensors.values())
+    assert isinstance(found, int)
+    return found

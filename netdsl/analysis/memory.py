@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from netdsl.analysis.count import sum_bytes
 from netdsl.ir.flatten import Node, flatten
 from netdsl.ir.model import Program
-from netdsl.sizes.dims import Dim
+from netdsl.sizes.dims import Dim, total
 
 
 def kept_bytes(program: Program) -> Dim:
     """The bytes that the forward pass keeps for the backward pass, for one sample in float32."""
     roots: dict[str, str] = {}
     sizes: dict[str, Dim] = {}
-    total: Dim = 0
+    beside: list[Dim] = []
     flat = flatten(program, training=True)
     for value in flat.inputs:
         sizes[value.name] = sum_bytes([value.type])
@@ -25,10 +25,8 @@ def kept_bytes(program: Program) -> Dim:
             if node.op.saves == "view" and node.inputs:
                 roots[out.name] = roots.get(node.inputs[0].name, node.inputs[0].name)
         kept |= dict.fromkeys(roots.get(name, name) for name in _saved(node))
-        total = total + sum_bytes(v.type for v in node.outputs) * node.op.saves_beside
-    for name in kept:
-        total = total + sizes[name]
-    return total
+        beside.append(sum_bytes(v.type for v in node.outputs) * node.op.saves_beside)
+    return total((*beside, *(sizes[name] for name in kept)))
 
 
 def _saved(node: Node) -> Iterable[str]:
@@ -43,12 +41,12 @@ def training_flops(program: Program) -> Dim:
     """The floating-point operations of a forward and a backward pass for one sample: 2 for each multiply-accumulate, in
     the forward pass and for the gradients of the weights and of the input, where something behind it is trained."""
     trained: set[str] = set()
-    total: Dim = 0
+    found: list[Dim] = []
     for node in flatten(program, training=True):
         macs = node.op.macs(node.outputs[0].type, *node.types)
         own = bool(node.op.params(*node.types))
         behind = min(1 if own else 2, sum(v.name in trained for v in node.inputs))
-        total = total + macs * 2 * (1 + own + behind)
+        found.append(macs * 2 * (1 + own + behind))
         if own or behind:
             trained.update(v.name for v in node.outputs)
-    return total
+    return total(found)

@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 
 def check_expectations(module: Module, elaborator: Elaborator, programs: Programs) -> None:
     """Report every expectation of a file that its nets do not keep."""
+    known: dict[str, dict[str, Any]] = {}
     for node in module.file.declarations:
         if isinstance(node, ast.Expect) and not programs.unchanged.skips("expectations", node):
             with elaborator.recording():
-                _check(node, module, elaborator, programs)
+                _check(node, module, elaborator, programs, known)
 
 
-def _check(node: ast.Expect, module: Module, elaborator: Elaborator, programs: Programs) -> None:
+def _check(
+    node: ast.Expect, module: Module, elaborator: Elaborator, programs: Programs, known: dict[str, dict[str, Any]]
+) -> None:
+    """Report what a net does not keep of one expectation. `known`: the facts of nets that are known so far."""
     name = node.target.id
     at = module.place(node.target.at)
     if name in module.unresolved:
@@ -40,7 +44,9 @@ def _check(node: ast.Expect, module: Module, elaborator: Elaborator, programs: P
     program = programs[name]
     if program is None:
         return
-    env = Env(module, facts(program))
+    if name not in known:
+        known[name] = facts(program)
+    env = Env(module, known[name])
     for condition in node.conditions:
         with elaborator.recording():
             _check_names(condition, env)

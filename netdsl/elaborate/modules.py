@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import TypeGuard, Union
 
 from msgspec import Struct
@@ -43,7 +44,7 @@ class Module:
     """One parsed file and the names it knows. `unresolved` are names whose import failed, or that one
     which failed may have meant: it is reported there.
 
-    Compared by identity.
+    Compared by identity. What it declares does not change once it is made.
     """
 
     def __init__(self, source: Source, file: ast.File) -> None:
@@ -78,20 +79,25 @@ class Module:
             seen.update(module.imports.values())
         return found
 
-    @property
+    @cached_property
     def nets(self) -> list[str]:
         """The names of the nets and variants declared here, in order."""
-        return [d.name.id for d in self.file.declarations if _is_net(d)]
+        return [d.name.id for d in self.file.declarations if is_net(d)]
 
-    @property
+    @cached_property
     def recipes(self) -> list[str]:
         """The names of the recipes declared here, in order."""
         return [d.name.id for d in self.file.declarations if isinstance(d, ast.Recipe)]
 
-    @property
+    @cached_property
     def experiments(self) -> list[str]:
         """The names of the experiments declared here, in order."""
         return [d.name.id for d in self.file.declarations if isinstance(d, ast.Experiment)]
+
+    def is_net(self, name: str) -> bool:
+        """Whether a name means a net here, an own or an imported one."""
+        found = self.find(name)
+        return found is not None and is_net(found[1])
 
     def is_recipe(self, name: str) -> bool:
         """Whether a name means a recipe here, an own or an imported one."""
@@ -111,7 +117,8 @@ def imported(module: Module) -> list[Module]:
     return list(found.values())
 
 
-def _is_net(node: ast.Declaration) -> TypeGuard[ast.Block | ast.Variant]:
+def is_net(node: ast.Declaration) -> TypeGuard[ast.Block | ast.Variant]:
+    """Whether a declaration is a net or a variant of one."""
     return isinstance(node, ast.Variant) or (isinstance(node, ast.Block) and node.keyword == "net")
 
 

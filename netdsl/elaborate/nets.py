@@ -23,18 +23,7 @@ def block_of(module: Module, name: str, evaluator: Evaluator) -> BlockArrow | No
 
 def nets_of(module: Module) -> list[str]:
     """The nets that can be named in a file: its own, and those it imports."""
-    own = frozenset(module.nets)
-    return [n for n in module.names if n in own or _is_imported_net(module, n)]
-
-
-def _is_imported_net(module: Module, name: str) -> bool:
-    found = module.find(name)
-    return found is not None and found[0] is not module and _is_net(found[0], found[1])
-
-
-def _is_net(module: Module, declared: ast.Node) -> bool:
-    """Whether a declaration is one of a module's nets."""
-    return isinstance(declared, ast.Block | ast.Variant) and declared.name.id in module.nets
+    return [n for n in module.names if module.is_net(n)]
 
 
 def other_net(name: str, known: Iterable[str]) -> str | None:

@@ -11,7 +11,7 @@ from netdsl.diagnostics.diagnostic import Diagnostic, Hint
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.diagnostics import shown
 from netdsl.lsp.documents import Document, uri_of
-from netdsl.lsp.positions import Positions
+from netdsl.lsp.positions import positions_in
 from netdsl.source import Span
 
 
@@ -43,7 +43,7 @@ def _edit(hint: Hint, document: Document, analysis: Analysis) -> types.Workspace
     changes: dict[str, list[types.TextEdit]] = defaultdict(list)
     for edit in hint.edits:
         own = edit.at.source is analysis.source
-        positions = document.positions if own else Positions(edit.at.source.text)
+        positions = document.positions if own else positions_in(edit.at.source.text)
         uri = document.uri if own else uri_of(edit.at.source, analysis)
         changes[uri].append(types.TextEdit(positions.range(edit.at.span), edit.text))
     return types.WorkspaceEdit(dict(changes))

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 
 from netdsl.analysis.count import Memo, totals
 from netdsl.elaborate.scope import LayerBuilder, Scope, StepBuilder
 from netdsl.elaborate.trace import Passed
 from netdsl.ir.model import Definition
 from netdsl.ops.base import Op
-from netdsl.sizes.dims import Dim, product
+from netdsl.sizes.dims import Dim, product, total
 from netdsl.source import Span
 
 
 def parameters(drafts: Iterable[StepBuilder], memo: Memo, seen: set[LayerBuilder] | None = None) -> int:
     """The elements of all trainable tensors of these steps; a shared layer counts where it is used first."""
     seen = set() if seen is None else seen
-    total = 0
+    found = 0
     for draft in drafts:
         if isinstance(draft.callee, Scope):
-            total += parameters(draft.callee.drafts, memo, seen)
+            found += parameters(draft.callee.drafts, memo, seen)
         elif draft.callee is not None and draft.layer is not None and draft.layer not in seen:
             seen.add(draft.layer)
-            total += _own(draft, memo)
-    return total
+            found += _own(draft, memo)
+    return found
 
 
 def _own(draft: StepBuilder, memo: Memo) -> int:
@@ -36,22 +37,27 @@ def _own(draft: StepBuilder, memo: Memo) -> int:
 
 def macs(drafts: Iterable[StepBuilder], memo: Memo) -> Dim:
     """The multiply-accumulates of these steps at inference, for one sample."""
-    total: Dim = 0
-    for draft in drafts:
-        callee = draft.callee
-        if isinstance(callee, Scope):
-            total = total + macs(callee.drafts, memo)
-        elif isinstance(callee, Definition):
-            total = total + totals(callee, memo).macs
-        elif callee is not None and draft.outs and not draft.training:
-            total = total + callee.macs(draft.outs[0].type, *(w.type for w in draft.inputs))
-    return total
+    return total(_macs(draft, memo) for draft in drafts)
 
 
-def within(passed: Passed, span: Span) -> list[StepBuilder]:
-    """The steps of a statement that a part of it wrote."""
-    source = passed.module.source
-    return [
-        d for d in passed.drafts
-        if d.place.source is source and span.start <= d.place.span.start and d.place.span.end <= span.end
-    ]  # fmt: skip
+def _macs(draft: StepBuilder, memo: Memo) -> Dim:
+    callee = draft.callee
+    if isinstance(callee, Scope):
+        return macs(callee.drafts, memo)
+    if isinstance(callee, Definition):
+        return totals(callee, memo).macs
+    if callee is None or not draft.outs or draft.training:
+        return 0
+    return callee.macs(draft.outs[0].type, *(w.type for w in draft.inputs))
+
+
+def among(passed: Passed, parts: Sequence[Span]) -> list[list[StepBuilder]]:
+    """The steps of a statement that each of its parts wrote, which are in order and apart."""
+    source, starts = passed.module.source, [part.start for part in parts]
+    found: list[list[StepBuilder]] = [[] for _ in parts]
+    for draft in passed.drafts:
+        at = draft.place.span
+        part = bisect_right(starts, at.start) - 1
+        if draft.place.source is source and part >= 0 and at.end <= parts[part].end:
+            found[part].append(draft)
+    return found

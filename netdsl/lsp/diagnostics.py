@@ -8,7 +8,7 @@ from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.documents import Document, uri_of
 from netdsl.lsp.pages import code_page
-from netdsl.lsp.positions import Positions
+from netdsl.lsp.positions import positions_in
 from netdsl.source import Place, Span
 
 SEVERITY = {
@@ -53,6 +53,6 @@ def _visible(span: Span, text: str) -> Span:
 
 def _related(words: str, at: Place, document: Document, analysis: Analysis) -> types.DiagnosticRelatedInformation:
     own = at.source is analysis.source
-    positions = document.positions if own else Positions(at.source.text)
+    positions = document.positions if own else positions_in(at.source.text)
     uri = document.uri if own else uri_of(at.source, analysis)
     return types.DiagnosticRelatedInformation(types.Location(uri, positions.range(at.span)), words)

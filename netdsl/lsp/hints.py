@@ -46,6 +46,9 @@ def hints_of(analysis: Analysis, good: Analysis | None, span: Span, chosen: Mapp
     return [h for h in found if span.start <= h.offset <= span.end]
 
 
+Stages = list[tuple[ast.Node, list[int]]]
+"""The layers and blocks of a pipeline, with their parameters in each pass."""
+
 Glance = tuple[Span, list[Hint]]
 """A declaration and its hints."""
 
@@ -91,8 +94,9 @@ def _block(declaration: ast.Block, chosen: Scope, analysis: Analysis, memo: Memo
         passes = [p for p in analysis.passed[span] if instance_key(p.root) == key]
         passes = [p for p in passes if p.root is passes[0].root]
         if passes and not _is_silent(passes[0].node):
-            yield from _stages(passes, memo)
-            yield from _statement(passes, memo)
+            stages = _counted(passes, memo)
+            yield from _stages(stages)
+            yield from _statement(passes, stages, memo)
 
 
 def _is_silent(node: ast.Node) -> bool:
@@ -101,28 +105,32 @@ def _is_silent(node: ast.Node) -> bool:
     return labelled or isinstance(node, SILENT)
 
 
-def _statement(passes: list[Passed], memo: Memo) -> Iterator[Hint]:
-    """The shape after a statement, and its parameters where they are not shown stage by stage."""
+def _statement(passes: list[Passed], stages: Stages, memo: Memo) -> Iterator[Hint]:
+    """The shape after a statement, and its parameters; where they are shown stage by stage, those of the last."""
     shapes = list(dict.fromkeys(filter(None, map(shape, passes))))
     if not shapes:
         return
     text = ", ".join(shapes[:SHOWN]) if len(shapes) <= SHOWN else f"{shapes[0]}, ..., {shapes[-1]}"
     counts = [costs.parameters(p.drafts, memo) for p in passes]
-    stages = _pipeline(passes[0].node)
-    last = [costs.parameters(costs.within(p, stages[-1].at), memo) for p in passes] if len(stages) > 1 else counts
-    own = f" {_count(last)}" if any(last) else ""
+    own = stages[-1][1] if stages else counts
+    said = f" {_count(own)}" if any(own) else ""
     more = [f"{s}" for s in shapes] if len(shapes) > 1 else []
     more += [f"{sum(counts):,} parameters" + (f" in {len(passes)} rounds" if len(passes) > 1 else "")] * any(counts)
-    yield Hint(passes[0].node.at.end, text + own, "\n".join(more))
+    yield Hint(passes[0].node.at.end, text + said, "\n".join(more))
 
 
-def _stages(passes: list[Passed], memo: Memo) -> Iterator[Hint]:
-    """The parameters after every layer and block of a pipeline."""
+def _stages(stages: Stages) -> Iterator[Hint]:
+    """The parameters after every layer and block of a pipeline but the last."""
+    return (Hint(stage.at.end, _count(counts)) for stage, counts in stages[:-1] if any(counts))
+
+
+def _counted(passes: list[Passed], memo: Memo) -> Stages:
+    """The layers and blocks of a pipeline of several, with their parameters in each pass."""
     stages = _pipeline(passes[0].node)
-    for stage in stages if len(stages) > 1 else ():
-        counts = [costs.parameters(costs.within(p, stage.at), memo) for p in passes]
-        if any(counts) and stage is not stages[-1]:
-            yield Hint(stage.at.end, _count(counts))
+    if len(stages) < 2:
+        return []
+    written = [costs.among(p, [stage.at for stage in stages]) for p in passes]
+    return [(stage, [costs.parameters(w[i], memo) for w in written]) for i, stage in enumerate(stages)]
 
 
 def _pipeline(node: ast.Node) -> tuple[ast.Node, ...]:

@@ -227,7 +227,7 @@ def _line(found: Occurrence, passed: Passed, memo: Memo) -> str:
         text = shape(passed)
         return text and text + _costs(costs.parameters(passed.drafts, memo), 0)
     part = Span(found.at.start, passed.node.at.end)
-    drafts = [d for d in costs.within(passed, part) if d.place.span.start == found.at.start]
+    drafts = [d for d in costs.among(passed, (part,))[0] if d.place.span.start == found.at.start]
     if not drafts:
         return ""
     before = ", ".join(str(w.type) for w in drafts[0].inputs)

@@ -12,7 +12,7 @@ from netdsl.elaborate.modules import Module
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.documents import Document, uri_of
 from netdsl.lsp.occurrences import Occurrence, occurrences
-from netdsl.lsp.positions import Positions
+from netdsl.lsp.positions import positions_in
 from netdsl.source import Source, Span
 from netdsl.syntax import ast
 
@@ -32,7 +32,7 @@ def definition(document: Document, analysis: Analysis, offset: int) -> types.Loc
 
 def location(source: Source, span: Span, analysis: Analysis) -> types.Location:
     """A place of any file."""
-    return types.Location(uri_of(source, analysis), Positions(source.text).range(span))
+    return types.Location(uri_of(source, analysis), positions_in(source.text).range(span))
 
 
 def same(found: Occurrence, analyses: Iterable[Analysis]) -> Iterator[tuple[Source, Occurrence]]:

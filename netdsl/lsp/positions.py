@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from functools import lru_cache
 
 from lsprotocol import types
 
@@ -44,6 +45,12 @@ class Positions:
                 return start + i
             units += _units(character)
         return start + len(line)
+
+
+@lru_cache(4)
+def positions_in(text: str) -> Positions:
+    """The lines of a text in which several places are asked for."""
+    return Positions(text)
 
 
 def _units(text: str) -> int:

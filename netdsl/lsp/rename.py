@@ -12,7 +12,7 @@ from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.documents import Document, uri_of
 from netdsl.lsp.navigation import modules, same
 from netdsl.lsp.occurrences import Occurrence, occurrences
-from netdsl.lsp.positions import Positions
+from netdsl.lsp.positions import positions_in
 from netdsl.source import Source, Span
 
 NAME = re.compile(r"[A-Za-z_]\w*")
@@ -55,7 +55,7 @@ def rename(
     changes: dict[str, list[types.TextEdit]] = defaultdict(list)
     for source, o in before:
         if o.name == found.name:
-            changes[uri_of(source, analysis)].append(types.TextEdit(Positions(source.text).range(o.at), name))
+            changes[uri_of(source, analysis)].append(types.TextEdit(positions_in(source.text).range(o.at), name))
     return types.WorkspaceEdit(dict(changes))
 
 

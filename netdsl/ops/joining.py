@@ -7,7 +7,7 @@ from netdsl.ops.features import axis_of, dim_of, features_with, is_bare, nearest
 from netdsl.ops.lowering import full_shape
 from netdsl.ops.spatial import Positive
 from netdsl.sizes.constraints import IMPOSSIBLE, Assumptions
-from netdsl.sizes.dims import Dim, floordiv
+from netdsl.sizes.dims import Dim, floordiv, total
 from netdsl.tensors import TensorType
 
 
@@ -31,7 +31,6 @@ class Concat(Op, frozen=True):
         if not inputs:
             raise OpError("`concat` of nothing", code="argument-value")
         first, at = inputs[0], axis_of(inputs[0], self.axis)
-        total: Dim = 0
         for i, x in enumerate(inputs):
             if x.rank != first.rank or x.dtype != first.dtype:
                 raise OpError(f"`concat` needs values of one kind, found {first} and {x}", operand=i)
@@ -41,8 +40,8 @@ class Concat(Op, frozen=True):
                     raise OpError(
                         message, operand=i, hint=_mend(first, x, m, n) if first.rank > 2 else _turned(first, x)
                     )
-            total = total + x.shape[at]
-        shape = (*first.shape[:at], total, *first.shape[at + 1 :])
+        joined = total(x.shape[at] for x in inputs)
+        shape = (*first.shape[:at], joined, *first.shape[at + 1 :])
         return TensorType(shape, first.dtype, any(x.batched for x in inputs))
 
     def torch(self, *inputs: TensorType) -> Torch:

@@ -153,7 +153,7 @@ class _Reader(Shown):
             name, at = self.node.target.id, self._place(self.node.target)
             if name in self.module.unresolved:
                 raise Silent  # its import is the mistake
-            if self.module.find(name) is None or name not in nets_of(self.module):
+            if not self.module.is_net(name):
                 raise fault("unknown-net", f"there is no net `{name}`", at, did_you_mean(name, nets_of(self.module)))
             self.net = NetReference(self.module, name)
         elif self.recipe is not None:

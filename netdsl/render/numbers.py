@@ -73,7 +73,7 @@ def _about(size: Dim) -> Terms | None:
     """A size without its rounding (`(H + 3)//4` as `H/4`); None where that is no polynomial."""
     if isinstance(size, int):
         return {(): Fraction(size)}
-    total: Terms = {}
+    summed: list[tuple[tuple[str, ...], Fraction]] = []
     for monomial, coefficient in size.terms:
         product: Terms = {(): Fraction(coefficient)}
         for atom in monomial:
@@ -81,8 +81,8 @@ def _about(size: Dim) -> Terms | None:
             if factor is None:
                 return None
             product = _sum((tuple(sorted((*a, *b))), x * y) for a, x in product.items() for b, y in factor.items())
-        total = _sum((*total.items(), *product.items()))
-    return total
+        summed += product.items()
+    return _sum(summed)
 
 
 def _sum(terms: Iterable[tuple[tuple[str, ...], Fraction]]) -> Terms:

@@ -203,13 +203,7 @@ def substitute(size: Dim, sizes: Mapping[str, Dim]) -> Dim:
     if isinstance(size, int):
         return size
     spend(6 * len(size.terms))
-    total: Dim = 0
-    for monomial, coefficient in size.terms:
-        product: Dim = coefficient
-        for atom in monomial:
-            product = product * atom.substitute(sizes)
-        total = total + product
-    return total
+    return total(product((c, *(atom.substitute(sizes) for atom in monomial))) for monomial, c in size.terms)
 
 
 def symbols(size: Dim) -> frozenset[str]:
@@ -289,6 +283,17 @@ def extreme(kind: str, args: Iterable[Dim]) -> Dim:
         else:
             kept.append(arg)
     return kept[0] if len(kept) == 1 else of_atom(Extreme(kind, tuple(sorted(kept, key=str))))
+
+
+def total(sizes: Iterable[Dim]) -> Dim:
+    """The sum of sizes; 0 for none. Its terms are put in order once, not after every size."""
+    whole, terms = 0, list[tuple[Monomial, int]]()
+    for size in sizes:
+        if isinstance(size, int):
+            whole += size
+        else:
+            terms += size.terms
+    return _collect((*terms, ((), whole))) if terms else whole
 
 
 def product(sizes: Iterable[Dim]) -> Dim:

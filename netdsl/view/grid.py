@@ -6,6 +6,7 @@ source to the same reader (a residual link, a long skip), in a side lane.
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from itertools import pairwise
 
 from msgspec import Struct
@@ -156,10 +157,13 @@ def _middle(near: list[Node], node: Node) -> float:
 
 
 def _crossings(layers: list[list[Node]], below: dict[int, list[Node]]) -> int:
-    total = 0
+    """How many links between neighbouring layers cross: for each, those from further left that end further right."""
+    count = 0
     for layer in layers:
-        ends = [sorted(n.key for n in below.get(id(a), [])) for a in layer]
-        for i, first in enumerate(ends):
-            for later in ends[i + 1 :]:
-                total += sum(a > b for a in first for b in later)
-    return total
+        seen: list[float] = []
+        for node in layer:
+            ends = [n.key for n in below.get(id(node), [])]
+            count += sum(len(seen) - bisect_right(seen, end) for end in ends)
+            for end in ends:
+                insort(seen, end)
+    return count

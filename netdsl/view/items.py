@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 
 from netdsl.analysis import count
 from netdsl.ir.model import Definition, Layer, Output, Step, Value
 from netdsl.ops.base import Op
-from netdsl.sizes.dims import Dim
+from netdsl.sizes.dims import Dim, total
 from netdsl.summary.rows import kind
 from netdsl.view.folds import LONG, MOST, PERIOD, blocks_alike, cycles, repeats, runs, segments
 from netdsl.view.item import Body, Item
@@ -79,8 +78,8 @@ class Bodies:
             len(run),
             body,
             sum(count.layer_totals(layer, self._costs).params for layer in owned),
-            _total(c.training_macs if s.training else c.macs for s, c in zip(run, costs, strict=True)),
-            _total(c.activation_bytes for c in costs),
+            total(c.training_macs if s.training else c.macs for s, c in zip(run, costs, strict=True)),
+            total(c.activation_bytes for c in costs),
         )
 
 
@@ -124,7 +123,7 @@ def _gathered(group: list[Item], uses: Counter[str], layers: dict[str, Layer]) -
 
 def _costs(group: list[Item]) -> tuple[int, Dim, Dim]:
     """The parameters, MACs and activation bytes of items together."""
-    return sum(i.params for i in group), _total(i.macs for i in group), _total(i.bytes for i in group)
+    return sum(i.params for i in group), total(i.macs for i in group), total(i.bytes for i in group)
 
 
 def _enclosed(steps: tuple[Step, ...], read: set[str], name: str, layers: dict[str, Layer]) -> Definition:
@@ -137,13 +136,6 @@ def _enclosed(steps: tuple[Step, ...], read: set[str], name: str, layers: dict[s
     owned = tuple(dict.fromkeys(layers[s.layer] for s in steps if s.layer in layers))
     outputs = tuple(Output(name, value) for name, value in made.items() if name in read)
     return Definition(name, tuple(inputs.values()), owned, steps, outputs, steps[0].place)
-
-
-def _total(sizes: Iterable[Dim]) -> Dim:
-    total: Dim = 0
-    for size in sizes:
-        total = total + size
-    return total
 
 
 def _arguments(body: Definition) -> str:

@@ -20,12 +20,17 @@ from netdsl.experiment import run
 from netdsl.experiment.files import RUN, TRIAL, Mark, write_json
 from netdsl.experiment.jobs import Answer, Job
 from netdsl.experiment.pool import Source as Jobs
+from netdsl.ir.model import Value
 from netdsl.lift import loops
 from netdsl.lift.lift import lift_model
 from netdsl.lift.term import Term, seq, term
 from netdsl.loader import load_source, read_import
+from netdsl.lsp.analysis import Analysis
+from netdsl.lsp.hints import hints
 from netdsl.pipeline import Spec
-from netdsl.source import Source
+from netdsl.source import Source, Span
+from netdsl.tensors import TensorType
+from netdsl.view.grid import Node, arrange
 
 SIZE = 20
 BOUND = 4**1.2
@@ -85,6 +90,21 @@ def added(n: int) -> str:
     """Inputs that are all read."""
     declared = "\n".join(f"input x{i} [4]" for i in range(n))
     return f"net A {{\n{declared}\n sum([{', '.join(f'x{i}' for i in range(n))}]) -> linear(3)\n}}\n"
+
+
+def joined(n: int) -> str:
+    """Inputs of named sizes, one behind the other."""
+    declared = "\n".join(f"input x{i} [L{i}, 4]" for i in range(n))
+    return f"net A {{\n{declared}\n concat({', '.join(f'x{i}' for i in range(n))}, axis=0) -> linear(3)\n}}\n"
+
+
+def dense(n: int) -> str:
+    """Layers that read all before them: branches in branches."""
+    return NET.format("\n".join("concat(conv(2, 1), it)" for _ in range(n)))
+
+
+def expectations(n: int) -> str:
+    return lines(n) + "expect A: output == [4, 8, 8]\n" * n
 
 
 def allowed(n: int) -> str:
@@ -149,6 +169,12 @@ def experiment(spec: Path, out: Path) -> None:
     assert (spec.with_suffix("") / "index.html").exists()
 
 
+def hinted(spec: Path, out: Path) -> object:
+    """What an editor shows beside the text."""
+    analysis = Analysis(load_source(spec), {}).run()
+    return hints(analysis, Span(0, len(analysis.source.text)), {})
+
+
 def compared(spec: Path, out: Path) -> object:
     other = spec.with_suffix(".other.net")
     other.write_text(spec.read_text().replace("conv(4, 1)", "conv(4, 3)", 1))
@@ -162,17 +188,22 @@ WORK: dict[str, tuple[Callable[[int], str], Callable[[Path, Path], object]]] = {
     "check terms": (terms, command("check")),
     "check inputs": (inputs, command("check")),
     "check added": (added, command("check")),
+    "check joined": (joined, command("check")),
+    "check expectations": (expectations, command("check")),
     "check allowed": (allowed, command("check")),
     "check selectors": (selectors, command("check")),
     "check experiments": (experiments, command("check")),
     "check recipes": (extends, command("check")),
     "check cells": (cells, command("check")),
     "summary": (lines, command("summary")),
+    "summary joined": (joined, command("summary")),
     "fmt lines": (lines, command("fmt", "--check")),
     "fmt numbers": (numbers, command("fmt", "--check")),
     "view": (lines, command("view", "-o", "OUT")),
+    "hints": (stages, hinted),
     "diff": (lines, compared),
     "export": (stages, export),
+    "source of branches": (dense, lambda spec, out: Spec(load_source(spec), read_import).net("A").source()),
     "check files": (nets, files),
     "lift lines": (lines, lifted),
     "experiment": (cells, experiment),
@@ -207,6 +238,17 @@ def lint(n: int) -> int:
 def test_lints_are_linear() -> None:
     """By themselves: beside what it costs to elaborate a net, the square of the number of nets is not seen."""
     assert lint(8 * SIZE) < BOUND * lint(2 * SIZE)
+
+
+def arranged(beside: int) -> int:
+    """The lines that it takes to order the layers of a drawing with so many branches side by side."""
+    x, *made = (Value(f"v{i}", TensorType((4,))) for i in range(beside + 1))
+    branches = [Node(0, (x,), (v,), index=i) for i, v in enumerate(made)]
+    return lines_run(lambda: arrange([Node(0, (), (x,)), *branches, Node(0, tuple(made), index=beside)]))
+
+
+def test_a_wide_drawing_is_arranged_in_linear_work() -> None:
+    assert arranged(8 * SIZE) < BOUND * arranged(2 * SIZE)
 
 
 def rolled(n: int, same: int, patch: pytest.MonkeyPatch) -> int:

@@ -27,6 +27,7 @@ from netdsl.training.data.fit import fit, statistics
 from netdsl.training.data.prefetch import Ahead, loaded, processes
 from netdsl.training.data.sampler import EpochSampler
 from netdsl.training.data.targets import Targets
+from netdsl.training.kernels.memory import resident
 from netdsl.training.readers import read
 
 SPEC = """
@@ -245,3 +246,17 @@ def test_nothing_is_drawn_where_nothing_is_augmented(monkeypatch: pytest.MonkeyP
     feed = BatchLoader(Split((torch.rand(8, 3),), torch.zeros(8)), found, Targets(found, "classes", 2))
     monkeypatch.setattr(EpochSampler, "draws", lambda *_: pytest.fail("drawn"))
     assert feed.batch(0).inputs[0].shape == (4, 3)
+
+
+def memory_of(job: int) -> tuple[Tensor, ...]:
+    """MiB of this process after it has decoded a large image, of which it gives a corner."""
+    image = Image.new("RGB", (1536, 1536), job)
+    pixels = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).contiguous()
+    return torch.tensor([resident() >> 20]), pixels[:, :2, :2].clone()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_a_process_that_reads_holds_one_large_image() -> None:
+    """Not one for every small object that was made between two: 7 MiB more for each image."""
+    first, *_, last = (int(used) for used, _ in loaded(memory_of, range(20), 1))
+    assert last - first < 40

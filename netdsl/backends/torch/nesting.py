@@ -39,6 +39,8 @@ class _Nesting:
         self.level = 0
         self.log: list[int] = []
         """What was written inside another call, in order, so that the last of it can be taken back."""
+        self.items: dict[tuple[int, int, int, bool, int], tuple[Node, list[int]]] = {}
+        """Branches that are known, and what was written inside them: a branch in a branch is tried in each try."""
 
     def _loop_results(self) -> set[int]:
         """The results of loops over containers: the last call of a loop stays with the others."""
@@ -97,12 +99,19 @@ class _Nesting:
 
     def _item(self, node: Node, at: int, heavy: int, training: bool) -> Node:
         """One of several things side by side: a whole branch where it is short, or the end of a longer one."""
+        known = id(node), at, heavy, training, self.level
         before = len(self.log)
+        if known in self.items:
+            branch, inlined = self.items[known]
+            self.inlined.update(inlined)
+            self.log += inlined
+            return branch
         branch = self._inside(node, at, DEPTH, heavy, False, training)
         if any(self._may_move(Read(i), at, training) for i in reads(branch)):
             self.inlined.difference_update(self.log[before:])
             del self.log[before:]
-            return self._inside(node, at, DEPTH, 1, False, training)
+            branch = self._inside(node, at, DEPTH, 1, False, training)
+        self.items[known] = branch, self.log[before:]
         return branch
 
     def _may_move(self, node: Node, at: int, training: bool) -> bool:

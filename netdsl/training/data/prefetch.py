@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.plugins.known import loaded as loaded_plugins
 from netdsl.training.errors import DataError, ReaderDied
+from netdsl.training.kernels.memory import read_lightly
 
 Inputs = tuple[Tensor, ...]
 Share = tuple[int, int, int]
@@ -114,6 +115,7 @@ def _as_it_is(found: Any) -> Any:
 
 def _begin(plugins: tuple[tuple[str, str], ...], number: int) -> None:
     """Begin as a process that reads: with the plug-ins of the training process, which alone is interrupted."""
+    read_lightly()
     for name, folder in plugins:
         from netdsl.plugins.loading import load
 
