@@ -81,7 +81,6 @@ COMPLEX: dict[str, int] = {
     "backends/torch/loops:is_loop": 14,
     "backends/torch/sizes:_sum": 14,
     "backends/torch/unify:_unify": 21,
-    "cli/training:_resumed": 14,
     "elaborate/build:_is_chain": 15,
     "elaborate/elaborate:block": 14,
     "elaborate/expressions:_block_call": 14,

@@ -21,6 +21,7 @@ from netdsl.cli.numbers import seed, whole
 from netdsl.cli.precision import add_precision, lines, remark, wanted_of, write_smaller
 from netdsl.cli.subject import Subject, subject_of
 from netdsl.cli.target import add_recipe_options, add_target, live_module, summary_of
+from netdsl.cli.unused import refuse_unused
 from netdsl.render.numbers import in_bytes, plural
 from netdsl.render.output import print_json
 
@@ -108,6 +109,11 @@ class Build:
         self.smaller: Smaller | None = None
         self.prepared: Recipe
         self.repository = repository_of(args, args.weights)
+        if not args.weights and self.repository is None:
+            refuse_unused(
+                args, ("map", "inside", "exclude", "partial", "channels"),
+                "{} says how given weights are read, and none are", "`--weights FILE`, or `--pretrained NAME`",
+            )  # fmt: skip
         if self.repository is not None:
             self._prepare(self.repository)
         path = args.weights if self.repository is None else str(self.repository.folder)

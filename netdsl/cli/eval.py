@@ -11,6 +11,7 @@ from typing import Any
 
 from netdsl.recipe.metrics import METRICS
 from netdsl.render.output import print_json
+from netdsl.render.paint import named
 
 EXAMPLES = """\
 examples:
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(result)
     else:
         names = class_names(trained, len(result.get("per_class", trained.classes)))
-        print("\n".join(_lines(result, tuple(names))))
+        print("\n".join(_lines(result, tuple(map(named, names)))))
     return 0
 
 

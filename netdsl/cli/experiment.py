@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from netdsl.cli.failure import WRONG, Failure, Refused
 from netdsl.cli.numbers import whole
 from netdsl.cli.target import given_sizes, open_spec, split_target
+from netdsl.cli.unused import refuse_unused
 
 if TYPE_CHECKING:
     from netdsl.experiment.from_python import Experiment
@@ -36,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plan", action="store_true", help="show what will be run, and run nothing")
     parser.add_argument("--report", action="store_true", help="run nothing: show what has ended")
     parser.add_argument("-o", "--output", metavar="DIR", help="the folder (default: experiments/<name>)")
-    parser.add_argument("--format", choices=FORMATS, default="text", help="how tables are printed (text)")
+    parser.add_argument("--format", choices=FORMATS, help="how tables are printed (text)")
     parser.add_argument("--json", action="store_const", dest="format", const="json", help="the same as --format json")
     parser.add_argument(
         "--workers", type=whole(1), metavar="N", help="processes that train (default: one for each core)"
@@ -69,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
+    if args.plan:
+        refuse_unused(args, ("format",), "`--plan` shows cells and their cost as text, without {}", "leave it out")
     if args.plan and args.report:
         raise Failure("`--plan` shows what will be run, `--report` what has ended", "choose one of them")
 
@@ -116,7 +119,7 @@ def _show(args: argparse.Namespace, found: Results, folder: Path) -> int:
     from netdsl.experiment.report import printed, write_reports
     from netdsl.experiment.results import PRUNED
 
-    print(printed(found, args.format, sys.stdout), end="")
+    print(printed(found, args.format or "text", sys.stdout), end="")
     if found.ended:
         write_reports(found, folder)
         if not args.quiet:

@@ -35,7 +35,6 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channels",
         choices=CHANNELS,
-        default="sum",
         help="how the first convolution is converted to another number of channels (sum)",
     )
 
@@ -72,7 +71,9 @@ def rules_of(args: argparse.Namespace, net: Net) -> Rules:
     given = read_mapping(args.map) if args.map else []
     hints = declared(net.spec.constant("weights"))
     keep = bool(getattr(args, "keep_dtype", False))
-    return Rules(tuple(given), tuple(hints), tuple(args.exclude), args.partial, channels=args.channels, keep_dtype=keep)
+    return Rules(
+        tuple(given), tuple(hints), tuple(args.exclude), args.partial, channels=args.channels or "sum", keep_dtype=keep
+    )
 
 
 def read_foreign(path: str, inside: str | None = None) -> Foreign:

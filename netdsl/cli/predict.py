@@ -19,6 +19,7 @@ from netdsl.cli.failure import Failure
 from netdsl.cli.files import check_apart, write
 from netdsl.cli.numbers import whole
 from netdsl.render.output import csv_text, json_text, print_json
+from netdsl.render.paint import named, visible
 
 if TYPE_CHECKING:
     from netdsl.inference.trained import Trained
@@ -131,18 +132,14 @@ def _cells(prediction: dict[str, Any]) -> dict[str, Any]:
 
 def _line(prediction: dict[str, Any]) -> str:
     """A prediction for readers."""
-    parts = [f"{_name(g['class'])} {g['probability']:.1%}{_deviation(g)}" for g in prediction.get("guesses", ())]
+    parts = [f"{named(g['class'])} {g['probability']:.1%}{_deviation(g)}" for g in prediction.get("guesses", ())]
     if "probabilities" in prediction:
-        parts = [f"{name} {value:.1%}" for name, value in prediction["probabilities"].items()]
+        parts = [f"{named(name)} {value:.1%}" for name, value in prediction["probabilities"].items()]
     shares = {**prediction.get("labels", {}), **prediction.get("shares", {})}
-    parts += [f"{name} {value:.1%}" for name, value in shares.items()]
-    parts += [f"{name} {value:.6g}" for name, value in prediction.get("values", {}).items()]
-    return f"{prediction['sample']}: {', '.join(parts)}" + (f" -> {prediction['mask']}" if "mask" in prediction else "")
-
-
-def _name(text: str) -> str:
-    """A class's name; in quotes where it is white space, as a character of a text may be."""
-    return text if text.strip() and text.isprintable() else repr(text)
+    parts += [f"{named(name)} {value:.1%}" for name, value in shares.items()]
+    parts += [f"{named(name)} {value:.6g}" for name, value in prediction.get("values", {}).items()]
+    mask = f" -> {prediction['mask']}" if "mask" in prediction else ""
+    return visible(f"{prediction['sample']}: {', '.join(parts)}{mask}")
 
 
 def _deviation(guess: dict[str, float]) -> str:

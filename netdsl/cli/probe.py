@@ -37,6 +37,7 @@ from netdsl.cli.target import (
     open_spec,
     split_target,
 )
+from netdsl.cli.unused import refuse_unused
 from netdsl.diagnostics.diagnostic import did_you_mean
 from netdsl.render.output import json_text
 
@@ -83,6 +84,11 @@ def run(args: argparse.Namespace) -> int:
     with guarded():
         from netdsl.probe.beside import beside
 
+        if all(map(_is_run, targets)):
+            refuse_unused(
+                args, ("recipe", "settings", "arguments", "sizes"),
+                "a run is probed as it was trained: {} cannot change it", "name its spec",
+            )  # fmt: skip
         each = [_probed(args, target, signals) for target in targets]
         found = beside(each, _names(targets, [one.net for one in each]))
     for path in args.output:
@@ -141,6 +147,10 @@ def _check(args: argparse.Namespace, signals: list[str]) -> None:
         raise Failure("`--init` compares initialisations in `signal`, which is not asked for")
 
 
+def _is_run(target: str) -> bool:
+    return os.path.isdir(target) and not target.endswith(".net")
+
+
 def _is_target(word: str) -> bool:
     """Whether a word is another net or run: none of them looks like a misspelt signal."""
     return ":" in word or word.endswith(".net") or os.path.isdir(word)
@@ -150,7 +160,7 @@ def _subject(args: argparse.Namespace, target: str, signals: list[str]) -> Subje
     """The net of a spec with its recipe, or of a run with its weights."""
     from netdsl.probe.subject import Subject, of_known_sizes, of_run
 
-    if os.path.isdir(target) and not target.endswith(".net"):
+    if _is_run(target):
         return of_run(Path(target), args.data, args.samples, args.seed)
     from netdsl.cli.training import open_recipe, settings_of
     from netdsl.recipe.schema import Recipe

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netdsl.cli.failure import Failure
 from netdsl.cli.numbers import whole
 from netdsl.cli.target import add_recipe_options, add_target, split_target
+from netdsl.cli.unused import refuse_unused
 from netdsl.render.output import json_text
 
 if TYPE_CHECKING:
@@ -70,8 +70,10 @@ def _opened(args: argparse.Namespace) -> tuple[Net, Recipe, Path]:
     if not os.path.isdir(args.spec):
         net, recipe = open_recipe(args)
         return net, recipe, Path(split_target(args.spec)[0]).parent
-    if args.recipe or args.arguments or args.sizes or args.settings or args.data:
-        raise Failure("a run is profiled as it was trained", "name its spec to change something")
+    refuse_unused(
+        args, ("recipe", "arguments", "sizes", "settings", "data"),
+        "a run is profiled as it was trained: {} cannot change it", "name its spec",
+    )  # fmt: skip
     with guarded():
         from netdsl.training.opened import reopened
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from netdsl.cli.failure import Failure, Refused
 from netdsl.cli.target import open_net, split_target
+from netdsl.cli.unused import refuse_unused
 
 if TYPE_CHECKING:
     from netdsl.ir.initial import Initialization
@@ -51,10 +52,10 @@ def subject_of(args: argparse.Namespace) -> Subject:
 
 
 def _of_run(args: argparse.Namespace) -> Subject:
-    given = [n for n in ("recipe", "settings", "arguments", "sizes", "weights", "pretrained") if getattr(args, n)]
-    if given:
-        option = {"settings": "--set", "arguments": "-p", "sizes": "--size"}.get(given[0], f"--{given[0]}")
-        raise Failure(f"a run is compiled as it was trained: `{option}` cannot change it", "name its spec")
+    refuse_unused(
+        args, ("recipe", "settings", "arguments", "sizes", "weights", "pretrained"),
+        "a run is compiled as it was trained: {} cannot change it", "name its spec",
+    )  # fmt: skip
     from netdsl.cli.training import guarded
 
     with guarded():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from netdsl.cli.failure import WRONG, Failure, Refused
 from netdsl.cli.target import given_arguments, given_sizes, open_spec, split_target
+from netdsl.cli.unused import refuse_unused
 from netdsl.recipe.typed_paths import from_here
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 def show(text: str = "") -> None:
     """Say something to the person who trains."""
-    print(text, file=sys.stderr, flush=True)
+    from netdsl.render.paint import visible
+
+    print("\n".join(map(visible, text.split("\n"))), file=sys.stderr, flush=True)
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, str]:
@@ -91,9 +94,10 @@ def _resumed(args: argparse.Namespace, common: dict[str, Any]) -> Any:
     from netdsl.training.entry import Request
     from netdsl.training.opened import reopened
 
-    if args.recipe or args.data or args.seed is not None or args.output:
-        option = "--recipe" if args.recipe else "--data" if args.data else "-o" if args.output else "--seed"
-        raise Failure(f"a run is resumed as it was begun: `{option}` cannot change", "`--set` changes other fields")
+    refuse_unused(
+        args, ("recipe", "data", "output", "seed", "arguments", "sizes"),
+        "a run is resumed as it was begun: {} cannot change", "`--set` changes other fields",
+    )  # fmt: skip
     path = Path(args.resume)
     kept = path if path.is_file() and path.parent.name == KEPT else None
     folder = path.parent.parent if kept else path

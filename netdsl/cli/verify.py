@@ -18,6 +18,7 @@ from netdsl.cli.failure import OK, WRONG, Failure, Refused, unreadable
 from netdsl.cli.files import read_weights
 from netdsl.cli.numbers import real, seed, whole
 from netdsl.cli.target import add_target, live_module, open_net
+from netdsl.cli.unused import refuse_unused
 from netdsl.diagnostics.diagnostic import UserError
 
 if TYPE_CHECKING:
@@ -47,10 +48,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="weights or a run: show the first layer of the .onnx file that computes something else",
     )
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="the seed of fresh weights (0)")
-    parser.add_argument("--opset", type=whole(17, 26), default=18, metavar="N", help="ONNX opset, 17 to 26 (18)")
-    parser.add_argument(
-        "--target", choices=TARGETS, default=TARGETS[0], help="the runtime that the ONNX form is written for"
-    )
+    parser.add_argument("--opset", type=whole(17, 26), metavar="N", help="ONNX opset, 17 to 26 (18)")
+    parser.add_argument("--target", choices=TARGETS, help="the runtime that the ONNX form is written for (onnxruntime)")
     parser.add_argument(
         "--gate", type=real(above=0), default=1e-5, metavar="X", help="the largest difference accepted (1e-5)"
     )
@@ -60,6 +59,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from netdsl.render.status import working
 
+    if args.spec.endswith(".onnx"):
+        refuse_unused(
+            args, ("arguments", "sizes", "opset", "target"),
+            "a file is verified as it is: {} cannot change it", "name the spec that it is of",
+        )  # fmt: skip
     if args.against:
         return _compare(args)
     weights = read_weights(args.weights) if args.weights else None
@@ -82,7 +86,7 @@ def _net_cases(net: Net, args: argparse.Namespace, weights: dict[str, Any] | Non
 
     from netdsl.verify.compare import verify
 
-    export = partial(net.onnx, opset=args.opset, target=args.target)
+    export = partial(net.onnx, opset=args.opset or 18, target=args.target or "onnxruntime")
     return verify(net.checked, live_module(net, args.seed, weights), export, gate=args.gate)
 
 

@@ -15,6 +15,7 @@ from netdsl.cli.failure import Failure
 from netdsl.cli.files import check_ending, write
 from netdsl.cli.numbers import whole
 from netdsl.cli.target import add_target, open_net
+from netdsl.cli.unused import refuse_unused
 
 EXAMPLES = """\
 examples:
@@ -79,6 +80,7 @@ def _compare(args: argparse.Namespace) -> int:
     """The page of `netdsl diff`."""
     from netdsl.cli.diff import Target, compared, page_of
 
+    refuse_unused(args, ("depth",), "{} is for a drawing: the page of a comparison opens what differs", "leave it out")
     path = args.output or "diff.html"
     check_ending(path, ".html")
     write(path, page_of(compared(Target(args.spec), Target(args.diff), args)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from netdsl.publish.shared import Shared, configuration
 from netdsl.recipe.metrics import METRICS, said, title
 from netdsl.recipe.text import shown
+from netdsl.render.paint import visible
 
 PIPELINES = {
     "classes": "image-classification", "distributions": "image-classification", "mask": "image-segmentation",
@@ -55,13 +57,14 @@ def _body(net: Shared, onnx: bool) -> Iterator[str]:
     about = net.about
     given = ", ".join(f"{k} = {v}" for k, v in {**about.arguments, **about.sizes}.items())
     yield f"# {about.net}\n"
-    yield f"`{about.net}`{f' with {given}' if given else ''}, {net.params:,} parameters, trained on `{net.data}`.\n"
+    with_given = f" with {code(given)}" if given else ""
+    yield f"{code(about.net)}{with_given}, {net.params:,} parameters, trained on {code(net.data)}.\n"
     yield from _measured(net)
     yield from _origins(net)
     yield from _images(net)
     if about.classes:
         more = f" and {len(about.classes) - NAMED} more" if len(about.classes) > NAMED else ""
-        yield f"Classes: {', '.join(f'`{c}`' for c in about.classes[:NAMED])}{more}.\n"
+        yield f"Classes: {', '.join(map(code, about.classes[:NAMED]))}{more}.\n"
     yield from _use(net, onnx)
     yield from _recipe(net)
 
@@ -75,9 +78,9 @@ def _measured(net: Shared) -> Iterator[str]:
 
 def _origins(net: Shared) -> Iterator[str]:
     for base in net.bases:
-        revision = f" at `{base['revision']}`" if base.get("revision") else ""
+        revision = f" at {code(base['revision'])}" if base.get("revision") else ""
         license = base.get("license") or "not said"
-        yield f"The training began with `{base['pretrained']}`{revision}, licence {license}.\n"
+        yield f"The training began with {code(base['pretrained'])}{revision}, licence {license}.\n"
 
 
 def _use(net: Shared, onnx: bool) -> Iterator[str]:
@@ -88,7 +91,7 @@ def _use(net: Shared, onnx: bool) -> Iterator[str]:
     yield "## Use\n"
     if net.about.plugins:
         yield f"Needs {', '.join(f'the plug-in `{p.name}` {p.version}'.rstrip() for p in net.about.plugins)}.\n"
-    yield from ["```", *lines, "```\n"] if lines else []
+    yield from [*block(lines), ""] if lines else []
     if not whole:
         yield "The net standardises its inputs or targets with numbers that the spec and config.json do not have.\n"
     yield 'In a recipe, `init = pretrained("FOLDER OR NAME OF THE REPOSITORY")`.\n'
@@ -115,9 +118,8 @@ def _is_whole(net: Shared) -> bool:
 
 def _recipe(net: Shared) -> Iterator[str]:
     settings = {n: shown(v) for n in SETTINGS if (v := getattr(net.recipe, n)) not in (None, ())}
-    yield "## Recipe\n\n```"
-    yield from (f"{n} = {text}" for n, text in settings.items() if "/" not in text)  # no paths of the machine
-    yield "```"
+    yield "## Recipe\n"
+    yield from block([f"{n} = {text}" for n, text in settings.items() if "/" not in text])  # no paths of the machine
 
 
 def _images(net: Shared) -> Iterator[str]:
@@ -125,3 +127,21 @@ def _images(net: Shared) -> Iterator[str]:
     if cfg is not None:
         shown_ = ", ".join(f"{k} {v}" for k, v in cfg.items())
         yield f"Images: pixels from 0 to 1, standardised inside the net; {shown_}.\n"
+
+
+def code(text: str) -> str:
+    """A text as code in Markdown, whatever it holds: the fence is longer than any inside it."""
+    fence = "`" * (_longest(text) + 1)
+    blank = " " if "`" in text or not text.strip() else ""
+    return f"{fence}{blank}{visible(text)}{blank}{fence}"
+
+
+def block(lines: list[str]) -> list[str]:
+    """Lines as a block of code in Markdown."""
+    fence = "`" * max(3, *(_longest(line) + 1 for line in lines), 0)
+    return [fence, *map(visible, lines), fence]
+
+
+def _longest(text: str) -> int:
+    """The most backticks in a row."""
+    return max(map(len, re.findall("`+", text)), default=0)

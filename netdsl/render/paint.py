@@ -54,6 +54,11 @@ def _columns(c: str) -> int:
     return 2 if unicodedata.east_asian_width(c) in "WF" else 1
 
 
+def named(text: str) -> str:
+    """A name from data, safe to print; in quotes where it is white space, as a character of a text may be."""
+    return text if text.strip() and text.isprintable() else repr(text)
+
+
 def visible(text: str, tab: int = 4) -> str:
     """One line of foreign text made safe to print: tabs become blanks, control characters a mark."""
     if text.isprintable():

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from netdsl.render.paint import PLAIN, Paint, width
+from netdsl.render.paint import PLAIN, Paint, visible, width
 
 RULE = None
 """A row of a table that is a line across it."""
@@ -48,12 +49,14 @@ def columns(rows: Sequence[Cells | None], align: str, paint: Paint = PLAIN, marg
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
     """A table in Markdown."""
     marks = ["---:" if a == ">" else "---" for a in align]
-    lines = [header, marks, *([text.replace("|", "\\|") for text in row] for row in rows)]
+    above, *below = [[visible(text).replace("|", "\\|") for text in row] for row in (header, *rows)]
+    lines = [above, marks, *below]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(content: Cell | str) -> Cell:
-    return content if isinstance(content, Cell) else Cell(content)
+    cell = content if isinstance(content, Cell) else Cell(content)
+    return cell if cell.text.isprintable() else replace(cell, text=visible(cell.text))
 
 
 def _padded(cell: Cell, columns: int, align: str, paint: Paint) -> str:

@@ -23,6 +23,7 @@ from netdsl.pipeline import Net
 from netdsl.plugins.used import used
 from netdsl.recipe.metrics import said, title
 from netdsl.recipe.schema import Recipe
+from netdsl.render.paint import visible
 from netdsl.training.callbacks import Callbacks
 from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.environment import environment
@@ -242,7 +243,7 @@ def _introduce(prepared: Prepared, loop: Trainer, notes: list[str], say: Show) -
     sizes = f"{len(prepared.train):,} to train, {len(data.test):,} to test"
     say(f"{prepared.net.name}: {count:,} parameters; {data.name}: {sizes}")
     for note in (*prepared.notes, *notes):
-        say(f"  {note}")
+        say(f"  {visible(note)}")
     if prepared.recipe.precision in ("bf16", "fp16") and loop.autocast is None:
         say(f"  {prepared.recipe.precision} is for GPUs: computed in fp32 here")
     into = loop.job.folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -74,3 +75,28 @@ def test_no_output_takes_the_place_of_a_file_of_another_kind(
     assert main(given) == 2
     assert target in capsys.readouterr().err or command.startswith("predict")
     assert Path(target).read_text() == SPEC
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("view a.net --diff a.net", "--depth 2"),
+        *(("verify m.onnx", o) for o in ("-p k=3", "--size H=8", "--opset 18", "--target portable")),
+        *(("train --resume run", o) for o in ("-p k=3", "--size H=8", "--seed 0", "-o x", "--data d", "--recipe R")),
+        *(("profile run", o) for o in ("-p k=3", "--size H=8", "--data digits", "--recipe R", "--set epochs=3")),
+        *(("probe run", o) for o in ("-p k=3", "--size H=8", "--recipe R", "--set epochs=3")),
+        *(("compile run", o) for o in ("-p k=3", "--size H=8", "--recipe R", "--set epochs=3", "--weights w.pth")),
+        *(("compile a.net", o) for o in ("--map m", "--inside k", "--exclude k", "--partial", "--channels sum")),
+        ("experiment a.net --plan", "--format text"),
+    ],
+)  # fmt: skip
+def test_an_option_that_would_change_nothing_is_refused(
+    command: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.net").write_text(SPEC)
+    Path("run").mkdir()
+    Path("run", "run.json").write_text("{}")
+    assert main([*command.split(), *option.split()]) == 2
+    assert f"`{option.split()[0]}`" in capsys.readouterr().err
+    assert sorted(os.listdir()) == ["a.net", "run"]

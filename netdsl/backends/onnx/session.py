@@ -40,7 +40,7 @@ class Session:
             options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = FATAL
-        source = model if isinstance(model, bytes) else os.fspath(model)
+        source = model if isinstance(model, bytes) else _source(os.fspath(model))
         self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         self.inputs = {i.name: (_sizes(i.shape), DTYPES[i.type]) for i in self._session.get_inputs()}
         self.names = {
@@ -67,6 +67,16 @@ DTYPES = {
     "tensor(uint8)": "uint8",
     "tensor(bool)": "bool",
 }
+
+
+def _source(path: str) -> str | bytes:
+    """A file as onnxruntime takes it: its path, or its bytes where the path is no UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        with open(path, "rb") as file:
+            return file.read()
+    return path
 
 
 def _sizes(shape: list[Any]) -> tuple[int | None, ...]:
