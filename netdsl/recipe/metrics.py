@@ -43,6 +43,7 @@ METRICS: dict[str, MetricKind] = {
     "precision": MetricKind((*CLASSES, "labels"), "precision", pairs=True),
     "recall": MetricKind((*CLASSES, "labels"), "recall", pairs=True),
     "f1": MetricKind((*CLASSES, "labels"), "F1", pairs=True),
+    "micro_f1": MetricKind(("labels",), "micro F1"),
     "auroc": MetricKind(("classes", "nodes", "labels"), "AUROC", scores=True),
     "average_precision": MetricKind(("classes", "nodes", "labels"), "average precision", scores=True),
     "mean_iou": MetricKind((*CLASSES, "labels"), "mean IoU", pairs=True),

@@ -175,6 +175,9 @@ class Metrics:
         each, asked = self._each(), {*self.wanted, *always_measured(self.task)}
         means = {name: _mean(values) for name, values in each.items() if name in asked}
         found: dict[str, Any] = {name: mean for name, mean in means.items() if mean is not None}
+        if "micro_f1" in asked:
+            hit, missed, wrong, _ = self.sums["labels"].sum(1).tolist()
+            found["micro_f1"] = 2 * hit / max(1.0, 2 * hit + missed + wrong)
         if "per_class" in asked and "recall" in each:
             found |= {"per_class": [v or 0.0 for v in each["recall"]], **_lists(each, means)}
         if "confusion" in asked and "confusion" in self.sums:

@@ -65,7 +65,7 @@ def test_metrics_of_classes(batch: int) -> None:
 def test_metrics_of_labels() -> None:
     logits = torch.randn(101, 4, generator=generator())
     target = (torch.rand(101, 4, generator=generator(1)) < torch.tensor([0.5, 0.3, 0.1, 0.7])).float()
-    found = measured("labels", logits, target, 1, OF_CLASSES, 16)
+    found = measured("labels", logits, target, 1, (*OF_CLASSES, "micro_f1"), 16)
     truth, guess, scores = target.int().numpy(), (logits > 0).int().numpy(), logits.sigmoid().numpy()
     balanced = [sk.balanced_accuracy_score(truth[:, c], guess[:, c]) for c in range(4)]
     expected = {
@@ -73,6 +73,7 @@ def test_metrics_of_labels() -> None:
         "precision": sk.precision_score(truth, guess, average="macro"),
         "recall": sk.recall_score(truth, guess, average="macro"),
         "f1": sk.f1_score(truth, guess, average="macro"),
+        "micro_f1": sk.f1_score(truth, guess, average="micro"),
         "mean_iou": sk.jaccard_score(truth, guess, average="macro"),
         "auroc": sk.roc_auc_score(truth, scores),
         "average_precision": sk.average_precision_score(truth, scores),
