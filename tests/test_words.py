@@ -78,3 +78,20 @@ def test_replaced_phrases_do_not_return(phrase: str) -> None:
         for m in pattern.finditer(text)
     ]
     assert not found, f"write: {REPLACED[phrase]}"
+
+
+SECTIONS = ("Upgrade from 0.2", "Added", "Changed", "Fixed")
+LONGEST = 200
+"""Lines of the newest release: longer, and nobody reads it."""
+
+
+def test_the_changelog_is_for_users() -> None:
+    """The newest release stands in sections, each thing once (a union merge brings deleted lines back: take the
+    file of `main` and add yours again)."""
+    newest = (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1]
+    lines = newest.split("\n")
+    assert tuple(line[4:] for line in lines if line.startswith("### ")) == SECTIONS
+    bullets = [line for line in lines if line.startswith("- ")]
+    assert len(bullets) == len(set(bullets))
+    assert not [line for line in newest.split("###")[0].split("\n") if line.startswith("- ")]
+    assert len(lines) <= LONGEST
