@@ -25,11 +25,13 @@ MISSING = ("unknown-name", "unknown-net")
 _STAR = re.compile(r"\s*from\b[^\n]*\bimport\s*\*")
 """An import of everything: any name may come from it."""
 
+_CALLED = re.compile(r"\.\s*\w+|\b\w+\s*\(")
+
 
 def unaffected(module: Module, found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
     """The diagnostics that do not follow from parts of the file, or of a file it imports, that could not be read."""
     spans = left_out(module.source)
-    lost = {word for span in spans for word in words(module.source.text[span.start : span.end])}
+    lost = {word for span in spans for word in _lost(module, span)}
     lost |= _of_damaged_imports(module)
     takes_all = any(_STAR.match(module.source.text, span.start) for span in spans)
     tainted = _tainted(module, spans)
@@ -41,6 +43,12 @@ def unaffected(module: Module, found: Iterable[Diagnostic]) -> Iterator[Diagnost
             continue
         if mistake.code in INDEPENDENT or _stands_clear(module, mistake.code, at.span, tainted, spans):
             yield mistake
+
+
+def _lost(module: Module, span: Span) -> Iterable[str]:
+    """Words that text which could not be read may have given a meaning: in a body, no call and no attribute."""
+    text = module.source.text[span.start : span.end]
+    return words(text if _around(module, span) is None else _CALLED.sub("", text))
 
 
 def _stands_clear(

@@ -161,6 +161,8 @@ def _said(entry: str, text: str, own: tuple[str, ...]) -> Said | None:
     """Translate an argument of another library; None where it has no name here, or no width where one is inferred."""
     if entry.startswith(("-num_", "-in_")) and _FRACTION.fullmatch(text):
         return None
+    if entry == "-return_sequences" and text.lower() == "false":
+        return Said(follows="take(-1)")
     if entry.startswith("-"):
         return Said()
     if entry.endswith("!"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
-from itertools import chain, islice, product
+from itertools import chain, islice, product, takewhile
 
 from netdsl.fixes.calls import Argument, Call, calls, depth
 from netdsl.fixes.habits import BINARY, COMPONENTS, JOINED, NEEDLESS_ARGUMENTS, is_namespace
@@ -29,8 +29,8 @@ MOST = 8
 SEVERAL = frozenset((*JOINED.values(), *BINARY.values(), "attention", "cross_attention", "einsum"))
 """Ops that are given tensors."""
 
-SELF_ATTENDING = ("MultiheadAttention", "MultiHeadAttention", "Attention")
-"""Layers that are told the same tensor as query, key and value where it attends to itself."""
+ATTENDING = frozenset(("multiheadattention", "selfattention", "attention", "crossattention", "mha"))
+"""Layers that are told query, key and value, by their names in lower case without `_`."""
 
 AUTOMATIC = ("ToTensor", "PILToTensor", "ToImage", "ToDtype", "ConvertImageDtype", "Normalize")
 """Transforms of elsewhere that happen here without being told."""
@@ -96,9 +96,9 @@ def _staged(call: Call) -> Iterator[str]:
 
 def applied(name: str, given: list[Argument], tensors: list[Argument]) -> Iterator[str]:
     """`Layer(arguments)(x)`, as in Keras: `x -> layer(arguments)`."""
-    alike = dict.fromkeys(t.text for t in tensors)
-    if name in SELF_ATTENDING and len(alike) == 1 and not any(t.name for t in tensors):
-        tensors = tensors[:1]
+    if _attends(name) and len(tensors) > 1:
+        yield from _attending(name, given, tensors)
+        return
     yield from several(name, [*tensors, *given])
     if len(tensors) == 1:
         yield from (f"{tensors[0].text} -> {w}" for w in layers(name, given, function=True))
@@ -140,6 +140,8 @@ def _rewritten(call: Call) -> Iterator[str]:
         if name in NEEDLESS:
             yield receiver
         yield from (f"{receiver} -> {w}" for w in layers(name, given, function=True))
+    elif _attends(name) and any(a.name in ("num_heads", "heads") for a in given) and len(_tensors(given)) > 1:
+        yield from _attending(name, given[len(_tensors(given)) :], _tensors(given))
     else:
         yield from _free(name, given, bool(receiver))
 
@@ -159,6 +161,26 @@ def _free(name: str, given: list[Argument], spaced: bool) -> Iterator[str]:
         yield from _function(name, given)
     if spaced or name in COMPONENTS or name.lower() != name or any(a.name in ARGUMENTS for a in given):
         yield from _component(name, given)
+
+
+def _tensors(given: list[Argument]) -> list[Argument]:
+    """The first arguments that may be tensors: no numbers, no words, by position."""
+    return list(takewhile(lambda a: not a.name and not is_plain(a.text), given))
+
+
+def _attends(name: str) -> bool:
+    return name.lower().replace("_", "") in ATTENDING
+
+
+def _attending(name: str, given: list[Argument], tensors: list[Argument]) -> Iterator[str]:
+    """Attention of a query to keys and values, which are one tensor here: perhaps the query itself."""
+    query, *memory = dict.fromkeys(whole(t.text) for t in tensors)
+    own = "attention" if name in REGISTRY else name
+    for way in layers(own, given, function=True):
+        if not memory:
+            yield f"{query} -> {way}"
+        elif len(memory) == 1 and way.startswith("attention("):
+            yield f"{query} -> cross_{way[:-1]}, context={memory[0]})"
 
 
 def _class(name: str, given: list[Argument], spaced: bool) -> Iterator[str]:

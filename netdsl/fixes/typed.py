@@ -216,5 +216,9 @@ OTHERS: tuple[tuple[str, str], ...] = (
     (r"^\s*[Ii]nput\([^()]*(?:\([\d, ]*\))?[^()]*\)\s*\n", ""),
     (r"^from\s+\w+\s+import\s.*$", ""),
     (r"^(\s*)callbacks?\s*=\s*\[?\s*(?:[\w.]+\.)?EarlyStopping\(([^()]*)\)\s*\]?\s*$", r"\1stop = early_stopping(\2)"),
+    (r"^(\s*)(?:early_stop(?:ping)?|patience)\s*=\s*(\d+)\s*(?:epochs)?\s*$", r"\1stop = early_stopping(\2)"),
+    (r"^(\s*mix\s*=\s*\w+(?:\([^()]*\))?)\s*->\s*(\S.*)$", r"\1 | \2"),
+    (r"\s*->\s*normali[sz]e(?:\([^#]*\))?(?=\s*(?:->|$))", ""),
+    (r"(?<=[(,])(\s*)(\w+)(?=\s*[,)])", r"\1\2=true"),
 )
 """What is tried on the line of a mistake that is not one of syntax."""

@@ -91,6 +91,8 @@ ARGUMENTS = {
     "epsilon": "eps", "smoothing": "label_smoothing", "probability": "p", "prob": "p", "mu": "momentum",
     "class_weights": "weight", "weights": "weight", "class_weight": "weight", "root": "folder", "dir": "folder",
     "max_norm": "limit", "value": "limit", "n": "count", "num_ops": "count", "m": "strength", "magnitude": "strength",
+    "seq_len": "length", "sequence_length": "length", "block_size": "length", "context_length": "length",
+    "bptt": "length",
 }  # fmt: skip
 
 VALUES = {
@@ -103,7 +105,8 @@ VALUES = {
     "focal_loss": "focal", "roc_auc": "auroc", "auc": "auroc", "ap": "average_precision", "map": "average_precision",
     "f1_score": "f1", "macro_f1": "f1", "sensitivity": "recall", "iou_score": "mean_iou",
     "sparse_categorical_crossentropy": "cross_entropy", "categorical_crossentropy": "cross_entropy",
-    "binary_crossentropy": "bce", "mixed": "bf16", "onecyclelr": "onecycle", "cosinus": "cosine",
+    "binary_crossentropy": "bce", "nll": "cross_entropy", "nll_loss": "cross_entropy",
+    "mixed": "bf16", "onecyclelr": "onecycle", "cosinus": "cosine",
     "ones": "constant(1)", "zeros": "constant(0)", "zero": "constant(0)",
     "lasso": "l1", "ridge": "l2", "random_crop": "crop", "horizontal_flip": "hflip", "flip": "hflip",
 }  # fmt: skip
