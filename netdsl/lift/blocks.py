@@ -86,9 +86,13 @@ def shared(body: Term, taken: Collection[str] = ()) -> tuple[Term, tuple[Block, 
             break
         block = _block(found, {*taken, *(b.name for b in blocks)})
         body = looped(_replaced(body, found, block))
-        blocks = [Block(b.name, b.parameters, looped(_replaced(b.body, found, block))) for b in blocks]
+        blocks = [Block(b.name, b.parameters, _looped(b, _replaced(b.body, found, block))) for b in blocks]
         blocks.append(block)
     return body, tuple(_ordered(blocks))
+
+
+def _looped(block: Block, body: Term) -> Term:
+    return looped(body, frozenset(p.name for p in block.parameters))
 
 
 def _best(bodies: Sequence[Term]) -> Candidate | None:

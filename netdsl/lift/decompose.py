@@ -12,11 +12,14 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from netdsl.ir.model import Value
+from netdsl.lift.links import added
 from netdsl.lift.model import Call, Lifted, LiftError
 from netdsl.lift.names import free
 from netdsl.lift.naming import value_names
 from netdsl.lift.term import IT, Term, WeightOf, items, seq, term, use_of
 from netdsl.ops.linear import TiedLinear
+from netdsl.ops.tables import Expression, Table
 
 Name = str
 
@@ -125,18 +128,29 @@ class Decomposer:
         if entry is None or max(reads.values(), default=0) < AGAIN:
             return []
         values = sorted(inside.difference((entry, *names)), key=self.rank.__getitem__)
-        chain = self._dominators(None, values, entry, names)
-        if len(chain) < LONG or not self._reads_again(chain, entry, names):
+        chain = self._dominators(None, self._beyond(entry, values, names), entry, names)
+        if not self._is_main(chain, entry, names):
             return []
         flow, names = self._entry_named(entry, names)
         return [*flow, *items(self._statements(None, chain, names))]
 
-    def _reads_again(self, chain: Sequence[Name], entry: Name, names: Mapping[Name, str]) -> bool:
-        """Whether the ways from cut to cut read a value again and again, as those of a decoder read what was
-        encoded."""
+    def _beyond(self, entry: Name, values: Sequence[Name], names: Mapping[Name, str]) -> list[Name]:
+        """The values that are computed from more than one value alone, as the steps of a net are that read a time."""
+        alone = {entry}
+        for value in values:
+            reads = self._reads(value, None, names)
+            if reads and alone.issuperset(reads):
+                alone.add(value)
+        return [v for v in values if v not in alone] or [*values]
+
+    def _is_main(self, chain: Sequence[Name], entry: Name, names: Mapping[Name, str]) -> bool:
+        """Whether a chain flows, and a value stands beside it: one that the ways from cut to cut read again and again,
+        as those of a decoder read what was encoded, or that is no part of where the chain begins."""
+        if len(chain) > 1 and entry not in self._above(chain[0], entry, names):
+            return True
         names = {**names, entry: entry}
         ways = (self._above(value, before, names) for before, value in pairwise(chain))
-        return sum(entry in way for way in ways) >= AGAIN
+        return len(chain) >= LONG and sum(entry in way for way in ways) >= AGAIN
 
     def _dominators(
         self, root: Name | None, values: Sequence[Name], entry: Name | None, names: Mapping[Name, str]
@@ -324,15 +338,24 @@ def _applied(call: Call, branches: list[Term]) -> list[Term]:
     if call.share and not isinstance(call.op, TiedLinear):
         first, *others = branches
         return [*items(first), use_of(call.share, others)]
+    if isinstance(call.op, Table):
+        return _computed(call.op.expression)
     fields = fields_of(call)
     head = f"op:{call.kind}"
     if not call.op.takes_it:
         if call.kind == "add":
-            return [_sum(call, branches)]
+            return [added(call, branches)]
         return [term(head, fields, tuple(branches))]
     first, *others = branches
     made = term(head, fields, tuple(others))
     return [*items(first), made]
+
+
+def _computed(expression: Expression) -> list[Term]:
+    """The ops of a table, as they are written."""
+    inputs = tuple(Value("", kind) for kind in expression.types)
+    call = Call(expression.op, inputs, (Value("", expression.type),), {})
+    return _applied(call, [seq(tuple(_computed(i))) for i in expression.inputs])
 
 
 def fields_of(call: Call) -> tuple[tuple[str, Any], ...]:
@@ -351,29 +374,3 @@ def layers_of(net: Lifted) -> dict[str, Term]:
         for c in reversed(net.calls)
         if c.share and not isinstance(c.op, TiedLinear)
     }
-
-
-def _sum(call: Call, branches: list[Term]) -> Term:
-    """A sum: a residual link where what flows in is added to a branch of it, or a short projection of it is."""
-    a, b = branches
-    same = call.inputs[0].type == call.inputs[1].type
-    if same and _depends(a) and _depends(b):
-        short, long = sorted((a, b), key=lambda t: len(items(t)))
-        if short is IT and long is not IT:
-            return term("residual", (), (IT, long))
-        if len(items(short)) < len(items(long)) and len(items(short)) <= 3 and _has_layer(long, 2):
-            return term("residual", (), (short, long))
-    return term("op:add", (), (a, b))
-
-
-def _depends(branch: Term) -> bool:
-    """Whether a branch begins with what flows in."""
-    first = items(branch)[0] if items(branch) else branch
-    while first.head in ("op:add", "op:mul", "op:sub", "op:div", "let") and first.kids:
-        first = items(first.kids[0])[0] if items(first.kids[0]) else first.kids[0]
-    return first.head not in ("ref", "op:param")
-
-
-def _has_layer(branch: Term, least: int) -> bool:
-    layers = ("op:conv", "op:dwconv", "op:linear", "op:attention")
-    return sum(t.head in layers for t in items(branch)) >= least

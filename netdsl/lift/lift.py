@@ -17,6 +17,7 @@ from netdsl.ir.flatten import flatten
 from netdsl.lift.blocks import shared
 from netdsl.lift.build import Builder
 from netdsl.lift.compose import composed
+from netdsl.lift.counted import counted
 from netdsl.lift.decompose import Decomposer, layers_of
 from netdsl.lift.fill import weights
 from netdsl.lift.idioms import idiomatic
@@ -29,6 +30,7 @@ from netdsl.lift.rules import RULES
 from netdsl.lift.spec import written
 from netdsl.lift.term import forget, seq
 from netdsl.lift.tied import tied
+from netdsl.lift.unnested import unnested
 from netdsl.lift.zoo import candidates, filled
 from netdsl.loader import read_import
 from netdsl.pipeline import Net, Spec
@@ -118,7 +120,7 @@ def _seen(model: ModelProto, net: Net, names: frozenset[str], fill: Fill, same: 
 
 def _flat(file: File) -> Lifted:
     """The net of a file in single ops."""
-    return laid_out(tied(idiomatic(Builder(file).run(RULES))))
+    return laid_out(counted(tied(idiomatic(Builder(file).run(RULES)))))
 
 
 def _laid_over(flat: Lifted, net: Net) -> State:
@@ -164,7 +166,7 @@ def checked_text(flat: Lifted, name: str) -> str:
     """The spec of a flat net, in the standard style."""
     sizes = frozenset[str]().union(*(v.type.names for v in flat.inputs))
     taken = {name, *sizes, *(v.name for v in flat.inputs), *(o.name for o in flat.outputs)}
-    statements = composed(Decomposer(flat).body(), layers_of(flat), taken)
+    statements = composed(unnested(Decomposer(flat).body(), taken), layers_of(flat), taken)
     body, blocks = shared(registered(seq(statements), taken), {name, *sizes})
     text = written(body, flat, name, blocks)
     forget()

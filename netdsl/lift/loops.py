@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -12,27 +13,36 @@ from netdsl.lift.unify import unify
 LONGEST = 24
 """The longest period that is looked for."""
 
+NONE = frozenset[str]()
+
+OPERAND = 16
+"""How many words a loop has to save in an operand, where it takes three lines at least."""
+
 Runs = Callable[[list[Term]], Iterator[tuple[int, int, Term]]]
 """Finds runs of statements: where each starts and stops, and what can stand for it."""
 
 
-def looped(found: Term) -> Term:
-    """A term with its runs rolled up, the innermost first."""
-    kids = tuple(map(looped, found.kids))
+def looped(found: Term, outer: frozenset[str] = NONE, least: int = 1) -> Term:
+    """A term with its runs rolled up, the innermost first. `outer`: the arguments and the variables of loops around it,
+    which no variable may hide; `least`: how many words a loop has to save."""
+    inner = outer.union(found.fields[0][1]) if found.head == "for" else outer
+    worth = OPERAND if found.head.startswith(("op:", "let", "residual")) else 1
+    kids = tuple(looped(k, inner, worth) for k in found.kids)
     if kids != found.kids:
         found = seq(kids) if found.head == "seq" else term(found.head, found.fields, kids)
     if found.head != "seq":
         return found
-    statements = _rolled(_alike, _rolled(_equal, list(found.kids)))
+    alike = partial(_alike, outer=outer)
+    statements = _rolled(alike, _rolled(_equal, list(found.kids), least), least)
     return found if tuple(statements) == found.kids else seq(tuple(statements))
 
 
-def _rolled(runs: Runs, statements: list[Term]) -> list[Term]:
+def _rolled(runs: Runs, statements: list[Term], least: int) -> list[Term]:
     """Statements with the best run of each place rolled up; those that lie apart are, in one go."""
     while True:
         upto = [0, *accumulate(map(size, statements))]
         gains = [(upto[stop] - upto[start] - size(made), start, stop, made) for start, stop, made in runs(statements)]
-        chosen = _apart([g for g in gains if g[0] > 0], len(statements))
+        chosen = _apart([g for g in gains if g[0] >= least], len(statements))
         if not chosen:
             return statements
         for start, stop, made in reversed(chosen):
@@ -93,18 +103,18 @@ def _counted(statement: Term) -> tuple[Term, int]:
     return (statement.kids[0], statement.fields[0][1]) if statement.head == "repeat" else (statement, 1)
 
 
-def _alike(statements: list[Term]) -> Iterator[tuple[int, int, Term]]:
+def _alike(statements: list[Term], outer: frozenset[str]) -> Iterator[tuple[int, int, Term]]:
     """Runs of statements that are equal up to numbers, as a `for`. A statement once and one repeated are alike."""
     later = set[tuple[int, int]]()
     for start, period, count in _periodic([parts(_counted(s)[0])[0] for s in statements]):
         known, first, stop = (start, period) in later, statements[start : start + period], start + count * period
         later.add((start + period, period))
         if not known and not any(map(has_loop, first)) and may_repeat(first):
-            for skipped, made in _tails([statements[at : at + period] for at in range(start, stop, period)]):
+            for skipped, made in _tails([statements[at : at + period] for at in range(start, stop, period)], outer):
                 yield start + skipped * period, stop, made
 
 
-def _tails(rounds: list[list[Term]]) -> Iterator[tuple[int, Term]]:
+def _tails(rounds: list[list[Term]], outer: frozenset[str]) -> Iterator[tuple[int, Term]]:
     """The loops over the last of some rounds that may save most, each with how many of the first it leaves out.
 
     What holds of all rounds holds of fewer: where a loop over many and one over few have as many variables and as long
@@ -115,7 +125,7 @@ def _tails(rounds: list[list[Term]]) -> Iterator[tuple[int, Term]]:
     def kind(skipped: int) -> tuple[int, int]:
         """How many variables a loop has, and how long its body is."""
         if skipped not in made:
-            made[skipped] = _for(rounds[skipped:])
+            made[skipped] = _for(rounds[skipped:], outer)
         found = made[skipped]
         return len(found.fields[0][1]) if found.head == "for" else 0, size(found.kids[0])
 
@@ -132,11 +142,11 @@ def _tails(rounds: list[list[Term]]) -> Iterator[tuple[int, Term]]:
     yield from sorted(made.items())
 
 
-def _for(groups: Sequence[Sequence[Term]]) -> Term:
+def _for(groups: Sequence[Sequence[Term]], outer: frozenset[str]) -> Term:
     """Rounds that are equal up to numbers, as a loop over these."""
     repeated = [any(g[i].head == "repeat" for g in groups) for i in range(len(groups[0]))]
     rows = [tuple(v for s, r in zip(g, repeated, strict=True) for v in _numbers(s, r)) for g in groups]
-    unified = unify(rows, [n for s, r in zip(groups[0], repeated, strict=True) for n in _labels(s, r)])
+    unified = unify(rows, [n for s, r in zip(groups[0], repeated, strict=True) for n in _labels(s, r)], outer)
     values = iter(unified.values)
     body = seq(tuple(_refilled(s, r, values) for s, r in zip(groups[0], repeated, strict=True)))
     if not unified.names:

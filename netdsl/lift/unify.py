@@ -6,7 +6,7 @@ is always a multiple of another is written as one (`4 * c`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -52,11 +52,14 @@ def is_named(value: Any) -> bool:
     return isinstance(value, Name)
 
 
-def unify(rows: Sequence[Sequence[Any]], labels: Sequence[str], closed: bool = False) -> Unified:
-    """Columns of numbers, one row for each use, as few arguments; `closed`: of a block, to which sizes are given."""
+def unify(
+    rows: Sequence[Sequence[Any]], labels: Sequence[str], taken: Collection[str] = (), closed: bool = False
+) -> Unified:
+    """Columns of numbers, one row for each use, as few arguments, whose names are not `taken`; `closed`: of a block, to
+    which sizes are given."""
     columns = list(zip(*rows, strict=True))
     found: list[Any] = [None] * len(columns)
-    outer = {v.name for row in rows for v in row if is_named(v)}
+    outer = {v.name for row in rows for v in row if is_named(v)}.union(taken)
     bases: dict[str, tuple[str, Sequence[Any]]] = {}
     for index in sorted(range(len(columns)), key=lambda i: _rank(columns[i], i)):
         column = columns[index]

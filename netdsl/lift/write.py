@@ -78,14 +78,19 @@ class Writer:
         """A sequence as lines: a chain is one line, names and blocks in braces have their own."""
         lines: list[str] = []
         chain: list[str] = []
+        signed = False
         for item in items(found) or (found,):
-            if item.head in ("let", "for", "repeat", "output", "label", "share"):
+            if item.head == "let" and item.kids[0].head == "it" and chain and not signed:
+                chain[-1] += f" as {item.fields[0][1][0]}"
+                lines += self._ended(chain, indent)
+            elif item.head in ("let", "for", "repeat", "output", "label", "share"):
                 lines += self._ended(chain, indent)
                 lines.append(indent + self._statement(item, indent))
             else:
                 if item.head == "ref" or (chain and sum(map(len, chain)) > WIDTH - len(indent)):
                     lines += self._ended(chain, indent)
                 chain.append(self.expression(item, indent))
+                signed = item.head == "op:scalar" or item.head[3:] in SIGNS
         return "\n".join(lines + self._ended(chain, indent))
 
     @staticmethod

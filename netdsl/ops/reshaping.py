@@ -33,7 +33,7 @@ class Identity(Op, frozen=True):
 @register("flatten")
 class Flatten(Op, frozen=True):
     """Axes from `start` to `end` (both included, counted in the sample) as one: by default all of them, `[C, H, W]` to
-    `[C * H * W]`, as torch.nn.Flatten. `flatten(1)` makes a row of pixels per channel, `[C, H * W]`."""
+    `[C * H * W]`, as torch.nn.Flatten. `flatten(start=1)` makes a row of pixels per channel, `[C, H * W]`."""
 
     start: int = 0
     end: int = -1

@@ -13,8 +13,10 @@ from netdsl.analysis.count import totals
 from netdsl.api import load
 from netdsl.ir.model import Value
 from netdsl.lift.lift import _flat, checked_text, lift_model
+from netdsl.lift.loops import looped
 from netdsl.lift.model import Lifted, LiftError
 from netdsl.lift.read import file_of
+from netdsl.lift.term import seq, term, walk
 from netdsl.source import Source
 
 FORMS: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {
@@ -178,7 +180,7 @@ def test_what_flows_is_named_for_a_later_operand() -> None:
         x = Tanh(r)  z = Constant <value = float {0.0}> ()  n = Constant <value = float {-1.0}> ()
         m = Greater(x, z)  a = MatMul(x, w)  y = Where(m, n, a) }"""
     found = lifted(text)
-    assert "  x = it\n  linear(4, bias=false) -> masked_fill(value=-1, mask = x -> greater(0))" in found
+    assert "tanh as x\n  linear(4, bias=false) -> masked_fill(value=-1, mask = x -> greater(0))" in found
     assert "mask = r -> greater(0))" in lifted(text.replace("x = Tanh(r)", "x = Identity(r)"))
 
 
@@ -206,3 +208,30 @@ def _renamed(flat: Lifted, prefix: str) -> Lifted:
     calls = tuple(replace(c, inputs=named(c.inputs), outputs=named(c.outputs)) for c in flat.calls)
     outputs = tuple(replace(o, value=named([o.value])[0]) for o in flat.outputs)
     return replace(flat, calls=calls, outputs=outputs)
+
+
+def ladder(depth: int) -> str:
+    """A U-Net over vectors: `depth` levels, of which each joins what went down with what came up."""
+    down = "".join(f"d{i} = MatMul(h{i}, w) h{i + 1} = Relu(d{i}) " for i in range(depth))
+    up = "".join(f"c{i} = Concat<axis = 1>(u{i + 1}, h{i}) u{i} = MatMul(c{i}, v) " for i in reversed(range(depth)))
+    return (
+        f"(float[N,4] x) => (float[N,4] y) <float[4,4] w = {{}}, float[8,4] v = {{}}> {{ h0 = Tanh(x) {down}"
+        f"u{depth} = Tanh(h{depth}) {up} y = Relu(u0) }}"
+    )
+
+
+@pytest.mark.parametrize("depth", [2, 9])
+def test_levels_stand_one_after_another(depth: int) -> None:
+    """Deep levels are no braces in braces."""
+    found = lifted(ladder(depth))
+    assert max(len(line) - len(line.lstrip()) for line in found.splitlines()) <= 6, found
+
+
+def test_no_variable_hides_that_of_a_loop_around_it() -> None:
+    """What stands behind an inner loop still reads the variable of the outer one."""
+    rows = [(2, 3, 5), (2, 3, 7), (4, 6, 11), (4, 6, 13)]
+    layers = [term("op:linear", (("out_features", n),)) for row in rows for n in row]
+    body = looped(seq(tuple(layers)), frozenset(("c", "c2")))
+    names = [n for t in walk(body) if t.head == "for" for n in t.fields[0][1]]
+    assert names
+    assert {"c", "c2"}.isdisjoint(names)
