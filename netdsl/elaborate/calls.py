@@ -236,7 +236,7 @@ def _nothing_left(arrow: BlockArrow, own: list[str], item: Given) -> Fault:
 
 def _bind_op(arrow: OpArrow, given: list[Given], at: Place) -> OpArrow:
     op = arrow.op
-    fields = list(op_fields(op))
+    fields = [*op.operands, *op.optional_operands, *op_fields(op)]
     arguments, operands = dict(arrow.arguments), dict(arrow.operands)
     now: dict[str, Place] = {}
     named = {g.name for g in given}

@@ -39,14 +39,15 @@ def _joined(name: str, op: str, given: list[Argument]) -> Iterator[str]:
 
 def _made(name: str, given: list[Argument]) -> Iterator[str]:
     """A tensor of a shape, perhaps with the batch: what is learned is a parameter."""
-    init = {"zeros": ", init=zeros", "ones": ", init=ones"}.get(name, "")
+    init = {"ones": ", init=1"}.get(name, "")
     sizes = listed(given)
     for shape in (sizes[1:], sizes) if sizes[:1] == ["1"] else (sizes, sizes[1:]):
         if shape and "(" not in "".join(shape):
             yield f"param({as_tuple(shape)}{init})"
     inner = given[0].text.partition("(")[2].rstrip(")")
     if name == "Parameter" and inner:
-        yield from _made("randn", [Argument("", part.strip(), 0, 0) for part in inner.split(",")])
+        maker = given[0].text.partition("(")[0].rpartition(".")[2]
+        yield from _made(maker, [Argument("", part.strip(), 0, 0) for part in inner.split(",")])
 
 
 def shaped(name: str, given: list[Argument]) -> Iterator[str]:
