@@ -5,10 +5,13 @@ Written by hand, where `test_agreement` draws: recursion, lists of layers, captu
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from agreement import agree
+from paths import ROOT
 
-from netdsl.loader import read_import
+from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
 from netdsl.source import Source
 
@@ -297,3 +300,12 @@ def test_three_agree(name: str) -> None:
     assert [d.message for d in spec.diagnostics if d.severity == "error"] == []
     for seed, net in enumerate(spec.nets):
         assert agree(spec.net(net), 3 * seed)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests/data/wild").glob("*.net")), ids=lambda p: p.stem)
+def test_published_architectures_agree(path: Path) -> None:
+    """Small forms of MobileOne, RepVGG, PoolFormer, PVT, Conformer, Perceiver and others that the zoo does not have."""
+    spec = Spec(load_source(str(path)), read_import)
+    assert len(spec.nets) >= 10
+    for seed, net in enumerate(spec.nets):
+        assert agree(spec.net(net), seed), net

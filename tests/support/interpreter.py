@@ -21,6 +21,7 @@ from netdsl.ir.model import Definition, Program, Step
 from netdsl.ops.base import Op
 from netdsl.ops.tables import Expression, Table
 from netdsl.sizes.dims import Size, evaluate
+from netdsl.tensors import UNCLEAR
 
 
 class ExplodedError(Exception):
@@ -106,6 +107,8 @@ class _Run:
             return self.definition(step.callee, inner, given)
         if isinstance(step.callee, Table):
             return (self.table(step.callee.expression),)
+        for value, x in zip(step.inputs, given, strict=True):
+            x.features = None if value.type.features == UNCLEAR else value.type.features  # type: ignore[attr-defined]
         result = RULES[step.callee.kind](concrete(step.callee, self.sizes), self.weights(step, prefix), *given)
         results = result if isinstance(result, list | tuple) else (result,)
         return [self.rounding.moved(step.callee.kind, x, given) for x in results] if self.rounding else results

@@ -25,9 +25,10 @@ def rule(*kinds: str) -> Callable[[Any], Any]:
 
 
 def features(x: Tensor, axis: int | None) -> int:
-    """The axis of the features, counted with the batch."""
+    """The axis of the features, counted with the batch: where the value's type has them, else by its rank."""
     if axis is None:
-        return x.ndim - 1 if x.ndim <= 3 else 1
+        known: int | None = getattr(x, "features", None)
+        return (x.ndim - 1 if x.ndim <= 3 else 1) if known is None else known + 1
     return axis + 1 if axis >= 0 else x.ndim + axis
 
 

@@ -157,7 +157,7 @@ def joined(op: Any, w: Weights, q: Tensor, k: Tensor, v: Tensor, mask: tuple[Ten
     split_up = [heads(t, op.heads) for t in (q, k, v)]
     scale = (q.shape[-1] // op.heads) ** -0.5
     y = attended(*split_up, scale, mask[0] if mask else None, causal)
-    y = y.transpose(-2, -3).reshape(*q.shape)
+    y = y.transpose(-2, -3).flatten(-2)
     return F.linear(y, w["out_proj.weight"], w.get("out_proj.bias"))
 
 
