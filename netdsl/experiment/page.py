@@ -11,6 +11,7 @@ from netdsl.experiment.table import Table, heading, shown, tables
 from netdsl.planning.experiments import ALPHA
 from netdsl.render.figure import NIGHT, STYLE
 from netdsl.render.numbers import plural
+from netdsl.render.output import marked
 from netdsl.version import __version__
 
 SHEET = (
@@ -93,7 +94,7 @@ def _html(table: Table, rows: Sequence[Sequence[str]]) -> str:
     kinds = [" class=l" if a == "<" else "" for a in table.align]
     head = "".join(f"<th{k}>{escape(h)}</th>" for h, k in zip(table.header, kinds, strict=True))
     body = "".join(f"<tr>{''.join(f'<td{k}>{c}</td>' for c, k in zip(row, kinds, strict=True))}</tr>" for row in rows)
-    notes = "".join(f"<p class=notes>{escape(note)}</p>" for note in table.notes)
+    notes = "".join(f"<p class=notes>{marked(note)}</p>" for note in table.notes)
     return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{notes}"
 
 

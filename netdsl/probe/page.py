@@ -8,6 +8,7 @@ from netdsl.probe.model import Finding, Probed
 from netdsl.probe.plot import plot
 from netdsl.probe.text import number
 from netdsl.render.figure import NIGHT, STYLE, stacked
+from netdsl.render.output import marked
 from netdsl.version import __version__
 
 SHEET = (
@@ -17,7 +18,7 @@ SHEET = (
 body{margin:2rem auto;max-width:62rem;padding:0 1rem;background:var(--b);color:var(--t);
 font:15px/1.45 'Helvetica Neue',Helvetica,Arial,sans-serif}
 h1{font-size:1.5rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .4rem;border-top:1px solid var(--l);padding-top:1.2rem}
-p{margin:.2rem 0}.note{color:var(--m)}
+p{margin:.2rem 0}code{font-size:.92em}.note{color:var(--m)}
 .plots{display:flex;flex-wrap:wrap;gap:1.2rem;margin:1rem 0}
 svg{width:29rem;max-width:100%}
 table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
@@ -34,7 +35,7 @@ OPEN = 14
 
 def page(found: Probed) -> str:
     """All findings as one HTML file that needs nothing else."""
-    notes = "".join(f"<p class=note>{escape(n)}</p>" for n in found.notes)
+    notes = "".join(f"<p class=note>{marked(n)}</p>" for n in found.notes)
     parts = "".join(map(_finding, found.findings))
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -49,7 +50,7 @@ def drawings(found: Probed) -> str:
 
 
 def _finding(finding: Finding) -> str:
-    said = "".join(f"<p>{escape(line)}</p>" for line in finding.said)
+    said = "".join(f"<p>{marked(line)}</p>" for line in finding.said)
     plots = "".join(map(plot, finding.plots))
     return f"<h2>{escape(finding.signal)}</h2>{said}<div class=plots>{plots}</div>{_table(finding)}"
 

@@ -1,4 +1,4 @@
-"""JSON on the standard output, and tables as CSV."""
+"""JSON on the standard output, tables as CSV, sentences as HTML."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 
@@ -33,3 +34,8 @@ def csv_text(rows: Sequence[Mapping[str, Any]], first: Sequence[str] = ()) -> st
 
 def _on_one_line(found: re.Match[str]) -> str:
     return "[" + " ".join(line.strip() for line in found.group()[1:-1].split("\n") if line.strip()) + "]"
+
+
+def marked(text: str) -> str:
+    """A sentence as HTML, with what stands between backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
