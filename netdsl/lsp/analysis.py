@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
@@ -51,6 +52,8 @@ class Analysis:
         self.looked = False
         self._mended: dict[int, Diagnostic] = {}
         self.passed: dict[Span, list[Passed]] = defaultdict(list)
+        self._placed: list[tuple[int, int, Span]] = []
+        """The statements of `passed` by where they begin, and their numbers there."""
 
     def run(self) -> Analysis:
         """Check the text. A fault of netdsl's own is a diagnostic too: the editor and the next edit continue."""
@@ -146,11 +149,17 @@ class Analysis:
 
     def _met(self, declaration: ast.Node) -> list[Scope]:
         found: dict[object, Scope] = {}
-        for span, passes in self.passed.items():
-            if declaration.at.start <= span.start and span.end <= declaration.at.end:
-                for p in passes:
-                    found.setdefault(instance_key(p.root), p.root)
+        for span in self.within(declaration.at):
+            for p in self.passed[span]:
+                found.setdefault(instance_key(p.root), p.root)
         return list(found.values())
+
+    def within(self, at: Span) -> list[Span]:
+        """The statements inside a span through which something passed, in the order in which they were met."""
+        if len(self._placed) != len(self.passed):
+            self._placed = sorted((span.start, i, span) for i, span in enumerate(self.passed))
+        first, last = bisect_left(self._placed, (at.start,)), bisect_left(self._placed, (at.end + 1,))
+        return [span for _, _, span in sorted(self._placed[first:last], key=lambda p: p[1]) if span.end <= at.end]
 
     def meet(self, declaration: ast.Node) -> None:
         """Elaborate the nets that may use a declaration and that the check has skipped; none, where only a look was

@@ -89,8 +89,7 @@ def chosen_instance(analysis: Analysis, declaration: ast.Block, chosen: Mapping[
 def _block(declaration: ast.Block, chosen: Scope, analysis: Analysis, memo: Memo) -> Iterator[Hint]:
     """The hints of one use of a block: inner statements come before those around them."""
     key = instance_key(chosen)
-    spans = [s for s in analysis.passed if declaration.at.start <= s.start and s.end <= declaration.at.end]
-    for span in sorted(spans, key=lambda s: s.end - s.start):
+    for span in sorted(analysis.within(declaration.at), key=lambda s: s.end - s.start):
         passes = [p for p in analysis.passed[span] if instance_key(p.root) == key]
         passes = [p for p in passes if p.root is passes[0].root]
         if passes and not _is_silent(passes[0].node):

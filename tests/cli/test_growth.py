@@ -53,6 +53,12 @@ def nets(n: int) -> str:
     return UNIT + "".join(f"net N{i} {{ input x [4, 8, 8]\n U({i % 7 + 1})\n U(4) }}\n" for i in range(n))
 
 
+def used(n: int) -> str:
+    return "".join(f"block B{i}(c) = conv(c, 1)\n" for i in range(n)) + NET.format(
+        "\n".join(f"B{i}(4)" for i in range(n))
+    )
+
+
 def unused(n: int) -> str:
     return "".join(f"block B{i} = conv({i % 7 + 1}, 1)\n" for i in range(n)) + lines(1)
 
@@ -201,6 +207,7 @@ WORK: dict[str, tuple[Callable[[int], str], Callable[[Path, Path], object]]] = {
     "fmt numbers": (numbers, command("fmt", "--check")),
     "view": (lines, command("view", "-o", "OUT")),
     "hints": (stages, hinted),
+    "hints of blocks": (used, hinted),
     "diff": (lines, compared),
     "export": (stages, export),
     "source of branches": (dense, lambda spec, out: Spec(load_source(spec), read_import).net("A").source()),

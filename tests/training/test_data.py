@@ -90,6 +90,17 @@ def test_mnist_in_idx_files_compressed_or_not(tmp_path: Path) -> None:
             data('mnist(".")', tmp_path)
 
 
+def test_an_idx_file_whose_compressed_bytes_are_damaged_or_go_on(tmp_path: Path) -> None:
+    pixels = np.arange(6 * 28 * 28, dtype=np.uint32).astype(np.uint8).reshape(6, 28, 28)
+    whole = bytearray(gzip.compress(idx(pixels)))
+    whole[12:16] = b"\xff" * 4
+    endless = gzip.compress(idx(pixels) + bytes(10**7))
+    for content, said in ((bytes(whole), "whole gzip file"), (endless, "and holds more")):
+        (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(content)
+        with pytest.raises(DataError, match=said):
+            data('mnist(".")', tmp_path)
+
+
 def test_npz_files_and_no_pickles(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=RNG.random((50, 4)).astype(np.float64), y=RNG.random(50))
     found = data('npz("a.npz", test=0.1)', tmp_path)

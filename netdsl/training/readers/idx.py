@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import math
 import struct
+import zlib
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 import torch
@@ -16,7 +18,7 @@ from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.readers.registry import READERS
 
 LIMIT = 1 << 31
-"""The most bytes a file may unpack to."""
+"""The most bytes that are read of a file."""
 CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 
 
@@ -41,25 +43,23 @@ def _array(folder: Path, stem: str, rank: int) -> Tensor:
     file = next((folder / n for n in names if (folder / n).is_file()), None)
     if file is None:
         raise DataError("missing-data", f"there is no file {folder / names[0]} (or .gz)")
-    return _parse(_bytes(file), file, rank)
-
-
-def _bytes(file: Path) -> bytes:
-    if file.suffix != ".gz":
-        return file.read_bytes()
     try:
-        with gzip.open(file) as unpacked:
-            return unpacked.read(LIMIT)
-    except (EOFError, gzip.BadGzipFile) as error:
+        with gzip.open(file) if file.suffix == ".gz" else open(file, "rb") as found:
+            return _read(cast(BinaryIO, found), file, rank)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError("unreadable-data", f"{file} is not a whole gzip file: {error}") from None
 
 
-def _parse(data: bytes, file: Path, rank: int) -> Tensor:
-    header = 4 + 4 * rank
-    if len(data) < header or data[:4] != bytes((0, 0, 8, rank)):
+def _read(found: BinaryIO, file: Path, rank: int) -> Tensor:
+    """The bytes that an opened file declares, and no more of it. Raises DataError where there are others."""
+    header = found.read(4 + 4 * rank)
+    if len(header) < 4 + 4 * rank or header[:4] != bytes((0, 0, 8, rank)):
         raise DataError("unreadable-data", f"{file} is not an idx file of {rank} axes of bytes")
-    sizes = struct.unpack(f">{rank}I", data[4:header])
-    if len(data) - header != math.prod(sizes):
+    sizes = struct.unpack(f">{rank}I", header[4:])
+    size = math.prod(sizes)
+    data = found.read(min(size, LIMIT) + 1)
+    if len(data) != size:
         declared = f"{' x '.join(f'{n:,}' for n in sizes)} bytes"
-        raise DataError("unreadable-data", f"{file} declares {declared}, and holds {len(data) - header:,}")
-    return torch.from_numpy(np.frombuffer(data, np.uint8, offset=header).reshape(sizes).copy())
+        held = "more" if len(data) > size else f"{len(data):,}"
+        raise DataError("unreadable-data", f"{file} declares {declared}, and holds {held}")
+    return torch.from_numpy(np.frombuffer(data, np.uint8).reshape(sizes).copy())
