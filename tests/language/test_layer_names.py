@@ -126,3 +126,10 @@ block Third(wide) { (relu if wide else it if wide else it) -> conv(4, 3) }
 block Padded(wide) { (relu if wide else it) -> conv(4, 3) }
 """
     assert layers(body + ("" if "->" in body or "{" in body else " -> relu"), "true", before) == names
+
+
+def test_layers_beside_a_shared_one_have_names_that_their_dict_allows() -> None:
+    """`nn.ModuleDict` has attributes of its own, as `values`."""
+    body = "share f = conv(4, 1)\n body: { f -> Values -> conv(4, 3) -> f }"
+    found = layers(body, "true", "block Values = conv(4, 3) -> bn")
+    assert sorted(found) == ["body.conv", "body.values_.bn", "body.values_.conv", "f"]

@@ -128,6 +128,7 @@ def test_what_a_transposed_convolution_adds_at_the_end(options: str, nodes: list
         ("3, padding=3", None),
         ("3, padding=(4, 1)", "padding=(4, 1)"),
         ("3, groups=3", "groups=3"),
+        ("3, groups=4", None),
     ],
 )
 def test_limits_of_a_transposed_convolution(options: str, argument: str | None) -> None:

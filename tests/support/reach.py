@@ -81,10 +81,12 @@ class Reach:
         """The tests to ask about a mutant, up to `most` seconds: what reaches its lines and kills cheaply first.
 
         Tests that call its function follow, for not every call is looked at. Outside of functions: the tests that reach
-        any line of the file. Of no mutant: all tests.
+        any line of the file, then all others, which may read a constant of it. Of no mutant: all tests.
         """
-        wanted = (mutant.lines, mutant.lines | mutant.begin) if mutant is not None and mutant.owner else (None, None)
-        near, far = (self._reaching(mutant, lines) for lines in wanted)
+        if mutant is not None and mutant.owner:
+            near, far = (self._reaching(mutant, s) for s in (mutant.lines, mutant.lines | mutant.begin))
+        else:
+            near, far = self._reaching(mutant, None), set(self.tests)
         asked, spent = [], 0.0
         for name in sorted(far, key=lambda n: (n not in near, self._turn(n))):
             spent += self.tests[name]["seconds"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise, permutations, product
+from itertools import combinations, pairwise, permutations, product
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,10 +12,11 @@ from netdsl.loader import read_import
 from netdsl.pipeline import Spec
 from netdsl.source import Source
 from netdsl.weights import orders
-from netdsl.weights.match import Matching, match
+from netdsl.weights.align import Search
+from netdsl.weights.match import Mapping, Matching, match
 from netdsl.weights.names import comes_before, concepts, earlier, is_final, is_repeated, lettered, stamp, tokens
 from netdsl.weights.orders import MOST_ORDERS, Exhausted, Order, Orders, Rule, family
-from netdsl.weights.slots import Shape, Slot, Unit, plain, spelled
+from netdsl.weights.slots import Shape, Slot, Unit, plain, spelled, units
 from netdsl.weights.tree import Node, tree
 
 
@@ -37,7 +39,8 @@ def test_numbers_and_letters_that_count(first: str, second: str) -> None:
     ("first", "second"),
     [
         ("conv1", "bn2"), ("conv", "pool"), ("dec1", "dec2"), ("up_1", "up_2"), ("conv_x", "conv_y"), ("a", "b"),
-        ("conv2", "conv2_bias"), ("conv_1x1", "conv_3x3"), ("query", "query_1"), ("conv1", "conv1"), ("b1", "b1a1"),
+        ("conv2", "conv2_bias"), ("conv_1x1", "conv_3x3"), ("query", "query_1"),
+        ("dense", "dense_bias"), ("conv1", "conv1"), ("b1", "b1a1"),
         ("conv", "conv_ab"), ("conv_a", "conv_bb"),
     ],
 )  # fmt: skip
@@ -85,6 +88,23 @@ def test_shapes_in_one_spelling() -> None:
         ("bias", (1, 8, 1)): (8,), ("", (1, 5, 8)): (5, 8),
     }  # fmt: skip
     assert {given: spelled(*given) for given in shapes} == shapes
+
+
+def test_tensors_that_stand_together_are_a_layer() -> None:
+    """Where each has a role of its own; one by itself is a layer only under the name of a weight or bias."""
+
+    def found(shapes: dict[str, Shape]) -> list[tuple[str, tuple[str, ...]]]:
+        return [
+            (unit.name, tuple(source.how for _, source in unit.parts))
+            for unit in units([Slot(*s) for s in shapes.items()])
+        ]
+
+    assert found({"fc.weight": (8, 4), "fc.bias": (8,)}) == [("fc", ("as it is", "as it is"))]
+    assert found({"fc.weight": (8, 4), "ls1.gamma": (8,)}) == [("fc", ("as it is",)), ("ls1.gamma", ("as it is",))]
+    assert [name for name, _ in found({"x.weight": (8,), "x.gamma": (8,)})] == ["x.weight", "x.gamma"]
+    assert found({"c/kernel:0": (8, 3, 3, 8), "c/bias:0": (8,)}) == [("c", ("transposed", "as it is"))]
+    assert found({"c/kernel": (6, 4), "c/bias": (6,)}) == [("c", ("as it is", "as it is"))]
+    assert found({"s/kernel": (8,)}) == [("s.kernel", ("as it is",))]
 
 
 def leaves(*keys: str) -> Node:
@@ -149,10 +169,31 @@ def test_what_a_rule_leaves_out() -> None:
     assert said(Rule(node, numbers=False), *pairs) == [None] * 6
 
 
-def matched(layers: str, shapes: dict[str, Shape]) -> Matching:
+def test_prefixes_that_a_segment_cuts_through() -> None:
+    """Against sets: those that share layers with it, of which neither holds the other."""
+    draw = Random(0)
+    for _ in range(30):
+        paths = sorted(
+            (tuple(draw.choice("ab") for _ in range(3)) for _ in range(7)), key=lambda p: (p[0], draw.random())
+        )
+        own = [Unit((*path, str(i)), ()) for i, path in enumerate(paths)]
+        search = Search(SimpleNamespace(units=own), dict.fromkeys(own, 1))  # type: ignore[arg-type]
+        held = {
+            frozenset(i for i, p in enumerate(paths) if p[:depth] == path[:depth])
+            for path in paths
+            for depth in (1, 2, 3)
+        }
+        held = {h for h in held if max(h) - min(h) + 1 == len(h)}
+        for start, end in combinations(range(len(own) + 1), 2):
+            segment = frozenset(range(start, end))
+            cut = [h for h in held if h & segment and h - segment and segment - h]
+            assert search.cuts(start, end - start) == len(cut)
+
+
+def matched(layers: str, shapes: dict[str, Shape], mapping: Mapping = ()) -> Matching:
     """The matching of a chain of layers without bias with a file of these weights."""
     program = Spec(Source(f"net N {{ input x [4]\n {layers} }}", "n.net"), read_import).net("N").checked
-    return match(program, [Slot(f"{k}.weight", s) for k, s in shapes.items()])
+    return match(program, [Slot(f"{k}.weight", s) for k, s in shapes.items()], mapping)
 
 
 def chain(*widths: int) -> str:
@@ -187,3 +228,11 @@ def test_words_decide_between_equal_layers(names: tuple[str, str]) -> None:
     said = [m.foreign.key.split(".")[0] for m in found.matches]
     assert said == ([] if "other" in names else [*names])
     assert found.complete == bool(said)
+
+
+def test_the_longest_prefix_of_a_mapping_decides() -> None:
+    mapping = (("a", "linear1"), ("a.b", "linear2"), ("linear1", "linear3"))
+    found = matched(chain(4, 4, 4), dict.fromkeys(("linear1", "a.b", "a"), (4, 4)), mapping)
+    assert {m.own.key: (m.foreign.key, m.why) for m in found.matches} == {
+        f"linear{i}.weight": (f"{n}.weight", "mapping") for i, n in enumerate(("a", "a.b", "linear1"), 1)
+    }
