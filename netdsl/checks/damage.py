@@ -20,6 +20,9 @@ INDEPENDENT = frozenset((
 ))  # fmt: skip
 """Codes of mistakes that are one whatever stands before them."""
 
+OF_RESULT = ("unfit-loss", "unfit-metric", "unfit-data", "no-value")
+"""Codes of what a net gives as a whole."""
+
 MISSING = ("unknown-name", "unknown-net")
 
 _STAR = re.compile(r"\s*from\b[^\n]*\bimport\s*\*")
@@ -60,10 +63,12 @@ def _stands_clear(
         return True
     if isinstance(inside, ast.Experiment):
         return False  # an entry that could not be read is missing where its name stands
+    if code in OF_RESULT:
+        return False
     own = [s.start for s in spans if inside.at.start <= s.start < inside.at.end]
     if isinstance(inside, ast.Block) and inside.signature is not None and _promised(inside.signature, span):
         return False  # what the body gives is not known
-    return code != "no-value" and bool(own) and span.end <= min(own)
+    return bool(own) and span.end <= min(own)
 
 
 def _promised(signature: ast.Signature, span: Span) -> bool:

@@ -153,6 +153,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     close = _close(word, known)
     near = (
         [k for k in close if _loose(k) == _loose(word)]
+        or [k for k in close if _shortens(k, word)]
         or _abbreviated(word, known)[:2]
         or [k for k in close if is_slip(word, k)][:2]
     )
@@ -167,6 +168,12 @@ def _abbreviated(word: str, known: list[str]) -> list[str]:
     begun = {k for k in known if k != word and _begins(parts, k.lower().split("_"))}
     whole = [k for k in begun if not any(k.startswith(f"{b}_") for b in begun)]  # `padding`, not `padding_mode`
     return sorted(whole, key=lambda k: (len(k), k))
+
+
+def _shortens(known: str, word: str) -> bool:
+    """Whether a known word is another one with its parts cut short: `trunc_normal`, `truncated_normal`."""
+    short, long = known.lower().split("_"), word.lower().split("_")
+    return len(short) == len(long) > 1 and min(map(len, short)) >= SHORTEST and _begins(short, long)
 
 
 def _begins(parts: list[str], whole: list[str]) -> bool:

@@ -31,6 +31,7 @@ from netdsl.elaborate.arithmetic import (
     unary,
 )
 from netdsl.elaborate.declared import Declared
+from netdsl.elaborate.hints import not_a_layer
 from netdsl.elaborate.names import Env, Silent, refused_layer_name, unknown_name
 from netdsl.elaborate.tied import shared_weight
 from netdsl.elaborate.values import (
@@ -357,7 +358,7 @@ class Evaluator:
         """The arrow an expression stands for. Raises Fault for a plain value."""
         value = self.evaluate(node, env)
         if not is_arrow(value):
-            raise fault("not-a-layer", f"a layer is needed here, found {describe(value)}", env.place(node))
+            raise not_a_layer(value, env.place(node))
         return value
 
     def _labelled(self, node: ast.Labelled, env: Env) -> LabelArrow:

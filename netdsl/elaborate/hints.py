@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from netdsl.diagnostics.diagnostic import Fault, fault
-from netdsl.elaborate.values import Tensor, describe
+from netdsl.elaborate.values import It, Tensor, describe
 from netdsl.source import Place
 
 INITIAL = ("init", "initializer", "weight_init", "kernel_init", "bias_init", "kernel_initializer", "bias_initializer")
@@ -56,6 +56,16 @@ def _in_brackets(numbers: list[int]) -> str:
 def of_recipes(name: str) -> str | None:
     """A hint for an argument that no layer has, because a recipe says it."""
     return "how weights begin is a field of the recipe: `init = kaiming`" if name in INITIAL else None
+
+
+def not_a_layer(value: Any, at: Place) -> Fault:
+    """The mistake of a plain value in the place of a layer; a list is of values to join, or of layers in a loop."""
+    hint = None
+    if isinstance(value, tuple) and value and at.text.startswith("["):
+        joins = any(isinstance(item, Tensor | It) for item in value)
+        loop = "layers of a list follow each other in a loop: `for layer in layers { layer }`"
+        hint = f"it may mean `concat({at.text[1:-1].strip()})`" if joins else loop
+    return fault("not-a-layer", f"a layer is needed here, found {describe(value)}", at, hint)
 
 
 def of_weight(name: str, text: str, is_shared: bool) -> str | None:

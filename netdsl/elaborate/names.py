@@ -37,6 +37,10 @@ AS_ARGUMENT = "an argument is declared by"
 """How the hint for a name begins that nothing is like."""
 
 
+INFERRED = ("in_channels", "in_features", "in_dim", "in_planes", "inplanes", "input_size", "input_dim", "c_in", "in_ch")
+"""The width of what flows in, by its names elsewhere."""
+
+
 def is_undeclared(found: Diagnostic) -> bool:
     """Whether a name is unknown that is no other one misspelt."""
     return found.code == "unknown-name" and (found.hint or "").startswith(AS_ARGUMENT)
@@ -46,6 +50,8 @@ def _declared(name: str) -> str | None:
     """How a name that nothing is like would be declared; a name in capitals may be one of many things."""
     if name in FLOWING:
         return "the value that flows in is `it`; an input has the name that `input` gives it"
+    if name in INFERRED:
+        return "the sizes of what flows in are named by the signature: `block B(c): [C, H, W] -> [c, H, W]`"
     if not name.islower():
         return None
     return f"{AS_ARGUMENT} the block or net, `net Name({name})`, a value by `{name} = ...`"

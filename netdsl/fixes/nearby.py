@@ -23,7 +23,8 @@ _NET = re.compile(r"^net\s+(\w+)", re.MULTILINE)
 def with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hint]:
     """Hints from the table of habits for a name of another library, before all others; the specs that may be meant."""
     if mistake.code == "unknown-module" and mistake.at is not None:
-        meant = did_you_mean(mistake.at.text, (*beside(source.name), *zoo()))
+        specs, last = (*beside(source.name), *zoo()), mistake.at.text.rpartition(".")[2]
+        meant = f"write `{last}`" if last in specs else did_you_mean(mistake.at.text, specs)
         return [Hint(meant), *kept] if meant else kept
     for call in near_calls(source.text, mistake):
         name = call.name.rpartition(".")[2]

@@ -149,7 +149,8 @@ def _other_numbers(value: str) -> Iterator[str]:
 def _other_brackets(text: str, start: int, end: int) -> Iterator[str]:
     listed = [text[a:b].strip() for a, b in parts(text, start + 1, end - 1, ",")]
     plain = [item.strip("\"'") for item in listed]
-    yield " -> ".join(plain)
+    if "it" not in plain:  # values side by side are none after another
+        yield " -> ".join(plain)
     if len(listed) == 1:
         yield plain[0]
     inner = text[start + 1 : end - 1]

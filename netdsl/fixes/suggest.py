@@ -360,7 +360,9 @@ def _values(text: str, start: int, end: int, code: str) -> Iterator[str]:
     if code == "not-a-list":
         yield f"range({text[start:end]})"
     if text[start : start + 1] in ("[", "(") and closed(text, start) == end - 1:
-        yield chained(text[a:b].strip() for a, b in parts(text, start + 1, end - 1, ","))
+        items = [text[a:b].strip() for a, b in parts(text, start + 1, end - 1, ",")]
+        if "it" not in items:  # values side by side are none after another
+            yield chained(items)
     if code != "unknown-name":
         yield from value_changes(text, start, end)
 

@@ -36,8 +36,9 @@ def _check_along(op: Op, x: TensorType, index: int) -> None:
     assert x.features is not None
     if getattr(op, "axis", None) is not None or x.features in (0, x.rank - 1):
         return
-    where = "can't be told any more" if x.features == UNCLEAR else f"are on axis {x.features}, between others"
-    message = f"`{op.kind}` works along the features, which of this {x} {where}"
+    where = f"{x} has them on axis {x.features}, between others"
+    where = f"it is not known where {x} has them" if x.features == UNCLEAR else where
+    message = f"`{op.kind}` works along the features, and {where}"
     raise OpError(
         message, operand=index, code="feature-axis", hint="`axis=` says which axis is meant: `axis=-1` is the last"
     )

@@ -101,6 +101,7 @@ _SLIPS = (
     Slip("it is written `and`", r"&"),
     Slip("it is written `or`", r"\|\|"),
     Slip("it is written `not`", r"!"),
+    Slip("a variant is written `net Large = Base(depth=50)`", r"extends\b", r"^\s*net\s+\w+\s*$"),
     Slip("a choice is written `a if condition else b`", r"\?[^:\n]*:"),
     Slip("names stand before `=` without brackets: `a, b, c = ...`", r"[(\[]", r"^\s*\w+\s*,\s*$"),
     Slip("a shape is compared by itself: `expect Net: output == [10]`", r"\.(?:shape|size)\b", r"^\s*expect\b"),
