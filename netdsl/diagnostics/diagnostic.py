@@ -150,14 +150,19 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     known = list(known)
     if len(word) > LONGEST_WORD or not affords_suggestion(len(known)):
         return None
+    near = _near(word, known)
+    return f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else None
+
+
+def _near(word: str, known: list[str]) -> list[str]:
+    """The known words that may be meant by one: spelt otherwise, cut short or in full, or with a slip."""
     close = _close(word, known)
-    near = (
+    return (
         [k for k in close if _loose(k) == _loose(word)]
         or [k for k in close if _shortens(k, word)]
         or _abbreviated(word, known)[:2]
         or [k for k in close if is_slip(word, k)][:2]
     )
-    return f"did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else None
 
 
 def _abbreviated(word: str, known: list[str]) -> list[str]:

@@ -23,8 +23,7 @@ _NET = re.compile(r"^net\s+(\w+)", re.MULTILINE)
 def with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hint]:
     """Hints from the table of habits for a name of another library, before all others; the specs that may be meant."""
     if mistake.code == "unknown-module" and mistake.at is not None:
-        specs, last = (*beside(source.name), *zoo()), mistake.at.text.rpartition(".")[2]
-        meant = f"write `{last}`" if last in specs else did_you_mean(mistake.at.text, specs)
+        meant = _spec(mistake.at.text, (*beside(source.name), *zoo()))
         return [Hint(meant), *kept] if meant else kept
     for call in near_calls(source.text, mistake):
         name = call.name.rpartition(".")[2]
@@ -36,6 +35,12 @@ def with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hi
             return [Hint(words)]
     imported = _of_zoo(source, mistake)
     return kept if imported is None else [Hint(imported)]
+
+
+def _spec(module: str, specs: tuple[str, ...]) -> str | None:
+    """The spec that is meant by a name, or by the last one of a package's path."""
+    last = module.rpartition(".")[2]
+    return f"write `{last}`" if last in specs else did_you_mean(module, specs)
 
 
 def _begins(mistake: Diagnostic, call: Call) -> bool:
