@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, diagnostic, did_you_mean
 from netdsl.diagnostics.regular import check_regular
@@ -38,6 +39,23 @@ def locate(path: str | os.PathLike[str]) -> str:
     name = os.fspath(path)
     known = os.path.join(library(), f"{name}.net")
     return known if name.isidentifier() and not os.path.exists(name) and os.path.isfile(known) else name
+
+
+PASSED_OVER = frozenset(("node_modules", "site-packages", "__pycache__"))
+"""Folders of packages."""
+
+
+def specs_below(folder: str, most: int | None = None) -> Iterator[str]:
+    """The paths of the specs below a folder, of the first `most` folders; none of packages, of hidden folders, and of
+    runs, which are records of what was trained."""
+    for here, inside, files in islice(os.walk(folder), most):
+        inside[:] = sorted(f for f in inside if not (f in PASSED_OVER or f[0] == "." or is_run(os.path.join(here, f))))
+        yield from (os.path.join(here, name) for name in sorted(files) if name.endswith(".net"))
+
+
+def is_run(folder: str) -> bool:
+    """Whether a folder is the directory of a run."""
+    return all(os.path.isfile(os.path.join(folder, name)) for name in ("run.json", "spec.net"))
 
 
 def load_source(path: str | os.PathLike[str]) -> Source:

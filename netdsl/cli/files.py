@@ -14,7 +14,7 @@ from typing import Any
 from netdsl.cli.failure import Failure, Refused, unreadable
 from netdsl.diagnostics.diagnostic import diagnostic
 from netdsl.diagnostics.regular import check_regular
-from netdsl.loader import LoadError, decoded, load_source
+from netdsl.loader import LoadError, decoded, load_source, specs_below
 from netdsl.source import Source
 from netdsl.syntax.limits import LARGEST
 
@@ -28,23 +28,18 @@ def read_spec(path: str) -> Source:
 
 
 def find_specs(paths: list[str]) -> list[str]:
-    """The files that are meant: a folder stands for every `*.net` in it, at any depth. Raises Failure for none."""
+    """The files that are meant: a folder stands for every `*.net` in it, at any depth, but for those of the runs below
+    it. Raises Failure for none."""
     found: dict[str, None] = {}
     for path in paths:
         if not os.path.isdir(path):
             found[path] = None
             continue
-        inside = sorted(_specs_below(path))
+        inside = sorted(specs_below(path))
         if not inside:
             raise Failure(f"there is no *.net file in {path}")
         found.update(dict.fromkeys(map(os.path.normpath, inside)))
     return list(found)
-
-
-def _specs_below(folder: str) -> Iterator[str]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [f for f in folders if not f.startswith(".") and f not in ("node_modules", "__pycache__")]
-        yield from (os.path.join(parent, f) for f in files if f.endswith(".net"))
 
 
 def read_weights(path: str) -> dict[str, Any]:

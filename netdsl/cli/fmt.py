@@ -1,6 +1,7 @@
 """Format specs. Only whitespace and line breaks change: the syntax tree and the comments stay the same.
 
-For a folder, every *.net file below it is formatted; `-` reads standard input and writes standard output.
+For a folder, every *.net file below it is formatted, but for those of runs, which are records; `-` reads standard input
+and writes standard output.
 Lines end as the first one of the file does, with LF or CRLF.
 """
 

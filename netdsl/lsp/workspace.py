@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import islice
 
 from netdsl.diagnostics.diagnostic import Fault
-from netdsl.loader import beside, load_source
+from netdsl.loader import beside, load_source, specs_below
 from netdsl.lsp.analysis import Analysis
 from netdsl.source import Source
 
@@ -18,9 +18,6 @@ MOST = 2_000
 
 FOLDERS = 5_000
 """How many folders are looked into: an editor may have opened a whole disk."""
-
-SKIPPED = frozenset(("node_modules", "site-packages", "__pycache__"))
-"""Folders of packages."""
 
 
 class Workspace:
@@ -57,6 +54,4 @@ def around(file: str, folders: Iterable[str]) -> Iterator[str]:
 def below(folders: Iterable[str]) -> Iterator[str]:
     """The paths of the specs below some folders."""
     for folder in folders:
-        for here, inside, files in islice(os.walk(folder), FOLDERS):
-            inside[:] = sorted(f for f in inside if f not in SKIPPED and not f.startswith("."))
-            yield from (os.path.join(here, name) for name in sorted(files) if name.endswith(".net"))
+        yield from specs_below(folder, FOLDERS)

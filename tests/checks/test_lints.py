@@ -97,3 +97,15 @@ def test_dropout_is_not_replaced_by_a_norm() -> None:
     body = "input image [3, 8, 8]\n  conv(4, 3) -> relu -> dropout(0.2) -> bn -> gap"
     (found,) = suggested(f"net N {{\n  {body}\n}}\n")
     assert (found.code, [h.edits for h in found.hints]) == ("dropout-before-norm", [()])
+
+
+WITH_LAYERS = ("a = conv(8, 3)", "a = x -> relu -> conv(8, 3)", "a = Twice")
+WITHOUT = ("a = x + 1", "conv(8, 3) as a", "share a = conv(8, 3)", "a = 3", "a, b = chunk(2, axis=1)")
+
+
+@pytest.mark.parametrize("line", [*WITH_LAYERS, *WITHOUT])
+def test_a_value_without_layers_is_not_said_to_have_some(line: str) -> None:
+    body = f"  input x [3, 8, 8]\n  {line}\n  conv(3, 3) -> gap\n"
+    found = check(f"block Twice {{\n  conv(4, 3) -> relu\n}}\n\nnet A {{\n{body}}}\n")
+    (unused,) = [d for d in found if d.code == "unused-value"]
+    assert ("its layers are counted" in unused.message) is (line in WITH_LAYERS)

@@ -333,6 +333,23 @@ def test_unknown_op(run: Any) -> None:
 # fmt
 
 
+def test_fmt_and_fixes_leave_the_specs_of_runs_as_they_are(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "net A {\n  input x [3]\n  Linear(3,   4)->relu\n}\n"
+    for name in ("a.net", "runs/A/spec.net", "runs/A/part.net"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "runs/A/run.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert run("fmt").code == 0
+    assert run("check", "--fix", ".").code == 0
+    assert "linear(4) -> relu" in (tmp_path / "a.net").read_text()
+    assert (tmp_path / "runs/A/spec.net").read_text() == (tmp_path / "runs/A/part.net").read_text() == text
+    assert run("fmt", "runs/A/part.net").code == 0  # named, it is meant
+    assert (tmp_path / "runs/A/part.net").read_text() != text
+
+
 def test_fmt_writes_checks_and_shows(run: Any, tmp_path: Path) -> None:
     path = tmp_path / "a.net"
     path.write_text("net  A{\n  input x [3,8,8]\n  conv( 4,3 )->relu  # why\n}\n")
