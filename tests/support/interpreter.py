@@ -14,7 +14,7 @@ import op_rules_einops  # noqa: F401 - adds its rules
 import op_rules_space  # noqa: F401 - adds its rules
 import op_rules_tokens  # noqa: F401 - adds its rules
 import torch
-from op_rules import RULES
+from op_rules import RULES, features
 from torch import Tensor
 
 from netdsl.ir.model import Definition, Program, Step
@@ -39,27 +39,41 @@ NORMS = {"groupnorm", "instancenorm", "layernorm"}
 """PyTorch computes their variance as a difference of squares in some layouts of memory."""
 
 
-def _cancelled(x: Tensor) -> float:
-    """By how much the mean square of rows exceeds their variance, at most."""
-    variance = x.var(-1, correction=0) if x.shape[-1] > 1 else torch.ones(())
-    return float((x.square().mean(-1) / (variance + 1e-5)).max())
+def _cancelled(op: Any, x: Tensor) -> float:
+    """By how much the mean square of what a norm takes together exceeds its variance, at most."""
+    if op.kind == "layernorm":
+        rows = x.movedim(features(x, op.axis), -1)
+    else:
+        rows = x.reshape(x.shape[0], op.num_groups if op.kind == "groupnorm" else x.shape[1], -1)
+    return float((rows.square().mean(-1) / (rows.var(-1, correction=0) + op.eps)).max())
 
 
 class Rounding:
-    """Moves the result of every op by `unit` of itself, up or down at random, as computing in that precision does."""
+    """Moves the weights and the result of every op by `unit` of each number, up or down at random, as computing in that
+    precision does: an op's result is that of weights nearby (Higham 2002, Accuracy and Stability, 1.5)."""
 
     def __init__(self, unit: float, seed: int) -> None:
         self.unit = unit
         self.random = torch.Generator().manual_seed(seed)
 
-    def moved(self, kind: str, x: Tensor, given: Sequence[Tensor]) -> Tensor:
+    def weights(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {
+            k: w + self.unit * self._signs(w.shape) * w.abs() if w.is_floating_point() else w for k, w in given.items()
+        }
+
+    def moved(self, op: Op, x: Tensor, given: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Tensor:
         if not x.is_floating_point():
             return x
-        size = x.abs().clamp(min=1) if kind in NEAR_ONE else x.abs()
-        if kind in NORMS:
-            size = size * max(_cancelled(given[0].flatten(n)) for n in range(1, min(3, given[0].ndim)))
-        by = torch.randint(0, 2, x.shape, generator=self.random) * 2 - 1
-        return torch.where(size.isfinite(), x + self.unit * by * size, x)
+        size = x.abs().clamp(min=1) if op.kind in NEAR_ONE else x.abs()
+        by = self._signs(x.shape) * size
+        if op.kind in NORMS:  # what their mean and variance lose moves all numbers alike, and does not average out
+            excess, each = _cancelled(op, given[0]), (x.shape[0], *(1,) * (x.ndim - 1))
+            slope = float(weights["weight"].abs().max()) if "weight" in weights else 1.0
+            by = by + self._signs(each) * excess * x + self._signs(each) * excess**0.5 * slope
+        return torch.where(size.isfinite(), x + self.unit * by, x)
+
+    def _signs(self, shape: Sequence[int]) -> Tensor:
+        return torch.randint(0, 2, tuple(shape), generator=self.random) * 2 - 1
 
 
 def interpret(
@@ -109,9 +123,12 @@ class _Run:
             return (self.table(step.callee.expression),)
         for value, x in zip(step.inputs, given, strict=True):
             x.features = None if value.type.features == UNCLEAR else value.type.features  # type: ignore[attr-defined]
-        result = RULES[step.callee.kind](concrete(step.callee, self.sizes), self.weights(step, prefix), *given)
+        op, weights = concrete(step.callee, self.sizes), self.weights(step, prefix)
+        if self.rounding:
+            weights = self.rounding.weights(weights)
+        result = RULES[op.kind](op, weights, *given)
         results = result if isinstance(result, list | tuple) else (result,)
-        return [self.rounding.moved(step.callee.kind, x, given) for x in results] if self.rounding else results
+        return [self.rounding.moved(op, x, given, weights) for x in results] if self.rounding else results
 
     def table(self, expression: Expression) -> Tensor:
         """The value of a table, op by op."""
