@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from fractions import Fraction
 
-import msgspec
-
 from netdsl.diff.model import Item
 from netdsl.ir.model import Definition
 from netdsl.ops.base import Op
@@ -41,17 +39,18 @@ Leaves = Counter[Trait]
 
 
 class Likeness:
-    """Compares steps, each pair of callees once."""
+    """Compares steps."""
 
     def __init__(self) -> None:
         self._leaves: dict[Definition, Leaves] = {}
         self._traits: dict[tuple[Op, tuple[TensorType, ...]], Trait] = {}
-        self._known: dict[tuple[object, object], float] = {}
         self._numbers: dict[object, int] = {}
 
     def of(self, a: Item, b: Item) -> float:
         """How alike two steps are; steps whose layers bear one name a little more so, hardly where it is a number."""
-        found = self._callees(a, b)
+        if isinstance(a.callee, Definition) != isinstance(b.callee, Definition):
+            return 0.0
+        found = self._compared(a, b)
         if a.training != b.training or a.residual != b.residual:
             found *= 0.9
         if (a.name == SHORTCUT) != (b.name == SHORTCUT):
@@ -60,8 +59,13 @@ class Likeness:
         return (1 - share) * found + share * (a.name == b.name) if found else 0.0
 
     def numbers(self, items: Sequence[Item]) -> list[int]:
-        """Equal numbers for steps whose likeness to any other is the same, but for their flags and names."""
-        return [self._numbers.setdefault((self._key(i), i.training, i.residual), len(self._numbers)) for i in items]
+        """Equal numbers for steps whose likeness to any other is the same, but for whether their names are."""
+        return [self._numbers.setdefault(self._all(i), len(self._numbers)) for i in items]
+
+    def _all(self, item: Item) -> object:
+        """All that a likeness depends on."""
+        name = bool(item.name), item.name == SHORTCUT, item.name[-1:].isdigit()
+        return self._key(item), item.training, item.residual, name
 
     def families(self, item: Item) -> Leaves:
         """How many ops of each family a step holds."""
@@ -72,14 +76,6 @@ class Likeness:
         if isinstance(item.callee, Definition):
             return self._inside(item.callee)
         return Counter([self._trait(item.callee, tuple(v.type for v in item.inputs))])
-
-    def _callees(self, a: Item, b: Item) -> float:
-        if isinstance(a.callee, Definition) != isinstance(b.callee, Definition):
-            return 0.0
-        key = self._key(a), self._key(b)
-        if key not in self._known:
-            self._known[key] = self._compared(a, b)
-        return self._known[key]
 
     def _key(self, item: Item) -> object:
         callee = item.callee
@@ -123,7 +119,7 @@ def op_likeness(a: Trait, b: Trait) -> float:
 def _trait(op: Op, types: tuple[TensorType, ...]) -> Trait:
     """The family of an op (convolutions and linear maps are one), its kind, and its arguments, widths as ratios."""
     width = _width(types[0]) if types else 0
-    values = (_relative(f.name, getattr(op, f.name), width) for f in msgspec.structs.fields(type(op)))
+    values = (_relative(name, getattr(op, name), width) for name in op.__struct_fields__)
     group = family(op)
     return "map" if group in ("conv", "linear") else group, op.kind, *values
 

@@ -33,6 +33,7 @@ class Comparer:
         self.bodies = Bodies()
         self._likeness = Likeness()
         self._prints = Prints(self.bodies)
+        self._known: dict[tuple[int, int, bool], float] = {}
         self._made: dict[tuple[Definition, Definition], Pair] = {}
 
     def same(self, before: Definition, after: Definition) -> bool:
@@ -77,19 +78,27 @@ class Comparer:
         return frozenset(found)
 
     def _matches(self, ours: Sequence[Item], theirs: Sequence[Item]) -> Matches:
-        return align(len(ours), len(theirs), self._score(ours, theirs))
+        score = self._score(ours, theirs)
+        once = _once(ours) & _once(theirs)
+
+        def full(i: int, j: int) -> bool:
+            return score(i, j) == _most(ours[i], theirs[j])
+
+        def only(i: int, j: int) -> bool:
+            return ours[i].name in once  # a layer has its name to itself, an op without one has none
+
+        return align(len(ours), len(theirs), score, full, only)
 
     def _score(self, ours: Sequence[Item], theirs: Sequence[Item]) -> Score:
         """Likeness, to a power: one good match is worth more than two poor ones. What has no layer counts little."""
         rows, columns = self._likeness.numbers(ours), self._likeness.numbers(theirs)
-        known: dict[tuple[int, int, bool], float] = {}
+        known = self._known
 
         def score(i: int, j: int) -> float:
             key = rows[i], columns[j], ours[i].name == theirs[j].name
             if key not in known:
                 found = self._likeness.of(ours[i], theirs[j])
-                weight = 1.0 if ours[i].name and theirs[j].name else LIGHT
-                known[key] = weight * found**SHARP if found >= ENOUGH else 0.0
+                known[key] = _most(ours[i], theirs[j]) * found**SHARP if found >= ENOUGH else 0.0
             return known[key]
 
         return score
@@ -140,6 +149,16 @@ class Comparer:
             return Entry(_kind_of_block(fields, body), a, b, fields, moved, body, arguments)
         kind: Kind = "same" if _types(a) == _types(b) else "resized"
         return Entry("changed" if fields else kind, a, b, fields, moved)
+
+
+def _most(a: Item, b: Item) -> float:
+    """The score of two steps that are all alike."""
+    return 1.0 if a.name and b.name else LIGHT
+
+
+def _once(items: Sequence[Item]) -> set[str]:
+    """The names of layers that one step alone bears."""
+    return {name for name, number in Counter(i.name for i in items).items() if name and number == 1}
 
 
 def _kind_of_block(fields: tuple[Field, ...], body: Pair | None) -> Kind:

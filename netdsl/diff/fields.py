@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
 from netdsl.diff.model import Field, Item
 from netdsl.ir.model import Definition
 from netdsl.ir.text import literal, op_text
@@ -36,7 +34,7 @@ def fields_of(a: Item, b: Item) -> Iterator[Field]:
 def _arguments(a: Op, b: Op, same_kind: bool) -> Iterator[Field]:
     """Arguments that differ; of ops of two kinds those that both have, such as `bias` of a convolution and a linear
     map."""
-    ours, theirs = (dict.fromkeys(f.name for f in msgspec.structs.fields(type(op))) for op in (a, b))
+    ours, theirs = (dict.fromkeys(op.__struct_fields__) for op in (a, b))
     for name in ours | theirs:
         before, after = getattr(a, name, None), getattr(b, name, None)
         if before != after and (same_kind or (name in ours and name in theirs)):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -72,11 +73,16 @@ def _value(value: Value) -> str:
 def op_text(op: Op) -> str:
     """An op with the arguments that are not its defaults."""
     given = []
-    for field in msgspec.structs.fields(type(op)):
+    for field in _fields(type(op)):
         value = getattr(op, field.name)
         if field.required or value != field.default:
             given.append(f"{field.name}={literal(value)}")
     return f"{op.kind}({', '.join(given)})" if given else op.kind
+
+
+@cache
+def _fields(op: type[Op]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(op)
 
 
 def literal(value: Any) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import fields
 
 from netdsl.diagnostics.diagnostic import UserError
 from netdsl.ir.model import Definition, Program
@@ -71,7 +70,7 @@ def _components(value: Any) -> Iterator[Component]:
     if isinstance(value, Component):
         yield value
     if isinstance(value, Struct):
-        value = [getattr(value, f.name) for f in fields(value)]
+        value = [getattr(value, name) for name in value.__struct_fields__]
     if isinstance(value, tuple | list):
         for item in value:
             yield from _components(item)

@@ -5,6 +5,7 @@ Counted, not timed, at small sizes; `benchmarks/growth.py` has the seconds.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -182,8 +183,9 @@ def hinted(spec: Path, out: Path) -> object:
 
 
 def compared(spec: Path, out: Path) -> object:
+    """With the spec whose first convolution is another one."""
     other = spec.with_suffix(".other.net")
-    other.write_text(spec.read_text().replace("conv(4, 1)", "conv(4, 3)", 1))
+    other.write_text(re.sub(r"conv\((\d+), 1\)", r"conv(\1, 3)", spec.read_text(), count=1))
     return main(["diff", f"{spec}:A", f"{other}:A"])
 
 
@@ -209,6 +211,8 @@ WORK: dict[str, tuple[Callable[[int], str], Callable[[Path, Path], object]]] = {
     "hints": (stages, hinted),
     "hints of blocks": (used, hinted),
     "diff": (lines, compared),
+    "diff of distinct layers": (dense, compared),
+    "diff of blocks": (used, compared),
     "export": (stages, export),
     "source of branches": (dense, lambda spec, out: Spec(load_source(spec), read_import).net("A").source()),
     "check files": (nets, files),

@@ -49,14 +49,37 @@ def best(rows: int, columns: int, fits: dict[tuple[int, int], int]) -> int:
     return most
 
 
+def never(i: int, j: int) -> bool:
+    return False
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_an_alignment_is_the_best_of_all(seed: int) -> None:
     random = Random(seed)
     rows, columns = random.randrange(6), random.randrange(6)
     fits = {(i, j): random.choice((0, 0, 1, 2, 5)) for i in range(rows) for j in range(columns)}
-    found = align(rows, columns, lambda i, j: float(fits[i, j]))
+    found = align(rows, columns, lambda i, j: float(fits[i, j]), never, never)
     assert all(a < c and b < d for (a, b), (c, d) in pairwise(found))
     assert sum(fits[p] for p in found) == best(rows, columns, fits)
+
+
+def test_ends_that_are_alike_are_those_of_the_whole_alignment() -> None:
+    """Capitals have a name of their own; of several equal small letters any can be taken, and the earliest is."""
+    random = Random(0)
+    for _ in range(300):
+        a, b = ("".join(random.choices("abcABCD", k=random.randrange(9))) for _ in range(2))
+
+        def score(i: int, j: int, a: str = a, b: str = b) -> float:
+            equal = a[i] == b[j]
+            return (1.0 if equal else 0.5) if a[i].isupper() and b[j].isupper() else 0.25 * equal
+
+        def full(i: int, j: int, a: str = a, b: str = b) -> bool:
+            return a[i] == b[j]
+
+        def only(i: int, j: int, a: str = a, b: str = b) -> bool:
+            return a[i].isupper() and a.count(a[i]) == b.count(a[i]) == 1
+
+        assert align(len(a), len(b), score, full, only) == align(len(a), len(b), score, never, never)
 
 
 def test_long_sequences_are_aligned_at_a_bounded_cost() -> None:
@@ -67,7 +90,7 @@ def test_long_sequences_are_aligned_at_a_bounded_cost() -> None:
         looked_at += 1
         return float(i == j)
 
-    assert align(5000, 5000, score) == [(i, i) for i in range(5000)]
+    assert align(5000, 5000, score, never, never) == [(i, i) for i in range(5000)]
     assert looked_at < 1_000_000
 
 
