@@ -149,11 +149,16 @@ def test_cells_that_do_not_check_are_named() -> None:
     assert found.notes[0] == "width = 16, depth = 4: too wide for its depth"
 
 
-def test_one_mistake_of_all_cells_is_told_once() -> None:
+def test_a_mistake_of_the_net_itself_is_told_there_alone() -> None:
     net = NET.replace("linear(width)", "linear(width, 3, 4)")
     found = spec("vary width = [8, 16, 32]\nvary depth = [1, 2, 4]\nmeasure = [params]", net=net).diagnostics
-    assert [d.code for d in found] == ["too-many-arguments", "unfit-cell"]
-    assert found[1].message.startswith("no cell checks: `linear`")
+    assert [d.code for d in found] == ["too-many-arguments"]
+
+
+def test_one_mistake_of_all_cells_is_told_once() -> None:
+    net = NET.replace("  flatten\n", '  require depth < 3, "too deep"\n  flatten\n')
+    (found,) = spec("vary depth = [4, 5]\nvary width = [8, 16]\nmeasure = [params]", net=net).diagnostics
+    assert (found.code, found.message) == ("unfit-cell", "no cell checks: too deep")
 
 
 def test_a_net_of_no_name_and_a_recipe_that_names_one() -> None:
