@@ -30,9 +30,9 @@ from netdsl.elaborate.taps import Taps, prune
 from netdsl.elaborate.trace import Trace
 from netdsl.elaborate.values import (
     BROKEN,
-    SEVERAL,
     BlockArrow,
     BlockValue,
+    Several,
     describe,
 )
 from netdsl.elaborate.variants import Variants
@@ -349,13 +349,13 @@ class Elaborator:
         """The result of what is run in a scope of that name. Where several tensors flow, they stay outside of it."""
         if flow is BROKEN or isinstance(flow, tuple):
             return run(flow, context)
-        child = self.nested(name, at, None if flow is SEVERAL else flow, context, member)
+        child = self.nested(name, at, None if isinstance(flow, Several) else flow, context, member)
         start = child.inputs[0] if child.inputs else flow
         result = run(start, context.inside(child))
         if child.inputs and result is start:
             child.passes = True
             return flow  # it only passes by
-        return SEVERAL if result is SEVERAL else self.leave(child, result)
+        return result if isinstance(result, Several) else self.leave(child, result)
 
     def leave(self, child: Scope, result: Any) -> Any:
         """The value that a nested scope gives to the one around it."""
@@ -372,13 +372,9 @@ class Elaborator:
         if isinstance(result, tuple):
             hint = "name them: `a, b = ...`"
             raise fault("several-values", f"{len(result)} tensors flow here, where one is needed", at, hint)
-        if result is SEVERAL:
-            raise fault(
-                "no-value",
-                "the net has several inputs: none of them flows by itself",
-                at,
-                "begin with one by name: `image -> ...`",
-            )
+        if isinstance(result, Several):
+            message = "the net has several inputs: none of them flows by itself"
+            raise fault("no-value", message, at, result.hint())
         if not isinstance(result, Wire):
             raise fault("no-value", "no value flows here", at, "begin with an `input`, or with a named tensor")
         return result

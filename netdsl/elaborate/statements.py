@@ -19,7 +19,7 @@ from netdsl.elaborate.scope import LayerBuilder, Scope, Wire
 from netdsl.elaborate.signature import check_elements, input_type, match
 from netdsl.elaborate.trace import Passed
 from netdsl.elaborate.untaken import Untaken, reserve, taken
-from netdsl.elaborate.values import BROKEN, SEVERAL, BodyArrow, Shared, Tensor, describe, is_arrow
+from netdsl.elaborate.values import BROKEN, BodyArrow, Several, Shared, Tensor, describe, is_arrow
 from netdsl.elaborate.weight import CONSTRUCTS
 from netdsl.sizes.constraints import IMPOSSIBLE
 from netdsl.source import Place
@@ -284,8 +284,12 @@ class Runner:
             match(self.builder, node.shape, wire.type, env, at, wire.place, part=True)
             check_elements(node, wire.type, env, wire.place)
         env.locals[node.name.id] = Tensor(wire)
-        several = isinstance(flow, Wire) and flow is not wire
-        return SEVERAL if several or flow is SEVERAL else wire
+        if isinstance(flow, Several):
+            return Several((*flow.names, node.name.id))
+        if isinstance(flow, Wire) and flow is not wire:
+            first = [n for n, v in env.locals.items() if isinstance(v, Tensor) and v.wire is flow]
+            return Several((*first[:1], node.name.id))
+        return wire
 
     def _given_input(self, node: ast.Input, env: Env, flow: Any, context: Context) -> Wire | None:
         """The value that the caller of a net gives for this input; None where the input is one of the program."""

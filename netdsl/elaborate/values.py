@@ -185,13 +185,15 @@ class Broken:
 BROKEN = Broken()
 
 
-class Several:
-    """The flow after several inputs: nothing, until one is named."""
+class Several(Struct, frozen=True):
+    """The flow after several inputs, of these names: nothing, until one is named."""
 
-    __slots__ = ()
+    names: tuple[str, ...]
 
+    def hint(self) -> str:
+        """The advice to begin with one of them."""
+        return f"begin with one by name: {' or '.join(f'`{name} -> ...`' for name in self.names)}"
 
-SEVERAL = Several()
 
 Arrow = Union[
     It,
