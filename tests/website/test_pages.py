@@ -14,6 +14,9 @@ from paths import ROOT
 
 pytest.importorskip("mkdocs", reason="the site needs mkdocs-material")
 
+from markdown import Markdown
+from mkdocs.config import load_config
+
 from netdsl.checks.lint.rules import COSTS, FILE_RULES, RECIPE_RULES
 from netdsl.cli.main import COMMANDS
 from netdsl.loader import zoo
@@ -92,6 +95,15 @@ def test_a_page_of_the_gallery() -> None:
     assert shown.title == "LeNet-5"
 
 
+def test_folded_parts_of_generated_pages_are_read_as_such() -> None:
+    reader = Markdown(extensions=load_config(str(ROOT / "website" / "mkdocs.yml")).markdown_extensions)
+    page = lints.pages()["reference/lints.md"]
+    html = reader.convert(page[: page.index("### unused-argument")])
+    assert html.count("<details") == 2
+    assert "???" not in html
+    assert "```" not in html
+
+
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     """Strict: a link or an anchor that leads nowhere fails. Nothing on a page comes from elsewhere."""
@@ -103,6 +115,8 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     for name, text in pages.items():
         assert not re.search(r'<(script|link|img)[^>]+(src|href)="https?:', text), name
         assert fences.ROOT not in text, name
+        assert "```" not in text, name
+        assert "??? " not in text, name
 
 
 def test_sentences_and_commands_wrap_and_what_is_aligned_does_not() -> None:

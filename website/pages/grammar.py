@@ -77,7 +77,8 @@ def _page() -> Iterator[str]:
         for rule in inside:
             yield from _section(rule, known, words, used)
     yield "## Words\n\n| word | is |\n|---|---|"
-    yield from (f"| <span id='{n}'>`{n}`</span> | <code>{_cell(_plain(p))}</code> |" for n, p in words.items())
+    for name, pattern in words.items():
+        yield f"| <span id='{name}'>`{name}`</span> | <code class='pattern'>{_cell(_plain(pattern))}</code> |"
 
 
 def _section(rule: Rule, known: set[str], words: dict[str, str], used: dict[type, str]) -> Iterator[str]:
