@@ -16,6 +16,19 @@ examples:
 """
 
 
+WORDS = {
+    "taps": 'c3, c4 = taps(NET, "label", ...)    values from inside a net: docs/language.md, "Parts and taps"',
+    "residual": 'residual(shortcut=..., scale=...) { ... }    it + branch: docs/language.md, "Residual links"',
+    "share": 'share f = ARROW    one set of weights for every use of f: docs/language.md, "Bodies"',
+    "repeat": 'repeat n { ... }    unrolled when the net is compiled: docs/language.md, "Bodies"',
+    "input": 'input image [3, H, W]    an input of a net, without the batch: docs/language.md, "Bodies"',
+    "output": 'output logits = ARROW    a named output: docs/language.md, "Bodies"',
+    "it": 'it    the value that flows in: docs/language.md, "Bodies"',
+    "require": 'require c % groups == 0, "message"    a check of a block: docs/language.md, "Bodies"',
+}
+"""Words that stand where layers do, and are none."""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="a layer or function, such as conv")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -33,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
         else:
             print(render_index(pages(), paint_for(sys.stdout)))
         return 0
+    if args.name in WORDS:
+        raise Failure(f"`{args.name}` is a word of the language, not a layer", WORDS[args.name])
     if args.name not in REGISTRY:
         from netdsl.diagnostics.diagnostic import did_you_mean
 

@@ -272,7 +272,11 @@ def fill(program: Program, foreign: Foreign, found: Matching, fresh: Fresh, rule
     if len(counters) < len(rest):
         start = fresh()
         state |= {s.key: np.asarray(start[s.key]) for s in rest if s.key not in state}
-    return Loaded({s.key: np.ascontiguousarray(state[s.key]).reshape(s.shape) for s in own}, found, notes(found, rest))
+    return Loaded(
+        {s.key: np.ascontiguousarray(state[s.key]).reshape(s.shape) for s in own},
+        found,
+        (*_other_sets(foreign), *notes(found, rest)),
+    )
 
 
 def _taken(own: Sequence[Slot], foreign: Foreign, found: Matching, rules: Rules) -> dict[str, Any]:
@@ -297,6 +301,15 @@ def _check_numbers(path: str, name: str, arrays: Iterable[Any]) -> None:
         wide = array if array.dtype == "float64" else array.astype("float32")
         if is_floating(array) and not np.isfinite(wide).all():
             raise WeightsError("not-finite", f"`{name}` of {path} is not finite: it holds NaN or infinity")
+
+
+def _other_sets(foreign: Foreign) -> tuple[str, ...]:
+    """A note on the set of weights that was taken, where a file holds an average of them too."""
+    if not foreign.beside:
+        return ()
+    listed = ", ".join(f"`{w}`" for w in foreign.beside)
+    taken = f"`{foreign.inside}`" if foreign.inside else "what has no key of its own"
+    return (f"taken: {taken}; the file holds {listed} too: `--inside {foreign.beside[0]}` takes that",)
 
 
 def notes(found: Matching, rest: Sequence[Slot]) -> tuple[str, ...]:

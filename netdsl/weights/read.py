@@ -14,7 +14,7 @@ from msgspec import Struct
 from netdsl.diagnostics.diagnostic import first_line
 from netdsl.diagnostics.regular import check_regular
 from netdsl.weights.slots import Slot
-from netdsl.weights.unwrap import WeightsError, inner, tensors_of
+from netdsl.weights.unwrap import WeightsError, beside, inner, tensors_of
 
 MOST_BYTES = 1 << 36
 """An archive that would unpack to more than this is not read."""
@@ -28,11 +28,13 @@ NARROW = {"BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m
 
 
 class Foreign(Struct, frozen=True):
-    """The tensors of a file, as arrays by name. `inside`: under which key of the file they were."""
+    """The tensors of a file, as arrays by name. `inside`: under which key of the file they were; `beside`: the keys of
+    other sets as large, which were not taken."""
 
     path: str
     tensors: Mapping[str, Any]
     inside: str = ""
+    beside: tuple[str, ...] = ()
 
     def slots(self) -> list[Slot]:
         return [Slot(key, tuple(a.shape), not is_floating(a)) for key, a in self.tensors.items()]
@@ -49,7 +51,7 @@ def read_file(path: str, inside: str | None = None) -> Foreign:
     if os.path.isdir(path):
         path = _in_folder(path)
     try:
-        found, where = _reader(path)(path, inside)
+        found, where, others = _reader(path)(path, inside)
     except OSError as error:
         raise WeightsError("unreadable", f"cannot read {path}: {error.strerror or error}") from None
     if inside and not where:
@@ -57,7 +59,7 @@ def read_file(path: str, inside: str | None = None) -> Foreign:
     if not found or "" in found:
         what = "a tensor without a name" if found else "no tensors"
         raise WeightsError("unreadable-weights", f"{path} holds {what}")
-    return Foreign(path, found, where)
+    return Foreign(path, found, where, others)
 
 
 def _below(path: str, found: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -78,7 +80,10 @@ def _in_folder(path: str) -> str:
     raise WeightsError("no-such-file", f"{path} is a folder without model.safetensors", "name the file of the weights")
 
 
-Reader = Callable[[str, str | None], tuple[dict[str, Any], str]]
+Found = tuple[dict[str, Any], str, tuple[str, ...]]
+"""Tensors by name, the key of the file under which they were, and the keys of other sets."""
+
+Reader = Callable[[str, str | None], Found]
 
 
 def _reader(path: str) -> Reader:
@@ -102,13 +107,13 @@ def _reader(path: str) -> Reader:
     return _torch
 
 
-def _safetensors(path: str, inside: str | None) -> tuple[dict[str, Any], str]:
+def _safetensors(path: str, inside: str | None) -> Found:
     from safetensors import SafetensorError, deserialize
 
     with open(path, "rb") as file:
         content = file.read()
     try:
-        return {name: _array(path, name, view) for name, view in deserialize(content)}, ""  # type: ignore[no-untyped-call]
+        return {name: _array(path, name, view) for name, view in deserialize(content)}, "", ()  # type: ignore[no-untyped-call]
     except (SafetensorError, ValueError) as error:
         raise WeightsError("unreadable-weights", f"{path} is not a whole safetensors file: {error}") from None
 
@@ -126,7 +131,7 @@ def _array(path: str, name: str, view: Mapping[str, Any]) -> Any:
     return np.frombuffer(view["data"], dtype=kind).reshape(view["shape"])
 
 
-def _sharded(path: str, inside: str | None) -> tuple[dict[str, Any], str]:
+def _sharded(path: str, inside: str | None) -> Found:
     """A checkpoint in several files, by the index that lists which tensor is where."""
     try:
         with open(path, "rb") as file:
@@ -144,19 +149,19 @@ def _sharded(path: str, inside: str | None) -> tuple[dict[str, Any], str]:
     missing = [k for k in where if k not in found]
     if missing:
         raise WeightsError("unreadable-weights", f"the files of {path} have no `{missing[0]}`" + _more(len(missing)))
-    return {k: found[k] for k in where}, ""
+    return {k: found[k] for k in where}, "", ()
 
 
 def _more(count: int) -> str:
     return f" and {count - 1} more of those it lists" if count > 1 else ""
 
 
-def _npz(path: str, inside: str | None) -> tuple[dict[str, Any], str]:
+def _npz(path: str, inside: str | None) -> Found:
     try:
         with zipfile.ZipFile(path) as archive:
             _check_size(path, archive.infolist())
         with np.load(path, allow_pickle=False) as arrays:
-            return {name.replace("/", "."): arrays[name] for name in arrays.files}, ""
+            return {name.replace("/", "."): arrays[name] for name in arrays.files}, "", ()
     except (ValueError, EOFError, zipfile.BadZipFile, KeyError, NotImplementedError) as error:
         raise WeightsError(
             "unreadable-weights", f"{path} is not an .npz file of plain arrays: {first_line(error)}"
@@ -168,14 +173,15 @@ def _check_size(path: str, members: Iterable[zipfile.ZipInfo]) -> None:
         raise WeightsError("unreadable-weights", f"{path} would unpack to more than {MOST_BYTES >> 30} GiB")
 
 
-def _onnx(path: str, inside: str | None) -> tuple[dict[str, Any], str]:
+def _onnx(path: str, inside: str | None) -> Found:
     from netdsl.weights.initializers import initializers
 
-    return initializers(path), ""
+    return initializers(path), "", ()
 
 
-def _torch(path: str, inside: str | None) -> tuple[dict[str, Any], str]:
+def _torch(path: str, inside: str | None) -> Found:
     from netdsl.weights.pickled import load
 
-    found, where = inner(path, load(path), inside)
-    return tensors_of(found), where
+    loaded = load(path)
+    found, where = inner(path, loaded, inside)
+    return tensors_of(found), where, beside(loaded, where) if inside is None else ()

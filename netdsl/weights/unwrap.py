@@ -52,6 +52,11 @@ def inner(path: str, loaded: Any, inside: str | None = None) -> tuple[Mapping[st
     return found[where], where if inside is None else ""
 
 
+def beside(loaded: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """The keys of other sets as large as the one under a key, such as an average of the weights."""
+    return tuple(w for w in _large(dict(_candidates(loaded, "", 0))) if w and w != where)
+
+
 def _is_prefix(name: str, found: Mapping[str, Mapping[str, Any]]) -> bool:
     return any(str(k).startswith(f"{name}.") for state in found.values() for k in state)
 
@@ -65,13 +70,18 @@ def _candidates(value: Mapping[Any, Any], where: str, depth: int) -> Iterator[tu
             yield from _candidates(inside, f"{where}.{key}" if where else str(key), depth + 1)
 
 
+def _large(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The keys of the sets that could be meant: the largest, and those of more than half its tensors."""
+    sizes = {where: sum(map(is_tensor, state.values())) for where, state in found.items()}
+    return [w for w, n in sizes.items() if 2 * n > max(sizes.values())]
+
+
 def _only(path: str, found: Mapping[str, Mapping[str, Any]]) -> str:
     """The key of the one state dict that is meant: the only one, one of the usual keys, the largest by far."""
-    sizes = {where: sum(map(is_tensor, state.values())) for where, state in found.items()}
     usual = next((name for name in WRAPPERS if name in found), None)
-    large = [w for w, n in sizes.items() if 2 * n > max(sizes.values())]
+    large = _large(found)
     if usual is None and len(large) > 1:
-        listed = ", ".join(f"`{w}` ({sizes[w]} tensors)" for w in found)
+        listed = ", ".join(f"`{w}` ({sum(map(is_tensor, state.values()))} tensors)" for w, state in found.items())
         raise WeightsError(
             "unclear-weights", f"{path} holds several sets of weights: {listed}", "say which is meant: `--inside KEY`"
         )

@@ -305,6 +305,7 @@ def test_ops_lists_and_explains(run: Any) -> None:
     assert page.code == 0
     assert "conv(out_channels, kernel_size, stride=1, padding=same" in page.out
     assert "gives  [6, 8, 9]" in page.out
+    assert "Parts and taps" in run("ops", "taps").err
 
 
 def test_ops_json_covers_the_registry(run: Any) -> None:

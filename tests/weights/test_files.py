@@ -312,3 +312,13 @@ def test_patches_in_an_order_that_no_shape_shows_are_refused() -> None:
     with pytest.raises(WeightsError) as refused:
         load(net.checked, file, dict, Rules())
     assert "`embed.weight` [8, 48]" in str(refused.value.hint)
+
+
+def test_an_average_beside_the_weights_is_said(tmp_path: Path) -> None:
+    """Which set was taken is said where a file holds several; not where one was asked for."""
+    state = {"fc.weight": torch.ones(2, 2)}
+    path = str(tmp_path / "both.pth")
+    torch.save({"model": state, "ema": {k: v * 2 for k, v in state.items()}, "optimizer": {}}, path)
+    assert read_file(path).beside == ("ema",)
+    asked = read_file(path, "ema")
+    assert (asked.beside, asked.tensors["fc.weight"].max()) == ((), 2)
