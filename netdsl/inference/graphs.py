@@ -2,12 +2,14 @@
 
 A file of numpy has `features` [nodes, F] of the nodes of all graphs, one graph behind the other; `graph` [nodes], the
 number of each node's graph, or `sizes` [graphs], how many nodes each has; `edges` [2, E], pairs of rows of `features`;
-perhaps `edge_features` [E, K], `labels` of the graphs or of the nodes, `class_names` and `train`. A folder is a data
+perhaps `edge_features` [E, K], `labels` of the graphs or of the nodes, `class_names` and the masks `train`, `val` and
+`test` of the graphs. A folder is a data
 set of the TU collection (Morris et al. 2020): `NAME_A.txt`, `NAME_graph_indicator.txt`, `NAME_graph_labels.txt`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ class GraphArrays(Struct, frozen=True, eq=False):
     """Graphs one behind the other. `features` [nodes, F] float32; `edges` [2, E] numbers of nodes of all graphs, each
     edge once in both directions, graph by graph; `edge_features` [E, K] or None; `nodes_until` and `edges_until`
     [graphs + 1]: where each graph begins; `labels`: what the file says of each graph, or of each node, or None;
-    `train`: which graphs are to train on, or None."""
+    `masks`: which graphs are of a split, bool [graphs], by the name of the split."""
 
     name: str
     features: np.ndarray
@@ -32,7 +34,7 @@ class GraphArrays(Struct, frozen=True, eq=False):
     edges_until: np.ndarray
     labels: np.ndarray | None
     class_names: tuple[str, ...] = ()
-    train: np.ndarray | None = None
+    masks: Mapping[str, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.nodes_until) - 1
@@ -59,6 +61,9 @@ NAMES = {
 """The arrays of a file, and what they are called in PyTorch Geometric."""
 
 
+MASKS = ("train", "val", "test")
+
+
 def load_graph_arrays(path: Path) -> dict[str, Any]:
     """The arrays of a file of one graph or many, under the names that they have here. Raises DataError."""
     arrays = load_arrays(path)
@@ -82,16 +87,16 @@ def load_graphs(path: Path, single: bool = False) -> GraphArrays:
     described = None if described is None else described[taken]
     edges_until = np.searchsorted(edges[1], until)
     labels = _each_graph(arrays.get("labels"), "labels", until, path, or_node=True)
-    train = _each_graph(arrays.get("train"), "train", until, path)
-    kept, names = _mask(train, path), _names(arrays, path)
-    return GraphArrays(path.name, features, edges, described, until, edges_until, labels, names, kept)
+    masks = {name: _mask(arrays[name], name, until, path) for name in MASKS if name in arrays}
+    names = _names(arrays, path)
+    return GraphArrays(path.name, features, edges, described, until, edges_until, labels, names, masks)
 
 
 def _as_one(arrays: dict[str, Any], nodes: int) -> dict[str, Any]:
     """The arrays of a file of one graph, where it does not say whose each node is; its labels are of no use."""
     if "sizes" in arrays or "graph" in arrays:
         return arrays
-    return {n: x for n, x in arrays.items() if n not in ("labels", "train")} | {"sizes": np.array([nodes])}
+    return {n: x for n, x in arrays.items() if n not in ("labels", *MASKS)} | {"sizes": np.array([nodes])}
 
 
 def _edges(given: np.ndarray, until: np.ndarray, path: Path) -> np.ndarray:
@@ -213,14 +218,13 @@ def _names(arrays: dict[str, Any], path: Path) -> tuple[str, ...]:
     return tuple(map(str, names))
 
 
-def _mask(train: np.ndarray | None, path: Path) -> np.ndarray | None:
-    """The graphs to train on, as bool [graphs], where the file says it."""
-    if train is None:
-        return None
-    if train.ndim != 1 or train.dtype.kind not in "biuf" or not np.isin(train, (0, 1)).all():
-        have = f"{list(train.shape)} of {train.dtype}"
-        raise DataError("data-type", f"{path}: `train` is {have}, not true or false (1 or 0) for each graph")
-    return train.astype(bool)
+def _mask(given: Any, name: str, until: np.ndarray, path: Path) -> np.ndarray:
+    """The graphs of a split, as bool [graphs]."""
+    mask = _each_graph(given, name, until, path)
+    if mask is None or mask.ndim != 1 or mask.dtype.kind not in "biuf" or not np.isin(mask, (0, 1)).all():
+        have = f"{list(given.shape)} of {given.dtype}"
+        raise DataError("data-type", f"{path}: `{name}` is {have}, not true or false (1 or 0) for each graph")
+    return mask.astype(bool)
 
 
 # The TU collection.

@@ -15,6 +15,7 @@ from netdsl.inference.samples import Sample, batches, samples, takes_graphs
 from netdsl.inference.test_time import averaged
 from netdsl.inference.trained import Trained
 from netdsl.recipe.losses import Bce
+from netdsl.recipe.metrics import LABELS, NODES
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import MaskFolder
 
@@ -54,7 +55,7 @@ def predict(trained: Trained, paths: Iterable[Path], wanted: Wanted = Wanted()) 
 def _gives_nodes(trained: Trained, computed: np.ndarray) -> bool:
     """Whether outputs [..., C] are those of nodes, or of the places of a sequence. A file that stands alone need not
     say its task."""
-    return trained.task in ("nodes", "tags") or (not trained.task and takes_graphs(trained) and computed.shape[-2] != 1)
+    return trained.task in (*NODES, "tags") or (not trained.task and takes_graphs(trained) and computed.shape[-2] != 1)
 
 
 def _of_nodes(trained: Trained, sample: Sample, outputs: np.ndarray, wanted: Wanted) -> Iterator[Prediction]:
@@ -104,7 +105,7 @@ def is_numbers(trained: Trained) -> bool:
 
 def is_sigmoid(trained: Trained) -> bool:
     """Whether each of the outputs is a yes or no of its own."""
-    return trained.task == "labels" or isinstance(trained.recipe.loss, Bce)
+    return trained.task in LABELS or isinstance(trained.recipe.loss, Bce)
 
 
 def _said(trained: Trained, outputs: np.ndarray, wanted: Wanted, file: Path | None) -> Prediction:
@@ -112,7 +113,7 @@ def _said(trained: Trained, outputs: np.ndarray, wanted: Wanted, file: Path | No
     mean, deviation = outputs.mean(0), outputs.std(0)
     if is_numbers(trained):
         return {"values": _named(target_names(trained, mean.size), mean.ravel())}
-    if trained.task == "labels":
+    if trained.task in LABELS:
         return {"labels": _named(class_names(trained, len(mean)), mean)}
     if mean.ndim == 3:
         return _mask(trained, mean, file)

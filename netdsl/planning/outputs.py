@@ -20,7 +20,8 @@ from netdsl.tensors import TensorType
 RANKS = {"classes": 1, "mask": 3, "tokens": 2, "nodes": 2}
 ASKED = {
     "classes": "one class for a sample, `[classes]`", "mask": "a class for every pixel, `[classes, H, W]`",
-    "tokens": "a class at every position, `[length, classes]`", "nodes": "a class for every node, `[nodes, classes]`",
+    "tokens": "a class at every position, `[length, classes]`",
+    "nodes": "a class or labels for every node, `[nodes, classes]`",
 }  # fmt: skip
 """What the targets of each task ask of an output."""
 
@@ -58,7 +59,9 @@ def _giving(definition: Definition, value: str, place: Place) -> Place:
 def class_argument(program: Program, classes: int) -> str | None:
     """The argument of the net that says how many classes it distinguishes, where it has one."""
     found = [n for n, value in program.main.arguments if type(value) is int and value == classes]
-    wanted = [n for n in found if any(part in n.lower() for part in ("class", "char", "token", "vocab", "out"))]
+    wanted = [
+        n for n in found if any(part in n.lower() for part in ("class", "label", "char", "token", "vocab", "out"))
+    ]
     return wanted[0] if wanted else None
 
 
@@ -134,7 +137,7 @@ def _shape(main: MainOutput, recipe: Recipe, places: Places) -> Iterator[Diagnos
     elif wanted is not None and main.type.rank != wanted:
         message = f"the net gives {main.type} for a sample, and `{component_name(data)}` asks for {ASKED[data.task]}"
         yield _mistake("unfit-loss", message, main, places.at("data"), "its targets", _reshape(main, wanted))
-    elif wanted not in (None, 1) and not isinstance(loss, CrossEntropy | DiceCe):
+    elif wanted not in (None, 1) and not isinstance(loss, CrossEntropy | (Bce if data.task == "nodes" else DiceCe)):
         message = f"`{name}` cannot compare with the targets of `{component_name(data)}`: {ASKED[data.task]}"
         yield diagnostic("unfit-loss", message, at, "use `loss = cross_entropy`")
     elif isinstance(loss, DiceCe) and main.type.rank != 3:

@@ -18,7 +18,7 @@ from netdsl.recipe.annotations import arguments
 from netdsl.recipe.augmentations import Augment
 from netdsl.recipe.component import component_name
 from netdsl.recipe.losses import Loss
-from netdsl.recipe.metrics import CLASSES, METRICS
+from netdsl.recipe.metrics import CLASSES, LABELS, METRICS
 from netdsl.recipe.optimizers import Optimizer
 from netdsl.recipe.registry import provider, registered
 from netdsl.recipe.schedules import Phase
@@ -32,7 +32,7 @@ KINDS = {
     "schedule": "the phase", "data": "the reader", "metric": "the metric",
 }  # fmt: skip
 
-TASKS = (*CLASSES, "labels", "numbers")
+TASKS = (*CLASSES, *LABELS, "numbers")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 

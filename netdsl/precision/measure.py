@@ -9,7 +9,7 @@ from msgspec import Struct
 from torch import Tensor
 
 from netdsl.backends.onnx.session import Session
-from netdsl.recipe.metrics import METRICS, headline
+from netdsl.recipe.metrics import LABELS, METRICS, NODES, headline
 from netdsl.training.data.dataset import DataSet
 from netdsl.training.evaluate import Evaluator, first_output
 from netdsl.training.export import forward_of
@@ -88,9 +88,9 @@ class Agreement:
         self.difference = max(self.difference, largest_difference(expected, found))
         if self.task in ("numbers", "pairs"):
             return
-        axis = -1 if self.task in ("tokens", "tags", "nodes") else 1
+        axis = -1 if self.task in ("tokens", "tags", *NODES) else 1
         known = np.isnan(expected) == np.isnan(found)
-        signs = self.task == "labels"
+        signs = self.task in LABELS
         same = (expected > 0) == (found > 0) if signs else expected.argmax(axis) == found.argmax(axis)
         same &= known if signs else known.all(axis)
         self.same, self.places = self.same + int(same.sum()), self.places + same.size

@@ -10,11 +10,15 @@ from netdsl.recipe.registry import Open
 
 CLASSES = ("classes", "mask", "tokens", "tags", "nodes")
 """Tasks whose targets are one of several classes, for a sample or at each of its places."""
+LABELS = ("labels", "node_labels")
+"""Tasks whose targets are labels, several of which may hold, for a sample or at each of its places."""
+NODES = ("nodes", "node_labels")
+"""Tasks whose targets are those of the nodes of graphs."""
 
 TARGETS = {
     "classes": "classes", "distributions": "shares of classes", "mask": "masks", "tokens": "the next tokens",
-    "tags": "classes of places", "nodes": "classes of nodes", "labels": "labels", "numbers": "numbers",
-    "pairs": "other views",
+    "tags": "classes of places", "nodes": "classes of nodes", "labels": "labels", "node_labels": "labels of nodes",
+    "numbers": "numbers", "pairs": "other views",
 }  # fmt: skip
 """The targets of each task, for readers."""
 
@@ -37,17 +41,17 @@ class MetricKind(Struct, frozen=True):
 
 
 METRICS: dict[str, MetricKind] = {
-    "top1": MetricKind((*CLASSES, "labels", "pairs"), "accuracy"),
+    "top1": MetricKind((*CLASSES, *LABELS, "pairs"), "accuracy"),
     "top5": MetricKind(CLASSES, "top-5"),
-    "balanced_accuracy": MetricKind((*CLASSES, "labels"), "balanced accuracy", pairs=True),
-    "precision": MetricKind((*CLASSES, "labels"), "precision", pairs=True),
-    "recall": MetricKind((*CLASSES, "labels"), "recall", pairs=True),
-    "f1": MetricKind((*CLASSES, "labels"), "F1", pairs=True),
-    "micro_f1": MetricKind(("labels",), "micro F1"),
-    "auroc": MetricKind(("classes", "nodes", "labels"), "AUROC", scores=True),
-    "average_precision": MetricKind(("classes", "nodes", "labels"), "average precision", scores=True),
-    "mean_iou": MetricKind((*CLASSES, "labels"), "mean IoU", pairs=True),
-    "per_class": MetricKind((*CLASSES, "labels"), "of each class", pairs=True, number=False),
+    "balanced_accuracy": MetricKind((*CLASSES, *LABELS), "balanced accuracy", pairs=True),
+    "precision": MetricKind((*CLASSES, *LABELS), "precision", pairs=True),
+    "recall": MetricKind((*CLASSES, *LABELS), "recall", pairs=True),
+    "f1": MetricKind((*CLASSES, *LABELS), "F1", pairs=True),
+    "micro_f1": MetricKind(LABELS, "micro F1"),
+    "auroc": MetricKind(("classes", "nodes", *LABELS), "AUROC", scores=True),
+    "average_precision": MetricKind(("classes", "nodes", *LABELS), "average precision", scores=True),
+    "mean_iou": MetricKind((*CLASSES, *LABELS), "mean IoU", pairs=True),
+    "per_class": MetricKind((*CLASSES, *LABELS), "of each class", pairs=True, number=False),
     "confusion": MetricKind(CLASSES, "confusion matrix", pairs=True, number=False),
     "confidence": MetricKind(CLASSES, "confidence"),
     "calibration_error": MetricKind(CLASSES, "calibration error", higher=False),

@@ -309,8 +309,9 @@ class Text(Data, frozen=True, tag="text"):
 class Graph(Data, frozen=True, tag="graph"):
     """One graph as a numpy file: `features` [nodes, F], `edges` [2, E], `labels` [nodes] (-1: none), `train` mask.
 
-    A mask `val` says which nodes weights are chosen by, `test` which are tested on (without it, all others). The arrays
-    may be called as in PyTorch Geometric: `x`, `edge_index`, `y`, `train_mask` ...
+    Rows of 0 and 1, `labels` [nodes, L], are labels of which several may hold (-1: not known), for `loss = bce`. A mask
+    `val` says which nodes weights are chosen by, `test` which are tested on (without it, all others). The arrays may be
+    called as in PyTorch Geometric: `x`, `edge_index`, `y`, `train_mask` ...
 
     A net with `input edges [2, E] int64` gets the edges, from and to, each once in both directions and none to itself;
     another one the adjacency [nodes, nodes]: 1 where two are joined in either direction, and on the diagonal.
@@ -326,8 +327,8 @@ class Graph(Data, frozen=True, tag="graph"):
 
 @component("data")
 class Graphs(Data, frozen=True, tag="graphs"):
-    """Many graphs, each with a class or numbers of its own, or with a class for each node: a numpy file, or a folder
-    of the TU collection.
+    """Many graphs, each with a class or numbers of its own, or with a class or labels for each node: a numpy file, or
+    a folder of the TU collection.
 
     A batch is one graph whose parts are not joined. A net takes it by the names of its inputs: `nodes [N, F]` first,
     `edges [2, E] int64`, `graph [N] int64` (the number of each node's graph), `sizes [G] int64` (the nodes of each

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from netdsl.recipe.metrics import METRICS, MOST_PAIRED, always_measured
+from netdsl.recipe.metrics import LABELS, METRICS, MOST_PAIRED, NODES, always_measured
 from netdsl.training.ranking import of_each_class
 
 Sums = dict[str, Tensor]
@@ -18,9 +18,10 @@ Sums = dict[str, Tensor]
 class Metrics:
     """Adds up what the metrics of a task need, on the device; every sample counts once.
 
-    `task`: classes, mask, tokens, nodes (all with a confusion matrix up to 1,000 classes), labels (each yes or no) or
-    numbers. `samples`: how many there are in all, for metrics that look at their order; `origin`: a target, from which
-    others are measured where their spread counts; `bytes_per_token`: of a text, 0 where that is not known.
+    `task`: classes, mask, tokens, nodes (all with a confusion matrix up to 1,000 classes), labels (each yes or no,
+    or negative: not known), labels of nodes or numbers. `samples`: how many there are in all, for metrics that look at
+    their order; `origin`: a target, from which others are measured where their spread counts; `bytes_per_token`: of a
+    text, 0 where that is not known.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Metrics:
         self._add("counts", (torch.ones_like(loss) if count is None else count).double().sum(-1))
         if self.task == "numbers":
             self._add_numbers(output, target)
-        elif self.task == "labels":
+        elif self.task in LABELS:
             self._add_labels(output, target)
         elif self.task == "pairs":
             self._add_pairs(output)
@@ -82,11 +83,17 @@ class Metrics:
             self._add("away_squared", away.square().sum(0))
 
     def _add_labels(self, output: Tensor, target: Tensor) -> None:
-        guess, truth = (output > 0).flatten(1), (target > 0.5).flatten(1)
-        self._add("places", torch.tensor(float(target.numel()), device=output.device))
-        self._add("right", (guess == truth).double().sum())
-        pairs = [(truth == t) & (guess == g) for t in (True, False) for g in (True, False)]
+        output, target = self._in_rows(output), self._in_rows(target)
+        guess, truth, known = output > 0, target > 0.5, target >= 0
+        self._add("places", known.sum())
+        self._add("nodes", known.any(1).sum())
+        self._add("right", ((guess == truth) & known).sum())
+        pairs = [(truth == t) & (guess == g) & known for t in (True, False) for g in (True, False)]
         self._add("labels", torch.stack([p.double().sum(0) for p in pairs]))
+
+    def _in_rows(self, labels: Tensor) -> Tensor:
+        """Labels, or scores of them, as [rows, L]: a row for each sample, or for each node of all samples."""
+        return labels.flatten(0, -2) if self.task in NODES else labels.flatten(1)
 
     def _add_pairs(self, alike: Tensor) -> None:
         """Count the samples whose other view is the most alike, [B, B], from either view."""
@@ -121,7 +128,7 @@ class Metrics:
 
     def _keep_scores(self, output: Tensor, target: Tensor, rows: Tensor) -> None:
         """Keep what the samples are ordered by, each in its own row: rows of other processes stay 0 and are added."""
-        if self.task != "labels":
+        if self.task not in LABELS:
             output = output.float().log_softmax(self._axis(output, target)).movedim(self._axis(output, target), -1)
         self._keep(rows, scores=output, truth=target)
 
@@ -148,7 +155,7 @@ class Metrics:
             found |= self._of_numbers(n)
         if "right" in sums:
             places = max(1.0, float(sums["places"]))
-            found["n"] = int(sums["places"]) if self.task == "nodes" else found["n"]
+            found["n"] = int(sums.get("nodes", sums["places"])) if self.task in NODES else found["n"]
             found["top1"] = float(sums["right"]) / places
             if "near" in sums:
                 found["top5"] = float(sums["near"]) / places
@@ -196,7 +203,9 @@ class Metrics:
     def _scores(self) -> tuple[Tensor, Tensor]:
         """Scores [N, C], and classes [N] or labels [N, C]."""
         scores, truth = self.sums["scores"], self.sums["truth"]
-        return scores.flatten(0, -2), truth.flatten() if self.task != "labels" else truth.flatten(1)
+        if self.task in LABELS:
+            return self._in_rows(scores), self._in_rows(truth)
+        return scores.flatten(0, -2), truth.flatten()
 
 
 BINS = 15

@@ -46,9 +46,9 @@ RANKINGS: dict[str, Callable[[Tensor, Tensor], float | None]] = {
 def of_each_class(name: str, scores: Tensor, target: Tensor) -> list[float | None]:
     """A ranking metric of every class on its own, against all others.
 
-    `scores` [N, C]; `target` [N] (negative: does not count), or [N, C] of labels that hold above one half.
+    `scores` [N, C]; `target` [N], or [N, C] of labels that hold above one half. What is negative does not count.
     """
     if target.ndim == 1:
         scores, target = scores[target >= 0], target[target >= 0]
-    holds = [target == c if target.ndim == 1 else target[:, c] > 0.5 for c in range(scores.shape[1])]
-    return [RANKINGS[name](scores[:, c], truth) for c, truth in enumerate(holds)]
+    each = (target == c if target.ndim == 1 else target[:, c] for c in range(scores.shape[1]))
+    return [RANKINGS[name](scores[y >= 0, c], y[y >= 0] > 0.5) for c, y in enumerate(each)]

@@ -26,6 +26,7 @@ from netdsl.planning.graphs import not_by_graph, not_by_node
 from netdsl.planning.groups import Parameter
 from netdsl.planning.initialization import NetParameters
 from netdsl.planning.outputs import class_argument, main_output
+from netdsl.recipe.metrics import NODES
 from netdsl.recipe.retention import Last
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Text
@@ -184,7 +185,7 @@ def check_kind(program: Program, data: DataSet) -> None:
     """Raise DataError where the net gives something else than what the data ask for: one class, a map, a sequence."""
     main = next(o for o in program.main.outputs if not o.training).value.type
     if data.train.graphs is not None:
-        main = main if data.task == "nodes" else TensorType(main.shape[1:], main.dtype)
+        main = main if data.task in NODES else TensorType(main.shape[1:], main.dtype)
         check_graphs(program, data)
     wanted = tuple(data.train.target.shape[1:])
     if data.task in ("numbers", "labels") and main.shape != wanted:
@@ -193,7 +194,7 @@ def check_kind(program: Program, data: DataSet) -> None:
         hint = f"`-p {argument}={wanted[0]}`" if argument else None
         message = f"the net gives {main} for a sample, `{data.name}` asks for the {data.task} {list(wanted)}"
         raise DataError("unfit-loss", message, hint)
-    ranks = {"classes": 1, "distributions": 1, "mask": 3, "tokens": 2, "tags": 2, "nodes": 2}
+    ranks = {"classes": 1, "distributions": 1, "mask": 3, "tokens": 2, "tags": 2, "nodes": 2, "node_labels": 2}
     if data.task in ranks and main.rank != ranks[data.task]:
         asked = {
             "classes": "one class",
@@ -202,6 +203,7 @@ def check_kind(program: Program, data: DataSet) -> None:
             "tokens": "the next token at every place",
             "tags": "a class at every place",
             "nodes": "a class per node",
+            "node_labels": "labels per node",
         }
         hint = "choose other data: `--data clutter` has masks, `--data digits` classes"
         raise DataError(
@@ -212,7 +214,7 @@ def check_kind(program: Program, data: DataSet) -> None:
 def check_graphs(program: Program, data: DataSet) -> None:
     """Raise DataError where a net gives something else than what is asked for of each graph, or each node, or takes
     nodes of other features."""
-    what, mistake = ("node", not_by_node(program)) if data.task == "nodes" else ("graph", not_by_graph(program))
+    what, mistake = ("node", not_by_node(program)) if data.task in NODES else ("graph", not_by_graph(program))
     if mistake is not None:
         raise DataError("unfit-loss", f"{mistake[0]}, and `{data.name}` asks for the class of each {what}", mistake[1])
     takes, have = program.main.inputs[0].type.shape[-1], data.train.example()[0].shape[-1]

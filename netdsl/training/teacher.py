@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from netdsl.recipe.metrics import NODES
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataSet, Split
 from netdsl.training.data.graphs import by_graph
@@ -20,7 +21,7 @@ def teacher_of(recipe: Recipe, base: Path, module: nn.Module, data: DataSet, tra
     """The teacher that a recipe names, compared with the net on a sample. Raises DataError where they do not fit."""
     if recipe.distill is None:
         return None
-    if data.task == "nodes" and train.graphs is not None:
+    if data.task in NODES and train.graphs is not None:
         raise DataError(
             "not-supported", f"`distill` compares samples, and `{data.name}` has the nodes of several graphs"
         )

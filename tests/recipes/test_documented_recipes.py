@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -81,6 +82,18 @@ def files(folder: Path) -> None:
         edges=np.concatenate([e + 6 * i for i, e in enumerate(edges)], 1),
         labels=np.arange(40) % 2,
     )
+    np.savez(
+        folder / "ppi.npz",
+        features=generator.normal(size=(60, 50)).astype("float32"),
+        sizes=np.full(6, 10),
+        edges=generator.integers(0, 10, (2, 120)) + np.repeat(10 * np.arange(6), 20),
+        labels=generator.integers(0, 2, (60, 121)),
+    )
+    for code in re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs" / "tasks.md").read_text(), re.DOTALL | re.MULTILINE
+    ):
+        with contextlib.chdir(folder):  # the page writes its own arrays
+            exec(code, {})
 
 
 @pytest.mark.parametrize(("text", "name"), [pytest.param(*e, id=e[1]) for e in TASKS])

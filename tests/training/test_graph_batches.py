@@ -145,8 +145,10 @@ GOOD = {"features": np.eye(4), "edges": [[0, 2], [1, 3]], "sizes": [2, 2], "labe
         ({"sizes": ["2", "2"]}, r"g.npz: `sizes` is \[2\] of <U1"),
         ({"train": [[1, 0], [0, 1]]}, r"g.npz: `train` is \[2, 2\] of int64"),
         ({"train": ["no", "yes"]}, r"`train` is \[2\] of <U3"),
+        ({"val": [0, 1]}, "g.npz has no array `train`: the graphs to train on"),
+        ({"train": [1, 1], "val": [0, 1]}, "g.npz: graph 1 is in two of train, val, test"),
         ({"train": [0, 2]}, r"`train` is \[2\] of int64, not true or false"),
-        ({"train": [True, True]}, "g.npz has 2 graphs to train on and 0 to test on"),
+        ({"train": [True, True]}, "g.npz has 2 graphs to train on and 0 graphs to test on"),
         (
             {"features": np.zeros((0, 1)), "edges": np.zeros((2, 0), int), "sizes": np.zeros(0, int), "labels": []},
             "g.npz has no graphs",
@@ -492,7 +494,10 @@ def test_parts_of_a_step_over_nodes_are_the_whole(nodes_file: Path, tmp_path: Pa
     [
         ([0, 1, 1], r"`labels` is \[3\], and there are 2 graphs of 4 nodes"),
         ([0.5, 1, 1, 0], r"`labels` is \[4\] of float64, not a class for each of the nodes"),
-        ([[0, 1]] * 4, r"`labels` is \[4, 2\] of int64, not a class for each of the nodes"),
+        ([["a", "b"]] * 4, r"`labels` is \[4, 2\] of <U1, not 0 and 1"),
+        ([[0, 1]] * 3 + [[0, 2]], "label 1 of node 3 is 2"),
+        ([[0, 1]] * 3 + [[0, np.nan]], "label 1 of node 3 is nan"),
+        ([[-1, 1]] * 4, "no label is 0"),
     ],
 )
 def test_labels_of_nodes_that_are_none_are_said(tmp_path: Path, labels: Any, said: str) -> None:

@@ -87,7 +87,9 @@ def test_masks_that_are_wrong(tmp_path: Path, masks: dict[str, list[int]], messa
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("labels", np.eye(2)[[0, 1, 0, 1]], r"`labels` is \[4, 2\], not \[4\]"),
+        ("labels", np.eye(2)[[0, 1, 0]], r"`labels` is \[3, 2\], not \[4\]"),
+        ("labels", np.full((4, 2), 0.1) * [5, 20], "label 1 of node 0 is 2"),
+        ("labels", np.array([0, 1, 0.5, 1]), "not a class for each of the nodes"),
         ("labels", np.array(list("abab")), "`labels` holds no numbers"),
         ("labels", np.array(1), r"`labels` is \[\], not \[4\]"),
         ("features", np.ones(4), r"`features` is \[4\], not \[nodes, F\]"),

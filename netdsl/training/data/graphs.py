@@ -62,7 +62,8 @@ class Graphs(Struct, frozen=True, eq=False):
         """Outputs for a batch, and its targets, sample by sample."""
         if not self.of_nodes:
             return by_graph(result), target
-        return by_node(result, target != NO_NODE), target.clamp(min=-1)
+        there = (target != NO_NODE).flatten(2).any(2) if target.ndim > 2 else target != NO_NODE
+        return by_node(result, there), target.clamp(min=-1)
 
     def subset(self, index: Tensor) -> Graphs:
         return replace(self, which=self.which[index])

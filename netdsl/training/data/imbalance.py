@@ -8,7 +8,7 @@ from torch import Tensor
 
 from netdsl.recipe.component import component_name
 from netdsl.recipe.losses import Bce
-from netdsl.recipe.metrics import TARGETS
+from netdsl.recipe.metrics import NODES, TARGETS
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.balance import Balance
 from netdsl.training.data.dataset import DataSet, Split
@@ -33,9 +33,10 @@ def balanced(recipe: Recipe, train: Split, data: DataSet) -> Recipe:
 
 
 def _counts(train: Split, data: DataSet) -> tuple[Tensor, Tensor]:
-    """How often each class, or label, holds in the training split, and how many places there are."""
+    """How often each class, or label, holds in the training split, and in how many places it could."""
     if train.target.is_floating_point():
-        return train.target.double().sum(0).cpu(), torch.tensor(float(len(train)))
+        y = train.target.flatten(0, -2) if data.task in NODES else train.target
+        return y.clamp(min=0).double().sum(0).cpu(), (y >= 0).double().sum(0).cpu()
     counts = torch.zeros(max(1, len(data.classes)), dtype=torch.float64)
     if train.reads_target:
         everything = (y for _, y in train.batches(train.pieces(torch.arange(len(train)))))

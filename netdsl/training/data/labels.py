@@ -1,4 +1,4 @@
-"""Targets that are numbers, as a loss reads them: binary labels, probabilities of classes, or a class for each place
+"""Targets that are numbers, as a loss reads them: labels, probabilities of classes, or a class for each place
 of a sequence."""
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from netdsl.training.errors import DataError
 
 
 def as_labels(data: DataSet, recipe: Recipe, outputs: int | None) -> DataSet:
-    """With `bce`, numbers from 0 to 1 are labels [N, L], several of which may hold; so are two classes for a net with
-    one output, [N, 1]. Other data sets stay what they are. Raises DataError for other numbers."""
+    """With `bce`, numbers from 0 to 1 are labels [N, L], several of which may hold; so are two classes, of samples or
+    of nodes, for a net with one output, [..., 1]. Other data sets stay what they are. Raises DataError for other
+    numbers."""
     if not isinstance(recipe.loss, Bce):
         return data
-    if data.task == "classes" and outputs == 1 and len(data.classes) == 2:
-        splits = (replace(s, target=s.target.float()[:, None]) for s in (data.train, data.test))
+    if data.task in ("classes", "nodes") and outputs == 1 and len(data.classes) == 2:
+        found = data.changed(lambda s: replace(s, target=s.target.float()[..., None]))
+        return replace(found, task="labels" if data.task == "classes" else "node_labels", classes=())
     elif data.task == "numbers":
         splits = (_checked(s, data.name) for s in (data.train, data.test))
     else:

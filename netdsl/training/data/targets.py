@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from netdsl.recipe.losses import Bce, CrossEntropy
+from netdsl.recipe.metrics import LABELS
 from netdsl.recipe.schema import Recipe
 
 
@@ -15,8 +16,8 @@ class Targets:
 
     Classes stay int64 [B] where nothing needs more, and the loss smooths them (it divides by the weights of the true
     classes, which a smoothed target doesn't tell); with mixing or a loss over numbers they are one-hot [B, C] and
-    smoothed here, as probabilities of classes are. Labels are smoothed between yes and no. Masks and tokens are
-    smoothed inside the loss.
+    smoothed here, as probabilities of classes are. Labels are smoothed between yes and no, where they are known.
+    Masks and tokens are smoothed inside the loss.
     """
 
     def __init__(self, recipe: Recipe, task: str, classes: int) -> None:
@@ -28,8 +29,8 @@ class Targets:
         self.soft = task == "classes" and dense
 
     def __call__(self, labels: Tensor) -> Tensor:
-        if self.task == "labels":
-            return labels * (1 - self.smoothing) + self.smoothing / 2
+        if self.task in LABELS:
+            return torch.where(labels < 0, labels, labels * (1 - self.smoothing) + self.smoothing / 2)
         if self.task == "distributions":
             return smooth(labels, self.smoothing)
         if not self.soft:

@@ -9,12 +9,16 @@ from torch import Tensor
 
 from netdsl.recipe.component import component_name
 from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
-from netdsl.recipe.metrics import METRICS, TARGETS
+from netdsl.recipe.metrics import METRICS, NODES, TARGETS
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataSet, Split
 from netdsl.training.data.imbalance import check_sampling
 from netdsl.training.errors import DataError
 
+LOSSES_OF_NODES: dict[str, tuple[type, str]] = {
+    "nodes": (CrossEntropy, "use `loss = cross_entropy`"),
+    "node_labels": (Bce, "use `loss = bce`; of rows with a single 1, `labels.argmax(1)` are classes"),
+}
 NO_VOID = ("classes",)
 """Tasks whose targets are all known; in the others a negative class means that a place does not count."""
 
@@ -45,7 +49,7 @@ def _check_target(data: DataSet, split: Split, purpose: str) -> None:
     if split.reads_target:  # the reader has looked at all of them
         return
     y = split.target
-    if y.is_floating_point() != (data.task == "numbers"):
+    if y.is_floating_point() != (data.task in ("numbers", "node_labels")):
         raise DataError("uneven-samples", f"`{data.name}` has classes to train on and other numbers to test on")
     if y.is_floating_point():
         if not bool(torch.isfinite(y).all()):
@@ -84,17 +88,23 @@ def nothing_counts(name: str, purpose: str, why: str = "all are below 0") -> Dat
 def absent_classes(data: DataSet, parts: Mapping[str, Split]) -> list[str]:
     """Notes about classes that have no sample in the parts of a data set, by what each is for: to train, to test.
     Raises DataError for a part in which nothing has a class."""
-    if data.task not in ("classes", "mask", "tags", "nodes") or not data.classes:
+    if data.task not in ("classes", "mask", "tags", *NODES) or not data.classes:
         return []
     notes = []
     for purpose, part in parts.items():
         if not len(part) or part.reads_target:
             continue
-        y = part.target[part.target >= 0].long()
-        if not len(y):
+        if not bool((part.target >= 0).any()):
             raise nothing_counts(data.name, purpose)
-        notes += _absent(data.classes, torch.bincount(y.cpu(), minlength=len(data.classes)) == 0, purpose)
+        notes += _absent(data.classes, _counts(part.target, len(data.classes)) == 0, purpose)
     return notes
+
+
+def _counts(target: Tensor, classes: int) -> Tensor:
+    """How often each class, or label, holds, [C]."""
+    if target.is_floating_point():
+        return (target > 0).flatten(0, -2).sum(0).cpu()
+    return torch.bincount(target[target >= 0].long().cpu(), minlength=classes)
 
 
 def _absent(classes: tuple[str, ...], absent: Tensor, purpose: str) -> list[str]:
@@ -142,9 +152,10 @@ def _check_mix(recipe: Recipe, data: DataSet) -> None:
 
 
 def _check_loss(recipe: Recipe, data: DataSet) -> None:
-    if data.task == "nodes" and not isinstance(recipe.loss, CrossEntropy):
-        message = f"`{component_name(recipe.loss)}` cannot compare with the targets of `{data.name}`: classes of nodes"
-        raise DataError("unfit-loss", message, "use `loss = cross_entropy`")
+    wanted, hint = LOSSES_OF_NODES.get(data.task, (object, ""))
+    if not isinstance(recipe.loss, wanted):
+        name, what = component_name(recipe.loss), TARGETS[data.task]
+        raise DataError("unfit-loss", f"`{name}` cannot compare with the targets of `{data.name}`: {what}", hint)
     given = recipe.loss.class_weights
     if given and data.classes and len(given) != len(data.classes):
         path = f"loss.{recipe.loss.balances}"

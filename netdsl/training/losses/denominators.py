@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from netdsl.recipe.losses import CrossEntropy, DiceCe
+from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
 from netdsl.training.data.batches import Batch, BatchLoader
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.losses.criterion import Criterion
@@ -20,16 +20,17 @@ class Denominators:
     """Gives the micro-batches of a step and what their losses are divided by.
 
     Most losses divide by the number of samples. With hard targets, cross entropy divides by the weights of their
-    classes and leaves ignored positions out. How many positions of a mask are valid is known only once it is augmented:
-    then all micro-batches of a step are read before the first is computed.
+    classes and leaves ignored positions out, as `bce` does labels that are unknown. How many positions of a mask are
+    valid is known only once it is augmented: then all micro-batches of a step are read before the first is computed.
     """
 
     def __init__(self, component: Any, criterion: Criterion, feed: BatchLoader, ranks: ProcessGroup) -> None:
         self.criterion, self.feed, self.ranks = criterion, feed, ranks
         hard = isinstance(component, CrossEntropy | DiceCe) and not feed.targets.soft
         hard = hard and not feed.split.target.is_floating_point()
+        void = isinstance(component, Bce) and not feed.targets.soft and bool((feed.split.target < 0).any())
         self.positions = hard and feed.split.target.ndim > 1
-        self.labels = hard and not self.positions
+        self.labels = void or (hard and not self.positions)
         self.read: dict[Part, Batch] = {}
         self.known: Tensor | None = None
 

@@ -50,8 +50,10 @@ def loss_of(component: Any) -> Callable[[Tensor, Tensor], Terms]:
 
 def counts_of(component: Any, target: Tensor) -> Tensor:
     """The denominators of every sample, [T, B]: 1, or with hard targets the number of positions that have a class, each
-    with the weight of its class, as torch.nn.CrossEntropyLoss divides."""
+    with the weight of its class, as torch.nn.CrossEntropyLoss divides. Of labels, the share that is known."""
     ones = torch.ones(len(target), device=target.device)
+    if isinstance(component, Bce):
+        return known_labels(target).flatten(1).mean(1)[None]
     if not isinstance(component, CrossEntropy | DiceCe) or target.is_floating_point():
         return ones[None]
     weight = class_weights(component, target.device)
@@ -110,7 +112,13 @@ def _focal(component: Focal, output: Tensor, target: Tensor) -> tuple[Tensor, ..
     return (_summed(mixed * valid),)
 
 
+def known_labels(target: Tensor) -> Tensor:
+    """1 for labels that count, 0 for those that are negative: unknown, or of a node that is not there."""
+    return (target >= 0).float()
+
+
 def _bce(component: Bce, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+    known = known_labels(target)
     if component.threshold is not None:
         target = (target > component.threshold).to(output.dtype)
     yes = class_weights(component, output.device)
@@ -119,7 +127,9 @@ def _bce(component: Bce, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
         chance = output.sigmoid()
         wrong = chance * (1 - target) + (1 - chance) * target
         each = each * wrong.clamp(min=TINY).pow(component.gamma)
-    return (each.sum(1) if component.sum_classes else each.flatten(1).mean(1),)
+    each = each * known
+    each = each.sum(-1, keepdim=True) if component.sum_classes else each
+    return (each.flatten(1).mean(1),)
 
 
 def _numbers(distance: Callable[[Any, Tensor, Tensor], Tensor]) -> LossTerms:

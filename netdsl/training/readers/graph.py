@@ -1,4 +1,4 @@
-"""One graph as one sample: node features, its edges (or its adjacency), and a class for every node."""
+"""One graph as one sample: node features, its edges (or its adjacency), and a class or labels for every node."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from netdsl.diagnostics.memory import available, said
-from netdsl.inference.graphs import load_graph_arrays
+from netdsl.inference.graphs import MASKS, load_graph_arrays
 from netdsl.ir.model import Value
+from netdsl.recipe.metrics import NODES
 from netdsl.recipe.sources import Graph
 from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
 from netdsl.training.readers.arrays import names_in
+from netdsl.training.readers.graph_targets import UNKNOWN, splits_of, targets_of
 from netdsl.training.readers.registry import READERS
 
 
 @READERS.of(Graph)
 def read(source: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    """Inputs [1, N, F] and edges [1, 2, E]; targets [1, N], -1 for nodes of the other splits."""
+    """Inputs [1, N, F] and edges [1, 2, E]; targets [1, N], or labels [1, N, L], -1 for nodes of the other splits."""
     file = base / source.path
     arrays = load_graph_arrays(file)
     for name in ("features", "edges", "labels", "train"):
@@ -30,21 +32,23 @@ def read(source: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> Dat
             raise DataError("missing-column", f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
     _check_arrays(file, arrays)
     features = torch.from_numpy(arrays["features"]).to(torch.float32)
-    edges, labels = (torch.from_numpy(arrays[n]).to(torch.int64) for n in ("edges", "labels"))
+    edges, labels = torch.from_numpy(arrays["edges"]).to(torch.int64), targets_of(arrays["labels"], file)
     nodes = len(features)
-    labels = labels.reshape(nodes).clamp(min=-1)
     _check_nodes(file, edges, nodes)
     masks = _masks(file, arrays, labels)
     inputs = (features[None], smallest(both_ways(edges, nodes))[None])
-    parts = {name: Split(inputs, torch.where(m, labels, -1)[None]) for name, m in masks.items()}
+    parts = {name: Split(inputs, torch.where(_beside(m, labels), labels, UNKNOWN)[None]) for name, m in masks.items()}
+    task, count = ("nodes", int(labels.max()) + 1) if labels.ndim == 1 else ("node_labels", labels.shape[1])
     found = DataSet(
-        source.path, parts["train"], parts["test"], task="nodes", images=False, validation=parts.get("val"),
+        source.path, parts["train"], parts["test"], task=task, images=False, validation=parts.get("val"),
         names=names_in(arrays, file),
     )  # fmt: skip
-    return replace(found, classes=found.called(int(labels.max()) + 1))
+    return replace(found, classes=found.called(count))
 
 
-MASKS = ("train", "val", "test")
+def _beside(mask: Tensor, labels: Tensor) -> Tensor:
+    """A mask of nodes, [N] or [N, 1], as it stands beside their classes or labels."""
+    return mask.view(-1, *[1] * (labels.ndim - 1))
 
 
 def _check_arrays(file: Path, arrays: dict[str, Any]) -> None:
@@ -57,8 +61,8 @@ def _check_arrays(file: Path, arrays: dict[str, Any]) -> None:
         raise DataError("unpaired-samples", f"{file}: `features` is {list(features)}, not [nodes, F]")
     if len(edges) != 2 or edges[0] != 2:
         raise DataError("unpaired-samples", f"{file}: `edges` is {list(edges)}, not [2, E]")
-    if labels not in ((features[0],), (features[0], 1)):
-        hint = "one class for each node: `labels.argmax(1)`" if len(labels) == 2 else None
+    if labels[:1] != features[:1] or len(labels) > 2:
+        hint = "a class for each node, or a row of labels"
         raise DataError("unpaired-samples", f"{file}: `labels` is {list(labels)}, not [{features[0]}]", hint)
 
 
@@ -73,15 +77,9 @@ def _masks(file: Path, arrays: dict[str, Any], labels: Tensor) -> dict[str, Tens
             raise DataError(
                 "unpaired-samples", f"{file}: `{name}` is {shape}, not true or false for each of {nodes} nodes"
             )
-    found: dict[str, Tensor] = {}
-    for name in (n for n in MASKS if n in arrays):
-        found[name] = torch.from_numpy(arrays[name]).to(torch.bool)
-    found.setdefault("test", ~found["train"] & ~found.get("val", torch.zeros(nodes, dtype=torch.bool)))
-    twice = torch.stack(list(found.values())).sum(0) > 1
-    if twice.any():
-        raise DataError("data-value", f"{file}: node {int(twice.int().argmax())} is in two of {', '.join(found)}")
+    found = splits_of({name: arrays[name] for name in MASKS if name in arrays}, "node", file)
     for name, mask in found.items():
-        if not (mask & (labels >= 0)).any():
+        if not (_beside(mask, labels) & (labels >= 0)).any():
             raise DataError("no-samples", f"{file}: `{name}` has no node with a class")
     return found
 
@@ -108,7 +106,7 @@ def both_ways(edges: Tensor, nodes: int) -> Tensor:
 def for_the_net(data: DataSet, takes_edges: bool) -> DataSet:
     """A graph as the net takes it: its edges, or its adjacency. Other data as they are. Raises DataError where the
     adjacency doesn't fit into memory."""
-    if data.task != "nodes" or takes_edges:
+    if data.task not in NODES or takes_edges:
         return data
     features, edges = data.train.inputs
     nodes = features.shape[1]

@@ -1,7 +1,8 @@
-"""Many graphs, each a sample with a class, labels or numbers of its own, or with a class for each of its nodes."""
+"""Many graphs, each a sample with a class, labels or numbers of its own, or with classes or labels of its nodes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,16 @@ from netdsl.recipe.sources import Graphs as Source
 from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
 from netdsl.training.data.graphs import NO_NODE, Graphs
 from netdsl.training.readers.arrays import split_of, task_of
+from netdsl.training.readers.graph_targets import splits_of, targets_of
 from netdsl.training.readers.registry import READERS
+
+PURPOSES = {"train": "train", "val": "choose weights", "test": "test"}
 
 
 @READERS.of(Source)
 def read(source: Source, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    """Samples are graphs; targets are classes [N], labels or numbers [N, F], or classes of nodes [N, nodes of the
-    largest]."""
+    """Samples are graphs; targets are classes [N], labels or numbers [N, F], or those of nodes: classes [N, nodes of
+    the largest] or labels [N, nodes of the largest, L]."""
     path = base / source.path
     if not path.exists():
         raise DataError("missing-data", f"there is no file {path}", "say where it is: `--data 'graphs(\"...\")'`")
@@ -36,25 +40,34 @@ def read(source: Source, base: Path, shape: tuple[int, ...], outputs: int) -> Da
     if not len(arrays):
         raise DataError("no-samples", f"{path} has no graphs")
     whole, names = _labelled(arrays, path)
-    train, test = _parted(whole, arrays.train, source.test, path)
-    task, classes = task_of(train, test)
-    task = "nodes" if whole.graphs is not None and whole.graphs.of_nodes else task
-    drawn = arrays.train is None
-    found = DataSet(source.path, train, test, task, classes, images=False, drawn=drawn, names=names)
-    return replace(found, classes=found.called(len(classes))) if classes else found
+    parts = _parted(whole, arrays.masks, source.test, path)
+    task, count = _task(whole)
+    found = DataSet(
+        source.path, parts["train"], parts["test"], task, images=False, drawn=not arrays.masks, names=names,
+        validation=parts.get("val"),
+    )  # fmt: skip
+    return replace(found, classes=found.called(count)) if count else found
 
 
-def _parted(whole: Split, train: np.ndarray | None, share: float, path: Path) -> tuple[Split, Split]:
-    """The graphs to train on and those to test on. Raises DataError where there are none."""
-    if train is not None:
-        parts = tuple(whole.subset(torch.from_numpy(m.nonzero()[0])) for m in (train, ~train))
+def _task(whole: Split) -> tuple[str, int]:
+    """The task by its targets, and how many classes, or labels of nodes, there are."""
+    if whole.target.ndim == 3:
+        return "node_labels", whole.target.shape[2]
+    task, classes = task_of(whole, whole)
+    return "nodes" if whole.graphs is not None and whole.graphs.of_nodes else task, len(classes)
+
+
+def _parted(whole: Split, masks: Mapping[str, np.ndarray], share: float, path: Path) -> dict[str, Split]:
+    """The graphs of each split. Raises DataError where there are none."""
+    if masks:
+        parts = {name: whole.subset(m.nonzero()[:, 0]) for name, m in splits_of(masks, "graph", path).items()}
     else:
-        parts = whole.parted(round(share * len(whole)))
-    if not all(map(len, parts)):
+        parts = dict(zip(("train", "test"), whole.parted(round(share * len(whole))), strict=True))
+    if not all(map(len, parts.values())):
         hint = "give `train`, true and false, or another `test`: the fraction that is held out"
-        there = f"{len(parts[0])} graphs to train on and {len(parts[1])} to test on"
+        there = " and ".join(f"{len(part)} graphs to {PURPOSES[name]} on" for name, part in parts.items())
         raise DataError("no-samples", f"{path} has {there}", hint)
-    return parts[0], parts[1]
+    return parts
 
 
 def _labelled(arrays: GraphArrays, path: Path) -> tuple[Split, tuple[str, ...]]:
@@ -71,17 +84,16 @@ def _labelled(arrays: GraphArrays, path: Path) -> tuple[Split, tuple[str, ...]]:
 
 
 def _of_nodes(labels: np.ndarray, arrays: GraphArrays, path: Path) -> Tensor:
-    """The classes of the nodes of each graph [graphs, nodes of the largest], -1 for none, NO_NODE where a graph has no
-    node."""
-    if labels.ndim != 1 or labels.dtype.kind not in "biu":
-        message = f"{path}: `labels` is {list(labels.shape)} of {labels.dtype}, not a class for each of the nodes"
-        raise DataError("data-type", message, "classes are 0, 1, 2 ... or texts; a node without one is -1")
+    """The classes or labels of the nodes of each graph, [graphs, nodes of the largest, ...], -1 for none, NO_NODE where
+    a graph has no node."""
+    target = targets_of(labels, path)
     sizes = np.diff(arrays.nodes_until)
     places = np.arange(sizes.max())
-    check_room(f"the classes of {len(sizes):,} graphs, of up to {len(places):,} nodes,", len(sizes) * len(places) * 8)
-    found = np.full((len(sizes), len(places)), NO_NODE, np.int64)
-    found[places < sizes[:, None]] = np.maximum(labels.astype(np.int64), -1)
-    return smallest(torch.from_numpy(found))
+    needed = len(sizes) * len(places) * target[:1].nbytes
+    check_room(f"the classes of {len(sizes):,} graphs, of up to {len(places):,} nodes,", needed)
+    found = target.new_full((len(sizes), len(places), *target.shape[1:]), NO_NODE)
+    found[torch.from_numpy(places < sizes[:, None])] = target
+    return found if found.is_floating_point() else smallest(found)
 
 
 def for_the_net(data: DataSet, inputs: tuple[Input, ...]) -> DataSet:
@@ -94,8 +106,7 @@ def for_the_net(data: DataSet, inputs: tuple[Input, ...]) -> DataSet:
         if name not in there:
             hint = f"its inputs may be called {', '.join(there)}; the first one takes the nodes, whatever it is called"
             raise DataError("unfit-input", f"the net has an input `{name}`, and `{data.name}` gives none", hint)
-    train, test = (replace(s, graphs=_named(s.graphs, names)) for s in (data.train, data.test))
-    return replace(data, train=train, test=test)
+    return data.changed(lambda s: replace(s, graphs=_named(s.graphs, names)))
 
 
 def _named(graphs: Graphs | None, names: tuple[str, ...]) -> Graphs | None:

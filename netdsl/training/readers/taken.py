@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from netdsl.inference.columns import Encoded, Input, for_inputs
 from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
+from netdsl.recipe.metrics import NODES
 from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.readers import graphs
 from netdsl.training.readers.graph import for_the_net, second_is_integer
@@ -42,7 +43,7 @@ def taken(data: DataSet, inputs: tuple[Input, ...]) -> DataSet:
         train, test = (_columns(s, data, inputs) for s in (data.train, data.test))
         return replace(data, train=train, test=test)
     dtypes = ["int64" if i.integer else "float32" for i in inputs]
-    if data.task != "nodes" and data.train.read is None and len(data.train.inputs) == len(inputs):
+    if data.task not in NODES and data.train.read is None and len(data.train.inputs) == len(inputs):
         train, test = (_of_kind(s, data, inputs) for s in (data.train, data.test))
         data = replace(data, train=train, test=test)
     return for_the_net(data, second_is_integer(dtypes))
