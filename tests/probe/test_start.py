@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from netdsl.probe.dead import dead
 from netdsl.probe.field import field
 from netdsl.probe.model import Finding
 from netdsl.probe.shatter import correlation, shatter
-from netdsl.probe.signal import rate, signal
+from netdsl.probe.signal import course, rate, signal
 from netdsl.probe.signals import probe
 from netdsl.probe.spectrum import edges, spectrum
 from netdsl.probe.subject import Subject, of_known_sizes, with_init
@@ -89,6 +90,25 @@ def test_normed_branches_add_one_each() -> None:
     found, expected = variances("Normed", "add", "kaiming(nonlinearity=linear)")
     for line, within in ((found, 0.15), (expected, 0.02)):
         assert (line[-1] - line[0]) / (len(line) - 1) == pytest.approx(1.0, rel=within)
+    forward, backward = signal(subject(DEEP, "Normed"), []).said
+    assert re.search(r"the variance adds up: \+\S+ a residual sum .*; by theory \+", forward), forward
+    assert "grows as 1/depth" in backward
+
+
+@pytest.mark.parametrize(
+    ("numbers", "word"),
+    [
+        ([1.0 + i for i in range(8)], "adds up: +1 a layer"),
+        ([1.0 + i for i in range(80)], "adds up: +1 a layer"),
+        ([8 / (8 - i) for i in range(8)], "grows as 1/depth"),
+        ([1.3**i for i in range(8)], "holds: x1.3 a layer"),
+        ([1.3**i for i in range(12)], "grows: x1.3 a layer"),
+        ([1 + i / 100 for i in range(20)], "holds: x1.01 a layer"),
+        ([0.5**i for i in range(12)], "fades: x0.5 a layer"),
+    ],
+)
+def test_steps_and_factors_are_told_apart(numbers: list[float], word: str) -> None:
+    assert f"it {word}" in course("it", "layer", len(numbers), numbers)
 
 
 def test_the_words_say_what_the_numbers_say() -> None:
