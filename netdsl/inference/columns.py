@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any, Literal
 
 import numpy as np
@@ -101,15 +101,15 @@ def column_of(name: str, raw: np.ndarray, rows: np.ndarray, where: str, category
         return replace(_number(name, since, since[rows], where, missing), kind=kind, origin=origin)
     if not category:
         check_notation(name, raw, where)
+    _check_names(name, set(as_texts(raw)) - {None}, len(raw), where, category)
     values = sorted({text for text in as_texts(own) if text is not None}, key=_order)
-    _check_names(name, values, len(own), where)
     return Column(name, "category", values=tuple(values))
 
 
-def _check_names(name: str, values: list[str], rows: int, where: str) -> None:
-    """Raise DataError for a column whose texts are no names of categories: hardly two are the same, and there are many,
-    or most are sentences."""
-    sentences = 2 * sum(len(text.split()) >= SENTENCE for text in values) > len(values) > FEW
+def _check_names(name: str, values: Set[str | None], rows: int, where: str, category: bool) -> None:
+    """Raise DataError for a column whose texts are no names of categories: of all its rows hardly two are the same, and
+    there are many, or most are sentences and nobody says that it is a `category`."""
+    sentences = not category and 2 * sum(len((text or "").split()) >= SENTENCE for text in values) > len(values) > FEW
     if 2 * len(values) > rows and (len(values) > MANY or sentences):
         message = f"column `{name}` of {where} has {len(values):,} different texts in {rows:,} rows"
         words = "; a net reads words as numbers, from an `npz` file" if sentences else ""

@@ -76,9 +76,9 @@ class Focal(CrossEntropy, frozen=True, tag="focal"):
 class Bce(Loss, frozen=True, tag="bce"):
     """Binary cross entropy of every class on its own (Wightman et al. 2021), as torch.nn.BCEWithLogitsLoss.
 
-    The mean is over samples and classes; `sum_classes` adds the classes. `threshold`: mixed targets above it count as
-    1, others as 0. `pos_weight`: what a yes counts, of each class. `gamma`: the focal loss of Lin et al. 2017:
-    (1 - p)^gamma times, with p the chance given to the right answer.
+    The mean is over samples and classes, without labels of -1, which are not known; `sum_classes` adds the classes.
+    `threshold`: mixed targets above it count as 1, others as 0. `pos_weight`: what a yes counts, of each class.
+    `gamma`: the focal loss of Lin et al. 2017: (1 - p)^gamma times, with p the chance given to the right answer.
     """
 
     source: ClassVar[str] = "Wightman et al. 2021 (ResNet strikes back)"

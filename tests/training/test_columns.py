@@ -16,7 +16,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
 from netdsl.cli.main import main
-from netdsl.inference.columns import Input
+from netdsl.inference.columns import Input, column_of
 from netdsl.recipe.columns import Columns, Csv
 from netdsl.training.data.dataset import DataSet
 from netdsl.training.errors import DataError
@@ -258,7 +258,7 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
 def test_columns_that_are_wrong(tmp_path: Path) -> None:
     rows: list[list[Any]] = [[f"name {i}", "", i / 3] for i in range(3000)]
     path = write(tmp_path / "a.csv", ["name", "empty", "price"], rows)
-    with pytest.raises(DataError, match=r"column `name` of a\.csv has 2,400 different texts"):
+    with pytest.raises(DataError, match=r"column `name` of a\.csv has 3,000 different texts"):
         read(path, ignore=("empty",))
     with pytest.raises(DataError, match=r"column `empty` of a\.csv has no values"):
         read(path, ignore=("name",))
@@ -371,14 +371,23 @@ def test_texts_that_are_no_numbers(tmp_path: Path, values: tuple[str, ...]) -> N
     assert read(file, ignore=()).columns[0].values == tuple(sorted(values))
 
 
+def test_a_column_is_a_category_whatever_rows_are_trained_on() -> None:
+    """Those of a fold are fewer, and of nearly as many texts."""
+    raw = np.array([f"one of {i % 22}" for i in range(60)], object)
+    for rows in (np.arange(60), np.arange(25), np.arange(0, 60, 3)):
+        found = column_of("town", raw, rows, "t.csv", False, "fill")
+        assert set(found.values) == set(raw[rows])
+
+
 def test_sentences_are_no_categories(tmp_path: Path) -> None:
     """One-hot they would tell nothing; names of two words, and sentences that come again, are."""
     for words, rows, refused in ((3, 40, True), (2, 40, False), (3, 12, False)):
         text = [[" ".join(f"w{i}" for _ in range(words)), i % 2] for i in range(rows)]
         file = write(tmp_path / "t.csv", ["text", "price"], text)
         if refused:
-            with pytest.raises(DataError, match=r"column `text` of .*t\.csv has 32 different texts in 32 rows"):
+            with pytest.raises(DataError, match=r"column `text` of .*t\.csv has 40 different texts in 40 rows"):
                 read(file, ignore=())
+            assert read(file, ignore=(), categories=("text",)).columns[0].is_category
         else:
             assert read(file, ignore=()).columns[0].is_category
     again = write(tmp_path / "t.csv", ["text", "price"], [[f"a b {i % 9}", i % 2] for i in range(40)])

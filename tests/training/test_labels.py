@@ -10,9 +10,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 from paths import SPECS
+from safetensors.torch import load_file
 from sklearn.datasets import load_digits
+from sklearn.metrics import f1_score, roc_auc_score
+from torch.nn import functional
 
+import netdsl
 from netdsl.cli.main import main
 
 TEXT = """
@@ -131,3 +136,62 @@ def test_a_graph_keeps_its_features(tmp_path: Path, capsys: pytest.CaptureFixtur
     run = ["--set", "epochs=60", "--set", "batch=1", "--set", "optimizer.lr=0.03", "--output", str(tmp_path / "run")]
     assert main(["train", str(spec), *data, *run]) == 0, capsys.readouterr().err
     assert json.loads((tmp_path / "run" / "run.json").read_text())["result"]["top1"] == 1
+
+
+def test_labels_that_are_not_known_do_not_count(tmp_path: Path) -> None:
+    """-1 for a label of a sample: weights after a step, the loss and metrics are those of torch and scikit-learn over
+    what is known, whatever a step is cut into."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(60, 4)).astype(np.float32)
+    y = np.where(random.random((60, 3)) < 0.3, -1, x[:, :3] > 0).astype(np.float32)
+    np.savez(tmp_path / "y.npz", x=x[:40], y=y[:40], x_test=x[40:], y_test=y[40:])
+    net = netdsl.load(netdsl.Source("net L { input x [4]\n  linear(3) }", str(tmp_path / "l.net")))
+    sgd = {
+        "optimizer": "sgd(lr=1, momentum=0)",
+        "schedule": "constant",
+        "batch": 40,
+        "loss": "bce(pos_weight=balanced)",
+    }
+    settings = {**sgd, "micro_batch": 7, "metrics": "[micro_f1, auroc]", "standardize": "none"}
+    states = []
+    for epochs in (1, 2):
+        data, folder = f'npz("{tmp_path / "y.npz"}")', tmp_path / f"r{epochs}"
+        run = net.train(data=data, settings=settings | {"epochs": epochs}, folder=folder, quiet=True, device="cpu")
+        states.append(load_file(folder / "model.safetensors"))
+    weight, bias = (states[0][n].requires_grad_() for n in ("linear.weight", "linear.bias"))
+    truth, known = torch.from_numpy(y), torch.from_numpy(y >= 0)
+    noes = ((truth == 0) & known)[:40].sum(0) / (truth == 1)[:40].sum(0)
+
+    def loss(rows: slice, pos_weight: torch.Tensor) -> torch.Tensor:
+        scores, some = torch.from_numpy(x)[rows] @ weight.T + bias, known[rows]
+        each = pos_weight.expand(scores.shape)[some]
+        return functional.binary_cross_entropy_with_logits(scores[some], truth[rows][some], pos_weight=each)
+
+    for name, tensor, gradient in zip(
+        ("linear.weight", "linear.bias"), (weight, bias), torch.autograd.grad(loss(slice(40), noes), (weight, bias)),
+        strict=True,
+    ):  # fmt: skip
+        torch.testing.assert_close(states[1][name], (tensor - gradient).detach(), rtol=1e-4, atol=1e-6)
+    scores = (torch.from_numpy(x) @ states[1]["linear.weight"].T + states[1]["linear.bias"]).numpy()[40:]
+    tested = y[40:] >= 0
+    assert run.result["micro_f1"] == pytest.approx(f1_score(y[40:][tested], scores[tested] > 0))
+    each = [roc_auc_score(y[40:][k, c], scores[k, c]) for c, k in enumerate(tested.T)]
+    assert run.result["auroc"] == pytest.approx(np.mean(each))
+
+
+@pytest.mark.parametrize(
+    ("y", "settings", "said"),
+    [
+        ([[-1, 1]] * 10, {}, r"no label of .* is 0"),
+        ([[0, 1], [-1, 1]] * 5, {"mix": "mixup(0.2)"}, "`mix` mixes labels, and some of .* are not known"),
+        (np.eye(8).reshape(8, 2, 2, 2)[[0, 1] * 5], {"loss": "bce(pos_weight=balanced)"}, "are maps"),
+    ],
+)
+def test_labels_that_cannot_be(tmp_path: Path, y: Any, settings: dict[str, str], said: str) -> None:
+    shape = np.shape(y)[1:]
+    np.savez(tmp_path / "y.npz", x=np.ones((10, 4), np.float32), y=np.array(y, np.float32))
+    body = f"linear({np.prod(shape)}) -> reshape({shape})"
+    net = netdsl.load(netdsl.Source(f"net L {{ input x [4]\n  {body} }}", str(tmp_path / "l.net")))
+    data = f'npz("{tmp_path / "y.npz"}")'
+    with pytest.raises(netdsl.TrainingError, match=said):
+        net.train(data=data, settings={"epochs": 1, "loss": "bce", **settings}, folder=tmp_path / "r", quiet=True)

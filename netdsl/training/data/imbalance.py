@@ -26,6 +26,10 @@ def balanced(recipe: Recipe, train: Split, data: DataSet) -> Recipe:
     if data.task == "numbers":
         name = f"{component_name(loss)}({loss.balances}=balanced)"
         raise DataError("unfit-loss", f"`{name}` counts classes, and `{data.name}` has regression targets")
+    if train.target.ndim > 2 and data.task == "labels":
+        message = f"`{loss.balances}=balanced` counts each of several labels, and the targets of `{data.name}` are maps"
+        noes, yes = (float((train.target == value).sum()) for value in (0, 1))
+        raise DataError("unfit-loss", message, f"`{loss.balances}=[{noes / max(1.0, yes):.3g}]`: noes per yes of all")
     counts, total = _counts(train, data)
     found = _yes_weights(counts, total) if isinstance(loss, Bce) else _class_weights(counts)
     values = tuple(float(f"{v:.6g}") for v in found.tolist())

@@ -16,9 +16,9 @@ from netdsl.training.errors import DataError
 
 
 def as_labels(data: DataSet, recipe: Recipe, outputs: int | None) -> DataSet:
-    """With `bce`, numbers from 0 to 1 are labels [N, L], several of which may hold; so are two classes, of samples or
-    of nodes, for a net with one output, [..., 1]. Other data sets stay what they are. Raises DataError for other
-    numbers."""
+    """With `bce`, numbers from 0 to 1 are labels [N, L], several of which may hold (-1: not known); so are two classes,
+    of samples or of nodes, for a net with one output, [..., 1]. Other data sets stay what they are. Raises DataError
+    for other numbers."""
     if not isinstance(recipe.loss, Bce):
         return data
     if data.task in ("classes", "nodes") and outputs == 1 and len(data.classes) == 2:
@@ -82,9 +82,22 @@ def _wrong(y: Tensor) -> Tensor:
     return (y < 0).any(1) | ((y.sum(1) - 1).abs() > SLACK)
 
 
+UNKNOWN = -1
+"""A label of which nothing is known, and the class of what has none."""
+
+
+def check_noes(known: Tensor, name: object) -> None:
+    """Raise DataError where -1 would stand for a no: no label that is known is 0, beside some that are not known."""
+    if not bool((known == 0).any()):
+        raise DataError("data-value", f"no label of `{name}` is 0", "a no is 0, and -1 stands for what is not known")
+
+
 def _checked(split: Split, name: str) -> Split:
     y: Tensor = split.target
-    if len(y) and not 0 <= float(y.min()) <= float(y.max()) <= 1:
+    known = y[y != UNKNOWN]
+    if len(known) < y.numel():
+        check_noes(known, name)
+    if len(known) and not 0 <= float(known.min()) <= float(known.max()) <= 1:
         have = f"those of `{name}` go from {float(y.min()):.4g} to {float(y.max()):.4g}"
         raise DataError(
             "data-value", f"`bce` takes labels from 0 to 1, and {have}", "regression targets: `--set loss=mse`"

@@ -147,6 +147,8 @@ def _check_mix(recipe: Recipe, data: DataSet) -> None:
         message = f"`mix` mixes classes, labels or numbers, and the targets of `{data.name}` are {TARGETS[data.task]}"
     elif len(data.train.inputs) > 1:
         message = f"`mix` mixes samples of one input, and those of `{data.name}` have {len(data.train.inputs)}"
+    elif data.task == "labels" and bool((data.train.target < 0).any()):
+        message = f"`mix` mixes labels, and some of `{data.name}` are not known"
     if recipe.mix and message:
         raise DataError("not-supported", message)
 

@@ -17,8 +17,9 @@ from netdsl.ir.model import Value
 from netdsl.recipe.metrics import NODES
 from netdsl.recipe.sources import Graph
 from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
+from netdsl.training.data.labels import UNKNOWN
 from netdsl.training.readers.arrays import names_in
-from netdsl.training.readers.graph_targets import UNKNOWN, splits_of, targets_of
+from netdsl.training.readers.graph_targets import splits_of, targets_of
 from netdsl.training.readers.registry import READERS
 
 

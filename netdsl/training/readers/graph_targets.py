@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from netdsl.training.data.dataset import DataError
-
-UNKNOWN = -1
+from netdsl.training.data.labels import UNKNOWN, check_noes
 
 
 def splits_of(masks: Mapping[str, np.ndarray], what: str, path: Path) -> dict[str, Tensor]:
@@ -51,6 +50,6 @@ def _labels(labels: np.ndarray, path: Path) -> Tensor:
         node, label = wrong.nonzero()[0].tolist()
         message = f"{path}: label {label} of node {node} is {found[node, label]:g}"
         raise DataError("data-value", message, "labels are from 0 to 1; one that is not known is -1")
-    if bool(unknown.any()) and not bool((found == 0).any()):
-        raise DataError("data-value", f"{path}: no label is 0", "a no is 0, and -1 stands for what is not known")
+    if bool(unknown.any()):
+        check_noes(found, path)
     return found
