@@ -30,6 +30,9 @@ UNREADABLE = ("syntax", "too-large")
 """The mistakes of a text that could not be read to its end."""
 
 
+Use = tuple[str, str, str]
+
+
 class Analysis:
     """One text and what is known of it. `unsaved` are the texts of the editor by the real paths of their files.
 
@@ -54,6 +57,7 @@ class Analysis:
         self.passed: dict[Span, list[Passed]] = defaultdict(list)
         self._placed: list[tuple[int, int, Span]] = []
         """The statements of `passed` by where they begin, and their numbers there."""
+        self._uses: dict[Scope, Use] = {}
 
     def run(self) -> Analysis:
         """Check the text. A fault of netdsl's own is a diagnostic too: the editor and the next edit continue."""
@@ -148,11 +152,17 @@ class Analysis:
         return self._met(declaration)
 
     def _met(self, declaration: ast.Node) -> list[Scope]:
-        found: dict[object, Scope] = {}
+        found: dict[Use, Scope] = {}
         for span in self.within(declaration.at):
             for p in self.passed[span]:
-                found.setdefault(instance_key(p.root), p.root)
+                found.setdefault(self.use(p.root), p.root)
         return list(found.values())
+
+    def use(self, scope: Scope) -> Use:
+        """Tell one use of a block from another: by a net's name, or a block's arguments and input types."""
+        if scope not in self._uses:
+            self._uses[scope] = scope.name, str(scope.arguments), ", ".join(str(w.type) for w in scope.inputs)
+        return self._uses[scope]
 
     def within(self, at: Span) -> list[Span]:
         """The statements inside a span through which something passed, in the order in which they were met."""
@@ -199,8 +209,3 @@ def _reached(module: Module, net: str) -> set[str]:
             reached.add(name)
             waiting += WORD.findall(module.place(named[name].at).text)
     return reached
-
-
-def instance_key(scope: Scope) -> tuple[object, ...]:
-    """A key that tells one use of a block from another: a net's name, or a block's arguments and input types."""
-    return scope.name, str(scope.arguments), tuple(str(w.type) for w in scope.inputs)

@@ -12,7 +12,7 @@ from netdsl.elaborate.scope import Scope, Wire
 from netdsl.elaborate.trace import Passed
 from netdsl.elaborate.values import Tensor
 from netdsl.lsp import costs
-from netdsl.lsp.analysis import Analysis, instance_key
+from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.experiments import experiment_hints
 from netdsl.lsp.recipes import recipe_hints
 from netdsl.render.numbers import grouped
@@ -88,9 +88,9 @@ def chosen_instance(analysis: Analysis, declaration: ast.Block, chosen: Mapping[
 
 def _block(declaration: ast.Block, chosen: Scope, analysis: Analysis, memo: Memo) -> Iterator[Hint]:
     """The hints of one use of a block: inner statements come before those around them."""
-    key = instance_key(chosen)
+    use = analysis.use(chosen)
     for span in sorted(analysis.within(declaration.at), key=lambda s: s.end - s.start):
-        passes = [p for p in analysis.passed[span] if instance_key(p.root) == key]
+        passes = [p for p in analysis.passed[span] if analysis.use(p.root) == use]
         passes = [p for p in passes if p.root is passes[0].root]
         if passes and not _is_silent(passes[0].node):
             stages = _counted(passes, memo)

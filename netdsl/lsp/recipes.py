@@ -8,7 +8,7 @@ from math import prod
 from netdsl.analysis.count import parameters
 from netdsl.diagnostics.diagnostic import Fault
 from netdsl.lsp.analysis import Analysis
-from netdsl.planning.groups import Parameter, Selectors
+from netdsl.planning.groups import Entries, Parameter
 from netdsl.planning.plan import Plan, plan
 from netdsl.recipe.schema import training_size
 from netdsl.render.numbers import grouped, plural
@@ -31,15 +31,22 @@ def recipe_hints(analysis: Analysis, node: ast.Recipe) -> Iterator[tuple[int, st
         text = _field(entry.name.id, made) if isinstance(entry, ast.Field) else ""
         if text:
             yield entry.at.end, text, ""
-    for entry in node.entries:
-        if isinstance(entry, ast.Group | ast.Freeze):
-            yield entry.at.end, *_selected(entry, trained)
+    yield from _selections([e for e in node.entries if isinstance(e, ast.Group | ast.Freeze)], trained)
 
 
-def _selected(entry: ast.Group | ast.Freeze, trained: Sequence[Parameter]) -> tuple[str, str]:
+def _selections(
+    lines: Sequence[ast.Group | ast.Freeze], trained: Sequence[Parameter]
+) -> Iterator[tuple[int, str, str]]:
+    """The hints of lines that select parameters."""
+    entries, found = Entries([s.id for s in line.selectors] for line in lines), [list[Parameter]() for _ in lines]
+    for parameter in trained if lines else ():
+        for number in entries.naming(parameter):
+            found[number].append(parameter)
+    return ((line.at.end, *_selected(named)) for line, named in zip(lines, found, strict=True))
+
+
+def _selected(found: Sequence[Parameter]) -> tuple[str, str]:
     """How much a line selects, and the first paths of it."""
-    selectors = Selectors(s.id for s in entry.selectors)
-    found = [p for p in trained if selectors.meaning(p)]
     text = f"{plural(len(found), 'tensor')}, {plural(sum(prod(p.shape) for p in found), 'parameter')}"
     more = [f"and {len(found) - MOST:,} more"] * (len(found) > MOST)
     return text, "\n".join([*(p.path for p in found[:MOST]), *more])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_left
 from collections import defaultdict
 
 from lsprotocol import types
@@ -75,18 +76,25 @@ class Renaming:
             self.sources[path] = source
             if o.name == found.name:
                 self.edited[path].append(o.at)
+        for spans in self.edited.values():
+            spans.sort(key=_start)
         self.places = {(path, self.moved(path, o.at.start)) for (s, o) in places for path in [os.path.realpath(s.name)]}
         self.texts = {path: self._renamed(path, name) for path in self.edited}
 
     def moved(self, path: str, offset: int) -> int:
         """An offset of a file, after the rename."""
-        return offset + self.longer * sum(at.start < offset for at in self.edited.get(path, ()))
+        return offset + self.longer * bisect_left(self.edited.get(path, ()), offset, key=_start)
 
     def _renamed(self, path: str, name: str) -> Source:
-        text = self.sources[path].text
-        for at in sorted(self.edited[path], key=lambda at: at.start, reverse=True):
-            text = text[: at.start] + name + text[at.end :]
-        return Source(text, self.sources[path].name)
+        source, parts, end = self.sources[path], [], 0
+        for at in self.edited[path]:
+            parts += [source.text[end : at.start], name]
+            end = at.end
+        return Source("".join([*parts, source.text[end:]]), source.name)
+
+
+def _start(at: Span) -> int:
+    return at.start
 
 
 def _means_the_same(renaming: Renaming, analyses: list[Analysis]) -> bool:

@@ -59,6 +59,21 @@ class Selectors:
         return found | (self.words & kinds)
 
 
+class Entries:
+    """Lines with selectors: those that name a parameter are found without a look at each of them."""
+
+    def __init__(self, entries: Iterable[Iterable[str]]) -> None:
+        self._numbers: dict[str, list[int]] = {}
+        for number, words in enumerate(entries):
+            for word in words:
+                self._numbers.setdefault(word, []).append(number)
+        self._selectors = Selectors(self._numbers)
+
+    def naming(self, parameter: Parameter) -> list[int]:
+        """The numbers of the entries that name a parameter, in order."""
+        return sorted({n for word in self._selectors.meaning(parameter) for n in self._numbers[word]})
+
+
 def frozen(recipe: Recipe, parameters: Sequence[Parameter]) -> frozenset[str]:
     """The paths that are never trained."""
     return _stopped(recipe, parameters) - unfrozen(recipe, parameters).keys()
@@ -74,9 +89,9 @@ def unfrozen(recipe: Recipe, parameters: Sequence[Parameter]) -> dict[str, int]:
     """The paths that are frozen for a time, each with the number of the first `unfreeze` that names it."""
     stopped, found = _stopped(recipe, parameters), dict[str, int]()
     for i, step in enumerate(recipe.unfreeze):
+        selectors = Selectors(step.layers)
         for p in parameters:
-            named = not step.layers or any(selects(s, p) for s in step.layers)
-            if named and p.path in stopped:
+            if p.path in stopped and (not step.layers or selectors.meaning(p)):
                 found.setdefault(p.path, i)
     return found
 
@@ -91,14 +106,14 @@ def group(
     lr = recipe.optimizer.lr
     still, later = frozen(recipe, parameters), unfrozen(recipe, parameters)
     last = max(layers.values()) if layers else 0
+    entries = Entries(g.selectors for g in recipe.groups)
     found: dict[tuple[Any, ...], list[str]] = {}
     for parameter in parameters:
         if parameter.path in still:
             continue
         settings: dict[str, Any] = {}
-        for entry in recipe.groups:
-            if any(selects(s, parameter) for s in entry.selectors):
-                settings |= entry.settings
+        for number in entries.naming(parameter):
+            settings |= recipe.groups[number].settings
         lr_scale = float(settings.pop("lr", lr)) / lr
         layer = layers[parameter.path] if layers else None
         if layer is not None and recipe.layer_decay is not None:
@@ -148,7 +163,8 @@ def _written(recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 def _unknown(selectors: Sequence[str], parameters: Sequence[Parameter]) -> bool:
     """Whether one of the selectors selects nothing, which is said elsewhere."""
-    return any(not any(selects(s, p) for p in parameters) for s in selectors)
+    asked = Selectors(selectors)
+    return asked.words != {word for p in parameters for word in asked.meaning(p)}
 
 
 def _near(selector: str, labels: Sequence[str], at: Place | None) -> Hint:

@@ -126,6 +126,13 @@ def selectors(n: int) -> str:
     return NET.format(labels) + f"recipe R for A {{\n freeze {', '.join(f'l{i}' for i in range(n - 1))}\n}}\n"
 
 
+def groups(n: int) -> str:
+    """A recipe with a group for each layer."""
+    labels = "\n".join(f"l{i}: conv(4, 1)" for i in range(n))
+    lines = "\n".join(f"group l{i} {{ lr = {0.1 / (i + 1):.6f} }}" for i in range(n))
+    return NET.format(f"{labels}\ngap -> linear(3)") + f'recipe R for A {{\n data = npz("a.npz")\n {lines}\n}}\n'
+
+
 def experiments(n: int) -> str:
     one = "experiment E{} for A {{\n vary batch = [1, 2]\n seeds = 1\n measure = [test.top1]\n}}\n"
     return NET.format("gap -> linear(10)") + "".join(one.format(i) for i in range(n))
@@ -249,6 +256,19 @@ def lint(n: int) -> int:
 def test_lints_are_linear() -> None:
     """By themselves: beside what it costs to elaborate a net, the square of the number of nets is not seen."""
     assert lint(8 * SIZE) < BOUND * lint(2 * SIZE)
+
+
+def shown(text: str) -> int:
+    """The lines that the hints of a text run, once it is checked."""
+    analysis = Analysis(Source(text, "a.net"), {}).run()
+    return lines_run(lambda: hints(analysis, Span(0, len(text)), {}))
+
+
+@pytest.mark.parametrize("text", [groups, joined])
+def test_hints_are_linear(text: Callable[[int], str]) -> None:
+    """By themselves: a group for each layer; what tells uses apart, with so many inputs."""
+    shown(text(2))
+    assert shown(text(4 * SIZE)) < BOUND * shown(text(SIZE))
 
 
 def arranged(beside: int) -> int:
