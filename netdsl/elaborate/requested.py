@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from msgspec import Struct
@@ -15,10 +16,16 @@ from netdsl.elaborate.given import value_of
 from netdsl.elaborate.migrate import followed, moved
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.standardize import in_units, standardized
+from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
 from netdsl.sizes.constraints import broken_by
 from netdsl.sizes.dims import Dim
+from netdsl.tensors import TensorType
 from netdsl.version import LANGUAGE, __version__
+
+NOT_REPEATED = "an axis that is 1 by `--size` is not repeated"
+UNLIKE = 251
+"""A size that hardly another axis has: in the place of 1, it shows what a named size could not be carried to."""
 
 
 class Request(Struct, frozen=True, eq=False):
@@ -86,14 +93,37 @@ def _for_training(program: Program, options: Options) -> Program:
 
 def _not_repeated(program: Program, request: Request) -> Sequence[Diagnostic]:
     """The mistakes of axes that would be repeated only because a named size is given as 1."""
-    name, sizes, elaborator = request.name, request.sizes, Elaborator(request.options)
-    given = {n: size for n, size in sizes.items() if size != 1}
-    named = elaborator.net(request.module, name, request.arguments, given)
-    if named is None:
-        return [d for d in elaborator.diagnostics if d.code == "shape-mismatch"]  # others: what only numbers can size
-    names = frozenset(n for v in named.main.inputs for n in v.type.names)
-    broken = broken_by(sizes, names, named.constraints, program.constraints)
-    if broken is None:
-        return ()
-    message = f"`{name}` needs {broken}: an axis that is 1 by `--size` is not repeated"
-    return (diagnostic("shape-mismatch", message, named.main.place),)
+    named = _elaborated(request, {n: size for n, size in request.sizes.items() if size != 1})
+    if found := _mismatches(named):
+        return found  # other mistakes: what only numbers can size
+    names = frozenset(n for v in program.main.inputs for n in v.type.names)
+    broken = broken_by(request.sizes, names, named.assume.constraints(), program.constraints)
+    if broken is not None:
+        return (diagnostic("shape-mismatch", f"`{request.name}` needs {broken}: {NOT_REPEATED}", program.main.place),)
+    return _of_repeats(program, request) if named.diagnostics else ()
+
+
+def _of_repeats(program: Program, request: Request) -> Sequence[Diagnostic]:
+    """The mistakes of axes that are repeated, and would not be if the sizes given as 1 were another number."""
+    unlike = _elaborated(request, {n: UNLIKE if size == 1 else size for n, size in request.sizes.items()})
+    repeats = {node.place for node in flatten(program) if _repeats(*node.types)}
+    return [diagnostic(d.code, NOT_REPEATED, d.at) for d in _mismatches(unlike) if d.at in repeats]
+
+
+def _elaborated(request: Request, sizes: Mapping[str, int]) -> Elaborator:
+    """What elaborated the net of a request with other sizes, for what it found."""
+    elaborator = Elaborator(request.options)
+    elaborator.net(request.module, request.name, request.arguments, sizes)
+    return elaborator
+
+
+def _mismatches(elaborator: Elaborator) -> list[Diagnostic]:
+    return [d for d in elaborator.diagnostics if d.code == "shape-mismatch"]
+
+
+def _repeats(*types: TensorType) -> bool:
+    """Whether values meet of which one has an axis of 1 where another has more."""
+    return any(
+        a.rank == b.rank and any(1 in (m, n) and m != n for m, n in zip(a.shape, b.shape, strict=True))
+        for a, b in pairwise(types)
+    )

@@ -78,6 +78,19 @@ def test_a_size_of_1_never_hides_what_no_size_gives(other: tuple[str, ...]) -> N
     assert not net("input x [H, 8]", "output b = x -> linear(3, axis=0)", H=1).diagnostics
 
 
+@pytest.mark.parametrize(
+    "read", ["x * y -> conv(C, 3)", "z = x * y\n  x -> conv(C, 3)\n  it * z", "y -> conv(C, 1)\n  x * y"]
+)
+def test_a_size_of_1_is_not_repeated_where_another_layer_needs_it_as_a_number(read: str) -> None:
+    inputs = "input x [C, 8, 8]", "input y [3, 8, 8]"
+    (found,) = net(*inputs, read, C=1).diagnostics
+    assert found.message.endswith("an axis that is 1 by `--size` is not repeated")
+    alike = net(
+        "input x [C, 8, 8]", "input y [1, 8, 8]", "z = x -> residual { conv(1, 3) }", "z * y -> conv(C, 3)", C=1
+    )
+    assert [d.message for d in alike.diagnostics] == []
+
+
 def test_the_module_is_made_for_a_declared_size_of_1() -> None:
     module = net("input x [1, 6]", "input y [3, 6]", "x * y").module(seed=0)
     assert module(torch.ones(2, 1, 6), torch.ones(2, 3, 6)).shape == (2, 3, 6)
