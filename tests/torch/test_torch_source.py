@@ -329,6 +329,13 @@ def test_values_of_a_loop_that_are_read_elsewhere_too_are_written_out() -> None:
     assert "append" not in check(program_of(text))
 
 
+@pytest.mark.parametrize("at", range(4))
+def test_what_flows_through_a_loop_that_collects_may_be_read_elsewhere(at: int) -> None:
+    kept = f"if i == {at} {{ it + y as kept }} else {{ it + y }}"
+    text = COLLECTING.format(layer="conv(4, 3)", rest=kept, read="last = it\n  concat(*heard, last, kept)")
+    assert ("append" in check(program_of(text))) == (at >= 2)
+
+
 def test_members_without_numbers_are_called_by_name() -> None:
     source = check(
         program_of("""

@@ -59,6 +59,8 @@ def _loop(operations: Sequence[Operation], start: int, uses: Mapping[int, int]) 
     for flow in (0, 1):
         end = start + 1
         while end < len(operations) and _follows(operations, start, end, flow, first):
+            if uses[operations[end - 1].targets[flow]] != 1:
+                break  # what flows has no name of its own between two rounds
             end += 1
         last = operations[end - 1].targets[flow]
         collected = tuple(op.targets[1 - flow] for op in operations[start:end])
