@@ -205,14 +205,24 @@ def _flowing(node: ast.Node) -> Iterable[ast.Node]:
         case ast.Binary():
             return (node.first, *node.rest)
         case ast.Call() if _takes_values(node):
-            return [a.value for a in node.arguments]
+            return [value for a in node.arguments for value in _values(a.value)]
     return ()
 
 
 def _takes_values(call: ast.Call) -> bool:
-    """Whether it calls an op whose arguments are values."""
-    op = REGISTRY.get(call.function.id) if isinstance(call.function, ast.Name) else None
-    return op is not None and (op.variadic or bool(op.operands))
+    """Whether it calls an op whose arguments are values, or adds up a list of them."""
+    name = call.function.id if isinstance(call.function, ast.Name) else ""
+    op = REGISTRY.get(name)
+    return name == "sum" or (op is not None and (op.variadic or bool(op.operands)))
+
+
+def _values(argument: ast.Node) -> Iterable[ast.Node]:
+    """The values that an argument is: itself, or the items of a list."""
+    if isinstance(argument, ast.Splat):
+        return _values(argument.value)
+    if isinstance(argument, ast.ListExpr | ast.TupleExpr):
+        return [value for item in argument.items for value in _values(item)]
+    return (argument,)
 
 
 def _inside(node: ast.Node) -> Iterable[ast.Node]:
@@ -221,7 +231,7 @@ def _inside(node: ast.Node) -> Iterable[ast.Node]:
         case ast.Call() if not _takes_values(node):
             return (node.function,)
         case ast.Call():
-            return [a.value for a in node.arguments if not isinstance(a.value, ast.Labelled)]
+            return [value for value in _flowing(node) if not isinstance(value, ast.Labelled)]
         case ast.Residual():
             return [*_shortcut(node), node.body]
         case ast.Body():

@@ -73,6 +73,8 @@ BODIES = {
     "name of a block": "if on { residual(shortcut=it) { conv(4, 3) } }\n Shortcut -> Shortcut",
     "without spaces": "it -> residual(shortcut = conv(4,1) if on else it){conv(4,3)->relu}+conv(4,3)",
     "summed": "if on { conv(4, 1) + conv(4, 1) }\n conv(4, 3)",
+    "list summed": "if on { sum([conv(4, 1), bn]) -> concat(*[conv(2, 3), conv(2, 1)]) }\n conv(4, 3) -> bn",
+    "in a list": "sum([conv(4, 3), conv(4, 1) if on else it])\n conv(4, 3)",
     "in a sum": "conv(4, 3) + (conv(4, 1) if on else it)\n conv(4, 3)",
     **{f"given, {f}": f"if on {{ f }}\n conv(4, 3) -> bn -> Unit -> {LAST}" for f in GIVEN},
 }
