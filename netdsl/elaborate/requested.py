@@ -111,7 +111,7 @@ def _of_repeats(program: Program, request: Request) -> Sequence[Diagnostic]:
 
 
 def _elaborated(request: Request, sizes: Mapping[str, int]) -> Elaborator:
-    """What elaborated the net of a request with other sizes, for what it found."""
+    """The net of a request elaborated with other sizes: its constraints and its mistakes."""
     elaborator = Elaborator(request.options)
     elaborator.net(request.module, request.name, request.arguments, sizes)
     return elaborator
