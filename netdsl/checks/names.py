@@ -129,6 +129,8 @@ class _Names:
 
     def _of_call(self, call: ast.Call, op: type[Op]) -> Iterator[Diagnostic]:
         fields = list(op_fields(op))
+        if op.variadic and any(self._is_told(argument.at.start) for argument in call.arguments):
+            return  # values in a list, as other libraries take them: what follows is said in their words too
         for argument in call.arguments:
             if argument.name is None or isinstance(argument.value, ast.Weight) or self._is_told(argument.at.start):
                 continue

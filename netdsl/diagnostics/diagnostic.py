@@ -161,8 +161,14 @@ def _near(word: str, known: list[str]) -> list[str]:
         [k for k in close if _loose(k) == _loose(word)]
         or [k for k in close if _shortens(k, word)]
         or _abbreviated(word, known)[:2]
-        or [k for k in close if is_slip(word, k)][:2]
+        or _nearest(word, [k for k in close if is_slip(word, k)][:2])
     )
+
+
+def _nearest(word: str, known: list[str]) -> list[str]:
+    """The known words that a slip leads from; one alone where it differs by a single letter."""
+    single = [k for k in known if _slips(_loose(word), _loose(k)) == 1]
+    return single if len(single) == 1 else known
 
 
 def _abbreviated(word: str, known: list[str]) -> list[str]:
@@ -199,7 +205,8 @@ def is_slip(word: str, known: str) -> bool:
     if word.startswith("no_") != known.startswith("no_"):
         return False
     a, b = sorted((_loose(word), _loose(known)), key=len)
-    return (len(a) >= SHORTEST and a in b) or _slips(a, b) <= max(1, len(a) // 4)
+    is_part = b.startswith(a) or b.endswith(a) or (a in b and 2 * len(a) > len(b))
+    return (len(a) >= SHORTEST and is_part) or _slips(a, b) <= max(1, len(a) // 4)
 
 
 SHORTEST = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from netdsl.diagnostics.diagnostic import Diagnostic, Label, diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, Label, diagnostic
 from netdsl.source import Place, Span
 from netdsl.syntax import ast
 
@@ -126,10 +126,19 @@ class _Bodies:
                 "duplicate-name",
                 f"{told} in this body: {article} {_KINDS[kind]} stands once",
                 self.place(name.at),
-                "give one of them another name" if kind == "share" else f"name one of them otherwise: `{name.id}2`",
+                self._otherwise(kind, name, first),
                 Label("the first stands here", self.place(first.at)),
             )
         seen.setdefault(key, (kind, name))
+
+    def _otherwise(self, kind: str, name: ast.Name, first: ast.Name) -> str | Hint:
+        """A hint for the second of a name: an input that is declared alike twice is one, and goes."""
+        here, before = self.place(name.at), self.place(first.at)
+        source = here.source
+        if kind == "input" and source.line(here.line).strip() == source.line(before.line).strip():
+            begin, end = source.text.rfind("\n", 0, name.at.start), source.text.find("\n", name.at.start)
+            return Hint("leave it out", (Edit(Place(source, Span(max(begin, 0), end)), ""),))
+        return "give one of them another name" if kind == "share" else f"name one of them otherwise: `{name.id}2`"
 
 
 _KINDS = {"input": "input", "label": "label", "share": "shared layer"}

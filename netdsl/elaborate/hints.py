@@ -74,8 +74,22 @@ def of_weight(name: str, text: str, is_shared: bool) -> str | None:
     return f"a layer's weight is named behind a dot: `{name}={said}.weight`" if is_shared and name == "weight" else None
 
 
+_OPEN = re.compile(r"([A-Za-z_]\w*)\[\s*(-?\d+)?\s*:\s*(-?\d+)?\s*\]")
+
+
+def _rest(value: Tensor, text: str) -> str | None:
+    """A hint for a part that an end of the first axis closes, `x[8:]`; None where its length is not known."""
+    said, shape = _OPEN.fullmatch(text), value.wire.type.shape
+    size = shape[0] if shape else None
+    if said is None or not isinstance(size, int):
+        return None
+    begin, stop, _ = slice(*(None if end is None else int(end) for end in said.groups()[1:])).indices(size)
+    return f"write `{said[1]} -> narrow({begin}, {stop - begin})`" if stop > begin else None
+
+
 def no_items(value: Any, at: Place) -> Fault:
     """The mistake of asking for items of what is no list; a tensor has parts along an axis."""
-    part = "a part of a tensor is `x -> narrow(0, 2)`, one position `x -> take(-1, axis=0)`; the batch is no axis"
+    rest = _rest(value, at.text) if isinstance(value, Tensor) else None
+    usual = "a part of a tensor is `x -> narrow(0, 2)`, one position `x -> take(-1, axis=0)`; the batch is no axis"
     message = f"only a list has items, found {describe(value)}"
-    return fault("not-a-list", message, at, part if isinstance(value, Tensor) else None)
+    return fault("not-a-list", message, at, (rest or usual) if isinstance(value, Tensor) else None)

@@ -81,7 +81,9 @@ def _missing_brace(text: str, first: int, last: int) -> Iterator[list[Change]]:
     if _OPENS.match(line) and not line.rstrip().endswith("{"):
         end = first + len(line.rstrip())
         yield [(end, end, " {")]
-        yield [(first, len(text), _braced(f"{line.rstrip()}:{text[last:]}"))]
+        following = next((inner for inner in text[last:].splitlines() if inner.strip()), "")
+        if _indent(following) > _indent(line):  # an empty body says nothing
+            yield [(first, len(text), _braced(f"{line.rstrip()}:{text[last:]}"))]
 
 
 def brackets(text: str, start: int, end: int, first: int, last: int) -> Iterator[list[Change]]:
@@ -91,7 +93,8 @@ def brackets(text: str, start: int, end: int, first: int, last: int) -> Iterator
         if marked == "{":
             yield from _closed_block(text, first, last)
         for match in re.finditer(r"\s*(?:->|$|\{|,|[\])}])", text[end:last]):
-            yield [(end + match.start(), end + match.start(), _CLOSERS[marked])]
+            if marked != "{" or text[end : end + match.start()].strip():  # an empty body says nothing
+                yield [(end + match.start(), end + match.start(), _CLOSERS[marked])]
         ahead = text.find("\n}", last)
         if ahead >= 0:
             yield [(ahead, ahead, _CLOSERS[marked])]

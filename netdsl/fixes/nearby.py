@@ -17,6 +17,9 @@ from netdsl.source import Source
 FOREIGN = EXACT.keys() | WORDS.keys()
 """Names of elsewhere, whatever they are given."""
 
+OURS = (".input", ".output")
+"""How calls end that are none: the words of a spec behind the name of a net."""
+
 _NET = re.compile(r"^net\s+(\w+)", re.MULTILINE)
 
 
@@ -26,7 +29,7 @@ def with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hi
         meant = _spec(mistake.at.text, (*beside(source.name), *zoo()))
         return [Hint(meant), *kept] if meant else kept
     for call in near_calls(source.text, mistake):
-        name = call.name.rpartition(".")[2]
+        name = _name(call)
         if (mistake.hint or "").startswith("it is called"):
             break
         is_unknown = mistake.code in UNKNOWN and _begins(mistake, call)
@@ -35,6 +38,11 @@ def with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hi
             return [Hint(words)]
     imported = _of_zoo(source, mistake)
     return kept if imported is None else [Hint(imported)]
+
+
+def _name(call: Call) -> str:
+    """The name of a call without what it is of."""
+    return call.name if call.name.endswith(OURS) else call.name.rpartition(".")[2]
 
 
 def _spec(module: str, specs: tuple[str, ...]) -> str | None:

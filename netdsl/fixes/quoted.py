@@ -14,10 +14,14 @@ Change = tuple[int, int, str]
 
 _QUOTED = re.compile(r"`([^`\n]+)`")
 _NUMBER = re.compile(r"(?<![\w.])\d[\d._]*(?:e-?\d+)?")
+_BEFORE = re.compile(r"`([^`\n]+)` before it\b")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(?!=)(.+)", re.DOTALL)
 _VALUE = re.compile(r"[A-Za-z_]\w*\s*=(?!=)\s*([A-Za-z_]\w*)")
-_TAKES = re.compile(r"it (?:takes|can be)|its \w+(?: \w+)?:|for example `\w+`|it is written out|images are normalised")
+_TAKES = re.compile(
+    r"it (?:takes|can be|is closed with|is written out)|its \w+(?: \w+)?:|begin with an|for example `\w+`|"
+    r"images are normalised"
+)
 """A list of all that is possible is no suggestion, nor is an outline."""
 
 MOST = 6
@@ -28,15 +32,23 @@ def quoted(text: str, start: int, end: int, hint: str, line: str | None = None) 
     """Changes that would do what a hint says at a mark; `line`: the one whose numbers it may use, or any."""
     if _TAKES.match(hint):
         return
-    codes = [code.strip() for code in _QUOTED.findall(hint)[:MOST] if "..." not in code]
-    if line is not None:
-        codes = [code for code in codes if set(_NUMBER.findall(code)) <= set(_NUMBER.findall(line))]
-    around = _around(text, start, end)
-    codes = [code for code in codes if around is None or code != around.name]  # a call is no argument of itself
+    if (before := _BEFORE.match(hint)) is not None:  # in its place it would take what is there away
+        yield [(start, start, f"{before[1]} -> ")]
+        return
+    codes = _codes(text, start, end, hint, line)
     for code in codes:
         yield from _same_call(text, start, end, code)
     for code in codes:
         yield from _changes(text, start, end, code)
+
+
+def _codes(text: str, start: int, end: int, hint: str, line: str | None) -> list[str]:
+    """The code that a hint quotes, without numbers that are not of the line, where one is given."""
+    codes = [code.strip() for code in _QUOTED.findall(hint)[:MOST] if "..." not in code]
+    if line is not None:
+        codes = [code for code in codes if set(_NUMBER.findall(code)) <= set(_NUMBER.findall(line))]
+    around = _around(text, start, end)
+    return [code for code in codes if around is None or code != around.name]  # a call is no argument of itself
 
 
 def _changes(text: str, start: int, end: int, code: str) -> Iterator[list[Change]]:
@@ -127,7 +139,7 @@ def value_changes(text: str, start: int, end: int) -> Iterator[str]:
     if "->" in value:
         stages = [text[a:b].strip() for a, b in parts(text, start, end, "->")]
         yield " -> ".join([*stages[-1:], *stages[:-1]])
-    if re.fullmatch(r"[\d_.]+", value):
+    if re.fullmatch(r"[\d_.]*\d[\d_.]*", value):
         yield from _other_numbers(value)
     if re.fullmatch(r"-[\d_.]+", value):
         yield value[1:]

@@ -15,16 +15,21 @@ from netdsl.fixes.typed import LINES, OTHERS
 _COMPILED = tuple((re.compile(pattern), into) for pattern, into in LINES)
 _COMPILED_OTHERS = tuple((re.compile(pattern), into) for pattern, into in OTHERS)
 _SLICE = re.compile(r"\b([A-Za-z_]\w*)\[([^\]]*)\]")
+_NET_OF = re.compile(r"\s+(?:net|model)(?:\s*[=:]\s*|\s+)([A-Za-z_]\w*)\s*")
+_HEAD_OF = re.compile(r"^((?:experiment|recipe)\s+\w+)(?:\s+for\s+(\w+))?[^{}\n]*\{", re.MULTILINE)
 _HEADS = re.compile(r"^\s*(?:net|block|class|def|while|recipe|if|else|for|repeat|residual)\b")
 
 
 def slips(text: str, start: int, end: int) -> Iterator[list[Change]]:
     """Changes on the line of a mistake in syntax, and of its indented block."""
     first, last = line_of(text, start)
+    if text[start:end] == ":" and _is_stray(text, first):
+        return
     if text[start:end] == ":" and not _HEADS.match(text[first:last]):
         yield [(start, end, " =")]
     if ";" in text[first:last]:
         yield _semicolons(text)
+    yield from _net_in_body(text, first, last)
     yield from outputs(text, first, last)
     yield from braces(text, first, last)
     yield from _patterns(text, start, _COMPILED)
@@ -32,8 +37,26 @@ def slips(text: str, start: int, end: int) -> Iterator[list[Change]]:
     yield from left_out(text, first, last)
 
 
+def _net_in_body(text: str, first: int, last: int) -> Iterator[list[Change]]:
+    """`net A`, or `net = A`, in the body of a recipe or an experiment: the net stands in its head."""
+    said = _NET_OF.fullmatch(text, first, last)
+    head = next(reversed(list(_HEAD_OF.finditer(text, 0, first))), None) if said else None
+    if said is None or head is None or "}" in text[head.end() : first]:
+        return
+    if not head[2]:
+        yield [(head.end(1), head.end(1), f" for {said[1]}"), (first, last + 1, "")]
+    elif head[2] == said[1]:
+        yield [(first, last + 1, "")]
+
+
+def _is_stray(text: str, first: int) -> bool:
+    """Whether an indented line stands in no braces: the head of its body is gone."""
+    return text[first : first + 1].isspace() and text.count("{", 0, first) <= text.count("}", 0, first)
+
+
 def other_slips(text: str, start: int) -> Iterator[list[Change]]:
     """Changes on the line of a mistake that is not one of syntax."""
+    yield from _net_in_body(text, *line_of(text, start))
     yield from _patterns(text, start, _COMPILED_OTHERS)
     yield from outputs(text, *line_of(text, start))
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from netdsl.budget import paid
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint
 from netdsl.fixes.calls import NEAR, Call, arguments, calls, closed, parts
+from netdsl.fixes.doubt import has_two_readings, is_doubtful, is_sure, keeps
 from netdsl.fixes.nearby import applied_to, is_foreign, near_calls, shortened, with_words
 from netdsl.fixes.operators import among
 from netdsl.fixes.places import bracketed, labelled, methods, named, projected, relabelled, shared, unpacked
@@ -50,6 +51,7 @@ Candidate = tuple[str, list[Change], bool]
 _BATCHED = re.compile(r"(input \w+ )\[([A-Za-z_]\w*,\s*)(\d.*)\]")
 _MEMBER = re.compile(r"\s*(self\.([A-Za-z_]\w*)\s*=\s*)")
 _FIELD = re.compile(r"\w+\s*=\s*([^#\n]*[^#\s])")
+_LISTED = re.compile(r"^[\[(]\s*(.*?)\s*[\])]$")
 _STAR = re.compile(r"\s*from\s+(\w+)\s+import\s*(\*)")
 _DECLARED = re.compile(r"^(?:net|block)\s+(\w+)|^([A-Z]\w*)(?=\s*=)", re.MULTILINE)
 _NAMED = re.compile(r"[A-Za-z_]\w*\s*=(?!=)\s*")
@@ -62,8 +64,8 @@ OF_NAMES = ("duplicate-name", "endless-recursion")
 OF_WORDS = ("syntax", *UNKNOWN, "unknown-field", "unknown-argument", "not-a-list")
 """Mistakes whose hints are not made for the numbers of their line: those that they quote are an example's."""
 
-OF_THE_WORD = "it is called `"
-"""How a hint begins that names the marked word's own spelling, with all that belongs to it."""
+OF_THE_WORD = ("it is called `", "write `")
+"""How a hint begins that says what is written here, with all that belongs to it."""
 
 INSTEAD = ("use `", "did you mean")
 """How a hint begins that names what belongs in the place of the marked words."""
@@ -144,7 +146,8 @@ def suggested(
         if limit.is_spent:
             break
         if edits and mends(source, found, mistake, edits, limit.over(check)):
-            return replace(mistake, hints=_offered(source, edits, words, safe, kept))
+            sure = safe and not is_doubtful(found, edits)
+            return replace(mistake, hints=_offered(source, edits, words, sure, kept))
     return replace(mistake, hints=tuple(kept))
 
 
@@ -231,7 +234,9 @@ def _told(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     for hint in [h for h in mistake.hints if not is_warning or h.message.startswith(INSTEAD)]:
         own = None if hint.message.startswith(OF_THE_WORD) else line
         changes = quoted(text, mistake.at.span.start, mistake.at.span.end, hint.message, own)
-        yield from ((hint.message, c, not _has_two_readings(hint.message)) for c in changes)
+        if mistake.code == "not-a-list":
+            changes = ([(a, b, among(text, a, b, new)) for a, b, new in c] for c in changes)
+        yield from ((hint.message, c, not has_two_readings(hint.message)) for c in changes)
 
 
 def _filled(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
@@ -240,8 +245,9 @@ def _filled(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     start = mistake.at.span.start
     field = _FIELD.match(text, start, line_of(text, start)[1]) if mistake.code == "unknown-field" else None
     if field is not None:
-        for code in re.findall(r"`(\w+ = [^`]*\.\.\.[^`]*)`", mistake.hint or ""):
-            yield mistake.hint or "", [(start, field.end(), code.replace("...", field[1]))], True
+        for code in re.findall(r"`(\w+ [^`]*\.\.\.[^`]*)`", mistake.hint or ""):
+            value = field[1] if "=" in code.partition("...")[0] else _LISTED.sub(r"\1", field[1])
+            yield mistake.hint or "", [(start, field.end(), code.replace("...", value))], True
         for code in re.findall(r"^it is written `(\w+ = [^`.]*)`$", mistake.hint or ""):
             yield mistake.hint or "", [(start, field.end(), code)], False
 
@@ -274,17 +280,12 @@ def _with_integers(mistake: Diagnostic) -> Iterator[Candidate]:
             yield mistake.hint or "", [(label.at.span.end, label.at.span.end, " int64")], True
 
 
-def _has_two_readings(hint: str) -> bool:
-    """Whether a hint tells what PyTorch means by a call and what it would mean here, or only what may be meant."""
-    return "is inferred here; " in hint or hint.startswith(("it may mean", "usual is"))
-
-
 def _habits(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     """Calls of elsewhere as they are written here: the one at the mark, and all of the line."""
     assert mistake.at is not None
     for call in near_calls(text, mistake):
         safe = call.name.rpartition(".")[2] not in UNSAFE
-        yield from (("", [change], safe) for change in _ways(text, call))
+        yield from (("", [change], safe and keeps(call, mistake, change[2])) for change in _ways(text, call))
     yield "", _whole_line(text, mistake.at.span.start), True
     yield "", methods(text, *line_of(text, mistake.at.span.start)), True
 
@@ -336,7 +337,7 @@ def _others(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
         yield from (("", changes, True) for changes in unpacked(text, *line_of(text, start)))
     of_line = slips(text, start, end) if mistake.code == "syntax" else other_slips(text, start)
     for changes in chain(part_of_tensor(text, start), of_line):
-        yield "", changes, any(new or b - a <= 2 for a, b, new in changes)
+        yield "", changes, is_sure(changes, mistake.code)
     if mistake.code != "syntax":
         yield from _percent(mistake)
         yield from zip(repeat(""), shortened(text, mistake), repeat(False))

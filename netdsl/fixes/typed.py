@@ -10,6 +10,8 @@ _TRAINING = "train|training|trainer|compile|fit|config|learn|run|setup|hyperpara
 """Words that a recipe begins with elsewhere."""
 
 LINES: tuple[tuple[str, str], ...] = (
+    (r"^(\s*)([A-Za-z_]\w*)[^\S\n]+\2(?=\s*->)", r"\1\2"),
+    (r"\b([A-Za-z_]\w*)[^\S\n]+\1(?=\s*(?:\(|[=!<>]=|=|:))", r"\1"),
     (r"^(\s*)//+\s*(.*)$", r"\1# \2"),
     (r"\s*//+(?=\s).*$", ""),
     (r"^(\s*)/\*+\s*(.*?)\s*\*+/\s*$", r"\1# \2"),
@@ -46,6 +48,7 @@ LINES: tuple[tuple[str, str], ...] = (
         r"^(\s*)(?:parallel|branch(?:es)?|concat|fork|inception)\s*[\[{]\s*([^\[\]{};]*?)\s*[\]}](?:\s*->\s*concat)?",
         r"\1concat(\2)",
     ),
+    (r"^(\s+recipe)\s+([A-Za-z_]\w*)\s*$", r"\1 = \2"),
     (r"^(\s*)grid\s+(?=[\w.]+\s*=)", r"\1vary "),
     (r"^(\s*compare\s+\S+\s+)(?:vs\.?|versus|with|to|over|on)\s+", r"\1against "),
     (r"^(\s*)(net|block)\s+([A-Za-z_]\w*)\s+([A-Za-z_]\w*)(?=\s*[({:=])", r"\1\2 \3_\4"),
@@ -77,6 +80,8 @@ LINES: tuple[tuple[str, str], ...] = (
         r"\2 if \1 else \3",
     ),
     (r"^(\s*)import\s+(\w+)\.([A-Za-z_]\w*)\s*$", r"\1from \2 import \3"),
+    (r"^(\s*expect\s+\w+\s*:.*?\b[a-z]\w*)[^\S\n]+(?=[\d\[])", r"\1 == "),
+    (r"^(\s*expect\s+\w+)\s*\.\s*(?=\w)", r"\1: "),
     (r"^(\s*expect\b.*?\w)\.(?:shape|size\(\))(?!\w)", r"\1"),
     (r"^(\s*\w+\s*,\s*)[(\[]\s*(\w+\s*,\s*\w+)\s*[)\]](?=\s*=)", r"\1\2"),
     (r"\b([A-Za-z_]\w*)\.(enumerate|len|range|sum|min|max)\(\)", r"\2(\1)"),
@@ -104,6 +109,7 @@ LINES: tuple[tuple[str, str], ...] = (
     (r";", ","),
     (r"^(\s*)(\w+)-(\w+)(?=\s*[:=])", r"\1\2_\3"),
     (r"^(\s*)(\d+)_?([A-Za-z]\w*)(?=\s*[:=])", r"\1\3\2"),
+    (r"^(\s*output\s+(\w+))\s*[^\w\s(\[.]+\s*(?=\2\b)", r"\1 = "),
     (r"^(\s*)output\s+(.*\S)\s*$", r"\1output output = \2"),
     (r"^(\s*)([A-Za-z_]\w*)\s+(?=[A-Za-z_]\w*\s*(?:\(|->|$))", r"\1\2: "),
     (r"^(\s*)share\s+(?=\w+\()", r"\1share f = "),

@@ -5,6 +5,8 @@ from netdsl.ops.features import moved
 from netdsl.sizes.dims import product
 from netdsl.tensors import UNCLEAR, TensorType
 
+MEANS = {"gap": "reduce_mean", "gmp": "reduce_max"}
+"""Pools over all positions of an image, and what goes over those of a sequence."""
 MEANT = "`reshape` to the same shape says that the layout is meant"
 
 
@@ -51,6 +53,8 @@ def _misplaced(op: Op, x: TensorType, index: int, layout: str) -> OpError:
     order = (x.features, *rest) if wanted == "first" else (*rest, x.features)
     message = f"`{op.kind}` takes the {wanted} axis for the features, and those of this {x} are on axis {x.features}"
     hint = f"`permute(({', '.join(map(str, order))}))` before it brings them there; {MEANT}"
+    if op.kind in MEANS and x.rank == 2:
+        hint = f"write `{MEANS[op.kind]}(axis={rest[0]})`: it goes over the positions of a sequence"
     return OpError(message, operand=index, code="feature-axis", hint=hint)
 
 

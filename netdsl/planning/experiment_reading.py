@@ -20,6 +20,8 @@ FORMS = {
     "plot": "a plot is written `plot line(x=blocks, y=test.top1, color=convs)`",
     "measure": "measures are written `measure = [test.top1, params]`",
     "metrics": "it is called `measure`",
+    "net": "the net stands in the head: `experiment Name for Net { ... }`",
+    "model": "the net stands in the head: `experiment Name for Net { ... }`",
     "seed": "it is called `seeds`: how many runs each cell has",
     "repeat": "it is called `seeds`",
     "repeats": "it is called `seeds`",

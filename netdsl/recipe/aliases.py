@@ -12,7 +12,11 @@ BATCH = "it is called `batch`, and counts the samples of all devices together"
 LOGGED = "every step is written to `metrics.jsonl` of the run"
 CALLBACKS = "what a callback does is a field: `stop = early_stopping(5)`, `checkpoint = 1 epochs`, `ema = 0.999`"
 GROUPS = "groups are written in the recipe: `group norm { weight_decay = 0 }`"
+BEST = "the best weights are kept beside the last; `final = best` reports them"
+NO_DECAY = "what is not decayed is a group of the recipe: `group ... { weight_decay = 0 }`"
 AUGMENTS = "it is a part of `augment`: `augment = hflip -> {}`"
+STANDARDIZED = "it is told by a field of its own: `standardize = fixed(mean=..., std=...)`"
+OF_HEAD = "the net stands in the head: `recipe Name for Net { ... }`"
 INIT = 'it is written `init = weights("file")`'
 
 FIELDS = {
@@ -62,12 +66,16 @@ FIELDS = {
     "test_time_augmentation": "it is called `tta`", "augment_test": "it is called `tta`",
     "kfold": "it is called `folds`", "cv": "it is called `folds`",
     "teacher": "it is written `distill = teacher(\"runs/Large-1\")`", "distillation": "it is called `distill`",
+    "net": OF_HEAD, "model": OF_HEAD,
     "criterion": "it is called `loss`", "warmup_ratio": PHASE, "warmup_steps": PHASE, "num_warmup_steps": PHASE,
     "warmup_lr": "it is what a warm-up starts from: `schedule = warmup(5 epochs, start=1e-6) -> cosine`",
     "gradient_accumulation_steps": MICRO, "accumulation_steps": MICRO, "grad_accum": MICRO, "accum_steps": MICRO,
-    "load_best_model_at_end": "the best weights are kept beside the last; `final = best` reports them",
-    "save_best_only": "the best weights are kept beside the last; `final = best` reports them",
+    "load_best_model_at_end": BEST, "save_best_only": BEST, "save_best": BEST, "save_best_model": BEST,
+    "keep_best": BEST, "restore_best_weights": BEST,
     "logging_steps": LOGGED, "log_interval": LOGGED, "print_freq": LOGGED, "log_every_n_steps": LOGGED,
+    "log_every": LOGGED, "log_freq": LOGGED, "log_steps": LOGGED, "print_every": LOGGED, "logging": LOGGED,
+    "weight_decay_exclude": NO_DECAY, "exclude_from_weight_decay": NO_DECAY, "no_weight_decay": NO_DECAY,
+    "no_decay": NO_DECAY, "weight_decay_filter": NO_DECAY,
     "save_steps": "it is written `checkpoint = 500 steps`", "save_every": "it is written `checkpoint = 1 epochs`",
     "eval_steps": "it is written `evaluate = 1 epochs`", "eval_every": "it is written `evaluate = 1 epochs`",
     "steps_per_epoch": "an epoch shows every sample once; `steps` counts those of the whole run",

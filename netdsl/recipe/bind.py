@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Hint, did_you_mean, fault
 from netdsl.recipe import hints
-from netdsl.recipe.aliases import ARGUMENTS, VALUES, called, positioned
+from netdsl.recipe.aliases import ARGUMENTS, STANDARDIZED, VALUES, called, positioned
 from netdsl.recipe.annotations import Kind, arguments
 from netdsl.recipe.component import Component, Duration, component_name
 from netdsl.recipe.registry import registered, registered_fields
@@ -359,7 +359,9 @@ def _named(
 
 
 def _unknown_argument(cls: type[Component], name: str, known: list[str], place: Place) -> Fault:
-    hint = called(name, ARGUMENTS, known) or did_you_mean(name, known)
+    is_data = cls in registered("data").values()
+    of_pixels = STANDARDIZED if is_data and name in ("mean", "std") else None
+    hint = of_pixels or called(name, ARGUMENTS, known) or did_you_mean(name, known)
     hint = hint or f"it takes {_listed(known) or 'none'}"
     return fault("unknown-argument", f"`{component_name(cls)}` has no argument `{name}`", place, hint)
 

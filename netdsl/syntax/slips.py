@@ -45,6 +45,7 @@ _JOINED = (
 _PARTS = "a part of a tensor is `x -> narrow(0, 2)`, one position `x -> take(-1, axis=0)`; the batch is no axis"
 _HEAD = r"^\s*(?:block|net)\s+\w+\s*(?:\([^\[\]]*\))?\s*$"
 _ARGUMENT = r"^\s*(?:block|net)\s+\w+\s*\((?:[^()]*,)?\s*$"
+_ALONE = r"[A-Za-z_]\w*[^\S\n]*(?:#|\n|$)"
 
 LONG = 600
 """Characters of a statement that are looked at: its beginning and its end."""
@@ -105,6 +106,7 @@ _SLIPS = (
     Slip("a choice is written `a if condition else b`", r"\?[^:\n]*:"),
     Slip("names stand before `=` without brackets: `a, b, c = ...`", r"[(\[]", r"^\s*\w+\s*,\s*$"),
     Slip("a shape is compared by itself: `expect Net: output == [10]`", r"\.(?:shape|size)\b", r"^\s*expect\b"),
+    Slip("what a net is held to follows a colon: `expect Net: output == [10]`", r"\.", r"^\s*expect\s+\w+$"),
     Slip("selectors stand one after another: `group norm, bias { ... }`", r"[\[(\"']", r"^\s*(?:group|freeze)\s+$"),
     Slip("write it out: `x = x + 1`", r"=", r"(?:[-+/%@]|\*\*?)$"),
     Slip("it is written `name = value`", r"=", r":\s*$"),
@@ -154,6 +156,8 @@ _SLIPS = (
     Slip("no word is needed: `name = value`", r"[A-Za-z_]", rf"^\s*(?:{'|'.join(_NEEDLESS)})\s+$"),
     Slip(_IMPORTED, r"", r"^\s*(?:import|from)\b"),
     Slip(_IMPORTED, r"import\b", r"^\s*$"),
+    Slip("the recipe is an entry, `recipe = Name`", _ALONE, r"^\s*recipe\s+$", "field"),
+    Slip("the net stands in the head, before the brace: `... for Net { ... }`", _ALONE, r"^\s*net\s+$", "field"),
     Slip(
         "declarations stand at the top of the file",
         r"[A-Za-z_]",

@@ -1,0 +1,59 @@
+"""Doubt about what was meant: a fix after which nothing is wrong may still say something else."""
+
+from __future__ import annotations
+
+import re
+
+from netdsl.diagnostics.diagnostic import Diagnostic, Edit
+from netdsl.fixes.calls import Call
+from netdsl.fixes.proof import UNKNOWN
+from netdsl.fixes.quoted import Change
+from netdsl.ops import REGISTRY
+
+_BRACKETS = ("(", ")", "[", "]", "{", "}")
+_COMPUTED = re.compile(r"\s*output\s+\w+\s*[-+*/@](?!>)")
+_OPERATED = re.compile(r" [-+*/@] ")
+
+
+def is_doubtful(found: tuple[Diagnostic, ...], edits: tuple[Edit, ...]) -> bool:
+    """Whether edits take out a bracket whose other one may be missing instead: the head of a body, or what an operator
+    is to take; or change an output of which the first word may be its name or a value."""
+    return any(map(_changes_outputs, edits)) or any(_takes_bracket(edit, len(found) > 1) for edit in edits)
+
+
+def _changes_outputs(edit: Edit) -> bool:
+    return _COMPUTED.match(edit.at.source.line(edit.at.line)) is not None
+
+
+def _takes_bracket(edit: Edit, beside_others: bool) -> bool:
+    line, mark = edit.at.source.line(edit.at.line), edit.at.text
+    if edit.text or mark not in _BRACKETS:
+        return False
+    if mark in "{}":
+        return beside_others
+    return line.rstrip().endswith(("[", "(")) or ("->" in line and _OPERATED.search(line) is not None)
+
+
+def has_two_readings(hint: str) -> bool:
+    """Whether a hint tells what PyTorch means by a call and what it would mean here, or only what may be meant: one
+    word of several, a share in percent."""
+    if hint.startswith("did you mean"):
+        return "` or `" in hint
+    return hint.endswith(" percent") or "is inferred here; " in hint or hint.startswith(("it may mean", "usual is"))
+
+
+def is_sure(changes: list[Change], code: str) -> bool:
+    """Whether changes of a line keep what it says, and make a switch only of what lacks a value."""
+    if code != "missing-argument" and any(new.endswith("=true") for _, _, new in changes):
+        return False
+    return any(new or end - start <= 2 for start, end, new in changes)
+
+
+def keeps(call: Call, mistake: Diagnostic, code: str) -> bool:
+    """Whether code in the place of a layer's call keeps the word that means nothing there: it was to say something."""
+    inside = mistake.at is not None and call.start < mistake.at.span.start
+    is_lost = inside and mistake.at is not None and mistake.at.text not in code
+    is_translated = mistake.at is not None and any(
+        a.name and a.start <= mistake.at.span.start < a.end and f"{a.name}=" in code for a in call.given
+    )
+    return is_translated or not (is_lost and mistake.code in UNKNOWN and call.name in REGISTRY)
