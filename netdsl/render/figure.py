@@ -22,8 +22,8 @@ ROW = 18
 LINE = 14
 """Pixels between the lines of a name along x."""
 COLOURS = 8
-DODGE = 6.0
-"""Pixels between the lines of two colours at one value, where they have deviations."""
+DODGE, APART = 6.0, 14.0
+"""Pixels between the marks of two colours at one value where they have deviations: of lines, and of names."""
 MOST_POINTS = 12
 """Marks of a line up to which each has a dot."""
 MOST_LINES = 3
@@ -151,11 +151,11 @@ def _body(chart: Chart, top: int, base: float, names: Sequence[Sequence[str]]) -
         yield from _bars(chart.series, across, up)
         return
     spread = any(m.spread for s in chart.series for m in s.marks)
-    beside = DODGE if spread and chart.kind == "line" else 0.0
+    beside = (APART if chart.names else DODGE) if spread and chart.kind == "line" else 0.0
     for number, one in enumerate(chart.series):
         shift = (number - (len(chart.series) - 1) / 2) * beside
         yield from _crosses(_colour(chart, number), one, across, up, shift)
-        yield from _curve(_colour(chart, number), one, across, up, shift, joined=chart.kind == "line")
+        yield from _curve(_colour(chart, number), one, across, up, shift, chart)
 
 
 def _colour(chart: Chart, number: int) -> int:
@@ -223,19 +223,25 @@ def cut(text: str, characters: int) -> str:
 # Marks
 
 
-def _curve(colour: int, series: Series, across: Axis, up: Axis, shift: float, joined: bool) -> Iterator[str]:
-    """The marks of one colour, `shift` pixels to the right so that the deviations of others stay visible."""
+def _curve(colour: int, series: Series, across: Axis, up: Axis, shift: float, chart: Chart) -> Iterator[str]:
+    """The marks of one colour, `shift` pixels to the right so that the deviations of others stay visible.
+
+    Names along x have no order that a line could follow: their marks stand alone.
+    """
+    means = chart.kind == "line"
+    joined = means and not chart.names
     if joined and len(series.marks) > 1:
         points = " ".join(f"{across.at(m.x) + shift:.1f},{up.at(m.y):.1f}" for m in series.marks)
         yield f'<polyline class="{"dashed " if series.dashed else ""}c{colour}" points="{points}"/>'
-    if series.dashed or (joined and len(series.marks) > MOST_POINTS):
-        return
-    for m in series.marks:
-        x, y = across.at(m.x) + shift, up.at(m.y)
-        spread = _spread(colour, x, m, up) if m.spread else ""
-        kind = "mark" if joined else "mark run"
-        dot = f'<circle class="{kind} f{colour}" cx="{x:.1f}" cy="{y:.1f}" r="{4.5 if joined else 5}"/>'
-        yield _linked(m, series.name, spread + dot)
+    if not series.dashed and not (joined and len(series.marks) > MOST_POINTS):
+        yield from (_linked(m, series.name, _dot(colour, across.at(m.x) + shift, m, up, means)) for m in series.marks)
+
+
+def _dot(colour: int, x: float, mark: Mark, up: Axis, means: bool) -> str:
+    """A mark with its deviation; a mean stands out from a run."""
+    spread = _spread(colour, x, mark, up) if mark.spread else ""
+    kind, radius = ("mark", 4.5) if means else ("mark run", 5)
+    return f'{spread}<circle class="{kind} f{colour}" cx="{x:.1f}" cy="{up.at(mark.y):.1f}" r="{radius}"/>'
 
 
 def _crosses(colour: int, series: Series, across: Axis, up: Axis, shift: float) -> Iterator[str]:

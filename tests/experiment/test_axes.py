@@ -51,3 +51,13 @@ def test_a_file_of_its_own_is_dark_where_the_page_is() -> None:
     chart = Chart(title="t", across="x", up="y", series=(Series("", (Mark(0, 1), Mark(1, 2))),))
     assert "prefers-color-scheme:dark" in draw(chart, alone=True)
     assert "<style>" not in draw(chart)
+
+
+def test_names_along_x_are_not_joined() -> None:
+    def drawn(names: tuple[str, ...]) -> str:
+        runs = (Series("a", (Mark(0, 1, 0.1), Mark(1, 2, 0.1))), Series("b", (Mark(0, 3, 0.1), Mark(1, 4, 0.1))))
+        return draw(Chart(title="t", across="x", up="y", series=runs, names=names))
+
+    assert drawn(()).count("<polyline") == 2
+    assert drawn(("adam", "sgd")).count("<polyline") == 0
+    assert drawn(("adam", "sgd")).count("<circle") == drawn(()).count("<circle")

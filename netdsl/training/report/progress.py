@@ -75,12 +75,11 @@ class Progress:
             return
         step = numbers["step"]
         line = f"epoch {numbers['epoch']:6.1f}  step {step:6d}/{self.total}  {self.last}  lr {self.lr:.2e}"
-        line += f"  {self._state()}  {self._left(step)}"
-        if self.bar is not None:
+        if self.bar is not None:  # which shows the rate, the memory and the time left: a line of 80 columns has no room
             self.bar.update(self.task, completed=numbers["step"])
             self.bar.console.print(line, highlight=False)
         else:
-            print(line, file=sys.stderr, flush=True)
+            print(f"{line}  {self._state()}  {self._left(step)}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         if self.bar is not None:
