@@ -15,12 +15,13 @@ from msgspec.structs import replace
 
 from netdsl.backends.torch.arguments import Explainer
 from netdsl.backends.torch.body import Body, Operation, build_body, sequence
+from netdsl.backends.torch.conditions import is_test
 from netdsl.backends.torch.forms import Forms
 from netdsl.backends.torch.groups import blocks, groups, is_identity, numbered, output_names, reach, used
+from netdsl.backends.torch.growth import grown, settled
 from netdsl.backends.torch.known import Argument, constants, is_constant
-from netdsl.backends.torch.layout import COMPARISONS
 from netdsl.backends.torch.merging import merged
-from netdsl.backends.torch.naming import RESERVED, helper_names, python_name
+from netdsl.backends.torch.naming import RESERVED, camel, helper_names, python_name
 from netdsl.backends.torch.nesting import nested
 from netdsl.backends.torch.optional import OptionalLayers
 from netdsl.backends.torch.signatures import Signature
@@ -240,12 +241,6 @@ def _parts_of(plan: Plan) -> tuple[list[str], bool]:
     return named, any(isinstance(n, Recursive) for n in nodes)
 
 
-def camel(name: str) -> str:
-    """The name of a class after a label: `Stage4` for `stage4`; names that begin with a capital stay."""
-    made = name if name[:1].isupper() else "".join(w[:1].upper() + w[1:] for w in name.split("_"))
-    return made if made.isidentifier() else f"Block{made}"
-
-
 def _parts(plans: list[Plan], unifier: Callable[[], Unifier]) -> list[list[Plan]]:
     """Plans that can be printed as one class, together."""
     alike: dict[Any, list[Plan]] = {}
@@ -284,10 +279,19 @@ def _unify(plans: Sequence[Plan], unifier: Unifier, is_block: bool = False) -> l
     unifier.fields = partial(is_constant, found) if found else None
     if not found and len(plans) == 1 and not _is_recursive(plans[0]):
         return [tree for _, tree in plans[0].trees]  # nothing differs
-    for i, row in enumerate(zip(*(p.trees for p in plans), strict=True)):
+    names = [name for name, _ in plans[0].trees]
+    rows = _rows(plans)
+    if is_block:
+        rows[:size] = grown(names[:size], rows[:size], found)
+    for i, (name, row) in enumerate(zip(names, rows, strict=True)):
         unifier.known = partial(is_constant, found) if i < size else None
-        made.append(unifier.unify([tree for _, tree in row], row[0][0].rpartition(".")[2]))
-    return made
+        made.append(unifier.unify(row, name.rpartition(".")[2]))
+    return [*map(settled, made[:size]), *made[size:]]
+
+
+def _rows(plans: Sequence[Plan]) -> list[list[Node]]:
+    """For each tree of a plan that of all plans."""
+    return [[tree for _, tree in row] for row in zip(*(p.trees for p in plans), strict=True)]
 
 
 def _make(
@@ -373,7 +377,7 @@ class _State:
         tree = self.explainer.expression(slot.index)
         if isinstance(tree, Num):
             return tree
-        if _is_test(tree):
+        if is_test(tree):
             return transform(tree, lambda node: Text(self._kept(node, "")) if isinstance(node, Text) else node)
         return Text(self._attribute(slot))
 
@@ -389,10 +393,3 @@ class _State:
             name, count = f"{base}{count}", count + 1
         self.kept[name] = tree
         return f"self.{name}"
-
-
-def _is_test(tree: Node) -> bool:
-    """Whether an expression compares one argument with a number: the forward method asks so itself."""
-    if not isinstance(tree, Apply) or tree.function not in COMPARISONS:
-        return False
-    return isinstance(tree.args[0], Text) and isinstance(tree.args[1], Num)

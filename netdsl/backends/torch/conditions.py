@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from netdsl.backends.torch.layout import COMPARISONS
 from netdsl.backends.torch.tree import Apply, Node, Num, Text
 from netdsl.ir.model import Definition
 from netdsl.syntax import ast
@@ -162,3 +163,10 @@ def _opposite(tree: Node) -> Node:
         inner = tree.args if tree.function in OPERATORS else tuple(map(_opposite, tree.args))
         return Apply(OPPOSITE[tree.function], inner)
     raise Unknown
+
+
+def is_test(tree: Node) -> bool:
+    """Whether an expression compares one argument with a number: the forward method asks so itself."""
+    if not isinstance(tree, Apply) or tree.function not in COMPARISONS:
+        return False
+    return isinstance(tree.args[0], Text) and isinstance(tree.args[1], Num)

@@ -117,8 +117,13 @@ def is_constant(arguments: Sequence[Argument], value: int, hint: str) -> bool:
     """Whether a number of a constructor is one of the author's: a width or a multiple of it, or what has its name."""
     if any(a.values[0] == value and hint == a.name for a in arguments):
         return not same(USUAL.get(hint), value)
-    wide = [a.values[0] for a in arguments if a.is_wide]
-    return value in wide or any(value % w == 0 and 1 < value // w <= MULTIPLE for w in wide if w >= WIDTH)
+    return any(a.is_wide and (a.values[0] == value or is_multiple(a, value)) for a in arguments)
+
+
+def is_multiple(argument: Argument, value: int) -> bool:
+    """Whether a number is so few times the width that an argument is, the same in all uses, that it is no chance."""
+    base = argument.values[0]
+    return argument.is_wide and base >= WIDTH and value % base == 0 and 1 < value // base <= MULTIPLE
 
 
 def renamed(arguments: list[Argument], taken: frozenset[str]) -> list[Argument]:

@@ -159,7 +159,8 @@ class Layout:
     def _counted(self, node: Progress | Power | Cycle) -> tuple[str, int]:
         """A literal that changes along a run."""
         if isinstance(node, Progress):
-            return self._progress(node.start, node.step), SUM
+            strength = SUM if node.start != Num(0) else TIGHT if node.step == Num(1) else STRENGTH["*"]
+            return self._progress(node.start, node.step), strength
         if isinstance(node, Power):
             index = f" ** (i % {node.period.value})" if node.period.value else "**i"
             power = f"{node.factor.value}{index}"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from itertools import groupby
-
 from netdsl.backends.torch.body import runs
 from netdsl.backends.torch.classes import TorchClass
+from netdsl.backends.torch.growth import NUMBERED, numbered, simplified
 from netdsl.backends.torch.hints import method
 from netdsl.backends.torch.layout import INDENT, Layout
 from netdsl.backends.torch.naming import python_name
@@ -14,7 +12,6 @@ from netdsl.backends.torch.tree import Apply, Node, Read, Run
 
 LONG = 4
 """Fewer layers than this are written out."""
-NUMBERED = re.compile(r"(.*?)(\d+)")
 
 Member = tuple[str, Node]
 
@@ -31,19 +28,14 @@ def is_loop(made: TorchClass) -> bool:
         if tree != Apply(f"self.{name}", (flow,)):
             return False
         flow = Read(targets[0]) if targets else flow
-    counts = [run.count.value for _, members in _numbered(made.members) for run in runs([t for _, t in members])]
+    counts = [run.count.value for _, members in numbered(made.members) for run in runs([t for _, t in members])]
     return len(trees) == len(made.members) and max(counts, default=0) >= LONG
-
-
-def _numbered(members: tuple[Member, ...]) -> list[tuple[str, list[Member]]]:
-    """Members in order, those side by side whose names differ in their number together."""
-    return [(base, list(found)) for base, found in groupby(members, lambda m: NUMBERED.sub(r"\1", m[0]))]
 
 
 def constructor_lines(made: TorchClass, layout: Layout) -> list[str]:
     """The layers of a chain, equal ones in a loop."""
     lines: list[str] = []
-    for base, members in _numbered(made.members):
+    for base, members in numbered(made.members):
         names = iter(name for name, _ in members)
         for run in runs([tree for _, tree in members]):
             own = [next(names) for _ in range(run.count.value)]
@@ -63,7 +55,7 @@ def _run(run: Run, base: str, names: list[str], layout: Layout) -> list[str]:
 
 def _each(names: list[str], run: Run, members: list[Member], layout: Layout) -> list[str]:
     trees = dict(members)
-    return [line for name in names for line in layout.lines(f"self.{name} = ", trees[name])]
+    return [line for name in names for line in layout.lines(f"self.{name} = ", simplified(trees[name]))]
 
 
 def forward_lines(name: str, checks: list[str]) -> list[str]:

@@ -66,3 +66,9 @@ def helper_names(program: Program) -> frozenset[str]:
             elif isinstance(step.callee, Op) and (helper := step.callee.torch(*(v.type for v in step.inputs)).helper):
                 found.update(DEFINED.findall(helper))
     return frozenset(found)
+
+
+def camel(name: str) -> str:
+    """The name of a class after a label: `Stage4` for `stage4`; names that begin with a capital stay."""
+    made = name if name[:1].isupper() else "".join(w[:1].upper() + w[1:] for w in name.split("_"))
+    return made if made.isidentifier() else f"Block{made}"

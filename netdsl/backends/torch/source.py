@@ -8,6 +8,7 @@ from itertools import groupby
 
 from netdsl.backends.torch.classes import Classes, TorchClass
 from netdsl.backends.torch.forward import Forward
+from netdsl.backends.torch.growth import simplified
 from netdsl.backends.torch.hints import argument, fitting, method
 from netdsl.backends.torch.initial import NAME, Modules, method_lines
 from netdsl.backends.torch.layout import INDENT, LOOSE, TIGHT, WIDTH, Layout, is_call
@@ -140,7 +141,7 @@ def _assigned(
     """The lines that set members. `taken`: what values that they need more than once cannot be called."""
     lines: list[str] = []
     for name, tree in members:
-        found = Locals(tree, (*taken, *layout.signatures))
+        found = Locals(simplified(tree), (*taken, *layout.signatures))
         named = [*found.assigned, (f"self.{name}", found.tree)]
         lines += [line for own, value in named for line in layout.lines(f"{own} = ", value, "", indent)]
     return lines

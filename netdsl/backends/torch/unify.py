@@ -159,7 +159,7 @@ class Unifier:
             return [f"{FIELD}{node.name}"]
         if isinstance(node, Apply):
             known = self.signatures.get(node.function) if isinstance(node.function, str) else None
-            inherited = hint if node.function in ("nn.Sequential", "if") else ""
+            inherited = hint if node.function in ("nn.Sequential", "if", "+") else ""
             args = list(known.names) if known and not node.kwargs else [inherited] * len(node.args)
             return args + [name for name, _ in node.kwargs]
         return ["depth", hint] if isinstance(node, Run) else [hint] * len(children(node))
