@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -116,6 +117,18 @@ def whole_size(image: Any) -> tuple[int, int]:
     return found
 
 
+def opened(file: str | Path | BinaryIO) -> Any:
+    """Pillow's image of a file, before it is decoded. Raises ValueError for more pixels than Pillow decodes."""
+    from PIL import Image
+
+    if not any(f[2] is Image.DecompressionBombWarning for f in warnings.filters):  # of half as many; they are decoded
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    try:
+        return Image.open(file)
+    except Image.DecompressionBombError:
+        raise ValueError(f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels") from None
+
+
 Least = Callable[[int, int], tuple[int, int]]
 """The width and height that are needed of an image of a width and height."""
 
@@ -123,10 +136,10 @@ Least = Callable[[int, int], tuple[int, int]]
 def open_image(file: str | Path | BinaryIO, channels: int, name: str = "", least: Least | None = None) -> Any:
     """An image with 1 or 3 channels. `name`: what it is called where it is not a file. `least`: a JPEG file may be
     decoded at a half, a quarter or an eighth of its size that is no smaller. Raises DataError."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
     try:
-        with Image.open(file) as image:
+        with opened(file) as image:
             if least is not None:
                 image.info[WHOLE] = image.size
                 image.draft(None, least(*image.size))
@@ -136,7 +149,7 @@ def open_image(file: str | Path | BinaryIO, channels: int, name: str = "", least
             return _levels(image).convert("L" if channels == 1 else "RGB")
     except UnidentifiedImageError:
         raise DataError("unreadable-data", f"{name or file} is not an image that can be read") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise DataError("unreadable-data", f"{name or file} is not an image that can be read: {error}") from None
 
 

@@ -75,6 +75,10 @@ def _row(cells: list[str], names: list[str], i: int, file: Path) -> list[str | N
     if len(cells) != len(names):
         message = f"row {i:,} of {file} has {len(cells)} cells, and there are {len(names)} columns"
         raise DataError("unreadable-data", message, "cells that hold the separator stand in double quotes")
+    broken = next((name for name, cell in zip(names, cells, strict=True) if "\0" in cell), None)
+    if broken is not None:
+        message = f"row {i:,} of {file} holds a NUL character in column `{broken}`"
+        raise DataError("unreadable-data", message, "the file is damaged, or no text; save it again")
     stripped = (cell.strip() for cell in cells)
     return [None if cell.lower() in MISSING else cell for cell in stripped]
 

@@ -19,17 +19,19 @@ def repeated(tensors: Mapping[str, Any]) -> list[list[str]]:
     for name, array in tensors.items():
         if array.ndim > 1 and array.size:
             alike.setdefault((array.shape, array.dtype.str, array[(0,) * array.ndim].tobytes()), []).append(name)
-    groups: list[list[str]] = []
-    for names in alike.values():
-        found: list[list[str]] = []
-        for name in names if len(names) > 1 else ():
-            same = next((g for g in found if _is_same(tensors[g[0]], tensors[name])), None)
-            if same is None:
-                found.append([name])
-            else:
-                same.append(name)
-        groups += [g for g in found if len(g) > 1]
-    return groups
+    return [g for names in alike.values() if len(names) > 1 for g in _groups(tensors, names) if len(g) > 1]
+
+
+def _groups(tensors: Mapping[str, Any], names: Sequence[str]) -> list[list[str]]:
+    """Names of equal matrices together; without those of one number alone."""
+    found: list[list[str]] = []
+    for name in (n for n in names if not _is_constant(tensors[n])):
+        same = next((g for g in found if np.array_equal(tensors[g[0]], tensors[name])), None)
+        if same is None:
+            found.append([name])
+        else:
+            same.append(name)
+    return found
 
 
 def superfluous(tensors: Mapping[str, Any], own: Sequence[Shape]) -> set[str]:
@@ -55,5 +57,5 @@ def copies(tensors: Mapping[str, Any], known: Collection[str]) -> dict[str, str]
     return found
 
 
-def _is_same(a: Any, b: Any) -> bool:
-    return np.array_equal(a, b) and not bool(np.all(a == a[(0,) * a.ndim]))
+def _is_constant(array: Any) -> bool:
+    return bool(np.all(array == array[(0,) * array.ndim]))

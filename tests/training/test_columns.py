@@ -253,6 +253,9 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes("a,price\nM\u00fcnchen,1.5\n".encode("latin-1"))
     with pytest.raises(DataError, match="is not UTF-8 text"):
         read(tmp_path / "a.csv", ignore=())
+    (tmp_path / "a.csv").write_text("a,price\n1,1.5\n2,2\0.5\n")
+    with pytest.raises(DataError, match=r"row 2 of .* holds a NUL character in column `price`"):
+        read(tmp_path / "a.csv", ignore=())
 
 
 def test_columns_that_are_wrong(tmp_path: Path) -> None:

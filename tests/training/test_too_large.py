@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from recipe_harness import recipe
 from netdsl.cli.main import main
 from netdsl.diagnostics import memory
 from netdsl.inference.arrays import load_array
+from netdsl.inference.images import open_image
 from netdsl.training.data.dataset import DataError
 from netdsl.training.errors import diagnosed
 from netdsl.training.readers import read
@@ -141,10 +144,20 @@ def test_a_image_that_declares_too_many_pixels(tmp_path: Path) -> None:
         (tmp_path / split / "cat").mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(tmp_path / split / "cat" / "a.png")
     good = (tmp_path / "train/cat/a.png").read_bytes()
-    (tmp_path / "train/cat/b.png").write_bytes(good[:16] + struct.pack(">II", 65_535, 65_535) + good[24:])
+    head = good[12:16] + struct.pack(">II", 65_535, 65_535) + good[24:29]
+    many = good[:12] + head + struct.pack(">I", zlib.crc32(head)) + good[33:]
+    (tmp_path / "train/cat/b.png").write_bytes(many)
     split = read(recipe('data = imagefolder(".")').data, tmp_path, (3, 8, 8), 1).train
-    with pytest.raises(DataError, match=r"b\.png is not an image that can be read"):
+    with pytest.raises(DataError, match=r"b\.png is not an image that can be read: it has more than [\d,]+ pixels$"):
         split.take(torch.tensor([1]))
+
+
+def test_a_large_image_is_read_without_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert open_image(tmp_path / "a.png", 3).size == (8, 8)
 
 
 def test_free_memory_is_what_the_system_or_a_container_leaves() -> None:

@@ -14,7 +14,7 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
-from netdsl.inference.images import images_below
+from netdsl.inference.images import images_below, opened
 from netdsl.recipe.sources import MaskFolder
 from netdsl.training.data.dataset import Cut, DataError, DataSet, Split
 from netdsl.training.data.validation import nothing_counts
@@ -66,14 +66,14 @@ class Values:
     @contextmanager
     def opened(self, file: str) -> Iterator[Any]:
         """A mask's image, in colours where classes are colours. Raises DataError for what is none."""
-        from PIL import Image, UnidentifiedImageError
+        from PIL import UnidentifiedImageError
 
         try:
-            with Image.open(file) as image:
+            with opened(file) as image:
                 if not self.colors and image.mode not in ("P", "L", "1"):
                     raise in_colors(file, image)
                 yield image.convert("RGB") if self.colors else image
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
             raise DataError("unreadable-data", f"{file} is not an image that can be read: {error}") from None
 
     def seen(self, file: str, mask: Any) -> set[int]:
@@ -141,10 +141,8 @@ def _classes(source: MaskFolder, values: Values, pairs: list[tuple[list[str], li
 
 def _seen(values: Values, file: str, image: str) -> set[int]:
     """The classes in a mask, which is as large as its image."""
-    from PIL import Image
-
     with values.opened(file) as mask:
-        with Image.open(image) as other:
+        with opened(image) as other:
             if mask.size != other.size:
                 sizes = (f"{p.width} x {p.height}" for p in (mask, other))
                 raise DataError("unpaired-samples", "{} is {}, and its image {}".format(file, *sizes))
