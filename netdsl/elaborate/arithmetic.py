@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from netdsl.budget import spend
-from netdsl.diagnostics.diagnostic import Fault, fault
+from netdsl.diagnostics.diagnostic import Edit, Fault, Hint, fault
 from netdsl.elaborate.values import ArithArrow, BlockArrow, Captured, Tensor, describe, is_arrow
 from netdsl.sizes.dims import Dim, Size, extreme
 from netdsl.source import Place
@@ -109,8 +109,7 @@ def counts(value: Any, at: Place) -> bool:
 def compare(op: str, left: Any, right: Any, at: Place) -> bool:
     """`left op right`. Raises Fault where it depends on a symbolic size or on a tensor, or has no meaning."""
     if (_is_number(left) and is_arrow(right)) or (is_arrow(left) and _is_number(right)):
-        hint = "what a tensor holds is not known when a spec is compiled: `equal(0)`, `less` and `greater` are layers"
-        raise fault("operator-types", f"cannot compare {describe(left)} with {describe(right)}", at, hint)
+        raise fault("operator-types", f"cannot compare {describe(left)} with {describe(right)}", at, _as_layer(op, at))
     if isinstance(left, Size) or isinstance(right, Size):
         left, right = _compared_sizes(op, left, right, at)
     if op.endswith("in") and not isinstance(right, tuple | str):
@@ -119,6 +118,28 @@ def compare(op: str, left: Any, right: Any, at: Place) -> bool:
         return bool(COMPARISONS[op](left, right))
     except TypeError:
         raise fault("operator-types", f"cannot compare {describe(left)} with {describe(right)}", at) from None
+
+
+TESTS = {
+    ">": "greater({})", "<": "less({})", "==": "equal({})", "!=": "equal({}) -> logical_not",
+    ">=": "less({}) -> logical_not", "<=": "greater({}) -> logical_not",
+}  # fmt: skip
+"""Comparisons of a tensor with a number, as layers."""
+
+MIRRORED = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
+
+
+def _as_layer(op: str, at: Place) -> Hint:
+    """How a comparison of a tensor with a number is written, as an edit where it stands alone at a place."""
+    words = "what a tensor holds is not known when a spec is compiled: `equal`, `less` and `greater` are layers"
+    left, *rest = re.split(r"\s*(?:(?<!-)[<>]=?|[!=]=)\s*", at.text)
+    if len(rest) != 1 or op not in TESTS:
+        return Hint(words)
+    right = rest[0]
+    if re.fullmatch(r"-?[\d.e-]+", left):
+        left, right, op = right, left, MIRRORED.get(op, op)
+    code = f"{left} -> {TESTS[op].format(right)}"
+    return Hint(f"{words}: `{code}`", (Edit(at, code),))
 
 
 def _is_number(value: Any) -> bool:

@@ -22,6 +22,8 @@ ALIASES = {
 }  # fmt: skip
 """Names that people bring from elsewhere, and what they are called here."""
 
+LITERALS = ("true", "false")
+
 FLOWING = ("x", "h", "out", "inp", "inputs", "hidden", "features")
 """What the value that flows is called in modules of PyTorch and Keras."""
 
@@ -29,7 +31,7 @@ FLOWING = ("x", "h", "out", "inp", "inputs", "hidden", "features")
 def unknown_name(name: str, known: Iterable[str], at: Place) -> Fault:
     """The mistake of a name that stands for nothing, with what it may mean: what it is called here, or a known one."""
     alias = ALIASES.get(name.lower())
-    hint = f"it is called `{alias}` here" if alias in REGISTRY else did_you_mean(name, known)
+    hint = f"it is called `{alias}` here" if alias in REGISTRY else did_you_mean(name, (*known, *LITERALS))
     return fault("unknown-name", f"nothing is called `{name}`", at, hint or _declared(name))
 
 

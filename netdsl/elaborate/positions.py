@@ -93,8 +93,10 @@ def refusal(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) -
         return f"`{op.kind}` takes no arguments", None
     names = " and ".join(f"`{f}`" for f in fields[: op.positional])
     count = f"{('no', 'one', 'two', 'three')[op.positional]} argument{'' if op.positional == 1 else 's'} by position"
-    found = readings(op, fields, given)
     message = f"`{op.kind}` takes {count}" + (f", {names}" if names else "")
+    if not given:
+        return message, "a tensor is no argument of a layer: it flows in from the left"
+    found = readings(op, fields, given)
     if found:
         return message, "; ".join(f"`{r.call(op)}` {r.why}" for r in found)
     rest = ", ".join(f"`{f}=`" for f in fields[op.positional :][:4])

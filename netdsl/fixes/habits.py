@@ -140,6 +140,10 @@ square | square |
 sign | sign |
 rsqrt | rsqrt |
 erf | erf |
+gt greater | greater | other>value
+lt less | less | other>value
+eq | equal | other>value
+clamp_min | clamp | min
 one_hot | one_hot | num_classes
 to type astype | cast | dtype
 """
@@ -175,6 +179,13 @@ EXACT = {
     "gelu_pytorch_tanh": "gelu(approximate=tanh)", "gelu_fast": "gelu(approximate=tanh)",
     "quick_gelu": "it * (it * 1.702 -> sigmoid)", "QuickGELU": "it * (it * 1.702 -> sigmoid)",
     "Softmax2d": "softmax(axis=0)", "softsign": "softsign", "LogSigmoid": "logsigmoid", "log_sigmoid": "logsigmoid",
+    "exp2": "it * log(2) -> exp", "expm1": "exp - 1", "log2": "log / log(2)", "log10": "log / log(10)",
+    "log1p": "it + 1 -> log", "tan": "sin / cos", "sinh": "(exp - (neg -> exp)) * 0.5",
+    "cosh": "(exp + (neg -> exp)) * 0.5", "erfc": "1 - erf", "expit": "sigmoid", "logit": "it / (1 - it) -> log",
+    "sgn": "sign", "negative": "neg", "positive": "identity", "trunc": "sign * (absolute -> floor)",
+    "frac": "it - sign * (absolute -> floor)", "deg2rad": "it * 0.017453292519943295",
+    "rad2deg": "it * 57.29577951308232", "float": "cast(float32)", "long": "cast(int64)", "clone": "identity",
+    "contiguous": "identity",
 }  # fmt: skip
 """Layers of elsewhere that are said whole, with arguments or by several layers."""
 
@@ -202,10 +213,22 @@ JOINED = {"cat": "concat", "concat": "concat", "concatenate": "concat", "Concate
           "stack": "stack"}  # fmt: skip
 BINARY = {
     "add": "add", "Add": "add", "subtract": "sub", "sub": "sub", "mul": "mul", "Multiply": "mul", "multiply": "mul",
-    "matmul": "matmul", "bmm": "matmul", "mm": "matmul", "maximum": "maximum", "minimum": "minimum", "div": "div",
-    "where": "where", "scaled_dot_product_attention": "sdpa",
+    "matmul": "matmul", "bmm": "matmul", "mm": "matmul", "maximum": "maximum", "minimum": "minimum", "fmax": "maximum",
+    "fmin": "minimum", "div": "div", "divide": "div", "true_divide": "div", "where": "where",
+    "scaled_dot_product_attention": "sdpa",
 }  # fmt: skip
 """Functions of several tensors."""
+
+SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+"""The operators that are ops of two tensors, and take numbers too."""
+
+SPELT = {
+    "lerp": "{0} + {2} * ({1} - {0})", "hypot": "{0} * {0} + {1} * {1} -> sqrt", "addcmul": "{0} + {1} * {2}",
+    "addcdiv": "{0} + {1} / {2}", "rsub": "{1} - {0}", "floor_divide": "{0} / {1} -> floor",
+    "remainder": "{0} - {1} * ({0} / {1} -> floor)",
+    "logaddexp": "maximum({0}, {1}) + ({0} - {1} -> absolute -> neg -> softplus)",
+}  # fmt: skip
+"""Functions of several tensors that are written out here, in their order."""
 
 _ENCODER = (
     "it is written out: `residual { layernorm -> attention(8) }` and "
@@ -215,6 +238,10 @@ _PHASES = "phases follow each other: `schedule = warmup(5 epochs) -> cosine`"
 _MLP = "it is written out: `linear(4 * dim) -> gelu -> linear(dim)`"
 _SQUEEZE = "it is written out: `it * (gap -> linear(c // 16) -> relu -> linear(c) -> sigmoid)`"
 _CONV_NORM = "it is written out: `conv(64, 3, bias=false) -> bn -> relu`"
+
+_NONE = "there is no such function here"
+_COMPARED = "`greater(0)`, `less(0)` and `equal(0)` give masks, and `less(0) -> logical_not` where it is at least 0"
+_MASKS = "`where(condition=a, a=b, b=a)` is `a and b` of two masks, `where(condition=a, a=a, b=b)` is `a or b`"
 
 _LAST = (
     "the last place of a sequence is `take(-1, axis=0)`; a recurrent layer also gives its last state: `y, h = gru(64)`"
@@ -279,6 +306,16 @@ WORDS = {
     "normalize": "images are normalised as the field `standardize` says; a vector, as `l2_normalize` does",
     "Normalize": "images are normalised as the field `standardize` says",
     "last": _LAST, "last_step": _LAST, "last_state": _LAST, "take_last": _LAST,
+    **dict.fromkeys(("ge", "le", "ne", "greater_equal", "less_equal", "not_equal"), _COMPARED),
+    **dict.fromkeys(("logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_or"), _MASKS),
+    **dict.fromkeys((
+        "asin", "acos", "atan", "asinh", "acosh", "atanh", "arcsin", "arccos", "arctan", "atan2", "sinc", "erfinv",
+        "digamma", "lgamma", "isnan", "isinf", "isfinite", "nan_to_num", "prod", "cumprod", "median", "fmod", "xlogy",
+        "heaviside", "copysign", "bitwise_not", "double", "half",
+    ), _NONE),
+    "logsumexp": "it is written out: `exp -> reduce_sum(axis=1) -> log`, of numbers below 88",
+    "argmin": "the place of the least is that of the largest of `neg`: `neg -> argmax`",
+    "detach": "a gradient flows through every value of a net: nothing stops it here",
     "forward": "a body is a list of statements: `x -> layer`",
 }  # fmt: skip
 """What to say where no edit can be verified to fix."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from msgspec.structs import fields
+
 from netdsl.diagnostics.diagnostic import Diagnostic, Hint, did_you_mean
 from netdsl.fixes.calls import Call, closed, near
 from netdsl.fixes.habits import EXACT, HABITS, WORDS, is_needless, words_for
@@ -29,11 +31,9 @@ def with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hi
         meant = _spec(mistake.at.text, (*beside(source.name), *zoo()))
         return [Hint(meant), *kept] if meant else kept
     for call in near_calls(source.text, mistake):
-        name = _name(call)
         if (mistake.hint or "").startswith("it is called"):
             break
-        is_unknown = mistake.code in UNKNOWN and _begins(mistake, call)
-        words = WORDS.get(name) if mistake.code == "syntax" else words_for(name) if is_unknown else None
+        words = _words(mistake, call)
         if words is not None:
             return [Hint(words)]
     imported = _of_zoo(source, mistake)
@@ -49,6 +49,28 @@ def _spec(module: str, specs: tuple[str, ...]) -> str | None:
     """The spec that is meant by a name, or by the last one of a package's path."""
     last = module.rpartition(".")[2]
     return f"write `{last}`" if last in specs else did_you_mean(module, specs)
+
+
+def _words(mistake: Diagnostic, call: Call) -> str | None:
+    """What is said of a call at a mistake, or of the argument in which a name is unknown."""
+    name = _name(call)
+    if mistake.code == "syntax":
+        return WORDS.get(name)
+    if mistake.code not in UNKNOWN:
+        return None
+    return (words_for(name) if _begins(mistake, call) else None) or _of_argument(mistake, call)
+
+
+def _of_argument(mistake: Diagnostic, call: Call) -> str | None:
+    """What an op says of the argument in which a name is unknown."""
+    blamed = _blamed(mistake, call) if call.name in REGISTRY else []
+    return REGISTRY[call.name].hints.get(call.given[blamed[0]].name) if blamed else None
+
+
+def _blamed(mistake: Diagnostic, call: Call) -> list[int]:
+    """The number of the argument in which a mistake begins."""
+    assert mistake.at is not None
+    return [i for i, a in enumerate(call.given) if a.start <= mistake.at.span.start < a.end]
 
 
 def _begins(mistake: Diagnostic, call: Call) -> bool:
@@ -107,12 +129,18 @@ def shortened(text: str, mistake: Diagnostic) -> Iterator[list[Change]]:
     """The call around the mark without the argument there; the calls around that would lose more than is wrong."""
     assert mistake.at is not None
     for call in near_calls(text, mistake):
-        blamed = [i for i, a in enumerate(call.given) if a.start <= mistake.at.span.start < a.end]
-        if mistake.code == "unknown-argument":  # what any other one says would be lost
-            blamed = [i for i in blamed if is_needless(call.name, call.given[i].name)]
+        blamed = [i for i in _blamed(mistake, call) if _says_nothing(mistake, call, call.given[i].name)]
         yield from ([_without(call, i)] for i in blamed)
         if call.start < mistake.at.span.start:
             return
+
+
+def _says_nothing(mistake: Diagnostic, call: Call, name: str) -> bool:
+    """Whether an argument may be left out: not what any other one says, nor one whose value alone is unknown."""
+    if mistake.code == "unknown-argument":
+        return is_needless(call.name, name)
+    own = fields(REGISTRY[call.name]) if mistake.code in UNKNOWN and call.name in REGISTRY else ()
+    return all(name != f.name for f in own)
 
 
 def _without(call: Call, index: int) -> Change:

@@ -47,7 +47,7 @@ _SHARE = re.compile(r"0?\.\d+")
 _TARGETS = re.compile(r"^\s*\w+(?:\s*,\s*\w+)+(?=\s*=)")
 """The names of several values, at the beginning of a statement."""
 
-NEEDLESS = ("contiguous", "detach", "clone", "cuda", "cpu", "to", "requires_grad_")
+NEEDLESS = ("contiguous", "clone", "cuda", "cpu", "to", "requires_grad_")
 """Methods that change nothing here: devices and memory are not the spec's."""
 
 
@@ -139,6 +139,7 @@ def _rewritten(call: Call) -> Iterator[str]:
     if receiver and not is_namespace(receiver):
         if name in NEEDLESS:
             yield receiver
+        yield from several(name, [Argument("", receiver, 0, 0), *given])
         yield from (f"{receiver} -> {w}" for w in layers(name, given, function=True))
     elif _attends(name) and any(a.name in ("num_heads", "heads") for a in given) and len(_tensors(given)) > 1:
         yield from _attending(name, given[len(_tensors(given)) :], _tensors(given))

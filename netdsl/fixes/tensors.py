@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from netdsl.fixes.begun import begun, learned, parameters
 from netdsl.fixes.calls import Argument
-from netdsl.fixes.habits import BINARY, JOINED
+from netdsl.fixes.habits import BINARY, JOINED, SIGNS, SPELT
 from netdsl.fixes.patterns import patterned
 from netdsl.fixes.written import as_tuple, batchless, is_list, items, listed
 
@@ -17,12 +18,16 @@ def several(name: str, given: list[Argument]) -> Iterator[str]:
         return
     if name in JOINED:
         yield from _joined(name, JOINED[name], given)
-    if name in BINARY:
-        yield f"{BINARY[name]}({', '.join(listed(given))})"
+    if not any(a.name for a in given):  # `alpha=2` says something
+        yield from _combined(name, listed(given))
     if name == "einsum":
         yield from patterned(name, given)
-    if name in ("randn", "rand", "zeros", "ones", "Parameter"):
+    if name in ("zeros", "ones"):
         yield from _made(name, given)
+    if name == "Parameter":
+        yield from learned(given[0].text)
+    if name == "param":
+        yield from begun(given)
 
 
 def _joined(name: str, op: str, given: list[Argument]) -> Iterator[str]:
@@ -37,17 +42,20 @@ def _joined(name: str, op: str, given: list[Argument]) -> Iterator[str]:
         yield f"{op}({', '.join(tensors)}{said})"
 
 
+def _combined(name: str, tensors: list[str]) -> Iterator[str]:
+    """A function of each place of two tensors or three."""
+    plain = [t if re.fullmatch(r"[\w.]+", t) else f"({t})" for t in tensors]
+    if name in BINARY:
+        yield f"{BINARY[name]}({', '.join(tensors)})"
+        if BINARY[name] in SIGNS and len(tensors) == 2:
+            yield f" {SIGNS[BINARY[name]]} ".join(plain)
+    if name in SPELT and len(tensors) == 1 + max(int(n) for n in re.findall(r"{(\d)}", SPELT[name])):
+        yield SPELT[name].format(*plain)
+
+
 def _made(name: str, given: list[Argument]) -> Iterator[str]:
-    """A tensor of a shape, perhaps with the batch: what is learned is a parameter."""
-    init = {"ones": ", init=1"}.get(name, "")
-    sizes = listed(given)
-    for shape in (sizes[1:], sizes) if sizes[:1] == ["1"] else (sizes, sizes[1:]):
-        if shape and "(" not in "".join(shape):
-            yield f"param({as_tuple(shape)}{init})"
-    inner = given[0].text.partition("(")[2].rstrip(")")
-    if name == "Parameter" and inner:
-        maker = given[0].text.partition("(")[0].rpartition(".")[2]
-        yield from _made(maker, [Argument("", part.strip(), 0, 0) for part in inner.split(",")])
+    """A tensor of one number, perhaps with the batch: a parameter that starts so."""
+    yield from parameters(listed(given), ", init=1" if name == "ones" else "")
 
 
 def shaped(name: str, given: list[Argument]) -> Iterator[str]:

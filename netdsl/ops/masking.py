@@ -76,6 +76,8 @@ def boolean(x: TensorType, kind: str, operand: int) -> TensorType:
     """The type itself. Raises OpError for one that is not true or false."""
     if x.dtype not in ("bool", "unknown"):
         hint = "`greater(0)` or `equal(1)` make a mask of numbers"
+        if kind == "logical_not":
+            hint = "`equal(0)` is what PyTorch's `logical_not` gives for numbers"
         raise OpError(f"`{kind}` needs a mask, found {x}", operand=operand, code="dtype-mismatch", hint=hint)
     return x
 

@@ -33,6 +33,7 @@ class Parameter(Op, frozen=True):
     takes_it = False
     is_layer = True
     saves = "nothing"
+    hints = {"init": "it can be a number, or `normal` of a deviation: `init=1`, or `init=normal, std=0.02`"}
     examples = (
         Example("param((5,))", ()),
         Example("param((3, 4), init=1, role=position)", ()),

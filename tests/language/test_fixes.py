@@ -31,6 +31,20 @@ def recipe(body: str) -> str:
 
 
 MENDED = {
+    net("image > 0 -> cast(float32)"): "image -> greater(0) -> cast(float32)",
+    net("y = 0.5 <= image\ny -> cast(float32)"): "y = image -> less(0.5) -> logical_not",
+    net("image -> logical_not -> cast(float32)"): "image -> equal(0) -> cast(float32)",
+    net("y = conv(8, 3)\nz = y -> tanh\nsoftmax(y) + z"): "(y -> softmax) + z",
+    net("torch.expm1(image) * 2"): "(image -> exp - 1) * 2",
+    net("image -> log10"): "image -> log / log(10)",
+    net("image.add(1)"): "image + 1",
+    net("torch.lerp(image, image * 2, 0.3)"): "image + 0.3 * ((image * 2) - image)",
+    net("it + param((3,), init=ones)"): "it + param((3,), init=1)",
+    net("it + param((3,), init='zeros')"): "it + param((3,), init=0)",
+    net("it + param((3,), init=trunc_normal(std=0.02))"): "it + param((3,), init=normal, std=0.02)",
+    net("it * nn.Parameter(1e-6 * torch.ones(3))"): "it * param((3,), init=1e-6)",
+    net("it + nn.Parameter(torch.randn(1, 3, 32, 32))"): "it + param((3, 32, 32), init=normal, std=1)",
+    net("it + nn.Parameter(torch.empty(3).normal_(std=0.02))"): "it + param((3,), init=normal, std=0.02)",
     net("conv(64, 3, groups=4)", "[18, 8, 8]"): "conv(64, 3, groups=2)",
     net("conv(in_channels=3, out_channels=64, kernel_size=3)"): "conv(64, 3)",
     net("Conv2d(3, 64, 3)"): "conv(64, 3, padding=0)",
@@ -59,7 +73,6 @@ MENDED = {
     net("conv(8, 3, act=relu)"): "conv(8, 3) -> relu",
     net("y = nn.MultiheadAttention(16, 4)(image, image, image)\ny", "[64, 16]"): "y = image -> attention(4)",
     recipe("schedule = step(0.5, at=[3, 4])"): "schedule = multistep(at=(3 epochs, 4 epochs), factor=0.5)",
-    net("image + randn(3, 32, 32)"): "image + param((3, 32, 32))",
     net("conv(8, 3) -> view(-1) -> linear(10)"): "conv(8, 3) -> flatten -> linear(10)",
     net("flatten(start=1) -> transpose(1, 2)"): "flatten(start=1) -> permute((1, 0))",
     net("self.conv(8, 3)"): "conv(8, 3)",
@@ -232,3 +245,20 @@ def test_no_fix_leaves_the_tensors_of_a_layer_behind() -> None:
     found = suggest(Source(text, "n.net"), check(Source(text, "n.net")), check)
     assert not any(")(x" in e.text for d in found for h in d.hints for e in h.edits)
     assert not any(h.edits for h in found[0].hints)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "image -> asin", "image -> lgamma", "torch.atan2(image, image)", "torch.add(image, image, alpha=2)",
+        "image.detach() + image", "it + nn.Parameter(torch.rand(3))", "it + param((3,), init=xavier)",
+        "it + param((3,), init=trunc_normal_)", "it + param((3,), init=nn.init.normal_(0.5))",
+        "it + param((3,), init=normal(1.0, 0.02))", "it + torch.randn(3)",
+        "conv(8, 3, bias=perhaps)", "image -> logsumexp", "image -> isinf",
+    ],
+)  # fmt: skip
+def test_nothing_else_is_offered_for_what_cannot_be_said(line: str) -> None:
+    """A function of elsewhere is no other one misspelt, and an argument that is known says something."""
+    source = Source(net(line), "n.net")
+    for found in suggest(source, check(source), check):
+        assert not any(h.edits for h in found.hints), found.hints
