@@ -28,30 +28,46 @@ MISSING = ("unknown-name", "unknown-net")
 _STAR = re.compile(r"\s*from\b[^\n]*\bimport\s*\*")
 """An import of everything: any name may come from it."""
 
+_SAID = re.compile(r"(?<=[\w\]) ])=(?!=)(?:(?!\bas\b)[^=])*$")
+"""What stands behind the last `=` of a line, as far as it gives no name."""
+
+_DECLARES = re.compile(r"^(?:net|block|recipe|experiment|from|import)\b", re.MULTILINE)
+
 _CALLED = re.compile(r"\.\s*\w+|\b\w+\s*\(")
 
 
 def unaffected(module: Module, found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
     """The diagnostics that do not follow from parts of the file, or of a file it imports, that could not be read."""
     spans = left_out(module.source)
-    lost = {word for span in spans for word in _lost(module, span)}
-    lost |= _of_damaged_imports(module)
+    lost = {word: span.start for span in reversed(spans) for word in _lost(module, span)}
+    lost |= dict.fromkeys(_of_damaged_imports(module), 0)
     takes_all = any(_STAR.match(module.source.text, span.start) for span in spans)
     tainted = _tainted(module, spans)
     for mistake in found:
         at = mistake.at
         if at is None or at.source is not module.source:
             continue
-        if mistake.code in MISSING and (takes_all or at.text in lost):
+        if mistake.code in MISSING and (takes_all or _is_after(module, at.span, lost.get(at.text))):
             continue
         if mistake.code in INDEPENDENT or _stands_clear(module, mistake.code, at.span, tainted, spans):
             yield mistake
 
 
 def _lost(module: Module, span: Span) -> Iterable[str]:
-    """Words that text which could not be read may have given a meaning: in a body, no call and no attribute."""
+    """Words that text which could not be read may have given a meaning: in a body, no call, no attribute, and nothing
+    that stands behind the `=` of its line."""
     text = module.source.text[span.start : span.end]
-    return words(text if _around(module, span) is None else _CALLED.sub("", text))
+    if _around(module, span) is None or _DECLARES.search(text):
+        return words(text)
+    named = [_SAID.sub("", line) for line in text.splitlines()]
+    return words(_CALLED.sub("", "\n".join(named)))
+
+
+def _is_after(module: Module, span: Span, start: int | None) -> bool:
+    """Whether a name may have got its meaning from lost text: in a body, only from what stands before it."""
+    if start is None:
+        return False
+    return span.start >= start or _around(module, Span(start, start)) is not _around(module, span)
 
 
 def _stands_clear(

@@ -190,3 +190,13 @@ def test_comments_above_a_statement_change_no_hint(line: str) -> None:
     )
     assert [(d.message, d.hint) for d in plain] == [(d.message, d.hint) for d in below]
     assert plain[0].hint is not None
+
+
+@pytest.mark.parametrize(
+    "line", ["z = ones * 2 3", "w = zeros ones", "z = x ? ones : zeros", "z = (ones", "p = nn.Parameter(torch.ones(8))"]
+)
+def test_words_that_damaged_text_only_uses_hide_nothing(line: str) -> None:
+    """What a line that cannot be read may name are the words before its `=`; it names nothing for the lines above."""
+    body = f"  p = param((8,), init=ones)\n  q = param((8,), init=zeros)\n  {line}\n  linear(3)\n"
+    found = Spec(Source(f"net A {{\n  input x [4, 8]\n{body}}}\n", "a.net"), lambda *_: None).diagnostics
+    assert [d.at.line for d in found if d.code == "unknown-name" and d.at][:2] == [3, 4]
