@@ -25,7 +25,8 @@ def children(node: Node) -> list[Node]:
     """The nodes that a node is made of, in the order of its fields."""
     kind = type(node)
     found: list[Node] = []
-    for field in _holding.get(kind) or _fields(kind):
+    holding = _holding.get(kind)
+    for field in _fields(kind) if holding is None else holding:  # most hold none
         value = getattr(node, field)
         if type(value) is tuple:
             found += [item for item in value if isinstance(item, Node)]
