@@ -1,4 +1,4 @@
-"""How a learned tensor begins elsewhere, as it is said here: `init=` a number, or `init=normal, std=` a deviation."""
+"""The beginnings of learned tensors elsewhere, as they are said here: `init=` a number, or `init=normal, std=` a deviation."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _factor(before: str, after: str) -> str | None:
 
 
 def _begins(made: Call, factor: str, drawn: re.Match[str] | None) -> Iterator[str]:
-    """How what a call makes begins, times a factor, or drawn in its place."""
+    """The beginning of what a call makes, times a factor, or of what is drawn in its place."""
     name = made.name.rpartition(".")[2]
     if drawn is not None:
         said = "init=0" if drawn[1] == "zero_" else _beginning(f"{drawn[1]}({drawn[2]})")

@@ -52,7 +52,7 @@ def _spec(module: str, specs: tuple[str, ...]) -> str | None:
 
 
 def _words(mistake: Diagnostic, call: Call) -> str | None:
-    """What is said of a call at a mistake, or of the argument in which a name is unknown."""
+    """The words for a call at a mistake, or for the argument in which a name is unknown."""
     name = _name(call)
     if mistake.code == "syntax":
         return WORDS.get(name)
@@ -62,7 +62,7 @@ def _words(mistake: Diagnostic, call: Call) -> str | None:
 
 
 def _of_argument(mistake: Diagnostic, call: Call) -> str | None:
-    """What an op says of the argument in which a name is unknown."""
+    """The words of an op for the argument in which a name is unknown."""
     blamed = _blamed(mistake, call) if call.name in REGISTRY else []
     return REGISTRY[call.name].hints.get(call.given[blamed[0]].name) if blamed else None
 
