@@ -1,4 +1,4 @@
-"""The beginnings of learned tensors elsewhere, as they are said here: `init=` a number, or `init=normal, std=` a deviation."""
+"""The beginnings of learned tensors elsewhere, as they are said here: a number, or `normal` and a deviation."""
 
 from __future__ import annotations
 
