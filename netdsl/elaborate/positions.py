@@ -94,6 +94,8 @@ def refusal(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) -
     names = " and ".join(f"`{f}`" for f in fields[: op.positional])
     count = f"{('no', 'one', 'two', 'three')[op.positional]} argument{'' if op.positional == 1 else 's'} by position"
     message = f"`{op.kind}` takes {count}" + (f", {names}" if names else "")
+    if op.variadic and not any(isinstance(g.value, int) for g in given):
+        return message, f"what it takes stands side by side, without brackets: `{op.kind}(a, b)`"
     if not given:
         return message, "a tensor is no argument of a layer: it flows in from the left"
     found = readings(op, fields, given)

@@ -286,9 +286,9 @@ def rolled(n: int, same: int, patch: pytest.MonkeyPatch) -> int:
     """How many layers stand in the loops that are tried for `n` of them, of which so many in a row are of one width."""
     tried: list[int] = []
 
-    def loop(rounds: list[list[Term]]) -> Term:
+    def loop(rounds: list[list[Term]], outer: frozenset[str]) -> Term:
         tried.append(sum(map(len, rounds)))
-        return made(rounds)
+        return made(rounds, outer)
 
     layers = [term("op:conv", (("out_channels", i // same * 7919 % 61), ("kernel_size", (3, 3)))) for i in range(n)]
     made = loops._for

@@ -146,7 +146,7 @@ def test_every_layer_with_weights_says_what_layout_it_takes() -> None:
 
 REFUSALS = {
     "input x [16] int64\nembed(20, 6) -> conv(6, 3)": "`permute((1, 0))`",
-    "input x [16] int64\nembed(20, 6) -> gap": "`permute((1, 0))`",
+    "input x [16] int64\nembed(20, 6) -> gap": "`reduce_mean(axis=0)`",
     "input x [16, 3]\nlinear(6) -> bn": "`permute((1, 0))`",
     "input x [16, 3]\nlinear(16) -> prelu(16)": "`permute((1, 0))`",
     "input x [6, 16]\nconv(6, 3) -> lstm(4)": "`permute((1, 0))`",

@@ -150,7 +150,7 @@ def test_predict_shows_the_next_token(
     [
         (["--prompt", "the cåt"], "not trained on 'å'"),
         (["--prompt", ""], "the prompt is empty"),
-        (["--top-p", "0"], "`--top-p` is above 0"),
+        (["--top-p", "0"], "argument --top-p: a number above 0 to 1"),
     ],
 )
 def test_what_cannot_be_continued_is_said(
