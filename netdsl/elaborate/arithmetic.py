@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from netdsl.budget import spend
 from netdsl.diagnostics.diagnostic import Edit, Fault, Hint, fault
-from netdsl.elaborate.values import ArithArrow, BlockArrow, Captured, Tensor, describe, is_arrow
+from netdsl.elaborate.values import ArithArrow, BlockArrow, Captured, It, Tensor, describe, is_arrow
 from netdsl.sizes.dims import Dim, Size, extreme
 from netdsl.source import Place
 from netdsl.syntax.limits import BITS
@@ -108,8 +108,7 @@ def counts(value: Any, at: Place) -> bool:
 
 def compare(op: str, left: Any, right: Any, at: Place) -> bool:
     """`left op right`. Raises Fault where it depends on a symbolic size or on a tensor, or has no meaning."""
-    if (_is_number(left) and is_arrow(right)) or (is_arrow(left) and _is_number(right)):
-        raise fault("operator-types", f"cannot compare {describe(left)} with {describe(right)}", at, _as_layer(op, at))
+    _check_tensors(op, left, right, at)
     if isinstance(left, Size) or isinstance(right, Size):
         left, right = _compared_sizes(op, left, right, at)
     if op.endswith("in") and not isinstance(right, tuple | str):
@@ -118,6 +117,18 @@ def compare(op: str, left: Any, right: Any, at: Place) -> bool:
         return bool(COMPARISONS[op](left, right))
     except TypeError:
         raise fault("operator-types", f"cannot compare {describe(left)} with {describe(right)}", at) from None
+
+
+def _check_tensors(op: str, left: Any, right: Any, at: Place) -> None:
+    """Raise Fault for a comparison that depends on what a tensor holds. With `none`, none does."""
+    arrows, one_in_a_list = (is_arrow(left), is_arrow(right)), op.endswith("in")
+    hint: Hint | str | None = None
+    if any(arrows) and any(map(_is_number, (left, right))):
+        hint = _as_layer(op, at)
+    elif any(map(_is_tensor, (left, right))) and (one_in_a_list or all(arrows)):
+        hint = _of_two(op, at)
+    if hint is not None:
+        raise fault("operator-types", f"cannot compare {describe(left)} with {describe(right)}", at, hint)
 
 
 TESTS = {
@@ -140,6 +151,16 @@ def _as_layer(op: str, at: Place) -> Hint:
         left, right, op = right, left, MIRRORED.get(op, op)
     code = f"{left} -> {TESTS[op].format(right)}"
     return Hint(f"{words}: `{code}`", (Edit(at, code),))
+
+
+def _of_two(op: str, at: Place) -> str:
+    """How a comparison of two tensors is written."""
+    words = "what a tensor holds is not known when a spec is compiled"
+    return f"{words}: compare their difference, as in `(x - y) -> {TESTS[op].format(0)}`" if op in TESTS else words
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, It | Tensor | Captured)
 
 
 def _is_number(value: Any) -> bool:

@@ -94,15 +94,20 @@ def refusal(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) -
     names = " and ".join(f"`{f}`" for f in fields[: op.positional])
     count = f"{('no', 'one', 'two', 'three')[op.positional]} argument{'' if op.positional == 1 else 's'} by position"
     message = f"`{op.kind}` takes {count}" + (f", {names}" if names else "")
+    return message, _meant(op, fields, given)
+
+
+def _meant(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) -> str | None:
+    """The hint for arguments by position: their meaning, or their names."""
     if op.variadic and not any(isinstance(g.value, int) for g in given):
-        return message, f"what it takes stands side by side, without brackets: `{op.kind}(a, b)`"
+        return f"what it takes stands side by side, without brackets: `{op.kind}(a, b)`"
     if not given:
-        return message, "a tensor is no argument of a layer: it flows in from the left"
+        return "a tensor is no argument of a layer: it flows in from the left"
     found = readings(op, fields, given)
     if found:
-        return message, "; ".join(f"`{r.call(op)}` {r.why}" for r in found)
+        return "; ".join(f"`{r.call(op)}` {r.why}" for r in found)
     rest = ", ".join(f"`{f}=`" for f in fields[op.positional :][:4])
-    return message, f"name this argument: {rest}" if rest else None
+    return f"name this argument: {rest}" if rest else None
 
 
 def _is_width(op: type[Op], given: tuple[Written, ...]) -> bool:
