@@ -22,7 +22,10 @@ STORED_ONCE = 1024
 
 def exported(module: nn.Module, inputs: Sequence[torch.Tensor]) -> ModelProto:
     """A module at rest, with the batch (the first axis of each input) free where its code allows that. Raises
-    LiftError for a module that torch cannot export."""
+    LiftError for inputs that are no tensors, and for a module that torch cannot export."""
+    other = next((x for x in inputs if not isinstance(x, torch.Tensor)), None)
+    if other is not None:
+        raise LiftError(f"a module is called with tensors, one argument each, not with a {type(other).__name__}")
     was_training = module.training
     axes = tuple({0: torch.export.Dim.AUTO} if x.ndim else {} for x in inputs)
     try:

@@ -54,3 +54,8 @@ class Branching(nn.Module):
 def test_a_module_that_branches_over_values() -> None:
     with pytest.raises(LiftError, match="torch cannot export the module: "):
         exported(Branching(), [torch.ones(2, 3)])
+
+
+def test_inputs_in_a_tuple() -> None:
+    with pytest.raises(LiftError, match="one argument each, not with a tuple"):
+        netdsl.from_torch(nn.Linear(2, 2), (torch.zeros(1, 2),))  # type: ignore[arg-type]
