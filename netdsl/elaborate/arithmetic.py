@@ -137,12 +137,14 @@ TESTS = {
 }  # fmt: skip
 """Comparisons of a tensor with a number, as layers."""
 
+NOT_KNOWN = "what a tensor holds is not known when a spec is compiled"
+
 MIRRORED = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
 
 
 def _as_layer(op: str, at: Place) -> Hint:
     """How a comparison of a tensor with a number is written, as an edit where it stands alone at a place."""
-    words = "what a tensor holds is not known when a spec is compiled: `equal`, `less` and `greater` are layers"
+    words = f"{NOT_KNOWN}: `equal`, `less` and `greater` are layers"
     left, *rest = re.split(r"\s*(?:(?<!-)[<>]=?|[!=]=)\s*", at.text)
     if len(rest) != 1 or op not in TESTS:
         return Hint(words)
@@ -155,8 +157,8 @@ def _as_layer(op: str, at: Place) -> Hint:
 
 def _of_two(op: str, at: Place) -> str:
     """How a comparison of two tensors is written."""
-    words = "what a tensor holds is not known when a spec is compiled"
-    return f"{words}: compare their difference, as in `(x - y) -> {TESTS[op].format(0)}`" if op in TESTS else words
+    said = f": compare their difference, as in `(x - y) -> {TESTS[op].format(0)}`" if op in TESTS else ""
+    return NOT_KNOWN + said
 
 
 def _is_tensor(value: Any) -> bool:

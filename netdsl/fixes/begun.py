@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from netdsl.fixes.calls import Argument, Call, calls
-from netdsl.fixes.written import as_tuple, call, listed
+from netdsl.fixes.written import as_tuple, as_typed, call, listed
 
 NUMBERS = {"zeros": "0", "zeros_": "0", "ones": "1", "ones_": "1", "zero": "0", "one": "1"}
 """Beginnings of one number, by their names in PyTorch, Keras and Flax."""
@@ -34,11 +34,7 @@ def begun(given: list[Argument]) -> Iterator[str]:
     begins = _beginning(init.text) if init is not None else None
     if begins is not None:
         left_out = ("init", "std") if "std=" in begins else ("init",)
-        yield call("param", [*(_as_written(a) for a in given if a.name not in left_out), begins])
-
-
-def _as_written(argument: Argument) -> str:
-    return f"{argument.name}={argument.text}" if argument.name else argument.text
+        yield call("param", [*(as_typed(a) for a in given if a.name not in left_out), begins])
 
 
 def _beginning(text: str) -> str | None:

@@ -12,6 +12,8 @@ from netdsl.fixes.calls import Call, closed, near
 from netdsl.fixes.habits import EXACT, HABITS, WORDS, is_needless, words_for
 from netdsl.fixes.proof import UNKNOWN
 from netdsl.fixes.quoted import Change
+from netdsl.fixes.written import as_typed
+from netdsl.fixes.written import call as written
 from netdsl.loader import beside, read_import, zoo
 from netdsl.ops import REGISTRY
 from netdsl.source import Source
@@ -145,8 +147,5 @@ def _says_nothing(mistake: Diagnostic, call: Call, name: str) -> bool:
 
 def _without(call: Call, index: int) -> Change:
     """A call with one argument less."""
-    kept = [a for i, a in enumerate(call.given) if i != index]
-    if not kept:
-        return call.start, call.end, call.name
-    shown = ", ".join(f"{a.name}={a.text}" if a.name else a.text for a in kept)
-    return call.start, call.end, f"{call.name}({shown})"
+    kept = [as_typed(a) for i, a in enumerate(call.given) if i != index]
+    return call.start, call.end, written(call.name, kept)

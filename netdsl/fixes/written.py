@@ -67,3 +67,8 @@ def call(name: str, arguments: list[str]) -> str:
 def shown(argument: Argument) -> str:
     """An argument with its value as it is written here."""
     return f"{argument.name}={value(argument.text)}" if argument.name else value(argument.text)
+
+
+def as_typed(argument: Argument) -> str:
+    """An argument with its value as it was typed."""
+    return f"{argument.name}={argument.text}" if argument.name else argument.text
