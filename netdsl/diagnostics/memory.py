@@ -50,6 +50,8 @@ def check_room(what: str, needed: int) -> None:
 
 def said(size: int) -> str:
     """A number of bytes for readers."""
+    if size < 2**20:
+        return f"{size:,} bytes"
     return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
 
 

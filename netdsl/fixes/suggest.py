@@ -108,7 +108,7 @@ def suggest(
 
     `first_only` ends at the first that can be fixed, safely where `unsafe` is not allowed.
     """
-    if _is_beyond(source, found):
+    if is_beyond(source, found):
         return untried(found)
     limit = Limit()
     told: list[Diagnostic] = []
@@ -124,7 +124,7 @@ def untried(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
     return tuple([replace(d, hints=tuple([replace(h, edits=()) for h in d.hints])) for d in found])
 
 
-def _is_beyond(source: Source, found: tuple[Diagnostic, ...]) -> bool:
+def is_beyond(source: Source, found: tuple[Diagnostic, ...]) -> bool:
     """Whether no fix is sought: the text is too large to be read, or takes too much work to be checked again."""
     return len(source.text) > LARGEST or any(d.code == "too-much-work" for d in found)
 
@@ -132,12 +132,11 @@ def _is_beyond(source: Source, found: tuple[Diagnostic, ...]) -> bool:
 def suggested(
     source: Source, found: tuple[Diagnostic, ...], mistake: Diagnostic, check: Check, limit: Limit
 ) -> Diagnostic:
-    """One mistake with edits in its first hint, if a change is verified to fix it within the limit."""
+    """One mistake with edits in its first hint, if a change is verified to fix it within the limit. The text is not
+    one that `is_beyond`."""
     at = mistake.at
     if at is None or at.source.name != source.name:
         return mistake
-    if _is_beyond(source, found):
-        return untried((mistake,))[0]
     own = _own(source, mistake)
     kept = with_words(source, mistake, [replace(h, edits=()) for h in mistake.hints])
     mistake = replace(mistake, hints=tuple(kept))

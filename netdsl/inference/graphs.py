@@ -62,6 +62,7 @@ NAMES = {
 
 
 MASKS = ("train", "val", "test")
+ROWS = "`edges` is [2, E]: two rows of row numbers of `features`"
 
 
 def load_graph_arrays(path: Path) -> dict[str, Any]:
@@ -81,7 +82,8 @@ def load_graphs(path: Path, single: bool = False) -> GraphArrays:
     features = _floats(arrays["features"], "features", path)
     arrays = _as_one(arrays, len(features)) if single else arrays
     until = _until(arrays, len(features), path)
-    given = _edges(arrays["edges"], until, path)
+    given = edges_of(arrays["edges"], len(features), path)
+    _check_inside(given, until, path)
     edges, taken = _both_ways(given, len(features))
     described = _described(arrays, given.shape[1], path)
     described = None if described is None else described[taken]
@@ -99,15 +101,19 @@ def _as_one(arrays: dict[str, Any], nodes: int) -> dict[str, Any]:
     return {n: x for n, x in arrays.items() if n not in ("labels", *MASKS)} | {"sizes": np.array([nodes])}
 
 
-def _edges(given: np.ndarray, until: np.ndarray, path: Path) -> np.ndarray:
-    """The edges as they are given, int64 [2, E]. Raises DataError."""
+def edges_of(given: np.ndarray, nodes: int, path: Path) -> np.ndarray:
+    """The edges of a file as they are given, int64 [2, E], numbers of `nodes` nodes. Raises DataError."""
     given = given if given.size else np.zeros((2, 0), np.int64)
-    if given.ndim != 2 or len(given) != 2 or given.dtype.kind not in "iu":
+    whole = given.dtype.kind in "iu" or (given.dtype.kind == "f" and bool((given == np.floor(given)).all()))
+    if given.ndim != 2 or len(given) != 2 or not whole:
         have = f"{list(given.shape)} of {given.dtype}"
-        raise DataError("unpaired-samples", f"{path}: `edges` is {have}, not whole numbers [2, E]")
-    given = given.astype(np.int64)
-    _check_edges(given, until, path)
-    return given
+        raise DataError("unpaired-samples", f"{path}: `edges` is {have}, not whole numbers [2, E]", ROWS)
+    if len(wrong := np.flatnonzero(((given < 0) | (given >= nodes)).any(0))):
+        at = int(wrong[0])
+        ends = f"{given[0, at]} and {given[1, at]}"
+        message = f"{path}: edge {at} joins the nodes {ends}, and there are {nodes:,} nodes, counted from 0"
+        raise DataError("data-value", message, ROWS)
+    return given.astype(np.int64)
 
 
 def _described(arrays: dict[str, Any], edges: int, path: Path) -> np.ndarray | None:
@@ -158,13 +164,8 @@ def _counted(graph: np.ndarray, nodes: int, path: Path) -> np.ndarray:
     return np.bincount(graph)
 
 
-def _check_edges(edges: np.ndarray, until: np.ndarray, path: Path) -> None:
-    """Raise DataError for an edge to a node that isn't there, or to another graph."""
-    nodes = int(until[-1])
-    if len(wrong := np.flatnonzero(((edges < 0) | (edges >= nodes)).any(0))):
-        at = int(wrong[0])
-        message = f"{path}: edge {at} joins the nodes {edges[0, at]} and {edges[1, at]}, of {nodes:,}, counted from 0"
-        raise DataError("data-value", message, "`edges` is [2, E]: two rows of row numbers of `features`")
+def _check_inside(edges: np.ndarray, until: np.ndarray, path: Path) -> None:
+    """Raise DataError for an edge to a node of another graph."""
     graph = np.searchsorted(until, edges, side="right") - 1
     if len(wrong := np.flatnonzero(graph[0] != graph[1])):
         at = int(wrong[0])

@@ -14,7 +14,7 @@ from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.scope import Scope
 from netdsl.elaborate.trace import Passed
-from netdsl.fixes.suggest import Limit, suggested
+from netdsl.fixes.suggest import Limit, is_beyond, suggested, untried
 from netdsl.garbage import uncollected
 from netdsl.ir.model import Program
 from netdsl.loader import read_import
@@ -130,8 +130,16 @@ class Analysis:
         """One of the diagnostics, with edits in its hint where a change is verified to fix it."""
         if index not in self._mended:
             found = self.diagnostics
-            self._mended[index] = suggested(self.source, found, found[index], self._everything, Limit())
+            self._mended[index] = (
+                untried((found[index],))[0]
+                if self._is_beyond
+                else suggested(self.source, found, found[index], self._everything, Limit())
+            )
         return self._mended[index]
+
+    @cached_property
+    def _is_beyond(self) -> bool:
+        return is_beyond(self.source, self.diagnostics)
 
     def _everything(self, source: Source) -> tuple[Diagnostic, ...]:
         return Spec(source, self._read).diagnostics

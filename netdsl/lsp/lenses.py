@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
@@ -28,12 +29,18 @@ class Lens(Struct, frozen=True):
 def lenses_of(analysis: Analysis, chosen: Mapping[str, int]) -> list[Lens]:
     """The lines above the nets of a file, and above the blocks that are used in several ways."""
     memo: Memo = {}
-    return [
-        lens
-        for node in analysis.checked.module.file.declarations
-        if isinstance(node, ast.Block | ast.Variant)
-        for lens in (*_net(node, analysis, memo), *_recipes(node, analysis), *_uses(node, analysis, chosen))
-    ]
+    declared = analysis.checked.module.file.declarations
+    recipes: dict[str, list[str]] = defaultdict(list)
+    for recipe in declared:
+        if isinstance(recipe, ast.Recipe) and recipe.target is not None:
+            recipes[recipe.target.id].append(recipe.name.id)
+    found: list[Lens] = []
+    for node in declared:
+        if isinstance(node, ast.Block | ast.Variant):
+            found += _net(node, analysis, memo)
+            found += [Lens(node.name.at, f"train {name}", "train", name) for name in recipes[node.name.id]]
+            found += _uses(node, analysis, chosen)
+    return found
 
 
 def _net(node: ast.Block | ast.Variant, analysis: Analysis, memo: Memo) -> Iterator[Lens]:
@@ -45,12 +52,6 @@ def _net(node: ast.Block | ast.Variant, analysis: Analysis, memo: Memo) -> Itera
     text = f"{grouped(counted.params)} parameters, {scaled(counted.macs)} MACs, {shapes}"
     yield Lens(node.name.at, text, "summary", node.name.id)
     yield Lens(node.name.at, "view", "view", node.name.id)
-
-
-def _recipes(node: ast.Block | ast.Variant, analysis: Analysis) -> Iterator[Lens]:
-    for recipe in analysis.checked.module.file.declarations:
-        if isinstance(recipe, ast.Recipe) and recipe.target is not None and recipe.target.id == node.name.id:
-            yield Lens(node.name.at, f"train {recipe.name.id}", "train", recipe.name.id)
 
 
 def _uses(node: ast.Block | ast.Variant, analysis: Analysis, chosen: Mapping[str, int]) -> Iterator[Lens]:

@@ -110,6 +110,19 @@ def dense(n: int) -> str:
     return NET.format("\n".join("concat(conv(2, 1), it)" for _ in range(n)))
 
 
+def arguments(n: int) -> str:
+    """A block of many arguments, each read once."""
+    own = ", ".join(f"a{i}={i + 5}" for i in range(n))
+    body = "\n".join(f"conv(a{i}, 1)" for i in range(n))
+    return f"block B({own}) {{\n{body}\n}}\n{NET.format('B -> B')}"
+
+
+def widths(n: int) -> str:
+    """Two uses of a block with many numbers that have nothing to do with each other."""
+    one, two = ([i * k % 61 + 7 for i in range(n)] for k in (37, 53))
+    return "block B(w) { for c in w { conv(c, 3) -> relu } }\n" + NET.format(f"B({one}) -> B({two})")
+
+
 def expectations(n: int) -> str:
     return lines(n) + "expect A: output == [4, 8, 8]\n" * n
 
@@ -162,6 +175,10 @@ def export(spec: Path, out: Path) -> object:
 
 def lifted(spec: Path, out: Path) -> object:
     return lift_model(export(spec, out))
+
+
+def printed(spec: Path, out: Path) -> object:
+    return Spec(load_source(spec), read_import).net("A").source()
 
 
 class Untrained:
@@ -221,7 +238,9 @@ WORK: dict[str, tuple[Callable[[int], str], Callable[[Path, Path], object]]] = {
     "diff of distinct layers": (dense, compared),
     "diff of blocks": (used, compared),
     "export": (stages, export),
-    "source of branches": (dense, lambda spec, out: Spec(load_source(spec), read_import).net("A").source()),
+    "source of branches": (dense, printed),
+    "source of arguments": (arguments, printed),
+    "source of widths": (widths, printed),
     "check files": (nets, files),
     "lift lines": (lines, lifted),
     "experiment": (cells, experiment),

@@ -123,7 +123,7 @@ GOOD = {"features": np.eye(4), "edges": [[0, 2], [1, 3]], "sizes": [2, 2], "labe
     ("change", "said"),
     [
         ({"edges": [[0, 1], [1, 2]]}, "edge 1 joins node 1 of graph 0 and node 2 of graph 1"),
-        ({"edges": [[0, 2], [1, 4]]}, "edge 1 joins the nodes 2 and 4, of 4"),
+        ({"edges": [[0, 2], [1, 4]]}, "edge 1 joins the nodes 2 and 4, and there are 4 nodes"),
         ({"edges": [[0, 2, 1]]}, r"`edges` is \[1, 3\] of int64"),
         ({"sizes": [2, 3]}, "`sizes` adds up to 5, and `features` has 4 rows"),
         ({"sizes": [4, 0]}, "graph 1 has no nodes"),

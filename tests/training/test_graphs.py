@@ -94,7 +94,7 @@ def test_masks_that_are_wrong(tmp_path: Path, masks: dict[str, list[int]], messa
         ("labels", np.array(1), r"`labels` is \[\], not \[4\]"),
         ("features", np.ones(4), r"`features` is \[4\], not \[nodes, F\]"),
         ("features", np.array(1.0), r"`features` is \[\], not"),
-        ("edges", np.zeros((3, 2), np.int64), r"`edges` is \[3, 2\], not \[2, E\]"),
+        ("edges", np.zeros((3, 2), np.int64), r"`edges` is \[3, 2\] of int64, not whole numbers \[2, E\]"),
     ],
 )
 def test_arrays_of_other_shapes_and_kinds(tmp_path: Path, name: str, value: np.ndarray, message: str) -> None:
@@ -111,9 +111,29 @@ def test_labels_in_a_column(tmp_path: Path) -> None:
     assert (data.train.target.tolist(), data.test.target.tolist()) == ([[0, 1, -1, -1]], [[-1, -1, -1, 1]])
 
 
-def test_an_edge_to_a_node_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"edge 1 joins the nodes 1 and 4, and there are 4 nodes, counted from 0"):
-        write(tmp_path, [[0, 1], [1, 4]])
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        (4, "edge 1 joins the nodes 1 and 4, and there are 4 nodes, counted from 0"),
+        (-1, "edge 1 joins the nodes 1 and -1"),
+        (1e30, "edge 1 joins the nodes 1.0 and 1e"),
+        (np.inf, "edge 1 joins the nodes 1.0 and inf"),
+        (2.5, r"`edges` is \[2, 2\] of float64, not whole numbers"),
+        (np.nan, r"`edges` is \[2, 2\] of float64, not whole numbers"),
+        (np.uint64(2**64 - 1), "edge 1 joins the nodes 1 and 18446744073709551615"),
+    ],
+)
+def test_an_edge_to_a_node_that_does_not_exist(tmp_path: Path, end: float, message: str) -> None:
+    """As it is written, before it becomes another number."""
+    with pytest.raises(DataError, match=message):
+        write(tmp_path, np.array([[0, 1], [1, end]], dtype=getattr(end, "dtype", None)))
+
+
+def test_whole_numbers_of_nodes_may_be_written_as_floats(tmp_path: Path) -> None:
+    data = write(tmp_path, np.array([[0.0, 1.0], [1.0, 2.0]]))
+    assert data.train.inputs[1].tolist() == write(tmp_path, [[0, 1], [1, 2]]).train.inputs[1].tolist()
+    with pytest.raises(DataError, match=r"`edges` is \[2, 2\] of bool"):
+        write(tmp_path, np.array([[0, 1], [1, 0]], bool))
 
 
 def test_an_adjacency_that_does_not_fit_is_refused_before_it_is_made(
@@ -121,7 +141,7 @@ def test_an_adjacency_that_does_not_fit_is_refused_before_it_is_made(
 ) -> None:
     data = write(tmp_path, [[0, 1], [1, 2]])
     monkeypatch.setattr("netdsl.training.readers.graph.available", lambda: 100)
-    with pytest.raises(DataError, match=r"adjacency of 4 nodes takes .*; 0.0 MiB are free") as found:
+    with pytest.raises(DataError, match=r"adjacency of 4 nodes takes .*; 100 bytes are free") as found:
         for_the_net(data, takes_edges=False)
     assert "input edges [2, E] int64" in (found.value.hint or "")
     assert for_the_net(data, takes_edges=True) is data

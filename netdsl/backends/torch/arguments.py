@@ -6,18 +6,52 @@ own.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
 from msgspec.structs import replace
 
 from netdsl.backends.torch.conditions import condition
-from netdsl.backends.torch.known import MULTIPLE, WIDE, Argument, constants, given, renamed, sizes, varies
+from netdsl.backends.torch.known import MULTIPLE, PAIRED, WIDE, Argument, constants, given, renamed, sizes, varies
 from netdsl.backends.torch.naming import python_name
 from netdsl.backends.torch.tree import Apply, Node, Num, Slot, Text, walk
 from netdsl.backends.torch.unify import Column, Misfit, Unifier
 from netdsl.ir.model import Definition
+
+
+class Arguments:
+    """Arguments in order, found by their values. `wide`: the widths among them; `sizes`: all whole numbers."""
+
+    def __init__(self, arguments: Iterable[Argument] = ()) -> None:
+        self.each: list[Argument] = []
+        self.sizes: list[Argument] = []
+        self.wide: list[Argument] = []
+        self._alike: dict[Any, list[Argument]] = {}
+        for argument in arguments:
+            self.add(argument)
+
+    def __iter__(self) -> Iterator[Argument]:
+        return iter(self.each)
+
+    def __len__(self) -> int:
+        return len(self.each)
+
+    def add(self, argument: Argument) -> None:
+        """Add an argument behind the others."""
+        self.each.append(argument)
+        self.sizes += [argument] if argument.is_size else []
+        self.wide += [argument] if argument.is_wide else []
+        self._alike.setdefault(_key(argument.kind, argument.values), []).append(argument)
+
+    def alike(self, column: Column) -> list[Argument]:
+        """Those of the kind and the values of a column."""
+        return [a for a in self._alike.get(_key(column.kind, column.values), ()) if column.equals(a.values)]
+
+
+def _key(kind: str, values: Sequence[Any]) -> Any:
+    """What arguments of equal values share: numbers alone, as trees may be large."""
+    return (kind, *values) if kind == "number" else kind
 
 
 class Explainer:
@@ -27,17 +61,19 @@ class Explainer:
         self.definitions = definitions
         self.unifier = unifier
         named = given(definitions)
-        self.given = renamed(named, taken)
+        self.given = Arguments(renamed(named, taken))
         self.names = {a.name: own.name for a, own in zip(named, self.given, strict=True)}
         """What the author's arguments are called here."""
         alike = constants(definitions)
-        self.constants = renamed(alike, taken | {a.name for a in self.given})
+        self.constants = Arguments(renamed(alike, taken | {a.name for a in self.given}))
         self.names |= {a.name: own.name for a, own in zip(alike, self.constants, strict=True) if a.is_wide}
         self.sizes = sizes(definitions)
-        self.own: list[Argument] = []
+        self.own = Arguments()
         self.optional: set[str] = set()
         """The arguments that only what some definitions lack asks for."""
-        self.taken = set(taken)
+        self.taken = {*taken} | {a.name for a in self.given if a.kind != "word"}
+        self._numbers: Counter[str] = Counter()
+        """How many arguments of the emitter's own begin with a name."""
         self.used: dict[str, Argument] = {}
         self._found: dict[int, Node] = {}
         self._turns: Counter[Any] = Counter()
@@ -90,15 +126,14 @@ class Explainer:
 
     def _constant(self, column: Column) -> Node:
         """A number that is the same in all uses, as an argument of the author's or as a multiple of a width."""
-        exact = [a for a in self.constants if column.equals(a.values)]
+        exact = self.constants.alike(column)
         if exact:
             return self._use(next((a for a in exact if a.name == column.hint), exact[0]))
-        wide = [(b, _factor(b, column)) for b in self.constants if b.is_wide]
-        base, factor = next((b, f) for b, f in wide if 1 < f <= MULTIPLE)
+        base, factor = next((b, f) for b in self.constants.wide if 1 < (f := _factor(b, column)) <= MULTIPLE)
         return Apply("*", (Num(factor), self._use(base)))
 
     def _number(self, column: Column) -> Node:
-        exact = [a for a in self.given if a.kind == column.kind and column.equals(a.values)]
+        exact = self.given.alike(column)
         if exact:
             return self._use(max(exact, key=lambda a: self._fit(column.hint, a.name)))
         if all(isinstance(v, bool) for v in column.values) and (tree := self._condition(column)):
@@ -119,7 +154,7 @@ class Explainer:
 
     def _switch(self, column: Column) -> Node | None:
         """A truth as a number that is 0, or an argument that is not given, where it does not hold."""
-        switches = [a for a in self.given if a.is_size and column.equals([v != 0 for v in a.values])]
+        switches = [a for a in self.given.sizes if column.equals([v != 0 for v in a.values])]
         return self._use(switches[0]) if switches else self._presence(column)
 
     def _presence(self, column: Column) -> Node | None:
@@ -146,18 +181,18 @@ class Explainer:
         return Text(argument.name)
 
     def _match_own(self, column: Column) -> Node | None:
-        own = [a for a in self.own if a.kind == column.kind and column.equals(a.values)]
+        own = self.own.alike(column)
         return self._use(own[0]) if own else None
 
     def _new(self, column: Column, name: str) -> Node:
-        name = python_name(name)
-        fresh, number = name, 2
-        known = {a.name for a in (*self.given, *self.own) if a.kind != "word"}
-        while fresh in self.taken or fresh in known:
-            fresh, number = f"{name}{number}", number + 1
+        name = fresh = python_name(name)
+        while fresh in self.taken:
+            self._numbers[name] += 1
+            fresh = f"{name}{self._numbers[name] + 1}"
         argument = Argument(fresh, column.kind, self._values(column), (3, len(self.own)))
+        self.taken.add(fresh)
         self.optional |= {fresh} if column.rows is not None else set()
-        self.own.append(argument)
+        self.own.add(argument)
         return self._use(argument)
 
     def _values(self, column: Column) -> tuple[Any, ...]:
@@ -204,8 +239,8 @@ class Explainer:
         """A width as arithmetic on one or two others: `4 * c`, `c // 4`, `a + b`, `a * b`."""
         if not all(type(v) is int for v in column.values) or max(column.values) <= WIDE:
             return None
-        bases = [a for a in (*self.given, *self.own) if a.is_size]
-        found = [(factor, base) for base in bases if base.is_wide and (factor := _factor(base, column))]
+        wide = (*self.given.wide, *self.own.wide)
+        found = [(factor, base) for base in wide if (factor := _factor(base, column))]
         if found:
             factor, base = min(found, key=lambda f: abs(f[0]))
             self._use(base)
@@ -214,7 +249,7 @@ class Explainer:
                 if factor > 0
                 else Apply("//", (Text(base.name), Num(-factor)))
             )
-        for a, b in _pairs(bases):
+        for a, b in _pairs((*self.given.sizes, *self.own.sizes)):
             if tree := _product_or_sum(a, b, column):
                 self._use(a)
                 self._use(b)
@@ -230,7 +265,7 @@ class _Restricted(Explainer):
         self.outer = outer
         self.full = {a.name: a for a in (*outer.given, *outer.own)}
         self.given, self.own = (
-            [replace(a, values=tuple(a.values[r] for r in rows)) for a in arguments]
+            Arguments(replace(a, values=tuple(a.values[r] for r in rows)) for a in arguments)
             for arguments in (outer.given, outer.own)
         )
         self.used = outer.used
@@ -244,7 +279,7 @@ class _Restricted(Explainer):
     def _number(self, column: Column) -> Node:
         if varies(column.values):
             return super()._number(column)
-        equal = [a for a in (*self.given, *self.own) if column.equals(a.values)]
+        equal = [*self.given.alike(column), *self.own.alike(column)]
         named = [a for a in equal if a.name == column.hint]
         wide = [a for a in equal if a.is_wide]
         if not named and len(wide) != 1:
@@ -284,7 +319,9 @@ def _factor(base: Argument, column: Column) -> int:
 
 
 def _pairs(bases: Sequence[Argument]) -> Iterator[tuple[Argument, Argument]]:
-    return ((a, b) for i, a in enumerate(bases) for b in bases[i + 1 :] if a.is_wide or b.is_wide)
+    if len(bases) > PAIRED:
+        return iter(())
+    return ((a, b) for a, b in combinations(bases, 2) if a.is_wide or b.is_wide)
 
 
 def _product_or_sum(a: Argument, b: Argument, column: Column) -> Node | None:

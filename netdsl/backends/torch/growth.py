@@ -11,7 +11,7 @@ from itertools import chain, groupby
 from typing import Any, TypeVar
 
 from netdsl.backends.torch.body import runs
-from netdsl.backends.torch.known import WIDTH, Argument, is_constant, is_multiple, varies
+from netdsl.backends.torch.known import WIDTH, Constants, varies
 from netdsl.backends.torch.tree import (
     Apply,
     Node,
@@ -41,19 +41,19 @@ def numbered(members: Sequence[tuple[str, T]]) -> list[tuple[str, list[tuple[str
     return [(base, list(found)) for base, found in groupby(members, lambda m: NUMBERED.sub(r"\1", m[0]))]
 
 
-def grown(names: Sequence[str], rows: Rows, arguments: Sequence[Argument]) -> Rows:
+def grown(names: Sequence[str], rows: Rows, known: Constants) -> Rows:
     """The trees of layers with numbers that grow evenly as a first number and what is added to it.
 
-    `arguments` are those that are the same in all uses. Numbers that stay as they are become `Text`, in which nobody
-    looks for arguments; `settled` makes numbers of them again.
+    `known` are the author's numbers that are the same in all uses. Numbers that stay as they are become `Text`, in
+    which nobody looks for arguments; `settled` makes numbers of them again.
     """
     found = list(rows)
     for stretches in _by_name(names):
         together = list(chain.from_iterable(stretches))
         for at in [together] if len(together) == len(stretches) else stretches:  # layers may take turns with others
-            for i, trees in zip(at, _evenly([found[i] for i in at], arguments), strict=True):
+            for i, trees in zip(at, _evenly([found[i] for i in at], known), strict=True):
                 found[i] = trees
-        for i, trees in zip(together, _by_chance([found[i] for i in together], arguments), strict=True):
+        for i, trees in zip(together, _by_chance([found[i] for i in together], known), strict=True):
             found[i] = trees
     return found
 
@@ -83,7 +83,7 @@ def _by_name(names: Sequence[str]) -> list[list[list[int]]]:
     return [stretches for stretches in found.values() if sum(map(len, stretches)) >= FEW]
 
 
-def _evenly(rows: Rows, arguments: Sequence[Argument]) -> Rows:
+def _evenly(rows: Rows, known: Constants) -> Rows:
     """Layers side by side, with what grows in them told as growing."""
     columns = [runs(trees) for trees in zip(*rows, strict=True)]
     if any([run.count for run in column] != [run.count for run in columns[0]] for column in columns):
@@ -92,7 +92,7 @@ def _evenly(rows: Rows, arguments: Sequence[Argument]) -> Rows:
     before: Grows | None = None
     for uses in zip(*columns, strict=True):
         part = rows[len(found) : len(found) + uses[0].count.value]
-        grows = Grows([run.child for run in uses], len(part), arguments)
+        grows = Grows([run.child for run in uses], len(part), known)
         found += grows.told(part, found[-1:], before)
         before = grows
     return found
@@ -101,10 +101,10 @@ def _evenly(rows: Rows, arguments: Sequence[Argument]) -> Rows:
 class Grows:
     """Layers whose numbers grow evenly: in each use `count` times the child of a run."""
 
-    def __init__(self, trees: list[Node], count: int, arguments: Sequence[Argument]) -> None:
+    def __init__(self, trees: list[Node], count: int, known: Constants) -> None:
         self.trees = trees
         self.count = count
-        self.arguments = arguments
+        self.known = known
         are_alike = all(outline(tree) == outline(trees[0]) for tree in trees)
         self.is_growth = are_alike and any(isinstance(n, Progress) for n in walk(trees[0]))
         self.begun: set[Any] = set()
@@ -151,10 +151,10 @@ class Grows:
     def _is_told(self, start: int, step: int) -> bool:
         """Whether all numbers of a progression are multiples of one argument."""
         told = range(start, start + self.count * step, step)
-        return any(all(is_multiple(a, v) for v in told) for a in self.arguments)
+        return bool(set.intersection(*map(self.known.bases, told)))
 
     def _is_argument(self, values: Sequence[int]) -> bool:
-        return varies(values) or any(a.is_wide and a.values[0] == values[0] for a in self.arguments)
+        return varies(values) or values[0] in self.known.wide
 
     def _added(self, steps: Sequence[int], step: int, i: int) -> Node:
         """The step `i` times, as a product where it is an argument."""
@@ -166,33 +166,33 @@ def _plain(numbers: Sequence[Any]) -> list[Node]:
     return [Text(str(n.value)) for n in numbers]
 
 
-def _by_chance(rows: Rows, arguments: Sequence[Argument]) -> Rows:
+def _by_chance(rows: Rows, known: Constants) -> Rows:
     """Layers of one form in which a number is a multiple of an argument in some, and a larger one none in others."""
     trees = [tree for row in rows for tree in row]
     if any(outline(tree) != outline(trees[0]) for tree in trees):
         return rows
-    return [list(column) for column in _settle(rows, arguments)]
+    return [list(column) for column in _settle(rows, known)]
 
 
-def _settle(rows: Sequence[Sequence[Node]], arguments: Sequence[Argument]) -> list[list[Node]]:
+def _settle(rows: Sequence[Sequence[Node]], known: Constants) -> list[list[Node]]:
     first = rows[0][0]
     if isinstance(first, Num):
-        return _numbers(rows, arguments)
+        return _numbers(rows, known)
     if not children(first):
         return [list(row) for row in rows]
     places = zip(*[zip(*map(children, row), strict=True) for row in rows], strict=True)
-    inner = list(zip(*[_settle(place, arguments) for place in places], strict=True))
+    inner = list(zip(*[_settle(place, known) for place in places], strict=True))
     return [
         [rebuild(tree, list(own)) for tree, own in zip(row, zip(*new, strict=True), strict=True)]
         for row, new in zip(rows, inner, strict=True)
     ]
 
 
-def _numbers(rows: Sequence[Sequence[Any]], arguments: Sequence[Argument]) -> list[list[Node]]:
+def _numbers(rows: Sequence[Sequence[Any]], known: Constants) -> list[list[Node]]:
     """One number of all layers: those that are an argument's multiple by chance are kept as they are."""
     alike = {row[0].value for row in rows if _is_whole(row)}
-    strange = max((v for v in alike if v > WIDTH and not is_constant(arguments, v, "")), default=0)
-    by_chance = {v for v in alike if v < strange} - {a.values[0] for a in arguments}
+    strange = max((v for v in alike if v > WIDTH and not known.explain(v, "")), default=0)
+    by_chance = {v for v in alike if v < strange and v not in known.values}
     return [_plain(row) if _is_whole(row) and row[0].value in by_chance else list(row) for row in rows]
 
 

@@ -21,6 +21,8 @@ MULTIPLE = 4
 """Up to this many times a width is no coincidence."""
 WIDTH = 16
 """A width of which others may be a multiple, where there is one use to tell."""
+PAIRED = 40
+"""Among more numbers than this, two add up to any third by chance."""
 
 
 class Argument(Struct, frozen=True):
@@ -113,17 +115,24 @@ def _input_width(definitions: Sequence[Definition]) -> Argument:
     return Argument(authors[0] if authors else name, "number", values, (0, 0))
 
 
-def is_constant(arguments: Sequence[Argument], value: int, hint: str) -> bool:
-    """Whether a number of a constructor is one of the author's: a width or a multiple of it, or what has its name."""
-    if any(a.values[0] == value and hint == a.name for a in arguments):
-        return not same(USUAL.get(hint), value)
-    return any(a.is_wide and (a.values[0] == value or is_multiple(a, value)) for a in arguments)
+class Constants:
+    """The author's numbers, by which a number of a constructor may be explained: as one of them or a multiple."""
 
+    def __init__(self, arguments: Sequence[Argument]) -> None:
+        self.values = {a.values[0] for a in arguments}
+        self.named = {(a.name, a.values[0]) for a in arguments}
+        self.wide = {a.values[0] for a in arguments if a.is_wide}
 
-def is_multiple(argument: Argument, value: int) -> bool:
-    """Whether a number is so few times the width that an argument is, the same in all uses, that it is no chance."""
-    base = argument.values[0]
-    return argument.is_wide and base >= WIDTH and value % base == 0 and 1 < value // base <= MULTIPLE
+    def explain(self, value: int, hint: str) -> bool:
+        """Whether a number is one of the author's: a width or a multiple of it, or what has its name."""
+        if (hint, value) in self.named:
+            return not same(USUAL.get(hint), value)
+        return value in self.wide or bool(self.bases(value))
+
+    def bases(self, value: int) -> set[int]:
+        """The widths of which a number is so small a multiple, the same in all uses, that it is no chance."""
+        parts = {value // k for k in range(2, MULTIPLE + 1) if value % k == 0}
+        return {base for base in parts if base >= WIDTH and base in self.wide}
 
 
 def renamed(arguments: list[Argument], taken: frozenset[str]) -> list[Argument]:

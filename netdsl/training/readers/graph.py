@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from netdsl.diagnostics.memory import available, said
-from netdsl.inference.graphs import MASKS, load_graph_arrays
+from netdsl.inference.graphs import MASKS, edges_of, load_graph_arrays
 from netdsl.ir.model import Value
 from netdsl.recipe.metrics import NODES
 from netdsl.recipe.sources import Graph
@@ -33,9 +33,8 @@ def read(source: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> Dat
             raise DataError("missing-column", f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
     _check_arrays(file, arrays)
     features = torch.from_numpy(arrays["features"]).to(torch.float32)
-    edges, labels = torch.from_numpy(arrays["edges"]).to(torch.int64), targets_of(arrays["labels"], file)
-    nodes = len(features)
-    _check_nodes(file, edges, nodes)
+    nodes, labels = len(features), targets_of(arrays["labels"], file)
+    edges = torch.from_numpy(edges_of(arrays["edges"], nodes, file))
     masks = _masks(file, arrays, labels)
     inputs = (features[None], smallest(both_ways(edges, nodes))[None])
     parts = {name: Split(inputs, torch.where(_beside(m, labels), labels, UNKNOWN)[None]) for name, m in masks.items()}
@@ -53,15 +52,13 @@ def _beside(mask: Tensor, labels: Tensor) -> Tensor:
 
 
 def _check_arrays(file: Path, arrays: dict[str, Any]) -> None:
-    """Raise DataError for features, edges or labels of another shape or kind than those of nodes."""
-    for name in ("features", "edges", "labels"):
+    """Raise DataError for features or labels of another shape or kind than those of nodes."""
+    for name in ("features", "labels"):
         if arrays[name].dtype.kind not in "biuf":
             raise DataError("data-type", f"{file}: `{name}` holds no numbers, but {arrays[name].dtype}")
-    features, edges, labels = (arrays[name].shape for name in ("features", "edges", "labels"))
+    features, labels = arrays["features"].shape, arrays["labels"].shape
     if len(features) != 2:
         raise DataError("unpaired-samples", f"{file}: `features` is {list(features)}, not [nodes, F]")
-    if len(edges) != 2 or edges[0] != 2:
-        raise DataError("unpaired-samples", f"{file}: `edges` is {list(edges)}, not [2, E]")
     if labels[:1] != features[:1] or len(labels) > 2:
         hint = "a class for each node, or a row of labels"
         raise DataError("unpaired-samples", f"{file}: `labels` is {list(labels)}, not [{features[0]}]", hint)
@@ -83,16 +80,6 @@ def _masks(file: Path, arrays: dict[str, Any], labels: Tensor) -> dict[str, Tens
         if not (_beside(mask, labels) & (labels >= 0)).any():
             raise DataError("no-samples", f"{file}: `{name}` has no node with a class")
     return found
-
-
-def _check_nodes(file: Path, edges: Tensor, nodes: int) -> None:
-    """Raise DataError for an edge to a node that isn't there."""
-    wrong = ((edges < 0) | (edges >= nodes)).any(0).nonzero()
-    if len(wrong):
-        at = int(wrong[0])
-        a, b = edges[:, at].tolist()
-        message = f"{file}: edge {at} joins the nodes {a} and {b}, and there are {nodes:,} nodes, counted from 0"
-        raise DataError("data-value", message, "`edges` is [2, E]: two rows of row numbers of `features`")
 
 
 def both_ways(edges: Tensor, nodes: int) -> Tensor:
