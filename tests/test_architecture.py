@@ -71,7 +71,6 @@ COMPLEX: dict[str, int] = {
     "analysis/receptive_field:_join": 14,
     "analysis/stages:_walk": 14,
     "backends/onnx/targets:_sink": 16,
-    "backends/torch/arguments:_arithmetic": 13,
     "backends/torch/arguments:_padding": 13,
     "backends/torch/containers:_chain": 14,
     "backends/torch/guards:bind": 13,

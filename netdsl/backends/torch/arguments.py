@@ -50,7 +50,7 @@ class Arguments:
 
 
 def _key(kind: str, values: Sequence[Any]) -> Any:
-    """What arguments of equal values share: numbers alone, as trees may be large."""
+    """Equal for arguments of equal values; for trees, which may be large, by their kind alone."""
     return (kind, *values) if kind == "number" else kind
 
 
